@@ -21,13 +21,13 @@ from scripts.support_cases import Reading, of_keras, of_onnx, of_pytorch
 
 from spikewright._base.equations import CURVES
 from spikewright.frontends.keras import READERS as KERAS
-from spikewright.frontends.keras.reasons import _REASONS as KERAS_REASONS
+from spikewright.frontends.keras.registry import _REASONS as KERAS_REASONS
 from spikewright.frontends.keras.registry import built_in
 from spikewright.frontends.onnx import READERS as ONNX
 from spikewright.frontends.onnx.dequantising import HANDLERS as QUANTISED
-from spikewright.frontends.onnx.reasons import _REASONS as ONNX_REASONS
+from spikewright.frontends.onnx.registry import _REASONS as ONNX_REASONS
 from spikewright.frontends.pytorch import READERS as PYTORCH
-from spikewright.frontends.pytorch.reasons import _REASONS as PYTORCH_REASONS
+from spikewright.frontends.pytorch.registry import _REASONS as PYTORCH_REASONS
 from spikewright.graph import Graph, Node
 from spikewright.graph.layers import Activation, Input, Layer, Reshape, Shape
 from spikewright.lower.rounding import kind_of

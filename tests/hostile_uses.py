@@ -129,14 +129,14 @@ def use_all(path: str) -> None:
     assert not raw, "\n".join(raw)
 
 
-def prepare(kind: str) -> None:
-    """Import what a kind needs, and no more: each file is used in a fork of this process."""
+def prepare(*kinds: str) -> None:
+    """Import what these kinds need, and no more: each file is used in a fork of this process."""
     global SUBJECT, RUN
     for name in sw.__all__:
         getattr(sw, name)
-    for module in _MODULES.get(kind, _ONNX):
+    for module in dict.fromkeys(m for kind in kinds for m in _MODULES.get(kind, _ONNX)):
         import_module(module)
-    if kind == "messages":
+    if "messages" in kinds:
         from explorers import subject
         from networks import run
 

@@ -22,7 +22,7 @@ import spikewright as sw
 from spikewright.advice import ADVICE, advise, on_the_command_line
 from spikewright.cli.main import main
 from spikewright.errors import ConversionWarning, SpikewrightError
-from spikewright.frontends.keras import code, importing, quantized
+from spikewright.frontends.keras import code, loading, quantized
 from spikewright.frontends.keras import registry as of_keras
 from spikewright.frontends.onnx import registry as of_onnx
 from spikewright.frontends.pytorch import registry as of_pytorch
@@ -143,7 +143,7 @@ def _few(model: Any, x: Any) -> Any:
 
 
 def _backend(model: Any, x: Any) -> Any:
-    return importing.choose_backend()
+    return loading.choose_backend()
 
 
 def _on_another_backend(patch: pytest.MonkeyPatch) -> None:

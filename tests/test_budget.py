@@ -7,6 +7,7 @@ import json
 import time
 import zipfile
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ import onnx
 import pytest
 import torch
 from onnx import TensorProto, helper, numpy_helper
+from torch._subclasses import FakeTensorMode
 
 import spikewright as sw
 from spikewright import graph, network
@@ -97,6 +99,15 @@ def constants(path: Path) -> Path:
     total = helper.make_node("Sum", [f"s{k}" for k in range(100)], ["s"])
     add = helper.make_node("Add", ["x", "s"], ["y"])
     return onnx_file(path, [*nodes, *sums, total, add], weights=[shape])
+
+
+def doubled(path: Path) -> Path:
+    """Data that are joined with themselves forty times."""
+    names = ["x", *(f"d{k}" for k in range(39)), "y"]
+    joined = [
+        helper.make_node("Concat", [one, one], [two], two, axis=1) for one, two in pairwise(names)
+    ]
+    return onnx_file(path, joined)
 
 
 def beside(path: Path) -> Path:
@@ -206,6 +217,24 @@ def saved_network(path: Path) -> Path:
     return path
 
 
+class _Doubled(torch.nn.Module):
+    """Joins data with themselves forty times."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        for _ in range(40):
+            x = torch.cat([x, x], 1)
+        return x
+
+
+def doubling_program(path: Path) -> Path:
+    """A program that is exported without being run."""
+    with FakeTensorMode():
+        made = torch.export.export(_Doubled(), (torch.zeros(2, 3),))
+    made = made.run_decompositions({})
+    torch.export.save(made, path)
+    return path
+
+
 class _Full(torch.nn.Module):
     """Adds the mean of a constant that the program makes."""
 
@@ -242,6 +271,7 @@ SMALL: dict[str, tuple[Callable[[Path], Path], str, Callable[[Path], Any], str]]
     "functions in a branch": (in_a_branch, ".onnx", sw.convert, "nodes.*READ_NODES"),
     "loops": (loops, ".onnx", sw.convert, "nodes.*READ_NODES"),
     "constants": (constants, ".onnx", sw.convert, "c[08].*values.*128 MiB.*READ_BYTES"),
+    "values": (doubled, ".onnx", sw.convert, "one sample, the value of '(d38|y)'.*READ_BYTES"),
     "external data": (beside, ".onnx", sw.convert, "data of tensor 'w.*READ_BYTES"),
     "arrays": (many_arrays, ".npz", read_npz, "its member 'a.*READ_BYTES"),
     "another method": (of_another_method, ".npz", read_npz, "compressed in another way"),
@@ -252,12 +282,16 @@ SMALL: dict[str, tuple[Callable[[Path], Path], str, Callable[[Path], Any], str]]
     "description": (keras_file, ".keras", sw.convert, "config.json.*READ_BYTES"),
     "graph": (saved_graph, ".graph", graph.load, "its array 'a0'.*READ_BYTES"),
     "network": (saved_network, ".network", network.load, "its array 'a0'.*READ_BYTES"),
+    "doubling program": (doubling_program, ".pt2", sw.convert, "value of 'cat.*READ_BYTES"),
     "program": (program, ".pt2", sw.convert, "values, which take 24 TiB.*READ_BYTES"),
 }  # fmt: skip
 
 
 LOW = [(kind, "1e8") for kind in SMALL]
-USUAL = [pytest.param(kind, "", marks=[pytest.mark.slow]) for kind in SMALL if kind != "arrays"]
+LONG = {"arrays", "loops", "network"}
+"""Files of which much may be made within the usual limits: seconds, where a lower one shows it."""
+
+USUAL = [pytest.param(kind, "", marks=[pytest.mark.slow]) for kind in SMALL if kind not in LONG]
 
 
 @pytest.mark.parametrize(("kind", "limit"), [*LOW, *USUAL])

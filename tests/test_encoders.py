@@ -332,26 +332,23 @@ def test_microseconds_taken_for_seconds_are_noticed() -> None:
         _run(Events(), [np.array([[250_000.0, 0, 1]])], steps=None)
 
 
-@pytest.mark.parametrize("rate", [0, -1.0, np.nan, np.inf, True, "1", None])
-@pytest.mark.parametrize("kind", [Poisson, Regular])
-def test_a_rate_is_a_number_above_zero(kind: Any, rate: Any) -> None:
-    """Refused where it is given."""
-    with pytest.raises(SimulationError, match="rate"):
-        kind(rate=rate)
-
-
-@pytest.mark.parametrize("settings", [{"time_unit": 0}, {"time_unit": "us"}, {"rate": -1.0}])
-def test_settings_of_events_are_numbers_above_zero(settings: dict[str, Any]) -> None:
+@pytest.mark.parametrize(
+    ("kind", "name", "values"),
+    [
+        (Poisson, "rate", [0, -1.0, np.nan, np.inf, True, "1", None]),
+        (Regular, "rate", [0]),
+        (Events, "rate", [-1.0]),
+        (Events, "time_unit", [0, "us"]),
+        (Frames, "hold", [0, 1.5, True]),
+    ],
+)
+def test_rates_and_units_are_above_zero_and_steps_whole(
+    kind: Any, name: str, values: list[Any]
+) -> None:
     """Refused where they are given."""
-    with pytest.raises(SimulationError, match=next(iter(settings))):
-        Events(**settings)
-
-
-@pytest.mark.parametrize("hold", [0, 1.5, True])
-def test_frames_are_held_for_whole_steps(hold: Any) -> None:
-    """Refused where it is given."""
-    with pytest.raises(SimulationError, match="hold"):
-        Frames(hold)
+    for value in values:
+        with pytest.raises(SimulationError, match=name):
+            kind(**{name: value})
 
 
 def test_every_input_may_have_an_encoder_of_its_own() -> None:

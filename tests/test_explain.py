@@ -35,7 +35,7 @@ def test_gain_changes_and_weights_do_not(scale: float) -> None:
 
     assert found.gain == scale
     assert found.amplitude == pytest.approx(1 / scale)
-    assert found.max_rate == scale
+    assert found.max_rate_hz == scale
     assert found.weights == (1.0, 2.0)
 
 

@@ -16,7 +16,7 @@ from onnx import ModelProto, TensorProto, helper, numpy_helper
 from spikewright.errors import VerificationError
 from spikewright.frontends import keras as keras_frontend
 from spikewright.frontends.keras import Call, Value
-from spikewright.frontends.keras.importing import import_keras
+from spikewright.frontends.keras.loading import import_keras
 from spikewright.graph import Graph, Node
 from spikewright.graph.layers import Activation, Affine, Input, ScaleShift
 from spikewright.showing.inspection import inspect

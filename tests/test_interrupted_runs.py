@@ -8,7 +8,7 @@ import pickle
 import signal
 import threading
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import Any
 
@@ -23,6 +23,14 @@ from spikewright.errors import SimulationError
 
 STEPS, DT = 24, 0.001
 BLOCKS = (None, 1, 7)
+
+
+@pytest.fixture(autouse=True)
+def _ctrl_c() -> Iterator[None]:
+    """Ctrl-C interrupts, also where a shell runs the tests in its background and turned it off."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 class Drifting:
@@ -141,7 +149,7 @@ def test_an_interruption_of_kernels_goes_on() -> None:
     """Ctrl-C while native kernels compute, on two threads: their block is as if never begun."""
     with sw.Network(seed=0) as net:
         source = sw.Node(lambda t: np.sin(20.0 * t))
-        cells = [sw.Ensemble(2000, 1) for _ in range(3)]
+        cells = [sw.Ensemble(2000, 1, n_eval_points=200) for _ in range(3)]
         for pre, post in zip([source, *cells], cells, strict=False):
             sw.Connection(pre, post)
         probes = [sw.Probe(cells[-1], synapse=0.01), sw.Probe(cells[1].neurons[:9])]

@@ -20,7 +20,7 @@ from spikewright.cli.main import main
 from spikewright.cli.option_texts import neurons as _neurons
 from spikewright.errors import ConversionError
 from spikewright.network.neurons import NEURON_TYPES
-from spikewright.study.programs import text
+from spikewright.study.programs import ProgramWriter
 
 L = keras.layers
 X = np.random.default_rng(0).normal(size=(2, 5)).astype(np.float32)
@@ -242,4 +242,4 @@ def test_the_command_line_takes_neurons_by_name(tmp_path: Path) -> None:
 def test_choices_by_type_are_python_again_as_text() -> None:
     """What searches print can be pasted."""
     chosen = {sw.RectifiedLinear: SIGNED, "first": LEAKY}
-    assert eval(text(chosen), {"sw": sw}) == chosen
+    assert eval(ProgramWriter().text(chosen), {"sw": sw}) == chosen

@@ -7,21 +7,18 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any, cast
+from typing import cast
 
 import pytest
 
 import spikewright as sw
 from spikewright._base.amounts import format_difference
-from spikewright.diagnosis.findings import Findings
-from spikewright.diagnosis.judges import Score
-from spikewright.diagnosis.loss import Loss
-from spikewright.diagnosis.text import summary
+from spikewright.diagnosis.findings import Diagnosis, summary
+from spikewright.diagnosis.loss import Loss, Score
 from spikewright.records import Record, Worth, table_of
 from spikewright.report.figures import trade_off_info
-from spikewright.report.over_time import over_time_table
 from spikewright.report.page.summary import sentence
+from spikewright.report.tables import over_time_table
 from spikewright.study.grid.summary import found_one
 from spikewright.study.point import Certificate, OutputScore
 from spikewright.study.search.result import conclusion
@@ -67,7 +64,7 @@ def of_a_diagnosis(stated: Stated) -> str:
     """The sentence of a diagnosis."""
     score = Score(ACCURACY, 0.9 - stated.drop, 0.9)
     loss, interval = Loss(score.drop, 0.1), (stated.low, stated.high)
-    return summary(Findings(loss, interval, score, (), (), "", 5.0, 50, 4, 0.001))
+    return summary(Diagnosis(loss, interval, score, (), (), "", 5.0, 50, 4, 0.001))
 
 
 def of_a_search(stated: Stated) -> str:
@@ -77,8 +74,7 @@ def of_a_search(stated: Stated) -> str:
         setting=sw.StudySetting("trial 1", {}), steps=4, dt=0.001, scores=(score,),
         check=Certificate(certified=False, needed=9),
     )  # fmt: skip
-    asked: Any = SimpleNamespace(worth=ACCURACY, max_drop=0.5, confidence=0.95)
-    return conclusion(asked, point, 9)
+    return conclusion({"max_drop": 0.5, "confidence": 0.95}, point)
 
 
 def cells(stated: Stated) -> str:

@@ -56,7 +56,7 @@ def keras_file(model: Any, member: Member, folder: Path) -> Path:
 
 def _one(model: Any) -> Any:
     """The signature of a model for one sample."""
-    from spikewright.frontends.keras.importing import import_keras
+    from spikewright.frontends.keras.loading import import_keras
 
     keras = import_keras()
     return keras.tree.map_structure(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from spikewright.frontends.keras.importing import import_keras
+from spikewright.frontends.keras.loading import import_keras
 
 keras = import_keras()
 layers = keras.layers

@@ -35,7 +35,7 @@ MEMBERS = {
 
 def network(name: str, member: Member) -> Any:
     """A network of `keras.applications` with initial weights."""
-    from spikewright.frontends.keras.importing import import_keras
+    from spikewright.frontends.keras.loading import import_keras
 
     keras = import_keras()
     keras.utils.set_random_seed(0)

@@ -40,7 +40,7 @@ def compared(key: str) -> Row:
 def _made(origin: Origin, name: str, member: Member, hidden: bool, refused: bool) -> Any:
     """A network that nothing has called yet; one that is `refused` ends in what no reader takes."""
     if origin.keras:
-        from spikewright.frontends.keras.importing import import_keras
+        from spikewright.frontends.keras.loading import import_keras
 
         import_keras().backend.clear_session()  # its names begin anew
     model = origin.make(name, member)
@@ -74,7 +74,7 @@ def _refused_model(model: Any) -> Any:
     """The same around a Keras model."""
     import torch
 
-    from spikewright.frontends.keras.importing import import_keras
+    from spikewright.frontends.keras.loading import import_keras
 
     keras = import_keras()
     first, *_ = keras.tree.flatten(model(model.input))

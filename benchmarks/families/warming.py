@@ -55,7 +55,7 @@ def warm_module(module: Any, member: Member) -> Any:
 
 def warm_keras(model: Any, member: Member) -> Any:
     """A Keras model, alive, with statistics of some samples."""
-    from spikewright.frontends.keras.importing import import_keras
+    from spikewright.frontends.keras.loading import import_keras
 
     keras, rng = import_keras(), np.random.default_rng(0)
     for weight in model.trainable_weights:

@@ -129,7 +129,7 @@ class Simulator:
         Raises `SimulationError` for an invalid number of steps.
         """
         _check_steps(steps)
-        setting = engines.Setting.of(
+        setting = engines.PreparedRun.of(
             self.program, self._engine, self.batch_size or 1, fed=(), resumable=True
         )
         return setting.whole(steps)

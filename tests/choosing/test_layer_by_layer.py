@@ -12,8 +12,8 @@ import models
 import spikewright as sw
 from frontends.recurrent import cell_of
 from frontends.recurrent import graph_of as sequence_of
-from spikewright.choosing import layer_by_layer, sent
-from spikewright.choosing.layer_by_layer import LayerByLayer
+from spikewright.choosing import sent
+from spikewright.choosing.sent import LayerByLayer
 from spikewright.graph import Graph, Node
 from spikewright.graph.layers import Activation, Affine, Input
 from spikewright.network import Ensemble
@@ -66,9 +66,9 @@ def test_they_send_the_same(monkeypatch, graph, kind, how) -> None:
     x = models.inputs(GRAPHS[graph], batch=5, seed=6)
     walked = told(GRAPHS[graph], x, how, LayerByLayer, **KINDS[kind])
     again = told(GRAPHS[graph], x, how, sent._Again, **KINDS[kind])
-    monkeypatch.setattr(layer_by_layer, "_AT_ONCE", 1)
+    monkeypatch.setattr(sent, "_AT_ONCE", 1)
     by_sample = told(GRAPHS[graph], x, how, LayerByLayer, **KINDS[kind])
-    monkeypatch.setattr(layer_by_layer, "_ROOM", 0)
+    monkeypatch.setattr(sent, "_ROOM", 0)
     not_kept = told(GRAPHS[graph], x, how, LayerByLayer, **KINDS[kind])
     for first, second, third, fourth in zip(walked, again, by_sample, not_kept, strict=True):
         np.testing.assert_allclose(first, second, rtol=1e-12, atol=1e-12)
@@ -105,14 +105,14 @@ def test_which_way_is_taken(monkeypatch) -> None:
     assert way(shallow, (6,)) is sent._Again
     assert way(deep, (6,)) is LayerByLayer
     assert way(sequence_of(cell_of("gru")), AT, sequence_step=3) is sent._Again
-    monkeypatch.setattr(layer_by_layer, "_ROOM", 500)
+    monkeypatch.setattr(sent, "_ROOM", 500)
     assert way(shallow, AT) is LayerByLayer  # for its spikes there is room
-    monkeypatch.setattr(layer_by_layer, "_ROOM", 50)
+    monkeypatch.setattr(sent, "_ROOM", 50)
     assert way(shallow, AT) is sent._Again
     two_layers = 2 * 6 * max(AT)  # bytes: of a chain no more are kept at once, however deep it is
-    monkeypatch.setattr(layer_by_layer, "_ROOM", two_layers)
+    monkeypatch.setattr(sent, "_ROOM", two_layers)
     assert way(deep, AT) is LayerByLayer
-    monkeypatch.setattr(layer_by_layer, "_ROOM", two_layers - 1)
+    monkeypatch.setattr(sent, "_ROOM", two_layers - 1)
     assert way(deep, AT) is sent._Again
 
 

@@ -148,7 +148,7 @@ def test_a_model_is_replaced_by_no_trained_one(data: str, tmp_path: Path) -> Non
     """`--write-back` onto the model that is read is refused, and the model stays."""
     model = tmp_path / "model.onnx"
     model.write_bytes(demo.MODEL.read_bytes())
-    run = ("train", str(model), "--data", data, *STEPS, "--epochs", "0", "--refit")
+    run = ("train", str(model), "--data", data, *STEPS, "--epochs", "1")
     found = invoke(*run, "-o", str(tmp_path / "net.sw"), "--write-back", str(model))
 
     assert found.exit_code == 2

@@ -14,7 +14,7 @@ from slowly import in_turn
 from spikewright import demo
 from spikewright.choosing import ScaleRule
 from spikewright.choosing import budgets as keeping
-from spikewright.choosing.meter import Meter
+from spikewright.choosing.budgets import Meter
 from spikewright.choosing.rules import RULES
 from spikewright.errors import ConversionError, ConversionWarning
 from spikewright.records import select

@@ -174,9 +174,9 @@ def test_refusals(given: dict[str, Any], message: str) -> None:
 @pytest.mark.parametrize(
     ("how", "message"),
     [
-        ({"extra": -1}, "argument 'extra': it is a number of neurons .* got -1"),
-        ({"steps": 0}, "argument 'steps': it is a whole number from 1, got 0"),
-        ({"dt": 0}, "argument 'dt': it is a number of seconds above 0, got 0"),
+        ({"extra": -1}, "Fission.extra': it must be a number of neurons .* got -1"),
+        ({"steps": 0}, "Fission.steps': it must be a whole number from 1, got 0"),
+        ({"dt": 0}, "Fission.dt': it must be a number above 0, got 0"),
     ],
 )
 def test_parameters_without_a_meaning_are_refused(how: dict[str, Any], message: str) -> None:

@@ -22,7 +22,7 @@ from spikewright.measure.metric import Metric
 from spikewright.records import Record, select, worths
 from spikewright.report import write_html
 from spikewright.report.figures import over_time_infos, trade_off_info
-from spikewright.report.over_time import early_exit_table, over_time_table
+from spikewright.report.tables import early_exit_table, over_time_table
 
 GRAPH = models.mlp(output="softmax")
 X = models.inputs(GRAPH, 50, seed=3)
@@ -187,8 +187,8 @@ def test_it_takes_its_place_in_tables_figures_and_page(tmp_path: Path) -> None:
     ]  # fmt: skip
     assert table.columns[2].show(-1.25) == "-1.25"
     assert early_exit_table(found).columns[1].heading == "likelihood"
-    assert (info.measure, info.fraction) == ("likelihood", False)
-    assert trade_off_info(by_steps).worth.name == "likelihood"
+    assert info.rows()[0][3] == info.chart().panels[0].y.heading == "likelihood"
+    assert trade_off_info(by_steps).rows()[0][1] == "likelihood"
     assert "has a mean likelihood of" in page
     assert "Likelihood against steps" in page
 

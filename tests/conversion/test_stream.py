@@ -18,8 +18,7 @@ from lower.layer_graphs import Case, cases, graph_of, inputs_of
 from slowly import in_turn, one_of_each
 from spikewright import demo, engines
 from spikewright.errors import SimulationError
-from spikewright.measure.readout import READOUTS, AtEveryStep
-from spikewright.measure.so_far import so_far
+from spikewright.measure.readout import READOUTS, AtEveryStep, so_far
 from spikewright.testing.engines import synapse_examples
 
 STEPS, BATCH = 9, 3

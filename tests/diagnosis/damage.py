@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 import models
 import spikewright as sw
-from spikewright.diagnosis.samples import Batch, Samples
+from spikewright.diagnosis.samples import Batch, DiagnosedSamples
 from spikewright.diagnosis.sites import MeanFlow
 from spikewright.graph import Graph, Node
 from spikewright.graph.layers import Activation, Add, Affine, Input, MaxPool, Reshape
@@ -41,7 +41,7 @@ def study(
     inputs = conversion.as_inputs(x)
     run = conversion.run(x, steps, dt, seed=seed, progress=False)
     plan = MeanFlow.of(conversion, steps, dt, seed)
-    return Study(conversion, run, plan, Samples(plan, inputs, run).first)
+    return Study(conversion, run, plan, DiagnosedSamples(plan, inputs, run).first)
 
 
 def residual(seed: int = 0) -> Graph:

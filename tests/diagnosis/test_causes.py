@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import cache
 from typing import Any, NamedTuple
 
 import damage
@@ -97,11 +98,16 @@ def diagnosed(case: Case, **changes: Any) -> Any:
     return made.diagnose(case.x, steps=STEPS, progress=False)
 
 
+@cache
+def plainly(kind: str) -> Any:
+    """The diagnosis of the network for a cause."""
+    return diagnosed(MADE[kind]())
+
+
 @pytest.mark.parametrize("kind", MADE)
 def test_a_cause_is_named_with_its_layers_figures_and_a_move(kind: str) -> None:
     """By the layers that have it and no other; text, records and plain data have it too."""
-    case = MADE[kind]()
-    found = diagnosed(case)
+    case, found = MADE[kind](), plainly(kind)
     causes = found.causes
 
     assert {cause.kind for cause in causes} == {kind}
@@ -117,7 +123,7 @@ def test_a_cause_is_named_with_its_layers_figures_and_a_move(kind: str) -> None:
 
 def test_heads_that_lose_differently_are_told_apart() -> None:
     """Each of several outputs with its own distance, whose mean square is the whole."""
-    found = diagnosed(cancelling_sums())
+    found = plainly("cancelling sums")
     changes = found.loss.by_output
 
     assert changes["boxes"] != pytest.approx(changes["classes"], rel=0.01)
@@ -126,7 +132,7 @@ def test_heads_that_lose_differently_are_told_apart() -> None:
     assert records == changes
     told = {f"{name} {100 * change:.1f} %" for name, change in changes.items()}
     assert all(text in str(found) for text in told)
-    assert "Away from" not in str(diagnosed(narrow_sign()))
+    assert "Away from" not in str(plainly("narrow sign"))
 
 
 @pytest.mark.parametrize("cap", slow_but([1], [1, None]))
@@ -155,8 +161,7 @@ def test_under_a_cap_one_layer_is_offered_thresholds_of_channels() -> None:
 @pytest.mark.parametrize(("kind", "layer"), [("narrow sign", "act"), ("cancelling sums", "act")])
 def test_the_scale_that_is_named_wins_back_most(kind: str, layer: str) -> None:
     """So many times the scale of the layer in which levels are few."""
-    case = MADE[kind]()
-    before = diagnosed(case)
+    case, before = MADE[kind](), plainly(kind)
     found = re.search(rf"(\d+) times the scale of {layer}\b", before.causes[0].move)
     assert found is not None
     made = sw.convert(case.graph, spiking=True, **case.arguments)
@@ -172,7 +177,7 @@ def test_many_layers_of_one_cause_are_told_in_a_line() -> None:
     """The first in full, and the names of the others."""
     cause = Cause("narrow channels", "a", "it is so", "Do this", 1.0, 0.1)
     causes = tuple(replace(cause, layer=name) for name in "abcde")
-    found = replace(diagnosed(narrow_channels()), causes=causes)
+    found = replace(plainly("narrow channels"), causes=causes)
 
     assert "c: it is so. Do this.\nSo it is (narrow channels) in d, e." in str(found)
 

@@ -15,7 +15,7 @@ from spikewright.errors import SimulationError
 from spikewright.measure import mean_interval
 from spikewright.records import select
 from spikewright.report import write_html
-from spikewright.report.losses import loss_table, proposals_table
+from spikewright.report.tables import loss_table, proposals_table
 
 X, Y = demo.held_out(120)
 STEPS = 8

@@ -14,9 +14,8 @@ import models
 import spikewright as sw
 from spikewright.diagnosis import samples as samples_module
 from spikewright.diagnosis.cells import passed
-from spikewright.diagnosis.means import alone, outputs_of, present
-from spikewright.diagnosis.parts import PARTS, shares
-from spikewright.diagnosis.samples import Samples
+from spikewright.diagnosis.samples import PARTS, DiagnosedSamples, shares
+from spikewright.diagnosis.sites import alone, outputs_of, present
 from spikewright.graph import Graph, Node
 from spikewright.graph.layers import Activation, Affine, Input, LayerNormalization
 
@@ -296,7 +295,7 @@ def test_batches_make_no_difference(monkeypatch: pytest.MonkeyPatch) -> None:
     found = deep(CASES["plain"])
     inputs = found.conversion.as_inputs(models.inputs(damage.residual(), batch=5))
     monkeypatch.setattr(samples_module, "_VALUES", 1)
-    parts = list(Samples(found.plan, inputs, found.run))
+    parts = list(DiagnosedSamples(found.plan, inputs, found.run))
 
     assert len(parts) == 5
     for name in found.plan.sites:

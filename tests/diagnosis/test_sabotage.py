@@ -40,7 +40,7 @@ def accuracy(conversion: sw.Conversion, data: tuple[NDArray, NDArray], steps: in
 
 def check(
     sound: sw.Conversion, spoiled: sw.Conversion, data: tuple[NDArray, NDArray], names: set[str]
-) -> None:
+) -> sw.Diagnosis:
     """The spoiled layer costs five points at least, is named first, and most is won back.
 
     The first proposal, run here, recovers 90 % of what was lost, and predicted that.
@@ -56,9 +56,7 @@ def check(
     assert mended - after >= 0.9 * (before - after)
     assert first.predicted == pytest.approx(mended - after, abs=0.1 * (before - after))
     assert first.steps == STEPS
-
-    unlabelled = spoiled.diagnose(data[0], None, STEPS, progress=False)
-    assert unlabelled.layers[0].name in names
+    return found
 
 
 @pytest.mark.parametrize(("layer", "reader", "name"), SPOILED)
@@ -73,6 +71,8 @@ def test_small_values_under_one_global_scale(
     spoiled = sw.convert(graph, spiking=True, scale_firing_rates=scale)
 
     check(sound, spoiled, data, {name})
+    unlabelled = spoiled.diagnose(data[0], None, STEPS, progress=False)
+    assert unlabelled.layers[0].name == name
 
 
 @pytest.mark.parametrize("name", slow_but(["relu1"], ["relu1", "relu2"]))
@@ -111,20 +111,14 @@ def test_one_layer_far_beyond_its_cap(name: str, data: tuple[NDArray, NDArray]) 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("layer", "reader", "name"), DEEPER)
-@pytest.mark.parametrize("scale", [5.0, 10.0])
 def test_small_values_in_a_deeper_network(
-    layer: str,
-    reader: str,
-    name: str,
-    scale: float,
-    deeper: sw.Conversion,
-    data: tuple[NDArray, NDArray],
+    layer: str, reader: str, name: str, deeper: sw.Conversion, data: tuple[NDArray, NDArray]
 ) -> None:
     """As above, in each of three layers, with max pooling between them."""
-    sound = deeper.again(spiking=True, scale_firing_rates=scale)
+    sound = deeper.again(spiking=True, scale_firing_rates=10.0)
     graph = damage.sabotaged(deeper.graph, layer, reader)
 
-    check(sound, sw.convert(graph, spiking=True, scale_firing_rates=scale), data, {name})
+    check(sound, sw.convert(graph, spiking=True, scale_firing_rates=10.0), data, {name})
 
 
 @pytest.mark.slow
@@ -146,7 +140,6 @@ def test_average_for_max_pooling(deeper: sw.Conversion, data: tuple[NDArray, NDA
     sound = deeper.again(spiking=True, scale_firing_rates=10.0)
     spoiled = sound.again(max_pool="average")
 
-    check(sound, spoiled, data, {"pool1", "pool2"})
-    found = spoiled.diagnose(*data, STEPS, progress=False)
+    found = check(sound, spoiled, data, {"pool1", "pool2"})
     assert found.proposals[0].arguments == {"max_pool": "gate"}
     assert found.layers[0].parts["policy"] > 0.5 * found.layers[0].gap

@@ -12,7 +12,7 @@ import spikewright as sw
 from spikewright._base.windows import Windows
 from spikewright.engines import Engine, Execution, Program, compile_network
 from spikewright.engines.grid import PRECISIONS, Precision
-from spikewright.network import MaxPool, Neurons
+from spikewright.network import MaxPool, NeuronsView
 from spikewright.network.neurons import (
     BipolarIntegrateAndFire,
     Elementwise,
@@ -204,7 +204,7 @@ class _Maker:
             max_spikes_per_step=None if rng.random() < 0.6 else self.draw(1, 2, 5),
         )
 
-    def joined(self, before: sw.Ensemble) -> tuple[sw.Node | Neurons, tuple[int, ...]]:
+    def joined(self, before: sw.Ensemble) -> tuple[sw.Node | NeuronsView, tuple[int, ...]]:
         """The last population, now and then with its or another's values put beside it."""
         rng = self.rng
         alike = [p for p in self.populations if p.shape == before.shape]

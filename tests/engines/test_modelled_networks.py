@@ -86,7 +86,7 @@ def test_some_networks(drawn: Drawn) -> None:
 @pytest.mark.slow
 @given(drawn_networks())
 @example(TURNING)
-@settings(max_examples=100, suppress_health_check=list(HealthCheck))
+@settings(max_examples=50, suppress_health_check=list(HealthCheck))
 def test_many_networks(drawn: Drawn) -> None:
     """Every kind of neuron, filter, process and rule, in loops and out of them.
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 import spikewright as sw
 from spikewright import engines
-from spikewright.engines import Execution, Program, Setting, compile_network
+from spikewright.engines import Execution, PreparedRun, Program, compile_network
 from spikewright.engines.reference import ReferenceEngine
 from spikewright.errors import SimulationError
 from spikewright.network.functions import NodeFunction
@@ -479,7 +479,7 @@ class TestWhatIsLeft:
         called = through(lambda: sw.Node(lambda t, x: x, size_in=SIZE)).program()
         for batch, block in ((1, 10), (8, 10), (8, 40)):
             less, more = (
-                Setting.of(program, NativeEngine(threads=1), batch).whole(40, block)
+                PreparedRun.of(program, NativeEngine(threads=1), batch).whole(40, block)
                 for program in (plain, called)
             )
             given = 8 * SIZE * batch

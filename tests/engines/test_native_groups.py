@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 import spikewright as sw
 from spikewright import engines
 from spikewright.engines import Execution, compile_network
-from spikewright.engines.program import Neurons, Operator, Sum
+from spikewright.engines.program import Neurons, Operator, ScaledSum
 from spikewright.engines.reference import ReferenceEngine
 from spikewright.network.neurons import NeuronType, RegularSpiking
 
@@ -19,7 +19,7 @@ if "native" not in engines.available():
 from slowly import in_turn
 from spikewright.engines.native.buffers import Buffers
 from spikewright.engines.native.engine import NativeEngine, instruction_sets
-from spikewright.engines.native.groups import Unit, groups
+from spikewright.engines.native.groups import FusedOperator, groups
 from spikewright.engines.native.regions import Region, plan_rows, with_regions
 from spikewright.engines.native.running import RegionKernel
 
@@ -43,7 +43,7 @@ def arrays(
         for into, out in rows:
             for i, size in enumerate(sizes):
                 part = slice(i * dimensions, (i + 1) * dimensions)
-                ensemble = sw.Ensemble(size, dimensions, neuron_type=kind)
+                ensemble = sw.Ensemble(size, dimensions, neuron_type=kind, n_eval_points=90)
                 sw.Connection(into[part], ensemble, None)
                 sw.Connection(ensemble, out[part], None if i % 2 else 0.005)
                 sw.Connection(ensemble, out[part], 0.01, function=np.square, transform=0.5)
@@ -107,7 +107,7 @@ def test_leaky_ensembles_agree_with_the_reference() -> None:
             np.testing.assert_allclose(x, y, rtol=1e-5, atol=1e-5 * np.abs(y).max())
 
 
-def _groups(net: sw.Network) -> list[list[Unit]]:
+def _groups(net: sw.Network) -> list[list[FusedOperator]]:
     program = with_regions(compile_network(net, DT, 0, "float32"))
     largest = max(
         (op for op in program.operators if isinstance(op, Region)), key=lambda r: len(r.operators)
@@ -117,7 +117,7 @@ def _groups(net: sw.Network) -> list[list[Unit]]:
 
 def _renames(op: Operator) -> bool:
     """A sum of one term, which is that term."""
-    return isinstance(op, Sum) and len(op.inputs) == 1 and op.gain is None and op.bias is None
+    return isinstance(op, ScaledSum) and len(op.inputs) == 1 and op.gain is None and op.bias is None
 
 
 @pytest.mark.parametrize("loops", [False, True])
@@ -174,7 +174,7 @@ def test_any_state_is_recorded(kind: str) -> None:
     assert names
     with sw.Network(seed=1) as net:
         stimulus = sw.Node(np.zeros(2))
-        ensemble = sw.Ensemble(300, 2, neuron_type=neuron_type)
+        ensemble = sw.Ensemble(300, 2, neuron_type=neuron_type, n_eval_points=90)
         sw.Connection(stimulus, ensemble, None)
         sw.Connection(ensemble, ensemble, 0.05)
         for name in names:

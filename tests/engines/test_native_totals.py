@@ -44,7 +44,7 @@ def _told(
     return [array for totals in sums for array in (totals.sent, totals.net)]
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=10, deadline=None)
 @given(seeds, st.integers(1, 3), st.integers(1, 9))
 def test_a_last_run_tells_the_references_totals(seed: int, threads: int, block: int) -> None:
     """Whatever the shapes, orders and groups; also where counts leave a byte in some samples."""

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 import spikewright as sw
 from spikewright import engines
 from spikewright.engines import Execution, compile_network
-from spikewright.engines.program import Source
+from spikewright.engines.program import NodeSource
 from spikewright.engines.reference import ReferenceEngine
 from spikewright.network.transforms import Chain, Reshape
 
@@ -75,7 +75,7 @@ def network(kind: sw.NeuronType, scale: float, seed: int = 0) -> sw.Network:
 def results(net: sw.Network, engine: Any, blocks: list[int], x: NDArray) -> list[NDArray]:
     """Recordings and totals of a run in several parts, each with more input than the last."""
     program = compile_network(net, DT, 0, "float32")
-    (node,) = (op.node for op in program.operators if isinstance(op, Source))
+    (node,) = (op.node for op in program.operators if isinstance(op, NodeSource))
     execution = Execution(program, engine, len(x), frozenset(net.all_ensembles))
     found = []
     for number, steps in enumerate(blocks):
@@ -161,7 +161,7 @@ def test_layers_that_outgrow_bytes_one_after_the_other(natively: list[frozenset[
         scaled.rate_scale = 3e6
     engine = NativeEngine(threads=1)
     program = compile_network(net, DT, 0, "float32")
-    (node,) = (op.node for op in program.operators if isinstance(op, Source))
+    (node,) = (op.node for op in program.operators if isinstance(op, NodeSource))
     found = [Execution(program, engine, 2).run(7, {node: drawn(2)}) for _ in range(2)]
     expected = Execution(program, ReferenceEngine(), 2).run(7, {node: drawn(2)})
     assert len(natively) == len(set(natively)) + 1 > 2
@@ -175,7 +175,7 @@ def test_packed_weights_of_other_layers_are_shared(natively: list[frozenset[int]
     before = set(filling._shared)
     net, engine = network(sw.IntegrateAndFire(), 1e6), NativeEngine(threads=1)
     program = compile_network(net, DT, 0, "float32")
-    (node,) = (op.node for op in program.operators if isinstance(op, Source))
+    (node,) = (op.node for op in program.operators if isinstance(op, NodeSource))
     Execution(program, engine, 1).run(5, {node: drawn(1)})
     assert len(natively) == 1
     made = [key for key in filling._shared if key not in before]

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 import spikewright as sw
 from spikewright.engines import compile_network
 from spikewright.engines.planner import order
-from spikewright.engines.program import Component, Filter, Neurons, Operator, Sum
+from spikewright.engines.program import Component, Filter, Neurons, Operator, ScaledSum
 from spikewright.errors import BuildError, NetworkError
 
 LOWPASS = sw.Lowpass(0.005).discretise(0.001)
@@ -30,7 +30,12 @@ def labels(components: tuple[Component, ...]) -> list[tuple[list[str], bool]]:
 
 def test_feed_forward_parts_come_one_by_one_in_order() -> None:
     """Whatever the order of declaration."""
-    operators = [Sum("c", (2, 1), 3), Sum("b", (1,), 2), Sum("a", (0,), 1), Sum("source", (), 0)]
+    operators = [
+        ScaledSum("c", (2, 1), 3),
+        ScaledSum("b", (1,), 2),
+        ScaledSum("a", (0,), 1),
+        ScaledSum("source", (), 0),
+    ]
     found = labels(order(operators))
     assert [names for names, _ in found] == [["source"], ["a"], ["b"], ["c"]]
     assert not any(loops for _, loops in found)
@@ -39,8 +44,8 @@ def test_feed_forward_parts_come_one_by_one_in_order() -> None:
 def test_a_loop_is_one_component_with_its_filters_first() -> None:
     """What leads into it comes before, what reads it after."""
     operators = [
-        Sum("before", (), 0), Sum("in", (0, 3), 1), Sum("through", (1,), 2),
-        filter_("back", 2, 3), Sum("after", (2,), 4),
+        ScaledSum("before", (), 0), ScaledSum("in", (0, 3), 1), ScaledSum("through", (1,), 2),
+        filter_("back", 2, 3), ScaledSum("after", (2,), 4),
     ]  # fmt: skip
     assert labels(order(operators)) == [
         (["before"], False),
@@ -53,14 +58,13 @@ def test_a_loop_of_one() -> None:
     """A filter that feeds itself loops; without a filter that has no order."""
     assert labels(order([filter_("memory", 0, 0)])) == [(["memory"], True)]
     with pytest.raises(BuildError, match="a cycle without a synapse has no order: alone"):
-        order([Sum("alone", (0,), 0)])
+        order([ScaledSum("alone", (0,), 0)])
 
 
 def test_a_loop_that_holds_an_instantaneous_one_is_refused() -> None:
     """A synapse elsewhere in the component does not help; only those that wait are named."""
-    operators = [
-        Sum("a", (1, 2), 0), Sum("b", (0,), 1), filter_("f", 1, 2), Sum("fine", (2,), 3),
-    ]  # fmt: skip
+    operators = [ScaledSum("a", (1, 2), 0), ScaledSum("b", (0,), 1), filter_("f", 1, 2)]
+    operators.append(ScaledSum("fine", (2,), 3))
     with pytest.raises(BuildError) as caught:
         order(operators)
     text = str(caught.value)
@@ -69,10 +73,13 @@ def test_a_loop_that_holds_an_instantaneous_one_is_refused() -> None:
 
 def test_long_chains_and_loops_need_no_recursion() -> None:
     """Thousands of operators in a row, in declared and in reverse order, and in a ring."""
-    chain: list[Operator] = [Sum("0", (), 0), *(Sum(str(i), (i - 1,), i) for i in range(1, 10_000))]
+    chain: list[Operator] = [
+        ScaledSum("0", (), 0),
+        *(ScaledSum(str(i), (i - 1,), i) for i in range(1, 10_000)),
+    ]
     for operators in (chain, chain[::-1]):
         assert [c.operators[0].output for c in order(operators)] == list(range(10_000))
-    ring = [filter_("0", 1499, 0), *(Sum(str(i), (i - 1,), i) for i in range(1, 1500))]
+    ring = [filter_("0", 1499, 0), *(ScaledSum(str(i), (i - 1,), i) for i in range(1, 1500))]
     (component,) = order(ring)
     assert component.loops and [op.output for op in component.operators] == list(range(1500))
 
@@ -87,7 +94,7 @@ def programs(draw: Any) -> list[Operator]:
             operators.append(filter_(f"filter {i}", draw(st.integers(0, n - 1)), i))
         else:
             reads = draw(st.lists(st.integers(0, i - 1), max_size=3)) if i else []
-            operators.append(Sum(f"sum {i}", tuple(reads), i))
+            operators.append(ScaledSum(f"sum {i}", tuple(reads), i))
     return list(draw(st.permutations(operators)))
 
 

@@ -16,7 +16,7 @@ import torch
 import spikewright as sw
 from spikewright import engines
 from spikewright.engines import Execution, compile_network
-from spikewright.engines.program import Linear, Program, Sum
+from spikewright.engines.program import Linear, Program, ScaledSum
 from spikewright.engines.reference import ReferenceEngine
 from spikewright.engines.torch import TorchEngine
 from spikewright.errors import BuildError
@@ -150,14 +150,16 @@ class TestFusion:
     @staticmethod
     def _kinds(program: Program) -> list[str]:
         prepared = TorchEngine("cpu").prepare(program)
-        return [type(op).__name__ for op in prepared.operators if isinstance(op, Linear | Sum)]
+        return [
+            type(op).__name__ for op in prepared.operators if isinstance(op, Linear | ScaledSum)
+        ]
 
     @pytest.mark.parametrize(
         ("options", "probed", "kinds"),
         [
-            ({"gain": 2.0, "bias": 3.0}, False, ["Affine"]),
-            ({"gain": np.arange(1.0, 31.0), "bias": np.arange(30.0)}, False, ["Affine"]),
-            ({"gain": 2.0, "bias": 3.0}, True, ["Linear", "Sum"]),
+            ({"gain": 2.0, "bias": 3.0}, False, ["BiasedLinear"]),
+            ({"gain": np.arange(1.0, 31.0), "bias": np.arange(30.0)}, False, ["BiasedLinear"]),
+            ({"gain": 2.0, "bias": 3.0}, True, ["Linear", "ScaledSum"]),
         ],
     )
     def test_products_and_sums(

@@ -12,10 +12,8 @@ from networks import network, run
 
 import spikewright as sw
 from spikewright.errors import SimulationError, SpikewrightError
-from spikewright.explorer.live import live
 from spikewright.explorer.live.parts import STEPS
-from spikewright.explorer.live.run import LiveRun
-from spikewright.explorer.live.telling import CURVES, curves, facts
+from spikewright.explorer.live.run import CURVES, LiveRun, curves, facts, live
 
 MOVES = [(1, 0.5), (7, 0.5), (40, -0.9), (1, 0.3), (60, 0.3), (31, 1.0)]
 """Steps of each block, and the value of the stimulus in it."""

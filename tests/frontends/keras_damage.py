@@ -12,8 +12,8 @@ from keras_helpers import keras, layers
 
 READING = """
 from pathlib import Path
-from spikewright.frontends.keras import importing, read
-importing.import_keras()
+from spikewright.frontends.keras import loading, read
+loading.import_keras()
 import h5py, torch
 """
 USE = "read(Path(path))"

@@ -8,7 +8,7 @@ import numpy as np
 
 from spikewright.frontends import Source
 from spikewright.frontends.keras import read
-from spikewright.frontends.keras.importing import import_keras
+from spikewright.frontends.keras.loading import import_keras
 from spikewright.graph import evaluate_all
 from spikewright.graph.lookups import random_inputs
 from spikewright.testing.frontends import check_call

@@ -15,7 +15,7 @@ from keras_cases import CASES
 from keras_helpers import assert_agrees, functional, keras, layers, randomise
 
 from spikewright.errors import UnsupportedLayerError
-from spikewright.frontends.keras import READERS, pooling, read
+from spikewright.frontends.keras import READERS, convolutions, read
 from spikewright.frontends.keras.registry import built_in
 from spikewright.graph import evaluate
 from spikewright.graph.layers import Activation, Convolution
@@ -160,14 +160,15 @@ def test_same_average_pooling_is_what_the_backend_makes_of_it(
 
 
 @pytest.mark.parametrize(
-    ("means", "values"), [(pooling.LEFT_OUT, [2.0, 3.5]), (pooling.REPEATED, [2.0, 11 / 3])]
+    ("means", "values"),
+    [(convolutions.LEFT_OUT, [2.0, 3.5]), (convolutions.REPEATED, [2.0, 11 / 3])],
 )
 @pytest.mark.filterwarnings("ignore:layer 'pool':UserWarning")
 def test_uneven_average_pooling(
     means: str, values: list[float], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A window's mean is over what it covers of the input, or over repeated border values too."""
-    monkeypatch.setattr(pooling, "uneven_means", lambda: means)
+    monkeypatch.setattr(convolutions, "uneven_means", lambda: means)
     graph = read(functional(L.AveragePooling1D(3, 2, "same", name="pool"), (4, 1))).graph
     (found,) = evaluate(graph, {graph.inputs[0]: np.arange(1.0, 5.0).reshape(1, 4, 1)}).values()
     np.testing.assert_allclose(found.ravel(), values)
@@ -176,14 +177,14 @@ def test_uneven_average_pooling(
 def test_uneven_average_pooling_on_pytorch_warns(monkeypatch: pytest.MonkeyPatch) -> None:
     """The other backends give other values, which a user who trained on them must know."""
     model = functional(L.AveragePooling2D(2, 1, "same", name="pool"), (4, 4, 1))
-    monkeypatch.setattr(pooling, "uneven_means", lambda: pooling.REPEATED)
+    monkeypatch.setattr(convolutions, "uneven_means", lambda: convolutions.REPEATED)
     with pytest.warns(UserWarning, match=r"'pool' \(AveragePooling2D\): padding .* uneven"):
         read(model)
 
 
 def test_unknown_uneven_average_pooling_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     """Read by a guess, the graph would differ from its source."""
-    monkeypatch.setattr(pooling, "uneven_means", lambda: None)
+    monkeypatch.setattr(convolutions, "uneven_means", lambda: None)
     model = functional(L.AveragePooling2D(2, 1, "same", name="pool"), (4, 4, 1))
     with pytest.raises(
         UnsupportedLayerError, match=r"'pool' \(AveragePooling2D\): padding .*uneven"

@@ -20,7 +20,7 @@ from spikewright.frontends.keras import (
     reads,
     registry,
 )
-from spikewright.frontends.keras.reasons import CODE
+from spikewright.frontends.keras.registry import CODE
 from spikewright.graph.layers import Activation, Multiply, ScaleShift, Slice
 
 L, ops = layers, keras.ops

@@ -17,7 +17,7 @@ from spikewright._base.equations import CURVES
 from spikewright.frontends.keras import read as read_keras
 from spikewright.frontends.onnx import read as read_onnx
 from spikewright.frontends.pytorch import read as read_pytorch
-from spikewright.frontends.reading.functions import function
+from spikewright.frontends.reading.arithmetic import function
 from spikewright.frontends.reading.names import FUNCTIONS, keras_kinds, names_in
 from spikewright.graph import Graph, evaluate
 

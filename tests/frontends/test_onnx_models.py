@@ -203,10 +203,10 @@ def test_functions_of_the_model_are_inlined() -> None:
 @pytest.mark.parametrize(
     ("feed", "message"),
     [
-        ({}, r"inputs are \['x'\], got \[\]"),
-        ({"x": random(2, 3), "z": random(2, 3)}, r"got \['x', 'z'\]"),
+        ({}, r"inputs are \['x'\]; missing \['x'\]"),
+        ({"x": random(2, 3), "z": random(2, 3)}, r"unknown \['z'\]"),
         ({"x": random(2, 4)}, r"must be \(batch, 3\), got shape \(2, 4\)"),
-        ({"x": random(0, 3)}, r"got shape \(0, 3\)"),
+        ({"x": random(0, 3)}, r"no sample: 'x' of shape \(0, 3\)"),
     ],
 )
 def test_activations_check_their_inputs(feed: dict[str, Any], message: str) -> None:
@@ -219,7 +219,7 @@ def test_activations_check_their_inputs(feed: dict[str, Any], message: str) -> N
 def test_activations_need_one_batch_size() -> None:
     """Inputs of different batch sizes are refused."""
     source = read(model([node("Add", "a b", "y")], {"a": ["n", 3], "b": ["n", 3]}, ["y"]))
-    with pytest.raises(ReadError, match=r"differ in batch size.*'a': 2, 'b': 3"):
+    with pytest.raises(ReadError, match=r"differ in their batch size: .*'a': 2, 'b': 3"):
         source.activations({"a": random(2, 3), "b": random(3, 3)})
 
 

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 import spikewright as sw
 from spikewright.errors import ReadError, UnsupportedLayerError
 from spikewright.frontends.pytorch import read
-from spikewright.frontends.pytorch.reasons import why_not
+from spikewright.frontends.pytorch.registry import why_not
 
 W = torch.randn(4, 4, generator=torch.Generator().manual_seed(0))
 
@@ -308,8 +308,8 @@ def test_programs_with_other_free_sizes_are_refused() -> None:
 @pytest.mark.parametrize(
     ("inputs", "message"),
     [
-        ({}, r"the inputs are \['input'\], got \[\]"),
-        ({"x": np.zeros((2, 3))}, "got"),
+        ({}, r"inputs are \['input'\]; missing \['input'\]"),
+        ({"x": np.zeros((2, 3))}, "unknown"),
         ({"input": np.zeros((2, 4))}, r"must be \(batch, 3\), got shape \(2, 4\)"),
         ({"input": np.zeros(())}, "must be"),
     ],

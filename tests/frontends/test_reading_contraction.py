@@ -11,14 +11,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from spikewright.frontends.reading.call import Unreadable
 from spikewright.frontends.reading.contraction import Factor, contract
-from spikewright.frontends.reading.equation import (
+from spikewright.frontends.reading.products import (
     batch_label,
     matrix_labels,
     parsed,
     tensordot_labels,
 )
-from spikewright.frontends.reading.refusal import Unreadable
 from spikewright.frontends.source import GraphBuilder
 from spikewright.graph import Graph, evaluate
 from spikewright.graph.layers import Add, Affine, Convolution, MatMul, Multiply, ScaleShift, Slice

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from recurrent import INPUTS, UNITS, cell_of
 
 import spikewright as sw
-from spikewright.frontends.reading.refusal import Unreadable
+from spikewright.frontends.reading.call import Unreadable
 from spikewright.frontends.source import GraphBuilder
 from spikewright.frontends.unrolling import (
     MAX_STEPS,

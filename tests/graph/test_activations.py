@@ -1,4 +1,4 @@
-"""Activations: every function by name against PyTorch, its limits, its parameters."""
+"""Activations, clipping and windows."""
 
 from __future__ import annotations
 
@@ -9,12 +9,121 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from spikewright._base.equations import CURVES, NUMPY, curve
+from spikewright._base.windows import (
+    Windows,
+    channels_last,
+    join_shape,
+    restore_channels,
+    split_shape,
+)
 from spikewright.errors import GraphError
+from spikewright.graph.clipping import FAR, clip_steps
 from spikewright.graph.layers import ACTIVATIONS, Activation, ParametricReLU
 from spikewright.testing.layers import CURVE_PARAMETERS
+
+BOUNDS = st.floats(-1e9, 1e9) | st.just(math.inf) | st.just(-math.inf)
+
+
+@example(bounds=(-5e-324, 0.0))
+@given(bounds=st.tuples(BOUNDS, BOUNDS).filter(lambda b: b[0] < b[1]))
+def test_values_are_limited_and_others_keep_their_digits(bounds) -> None:
+    """The layers compute `min(max(x, low), high)`, and values between the bounds keep 13 digits."""
+    low, high = bounds
+    x = np.array([[-1e10, -1.0, -1e-3, 0.0, 1e-3, 1.0, 1e10]])
+    value = x
+    for _, layer in clip_steps(low, high):
+        value = layer.evaluate(value)
+
+    scale = max([1.0, *(abs(b) for b in bounds if abs(b) <= FAR)])
+    assert np.allclose(value, np.clip(x, low, high), rtol=1e-12, atol=1e-13 * scale)
+
+
+def test_a_far_bound_is_a_curve() -> None:
+    """A sum with a bound of a million would cost a small value its digits."""
+    assert clip_steps(-1e6, 2.0) == (("", Activation("clip", {"minimum": -1e6, "maximum": 2.0})),)
+
+
+def test_bounds_next_to_each_other_are_a_curve() -> None:
+    """No factor of the layers leaves the range of 32-bit floats, however close the bounds are."""
+    assert [layer.function for _, layer in clip_steps(0.0, 1e-7)] == ["clip"]
+    for _, layer in clip_steps(0.0, 2e-6):
+        assert np.isfinite(layer.evaluate(np.array([-1e30, 1e30], dtype=np.float32))).all()
+
+
+def test_an_interval_without_inside_is_refused() -> None:
+    """Bounds that leave nothing between them are named."""
+    with pytest.raises(ValueError, match=r"2\.0 and 2\.0: nothing lies between"):
+        clip_steps(2.0, 2.0)
+
+
+small = st.integers(1, 4)
+
+
+@st.composite
+def lines(draw: st.DrawFn) -> tuple[Windows, int]:
+    """One-dimensional windows over an extent that has room for at least one."""
+    size, stride, dilation = draw(small), draw(small), draw(small)
+    padding = draw(st.integers(0, 5)), draw(st.integers(0, 5))
+    windows = Windows((size,), (stride,), (padding,), (dilation,), draw(st.booleans()))
+    extent = draw(st.integers(1, 8))
+    return windows, max(extent, dilation * (size - 1) + 1 - sum(padding))
+
+
+def _positions(windows: Windows, extent: int) -> list[list[int]]:
+    """Input positions under every tap of every window, some of them outside the input."""
+    (count,), ((before, _),) = windows.output_extent((extent,)), windows.padding
+    starts = [i * windows.stride[0] - before for i in range(count)]
+    return [[s + t * windows.dilation[0] for t in range(windows.size[0])] for s in starts]
+
+
+@settings(deadline=None, derandomize=True, max_examples=100)
+@given(lines())
+def test_taps_see_the_input_and_the_fill_value_outside(case: tuple[Windows, int]) -> None:
+    """Tap t of window o holds x[o stride - padding + t dilation], or the value asked for."""
+    windows, extent = case
+    x = np.arange(1.0, extent + 1)
+    views = [view[0, :, 0] for _, view in windows.taps(x[None, :, None], value=-7.0)]
+
+    seen = [[x[p] if 0 <= p < extent else -7.0 for p in row] for row in _positions(*case)]
+    np.testing.assert_array_equal(np.transpose(views), seen)
+
+
+@settings(deadline=None, derandomize=True, max_examples=166)
+@given(lines())
+def test_windows_that_see_no_input_are_found(case: tuple[Windows, int]) -> None:
+    """Yes is never wrong; no may be over-cautious only where the dilation exceeds the extent."""
+    windows, extent = case
+    truth = all(any(0 <= p < extent for p in row) for row in _positions(*case))
+    found = windows.all_see_input((extent,))
+
+    assert found == truth or (not found and windows.dilation[0] > extent)
+
+
+def test_patches_lay_the_taps_out_in_row_major_order() -> None:
+    """`(batch, *windows, taps, channels)`, taps as the kernel's flattened axes."""
+    x = np.random.default_rng(0).normal(size=(2, 4, 5, 3))
+    windows = Windows((2, 2), (1, 2), ((0, 0), (0, 0)), (1, 1))
+
+    patches = windows.patches(x)
+    assert patches.shape == (2, 3, 2, 4, 3)
+    np.testing.assert_array_equal(patches[:, 1, 1], x[:, 1:3, 2:4].reshape(2, 4, 3))
+
+
+@pytest.mark.parametrize("last", [False, True])
+def test_channel_order_goes_there_and_back(last: bool) -> None:
+    """Moving the channel axis and moving it back is no change, of values and of shapes."""
+    x = np.random.default_rng(0).normal(size=(2, 3, 4, 5))
+    shape = x.shape[1:]
+
+    assert restore_channels(channels_last(x, last), last).tobytes() == x.tobytes()
+    assert channels_last(x, last).shape[-1] == split_shape(shape, last)[1]
+    assert join_shape(*split_shape(shape, last), last) == shape
+
 
 RNG = np.random.default_rng(5)
 X = 3.0 * RNG.normal(size=(3, 4, 7, 6))

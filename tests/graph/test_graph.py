@@ -166,9 +166,9 @@ def test_an_input_that_is_an_output_passes_through() -> None:
     [
         ({}, r"inputs are \['x', 'z'\]; missing \['x', 'z'\], unknown \[\]"),
         ({"x": 0, "z": 0, "q": 0}, r"unknown \['q'\]"),
-        ({"x": np.ones((2, 4)), "z": np.ones((2, 3))}, r"'x' must have shape \(batch, \*\(3,\)\)"),
-        ({"x": np.ones(3), "z": np.ones((2, 3))}, r"got \(3,\)"),
-        ({"x": 1.0, "z": np.ones((2, 3))}, r"got \(\)"),
+        ({"x": np.ones((2, 4)), "z": np.ones((2, 3))}, r"'x' must be \(batch, 3\)"),
+        ({"x": np.ones(3), "z": np.ones((2, 3))}, r"got shape \(3,\)"),
+        ({"x": 1.0, "z": np.ones((2, 3))}, r"got shape \(\)"),
         ({"x": np.ones((2, 3)), "z": np.ones((1, 3))}, r"batch size: {'x': 2, 'z': 1}"),
     ],
 )
@@ -185,7 +185,7 @@ def test_an_input_of_single_values_needs_its_batch_axis() -> None:
     graph = Graph((Node("x", Input(())),), {"y": "x"})
 
     assert evaluate(graph, {"x": [1.0, 2.0]})["y"].tolist() == [1.0, 2.0]
-    with pytest.raises(GraphError, match=r"'x' must have shape \(batch, \*\(\)\), got \(\)"):
+    with pytest.raises(GraphError, match=r"'x' must be \(batch\), got shape \(\)"):
         evaluate(graph, {"x": 1.0})
 
 

@@ -13,7 +13,7 @@ import spikewright as sw
 from spikewright.errors import SimulationError
 from spikewright.measure import energy as e
 from spikewright.measure.energy import tables
-from spikewright.measure.energy.rivals import integer_multiply_accumulate
+from spikewright.measure.energy.accounting import integer_multiply_accumulate
 from spikewright.measure.operations import Operations, source_operations
 from spikewright.records import select
 
@@ -64,23 +64,14 @@ def test_an_input_that_changes_is_paid_for_at_every_step() -> None:
     assert (once, each) == ("once", "per step")
 
 
-def test_bursts_may_be_multiplied() -> None:
-    """28 spikes of one neuron in 10 steps are 10 events at most: 9 multiply-accumulates each."""
-    found = e.energy(counted(), "45nm-fp32", bursts="events")
-    events = 5 * 8 + 10 * 9 + 8 * 3 * 2
-    assert found.parts["synapses"] == pytest.approx(events * 4.6 * PJ)
-    assert found.records()[0].how["bursts"] == "events"
-
-
 @pytest.mark.parametrize("name", list(e.TABLES))
-def test_energy_of_samples_and_of_their_sum_agree(name: str) -> None:
-    """Sums over samples, parts joined and samples one by one have one mean; parts add up to it."""
+def test_energies_of_samples_add_up(name: str) -> None:
+    """Samples one by one have the energy of one; parts add up to it."""
     few = counted(samples=3)
-    one, whole = e.energy(few, name), e.energy(few.summed(), name)
-    joined = e.energy(few.joined(few).summed(), name)
-    assert one.mean == pytest.approx(whole.mean) == pytest.approx(joined.mean)
-    assert one.total.shape == (3,)
-    record, *parts = one.records({"dt": 0.001})
+    found = e.energy(few, name)
+    assert found.mean == pytest.approx(e.energy(counted(), name).mean)
+    assert found.total.shape == (3,)
+    record, *parts = found.records({"dt": 0.001})
     assert (record.name, record.unit, record.n, record.how["dt"]) == ("energy", "J", 3, 0.001)
     assert sum(part.value for part in parts) == pytest.approx(record.value)
 
@@ -122,7 +113,7 @@ def test_a_table_of_ones_own(registry: None) -> None:
 
 
 def test_impossible_tables_are_refused() -> None:
-    """Costs below zero, no citation, unknown names and unknown ways to count are errors."""
+    """Costs below zero, no citation and unknown names are errors."""
     for change, word in (
         ({"accumulate": -1.0}, "accumulate is joules"),
         ({"neuron_update": float("nan")}, "neuron_update is joules"),
@@ -133,8 +124,6 @@ def test_impossible_tables_are_refused() -> None:
             replace(MINE, **change)  # type: ignore[arg-type]
     with pytest.raises(SimulationError, match="named 'abacus'; there are 45nm-fp32"):
         e.energy(counted(), "abacus")
-    with pytest.raises(SimulationError, match="bursts"):
-        e.energy(counted(), "loihi", bursts="sparks")  # type: ignore[arg-type]
 
 
 def test_bits_of_the_twin() -> None:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 import models
 import spikewright as sw
-from spikewright.engines.program import Filter, Linear, Neurons, Source
+from spikewright.engines.program import Filter, Linear, Neurons, NodeSource
 from spikewright.errors import SimulationError
 from spikewright.measure.operations import Counter
 from spikewright.network.learning import PES
@@ -233,7 +233,7 @@ def test_counts_are_those_of_the_programs_matrices(net: sw.Network) -> None:
         op.output: totals[str(op.ensemble.label)][0] for op in operators if isinstance(op, Neurons)
     }
     unfiltered = {op.output: op.inputs[0] for op in operators if isinstance(op, Filter)}
-    constant = {op.output for op in operators if isinstance(op, Source)}
+    constant = {op.output for op in operators if isinstance(op, NodeSource)}
     added = multiplied = 0
     for op in operators:
         if isinstance(op, Linear) and isinstance(op.transform, Dense):

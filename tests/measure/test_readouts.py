@@ -25,8 +25,9 @@ from spikewright.measure.readout import (
 )
 from spikewright.study.halving.candidates import candidates_of
 from spikewright.study.search.objective import Objective
-from spikewright.study.search.parameters import check_values, space_of
-from spikewright.study.search.running import Running
+from spikewright.study.search.parameters import space_of
+from spikewright.study.search.samples import Running
+from spikewright.study.search.space import choices_of, restricted
 
 VALUES = np.random.default_rng(0).normal(size=(3, 12, 2))
 X = np.random.default_rng(1).normal(size=(5, 6))
@@ -76,8 +77,8 @@ def test_every_readout_is_offered_everywhere(name: str) -> None:
         assert 1 <= Setting().window(12, rule.dt, rule.readout) <= 12
 
     space = space_of(conversion)
-    assert space["readout"].holds(name)
-    check_values(space)
+    assert name in choices_of(space, "readout")
+    restricted(space, {"readout": name})
     assert f"`{name}`" in Page("tuning.md").text
 
 
@@ -95,7 +96,7 @@ def test_a_readout_of_ones_own_is_taken_everywhere(late_half: str) -> None:
 
     space = space_of(conversion)
     translation: Any = None  # nothing is converted
-    objective = Objective(conversion, translation, space, "spikes", Running(), 1.0, {})
+    objective = Objective(conversion, translation, space, "spikes", Running(), translation, 1.0)
     assert list(objective._readouts([4, 12])) == [
         "mean",
         "last",

@@ -272,7 +272,10 @@ def test_a_start_is_an_attribute_and_in_files(tmp_path: Path) -> None:
         ({"volage": 0}, r"'e'>: initial_state has 'volage', and LIF keeps .* mean 'voltage'"),
         ({"adaptation": 0}, r"has 'adaptation', and LIF keeps voltage, refractory_time"),
         ({"voltage": [1, 2]}, r"initial_voltage must be a number or broadcast to \(5,\)"),
-        ({"refractory_time": np.nan}, r"initial_state\['refractory_time'\] must be a number .*finite"),
+        (
+            {"refractory_time": np.nan},
+            r"initial_state\['refractory_time'\] must be a number .*finite",
+        ),
         (3, r"initial_state is \{name: values\}, got 3"),
     ],
 )

@@ -15,7 +15,7 @@ from spikewright import engines
 from spikewright._base.windows import Windows
 from spikewright.engines.program import Delay
 from spikewright.errors import BuildError, NetworkError
-from spikewright.network import Neurons, input_shape, output_shape
+from spikewright.network import NeuronsView, input_shape, output_shape
 from spikewright.network.neurons import NUMPY_RATES
 from spikewright.testing import oracle
 
@@ -191,7 +191,8 @@ def test_neurons_are_equal_where_their_ensemble_is_the_same() -> None:
     assert one.neurons == one.neurons and hash(one.neurons) == hash(one.neurons)
     assert one.neurons != two.neurons and one.neurons != one
     assert (
-        isinstance(one.neurons, Neurons) and repr(one.neurons) == "<Neurons of <Ensemble 'cells'>>"
+        isinstance(one.neurons, NeuronsView)
+        and repr(one.neurons) == "<Neurons of <Ensemble 'cells'>>"
     )
     assert output_shape(one.neurons) == input_shape(one.neurons) == (3,)
 

@@ -15,8 +15,13 @@ from spikewright.measure.operations import Counter
 from spikewright.network import load, save
 from spikewright.showing.demo import MODEL, held_out
 from spikewright.testing import oracle
-from spikewright.testing.modelling import SynapseExample
-from spikewright.testing.synapses import VALUES, Depressing, Unreliable, delivered_synapse_examples
+from spikewright.testing.modelling import (
+    VALUES,
+    Depressing,
+    SynapseExample,
+    Unreliable,
+    delivered_synapse_examples,
+)
 
 EACH = [e for e in delivered_synapse_examples() if not e.synapse.stepped]
 OWN = Depressing()

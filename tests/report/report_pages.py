@@ -11,7 +11,7 @@ from urllib.parse import unquote
 
 import numpy as np
 
-from spikewright.conversion import Trace
+from spikewright.conversion import Sample, Trace
 from spikewright.records import Record
 from spikewright.report.figures import RasterInfo, raster_info
 
@@ -164,7 +164,15 @@ def sampled(layers: tuple[str, ...] = ("conv", "dense"), steps: int = 8) -> Rast
     values = {layer: rng.random((3, 10)) for layer in layers}
     told = {"digit": 3}
     source, x = rng.normal(size=4), rng.random((8, 8))
-    return raster_info(counts, answers, source, 0.001, told, values, values, x)
+    return raster_info(watched(counts, answers, source, values), told, x)
+
+
+def watched(
+    counts: dict[str, Any], answers: Any, source: Any = None, values: Any = None, dt: float = 0.001
+) -> Sample:
+    """A sample as it was watched; its source's value is that of the last step unless given."""
+    last = answers[-1] if source is None else source
+    return Sample(counts, values or {}, values or {}, {"y": answers}, {"y": last}, dt)
 
 
 def searched() -> list[Record]:

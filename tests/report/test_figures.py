@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from report.report_pages import diagnosed, energies, evaluated, trained
+from report.report_pages import diagnosed, energies, evaluated, trained, watched
 from spikewright.records import Record
 from spikewright.report.figures import (
+    Info,
     decoded_info,
     energies_info,
     epochs_infos,
@@ -30,11 +31,17 @@ from spikewright.report.figures import (
 rng = np.random.default_rng(3)
 
 
+def columns_of(info: Info) -> dict[str, list[Any]]:
+    """The data of a figure, by the names of its columns."""
+    header, *rows = info.rows()
+    return {str(name): list(c) for name, c in zip(header, zip(*rows, strict=True), strict=True)}
+
+
 def test_a_raster_is_its_spikes() -> None:
     """Events are the non-zero counts with their step (from 1) and flat neuron number."""
     counts = rng.poisson(0.3, (6, 2, 3))
     answers = rng.normal(size=(6, 4))
-    info = raster_info({"layer": counts}, answers, answers[-1], 0.002, {"scale": 2})
+    info = raster_info(watched({"layer": counts}, answers, dt=0.002), {"scale": 2})
     rebuilt = np.zeros((6, 6), int)
     steps, neurons, values = info.spikes["layer"].T
     rebuilt[steps - 1, neurons] = values
@@ -49,24 +56,26 @@ def test_a_raster_is_its_spikes() -> None:
 def test_a_line_over_time_is_its_records() -> None:
     """Steps in order, intervals, the source's value; each output by itself."""
     (info,) = over_time_infos(evaluated(4))
+    rows = info.rows()
 
-    assert (info.measure, info.source, info.n, info.dt) == ("accuracy", 0.9, 100, 0.001)
-    assert [step for step, *_ in info.lines["mean"]] == [1, 2, 3, 4]
-    assert info.last["last"][1:] == pytest.approx((0.88, 0.83, 0.93))
-    assert len(info.rows()) == 1 + 2 * 4
+    assert rows[0][3:] == ("accuracy", "accuracy_low", "accuracy_high", "source")
+    assert [row[:3] for row in rows[1:5]] == [("mean", step, step) for step in (1, 2, 3, 4)]
+    assert rows[-1][0] == "last" and rows[-1][3:] == pytest.approx((0.88, 0.83, 0.93, 0.9))
+    assert len(rows) == 1 + 2 * 4
     records = [
         Record("agreement", 0.5, "fraction", 2, None, {"steps": t, "readout": "mean", "output": o})
         for o in ("a", "b")
         for t in (1, 2)
     ]
-    assert [i.output for i in over_time_infos(records)] == ["a", "b"]
+    titles = [info.chart().title for info in over_time_infos(records)]
+    assert [title.rpartition(", ")[2] for title in titles] == ["output a", "output b"]
     assert over_time_infos(records[:1]) == []
 
 
 def test_many_steps_are_thinned_to_the_ends() -> None:
     """The first and the last step stay, and those in between are fewer than 400."""
     (info,) = over_time_infos(evaluated(3000))
-    steps = [step for step, *_ in info.lines["mean"]]
+    steps = [step for readout, step, *_ in info.rows() if readout == "mean"]
 
     assert (steps[0], steps[-1]) == (1, 3000)
     assert len(steps) <= 400
@@ -89,13 +98,11 @@ def test_the_front_is_what_nothing_beats(pairs: list[tuple[float, float]]) -> No
     ]
     info = trade_off_info(records)
 
-    for s in info.settings:
-        beaten = any(
-            (o.worth >= s.worth and o.cost < s.cost) or (o.worth > s.worth and o.cost <= s.cost)
-            for o in info.settings
-        )
-        assert s.front == (not beaten)
-    assert [s.cost for s in info.front] == sorted(s.cost for s in info.front)
+    settings = [(worth, cost, front) for _, worth, cost, front, _ in info.rows()[1:]]
+    for worth, cost, front in settings:
+        beaten = any((w >= worth and c < cost) or (w > worth and c <= cost) for w, c, _ in settings)
+        assert front == (not beaten)
+    assert [cost for _, cost, _ in settings] == sorted(cost for _, cost, _ in settings)
 
 
 def test_a_drop_is_the_better_the_smaller() -> None:
@@ -112,8 +119,8 @@ def test_a_drop_is_the_better_the_smaller() -> None:
         ]
     info = trade_off_info(records, "energy")
 
-    assert [s.name for s in info.front] == ["a", "b"]
-    assert [s.cost for s in info.settings] == [1e-9, 2e-9, 3e-9]
+    assert [row[0] for row in info.rows()[1:] if row[3]] == ["a", "b"]
+    assert columns_of(info)["energy_under_t"] == [1e-9, 2e-9, 3e-9]
     with pytest.raises(ValueError, match="at least two settings"):
         trade_off_info(records[:4], "energy")
 
@@ -122,28 +129,30 @@ def test_steps_of_an_evaluation_are_settings() -> None:
     """Where spikes were recorded at several steps, each is worth something for a price."""
     info = trade_off_info(over_steps(evaluated(8)))
 
-    assert [(s.name, s.cost) for s in info.settings] == [("4 steps", 40.0), ("8 steps", 80.0)]
-    assert info.source == 0.9
+    assert [row[::2][:2] for row in info.rows()[1:]] == [("4 steps", 40.0), ("8 steps", 80.0)]
+    assert [key.text for key in info.chart().keys][-1] == "the source, 90.0 %"
 
 
 def test_rates_are_percentiles_of_neurons() -> None:
     """Of each layer, with the share that is silent."""
     info = rates_info({"a": np.arange(101.0).reshape(1, 101), "b": np.zeros(4)})
+    _, *rows = info.rows()
 
-    assert info.layers["a"].percentiles == (5.0, 25.0, 50.0, 75.0, 95.0)
-    assert (info.layers["a"].mean, info.layers["a"].largest) == (50.0, 100.0)
-    assert (info.layers["a"].silent, info.layers["b"].silent) == (pytest.approx(1 / 101), 1.0)
-    assert len(info.rows()) == 3
+    spread = (5.0, 25.0, 50.0, 75.0, 95.0)
+    assert rows == [
+        ("a", 101, pytest.approx(1 / 101), 50.0, *spread, 100.0), ("b", 4, 1.0, *[0.0] * 7),
+    ]  # fmt: skip
 
 
 def test_gaps_keep_their_parts_and_order() -> None:
     """Layers as the diagnosis ranks them; parts add up to the whole; absent ones are not named."""
     info = gaps_info(diagnosed())
+    rows = info.rows()
 
-    assert list(info.parts) == ["conv", "dense"]
-    assert info.present == ["inherited", "clipping", "quantisation"]
-    assert sum(info.parts["conv"].values()) == pytest.approx(info.whole["conv"])
-    assert info.alone == {"conv": 0.1, "dense": 0.05}
+    assert [row[0] for row in rows[1:]] == ["conv", "dense"]
+    assert [key.text for key in info.chart().keys] == ["inherited", "clipping", "quantisation"]
+    assert sum(rows[1][3:]) == pytest.approx(rows[1][2])  # type: ignore[arg-type]
+    assert columns_of(info)["drop_of_the_layer_alone"] == [0.1, 0.05]
     with pytest.raises(ValueError, match="records of a diagnosis"):
         gaps_info(evaluated())
 
@@ -163,22 +172,20 @@ def test_a_thinned_raster_keeps_numbers_and_ends() -> None:
     """Fewer layers, the most active neurons, fewer steps and outputs; all keep their numbers."""
     counts = {name: rng.poisson(0.5, (30, 50)) for name in "abcde"}
     answers = rng.normal(size=(30, 20))
-    whole = raster_info(
-        counts, answers, answers[-1], 0.001, {}, {n: np.arange(50) for n in "abcde"}
-    )
+    whole = raster_info(watched(counts, answers, None, {n: np.arange(50) for n in "abcde"}))
     info = whole.thinned(layers=3, neurons=8, steps=10)
 
     assert list(info.spikes) == ["a", "c", "e"]
     total = counts["a"].sum(axis=0)
-    hidden = np.setdiff1d(np.arange(50), info.shown("a"))
-    assert len(info.shown("a")) == 8 and (np.diff(info.shown("a")) > 0).all()
-    assert total[info.shown("a")].min() >= total[hidden].max()
-    np.testing.assert_array_equal(info.activations["c"], info.shown("c"))
+    hidden = np.setdiff1d(np.arange(50), info.shown["a"])
+    assert len(info.shown["a"]) == 8 and (np.diff(info.shown["a"]) > 0).all()
+    assert total[info.shown["a"]].min() >= total[hidden].max()
+    np.testing.assert_array_equal(info.activations["c"], info.shown["c"])
     steps, neurons, values = info.spikes["e"].T
     np.testing.assert_array_equal(values, counts["e"][steps - 1, neurons])
-    assert set(neurons) <= set(info.shown("e")) and steps.max() <= 10
-    np.testing.assert_array_equal(info.numbers, np.sort(np.argsort(answers[-1])[-10:]))
-    np.testing.assert_array_equal(info.source, answers[-1][info.numbers])
+    assert set(neurons) <= set(info.shown["e"]) and steps.max() <= 10
+    np.testing.assert_array_equal(info.outputs, np.sort(np.argsort(answers[-1])[-10:]))
+    np.testing.assert_array_equal(info.source, answers[-1][info.outputs])
     assert sum(map(len, whole.thinned(events=50).spikes.values())) <= 50
 
 
@@ -187,7 +194,7 @@ def test_a_sample_that_is_a_picture_is_shown(shape: tuple[int, ...]) -> None:
     """From its least value to its greatest, at most 32 pixels to a side once it is thinned."""
     x = rng.normal(size=shape)
     answers = rng.normal(size=(4, 2))
-    whole = raster_info({"a": np.ones((4, 3))}, answers, answers[-1], 0.001, x=x)
+    whole = raster_info(watched({"a": np.ones((4, 3))}, answers), x=x)
     picture, page = whole.picture, whole.thinned().picture
 
     assert picture is not None and page is not None
@@ -198,7 +205,7 @@ def test_a_sample_that_is_a_picture_is_shown(shape: tuple[int, ...]) -> None:
             x.argmax(), picture.shape
         )
     assert max(page.shape) <= 32
-    plain = raster_info({"a": np.ones((4, 3))}, answers, answers[-1], 0.001, x=rng.normal(size=5))
+    plain = raster_info(watched({"a": np.ones((4, 3))}, answers), x=rng.normal(size=5))
     assert plain.picture is None
 
 
@@ -207,11 +214,13 @@ def test_a_training_has_a_figure_for_each_measure(epochs: int) -> None:
     """Lines by epoch in order, whatever the order of the records; the kept epoch is marked."""
     other = Record("change of weights", 0.1, "fraction", how={"layer": "a"})
     loss, accuracy = epochs_infos(reversed([other, *trained(epochs, 1)]))
-    assert (loss.measure, accuracy.measure) == ("loss", "accuracy")
-    assert loss.lines["held back"] == tuple((e, 2 / e) for e in range(1, epochs + 1))
-    assert accuracy.fraction and loss.kept == 1
+    assert (loss.rows()[0][-1], accuracy.rows()[0][-1]) == ("loss", "accuracy")
+    held = [row for row in loss.rows() if row[0] == "held back"]
+    assert held == [("held back", e, 2 / e) for e in range(1, epochs + 1)]
+    assert "50.0 % in epoch 1" in accuracy.chart().words
+    assert "epoch 1 was kept" in loss.chart().words
     assert len(loss.rows()) == 1 + 2 * epochs
-    assert epochs_infos(trained(3, kept=0))[0].kept is None
+    assert "no epoch was kept" in epochs_infos(trained(3, kept=0))[0].chart().words
 
 
 def test_curves_are_their_values() -> None:
@@ -221,18 +230,19 @@ def test_curves_are_their_values() -> None:
     rows = info.rows()
     assert rows[0] == ["x0", "x1", "neuron_0", "neuron_1", "neuron_2", "neuron_3"]
     np.testing.assert_array_equal(rows[1:], np.hstack([x, y]))
-    assert response_curves_info(x[:, 0], y).inputs.shape == (9, 1)
+    assert response_curves_info(x[:, 0], y).rows()[0] == ["x0", *rows[0][2:]]
 
 
 def test_picked_neurons_keep_their_numbers() -> None:
     """Neurons that respond late and early are shown, each under its own number."""
     x = np.linspace(-1, 1, 21)
     y = np.maximum(0, x[:, None] - rng.permutation(np.linspace(-1, 0.9, 20)))
-    info = tuning_curves_info(x, y, neurons=5)
-    np.testing.assert_array_equal(info.outputs, y[:, info.picked])
+    header, *rows = tuning_curves_info(x, y, neurons=5).rows()
+    picked = [int(str(name).removeprefix("neuron_")) for name in header[1:]]
+    np.testing.assert_array_equal(np.array(rows)[:, 1:], y[:, picked])
     active = np.count_nonzero(y > 0, axis=0)
-    assert {active.argmin(), active.argmax()} <= set(info.picked.tolist())
-    assert len(set(info.picked.tolist())) == 5
+    assert {active.argmin(), active.argmax()} <= set(picked)
+    assert len(set(picked)) == 5
 
 
 @pytest.mark.parametrize("neurons", [1, 2, 4, 40])
@@ -305,10 +315,11 @@ def test_spikes_are_their_counts() -> None:
     order = rng.permutation(6)
     info = spikes_info({"a": counts, "b": other}, 0.01, {"a": order})
     rebuilt = np.zeros((8, 6), int)
-    steps, neurons, values = info.spikes["a"].T
-    rebuilt[steps - 1, neurons] = values
+    for name, neuron, time, count in info.rows()[1:]:
+        if name == "a":
+            rebuilt[round(time / 0.01) - 1, neuron] = count  # type: ignore[operator, index]
     np.testing.assert_array_equal(rebuilt, counts.reshape(8, 6)[:, order])
-    assert info.rates("b") == pytest.approx(other.sum() / (4 * 0.08))
+    assert info.chart().panels[1].remark == f"{other.sum() / (4 * 0.08):.3g} Hz"
     assert len(info.rows()) == 1 + np.count_nonzero(counts) + np.count_nonzero(other)
     with pytest.raises(ValueError, match="one number of steps"):
         spikes_info({"a": counts, "b": other[:5]}, 0.01)

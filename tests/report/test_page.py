@@ -19,6 +19,7 @@ from report.report_pages import (
     sampled,
     searched,
     traced,
+    watched,
 )
 from spikewright.records import Record
 from spikewright.report import write_html
@@ -188,7 +189,7 @@ def test_a_large_network_fits(tmp_path: Path) -> None:
     spikes = rng.random((2000, 100)) < 0.1
     counts = dict.fromkeys(layers, spikes)
     answers = rng.normal(size=(2000, 1000))
-    parts["raster"] = raster_info(counts, answers, answers[-1], 0.001)
+    parts["raster"] = raster_info(watched(counts, answers))
     parts["records"] = evaluated(2000, layers)
     path = write_html(tmp_path / "page.html", **parts)
     text = path.read_text(encoding="utf-8")

@@ -14,7 +14,7 @@ from tests.training.test_training_budgets import spent
 from tests.training.trainings import STEPS, assert_same_run, trained
 
 import spikewright as sw
-from spikewright.choosing.copies import Copies
+from spikewright.choosing.fission import Copies
 from spikewright.records import DEFAULT_TABLE, select
 from spikewright.training.gradients.spiking import sent
 from spikewright.training.sites import sites_of

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import json
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import Field, fields, is_dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -24,6 +25,10 @@ from spikewright._base.writing import FileKind, begins_with, file_kind, write_fi
 from spikewright.errors import DamagedFileError, FileError
 
 FORMAT = 1
+_DAMAGE = (
+    LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RecursionError,
+    MemoryError,
+)  # fmt: skip
 _LOADERS = {
     "conversion": " Read it with spikewright.load.",
     "network": " Read it with spikewright.network.load.",
@@ -219,6 +224,22 @@ def read(path: str | Path, what: str) -> tuple[Any, Arrays]:
             f"written. Copy or save it again."
         )
     return content, Arrays(arrays, budget_of(source))
+
+
+@contextmanager
+def describing(what: str, place: str | Path) -> Iterator[None]:
+    """A context that reads a manifest: errors say that it does not describe `what`.
+
+    They are a `DamagedFileError` naming `place`.
+    """
+    try:
+        yield
+    except DamagedFileError:
+        raise
+    except _DAMAGE as error:
+        raise DamagedFileError(
+            f"{place}: its manifest does not describe {what} ({type(error).__name__}: {error})."
+        ) from error
 
 
 def holds(path: str | Path, what: str) -> bool:

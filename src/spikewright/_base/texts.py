@@ -29,7 +29,9 @@ def _truth(text: str) -> bool:
 
 _KINDS: Mapping[str, Callable[[str], Any]] = {
     "float": float, "float | NDArray": float, "int": int, "float | None": float, "int | None": int,
-    "tuple[int, ...]": _whole_numbers, "int | tuple[int, ...]": _one_or_several, "bool": _truth,
+    "Natural": int, "Positive": int, "Positive | None": int, "AboveZero": float,
+    "AboveZero | None": float, "Percent": float, "Share": float, "bool": _truth,
+    "tuple[int, ...]": _whole_numbers, "int | tuple[int, ...]": _one_or_several,
 }  # fmt: skip
 _WORDS: Mapping[Callable[[str], Any], str] = {
     float: "a number", int: "a whole number", _whole_numbers: "whole numbers such as 6/4/3/3",

@@ -12,13 +12,13 @@ from numpy.typing import NDArray
 from spikewright.errors import ChipError
 from spikewright.measure.operations.patterns import weighs
 from spikewright.network import Connection, Ensemble, MaxPool, Network, Node
-from spikewright.network.ensemble import Neurons
+from spikewright.network.ensemble import NeuronsView
 from spikewright.network.neurons import NeuronType
 from spikewright.network.processes import EachStep, Process
 from spikewright.network.transforms import Shape, SumPool, Transform
 
 Stage = Transform | MaxPool
-Item = Neurons | Node
+Item = NeuronsView | Node
 
 
 @dataclass(frozen=True, eq=False)
@@ -167,7 +167,7 @@ class _Reader:
                 (*way.through, item),
             )
             pre = connection.pre_obj
-            if isinstance(pre, Neurons):
+            if isinstance(pre, NeuronsView):
                 yield Path(self.name(pre.ensemble), pre.shape, longer.stages, longer.filtered)
             elif isinstance(pre, Node):
                 yield from self._through(pre, longer)

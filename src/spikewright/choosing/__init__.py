@@ -1,16 +1,15 @@
 """Calibration: statistics of a model's layers on data, and the scales that follow from them."""
 
-from spikewright.choosing.rules.case import Case, Choice, Setting
+from spikewright.choosing.rules.case import RuleCase, ScaleChoice, Setting
 from spikewright.choosing.rules.rule import ScaleRule
 from spikewright.choosing.statistics.collect import collect
 from spikewright.choosing.statistics.fingerprint import fingerprint
-from spikewright.choosing.statistics.layer import LayerStatistics
-from spikewright.choosing.statistics.statistics import Statistics
+from spikewright.choosing.statistics.statistics import LayerStatistics, Statistics
 
 __all__ = [
-    "Case",
-    "Choice",
     "LayerStatistics",
+    "RuleCase",
+    "ScaleChoice",
     "ScaleRule",
     "Setting",
     "Statistics",

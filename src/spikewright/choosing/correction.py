@@ -8,19 +8,20 @@ corrected twice. (All layers at once, in as many runs, corrects less.)
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, ClassVar, Literal, get_args
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from spikewright._base.arguments import as_numbers, refuse
 from spikewright._base.progress import progress_bar
-from spikewright.choosing.copies import NONE, Copies
-from spikewright.choosing.fission import Fission
-from spikewright.choosing.rules.rule import brief, check_above, check_whole, refused
+from spikewright._base.schema import AboveZero, Positive
+from spikewright.choosing.fission import NONE, Copies, Fission
+from spikewright.choosing.rules.rule import brief, check_fields
 from spikewright.choosing.scales import has_rule
 from spikewright.choosing.sent import sending, shares, source_means
 from spikewright.choosing.statistics.batches import Batch
@@ -36,27 +37,31 @@ from spikewright.running.converted import Converted
 
 Per = Literal["channel", "neuron"]
 Gaps = dict[str, NDArray]
+Shift = Callable[[str, Ensemble, NDArray], None]
 
 
 @dataclass(frozen=True)
-class _Correction:
+class _Correction(ABC):
     """Parameters of all corrections: the steps to correct for, and the rounds of measuring."""
 
-    steps: int
-    dt: float = 0.001
-    rounds: int = 1
+    steps: Positive
+    dt: AboveZero = 0.001
+    rounds: Positive = 1
 
     _argument: ClassVar[str]
     _promise: ClassVar[Status]
 
     def __post_init__(self) -> None:
-        check_whole(self, steps=self.steps, rounds=self.rounds)
-        check_above(self, dt=self.dt)
+        check_fields(self)
 
+    @property
+    def at(self) -> Sequence[int]:
+        """The numbers of first steps whose gaps are measured."""
+        return (self.steps,)
 
-def _check_per(owner: _Correction, per: Any) -> None:
-    if per not in get_args(Per):
-        raise refused(owner, "per", f'it is "channel" or "neuron", got {per!r}')
+    @abstractmethod
+    def begin(self, populations: Mapping[str, Ensemble], copies: Copies) -> tuple[Gaps, Shift]:
+        """What it gives layers, as found so far, and the function that shifts one by its gaps."""
 
 
 @dataclass(frozen=True)
@@ -77,9 +82,16 @@ class BiasCorrection(_Correction):
     _argument = "bias_correction"
     _promise = "approximated"
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        _check_per(self, self.per)
+    def begin(self, populations: Mapping[str, Ensemble], copies: Copies) -> tuple[Gaps, Shift]:
+        """Additions to biases."""
+        added: Gaps = {}
+        bases = {name: ensemble.bias for name, ensemble in populations.items()}
+
+        def shift(name: str, ensemble: Ensemble, gap: NDArray) -> None:
+            added[name] = added.get(name, 0.0) + gap[0]
+            ensemble.bias = bases[name] + copies.spread(name, added[name], len(ensemble.shape))
+
+        return added, shift
 
 
 @dataclass(frozen=True)
@@ -94,14 +106,22 @@ class VoltageCorrection(_Correction):
     """
 
     start: Literal["half", "zero"] = "half"
+    per: ClassVar[Per] = "neuron"
 
     _argument = "initial_voltage"
     _promise = "convergent"
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.start not in ("half", "zero"):
-            raise refused(self, "start", f'it is "half" or "zero", got {self.start!r}')
+    def begin(self, populations: Mapping[str, Ensemble], copies: Copies) -> tuple[Gaps, Shift]:
+        """Initial voltages."""
+        voltages: Gaps = dict.fromkeys(populations, np.asarray(NAMED_VOLTAGES[self.start]))
+
+        def shift(name: str, ensemble: Ensemble, gap: NDArray) -> None:
+            rank, height = len(ensemble.shape), ensemble.neuron_type.last_height
+            scale = copies.channels(name, np.asarray(ensemble.rate_scale), rank)
+            voltages[name] = voltages[name] + self.steps * gap[0] * scale * self.dt
+            ensemble.initial_voltage = copies.starts(name, voltages[name], rank, height)
+
+        return voltages, shift
 
 
 @dataclass(frozen=True)
@@ -120,17 +140,36 @@ class StepCorrection(_Correction):
     """
 
     per: Per = "neuron"
-    rate: float = 1.0
+    rate: AboveZero = 1.0
 
     _argument = "bias_correction"
     _promise = "convergent"
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_above(self, rate=self.rate)
-        _check_per(self, self.per)
+    @property
+    def at(self) -> Sequence[int]:
+        """All of them."""
+        return range(1, self.steps + 1)
+
+    def begin(self, populations: Mapping[str, Ensemble], copies: Copies) -> tuple[Gaps, Shift]:
+        """Biases of each step, `(steps, ...)`."""
+        sums: Gaps = {}
+        added: Gaps = {}
+        ahead = {name: ensemble.step_biases for name, ensemble in populations.items()}
+        for name, ensemble in populations.items():  # all networks have the same form
+            none = np.zeros((self.steps, *ensemble.shape))
+            ensemble.noise = EachStep(together(ahead[name], none))
+
+        def shift(name: str, ensemble: Ensemble, gap: NDArray) -> None:
+            steps = np.reshape(self.at, (-1, *[1] * len(ensemble.shape)))
+            sums[name] = sums.get(name, 0.0) + self.rate * steps * gap
+            added[name] = np.diff(sums[name], axis=0, prepend=0.0)
+            biases = copies.spread(name, added[name], len(ensemble.shape))
+            ensemble.noise = EachStep(together(ahead[name], biases))
+
+        return added, shift
 
 
+Correction = BiasCorrection | StepCorrection | VoltageCorrection
 CORRECTIONS = (BiasCorrection, StepCorrection, VoltageCorrection)
 PLACES: Mapping[str, tuple[type[_Correction], ...]] = {
     name: tuple(kind for kind in CORRECTIONS if kind._argument == name)
@@ -208,51 +247,33 @@ def _as_numbers(value: Any) -> NDArray:
         raise NetworkError(f"{value!r} is not a number or an array: {error}") from None
 
 
-def correct_bias(
-    conversion: Converted, rule: BiasCorrection, samples: Batch, copies: Copies = NONE
-) -> Gaps:
-    """Correct the biases of every spiking population; returns the additions, by layer."""
-    added: Gaps = {}
-    bases = {name: e.bias for name, e in conversion.populations().items()}
+def correct(conversion: Converted, rule: Correction, samples: Batch, copies: Copies = NONE) -> Gaps:
+    """Correct every spiking population by a rule; returns what it gives them, by layer.
 
-    def shift(name: str, ensemble: Ensemble, gap: NDArray) -> None:
-        added[name] = added.get(name, 0.0) + gap[0]
-        ensemble.bias = bases[name] + copies.spread(name, added[name], len(ensemble.shape))
-
-    averaged = _averaging(conversion, rule.per, samples, copies)
-    _layer_by_layer(conversion, rule, samples, (rule.steps,), averaged, shift)
-    return added
-
-
-def correct_steps(
-    conversion: Converted, rule: StepCorrection, samples: Batch, copies: Copies = NONE
-) -> Gaps:
-    """Give every spiking population a bias a step; returns them, `(steps, ...)`, by layer."""
-    sums: Gaps = {}
-    added: Gaps = {}
-    at = range(1, rule.steps + 1)
-    ahead = {name: ensemble.step_biases for name, ensemble in conversion.populations().items()}
-    for name, ensemble in conversion.populations().items():  # all networks have the same form
-        none = np.zeros((rule.steps, *ensemble.shape))
-        ensemble.noise = EachStep(together(ahead[name], none))
-
-    def shift(name: str, ensemble: Ensemble, gap: NDArray) -> None:
-        steps = np.reshape(at, (-1, *[1] * len(ensemble.shape)))
-        sums[name] = sums.get(name, 0.0) + rule.rate * steps * gap
-        added[name] = np.diff(sums[name], axis=0, prepend=0.0)
-        biases = copies.spread(name, added[name], len(ensemble.shape))
-        ensemble.noise = EachStep(together(ahead[name], biases))
-
-    averaged = _averaging(conversion, rule.per, samples, copies)
-    _layer_by_layer(conversion, rule, samples, at, averaged, shift)
-    return added
-
-
-def _averaging(
-    conversion: Converted, per: Per, samples: Batch, copies: Copies
-) -> Callable[[str, NDArray], NDArray]:
-    """`_averaged` on samples."""
-    return partial(_averaged, conversion, per, shares(conversion, samples), copies)
+    A layer's gaps are measured and it is shifted by them, one after the other; there is a trace of
+    both.
+    """
+    populations = conversion.populations()
+    if not all(ensemble.neuron_type.spiking for ensemble in populations.values()):
+        raise refuse(rule._argument, "only spiking networks have gaps to correct", "spiking=True")
+    given, shift = rule.begin(populations, copies)
+    source = source_means(conversion, samples, rule.at, rule.dt)
+    averaged = partial(_averaged, conversion, rule.per, shares(conversion, samples), copies)
+    before: dict[str, float] = {}
+    after: dict[str, float] = {}
+    with progress_bar(rule.rounds * len(populations), True, "layers corrected") as advance:
+        for _ in range(rule.rounds):
+            sent = sending(conversion, samples, rule.at, rule.dt)
+            for name, ensemble in populations.items():
+                gap = averaged(name, source[name] - sent.means(name))
+                before.setdefault(name, _size(gap))
+                shift(name, ensemble, gap)
+                after[name] = _size(averaged(name, source[name] - sent.means(name)))
+                advance(1)
+    for name in populations:
+        text = f"{brief(rule)}: mean gap {before[name]:.3g} -> {after[name]:.3g} on the samples"
+        conversion.trace.add("correct", name, text, rule._promise)
+    return given
 
 
 def _averaged(
@@ -278,62 +299,6 @@ def _averaged(
     if per == "neuron" or axis is None:
         return gap
     return gap.mean(axis=tuple(i for i in range(1, gap.ndim) if i != axis + 1), keepdims=True)
-
-
-def correct_voltages(
-    conversion: Converted, rule: VoltageCorrection, samples: Batch, copies: Copies = NONE
-) -> Gaps:
-    """Correct the initial voltages of every spiking population; returns them, by layer."""
-    first = np.asarray(NAMED_VOLTAGES[rule.start])
-    voltages: Gaps = dict.fromkeys(conversion.populations(), first)
-
-    def shift(name: str, ensemble: Ensemble, gap: NDArray) -> None:
-        rank = len(ensemble.shape)
-        scale = copies.channels(name, np.asarray(ensemble.rate_scale), rank)
-        voltages[name] = voltages[name] + rule.steps * gap[0] * scale * rule.dt
-        ensemble.initial_voltage = copies.starts(
-            name, voltages[name], rank, ensemble.neuron_type.last_height
-        )
-
-    averaged = _averaging(conversion, "neuron", samples, copies)
-    _layer_by_layer(conversion, rule, samples, (rule.steps,), averaged, shift)
-    return voltages
-
-
-def _layer_by_layer(
-    conversion: Converted,
-    rule: _Correction,
-    samples: Batch,
-    at: Collection[int],
-    averaged: Callable[[str, NDArray], NDArray],
-    shift: Callable[[str, Ensemble, NDArray], None],
-) -> None:
-    """Measure a layer's gaps and shift it by them, one after the other; leave a trace of both.
-
-    Gaps are those of the means of the first steps up to each in `at`.
-    """
-    populations = conversion.populations()
-    if not all(ensemble.neuron_type.spiking for ensemble in populations.values()):
-        raise refuse(rule._argument, "only spiking networks have gaps to correct", "spiking=True")
-    source = source_means(conversion, samples, at, rule.dt)
-    before: dict[str, float] = {}
-    after: dict[str, float] = {}
-    with progress_bar(rule.rounds * len(populations), True, "layers corrected") as advance:
-        for _ in range(rule.rounds):
-            sent = sending(conversion, samples, at, rule.dt)
-            for name, ensemble in populations.items():
-                gap = averaged(name, source[name] - sent.means(name))
-                before.setdefault(name, _size(gap))
-                shift(name, ensemble, gap)
-                after[name] = _size(averaged(name, source[name] - sent.means(name)))
-                advance(1)
-    for name in populations:
-        conversion.trace.add(
-            "correct",
-            name,
-            f"{brief(rule)}: mean gap {before[name]:.3g} -> {after[name]:.3g} on the samples",
-            rule._promise,
-        )
 
 
 def _size(gap: NDArray) -> float:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from spikewright._base.arguments import refuse
 from spikewright.advice import advise
-from spikewright.choosing import Case, Choice, ScaleRule, Setting, Statistics
+from spikewright.choosing import RuleCase, ScaleChoice, ScaleRule, Setting, Statistics
 from spikewright.choosing.rules import EnergyBudget
 from spikewright.choosing.rules.rule import brief
 from spikewright.choosing.rules.spending import Spending
@@ -40,11 +40,11 @@ def has_budget(value: Any) -> bool:
 
 
 @dataclass(frozen=True, eq=False)
-class Budget:
+class ScaleBudget:
     """A rule that spends a budget, its question, and the layers that share the budget."""
 
     rule: EnergyBudget
-    case: Case
+    case: RuleCase
     spending: Spending
 
 
@@ -58,8 +58,8 @@ class Chosen:
 
     given: Any
     layers: Choices
-    found: Mapping[str, Choice] = field(default_factory=dict)
-    budgets: Sequence[Budget] = ()
+    found: Mapping[str, ScaleChoice] = field(default_factory=dict)
+    budgets: Sequence[ScaleBudget] = ()
 
     @property
     def scales(self) -> Any:
@@ -83,7 +83,7 @@ class Chosen:
         scales = {name: as_scale(scale) for name, scale in self.scales.items()}
         return replace(self.layers, scales=scales)
 
-    def corrected(self, found: Mapping[str, Choice]) -> Chosen:
+    def corrected(self, found: Mapping[str, ScaleChoice]) -> Chosen:
         """The same with other choices of rules for some layers."""
         return replace(self, found={**self.found, **found})
 
@@ -117,13 +117,13 @@ def choose_scales(
     check(roles, replace(choices, scales=ones))  # before data is gone through
     graph, settings = roles.graph, _settings(choices)
     outputs = roles.read_from()
-    found: dict[str, Choice] = {}
-    budgets: list[Budget] = []
+    found: dict[str, ScaleChoice] = {}
+    budgets: list[ScaleBudget] = []
     for rule in _different(wanted):
         mine = {name: settings[name] for name in wanted if _is(wanted[name], rule)}
-        case = Case(graph, read, mine, outputs, statistics() if rule.needs_data else None)
+        case = RuleCase(graph, read, mine, outputs, statistics() if rule.needs_data else None)
         if isinstance(rule, EnergyBudget):
-            budget = Budget(rule, case, rule.spending(case))
+            budget = ScaleBudget(rule, case, rule.spending(case))
             budgets.append(budget)
             found |= rule.choices(case, budget.spending, budget.spending.split())
         else:
@@ -153,7 +153,7 @@ def _different(wanted: Mapping[str, Any]) -> list[ScaleRule]:
     return found
 
 
-def _number(choice: Choice) -> float | NDArray:
+def _number(choice: ScaleChoice) -> float | NDArray:
     return float(choice.scale) if choice.scale.ndim == 0 else choice.scale
 
 

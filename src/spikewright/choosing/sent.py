@@ -1,24 +1,225 @@
-"""Means that neurons send over some samples, and those of the source's values."""
+"""Means that neurons send over some samples, and those of the source's values.
+
+A network may run one layer after the other: all samples and steps of one, then of the next. What
+neurons sent is kept until the last layer that reads it has run. So to change a layer and run it
+again costs that layer alone, and to do so with all of them what one run costs. Where memory is
+short, a layer's currents are not kept but computed again, so that it costs two. The kernels are
+those of the reference engine, so the spikes are those of a run.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+import math
+from collections.abc import Collection, Mapping, Sequence
+from functools import cached_property
 from itertools import pairwise
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from spikewright import engines
 from spikewright.choosing.calibration import count, parts
-from spikewright.choosing.layer_by_layer import LayerByLayer
 from spikewright.choosing.statistics.batches import Batch
 from spikewright.engines import Totals
+from spikewright.engines.base import Engine, Kernel
+from spikewright.engines.program import Generate, Neurons, NodeSource, Operator, Program, ScaledSum
 from spikewright.graph import evaluate_all
 from spikewright.graph.masks import Real
 from spikewright.network import Ensemble
 from spikewright.running.converted import Converted
 from spikewright.running.encoding import feeds_of
+from spikewright.running.padding import real_of
 from spikewright.running.runner import Job, Runner
+
+_AT_ONCE = 2_000_000  # values of the widest signal that are worked on at once
+_ROOM = 2**31  # bytes that may be kept; fixed, so that nothing depends on the machine
+
+Values = dict[int, NDArray]
+
+
+class LayerByLayer:
+    """Layers of a network, which are asked for in their order; see `choosing.sent.Sending`.
+
+    A layer that is asked for again may have other parameters than before, but no other ones may.
+    """
+
+    def __init__(
+        self, conversion: Converted, samples: Batch, at: Collection[int], dt: float
+    ) -> None:
+        self._runner, self._dt = Runner(conversion.lowered), dt
+        self._at, self._steps = np.asarray(sorted(at)), max(at)
+        self._populations = conversion.populations()
+        fed = feeds_of(samples, conversion.inputs, None, self._steps, dt, 0)
+        self._feeds, self._batch = fed.values, fed.batch
+        self._real = real_of(conversion.lowered, fed.values, slice(None))
+        self._sent: dict[Ensemble, NDArray] = {}
+        self._layer: str | None = None
+        self._form: object = None
+        self._read: list[Values] = []  # by part, what the layer reads
+
+    @classmethod
+    def of(
+        cls, conversion: Converted, samples: Batch, at: Collection[int], dt: float
+    ) -> LayerByLayer | None:
+        """One of a network that is no loop, starts once, and whose spikes fit; else None."""
+        if conversion.lowered.stepping is not None:
+            return None
+        found = cls(conversion, samples, at, dt)
+        loops = any(component.loops for component in found._program().components)
+        return None if loops or found._spikes > _ROOM else found
+
+    def means(self, name: str) -> NDArray:
+        """See `Sending`."""
+        ensemble, program = self._populations[name], self._program()
+        if name != self._layer:
+            self._layer, self._form, self._read = name, None, []
+            self._forget(program, ensemble)
+        counts = self._sent[ensemble] = self._run(program, ensemble)
+        real = None if self._real is None else self._real.whole(name, ensemble.shape)
+        counts = counts if real is None else counts * real[:, None]
+        totals = counts.sum(axis=0, dtype=np.float64).cumsum(axis=0)[self._at - 1]
+        numbers = self._at.reshape(-1, *[1] * len(ensemble.shape))
+        height = ensemble.neuron_type.amplitude / (ensemble.rate_scale * self._dt)
+        found: NDArray = totals * height / (numbers * self._batch)
+        return found
+
+    def _forget(self, program: Program, ensemble: Ensemble) -> None:
+        """Drop what was sent to the layers before this one alone."""
+        order = list(self._populations.values())
+        coming = order[order.index(ensemble) :]
+        for known in self._sent.keys() - _read_by(program, coming, self._sent):
+            del self._sent[known]
+
+    def _program(self) -> Program:
+        return self._runner.program(self._dt, 0, "float32")
+
+    @cached_property
+    def _spikes(self) -> int:
+        """Bytes of what neurons sent, of the layers that are kept at once, where it is most."""
+        order, program, most = list(self._populations.values()), self._program(), 0
+        for number, ensemble in enumerate(order):
+            kept = {ensemble, *_read_by(program, order[number:], order[:number])}
+            most = max(most, sum(e.n_neurons for e in kept))
+        return self._batch * self._steps * most
+
+    @cached_property
+    def _keeps(self) -> bool:
+        """True where there is room for a layer's currents."""
+        return self._spikes + self._currents <= _ROOM
+
+    @property
+    def _currents(self) -> int:
+        """Bytes of what the widest layer reads, about."""
+        widest = max((e.n_neurons for e in self._populations.values()), default=0)
+        return self._batch * self._steps * 2 * 8 * widest
+
+    def _run(self, program: Program, ensemble: Ensemble) -> NDArray:
+        """The counts `(batch, steps, *shape)` of a population, from what those before it sent."""
+        sent = {_output(program, e): e for e in self._sent if e is not ensemble}
+        before, own = _divided(_leading(program, [ensemble], set(sent)), ensemble)
+        form = [(op.label, op.inputs, op.output) for op in (*before, *own)]
+        if form != self._form:
+            self._form, self._read = form, []
+        (neurons,) = (op for op in own if isinstance(op, Neurons) and op.ensemble is ensemble)
+        kept = {s for op in own for s in op.inputs} - {s for op in own for s in op.outputs}
+        engine, kernels = engines.get("reference", program), dict[Operator, Kernel]()
+        found = []
+        for number, part in enumerate(self._parts(program, (*before, *own))):
+            if number < len(self._read):
+                values = dict(self._read[number])
+            else:
+                values = {s: self._sent[e][part].astype(np.float64) for s, e in sent.items()}
+                self._advance(program, engine, before, values, part, kernels)
+                values = {s: values[s] for s in kept}
+                if self._keeps:
+                    self._read.append(dict(values))
+            self._advance(program, engine, own, values, part, kernels)
+            found.append(_narrow(values[neurons.output]))
+        return np.concatenate(found)
+
+    def _parts(self, program: Program, operators: Sequence[Operator]) -> list[slice]:
+        widest = max(math.prod(program.shapes[s]) for op in operators for s in op.outputs)
+        size = max(1, _AT_ONCE // max(1, widest * self._steps))
+        return [slice(i, min(i + size, self._batch)) for i in range(0, self._batch, size)]
+
+    def _advance(
+        self,
+        program: Program,
+        engine: Engine,
+        operators: Sequence[Operator],
+        values: Values,
+        part: slice,
+        kernels: dict[Operator, Kernel],
+    ) -> None:
+        """Run operators through all steps of some samples; what they make goes to `values`."""
+        size = part.stop - part.start
+        for op in operators:
+            if isinstance(op, NodeSource):
+                fed = self._feeds.get(op.node)
+                kernel = engine.source(op, program, None if fed is None else fed[part], 0)
+            elif op in kernels:
+                kernel = kernels[op]
+            else:
+                kernel = engine.kernel(op, program, size, False)
+                if kernel.stateless:
+                    kernels[op] = kernel
+            made = kernel.run([values[s] for s in op.inputs], 0, self._steps)
+            values.update(zip(op.outputs, made, strict=False))
+
+
+def _output(program: Program, ensemble: Ensemble) -> int:
+    """The signal of a population's spikes."""
+    neurons = (op for op in program.operators if isinstance(op, Neurons))
+    return next(op.output for op in neurons if op.ensemble is ensemble)
+
+
+def _read_by(
+    program: Program, ensembles: Sequence[Ensemble], sent: Collection[Ensemble]
+) -> set[Ensemble]:
+    """Those that have sent and are read for populations to run."""
+    known = {_output(program, e): e for e in sent}
+    read = {s for op in _leading(program, ensembles, set(known)) for s in op.inputs}
+    return {known[signal] for signal in known.keys() & read}
+
+
+def _leading(program: Program, ensembles: Sequence[Ensemble], known: set[int]) -> list[Operator]:
+    """The operators from signals that are known up to populations, in order."""
+    makers = {s: op for op in program.operators for s in op.outputs}
+    found: set[Operator] = set()
+    waiting = [_output(program, ensemble) for ensemble in ensembles]
+    while waiting:
+        signal = waiting.pop()
+        if signal in known or makers[signal] in found:
+            continue
+        found.add(makers[signal])
+        waiting.extend(makers[signal].inputs)
+    return [op for op in program.operators if op in found]
+
+
+def _divided(
+    operators: Sequence[Operator], ensemble: Ensemble
+) -> tuple[list[Operator], list[Operator]]:
+    """Those that hold nothing of the population, and those that add to its current and run it."""
+    makers = {s: op for op in operators for s in op.outputs}
+    own: set[Any] = {op for op in operators if isinstance(op, Neurons) and op.ensemble is ensemble}
+    waiting = [s for op in own for s in op.inputs]
+    while waiting:
+        op = makers.get(waiting.pop())
+        if isinstance(op, ScaledSum | Generate):
+            own.add(op)
+            waiting.extend(op.inputs)
+    return [op for op in operators if op not in own], [op for op in operators if op in own]
+
+
+def _narrow(counts: NDArray) -> NDArray:
+    """Counts in the smallest type that holds them."""
+    most = np.abs(counts).max(initial=0.0)
+    for kind in (np.int8, np.int32):
+        if most <= np.iinfo(kind).max:
+            return counts.astype(kind)
+    return np.asarray(counts)
+
 
 _VALUES = 8_000_000  # values of the source that are held at once
 _DEEP = 16

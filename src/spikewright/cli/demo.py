@@ -12,6 +12,7 @@ from spikewright.cli.option_texts import Form
 from spikewright.cli.options import SampleOptions, command
 from spikewright.cli.output import emit, say, show, tell
 from spikewright.engines.settings import SeedOptions, StepOptions
+from spikewright.records import plain
 from spikewright.report.sweeps import scale_table
 from spikewright.showing import demo as library
 from spikewright.showing.explain import DT, STEPS, in_words, worked_example
@@ -103,6 +104,6 @@ def _two_neurons(scales: Sequence[float], engine: str, as_json: bool) -> None:
     """A constant input of 1 reaches A with weight 1, and A reaches B with weight 2."""
     examples = [worked_example(scale, engine=engine) for scale in (None, *scales)]
     if as_json:
-        emit({"dt": DT, "steps": STEPS, "examples": [e.as_dict() for e in examples]})
+        emit({"dt": DT, "steps": STEPS, "examples": [plain(vars(example)) for example in examples]})
     else:
         tell(in_words(examples))

@@ -25,8 +25,13 @@ from spikewright.measure import Evaluation, neuron_rates
 from spikewright.measure.activity import BITS
 from spikewright.measure.storage import KIND as EVALUATION
 from spikewright.records import select
-from spikewright.report.over_time import early_exit_table, over_time_table, powers_of_two
-from spikewright.report.tables import energy_table, layer_table
+from spikewright.report.tables import (
+    early_exit_table,
+    energy_table,
+    layer_table,
+    over_time_table,
+    powers_of_two,
+)
 
 
 class _Options(RunStepOptions, SampleOptions, EvaluateOptions, total=False):

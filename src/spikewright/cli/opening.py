@@ -12,7 +12,7 @@ from spikewright.conversion import Conversion
 from spikewright.conversion.pipeline import convert
 from spikewright.errors import DamagedFileError, ReadError
 from spikewright.frontends import SUFFIXES
-from spikewright.frontends.weights import instead_of_weights
+from spikewright.frontends.live import instead_of_weights
 
 
 def is_model(path: Path) -> bool:

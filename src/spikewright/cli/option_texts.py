@@ -17,14 +17,14 @@ from spikewright.chips import profile
 from spikewright.choosing.correction import BiasCorrection, StepCorrection, VoltageCorrection
 from spikewright.choosing.fission import Fission
 from spikewright.choosing.rules import RULES, ScaleRule, parse
-from spikewright.choosing.rules.text import is_rule, split
+from spikewright.choosing.rules.rule import is_rule, split
 from spikewright.cli.by_layer import last
 from spikewright.cli.samples import load_samples
 from spikewright.errors import ConversionError, NetworkError, SimulationError
 from spikewright.network.neurons import NEURON_TYPES, NeuronType
 from spikewright.quantising import Quantised, bits_of
 from spikewright.running.encoders import Constant, Encoder, Frames, Poisson, Regular
-from spikewright.training.settings import named
+from spikewright.training.options import named
 
 
 def number(text: str) -> float:

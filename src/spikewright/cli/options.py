@@ -19,7 +19,7 @@ from spikewright._base.options import REQUIRED, Declared, Option, options_of, wh
 from spikewright.choosing.correction import CORRECTIONS
 from spikewright.choosing.fission import Fission
 from spikewright.choosing.rules import ScaleRule
-from spikewright.choosing.rules.text import is_rule
+from spikewright.choosing.rules.rule import is_rule
 from spikewright.cli import option_texts
 from spikewright.cli.by_layer import by_layer
 from spikewright.cli.option_texts import FORMS, PYTHON_ONLY, Form

@@ -23,8 +23,8 @@ from spikewright.measure.truth import Truth
 from spikewright.records import Record
 from spikewright.report import write_html
 from spikewright.report.figures import RasterInfo, raster_info
-from spikewright.running.outputs import truth_of_only
-from spikewright.study.programs import again, call, imports
+from spikewright.running.recording import truth_of_only
+from spikewright.study.programs import ProgramWriter
 
 ARGUMENTS = "spikewright.arguments"
 """The key in the context's `meta` that holds the arguments of the program."""
@@ -81,22 +81,12 @@ class Subject:
             return None
         x, _ = self.first(1)
         found = watch(self.conversion, x, steps, dt, seed=seed, engine=engine)
-        name, answers = next(iter(found.answers.items()))
         told: dict[str, Any] = {"sample": "the first of the data"}
         if self.truth is not None and self.truth.kind == "labels":
             told["label"] = int(self.truth.values[0])
         if len(found.answers) > 1:
-            told["output"] = name
-        return raster_info(
-            found.counts,
-            answers,
-            found.source[name],
-            dt,
-            told,
-            found.activations,
-            found.means,
-            next(iter(x.values()))[0] if len(x) == 1 else None,
-        )
+            told["output"] = next(iter(found.answers))
+        return raster_info(found, told, next(iter(x.values()))[0] if len(x) == 1 else None)
 
 
 def write_report(
@@ -114,7 +104,7 @@ def write_report(
     code = _python(subject) if python is None else python
     lines = [command_line()]
     if 0 < len(code) <= _LONGEST:
-        head = [] if "import" in code else [*imports(code), ""]
+        head = [] if "import" in code else [*ProgramWriter().imports(code), ""]
         lines.append("\n".join([*head, code]))
     origin = {"model": _named(subject.model), "data": _named(subject.data)}
     write_html(
@@ -133,10 +123,11 @@ def _python(subject: Subject) -> str:
     """The network as a call, with numbers in the place of rules."""
     path, numbers = repr(str(subject.model)), subject.conversion.resolved
     if is_model(subject.model):
-        return call(path, numbers)
+        return ProgramWriter().call(path, numbers)
     if not subject.choices:
         return f"sw.load({path})"
-    return again(f"sw.load({path})", numbers, dict.fromkeys(["spiking", *subject.choices]))
+    changed = ["spiking", *subject.choices]
+    return ProgramWriter().again(f"sw.load({path})", numbers, changed)
 
 
 def command_line() -> str:

@@ -26,7 +26,7 @@ from spikewright.measure import accuracy, activity, neuron_rates
 from spikewright.measure.readout import named
 from spikewright.records import Record, select
 from spikewright.report.tables import accuracy_table, layer_table
-from spikewright.running.options import EncodedOptions
+from spikewright.running.encoding import EncodedOptions
 
 
 class _Options(StepOptions, SampleOptions, EncodedOptions, total=False):

@@ -17,9 +17,8 @@ from spikewright.cli.samples import load_samples
 from spikewright.measure import neuron_rates
 from spikewright.records import select, worths
 from spikewright.report import figures
-from spikewright.report.over_time import powers_of_two
 from spikewright.report.sweeps import rates_table
-from spikewright.report.tables import shown
+from spikewright.report.tables import powers_of_two, shown
 from spikewright.study.grid.sweep import sweep as library
 from spikewright.study.options import SweepOptions
 from spikewright.study.result import StudyResult

@@ -11,7 +11,7 @@ import click
 from click.core import ParameterSource
 
 from spikewright._base.amounts import number, percent
-from spikewright._base.options import REQUIRED, Option, options_of, whole
+from spikewright._base.options import Option, options_of
 from spikewright._base.writing import file_kind, write_file
 from spikewright.cli import files
 from spikewright.cli.opening import is_model, open_conversion, with_spikes
@@ -24,9 +24,8 @@ from spikewright.conversion import Conversion
 from spikewright.conversion.pipeline import convert
 from spikewright.frontends.live import check_ending, live, packed
 from spikewright.measure import neuron_rates
-from spikewright.report.over_time import powers_of_two
-from spikewright.report.tables import Column, Table
-from spikewright.training import Refitted, Training
+from spikewright.report.tables import Column, Table, powers_of_two
+from spikewright.training import Training
 from spikewright.training.frozen import in_words
 from spikewright.training.options import ReconstructOptions, TrainOptions
 
@@ -38,7 +37,6 @@ _MODEL = file_kind("a model with trained weights", lambda path: False)
 
 
 class _Options(TrainOptions, SampleOptions, total=False):
-    steps: Annotated[int, Option(REQUIRED, "Steps of the run that is trained for.", whole(1))]
     labels: Annotated[bool, Option(False, "Train on y too (default: imitate MODEL).")]
     reconstruct: Annotated[
         bool,
@@ -118,14 +116,10 @@ def train(
     if as_json:
         emit(_plain(trained, out, write_back))
         return
-    if trained.history:
-        show(table_of(trained, f"{model.name}, {duration(settings['steps'], settings['dt'])}"))
+    show(table_of(trained, f"{model.name}, {duration(settings['steps'], settings['dt'])}"))
     kept = trained.kept
-    if trained.refitted is not None:
-        say(_told(trained.refitted))
-    if trained.history:
-        say(f"Learning rate: {trained.learning_rate:g}.")
-        say("No epoch was better than the beginning." if not kept else f"Kept: epoch {kept}.")
+    say(f"Learning rate: {trained.learning_rate:g}.")
+    say("No epoch was better than the beginning." if not kept else f"Kept: epoch {kept}.")
     if trained.frozen:
         say(f"Frozen: {in_words(trained.frozen)}.")
     tell(f"Saved as {out}")
@@ -171,7 +165,7 @@ def _write(
     seed, engine = settings["seed"], "auto"
     x, y = subject.first(_SHOWN)
     found = conversion.evaluate(x, y, steps, dt, seed=seed, at=powers_of_two(steps), progress=False)
-    told = ("method", "refit", "epochs", "batch_size", "spikes", "joules")
+    told = ("method", "epochs", "batch_size", "spikes", "joules")
     write_report(
         path,
         subject,
@@ -192,16 +186,6 @@ def _write(
         diagnosis=diagnosed(subject, steps, dt, seed, engine),
         raster=subject.raster(steps, dt, seed, engine),
     )
-
-
-def _told(refitted: Refitted) -> str:
-    """One sentence: whether fitted weights were kept, and the losses before and after."""
-    if refitted.before is None or refitted.after is None:
-        return "Weights were fitted by least squares."
-    loss = f"{refitted.before.loss:.4g} to {refitted.after.loss:.4g}"
-    if refitted.kept:
-        return f"Weights were fitted by least squares: the loss on samples held back fell, {loss}."
-    return f"Weights stayed: fitted by least squares they have a larger loss, {loss}."
 
 
 def _opened(model: Path, source: Any, choices: Mapping[str, Any]) -> Conversion:
@@ -243,7 +227,6 @@ def _plain(trained: Training[Conversion], out: Path, write_back: Path | None) ->
         "kept": trained.kept,
         "learning_rate": trained.learning_rate,
         "frozen": {layer: list(arrays) for layer, arrays in trained.frozen.items()},
-        "refitted": None if trained.refitted is None else asdict(trained.refitted),
         "history": [asdict(epoch) for epoch in trained.history],
         "saved": str(out),
         "written_back": None if write_back is None else str(write_back),

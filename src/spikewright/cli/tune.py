@@ -16,10 +16,10 @@ from spikewright.cli.reporting import Subject, diagnosed, write_report
 from spikewright.cli.samples import Samples, load_samples
 from spikewright.conversion.options import SpikeOptions
 from spikewright.measure import neuron_rates
-from spikewright.report.over_time import powers_of_two
+from spikewright.report.tables import powers_of_two
 from spikewright.study.options import TuneOptions
 from spikewright.study.point import OperatingPoint
-from spikewright.study.programs import run_line
+from spikewright.study.programs import ProgramWriter
 from spikewright.study.result import StudyResult
 from spikewright.study.search.tune import tune as library
 
@@ -118,7 +118,7 @@ def _lines(best: OperatingPoint, out: Path | None) -> str:
     """The code that makes the network again and reads it out."""
     if best.training is None:
         return best.call
-    run = run_line(best.steps, best.dt, best.readout)
+    run = ProgramWriter().run(best.steps, best.dt, best.readout)
     return f"import spikewright as sw\nconversion = sw.Conversion.load({str(out)!r})\n{run}"
 
 

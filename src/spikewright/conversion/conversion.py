@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal, Unpack
+from typing import Any, Unpack
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +20,7 @@ from spikewright._base.options import declared
 from spikewright.chips import Chip, Fit, fits, profile
 from spikewright.choosing import Statistics
 from spikewright.choosing.calibration import collect_sharded
-from spikewright.choosing.copies import Copies
+from spikewright.choosing.fission import Copies
 from spikewright.conversion.arguments import FROM_ELSEWHERE, Wanted
 from spikewright.conversion.by_layer import Layers, in_names, recorded, twin_thresholds
 from spikewright.conversion.coarse import warn_of_few_spikes
@@ -48,28 +48,35 @@ from spikewright.measure.readout import Readout
 from spikewright.network import Ensemble, Network, Node
 from spikewright.quantising import bits_of
 from spikewright.records import select
-from spikewright.running.encoding import encoders_for, lists_of, without_held
+from spikewright.running.encoding import (
+    EncodedOptions,
+    encoders_for,
+    lists_of,
+    refuse_sequences,
+    without_held,
+)
 from spikewright.running.inputs import as_arrays, as_held, as_named, check_numbers
-from spikewright.running.options import EncodedOptions
 from spikewright.running.recording import layers_of
 from spikewright.running.run import run_of
 from spikewright.running.runner import Job, Runner
-from spikewright.running.stepping import refuse_sequences
 from spikewright.running.storage import as_bytes, from_bytes, load_parts, save
-from spikewright.running.stream import Stream, stream_of
+from spikewright.running.stream import Stream
 from spikewright.training import (
     RECONSTRUCTED,
     Training,
     TrainingRequest,
     in_part_of,
     loaded,
-    module_settings,
     reconstruct,
     torch_module,
     train,
 )
-from spikewright.training.options import ReconstructOptions, TrainOptions
-from spikewright.training.surrogates import Surrogate
+from spikewright.training.options import (
+    ModuleOptions,
+    ReconstructOptions,
+    TrainOptions,
+    settings_of,
+)
 
 
 @dataclass(eq=False, repr=False)
@@ -257,7 +264,7 @@ class Conversion(Shown):
         rest is as for `run`. Raises as `run` does for settings, and `SimulationError` for a readout
         that cannot be followed step by step.
         """
-        return stream_of(
+        return Stream(
             self._runner,
             self.graph.structure,
             dt,
@@ -364,9 +371,7 @@ class Conversion(Shown):
         return found
 
     @declared(TrainingError)
-    def train(
-        self, x: Any, y: Any = None, *, steps: int, **options: Unpack[TrainOptions]
-    ) -> Training[Conversion]:
+    def train(self, x: Any, y: Any = None, **options: Unpack[TrainOptions]) -> Training[Conversion]:
         """Fit weights and thresholds to a run of `steps` steps of `dt` seconds; needs PyTorch.
 
         `x` and `y` are as for `evaluate`, held constant; `x` may be an iterable of batches, of x
@@ -389,11 +394,6 @@ class Conversion(Shown):
         training is too short for that, for an iterator, and with budgets, it is 5e-4, or 5e-3 with
         "sgd".
 
-        With `refit=True` weights are first fitted layer by layer, by least squares: each current to
-        the source's, of what the spiking network sends so far. It takes no gradient, some passes a
-        layer over at most 500 samples, and is left out where the loss on what is held back does not
-        fall. `epochs=0` leaves it at that.
-
         A training lasts `epochs` epochs, or `timeout` seconds if that is shorter; the rate falls to
         zero by then. It ends early where no epoch was better for `patience` epochs. After each
         epoch its state is written to the file `checkpoint`, from which the same call goes on, with
@@ -406,16 +406,11 @@ class Conversion(Shown):
         `DamagedFileError` for another file; `MissingExtraError` without PyTorch. Formulas:
         docs/training.md.
         """
-        given: dict[str, Any] = dict(options)
-        by_layer = {name: self._named(given.pop(name)) for name in ("frozen", "rates")}
-        share = given.pop("validation")
-        asked = TrainingRequest.of(x, y, share, steps=steps, **by_layer, **given)
-        return train(self, replace(asked, model=self._model, live=self._live), self._remade)
+        asked = TrainingRequest(x, y, self._settings(options), self._model, self._live)
+        return train(self, asked, self._remade)
 
     @declared(TrainingError)
-    def reconstruct(
-        self, x: Any, *, steps: int, **options: Unpack[ReconstructOptions]
-    ) -> Conversion:
+    def reconstruct(self, x: Any, **options: Unpack[ReconstructOptions]) -> Conversion:
         """The same model, its biases, thresholds and starts fitted to a run of `steps` steps.
 
         No weight changes, and no label is needed: on the samples `x`, as for `train`, outputs of
@@ -430,46 +425,27 @@ class Conversion(Shown):
         Source: reconstruction of Li et al. 2021 (arXiv 2102.05426), here of the whole network at
         once, and without its weights.
         """
-        given: dict[str, Any] = {**RECONSTRUCTED, **options}
-        given["frozen"] = self._named(given["frozen"])
-        share = given.pop("validation")
-        asked = TrainingRequest.of(x, None, share, steps=steps, **given)
-        return reconstruct(self, replace(asked, model=self._model))
+        settings = self._settings({**RECONSTRUCTED, **options})
+        return reconstruct(self, TrainingRequest(x, None, settings, self._model))
 
-    @spelled()
-    def torch_module(
-        self,
-        steps: int,
-        dt: float = 0.001,
-        *,
-        surrogate: str | Surrogate = "arctan",
-        reset: Literal["detached", "attached"] = "detached",
-        readout: Readout = "mean",
-        checkpoint: bool | int = False,
-        precision: Precision = "float32",
-        seed: int = 0,
-    ) -> Any:
+    @declared(TrainingError)
+    def torch_module(self, steps: int, **options: Unpack[ModuleOptions]) -> Any:
         """The network through `steps` steps of `dt` seconds, an ordinary `torch.nn.Module`.
 
         It computes what the torch engine does, with gradients: a training loop of your own may
         train it. Its parameters have the names of the source's, in its state dict too; those of a
         file or a graph are named by layer and array. What the source froze, and what no training
-        changes, are buffers. `surrogate` is one of
-        `spikewright.surrogates`, or its name; it stands for the derivative of a number of spikes.
-        A "detached" `reset` has no gradient through the charge that spikes take away. `readout` is
-        that of `Run.predict`. With `checkpoint` memory does not grow with the steps' values: True
-        keeps those of a single step, a number those of so many, and steps are run again. The
-        module begins anew with every call. `seed` fixes starts that are drawn.
+        changes, are buffers. The module begins anew with every call. `seed` fixes starts that are
+        drawn.
 
         Raises `TrainingError` for neurons without a surrogate, for a live model with other layers
         than were converted, and for settings that no module can have; `MissingExtraError` without
         PyTorch. Formulas: docs/training.md.
         """
-        settings = module_settings(steps, dt, surrogate, reset, readout, checkpoint, precision)
         made, frozen = self._spelled_out, self._frozen
         if made is not self:
             frozen = in_part_of(self.canonical, frozen)
-        return torch_module(made, settings, seed, self._spelled_live, frozen)
+        return torch_module(made, steps, options, self._spelled_live, frozen)
 
     def load_state(self, state: Mapping[str, Any]) -> Conversion:
         """The conversion with the parameters in a module's state dict, by the source's names.
@@ -493,6 +469,11 @@ class Conversion(Shown):
             return None
         model = self._reading.model if self.source.loaded is None else self.source.loaded
         return replace(self._reading, model=model, form=Wanted(self.arguments).form)
+
+    def _settings(self, given: Mapping[str, Any]) -> TrainOptions:
+        """The settings of a training, whose layers are named as in the graph."""
+        by_layer = {name: self._named(given.get(name)) for name in ("frozen", "rates")}
+        return settings_of({**given, **by_layer})
 
     def _named(self, value: Any) -> Any:
         """A setting by layer with names in the place of layers of the model."""

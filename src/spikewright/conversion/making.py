@@ -12,21 +12,17 @@ from numpy.typing import NDArray
 
 from spikewright._base.arguments import refuse
 from spikewright.choosing import Statistics
-from spikewright.choosing.budgets import with_budgets_kept
+from spikewright.choosing.budgets import Batches, with_budgets_kept
 from spikewright.choosing.calibration import Calibration, is_statistics
-from spikewright.choosing.copies import NONE, Copies
 from spikewright.choosing.correction import (
     BiasCorrection,
     StepCorrection,
     VoltageCorrection,
     add_bias,
-    correct_bias,
-    correct_steps,
-    correct_voltages,
+    correct,
     looks_at_data,
 )
-from spikewright.choosing.fission import Fission, split_as_told, split_by
-from spikewright.choosing.meter import Batches
+from spikewright.choosing.fission import NONE, Copies, Fission, split_as_told, split_by
 from spikewright.choosing.scales import (
     Chosen,
     choose_scales,
@@ -303,10 +299,8 @@ def _changes(wanted: Wanted) -> bool:
 def _correct(conversion: Converted, data: Data, copies: Copies) -> dict[str, Any]:
     """Correct biases, then initial voltages; returns the arguments with numbers in their place."""
     bias, start = data.wanted["bias_correction"], data.wanted["initial_voltage"]
-    if isinstance(bias, BiasCorrection):
-        bias = correct_bias(conversion, bias, data.samples(), copies)
-    elif isinstance(bias, StepCorrection):
-        bias = correct_steps(conversion, bias, data.samples(), copies)
+    if isinstance(bias, BiasCorrection | StepCorrection):
+        bias = correct(conversion, bias, data.samples(), copies)
     elif bias is not None:
         bias = add_bias(conversion, data.roles, bias, copies)
     bits, populations = data.wanted["weights"], conversion.populations().values()
@@ -314,7 +308,7 @@ def _correct(conversion: Converted, data: Data, copies: Copies) -> dict[str, Any
         round_biases(populations, bits)
     found = {"bias_correction": bias}
     if isinstance(start, VoltageCorrection):
-        found["initial_voltage"] = correct_voltages(conversion, start, data.samples(), copies)
+        found["initial_voltage"] = correct(conversion, start, data.samples(), copies)
         if bits is not None:
             round_starts(populations)
     return found

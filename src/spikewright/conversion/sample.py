@@ -15,10 +15,10 @@ from spikewright.errors import SimulationError
 from spikewright.graph import evaluate_all
 from spikewright.measure import EveryStep, read_out_at_every_step
 from spikewright.running.converted import Converted
+from spikewright.running.encoding import refuse_sequences
 from spikewright.running.inputs import as_held, batch_of
 from spikewright.running.run import run_of
 from spikewright.running.runner import Runner
-from spikewright.running.stepping import refuse_sequences
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright import engines
-from spikewright.choosing.copies import Copies
+from spikewright.choosing.fission import Copies
 from spikewright.conversion.drawn_inputs import DrawnInputs, random_inputs_for
 from spikewright.conversion.rounding import UNITS, relative_error, rounding_bounds
 from spikewright.conversion.sum_errors import sum_errors
@@ -25,7 +25,7 @@ from spikewright.lower import Lowered, Options, Stepping, lower
 from spikewright.network import Ensemble, Network, Probe
 from spikewright.network.network import detached
 from spikewright.running.converted import Converted
-from spikewright.running.stepping import stepped
+from spikewright.running.encoding import stepped
 
 READ, NETWORK = "the graph that was read", "the rate network"
 _MEASURED = 16  # samples whose rounding is measured, at most

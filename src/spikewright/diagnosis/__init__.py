@@ -1,10 +1,11 @@
 """Diagnosis of lost accuracy, layer by layer and part by part, and changes that win it back."""
 
 from spikewright.diagnosis.causes import CAUSES, Cause
-from spikewright.diagnosis.diagnosis import DiagnoseOptions, Diagnosis, diagnose
+from spikewright.diagnosis.diagnosis import DiagnoseOptions, diagnose
+from spikewright.diagnosis.findings import Diagnosis
 from spikewright.diagnosis.loss import Loss, Score
-from spikewright.diagnosis.parts import PARTS, Part
-from spikewright.diagnosis.proposals import Effect, Proposal
+from spikewright.diagnosis.proposals import Proposal, ProposalEffect
+from spikewright.diagnosis.samples import PARTS, Part
 from spikewright.diagnosis.survey import LayerLoss
 
 __all__ = [
@@ -13,11 +14,11 @@ __all__ = [
     "Cause",
     "DiagnoseOptions",
     "Diagnosis",
-    "Effect",
     "LayerLoss",
     "Loss",
     "Part",
     "Proposal",
+    "ProposalEffect",
     "Score",
     "diagnose",
 ]

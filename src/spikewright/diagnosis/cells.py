@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright.errors import SimulationError
-from spikewright.network import Connection, Ensemble, Neurons
+from spikewright.network import Connection, Ensemble, NeuronsView
 from spikewright.network.neurons import (
     NUMPY_RATES,
     TOLERANCE,
@@ -145,7 +145,9 @@ def cells_of(
 
 def _passed(ensemble: Ensemble, connections: Iterable[Connection], steps: int, dt: float) -> float:
     leaving = [
-        c.synapse for c in connections if isinstance(c.pre, Neurons) and c.pre.ensemble is ensemble
+        c.synapse
+        for c in connections
+        if isinstance(c.pre, NeuronsView) and c.pre.ensemble is ensemble
     ]
     found = set(leaving)
     if len(found) > 1:

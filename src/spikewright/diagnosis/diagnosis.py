@@ -1,4 +1,4 @@
-"""Diagnosis of lost accuracy: the loss of each layer, its parts, and the proposed changes."""
+"""Diagnosis of lost accuracy: a run is surveyed, and changes are proposed."""
 
 from __future__ import annotations
 
@@ -9,87 +9,43 @@ from typing import Annotated, Any
 from numpy.typing import NDArray
 
 from spikewright._base.arguments import is_whole
-from spikewright._base.notebooks import Rows, Shown
 from spikewright._base.options import Option
 from spikewright._base.progress import progress_bar
 from spikewright.diagnosis.causes import causes
-from spikewright.diagnosis.findings import Findings
-from spikewright.diagnosis.judges import (
+from spikewright.diagnosis.findings import Diagnosis
+from spikewright.diagnosis.loss import (
     Judge,
+    Loss,
+    LossTally,
     OfLabels,
     OfMetric,
     OfTargets,
     Outputs,
 )
-from spikewright.diagnosis.loss import Loss, Tally
-from spikewright.diagnosis.proposals import Effect, Proposal, predict, ranked
-from spikewright.diagnosis.records import as_dict, records
+from spikewright.diagnosis.proposals import Proposal, ProposalEffect, predict, ranked
 from spikewright.diagnosis.remedies import Diagnosed, Remedy, remedies
-from spikewright.diagnosis.samples import Samples
+from spikewright.diagnosis.samples import DiagnosedSamples
 from spikewright.diagnosis.sites import MeanFlow
 from spikewright.diagnosis.survey import survey
-from spikewright.diagnosis.text import layer_rows, summary, text
 from spikewright.engines.settings import WorkOptions
 from spikewright.errors import SimulationError, SpikewrightError
 from spikewright.lower.trace import silently
 from spikewright.measure import Run
 from spikewright.measure.metric import Metric, given_for
 from spikewright.measure.truth import truth_of
-from spikewright.records import Record
 from spikewright.running.converted import Converted
 from spikewright.running.encoding import feeds_of
 from spikewright.running.inputs import as_held, batch_of
-from spikewright.running.outputs import outputs_of
 from spikewright.running.padding import real_outputs
-from spikewright.running.rounded import rounded
-from spikewright.running.still import StillNetwork
-
-
-class Diagnosis(Shown, Findings):
-    """The losses of a network against its source, and changes against them; `print` shows tables.
-
-    `loss` is that of the output, and `interval` the 95 % interval of a drop in accuracy or a
-    metric. `score` compares the correctness of the outputs with the source's; it is None without
-    truth. `layers` are the places that may lose something, the one that costs most first;
-    `proposals` are changes, the best first, and `advice` says why there are none. `spikes` are per
-    sample, over `samples` samples and runs of `steps` steps of `dt` seconds. `failures` gives the
-    reasons of changes that could not be made or run.
-
-    `rounded` is the loss of the rounded twin, as if all spikes were on time: it is lost to rounding
-    and the cap, and what is lost beyond it to timing. It is None where there is no such network
-    (see `running.rounded`). `rounded_score` is its score. `causes` say in words what makes the loss
-    of a layer, with figures and what helps. `spikes_per_active` are spikes for each
-    neuron whose value in the source is not 0.
-    """
-
-    @property
-    def records(self) -> tuple[Record, ...]:
-        """All of it as records: of the network, of every layer (`how["layer"]`), of proposals.
-
-        "gap" has a record for each `how["part"]`, which add up to that of the "whole".
-        """
-        return records(self)
-
-    def as_dict(self) -> dict[str, Any]:
-        """The diagnosis as plain data, ready for JSON: arrays as lists, neurons in words."""
-        return as_dict(self)
-
-    def __str__(self) -> str:
-        return text(self)
-
-    def _told(self) -> tuple[str, Rows]:
-        return summary(self), layer_rows(self)
-
-    def __repr__(self) -> str:
-        worst = self.layers[0].name
-        return f"<Diagnosis: {worst!r} loses most, {len(self.proposals)} proposals>"
+from spikewright.running.recording import outputs_of
+from spikewright.running.still import StillNetwork, rounded
 
 
 @dataclass(frozen=True, eq=False)
 class Outcome:
     """The result of a run: its loss, and its spikes per sample."""
 
-    tally: Tally
+    tally: LossTally
     spikes: float
 
 
@@ -114,7 +70,7 @@ class Trial:
         """The loss of a run's mean outputs, and its spikes."""
         found = run.predict("mean")
         outputs = found if isinstance(found, dict) else {next(iter(source)): found}
-        tally = Tally(self.judge, self.real)
+        tally = LossTally(self.judge, self.real)
         tally.add(slice(None), source, outputs)
         return Outcome(tally, float(sum(n.mean() for n in run.spike_counts().values())))
 
@@ -126,7 +82,7 @@ class Trial:
         length, seed = steps * self.dt, given["seed"]
         fed = feeds_of(dict(self.inputs), held.inputs, None, 1, length, seed)
         still = StillNetwork(held, length, seed, "float32", given["threads"])
-        tally = Tally(self.judge, self.real)
+        tally = LossTally(self.judge, self.real)
         names = {node: name for name, node in held.inputs.items()}
         tally.add(slice(None), source, still.answers(fed, names).outputs)
         return tally.loss
@@ -165,7 +121,7 @@ def diagnose(
     plan = MeanFlow.of(conversion, steps, dt, settings["seed"])
     _require_something(plan)
     run = trial.run(conversion, steps)
-    samples = Samples(plan, inputs, run, real)
+    samples = DiagnosedSamples(plan, inputs, run, real)
     with progress_bar(len(samples.slices) * len(plan.sites), progress, "layers") as advance:
         layers, source = survey(samples, trial.judge, advance)
     found = trial.outcome(source, run)
@@ -270,7 +226,7 @@ def _planned(case: Diagnosed, trial: Trial, remedy: Remedy) -> MeanFlow | None:
         return None
 
 
-def _price(remedy: Remedy, predicted: Effect, now: Outcome) -> float:
+def _price(remedy: Remedy, predicted: ProposalEffect, now: Outcome) -> float:
     """Spikes that it costs more: as measured where they were, else as predicted."""
     return predicted.price if remedy.spikes is None else remedy.spikes - now.spikes
 
@@ -294,7 +250,7 @@ def _verified(
                 case.failures[proposal.text] = str(error)
             else:
                 gain = before.tally.loss.value - after.tally.loss.value
-                effect = Effect(gain, after.spikes - before.spikes)
+                effect = ProposalEffect(gain, after.spikes - before.spikes)
                 found.append(replace(proposal, measured=effect))
             advance(1)
     return found

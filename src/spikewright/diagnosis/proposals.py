@@ -10,18 +10,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright.diagnosis.judges import Judge
-from spikewright.diagnosis.loss import Loss, Tally
-from spikewright.diagnosis.means import outputs_of, present
-from spikewright.diagnosis.samples import Batch, Samples
-from spikewright.diagnosis.sites import MeanFlow
+from spikewright.diagnosis.loss import Judge, Loss, LossTally
+from spikewright.diagnosis.samples import Batch, DiagnosedSamples
+from spikewright.diagnosis.sites import MeanFlow, outputs_of, present
 
 _ALIKE = 20  # gains within a twentieth of what was lost count as equal: the cheaper goes first
 _LEAST = 1e-9  # a gain
 
 
 @dataclass(frozen=True)
-class Effect:
+class ProposalEffect:
     """The effect of a change: the decrease of the loss, and the additional spikes a sample."""
 
     gain: float
@@ -44,21 +42,21 @@ class Proposal:
     steps: int
     predicted: float
     price: float
-    measured: Effect | None = None
+    measured: ProposalEffect | None = None
 
     @property
-    def effect(self) -> Effect:
+    def effect(self) -> ProposalEffect:
         """The measured effect, or else the predicted one."""
-        return self.measured or Effect(self.predicted, self.price)
+        return self.measured or ProposalEffect(self.predicted, self.price)
 
 
 def predict(
-    samples: Samples,
+    samples: DiagnosedSamples,
     judge: Judge | None,
     spikes: float,
     plans: Sequence[MeanFlow],
     advance: Callable[[int], None],
-) -> list[Effect]:
+) -> list[ProposalEffect]:
     """The predicted effect of each plan on the samples of a run that had `spikes` a sample."""
     present_plan, accounts = (
         samples.plan,
@@ -72,7 +70,7 @@ def predict(
     # a net count leaves out spikes that were taken back
     a_spike = spikes / now.spikes if min(spikes, now.spikes) > 0 else 1.0 / len(samples)
     return [
-        Effect(
+        ProposalEffect(
             now.tally.loss.value - found.tally.loss.value,
             (found.spikes - now.spikes) * a_spike,
         )
@@ -83,8 +81,8 @@ def predict(
 class _Forecast:
     """Adds up outputs and spikes of a plan, batch by batch."""
 
-    def __init__(self, judge: Judge | None, samples: Samples) -> None:
-        self.tally, self.spikes = Tally(judge, samples.real_outputs), 0.0
+    def __init__(self, judge: Judge | None, samples: DiagnosedSamples) -> None:
+        self.tally, self.spikes = LossTally(judge, samples.real_outputs), 0.0
 
     def add(self, batch: Batch, before: MeanFlow, plan: MeanFlow) -> None:
         values = present(plan, batch.source, carried_over(batch.disorder, before, plan))

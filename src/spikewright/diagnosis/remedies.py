@@ -15,9 +15,8 @@ from spikewright.choosing import ScaleRule
 from spikewright.choosing.rules import EnergyBudget, MinimumError
 from spikewright.choosing.rules.rule import shown
 from spikewright.diagnosis.cells import Cells
-from spikewright.diagnosis.levels import level_with_others
-from spikewright.diagnosis.samples import Samples
-from spikewright.diagnosis.survey import LayerLoss
+from spikewright.diagnosis.samples import DiagnosedSamples
+from spikewright.diagnosis.survey import LayerLoss, level_with_others
 from spikewright.errors import SpikewrightError
 from spikewright.network.neurons import BipolarIntegrateAndFire, IntegrateAndFire, RectifiedLinear
 from spikewright.running.converted import Converted
@@ -53,7 +52,7 @@ class Diagnosed:
     """
 
     conversion: Converted
-    samples: Samples
+    samples: DiagnosedSamples
     layers: Sequence[LayerLoss]
     spikes: float
     failures: dict[str, str] = field(default_factory=dict)

@@ -1,19 +1,16 @@
-"""A survey of the loss of each layer and its parts, in one pass over all samples."""
+"""A survey of the loss of each layer and its parts, and of layers alone, were they otherwise."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright.diagnosis.judges import Judge
-from spikewright.diagnosis.loss import Loss, Tally
-from spikewright.diagnosis.means import alone, outputs_of
-from spikewright.diagnosis.parts import PARTS, Part, shares
-from spikewright.diagnosis.samples import Batch, Samples
-from spikewright.diagnosis.sites import Site
+from spikewright.diagnosis.loss import Judge, Loss, LossTally
+from spikewright.diagnosis.samples import PARTS, Batch, DiagnosedSamples, Part, shares
+from spikewright.diagnosis.sites import Site, Values, alone, follow, outputs_of
 
 
 @dataclass(frozen=True)
@@ -44,9 +41,9 @@ class LayerLoss:
 class _Account:
     """Adds up one layer, batch by batch."""
 
-    def __init__(self, site: Site, samples: Samples, judge: Judge | None) -> None:
+    def __init__(self, site: Site, samples: DiagnosedSamples, judge: Judge | None) -> None:
         self.site, self.samples = site, samples
-        self.tally = Tally(judge, samples.real_outputs)
+        self.tally = LossTally(judge, samples.real_outputs)
         self.whole = self.gap = 0.0
         self.parts: dict[Part, float] = dict.fromkeys(PARTS, 0.0)
         self.active: NDArray | bool = False
@@ -93,7 +90,7 @@ class _Account:
 
 
 def survey(
-    samples: Samples, judge: Judge | None, advance: Callable[[int], None]
+    samples: DiagnosedSamples, judge: Judge | None, advance: Callable[[int], None]
 ) -> tuple[tuple[LayerLoss, ...], dict[str, NDArray]]:
     """Every site's loss, the largest first, and the source's outputs for all samples.
 
@@ -111,3 +108,53 @@ def survey(
     found = [account.result for account in accounts]
     found.sort(key=lambda layer: (layer.loss.value, layer.loss.change), reverse=True)
     return tuple(found), {name: np.concatenate(parts) for name, parts in outputs.items()}
+
+
+_LARGEST = 2.0**14  # times the rates of a layer
+
+
+def change_alone(samples: DiagnosedSamples, name: str, factor: float | NDArray = 1.0) -> float:
+    """By the layer alone at rates multiplied by `factor`, the order of its spikes included."""
+    batch = samples.first
+    return _change(samples, alone(samples.plan, batch.source, batch.disorder, name, factor))
+
+
+Sent = Callable[[NDArray, NDArray], NDArray]
+"""Of the source's values and those that readers get now, `(batch, *shape)` each, what they get."""
+
+
+def change_if_sent(samples: DiagnosedSamples, name: str, sent: Sent) -> float:
+    """By the layer alone if readers got what `sent` makes of it, for evenly arriving current."""
+    source = samples.first.source
+
+    def send(site: Site, arriving: tuple[NDArray, ...]) -> NDArray:
+        return sent(source[name], site.reaches(*arriving))
+
+    return _change(samples, follow(samples.plan, source, send, {name}))
+
+
+def _change(samples: DiagnosedSamples, values: Values) -> float:
+    plan, batch, tally = samples.plan, samples.first, LossTally(None, samples.real_outputs)
+    tally.add(batch.samples, outputs_of(plan, batch.source), outputs_of(plan, values))
+    return tally.loss.change
+
+
+def level_with_others(
+    samples: DiagnosedSamples, layers: Sequence[LayerLoss], layer: LayerLoss
+) -> float:
+    """The least power of two at which the layer alone changes the output as others do.
+
+    That is the median of the other layers that have neurons; 1 where it changes it by no more.
+    """
+    others = [
+        other.loss.change
+        for other in layers
+        if other.name != layer.name and other.spikes is not None
+    ]
+    level = max(float(np.median(others)) if others else 0.0, layer.loss.change / 64)
+    factor, change = 1.0, layer.loss.change
+    while change > level and factor < _LARGEST:
+        # the change falls about as one over the factor, later only where the layer was silent
+        factor *= 2.0 ** max(1.0, np.floor(np.log2(change / level)))
+        change = change_alone(samples, layer.name, factor)
+    return float(factor)

@@ -12,7 +12,7 @@ from spikewright.engines.base import Engine
 from spikewright.engines.compile import compile_network
 from spikewright.engines.grid import PRECISIONS, Precision
 from spikewright.engines.memory import Memory, MemoryPart
-from spikewright.engines.needs import Setting
+from spikewright.engines.needs import PreparedRun
 from spikewright.engines.plan import Plan, PlanRow
 from spikewright.engines.program import Parameters, Program
 from spikewright.engines.recording import Tape
@@ -33,8 +33,8 @@ __all__ = [
     "Plan",
     "PlanRow",
     "Precision",
+    "PreparedRun",
     "Program",
-    "Setting",
     "Tape",
     "Totals",
     "available",

@@ -22,7 +22,7 @@ from spikewright.engines.program import (
     Linear,
     Neurons,
     Operator,
-    Sum,
+    ScaledSum,
 )
 from spikewright.network import MaxPool
 from spikewright.network.transforms import AxisMap, Convolution, Dense, Sparse, Transform
@@ -85,7 +85,7 @@ def _gives_counts(op: Operator, counts: set[int]) -> bool:
         return op.neuron_type.spiking
     if not op.inputs or not counts.issuperset(op.inputs):
         return False
-    if isinstance(op, Sum):
+    if isinstance(op, ScaledSum):
         return op.gain is None and op.bias is None
     if isinstance(op, Linear):
         return carries(op.transform) == 1.0 == op.factor

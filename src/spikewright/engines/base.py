@@ -22,10 +22,10 @@ from spikewright.engines.program import (
     Learned,
     Linear,
     Neurons,
+    NodeSource,
     Operator,
     Program,
     Smooth,
-    Source,
 )
 from spikewright.engines.python_steps import PythonStep
 from spikewright.engines.sources import Given
@@ -227,7 +227,7 @@ class Engine(ABC):
         """
 
     @abstractmethod
-    def source(self, op: Source, program: Program, given: Given, first: int) -> Kernel:
+    def source(self, op: NodeSource, program: Program, given: Given, first: int) -> Kernel:
         """A kernel for a source of one run.
 
         `given` stands for the node's output: an array `(batch, steps or 1, *shape)`, or a function

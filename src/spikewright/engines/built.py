@@ -11,7 +11,7 @@ from spikewright.engines.matrices import matrix_of
 from spikewright.engines.program import Parameters, Program
 from spikewright.engines.representation import Decoded, Representation
 from spikewright.errors import BuildError
-from spikewright.network import Connection, Ensemble, Neurons, ObjView, output_shape
+from spikewright.network import Connection, Ensemble, NeuronsView, ObjView, output_shape
 from spikewright.network.learning.rule import matrix_place
 from spikewright.network.transforms import flatten
 
@@ -168,7 +168,7 @@ def full_weights(program: Program, connection: Connection) -> NDArray:
         matrix = matrix_of(chain, shape)
     if isinstance(post, Ensemble):
         return ensemble_parameters(program, post).scaled_encoders @ matrix
-    if isinstance(post, Neurons):
+    if isinstance(post, NeuronsView):
         return ensemble_parameters(program, post.ensemble).gain.reshape(-1, 1) * matrix
     return matrix
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from spikewright._base.arrays import repeated
 from spikewright.engines.analog import with_weights_held
 from spikewright.engines.decoder_cache import Choice, DecoderCache, chosen_cache
-from spikewright.engines.draft import NO_DELAYS, Draft
+from spikewright.engines.draft import NO_DELAYS, ProgramDraft
 from spikewright.engines.factors import (
     Scaled,
     carried_factors,
@@ -33,11 +33,11 @@ from spikewright.engines.program import (
     Apply,
     Generate,
     Neurons,
+    NodeSource,
     Parameters,
     Program,
     Recording,
-    Source,
-    Sum,
+    ScaledSum,
     object_key,
 )
 from spikewright.engines.python_steps import Turns, node_may_share, taking_turns
@@ -52,13 +52,13 @@ from spikewright.network import (
     Ensemble,
     LearningRule,
     Network,
+    NeuronsView,
     Node,
     NodeFunction,
     Probe,
     input_shape,
     output_shape,
 )
-from spikewright.network import Neurons as NeuronsView
 from spikewright.network.processes import Process
 from spikewright.network.shapes import Shape
 from spikewright.network.synapses import WindowMean
@@ -104,7 +104,7 @@ class _Compiler:
     ) -> None:
         self.network, self.dt, self.seed, self.precision = network, dt, seed, precision
         self.probes = probes
-        self.draft = Draft(dt, precision)
+        self.draft = ProgramDraft(dt, precision)
         self.vectors = Vectors(self.draft, cache)
         self.signals = Signals(self.draft)
         self.populations: dict[NeuronsView, Neurons] = {}
@@ -348,7 +348,7 @@ class _Compiler:
         if isinstance(item, NeuronsView) and item.ensemble.noise is not None:
             output = self.draft.signal(item.shape, label)
             self.add_noise(item, output)
-        self.draft.operators.append(Sum(label, values, output, gain, bias))
+        self.draft.operators.append(ScaledSum(label, values, output, gain, bias))
 
     def encode(self, ensemble: Ensemble) -> None:
         """The input of an ensemble's neurons from the vector it represents."""
@@ -368,7 +368,7 @@ class _Compiler:
             raise BuildError(f"{ensemble!r} has no noise")
         self.draft.operators.append(Generate(label, (), noise, process, (0,), key))
         label = f"current of {ensemble!r}"
-        self.draft.operators.append(Sum(label, (quiet, noise), self.signals.input_of[item]))
+        self.draft.operators.append(ScaledSum(label, (quiet, noise), self.signals.input_of[item]))
 
     def _input_probed(self, ensemble: Ensemble) -> bool:
         return any(p.obj is ensemble and p.attr == "input" for p in self.probes)
@@ -383,7 +383,7 @@ class _Compiler:
                 Generate(f"{node!r}", inputs, output, node.output, node.shape_in, self.keys[node])
             )
         elif node not in signals.input_of:
-            kind = Apply if node_may_share(node) else Source
+            kind = Apply if node_may_share(node) else NodeSource
             self.draft.operators.append(kind(f"{node!r}", (), output, node))
         elif node.output is not None and not _stands_in(node):
             inputs = (signals.input_of[node],)

@@ -18,8 +18,8 @@ from spikewright.engines.program import (
     Filter,
     Generate,
     Linear,
+    NodeSource,
     Operator,
-    Source,
     object_key,
 )
 from spikewright.errors import BuildError, NetworkError
@@ -32,7 +32,7 @@ _SYNAPSE = 101  # a word of a key: the synapse of a connection or probe
 NO_DELAYS: Mapping[int, NDArray] = MappingProxyType({})
 
 
-class Draft:
+class ProgramDraft:
     """Signals and operators so far, for steps of `dt` seconds and weights of `precision`.
 
     `encoders` are signals that encoders make of represented vectors.
@@ -59,7 +59,7 @@ class Draft:
         with detached(), Network():
             node = Node(values, label=label)
         signal = self.signal(node.shape_out, label)
-        self.operators.append(Source(label, (), signal, node))
+        self.operators.append(NodeSource(label, (), signal, node))
         return signal
 
     def filtered(

@@ -27,8 +27,15 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright.network import Connection, Ensemble, MaxPool, Network, Node, NodeFunction
-from spikewright.network import Neurons as NeuronsView
+from spikewright.network import (
+    Connection,
+    Ensemble,
+    MaxPool,
+    Network,
+    NeuronsView,
+    Node,
+    NodeFunction,
+)
 from spikewright.network.transforms import (
     Convolution,
     Dense,

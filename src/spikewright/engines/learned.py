@@ -15,8 +15,7 @@ from spikewright.engines.program import Learned, Learning
 from spikewright.engines.representation import Decoded, Representation
 from spikewright.engines.signals import Signals
 from spikewright.errors import BuildError
-from spikewright.network import Connection, Ensemble, LearningRule, ObjView, Probe
-from spikewright.network import Neurons as NeuronsView
+from spikewright.network import Connection, Ensemble, LearningRule, NeuronsView, ObjView, Probe
 from spikewright.network.learning.rule import check_fit, matrix_place
 from spikewright.network.transforms import Dense, Reshape, Shape, Transform, flatten
 
@@ -139,7 +138,15 @@ class Learners:
                 self.read[rule, "error"] = self.signals.input_of[rule]
                 signals["error"] = self._error(connection, rule, weights)
             rules.append(self._learning(rule, signals, weights.matrix.shape, None))
-        return self._add(connection, label, sent, weights.matrix, rules, weights.unit, "weights")
+        return self._add(
+            connection,
+            label,
+            sent,
+            matrix=weights.matrix,
+            rules=rules,
+            unit=weights.unit,
+            attr="weights",
+        )
 
     def _error(self, connection: Connection, rule: LearningRule, weights: _Weights) -> int:
         """A rule's error for the receivers; for neurons it is mapped by their encoders."""
@@ -178,7 +185,9 @@ class Learners:
         shape: Shape = (ensemble.n_neurons,)
         if rules:
             sent = Scaled(signal, 1.0)
-            output = self._add(ensemble, label, sent, matrix, rules, unit, "scaled_encoders")
+            output = self._add(
+                ensemble, label, sent, matrix=matrix, rules=rules, unit=unit, attr="scaled_encoders"
+            )
             sent = Scaled(output, 1.0)
         else:
             dense = (Dense(matrix),)

@@ -17,10 +17,10 @@ from spikewright.engines.program import (
     Average,
     Component,
     Neurons,
+    NodeSource,
     Operator,
     Program,
     Recording,
-    Source,
 )
 from spikewright.engines.python_steps import calls_python
 from spikewright.engines.totals import total_bytes
@@ -34,7 +34,7 @@ _OBJECTS = MemoryPart("work", "Python", 2**21, "objects, and pages that arrays f
 
 
 @dataclass(frozen=True)
-class Setting:
+class PreparedRun:
     """A program as an engine prepared it, and the number of samples, of which `chunk` run at once.
 
     `given` is the program before preparation. Of nodes in `fed` every sample has a value of its own
@@ -60,7 +60,7 @@ class Setting:
         chunk: int | None = None,
         fed: Collection[Node] | None = None,
         resumable: bool = False,
-    ) -> Setting:
+    ) -> PreparedRun:
         """Prepare a program; `chunk` is the engine's choice where it is None."""
         plan = engine.prepare(program)
         size = chunk or engine.chunk_samples(plan, batch)
@@ -68,7 +68,16 @@ class Setting:
             size = batch  # a function that keeps something sees all samples step by step
         of_each = None if fed is None else frozenset(fed)
         names = frozenset(tally)
-        return cls(program, plan, engine, batch, min(size, batch), names, of_each, resumable)
+        return cls(
+            program,
+            plan,
+            engine,
+            batch=batch,
+            chunk=min(size, batch),
+            tally=names,
+            fed=of_each,
+            resumable=resumable,
+        )
 
     def tallied(self, op: Operator) -> bool:
         """Whether the spikes of an operator's populations are summed."""
@@ -146,7 +155,7 @@ class Setting:
         """State, which lasts from block to block; None: of a run of any number of blocks."""
         parts, before = [], 0
         for op in self.program.operators:
-            if isinstance(op, Source):
+            if isinstance(op, NodeSource):
                 continue
             tally = self.tallied(op)
             sizes = self.engine.held_state(op, self.program, tally, self.batch, stretch)
@@ -207,11 +216,12 @@ class Setting:
         """Inside a component: the largest of its operators, as they run one after the other."""
         most = MemoryPart("work", "", 0, "")
         for op in component.operators:
-            if isinstance(op, Source):
+            if isinstance(op, NodeSource):
                 continue
             once = op.output in constants
             batch = 1 if op.output in alike else self.batch if once else self.chunk
             by_step = component.in_turn or (component.loops and not _in_windows(component))
+            by_step |= isinstance(op, Neurons) and self.tallied(op)  # its sums go in order
             steps = 1 if once or by_step else block
             size = self.engine.work_bytes(op, self.program, batch, steps, constants)
             if size > most.bytes:
@@ -255,7 +265,7 @@ class Setting:
         """Constant signals that are the same for all samples, which stand once."""
         found: set[int] = set()
         for op in self.program.operators:
-            if isinstance(op, Source):
+            if isinstance(op, NodeSource):
                 alike = self.fed is not None and op.node not in self.fed
             else:
                 alike = found.issuperset(op.inputs)
@@ -265,7 +275,7 @@ class Setting:
 
     def _follows(self, op: Operator) -> bool:
         """Whether an operator's output depends on its present input alone."""
-        if isinstance(op, Source):
+        if isinstance(op, NodeSource):
             return not callable(op.node.output)
         if isinstance(op, Neurons):
             kind = op.neuron_type

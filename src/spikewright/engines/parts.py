@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from spikewright.engines.base import Array, Call, Kernel
-from spikewright.engines.needs import Setting
-from spikewright.engines.program import Component, Operator, Source
+from spikewright.engines.needs import PreparedRun
+from spikewright.engines.program import Component, NodeSource, Operator
 from spikewright.engines.restarting import restarting
 
 
 class Part:
     """Some samples of the batch, and the kernels that hold their state."""
 
-    def __init__(self, samples: slice, kernels: dict[Operator, Kernel], setting: Setting) -> None:
+    def __init__(
+        self, samples: slice, kernels: dict[Operator, Kernel], setting: PreparedRun
+    ) -> None:
         self.samples, self.kernels = samples, kernels
         self.size = samples.stop - samples.start
         self._program, self._engine = setting.given, setting.engine
@@ -54,7 +56,7 @@ class Part:
             t += now
 
 
-def parts_of(setting: Setting) -> list[Part]:
+def parts_of(setting: PreparedRun) -> list[Part]:
     """The batch cut into chunks; kernels without state serve all of them."""
     parts: list[Part] = []
     program, engine = setting.program, setting.engine
@@ -62,7 +64,7 @@ def parts_of(setting: Setting) -> list[Part]:
         samples = slice(start, min(start + setting.chunk, setting.batch))
         kernels: dict[Operator, Kernel] = {}
         for op in program.operators:
-            if isinstance(op, Source):
+            if isinstance(op, NodeSource):
                 continue
             shared = parts[0].kernels[op] if parts else None
             if shared is not None and shared.stateless:

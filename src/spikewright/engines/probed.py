@@ -23,14 +23,22 @@ from spikewright.engines.program import (
     Operator,
     Parameters,
     Recording,
+    ScaledSum,
     Smooth,
-    Sum,
 )
 from spikewright.engines.signals import Signals
 from spikewright.engines.vectors import Vectors, identity_of
 from spikewright.errors import BuildError
-from spikewright.network import Connection, Ensemble, LearningRule, Network, Node, ObjView, Probe
-from spikewright.network import Neurons as NeuronsView
+from spikewright.network import (
+    Connection,
+    Ensemble,
+    LearningRule,
+    Network,
+    NeuronsView,
+    Node,
+    ObjView,
+    Probe,
+)
 from spikewright.network.processes import EachStep
 from spikewright.network.synapses import Synapse, WindowMean
 from spikewright.network.transforms import Transform, flatten
@@ -212,7 +220,7 @@ class Probed:
         if begins is None:
             return before
         first, total = self._in_the_first_step(begins, label), self.draft.signal(shape, label)
-        self.draft.operators.append(Sum(label, (before, first), total))
+        self.draft.operators.append(ScaledSum(label, (before, first), total))
         return total
 
     def _in_the_first_step(self, values: NDArray, label: str) -> int:

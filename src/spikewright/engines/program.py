@@ -61,7 +61,7 @@ class Operator:
 
 
 @dataclass(frozen=True, eq=False)
-class Source(Operator):
+class NodeSource(Operator):
     """A node without input: a constant, a function of time alone, or values fed to the run."""
 
     node: Node
@@ -151,7 +151,7 @@ class DelayedLinear(Operator):
 
 
 @dataclass(frozen=True, eq=False)
-class Sum(Operator):
+class ScaledSum(Operator):
     """`y = gain * (x_1 + x_2 + ...) + bias`, in the order of the inputs."""
 
     gain: NDArray | None = None
@@ -356,7 +356,7 @@ class Program:
     @cached_property
     def sources(self) -> frozenset[Node]:
         """Nodes that take no input: those with a constant output may be fed."""
-        return frozenset(op.node for op in self.operators if isinstance(op, Source))
+        return frozenset(op.node for op in self.operators if isinstance(op, NodeSource))
 
     def check_fed(self, node: Node) -> None:
         """Raise `SimulationError` for a node whose values come along connections."""

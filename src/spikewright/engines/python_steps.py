@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
-from spikewright.engines.program import Apply, Generate, Learned, Neurons, Operator, Source
+from spikewright.engines.program import Apply, Generate, Learned, Neurons, NodeSource, Operator
 from spikewright.engines.recalling import Calls, Recalled
 from spikewright.errors import BuildError, SimulationError
 from spikewright.network import Node, NodeFunction
@@ -68,7 +68,7 @@ def _marked(target: Any) -> bool:
 
 def _called(op: Operator) -> list[tuple[Any, tuple[str, ...]]]:
     """The objects that an operator calls and that may be a user's, with the methods called."""
-    if isinstance(op, Apply | Source):
+    if isinstance(op, Apply | NodeSource):
         function = op.node.output
         if isinstance(function, NodeFunction):
             return [(function, ("apply", "reached"))]
@@ -167,11 +167,11 @@ class Functions:
         calls: Calls | None = None,
     ) -> None:
         self.steps, self._samples, self._calls = steps, samples, calls
-        nodes = [op.node for op in operators if isinstance(op, Apply | Source)]
+        nodes = [op.node for op in operators if isinstance(op, Apply | NodeSource)]
         self._given: dict[Node, Any] = {
             node: node.output for node in nodes if callable(node.output)
         }
-        self._sources = [op.node for op in operators if isinstance(op, Source)]
+        self._sources = [op.node for op in operators if isinstance(op, NodeSource)]
         self._recalled: dict[Node, Recalled] = {}
         if calls is not None:
             for step in steps:

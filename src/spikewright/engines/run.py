@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 
 from spikewright.engines.base import Array, Engine, Feeds, Kernel
 from spikewright.engines.memory import Memory, available, lately_available, running_out
-from spikewright.engines.needs import Setting, last_readers
+from spikewright.engines.needs import PreparedRun, last_readers
 from spikewright.engines.parts import parts_of
-from spikewright.engines.program import Component, Learned, Program, Source
+from spikewright.engines.program import Component, Learned, NodeSource, Program
 from spikewright.engines.python_steps import Functions
 from spikewright.engines.recording import Recorder, Tape
 from spikewright.engines.resuming import Resuming
@@ -50,13 +50,13 @@ class Execution:
     ) -> None:
         self.program, self.engine, self.batch = program, engine, batch
         self.step = 0
-        self._setting = Setting.of(
+        self._setting = PreparedRun.of(
             program, engine, batch, frozenset(tally), chunk, resumable=resumable
         )
         begun = Memory((*self._setting.state(), *self._setting.missing()))
         self._fit(begun, f"{batch} samples")
         self._block, self._plan = block, self._setting.program
-        self._sources = [op for op in self._plan.operators if isinstance(op, Source)]
+        self._sources = [op for op in self._plan.operators if isinstance(op, NodeSource)]
         self._stages = _stages(self._plan)
         with running_out(f"{engine.name} engine"):
             self._parts = parts_of(self._setting)
@@ -199,7 +199,7 @@ class Execution:
         recorder = Recorder(self.program, self.engine, self.batch, self.step, steps)
         return _Run(self.step, block, sources, constants, recorder)
 
-    def _given(self, op: Source, feeds: Feeds | None) -> Given:
+    def _given(self, op: NodeSource, feeds: Feeds | None) -> Given:
         """What stands for a node's output in a run."""
         fed = None if feeds is None else feeds.get(op.node)
         return self._functions.of_source(op.node) if fed is None else fed
@@ -344,7 +344,7 @@ class _Run:
 
     first: int
     block: int
-    sources: Mapping[Source, Kernel]
+    sources: Mapping[NodeSource, Kernel]
     constants: Sequence[dict[int, Array]]
     recorder: Recorder
     count: int = 0
@@ -383,7 +383,7 @@ def _stages(program: Program) -> list[_Stage]:
 
 
 def _read(
-    sources: Mapping[Source, Kernel], constant: bool, done: int, count: int
+    sources: Mapping[NodeSource, Kernel], constant: bool, done: int, count: int
 ) -> dict[int, Array]:
     """Values of constant or changing sources; `done` counts the steps of this run."""
     return {

@@ -6,11 +6,10 @@ import math
 
 from numpy.typing import NDArray
 
-from spikewright.engines.draft import Draft
+from spikewright.engines.draft import ProgramDraft
 from spikewright.engines.factors import Scaled
 from spikewright.engines.program import Linear, Smooth
-from spikewright.network import Connection, Ensemble, LearningRule, Node
-from spikewright.network import Neurons as NeuronsView
+from spikewright.network import Connection, Ensemble, LearningRule, NeuronsView, Node
 from spikewright.network.connection import output_shape
 from spikewright.network.synapses import Synapse
 from spikewright.network.transforms import Reshape, Scale
@@ -29,7 +28,7 @@ class Signals:
     maxima of spikes whose heights differ; `factors` are those of junctions between counts.
     """
 
-    def __init__(self, draft: Draft) -> None:
+    def __init__(self, draft: ProgramDraft) -> None:
         self.draft = draft
         self.input_of: dict[Receiver, int] = {}
         self.output_of: dict[Sender, int] = {}

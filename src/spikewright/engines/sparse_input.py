@@ -9,7 +9,7 @@ Where several such connections into one receiver have the same synapse, their su
 ...         made = sw.Connection(cells.neurons, cells.neurons, 0.01, some)
 >>> program = compile_network(net, 0.001, 0, "float32")
 >>> sorted(type(op).__name__ for op in program.operators)
-['Filter', 'Linear', 'Linear', 'Neurons', 'Sum', 'Sum']
+['Filter', 'Linear', 'Linear', 'Neurons', 'ScaledSum', 'ScaledSum']
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Iterable
 
-from spikewright.engines.draft import Draft
+from spikewright.engines.draft import ProgramDraft
 from spikewright.engines.factors import Scaled
-from spikewright.engines.program import Sum
-from spikewright.network import Connection, Neurons
+from spikewright.engines.program import ScaledSum
+from spikewright.network import Connection, NeuronsView
 from spikewright.network.connection import Whole, input_shape
 from spikewright.network.synapses import Synapse, WindowMean
 from spikewright.network.transforms import Sparse
@@ -31,7 +31,7 @@ _Key = tuple[Whole, Synapse]
 def reads_spikes_sparsely(connection: Connection) -> bool:
     """Whether spikes meet sparse weights, which read little of what spikes little."""
     pre = connection.pre_obj
-    spikes = isinstance(pre, Neurons) and pre.ensemble.neuron_type.spiking
+    spikes = isinstance(pre, NeuronsView) and pre.ensemble.neuron_type.spiking
     return spikes and any(isinstance(transform, Sparse) for transform in connection.chain())
 
 
@@ -42,7 +42,7 @@ class SparseInput:
     """
 
     def __init__(
-        self, draft: Draft, connections: Iterable[Connection], apart: Collection[object]
+        self, draft: ProgramDraft, connections: Iterable[Connection], apart: Collection[object]
     ) -> None:
         self._draft = draft
         keys = {c: _key(c) for c in connections if c not in apart}
@@ -70,7 +70,7 @@ class SparseInput:
         """Add the sums that are filtered, of all connections."""
         for (receiver, _), (total, terms) in self._sums.items():
             label = f"sparse input of {receiver!r}"
-            self._draft.operators.append(Sum(label, tuple(terms), total))
+            self._draft.operators.append(ScaledSum(label, tuple(terms), total))
 
 
 def _key(connection: Connection) -> _Key | None:

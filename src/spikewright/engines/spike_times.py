@@ -9,8 +9,7 @@ from numpy.typing import NDArray
 
 from spikewright.engines.program import Neurons, Program, Recording
 from spikewright.errors import SimulationError
-from spikewright.network import Neurons as NeuronsView
-from spikewright.network import Probe
+from spikewright.network import NeuronsView, Probe
 
 
 def spike_times(

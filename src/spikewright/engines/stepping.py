@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright.engines.base import Array, Kernel
-from spikewright.engines.program import Operator, Program, Source
+from spikewright.engines.program import NodeSource, Operator, Program
 from spikewright.engines.python_steps import Functions
 from spikewright.engines.recording import Tape
 from spikewright.engines.sources import constant_value, read_once
@@ -42,7 +42,7 @@ class Stepper:
     ) -> None:
         self._recordings, self._dt = program.recordings, program.dt
         self._plan, self._kernels = plan, kernels
-        nodes = [(op.output, op.node) for op in plan.operators if isinstance(op, Source)]
+        nodes = [(op.output, op.node) for op in plan.operators if isinstance(op, NodeSource)]
         self._called = [
             _Called(s, node, functions.of_source(node))
             for s, node in nodes
@@ -70,7 +70,7 @@ class Stepper:
     ) -> Stepper | None:
         """A stepper, or None where no kernel steps by itself, or a loop is not one kernel."""
         loops = any(component.loops for component in plan.components)
-        sources = (op.node for op in plan.operators if isinstance(op, Source))
+        sources = (op.node for op in plan.operators if isinstance(op, NodeSource))
         if loops or any(node.at_once > 1 for node in sources):
             return None
         made = Stepper(program, plan, kernels, batch, functions)

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright.engines.decoder_cache import DecoderCache
-from spikewright.engines.draft import Draft
+from spikewright.engines.draft import ProgramDraft
 from spikewright.engines.factors import Scaled
 from spikewright.engines.parameters import Solved
 from spikewright.engines.program import Apply
@@ -30,7 +30,7 @@ _KEPT_BYTES = 64 * 2**20  # of activities at evaluation points, which connection
 class Vectors:
     """Adds represented vectors and decoded connections to a program in the making."""
 
-    def __init__(self, draft: Draft, cache: DecoderCache | None = None) -> None:
+    def __init__(self, draft: ProgramDraft, cache: DecoderCache | None = None) -> None:
         self.draft, self.cache = draft, cache
         self.representations: dict[Ensemble, Representation] = {}
         self.decodings: dict[Connection, Decoded] = {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from weakref import WeakKeyDictionary
@@ -19,15 +20,13 @@ from spikewright.engines.program import (
     Generate,
     Learned,
     Linear,
-    Neurons,
+    NodeSource,
     Operator,
     Program,
+    ScaledSum,
     Smooth,
-    Source,
-    Sum,
 )
 from spikewright.network.functions import NodeFunction
-from spikewright.network.neurons import LIF
 from spikewright.network.transforms import (
     AxisMap,
     Convolution,
@@ -39,7 +38,7 @@ from spikewright.network.transforms import (
 PATCH_VALUES = 4_000_000  # of a convolution's patches that are made at once
 SPARSE_TERMS = 2**16  # of sparse maps that are made together
 
-_OF_INTEGRATORS, _OF_NEURONS, _OF_FILTERS = 7, 11, 4  # arrays of one step that an equation makes
+_OF_FILTERS = 4  # arrays of one step that a filter's equation makes
 _ITEM = 8
 
 
@@ -65,9 +64,14 @@ class Work:
         outputs = size_of(program, op.outputs)
         counts = set(op.inputs) <= _counted_of(program)
         return cls(
-            op, program, batch, steps, batch * (steps * changing + once), batch * steps * outputs,
-            counts,
-        )  # fmt: skip
+            op,
+            program,
+            batch,
+            steps,
+            inputs=batch * (steps * changing + once),
+            outputs=batch * steps * outputs,
+            counts=counts,
+        )
 
     @property
     def now(self) -> int:
@@ -81,9 +85,19 @@ class Work:
         return _ITEM * next(found, lambda work: work.outputs)(self)
 
 
-def integrates(op: Neurons) -> bool:
-    """Whether a population's equation is the integrator alone."""
-    return op.neuron_type.has_voltage and not isinstance(op.neuron_type, LIF)
+def peak_bytes(call: Callable[[], object]) -> int:
+    """Bytes that a call takes at most, beside what is there, its result included."""
+    traced = tracemalloc.is_tracing()
+    if not traced:
+        tracemalloc.start(1)
+    try:
+        tracemalloc.reset_peak()
+        before, _ = tracemalloc.get_traced_memory()
+        call()
+        return tracemalloc.get_traced_memory()[1] - before
+    finally:
+        if not traced:
+            tracemalloc.stop()
 
 
 def size_of(program: Program, signals: Sequence[int]) -> int:
@@ -101,16 +115,10 @@ def _counted_of(program: Program) -> frozenset[int]:
 _counted: WeakKeyDictionary[Program, frozenset[int]] = WeakKeyDictionary()
 
 
-def _neurons(work: Work) -> int:
-    op = work.op
-    assert isinstance(op, Neurons)
-    return (_OF_INTEGRATORS if integrates(op) else _OF_NEURONS) * work.now
-
-
 def _sum(work: Work) -> int:
     """Two sums at a time, of which one is the output."""
     op = work.op
-    assert isinstance(op, Sum)
+    assert isinstance(op, ScaledSum)
     passes = len(op.inputs) - 1 + (op.gain is not None) + (op.bias is not None)
     return work.outputs if passes > 1 else 0
 
@@ -212,10 +220,9 @@ _MAPS: dict[type, Callable[[Work, Linear], int]] = {
 }
 
 _WORK: dict[type, Callable[[Work], int]] = {
-    Source: lambda work: 0,
-    Sum: _sum,
+    NodeSource: lambda work: 0,
+    ScaledSum: _sum,
     Linear: _linear,
-    Neurons: _neurons,
     Filter: lambda work: _OF_FILTERS * work.now,
     Smooth: lambda work: _OF_FILTERS * work.now,
     Average: lambda work: _OF_FILTERS * work.now,

@@ -15,9 +15,9 @@ from spikewright.evaluation.mismatch import Mismatch
 from spikewright.evaluation.twin import Thresholds, digest_of, thresholds_of
 from spikewright.executors.options import KeptOptions
 from spikewright.measure.metric import Metric
-from spikewright.measure.readout import AtEveryStep, EveryStep, kind_of, known, readout_name
+from spikewright.measure.readout import AtEveryStep, EveryStep, kind_of, known
 from spikewright.running.encoders import Encoder
-from spikewright.running.options import EncodedOptions
+from spikewright.running.encoding import EncodedOptions
 
 
 class EvaluateOptions(EncodedOptions, KeptOptions, total=False):
@@ -92,7 +92,7 @@ class Settings:
         """The settings that results depend on, as plain data."""
         told = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in _HOW}
         return told | {
-            "readouts": [readout_name(readout) for readout in self.readouts],
+            "readouts": [str(readout) for readout in self.readouts],
             "at": list(self.at),
             "encoder": None if self.encoder is None else repr(self.encoder),
             "thresholds": list(self.thresholds),

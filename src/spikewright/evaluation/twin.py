@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright.choosing import Statistics
-from spikewright.choosing.rules.coding import Code
+from spikewright.choosing.rules.case import SpikeCode
 from spikewright.choosing.rules.minimum_error import best_threshold
 from spikewright.errors import SimulationError
 from spikewright.graph import Graph
@@ -33,7 +33,7 @@ def thresholds_of(given: Any, steps: int) -> Thresholds | None:
     if given is None:
         return None
     if isinstance(given, Statistics):
-        code = Code(2 ** twin_bits(steps) - 1, 1, 0.5)
+        code = SpikeCode(2 ** twin_bits(steps) - 1, 1, 0.5)
         return {
             name: layer.spread(_above_zero(best_threshold(layer.magnitudes, code)))
             for name, layer in given.layers.items()

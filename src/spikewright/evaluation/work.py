@@ -29,11 +29,10 @@ from spikewright.measure.tally import Key, Tally, appended, side_by_side
 from spikewright.measure.truth import Output, Truth
 from spikewright.network import Node
 from spikewright.running.encoding import Feeds, encoders_for, feeds_of, without_held
-from spikewright.running.outputs import outputs_of
 from spikewright.running.padding import real_outputs
-from spikewright.running.rounded import rounded
-from spikewright.running.runner import Job, Part, Runner, Whole
-from spikewright.running.still import Answers, StillNetwork
+from spikewright.running.recording import outputs_of
+from spikewright.running.runner import Job, Runner, RunPart, Whole
+from spikewright.running.still import Answers, StillNetwork, rounded
 from spikewright.running.storage import from_bytes
 
 Outputs = Mapping[str, NDArray]
@@ -112,7 +111,7 @@ class Work:
             rows["active",] = source.active
         return Tally({**rows, **activity.samples}, activity.sums)
 
-    def _run(self, fed: Feeds, threads: int | None) -> Iterator[Part[Tally]]:
+    def _run(self, fed: Feeds, threads: int | None) -> Iterator[RunPart[Tally]]:
         given, runner = self.settings, self._runner
         program = runner.program(given.dt, given.seed, given.precision)
         engine = runner.engine(given.engine, program, threads)

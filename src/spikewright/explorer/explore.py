@@ -18,15 +18,14 @@ from spikewright._base.optional import require
 from spikewright.conversion import Conversion
 from spikewright.conversion.pipeline import convert
 from spikewright.errors import SimulationError
-from spikewright.explorer.changes import change_of
-from spikewright.explorer.live import LiveRun, is_network, live
+from spikewright.explorer.live.run import LiveRun, is_network, live
 from spikewright.explorer.subject import DROPPED, Subject
-from spikewright.explorer.wish import Wish, wish_with
+from spikewright.explorer.wish import Wish, change_of, wish_with
 from spikewright.frontends import example_for
 from spikewright.graph.lookups import random_rows, whole_inputs
 from spikewright.lower.trace import silently
+from spikewright.running.encoding import refuse_sequences
 from spikewright.running.inputs import as_held
-from spikewright.running.stepping import refuse_sequences
 from spikewright.showing import demo
 from spikewright.study.programs import source_text
 
@@ -170,16 +169,15 @@ def _subject(
     arrays = as_held(_random(made) if x is None else x, made.graph, ", held constant")
     title = Path(model).name if isinstance(model, str | Path) else "Your network"
     text = name or ("conversion" if ready else source_text(model, example, x))
-    base, first = _plain(made), _first(made)
     return Subject(
-        base=base,
+        base=_plain(made),
         x=arrays,
         y=y,
         title=title,
         model=text,
         lines=(),
         command=command,
-        first=first,
+        first=_first(made),
         given=made.arguments,
         again=ready,
     )

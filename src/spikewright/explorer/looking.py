@@ -1,4 +1,4 @@
-"""One sample under a wish, as a message: spikes, feature maps, and the output building up."""
+"""The greeting of a page, and one sample: spikes, feature maps, and the output building up."""
 
 from __future__ import annotations
 
@@ -7,12 +7,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from spikewright.choosing.rules import RULES
 from spikewright.conversion import Conversion, Sample, watch
-from spikewright.explorer.frames import pack
-from spikewright.explorer.subject import DROPPED, Subject
-from spikewright.explorer.wish import Wish
+from spikewright.explorer.message import pack
+from spikewright.explorer.subject import DROPPED, SHOWN, Subject
+from spikewright.explorer.wish import MOST_STEPS, NEURONS, SCALES, STARTS, Wish
 from spikewright.lower.trace import silently
-from spikewright.study.programs import again, call, imports, run_line
+from spikewright.measure.readout import named
+from spikewright.study.programs import ProgramWriter
 
 DT = 0.001  # seconds a step
 
@@ -25,9 +27,30 @@ _OUTPUTS = 10
 _MOST = 127  # spikes of a neuron in a step that a message can say
 
 
+def facts(subject: Subject) -> bytes:
+    """The first message to a page: its title, its layers, the choices, samples to choose from."""
+    header = {
+        "kind": "facts",
+        "title": subject.title,
+        "samples": len(subject),
+        "labels": [subject.label(number) for number in range(min(SHOWN, len(subject)))],
+        "picture": subject.picture,
+        "drawable": subject.picture is not None and subject.picture[2] == 1,
+        "layers": [{"name": name} for name in subject.base.populations()],
+        "scales": SCALES,
+        "most_steps": MOST_STEPS,
+        "neurons": list(NEURONS),
+        "starts": STARTS,
+        "readouts": named(),
+        "rules": sorted(RULES),
+        "first": subject.first.as_dict(),
+    }
+    return pack(header, {"thumbnails": subject.thumbnails()})
+
+
 @silently()
 def look(subject: Subject, number: int, wish: Wish) -> bytes:
-    """The answer to request `number`, about one sample: see `frames.pack`.
+    """The answer to request `number`, about one sample: see `message.pack`.
 
     Names of a layer's arrays begin with its place. Raises as `Conversion.again` and `watch` do.
     """
@@ -40,7 +63,9 @@ def look(subject: Subject, number: int, wish: Wish) -> bytes:
         spikes = np.abs(counts).sum(axis=0)  # of each neuron, either sign
         parts = {**_raster(counts, spikes), **_maps(counts, spikes, subject.channels(name))}
         arrays |= {f"{place} {what}": array for what, array in parts.items()}
-        layers.append({"name": name, "neurons": spikes.size, **_told(int(spikes.sum()), counts)})
+        total = int(spikes.sum())
+        rate = total / (counts.size * DT)
+        layers.append({"name": name, "neurons": spikes.size, "spikes": total, "rate": rate})
     output, values = _output(found)
     header = {
         "kind": "sample",
@@ -53,11 +78,6 @@ def look(subject: Subject, number: int, wish: Wish) -> bytes:
         "command": subject.command_of(wish),
     }
     return pack(header, arrays | values)
-
-
-def _told(spikes: int, counts: NDArray) -> dict[str, Any]:
-    """Spikes of a layer, and its mean rate in Hz."""
-    return {"spikes": spikes, "rate": spikes / (counts.size * DT)}
 
 
 def _bytes(counts: NDArray) -> NDArray:
@@ -100,12 +120,12 @@ def _output(found: Sample) -> tuple[dict[str, Any], dict[str, NDArray]]:
 
 def _call(subject: Subject, wish: Wish, conversion: Conversion) -> str:
     """Lines of Python that make this network and run it, with numbers in the place of rules."""
-    numbers = conversion.resolved
+    numbers, writer = conversion.resolved, ProgramWriter()
     if subject.again:
         dropped = [name for name in DROPPED if subject.given.get(name) is not None]
         chosen = wish.arguments(subject.base.populations())
-        made = again(subject.model, numbers, [*chosen, *dropped])
+        made = writer.again(subject.model, numbers, [*chosen, *dropped])
     else:
-        made = call(subject.model, numbers)
-    run = run_line(wish.steps, DT, wish.readout)
-    return "\n".join([*imports(made), *subject.lines, "", f"conversion = {made}", run])
+        made = writer.call(subject.model, numbers)
+    run = writer.run(wish.steps, DT, wish.readout)
+    return "\n".join([*writer.imports(made), *subject.lines, "", f"conversion = {made}", run])

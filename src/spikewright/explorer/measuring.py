@@ -1,6 +1,6 @@
-"""The data under a wish: accuracy and cost on more and more samples, and the curve of scales.
+"""The data under a wish: accuracy and cost on more and more samples, the curve of scales, advice.
 
-All numbers are those of `spikewright.sweep`.
+All numbers are those of `spikewright.sweep` and of `Conversion.diagnose`.
 """
 
 from __future__ import annotations
@@ -9,13 +9,14 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from typing import Any
 
-from spikewright._base.amounts import format_energy
+from spikewright._base.amounts import SPIKES, Unit, format_energy, loss_unit
+from spikewright.diagnosis.proposals import Proposal
+from spikewright.errors import SpikewrightError
 from spikewright.executors import Executor, Function
 from spikewright.explorer.subject import Subject
-from spikewright.explorer.wish import Wish
+from spikewright.explorer.wish import Wish, changes_of
 from spikewright.records import select
 from spikewright.study.grid.sweep import sweep
-from spikewright.study.point import OperatingPoint
 from spikewright.study.result import StudyResult
 
 CURVE = (1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1000.0)
@@ -23,6 +24,10 @@ CURVE = (1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1000.0)
 
 _FIRST = 64  # samples, then four times as many, until all are measured
 _GROWTH = 4
+
+_CHANGE = Unit("%", 100.0, 1, above="off the source", below="closer to the source")
+_DIAGNOSED = 128  # samples that are diagnosed
+_PROPOSALS = 4  # that are shown, the best first
 
 
 class Stopped(Exception):
@@ -99,25 +104,56 @@ def _swept(subject: Subject, wish: Wish, count: int, stopped: Callable[[], bool]
 
 
 def _numbers(found: StudyResult) -> dict[str, Any]:
-    """The score with its interval, that of the source, and what it costs."""
+    """The score with its interval, that of the source, what it costs, and rates of layers in Hz."""
     (point,) = found.points
     joules, table = point.energy, found.facts["energy_table"]
     paid = {"energy": joules, "energy_text": "" if joules is None else format_energy(joules, table)}
-    return {**_score(point), "spikes": point.spikes, **paid, "layers": _layers(found)}
-
-
-def _score(point: OperatingPoint) -> dict[str, Any]:
-    score = point.scores[0]
+    score, rates = point.scores[0], select(found.records, "firing rate")
     return {
         "measure": score.worth.name,
         "fraction": score.worth.fraction,
         "value": score.value.value,
         "interval": score.value.interval,
         "source": None if score.source is None else score.source.value,
+        "spikes": point.spikes,
+        **paid,
+        "layers": [{"name": r.how["layer"], "rate": r.value} for r in rates if "layer" in r.how],
     }
 
 
-def _layers(found: StudyResult) -> list[dict[str, Any]]:
-    """The mean rate of each layer in Hz."""
-    rates = [r for r in select(found.records, "firing rate") if "layer" in r.how]
-    return [{"name": r.how["layer"], "rate": r.value} for r in rates]
+def advised(subject: Subject, wish: Wish, stopped: Callable[[], bool]) -> Iterator[dict[str, Any]]:
+    """One message: the layers that cost most, and changes that would win something back.
+
+    A network that has nothing to diagnose gives a sentence. Raises as `Conversion.diagnose` does.
+    """
+    if not stopped():
+        found = subject.result(wish, "advice", lambda: _diagnosed(subject, wish))
+        yield {"kind": "advice", **found}
+
+
+def _diagnosed(subject: Subject, wish: Wish) -> dict[str, Any]:
+    x, y = subject.part(_DIAGNOSED)
+    try:
+        found = subject.converted(wish).diagnose(x, y, wish.steps, progress=False)
+    except SpikewrightError as error:
+        return {"text": str(error), "samples": 0, "layers": [], "proposals": []}
+    unit = loss_unit(found.score.worth.fraction) if found.score is not None else _CHANGE
+    return {
+        "text": found.advice,
+        "samples": found.samples,
+        "layers": [
+            {"name": layer.name, "lost": layer.loss.value, "text": unit.format(layer.loss.value)}
+            for layer in found.layers
+        ],
+        "proposals": [_told(wish, proposal, unit) for proposal in found.proposals[:_PROPOSALS]],
+    }
+
+
+def _told(wish: Wish, proposal: Proposal, unit: Unit) -> dict[str, Any]:
+    """A proposal with its gain and its price, in words, and as changes to a wish."""
+    return {
+        "text": proposal.text,
+        "gain": unit.format(-proposal.predicted),
+        "price": SPIKES.format(proposal.price),
+        "changes": changes_of(proposal.arguments, proposal.steps, wish),
+    }

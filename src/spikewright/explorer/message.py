@@ -1,37 +1,73 @@
-"""Messages of pages: JSON objects whose fields are checked, since none of them is trusted."""
+"""Messages of pages and to them: requests, of which nothing is trusted, and binary answers.
+
+A request is a JSON object. A binary answer is a header in JSON, and arrays behind it, as they lie
+in memory:
+
+4 bytes         length of the header, a little-endian whole number
+the header      JSON in UTF-8; "arrays" are {name: {"type", "shape", "offset"}}
+the arrays      from the next multiple of eight bytes on, each at its offset from there
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import field, fields
 from typing import TYPE_CHECKING, Any
 
-from spikewright._base.arguments import is_whole
-from spikewright.errors import SimulationError, short_name
+import numpy as np
+from numpy.typing import NDArray
+
+from spikewright._base.options import Check, whole
+from spikewright.errors import SimulationError, SpikewrightError, printable, short_name
 
 if TYPE_CHECKING:
     from starlette.websockets import WebSocket
 
-Checks = Mapping[str, tuple[Callable[[Any], bool], str]]
-"""By the name of a field: true for values that may stand there, and what these are, in words."""
-
-NUMBER = (lambda v: is_whole(v) and v >= 0, "a whole number from 0")
-"""The check of the number that a page gives a request."""
-
-
 LONGEST = 1 << 20
 """Characters of a request, at most."""
 
-
-async def messages(socket: WebSocket) -> AsyncIterator[str | bytes]:
-    """What a page sends until it leaves: texts, and bytes, which no page of ours sends."""
-    while (message := await socket.receive())["type"] == "websocket.receive":
-        text = message.get("text")
-        yield text if text is not None else message.get("bytes") or b""
+_ALIGNED = 8
 
 
-def received(text: str | bytes) -> dict[str, Any]:
-    """The object in a text; raises `SimulationError` for anything else that a page sends."""
+def asked(check: Check, default: Any = None) -> Any:
+    """A field of a request: the check of what a page gives, and its value where it gives none."""
+    return field(default=default, metadata={"check": check})
+
+
+def or_none(check: Check) -> Check:
+    """The same, or None."""
+    return Check(f"None or {check.must}", lambda value: value is None or check.holds(value))
+
+
+def fits(request: type[Any], name: str, value: Any) -> bool:
+    """True for a value that may stand in a field of a request."""
+    return not _checks(request)[name].broken(value)
+
+
+def _checks(request: type[Any]) -> dict[str, Check]:
+    return {one.name: one.metadata["check"] for one in fields(request)}
+
+
+def received(text: str | bytes, request: type[Any]) -> tuple[int, dict[str, Any]]:
+    """The number of a request, 0 where it has none, and its fields.
+
+    Raises `SimulationError` for what is no JSON object, for an unknown name, and for a value that
+    may not stand in its field.
+    """
+    checks = {"number": whole(0), **_checks(request)}
+    given = _object(text)
+    unknown = sorted(set(given) - set(checks))
+    if unknown:
+        names = ", ".join(checks)
+        raise SimulationError(f"{shown(unknown[0])} is no part of a request, which has {names}")
+    for name, value in given.items():
+        if must := checks[name].broken(value):
+            raise SimulationError(f"{name} must be {must}, got {shown(value)}")
+    return given.pop("number", 0), given
+
+
+def _object(text: str | bytes) -> dict[str, Any]:
     if not isinstance(text, str):
         raise SimulationError(f"a request is a text, got a binary message of {len(text)} bytes")
     if len(text) > LONGEST:
@@ -47,21 +83,39 @@ def received(text: str | bytes) -> dict[str, Any]:
     return given
 
 
-def check(given: Mapping[str, Any], checks: Checks) -> None:
-    """Raise `SimulationError` for an unknown name, or a value that may not stand in its field."""
-    unknown = sorted(set(given) - set(checks))
-    if unknown:
-        names = ", ".join(checks)
-        raise SimulationError(f"{shown(unknown[0])} is no part of a request: {names} are")
-    for name, value in given.items():
-        holds, what = checks[name]
-        if not holds(value):
-            raise SimulationError(f"{name} is {what}, got {shown(value)}")
-
-
 def shown(value: Any) -> str:
     """A value of a request in a message: a page may send much, and deep lists have no text."""
     try:
         return short_name(repr(value))
     except (RecursionError, ValueError):  # lists in lists without end, whole numbers without end
         return f"a {type(value).__name__} that is too large to show"
+
+
+async def messages(socket: WebSocket) -> AsyncIterator[str | bytes]:
+    """What a page sends until it leaves: texts, and bytes, which no page of ours sends."""
+    while (message := await socket.receive())["type"] == "websocket.receive":
+        text = message.get("text")
+        yield text if text is not None else message.get("bytes") or b""
+
+
+async def refuse(socket: WebSocket, error: Exception, **more: Any) -> None:
+    """Tell a page of an error; layers, rules and functions of a user's own may raise any."""
+    kind = "" if isinstance(error, SpikewrightError) else f"{type(error).__name__}: "
+    text = printable(f"{kind}{error}")
+    await socket.send_json({"kind": "error", **more, "text": text})
+
+
+def pack(header: Mapping[str, Any], arrays: Mapping[str, NDArray]) -> bytes:
+    """A binary answer: plain data, and arrays of bytes, whole numbers or float32."""
+    places, parts, offset = {}, [], 0
+    for name, array in arrays.items():
+        content = np.ascontiguousarray(array, array.dtype.newbyteorder("<")).tobytes()
+        places[name] = {"type": array.dtype.name, "shape": array.shape, "offset": offset}
+        parts.append(_padded(content))
+        offset += len(parts[-1])
+    head = json.dumps({**header, "arrays": places}).encode()
+    return b"".join([_padded(len(head).to_bytes(4, "little") + head), *parts])
+
+
+def _padded(content: bytes) -> bytes:
+    return content + bytes(-len(content) % _ALIGNED)

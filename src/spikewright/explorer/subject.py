@@ -18,7 +18,7 @@ from spikewright.conversion import Conversion
 from spikewright.errors import SimulationError
 from spikewright.explorer.wish import Wish
 from spikewright.measure.truth import Truth
-from spikewright.running.outputs import truth_of_only
+from spikewright.running.recording import truth_of_only
 
 _Made = TypeVar("_Made")
 
@@ -28,12 +28,8 @@ _RESULTS = 1000
 DROPPED = ("bias_correction", "calibration", "fission")
 """Arguments of a conversion that a page does not take over."""
 
-_STAYING = (
-    "synapse",
-    "max_spikes_per_step",
-    "bias_correction",
-    "fission",
-)  # no option sets them to None
+# no option of a command sets these to None
+_STAYING = ("synapse", "max_spikes_per_step", "bias_correction", "fission")
 
 SHOWN = 60
 """Samples that a page lists, at most."""
@@ -162,19 +158,15 @@ class Subject:
         no option takes back what the network was made with.
         """
         limited = any(part.startswith("--limit") for part in self.command)
-        if not self.command or self._stays(wish) or (limited and wish.rule is not None):
+        wanted = wish.arguments(self.base.populations())
+        lost = (name for name in _STAYING if wanted.get(name) is None)
+        stays = any(self.given.get(name) is not None for name in lost)
+        if not self.command or stays or (limited and wish.rule is not None):
             return ""
         file = next(part for part in self.command if part.startswith("--data="))
         calibration = [] if wish.rule is None else [file.replace("--data=", "--calibration=", 1)]
         options = wish.options(self.base.populations(), self.given)
         return shlex.join([*self.command, *options, *calibration])
-
-    def _stays(self, wish: Wish) -> bool:
-        """True where the command would keep what the wish lacks: no option says None."""
-        wanted = wish.arguments(self.base.populations())
-        return any(
-            self.given.get(name) is not None and wanted.get(name) is None for name in _STAYING
-        )
 
 
 def remembered(known: dict[Any, _Made], key: Any, most: int, make: Callable[[], _Made]) -> _Made:

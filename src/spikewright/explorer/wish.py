@@ -9,11 +9,14 @@ from dataclasses import asdict, dataclass, replace
 from types import MappingProxyType
 from typing import Any
 
-from spikewright._base.arguments import is_number, is_whole
+import numpy as np
+
+from spikewright._base.arguments import is_number
+from spikewright._base.options import Check, number, one_of, whole
 from spikewright.choosing import ScaleRule
 from spikewright.choosing.rules import parse
 from spikewright.errors import SimulationError
-from spikewright.explorer.message import NUMBER, Checks, check, received
+from spikewright.explorer.message import asked, fits, or_none, received
 from spikewright.measure.readout import named
 from spikewright.network.neurons import (
     BipolarIntegrateAndFire,
@@ -26,8 +29,6 @@ from spikewright.network.neurons import (
 
 SCALES = (1.0, 1000.0)
 """The ends of the slider of firing-rate scales."""
-
-_LEAST, _MOST = 1e-3, 1e6  # scales that may be asked for: those of advice lie anywhere
 
 MOST_STEPS = 1000
 STARTS = ("half", "zero", "uniform")
@@ -42,6 +43,17 @@ NEURONS: Mapping[str, tuple[NeuronType, str] | None] = MappingProxyType(
 )
 """Neurons for ReLU that a page may ask for, by name: the type, and its text in commands."""
 
+_FIELDS = {"synapse": "synapse", "initial_voltage": "start", "max_spikes_per_step": "cap"}
+"""Arguments of `convert`, and options of commands, that are a field of a wish as they are."""
+
+_TEXT = or_none(Check("text", lambda value: isinstance(value, str)))
+_SCALE = number(1e-3, most=1e6)  # those of advice lie anywhere
+_READOUT = Check("the name of a readout", lambda value: value in named())
+_LAYERS = Check(
+    f"an object of layers, with {_SCALE.must} for each",
+    lambda value: isinstance(value, dict) and all(map(_SCALE.holds, value.values())),
+)
+
 
 @dataclass(frozen=True)
 class Wish:
@@ -52,17 +64,17 @@ class Wish:
     from 0 (black) to 255, in the order of the input, in base64.
     """
 
-    sample: int = 0
-    drawn: str | None = None
-    scale: float = 10.0
-    steps: int = 64
-    cap: int | None = None
-    neuron: str = "default"
-    start: str = "half"
-    readout: str = "mean"
-    layers: tuple[tuple[str, float], ...] = ()
-    rule: str | None = None
-    synapse: float | None = None
+    sample: int = asked(whole(0), 0)
+    drawn: str | None = asked(_TEXT)
+    scale: float = asked(_SCALE, 10.0)
+    steps: int = asked(whole(1, MOST_STEPS), 64)
+    cap: int | None = asked(or_none(whole(1)))
+    neuron: str = asked(one_of(NEURONS), "default")
+    start: str = asked(one_of(STARTS), "half")
+    readout: str = asked(_READOUT, "mean")
+    layers: tuple[tuple[str, float], ...] = asked(_LAYERS, ())
+    rule: str | None = asked(_TEXT)
+    synapse: float | None = asked(or_none(number(above=0, most=1)))
 
     @property
     def anywhere(self) -> Wish:
@@ -82,7 +94,10 @@ class Wish:
         rule.
         """
         if self.rule is not None:
-            return _rule(self.rule)
+            try:
+                return parse(self.rule)
+            except ValueError as error:
+                raise SimulationError(f"rule: {error}") from None
         if not self.layers:
             return float(self.scale)
         found = dict.fromkeys(layers, float(self.scale))
@@ -97,9 +112,7 @@ class Wish:
         return {
             "spiking": self.spiking,
             "scale_firing_rates": self.scales(layers),
-            "synapse": self.synapse,
-            "initial_voltage": self.start,
-            "max_spikes_per_step": self.cap,
+            **{name: getattr(self, field) for name, field in _FIELDS.items()},
         }
 
     def options(self, layers: Iterable[str], given: Mapping[str, Any]) -> list[str]:
@@ -113,10 +126,10 @@ class Wish:
         scales = wanted["scale_firing_rates"]
         each = scales.items() if isinstance(scales, dict) else [("", self.rule or self.scale)]
         found += [f"--scale={name}{'=' * bool(name)}{_text(scale)}" for name, scale in each]
-        for name, option in _OPTIONS.items():
+        for name in _FIELDS:
             value, already = wanted[name], given.get(name)
             if value is not None and (type(value) is not type(already) or value != already):
-                found.append(f"{option}={value}")
+                found.append(f"--{name.replace('_', '-')}={value}")
         return [*found, f"--steps={self.steps}"]
 
     def as_dict(self) -> dict[str, Any]:
@@ -132,52 +145,8 @@ class Wish:
             raise SimulationError(f"drawn: {error}. Give the bytes of an image in base64") from None
 
 
-_OPTIONS = {
-    "synapse": "--synapse",
-    "initial_voltage": "--initial-voltage",
-    "max_spikes_per_step": "--max-spikes-per-step",
-}
-
-
 def _text(scale: str | float) -> str:
     return scale if isinstance(scale, str) else repr(float(scale))
-
-
-def _rule(text: str) -> ScaleRule:
-    """The rule that a text means."""
-    try:
-        return parse(text)
-    except ValueError as error:
-        raise SimulationError(f"rule: {error}") from None
-
-
-def _is_scale(value: Any) -> bool:
-    return is_number(value) and _LEAST <= value <= _MOST
-
-
-_SCALE = f"a number from {_LEAST:g} to {_MOST:g}"
-_CHECKS: Checks = {
-    "sample": (lambda v: is_whole(v) and v >= 0, "a whole number from 0"),
-    "drawn": (lambda v: v is None or isinstance(v, str), "None or text in base64"),
-    "scale": (_is_scale, _SCALE),
-    "steps": (
-        lambda v: is_whole(v) and 1 <= v <= MOST_STEPS,
-        f"a whole number from 1 to {MOST_STEPS}",
-    ),
-    "cap": (lambda v: v is None or (is_whole(v) and v >= 1), "None or a whole number from 1"),
-    "neuron": (lambda v: v in list(NEURONS), f"one of {', '.join(NEURONS)}"),
-    "start": (lambda v: v in STARTS, f"one of {', '.join(STARTS)}"),
-    "readout": (lambda v: v in named(), f"one of {', '.join(named())}"),
-    "layers": (
-        lambda v: isinstance(v, dict) and all(map(_is_scale, v.values())),
-        f"an object of layers, with {_SCALE} for each",
-    ),
-    "rule": (lambda v: v is None or isinstance(v, str), "None or the text of a rule"),
-    "synapse": (
-        lambda v: v is None or (is_number(v) and 0 < v <= 1),
-        "None or a number of seconds above 0, up to 1",
-    ),
-}
 
 
 def wish_of(text: str | bytes) -> tuple[int, Wish]:
@@ -186,18 +155,36 @@ def wish_of(text: str | bytes) -> tuple[int, Wish]:
     Raises `SimulationError` naming what is unknown, or the field, its value and what may stand
     there.
     """
-    given = received(text)
-    number = given.pop("number", 0)
-    check({"number": number}, {"number": NUMBER})
-    check(given, _CHECKS)
+    number, given = received(text, Wish)
     return number, wish_with(given)
-
-
-def fits(name: str, value: Any) -> bool:
-    """True for a value that may stand in a field of a wish, as a page writes it."""
-    return _CHECKS[name][0](value)
 
 
 def wish_with(given: Mapping[str, Any]) -> Wish:
     """The wish with these fields, as a page writes them, and all others as at first."""
     return Wish(**{**given, "layers": tuple(given.get("layers", {}).items())})
+
+
+def changes_of(arguments: Mapping[str, Any], steps: int, wish: Wish) -> dict[str, Any] | None:
+    """The changes to a wish that mean these arguments and steps; None where no wish says them."""
+    found: dict[str, Any] = {"steps": steps} if steps != wish.steps else {}
+    said = [change_of(name, value) for name, value in arguments.items()]
+    if steps > MOST_STEPS or None in said:
+        return None
+    return {name: value for one in (found, *said) if one for name, value in one.items()}
+
+
+def change_of(name: str, value: Any) -> dict[str, Any] | None:
+    """The changes to a wish that mean one argument of `convert`; None where no wish says it."""
+    said: dict[str, Any] = {}
+    if name in _FIELDS:
+        said = {_FIELDS[name]: value.item() if isinstance(value, np.generic) else value}
+    elif name == "spiking":
+        same = [neuron for neuron in NEURONS if Wish(neuron=neuron).spiking == value]
+        said = {"neuron": same[0]} if same else {}
+    elif name == "scale_firing_rates" and is_number(value):
+        said = {"scale": float(value), "layers": {}, "rule": None}
+    elif name == "scale_firing_rates" and isinstance(value, Mapping):
+        each = {layer: float(one) for layer, one in value.items() if is_number(one)}
+        said = {"layers": each, "rule": None} if len(each) == len(value) else {}
+    known = bool(said) and all(fits(Wish, field, changed) for field, changed in said.items())
+    return said if known else None

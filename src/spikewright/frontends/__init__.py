@@ -14,14 +14,13 @@ from spikewright._base.files import file_at, shown
 from spikewright._base.structure import first_samples
 from spikewright.errors import ReadError, UnsupportedLayerError
 from spikewright.frontends.fallback import calling_what_is_not_read, without_futile_advice
-from spikewright.frontends.naming import refusing_shown_names, with_shown_names
-from spikewright.frontends.objects import with_names
+from spikewright.frontends.live import instead_of_weights
+from spikewright.frontends.naming import refusing_shown_names, with_names, with_shown_names
 from spikewright.frontends.origins import Origin, Place, frozen_names, origins
 from spikewright.frontends.outputs import restricted, wanted_outputs
 from spikewright.frontends.preserving import preserved
 from spikewright.frontends.source import GraphBuilder, Source, Values
 from spikewright.frontends.unrolling import keeping_recurrence
-from spikewright.frontends.weights import instead_of_weights
 from spikewright.graph import Graph, evaluate, evaluate_all
 
 __all__ = ["SUFFIXES", "GraphBuilder", "Reading", "Source", "example_for", "read"]

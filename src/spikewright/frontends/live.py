@@ -1,12 +1,14 @@
-"""Files of models as live models, which trained weights can be put into, and back into files."""
+"""Files of models as live models, and files of weights, of which no model can be made."""
 
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Mapping
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from spikewright._base.arrays import is_array
 from spikewright._base.files import file_at, shown
 from spikewright._base.optional import require
 from spikewright.errors import ReadError
@@ -56,3 +58,40 @@ def packed(model: Any) -> bytes:
 
 def _ending(model: Any) -> str:
     return ".onnx" if hasattr(model, "SerializeToString") else ".keras"
+
+
+SUFFIXES = (".pth", ".pt", ".ckpt", ".bin", ".safetensors", ".pkl", ".pickle")
+"""Suffixes of files that hold weights, or pickles; none is opened."""
+
+
+def instead_of_weights(model: Any) -> str | None:
+    """Advice for weights without a model, in sentences; None for anything else."""
+    if isinstance(model, str | Path):
+        path = Path(model)
+        if path.suffix.lower() not in SUFFIXES:
+            return None
+        loading = f"torch.load({path.name!r}, weights_only=True)"
+        if path.suffix.lower() == ".safetensors":
+            loading = f"safetensors.torch.load_file({path.name!r})"
+        return (
+            f"{path}: a file of this kind holds weights, or a pickle, which is never opened, since "
+            f"files must run no code. {_build(loading)}"
+        )
+    if isinstance(model, Mapping) and _holds_arrays(model):
+        return f"a {type(model).__name__} of arrays holds weights and no model. {_build('weights')}"
+    return None
+
+
+def _build(weights: str) -> str:
+    return (
+        f"Build the model first, model.load_state_dict({weights}), and give it with an "
+        "example_input, or save it with torch.export.save as a .pt2 file."
+    )
+
+
+def _holds_arrays(values: Mapping[Any, Any]) -> bool:
+    """Whether there are arrays in it, also inside, as checkpoints have them."""
+    return any(
+        is_array(value) or (isinstance(value, Mapping) and _holds_arrays(value))
+        for value in values.values()
+    )

@@ -1,4 +1,4 @@
-"""The parts of a model that are kept: `outputs` names its outputs, layers or tensors."""
+"""Parts of a model that a user names: example inputs, and outputs that are kept."""
 
 from __future__ import annotations
 
@@ -6,10 +6,34 @@ from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from typing import Any, TypeVar
 
+from spikewright._base.arrays import is_array
 from spikewright._base.layer_names import bare_name
+from spikewright._base.structure import Structure
 from spikewright.errors import ReadError
 from spikewright.graph import Graph, prune
 from spikewright.graph.layers import Input
+
+
+def named_examples(example: Any, structure: Structure, place: str = "") -> dict[str, Any]:
+    """The examples of all inputs, or of those that a mapping names; of none for None.
+
+    Raises `ReadError`, which begins with `place`, for anything else.
+    """
+    if example is None:
+        return {}
+    if isinstance(example, Mapping) and set(example) <= set(structure.places):
+        return dict(example)
+    found = structure.find(example)
+    if found is None and isinstance(example, list | tuple) and any(map(is_array, example)):
+        raise ReadError(
+            f"{place}example_input holds {len(example)} arrays; the model's inputs are "
+            f"{list(structure.places)}."
+        )
+    try:
+        return structure.named(example) if found is None else found
+    except ValueError as error:
+        raise ReadError(f"{place}example_input: {error}.") from None
+
 
 T = TypeVar("T")
 

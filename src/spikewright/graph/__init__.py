@@ -11,11 +11,18 @@ from spikewright.graph.grammar import (
     STAGES,
     Stage,
 )
-from spikewright.graph.graph import Graph, Node, check_finite, leading_to, prune, unique_name
-from spikewright.graph.interpreter import evaluate, evaluate_all
+from spikewright.graph.graph import (
+    Graph,
+    Node,
+    check_finite,
+    leading_to,
+    prune,
+    to_text,
+    unique_name,
+)
+from spikewright.graph.interpreter import checked_inputs, evaluate, evaluate_all
 from spikewright.graph.sequences import Carried, Sequences
 from spikewright.graph.storage import load, save
-from spikewright.graph.text import to_text
 
 __all__ = [
     "CANONICAL",
@@ -29,6 +36,7 @@ __all__ = [
     "Sequences",
     "Stage",
     "check_finite",
+    "checked_inputs",
     "evaluate",
     "evaluate_all",
     "leading_to",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from typing import Any
 
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from spikewright._base.layer_names import shown_name
 from spikewright._base.storage import ADDED
 from spikewright._base.structure import Structure
-from spikewright.errors import GraphError
+from spikewright.errors import GraphError, printable
 from spikewright.graph.layers import Input, Layer, Shape
 from spikewright.graph.layers.base import require
 from spikewright.graph.row_bounds import row_bounds
@@ -208,3 +208,32 @@ def check_finite(nodes: Sequence[Node]) -> None:
                     f"layer {name!r} ({node.layer.kind}): {bad} of {value.size} values of its "
                     f"{field_name} are NaN or infinite. Train or load the model again."
                 )
+
+
+def _field(value: Any) -> str:
+    if isinstance(value, np.ndarray):
+        return f"[{','.join(map(str, value.shape))}]"
+    if isinstance(value, tuple) and any(isinstance(item, np.ndarray) for item in value):
+        return f"({', '.join(map(_field, value))})"
+    return repr(value)
+
+
+def describe(node: Node) -> str:
+    """`Kind(field=value, ...)`, arrays as their shapes, fields that are None left out."""
+    entries = [
+        f"{f.name}={_field(value)}"
+        for f in fields(node.layer)  # type: ignore[arg-type]
+        if (value := getattr(node.layer, f.name)) is not None
+    ]
+    return f"{node.layer.kind}({', '.join(entries)})"
+
+
+def to_text(graph: Graph) -> str:
+    """One line a node: `name: [shape] = Kind(...) <- inputs`, then the outputs."""
+    lines = []
+    for node in graph:
+        shape = ",".join(map(str, graph.shapes[node.name]))
+        reads = f" <- {', '.join(node.inputs)}" if node.inputs else ""
+        lines.append(f"{node.name}: [{shape}] = {describe(node)}{reads}")
+    lines += [f"output {name} = {node}" for name, node in graph.outputs.items()]
+    return printable("\n".join(lines))

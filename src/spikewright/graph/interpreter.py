@@ -7,9 +7,10 @@ from collections.abc import Callable, Mapping
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from spikewright.errors import GraphError
+from spikewright._base.arrays import readable
+from spikewright.errors import GraphError, SpikewrightError
 from spikewright.graph.graph import Graph
-from spikewright.graph.layers import Input
+from spikewright.graph.layers import Input, Shape
 
 
 def evaluate_all(
@@ -23,11 +24,8 @@ def evaluate_all(
     rounded.
     Raises `GraphError` when an input is missing, unknown or of the wrong shape.
     """
-    unknown = sorted(set(inputs) - set(graph.inputs))
-    missing = sorted(set(graph.inputs) - set(inputs))
-    if unknown or missing:
-        raise GraphError(f"inputs are {list(graph.inputs)}; missing {missing}, unknown {unknown}")
-    values = _given(graph, inputs)
+    arrays = checked_inputs({name: graph.shapes[name] for name in graph.inputs}, inputs)
+    values = {name: value.astype(np.float64) for name, value in arrays.items()}
     batch = len(values[graph.inputs[0]]) if graph.inputs else 1
     for node in graph:
         if not isinstance(node.layer, Input):
@@ -38,24 +36,27 @@ def evaluate_all(
     return {node.name: values[node.name] for node in graph}
 
 
-def _given(graph: Graph, inputs: Mapping[str, ArrayLike]) -> dict[str, NDArray]:
-    """The inputs as float64 arrays of one batch size, checked."""
-    values: dict[str, NDArray] = {}
-    batches: dict[str, int] = {}
-    for node in graph:
-        if not isinstance(node.layer, Input):
-            continue
-        value = np.asarray(inputs[node.name], np.float64)
-        if value.ndim == 0 or value.shape[1:] != node.layer.shape:
-            raise GraphError(
-                f"input {node.name!r} must have shape (batch, *{node.layer.shape}), "
-                f"got {value.shape}"
-            )
-        batches[node.name] = len(value)
-        if len(set(batches.values())) > 1:
-            raise GraphError(f"inputs differ in their batch size: {batches}")
-        values[node.name] = value
-    return values
+def checked_inputs(
+    shapes: Mapping[str, Shape],
+    inputs: Mapping[str, ArrayLike],
+    error: type[SpikewrightError] = GraphError,
+) -> dict[str, NDArray]:
+    """Inputs as arrays `(batch, *shape)`, of these unbatched shapes by name and of one batch size.
+
+    Raises `error` where one is missing, unknown or of the wrong shape, or batch sizes differ.
+    """
+    missing, unknown = sorted(set(shapes) - set(inputs)), sorted(set(inputs) - set(shapes))
+    if missing or unknown:
+        raise error(f"inputs are {list(shapes)}; missing {missing}, unknown {unknown}")
+    arrays = {name: np.asarray(readable(inputs[name])) for name in shapes}
+    for name, value in arrays.items():
+        if value.ndim == 0 or value.shape[1:] != tuple(shapes[name]):
+            wanted = ", ".join(["batch", *map(str, shapes[name])])
+            raise error(f"input {name!r} must be ({wanted}), got shape {value.shape}")
+    sizes = {name: len(value) for name, value in arrays.items()}
+    if len(set(sizes.values())) > 1:
+        raise error(f"inputs differ in their batch size: {sizes}")
+    return arrays
 
 
 def evaluate(graph: Graph, inputs: Mapping[str, ArrayLike]) -> dict[str, NDArray]:

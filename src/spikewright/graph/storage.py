@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from spikewright._base import storage as _storage
 from spikewright._base.schema import check_types
-from spikewright.errors import DamagedFileError, GraphError, listed
+from spikewright.errors import GraphError, listed
 from spikewright.graph.graph import Graph, Node
 from spikewright.graph.layers import LAYERS, PythonCall, Recurrence
 from spikewright.graph.layers.recurrence import Cell, Part
@@ -53,7 +53,7 @@ def why_no_file(graph: Graph) -> str | None:
 def from_manifest(content: Any, arrays: dict[str, NDArray], place: str | Path) -> Graph:
     """The graph that `to_manifest` wrote; raises `DamagedFileError` naming `place`."""
     decoder = _storage.Decoder(arrays, {**LAYERS, **_CELLS, "Node": Node})
-    try:
+    with _storage.describing("a graph", place):
         nodes = tuple(decoder.decode(entry) for entry in content["nodes"])
         for node in nodes:
             if not isinstance(node, Node):
@@ -61,12 +61,6 @@ def from_manifest(content: Any, arrays: dict[str, NDArray], place: str | Path) -
             check_types(node)
             _check(node.layer)
         return Graph(nodes, _names(content["outputs"]), _names(content["aliases"]))
-    except (
-        LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RecursionError,
-    ) as error:  # fmt: skip
-        raise DamagedFileError(
-            f"{place}: its manifest does not describe a graph ({type(error).__name__}: {error})."
-        ) from error
 
 
 def _check(layer: Any) -> None:

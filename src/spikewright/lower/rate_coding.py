@@ -43,7 +43,7 @@ from spikewright.lower.notes import (
     population_note,
 )
 from spikewright.lower.populations import Choices, Options, Roles, Stepping, check, refusal, resolve
-from spikewright.network import Connection, Ensemble, Network, Neurons, NodeFunction
+from spikewright.network import Connection, Ensemble, Network, NeuronsView, NodeFunction
 from spikewright.network import Node as NetworkNode
 from spikewright.network.network import detached
 from spikewright.network.node_functions import PythonCall
@@ -376,7 +376,7 @@ class _Lowering:
             start += part[axis]
         return sources
 
-    def connect(self, sources: Sequence[Source], post: Neurons | NetworkNode) -> None:
+    def connect(self, sources: Sequence[Source], post: NeuronsView | NetworkNode) -> None:
         """Connections from existing objects; those from a population have its synapse."""
         for name, transform in sources:
             pre = self.objects[name]

@@ -2,9 +2,8 @@
 
 from spikewright.measure.accuracy import accuracy, accuracy_over_time
 from spikewright.measure.activity import activity
-from spikewright.measure.evaluation import Evaluation
+from spikewright.measure.evaluation import Evaluation, neuron_rates
 from spikewright.measure.intervals import mean_interval, paired_interval, wilson_interval
-from spikewright.measure.rates import neuron_rates
 from spikewright.measure.readout import (
     After,
     EveryStep,
@@ -12,7 +11,6 @@ from spikewright.measure.readout import (
     Window,
     read_out,
     read_out_at_every_step,
-    readout_delay,
 )
 from spikewright.measure.run import Population, Run
 
@@ -32,6 +30,5 @@ __all__ = [
     "paired_interval",
     "read_out",
     "read_out_at_every_step",
-    "readout_delay",
     "wilson_interval",
 ]

@@ -7,13 +7,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from spikewright._base.notebooks import Rows, Shown
 from spikewright.errors import SimulationError
 from spikewright.measure import storage
 from spikewright.measure.activity import BITS
-from spikewright.measure.readout import EveryStep, readout_name
+from spikewright.measure.readout import EveryStep
+from spikewright.measure.run import Run
 from spikewright.measure.tally import Key
 from spikewright.records import SCORE, Record, select, table_of
 
@@ -96,7 +98,7 @@ class Evaluation(Shown):
 
     def _place(self, readout: EveryStep, steps: int | None) -> dict[str, Any]:
         return {
-            "readout": readout_name(readout),
+            "readout": str(readout),
             "steps": self.settings["steps"] if steps is None else steps,
         }
 
@@ -117,3 +119,18 @@ class Evaluation(Shown):
         """Read settings and records; raises `MissingFileError` or `DamagedFileError`."""
         settings, records = storage.load(path)
         return cls(records, settings)
+
+
+def neuron_rates(measured: Run | Evaluation) -> dict[str, NDArray]:
+    """Firing rates in Hz of the neurons of spiking layers, `{layer: (*shape)}`.
+
+    Spikes of either sign over samples and seconds; of an evaluation those of all its steps. Empty
+    for an evaluation that was loaded from a file, which holds its records alone.
+    """
+    if isinstance(measured, Run):
+        spiking = {name: p for name, p in measured.populations.items() if p.spiking}
+        seconds = measured.steps * measured.dt
+        return {name: p.totals.mean(axis=0) / seconds for name, p in spiking.items()}
+    settings = measured.settings
+    exposure = settings["samples"] * settings["steps"] * settings["dt"]
+    return {name: np.asarray(total[-1]) / exposure for name, total in measured.totals.items()}

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from spikewright._base.arrays import readable
 from spikewright.errors import SimulationError
-from spikewright.measure.early_exit import confidences, exit_steps
-from spikewright.measure.readout import EveryStep, readout_name
+from spikewright.measure.readout import EveryStep
+from spikewright.measure.scores import confidences, exit_steps
 from spikewright.measure.tally import Key
 from spikewright.measure.truth import Output, Truth
 
@@ -132,7 +132,7 @@ def metric_scores(
         read = {n: o.at_every_step(raw[n], readout, dt) for n, o in outputs.items()}
         steps = next(iter(read.values())).shape[1]
         columns = [metric({n: v[:, t] for n, v in read.items()}, y) for t in range(steps)]
-        rows["score", place, readout_name(readout)] = np.stack(columns, axis=1)
+        rows["score", place, str(readout)] = np.stack(columns, axis=1)
     if thresholds:
         output = outputs[place]
         at = exit_steps(confidences(raw[place], output, dt), thresholds) - 1

@@ -1,15 +1,16 @@
-"""Readouts: how the values of an output over time become one value."""
+"""Readouts: how the values of an output over time become one value, of a run or one by one."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from types import MappingProxyType
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from spikewright._base.arguments import is_number
 from spikewright._base.registries import enter
@@ -138,10 +139,9 @@ class Last(AtEveryStep):
 class After(AtEveryStep):
     """The mean from `start` (s) to the end, however long the run: a delayed readout (Bu 2024).
 
-    It leaves out the steps in which spikes were still on their way through the layers
-    (`measure.readout_delay` says how many those are). Of a run, or up to a step, that ends before
-    `start` is over, it is the mean of all steps so far. Raises `SimulationError` for a start that
-    is no number, or below 0.
+    It leaves out the steps in which spikes were still on their way through the layers. Of a run, or
+    up to a step, that ends before `start` is over, it is the mean of all steps so far. Raises
+    `SimulationError` for a start that is no number, or below 0.
     """
 
     start: float
@@ -198,11 +198,6 @@ def kind_of(readout: object) -> AtEveryStep | None:
     return READOUTS[readout]() if isinstance(readout, str) and readout in named() else None
 
 
-def readout_name(readout: EveryStep) -> str:
-    """A readout as text, as records have it: "last", "mean", "After(start=0.01)"."""
-    return str(readout)
-
-
 def read_out(values: NDArray, readout: Readout, dt: float) -> NDArray:
     """Read `(batch, steps, *out)` out as `(batch, *out)`.
 
@@ -230,29 +225,68 @@ def read_out_at_every_step(values: NDArray, readout: EveryStep, dt: float = 0.00
     return kind.read_at_every_step(values, dt)
 
 
-def readout_delay(
-    scales: Sequence[ArrayLike], starts: Sequence[ArrayLike], means: Iterable[ArrayLike]
-) -> float:
-    """Seconds until spikes have come through all layers, for `After`: Bu et al. 2024, eq. 19.
+class SoFar(Protocol):
+    """The readout of the values until now, each `(batch, *out)`."""
 
-    A layer's first spike comes once `v0 + s t mean(relu(z))` reaches one spike in its quickest
-    neuron. The next layer waits for it, so the delays `(1 - v0) / (s mean(relu(z)))` of those
-    neurons add up. With the threshold `theta = 1 / (s dt)` that is `(theta - v0 theta) / max
-    mean(relu(z))` steps, as published. For each layer, numbers or arrays that broadcast: `scales`
-    are firing-rate scales `s`, `starts` initial voltages in spikes, `means` time and sample means
-    of the positive part of each neuron's current. Raises `SimulationError` for a layer in which no
-    current is ever positive.
-    """
-    total = 0.0
-    for number, (scale, start, mean) in enumerate(zip(scales, starts, means, strict=True)):
-        current = np.asarray(mean, np.float64) * np.asarray(scale, np.float64)
-        if not np.any(current > 0):
+    def add(self, value: NDArray) -> None:
+        """Take the value of the next step."""
+
+    def read(self) -> NDArray:
+        """The readout, `(batch, *out)`, of one value or more."""
+
+
+class _Mean:
+    """A mean that may begin anew, which is how readouts at every step leave steps out."""
+
+    def __init__(self, kind: AtEveryStep, dt: float) -> None:
+        self._kind, self._dt = kind, dt
+        self._steps = self._left_out = 0
+        self._sum: NDArray = np.zeros(())
+
+    def add(self, value: NDArray) -> None:
+        self._steps += 1
+        left_out = self._kind.left_out(self._steps, self._dt)
+        if left_out not in (self._left_out, self._steps - 1):
             raise SimulationError(
-                f"layer {number}: no mean current is above 0, so no spike ever comes through; got "
-                f"at most {current.max(initial=-np.inf):g}"
+                f"{self._kind!r} leaves out steps that were kept, so no stream can follow it: use "
+                f"{known()} or a Window"
             )
-        missing = np.maximum(1.0 - np.asarray(start, np.float64), 0.0)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            delays = np.where(current > 0, missing / current, np.inf)
-        total += float(delays.min())
-    return total
+        self._sum = value + (self._sum if left_out == self._left_out else 0.0)
+        self._left_out = left_out
+
+    def read(self) -> NDArray:
+        return self._sum / (self._steps - self._left_out)
+
+
+class _Sliding:
+    """The mean of the last values, or of all while there are fewer."""
+
+    def __init__(self, count: int) -> None:
+        self._values: deque[NDArray] = deque(maxlen=count)
+
+    def add(self, value: NDArray) -> None:
+        self._values.append(value)
+
+    def read(self) -> NDArray:
+        found: NDArray = np.mean(self._values, axis=0)
+        return found
+
+
+def so_far(readout: Readout, dt: float) -> SoFar:
+    """A readout of values that come one by one, `dt` seconds apart.
+
+    It is that of a run which ended with the last value. A `Window` is over the last values, or over
+    all of them while they are fewer. Raises `SimulationError` for an unknown readout, and for a
+    window with a start, which the values of an endless stream leave behind.
+    """
+    if isinstance(readout, Window):
+        if readout.start is not None:
+            raise SimulationError(
+                f"{readout} ends while values still come: leave out its start for the last "
+                f"{readout.seconds:g} s, or use After({readout.start:g})"
+            )
+        return _Sliding(max(1, round(readout.seconds / dt)))
+    kind = kind_of(readout)
+    if kind is None:
+        raise SimulationError(f"a readout is {known()} or a Window, got {readout!r}")
+    return _Mean(kind, dt)

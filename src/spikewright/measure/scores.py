@@ -10,10 +10,41 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright.measure.early_exit import confidences, exit_steps
-from spikewright.measure.readout import EveryStep, readout_name
+from spikewright._base.equations import NUMPY, softmax
+from spikewright.measure.readout import EveryStep
 from spikewright.measure.tally import Key
 from spikewright.measure.truth import Output, Truth
+
+
+def confidences(raw: NDArray, output: Output, dt: float) -> NDArray:
+    """The largest probability that the mean output gives any class at each step.
+
+    `raw` is `(samples, steps, *shape)`, the result `(samples, steps)`; `dt` is the length of a step
+    in seconds. Where the output is no softmax or sigmoid itself, its mean is taken as logits and
+    goes through a softmax.
+    """
+    values = output.at_every_step(raw, "mean", dt)
+    if output.single:
+        chance = output.number(values)
+        return np.maximum(chance, 1.0 - chance)
+    chances = values if output.probable else softmax(NUMPY, values, -1)
+    largest: NDArray = chances.max(axis=-1)
+    return largest
+
+
+def exit_steps(confidence: NDArray, thresholds: Sequence[float]) -> NDArray:
+    """The step, from 1, at which each sample is done, `(samples, thresholds)`.
+
+    The first at which the confidence `(samples, steps)` is not below the threshold; the last of all
+    where there is none.
+    """
+    steps = confidence.shape[1]
+    columns = []
+    for threshold in thresholds:
+        sure = confidence >= threshold
+        columns.append(np.where(sure.any(axis=1), sure.argmax(axis=1) + 1, steps))
+    return np.stack(columns, axis=1).astype(np.int64)
+
 
 Rows = dict[Key, NDArray]
 
@@ -46,7 +77,7 @@ def scores(
     for readout in readouts:
         values = output.at_every_step(raw, readout, dt)
         for what, found in _of_values(output, values, source, truth, real).items():
-            rows[what, name, readout_name(readout)] = found
+            rows[what, name, str(readout)] = found
     if thresholds:
         rows |= _early(output, raw, source, truth, dt, thresholds)
     return rows

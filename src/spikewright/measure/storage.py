@@ -64,7 +64,7 @@ _OF_ITS_NAME = {
 """The detail that a record of this name has."""
 
 
-class _Settings(TypedDict):
+class _EvaluationSettings(TypedDict):
     """Settings that an evaluation cannot be without."""
 
     samples: Positive
@@ -85,10 +85,10 @@ class _Record(TypedDict):
     how: Annotated[_Told, _PLAIN]
 
 
-class _File(TypedDict):
+class _EvaluationFile(TypedDict):
     """Plain data of an evaluation."""
 
-    settings: Annotated[_Settings, _PLAIN]
+    settings: Annotated[_EvaluationSettings, _PLAIN]
     records: list[_Record]
 
 
@@ -118,7 +118,7 @@ def load(path: str | Path) -> tuple[dict[str, Any], tuple[Record, ...]]:
         kind, version = document["spikewright"], document["format"]
         if (kind, version) != ("evaluation", FORMAT):
             raise ValueError(f"it holds {kind!r} of format {version!r}")
-        check(document, _File)
+        check(document, _EvaluationFile)
         records = tuple(map(_record, document["records"]))
         _check_together(records)
     except (LookupError, TypeError, ValueError, RecursionError) as error:

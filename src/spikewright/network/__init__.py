@@ -12,7 +12,7 @@ from spikewright.network import (
 )
 from spikewright.network.config import Config, Default
 from spikewright.network.connection import Connection, input_shape, output_shape
-from spikewright.network.ensemble import Ensemble, Neurons
+from spikewright.network.ensemble import Ensemble, NeuronsView
 from spikewright.network.functions import FUNCTIONS, NodeFunction
 from spikewright.network.learning import LearningRule, LearningRuleType
 from spikewright.network.network import Network
@@ -32,7 +32,7 @@ __all__ = [
     "LearningRuleType",
     "MaxPool",
     "Network",
-    "Neurons",
+    "NeuronsView",
     "Node",
     "NodeFunction",
     "ObjView",

@@ -14,7 +14,7 @@ from spikewright.errors import NetworkError
 from spikewright.network.attributes import Checked
 from spikewright.network.config import configurable
 from spikewright.network.distributions import Distribution
-from spikewright.network.ensemble import Ensemble, Neurons
+from spikewright.network.ensemble import Ensemble, NeuronsView
 from spikewright.network.learning import LearningRule, LearningRuleType
 from spikewright.network.learning.rule import check_fit, learned_given, rules_given
 from spikewright.network.network import container, entropy
@@ -34,7 +34,7 @@ from spikewright.network.transforms import (
 from spikewright.network.view import ObjView
 
 _DEFAULT_SYNAPSE = Lowpass(0.005)
-Sender = Node | Neurons | Ensemble
+Sender = Node | NeuronsView | Ensemble
 Whole = Sender | LearningRule
 End = Whole | ObjView
 Rules = LearningRuleType | Sequence[LearningRuleType] | Mapping[str, LearningRuleType]
@@ -223,7 +223,7 @@ class Connection(Checked):
     def error_size(self) -> int:
         """The number of values of an error of this connection: see `LearningRule.size_in`."""
         post = self.post_obj
-        if isinstance(post, Neurons) and post.ensemble.represents:
+        if isinstance(post, NeuronsView) and post.ensemble.represents:
             return post.ensemble.dimensions
         return self.size_out
 
@@ -253,11 +253,11 @@ class Connection(Checked):
             if whole.size_in == 0:
                 raise NetworkError(f"{whole!r} takes no input, so nothing can be connected to it")
             return end
-        if not isinstance(whole, Node | Neurons | Ensemble):
+        if not isinstance(whole, Node | NeuronsView | Ensemble):
             raise NetworkError(
                 f"{which} must be a Node, an Ensemble or an ensemble's neurons, got {end!r}"
             )
-        if isinstance(whole, Neurons) and whole.ensemble.is_direct:
+        if isinstance(whole, NeuronsView) and whole.ensemble.is_direct:
             raise NetworkError(
                 f"{which} = {whole!r}: with Direct() there are no neurons; connect to the ensemble"
             )
@@ -290,7 +290,7 @@ class Connection(Checked):
                 f"{self!r}: {', '.join(named)} are for connections from an Ensemble, not {pre!r}"
             )
         passes = isinstance(pre, Node) and pre.output is None
-        if function is not None and (passes or isinstance(pre, Neurons)):
+        if function is not None and (passes or isinstance(pre, NeuronsView)):
             raise NetworkError(
                 f"{self!r}: function= is for connections from an Ensemble or from a Node with an "
                 f"output; put {pre!r} through sw.Node(function, size_in=...)"

@@ -369,9 +369,9 @@ class Ensemble(Checked):
         return math.prod(self.shape)
 
     @property
-    def neurons(self) -> Neurons:
+    def neurons(self) -> NeuronsView:
         """The neurons themselves, to connect to and from and to probe."""
-        return Neurons(self)
+        return NeuronsView(self)
 
     @property
     def shape_in(self) -> Shape:
@@ -389,7 +389,7 @@ class Ensemble(Checked):
         return f"<Ensemble {self.label!r}>" if self.label else f"<Ensemble at {id(self):#x}>"
 
 
-class Neurons(Checked):
+class NeuronsView(Checked):
     """Direct access to an ensemble's neurons: input is current (times gain), output is spikes."""
 
     def __init__(self, ensemble: Ensemble) -> None:
@@ -413,10 +413,10 @@ class Neurons(Checked):
         return ObjView(self, key)
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Neurons) and other.ensemble is self.ensemble
+        return isinstance(other, NeuronsView) and other.ensemble is self.ensemble
 
     def __hash__(self) -> int:
-        return hash((Neurons, id(self.ensemble)))
+        return hash((NeuronsView, id(self.ensemble)))
 
     def __repr__(self) -> str:
         return f"<Neurons of {self.ensemble!r}>"

@@ -8,7 +8,7 @@ from spikewright.errors import NetworkError
 from spikewright.network.attributes import Checked
 from spikewright.network.config import configurable, handed_down
 from spikewright.network.connection import Connection, input_shape, output_shape
-from spikewright.network.ensemble import Ensemble, Neurons
+from spikewright.network.ensemble import Ensemble, NeuronsView
 from spikewright.network.learning import LearningRule
 from spikewright.network.network import container
 from spikewright.network.node import Node
@@ -17,11 +17,11 @@ from spikewright.network.solvers import LstsqL2, Solver
 from spikewright.network.synapses import as_synapse
 from spikewright.network.view import ObjView
 
-Target = Node | Ensemble | Neurons | Connection | LearningRule
+Target = Node | Ensemble | NeuronsView | Connection | LearningRule
 PROBEABLE: dict[type, tuple[str, ...]] = {
     Node: ("output", "input"),
     Ensemble: ("decoded_output", "input", "scaled_encoders"),
-    Neurons: ("output", "input", "spike_count"),
+    NeuronsView: ("output", "input", "spike_count"),
     Connection: ("output", "input", "weights"),
     LearningRule: (),
 }
@@ -105,7 +105,7 @@ class Probe(Checked):
                 f"Connection or a learning rule, got {self.target!r}"
             )
         names = PROBEABLE[kind]
-        if isinstance(whole, Neurons):
+        if isinstance(whole, NeuronsView):
             if whole.ensemble.is_direct:
                 raise NetworkError(f"{whole.ensemble!r}: with Direct() there are no neurons")
             neurons = whole.ensemble.neuron_type
@@ -115,7 +115,7 @@ class Probe(Checked):
             names = whole.probeable
         chosen = names[0] if attr is None else attr
         if chosen not in names:
-            of = type(whole.ensemble.neuron_type).__name__ if isinstance(whole, Neurons) else ""
+            of = type(whole.ensemble.neuron_type).__name__ if isinstance(whole, NeuronsView) else ""
             raise NetworkError(
                 f"a probe of {whole!r}{of and f' ({of})'} records one of {names}, not {attr!r}"
             )

@@ -13,7 +13,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from spikewright._base import storage as _storage
-from spikewright.errors import DamagedFileError, NetworkError
+from spikewright.errors import NetworkError
 from spikewright.network.connection import Connection
 from spikewright.network.manifest.reading import ManifestReader
 from spikewright.network.manifest.registries import Object
@@ -22,11 +22,6 @@ from spikewright.network.network import Network, detached
 from spikewright.network.node import Node
 from spikewright.network.node_functions import PythonCall
 from spikewright.network.pointwise import Pointwise
-
-_DAMAGE = (
-    LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RecursionError,
-    MemoryError,
-)  # fmt: skip
 
 
 def save(network: Network, path: str | Path, *, overwrite: bool = False) -> None:
@@ -76,13 +71,8 @@ def from_manifest(
 
     Raises `DamagedFileError` naming `place`.
     """
-    try:
-        with detached():
-            return ManifestReader(arrays).network(content)
-    except _DAMAGE as error:
-        raise DamagedFileError(
-            f"{place}: its manifest does not describe a network ({type(error).__name__}: {error})."
-        ) from error
+    with _storage.describing("a network", place), detached():
+        return ManifestReader(arrays).network(content)
 
 
 def _calls_python(connection: Connection) -> bool:

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from spikewright.graph import CANONICAL, IDENTITY_FREE, Graph, Node
 from spikewright.graph.layers import BatchNormalization
 from spikewright.passes.base import Note, Pass, PassResult
-from spikewright.passes.draft import Draft
-from spikewright.passes.merging import absorb_into_consumers, absorb_into_producer
+from spikewright.passes.draft import Draft, absorb_into_consumers, absorb_into_producer
 
 
 @dataclass(frozen=True)

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import takewhile
 
 import numpy as np
-from numpy.typing import NDArray
 
 from spikewright.graph import IDENTITY_FREE, Graph, Node
 from spikewright.graph.layers import Activation, Add, Layer, Multiply, ScaleShift
+from spikewright.graph.parts import below, between, evaluated, is_scalar
 from spikewright.passes.base import Note, Pass, PassResult
 from spikewright.passes.draft import Draft
 
 _GRID = np.linspace(-8.0, 8.0, 257)
 _CLOSE = 1e-6  # of the largest value: files hold constants such as 1/sqrt(2) in float32
 _MOST = 10  # layers that an activation is written in
+_KINDS = (Add, Multiply)
 
 
 @dataclass(frozen=True)
@@ -62,56 +64,27 @@ def _recognised(draft: Draft, top: Node) -> tuple[str, list[str], Activation] | 
 
 def _below(draft: Draft, node: Node) -> Node:
     """The node itself, or for a scalar multiple the node that it multiplies."""
-    return draft[node.inputs[0]] if _is_scalar(node.layer) else node
-
-
-def _is_scalar(layer: Layer) -> bool:
-    """Whether a layer is `a x + b` with numbers a and b."""
-    return isinstance(layer, ScaleShift) and all(a.size == 1 for a in layer.arrays().values())
-
-
-def _is_elementwise(layer: Layer) -> bool:
-    curve = isinstance(layer, Activation) and layer.elementwise
-    return curve or isinstance(layer, Add | Multiply) or _is_scalar(layer)
+    return draft[node.inputs[0]] if is_scalar(node.layer) else node
 
 
 def _candidates(draft: Draft, top: Node) -> Iterator[str]:
-    """The values that a node depends on, nearest first, through elementwise layers."""
-    seen = {top.name}
-    front = list(top.inputs)
-    while front and len(seen) <= _MOST:
-        name = front.pop(0)
-        if name in seen:
-            continue
-        seen.add(name)
-        if draft.shape(name) != draft.shape(top.name):
-            return
-        yield name
-        if _is_elementwise(draft[name].layer):
-            front += draft[name].inputs
+    """The values of a node's shape that it depends on by elementwise layers, nearest first."""
+    shape = draft.shape(top.name)
+    return takewhile(lambda name: draft.shape(name) == shape, below(draft, top, _KINDS, _MOST))
 
 
 def _between(draft: Draft, top: Node, source: str) -> list[str] | None:
     """The layers from `source` to `top`, if `top` depends on nothing else and no one reads them."""
-    inner: list[str] = []
-    front = [name for name in top.inputs if name != source]
-    while front:
-        name = front.pop()
-        if name in inner:
-            continue
-        node = draft[name]
-        if not _is_elementwise(node.layer) or draft.is_output(name) or len(inner) == _MOST:
-            return None
-        inner.append(name)
-        front += [read for read in node.inputs if read != source]
-    known = {top.name, *inner}
-    private = all(user.name in known for name in inner for user in draft.consumers(name))
-    return inner if private else None
+
+    def readers(name: str) -> list[str]:
+        return [user.name for user in draft.consumers(name)]
+
+    return between(draft, readers, draft.is_output, top, source, _KINDS, _MOST)
 
 
 def _activation(draft: Draft, top: Node, source: str, inner: list[str]) -> Activation | None:
     """The activation that these layers compute together, or None."""
-    found = _evaluated(draft, top.name, {source: _GRID})
+    found = evaluated(draft, top.name, {source: _GRID})
     slopes = sorted({1.0}.union(*(_slopes(draft[name].layer) for name in inner)))
     for layer in (
         *(Activation("silu", {} if beta == 1 else {"beta": beta}) for beta in slopes),
@@ -128,21 +101,3 @@ def _slopes(layer: Layer) -> set[float]:
     if isinstance(layer, ScaleShift) and layer.scale is not None:
         return {float(layer.scale.ravel()[0])}
     return set()
-
-
-def _evaluated(draft: Draft, name: str, known: dict[str, NDArray]) -> NDArray:
-    """A node's values where those of some nodes are known."""
-    if name not in known:
-        node = draft[name]
-        values = [_evaluated(draft, read, known) for read in node.inputs]
-        layer = _flat(node.layer) if isinstance(node.layer, ScaleShift) else node.layer
-        with np.errstate(all="ignore"):  # a logarithm, say, of a closed gate's zero
-            known[name] = layer.evaluate(*values)
-    return known[name]
-
-
-def _flat(layer: ScaleShift) -> ScaleShift:
-    """The same for values without axes."""
-    return ScaleShift(
-        *(None if part is None else part.reshape(()) for part in (layer.scale, layer.shift))
-    )

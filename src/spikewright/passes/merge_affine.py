@@ -10,8 +10,7 @@ from numpy.typing import NDArray
 from spikewright.graph import CANONICAL, Graph, Node
 from spikewright.graph.layers import Affine, ScaleShift
 from spikewright.passes.base import Note, Pass, PassResult
-from spikewright.passes.draft import Draft
-from spikewright.passes.merging import absorb_into_consumers, absorb_into_producer
+from spikewright.passes.draft import Draft, absorb_into_consumers, absorb_into_producer
 
 
 @dataclass(frozen=True)

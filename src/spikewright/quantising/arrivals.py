@@ -10,13 +10,7 @@ from numpy.typing import NDArray
 
 from spikewright.choosing.statistics.channels import channel_axis
 from spikewright.graph import Graph, Node
-from spikewright.graph.layers import (
-    Add,
-    Affine,
-    BatchNormalization,
-    Layer,
-    ScaleShift,
-)
+from spikewright.graph.layers import Add, Affine, BatchNormalization, Layer, ScaleShift
 from spikewright.graph.whole_weights import WEIGHTED, rows, with_rows
 from spikewright.lower.populations import Roles
 from spikewright.quantising.fixed_point import FixedPoint

@@ -20,11 +20,7 @@ from spikewright.graph import Graph, Node
 from spikewright.graph.layers import Constant, Input, Layer, ScaleShift
 from spikewright.graph.whole_weights import WEIGHTED
 from spikewright.lower.populations import Choices, Roles
-from spikewright.network.neurons import (
-    FixedPointIntegrateAndFire,
-    IntegrateAndFire,
-    NeuronType,
-)
+from spikewright.network.neurons import FixedPointIntegrateAndFire, IntegrateAndFire, NeuronType
 from spikewright.quantising.arrivals import Arrival, Edge, edges, plain_weights, weighs
 from spikewright.quantising.fixed_point import FixedPoint, few_bits, whole_start
 from spikewright.quantising.settings import Quantised

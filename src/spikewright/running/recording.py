@@ -1,4 +1,4 @@
-"""Hidden layers over time: which of them a run may record."""
+"""The outputs of a network as measures see them, and the layers that a run may record."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any
 
 from spikewright.errors import SimulationError, listed
 from spikewright.lower import Lowered
+from spikewright.measure.truth import Output, Truth, truth_of
 from spikewright.network import Ensemble, Network, Node, Probe
 from spikewright.network.network import detached
 
@@ -44,3 +45,22 @@ def _layer(lowered: Lowered, name: str) -> Ensemble | Node:
         became = next(n for n in known if lowered.layers[n] is lowered.layers[name])
         reason = f"is a part of {became!r}, or was merged into it, and has no values of its own"
     raise SimulationError(f"record: {name!r} {reason}. Layers are {listed(known)}")
+
+
+def outputs_of(lowered: Lowered) -> dict[str, Output]:
+    """The outputs of a lowered network by name, with the activations on their readouts."""
+    found = {}
+    for name, item in lowered.outputs.items():
+        shape = item.shape if isinstance(item, Ensemble) else item.shape_out
+        found[name] = Output(name, shape, lowered.readouts.get(name))
+    return found
+
+
+def truth_of_only(lowered: Lowered, y: Any, samples: int) -> Truth | None:
+    """Labels or targets of the only output; None where there are none, and of several outputs.
+
+    Raises as `truth_of` does.
+    """
+    outputs = list(outputs_of(lowered).values())
+    judged = y is not None and len(outputs) == 1
+    return truth_of(y, outputs[0], samples) if judged else None

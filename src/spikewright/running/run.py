@@ -13,10 +13,9 @@ from spikewright.errors import SimulationError
 from spikewright.lower import Lowered
 from spikewright.measure import Run
 from spikewright.running.encoders import Encoder
-from spikewright.running.encoding import Feeds, feeds_of, without_held
+from spikewright.running.encoding import Feeds, feeds_of, sequence_feeds, without_held
 from spikewright.running.recording import layers_of
 from spikewright.running.runner import Job, Runner, collected
-from spikewright.running.stepping import sequence_feeds
 
 
 def run_of(
@@ -35,14 +34,7 @@ def run_of(
     record: Sequence[str] = (),
 ) -> Run:
     """See `Conversion.run`; `x` is by input name."""
-    check_settings(
-        SimulationError,
-        dt=dt,
-        seed=seed,
-        precision=precision,
-        batch_size=batch_size,
-        threads=threads,
-    )
+    check_settings(SimulationError, dt=dt)
     fed = feeds_for(runner.lowered, x, encoder, steps, dt, seed)
     layers = tuple(layers_of(runner.lowered, record))
     program = runner.program(dt, seed, precision, layers)

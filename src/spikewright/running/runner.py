@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Generic, NamedTuple, TypeVar
+from hashlib import blake2b
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,11 +18,89 @@ from spikewright.engines import Engine, Execution, Memory, Precision, Program, T
 from spikewright.graph.masks import Real
 from spikewright.lower import Lowered
 from spikewright.measure import Population
-from spikewright.network import Ensemble, Node
-from spikewright.running.changes import fingerprint
+from spikewright.network import Connection, Ensemble, Network, Node
 from spikewright.running.encoding import Encoded
 from spikewright.running.padding import real_of
 from spikewright.running.recording import layers_of, probes_of
+
+
+def fingerprint(network: Network) -> tuple:
+    """Equal for two states of a network exactly if it need not be compiled again."""
+    return (
+        tuple((_Same(net), net.seed, net.dt) for net in (network, *network.all_networks)),
+        tuple(_description(ensemble) for ensemble in network.all_ensembles),
+        tuple(_link(connection) for connection in network.all_connections),
+        tuple(_node(node) for node in network.all_nodes),
+    )
+
+
+def _node(node: Node) -> tuple:
+    return _Same(node), node.restart_every, node.at_once, _value(node.output)
+
+
+class _Same:
+    """An object as a key: equal to itself alone, and alive as long as the key is."""
+
+    def __init__(self, item: Any) -> None:
+        self.item = item
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Same) and other.item is self.item
+
+    def __hash__(self) -> int:
+        return id(self.item)
+
+
+def _description(ensemble: Ensemble) -> tuple:
+    """Everything of an ensemble that a program is compiled from."""
+    given = (
+        ensemble.gain,
+        ensemble.bias,
+        ensemble.max_rates,
+        ensemble.intercepts,
+        ensemble.rate_scale,
+        ensemble.initial_voltage,
+        *ensemble.initial_state.values(),
+        ensemble.encoders,
+        ensemble.eval_points,
+        ensemble.noise,
+    )
+    plain = (
+        ensemble.neuron_type,
+        ensemble.seed,
+        ensemble.restart_every,
+        ensemble.radius,
+        ensemble.n_eval_points,
+        ensemble.normalize_encoders,
+        tuple(ensemble.initial_state),
+    )
+    return (_Same(ensemble), *plain, *map(_value, given))
+
+
+def _link(connection: Connection) -> tuple:
+    """Everything of a connection that a program is compiled from, but for its ends."""
+    decoding = (connection.function, connection.eval_points, connection.solver)
+    rules = tuple(_Same(rule.learning_rule_type) for rule in connection.learning_rules)
+    learned = tuple((name, _value(values)) for name, values in connection.learned.items())
+    return (
+        _Same(connection),
+        connection.synapse,
+        _value(connection.delay),
+        _Same(connection.transform),
+        *map(_value, decoding),
+        connection.scale_eval_points,
+        connection.seed,
+        rules,
+        learned,
+    )
+
+
+def _value(item: Any) -> Any:
+    """Something comparable that changes when an attribute, or an array in it, does."""
+    if isinstance(item, np.ndarray):
+        return item.shape, blake2b(item.tobytes()).digest()
+    return item if item is None or isinstance(item, float | str | tuple) else _Same(item)
+
 
 _ENCODED = 512 * 2**20  # bytes of encoded input of samples that run side by side
 
@@ -39,7 +118,7 @@ class Job(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class Part(Generic[Counted]):
+class RunPart(Generic[Counted]):
     """Some samples of a run.
 
     `raw` are outputs at every step `(samples, steps, *out)` before the activations on them.
@@ -125,13 +204,13 @@ class Runner:
 
     def _part_memory(self, job: Job, count: int) -> Memory:
         tally = frozenset(self.counting().values())
-        setting = engines.Setting.of(job.program, job.engine, count, tally)
+        setting = engines.PreparedRun.of(job.program, job.engine, count, tally)
         return setting.whole(job.steps, last=True)
 
     def _kept_memory(self, job: Job, before: int, keep_totals: bool, count: int) -> Memory:
         """Of a part of `count` samples, and of what is kept of those `before`."""
         tally = frozenset(self.counting().values())
-        kept = engines.Setting.of(job.program, job.engine, before, tally, count).kept(job.steps)
+        kept = engines.PreparedRun.of(job.program, job.engine, before, tally, count).kept(job.steps)
         found = kept if keep_totals else kept.only("recording")
         return Memory((*self._part_memory(job, count), *found))
 
@@ -142,7 +221,7 @@ class Runner:
         count: Callable[[int, dict[str, Totals], dict[Node, NDArray]], Counted],
         at: Collection[int] = (),
         advance: Callable[[int], None] = lambda done: None,
-    ) -> Iterator[Part[Counted]]:
+    ) -> Iterator[RunPart[Counted]]:
         """Run `size` samples at a time; `advance` takes samples times steps that were done.
 
         `count(step, {population: totals}, fed)` makes the wanted counts from the spikes of each
@@ -159,7 +238,7 @@ class Runner:
         count: Callable[[int, dict[str, Totals], dict[Node, NDArray]], Counted],
         stops: Sequence[int],
         advance: Callable[[int], None],
-    ) -> Part[Counted]:
+    ) -> RunPart[Counted]:
         """One part of `parts`: nothing of it is held here when the next one is run."""
         populations = self.counting()
         n = samples.stop - samples.start
@@ -183,7 +262,7 @@ class Runner:
             done = stop
         kept = [_joined_in_time(pieces) for pieces in zip(*found, strict=True)]
         outputs = dict(zip(self.lowered.outputs, kept, strict=False))
-        return Part(samples, outputs, kept[len(outputs) :], counted)
+        return RunPart(samples, outputs, kept[len(outputs) :], counted)
 
 
 class Whole:
@@ -213,7 +292,7 @@ class Collected(NamedTuple):
 
 
 def collected(
-    parts: Iterable[Part[dict[str, Totals]]], batch: int, record: Sequence[str] = ()
+    parts: Iterable[RunPart[dict[str, Totals]]], batch: int, record: Sequence[str] = ()
 ) -> Collected:
     """All parts as one; `record` names the layers that were recorded."""
     raw, layers, totals = Whole(batch), Whole(batch), dict[str, Totals]()
@@ -225,7 +304,7 @@ def collected(
     return Collected(raw.arrays, layers.arrays, totals)
 
 
-def _add_totals(totals: dict[str, Totals], part: Part[dict[str, Totals]], batch: int) -> None:
+def _add_totals(totals: dict[str, Totals], part: RunPart[dict[str, Totals]], batch: int) -> None:
     """Fill in a part's totals up to the last step; those of all samples stay where they are."""
     steps = max(part.counted)
     for name, found in part.counted[steps].items():

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from spikewright._base import storage as _storage
 from spikewright._base.schema import Natural, Positive, check, check_types, row
-from spikewright.errors import DamagedFileError, NetworkError
+from spikewright.errors import NetworkError
 from spikewright.graph import Carried, Graph
 from spikewright.graph import storage as graph_storage
 from spikewright.graph.layers import Activation, Shape
@@ -29,10 +29,9 @@ from spikewright.running.converted import Converted
 from spikewright.running.kept import arguments_from_data, arguments_to_data
 
 WHAT = "conversion"
-_DAMAGE = (LookupError, TypeError, ValueError, AttributeError, RecursionError)
 
 
-class _Steps(TypedDict):
+class _SteppingEntry(TypedDict):
     """Plain data of a `Stepping`."""
 
     steps: Positive
@@ -42,7 +41,7 @@ class _Steps(TypedDict):
     values: dict[str, Natural | None]
 
 
-class _File(TypedDict):
+class _ConversionFile(TypedDict):
     """Plain data of a conversion: objects of the network go by their numbers."""
 
     network: Any
@@ -52,7 +51,7 @@ class _File(TypedDict):
     outputs: dict[str, Natural]
     readouts: dict[str, Any]
     graph: Any
-    stepping: NotRequired[_Steps | None]
+    stepping: NotRequired[_SteppingEntry | None]
     canonical: Any
     trace: list[Annotated[list[Any], row(str, str, str, Status)]]
     arguments: NotRequired[Any]
@@ -143,8 +142,8 @@ def _read_stepping(whole: Any, decoder: _storage.Decoder) -> Stepping | None:
 def load_parts(path: str | Path) -> Parts:
     """The contents of a file of `save`; raises `MissingFileError` or `DamagedFileError`."""
     content, arrays = _storage.read(path, WHAT)
-    try:
-        check(content, _File)
+    with _storage.describing("a conversion", path):
+        check(content, _ConversionFile)
         network, objects = network_storage.from_manifest(content["network"], arrays, path)
         graph = graph_storage.from_manifest(content["graph"], arrays, path)
         canonical = graph_storage.from_manifest(content["canonical"], arrays, path)
@@ -152,13 +151,6 @@ def load_parts(path: str | Path) -> Parts:
         _check_together(lowered, graph, canonical)
         trace = Trace([Entry(*entry) for entry in content["trace"]])
         arguments = arguments_from_data(content.get("arguments"), arrays)
-    except _DAMAGE as error:
-        if isinstance(error, DamagedFileError):
-            raise
-        raise DamagedFileError(
-            f"{path}: its manifest does not describe a conversion "
-            f"({type(error).__name__}: {error})."
-        ) from error
     return Parts(lowered, graph, canonical, trace, arguments)
 
 

@@ -13,10 +13,8 @@ from spikewright._base.structure import Structure
 from spikewright.engines import Execution, Precision
 from spikewright.engines.settings import check_settings
 from spikewright.errors import SimulationError
-from spikewright.lower import Lowered
-from spikewright.measure.readout import Readout
+from spikewright.measure.readout import Readout, SoFar, so_far
 from spikewright.measure.run import Values
-from spikewright.measure.so_far import SoFar, so_far
 from spikewright.network import Node
 from spikewright.running.inputs import as_array, as_named, fitted
 from spikewright.running.recording import layers_of
@@ -36,19 +34,39 @@ class Stream:
 
     def __init__(
         self,
-        lowered: Lowered,
+        runner: Runner,
         structure: Structure,
-        begin: Callable[[], Execution],
-        batch_size: int | None,
         dt: float,
+        seed: int,
+        *,
+        batch_size: int | None,
         readout: Readout,
-        record: tuple[str, ...],
+        engine: str,
+        precision: Precision,
+        threads: int | None,
+        record: Sequence[str],
         heed: Callable[[int], None],
     ) -> None:
+        """See `Conversion.stream`; `heed` is called with the number of steps that are read out."""
+        given = {"seed": seed, "precision": precision, "threads": threads}
+        check_settings(SimulationError, dt=dt, batch_size=batch_size, **given)
+        if runner.lowered.at_once > 1:
+            raise SimulationError(
+                "a stream takes a frame at every step, and for neurons with spike_heights all of "
+                f"{runner.lowered.at_once} steps comes at once. Use run, or convert with neurons "
+                "without heights"
+            )
         self.batch_size, self.dt, self.readout = batch_size, dt, readout
-        self._lowered, self._structure, self._begin = lowered, structure, begin
-        self._record, self._heed = record, heed
+        self._lowered, self._heed = runner.lowered, heed
+        self._structure = replace(structure, alone=True) if batch_size is None else structure
+        self._record = tuple(layers_of(runner.lowered, record))
         self._closed = False
+
+        def begin() -> Execution:
+            program = runner.program(dt, seed, precision, self._record)
+            return Execution(program, runner.engine(engine, program, threads), batch_size or 1)
+
+        self._begin = begin
         self.reset()
 
     def __repr__(self) -> str:
@@ -166,52 +184,3 @@ class Stream:
 
     def _alone(self, value: NDArray) -> NDArray:
         return value[0] if self.batch_size is None else value
-
-
-def stream_of(
-    runner: Runner,
-    structure: Structure,
-    dt: float,
-    seed: int,
-    *,
-    batch_size: int | None,
-    readout: Readout,
-    engine: str,
-    precision: Precision,
-    threads: int | None,
-    record: Sequence[str],
-    heed: Callable[[int], None],
-) -> Stream:
-    """See `Conversion.stream`; `heed` is called with the number of steps that are read out."""
-    check_settings(
-        SimulationError,
-        dt=dt,
-        seed=seed,
-        precision=precision,
-        batch_size=batch_size,
-        threads=threads,
-    )
-    if runner.lowered.at_once > 1:
-        raise SimulationError(
-            "a stream takes a frame at every step, and for neurons with spike_heights all of "
-            f"{runner.lowered.at_once} steps comes at once. Use run, or convert with neurons "
-            "without heights"
-        )
-    layers = tuple(layers_of(runner.lowered, record))
-
-    def begin() -> Execution:
-        program = runner.program(dt, seed, precision, layers)
-        return Execution(program, runner.engine(engine, program, threads), batch_size or 1)
-
-    if batch_size is None:
-        structure = replace(structure, alone=True)
-    return Stream(
-        lowered=runner.lowered,
-        structure=structure,
-        begin=begin,
-        batch_size=batch_size,
-        dt=dt,
-        readout=readout,
-        record=layers,
-        heed=heed,
-    )

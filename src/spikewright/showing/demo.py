@@ -19,7 +19,7 @@ from spikewright._base.files import path_of
 from spikewright._base.optional import require
 from spikewright._base.writing import check_target, make_folder
 from spikewright.choosing.rules import MinimumError
-from spikewright.conversion import Conversion, Sample, watch
+from spikewright.conversion import Conversion, watch
 from spikewright.conversion.pipeline import convert
 from spikewright.diagnosis import Diagnosis
 from spikewright.errors import MissingExtraError, SimulationError
@@ -30,8 +30,8 @@ from spikewright.measure import (
 )
 from spikewright.records import Record
 from spikewright.report import figures, write_html
-from spikewright.report.over_time import powers_of_two
 from spikewright.report.page import PAGE
+from spikewright.report.tables import powers_of_two
 from spikewright.study.grid.sweep import sweep
 from spikewright.study.point import OperatingPoint
 from spikewright.study.result import StudyResult
@@ -56,7 +56,7 @@ _SPLIT_SEED = 0
 
 
 @dataclass(frozen=True, eq=False)
-class Chosen:
+class ChosenSetting:
     """A setting that a rule chose from the training digits, measured on those held out."""
 
     rule: MinimumError
@@ -107,7 +107,7 @@ class Demonstration:
     sweep: StudyResult
     sample: figures.RasterInfo
     agreement: float
-    chosen: Chosen
+    chosen: ChosenSetting
 
     @property
     def records(self) -> tuple[Record, ...]:
@@ -171,31 +171,23 @@ def run(
         calibration=chosen.arguments["calibration"], **swept,
     )  # fmt: skip
     shown = rate.again(spiking=True, scale_firing_rates=SAMPLE_SCALE)
-    sample = _raster(
-        watch(shown, x[:1], steps, dt, **settings),
-        {"scale": f"{SAMPLE_SCALE:g}", "digit": int(y[0])},
-        x[0],
-    )
+    digit = {"digit": int(y[0])}
+    told = {"scale": f"{SAMPLE_SCALE:g}", **digit}
+    sample = figures.raster_info(watch(shown, x[:1], steps, dt, **settings), told, x[0])
+    few, quiet = rule.steps, {"progress": False, **settings}
     return Demonstration(
-        found, sample, agreement, _examined(rule, chosen, of_rule, (x, y), dt, settings)
+        found,
+        sample,
+        agreement,
+        ChosenSetting(
+            rule,
+            chosen,
+            of_rule,
+            evaluation=chosen.evaluate(x, y, few, dt, at=powers_of_two(few), **quiet),
+            diagnosis=chosen.diagnose(x, y, few, dt, **quiet),
+            sample=figures.raster_info(watch(chosen, x[:1], few, dt, **settings), digit, x[0]),
+        ),
     )
-
-
-def _examined(
-    rule: MinimumError,
-    found: Conversion,
-    swept: StudyResult,
-    held: tuple[NDArray, NDArray],
-    dt: float,
-    settings: dict[str, Any],
-) -> Chosen:
-    """The chosen network, measured neuron by neuron, diagnosed, and watched for one digit."""
-    x, y = held
-    run = {"progress": False, **settings}
-    evaluation = found.evaluate(x, y, rule.steps, dt, at=powers_of_two(rule.steps), **run)
-    diagnosis = found.diagnose(x, y, rule.steps, dt, **run)
-    sample = _raster(watch(found, x[:1], rule.steps, dt, **settings), {"digit": int(y[0])}, x[0])
-    return Chosen(rule, found, swept, evaluation, diagnosis, sample)
 
 
 def choose(
@@ -309,18 +301,3 @@ def _shown(rule: MinimumError) -> str:
     """The rule as text, without the fields that have their default."""
     dt = "" if rule.dt == MinimumError.dt else f", dt={rule.dt:g}"
     return f"MinimumError(steps={rule.steps}{dt}, per={rule.per!r})"
-
-
-def _raster(sample: Sample, settings: dict[str, Any], x: NDArray) -> figures.RasterInfo:
-    """One image's spikes in every layer, and the output as it builds up beside the source's."""
-    ((name, answers),) = sample.answers.items()
-    return figures.raster_info(
-        sample.counts,
-        answers,
-        sample.source[name],
-        sample.dt,
-        settings,
-        sample.activations,
-        sample.means,
-        x,
-    )

@@ -13,7 +13,7 @@ from spikewright import engines
 from spikewright._base.optional import EXTRA_OF
 from spikewright._base.processors import processors
 from spikewright.advice import advise
-from spikewright.frontends.keras.importing import import_keras
+from spikewright.frontends.keras.loading import import_keras
 
 State = Literal["works", "absent", "broken"]
 

@@ -29,7 +29,7 @@ class WorkedExample:
     """The outputs of A and B at every step, `(steps,)`, and the parameters as built.
 
     `scale` is None for the rate network. `gain`, `amplitude` (of the neurons, so that one spike has
-    the height `amplitude / dt`) and `max_rate` (Hz, at an input of 1) are those of A; B has the
+    the height `amplitude / dt`) and `max_rate_hz` (at an input of 1) are those of A; B has the
     same. `weights` are those of the two connections as a probe of them reads.
     """
 
@@ -38,35 +38,22 @@ class WorkedExample:
     b: NDArray
     gain: float
     amplitude: float
-    max_rate: float
+    max_rate_hz: float
     weights: tuple[float, float]
-
-    @property
-    def rows(self) -> list[tuple[str, list[str]]]:
-        """Rows of the table: `("s = 5: A", ["0", "2", ...])`; one where nothing changes in time."""
-        a, b = ([f"{value:g}" for value in values] for values in (self.a, self.b))
-        steady = len(set(a)) == len(set(b)) == 1
-        prefix = "rate " if self.scale is None else f"s = {self.scale:g}: "
-        if self.scale is None or steady:
-            return [(f"{prefix}A / B", [f"{p}/{q}" for p, q in zip(a, b, strict=True)])]
-        return [(f"{prefix}A", a), (f"{prefix}B", b)]
 
     @property
     def name(self) -> str:
         """The head of its column: the scale, or "rate"."""
         return "rate" if self.scale is None else f"s = {self.scale:g}"
 
-    def as_dict(self) -> dict[str, Any]:
-        """It as plain data."""
-        return {
-            "scale": self.scale,
-            "a": self.a.tolist(),
-            "b": self.b.tolist(),
-            "gain": self.gain,
-            "amplitude": self.amplitude,
-            "max_rate_hz": self.max_rate,
-            "weights": list(self.weights),
-        }
+    @property
+    def rows(self) -> list[tuple[str, list[str]]]:
+        """Rows of the table: `("s = 5: A", ["0", "2", ...])`; one where nothing changes in time."""
+        a, b = ([f"{value:g}" for value in values] for values in (self.a, self.b))
+        head = f"{self.name}{':' * (self.scale is not None)}"
+        if self.scale is None or len(set(a)) == len(set(b)) == 1:
+            return [(f"{head} A / B", [f"{p}/{q}" for p, q in zip(a, b, strict=True)])]
+        return [(f"{head} A", a), (f"{head} B", b)]
 
 
 def worked_example(
@@ -82,9 +69,11 @@ def worked_example(
     Raises `NetworkError` for a scale that is not above 0, `BuildError` for an unknown engine.
     """
     neuron_type: NeuronType = RectifiedLinear() if scale is None else SpikingRectifiedLinear()
+    alike: dict[str, Any] = {"neuron_type": neuron_type, "gain": [1.0], "bias": [0.0]}
+    alike |= {"rate_scale": 1.0 if scale is None else scale, "initial_voltage": "zero"}
     with Network(label="worked example", seed=0) as network:
         stimulus = Node(1.0, label="input")
-        a, b = (_neuron(neuron_type, scale, name) for name in "AB")
+        a, b = (Ensemble(1, label=name, **alike) for name in "AB")
         first = Connection(stimulus, a.neurons, transform=WEIGHTS[0], synapse=None)
         second = Connection(a.neurons, b.neurons, transform=WEIGHTS[1], synapse=None)
         probes = Probe(a.neurons), Probe(b.neurons)
@@ -93,15 +82,11 @@ def worked_example(
         over_time = [simulator.data[probe][:, 0] for probe in probes]
         weights = [float(np.squeeze(simulator.data[c].weights)) for c in (first, second)]
         built = simulator.data[a]
-    return WorkedExample(
-        scale,
-        a=over_time[0],
-        b=over_time[1],
-        gain=float(np.squeeze(built.gain)),
-        amplitude=float(np.squeeze(built.amplitude)),
-        max_rate=float(np.squeeze(built.max_rates)),
-        weights=(weights[0], weights[1]),
-    )
+    values = (built.gain, built.amplitude, built.max_rates)
+    gain, amplitude, rate = (float(np.squeeze(value)) for value in values)
+    sent, received = over_time
+    both = weights[0], weights[1]
+    return WorkedExample(scale, sent, received, gain, amplitude, max_rate_hz=rate, weights=both)
 
 
 def in_words(examples: Sequence[WorkedExample]) -> str:
@@ -111,24 +96,24 @@ def in_words(examples: Sequence[WorkedExample]) -> str:
     steps = ("step", [str(step) for step in range(1, STEPS + 1)])
     rows = [steps, *(row for example in examples for row in example.rows)]
     names = ["", *(example.name for example in examples)]
-    changed = {
-        "gain": [e.gain for e in examples],
-        "amplitude": [e.amplitude for e in examples],
-        "max rate (Hz)": [e.max_rate for e in examples],
-    }
-    means = {
-        "mean of A": [e.a[:_MEAN].mean() for e in examples],
-        "mean of B": [e.b[:_MEAN].mean() for e in examples],
-    }
+    changed = [
+        ["gain", *(f"{e.gain:g}" for e in examples)],
+        ["amplitude", *(f"{e.amplitude:g}" for e in examples)],
+        ["max rate (Hz)", *(f"{e.max_rate_hz:g}" for e in examples)],
+    ]
+    means = [
+        ["mean of A", *(f"{e.a[:_MEAN].mean():.4g}" for e in examples)],
+        ["mean of B", *(f"{e.b[:_MEAN].mean():.4g}" for e in examples)],
+    ]
     parts = [
         "input --(x1)--> A --(x2)--> B --> output",
         f"constant input 1, dt = {DT} s, no synapse, v(0) = 0\n",
         _pipes([name, *cells] for name, cells in rows),
         "\nWhat changed (A and B alike):",
-        _pipes([names, *([n, *(f"{v:g}" for v in values)] for n, values in changed.items())]),
+        _pipes([names, *changed]),
         f"\nWhat did not: the weights are {first:g} and {second:g}"
         f"{' at every scale' if same else ' in the rate network alone'}; means over one second:",
-        _pipes([names, *([n, *(f"{v:.4g}" for v in values)] for n, values in means.items())]),
+        _pipes([names, *means]),
     ]
     return "\n".join(parts)
 
@@ -140,16 +125,4 @@ def _pipes(rows: Iterable[Iterable[str]]) -> str:
     return "\n".join(
         "| " + " | ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)) + " |"
         for row in cells
-    )
-
-
-def _neuron(neuron_type: NeuronType, scale: float | None, label: str) -> Ensemble:
-    return Ensemble(
-        1,
-        neuron_type=neuron_type,
-        gain=[1.0],
-        bias=[0.0],
-        rate_scale=1.0 if scale is None else scale,
-        initial_voltage="zero",
-        label=label,
     )

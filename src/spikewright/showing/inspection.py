@@ -19,7 +19,7 @@ from spikewright.errors import ConversionError, Refusal, UnsupportedLayerError
 from spikewright.frontends import read
 from spikewright.graph import Graph, Node
 from spikewright.graph.layers import Activation, Input, ParametricReLU, ScaleShift
-from spikewright.lower import LayerNote, Lowered, NeuronChoice, Options, lower, without_form
+from spikewright.lower import Lowered, NeuronChoice, Options, lower, without_form
 from spikewright.lower.node_functions import is_homogeneous
 from spikewright.lower.rounding import Status, weakest
 from spikewright.network import Ensemble, NodeFunction
@@ -42,12 +42,12 @@ class LayerReport:
 
     name: str
     kind: str
-    shape: tuple[int, ...] | None
-    parameters: int | None
-    operations: int | None
-    becomes: str
-    status: Status
-    why: str
+    shape: tuple[int, ...] | None = None
+    parameters: int | None = None
+    operations: int | None = None
+    becomes: str = ""
+    status: Status = ""
+    why: str = ""
 
 
 @dataclass(frozen=True)
@@ -125,28 +125,11 @@ def _of_parts(error: UnsupportedLayerError, options: Options, max_pool: MaxPoolF
         refusals += tuple(refusal for refusal in more if refusal.layer not in unread)
     for name in {refusal.layer: None for refusal in error.refusals}:
         reasons = [refusal for refusal in refusals if refusal.layer == name]
-        rows[name] = _unread(name, reasons[0].kind, "refused", _reasons(reasons))
+        kind, why = reasons[0].kind, _reasons(reasons)
+        rows[name] = LayerReport(name, kind, status="refused", why=why)
     met = dict.fromkeys([*error.met, *rows])
-    return Inspection(
-        tuple(
-            rows[name] if name in rows else _unread(name, error.met[name], "", _NOT_REACHED)
-            for name in met
-        ),
-        refusals,
-    )
-
-
-def _unread(name: str, kind: str, status: Status, why: str) -> LayerReport:
-    return LayerReport(
-        name=name,
-        kind=kind,
-        shape=None,
-        parameters=None,
-        operations=None,
-        becomes="",
-        status=status,
-        why=why,
-    )
+    unreached = (LayerReport(name, error.met.get(name, ""), why=_NOT_REACHED) for name in met)
+    return Inspection(tuple(rows.get(row.name, row) for row in unreached), refusals)
 
 
 def _reasons(refusals: Iterable[Refusal]) -> str:
@@ -165,33 +148,36 @@ def _rows(
     for node in graph:
         layers.setdefault(node.source or node.name, []).append(node)
     counted: set[int] = set()
-    return {
-        name: LayerReport(
+    rows = {}
+    for name, nodes in layers.items():
+        own, last = [forms[node.name] for node in nodes], nodes[-1]
+        status = weakest(form.status for form in own)
+        reasons = dict.fromkeys(form.why for form in own if form.status == status and form.why)
+        rows[name] = LayerReport(
             name,
-            nodes[-1].source_kind or nodes[-1].layer.kind,
-            graph.shapes[name if name in graph else nodes[-1].name],
+            last.source_kind or last.layer.kind,
+            graph.shapes[name if name in graph else last.name],
             _parameters(name, nodes, counted),
             sum(_operations(graph, node) for node in nodes),
-            *_joined([forms[node.name] for node in nodes]),
-            _reasons(r for r in refusals if r.layer == name)
-            or _why([forms[node.name] for node in nodes]),
+            _joined(own),
+            status=status,
+            why=_reasons(r for r in refusals if r.layer == name) or "; ".join(reasons),
         )
-        for name, nodes in layers.items()
-    }
+    return rows
 
 
 def _operations(graph: Graph, node: Node) -> int:
     return node.layer.multiply_accumulates(*(graph.shapes[name] for name in node.inputs))
 
 
-def _joined(forms: Sequence[_Form]) -> tuple[str, Status]:
-    """The forms of a layer's parts, connections only if there is nothing else; and the status."""
+def _joined(forms: Sequence[_Form]) -> str:
+    """The forms of a layer's parts, connections only if there is nothing else."""
     totals: Counter[str] = Counter()
     for what, count in (part for form in forms for part in form.becomes):
         totals[what] += count
     found = [_counted(what, count) for what, count in totals.items() if count]
     others = list(totals)[-1:]  # the last part without counted elements
-    return ", ".join(found or others), weakest(form.status for form in forms)
+    return ", ".join(found or others)
 
 
 def _counted(what: str, count: int) -> str:
@@ -199,12 +185,6 @@ def _counted(what: str, count: int) -> str:
     if what.endswith("neurons"):
         return f"{count} {what}"
     return f"a {what}" if count == 1 else f"{count} {what}s"
-
-
-def _why(forms: Sequence[_Form]) -> str:
-    """The reasons for a layer's guarantee: those of its weakest parts."""
-    status = weakest(form.status for form in forms)
-    return "; ".join(dict.fromkeys(f.why for f in forms if f.status == status and f.why))
 
 
 def _parameters(source: str, nodes: Sequence[Node], counted: set[int]) -> int:
@@ -311,26 +291,16 @@ def _lowered(graph: Graph, options: Options, max_pool: MaxPoolForm) -> dict[str,
     losses = {entry.layer: entry.text for entry in trace if entry.status == "approximated"}
     notes = {note.layer: note for note in lowered.notes}
     functions = _functions(lowered)
-    return {
-        node.name: _form(
-            _becomes(node, canonical, lowered, functions),
-            notes.get(node.name),
-            losses.get(node.name),
-            canonical.aliases.get(node.name),
-        )
-        for node in graph
-    }
-
-
-def _form(
-    becomes: tuple[_Part, ...], note: LayerNote | None, loss: str | None, alias: str | None
-) -> _Form:
-    """The form of a node: from lowering's note, a loss in a pass, or the removal of the node."""
-    if loss is not None:
-        return _Form(becomes, "approximated", loss)
-    if note is not None:
-        return _Form(becomes, note.status, note.why or note.text)
-    return _Form(becomes, "exact", "" if alias is None else f"folded into {alias}")
+    forms = {}
+    for node in graph:
+        note, alias = notes.get(node.name), canonical.aliases.get(node.name)
+        status, why = "exact", "" if alias is None else f"folded into {alias}"
+        if node.name in losses:
+            status, why = "approximated", losses[node.name]
+        elif note is not None:
+            status, why = note.status, note.why or note.text
+        forms[node.name] = _Form(_becomes(node, canonical, lowered, functions), status, why)
+    return forms
 
 
 def _becomes(

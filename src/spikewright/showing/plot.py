@@ -46,15 +46,9 @@ def raster(
     """
     if isinstance(source, Simulator):
         return _drawn(_recorded(source, x, sample))
-    conversion = source
-    found = watch(conversion, _one(conversion, x), steps, dt, seed=seed, engine=engine)
+    found = watch(source, _one(source, x), steps, dt, seed=seed, engine=engine)
     _require(found.counts, "no layer of the network spikes: convert with spiking=True")
-    name, answers = next(iter(found.answers.items()))
-    info = figures.raster_info(
-        found.counts, answers, found.source[name], dt, {"output": name},
-        found.activations, found.means,
-    )  # fmt: skip
-    return _drawn(info)
+    return _drawn(figures.raster_info(found, {"output": next(iter(found.answers))}))
 
 
 def sweep(found: StudyResult | Iterable[Record]) -> Any:
@@ -78,7 +72,7 @@ def rates(measured: Run | Evaluation) -> Any:
     return _drawn(figures.rates_info(found))
 
 
-def _recorded(simulator: Simulator, probes: Any, sample: int | None) -> figures.SpikesInfo:
+def _recorded(simulator: Simulator, probes: Any, sample: int | None) -> figures.ChartInfo:
     """Spikes that probes of a simulator recorded, of one sample."""
     chosen = [probes] if isinstance(probes, Probe) else list(probes)
     size = simulator.batch_size

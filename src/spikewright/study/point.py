@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,10 +14,11 @@ from spikewright._base.amounts import format_energy
 from spikewright.conversion import Conversion
 from spikewright.measure import Evaluation, EveryStep
 from spikewright.measure.intervals import Interval, mean_interval
-from spikewright.measure.readout import readout_name
 from spikewright.records import Record, Worth, own_energies, select
 from spikewright.study.programs import MODEL, ModelReference, program
 from spikewright.study.setting import StudySetting
+
+T = TypeVar("T")
 
 Minimise = Literal["spikes", "energy", "latency"]
 MINIMISED: tuple[Minimise, ...] = ("spikes", "energy", "latency")
@@ -125,13 +126,13 @@ class OperatingPoint:
     def name(self) -> str:
         """The setting, the steps, and the readout where it is not the mean, in words."""
         steps = "1 step" if self.steps == 1 else f"{self.steps} steps"
-        readout = "" if self.readout == "mean" else f", {readout_name(self.readout)} readout"
+        readout = "" if self.readout == "mean" else f", {self.readout!s} readout"
         return f"{self.setting.name}, {steps}{readout}"
 
     @property
     def how(self) -> dict[str, Any]:
         """The facts that tell it from other points, in records."""
-        read = {"steps": self.steps, "readout": readout_name(self.readout)}
+        read = {"steps": self.steps, "readout": str(self.readout)}
         return {**self.setting.how, **read}
 
     @property
@@ -213,10 +214,10 @@ class OperatingPoint:
         }
 
 
-def front(points: Iterable[OperatingPoint], minimise: Minimise) -> list[OperatingPoint]:
-    """The points that none other beats in both loss and cost, the cheapest first."""
-    found: list[OperatingPoint] = []
-    for point in sorted(points, key=lambda p: p.price(minimise)):
-        if not point.failed and (not found or point.lost < found[-1].lost):
+def front(points: Iterable[T], price: Callable[[T], Any], lost: Callable[[T], float]) -> list[T]:
+    """The points that none other beats in both loss and price, the cheapest first."""
+    found: list[T] = []
+    for point in sorted(points, key=price):
+        if not found or lost(point) < lost(found[-1]):
             found.append(point)
     return found

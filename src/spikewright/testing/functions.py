@@ -9,23 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright._base.windows import Windows
+from spikewright.network import node_functions as f
 from spikewright.network.functions import NodeFunction
-from spikewright.network.node_functions import (
-    Divide,
-    Elementwise,
-    LayerNormalization,
-    LogSoftmax,
-    Lookup,
-    MatMul,
-    Maximum,
-    MaxPool,
-    Minimum,
-    Multiply,
-    ReduceMax,
-    RMSNormalization,
-    Softmax,
-    UnitNormalization,
-)
 from spikewright.network.shapes import Shape
 
 
@@ -46,7 +31,7 @@ class FunctionExample(NamedTuple):
         Where rows are looked up, numbers of rows.
         """
         rng = np.random.default_rng(seed)
-        if isinstance(self.function, Lookup):
+        if isinstance(self.function, f.Lookup):
             rows = rng.integers(0, len(self.function.table), (batch, steps, *self.shape))
             return rows.astype(np.float64)
         mean = rng.normal(size=(batch, 1, *self.shape))
@@ -59,33 +44,35 @@ def function_examples() -> list[FunctionExample]:
     image, tokens = (2, 5, 4), (3, 5)
     table = np.random.default_rng(7).normal(size=(6, 2, 3))
     return [
-        FunctionExample("max-pool", MaxPool(windows), image),
-        FunctionExample("max-pool-last", MaxPool(windows, True), (5, 4, 2)),
-        FunctionExample("reduce-max", ReduceMax((-1, -3)), image),
-        FunctionExample("reduce-max-kept", ReduceMax((-2,), True), image),
-        FunctionExample("softmax", Softmax(), tokens),
-        FunctionExample("softmax-first", Softmax(-2), tokens),
-        FunctionExample("log-softmax", LogSoftmax(), tokens),
-        FunctionExample("layer-norm", LayerNormalization((-1,), 1e-3), tokens),
-        FunctionExample("layer-norm-axes", LayerNormalization((-3, -1), 1e-5), image),
-        FunctionExample("rms-norm", RMSNormalization((-1,), 1e-3), tokens),
-        FunctionExample("unit-norm", UnitNormalization((-2,), 0.0), tokens),
-        FunctionExample("elementwise", Elementwise("tanh"), tokens),
+        FunctionExample("max-pool", f.MaxPool(windows), image),
+        FunctionExample("max-pool-last", f.MaxPool(windows, True), (5, 4, 2)),
+        FunctionExample("reduce-max", f.ReduceMax((-1, -3)), image),
+        FunctionExample("reduce-max-kept", f.ReduceMax((-2,), True), image),
+        FunctionExample("softmax", f.Softmax(), tokens),
+        FunctionExample("softmax-first", f.Softmax(-2), tokens),
+        FunctionExample("log-softmax", f.LogSoftmax(), tokens),
+        FunctionExample("layer-norm", f.LayerNormalization((-1,), 1e-3), tokens),
+        FunctionExample("layer-norm-axes", f.LayerNormalization((-3, -1), 1e-5), image),
+        FunctionExample("rms-norm", f.RMSNormalization((-1,), 1e-3), tokens),
+        FunctionExample("unit-norm", f.UnitNormalization((-2,), 0.0), tokens),
+        FunctionExample("elementwise", f.Elementwise("tanh"), tokens),
         FunctionExample(
             "elementwise-parameters",
-            Elementwise("threshold", (("threshold", 0.5), ("maximum", 1.0))),
+            f.Elementwise("threshold", (("threshold", 0.5), ("maximum", 1.0))),
             tokens,
         ),
-        FunctionExample("lookup", Lookup(table), (4,)),
-        FunctionExample("lookup-numbers", Lookup(table[:, 0, 0]), (2, 2)),
-        FunctionExample("multiply", Multiply(((2, 3), (2, 3))), (12,)),
-        FunctionExample("multiply-broadcast", Multiply(((2, 1, 3), (4, 1), (3,))), (13,)),
-        FunctionExample("divide", Divide(((2, 3), (3,))), (9,)),
-        FunctionExample("maximum", Maximum(((2, 3), (3,), (2, 1))), (11,)),
-        FunctionExample("minimum", Minimum(((2, 3), (2, 3))), (12,)),
-        FunctionExample("matmul", MatMul(((2, 3, 4), (2, 4, 2))), (40,)),
-        FunctionExample("matmul-wide", MatMul(((2, 3, 4), (4, 2))), (32,)),
+        FunctionExample("lookup", f.Lookup(table), (4,)),
+        FunctionExample("lookup-numbers", f.Lookup(table[:, 0, 0]), (2, 2)),
+        FunctionExample("multiply", f.Multiply(((2, 3), (2, 3))), (12,)),
+        FunctionExample("multiply-broadcast", f.Multiply(((2, 1, 3), (4, 1), (3,))), (13,)),
+        FunctionExample("divide", f.Divide(((2, 3), (3,))), (9,)),
+        FunctionExample("maximum", f.Maximum(((2, 3), (3,), (2, 1))), (11,)),
+        FunctionExample("minimum", f.Minimum(((2, 3), (2, 3))), (12,)),
+        FunctionExample("matmul", f.MatMul(((2, 3, 4), (2, 4, 2))), (40,)),
+        FunctionExample("matmul-wide", f.MatMul(((2, 3, 4), (4, 2))), (32,)),
         FunctionExample(
-            "matmul-transposed", MatMul(((4, 3), (2, 4)), transpose_a=True, transpose_b=True), (20,)
+            "matmul-transposed",
+            f.MatMul(((4, 3), (2, 4)), transpose_a=True, transpose_b=True),
+            (20,),
         ),
     ]

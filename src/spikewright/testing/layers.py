@@ -13,50 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright._base.equations import CURVES
-from spikewright.graph.layers import (
-    ACTIVATIONS,
-    Activation,
-    AdaptiveAveragePool,
-    Add,
-    Affine,
-    AveragePool,
-    BatchNormalization,
-    Broadcast,
-    Concatenate,
-    Constant,
-    Convolution,
-    ConvolutionTranspose,
-    Crop,
-    Divide,
-    GlobalAveragePool,
-    GlobalMaxPool,
-    GroupNormalization,
-    Identity,
-    Input,
-    Interpolate,
-    Layer,
-    LayerNormalization,
-    Lookup,
-    MatMul,
-    Maximum,
-    MaxPool,
-    Minimum,
-    Multiply,
-    Pad,
-    ParametricReLU,
-    Permute,
-    Reshape,
-    RMSNormalization,
-    ScaleShift,
-    Shape,
-    Slice,
-    Sum,
-    Take,
-    Tile,
-    UnitNormalization,
-    UpsampleNearest,
-    ZeroPad,
-)
+from spikewright.graph import layers as g
+from spikewright.graph.layers import ACTIVATIONS, Activation, AveragePool, Layer, MaxPool, Shape
 from spikewright.graph.layers.activation import OVER_AXIS
 
 IMAGE: Shape = (4, 7, 6)
@@ -88,11 +46,11 @@ def example_inputs(shapes: tuple[Shape, ...], batch: int = 3, seed: int = 0) -> 
 
 
 def _affine(rng: np.random.Generator) -> Iterator[LayerExample]:
-    yield LayerExample("affine", Affine(rng.normal(size=(3, 5)), rng.normal(size=3)), ((5,),))
-    yield LayerExample("affine-no-bias", Affine(rng.normal(size=(3, 5))), ((5,),))
+    yield LayerExample("affine", g.Affine(rng.normal(size=(3, 5)), rng.normal(size=3)), ((5,),))
+    yield LayerExample("affine-no-bias", g.Affine(rng.normal(size=(3, 5))), ((5,),))
     single = rng.normal(size=(3, 5)).astype(np.float32)
-    yield LayerExample("affine-float32", Affine(single, single[:, 0]), ((5,),))
-    wide = Affine(rng.normal(size=(2, 6)), rng.normal(size=2))
+    yield LayerExample("affine-float32", g.Affine(single, single[:, 0]), ((5,),))
+    wide = g.Affine(rng.normal(size=(2, 6)), rng.normal(size=2))
     yield LayerExample("affine-of-rank-3", wide, (IMAGE,))
 
 
@@ -128,11 +86,11 @@ def _convolve(
     bias: bool = True,
     groups: int = 1,
     **options: tuple,
-) -> Convolution:
+) -> g.Convolution:
     """A convolution of random weights; stride, padding and dilation do nothing unless given."""
     rank = len(size)
     plain: dict = {"stride": (1,) * rank, "padding": ((0, 0),) * rank, "dilation": (1,) * rank}
-    return Convolution(
+    return g.Convolution(
         rng.normal(size=(filters, channels // groups, *size)),
         rng.normal(size=filters) if bias else None,
         **{**plain, "groups": groups, **options},
@@ -143,12 +101,12 @@ def _elementwise(rng: np.random.Generator) -> Iterator[LayerExample]:
     def some(*shape: int) -> NDArray:
         return rng.normal(size=shape)
 
-    yield LayerExample("scale-shift-channels", ScaleShift(some(4, 1, 1), some(4, 1, 1)), (IMAGE,))
-    yield LayerExample("scale-shift-scalar", ScaleShift(some(), some()), (IMAGE,))
-    yield LayerExample("scale-shift-every-value", ScaleShift(some(*IMAGE), some(6)), (IMAGE,))
-    yield LayerExample("scale-only", ScaleShift(scale=some(4, 1, 1)), (IMAGE,))
-    yield LayerExample("shift-only", ScaleShift(shift=some(5)), ((5,),))
-    yield LayerExample("scale-shift-neither", ScaleShift(), ((5,),))
+    yield LayerExample("scale-shift-channels", g.ScaleShift(some(4, 1, 1), some(4, 1, 1)), (IMAGE,))
+    yield LayerExample("scale-shift-scalar", g.ScaleShift(some(), some()), (IMAGE,))
+    yield LayerExample("scale-shift-every-value", g.ScaleShift(some(*IMAGE), some(6)), (IMAGE,))
+    yield LayerExample("scale-only", g.ScaleShift(scale=some(4, 1, 1)), (IMAGE,))
+    yield LayerExample("shift-only", g.ScaleShift(shift=some(5)), ((5,),))
+    yield LayerExample("scale-shift-neither", g.ScaleShift(), ((5,),))
     for name, shape, axis in (
         ("batch-norm", IMAGE, 0),
         ("batch-norm-last-axis", IMAGE, -1),
@@ -157,7 +115,7 @@ def _elementwise(rng: np.random.Generator) -> Iterator[LayerExample]:
     ):
         n = shape[axis]
         variance = rng.uniform(0.3, 3.0, n)
-        layer = BatchNormalization(some(n), some(n), some(n), variance, 1e-3, axis)
+        layer = g.BatchNormalization(some(n), some(n), some(n), variance, 1e-3, axis)
         yield LayerExample(name, layer, (shape,))
 
 
@@ -185,41 +143,41 @@ def _pooling(rng: np.random.Generator) -> Iterator[LayerExample]:
     yield LayerExample("maximum-of-one", maximum((1, 1), (1, 1), none, (1, 1)), image)
     volume = maximum((2, 1, 2), (1, 1, 2), ((0, 0), (0, 0), (1, 0)), (1, 1, 1))
     yield LayerExample("maximum-3d", volume, ((2, 3, 4, 5),))
-    yield LayerExample("global-average", GlobalAveragePool((1, 2)), image)
-    yield LayerExample("global-average-kept", GlobalAveragePool((-2, -1), True), image)
-    yield LayerExample("global-average-none", GlobalAveragePool(()), image)
-    yield LayerExample("global-maximum", GlobalMaxPool((1, 2)), image)
-    yield LayerExample("global-maximum-kept", GlobalMaxPool((0,), True), image)
-    yield LayerExample("adaptive-average", AdaptiveAveragePool((3, 4)), image)
-    yield LayerExample("adaptive-average-more", AdaptiveAveragePool((9, 6)), image)
-    yield LayerExample("adaptive-average-last", AdaptiveAveragePool((2, 5), True), last)
-    yield LayerExample("adaptive-average-same", AdaptiveAveragePool((7, 6)), image)
+    yield LayerExample("global-average", g.GlobalAveragePool((1, 2)), image)
+    yield LayerExample("global-average-kept", g.GlobalAveragePool((-2, -1), True), image)
+    yield LayerExample("global-average-none", g.GlobalAveragePool(()), image)
+    yield LayerExample("global-maximum", g.GlobalMaxPool((1, 2)), image)
+    yield LayerExample("global-maximum-kept", g.GlobalMaxPool((0,), True), image)
+    yield LayerExample("adaptive-average", g.AdaptiveAveragePool((3, 4)), image)
+    yield LayerExample("adaptive-average-more", g.AdaptiveAveragePool((9, 6)), image)
+    yield LayerExample("adaptive-average-last", g.AdaptiveAveragePool((2, 5), True), last)
+    yield LayerExample("adaptive-average-same", g.AdaptiveAveragePool((7, 6)), image)
 
 
 def _shape(rng: np.random.Generator) -> Iterator[LayerExample]:
     image = (IMAGE,)
-    yield LayerExample("input", Input(IMAGE), ())
-    yield LayerExample("input-whole", Input((4,), whole=True), ())
-    yield LayerExample("identity", Identity(), image)
-    yield LayerExample("reshape-flat", Reshape((168,)), image)
-    yield LayerExample("reshape", Reshape((6, 4, 7)), image)
-    yield LayerExample("reshape-same", Reshape(IMAGE), image)
-    yield LayerExample("permute", Permute((1, 2, 0)), image)
-    yield LayerExample("permute-same", Permute((0, 1, 2)), image)
-    yield LayerExample("pad", ZeroPad(((0, 0), (1, 2), (3, 0))), image)
-    yield LayerExample("pad-nothing", ZeroPad(((0, 0), (0, 0), (0, 0))), image)
-    yield LayerExample("crop", Crop(((1, 0), (0, 2), (1, 1))), image)
-    yield LayerExample("crop-nothing", Crop(((0, 0), (0, 0), (0, 0))), image)
-    yield LayerExample("upsample", UpsampleNearest((1, 2, 3)), image)
-    yield LayerExample("upsample-nothing", UpsampleNearest((1, 1, 1)), image)
+    yield LayerExample("input", g.Input(IMAGE), ())
+    yield LayerExample("input-whole", g.Input((4,), whole=True), ())
+    yield LayerExample("identity", g.Identity(), image)
+    yield LayerExample("reshape-flat", g.Reshape((168,)), image)
+    yield LayerExample("reshape", g.Reshape((6, 4, 7)), image)
+    yield LayerExample("reshape-same", g.Reshape(IMAGE), image)
+    yield LayerExample("permute", g.Permute((1, 2, 0)), image)
+    yield LayerExample("permute-same", g.Permute((0, 1, 2)), image)
+    yield LayerExample("pad", g.ZeroPad(((0, 0), (1, 2), (3, 0))), image)
+    yield LayerExample("pad-nothing", g.ZeroPad(((0, 0), (0, 0), (0, 0))), image)
+    yield LayerExample("crop", g.Crop(((1, 0), (0, 2), (1, 1))), image)
+    yield LayerExample("crop-nothing", g.Crop(((0, 0), (0, 0), (0, 0))), image)
+    yield LayerExample("upsample", g.UpsampleNearest((1, 2, 3)), image)
+    yield LayerExample("upsample-nothing", g.UpsampleNearest((1, 1, 1)), image)
 
 
 def _merge(rng: np.random.Generator) -> Iterator[LayerExample]:
-    yield LayerExample("add", Add(), (IMAGE, IMAGE, IMAGE))
-    yield LayerExample("add-one", Add(), (IMAGE,))
-    yield LayerExample("concatenate", Concatenate(0), (IMAGE, (2, *IMAGE[1:])))
-    yield LayerExample("concatenate-last", Concatenate(-1), (IMAGE, (*IMAGE[:-1], 2)))
-    yield LayerExample("concatenate-one", Concatenate(0), (IMAGE,))
+    yield LayerExample("add", g.Add(), (IMAGE, IMAGE, IMAGE))
+    yield LayerExample("add-one", g.Add(), (IMAGE,))
+    yield LayerExample("concatenate", g.Concatenate(0), (IMAGE, (2, *IMAGE[1:])))
+    yield LayerExample("concatenate-last", g.Concatenate(-1), (IMAGE, (*IMAGE[:-1], 2)))
+    yield LayerExample("concatenate-one", g.Concatenate(0), (IMAGE,))
 
 
 CURVE_PARAMETERS: Mapping[str, Mapping[str, float]] = {
@@ -245,9 +203,9 @@ def _activation(rng: np.random.Generator) -> Iterator[LayerExample]:
     yield LayerExample("activation-softmax-first-axis", first, (IMAGE,))
     plain = Activation("softmax", {"axis": -1})
     yield LayerExample("activation-softmax-features", plain, ((5,),))
-    slopes = ParametricReLU(rng.uniform(-0.2, 0.5, (4, 1, 1)))
+    slopes = g.ParametricReLU(rng.uniform(-0.2, 0.5, (4, 1, 1)))
     yield LayerExample("parametric-relu", slopes, (IMAGE,))
-    yield LayerExample("parametric-relu-scalar", ParametricReLU(np.array(0.2)), ((5,),))
+    yield LayerExample("parametric-relu-scalar", g.ParametricReLU(np.array(0.2)), ((5,),))
 
 
 _TRANSPOSED: Mapping[str, dict] = {
@@ -271,12 +229,12 @@ def _transposed(rng: np.random.Generator) -> Iterator[LayerExample]:
     for name, options in _TRANSPOSED.items():
         filters = 6 // options.get("groups", 1)
         bias = None if options == {} else rng.normal(size=6)
-        layer = ConvolutionTranspose(
+        layer = g.ConvolutionTranspose(
             rng.normal(size=(4, filters, 3, 2)), bias, **{**plain, **options}
         )
         last = options.get("channels_last", False)
         yield LayerExample(name, layer, ((*IMAGE[1:], IMAGE[0]) if last else IMAGE,))
-    line = ConvolutionTranspose(
+    line = g.ConvolutionTranspose(
         rng.normal(size=(3, 2, 4)), rng.normal(size=2), (2,), ((1, 1),), (0,), (1,)
     )
     yield LayerExample("transposed-1d", line, ((3, 5),))
@@ -284,49 +242,49 @@ def _transposed(rng: np.random.Generator) -> Iterator[LayerExample]:
 
 def _selection(rng: np.random.Generator) -> Iterator[LayerExample]:
     image = (IMAGE,)
-    yield LayerExample("lookup", Lookup(rng.normal(size=(5, 3))), ((4,),))
-    yield LayerExample("lookup-numbers", Lookup(rng.normal(size=6)), ((2, 3),))
-    yield LayerExample("constant", Constant(rng.normal(size=(2, 3))), ())
-    yield LayerExample("slice", Slice(((3, 2, -2), (0, 3, 3), (1, 5, 1))), image)
-    yield LayerExample("slice-reversed", Slice.along(IMAGE, {1: slice(None, None, -1)}), image)
-    yield LayerExample("take", Take(np.array([3, 0, 0, -2, 1]), 1), image)
-    yield LayerExample("take-one", Take(np.array(-1), -1), image)
-    yield LayerExample("take-many", Take(rng.integers(0, 4, (2, 3)), 0), image)
-    yield LayerExample("tile", Tile((1, 2, 3)), image)
-    yield LayerExample("broadcast", Broadcast((2, 4, 3, 5)), ((4, 1, 5),))
+    yield LayerExample("lookup", g.Lookup(rng.normal(size=(5, 3))), ((4,),))
+    yield LayerExample("lookup-numbers", g.Lookup(rng.normal(size=6)), ((2, 3),))
+    yield LayerExample("constant", g.Constant(rng.normal(size=(2, 3))), ())
+    yield LayerExample("slice", g.Slice(((3, 2, -2), (0, 3, 3), (1, 5, 1))), image)
+    yield LayerExample("slice-reversed", g.Slice.along(IMAGE, {1: slice(None, None, -1)}), image)
+    yield LayerExample("take", g.Take(np.array([3, 0, 0, -2, 1]), 1), image)
+    yield LayerExample("take-one", g.Take(np.array(-1), -1), image)
+    yield LayerExample("take-many", g.Take(rng.integers(0, 4, (2, 3)), 0), image)
+    yield LayerExample("tile", g.Tile((1, 2, 3)), image)
+    yield LayerExample("broadcast", g.Broadcast((2, 4, 3, 5)), ((4, 1, 5),))
     for mode in ("reflect", "symmetric", "edge", "wrap"):
         pads = ((0, 0), (1, 2), (3, 0))
-        yield LayerExample(f"pad-{mode}", Pad(pads, mode), image)
+        yield LayerExample(f"pad-{mode}", g.Pad(pads, mode), image)
     whole = ((0, 0), (0, 0), (0, 0))
-    yield LayerExample("slice-whole", Slice.along(IMAGE, {}), image)
-    yield LayerExample("tile-once", Tile((1, 1, 1)), image)
-    yield LayerExample("broadcast-same", Broadcast(IMAGE), image)
-    yield LayerExample("pad-edge-nothing", Pad(whole, "edge"), image)
-    yield LayerExample("sum-none", Sum(()), image)
-    yield LayerExample("sum", Sum((0, 2)), image)
-    yield LayerExample("sum-kept", Sum((-1,), True), image)
+    yield LayerExample("slice-whole", g.Slice.along(IMAGE, {}), image)
+    yield LayerExample("tile-once", g.Tile((1, 1, 1)), image)
+    yield LayerExample("broadcast-same", g.Broadcast(IMAGE), image)
+    yield LayerExample("pad-edge-nothing", g.Pad(whole, "edge"), image)
+    yield LayerExample("sum-none", g.Sum(()), image)
+    yield LayerExample("sum", g.Sum((0, 2)), image)
+    yield LayerExample("sum-kept", g.Sum((-1,), True), image)
     matrices = (rng.normal(size=(3, 6)), rng.normal(size=(9, 7)))
-    yield LayerExample("interpolate", Interpolate(matrices, (-1, 1)), image)
+    yield LayerExample("interpolate", g.Interpolate(matrices, (-1, 1)), image)
 
 
 def _arithmetic(rng: np.random.Generator) -> Iterator[LayerExample]:
     two = (IMAGE, IMAGE)
     wide = (IMAGE, (IMAGE[0], 1, 1))
     low = ((1, IMAGE[2]), IMAGE)
-    yield LayerExample("multiply", Multiply(), two)
-    yield LayerExample("multiply-three", Multiply(), (IMAGE, *wide))
-    yield LayerExample("multiply-low-rank", Multiply(), low)
-    yield LayerExample("divide", Divide(), wide)
-    yield LayerExample("multiply-one", Multiply(), (IMAGE,))
-    yield LayerExample("maximum-of-only", Maximum(), (IMAGE,))
-    yield LayerExample("minimum-of-only", Minimum(), (IMAGE,))
-    yield LayerExample("maximum-of-two", Maximum(), two)
-    yield LayerExample("maximum-of-three", Maximum(), (*low, IMAGE))
-    yield LayerExample("minimum-of-two", Minimum(), wide)
-    yield LayerExample("matmul", MatMul(), ((3, 4, 5), (3, 5, 2)))
-    yield LayerExample("matmul-transpose-a", MatMul(True), ((5, 4), (5, 2)))
-    yield LayerExample("matmul-transpose-b", MatMul(transpose_b=True), ((3, 4, 5), (2, 5)))
-    yield LayerExample("matmul-both", MatMul(True, True), ((2, 1, 5, 4), (3, 2, 5)))
+    yield LayerExample("multiply", g.Multiply(), two)
+    yield LayerExample("multiply-three", g.Multiply(), (IMAGE, *wide))
+    yield LayerExample("multiply-low-rank", g.Multiply(), low)
+    yield LayerExample("divide", g.Divide(), wide)
+    yield LayerExample("multiply-one", g.Multiply(), (IMAGE,))
+    yield LayerExample("maximum-of-only", g.Maximum(), (IMAGE,))
+    yield LayerExample("minimum-of-only", g.Minimum(), (IMAGE,))
+    yield LayerExample("maximum-of-two", g.Maximum(), two)
+    yield LayerExample("maximum-of-three", g.Maximum(), (*low, IMAGE))
+    yield LayerExample("minimum-of-two", g.Minimum(), wide)
+    yield LayerExample("matmul", g.MatMul(), ((3, 4, 5), (3, 5, 2)))
+    yield LayerExample("matmul-transpose-a", g.MatMul(True), ((5, 4), (5, 2)))
+    yield LayerExample("matmul-transpose-b", g.MatMul(transpose_b=True), ((3, 4, 5), (2, 5)))
+    yield LayerExample("matmul-both", g.MatMul(True, True), ((2, 1, 5, 4), (3, 2, 5)))
 
 
 def _normalization(rng: np.random.Generator) -> Iterator[LayerExample]:
@@ -334,13 +292,13 @@ def _normalization(rng: np.random.Generator) -> Iterator[LayerExample]:
         return rng.normal(size=shape)
 
     image = (IMAGE,)
-    last = LayerNormalization((-1,), 1e-5, some(6), some(6))
+    last = g.LayerNormalization((-1,), 1e-5, some(6), some(6))
     yield LayerExample("layer-norm", last, image)
-    yield LayerExample("layer-norm-plain", LayerNormalization((0, 2), 1e-3), image)
-    channels = LayerNormalization((0,), 1e-6, some(4, 1, 1), some(4, 1, 1))
+    yield LayerExample("layer-norm-plain", g.LayerNormalization((0, 2), 1e-3), image)
+    channels = g.LayerNormalization((0,), 1e-6, some(4, 1, 1), some(4, 1, 1))
     yield LayerExample("layer-norm-channels", channels, image)
-    yield LayerExample("group-norm", GroupNormalization(2, 0, 1e-5, some(4), some(4)), image)
-    yield LayerExample("group-norm-last", GroupNormalization(3, -1, 1e-5, some(6)), image)
-    yield LayerExample("instance-norm", GroupNormalization(4, 0, 1e-5), image)
-    yield LayerExample("rms-norm", RMSNormalization((-1,), 1e-5, some(6)), image)
-    yield LayerExample("unit-norm", UnitNormalization((1, 2)), image)
+    yield LayerExample("group-norm", g.GroupNormalization(2, 0, 1e-5, some(4), some(4)), image)
+    yield LayerExample("group-norm-last", g.GroupNormalization(3, -1, 1e-5, some(6)), image)
+    yield LayerExample("instance-norm", g.GroupNormalization(4, 0, 1e-5), image)
+    yield LayerExample("rms-norm", g.RMSNormalization((-1,), 1e-5, some(6)), image)
+    yield LayerExample("unit-norm", g.UnitNormalization((1, 2)), image)

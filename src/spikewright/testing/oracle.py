@@ -13,28 +13,15 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from spikewright.network import transforms as maps
 from spikewright.network.neurons import TOLERANCE, Clock, NeuronType
 from spikewright.network.synapses import DiscreteFilter, Synapse, WindowMean
-from spikewright.network.transforms import (
-    AxisMap,
-    Chain,
-    Convolution,
-    Dense,
-    Permute,
-    Place,
-    Reshape,
-    Scale,
-    Slice,
-    Sparse,
-    SumPool,
-    Take,
-    Transform,
-)
+from spikewright.network.transforms import Transform
 
 
 def apply_transform(transform: Transform, x: NDArray) -> NDArray:
     """The image of one unbatched float64 array, entry by entry."""
-    if isinstance(transform, Chain):
+    if isinstance(transform, maps.Chain):
         for part in transform.parts:
             x = apply_transform(part, x)
         return x
@@ -43,25 +30,25 @@ def apply_transform(transform: Transform, x: NDArray) -> NDArray:
     return y
 
 
-def _dense(t: Dense, x: NDArray, y: NDArray) -> None:
+def _dense(t: maps.Dense, x: NDArray, y: NDArray) -> None:
     for index in np.ndindex(y.shape):
         y[index] = sum(
             float(w) * v for w, v in zip(t.matrix[index[-1]], x[index[:-1]], strict=True)
         )
 
 
-def _sparse(t: Sparse, x: NDArray, y: NDArray) -> None:
+def _sparse(t: maps.Sparse, x: NDArray, y: NDArray) -> None:
     for row, column, value in zip(t.rows, t.columns, t.values, strict=True):
         y.reshape(-1)[row] += value * x.reshape(-1)[column]
 
 
-def _scale(t: Scale, x: NDArray, y: NDArray) -> None:
+def _scale(t: maps.Scale, x: NDArray, y: NDArray) -> None:
     factor = np.broadcast_to(t.factor, x.shape)
     for index in np.ndindex(x.shape):
         y[index] = factor[index] * x[index]
 
 
-def _axis_map(t: AxisMap, x: NDArray, y: NDArray) -> None:
+def _axis_map(t: maps.AxisMap, x: NDArray, y: NDArray) -> None:
     for index in np.ndindex(y.shape):
         before, out, after = index[: t.axis], index[t.axis], index[t.axis + 1 :]
         for i in range(x.shape[t.axis]):
@@ -85,7 +72,7 @@ def _taps(
     return found
 
 
-def _convolution(t: Convolution, x: NDArray, y: NDArray) -> None:
+def _convolution(t: maps.Convolution, x: NDArray, y: NDArray) -> None:
     x, y = (np.moveaxis(a, -1, 0) if t.channels_last else a for a in (x, y))
     per_group = y.shape[0] // t.groups
     inner = t.kernel.shape[1]
@@ -97,7 +84,7 @@ def _convolution(t: Convolution, x: NDArray, y: NDArray) -> None:
                 y[(out, *position)] += weight * x[(group * inner + i, *at)]
 
 
-def _sum_pool(t: SumPool, x: NDArray, y: NDArray) -> None:
+def _sum_pool(t: maps.SumPool, x: NDArray, y: NDArray) -> None:
     x, y = (np.moveaxis(a, -1, 0) if t.channels_last else a for a in (x, y))
     factor = np.broadcast_to(t.factor, y.shape[1:])
     for channel, *position in np.ndindex(y.shape):
@@ -106,11 +93,11 @@ def _sum_pool(t: SumPool, x: NDArray, y: NDArray) -> None:
         y[(channel, *position)] = total * factor[tuple(position)]
 
 
-def _reshape(t: Reshape, x: NDArray, y: NDArray) -> None:
+def _reshape(t: maps.Reshape, x: NDArray, y: NDArray) -> None:
     y[...] = x.reshape(y.shape)
 
 
-def _permute(t: Permute, x: NDArray, y: NDArray) -> None:
+def _permute(t: maps.Permute, x: NDArray, y: NDArray) -> None:
     for index in np.ndindex(y.shape):
         source = [0] * x.ndim
         for axis, i in zip(t.axes, index, strict=True):
@@ -118,34 +105,34 @@ def _permute(t: Permute, x: NDArray, y: NDArray) -> None:
         y[index] = x[tuple(source)]
 
 
-def _slice(t: Slice, x: NDArray, y: NDArray) -> None:
+def _slice(t: maps.Slice, x: NDArray, y: NDArray) -> None:
     for index in np.ndindex(y.shape):
         y[index] = x[tuple(range(*r)[i] for r, i in zip(t.ranges, index, strict=True))]
 
 
-def _take(t: Take, x: NDArray, y: NDArray) -> None:
+def _take(t: maps.Take, x: NDArray, y: NDArray) -> None:
     for index in np.ndindex(y.shape):
         before, at, after = index[: t.axis], index[t.axis], index[t.axis + 1 :]
         y[index] = x[(*before, int(t.indices[at]), *after)]
 
 
-def _place(t: Place, x: NDArray, y: NDArray) -> None:
+def _place(t: maps.Place, x: NDArray, y: NDArray) -> None:
     for index in np.ndindex(x.shape):
         y[tuple(range(*r)[i] for r, i in zip(t.ranges, index, strict=True))] = x[index]
 
 
 _APPLY: dict[type[Transform], Callable[[Any, NDArray, NDArray], None]] = {
-    Dense: _dense,
-    Sparse: _sparse,
-    Scale: _scale,
-    AxisMap: _axis_map,
-    Convolution: _convolution,
-    SumPool: _sum_pool,
-    Reshape: _reshape,
-    Permute: _permute,
-    Slice: _slice,
-    Take: _take,
-    Place: _place,
+    maps.Dense: _dense,
+    maps.Sparse: _sparse,
+    maps.Scale: _scale,
+    maps.AxisMap: _axis_map,
+    maps.Convolution: _convolution,
+    maps.SumPool: _sum_pool,
+    maps.Reshape: _reshape,
+    maps.Permute: _permute,
+    maps.Slice: _slice,
+    maps.Take: _take,
+    maps.Place: _place,
 }
 
 

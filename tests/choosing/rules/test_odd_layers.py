@@ -11,6 +11,7 @@ from calibrating import ALL
 from numpy.typing import NDArray
 
 import spikewright as sw
+from slowly import in_turn
 from spikewright.choosing import ScaleRule
 from spikewright.errors import ConversionError
 from spikewright.graph import Graph, Node
@@ -100,17 +101,12 @@ def test_no_rule_stumbles_over_odd_layers(rule, name) -> None:
 def test_data_that_says_nothing_is_refused(rule, x, words) -> None:
     """By every rule, in the same words."""
     with pytest.raises(ConversionError, match=words):
-        sw.convert(
-            network(),
-            spiking=True,
-            max_spikes_per_step=1,
-            scale_firing_rates=rule,
-            calibration=x,
-        )
+        sw.convert(network(), spiking=True, scale_firing_rates=rule, calibration=x, **CONVERTED[0])
 
 
-@pytest.mark.parametrize("activation", ["gelu", "tanh", "hard_swish", "selu"])
-@pytest.mark.parametrize("rule", DATA_RULES, ids=repr)
+@pytest.mark.parametrize(
+    ("rule", "activation"), in_turn(DATA_RULES, ["gelu", "tanh", "hard_swish", "selu"])
+)
 def test_values_of_either_sign_are_sent_one_spike_a_step(rule, activation) -> None:
     """No neuron sends more, whatever the rule; and they say what they stand for, more or less."""
     graph, x = network(activation, weight=2.0), drawn(30)

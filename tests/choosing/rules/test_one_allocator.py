@@ -16,11 +16,10 @@ from calibrating import MLP, RESIDUAL, population_names, statistics_of
 from numpy.typing import NDArray
 
 import spikewright as sw
-from spikewright.choosing.rules.case import Case, Setting
+from spikewright.choosing.rules.case import RuleCase, Setting
 from spikewright.choosing.statistics.sensitivity import sensitivities
 from spikewright.graph import Graph
-from spikewright.study.search.allocation import Allocation
-from spikewright.study.search.parameters import searched_rules
+from spikewright.study.search.parameters import Allocation, searched_rules
 
 BEFORE = json.loads(Path(__file__).with_name("budgets_before.json").read_text())
 GRAPHS = {"mlp": MLP, "residual": RESIDUAL}
@@ -34,11 +33,11 @@ def data(graph: Graph) -> NDArray:
     return np.random.default_rng(7).normal(size=(50, *graph.shapes[graph.inputs[0]]))
 
 
-def case(graph: Graph, setting: Setting) -> Case:
+def case(graph: Graph, setting: Setting) -> RuleCase:
     """All layers of a graph in this setting."""
     layers = dict.fromkeys(population_names(graph), setting)
     outputs = tuple(graph.outputs.values())
-    return Case(graph, graph, layers, outputs, statistics_of(graph, data(graph)))
+    return RuleCase(graph, graph, layers, outputs, statistics_of(graph, data(graph)))
 
 
 def agree(found: Mapping[str, NDArray], key: str) -> None:

@@ -12,14 +12,13 @@ from click.testing import CliRunner
 from sklearn.datasets import load_digits
 
 import spikewright as sw
-from spikewright.choosing import Case, Choice, Setting
+from spikewright.choosing import RuleCase, ScaleChoice, Setting
 from spikewright.choosing.rules import RULES
 from spikewright.choosing.rules import rule as rules
 from spikewright.cli import main
 from spikewright.errors import ConversionError, TuningError
 from spikewright.showing.demo import MODEL
-from spikewright.study.search.allocation import Allocation
-from spikewright.study.search.parameters import searched_rules, with_rules
+from spikewright.study.search.parameters import Allocation, searched_rules, with_rules
 
 X = np.random.default_rng(0).normal(size=(40, 6))
 
@@ -35,10 +34,10 @@ def mine() -> Iterator[type[sw.ScaleRule]]:
 
         dt: float = 0.001
 
-        def choose(self, case: Case) -> dict[str, Choice]:
+        def choose(self, case: RuleCase) -> dict[str, ScaleChoice]:
             found = {n: float(la.magnitude("layer").highest[0]) for n, la in case.layers.items()}
             return {
-                n: Choice(np.asarray(1 / (self.dt * theta)), f"{self}: {theta:.3g}")
+                n: ScaleChoice(np.asarray(1 / (self.dt * theta)), f"{self}: {theta:.3g}")
                 for n, theta in found.items()
             }
 
@@ -101,7 +100,7 @@ def test_every_rule_is_taken_by_all_three(name: str) -> None:
 
     wanted, known = with_rules({"rule": [rule]})
     layers = dict.fromkeys(population_names(MLP), Setting(cap=1))
-    case = Case(MLP, MLP, layers, ("fc3",), statistics_of(MLP, X))
+    case = RuleCase(MLP, MLP, layers, ("fc3",), statistics_of(MLP, X))
     weights = {n: np.ones(la.values.channels) for n, la in case.layers.items()}
     allocation = Allocation(case, weights, known)
     few, many = (

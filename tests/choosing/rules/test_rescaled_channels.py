@@ -7,6 +7,7 @@ Correction, arXiv 1906.04721). One threshold for a layer then rounds most of the
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import fields, replace
 from typing import Any
 
@@ -15,7 +16,6 @@ import pytest
 from calibrating import EXAMPLES
 
 import spikewright as sw
-from slowly import slow_but
 from spikewright.choosing.rules import RULES, FromWeights
 from spikewright.choosing.rules.rule import StepsRule
 from spikewright.graph import Graph, evaluate_all
@@ -44,16 +44,27 @@ def claims_channels(rule: object) -> bool:
 
 
 RULES_OF_CHANNELS = [
-    pytest.param(rule, id=str(rule))
+    rule
     for rules in EXAMPLES.values()
     for rule in dict.fromkeys(of_channels(rule) for rule in rules if claims_channels(rule))
 ]
 
 
+def in_turn_on_networks() -> Iterator[Any]:
+    """Every rule on three networks, with a cap and without: another one's on the next three."""
+    names = list(NETWORKS)
+    for place, rule in enumerate(RULES_OF_CHANNELS):
+        for turn in range(3):
+            name, cap = names[(place + 4 * turn) % len(names)], (1, None)[(place + turn) % 2]
+            marks = [] if turn == 0 else [pytest.mark.slow]
+            yield pytest.param(rule, name, cap, id=f"{rule}-{name}-{cap}", marks=marks)
+
+
 def test_every_rule_that_claims_channels_is_tried() -> None:
     """All of the registry but the one that looks at nothing."""
-    tried = {type(param.values[0]) for param in RULES_OF_CHANNELS}  # type: ignore[attr-defined]
-    assert tried == {*RULES.values()} - {sw.OneScale}
+    cases = [param.values for param in in_turn_on_networks()]
+    assert {type(rule) for rule, *_ in cases} == {*RULES.values()} - {sw.OneScale}
+    assert {name for _, name, _ in cases} == {*NETWORKS}
 
 
 def sent(graph: Graph, x: np.ndarray, rule: sw.ScaleRule, cap: int | None) -> tuple[Any, Any]:
@@ -66,9 +77,7 @@ def sent(graph: Graph, x: np.ndarray, rule: sw.ScaleRule, cap: int | None) -> tu
 
 
 @pytest.mark.filterwarnings("ignore:.*has doubts")
-@pytest.mark.parametrize("cap", slow_but([1], [1, None]))
-@pytest.mark.parametrize("name", NETWORKS)
-@pytest.mark.parametrize("rule", RULES_OF_CHANNELS)
+@pytest.mark.parametrize(("rule", "name", "cap"), [*in_turn_on_networks()])
 def test_a_rule_for_channels_does_not_see_that_they_were_rescaled(
     rule: sw.ScaleRule, name: str, cap: int | None
 ) -> None:

@@ -6,7 +6,7 @@ import pytest
 
 import spikewright as sw
 from spikewright.choosing.rules import RULES, parse
-from spikewright.choosing.rules.text import split
+from spikewright.choosing.rules.rule import split
 from spikewright.errors import ConversionError
 
 

@@ -15,15 +15,15 @@ from calibrating import ALL, EXAMPLES, MLP, RESIDUAL, population_names, statisti
 import models
 import spikewright as sw
 from spikewright._base.equations import CURVES
-from spikewright.choosing import Case, Setting, Statistics
+from spikewright.choosing import RuleCase, Setting, Statistics
 from spikewright.choosing.rules import RULES
-from spikewright.choosing.rules.coding import Code
+from spikewright.choosing.rules.case import SpikeCode
 from spikewright.choosing.rules.from_weights import evaluate, random_inputs
 from spikewright.choosing.rules.minimum_error import best_threshold
 from spikewright.choosing.rules.threshold_iteration import fixed_point
 from spikewright.choosing.statistics.histogram import RESOLUTION, Histogram
-from spikewright.choosing.statistics.layer import LayerStatistics
 from spikewright.choosing.statistics.sensitivity import fan_out, sensitivities
+from spikewright.choosing.statistics.statistics import LayerStatistics
 from spikewright.errors import ConversionError
 from spikewright.graph import Graph, Node, evaluate_all
 from spikewright.graph.layers import Activation, Affine, Input
@@ -36,15 +36,15 @@ ONE = Setting(cap=1)
 
 def case(
     graph: Graph, x: np.ndarray | None, setting: Setting = ONE, read: Graph | None = None
-) -> Case:
+) -> RuleCase:
     """All activations of a small graph, under one setting."""
     names = population_names(graph)
     statistics = None if x is None else statistics_of(graph, x)
     outputs = tuple(graph.outputs.values())
-    return Case(graph, read or graph, dict.fromkeys(names, setting), outputs, statistics)
+    return RuleCase(graph, read or graph, dict.fromkeys(names, setting), outputs, statistics)
 
 
-def scales(rule: sw.ScaleRule, of: Case) -> dict[str, np.ndarray]:
+def scales(rule: sw.ScaleRule, of: RuleCase) -> dict[str, np.ndarray]:
     """What a rule chooses."""
     return {name: choice.scale for name, choice in rule.choose(of).items()}
 
@@ -148,7 +148,7 @@ def test_minimum_error_is_the_minimum(start, cap, steps) -> None:
     rng = np.random.default_rng(7)
     values = np.stack([np.maximum(rng.normal(size=500), 0), rng.gamma(2.0, size=500)])
     histogram = Histogram.of(values)
-    found = best_threshold(histogram, Code(steps, cap, start))
+    found = best_threshold(histogram, SpikeCode(steps, cap, start))
 
     def error(theta: float, a: np.ndarray) -> float:
         unit = theta / steps
@@ -211,7 +211,7 @@ def test_coding_error_is_what_neurons_do(start, kind) -> None:
         spikes = sent_of(kind, simulator.data[counts]).sum(axis=0).mean()
 
     offset = {"half": 0.5, "zero": 0.0}[start]
-    code = Code(steps, cap, offset, kind.assumed, kind.spike_heights)
+    code = SpikeCode(steps, cap, offset, kind.assumed, kind.spike_heights)
     values = Histogram.of(a)
     told = code.error(values, np.array([theta]))
     least = ((sent - a[0]) ** 2).mean()  # of heights above 1, which cannot say every number
@@ -279,7 +279,7 @@ def test_threshold_iteration_is_minimum_error_for_normal_currents() -> None:
     best = sw.MinimumError(8).threshold(layer, ONE)
     found = sw.ThresholdIteration(8).threshold(layer, ONE)
 
-    errors = [Code(8, 1, 0.5).error(layer.magnitude("channel"), t)[0] for t in (best, found)]
+    errors = [SpikeCode(8, 1, 0.5).error(layer.magnitude("channel"), t)[0] for t in (best, found)]
     assert errors[1] <= 1.02 * errors[0]
 
 
@@ -305,7 +305,7 @@ def test_an_energy_budget_is_spent_where_it_helps_most(cap) -> None:
     def told(name: str, theta: float) -> tuple[float, float]:
         values = of.statistics.layers[name].magnitude("layer")
         active = 1 - values.counts[values.means == 0].sum() / values.total[0]
-        code = Code(steps, cap, 0.5)
+        code = SpikeCode(steps, cap, 0.5)
         error = code.error(values, np.array([theta]))[0] / active
         spikes = code.spikes(values, np.array([theta]))[0]
         return float(weights[name][0]) * error, spikes * MLP.shapes[name][0]
@@ -350,7 +350,7 @@ def test_joules_are_additions() -> None:
     paid = 0.0
     for name, scale in scales(sw.EnergyBudget(8, joules=2e-9), of).items():
         values = of.statistics.layers[name].magnitude("layer")
-        spikes = Code(8, None, 0.5).spikes(values, np.array([1 / (scale * 0.001)]))[0]
+        spikes = SpikeCode(8, None, 0.5).spikes(values, np.array([1 / (scale * 0.001)]))[0]
         paid += spikes * MLP.shapes[name][0] * fan_out(MLP, name) * 0.9e-12
 
     assert paid == pytest.approx(2e-9, rel=0.01)

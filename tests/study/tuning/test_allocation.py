@@ -6,12 +6,11 @@ import numpy as np
 import pytest
 
 from spikewright.choosing import collect
-from spikewright.choosing.rules.case import Case, Setting
+from spikewright.choosing.rules.case import RuleCase, Setting
 from spikewright.choosing.statistics.sensitivity import sensitivities
 from spikewright.graph import Graph, Node
 from spikewright.graph.layers import Activation, Affine, Input
-from spikewright.study.search.allocation import Allocation
-from spikewright.study.search.parameters import searched_rules
+from spikewright.study.search.parameters import Allocation, searched_rules
 
 STEPS = 4
 UNCAPPED, CAPPED = Setting(), Setting(cap=1)
@@ -45,7 +44,7 @@ def allocation() -> Allocation:
     graph = network()
     weights = sensitivities(graph, LAYERS, {"x": X}, ("y",), "channel", 1e9)
     found = collect(graph, LAYERS, X, progress=False)
-    case = Case(graph, graph, dict.fromkeys(LAYERS, UNCAPPED), ("y",), found)
+    case = RuleCase(graph, graph, dict.fromkeys(LAYERS, UNCAPPED), ("y",), found)
     return Allocation(case, weights, searched_rules())
 
 

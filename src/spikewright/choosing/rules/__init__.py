@@ -5,10 +5,8 @@ from spikewright.choosing.rules.from_weights import FromWeights
 from spikewright.choosing.rules.local_threshold_balancing import LocalThresholdBalancing
 from spikewright.choosing.rules.minimum_error import MinimumError
 from spikewright.choosing.rules.one_scale import OneScale
-from spikewright.choosing.rules.percentile import Percentile
-from spikewright.choosing.rules.rule import RULES, LayerRule, ScaleRule, register
-from spikewright.choosing.rules.target_rate import TargetRate
-from spikewright.choosing.rules.text import parse
+from spikewright.choosing.rules.percentile import Percentile, TargetRate
+from spikewright.choosing.rules.rule import RULES, LayerRule, ScaleRule, parse, register
 from spikewright.choosing.rules.threshold_iteration import ThresholdIteration
 
 __all__ = [

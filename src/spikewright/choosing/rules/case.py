@@ -1,19 +1,133 @@
-"""The question to a rule: layers, the settings of their neurons, and their statistics."""
+"""The question to a rule: layers, settings and codes of their neurons, and their statistics."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import zip_longest
 
+import numpy as np
 from numpy.typing import NDArray
 
-from spikewright.choosing.rules.coding import Code
 from spikewright.choosing.rules.rounding import above_rounding
-from spikewright.choosing.statistics.layer import LayerStatistics
-from spikewright.choosing.statistics.statistics import Statistics
+from spikewright.choosing.statistics.histogram import Histogram
+from spikewright.choosing.statistics.statistics import LayerStatistics, Statistics
 from spikewright.graph import Graph
 from spikewright.measure.readout import EveryStep, kind_of
+
+_EARLY = 2.0**-16  # spikes by which a neuron may fire early
+_DRAWN = (0.125, 0.375, 0.625, 0.875)  # starts in the place of those drawn uniformly
+
+
+@dataclass(frozen=True)
+class SpikeCode:
+    """The values that a neuron can send in `steps` steps at a constant input `a`.
+
+    There is one threshold a channel. The mean value is a multiple of theta / steps of the sign of
+    `a`, at most `cap` theta; None: no cap. `start` is in spikes; None: drawn uniformly. In each of
+    the first steps receivers take `assumed` spikes as sent, so that it may say as many more.
+
+    Spikes of the first steps have `heights`; then all of the input comes in the first step. Their
+    error is told as if every whole number could be said, up to the most: thresholds that count on
+    the coarser ones that can are too small, since room to make up for what comes late is worth more
+    (docs/few_steps.md has the measurements).
+    """
+
+    steps: float
+    cap: float | None
+    start: float | None
+    assumed: tuple[float, ...] = ()
+    heights: tuple[int, ...] = ()
+
+    @property
+    def most(self) -> float:
+        """The largest mean value that can be sent, in thresholds."""
+        return self._most / self.steps
+
+    @property
+    def _most(self) -> float:
+        """The most that can be sent in all steps, in spikes."""
+        if self.cap is None:
+            return np.inf
+        if not self.heights:
+            return self.cap * self.steps + sum(self.assumed)
+        return sum((self.cap + taken) * height for height, taken in self._by_step)
+
+    @property
+    def _by_step(self) -> list[tuple[int, float]]:
+        """The worth of a spike and the number that is taken as sent, of every step."""
+        steps = round(self.steps)
+        heights, assumed = (*self.heights, *[1] * steps), (*self.assumed, *[0.0] * steps)
+        return list(zip(heights[:steps], assumed[:steps], strict=True))
+
+    def error(self, values: Histogram, thresholds: NDArray) -> NDArray:
+        """`E[(sent - a)^2]` of each channel, `sent` the mean value."""
+        unit, arrived = self._arrived(values, thresholds)
+        if self.start is not None:
+            return values.squared_error(unit * self._counts(arrived)[-1])
+        below = np.floor(arrived)
+        share = arrived - below  # how often the uniform start makes it one spike more
+        low, high = (self._within(below + extra) * unit for extra in (0, 1))
+        squared = (1 - share) * (values.means - low) ** 2 + share * (values.means - high) ** 2
+        return values.expectation(squared + values.spreads)
+
+    def spikes(self, values: Histogram, thresholds: NDArray) -> NDArray:
+        """The mean number of spikes of each channel's neurons, of either sign.
+
+        In steps that assume a spike, neurons send what differs from it.
+        """
+        _, arrived = self._arrived(values, thresholds)
+        if self.heights:
+            starts = _DRAWN if self.start is None else (self.start,)
+            spikes = sum(self._spikes_of_heights(arrived, start) for start in starts)
+            return values.expectation(np.asarray(spikes) / len(starts))
+        said = np.diff(self._counts(arrived), axis=0, prepend=0.0)
+        apart = zip_longest(said, self.assumed, fillvalue=0.0)
+        return values.expectation(sum(np.abs(spikes - taken) for spikes, taken in apart))
+
+    def _arrived(self, values: Histogram, thresholds: NDArray) -> tuple[NDArray, NDArray]:
+        """The share of a spike in the mean, and the number of spikes that arrive, for every bin."""
+        unit = np.where(thresholds > 0, thresholds, 1.0)[values.channel] / self.steps
+        return unit, values.means / unit
+
+    def _counts(self, arrived: NDArray) -> list[NDArray]:
+        """Spikes up to each step that assumes some, and all; whole ones from a known start.
+
+        A step makes up for at most the cap, beside what is assumed.
+        """
+        found: list[NDArray] = []
+        room = np.zeros_like(arrived)
+        cap = np.inf if self.cap is None else self.cap
+        for step, taken in enumerate(() if self.heights else self.assumed, 1):
+            said = self._whole(arrived * min(1.0, step / self.steps))
+            found.append(np.minimum(said, room + cap + taken))
+            room = found[-1]
+        counts, left = self._whole(arrived), self.steps - len(found)
+        if found:
+            counts = np.minimum(counts, room + (cap * left if left > 0 else 0.0))
+        return [*found, counts]
+
+    def _whole(self, arrived: NDArray) -> NDArray:
+        """The spikes that say what arrived, as many as can be sent."""
+        known = arrived if self.start is None else np.floor(arrived + self.start + _EARLY)
+        return self._within(known)
+
+    def _spikes_of_heights(self, arrived: NDArray, start: float) -> NDArray:
+        """The number of spikes that say what comes at once, step by step."""
+        sent, spikes = np.zeros_like(arrived), np.zeros_like(arrived)
+        for height, taken in self._by_step:
+            owed = arrived + start - sent - 0.5
+            counts = np.floor(owed / height + 0.5 + _EARLY)
+            counts = np.maximum(counts, np.floor(0.5 - sent / height))
+            if self.cap is not None:
+                counts = np.clip(counts, taken - self.cap, self.cap + taken)
+            sent, spikes = sent + counts * height, spikes + np.abs(counts - taken)
+        return spikes
+
+    def _within(self, counts: NDArray) -> NDArray:
+        """Counts of either sign, as many as can be sent."""
+        return np.clip(counts, -self._most, self._most)
 
 
 @dataclass(frozen=True)
@@ -33,10 +147,10 @@ class Setting:
     assumed: tuple[int, ...] = ()
     heights: tuple[int, ...] = ()
 
-    def code(self, window: float, steps: float, cap: float | None) -> Code:
+    def code(self, window: float, steps: float, cap: float | None) -> SpikeCode:
         """The code of neurons in the last `window` of so many steps, `cap` of them a step."""
         assumed = self.assumed_in(window, steps)
-        return Code(window, cap, self.start, assumed, self.heights if window == steps else ())
+        return SpikeCode(window, cap, self.start, assumed, self.heights if window == steps else ())
 
     def assumed_in(self, window: float, steps: float) -> tuple[float, ...]:
         """The spikes that receivers take as sent in each of the last `window` of so many steps."""
@@ -59,7 +173,7 @@ class Setting:
 
 
 @dataclass(frozen=True, eq=False)
-class Case:
+class RuleCase:
     """The layers that a rule is to choose scales for, `settings`, and all that it may look at.
 
     `graph` is the one that is lowered, `read` the model as it was read, batch normalisations and
@@ -94,7 +208,7 @@ class Case:
 
 
 @dataclass(frozen=True, eq=False)
-class Choice:
+class ScaleChoice:
     """The firing-rate scale of one layer, a number or an array that broadcasts to its shape.
 
     `text` says how it was chosen; `doubtful` marks a choice that a user should look at.

@@ -8,12 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright.choosing.rules.case import Case, Choice
+from spikewright._base.schema import AboveZero, Positive
+from spikewright.choosing.rules.case import RuleCase, ScaleChoice
 from spikewright.choosing.rules.rule import (
     ScaleRule,
-    check_above,
-    check_per,
-    check_whole,
     fill_silent,
     refused,
     register,
@@ -21,10 +19,10 @@ from spikewright.choosing.rules.rule import (
     said_of_silence,
     shown,
 )
-from spikewright.choosing.rules.spending import Item, Spending, Spent, Split
+from spikewright.choosing.rules.spending import BudgetSplit, Item, Spending, Spent
 from spikewright.choosing.statistics.channels import by_channel
-from spikewright.choosing.statistics.layer import LayerStatistics, Per, Sharing
 from spikewright.choosing.statistics.sensitivity import fan_out, sensitivities
+from spikewright.choosing.statistics.statistics import LayerStatistics, Per, Sharing
 
 HOROWITZ_ADD = 0.9e-12
 """Joules of a 32-bit floating-point addition in 45 nm (Horowitz 2014, ISSCC)."""
@@ -66,23 +64,19 @@ class EnergyBudget(ScaleRule):
     quantisation (Dong et al. 2019, HAWQ, arXiv 1905.03696).
     """
 
-    steps: int
-    spikes: float | None = None
-    joules: float | None = None
-    dt: float = 0.001
-    joules_per_addition: float = HOROWITZ_ADD
+    steps: Positive
+    spikes: AboveZero | None = None
+    joules: AboveZero | None = None
+    dt: AboveZero = 0.001
+    joules_per_addition: AboveZero = HOROWITZ_ADD
     per: Sharing = "auto"
     like: ScaleRule | None = None
     tried = "never"
 
     def __post_init__(self) -> None:
-        check_whole(self, steps=self.steps)
-        check_above(self, dt=self.dt, joules_per_addition=self.joules_per_addition)
-        check_per(self, self.per)
+        super().__post_init__()
         if (self.spikes is None) == (self.joules is None):
             raise refused(self, "spikes", "give a budget of spikes or of joules, one of them")
-        name, budget = ("spikes", self.spikes) if self.joules is None else ("joules", self.joules)
-        check_above(self, **{name: budget})
         if not isinstance(self.like, ScaleRule | None) or isinstance(self.like, EnergyBudget):
             raise refused(self, "like", f"it is None or a rule without a budget, got {self.like!r}")
 
@@ -96,12 +90,12 @@ class EnergyBudget(ScaleRule):
         """The budget of a sample, in spikes or joules."""
         return next(float(b) for b in (self.spikes, self.joules) if b is not None)
 
-    def choose(self, case: Case) -> dict[str, Choice]:
+    def choose(self, case: RuleCase) -> dict[str, ScaleChoice]:
         """See the class; the cost of spikes is the expected one."""
         spending = self.spending(case)
         return self.choices(case, spending, spending.split())
 
-    def spending(self, case: Case) -> Spending:
+    def spending(self, case: RuleCase) -> Spending:
         """The layers of `case` that send something, and the budget for them."""
         layers = {name: layer for name, layer in case.layers.items() if not layer.is_silent}
         per = self._settled(layers)
@@ -122,7 +116,7 @@ class EnergyBudget(ScaleRule):
         every = {layer.settled(self.per) for layer in layers.values()}
         return "channel" if "channel" in every else "layer"
 
-    def _weights(self, case: Case, names: Sequence[str], per: Per) -> dict[str, NDArray]:
+    def _weights(self, case: RuleCase, names: Sequence[str], per: Per) -> dict[str, NDArray]:
         """The weights of errors; where only proportions count they are all the same."""
         if self.like is not None:
             return dict.fromkeys(names, np.ones(1))
@@ -133,8 +127,8 @@ class EnergyBudget(ScaleRule):
         return {name: np.maximum(weights, floor) for name, weights in found.items()}
 
     def choices(
-        self, case: Case, spending: Spending, split: Split, spent: Spent | None = None
-    ) -> dict[str, Choice]:
+        self, case: RuleCase, spending: Spending, split: BudgetSplit, spent: Spent | None = None
+    ) -> dict[str, ScaleChoice]:
         """The scales of a split and a text on each, with the amount `spent` if measured."""
         found = {}
         for name, layer in case.layers.items():
@@ -150,7 +144,7 @@ class EnergyBudget(ScaleRule):
             if spent is not None and spent.remark:
                 text += f"; {spent.remark}"
             doubtful = bool(layer.is_silent or (spent is not None and spent.remark))
-            found[name] = Choice(layer.spread(scale), text, doubtful)
+            found[name] = ScaleChoice(layer.spread(scale), text, doubtful)
         return found
 
     def _why(self, item: Item) -> str:
@@ -159,7 +153,7 @@ class EnergyBudget(ScaleRule):
             return f", in the proportions of {self.like}"
         return f", for a sensitivity of {shown(item.weights, 3)}"
 
-    def _said(self, name: str, split: Split, spent: Spent | None) -> str:
+    def _said(self, name: str, split: BudgetSplit, spent: Spent | None) -> str:
         """The cost of a layer, in words."""
         if spent is None:
             return f"{split.expected[name]:.4g} {self.unit} a sample, expected and not measured"
@@ -172,7 +166,7 @@ class EnergyBudget(ScaleRule):
         """The unit of the budget."""
         return "spikes" if self.joules is None else "J"
 
-    def price(self, case: Case, name: str) -> float:
+    def price(self, case: RuleCase, name: str) -> float:
         """The price of one spike of a layer, in the unit of the budget."""
         if self.joules is None:
             return 1.0
@@ -180,7 +174,7 @@ class EnergyBudget(ScaleRule):
 
 
 def proportions_of(
-    rule: ScaleRule, case: Case, layers: Mapping[str, LayerStatistics], per: Per
+    rule: ScaleRule, case: RuleCase, layers: Mapping[str, LayerStatistics], per: Per
 ) -> dict[str, NDArray]:
     """The thresholds that a rule chooses for layers, at steps of a millisecond: what counts is how
     they relate. Of several neurons it is their geometric mean.

@@ -7,9 +7,10 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright.choosing.rules.case import Case, Choice
+from spikewright._base.schema import Natural, Positive
+from spikewright.choosing.rules.case import RuleCase, ScaleChoice
 from spikewright.choosing.rules.percentile import Percentile
-from spikewright.choosing.rules.rule import ScaleRule, check_whole, refused, register
+from spikewright.choosing.rules.rule import ScaleRule, refused, register
 from spikewright.choosing.statistics.batches import refusal
 from spikewright.choosing.statistics.collect import Values, collect_values
 from spikewright.graph import Graph
@@ -37,21 +38,19 @@ class FromWeights(ScaleRule):
     low: float = 0.0
     high: float = 1.0
     rule: ScaleRule = field(default_factory=Percentile)
-    samples: int = 64
-    seed: int = 0
+    samples: Positive = 64
+    seed: Natural = 0
     needs_data = False
     tried = "never"
 
     def __post_init__(self) -> None:
-        check_whole(self, samples=self.samples)
+        super().__post_init__()
         if not (np.isfinite(self.low) and np.isfinite(self.high) and self.low < self.high):
             raise refused(self, "low", f"inputs lie from low to high, got {self.low}, {self.high}")
         if not isinstance(self.rule, ScaleRule) or isinstance(self.rule, FromWeights):
             raise refused(self, "rule", f"it is a rule for data, got {self.rule!r}")
-        if isinstance(self.seed, bool) or not isinstance(self.seed, int) or self.seed < 0:
-            raise refused(self, "seed", f"it must be a whole number from 0, got {self.seed!r}")
 
-    def choose(self, case: Case) -> dict[str, Choice]:
+    def choose(self, case: RuleCase) -> dict[str, ScaleChoice]:
         """See the class."""
         graph = case.read if all(name in case.read for name in case.settings) else case.graph
         inputs = random_inputs(graph, self.low, self.high, self.samples, self.seed)
@@ -63,7 +62,7 @@ class FromWeights(ScaleRule):
             "data: how inputs are correlated and which of them occur is not known"
         )
         return {
-            name: Choice(choice.scale, f"{choice.text}; {note}", doubtful=True)
+            name: ScaleChoice(choice.scale, f"{choice.text}; {note}", doubtful=True)
             for name, choice in self.rule.choose(replace(case, statistics=statistics)).items()
         }
 

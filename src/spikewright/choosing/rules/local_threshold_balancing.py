@@ -7,15 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from spikewright._base.schema import AboveZero, Positive
 from spikewright.choosing.rules.case import Setting
-from spikewright.choosing.rules.rule import (
-    LayerRule,
-    check_above,
-    check_per,
-    check_whole,
-    register,
-)
-from spikewright.choosing.statistics.layer import LayerStatistics, Sharing
+from spikewright.choosing.rules.rule import LayerRule, register
+from spikewright.choosing.statistics.statistics import LayerStatistics, Sharing
 
 
 @register("local-threshold-balancing")
@@ -36,15 +31,10 @@ class LocalThresholdBalancing(LayerRule):
     algorithm 1.
     """
 
-    iterations: int = 100
-    dt: float = 0.001
+    iterations: Positive = 100
+    dt: AboveZero = 0.001
     per: Sharing = "channel"
     tried = "capped"
-
-    def __post_init__(self) -> None:
-        check_whole(self, iterations=self.iterations)
-        check_above(self, dt=self.dt)
-        check_per(self, self.per)
 
     def threshold(self, layer: LayerStatistics, setting: Setting) -> NDArray:
         """See the class."""

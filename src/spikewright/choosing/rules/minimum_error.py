@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright.choosing.rules.case import Setting
-from spikewright.choosing.rules.coding import Code
-from spikewright.choosing.rules.rule import (
-    ScaleRule,
-    StepsRule,
-    check_above,
-    refused,
-    register,
-)
+from spikewright._base.schema import Where
+from spikewright.choosing.rules.case import Setting, SpikeCode
+from spikewright.choosing.rules.rule import ScaleRule, StepsRule, register
 from spikewright.choosing.statistics.histogram import Histogram
-from spikewright.choosing.statistics.layer import LayerStatistics
+from spikewright.choosing.statistics.statistics import LayerStatistics
+
+Share = Annotated[float, Where(lambda x: 0 < x <= 1, "above 0 and at most 1, all steps")]
+"""A share of the steps."""
 
 _SMALLEST = 1.0 / 128  # of the largest value: below, cutting off always costs more than it saves
 _COARSE, _FINE, _ROUNDS = 81, 17, 2
@@ -46,13 +44,7 @@ class MinimumError(StepsRule):
     Source: the MMSE threshold of Li et al. 2021, ICML, A Free Lunch From ANN (arXiv 2106.06984).
     """
 
-    share: float = 1.0
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_above(self, share=self.share)
-        if self.share > 1:
-            raise refused(self, "share", f"it is at most 1, all steps, got {self.share!r}")
+    share: Share = 1.0
 
     @classmethod
     def compared(cls, steps: int, dt: float, cap: int | None) -> dict[str, ScaleRule]:
@@ -98,7 +90,7 @@ def _named(rule: MinimumError) -> str:
     return "MinimumError" + (f", {rule.share:.0%} of the steps" if rule.share < 1 else "")
 
 
-def best_threshold(values: Histogram, code: Code) -> NDArray:
+def best_threshold(values: Histogram, code: SpikeCode) -> NDArray:
     """The thresholds `(channels,)` of smallest error under a cap; 0 for channels of zeros alone."""
     largest = np.maximum(values.highest, -values.lowest).clip(0).astype(float) / code.most
     where = np.log(np.full(len(largest), _SMALLEST) ** 0.5)  # the middle of the range, in logs

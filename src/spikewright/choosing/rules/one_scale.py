@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from spikewright.choosing.rules.case import Case, Choice
-from spikewright.choosing.rules.rule import ScaleRule, check_above, register
+from spikewright._base.schema import AboveZero
+from spikewright.choosing.rules.case import RuleCase, ScaleChoice
+from spikewright.choosing.rules.rule import ScaleRule, register
 
 
 @register("one-scale")
@@ -20,19 +21,16 @@ class OneScale(ScaleRule):
     Neuroinformatics 17:611.
     """
 
-    scale: float = 1.0
+    scale: AboveZero = 1.0
     needs_data = False
     tried = "never"
-
-    def __post_init__(self) -> None:
-        check_above(self, scale=self.scale)
 
     @classmethod
     def searched(cls) -> dict[str, ScaleRule | None]:
         """The plainest of all, which a search is to beat."""
         return {"one scale": cls()}
 
-    def choose(self, case: Case) -> dict[str, Choice]:
+    def choose(self, case: RuleCase) -> dict[str, ScaleChoice]:
         """See the class."""
-        choice = Choice(np.asarray(float(self.scale)), f"{self}: scale {self.scale:.4g}")
+        choice = ScaleChoice(np.asarray(float(self.scale)), f"{self}: scale {self.scale:.4g}")
         return dict.fromkeys(case.settings, choice)

@@ -1,4 +1,4 @@
-"""One spike a step means a percentile of the layer's values."""
+"""A percentile of the layer's values means one spike a step, or a firing rate."""
 
 from __future__ import annotations
 
@@ -7,16 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from spikewright._base.schema import AboveZero
 from spikewright.choosing.rules.case import Setting
-from spikewright.choosing.rules.rule import (
-    LayerRule,
-    ScaleRule,
-    check_above,
-    check_per,
-    check_percentile,
-    register,
-)
-from spikewright.choosing.statistics.layer import LayerStatistics, Sharing
+from spikewright.choosing.rules.rule import LayerRule, Percent, ScaleRule, register
+from spikewright.choosing.statistics.statistics import LayerStatistics, Sharing
 
 
 @register("percentile")
@@ -33,14 +27,9 @@ class Percentile(LayerRule):
     Diehl et al. 2015, IJCNN (largest value).
     """
 
-    percentile: float = 99.9
-    dt: float = 0.001
+    percentile: Percent = 99.9
+    dt: AboveZero = 0.001
     per: Sharing = "auto"
-
-    def __post_init__(self) -> None:
-        check_percentile(self, self.percentile)
-        check_above(self, dt=self.dt)
-        check_per(self, self.per)
 
     @classmethod
     def compared(cls, steps: int, dt: float, cap: int | None) -> dict[str, ScaleRule]:
@@ -62,3 +51,30 @@ def percentile_of(layer: LayerStatistics, percentile: float, per: Sharing) -> ND
     magnitudes = layer.magnitude(per)
     found = magnitudes.percentile(percentile)
     return np.where(found > 0, found, magnitudes.highest.astype(float))
+
+
+@register("target-rate")
+@dataclass(frozen=True)
+class TargetRate(LayerRule):
+    """s = hz / (the `percentile` of the magnitudes that a layer, or each channel, sends).
+
+    A neuron whose value is a fires at s a spikes a second, so `percentile` % of a layer's values
+    are sent at `hz` or slower, whatever the step. `per` is as in `Percentile`.
+
+    Law: the `percentile` of the measured firing rates is `hz`, to one spike a run. It is
+    `Percentile` with a step of 1 / hz seconds; source: Rueckauer et al. 2017, Front. Neurosci.
+    11:682; a given rate is NengoDL's practice (Rasmussen 2019, Neuroinformatics 17:611).
+    """
+
+    hz: AboveZero
+    percentile: Percent = 99.9
+    per: Sharing = "auto"
+
+    @property
+    def period(self) -> float:
+        """Seconds between the spikes of a neuron at the percentile."""
+        return 1.0 / self.hz
+
+    def threshold(self, layer: LayerStatistics, setting: Setting) -> NDArray:
+        """See the class."""
+        return percentile_of(layer, self.percentile, self.per)

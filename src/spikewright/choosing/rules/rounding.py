@@ -12,9 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright.choosing.statistics.channels import by_channel
-from spikewright.choosing.statistics.layer import LayerStatistics
 from spikewright.choosing.statistics.sensitivity import random_signs
-from spikewright.choosing.statistics.statistics import Statistics
+from spikewright.choosing.statistics.statistics import LayerStatistics, Statistics
 from spikewright.graph import Graph, evaluate_all
 from spikewright.graph.masks import masks_of
 

@@ -1,4 +1,4 @@
-"""The base class of scale rules, and the registry that names every one of them.
+"""The base class of scale rules, the registry that names every one of them, and rules as text.
 
 A firing-rate scale s and a threshold theta say the same: theta = 1 / (s dt) is the value that one
 spike a step means. Neurons of a layer with at most c spikes a step send values in [0, c theta], in
@@ -11,16 +11,27 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from dataclasses import MISSING, Field, dataclass, fields
 from types import MappingProxyType
-from typing import Any, ClassVar, Literal, TypeVar, get_args
+from typing import (
+    Annotated,
+    Any,
+    ClassVar,
+    Literal,
+    TypeVar,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
 
 import numpy as np
 from numpy.typing import NDArray
 
 from spikewright._base.arguments import is_number, is_whole, refuse
 from spikewright._base.registries import enter
-from spikewright.choosing.rules.case import Case, Choice, Setting
+from spikewright._base.schema import AboveZero, Positive, Where
+from spikewright._base.texts import parsed, split_at
+from spikewright.choosing.rules.case import RuleCase, ScaleChoice, Setting
 from spikewright.choosing.rules.rounding import BOUND
-from spikewright.choosing.statistics.layer import LayerStatistics, Sharing
+from spikewright.choosing.statistics.statistics import LayerStatistics, Sharing
 from spikewright.errors import ConversionError, Refusal
 from spikewright.measure.readout import EveryStep, kind_of, known
 
@@ -29,6 +40,10 @@ RULES = MappingProxyType(_registry)
 """Every registered rule, by the name that the command line knows it by (read only)."""
 
 R = TypeVar("R", bound="type[ScaleRule]")
+
+Percent = Annotated[float, Where(lambda p: 0 < p <= 100, "above 0 and at most 100")]
+"""A percentile."""
+
 _SEARCHED_STEPS = 4  # of the rules whose proportions are searched
 
 
@@ -41,6 +56,10 @@ class ScaleRule(ABC):
     needs_data: ClassVar[bool] = True
     tried: ClassVar[Literal["always", "capped", "never"]] = "always"
     """When searches try the rule by default; "capped": where a cap bounds spikes."""
+
+    def __post_init__(self) -> None:
+        """Raise `ConversionError` for fields that are not as declared."""
+        check_fields(self)
 
     def __str__(self) -> str:
         """The rule with those of its arguments that are not the default."""
@@ -68,7 +87,7 @@ class ScaleRule(ABC):
         return cls.compared(_SEARCHED_STEPS, 0.001, None)
 
     @abstractmethod
-    def choose(self, case: Case) -> dict[str, Choice]:
+    def choose(self, case: RuleCase) -> dict[str, ScaleChoice]:
         """The scale of every layer of `case.settings`.
 
         Raises `ConversionError` for layers that it has no answer for.
@@ -97,7 +116,7 @@ class LayerRule(ScaleRule):
         """Seconds in which a neuron whose value is the threshold spikes once."""
         return float(self.dt)  # type: ignore[attr-defined]
 
-    def choose(self, case: Case) -> dict[str, Choice]:
+    def choose(self, case: RuleCase) -> dict[str, ScaleChoice]:
         """See `ScaleRule.choose`."""
         layers, refusals, found = case.layers, [], {}
         for name, setting in case.settings.items():
@@ -109,14 +128,14 @@ class LayerRule(ScaleRule):
             raise ConversionError(refusals)
         return found
 
-    def _choice(self, layer: LayerStatistics, thresholds: NDArray) -> Choice:
+    def _choice(self, layer: LayerStatistics, thresholds: NDArray) -> ScaleChoice:
         filled, silent = fill_silent(layer, thresholds)
         scale = 1.0 / (filled * self.period)
         text = (
             f"{self}: a spike every {self.period * 1000:g} ms means {shown(filled)}, "
             f"scale {shown(scale)}{said_of_ranges(layer, self.per)}{said_of_silence(layer, silent)}"
         )
-        return Choice(layer.spread(scale), text, layer.is_silent)
+        return ScaleChoice(layer.spread(scale), text, layer.is_silent)
 
 
 @dataclass(frozen=True)
@@ -126,20 +145,16 @@ class StepsRule(LayerRule):
     `spikes_per_step` makes room for that many where there is no cap, or a larger one.
     """
 
-    steps: int
-    dt: float = 0.001
+    steps: Positive
+    dt: AboveZero = 0.001
     per: Sharing = "channel"
-    spikes_per_step: int | None = None
+    spikes_per_step: Positive | None = None
     readout: EveryStep = "mean"
 
     def __post_init__(self) -> None:
-        check_whole(self, steps=self.steps)
-        check_above(self, dt=self.dt)
-        check_per(self, self.per)
+        super().__post_init__()
         if kind_of(self.readout) is None:
             raise refused(self, "readout", f"it is {known()}, got {self.readout!r}")
-        if self.spikes_per_step is not None:
-            check_whole(self, spikes_per_step=self.spikes_per_step)
 
     def window(self, setting: Setting) -> float:
         """The number of steps that the readout averages over."""
@@ -241,27 +256,49 @@ def refused(rule: object, field: str, reason: str, options: str = "") -> Convers
     return refuse(f"{type(rule).__name__}.{field}", reason, options)
 
 
-def check_above(rule: object, **values: Any) -> None:
-    """Raise `ConversionError` unless every value is a finite number above 0."""
-    for name, value in values.items():
-        if not (is_number(value) and value > 0):
-            raise refused(rule, name, f"it must be a number above 0, got {value!r}")
+def check_fields(owner: Any) -> None:
+    """Raise `ConversionError` for a field of a dataclass that is not as its declaration says.
+
+    Conditions and literals are looked at; numbers may be NumPy's.
+    """
+    hints = get_type_hints(type(owner), include_extras=True)
+    for name in (f.name for f in fields(owner)):
+        value, wanted = getattr(owner, name), _wanted(hints[name])
+        if not (wanted is None or wanted.holds(value)):
+            raise refused(owner, name, f"it must be {wanted.words}, got {value!r}")
 
 
-def check_whole(rule: object, **values: Any) -> None:
-    """Raise `ConversionError` unless every value is a whole number from 1."""
-    for name, value in values.items():
-        if not (is_whole(value) and value >= 1):
-            raise refused(rule, name, f"it must be a whole number from 1, got {value!r}")
+def _wanted(hint: Any) -> Where | None:
+    """The condition of a declaration; None where it has none."""
+    origin, options = get_origin(hint), get_args(hint)
+    if origin is Literal:
+        *others, last = (f'"{option}"' for option in options)
+        words = f"{', '.join(others)} or {last}"
+        return Where(lambda value: isinstance(value, str) and value in options, words)
+    if origin is Annotated:
+        kind, where = options
+        fits = is_whole if kind is int else is_number
+        return Where(lambda value: fits(value) and where.holds(value), where.words)
+    inner = _wanted(options[0]) if type(None) in options else None
+    if inner is None:
+        return None
+    return Where(lambda value: value is None or inner.holds(value), inner.words)
 
 
-def check_percentile(rule: ScaleRule, value: Any) -> None:
-    """Raise `ConversionError` unless this is a number above 0 and at most 100."""
-    if not (is_number(value) and 0 < value <= 100):
-        raise refused(rule, "percentile", f"it must be above 0 and at most 100, got {value!r}")
+def parse(text: str) -> ScaleRule:
+    """The rule that `name:value,value,field=value` means, values in the order of its fields.
+
+    Raises `ValueError` for unknown names and fields and for values that do not fit, and
+    `ConversionError` for values that the rule refuses.
+    """
+    return parsed(text, RULES, "rule", {"ScaleRule": None, "ScaleRule | None": None})
 
 
-def check_per(rule: ScaleRule, value: Any) -> None:
-    """Raise `ConversionError` unless this is "auto", "layer" or "channel"."""
-    if value not in get_args(Sharing):
-        raise refused(rule, "per", f'it is "auto", "layer" or "channel", got {value!r}')
+def is_rule(text: str) -> bool:
+    """Whether a text begins with the name of a rule."""
+    return text.partition(":")[0] in RULES
+
+
+def split(text: str) -> tuple[str, str]:
+    """`layer=rule` as its two parts; the layer is empty where the text is a rule alone."""
+    return split_at(text, is_rule)

@@ -11,10 +11,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright.choosing.rules.case import Setting
-from spikewright.choosing.rules.coding import Code
+from spikewright.choosing.rules.case import Setting, SpikeCode
 from spikewright.choosing.statistics.histogram import Histogram
-from spikewright.choosing.statistics.layer import LayerStatistics, Per
+from spikewright.choosing.statistics.statistics import LayerStatistics, Per
 
 _POINTS = 300  # thresholds of a layer that are compared
 _PER_OCTAVE, _OCTAVES, _ABOVE = 8, 16, 2  # those of channels; the first are above all values
@@ -91,7 +90,7 @@ class Item:
         return 1.0 - float(values.counts[values.means == 0].sum() / values.total[0])
 
     @property
-    def _code(self) -> Code:
+    def _code(self) -> SpikeCode:
         return self.setting.code(self.steps, self.steps, self.setting.cap)
 
     def costs(self, thresholds: NDArray) -> NDArray:
@@ -142,7 +141,7 @@ class Item:
         return float(self.values.squared_error(np.zeros(len(self.values.means)))[0])
 
 
-class Split(NamedTuple):
+class BudgetSplit(NamedTuple):
     """Thresholds by layer, the expected spending of each, and whether they spend the whole budget.
 
     It is less where the best thresholds cost less.
@@ -187,7 +186,7 @@ class Spending:
     budget: float
     proportions: Thresholds | None = None
 
-    def split(self, dearer: Mapping[str, float] = AS_EXPECTED, share: float = 1.0) -> Split:
+    def split(self, dearer: Mapping[str, float] = AS_EXPECTED, share: float = 1.0) -> BudgetSplit:
         """The split of the budget, or of a `share` of it.
 
         `dearer` says how many times as much as expected the spikes of a layer cost. No layer has
@@ -229,7 +228,7 @@ class Spending:
         )
         return {name: values * np.exp(factor) for name, values in base.items()}
 
-    def divided(self, split: Split, factors: Mapping[str, float]) -> Split:
+    def divided(self, split: BudgetSplit, factors: Mapping[str, float]) -> BudgetSplit:
         """A split with thresholds divided by factors: under a cap no further than to the best.
 
         A threshold that is smaller than that already stays.
@@ -280,7 +279,7 @@ class Spending:
 
     def _adjusted(
         self, thresholds: Thresholds, dearer: Mapping[str, float], budget: float
-    ) -> Split:
+    ) -> BudgetSplit:
         """The split off the grid: all thresholds move alike until the budget is spent."""
 
         def spent(octaves: float) -> float:
@@ -297,9 +296,9 @@ class Spending:
         octaves = _bisected(spent, budget, inner, outer)
         return self._at({name: theta * 2.0**octaves for name, theta in thresholds.items()})
 
-    def _at(self, thresholds: Thresholds, spends_all: bool = True) -> Split:
+    def _at(self, thresholds: Thresholds, spends_all: bool = True) -> BudgetSplit:
         expected = {name: self.items[name].cost(theta) for name, theta in thresholds.items()}
-        return Split(thresholds, expected, spends_all)
+        return BudgetSplit(thresholds, expected, spends_all)
 
     def _thresholds(self, places: Mapping[str, NDArray]) -> dict[str, NDArray]:
         return {name: self._curves[name].at(place) for name, place in places.items()}

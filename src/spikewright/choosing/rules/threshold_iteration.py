@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from spikewright._base.equations import NUMPY
 from spikewright.choosing.rules.case import Setting
 from spikewright.choosing.rules.rule import StepsRule, register
-from spikewright.choosing.statistics.layer import LayerStatistics
+from spikewright.choosing.statistics.statistics import LayerStatistics
 
 _ITERATIONS, _CLOSE, _AHEAD = 500, 1e-6, 30.0
 

@@ -15,8 +15,7 @@ from spikewright.choosing.statistics.channels import by_channel, channel_axis, c
 from spikewright.choosing.statistics.examples import KEPT, Examples
 from spikewright.choosing.statistics.fingerprint import fingerprint
 from spikewright.choosing.statistics.histogram import Collector
-from spikewright.choosing.statistics.layer import LayerStatistics
-from spikewright.choosing.statistics.statistics import Statistics
+from spikewright.choosing.statistics.statistics import LayerStatistics, Statistics
 from spikewright.graph import Graph, Sequences, evaluate_all
 from spikewright.graph.layers import Activation
 from spikewright.graph.masks import masks_of
@@ -63,7 +62,7 @@ def collect_values(
     for nothing, and what inputs hold there is no part of the examples (see `graph.masks`). Raises
     `ConversionError` for values that are no finite numbers.
     """
-    layers, masks = [_Layer(graph, name) for name in names], masks_of(graph)
+    layers, masks = [_LayerCollector(graph, name) for name in names], masks_of(graph)
     examples: list[Examples] = []
     count = 0
     for inputs, values in evaluated:
@@ -83,7 +82,7 @@ def collect_values(
     return Statistics(found, count, fingerprint(graph), Examples.join(examples))
 
 
-class _Layer:
+class _LayerCollector:
     """One layer's values while they are collected."""
 
     def __init__(self, graph: Graph, name: str) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright.choosing.statistics.channels import by_channel, channel_axis, channels_of
-from spikewright.choosing.statistics.layer import Per
+from spikewright.choosing.statistics.statistics import Per
 from spikewright.graph import Graph, evaluate_all
 from spikewright.graph.layers import Affine, Convolution, ConvolutionTranspose
 from spikewright.graph.masks import Real, masks_of

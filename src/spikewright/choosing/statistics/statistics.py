@@ -1,21 +1,249 @@
-"""Calibration statistics of a model: the values that its layers take on data."""
+"""Calibration statistics of a model, the values that its layers take on data, and their files."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
+from typing import Any, Literal, NotRequired, TypedDict
 
+import numpy as np
 from numpy.typing import NDArray
 
+from spikewright._base import storage as _storage
+from spikewright._base.schema import Natural, Positive, check, check_types
 from spikewright.choosing.statistics.batches import refusal
-from spikewright.choosing.statistics.examples import Examples
+from spikewright.choosing.statistics.channels import channel_size, channels_of, spread
+from spikewright.choosing.statistics.examples import KEPT, Examples
 from spikewright.choosing.statistics.fingerprint import own_names
 from spikewright.choosing.statistics.histogram import Histogram
-from spikewright.choosing.statistics.layer import LayerStatistics
-from spikewright.choosing.statistics.storage import load_parts, save_parts
 from spikewright.graph import Graph
+from spikewright.graph.layers import Shape
+
+Per = Literal["layer", "channel"]
+Sharing = Literal["auto", "layer", "channel"]
+"""The unit of one threshold, a layer or a channel; "auto": a channel where `is_wide`."""
+
+_NARROW = 1.0 / 8  # of a layer's largest value: below, few steps send nothing under one threshold
+_SHARE = 0.2  # of the channels that send something
+
+
+@dataclass(frozen=True)
+class LayerStatistics:
+    """The values of one layer with neurons.
+
+    `shape` is that of the layer without batch axis, `axis` the one its channels lie on (None for a
+    single number). `evaluated` is how often all of its neurons were looked at, 0 where that is not
+    known; of channels that are padding some values are missing. `values` has, channel by channel,
+    the input currents where the layer is a ReLU (`rectifies`), whose outputs follow from them, and
+    the outputs of any other layer.
+
+    `least` is the limit that values of each channel have to exceed to be more than rounding errors,
+    where that was measured: smaller ones are 0 in `values`. `rounded` says whether some channel has
+    no others.
+    """
+
+    shape: Shape
+    axis: int | None
+    rectifies: bool
+    values: Histogram
+    evaluated: int = 0
+    least: NDArray | None = field(default=None, compare=False)
+    rounded: bool = field(default=False, compare=False)
+
+    def above(self, least: NDArray) -> LayerStatistics:
+        """The same with 0 in the place of values that are smaller than this, channel by channel."""
+        made = replace(self, values=self.values.without(least), least=least)
+        lost = (made.magnitudes.highest == 0) & (self.magnitudes.highest > 0)
+        return replace(made, rounded=bool(np.any(lost)))
+
+    @cached_property
+    def sent(self) -> Histogram:
+        """The values that the layer sends, channel by channel."""
+        values = self.values.filled()
+        return values.rectified() if self.rectifies else values
+
+    @cached_property
+    def magnitudes(self) -> Histogram:
+        """The magnitudes of the values that it sends, channel by channel: its spikes carry them."""
+        return self.sent.magnitudes()
+
+    @cached_property
+    def largest(self) -> NDArray:
+        """The largest magnitudes of the channels that send something, the smallest first."""
+        highest = self.magnitudes.highest
+        return np.sort(highest[highest > 0]).astype(float)
+
+    @cached_property
+    def is_wide(self) -> bool:
+        """True where ranges of channels differ so much that one threshold cannot serve them all.
+
+        That is where of the channels that send something a fifth have largest values below an
+        eighth of the layer's.
+        """
+        found = self.largest
+        return len(found) > 0 and float(np.mean(found < _NARROW * found[-1])) >= _SHARE
+
+    def settled(self, per: Sharing) -> Per:
+        """The unit of one threshold in this layer."""
+        if per == "auto":
+            return "channel" if self.is_wide else "layer"
+        return per
+
+    def sends(self, per: Sharing) -> Histogram:
+        """The values that it sends, with their signs, of the layer or of each channel."""
+        return self.sent if self.settled(per) == "channel" else self.sent.together
+
+    def magnitude(self, per: Sharing) -> Histogram:
+        """Magnitudes of the values that it sends, of the layer or of each channel."""
+        return self.magnitudes if self.settled(per) == "channel" else self.magnitudes.together
+
+    def value(self, per: Sharing) -> Histogram:
+        """`values`, of the layer or of each channel."""
+        values = self.values.filled()
+        return values if self.settled(per) == "channel" else values.together
+
+    @property
+    def is_silent(self) -> bool:
+        """Whether it sends nothing but zeros."""
+        return float(self.magnitudes.highest.max()) == 0.0
+
+    @property
+    def per_sample(self) -> float:
+        """The mean over samples of the summed magnitudes of all its neurons."""
+        per_channel = np.where(self.magnitudes.total > 0, self.magnitudes.mean, 0.0)
+        return float((per_channel * self.neurons).sum())
+
+    @property
+    def neurons(self) -> NDArray:
+        """The neurons of each channel, `(channels,)`: of what is padding now and then the mean."""
+        size = channel_size(self.shape, self.axis)
+        if not self.evaluated:
+            return np.full(self.values.channels, size)
+        return self.values.total / self.evaluated
+
+    def spread(self, values: NDArray) -> NDArray:
+        """One number a channel (or one alone) as an array that broadcasts to the layer's shape."""
+        return spread(values, self.shape, self.axis)
+
+
+class _LayerEntry(TypedDict):
+    """Plain data of a layer's statistics."""
+
+    shape: list[Positive]
+    axis: Natural | None
+    rectifies: bool
+    values: dict[str, Any]
+    evaluated: NotRequired[Natural]
+
+
+class _StatisticsFile(TypedDict):
+    """Plain data of statistics."""
+
+    layers: dict[str, _LayerEntry]
+    samples: Positive
+    fingerprint: str
+    keys: list[str]
+    examples: dict[str, Any]
+
+
+_COLUMNS = ("code", "counts", "first", "second")
+_ENDS = ("lowest", "highest")
+
+
+def save_parts(
+    path: str | Path,
+    layers: Mapping[str, LayerStatistics],
+    samples: int,
+    fingerprint: str,
+    examples: Examples,
+    overwrite: bool = False,
+) -> None:
+    """See `Statistics.save`."""
+    encoder = _storage.Encoder()
+    kept = {
+        name: {
+            "shape": list(layer.shape),
+            "axis": layer.axis,
+            "rectifies": layer.rectifies,
+            "evaluated": layer.evaluated,
+            "values": {c: encoder.encode(getattr(layer.values, c)) for c in (*_COLUMNS, *_ENDS)},
+        }
+        for name, layer in layers.items()
+    }
+    manifest = {
+        "layers": kept,
+        "samples": samples,
+        "fingerprint": fingerprint,
+        "keys": list(examples.keys),
+        "examples": {name: encoder.encode(value) for name, value in examples.values.items()},
+    }
+    _storage.write(path, "statistics", manifest, encoder.arrays, overwrite=overwrite)
+
+
+def load_parts(path: str | Path) -> tuple[dict[str, LayerStatistics], int, str, Examples]:
+    """The contents of a file of `save_parts`: layers, number of samples, fingerprint, examples.
+
+    Raises `MissingFileError` or `DamagedFileError`.
+    """
+    content, arrays = _storage.read(path, "statistics")
+    decoder = _storage.Decoder(arrays, {})
+    with _storage.describing("statistics", path):
+        check(content, _StatisticsFile)
+        layers = {name: _layer(entry, decoder) for name, entry in content["layers"].items()}
+        examples = _examples(content, decoder)
+    return layers, content["samples"], content["fingerprint"], examples
+
+
+def _examples(content: Any, decoder: _storage.Decoder) -> Examples:
+    keys = tuple(content["keys"])
+    values = {name: decoder.decode(entry) for name, entry in content["examples"].items()}
+    for name, value in values.items():
+        if value.dtype != np.float64 or len(value) != len(keys) or not np.all(np.isfinite(value)):
+            raise ValueError(f"examples of {name!r} are not {len(keys)} samples of finite numbers")
+    if not values or not 0 < len(keys) <= min(KEPT, content["samples"]):
+        raise ValueError(f"{len(keys)} examples of {content['samples']} samples cannot be")
+    if list(keys) != sorted(set(keys)):
+        raise ValueError("the keys of examples are out of order")
+    return Examples(keys, values)
+
+
+def _layer(entry: Any, decoder: _storage.Decoder) -> LayerStatistics:
+    shape, axis = tuple(entry["shape"]), entry["axis"]
+    columns = {name: decoder.decode(entry["values"][name]) for name in (*_COLUMNS, *_ENDS)}
+    channels = channels_of(shape, axis)
+    _check(columns, channels)
+    values = Histogram(channels, **columns)
+    made = LayerStatistics(shape, axis, entry["rectifies"], values, entry.get("evaluated", 0))
+    check_types(made)
+    return made
+
+
+def _check(columns: dict[str, NDArray], channels: int) -> None:
+    """Raise `ValueError` where columns are not those of a histogram."""
+    sizes = {columns[name].shape for name in _COLUMNS}
+    kinds = {columns[name].dtype for name in _COLUMNS} | {np.dtype(np.int64)}
+    if len(sizes) > 1 or len(kinds) > 1 or columns["code"].ndim != 1:
+        raise ValueError("a histogram's columns differ")
+    code, counts, first, second = (columns[name] for name in _COLUMNS)
+    if np.any(np.diff(code) <= 0) or np.any(counts < 1):
+        raise ValueError("a histogram's bins are out of order or empty")
+    if len(code) and not 0 <= code[0] <= code[-1] < channels << 17:
+        raise ValueError("a histogram's bins lie in no channel")
+    if not Histogram.holds(counts, first, second):
+        raise ValueError("a histogram's sums are not those of remainders")
+    lowest, highest = (columns[name] for name in _ENDS)
+    filled = np.isin(np.arange(channels), code >> 17)
+    for ends, none in ((lowest, np.inf), (highest, -np.inf)):
+        if ends.shape != (channels,) or ends.dtype != np.float32:
+            raise ValueError("a histogram's ends are not a number for each channel")
+        if not np.all(np.where(filled, np.isfinite(ends), ends == none)):
+            raise ValueError("a histogram's ends are not finite, or belong to no values")
+    if np.any(filled & (lowest > highest)):
+        raise ValueError("a histogram ends before it begins")
+
 
 _STEP = re.compile(r"(?<=/step_)\d+")
 """The number of a step in the name of a layer that is written out step by step."""

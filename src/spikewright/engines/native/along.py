@@ -14,7 +14,7 @@ from spikewright.network.neurons import (
 )
 
 
-class Integrator(NamedTuple):
+class IntegratorParameters(NamedTuple):
     """A neuron type as the kernel has it."""
 
     cap: float
@@ -24,21 +24,23 @@ class Integrator(NamedTuple):
     takes_back: bool = False
 
 
-def integrator_of(kind: NeuronType) -> Integrator | None:
+def integrator_of(kind: NeuronType) -> IntegratorParameters | None:
     """The form of a type whose equation the kernel computes, else None."""
     cap = math.inf if kind.most_spikes is None else float(kind.most_spikes)
     if type(kind) is BipolarIntegrateAndFire and kind.debt:
         assumed, heights = (
             tuple(map(float, by_step)) for by_step in (kind.assumed, kind.spike_heights)
         )
-        return Integrator(cap, assumed, heights, takes_back=True)
+        return IntegratorParameters(cap, assumed, heights, takes_back=True)
     if type(kind) is IntegrateAndFire and kind.voltage_floor is None:
-        return Integrator(cap)
-    return Integrator(cap, rectifies=True) if type(kind) is SpikingRectifiedLinear else None
+        return IntegratorParameters(cap)
+    return (
+        IntegratorParameters(cap, rectifies=True) if type(kind) is SpikingRectifiedLinear else None
+    )
 
 
 def run(
-    kind: Integrator,
+    kind: IntegratorParameters,
     currents: Any,
     thresholds: Any,
     starts: Any,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from spikewright.engines.native.buffers import Buffers, Kept
+from spikewright.engines.native.buffers import Buffers, OperatorState
 from spikewright.engines.native.senders import ArrivalFilling, DelayedLists
 from spikewright.engines.program import DelayedLinear
 
@@ -15,7 +15,7 @@ def add_arrivals(b: Buffers, op: DelayedLinear) -> None:
     lists = DelayedLists(op)
     shape = (op.rows, *b.program.shapes[op.output])
     rows = b.kernels.memory(np.zeros(shape).ravel())
-    b.kept[op] = Kept({"kept": rows}, {"kept": None}, {"kept": shape})
+    b.kept[op] = OperatorState({"kept": rows}, {"kept": None}, {"kept": shape})
     number = b.kernels.arrivals(
         loops=b.op.loops,
         input=-1 if b.op.loops else b.held_in(signal),

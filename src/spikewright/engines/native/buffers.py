@@ -34,7 +34,7 @@ from spikewright.network.transforms import Shape
 
 
 @dataclass(frozen=True, eq=False)
-class Kept:
+class OperatorState:
     """State of an operator: memories by the reference's names, in this order, of these shapes.
 
     Operators that run as one have parts of the same memories, from `offset` on.
@@ -51,9 +51,11 @@ class Kept:
         return sum(8 * int(np.prod(self.shapes[name])) for name in self.memories)
 
 
-def kept(memories: dict[str, int], order: Order, shape: Shape, offset: int = 0) -> Kept:
+def kept(memories: dict[str, int], order: Order, shape: Shape, offset: int = 0) -> OperatorState:
     """State of one order and shape."""
-    return Kept(memories, dict.fromkeys(memories, order), dict.fromkeys(memories, shape), offset)
+    return OperatorState(
+        memories, dict.fromkeys(memories, order), dict.fromkeys(memories, shape), offset
+    )
 
 
 class Buffers:
@@ -71,8 +73,8 @@ class Buffers:
         self.maker_of = {op.output: op for op in native}
         self.stored: dict[int, Stored] = {}
         self.inputs: list[tuple[int, bool]] = []
-        self.kept: dict[Operator, Kept] = {}
-        self.totals: dict[Neurons, Kept] = {}
+        self.kept: dict[Operator, OperatorState] = {}
+        self.totals: dict[Neurons, OperatorState] = {}
         self.last: list[Callable[[], None]] = []  # calls that add the end of a loop's step
         self.calls: list[tuple[Operator, bool]] = []
         self.fillings: list[Filling | SenderFilling | ArrivalFilling] = []
@@ -241,7 +243,7 @@ class Buffers:
 
     def keep(
         self, ops: Sequence[Operator], memories: dict[str, int], order: Order
-    ) -> dict[Any, Kept]:
+    ) -> dict[Any, OperatorState]:
         """State of operators whose values lie one after the other in these memories."""
         found, at = {}, 0
         for op in ops:

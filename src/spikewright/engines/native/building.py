@@ -28,7 +28,7 @@ from spikewright.engines.native.arrivals import add_arrivals
 from spikewright.engines.native.buffers import Buffers
 from spikewright.engines.native.built import Built
 from spikewright.engines.native.foreign import add_foreign
-from spikewright.engines.native.groups import Unit, add_together, groups
+from spikewright.engines.native.groups import FusedOperator, add_together, groups
 from spikewright.engines.native.integrators import add_integrators
 from spikewright.engines.native.layers import add_layer, add_sum
 from spikewright.engines.native.learning import add_learned
@@ -52,7 +52,7 @@ from spikewright.engines.program import (
     Neurons,
     Operator,
     Program,
-    Sum,
+    ScaledSum,
 )
 from spikewright.network.transforms import (
     AxisMap,
@@ -93,7 +93,7 @@ def _add_linear(b: Buffers, op: Linear) -> None:
 
 _KERNELS: dict[type[Operator], Callable[[Buffers, Any], None]] = {
     Neurons: add_integrators,
-    Sum: add_sum,
+    ScaledSum: add_sum,
     Delay: add_delay,
     DelayedLinear: add_arrivals,
     Learned: add_learned,
@@ -116,7 +116,7 @@ def build(region: Region, program: Program) -> Built:
     return _built(b)
 
 
-def _add(b: Buffers, group: Sequence[Unit]) -> None:
+def _add(b: Buffers, group: Sequence[FusedOperator]) -> None:
     """Kernels for operators that run as one."""
     op = group[0].operator
     if op in b.op.foreign:

@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
-from spikewright.engines.native.buffers import Kept
+from spikewright.engines.native.buffers import OperatorState
 from spikewright.engines.native.filling import Filling, Listed, Packing
 from spikewright.engines.native.orders import Order
 from spikewright.engines.native.senders import ArrivalFilling, SenderFilling
@@ -36,8 +36,8 @@ class Built:
     inputs: tuple[tuple[int, bool], ...]
     exports: tuple[tuple[int, bool, Shape], ...]
     populations: tuple[tuple[Neurons, Order, tuple[int, ...]], ...]
-    kept: dict[Operator, Kept]
-    totals: dict[Neurons, Kept]
+    kept: dict[Operator, OperatorState]
+    totals: dict[Neurons, OperatorState]
     step_bytes: int
     buffer_bytes: int
     listed: Listed

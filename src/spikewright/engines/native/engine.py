@@ -25,11 +25,12 @@ from spikewright.engines.native.running import RegionKernel
 from spikewright.engines.native.runs import state_bytes, work_bytes
 from spikewright.engines.native.wide import Form, Forms, widened
 from spikewright.engines.plan import Plan
-from spikewright.engines.program import Generate, Learned, Operator, Program, Source
+from spikewright.engines.program import Generate, Learned, NodeSource, Operator, Program
 from spikewright.engines.python_steps import PythonStep
 from spikewright.engines.reference import ReferenceEngine
 from spikewright.engines.sources import Given
 from spikewright.engines.totals import Sums
+from spikewright.engines.working import size_of
 from spikewright.errors import BuildError
 from spikewright.network.transforms import Shape
 
@@ -157,7 +158,7 @@ class NativeEngine(Engine):
                 forms.made[forms.signals] = found
             return forms.made[forms.signals]
 
-    def source(self, op: Source, program: Program, given: Given, first: int) -> Kernel:
+    def source(self, op: NodeSource, program: Program, given: Given, first: int) -> Kernel:
         return self._reference.source(op, program, given, first)
 
     def empty(self, program: Program, batch: int, steps: int, shape: Shape) -> Array:
@@ -214,9 +215,11 @@ class NativeEngine(Engine):
         self, op: Operator, program: Program, batch: int, steps: int, held: Collection[int]
     ) -> int:
         if not isinstance(op, Region):
-            return super().work_bytes(op, program, batch, steps, held)
+            counts = [s for s in op.inputs if s not in held and self.signal_bytes(s, program) == 1]
+            copied = 8 * batch * steps * size_of(program, counts)  # `_Fallback` reads doubles
+            return copied + self._reference.work_bytes(op, program, batch, steps, held)
         built = self._build(op, program)
-        made = {o.output for o in program.operators if not isinstance(o, Source)}
+        made = {o.output for o in program.operators if not isinstance(o, NodeSource)}
         values = [s for s, counts in built.inputs if not counts and s not in made]
         rows = sum(int(np.prod(program.shapes[s])) * (1 if s in held else steps) for s in values)
         called = sum(foreign_bytes(o, program, steps) for o in op.foreign)

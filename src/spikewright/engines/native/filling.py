@@ -25,7 +25,7 @@ _SPARE = 1024  # bytes beside the integers of a channel
 
 
 @dataclass(frozen=True, eq=False)
-class Weights:
+class PackedWeights:
     """A layer's weights `(out, ...)`, and the column of each row of the kernels' form.
 
     They are in `order`, or, where that is None, as they are. `owner` is the array of the network
@@ -62,7 +62,7 @@ class Filling:
     number: int
     action: Action
     geometry: Geometry
-    weights: Callable[[], Weights]
+    weights: Callable[[], PackedWeights]
     factor: float
     precision: Precision
     compensation: Compensation | None = None
@@ -113,7 +113,7 @@ class Filling:
         )  # fmt: skip
         return packing
 
-    def _packing(self, weights: Weights, order: NDArray | None, threads: int) -> Packing:
+    def _packing(self, weights: PackedWeights, order: NDArray | None, threads: int) -> Packing:
         """The weights' form, and the residuals of its rows, the entries of each row in order."""
         packed = self._pack(weights.matrix, order, threads)
         held = self.compensation

@@ -25,12 +25,12 @@ from spikewright.engines.native.populations import (
     reads_out,
 )
 from spikewright.engines.native.support import is_integrator
-from spikewright.engines.program import Filter, Linear, Neurons, Operator, Smooth, Sum
+from spikewright.engines.program import Filter, Linear, Neurons, Operator, ScaledSum, Smooth
 from spikewright.network.transforms import Slice, Take
 
 
 @dataclass(frozen=True, eq=False)
-class Unit:
+class FusedOperator:
     """An operator, with those fused into it: encoders of a population, parts of a sum."""
 
     operator: Operator
@@ -44,15 +44,15 @@ class Unit:
         return self.driving is not None or bool(self.places)
 
 
-def groups(b: Buffers) -> list[list[Unit]]:
+def groups(b: Buffers) -> list[list[FusedOperator]]:
     """A region's operators in groups that run as one, in the order in which they run."""
     units = _units(b)
     makers = {unit.operator.output: unit for unit in units}
     for unit in units:
         makers.update(dict.fromkeys(unit.operator.outputs, unit))
-    depths: dict[Unit, int] = {}
+    depths: dict[FusedOperator, int] = {}
     called = -1  # functions are called in the operators' order
-    found: dict[tuple[int, Hashable], list[Unit]] = {}
+    found: dict[tuple[int, Hashable], list[FusedOperator]] = {}
     for unit in units:
         needed = unit.operator.prompt if b.op.loops and not unit.vanishing else unit.inputs
         before = [depths[makers[s]] for s in needed if s in makers]
@@ -66,7 +66,7 @@ def groups(b: Buffers) -> list[list[Unit]]:
     return [found[key] for key in sorted(found, key=lambda key: key[0])]
 
 
-def _units(b: Buffers) -> list[Unit]:
+def _units(b: Buffers) -> list[FusedOperator]:
     """Operators in order, fewer where some are fused into others."""
     driven: dict[Operator, Driving] = {}
     places: dict[Operator, tuple[Linear, ...]] = {}
@@ -75,23 +75,23 @@ def _units(b: Buffers) -> list[Unit]:
         if isinstance(op, Linear) and (how := driving(b, op)) is not None:
             driven[how[0]] = how[1]
             vanished |= {op, how[1].sum}
-        elif isinstance(op, Sum) and (parts := scattered(b, op)):
+        elif isinstance(op, ScaledSum) and (parts := scattered(b, op)):
             places[op] = tuple(parts)
             vanished.update(parts)
     units = []
     for op in b.op.operators:
         if op in driven:
-            units.append(Unit(op, driven[op].encoders.inputs, driven[op]))
+            units.append(FusedOperator(op, driven[op].encoders.inputs, driven[op]))
         elif op in places:
             moved = {part.output: part.inputs[0] for part in places[op]}
             inputs = tuple(moved.get(s, s) for s in op.inputs)
-            units.append(Unit(op, inputs, None, places[op]))
+            units.append(FusedOperator(op, inputs, None, places[op]))
         elif op not in vanished:
-            units.append(Unit(op, op.inputs))
+            units.append(FusedOperator(op, op.inputs))
     return units
 
 
-def _kind(b: Buffers, unit: Unit) -> Hashable:
+def _kind(b: Buffers, unit: FusedOperator) -> Hashable:
     """The properties that units which run as one share; None: this one runs by itself."""
     op = unit.operator
     if any(len(b.program.shapes[s]) != 1 for s in (*op.inputs, *op.outputs)) or unit.places:
@@ -104,7 +104,7 @@ def _kind(b: Buffers, unit: Unit) -> Hashable:
         f = op.filter
         numbers = tuple(np.asarray(x, np.float64).tobytes() for x in (f.A, f.B, f.C))
         return (type(op), numbers, f.feedthrough, op.inputs[0] in b.op.counts)
-    if isinstance(op, Sum):
+    if isinstance(op, ScaledSum):
         plain = op.gain is None and op.bias is None
         if not op.inputs or (plain and len(op.inputs) == 1) or op.output in b.op.counts:
             return None
@@ -125,12 +125,12 @@ def _kind_of_neurons(op: Neurons, how: Driving | None, dt: float) -> Hashable:
     return ("neurons", op.neuron_type, driven, op.restart)
 
 
-def add_together(b: Buffers, group: Sequence[Unit]) -> bool:
+def add_together(b: Buffers, group: Sequence[FusedOperator]) -> bool:
     """Add units that run as one, or one of such a kind; False for a unit of another kind."""
     ops = [unit.operator for unit in group]
     filters = [op for op in ops if isinstance(op, Filter | Smooth)]
     populations = [op for op in ops if isinstance(op, Neurons) and not b.fires_bytes(op)]
-    sums = [op for op in ops if isinstance(op, Sum)]
+    sums = [op for op in ops if isinstance(op, ScaledSum)]
     maps = [op for op in ops if isinstance(op, Linear)]
     if filters:
         add_filters(b, filters)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from spikewright.engines.native._kernels import Term
 from spikewright.engines.native.buffers import Buffers
 from spikewright.engines.native.orders import Order, positions
-from spikewright.engines.program import Linear, Sum
+from spikewright.engines.program import Linear, ScaledSum
 from spikewright.network.transforms import Place
 
 
@@ -35,7 +35,7 @@ def joined(b: Buffers, signals: Sequence[int], order: Order = None) -> int:
     return target
 
 
-def add_sums(b: Buffers, ops: Sequence[Sum]) -> None:
+def add_sums(b: Buffers, ops: Sequence[ScaledSum]) -> None:
     """Sums of equally many terms, with gain and bias or without."""
     terms = [joined(b, [op.inputs[i] for op in ops]) for i in range(len(ops[0].inputs))]
     target = b.joint(False, [op.output for op in ops])
@@ -65,14 +65,14 @@ def add_choices(b: Buffers, ops: Sequence[Linear], chosen: Sequence[NDArray]) ->
     b.kernels.take(input=stored.buffer, output=target, index=where[np.concatenate(chosen)])
 
 
-def scattered(b: Buffers, op: Sum) -> list[Linear]:
+def scattered(b: Buffers, op: ScaledSum) -> list[Linear]:
     """Terms of a sum that are `Place`d parts with no other reader; none: a plain sum."""
     if op.gain is not None or op.bias is not None or len(op.inputs) < 2:
         return []
     signals = (*op.inputs, op.output)
     if any(s in b.op.counts or len(b.program.shapes[s]) != 1 for s in signals):
         return []
-    makers = (b.maker_of.get(s) for s in op.inputs if b.alone(s, Sum) is op)
+    makers = (b.maker_of.get(s) for s in op.inputs if b.alone(s, ScaledSum) is op)
     return [
         maker
         for maker in makers
@@ -80,7 +80,7 @@ def scattered(b: Buffers, op: Sum) -> list[Linear]:
     ]
 
 
-def add_scatter(b: Buffers, op: Sum, places: Sequence[Linear]) -> None:
+def add_scatter(b: Buffers, op: ScaledSum, places: Sequence[Linear]) -> None:
     """A sum of parts at their places, and of whole signals, in the order of its terms."""
     size = b.size(op.output)
     makers = {place.output: place for place in places}

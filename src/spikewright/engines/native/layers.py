@@ -13,7 +13,7 @@ from spikewright._base.windows import split_shape
 from spikewright.engines.compensation import grid_of
 from spikewright.engines.native._kernels import Action, Geometry
 from spikewright.engines.native.buffers import Buffers
-from spikewright.engines.native.filling import Filling, Weights, listed
+from spikewright.engines.native.filling import Filling, PackedWeights, listed
 from spikewright.engines.native.integrators import integrators
 from spikewright.engines.native.orders import (
     Order,
@@ -24,7 +24,7 @@ from spikewright.engines.native.orders import (
 )
 from spikewright.engines.native.parts import limbs_of
 from spikewright.engines.native.shortcuts import Shortcut, shortcut_of
-from spikewright.engines.program import Linear, Neurons, Sum
+from spikewright.engines.program import Linear, Neurons, ScaledSum
 from spikewright.network.transforms import Convolution, Dense, Shape
 
 _MERGED_LANES = 32  # groups are merged up to so many outputs: fewer are padded to whole vectors
@@ -42,7 +42,7 @@ def add_layer(b: Buffers, op: Linear, transform: Dense | Convolution) -> None:
         _add_grouped(b, op, transform)
 
 
-def add_sum(b: Buffers, op: Sum) -> None:
+def add_sum(b: Buffers, op: ScaledSum) -> None:
     """A sum of counts or values; one with a shortcut is made by its layer, with its other terms."""
     shortcut = shortcut_of(b, op)
     if shortcut is not None:
@@ -59,7 +59,7 @@ class _Ends:
 
     b: Buffers
     op: Linear
-    sum: Sum | None
+    sum: ScaledSum | None
     neurons: Neurons | None
     order: Order
     pixels: int
@@ -76,7 +76,7 @@ class _Ends:
         action: Action,
         sources: list[int],
         geometry: Geometry,
-        weights: Sequence[Callable[[], Weights]],
+        weights: Sequence[Callable[[], PackedWeights]],
         fan_in: int,
     ) -> None:
         """A kernel for every piece: where it reads, and its weights.
@@ -137,7 +137,7 @@ def _ends(
     b: Buffers, op: Linear, action: Action, order: Order, pixels: int, pieces: int = 1
 ) -> _Ends:
     """The operators that a layer is fused with."""
-    total = b.alone(op.output, Sum)
+    total = b.alone(op.output, ScaledSum)
     shortcut = None if total is None else shortcut_of(b, total)
     joins = shortcut is not None and shortcut.layer is op
     if total is not None and not joins and (len(total.inputs) != 1 or total.output in b.op.counts):
@@ -178,14 +178,14 @@ def _add_dense(b: Buffers, op: Linear, transform: Dense) -> None:
     geometry = Geometry(input=[1, pixels, inner], output=[1, pixels, out])
     action = _action(b, signal)
     ends = _ends(b, op, action, None, pixels)
-    ends.add(action, [source], geometry, [partial(Weights, matrix, order, matrix)], inner)
+    ends.add(action, [source], geometry, [partial(PackedWeights, matrix, order, matrix)], inner)
 
 
-def _by_taps(kernel: NDArray) -> Weights:
+def _by_taps(kernel: NDArray) -> PackedWeights:
     """Weights `(out, taps, channels)` of a kernel `(out, channels, *size)`."""
     channels = kernel.shape[1]
     places = np.arange(kernel[0].size).reshape(channels, -1)
-    return Weights(kernel, None if 1 in places.shape else places.T.ravel(), kernel)
+    return PackedWeights(kernel, None if 1 in places.shape else places.T.ravel(), kernel)
 
 
 def _add_convolution(b: Buffers, op: Linear, transform: Convolution) -> None:
@@ -250,10 +250,10 @@ def _add_grouped(b: Buffers, op: Linear, transform: Convolution) -> None:
     ends.add(action, sources, geometry, weights, transform.kernel[0].size)
 
 
-def _merged(kernel: NDArray) -> Weights:
+def _merged(kernel: NDArray) -> PackedWeights:
     """Groups `(groups, out, channels, taps)` that are computed as one layer."""
     groups, outer, inner, taps = kernel.shape
     whole = np.zeros((groups, outer, taps, groups, inner), kernel.dtype)
     for i in range(groups):
         whole[i, :, :, i] = kernel[i].swapaxes(1, 2)
-    return Weights(whole.reshape(groups * outer, -1))
+    return PackedWeights(whole.reshape(groups * outer, -1))

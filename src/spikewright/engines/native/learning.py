@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright.engines.grid import GRIDS
-from spikewright.engines.native.buffers import Buffers, Kept
+from spikewright.engines.native.buffers import Buffers, OperatorState
 from spikewright.engines.native.parts import limbs_of
-from spikewright.engines.native.rules import Form, form_of
+from spikewright.engines.native.rules import RuleParameters, form_of
 from spikewright.engines.program import Learned
 from spikewright.network.learning.base import outer
 
@@ -53,7 +53,7 @@ def add_learned(b: Buffers, op: Learned) -> None:
     b.last.append(finish)
 
 
-def _kept(b: Buffers, op: Learned, forms: list[Form]) -> Kept:
+def _kept(b: Buffers, op: Learned, forms: list[RuleParameters]) -> OperatorState:
     """Memories of weights, and of the rules that keep something."""
     starts = {"weights": op.initial}
     size = op.initial.shape[1]
@@ -63,7 +63,7 @@ def _kept(b: Buffers, op: Learned, forms: list[Form]) -> Kept:
             starts |= {_named(i, name): np.zeros(size) for name in ("along", "gain")}
     memories = {name: b.kernels.memory(np.ravel(start)) for name, start in starts.items()}
     shapes = {name: start.shape for name, start in starts.items()}
-    return Kept(memories, dict.fromkeys(memories), shapes)
+    return OperatorState(memories, dict.fromkeys(memories), shapes)
 
 
 def _named(rule: int, name: str) -> str:
@@ -86,7 +86,11 @@ def as_on_reference(op: Learned, held: Mapping[str, NDArray]) -> dict[str, NDArr
 
 
 def _add_recursions(
-    b: Buffers, op: Learned, forms: list[Form], kept: Kept, read: Mapping[int, int]
+    b: Buffers,
+    op: Learned,
+    forms: list[RuleParameters],
+    kept: OperatorState,
+    read: Mapping[int, int],
 ) -> list[int]:
     """The buffers of what the rules read as their senders: activities, or the gains of these."""
     senders = []
@@ -110,7 +114,7 @@ def _add_recursions(
 def _add_rules(
     b: Buffers,
     op: Learned,
-    forms: list[Form],
+    forms: list[RuleParameters],
     number: int,
     read: Mapping[int, int],
     senders: list[int],

@@ -17,7 +17,7 @@ from spikewright.engines.native.orders import (
     same,
 )
 from spikewright.engines.native.parts import limbs_of
-from spikewright.engines.program import Linear, Operator, Sum
+from spikewright.engines.program import Linear, Operator, ScaledSum
 from spikewright.network.transforms import (
     AxisMap,
     Permute,
@@ -85,9 +85,9 @@ def add_place(b: Buffers, op: Linear, transform: Place) -> None:
     b.kernels.put(input=stored.buffer, output=target, index=index, plus=plus)
 
 
-def joined_by(b: Buffers, op: Operator) -> Sum | None:
+def joined_by(b: Buffers, op: Operator) -> ScaledSum | None:
     """The only reader of a placed input, if it is a sum that only joins such parts."""
-    total: Sum | None = b.alone(op.output, Sum)
+    total: ScaledSum | None = b.alone(op.output, ScaledSum)
     if total is None or total.gain is not None or total.bias is not None:
         return None
     parts = [b.maker_of.get(signal) for signal in total.inputs]
@@ -99,7 +99,7 @@ def joined_by(b: Buffers, op: Operator) -> Sum | None:
         if not isinstance(part, Linear) or not isinstance(part.transform, Place):
             return None
         place = part.transform.index
-        if taken[place].any() or b.alone(part.output, Sum) is not total:
+        if taken[place].any() or b.alone(part.output, ScaledSum) is not total:
             return None
         taken[place] = True
     return total

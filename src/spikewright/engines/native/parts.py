@@ -8,7 +8,7 @@ import numpy as np
 
 from spikewright.engines.compensation import Compensation, grid_of
 from spikewright.engines.native._kernels import Action, Limbs, Term
-from spikewright.engines.native.buffers import Buffers, Kept
+from spikewright.engines.native.buffers import Buffers, OperatorState
 from spikewright.engines.native.joint import joined
 from spikewright.engines.native.orders import Order, channels_last_order, geometry_of
 from spikewright.engines.native.support import is_line
@@ -66,7 +66,7 @@ def add_delay(b: Buffers, op: Delay) -> None:
     (signal,) = op.inputs
     shape = (op.steps, *b.program.shapes[signal])
     rows = b.kernels.memory(np.zeros(shape).ravel())
-    b.kept[op] = Kept({"kept": rows}, {"kept": None}, {"kept": shape})
+    b.kept[op] = OperatorState({"kept": rows}, {"kept": None}, {"kept": shape})
     waits = {"steps": op.steps, "rows": rows}
     source = -1 if b.op.loops else b.held_in(signal)
     target = b.buffer(op.output in b.op.counts, op.output)
@@ -123,7 +123,7 @@ def add_max_pool(b: Buffers, op: Apply) -> None:
     shapes = {name: b.program.shapes[s] for name, s in signals.items()}
     memories = {name: b.kernels.memory(np.zeros(shape).ravel()) for name, shape in shapes.items()}
     orders = {name: channels_last_order(x, pool.channels_last) for name, x in shapes.items()}
-    b.kept[op] = Kept(memories, orders, shapes)
+    b.kept[op] = OperatorState(memories, orders, shapes)
     _add_pool(b, op, pool, Action.running_max_pool, list(memories.values()))
 
 

@@ -16,7 +16,7 @@ from spikewright.engines.native.cells import OWN_ROOM, described, own_rows, stat
 from spikewright.engines.native.orders import Order
 from spikewright.engines.native.parts import limbs_of
 from spikewright.engines.native.support import is_integrator
-from spikewright.engines.program import Linear, Neurons, Sum
+from spikewright.engines.program import Linear, Neurons, ScaledSum
 from spikewright.errors import BuildError
 from spikewright.network.transforms import Dense
 
@@ -26,7 +26,7 @@ class Driving:
     """The operators of a population's current: encoders, then gain and bias."""
 
     encoders: Linear
-    sum: Sum
+    sum: ScaledSum
 
     @property
     def weights(self) -> NDArray:
@@ -45,7 +45,7 @@ def driving(b: Buffers, op: Linear) -> tuple[Neurons, Driving] | None:
         return None
     if len(b.program.shapes[op.inputs[0]]) != 1 or op.transform.matrix.shape[1] > MOST_COLUMNS:
         return None
-    total = b.alone(op.output, Sum)
+    total = b.alone(op.output, ScaledSum)
     if total is None or len(total.inputs) != 1:
         return None
     neurons = b.alone(total.output, Neurons)
@@ -114,7 +114,7 @@ def _own(ops: Sequence[Neurons], cells: Cells, order: Order) -> NDArray | None:
     return None
 
 
-class Run(NamedTuple):
+class InputSpan(NamedTuple):
     """The input of `size` neurons from `start` on: a buffer or, if `outside`, an input.
 
     With `same` all of them read the vector that begins there.
@@ -129,7 +129,7 @@ class Run(NamedTuple):
 
 def _drives(
     b: Buffers, ops: Sequence[Neurons], driven: Sequence[Driving | None]
-) -> tuple[Order, list[Run]]:
+) -> tuple[Order, list[InputSpan]]:
     """The order in which neurons are stored, and the places of their inputs."""
     runs = []
     order: Order = None
@@ -138,7 +138,7 @@ def _drives(
         (signal,) = op.inputs if how is None else how.encoders.inputs
         outside = not b.inside(signal)
         if outside and how is None and b.preferred.get(signal) is None:
-            runs.append(Run(b.input(signal, False), True, 0, size, False))
+            runs.append(InputSpan(b.input(signal, False), True, 0, size, False))
             continue
         if how is None and len(ops) == 1:
             stored = b.values(signal)
@@ -146,11 +146,11 @@ def _drives(
         else:
             buffer = b.values_in(signal)
         root, at = b.roots.get(buffer, (buffer, 0))
-        runs.append(Run(root, False, at, size, how is not None))
+        runs.append(InputSpan(root, False, at, size, how is not None))
     return order, runs
 
 
-def _pieces(runs: Sequence[Run]) -> NDArray:
+def _pieces(runs: Sequence[InputSpan]) -> NDArray:
     """Neurons of several sources, one after the other, in pieces that fit a chunk."""
     pieces, first = [], 0
     for run in runs:
@@ -215,7 +215,7 @@ def reads_out(b: Buffers, op: Linear) -> bool:
         return False
     if len(b.program.shapes[signal]) != 1 or len(op.transform.matrix) > MOST_OUTPUTS:
         return False
-    total = b.alone(op.output, Sum)
+    total = b.alone(op.output, ScaledSum)
     return total is None or b.alone(total.output, Neurons) is None
 
 

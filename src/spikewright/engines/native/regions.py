@@ -10,9 +10,9 @@ Three neurons that drive two others are one region; the constant before them is 
 ...     into_b = sw.Connection(a.neurons, b.neurons, transform=np.ones((2, 3)), synapse=None)
 >>> program = with_regions(compile_network(net, 0.001, 0, "float32"))
 >>> [type(op).__name__ for op in program.operators]
-['Source', 'Sum', 'Region']
+['NodeSource', 'ScaledSum', 'Region']
 >>> [type(op).__name__ for op in program.operators[-1].operators]
-['Neurons', 'Linear', 'Sum', 'Neurons']
+['Neurons', 'Linear', 'ScaledSum', 'Neurons']
 """
 
 from __future__ import annotations

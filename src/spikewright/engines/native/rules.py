@@ -13,7 +13,7 @@ from spikewright.network.learning import BCM, PES, RLS, LearningRuleType, Oja, V
 
 
 @dataclass(frozen=True)
-class Form:
+class RuleParameters:
     """A rule's parameters for the kernel: its form and numbers, and the names of its signals.
 
     With a `recursion` it reads, in place of the senders' activities, their gain by recursive least
@@ -30,31 +30,41 @@ class Form:
     recursion: float | None = None
 
 
-def _pes(rule: Any, dt: float, senders: int) -> Form:
-    return Form(Rule.outer, -(rule.learning_rate * dt / senders), 0.0, "error", "activities")
+def _pes(rule: Any, dt: float, senders: int) -> RuleParameters:
+    return RuleParameters(
+        Rule.outer, -(rule.learning_rate * dt / senders), 0.0, "error", "activities"
+    )
 
 
-def _rls(rule: Any, dt: float, senders: int) -> Form:
+def _rls(rule: Any, dt: float, senders: int) -> RuleParameters:
     begin = rule.learning_rate * dt / senders
-    return Form(Rule.outer, -1.0, 0.0, "error", "pre_filtered", recursion=begin)
+    return RuleParameters(Rule.outer, -1.0, 0.0, "error", "pre_filtered", recursion=begin)
 
 
-def _bcm(rule: Any, dt: float, senders: int) -> Form:
+def _bcm(rule: Any, dt: float, senders: int) -> RuleParameters:
     rate = rule.learning_rate * dt
-    return Form(Rule.outer, rate, 0.0, "post_filtered", "pre_filtered", "theta")
+    return RuleParameters(Rule.outer, rate, 0.0, "post_filtered", "pre_filtered", "theta")
 
 
-def _oja(rule: Any, dt: float, senders: int) -> Form:
+def _oja(rule: Any, dt: float, senders: int) -> RuleParameters:
     rate = rule.learning_rate * dt
-    return Form(Rule.oja, rate, rule.beta, "post_filtered", "pre_filtered")
+    return RuleParameters(Rule.oja, rate, rule.beta, "post_filtered", "pre_filtered")
 
 
-def _voja(rule: Any, dt: float, senders: int) -> Form:
+def _voja(rule: Any, dt: float, senders: int) -> RuleParameters:
     rate = rule.learning_rate * dt
-    return Form(Rule.voja, rate, 0.0, "post_filtered", "value", None, "learning_signal")
+    return RuleParameters(
+        Rule.voja,
+        rate,
+        0.0,
+        receivers="post_filtered",
+        senders="value",
+        theta=None,
+        signal="learning_signal",
+    )
 
 
-_FORMS: dict[type[LearningRuleType], Callable[[Any, float, int], Form]] = {
+_FORMS: dict[type[LearningRuleType], Callable[[Any, float, int], RuleParameters]] = {
     PES: _pes,
     RLS: _rls,
     BCM: _bcm,
@@ -67,7 +77,7 @@ _FORMS: dict[type[LearningRuleType], Callable[[Any, float, int], Form]] = {
 _STATE: dict[type[LearningRuleType], tuple[str, ...]] = {RLS: ("inv_gamma",)}
 
 
-def form_of(rule: LearningRuleType, dt: float, senders: int) -> Form:
+def form_of(rule: LearningRuleType, dt: float, senders: int) -> RuleParameters:
     """A rule's form, for steps of `dt` seconds."""
     return _FORMS[type(rule)](rule, dt, senders)
 

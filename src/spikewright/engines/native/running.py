@@ -13,7 +13,7 @@ from spikewright.engines.kernel_state import copied
 from spikewright.engines.kernels import diverged
 from spikewright.engines.native import _kernels
 from spikewright.engines.native._kernels import MOST_COUNTS
-from spikewright.engines.native.buffers import Kept
+from spikewright.engines.native.buffers import OperatorState
 from spikewright.engines.native.built import Built
 from spikewright.engines.native.foreign import Calling, Foreign
 from spikewright.engines.native.learning import as_on_reference
@@ -221,7 +221,7 @@ class RegionKernel(Kernel):
                 state[name] = self._unpacked(pieces, op, order).astype(np.float64)
         return state
 
-    def _kept(self, kept: Kept, *names: str) -> dict[str, NDArray] | None:
+    def _kept(self, kept: OperatorState, *names: str) -> dict[str, NDArray] | None:
         """State by name (default: all), `(batch, *shape)`; None before the first block."""
         state = {}
         for name in names or kept.memories:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from spikewright.engines.native.buffers import Buffers
 from spikewright.engines.native.orders import Order
-from spikewright.engines.program import Linear, Sum
+from spikewright.engines.program import Linear, ScaledSum
 from spikewright.network.transforms import Convolution, Dense, Scale
 
 
@@ -20,7 +20,7 @@ from spikewright.network.transforms import Convolution, Dense, Scale
 class Shortcut:
     """The sum of the output of `layer` and `signal`: values, or counts times those of `scale`."""
 
-    total: Sum
+    total: ScaledSum
     layer: Linear
     signal: int
     scale: Linear | None
@@ -44,14 +44,14 @@ class Shortcut:
         return rows
 
 
-def shortcuts(b: Buffers) -> dict[Sum, Shortcut]:
+def shortcuts(b: Buffers) -> dict[ScaledSum, Shortcut]:
     """The sums of a region that a layer's kernel makes."""
-    sums = (op for op in b.op.operators if isinstance(op, Sum))
+    sums = (op for op in b.op.operators if isinstance(op, ScaledSum))
     found = (shortcut_of(b, op) for op in sums)
     return {one.total: one for one in found if one is not None}
 
 
-def shortcut_of(b: Buffers, op: Sum) -> Shortcut | None:
+def shortcut_of(b: Buffers, op: ScaledSum) -> Shortcut | None:
     """Two terms alone: their sum is the same in either order. None for every other sum."""
     if b.op.loops:  # step by step, where lists of events do not pay
         return None
@@ -61,7 +61,11 @@ def shortcut_of(b: Buffers, op: Sum) -> Shortcut | None:
         return None
     for signal, other in (op.inputs, op.inputs[::-1]):
         layer = b.maker_of.get(signal)
-        if isinstance(layer, Linear) and b.alone(signal, Sum) is op and _sums_events(b, layer):
+        if (
+            isinstance(layer, Linear)
+            and b.alone(signal, ScaledSum) is op
+            and _sums_events(b, layer)
+        ):
             scale = _scale_of(b, other, op)
             brought = other if scale is None else scale.inputs[0]
             if b.inside(brought):
@@ -79,13 +83,13 @@ def _sums_events(b: Buffers, op: Linear) -> bool:
     return isinstance(op.transform, Convolution) and op.transform.groups == 1
 
 
-def _scale_of(b: Buffers, signal: int, total: Sum) -> Linear | None:
+def _scale_of(b: Buffers, signal: int, total: ScaledSum) -> Linear | None:
     """The scale that makes a signal of counts, if it rounds once and serves this sum alone."""
     op = b.maker_of.get(signal)
     if not isinstance(op, Linear) or not isinstance(op.transform, Scale):
         return None
     once = op.factor == 1.0 or bool(np.all(np.asarray(op.transform.factor) == 1.0))
-    alone = b.alone(signal, Sum) is total
+    alone = b.alone(signal, ScaledSum) is total
     return op if once and alone and op.inputs[0] in b.op.counts else None
 
 

@@ -30,11 +30,11 @@ from spikewright.engines.program import (
     Learned,
     Linear,
     Neurons,
+    NodeSource,
     Operator,
     Program,
+    ScaledSum,
     Smooth,
-    Source,
-    Sum,
 )
 from spikewright.engines.work import fan_in
 from spikewright.network import MaxPool, NodeFunction
@@ -115,7 +115,7 @@ def verdict(op: Operator, kinds: dict[int, Kind], program: Program) -> Verdict:
         return _delay(op, kinds, program)
     if isinstance(op, DelayedLinear):
         return _delayed_linear(op, kinds, program)
-    if isinstance(op, Sum):
+    if isinstance(op, ScaledSum):
         if not any(s in kinds for s in op.inputs):
             return Verdict(None, _NOTHING_NATIVE)
         plain = op.gain is None and op.bias is None
@@ -134,7 +134,7 @@ def verdict(op: Operator, kinds: dict[int, Kind], program: Program) -> Verdict:
     if isinstance(op, Learned):
         reason = why_not(op)
         return Verdict("values", "learned weights") if reason is None else Verdict(None, reason)
-    if isinstance(op, Source):
+    if isinstance(op, NodeSource):
         return Verdict(None, "a source: constants are given once")
     return Verdict(None, f"{type(op).__name__} has no native kernel")
 

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright.engines.native._kernels import Running
-from spikewright.engines.native.buffers import Kept
+from spikewright.engines.native.buffers import OperatorState
 from spikewright.engines.native.built import Built
 from spikewright.engines.native.orders import Order
 from spikewright.engines.native.support import followed
@@ -53,7 +53,7 @@ class TakenOver:
             for number, piece in zip(numbers, pieces, strict=True):
                 self._state.take_over(number, names.get(name, name), np.ascontiguousarray(piece))
 
-    def _keep(self, kept: Kept, state: dict[str, NDArray]) -> None:
+    def _keep(self, kept: OperatorState, state: dict[str, NDArray]) -> None:
         for name in kept.memories.keys() & state.keys():
             values = _stored(state[name], kept.orders[name])
             self._state.take_over_memory(kept.memories[name], offset=kept.offset, given=values)

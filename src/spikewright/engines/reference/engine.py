@@ -6,8 +6,9 @@ whatever the batch, its order and the time block.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,17 +27,18 @@ from spikewright.engines.program import (
     Learned,
     Linear,
     Neurons,
+    NodeSource,
     Operator,
     Program,
+    ScaledSum,
     Smooth,
-    Source,
-    Sum,
     uniform_draws,
 )
 from spikewright.engines.reference.functions import apply_kernel
 from spikewright.engines.reference.learning import LearnedKernel
 from spikewright.engines.reference.linear import LinearKernel, SparseArrivals
 from spikewright.engines.sources import Given, constant_value, source_block
+from spikewright.engines.working import peak_bytes
 from spikewright.network.neurons import Clock, integrate
 
 _BLOCK_VALUES = 2_000_000  # values of the widest signal in a block: some tens of MB altogether
@@ -52,7 +54,7 @@ class ReferenceEngine(Engine):
     def kernel(self, op: Operator, program: Program, batch: int, tally: bool) -> Kernel:
         if isinstance(op, Linear):
             return LinearKernel(op, program.precision)
-        if isinstance(op, Sum):
+        if isinstance(op, ScaledSum):
             return _Sum(op, program.shapes[op.output])
         if isinstance(op, Filter):
             return _Filter(op, batch, program.shapes[op.output])
@@ -80,8 +82,8 @@ class ReferenceEngine(Engine):
             return _Neurons(op, program.dt, batch, tally)
         raise TypeError(f"the reference engine has no kernel for {type(op).__name__}")
 
-    def source(self, op: Source, program: Program, given: Given, first: int) -> Kernel:
-        return _Source(op, program.dt, given, first)
+    def source(self, op: NodeSource, program: Program, given: Given, first: int) -> Kernel:
+        return _SourceKernel(op, program.dt, given, first)
 
     def empty(self, program: Program, batch: int, steps: int, shape: tuple[int, ...]) -> Array:
         return np.empty((batch, steps, *shape))
@@ -89,15 +91,40 @@ class ReferenceEngine(Engine):
     def to_numpy(self, array: Array) -> NDArray:
         return np.asarray(array)
 
+    def work_bytes(
+        self, op: Operator, program: Program, batch: int, steps: int, held: Collection[int]
+    ) -> int:
+        if not isinstance(op, Neurons):
+            return super().work_bytes(op, program, batch, steps, held)
+        at_once = steps if _Neurons(op, program.dt, 0, tally=False).stateless else 1
+        size = int(np.prod(op.ensemble.shape))
+        return int(_step_bytes(op, program.dt) * batch * at_once * size)
+
     def block_steps(self, program: Program, batch: int) -> int:
         widest = max((int(np.prod(shape)) for shape in program.shapes), default=1)
         return int(np.clip(_BLOCK_VALUES // max(1, widest * batch), 1, 1000))
 
 
-class _Source(Kernel):
+def _step_bytes(op: Neurons, dt: float) -> float:
+    """Bytes a neuron that its equation's arrays take in a step, as measured in a small one."""
+    if op not in _measured:
+        size = max(1, int(np.prod(op.ensemble.shape)))
+        batch = -(-_MEASURED_NEURONS // size)
+        kernel = _Neurons(op, dt, batch, tally=True)
+        current = np.ones((batch, 1, *op.ensemble.shape))
+        kernel.run([current], 0, 1)  # what is kept from step to step is there
+        _measured[op] = peak_bytes(lambda: kernel.run([current], 1, 1)) / (batch * size)
+    return _measured[op]
+
+
+_MEASURED_NEURONS = 4096  # beside which objects are small
+_measured: WeakKeyDictionary[Neurons, float] = WeakKeyDictionary()
+
+
+class _SourceKernel(Kernel):
     """Runs by the steps done in this *run*; `first` is the number of steps before it."""
 
-    def __init__(self, op: Source, dt: float, given: Given, first: int) -> None:
+    def __init__(self, op: NodeSource, dt: float, given: Given, first: int) -> None:
         self._node, self._dt, self._given, self._first = op.node, dt, given, first
         self._constant = constant_value(op.node, given)
         self.stateless = self._constant is not None
@@ -111,7 +138,7 @@ class _Source(Kernel):
 class _Sum(Kernel):
     stateless = True
 
-    def __init__(self, op: Sum, shape: tuple[int, ...]) -> None:
+    def __init__(self, op: ScaledSum, shape: tuple[int, ...]) -> None:
         self._op, self._shape = op, shape
 
     def run(self, inputs: Sequence[Array], step: int, steps: int) -> Sequence[Array]:

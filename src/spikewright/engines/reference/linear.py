@@ -49,7 +49,7 @@ class LinearKernel(Kernel):
                 f"{op.label}: the reference engine cannot apply a {type(op.transform).__name__}; "
                 f"it knows {', '.join(sorted(kind.__name__ for kind in _MAPS))}"
             )
-        self._map = make(op.transform, Sums(precision, op.compensation))
+        self._map = make(op.transform, ReferenceSums(precision, op.compensation))
 
     def run(self, inputs: Sequence[Array], step: int, steps: int) -> Sequence[Array]:
         (x,) = inputs
@@ -62,7 +62,7 @@ Over = Callable[[NDArray, Rows], NDArray]  # applies it to all windows of (batch
 
 
 @dataclass(frozen=True)
-class Sums:
+class ReferenceSums:
     """Sums over weights of a precision, `compensated` where they are over analog values."""
 
     precision: Precision
@@ -97,7 +97,7 @@ class Sums:
         return total
 
 
-def _dense(transform: Dense | AxisMap, sums: Sums) -> Map:
+def _dense(transform: Dense | AxisMap, sums: ReferenceSums) -> Map:
     weights = [w.T[None].copy() for w in weight_limbs(transform.matrix, sums.grid)]
     out, fan_in = transform.matrix.shape
 
@@ -117,13 +117,13 @@ def _product(rows: NDArray, matrix: NDArray) -> NDArray:
     return sum(parts[1:], start=parts[0])
 
 
-def _axis_map(transform: AxisMap, sums: Sums) -> Map:
+def _axis_map(transform: AxisMap, sums: ReferenceSums) -> Map:
     dense = _dense(transform, sums)
     axis = transform.axis + 2
     return lambda x: np.moveaxis(dense(np.moveaxis(x, axis, -1)), -1, axis)
 
 
-def _convolution(transform: Convolution, sums: Sums) -> Map:
+def _convolution(transform: Convolution, sums: ReferenceSums) -> Map:
     windows, groups, last = transform.windows, transform.groups, transform.channels_last
     out, inner = transform.kernel.shape[:2]
     fan_in = int(np.prod(transform.kernel.shape[1:]))
@@ -151,7 +151,7 @@ def _convolution(transform: Convolution, sums: Sums) -> Map:
     return lambda x: sums.made(x, weights, fan_in, apply, over)
 
 
-def _by_taps(sums: Sums, kernel: NDArray) -> Sums:
+def _by_taps(sums: ReferenceSums, kernel: NDArray) -> ReferenceSums:
     """Sums whose residuals are those of weights in the order of windows: taps, then channels."""
     if sums.compensated is None:
         return sums
@@ -190,7 +190,7 @@ def _depthwise(x: NDArray, weight: NDArray, windows: Windows) -> NDArray:
     return y
 
 
-def _sparse(transform: Sparse, sums: Sums) -> Map:
+def _sparse(transform: Sparse, sums: ReferenceSums) -> Map:
     """Every row adds its entries in the order of their columns, as a walk along the input does."""
     order = np.argsort(transform.columns, kind="stable")
     rows, columns = transform.rows[order], transform.columns[order]
@@ -220,7 +220,7 @@ class SparseArrivals(DelayedLinearKernel):
             np.add.at(waiting, places[met], self.values[met] * sent[self.senders[met]])
 
 
-def _sum_pool(transform: SumPool, sums: Sums) -> Map:
+def _sum_pool(transform: SumPool, sums: ReferenceSums) -> Map:
     factor = np.asarray(transform.factor, np.float64)[..., None]
 
     def apply(x: NDArray) -> NDArray:
@@ -233,30 +233,30 @@ def _sum_pool(transform: SumPool, sums: Sums) -> Map:
     return apply
 
 
-def _scale(transform: Scale, sums: Sums) -> Map:
+def _scale(transform: Scale, sums: ReferenceSums) -> Map:
     factor = np.asarray(transform.factor, np.float64)
     return (lambda x: x) if np.all(factor == 1.0) and factor.ndim == 0 else (lambda x: x * factor)
 
 
-def _reshape(transform: Reshape, sums: Sums) -> Map:
+def _reshape(transform: Reshape, sums: ReferenceSums) -> Map:
     return lambda x: x.reshape(*x.shape[:2], *transform.shape)
 
 
-def _permute(transform: Permute, sums: Sums) -> Map:
+def _permute(transform: Permute, sums: ReferenceSums) -> Map:
     axes = (0, 1, *(axis + 2 for axis in transform.axes))
     return lambda x: x.transpose(axes)
 
 
-def _slice(transform: Slice, sums: Sums) -> Map:
+def _slice(transform: Slice, sums: ReferenceSums) -> Map:
     index: Any = (..., *transform.index)
     return lambda x: x[index]
 
 
-def _take(transform: Take, sums: Sums) -> Map:
+def _take(transform: Take, sums: ReferenceSums) -> Map:
     return lambda x: np.take(x, transform.indices, axis=transform.axis + 2)
 
 
-def _place(transform: Place, sums: Sums) -> Map:
+def _place(transform: Place, sums: ReferenceSums) -> Map:
 
     index: Any = (..., *transform.index)
 
@@ -268,7 +268,7 @@ def _place(transform: Place, sums: Sums) -> Map:
     return apply
 
 
-_MAPS: dict[type[Transform], Callable[[Any, Sums], Map]] = {
+_MAPS: dict[type[Transform], Callable[[Any, ReferenceSums], Map]] = {
     Dense: _dense,
     AxisMap: _axis_map,
     Convolution: _convolution,

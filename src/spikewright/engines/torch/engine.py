@@ -24,16 +24,16 @@ from spikewright.engines.program import (
     Learned,
     Linear,
     Neurons,
+    NodeSource,
     Operator,
     Program,
+    ScaledSum,
     Smooth,
-    Source,
-    Sum,
 )
 from spikewright.engines.sources import Given
 from spikewright.engines.torch.device import Tensors, chosen_device, numpy_of
 from spikewright.engines.torch.functions import GeneratedKernel, apply_kernel
-from spikewright.engines.torch.fusion import Affine, fuse
+from spikewright.engines.torch.fusion import BiasedLinear, fuse
 from spikewright.engines.torch.kernels import (
     AverageKernel,
     LinearKernel,
@@ -105,7 +105,7 @@ class TorchEngine(Engine):
         tensors = Tensors.on(self.device, program.precision)
         if isinstance(op, Linear):
             return self._linear_kernel(op, tensors)
-        if isinstance(op, Sum):
+        if isinstance(op, ScaledSum):
             return SumKernel(op, program.shapes[op.output], tensors)
         if isinstance(op, Filter):
             return filter_kernel(op, batch, program.shapes[op.output], tensors)
@@ -136,12 +136,12 @@ class TorchEngine(Engine):
     def _linear_kernel(self, op: Linear, tensors: Tensors) -> Kernel:
         """Weights are held once, however many executions read them."""
         if op not in self._linear:
-            bias = op.bias if isinstance(op, Affine) else None
+            bias = op.bias if isinstance(op, BiasedLinear) else None
             function = linear_map(op.label, op.transform, op.factor, bias, tensors)
             self._linear[op] = LinearKernel(function)
         return self._linear[op]
 
-    def source(self, op: Source, program: Program, given: Given, first: int) -> Kernel:
+    def source(self, op: NodeSource, program: Program, given: Given, first: int) -> Kernel:
         tensors = Tensors.on(self.device, program.precision)
         return SourceKernel(op, program.dt, given, first, tensors)
 

@@ -21,7 +21,7 @@ from spikewright.engines.torch.maps import max_pool
 from spikewright.network import NodeFunction
 
 
-class Functions:
+class TorchFunctions:
     """The array functions of neuron equations and node functions, over torch."""
 
     exp, expm1, log, log1p = torch.exp, torch.expm1, torch.log, torch.log1p
@@ -110,7 +110,7 @@ class PresentKernel(Kernel):
     stateless = True
 
     def __init__(self, op: Apply, function: NodeFunction, tensors: Tensors) -> None:
-        self._node, self._function, self._xp = op.node, function, Functions(tensors)
+        self._node, self._function, self._xp = op.node, function, TorchFunctions(tensors)
 
     def run(self, inputs: Sequence[Tensor], step: int, steps: int) -> Sequence[Tensor]:
         with applying(self._node):
@@ -127,7 +127,7 @@ class AccumulatedKernel(Kernel):
 
     def __init__(self, op: Apply, function: NodeFunction, batch: int, tensors: Tensors) -> None:
         self._function, self._tensors = function, tensors
-        self._xp = Functions(tensors.wide)
+        self._xp = TorchFunctions(tensors.wide)
         self._sums = tensors.wide.zeros((batch, 1, *op.node.shape_in))
         self._sent = tensors.wide.zeros((batch, 1, *op.node.shape_out))
 

@@ -10,19 +10,19 @@ from numpy.typing import NDArray
 
 from spikewright.engines.factors import shared_row
 from spikewright.engines.grid import on_grid
-from spikewright.engines.program import Component, Linear, Operator, Program, Sum
+from spikewright.engines.program import Component, Linear, Operator, Program, ScaledSum
 from spikewright.network.transforms import AxisMap, Convolution, Dense, Shape, Transform
 
 
 @dataclass(frozen=True, eq=False)
-class Affine(Linear):
+class BiasedLinear(Linear):
     """`y = factor * transform(x) + bias`, `bias` `(out,)`, for `Dense` and `Convolution`."""
 
     bias: NDArray | None = None
 
 
 def fuse(program: Program) -> Program:
-    """The program with `Affine` in place of a product and the sum that alone reads it.
+    """The program with `BiasedLinear` in place of a product and the sum that alone reads it.
 
     A sum stays where it has several inputs, where its product is recorded or read elsewhere, or
     where gain and bias differ within an output channel.
@@ -39,7 +39,7 @@ def fuse(program: Program) -> Program:
     fused: dict[Operator, Operator | None] = {}
     for component in program.components:
         (op, *others) = component.operators
-        if others or component.loops or not isinstance(op, Sum) or len(op.inputs) != 1:
+        if others or component.loops or not isinstance(op, ScaledSum) or len(op.inputs) != 1:
             continue
         product = products.get(op.inputs[0])
         affine = None if product is None else _merged(product, op, program.shapes[op.output])
@@ -83,7 +83,7 @@ def _replaced(component: Component, fused: dict[Operator, Operator | None]) -> C
     return None if new is None else replace(component, operators=(new,))
 
 
-def _merged(product: Linear, total: Sum, shape: Shape) -> Affine | None:
+def _merged(product: Linear, total: ScaledSum, shape: Shape) -> BiasedLinear | None:
     """One operator for both, or None where gain and bias are no constants per output channel."""
     transform = product.transform
     if isinstance(transform, Dense):
@@ -99,7 +99,7 @@ def _merged(product: Linear, total: Sum, shape: Shape) -> Affine | None:
     if np.any(gain != 1.0):
         weight = weight * gain.reshape(-1, *(1,) * (weight.ndim - 1))
         transform = replace(transform, **{name: weight})
-    return Affine(
+    return BiasedLinear(
         total.label, product.inputs, total.output, transform, product.factor,
         bias=bias if np.any(bias) else None,
     )  # fmt: skip

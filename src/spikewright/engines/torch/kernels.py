@@ -11,7 +11,14 @@ from numpy.typing import NDArray
 
 from spikewright.engines.base import Call, DelayedKernel, Kernel
 from spikewright.engines.kernels import DelayedLinearKernel, adding
-from spikewright.engines.program import Average, DelayedLinear, Filter, Smooth, Source, Sum
+from spikewright.engines.program import (
+    Average,
+    DelayedLinear,
+    Filter,
+    NodeSource,
+    ScaledSum,
+    Smooth,
+)
 from spikewright.engines.sources import Given, constant_value, source_block
 from spikewright.engines.torch.device import Tensor, Tensors, numpy_of
 from spikewright.engines.torch.maps import Map
@@ -21,7 +28,9 @@ from spikewright.network.transforms import Shape
 class SourceKernel(Kernel):
     """Runs by the steps done in this *run*; `first` is the number of steps before it."""
 
-    def __init__(self, op: Source, dt: float, given: Given, first: int, tensors: Tensors) -> None:
+    def __init__(
+        self, op: NodeSource, dt: float, given: Given, first: int, tensors: Tensors
+    ) -> None:
         self._node, self._dt, self._given, self._first = op.node, dt, given, first
         self._tensors = tensors
         constant = constant_value(op.node, given)
@@ -68,7 +77,7 @@ class SumKernel(Kernel):
 
     stateless = True
 
-    def __init__(self, op: Sum, shape: Shape, tensors: Tensors) -> None:
+    def __init__(self, op: ScaledSum, shape: Shape, tensors: Tensors) -> None:
         self._tensors, self._shape = tensors, shape
         self._gain = None if op.gain is None else tensors.of(op.gain)
         self._bias = None if op.bias is None else tensors.of(op.bias)

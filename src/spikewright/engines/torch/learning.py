@@ -9,7 +9,7 @@ import torch
 from spikewright.engines.kernels import LearningKernel, diverged
 from spikewright.engines.program import Learned
 from spikewright.engines.torch.device import Tensor, Tensors, full_products
-from spikewright.engines.torch.functions import Functions
+from spikewright.engines.torch.functions import TorchFunctions
 
 
 class LearnedKernel(LearningKernel):
@@ -17,7 +17,7 @@ class LearnedKernel(LearningKernel):
 
     def __init__(self, op: Learned, dt: float, batch: int, tensors: Tensors) -> None:
         super().__init__(op, dt, batch, tensors.wide.of)
-        self._tensors, self.xp = tensors, Functions(tensors.wide)
+        self._tensors, self.xp = tensors, TorchFunctions(tensors.wide)
 
     def joined(self, steps: Sequence[Tensor]) -> Tensor:
         return torch.cat(list(steps), dim=1)

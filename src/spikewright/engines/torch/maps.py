@@ -124,9 +124,14 @@ def _convolution(
         images = channels_first(x, last) if symmetric else windowed(x, windows, last, 0.0)
         with full_products(tensors.device):
             y = convolve(
-                images, weight, offset, transform.stride, padding, transform.dilation,
-                transform.groups,
-            )  # fmt: skip
+                images,
+                weight,
+                offset,
+                stride=transform.stride,
+                padding=padding,
+                dilation=transform.dilation,
+                groups=transform.groups,
+            )
         return as_blocks(y, x, last)
 
     return apply

@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 from spikewright.engines.base import NeuronKernel
 from spikewright.engines.program import Neurons, uniform_draws
 from spikewright.engines.torch.device import Tensor, Tensors
-from spikewright.engines.torch.functions import Functions
+from spikewright.engines.torch.functions import TorchFunctions
 from spikewright.network.neurons import TOLERANCE, Clock, NeuronType
 from spikewright.network.transforms import Shape
 
 
-class Namespace(Functions):
+class Namespace(TorchFunctions):
     """The array functions of neuron equations, over torch, with the integrator.
 
     `integrate` changes the array in `voltage` in place and writes counts into `counts`, where an

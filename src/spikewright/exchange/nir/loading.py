@@ -37,7 +37,7 @@ from spikewright.exchange.nir.primitives import (
 from spikewright.exchange.nir.reading import Flat, NodeRecord, read_flat
 from spikewright.exchange.nir.refusal import NoForm
 from spikewright.exchange.nir.waits import order_of
-from spikewright.network import Connection, Ensemble, Network, Neurons, Node, Probe
+from spikewright.network import Connection, Ensemble, Network, NeuronsView, Node, Probe
 from spikewright.network.network import detached
 from spikewright.network.transforms import Chain, Reshape, Shape, Sparse, Transform
 
@@ -129,7 +129,7 @@ def network_of(flat: Flat, step: StepLength, reset: str | None) -> Network:
 class _Term:
     """The values that an object sends, behind a chain of transforms and so many steps later."""
 
-    end: Node | Neurons
+    end: Node | NeuronsView
     chain: tuple[Transform, ...] = ()
     steps: int = 0
 
@@ -331,7 +331,7 @@ class _Loading:
             Connection(constant, made, synapse=None)
         return made
 
-    def connect(self, value: _Value, post: Node | Neurons, more: int = 0) -> None:
+    def connect(self, value: _Value, post: Node | NeuronsView, more: int = 0) -> None:
         """Connections for the terms of a value, some steps later."""
         for term in value.terms:
             transform = Chain(term.chain) if term.chain else None

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from spikewright.engines.matrices import matrix_of
 from spikewright.exchange.nir.refusal import NoForm
-from spikewright.network import Connection, Ensemble, Neurons, Node, Probe
+from spikewright.network import Connection, Ensemble, NeuronsView, Node, Probe
 from spikewright.network import transforms as t
 from spikewright.network.synapses import Lowpass
 
@@ -86,7 +86,7 @@ def object_of(end: Any) -> Object:
 
 def recorded(probe: Probe) -> Object:
     """The object whose values a probe records; raises `NoForm` unless it records them as sent."""
-    if not isinstance(probe.target, Neurons | Node) or probe.attr != "output":
+    if not isinstance(probe.target, NeuronsView | Node) or probe.attr != "output":
         raise NoForm(
             f"it records {probe.attr!r} of {probe.target!r}, and an output of NIR is what a node "
             "or neurons send",

@@ -18,11 +18,11 @@ from spikewright.engines.program import (
     Generate,
     Linear,
     Neurons,
+    NodeSource,
     Operator,
     Program,
+    ScaledSum,
     Smooth,
-    Source,
-    Sum,
 )
 from spikewright.errors import Refusal
 from spikewright.exchange.onnx.functions import OnnxArray, OnnxFunctions, OnnxWriter, Shape
@@ -152,7 +152,7 @@ def refusals(program: Program, inputs: Mapping[Node, str]) -> list[Refusal]:
 
 def _refusal(op: Operator, inputs: Mapping[Node, str]) -> Refusal | None:
     name, kind = op.label or type(op).__name__, type(op).__name__
-    if isinstance(op, Source) and op.node not in inputs and callable(op.node.output):
+    if isinstance(op, NodeSource) and op.node not in inputs and callable(op.node.output):
         reason = "its value is a Python function of time"
         return Refusal(name, kind, reason, "Give the node constant values: they become an input")
     if isinstance(op, Generate) and not isinstance(op.process, EachStep):
@@ -177,7 +177,7 @@ _ABSENT = {
 }
 
 
-def _source(step: Step, op: Source, inputs: Mapping[Node, str]) -> None:
+def _source(step: Step, op: NodeSource, inputs: Mapping[Node, str]) -> None:
     if op.node in inputs:
         value = step.given(inputs[op.node], op.node.shape_out)
     else:
@@ -206,7 +206,7 @@ def _linear(step: Step, op: Linear, inputs: Mapping[Node, str]) -> None:
     step.signals[op.output] = applied(op, x, step.xp, step.program.precision)
 
 
-def _sum(step: Step, op: Sum, inputs: Mapping[Node, str]) -> None:
+def _sum(step: Step, op: ScaledSum, inputs: Mapping[Node, str]) -> None:
     values = [step.signals[i].values for i in op.inputs]
     step.signals[op.output] = OnnxSignal(op.added(values or [step.zeros(op)]))
 
@@ -335,7 +335,7 @@ _NOW: dict[type[Operator], Any] = {
     Linear: _linear,
     Neurons: _neurons,
     Smooth: _smooth,
-    Source: _source,
-    Sum: _sum,
+    NodeSource: _source,
+    ScaledSum: _sum,
 }
 _DELAYED: dict[type[Operator], Any] = {Average: _average, Delay: _delay, Filter: _filter}

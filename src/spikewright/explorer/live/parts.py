@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,8 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright.engines.program import Recording
-from spikewright.explorer.live.names import Names
-from spikewright.network import Ensemble, Neurons, Node, ObjView, Probe
+from spikewright.network import Connection, Ensemble, Network, NeuronsView, Node, ObjView, Probe
 from spikewright.simulator import Simulator
 
 STEPS = 1000
@@ -23,9 +23,12 @@ SLIDERS = 16
 _LINES = 10  # of values that are drawn over time
 _ROWS = 50  # of neurons, evenly chosen
 
+Names = Mapping[Any, str]
+"""The names of a network's nodes and ensembles."""
+
 
 @dataclass(frozen=True, eq=False)
-class Input:
+class ConstantInput:
     """A constant node that a page may feed, with values from `-bound` to `bound`.
 
     `first` are its own values.
@@ -62,11 +65,41 @@ class Plot:
         return np.clip(np.rint(chosen / self.height), -127, 127).astype(np.int8)
 
 
-def inputs_of(simulator: Simulator, names: Names) -> list[Input]:
+def names_of(network: Network) -> Names:
+    """Labels of nodes and ensembles, or what and the how many-eth they are."""
+    kinds: dict[str, Any] = {"Node": network.all_nodes, "Ensemble": network.all_ensembles}
+    return {
+        item: item.label or f"{kind} {place}"
+        for kind, items in kinds.items()
+        for place, item in enumerate(items, 1)
+    }
+
+
+def _name_of(probe: Probe, names: Names) -> str:
+    """A probe's label, or what it records of which object."""
+    if probe.label:
+        return str(probe.label)
+    neurons = probe.obj if isinstance(probe.obj, NeuronsView) else None
+    part = " (a part)" if isinstance(probe.target, ObjView) else ""
+    if neurons is None and probe.attr in ("decoded_output", "output"):
+        return f"{_target(probe.obj, names)}{part}"
+    spikes = neurons is not None and neurons.ensemble.neuron_type.spiking
+    recorded = "spikes" if spikes and probe.attr == "output" else probe.attr.replace("_", " ")
+    return f"{_target(probe.obj, names)}{part}: {recorded}"
+
+
+def _target(item: Any, names: Names) -> str:
+    if isinstance(item, Connection):
+        return f"{_target(item.pre_obj, names)} to {_target(item.post_obj, names)}"
+    named = item.ensemble if isinstance(item, NeuronsView) else item
+    return names.get(named) or type(item).__name__
+
+
+def inputs_of(simulator: Simulator, names: Names) -> list[ConstantInput]:
     """The nodes with a constant output that no connection drives, in order."""
     fed = simulator.program.sources
     return [
-        Input(node, names.of(node), node.output.ravel().tolist(), _reach(simulator, node))
+        ConstantInput(node, names[node], node.output.ravel().tolist(), _reach(simulator, node))
         for node in simulator.network.all_nodes
         if isinstance(node.output, np.ndarray) and node in fed
     ]
@@ -90,16 +123,14 @@ def _plot(simulator: Simulator, recording: Recording, names: Names) -> Plot:
     size, height = math.prod(shape), _height(simulator, probe)
     most = _LINES if height is None else _ROWS
     numbers = np.unique(np.linspace(0, max(0, size - 1), min(size, most)).astype(int))
-    shown = None if height is None else height[numbers]
-    name, bound = names.of_probe(probe), _bound(simulator, probe)
     return Plot(
-        probe=probe,
-        name=name,
-        size=size,
-        numbers=numbers,
+        probe,
+        _name_of(probe, names),
+        size,
+        numbers,
         every=recording.every,
-        height=shown,
-        bound=bound,
+        height=None if height is None else height[numbers],
+        bound=_bound(simulator, probe),
     )
 
 
@@ -114,7 +145,7 @@ def _bound(simulator: Simulator, probe: Probe) -> float:
 def _height(simulator: Simulator, probe: Probe) -> NDArray | None:
     """The recorded value of a spike of each neuron; None for recordings without spikes."""
     neurons = probe.obj
-    if not isinstance(neurons, Neurons) or probe.synapse is not None:
+    if not isinstance(neurons, NeuronsView) or probe.synapse is not None:
         return None
     shape = neurons.ensemble.shape
     if probe.attr == "output" and neurons.ensemble.neuron_type.spiking:

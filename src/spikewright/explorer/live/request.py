@@ -6,58 +6,45 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from spikewright._base.arguments import is_number, is_whole
+from spikewright._base.arguments import is_number
+from spikewright._base.options import Check, number, one_of, whole
 from spikewright.errors import SimulationError
 from spikewright.explorer.live.run import LiveRun
-from spikewright.explorer.message import NUMBER, Checks, check, received, shown
+from spikewright.explorer.message import asked, received, shown
 
-SLOWEST, FASTEST = 0.001, 100.0  # seconds of the network in a second
-_ACTS = ("step", "reset")
+_VALUES = Check(
+    "an object of lists by the place of an input", lambda value: isinstance(value, dict)
+)
 
 
 @dataclass(frozen=True)
 class Request:
     """Changes that a page asks for, None where it asks for none.
 
-    `number` counts a page's requests. `playing` and `speed`, in seconds of the network a second,
-    hold until they are changed; `values` are those of some inputs, by place; `act` is "step" or
-    "reset"; `curves` the place of an ensemble whose tuning curves are wanted.
+    `playing` and `speed`, in seconds of the network a second, hold until they are changed; `values`
+    are those of some inputs, by place; `act` is "step" or "reset"; `curves` the place of an
+    ensemble whose tuning curves are wanted.
     """
 
-    number: int = 0
-    playing: bool | None = None
-    speed: float | None = None
-    values: Mapping[int, tuple[float, ...]] | None = None
-    act: str | None = None
-    curves: int | None = None
+    playing: bool | None = asked(Check("true or false", lambda value: isinstance(value, bool)))
+    speed: float | None = asked(number(1e-3, most=100))
+    values: Mapping[int, tuple[float, ...]] | None = asked(_VALUES)
+    act: str | None = asked(one_of(("step", "reset")))
+    curves: int | None = asked(whole(0))
 
 
-_CHECKS: Checks = {
-    "number": NUMBER,
-    "playing": (lambda v: isinstance(v, bool), "true or false"),
-    "speed": (
-        lambda v: is_number(v) and SLOWEST <= v <= FASTEST,
-        f"a number from {SLOWEST:g} to {FASTEST:g}",
-    ),
-    "values": (lambda v: isinstance(v, dict), "an object of lists by the place of an input"),
-    "act": (lambda v: v in _ACTS, f"one of {', '.join(_ACTS)}"),
-    "curves": (is_whole, "the place of an ensemble"),
-}
-
-
-def request_of(text: str | bytes, run: LiveRun) -> Request:
-    """The request of a page that watches this run.
+def request_of(text: str | bytes, run: LiveRun) -> tuple[int, Request]:
+    """The number of a request, and the request, of a page that watches this run.
 
     Raises `SimulationError` naming what is unknown, or the field, its value and what may stand
     there.
     """
-    given = received(text)
-    check(given, _CHECKS)
-    if "curves" in given and not 0 <= given["curves"] < len(run.ensembles):
+    number, given = received(text, Request)
+    if given.get("curves", -1) >= len(run.ensembles):
         raise SimulationError(f"curves is below {len(run.ensembles)}, got {given['curves']}")
     if "values" in given:
         given["values"] = dict(_moved(place, v, run) for place, v in given["values"].items())
-    return Request(**given)
+    return number, Request(**given)
 
 
 def _moved(place: str, values: Any, run: LiveRun) -> tuple[int, tuple[float, ...]]:

@@ -1,4 +1,7 @@
-"""The run that a page watches: block by block, with the latest values fed to its inputs."""
+"""The run that a page watches: block by block, with the latest values fed to its inputs.
+
+Also what a page is told of it: what there is, what is new, and tuning curves.
+"""
 
 from __future__ import annotations
 
@@ -6,13 +9,22 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright.explorer.live.names import Names
-from spikewright.explorer.live.parts import SLIDERS, STEPS, inputs_of, plots_of
+from spikewright.errors import SimulationError
+from spikewright.explorer.live.parts import SLIDERS, STEPS, Plot, inputs_of, names_of, plots_of
+from spikewright.explorer.message import pack
+from spikewright.modelling.curves import response_curves, tuning_curves
+from spikewright.modelling.nengo_reader.kinds import is_a
+from spikewright.modelling.nengo_simulator import NengoSimulator
+from spikewright.network import Network
 from spikewright.simulator import Simulator
+
+CURVES = 40
+"""Neurons of an ensemble whose curves are shown, at most: the first ones."""
 
 _LONGEST = 0.1  # seconds of a block: so long a page may wait until it is heard
 
@@ -44,14 +56,14 @@ class LiveRun:
         reset: Callable[[], None],
         close: Callable[[], None],
     ) -> None:
-        names = Names(simulator.network)
+        names = names_of(simulator.network)
         self.simulator, self.title, self._reset, self.close = simulator, title, reset, close
         constants = inputs_of(simulator, names)
         self.inputs = [given for given in constants if given.node.size_out <= SLIDERS]
         self.held = [given.name for given in constants if given.node.size_out > SLIDERS]
         self.plots = plots_of(simulator, names)
         represented = (e for e in simulator.network.all_ensembles if e.represents)
-        self.ensembles = [(names.of(e), e) for e in represented if not e.is_direct]
+        self.ensembles = [(names[e], e) for e in represented if not e.is_direct]
         self.values: Sequence[Sequence[float]] = [given.first for given in self.inputs]
         self._pace = _LONGEST  # seconds a step, as last measured: at first unknown, so one alone
         self.seen = self._nothing(0)
@@ -101,3 +113,78 @@ class LiveRun:
             str(place): kept[max(0, len(kept) - count) :]
             for place, (kept, count) in enumerate(zip(now.kept, counts, strict=True))
         }
+
+
+def is_network(model: Any) -> bool:
+    """True for a network that was made by hand, Nengo's or one of this library."""
+    return isinstance(model, Network) or is_a(model, "Network")
+
+
+def live(network: Any) -> LiveRun:
+    """The run of a `Network`, or of a `nengo.Network`.
+
+    Raises as their simulators do, and `SimulationError` for a network without probes.
+    """
+    title = str(network.label or "Your network")
+    if not network.all_probes:
+        raise SimulationError(
+            f"{network!r} has no probes, so there is nothing to see: make some, such as "
+            "Probe(ensemble, synapse=0.02), inside `with network:`"
+        )
+    if isinstance(network, Network):
+        made = Simulator(network, progress=False)
+        return LiveRun(made, title, made.reset, made.close)
+    theirs = NengoSimulator(network, progress_bar=False)
+    return LiveRun(theirs.simulator, title, theirs.reset, theirs.close)
+
+
+def facts(run: LiveRun) -> bytes:
+    """The first message to a page: see `message.pack`."""
+    header = {
+        "kind": "facts",
+        "title": run.title,
+        "dt": run.dt,
+        "window": STEPS,
+        "inputs": [
+            {"name": given.name, "bound": given.bound, "first": given.first} for given in run.inputs
+        ],
+        "held": run.held,
+        "plots": list(map(_told, run.plots)),
+        "ensembles": [name for name, _ in run.ensembles],
+    }
+    return pack(header, {})
+
+
+def _told(plot: Plot) -> dict[str, Any]:
+    return {
+        "name": plot.name,
+        "raster": plot.height is not None,
+        "every": plot.every,
+        "size": plot.size,
+        "shown": len(plot.numbers),
+        "bound": plot.bound,
+    }
+
+
+def news(run: LiveRun, now: Seen, begun: int, step: int, **state: Any) -> bytes:
+    """A message with the samples up to `now`, since a step of a beginning, and a state."""
+    header = {"kind": "run", "begun": now.begun, "step": now.step, "values": run.values, **state}
+    return pack(header, run.since(now, begun, step))
+
+
+def curves(run: LiveRun, place: int) -> bytes:
+    """A message with the responses of an ensemble's neurons to values held constant.
+
+    In one dimension over the represented value, in more along each neuron's own encoder.
+    """
+    _, ensemble = run.ensembles[place]
+    flat = ensemble.dimensions == 1
+    x, rates = (tuning_curves if flat else response_curves)(run.simulator, ensemble)
+    header = {
+        "kind": "curves",
+        "ensemble": place,
+        "along": "represented values" if flat else "radii along each neuron's own encoder",
+        "neurons": ensemble.n_neurons,
+    }
+    shown = {"x": np.ravel(x), "rates": rates.reshape(len(x), -1)[:, :CURVES]}
+    return pack(header, {name: array.astype(np.float32) for name, array in shown.items()})

@@ -1,4 +1,4 @@
-// Binary messages of the server, as explorer/frames.py packs them.
+// Binary messages of the server, as explorer/message.py packs them.
 const TYPES = { int8: Int8Array, uint8: Uint8Array, int32: Int32Array, float32: Float32Array };
 const aligned = (length) => Math.ceil(length / 8) * 8;
 

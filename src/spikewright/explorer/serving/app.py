@@ -13,10 +13,10 @@ from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket
 
 from spikewright._base.markup import STYLE
-from spikewright.explorer.live import LiveRun
+from spikewright.explorer.live.run import LiveRun
 from spikewright.explorer.serving.guard import Guard
 from spikewright.explorer.serving.talk import Talk
-from spikewright.explorer.serving.watching import Stage, Watch
+from spikewright.explorer.serving.watching import SharedRun, Watch
 from spikewright.explorer.subject import Subject
 
 PAGE = Path(__file__).parents[1] / "page"
@@ -42,8 +42,8 @@ def _page(subject: Subject | LiveRun) -> tuple[str, Callable[[WebSocket], Talk |
     """The file of its page, and what talks with one."""
     if isinstance(subject, Subject):
         return "index.html", lambda socket: Talk(socket, subject)
-    stage = Stage(subject)
-    return "network.html", lambda socket: Watch(socket, stage)
+    shared = SharedRun(subject)
+    return "network.html", lambda socket: Watch(socket, shared)
 
 
 def _file(path: Path) -> Any:

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any
 
-Scope = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
-Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
-App = Callable[[Scope, Receive, Send], Awaitable[None]]
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.responses import PlainTextResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.websockets import WebSocketClose
 
 HOSTS = ("127.0.0.1", "localhost")
 """Names of this machine that a browser may ask for: others lead here by a trick with names."""
@@ -41,28 +39,31 @@ class Guard:
     (Origin), so a page of another site opens none. All other requests are answered with 403.
     """
 
-    def __init__(self, app: App, token: str, port: int) -> None:
+    def __init__(self, app: ASGIApp, token: str, port: int) -> None:
         self._app, self._token = app, token
         self._hosts = {f"{host}:{port}" for host in HOSTS}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on without its token, or refuse it."""
+        reason = None if scope["type"] == "lifespan" else self._refused(scope)
         if scope["type"] == "lifespan":
-            return await self._app(scope, receive, send)
-        reason = self._refused(scope)
-        if reason is not None:
-            return await _refuse(scope, receive, send, reason)
-        path = scope["path"].removeprefix(f"/{self._token}")
-        return await self._app({**scope, "path": path}, receive, _with_headers(send))
+            await self._app(scope, receive, send)
+        elif reason is None:
+            path = scope["path"].removeprefix(f"/{self._token}")
+            await self._app({**scope, "path": path}, receive, _with_headers(send))
+        elif scope["type"] == "websocket":
+            await receive()
+            await WebSocketClose(1008, reason)(scope, receive, send)
+        else:
+            await PlainTextResponse(f"{reason}\n", 403)(scope, receive, send)
 
     def _refused(self, scope: Scope) -> str | None:
         """The reason to refuse a request, or None."""
-        headers = {name.lower(): value.decode("latin-1") for name, value in scope["headers"]}
-        host, origin = headers.get(b"host", ""), headers.get(b"origin")
+        headers = Headers(scope=scope)
+        host, origin = headers.get("host", ""), headers.get("origin")
         if host not in self._hosts:
             return "this server answers to its own address alone"
-        own = f"http://{host}"
-        if origin != own and not (origin is None and scope["type"] == "http"):
+        if origin != f"http://{host}" and not (origin is None and scope["type"] == "http"):
             return "this server answers its own page alone"
         token = scope["path"].split("/")[1] if "/" in scope["path"] else ""
         if not secrets.compare_digest(token.encode(), self._token.encode()):
@@ -72,21 +73,10 @@ class Guard:
 
 def _with_headers(send: Send) -> Send:
     """A `send` that adds the headers which keep a page to itself."""
-    more = [(name.encode(), value.encode()) for name, value in _HEADERS.items()]
 
-    async def sending(message: MutableMapping[str, Any]) -> None:
+    async def sending(message: Message) -> None:
         if message["type"] == "http.response.start":
-            message = {**message, "headers": [*message.get("headers", []), *more]}
+            MutableHeaders(scope=message).update(_HEADERS)
         await send(message)
 
     return sending
-
-
-async def _refuse(scope: Scope, receive: Receive, send: Send, reason: str) -> None:
-    if scope["type"] == "websocket":
-        await receive()
-        await send({"type": "websocket.close", "code": 1008, "reason": reason})
-        return
-    text = [(b"content-type", b"text/plain; charset=utf-8")]
-    await send({"type": "http.response.start", "status": 403, "headers": text})
-    await send({"type": "http.response.body", "body": f"{reason}\n".encode()})

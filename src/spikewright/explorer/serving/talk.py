@@ -9,12 +9,9 @@ from typing import Any
 
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from spikewright.errors import SpikewrightError, printable
-from spikewright.explorer.advising import advised
-from spikewright.explorer.facts import facts
-from spikewright.explorer.looking import look
-from spikewright.explorer.measuring import Stopped, curve, measured
-from spikewright.explorer.message import messages
+from spikewright.explorer.looking import facts, look
+from spikewright.explorer.measuring import Stopped, advised, curve, measured
+from spikewright.explorer.message import messages, refuse
 from spikewright.explorer.subject import Subject
 from spikewright.explorer.wish import Wish, wish_of
 
@@ -61,13 +58,10 @@ class Talk:
             for stages in (measured, curve, advised):
                 await self._stages(number, stages(self._subject, wish, stop.is_set))
             await self._socket.send_json({"kind": "done", "number": number})
-        except SpikewrightError as error:
-            await self._socket.send_json({"kind": "error", "number": number, "text": str(error)})
         except (Stopped, WebSocketDisconnect):
             return
         except Exception as error:  # layers and rules of the user's own may raise anything
-            text = printable(f"{type(error).__name__}: {error}")
-            await self._socket.send_json({"kind": "error", "number": number, "text": text})
+            await refuse(self._socket, error, number=number)
 
     async def _stages(self, number: int, stages: Iterator[dict[str, Any]]) -> None:
         """Send each stage as soon as it is there."""

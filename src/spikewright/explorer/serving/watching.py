@@ -11,18 +11,17 @@ from typing import Any, TypeVar
 
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from spikewright.errors import SpikewrightError, printable
+from spikewright.errors import printable
 from spikewright.explorer.live.request import Request, request_of
-from spikewright.explorer.live.run import LiveRun
-from spikewright.explorer.live.telling import curves, facts, news
-from spikewright.explorer.message import messages
+from spikewright.explorer.live.run import LiveRun, curves, facts, news
+from spikewright.explorer.message import messages, refuse
 
 _FRAME = 0.04  # seconds from one block to the next: 25 pictures a second
 
 _Found = TypeVar("_Found")
 
 
-class Stage:
+class SharedRun:
     """A run, whether and how fast it plays, and the pages that watch it.
 
     It plays only while a page watches. One thread has the simulator, so that blocks, single steps
@@ -102,22 +101,22 @@ class Stage:
 class Watch:
     """One page that watches a run: it is told what is new, and what it asks for is done."""
 
-    def __init__(self, socket: WebSocket, stage: Stage) -> None:
-        self._socket, self._stage = socket, stage
+    def __init__(self, socket: WebSocket, shared: SharedRun) -> None:
+        self._socket, self._shared = socket, shared
         self._news, self._number = asyncio.Event(), 0
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def run(self) -> None:
         """Greet the page, tell it what is new and do what it asks for until it leaves."""
         await self._socket.accept()
-        await self._socket.send_bytes(facts(self._stage.run))
-        self._stage.join(self._news)
+        await self._socket.send_bytes(facts(self._shared.run))
+        self._shared.join(self._news)
         self._start(self._report())
         try:
             async for text in messages(self._socket):
                 self._start(self._follow(text))
         finally:
-            self._stage.leave(self._news)
+            self._shared.leave(self._news)
             for task in self._tasks:
                 task.cancel()
 
@@ -128,13 +127,13 @@ class Watch:
 
     async def _report(self) -> None:
         """Send what is new as soon as the page has taken what was new before."""
-        stage, begun, step = self._stage, -1, 0
+        shared, begun, step = self._shared, -1, 0
         while True:
             await self._news.wait()
             self._news.clear()
-            now = stage.run.seen
-            state = {"playing": stage.playing, "speed": stage.speed, "wrong": stage.wrong}
-            message = news(stage.run, now, begun, step, number=self._number, **state)
+            now = shared.run.seen
+            state = {"playing": shared.playing, "speed": shared.speed, "wrong": shared.wrong}
+            message = news(shared.run, now, begun, step, number=self._number, **state)
             begun, step = now.begun, now.step
             try:
                 await self._socket.send_bytes(message)
@@ -143,16 +142,13 @@ class Watch:
 
     async def _follow(self, text: str | bytes) -> None:
         try:
-            request = request_of(text, self._stage.run)
-            self._number = max(self._number, request.number)
-            await self._stage.follow(request)
+            number, request = request_of(text, self._shared.run)
+            self._number = max(self._number, number)
+            await self._shared.follow(request)
             if request.curves is not None:
-                work = partial(curves, self._stage.run, request.curves)
-                await self._socket.send_bytes(await self._stage.alone(work))
-        except SpikewrightError as error:
-            await self._socket.send_json({"kind": "error", "text": str(error)})
+                work = partial(curves, self._shared.run, request.curves)
+                await self._socket.send_bytes(await self._shared.alone(work))
         except WebSocketDisconnect:
             return
         except Exception as error:  # a model's own functions may raise anything
-            text = printable(f"{type(error).__name__}: {error}")
-            await self._socket.send_json({"kind": "error", "text": text})
+            await refuse(self._socket, error)

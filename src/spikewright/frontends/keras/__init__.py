@@ -8,29 +8,17 @@ layer's name has exactly that layer's output: a layer with an activation becomes
 
 from __future__ import annotations
 
-from spikewright.frontends.keras import (
-    activations,  # noqa: F401  (these modules register their readers)
-    affine,  # noqa: F401
-    attention,  # noqa: F401
-    choices,  # noqa: F401
-    convolutions,  # noqa: F401
-    einsum,  # noqa: F401
-    elementwise,  # noqa: F401
-    lookups,  # noqa: F401
-    merging,  # noqa: F401
-    normalization,  # noqa: F401
-    operations,  # noqa: F401
-    ordering,  # noqa: F401
-    pooling,  # noqa: F401
-    positions,  # noqa: F401
-    preprocessing,  # noqa: F401
-    recurrent,  # noqa: F401
-    reductions,  # noqa: F401
-    resizing,  # noqa: F401
-    rounded,  # noqa: F401
-    selection,  # noqa: F401
-    shapes,  # noqa: F401
-    wrappers,  # noqa: F401
+from spikewright.frontends.keras import (  # these modules register their readers
+    activations,
+    affine,
+    arithmetic,
+    attention,
+    choices,
+    convolutions,
+    preprocessing,
+    recurrent,
+    reductions,
+    shapes,
 )
 from spikewright.frontends.keras.model import read
 from spikewright.frontends.keras.registry import READERS, Call, Unreadable, Value, array, reads

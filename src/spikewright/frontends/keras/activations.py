@@ -21,21 +21,17 @@ from spikewright.frontends.keras.registry import (
     reads,
     unbatched_axes,
 )
-from spikewright.frontends.reading.attention import softmax
-from spikewright.frontends.reading.functions import (
+from spikewright.frontends.reading.arithmetic import (
     function,
     gated,
     normalised_exponentials,
     parametric_relu,
 )
+from spikewright.frontends.reading.attention import softmax
+from spikewright.frontends.reading.call import finite
 from spikewright.frontends.reading.names import Named, keras_kinds, names_in
-from spikewright.frontends.reading.values import finite
 from spikewright.graph.clipping import Steps, clip_steps
-from spikewright.graph.layers import (
-    Activation,
-    Layer,
-    Shape,
-)
+from spikewright.graph.layers import Activation, Layer, Shape
 
 Function = Callable[..., Steps]
 """From the (unbatched) shape of the input and the function's own parameters to layers, one after

@@ -1,12 +1,21 @@
-"""Dense layers, batch normalisation, and scaling by constants."""
+"""Dense layers, sums of products, normalisations, and scaling by constants."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from spikewright._base.optional import require
-from spikewright.frontends.keras.activations import add_with_activation
+from spikewright.frontends.keras.activations import (
+    activate,
+    add_with_activation,
+    is_linear,
+    of_function,
+)
+from spikewright.frontends.keras.constants import unbatched_constant
 from spikewright.frontends.keras.quantized import bias_of, kernel_of, note_inputs
 from spikewright.frontends.keras.registry import (
     Call,
@@ -14,10 +23,31 @@ from spikewright.frontends.keras.registry import (
     Value,
     array,
     reads,
+    unbatched_axes,
     unbatched_axis,
 )
-from spikewright.frontends.reading.normalization import by_statistics
-from spikewright.graph.layers import Add, Affine, ScaleShift, Shape
+from spikewright.frontends.reading.arithmetic import product, scaled, total
+from spikewright.frontends.reading.contraction import Labels
+from spikewright.frontends.reading.products import (
+    batch_label,
+    contracted,
+    matrix_labels,
+    parsed,
+    ranks,
+    tensordot_labels,
+)
+from spikewright.frontends.reading.reductions import by_statistics, variance
+from spikewright.graph.layers import (
+    Activation,
+    Add,
+    Affine,
+    GroupNormalization,
+    LayerNormalization,
+    RMSNormalization,
+    ScaleShift,
+    Shape,
+    UnitNormalization,
+)
 
 
 @reads("Dense")
@@ -91,13 +121,146 @@ def normalization(call: Call) -> Value:
     return call.add(ScaleShift(1.0 / deviation, -mean / deviation))
 
 
-def unbatched_constant(constant: NDArray, shape: Shape) -> NDArray:
-    """A constant that broadcasts against `(batch, *shape)`, made to do so against `shape`."""
-    if constant.ndim <= len(shape):
-        return constant
-    if constant.ndim == len(shape) + 1 and len(constant) == 1:
-        return constant[0]
-    raise Unreadable(
-        f"its constant of shape {constant.shape} differs from sample to sample",
-        "Use a constant without a batch axis",
+def einsum_layer(call: Call, layer: Any, value: Value, part: str = "") -> Value:
+    """An EinsumDense layer on a value."""
+    note_inputs(call.builder, layer, call.source)
+    operands, bias, function = (value, kernel_of(layer)), bias_of(layer), layer.activation
+    labels, result = parsed(layer.equation, ranks(call, operands))
+    plain = is_linear(function)
+    if not plain:
+        of_function(function, (1,) * (len(result) - 1))  # to refuse it even of an unknown value
+    linear = part if plain else f"{part}/linear" if part else "linear"
+    made = _contracted(call, operands, labels, result, bias, linear)
+    return made if plain else activate(call, function, made, part)
+
+
+@reads("EinsumDense")
+def einsum_dense(call: Call) -> Value:
+    """A dense layer over any axes, by an equation."""
+    return einsum_layer(call, call.layer, call.inputs[0])
+
+
+@reads("ops.Einsum")
+def einsum(call: Call) -> Value:
+    """Any number of operands, tensors or constants."""
+    operands = _given(call.arguments["operands"])
+    return _contracted(call, operands, *parsed(call.layer.subscripts, ranks(call, operands)))
+
+
+def _contracted(
+    call: Call,
+    operands: Sequence[Any],
+    labels: Sequence[Labels],
+    result: Labels,
+    bias: Any = None,
+    part: str = "",
+) -> Value:
+    """A product of which axis 0 of every tensor is the batch; refuses one that joins samples."""
+    pairs = list(zip(operands, labels, strict=True))
+    batch = batch_label([own for x, own in pairs if isinstance(x, Value)], result)
+    if result[0] != batch:
+        raise Unreadable("its result does not have the batch first", "Keep the batch on axis 0")
+    for x, own in pairs:
+        if not isinstance(x, Value) and batch in own and x.shape[own.index(batch)] != 1:
+            raise Unreadable(
+                f"its constant of shape {x.shape} differs from sample to sample",
+                "Use a constant without a batch axis",
+            )
+    return contracted(call, operands, labels, result, bias, part=part)
+
+
+def _given(operands: Sequence[Any]) -> list[Any]:
+    return [x if isinstance(x, Value) else array(x) for x in operands]
+
+
+def _both(call: Call) -> list[Any]:
+    return _given([call.arguments["x1"], call.arguments["x2"]])
+
+
+@reads("ops.Matmul")
+def matmul(call: Call) -> Value:
+    """`x @ y`, of tensors and constants."""
+    operands = _both(call)
+    return _contracted(call, operands, *matrix_labels(*ranks(call, operands)))
+
+
+@reads("ops.Dot", "ops.Inner", "ops.Tensordot")
+def tensor_product(call: Call) -> Value:
+    """A tensor times a constant, summed over given axes of each."""
+    operands = _both(call)
+    first, second = ranks(call, operands)
+    axes: Any = ([-1], [-1 if call.kind == "ops.Inner" else max(second - 2, 0)])
+    if call.kind == "ops.Tensordot":
+        axes = call.layer.axes
+    if isinstance(axes, int):
+        axes = (range(first - axes, first), range(axes))
+    over, there = ([a] if isinstance(a, int) else list(a) for a in axes)
+    return _contracted(call, operands, *tensordot_labels((first, second), over, there))
+
+
+def _along(value: Any, axes: tuple[int, ...], shape: Shape) -> NDArray | None:
+    """Weights of the extents of some axes, laid out to broadcast against the shape."""
+    if value is None:
+        return None
+    if isinstance(value, Value):
+        raise Unreadable("its weights are computed values", "Multiply and add them afterwards")
+    return array(value).reshape(tuple(n if i in axes else 1 for i, n in enumerate(shape)))
+
+
+def _epsilon(layer: Any) -> float:
+    found = layer.epsilon
+    return float(require("keras").config.epsilon() if found is None else found)
+
+
+@reads("LayerNormalization", "ops.LayerNorm")
+def layer_normalization(call: Call) -> Value:
+    """Over given axes; with `rms_scaling` nothing is subtracted, and the divisor stays."""
+    layer, (x, *_) = call.layer, call.inputs
+    axes = unbatched_axes(layer.axis, len(x.shape))
+    weights = layer if call.kind == "LayerNormalization" else None
+    gamma, beta = (
+        _along(getattr(weights, name) if weights else call.arguments.get(name), axes, x.shape)
+        for name in ("gamma", "beta")
     )
+    epsilon = _epsilon(layer)
+    if not layer.rms_scaling:
+        return call.add(LayerNormalization(axes, epsilon, gamma, beta), x)
+    spread = variance(call, x, axes, True, part="variance")
+    spread = total(call, spread, np.array(epsilon), part="safe")
+    inverse = call.add(Activation("power", {"exponent": -0.5}), spread, part="inverse")
+    if gamma is None:
+        return product(call, x, inverse)
+    return scaled(call, product(call, x, inverse, "divided"), gamma)
+
+
+@reads("GroupNormalization")
+def group_normalization(call: Call) -> Value:
+    """Of groups of channels; as many groups as channels are instances."""
+    layer = call.layer
+    gamma = array(layer.gamma) if layer.scale else None
+    beta = array(layer.beta) if layer.center else None
+    axis = unbatched_axis(layer.axis, len(call.shape))
+    return call.add(GroupNormalization(int(layer.groups), axis, float(layer.epsilon), gamma, beta))
+
+
+@reads("RMSNormalization", "ops.RMSNorm")
+def rms_normalization(call: Call) -> Value:
+    """By the root mean square over given axes."""
+    layer, (x, *_) = call.layer, call.inputs
+    axes = unbatched_axes(layer.axis, len(x.shape))
+    scale = layer.scale if call.kind == "RMSNormalization" else call.arguments.get("scale")
+    if isinstance(scale, Value):
+        raise Unreadable("its scale is a computed value", "Multiply by it afterwards")
+    weights = None if scale is None else array(scale)  # aligned with the last axis, as Keras does
+    return call.add(RMSNormalization(axes, _epsilon(layer), weights), x)
+
+
+@reads("UnitNormalization", "ops.Normalize")
+def unit_normalization(call: Call) -> Value:
+    """To unit length along given axes."""
+    layer = call.layer
+    order = getattr(layer, "order", 2)
+    if order != 2:
+        raise Unreadable(f"its length is of order {order}", "Use order=2")
+    epsilon = 1e-12 if call.kind == "UnitNormalization" else _epsilon(layer)
+    return call.add(UnitNormalization(unbatched_axes(layer.axis, len(call.shape)), epsilon))

@@ -10,9 +10,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright.frontends.keras.affine import unbatched_constant
+from spikewright.frontends.keras.affine import einsum_layer
 from spikewright.frontends.keras.choices import truth_of
-from spikewright.frontends.keras.einsum import dense
+from spikewright.frontends.keras.constants import unbatched_constant
 from spikewright.frontends.keras.registry import (
     Call,
     Unreadable,
@@ -35,8 +35,8 @@ from spikewright.frontends.reading.attention import (
     softmax,
     weighed,
 )
-from spikewright.frontends.reading.equation import parsed
-from spikewright.frontends.reading.values import Operand
+from spikewright.frontends.reading.call import Operand
+from spikewright.frontends.reading.products import parsed
 from spikewright.graph.layers import Activation, Reshape, Shape, Sum
 
 
@@ -122,18 +122,18 @@ def _projected(call: Call) -> tuple[Value, Value, Value]:
     layer, given = call.layer, call.arguments
     key = given["value"] if given.get("key") is None else given["key"]
     return (
-        dense(call, layer._query_dense, given["query"], "query"),
-        dense(call, layer._key_dense, key, "key"),
-        dense(call, layer._value_dense, given["value"], "value"),
+        einsum_layer(call, layer._query_dense, given["query"], "query"),
+        einsum_layer(call, layer._key_dense, key, "key"),
+        einsum_layer(call, layer._value_dense, given["value"], "value"),
     )
 
 
 def _combined(call: Call, weights: Value, mixed: Value, gated: bool) -> Value | list[Value]:
     """The output's dense layer, and the weights where the call asks for them."""
     if gated:
-        gate = dense(call, call.layer._gate_dense, call.arguments["query"], "gate")
+        gate = einsum_layer(call, call.layer._gate_dense, call.arguments["query"], "gate")
         mixed = product(call, mixed, gate, "gated")
-    output = dense(call, call.layer._output_dense, mixed)
+    output = einsum_layer(call, call.layer._output_dense, mixed)
     return [output, weights] if call.arguments.get("return_attention_scores") else output
 
 

@@ -1,15 +1,16 @@
-"""Truth values of `keras.ops`: comparisons of values, and choices by them."""
+"""Truth values of `keras.ops`, choices by them or by places, the order of values, and tables."""
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright.frontends.keras.arithmetic import operands
-from spikewright.frontends.keras.constants import constant_value
-from spikewright.frontends.keras.reasons import why_not
+from spikewright._base.optional import require
+from spikewright.frontends.keras.constants import constant_value, operands
+from spikewright.frontends.keras.quantized import note_inputs, reversed_table_of, table_of
 from spikewright.frontends.keras.registry import (
     Call,
     Unreadable,
@@ -18,30 +19,40 @@ from spikewright.frontends.keras.registry import (
     plain_array,
     reads,
     unbatched_axes,
+    unbatched_axis,
+    why_not,
 )
+from spikewright.frontends.keras.running import run_operation
+from spikewright.frontends.keras.walking import filled
 from spikewright.frontends.reading.arithmetic import combined, extremum
+from spikewright.frontends.reading.call import afford
 from spikewright.frontends.reading.reductions import reduced
-from spikewright.frontends.reading.truth import NOT, are_whole, choice, equal, greater
+from spikewright.frontends.reading.truth import (
+    NOT,
+    are_whole,
+    choice,
+    equal,
+    greater,
+    in_order,
+    place_of_extremum,
+)
 from spikewright.graph.layers import (
     Activation,
+    Affine,
     Broadcast,
     Crop,
     Identity,
     Input,
+    Layer,
+    Lookup,
+    Multiply,
     Permute,
     Reshape,
+    ScaleShift,
     Slice,
     Take,
     UpsampleNearest,
 )
-
-
-@reads("ops.Greater", "ops.GreaterEqual", "ops.Less", "ops.LessEqual")
-def inequality(call: Call) -> Value:
-    """Of two tensors, or of a tensor and a constant."""
-    x, y = operands(call, "x1", "x2")
-    first, second = (x, y) if "Greater" in call.kind else (y, x)
-    return greater(call, first, second, strict=not call.kind.endswith("Equal"))
 
 
 @reads("ops.Equal", "ops.NotEqual")
@@ -142,3 +153,126 @@ def where(call: Call) -> Value:
     if isinstance(condition, Value) and not condition.truth:
         raise Unreadable("its condition holds numbers", "Compare them, such as x > 0")
     return choice(call, condition, x, y)
+
+
+@reads("ops.Argmax", "ops.Argmin")
+def place(call: Call) -> Value:
+    """The place of the largest or smallest value along an axis, the first of equal ones."""
+    if call.layer.axis is None:
+        raise Unreadable("it looks for one place in the whole batch", "Give its axis")
+    (x,) = call.inputs
+    axis = unbatched_axis(call.layer.axis, len(x.shape))
+    return place_of_extremum(call, x, axis, call.layer.keepdims, call.kind == "ops.Argmax")
+
+
+@reads("ops.Sort", "ops.Argsort")
+def sort(call: Call) -> Value:
+    """All values along an axis in rising order, or the places where they stand."""
+    if call.layer.axis is None:
+        raise Unreadable("it puts the whole batch into order", "Give its axis")
+    (x,) = call.inputs
+    axis = unbatched_axis(call.layer.axis, len(x.shape))
+    values, places = in_order(call, x, axis, x.shape[axis], falling=False)
+    return values if call.kind == "ops.Sort" else places
+
+
+@reads("ops.TopK")
+def largest(call: Call) -> tuple[Value, Value]:
+    """The largest values along the last axis in falling order, and their places."""
+    (x,) = call.inputs
+    return in_order(call, x, len(x.shape) - 1, int(call.layer.k), falling=True)
+
+
+@reads("Embedding")
+def embedding(call: Call) -> Value:
+    """The row of each number."""
+    return call.add(Lookup(table_of(call.layer)))
+
+
+@reads("Masking")
+def masking(call: Call) -> Value:
+    """Steps all of whose values are a given number, as zeros; the layers behind it skip them."""
+    (x,) = call.inputs
+    if call.layer.mask_value == 0:
+        return call.add(Identity())
+    unequal = unequal_to(call, x, array(call.layer.mask_value), "unequal")
+    kept = reduced(call, unequal, "max", (len(x.shape) - 1,), True, "mask")
+    return call.add(Multiply(), x, call.expand(kept, x.shape))
+
+
+@reads("ReversibleEmbedding", arguments=("reverse",))
+def reversible_embedding(call: Call) -> Value:
+    """The row of each number, or (in reverse) the products of a value with all rows."""
+    layer = call.layer
+    if not call.arguments.get("reverse"):
+        return call.add(Lookup(table_of(layer)))
+    note_inputs(call.builder, layer, call.source)
+    rows = reversed_table_of(layer).T
+    cap = layer.logit_soft_cap
+    steps: list[tuple[str, Layer]] = [("", Affine(rows))]
+    if cap is not None:
+        steps = [
+            ("logits", Affine(rows)),
+            ("scaled", ScaleShift(np.array(1.0 / cap))),
+            ("bounded", Activation("tanh")),
+            ("", ScaleShift(np.array(float(cap)))),
+        ]
+    (value,) = call.inputs
+    for part, step in steps:
+        value = call.add(step, value, part=part)
+    return value
+
+
+@reads("ops.OneHot")
+def one_hot(call: Call) -> Value:
+    """The row of a unit matrix."""
+    layer = call.layer
+    if layer.axis not in (-1, len(call.shape) + 1):
+        raise Unreadable(f"its new axis is {layer.axis}", "Put it last, axis=-1, and transpose")
+    afford(int(layer.num_classes) ** 2)
+    return call.add(Lookup(np.eye(layer.num_classes)))
+
+
+_CHOOSING = (
+    "CropImages", "Diagonal", "Dsplit", "ExtractPatches", "Fliplr", "Hsplit", "Rot90",
+    "Slice", "TakeAlongAxis", "Unfold",
+)  # fmt: skip
+
+
+@reads(*(f"ops.{name}" for name in _CHOOSING))
+def chosen_values(call: Call) -> list[Value]:
+    """Values of one tensor at other places, by constant indices."""
+    if len(call.inputs) != 1:
+        raise Unreadable(
+            "it chooses by computed positions", "Use constant positions, or keras.ops.where"
+        )
+    (x,) = call.inputs
+    flat = call.add(Reshape((math.prod(x.shape),)), x, part="flat")
+    outputs = _positions(call)
+    names = [f"{index}" if index else "" for index in range(len(outputs))]
+    return [
+        call.add(Take(places, 0), flat, part=name)
+        for places, name in zip(outputs, names, strict=True)
+    ]
+
+
+def _positions(call: Call) -> list[NDArray]:
+    """For each output, the place in a flat sample of every value of it."""
+    (x,), n = call.inputs, math.prod(call.shape)
+    afford(n)
+    samples = 1 if call.batch == 1 else 2
+    places = np.arange(1, samples * n + 1, dtype=np.float64).reshape(samples, *x.shape)
+    given = filled(dict(call.arguments), [require("keras").ops.convert_to_tensor(places)])
+    try:
+        made = [array(one) for one in run_operation(call.layer, (), given)]
+    except (RuntimeError, ValueError, IndexError, TypeError):
+        made = []  # it needs another number of samples
+    apart = all(
+        len(one) == samples and all((row == one[0] + i * n).all() for i, row in enumerate(one))
+        for one in made
+    )
+    if not made or not apart or any((one[:1] < 1).any() for one in made):
+        raise Unreadable(
+            "it chooses among the samples of the batch", "Choose along other axes than 0"
+        )
+    return [np.asarray(one[0] - 1, np.int64) for one in made]

@@ -1,11 +1,15 @@
-"""Convolutions: kernels go from Keras's order to (out, in / groups, *size).
+"""Convolutions, pooling and resizing of images.
 
-Layers and the operations of the same names have attributes of the same names.
+Kernels go from Keras's order to (out, in / groups, *size). Layers and the operations of the same
+names have attributes of the same names. Every interpolation is one matrix along each axis, which is
+asked of Keras itself, since its backends differ in their conventions.
 """
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
+from functools import cache, lru_cache
 from typing import Any
 
 import numpy as np
@@ -14,10 +18,25 @@ from numpy.typing import NDArray
 from spikewright._base.optional import require
 from spikewright._base.windows import Pairs, split_shape
 from spikewright.frontends.keras.activations import add_with_activation
+from spikewright.frontends.keras.choices import truth_of
 from spikewright.frontends.keras.quantized import bias_of, kernel_of
 from spikewright.frontends.keras.registry import Call, Unreadable, Value, array, reads
-from spikewright.frontends.reading.windows import same_padding
-from spikewright.graph.layers import Convolution, ConvolutionTranspose
+from spikewright.frontends.reading.arithmetic import quotient
+from spikewright.frontends.reading.reductions import reduced
+from spikewright.frontends.reading.windows import adaptive_maximum, resampled, same_padding
+from spikewright.graph.layers import (
+    AdaptiveAveragePool,
+    AveragePool,
+    Convolution,
+    ConvolutionTranspose,
+    GlobalAveragePool,
+    GlobalMaxPool,
+    MaxPool,
+    Multiply,
+    Pad,
+    Reshape,
+    UpsampleNearest,
+)
 
 
 def is_channels_last(layer: Any) -> bool:
@@ -177,3 +196,177 @@ def convolution_operation(call: Call) -> Value:
         return call.add(_convolution(call, _depthwise_weight(first), None, first.shape[-2]))
     _, channels = split_shape(call.shape, is_channels_last(call.layer))
     return call.add(_convolution(call, _weight(first), None, channels // first.shape[-2]))
+
+
+Geometry = tuple[tuple[int, ...], tuple[int, ...], Pairs]
+
+
+def _geometry(call: Call) -> Geometry:
+    """Size, stride and padding of a layer's or an operation's windows."""
+    layer, rank = call.layer, len(call.shape) - 1
+    size = per_axis(layer.pool_size, rank)
+    stride = size if layer.strides is None else per_axis(layer.strides, rank)
+    return size, stride, explicit_padding(call, size, stride, (1,) * len(size))
+
+
+@reads("MaxPooling1D", "MaxPooling2D", "MaxPooling3D", "ops.MaxPool")
+def max_pooling(call: Call) -> Value:
+    """Padding never wins."""
+    size, stride, padding = _geometry(call)
+    last = is_channels_last(call.layer)
+    return call.add(MaxPool(size, stride, padding, (1,) * len(size), channels_last=last))
+
+
+@reads("AveragePooling1D", "AveragePooling2D", "AveragePooling3D", "ops.AveragePool")
+def average_pooling(call: Call) -> Value:
+    """With `padding="same"` a window's mean is over the input values that it covers.
+
+    Keras on PyTorch averages repeated border values where padding is uneven, and such a model is
+    read as it computes, with a warning, since the other backends differ.
+    """
+    size, stride, padding = _geometry(call)
+    last = is_channels_last(call.layer)
+    uneven = any(before != after for before, after in padding)
+    if not uneven or uneven_means() == LEFT_OUT:
+        return call.add(AveragePool(size, stride, padding, channels_last=last))
+    if uneven_means() != REPEATED:
+        raise Unreadable(
+            f"padding {padding} is uneven, and its meaning on this backend of Keras is unknown",
+            "Pad evenly, or use padding='valid'",
+        )
+    warnings.warn(
+        f"layer {call.source!r} ({call.kind}): padding {padding} is uneven, and there Keras on "
+        f"PyTorch averages repeated border values, unlike on JAX and TensorFlow. It is read as it "
+        f"computes here; for the other reading, use KERAS_BACKEND=jax or tensorflow.",
+        stacklevel=2,
+    )
+    pads = (*padding, (0, 0)) if last else ((0, 0), *padding)
+    repeated = call.add(Pad(pads, "edge"), part="padded")
+    none = ((0, 0),) * len(size)
+    return call.add(AveragePool(size, stride, none, channels_last=last), repeated)
+
+
+LEFT_OUT, REPEATED = "left out", "repeated"
+
+
+@cache
+def uneven_means() -> str | None:
+    """The meaning of uneven padding in Keras's mean over a window, from a run of the backend.
+
+    PyTorch's repeated the border in Keras 3.15; the others leave the padding out. None for any
+    other result.
+    """
+    ops = require("keras").ops
+    ramp = ops.reshape(ops.convert_to_tensor([1.0, 2.0, 3.0, 4.0]), (1, 4, 1))
+    means = ops.convert_to_numpy(ops.average_pool(ramp, 3, 2, "same", "channels_last")).ravel()
+    if np.allclose(means, [2.0, 3.5]):
+        return LEFT_OUT
+    return REPEATED if np.allclose(means, [2.0, 11 / 3]) else None
+
+
+@reads("AdaptiveAveragePooling1D", "AdaptiveAveragePooling2D", "AdaptiveAveragePooling3D")
+def adaptive_average_pooling(call: Call) -> Value:
+    """A given number of windows per axis."""
+    output = tuple(call.layer.output_size)
+    return call.add(AdaptiveAveragePool(output, is_channels_last(call.layer)))
+
+
+@reads("AdaptiveMaxPooling1D", "AdaptiveMaxPooling2D", "AdaptiveMaxPooling3D")
+def adaptive_max_pooling(call: Call) -> Value:
+    """A given number of windows per axis: equal ones are those of a plain pooling."""
+    output, last = tuple(call.layer.output_size), is_channels_last(call.layer)
+    spatial = spatial_extent(call, len(output))
+    if any(n % m for n, m in zip(spatial, output, strict=True)):
+        return adaptive_maximum(call, call.inputs[0], _spatial_axes(call), output)
+    size = tuple(n // m for n, m in zip(spatial, output, strict=True))
+    none, ones = ((0, 0),) * len(size), (1,) * len(size)
+    return call.add(MaxPool(size, size, none, ones, channels_last=last))
+
+
+def _spatial_axes(call: Call) -> tuple[int, ...]:
+    rank = len(call.shape)
+    return tuple(range(rank - 1) if is_channels_last(call.layer) else range(1, rank))
+
+
+@reads(
+    "GlobalAveragePooling1D", "GlobalAveragePooling2D", "GlobalAveragePooling3D",
+    arguments=("mask",),
+)  # fmt: skip
+def global_average_pooling(call: Call) -> Value:
+    """Over all spatial axes; of sequences, over the steps that a mask leaves."""
+    axes, keep = _spatial_axes(call), bool(call.layer.keepdims)
+    given = call.arguments.get("mask")
+    if given is None:
+        return call.add(GlobalAveragePool(axes, keep))
+    (axis,), x = axes, call.inputs[0]
+    mask = truth_of(call, given, "mask")
+    column = call.add(
+        Reshape((*mask.shape, 1) if axis == 0 else (1, *mask.shape)), mask, part="column"
+    )
+    kept = call.add(Multiply(), x, call.expand(column, x.shape), part="kept")
+    total, number = (
+        reduced(call, value, "sum", axes, keep, part)
+        for value, part in ((kept, "sum"), (column, "number"))
+    )
+    return quotient(call, total, call.expand(number, total.shape, "numbers"))
+
+
+@reads("GlobalMaxPooling1D", "GlobalMaxPooling2D", "GlobalMaxPooling3D")
+def global_max_pooling(call: Call) -> Value:
+    """Over all spatial axes."""
+    return call.add(GlobalMaxPool(_spatial_axes(call), bool(call.layer.keepdims)))
+
+
+@reads("UpSampling1D", "UpSampling2D", "UpSampling3D")
+def upsampling(call: Call) -> Value:
+    """Repeated values, or an interpolation of images."""
+    layer = call.layer
+    last, factors = is_channels_last(layer), per_axis(layer.size, len(call.shape) - 1)
+    interpolation = getattr(layer, "interpolation", "nearest")
+    if interpolation == "nearest":
+        return call.add(UpsampleNearest((*factors, 1) if last else (1, *factors)))
+    extent = call.shape[:2] if last else call.shape[1:]
+    size = (extent[0] * factors[0], extent[1] * factors[1])
+    return _resized(call, size, last, interpolation, False)
+
+
+@reads("Resizing", "ops.Resize")
+def resizing(call: Call) -> Value:
+    """To a given size, without regard to the aspect ratio."""
+    layer = call.layer
+    if len(call.shape) != 3:
+        raise Unreadable(
+            f"it resizes an input of shape {call.shape}", "Give it images, with channels"
+        )
+    for option in ("crop_to_aspect_ratio", "pad_to_aspect_ratio"):
+        if getattr(layer, option, False):
+            raise Unreadable(f"it has {option}=True", "Crop or pad the data before the network")
+    size = (layer.height, layer.width) if call.kind == "Resizing" else tuple(layer.size)
+    antialias = bool(getattr(layer, "antialias", False))
+    return _resized(call, size, is_channels_last(layer), layer.interpolation, antialias)
+
+
+def _resized(
+    call: Call, size: tuple[int, int], last: bool, interpolation: str, antialias: bool
+) -> Value:
+    axes = (0, 1) if last else (1, 2)
+    matrices = {
+        axis: resizing_matrix(call.shape[axis], int(n), interpolation, antialias)
+        for axis, n in zip(axes, size, strict=True)
+    }
+    return resampled(call, call.inputs[0], matrices)
+
+
+@lru_cache(maxsize=32)
+def resizing_matrix(before: int, after: int, interpolation: str, antialias: bool) -> NDArray:
+    """The matrix `(after, before)` by which Keras resizes one axis, of unit vectors."""
+    ops: Any = require("keras").ops
+    unit = np.eye(before, dtype=np.float32).reshape(1, before, 1, before)
+    resized = ops.image.resize(
+        ops.convert_to_tensor(unit),
+        (after, 1),
+        interpolation=interpolation,
+        antialias=antialias,
+        data_format="channels_last",
+    )
+    return array(resized).reshape(after, before)

@@ -1,23 +1,195 @@
-"""Loading a Keras model from a file, without running code of the file."""
+"""Importing Keras with a backend that is installed, and loading a model without code of its file.
+
+The model of a file is built before any memory is taken for its weights.
+"""
 
 from __future__ import annotations
 
 import json
+import math
+import os
+import sys
 import tempfile
 import zipfile
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from spikewright._base.archives import UNREADABLE, Archive
 from spikewright._base.budget import Budget, budget_of
 from spikewright._base.hdf5 import look_through
 from spikewright._base.optional import require
-from spikewright.errors import DamagedFileError, ReadError, UnsupportedLayerError
-from spikewright.frontends.keras.building import built, from_archive, from_hdf5
+from spikewright.advice import advise
+from spikewright.errors import DamagedFileError, MissingExtraError, ReadError, UnsupportedLayerError
 from spikewright.frontends.keras.legacy import repaired
 from spikewright.frontends.keras.scanning import Scan
+
+BACKENDS = ("torch", "jax", "tensorflow")
+
+
+def import_keras() -> ModuleType:
+    """Keras 3.
+
+    Where Keras is not imported yet and nothing has chosen a backend, an installed one is taken.
+    Raises `MissingExtraError` when Keras or a backend is missing, `ReadError` for Keras 2.
+    """
+    if "keras" in sys.modules or find_spec("keras") is None:
+        keras = require("keras")
+    else:
+        with _environment("KERAS_BACKEND", choose_backend()):
+            keras = require("keras")
+    version = str(getattr(keras, "__version__", "2"))
+    if int(version.split(".")[0]) < 3:
+        raise ReadError(
+            f"Keras {version} is installed and Keras 3 is needed. Upgrade with: "
+            f"pip install 'spikewright[keras]'"
+        )
+    return keras
+
+
+def choose_backend() -> str:
+    """The backend that the environment asks for, else keras.json's if installed, else any.
+
+    Keras writes keras.json unasked and with a backend that may not be there, so the file's word
+    counts only where it can be followed.
+    """
+    asked = os.environ.get("KERAS_BACKEND")
+    if asked:
+        if asked in BACKENDS and find_spec(asked) is None:
+            raise MissingExtraError(
+                f"KERAS_BACKEND is {asked!r}, which is not installed. "
+                f"{advise('Keras without a backend')}"
+            )
+        return asked
+    installed = [name for name in BACKENDS if find_spec(name) is not None]
+    configured = _configured_backend()
+    if configured is not None and configured not in set(BACKENDS) - set(installed):
+        return configured
+    if not installed:
+        raise MissingExtraError(
+            f"Keras needs one of {', '.join(BACKENDS)}, and none is installed. "
+            f"{advise('Keras without a backend')}"
+        )
+    return installed[0]
+
+
+def _configured_backend() -> str | None:
+    home = Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras")
+    try:
+        backend = json.loads((home / "keras.json").read_text())["backend"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None  # Keras itself goes on without a keras.json that it cannot read
+    return backend if isinstance(backend, str) else None
+
+
+@contextmanager
+def _environment(name: str, value: str) -> Iterator[None]:
+    """Set an environment variable while Keras reads it, and leave no trace."""
+    before = os.environ.get(name)
+    os.environ[name] = value
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[name]
+        else:
+            os.environ[name] = before
+
+
+_UNSTORED = 1_000_000
+"""Numbers that a model may declare beyond those that its file holds."""
+
+_WAITING = "uninitialized_variables"
+
+
+class TooManyWeights(ValueError):
+    """A model declares far more weights than its file holds."""
+
+
+def built(make: Callable[[], Any], stored: int, own_classes: bool = False) -> Any:
+    """The model that `make` builds, its weights not loaded yet.
+
+    Raises `TooManyWeights` where it declares far more than the `stored` numbers of its file:
+    nothing has been allocated for them then. With `own_classes`, which may need the values of
+    weights while they are built, one that cannot be built without them is built with them.
+    """
+    try:
+        return _sized(make, stored)
+    except TooManyWeights:
+        raise
+    except Exception:
+        if not own_classes:
+            raise
+        return make()
+
+
+def _sized(make: Callable[[], Any], stored: int) -> Any:
+    """The model, its weights allocated when it is clear how many they are."""
+    scope = require("keras").StatelessScope
+    with _forgetting():
+        with scope(initialize_variables=False):
+            model = make()
+        declared = sum(math.prod(weight.shape) for weight in model.variables)
+        if declared > 2 * stored + _UNSTORED:
+            raise TooManyWeights(f"it declares {declared} weights, and the file holds {stored}")
+    with scope():
+        pass  # on leaving it Keras allocates all weights that wait for that
+    return model
+
+
+@contextmanager
+def _forgetting() -> Iterator[None]:
+    """A context: after an error inside it, the weights made in it are never allocated."""
+    state = require("keras.src.backend.common.global_state")
+    waiting = list(state.get_global_attribute(_WAITING, []))
+    try:
+        yield
+    except BaseException:
+        state.set_global_attribute(_WAITING, waiting)
+        raise
+
+
+def from_archive(description: dict[str, Any]) -> Any:
+    """The model that the description in a `.keras` archive means."""
+    description = {**description, "compile_config": None}
+    own = _own_layers(description)
+    saving = require("keras").saving
+    return saving.deserialize_keras_object(description, own, safe_mode=True)
+
+
+def from_hdf5(description: dict[str, Any]) -> Any:
+    """The model that the description in an HDF5 file means, in the format before Keras 3."""
+    legacy = require("keras.src.legacy.saving.saving_utils")
+    options = require("keras.src.legacy.saving.saving_options")
+    serialization = require("keras.src.saving.serialization_lib")
+    with ExitStack() as scopes:
+        scopes.enter_context(options.keras_option_scope(use_legacy_config=True))
+        scopes.enter_context(serialization.SafeModeScope(True))
+        return legacy.model_from_config(description, custom_objects=_custom(description))
+
+
+def _custom(description: dict[str, Any]) -> dict[str, Any]:
+    """Classes by name: Keras's own, and those of the user that are needed."""
+    registered = require("keras").saving.get_custom_objects()
+    return {**_own_layers(description), **registered}
+
+
+def _own_layers(description: Any) -> dict[str, type]:
+    """Layers of `keras.applications` in a description: by name Keras does not find them in HDF5."""
+    text = json.dumps(description)
+    own: dict[str, type] = {}
+    if '"LayerScale"' in text:
+        own["LayerScale"] = require("keras.src.applications.convnext").LayerScale
+    if '"CustomScaleLayer"' in text:
+        applications = require("keras.src.applications.inception_resnet_v2")
+        own["CustomScaleLayer"] = applications.CustomScaleLayer
+    return own
+
 
 _WEIGHTS = "model.weights.h5"
 

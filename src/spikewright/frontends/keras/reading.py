@@ -12,15 +12,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright.frontends.calling import calling, shown
-from spikewright.frontends.fallback import CannotCall, is_asked_for
-from spikewright.frontends.keras.calls import calling_layer, values_of
+from spikewright.frontends.fallback import CannotCall, calling, is_asked_for, shown
 from spikewright.frontends.keras.code import read_code
-from spikewright.frontends.keras.constants import constant_value, folded, with_constants
-from spikewright.frontends.keras.mask_arguments import given_masks
-from spikewright.frontends.keras.masks import makes_masks, uses_masks
-from spikewright.frontends.keras.reasons import TAILS
+from spikewright.frontends.keras.constants import (
+    constant_value,
+    folded,
+    given_masks,
+    with_constants,
+)
 from spikewright.frontends.keras.registry import (
+    TAILS,
     Call,
     Output,
     OwnCode,
@@ -33,16 +34,18 @@ from spikewright.frontends.keras.registry import (
     reader_of,
     understood_by,
 )
-from spikewright.frontends.keras.running import masks_when_run
+from spikewright.frontends.keras.running import calling_layer, masks_when_run, values_of
 from spikewright.frontends.keras.symbolic import masks_beside, record
 from spikewright.frontends.keras.walking import (
     Application,
     Walk,
     flatten,
     graph_of,
+    makes_masks,
+    uses_masks,
     values_in,
 )
-from spikewright.frontends.reading.values import finite
+from spikewright.frontends.reading.call import finite
 from spikewright.frontends.source import GraphBuilder
 from spikewright.graph.layers import Identity
 

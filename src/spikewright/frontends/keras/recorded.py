@@ -1,11 +1,11 @@
-"""Whole models that are Python code, as the graph of Keras that they record."""
+"""Whole models that are Python code, as the graph of Keras that they record; outputs of graphs."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,8 +13,6 @@ from numpy.typing import NDArray
 from spikewright._base.optional import require
 from spikewright._base.structure import Place, leaves
 from spikewright.errors import Refusal, UnsupportedLayerError
-from spikewright.frontends.keras.call_checks import is_recorded_right, mixed_in
-from spikewright.frontends.keras.graph_outputs import End, ends, nodes_of, refuse_outputs
 from spikewright.frontends.keras.quantized import inputs_as_they_are
 from spikewright.frontends.keras.reading import Reading
 from spikewright.frontends.keras.registry import Value, array
@@ -26,13 +24,81 @@ from spikewright.frontends.keras.running import (
     to_numpy,
     without_gradients,
 )
-from spikewright.frontends.keras.symbolic import Recorded, record
+from spikewright.frontends.keras.symbolic import Recorded, is_recorded_right, mixed_in, record
 from spikewright.frontends.keras.tracing import called
-from spikewright.frontends.keras.walking import filled, map_structure, values_in
+from spikewright.frontends.keras.walking import filled, graph_of, map_structure, paths, values_in
+from spikewright.frontends.outputs import pick
 from spikewright.frontends.source import GraphBuilder, Source, Values
 from spikewright.graph import Graph, unique_name
 from spikewright.graph.layers import Shape
 from spikewright.graph.lookups import whole_inputs
+
+
+class End(NamedTuple):
+    """A tensor that an output needs: its own, or that of the model which it is a layer inside."""
+
+    tensor: Any
+    inside: bool = False
+
+
+def ends(
+    graph: Any, reading: Reading, own: Mapping[str, Any], names: Sequence[str] | None
+) -> dict[str, End]:
+    """The tensors of outputs by name: `own`, or outputs and layers of these names.
+
+    Raises `ReadError` for an unknown name.
+    """
+    outputs = {name: End(tensor) for name, tensor in own.items()}
+    if names is None:
+        return outputs
+    layers = {call: End(node.outputs[0]) for call, node in reading.calls.items()}
+    nested = {
+        path: End(layers[around].tensor, inside=True)
+        for path in [*paths(graph), *_inside_code(reading)]
+        if (around := path.partition("/")[0]) in layers and around != path
+    }
+    return pick(names, {**nested, **layers, **outputs})
+
+
+def nodes_of(found: Mapping[str, End], values: Sequence[Any], reading: Reading) -> dict[str, Any]:
+    """The nodes of outputs by name, None for those that are unknown; `values` are the tensors'."""
+    nodes: dict[str, Any] = {}
+    for (name, end), value in zip(found.items(), values, strict=True):
+        inside = name if name in reading.builder.shapes else None
+        if end.inside:
+            nodes[name] = reading.nodes.get((name, 0), inside)
+        else:
+            nodes[name] = value.name if isinstance(value, Value) else None
+    return nodes
+
+
+_DEPENDS = "Give a model of the outputs that depend on its inputs: keras.Model(inputs, outputs)"
+
+
+def refuse_outputs(reading: Reading, nodes: dict[str, Any], values: Sequence[Any]) -> None:
+    """Refuse outputs that are constants, or minus infinity in places: their nodes become None."""
+    for (name, node), value in zip(list(nodes.items()), values, strict=True):
+        if not isinstance(value, Value):
+            reading.builder.refuse_output(name, "it is the same for every input", _DEPENDS)
+        elif node in reading.hidden:
+            reading.builder.refuse_output(name, "it is minus infinity in places")
+            nodes[name] = None
+
+
+def _inside_code(reading: Reading) -> Iterator[str]:
+    """The paths of layers inside layers that are code."""
+    for call, node in reading.calls.items():
+        layer = node.operation
+        if isinstance(layer, require("keras").Layer) and graph_of(layer) is None:
+            yield from (f"{call}/{name}" for name in _paths(layer))
+
+
+def _paths(layer: Any, around: str = "") -> Iterator[str]:
+    for part in layer._flatten_layers(include_self=False, recursive=False):
+        name = f"{around}/{part.name}".lstrip("/")
+        yield name
+        yield from _paths(part, name)
+
 
 UNKNOWN_WHOLE = "some of its inputs are whole numbers, and which ones is not known"
 """The reason why a model without an example is refused."""

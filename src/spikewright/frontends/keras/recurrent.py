@@ -21,14 +21,8 @@ from spikewright.frontends.keras.registry import (
 )
 from spikewright.frontends.keras.walking import flatten
 from spikewright.frontends.reading.selection import flipped
-from spikewright.frontends.unrolling import (
-    Cell,
-    MaskedCell,
-    elementwise,
-    stack,
-    unroll,
-)
-from spikewright.frontends.unrolling.weights import Weights, gru, lstm, simple
+from spikewright.frontends.unrolling import Cell, MaskedCell, elementwise, stack, unroll
+from spikewright.frontends.unrolling.cells import Weights, gru, lstm, simple
 from spikewright.graph.clipping import Steps
 from spikewright.graph.layers import (
     Add,

@@ -1,9 +1,10 @@
-"""Running: a walk that calls every Keras layer on real tensors and keeps its results."""
+"""Running: a walk that calls every Keras layer on real tensors, and calls of layers alone."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -11,12 +12,13 @@ from numpy.typing import NDArray
 
 from spikewright._base.arrays import readable
 from spikewright._base.optional import require
-from spikewright.errors import GraphError
+from spikewright.frontends.fallback import python_call
 from spikewright.frontends.keras.quantized import inputs_as_they_are
-from spikewright.frontends.keras.registry import array
-from spikewright.frontends.keras.walking import Application, Walk, flatten
+from spikewright.frontends.keras.registry import Value, array
+from spikewright.frontends.keras.walking import Application, Walk, filled, flatten, values_in
 from spikewright.frontends.source import COARSEST_FIRST, Values
-from spikewright.graph import Graph
+from spikewright.graph import Graph, checked_inputs
+from spikewright.graph.layers import PythonCall
 from spikewright.graph.lookups import whole_inputs
 
 
@@ -185,17 +187,7 @@ def to_numpy(value: Any) -> NDArray:
 
 def checked(graph: Graph, names: Sequence[str], inputs: Values) -> dict[str, NDArray]:
     """The inputs of these names as arrays; raises `GraphError` where they misfit."""
-    missing, unknown = sorted(set(names) - set(inputs)), sorted(set(inputs) - set(names))
-    if missing or unknown:
-        raise GraphError(f"inputs are {list(names)}; missing {missing}, unknown {unknown}")
-    arrays = {name: to_numpy(inputs[name]) for name in names}
-    for name, value in arrays.items():
-        if value.shape[1:] != graph.shapes[name]:
-            raise GraphError(
-                f"input {name!r} must be (batch, {', '.join(map(str, graph.shapes[name]))}), "
-                f"got shape {value.shape}"
-            )
-    return arrays
+    return checked_inputs({name: graph.shapes[name] for name in names}, inputs)
 
 
 @contextmanager
@@ -206,3 +198,47 @@ def without_gradients() -> Iterator[None]:
         return
     with require("torch").no_grad():
         yield
+
+
+def values_of(call: Application[Value]) -> list[Value]:
+    """The arguments of a layer's call that depend on the inputs, in order."""
+    return values_in([call.args, dict(call.kwargs)])
+
+
+@dataclass(frozen=True, eq=False)
+class LayerCall:
+    """One output of a layer's or an operation's call, as a function of arrays."""
+
+    call: Application[Value]
+    index: int
+
+    @property
+    def held(self) -> Sequence[Any]:
+        """The layer, and constants that it is called with."""
+        return self.call.operation, self.call.args, dict(self.call.kwargs)
+
+    @property
+    def whole(self) -> list[bool]:
+        """For each argument, whether it holds whole numbers."""
+        return [bool(value.whole) for value in values_of(self.call)]
+
+    def __call__(self, *arrays: NDArray) -> NDArray:
+        """The output for these arguments."""
+        call, convert = self.call, require("keras").ops.convert_to_tensor
+        dtypes = ["int32" if whole else _dtype(call.operation) for whole in self.whole]
+        given = [convert(x, dtype) for x, dtype in zip(arrays, dtypes, strict=True)]
+        args, kwargs = filled([list(call.args), dict(call.kwargs)], given)
+        with without_gradients():
+            return array(run_operation(call.operation, args, kwargs)[self.index])
+
+
+def calling_layer(call: Application[Value], index: int, kind: str) -> PythonCall:
+    """The layer that calls a layer or operation for one of its outputs; raises `CannotCall`."""
+    function, shapes = LayerCall(call, index), [value.shape for value in values_of(call)]
+    return python_call(
+        function, shapes, function.whole, f"{kind} {call.source!r} of Keras", function.held
+    )
+
+
+def _dtype(operation: Any) -> str:
+    return str(getattr(operation, "compute_dtype", None) or require("keras").config.floatx())

@@ -12,8 +12,7 @@ from typing import Any
 from spikewright._base.optional import require
 from spikewright.errors import Refusal
 from spikewright.frontends.keras.activations import NAMED, OPTIONS
-from spikewright.frontends.keras.reasons import CODE, why_not
-from spikewright.frontends.keras.registry import READERS, readable_class
+from spikewright.frontends.keras.registry import CODE, READERS, readable_class, why_not
 
 _MODELS = frozenset({"Functional", "Model", "Sequential"})
 

@@ -25,7 +25,7 @@ from spikewright.frontends import read_bare
 from spikewright.frontends.keras.quantized import inputs_as_they_are, note_inputs
 from spikewright.frontends.keras.registry import Value
 from spikewright.frontends.keras.walking import flatten
-from spikewright.frontends.reading.reasons import NO_READER
+from spikewright.frontends.reading.call import NO_READER
 from spikewright.frontends.source import GraphBuilder, Source
 from spikewright.graph import Node
 from spikewright.graph.layers import Input, PythonCall

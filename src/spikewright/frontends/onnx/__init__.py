@@ -10,24 +10,21 @@ from collections.abc import Sequence
 from typing import Any
 
 from spikewright._base.budget import spending
-from spikewright.frontends.onnx import quantised_operators as _quantised  # registers them
-from spikewright.frontends.onnx import readers as _readers  # registers the standard operators
-from spikewright.frontends.onnx.cutting import cut
+from spikewright.frontends.onnx import quantised_operators, readers  # these register theirs
 from spikewright.frontends.onnx.dequantising import dequantise
 from spikewright.frontends.onnx.evaluate import Evaluator
 from spikewright.frontends.onnx.files import load, opset_of
-from spikewright.frontends.onnx.inputs import examples_of, inputs_of
+from spikewright.frontends.onnx.inputs import cut, examples_of, inputs_of
 from spikewright.frontends.onnx.mixing import check_apart
 from spikewright.frontends.onnx.node import OnnxNode
-from spikewright.frontends.onnx.precision import half_of, widen
 from spikewright.frontends.onnx.registry import READERS, reads
+from spikewright.frontends.onnx.tensors import half_of, widen
 from spikewright.frontends.onnx.values import Unreadable
 from spikewright.frontends.onnx.walk import Walk
+from spikewright.frontends.reading.call import afford_call
 from spikewright.frontends.source import Source
 
 __all__ = ["READERS", "OnnxNode", "Unreadable", "read", "reads"]
-
-del _quantised, _readers
 
 
 def read(model: Any, example_input: Any = None, outputs: Sequence[str] | None = None) -> Source:
@@ -75,6 +72,7 @@ def _read(proto: Any, place: str, example_input: Any, outputs: Sequence[str] | N
     tensors = {name: walk.tensors[name] for name in graph.shapes if name in walk.tensors}
     layers = {node.source for node in graph}
     call = Evaluator(own, walk.returned, inputs)
+    afford_call(graph)
     notes = check_apart(call, walk, graph, examples) + tuple(
         note for note in left_out.notes if note.layer in layers
     )

@@ -14,8 +14,7 @@ import numpy as np
 from spikewright._base.optional import require
 from spikewright.frontends.onnx.node import Origin
 from spikewright.frontends.onnx.values import Constant, Missing, Signal, Unreadable, Value
-from spikewright.frontends.reading.refusal import Unknown
-from spikewright.frontends.reading.spending import afford_nodes
+from spikewright.frontends.reading.call import Unknown, afford_nodes
 
 
 class Reading(Protocol):

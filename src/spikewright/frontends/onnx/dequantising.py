@@ -21,9 +21,8 @@ from spikewright._base.optional import require
 from spikewright.errors import DamagedFileError, ReadError
 from spikewright.frontends.onnx.needed import captured
 from spikewright.frontends.onnx.node import Origin
-from spikewright.frontends.onnx.quantised import dequantize, limits, zero_of
-from spikewright.frontends.onnx.tensors import array_of
-from spikewright.frontends.onnx.whole import integer_types
+from spikewright.frontends.onnx.tensors import array_of, dequantize, limits, zero_of
+from spikewright.frontends.onnx.values import integer_types
 from spikewright.frontends.source import Note
 from spikewright.graph import unique_name
 

@@ -15,9 +15,10 @@ from spikewright.frontends.mixing import Place, divisors, multiplied
 from spikewright.frontends.onnx.files import type_name
 from spikewright.frontends.onnx.inputs import ModelInputs
 from spikewright.frontends.onnx.runtime import Runtime, observed
+from spikewright.frontends.onnx.values import integer_types
 from spikewright.frontends.onnx.walk import Tensor
-from spikewright.frontends.onnx.whole import integer_types
 from spikewright.frontends.source import Values
+from spikewright.graph import checked_inputs
 from spikewright.graph.layers import Shape
 
 
@@ -99,21 +100,14 @@ class Evaluator:
 
     def feed(self, inputs: Values) -> dict[str, NDArray]:
         """The inputs in the model's data types; raises `ReadError` where they do not fit."""
-        wanted = self._inputs.shapes
-        if set(inputs) != set(wanted):
-            raise ReadError(f"the model's inputs are {list(wanted)}, got {list(inputs)}.")
         types = {v.name: v.type.tensor_type.elem_type for v in self._proto.graph.input}
-        feed = {name: _typed(name, inputs[name], types[name]) for name in wanted}
-        for name, value in feed.items():
-            if value.shape[1:] != wanted[name] or value.ndim == 0 or len(value) == 0:
-                raise ReadError(
-                    f"input {name!r} must be (batch, {', '.join(map(str, wanted[name]))}), "
-                    f"got shape {value.shape}."
-                )
-        if len({len(value) for value in feed.values()}) > 1:
-            raise ReadError(
-                f"inputs differ in batch size: { {n: len(v) for n, v in feed.items()} }"
-            )
+        given = checked_inputs(self._inputs.shapes, inputs, ReadError)
+        feed = {name: _typed(name, value, types[name]) for name, value in given.items()}
+        empty = [
+            f"{name!r} of shape {value.shape}" for name, value in feed.items() if not len(value)
+        ]
+        if empty:
+            raise ReadError(f"inputs hold no sample: {', '.join(empty)}.")
         return feed
 
 

@@ -11,8 +11,7 @@ from spikewright._base.budget import Budget, budget_of
 from spikewright._base.files import file_at
 from spikewright._base.optional import require
 from spikewright.errors import DamagedFileError, ReadError
-from spikewright.frontends.onnx.inlining import inlined, subgraphs
-from spikewright.frontends.onnx.needed import captured
+from spikewright.frontends.onnx.needed import captured, inlined, subgraphs
 
 OLDEST_OPSET = 7
 _MICROSOFT = "com.microsoft"

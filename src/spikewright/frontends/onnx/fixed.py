@@ -22,7 +22,7 @@ from spikewright.frontends.onnx.needed import needed_nodes
 from spikewright.frontends.onnx.node import KEEP_BATCH
 from spikewright.frontends.onnx.runtime import Runtime, observed
 from spikewright.frontends.onnx.values import Constant, Signal, Unreadable, Value
-from spikewright.frontends.reading.values import alike
+from spikewright.frontends.reading.call import alike
 from spikewright.graph.layers import Shape
 
 _BROADCASTING = """

@@ -10,23 +10,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright.errors import Refusal
-from spikewright.frontends.onnx.values import (
-    Constant,
-    Missing,
-    Signal,
-    Value,
-)
+from spikewright.frontends.onnx.values import Constant, Missing, Signal, Value
 from spikewright.frontends.reading import call as reading
-from spikewright.frontends.reading.layout import (
+from spikewright.frontends.reading.call import (
     BATCH_FIRST,
     UNBATCHED,
     Layout,
+    Operand,
+    Unknown,
+    Unreadable,
     layout_of,
     sample_shape,
 )
-from spikewright.frontends.reading.refusal import Unknown, Unreadable
-from spikewright.frontends.reading.values import Operand
-from spikewright.frontends.reading.values import Value as ReadValue
+from spikewright.frontends.reading.call import Value as ReadValue
 from spikewright.frontends.source import GraphBuilder
 from spikewright.graph import Node, unique_name
 from spikewright.graph.layers import Layer, Reshape, Shape

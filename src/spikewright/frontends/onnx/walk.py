@@ -7,15 +7,14 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 
 from spikewright._base.optional import require
-from spikewright.frontends.calling import calling, shown
-from spikewright.frontends.onnx.constants import extents, fold, is_foldable
+from spikewright.frontends.fallback import calling, shown
 from spikewright.frontends.onnx.control import Flow
 from spikewright.frontends.onnx.fixed import Several, shapes_of
 from spikewright.frontends.onnx.inputs import ModelInputs
 from spikewright.frontends.onnx.needed import labels_of, needed_nodes
 from spikewright.frontends.onnx.node import KEEP_BATCH, OnnxNode, Origin
-from spikewright.frontends.onnx.reasons import TAILS, reason_for
-from spikewright.frontends.onnx.registry import READERS
+from spikewright.frontends.onnx.registry import READERS, TAILS, reason_for
+from spikewright.frontends.onnx.runtime import extents, fold, is_foldable
 from spikewright.frontends.onnx.tensors import array_of
 from spikewright.frontends.onnx.values import (
     Constant,
@@ -24,10 +23,11 @@ from spikewright.frontends.onnx.values import (
     Signal,
     Unreadable,
     Value,
+    integer_types,
+    is_truth,
+    whole_type,
 )
-from spikewright.frontends.onnx.whole import integer_types, is_truth, whole_type
-from spikewright.frontends.reading.layout import layout_of, sample_shape
-from spikewright.frontends.reading.refusal import Unknown
+from spikewright.frontends.reading.call import Unknown, layout_of, sample_shape
 from spikewright.frontends.source import GraphBuilder
 from spikewright.graph import Graph, unique_name
 from spikewright.graph.layers import Reshape, Shape

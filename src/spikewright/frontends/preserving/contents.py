@@ -1,16 +1,20 @@
-"""Contents of containers, attributes and closures, noted by identity and put back."""
+"""Contents of containers, attributes, closures and random generators, noted and put back."""
 
 from __future__ import annotations
 
+import random
+import sys
 from collections import OrderedDict, deque
-from collections.abc import Iterable, Mapping
-from functools import _lru_cache_wrapper
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import _lru_cache_wrapper, partial
 from operator import is_
 from types import CellType, MemberDescriptorType
 from typing import Any, Protocol
 
+import numpy as np
+
 _KINDS: tuple[type, ...] = (OrderedDict, dict, list, set, deque, bytearray)
-_ABSENT = object()
+ABSENT = object()
 
 
 class Noted(Protocol):
@@ -67,7 +71,7 @@ def _put_back_entries(kind: Any, held: Any, keys: tuple[Any, ...], values: tuple
     for key in [key for key in kind.keys(held) if key not in before]:
         kind.__delitem__(held, key)
     for key, value in before.items():
-        if kind.get(held, key, _ABSENT) is not value:
+        if kind.get(held, key, ABSENT) is not value:
             kind.__setitem__(held, key, value)
     if not all(map(is_, kind.keys(held), keys)):
         for key, value in before.items():
@@ -75,44 +79,40 @@ def _put_back_entries(kind: Any, held: Any, keys: tuple[Any, ...], values: tuple
             kind.__setitem__(held, key, value)
 
 
-class Kind:
+class Held:
+    """A value that functions get and set, put back where it is another by then."""
+
+    def __init__(self, get: Callable[[], Any], put: Callable[[Any], Any]) -> None:
+        self._get, self._put, self.value = get, put, get()
+
+    def put_back(self) -> None:
+        """The value that it had."""
+        if self._get() is not self.value:
+            self._put(self.value)
+
+
+def class_of(held: Any) -> Held:
     """The class of an object, which parametrisations replace."""
-
-    def __init__(self, held: Any) -> None:
-        self._held, self._class = held, type(held)
-
-    def put_back(self) -> None:
-        """The class that it had."""
-        if type(self._held) is not self._class:
-            object.__setattr__(self._held, "__class__", self._class)
+    return Held(lambda: type(held), lambda kind: object.__setattr__(held, "__class__", kind))
 
 
-class Slots:
+def slots_in(held: Any, slots: Iterable[MemberDescriptorType]) -> list[Held]:
     """The attributes of an object that are in slots of its class."""
+    return [Held(partial(_in_slot, slot, held), partial(_set_slot, slot, held)) for slot in slots]
 
-    def __init__(self, held: Any, slots: Iterable[MemberDescriptorType]) -> None:
-        self._held = held
-        self._values = [(slot, self._value(slot)) for slot in slots]
 
-    @property
-    def values(self) -> list[Any]:
-        """The values of the slots that are set."""
-        return [value for _, value in self._values if value is not _ABSENT]
+def _in_slot(slot: Any, held: Any) -> Any:
+    try:
+        return slot.__get__(held)
+    except AttributeError:
+        return ABSENT
 
-    def _value(self, slot: Any) -> Any:
-        try:
-            return slot.__get__(self._held)
-        except AttributeError:
-            return _ABSENT
 
-    def put_back(self) -> None:
-        """The values that the slots had."""
-        for slot, value in self._values:
-            now = self._value(slot)
-            if value is _ABSENT and now is not _ABSENT:
-                slot.__delete__(self._held)
-            elif now is not value:
-                slot.__set__(self._held, value)
+def _set_slot(slot: Any, held: Any, value: Any) -> None:
+    if value is ABSENT:
+        slot.__delete__(held)
+    else:
+        slot.__set__(held, value)
 
 
 def slots_of(kind: type) -> tuple[MemberDescriptorType, ...]:
@@ -121,19 +121,9 @@ def slots_of(kind: type) -> tuple[MemberDescriptorType, ...]:
     return tuple(slot for slot in found if isinstance(slot, MemberDescriptorType))
 
 
-class Cell:
+def variable_in(cell: CellType) -> Held:
     """A variable of a closure."""
-
-    def __init__(self, held: CellType) -> None:
-        self._held, self.value = held, _content(held)
-
-    def put_back(self) -> None:
-        """The value that it had."""
-        if self.value is not _content(self._held):
-            if self.value is _ABSENT:
-                del self._held.cell_contents
-            else:
-                self._held.cell_contents = self.value
+    return Held(partial(_content, cell), partial(_set_content, cell))
 
 
 class ClassAttributes:
@@ -148,7 +138,7 @@ class ClassAttributes:
         for name in now.keys() - self.entries.keys():
             type.__delattr__(self._held, name)
         for name, value in self.entries.items():
-            if now.get(name, _ABSENT) is not value:
+            if now.get(name, ABSENT) is not value:
                 type.__setattr__(self._held, name, value)
 
 
@@ -177,4 +167,44 @@ def _content(cell: CellType) -> Any:
     try:
         return cell.cell_contents
     except ValueError:
-        return _ABSENT
+        return ABSENT
+
+
+def _set_content(cell: CellType, value: Any) -> None:
+    if value is ABSENT:
+        del cell.cell_contents
+    else:
+        cell.cell_contents = value
+
+
+_GENERATORS = (
+    random.Random, np.random.Generator, np.random.BitGenerator, np.random.RandomState,
+)  # fmt: skip
+
+
+def of_process() -> Iterator[Held]:
+    """The global states of Python, NumPy and, where it is loaded, PyTorch."""
+    yield Held(random.getstate, random.setstate)
+    yield Held(np.random.get_state, np.random.set_state)
+    torch: Any = sys.modules.get("torch")
+    if hasattr(torch, "random"):
+        yield Held(torch.get_rng_state, torch.set_rng_state)
+        if torch.cuda.is_initialized():
+            yield Held(torch.cuda.get_rng_state_all, torch.cuda.set_rng_state_all)
+
+
+def is_generator(kind: type) -> bool:
+    """Whether objects of a class are random generators."""
+    if (kind.__module__, kind.__name__) == ("torch._C", "Generator"):
+        return True
+    return issubclass(kind, _GENERATORS) and not issubclass(kind, random.SystemRandom)
+
+
+def of_generator(thing: Any) -> Held:
+    """The state of a random generator."""
+    if isinstance(thing, random.Random):
+        return Held(thing.getstate, thing.setstate)
+    bits = thing.bit_generator if isinstance(thing, np.random.Generator) else thing
+    if isinstance(bits, np.random.BitGenerator):
+        return Held(lambda: bits.state, lambda state: setattr(bits, "state", state))
+    return Held(thing.get_state, thing.set_state)

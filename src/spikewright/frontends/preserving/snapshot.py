@@ -12,21 +12,24 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from spikewright.frontends.preserving.contents import (
+    ABSENT,
     Cached,
-    Cell,
     ClassAttributes,
     Content,
-    Kind,
+    Held,
     Noted,
-    Slots,
+    class_of,
     container_kind,
     is_cached,
+    is_generator,
+    of_generator,
+    of_process,
+    slots_in,
     slots_of,
+    variable_in,
 )
-from spikewright.frontends.preserving.randomness import is_generator, of_generator, of_process
 from spikewright.frontends.preserving.tensors import (
     TensorState,
-    VariableState,
     array_states,
     is_kind_of_tensor,
     is_variable_of_tensorflow,
@@ -136,10 +139,10 @@ class Snapshot:
 
     def _note_attributes(self, thing: Any, own: _Class) -> None:
         if own.slots:
-            self._noted.append(slots := Slots(thing, own.slots))
-            self._waiting += slots.values
+            self._noted += (slots := slots_in(thing, own.slots))
+            self._waiting += [slot.value for slot in slots if slot.value is not ABSENT]
         if own.has_dict:
-            self._noted.append(Kind(thing))
+            self._noted.append(class_of(thing))
             self._waiting.append(object.__getattribute__(thing, "__dict__"))
         if own.is_variable and isinstance(thing._value, np.ndarray):  # replaced, not written into
             self._seen[id(thing._value)] = thing._value
@@ -197,7 +200,7 @@ def _note_of(kind: type) -> Callable[[Any], tuple[Sequence[Noted], Iterable[Any]
     if is_generator(kind):
         return lambda generator: ([of_generator(generator)], ())
     if is_variable_of_tensorflow(kind):
-        return lambda variable: ([VariableState(variable)], ())
+        return lambda variable: ([Held(variable.read_value, variable.assign)], ())
     return next((note for of, note in _NOTES.items() if issubclass(kind, of)), None)
 
 
@@ -206,9 +209,9 @@ def _note_tensor(tensor: Any) -> tuple[Sequence[Noted], Iterable[Any]]:
     return [state], [*state.held, vars(tensor)]
 
 
-def _note_cell(held: CellType) -> tuple[Sequence[Noted], Iterable[Any]]:
-    cell = Cell(held)
-    return [cell], [cell.value]
+def _note_cell(cell: CellType) -> tuple[Sequence[Noted], Iterable[Any]]:
+    variable = variable_in(cell)
+    return [variable], [variable.value]
 
 
 _NOTES: dict[type, Callable[[Any], tuple[Sequence[Noted], Iterable[Any]]]] = {

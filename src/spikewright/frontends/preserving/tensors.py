@@ -180,17 +180,6 @@ def is_variable_of_tensorflow(kind: type) -> bool:
     return kind.__module__.startswith("tensorflow.") and hasattr(kind, "read_value")
 
 
-class VariableState:
-    """The value of a variable of TensorFlow, which shares its memory until it is written into."""
-
-    def __init__(self, variable: Any) -> None:
-        self._variable, self._value = variable, variable.read_value()
-
-    def put_back(self) -> None:
-        """The value that it had."""
-        self._variable.assign(self._value)
-
-
 class ArrayState:
     """The numbers of a NumPy array that can be written into."""
 

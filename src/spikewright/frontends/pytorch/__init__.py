@@ -38,21 +38,16 @@ from spikewright._base.optional import require as _require
 
 _require("torch")
 
-from spikewright.frontends.pytorch import readers as _readers  # noqa: E402, F401  (registers)
-from spikewright.frontends.pytorch.call import Call  # noqa: E402
+from spikewright.frontends.pytorch import readers as _readers  # noqa: E402  (registers)
+from spikewright.frontends.pytorch.exporting import quiet  # noqa: E402
 from spikewright.frontends.pytorch.files import read_file  # noqa: E402
 from spikewright.frontends.pytorch.modules import read_module  # noqa: E402
-from spikewright.frontends.pytorch.noise import quiet  # noqa: E402
 from spikewright.frontends.pytorch.reading import read_program  # noqa: E402
-from spikewright.frontends.pytorch.registry import READERS, reads  # noqa: E402
-from spikewright.frontends.reading.refusal import Unreadable  # noqa: E402
-from spikewright.frontends.reading.values import Value  # noqa: E402
+from spikewright.frontends.pytorch.registry import READERS, Call, reads  # noqa: E402
+from spikewright.frontends.reading.call import Unreadable, Value  # noqa: E402
 from spikewright.frontends.source import Source  # noqa: E402
 
-__all__ = ["READERS", "Call", "Cannot", "Unreadable", "Value", "read", "reads"]
-
-Cannot = Unreadable
-"""The name that `Unreadable` had."""
+__all__ = ["READERS", "Call", "Unreadable", "Value", "read", "reads"]
 
 
 def read(model: Any, example_input: Any = None, outputs: Sequence[str] | None = None) -> Source:

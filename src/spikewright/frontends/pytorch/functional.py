@@ -1,20 +1,254 @@
-"""Programs without side effects: in-place operators become ordinary ones."""
+"""Programs without side effects: constants computed, in-place operators made ordinary ones."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.utils import _pytree as pytree
 
+from spikewright._base.budget import current
 from spikewright.errors import Refusal, UnsupportedLayerError
-from spikewright.frontends.pytorch.aliasing import changes, is_in_place
-from spikewright.frontends.pytorch.folding import is_foldable
 from spikewright.frontends.pytorch.naming import owner, place_of_function
-from spikewright.frontends.pytorch.program import Program, full_name, is_check, is_size, take_apart
-from spikewright.frontends.pytorch.reasons import STATE
-from spikewright.frontends.pytorch.registry import READERS
+from spikewright.frontends.pytorch.program import (
+    Program,
+    dependent,
+    full_name,
+    is_check,
+    is_size,
+    sizes_of,
+    take_apart,
+)
+from spikewright.frontends.pytorch.registry import READERS, STATE
 from spikewright.frontends.pytorch.running import results, sample_inputs
+from spikewright.frontends.reading.call import Unreadable, afford
+
+_FOLDABLE = frozenset(
+    f"aten.{name}"
+    for name in """
+    __and__.Scalar __and__.Tensor __or__.Scalar __or__.Tensor __xor__.Scalar __xor__.Tensor
+    _conv_depthwise2d.default _log_softmax.default _native_batch_norm_legit.no_stats
+    _softmax.default _to_copy.default _unsafe_view.default _upsample_bicubic2d_aa.default
+    _upsample_bicubic2d_aa.vec _upsample_bilinear2d_aa.default _upsample_bilinear2d_aa.vec
+    _weight_norm.default _weight_norm_interface.default all.default all.dim any.default any.dim
+    arange.default arange.start arange.start_step argmax.default argmin.default argsort.default
+    broadcast_tensors.default bucketize.Tensor column_stack.default complex.default cumprod.default
+    diag.default diag_embed.default diff.default dot.default dstack.default embedding.default
+    bartlett_window.default bartlett_window.periodic blackman_window.default
+    blackman_window.periodic hamming_window.default hamming_window.periodic hann_window.default
+    hann_window.periodic kaiser_window.default kaiser_window.periodic
+    eye.default eye.m fill.Scalar fill.Tensor full.default full_like.default hstack.default
+    index_fill.int_Scalar
+    index_put.default lift_fresh.default linalg_norm.default linalg_householder_product.default
+    linalg_matrix_exp.default linalg_solve.default linspace.default logspace.default mH.default
+    matrix_exp.default sgn.default
+    meshgrid.default meshgrid.indexing new_full.default new_ones.default new_zeros.default
+    norm.Scalar norm_except_dim.default one_hot.default ones.default ones_like.default outer.default
+    prod.default prod.dim_int scalar_tensor.default scatter.src scatter.value
+    searchsorted.Tensor sort.default tril.default tril_indices.default triu.default
+    triu_indices.default vdot.default vstack.default zero.default zeros.default zeros_like.default
+    """.split()  # noqa: SIM905
+)
+
+
+def like(tensor: Any) -> Any:
+    """Zeros of the shape and type of a value of which only these are looked at."""
+    return torch.zeros((), dtype=tensor.dtype, device=tensor.device).expand(sizes_of(tensor))
+
+
+def is_foldable(target: Any, args: Sequence[Any] = ()) -> bool:
+    """Whether an operator may be run on constants: it is pure, deterministic, and known."""
+    if not isinstance(target, torch._ops.OpOverload) or target._schema.is_mutable:
+        return False
+    if torch.Tag.nondeterministic_seeded in target.tags and not is_settled(target, args):
+        return False
+    name = str(target)
+    elementwise = target.namespace == "aten" and torch.Tag.pointwise in target.tags
+    read = name in READERS and not name.startswith("aten._")
+    return elementwise or read or name in _FOLDABLE
+
+
+def is_settled(target: Any, args: Sequence[Any]) -> bool:
+    """Whether an operator that may draw random numbers draws none for these arguments."""
+    given = {p.name: p.default_value for p in target._schema.arguments if p.has_default_value()}
+    given.update(zip((p.name for p in target._schema.arguments), args, strict=False))
+    running = [given.get(name) for name in ("train", "training") if name in given]
+    rates = [given.get(name) for name in ("p", "dropout", "dropout_p") if name in given]
+    return running == [False] or rates == [0]
+
+
+def fold(target: Any, args: list[Any], kwargs: dict[str, Any]) -> Any:
+    """The result of an operator on constants; raises `Unreadable` where it cannot be computed."""
+    try:
+        _afford(target, args, kwargs)
+        with torch.no_grad():
+            return target(*args, **kwargs)
+    except (RuntimeError, IndexError, TypeError, ValueError) as error:
+        raise Unreadable(f"it cannot be computed from its constants: {error}") from None
+
+
+def _afford(target: Any, args: Any, kwargs: Any) -> None:
+    """Count the values of a result, known by their shapes; raises `Unreadable` for too many.
+
+    Operators whose shapes follow from values, or that PyTorch cannot foresee, are computed at once.
+    """
+    if current() is None:
+        return
+    try:
+        with FakeTensorMode(allow_non_fake_inputs=True):
+            made = target(*args, **kwargs)
+    except (RuntimeError, TypeError, ValueError, IndexError, NotImplementedError):
+        return  # computing it says what is wrong
+    tensors = [leaf for leaf in pytree.tree_leaves(made) if isinstance(leaf, torch.Tensor)]
+    afford(sum(tensor.numel() for tensor in tensors))
+
+
+_COMPOSITE = "CompositeImplicitAutograd"
+# Composite operators may hand on their operand, without saying so; these never do.
+_FRESH = frozenset(
+    f"aten.{name}"
+    for name in (
+        "linear.default", "matmul.default", "batch_norm.default", "relu6.default",
+        *(f"conv{rank}d.{kind}" for rank in (1, 2, 3) for kind in ("default", "padding")),
+        *(f"max_pool{rank}d.default" for rank in (1, 2, 3)),
+        *(f"adaptive_avg_pool{rank}d.default" for rank in (1, 2, 3)),
+    )
+)  # fmt: skip
+# These do without being called composite.
+_SHARING = frozenset(("aten.pixel_shuffle.default", "aten.channel_shuffle.default"))
+
+
+@dataclass(frozen=True)
+class Changes:
+    """The changes in place of a program that something else sees afterwards.
+
+    `entangled` are those that cannot be read as ordinary operators. `effects` are those of
+    constants alone, with all nodes that share their memory: they are done where they stand.
+    """
+
+    entangled: Sequence[Any]
+    effects: Mapping[Any, frozenset[Any]]
+
+
+def is_in_place(target: Any) -> bool:
+    """Whether an operator changes an operand."""
+    return isinstance(target, torch._ops.OpOverload) and bool(target._schema.is_mutable)
+
+
+def changes(exported: Any) -> Changes:
+    """Look at every operator that works in place."""
+    position = {node: index for index, node in enumerate(exported.graph.nodes)}
+    of_inputs = _dependent_nodes(exported)
+    entangled, effects = [], {}
+    for node in position:
+        if node.op != "call_function" or not is_in_place(node.target) or _does_nothing(node):
+            continue
+        source = _source(node.args[0]) if _written(node) == [0] else None
+        shared = frozenset() if source is None else _sharing(source)
+        own = source is not None and _is_own(source, exported.graph_signature.user_inputs)
+        if own and not _is_seen(node, shared, position):
+            continue
+        if own and _is_constant(shared | {node}, of_inputs):
+            effects[node] = shared
+        else:
+            entangled.append(node)
+    return Changes(entangled, effects)
+
+
+def _dependent_nodes(exported: Any) -> set[Any]:
+    """The nodes that compute from the inputs."""
+    names = exported.graph_signature.user_inputs
+    nodes = list(exported.graph.nodes)
+    inputs = [node for node in nodes if node.op == "placeholder" and node.name in names]
+    return {*inputs, *dependent(nodes, inputs)}
+
+
+def _does_nothing(node: Any) -> bool:
+    """Whether an operator that draws numbers, and changes its operand, has none to draw."""
+    chance = torch.Tag.nondeterministic_seeded in node.target.tags
+    return chance and is_settled(node.target, node.args)
+
+
+def _written(node: Any) -> list[int]:
+    """The positions of the operands that an operator changes."""
+    return [
+        index
+        for index, argument in enumerate(node.target._schema.arguments)
+        if argument.alias_info is not None and argument.alias_info.is_write
+    ]
+
+
+def _source(node: Any) -> Any | None:
+    """The node whose memory a node's result lies in, or None where that cannot be told."""
+    while node.op == "call_function" and may_hand_on(node):
+        operand = node.args[0] if node.args else None
+        tensors = [one for one in node.all_input_nodes if not is_size(one)]
+        if not isinstance(operand, torch.fx.Node) or (len(tensors) > 1 and not _says_so(node)):
+            return None
+        node = operand
+    return node
+
+
+def _says_so(node: Any) -> bool:
+    """Whether an operator's schema has its result share memory with the first operand."""
+    target = node.target
+    if not isinstance(target, torch._ops.OpOverload):
+        return node is not owner(node)
+    first = target._schema.arguments[0].alias_info
+    return first is not None and all(r.alias_info is not None for r in target._schema.returns)
+
+
+def _sharing(source: Any) -> frozenset[Any]:
+    """A node, and all that may share its memory."""
+    found = [source]
+    for node in found:
+        found += [user for user in node.users if may_hand_on(user) and user not in found]
+    return frozenset(found)
+
+
+def _is_own(source: Any, inputs: Sequence[str]) -> bool:
+    """Whether memory is that of an input or was made by an operator: no weights lie there."""
+    return source.op == "call_function" or (source.op == "placeholder" and source.name in inputs)
+
+
+def _is_seen(node: Any, shared: frozenset[Any], position: Mapping[Any, int]) -> bool:
+    """Whether anything reads the changed memory later, but through the operator's own result."""
+    earlier = (one for one in shared if position[one] < position[node])
+    return any(
+        position[user] > position[node] and not is_size(user)
+        for one in earlier
+        for user in one.users
+    )
+
+
+def _is_constant(nodes: frozenset[Any], of_inputs: set[Any]) -> bool:
+    """Whether none of these depends on the inputs, nor on how many samples there are."""
+    if not of_inputs.isdisjoint(nodes) or any(one.op != "call_function" for one in nodes):
+        return False
+    values = [one.meta.get("val") for one in nodes]
+    tensors = [value for value in values if isinstance(value, torch.Tensor)]
+    fixed = all(isinstance(size, int) for tensor in tensors for size in sizes_of(tensor))
+    operands = {operand for one in nodes for operand in one.all_input_nodes}
+    return fixed and len(tensors) == len(values) and not any(map(is_size, operands))
+
+
+def may_hand_on(node: Any) -> bool:
+    """Whether the result of a node may share its memory with an operand."""
+    if node.op != "call_function" or is_size(node):
+        return False
+    target = owner(node).target
+    if not isinstance(target, torch._ops.OpOverload):
+        return True
+    if any(result.alias_info is not None for result in target._schema.returns):
+        return True
+    if str(target) in _SHARING:
+        return True
+    composite = torch._C._dispatch_has_kernel_for_dispatch_key(target.name(), _COMPOSITE)
+    return bool(composite) and str(target) not in _FRESH
+
 
 _BLOCKS = ("wrap_with_set_grad_enabled", "wrap_with_autocast")
 _STORE = "aten.copy.default"  # how a program writes into its buffers
@@ -63,7 +297,7 @@ def without_side_effects(exported: Any, whole: bool = True) -> Program:
         program = take_apart(exported.run_decompositions({}))
         same = _same_results(before, program)
     except RuntimeError as error:  # such as a state of another batch than its buffer is for
-        written = _written(exported, entangled)
+        written = _buffers_written(exported, entangled)
         refusals = [Refusal(name, "buffer", *STATE) for name in written]
         raise UnsupportedLayerError(refusals or list(map(_entanglement, entangled))) from error
     if not same:
@@ -83,7 +317,7 @@ def _entanglement(node: Any) -> Refusal:
     )
 
 
-def _written(exported: Any, nodes: Iterable[Any]) -> list[str]:
+def _buffers_written(exported: Any, nodes: Iterable[Any]) -> list[str]:
     """The buffers that in-place operators write into, by name."""
     buffers = exported.graph_signature.inputs_to_buffers
     found = (owner(node.args[0]).name for node in nodes)

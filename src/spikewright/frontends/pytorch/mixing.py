@@ -16,11 +16,11 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from spikewright.errors import ReadError, Refusal, UnsupportedLayerError
 from spikewright.frontends.mixing import Parted, Runs, correspond, parted
-from spikewright.frontends.pytorch.call import to_array
+from spikewright.frontends.pytorch.arguments import inference
 from spikewright.frontends.pytorch.exporting import Traced
-from spikewright.frontends.pytorch.modes import inference
-from spikewright.frontends.pytorch.naming import Place, is_users, owner
+from spikewright.frontends.pytorch.naming import is_users, owner
 from spikewright.frontends.pytorch.program import Program, by_name, full_name, take_apart
+from spikewright.frontends.pytorch.registry import Place, to_array
 from spikewright.frontends.pytorch.running import random_inputs, recorded
 from spikewright.frontends.reading.call import MIXES
 

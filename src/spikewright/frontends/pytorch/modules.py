@@ -9,11 +9,11 @@ from typing import Any
 
 from spikewright.errors import ReadError, UnsupportedLayerError
 from spikewright.frontends.fallback import is_asked_for
+from spikewright.frontends.pytorch.arguments import refuse_memory
 from spikewright.frontends.pytorch.exporting import Traced, trace
 from spikewright.frontends.pytorch.mixing import taken_at_once
 from spikewright.frontends.pytorch.reading import read_program
 from spikewright.frontends.pytorch.running import call
-from spikewright.frontends.pytorch.state import refuse_memory
 from spikewright.frontends.pytorch.untraceable import refuse_kind, untraceable_part
 from spikewright.frontends.source import Source
 

@@ -20,11 +20,10 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils import _pytree as pytree
 
 from spikewright.errors import ReadError, Refusal, UnsupportedLayerError
-from spikewright.frontends.pytorch.folding import fold, is_foldable
+from spikewright.frontends.pytorch.functional import fold, is_foldable
 from spikewright.frontends.pytorch.naming import place_of_function
 from spikewright.frontends.pytorch.program import Program, full_name, is_check, sizes_of, take_apart
-from spikewright.frontends.reading.call import MIXES
-from spikewright.frontends.reading.refusal import Unreadable
+from spikewright.frontends.reading.call import MIXES, Unreadable
 
 _TRIED = 200
 """Ways to divide the numbers of an operator that are tried."""

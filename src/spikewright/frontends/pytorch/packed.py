@@ -1,7 +1,9 @@
-"""Packed sequences: recurrent layers that take as many steps of each sample as its length says.
+"""Parts of a module in other words while it is traced: packed sequences, experts, numbers of rows.
 
-A graph has a fixed number of steps. While a module is traced, a packed sequence holds the padded
-values and their lengths, and a recurrent layer over it is one operator.
+A graph has a fixed number of steps, so a packed sequence holds the padded values and their lengths,
+and a recurrent layer over it is one operator. Experts of Hugging Face's models sort tokens by
+expert, or look weights up by token: here every expert is called with every token, and what it makes
+is weighted by what the router gives it, zero where it was not chosen.
 """
 
 from __future__ import annotations
@@ -117,3 +119,66 @@ def _shapes(part: Any, batch: int) -> list[tuple[int, int, int]]:
     layers = part.num_layers * (2 if part.bidirectional else 1)
     hidden = (layers, batch, part.proj_size or part.hidden_size)
     return [hidden, (layers, batch, part.hidden_size)] if part.mode == "LSTM" else [hidden]
+
+
+_MARKS = ("num_experts", "has_gate", "has_bias", "is_transposed", "_apply_gate", "down_proj")
+"""The attributes that transformers gives a module of which it has several implementations."""
+
+
+def ask_every_expert(module: Any) -> None:
+    """Make experts plain sums over all of them, to be used where a module is `preserved`."""
+    for part in module.modules():
+        if all(hasattr(part, mark) for mark in _MARKS):
+            part.forward = partial(_weighted, part)
+
+
+def _weighted(part: Any, hidden_states: Any, top_k_index: Any, top_k_weights: Any, *_: Any) -> Any:
+    """The sum of what all experts make of rows `(tokens, units)`, weighted by the router.
+
+    `top_k_index` and `top_k_weights` have shape `(tokens, chosen)`; the parameters have the names
+    that transformers gives them.
+    """
+    numbers = torch.arange(part.num_experts, device=top_k_index.device)
+    chosen = (top_k_index[..., None] == numbers).to(top_k_weights.dtype)
+    shares = (chosen * top_k_weights[..., None]).sum(1)
+    made = [
+        _expert(part, index, hidden_states) * shares[:, index, None]
+        for index in range(part.num_experts)
+    ]
+    return sum(made[1:], made[0]).to(hidden_states.dtype)
+
+
+def _expert(part: Any, index: int, x: Any) -> Any:
+    """The result of one expert for rows `(tokens, units)`."""
+    inner = _projected(part, "gate_up_proj" if part.has_gate else "up_proj", index, x)
+    inner = part._apply_gate(inner) if part.has_gate else part.act_fn(inner)
+    made = _projected(part, "down_proj", index, inner)
+    return part.post_expert_norm(made) if getattr(part, "has_post_expert_norm", False) else made
+
+
+def _projected(part: Any, name: str, index: int, x: Any) -> Any:
+    weight = getattr(part, name)[index]
+    bias = getattr(part, f"{name}_bias")[index] if part.has_bias else None
+    return torch.nn.functional.linear(x, weight.T if part.is_transposed else weight, bias)
+
+
+_aten = torch.ops.aten
+
+
+def plain_rows(exported: Any) -> None:
+    """Take `where(i < 0, i + n, i)` of whole numbers, as Keras looks rows up, for `i`.
+
+    No row has a number below zero: a network that is given one refuses it.
+    """
+    for node in exported.graph.nodes:
+        if node.target is _aten.where.self and _counts_from_the_end(*node.args):
+            node.replace_all_uses_with(node.args[2])
+
+
+def _counts_from_the_end(condition: Any, moved: Any, number: Any) -> bool:
+    if not all(isinstance(node, torch.fx.Node) for node in (condition, moved, number)):
+        return False
+    whole = not number.meta["val"].is_floating_point()
+    below = condition.target is _aten.lt.Scalar and condition.args == (number, 0)
+    extent = moved.args[1] if moved.target is _aten.add.Tensor and len(moved.args) == 2 else None
+    return whole and below and moved.args[0] is number and isinstance(extent, int)

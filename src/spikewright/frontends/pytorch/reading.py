@@ -14,35 +14,37 @@ from torch.utils import _pytree as pytree
 
 from spikewright._base.structure import Place as Way
 from spikewright.errors import Refusal, UnsupportedLayerError
-from spikewright.frontends.calling import calling, shown
-from spikewright.frontends.fallback import CannotCall, is_asked_for
+from spikewright.frontends.fallback import CannotCall, calling, is_asked_for, shown
 from spikewright.frontends.pytorch.arguments import input_places, shapes_of
-from spikewright.frontends.pytorch.call import AlongFirstAxis, Call, pretty
-from spikewright.frontends.pytorch.calling import Operand, operator_call
-from spikewright.frontends.pytorch.complex_values import (
-    BY_PARTS,
-    NOT_READ,
-    Complex,
-    part_of,
-    with_kind,
-)
-from spikewright.frontends.pytorch.folding import fold, is_foldable, like
 from spikewright.frontends.pytorch.functional import (
+    fold,
     functional_name,
+    is_foldable,
+    like,
     ordinary,
     unknown_inside,
     without_side_effects,
 )
 from spikewright.frontends.pytorch.mixing import compare_programs
 from spikewright.frontends.pytorch.naming import (
-    Place,
+    Lacking,
+    Shapeless,
+    empty,
+    find,
+    first_result,
     in_words,
+    is_shown,
+    kept,
+    lost,
     owner,
     place_all,
     place_of_function,
+    refusal_of,
+    why_no_output,
 )
 from spikewright.frontends.pytorch.one_sample import of_one_sample, samples_of
-from spikewright.frontends.pytorch.outputs import first_result, is_shown, kept, why_no_output
+from spikewright.frontends.pytorch.opaque import Operand, operator_call
+from spikewright.frontends.pytorch.packed import plain_rows
 from spikewright.frontends.pytorch.program import (
     Program,
     cut,
@@ -52,14 +54,32 @@ from spikewright.frontends.pytorch.program import (
     operand_by_shape,
     sizes_of,
 )
-from spikewright.frontends.pytorch.reasons import STATE, is_tail, why_not
-from spikewright.frontends.pytorch.registry import READERS
-from spikewright.frontends.pytorch.rows import plain_rows
+from spikewright.frontends.pytorch.readers.spectra import (
+    BY_PARTS,
+    NOT_READ,
+    Complex,
+    part_of,
+    with_kind,
+)
+from spikewright.frontends.pytorch.registry import (
+    READERS,
+    STATE,
+    AlongFirstAxis,
+    Call,
+    Place,
+    is_tail,
+    pretty,
+    why_not,
+)
 from spikewright.frontends.pytorch.running import call, precision_of, ran, run
-from spikewright.frontends.pytorch.unread import Lacking, Shapeless, empty, find, lost, refusal_of
-from spikewright.frontends.reading.layout import BATCH_FIRST, layout_of
-from spikewright.frontends.reading.refusal import Unknown, Unreadable
-from spikewright.frontends.reading.values import Value
+from spikewright.frontends.reading.call import (
+    BATCH_FIRST,
+    Unknown,
+    Unreadable,
+    Value,
+    afford_call,
+    layout_of,
+)
 from spikewright.frontends.source import GraphBuilder, Source
 from spikewright.graph import Graph
 
@@ -91,6 +111,7 @@ def read_program(
     walk = _Walk(program, places, input_places(exported, module), module is not None)
     graph = walk.graph()
     if not lone:
+        afford_call(graph)
         compare_programs(many, program, samples or 2, places)
     elif module is None:
         walk.refuse_lone_outputs()

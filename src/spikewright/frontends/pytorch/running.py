@@ -13,11 +13,11 @@ from numpy.typing import ArrayLike, NDArray
 from torch.utils import _pytree as pytree
 
 from spikewright.errors import ReadError
-from spikewright.frontends.pytorch.call import to_array
-from spikewright.frontends.pytorch.modes import inference
+from spikewright.frontends.pytorch.arguments import inference
 from spikewright.frontends.pytorch.program import Program, by_name, returned, sizes_of, take_apart
+from spikewright.frontends.pytorch.registry import to_array
 from spikewright.frontends.source import COARSEST_FIRST
-from spikewright.graph import Graph
+from spikewright.graph import Graph, checked_inputs
 
 
 def run(
@@ -203,18 +203,8 @@ def _checked(
     shapes: Mapping[Any, Sequence[int]], inputs: Mapping[str, ArrayLike]
 ) -> dict[Any, NDArray]:
     """The arrays by nodes, which have these unbatched shapes; raises `ReadError` for others."""
-    nodes = {node.name: node for node in shapes}
-    if set(nodes) != set(inputs):
-        raise ReadError(f"the inputs are {list(nodes)}, got {list(inputs)}")
-    arrays = {node: np.asarray(inputs[name]) for name, node in nodes.items()}
-    for node, array in arrays.items():
-        if array.shape[1:] != tuple(shapes[node]) or not array.ndim:
-            expected = ", ".join(["batch", *map(str, shapes[node])])
-            raise ReadError(f"input {node.name!r} must be ({expected}), got shape {array.shape}")
-    sizes = {len(array) for array in arrays.values()}
-    if len(sizes) > 1:
-        raise ReadError(f"inputs have different numbers of samples: {sorted(sizes)}")
-    return arrays
+    named = {node.name: tuple(shape) for node, shape in shapes.items()}
+    return dict(zip(shapes, checked_inputs(named, inputs, ReadError).values(), strict=True))
 
 
 def recorded(

@@ -8,13 +8,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright.frontends.reading.arithmetic import product, scaled, total
-from spikewright.frontends.reading.call import Call
-from spikewright.frontends.reading.contraction import multiplied
-from spikewright.frontends.reading.equation import Labels
-from spikewright.frontends.reading.functions import normalised_exponentials
-from spikewright.frontends.reading.refusal import Unreadable
-from spikewright.frontends.reading.values import Operand, Value, common_shape
+from spikewright.frontends.reading.arithmetic import normalised_exponentials, product, scaled, total
+from spikewright.frontends.reading.call import Call, Operand, Unreadable, Value, common_shape
+from spikewright.frontends.reading.contraction import Labels, multiplied
 from spikewright.graph.layers import Activation, ScaleShift, UpsampleNearest
 
 HIDDEN = -1e4

@@ -1,20 +1,21 @@
-"""A call of a foreign model as its reader sees it: ways to add its layers to the graph."""
+"""A call of a foreign model as its reader sees it, its values, and the ways to give one up."""
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from dataclasses import replace
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from enum import Enum
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from spikewright._base.budget import MORE_BYTES, MORE_NODES, current
 from spikewright.errors import GraphError, Refusal
-from spikewright.frontends.reading.layout import BATCH_FIRST, Layout, sample_shape
-from spikewright.frontends.reading.refusal import Unknown, Unreadable
-from spikewright.frontends.reading.values import Operand, Value
 from spikewright.frontends.source import GraphBuilder, shape_made
+from spikewright.graph import Graph
 from spikewright.graph.layers import (
     Activation,
     Broadcast,
@@ -28,6 +29,201 @@ from spikewright.graph.layers import (
     Shape,
     Slice,
 )
+
+
+class Reason(NamedTuple):
+    """The reason against an operation, and the user's options."""
+
+    reason: str
+    options: str
+
+
+NO_READER = "no reading of this operator is registered"
+
+JUMPS = Reason(
+    "it jumps, so that small differences of its input make large ones",
+    "Move it out of the model, or train with a continuous function such as clip or sigmoid",
+)
+ROUNDS = Reason(
+    JUMPS.reason,
+    "Round to `step * clip(floor(x / step + start), 0, levels)`, of numbers, as "
+    "sw.torch.RoundedReLU and sw.keras.RoundedReLU do; or train with a continuous function",
+)
+COMPARES = Reason(
+    "it computes truth values from the data; values here are real numbers",
+    "Write the choice with functions such as relu, clip, maximum or minimum",
+)
+ORDERS = Reason(
+    "it sorts values, or makes positions out of them, which no layer of a network does",
+    "Choose from the outputs",
+)
+LOOKS_UP = Reason(
+    "it looks up texts or whole numbers, or counts matches, and a network takes real numbers",
+    "Apply it to the data, before the network",
+)
+PLACES = Reason(
+    "the places where it reads or writes are computed from the data",
+    "Use constant places, or give the model the chosen values as its input",
+)
+
+
+def by_kind(*families: tuple[Reason, str]) -> Mapping[str, Reason]:
+    """The reason against each kind of operation, from families of kinds apart by spaces."""
+    return {kind: reason for reason, kinds in families for kind in kinds.split()}
+
+
+class Unreadable(Exception):
+    """Raised by a reader: the reason why this layer cannot be read, and the user's options."""
+
+    def __init__(self, reason: str, options: str = "") -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.options = options
+
+
+class Unknown(Exception):
+    """Raised where a layer reads what was refused already: there is nothing to add to that."""
+
+
+class Layout(Enum):
+    """Whether a foreign value of one sample has a first axis of extent one that the graph's lacks.
+
+    Models are read at a batch of one, at which no axis of extent one can mix anything: an axis of
+    samples that is merged with another, `x.view(-1, channels)`, is that other axis.
+    """
+
+    BATCH_FIRST = True
+    UNBATCHED = False
+
+    @property
+    def axis(self) -> int | None:
+        """The foreign axis that the graph's value lacks, if there is one."""
+        return 0 if self.value else None
+
+    def rank(self, own: int) -> int:
+        """Number of foreign axes of a value with `own` axes in the graph."""
+        return own + self.value
+
+    def own_axis(self, axis: int) -> int:
+        """The graph's axis that another foreign axis (counted from the front) is."""
+        return axis - self.value
+
+    def full(self, shape: Shape) -> Shape:
+        """The foreign shape of a value that has this shape in the graph."""
+        return (1, *shape) if self.value else tuple(shape)
+
+
+BATCH_FIRST = Layout.BATCH_FIRST
+"""The layout of almost every value."""
+
+UNBATCHED = Layout.UNBATCHED
+"""The layout of a value whose first axis is longer, as of several windows of one sample."""
+
+
+def sample_shape(full: Sequence[int]) -> Shape:
+    """The graph's shape of a foreign value of one sample: without a first axis of extent one."""
+    return tuple(full[1:]) if layout_of(full) is BATCH_FIRST else tuple(full)
+
+
+def layout_of(full: Sequence[int]) -> Layout:
+    """The layout of a foreign value of this shape."""
+    return BATCH_FIRST if full and full[0] == 1 else UNBATCHED
+
+
+@dataclass(frozen=True)
+class Value:
+    """A value that depends on the input: the graph's node that holds it, and its unbatched shape.
+
+    `name` is None where an earlier layer could not be read; the shape is then that which the
+    foreign model declares. `layout` says whether the foreign value has a batch axis of extent one.
+    `whole` is not 0 where the foreign value holds whole numbers, and `truth` says that it holds
+    truth values, which are ones and zeros here. `masked` is True where the foreign value is minus
+    infinity, which only a softmax can take; the node's value there is finite. It broadcasts against
+    the shape. Where that depends on the data, `seen` holds truth values of the same shape: where
+    they do not hold, the foreign value is minus infinity, or nearly.
+    """
+
+    name: str | None
+    shape: Shape
+    layout: Layout = BATCH_FIRST
+    whole: int = 0
+    truth: bool = False
+    masked: NDArray | None = field(default=None, compare=False)
+    seen: Value | None = field(default=None, compare=False)
+
+    @property
+    def rank(self) -> int:
+        """Number of axes in the foreign model, its batch axis included."""
+        return self.layout.rank(len(self.shape))
+
+    def becomes(self, name: str | None, shape: Shape) -> Value:
+        """What an operation makes of it: real and finite numbers, the batch in the same place."""
+        return replace(self, name=name, shape=shape, whole=0, truth=False, masked=None, seen=None)
+
+
+Operand = Value | NDArray
+"""A value, or a constant that broadcasts against a sample."""
+
+
+def finite(value: Value) -> Value:
+    """The value; refuses one that is minus infinity in places."""
+    if value.masked is not None:
+        raise Unreadable(
+            "it reads values that are minus infinity, which only a softmax can take",
+            "Apply the mask right before the softmax.",
+        )
+    return value
+
+
+def common_shape(*operands: Operand) -> Shape:
+    """The shape that all broadcast to; raises `Unreadable` where there is none."""
+    shapes = [operand.shape for operand in operands]
+    try:
+        return np.broadcast_shapes(*shapes)
+    except ValueError:
+        if any(isinstance(operand, Value) and operand.name is None for operand in operands):
+            raise Unknown from None  # the shapes are stand-ins
+        raise Unreadable(f"its inputs of shapes {shapes} do not broadcast") from None
+
+
+def alike(first: NDArray, second: NDArray) -> bool:
+    """Whether arrays that broadcast differ by no more than sums in another order do."""
+    if first.dtype.kind != "f":
+        return bool((first == second).all())
+    finite = np.abs(first[np.isfinite(first)])
+    rounding = 64 * np.finfo(first.dtype).eps * finite.max(initial=0)
+    return np.allclose(first, second, rtol=0, atol=rounding, equal_nan=True)
+
+
+def afford(values: float, itemsize: int = 8) -> None:
+    """Count so many numbers; raises `Unreadable` where the file's budget has no room for them.
+
+    Nothing is counted while a live model is read: its user made it.
+    """
+    budget = current()
+    if budget is None:
+        return
+    if reason := budget.spend(int(min(values, 2.0**100)) * itemsize):
+        raise Unreadable(f"it makes {int(values)} values, which take {reason}", MORE_BYTES)
+
+
+def afford_nodes(count: int, what: str) -> None:
+    """Count so many nodes of `what`; raises `Unreadable` where the budget has no room for them."""
+    budget = current()
+    if budget is not None and (reason := budget.spend_nodes(count)):
+        raise Unreadable(f"{what}: {reason}", MORE_NODES)
+
+
+def afford_call(graph: Graph) -> None:
+    """Count the largest value that a model of a file has for one sample, before it is called.
+
+    Raises `DamagedFileError` where the file's budget has no room for it.
+    """
+    budget = current()
+    if budget is not None:
+        name, shape = max(graph.shapes.items(), key=lambda item: math.prod(item[1]))
+        budget.take(4 * math.prod(shape), f"for one sample, the value of {name!r}")
+
 
 _MOVES = (Broadcast, Crop, Identity, Permute, Reshape, Slice)
 _TAKES_HIDDEN = ("softmax", "exp", "sigmoid", "relu")

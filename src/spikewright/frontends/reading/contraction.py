@@ -15,10 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright.frontends.reading.call import Call
-from spikewright.frontends.reading.equation import Labels
-from spikewright.frontends.reading.refusal import Unknown, Unreadable
-from spikewright.frontends.reading.values import Operand, Value, finite
+from spikewright.frontends.reading.call import Call, Operand, Unknown, Unreadable, Value, finite
 from spikewright.frontends.unrolling.cells import Adder
 from spikewright.graph.layers import (
     Affine,
@@ -35,6 +32,9 @@ from spikewright.graph.layers import (
     Slice,
     Sum,
 )
+
+Labels = tuple[Hashable, ...]
+"""A label for every axis: axes of one label go together, and an axis of extent one is repeated."""
 
 
 def multiplied(

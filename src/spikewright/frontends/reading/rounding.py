@@ -14,7 +14,6 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright.frontends.reading.steps import NotSteps, Steps, steps_of
 from spikewright.graph import Node, unique_name
 from spikewright.graph.layers import (
     Activation,
@@ -27,6 +26,7 @@ from spikewright.graph.layers import (
     ScaleShift,
     Shape,
 )
+from spikewright.graph.parts import below, between, evaluated, is_elementwise
 
 _MOST = 16  # operations that an activation is written in
 _FUNCTIONS = {"floor": np.floor, "ceil": np.ceil, "round": np.rint, "trunc": np.trunc}
@@ -44,6 +44,9 @@ class Rounds(Layer):
     def evaluate(self, *values: NDArray) -> NDArray:
         rounded: NDArray = _FUNCTIONS[self.function](values[0])
         return rounded
+
+
+_KINDS = (Rounds, Add, Multiply, Minimum, Maximum, Identity)
 
 
 @dataclass(frozen=True)
@@ -105,7 +108,8 @@ class _Search:
     def _parts(self, name: str) -> Iterator[_Part]:
         """The parts around a node, wide ones first."""
         for top in reversed(list(self._above(name))):
-            sources = reversed(list(self._below(top, name)))
+            read = list(below(self.nodes, self.nodes[top], _KINDS, _MOST))
+            sources = (source for source in reversed(read) if source != name)
             yield from (part for source in sources if (part := self._between(source, top, name)))
 
     def _above(self, name: str) -> Iterator[str]:
@@ -116,51 +120,23 @@ class _Search:
             yield name
             if name not in self.ends:
                 for reader in self.readers[name]:
-                    if reader not in found and _is_operation(self.nodes[reader].layer):
+                    if reader not in found and is_elementwise(self.nodes[reader].layer, *_KINDS):
                         found.add(reader)
                         front.append(reader)
 
-    def _below(self, top: str, name: str) -> Iterator[str]:
-        """Values that a node is computed from by operations, nearest first."""
-        found, front = {top}, list(self.nodes[top].inputs)
-        while front and len(found) <= _MOST:
-            read = front.pop(0)
-            if read not in found:
-                found.add(read)
-                if read != name:
-                    yield read
-                if _is_operation(self.nodes[read].layer):
-                    front += self.nodes[read].inputs
-
     def _between(self, source: str, top: str, through: str) -> _Part | None:
         """The part from a value to another, if it is one, and goes through a node."""
-        inner: set[str] = set()
-        front = [top]
-        while front:
-            name = front.pop()
-            if name == source or name in inner:
-                continue
-            if not _is_operation(self.nodes[name].layer) or len(inner) > _MOST:
-                return None
-            inner.add(name)
-            front += self.nodes[name].inputs
-        seen = (reader for name in inner - {top} for reader in self.readers[name])
-        private = inner.issuperset(seen) and not self.ends & (inner - {top})
-        whole = through in inner and bool(self.nodes[top].inputs)
-        return _Part(top, source, frozenset(inner)) if private and whole else None
+        node = self.nodes[top]
+        if not node.inputs or source == top:
+            return None
+        readers, is_output = self.readers.__getitem__, self.ends.__contains__
+        found = between(self.nodes, readers, is_output, node, source, _KINDS, _MOST)
+        inner = frozenset((top, *(found or ())))
+        return None if found is None or through not in inner else _Part(top, source, inner)
 
     def _function(self, part: _Part) -> Callable[[NDArray], NDArray]:
         """A part as a function of one number."""
-        order = [node for name, node in self.nodes.items() if name in part.inner]
-
-        def function(x: NDArray) -> NDArray:
-            values = {part.source: x}
-            for node in order:
-                given = (values[read] for read in node.inputs)
-                values[node.name] = _scalar(node.layer).evaluate(*given)
-            return values[part.top]
-
-        return function
+        return lambda x: evaluated(self.nodes, part.top, {part.source: x})
 
     def _with(self, part: _Part, steps: Steps) -> list[Node]:
         """The nodes with an activation in the place of a part, and a factor behind it if any."""
@@ -179,17 +155,126 @@ class _Search:
         return kept
 
 
-def _is_operation(layer: Layer) -> bool:
-    """True for an elementwise layer without arrays, or with arrays of one number."""
-    if isinstance(layer, ScaleShift):
-        return all(array.size == 1 for array in layer.arrays().values())
-    if isinstance(layer, Activation):
-        return layer.elementwise
-    return isinstance(layer, Rounds | Add | Multiply | Minimum | Maximum | Identity)
+Function = Callable[[NDArray], NDArray]
+
+_CLOSE = 1e-5  # of the height of all steps, or of a step's width: constants may be float32
+_SIZES = np.geomspace(1e-6, 1e6, 241)
+_FAR = np.concatenate([-_SIZES[::-1], [0.0], _SIZES])
+_HALVINGS = 80
+_MOST_LEVELS = 65_535
+_STARTS = (0.0, 0.5, 1.0)
 
 
-def _scalar(layer: Layer) -> Layer:
-    """A layer for values without axes."""
-    if not isinstance(layer, ScaleShift):
-        return layer
-    return ScaleShift(*(None if a is None else a.reshape(()) for a in (layer.scale, layer.shift)))
+class NotSteps(Exception):
+    """Raised for a function that is no such steps; the message says what it does instead."""
+
+
+@dataclass(frozen=True)
+class Steps:
+    """`factor width min(max(floor(x / width + start), 0), levels)`."""
+
+    width: float
+    start: float
+    levels: int
+    factor: float
+
+    def activation(self) -> Activation:
+        """The layer that it is, apart from its factor."""
+        parameters = {
+            "threshold": float(self.width * self.levels),
+            "levels": float(self.levels),
+            "start": float(self.start),
+        }
+        return Activation("rounded_relu", parameters)
+
+
+def steps_of(function: Function) -> Steps:
+    """The steps of a function; raises `NotSteps`.
+
+    The first and the last step are found by bisection, all others have to lie between them at
+    equal distances.
+    """
+    values = _values(function, _FAR)
+    total = values[-1]
+    _require_bounds(values)
+    first, above = _edge(function, values, _CLOSE * total)
+    last, _ = _edge(function, values, (1.0 - _CLOSE) * total)
+    height = float(function(np.array([above]))[0])
+    if not total <= _MOST_LEVELS * height:
+        raise NotSteps("it does not rise in steps")
+    levels = round(total / height)
+    width = _width(first, last, levels, height)
+    if abs(height / width - 1.0) < _CLOSE:
+        width = height = total / levels
+    start = 1.0 - first / width
+    start = next((known for known in _STARTS if abs(start - known) < _CLOSE), start)
+    if not 0.0 <= start <= 1.0:
+        raise NotSteps(f"its first step is at {first:.3g}, and its steps are {width:.3g} wide")
+    found = Steps(width, start, levels, height / width)
+    _require_equal(function, found, total)
+    return found
+
+
+def _values(function: Function, x: NDArray) -> NDArray:
+    with np.errstate(all="ignore"):
+        values = function(x)
+    if not np.isfinite(values).all():
+        raise NotSteps("it is not finite everywhere")
+    return values
+
+
+def _require_bounds(values: NDArray) -> None:
+    """Raise `NotSteps` unless values rise from zero, over negative input, to a bound."""
+    low, total = values[0], values[-1]
+    if total <= 0 or values[-2] < total * (1.0 - _CLOSE):
+        raise NotSteps("it has no upper bound")
+    if abs(low) > _CLOSE * total or abs(values[1]) > _CLOSE * total:
+        raise NotSteps("it is not zero for negative values")
+    if np.diff(values).min() < -_CLOSE * total:
+        raise NotSteps("it falls")
+
+
+def _edge(function: Function, values: NDArray, level: float) -> tuple[float, float]:
+    """The numbers next to each other between which a function, known far and near, passes `level`.
+
+    `values` are those at `_FAR`.
+    """
+    index = int(np.argmax(values > level))
+    low, high = float(_FAR[index - 1]), float(_FAR[index])
+    for _ in range(_HALVINGS):
+        middle = 0.5 * (low + high)
+        if function(np.array([middle]))[0] > level:
+            high = middle
+        else:
+            low = middle
+    return low, high
+
+
+def _width(first: float, last: float, levels: int, height: float) -> float:
+    """The width of a step; that of a single one is its height, where the start then is a share."""
+    if levels > 1:
+        width = (last - first) / (levels - 1)
+    else:
+        width = height if 0.0 <= first <= height else 2.0 * abs(first)
+    if width <= 0:
+        raise NotSteps("it does not rise in steps of one width")
+    return width
+
+
+def _require_equal(function: Function, steps: Steps, total: float) -> None:
+    """Raise `NotSteps` where a function has other values, around each edge and between them."""
+    numbers = np.arange(1, steps.levels + 1)
+    edges = steps.width * (numbers - steps.start)
+    beside = 1e-3 * steps.width
+    wanted = steps.factor * steps.width * numbers
+    pairs = (
+        (edges - beside, wanted - steps.factor * steps.width),
+        (edges + beside, wanted),
+        (edges + 0.5 * steps.width, wanted),
+        (edges + (1.0 - 1e-3) * steps.width, wanted),
+    )
+    if any(np.abs(function(x) - y).max() > _CLOSE * total for x, y in pairs):
+        raise NotSteps("its steps are not all of one width and height")
+    at_zero = np.abs(edges) < _CLOSE * steps.width
+    if at_zero.any() and function(np.zeros(1))[0] < wanted[at_zero][0] * (1.0 - _CLOSE):
+        raise NotSteps("at zero itself it has not risen yet, and a spike would be sent")

@@ -9,9 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright._base.windows import Pairs
-from spikewright.frontends.reading.call import Call
-from spikewright.frontends.reading.refusal import Unreadable
-from spikewright.frontends.reading.values import Value, finite
+from spikewright.frontends.reading.call import Call, Unreadable, Value, finite
 from spikewright.graph.layers import (
     Concatenate,
     Crop,

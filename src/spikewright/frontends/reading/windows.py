@@ -1,19 +1,17 @@
-"""Convolution and pooling over windows, also of several images of one sample."""
+"""Convolution and pooling over windows, also of several images, and axes of another extent."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from spikewright._base.windows import Pairs, Windows
-from spikewright.frontends.reading.call import Call
-from spikewright.frontends.reading.refusal import Unreadable
+from spikewright.frontends.reading.call import Call, Unreadable, Value, finite
 from spikewright.frontends.reading.selection import entry, stacked
-from spikewright.frontends.reading.values import Value, finite
 from spikewright.graph.layers import (
     AdaptiveAveragePool,
     AveragePool,
@@ -21,12 +19,14 @@ from spikewright.graph.layers import (
     ConvolutionTranspose,
     GlobalAveragePool,
     GlobalMaxPool,
+    Identity,
     Interpolate,
     Layer,
     MaxPool,
     Permute,
     Reshape,
     Take,
+    UpsampleNearest,
 )
 
 Windowed = Convolution | ConvolutionTranspose | MaxPool | AveragePool
@@ -160,3 +160,33 @@ def _adaptive_windows(extent: int, outputs: int) -> NDArray:
     ranges = [range(i * extent // outputs, -(-(i + 1) * extent // outputs)) for i in range(outputs)]
     longest = max(map(len, ranges))
     return np.array([[*window] + [window[-1]] * (longest - len(window)) for window in ranges])
+
+
+def resampled(call: Call, x: Value, matrices: Mapping[int, NDArray], part: str = "") -> Value:
+    """`matrices` `(after, before)` along axes: copies or choices of values where they are that."""
+    sources = {axis: np.argmax(matrix, axis=1) for axis, matrix in matrices.items()}
+    if not all(np.array_equal(np.eye(m.shape[1])[sources[a]], m) for a, m in matrices.items()):
+        changed = {
+            axis: matrix
+            for axis, matrix in matrices.items()
+            if not np.array_equal(matrix, np.eye(matrix.shape[1]))
+        }
+        layer = Interpolate(tuple(changed.values()), tuple(changed))
+        return call.add(layer, finite(x), part=part)
+    factors = [1] * len(x.shape)
+    for axis, source in sources.items():
+        factors[axis] = max(len(source) // x.shape[axis], 1)
+    if all(_repeats(source, x.shape[axis], factors[axis]) for axis, source in sources.items()):
+        grown = max(factors, default=1) > 1
+        return call.add(UpsampleNearest(tuple(factors)) if grown else Identity(), x, part=part)
+    steps = (
+        (f"axis {axis}", Take(source, axis))
+        for axis, source in sources.items()
+        if not _repeats(source, x.shape[axis], 1)
+    )
+    return call.chain(finite(x), *steps, part=part)
+
+
+def _repeats(source: NDArray, extent: int, factor: int) -> bool:
+    """Whether positions are those of every value, `factor` times each."""
+    return np.array_equal(source, np.repeat(np.arange(extent), factor))

@@ -20,18 +20,18 @@ from typing import NamedTuple, overload
 
 import numpy as np
 
-from spikewright.frontends.reading.refusal import Unreadable
+from spikewright.frontends.reading.call import Unreadable
 from spikewright.frontends.unrolling.cells import (
     Adder,
     Cell,
     GRUCell,
     Linear,
     LSTMCell,
+    MaskedCell,
     SimpleCell,
     States,
     Step,
 )
-from spikewright.frontends.unrolling.masked import MaskedCell
 from spikewright.graph.clipping import Steps
 from spikewright.graph.layers import (
     Activation,

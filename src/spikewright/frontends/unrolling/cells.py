@@ -1,4 +1,4 @@
-"""Recurrent cells: the equations of one step, as layers.
+"""Recurrent cells: the equations of one step, as layers, from weights in any order of gates.
 
 Equations: Elman 1990; LSTM: Hochreiter & Schmidhuber 1997, with the forget gate of Gers et al.
 2000 and the peepholes of Gers & Schmidhuber 2000; GRU: Cho et al. 2014.
@@ -235,3 +235,106 @@ class GRUCell(Cell):
             return at.add("candidate/recurrent", ScaleShift(self.inner_bias), reset)
         seen = Affine(self.candidate.recurrent, self.inner_bias)
         return at.product("chosen", reset, at.add("candidate/recurrent", seen, hidden))
+
+
+@dataclass(frozen=True, eq=False)
+class MaskedCell(Cell):
+    """`h' = h + m (f(x, h) - h)`: a step whose mask `m` is zero keeps every state.
+
+    The mask is the last value of the step's input. With `apart` the output is a state of its own
+    that begins at zero, as the states may not: at a step that is left out it is the one before.
+    """
+
+    inner: Cell
+    apart: bool = False
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        return (*self.inner.sizes[: self.apart], *self.inner.sizes)
+
+    @property
+    def linears(self) -> tuple[Linear, ...]:
+        """Those of the cell, which do not see the mask, and one that repeats it for each size."""
+        whole = [
+            linear._replace(weight=np.pad(linear.weight, ((0, 0), (0, 1))))
+            for linear in self.inner.linears
+        ]
+        inputs = whole[0].weight.shape[1]
+        for size in dict.fromkeys(self.sizes):
+            weight = np.zeros((size, inputs))
+            weight[:, -1] = 1.0
+            whole.append(Linear(weight, np.zeros((size, size)), None))
+        return tuple(whole)
+
+    def step(self, at: Step, inputs: Sequence[str], states: States) -> tuple[str, ...]:
+        count = len(self.inner.linears)
+        masks = dict(zip(dict.fromkeys(self.sizes), inputs[count:], strict=True))
+        made = self.inner.step(at, inputs[:count], states[self.apart :])
+        new = (*made[: self.apart], *made)
+        return tuple(
+            _kept(at, index, masks[size], value, before)
+            for index, (size, value, before) in enumerate(zip(self.sizes, new, states, strict=True))
+        )
+
+
+def _kept(at: Step, index: int, mask: str, new: str, old: str | None) -> str:
+    """The new value where the mask is one, else the old one, which is zero where it is None."""
+    part = f"kept_{index}"
+    if old is None:
+        return at.add(part, Multiply(), mask, new)
+    minus = at.add(f"{part}/negative", ScaleShift(scale=np.array(-1.0)), old)
+    change = at.add(f"{part}/change", Add(), new, minus)
+    return at.add(part, Add(), old, at.add(f"{part}/masked", Multiply(), mask, change))
+
+
+class Weights(NamedTuple):
+    """The weights of one cell: `(gates units, inputs)`, `(gates units, units)` and biases.
+
+    `fed_back_bias` is a second bias, which is added to the first; a reset gate acts on it.
+    """
+
+    given: NDArray
+    fed_back: NDArray
+    bias: NDArray | None = None
+    fed_back_bias: NDArray | None = None
+
+    def rows(self, *which: int, of: int, reset: bool = False) -> Linear:
+        """The weights of some of `of` gates; those that are `reset` have the first bias only."""
+        n = len(self.given) // of
+        chosen = np.concatenate([np.arange(n) + gate * n for gate in which])
+        bias = self.bias
+        if bias is not None and self.fed_back_bias is not None and not reset:
+            bias = bias + self.fed_back_bias
+        return Linear(
+            self.given[chosen], self.fed_back[chosen], None if bias is None else bias[chosen]
+        )
+
+
+def simple(weights: Weights, function: Steps) -> SimpleCell:
+    """Elman's cell."""
+    return SimpleCell(weights.rows(0, of=1), function)
+
+
+def lstm(
+    weights: Weights,
+    order: str,
+    gate: Steps,
+    function: Steps,
+    output: Steps,
+    peepholes: NDArray | None = None,
+    projection: NDArray | None = None,
+) -> LSTMCell:
+    """An LSTM whose rows are those of `i`, `f`, `g` (the candidate) and `o` in this order."""
+    i, f, g, o = (order.index(letter) for letter in "ifgo")
+    gates, candidate = weights.rows(i, f, o, of=4), weights.rows(g, of=4)
+    return LSTMCell(gates, candidate, gate, function, output, peepholes, projection)
+
+
+def gru(weights: Weights, order: str, gate: Steps, function: Steps, reset_after: bool) -> GRUCell:
+    """A GRU whose rows are those of `z` (update), `r` and `n` (the candidate) in this order."""
+    z, r, n = (order.index(letter) for letter in "zrn")
+    inner = None
+    if reset_after and weights.fed_back_bias is not None:
+        inner = np.split(weights.fed_back_bias, 3)[n]
+    candidate = weights.rows(n, of=3, reset=reset_after)
+    return GRUCell(weights.rows(z, r, of=3), candidate, gate, function, reset_after, inner)

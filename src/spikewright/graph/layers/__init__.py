@@ -2,10 +2,16 @@
 
 from spikewright.graph.layers.activation import ACTIVATIONS, Activation, ParametricReLU
 from spikewright.graph.layers.affine import Affine, BatchNormalization, Convolution, ScaleShift
-from spikewright.graph.layers.arithmetic import Divide, MatMul, Maximum, Minimum, Multiply
+from spikewright.graph.layers.arithmetic import (
+    Add,
+    Concatenate,
+    Divide,
+    MatMul,
+    Maximum,
+    Minimum,
+    Multiply,
+)
 from spikewright.graph.layers.base import LAYERS, Layer, Shape, register
-from spikewright.graph.layers.lookup import Lookup
-from spikewright.graph.layers.merge import Add, Concatenate
 from spikewright.graph.layers.normalization import (
     GroupNormalization,
     LayerNormalization,
@@ -19,10 +25,18 @@ from spikewright.graph.layers.pooling import (
     GlobalMaxPool,
     MaxPool,
 )
-from spikewright.graph.layers.python_call import PythonCall
 from spikewright.graph.layers.recurrence import Recurrence
 from spikewright.graph.layers.resampling import ConvolutionTranspose, Interpolate, Sum
-from spikewright.graph.layers.selection import Broadcast, Constant, Pad, Slice, Take, Tile
+from spikewright.graph.layers.selection import (
+    Broadcast,
+    Constant,
+    Lookup,
+    Pad,
+    PythonCall,
+    Slice,
+    Take,
+    Tile,
+)
 from spikewright.graph.layers.shape import (
     Crop,
     Identity,

@@ -8,13 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright._base.windows import (
-    Pairs,
-    Windows,
-    channels_last,
-    join_shape,
-    restore_channels,
-)
+from spikewright._base.windows import Pairs, Windows, channels_last, join_shape, restore_channels
 from spikewright.graph.layers.base import (
     Layer,
     Shape,
@@ -23,16 +17,8 @@ from spikewright.graph.layers.base import (
     require,
     require_broadcast,
 )
-from spikewright.graph.layers.geometry import windowed_extent
+from spikewright.graph.layers.pooling import require_bias, windowed_extent
 from spikewright.graph.layers.steps import OWN, Acts, Windowed, no_pair, one
-
-
-def _require_bias(kind: str, bias: NDArray | None, outputs: int) -> None:
-    if bias is not None:
-        require(
-            bias.shape == (outputs,),
-            f"{kind}: the bias must have shape ({outputs},), got {bias.shape}",
-        )
 
 
 @register
@@ -54,7 +40,7 @@ class Affine(Layer):
             self.weight.ndim == 2,
             f"Affine: the weights must be (out, in), got shape {self.weight.shape}",
         )
-        _require_bias("Affine", self.bias, self.weight.shape[0])
+        require_bias("Affine", self.bias, self.weight.shape[0])
         require(len(shape) >= 1, "Affine: the input is a scalar, it needs at least one axis")
         require(
             shape[-1] == self.weight.shape[1],
@@ -104,7 +90,7 @@ class Convolution(Layer):
             "Convolution: the weights must be (out, in / groups, *size) with one to three sizes, "
             f"got shape {self.weight.shape}",
         )
-        _require_bias("Convolution", self.bias, self.weight.shape[0])
+        require_bias("Convolution", self.bias, self.weight.shape[0])
         extent, channels = windowed_extent("Convolution", self.windows, shape, self.channels_last)
         require(self.groups >= 1, f"Convolution: {self.groups} groups, at least 1 is needed")
         expected = self.weight.shape[1] * self.groups

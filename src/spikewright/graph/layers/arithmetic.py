@@ -1,18 +1,65 @@
-"""Products, quotients and extrema of several inputs, elementwise, and the matrix product."""
+"""Sums, products, quotients and extrema of several inputs, and layers that join them."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from functools import reduce
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from spikewright.errors import GraphError
-from spikewright.graph.layers.base import Layer, Shape, register, require
+from spikewright.graph.layers.base import Layer, Shape, normalise_axis, register, require
 from spikewright.graph.layers.steps import Acts
+
+
+@register
+@dataclass(frozen=True)
+class Add(Layer):
+    """Sum of one or more inputs of one shape."""
+
+    arity = None
+    linear = True
+    acts = Acts()
+
+    def output_shape(self, *shapes: Shape) -> Shape:
+        require(len(set(shapes)) == 1, f"Add: inputs of shapes {list(shapes)} do not match")
+        return shapes[0]
+
+    def evaluate(self, *values: NDArray) -> NDArray:
+        total = values[0]
+        for value in values[1:]:
+            total = total + value
+        return total
+
+
+@register
+@dataclass(frozen=True)
+class Concatenate(Layer):
+    """Inputs side by side along an axis of the unbatched shape."""
+
+    axis: int
+    arity = None
+    linear = True
+    acts = Acts("axis", reason="it joins sequences one behind the other")
+
+    def output_shape(self, *shapes: Shape) -> Shape:
+        axis = normalise_axis(self.axis, len(shapes[0]), "Concatenate")
+        rest = {(*shape[:axis], *shape[axis + 1 :]) for shape in shapes}
+        same_rank = len({len(shape) for shape in shapes}) == 1
+        require(
+            len(rest) == 1 and same_rank,
+            f"Concatenate: inputs of shapes {list(shapes)} differ beside axis {axis}",
+        )
+        total = sum(shape[axis] for shape in shapes)
+        return (*shapes[0][:axis], total, *shapes[0][axis + 1 :])
+
+    def evaluate(self, *values: NDArray) -> NDArray:
+        axis = normalise_axis(self.axis, values[0].ndim - 1, "Concatenate")
+        return np.concatenate(values, axis=axis + 1)
 
 
 def broadcast_shapes(kind: str, shapes: Sequence[Shape]) -> Shape:
@@ -32,13 +79,20 @@ def aligned(values: Sequence[NDArray]) -> list[NDArray]:
 
 
 class _Elementwise(Layer):
-    """Shape rule of layers whose inputs broadcast against each other, the batch left out."""
+    """A function of two numbers over inputs that broadcast against each other, the batch left out.
+
+    Of several inputs it is applied to the first two, then to its result and the next.
+    """
 
     arity: ClassVar[int | None] = None
     acts = Acts()
+    function: ClassVar[Any]
 
     def output_shape(self, *shapes: Shape) -> Shape:
         return broadcast_shapes(self.kind, shapes)
+
+    def evaluate(self, *values: NDArray) -> NDArray:
+        return reduce(type(self).function, aligned(values))
 
 
 @register
@@ -46,11 +100,7 @@ class _Elementwise(Layer):
 class Multiply(_Elementwise):
     """Product of one or more inputs, whose unbatched shapes broadcast."""
 
-    def evaluate(self, *values: NDArray) -> NDArray:
-        first, *rest = aligned(values)
-        for value in rest:
-            first = first * value
-        return first
+    function = np.multiply
 
 
 @register
@@ -60,10 +110,7 @@ class Divide(_Elementwise):
 
     arity = 2
     partial = True
-
-    def evaluate(self, *values: NDArray) -> NDArray:
-        a, b = aligned(values)
-        return a / b
+    function = np.divide
 
 
 @register
@@ -71,11 +118,7 @@ class Divide(_Elementwise):
 class Maximum(_Elementwise):
     """The largest of one or more inputs, whose unbatched shapes broadcast."""
 
-    def evaluate(self, *values: NDArray) -> NDArray:
-        first, *rest = aligned(values)
-        for value in rest:
-            first = np.maximum(first, value)
-        return first
+    function = np.maximum
 
 
 @register
@@ -83,11 +126,7 @@ class Maximum(_Elementwise):
 class Minimum(_Elementwise):
     """The smallest of one or more inputs, whose unbatched shapes broadcast."""
 
-    def evaluate(self, *values: NDArray) -> NDArray:
-        first, *rest = aligned(values)
-        for value in rest:
-            first = np.minimum(first, value)
-        return first
+    function = np.minimum
 
 
 @register

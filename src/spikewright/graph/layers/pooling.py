@@ -1,8 +1,9 @@
-"""Pooling: average and maximum over windows or whole axes."""
+"""Pooling over windows or whole axes, and requirements on the geometry of windows."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,9 +16,55 @@ from spikewright._base.windows import (
     restore_channels,
     split_shape,
 )
-from spikewright.graph.layers.base import Layer, Shape, normalise_axis, register, require
-from spikewright.graph.layers.geometry import windowed_extent
+from spikewright.graph.layers.base import (
+    Layer,
+    Shape,
+    normalise_axes,
+    normalise_axis,
+    register,
+    require,
+)
 from spikewright.graph.layers.steps import Acts, Windowed, no_pair, one
+
+
+def require_numbers(kind: str, rank: int, padding: Pairs, **sizes: tuple[int, ...]) -> None:
+    """Raise `GraphError` unless there are a pair and positive sizes for each spatial axis."""
+    for name, values in sizes.items():
+        require(
+            len(values) == rank and min(values, default=0) >= 1,
+            f"{kind}: {name} {values} must be {rank} numbers of at least 1",
+        )
+    require(
+        len(padding) == rank and min(map(min, padding)) >= 0,
+        f"{kind}: padding {padding} must be {rank} pairs of at least 0",
+    )
+
+
+def require_bias(kind: str, bias: NDArray | None, outputs: int) -> None:
+    """Raise `GraphError` for a bias that has not one number for each output."""
+    if bias is not None:
+        problem = f"{kind}: the bias must have shape ({outputs},), got {bias.shape}"
+        require(bias.shape == (outputs,), problem)
+
+
+def windowed_extent(
+    kind: str, windows: Windows, shape: Shape, last: bool
+) -> tuple[tuple[int, ...], int]:
+    """Extent `(*windows,)` of the output and number of channels of the input.
+
+    Raises `GraphError` where the geometry is impossible or does not fit the (unbatched) shape.
+    """
+    rank = len(windows.size)
+    sizes = {"size": windows.size, "stride": windows.stride, "dilation": windows.dilation}
+    require_numbers(kind, max(rank, 1), windows.padding, **sizes)
+    require(
+        len(shape) == rank + 1,
+        f"{kind}: {rank}-D windows need an input of rank {rank + 1}, got shape {shape}",
+    )
+    spatial, channels = split_shape(shape, last)
+    extent = windows.output_extent(spatial)
+    require(min(extent) > 0, f"{kind}: the window is larger than its padded input {shape}")
+    return extent, channels
 
 
 def _pooled_shape(kind: str, windows: Windows, shape: Shape, last: bool) -> Shape:
@@ -105,25 +152,24 @@ class MaxPool(Layer):
 
 @dataclass(frozen=True)
 class OverAxes(Layer):
-    """Shared shape rule of reductions over whole axes of the unbatched input."""
+    """A reduction over whole axes of the unbatched input."""
 
     axes: tuple[int, ...]
     keepdims: bool = False
     acts = Acts("axes", becomes=lambda layer: int(layer.keepdims))
+    reduction: ClassVar[Any]
 
     def output_shape(self, *shapes: Shape) -> Shape:
         (shape,) = shapes
-        axes = {normalise_axis(axis, len(shape), self.kind) for axis in self.axes}
-        require(
-            len(axes) == len(self.axes),
-            f"{self.kind}: axes {self.axes} name an axis of {shape} twice",
-        )
+        axes = normalise_axes(self.axes, shape, self.kind)
         if self.keepdims:
             return tuple(1 if i in axes else n for i, n in enumerate(shape))
         return tuple(n for i, n in enumerate(shape) if i not in axes)
 
-    def _batched_axes(self, x: NDArray) -> tuple[int, ...]:
-        return tuple(normalise_axis(axis, x.ndim - 1, self.kind) + 1 for axis in self.axes)
+    def evaluate(self, *values: NDArray) -> NDArray:
+        (x,) = values
+        axes = tuple(normalise_axis(axis, x.ndim - 1, self.kind) + 1 for axis in self.axes)
+        return type(self).reduction(x, axis=axes, keepdims=self.keepdims)
 
 
 @register
@@ -132,10 +178,7 @@ class GlobalAveragePool(OverAxes):
     """Mean over whole axes of the unbatched input."""
 
     linear = True
-
-    def evaluate(self, *values: NDArray) -> NDArray:
-        (x,) = values
-        return x.mean(axis=self._batched_axes(x), keepdims=self.keepdims)
+    reduction = np.mean
 
 
 @register
@@ -143,9 +186,7 @@ class GlobalAveragePool(OverAxes):
 class GlobalMaxPool(OverAxes):
     """Maximum over whole axes of the unbatched input."""
 
-    def evaluate(self, *values: NDArray) -> NDArray:
-        (x,) = values
-        return x.max(axis=self._batched_axes(x), keepdims=self.keepdims)
+    reduction = np.max
 
 
 @register

@@ -15,14 +15,8 @@ from spikewright._base.windows import (
     restore_channels,
     split_shape,
 )
-from spikewright.graph.layers.base import (
-    Layer,
-    Shape,
-    normalise_axes,
-    register,
-    require,
-)
-from spikewright.graph.layers.pooling import OverAxes
+from spikewright.graph.layers.base import Layer, Shape, normalise_axes, register, require
+from spikewright.graph.layers.pooling import OverAxes, require_bias, require_numbers
 from spikewright.graph.layers.steps import Acts, Windowed, no_pair, one
 
 
@@ -32,10 +26,7 @@ class Sum(OverAxes):
     """Sum over whole axes of the unbatched input; the mean is `GlobalAveragePool`."""
 
     linear = True
-
-    def evaluate(self, *values: NDArray) -> NDArray:
-        (x,) = values
-        return x.sum(axis=self._batched_axes(x), keepdims=self.keepdims)
+    reduction = np.sum
 
 
 @register
@@ -135,11 +126,7 @@ class ConvolutionTranspose(Layer):
             self.groups >= 1 and inputs % self.groups == 0,
             f"{self.kind}: {inputs} channels do not divide into {self.groups} groups",
         )
-        if self.bias is not None:
-            require(
-                self.bias.shape == (outputs,),
-                f"{self.kind}: the bias must have shape ({outputs},), got {self.bias.shape}",
-            )
+        require_bias(self.kind, self.bias, outputs)
         extent = self.output_extent(spatial)
         require(min(extent) > 0, f"{self.kind}: padding leaves nothing of an input {shape}")
         return join_shape(extent, outputs, self.channels_last)
@@ -153,19 +140,11 @@ class ConvolutionTranspose(Layer):
             f"{self.kind}: the weights must be (in, out / groups, *size) with one to three sizes, "
             f"got shape {self.weight.shape}",
         )
-        rank = self.weight.ndim - 2
-        for name, values, least in (
-            ("stride", self.stride, 1),
-            ("dilation", self.dilation, 1),
-            ("output_padding", self.output_padding, 0),
-        ):
-            require(
-                len(values) == rank and min(values) >= least,
-                f"{self.kind}: {name} {values} must be {rank} numbers of at least {least}",
-            )
+        rank, more = self.weight.ndim - 2, self.output_padding
+        require_numbers(self.kind, rank, self.padding, stride=self.stride, dilation=self.dilation)
         require(
-            len(self.padding) == rank and min(map(min, self.padding)) >= 0,
-            f"{self.kind}: padding {self.padding} must be {rank} pairs of at least 0",
+            len(more) == rank and min(more) >= 0,
+            f"{self.kind}: output_padding {more} must be {rank} numbers of at least 0",
         )
 
     def output_extent(self, spatial: tuple[int, ...]) -> tuple[int, ...]:

@@ -1,16 +1,18 @@
-"""Layers that choose and repeat values of their input, and constants."""
+"""Layers that choose and repeat values of their input, rows of tables, constants, and own code."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from spikewright._base.equations import NUMPY
 from spikewright._base.windows import Pairs
 from spikewright.graph.layers.base import Layer, Shape, normalise_axis, register, require
+from spikewright.graph.layers.shape import padded_shape
 from spikewright.graph.layers.steps import Acts, no_pair, one, shared, without
 
 
@@ -197,16 +199,10 @@ class Pad(Layer):
     def output_shape(self, *shapes: Shape) -> Shape:
         (shape,) = shapes
         require(
-            len(self.pads) == len(shape) and min(map(min, self.pads), default=0) >= 0,
-            f"Pad: {self.pads} is not one pair of counts per axis of shape {shape}",
-        )
-        require(
             self.mode in ("reflect", "symmetric", "edge", "wrap"),
             f"Pad: mode {self.mode!r} is unknown; known are reflect, symmetric, edge, wrap",
         )
-        return tuple(
-            n + before + after for n, (before, after) in zip(shape, self.pads, strict=True)
-        )
+        return padded_shape(self.kind, self.pads, shape)
 
     def indices(self, shape: Shape) -> tuple[NDArray, ...]:
         """The position that each output comes from, one array an axis."""
@@ -218,3 +214,56 @@ class Pad(Layer):
     def evaluate(self, *values: NDArray) -> NDArray:
         (x,) = values
         return np.pad(x, ((0, 0), *self.pads), mode=self.mode)
+
+
+@register
+@dataclass(frozen=True, eq=False)
+class Lookup(Layer):
+    """`y[..., :] = table[x[...]]`, the rows of `table` whose numbers the input holds.
+
+    A number outside the table means the nearest row. Rows may have any rank; their axes come
+    behind the input's.
+    """
+
+    table: NDArray
+    acts = Acts()
+
+    def output_shape(self, *shapes: Shape) -> Shape:
+        (shape,) = shapes
+        require(
+            self.table.ndim >= 1 and self.table.size > 0,
+            f"Lookup: a table of shape {self.table.shape} has no rows",
+        )
+        return (*shape, *self.table.shape[1:])
+
+    def evaluate(self, *values: NDArray) -> NDArray:
+        found: NDArray = NUMPY.rows(np.asarray(self.table, np.float64), values[0])
+        return found
+
+
+@dataclass(frozen=True, eq=False)
+class PythonCall(Layer):
+    """A call of a Python function, of which only the results are known; no file holds it.
+
+    `function` takes a float64 array `(batch, *shape)` for each of `shapes` and returns one
+    `(batch, *made)`. Its samples do not influence each other, and it keeps no state between calls.
+    `called` names the called code in words. `mark`, a hash of its results for some samples,
+    distinguishes it from other code. As no file can hold it, it is not registered.
+    """
+
+    function: Any
+    shapes: tuple[Shape, ...]
+    made: Shape
+    called: str
+    mark: str = ""
+    arity = None
+
+    def output_shape(self, *shapes: Shape) -> Shape:
+        require(
+            shapes == self.shapes,
+            f"PythonCall: {self.called} takes {self.shapes}, got inputs of shapes {shapes}",
+        )
+        return self.made
+
+    def evaluate(self, *values: NDArray) -> NDArray:
+        return np.asarray(self.function(*values), np.float64)

@@ -111,6 +111,15 @@ class Permute(Layer):
         return values[0].transpose(0, *(axis + 1 for axis in self.axes))
 
 
+def padded_shape(kind: str, pads: Pairs, shape: Shape) -> Shape:
+    """The shape with so many values more around; raises `GraphError` for other than counts."""
+    require(
+        len(pads) == len(shape) and min(map(min, pads), default=0) >= 0,
+        f"{kind}: {pads} is not one pair of counts per axis of shape {shape}",
+    )
+    return tuple(n + before + after for n, (before, after) in zip(shape, pads, strict=True))
+
+
 @register
 @dataclass(frozen=True)
 class ZeroPad(Layer):
@@ -122,13 +131,7 @@ class ZeroPad(Layer):
 
     def output_shape(self, *shapes: Shape) -> Shape:
         (shape,) = shapes
-        require(
-            len(self.pads) == len(shape) and min(map(min, self.pads), default=0) >= 0,
-            f"ZeroPad: {self.pads} is not one pair of counts per axis of shape {shape}",
-        )
-        return tuple(
-            n + before + after for n, (before, after) in zip(shape, self.pads, strict=True)
-        )
+        return padded_shape(self.kind, self.pads, shape)
 
     def evaluate(self, *values: NDArray) -> NDArray:
         return np.pad(values[0], ((0, 0), *self.pads))

@@ -1,16 +1,24 @@
 """Energy: operations times the prices of published cost tables, beside fair rivals."""
 
-from spikewright.measure.energy.accounting import Energy, energy
-from spikewright.measure.energy.published import (
+from spikewright.measure.energy.accounting import (
+    Energy,
+    energy,
+    energy_records,
+    rival_records,
+    rivals,
+    twin_bits,
+)
+from spikewright.measure.energy.tables import (
     CMOS_45NM_FP32,
     CMOS_45NM_FP32_SRAM,
     CMOS_45NM_INT8,
     LOIHI,
     SPINNAKER2,
+    TABLES,
+    CostTable,
+    cost_table,
+    register,
 )
-from spikewright.measure.energy.report import energy_records
-from spikewright.measure.energy.rivals import rival_records, rivals, twin_bits
-from spikewright.measure.energy.tables import TABLES, CostTable, cost_table, register
 from spikewright.records import DEFAULT_TABLE
 
 __all__ = [

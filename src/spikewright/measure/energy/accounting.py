@@ -1,20 +1,24 @@
-"""Energy of a run under a cost table: operations times joules, part by part."""
+"""Energy of a run under cost tables, and of its fair rivals: its source at 32 and 8 bits, its twin.
+
+A spiking network of `steps` steps with at most one spike a step tells `steps + 1` values apart. So
+does a network whose activations have `ceil(log2(steps + 1))` bits (Yan, Bai and Wong 2024,
+arXiv:2409.08290).
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from spikewright._base.arguments import is_whole
 from spikewright.errors import SimulationError
-from spikewright.measure.energy.tables import CostTable, cost_table
-from spikewright.measure.operations import Operations
+from spikewright.measure.energy.tables import CMOS_45NM_FP32, PICO, TABLES, CostTable, cost_table
+from spikewright.measure.operations import Operations, SourceOperations
 from spikewright.records import OwnNetwork, Record
-
-Bursts = Literal["spikes", "events"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,7 +33,6 @@ class Energy:
     parts: Mapping[str, NDArray]
     n: int
     steps: int
-    bursts: Bursts
     input: str
     network: OwnNetwork = "spiking"
 
@@ -53,7 +56,6 @@ class Energy:
             "precision": self.table.precision,
             "steps": self.steps,
             "input": self.input,
-            "bursts": self.bursts,
         }
         parts = [
             Record("energy part", float(v.sum()) / self.n, "J", self.n, how={**told, "part": name})
@@ -63,22 +65,15 @@ class Energy:
         return [Record("energy", self.mean, "J", self.n, how={**told, **source}), *parts]
 
 
-def energy(operations: Operations, table: CostTable | str, bursts: Bursts = "spikes") -> Energy:
+def energy(operations: Operations, table: CostTable | str) -> Energy:
     """Joules of a run under a cost table, by its name or as an object.
 
-    `bursts` tells how several spikes of a neuron in one step count: "spikes", one accumulate each,
-    or "events", one multiply-accumulate. The analog input is computed once where it is held. Raises
-    `SimulationError` for an unknown table or unknown `bursts`.
+    Several spikes of a neuron in one step count as one accumulate each. The analog input is
+    computed once where it is held. Raises `SimulationError` for an unknown table.
     """
     costs = cost_table(table)
-    if bursts not in ("spikes", "events"):
-        raise SimulationError(f'bursts are "spikes" or "events", got {bursts!r}')
     total = operations.total()
-    sums, products = total.accumulates, total.multiply_accumulates
-    if bursts == "events":
-        sums = total.event_accumulates
-        products = products + total.event_multiply_accumulates
-    analog = operations.analog(total)
+    sums, products, analog = total.accumulates, total.multiply_accumulates, operations.analog(total)
     # Arrays may hold sums over samples: what every sample has in common counts that often.
     samples = operations.n / len(analog)
     updates = samples * (operations.neuron_updates + operations.filter_updates)
@@ -90,5 +85,94 @@ def energy(operations: Operations, table: CostTable | str, bursts: Bursts = "spi
         "neurons": np.full(len(analog), costs.neuron_update * updates),
         "memory": read + kept,
     }
-    counted = operations.n, operations.steps, bursts, operations.input
-    return Energy(costs, parts, *counted, "spiking" if operations.spiking else "rate")
+    network: OwnNetwork = "spiking" if operations.spiking else "rate"
+    return Energy(costs, parts, operations.n, operations.steps, operations.input, network)
+
+
+WEIGHT_BITS = 8
+_MULTIPLY_8, _ADD_8 = 0.2 * PICO, 0.03 * PICO
+
+
+def twin_bits(steps: int) -> int:
+    """Bits that tell `steps + 1` values apart, `ceil(log2(steps + 1))`."""
+    if not (is_whole(steps) and steps >= 1):
+        raise SimulationError(f"steps must be a whole number from 1, got {steps!r}")
+    return int(steps).bit_length()
+
+
+def integer_multiply_accumulate(bits: int, weight_bits: int = WEIGHT_BITS) -> float:
+    """Joules of an integer multiply-accumulate in 45 nm.
+
+    A multiplier costs in proportion to the product of its operands' bits (0.2 pJ at 8 x 8, and so
+    3.2 pJ at 32 x 32, for which 3.1 pJ is published), an adder to the wider operand's (0.03 pJ at
+    8; 0.12 pJ at 32, for which 0.1 pJ is published).
+    """
+    return _MULTIPLY_8 * bits * weight_bits / 64 + _ADD_8 * max(bits, weight_bits) / 8
+
+
+@dataclass(frozen=True)
+class Rival:
+    """A network that is not spiking: joules and bytes of a multiply-accumulate."""
+
+    network: str
+    precision: str
+    multiply_accumulate: float
+    weight_bytes: float
+
+
+def rivals(steps: int) -> tuple[Rival, ...]:
+    """The rivals of a run of `steps` steps; raises `SimulationError` for no number of steps."""
+    bits = twin_bits(steps)
+    eight, few = integer_multiply_accumulate(8), integer_multiply_accumulate(bits)
+    return (
+        Rival("source", "fp32", CMOS_45NM_FP32.multiply_accumulate, 4.0),
+        Rival("source", "int8", eight, 1.0),
+        Rival("quantised twin", f"int{bits}", few, WEIGHT_BITS / 8),
+    )
+
+
+def rival_records(
+    source: SourceOperations,
+    steps: int,
+    table: CostTable | str,
+    how: Mapping[str, Any] | None = None,
+) -> list[Record]:
+    """Joules a sample of each rival, to stand beside a spiking network's under `table`.
+
+    Arithmetic is priced at 45 nm whatever the table; where the table prices memory, every
+    multiply-accumulate reads its weight. `how["zeros skipped"]` is the same for hardware that
+    computes with non-zero activations and weights alone, where that was counted.
+    """
+    costs = cost_table(table)
+    found = []
+    for rival in rivals(steps):
+        each = rival.multiply_accumulate + rival.weight_bytes * costs.weight_byte
+        told = {
+            **(how or {}),
+            "table": costs.name,
+            "network": rival.network,
+            "precision": rival.precision,
+            "steps": steps,
+        }
+        few = source.effective_multiply_accumulates
+        if few is not None:
+            told["zeros skipped"] = float(few.mean()) * each
+        found.append(Record("energy", source.multiply_accumulates * each, "J", how=told))
+    return found
+
+
+def energy_records(
+    operations: Operations,
+    source: SourceOperations,
+    tables: Iterable[CostTable | str] | None = None,
+    how: Mapping[str, Any] | None = None,
+) -> list[Record]:
+    """Joules a sample under each table (default: all), in parts, and those of rivals beside it.
+
+    Raises `SimulationError` for an unknown table.
+    """
+    found = []
+    for table in TABLES.values() if tables is None else tables:
+        found += energy(operations, table).records(how)
+        found += rival_records(source, operations.steps, table, how)
+    return found

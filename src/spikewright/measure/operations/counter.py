@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -12,13 +13,13 @@ from numpy.typing import ArrayLike, NDArray
 from spikewright._base.samples import duration, format_shape, held
 from spikewright.engines.program import Program
 from spikewright.errors import SimulationError
-from spikewright.measure.operations.functions import function_operations, not_counted
 from spikewright.measure.operations.links import Item, Links, Partial, end_shape
 from spikewright.measure.operations.memory import BYTES, state_bytes, weight_bytes
 from spikewright.measure.operations.operations import LayerOperations, Operations
 from spikewright.measure.operations.padding import NO_PADDING, Padding
 from spikewright.measure.operations.wiring import Hop, Wiring
-from spikewright.network import Ensemble, Network, Node
+from spikewright.network import Connection, Ensemble, Network, Node, NodeFunction
+from spikewright.network.node_functions import MatMul, Multiply
 from spikewright.records import Record
 
 
@@ -54,7 +55,7 @@ class Counter:
     ) -> None:
         links = Links(network, program)
         self._inputs: dict[str, Node] = dict(inputs)
-        self._populations = {name: e.neurons for name, e in populations.items()}
+        self._cells = {name: e.neurons for name, e in populations.items()}
         self._wiring = Wiring(links, inputs)
         self._fed = {n: node for n, node in inputs.items() if self._wiring.kinds[node] == "input"}
         self._names = self._named(network)
@@ -70,7 +71,7 @@ class Counter:
     def _named(self, network: Network) -> dict[Item, str]:
         """A name for every place: the population's or input's, else its label."""
         names: dict[Item, str] = {node: name for name, node in self._inputs.items()}
-        names.update({neurons: name for name, neurons in self._populations.items()})
+        names.update({neurons: name for name, neurons in self._cells.items()})
         for ensemble in network.all_ensembles:
             names.setdefault(ensemble.neurons, ensemble.label or f"{ensemble!r}")
             names[ensemble] = names[ensemble.neurons]
@@ -123,72 +124,35 @@ class Counter:
         `SimulationError` where a population is missing, shapes differ or totals are not whole
         numbers from 0.
         """
-        analog = {name: x for name, x in (inputs or {}).items() if name not in totals}
-        found = self._of_spikes(totals, steps, events or {}, padding)
-        sizes = {found.n} if totals else set()
-        sizes |= {len(np.asarray(x)) for x in analog.values()}
-        if len(sizes) > 1:
-            raise SimulationError(f"totals and inputs differ in their number of samples: {sizes}")
-        batch = sizes.pop() if sizes else 1
-        full = {
-            name: np.ones((batch, *node.shape_out))
-            for name, node in self._fed.items()
-            if name not in totals
-        }
-        return found.plus(self._of_inputs({**full, **analog}, steps, padding))
-
-    def _of_spikes(
-        self,
-        totals: Mapping[str, ArrayLike],
-        steps: int,
-        events: Mapping[str, ArrayLike],
-        padding: Padding,
-    ) -> Operations:
-        """`count` without the analog inputs."""
-        batch = len(np.asarray(next(iter(totals.values())))) if totals else 1
-        spikes = self._wiring.with_gates(self._spikes(totals, batch))
-        happened = self._events(spikes, steps, events)
+        n = len(np.asarray(next(iter(totals.values())))) if totals else 1
+        spikes = self._wiring.with_gates(self._spikes(totals, n))
+        happened = self._events(spikes, steps, events or {})
+        values = self._values(totals, inputs or {})
         layers: dict[str, LayerOperations] = {}
         for hop in self._wiring.hops:
             if hop.origin in spikes:
                 found = _of_spikes(hop, spikes[hop.origin], *happened[hop.origin])
-            elif self._wiring.kinds[hop.origin] != "input":
-                found = _of_values(hop, steps, batch, padding)
-            else:
-                continue
-            self._add(layers, hop, found, steps, padding)
+                self._add(layers, hop, found, steps, padding)
+            elif hop.origin not in values:
+                self._add(layers, hop, _of_values(hop, steps, n, padding), steps, padding)
         for node, macs in self._functions.items():
-            made = np.full(batch, padding.products.get(node, macs) * steps)
-            found = replace(LayerOperations.none(batch), multiply_accumulates=made)
-            name = self._names[node]
-            layers[name] = layers[name].plus(found) if name in layers else found
-        exact = all(known for _, known in happened.values())
-        sizes = {
-            name: padding.size(n, n.ensemble.n_neurons) for name, n in self._populations.items()
-        }
-        more = self.not_counted, self._spiking
-        return Operations(layers, batch, steps, sizes, self._filtered, True, exact, *more)
-
-    def _of_inputs(
-        self, inputs: Mapping[str, ArrayLike], steps: int, padding: Padding
-    ) -> Operations:
-        """`count` of these analog inputs alone."""
-        values = self._values(inputs)
-        batch = max(map(len, values.values()), default=1)
-        layers: dict[str, LayerOperations] = {}
+            made = np.full(n, padding.products.get(node, macs) * steps)
+            _put(layers, self._names[node], LayerOperations.none(n), multiply_accumulates=made)
         for hop in self._wiring.hops:
-            if isinstance(hop.origin, Node) and hop.origin in values:
+            if hop.origin in values:
                 given = padding.without(hop.origin, values[hop.origin])
                 self._add(layers, hop, _of_input(hop, given, steps), steps, padding)
-        held = all(x.ndim == len(node.shape_out) + 1 for node, x in values.items())
+        sizes = {name: padding.size(c, c.ensemble.n_neurons) for name, c in self._cells.items()}
         return Operations(
             layers=layers,
-            n=batch,
+            n=n,
             steps=steps,
-            neurons={},
-            filtered=0,
-            constant_input=held,
-            exact_events=True,
+            neurons=sizes,
+            filtered=self._filtered,
+            constant_input=all(x.ndim == len(i.shape_out) + 1 for i, x in values.items()),
+            exact_events=all(known for _, known in happened.values()),
+            not_counted=self.not_counted,
+            spiking=self._spiking,
         )
 
     def _add(
@@ -202,8 +166,7 @@ class Counter:
         """Add the operations of one hop to the layer that it leads to."""
         dense = padding.paths(hop, hop.connections, len(found.dense)) * steps
         found = padding.reaching(hop, replace(found, dense=dense))
-        name = self._names[hop.target]
-        layers[name] = layers[name].plus(found) if name in layers else found
+        _put(layers, self._names[hop.target], found)
 
     def memory_records(self, how: Mapping[str, Any] | None = None) -> list[Record]:
         """Bytes of "weight memory" (`how["nonzero"]`: of weights not zero) and "state memory"."""
@@ -219,7 +182,7 @@ class Counter:
         kinds = self._wiring.kinds
         needed = {self._names[item]: item for item, kind in kinds.items() if kind == "spikes"}
         missing = sorted(set(needed) - set(totals))
-        unknown = sorted(set(totals) - {*needed, *self._fed, *self._populations})
+        unknown = sorted(set(totals) - {*needed, *self._fed, *self._cells})
         if missing or unknown:
             raise SimulationError(
                 f"totals are spikes of {sorted(needed)}; missing {missing}, unknown {unknown}"
@@ -231,12 +194,23 @@ class Counter:
             if name in totals
         }
 
-    def _values(self, inputs: Mapping[str, ArrayLike]) -> dict[Node, NDArray]:
-        """The given values of the analog inputs."""
-        unknown = sorted(set(inputs) - set(self._fed))
+    def _values(
+        self, totals: Mapping[str, ArrayLike], inputs: Mapping[str, ArrayLike]
+    ) -> dict[Any, NDArray]:
+        """The values of the analog inputs: ones where none are given."""
+        analog = {name: x for name, x in inputs.items() if name not in totals}
+        unknown = sorted(set(analog) - set(self._fed))
         if unknown:
             raise SimulationError(f"inputs are {list(self._fed)}, got {unknown}")
-        return {self._fed[name]: _values(name, x, self._fed[name]) for name, x in inputs.items()}
+        sizes = {len(np.asarray(x)) for x in (*analog.values(), *[*totals.values()][:1])}
+        if len(sizes) > 1:
+            raise SimulationError(f"totals and inputs differ in their number of samples: {sizes}")
+        batch = sizes.pop() if sizes else 1
+        return {
+            node: _values(name, analog.get(name, np.ones((batch, *node.shape_out))), node)
+            for name, node in self._fed.items()
+            if name not in totals
+        }
 
     def _events(
         self, spikes: Mapping[Item, NDArray], steps: int, given: Mapping[str, ArrayLike]
@@ -284,6 +258,14 @@ def _values(name: str, given: ArrayLike, node: Node) -> NDArray:
             f"input {name!r} must have shape {' or '.join(ways)}, got {values.shape}"
         )
     return found
+
+
+def _put(
+    layers: dict[str, LayerOperations], name: str, found: LayerOperations, **more: NDArray
+) -> None:
+    """Add operations to those of a layer."""
+    found = replace(found, **more)
+    layers[name] = layers[name].plus(found) if name in layers else found
 
 
 def _meet(counts: NDArray, fan_out: NDArray) -> NDArray:
@@ -339,3 +321,42 @@ def _of_values(hop: Hop, steps: int, batch: int, padding: Padding) -> LayerOpera
     if hop.weighs:
         return replace(none, multiply_accumulates=made)
     return replace(none, accumulates=made, event_accumulates=made)
+
+
+def function_operations(
+    nodes: Iterable[Node], names: Mapping[Any, str]
+) -> tuple[dict[Node, int], tuple[str, ...]]:
+    """Multiply-accumulates a step of each function that has a count, and the names of the others.
+
+    A matrix product has as many as in the source, an elementwise product of k inputs k - 1 a value.
+    Comparisons, exponentials, roots, quotients and Python functions have none: they are named.
+    """
+    counted: dict[Node, int] = {}
+    others = []
+    for node in nodes:
+        function = node.output
+        if isinstance(function, MatMul):
+            inner = function.shapes[0][-2 if function.transpose_a else -1]
+            counted[node] = node.size_out * inner
+        elif isinstance(function, Multiply):
+            counted[node] = node.size_out * (len(function.shapes) - 1)
+        elif isinstance(function, NodeFunction):
+            kind = type(function).__name__
+            others.append(f"{kind} {names[node]!r} ({prod(node.shape_in)} values a step)")
+        elif callable(function):
+            others.append(f"Python function {names[node]!r} ({node.size_out} values a step)")
+    return counted, tuple(others)
+
+
+def not_counted(connections: Iterable[Connection]) -> tuple[str, ...]:
+    """The work of connections that has no count: Python functions, own synapses, rules."""
+    others = []
+    for connection in connections:
+        if connection.function is not None and not connection.decodes:
+            size = prod(connection.sent_shape)
+            others.append(f"Python function of {connection!r} ({size} values a step)")
+        if connection.synapse is not None and connection.synapse.stepped:
+            others.append(f"synapse {connection.synapse!r} of {connection!r}")
+        for rule in connection.learning_rules:
+            others.append(f"{type(rule.learning_rule_type).__name__} of {connection!r}")
+    return tuple(others)

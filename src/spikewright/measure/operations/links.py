@@ -18,7 +18,7 @@ from spikewright.engines.program import Program
 from spikewright.engines.vectors import decoding, encoding
 from spikewright.network import Connection, Ensemble, Network, Node
 from spikewright.network.connection import input_shape, output_shape
-from spikewright.network.ensemble import Neurons
+from spikewright.network.ensemble import NeuronsView
 from spikewright.network.learning import LearningRule
 from spikewright.network.synapses import WindowMean
 from spikewright.network.transforms import Dense, Shape, Transform, flatten
@@ -37,7 +37,7 @@ class Partial:
     computed: bool = False
 
 
-Item = Node | Neurons | Ensemble | LearningRule | Partial
+Item = Node | NeuronsView | Ensemble | LearningRule | Partial
 """A place of values. An ensemble stands for the vector that it represents."""
 
 
@@ -106,7 +106,7 @@ class Links:
     def delayed(self) -> int:
         """Values that wait for delays: of each sender in as many steps as its longest delay has."""
         dt = step_for(self.network, None) if self._program is None else self._program.dt
-        longest: dict[Node | Neurons | Ensemble, float] = {}
+        longest: dict[Node | NeuronsView | Ensemble, float] = {}
         for connection in self.network.all_connections:
             pre = connection.pre_obj
             longest[pre] = max(longest.get(pre, 0.0), float(np.max(connection.delay, initial=0.0)))

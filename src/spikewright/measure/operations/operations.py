@@ -42,24 +42,13 @@ class LayerOperations:
 
     def plus(self, other: LayerOperations) -> LayerOperations:
         """Operations of both, sample by sample."""
-        return self._with(other, np.add)
-
-    def joined(self, other: LayerOperations) -> LayerOperations:
-        """The samples of both."""
-        return self._with(other, lambda a, b: np.concatenate([a, b]))
+        pairs = zip(self._values(), other._values(), strict=True)
+        return LayerOperations(*(mine + its for mine, its in pairs))
 
     def times(self, share: NDArray) -> LayerOperations:
         """A share of the operations of each sample, in whole numbers."""
         parts = (np.rint(value * share).astype(np.int64) for value in self._values())
         return LayerOperations(*parts)
-
-    def summed(self) -> LayerOperations:
-        """The sum over samples, `(1,)`."""
-        return LayerOperations(*(value.sum(keepdims=True) for value in self._values()))
-
-    def _with(self, other: LayerOperations, both: Any) -> LayerOperations:
-        pairs = zip(self._values(), other._values(), strict=True)
-        return LayerOperations(*(both(a, b) for a, b in pairs))
 
     def _values(self) -> list[NDArray]:
         return [getattr(self, f.name) for f in fields(self)]
@@ -69,8 +58,8 @@ class LayerOperations:
 class Operations:
     """Operations of `n` samples of `steps` steps, by the layer that they arrive at.
 
-    Arrays are `(n,)`, or `(1,)` sums over samples (`summed`); `joined` takes either, and means are
-    the same to the last digit, since all counts are whole numbers. `neurons` is the size of each
+    Arrays are `(n,)`, or `(1,)` sums over samples: means are the same to the last digit, since all
+    counts are whole numbers. `neurons` is the size of each
     population (the mean of what counts, where some is padding), `filtered` the number of values
     that synapses filter. `constant_input` says whether every analog input was held, `exact_events`
     whether the number of (neuron, step) pairs with a spike is known or bounded from above by the
@@ -115,35 +104,6 @@ class Operations:
 
     def _length(self) -> int:
         return next((len(layer.dense) for layer in self.layers.values()), self.n)
-
-    def summed(self) -> Operations:
-        """The same with sums over samples in place of samples."""
-        return self._with({name: layer.summed() for name, layer in self.layers.items()}, self.n)
-
-    def plus(self, other: Operations) -> Operations:
-        """The sum of both, counted on the same samples."""
-        layers = dict(self.layers)
-        for name, layer in other.layers.items():
-            layers[name] = layers[name].plus(layer) if name in layers else layer
-        held = self.constant_input and other.constant_input
-        exact = self.exact_events and other.exact_events
-        return self._with(layers, self.n, constant_input=held, exact_events=exact)
-
-    def joined(self, other: Operations) -> Operations:
-        """The samples of both; raises `ValueError` where they are not of the same run."""
-        if (self.steps, set(self.layers)) != (other.steps, set(other.layers)):
-            raise ValueError(f"{self!r} and {other!r} are not of one network and number of steps")
-        layers = {name: layer.joined(other.layers[name]) for name, layer in self.layers.items()}
-        return self._with(
-            layers,
-            self.n + other.n,
-            constant_input=self.constant_input and other.constant_input,
-            exact_events=self.exact_events and other.exact_events,
-        )
-
-    def _with(self, layers: Mapping[str, LayerOperations], n: int, **changes: Any) -> Operations:
-        mine: dict[str, Any] = {f.name: getattr(self, f.name) for f in fields(self)}
-        return Operations(**{**mine, **changes, "layers": layers, "n": n})
 
     def records(self, how: Mapping[str, Any] | None = None) -> list[Record]:
         """Means over samples: of the network, then of each layer (`how["layer"]`).

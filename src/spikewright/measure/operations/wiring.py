@@ -22,7 +22,7 @@ from spikewright.engines.reference.linear import LinearKernel
 from spikewright.measure.operations.links import Item, Link, Links, Partial
 from spikewright.measure.operations.patterns import adds, pull_back_chain, weighs
 from spikewright.network import Node, NodeFunction
-from spikewright.network.ensemble import Ensemble, Neurons
+from spikewright.network.ensemble import Ensemble, NeuronsView
 from spikewright.network.learning import LearningRule
 from spikewright.network.node_functions import Maximum, MaxPool, Minimum, ReduceMax
 from spikewright.network.processes import Process
@@ -127,7 +127,7 @@ class Wiring:
             self.kinds[item] = "graded" if item.computed else "held"
         elif isinstance(item, Ensemble | LearningRule):
             self.kinds[item] = "held"
-        elif isinstance(item, Neurons):
+        elif isinstance(item, NeuronsView):
             self.kinds[item] = "spikes" if item.ensemble.neuron_type.spiking else "graded"
             self._units[item] = _spike_height(item)
         elif isinstance(item.output, np.ndarray) and not self.arriving[item]:
@@ -223,11 +223,11 @@ class Wiring:
             item
             for item, kind in self.kinds.items()
             if kind == "spikes"
-            and isinstance(item, Neurons)
+            and isinstance(item, NeuronsView)
             and item.ensemble.neuron_type.most_spikes == 1
         }
         one_each: dict[Item, NDArray] = {
-            item: np.ones((1, *item.shape)) for item in found if isinstance(item, Neurons)
+            item: np.ones((1, *item.shape)) for item in found if isinstance(item, NeuronsView)
         }
         for item, kind in self.kinds.items():  # in the order of the line
             if kind != "gate" or not isinstance(item, Node) or self._origins(item) - set(one_each):
@@ -265,7 +265,7 @@ def _output_shape(chain: tuple[Transform, ...], shape: Shape) -> Shape:
     return shape
 
 
-def _spike_height(neurons: Neurons) -> NDArray | None:
+def _spike_height(neurons: NeuronsView) -> NDArray | None:
     """The height of a spike without its factor `1 / dt`; None where spikes have either sign."""
     ensemble = neurons.ensemble
     kind = ensemble.neuron_type

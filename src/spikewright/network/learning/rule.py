@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from spikewright.errors import NetworkError
 from spikewright.network.attributes import Checked
-from spikewright.network.ensemble import Ensemble, Neurons
+from spikewright.network.ensemble import Ensemble, NeuronsView
 from spikewright.network.learning.base import LearningRuleType
 from spikewright.network.shapes import Shape, finite
 from spikewright.network.transforms import Dense, Permute, Reshape, Slice, Take, Transform, flatten
@@ -181,12 +181,12 @@ def check_fit(connection: Connection, rule: LearningRuleType) -> None:
         raise NetworkError(
             f"{connection!r}: {name} changes weights from neurons, and {pre!r} has none (Direct)"
         )
-    if not isinstance(pre, Ensemble | Neurons):
+    if not isinstance(pre, Ensemble | NeuronsView):
         raise NetworkError(
             f"{connection!r}: {name} changes weights from neurons, but its pre is {pre!r}. Put an "
             "Ensemble between them."
         )
-    if isinstance(pre, Neurons) and matrix_place(connection) is None:
+    if isinstance(pre, NeuronsView) and matrix_place(connection) is None:
         raise NetworkError(
             f"{connection!r}: {name} changes the weights of a matrix, but its transform is "
             f"{connection.transform!r}. Give transform= one matrix, (values, neurons)."
@@ -197,8 +197,8 @@ def check_fit(connection: Connection, rule: LearningRuleType) -> None:
 
 def _check_between_neurons(connection: Connection, name: str) -> None:
     pre, post = connection.pre_obj, connection.post_obj
-    if isinstance(pre, Neurons):
-        if not isinstance(post, Neurons):
+    if isinstance(pre, NeuronsView):
+        if not isinstance(post, NeuronsView):
             raise NetworkError(
                 f"{connection!r}: {name} changes weights between neurons, but its post is {post!r}."
                 " Connect to the .neurons of an Ensemble."

@@ -43,7 +43,7 @@ from spikewright.network.view import ObjView
 
 
 class ManifestReader:
-    """Rebuilds a network; raises one of `_DAMAGE` where the data describe none."""
+    """Rebuilds a network; raises an error of data where the data describe none."""
 
     def __init__(self, arrays: Mapping[str, NDArray]) -> None:
         self._arrays = arrays

@@ -11,7 +11,7 @@ from spikewright._base import storage as _storage
 from spikewright._base.arguments import is_whole
 from spikewright.errors import NetworkError
 from spikewright.network.connection import Connection, End
-from spikewright.network.ensemble import Ensemble, Neurons
+from spikewright.network.ensemble import Ensemble, NeuronsView
 from spikewright.network.learning import LearningRule
 from spikewright.network.manifest.registries import (
     DRAWN,
@@ -116,7 +116,7 @@ class ManifestWriter:
             return {"part": self._end(end.target, owner), "key": [self._key(k) for k in end.key]}
         if isinstance(end, LearningRule):
             return {"rule_of": self._end(end.connection, owner)["object"], "rule": end.key}
-        item = end.ensemble if isinstance(end, Neurons) else end
+        item = end.ensemble if isinstance(end, NeuronsView) else end
         if id(item) not in self._index:
             raise NetworkError(f"{owner!r}: {item!r} is not in the network that is to be saved")
         index = self._index[id(item)]

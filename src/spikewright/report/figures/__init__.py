@@ -4,51 +4,27 @@
 Pages draw the same chart as SVG.
 """
 
-from spikewright.report.figures.curves import (
-    CurvesInfo,
-    response_curves_info,
-    tuning_curves_info,
-)
-from spikewright.report.figures.decoded import DecodedInfo, decoded_info
+from spikewright.report.figures.curves import response_curves_info, tuning_curves_info
+from spikewright.report.figures.decoded import decoded_info
 from spikewright.report.figures.energies import EnergiesInfo, energies_info
-from spikewright.report.figures.epochs import EpochsInfo, epochs_infos
-from spikewright.report.figures.gaps import GapsInfo, gaps_info
-from spikewright.report.figures.over_time import OverTimeInfo, over_time_infos
-from spikewright.report.figures.paths import PathInfo, path_info
+from spikewright.report.figures.gaps import gaps_info
+from spikewright.report.figures.over_time import epochs_infos, over_time_infos
+from spikewright.report.figures.paths import path_info
 from spikewright.report.figures.picture import draw
 from spikewright.report.figures.raster import RasterInfo, raster_info
-from spikewright.report.figures.rates import RatesInfo, rates_info
-from spikewright.report.figures.saving import Info, Row, check_picture, csv_text, save
-from spikewright.report.figures.spikes import (
-    SpikesInfo,
-    spike_times_info,
-    spikes_info,
-)
+from spikewright.report.figures.rates import rates_info
+from spikewright.report.figures.saving import ChartInfo, Info, Row, check_picture, csv_text, save
+from spikewright.report.figures.spikes import spike_times_info, spikes_info
 from spikewright.report.figures.sweep import SweepInfo, sweep_info
-from spikewright.report.figures.trade_off import (
-    Setting,
-    TradeOffInfo,
-    of_search,
-    over_steps,
-    trade_off_info,
-)
+from spikewright.report.figures.trade_off import of_search, over_steps, trade_off_info
 
 __all__ = [
-    "CurvesInfo",
-    "DecodedInfo",
+    "ChartInfo",
     "EnergiesInfo",
-    "EpochsInfo",
-    "GapsInfo",
     "Info",
-    "OverTimeInfo",
-    "PathInfo",
     "RasterInfo",
-    "RatesInfo",
     "Row",
-    "Setting",
-    "SpikesInfo",
     "SweepInfo",
-    "TradeOffInfo",
     "check_picture",
     "csv_text",
     "decoded_info",

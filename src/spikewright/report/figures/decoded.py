@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from spikewright._base.amounts import capital
-from spikewright.report.figures import plot
+from spikewright.report.figures import charts
 from spikewright.report.figures.saving import Row
 
 
@@ -50,37 +50,39 @@ class DecodedInfo:
             columns.append(self.ideal)
         return [head, *([float(v) for v in row] for row in np.hstack(columns))]
 
-    def chart(self) -> plot.Chart:
+    def chart(self) -> charts.Chart:
         """Values over time, ideals dashed, their difference below; before settling it is grey."""
         named = enumerate(self.names)
-        keys = [plot.LegendEntry("line", f"{plot.colour(i)} thin", name) for i, name in named]
+        keys = [charts.LegendEntry("line", f"{charts.colour(i)} thin", name) for i, name in named]
         values = self.decoded if self.ideal is None else np.hstack([self.decoded, self.ideal])
         marks = self._lines(self.decoded)
         panels = [self._panel("value", values, marks, 260)]
         words = f"{', '.join(self.names)} over {self.time[-1]:g} s."
         if self.ideal is not None:
-            marks += [plot.Line(self._points(column), "source") for column in self.ideal.T]
-            keys.append(plot.LegendEntry("line", "source", "ideal"))
+            marks += [charts.Line(self._points(column), "source") for column in self.ideal.T]
+            keys.append(charts.LegendEntry("line", "source", "ideal"))
             errors = self.decoded - self.ideal
             early = (self.time[0], float(errors.min()), self.settled, float(errors.max()))
-            grey = [plot.Boxes([early], "ground")] if self.settled > self.time[0] else []
-            below = [*grey, plot.Guide(0, "axis"), *self._lines(errors)]
+            grey = [charts.Boxes([early], "ground")] if self.settled > self.time[0] else []
+            below = [*grey, charts.Guide(0, "axis"), *self._lines(errors)]
             told = f"root mean square {self.rms:.3g}"
             panels.append(self._panel("error", errors, below, 90, told))
             words += f" {capital(told)} of the error."
-        return plot.Chart("decoded", "", panels, words, keys)
+        return charts.Chart("decoded", "", panels, words, keys)
 
     def _panel(
-        self, name: str, values: NDArray, marks: list[plot.Mark], height: float, remark: str = ""
-    ) -> plot.Panel:
+        self, name: str, values: NDArray, marks: list[charts.Mark], height: float, remark: str = ""
+    ) -> charts.Panel:
         last = remark or self.ideal is None
-        x = plot.Axis("time (s)" if last else "", float(self.time[0]), float(self.time[-1]))
-        low, high = plot.with_room([float(values.min()), float(values.max())])
-        return plot.Panel(x, plot.Axis(name, low, high, most=(4, 4)), marks, height, remark=remark)
+        x = charts.Axis("time (s)" if last else "", float(self.time[0]), float(self.time[-1]))
+        low, high = charts.with_room([float(values.min()), float(values.max())])
+        return charts.Panel(
+            x, charts.Axis(name, low, high, most=(4, 4)), marks, height, remark=remark
+        )
 
-    def _lines(self, values: NDArray) -> list[plot.Mark]:
-        styles = (f"{plot.colour(index)} thin" for index in range(len(self.names)))
-        return [plot.Line(self._points(v), s) for v, s in zip(values.T, styles, strict=True)]
+    def _lines(self, values: NDArray) -> list[charts.Mark]:
+        styles = (f"{charts.colour(index)} thin" for index in range(len(self.names)))
+        return [charts.Line(self._points(v), s) for v, s in zip(values.T, styles, strict=True)]
 
     def _points(self, values: NDArray) -> NDArray:
         return np.column_stack([self.time, values])

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from spikewright._base.amounts import joules
 from spikewright.records import OWN_NETWORKS, Record, select
-from spikewright.report.figures import plot
+from spikewright.report.figures import charts
 from spikewright.report.figures.saving import Row
 from spikewright.report.tables import network_text
 
@@ -41,32 +41,37 @@ class EnergiesInfo:
         ]
         return [("cost_table", "network", "joules_per_sample"), *body]
 
-    def chart(self) -> plot.Chart:
+    def chart(self) -> charts.Chart:
         """A row a cost table, a mark a network, a logarithmic axis."""
         values = [v for costs in self.tables.values() for v in costs.values() if v > 0] or [1e-12]
         low, high = min(values) / 1.5, max(values) * 1.5
-        x = plot.Axis("energy per sample", low, high, joules, (9, 4), log=True, grid=True)
-        rules = [plot.Guide(row, "grid") for row in range(len(self.tables))]
+        x = charts.Axis("energy per sample", low, high, joules, (9, 4), log=True, grid=True)
+        rules = [charts.Guide(row, "grid") for row in range(len(self.tables))]
         marks = [self._marks(index) for index in reversed(range(len(self.networks)))]
-        panel = plot.Panel(x, plot.rows_of(self.tables), [*rules, *marks], _ROW * len(self.tables))
-        return plot.Chart(
+        panel = charts.Panel(
+            x, charts.rows_of(self.tables), [*rules, *marks], _ROW * len(self.tables)
+        )
+        return charts.Chart(
             "energy",
             "Energy per sample, by cost table",
             [panel],
             f"Joules per sample. {'; '.join(map(self._words, self.tables))}.",
-            [plot.LegendEntry("mark", _colour(i), name, i) for i, name in enumerate(self.networks)],
+            [
+                charts.LegendEntry("mark", _colour(i), name, i)
+                for i, name in enumerate(self.networks)
+            ],
             "Joules are counted operations times what each table says that one costs. The axis is "
             "logarithmic.",
         )
 
-    def _marks(self, index: int) -> plot.Marks:
+    def _marks(self, index: int) -> charts.Marks:
         """Those of a network."""
         network, points, titles = self.networks[index], [], []
         for row, (table, costs) in enumerate(self.tables.items()):
             if costs.get(network, 0.0) > 0:
                 points.append((costs[network], float(row)))
                 titles.append(f"{table}, {network}: {joules(costs[network])}")
-        return plot.Marks(points, _colour(index), index, titles)
+        return charts.Marks(points, _colour(index), index, titles)
 
     def _words(self, table: str) -> str:
         costs = self.tables[table].items()
@@ -75,7 +80,7 @@ class EnergiesInfo:
 
 def _colour(index: int) -> str:
     order = (1, 0, 4, 2, 3, 5)  # the network itself, the first, stands out
-    return plot.colour(order[index % plot.COLOURS])
+    return charts.colour(order[index % charts.COLOURS])
 
 
 def energies_info(records: Iterable[Record]) -> EnergiesInfo:

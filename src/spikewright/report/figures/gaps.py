@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
 
 from spikewright._base.amounts import capital, percent
 from spikewright.records import Record, select
-from spikewright.report.figures import plot
-from spikewright.report.figures.saving import Cell, Row
+from spikewright.report.figures import charts
+from spikewright.report.figures.saving import ChartInfo
 
 PARTS = {
     "inherited": "what earlier layers have lost, passed on",
@@ -21,94 +20,74 @@ PARTS = {
 """Parts of the gap in words; docs/diagnosis.md has the formulas."""
 _ROW = 24  # pixels of a layer
 _BOX = 8 / _ROW
+_LEAST = 5e-4  # of a layer's values: a part that is smaller everywhere is not shown
+
+Parts = Mapping[str, Mapping[str, float]]
+"""The parts of each layer's gap, which add up to it: fractions of the layer's values."""
 
 
-@dataclass(frozen=True)
-class GapsInfo:
-    """The gap of every layer, relative to its values in the source, that of the worst layer first.
+def gaps_info(records: Iterable[Record]) -> ChartInfo:
+    """For each layer of a diagnosis the parts of its gap side by side, those below zero leftwards.
 
-    `parts` are `{layer: {part: share}}`, in the order of the parts, and add up to `whole`; `alone`
-    is the loss by the layer alone: points of accuracy, or change of the output. All fractions.
+    Gaps are relative to a layer's values in the source. Raises `ValueError` for records without.
     """
-
-    parts: Mapping[str, Mapping[str, float]]
-    whole: Mapping[str, float]
-    alone: Mapping[str, float]
-    cost: str
-
-    @property
-    def present(self) -> list[str]:
-        """The parts that show anywhere."""
-        names = dict.fromkeys(part for parts in self.parts.values() for part in parts)
-        return [n for n in names if any(abs(p.get(n, 0.0)) >= 5e-4 for p in self.parts.values())]
-
-    def rows(self) -> list[Row]:
-        """One row a layer, header first."""
-        names = list(dict.fromkeys(part for parts in self.parts.values() for part in parts))
-        body = []
-        for layer, parts in self.parts.items():
-            cells: list[Cell] = [parts.get(name, 0.0) for name in names]
-            body.append((layer, self.alone.get(layer, ""), self.whole[layer], *cells))
-        keys = [name.replace(" ", "_") for name in names]
-        return [("layer", self.cost.replace(" ", "_"), "gap", *keys), *body]
-
-    def chart(self) -> plot.Chart:
-        """For each layer its parts side by side, those below zero leftwards."""
-        ends = [0.0]
-        boxes = [self._boxes(part, plot.colour(i), ends) for i, part in enumerate(self.present)]
-        low, high = 1.05 * min(ends), 1.05 * max(*ends, 0.1)
-        x = plot.Axis("error, % of the layer's values", low, high, most=(8, 4), grid=True)
-        marks: list[plot.Mark] = [*boxes, plot.Guide(0, "axis", upright=True)]
-        more = len(self.parts) - 12
-        words = "; ".join([self._words(layer) for layer in self.parts][:12])
-        meanings = "; ".join(f"{part}: {PARTS[part]}" for part in self.present if part in PARTS)
-        return plot.Chart(
-            "error_by_layer",
-            "Error by layer, and what caused it",
-            [plot.Panel(x, plot.rows_of(self.parts), marks, _ROW * len(self.parts))],
-            words + (f"; and {more} more layers." if more > 0 else "."),
-            [plot.LegendEntry("box", plot.colour(i), part) for i, part in enumerate(self.present)],
-            "The layer that costs most comes first; parts add up."
-            + (f" {capital(meanings)}." if meanings else ""),
-        )
-
-    def _boxes(self, part: str, style: str, ends: list[float]) -> plot.Boxes:
-        """A part of all layers, in percent, beside those before it; `ends` collects the ends."""
-        before = self.present[: self.present.index(part)]
-        spans, titles = [], []
-        for row, (layer, parts) in enumerate(self.parts.items()):
-            value = parts.get(part, 0.0)
-            if value:
-                others = (parts.get(name, 0.0) for name in before)
-                start = 100 * sum(v for v in others if v * value > 0)
-                ends.append(start + 100 * value)
-                spans.append((start, row - _BOX, ends[-1], row + _BOX))
-                titles.append(f"{layer}: {part} {percent(value)}")
-        return plot.Boxes(spans, style, titles)
-
-    def _words(self, layer: str) -> str:
-        parts = self.parts[layer]
-        told = ", ".join(f"{p} {percent(parts[p])}" for p in self.present if parts.get(p))
-        return f"{layer} {percent(self.whole[layer])}" + (f" ({told})" if told else "")
-
-
-def gaps_info(records: Iterable[Record]) -> GapsInfo:
-    """From the records of a diagnosis; raises `ValueError` where they hold no gap."""
     found = list(records)
     gaps = [r for r in select(found, "gap") if "layer" in r.how]
     if not gaps:
         raise ValueError("error by layer needs the records of a diagnosis")
-    parts: dict[str, dict[str, float]] = {}
+    parts: dict[str, dict[str, float]] = {str(r.how["layer"]): {} for r in gaps}
     for record in gaps:
-        of_layer = parts.setdefault(str(record.how["layer"]), {})
-        if record.how["part"] != "whole":
-            of_layer[str(record.how["part"])] = record.value
+        parts[str(record.how["layer"])][str(record.how["part"])] = record.value
+    whole = {layer: of_layer.pop("whole") for layer, of_layer in parts.items()}
+    names = list(dict.fromkeys(part for of_layer in parts.values() for part in of_layer))
     cost = "drop of the layer alone"
-    if not select(found, cost):
-        cost = "change of the layer alone"
-    return GapsInfo(
-        parts,
-        {str(r.how["layer"]): r.value for r in select(gaps, "gap", part="whole")},
-        {str(r.how["layer"]): r.value for r in select(found, cost)},
-        cost,
+    cost = cost if select(found, cost) else "change of the layer alone"
+    alone = {str(r.how["layer"]): r.value for r in select(found, cost)}
+    header = ("layer", cost, "gap", *names)
+    rows = [
+        (layer, alone.get(layer, ""), whole[layer], *(of_layer.get(n, 0.0) for n in names))
+        for layer, of_layer in parts.items()
+    ]
+    return ChartInfo(_chart(parts, whole, names), [[h.replace(" ", "_") for h in header], *rows])
+
+
+def _chart(parts: Parts, whole: Mapping[str, float], names: Sequence[str]) -> charts.Chart:
+    present = [n for n in names if any(abs(p.get(n, 0.0)) >= _LEAST for p in parts.values())]
+    ends = [0.0]
+    marks: list[charts.Mark] = [
+        _boxes(parts, present, place, ends) for place in range(len(present))
+    ]
+    low, high = 1.05 * min(ends), 1.05 * max(*ends, 0.1)
+    x = charts.Axis("error, % of the layer's values", low, high, most=(8, 4), grid=True)
+    more = len(parts) - 12
+    words = "; ".join([_words(layer, parts, whole, present) for layer in parts][:12])
+    meanings = "; ".join(f"{part}: {PARTS[part]}" for part in present if part in PARTS)
+    marks.append(charts.Guide(0, "axis", upright=True))
+    return charts.Chart(
+        "error_by_layer",
+        "Error by layer, and what caused it",
+        [charts.Panel(x, charts.rows_of(parts), marks, _ROW * len(parts))],
+        words + (f"; and {more} more layers." if more > 0 else "."),
+        [charts.LegendEntry("box", charts.colour(i), part) for i, part in enumerate(present)],
+        "The layer that costs most comes first; parts add up."
+        + (f" {capital(meanings)}." if meanings else ""),
     )
+
+
+def _boxes(parts: Parts, names: Sequence[str], place: int, ends: list[float]) -> charts.Boxes:
+    """A part of all layers, in percent, beside those before it; `ends` collects the ends."""
+    spans, titles = [], []
+    for row, (layer, of_layer) in enumerate(parts.items()):
+        value = of_layer.get(names[place], 0.0)
+        if value:
+            others = (of_layer.get(name, 0.0) for name in names[:place])
+            start = 100 * sum(v for v in others if v * value > 0)
+            ends.append(start + 100 * value)
+            spans.append((start, row - _BOX, ends[-1], row + _BOX))
+            titles.append(f"{layer}: {names[place]} {percent(value)}")
+    return charts.Boxes(spans, charts.colour(place), titles)
+
+
+def _words(layer: str, parts: Parts, whole: Mapping[str, float], names: Sequence[str]) -> str:
+    told = [f"{n} {percent(parts[layer][n])}" for n in names if parts[layer].get(n)]
+    return f"{layer} {percent(whole[layer])}" + (f" ({', '.join(told)})" if told else "")

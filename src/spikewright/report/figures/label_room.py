@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 
-from spikewright.report.figures import plot
-from spikewright.report.figures.scale import EACH, Scale
+from spikewright.report.figures import charts
+from spikewright.report.figures.scale import EACH, PixelScale, shortened
 
 _PLACES = (
     (9, 4, "start"), (9, 18, "start"), (0, 21, "middle"), (-9, 18, "end"), (-9, -9, "end"),
@@ -25,43 +25,53 @@ class Room:
     height: float
     taken: list[tuple[float, float, float, float]] = field(default_factory=list)
 
-    def beside(self, x: float, y: float, text: str) -> tuple[float, float, str] | None:
-        """Where a label near a point has room: offset of its baseline, and its anchor."""
-        for dx, dy, anchor in _PLACES:
-            box = _box(x + dx, y + dy, text, anchor)
-            if self._free(box):
-                self.taken.append(box)
-                return dx, dy, anchor
-        return None
+    def labels(
+        self, panel: charts.Panel, x: PixelScale, y: PixelScale, most: float
+    ) -> Iterator[tuple[charts.PointLabel, str, tuple[float, float, str]]]:
+        """The labels of a panel that have room: texts of at most so many pixels, and their places.
+
+        A place is the offset of the baseline from the label's point, and the anchor of the text.
+        """
+        named = [mark for mark in panel.marks if isinstance(mark, charts.PointLabel)]
+        for mark in panel.marks if named else ():
+            self._keep(mark, x, y)
+        for label in named:
+            text, (at, up) = shortened(label.text, most), label.point
+            for dx, dy, anchor in _PLACES:
+                box = _box(x(at) + dx, y(up) + dy, text, anchor)
+                if self._free(box):
+                    self.taken.append(box)
+                    yield label, text, (dx, dy, anchor)
+                    break
 
     def keep_text(self, x: float, y: float, text: str, anchor: str) -> None:
         """Keep labels away from a text."""
         self.taken.append(_box(x, y, text, anchor))
 
-    def keep_point(self, x: float, y: float, radius: float = 5) -> None:
+    def _keep_point(self, x: float, y: float, radius: float = 5) -> None:
         """Keep labels away from a mark."""
         self.taken.append((x - radius, y - radius, x + radius, y + radius))
 
-    def keep_line(self, points: Sequence[plot.Point]) -> None:
+    def keep_line(self, points: Sequence[charts.Point]) -> None:
         """Keep labels away from a line through points."""
         for (x0, y0), (x1, y1) in pairwise(points):
             count = max(1, int(max(abs(x1 - x0), abs(y1 - y0)) / 5))
             for i in range(count + 1):
                 share = i / count
-                self.keep_point(x0 + share * (x1 - x0), y0 + share * (y1 - y0), 1.5)
+                self._keep_point(x0 + share * (x1 - x0), y0 + share * (y1 - y0), 1.5)
 
-    def keep(self, mark: plot.Mark, x: Scale, y: Scale) -> None:
+    def _keep(self, mark: charts.Mark, x: PixelScale, y: PixelScale) -> None:
         """Keep labels away from a mark or a line of a panel."""
         match mark:
-            case plot.Line(points):
+            case charts.Line(points):
                 self.keep_line([(x(a), y(b)) for a, b in points])
-            case plot.Guide(value, _, False):
+            case charts.Guide(value, _, False):
                 self.keep_line([(x.start, y(value)), (x.end, y(value))])
-            case plot.Marks(points):
+            case charts.Marks(points):
                 for a, b in points:
-                    self.keep_point(x(a), y(b))
-            case plot.Ring((a, b)):
-                self.keep_point(x(a), y(b), 10)
+                    self._keep_point(x(a), y(b))
+            case charts.Ring((a, b)):
+                self._keep_point(x(a), y(b), 10)
 
     def _free(self, box: tuple[float, float, float, float]) -> bool:
         x0, y0, x1, y1 = box

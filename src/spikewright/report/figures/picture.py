@@ -12,10 +12,10 @@ import numpy as np
 
 from spikewright._base.markup import STYLE
 from spikewright._base.optional import require
-from spikewright.report.figures import plot
+from spikewright.report.figures import charts
 from spikewright.report.figures.label_room import Room
 from spikewright.report.figures.saving import Info
-from spikewright.report.figures.scale import EACH, Scale, fitting, shortened, spread
+from spikewright.report.figures.scale import EACH, PixelScale, fitting, shortened, spread
 
 # Colours and strokes by the words of a style: those of the light page, which come first.
 _SHEET = STYLE.read_text(encoding="utf-8")
@@ -61,7 +61,7 @@ def draw(info: Info) -> Any:
         return _figure(chart)
 
 
-def _figure(chart: plot.Chart) -> Any:
+def _figure(chart: charts.Chart) -> Any:
     rows = -(-len(chart.panels) // chart.columns)
     heights = [chart.panels[row * chart.columns].height for row in range(rows)]
     around = 46 + 44 * rows + 26 * bool(chart.title) + 8 * len(chart.keys)
@@ -102,7 +102,7 @@ def _look(style: str, **default: Any) -> dict[str, Any]:
     return default
 
 
-def _panel(axes: Any, panel: plot.Panel, width: float, first: bool) -> None:
+def _panel(axes: Any, panel: charts.Panel, width: float, first: bool) -> None:
     """Draw a panel of a width in pixels; the first of a row has the y axis."""
     for place, mark in enumerate(panel.marks):
         _mark(axes, mark, 2 + place / 1000)
@@ -135,21 +135,21 @@ def _panel(axes: Any, panel: plot.Panel, width: float, first: bool) -> None:
         beside.tick_params(left=False, bottom=False)
 
 
-def _ends_of(panel: plot.Panel) -> tuple[float, float]:
+def _ends_of(panel: charts.Panel) -> tuple[float, float]:
     low, high = panel.y.low, panel.y.high
-    if any(isinstance(mark, plot.Spikes) for mark in panel.marks):
+    if any(isinstance(mark, charts.Spikes) for mark in panel.marks):
         low -= 1  # dots of the first row stand above the axis
     return (high, low) if panel.y.down else (low, high)
 
 
-def _axis(found: Any, axis: plot.Axis, width: float | None) -> None:
+def _axis(found: Any, axis: charts.Axis, width: float | None) -> None:
     """Scale, ticks and heading, as described; below a panel ticks that have no room are empty."""
     if axis.log:
         getattr(found.axes, f"set_{found.axis_name}scale")("log")
-    ticks = [(value, shortened(text, plot.WIDE / 3)) for value, text in axis.ticks()]
+    ticks = [(value, shortened(text, charts.WIDE / 3)) for value, text in axis.ticks()]
     texts = [text for _, text in ticks]
     if width is not None:
-        scale = Scale(axis.low, axis.high, 0, width, axis.log)
+        scale = PixelScale(axis.low, axis.high, 0, width, axis.log)
         fits = {text for _, text in fitting(ticks, scale, width)}
         texts = [text if text in fits else "" for text in texts]
     found.set_ticks([value for value, _ in ticks], texts)
@@ -157,10 +157,10 @@ def _axis(found: Any, axis: plot.Axis, width: float | None) -> None:
     found.set_label_text(axis.heading)
 
 
-def _names_beside(axes: Any, panel: plot.Panel) -> None:
+def _names_beside(axes: Any, panel: charts.Panel) -> None:
     """Names beside the right end, moved apart."""
     height = panel.height
-    y = Scale(panel.y.low, panel.y.high, 0, height, panel.y.log)
+    y = PixelScale(panel.y.low, panel.y.high, 0, height, panel.y.log)
     places = spread([y(value) for value, _, _ in panel.ends], 15, 0, height)
     for (_, text, style), place in zip(panel.ends, places, strict=True):
         axes.annotate(text, (1, place / height), (6, 0), "axes fraction", "offset points",
@@ -168,53 +168,46 @@ def _names_beside(axes: Any, panel: plot.Panel) -> None:
                       **_look(style))  # fmt: skip
 
 
-def _labels(axes: Any, panel: plot.Panel, width: float) -> None:
+def _labels(axes: Any, panel: charts.Panel, width: float) -> None:
     """Names near their points, where there is room."""
     height = panel.height
-    x = Scale(panel.x.low, panel.x.high, 0, width, panel.x.log)
-    y = Scale(panel.y.low, panel.y.high, height, 0, panel.y.log)
-    named = [mark for mark in panel.marks if isinstance(mark, plot.PointLabel)]
-    room = Room(width, height)
-    for mark in panel.marks if named else ():
-        room.keep(mark, x, y)
-    for label in named:
-        text = shortened(label.text, plot.LABEL[0])
-        found = room.beside(x(label.point[0]), y(label.point[1]), text)
-        if found is not None:
-            dx, dy, anchor = found
-            sides = {"start": "left", "middle": "center", "end": "right"}
-            axes.annotate(text, label.point, (0.72 * dx, -0.72 * dy), ha=sides[anchor],
-                          textcoords="offset points", **_look(label.style))  # fmt: skip
+    x = PixelScale(panel.x.low, panel.x.high, 0, width, panel.x.log)
+    y = PixelScale(panel.y.low, panel.y.high, height, 0, panel.y.log)
+    sides = {"start": "left", "middle": "center", "end": "right"}
+    for label, text, place in Room(width, height).labels(panel, x, y, charts.LABEL[0]):
+        dx, dy, anchor = place
+        axes.annotate(text, label.point, (0.72 * dx, -0.72 * dy), ha=sides[anchor],
+                      textcoords="offset points", **_look(label.style))  # fmt: skip
 
 
-def _mark(axes: Any, mark: plot.Mark, order: float) -> None:
+def _mark(axes: Any, mark: charts.Mark, order: float) -> None:
     match mark:
-        case plot.Line(points, style):
+        case charts.Line(points, style):
             axes.plot(*_columns(points), **_look(style, linewidth=1.6), zorder=order)
-        case plot.Band(points, style):
+        case charts.Band(points, style):
             look = {**_look(style), "alpha": 0.18}
             axes.fill_between(*_columns(points), **look, linewidth=0, zorder=order)
-        case plot.Marks(points, style, shape):
+        case charts.Marks(points, style, shape):
             axes.plot(*_columns(points), _SHAPES[shape % 4], **_look(style), markersize=5.5,
                       markeredgecolor="white", markeredgewidth=0.6, zorder=order,
                       clip_on=False)  # fmt: skip
-        case plot.Strokes(ends, style):
+        case charts.Strokes(ends, style):
             lines = [((x0, y0), (x1, y1)) for x0, y0, x1, y1 in ends]
             make = require("matplotlib.collections").LineCollection
             axes.add_collection(make(lines, **_look(style), zorder=order))
-        case plot.Boxes(spans, style):
+        case charts.Boxes(spans, style):
             corners = [((a, b), (c, b), (c, d), (a, d)) for a, b, c, d in spans]
             make = require("matplotlib.collections").PolyCollection
             axes.add_collection(make(corners, **_look(style), linewidths=0, zorder=order))
-        case plot.Spikes(times, rows, counts, _, style):
+        case charts.Spikes(times, rows, counts, _, style):
             axes.scatter(times, rows, 6.0 * np.abs(counts), **_look(style), linewidths=0,
                          rasterized=True, zorder=order, clip_on=False)  # fmt: skip
-        case plot.Guide(value, style, upright):
+        case charts.Guide(value, style, upright):
             (axes.axvline if upright else axes.axhline)(value, **_look(style), zorder=order)
-        case plot.Ring(point):
+        case charts.Ring(point):
             axes.plot(*point, "D", color="none", markersize=12, markeredgecolor=_COLOURS["text"],
                       markeredgewidth=1.5, zorder=order, clip_on=False)  # fmt: skip
-        case plot.Surface(points, values, top):
+        case charts.Surface(points, values, top):
             shades = require("matplotlib.colors").LinearSegmentedColormap
             shown = axes.tripcolor(
                 *_columns(points), values, shading="gouraud", vmin=0.0, vmax=top,
@@ -227,7 +220,7 @@ def _columns(points: Any) -> list[Any]:
     return list(np.array(points, np.float64).T)
 
 
-def _key(key: plot.LegendEntry) -> Any:
+def _key(key: charts.LegendEntry) -> Any:
     """The handle of a legend's entry."""
     lines, patches = require("matplotlib.lines"), require("matplotlib.patches")
     look = _look(key.style, linewidth=1.6)

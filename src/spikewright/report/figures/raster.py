@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -11,10 +11,10 @@ from numpy.typing import ArrayLike, NDArray
 
 from spikewright._base.amounts import capital, number
 from spikewright._base.pictures import as_pictures, picture_shape
-from spikewright.report.figures import plot
+from spikewright.report.figures import charts
 from spikewright.report.figures.saving import Row
 from spikewright.report.figures.scale import linear_ticks, shortened
-from spikewright.report.figures.spikes import KINDS, height_of, spike_marks
+from spikewright.report.figures.spikes import KINDS, events_of, height_of, spike_marks
 
 _OUTPUTS = 10  # that a page shows
 _SIDE = 32  # pixels of the input on a page, which is thinned out where it has more
@@ -29,23 +29,23 @@ class RasterInfo:
     """Spikes of one sample, and the output's running mean beside the source's value.
 
     `spikes` maps each layer to `(step, neuron, count)` rows, steps counted from 1; `neurons` to its
-    number of neurons, and `picked` to the neurons that are shown, where not all are. `activations`
-    are the source's values of the picked neurons, `means` the time means that the spiking layer
-    sent; both may be empty. `running_mean` is `(steps, outputs)`, `source` `(outputs,)`; `outputs`
-    are the numbers of those that are shown, None for all. `settings` describes the run. `picture`
-    is the input as a grey picture `(lines, columns)` from 0 to 1, where it is one.
+    number of neurons, and `shown` to the numbers of those that are shown. `activations` are the
+    source's values of these, `means` the time means that the spiking layer sent; both may be empty.
+    `running_mean` is `(steps, outputs)`, `source` `(outputs,)`; `outputs` are the numbers of those
+    that are shown. `settings` describes the run. `picture` is the input as a grey picture
+    `(lines, columns)` from 0 to 1, where it is one.
     """
 
     spikes: Mapping[str, NDArray]
     neurons: Mapping[str, int]
+    shown: Mapping[str, NDArray]
+    activations: Mapping[str, NDArray]
+    means: Mapping[str, NDArray]
     running_mean: NDArray
     source: NDArray
+    outputs: NDArray
     dt: float
-    settings: Mapping[str, Any] = field(default_factory=dict)
-    activations: Mapping[str, NDArray] = field(default_factory=dict)
-    means: Mapping[str, NDArray] = field(default_factory=dict)
-    picked: Mapping[str, NDArray] = field(default_factory=dict)
-    outputs: NDArray | None = None
+    settings: Mapping[str, Any]
     picture: NDArray | None = None
     columns: ClassVar[tuple[str, ...]] = ("what", "layer", "index")
     """The first columns of the data, by which an older file of them is known."""
@@ -55,19 +55,10 @@ class RasterInfo:
         """Time at the end of each step in milliseconds, `(steps,)`."""
         return np.arange(1, len(self.running_mean) + 1) * self.dt * 1000
 
-    def shown(self, layer: str) -> NDArray:
-        """Numbers of the neurons of a layer that are shown."""
-        return self.picked.get(layer, np.arange(self.neurons[layer]))
-
     @property
     def largest(self) -> NDArray:
         """Places of the outputs, that of the source's largest value first."""
         return np.argsort(self.source, kind="stable")[::-1]
-
-    @property
-    def numbers(self) -> NDArray:
-        """Numbers of the outputs that are shown."""
-        return np.arange(len(self.source)) if self.outputs is None else self.outputs
 
     def thinned(
         self, layers: int = 12, neurons: int = 64, steps: int = 512, events: int = 12_000
@@ -77,8 +68,9 @@ class RasterInfo:
         Layers are evenly spaced, and neurons those with the most spikes. Where they would have more
         than `events` events, neurons are left out first, then steps.
         """
-        names = list(self.spikes)
-        kept = [names[i] for i in _spaced(len(names), layers)]
+        names, last = list(self.spikes), len(self.spikes) - 1
+        places = np.linspace(0, last, min(last + 1, layers)).round().astype(int)
+        kept = [names[i] for i in np.unique(places)]
         found = self._part(kept, neurons, steps)
         while sum(map(len, found.spikes.values())) > events:
             neurons, steps = (neurons // 2, steps) if neurons > 8 else (neurons, steps // 2)
@@ -88,31 +80,30 @@ class RasterInfo:
     def _part(self, layers: list[str], neurons: int, steps: int) -> RasterInfo:
         steps = max(1, min(steps, len(self.running_mean)))
         places = {name: self._most_active(name, neurons) for name in layers}
-        picked = {name: self.shown(name)[places[name]] for name in layers}
+        shown = {name: self.shown[name][places[name]] for name in layers}
         spikes = {}
         for name in layers:
             found = self.spikes[name]
-            spikes[name] = found[np.isin(found[:, 1], picked[name]) & (found[:, 0] <= steps)]
-        shown = np.sort(self.largest[:_OUTPUTS])
+            spikes[name] = found[np.isin(found[:, 1], shown[name]) & (found[:, 0] <= steps)]
+        outputs = np.sort(self.largest[:_OUTPUTS])
         return replace(
             self,
             spikes=spikes,
             neurons={name: self.neurons[name] for name in layers},
-            running_mean=self.running_mean[:steps, shown],
-            source=self.source[shown],
+            shown=shown,
             activations=_at(self.activations, places),
             means=_at(self.means, places),
-            picked=picked,
-            outputs=self.numbers[shown],
+            running_mean=self.running_mean[:steps, outputs],
+            source=self.source[outputs],
+            outputs=self.outputs[outputs],
             picture=None if self.picture is None else _coarse(self.picture),
         )
 
     def _most_active(self, layer: str, most: int) -> NDArray:
         """Places of the neurons with the most spikes among those that are shown, in their order."""
-        shown, events = self.shown(layer), self.spikes[layer]
-        counts = np.zeros(self.neurons[layer], int)
+        events, counts = self.spikes[layer], np.zeros(self.neurons[layer], int)
         np.add.at(counts, events[:, 1], np.abs(events[:, 2]))
-        return np.sort(np.argsort(-counts[shown], kind="stable")[:most])
+        return np.sort(np.argsort(-counts[self.shown[layer]], kind="stable")[:most])
 
     def rows(self) -> list[Row]:
         """Long form, header first: spikes, layers' values, running means, the source's values."""
@@ -122,21 +113,21 @@ class RasterInfo:
             body += [("spikes", layer, int(n), float(time[t - 1]), int(c)) for t, n, c in events]
         for what, values in (("time mean", self.means), ("source", self.activations)):
             for layer, array in values.items():
-                pairs = zip(self.shown(layer), array, strict=True)
+                pairs = zip(self.shown[layer], array, strict=True)
                 body += [(what, layer, int(n), "", float(v)) for n, v in pairs]
-        numbers = list(map(int, self.numbers))
-        for step, values in zip(time, self.running_mean, strict=True):
-            pairs = zip(numbers, values, strict=True)
+        numbers = list(map(int, self.outputs))
+        for step, answers in zip(time, self.running_mean, strict=True):
+            pairs = zip(numbers, answers, strict=True)
             body += [("running mean", "output", i, float(step), float(v)) for i, v in pairs]
         pairs = zip(numbers, self.source, strict=True)
         body += [("source", "output", i, "", float(v)) for i, v in pairs]
         return [(*self.columns, "time_ms", "value"), *body]
 
-    def chart(self) -> plot.Chart:
+    def chart(self) -> charts.Chart:
         """A panel a layer, with the source's values beside it, and below the output over time."""
         layers = [self._layer(name) for name in self.spikes]
         settings = ", ".join(f"{name} {value}" for name, value in self.settings.items())
-        return plot.Chart(
+        return charts.Chart(
             "raster",
             "One sample, spike by spike",
             [*self._input(), *layers, self._output()],
@@ -146,107 +137,107 @@ class RasterInfo:
         )
 
     @property
-    def _right(self) -> plot.Sizes:
+    def _right(self) -> charts.Sizes:
         """Pixels to the right of spikes, for the source's values and the names of outputs."""
         return (182, 82) if self.activations else (72, 72)
 
-    def _input(self) -> list[plot.Panel]:
+    def _input(self) -> list[charts.Panel]:
         """The input, where it is a picture: the higher a value, the more of the text's colour."""
         if self.picture is None:
             return []
         lines, columns = self.picture.shape
         levels = np.round(_LEVELS * self.picture).astype(int)
         marks = [
-            plot.Boxes([(c, r, c + 1, r + 1) for r, c in np.argwhere(levels == n)], f"pixel p{n}")
+            charts.Boxes([(c, r, c + 1, r + 1) for r, c in np.argwhere(levels == n)], f"pixel p{n}")
             for n in range(1, _LEVELS + 1)
             if np.any(levels == n)
         ]
-        x, y = plot.Axis("", 0, columns), plot.Axis("", 0, lines, down=True)
+        x, y = charts.Axis("", 0, columns), charts.Axis("", 0, lines, down=True)
         width = _PICTURE / lines * columns
-        return [plot.Panel(x, y, marks, _PICTURE, "input", ground=True, width=width)]
+        return [charts.Panel(x, y, marks, _PICTURE, "input", ground=True, width=width)]
 
-    def _layer(self, name: str) -> plot.Panel:
+    def _layer(self, name: str) -> charts.Panel:
         """The spikes of one layer, and the source's values."""
-        shown, events = self.shown(name), self.spikes[name]
+        shown, events = self.shown[name], self.spikes[name]
         title = f"{shortened(name, _NAME)}: {int(np.abs(events[:, 2]).sum()):,} spikes"
         if len(shown) < self.neurons[name]:
             title += f" of {len(shown)} neurons in {self.neurons[name]:,}"
         step, neuron, count = events.T
         unit = 1000 * self.dt
         marks = spike_marks(step * unit, np.searchsorted(shown, neuron), count, unit)
-        x = plot.Axis("", 0, float(self.time_ms[-1]))
-        y = plot.Axis(f"{name}\nneuron", 0, len(shown), most=(4, 4), down=True)
+        x = charts.Axis("", 0, float(self.time_ms[-1]))
+        y = charts.Axis(f"{name}\nneuron", 0, len(shown), most=(4, 4), down=True)
         beside = self._activations(name, y) if name in self.activations else None
         height, right = height_of(len(shown)), self._right
-        return plot.Panel(x, y, marks, height, title, ground=True, beside=beside, right=right)
+        return charts.Panel(x, y, marks, height, title, ground=True, beside=beside, right=right)
 
-    def _activations(self, name: str, rows: plot.Axis) -> plot.Panel:
+    def _activations(self, name: str, rows: charts.Axis) -> charts.Panel:
         """The source's value of each neuron as a bar, and the spiking one's mean as a stroke."""
         values, sent = self.activations[name], self.means.get(name)
         both = values if sent is None else np.concatenate([values, sent])
-        marks: list[plot.Mark] = [plot.Guide(0, "axis", upright=True)]
+        marks: list[charts.Mark] = [charts.Guide(0, "axis", upright=True)]
         bars = [(0, i, float(v), i + 1) for i, v in enumerate(values) if v]
         if bars:
-            marks.append(plot.Boxes(bars, "c2 soft", gap=(0, 0.3)))
+            marks.append(charts.Boxes(bars, "c2 soft", gap=(0, 0.3)))
         if sent is not None:
             pairs = enumerate(zip(values, sent, strict=True))
             at = [(float(s), i, float(s), i + 1) for i, (v, s) in pairs if v or s]
-            marks.append(plot.Strokes(at, "sent c1"))
-        x = plot.Axis("", min(0.0, float(both.min())), max(float(both.max()), 1e-12))
-        return plot.Panel(x, rows, marks, 0, remark="source, and mean sent", ground=True)
+            marks.append(charts.Strokes(at, "sent c1"))
+        x = charts.Axis("", min(0.0, float(both.min())), max(float(both.max()), 1e-12))
+        return charts.Panel(x, rows, marks, 0, remark="source, and mean sent", ground=True)
 
-    def _output(self) -> plot.Panel:
+    def _output(self) -> charts.Panel:
         """The answer so far, output by output, and the values that it should tend to."""
         shown = [int(i) for i in self.largest]
         values, ends = self.source[shown], self.running_mean[-1, shown]
         low, high = min(values.min(), ends.min()), max(values.max(), ends.max())
         margin = 0.15 * (high - low) or 1.0
-        marks: list[plot.Mark] = []
+        marks: list[charts.Mark] = []
         for rank, index in reversed(list(enumerate(shown))):
             style = _RANKS[rank] if rank < len(_RANKS) else "other"
             line = list(zip(self.time_ms, self.running_mean[:, index], strict=True))
-            marks.append(plot.Line(line, f"{style} thin" if style == "other" else style))
+            marks.append(charts.Line(line, f"{style} thin" if style == "other" else style))
             if len(line) == 1:
-                marks.append(plot.Marks(line, style))
-            marks.append(plot.Guide(float(values[rank]), f"dots {style}"))
+                marks.append(charts.Marks(line, style))
+            marks.append(charts.Guide(float(values[rank]), f"dots {style}"))
         named = zip(shown, _RANKS, strict=False)
         names = [
-            (float(self.source[i]), f"output {self.numbers[i]}", f"name {s}") for i, s in named
+            (float(self.source[i]), f"output {self.outputs[i]}", f"name {s}") for i, s in named
         ]
         title = "output, mean so far"
-        y = plot.Axis("output", float(low - margin), float(high + margin), most=(4, 4))
-        x = plot.Axis(
+        y = charts.Axis("output", float(low - margin), float(high + margin), most=(4, 4))
+        x = charts.Axis(
             "time (ms)", 0, float(self.time_ms[-1]), most=(8, 4), ticks_of=self._whole_steps
         )
-        return plot.Panel(x, y, marks, _OUTPUT, title, ends=names, right=self._right)
+        return charts.Panel(x, y, marks, _OUTPUT, title, ends=names, right=self._right)
 
     def _whole_steps(self, low: float, high: float, most: int) -> list[float]:
         steps = [(tick, tick / (1000 * self.dt)) for tick in linear_ticks(low, high, most)]
         return [tick for tick, step in steps if abs(step - round(step)) < 1e-6]
 
-    def _keys(self) -> list[plot.LegendEntry]:
+    def _keys(self) -> list[charts.LegendEntry]:
         counts = np.concatenate([*(e[:, 2] for e in self.spikes.values()), np.zeros(0, int)])
         keys = [
-            plot.LegendEntry("box", style, text)
+            charts.LegendEntry("box", style, text)
             for style, text, is_of in KINDS
             if np.any(is_of(counts))
         ]
         if self.activations:
-            keys.append(plot.LegendEntry("box", "c2 soft", "the source's activation"))
+            keys.append(charts.LegendEntry("box", "c2 soft", "the source's activation"))
         if self.means:
-            keys.append(plot.LegendEntry("line", "c1", "mean that was sent"))
-        return [*keys, plot.LegendEntry("line", "dots other", "the source's output")]
+            keys.append(charts.LegendEntry("line", "c1", "mean that was sent"))
+        return [*keys, charts.LegendEntry("line", "dots other", "the source's output")]
 
     def _words(self) -> str:
         layers = "; ".join(
-            f"{name}: {int(np.abs(events[:, 2]).sum()):,} spikes of {len(self.shown(name)):,} "
+            f"{name}: {int(np.abs(events[:, 2]).sum()):,} spikes of {len(self.shown[name]):,} "
             "neurons"
             for name, events in self.spikes.items()
         )
         first = int(self.largest[0])
         error = np.abs(self.running_mean - self.source).max(axis=1)
         answers = (
-            f"The source's largest output is number {self.numbers[first]}, "
+            f"The source's largest output is number {self.outputs[first]}, "
             f"{number(float(self.source[first]))}; the mean of the spiking network ends at "
             f"{number(float(self.running_mean[-1, first]))}"
         )
@@ -263,47 +254,35 @@ def _coarse(picture: NDArray) -> NDArray:
     return picture[::lines, ::columns]
 
 
-def _spaced(n: int, most: int) -> NDArray:
-    """Numbers from 0 to n - 1, at most so many, evenly spaced, with both ends."""
-    return np.unique(np.linspace(0, n - 1, min(n, most)).round().astype(int))
-
-
 def raster_info(
-    counts: Mapping[str, ArrayLike],
-    answers: ArrayLike,
-    source: ArrayLike,
-    dt: float,
-    settings: Mapping[str, Any] | None = None,
-    activations: Mapping[str, ArrayLike] | None = None,
-    means: Mapping[str, ArrayLike] | None = None,
-    x: ArrayLike | None = None,
+    sample: Any, settings: Mapping[str, Any] | None = None, x: ArrayLike | None = None
 ) -> RasterInfo:
-    """A raster from spike counts `{layer: (steps, *shape)}` and answers `(steps, *out)`.
+    """The raster of one sample, as `spikewright.conversion.watch` keeps it; of its first output.
 
-    `answers` are the mean readout at each step, and `source` is the value `(*out)` that they should
-    tend to; `activations` and `means` `{layer: (*shape)}` the values of the source's layers and the
-    mean values that the spiking ones sent. `dt` is the length of a step in seconds. `x` is the
-    sample `(*shape)`, which is shown where it is a picture.
+    `settings` describe the run by name. `x` is the sample's input `(*shape)`, which is shown where
+    it is a picture.
     """
-    values = np.asarray(answers, np.float64)
-    values = values.reshape(len(values), -1)
-    spikes, neurons = {}, {}
-    for layer, array in counts.items():
-        flat = np.asarray(array).reshape(len(values), -1)
-        steps, indices = np.nonzero(flat)
-        rows = np.stack([steps + 1, indices, flat[steps, indices].astype(int)], axis=1)
-        spikes[layer], neurons[layer] = rows, flat.shape[1]
+    ((output, answers), *_) = sample.answers.items()
+    means = np.asarray(answers, np.float64)
+    found = {layer: events_of(np.asarray(counts)) for layer, counts in sample.counts.items()}
+    source = np.asarray(sample.source[output], np.float64).reshape(-1)
     return RasterInfo(
-        spikes,
-        neurons,
-        values,
-        np.asarray(source, np.float64).reshape(-1),
-        dt,
-        dict(settings or {}),
-        {name: np.asarray(v, np.float64).reshape(-1) for name, v in (activations or {}).items()},
-        {name: np.asarray(v, np.float64).reshape(-1) for name, v in (means or {}).items()},
+        spikes={layer: events for layer, (events, _) in found.items()},
+        neurons={layer: neurons for layer, (_, neurons) in found.items()},
+        shown={layer: np.arange(neurons) for layer, (_, neurons) in found.items()},
+        activations=_flat(sample.activations),
+        means=_flat(sample.means),
+        running_mean=means.reshape(len(means), -1),
+        source=source,
+        outputs=np.arange(len(source)),
+        dt=sample.dt,
+        settings=dict(settings or {}),
         picture=None if x is None else _grey(np.asarray(x)),
     )
+
+
+def _flat(values: Mapping[str, NDArray]) -> dict[str, NDArray]:
+    return {layer: np.asarray(array, np.float64).reshape(-1) for layer, array in values.items()}
 
 
 def _grey(x: NDArray) -> NDArray | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -17,7 +18,7 @@ from spikewright._base.writing import (
     head_and_tail,
     write_file,
 )
-from spikewright.report.figures.plot import Chart
+from spikewright.report.figures.charts import Chart
 
 Cell = str | float | int
 Row = Sequence[Cell]
@@ -57,6 +58,20 @@ class Info(Protocol):
     def chart(self) -> Chart:
         """The figure, described."""
         ...
+
+
+@dataclass(frozen=True, eq=False)
+class ChartInfo:
+    """The data of a figure that is described already."""
+
+    described: Chart
+    data: list[Row]
+
+    def rows(self) -> list[Row]:
+        return self.data
+
+    def chart(self) -> Chart:
+        return self.described
 
 
 def csv_text(rows: Sequence[Row]) -> str:

@@ -13,7 +13,7 @@ _STEPS = (1, 2, 2.5, 5, 10)
 
 
 @dataclass(frozen=True)
-class Scale:
+class PixelScale:
     """Values from `low` to `high` onto pixels from `start` to `end`; logarithmic where asked."""
 
     low: float
@@ -88,7 +88,7 @@ def spread(places: list[float], gap: float, low: float, high: float) -> list[flo
 
 
 def fitting(
-    ticks: Iterable[tuple[float, str]], scale: Scale, end: float
+    ticks: Iterable[tuple[float, str]], scale: PixelScale, end: float
 ) -> list[tuple[float, str]]:
     """Pixels and texts of the ticks below an axis that have room between 0 and `end`."""
     found, taken = [], -math.inf

@@ -3,102 +3,79 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from spikewright.report.figures import plot
-from spikewright.report.figures.saving import Row
+from spikewright.report.figures import charts
+from spikewright.report.figures.saving import ChartInfo
 
-
-@dataclass(frozen=True, eq=False)
-class SpikesInfo:
-    """Spikes as `(step, neuron, count)` rows, steps counted from 1, for each population.
-
-    `neurons` are their numbers of neurons, `steps` how many steps were recorded, of `dt` seconds;
-    `before` are the steps before them.
-    """
-
-    spikes: Mapping[str, NDArray]
-    neurons: Mapping[str, int]
-    steps: int
-    dt: float
-    before: int = 0
-
-    def rates(self, population: str) -> float:
-        """Mean rate of a neuron in Hz."""
-        total = np.abs(self.spikes[population][:, 2]).sum()
-        return float(total / (self.neurons[population] * self.steps * self.dt))
-
-    def rows(self) -> list[Row]:
-        """One row an event, header first."""
-        body: list[Row] = [
-            (name, int(n), float(t * self.dt), int(c))
-            for name, events in self.spikes.items()
-            for t, n, c in events
-        ]
-        return [("population", "neuron", "time_s", "spikes"), *body]
-
-    def chart(self) -> plot.Chart:
-        """A panel a population, a dot a spike."""
-        names = list(self.spikes)
-        return plot.Chart(
-            "spikes",
-            "",
-            [self._panel(name, "time (s)" if name == names[-1] else "") for name in names],
-            "; ".join(f"{name}: {self.rates(name):.3g} Hz" for name in names) + ".",
-        )
-
-    def _panel(self, name: str, heading: str) -> plot.Panel:
-        n = self.neurons[name]
-        x = plot.Axis(
-            heading, self.before * self.dt, (self.before + self.steps) * self.dt, grid=True
-        )
-        step, neuron, count = self.spikes[name].T
-        marks = spike_marks(step * self.dt, neuron, count, self.dt)
-        y = plot.Axis(f"{name}\nneuron", 0, n, most=(4, 4))
-        return plot.Panel(x, y, marks, height_of(n), remark=f"{self.rates(name):.3g} Hz")
+Events = tuple[NDArray, int]
+"""Spikes `(step, neuron, count)`, steps counted from 1, and the number of neurons."""
 
 
 def spikes_info(
     counts: Mapping[str, ArrayLike], dt: float, order: Mapping[str, ArrayLike] | None = None
-) -> SpikesInfo:
+) -> ChartInfo:
     """From spike counts at every step, `{population: (steps, *shape)}`, as probes record them.
 
-    `order` sorts a population's neurons, `{population: numbers}`: by their encoders, say. Raises
-    `ValueError` where populations differ in their number of steps.
+    A panel a population, a dot a spike; steps are of `dt` seconds. `order` sorts a population's
+    neurons, `{population: numbers}`: by their encoders, say. Raises `ValueError` where populations
+    differ in their number of steps.
     """
     lengths = {len(np.asarray(array)) for array in counts.values()}
     if len(lengths) != 1:
         raise ValueError(f"spikes need populations of one number of steps, got {sorted(lengths)}")
-    (steps,) = lengths
-    spikes, neurons = {}, {}
-    for name, array in counts.items():
-        flat = np.asarray(array).reshape(steps, -1)
-        if order is not None and name in order:
-            flat = flat[:, np.asarray(order[name])]
-        at, which = np.nonzero(flat)
-        spikes[name] = np.stack([at + 1, which, flat[at, which].astype(int)], axis=1)
-        neurons[name] = flat.shape[1]
-    return SpikesInfo(spikes, neurons, steps, dt)
+    sorted_by = order or {}
+    found = {name: events_of(np.asarray(a), sorted_by.get(name)) for name, a in counts.items()}
+    return _figure(found, lengths.pop(), dt, 0)
+
+
+def events_of(counts: NDArray, order: ArrayLike | None = None) -> Events:
+    """The spikes of counts `(steps, *shape)`, neurons in the order that is given."""
+    flat = counts.reshape(len(counts), -1)
+    flat = flat if order is None else flat[:, np.asarray(order)]
+    at, which = np.nonzero(flat)
+    return np.stack([at + 1, which, flat[at, which].astype(int)], axis=1), flat.shape[1]
 
 
 def spike_times_info(
     times: Mapping[str, Sequence[NDArray]], steps: int, dt: float, before: int = 0
-) -> SpikesInfo:
+) -> ChartInfo:
     """From times of spikes in seconds, `{population: one array a neuron}`, as simulators give them.
 
     `steps` of `dt` seconds were recorded, behind `before` others.
     """
-    spikes = {}
+    events = {}
     for name, neurons in times.items():
         rows = [np.zeros((0, 3), int)]
         for number, found in enumerate(neurons):
             at, counts = np.unique(np.rint(found / dt).astype(int), return_counts=True)
             rows.append(np.stack([at, np.full(len(at), number), counts], axis=1))
-        spikes[name] = np.concatenate(rows)
-    return SpikesInfo(spikes, {name: len(n) for name, n in times.items()}, steps, dt, before)
+        events[name] = np.concatenate(rows), len(neurons)
+    return _figure(events, steps, dt, before)
+
+
+def _figure(events: Mapping[str, Events], steps: int, dt: float, before: int) -> ChartInfo:
+    """Spikes of `steps` steps, behind `before` others."""
+    panels: list[charts.Panel] = []
+    words: list[str] = []
+    for name, (spikes, neurons) in events.items():
+        step, neuron, count = spikes.T
+        rate = f"{np.abs(count).sum() / (neurons * steps * dt):.3g} Hz"
+        heading = "time (s)" if len(panels) == len(events) - 1 else ""
+        x = charts.Axis(heading, before * dt, (before + steps) * dt, grid=True)
+        y = charts.Axis(f"{name}\nneuron", 0, neurons, most=(4, 4))
+        marks = spike_marks(step * dt, neuron, count, dt)
+        panels.append(charts.Panel(x, y, marks, height_of(neurons), remark=rate))
+        words.append(f"{name}: {rate}")
+    rows = [
+        (name, int(n), float(t * dt), int(c))
+        for name, (spikes, _) in events.items()
+        for t, n, c in spikes
+    ]
+    chart = charts.Chart("spikes", "", panels, f"{'; '.join(words)}.")
+    return ChartInfo(chart, [("population", "neuron", "time_s", "spikes"), *rows])
 
 
 KINDS = (
@@ -109,10 +86,12 @@ KINDS = (
 """Spikes by how they are drawn: style, meaning, and a condition on their number."""
 
 
-def spike_marks(times: NDArray, rows: NDArray, counts: NDArray, step: float) -> list[plot.Spikes]:
+def spike_marks(times: NDArray, rows: NDArray, counts: NDArray, step: float) -> list[charts.Spikes]:
     """Marks of spikes that end steps of a length, by their kind."""
     found = [(style, is_of(counts)) for style, _, is_of in KINDS]
-    return [plot.Spikes(times[at], rows[at], counts[at], step, s) for s, at in found if np.any(at)]
+    return [
+        charts.Spikes(times[at], rows[at], counts[at], step, s) for s, at in found if np.any(at)
+    ]
 
 
 def height_of(neurons: int) -> float:

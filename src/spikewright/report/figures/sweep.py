@@ -10,7 +10,7 @@ import numpy as np
 
 from spikewright._base.amounts import capital, counted, number
 from spikewright.records import Record, Worth, select, worths
-from spikewright.report.figures import plot
+from spikewright.report.figures import charts
 from spikewright.report.figures.over_time import with_interval
 from spikewright.report.figures.saving import Row
 from spikewright.report.sweeps import Key, by_setting, scale_text, steps_of_spikes
@@ -22,28 +22,30 @@ _TITLE, _SCALE = "Scores and spikes by firing-rate scale", "firing-rate scale"
 
 
 class Point(NamedTuple):
-    """A scale's place on the axis, the score of the answers there, and the 95 % interval."""
+    """A scale's place on the axis, the score of the answers there, and the 95 % interval.
+
+    `spikes` are those a sample, None of a network that does not spike.
+    """
 
     place: int
     value: float
     low: float
     high: float
+    spikes: float | None
     chosen: bool
 
 
 @dataclass(frozen=True)
-class Curve:
+class ScaleCurve:
     """One synapse and kind of neurons, read after `steps` steps under a readout.
 
-    `name` is empty where there is one alone; `spikes` are those a sample at the points' places,
-    None of a network that does not spike.
+    `name` is empty where there is one alone.
     """
 
     name: str
     readout: str
     steps: int
     points: tuple[Point, ...]
-    spikes: tuple[float | None, ...]
 
     @property
     def text(self) -> str:
@@ -61,7 +63,7 @@ class SweepInfo:
     """
 
     scales: tuple[float | str, ...]
-    curves: tuple[Curve, ...]
+    curves: tuple[ScaleCurve, ...]
     worth: Worth
     source: float | None
     dt: float
@@ -76,18 +78,27 @@ class SweepInfo:
         return all(not isinstance(s, str) and s > 0 for s in self.scales)
 
     @property
-    def steps(self) -> tuple[int, ...]:
-        """The numbers of steps, at most four: the chosen one, the ends, those between."""
-        return _thinned(sorted({curve.steps for curve in self.curves}), self._chosen_steps)
-
-    @property
-    def _chosen_steps(self) -> int | None:
-        return next((c.steps for c in self.curves if any(p.chosen for p in c.points)), None)
-
-    @property
-    def chosen(self) -> tuple[Curve, Point] | None:
+    def chosen(self) -> tuple[ScaleCurve, Point] | None:
         """The point that was chosen."""
         return next(((c, p) for c in self.curves for p in c.points if p.chosen), None)
+
+    @property
+    def steps(self) -> tuple[int, ...]:
+        """The numbers of steps, at most four: the last, the chosen one, and others."""
+        steps = sorted({curve.steps for curve in self.curves})
+        if len(steps) <= _PANELS:
+            return tuple(steps)
+        spread = [steps[round(i)] for i in np.linspace(0, len(steps) - 1, _PANELS)]
+        wanted = spread[0] if self.chosen is None else self.chosen[0].steps
+        if wanted not in spread:
+            nearest = min(range(_PANELS - 1), key=lambda i: abs(spread[i] - wanted))
+            spread[nearest] = wanted
+        return tuple(sorted(set(spread)))
+
+    @property
+    def shown_steps(self) -> int:
+        """The number of steps of the choice, else the last."""
+        return self.steps[-1] if self.chosen is None else self.chosen[0].steps
 
     def rows(self) -> list[Row]:
         """One row a point, header first."""
@@ -97,36 +108,31 @@ class SweepInfo:
             (
                 curve.name or "default", self.scales[point.place], curve.steps,
                 1000 * self.dt * curve.steps, curve.readout, point.value, point.low, point.high,
-                "" if spikes is None else spikes, "" if self.source is None else self.source,
-                int(point.chosen),
+                "" if point.spikes is None else point.spikes,
+                "" if self.source is None else self.source, int(point.chosen),
             )
             for curve in self.curves
-            for point, spikes in zip(curve.points, curve.spikes, strict=True)
+            for point in curve.points
         ]  # fmt: skip
         return [(*header, f"{key}_high", "spikes_per_sample", "source", "chosen"), *body]
 
-    def chart(self) -> plot.Chart:
+    def chart(self) -> charts.Chart:
         """Scores against the scale, and below them spikes, side by side by number of steps."""
         return self._chart(self.steps, f"{_TITLE}, over {self.n:,} samples", several=True)
 
-    def at_one(self) -> plot.Chart:
+    def at_one(self) -> charts.Chart:
         """The scores alone, after the steps of `shown_steps`."""
         after = f"after {counted(self.shown_steps, 'step')}"
         title = f"{capital(self.worth.name)} against the firing-rate scale, {after}"
         return self._chart((self.shown_steps,), f"{title} of {1000 * self.dt:g} ms", several=False)
 
-    @property
-    def shown_steps(self) -> int:
-        """The number of steps of the choice, else the last."""
-        return self.steps[-1] if self.chosen is None else self.chosen[0].steps
-
-    def _chart(self, steps: Sequence[int], title: str, several: bool) -> plot.Chart:
+    def _chart(self, steps: Sequence[int], title: str, several: bool) -> charts.Chart:
         curves = [c for c in self.curves if c.steps in steps and c.points]
-        spiking = several and any(n is not None for c in curves for n in c.spikes)
+        spiking = several and any(p.spikes is not None for c in curves for p in c.points)
         panels = [self._scores(curves, count, several, spiking) for count in steps]
         if spiking:
             panels += [self._spikes(curves, count) for count in steps]
-        return plot.Chart(
+        return charts.Chart(
             "sweep",
             title,
             panels,
@@ -134,90 +140,90 @@ class SweepInfo:
             self._keys(curves),
             f"{self.n:,} samples; bars are 95 % intervals.",
             columns=len(steps),
-            width=plot.WIDE if len(steps) == 1 else 220 + 310 * len(steps),
+            width=charts.WIDE if len(steps) == 1 else 220 + 310 * len(steps),
         )
 
     def _scores(
-        self, shown: Sequence[Curve], steps: int, several: bool, spiking: bool
-    ) -> plot.Panel:
+        self, shown: Sequence[ScaleCurve], steps: int, several: bool, spiking: bool
+    ) -> charts.Panel:
         """The scores of the answers, with intervals, beside the source."""
         unit = 100 if self.worth.fraction else 1
         source = [] if self.source is None else [self.source]
         reached = [v for c in shown for p in c.points for v in (p.low, p.high)]
-        y = plot.measure_axis(self.worth.name, [*reached, *source], self.worth.fraction, whole=True)
+        y = charts.measure_axis(
+            self.worth.name, [*reached, *source], self.worth.fraction, whole=True
+        )
         curves = [c for c in shown if c.steps == steps]
-        marks: list[plot.Mark] = [plot.Guide(unit * value, "source") for value in source]
+        marks: list[charts.Mark] = [charts.Guide(unit * value, "source") for value in source]
         points = {c: [(self._at[p.place], unit * p.value) for p in c.points] for c in curves}
-        marks += [plot.Line(points[c], self._style(c)) for c in curves]
+        marks += [charts.Line(points[c], self._style(c)) for c in curves]
         few = sum(len(c.points) for c in curves) <= _WHISKERS
         for curve in curves:
             style = self._style(curve).split()[0]
             ends = [(at, unit * p.low, at, unit * p.high)
                     for (at, _), p in zip(points[curve], curve.points, strict=True)]  # fmt: skip
-            marks += [plot.Strokes(ends, f"thin {style}")] if few else []
+            marks += [charts.Strokes(ends, f"thin {style}")] if few else []
             titles = [self._title(curve, p) for p in curve.points]
-            marks.append(plot.Marks(points[curve], style, 0, titles))
+            marks.append(charts.Marks(points[curve], style, 0, titles))
         for curve in curves:
             pairs = zip(points[curve], curve.points, strict=True)
             for place in [at for at, point in pairs if point.chosen]:
-                marks += [plot.Ring(place), plot.PointLabel(place, "chosen", "strong")]
+                marks += [charts.Ring(place), charts.PointLabel(place, "chosen", "strong")]
         title = f"{counted(steps, 'step')}, {1000 * self.dt * steps:g} ms"
         x = self._scales("" if spiking else _SCALE)
-        return plot.Panel(x, y, marks, 272, title=title if several else "")
+        return charts.Panel(x, y, marks, 272, title=title if several else "")
 
-    def _spikes(self, shown: Sequence[Curve], steps: int) -> plot.Panel:
+    def _spikes(self, shown: Sequence[ScaleCurve], steps: int) -> charts.Panel:
         """Spikes a sample, which do not depend on the readout; dashes keep those below visible."""
         first = self.curves[0].readout
-        counts = [n for c in shown for n in c.spikes if n is not None]
+        counts = [p.spikes for c in shown for p in c.points if p.spikes is not None]
         log = min(counts) > 0
-        y = plot.Axis("spikes per sample", *plot.with_room(counts, log), number, (5, 5), log)
-        marks: list[plot.Mark] = []
+        y = charts.Axis("spikes per sample", *charts.with_room(counts, log), number, (5, 5), log)
+        marks: list[charts.Mark] = []
         drawn = [c for c in shown if c.steps == steps and c.readout == first]
         for index, curve in enumerate(drawn):
-            pairs = zip(curve.points, curve.spikes, strict=True)
-            points = [(self._at[p.place], n) for p, n in pairs if n is not None]
+            points = [(self._at[p.place], p.spikes) for p in curve.points if p.spikes is not None]
             style = self._style(curve).split()[0]
             if points:
-                dash = plot.dashed(index).partition(" ")[2]
-                marks += [plot.Line(points, f"{style} {dash}"), plot.Marks(points, style)]
-        return plot.Panel(self._scales(_SCALE), y, marks, 180)
+                dash = charts.dashed(index).partition(" ")[2]
+                marks += [charts.Line(points, f"{style} {dash}"), charts.Marks(points, style)]
+        return charts.Panel(self._scales(_SCALE), y, marks, 180)
 
     @property
     def _at(self) -> list[float]:
         """The places of scales: numbers at their own on a logarithmic axis, rules side by side."""
         return [float(s) if self.numbers else float(i) for i, s in enumerate(self.scales)]
 
-    def _scales(self, heading: str) -> plot.Axis:
-        low, high = plot.with_room(self._at, self.numbers)
+    def _scales(self, heading: str) -> charts.Axis:
+        low, high = charts.with_room(self._at, self.numbers)
         named = [(v, scale_text(s)) for v, s in zip(self._at, self.scales, strict=True)]
-        return plot.Axis(heading, low, high, log=self.numbers, named=named)
+        return charts.Axis(heading, low, high, log=self.numbers, named=named)
 
-    def _style(self, curve: Curve) -> str:
+    def _style(self, curve: ScaleCurve) -> str:
         """A colour for each synapse and kind of neurons, a dash for each readout."""
         names = list(dict.fromkeys(c.name for c in self.curves))
         readouts = list(dict.fromkeys(c.readout for c in self.curves))
-        dash = plot.dashed(readouts.index(curve.readout)).partition(" ")[2]
-        return f"{plot.colour(names.index(curve.name))} {dash}".strip()
+        dash = charts.dashed(readouts.index(curve.readout)).partition(" ")[2]
+        return f"{charts.colour(names.index(curve.name))} {dash}".strip()
 
-    def _keys(self, curves: Iterable[Curve]) -> list[plot.LegendEntry]:
-        keys = dict.fromkeys(plot.LegendEntry("line", self._style(c), c.text) for c in curves)
-        source = "" if self.source is None else f"the source, {shown(self.worth)(self.source)}"
-        found = [*keys, *([plot.LegendEntry("line", "source", source)] if source else [])]
-        return (
-            found
-            if self.chosen is None
-            else [*found, plot.LegendEntry("mark", "ring", "chosen", 2)]
-        )
+    def _keys(self, curves: Iterable[ScaleCurve]) -> list[charts.LegendEntry]:
+        lines = (charts.LegendEntry("line", self._style(c), c.text) for c in curves)
+        keys = list(dict.fromkeys(lines))
+        if self.source is not None:
+            text = f"the source, {shown(self.worth)(self.source)}"
+            keys.append(charts.LegendEntry("line", "source", text))
+        if self.chosen is not None:
+            keys.append(charts.LegendEntry("mark", "ring", "chosen", 2))
+        return keys
 
-    def _title(self, curve: Curve, point: Point) -> str:
+    def _title(self, curve: ScaleCurve, point: Point) -> str:
         show = shown(self.worth)
-        spikes = dict(zip(curve.points, curve.spikes, strict=True))[point]
-        cost = "" if spikes is None else f", {number(spikes)} spikes a sample"
+        cost = "" if point.spikes is None else f", {number(point.spikes)} spikes a sample"
         interval = f"{show(point.low)} to {show(point.high)}"
         scale = scale_text(self.scales[point.place])
         return f"scale {scale}, {curve.text}: {show(point.value)} ({interval}){cost}"
 
-    def _words(self, curves: Sequence[Curve]) -> str:
+    def _words(self, curves: Sequence[ScaleCurve]) -> str:
         show = shown(self.worth)
         lines = "; ".join(
             f"{curve.text}: "
@@ -228,17 +234,6 @@ class SweepInfo:
         )
         chosen = "" if self.chosen is None else f" Chosen: {self._title(*self.chosen)}."
         return f"{self.worth.name} against the firing-rate scale. {lines}.{chosen}"
-
-
-def _thinned(steps: Sequence[int], wanted: int | None) -> tuple[int, ...]:
-    """At most four, the last and the wanted one among them."""
-    if len(steps) <= _PANELS:
-        return tuple(steps)
-    spread = [steps[round(i)] for i in np.linspace(0, len(steps) - 1, _PANELS)]
-    if wanted is not None and wanted not in spread:
-        nearest = min(range(_PANELS - 1), key=lambda i: abs(spread[i] - wanted))
-        spread[nearest] = wanted
-    return tuple(sorted(set(spread)))
 
 
 def sweep_info(records: Iterable[Record]) -> SweepInfo:
@@ -262,9 +257,9 @@ def sweep_info(records: Iterable[Record]) -> SweepInfo:
         tuple(_curves(settings, scales, worth, output)),
         worth,
         source[0].value if source else None,
-        float(first.how.get("dt", 0.001)),
-        first.n,
-        output,
+        dt=float(first.how.get("dt", 0.001)),
+        n=first.n,
+        output=output,
     )
 
 
@@ -280,19 +275,19 @@ def _curves(
     scales: Sequence[float | str],
     worth: Worth,
     output: str | None,
-) -> Iterable[Curve]:
+) -> Iterable[ScaleCurve]:
     lines = dict.fromkeys((key.neurons, key.synapse) for key in settings)
     read = [r for some in settings.values() for r in some if r.name == worth.name]
     readouts = dict.fromkeys(str(r.how["readout"]) for r in read)
     for steps in steps_of_spikes(r for some in settings.values() for r in some):
         for neurons, synapse in lines:
             for readout in readouts:
-                points, spikes = [], []
+                points = []
                 for place, scale in enumerate(scales):
                     some = settings.get(Key(neurons, synapse, scale), [])
                     here = [r for r in some if r.how.get("steps") == steps and "layer" not in r.how]
                     for r in select(here, worth.name, readout=readout, output=output):
-                        points.append(Point(place, *with_interval(r), bool(r.how.get("chosen"))))
-                        spikes.append(value_of(here, "spikes per sample"))
+                        spikes, chosen = value_of(here, "spikes per sample"), r.how.get("chosen")
+                        points.append(Point(place, *with_interval(r), spikes, bool(chosen)))
                 name = Key(neurons, synapse, None).line or ("no synapse" if len(lines) > 1 else "")
-                yield Curve(name, readout, steps, tuple(points), tuple(spikes))
+                yield ScaleCurve(name, readout, steps, tuple(points))

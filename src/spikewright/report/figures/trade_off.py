@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -17,15 +17,15 @@ from spikewright.records import (
     select,
     worths,
 )
-from spikewright.report.figures import plot
-from spikewright.report.figures.saving import Row
+from spikewright.report.figures import charts
+from spikewright.report.figures.saving import ChartInfo
 from spikewright.report.tables import shown
 
 _MOST_LABELS = 24
 
 
 @dataclass(frozen=True)
-class Setting:
+class _Tried:
     """A setting: its name, its score, its cost a sample.
 
     `front` says that no other is worth as much for less, `chosen` that it was chosen.
@@ -34,102 +34,28 @@ class Setting:
     name: str
     worth: float
     cost: float
-    front: bool = False
-    chosen: bool = False
+    front: bool
+    chosen: bool
+
+    @property
+    def colour(self) -> str:
+        return "c1" if self.chosen else "c0" if self.front else "other"
 
 
 @dataclass(frozen=True)
-class TradeOffInfo:
-    """Settings by cost; `worth` is their measure, such as accuracy or its drop.
+class _Measures:
+    """The measure of settings, such as accuracy or its drop, and what their cost is called.
 
-    `source` is the score of the source, None where it is unknown, or a drop is judged. `cost` names
-    the cost and `unit` its unit: "spikes per sample" in "spikes", "energy under" a cost table,
-    which is `table`, in "J".
+    A cost is "spikes per sample", or "energy under" a cost table, which is `table`, in joules.
     """
 
     worth: Worth
     cost: str
     unit: str
-    settings: tuple[Setting, ...]
-    source: float | None = None
-    n: int = 1
-    table: str | None = None
+    table: str | None
 
-    @property
-    def front(self) -> tuple[Setting, ...]:
-        """The settings that nothing beats, the cheapest first."""
-        return tuple(setting for setting in self.settings if setting.front)
-
-    @property
-    def chosen(self) -> Setting | None:
-        """The setting that was chosen."""
-        return next((setting for setting in self.settings if setting.chosen), None)
-
-    def rows(self) -> list[Row]:
-        """One row a setting, header first."""
-        header = ("setting", self.worth.name.replace(" ", "_"), self.cost.replace(" ", "_"))
-        body = [(s.name, s.worth, s.cost, int(s.front), int(s.chosen)) for s in self.settings]
-        return [(*header, "on_front", "chosen"), *body]
-
-    def chart(self) -> plot.Chart:
-        """A mark a setting, the front as a line, the choice marked."""
-        unit = 100 if self.worth.fraction else 1
-        source = [] if self.source is None else [self.source]
-        scores = [*(s.worth for s in self.settings), *source]
-        named = [plot.PointLabel((s.cost, unit * s.worth), s.name, _style(s)) for s in self._named]
-        marks: list[plot.Mark] = [plot.Guide(unit * value, "source") for value in source]
-        marks.append(plot.Line([(s.cost, unit * s.worth) for s in self.front], "c0"))
-        for style, shape in (("other", 0), ("c0", 0), ("c1", 2)):
-            some = [s for s in self.settings if _colour(s) == style]
-            points = [(s.cost, unit * s.worth) for s in some]
-            if points:
-                marks.append(plot.Marks(points, style, shape, [self._title(s) for s in some]))
-        name = self.worth.name
-        lost = "Points of accuracy lost" if name == "accuracy drop" else None
-        y = plot.measure_axis(name, scores, self.worth.fraction)
-        front = "; ".join(self._title(setting) for setting in self.front[:12])
-        chosen = "" if self.chosen is None else f" Chosen: {self._title(self.chosen)}."
-        return plot.Chart(
-            "trade_off",
-            f"{lost or capital(name)} against {self.cost}",
-            [plot.Panel(self._costs(), y, [*marks, *named], 282)],
-            f"{len(self.settings)} settings by {self.cost} and {name}. No other is as good for "
-            f"less than {front}.{chosen}",
-            self._keys(),
-            f"{len(self.settings):,} settings, {self.n:,} samples.",
-        )
-
-    def _costs(self) -> plot.Axis:
-        costs = [setting.cost for setting in self.settings]
-        log = min(costs) > 0 and max(costs) > 5 * min(costs)
-        known = self.unit == "J" or self.unit in self.cost
-        heading = self.cost if known else f"{self.cost} ({self.unit})"
-        show = joules if self.unit == "J" else number
-        return plot.Axis(heading, *plot.with_room(costs, log), show, (8, 8), log)
-
-    @property
-    def _named(self) -> list[Setting]:
-        """Settings whose names are shown: the choice first, one for each place."""
-        found = [s for s in self.settings if s.chosen] + [s for s in self.front if not s.chosen]
-        if len(self.settings) <= _MOST_LABELS:
-            found += [s for s in self.settings if s not in found]
-        first = {(s.cost, s.worth): s for s in reversed(found)}
-        return [s for s in found if first[s.cost, s.worth] is s][:_MOST_LABELS]
-
-    def _keys(self) -> list[plot.LegendEntry]:
-        worth = "accurate" if self.worth.name == "accuracy" else "good"
-        keys = [plot.LegendEntry("mark", "c0", f"no other is as {worth} for less")]
-        if any(_colour(s) == "other" for s in self.settings):
-            keys.append(plot.LegendEntry("mark", "other", "another is as good"))
-        if self.chosen is not None:
-            keys.append(plot.LegendEntry("mark", "c1", "chosen", 2))
-        if self.source is not None:
-            keys.append(
-                plot.LegendEntry("line", "source", f"the source, {shown(self.worth)(self.source)}")
-            )
-        return keys
-
-    def _title(self, setting: Setting) -> str:
+    def told(self, setting: _Tried) -> str:
+        """A setting in words."""
         is_loss = self.worth.name.endswith(" drop")
         show = loss_unit(self.worth.fraction).format if is_loss else shown(self.worth)
         if self.unit != "J":
@@ -140,21 +66,22 @@ class TradeOffInfo:
             price = format_energy(setting.cost, self.table)
         return f"{setting.name}: {show(setting.worth)}, {price}"
 
+    def axis(self, costs: Sequence[float]) -> charts.Axis:
+        """The axis of costs, logarithmic where they differ much."""
+        log = min(costs) > 0 and max(costs) > 5 * min(costs)
+        known = self.unit == "J" or self.unit in self.cost
+        heading = self.cost if known else f"{self.cost} ({self.unit})"
+        show = joules if self.unit == "J" else number
+        return charts.Axis(heading, *charts.with_room(costs, log), show, (8, 8), log)
 
-def _colour(setting: Setting) -> str:
-    return "c1" if setting.chosen else "c0" if setting.front else "other"
 
+def trade_off_info(records: Iterable[Record], cost: str = "spikes per sample") -> ChartInfo:
+    """A mark a setting by cost and score, those that nothing beats as a line, the choice marked.
 
-def _style(setting: Setting) -> str:
-    return "name c1 strong" if setting.chosen else "" if setting.front else "muted"
-
-
-def trade_off_info(records: Iterable[Record], cost: str = "spikes per sample") -> TradeOffInfo:
-    """Settings from records that name theirs in `how["setting"]`; the chosen has `how["chosen"]`.
-
-    Each setting has its score, "accuracy" or another measure of `records.worths`, or its drop, and
-    the cost: a record of that name that is no layer's. Raises `ValueError` where fewer than two
-    settings have both.
+    Records name their setting in `how["setting"]`; the chosen one has `how["chosen"]`. Each setting
+    has its score, "accuracy" or another measure of `records.worths`, or its drop, and the cost: a
+    record of that name that is no layer's. Raises `ValueError` where fewer than two settings have
+    both.
     """
     found = [r for r in records if "layer" not in r.how]
     costs = {r.how["setting"]: r for r in _paid(found, cost)}
@@ -163,24 +90,84 @@ def trade_off_info(records: Iterable[Record], cost: str = "spikes per sample") -
         names = [name for name in values if name in costs]
         if len(names) > 1:
             first, n = costs[names[0]], values[names[0]].n
-            source, table = select(found, f"source {worth.name}"), first.how.get("table")
+            table = first.how.get("table")
             paid = cost if table is None else f"{cost} under {table}"
-            settings = [
-                Setting(
-                    str(name),
-                    values[name].value,
-                    costs[name].value,
-                    chosen=bool(values[name].how.get("chosen")),
-                )
-                for name in names
-            ]
-            ordered = _with_front(settings, worth.sign)
-            own = source[0].value if source else None
-            return TradeOffInfo(worth, paid, first.unit, ordered, own, n, table)
+            measures = _Measures(worth, paid, first.unit, table)
+            settings = _with_front([values[n] for n in names], costs, worth.sign)
+            source = [r.value for r in select(found, f"source {worth.name}")[:1]]
+            header = ("setting", worth.name.replace(" ", "_"), paid.replace(" ", "_"))
+            rows = [(s.name, s.worth, s.cost, int(s.front), int(s.chosen)) for s in settings]
+            chart = _chart(measures, settings, source, n)
+            return ChartInfo(chart, [(*header, "on_front", "chosen"), *rows])
     raise ValueError(
         f"a trade-off needs accuracy, or its drop, and {cost} of at least two settings, each named "
         'in how["setting"]'
     )
+
+
+def _with_front(judged: Iterable[Record], costs: Mapping[Any, Record], sign: int) -> list[_Tried]:
+    """Settings by cost, those marked that are worth more than every cheaper one."""
+    settings, best = [], float("-inf")
+    paid = [(costs[r.how["setting"]].value, r) for r in judged]
+    for cost, record in sorted(paid, key=lambda pair: (pair[0], -sign * pair[1].value)):
+        name, chosen = str(record.how["setting"]), bool(record.how.get("chosen"))
+        front = sign * record.value > best
+        settings.append(_Tried(name, record.value, cost, front, chosen))
+        best = max(best, sign * record.value)
+    return settings
+
+
+def _chart(
+    measures: _Measures, settings: Sequence[_Tried], source: Sequence[float], n: int
+) -> charts.Chart:
+    worth, unit = measures.worth, 100 if measures.worth.fraction else 1
+    front = [s for s in settings if s.front]
+    marks: list[charts.Mark] = [charts.Guide(unit * value, "source") for value in source]
+    marks.append(charts.Line([(s.cost, unit * s.worth) for s in front], "c0"))
+    for style, shape in (("other", 0), ("c0", 0), ("c1", 2)):
+        some = [s for s in settings if s.colour == style]
+        points = [(s.cost, unit * s.worth) for s in some]
+        if points:
+            marks.append(charts.Marks(points, style, shape, [measures.told(s) for s in some]))
+    for s in _named(settings):
+        style = {"c1": "name c1 strong", "c0": "", "other": "muted"}[s.colour]
+        marks.append(charts.PointLabel((s.cost, unit * s.worth), s.name, style))
+    lost = "Points of accuracy lost" if worth.name == "accuracy drop" else capital(worth.name)
+    y = charts.measure_axis(worth.name, [*(s.worth for s in settings), *source], worth.fraction)
+    x = measures.axis([s.cost for s in settings])
+    chosen = [f" Chosen: {measures.told(s)}." for s in settings if s.chosen]
+    return charts.Chart(
+        "trade_off",
+        f"{lost} against {measures.cost}",
+        [charts.Panel(x, y, marks, 282)],
+        f"{len(settings)} settings by {measures.cost} and {worth.name}. No other is as good for "
+        f"less than {'; '.join(map(measures.told, front[:12]))}.{''.join(chosen[:1])}",
+        _keys(settings, worth, source),
+        f"{len(settings):,} settings, {n:,} samples.",
+    )
+
+
+def _named(settings: Sequence[_Tried]) -> list[_Tried]:
+    """Settings whose names are shown: the choice first, one for each place."""
+    found = [s for s in settings if s.chosen] + [s for s in settings if s.front and not s.chosen]
+    if len(settings) <= _MOST_LABELS:
+        found += [s for s in settings if s not in found]
+    first = {(s.cost, s.worth): s for s in reversed(found)}
+    return [s for s in found if first[s.cost, s.worth] is s][:_MOST_LABELS]
+
+
+def _keys(
+    settings: Sequence[_Tried], worth: Worth, source: Sequence[float]
+) -> list[charts.LegendEntry]:
+    good = "accurate" if worth.name == "accuracy" else "good"
+    colours = {s.colour for s in settings}
+    keys = [charts.LegendEntry("mark", "c0", f"no other is as {good} for less")]
+    if "other" in colours:
+        keys.append(charts.LegendEntry("mark", "other", "another is as good"))
+    if "c1" in colours:
+        keys.append(charts.LegendEntry("mark", "c1", "chosen", 2))
+    told = (f"the source, {shown(worth)(value)}" for value in source)
+    return [*keys, *(charts.LegendEntry("line", "source", text) for text in told)]
 
 
 def _judged(records: list[Record]) -> list[Worth]:
@@ -252,12 +239,3 @@ def over_steps(records: Iterable[Record], readout: str = "mean") -> list[Record]
         if "output" not in r.how
     ]
     return [*named, *select(found, f"source {name}")]
-
-
-def _with_front(settings: list[Setting], sign: int) -> tuple[Setting, ...]:
-    """Settings by cost, those marked that are worth more than every cheaper one."""
-    found, best = [], float("-inf")
-    for setting in sorted(settings, key=lambda s: (s.cost, -sign * s.worth)):
-        found.append(replace(setting, front=sign * setting.worth > best))
-        best = max(best, sign * setting.worth)
-    return tuple(found)

@@ -6,17 +6,17 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from spikewright._base.markup import Markup, el
-from spikewright.report.figures import plot
+from spikewright.report.figures import charts
 from spikewright.report.figures.label_room import Room
-from spikewright.report.figures.scale import EACH, Scale, fitting, shortened, spread
+from spikewright.report.figures.scale import EACH, PixelScale, fitting, shortened, spread
 
 _LEFT, _AXIS, _HEAD, _GAP, _BESIDE = 52, 44, 22, 8, 12  # pixels around panels
 _LEVELS = 8  # of a surface
 
 
-def drawing(chart: plot.Chart, width: int) -> Markup:
+def drawing(chart: charts.Chart, width: int) -> Markup:
     """The drawing at a width; screen readers read the title and the words."""
-    drawn = _Drawing(width, sum(map(sum, (_heights(p, width < plot.WIDE) for p in chart.panels))))
+    drawn = _Drawing(width, sum(map(sum, (_heights(p, width < charts.WIDE) for p in chart.panels))))
     above = 0.0
     for panel in chart.panels:
         head, height, foot = _heights(panel, drawn.narrow)
@@ -37,13 +37,13 @@ def drawing(chart: plot.Chart, width: int) -> Markup:
     )
 
 
-def legend(keys: Iterable[plot.LegendEntry]) -> Markup | None:
+def legend(keys: Iterable[charts.LegendEntry]) -> Markup | None:
     """Keys with their meanings, to stand above a drawing; None without keys."""
     entries = [el("li", _key(key), key.text) for key in keys]
     return el("ul", entries, class_="legend") if entries else None
 
 
-def _key(key: plot.LegendEntry) -> Markup:
+def _key(key: charts.LegendEntry) -> Markup:
     drawn = _Drawing(24 if key.kind == "line" else 14, 14)
     if key.kind == "line":
         drawn.line(1, 7, 23, 7, _line_class(key.style))
@@ -68,13 +68,13 @@ def _line_class(style: str) -> str:
     return style if style.split()[0] in own else f"line {style}"
 
 
-def _heights(panel: plot.Panel, narrow: bool) -> tuple[float, float, float]:
+def _heights(panel: charts.Panel, narrow: bool) -> tuple[float, float, float]:
     """Pixels above a panel's marks, of them, and below."""
     head = _HEAD if panel.title or panel.remark else _GAP if panel.rows else 14
     return head, panel.height_at(narrow), _AXIS if panel.x.heading else _GAP
 
 
-def _panel(drawn: _Drawing, panel: plot.Panel, top: float, bottom: float) -> None:
+def _panel(drawn: _Drawing, panel: charts.Panel, top: float, bottom: float) -> None:
     left = _row_names(drawn, panel, top, bottom) if panel.rows else _LEFT
     right = drawn.width - panel.room_at(drawn.narrow)
     left, right = (left, right) if panel.width is None else (0, panel.width)
@@ -91,23 +91,24 @@ def _panel(drawn: _Drawing, panel: plot.Panel, top: float, bottom: float) -> Non
             drawn.text(left - 6, y(value) + 4, text, "end", "tick")
     if panel.x.heading:
         _x_axis(drawn, panel.x, x, top, bottom)
-    if any(isinstance(mark, plot.PointLabel) for mark in panel.marks):
-        drawn.room.keep_line([(left, top), (left, bottom), (right, bottom)])
-        for mark in panel.marks:
-            drawn.room.keep(mark, x, y)
     for mark in panel.marks:
         _mark(drawn, mark, x, y)
+    drawn.room.keep_line([(left, top), (left, bottom), (right, bottom)])
+    for label, text, place in drawn.room.labels(panel, x, y, charts.LABEL[drawn.narrow]):
+        dx, dy, anchor = place
+        at = x(label.point[0]) + dx, y(label.point[1]) + dy
+        drawn.text(*at, text, anchor, label.style or None)
     _ends(drawn, panel, y, right, (top, bottom))
     if panel.beside is not None:
         _beside(drawn, panel.beside, right + _BESIDE, top, bottom)
 
 
-def _scale(axis: plot.Axis, start: float, end: float) -> Scale:
+def _scale(axis: charts.Axis, start: float, end: float) -> PixelScale:
     ends = (end, start) if axis.down else (start, end)
-    return Scale(axis.low, axis.high, *ends, axis.log)
+    return PixelScale(axis.low, axis.high, *ends, axis.log)
 
 
-def _row_names(drawn: _Drawing, panel: plot.Panel, top: float, bottom: float) -> float:
+def _row_names(drawn: _Drawing, panel: charts.Panel, top: float, bottom: float) -> float:
     """Names to the left of rows, in at most a third of the width; where rows begin."""
     y, named = _scale(panel.y, bottom, top), panel.y.named
     room = min(0.33 * drawn.width, EACH * max((len(name) for _, name in named), default=0))
@@ -116,14 +117,14 @@ def _row_names(drawn: _Drawing, panel: plot.Panel, top: float, bottom: float) ->
     return room + 8
 
 
-def _titles(drawn: _Drawing, panel: plot.Panel, top: float) -> None:
+def _titles(drawn: _Drawing, panel: charts.Panel, top: float) -> None:
     if panel.title:
         drawn.text(0, top - 8, shortened(panel.title, drawn.width), class_="strong")
     if panel.remark and not drawn.narrow:
         drawn.text(drawn.width - 4, top - 8, panel.remark, "end", "muted")
 
 
-def _x_axis(drawn: _Drawing, axis: plot.Axis, x: Scale, top: float, bottom: float) -> None:
+def _x_axis(drawn: _Drawing, axis: charts.Axis, x: PixelScale, top: float, bottom: float) -> None:
     """Ticks, where there is room, and a heading below; lines of a grid where it has one."""
     ticks = axis.ticks(drawn.narrow)
     if axis.named:
@@ -140,7 +141,7 @@ def _x_axis(drawn: _Drawing, axis: plot.Axis, x: Scale, top: float, bottom: floa
 
 
 def _ends(
-    drawn: _Drawing, panel: plot.Panel, y: Scale, right: float, between: tuple[float, float]
+    drawn: _Drawing, panel: charts.Panel, y: PixelScale, right: float, between: tuple[float, float]
 ) -> None:
     """Names beside the right end, moved apart."""
     places = spread([y(value) for value, _, _ in panel.ends], 15, *between)
@@ -148,50 +149,48 @@ def _ends(
         drawn.text(right + 6, place + 4, text, class_=style)
 
 
-def _beside(drawn: _Drawing, panel: plot.Panel, left: float, top: float, bottom: float) -> None:
+def _beside(drawn: _Drawing, panel: charts.Panel, left: float, top: float, bottom: float) -> None:
     x, y = _scale(panel.x, left, drawn.width - 4), _scale(panel.y, bottom, top)
     _titles(drawn, panel, top)
     for mark in panel.marks:
         _mark(drawn, mark, x, y)
 
 
-def _mark(drawn: _Drawing, mark: plot.Mark, x: Scale, y: Scale) -> None:
+def _mark(drawn: _Drawing, mark: charts.Mark, x: PixelScale, y: PixelScale) -> None:
     match mark:
-        case plot.Line(points, style):
+        case charts.Line(points, style):
             drawn.path([(x(a), y(b)) for a, b in points], f"line {style}")
-        case plot.Band(points, style):
+        case charts.Band(points, style):
             upper = [(x(a), y(high)) for a, _, high in points]
             lower = [(x(a), y(low)) for a, low, _ in reversed(points)]
             drawn.path([*upper, *lower], f"band {style}", closed=True)
-        case plot.Marks(points, style, shape, titles):
+        case charts.Marks(points, style, shape, titles):
             for place, (a, b) in enumerate(points):
                 title = titles[place] if titles else None
                 drawn.mark(x(a), y(b), f"mark {style}", shape, title)
-        case plot.Strokes(ends, style):
+        case charts.Strokes(ends, style):
             for x0, y0, x1, y1 in ends:
                 drawn.line(x(x0), y(y0), x(x1), y(y1), _line_class(style))
-        case plot.Guide(value, style, upright):
+        case charts.Guide(value, style, upright):
             if upright:
                 drawn.line(x(value), y.start, x(value), y.end, style)
             else:
                 drawn.line(x.start, y(value), x.end, y(value), style)
-        case plot.Boxes():
+        case charts.Boxes():
             _boxes(drawn, mark, x, y)
-        case plot.Spikes(times, rows, _, step, style):
+        case charts.Spikes(times, rows, _, step, style):
             spans = [(t - step, r, t, r + 1) for t, r in zip(times, rows, strict=True)]
-            _boxes(drawn, plot.Boxes(spans, style, gap=(0.6, 0.3)), x, y)
-        case plot.Ring((a, b)):
+            _boxes(drawn, charts.Boxes(spans, style, gap=(0.6, 0.3)), x, y)
+        case charts.Ring((a, b)):
             at = [(x(a), y(b) - 10), (x(a) + 10, y(b)), (x(a), y(b) + 10), (x(a) - 10, y(b))]
             drawn.path(at, "ring", closed=True)
-        case plot.PointLabel((a, b), text, style):
-            drawn.label(x(a), y(b), shortened(text, plot.LABEL[drawn.narrow]), style or None)
-        case plot.Surface(points, values, top):
+        case charts.Surface(points, values, top):
             for (a, b), value in zip(points, values, strict=True):
                 level = round(_LEVELS * value / top)
                 drawn.box(x(a) - 4, y(b) - 4, 8, 8, f"fill c0 p{level}")
 
 
-def _boxes(drawn: _Drawing, boxes: plot.Boxes, x: Scale, y: Scale) -> None:
+def _boxes(drawn: _Drawing, boxes: charts.Boxes, x: PixelScale, y: PixelScale) -> None:
     """Boxes one by one where they have titles, else all as one path."""
     path = ""
     for place, (x0, y0, x1, y1) in enumerate(boxes.spans):
@@ -224,25 +223,15 @@ class _Drawing:
     @property
     def narrow(self) -> bool:
         """Whether it is for a phone."""
-        return self.width < plot.WIDE
+        return self.width < charts.WIDE
 
     def text(
         self, x: float, y: float, content: str, anchor: str = "start", class_: str | None = None
     ) -> None:
         """A text whose baseline is at y, of which labels keep clear."""
-        self._text(x, y, content, anchor, class_)
-        self.room.keep_text(x, y, content, anchor)
-
-    def _text(self, x: float, y: float, content: str, anchor: str, class_: str | None) -> None:
         at = {"x": _at(x), "y": _at(y)}
         self.shapes.append(el("text", content, **at, text_anchor=anchor, class_=class_))
-
-    def label(self, x: float, y: float, content: str, class_: str | None = None) -> None:
-        """A text near a point, wherever there is room."""
-        found = self.room.beside(x, y, content)
-        if found is not None:
-            dx, dy, anchor = found
-            self._text(x + dx, y + dy, content, anchor, class_)
+        self.room.keep_text(x, y, content, anchor)
 
     def line(self, x0: float, y0: float, x1: float, y1: float, class_: str) -> None:
         """A straight line."""
@@ -250,7 +239,7 @@ class _Drawing:
             el("line", x1=_at(x0), y1=_at(y0), x2=_at(x1), y2=_at(y1), class_=class_)
         )
 
-    def path(self, points: Sequence[plot.Point], class_: str, closed: bool = False) -> None:
+    def path(self, points: Sequence[charts.Point], class_: str, closed: bool = False) -> None:
         """A line through points, or the area that it encloses."""
         if points:
             d = "M" + "L".join(f"{_at(x)} {_at(y)}" for x, y in points) + "Z" * closed

@@ -1,4 +1,4 @@
-"""Input encoders: how a value reaches a network over time, one file each.
+"""Input encoders: how a value reaches a network over time.
 
 `conversion.run(x, steps, encoder=...)` takes one for all inputs, or `{input name: encoder}`:
 
@@ -14,10 +14,7 @@ encoder             a value x over T seconds                       error of its 
 """
 
 from spikewright.running.encoders.base import Encoder
-from spikewright.running.encoders.constant import Constant
 from spikewright.running.encoders.events import Events
-from spikewright.running.encoders.frames import Frames
-from spikewright.running.encoders.poisson import Poisson
-from spikewright.running.encoders.regular import Regular
+from spikewright.running.encoders.values import Constant, Frames, Poisson, Regular
 
 __all__ = ["Constant", "Encoder", "Events", "Frames", "Poisson", "Regular"]

@@ -20,7 +20,6 @@ from spikewright.evaluation.settings import Settings
 from spikewright.evaluation.sharded import Evaluating, reader_of, shard_size
 from spikewright.executors import Executor
 from spikewright.measure import Evaluation
-from spikewright.measure.readout import readout_name
 from spikewright.records import Record, Worth, own_energies, select, worths
 from spikewright.running.runner import Runner
 from spikewright.running.still import Answers
@@ -104,7 +103,7 @@ class Measuring:
             costs = select(at, "spikes per sample")
             costs += own_energies(at, table=self.table) if costs else []
             for readout in setting.readouts:
-                read = [r for r in at if r.how.get("readout") == readout_name(readout)]
+                read = [r for r in at if r.how.get("readout") == str(readout)]
                 scores = tuple(_score(w, output, read, whole) for output, w in measures.items())
                 yield self._point(
                     setting, steps=steps, readout=readout, scores=scores, costs=tuple(costs),

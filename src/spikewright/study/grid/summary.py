@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from spikewright._base.amounts import format_difference, format_energy, loss_unit, number
-from spikewright.measure.readout import readout_name
 from spikewright.records import own_energies
 from spikewright.report.tables import shown
 from spikewright.study.point import Minimise, OperatingPoint, OutputScore
@@ -34,7 +33,7 @@ def found_nothing(point: OperatingPoint, within: float) -> str:
 def _named(point: OperatingPoint) -> str:
     """A setting, its steps and its readout."""
     steps = "1 step" if point.steps == 1 else f"{point.steps} steps"
-    readout = readout_name(point.readout)
+    readout = str(point.readout)
     return f"{point.setting.name}, {steps} of {1000 * point.dt:g} ms, {readout} readout"
 
 

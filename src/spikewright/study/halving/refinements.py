@@ -9,7 +9,7 @@ from typing import Any
 from spikewright.errors import SpikewrightError
 from spikewright.running.converted import all_capped
 from spikewright.study.halving.candidates import corrected
-from spikewright.study.halving.comparison import Comparison
+from spikewright.study.halving.comparison import Comparison, count_of
 from spikewright.study.halving.halving import Clock, Halving
 from spikewright.study.setting import StudySetting
 
@@ -21,12 +21,14 @@ _SHORT = 5.0  # seconds of a fit that are not worth its beginning
 
 @dataclass(eq=False)
 class Further:
-    """Adds to the best of what was compared so far, for `steps` steps of `dt` seconds."""
+    """Adds to the best of what was compared so far."""
 
-    comparison: Comparison
     halving: Halving
-    steps: int
-    dt: float
+
+    @property
+    def comparison(self) -> Comparison:
+        """The comparison that all candidates are part of."""
+        return self.halving.comparison
 
     def correct(self, clock: Clock) -> None:
         """Compare with corrections: those of the best, then the best of these with other rules.
@@ -44,8 +46,8 @@ class Further:
             self.halving.join([found[kind] for kind in kinds for found in more], clock)
 
     def _corrected(self, candidate: StudySetting) -> list[StudySetting]:
-        numbers = self.comparison.numbers(candidate)
-        return corrected(candidate, numbers, self.comparison.few, self.steps, self.dt)
+        it = self.comparison
+        return corrected(candidate, it.numbers(candidate), it.few, it.steps, it.dt)
 
     def measure_more(self, clock: Clock) -> None:
         """Compare the best with corrections measured on all samples that there are for them.
@@ -54,14 +56,21 @@ class Further:
         more by one correction than by another. So this is done with all that are close.
         """
         few, data = self.comparison.few, self.comparison.fitted
-        if _count(data) > _count(few):
+        if count_of(data) > count_of(few):
             close = [c for c in self.halving.hopeful if c.arguments.get("calibration") is few]
-            self.halving.join([_on_more(c, data) for c in close[:_CLOSE]], clock)
+            more = [
+                StudySetting(
+                    f"{c.name}, on more samples", {**c.arguments, "calibration": data}, c.readouts
+                )
+                for c in close[:_CLOSE]
+            ]
+            self.halving.join(more, clock)
 
     def reconstruct(self, clock: Clock) -> None:
         """Compare the best with its biases, thresholds and starts fitted."""
         best = self.halving.ranked[0]
-        seconds = self._seconds(clock)
+        timed = clock.end is not None
+        seconds = clock.left - self.comparison.seconds_to_run if timed else None
         if seconds is not None and seconds < _SHORT:
             return
         name = f"{best.name}, reconstructed"
@@ -73,12 +82,6 @@ class Further:
             return
         self.halving.join([made], clock)
 
-    def _seconds(self, clock: Clock) -> float | None:
-        """The time that a fit may take: what its comparison leaves."""
-        if clock.end is None:
-            return None
-        return clock.left - self.comparison.seconds_to_run
-
     def _fitted(self, candidate: StudySetting, seconds: float | None) -> Mapping[str, Any]:
         """Arguments with biases, thresholds and starts as they were fitted.
 
@@ -88,21 +91,11 @@ class Further:
         before = self.comparison.conversion(candidate)
         made = before.reconstruct(
             self.comparison.fitted,
-            steps=self.steps,
-            dt=self.dt,
+            steps=self.comparison.steps,
+            dt=self.comparison.dt,
             thresholds="kept" if all_capped(before) else "chosen",
             timeout=seconds,
             epochs=_EPOCHS if seconds is None else _MANY,
             progress=False,
         )
         return made.resolved
-
-
-def _on_more(candidate: StudySetting, data: Any) -> StudySetting:
-    """The same, corrected on other data."""
-    arguments = {**candidate.arguments, "calibration": data}
-    return StudySetting(f"{candidate.name}, on more samples", arguments, candidate.readouts)
-
-
-def _count(samples: Mapping[str, Any]) -> int:
-    return len(next(iter(samples.values())))

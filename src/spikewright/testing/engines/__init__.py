@@ -10,16 +10,13 @@ exact arithmetic wherever the arithmetic is exact (whole and dyadic numbers). An
 rounding. Elsewhere a spike moves to a neighbouring step at most.
 """
 
-from spikewright.testing.engines.cuts import CutTests
+from spikewright.testing.engines.cuts import CutTests, ResumingTests
 from spikewright.testing.engines.delays import DelayTests
-from spikewright.testing.engines.functions import FunctionTests
 from spikewright.testing.engines.learning import LearningTests
-from spikewright.testing.engines.nodes import NodeTests
+from spikewright.testing.engines.nodes import FunctionTests, NodeTests
 from spikewright.testing.engines.parts import PartTests
 from spikewright.testing.engines.probes import ProbeTests
-from spikewright.testing.engines.resuming import ResumingTests
 from spikewright.testing.engines.steps import StepTests
-from spikewright.testing.engines.sums import SumTests
 from spikewright.testing.engines.synapses import SynapseTests
 from spikewright.testing.engines.windows import WindowTests
 from spikewright.testing.functions import function_examples
@@ -43,7 +40,6 @@ __all__ = [
 class EngineSuite(
     StepTests,
     PartTests,
-    SumTests,
     NodeTests,
     FunctionTests,
     WindowTests,

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from spikewright import engines
 from spikewright.engines import Engine, Execution, Precision, Program
-from spikewright.network import Network, Node, Probe
+from spikewright.network import Ensemble, Network, Node, Probe
+from spikewright.network.neurons import NeuronType
 
 PRECISIONS: tuple[Precision, ...] = ("float32", "float64")
 EPSILON = {"float32": 2.0**-21, "float64": 2.0**-48}
@@ -48,6 +49,11 @@ def in_turn(
         for e, value in turns(examples, values)
     ]
     return pytest.mark.parametrize((given, name), cases)
+
+
+def cells(shape: Any, kind: NeuronType, **given: Any) -> Ensemble:
+    """Neurons of a type that have gain 1 and no bias, unless others are given."""
+    return Ensemble(shape, None, neuron_type=kind, **{"gain": 1.0, "bias": 0.0, **given})
 
 
 class Suite:

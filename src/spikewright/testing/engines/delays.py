@@ -16,16 +16,16 @@ from spikewright.network.neurons import Direct, IntegrateAndFire, RectifiedLinea
 from spikewright.network.solvers import LstsqL2
 from spikewright.network.synapses import Alpha, Lowpass, WindowMean
 from spikewright.network.transforms import Sparse
-from spikewright.testing.engines.base import EPSILON, Suite, both, in_turn
+from spikewright.testing.engines.base import EPSILON, Suite, both, cells, in_turn
 
 _DT, _N = 0.125, 6
 _RATES = RectifiedLinear()
 
 
-Paths = Mapping[str, "Callable[[_Made], Connection]"]
+Paths = Mapping[str, "Callable[[_DelayedNetwork], Connection]"]
 
 
-class _Made:
+class _DelayedNetwork:
     """A stimulus, what it drives, and one connection from there, whose receiver is recorded."""
 
     def __init__(self, path: str, paths: Paths | None = None) -> None:
@@ -46,19 +46,14 @@ class _Made:
         return Sparse(rows, columns, self.rng.integers(-8, 9, 14) / 8.0, (_N,), _N)
 
     def spiking(self, **given: Any) -> Any:
-        cells = self.cells(None, IntegrateAndFire(), gain=np.ones(_N), bias=np.ones(_N), **given)
-        Connection(self.stimulus, cells.neurons, None)
-        return cells.neurons
+        made = cells(_N, IntegrateAndFire(), bias=1.0, **given)
+        Connection(self.stimulus, made.neurons, None)
+        return made.neurons
 
     def vector(self, neuron_type: Any = _RATES) -> Ensemble:
-        cells = self.cells(_N, neuron_type)
-        Connection(self.stimulus, cells, None, 0.125)
-        return cells
-
-    def cells(self, dimensions: int | None, neuron_type: Any, **given: Any) -> Ensemble:
-        return Ensemble(
-            _N if dimensions is None else 20, dimensions, neuron_type=neuron_type, **given
-        )
+        made = Ensemble(20, _N, neuron_type=neuron_type)
+        Connection(self.stimulus, made, None, 0.125)
+        return made
 
     def learning(self) -> Connection:
         """A connection that learns from the stimulus as its error."""
@@ -73,7 +68,7 @@ class _Made:
 
 
 _HEIGHTS = np.arange(1.0, _N + 1.0)
-_BY_SYNAPSE: dict[str, Callable[[_Made], Connection]] = {
+_BY_SYNAPSE: dict[str, Callable[[_DelayedNetwork], Connection]] = {
     "values": lambda m: Connection(m.stimulus, m.end, None, m.sparse()),
     "filtered values": lambda m: Connection(m.stimulus, m.end, Alpha(0.2), m.sparse()),
     "means": lambda m: Connection(m.stimulus, m.end, WindowMean(3, (2.0,)), m.sparse()),
@@ -84,7 +79,7 @@ _BY_SYNAPSE: dict[str, Callable[[_Made], Connection]] = {
     "into neurons": lambda m: Connection(m.spiking(), m.spiking(), 0.2, m.sparse()),
 }
 """Connections whose synapses may have delays of their own."""
-_PATHS: dict[str, Callable[[_Made], Connection]] = {
+_PATHS: dict[str, Callable[[_DelayedNetwork], Connection]] = {
     "values": lambda m: Connection(m.stimulus, m.end, None),
     "matrix": lambda m: Connection(m.stimulus, m.end, None, m.matrix()),
     "synapse": lambda m: Connection(m.stimulus, m.end, Lowpass(0.3)),
@@ -115,15 +110,12 @@ class DelayTests(Suite):
     @in_turn(_PATHS, given="path")
     def test_a_delay_is_a_shift(self, path: str, precision: Precision) -> None:
         """What would arrive without a delay arrives so many steps later; nothing does before."""
-        made = _Made(path)
+        made = _DelayedNetwork(path)
         fed = made.rng.integers(-16, 33, (2, 24, _N)) / 2.0
 
         def delivered(delay: float) -> NDArray:
             made.delayed.delay = delay
-            feeds = {made.stimulus: fed}
-            return self.run(
-                made.network, [7, 17], dt=_DT, batch=2, feeds=feeds, precision=precision
-            )[made.probe]
+            return self.delivered(made, fed, precision)
 
         at_once, nothing = delivered(0.0), delivered(1000 * _DT)
         assert np.any(at_once != nothing)
@@ -137,29 +129,9 @@ class DelayTests(Suite):
                 reach = 64 * EPSILON[precision] * np.abs(wanted).max()
             np.testing.assert_allclose(found[:, steps:], wanted, rtol=0, atol=reach)
 
-    @both
-    @pytest.mark.parametrize("steps", [1, 3])
-    def test_a_delay_closes_a_loop(self, steps: int, precision: Precision) -> None:
-        """Neurons that drive each other some steps later, by whole numbers."""
-        rng = np.random.default_rng(1)
-        weights, drive = rng.integers(-3, 4, (_N, _N)) / 4.0, rng.integers(0, 9, (1, 40, _N)) * 1.0
-        with Network() as net:
-            stimulus = Node(np.zeros(_N))
-            kind = IntegrateAndFire()
-            cells = Ensemble(_N, None, neuron_type=kind, gain=1.0, bias=0.0, initial_voltage=0.0)
-            Connection(stimulus, cells.neurons, None)
-            Connection(cells.neurons, cells.neurons, None, weights, delay=steps * _DT)
-            probe = Probe(cells.neurons, "spikes")
-        found = self.run(net, [5, 35], dt=_DT, feeds={stimulus: drive}, precision=precision)
-        spikes, voltage = np.zeros((steps + 40, _N)), np.zeros(_N)
-        for t in range(40):
-            voltage += drive[0, t] + weights @ spikes[t] / _DT
-            spikes[t + steps] = np.maximum(np.floor(voltage * _DT), 0)
-            voltage -= spikes[t + steps] / _DT
-        np.testing.assert_array_equal(found[probe][0] * _DT, spikes[steps:])
-        assert np.any(spikes > 1)
-
-    def delivered(self, made: _Made, fed: NDArray, precision: Precision, **cut: Any) -> NDArray:
+    def delivered(
+        self, made: _DelayedNetwork, fed: NDArray, precision: Precision, **cut: Any
+    ) -> NDArray:
         """What arrives in two runs, one after the other."""
         feeds = {made.stimulus: fed}
         runs = [7, fed.shape[1] - 7]
@@ -180,7 +152,7 @@ class DelayTests(Suite):
         """An array that holds one delay is that delay; both are a shift of something."""
         found = []
         for by_synapse in (False, True):
-            made = _Made(path, _BY_SYNAPSE)
+            made = _DelayedNetwork(path, _BY_SYNAPSE)
             made.delayed.delay = steps * _DT
             if by_synapse:
                 made.delayed.delay = np.full(14, steps * _DT)
@@ -200,7 +172,7 @@ class DelayTests(Suite):
         order = np.random.default_rng(5).permutation(14)
         results = []
         for chosen in (np.arange(14), order, *[np.flatnonzero(delays == d) for d in set(delays)]):
-            made = _Made(path, _BY_SYNAPSE)
+            made = _DelayedNetwork(path, _BY_SYNAPSE)
             whole: Any = made.delayed.transform
             rows, columns, values = (a[chosen] for a in (whole.rows, whole.columns, whole.values))
             made.delayed.transform = Sparse(rows, columns, values, (_N,), _N)
@@ -213,25 +185,31 @@ class DelayTests(Suite):
         self.same(sum(results[4::2]), results[0], precision)  # type: ignore[arg-type]
 
     @both
-    def test_delays_of_synapses_close_a_loop(self, precision: Precision) -> None:
-        """Neurons that drive each other, by synapses of one step and of more."""
+    @pytest.mark.parametrize("delays", ["one step", "three steps", "each its own"])
+    def test_delays_close_a_loop(self, delays: str, precision: Precision) -> None:
+        """Neurons that drive each other, some steps later or by synapses of different delays."""
         rng = np.random.default_rng(2)
         senders, receivers = rng.integers(0, _N, (2, 20))
-        delays, weights = rng.integers(1, 6, 20), rng.integers(-3, 4, 20) / 4.0
+        own, weights = rng.integers(1, 6, 20), rng.integers(-3, 4, 20) / 4.0
         drive = rng.integers(0, 9, (1, 40, _N)) * 1.0
+        given: Any = {"one step": 1, "three steps": 3}.get(delays, own)
+        sparse: Any = Sparse(receivers, senders, weights, (_N,), _N)
+        if delays != "each its own":
+            matrix = np.zeros((_N, _N))
+            np.add.at(matrix, (receivers, senders), weights)
+            sparse = matrix
         with Network() as net:
-            stimulus, kind = Node(np.zeros(_N)), IntegrateAndFire()
-            cells = Ensemble(_N, None, neuron_type=kind, gain=1.0, bias=0.0, initial_voltage=0.0)
-            Connection(stimulus, cells.neurons, None)
-            sparse = Sparse(receivers, senders, weights, (_N,), _N)
-            Connection(cells.neurons, cells.neurons, None, sparse, delay=delays * _DT)
-            probe = Probe(cells.neurons, "spikes")
+            stimulus = Node(np.zeros(_N))
+            neurons = cells(_N, IntegrateAndFire(), initial_voltage=0.0).neurons
+            Connection(stimulus, neurons, None)
+            Connection(neurons, neurons, None, sparse, delay=given * _DT)
+            probe = Probe(neurons, "spikes")
         found = self.run(net, [5, 35], dt=_DT, feeds={stimulus: drive}, precision=precision)
         spikes, voltage, current = np.zeros((40, _N)), np.zeros(_N), np.zeros((60, _N))
         for t in range(40):
             voltage += drive[0, t] + current[t] / _DT
             spikes[t] = np.maximum(np.floor(voltage * _DT), 0)
             voltage -= spikes[t] / _DT
-            np.add.at(current, (t + delays, receivers), weights * spikes[t, senders])
+            np.add.at(current, (t + given, receivers), weights * spikes[t, senders])
         np.testing.assert_array_equal(found[probe][0] * _DT, spikes)
-        assert np.any(spikes > 1) and len(set(delays)) == 5
+        assert np.any(spikes > 1) and len(set(own)) == 5

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import Any
 
 import numpy as np
@@ -11,8 +11,10 @@ from numpy.typing import NDArray
 from spikewright.engines import Precision
 from spikewright.engines.program import Neurons, uniform_draws
 from spikewright.network import Connection, Ensemble, Network, Node, Probe
+from spikewright.network.neurons import NeuronType
+from spikewright.network.transforms import Chain, Transform
 from spikewright.testing import oracle
-from spikewright.testing.engines.base import EPSILON, Suite, in_turn
+from spikewright.testing.engines.base import EPSILON, Suite, cells, in_turn
 from spikewright.testing.modelling import (
     NeuronExample,
     SynapseExample,
@@ -22,67 +24,63 @@ from spikewright.testing.modelling import (
     transform_examples,
 )
 
+UNITS = {"float32": 2.0**-24, "float64": 2.0**-44}
+"""The error of a sum of `n` terms, relative to `n` times the sum of their magnitudes."""
+
+_STEPS, _N = 60, 8  # of runs of neurons
+
 
 class PartTests(Suite):
     """Every kind of part obeys its equation."""
 
     @in_turn(neuron_type_examples())
     def test_neuron_type(self, example: NeuronExample, precision: Precision) -> None:
-        """Every neuron type obeys its equation, step by step, for 8 neurons."""
-        steps, n = 60, 8
-        currents = example.currents(steps, n)
-        start = np.arange(n) / n
+        """Every neuron type obeys its equation, step by step: what it sends, and all it keeps."""
+        currents, start = example.currents(_STEPS, _N), np.arange(_N) / _N
+        kind = example.neuron_type
         with Network() as net:
-            stimulus = Node(np.zeros(n))
-            ensemble = Ensemble(
-                n,
-                neuron_type=example.neuron_type,
-                gain=1.0,
-                bias=0.0,
-                rate_scale=example.scale,
-                initial_voltage=start,
-            )
-            Connection(stimulus, ensemble.neurons, None)
-            output = Probe(ensemble.neurons)
-            voltage = None
-            if example.neuron_type.has_voltage:
-                voltage = Probe(ensemble.neurons, "voltage")
+            stimulus, made = _driven(example, kind, start)
+            output = Probe(made.neurons)
+            names = (*kind.state_names, *kind.made_names)
+            wholes = {name: Probe(made.neurons, name) for name in names}
+            parts = {name: Probe(made.neurons[1::2], name) for name in names}
         feeds = {stimulus: currents[None]}
-        data = self.run(net, steps, dt=example.dt, feeds=feeds, precision=precision)
+        data = self.run(net, _STEPS, dt=example.dt, feeds=feeds, precision=precision)
         program, _ = self.compiled(net, example.dt)
         (op,) = (op for op in program.operators if isinstance(op, Neurons))
-        skew = example.scale if example.neuron_type.scaling == "skewed" else 1.0
-        counts, states = oracle.neuron_outputs(
-            example.neuron_type,
-            currents * skew,
-            start,
-            example.dt,
-            example.scale,
-            lambda step, index: uniform_draws(op.key, step, index, (n,)),
-        )
+
+        def draws(step: int, index: int) -> NDArray:
+            return uniform_draws(op.key, step, index, (_N,))
+
+        counts, states = _wanted(example, kind, currents, start, draws)
+        assert counts.any(), "the example never fires"
+        self._compare(data[output][0], counts, example, precision)
+        assert set(names) <= set(states)
+        for name, probe in wholes.items():
+            found, wanted = data[probe][0], states[name]
+            np.testing.assert_array_equal(data[parts[name]][0], found[:, 1::2])
+            if not self._is_same(example):  # a spike may move by a step, and with it what is kept
+                reach = 1e-3 * max(1.0, float(np.abs(wanted).max()))
+                assert np.mean(np.abs(found - wanted) > reach) < 0.1
+                continue
+            reach = 64 * EPSILON[precision] * max(1.0, float(np.abs(wanted).max()))
+            np.testing.assert_allclose(found, wanted, rtol=0, atol=reach)
+
+    def _is_same(self, example: NeuronExample) -> bool:
+        return example.exact or self.is_exact()
+
+    def _compare(
+        self, found: NDArray, counts: NDArray, example: NeuronExample, precision: Precision
+    ) -> None:
+        """What neurons sent is their amplitude, or spikes of their height, times these numbers."""
         height = example.neuron_type.amplitude
         if example.neuron_type.spiking:
             height = height / (example.scale * example.dt)
-        assert counts.any(), "the example never fires"
-        same = example.exact or self.is_exact()
-        self._compare(data[output][0], counts * height, height, example, same, precision)
-        if voltage is not None and same:
-            atol = 1e-4 if precision == "float32" else 1e-9
-            np.testing.assert_allclose(data[voltage][0], states["voltage"], rtol=0, atol=atol)
-
-    def _compare(
-        self,
-        found: NDArray,
-        expected: NDArray,
-        height: float,
-        example: NeuronExample,
-        same: bool,
-        precision: Precision,
-    ) -> None:
+        expected = counts * height
         if not example.neuron_type.spiking:
             reach = EPSILON[precision] * max(1.0, float(np.abs(expected).max()))
             np.testing.assert_allclose(found, expected, rtol=0, atol=reach)
-        elif same:
+        elif self._is_same(example):
             np.testing.assert_array_equal(found, expected.astype(found.dtype))
         else:
             spikes = (found - expected) / height
@@ -92,48 +90,31 @@ class PartTests(Suite):
     @in_turn(e for e in neuron_type_examples() if e.neuron_type.per_neuron)
     def test_neurons_that_differ(self, example: NeuronExample, precision: Precision) -> None:
         """Each neuron obeys the equation with its own parameters, of every type that has such."""
-        steps, n = 60, 8
-        currents, start = example.currents(steps, n), np.arange(n) / n
+        currents, start = example.currents(_STEPS, _N), np.arange(_N) / _N
         kind: Any = example.neuron_type
         rng = np.random.default_rng(6)
         given = {
-            name: getattr(kind, name) * rng.uniform(0.5, 1.5, (2, n // 2))
+            name: getattr(kind, name) * rng.uniform(0.5, 1.5, (2, _N // 2))
             for name in kind.per_neuron
         }
-        own = [
-            replace(kind, **{name: float(values.flat[i]) for name, values in given.items()})
-            for i in range(n)
-        ]
         with Network() as net:
-            stimulus = Node(np.zeros((2, n // 2)))
-            cells = Ensemble(
-                (2, n // 2), None, neuron_type=replace(kind, **given), gain=1.0, bias=0.0,
-                rate_scale=example.scale, initial_voltage=start.reshape(2, -1),
-            )  # fmt: skip
-            Connection(stimulus, cells.neurons, None)
-            output = Probe(cells.neurons)
-        fed = {stimulus: currents.reshape(1, steps, 2, -1)}
-        found = self.run(net, steps, dt=example.dt, feeds=fed, precision=precision)[output]
-        skew = example.scale if kind.scaling == "skewed" else 1.0
-        made = [
-            oracle.neuron_outputs(
-                each, currents[:, [i]] * skew, start[[i]], example.dt, example.scale,
-                lambda step, index: np.zeros(1),
-            )[0]
-            for i, each in enumerate(own)
-        ]  # fmt: skip
-        counts = np.concatenate(made, axis=1)
-        height = kind.amplitude / (example.scale * example.dt if kind.spiking else 1.0)
-        assert not np.array_equal(
-            counts,
-            oracle.neuron_outputs(
-                kind, currents * skew, start, example.dt, example.scale,
-                lambda step, index: np.zeros(n),
-            )[0],
-        )  # fmt: skip
-        same = example.exact or self.is_exact()
-        values = found[0].reshape(steps, n)
-        self._compare(values, counts * height, height, example, same, precision)
+            stimulus, made = _driven(example, replace(kind, **given), start.reshape(2, -1))
+            output = Probe(made.neurons)
+        fed = {stimulus: currents.reshape(1, _STEPS, 2, -1)}
+        found = self.run(net, _STEPS, dt=example.dt, feeds=fed, precision=precision)[output]
+
+        def none(step: int, index: int) -> NDArray:
+            return np.zeros(1)
+
+        own = [{name: float(values.flat[i]) for name, values in given.items()} for i in range(_N)]
+        alone = [
+            _wanted(example, replace(kind, **own[i]), currents[:, [i]], start[[i]], none)[0]
+            for i in range(_N)
+        ]
+        counts = np.concatenate(alone, axis=1)
+        alike, _ = _wanted(example, kind, currents, start, none)
+        assert not np.array_equal(counts, alike)
+        self._compare(found[0].reshape(_STEPS, _N), counts, example, precision)
 
     @in_turn(synapse_examples())
     def test_synapse(self, example: SynapseExample, precision: Precision) -> None:
@@ -177,8 +158,92 @@ class PartTests(Suite):
             reach = EPSILON[precision] * magnitude
             np.testing.assert_allclose(found, expected, rtol=0, atol=reach)
 
+    @in_turn(transform_examples())
+    def test_every_output_is_as_exact_as_its_terms(
+        self, example: TransformExample, precision: Precision
+    ) -> None:
+        """`|y - exact| <= n u sum |w x|` for each output, whatever other weights and inputs are.
+
+        `n` is the number of weights of a sum, those at a border that meet nothing included.
+
+        Weights and inputs are float32 numbers that span twenty-four orders of magnitude; in some
+        samples one value alone is not zero, so that a single small weight makes the output.
+        """
+        rng = np.random.default_rng(5)
+        transform = _spread(example.transform, rng)
+        values = _sizes(rng, (3, 2, *example.shape)) * rng.choice([-1.0, 1.0], example.shape)
+        alone = np.eye(int(np.prod(example.shape)))[:2].reshape(2, *example.shape)
+        values[-1] *= alone[rng.permutation(2)]
+        with Network() as net:
+            stimulus = Node(np.zeros(example.shape))
+            end = Node(size_in=transform.output_shape(example.shape))
+            Connection(stimulus, end, None, transform)
+            probe = Probe(end)
+        data = self.run(net, 2, batch=3, feeds={stimulus: values}, precision=precision)
+        found = data[probe].reshape(6, -1)
+        for y, x in zip(found, values.reshape(6, *example.shape), strict=True):
+            exact = oracle.apply_transform(_wide(transform), x.astype(np.longdouble)).ravel()
+            sizes = oracle.apply_transform(_absolute(transform), np.abs(x)).ravel()
+            terms = oracle.apply_transform(_ones(transform), np.ones(x.shape)).max(initial=1.0)
+            bound = terms * UNITS[precision] * sizes
+            assert np.all(np.abs(y - exact) <= bound)
+
+
+def _driven(example: NeuronExample, kind: NeuronType, start: NDArray) -> tuple[Node, Ensemble]:
+    """Neurons of a type, and the node whose values are their currents."""
+    stimulus = Node(np.zeros(start.shape))
+    made = cells(start.shape, kind, rate_scale=example.scale, initial_voltage=start)
+    Connection(stimulus, made.neurons, None)
+    return stimulus, made
+
+
+def _wanted(
+    example: NeuronExample, kind: NeuronType, currents: NDArray, start: NDArray, draws: Any
+) -> tuple[NDArray, dict[str, NDArray]]:
+    """What the equation makes of currents: counts, and what is kept by name."""
+    skew = example.scale if kind.scaling == "skewed" else 1.0
+    return oracle.neuron_outputs(kind, currents * skew, start, example.dt, example.scale, draws)
+
 
 def _magnitude(transform: Any) -> float:
     """A bound on the effect of a unit of input on one output."""
     parts = getattr(transform, "parts", (transform,))
     return float(np.prod([max(1.0, np.abs(p.weights).max(initial=0.0)) for p in parts]))
+
+
+def _sizes(rng: np.random.Generator, shape: tuple[int, ...]) -> NDArray:
+    return (10.0 ** rng.uniform(-12.0, 12.0, shape)).astype(np.float32).astype(np.float64)
+
+
+def _with_arrays(transform: Any, change: Any) -> Any:
+    """A transform with other weights: `change(array)` for each array of them."""
+    if isinstance(transform, Chain):
+        return Chain(tuple(_with_arrays(part, change) for part in transform.parts))
+    held = {f.name: getattr(transform, f.name) for f in fields(transform)}
+    weights = {
+        name: change(value)
+        for name, value in held.items()
+        if isinstance(value, np.ndarray) and value.dtype.kind == "f"
+    }
+    return replace(transform, **weights)
+
+
+def _spread(transform: Transform, rng: np.random.Generator) -> Transform:
+    def change(weights: NDArray) -> NDArray:
+        signs = np.where(np.asarray(weights) < 0, -1.0, 1.0)
+        return signs * _sizes(rng, weights.shape)
+
+    found: Transform = _with_arrays(transform, change)
+    return found
+
+
+def _wide(transform: Transform) -> Any:
+    return _with_arrays(transform, lambda weights: weights.astype(np.longdouble))
+
+
+def _absolute(transform: Transform) -> Any:
+    return _with_arrays(transform, np.abs)
+
+
+def _ones(transform: Transform) -> Any:
+    return _with_arrays(transform, lambda weights: np.ones(np.shape(weights)))

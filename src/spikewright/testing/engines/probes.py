@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 
 from spikewright.engines import Precision
 from spikewright.engines.built import connection_parameters, ensemble_parameters
-from spikewright.engines.program import Neurons, uniform_draws
 from spikewright.network import Connection, Ensemble, Network, Node, Probe
 from spikewright.network.neurons import IntegrateAndFire, RectifiedLinear, SpikingRectifiedLinear
 from spikewright.network.solvers import LstsqL2
@@ -18,63 +17,13 @@ from spikewright.network.synapses import Lowpass, WindowMean
 from spikewright.testing import oracle
 from spikewright.testing.engines.base import EPSILON, Suite, both, in_turn
 from spikewright.testing.modelling import (
-    NeuronExample,
     SynapseExample,
-    neuron_type_examples,
     synapse_examples,
 )
-
-_KEEPING = [
-    example
-    for example in neuron_type_examples()
-    if example.neuron_type.initial_values() or example.neuron_type.made_names
-]
 
 
 class ProbeTests(Suite):
     """Recording by probes."""
-
-    @in_turn(_KEEPING)
-    def test_what_neurons_keep(self, example: NeuronExample, precision: Precision) -> None:
-        """Every state variable of a neuron type is recorded as its equation leaves it."""
-        steps, n, kind = 40, 6, example.neuron_type
-        names = (*kind.state_names, *kind.made_names)
-        currents, start = example.currents(steps, n), np.arange(n) / n
-        with Network() as net:
-            stimulus = Node(np.zeros(n))
-            ensemble = Ensemble(
-                n, neuron_type=kind, gain=1.0, bias=0.0, rate_scale=example.scale,
-                initial_voltage=start,
-            )  # fmt: skip
-            Connection(stimulus, ensemble.neurons, None)
-            probes = {name: Probe(ensemble.neurons, name) for name in names}
-            parts = {name: Probe(ensemble.neurons[1::2], name) for name in names}
-        feeds = {stimulus: currents[None]}
-        data = self.run(net, steps, dt=example.dt, feeds=feeds, precision=precision)
-        program, _ = self.compiled(net, example.dt)
-        (op,) = (op for op in program.operators if isinstance(op, Neurons))
-        skew = example.scale if kind.scaling == "skewed" else 1.0
-        _, states = oracle.neuron_outputs(
-            kind,
-            currents * skew,
-            start,
-            example.dt,
-            example.scale,
-            lambda step, index: uniform_draws(op.key, step, index, (n,)),
-        )
-        assert set(probes) <= set(states)
-        for name, probe in probes.items():
-            found, wanted = data[probe][0], states[name]
-            np.testing.assert_array_equal(data[parts[name]][0], found[:, 1::2])
-            if example.exact or self.is_exact():
-                reach = 64 * EPSILON[precision] * max(1.0, float(np.abs(wanted).max()))
-                np.testing.assert_allclose(found, wanted, rtol=0, atol=reach)
-            else:  # a spike may move by a step, and with it what is kept
-                self._mostly(found, wanted)
-
-    def _mostly(self, found: NDArray, wanted: NDArray) -> None:
-        reach = 1e-3 * max(1.0, float(np.abs(wanted).max()))
-        assert np.mean(np.abs(found - wanted) > reach) < 0.1
 
     @both
     @pytest.mark.parametrize("scale", [1.0, 3.0, [3.0, 1.0, 2.0, 5.0]])

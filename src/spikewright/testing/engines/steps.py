@@ -9,11 +9,11 @@ import pytest
 
 from spikewright._base.windows import Windows
 from spikewright.engines import Precision
-from spikewright.network import Connection, Ensemble, Network, Node, Probe
+from spikewright.network import Connection, Network, Node, Probe
 from spikewright.network.neurons import IntegrateAndFire, RectifiedLinear, SpikingRectifiedLinear
 from spikewright.network.synapses import Lowpass
 from spikewright.network.transforms import Chain, Convolution, Dense, Permute, Reshape, SumPool
-from spikewright.testing.engines.base import EPSILON, Suite, both
+from spikewright.testing.engines.base import EPSILON, Suite, both, cells
 
 
 class StepTests(Suite):
@@ -35,17 +35,8 @@ class StepTests(Suite):
         for neuron_type in (IntegrateAndFire(), SpikingRectifiedLinear()):
             with Network() as net:
                 stimulus = Node([1.0])
-                first, second = (
-                    Ensemble(
-                        1,
-                        neuron_type=neuron_type,
-                        gain=1.0,
-                        bias=0.0,
-                        rate_scale=scale,
-                        initial_voltage="zero",
-                    )
-                    for _ in range(2)
-                )
+                given = {"rate_scale": scale, "initial_voltage": "zero"}
+                first, second = (cells(1, neuron_type, **given) for _ in range(2))
                 Connection(stimulus, first.neurons, None, 1.0)
                 between = Connection(first.neurons, second.neurons, None, 2.0)
                 probes = [Probe(first.neurons), Probe(second.neurons), Probe(between)]
@@ -73,9 +64,7 @@ class StepTests(Suite):
             neuron_types = (IntegrateAndFire(), SpikingRectifiedLinear())
             probes = []
             for neuron_type in neuron_types:
-                ensemble = Ensemble(
-                    1, neuron_type=neuron_type, gain=1.0, bias=0.0, initial_voltage="zero"
-                )
+                ensemble = cells(1, neuron_type, initial_voltage="zero")
                 Connection(stimulus, ensemble.neurons, None)
                 probes.append(Probe(ensemble.neurons, "spike_count"))
         data = self.run(net, spikes * period, dt=1.0 / period, precision=precision)
@@ -94,9 +83,7 @@ class StepTests(Suite):
         for synapse, row in rows.items():
             with Network() as net:
                 stimulus = Node([1.0])
-                first, second = (
-                    Ensemble(1, neuron_type=RectifiedLinear(), gain=1.0, bias=0.0) for _ in range(2)
-                )
+                first, second = (cells(1, RectifiedLinear()) for _ in range(2))
                 Connection(stimulus, first.neurons, synapse)
                 Connection(first.neurons, second.neurons, synapse)
                 probe, lagging = Probe(second.neurons), Probe(stimulus, synapse=0.01)
@@ -114,7 +101,7 @@ class StepTests(Suite):
         inner = rng.integers(-4, 5, (n, n)) / 8.0
         with Network() as net:
             stimulus = Node(np.zeros(n))
-            ensemble = Ensemble(n, neuron_type=RectifiedLinear(), gain=2.0, bias=0.25)
+            ensemble = cells(n, RectifiedLinear(), gain=2.0, bias=0.25)
             Connection(stimulus, ensemble.neurons, None)
             Connection(ensemble.neurons, ensemble.neurons, synapse, inner)
             probe = Probe(ensemble.neurons)
@@ -141,14 +128,8 @@ class StepTests(Suite):
         scale = 2.0 ** rng.integers(-1, 4, shape)
         with Network() as net:
             one, two = Node(rng.integers(0, 9, shape) / 2.0), Node(rng.integers(0, 9, shape) / 2.0)
-            ensemble = Ensemble(
-                shape,
-                neuron_type=IntegrateAndFire(amplitude=0.5),
-                gain=gain,
-                bias=bias,
-                rate_scale=scale,
-                initial_voltage="half",
-            )
+            given = {"gain": gain, "bias": bias, "rate_scale": scale, "initial_voltage": "half"}
+            ensemble = cells(shape, IntegrateAndFire(amplitude=0.5), **given)
             Connection(one, ensemble.neurons, None)
             Connection(two, ensemble.neurons, None)
             end = Node(size_in=shape)
@@ -174,33 +155,26 @@ class StepTests(Suite):
         current = rng.integers(1, 9, (2, 4, 6)) * 100.0
         with Network() as net:
             stimulus = Node(current)
-            cells = [
-                Ensemble(
-                    (2, 4, 6),
-                    neuron_type=IntegrateAndFire(amplitude),
-                    gain=1.0,
-                    bias=0.0,
-                    rate_scale=scale,
-                    initial_voltage="half",
-                )
-                for amplitude, scale in ((1.0, 3.0), (1.0, 3.0), (0.7, 7.0))
+            made = [
+                cells((2, 4, 6), IntegrateAndFire(a), rate_scale=scale, initial_voltage="half")
+                for a, scale in ((1.0, 3.0), (1.0, 3.0), (0.7, 7.0))
             ]
-            for ensemble in cells:
+            for ensemble in made:
                 Connection(stimulus, ensemble.neurons, None)
             moved, pooled = Node(size_in=(4, 2, 6)), Node(size_in=(4, 1, 3))
             mixed, late, end = Node(size_in=(2, 4, 6)), Node(size_in=(4, 1, 3)), Node(size_in=5)
-            for ensemble in cells[:2]:  # of one height, and so a count where they meet
+            for ensemble in made[:2]:  # of one height, and so a count where they meet
                 Connection(ensemble.neurons, moved, None, Permute((1, 0, 2)))
             windows = Windows((2, 2), (2, 2), ((0, 0), (0, 0)), (1, 1))
             Connection(moved, pooled, None, SumPool(windows, np.array(0.25)))
             Connection(pooled, late, 0, 2.0)
-            for ensemble in cells[1:]:  # of two heights
+            for ensemble in made[1:]:  # of two heights
                 Connection(ensemble.neurons, mixed, None)
             matrix = rng.standard_normal((5, 12))
             Connection(pooled, end, None, Chain((Reshape((12,)), Dense(matrix))))
             Connection(mixed[0, :2], end, None, Chain((Reshape((12,)), Dense(matrix))))
             probes = [Probe(node) for node in (moved, pooled, mixed, late, end)]
-            spikes = [Probe(ensemble.neurons) for ensemble in cells]
+            spikes = [Probe(ensemble.neurons) for ensemble in made]
         data = self.run(net, steps, dt=dt, precision=precision)
         one, two, three = (data[probe][0].astype(np.float64) for probe in spikes)
         heights = [1.0 / (3.0 * dt), 1.0 / (3.0 * dt), 0.7 / (7.0 * dt)]
@@ -224,13 +198,8 @@ class StepTests(Suite):
         steps, rng, dt = 60, np.random.default_rng(9), 0.01
         kernel, matrix = rng.standard_normal((3, 2, 2, 2)), rng.standard_normal((5, 18))
         with Network() as net:
-            ensemble = Ensemble(
-                (2, 3, 3),
-                neuron_type=IntegrateAndFire(),
-                gain=1.0,
-                bias=rng.uniform(20.0, 90.0, (2, 3, 3)),
-                rate_scale=np.array([2.0, 7.0]).reshape(2, 1, 1),
-            )
+            bias, scale = rng.uniform(20.0, 90.0, (2, 3, 3)), np.array([2.0, 7.0]).reshape(2, 1, 1)
+            ensemble = cells((2, 3, 3), IntegrateAndFire(), bias=bias, rate_scale=scale)
             filtered, flat, late = Node(size_in=(3, 2, 2)), Node(size_in=5), Node(size_in=5)
             flattened = Chain((Reshape((18,)), Dense(matrix)))
             Connection(ensemble.neurons, filtered, None, Convolution(kernel))
@@ -240,7 +209,7 @@ class StepTests(Suite):
             spikes = Probe(ensemble.neurons)
         data = self.run(net, steps, dt=dt, precision=precision)
         values = data[spikes][0].astype(np.float64)
-        counts = values * (np.array([2.0, 7.0]).reshape(2, 1, 1) * dt)
+        counts = values * (scale * dt)
         np.testing.assert_allclose(counts, np.rint(counts), atol=1e-4)
         assert counts.any(axis=0).all()
         windows = np.lib.stride_tricks.sliding_window_view(values, (2, 2), axis=(2, 3))
@@ -261,14 +230,9 @@ class StepTests(Suite):
         values = np.random.default_rng(7).normal(1.0, 20.0, (steps, n))
         with Network() as net:
             stimulus = Node(np.zeros(n))
-            ensemble = Ensemble(
-                n, neuron_type=IntegrateAndFire(), gain=1.0, bias=0.0, rate_scale=3.0
-            )
+            ensemble = cells(n, IntegrateAndFire(), rate_scale=3.0)
             Connection(stimulus, ensemble.neurons, None)
-            counts, voltage = (
-                Probe(ensemble.neurons, "spike_count"),
-                Probe(ensemble.neurons, "voltage"),
-            )
+            counts, voltage = (Probe(ensemble.neurons, a) for a in ("spike_count", "voltage"))
         data = self.run(net, steps, dt=0.01, feeds={stimulus: values[None]}, precision=precision)
         program, _ = self.compiled(net, 0.01)
         start = program.parameters[ensemble].initial_voltage

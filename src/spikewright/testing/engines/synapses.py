@@ -18,8 +18,7 @@ from spikewright.network.synapses import Lowpass, Synapse
 from spikewright.network.transforms import Dense, Reshape, Sparse
 from spikewright.testing import oracle
 from spikewright.testing.engines.base import EPSILON, Suite, both, each, in_turn
-from spikewright.testing.modelling import SynapseExample
-from spikewright.testing.synapses import VALUES, delivered_synapse_examples
+from spikewright.testing.modelling import VALUES, SynapseExample, delivered_synapse_examples
 
 _N, _DT, _STEPS = 4, 0.001, 30
 _MATRIX = np.random.default_rng(2).integers(-8, 9, (VALUES, _N)) / 8.0

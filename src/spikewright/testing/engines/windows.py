@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from spikewright import engines
 from spikewright.engines import Execution, Precision
-from spikewright.network import Connection, Ensemble, Network, Node, Probe
+from spikewright.network import Connection, Network, Node, Probe
 from spikewright.network.neurons import (
     IntegrateAndFire,
     NeuronType,
@@ -21,9 +21,10 @@ from spikewright.network.neurons import (
 )
 from spikewright.network.node_functions import Softmax
 from spikewright.network.synapses import WindowMean
-from spikewright.testing.engines.base import EPSILON, Suite, both
+from spikewright.testing.engines.base import EPSILON, Suite, both, cells
 
-_EVERY, _DT, _SCALE = 7, 0.01, 40.0
+_EVERY, _DT = 7, 0.01
+_GIVEN: dict[str, Any] = {"bias": 0.1, "rate_scale": 40.0, "initial_voltage": "half"}
 
 
 def _restarting(kind: NeuronType | None, every: int | None) -> tuple[Network, Node, Probe]:
@@ -33,11 +34,7 @@ def _restarting(kind: NeuronType | None, every: int | None) -> tuple[Network, No
         if kind is None:
             end: Any = Node(Softmax(accumulate=True), size_in=5, restart_every=every)
         else:
-            ensemble = Ensemble(
-                5, neuron_type=kind, gain=1.0, bias=0.1, rate_scale=_SCALE, initial_voltage="half",
-                restart_every=every,
-            )  # fmt: skip
-            end = ensemble.neurons
+            end = cells(5, kind, restart_every=every, **_GIVEN).neurons
         Connection(stimulus, end, None)
         probe = Probe(end)
     return net, stimulus, probe
@@ -91,7 +88,7 @@ class WindowTests(Suite):
         steps = values.shape[1]
         with Network() as net:
             stimulus, back = Node(np.zeros(3)), Node(size_in=3)
-            ensemble = Ensemble(3, neuron_type=RectifiedLinear(), gain=1.0, bias=0.25)
+            ensemble = cells(3, RectifiedLinear(), bias=0.25)
             Connection(stimulus, ensemble.neurons, None)
             Connection(ensemble.neurons, back, WindowMean(_EVERY, begun))
             Connection(back, ensemble.neurons, None, inner)
@@ -121,10 +118,7 @@ class WindowTests(Suite):
         rng = np.random.default_rng(4)
         with Network() as net:
             stimulus, back = Node(np.zeros(6)), Node(size_in=6)
-            ensemble = Ensemble(
-                6, neuron_type=RunningMeanSpiking(Tanh()), gain=1.0, bias=0.1, rate_scale=_SCALE,
-                initial_voltage="half", restart_every=_EVERY,
-            )  # fmt: skip
+            ensemble = cells(6, RunningMeanSpiking(Tanh()), restart_every=_EVERY, **_GIVEN)
             Connection(stimulus, ensemble.neurons, None, rng.normal(size=(6, 6)))
             Connection(ensemble.neurons, back, WindowMean(_EVERY))
             Connection(back, ensemble.neurons, None, rng.normal(size=(6, 6)) / 3)

@@ -13,7 +13,7 @@ from typing import Any, Literal, NamedTuple
 import torch
 
 from spikewright.engines.torch.device import Tensor, Tensors
-from spikewright.engines.torch.functions import Functions
+from spikewright.engines.torch.functions import TorchFunctions
 from spikewright.engines.torch.neurons import Namespace
 from spikewright.network.neurons import TOLERANCE
 from spikewright.training.surrogates import Surrogate
@@ -27,7 +27,7 @@ class IntegratorBounds(NamedTuple):
     cap: float | None
 
 
-class Differentiable(Functions):
+class Differentiable(TorchFunctions):
     """The array functions of neuron equations, with a surrogate's gradients."""
 
     def __init__(self, tensors: Tensors, surrogate: Surrogate, detached: bool) -> None:

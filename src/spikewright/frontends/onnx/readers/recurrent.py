@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from spikewright.frontends.onnx.node import OnnxNode
-from spikewright.frontends.onnx.readers.activation import NAMED
+from spikewright.frontends.onnx.readers.elementwise import NAMED
 from spikewright.frontends.onnx.registry import reads
 from spikewright.frontends.onnx.values import Signal, Unreadable
-from spikewright.frontends.reading.functions import function
-from spikewright.frontends.reading.layout import UNBATCHED, layout_of, sample_shape
-from spikewright.frontends.unrolling import (
-    Cell,
-    stack,
-    unroll,
-)
-from spikewright.frontends.unrolling.weights import Weights, gru, lstm, simple
+from spikewright.frontends.reading.arithmetic import function
+from spikewright.frontends.reading.call import UNBATCHED, layout_of, sample_shape
+from spikewright.frontends.unrolling import Cell, stack, unroll
+from spikewright.frontends.unrolling.cells import Weights, gru, lstm, simple
 from spikewright.graph.clipping import Steps
 from spikewright.graph.layers import (
     Activation,
@@ -50,40 +46,28 @@ Make = Callable[[OnnxNode, Weights, NDArray | None, Functions], Cell]
 """From the weights of one direction, its peepholes and its functions to a cell."""
 
 
-@reads("RNN")
-def rnn(node: OnnxNode) -> list[Signal]:
-    """`h' = f(W x + R h + b)`, f tanh unless it is said."""
-
-    def make(node: OnnxNode, weights: Weights, seen: NDArray | None, given: Functions) -> Cell:
-        return simple(weights, given[0])
-
-    return _recurrent(node, make, ("Tanh",))
-
-
-@reads("GRU")
-def gru_layer(node: OnnxNode) -> list[Signal]:
+def _gru(node: OnnxNode, weights: Weights, seen: NDArray | None, given: Functions) -> Cell:
     """A GRU, its reset gate before or behind the product with the state."""
-
-    def make(node: OnnxNode, weights: Weights, seen: NDArray | None, given: Functions) -> Cell:
-        after = bool(node.attributes.get("linear_before_reset", 0))
-        gate, function = given
-        return gru(weights, "zrn", gate, function, after)
-
-    return _recurrent(node, make, ("Sigmoid", "Tanh"))
+    gate, candidate = given
+    after = bool(node.attributes.get("linear_before_reset", 0))
+    return gru(weights, "zrn", gate, candidate, after)
 
 
-@reads("LSTM")
-def lstm_layer(node: OnnxNode) -> list[Signal]:
+def _lstm(node: OnnxNode, weights: Weights, seen: NDArray | None, given: Functions) -> Cell:
     """An LSTM; its peepholes are those of input, output and forget gate, in this order."""
+    if node.attributes.get("input_forget", 0):
+        raise Unreadable("its input gate is coupled to the forget gate", "Train it without")
+    peepholes = None if seen is None else seen.reshape(3, -1)[[0, 2, 1]]
+    gate, candidate, output = given
+    return lstm(weights, "iofg", gate, candidate, output, peepholes)
 
-    def make(node: OnnxNode, weights: Weights, seen: NDArray | None, given: Functions) -> Cell:
-        if node.attributes.get("input_forget", 0):
-            raise Unreadable("its input gate is coupled to the forget gate", "Train it without")
-        peepholes = None if seen is None else seen.reshape(3, -1)[[0, 2, 1]]
-        gate, function, output = given
-        return lstm(weights, "iofg", gate, function, output, peepholes)
 
-    return _recurrent(node, make, ("Sigmoid", "Tanh", "Tanh"))
+_MAKE: Mapping[str, tuple[Make, Sequence[str]]] = {
+    "RNN": (lambda node, weights, seen, given: simple(weights, given[0]), ("Tanh",)),
+    "GRU": (_gru, ("Sigmoid", "Tanh")),
+    "LSTM": (_lstm, ("Sigmoid", "Tanh", "Tanh")),
+}
+"""The cell of each operator, and the functions that it has unless others are said."""
 
 
 class _Sequence(NamedTuple):
@@ -98,8 +82,10 @@ class _Sequence(NamedTuple):
     batch_first: bool
 
 
-def _recurrent(node: OnnxNode, make: Make, default: Sequence[str]) -> list[Signal]:
+@reads(*_MAKE)
+def recurrent(node: OnnxNode) -> list[Signal]:
     """The outputs of all steps, and the last states."""
+    make, default = _MAKE[node.kind]
     direction = node.attributes.get("direction", "forward")
     if direction not in _WAYS:
         raise Unreadable(f"its direction {direction!r} is none that the standard knows")

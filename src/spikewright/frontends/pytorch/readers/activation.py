@@ -10,25 +10,24 @@ import numpy as np
 import torch
 
 from spikewright.frontends.fallback import is_asked_for
-from spikewright.frontends.pytorch.call import Call
-from spikewright.frontends.pytorch.complex_values import Complex
 from spikewright.frontends.pytorch.readers.arithmetic import extremum, times
-from spikewright.frontends.pytorch.readers.spectra import size_of
-from spikewright.frontends.pytorch.reasons import why_not
-from spikewright.frontends.pytorch.registry import reads
-from spikewright.frontends.reading.arithmetic import clipped, exponential, powered, scaled
-from spikewright.frontends.reading.attention import softmax
-from spikewright.frontends.reading.functions import (
+from spikewright.frontends.pytorch.readers.spectra import Complex, size_of
+from spikewright.frontends.pytorch.registry import Call, reads, why_not
+from spikewright.frontends.reading.arithmetic import (
+    clipped,
+    exponential,
     function,
     gated,
     hyperbolic,
     parametric_relu,
+    powered,
     rounded,
+    scaled,
 )
+from spikewright.frontends.reading.attention import softmax
+from spikewright.frontends.reading.call import Unreadable, Value, finite
 from spikewright.frontends.reading.names import names_in
-from spikewright.frontends.reading.refusal import Unreadable
 from spikewright.frontends.reading.rounding import Rounds
-from spikewright.frontends.reading.values import Value, finite
 from spikewright.graph.layers import Activation, ScaleShift
 
 _NAMED = {f"aten.{name}.default": named for name, named in names_in("pytorch").items()}

@@ -1,4 +1,4 @@
-"""Sums, products, quotients, extrema, choices, and putting values side by side."""
+"""Sums, products, quotients, comparisons, choices, and putting values side by side."""
 
 from __future__ import annotations
 
@@ -8,16 +8,30 @@ from typing import Any
 import numpy as np
 import torch
 
-from spikewright.frontends.pytorch.call import Call, to_array
-from spikewright.frontends.pytorch.registry import reads
+from spikewright.frontends.pytorch.readers.normalization import over
+from spikewright.frontends.pytorch.registry import Call, reads, to_array, why_not
 from spikewright.frontends.reading import arithmetic
+from spikewright.frontends.reading.arithmetic import rounded
 from spikewright.frontends.reading.attention import masked
-from spikewright.frontends.reading.functions import length, log_of_sum, rounded
-from spikewright.frontends.reading.reasons import JUMPS, PLACES
-from spikewright.frontends.reading.refusal import Unreadable
+from spikewright.frontends.reading.call import (
+    JUMPS,
+    PLACES,
+    Unreadable,
+    Value,
+    common_shape,
+    finite,
+)
+from spikewright.frontends.reading.reductions import reduced
 from spikewright.frontends.reading.selection import stacked
-from spikewright.frontends.reading.truth import are_whole, choice
-from spikewright.frontends.reading.values import Value, common_shape, finite
+from spikewright.frontends.reading.truth import (
+    BINARY,
+    NOT,
+    are_whole,
+    choice,
+    equal,
+    greater,
+    truth_of,
+)
 from spikewright.graph.layers import Concatenate, Identity, UnitNormalization
 
 
@@ -94,18 +108,6 @@ def _whole_quotient(call: Call) -> Value:
     return rounded(call, arithmetic.quotient(call, middle, divisor, "quotient"), "floor")
 
 
-@reads("aten.hypot.default")
-def _length(call: Call) -> Value:
-    x, y = call.operands(call["self"], call["other"])
-    return length(call, x, y)
-
-
-@reads("aten.logaddexp.default")
-def _log_of_sum(call: Call) -> Value:
-    x, y = call.operands(call["self"], call["other"])
-    return log_of_sum(call, x, y)
-
-
 @reads("aten.nan_to_num.default")
 def _as_numbers(call: Call) -> Value:
     """The value itself, and another number where a mask makes it minus infinity."""
@@ -167,11 +169,6 @@ def _triangle(call: Call) -> Value:
     return times(call, x, cut(torch.ones(shape), call["diagonal"]))
 
 
-@reads("aten.maximum.default", "aten.minimum.default", "aten.max.other", "aten.min.other")
-def _extremum(call: Call) -> Value:
-    return extremum(call, "max" in call.target, call["self"], call["other"])
-
-
 def extremum(call: Call, largest: bool, x: Any, y: Any, part: str = "") -> Value:
     """The larger or the smaller of two, where at least one depends on the input."""
     return arithmetic.extremum(call, largest, *call.operands(x, y), part=part)
@@ -214,3 +211,85 @@ def _beside(call: Call, item: Any, like: Value, axis: int | None, part: str) -> 
     if axis is not None:
         extents[axis] = array.shape[axis]
     return call.constant_like(np.broadcast_to(array, extents).copy(), like, part)
+
+
+_BINARY = {
+    **dict.fromkeys(("gt.Scalar", "gt.Tensor"), "greater"),
+    **dict.fromkeys(("ge.Scalar", "ge.Tensor"), "greater or equal"),
+    **dict.fromkeys(("lt.Scalar", "lt.Tensor"), "less"),
+    **dict.fromkeys(("le.Scalar", "le.Tensor"), "less or equal"),
+    **dict.fromkeys(("maximum.default", "max.other"), "maximum"),
+    **dict.fromkeys(("minimum.default", "min.other"), "minimum"),
+    "hypot.default": "length",
+    "logaddexp.default": "log of sum",
+}
+
+
+@reads(*(f"aten.{name}" for name in _BINARY))
+def _binary(call: Call) -> Value:
+    """An operation on two values, or a value and a constant."""
+    first, second = call.operands(call["self"], call["other"])
+    return BINARY[_BINARY[call.target.removeprefix("aten.")]](call, first, second)
+
+
+@reads("aten.eq.Scalar", "aten.eq.Tensor", "aten.ne.Scalar", "aten.ne.Tensor")
+def _equality(call: Call) -> Value:
+    """Of whole numbers and truth values."""
+    x, y = call.operands(call["self"], call["other"])
+    for value, best in ((x, y), (y, x)):
+        if not isinstance(value, Value) or not isinstance(best, Value):
+            continue
+        if call.notes.get(("largest", best.name)) == value.name:
+            made = greater(call, value, call.expand(best, value.shape), strict=False)
+            return made if "eq" in call.target else call.add(NOT, made)
+    if not are_whole(x, y):
+        raise Unreadable(*why_not(call.target))
+    return equal(call, x, y, "eq" in call.target)
+
+
+_CONNECTIVES = {
+    f"aten.{name}": kind
+    for kind, names in {
+        "both": "logical_and.default bitwise_and.Tensor __and__.Tensor",
+        "either": "logical_or.default bitwise_or.Tensor __or__.Tensor",
+        "differ": "logical_xor.default bitwise_xor.Tensor __xor__.Tensor",
+    }.items()
+    for name in names.split()
+}
+
+
+@reads(*_CONNECTIVES)
+def _connective(call: Call) -> Value:
+    """The smaller or larger of truth values, or whether they differ."""
+    first, second = call.operands(*_truths(call))
+    return BINARY[_CONNECTIVES[call.target]](call, first, second)
+
+
+def _truths(call: Call) -> list[Any]:
+    """Both operands as truth values; operators on bits take no other."""
+    given = [call["self"], call["other"]]
+    bits = "logical" not in call.target
+    if bits and not all(x.truth for x in given if isinstance(x, Value)):
+        raise Unreadable(*why_not(call.target))
+    return [
+        truth_of(call, x, f"truth_{i}") if isinstance(x, Value) else x != 0
+        for i, x in enumerate(given)
+    ]
+
+
+@reads("aten.logical_not.default", "aten.bitwise_not.default")
+def _negation(call: Call) -> Value:
+    """One minus a truth value."""
+    value = call.value("self")
+    if not value.truth and "bitwise" in call.target:
+        raise Unreadable(*why_not(call.target))
+    return call.add(NOT, truth_of(call, value, "truth"))
+
+
+@reads("aten.any.dim", "aten.any.dims", "aten.any.default", "aten.all.dim", "aten.all.dims",
+       "aten.all.default")  # fmt: skip
+def _some(call: Call) -> Value:
+    """The largest, or smallest, of truth values."""
+    truth = truth_of(call, call.value("self"), "truth")
+    kind = "max" if "any" in call.target else "min"
+    return reduced(call, truth, kind, over(call, truth), bool(call.get("keepdim")))

@@ -1,36 +1,35 @@
-"""Padding, cutting out, choosing and repeating values."""
+"""Padding, cutting out, repeating, moving and reshaping values, or passing them on."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import torch
 
-from spikewright.frontends.pytorch.call import Call
+from spikewright._base.windows import Pairs
 from spikewright.frontends.pytorch.program import sizes_of
-from spikewright.frontends.pytorch.registry import reads
-from spikewright.frontends.reading.layout import sample_shape
-from spikewright.frontends.reading.refusal import Unreadable
+from spikewright.frontends.pytorch.registry import WHOLE, Call, reads
+from spikewright.frontends.reading.call import Unreadable, Value, sample_shape
 from spikewright.frontends.reading.selection import (
     Mode,
+    depth_to_space,
     entry,
     flipped,
     padded,
+    rearranged,
     repeated,
     rolled,
     sliced,
+    space_to_depth,
     split,
     tiled,
 )
-from spikewright.frontends.reading.values import Value
-from spikewright.graph.layers import (
-    Broadcast,
-    Identity,
-    ZeroPad,
-)
+from spikewright.frontends.reading.truth import truth_of
+from spikewright.graph.layers import Broadcast, Identity, ZeroPad
 
-_Pairs = tuple[tuple[int, int], ...]
 _MODES: dict[str, Mode] = {
     "constant": "constant", "reflect": "reflect", "replicate": "edge", "circular": "wrap",
 }  # fmt: skip
@@ -67,7 +66,7 @@ def _padded(call: Call, mode: str, value: float, name: str = "pad") -> Value:
     return padded(call, x, own, _MODES[mode], value)
 
 
-def _surrounded(call: Call, x: Value, pads: _Pairs) -> Value:
+def _surrounded(call: Call, x: Value, pads: Pairs) -> Value:
     """A value with minus infinity around it, which a maximum over windows does not see."""
     made = call.add(ZeroPad(pads), x)
     inside = np.pad(np.zeros(x.shape, bool), pads, constant_values=True)
@@ -189,3 +188,124 @@ def _roll(call: Call) -> Value:
 def _flip(call: Call) -> Value:
     x = call.value("self")
     return flipped(call, x, [call.axis(x, dim) for dim in call["dims"]])
+
+
+@reads(
+    "aten.view.default", "aten._unsafe_view.default", "aten.reshape.default",
+    "aten.view_copy.default", "aten.flatten.using_ints", "aten.unflatten.int",
+    "aten.squeeze.default", "aten.squeeze.dim", "aten.squeeze.dims", "aten.unsqueeze.default",
+    "aten.reshape_as.default", "aten.view_as.default", "aten.ravel.default",
+)  # fmt: skip
+def _reshape(call: Call) -> Value:
+    return call.view(call.value("self"), sizes_of(call.results))
+
+
+@reads("aten.permute.default")
+def _permute(call: Call) -> Value:
+    return call.reorder(call.value("self"), call["dims"])
+
+
+@reads("aten.transpose.int", "aten.swapaxes.default", "aten.swapdims.default")
+def _transpose(call: Call) -> Value:
+    x = call.value("self")
+    order = list(range(x.rank))
+    first, second = (dim for name, dim in call.arguments.items() if name != "self")
+    order[first], order[second] = order[second], order[first]
+    return call.reorder(x, order)
+
+
+@reads("aten.t.default", "aten.numpy_T.default", "aten.mT.default")
+def _turn(call: Call) -> Value:
+    x = call.value("self")
+    order = list(range(x.rank))
+    if "mT" in call.target:
+        order[-2:] = order[:-3:-1]
+    else:
+        order = order[::-1]
+    return call.reorder(x, order)
+
+
+@reads("aten.movedim.int", "aten.movedim.intlist", "aten.moveaxis.int", "aten.moveaxis.intlist")
+def _move(call: Call) -> Value:
+    x = call.value("self")
+    sources, destinations = (_numbers(call[name], x.rank) for name in ("source", "destination"))
+    order = [axis for axis in range(x.rank) if axis not in sources]
+    for destination, source in sorted(zip(destinations, sources, strict=True)):
+        order.insert(destination, source)
+    return call.reorder(x, order)
+
+
+def _numbers(dims: int | Sequence[int], rank: int) -> list[int]:
+    return [dim % rank for dim in ([dims] if isinstance(dims, int) else dims)]
+
+
+@reads("aten.pixel_shuffle.default")
+def _pixel_shuffle(call: Call) -> Value:
+    return depth_to_space(call, _image(call), call["upscale_factor"])
+
+
+@reads("aten.pixel_unshuffle.default")
+def _pixel_unshuffle(call: Call) -> Value:
+    return space_to_depth(call, _image(call), call["downscale_factor"])
+
+
+def _image(call: Call) -> Value:
+    """The value, whose last three axes are an image's."""
+    x = call.value("self")
+    for dim in (-3, -2, -1):
+        call.axis(x, dim)
+    return x
+
+
+@reads("aten.channel_shuffle.default")
+def _channel_shuffle(call: Call) -> Value:
+    x, groups = call.value("self"), call["groups"]
+    axis, shape = call.axis(x, 1), x.shape
+    split = (*shape[:axis], groups, shape[axis] // groups, *shape[axis + 1 :])
+    order = [*range(axis), axis + 1, axis, *range(axis + 2, len(shape) + 1)]
+    return rearranged(call, x, split, order, shape)
+
+
+@reads(
+    "aten.clone.default", "aten.contiguous.default", "aten.alias.default", "aten.detach.default",
+    "aten.lift_fresh_copy.default", "aten.positive.default",
+)  # fmt: skip
+def _same(call: Call) -> Value:
+    return call.add(Identity(), call.value("self"))
+
+
+@reads(
+    "aten.dropout.default", "aten.feature_dropout.default", "aten.alpha_dropout.default",
+    "aten.feature_alpha_dropout.default", "aten.native_dropout.default",
+)  # fmt: skip
+def _dropout(call: Call) -> Value | tuple[Value | None, ...]:
+    if call["train"] is not False and call["p"] > 0:
+        raise Unreadable(
+            "it drops values at random, which is meant for training only",
+            "Give F.dropout(x, training=self.training), or export the model in evaluation mode.",
+        )
+    value = call.add(Identity(), call.value("input" if "input" in call.arguments else "self"))
+    return (value, None) if "native" in call.target else value
+
+
+_INTEGERS = (torch.int32, torch.int64)
+
+
+@reads(
+    "aten.to.dtype", "aten.to.dtype_layout", "aten.to.device", "aten.to.other",
+    "aten._to_copy.default", "aten.type_as.default",
+)  # fmt: skip
+def _convert(call: Call) -> Value:
+    to = call.results.dtype
+    if call.dtype in (*_INTEGERS, torch.bool) and to in _INTEGERS:
+        return call.add(Identity(), call.value("self"))
+    if to == torch.bool:
+        return call.add(Identity(), truth_of(call, call.value("self"), "truth"))
+    if not to.is_floating_point:
+        raise Unreadable(*WHOLE)
+    if to not in (torch.float32, torch.float64, call.dtype, call.precision):
+        raise Unreadable(
+            f"it rounds values to {str(to).removeprefix('torch.')}",
+            "Convert the model to float32 first: model.float().",
+        )
+    return call.add(Identity(), call.value("self"))

@@ -5,17 +5,10 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from spikewright.frontends.pytorch.call import Call
-from spikewright.frontends.pytorch.reasons import LIVE_NORM
-from spikewright.frontends.pytorch.registry import reads
-from spikewright.frontends.reading.normalization import by_groups, by_statistics
-from spikewright.frontends.reading.reductions import reduced, variance
-from spikewright.frontends.reading.refusal import Unreadable
-from spikewright.frontends.reading.values import Value
-from spikewright.graph.layers import (
-    LayerNormalization,
-    RMSNormalization,
-)
+from spikewright.frontends.pytorch.registry import LIVE_NORM, Call, reads
+from spikewright.frontends.reading.call import Unreadable, Value
+from spikewright.frontends.reading.reductions import by_groups, by_statistics, reduced, variance
+from spikewright.graph.layers import LayerNormalization, RMSNormalization
 
 
 @reads(

@@ -2,43 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from spikewright.frontends.pytorch.call import Call, to_array
-from spikewright.frontends.pytorch.registry import reads
-from spikewright.frontends.reading.functions import function
-from spikewright.frontends.reading.refusal import Unknown, Unreadable
+from spikewright.frontends.pytorch.registry import Call, reads, to_array
+from spikewright.frontends.reading.arithmetic import function
+from spikewright.frontends.reading.call import Unknown, Unreadable, Value
 from spikewright.frontends.reading.selection import entry, stacked
 from spikewright.frontends.reading.truth import greater
-from spikewright.frontends.reading.values import Value
-from spikewright.frontends.unrolling import (
-    Adder,
-    Cell,
-    MaskedCell,
-    stack,
-    unroll,
-)
-from spikewright.frontends.unrolling.weights import Weights, gru, lstm, simple
-from spikewright.graph.layers import (
-    Concatenate,
-    Constant,
-    Identity,
-    Multiply,
-    Reshape,
-    Take,
-)
+from spikewright.frontends.unrolling import Adder, Cell, MaskedCell, stack, unroll
+from spikewright.frontends.unrolling.cells import Weights, gru, lstm, simple
+from spikewright.graph.layers import Concatenate, Constant, Identity, Multiply, Reshape, Take
 
 Make = Callable[[Weights, NDArray | None], Cell]
 """From the weights of one direction of one layer, and its projection, to a cell."""
-
-
-def _simple(name: str) -> Make:
-    return lambda weights, projection: simple(weights, function(name))
 
 
 def _lstm(weights: Weights, projection: NDArray | None) -> Cell:
@@ -46,42 +27,32 @@ def _lstm(weights: Weights, projection: NDArray | None) -> Cell:
     return lstm(weights, "ifgo", gate, tanh, tanh, projection=projection)
 
 
-def _gru(weights: Weights, projection: NDArray | None) -> Cell:
-    return gru(weights, "rzn", function("sigmoid"), function("tanh"), reset_after=True)
+_MAKE: Mapping[str, Make] = {
+    "rnn_tanh": lambda weights, projection: simple(weights, function("tanh")),
+    "rnn_relu": lambda weights, projection: simple(weights, function("relu")),
+    "gru": lambda weights, projection: gru(
+        weights, "rzn", function("sigmoid"), function("tanh"), reset_after=True
+    ),
+    "lstm": _lstm,
+}
 
 
-@reads("aten.rnn_tanh.input")
-def _rnn_tanh(call: Call) -> Any:
-    return _recurrent(call, _simple("tanh"))
-
-
-@reads("aten.rnn_relu.input")
-def _rnn_relu(call: Call) -> Any:
-    return _recurrent(call, _simple("relu"))
-
-
-@reads("aten.lstm.input")
-def _lstm_layer(call: Call) -> Any:
-    return _recurrent(call, _lstm)
-
-
-@reads("aten.gru.input")
-def _gru_layer(call: Call) -> Any:
-    return _recurrent(call, _gru)
+@reads(*(f"aten.{name}.input" for name in _MAKE))
+def _layer(call: Call) -> Any:
+    return _recurrent(call, _MAKE[call.target.split(".")[1]])
 
 
 @reads("spikewright.recurrent.default")
 def _over_lengths(call: Call) -> Any:
     """Layers over as many steps as a length says, which keep their states behind it."""
     call.arguments = {**call.arguments, "batch_first": True, "train": False}
-    kinds = {"LSTM": _lstm, "GRU": _gru, "RNN_TANH": _simple("tanh"), "RNN_RELU": _simple("relu")}
     steps = np.arange(call.results[0].shape[1], dtype=float)[:, None]
     lengths, places = call.operands(call["lengths"], steps)
     if isinstance(lengths, Value):
         inside = greater(call, lengths, places, strict=True, part="inside")
     else:
         inside = call.constant_like((lengths > places) * 1.0, call.value("input"), "inside")
-    return _recurrent(call, kinds[call["mode"]], inside)
+    return _recurrent(call, _MAKE[call["mode"].lower()], inside)
 
 
 def _recurrent(call: Call, make: Make, inside: Value | None = None) -> Any:
@@ -229,34 +200,16 @@ def _stacked(call: Call, adder: Adder, names: Sequence[str], part: str) -> str:
     return stack(adder, names, call.builder.shapes[names[0]], part)
 
 
-@reads("aten.rnn_tanh_cell.default")
-def _rnn_tanh_cell(call: Call) -> Any:
-    return _single(call, _simple("tanh"))[0]
-
-
-@reads("aten.rnn_relu_cell.default")
-def _rnn_relu_cell(call: Call) -> Any:
-    return _single(call, _simple("relu"))[0]
-
-
-@reads("aten.gru_cell.default")
-def _gru_cell(call: Call) -> Any:
-    return _single(call, _gru)[0]
-
-
-@reads("aten.lstm_cell.default")
-def _lstm_cell(call: Call) -> Any:
-    return _single(call, _lstm)
-
-
-def _single(call: Call, make: Make) -> tuple[Value, ...]:
+@reads(*(f"aten.{name}_cell.default" for name in _MAKE))
+def _cell(call: Call) -> Any:
     """One step of a loop that the program has unrolled itself."""
     value = call.value("input")
     if value.name is None:
         raise Unknown
     sizes = call.results[0].shape if isinstance(call.results, tuple | list) else call.results.shape
     biases = (call.optional_array("b_ih"), call.optional_array("b_hh"))
-    cell = make(Weights(call.array("w_ih"), call.array("w_hh"), *biases), None)
+    name = call.target.split(".")[1].removesuffix("_cell")
+    cell = _MAKE[name](Weights(call.array("w_ih"), call.array("w_hh"), *biases), None)
     given = call["hx"]
     several = given if isinstance(given, list | tuple) else [given]
     count = sizes[0] if len(sizes) > 1 else 1
@@ -267,4 +220,5 @@ def _single(call: Call, make: Make) -> tuple[Value, ...]:
     initial = tuple(_state(call, row, 0, f"initial_{i}") for i, row in enumerate(rows))
     sequence = adder(Reshape((1, units)), value.name, part="sequence")
     first, *rest = unroll(adder, cell, sequence, 1, initial).states
-    return tuple(call.placed(name) for name in (adder(Identity(), first), *rest))
+    made = tuple(call.placed(name) for name in (adder(Identity(), first), *rest))
+    return made if len(made) > 1 else made[0]

@@ -1,0 +1,306 @@
+"""Convolution, pooling and resizing over windows, and reductions over whole axes."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from spikewright._base.windows import Pairs, Windows
+from spikewright.frontends.pytorch.program import sizes_of
+from spikewright.frontends.pytorch.readers.arithmetic import combine
+from spikewright.frontends.pytorch.readers.normalization import ORDERS, over
+from spikewright.frontends.pytorch.registry import Call, reads
+from spikewright.frontends.reading.call import Unreadable, Value
+from spikewright.frontends.reading.reductions import (
+    cumulative_sum,
+    differences,
+    product_over,
+    reduced,
+)
+from spikewright.frontends.reading.windows import (
+    adaptive_average,
+    adaptive_maximum,
+    folded,
+    halves,
+    resampled,
+    windowed,
+)
+from spikewright.graph.layers import (
+    AveragePool,
+    Convolution,
+    ConvolutionTranspose,
+    MaxPool,
+    ScaleShift,
+)
+
+
+@reads(
+    "aten.conv1d.default", "aten.conv1d.padding", "aten.conv2d.default", "aten.conv2d.padding",
+    "aten.conv3d.default", "aten.conv3d.padding", "aten.convolution.default",
+    "aten._convolution.default",
+)  # fmt: skip
+def _convolution(call: Call) -> Value:
+    if call.get("transposed"):
+        return _transposed(call)
+    weight = call.array("weight")
+    rank = weight.ndim - 2
+    dilation = call.numbers("dilation", rank)
+    layer = Convolution(
+        weight,
+        call.optional_array("bias"),
+        call.numbers("stride", rank),
+        _padding(call, weight.shape[2:], dilation),
+        dilation,
+        call["groups"],
+    )
+    return windowed(call, layer, call.windows("input", rank))
+
+
+@reads("aten.conv_transpose1d.default", "aten.conv_transpose2d.input",
+       "aten.conv_transpose3d.input")  # fmt: skip
+def _transposed(call: Call) -> Value:
+    weight = call.array("weight")
+    rank = weight.ndim - 2
+    if not 1 <= rank <= 3:
+        raise Unreadable(
+            f"its weights have shape {weight.shape}, which is no kernel of 1 to 3 axes"
+        )
+    layer = ConvolutionTranspose(
+        weight,
+        call.optional_array("bias"),
+        call.numbers("stride", rank),
+        tuple((n, n) for n in call.numbers("padding", rank)),
+        call.numbers("output_padding", rank),
+        call.numbers("dilation", rank),
+        call["groups"],
+    )
+    return windowed(call, layer, call.windows("input", rank))
+
+
+def _padding(call: Call, size: tuple[int, ...], dilation: tuple[int, ...]) -> Pairs:
+    if call["padding"] == "valid":
+        return ((0, 0),) * len(size)
+    if call["padding"] == "same":  # an odd total has its larger half behind
+        return tuple(halves(d * (n - 1)) for n, d in zip(size, dilation, strict=True))
+    return tuple((n, n) for n in call.numbers("padding", len(size)))
+
+
+@reads("aten.im2col.default")
+def _patches(call: Call) -> Value:
+    """Patches as channels: a convolution with kernels that pick one value each."""
+    x = call.sample("self")
+    size = call.numbers("kernel_size", 2)
+    channels, taps = x.shape[0], size[0] * size[1]
+    kernel = np.tile(np.eye(taps).reshape(taps, 1, *size), (channels, 1, 1, 1))
+    made = call.add(_windowed(call, kernel, channels), x, part="windows")
+    return call.view(made, sizes_of(call.results))
+
+
+def _windowed(call: Call, kernel: NDArray, groups: int) -> Convolution:
+    pads = tuple((n, n) for n in call.numbers("padding", 2))
+    return Convolution(
+        kernel, None, call.numbers("stride", 2), pads, call.numbers("dilation", 2), groups
+    )
+
+
+@reads("aten.col2im.default")
+def _folded(call: Call) -> Value:
+    """Patches added up where they overlap."""
+    size, stride, dilation = (
+        call.numbers(name, 2) for name in ("kernel_size", "stride", "dilation")
+    )
+    pads = tuple((n, n) for n in call.numbers("padding", 2))
+    windows = Windows(size, stride, pads, dilation)
+    return folded(call, call.sample("self"), call.numbers("output_size", 2), windows)
+
+
+def _rank(call: Call) -> int:
+    """The number of spatial axes, from the operator's name."""
+    return int(re.findall(r"([123])d", call.target)[0])
+
+
+def _windows(call: Call) -> tuple[tuple[int, ...], tuple[int, ...], Pairs]:
+    """Size, stride and padding."""
+    rank = _rank(call)
+    size = call.numbers("kernel_size", rank)
+    stride = call.numbers("stride", rank) if call["stride"] else size
+    return size, stride, tuple((n, n) for n in call.numbers("padding", rank))
+
+
+@reads(
+    "aten.max_pool1d.default", "aten.max_pool2d.default", "aten.max_pool3d.default",
+    "aten.max_pool1d_with_indices.default", "aten.max_pool2d_with_indices.default",
+    "aten.max_pool3d_with_indices.default",
+)  # fmt: skip
+def _max_pool(call: Call) -> Value | tuple[Value | None, ...]:
+    rank = _rank(call)
+    layer = MaxPool(*_windows(call), call.numbers("dilation", rank), bool(call["ceil_mode"]))
+    x, pads = call.notes.get(("surrounded", getattr(call["self"], "name", None)), (None, ()))
+    if x is None or layer.ceil_mode or any(map(any, pads[:-rank])):
+        value = windowed(call, layer, call.windows("self", rank))
+    else:  # the values around are padding of the windows
+        both = zip(layer.padding, pads[-rank:], strict=True)
+        padding = tuple((a + c, b + d) for (a, b), (c, d) in both)
+        value = windowed(call, replace(layer, padding=padding), x)
+    return (value, None) if "with_indices" in call.target else value
+
+
+@reads("aten.avg_pool1d.default", "aten.avg_pool2d.default", "aten.avg_pool3d.default")
+def _average_pool(call: Call) -> Value:
+    divisor, rank = call.get("divisor_override"), _rank(call)
+    include = bool(call["count_include_pad"]) or divisor is not None
+    pool = AveragePool(*_windows(call), bool(call["ceil_mode"]), include)
+    if divisor is None:
+        return windowed(call, pool, call.windows("self", rank))
+    x = call.windows("self", rank)
+    counts = pool.divisors(x.shape[-rank:]) / divisor  # means back to sums, then the divisor
+    scale = np.asarray(counts.flat[0]) if np.ptp(counts) == 0 else counts[None]
+    return call.add(ScaleShift(scale), windowed(call, pool, x, "average"))
+
+
+@reads(
+    "aten.adaptive_avg_pool1d.default", "aten.adaptive_avg_pool2d.default",
+    "aten.adaptive_avg_pool3d.default", "aten._adaptive_avg_pool2d.default",
+    "aten._adaptive_avg_pool3d.default",
+)  # fmt: skip
+def _adaptive_average_pool(call: Call) -> Value:
+    return adaptive_average(call, *_adaptive(call, call.results))
+
+
+def _adaptive(call: Call, result: Any) -> tuple[Value, tuple[int, ...], tuple[int, ...]]:
+    """The value, its spatial axes, and their extents in the result."""
+    rank, x = _rank(call), call.value("self")
+    axes = tuple(call.axis(x, dim) for dim in range(-rank, 0))
+    return x, axes, tuple(sizes_of(result)[-rank:])
+
+
+@reads(
+    "aten.adaptive_max_pool1d.default", "aten.adaptive_max_pool2d.default",
+    "aten.adaptive_max_pool3d.default",
+)  # fmt: skip
+def _adaptive_max_pool(call: Call) -> tuple[Value | None, ...]:
+    return adaptive_maximum(call, *_adaptive(call, call.results[0])), None
+
+
+_REDUCTIONS = {
+    "mean": "mean", "sum": "sum", "amax": "max", "max": "max", "amin": "min", "min": "min",
+    "logsumexp": "log of sum of exp",
+}  # fmt: skip
+
+
+@reads(
+    "aten.mean.dim", "aten.mean.default", "aten.sum.dim_IntList", "aten.sum.default",
+    "aten.amax.default", "aten.max.default", "aten.max.dim", "aten.amin.default",
+    "aten.min.default", "aten.min.dim", "aten.logsumexp.default",
+)  # fmt: skip
+def _reduction(call: Call) -> Value | tuple[Value | None, ...]:
+    x, keep = call.value("self"), bool(call.get("keepdim"))
+    name, axes = call.target.split(".")[1], over(call, x)
+    value = reduced(call, x, _REDUCTIONS[name], axes, keep)
+    if name in ("amax", "max") and keep:
+        call.notes["largest", value.name] = x.name
+    return (value, None) if isinstance(call.results, tuple | list) else value
+
+
+@reads("aten.cdist.default")
+def _distances(call: Call) -> Value:
+    """Norms of the differences of all rows of one and all rows of another."""
+    order = float(call["p"])
+    if order not in ORDERS:
+        options = "Use order 1, 2 or infinity."
+        raise Unreadable(f"distances of order {order} have no reading", options)
+    first, second = (
+        call.view(x, (*x_sizes[:at], 1, *x_sizes[at:]), name) if isinstance(x, Value)
+        else x.unsqueeze(at - len(x_sizes) - 1)
+        for name, step in (("x1", 1), ("x2", 2))
+        for x in [call[name]]
+        for x_sizes in [sizes_of_operand(x)]
+        for at in [len(x_sizes) - step]
+    )  # fmt: skip
+    difference = combine(call, first, 1, second, -1, "difference")
+    return reduced(call, difference, ORDERS[order], (len(difference.shape) - 1,), False)
+
+
+def sizes_of_operand(x: Any) -> tuple[int, ...]:
+    """The program's extents of a value or a constant."""
+    if isinstance(x, Value):
+        return (*(1,) * (x.rank - len(x.shape)), *x.shape)
+    return tuple(x.shape)
+
+
+@reads("aten.prod.dim_int")
+def _product(call: Call) -> Value:
+    x = call.value("self")
+    return product_over(call, x, over(call, x), bool(call.get("keepdim")))
+
+
+@reads("aten.diff.default")
+def _differences(call: Call) -> Value:
+    x = call.value("self")
+    if call["prepend"] is not None or call["append"] is not None:
+        raise Unreadable("it puts values before or behind its own", "Use torch.cat before it.")
+    return differences(call, x, call.axis(x, call["dim"]), call["n"])
+
+
+@reads("aten.cumsum.default")
+def _cumulative_sum(call: Call) -> Value:
+    x = call.value("self")
+    return cumulative_sum(call, x, call.axis(x, call["dim"]))
+
+
+_OPERATORS = (
+    *(f"upsample_{name}" for name in (
+        "nearest1d", "nearest2d", "nearest3d", "linear1d", "bilinear2d", "trilinear3d", "bicubic2d",
+    )),
+    *(f"_upsample_{name}" for name in (
+        "nearest_exact1d", "nearest_exact2d", "nearest_exact3d", "bilinear2d_aa", "bicubic2d_aa",
+    )),
+)  # fmt: skip
+
+
+@reads(*(f"aten.{name}.{kind}" for name in _OPERATORS for kind in ("default", "vec")))
+def _resize(call: Call) -> Value:
+    x = call.value("input" if "input" in call.arguments else "self")
+    name = call.target.split(".")[1]
+    rank = int(re.findall(r"([123])d", name)[0])
+    axes = [call.axis(x, dim) for dim in range(-rank, 0)]
+    sizes = sizes_of(call.results)[-rank:]
+    scales = _scales(call, rank)
+    align = bool(call.get("align_corners", False))
+    matrices = {
+        axis: _matrix(name, x.shape[axis], int(size), scale, align, call.dtype)
+        for axis, size, scale in zip(axes, sizes, scales, strict=True)
+    }
+    return resampled(call, x, matrices)
+
+
+def _scales(call: Call, rank: int) -> list[float | None]:
+    given = call.get("scale_factors")
+    if given:
+        return list(given)
+    named = [value for name, value in call.arguments.items() if name.startswith("scales")]
+    return named if len(named) == rank else [None] * rank
+
+
+def _matrix(
+    name: str, before: int, after: int, scale: float | None, align: bool, dtype: Any
+) -> NDArray:
+    """The matrix `(after, before)` of an operator along one axis: its values on unit vectors."""
+    operators = torch.ops.aten
+    nearest = "nearest" in name
+    # Which value is nearest depends on the rounding of the precision that the model has.
+    units = torch.eye(before, dtype=dtype if nearest and dtype else torch.float64)[None]
+    if nearest:
+        packet = "_upsample_nearest_exact1d" if "exact" in name else "upsample_nearest1d"
+        result = getattr(operators, packet).default(units, [after], scale)
+    elif "linear" in name and "aa" not in name:
+        result = operators.upsample_linear1d.default(units, [after], align, scale)
+    else:
+        operator = getattr(operators, name).default
+        result = operator(units[:, :, None], [1, after], align, None, scale)[:, :, 0]
+    return np.ascontiguousarray(result[0].T.double().numpy())

@@ -1,0 +1,125 @@
+"""Encoders of values: held, as spikes at equal distances or at random, and frames one by one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spikewright._base.arguments import is_whole
+from spikewright._base.samples import format_shape, held_over
+from spikewright.errors import SimulationError
+from spikewright.running.encoders.base import Encoder, Shape, check_rate, generator_of
+
+_TOLERANCE = 2.0**-16  # of a spike: what rounding may take from a sum that is whole
+_MOST = 1e9  # expected spikes a step: beyond, counts are no longer whole numbers that can be drawn
+
+
+@dataclass(frozen=True)
+class Constant(Encoder):
+    """Every value held as a constant current: the default of a run."""
+
+    def encode(
+        self, samples: Sequence[Any], shape: Shape, steps: int, dt: float, key: tuple[int, ...]
+    ) -> NDArray:
+        return np.asarray(samples, np.float64)[:, None]
+
+
+@dataclass(frozen=True)
+class _Spikes(Encoder):
+    """Values as spikes, `rate` of them a second for a value of 1."""
+
+    rate: float = 1000.0
+
+    def __post_init__(self) -> None:
+        check_rate(self, self.rate)
+
+    def spike_height(self, dt: float) -> float | None:
+        return 1.0 / (self.rate * dt)
+
+
+@dataclass(frozen=True)
+class Regular(_Spikes):
+    """Spikes at equal distances, several a step where there must be, negative ones below zero.
+
+    A value x spikes `rate |x|` times a second, starting from half a spike, and a spike is
+    `1 / (rate dt)` high. Over T seconds the mean is within `1 / (2 rate T)` of x. `rate` is in Hz
+    for a value of 1.
+    """
+
+    def encode(
+        self, samples: Sequence[Any], shape: Shape, steps: int, dt: float, key: tuple[int, ...]
+    ) -> NDArray:
+        x = np.asarray(samples, np.float64)[:, None]
+        times = np.arange(steps + 1).reshape(1, -1, *(1,) * len(shape))
+        sent = np.floor(times * (np.abs(x) * (self.rate * dt)) + (0.5 + _TOLERANCE))
+        return np.sign(x) * np.diff(sent, axis=1) / (self.rate * dt)
+
+
+@dataclass(frozen=True)
+class Poisson(_Spikes):
+    """A Poisson number of spikes at every step, independent of all others, negative below zero.
+
+    A value x spikes `rate |x|` times a second on average, and a spike is `1 / (rate dt)` high. Over
+    T seconds the mean is x with a standard deviation of `sqrt(|x| / (rate T))`. `rate` is in Hz for
+    a value of 1. Draws follow from the seed of the run, the name of the input and the sample's own
+    values: not from the batch that it is in, nor from its place there.
+    """
+
+    def encode(
+        self, samples: Sequence[Any], shape: Shape, steps: int, dt: float, key: tuple[int, ...]
+    ) -> NDArray:
+        x = np.asarray(samples, np.float64)
+        expected = np.abs(x) * (self.rate * dt)
+        if expected.size and expected.max() > _MOST:
+            raise SimulationError(
+                f"{self!r}: a value of {np.abs(x).max():g} makes {expected.max():g} spikes a step, "
+                f"and {_MOST:g} are the limit; scale the input down, or lower the rate"
+            )
+        counts = np.empty((len(x), steps, *shape))
+        for sample, mean, row in zip(x, expected, counts, strict=True):
+            row[...] = generator_of(sample, key).poisson(mean, row.shape)
+        return np.sign(x)[:, None] * counts / (self.rate * dt)
+
+
+@dataclass(frozen=True)
+class Frames(Encoder):
+    """Samples are `(frames, *shape)`, and every frame is held for `hold` steps.
+
+    A run that is given no number of steps lasts as long as the frames do; a longer one holds the
+    last frame, a shorter one is refused. With `hold=1` it equals a run of `(batch, steps, *shape)`
+    without an encoder.
+    """
+
+    hold: int = 1
+
+    def __post_init__(self) -> None:
+        if not (is_whole(self.hold) and self.hold >= 1):
+            raise SimulationError(f"Frames: hold is a whole number from 1, got {self.hold!r}")
+
+    def samples(self, given: Any, name: str, shape: Shape) -> Sequence[Any]:
+        found: Sequence[Any] | None = held_over(given, shape)
+        if found is None:
+            raise SimulationError(
+                f"input {name!r} must be {format_shape(shape, 'frames')} for {self!r}, got shape "
+                f"{given.shape}"
+            )
+        return found
+
+    def needed(self, samples: Sequence[Any], dt: float) -> int | None:
+        return len(samples[0]) * self.hold
+
+    def encode(
+        self, samples: Sequence[Any], shape: Shape, steps: int, dt: float, key: tuple[int, ...]
+    ) -> NDArray:
+        frames = np.asarray(samples, np.float64)
+        count = frames.shape[1]
+        if steps < count * self.hold:
+            raise SimulationError(
+                f"{count} frames held for {self.hold} steps each take {count * self.hold} steps, "
+                f"the run has {steps}"
+            )
+        return frames[:, np.minimum(np.arange(steps) // self.hold, count - 1)]
