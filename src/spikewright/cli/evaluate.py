@@ -23,7 +23,7 @@ from spikewright.cli.samples import load_samples
 from spikewright.evaluation import EvaluateOptions
 from spikewright.measure import Evaluation, neuron_rates
 from spikewright.measure.activity import BITS
-from spikewright.measure.storage import KIND as EVALUATION
+from spikewright.measure.evaluation import KIND as EVALUATION
 from spikewright.records import select
 from spikewright.report.tables import (
     early_exit_table,

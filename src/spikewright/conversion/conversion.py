@@ -58,7 +58,7 @@ from spikewright.running.encoding import (
 from spikewright.running.inputs import as_arrays, as_held, as_named, check_numbers
 from spikewright.running.recording import layers_of
 from spikewright.running.run import run_of
-from spikewright.running.runner import Job, Runner
+from spikewright.running.runner import RunJob, Runner
 from spikewright.running.storage import as_bytes, from_bytes, load_parts, save
 from spikewright.running.stream import Stream
 from spikewright.training import (
@@ -586,7 +586,7 @@ class Conversion(Shown):
         layers = tuple(layers_of(self.lowered, self._recorded(record)))
         program = self._runner.program(dt, 0, precision, layers)
         chosen = self._runner.engine(engine, program, threads)
-        job = Job(program, chosen, {}, batch, steps)
+        job = RunJob(program, chosen, {}, batch, steps)
         return self._runner.memory(job, batch_size or self._runner.batch_size(chosen))
 
     def fits(self, chip: str | Path | Mapping[str, Any] | Chip) -> Fit:

@@ -24,7 +24,7 @@ from spikewright.choosing.correction import (
 )
 from spikewright.choosing.fission import NONE, Copies, Fission, split_as_told, split_by
 from spikewright.choosing.scales import (
-    Chosen,
+    ChosenScales,
     choose_scales,
     has_budget,
     has_rule,
@@ -79,7 +79,7 @@ class Model(Generic[Made]):
         chosen = _chosen(wanted, roles, graph, data)
         again = partial(self.again, wanted.form)
 
-        def with_copies(copies: Copies, chosen: Chosen) -> Made:
+        def with_copies(copies: Copies, chosen: ChosenScales) -> Made:
             divided, choices = _divided(copies, roles, chosen.in_numbers)
             return self.kind(
                 _network(divided, choices, wanted.quantised), self.source.graph, divided.graph,
@@ -172,7 +172,7 @@ class Data:
             raise need_data("a rule in scale_firing_rates")
         return self.calibration.statistics(given, roles.graph, roles.populations, roles.stepping)
 
-    def of_budgets(self, chosen: Chosen) -> Batches | None:
+    def of_budgets(self, chosen: ChosenScales) -> Batches | None:
         """The samples that budgets are measured on; None without budgets, or without samples."""
         given = self.wanted["calibration"]
         if not chosen.budgets or self.wanted["spiking"] is False:
@@ -181,7 +181,7 @@ class Data:
         return Batches(batches, is_statistics(given)) if batches else None
 
 
-def _chosen(wanted: Wanted, roles: Roles, read: Graph, data: Data) -> Chosen:
+def _chosen(wanted: Wanted, roles: Roles, read: Graph, data: Data) -> ChosenScales:
     """The choices for each layer; of weights in few bits for the values that these give.
 
     Rounding depends on scales, and these on the values behind rounded weights. So scales are chosen

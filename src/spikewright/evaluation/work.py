@@ -31,7 +31,7 @@ from spikewright.network import Node
 from spikewright.running.encoding import Feeds, encoders_for, feeds_of, without_held
 from spikewright.running.padding import real_outputs
 from spikewright.running.recording import outputs_of
-from spikewright.running.runner import Job, Runner, RunPart, Whole
+from spikewright.running.runner import RunJob, Runner, RunPart, Whole
 from spikewright.running.still import Answers, StillNetwork, rounded
 from spikewright.running.storage import from_bytes
 
@@ -115,7 +115,7 @@ class Work:
         given, runner = self.settings, self._runner
         program = runner.program(given.dt, given.seed, given.precision)
         engine = runner.engine(given.engine, program, threads)
-        job = Job(program, engine, fed.values, fed.batch, given.steps)
+        job = RunJob(program, engine, fed.values, fed.batch, given.steps)
         size = given.batch_size or runner.batch_size(engine, fed.sample_bytes())
         runner.memory(job, size, keep_totals=False).only("recording", "totals").require(
             available(), f"an evaluation of {fed.batch} samples at a time and {given.steps} steps"

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from spikewright._base.arguments import is_plain_number, is_plain_whole
 from spikewright._base.layer_names import bare_name
 from spikewright._base.options import Check, one_of
-from spikewright.choosing import LayerStatistics, RuleCase, ScaleRule, Setting
+from spikewright.choosing import LayerStatistics, NeuronSetting, RuleCase, ScaleRule
 from spikewright.choosing.rules import RULES, EnergyBudget, parse
 from spikewright.choosing.rules.energy_budget import proportions_of
 from spikewright.choosing.rules.spending import Item, Spending, Thresholds
@@ -55,7 +55,12 @@ class Allocation:
         return sum(int(np.prod(layer.shape)) for layer in self.layers.values())
 
     def thresholds(
-        self, rule: str, spikes: float, shares: Mapping[str, float], steps: int, setting: Setting
+        self,
+        rule: str,
+        spikes: float,
+        shares: Mapping[str, float],
+        steps: int,
+        setting: NeuronSetting,
     ) -> dict[str, NDArray]:
         """Thresholds `(channels,)` of every layer at which about `spikes` are spent on a sample.
 
@@ -66,18 +71,18 @@ class Allocation:
         spending = self._spending(steps, setting)
         return spending.near(spikes, shares=shares, proportions=proportions)
 
-    def _make_spending(self, steps: int, setting: Setting) -> Spending:
+    def _make_spending(self, steps: int, setting: NeuronSetting) -> Spending:
         items = {
             name: Item(layer, setting, steps, self._weights[name], per="channel")
             for name, layer in self.layers.items()
         }
         return Spending(items, 1.0)
 
-    def _make_proportions(self, name: str, setting: Setting) -> Thresholds | None:
+    def _make_proportions(self, name: str, setting: NeuronSetting) -> Thresholds | None:
         rule = self.rules[name]
         return None if rule is None else self.chosen(rule, setting)
 
-    def chosen(self, rule: ScaleRule, setting: Setting) -> Thresholds:
+    def chosen(self, rule: ScaleRule, setting: NeuronSetting) -> Thresholds:
         """The thresholds `(channels,)` of every layer as a rule chooses them itself."""
         case = replace(self._case, settings=dict.fromkeys(self.layers, setting))
         return proportions_of(rule, case, self.layers, "channel")
@@ -93,7 +98,7 @@ def allocate(
     graph, layers = conversion.canonical, tuple(conversion.populations())
     outputs = Roles(graph).read_from()
     statistics = conversion.calibrate(samples, progress=False)
-    settings = dict.fromkeys(layers, Setting())
+    settings = dict.fromkeys(layers, NeuronSetting())
     case = RuleCase(graph, conversion.graph, settings, outputs, statistics)
     weights = sensitivities(graph, layers, samples, outputs, "channel", work)
     return Allocation(case, weights, rules)
@@ -281,10 +286,10 @@ class Translation:
         }
 
 
-def _setting(values: Mapping[str, Plain]) -> Setting:
+def _setting(values: Mapping[str, Plain]) -> NeuronSetting:
     """The facts about neurons that rules use."""
     cap: Any = values["max_spikes_per_step"]
-    return Setting(cap, 0.5 if values["initial_voltage"] == "half" else 0.0)
+    return NeuronSetting(cap, 0.5 if values["initial_voltage"] == "half" else 0.0)
 
 
 def rounded(values: NDArray) -> NDArray:

@@ -26,7 +26,7 @@ from spikewright.running.converted import as_source
 from spikewright.running.encoding import feeds_of
 from spikewright.running.padding import padding_in
 from spikewright.running.recording import outputs_of
-from spikewright.running.runner import Job, Runner
+from spikewright.running.runner import RunJob, Runner
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ def run(
     program = runner.program(running.dt, running.seed, running.precision)
     engine = runner.engine(running.engine, program, running.threads)
     fed = feeds_of(x, lowered.inputs, None, steps, running.dt, running.seed)
-    job = Job(program, engine, fed.values, fed.batch, steps)
+    job = RunJob(program, engine, fed.values, fed.batch, steps)
     costs, outputs = _Costs(conversion, running.table), outputs_of(lowered)
     found: dict[str, Any] = {what: defaultdict(list) for what in ("scores", "margins")}
     for part in runner.parts(job, runner.batch_size(engine), costs.count, at):
