@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 from spikewright._base import storage as _storage
 from spikewright.errors import NetworkError
 from spikewright.network.connection import Connection
-from spikewright.network.manifest.reading import Reader
+from spikewright.network.manifest.reading import ManifestReader
 from spikewright.network.manifest.registries import Object
-from spikewright.network.manifest.writing import Writer
+from spikewright.network.manifest.writing import ManifestWriter
 from spikewright.network.network import Network, detached
 from spikewright.network.node import Node
 from spikewright.network.node_functions import PythonCall
@@ -62,7 +62,7 @@ def to_manifest(
         *network.all_connections,
         *network.all_probes,
     ]
-    writer = Writer(objects, encoder)
+    writer = ManifestWriter(objects, encoder)
     return writer.network(network), objects
 
 
@@ -74,7 +74,7 @@ def from_manifest(
     Raises `DamagedFileError` naming `place`.
     """
     with _storage.describing("a network", place), detached():
-        return Reader(arrays).network(content)
+        return ManifestReader(arrays).network(content)
 
 
 def _calls_python(connection: Connection) -> bool:

@@ -42,7 +42,7 @@ from spikewright.network.transforms import TRANSFORMS, Transform
 from spikewright.network.view import ObjView
 
 
-class Reader:
+class ManifestReader:
     """Rebuilds a network; raises an error of data where the data describe none."""
 
     def __init__(self, arrays: Mapping[str, NDArray]) -> None:

@@ -34,7 +34,7 @@ from spikewright.network.transforms import TRANSFORMS
 from spikewright.network.view import ObjView
 
 
-class Writer:
+class ManifestWriter:
     """Plain data for the objects of one network."""
 
     def __init__(self, objects: Sequence[Object], encoder: _storage.ManifestEncoder) -> None:
