@@ -303,10 +303,10 @@ def test_a_small_file_makes_no_large_thing(
     monkeypatch.setenv("SPIKEWRIGHT_READ_NODES", limit and "1e3")
     make, suffix, use, message = SMALL[kind]
     path = make(tmp_path / f"small{suffix}")
-    begin = time.monotonic()
+    begin = time.process_time()
     with pytest.raises((DamagedFileError, UnsupportedLayerError), match=message) as caught:
         use(path)
-    assert time.monotonic() - begin < (30 if limit else 150)
+    assert time.process_time() - begin < (30 if limit else 150)
     if isinstance(caught.value, DamagedFileError):
         assert str(path) in str(caught.value)
 
@@ -318,10 +318,10 @@ def test_functions_are_counted_and_not_written_out(tmp_path: Path) -> None:
     sw.graph  # noqa: B018  (imported before the clock starts)
     with pytest.raises(DamagedFileError):
         sw.convert(path)
-    begin = time.monotonic()
+    begin = time.process_time()
     with pytest.raises(DamagedFileError):
         sw.convert(path)
-    assert time.monotonic() - begin < 0.5
+    assert time.process_time() - begin < 0.5
 
 
 def test_functions_within_the_budget_are_read(tmp_path: Path) -> None:

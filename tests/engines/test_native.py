@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from numpy.typing import NDArray
 
 import spikewright as sw
+from engines.comparing import assert_same
 from engines.random_networks import DT, RandomNetwork, random_network
 from spikewright.engines import Execution, compile_network
 from spikewright.engines.native._kernels import Reading, pack
@@ -32,19 +32,13 @@ from spikewright.network.neurons import TOLERANCE
 seeds = st.integers(0, 2**32 - 1)
 
 
-def equal(found: list[NDArray], expected: list[NDArray]) -> None:
-    """Bit by bit, array by array."""
-    for a, b in zip(found, expected, strict=True):
-        np.testing.assert_array_equal(a, b)
-
-
 @settings(max_examples=30, deadline=None)
 @given(seeds)
 def test_random_networks_are_the_references_spike_by_spike(seed: int) -> None:
     """Dense, convolved, pooled, sliced, recombined, silent, saturated: always the same numbers."""
     net = random_network(np.random.default_rng(seed))
     program = net.program()
-    equal(net.run(NativeEngine(), program), net.run(ReferenceEngine(), program))
+    assert_same(net.run(NativeEngine(), program), net.run(ReferenceEngine(), program))
 
 
 @pytest.mark.slow
@@ -53,7 +47,7 @@ def test_a_hundred_random_networks() -> None:
     for seed in range(100):
         net = random_network(np.random.default_rng(seed))
         program = net.program()
-        equal(net.run(NativeEngine(2), program), net.run(ReferenceEngine(), program))
+        assert_same(net.run(NativeEngine(2), program), net.run(ReferenceEngine(), program))
 
 
 @settings(max_examples=30, deadline=None)
@@ -65,9 +59,9 @@ def test_cuts_change_nothing(seed: int, threads: int, block: int, chunk: int) ->
     program = net.program()
     whole = net.run(NativeEngine(1), program)
     order = [int(i) for i in rng.permutation(len(net.fed))]
-    equal(net.run(NativeEngine(threads), program, block=block, chunk=chunk), whole)
-    equal(net.run(NativeEngine(threads), program, order), [array[order] for array in whole])
-    equal(net.run(NativeEngine(threads), program, [0]), [array[:1] for array in whole])
+    assert_same(net.run(NativeEngine(threads), program, block=block, chunk=chunk), whole)
+    assert_same(net.run(NativeEngine(threads), program, order), [array[order] for array in whole])
+    assert_same(net.run(NativeEngine(threads), program, [0]), [array[:1] for array in whole])
 
 
 _DIGEST = """
@@ -139,7 +133,7 @@ def stack(gain: float, steps: int = 12) -> RandomNetwork:
 def test_counts_of_any_size(gain: float) -> None:
     """Few spikes a step, many, and more than a byte holds: the same as the reference."""
     net = stack(gain)
-    equal(net.run(NativeEngine(2)), net.run(ReferenceEngine()))
+    assert_same(net.run(NativeEngine(2)), net.run(ReferenceEngine()))
 
 
 def test_counts_outgrow_a_byte_in_the_middle_of_a_run() -> None:
@@ -148,7 +142,7 @@ def test_counts_outgrow_a_byte_in_the_middle_of_a_run() -> None:
     rising = np.linspace(0.5, 200.0, net.steps)[None, :, None] / DT
     net.fed = np.broadcast_to(rising, (3, net.steps, 20)).copy()
     program, engine = net.program(), NativeEngine(2)
-    equal(net.run(engine, program, block=7), net.run(ReferenceEngine(), program))
+    assert_same(net.run(engine, program, block=7), net.run(ReferenceEngine(), program))
     execution = Execution(program, engine, 3, net.populations, block=7)
     execution.run(net.steps, {net.stimulus: net.fed})
     kernels = [k for part in execution._parts for k in part.kernels.values()]
@@ -165,7 +159,7 @@ def test_counts_outgrow_a_byte_in_some_samples_alone(block: int, threads: int) -
     late = rng.permutation(40)[:5]
     net.fed[late, 20:] *= 200.0
     program, engine = net.program(), NativeEngine(threads)
-    equal(net.run(engine, program, block=block), net.run(ReferenceEngine(), program))
+    assert_same(net.run(engine, program, block=block), net.run(ReferenceEngine(), program))
     execution = Execution(program, engine, 40, net.populations, block=block)
     execution.run(net.steps, {net.stimulus: net.fed})
     kernels = [k for part in execution._parts for k in part.kernels.values()]

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 import spikewright as sw
+from engines.comparing import assert_same
 from spikewright import engines
 from spikewright.engines import Execution, Program, compile_network
 from spikewright.engines.reference import ReferenceEngine
@@ -94,8 +95,7 @@ def assert_alike(
             patch.setenv("SPIKEWRIGHT_ISA", isa)
             for threads in (1, 3):
                 found, followed = told(NativeEngine(threads), made, fed, runs, block)
-                for x, y in zip(found, expected, strict=True):
-                    np.testing.assert_array_equal(x, y)
+                assert_same(found, expected)
                 groups += followed
     return groups
 

@@ -9,6 +9,7 @@ import pytest
 from numpy.typing import NDArray
 
 import spikewright as sw
+from engines.comparing import assert_same
 from spikewright import engines
 from spikewright.engines import Execution, Program, compile_network
 from spikewright.engines.plan import PlanRow
@@ -131,8 +132,7 @@ def _assert_native_is_reference(
             for threads, block in ((1, None), (3, 7)):
                 engine = NativeEngine(threads)
                 found = run(engine, program, stimulus, populations, fed, block=block)
-                for x, y in zip(found, expected, strict=True):
-                    np.testing.assert_array_equal(x, y)
+                assert_same(found, expected)
 
 
 def on_reference(program: Program) -> set[str]:

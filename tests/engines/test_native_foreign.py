@@ -11,6 +11,7 @@ import pytest
 from numpy.typing import NDArray
 
 import spikewright as sw
+from engines.comparing import assert_same
 from spikewright import engines
 from spikewright.engines import Execution, PreparedRun, Program, compile_network
 from spikewright.engines.reference import ReferenceEngine
@@ -298,12 +299,6 @@ CASES: dict[str, Callable[[], Loop]] = {
     "own rule, recorded": lambda: learning(OwnRLS(1e-3), "inv_gamma", "delta", "error"),
     "function, BCM recorded": lambda: learning(sw.BCM(1e-12), "theta", "delta", neurons=True),
 }
-
-
-def assert_same(found: list[NDArray], expected: list[NDArray]) -> None:
-    """Arrays are equal to the bit."""
-    for x, y in zip(found, expected, strict=True):
-        np.testing.assert_array_equal(x, y)
 
 
 def regions(program: Program) -> list[Region]:

@@ -7,6 +7,7 @@ import pytest
 from numpy.typing import NDArray
 
 import spikewright as sw
+from engines.comparing import assert_same
 from spikewright import engines
 from spikewright.engines import Execution, compile_network
 from spikewright.engines.program import Neurons, Operator, ScaledSum
@@ -84,10 +85,7 @@ def test_ensembles_side_by_side_are_the_references(kind: str, loops: bool, dimen
         with pytest.MonkeyPatch.context() as patch:
             patch.setenv("SPIKEWRIGHT_ISA", isa)
             for threads, block in ((1, 1000), (2, 7), (5, 1000)):
-                for x, y in zip(
-                    run(NativeEngine(threads), net, stimulus, block=block), expected, strict=True
-                ):
-                    np.testing.assert_array_equal(x, y)
+                assert_same(run(NativeEngine(threads), net, stimulus, block=block), expected)
 
 
 @pytest.mark.slow
@@ -152,12 +150,10 @@ def test_groups_are_handed_over_where_counts_outgrow_bytes(
 ) -> None:
     """Each population's part of what they share goes on on the reference."""
     net, stimulus = arrays(TYPES["regular"], False)
-    for x, y in zip(
+    assert_same(
         run(NativeEngine(2), net, stimulus, 3000.0, block=5),
         run(ReferenceEngine(), net, stimulus, 3000.0),
-        strict=True,
-    ):
-        np.testing.assert_array_equal(x, y)
+    )
     assert slow_starts
 
 

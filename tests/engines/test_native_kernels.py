@@ -10,6 +10,7 @@ import pytest
 from numpy.typing import NDArray
 
 import spikewright as sw
+from engines.comparing import assert_same
 from spikewright import engines
 from spikewright.engines import Engine, Execution, Program, compile_network
 from spikewright.engines.program import Filter, Learned, Neurons, Operator, uniform_draws
@@ -76,8 +77,7 @@ def assert_native_is_reference(
             patch.setenv("SPIKEWRIGHT_ISA", isa)
             for threads, cut in ((1, {}), (3, {"block": 7}), (2, {"chunk": 1})):
                 found = results(NativeEngine(threads), program, net, batch, **cut)
-                for x, y in zip(found, expected, strict=True):
-                    np.testing.assert_array_equal(x, y)
+                assert_same(found, expected)
     return program
 
 

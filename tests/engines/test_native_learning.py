@@ -9,6 +9,7 @@ import pytest
 from numpy.typing import NDArray
 
 import spikewright as sw
+from engines.comparing import assert_same
 from spikewright import engines
 from spikewright.engines import Execution, compile_network
 from spikewright.engines.grid import PRECISIONS, Precision
@@ -118,8 +119,7 @@ def test_weights_are_the_references(case: str, kind: str, precision: Precision) 
             patch.setenv("SPIKEWRIGHT_ISA", isa)
             for threads, block in ((1, 1000), (2, 7)):
                 found = run(NativeEngine(threads), built, precision, block=block)
-                for x, y in zip(found, expected, strict=True):
-                    np.testing.assert_array_equal(x, y)
+                assert_same(found, expected)
 
 
 def _operators(built: Built) -> Iterator[Learned]:
@@ -195,6 +195,5 @@ def test_learning_goes_on_where_counts_outgrow_bytes(slow_starts: list[RegionKer
         sw.Probe(end)
         sw.Probe(made, "weights")
     expected = run(ReferenceEngine(), (net, stimulus))
-    for x, y in zip(run(NativeEngine(1), (net, stimulus), block=4), expected, strict=True):
-        np.testing.assert_array_equal(x, y)
+    assert_same(run(NativeEngine(1), (net, stimulus), block=4), expected)
     assert slow_starts

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
 import spikewright as sw
+from engines.comparing import assert_same
 from engines.looping_networks import DT, looping_network
 from spikewright import engines
 from spikewright.engines import Execution, compile_network
@@ -24,12 +24,6 @@ from spikewright.engines.native import pace
 from spikewright.engines.native.engine import NativeEngine, instruction_sets
 from spikewright.engines.native.regions import Region, with_regions
 from spikewright.engines.native.running import RegionKernel
-
-
-def assert_same(found: list[NDArray], expected: list[NDArray]) -> None:
-    """Arrays are equal to the bit."""
-    for x, y in zip(found, expected, strict=True):
-        np.testing.assert_array_equal(x, y)
 
 
 @pytest.mark.parametrize("decade", range(4))

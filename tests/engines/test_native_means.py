@@ -7,6 +7,7 @@ import pytest
 from numpy.typing import NDArray
 
 import spikewright as sw
+from engines.comparing import assert_same
 from spikewright import engines
 from spikewright.engines import Program, compile_network
 from spikewright.engines.reference import ReferenceEngine
@@ -81,8 +82,7 @@ def assert_alike(
             for threads, block in ((1, None), (3, 7)):
                 engine = NativeEngine(threads)
                 found = run(engine, program, stimulus, populations, fed, steps, block)
-                for x, y in zip(found, expected, strict=True):
-                    np.testing.assert_array_equal(x, y)
+                assert_same(found, expected)
     return expected
 
 

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 import spikewright as sw
+from engines.comparing import assert_same
 from engines.random_networks import DT
 from spikewright import engines
 from spikewright.engines import Execution, compile_network
@@ -107,12 +108,6 @@ def native(dense: float | None, isa: str = ISAS[-1], threads: int = 1) -> Native
     return engine
 
 
-def equal(found: list[NDArray], expected: list[NDArray]) -> None:
-    """Bit by bit, array by array."""
-    for a, b in zip(found, expected, strict=True):
-        np.testing.assert_array_equal(a, b)
-
-
 @pytest.mark.parametrize(("name", "kind"), in_turn(WINDOWS, [ONE, sw.IntegrateAndFire()]))
 def test_pixels_as_rows_are_the_references(name: str, kind: Any) -> None:
     """Whatever the window, in counts of one sign and of either, on every instruction set."""
@@ -122,7 +117,7 @@ def test_pixels_as_rows_are_the_references(name: str, kind: Any) -> None:
         assert all(x.any() for x in expected)
         for isa in isas:
             found, (listed, dense, rows, _) = recorded(native(ALWAYS, isa), net, fed, runs)
-            equal(found, expected)
+            assert_same(found, expected)
             assert dense == rows > listed == 0
 
 
@@ -142,7 +137,7 @@ def test_cuts_change_nothing(
     expected, _ = recorded(ReferenceEngine(), net, fed, runs)
     for dense in (None, ALWAYS):
         found, _ = recorded(native(dense, threads=threads), net, fed, runs, block=block)
-        equal(found, expected)
+        assert_same(found, expected)
 
 
 def test_sums_beyond_32_bits() -> None:
@@ -166,7 +161,7 @@ def test_sums_beyond_32_bits() -> None:
     assert expected[0].sum() * DT / (2 * 6 * 30) * 9 * 0.9 * 2**24 > 2**31  # of a window's mean
     for isa in ISAS:
         found, (_, dense, rows, _) = recorded(native(ALWAYS, isa), net, fed, [6])
-        equal(found, expected)
+        assert_same(found, expected)
         assert dense == rows > 0
 
 

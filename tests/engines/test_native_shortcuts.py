@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 import spikewright as sw
+from engines.comparing import assert_same
 from engines.random_networks import RandomNetwork
 from spikewright import engines
 from spikewright.engines.native.buffers import Buffers
@@ -114,8 +115,7 @@ def agree(net: RandomNetwork, threads: int = 1, **cut: int) -> None:
     program = net.program()
     expected = net.run(ReferenceEngine(), program)
     assert np.count_nonzero(expected[0]) > 0
-    for mine, theirs in zip(net.run(NativeEngine(threads), program, **cut), expected, strict=True):
-        np.testing.assert_array_equal(mine, theirs)
+    assert_same(net.run(NativeEngine(threads), program, **cut), expected)
 
 
 SHAPES: dict[str, Shape] = {

@@ -10,6 +10,7 @@ import pytest
 from numpy.typing import NDArray
 
 import spikewright as sw
+from engines.comparing import assert_same
 from spikewright import engines
 from spikewright.engines import Engine, Execution, compile_network
 from spikewright.engines.grid import PRECISIONS, Precision
@@ -146,8 +147,7 @@ def test_every_form_equals_the_reference(
             run(net, NativeEngine(threads=1), precision),
             run(net, NativeEngine(threads=3), precision, block=4),
         ):
-            for x, y in zip(found, expected, strict=True):
-                np.testing.assert_array_equal(x, y)
+            assert_same(found, expected)
     assert spikes > 1000
     wanted = FORMS[form]
     if precision == "float64" and form in WIDE:
@@ -181,8 +181,7 @@ def test_delays_by_synapse_equal_the_reference(
             run(net, NativeEngine(threads=1), precision),
             run(net, NativeEngine(threads=3), precision, block=4),
         ):
-            for x, y in zip(found, expected, strict=True):
-                np.testing.assert_array_equal(x, y)
+            assert_same(found, expected)
     assert spikes > 500 and loops == {True, False}
     assert all(kernel.startswith("native: Sparse with delays of up to") for kernel in seen), seen
 
@@ -214,8 +213,7 @@ def test_threads_share_receivers_of_delayed_synapses(
             results.append(Execution(program, engine, 1).run(60))
     assert np.count_nonzero(results[0][0]) > 500
     for found in results[1:]:
-        for x, y in zip(found, results[0], strict=True):
-            np.testing.assert_array_equal(x, y)
+        assert_same(found, results[0])
 
 
 def test_delays_by_synapse_of_counts_that_outgrow_bytes() -> None:
@@ -238,8 +236,7 @@ def test_delays_by_synapse_of_counts_that_outgrow_bytes() -> None:
         del counts
         expected = run(net, ReferenceEngine())
         assert expected[0][:, :9].max() < 127 < expected[0].max()
-        for x, y in zip(run(net, NativeEngine(threads=1)), expected, strict=True):
-            np.testing.assert_array_equal(x, y)
+        assert_same(run(net, NativeEngine(threads=1)), expected)
 
 
 @pytest.mark.parametrize("repeats", [1, 3, 100, 200])
@@ -264,8 +261,7 @@ def test_sums_beyond_32_bits_are_exact(repeats: int) -> None:
     found, expected = run(net, NativeEngine(threads=1)), run(net, ReferenceEngine())
     assert np.abs(expected[1]).max() >= 90 / DT
     assert np.abs(expected[0]).max() * DT > 128 * min(repeats, 2)
-    for x, y in zip(found, expected, strict=True):
-        np.testing.assert_array_equal(x, y)
+    assert_same(found, expected)
 
 
 def test_spikes_meet_sparse_weights_before_a_filter() -> None:

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 import spikewright as sw
+from engines.comparing import assert_same
 from engines.random_networks import random_network
 from spikewright import engines
 from spikewright.engines import Execution, compile_network
@@ -109,12 +110,6 @@ def recorded(
     return [*arrays, *(array for totals in sums for array in (totals.sent, totals.net))]
 
 
-def equal(found: list[NDArray], expected: list[NDArray]) -> None:
-    """Bit by bit, array by array."""
-    for a, b in zip(found, expected, strict=True):
-        np.testing.assert_array_equal(a, b)
-
-
 PADDED: dict[str, Any] = {"padding": ((1, 1), (1, 1))}
 WINDOWS: dict[str, tuple[tuple[int, int, int], tuple[int, int, int], dict[str, Any]]] = {
     "3x3 over 64 channels": ((64, 5, 6), (40, 3, 3), PADDED),
@@ -157,7 +152,7 @@ def test_windows_and_matrices_are_the_references(
         assert all(x.any() for x in expected)
         assert np.abs(expected[0]).max() * DT > 1  # several spikes a step
         for isa in ISAS:
-            equal(recorded(native(ALWAYS, isa), net, fed, steps), expected)
+            assert_same(recorded(native(ALWAYS, isa), net, fed, steps), expected)
             seen = slabs(watched)
             assert seen.dense and not seen.listed
 
@@ -170,7 +165,7 @@ def test_random_networks_by_tiles_alone(seed: int, threads: int, block: int) -> 
     program = net.program()
     expected = net.run(ReferenceEngine(), program)
     for isa in ISAS:
-        equal(net.run(native(ALWAYS, isa, threads), program, block=block), expected)
+        assert_same(net.run(native(ALWAYS, isa, threads), program, block=block), expected)
 
 
 def bursts(size: int = 128) -> tuple[sw.Network, NDArray]:
@@ -204,7 +199,7 @@ def test_slabs_are_listed_or_multiplied_as_they_come(isa: str, watched: list[Reg
     for dense in (None, 1.0):
         engine = native(dense, isa, 2)
         execution = Execution(program, engine, 2, net.all_ensembles)
-        equal(execution.run(160, {net.all_nodes[0]: fed}), expected)
+        assert_same(execution.run(160, {net.all_nodes[0]: fed}), expected)
         seen = slabs(watched)
         tiles = dense is not None or _kernels.has_tiles(isa)
         assert seen.listed and bool(seen.dense) == tiles
@@ -222,7 +217,7 @@ def test_sums_beyond_32_bits(isa: str, sign: int, watched: list[RegionKernel]) -
     counts = expected[0] * DT
     assert counts.max() > 90
     assert counts.sum(axis=-1).max() * 2**24 > 2**31
-    equal(recorded(native(ALWAYS, isa), net, fed, 20), expected)
+    assert_same(recorded(native(ALWAYS, isa), net, fed, 20), expected)
     assert slabs(watched).dense
 
 
@@ -270,6 +265,6 @@ def test_weights_in_two_limbs_are_listed(name: str, isa: str, watched: list[Regi
         execution = Execution(program, engine, len(fed), net.all_ensembles)
         results.append(execution.run(20, {net.all_nodes[0]: fed}))
         assert not any("tiles" in row.why for row in engine.explain(program))
-    equal(results[1], results[0])
+    assert_same(results[1], results[0])
     seen = slabs(watched)
     assert seen.listed and not seen.dense

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 import spikewright as sw
+from engines.comparing import assert_same
 from engines.random_networks import DT, random_network
 from spikewright.engines import Engine, Execution, Program, compile_network
 from spikewright.engines.reference import ReferenceEngine
@@ -82,8 +83,7 @@ def test_totals_come_in_the_programs_order(channels: int, last: bool, groups: in
             _told(engine, program, [a, b], fed, runs)
             for engine in (NativeEngine(1), ReferenceEngine())
         )
-        for x, y in zip(found, expected, strict=True):
-            np.testing.assert_array_equal(x, y)
+        assert_same(found, expected)
         assert len(np.unique(found[2])) > 5
         assert np.any(found[2] != found[3])  # some spikes were taken back
     execution = Execution(program, NativeEngine(1), 20, [a, b])
@@ -113,6 +113,5 @@ def test_totals_of_samples_that_leave_a_byte_in_the_last_block(first: int) -> No
         _told(engine, program, [a, b], fed, [40], block=first)
         for engine in (NativeEngine(2), ReferenceEngine())
     )
-    for x, y in zip(found, expected, strict=True):
-        np.testing.assert_array_equal(x, y)
+    assert_same(found, expected)
     assert found[0][late].max() - found[0].mean() > 127  # in one step

@@ -9,6 +9,7 @@ import pytest
 from numpy.typing import NDArray
 
 import spikewright as sw
+from engines.comparing import assert_same
 from spikewright import engines
 from spikewright.engines import Execution, compile_network
 from spikewright.engines.program import NodeSource
@@ -128,8 +129,7 @@ def test_any_count_is_the_references(
     native, reference = both(net, [3, 40, 2], drawn(2))
     assert natively or kind == "signed", "whose counts are doubles always"
     assert np.abs(reference[1]).max() * scale * DT > max(127, scale * DT)
-    for found, expected in zip(native, reference, strict=True):
-        np.testing.assert_array_equal(found, expected)
+    assert_same(native, reference)
 
 
 @pytest.mark.parametrize(
@@ -150,8 +150,7 @@ def test_samples_that_outgrow_bytes_do_not_disturb_others(
     largest = [np.abs(reference[3 * n + 1]).max(axis=(1, 2, 3, 4)) * 6e4 * DT for n in range(3)]
     assert largest[0].min() < 127 < largest[2].max() and natively
     assert np.any((largest[0] < 127) & (largest[2] > 127)), "late"
-    for found, expected in zip(native, reference, strict=True):
-        np.testing.assert_array_equal(found, expected)
+    assert_same(native, reference)
 
 
 def test_layers_that_outgrow_bytes_one_after_the_other(natively: list[frozenset[int]]) -> None:
@@ -166,8 +165,7 @@ def test_layers_that_outgrow_bytes_one_after_the_other(natively: list[frozenset[
     expected = Execution(program, ReferenceEngine(), 2).run(7, {node: drawn(2)})
     assert len(natively) == len(set(natively)) + 1 > 2
     for one in found:
-        for a, b in zip(one, expected, strict=True):
-            np.testing.assert_array_equal(a, b)
+        assert_same(one, expected)
 
 
 def test_packed_weights_of_other_layers_are_shared(natively: list[frozenset[int]]) -> None:
