@@ -97,7 +97,7 @@ class CurvesInfo:
 def tuning_curves_info(
     points: ArrayLike, outputs: ArrayLike, neurons: int | None = None, unit: str = "Hz"
 ) -> CurvesInfo:
-    """Tuning curves, as `spikewright.tuning_curves` gives them, of at most `neurons` neurons.
+    """Tuning curves, as `sw.curves.tuning_curves` gives them, of at most `neurons` neurons.
 
     `points` are `(m, dimensions)`, `outputs` `(m, neurons)`. Raises `ValueError` for shapes that do
     not fit.
@@ -110,7 +110,7 @@ def tuning_curves_info(
 def response_curves_info(
     inputs: ArrayLike, outputs: ArrayLike, neurons: int | None = None, unit: str = "Hz"
 ) -> CurvesInfo:
-    """Responses along encoders, as `spikewright.response_curves` gives them; `inputs` are `(m,)`.
+    """Responses along encoders, as `sw.curves.response_curves` gives them; `inputs` are `(m,)`.
 
     Raises as `tuning_curves_info` does.
     """
