@@ -151,7 +151,7 @@ def _slide(page: Any, name: str, value: float) -> None:
 
 
 def measured(
-    name: str, explorer: sw.Explorer, answers: Callable[[Any, int], list[float]], moves: int
+    name: str, explorer: sw.results.Explorer, answers: Callable[[Any, int], list[float]], moves: int
 ) -> Row:
     """The row of one page."""
     with browser() as opened, pinged(explorer.url) as waits:
@@ -164,12 +164,12 @@ def measured(
     return Row(name, taken, longest, max(waits))
 
 
-def digits(mnist: Path) -> sw.Explorer:
+def digits(mnist: Path) -> sw.results.Explorer:
     """The explorer of the shipped network."""
     return sw.explore()
 
 
-def published(mnist: Path) -> sw.Explorer:
+def published(mnist: Path) -> sw.results.Explorer:
     """That of the published network, with its kept weights, and 200 images."""
     from benchmarks import sources
     from benchmarks.image_sets import load
@@ -179,7 +179,7 @@ def published(mnist: Path) -> sw.Explorer:
     return sw.explore(found.model, found.x_test[:200], found.y_test[:200])
 
 
-CASES: list[tuple[str, Callable[[Path], sw.Explorer]]] = [
+CASES: list[tuple[str, Callable[[Path], sw.results.Explorer]]] = [
     ("digits, shipped, 3 k parameters", digits),
     ("MNIST, published", published),
     ("784-2800-2800-10, 10 M", lambda mnist: sw.explore(*large())),

@@ -69,7 +69,7 @@ def converted(model: nn.Module, x: NDArray[np.float32]) -> sw.Conversion:
 def measured(conversion: sw.Conversion, model: nn.Module, x: NDArray, rounds: int) -> str:
     """Its figures."""
 
-    def run() -> sw.Run:
+    def run() -> sw.results.Run:
         return conversion.run(x, STEPS, engine="native", threads=1, progress=False)
 
     ours, *theirs = medians([run, *passes(model, torch.from_numpy(x), STEPS)], rounds)

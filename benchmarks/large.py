@@ -62,7 +62,7 @@ def measure(name: str, case: str, steps: int, rounds: int) -> None:
     model, x = source(name)
     conversion = converted(case, model, x)
 
-    def run() -> sw.Run:
+    def run() -> sw.results.Run:
         return conversion.run(x.numpy(), steps, threads=1, progress=False)
 
     last = run()

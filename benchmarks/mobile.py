@@ -68,7 +68,7 @@ def passes(model: Any, x: Any, steps: int) -> list[Callable[[], object]]:
     return [in_format(form) for form in FORMATS.values()]
 
 
-def spikes_of(run: sw.Run, neurons: int, steps: int) -> float:
+def spikes_of(run: sw.results.Run, neurons: int, steps: int) -> float:
     """Spikes of either sign of a neuron and step."""
     return float(sum(count.sum() for count in run.spike_counts().values())) / neurons / steps
 
@@ -91,7 +91,7 @@ def measured(name: str, steps: int, rounds: int, planned: bool) -> str:
     torch.set_num_threads(1)
     conversion, model, x = converted(name)
 
-    def run() -> sw.Run:
+    def run() -> sw.results.Run:
         return conversion.run(x, steps, dt=1.0, engine="native", threads=1, progress=False)
 
     neurons = sum(e.n_neurons for e in conversion.populations().values())

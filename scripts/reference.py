@@ -12,6 +12,7 @@ import inspect
 import re
 from collections.abc import Collection
 from functools import cached_property
+from operator import attrgetter
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -33,7 +34,7 @@ from spikewright import (
 from spikewright.conversion import Trace, watch
 from spikewright.exchange import nir, onnx
 from spikewright.measure import energy, operations, twin
-from spikewright.network import distributions, processes, solvers
+from spikewright.network import distributions, processes, solvers, transforms
 from spikewright.report import figures
 from spikewright.sources import keras as sources_keras
 from spikewright.sources import torch as sources_torch
@@ -55,20 +56,21 @@ CONVERSION = (
     "Quantised",
     "load",
     "Conversion",
-    "Run",
-    "Stream",
+    "results.Run",
+    "results.Stream",
     "Evaluation",
     "Mismatch",
-    "Diagnosis",
-    "Verification",
-    "Training",
+    "results",
+    "results.Diagnosis",
+    "results.Verification",
+    "results.Training",
     "Window",
     "After",
     "best_rule",
     "sweep",
     "tune",
-    "StudyResult",
-    "OperatingPoint",
+    "results.StudyResult",
+    "results.OperatingPoint",
     "StudySetting",
 )
 CALIBRATION = (
@@ -93,32 +95,30 @@ MODELLING = (
     "Ensemble",
     "Connection",
     "Probe",
-    "LearningRule",
+    "results.LearningRule",
     "Config",
     "Default",
     "Simulator",
     "full_weights",
     "DecoderCache",
     "from_nengo",
-    "NengoNetwork",
+    "results.NengoNetwork",
     "NengoSimulator",
-    "tuning_curves",
-    "response_curves",
-    "decoded_function",
+    "curves.tuning_curves",
+    "curves.response_curves",
+    "curves.decoded_function",
     "MaxPool",
-    "Windows",
-    "engines",
 )
 # names whose methods are listed too
 MEMBERS = (
     "Conversion",
-    "Run",
+    "results.Run",
     "Evaluation",
-    "Diagnosis",
-    "Verification",
-    "Training",
-    "StudyResult",
-    "OperatingPoint",
+    "results.Diagnosis",
+    "results.Verification",
+    "results.Training",
+    "results.StudyResult",
+    "results.OperatingPoint",
     "Statistics",
     "Network",
     "Simulator",
@@ -131,14 +131,14 @@ def topics() -> dict[str, dict[str, Any]]:
     neurons = [n for n, o in public.items() if _is(o, spikewright.NeuronType)]
     synapses = [n for n, o in public.items() if _is(o, spikewright.Synapse)]
     rules = [n for n, o in public.items() if _is(o, spikewright.LearningRuleType)]
-    transforms = [n for n, o in public.items() if _is(o, spikewright.Transform)]
 
     def of(names: Any) -> dict[str, Any]:
         listed: dict[str, Any] = {}
         for name in names:
-            listed[f"sw.{name}"] = public[name]
+            item = attrgetter(name)(spikewright)
+            listed[f"sw.{name}"] = item
             if name in MEMBERS:
-                listed.update(_members(name, public[name]))
+                listed.update(_members(name.rpartition(".")[2], item))
         return listed
 
     return {
@@ -164,7 +164,10 @@ def topics() -> dict[str, dict[str, Any]]:
         "Neuron types": of(neurons),
         "Synapses": of(synapses),
         "Learning rules": of(rules),
-        "Transforms": of(transforms),
+        "Transforms": {
+            **of(["transforms"]),
+            **_module("sw.transforms", transforms, skip=("Shape", "transposed")),
+        },
         "Measuring": _module("sw.measure", measure, skip=("Evaluation", "Run", "Window", "After")),
         "Operations and energy": {
             **_module("spikewright.measure.operations", operations),
@@ -172,10 +175,10 @@ def topics() -> dict[str, dict[str, Any]]:
             **of(["energy"]),
             **_module("sw.energy", energy, skip=[n for n in energy.__all__ if n.isupper()]),
         },
-        "Chips": {**of(["Chip", "chips"]), **_module("sw.chips", chips, skip=["Chip"])},
+        "Chips": {**of(["chips"]), **_module("sw.chips", chips)},
         "Pictures": {**of(["plot"]), **_module("sw.plot", plot)},
         "The demonstration": of(["demo"]),
-        "The explorer": of(["explore", "Explorer"]),
+        "The explorer": of(["explore", "results.Explorer"]),
         "Sources made for spikes": {
             **_module("sw.keras", sources_keras),
             **_module("sw.torch", sources_torch),

@@ -79,6 +79,10 @@ MAY_IMPORT: dict[str, set[str]] = {
     "exchange": _MODEL | {"lower", "running"},
     "exchange.onnx": _MODEL | {"exchange", "lower", "engines", "running"},
     "exchange.nir": _MODEL | {"exchange", "lower", "engines", "simulator", "report"},
+    "results": {
+        "conversion", "diagnosis", "explorer", "measure", "modelling.nengo_reader", "network",
+        "running", "study", "training",
+    },
     "showing": _RUN | _CONVERT | {
         "records", "report", "simulator", "choosing.rules", "diagnosis", "study",
     },

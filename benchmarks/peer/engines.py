@@ -30,7 +30,7 @@ def converted(
     )
 
 
-def run(conversion: sw.Conversion, work: Workload, **how: Any) -> sw.Run:
+def run(conversion: sw.Conversion, work: Workload, **how: Any) -> sw.results.Run:
     """One run with `dt = 1`, on one thread."""
     return conversion.run(work.x, steps=work.steps, dt=1.0, threads=1, progress=False, **how)
 
@@ -56,7 +56,7 @@ class EngineRunner(Runner):
         return _read(run(self.conversion, self.work, **self.how))
 
 
-def _read(done: sw.Run) -> Outcome:
+def _read(done: sw.results.Run) -> Outcome:
     """What is read of a run: the outputs of every step, and every sample's spikes."""
     counts = tuple(float(count.sum()) for count in done.spike_counts().values())
     output = done.output

@@ -20,8 +20,8 @@ INTERSPHINX = ("numpy", "pytorch", "nengo")
 # as these projects' users shorten names, and as pages here call what a function returns
 SHORT = {
     "np": "numpy", "nn": "torch.nn", "sw": "spikewright",
-    "conversion": "spikewright.Conversion", "run": "spikewright.Run",
-    "Conversion": "spikewright.Conversion", "Run": "spikewright.Run",
+    "conversion": "spikewright.Conversion", "run": "spikewright.results.Run",
+    "Conversion": "spikewright.Conversion", "Run": "spikewright.results.Run",
 }  # fmt: skip
 _NAME = re.compile(r"([A-Za-z]\w*)((?:\.\w+)*)(\(.*\))?", re.DOTALL)
 

@@ -14,6 +14,6 @@ with sw.Network(seed=0) as net:
     connection = sw.Connection(a, square, function=np.square)
 sim = sw.Simulator(net)
 
-_, wanted, decoded = sw.decoded_function(sim, connection, np.linspace(-1, 1, 101))
+_, wanted, decoded = sw.curves.decoded_function(sim, connection, np.linspace(-1, 1, 101))
 print(f"RMS error of the square {np.sqrt(np.mean((wanted - decoded) ** 2)):.4f} (at most 0.03)")
-figure = figures.draw(figures.tuning_curves_info(*sw.tuning_curves(sim, a)))
+figure = figures.draw(figures.tuning_curves_info(*sw.curves.tuning_curves(sim, a)))

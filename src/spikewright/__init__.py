@@ -10,30 +10,25 @@ from typing import Any
 __version__ = "0.1.0"
 
 _NAMES = {
-    "_base.windows": "Windows",
-    "chips": "Chip",
     "choosing": "ScaleRule Statistics",
     "choosing.rules": """
         EnergyBudget FromWeights LocalThresholdBalancing MinimumError OneScale Percentile
         TargetRate ThresholdIteration
     """,
     "conversion": "Conversion load",
-    "explorer": "Explorer explore",
+    "explorer": "explore",
     "choosing.correction": "BiasCorrection StepCorrection VoltageCorrection",
     "choosing.fission": "Fission",
-    "diagnosis": "Diagnosis",
-    "conversion.verified": "Verification",
     "evaluation.mismatch": "Mismatch",
-    "modelling.curves": "decoded_function response_curves tuning_curves",
     "engines.decoder_cache": "DecoderCache",
-    "modelling.nengo_reader": "NengoNetwork from_nengo",
-    "measure": "After Evaluation Run Window",
+    "modelling.nengo_reader": "from_nengo",
+    "measure": "After Evaluation Window",
     "modelling.nengo_simulator": "NengoSimulator",
     "network": """
         Config Connection Default Ensemble MaxPool Network Node Probe distributions processes
         solvers
     """,
-    "network.learning": "BCM LearningRule LearningRuleType Oja PES RLS Voja",
+    "network.learning": "BCM LearningRuleType Oja PES RLS Voja",
     "network.neurons": """
         AdaptiveLIF AdaptiveLIFRate BipolarIntegrateAndFire ClippedReLU Direct DiscreteLI
         DiscreteLIF Elementwise FixedPointIntegrateAndFire GridLIF IntegrateAndFire Izhikevich
@@ -42,34 +37,30 @@ _NAMES = {
         SpikingLeakyReLU SpikingRectifiedLinear StochasticSpiking Tanh
     """,
     "network.synapses": "Alpha LinearFilter Lowpass Synapse Triangle WindowMean",
-    "network.transforms": """
-        AxisMap Convolution ConvolutionTranspose Dense Permute Place Reshape Scale Slice Sparse
-        SumPool Take Transform
-    """,
+    "network.transforms": "Convolution Dense Sparse Transform",
     "conversion.pipeline": "convert",
     "quantising": "Quantised",
-    "running.stream": "Stream",
     "study.halving.best_rule": "best_rule",
-    "study.point": "OperatingPoint",
-    "study.result": "StudyResult",
     "study.setting": "StudySetting",
     "simulator": "Simulator full_weights",
     "study.grid.sweep": "sweep",
     "study.search.tune": "tune",
-    "training": "Training",
 }
 """Where each public name is; `__init__.pyi` tells type checkers the same."""
 
 _MODULES = {
     "chips": "chips",
+    "curves": "modelling.curves",
     "demo": "showing.demo",
     "encoders": "running.encoders",
     "energy": "measure.energy",
     "engines": "engines",
     "networks": "modelling.networks",
     "plot": "showing.plot",
+    "results": "results",
     "semantic": "modelling.semantic",
     "surrogates": "training.surrogates",
+    "transforms": "network.transforms",
 }
 """Public names that are modules."""
 

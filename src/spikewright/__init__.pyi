@@ -1,8 +1,6 @@
 """What `spikewright` offers, for type checkers and editors; `__init__.py` imports it on demand."""
 
-from spikewright import chips, engines
-from spikewright._base.windows import Windows
-from spikewright.chips import Chip
+from spikewright import chips, engines, results
 from spikewright.choosing import ScaleRule, Statistics
 from spikewright.choosing.correction import (
     BiasCorrection,
@@ -22,27 +20,19 @@ from spikewright.choosing.rules import (
 )
 from spikewright.conversion import Conversion, load
 from spikewright.conversion.pipeline import convert
-from spikewright.conversion.verified import Verification
-from spikewright.diagnosis import Diagnosis
 from spikewright.engines.decoder_cache import DecoderCache
 from spikewright.evaluation.mismatch import Mismatch
 from spikewright.exchange import nir as nir
 from spikewright.exchange import onnx as onnx
-from spikewright.explorer import Explorer, explore
+from spikewright.explorer import explore
 from spikewright.measure import (
     After,
     Evaluation,
-    Run,
     Window,
     energy,
 )
-from spikewright.modelling import networks, semantic
-from spikewright.modelling.curves import (
-    decoded_function,
-    response_curves,
-    tuning_curves,
-)
-from spikewright.modelling.nengo_reader import NengoNetwork, from_nengo
+from spikewright.modelling import curves, networks, semantic
+from spikewright.modelling.nengo_reader import from_nengo
 from spikewright.modelling.nengo_simulator import NengoSimulator
 from spikewright.network import (
     Config,
@@ -56,12 +46,12 @@ from spikewright.network import (
     distributions,
     processes,
     solvers,
+    transforms,
 )
 from spikewright.network.learning import (
     BCM,
     PES,
     RLS,
-    LearningRule,
     LearningRuleType,
     Oja,
     Voja,
@@ -106,34 +96,22 @@ from spikewright.network.synapses import (
     WindowMean,
 )
 from spikewright.network.transforms import (
-    AxisMap,
     Convolution,
-    ConvolutionTranspose,
     Dense,
-    Permute,
-    Place,
-    Reshape,
-    Scale,
-    Slice,
     Sparse,
-    SumPool,
-    Take,
     Transform,
 )
 from spikewright.quantising import Quantised
 from spikewright.running import encoders
-from spikewright.running.stream import Stream
 from spikewright.showing import demo, plot
 from spikewright.simulator import Simulator, full_weights
 from spikewright.sources import keras as keras
 from spikewright.sources import torch as torch
 from spikewright.study.grid.sweep import sweep
 from spikewright.study.halving.best_rule import best_rule
-from spikewright.study.point import OperatingPoint
-from spikewright.study.result import StudyResult
 from spikewright.study.search.tune import tune
 from spikewright.study.setting import StudySetting
-from spikewright.training import Training, surrogates
+from spikewright.training import surrogates
 
 __version__: str
 __all__ = [
@@ -145,20 +123,16 @@ __all__ = [
     "AdaptiveLIFRate",
     "After",
     "Alpha",
-    "AxisMap",
     "BiasCorrection",
     "BipolarIntegrateAndFire",
-    "Chip",
     "ClippedReLU",
     "Config",
     "Connection",
     "Conversion",
     "Convolution",
-    "ConvolutionTranspose",
     "DecoderCache",
     "Default",
     "Dense",
-    "Diagnosis",
     "Direct",
     "DiscreteLI",
     "DiscreteLIF",
@@ -166,7 +140,6 @@ __all__ = [
     "EnergyBudget",
     "Ensemble",
     "Evaluation",
-    "Explorer",
     "Fission",
     "FixedPointIntegrateAndFire",
     "FromWeights",
@@ -175,7 +148,6 @@ __all__ = [
     "Izhikevich",
     "LIFRate",
     "LeakyReLU",
-    "LearningRule",
     "LearningRuleType",
     "LinearFilter",
     "LocalThresholdBalancing",
@@ -183,32 +155,24 @@ __all__ = [
     "MaxPool",
     "MinimumError",
     "Mismatch",
-    "NengoNetwork",
     "NengoSimulator",
     "Network",
     "NeuronType",
     "Node",
     "Oja",
     "OneScale",
-    "OperatingPoint",
     "ParametricReLU",
     "Percentile",
-    "Permute",
-    "Place",
     "PoissonSpiking",
     "Probe",
     "Quantised",
     "RectifiedLinear",
     "RegularSpiking",
-    "Reshape",
-    "Run",
     "RunningMeanSpiking",
-    "Scale",
     "ScaleRule",
     "Sigmoid",
     "SignedIntegrateAndFire",
     "Simulator",
-    "Slice",
     "SoftLIFRate",
     "Softplus",
     "Sparse",
@@ -217,28 +181,21 @@ __all__ = [
     "Statistics",
     "StepCorrection",
     "StochasticSpiking",
-    "Stream",
-    "StudyResult",
     "StudySetting",
-    "SumPool",
     "Synapse",
-    "Take",
     "Tanh",
     "TargetRate",
     "ThresholdIteration",
-    "Training",
     "Transform",
     "Triangle",
-    "Verification",
     "Voja",
     "VoltageCorrection",
     "Window",
     "WindowMean",
-    "Windows",
     "best_rule",
     "chips",
     "convert",
-    "decoded_function",
+    "curves",
     "demo",
     "distributions",
     "encoders",
@@ -251,11 +208,11 @@ __all__ = [
     "networks",
     "plot",
     "processes",
-    "response_curves",
+    "results",
     "semantic",
     "solvers",
     "surrogates",
     "sweep",
+    "transforms",
     "tune",
-    "tuning_curves",
 ]

@@ -223,8 +223,8 @@ class ExchangeError(_ListsRefusals):
 class VerificationError(SpikewrightError):
     """The converted network does not compute what its source computes.
 
-    `verification` has every difference (`spikewright.Verification`), or is None where the source
-    could not be asked.
+    `verification` has every difference (`spikewright.results.Verification`), or is None where
+    the source could not be asked.
     """
 
     def __init__(self, message: str, verification: Any = None) -> None:

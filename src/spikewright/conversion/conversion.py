@@ -565,10 +565,10 @@ class Conversion(Shown):
         """The verdict on the network and a chip: cores, memory and broken rules, layer by layer.
 
         `chip` is a name in `sw.chips.names()`, or a profile of your own: a `.toml` file, a mapping
-        or an `sw.Chip` (docs/chips.md). Print the result for the verdict, its `table` for all of
-        it. Nothing is run, and bits are not asked about. Raises `ChipError` for an unknown chip and
-        for a network that was changed into what no chip holds. Raises `MissingExtraError` where the
-        matching of layers with cores needs SciPy.
+        or an `sw.chips.Chip` (docs/chips.md). Print the result for the verdict, its `table` for all
+        of it. Nothing is run, and bits are not asked about. Raises `ChipError` for an unknown chip
+        and for a network that was changed into what no chip holds. Raises `MissingExtraError` where
+        the matching of layers with cores needs SciPy.
         """
         return fits(self.network, chip, list(self.inputs.values()))
 

@@ -14,6 +14,8 @@ from spikewright.network.shapes import as_real
 from spikewright.network.transforms import flatten
 from spikewright.simulator import Simulator
 
+__all__ = ["decoded_function", "response_curves", "tuning_curves"]
+
 _POINTS = 101  # along each of one or two axes
 _PLANE = 31
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from spikewright._base.arguments import as_numbers
+from spikewright._base.windows import Windows
 from spikewright.errors import NetworkError
 from spikewright.network.shapes import Shape
 from spikewright.network.transforms.layout import (
@@ -48,6 +49,7 @@ __all__ = [
     "SumPool",
     "Take",
     "Transform",
+    "Windows",
     "as_transform",
     "flatten",
     "register",

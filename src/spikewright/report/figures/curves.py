@@ -16,7 +16,7 @@ _FEW = 18  # lines that are drawn in full strength
 def tuning_curves_info(
     points: ArrayLike, outputs: ArrayLike, neurons: int | None = None, unit: str = "Hz"
 ) -> ChartInfo:
-    """Tuning curves, as `spikewright.tuning_curves` gives them, of at most `neurons` neurons.
+    """Tuning curves, as `sw.curves.tuning_curves` gives them, of at most `neurons` neurons.
 
     A line a neuron, or of two dimensions a map for each of six. `points` are `(m, dimensions)`,
     `outputs` `(m, neurons)`, in `unit`. Raises `ValueError` for shapes that do not fit, and for
@@ -30,7 +30,7 @@ def tuning_curves_info(
 def response_curves_info(
     inputs: ArrayLike, outputs: ArrayLike, neurons: int | None = None, unit: str = "Hz"
 ) -> ChartInfo:
-    """Responses along encoders, as `spikewright.response_curves` gives them; `inputs` are `(m,)`.
+    """Responses along encoders, as `sw.curves.response_curves` gives them; `inputs` are `(m,)`.
 
     Raises as `tuning_curves_info` does.
     """
