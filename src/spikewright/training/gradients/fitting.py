@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from copy import deepcopy
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -281,7 +282,7 @@ class Fitting:
         self._optimiser.load_state_dict({"state": kept, "param_groups": groups})
         for one, numbers in zip(self.judge.budget.multipliers, found["budget"], strict=True):
             one.value, one.sent, one.first = map(float, numbers)
-        self.history = list(found["history"])
+        self.history = [replace(epoch) for epoch in found["history"]]  # raises for other things
         if found["best"] is not None:
             self._best = tuple(found["rank"]), found["best"]
         self.kept, self._way = found["kept"], found["way"]
