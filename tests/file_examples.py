@@ -217,14 +217,14 @@ def _abouts(folder: Path) -> Iterator[Parts]:
 
 
 def _decoders(folder: Path) -> Iterator[Parts]:
-    encoder = _storage.Encoder()
+    encoder = _storage.ManifestEncoder()
     info = {"rmses": np.ones(2), "iterations": 3, "from": "solver"}
     content = {"decoders": encoder.encode(np.ones((3, 2))), "info": encoder.encode(info)}
     yield content, encoder.arrays
 
 
 def _encoded(to_manifest: Callable[..., Any], item: Any) -> Parts:
-    encoder = _storage.Encoder()
+    encoder = _storage.ManifestEncoder()
     found = to_manifest(item, encoder)
     return found[0] if isinstance(found, tuple) else found, encoder.arrays
 

@@ -208,7 +208,7 @@ def saved_network(path: Path) -> Path:
     with sw.Network() as net:
         for _ in range(1000):
             sw.Node(np.ones(4))
-    encoder = _storage.Encoder()
+    encoder = _storage.ManifestEncoder()
     content, _ = network.storage.to_manifest(net, encoder)
     text = json.dumps(content)
     for name in encoder.arrays:

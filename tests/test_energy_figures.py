@@ -28,9 +28,8 @@ from spikewright.records import (
 )
 from spikewright.report import figures, write_html
 from spikewright.report.tables import Table, energy_table
-from spikewright.study.search.running import Running, run
-from spikewright.training.changes import records_of
-from spikewright.training.history import Epoch, Measured
+from spikewright.study.search.samples import Running, run
+from spikewright.training.history import Epoch, Measured, records_of
 
 SAMPLES, STEPS, SCALE = 24, 8, 20.0
 

@@ -17,10 +17,10 @@ from click.testing import CliRunner
 
 import spikewright as sw
 from spikewright.cli.main import main
-from spikewright.cli.option_texts import neurons as _neurons
+from spikewright.cli.option_texts import NEURONS
 from spikewright.errors import ConversionError
 from spikewright.network.neurons import NEURON_TYPES
-from spikewright.study.programs import text
+from spikewright.study.programs import ProgramWriter
 
 L = keras.layers
 X = np.random.default_rng(0).normal(size=(2, 5)).astype(np.float32)
@@ -167,10 +167,10 @@ def test_every_neuron_type_can_be_written_on_the_command_line(name: str) -> None
     written = [("Tanh" if f.type == "NeuronType" else None) for f in needed]
     if None in written:
         with pytest.raises(ValueError, match=rf"{needed[0].name} is missing; {name} takes"):
-            _neurons(name)
+            NEURONS(name)
     else:
         given = {f.name: sw.Tanh() for f in needed}
-        assert _neurons(f"{name}:{','.join(written)}") == kind(**given)
+        assert NEURONS(f"{name}:{','.join(written)}") == kind(**given)
 
 
 WRITTEN = [
@@ -187,10 +187,10 @@ def test_what_is_true_or_false_is_written_so(name: str, field: Field[Any]) -> No
     wraps = any(f.name == "base_type" for f in fields(NEURON_TYPES[name]))
     needed = ["base_type=Tanh"] if wraps else []
     for word, value in (("true", True), ("False", False), ("TRUE", True)):
-        made = _neurons(f"{name}:" + ",".join([*needed, f"{field.name}={word}"]))
+        made = NEURONS(f"{name}:" + ",".join([*needed, f"{field.name}={word}"]))
         assert getattr(made, field.name) is value
     with pytest.raises(ValueError, match=rf"{field.name} is true or false, not 'no'"):
-        _neurons(f"{name}:" + ",".join([*needed, f"{field.name}=no"]))
+        NEURONS(f"{name}:" + ",".join([*needed, f"{field.name}=no"]))
 
 
 def test_there_are_types_with_such_a_choice() -> None:
@@ -242,4 +242,4 @@ def test_the_command_line_takes_neurons_by_name(tmp_path: Path) -> None:
 def test_choices_by_type_are_python_again_as_text() -> None:
     """What searches print can be pasted."""
     chosen = {sw.RectifiedLinear: SIGNED, "first": LEAKY}
-    assert eval(text(chosen), {"sw": sw}) == chosen
+    assert eval(ProgramWriter().text(chosen), {"sw": sw}) == chosen

@@ -16,7 +16,7 @@ import spikewright as sw
 from spikewright.conversion import Conversion
 from spikewright.conversion.by_layer import BY_LAYER
 from spikewright.errors import SpikewrightError
-from spikewright.training import bounds, settings
+from spikewright.training import bounds, options
 from spikewright.training.frozen import arrays_of
 
 X = np.random.default_rng(0).normal(size=(6, 5)).astype(np.float32)
@@ -177,7 +177,7 @@ def _recorded(model: Any, keys: Any) -> list[str]:
 
 def _frozen(model: Any, keys: Any) -> list[str]:
     made = sw.convert(model, example_input=X)
-    found = arrays_of(made.graph, settings._layers(made._named(keys))) or set()
+    found = arrays_of(made.graph, options._frozen_names(made._named(keys))) or set()
     return sorted({made.graph[node].source for node, _ in found})
 
 

@@ -7,8 +7,7 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any, cast
+from typing import cast
 
 import pytest
 
@@ -75,8 +74,7 @@ def of_a_search(stated: Stated) -> str:
         setting=sw.StudySetting("trial 1", {}), steps=4, dt=0.001, scores=(score,),
         check=Certificate(certified=False, needed=9),
     )  # fmt: skip
-    asked: Any = SimpleNamespace(worth=ACCURACY, max_drop=0.5, confidence=0.95)
-    return conclusion(asked, point, 9)
+    return conclusion({"max_drop": 0.5, "confidence": 0.95}, point)
 
 
 def cells(stated: Stated) -> str:

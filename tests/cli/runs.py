@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from click.testing import CliRunner, Result
+
+from spikewright.cli import main
+
 _DATA = ("--data", "{}/data.npz")
 
 RUNS: dict[str, tuple[str, ...]] = {
@@ -24,3 +28,10 @@ RUNS: dict[str, tuple[str, ...]] = {
 def line(command: str, folder: object) -> list[str]:
     """The words of a command's run in a folder."""
     return [command, *(part.replace("{}", str(folder)) for part in RUNS[command])]
+
+
+def invoke(*arguments: str, code: int = 0) -> Result:
+    """Run a command, which ends with this code."""
+    result = CliRunner().invoke(main, arguments)
+    assert result.exit_code == code, result.output
+    return result

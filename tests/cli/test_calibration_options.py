@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-from pathlib import Path
 from typing import Any
 
 os.environ.setdefault("KERAS_BACKEND", "torch")
@@ -19,15 +18,6 @@ from spikewright import demo
 from spikewright.cli import main
 
 MODEL = str(demo.MODEL)
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Forty digits with labels."""
-    path = tmp_path_factory.mktemp("data") / "digits.npz"
-    x, y = demo.held_out(40)
-    np.savez(path, x=x, y=y)
-    return path
 
 
 def invoke(*arguments: Any) -> Result:
@@ -129,7 +119,7 @@ def test_corrections_are_options(data) -> None:
     """Of biases and of initial voltages."""
     entries = trace_of(
         "--spiking", "--scale", 100, "--calibration", data,
-        "--bias-correction", 4, "--initial-voltage", "correction:4",
+        "--bias-correction", 4, "--initial-voltage", "voltage-correction:4",
     )  # fmt: skip
 
     assert [e["text"].partition("(")[0] for e in entries] == [
@@ -162,10 +152,10 @@ def test_rules_are_for_the_steps_of_the_run(data) -> None:
         (("--scale", "percentile", "--calibration", "nowhere"), "no such file"),
         (("--scale", "percentile", "--calibration", "nowhere.npz"), "no such file"),
         (("--spiking", "--bias-correction", "4"), "runs the network on data"),
-        (("--spiking", "--bias-correction", "each:4"), "runs the network on data"),
-        (("--bias-correction", "every:4"), "'every:4' is no number of steps such as 8 or each:8"),
-        (("--bias-correction", "0"), "'0' is no number of steps"),
-        (("--initial-voltage", "correction:some"), "not a whole number"),
+        (("--spiking", "--bias-correction", "step-correction:4"), "runs the network on data"),
+        (("--bias-correction", "every:4"), "'every:4' is no correction, which takes steps"),
+        (("--bias-correction", "0"), "must be a whole number from 1, got 0"),
+        (("--initial-voltage", "voltage-correction:some"), "steps is a whole number"),
     ],
 )
 def test_mistakes_end_in_a_sentence(options, words) -> None:

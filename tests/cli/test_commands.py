@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from click.testing import CliRunner, Result
+from click.testing import CliRunner
 
 import spikewright as sw
+from cli.runs import invoke
 from spikewright import demo
 from spikewright.cli import main
 from spikewright.errors import VerificationError
@@ -24,24 +25,9 @@ COMMANDS = {
 }  # fmt: skip
 
 
-def invoke(*arguments: str) -> Result:
-    """Run a command that must succeed."""
-    result = CliRunner().invoke(main, arguments)
-    assert result.exit_code == 0, result.output
-    return result
-
-
 def document(*arguments: str) -> Any:
     """What a command prints with --json: one document and nothing else."""
     return json.loads(invoke(*arguments, "--json").stdout)
-
-
-@pytest.fixture
-def data(tmp_path: Path) -> str:
-    """A data file of 24 held-out digits with labels."""
-    x, y = demo.held_out(24)
-    np.savez(tmp_path / "digits.npz", x=x, y=y)
-    return str(tmp_path / "digits.npz")
 
 
 def test_version() -> None:
@@ -209,7 +195,7 @@ def test_a_cap_on_spikes_is_an_approximation() -> None:
 
 def test_run_measures_what_the_library_measures(data: str) -> None:
     """Accuracy under both readouts, rates and spikes are those of `Conversion.run`."""
-    x, y = demo.held_out(24)
+    x, y = demo.held_out(40)
     run = sw.convert(MODEL, spiking=True, scale_firing_rates=5.0).run(x, 32, progress=False)
     found = document(
         "run", MODEL, "--data", data, "--steps", "32", "--spiking", "--scale", "5"
@@ -236,7 +222,7 @@ def test_run_prints_tables(data: str) -> None:
 
     assert "64 steps of 1 ms, reference engine" in result.stdout
     assert "relu1" in result.stdout
-    assert "spikes per sample over 24 samples" in result.stdout
+    assert "spikes per sample over 40 samples" in result.stdout
     assert result.stdout.count("95 %") == 1
 
 
@@ -266,7 +252,7 @@ def test_run_takes_inputs_over_time(tmp_path: Path) -> None:
 
 def test_run_takes_an_encoder(data: str) -> None:
     """`--encoder` is the library's encoder of that name."""
-    x, _ = demo.held_out(24)
+    x, _ = demo.held_out(40)
     conversion = sw.convert(MODEL, spiking=True, scale_firing_rates=5.0)
     expected = conversion.run(x, 32, seed=3, encoder=sw.encoders.Poisson(500.0), progress=False)
     found = document(
@@ -343,7 +329,7 @@ def test_a_saved_network_runs_as_the_model_did(data: str, tmp_path: Path) -> Non
         ("--scale", "minimum-error:8", "--initial-voltage", "zero", "--max-spikes-per-step", "1"),
         ("--rate", "--max-pool", "average"),
         ("--bias-correction", "8"),
-        ("--bias-correction", "each:8"),
+        ("--bias-correction", "step-correction:8"),
     ],
 )
 def test_a_saved_network_takes_the_options_that_its_model_takes(

@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import numpy as np
-import pytest
 from click.testing import CliRunner, Result
 
 import spikewright as sw
@@ -14,14 +12,6 @@ from spikewright import demo
 from spikewright.cli import main
 
 STEPS = 24
-
-
-@pytest.fixture
-def data(tmp_path: Path) -> str:
-    """A data file of held-out digits with labels."""
-    x, y = demo.held_out(60)
-    np.savez(tmp_path / "digits.npz", x=x, y=y)
-    return str(tmp_path / "digits.npz")
 
 
 def invoke(*arguments: str) -> Result:
@@ -33,7 +23,7 @@ def test_it_prints_what_the_library_says(data: str) -> None:
     """Spiking unless told otherwise; every option of `convert` goes through."""
     result = invoke(str(demo.MODEL), "--data", data, "--steps", str(STEPS), "--scale", "1")
     conversion = sw.convert(demo.MODEL, spiking=True, scale_firing_rates=1)
-    found = conversion.diagnose(*demo.held_out(60), STEPS, progress=False)
+    found = conversion.diagnose(*demo.held_out(40), STEPS, progress=False)
 
     assert result.exit_code == 0
     assert result.stdout == f"Spiking network of digits.onnx, 768 neurons\n{found}\n"

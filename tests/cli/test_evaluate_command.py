@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pytest
 from click.testing import CliRunner, Result
 
 import spikewright as sw
@@ -17,14 +16,6 @@ from spikewright.measure.energy import TABLES
 
 MODEL = str(demo.MODEL)
 OPTIONS = ("--steps", "20", "--spiking", "--scale", "20")
-
-
-@pytest.fixture
-def data(tmp_path: Path) -> str:
-    """Forty held-out digits with labels."""
-    x, y = demo.held_out(40)
-    np.savez(tmp_path / "digits.npz", x=x, y=y)
-    return str(tmp_path / "digits.npz")
 
 
 def run(*arguments: str, code: int = 0) -> Result:

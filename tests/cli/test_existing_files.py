@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import click
-import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
@@ -45,14 +44,6 @@ NAMES = [f"{name} {parameter.opts[-1]}" for name, parameter in WRITTEN]
 def invoke(*arguments: str) -> Result:
     """Run a command."""
     return CliRunner().invoke(main, arguments)
-
-
-@pytest.fixture
-def data(tmp_path: Path) -> str:
-    """A data file of 40 held-out digits with labels."""
-    x, y = demo.held_out(40)
-    np.savez(tmp_path / "digits.npz", x=x, y=y)
-    return str(tmp_path / "digits.npz")
 
 
 def targets(name: str, folder: Path) -> dict[str, tuple[click.Parameter, list[Path]]]:
@@ -148,7 +139,7 @@ def test_a_model_is_replaced_by_no_trained_one(data: str, tmp_path: Path) -> Non
     """`--write-back` onto the model that is read is refused, and the model stays."""
     model = tmp_path / "model.onnx"
     model.write_bytes(demo.MODEL.read_bytes())
-    run = ("train", str(model), "--data", data, *STEPS, "--epochs", "0", "--refit")
+    run = ("train", str(model), "--data", data, *STEPS, "--epochs", "1")
     found = invoke(*run, "-o", str(tmp_path / "net.sw"), "--write-back", str(model))
 
     assert found.exit_code == 2

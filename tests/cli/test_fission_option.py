@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
 import pytest
 from click.testing import CliRunner
 
@@ -16,19 +15,11 @@ MODEL = str(demo.MODEL)
 CAPPED = ["--max-spikes-per-step", "1"]
 
 
-@pytest.fixture
-def data(tmp_path: Path) -> str:
-    """Digits."""
-    path = tmp_path / "digits.npz"
-    np.savez(path, x=demo.held_out(60)[0])
-    return str(path)
-
-
 def test_channels_become_several_from_the_command_line(tmp_path: Path, data: str) -> None:
-    """As `STEPS` or `STEPS:EXTRA`, for steps of the length that a command has."""
-    x, _ = demo.held_out(60)
+    """As `STEPS` or `STEPS,EXTRA`, for steps of the length that a command has."""
+    x, _ = demo.held_out(40)
     arguments = [*CAPPED, "--scale", "minimum-error:3", "--calibration", data, "-o"]
-    for text, rule in (("3", sw.Fission(3)), ("3:0.25", sw.Fission(3, 0.25))):
+    for text, rule in (("3", sw.Fission(3)), ("3,0.25", sw.Fission(3, 0.25))):
         out = str(tmp_path / "made.sw")
         found = CliRunner().invoke(main, ["convert", MODEL, "--fission", text, *arguments, out])
         assert found.exit_code == 0, found.output
@@ -41,10 +32,18 @@ def test_channels_become_several_from_the_command_line(tmp_path: Path, data: str
         assert wanted.network.n_neurons > sw.convert(demo.MODEL).network.n_neurons
 
 
-@pytest.mark.parametrize("text", ["x", "0", "3:-1", "3:much"])
-def test_other_texts_are_refused(tmp_path: Path, data: str, text: str) -> None:
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("x", "which takes steps, extra=0.5"),
+        ("0", "must be a whole number from 1, got 0"),
+        ("3,-1", "from 0, got -1"),
+        ("3,much", "extra is a number, not 'much'"),
+    ],
+)
+def test_other_texts_are_refused(tmp_path: Path, data: str, text: str, words: str) -> None:
     """With what is meant."""
     out = str(tmp_path / "made.sw")
     given = ["convert", MODEL, *CAPPED, "--fission", text, "--calibration", data, "-o", out]
     found = CliRunner().invoke(main, given)
-    assert found.exit_code == 2 and "no number of steps such as 4, or 4:0.5" in found.stderr
+    assert found.exit_code == 2 and words in found.stderr

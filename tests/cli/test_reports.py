@@ -6,30 +6,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from click.testing import CliRunner, Result
 
 import spikewright as sw
+from cli.runs import invoke
 from report.report_pages import Tag, parse
 from spikewright import demo
-from spikewright.cli import main
 
 MODEL = str(demo.MODEL)
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """A data file of 40 held-out digits with labels."""
-    path = tmp_path_factory.mktemp("data") / "digits.npz"
-    x, y = demo.held_out(40)
-    np.savez(path, x=x, y=y)
-    return str(path)
-
-
-def invoke(*arguments: str, code: int = 0) -> Result:
-    """Run a command that ends as it must."""
-    result = CliRunner().invoke(main, arguments)
-    assert result.exit_code == code, result.output
-    return result
 
 
 def sections(path: Path) -> tuple[Tag, list[str]]:

@@ -7,7 +7,6 @@ import json
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
@@ -17,15 +16,6 @@ from spikewright.cli import main
 
 MODEL = str(demo.MODEL)
 GIVEN = ["--scale", "20,100", "--steps", "4,8", "--within", "0.05"]
-
-
-@pytest.fixture
-def data(tmp_path: Path) -> str:
-    """Forty digits."""
-    x, y = demo.held_out(40)
-    path = tmp_path / "digits.npz"
-    np.savez(path, x=x, y=y)
-    return str(path)
 
 
 def run(data: str, *arguments: str) -> Result:
@@ -132,7 +122,7 @@ def test_it_goes_on_from_a_checkpoint(data: str, tmp_path: Path) -> None:
     [
         (["--scale", "fast"], "'fast' is neither a number nor a rule"),
         (["--scale", "1,,2"], "'' is neither a number nor a rule"),
-        (["--synapse", "slow"], "'slow' is not a number"),
+        (["--synapse", "slow"], "'slow' is neither a number nor a synapse"),
         (["--steps", "0"], "'0' is not a whole number from 1"),
         (["--steps", "4,many"], "'many' is not a whole number from 1"),
         (["--within", "-1"], "--within"),

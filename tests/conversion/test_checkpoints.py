@@ -24,7 +24,7 @@ from spikewright.errors import (
     SimulationError,
 )
 from spikewright.evaluation import sharded
-from spikewright.evaluation.work import Work
+from spikewright.evaluation.work import ShardEvaluator
 
 GRAPH = models.mlp()
 X = models.inputs(GRAPH, 30, seed=1)
@@ -47,13 +47,13 @@ def small_shards(monkeypatch: pytest.MonkeyPatch) -> None:
 def done(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """The numbers of the shards that were computed."""
     found: list[int] = []
-    original = Work.__call__
+    original = ShardEvaluator.__call__
 
-    def spy(self: Work, shard: Any, *more: Any) -> Any:
+    def spy(self: ShardEvaluator, shard: Any, *more: Any) -> Any:
         found.append(shard.index)
         return original(self, shard, *more)
 
-    monkeypatch.setattr(Work, "__call__", spy)
+    monkeypatch.setattr(ShardEvaluator, "__call__", spy)
     return found
 
 
@@ -231,14 +231,14 @@ sys.path.insert(0, {tests!r})
 import numpy as np
 import models, spikewright as sw
 from spikewright.evaluation import sharded
-from spikewright.evaluation.work import Work
+from spikewright.evaluation.work import ShardEvaluator
 sharded._MOST = 4
-original = Work.__call__
+original = ShardEvaluator.__call__
 def slow(self, shard, *more):
     print(shard.index, flush=True)
     time.sleep({pause})
     return original(self, shard, *more)
-Work.__call__ = slow
+ShardEvaluator.__call__ = slow
 graph = models.mlp()
 x = models.inputs(graph, 30, seed=1)
 y = np.random.default_rng(2).integers(0, 3, 30)

@@ -30,7 +30,7 @@ from nir_integrator import run  # noqa: E402
 
 from slowly import in_turn  # noqa: E402
 from spikewright.exchange.nir.checking import OURS, READERS, Layer, Row, Semantics  # noqa: E402
-from spikewright.exchange.nir.checking.process import Job, run_here  # noqa: E402
+from spikewright.exchange.nir.checking.process import ReaderJob, run_here  # noqa: E402
 from spikewright.exchange.nir.checking.semantics import RESETS  # noqa: E402
 from spikewright.exchange.nir.checking.simulate import Explanation, explain, simulate  # noqa: E402
 from spikewright.exchange.nir.checking.wiring import wiring_of  # noqa: E402
@@ -112,7 +112,7 @@ def test_the_simulation_is_our_own_run(name: str, reset: str, tmp_path: Path) ->
     path = written(name, tmp_path, stated=0.5)
     x = np.repeat(samples(name)[:, None], STEPS, axis=1)
     wiring = wiring_of(nir.read(path))
-    job = Job(path, wiring.spiking, x, STEPS, True, 0.5, 0)
+    job = ReaderJob(path, wiring.spiking, x, STEPS, True, 0.5, 0)
     network = sw.nir.load(path, reset=reset)
     found, here = simulate(wiring, RESETS[reset], x, dt=0.5), run_here(network, wiring, job)
 

@@ -27,7 +27,7 @@ from spikewright.frontends import read
 from spikewright.graph import evaluate, evaluate_all
 from spikewright.graph.lookups import random_inputs
 from spikewright.showing.inspection import inspect
-from spikewright.study.programs import call
+from spikewright.study.programs import ProgramWriter
 
 
 def keras_model(tail: bool) -> Any:
@@ -180,7 +180,7 @@ def test_outputs_stay_with_the_conversion(front_end: str, tmp_path: Path) -> Non
     assert first.arguments["outputs"] == first.resolved["outputs"] == [name]
     assert list(first.again(spiking=False).outputs) == [name]
     assert list(first.again(outputs=["z"]).inputs) == ["a", "b"]
-    assert f"outputs=['{name}']" in call("model", first.resolved)
+    assert f"outputs=['{name}']" in ProgramWriter().call("model", first.resolved)
     again = sw.convert(make(True), example_input=example, **first.resolved)
     feed = random_inputs(first.graph, 3)
     first.save(tmp_path / "kept.spk")

@@ -216,7 +216,7 @@ def test_hostile_files_are_refused(case: str, place: Path) -> None:
 
 def _forge(place: Path, change: Any) -> Path:
     """A file with a right checksum whose manifest was changed by `change(manifest)`."""
-    encoder = _storage.Encoder()
+    encoder = _storage.ManifestEncoder()
     manifest = to_manifest(_graph(), encoder)
     changed = change(copy.deepcopy(manifest))
     content = manifest if changed is None else changed
@@ -323,7 +323,7 @@ def test_any_value_anywhere_in_a_manifest_is_refused_or_makes_a_graph(
     place: Path, data: st.DataObject, value: Any
 ) -> None:
     """Replace any part of a manifest by any JSON value: a graph, or `DamagedFileError`."""
-    encoder = _storage.Encoder()
+    encoder = _storage.ManifestEncoder()
     manifest = to_manifest(_graph(), encoder)
     way = data.draw(st.sampled_from(list(_paths(manifest))))
     _set(*way, value)(manifest)

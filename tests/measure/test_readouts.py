@@ -12,7 +12,7 @@ import pytest
 import models
 import spikewright as sw
 from pages import Page
-from spikewright.choosing import Setting
+from spikewright.choosing import NeuronSetting
 from spikewright.errors import SimulationError
 from spikewright.measure import readout as readouts
 from spikewright.measure.readout import (
@@ -25,8 +25,9 @@ from spikewright.measure.readout import (
 )
 from spikewright.study.halving.candidates import candidates_of
 from spikewright.study.search.objective import Objective
-from spikewright.study.search.parameters import check_values, space_of
-from spikewright.study.search.running import Running
+from spikewright.study.search.parameters import space_of
+from spikewright.study.search.samples import Running
+from spikewright.study.search.space import choices_of, restricted
 
 VALUES = np.random.default_rng(0).normal(size=(3, 12, 2))
 X = np.random.default_rng(1).normal(size=(5, 6))
@@ -73,11 +74,11 @@ def test_every_readout_is_offered_everywhere(name: str) -> None:
 
     for readout in some:
         rule = sw.MinimumError(12, readout=readout, spikes_per_step=1)
-        assert 1 <= Setting().window(12, rule.dt, rule.readout) <= 12
+        assert 1 <= NeuronSetting().window(12, rule.dt, rule.readout) <= 12
 
     space = space_of(conversion)
-    assert space["readout"].holds(name)
-    check_values(space)
+    assert name in choices_of(space, "readout")
+    restricted(space, {"readout": name})
     assert f"`{name}`" in Page("tuning.md").text
 
 
@@ -90,12 +91,12 @@ def test_a_readout_of_ones_own_is_taken_everywhere(late_half: str) -> None:
 
     found = conversion.evaluate(X, None, 12, readouts=[late_half], progress=False)
     assert found.settings["readouts"] == [late_half]
-    assert Setting().window(12, 0.001, late_half) == 6
+    assert NeuronSetting().window(12, 0.001, late_half) == 6
     assert late_half in named()
 
     space = space_of(conversion)
     translation: Any = None  # nothing is converted
-    objective = Objective(conversion, translation, space, "spikes", Running(), 1.0, {})
+    objective = Objective(conversion, translation, space, "spikes", Running(), translation, 1.0)
     assert list(objective._readouts([4, 12])) == [
         "mean",
         "last",

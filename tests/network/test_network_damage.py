@@ -21,7 +21,7 @@ from spikewright.network import load, save, storage
 
 def manifest(net: sw.Network) -> tuple[Any, dict[str, NDArray]]:
     """A network as plain data and arrays."""
-    encoder = _storage.Encoder()
+    encoder = _storage.ManifestEncoder()
     content, _ = storage.to_manifest(net, encoder)
     return json.loads(json.dumps(content)), encoder.arrays
 

@@ -100,7 +100,7 @@ def results(net: sw.Network, steps: int = 12) -> list[NDArray]:
 
 def manifest(net: sw.Network) -> tuple[Any, dict[str, NDArray]]:
     """A network as plain data and arrays."""
-    encoder = _storage.Encoder()
+    encoder = _storage.ManifestEncoder()
     content, _ = storage.to_manifest(net, encoder)
     return json.loads(json.dumps(content)), encoder.arrays
 
@@ -206,7 +206,7 @@ def test_parameters_saved_at_one_scale_load_right_at_any_other(
 
 def test_objects_come_back_in_the_order_that_indices_mean(rich: sw.Network) -> None:
     """For embedding in another file: the n-th object written is the n-th object read."""
-    encoder = _storage.Encoder()
+    encoder = _storage.ManifestEncoder()
     content, written = storage.to_manifest(rich, encoder)
     loaded, read = storage.from_manifest(content, encoder.arrays, "somewhere")
     assert len(read) == len(written) > 100

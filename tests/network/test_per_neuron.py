@@ -11,7 +11,7 @@ import pytest
 
 import spikewright as sw
 from spikewright import engines
-from spikewright.cli.option_texts import neurons as _neurons
+from spikewright.cli.option_texts import NEURONS
 from spikewright.errors import NetworkError
 from spikewright.network import load, save
 from spikewright.network.neurons import NEURON_TYPES, NUMPY_RATES
@@ -151,11 +151,11 @@ def test_searched_types_need_gain_and_bias() -> None:
 
 def test_texts_of_commands_take_numbers() -> None:
     """As before there were arrays; an initial state has no text."""
-    assert _neurons("LIF:tau_rc=0.05") == sw.LIF(tau_rc=0.05)
+    assert NEURONS("LIF:tau_rc=0.05") == sw.LIF(tau_rc=0.05)
     with pytest.raises(ValueError, match="tau_rc is a number, not 'x'"):
-        _neurons("LIF:tau_rc=x")
+        NEURONS("LIF:tau_rc=x")
     with pytest.raises(ValueError, match="'initial_state' is no argument of it"):
-        _neurons("LIF:initial_state=0")
+        NEURONS("LIF:initial_state=0")
 
 
 def test_registered_types_say_what_may_differ() -> None:

@@ -54,9 +54,9 @@ def invoke(*options: Any) -> Any:
 @pytest.mark.parametrize(
     "options, expected",
     [
-        (("--weights-bits", 4), sw.Quantised(4)),
-        (("--weights-bits", "2:layer", "--dt", 0.002), sw.Quantised(2, "layer", dt=0.002)),
-        (("--chip", "speck"), bits_of(chips.profile("speck"))),
+        (("--weights", 4), sw.Quantised(4)),
+        (("--weights", "2,layer", "--dt", 0.002), sw.Quantised(2, "layer", dt=0.002)),
+        (("--weights", "speck"), bits_of(chips.profile("speck"))),
     ],
 )
 def test_commands_take_bits(
@@ -79,7 +79,7 @@ def test_commands_take_bits(
 def test_a_saved_network_keeps_its_neurons_on_a_chip(
     saved: tuple[Path, Path], data: Any, tmp_path: Path
 ) -> None:
-    """`--chip` asks for spikes where there are none, and leaves neurons chosen by hand alone."""
+    """`--weights` asks for spikes where there are none, and leaves neurons chosen by hand alone."""
     graph = data[0]
     capped = {"relu": sw.IntegrateAndFire(max_spikes_per_step=1)}
     chosen = sw.convert(graph, spiking=capped, scale_firing_rates=1000.0)
@@ -100,21 +100,20 @@ def test_the_command_sweep_takes_a_chip(tmp_path: Path) -> None:
     np.savez(tmp_path / "data.npz", x=x, y=y)
     where = ("sweep", demo.MODEL, "--data", tmp_path / "data.npz")
     asked = (*where, "--scale", 100, "--steps", 8)
-    found, plain = (invoke(*asked, *more, "--json") for more in (("--chip", "speck"), ()))
+    found, plain = (invoke(*asked, *more, "--json") for more in (("--weights", "speck"), ()))
     assert found.exit_code == plain.exit_code == 0, found.output
     values = [[r["value"] for r in json.loads(f.stdout)["records"]] for f in (found, plain)]
     assert values[0] != values[1]
 
 
 def test_commands_refuse_bits_that_cannot_be(saved: tuple[Path, Path]) -> None:
-    """Both options at once, a chip without spikes, bits that are none, and unknown chips."""
+    """A chip without spikes, bits that are none, and unknown chips."""
     for options, words in (
-        (("--chip", "speck", "--weights-bits", 8), "leave one out"),
-        (("--chip", "speck", "--rate"), "leave --rate out"),
-        (("--weights-bits", "eight"), "no number of bits such as 8 or 4:layer"),
-        (("--weights-bits", 1), "a whole number from 2 to 16, got 1"),
-        (("--weights-bits", "8:neuron"), "'neuron'"),
-        (("--chip", "spek"), "speck"),
+        (("--weights", "speck", "--rate"), "leave one out"),
+        (("--weights", "eight"), "no number of bits such as 8 or 4,layer, and no chip"),
+        (("--weights", 1), "a whole number from 2 to 16, got 1"),
+        (("--weights", "8,neuron"), "'neuron'"),
+        (("--weights", "spek"), "speck"),
     ):
         refused = invoke("convert", saved[0], *options)
         assert refused.exit_code == 2
@@ -151,7 +150,7 @@ def test_searches_have_bits(data: Any) -> None:
 def test_the_report_shows_bits(saved: tuple[Path, Path], tmp_path: Path, chip: str) -> None:
     """Accuracy under the bits, what they made of each layer, and the chip's energy if published."""
     page = tmp_path / "page.html"
-    where = ("evaluate", saved[0], "--data", saved[1], "--steps", 12, "--chip", chip)
+    where = ("evaluate", saved[0], "--data", saved[1], "--steps", 12, "--weights", chip)
     shown = invoke(*where, "--report", page, "--json")
     assert shown.exit_code == 0, shown.output
     records = json.loads(shown.stdout)["records"]

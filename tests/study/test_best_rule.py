@@ -21,12 +21,10 @@ from spikewright.choosing.rules import MinimumError
 from spikewright.errors import ConversionError
 from spikewright.measure.truth import Output
 from spikewright.records import Record
-from spikewright.study.halving import refinements
-from spikewright.study.halving.candidates import candidates_of, compared_rules
-from spikewright.study.halving.comparison import LOSS, Comparison, by_candidate
-from spikewright.study.halving.halving import Clock, Halving, better_half
-from spikewright.study.halving.loss import loss
-from spikewright.study.halving.refinements import Further
+from spikewright.study.halving import candidates as ways
+from spikewright.study.halving.candidates import Further, candidates_of, compared_rules
+from spikewright.study.halving.comparison import LOSS, Comparison, by_candidate, loss
+from spikewright.study.halving.halving import Clock, Halving, better_half, expected_others
 from spikewright.study.point import OutputScore
 from spikewright.study.programs import MODEL
 
@@ -166,7 +164,12 @@ def test_under_a_cap_the_cheapest_near_the_fewest_other_answers_is_chosen(
     found = sw.best_rule(rate, inputs(300), 4, progress=False)
     rows = [row for row in found.points if row.n == 150]
     least = min(row.disagreement for row in rows)
-    near = [row for row in rows if row.disagreement <= least + 1 / 150 + 1e-9]
+    others = expected_others(rows)
+    near = [
+        row
+        for row, share in zip(rows, others, strict=True)
+        if share <= others.min() + 1 / 150 + 1e-9
+    ]
     cheapest = min(row.spikes for row in near)
     assert found.best in near and found.best.spikes <= 1.05 * cheapest
     assert found.best.lost == min(r.lost for r in near if r.spikes <= 1.05 * cheapest)
@@ -176,6 +179,27 @@ def test_under_a_cap_the_cheapest_near_the_fewest_other_answers_is_chosen(
     marks = {row["candidate"]: row["chosen"] for row in found.table.as_dicts()}
     assert marks[found.best.setting.name] == "chosen"
     assert marks[found.closest.setting.name] in ("chosen", "closest")
+
+
+def compared(loss: float, others: int, n: int) -> sw.OperatingPoint:
+    """A candidate of so much loss, which gives so many other answers on `n` samples."""
+    return sw.OperatingPoint(
+        setting=sw.StudySetting("it", {}), steps=4, dt=0.001, different=np.arange(n) < others,
+        scores=(OutputScore(LOSS, Record("loss", loss, "ratio", n)),),
+    )  # fmt: skip
+
+
+def test_luck_with_few_answers_does_not_decide() -> None:
+    """Of two that count alike the one of four times the loss has more other answers to expect.
+
+    As many as its loss lets expect, where few samples differ; as many as were counted of many.
+    """
+    few = expected_others([compared(0.02, 1, 100), compared(0.08, 1, 100)])
+    many = expected_others([compared(0.02, 2000, 200_000), compared(0.08, 2000, 200_000)])
+    assert few[1] > 4 * few[0] and many == pytest.approx(0.01, rel=0.05)
+    as_expected = [compared(0.01, 8, 1000), compared(0.04, 64, 1000)]  # 4 ** 1.5 times as many
+    assert expected_others(as_expected) == pytest.approx([0.008, 0.064])
+    assert expected_others([compared(0.0, 0, 100)]) == pytest.approx(0.0)
 
 
 @pytest.mark.parametrize("cap", [1, None])
@@ -297,6 +321,8 @@ class Made:
     few: dict[str, NDArray] = field(default_factory=dict)
     seconds: float = 0.0
     seconds_to_run: float = 0.0
+    steps: int = 4
+    dt: float = 0.001
 
     def seconds_to_make(self, candidate: sw.StudySetting) -> float:
         """The time that a correction takes."""
@@ -386,13 +412,13 @@ def test_the_correction_that_helps_is_tried_with_the_others_too(helps: float, tr
     made = Made(losses, [8])
     halving = Halving(made, lambda done: None, better_half)  # type: ignore[arg-type]
     halving.compare([sw.StudySetting(name, {}) for name in "ABC"], Clock(None))
-    Further(made, halving, 4, 0.001).correct(Clock(None))  # type: ignore[arg-type]
+    Further(halving).correct(Clock(None))  # type: ignore[arg-type]
     assert halving.left[0].setting.name == ("B, steps corrected" if tried == 5 else "A")
     assert len(made.runs) == 3 + tried
     slow = Made(losses, [8], seconds=1e12)
     late = Halving(slow, lambda done: None, better_half)  # type: ignore[arg-type]
     late.left = halving.left[-1:]
-    Further(slow, late, 4, 0.001).correct(Clock(time.monotonic() + 60))  # type: ignore[arg-type]
+    Further(late).correct(Clock(time.monotonic() + 60))  # type: ignore[arg-type]
     assert len(late.left) == 1
 
 
@@ -607,7 +633,7 @@ def test_what_is_added_to_rules_is_compared_as_they_are(
 ) -> None:
     """Rules, corrections and fits, of random networks; one of the near is chosen."""
     halved(monkeypatch, first=4)
-    monkeypatch.setattr(refinements, "_EPOCHS", 3)
+    monkeypatch.setattr(ways, "_EPOCHS", 3)
     found = sw.best_rule(
         random_network(seed), inputs(60, seed), 3, reconstruct=True, progress=False
     )
@@ -615,8 +641,9 @@ def test_what_is_added_to_rules_is_compared_as_they_are(
     names = {row.setting.name for row in found.points if not row.failed}
     for what in ("corrected", "reconstructed"):
         assert any(name.endswith(what) for name in names)
-    least = min(row.disagreement for row in found.points if row.n == n)
-    assert found.best.disagreement <= least + 1 / n + 1e-9
+    rows = [row for row in found.points if row.n == n and not row.failed]
+    others = expected_others(rows)
+    assert others[rows.index(found.best)] <= others.min() + 1 / n + 1e-9
     again = sw.convert(random_network(seed), **found.best.arguments)
     x = inputs(10, seed=2)
     np.testing.assert_array_equal(
@@ -651,7 +678,7 @@ def test_a_rule_that_left_is_tried_with_the_correction_that_helps() -> None:
     halving = Halving(made, lambda done: None, better_half)  # type: ignore[arg-type]
     halving.compare([sw.StudySetting(name, {}) for name in "ABCDE"], Clock(None))
     assert ("B", 64) not in made.runs
-    Further(made, halving, 4, 0.001).correct(Clock(None))  # type: ignore[arg-type]
+    Further(halving).correct(Clock(None))  # type: ignore[arg-type]
     assert halving.left[0].setting.name == "B, steps corrected"
     assert ("C, steps corrected", 64) not in made.runs  # it was surely worse on 8
     assert "E, steps corrected" not in {name for name, _ in made.runs}
@@ -709,5 +736,5 @@ def test_a_fit_takes_the_time_that_is_given(
     made = Made({"A": {"mean": constant(0.5)}}, [8])
     halving = Halving(made, lambda done: None, better_half)  # type: ignore[arg-type]
     halving.compare([sw.StudySetting("A", {})], Clock(None))
-    Further(made, halving, 3, 0.001).reconstruct(Clock(time.monotonic() + 1))  # type: ignore[arg-type]
+    Further(halving).reconstruct(Clock(time.monotonic() + 1))  # type: ignore[arg-type]
     assert [row.setting.name for row in halving.left] == ["A"]

@@ -20,8 +20,7 @@ from slowly import slow_but
 from spikewright import demo, frontends
 from spikewright.errors import MissingExtraError, SimulationError
 from spikewright.evaluation import sharded
-from spikewright.evaluation.source import SourceNetwork
-from spikewright.evaluation.work import Work
+from spikewright.evaluation.work import ShardEvaluator, SourceNetwork
 from spikewright.graph import Graph, Node, evaluate
 from spikewright.graph.layers import Affine, Input
 from spikewright.measure.readout import AtEveryStep
@@ -183,7 +182,7 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
 
         monkeypatch.setattr(owner, name, counting)
 
-    spy(Work, "__call__", "shards")
+    spy(ShardEvaluator, "__call__", "shards")
     spy(SourceNetwork, "answers", "source")
     spy(frontends, "read", "read")
     return found

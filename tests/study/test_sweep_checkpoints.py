@@ -16,7 +16,7 @@ import models
 import spikewright as sw
 from spikewright.errors import SimulationError
 from spikewright.evaluation import sharded
-from spikewright.evaluation.work import Work
+from spikewright.evaluation.work import ShardEvaluator
 
 GRAPH = models.mlp()
 X = models.inputs(GRAPH, 14, seed=1)
@@ -34,15 +34,15 @@ def small_shards(monkeypatch: pytest.MonkeyPatch) -> None:
 def done(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """The numbers of the shards that were computed; at `_STOP[0]` of them the work ends."""
     found: list[int] = []
-    original = Work.__call__
+    original = ShardEvaluator.__call__
 
-    def spy(self: Work, shard: Any, *more: Any) -> Any:
+    def spy(self: ShardEvaluator, shard: Any, *more: Any) -> Any:
         if len(found) == _STOP[0]:
             raise KeyboardInterrupt
         found.append(shard.index)
         return original(self, shard, *more)
 
-    monkeypatch.setattr(Work, "__call__", spy)
+    monkeypatch.setattr(ShardEvaluator, "__call__", spy)
     monkeypatch.setitem(_STOP, 0, -1)
     return found
 
@@ -132,14 +132,14 @@ sys.path.insert(0, {tests!r})
 import numpy as np
 import models, spikewright as sw
 from spikewright.evaluation import sharded
-from spikewright.evaluation.work import Work
+from spikewright.evaluation.work import ShardEvaluator
 sharded._MOST = 4
-original = Work.__call__
+original = ShardEvaluator.__call__
 def slow(self, shard, *more):
     print(shard.index, flush=True)
     time.sleep({pause})
     return original(self, shard, *more)
-Work.__call__ = slow
+ShardEvaluator.__call__ = slow
 graph = models.mlp()
 x = models.inputs(graph, 14, seed=1)
 y = np.random.default_rng(2).integers(0, 3, 14)

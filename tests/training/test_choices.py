@@ -14,6 +14,7 @@ import spikewright as sw
 from spikewright.errors import BuildError, SimulationError
 from spikewright.training.gradients import fitting
 from spikewright.training.gradients.judge import NetworkJudge
+from spikewright.training.gradients.losses import spread_of
 from spikewright.training.gradients.rounded import RoundedNetwork
 from spikewright.training.sites import sites_of, trained_graph
 
@@ -166,7 +167,7 @@ def test_the_measured_share_of_timing(monkeypatch: pytest.MonkeyPatch) -> None:
     timing = NetworkJudge.timing
 
     def noted(self: Any, samples: Any) -> float:
-        (judged,) = self.criterion.judged.values()
+        (judged,) = self.judged.values()
         seen.append((timing(self, samples), samples, judged.spread))
         return seen[-1][0]
 
@@ -192,3 +193,12 @@ def distance(made: Any, wanted: Any, unit: float) -> float:
     logs = [torch.from_numpy(np.asarray(v, np.float64)).log_softmax(-1) for v in (made, wanted)]
     divergence = torch.nn.functional.kl_div(*logs, reduction="batchmean", log_target=True)
     return float(divergence) + float(np.square(made - wanted).mean() / unit)
+
+
+def test_squares_are_in_units_of_the_variance_of_all_samples() -> None:
+    """A mean over values, however samples are divided; of values that are alike their square."""
+    values = torch.from_numpy(np.random.default_rng(0).normal(3.0, 2.0, (50, 4)))
+    variance = float(values.var(0, unbiased=False).mean())
+    assert spread_of([values[:20], values[20:]]) == pytest.approx(variance)
+    assert spread_of([torch.full((1, 3), 2.0)]) == spread_of([torch.full((7, 3), 2.0)]) == 4.0
+    assert spread_of([torch.zeros(5, 2)]) == 1.0

@@ -127,7 +127,8 @@ def test_gradients_are_those_of_the_smoothed_network(
     conversion = sw.convert(
         two_layers(40.0 if dt < 0.01 else 12.0), spiking={"relu": kind}, scale_firing_rates=scale
     )
-    module = conversion.torch_module(4, dt, precision="float64", surrogate=name, reset="attached")
+    how = {"precision": "float64", "surrogate": name, "reset": "attached"}
+    module = conversion.torch_module(4, dt=dt, **how)
     x = torch.from_numpy(given().astype(np.float64))
     module(x).sum().backward()
     free = list(module.parameters())

@@ -42,7 +42,7 @@ def assert_same(
     conversion: sw.Conversion, x: Any, steps: int = STEPS, dt: float = 0.001, **how: Any
 ) -> float:
     """The module sends and answers what the torch engine does; returns the spikes of all layers."""
-    module = conversion.torch_module(steps, dt, precision="float64", **how)
+    module = conversion.torch_module(steps, dt=dt, precision="float64", **how)
     names = list(conversion.populations())
     run = conversion.run(
         x, steps=steps, dt=dt, engine="torch", precision="float64", record=names, progress=False

@@ -12,10 +12,10 @@ from trainings import trained
 
 import spikewright as sw
 from spikewright.errors import TrainingError
+from spikewright.graph.whole_weights import WEIGHTED
 from spikewright.testing.layers import example_inputs, layer_examples
-from spikewright.training.gradients.layers import value_of
-from spikewright.training.gradients.products import WEIGHTED, before_neurons, in_bfloat16
-from spikewright.training.gradients.rounded import RoundedNetwork
+from spikewright.training.gradients.layers import in_bfloat16, value_of
+from spikewright.training.gradients.rounded import RoundedNetwork, before_neurons
 from spikewright.training.gradients.spiking import sent
 from spikewright.training.sites import sites_of, trained_graph
 

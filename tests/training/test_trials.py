@@ -26,13 +26,12 @@ class Trials:
 
     def __call__(self, factor: float, way: Way) -> RateTrial:
         self.asked.append((factor, way))
-        state = {"factor": factor, "way": way}
-        return RateTrial(self.losses[factor, way], factor, self.batches, state)
+        return RateTrial(self.losses[factor, way], factor, way, self.batches, {})
 
     def found(self, *ways: Way) -> dict[str, Any] | None:
         """How the best trial says that the training goes on."""
         best = chosen(self, ways)
-        return None if best is None else best.beginning
+        return None if best is None else {"factor": best.factor, "way": best.way}
 
 
 def test_the_rate_with_the_smallest_loss_is_chosen() -> None:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import sys
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, Protocol
+from dataclasses import dataclass
+from typing import Any
 
 from spikewright._base.markup import el, fragment
 
@@ -23,36 +25,16 @@ def progress_bar(
     `total` is None where nobody knows how much there is. The bar is on the terminal that errors go
     to, or below the cell of a notebook, and disappears at the end.
     """
-    place = _place() if show else None
-    bar = _Bar(total, what, place) if place else None
+    bar: _Bar | None = None
+    if show and _kernel():
+        bar = _InNotebook(total, what)
+    elif show and sys.stderr.isatty():
+        bar = _OnTerminal(total, what)
     try:
-        yield bar.advance if bar else _ignore
+        yield bar.advance if bar else lambda done: None
     finally:
-        if bar:
-            bar.close()
-
-
-def _ignore(done: int) -> None:
-    """No bar is wanted."""
-
-
-class _Drawn(Protocol):
-    """A bar that is visible."""
-
-    def advance(self, done: int) -> None: ...
-
-    def close(self) -> None: ...
-
-
-_Place = Callable[[int | None, str, float], _Drawn]
-"""Makes a bar: how much there is, of what, and when the work began."""
-
-
-def _place() -> _Place | None:
-    """The kind of bar that can be seen here, or None."""
-    if _kernel():
-        return _InNotebook
-    return _OnTerminal if sys.stderr.isatty() else None
+        if bar and bar.visible:
+            bar.end()
 
 
 def _kernel() -> bool:
@@ -62,31 +44,39 @@ def _kernel() -> bool:
     return getattr(shell, "kernel", None) is not None
 
 
-class _Bar:
+class _Bar(ABC):
     """A bar that appears when work has taken a second."""
 
-    def __init__(self, total: int | None, what: str, place: _Place) -> None:
-        self._done, self._start = 0, time.monotonic()
-        self._open = lambda: place(total, what, self._start)
-        self._drawn: _Drawn | None = None
+    def __init__(self, total: int | None, what: str) -> None:
+        self.total, self.what, self.done = total, what, 0
+        self.start, self.visible = time.monotonic(), False
 
     def advance(self, done: int) -> None:
-        self._done += done
-        if self._drawn is not None:
-            self._drawn.advance(done)
-        elif time.monotonic() - self._start > _DELAY:
-            self._drawn = self._open()
-            self._drawn.advance(self._done)
+        """Count what is done, and show it."""
+        if not self.visible and time.monotonic() - self.start > _DELAY:
+            self.visible = True
+            self.begin()
+        self.done += done
+        if self.visible:
+            self.draw()
 
-    def close(self) -> None:
-        if self._drawn is not None:
-            self._drawn.close()
+    @abstractmethod
+    def begin(self) -> None:
+        """Make it visible."""
+
+    @abstractmethod
+    def draw(self) -> None:
+        """Show what is done now."""
+
+    @abstractmethod
+    def end(self) -> None:
+        """Take it away."""
 
 
-class _OnTerminal:
+class _OnTerminal(_Bar):
     """A line that is drawn over and over, and is empty in the end."""
 
-    def __init__(self, total: int | None, what: str, start: float) -> None:
+    def begin(self) -> None:
         from rich.console import Console
         from rich.progress import (
             BarColumn,
@@ -104,58 +94,57 @@ class _OnTerminal:
             console=Console(stderr=True),
             transient=True,
         )
-        self._task = self._progress.add_task(what, total=total)
+        self._task = self._progress.add_task(self.what, total=self.total)
         self._progress.start()
 
-    def advance(self, done: int) -> None:
-        self._progress.advance(self._task, done)
+    def draw(self) -> None:
+        self._progress.update(self._task, completed=self.done)
 
-    def close(self) -> None:
+    def end(self) -> None:
         self._progress.stop()
 
 
-class _InNotebook:
+class _InNotebook(_Bar):
     """An element of a page, in the output of the cell that works; it needs no widgets."""
 
-    def __init__(self, total: int | None, what: str, start: float) -> None:
+    def begin(self) -> None:
         from IPython.display import display
 
-        self._total, self._what, self._done = total, what, 0
-        self._start, self._shown = start, time.monotonic()
+        self._shown = time.monotonic()
         self._handle: Any = display(_Picture(self._text(), None), display_id=True)
 
-    def advance(self, done: int) -> None:
-        self._done += done
+    def draw(self) -> None:
         now = time.monotonic()
-        if now - self._shown > _PAUSE or self._done == self._total:
+        if now - self._shown > _PAUSE or self.done == self.total:
             self._shown = now
-            share = self._done / self._total if self._total else None
+            share = self.done / self.total if self.total else None
             self._handle.update(_Picture(self._text(), share))
 
-    def _text(self) -> str:
-        if not self._total:
-            return f"{self._what}: {self._done:,}"
-        text = f"{self._what}: {self._done:,} of {self._total:,}"
-        if not self._done:
-            return text
-        left = (time.monotonic() - self._start) * (self._total / self._done - 1)
-        return f"{text}, {left:.0f} s left"
-
-    def close(self) -> None:
+    def end(self) -> None:
         self._handle.update(_Picture("", None))
 
+    def _text(self) -> str:
+        if not self.total:
+            return f"{self.what}: {self.done:,}"
+        text = f"{self.what}: {self.done:,} of {self.total:,}"
+        if not self.done:
+            return text
+        left = (time.monotonic() - self.start) * (self.total / self.done - 1)
+        return f"{text}, {left:.0f} s left"
 
+
+@dataclass(frozen=True, repr=False)
 class _Picture:
     """A bar at one moment; with no text there is nothing to see."""
 
-    def __init__(self, text: str, share: float | None) -> None:
-        self._text, self._share = text, share
+    text: str
+    share: float | None
 
     def __repr__(self) -> str:
-        return self._text
+        return self.text
 
     def _repr_html_(self) -> str:
-        if not self._text:
+        if not self.text:
             return ""
-        bar = el("progress", value=self._share, max=1, style="width: 20em; vertical-align: middle")
-        return fragment(el("div", bar, f" {self._text}"))
+        bar = el("progress", value=self.share, max=1, style="width: 20em; vertical-align: middle")
+        return fragment(el("div", bar, f" {self.text}"))

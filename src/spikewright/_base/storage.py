@@ -66,7 +66,7 @@ So that a graph without it has the fingerprint that it had.
 """
 
 
-class Encoder:
+class ManifestEncoder:
     """Turns registered dataclasses into plain data, collecting their arrays aside."""
 
     def __init__(self) -> None:
@@ -112,8 +112,8 @@ def _written(value: Any) -> list[Field[Any]]:
     ]
 
 
-class Decoder:
-    """Rebuilds objects that `Encoder` wrote, from the classes of `registry` alone."""
+class ManifestDecoder:
+    """Rebuilds objects that `ManifestEncoder` wrote, from the classes of `registry` alone."""
 
     def __init__(self, arrays: Mapping[str, NDArray], registry: Mapping[str, type]) -> None:
         self._arrays = arrays

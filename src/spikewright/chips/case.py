@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from spikewright._base.windows import Pairs, Windows, split_shape
 from spikewright.chips.chip import Chip
-from spikewright.chips.layers import Layer, Layers, Path, Stage
+from spikewright.chips.layers import ChipLayer, ChipNetwork, Path, Stage
 from spikewright.engines.program import Linear
 from spikewright.engines.reference.linear import LinearKernel
 from spikewright.measure.operations.patterns import pull_back_chain, shapes_along
@@ -48,7 +48,7 @@ class Image:
 
 
 @dataclass(frozen=True, eq=False)
-class Kernel:
+class ConvolutionPath:
     """A path as a convolution of `reads` (behind its pools) to `makes`; matrices are one as well.
 
     A `whole` one is a matrix, which reads all pixels at once. `held` is the array of its
@@ -83,7 +83,7 @@ def image_of(shape: Shape, channels_last: bool) -> Image | None:
     return Image(channels, height, width)
 
 
-def channels_last(layers: Layers) -> dict[str, bool]:
+def channels_last(layers: ChipNetwork) -> dict[str, bool]:
     """Layers and inputs by name: True for those with channels on their last axis.
 
     The last convolution or pool before a layer says so, else the layer that it reads; for an input
@@ -114,7 +114,7 @@ class NoKernel(Exception):
     """A path that is no convolution; its text says why."""
 
 
-def kernel_of(path: Path, orientations: Mapping[str, bool]) -> Kernel:
+def kernel_of(path: Path, orientations: Mapping[str, bool]) -> ConvolutionPath:
     """A path as a convolution; raises `NoKernel`, with the reason, where it is none."""
     image = image_of(path.shape, orientations[path.origin])
     if image is None:
@@ -133,11 +133,13 @@ class _Scan:
         self._image, self._moved = image, False
         self._sums: list[Windows] = []
         self._maxima: list[Windows] = []
-        self._made: Kernel | None = None
+        self._made: ConvolutionPath | None = None
 
-    def kernel(self) -> Kernel:
-        made = self._made or Kernel(self._image, self._image)
-        return Kernel(**{**vars(made), "sums": tuple(self._sums), "maxima": tuple(self._maxima)})
+    def kernel(self) -> ConvolutionPath:
+        made = self._made or ConvolutionPath(self._image, self._image)
+        return ConvolutionPath(
+            **{**vars(made), "sums": tuple(self._sums), "maxima": tuple(self._maxima)}
+        )
 
     def take(self, stage: Stage, shape: Shape) -> None:
         if isinstance(stage, Scale):
@@ -172,7 +174,7 @@ class _Scan:
         )
         padding = (*windows.padding, (0, 0))[:2]
         made = _seen(stage.output_shape(shape), stage.channels_last)
-        self._image, self._made = made, Kernel(
+        self._image, self._made = made, ConvolutionPath(
             _seen(shape, stage.channels_last), made, size, stride, padding, dilation,
             held=stage.kernel,
         )  # fmt: skip
@@ -182,10 +184,10 @@ class _Scan:
         reads, rows = self._image, stage.matrix.shape[0]
         if len(shape) == 1:
             made = Image(rows, 1, 1)
-            self._made = Kernel(reads, made, reads.sides, whole=True, held=stage.matrix)
+            self._made = ConvolutionPath(reads, made, reads.sides, whole=True, held=stage.matrix)
         elif shape[-1] == reads.channels and not self._moved:
             made = Image(rows, *reads.sides)
-            self._made = Kernel(reads, made, held=stage.matrix)
+            self._made = ConvolutionPath(reads, made, held=stage.matrix)
         else:
             raise NoKernel("it holds a matrix along one axis of an image")
         self._image = made
@@ -226,7 +228,7 @@ def fan_out(path: Path, reached: NDArray | None = None) -> NDArray:
     return pull_back_chain(path.weights, path.shape, every, False)
 
 
-def fan_in(layer: Layer) -> NDArray:
+def fan_in(layer: ChipLayer) -> NDArray:
     """Weights that are not zero to each neuron of a layer, shaped like the layer."""
     found = np.zeros(layer.shape)
     for path in layer.paths:
@@ -268,16 +270,16 @@ class Placed:
 
 
 @dataclass(frozen=True, eq=False)
-class Case:
+class ChipMapping:
     """A network that is to be laid out on a chip."""
 
     chip: Chip
-    network: Layers
+    network: ChipNetwork
     _fan_in: dict[str, NDArray] = field(default_factory=dict, init=False, repr=False)
     _fan_out: dict[Path, NDArray] = field(default_factory=dict, init=False, repr=False)
 
     @property
-    def layers(self) -> tuple[Layer, ...]:
+    def layers(self) -> tuple[ChipLayer, ...]:
         """The layers of the network."""
         return self.network.layers
 
@@ -288,26 +290,26 @@ class Case:
         return {**functions, **channels_last(self.network)}
 
     @cached_property
-    def kernels(self) -> Mapping[Path, Kernel | str]:
+    def kernels(self) -> Mapping[Path, ConvolutionPath | str]:
         """Every path as a convolution, or the reason why it is none."""
         return {path: self._kernel(path) for layer in self.layers for path in layer.paths}
 
-    def _kernel(self, path: Path) -> Kernel | str:
+    def _kernel(self, path: Path) -> ConvolutionPath | str:
         try:
             return kernel_of(path, self.orientations)
         except NoKernel as reason:
             return str(reason)
 
-    def convolutions(self, layer: Layer) -> list[Kernel]:
+    def convolutions(self, layer: ChipLayer) -> list[ConvolutionPath]:
         """The paths to a layer that are convolutions."""
         found = (self.kernels[path] for path in layer.paths)
-        return [kernel for kernel in found if isinstance(kernel, Kernel)]
+        return [kernel for kernel in found if isinstance(kernel, ConvolutionPath)]
 
-    def image(self, layer: Layer) -> Image | None:
+    def image(self, layer: ChipLayer) -> Image | None:
         """The shape of a layer as an image, or None where it is none."""
         return image_of(layer.shape, self.orientations[layer.name])
 
-    def fan_in(self, layer: Layer) -> NDArray:
+    def fan_in(self, layer: ChipLayer) -> NDArray:
         """Weights that lead to each neuron of a layer."""
         if layer.name not in self._fan_in:
             self._fan_in[layer.name] = fan_in(layer)
@@ -319,25 +321,25 @@ class Case:
             self._fan_out[path] = fan_out(path)
         return self._fan_out[path]
 
-    def most_out(self, layer: Layer, readers: list[Layer] | None = None) -> int:
+    def most_out(self, layer: ChipLayer, readers: list[ChipLayer] | None = None) -> int:
         """The largest number of weights from a neuron of a layer, to all of its readers or some."""
         to = self.network.readers(layer.name) if readers is None else readers
         paths = [p for reader in to for p in reader.paths if p.origin == layer.name]
         total = sum((self.fan_out(path) for path in paths), start=np.zeros(layer.shape))
         return int(total.max(initial=0))
 
-    def synapses(self, layer: Layer) -> int:
+    def synapses(self, layer: ChipLayer) -> int:
         """Weights that lead to a layer, each position of a convolution counted."""
         return sum(int(self.fan_out(path).sum()) for path in layer.paths)
 
-    def stored(self, layer: Layer) -> int:
+    def stored(self, layer: ChipLayer) -> int:
         """Weights that lead to a layer, those of a convolution once."""
         return sum(
             stored_once(self.kernels[path], int(self.fan_out(path).sum())) for path in layer.paths
         )
 
 
-def stored_once(kernel: Kernel | str, synapses: int, filters: float = 1.0) -> int:
+def stored_once(kernel: ConvolutionPath | str, synapses: int, filters: float = 1.0) -> int:
     """Weights of a path that memory holds: a convolution's positions share theirs.
 
     `filters` is the share of the convolution's filters that are there.

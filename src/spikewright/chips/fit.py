@@ -9,9 +9,9 @@ from typing import Any, Literal, NamedTuple
 
 from spikewright._base.notebooks import Rows, Shown
 from spikewright._base.texts import aligned
-from spikewright.chips.case import Case, Placed
+from spikewright.chips.case import ChipMapping, Placed
 from spikewright.chips.chip import Chip, Source, profile
-from spikewright.chips.layers import Layer, layers_of
+from spikewright.chips.layers import ChipLayer, layers_of
 from spikewright.chips.placing import place
 from spikewright.chips.rules import Broken, broken_rules, formless
 from spikewright.errors import listed
@@ -19,17 +19,17 @@ from spikewright.network import Network, Node
 from spikewright.network.neurons import IntegrateAndFire
 
 
-def assumptions_of(case: Case) -> tuple[str, ...]:
+def assumptions_of(case: ChipMapping) -> tuple[str, ...]:
     """The sentences of the chip's profile, and those about this network."""
     about = (_readouts, _step_biases, _loops, _resets, _floors, _caps)
     return (*case.chip.assumptions, *(said for each in about for said in each(case)))
 
 
-def _named(layers: list[Layer]) -> str:
+def _named(layers: list[ChipLayer]) -> str:
     return listed([repr(layer.name) for layer in layers])
 
 
-def _readouts(case: Case) -> Iterator[str]:
+def _readouts(case: ChipMapping) -> Iterator[str]:
     found = [layer for layer in case.layers if layer.neuron_type is None]
     if found:
         yield (
@@ -38,7 +38,7 @@ def _readouts(case: Case) -> Iterator[str]:
         )
 
 
-def _step_biases(case: Case) -> Iterator[str]:
+def _step_biases(case: ChipMapping) -> Iterator[str]:
     """Biases of each step, which are memory where neurons are programs, and refused elsewhere."""
     found = [layer for layer in case.layers if layer.step_biases is not None]
     if case.chip.limits.core_bytes is not None and found:
@@ -48,7 +48,7 @@ def _step_biases(case: Case) -> Iterator[str]:
         )
 
 
-def _loops(case: Case) -> Iterator[str]:
+def _loops(case: ChipMapping) -> Iterator[str]:
     """Cores that read a layer from behind are not counted for it."""
     counted = case.chip.limits.core_axons_out or case.chip.placement == "crossbar"
     place = {layer.name: index for index, layer in enumerate(case.layers)}
@@ -61,7 +61,7 @@ def _loops(case: Case) -> Iterator[str]:
         yield f"Recurrent paths to {_named(back)} take no more axons or neurons of their senders."
 
 
-def _resets(case: Case) -> Iterator[str]:
+def _resets(case: ChipMapping) -> Iterator[str]:
     resets = case.chip.arithmetic.resets
     kinds = [(layer, kind) for layer in case.layers if (kind := layer.neuron_type) is not None]
     zero = [layer for layer, kind in kinds if kind.hard_reset]
@@ -78,7 +78,7 @@ def _resets(case: Case) -> Iterator[str]:
         )
 
 
-def _floors(case: Case) -> Iterator[str]:
+def _floors(case: ChipMapping) -> Iterator[str]:
     """A floor of the voltage, where the network's neurons have none or another."""
     floor = case.chip.arithmetic.voltage_floor
     other = [
@@ -94,9 +94,9 @@ def _floors(case: Case) -> Iterator[str]:
         )
 
 
-def _caps(case: Case) -> Iterator[str]:
+def _caps(case: ChipMapping) -> Iterator[str]:
     """Caps on the spikes of a step; layers with one cap are named together."""
-    capped: dict[int, list[Layer]] = {}
+    capped: dict[int, list[ChipLayer]] = {}
     for layer in case.layers:
         arithmetic, last = case.chip.arithmetic, layer.name in case.network.last
         cap = arithmetic.output_spikes if last else arithmetic.spikes
@@ -110,7 +110,7 @@ def _caps(case: Case) -> Iterator[str]:
         )
 
 
-def _may_exceed(layer: Layer, cap: int) -> bool:
+def _may_exceed(layer: ChipLayer, cap: int) -> bool:
     if layer.neuron_type is None or not layer.neuron_type.spiking:
         return False
     most = layer.neuron_type.most_spikes
@@ -294,7 +294,7 @@ def fits(
     connections and weights that learn. Raises `MissingExtraError` where SciPy is needed for the
     matching of layers with cores.
     """
-    case = Case(profile(chip), layers_of(network, inputs))
+    case = ChipMapping(profile(chip), layers_of(network, inputs))
     placed = place(case)
     form = Source(f"{case.chip.title}: layers of neurons and weights", "assumption")
     broken = [Broken("form", *breach, form) for breach in formless(case)]
@@ -306,7 +306,7 @@ def fits(
     )
 
 
-def _layer(case: Case, layer: Layer, placed: Placed) -> LayerFit:
+def _layer(case: ChipMapping, layer: ChipLayer, placed: Placed) -> LayerFit:
     return LayerFit(
         layer=layer.name,
         shape=layer.shape,

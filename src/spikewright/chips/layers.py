@@ -45,7 +45,7 @@ class Path:
 
 
 @dataclass(frozen=True, eq=False)
-class Layer:
+class ChipLayer:
     """Neurons of one population, or a readout, whose sums only the host reads (no neuron type).
 
     `noise` is a process that adds to the neurons' currents.
@@ -69,22 +69,22 @@ class Layer:
 
 
 @dataclass(frozen=True, eq=False)
-class Layers:
+class ChipNetwork:
     """The layers of a network in order, the shapes of its inputs, and functions between layers."""
 
     inputs: Mapping[str, Shape]
-    layers: tuple[Layer, ...]
+    layers: tuple[ChipLayer, ...]
     functions: tuple[str, ...]
 
     @cached_property
-    def _readers(self) -> Mapping[str, list[Layer]]:
-        found: dict[str, list[Layer]] = {}
+    def _readers(self) -> Mapping[str, list[ChipLayer]]:
+        found: dict[str, list[ChipLayer]] = {}
         for layer in self.layers:
             for origin in dict.fromkeys(path.origin for path in layer.paths):
                 found.setdefault(origin, []).append(layer)
         return found
 
-    def readers(self, name: str) -> list[Layer]:
+    def readers(self, name: str) -> list[ChipLayer]:
         """The layers that read a layer or an input."""
         return self._readers.get(name, [])
 
@@ -94,12 +94,12 @@ class Layers:
         return frozenset(la.name for la in self.layers if la.name not in self._readers)
 
     @property
-    def hidden(self) -> list[Layer]:
+    def hidden(self) -> list[ChipLayer]:
         """The layers that others read."""
         return [layer for layer in self.layers if layer.name not in self.last]
 
 
-def layers_of(network: Network, inputs: Collection[Node] | None = None) -> Layers:
+def layers_of(network: Network, inputs: Collection[Node] | None = None) -> ChipNetwork:
     """The layers of a network of neurons and weights, named by the labels of their objects.
 
     Constant nodes are inputs unless `inputs` says which ones are; the others are biases. Raises
@@ -126,18 +126,18 @@ class _Reader:
             self._arriving.setdefault(connection.post_obj, []).append(connection)  # type: ignore
             self._sending.add(connection.pre_obj)  # type: ignore[arg-type]
 
-    def read(self) -> Layers:
+    def read(self) -> ChipNetwork:
         layers = [
-            Layer(self.name(e), e.shape, e.neuron_type, tuple(self._paths(e.neurons)), e.noise)
+            ChipLayer(self.name(e), e.shape, e.neuron_type, tuple(self._paths(e.neurons)), e.noise)
             for e in self._ensembles
         ]
         for node in self._nodes:
             paths = tuple(self._paths(node)) if self._ends(node) else ()
             if any(weighs(part) for path in paths for part in path.weights):
-                layers.append(Layer(self.name(node), node.shape_in, None, paths))
+                layers.append(ChipLayer(self.name(node), node.shape_in, None, paths))
         functions = [self.name(node) for node in self._nodes if _computes(node)]
         read = {path.origin for layer in layers for path in layer.paths}
-        return Layers(
+        return ChipNetwork(
             {self.name(n): n.shape_out for n in self._nodes if self._feeds(n)},
             tuple(layers),
             tuple(name for name in functions if name in read),

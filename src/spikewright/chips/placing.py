@@ -11,12 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright._base.optional import require
-from spikewright.chips.case import Case, Kernel, Placed, fan_out, stored_once
+from spikewright.chips.case import ChipMapping, ConvolutionPath, Placed, fan_out, stored_once
 from spikewright.chips.chip import MEMORIES, Placement
-from spikewright.chips.layers import Layer, Path
+from spikewright.chips.layers import ChipLayer, Path
 
 
-def kernel_words(kernel: Kernel) -> int:
+def kernel_words(kernel: ConvolutionPath) -> int:
     """Words of a core's weight memory that a convolution takes."""
     bits = _bits(math.prod(kernel.size)) + _bits(kernel.makes.channels)
     return kernel.reads.channels * 2**bits
@@ -32,7 +32,7 @@ def _bits(number: int) -> int:
     return (number - 1).bit_length()
 
 
-def words(case: Case, layer: Layer) -> dict[str, int]:
+def words(case: ChipMapping, layer: ChipLayer) -> dict[str, int]:
     """Words of weights and of neurons that a layer takes, by the name of the limit."""
     image = case.image(layer)
     neurons = layer.neurons if image is None else neuron_words(image.channels, image.sides)
@@ -40,7 +40,7 @@ def words(case: Case, layer: Layer) -> dict[str, int]:
     return {"core_kernel_words": max(kernels, default=0), "core_neuron_words": neurons}
 
 
-def matched(case: Case) -> Mapping[str, Placed]:
+def matched(case: ChipMapping) -> Mapping[str, Placed]:
     """Each layer on a core with room for it: a largest matching, earlier layers on earlier cores.
 
     A layer that no core is left for has no number. Its shares are those of the core that it is on,
@@ -68,7 +68,7 @@ def _placed(
     return Placed(0 if core is None else 1, taken, () if core is None else (core,))
 
 
-def _room(case: Case, name: str) -> tuple[int, ...]:
+def _room(case: ChipMapping, name: str) -> tuple[int, ...]:
     """A memory of every core; without bound where the chip names none."""
     limits = case.chip.limits
     room: tuple[int, ...] | None = getattr(limits, name)
@@ -105,8 +105,8 @@ class _Job(NamedTuple):
     `filters` the number of channels.
     """
 
-    case: Case
-    layer: Layer
+    case: ChipMapping
+    layer: ChipLayer
     reading: NDArray
     channel: NDArray
     filters: int
@@ -139,7 +139,7 @@ class _Layout(NamedTuple):
         return self.placed.fits
 
 
-def cut(case: Case) -> Mapping[str, Placed]:
+def cut(case: ChipMapping) -> Mapping[str, Placed]:
     """Every layer in as few parts as fit, or in as many as the chip has cores."""
     reading = {layer.name: np.zeros(layer.shape) for layer in case.layers}
     found = {}
@@ -212,7 +212,7 @@ def _laid_out(job: _Job, parts: list[NDArray]) -> _Layout:
     return _Layout(Placed(len(parts), shares), read)
 
 
-def _channel(case: Case, layer: Layer) -> NDArray:
+def _channel(case: ChipMapping, layer: ChipLayer) -> NDArray:
     """The channel of each neuron of a layer, flat; a vector has a channel for each."""
     image = case.image(layer)
     if image is None or len(layer.shape) < 2:
@@ -252,7 +252,7 @@ def _step_bias_bits(job: _Job, part: NDArray) -> int:
     return values * (job.case.chip.arithmetic.bias_bits or _BIAS_BITS)
 
 
-def _fan_outs(layer: Layer, part: NDArray) -> dict[Path, NDArray]:
+def _fan_outs(layer: ChipLayer, part: NDArray) -> dict[Path, NDArray]:
     """Weights from each value that a layer reads to one of its parts."""
     if not layer.paths:
         return {}
@@ -269,19 +269,19 @@ def _values_read(out: Mapping[Path, NDArray]) -> dict[str, NDArray]:
     return read
 
 
-def whole(case: Case) -> Mapping[str, Placed]:
+def whole(case: ChipMapping) -> Mapping[str, Placed]:
     """All layers on the chip's one core, with the share of its neurons that each takes."""
     return {layer.name: Placed(1, _shares(case, layer)) for layer in case.layers}
 
 
-def _shares(case: Case, layer: Layer) -> dict[str, float]:
+def _shares(case: ChipMapping, layer: ChipLayer) -> dict[str, float]:
     limits = case.chip.limits
     role = "outputs" if layer.name in case.network.last else "hidden"
     rooms = {"neurons": limits.neurons, role: getattr(limits, role)}
     return {name: layer.neurons / room for name, room in rooms.items() if room is not None}
 
 
-_PLACEMENTS: Mapping[Placement, Callable[[Case], Mapping[str, Placed]]] = {
+_PLACEMENTS: Mapping[Placement, Callable[[ChipMapping], Mapping[str, Placed]]] = {
     "one layer a core": matched,
     "cut": cut,
     "crossbar": cut,
@@ -289,6 +289,6 @@ _PLACEMENTS: Mapping[Placement, Callable[[Case], Mapping[str, Placed]]] = {
 }
 
 
-def place(case: Case) -> Mapping[str, Placed]:
+def place(case: ChipMapping) -> Mapping[str, Placed]:
     """Every layer of the network on the chip, whether it fits or not."""
     return _PLACEMENTS[case.chip.placement](case)

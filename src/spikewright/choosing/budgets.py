@@ -22,7 +22,7 @@ from spikewright._base.progress import progress_bar
 from spikewright.choosing import ScaleChoice
 from spikewright.choosing.calibration import count
 from spikewright.choosing.rules.spending import BudgetSplit, Spent
-from spikewright.choosing.scales import Chosen, ScaleBudget
+from spikewright.choosing.scales import ChosenScales, ScaleBudget
 from spikewright.choosing.statistics.batches import Batch
 from spikewright.engines import Totals
 from spikewright.errors import BuildError, ConversionError
@@ -30,7 +30,7 @@ from spikewright.lower import Lowered
 from spikewright.measure.operations import Counter
 from spikewright.running.converted import Made
 from spikewright.running.run import feeds_for
-from spikewright.running.runner import Job, Runner
+from spikewright.running.runner import RunJob, Runner
 
 
 class Batches(NamedTuple):
@@ -75,7 +75,7 @@ class Meter:
             held = steps if self._lowered.stepping is None else None
             fed = feeds_for(self._lowered, batch, None, held, dt, 0)
             windows += fed.batch * fed.steps / steps
-            job = Job(program, engine, fed.values, fed.batch, fed.steps)
+            job = RunJob(program, engine, fed.values, fed.batch, fed.steps)
             for part in self._runner.parts(job, self._runner.batch_size(engine), self._counted):
                 for name, total in part.counted[fed.steps].items():
                     sums[name] = sums.get(name, np.zeros(())) + total
@@ -120,7 +120,7 @@ _APART = 1e-4  # of factors between which there is nothing
 
 
 @dataclass(frozen=True, eq=False)
-class Kept:
+class KeptBudget:
     """A budget, its split, and its spending; of a `share` of it where that was aimed at."""
 
     budget: ScaleBudget
@@ -155,11 +155,11 @@ class Kept:
 
 
 def with_budgets_kept(
-    chosen: Chosen,
-    made: Callable[[Chosen], Made],
+    chosen: ChosenScales,
+    made: Callable[[ChosenScales], Made],
     samples: Batches,
     correct: Callable[[Made], dict[str, Any]] | None,
-) -> tuple[Made, Chosen, dict[str, Any]]:
+) -> tuple[Made, ChosenScales, dict[str, Any]]:
     """A network that keeps its budgets, the scales for that, and the results of its corrections.
 
     Corrections change the number of spikes: then a share of the budget is aimed at, until all of it
@@ -186,12 +186,14 @@ def with_budgets_kept(
     return conversion, chosen, corrected
 
 
-def _corrected(chosen: Chosen, found: Sequence[Kept]) -> Chosen:
+def _corrected(chosen: ChosenScales, found: Sequence[KeptBudget]) -> ChosenScales:
     """The choices with those of budgets as they are kept."""
     return chosen.corrected({n: choice for one in found for n, choice in one.choices.items()})
 
 
-def _all_kept(budgets: Sequence[ScaleBudget], meter: Meter, shares: Sequence[float]) -> list[Kept]:
+def _all_kept(
+    budgets: Sequence[ScaleBudget], meter: Meter, shares: Sequence[float]
+) -> list[KeptBudget]:
     """A share of every budget, spent on the samples of a meter."""
     with progress_bar(None, True, "runs to keep the budget") as advance:
         return [
@@ -209,7 +211,7 @@ class _Keeping:
     meter: Meter
     advance: Callable[[int], None]
 
-    def kept(self) -> Kept:
+    def kept(self) -> KeptBudget:
         """The split that spends `aim`; raises `ConversionError` where the cheapest costs more."""
         found = min(self._splits(), key=lambda one: one.off)
         if found.off > CLOSE:
@@ -217,9 +219,9 @@ class _Keeping:
         self.meter.take(self.budget, found.split)
         return found
 
-    def _moves(self, found: Kept) -> list[Kept]:
+    def _moves(self, found: KeptBudget) -> list[KeptBudget]:
         """Splits with all thresholds moved alike; if that is too little, later ones move more."""
-        tried: list[Kept] = []
+        tried: list[KeptBudget] = []
         for farther in _FARTHER:
             tried += self._moved(found, farther)
             least = min(one.spent.total for one in tried)
@@ -227,12 +229,12 @@ class _Keeping:
                 return tried
         raise self._too_little(least)
 
-    def _tried(self, split: BudgetSplit) -> Kept:
+    def _tried(self, split: BudgetSplit) -> KeptBudget:
         self.meter.take(self.budget, split)
         self.advance(1)
-        return Kept(self.budget, split, self.meter.spent(self.budget), self.share)
+        return KeptBudget(self.budget, split, self.meter.spent(self.budget), self.share)
 
-    def _splits(self) -> Iterator[Kept]:
+    def _splits(self) -> Iterator[KeptBudget]:
         """Splits at the expected price of spikes, and then at the measured one, until one fits."""
         dearer: dict[str, float] = {}
         for _ in range(_SPLITS):
@@ -246,7 +248,7 @@ class _Keeping:
                     times = float(np.clip(cost / expected, 1 / _DEARER, _DEARER))
                     dearer[name] = math.sqrt(times * dearer.get(name, times))
 
-    def _moved(self, found: Kept, farther: float) -> Iterator[Kept]:
+    def _moved(self, found: KeptBudget, farther: float) -> Iterator[KeptBudget]:
         """Thresholds divided by a factor, the first layer's by its 1 + `farther`th root.
 
         Those of layers in between by something between.

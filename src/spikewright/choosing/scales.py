@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from spikewright._base.arguments import refuse
 from spikewright.advice import advise
-from spikewright.choosing import RuleCase, ScaleChoice, ScaleRule, Setting, Statistics
+from spikewright.choosing import NeuronSetting, RuleCase, ScaleChoice, ScaleRule, Statistics
 from spikewright.choosing.rules import EnergyBudget
 from spikewright.choosing.rules.rule import brief
 from spikewright.choosing.rules.spending import Spending
@@ -49,7 +49,7 @@ class ScaleBudget:
 
 
 @dataclass(frozen=True, eq=False)
-class Chosen:
+class ChosenScales:
     """The choices for each layer with neurons, with numbers in the place of rules.
 
     `given` are the firing-rate scales as they were given, by layer where there are rules; `found`
@@ -83,7 +83,7 @@ class Chosen:
         scales = {name: as_scale(scale) for name, scale in self.scales.items()}
         return replace(self.layers, scales=scales)
 
-    def corrected(self, found: Mapping[str, ScaleChoice]) -> Chosen:
+    def corrected(self, found: Mapping[str, ScaleChoice]) -> ChosenScales:
         """The same with other choices of rules for some layers."""
         return replace(self, found={**self.found, **found})
 
@@ -101,7 +101,7 @@ class Chosen:
 
 def choose_scales(
     options: Options, roles: Roles, read: Graph, statistics: Callable[[], Statistics]
-) -> Chosen:
+) -> ChosenScales:
     """The choices for each layer, with the scales that rules in `options` choose.
 
     `roles` are those of the graph that is lowered, `read` is the model as it was read; `statistics`
@@ -110,7 +110,7 @@ def choose_scales(
     """
     value = options.scale_firing_rates
     if not has_rule(value):
-        return Chosen(value, resolve(roles, options))
+        return ChosenScales(value, resolve(roles, options))
     choices = resolve(roles, options, _rule_or_scale)
     wanted = choices.scales
     ones = dict.fromkeys(wanted, np.ones(()))
@@ -129,7 +129,7 @@ def choose_scales(
         else:
             found |= rule.choose(case)
     ordered = {name: found[name] for name in wanted if name in found}
-    return Chosen(wanted, choices, ordered, budgets)
+    return ChosenScales(wanted, choices, ordered, budgets)
 
 
 def _rule_or_scale(item: object) -> object:
@@ -157,10 +157,10 @@ def _number(choice: ScaleChoice) -> float | NDArray:
     return float(choice.scale) if choice.scale.ndim == 0 else choice.scale
 
 
-def _settings(choices: Choices) -> dict[str, Setting]:
+def _settings(choices: Choices) -> dict[str, NeuronSetting]:
     """The facts about each layer's neurons that rules may use."""
     return {
-        name: Setting(
+        name: NeuronSetting(
             neuron_type.most_spikes,
             _start(choices.starts[name]),
             _averages(choices.synapses[name]),

@@ -30,7 +30,7 @@ from spikewright.network import Ensemble
 from spikewright.running.converted import Converted
 from spikewright.running.encoding import feeds_of
 from spikewright.running.padding import real_of
-from spikewright.running.runner import Job, Runner
+from spikewright.running.runner import RunJob, Runner
 
 _AT_ONCE = 2_000_000  # values of the widest signal that are worked on at once
 _ROOM = 2**31  # bytes that may be kept; fixed, so that nothing depends on the machine
@@ -336,7 +336,7 @@ def sent_up_to(
     if last is not None:
         program = program.up_to(conversion.populations()[last])
     read = {node: value for node, value in fed.values.items() if node in program.sources}
-    job = Job(program, runner.engine("auto", program), read, fed.batch, steps)
+    job = RunJob(program, runner.engine("auto", program), read, fed.batch, steps)
 
     def summed(step: int, totals: Mapping[str, Totals], given: Any) -> Means:
         sent = runner.counted(totals)

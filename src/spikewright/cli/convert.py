@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypedDict
 
 import click
 import numpy as np
@@ -16,10 +16,10 @@ from spikewright._base.writing import check_target
 from spikewright.choosing import Statistics
 from spikewright.choosing.correction import looks_at_data
 from spikewright.cli import files
-from spikewright.cli.opening import open_conversion
+from spikewright.cli.given import Given
 from spikewright.cli.options import command
-from spikewright.cli.output import emit, show, tell
-from spikewright.conversion import Conversion
+from spikewright.cli.output import show, tell
+from spikewright.conversion.verified import Verification
 from spikewright.engines.settings import StepOptions
 from spikewright.exchange.nir import DIALECTS
 from spikewright.exchange.nir import save as save_nir
@@ -30,10 +30,9 @@ from spikewright.report.tables import Column, Table, Value
 _NIR = ".nir"
 
 
-class _Options(StepOptions, PlaceOptions, total=False):
-    verify: Annotated[
-        bool, Option(False, "Compare the model's own values with the network's, first.")
-    ]
+class _NirOptions(TypedDict, total=False):
+    """Options of NIR files."""
+
     dialect: Annotated[
         str, Option("portable", f"Of a .nir file: {', '.join(DIALECTS)}.", one_of(DIALECTS))
     ]
@@ -49,6 +48,12 @@ class _Options(StepOptions, PlaceOptions, total=False):
     reset: Annotated[
         Literal["zero", "subtract"] | None,
         Option(None, "Of a .nir file: the reader may reset neurons so (default: as here)."),
+    ]
+
+
+class _ConvertOptions(StepOptions, PlaceOptions, total=False):
+    verify: Annotated[
+        bool, Option(False, "Compare the model's own values with the network's, first.")
     ]
 
 
@@ -73,33 +78,24 @@ def _check_statistics(path: Path, *, overwrite: bool) -> None:
     files.out(
         "the network here; a name that ends in .nir makes a NIR file, for other simulators and "
         "chips",
-        files.OutputPath(_check_out),
+        _check_out,
     ),
     files.written(
         "Write one time step here, an ONNX model that runs without spikewright.",
-        files.OutputPath(_check_step),
+        _check_step,
         "--step",
     ),
     files.written(
         "Save statistics of the layers on the samples of --calibration here: for --calibration of "
         "other commands, once for many rules, not for corrections.",
-        files.OutputPath(_check_statistics),
+        _check_statistics,
         "--statistics",
     ),
     files.force,
-    group=_Options,
+    groups=(_ConvertOptions, _NirOptions),
     without=(),
 )
-def convert(
-    model: Path,
-    out: Path | None,
-    step: Path | None,
-    statistics: Path | None,
-    choices: dict[str, Any],
-    verify: bool,
-    as_json: bool,
-    **settings: Any,
-) -> None:
+def convert(given: Given) -> None:
     """Convert MODEL to a network and print every step of the conversion, layer by layer.
 
     MODEL is a .keras, .h5, .onnx or .pt2 file, or a network that was saved here. A file saved with
@@ -107,29 +103,29 @@ def convert(
     nothing is saved unless every output and layer agrees with the model's own within rounding.
     Statistics fit networks of the same weights, pooling and form of recurrent layers.
     """
-    _refuse_without_nir(out, settings)
-    x = _samples(choices, statistics)
-    conversion = open_conversion(model, choices)
-    verification = conversion.verify() if verify else None
-    found = _calibrated(conversion, x, statistics, settings)
-    if out is not None:
-        _save(conversion, out, settings)
+    _refuse_without_nir(given)
+    x = _samples(given)
+    conversion = given.conversion
+    verification = conversion.verify() if given.settings["verify"] else None
+    found = None
+    if x is not None:
+        place = {name: given.settings[name] for name in ("executor", "address")}
+        found = conversion.calibrate(x, **place)
+        given.save(found, "statistics")
+    if _is_nir(given.paths["out"]):
+        _save_nir(given)
+    else:
+        given.save(conversion)
+    step, dt = given.paths["step"], given.settings["dt"]
     if step is not None:
         from spikewright.exchange.onnx import save_step  # late: it imports onnx
 
-        dt = settings["dt"]
         save_step(conversion, step, dt=dt, spikes=True, overwrite=files.forced())
-    written = {"saved": out, "step": step}
-    if as_json:
-        emit(
-            {
-                **_plain(conversion),
-                "verification": None if verification is None else verification.as_dict(),
-                **{name: None if path is None else str(path) for name, path in written.items()},
-                "statistics": None if found is None else _plain_of(found, statistics),
-            }
-        )
-        return
+    given.answer(_plain(given, verification, found), lambda: _print(given, verification, found))
+
+
+def _print(given: Given, verification: Verification | None, found: Statistics | None) -> None:
+    conversion, paths = given.conversion, given.paths
     tell(str(conversion.trace))
     neurons, guarantee = conversion.network.n_neurons, conversion.trace.guarantee
     tell(f"\n{neurons:,} neurons; the network is {guarantee}, as the weakest of its layers.")
@@ -137,75 +133,66 @@ def convert(
         tell(f"Verified: {verification}.")
     if found is not None:
         show(statistics_table(found))
-        tell(f"Statistics saved as {statistics}")
-    if out is not None:
-        tell(f"Saved as {out}")
-    if step is not None:
-        tell(f"One time step saved as {step}")
+        tell(f"Statistics saved as {paths['statistics']}")
+    if paths["out"] is not None:
+        tell(f"Saved as {paths['out']}")
+    if paths["step"] is not None:
+        tell(f"One time step saved as {paths['step']}")
 
 
-def _refuse_without_nir(out: Path | None, settings: dict[str, Any]) -> None:
+def _is_nir(out: Path | None) -> bool:
+    return out is not None and out.suffix == _NIR
+
+
+def _refuse_without_nir(given: Given) -> None:
     """Raises a usage error for an option of NIR files where none is written."""
-    if out is not None and out.suffix == _NIR:
+    out = given.paths["out"]
+    if _is_nir(out):
         return
-    usual = options_of(_Options)
-    for name in ("dialect", "steps", "reset"):
-        if settings[name] != usual[name].option.default:
-            raise click.UsageError(f"--{name} is of NIR files: name one, -o {_stem(out)}{_NIR}")
+    stem = "network" if out is None else out.with_suffix("")
+    for name, one in options_of(_NirOptions).items():
+        if given.settings[name] != one.option.default:
+            raise click.UsageError(f"--{name} is of NIR files: name one, -o {stem}{_NIR}")
 
 
-def _stem(out: Path | None) -> str:
-    return "network" if out is None else str(out.with_suffix(""))
-
-
-def _samples(choices: dict[str, Any], statistics: Path | None) -> Any:
+def _samples(given: Given) -> Any:
     """The samples for statistics; choices keep them where a rule or a correction needs them."""
-    if statistics is None:
+    if given.paths["statistics"] is None:
         return None
-    x = choices.get("calibration")
+    x = given.choices.get("calibration")
     if x is None or isinstance(x, Path):
         raise click.UsageError("--statistics: give samples, --calibration FILE.npz")
-    if not looks_at_data(choices):
-        del choices["calibration"]
+    if not looks_at_data(given.choices):
+        del given.choices["calibration"]
     return x
 
 
-def _calibrated(
-    conversion: Conversion, x: Any, path: Path | None, settings: dict[str, Any]
-) -> Statistics | None:
-    """Statistics of the layers, saved; None where none were asked for."""
-    if path is None:
-        return None
-    place = {name: settings[name] for name in ("executor", "address")}
-    found = conversion.calibrate(x, **place)
-    found.save(path, overwrite=files.forced())
-    return found
+def _save_nir(given: Given) -> None:
+    how = {name: given.settings[name] for name in ("dt", "steps", "reset")}
+    dialect, overwrite = given.settings["dialect"], files.forced()
+    save_nir(given.conversion, given.paths["out"], dialect, **how, overwrite=overwrite)
 
 
-def _save(conversion: Conversion, path: Path, settings: dict[str, Any]) -> None:
-    if path.suffix != _NIR:
-        conversion.save(path, overwrite=files.forced())
-        return
-    save_nir(
-        conversion, path, settings["dialect"],
-        dt=settings["dt"], steps=settings["steps"], reset=settings["reset"],
-        overwrite=files.forced(),
-    )  # fmt: skip
-
-
-def _plain(conversion: Conversion) -> dict[str, Any]:
+def _plain(
+    given: Given, verification: Verification | None, found: Statistics | None
+) -> dict[str, Any]:
+    conversion, paths = given.conversion, given.paths
+    written = {"saved": paths["out"], "step": paths["step"]}
+    statistics = found and {
+        "samples": found.samples,
+        "layers": statistics_table(found).as_dicts(),
+        "saved": str(paths["statistics"]),
+    }
     return {
         "neurons": conversion.network.n_neurons,
         "inputs": {name: list(node.shape_out) for name, node in conversion.inputs.items()},
         "outputs": list(conversion.outputs),
         "guarantee": conversion.trace.guarantee,
         "trace": [asdict(entry) for entry in conversion.trace],
+        "verification": None if verification is None else verification.as_dict(),
+        **{name: None if path is None else str(path) for name, path in written.items()},
+        "statistics": statistics,
     }
-
-
-def _plain_of(found: Statistics, path: Path | None) -> dict[str, Any]:
-    layers = statistics_table(found).as_dicts()
-    return {"samples": found.samples, "layers": layers, "saved": str(path)}
 
 
 def statistics_table(statistics: Statistics) -> Table:

@@ -6,6 +6,7 @@ No file of another kind is replaced unasked.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -21,31 +22,25 @@ _FORCED = "spikewright.force"
 """The key in the context's `meta` that tells whether --force was given."""
 
 
+Check = Callable[..., Any]
+"""`check(path, overwrite=...)` raises `ExistingFileError` for what stands there and stays."""
+
+
 class OutputPath(click.Path):
     """A place that a command writes to, checked before the command does anything.
 
-    `check(path, overwrite=...)` raises `ExistingFileError` for what stands there and is not
-    replaced; `overwrite` is True with `--force`.
+    It may hold what is of the kind of file that is written, or what a check lets pass.
     """
 
-    def __init__(self, check: Callable[..., Any], folder: bool = False) -> None:
+    def __init__(self, kind: FileKind | Check, folder: bool = False) -> None:
         super().__init__(dir_okay=folder, file_okay=not folder, path_type=Path)
-        self.check = check
+        self.check: Check = partial(check_target, kind=kind) if isinstance(kind, FileKind) else kind
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """The path, once nothing stands there that the command does not replace."""
         path = super().convert(value, param, ctx)
         self.check(path, overwrite=bool(ctx is not None and ctx.meta.get(_FORCED)))
         return path
-
-
-def file_of(kind: FileKind) -> OutputPath:
-    """The type of an option that names a file of a kind."""
-
-    def check(path: Path, *, overwrite: bool) -> None:
-        check_target(path, kind, overwrite=overwrite)
-
-    return OutputPath(check)
 
 
 def _keep(ctx: click.Context, parameter: click.Parameter, value: bool) -> None:
@@ -84,25 +79,22 @@ def read(flag: str, help: str, required: bool = False) -> Callable[[F], F]:
 
 
 def out(
-    what: str, kind: FileKind | OutputPath = SAVED["conversion"], required: bool = False
+    what: str, kind: FileKind | Check = SAVED["conversion"], required: bool = False
 ) -> Callable[[F], F]:
-    """The file that a command saves: its kind, or what checks its place."""
+    """The file that a command saves."""
     return written(f"Save {what}.", kind, "-o", "--out", required=required)
 
 
 def written(
-    help: str,
-    kind: FileKind | OutputPath,
-    *flags: str,
-    required: bool = False,
-    default: Path | None = None,
+    help: str, kind: FileKind | Check, *flags: str, folder: bool = False, **settings: Any
 ) -> Callable[[F], F]:
-    """Any other file or folder that a command writes."""
-    path = kind if isinstance(kind, OutputPath) else file_of(kind)
-    return click.option(
-        *flags, required=required, type=path, default=default, show_default=True, help=help
-    )
+    """Any other file or folder that a command writes; settings are those of `click.option`."""
+    path = OutputPath(kind, folder)
+    return click.option(*flags, type=path, show_default=True, help=help, **settings)
 
 
-report = written("Write a page about it here, for any browser.", PAGE, "--report")
-"""The page about the results of a command."""
+def report(function: F) -> F:
+    """The page about the results of a command, and leave to replace what stands in its place."""
+    page = written("Write a page about it here, for any browser.", PAGE, "--report")
+    made: F = page(force(function))
+    return made

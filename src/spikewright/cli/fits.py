@@ -12,15 +12,15 @@ from spikewright._base.amounts import number, percent
 from spikewright._base.options import REQUIRED, Option
 from spikewright.chips import Fit, names
 from spikewright.cli import files
-from spikewright.cli.opening import open_conversion
+from spikewright.cli.given import Given
 from spikewright.cli.options import command
-from spikewright.cli.output import emit, show, tell
+from spikewright.cli.output import show, tell
 from spikewright.report.tables import Column, Table
 
 _ALL = "all"
 
 
-class _Options(TypedDict, total=False):
+class _ChipOptions(TypedDict, total=False):
     chips: Annotated[
         Sequence[str],
         Option(
@@ -29,22 +29,16 @@ class _Options(TypedDict, total=False):
     ]
 
 
-@command(files.model(), group=_Options, without=("chip",), spiking=True)
-def fits(model: Path, chips: Sequence[str], choices: dict[str, Any], as_json: bool) -> None:
+@command(files.model(), groups=(_ChipOptions,), without=(), spiking=True)
+def fits(given: Given) -> None:
     """Say whether MODEL fits on chips: cores, memory, and what would help where it does not.
 
     MODEL is a .keras, .h5, .onnx or .pt2 file, or a network that `spikewright convert -o` saved.
     A model is converted with spiking neurons unless options say otherwise; nothing is run. For one
     chip every layer is listed, for several one row a chip. Exits with 2 where it fits on none.
     """
-    conversion = open_conversion(model, choices, spiking=True)
-    found = [conversion.fits(chip) for chip in _asked(chips)]
-    if as_json:
-        emit({"chips": [fit.as_dict() for fit in found]})
-    elif len(found) == 1:
-        _print(found[0])
-    else:
-        show(_overview(found, model.name))
+    found = [given.conversion.fits(chip) for chip in _asked(given.settings["chips"])]
+    given.answer({"chips": [fit.as_dict() for fit in found]}, lambda: _print(found, given.model))
     if not any(fit.fits for fit in found):
         click.get_current_context().exit(2)
 
@@ -55,7 +49,11 @@ def _asked(chips: Sequence[str]) -> list[str]:
     return list(dict.fromkeys(listed))
 
 
-def _print(fit: Fit) -> None:
+def _print(found: list[Fit], model: Path) -> None:
+    if len(found) > 1:
+        show(_overview(found, model.name))
+        return
+    (fit,) = found
     tell(f"{fit.chip.title}\n\n{fit.table}\n\n{fit!r}")
     for broken in fit.broken:
         tell(f"  {broken.rule}: {broken.source}")

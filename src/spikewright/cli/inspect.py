@@ -4,22 +4,20 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import click
 
 from spikewright._base.options import options_of
 from spikewright.cli import files
+from spikewright.cli.given import Given
 from spikewright.cli.options import command
-from spikewright.cli.output import emit, say, show, table_of
+from spikewright.cli.output import say, show, table_of
 from spikewright.conversion.options import SpikeOptions
 from spikewright.report.tables import Column
 from spikewright.showing.inspection import Inspection
 from spikewright.showing.inspection import inspect as library
 
-_LEFT_OUT = {*options_of(SpikeOptions), "sequence_step", "neurons", "chip"} - {
-    "max_spikes_per_step"
-}
+_LEFT_OUT = {*options_of(SpikeOptions), "sequence_step", "neurons"} - {"max_spikes_per_step"}
 
 
 _COLUMNS = (
@@ -34,8 +32,8 @@ _COLUMNS = (
 )
 
 
-@command(files.model(), group=None, without=_LEFT_OUT)
-def inspect(model: Path, choices: dict[str, Any], as_json: bool) -> None:
+@command(files.model(), without=_LEFT_OUT)
+def inspect(given: Given) -> None:
     """List the layers of MODEL and the form of each in a spiking network.
 
     MODEL is a .keras, .h5, .onnx or .pt2 file; nothing is run. Each layer is exact (as a spiking
@@ -43,15 +41,17 @@ def inspect(model: Path, choices: dict[str, Any], as_json: bool) -> None:
     tends to it), approximated or refused; the last line gives the guarantee of the whole. Exits
     with 2 where a layer is refused; every reason is listed.
     """
-    found = library(model, **choices)
-    if as_json:
-        told = ("parameters", "operations", "guarantee")
-        emit({**asdict(found), **{name: getattr(found, name) for name in told}})
-    else:
-        show(table_of(model.name, found.layers, *_COLUMNS))
-        say(_summary(found))
+    found = library(given.model, **given.choices)
+    told = ("parameters", "operations", "guarantee")
+    document = {**asdict(found), **{name: getattr(found, name) for name in told}}
+    given.answer(document, lambda: _print(found, given.model))
     if not found.convertible:
         click.get_current_context().exit(2)
+
+
+def _print(found: Inspection, model: Path) -> None:
+    show(table_of(model.name, found.layers, *_COLUMNS))
+    say(_summary(found))
 
 
 def _summary(found: Inspection) -> str:

@@ -33,7 +33,7 @@ def with_spikes(choices: dict[str, Any], spiking: bool = False) -> dict[str, Any
     """
     about = [flag(name) for name in _SPIKES if name in choices]
     if "weights" in choices and choices["weights"].chip:
-        about.append("--chip")
+        about.append(flag("weights"))
     if about and choices.get("spiking") is False:
         raise click.UsageError(
             f"--rate neurons send no spikes, and {', '.join(about)} is about spikes: leave one out"

@@ -3,28 +3,26 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
+import click
 import numpy as np
 
 from spikewright import executors
-from spikewright._base.texts import parsed, split_at
+from spikewright._base.texts import Parser, by_name
 from spikewright.chips import profile
 from spikewright.choosing.correction import BiasCorrection, StepCorrection, VoltageCorrection
 from spikewright.choosing.fission import Fission
-from spikewright.choosing.rules import RULES, ScaleRule, parse
-from spikewright.choosing.rules.rule import is_rule, split
-from spikewright.cli.by_layer import last
+from spikewright.choosing.rules import parse
 from spikewright.cli.samples import load_samples
-from spikewright.errors import ConversionError, NetworkError, SimulationError
-from spikewright.network.neurons import NEURON_TYPES, NeuronType
+from spikewright.errors import ChipError
+from spikewright.network.neurons import NEURON_TYPES
 from spikewright.quantising import Quantised, bits_of
-from spikewright.running.encoders import Constant, Encoder, Frames, Poisson, Regular
-from spikewright.training.settings import named
+from spikewright.running.encoders import Constant, Frames, Poisson, Regular
+from spikewright.training.options import named
 
 
 def number(text: str) -> float:
@@ -49,81 +47,10 @@ def _steps(text: str) -> int:
     return int(text)
 
 
-def _learning_rate(text: str) -> float | str:
-    return text if text == "chosen" else number(text)
-
-
-def _scale(text: str) -> float | ScaleRule:
-    if is_rule(text):
-        return parse(text)
-    try:
-        return float(text)
-    except ValueError:
-        raise ValueError(
-            f"{text!r} is neither a number nor a rule; rules are {', '.join(sorted(RULES))}"
-        ) from None
-
-
-def _is_neuron_type(text: str) -> bool:
-    return text.partition(":")[0] in NEURON_TYPES
-
-
-def neurons(text: str) -> NeuronType:
-    """A neuron type as text: `IntegrateAndFire:max_spikes_per_step=1`, `RegularSpiking:Tanh`."""
-    try:
-        return parsed(
-            text, NEURON_TYPES, "neuron type", {"NeuronType": neurons, "Mapping[str, Start]": None}
-        )
-    except (NetworkError, TypeError) as error:
-        raise ValueError(f"{text!r}: {error}") from None
-
-
-def _synapse(text: str) -> float | None:
-    return None if text == "none" else number(text)
-
-
-def _voltage(text: str) -> str | float | VoltageCorrection:
-    if text in ("zero", "half", "uniform"):
-        return text
-    name, _, steps = text.partition(":")
-    if name == "correction":
-        return VoltageCorrection(whole(steps))
-    try:
-        return float(text)
-    except ValueError:
-        raise ValueError(
-            f"{text!r} is neither zero, half or uniform nor correction:STEPS nor a number"
-        ) from None
-
-
 def _calibration(text: str) -> Any:
     """The inputs in a data file; any other file is one of statistics."""
     path = Path(text)
     return load_samples(path).x if path.suffix.lower() == ".npz" else path
-
-
-def _bias(text: str) -> BiasCorrection | StepCorrection:
-    each, _, steps = text.rpartition(":")
-    if each not in ("", "each") or not steps.isdecimal() or int(steps) < 1:
-        raise ValueError(f"{text!r} is no number of steps such as 8 or each:8")
-    return StepCorrection(int(steps)) if each else BiasCorrection(int(steps))
-
-
-def _fission(text: str) -> Fission:
-    steps, _, extra = text.partition(":")
-    try:
-        return Fission(whole(steps), number(extra)) if extra else Fission(whole(steps))
-    except (ValueError, ConversionError) as error:
-        raise ValueError(
-            f"{text!r} is no number of steps such as 4, or 4:0.5 with neurons for each one: {error}"
-        ) from None
-
-
-def _bits(text: str) -> Quantised:
-    bits, separator, per = text.partition(":")
-    if not bits.isdecimal():
-        raise ValueError(f"{text!r} is no number of bits such as 8 or 4:layer")
-    return Quantised(int(bits), per if separator else "channel")  # type: ignore[arg-type]
 
 
 def _example(text: str) -> np.ndarray:
@@ -135,27 +62,6 @@ def _example(text: str) -> np.ndarray:
     if min(shape) < 1:
         raise ValueError(f"{text!r} is not a shape: every extent must be above 0")
     return np.zeros((1, *shape), np.float32)
-
-
-_ENCODERS: Mapping[str, Callable[[str], Encoder]] = {
-    "constant": lambda text: Constant(),
-    "regular": lambda text: Regular(number(text)),
-    "poisson": lambda text: Poisson(number(text)),
-    "frames": lambda text: Frames(int(text)),
-}
-
-
-def _encoder(text: str) -> Encoder:
-    name, separator, value = text.partition(":")
-    make = _ENCODERS.get(name)
-    if make is None or bool(separator) == (name == "constant"):
-        raise ValueError(
-            f"{text!r} is no encoder; encoders are constant, regular:HZ, poisson:HZ, frames:STEPS"
-        )
-    try:
-        return make(value)
-    except (ValueError, SimulationError) as error:
-        raise ValueError(f"{text!r}: {error}") from None
 
 
 def _names(text: str) -> tuple[str, ...]:
@@ -177,8 +83,41 @@ def _json(text: str) -> Any:
         return text
 
 
+def _chip(text: str) -> Quantised:
+    try:
+        return bits_of(profile(text))
+    except ChipError as error:
+        known = "is no number of bits such as 8 or 4,layer, and no chip"
+        raise ValueError(f"{text!r} {known}: {error}") from None
+
+
+NEURONS: Parser = Parser(
+    "neuron type",
+    NEURON_TYPES,
+    {"NeuronType": lambda text: NEURONS(text), "Mapping[str, Start]": None},
+)
+SCALE = replace(parse, numbers=True)
+START = Parser(
+    "start",
+    by_name(VoltageCorrection),
+    words={word: word for word in ("zero", "half", "uniform")},
+    numbers=True,
+)
+ENCODER = Parser("encoder", by_name(Constant, Regular, Poisson, Frames))
+BIAS = Parser("correction", by_name(BiasCorrection, StepCorrection), leading="bias-correction")
+FISSION = Parser("fission", by_name(Fission), leading="fission")
+WEIGHTS = Parser(
+    "number of bits",
+    by_name(Quantised),
+    leading="quantised",
+    nameless=_chip,
+)
+SYNAPSE = Parser("synapse", {}, words={"none": None}, numbers=True)
+EXECUTOR = Parser("executor", {}, words={name: name for name in executors.NAMES})
+
+
 @dataclass(frozen=True)
-class Form:
+class OptionForm:
     """The written form of an option in commands: flag, reader, metavar.
 
     `read` makes a value of a text, and raises `ValueError`. `several` says how there may be more
@@ -191,121 +130,164 @@ class Form:
     metavar: str | None = None
     several: Literal["", "named", "commas"] = ""
     help: str = ""
-    split: Callable[[str], tuple[str, str]] = last
 
 
-def choice(names: tuple[str, ...]) -> Callable[[str], str]:
-    """A reader of some words."""
-
-    def read(text: str) -> str:
-        if text not in names:
-            raise ValueError(f"{text!r} is not one of {', '.join(map(repr, names))}")
-        return text
-
-    return read
-
-
-FORMS: Mapping[str, Form] = {
-    "spiking": Form("--spiking/--rate"),
-    "neurons": Form(
-        read=neurons, metavar="NAME=TYPE", several="named",
-        split=partial(split_at, begins=_is_neuron_type),
-    ),
-    "scale_firing_rates": Form(
-        "--scale", _scale, "SCALE", "named",
+FORMS: Mapping[str, OptionForm] = {
+    "spiking": OptionForm("--spiking/--rate"),
+    "neurons": OptionForm("", NEURONS, "NAME=TYPE", "named"),
+    "scale_firing_rates": OptionForm(
+        "--scale", SCALE, "SCALE", "named",
         "Firing-rate scale (default 1, or that of a layer that rounds), or a rule such as "
         "target-rate:250 or minimum-error:8; "
         "LAYER=SCALE, repeated or separated by commas, for some layers or activations, and "
         "default=SCALE for the others: default=1,conv0=100. Rules: see docs/calibration.md.",
-        split,
     ),
-    "synapse": Form(
-        "", _synapse, "TAU", "named",
+    "synapse": OptionForm(
+        "", SYNAPSE, "TAU", "named",
         "Time constant in seconds of a lowpass filter on what leaves neurons, or none (default); "
         "LAYER=TAU, repeated or separated by commas, for some layers or activations.",
     ),
-    "initial_voltage": Form(
-        "", _voltage, "START", "named",
+    "initial_voltage": OptionForm(
+        "", START, "START", "named",
         "zero, half (default, save for layers that round), uniform, or a number of spikes; "
         "LAYER=START, repeated or separated by commas, for some layers or activations. "
-        "correction:STEPS makes it what runs of that many steps miss on the calibration data.",
+        "voltage-correction:STEPS is what runs of that many steps miss on the calibration data.",
     ),
-    "calibration": Form(
+    "calibration": OptionForm(
         "", _calibration, "PATH", "",
         "Data for rules and corrections: a .npz file with x, or saved statistics.",
     ),
-    "bias_correction": Form(
-        "", _bias, "STEPS", "",
-        "Correct biases by what runs of this many steps miss on the calibration data; each:STEPS "
-        "gives every step its own.",
+    "bias_correction": OptionForm(
+        "", BIAS, "STEPS", "",
+        "Correct biases by what runs of this many steps miss on the calibration data; "
+        "step-correction:STEPS gives every step its own.",
     ),
-    "fission": Form(
-        "", _fission, "STEPS", "",
+    "fission": OptionForm(
+        "", FISSION, "STEPS", "",
         "Split neurons that round badly in this many steps into several, by the calibration "
-        "data: half a neuron more for each one at most, or STEPS:EXTRA.",
+        "data: half a neuron more for each one at most, or STEPS,EXTRA.",
     ),
-    "weights": Form(
-        "--weights-bits", _bits, "BITS", "",
+    "weights": OptionForm(
+        "", WEIGHTS, "BITS", "",
         "Weights of 2 to 16 bits, sign included, and neurons that compute in whole numbers: 8 has "
-        "a step for each channel, 8:layer one for each layer.",
+        "a step for each channel, 8,layer one for each layer. Or a chip, such as speck, or a "
+        ".toml file of one: its weights, biases, thresholds, voltages, cap, floor and reset; "
+        "neurons spike then.",
     ),
-    "chip": Form(read=lambda text: bits_of(profile(text)), metavar="CHIP"),
-    "example_input": Form(
+    "example_input": OptionForm(
         "--example-shape", _example, "SHAPE", "named",
         "Shape of one sample, such as 1,28,28, where the model leaves it open; INPUT=SHAPE, "
         "repeated, for several inputs.",
     ),
-    "outputs": Form("--outputs", metavar="NAME"),
-    "encoder": Form(
-        "", _encoder, "ENCODER", "named",
+    "outputs": OptionForm("--outputs", metavar="NAME"),
+    "encoder": OptionForm(
+        "", ENCODER, "ENCODER", "named",
         "The encoder of inputs: constant (default), regular:HZ or poisson:HZ (spikes, of "
         "this rate for a value of 1), frames:STEPS (x is (batch, frames, *shape), each held); "
         "INPUT=ENCODER, repeated, for several inputs.",
     ),
-    "executor": Form(read=choice(executors.NAMES), metavar=f"[{'|'.join(executors.NAMES)}]"),
-    "trainable": Form(
-        "", lambda text: named([part.strip() for part in text.split(",")]), "NAMES", "",
+    "executor": OptionForm(read=EXECUTOR, metavar=f"[{'|'.join(executors.NAMES)}]"),
+    "trainable": OptionForm(
+        "", lambda text: named(list(_names(text))), "NAMES", "",
         "What a training may change, separated by commas; without weights these stay as they are. "
         "neuron_scales in place of scales gives every neuron a threshold of its own.",
     ),
-    "frozen": Form(
+    "frozen": OptionForm(
         "", _names, "LAYERS", "",
         'Layers whose weights and biases stay, separated by commas; "" trains all (default: those '
         "that the file of MODEL says are frozen).",
     ),
-    "learning_rate": Form("", _learning_rate, "NUMBER"),
-    "rates": Form(
+    "learning_rate": OptionForm(
+        "", lambda text: text if text == "chosen" else number(text), "NUMBER"
+    ),
+    "rates": OptionForm(
         "--layer-rate", _range, "LAYER=LOW:HIGH", "named",
         "Budget: a layer's mean rate in Hz; repeat for more.",
     ),
-    "device": Form(read=str, metavar="TEXT"),
-    "space": Form(
+    "device": OptionForm(read=str, metavar="TEXT"),
+    "space": OptionForm(
         "", _json, "NAME=VALUE", "named",
         "Restrict a parameter, such as max_spikes_per_step=1 or steps=[4,8]; repeat for more.",
     ),
-    "scales": Form(
-        "--scale", _scale, "SCALE,...", "commas",
+    "scales": OptionForm(
+        "--scale", SCALE, "SCALE,...", "commas",
         "Firing-rate scales, such as 1,2,5,10,50 (default); repeat it for rules, such as "
         "minimum-error:8.",
-    ),
-    "several synapses": Form(
-        "--synapse", _synapse, "TAU,...", "commas",
-        "Time constants in seconds of a lowpass filter on what leaves neurons, such as none,0.005 "
-        "(default none).",
-    ),
-    "several steps": Form(
-        "--steps", _steps, "STEPS,...", "commas",
-        "Steps after which outputs are read, such as 8,16,30 (default 1,2,4,8,16,32).",
     ),
 }  # fmt: skip
 """The forms of options whose type alone does not say how they are written."""
 
-
-def flag(name: str) -> str:
-    """The option of a command for an argument of the library."""
-    form = FORMS.get(name, Form())
-    return form.flag or f"--{name.replace('_', '-')}"
-
+SEVERAL: Mapping[str, OptionForm] = {
+    "synapse": OptionForm(
+        "", SYNAPSE, "TAU,...", "commas",
+        "Time constants in seconds of a lowpass filter on what leaves neurons, such as none,0.005 "
+        "(default none).",
+    ),
+    "steps": OptionForm(
+        "", _steps, "STEPS,...", "commas",
+        "Steps after which outputs are read, such as 8,16,30 (default 1,2,4,8,16,32).",
+    ),
+}  # fmt: skip
+"""The forms of those that a sweep takes several of."""
 
 PYTHON_ONLY = frozenset({"fallback"})
 """Options that a command does not have: the layers that they call are in no file."""
+
+
+def flag(name: str) -> str:
+    """The option of a command for an argument of the library."""
+    return FORMS.get(name, OptionForm()).flag or f"--{name.replace('_', '-')}"
+
+
+def by_layer(values: tuple[str, ...], read: Callable[[str], Any], what: str) -> Any:
+    """One value for all layers, or `{layer: value}` from `name=value` texts; None from nothing.
+
+    Several stand in one text, separated by commas, or in texts of their own.
+
+    Raises `click.BadParameter` for a mixture, for a layer given twice, and for values that
+    `read` refuses with a ValueError.
+    """
+    if not values:
+        return None
+    split = read.split if isinstance(read, Parser) else Parser("", {}).split
+    named = [entry for value in values for entry in _entries(value, split)]
+    try:
+        if len(values) == 1 and named[0] == ("", values[0]):
+            return read(values[0])
+        if any(not name for name, _ in named):
+            raise click.BadParameter(
+                f"give one {what}, or LAYER={what} of some layers and default={what} of the others"
+            )
+        names = [name for name, _ in named]
+        twice = {name for name in names if names.count(name) > 1}
+        if twice:
+            raise click.BadParameter(f"{', '.join(sorted(twice))}: given more than once")
+        return {name: read(text) for name, text in named}
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from error
+
+
+def between_commas(values: tuple[str, ...], read: Callable[[str], Any], metavar: str) -> list[Any]:
+    """Several values; a thing with arguments, which may hold commas, is a text of its own."""
+    whole = read.begins if isinstance(read, Parser) else lambda text: False
+    parts = [part for text in values for part in ([text] if whole(text) else text.split(","))]
+    try:
+        return [read(text.strip()) for text in parts]
+    except ValueError as error:
+        raise click.BadParameter(f"{error}; give {metavar}") from error
+
+
+def _entries(text: str, split: Callable[[str], tuple[str, str]]) -> Iterator[tuple[str, str]]:
+    """The names and values in a text; arguments of a rule or a neuron type are a part of it."""
+    parts = text.split(",")
+    while len(parts) > 1 and all("=" in part for part in parts):
+        if _has_arguments(split(parts[0])[1]) or not split(parts[0])[0]:
+            break
+        yield split(parts.pop(0))
+    yield split(",".join(parts))
+
+
+def _has_arguments(value: str) -> bool:
+    """Whether a value is `name:arguments`: those may hold commas and =."""
+    name, separator, _ = value.partition(":")
+    return bool(separator) and any(c.isalpha() for c in name)

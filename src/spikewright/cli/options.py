@@ -6,7 +6,7 @@ declared there. `option_texts.py` says how values are written whose type does no
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from functools import wraps
 from pathlib import Path
@@ -19,10 +19,9 @@ from spikewright._base.options import REQUIRED, Declared, Option, options_of, wh
 from spikewright.choosing.correction import CORRECTIONS
 from spikewright.choosing.fission import Fission
 from spikewright.choosing.rules import ScaleRule
-from spikewright.choosing.rules.rule import is_rule
 from spikewright.cli import option_texts
-from spikewright.cli.by_layer import by_layer
-from spikewright.cli.option_texts import FORMS, PYTHON_ONLY, Form
+from spikewright.cli.given import Given
+from spikewright.cli.option_texts import FORMS, PYTHON_ONLY, OptionForm, between_commas, by_layer
 from spikewright.conversion.options import ConvertOptions
 from spikewright.engines.settings import StepOptions
 from spikewright.quantising import Quantised
@@ -59,14 +58,6 @@ class ChoiceOptions(ConvertOptions, total=False):
             "repeated; a layer's name wins, and default means all others. Implies --spiking.",
         ),
     ]
-    chip: Annotated[
-        Any,
-        Option(
-            None,
-            "The bits of a chip, such as speck, or of a profile in a .toml file: weights, biases, "
-            "thresholds, voltages, cap, floor and reset. Implies --spiking.",
-        ),
-    ]
 
 
 class Text(click.ParamType):
@@ -94,28 +85,29 @@ class Text(click.ParamType):
 
 def command(
     *files: Function,
-    group: Any = SampleOptions,
-    forms: Mapping[str, Form] = MappingProxyType({}),
+    groups: Sequence[Any] = (),
+    forms: Mapping[str, OptionForm] = MappingProxyType({}),
     without: Collection[str] | None = None,
     spiking: bool = False,
-) -> Callable[[Function], click.Command]:
-    """Decorator: a command with arguments of files, the options of a group, and `--json`.
+) -> Callable[[Callable[[Given], None]], click.Command]:
+    """Decorator: a command with arguments of files, the options of groups, and `--json`.
 
-    With `without` it has those of a conversion but these too, and gets those that were given as
-    `choices`. `spiking` commands make spiking networks of models unless `--rate` is given.
+    The function gets what was given. With `without` the command has the options of a conversion but
+    these too. `spiking` commands make spiking networks of models unless `--rate` is given.
     """
     of_choices = set() if without is None else {*options_of(ConvertOptions)} - {*forms}
-    own = {} if group is None else _of_commands(group, of_choices, forms)
+    own: dict[str, Declared] = {}
+    for group in groups:
+        own |= _of_commands(group, of_choices, forms)
     chosen = {} if without is None else _of_commands(ChoiceOptions, {*without, *own})
     chosen = {n: replace(o, option=replace(o.option, default=None)) for n, o in chosen.items()}
 
-    def decorate(function: Function) -> click.Command:
+    def decorate(function: Callable[[Given], None]) -> click.Command:
         @wraps(function)
-        def called(**given: Any) -> Any:
-            if without is not None:
-                found = {name: given.pop(name) for name in chosen}
-                given["choices"] = _choices(found, given.get("dt"))
-            return function(**given)
+        def called(**values: Any) -> None:
+            choices = _choices({n: values.pop(n) for n in chosen}, values.get("dt"))
+            settings = {name: values.pop(name) for name in own}
+            function(Given(values, choices, settings, values.pop("as_json"), spiking))
 
         made: Any = as_json(called)
         for one in (*reversed(chosen.values()), *reversed(own.values())):
@@ -141,7 +133,7 @@ as_json = click.option(
 
 
 def _of_commands(
-    group: Any, without: Collection[str] = (), forms: Mapping[str, Form] = FORMS
+    group: Any, without: Collection[str] = (), forms: Mapping[str, OptionForm] = FORMS
 ) -> dict[str, Declared]:
     """The options of a group that a text can say."""
     known = {*FORMS, *forms}
@@ -159,9 +151,9 @@ def _reader(one: Declared) -> Callable[[str], Any] | None:
     return _READ.get(kind)
 
 
-def _click(one: Declared, forms: Mapping[str, Form], spiking: bool) -> Function:
+def _click(one: Declared, forms: Mapping[str, OptionForm], spiking: bool) -> Function:
     """The click option of a declared one."""
-    form, option = forms.get(one.name, FORMS.get(one.name, Form())), one.option
+    form, option = forms.get(one.name, FORMS.get(one.name, OptionForm())), one.option
     name = one.name.replace("_", "-")
     help = form.help or option.help
     if one.name == "spiking":
@@ -196,17 +188,17 @@ def _click(one: Declared, forms: Mapping[str, Form], spiking: bool) -> Function:
     )
 
 
-def _gathering(one: Declared, form: Form, read: Callable[[str], Any]) -> Callable[..., Any]:
+def _gathering(one: Declared, form: OptionForm, read: Callable[[str], Any]) -> Callable[..., Any]:
     """The callback of an option that is given several times or in parts."""
 
     def gather(ctx: click.Context, parameter: click.Parameter, values: tuple[Any, ...]) -> Any:
         if not values:
             return one.option.default
         if form.several == "commas":
-            return _between_commas(values, read, form)
+            return between_commas(values, read, form.metavar or "")
         if form.several != "named":
             return list(values)
-        found = by_layer(values, read, (form.metavar or "VALUE").rpartition("=")[2], form.split)
+        found = by_layer(values, read, (form.metavar or "VALUE").rpartition("=")[2])
         if "=" in (form.metavar or "") and not isinstance(found, dict):
             raise click.BadParameter(f"give {form.metavar}, got {values[0]!r}")
         return found
@@ -214,43 +206,19 @@ def _gathering(one: Declared, form: Form, read: Callable[[str], Any]) -> Callabl
     return gather
 
 
-def _between_commas(values: tuple[str, ...], read: Callable[[str], Any], form: Form) -> list[Any]:
-    parts = [part for text in values for part in ([text] if is_rule(text) else text.split(","))]
-    try:
-        return [read(text.strip()) for text in parts]
-    except ValueError as error:
-        raise click.BadParameter(f"{error}; give {form.metavar}") from error
-
-
 def _choices(given: Mapping[str, Any], dt: float | None) -> dict[str, Any]:
-    """The arguments of `convert` that a command was given, for steps of `dt` seconds."""
-    found = _with_neurons(_with_chip({n: v for n, v in given.items() if v is not None}))
-    return found if dt is None else {name: in_steps_of(dt, v) for name, v in found.items()}
+    """The arguments of `convert` that a command was given, for steps of `dt` seconds.
 
-
-def _with_neurons(choices: dict[str, Any]) -> dict[str, Any]:
-    """Choices with neuron types by name in the place of spiking or not.
-
-    Raises `click.UsageError` beside `--rate`.
+    Neuron types by name stand in the place of spiking or not. Raises `click.UsageError` beside
+    `--rate`.
     """
-    neurons = choices.pop("neurons", None)
-    if neurons is None:
-        return choices
-    if choices.get("spiking") is False:
-        raise click.UsageError("--neurons chooses spiking neurons: leave --rate out")
-    return {**choices, "spiking": neurons}
-
-
-def _with_chip(choices: dict[str, Any]) -> dict[str, Any]:
-    """Choices with the bits of a chip as weights; raises `click.UsageError` where they differ."""
-    chip = choices.pop("chip", None)
-    if chip is None:
-        return choices
-    if "weights" in choices:
-        raise click.UsageError("--weights-bits: --chip says which bits weights have; leave one out")
-    if choices.get("spiking") is False:
-        raise click.UsageError("--chip runs spiking networks: leave --rate out")
-    return {**choices, "weights": chip}
+    found = {name: value for name, value in given.items() if value is not None}
+    neurons = found.pop("neurons", None)
+    if neurons is not None:
+        if found.get("spiking") is False:
+            raise click.UsageError("--neurons chooses spiking neurons: leave --rate out")
+        found["spiking"] = neurons
+    return found if dt is None else {name: in_steps_of(dt, v) for name, v in found.items()}
 
 
 def in_steps_of(dt: float, value: Any) -> Any:

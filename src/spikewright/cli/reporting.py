@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import shlex
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -13,18 +13,20 @@ from typing import Any
 import click
 from numpy.typing import NDArray
 
-from spikewright._base.samples import held
+from spikewright._base.samples import held as held_constant
 from spikewright.cli import files
 from spikewright.cli.opening import is_model
 from spikewright.cli.output import tell
-from spikewright.cli.samples import Samples
+from spikewright.cli.samples import FileSamples
 from spikewright.conversion import Conversion, watch
+from spikewright.measure import Evaluation
 from spikewright.measure.truth import Truth
 from spikewright.records import Record
 from spikewright.report import write_html
 from spikewright.report.figures import RasterInfo, raster_info
+from spikewright.report.tables import powers_of_two
 from spikewright.running.recording import truth_of_only
-from spikewright.study.programs import again, call, imports
+from spikewright.study.programs import ProgramWriter
 
 ARGUMENTS = "spikewright.arguments"
 """The key in the context's `meta` that holds the arguments of the program."""
@@ -36,26 +38,31 @@ _LONGEST = 20_000  # characters of a call that is shown
 
 
 @dataclass(frozen=True)
-class Subject:
-    """The subject of a page: a network, its model and data files, its choices and its samples."""
+class PageSubject:
+    """The subject of a page: a network, its model and data files, its samples and its run.
+
+    `run` are steps, dt, seed and engine; `held` says that no encoder makes spikes of values.
+    """
 
     model: Path
     data: Path
+    samples: FileSamples
     conversion: Conversion
-    choices: Mapping[str, Any]
-    samples: Samples
+    run: Mapping[str, Any]
+    choices: Mapping[str, Any] = field(default_factory=dict)
+    held: bool = True
 
     @property
     def spikes(self) -> bool:
         """Whether anything in it spikes, on input that is held constant."""
         conversion = self.conversion
         spiking = any(e.neuron_type.spiking for e in conversion.populations().values())
-        return spiking and conversion.lowered.stepping is None and self._is_held
+        return self.held and spiking and conversion.lowered.stepping is None and self._is_held
 
     @property
     def _is_held(self) -> bool:
         return all(
-            name in self._arrays and held(self._arrays[name], node.shape_out) is not None
+            name in self._arrays and held_constant(self._arrays[name], node.shape_out) is not None
             for name, node in self.conversion.inputs.items()
         )
 
@@ -70,17 +77,30 @@ class Subject:
         samples = len(next(iter(self._arrays.values())))
         return truth_of_only(self.conversion.lowered, self.samples.y, samples)
 
-    def first(self, most: int) -> tuple[dict[str, NDArray], NDArray | None]:
+    def first(self, most: int | None) -> tuple[dict[str, NDArray], NDArray | None]:
         """The first samples and their labels or targets."""
         y = None if self.truth is None else self.truth.values[:most]
         return {n: a[:most] for n, a in self._arrays.items()}, y
 
-    def raster(self, steps: int, dt: float, seed: int, engine: str) -> RasterInfo | None:
+    def measured(self, most: int | None, **how: Any) -> Evaluation:
+        """Its results over time on the first samples."""
+        x, y = self.first(most)
+        return self.conversion.evaluate(
+            x, y, **self.run, at=powers_of_two(self.run["steps"]), **how
+        )
+
+    def _diagnosis(self) -> tuple[Record, ...]:
+        """Records of a diagnosis on some samples; none where there is nothing to diagnose."""
+        if not self.spikes:
+            return ()
+        return self.conversion.diagnose(*self.first(DIAGNOSED), **self.run).records
+
+    def _raster(self) -> RasterInfo | None:
         """The first sample, spike by spike; None where nothing spikes or input is not held."""
         if not self.spikes:
             return None
         x, _ = self.first(1)
-        found = watch(self.conversion, x, steps, dt, seed=seed, engine=engine)
+        found = watch(self.conversion, x, **self.run)
         told: dict[str, Any] = {"sample": "the first of the data"}
         if self.truth is not None and self.truth.kind == "labels":
             told["label"] = int(self.truth.values[0])
@@ -88,45 +108,49 @@ class Subject:
             told["output"] = next(iter(found.answers))
         return raster_info(found, told, next(iter(x.values()))[0] if len(x) == 1 else None)
 
+    def write(
+        self,
+        path: Path,
+        title: str,
+        facts: Mapping[str, Any],
+        python: str | None = None,
+        **parts: Any,
+    ) -> None:
+        """Write the page; `parts` are those of `report.write_html`, beside those of the subject.
 
-def write_report(
-    path: Path,
-    subject: Subject,
-    title: str,
-    facts: Mapping[str, Any],
-    python: str | None = None,
-    **parts: Any,
-) -> None:
-    """Write the page; `parts` are those of `report.write_html`, beside those of the subject.
-
-    `python` makes the network again; None where the choices say how.
-    """
-    code = _python(subject) if python is None else python
-    lines = [command_line()]
-    if 0 < len(code) <= _LONGEST:
-        head = [] if "import" in code else [*imports(code), ""]
-        lines.append("\n".join([*head, code]))
-    origin = {"model": _named(subject.model), "data": _named(subject.data)}
-    write_html(
-        path,
-        title=f"{title}: {subject.model.name}",
-        trace=subject.conversion.trace,
-        reproduce=lines,
-        facts={**origin, **facts},
-        overwrite=files.forced(),
-        **parts,
-    )
-    tell(f"Report: {path}", err=True)
+        `python` makes the network again; None where the choices say how. A diagnosis is made where
+        the parts have none.
+        """
+        code = _python(self) if python is None else python
+        lines = [command_line()]
+        if 0 < len(code) <= _LONGEST:
+            head = [] if "import" in code else [*ProgramWriter().imports(code), ""]
+            lines.append("\n".join([*head, code]))
+        origin = {"model": _named(self.model), "data": _named(self.data)}
+        if "diagnosis" not in parts:
+            parts["diagnosis"] = self._diagnosis()
+        write_html(
+            path,
+            title=f"{title}: {self.model.name}",
+            trace=self.conversion.trace,
+            reproduce=lines,
+            facts={**origin, **facts},
+            raster=self._raster(),
+            overwrite=files.forced(),
+            **parts,
+        )
+        tell(f"Report: {path}", err=True)
 
 
-def _python(subject: Subject) -> str:
+def _python(subject: PageSubject) -> str:
     """The network as a call, with numbers in the place of rules."""
     path, numbers = repr(str(subject.model)), subject.conversion.resolved
     if is_model(subject.model):
-        return call(path, numbers)
+        return ProgramWriter().call(path, numbers)
     if not subject.choices:
         return f"sw.load({path})"
-    return again(f"sw.load({path})", numbers, dict.fromkeys(["spiking", *subject.choices]))
+    changed = ["spiking", *subject.choices]
+    return ProgramWriter().again(f"sw.load({path})", numbers, changed)
 
 
 def command_line() -> str:
@@ -140,13 +164,3 @@ def _named(path: Path) -> str:
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     return f"{path.name}, SHA-256 {digest}"
-
-
-def diagnosed(
-    subject: Subject, steps: int, dt: float, seed: int, engine: str
-) -> tuple[Record, ...]:
-    """Records of a diagnosis on some of the samples; none where there is nothing to diagnose."""
-    if not subject.spikes:
-        return ()
-    x, y = subject.first(DIAGNOSED)
-    return subject.conversion.diagnose(x, y, steps, dt, seed=seed, engine=engine).records

@@ -13,14 +13,14 @@ from spikewright.errors import SimulationError
 
 
 @dataclass(frozen=True, eq=False)
-class Samples:
+class FileSamples:
     """Inputs, an array or `{input name: array}`, and labels `(batch,)` or None."""
 
     x: NDArray | dict[str, NDArray]
     y: NDArray | None
 
 
-def load_samples(path: Path, limit: int | None = None) -> Samples:
+def load_samples(path: Path, limit: int | None = None) -> FileSamples:
     """Read a data file, the first `limit` samples of it; runs no code from it.
 
     Raises `MissingFileError`, `DamagedFileError` for files that are not a `.npz` of real numbers,
@@ -34,7 +34,7 @@ def load_samples(path: Path, limit: int | None = None) -> Samples:
     _check_lengths(path, arrays)
     cut = {name: array[:limit] for name, array in arrays.items()}
     y = cut.pop("y", None)
-    return Samples(cut["x"] if set(cut) == {"x"} else cut, y)
+    return FileSamples(cut["x"] if set(cut) == {"x"} else cut, y)
 
 
 def _check_lengths(path: Path, arrays: Mapping[str, NDArray]) -> None:

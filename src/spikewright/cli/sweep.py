@@ -4,31 +4,22 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import click
 
 from spikewright.cli import files
-from spikewright.cli.option_texts import FORMS
+from spikewright.cli.given import Given
+from spikewright.cli.option_texts import SEVERAL
 from spikewright.cli.options import SampleOptions, command, in_steps_of
-from spikewright.cli.output import emit, say, show, tell
-from spikewright.cli.reporting import Subject, diagnosed, write_report
-from spikewright.cli.samples import load_samples
+from spikewright.cli.output import say, show, tell
 from spikewright.measure import neuron_rates
 from spikewright.records import select, worths
 from spikewright.report import figures
 from spikewright.report.sweeps import rates_table
-from spikewright.report.tables import powers_of_two, shown
+from spikewright.report.tables import shown
 from spikewright.study.grid.sweep import sweep as library
 from spikewright.study.options import SweepOptions
 from spikewright.study.result import StudyResult
-
-
-class _Options(SweepOptions, SampleOptions, total=False):
-    pass
-
-
-_FORMS = {"synapse": FORMS["several synapses"], "steps": FORMS["several steps"]}
 
 
 def _check_picture(path: Path, *, overwrite: bool) -> None:
@@ -43,69 +34,51 @@ def _check_picture(path: Path, *, overwrite: bool) -> None:
     files.data("x, (samples, *shape), and perhaps y: labels, or targets"),
     files.written(
         "Draw it here (.png, .svg, .pdf), with its data beside it as CSV.",
-        files.OutputPath(_check_picture),
+        _check_picture,
         "--picture",
     ),
     files.report,
-    files.force,
-    group=_Options,
-    forms=_FORMS,
+    groups=(SweepOptions, SampleOptions),
+    forms=SEVERAL,
     without=("spiking", "scale_firing_rates", "sequence_step"),
 )
-def sweep(
-    model: Path,
-    data: Path,
-    picture: Path | None,
-    report: Path | None,
-    choices: dict[str, Any],
-    limit: int | None,
-    as_json: bool,
-    **settings: Any,
-) -> None:
+def sweep(given: Given) -> None:
     """Measure MODEL at several firing-rate scales: accuracy, rates, spikes, energy, latency.
 
     MODEL is a .keras, .h5, .onnx or .pt2 file. Every scale is run with every synapse, for the most
     of the steps, and read after each of them; settings that fail are listed with their reason. Ends
     with the cheapest setting near the source, and the call of sw.convert that makes it.
     """
-    samples = load_samples(data, limit)
+    samples, settings = given.samples, given.settings
     settings["scales"] = [in_steps_of(settings["dt"], scale) for scale in settings["scales"]]
-    found = library(model, samples.x, samples.y, **settings, **choices)
-    if picture is not None:
+    found = library(given.model, samples.x, samples.y, **settings, **given.choices)
+    if given.paths["picture"] is not None:
         info = figures.sweep_info(found.records)
-        figures.save(figures.draw(info), info, picture, overwrite=files.forced())
-        tell(f"Picture: {picture}", err=True)
-    if report is not None:
-        made = found.shown.conversion
-        _write(report, Subject(model, data, made, {}, samples), found, settings)
-    if as_json:
-        emit(found.as_dict())
-        return
-    _print(found, model)
+        drawn = figures.draw(info)
+        figures.save(drawn, info, given.paths["picture"], overwrite=files.forced())
+        tell(f"Picture: {given.paths['picture']}", err=True)
+    if given.paths["report"] is not None:
+        _write(given, found)
+    given.answer(found.as_dict(), lambda: _print(found, given.model))
 
 
-def _write(path: Path, subject: Subject, found: StudyResult, settings: dict[str, Any]) -> None:
+def _write(given: Given, found: StudyResult) -> None:
     """The page: every setting, and the best (or nearest) one in detail, which is run once more."""
-    point, given = found.shown, found.facts
-    run = {"steps": point.steps, "dt": point.dt, "seed": given["seed"]}
-    run["engine"] = given["engine"]
-    held = given["encoder"] is None
-    more = {name: settings[name] for name in ("encoder", "precision", "batch_size", "threads")}
-    x, y = subject.samples.x, subject.samples.y
-    evaluation = subject.conversion.evaluate(x, y, **run, at=powers_of_two(point.steps), **more)
-    write_report(
-        path,
-        subject,
+    point, told = found.shown, found.facts
+    run = {"steps": point.steps, "dt": point.dt, "seed": told["seed"], "engine": told["engine"]}
+    subject = given.subject(conversion=point.conversion, run=run, choices={})
+    how = ("encoder", "precision", "batch_size", "threads")
+    evaluation = subject.measured(None, **{name: given.settings[name] for name in how})
+    subject.write(
+        given.paths["report"],
         "Sweep",
         {"shown in detail": point.name, **evaluation.settings},
-        python=point.call,
+        point.call,
         summary=found.conclusion,
         records=evaluation.records,
         sweep=found.records,
         search=found.trade_off,
         rates=neuron_rates(evaluation),
-        diagnosis=diagnosed(subject, **run) if held else (),
-        raster=subject.raster(**run) if held else None,
     )
 
 

@@ -5,27 +5,26 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypedDict
 
 import click
 from click.core import ParameterSource
 
 from spikewright._base.amounts import number, percent
-from spikewright._base.options import REQUIRED, Option, options_of, whole
+from spikewright._base.options import Option, options_of
 from spikewright._base.writing import file_kind, write_file
 from spikewright.cli import files
+from spikewright.cli.given import Given
 from spikewright.cli.opening import is_model, open_conversion, with_spikes
 from spikewright.cli.option_texts import flag
 from spikewright.cli.options import SampleOptions, command
-from spikewright.cli.output import duration, emit, say, show, tell
-from spikewright.cli.reporting import Subject, diagnosed, write_report
-from spikewright.cli.samples import Samples, load_samples
+from spikewright.cli.output import duration, say, show, table_of, tell
 from spikewright.conversion import Conversion
 from spikewright.conversion.pipeline import convert
 from spikewright.frontends.live import check_ending, live, packed
 from spikewright.measure import neuron_rates
-from spikewright.report.tables import Column, Table, powers_of_two
-from spikewright.training import Refitted, Training
+from spikewright.report.tables import Column
+from spikewright.training import Training
 from spikewright.training.frozen import in_words
 from spikewright.training.options import ReconstructOptions, TrainOptions
 
@@ -36,8 +35,17 @@ _MODEL = file_kind("a model with trained weights", lambda path: False)
 """Models are a user's own: nothing tells one that was written here."""
 
 
-class _Options(TrainOptions, SampleOptions, total=False):
-    steps: Annotated[int, Option(REQUIRED, "Steps of the run that is trained for.", whole(1))]
+_COLUMNS = (
+    Column("number", "epoch"),
+    Column("way", "way"),
+    Column("loss", "loss", number),
+    Column("held_back.loss", "loss,\nheld back", number),
+    Column("held_back.accuracy", "accuracy", percent),
+    Column("held_back.spikes", "spikes\na sample", number),
+)
+
+
+class _CommandOptions(TypedDict, total=False):
     labels: Annotated[bool, Option(False, "Train on y too (default: imitate MODEL).")]
     reconstruct: Annotated[
         bool,
@@ -62,74 +70,59 @@ class _Options(TrainOptions, SampleOptions, total=False):
         "--write-back",
     ),
     files.report,
-    files.force,
-    group=_Options,
+    groups=(TrainOptions, _CommandOptions, SampleOptions),
     without=("scale_firing_rates", "calibration", "bias_correction"),
     spiking=True,
 )
-def train(
-    model: Path,
-    data: Path,
-    validation: Path | None,
-    out: Path,
-    write_back: Path | None,
-    report: Path | None,
-    choices: dict[str, Any],
-    limit: int | None,
-    labels: bool,
-    reconstruct: bool,
-    as_json: bool,
-    **settings: Any,
-) -> None:
+def train(given: Given) -> None:
     """Fit the weights and thresholds of MODEL to few steps, and save the trained network.
 
     MODEL is a .keras, .h5, .onnx or .pt2 file, or a network that was saved here. Prints the epochs;
     budgets are met on the samples that are held back.
     """
-    if settings["thresholds"] == "kept" and is_model(model):
+    settings, paths = given.settings, given.paths
+    labels, reconstruct = settings.pop("labels"), settings.pop("reconstruct")
+    if settings["thresholds"] == "kept" and is_model(given.model):
         raise click.UsageError(
-            f"--thresholds kept: {model} is a model, which has none. Give a network saved with -o"
+            f"--thresholds kept: {given.model} is a model, which has none. Give a network saved "
+            "with -o"
         )
     if reconstruct:
         _check_reconstruction()
-    samples = load_samples(data, limit)
+    samples, held = given.samples, given.others("validation")
     if labels and samples.y is None:
-        raise click.UsageError(f"--labels: {data} holds no y")
-    if validation is not None:
-        held = load_samples(validation)
+        raise click.UsageError(f"--labels: {paths['data']} holds no y")
+    if held is not None:
         settings["validation"] = (held.x, held.y if labels else None)
-    source = None if write_back is None else live(model)
-    if write_back is not None:
-        check_ending(source, write_back.name)
-    if "fission" in choices:
-        choices["calibration"] = samples.x
-    conversion = _opened(model, source, choices)
+    back = paths["write_back"]
+    source = None if back is None else live(given.model)
+    if back is not None:
+        check_ending(source, back.name)
+    if "fission" in given.choices:
+        given.choices["calibration"] = samples.x
+    conversion = _opened(given, source)
     if reconstruct:
-        _reconstruct(conversion, samples, out, settings, as_json)
+        _reconstruct(given, conversion)
         return
     trained = conversion.train(samples.x, samples.y if labels else None, **settings)
-    trained.conversion.save(out, overwrite=files.forced())
-    if write_back is not None:
-        content = packed(trained.write_back(source))
-        write_file(write_back, content, _MODEL, overwrite=files.forced())
-    if report is not None:
-        _write(report, Subject(out, data, trained.conversion, {}, samples), trained, settings)
-    if as_json:
-        emit(_plain(trained, out, write_back))
-        return
-    if trained.history:
-        show(table_of(trained, f"{model.name}, {duration(settings['steps'], settings['dt'])}"))
-    kept = trained.kept
-    if trained.refitted is not None:
-        say(_told(trained.refitted))
-    if trained.history:
-        say(f"Learning rate: {trained.learning_rate:g}.")
-        say("No epoch was better than the beginning." if not kept else f"Kept: epoch {kept}.")
+    trained.conversion.save(paths["out"], overwrite=files.forced())
+    if back is not None:
+        write_file(back, packed(trained.write_back(source)), _MODEL, overwrite=files.forced())
+    if paths["report"] is not None:
+        _write(given, trained)
+    given.answer(_plain(trained, paths), lambda: _print(given, trained))
+
+
+def _print(given: Given, trained: Training[Conversion]) -> None:
+    run, kept = duration(given.settings["steps"], given.settings["dt"]), trained.kept
+    show(table_of(f"{given.model.name}, {run}", trained.history, *_COLUMNS))
+    say(f"Learning rate: {trained.learning_rate:g}.")
+    say("No epoch was better than the beginning." if not kept else f"Kept: epoch {kept}.")
     if trained.frozen:
         say(f"Frozen: {in_words(trained.frozen)}.")
-    tell(f"Saved as {out}")
-    if write_back is not None:
-        tell(f"Weights written to {write_back}")
+    tell(f"Saved as {given.paths['out']}")
+    if given.paths["write_back"] is not None:
+        tell(f"Weights written to {given.paths['write_back']}")
 
 
 def _given() -> list[str]:
@@ -146,39 +139,30 @@ def _check_reconstruction() -> None:
             raise click.UsageError(f"{flag(name)}: --reconstruct has no use for it. Leave it out")
 
 
-def _reconstruct(
-    conversion: Conversion, samples: Samples, out: Path, settings: dict[str, Any], as_json: bool
-) -> None:
+def _reconstruct(given: Given, conversion: Conversion) -> None:
     """Fit biases, thresholds and starts; options that were not given have values of its own."""
-    given = {n: settings[n] for n in ("steps", "dt", *_given()) if n in settings}
-    made = conversion.reconstruct(samples.x, **given)
-    made.save(out, overwrite=files.forced())
-    told = [entry for entry in made.trace if entry.stage == "reconstruct"]
-    if as_json:
-        emit({"layers": {e.layer: e.text for e in told}, "saved": str(out)})
-        return
-    for entry in told:
-        tell(f"{entry.layer}: {entry.text}")
-    tell(f"Saved as {out}")
+    settings, out = given.settings, given.paths["out"]
+    asked = {n: settings[n] for n in ("steps", "dt", *_given()) if n in settings}
+    made = conversion.reconstruct(given.samples.x, **asked)
+    given.save(made)
+    told = {e.layer: e.text for e in made.trace if e.stage == "reconstruct"}
+    lines = [*(f"{layer}: {text}" for layer, text in told.items()), f"Saved as {out}"]
+    given.answer({"layers": told, "saved": str(out)}, lambda: tell("\n".join(lines)))
 
 
-def _write(
-    path: Path, subject: Subject, trained: Training[Conversion], settings: Mapping[str, Any]
-) -> None:
+def _write(given: Given, trained: Training[Conversion]) -> None:
     """The page: the training, and the trained network's results over time on some samples."""
-    conversion, steps, dt = trained.conversion, settings["steps"], settings["dt"]
-    seed, engine = settings["seed"], "auto"
-    x, y = subject.first(_SHOWN)
-    found = conversion.evaluate(x, y, steps, dt, seed=seed, at=powers_of_two(steps), progress=False)
-    told = ("method", "refit", "epochs", "batch_size", "spikes", "joules")
-    write_report(
-        path,
-        subject,
+    settings = given.settings
+    run = {**{name: settings[name] for name in ("steps", "dt", "seed")}, "engine": "auto"}
+    subject = given.subject(
+        model=given.paths["out"], conversion=trained.conversion, run=run, choices={}
+    )
+    found = subject.measured(_SHOWN, progress=False)
+    told = ("steps", "dt", "seed", "method", "epochs", "batch_size", "spikes", "joules")
+    subject.write(
+        given.paths["report"],
         "Training",
         {
-            "steps": steps,
-            "dt": dt,
-            "seed": seed,
             **{name: settings.get(name) for name in told},
             "learning_rate": trained.learning_rate,
             "epoch that was kept": trained.kept,
@@ -188,62 +172,24 @@ def _write(
         training=trained.records,
         records=found.records,
         rates=neuron_rates(found),
-        diagnosis=diagnosed(subject, steps, dt, seed, engine),
-        raster=subject.raster(steps, dt, seed, engine),
     )
 
 
-def _told(refitted: Refitted) -> str:
-    """One sentence: whether fitted weights were kept, and the losses before and after."""
-    if refitted.before is None or refitted.after is None:
-        return "Weights were fitted by least squares."
-    loss = f"{refitted.before.loss:.4g} to {refitted.after.loss:.4g}"
-    if refitted.kept:
-        return f"Weights were fitted by least squares: the loss on samples held back fell, {loss}."
-    return f"Weights stayed: fitted by least squares they have a larger loss, {loss}."
-
-
-def _opened(model: Path, source: Any, choices: Mapping[str, Any]) -> Conversion:
+def _opened(given: Given, source: Any) -> Conversion:
     """The network to train, with spiking neurons; of a live source where there is one."""
-    chosen = {"spiking": True, **choices} if is_model(model) else dict(choices)
-    return (
-        open_conversion(model, chosen) if source is None else convert(source, **with_spikes(chosen))
-    )
+    chosen = {"spiking": True, **given.choices} if is_model(given.model) else given.choices
+    if source is not None:
+        return convert(source, **with_spikes(chosen))
+    return open_conversion(given.model, chosen)
 
 
-def table_of(trained: Training[Conversion], title: str) -> Table:
-    """The epochs; the one that was kept is marked."""
-    rows = [
-        (
-            "kept" if epoch.number == trained.kept else None,
-            epoch.number,
-            epoch.way,
-            epoch.loss,
-            None if epoch.held_back is None else epoch.held_back.loss,
-            None if epoch.held_back is None else epoch.held_back.accuracy,
-            None if epoch.held_back is None else epoch.held_back.spikes,
-        )
-        for epoch in trained.history
-    ]
-    columns = (
-        Column("kept", ""),
-        Column("epoch", "epoch"),
-        Column("way", "way"),
-        Column("loss", "loss", number),
-        Column("held back", "loss,\nheld back", number),
-        Column("accuracy", "accuracy", percent),
-        Column("spikes", "spikes\na sample", number),
-    )
-    return Table(title, columns, tuple(rows))
-
-
-def _plain(trained: Training[Conversion], out: Path, write_back: Path | None) -> dict[str, Any]:
+def _plain(trained: Training[Conversion], paths: Mapping[str, Path | None]) -> dict[str, Any]:
+    back = paths["write_back"]
     return {
         "kept": trained.kept,
         "learning_rate": trained.learning_rate,
         "frozen": {layer: list(arrays) for layer, arrays in trained.frozen.items()},
-        "refitted": None if trained.refitted is None else asdict(trained.refitted),
         "history": [asdict(epoch) for epoch in trained.history],
-        "saved": str(out),
-        "written_back": None if write_back is None else str(write_back),
+        "saved": str(paths["out"]),
+        "written_back": None if back is None else str(back),
     }

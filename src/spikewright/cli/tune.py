@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import click
 
 from spikewright._base.options import options_of
 from spikewright.cli import files
+from spikewright.cli.given import Given
 from spikewright.cli.options import SampleOptions, command
-from spikewright.cli.output import duration, emit, say, show, tell
-from spikewright.cli.reporting import Subject, diagnosed, write_report
-from spikewright.cli.samples import Samples, load_samples
+from spikewright.cli.output import duration, say, show, tell
+from spikewright.cli.samples import FileSamples
 from spikewright.conversion.options import SpikeOptions
 from spikewright.measure import neuron_rates
-from spikewright.report.tables import powers_of_two
 from spikewright.study.options import TuneOptions
 from spikewright.study.point import OperatingPoint
-from spikewright.study.programs import run_line
+from spikewright.study.programs import ProgramWriter
 from spikewright.study.result import StudyResult
 from spikewright.study.search.tune import tune as library
 
@@ -27,11 +25,7 @@ _SHOWN = 2000
 """Samples that a report's figures over time are of, at most."""
 
 
-class _Options(TuneOptions, SampleOptions, total=False):
-    pass
-
-
-_LEFT_OUT = {*options_of(SpikeOptions), "sequence_step", "neurons", "chip"}
+_LEFT_OUT = {*options_of(SpikeOptions), "sequence_step", "neurons"}
 
 
 @command(
@@ -45,55 +39,32 @@ _LEFT_OUT = {*options_of(SpikeOptions), "sequence_step", "neurons", "chip"}
     ),
     files.out("the chosen network here"),
     files.report,
-    files.force,
-    group=_Options,
+    groups=(TuneOptions, SampleOptions),
     without=_LEFT_OUT,
 )
-def tune(
-    model: Path,
-    data: Path,
-    validation: Path | None,
-    train_data: Path | None,
-    out: Path | None,
-    report: Path | None,
-    choices: dict[str, Any],
-    limit: int | None,
-    train: bool,
-    as_json: bool,
-    **settings: Any,
-) -> None:
+def tune(given: Given) -> None:
     """Search for the cheapest setting of MODEL that loses little accuracy.
 
     MODEL is a .keras, .h5, .onnx or .pt2 file. Prints the chosen setting, the costs of others, and
     the call of sw.convert that makes the network again.
     """
-    if (train or train_data is not None) and out is None:
+    settings, samples, out = given.settings, given.samples, given.paths["out"]
+    held, taught = given.others("validation"), given.others("train_data")
+    if taught is not None:
+        settings["train"] = (taught.x, taught.y)
+    if settings["train"] is not False and out is None:
         raise click.UsageError("--train: weights that are trained need a place, -o FILE")
-    samples = load_samples(data, limit)
-    held = None if validation is None else load_samples(validation)
     if held is not None:
         settings["validation"] = (held.x, held.y)
-    taught = None if train_data is None else load_samples(train_data)
-    found = library(
-        model,
-        samples.x,
-        samples.y,
-        train=train if taught is None else (taught.x, taught.y),
-        **settings,
-        **choices,
-    )
+    found = library(given.model, samples.x, samples.y, **settings, **given.choices)
+    given.save(found.shown.conversion)
+    if given.paths["report"] is not None:
+        _write(given, found, held)
+    given.answer(found.as_dict(), lambda: _print(found, out))
+
+
+def _print(found: StudyResult, out: Path | None) -> None:
     best = found.shown
-    if out is not None:
-        best.conversion.save(out, overwrite=files.forced())
-    if report is not None:
-        shown = Shown(data, samples, searched=True)
-        if validation is not None and held is not None:
-            shown = Shown(validation, held, searched=False)
-        subject = Subject(model, shown.data, best.conversion, {}, shown.samples)
-        _write(report, subject, shown, found, settings, _lines(best, out))
-    if as_json:
-        emit(found.as_dict())
-        return
     steps = duration(best.steps, best.dt)
     lost = f"at most {100 * (found.limit or 0.0):g} points may be lost; the best runs {steps}"
     show(replace(found.table, title=f"{found.facts['held_back']} held-back samples, {lost}"))
@@ -118,60 +89,42 @@ def _lines(best: OperatingPoint, out: Path | None) -> str:
     """The code that makes the network again and reads it out."""
     if best.training is None:
         return best.call
-    run = run_line(best.steps, best.dt, best.readout)
+    run = ProgramWriter().run(best.steps, best.dt, best.readout)
     return f"import spikewright as sw\nconversion = sw.Conversion.load({str(out)!r})\n{run}"
 
 
-@dataclass(frozen=True)
-class Shown:
-    """Samples that the page shows the choice on; `searched` where it was chosen by some of them."""
+def _write(given: Given, found: StudyResult, held: FileSamples | None) -> None:
+    """The page: the search, the held-back check, and the choice's results over time.
 
-    data: Path
-    samples: Samples
-    searched: bool
-
-
-def _write(
-    path: Path,
-    subject: Subject,
-    shown: Shown,
-    found: StudyResult,
-    settings: dict[str, Any],
-    code: str,
-) -> None:
-    """The page: the search, the held-back check, and the choice's results over time."""
-    best = found.shown
+    They are those on the samples held back, or where no file has these on those of the search.
+    """
+    best, settings = found.shown, given.settings
     run = {**best.run, "seed": settings["seed"], "engine": settings["engine"]}
-    x, y = subject.first(_SHOWN)
-    evaluation = subject.conversion.evaluate(
-        x,
-        y,
-        **run,
-        at=powers_of_two(best.steps),
-        readouts=(best.readout,),
-        threads=settings["threads"],
-        progress=False,
-    )
-    among = ", some of which were searched on" if shown.searched else ""
-    samples = evaluation.settings["samples"]
+    file = "data" if held is None else "validation"
+    subject = given.subject(
+        conversion=best.conversion, run=run, choices={}, data=given.paths[file],
+        samples=given.samples if held is None else held,
+    )  # fmt: skip
+    how = {"readouts": (best.readout,), "threads": settings["threads"], "progress": False}
+    evaluation = subject.measured(_SHOWN, **how)
+    among = ", some of which were searched on" if held is None else ""
     facts = {
         **run,
         "readout": best.readout,
         "searched on": found.facts["searched_on"],
         "held back": found.facts["held_back"],
         "trials": _trials(found),
-        "figures over time": f"{samples} samples of {shown.data.name}{among}",
+        "figures over time": (
+            f"{evaluation.settings['samples']} samples of {subject.data.name}{among}"
+        ),
     }
-    write_report(
-        path,
-        subject,
+    subject.write(
+        given.paths["report"],
         "Search",
         facts,
-        python=code,
+        _lines(best, given.paths["out"]),
         summary=found.conclusion,
         search=found.records,
         records=evaluation.records,
         rates=neuron_rates(evaluation),
-        diagnosis=diagnosed(subject, **run),
-        raster=subject.raster(**run),
     )

@@ -7,6 +7,8 @@ from collections.abc import Iterable, Mapping
 
 import click
 
+from spikewright._base.texts import written
+
 _CALL = re.compile(r"sw\.(\w+)\(([^()]*)\)")
 _VALUE = r"sw\.\w+\([^()]*\)|\"[^\"]*\"|'[^']*'|-?\w+(?:\.\w+)*"
 
@@ -51,8 +53,6 @@ def _as_text(value: str) -> str:
     call = _CALL.fullmatch(value)
     if call is None:
         return value.strip("\"'")
-    name = re.sub(r"(?<=[a-z])(?=[A-Z])", "-", call[1]).lower()
+    name = written(call[1])
     arguments = call[2].replace(" ", "")
-    if name in ("quantised", "fission"):  # whose first argument says all
-        return arguments.partition(",")[0].rpartition("=")[2]
     return f"{name}:{arguments}" if arguments else name

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
-from typing import Any, Literal, Unpack
+from typing import Any, Unpack
 
 import numpy as np
 from numpy.typing import NDArray
 
 from spikewright import executors
 from spikewright._base.arguments import is_number, is_whole, refuse
-from spikewright._base.files import path_of
 from spikewright._base.keywords import meant, spelled
 from spikewright._base.notebooks import Rows, Shown
 from spikewright._base.options import declared
@@ -23,9 +23,8 @@ from spikewright.choosing.calibration import collect_sharded
 from spikewright.choosing.fission import Copies
 from spikewright.conversion.arguments import FROM_ELSEWHERE, Wanted
 from spikewright.conversion.by_layer import Layers, in_names, recorded, twin_thresholds
-from spikewright.conversion.coarse import warn_of_few_spikes
-from spikewright.conversion.length import warn_of_length
-from spikewright.conversion.making import of_graph, of_reading, saved
+from spikewright.conversion.making import made_of, saved
+from spikewright.conversion.run_warnings import warn_of_few_spikes, warn_of_length
 from spikewright.conversion.verification import verify
 from spikewright.conversion.verified import Verification
 from spikewright.diagnosis import Diagnosis, diagnose
@@ -34,8 +33,7 @@ from spikewright.engines import Memory, Plan, Precision
 from spikewright.engines.settings import check_settings
 from spikewright.errors import SimulationError, TrainingError, printable
 from spikewright.evaluation import checked, evaluate
-from spikewright.evaluation.mismatch import Mismatch, over_draws
-from spikewright.evaluation.settings import EvaluateOptions, Settings
+from spikewright.evaluation.settings import EvaluateOptions
 from spikewright.frontends import Reading, Source
 from spikewright.frontends.origins import Place
 from spikewright.graph import Graph
@@ -58,7 +56,7 @@ from spikewright.running.encoding import (
 from spikewright.running.inputs import as_arrays, as_held, as_named, check_numbers
 from spikewright.running.recording import layers_of
 from spikewright.running.run import run_of
-from spikewright.running.runner import Job, Runner
+from spikewright.running.runner import RunJob, Runner
 from spikewright.running.storage import as_bytes, from_bytes, load_parts, save
 from spikewright.running.stream import Stream
 from spikewright.training import (
@@ -67,13 +65,16 @@ from spikewright.training import (
     TrainingRequest,
     in_part_of,
     loaded,
-    module_settings,
     reconstruct,
     torch_module,
     train,
 )
-from spikewright.training.options import ReconstructOptions, TrainOptions
-from spikewright.training.surrogates import Surrogate
+from spikewright.training.options import (
+    ModuleOptions,
+    ReconstructOptions,
+    TrainOptions,
+    settings_of,
+)
 
 
 @dataclass(eq=False, repr=False)
@@ -311,35 +312,19 @@ class Conversion(Shown):
         refuse_sequences(self.lowered.stepping, "evaluate")
         given: dict[str, Any] = dict(options)
         twin = twin_thresholds(self._named(given.pop("twin")), self._keys)
-        noise, checkpoint = given.pop("noise"), given.pop("checkpoint")
+        noise = given.pop("noise")
+        how = {name: given.pop(name) for name in ("checkpoint", "progress")}
         place = executors.get(given.pop("executor"), given.pop("address"))
-        progress = given.pop("progress")
         settings = checked(steps, dt=dt, twin=twin, **given)
-        if noise is not None:
-            warn_of_length(self, settings.steps, dt)
-            how = {"executor": place, "progress": progress}
-            return self._over_draws(noise, x, y, settings, checkpoint, **how)
-        found = evaluate(
-            self, self._runner, x, y, settings,
-            checkpoint=checkpoint, executor=place, progress=progress,
-        )  # fmt: skip
-        spikes = select(found.records, "spikes per neuron", steps=settings.steps)
-        means = {r.how["layer"]: r.value for r in spikes if "layer" in r.how}
+        found = evaluate(self, self._runner, x, y, settings, noise=noise, executor=place, **how)
+        of = (
+            ()
+            if noise is not None
+            else select(found.records, "spikes per neuron", steps=settings.steps)
+        )
+        means = {r.how["layer"]: r.value for r in of if "layer" in r.how}
         self._warn_of_run(means, settings.steps, dt)
         return found
-
-    def _over_draws(
-        self, noise: Mismatch, x: Any, y: Any, settings: Settings, checkpoint: Any, **how: Any
-    ) -> Evaluation:
-        def one(draw: int) -> Evaluation:
-            chip = noise.chip(self, draw)
-            mine = replace(settings, seed=settings.seed + draw)
-            folder = None if checkpoint is None else path_of(checkpoint) / f"draw {draw}"
-            return evaluate(chip, chip._runner, x, y, mine, checkpoint=folder, **how)
-
-        if not isinstance(noise, Mismatch):
-            raise SimulationError(f"noise is None or sw.Mismatch, got {noise!r}")
-        return over_draws(noise, x, one)
 
     @declared(SimulationError)
     def diagnose(
@@ -368,9 +353,7 @@ class Conversion(Shown):
         return found
 
     @declared(TrainingError)
-    def train(
-        self, x: Any, y: Any = None, *, steps: int, **options: Unpack[TrainOptions]
-    ) -> Training[Conversion]:
+    def train(self, x: Any, y: Any = None, **options: Unpack[TrainOptions]) -> Training[Conversion]:
         """Fit weights and thresholds to a run of `steps` steps of `dt` seconds; needs PyTorch.
 
         `x` and `y` are as for `evaluate`, held constant; `x` may be an iterable of batches, of x
@@ -393,11 +376,6 @@ class Conversion(Shown):
         training is too short for that, for an iterator, and with budgets, it is 5e-4, or 5e-3 with
         "sgd".
 
-        With `refit=True` weights are first fitted layer by layer, by least squares: each current to
-        the source's, of what the spiking network sends so far. It takes no gradient, some passes a
-        layer over at most 500 samples, and is left out where the loss on what is held back does not
-        fall. `epochs=0` leaves it at that.
-
         A training lasts `epochs` epochs, or `timeout` seconds if that is shorter; the rate falls to
         zero by then. It ends early where no epoch was better for `patience` epochs. After each
         epoch its state is written to the file `checkpoint`, from which the same call goes on, with
@@ -410,16 +388,11 @@ class Conversion(Shown):
         `DamagedFileError` for another file; `MissingExtraError` without PyTorch. Formulas:
         docs/training.md.
         """
-        given: dict[str, Any] = dict(options)
-        by_layer = {name: self._named(given.pop(name)) for name in ("frozen", "rates")}
-        share = given.pop("validation")
-        asked = TrainingRequest.of(x, y, share, steps=steps, **by_layer, **given)
-        return train(self, replace(asked, model=self._model, live=self._live), self._remade)
+        asked = TrainingRequest(x, y, self._settings(options), self._model, self._live)
+        return train(self, asked, _remade)
 
     @declared(TrainingError)
-    def reconstruct(
-        self, x: Any, *, steps: int, **options: Unpack[ReconstructOptions]
-    ) -> Conversion:
+    def reconstruct(self, x: Any, **options: Unpack[ReconstructOptions]) -> Conversion:
         """The same model, its biases, thresholds and starts fitted to a run of `steps` steps.
 
         No weight changes, and no label is needed: on the samples `x`, as for `train`, outputs of
@@ -434,46 +407,27 @@ class Conversion(Shown):
         Source: reconstruction of Li et al. 2021 (arXiv 2102.05426), here of the whole network at
         once, and without its weights.
         """
-        given: dict[str, Any] = {**RECONSTRUCTED, **options}
-        given["frozen"] = self._named(given["frozen"])
-        share = given.pop("validation")
-        asked = TrainingRequest.of(x, None, share, steps=steps, **given)
-        return reconstruct(self, replace(asked, model=self._model))
+        settings = self._settings({**RECONSTRUCTED, **options})
+        return reconstruct(self, TrainingRequest(x, None, settings, self._model))
 
-    @spelled()
-    def torch_module(
-        self,
-        steps: int,
-        dt: float = 0.001,
-        *,
-        surrogate: str | Surrogate = "arctan",
-        reset: Literal["detached", "attached"] = "detached",
-        readout: Readout = "mean",
-        checkpoint: bool | int = False,
-        precision: Precision = "float32",
-        seed: int = 0,
-    ) -> Any:
+    @declared(TrainingError)
+    def torch_module(self, steps: int, **options: Unpack[ModuleOptions]) -> Any:
         """The network through `steps` steps of `dt` seconds, an ordinary `torch.nn.Module`.
 
         It computes what the torch engine does, with gradients: a training loop of your own may
         train it. Its parameters have the names of the source's, in its state dict too; those of a
         file or a graph are named by layer and array. What the source froze, and what no training
-        changes, are buffers. `surrogate` is one of
-        `spikewright.surrogates`, or its name; it stands for the derivative of a number of spikes.
-        A "detached" `reset` has no gradient through the charge that spikes take away. `readout` is
-        that of `Run.predict`. With `checkpoint` memory does not grow with the steps' values: True
-        keeps those of a single step, a number those of so many, and steps are run again. The
-        module begins anew with every call. `seed` fixes starts that are drawn.
+        changes, are buffers. The module begins anew with every call. `seed` fixes starts that are
+        drawn.
 
         Raises `TrainingError` for neurons without a surrogate, for a live model with other layers
         than were converted, and for settings that no module can have; `MissingExtraError` without
         PyTorch. Formulas: docs/training.md.
         """
-        settings = module_settings(steps, dt, surrogate, reset, readout, checkpoint, precision)
         made, frozen = self._spelled_out, self._frozen
         if made is not self:
             frozen = in_part_of(self.canonical, frozen)
-        return torch_module(made, settings, seed, self._spelled_live, frozen)
+        return torch_module(made, steps, options, self._spelled_live, frozen)
 
     def load_state(self, state: Mapping[str, Any]) -> Conversion:
         """The conversion with the parameters in a module's state dict, by the source's names.
@@ -481,14 +435,13 @@ class Conversion(Shown):
         The source is copied and left as it is; choices are those in `resolved`. Raises
         `TrainingError` for names, shapes and values that do not fit.
         """
-        return loaded(self._spelled_out, state, self._remade, self._spelled_live)
+        return loaded(self._spelled_out, state, _remade, self._spelled_live)
 
     @property
     def _live(self) -> Reading | None:
         """The reading of a live model, in the form that it was read in."""
-        if self._reading is None or self._reading.framework is None:
-            return None
-        return replace(self._reading, form=Wanted(self.arguments).form)
+        live = self._reading is not None and self._reading.framework is not None
+        return self._model if live else None
 
     @property
     def _model(self) -> Reading | None:
@@ -498,12 +451,14 @@ class Conversion(Shown):
         model = self._reading.model if self.source.loaded is None else self.source.loaded
         return replace(self._reading, model=model, form=Wanted(self.arguments).form)
 
+    def _settings(self, given: Mapping[str, Any]) -> TrainOptions:
+        """The settings of a training, whose layers are named as in the graph."""
+        by_layer = {name: self._named(given.get(name)) for name in ("frozen", "rates")}
+        return settings_of({**given, **by_layer})
+
     def _named(self, value: Any) -> Any:
         """A setting by layer with names in the place of layers of the model."""
-        if self._reading is None:
-            return value
-        model = self._reading.model if self.source.loaded is None else self.source.loaded
-        return replace(self._reading, model=model).named(value)
+        return value if self._model is None else self._model.named(value)
 
     @property
     def _keys(self) -> LayerKeys:
@@ -556,13 +511,7 @@ class Conversion(Shown):
             "fission": None,
             "outputs": None,
         }
-        return self._remade(self.canonical, arguments)
-
-    @staticmethod
-    def _remade(model: Graph | Reading, arguments: Mapping[str, Any]) -> Conversion:
-        if isinstance(model, Graph):
-            return of_graph(Conversion, model, arguments)
-        return of_reading(Conversion, model, arguments)
+        return _remade(self.canonical, arguments)
 
     def plan(
         self,
@@ -609,7 +558,7 @@ class Conversion(Shown):
         layers = tuple(layers_of(self.lowered, self._recorded(record)))
         program = self._runner.program(dt, 0, precision, layers)
         chosen = self._runner.engine(engine, program, threads)
-        job = Job(program, chosen, {}, batch, steps)
+        job = RunJob(program, chosen, {}, batch, steps)
         return self._runner.memory(job, batch_size or self._runner.batch_size(chosen))
 
     def fits(self, chip: str | Path | Mapping[str, Any] | Chip) -> Fit:
@@ -715,3 +664,7 @@ def _range(values: NDArray) -> str:
 def _from_bytes(content: bytes) -> Conversion:
     """The conversion in a pickle."""
     return saved(Conversion, from_bytes(content))
+
+
+_remade = partial(made_of, Conversion)
+"""Converts a graph, or what was read, under arguments."""

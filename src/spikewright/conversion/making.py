@@ -24,7 +24,7 @@ from spikewright.choosing.correction import (
 )
 from spikewright.choosing.fission import NONE, Copies, Fission, split_as_told, split_by
 from spikewright.choosing.scales import (
-    Chosen,
+    ChosenScales,
     choose_scales,
     has_budget,
     has_rule,
@@ -79,12 +79,13 @@ class Model(Generic[Made]):
         chosen = _chosen(wanted, roles, graph, data)
         again = partial(self.again, wanted.form)
 
-        def with_copies(copies: Copies, chosen: Chosen) -> Made:
+        def with_copies(copies: Copies, chosen: ChosenScales) -> Made:
             divided, choices = _divided(copies, roles, chosen.in_numbers)
             return self.kind(
-                _network(divided, choices, wanted.quantised), self.source.graph, divided.graph,
-                Trace(), self.source, wanted.given, again,
-                self.reading if isinstance(self.reading, Reading) else None,
+                lowered=_network(divided, choices, wanted.quantised),
+                graph=self.source.graph, canonical=divided.graph, trace=Trace(),
+                source=self.source, arguments=wanted.given, _convert=again,
+                _reading=self.reading if isinstance(self.reading, Reading) else None,
             )  # fmt: skip
 
         copies = _copies(data, lambda: with_copies(NONE, chosen))
@@ -172,7 +173,7 @@ class Data:
             raise need_data("a rule in scale_firing_rates")
         return self.calibration.statistics(given, roles.graph, roles.populations, roles.stepping)
 
-    def of_budgets(self, chosen: Chosen) -> Batches | None:
+    def of_budgets(self, chosen: ChosenScales) -> Batches | None:
         """The samples that budgets are measured on; None without budgets, or without samples."""
         given = self.wanted["calibration"]
         if not chosen.budgets or self.wanted["spiking"] is False:
@@ -181,7 +182,7 @@ class Data:
         return Batches(batches, is_statistics(given)) if batches else None
 
 
-def _chosen(wanted: Wanted, roles: Roles, read: Graph, data: Data) -> Chosen:
+def _chosen(wanted: Wanted, roles: Roles, read: Graph, data: Data) -> ChosenScales:
     """The choices for each layer; of weights in few bits for the values that these give.
 
     Rounding depends on scales, and these on the values behind rounded weights. So scales are chosen
@@ -231,15 +232,14 @@ def _one_step(graph: Graph, steps: int) -> tuple[Graph, Stepping]:
     return found.graph, Stepping(found.carried, found.inputs, found.outputs, found.values, steps)
 
 
-def of_graph(kind: Callable[..., Made], graph: Graph, arguments: Mapping[str, Any]) -> Made:
-    """A graph converted; it is its own source."""
-    return Model(kind, read(graph)).converted(Wanted(arguments))
-
-
-def of_reading(kind: Callable[..., Made], reading: Reading, arguments: Mapping[str, Any]) -> Made:
-    """A model read and converted, as arguments say that it is to be read."""
+def made_of(
+    kind: Callable[..., Made], model: Graph | Reading, arguments: Mapping[str, Any]
+) -> Made:
+    """A graph, its own source, or a model that is read as the arguments say, converted."""
     wanted = Wanted(arguments)
-    return Model(kind, reading(**wanted.form), reading).converted(wanted)
+    if isinstance(model, Graph):
+        return Model(kind, read(model)).converted(wanted)
+    return Model(kind, model(**wanted.form), model).converted(wanted)
 
 
 def saved(kind: Callable[..., Made], parts: Parts) -> Made:

@@ -6,9 +6,9 @@ from typing import Any, Unpack
 
 from spikewright._base.options import declared
 from spikewright.conversion import Conversion
-from spikewright.conversion.arguments import FROM_ELSEWHERE, Wanted
+from spikewright.conversion.arguments import FROM_ELSEWHERE
 from spikewright.conversion.by_layer import in_names
-from spikewright.conversion.making import Model
+from spikewright.conversion.making import made_of
 from spikewright.conversion.options import ConvertOptions
 from spikewright.frontends import Reading
 from spikewright.frontends.outputs import wanted_outputs
@@ -28,5 +28,4 @@ def convert(model: Any, **options: Unpack[ConvertOptions]) -> Conversion:
     arguments: dict[str, Any] = dict(options)
     reading = Reading(model, arguments.pop("example_input"))
     named = in_names(arguments, reading.named)
-    wanted = Wanted({**named, "outputs": wanted_outputs(named["outputs"])})
-    return Model(Conversion, reading(**wanted.form), reading).converted(wanted)
+    return made_of(Conversion, reading, {**named, "outputs": wanted_outputs(named["outputs"])})

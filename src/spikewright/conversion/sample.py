@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright._base.arguments import is_whole
-from spikewright.conversion.length import warn_of_length
+from spikewright.conversion.run_warnings import warn_of_length
 from spikewright.engines.settings import check_settings
 from spikewright.errors import SimulationError
 from spikewright.graph import evaluate_all

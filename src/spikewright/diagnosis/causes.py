@@ -99,15 +99,7 @@ def _narrow_sign(case: Diagnosed) -> Iterator[Cause]:
         before = change_if_sent(case.samples, layer.name, lambda exact, sent: sent)
         after = change_if_sent(case.samples, layer.name, repaired)
         if before >= _LEAST and after <= _HALF * before:
-            text = _signs(
-                value=value,
-                site=site,
-                sign=sign,
-                small=small,
-                large=large,
-                before=before,
-                after=after,
-            )
+            text = _signs(value, site, sign, ends, (before, after))
             move = (
                 f"One threshold serves both signs: {_times(large / small)} times the scale of "
                 f"{layer.name} gives the smaller as many levels, and so do as many times the steps"
@@ -273,13 +265,14 @@ def _rule_of_channels(case: Diagnosed, site: Site) -> str:
 
 
 def _signs(
-    value: NDArray, site: Site, sign: float, small: float, large: float, before: float, after: float
+    value: NDArray, site: Site, sign: float, ends: tuple[float, float], changes: tuple[float, float]
 ) -> str:
     """The ranges of both signs beside the value of a spike, in words."""
     assert site.cells is not None
     narrow = sign * value > 0
     lost = float(np.mean((np.abs(value) < site.cells.unit / 2)[narrow]))
     below, above = ("above", "below") if sign > 0 else ("below", "above")
+    (small, large), (before, after) = sorted(ends), changes
     return (
         f"values {below} 0 reach {small:.3g} and those {above} it {large:.3g}. One spike in "
         f"the whole run means {shown(site.cells.unit, 3)}, and {_percent(lost)} of the values "

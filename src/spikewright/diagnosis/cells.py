@@ -23,7 +23,7 @@ from spikewright.network.synapses import Synapse
 
 
 @dataclass(frozen=True, eq=False)
-class Cells:
+class LayerNeurons:
     """Neurons of one layer in a run of `steps` steps.
 
     `height` is the value of a spike in the step in which it is sent, `amplitude / (s dt)`, a scalar
@@ -72,7 +72,7 @@ class Cells:
         known = self.neuron_type
         return known.spiking and not known.stochastic and known.scaling in ("gain", "integrator")
 
-    def scaled(self, factor: float | NDArray) -> Cells:
+    def scaled(self, factor: float | NDArray) -> LayerNeurons:
         """The same neurons at firing rates multiplied by `factor`, which broadcasts to them."""
         return replace(self, height=self.height / factor)
 
@@ -136,11 +136,13 @@ def cells_of(
     steps: int,
     dt: float,
     connections: Iterable[Connection],
-) -> Cells:
+) -> LayerNeurons:
     """A network's ensemble as cells; `start` is its initial voltage as built, `(*shape)`."""
     neuron_type = ensemble.neuron_type
     height = neuron_type.amplitude / (ensemble.rate_scale * dt)
-    return Cells(neuron_type, height, start, steps, _passed(ensemble, connections, steps, dt))
+    return LayerNeurons(
+        neuron_type, height, start, steps, _passed(ensemble, connections, steps, dt)
+    )
 
 
 def _passed(ensemble: Ensemble, connections: Iterable[Connection], steps: int, dt: float) -> float:

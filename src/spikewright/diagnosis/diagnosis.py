@@ -42,7 +42,7 @@ from spikewright.running.still import StillNetwork, rounded
 
 
 @dataclass(frozen=True, eq=False)
-class Outcome:
+class RunOutcome:
     """The result of a run: its loss, and its spikes per sample."""
 
     tally: LossTally
@@ -50,7 +50,7 @@ class Outcome:
 
 
 @dataclass(frozen=True, eq=False)
-class Trial:
+class DiagnosisTrial:
     """The samples to run, how to judge their outputs, and how to run.
 
     `real` says which values of outputs are no padding.
@@ -66,13 +66,13 @@ class Trial:
         """Run a conversion on the samples."""
         return conversion.run(dict(self.inputs), steps, self.dt, progress=False, **self.settings)
 
-    def outcome(self, source: Outputs, run: Run) -> Outcome:
+    def outcome(self, source: Outputs, run: Run) -> RunOutcome:
         """The loss of a run's mean outputs, and its spikes."""
         found = run.predict("mean")
         outputs = found if isinstance(found, dict) else {next(iter(source)): found}
         tally = LossTally(self.judge, self.real)
         tally.add(slice(None), source, outputs)
-        return Outcome(tally, float(sum(n.mean() for n in run.spike_counts().values())))
+        return RunOutcome(tally, float(sum(n.mean() for n in run.spike_counts().values())))
 
     def rounded(self, conversion: Converted, source: Outputs, steps: int) -> Loss | None:
         """The loss of the rounded twin for so many steps; None where there is none."""
@@ -117,7 +117,7 @@ def diagnose(
     inputs = as_held(x, conversion.graph, ", held constant as the source takes it")
     real = _real(conversion, inputs)
     judge = _judge(conversion, y, Metric.of(metric), batch_of(inputs), real)
-    trial = Trial(inputs, judge, real, dt, settings)
+    trial = DiagnosisTrial(inputs, judge, real, dt, settings)
     plan = MeanFlow.of(conversion, steps, dt, settings["seed"])
     _require_something(plan)
     run = trial.run(conversion, steps)
@@ -150,7 +150,7 @@ def diagnose(
     )
 
 
-def _nothing_to_propose(conversion: Converted, found: Outcome) -> str:
+def _nothing_to_propose(conversion: Converted, found: RunOutcome) -> str:
     """The reason for proposing nothing; empty where there may be a proposal."""
     if found.tally.loss.value <= 0:
         return "Nothing was lost, so there is nothing to win back."
@@ -201,7 +201,9 @@ def _require_something(plan: MeanFlow) -> None:
         )
 
 
-def _proposals(case: Diagnosed, trial: Trial, found: Outcome, progress: bool) -> list[Proposal]:
+def _proposals(
+    case: Diagnosed, trial: DiagnosisTrial, found: RunOutcome, progress: bool
+) -> list[Proposal]:
     """Every remedy with its predicted effect."""
     samples = case.samples
     planned = [(remedy, _planned(case, trial, remedy)) for remedy in remedies(case)]
@@ -215,7 +217,7 @@ def _proposals(case: Diagnosed, trial: Trial, found: Outcome, progress: bool) ->
     ]
 
 
-def _planned(case: Diagnosed, trial: Trial, remedy: Remedy) -> MeanFlow | None:
+def _planned(case: Diagnosed, trial: DiagnosisTrial, remedy: Remedy) -> MeanFlow | None:
     """The plan of a remedy; None, and noted, where it cannot be converted."""
     before = case.samples.plan
     try:
@@ -226,7 +228,7 @@ def _planned(case: Diagnosed, trial: Trial, remedy: Remedy) -> MeanFlow | None:
         return None
 
 
-def _price(remedy: Remedy, predicted: ProposalEffect, now: Outcome) -> float:
+def _price(remedy: Remedy, predicted: ProposalEffect, now: RunOutcome) -> float:
     """Spikes that it costs more: as measured where they were, else as predicted."""
     return predicted.price if remedy.spikes is None else remedy.spikes - now.spikes
 
@@ -234,9 +236,9 @@ def _price(remedy: Remedy, predicted: ProposalEffect, now: Outcome) -> float:
 def _verified(
     case: Diagnosed,
     proposals: Sequence[Proposal],
-    trial: Trial,
+    trial: DiagnosisTrial,
     source: Outputs,
-    before: Outcome,
+    before: RunOutcome,
     progress: bool,
 ) -> list[Proposal]:
     """The proposals, each of them run; remedies that cannot be run are noted and left out."""

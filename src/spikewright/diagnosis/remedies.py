@@ -14,7 +14,7 @@ from spikewright._base.amounts import joules
 from spikewright.choosing import ScaleRule
 from spikewright.choosing.rules import EnergyBudget, MinimumError
 from spikewright.choosing.rules.rule import shown
-from spikewright.diagnosis.cells import Cells
+from spikewright.diagnosis.cells import LayerNeurons
 from spikewright.diagnosis.samples import DiagnosedSamples
 from spikewright.diagnosis.survey import LayerLoss, level_with_others
 from spikewright.errors import SpikewrightError
@@ -62,7 +62,7 @@ class Diagnosed:
         """Steps of the run."""
         return self.samples.plan.steps
 
-    def cells(self) -> dict[str, Cells]:
+    def cells(self) -> dict[str, LayerNeurons]:
         """The layers of spiking neurons whose rates can be scaled."""
         return {
             name: site.cells

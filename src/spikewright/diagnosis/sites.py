@@ -15,7 +15,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright.diagnosis.cells import Cells, cells_of, finite
+from spikewright.diagnosis.cells import LayerNeurons, cells_of, finite
 from spikewright.engines.parameters import build_parameters, keyed_ensembles
 from spikewright.graph import Graph
 from spikewright.graph.layers import Layer
@@ -37,7 +37,7 @@ class Site:
     name: str
     exact: Layer
     present: Layer
-    cells: Cells | None
+    cells: LayerNeurons | None
     offset: NDArray | None = None
 
     def scaled(self, factor: float | NDArray) -> Site:

@@ -180,7 +180,7 @@ class DecoderCache:
         return solution
 
     def _write(self, key: str, solution: Solution) -> None:
-        encoder = _storage.Encoder()
+        encoder = _storage.ManifestEncoder()
         content = {
             "decoders": encoder.encode(solution.decoders),
             "info": encoder.encode(solution.info),
@@ -236,7 +236,7 @@ def _solution(
 ) -> Solution:
     """The solution in a file of `_write`; raises `DamagedFileError` for any other content."""
     try:
-        decoder = _storage.Decoder(arrays, {})
+        decoder = _storage.ManifestDecoder(arrays, {})
         decoders, info = decoder.decode(content["decoders"]), decoder.decode(content["info"])
         right = isinstance(info, dict) and decoders.shape == shape and np.all(np.isfinite(decoders))
         if not (right and decoders.dtype == np.float64):

@@ -16,7 +16,7 @@ from spikewright.errors import BuildError, SimulationError
 from spikewright.network import Node, NodeFunction
 from spikewright.network.processes import Process
 from spikewright.network.python_copies import copied, why_not_copied
-from spikewright.network.python_state import State, find_state
+from spikewright.network.python_state import PythonState, find_state
 from spikewright.network.synapses import Synapse
 
 _ALONE = "run one sample at a time, without batch_size"
@@ -310,7 +310,7 @@ def _apart(steps: Sequence[PythonStep]) -> list[tuple[Any, ...]]:
     return [tuple(copies) for copies in made]
 
 
-def _differing(steps: Sequence[PythonStep], states: Sequence[State]) -> list[bool]:
+def _differing(steps: Sequence[PythonStep], states: Sequence[PythonState]) -> list[bool]:
     """Whether a function may give other values in each sample: it has an input, or reaches what
     such a function reaches.
     """
@@ -356,7 +356,7 @@ def keeping(operators: Sequence[Operator]) -> list[str]:
     ]
 
 
-def _keeps(state: State) -> bool:
+def _keeps(state: PythonState) -> bool:
     """Whether the results of one sample may change those of another."""
     shared = any(not state.looked_at(one.value) for one in state.shared)
     return bool(state.wrong or state.rebinds or shared or (state.assigns and state.held))

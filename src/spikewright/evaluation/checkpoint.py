@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import re
-import sys
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright._base import storage as _storage
+from spikewright._base.callers import outside
 from spikewright._base.schema import check, row
 from spikewright._base.writing import begins_with, check_target, file_kind, make_folder, write_file
 from spikewright.errors import DamagedFileError, SimulationError
@@ -34,7 +34,7 @@ _DAMAGE = (DamagedFileError, LookupError, TypeError, ValueError)
 _Entries = list[Annotated[list[Any], row(list[str], str)]]
 
 
-class _File(TypedDict):
+class _ShardFile(TypedDict):
     """Plain data of a shard's results: arrays by their keys."""
 
     key: str
@@ -104,13 +104,14 @@ class Checkpoint:
         check_target(path, _storage.SAVED[_WHAT])
         try:
             content, arrays = _storage.read(path, _WHAT)
-            check(content, _File)
+            check(content, _ShardFile)
             found = content["key"]
             tally = Tally(_read(content["samples"], arrays), _read(content["sums"], arrays))
             if any(value.shape[:1] != (samples,) for value in tally.samples.values()):
                 raise ValueError(f"its rows are not those of {samples} samples")
         except _DAMAGE as error:
-            _warn(f"{path}: is damaged, so its samples are evaluated again ({error})")
+            message = f"{path}: is damaged, so its samples are evaluated again ({error})"
+            warnings.warn(message, stacklevel=outside())
             return None
         if found != key:
             raise SimulationError(f"{path}: was made of other data: use another folder")
@@ -141,13 +142,3 @@ def _narrow(values: NDArray) -> NDArray:
     if values.dtype.kind != "i" or values.size == 0 or values.min() < 0:
         return values
     return values.astype(np.min_scalar_type(int(values.max())))
-
-
-def _warn(message: str) -> None:
-    """Warn where the user's code called the library."""
-    frame, level = sys._getframe(1), 2
-    while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith(
-        "spikewright"
-    ):
-        frame, level = frame.f_back, level + 1
-    warnings.warn(message, stacklevel=level)

@@ -87,6 +87,8 @@ def over_draws(noise: Mismatch, x: Any, evaluate: Callable[[int], Evaluation]) -
     An interval is from the least to the largest of the draws; `how["spread"]` is their standard
     deviation. Raises `SimulationError` for data that can be read only once.
     """
+    if not isinstance(noise, Mismatch):
+        raise SimulationError(f"noise is None or sw.Mismatch, got {noise!r}")
     if isinstance(x, Iterator):
         raise SimulationError(
             "noise needs the data once a draw, and an iterator can be read once: give a list of it"

@@ -14,16 +14,18 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from spikewright._base import storage as _storage
+from spikewright._base.files import path_of
 from spikewright._base.progress import progress_bar
 from spikewright.errors import DamagedFileError, SimulationError
 from spikewright.evaluation.checkpoint import Checkpoint
-from spikewright.evaluation.data import Reader, Shard
-from spikewright.evaluation.packing import packed, shard_key
+from spikewright.evaluation.data import Reader, Shard, add_array
+from spikewright.evaluation.mismatch import Mismatch, over_draws
 from spikewright.evaluation.settings import Settings
 from spikewright.evaluation.work import (
     Packed,
+    ShardEvaluator,
     Task,
-    Work,
     do,
     operations_of,
 )
@@ -41,6 +43,10 @@ from spikewright.running.encoding import encoders_for, lists_of, without_held
 from spikewright.running.recording import outputs_of
 from spikewright.running.runner import Runner
 from spikewright.running.still import Answers
+from spikewright.running.storage import WHAT, as_data
+
+_HISTORY = ("trace", "arguments")
+"""The history of a conversion; it does not affect what the conversion computes."""
 
 _MOST = 256  # samples of a shard
 _FEWEST = 32  # as long as their outputs fit
@@ -60,8 +66,19 @@ def evaluate(
     checkpoint: str | Path | None,
     executor: Executor,
     progress: bool,
+    noise: Mismatch | None = None,
 ) -> Evaluation:
     """See `Conversion.evaluate`."""
+    if noise is not None:
+
+        def one(draw: int) -> Evaluation:
+            chip = noise.chip(conversion, draw)
+            mine = replace(settings, seed=settings.seed + draw)
+            folder = None if checkpoint is None else path_of(checkpoint) / f"draw {draw}"
+            how: dict[str, Any] = {"executor": executor, "progress": progress}
+            return evaluate(chip, Runner(chip.lowered), x, y, mine, checkpoint=folder, **how)
+
+        return over_draws(noise, x, one)
     reader = reader_of(conversion, settings, executor)
     size = shard_size(runner.lowered, settings)
     work = Evaluating(conversion, runner, settings, size)
@@ -93,7 +110,16 @@ class Evaluating:
 
     @cached_property
     def _packed(self) -> tuple[bytes, str]:
-        return packed(self.conversion)
+        """The bytes of the conversion's file, and the fingerprint of what it computes.
+
+        Raises `NetworkError` naming the part that a file cannot hold.
+        """
+        manifest, arrays = as_data(self.conversion)
+        told = {name: part for name, part in manifest.items() if name not in _HISTORY}
+        digest = hashlib.sha256(json.dumps(told, sort_keys=True).encode())
+        for name in sorted(arrays):
+            add_array(digest, name, arrays[name])
+        return _storage.packed(WHAT, manifest, arrays), digest.hexdigest()
 
     @property
     def about(self) -> dict[str, Any]:
@@ -108,6 +134,10 @@ class Evaluating:
         """The key of the evaluation."""
         return hashlib.sha256(json.dumps(self.about).encode()).hexdigest()
 
+    def _key_of(self, shard: Shard) -> str:
+        """The key of a shard's result, from its data too."""
+        return hashlib.sha256(f"{self.key} {shard.index} {shard.digest}".encode()).hexdigest()
+
     def over(
         self,
         shards: Iterable[Shard],
@@ -121,7 +151,9 @@ class Evaluating:
         Finished shards are kept in `store`. `sources` are the source model's outputs by shard,
         where they are known already; those that are not are put there.
         """
-        shared: Work | Packed = Work(self.runner, self.conversion.graph, self.settings)
+        shared: ShardEvaluator | Packed = ShardEvaluator(
+            self.runner, self.conversion.graph, self.settings
+        )
         if executor.remote:
             shared = Packed(self.key, self._packed[0], self.settings)
         known = {} if sources is None else sources
@@ -133,7 +165,7 @@ class Evaluating:
 
         def missing() -> Iterator[Task]:
             for shard in shards:
-                key = "" if store is None else shard_key(shard, self.key)
+                key = "" if store is None else self._key_of(shard)
                 found = None if store is None else store.load(shard.index, key, len(shard))
                 if found is None:
                     yield Task(key, shard, known.get(shard.index), sources is not None)

@@ -13,25 +13,25 @@ from typing import NamedTuple
 
 from numpy.typing import NDArray
 
-from spikewright.engines import Totals
+from spikewright.engines import Precision, Totals
 from spikewright.engines.memory import available
 from spikewright.evaluation.data import Shard
 from spikewright.evaluation.operations import OperationCounter
 from spikewright.evaluation.settings import Settings
-from spikewright.evaluation.source import SourceNetwork
 from spikewright.evaluation.twin import TwinNetwork
 from spikewright.graph import Graph
-from spikewright.lower import Lowered
+from spikewright.lower import Lowered, Options, lower
 from spikewright.measure.activity import count
 from spikewright.measure.metric import given_of, metric_scores, place_of
 from spikewright.measure.scores import scores, scores_of_model
 from spikewright.measure.tally import Key, Tally, appended, side_by_side
-from spikewright.measure.truth import Output, Truth
+from spikewright.measure.truth import Truth
 from spikewright.network import Node
+from spikewright.passes.standard import run as run_passes
 from spikewright.running.encoding import Feeds, encoders_for, feeds_of, without_held
 from spikewright.running.padding import real_outputs
 from spikewright.running.recording import outputs_of
-from spikewright.running.runner import Job, Runner, RunPart, Whole
+from spikewright.running.runner import RunJob, Runner, RunPart, Whole
 from spikewright.running.still import Answers, StillNetwork, rounded
 from spikewright.running.storage import from_bytes
 
@@ -46,12 +46,24 @@ def operations_of(runner: Runner, settings: Settings) -> OperationCounter:
     return OperationCounter(lowered, runner.counting(), encoders, settings.dt, program)
 
 
-class Work:
+class SourceNetwork(StillNetwork):
+    """The source model's outputs: the rate network of a graph that was read, on an exact engine.
+
+    Unlike a matrix library's, its results depend neither on the batch nor on processor and threads.
+    """
+
+    def __init__(self, graph: Graph, precision: Precision, threads: int | None) -> None:
+        canonical, _ = run_passes(graph)
+        super().__init__(lower(canonical, Options()), 1.0, 0, precision, threads)
+
+
+class ShardEvaluator:
     """Evaluates shards of a lowered network, which came from `graph`."""
 
     def __init__(self, runner: Runner, graph: Graph, settings: Settings) -> None:
         self._runner, self._graph, self.settings = runner, graph, settings
         self._outputs = outputs_of(runner.lowered)
+        self._names = {node: name for name, node in runner.lowered.inputs.items()}
         self._source: SourceNetwork | None = None
         self._twin: TwinNetwork | None = None
         self._twins = _rounded_twins(runner.lowered, settings)
@@ -98,7 +110,11 @@ class Work:
         rows: dict[Key, NDArray] = {}
         for name, output in self._outputs.items():
             truth, counts = truths.get(name), real.get(name)
-            rows |= self._scores(output, raw[name], models["source"].get(name), truth, counts)
+            rows |= scores(
+                output=output, raw=raw[name], source=models["source"].get(name), truth=truth,
+                readouts=given.readouts, dt=given.dt, real=counts,
+                thresholds=given.thresholds if output.classes else (),
+            )  # fmt: skip
             if name in models["twin"]:
                 rows |= scores_of_model("twin", output, models["twin"][name], truth, counts)
         if given.metric is not None:
@@ -115,7 +131,7 @@ class Work:
         given, runner = self.settings, self._runner
         program = runner.program(given.dt, given.seed, given.precision)
         engine = runner.engine(given.engine, program, threads)
-        job = Job(program, engine, fed.values, fed.batch, given.steps)
+        job = RunJob(program, engine, fed.values, fed.batch, given.steps)
         size = given.batch_size or runner.batch_size(engine, fed.sample_bytes())
         runner.memory(job, size, keep_totals=False).only("recording", "totals").require(
             available(), f"an evaluation of {fed.batch} samples at a time and {given.steps} steps"
@@ -135,8 +151,7 @@ class Work:
             return None
         if self._source is None:
             self._source = SourceNetwork(self._graph, self.settings.precision, threads)
-        names = {node: name for name, node in self._runner.lowered.inputs.items()}
-        return self._source.answers(fed, names)
+        return self._source.answers(fed, self._names)
 
     def _rounded_scores(
         self, fed: Feeds, truths: Mapping[str, Truth], y: Mapping[str, Truth], threads: int | None
@@ -144,13 +159,12 @@ class Work:
         """The scores of the rounded twins, one for each number of steps that is looked at."""
         given, rows = self.settings, dict[Key, NDArray]()
         real = real_outputs(self._runner.lowered, fed)
-        names = {node: name for name, node in self._runner.lowered.inputs.items()}
         for steps, held in self._twins.items():
             if steps not in self._rounded:
                 dt = steps * given.dt
                 still = StillNetwork(held, dt, given.seed, given.precision, threads)
                 self._rounded[steps] = still
-            values = self._rounded[steps].answers(fed, names).outputs
+            values = self._rounded[steps].answers(fed, self._names).outputs
             found: dict[Key, NDArray] = {}
             for name, output in self._outputs.items():
                 truth, counts = truths.get(name), real.get(name)
@@ -166,29 +180,7 @@ class Work:
             return {}
         if self._twin is None:
             self._twin = TwinNetwork(self._graph, given.twin, given.steps)
-        names = {node: name for name, node in self._runner.lowered.inputs.items()}
-        return self._twin.outputs(fed, names)
-
-    def _scores(
-        self,
-        output: Output,
-        raw: NDArray,
-        source: NDArray | None,
-        truth: Truth | None,
-        real: NDArray | None,
-    ) -> dict[Key, NDArray]:
-        given = self.settings
-        thresholds = given.thresholds if output.classes else ()
-        return scores(
-            output=output,
-            raw=raw,
-            source=source,
-            truth=truth,
-            readouts=given.readouts,
-            dt=given.dt,
-            thresholds=thresholds,
-            real=real,
-        )
+        return self._twin.outputs(fed, self._names)
 
 
 def _rounded_twins(lowered: Lowered, settings: Settings) -> dict[int, Lowered]:
@@ -235,7 +227,7 @@ class Done(NamedTuple):
 _opening = threading.Lock()
 
 
-def do(shared: Work | Packed, task: Task, threads: int | None) -> Done:
+def do(shared: ShardEvaluator | Packed, task: Task, threads: int | None) -> Done:
     """Do a task, here or on a worker elsewhere."""
     with _opening:
         work = _opened(shared) if isinstance(shared, Packed) else shared
@@ -247,6 +239,6 @@ def do(shared: Work | Packed, task: Task, threads: int | None) -> Done:
 
 
 @lru_cache(maxsize=1)
-def _opened(packed: Packed) -> Work:
+def _opened(packed: Packed) -> ShardEvaluator:
     parts = from_bytes(packed.content)
-    return Work(Runner(parts.lowered), parts.graph, packed.settings)
+    return ShardEvaluator(Runner(parts.lowered), parts.graph, packed.settings)

@@ -14,7 +14,7 @@ from spikewright.explorer.subject import DROPPED, SHOWN, Subject
 from spikewright.explorer.wish import MOST_STEPS, NEURONS, SCALES, STARTS, Wish
 from spikewright.lower.trace import silently
 from spikewright.measure.readout import named
-from spikewright.study.programs import again, call, imports, run_line
+from spikewright.study.programs import ProgramWriter
 
 DT = 0.001  # seconds a step
 
@@ -120,12 +120,12 @@ def _output(found: Sample) -> tuple[dict[str, Any], dict[str, NDArray]]:
 
 def _call(subject: Subject, wish: Wish, conversion: Conversion) -> str:
     """Lines of Python that make this network and run it, with numbers in the place of rules."""
-    numbers = conversion.resolved
+    numbers, writer = conversion.resolved, ProgramWriter()
     if subject.again:
         dropped = [name for name in DROPPED if subject.given.get(name) is not None]
         chosen = wish.arguments(subject.base.populations())
-        made = again(subject.model, numbers, [*chosen, *dropped])
+        made = writer.again(subject.model, numbers, [*chosen, *dropped])
     else:
-        made = call(subject.model, numbers)
-    run = run_line(wish.steps, DT, wish.readout)
-    return "\n".join([*imports(made), *subject.lines, "", f"conversion = {made}", run])
+        made = writer.call(subject.model, numbers)
+    run = writer.run(wish.steps, DT, wish.readout)
+    return "\n".join([*writer.imports(made), *subject.lines, "", f"conversion = {made}", run])

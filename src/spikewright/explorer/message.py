@@ -92,7 +92,7 @@ def shown(value: Any) -> str:
 
 
 async def messages(socket: WebSocket) -> AsyncIterator[str | bytes]:
-    """What a page sends until it leaves: texts, and bytes, which no page of ours sends."""
+    """Messages of a page until it leaves: texts, and bytes, which no page of ours sends."""
     while (message := await socket.receive())["type"] == "websocket.receive":
         text = message.get("text")
         yield text if text is not None else message.get("bytes") or b""

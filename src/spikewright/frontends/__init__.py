@@ -15,9 +15,14 @@ from spikewright._base.structure import first_samples
 from spikewright.errors import ReadError, UnsupportedLayerError
 from spikewright.frontends.fallback import calling_what_is_not_read, without_futile_advice
 from spikewright.frontends.live import instead_of_weights
-from spikewright.frontends.naming import refusing_shown_names, with_names, with_shown_names
 from spikewright.frontends.origins import Origin, Place, frozen_names, origins
-from spikewright.frontends.outputs import restricted, wanted_outputs
+from spikewright.frontends.outputs import (
+    refusing_shown_names,
+    restricted,
+    wanted_outputs,
+    with_names,
+    with_shown_names,
+)
 from spikewright.frontends.preserving import preserved
 from spikewright.frontends.source import GraphBuilder, Source, Values
 from spikewright.frontends.unrolling import keeping_recurrence

@@ -1,17 +1,157 @@
-"""Parts of a model that a user names: example inputs, and outputs that are kept."""
+"""Names of layers and outputs, and other parts of a model that a user names."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
+from dataclasses import replace
 from difflib import get_close_matches
 from typing import Any, TypeVar
 
 from spikewright._base.arrays import is_array
-from spikewright._base.layer_names import bare_name
+from spikewright._base.layer_names import bare_name, shown_name
 from spikewright._base.structure import Structure
-from spikewright.errors import ReadError
-from spikewright.graph import Graph, prune
+from spikewright.errors import ReadError, Refusal, UnsupportedLayerError
+from spikewright.frontends.source import Source, Values
+from spikewright.graph import Graph, Node, prune
 from spikewright.graph.layers import Input
+
+
+def with_shown_names(source: Source, outputs: Sequence[str] | None) -> Source:
+    """A source whose layers have the names that are printed.
+
+    Raises `ReadError` for one of `outputs` whose kind is another than the layer's.
+    """
+    names = _names_of_nodes(source.graph)
+    graph = source.graph if not names else _renamed(source.graph, names)
+    _check_kinds(graph, outputs or ())
+    if not names:
+        return source
+    layers = _names_of_layers(source.graph)
+    notes = (replace(note, layer=layers.get(note.layer, note.layer)) for note in source.notes)
+
+    def activations(inputs: Values) -> Any:
+        values = source.activations(inputs)
+        return {names.get(name, name): value for name, value in values.items()}
+
+    return replace(source, graph=graph, activations=activations, notes=tuple(notes))
+
+
+def refusing_shown_names(error: UnsupportedLayerError) -> UnsupportedLayerError:
+    """The error with the names that are printed."""
+    layers = {name: shown_name(name, kind) for name, kind in error.met.items()}
+    nodes = _names_of_nodes(error.read)
+    refusals = [
+        replace(
+            refusal,
+            layer=layers.get(refusal.layer) or _name_in(refusal),
+            keeping=tuple(nodes.get(name, layers.get(name, name)) for name in refusal.keeping),
+        )
+        for refusal in error.refusals
+    ]
+    met = {layers[name]: kind for name, kind in error.met.items()}
+    found = UnsupportedLayerError(refusals, _renamed_nodes(error.read, nodes), met)
+    found.details, found.__cause__ = error.details, error.__cause__
+    return found
+
+
+def _name_in(refusal: Refusal) -> str:
+    """The printed name of a layer that was not met on the way: its class stands in its kind."""
+    if refusal.kind in ("output", "argument", "method", "attribute"):
+        return refusal.layer
+    return shown_name(refusal.layer, refusal.kind.partition(":")[0])
+
+
+def _names_of_layers(nodes: Iterable[Node]) -> dict[str, str]:
+    """The printed name of each layer of the source whose name is a number."""
+    kinds: dict[str, str] = {}
+    for node in nodes:
+        if not isinstance(node.layer, Input) and (node.name == node.source or node.source_kind):
+            kinds.setdefault(node.source, node.source_kind)
+    found = {source: shown_name(source, kind) for source, kind in kinds.items()}
+    return {source: name for source, name in found.items() if name != source}
+
+
+def _names_of_nodes(nodes: Iterable[Node]) -> dict[str, str]:
+    """The printed names of nodes: a part of a layer has the layer's before its own."""
+    layers = _names_of_layers(nodes)
+    return {
+        node.name: layers[node.source] + node.name.removeprefix(node.source)
+        for node in nodes
+        if node.source in layers and node.name.startswith(node.source)
+    }
+
+
+def _renamed(graph: Graph, names: Mapping[str, str]) -> Graph:
+    outputs = {output: names.get(name, name) for output, name in graph.outputs.items()}
+    aliases = {alias: names.get(name, name) for alias, name in graph.aliases.items()}
+    return Graph(_renamed_nodes(graph.nodes, names), outputs, aliases)
+
+
+def _renamed_nodes(nodes: Sequence[Node], names: Mapping[str, str]) -> tuple[Node, ...]:
+    layers = _names_of_layers(nodes)
+    return tuple(
+        replace(
+            node,
+            name=names.get(node.name, node.name),
+            inputs=tuple(names.get(name, name) for name in node.inputs),
+            source=layers.get(node.source, node.source),
+        )
+        for node in nodes
+    )
+
+
+def _check_kinds(graph: Graph, outputs: Sequence[str]) -> None:
+    for name in outputs:
+        node = graph.outputs.get(name, name)
+        if bare_name(node) == bare_name(name) != name != node:
+            raise ReadError(unknown(name, [node]))
+
+
+def with_names(value: Any, model: Any, framework: str | None) -> Any:
+    """A setting by layer, or names of layers, with a name in the place of each layer of the model.
+
+    Keys that are no layers of it stay as they are: what takes them says what it does not know.
+    """
+    find = _NAMES.get(framework or "")
+    if find is None or value is None or isinstance(value, str):
+        return value
+    several = isinstance(value, Mapping | Sequence | Set)
+    keys: list[Any] = list(value) if several else [value]
+    objects = [key for key in keys if not isinstance(key, str | type)]
+    if not objects:
+        return value
+    names = find(model)
+    if isinstance(value, Mapping):
+        return {names.get(id(key), key): item for key, item in value.items()}
+    found = [names.get(id(key), key) for key in keys]
+    return found if several else found[0]
+
+
+def _of_pytorch(model: Any) -> dict[int, str]:
+    modules = getattr(model, "named_modules", dict)
+    return {id(module): name for name, module in dict(modules()).items() if name}
+
+
+def _of_keras(model: Any) -> dict[int, str]:
+    return {id(layer): path for path, layer in _below(model, "", set())}
+
+
+def _below(layer: Any, around: str, seen: set[int]) -> Iterator[tuple[str, Any]]:
+    """The layers inside a layer, with their paths as the reader names them."""
+    held: Any = getattr(layer, "layers", None) or getattr(layer, "_layers", ())
+    for inner in held:
+        if id(inner) not in seen:
+            seen.add(id(inner))
+            path = f"{around}{inner.name}"
+            yield path, inner
+            yield from _below(inner, f"{path}/", seen)
+
+
+_NAMES: Mapping[str, Callable[[Any], dict[int, str]]] = {
+    "pytorch": _of_pytorch,
+    "keras": _of_keras,
+}
+"""For each framework the names of a model's layers by their identity."""
 
 
 def named_examples(example: Any, structure: Structure, place: str = "") -> dict[str, Any]:

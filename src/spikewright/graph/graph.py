@@ -15,9 +15,22 @@ from spikewright._base.layer_names import shown_name
 from spikewright._base.storage import ADDED
 from spikewright._base.structure import Structure
 from spikewright.errors import GraphError, printable
-from spikewright.graph.layers import Input, Layer, Shape
+from spikewright.graph.layers import (
+    Broadcast,
+    Concatenate,
+    Crop,
+    Identity,
+    Input,
+    Layer,
+    Lookup,
+    Permute,
+    Reshape,
+    Shape,
+    Slice,
+    Take,
+    Tile,
+)
 from spikewright.graph.layers.base import require
-from spikewright.graph.row_bounds import row_bounds
 
 _MOST = 2**48  # values of a sample: the limit of addresses
 
@@ -237,3 +250,49 @@ def to_text(graph: Graph) -> str:
         lines.append(f"{node.name}: [{shape}] = {describe(node)}{reads}")
     lines += [f"output {name} = {node}" for name, node in graph.outputs.items()]
     return printable("\n".join(lines))
+
+
+MOVES = (Broadcast, Concatenate, Crop, Identity, Permute, Reshape, Slice, Take, Tile)
+"""Layers whose values are those of their inputs, elsewhere."""
+
+
+def row_bounds(nodes: Sequence[Node], shapes: Mapping[str, Shape]) -> dict[str, NDArray]:
+    """The number of rows that each value of an input is looked up in, `{input: (*shape) or ()}`.
+
+    Infinity for values by which no row is looked up, or only after a change; inputs without any
+    bound are left out. Values of several tables have the smallest number of rows.
+    """
+    leading = _leading(nodes)
+    places, numbers, bounds = dict[str, NDArray](), dict[str, NDArray](), np.full(0, np.inf)
+    for node in nodes:
+        layer = node.layer
+        if isinstance(layer, Lookup) and node.inputs[0] in numbers:
+            found = numbers[node.inputs[0]].astype(np.int64)
+            bounds[found] = np.minimum(bounds[found], len(layer.table))
+        elif node.name not in leading:
+            continue
+        elif isinstance(layer, Input):
+            shape = shapes[node.name]
+            first, count = len(bounds), math.prod(shape)
+            places[node.name] = np.arange(first, first + count).reshape(shape)
+            numbers[node.name] = places[node.name][None].astype(np.float64)
+            bounds = np.append(bounds, np.full(count, np.inf))
+        elif all(name in numbers for name in node.inputs):
+            numbers[node.name] = layer.evaluate(*(numbers[name] for name in node.inputs))
+    each = {name: bounds[place] for name, place in places.items()}
+    return {name: _short(found) for name, found in each.items() if np.any(np.isfinite(found))}
+
+
+def _leading(nodes: Sequence[Node]) -> set[str]:
+    """Inputs, and nodes that move their values, from which a table is reached."""
+    found: set[str] = set()
+    for node in reversed(nodes):
+        moved = isinstance(node.layer, MOVES) and node.name in found
+        if moved or isinstance(node.layer, Lookup):
+            found.update(node.inputs)
+    return {n.name for n in nodes if n.name in found and isinstance(n.layer, (*MOVES, Input))}
+
+
+def _short(bounds: NDArray) -> NDArray:
+    """One bound without axes where all are the same: it holds for sequences of any length."""
+    return np.asarray(bounds.flat[0]) if np.all(bounds == bounds.flat[0]) else np.asarray(bounds)

@@ -5,9 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright.graph.graph import Graph
+from spikewright.graph.graph import MOVES, Graph
 from spikewright.graph.layers import Input, Lookup
-from spikewright.graph.row_bounds import MOVES
 
 FEW = 2
 """That many whole numbers are drawn where no table says how many there are: those of masks."""

@@ -18,7 +18,7 @@ from spikewright.graph.layers.recurrence import Cell, Part
 _CELLS = {"Recurrence": Recurrence, "Cell": Cell, "Part": Part}
 
 
-def to_manifest(graph: Graph, encoder: _storage.Encoder) -> dict[str, Any]:
+def to_manifest(graph: Graph, encoder: _storage.ManifestEncoder) -> dict[str, Any]:
     """Plain data for a graph; its arrays are collected in the encoder.
 
     Raises `GraphError` naming the layers that are Python code.
@@ -29,7 +29,9 @@ def to_manifest(graph: Graph, encoder: _storage.Encoder) -> dict[str, Any]:
     return described(graph, graph.nodes, encoder)
 
 
-def described(graph: Graph, nodes: Iterable[Node], encoder: _storage.Encoder) -> dict[str, Any]:
+def described(
+    graph: Graph, nodes: Iterable[Node], encoder: _storage.ManifestEncoder
+) -> dict[str, Any]:
     """Plain data for a graph that has these nodes."""
     return {
         "nodes": [encoder.encode(node) for node in nodes],
@@ -52,7 +54,7 @@ def why_no_file(graph: Graph) -> str | None:
 
 def from_manifest(content: Any, arrays: dict[str, NDArray], place: str | Path) -> Graph:
     """The graph that `to_manifest` wrote; raises `DamagedFileError` naming `place`."""
-    decoder = _storage.Decoder(arrays, {**LAYERS, **_CELLS, "Node": Node})
+    decoder = _storage.ManifestDecoder(arrays, {**LAYERS, **_CELLS, "Node": Node})
     with _storage.describing("a graph", place):
         nodes = tuple(decoder.decode(entry) for entry in content["nodes"])
         for node in nodes:
@@ -85,7 +87,7 @@ def save(graph: Graph, path: str | Path, *, overwrite: bool = False) -> None:
     An older graph is replaced, any other file only with `overwrite`. Raises `GraphError` for layers
     of Python code, and `ExistingFileError` for a file that is not replaced.
     """
-    encoder = _storage.Encoder()
+    encoder = _storage.ManifestEncoder()
     manifest = to_manifest(graph, encoder)
     _storage.write(path, "graph", manifest, encoder.arrays, overwrite=overwrite)
 

@@ -84,7 +84,7 @@ def sent_as_spikes(
     return False
 
 
-class Plan(NamedTuple):
+class FunctionPlan(NamedTuple):
     """A layer as a node's function.
 
     `before` shapes its one input, `after` and `shift` map the function's value to the layer's.
@@ -96,7 +96,9 @@ class Plan(NamedTuple):
     shift: NDArray | None = None
 
 
-def plan(layer: Layer, shapes: tuple[Shape, ...], accumulate: bool, fed: bool = False) -> Plan:
+def plan(
+    layer: Layer, shapes: tuple[Shape, ...], accumulate: bool, fed: bool = False
+) -> FunctionPlan:
     """The function of a layer on inputs of these unbatched shapes.
 
     `fed` values are given by the network's inputs, and are looked up at every step.
@@ -104,20 +106,24 @@ def plan(layer: Layer, shapes: tuple[Shape, ...], accumulate: bool, fed: bool = 
     Raises `TypeError` for a layer that is not such a function.
     """
     if isinstance(layer, g.MaxPool):
-        return Plan(f.MaxPool(layer.windows, layer.channels_last, accumulate))
+        return FunctionPlan(f.MaxPool(layer.windows, layer.channels_last, accumulate))
     if isinstance(layer, g.GlobalMaxPool):
         return _global_max(layer, shapes[0], accumulate)
     if isinstance(layer, g.Activation) and layer.function in OVER_AXIS:
         kinds = {"softmax": f.Softmax, "log_softmax": f.LogSoftmax}
-        return Plan(kinds[layer.function](layer.axis(len(shapes[0])), accumulate))
+        return FunctionPlan(kinds[layer.function](layer.axis(len(shapes[0])), accumulate))
     if isinstance(layer, g.Activation):
-        return Plan(f.Elementwise(layer.function, tuple(layer.parameters.items()), accumulate))
+        return FunctionPlan(
+            f.Elementwise(layer.function, tuple(layer.parameters.items()), accumulate)
+        )
     if isinstance(layer, g.Lookup):
         return _lookup(layer, shapes[0], accumulate, fed)
     if isinstance(layer, g.PythonCall):
-        return Plan(f.PythonCall(layer.function, shapes, layer.made, layer.called, accumulate))
+        return FunctionPlan(
+            f.PythonCall(layer.function, shapes, layer.made, layer.called, accumulate)
+        )
     if isinstance(layer, g.Multiply | g.Divide | g.Maximum | g.Minimum | g.MatMul):
-        return Plan(_of_several(layer, shapes, accumulate))
+        return FunctionPlan(_of_several(layer, shapes, accumulate))
     return _normalization(layer, shapes[0], accumulate)
 
 
@@ -137,28 +143,28 @@ def _of_several(
     return kinds[type(layer)](shapes, accumulate)
 
 
-def _lookup(layer: g.Lookup, shape: Shape, accumulate: bool, fed: bool) -> Plan:
+def _lookup(layer: g.Lookup, shape: Shape, accumulate: bool, fed: bool) -> FunctionPlan:
     """Rows of a table; of a single number, which is an array of one value here."""
     function = f.Lookup(layer.table, accumulate and not fed, whole=fed)
     if shape:
-        return Plan(function)
-    return Plan(function, t.Reshape((1,)), (t.Reshape(layer.output_shape(shape)),))
+        return FunctionPlan(function)
+    return FunctionPlan(function, t.Reshape((1,)), (t.Reshape(layer.output_shape(shape)),))
 
 
-def _global_max(layer: g.GlobalMaxPool, shape: Shape, accumulate: bool) -> Plan:
+def _global_max(layer: g.GlobalMaxPool, shape: Shape, accumulate: bool) -> FunctionPlan:
     """One window over all spatial axes where the axes are these: engines are fast at that."""
     last = spatial_layout(layer.axes, len(shape))
     extent = () if last is None else split_shape(shape, last)[0]
     if last is None or not 1 <= len(extent) <= 3:
         axes = from_the_end(layer.axes, len(shape))
-        return Plan(f.ReduceMax(axes, layer.keepdims, accumulate))
+        return FunctionPlan(f.ReduceMax(axes, layer.keepdims, accumulate))
     function = f.MaxPool(Windows(extent), last, accumulate)
     made = layer.output_shape(shape)
     keeps = function.output_shape(shape) == made
-    return Plan(function, after=() if keeps else (t.Reshape(made),))
+    return FunctionPlan(function, after=() if keeps else (t.Reshape(made),))
 
 
-def _normalization(layer: Layer, shape: Shape, accumulate: bool) -> Plan:
+def _normalization(layer: Layer, shape: Shape, accumulate: bool) -> FunctionPlan:
     rank = len(shape)
     if isinstance(layer, g.GroupNormalization):
         axis = layer.axis % rank
@@ -167,17 +173,19 @@ def _normalization(layer: Layer, shape: Shape, accumulate: bool) -> Plan:
         scale, shift = layer.affine(rank)
         function = f.LayerNormalization(axes, layer.epsilon, accumulate)
         after = (t.Reshape(shape), *_scaled(scale))
-        return Plan(function, t.Reshape(split), after, shift)
+        return FunctionPlan(function, t.Reshape(split), after, shift)
     if isinstance(layer, g.LayerNormalization):
         axes = from_the_end(layer.axes, rank)
         function = f.LayerNormalization(axes, layer.epsilon, accumulate)
-        return Plan(function, None, _scaled(layer.scale), layer.shift)
+        return FunctionPlan(function, None, _scaled(layer.scale), layer.shift)
     if isinstance(layer, g.RMSNormalization):
         axes = from_the_end(layer.axes, rank)
-        return Plan(f.RMSNormalization(axes, layer.epsilon, accumulate), None, _scaled(layer.scale))
+        return FunctionPlan(
+            f.RMSNormalization(axes, layer.epsilon, accumulate), None, _scaled(layer.scale)
+        )
     if isinstance(layer, g.UnitNormalization):
         axes = from_the_end(layer.axes, rank)
-        return Plan(f.UnitNormalization(axes, layer.epsilon, accumulate))
+        return FunctionPlan(f.UnitNormalization(axes, layer.epsilon, accumulate))
     raise TypeError(f"{layer.kind} is no function of a node")
 
 

@@ -34,7 +34,7 @@ from spikewright.graph.layers import (
 from spikewright.graph.masks import Masks, masks_of
 from spikewright.graph.ranges import Range, ranges
 from spikewright.lower.linear import has_map, linear_map, place_ranges
-from spikewright.lower.node_functions import Plan, is_function, plan
+from spikewright.lower.node_functions import FunctionPlan, is_function, plan
 from spikewright.lower.notes import (
     LayerNote,
     behind_function,
@@ -295,7 +295,7 @@ class _Lowering:
         return population_note(node.name, node.layer, ensemble, synapse, reach, behind)
 
     def computing(
-        self, node: Node, planned: Plan, shapes: tuple[Shape, ...], label: str
+        self, node: Node, planned: FunctionPlan, shapes: tuple[Shape, ...], label: str
     ) -> NetworkNode:
         """The computing node, its inputs connected; several are flattened, one after the other."""
         several = hasattr(planned.function, "shapes")

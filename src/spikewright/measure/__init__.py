@@ -1,7 +1,6 @@
 """Measures of a run: outputs over time, firing rates in Hz, spikes, accuracy."""
 
-from spikewright.measure.accuracy import accuracy, accuracy_over_time
-from spikewright.measure.activity import activity
+from spikewright.measure.activity import accuracy, accuracy_over_time, activity
 from spikewright.measure.evaluation import Evaluation, neuron_rates
 from spikewright.measure.intervals import mean_interval, paired_interval, wilson_interval
 from spikewright.measure.readout import (

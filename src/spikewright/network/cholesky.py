@@ -13,7 +13,7 @@ SMALL = 128
 """Up to so many unknowns plain elimination is faster than a factor and two substitutions."""
 
 
-class _Kept(NamedTuple):
+class _KeptFactor(NamedTuple):
     """The factor for one penalty of activities that are still in use and never written to."""
 
     activities: weakref.ref[NDArray]
@@ -21,7 +21,7 @@ class _Kept(NamedTuple):
     factor: NDArray
 
 
-_kept: dict[int, _Kept] = {}  # by the identity of the activities
+_kept: dict[int, _KeptFactor] = {}  # by the identity of the activities
 
 
 def normal_solution(activities: NDArray, targets: NDArray, penalty: NDArray) -> NDArray:
@@ -53,7 +53,7 @@ def _factor(activities: NDArray, penalty: NDArray) -> NDArray:
     factor = np.linalg.cholesky(_gram(activities, penalty))
     if not activities.flags.writeable:
         gone = weakref.ref(activities, lambda _: _kept.pop(key, None))
-        _kept[key] = _Kept(gone, name, factor)
+        _kept[key] = _KeptFactor(gone, name, factor)
     return factor
 
 

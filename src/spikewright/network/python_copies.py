@@ -12,10 +12,10 @@ from collections.abc import Callable, Iterable, Sequence
 from copy import deepcopy
 from typing import Any, NamedTuple
 
-from spikewright.network.python_state import State
+from spikewright.network.python_state import PythonState
 
 
-def why_not_copied(states: Sequence[State]) -> dict[int, str]:
+def why_not_copied(states: Sequence[PythonState]) -> dict[int, str]:
     """Predicates of those functions, by number, whose state no copy can have to itself."""
     found: dict[int, str] = {}
     fixed = looked_at(states)
@@ -28,7 +28,7 @@ def why_not_copied(states: Sequence[State]) -> dict[int, str]:
     return found
 
 
-def looked_at(states: Iterable[State]) -> dict[int, Any]:
+def looked_at(states: Iterable[PythonState]) -> dict[int, Any]:
     """Arrays and containers of plain values that none of the functions changes, by identity."""
     states = list(states)
     reached = [
@@ -40,12 +40,14 @@ def looked_at(states: Iterable[State]) -> dict[int, Any]:
     return {id(value): value for value, _ in reached if id(value) not in changed}
 
 
-def needs_copies(state: State, fixed: dict[int, Any]) -> bool:
+def needs_copies(state: PythonState, fixed: dict[int, Any]) -> bool:
     """Whether copies of a function differ from it."""
     return bool(state.rebinds or any(id(value) not in fixed for value in state.held))
 
 
-def copied(targets: Sequence[Any], states: Sequence[State], samples: int) -> list[tuple[Any, ...]]:
+def copied(
+    targets: Sequence[Any], states: Sequence[PythonState], samples: int
+) -> list[tuple[Any, ...]]:
     """Each function for every sample; the first sample has the functions themselves.
 
     A function without state of its own is the same for all. Raises `TypeError` where a function
@@ -65,7 +67,7 @@ def copied(targets: Sequence[Any], states: Sequence[State], samples: int) -> lis
 class _Copier:
     """One set of copies. Functions come first, and get what they hold when all are there."""
 
-    def __init__(self, states: Sequence[State], fixed: dict[int, Any]) -> None:
+    def __init__(self, states: Sequence[PythonState], fixed: dict[int, Any]) -> None:
         self._memo: dict[int, Any] = dict(fixed)
         self._cells: dict[int, types.CellType] = {}
         for state in states:
@@ -110,8 +112,8 @@ def _fill_cell(old: types.CellType, new: types.CellType, copy: Callable[[Any], A
     new.cell_contents = copy(content)
 
 
-class Held(NamedTuple):
-    """The contents of a closure's variables, in order; functions among them stand as `Held` too."""
+class ClosureContents(NamedTuple):
+    """The contents of a closure's variables, in order; those of functions among them likewise."""
 
     contents: tuple[Any, ...]
 
@@ -121,13 +123,15 @@ def held_by(function: Any) -> Any:
     return _held(function, {})
 
 
-def _held(value: Any, known: dict[int, Held]) -> Any:
+def _held(value: Any, known: dict[int, ClosureContents]) -> Any:
     if not isinstance(value, types.FunctionType) or value.__closure__ is None:
         return value
     if id(value) in known:  # it holds itself
         return known[id(value)]
-    known[id(value)] = Held(())
-    return Held(tuple(_held(content, known) for content in map(_content, value.__closure__)))
+    known[id(value)] = ClosureContents(())
+    return ClosureContents(
+        tuple(_held(content, known) for content in map(_content, value.__closure__))
+    )
 
 
 def holding(function: Any, held: Any) -> Any:
@@ -135,7 +139,7 @@ def holding(function: Any, held: Any) -> Any:
 
     The contents of its variables are replaced in place.
     """
-    if not isinstance(held, Held):
+    if not isinstance(held, ClosureContents):
         return held
     for cell, content in zip(function.__closure__, held.contents, strict=False):
         cell.cell_contents = holding(_content(cell), content)

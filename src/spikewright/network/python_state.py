@@ -71,7 +71,7 @@ class Shared(NamedTuple):
     value: Any
 
 
-class State:
+class PythonState:
     """The values that a function, or an object with methods, reaches beside its arguments."""
 
     def __init__(self) -> None:
@@ -98,16 +98,16 @@ class State:
         return not self.changes and isinstance(value, CONTAINERS) and all_plain(value)
 
 
-def find_state(target: Any, *entries: str) -> State:
+def find_state(target: Any, *entries: str) -> PythonState:
     """The state that a function reaches, or the methods `entries` of an object."""
-    return _Walk(target, entries).found
+    return _StateWalk(target, entries).found
 
 
-class _Walk:
+class _StateWalk:
     """Objects are met once held, and once through something shared, as copies differ in that."""
 
     def __init__(self, target: Any, entries: Iterable[str]) -> None:
-        self.found, self._target = State(), target
+        self.found, self._target = PythonState(), target
         self._names = set(entries)
         self._met: dict[tuple[int, bool], Any] = {}
         self._owners: dict[int, Any] = {}  # objects and classes whose methods may be called

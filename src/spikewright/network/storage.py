@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 from spikewright._base import storage as _storage
 from spikewright.errors import NetworkError
 from spikewright.network.connection import Connection
-from spikewright.network.manifest.reading import Reader
+from spikewright.network.manifest.reading import ManifestReader
 from spikewright.network.manifest.registries import Object
-from spikewright.network.manifest.writing import Writer
+from spikewright.network.manifest.writing import ManifestWriter
 from spikewright.network.network import Network, detached
 from spikewright.network.node import Node
 from spikewright.network.node_functions import PythonCall
@@ -32,7 +32,7 @@ def save(network: Network, path: str | Path, *, overwrite: bool = False) -> None
     that no registry knows, connections to objects outside the network. Raises `ExistingFileError`
     for a file that is not replaced.
     """
-    encoder = _storage.Encoder()
+    encoder = _storage.ManifestEncoder()
     content, _ = to_manifest(network, encoder)
     _storage.write(path, "network", content, encoder.arrays, overwrite=overwrite)
 
@@ -47,7 +47,9 @@ def load(path: str | Path) -> Network:
     return network
 
 
-def to_manifest(network: Network, encoder: _storage.Encoder) -> tuple[dict[str, Any], list[Object]]:
+def to_manifest(
+    network: Network, encoder: _storage.ManifestEncoder
+) -> tuple[dict[str, Any], list[Object]]:
     """Plain data for a network, its arrays collected in the encoder, and its objects in order.
 
     `from_manifest` returns the loaded objects in the same order, so that an index stands for one.
@@ -60,7 +62,7 @@ def to_manifest(network: Network, encoder: _storage.Encoder) -> tuple[dict[str, 
         *network.all_connections,
         *network.all_probes,
     ]
-    writer = Writer(objects, encoder)
+    writer = ManifestWriter(objects, encoder)
     return writer.network(network), objects
 
 
@@ -72,7 +74,7 @@ def from_manifest(
     Raises `DamagedFileError` naming `place`.
     """
     with _storage.describing("a network", place), detached():
-        return Reader(arrays).network(content)
+        return ManifestReader(arrays).network(content)
 
 
 def _calls_python(connection: Connection) -> bool:

@@ -21,10 +21,20 @@ from spikewright.graph.layers import Constant, Input, Layer, ScaleShift
 from spikewright.graph.whole_weights import WEIGHTED
 from spikewright.lower.populations import Choices, Roles
 from spikewright.network.neurons import FixedPointIntegrateAndFire, IntegrateAndFire, NeuronType
-from spikewright.quantising.arrivals import Arrival, Edge, edges, plain_weights, weighs
+from spikewright.quantising.arrivals import (
+    Arrival,
+    Edge,
+    Unit,
+    along,
+    carried,
+    edges,
+    given,
+    one_each,
+    plain_weights,
+    weighs,
+)
 from spikewright.quantising.fixed_point import FixedPoint, few_bits, whole_start
 from spikewright.quantising.settings import Quantised
-from spikewright.quantising.units import Unit, along, carried, given, one_each
 
 
 @dataclass(frozen=True, eq=False)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, Self, TypeVar
 
 from numpy.typing import NDArray
 
@@ -43,7 +43,7 @@ class Converted(Protocol):
         """Runs it on inputs, for a number of steps."""
 
     @property
-    def again(self) -> Callable[..., Converted]:
+    def again(self) -> Callable[..., Self]:
         """Converts the same model once more, with some arguments changed."""
 
 
@@ -66,6 +66,4 @@ _OF_SPIKES = (
 def as_source(conversion: Made) -> Made:
     """The source's values as a conversion: its network of rates, with the weights of the model."""
     plain = dict.fromkeys(_OF_SPIKES)
-    made: Any = conversion.again(**plain, spiking=False, scale_firing_rates=1.0)
-    found: Made = made
-    return found
+    return conversion.again(**plain, spiking=False, scale_firing_rates=1.0)

@@ -62,7 +62,7 @@ _OWN = {"Arguments": Arguments, "NeuronClass": NeuronClass, "Quantised": Quantis
 _KINDS = {**_OWN, **TYPES, **SYNAPSES}
 
 
-def arguments_to_data(arguments: Mapping[str, Any], encoder: _storage.Encoder) -> Any:
+def arguments_to_data(arguments: Mapping[str, Any], encoder: _storage.ManifestEncoder) -> Any:
     """Plain data for arguments of `convert` in which no rule is left; None where there are none.
 
     Raises `NetworkError` naming the part that a file cannot hold.
@@ -87,7 +87,7 @@ def arguments_from_data(content: Any, arrays: Mapping[str, NDArray]) -> dict[str
     """
     if content is None:
         return {}
-    kept = _storage.Decoder(arrays, _KINDS).decode(content)
+    kept = _storage.ManifestDecoder(arrays, _KINDS).decode(content)
     if not isinstance(kept, Arguments):
         raise TypeError(f"arguments are expected, not {kept!r}")
     check(kept, _KINDS)

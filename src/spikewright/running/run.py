@@ -15,7 +15,7 @@ from spikewright.measure import Run
 from spikewright.running.encoders import Encoder
 from spikewright.running.encoding import Feeds, feeds_of, sequence_feeds, without_held
 from spikewright.running.recording import layers_of
-from spikewright.running.runner import Job, Runner, collected
+from spikewright.running.runner import RunJob, Runner, collected
 
 
 def run_of(
@@ -39,7 +39,7 @@ def run_of(
     layers = tuple(layers_of(runner.lowered, record))
     program = runner.program(dt, seed, precision, layers)
     chosen = runner.engine(engine, program, threads)
-    job = Job(program, chosen, fed.values, fed.batch, fed.steps)
+    job = RunJob(program, chosen, fed.values, fed.batch, fed.steps)
     size = batch_size or runner.batch_size(chosen, fed.sample_bytes())
     runner.memory(job, size).only("recording", "totals").require(
         available(), f"a run of {fed.batch} samples and {fed.steps} steps"

@@ -107,7 +107,7 @@ _ENCODED = 512 * 2**20  # bytes of encoded input of samples that run side by sid
 Counted = TypeVar("Counted")
 
 
-class Job(NamedTuple):
+class RunJob(NamedTuple):
     """A run to do: inputs `(batch, steps or 1, *shape)` for `steps` steps."""
 
     program: Program
@@ -189,7 +189,7 @@ class Runner:
         most = min(engine.batch_values // widest, _ENCODED // max(1, encoded))
         return int(np.clip(most, 1, 256))
 
-    def memory(self, job: Job, size: int, keep_totals: bool = True) -> Memory:
+    def memory(self, job: RunJob, size: int, keep_totals: bool = True) -> Memory:
         """Memory that a job needs, in bytes, run `size` samples at a time, with totals kept or not.
 
         While a part is run, what is kept of all samples is filled as far as the parts before.
@@ -202,12 +202,12 @@ class Runner:
             parts.append(self._kept_memory(job, full * size, keep_totals, left))
         return max(parts, key=lambda memory: memory.bytes)
 
-    def _part_memory(self, job: Job, count: int) -> Memory:
+    def _part_memory(self, job: RunJob, count: int) -> Memory:
         tally = frozenset(self.counting().values())
         setting = engines.PreparedRun.of(job.program, job.engine, count, tally)
         return setting.whole(job.steps, last=True)
 
-    def _kept_memory(self, job: Job, before: int, keep_totals: bool, count: int) -> Memory:
+    def _kept_memory(self, job: RunJob, before: int, keep_totals: bool, count: int) -> Memory:
         """Of a part of `count` samples, and of what is kept of those `before`."""
         tally = frozenset(self.counting().values())
         kept = engines.PreparedRun.of(job.program, job.engine, before, tally, count).kept(job.steps)
@@ -216,7 +216,7 @@ class Runner:
 
     def parts(
         self,
-        job: Job,
+        job: RunJob,
         size: int,
         count: Callable[[int, dict[str, Totals], dict[Node, NDArray]], Counted],
         at: Collection[int] = (),
@@ -233,7 +233,7 @@ class Runner:
 
     def _part(
         self,
-        job: Job,
+        job: RunJob,
         samples: slice,
         count: Callable[[int, dict[str, Totals], dict[Node, NDArray]], Counted],
         stops: Sequence[int],

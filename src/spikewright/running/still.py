@@ -22,7 +22,7 @@ from spikewright.lower import Lowered
 from spikewright.network import Ensemble, Node
 from spikewright.network.neurons import BipolarIntegrateAndFire
 from spikewright.running.encoding import Encoded, Feeds
-from spikewright.running.runner import Job, Runner
+from spikewright.running.runner import RunJob, Runner
 
 
 def rounded(lowered: Lowered, steps: int) -> Lowered | None:
@@ -105,7 +105,7 @@ class StillNetwork:
         """
         lowered = self._runner.lowered
         fed = {lowered.inputs[names[node]]: held(value) for node, value in feeds.values.items()}
-        job = Job(self._program, self._engine, fed, feeds.batch, 1)
+        job = RunJob(self._program, self._engine, fed, feeds.batch, 1)
         size = self._runner.batch_size(self._engine)
         found = list(self._runner.parts(job, size, _active))
         raw = {n: np.concatenate([part.raw[n][:, 0] for part in found]) for n in found[0].raw}

@@ -90,7 +90,7 @@ def as_data(conversion: Converted) -> tuple[dict[str, Any], dict[str, NDArray]]:
     refusal = graph_storage.why_no_file(conversion.graph)
     if refusal is not None:
         raise NetworkError(refusal)
-    encoder = _storage.Encoder()
+    encoder = _storage.ManifestEncoder()
     network, objects = network_storage.to_manifest(conversion.network, encoder)
     index = {id(item): i for i, item in enumerate(objects)}
     lowered = conversion.lowered
@@ -114,7 +114,9 @@ def as_data(conversion: Converted) -> tuple[dict[str, Any], dict[str, NDArray]]:
     return manifest, encoder.arrays
 
 
-def _stepping(stepping: Stepping | None, encoder: _storage.Encoder) -> dict[str, Any] | None:
+def _stepping(
+    stepping: Stepping | None, encoder: _storage.ManifestEncoder
+) -> dict[str, Any] | None:
     if stepping is None:
         return None
     return {
@@ -126,7 +128,7 @@ def _stepping(stepping: Stepping | None, encoder: _storage.Encoder) -> dict[str,
     }
 
 
-def _read_stepping(whole: Any, decoder: _storage.Decoder) -> Stepping | None:
+def _read_stepping(whole: Any, decoder: _storage.ManifestDecoder) -> Stepping | None:
     content = whole.get("stepping")
     if content is None:
         return None
@@ -158,7 +160,7 @@ def _lowered(
     content: Any, network: Network, objects: Sequence[Any], arrays: Mapping[str, NDArray]
 ) -> Lowered:
     """The network with the names of its objects."""
-    decoder = _storage.Decoder(arrays, {"Activation": Activation})
+    decoder = _storage.ManifestDecoder(arrays, {"Activation": Activation})
 
     def items(name: str, kinds: tuple[type, ...] = (Ensemble, Node)) -> dict[str, Any]:
         found = {key: objects[place] for key, place in content[name].items()}

@@ -41,7 +41,7 @@ class Checkup:
 
     @property
     def broken(self) -> tuple[Finding, ...]:
-        """What is installed and does not work."""
+        """Engines and packages that are installed and do not work."""
         return tuple(f for f in self.findings if f.state == "broken")
 
     def as_dict(self) -> dict[str, Any]:

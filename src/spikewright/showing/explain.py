@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright.engines import Precision
 from spikewright.network import Connection, Ensemble, Network, Node, Probe
 from spikewright.network.neurons import NeuronType, RectifiedLinear, SpikingRectifiedLinear
 from spikewright.simulator import Simulator
@@ -62,7 +61,6 @@ def worked_example(
     *,
     dt: float = DT,
     engine: str = "auto",
-    precision: Precision = "float32",
 ) -> WorkedExample:
     """Run the worked example at a firing-rate scale, or as a rate network with None.
 
@@ -77,7 +75,7 @@ def worked_example(
         first = Connection(stimulus, a.neurons, transform=WEIGHTS[0], synapse=None)
         second = Connection(a.neurons, b.neurons, transform=WEIGHTS[1], synapse=None)
         probes = Probe(a.neurons), Probe(b.neurons)
-    with Simulator(network, dt, engine=engine, precision=precision, progress=False) as simulator:
+    with Simulator(network, dt, engine=engine, progress=False) as simulator:
         simulator.run_steps(steps)
         over_time = [simulator.data[probe][:, 0] for probe in probes]
         weights = [float(np.squeeze(simulator.data[c].weights)) for c in (first, second)]

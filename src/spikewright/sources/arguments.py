@@ -35,6 +35,19 @@ class Rounding:
                 "nearest level, 0 down"
             )
 
+    def rounded(self, xp: Any, held: Any, x: Any, threshold: Any, share: Any) -> Any:
+        """`theta/L min(max(floor(L x / theta + start), 0), L)`, with gradients straight through.
+
+        `xp` has the framework's array functions, `held` lets no gradient through. `share` is that
+        of the threshold's gradient which is passed on, None for all.
+        """
+        theta = xp.abs(threshold)
+        if share is not None:
+            theta = theta * share + held(theta * (1.0 - share))
+        number = xp.clip(x * (self.levels / theta), 0.0, float(self.levels)) + self.start
+        whole = number + held(xp.floor(number) - number)
+        return whole * (theta / self.levels)
+
 
 @dataclass(frozen=True)
 class Range:
@@ -52,6 +65,12 @@ class Range:
             value = getattr(self, name)
             if not (is_number(value) and value > 0):
                 raise TrainingError(f"RateRange.{name} must be a number above 0, got {value!r}")
+
+    def penalty(self, xp: Any, x: Any) -> Any:
+        """The weighted mean square by which values, as rates, lie outside."""
+        rates = x * self.scale
+        outside = xp.relu(rates - self.high) + xp.relu(self.low - rates)
+        return self.weight * xp.mean(xp.square(outside))
 
 
 def range_of(hz: Any, weight: float, scale: float) -> Range:

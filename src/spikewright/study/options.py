@@ -6,7 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, TypedDict
 
-from spikewright._base.options import Option, number, whole
+from spikewright._base.arguments import is_plain_number
+from spikewright._base.options import Check, Option, number, whole
 from spikewright.conversion.options import CommonOptions, ModelOptions
 from spikewright.engines.settings import (
     EngineOptions,
@@ -21,10 +22,20 @@ from spikewright.quantising import Quantised
 from spikewright.records import DEFAULT_TABLE
 from spikewright.running.encoding import EncodedOptions
 from spikewright.study.point import Minimise
-from spikewright.training.settings import TRAINABLE
+from spikewright.training.options import TRAINABLE
 
 SCALES = (1.0, 2.0, 5.0, 10.0, 50.0)
 STEPS = (1, 2, 4, 8, 16, 32)
+
+
+def _plain(check: Check) -> Check:
+    """A check of numbers of Python's own, which every database holds."""
+    return Check(check.must, lambda value: is_plain_number(value) and check.holds(value))
+
+
+_CONFIDENCE = Check(
+    "a number above 0 and below 0.999", lambda value: is_plain_number(value) and 0 < value < 0.999
+)
 
 
 class CostOptions(TypedDict, total=False):
@@ -86,15 +97,24 @@ class TuneOptions(
     """Options of a search."""
 
     max_drop: Annotated[
-        float, Option(0.005, "Accuracy that may be lost, a fraction: 0.005 is half a point.")
+        float,
+        Option(
+            0.005,
+            "Accuracy that may be lost, a fraction: 0.005 is half a point.",
+            _plain(number(least=0.0)),
+        ),
     ]
-    timeout: Annotated[float, Option(300.0, "Seconds for the whole search.")]
-    trials: Annotated[int | None, Option(None, "Trials in the study (default: many).", whole(1))]
-    confidence: Annotated[float, Option(0.95, "Of the certificate.")]
+    timeout: Annotated[
+        float, Option(300.0, "Seconds for the whole search.", _plain(number(above=0.0)))
+    ]
+    trials: Annotated[
+        int | None, Option(None, "Trials in the study (default: many).", _plain(whole(1)))
+    ]
+    confidence: Annotated[float, Option(0.95, "Of the certificate.", _CONFIDENCE)]
     validation: Annotated[
         float | tuple[Any, Any], Option(0.5, "Samples held back: a fraction, or `(x, y)`.")
     ]
-    searched: Annotated[int, Option(2000, "Samples searched on, at most.", whole(1))]
+    searched: Annotated[int, Option(2000, "Samples searched on, at most.", _plain(whole(1)))]
     space: Annotated[
         Mapping[str, Any] | None,
         Option(None, "Parameters that are restricted, `{name: value, list or (low, high)}`."),

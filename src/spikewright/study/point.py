@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +17,8 @@ from spikewright.measure.intervals import Interval, mean_interval
 from spikewright.records import Record, Worth, own_energies, select
 from spikewright.study.programs import MODEL, ModelReference, program
 from spikewright.study.setting import StudySetting
+
+T = TypeVar("T")
 
 Minimise = Literal["spikes", "energy", "latency"]
 MINIMISED: tuple[Minimise, ...] = ("spikes", "energy", "latency")
@@ -212,10 +214,10 @@ class OperatingPoint:
         }
 
 
-def front(points: Iterable[OperatingPoint], minimise: Minimise) -> list[OperatingPoint]:
-    """The points that none other beats in both loss and cost, the cheapest first."""
-    found: list[OperatingPoint] = []
-    for point in sorted(points, key=lambda p: p.price(minimise)):
-        if not point.failed and (not found or point.lost < found[-1].lost):
+def front(points: Iterable[T], price: Callable[[T], Any], lost: Callable[[T], float]) -> list[T]:
+    """The points that none other beats in both loss and price, the cheapest first."""
+    found: list[T] = []
+    for point in sorted(points, key=price):
+        if not found or lost(point) < lost(found[-1]):
             found.append(point)
     return found

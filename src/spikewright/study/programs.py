@@ -78,7 +78,7 @@ def program(
     the place of more than some numbers where the code can name the samples that it looks at. An
     origin of None is a trained network, which no arguments make: it is `result.best.conversion`.
     """
-    writer = _Writer()
+    writer = ProgramWriter()
     if origin is None:
         made = "result.best.conversion"
     else:
@@ -113,34 +113,9 @@ def _size(value: Any) -> int:
     return int(np.size(value)) if isinstance(value, np.ndarray | float | int) else 0
 
 
-def call(model: str, arguments: Mapping[str, Any]) -> str:
-    """`sw.convert(...)` with those arguments that differ from the defaults."""
-    return _Writer().call(model, arguments)
-
-
-def again(conversion: str, numbers: Mapping[str, Any], changed: Iterable[str]) -> str:
-    """`CONVERSION.again(...)` with those of the arguments that are changed."""
-    return _Writer().again(conversion, numbers, changed)
-
-
-def imports(code: str) -> list[str]:
-    """The lines of imports that this code, made here of the package's own parts, needs."""
-    return _Writer().imports(code)
-
-
-def run_line(steps: int, dt: float, readout: Any) -> str:
-    """The line that runs `conversion`, the result of a call, on `x`, and reads it out."""
-    return _Writer().run(steps, dt, readout)
-
-
-def text(value: Any) -> str:
-    """A value as Python, with NumPy as `np` and the package as `sw`; evaluated, the same value."""
-    return _Writer().text(value)
-
-
 @dataclass(eq=False)
-class _Writer:
-    """Writes values, and keeps the imports that classes from elsewhere need."""
+class ProgramWriter:
+    """Writes calls and values as Python, and keeps the imports that classes from elsewhere need."""
 
     needed: dict[str, None] = field(default_factory=dict)
 
@@ -150,6 +125,7 @@ class _Writer:
         return [*arrays, f"import {_PACKAGE} as sw", *self.needed]
 
     def call(self, model: str, arguments: Mapping[str, Any], data: str | None = None) -> str:
+        """`sw.convert(...)` with those arguments that differ from the defaults."""
         given = [
             f"{name}={self.text(value)}"
             for name, value in arguments.items()
@@ -164,15 +140,17 @@ class _Writer:
         changed: Iterable[str],
         data: str | None = None,
     ) -> str:
+        """`CONVERSION.again(...)` with those of the arguments that are changed."""
         names = [name for name in dict.fromkeys(changed) if not (data and name == "calibration")]
         given = [f"{name}={self.text(numbers[name])}" for name in names]
         return f"{conversion}.again({', '.join([*given, *_calibration(data)])})"
 
     def run(self, steps: int, dt: float, readout: Any) -> str:
+        """The line that runs `conversion`, the result of a call, on `x`, and reads it out."""
         return f"conversion.run(x, steps={steps}, dt={self.text(dt)}).predict({self.text(readout)})"
 
     def text(self, value: Any) -> str:
-        """A value as Python that evaluates to the same value."""
+        """A value as Python, with NumPy as `np` and the package as `sw`; evaluated, the same."""
         if isinstance(value, np.ndarray):
             return _array(value)
         if isinstance(value, Mapping):

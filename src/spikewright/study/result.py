@@ -56,7 +56,8 @@ class StudyResult(Shown):
     @cached_property
     def curve(self) -> tuple[OperatingPoint, ...]:
         """The points that none other beats in both loss and cost, the cheapest first."""
-        return tuple(front(self.points, self.minimised))
+        measured = (point for point in self.points if not point.failed)
+        return tuple(front(measured, lambda p: p.price(self.minimised), lambda p: p.lost))
 
     @property
     def trade_off(self) -> tuple[Record, ...]:

@@ -4,9 +4,8 @@ The part that computes gradients is `training.gradients`; it needs PyTorch.
 """
 
 from spikewright.training.frozen import in_part_of
-from spikewright.training.history import Epoch, Refitted
+from spikewright.training.history import Epoch
 from spikewright.training.module import loaded, torch_module
-from spikewright.training.planned import module_settings
 from spikewright.training.reconstruction import RECONSTRUCTED, reconstruct
 from spikewright.training.result import Training
 from spikewright.training.training import TrainingRequest, train
@@ -14,12 +13,10 @@ from spikewright.training.training import TrainingRequest, train
 __all__ = [
     "RECONSTRUCTED",
     "Epoch",
-    "Refitted",
     "Training",
     "TrainingRequest",
     "in_part_of",
     "loaded",
-    "module_settings",
     "reconstruct",
     "torch_module",
     "train",

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -14,11 +13,11 @@ from spikewright.choosing.fission import Copies
 from spikewright.errors import ConversionError, TrainingError
 from spikewright.lower import by_layer
 from spikewright.lower.populations import Roles
-from spikewright.measure.energy import CostTable, cost_table, energy
+from spikewright.measure.energy import cost_table, energy
 from spikewright.measure.operations import Counter
 from spikewright.running.converted import Converted
 from spikewright.training.data import TrainingSamples
-from spikewright.training.settings import Range, TrainingSettings
+from spikewright.training.options import Range, TrainOptions
 from spikewright.training.sites import TrainedSite
 
 Prices = Mapping[str, Any]  # by layer: of a spike, a number or an array of the layer's shape
@@ -29,7 +28,8 @@ class Bound:
     """At most `limit` a sample may be spent by spikes, or at least that where it is `least`.
 
     Spikes cost `prices`; what a sample costs without any, `fixed`, is not part of the limit and of
-    what is spent. `layer` is the only one that a bound on rates is about.
+    what is spent. `layer` is the only one that a bound on rates is about. Joules are `counted`,
+    operation by operation, by a cost table.
     """
 
     name: str
@@ -39,16 +39,8 @@ class Bound:
     fixed: float = 0.0
     least: bool = False
     layer: str | None = None
-
-    @property
-    def table(self) -> str | None:
-        """The cost table that joules are counted by."""
-        return None
-
-    def excess(self, amount: float) -> float:
-        """The share of the limit by which an amount is beyond it; below 0 within."""
-        share = amount / self.limit - 1.0
-        return -share if self.least else share
+    counted: Callable[..., float] | None = None
+    table: str | None = None
 
     def linear(self, counts: Mapping[str, Any]) -> Any:
         """What counts `{layer: (samples, *shape)}` amount to, summed over samples."""
@@ -57,88 +49,56 @@ class Bound:
 
     def spent(self, counts: Mapping[str, NDArray], inputs: Mapping[str, NDArray]) -> float:
         """What a run spends that sends these counts, summed over samples."""
-        return float(self.linear(counts))
-
-
-@dataclass(frozen=True, eq=False)
-class _Energy(Bound):
-    """A bound on joules, which are counted operation by operation."""
-
-    counted: _Counted | None = None
-
-    @property
-    def table(self) -> str | None:
-        return None if self.counted is None else self.counted.table.name
-
-    def spent(self, counts: Mapping[str, NDArray], inputs: Mapping[str, NDArray]) -> float:
-        assert self.counted is not None
+        if self.counted is None:
+            return float(self.linear(counts))
         samples = len(next(iter(inputs.values())))
         return self.counted(counts, inputs) - samples * self.fixed
-
-
-@dataclass(frozen=True, eq=False)
-class _Counted:
-    """Joules of runs of a conversion under a cost table."""
-
-    conversion: Converted
-    table: CostTable
-    steps: int
-
-    @cached_property
-    def counter(self) -> Counter:
-        made = self.conversion
-        return Counter(made.network, made.populations(), made.inputs)
-
-    def __call__(self, counts: Mapping[str, NDArray], inputs: Mapping[str, NDArray]) -> float:
-        operations = self.counter.count(counts, self.steps, inputs)
-        return float(energy(operations, self.table).total.sum())
-
-    def price(self) -> float:
-        """Joules of a spike that meets one weight."""
-        table, moved = self.table, self.table.number_bytes
-        return table.accumulate + moved * (table.weight_byte + 2 * table.state_byte)
 
 
 def bounds_of(
     conversion: Converted,
     sites: Mapping[str, TrainedSite],
     samples: TrainingSamples,
-    settings: TrainingSettings,
+    settings: TrainOptions,
 ) -> tuple[Bound, ...]:
     """The bounds of a training; raises `TrainingError` for those that no network could keep."""
     found: list[Bound] = []
-    if settings.spikes is not None:
-        found.append(
-            Bound(f"spikes={settings.spikes:g}", "spikes", settings.spikes, dict.fromkeys(sites, 1))
-        )
-    if settings.joules is not None:
-        found.append(_energy(conversion, samples, settings, settings.joules))
-    for layer, (low, high) in _by_layer(conversion, sites, settings.rates).items():
+    if (spikes := settings["spikes"]) is not None:
+        found.append(Bound(f"spikes={spikes:g}", "spikes", spikes, dict.fromkeys(sites, 1)))
+    if (joules := settings["joules"]) is not None:
+        found.append(_energy(conversion, samples, settings, joules))
+    for layer, (low, high) in _by_layer(conversion, sites, settings["rates"] or {}).items():
         found += _rates(conversion, sites, settings, layer, low, high)
     return tuple(found)
 
 
 def _energy(
-    conversion: Converted, samples: TrainingSamples, settings: TrainingSettings, limit: float
+    conversion: Converted, samples: TrainingSamples, settings: TrainOptions, limit: float
 ) -> Bound:
-    counted = _Counted(conversion, cost_table(settings.energy_table), settings.steps)
+    table, steps = cost_table(settings["energy_table"]), settings["steps"]
     populations = conversion.populations()
+    counter = Counter(conversion.network, populations, conversion.inputs)
+
+    def counted(counts: Mapping[str, NDArray], inputs: Mapping[str, NDArray]) -> float:
+        return float(energy(counter.count(counts, steps, inputs), table).total.sum())
+
     silent = {n: np.zeros((len(samples), *e.shape)) for n, e in populations.items()}
     fixed = counted(silent, samples.x) / len(samples)
     if fixed >= limit:
         raise TrainingError(
-            f"joules={limit:g}: a sample costs {fixed:.3g} J in {settings.steps} steps where no "
-            f"neuron sends a spike, by the cost table {settings.energy_table!r}. Give more, or "
-            "fewer steps"
+            f"joules={limit:g}: a sample costs {fixed:.3g} J in {steps} steps where no neuron "
+            f"sends a spike, by the cost table {table.name!r}. Give more, or fewer steps"
         )
-    fan_out = counted.counter.fan_out()
-    copies = Copies.in_network(conversion)
+    fan_out, copies = counter.fan_out(), Copies.in_network(conversion)
+    of_weight = table.accumulate + table.number_bytes * (table.weight_byte + 2 * table.state_byte)
     prices = {
-        name: copies.channels(name, np.asarray(fan_out[name]), len(e.shape)) * counted.price()
+        name: copies.channels(name, np.asarray(fan_out[name]), len(e.shape)) * of_weight
         for name, e in populations.items()
         if name in fan_out
     }
-    return _Energy(f"joules={limit:g}", "J", limit - fixed, prices, fixed, counted=counted)
+    return Bound(
+        f"joules={limit:g}", "J", limit - fixed, prices, fixed, counted=counted, table=table.name
+    )
 
 
 def _by_layer(
@@ -156,20 +116,20 @@ def _by_layer(
 def _rates(
     conversion: Converted,
     sites: Mapping[str, TrainedSite],
-    settings: TrainingSettings,
+    settings: TrainOptions,
     layer: str,
     low: float,
     high: float,
 ) -> Iterator[Bound]:
     """The two bounds on a layer's mean rate in Hz."""
-    cap = sites[layer].kind.most_spikes
-    if cap is not None and low > cap / settings.dt:
+    cap, dt = sites[layer].kind.most_spikes, settings["dt"]
+    if cap is not None and low > cap / dt:
         raise TrainingError(
             f"rates: neurons of layer {layer!r} send at most {cap} spikes a step, "
-            f"{cap / settings.dt:g} Hz, which is below {low:g} Hz. Allow more spikes a step"
+            f"{cap / dt:g} Hz, which is below {low:g} Hz. Allow more spikes a step"
         )
     neurons = conversion.populations()[layer].n_neurons
-    prices = {layer: 1.0 / (neurons * settings.steps * settings.dt)}
+    prices = {layer: 1.0 / (neurons * settings["steps"] * dt)}
     said = f"rates={{{layer!r}: ({low:g}, {high:g})}}"
     yield Bound(said, "Hz", high, prices, layer=layer)
     if low:

@@ -10,15 +10,17 @@ from typing import Any
 from spikewright._base import storage as _storage
 from spikewright._base.writing import check_place
 from spikewright.errors import DamagedFileError, TrainingError
+from spikewright.training.history import Epoch, Measured
 
 _WHAT = "training"
+_PARTS = {"Epoch": Epoch, "Measured": Measured}
 
 
 class TrainingCheckpoint:
     """The state of one training in a file, which is replaced in one step after every epoch.
 
     `about` is plain data: all that the results depend on, by name. States are plain data with
-    arrays. Raises `OSError` for a place where no file can be.
+    arrays and epochs. Raises `OSError` for a place where no file can be.
     """
 
     def __init__(self, path: str | Path, about: Mapping[str, Any]) -> None:
@@ -36,7 +38,7 @@ class TrainingCheckpoint:
         content, arrays = _storage.read(self._path, _WHAT)
         try:
             self._check(content["about"])
-            return _storage.Decoder(arrays, {}).decode(content["state"])
+            return _storage.ManifestDecoder(arrays, _PARTS).decode(content["state"])
         except (AttributeError, LookupError, TypeError, ValueError, RecursionError) as error:
             if isinstance(error, TrainingError):
                 raise
@@ -57,6 +59,6 @@ class TrainingCheckpoint:
 
     def save(self, state: Any) -> None:
         """Replace what the file holds, whole or not at all."""
-        encoder = _storage.Encoder()
+        encoder = _storage.ManifestEncoder()
         content = {"about": self._about, "state": encoder.encode(state)}
         _storage.write(self._path, _WHAT, content, encoder.arrays)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
+from itertools import chain, islice
 from typing import Any
 
 import numpy as np
@@ -21,38 +21,32 @@ _UNKNOWN = 100  # batches of an iterable that does not tell
 
 
 @dataclass(frozen=True, eq=False)
-class TrainingSamples:
+class TrainingSamples(Shard):
     """Samples at hand: `x` arrays by input, `y` what is known of outputs.
 
     `aside` are arrays that were computed of them, row by row, such as a teacher's outputs.
     """
 
-    x: Mapping[str, Any]
-    y: Mapping[str, Truth]
     aside: Mapping[str, NDArray] = field(default_factory=dict)
-
-    def __len__(self) -> int:
-        return len(next(iter(self.x.values())))
 
     def at(self, chosen: Any) -> TrainingSamples:
         """Some of them, by number."""
-        return TrainingSamples(
-            {name: np.asarray(values)[chosen] for name, values in self.x.items()},
-            {name: Truth(t.kind, t.values[chosen]) for name, t in self.y.items()},
-            {name: values[chosen] for name, values in self.aside.items()},
-        )
+
+        def some(arrays: Mapping[str, Any]) -> dict[str, Any]:
+            return {name: values[chosen] for name, values in arrays.items()}
+
+        return TrainingSamples(0, some(self.x), some(self.y), some(self.aside))
 
     @classmethod
     def joined(cls, parts: Sequence[TrainingSamples]) -> TrainingSamples:
         """All samples of some parts, in order; nothing is aside."""
         first = parts[0]
-        return cls(
-            {n: np.concatenate([np.asarray(p.x[n]) for p in parts]) for n in first.x},
-            {
-                n: Truth(t.kind, np.concatenate([p.y[n].values for p in parts]))
-                for n, t in first.y.items()
-            },
-        )
+        x = {name: np.concatenate([part.x[name] for part in parts]) for name in first.x}
+        y = {
+            name: Truth(truth.kind, np.concatenate([part.y[name].values for part in parts]))
+            for name, truth in first.y.items()
+        }
+        return cls(0, x, y)
 
     def batches(self, size: int) -> Iterator[TrainingSamples]:
         """In their order."""
@@ -80,50 +74,49 @@ class TrainingSamples:
         return self.at(np.sort(order[held:])), self.at(np.sort(order[:held]))
 
 
-@dataclass(frozen=True, eq=False)
 class SampleStream:
     """Batches from an iterable of the user's, which is gone through once an epoch.
 
     A `DataLoader`'s own generator of random numbers is seeded anew for each epoch, so that its
-    order depends on the seed and the epoch's number alone.
+    order depends on the seed and the epoch's number alone. `once` is True of an iterator, which is
+    at its end after one epoch.
     """
 
-    reader: Reader
-    source: Iterable[Any]
-
-    @property
-    def once(self) -> bool:
-        """True for an iterator: it is at its end after one epoch."""
-        return isinstance(self.source, Iterator)
+    def __init__(self, reader: Reader, source: Iterable[Any]) -> None:
+        self._reader, self._source = reader, source
+        self.once = isinstance(source, Iterator)
+        self._ahead: list[Any] = []  # batches of an iterator that come all the same
 
     def count(self, size: int) -> int:
         """Batches of an epoch, at least about."""
         try:
-            return max(1, len(self.source))  # type: ignore[arg-type]
+            return max(1, len(self._source))  # type: ignore[arg-type]
         except TypeError:
             return _UNKNOWN
 
     def first(self, least: int, seed: int) -> TrainingSamples:
-        """The first batches, of so many samples or more; of a generator the first one alone."""
-        if isinstance(self.source, _Ahead):
-            ahead = self.source.peeked()
-            if not ahead:
-                raise TrainingError("x gave no batch: a generator is gone through once")
-            return TrainingSamples.joined([part for batch in ahead for part in self._read(batch)])
+        """The first batches, of so many samples or more; of an iterator the first one alone."""
         parts: list[TrainingSamples] = []
-        for batch in self.shuffled(least, seed, 0):
-            parts.append(batch)
-            if sum(map(len, parts)) >= least:
-                break
+        if self.once:
+            self._ahead = list(islice(self._source, 1))
+            if not self._ahead:
+                raise TrainingError("x gave no batch: a generator is gone through once")
+            parts.extend(self._read(self._ahead[0]))
+        else:
+            for batch in self.shuffled(least, seed, 0):
+                parts.append(batch)
+                if sum(map(len, parts)) >= least:
+                    break
         return TrainingSamples.joined(parts)
 
     def shuffled(self, size: int, seed: int, epoch: int) -> Iterator[TrainingSamples]:
         """As they come; raises `TrainingError` where there are none, as at a generator's end."""
-        generator = getattr(self.source, "generator", None)
+        generator = getattr(self._source, "generator", None)
         if generator is not None and hasattr(generator, "manual_seed"):
             generator.manual_seed(int(np.random.SeedSequence((seed, epoch)).generate_state(1)[0]))
+        ahead, self._ahead = self._ahead, []
         found = False
-        for batch in self.source:
+        for batch in chain(ahead, self._source):
             found = True
             yield from self._read(batch)
         if not found:
@@ -134,23 +127,7 @@ class SampleStream:
 
     def _read(self, batch: Any) -> Iterator[TrainingSamples]:
         """The samples of a batch."""
-        yield from map(_samples, self.reader.shards([batch], None, _ALL))
-
-
-class _Ahead(Iterator[Any]):
-    """An iterator whose first element may be looked at and comes all the same."""
-
-    def __init__(self, source: Iterator[Any]) -> None:
-        self._source, self._ahead = source, list[Any]()
-
-    def peeked(self) -> list[Any]:
-        """The next element, or nothing at the end."""
-        if not self._ahead:
-            self._ahead.extend(islice(self._source, 1))
-        return list(self._ahead)
-
-    def __next__(self) -> Any:
-        return self._ahead.pop() if self._ahead else next(self._source)
+        yield from map(_samples, self._reader.shards([batch], None, _ALL))
 
 
 def data_of(conversion: Converted, x: Any, y: Any) -> TrainingSamples | SampleStream:
@@ -158,7 +135,7 @@ def data_of(conversion: Converted, x: Any, y: Any) -> TrainingSamples | SampleSt
     reader = _reader(conversion)
     batches = isinstance(x, Iterable) and not isinstance(x, tuple | str | bytes)
     if batches and not reader.at_once(x, y):
-        return SampleStream(reader, _Ahead(x) if isinstance(x, Iterator) else x)
+        return SampleStream(reader, x)
     return _all_of(reader, x, y)
 
 
@@ -191,4 +168,4 @@ def _samples(shard: Shard) -> TrainingSamples:
             raise SimulationError(
                 f"input {name!r}: {bad} of {np.size(values)} values are NaN or infinite"
             )
-    return TrainingSamples(shard.x, shard.y)
+    return TrainingSamples(0, shard.x, shard.y)

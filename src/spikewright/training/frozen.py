@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from spikewright.errors import TrainingError, listed
 from spikewright.frontends.origins import Place
 from spikewright.graph import Graph
 from spikewright.lower import keys_of_nodes
-from spikewright.training.shared import with_sharing
-from spikewright.training.trainable import TRAINED
+from spikewright.training.trainable import trained_arrays, with_sharing
 
 
 def arrays_of(graph: Graph, names: Sequence[str] | None) -> set[Place] | None:
@@ -34,13 +33,13 @@ def frozen_arrays(graph: Graph, given: Collection[Place]) -> frozenset[Place]:
 
     An array that several layers share is frozen with any of them.
     """
-    return frozenset(with_sharing(given, graph)) & frozenset(_trained(graph))
+    return frozenset(with_sharing(given, graph) & trained_arrays(graph).keys())
 
 
 def frozen_layers(graph: Graph, frozen: Collection[Place]) -> dict[str, tuple[str, ...]]:
     """The source's layers with frozen arrays, and the names of these."""
     found: dict[str, dict[str, None]] = {}
-    for node, entry in _trained(graph):
+    for node, entry in trained_arrays(graph):
         if (node, entry) in frozen:
             found.setdefault(graph[node].source or node, {})[entry] = None
     return {layer: tuple(entries) for layer, entries in found.items()}
@@ -51,22 +50,10 @@ def in_words(layers: Mapping[str, Sequence[str]]) -> str:
     return listed([f"{layer} ({', '.join(arrays)})" for layer, arrays in layers.items()])
 
 
-def all_frozen(graph: Graph, frozen: Collection[Place]) -> bool:
-    """True where there are weights, and none may change."""
-    return bool(frozen) and all(place in frozen for place in _trained(graph))
-
-
 def in_part_of(graph: Graph, frozen: Collection[Place]) -> frozenset[Place]:
     """All arrays of those layers of a rewritten graph that frozen ones became part of.
 
     A convolution that took in a frozen normalisation has no array of which only a factor may move.
     """
     names = {graph.aliases.get(name, name) for name, _ in frozen}
-    return frozenset(place for place in _trained(graph) if place[0] in names)
-
-
-def _trained(graph: Graph) -> Iterator[Place]:
-    """The arrays that may be trained by their kind of layer."""
-    for node in graph:
-        arrays = node.layer.arrays()
-        yield from ((node.name, f) for f in TRAINED.get(type(node.layer), {}) if f in arrays)
+    return frozenset(place for place in trained_arrays(graph) if place[0] in names)

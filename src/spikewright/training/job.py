@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any
 
 from spikewright.choosing.statistics.fingerprint import fingerprint
@@ -15,11 +15,11 @@ from spikewright.measure.metric import Metric
 from spikewright.measure.truth import Output
 from spikewright.training.bounds import Bound
 from spikewright.training.data import SampleStream, TrainingSamples
-from spikewright.training.settings import TrainingSettings
+from spikewright.training.options import TrainOptions
 from spikewright.training.sites import TrainedSite
 
-_NO_RESULT = ("progress", "checkpoint", "thresholds", "frozen")
-"""Settings that have no part in a result, and two of which what they come to is told."""
+_NO_RESULT = ("progress", "checkpoint", "thresholds", "frozen", "validation")
+"""Settings that have no part in a result, and three of which what they come to is told."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,7 +33,7 @@ class TrainingJob:
 
     graph: Graph
     sites: Mapping[str, TrainedSite]
-    settings: TrainingSettings
+    settings: TrainOptions
     outputs: Mapping[str, Output]
     data: TrainingSamples | SampleStream
     held_back: TrainingSamples | None
@@ -45,8 +45,7 @@ class TrainingJob:
 
     def about(self) -> dict[str, Any]:
         """Plain data: what results depend on, by name. Of a user's own batches only that it is."""
-        given = {f.name: getattr(self.settings, f.name) for f in fields(self.settings)}
-        told = {name: _plain(value) for name, value in given.items() if name not in _NO_RESULT}
+        told = {n: _plain(value) for n, value in self.settings.items() if n not in _NO_RESULT}
         return {
             "model": fingerprint(self.graph),
             "thresholds": _digest({n: s.threshold for n, s in self.sites.items()}),
@@ -54,10 +53,8 @@ class TrainingJob:
             "biases": _digest({n: s.biases for n, s in self.sites.items() if s.biases is not None}),
             "frozen": [f"{name}.{field}" for name, field in sorted(self.frozen)],
             "neurons": {name: str(site.kind) for name, site in self.sites.items()},
-            "x and y": _digest_of(self.data)
-            if isinstance(self.data, TrainingSamples)
-            else "batches",
-            "samples held back": None if self.held_back is None else _digest_of(self.held_back),
+            "x and y": getattr(self.data, "digest", "batches"),
+            "samples held back": getattr(self.held_back, "digest", None),
             **told,
         }
 
@@ -78,8 +75,3 @@ def _digest(arrays: Mapping[str, Any]) -> str:
     for name, array in arrays.items():
         add_array(digest, name, array)
     return digest.hexdigest()
-
-
-def _digest_of(samples: TrainingSamples) -> str:
-    truths = {f"y of {name}": truth.values for name, truth in samples.y.items()}
-    return _digest({**samples.x, **truths})

@@ -1,25 +1,30 @@
-"""Options of trainings."""
+"""Options of trainings and of modules; with all of them set they are a training's settings."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal, get_args
 
-from spikewright._base.arguments import is_number
-from spikewright._base.options import Check, Option, number, whole
-from spikewright.engines.settings import StepOptions
+from spikewright._base.arguments import is_number, is_whole
+from spikewright._base.options import REQUIRED, Check, Option, checked, number, whole
+from spikewright.engines.settings import PrecisionOptions, SeedOptions, StepOptions
+from spikewright.errors import TrainingError
+from spikewright.measure.readout import Readout
 from spikewright.records import DEFAULT_TABLE
-from spikewright.training.settings import (
-    TRAINABLE,
-    Keep,
-    LearningRate,
-    LossName,
-    Method,
-    OptimiserName,
-    Precision,
-    Thresholds,
-)
+from spikewright.training.surrogates import Surrogate
+
+Method = Literal["rounding", "time", "auto"]
+Trainable = Literal["weights", "biases", "scales", "initial_voltage", "neuron_scales"]
+Thresholds = Literal["chosen", "kept"]
+Keep = Literal["best", "last"]
+Precision = Literal["float32", "bfloat16"]
+LearningRate = float | Literal["chosen"]
+LossName = Literal["both", "imitation", "truth"]
+OptimiserName = Literal["adam", "adamw", "sgd"]
+Range = tuple[float, float]
+TRAINABLE: tuple[Trainable, ...] = ("weights", "biases", "scales", "initial_voltage")
+"""Names of the arrays that a training changes by default."""
 
 
 def _or_function(*names: str) -> Check:
@@ -37,6 +42,7 @@ _RATE = Check(
 class FitOptions(StepOptions, total=False):
     """How arrays are fitted to a run."""
 
+    steps: Annotated[int, Option(REQUIRED, "Steps of the run that is trained for.", whole(1))]
     thresholds: Annotated[
         Thresholds,
         Option(
@@ -96,22 +102,6 @@ class TrainOptions(FitOptions, total=False):
             _or_function("both", "imitation", "truth"),
         ),
     ]
-    layers: Annotated[
-        float,
-        Option(
-            0.0,
-            "Weight of every layer's distance from the source's, the relative mean square error, "
-            "beside the loss.",
-            number(least=0.0),
-        ),
-    ]
-    refit: Annotated[
-        bool,
-        Option(
-            False,
-            "First fit weights layer by layer, by least squares; with 0 epochs that alone.",
-        ),
-    ]
     metric: Annotated[
         Callable[[Any, Any], Any] | None,
         Option(None, "A function that judges in place of accuracy, as for `evaluate`."),
@@ -133,7 +123,7 @@ class TrainOptions(FitOptions, total=False):
             _RATE,
         ),
     ]
-    epochs: Annotated[int, Option(10, "Times that all samples are seen, at most.")]
+    epochs: Annotated[int, Option(10, "Times that all samples are seen, at most.", whole(1))]
     timeout: Annotated[
         float | None,
         Option(None, "Seconds after which it ends (default: never).", number(above=0.0)),
@@ -171,10 +161,109 @@ class ReconstructOptions(FitOptions, total=False):
         float | None,
         Option(300.0, "Seconds after which it ends; None: never.", number(above=0.0)),
     ]
-    epochs: Annotated[int, Option(1000, "Times that all samples are seen, at most.")]
+    epochs: Annotated[int, Option(1000, "Times that all samples are seen, at most.", whole(1))]
     learning_rate: Annotated[
         float, Option(1e-3, "Of biases; thresholds and starts learn faster.", number(above=0.0))
     ]
     validation: Annotated[
         float, Option(0.1, "Share of the samples that is held back.", number(least=0.0))
     ]
+
+
+class ModuleOptions(StepOptions, PrecisionOptions, SeedOptions, total=False):
+    """Options of a module through time."""
+
+    surrogate: Annotated[
+        str | Surrogate,
+        Option(
+            "arctan",
+            "One of `spikewright.surrogates`, or its name: the derivative of a number of spikes.",
+        ),
+    ]
+    reset: Annotated[
+        Literal["detached", "attached"],
+        Option(
+            "detached",
+            'A "detached" one has no gradient through the charge that spikes take away.',
+        ),
+    ]
+    readout: Annotated[Readout, Option("mean", "That of `Run.predict`.")]
+    checkpoint: Annotated[
+        bool | int,
+        Option(
+            False,
+            "Memory does not grow with the values of steps: True keeps those of a single step, a "
+            "number those of so many, and steps are run again.",
+            Check(
+                "True, False or steps from 1",
+                lambda value: isinstance(value, bool) or (is_whole(value) and value >= 1),
+            ),
+        ),
+    ]
+
+
+def settings_of(given: Mapping[str, Any]) -> TrainOptions:
+    """All options of a training, of those given; raises `TrainingError` for what none can have."""
+    options = checked(TrainOptions, given, None)
+    share = options["validation"]
+    if is_number(share) and not 0 <= share < 1:
+        raise TrainingError(
+            f"validation must be samples, or a share of them from 0, below 1, got {share!r}"
+        )
+    settings: Any = {
+        **options,
+        "trainable": named(options["trainable"]),
+        "frozen": _frozen_names(options["frozen"]),
+        "rates": _rate_ranges(options["rates"]),
+    }
+    found: TrainOptions = settings
+    return found
+
+
+def budgets_of(settings: TrainOptions) -> list[str]:
+    """The names of the budgets that were given."""
+    given: Mapping[str, Any] = settings
+    return [name for name in ("spikes", "joules", "rates") if given[name]]
+
+
+def trains_scales(settings: TrainOptions) -> bool:
+    """True where thresholds may change: those of channels, or one for every neuron."""
+    return not {"scales", "neuron_scales"}.isdisjoint(settings["trainable"])
+
+
+def _frozen_names(frozen: Any) -> tuple[str, ...] | None:
+    """A layer's name or several; None for what the source froze."""
+    if frozen is None:
+        return None
+    given = (frozen,) if isinstance(frozen, str) else frozen
+    found = tuple(given) if isinstance(given, Iterable) else (given,)
+    if not all(isinstance(name, str) for name in found):
+        raise TrainingError(f"frozen must be names of layers, () for none, or None, got {frozen!r}")
+    return found
+
+
+def named(trainable: Sequence[str]) -> tuple[str, ...]:
+    """A name or several of `Trainable`, as a tuple; raises `TrainingError` for other names."""
+    found = (trainable,) if isinstance(trainable, str) else tuple(trainable)
+    known = get_args(Trainable)
+    if not found or any(name not in known for name in found):
+        raise TrainingError(f"trainable must name some of {list(known)}, got {trainable!r}")
+    return found
+
+
+def _rate_ranges(rates: Any) -> dict[str, Range]:
+    """Ranges of rates by layer; raises `TrainingError` for anything else."""
+    if rates is None:
+        return {}
+    if not isinstance(rates, Mapping):
+        raise TrainingError(f"rates must be {{layer: (low, high)}} in Hz, got {rates!r}")
+    found = {}
+    for layer, given in rates.items():
+        pair = tuple(given) if isinstance(given, tuple | list) else ()
+        if not (len(pair) == 2 and all(map(is_number, pair)) and 0 <= pair[0] < pair[1]):
+            raise TrainingError(
+                f"rates of layer {layer!r} must be (low, high) in Hz, from 0 and low below high, "
+                f"got {given!r}"
+            )
+        found[layer] = (float(pair[0]), float(pair[1]))
+    return found

@@ -18,11 +18,10 @@ from spikewright.frontends.origins import Place
 from spikewright.graph import Graph
 from spikewright.lower.populations import Roles
 from spikewright.running.converted import Made
+from spikewright.training.options import TrainOptions
 from spikewright.training.result import Training
-from spikewright.training.settings import TrainingSettings
-from spikewright.training.shared import with_sharing
 from spikewright.training.sites import trained_graph
-from spikewright.training.trainable import TRAINED
+from spikewright.training.trainable import trained_arrays, with_sharing
 from spikewright.training.training import TrainingRequest, follows_its_sum, train
 
 RECONSTRUCTED: Mapping[str, Any] = MappingProxyType(
@@ -43,18 +42,17 @@ def reconstruct(conversion: Made, asked: TrainingRequest) -> Made:
         numbers = {name: arguments[name] for name in _NUMBERS}
         for name, by_step in (arguments["bias_correction"] or {}).items():
             added[name] = added[name] + by_step
-        made: Any = conversion.again(**numbers, bias_correction=added, calibration=None)
-        found: Made = made
-        return found
+        return conversion.again(**numbers, bias_correction=added, calibration=None)
 
     kinds = {ensemble.neuron_type for ensemble in conversion.populations().values()}
-    in_order = all(follows_its_sum(kind, asked.settings.steps) for kind in kinds)
-    settings = replace(asked.settings, method="rounding" if in_order else "time")
+    steps = asked.settings["steps"]
+    in_order = all(follows_its_sum(kind, steps) for kind in kinds)
+    settings: TrainOptions = {**asked.settings, "method": "rounding" if in_order else "time"}
     asked = replace(asked, settings=settings, fixed=out_of_reach(before, neurons))
     result = train(conversion, asked, remade)
     added = result.conversion.resolved["bias_correction"]
     for name in result.conversion.populations():
-        told = _told(result, settings, bool(np.any(added[name])))
+        told = _told(result, steps, bool(np.any(added[name])))
         result.conversion.trace.add("reconstruct", name, told, "approximated")
     for layer in result.frozen:
         result.conversion.trace.add("reconstruct", layer, "frozen: its biases stay", "exact")
@@ -95,12 +93,7 @@ def out_of_reach(graph: Graph, neurons: Collection[str]) -> set[Place]:
     One that several layers share is among them with each of its places.
     """
     inside = _inside(graph, neurons)
-    outside = (
-        (node.name, field)
-        for node in graph
-        if node.name not in inside
-        for field in TRAINED.get(type(node.layer), {})
-    )
+    outside = (place for place in trained_arrays(graph) if place[0] not in inside)
     return with_sharing(outside, graph)
 
 
@@ -115,9 +108,9 @@ def _inside(graph: Graph, neurons: Collection[str]) -> set[str]:
     return found
 
 
-def _told(result: Training[Made], settings: TrainingSettings, biased: bool) -> str:
+def _told(result: Training[Made], steps: int, biased: bool) -> str:
     """The change of a layer, in words."""
     if not result.kept:
-        return f"threshold and start chosen for {settings.steps} steps: no epoch was better"
+        return f"threshold and start chosen for {steps} steps: no epoch was better"
     what = "bias, threshold and start" if biased else "threshold and start"
-    return f"{what} fitted to {settings.steps} steps, in {result.kept} epochs"
+    return f"{what} fitted to {steps} steps, in {result.kept} epochs"

@@ -13,10 +13,9 @@ from spikewright.errors import TrainingError
 from spikewright.lower.trace import say
 from spikewright.records import Record
 from spikewright.running.converted import Made
-from spikewright.training.changes import THRESHOLDS, records_of
 from spikewright.training.frozen import in_words
-from spikewright.training.history import Epoch, Refitted
-from spikewright.training.home import Home
+from spikewright.training.history import THRESHOLDS, Epoch, records_of
+from spikewright.training.write_back import SourceWeights
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -26,8 +25,8 @@ class Training(Shown, Generic[Made]):
     `conversion` is one like any other; its source is the trained graph. `kept` is the number of the
     epoch that it is from, 0 where none was better than the beginning. `learning_rate` is that of
     weights, as it was given or chosen. `changes` are records of the change of each layer.
-    `refitted` has what was measured before and after `refit=True`, and is None without. `frozen`
-    has the layers of the source that stayed as they were, each with the names of its arrays.
+    `frozen` has the layers of the source that stayed as they were, each with the names of its
+    arrays.
     """
 
     conversion: Made
@@ -35,9 +34,8 @@ class Training(Shown, Generic[Made]):
     kept: int
     learning_rate: float
     changes: tuple[Record, ...] = ()
-    refitted: Refitted | None = None
     frozen: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    _home: Home | None = None
+    _weights: SourceWeights | None = None
 
     def __repr__(self) -> str:
         return f"<Training of {self._summary}>"
@@ -47,16 +45,11 @@ class Training(Shown, Generic[Made]):
         """The time that it took, the epoch that was kept and the frozen layers, in words."""
         count = len(self.history)
         parts = [f"{count} epoch{'s' * (count != 1)}"]
-        if self._kept_nothing:
+        if not self.kept:
             parts.append("none better than the start, which was kept")
         if self.frozen:
             parts.append(f"frozen: {in_words(self.frozen)}")
         return "; ".join(parts)
-
-    @property
-    def _kept_nothing(self) -> bool:
-        """True where weights are those of the start: no epoch and no refit was better."""
-        return not self.kept and not (self.refitted is not None and self.refitted.kept)
 
     def _told(self) -> tuple[str, Rows]:
         rows = [_row(epoch, epoch.number == self.kept) for epoch in self.history]
@@ -75,12 +68,12 @@ class Training(Shown, Generic[Made]):
         Weights and epochs stay what they are: one training serves budgets near its own. Raises
         `ConversionError` unless the factor is a finite number above 0.
         """
-        made: Any = self.conversion
-        scales = {n: factor * s for n, s in made.resolved["scale_firing_rates"].items()}
+        scales = self.conversion.resolved["scale_firing_rates"]
+        more = {name: factor * scale for name, scale in scales.items()}
         changes = (
             replace(r, value=r.value / factor) if r.name == THRESHOLDS else r for r in self.changes
         )
-        again = made.again(scale_firing_rates=scales, calibration=None)
+        again = self.conversion.again(scale_firing_rates=more, calibration=None)
         return replace(self, conversion=again, changes=tuple(changes))
 
     def source_state(self) -> dict[str, NDArray]:
@@ -90,7 +83,7 @@ class Training(Shown, Generic[Made]):
         initializers. Firing-rate scales are not multiplied in, and normalisations stand alone.
         Raises `TrainingError` where a file or a graph was converted, and no live model.
         """
-        return self._to_the_source().state()
+        return self._source_weights().state()
 
     def write_back(self, model: Any) -> Any:
         """Put the trained weights into the source model, and return it; of ONNX, a new model.
@@ -100,23 +93,23 @@ class Training(Shown, Generic[Made]):
         for another model and where that differs; the model then has the weights that it had. Warns
         where the training changed no weight, so that there is nothing to write.
         """
-        home = self._to_the_source()
-        made = home.written(model)
-        if not home.changed:
-            why = "no epoch was better than the start" if self._kept_nothing else "none was trained"
+        weights = self._source_weights()
+        made = weights.written(model)
+        if not weights.moved:
+            why = "no epoch was better than the start" if not self.kept else "none was trained"
             say(
                 f"write_back: the model keeps the weights that it has, since {why}. Thresholds and "
                 "starts are in trained.conversion"
             )
         return made
 
-    def _to_the_source(self) -> Home:
-        if self._home is None:
+    def _source_weights(self) -> SourceWeights:
+        if self._weights is None:
             raise TrainingError(
                 "the source was a file or a graph, so that nothing is known of its parameters. "
                 "Load the model, and convert that"
             )
-        return self._home
+        return self._weights
 
 
 def _row(epoch: Epoch, kept: bool) -> tuple[str, ...]:

@@ -48,11 +48,15 @@ def trained_graph(conversion: Converted) -> Graph:
     """The graph that was read, with activations as the neurons stand for them.
 
     Its weights and normalisations are still the source's: nothing is folded. A layer that rounds
-    by itself is what it rounds: neurons round anew.
+    by itself is what it rounds: neurons round anew. Raises `TrainingError` for neurons that stand
+    for no layer of it.
     """
     form: MaxPoolForm = conversion.arguments.get("max_pool", "gate")
     passes = (DropIdentities(), FuseActivations(), *MAX_POOL_FORMS[form])
     graph, _ = run_passes(conversion.graph, passes)
+    missing = [name for name in conversion.populations() if name not in graph]
+    if missing:
+        raise TrainingError(f"layers {missing} have neurons and no place in the model as read")
     nodes = tuple(replace(node, layer=unrounded(node.layer)) for node in graph)
     return Graph(nodes, graph.outputs, graph.aliases)
 

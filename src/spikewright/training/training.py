@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from operator import itemgetter
 from typing import Any
 
@@ -23,16 +23,15 @@ from spikewright.running.converted import Converted, Made, all_capped, as_source
 from spikewright.running.encoding import feeds_of
 from spikewright.running.recording import outputs_of
 from spikewright.training.bounds import bounds_of
-from spikewright.training.changes import changes_of
 from spikewright.training.data import SampleStream, TrainingSamples, data_of, held_back
-from spikewright.training.frozen import all_frozen, arrays_of, frozen_arrays, frozen_layers
-from spikewright.training.home import Home
+from spikewright.training.frozen import arrays_of, frozen_arrays, frozen_layers
+from spikewright.training.history import changes_of
 from spikewright.training.job import TrainingJob
+from spikewright.training.options import TrainOptions, budgets_of
 from spikewright.training.result import Training
-from spikewright.training.settings import TrainingSettings, settings_of
-from spikewright.training.shared import in_other_orders, with_shared
 from spikewright.training.sites import TrainedSite, sites_of, trained_graph, with_own
-from spikewright.training.trainable import GROUPS, TRAINED
+from spikewright.training.trainable import GROUPS, in_other_orders, trained_arrays, with_shared
+from spikewright.training.write_back import SourceWeights
 
 _SEEN = 500  # samples that thresholds are chosen on
 _SHARES = (1.0, 0.9, 0.8)  # of the steps, that thresholds count on, under a cap
@@ -43,26 +42,17 @@ _HELD = 1000  # samples that are held back, at most
 class TrainingRequest:
     """Samples and settings of a training as they were given, and what is known of the source.
 
-    `validation` are samples to judge by, or None for a share of `x`. `model` is the source model,
-    live or loaded from its file, which says what it froze. With a `live` one only what is a
-    parameter of it is trained: what was computed of several could not be written back. Arrays in
-    `fixed` stay.
+    `model` is the source model, live or loaded from its file, which says what it froze. With a
+    `live` one only what is a parameter of it is trained: what was computed of several could not be
+    written back. Arrays in `fixed` stay.
     """
 
     x: Any
     y: Any
-    validation: Any
-    settings: TrainingSettings
+    settings: TrainOptions
     model: Reading | None = None
     live: Reading | None = None
     fixed: Collection[Place] = ()
-
-    @classmethod
-    def of(cls, x: Any, y: Any, validation: Any, **given: Any) -> TrainingRequest:
-        """From a user's arguments, where `validation` is a share or samples."""
-        if is_number(validation):
-            return cls(x, y, None, settings_of(validation=validation, **given))
-        return cls(x, y, validation, settings_of(validation=0.0, **given))
 
     def source(self, graph: Graph) -> tuple[Mapping[Place, Origin], frozenset[Place]]:
         """The arrays of a graph that are parameters of its live model, and those that it froze."""
@@ -84,51 +74,46 @@ def train(
     from spikewright.training.gradients import deterministic, fitted  # late: they import torch
 
     settings = asked.settings
-    with deterministic(settings.seed):  # a user's batches may be drawn
+    with deterministic(settings["seed"]):  # a user's batches may be drawn
         chosen, job = _prepared(conversion, asked)
     done = fitted(job)
-    trained = done.renewed(chosen.graph)
+    trained = done.network.arrays.renewed(chosen.graph)
     origins, frozen = asked.source(chosen.graph)
-    home = None if asked.live is None else Home.of(asked.live, origins, chosen.graph, trained)
-    trained = trained if home is None else home.trained
-    made = remade(
-        trained.with_frozen(frozen),
-        _arguments(chosen.resolved, job.sites, done.thresholds, done.starts, settings),
-    )
-    moved = changes_of(chosen.graph, trained, job.sites, done.thresholds, done.starts)
+    weights = None
+    if asked.live is not None:
+        weights = SourceWeights.of(asked.live, origins, chosen.graph, trained)
+        trained = weights.trained
+    sites = {name: replace(job.sites[name], **now) for name, now in done.network.numbers.items()}
     return Training(
-        made,
-        done.history,
+        remade(trained.with_frozen(frozen), _arguments(chosen.resolved, sites, settings)),
+        tuple(done.history),
         done.kept,
         done.learning_rate,
-        changes=tuple(moved),
-        refitted=done.refitted,
+        changes=tuple(changes_of(chosen.graph, trained, job.sites, sites)),
         frozen=frozen_layers(job.graph, job.frozen),
-        _home=home,
+        _weights=weights,
     )
 
 
 def _prepared(conversion: Made, asked: TrainingRequest) -> tuple[Made, TrainingJob]:
     """A conversion with thresholds for the steps, and the job."""
     settings = asked.settings
-    named = arrays_of(conversion.graph, settings.frozen)  # raises
+    named = arrays_of(conversion.graph, settings["frozen"])  # raises
     given = data_of(conversion, asked.x, asked.y)
-    data, held = _divided(conversion, given, asked.validation, settings)
-    first = data.first(_SEEN, settings.seed)
-    feeds_of(first.x, conversion.inputs, None, settings.steps, settings.dt, 0)  # raises
+    data, held = _divided(conversion, given, settings)
+    first = data.first(_SEEN, settings["seed"])
+    feeds_of(first.x, conversion.inputs, None, settings["steps"], settings["dt"], 0)  # raises
     chosen = _with_thresholds(conversion, first, settings)
-    _check_heights(chosen, settings.steps)
-    sites = sites_of(chosen, settings.dt)
+    _check_heights(chosen, settings["steps"])
+    sites = sites_of(chosen, settings["dt"])
     origins, of_source = asked.source(chosen.graph)
     graph = with_shared(trained_graph(chosen), origins)
+    fixed = {*asked.fixed} if asked.live is None else {*asked.fixed, *_not_held(graph, origins)}
     frozen = frozen_arrays(graph, of_source if named is None else named)
     _check_frozen(graph, frozen, settings)
-    missing = [name for name in sites if name not in graph]
-    if missing:
-        raise TrainingError(f"layers {missing} have neurons and no place in the model as read")
-    if "initial_voltage" in settings.trainable:
+    if "initial_voltage" in settings["trainable"]:
         sites = with_own("start", sites, graph)
-    if settings.trains_neuron_scales:
+    if "neuron_scales" in settings["trainable"]:
         sites = with_own("threshold", sites, graph)
     return chosen, TrainingJob(
         graph,
@@ -139,8 +124,8 @@ def _prepared(conversion: Made, asked: TrainingRequest) -> tuple[Made, TrainingJ
         held_back=held,
         first=first,
         bounds=bounds_of(chosen, sites, first if held is None else held, settings),
-        exact=all(follows_its_sum(site.kind, settings.steps) for site in sites.values()),
-        fixed=asked.fixed if asked.live is None else {*asked.fixed, *_without_home(graph, origins)},
+        exact=all(follows_its_sum(site.kind, settings["steps"]) for site in sites.values()),
+        fixed=fixed,
         frozen=frozen,
     )
 
@@ -156,17 +141,17 @@ def _check_heights(conversion: Converted, steps: int) -> None:
         )
 
 
-def _check_frozen(graph: Graph, frozen: Collection[Place], settings: TrainingSettings) -> None:
+def _check_frozen(graph: Graph, frozen: Collection[Place], settings: TrainOptions) -> None:
     """Warn where the source froze all that would be trained; raise where nothing else may move."""
-    arrays = [name for name in settings.trainable if name in GROUPS]
-    if not arrays or not all_frozen(graph, frozen):
+    arrays = [name for name in settings["trainable"] if name in GROUPS]
+    if not arrays or not frozen or trained_arrays(graph).keys() - frozen:
         return
-    if len(arrays) == len(settings.trainable):
+    if len(arrays) == len(settings["trainable"]):
         raise TrainingError(
-            f"trainable={settings.trainable}: all layers are frozen, so that nothing is left to "
+            f"trainable={settings['trainable']}: all layers are frozen, so that nothing is left to "
             "train. Give frozen=() to train them"
         )
-    if settings.frozen is None:
+    if settings["frozen"] is None:
         say(
             "all layers of the source are frozen, so that only thresholds and starts are trained. "
             f"Give frozen=() to train {' and '.join(arrays)} too"
@@ -185,78 +170,70 @@ def follows_its_sum(kind: NeuronType, steps: int) -> bool:
 
 
 def _divided(
-    conversion: Converted,
-    data: TrainingSamples | SampleStream,
-    validation: Any,
-    settings: TrainingSettings,
+    conversion: Converted, data: TrainingSamples | SampleStream, settings: TrainOptions
 ) -> tuple[TrainingSamples | SampleStream, TrainingSamples | None]:
     """The samples to train on and those held back: given ones, or a share, but not of batches."""
-    if settings.loss == "truth" and isinstance(data, TrainingSamples) and not data.y:
+    epochs, validation, held = settings["epochs"], settings["validation"], None
+    if isinstance(data, SampleStream):
+        if data.once and epochs > 1 and settings["timeout"] is None:
+            raise TrainingError(
+                f"epochs={epochs}: x is an iterator, at its end after one epoch. Give epochs=1, or "
+                "a list of batches, a DataLoader or arrays"
+            )
+    elif settings["loss"] == "truth" and not data.y:
         raise TrainingError('loss="truth" needs labels or targets: give y')
-    if (
-        isinstance(data, SampleStream)
-        and data.once
-        and settings.epochs > 1
-        and settings.timeout is None
-    ):
-        raise TrainingError(
-            f"epochs={settings.epochs}: x is an iterator, at its end after one epoch. Give "
-            "epochs=1, or a list of batches, a DataLoader or arrays"
-        )
-    if validation is not None:
-        return data, held_back(conversion, validation)
-    share = 0.0 if isinstance(data, SampleStream) else min(settings.validation, _HELD / len(data))
-    rest, held = (
-        (data, None) if isinstance(data, SampleStream) else data.divided(share, settings.seed)
-    )
-    if held is None or not len(held):
-        judged = [*settings.budgets, *(["patience"] if settings.patience else [])]
+    elif is_number(validation):
+        data, held = data.divided(min(validation, _HELD / len(data)), settings["seed"])
+    if validation is not None and not is_number(validation):
+        held = held_back(conversion, validation)
+    elif held is None or not len(held):
+        held = None
+        judged = [*budgets_of(settings), *(["patience"] if settings["patience"] else [])]
         if judged:
             raise TrainingError(
                 f"{judged[0]}: is measured on samples that are held back, and there are none. Give "
                 "validation=(x, y), or of arrays a share of the samples"
             )
-        return data, None
-    return rest, held
+    return data, held
 
 
-def _with_thresholds(conversion: Made, first: TrainingSamples, settings: TrainingSettings) -> Made:
+def _with_thresholds(conversion: Made, first: TrainingSamples, settings: TrainOptions) -> Made:
     """The conversion with thresholds chosen anew for the number of steps, unless they are kept.
 
     Biases of each step are kept with thresholds, or measured anew for others.
     """
-    if settings.thresholds == "kept":
-        return _again(conversion, {"bias_correction": _of_steps(conversion)})
+    if settings["thresholds"] == "kept":
+        return conversion.again(bias_correction=_of_steps(conversion))
     chosen = _with_chosen(conversion, first, settings)
     correction = conversion.arguments.get("bias_correction")
     if not isinstance(correction, StepCorrection):
         return chosen
     numbers = {**chosen.resolved, "bias_correction": correction}
-    return _again(chosen, {**numbers, "calibration": dict(first.x)})
+    return chosen.again(**{**numbers, "calibration": dict(first.x)})
 
 
-def _with_chosen(conversion: Made, first: TrainingSamples, settings: TrainingSettings) -> Made:
+def _with_chosen(conversion: Made, first: TrainingSamples, settings: TrainOptions) -> Made:
     """The conversion with thresholds chosen anew, and no correction of biases.
 
     Where a cap makes the order of spikes matter, some steps may be spared to catch up in, and
     starts are corrected, if they may change: what is nearest to the source is a better beginning.
     """
-    steps, dt, x = settings.steps, settings.dt, dict(first.x)
+    steps, dt, x = settings["steps"], settings["dt"], dict(first.x)
     capped = all_capped(conversion)
     changes: dict[str, Any] = {"calibration": x, "bias_correction": None}
     if not capped or steps == 1:
         rule = MinimumError(steps, dt=dt, spikes_per_step=None if capped else 1)
-        return _again(conversion, {**changes, "scale_firing_rates": rule})
+        return conversion.again(**changes, scale_firing_rates=rule)
     wanted = as_source(conversion).run(x, steps=1, progress=False).raw
 
     def tried(share: float, **start: Any) -> tuple[float, float, Made]:
         rule = MinimumError(steps, dt=dt, share=share)
-        made = _again(conversion, {**changes, **start, "scale_firing_rates": rule})
+        made = conversion.again(**changes, **start, scale_firing_rates=rule)
         return _distance(made, x, wanted, settings), share, made
 
     nearest = itemgetter(0)
     best = min(map(tried, _SHARES), key=nearest)
-    if "initial_voltage" in settings.trainable:  # of one share: it takes longer than all the rest
+    if "initial_voltage" in settings["trainable"]:  # of one share: it takes the longest
         start = VoltageCorrection(steps, dt=dt)
         best = min(best, tried(best[1], initial_voltage=start), key=nearest)
     return best[2]
@@ -270,20 +247,14 @@ def _of_steps(conversion: Converted) -> dict[str, Any] | None:
     return {**dict.fromkeys(layers, 0.0), **steps} if steps else None
 
 
-def _again(conversion: Made, changes: Mapping[str, Any]) -> Made:
-    made: Any = conversion.again(**changes)
-    found: Made = made
-    return found
-
-
 def _distance(
     conversion: Converted,
     x: Mapping[str, NDArray],
     wanted: Mapping[str, NDArray],
-    settings: TrainingSettings,
+    settings: TrainOptions,
 ) -> float:
     """The mean square error of all outputs' means, each over the variance that is wanted."""
-    raw = conversion.run(x, steps=settings.steps, dt=settings.dt, progress=False).raw
+    raw = conversion.run(x, steps=settings["steps"], dt=settings["dt"], progress=False).raw
     return float(
         sum(
             np.mean((raw[name].mean(axis=1) - value[:, -1]) ** 2) / max(float(value.var()), 1e-30)
@@ -292,35 +263,25 @@ def _distance(
     )
 
 
-def _without_home(graph: Graph, origins: Mapping[Place, Origin]) -> set[Place]:
+def _not_held(graph: Graph, origins: Mapping[Place, Origin]) -> set[Place]:
     """Arrays that may be trained by their kind, and could not be written to the source.
 
     They are no parameters of it, or hold one that others hold in another order.
     """
-    homeless = in_other_orders(origins)
-    return {
-        (node.name, field)
-        for node in graph
-        for field in TRAINED.get(type(node.layer), {})
-        if (node.name, field) not in origins or (node.name, field) in homeless
-    }
+    return {*trained_arrays(graph)} - {*origins} | in_other_orders(origins)
 
 
 def _arguments(
-    resolved: Mapping[str, Any],
-    sites: Mapping[str, TrainedSite],
-    thresholds: Mapping[str, NDArray],
-    starts: Mapping[str, NDArray],
-    settings: TrainingSettings,
+    resolved: Mapping[str, Any], sites: Mapping[str, TrainedSite], settings: TrainOptions
 ) -> dict[str, Any]:
     """The arguments of `convert` with trained scales, `s = amplitude / (theta dt)`, and starts."""
     scales = {
-        name: _plain(sites[name].kind.amplitude / (theta * settings.dt))
-        for name, theta in thresholds.items()
+        name: _plain(site.kind.amplitude / (site.threshold * settings["dt"]))
+        for name, site in sites.items()
     }
     arguments = {**resolved, "scale_firing_rates": scales}
-    if "initial_voltage" in settings.trainable:
-        arguments["initial_voltage"] = {name: _plain(start) for name, start in starts.items()}
+    if "initial_voltage" in settings["trainable"]:
+        arguments["initial_voltage"] = {name: _plain(site.start) for name, site in sites.items()}
     return arguments
 
 

@@ -16,11 +16,10 @@ from calibrating import MLP, RESIDUAL, population_names, statistics_of
 from numpy.typing import NDArray
 
 import spikewright as sw
-from spikewright.choosing.rules.case import RuleCase, Setting
+from spikewright.choosing.rules.case import NeuronSetting, RuleCase
 from spikewright.choosing.statistics.sensitivity import sensitivities
 from spikewright.graph import Graph
-from spikewright.study.search.allocation import Allocation
-from spikewright.study.search.parameters import searched_rules
+from spikewright.study.search.parameters import Allocation, searched_rules
 
 BEFORE = json.loads(Path(__file__).with_name("budgets_before.json").read_text())
 GRAPHS = {"mlp": MLP, "residual": RESIDUAL}
@@ -34,7 +33,7 @@ def data(graph: Graph) -> NDArray:
     return np.random.default_rng(7).normal(size=(50, *graph.shapes[graph.inputs[0]]))
 
 
-def case(graph: Graph, setting: Setting) -> RuleCase:
+def case(graph: Graph, setting: NeuronSetting) -> RuleCase:
     """All layers of a graph in this setting."""
     layers = dict.fromkeys(population_names(graph), setting)
     outputs = tuple(graph.outputs.values())
@@ -52,7 +51,7 @@ def agree(found: Mapping[str, NDArray], key: str) -> None:
 def test_sensitivities_of_layers_and_channels_are_one_function(name: str) -> None:
     """Of layers, of channels, and of channels where there is little time."""
     graph = GRAPHS[name]
-    given = case(graph, Setting())
+    given = case(graph, NeuronSetting())
     inputs, layers = {graph.inputs[0]: data(graph)}, population_names(graph)
 
     agree(sensitivities(graph, layers, given.examples, given.outputs), f"{name}, by layer")
@@ -66,20 +65,25 @@ def test_sensitivities_of_layers_and_channels_are_one_function(name: str) -> Non
 def test_thresholds_of_a_search_are_those_of_before(name: str, rule: str) -> None:
     """Without a cap, and with one and a layer that has a share of its own."""
     graph = GRAPHS[name]
-    given, layers = case(graph, Setting()), population_names(graph)
+    given, layers = case(graph, NeuronSetting()), population_names(graph)
     inputs = {graph.inputs[0]: data(graph)}
     weights = sensitivities(graph, layers, inputs, given.outputs, "channel", 1e9)
     of = Allocation(given, weights, searched_rules())
 
-    even = of.thresholds(rule, 0.5 * of.neurons, {}, 4, Setting())
+    even = of.thresholds(rule, 0.5 * of.neurons, {}, 4, NeuronSetting())
     agree(even, f"{name}, {rule}, 0.0")
     shares = {layers[0]: 1.0}
-    agree(of.thresholds(rule, 2.0 * of.neurons, shares, 8, Setting(1, 0.0)), f"{name}, {rule}, 1.0")
+    agree(
+        of.thresholds(rule, 2.0 * of.neurons, shares, 8, NeuronSetting(1, 0.0)),
+        f"{name}, {rule}, 1.0",
+    )
 
 
 @each_graph
-@pytest.mark.parametrize("setting", [Setting(), Setting(1, 0.0), Setting(2, None)], ids=repr)
-def test_budgets_of_layers_are_split_as_before(name: str, setting: Setting) -> None:
+@pytest.mark.parametrize(
+    "setting", [NeuronSetting(), NeuronSetting(1, 0.0), NeuronSetting(2, None)], ids=repr
+)
+def test_budgets_of_layers_are_split_as_before(name: str, setting: NeuronSetting) -> None:
     """A small and a large one."""
     given = case(GRAPHS[name], setting)
     for spikes in (20.0, 200.0):
@@ -115,7 +119,7 @@ def test_a_budget_of_channels_is_kept(name: str, like: sw.ScaleRule | None) -> N
     different = {round(float(s), 6) for scale in scales.values() for s in np.reshape(scale, -1)}
     assert (len(different) == 1) == isinstance(like, sw.OneScale)
     if isinstance(like, sw.Percentile):
-        alone = like.choose(case(graph, Setting()))
+        alone = like.choose(case(graph, NeuronSetting()))
         ratios = [alone[layer].scale / scale for layer, scale in scales.items()]
         for ratio in ratios:
             assert ratio == pytest.approx(ratios[0].flat[0], rel=1e-6)
@@ -123,7 +127,7 @@ def test_a_budget_of_channels_is_kept(name: str, like: sw.ScaleRule | None) -> N
 
 def test_channels_err_less_than_layers_for_the_same_spikes() -> None:
     """The law of the split: the outputs' expected error falls with every choice that is free."""
-    given = case(MLP, Setting())
+    given = case(MLP, NeuronSetting())
     weights = sw.EnergyBudget(8, spikes=100.0, per="channel").spending(given)
 
     def error(scales: Mapping[str, NDArray]) -> float:
@@ -143,7 +147,7 @@ def test_channels_err_less_than_layers_for_the_same_spikes() -> None:
 @pytest.mark.parametrize("like", [sw.OneScale(), sw.Percentile(per="channel")], ids=str)
 def test_proportions_are_not_driven_beyond_their_best(like: sw.ScaleRule) -> None:
     """Under a cap a huge budget is not spent: smaller thresholds would only cut off."""
-    given = case(MLP, Setting(cap=1))
+    given = case(MLP, NeuronSetting(cap=1))
     rule = sw.EnergyBudget(8, spikes=1e9, per="channel", like=like)
     spending = rule.spending(given)
     split = spending.split()

@@ -12,14 +12,13 @@ from click.testing import CliRunner
 from sklearn.datasets import load_digits
 
 import spikewright as sw
-from spikewright.choosing import RuleCase, ScaleChoice, Setting
+from spikewright.choosing import NeuronSetting, RuleCase, ScaleChoice
 from spikewright.choosing.rules import RULES
 from spikewright.choosing.rules import rule as rules
 from spikewright.cli import main
 from spikewright.errors import ConversionError, TuningError
 from spikewright.showing.demo import MODEL
-from spikewright.study.search.allocation import Allocation
-from spikewright.study.search.parameters import searched_rules, with_rules
+from spikewright.study.search.parameters import Allocation, searched_rules, with_rules
 
 X = np.random.default_rng(0).normal(size=(40, 6))
 
@@ -100,12 +99,12 @@ def test_every_rule_is_taken_by_all_three(name: str) -> None:
     assert not any(row.failed for row in best.points)
 
     wanted, known = with_rules({"rule": [rule]})
-    layers = dict.fromkeys(population_names(MLP), Setting(cap=1))
+    layers = dict.fromkeys(population_names(MLP), NeuronSetting(cap=1))
     case = RuleCase(MLP, MLP, layers, ("fc3",), statistics_of(MLP, X))
     weights = {n: np.ones(la.values.channels) for n, la in case.layers.items()}
     allocation = Allocation(case, weights, known)
     few, many = (
-        allocation.thresholds(wanted["rule"][0], spikes, {}, 8, Setting(cap=1))
+        allocation.thresholds(wanted["rule"][0], spikes, {}, 8, NeuronSetting(cap=1))
         for spikes in (10.0, 40.0)
     )
     assert all(np.all(few[layer] >= many[layer]) for layer in layers)

@@ -6,7 +6,6 @@ import pytest
 
 import spikewright as sw
 from spikewright.choosing.rules import RULES, parse
-from spikewright.choosing.rules.rule import split
 from spikewright.errors import ConversionError
 
 
@@ -54,7 +53,7 @@ def test_what_a_rule_refuses_it_refuses_as_text() -> None:
 @pytest.mark.parametrize("name", RULES)
 def test_a_layer_before_a_rule_is_told_from_it(name) -> None:
     """Layer names may hold = and :, rules may too."""
-    assert split(f"{name}:8,per=layer") == ("", f"{name}:8,per=layer")
-    assert split(f"a=b/c:0={name}:8,per=layer") == ("a=b/c:0", f"{name}:8,per=layer")
-    assert split("conv=3.5") == ("conv", "3.5")
-    assert split("3.5") == ("", "3.5")
+    assert parse.split(f"{name}:8,per=layer") == ("", f"{name}:8,per=layer")
+    assert parse.split(f"a=b/c:0={name}:8,per=layer") == ("a=b/c:0", f"{name}:8,per=layer")
+    assert parse.split("conv=3.5") == ("conv", "3.5")
+    assert parse.split("3.5") == ("", "3.5")

@@ -15,7 +15,7 @@ from calibrating import ALL, EXAMPLES, MLP, RESIDUAL, population_names, statisti
 import models
 import spikewright as sw
 from spikewright._base.equations import CURVES
-from spikewright.choosing import RuleCase, Setting, Statistics
+from spikewright.choosing import NeuronSetting, RuleCase, Statistics
 from spikewright.choosing.rules import RULES
 from spikewright.choosing.rules.case import SpikeCode
 from spikewright.choosing.rules.from_weights import evaluate, random_inputs
@@ -31,11 +31,11 @@ from spikewright.testing.layers import CURVE_PARAMETERS
 from spikewright.testing.modelling import sent_of
 
 X = models.inputs(MLP, batch=60, seed=5)
-ONE = Setting(cap=1)
+ONE = NeuronSetting(cap=1)
 
 
 def case(
-    graph: Graph, x: np.ndarray | None, setting: Setting = ONE, read: Graph | None = None
+    graph: Graph, x: np.ndarray | None, setting: NeuronSetting = ONE, read: Graph | None = None
 ) -> RuleCase:
     """All activations of a small graph, under one setting."""
     names = population_names(graph)
@@ -254,7 +254,7 @@ def test_threshold_iteration_is_that_of_any_levels(
 def test_it_counts_on_the_levels_of_graded_spikes() -> None:
     """In one step with at most n spikes, neurons have the n levels of n steps with one each."""
     layer = case(MLP, X).statistics.layers["act1"]
-    graded = sw.ThresholdIteration(1).threshold(layer, Setting(cap=7))
+    graded = sw.ThresholdIteration(1).threshold(layer, NeuronSetting(cap=7))
     steps = sw.ThresholdIteration(7).threshold(layer, ONE)
     np.testing.assert_allclose(7 * graded, steps, rtol=1e-6)
 
@@ -298,7 +298,7 @@ def test_local_threshold_balancing_grows_to_the_largest_value() -> None:
 def test_an_energy_budget_is_spent_where_it_helps_most(cap) -> None:
     """The cost is the budget, and no other split of it has a clearly smaller expected error."""
     steps, budget = 8, 15.0
-    of = case(MLP, X, Setting(cap=cap))
+    of = case(MLP, X, NeuronSetting(cap=cap))
     found = scales(sw.EnergyBudget(steps, spikes=budget), of)
     weights = sensitivities(MLP, list(found), of.statistics.examples.values, of.outputs)
 
@@ -323,7 +323,7 @@ def test_an_energy_budget_is_spent_where_it_helps_most(cap) -> None:
 
 def test_no_layer_falls_silent_for_the_others() -> None:
     """However small a budget is: what says nothing leaves those behind it nothing to say."""
-    of = case(MLP, X, Setting(cap=None, start=0.0))
+    of = case(MLP, X, NeuronSetting(cap=None, start=0.0))
     spending = sw.EnergyBudget(8, spikes=0.5).spending(of)
     found = spending.split()
 
@@ -346,7 +346,7 @@ def test_an_energy_budget_beyond_use_is_not_spent() -> None:
 
 def test_joules_are_additions() -> None:
     """A budget of energy pays for spikes times the weights that each meets."""
-    of = case(MLP, X, Setting(cap=None))
+    of = case(MLP, X, NeuronSetting(cap=None))
     paid = 0.0
     for name, scale in scales(sw.EnergyBudget(8, joules=2e-9), of).items():
         values = of.statistics.layers[name].magnitude("layer")
@@ -455,7 +455,7 @@ def test_batch_norm_statistics_stand_for_data() -> None:
 def test_what_is_read_out_last_averages_over_the_synapse() -> None:
     """Thresholds for the last value are those of as many steps as the synapse averages over."""
     layer = case(MLP, X).statistics.layers["act1"]
-    setting = Setting(cap=1, averages=lambda dt: 4.0)
+    setting = NeuronSetting(cap=1, averages=lambda dt: 4.0)
 
     last = sw.MinimumError(32, readout="last").threshold(layer, setting)
     assert np.array_equal(last, sw.MinimumError(4).threshold(layer, ONE))
@@ -467,7 +467,7 @@ def test_what_is_read_out_last_averages_over_the_synapse() -> None:
 @pytest.mark.parametrize("kind", [sw.MinimumError, sw.ThresholdIteration])
 def test_neurons_without_a_cap_have_no_smallest_error(kind) -> None:
     """Every layer is refused with the two ways out; room for spikes a step is one."""
-    of = case(MLP, X, Setting(cap=None))
+    of = case(MLP, X, NeuronSetting(cap=None))
     with pytest.raises(ConversionError, match="nothing bounds the spikes") as caught:
         kind(8).choose(of)
     assert [r.layer for r in caught.value.refusals] == ["act1", "act2"]

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 import models
 from spikewright.choosing.statistics.channels import channel_axis
 from spikewright.choosing.statistics.collect import collect
-from spikewright.choosing.statistics.examples import KEPT
+from spikewright.choosing.statistics.fingerprint import KEPT
 from spikewright.choosing.statistics.histogram import Histogram
 from spikewright.choosing.statistics.statistics import Statistics
 from spikewright.errors import ConversionError, DamagedFileError

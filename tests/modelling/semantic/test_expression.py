@@ -10,7 +10,14 @@ from hypothesis import strategies as st
 from spikewright.errors import NetworkError
 from spikewright.modelling.semantic import SemanticPointer, Vocabulary
 from spikewright.modelling.semantic.connecting import read_action, read_effects
-from spikewright.modelling.semantic.expression import Number, Product, Reference, Sum, Symbol, read
+from spikewright.modelling.semantic.expression import (
+    Number,
+    ProductExpression,
+    Reference,
+    SumExpression,
+    Symbol,
+    read,
+)
 
 
 def vocabulary() -> Vocabulary:
@@ -47,7 +54,9 @@ def test_expressions_mean_what_they_say(text: str) -> None:
 
 def test_names_of_modules_begin_with_a_small_letter() -> None:
     """With a dot for one of several ends."""
-    assert read("bind.a + 0.5*X") == Sum(Reference("bind", "a"), Product(Number(0.5), Symbol("X")))
+    assert read("bind.a + 0.5*X") == SumExpression(
+        Reference("bind", "a"), ProductExpression(Number(0.5), Symbol("X"))
+    )
     assert str(Reference("bind", "a")) == "bind.a" and str(Reference("state")) == "state"
 
 

@@ -12,9 +12,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from spikewright.errors import TuningError
-from spikewright.study.search.certificate import Paired, PairedScores, _restricted, paired_of
-from spikewright.study.search.measurement import Measurement, joined
-from spikewright.study.search.merit import Aim, certifiable
+from spikewright.study.search.certificate import PairedLoss, _restricted
+from spikewright.study.search.measurement import Aim, Measurement, certifiable, joined
 
 
 def test_counts_come_from_what_was_right() -> None:
@@ -22,25 +21,25 @@ def test_counts_come_from_what_was_right() -> None:
     before = [True, True, True, False, False]
     after = [True, False, False, True, False]
 
-    found = Paired.of(np.array(before), np.array(after))
+    found = PairedLoss.of(np.array(before), np.array(after))
 
-    assert found == Paired(5, 2, 1)
+    assert found == PairedLoss.counts(5, 2, 1)
     assert found.drop == pytest.approx(0.2)
-    assert found + Paired(5, 0, 1) == Paired(10, 2, 2)
+    assert found + PairedLoss.counts(5, 0, 1) == PairedLoss.counts(10, 2, 2)
 
 
 @pytest.mark.parametrize("counts", [(0, 0, 0), (5, -1, 0), (5, 3, 3)])
 def test_counts_that_cannot_be_are_refused(counts: tuple[int, int, int]) -> None:
     """Lost and gained samples are some of n, and n is above 0."""
-    with pytest.raises(TuningError, match="some of n"):
-        Paired(*counts)
+    with pytest.raises(TuningError, match="no sums"):
+        PairedLoss.counts(*counts)
 
 
 @pytest.mark.parametrize("confidence", [0.0, 1.0, 0.9995])
 def test_a_bound_needs_a_confidence_below_one(confidence: float) -> None:
     """Certainty is not for sale."""
     with pytest.raises(TuningError, match="confidence"):
-        Paired(10, 1, 0).upper(confidence)
+        PairedLoss.counts(10, 1, 0).upper(confidence)
 
 
 @pytest.mark.parametrize("n", [100, 718, 3000])
@@ -48,17 +47,17 @@ def test_nothing_lost_bounds_the_drop_by_the_rule_of_three(n: int) -> None:
     """With nothing changed the bound is that of a share of which none was seen."""
     exact = 1 - (0.05 - 0.001) ** (1 / n)
 
-    assert Paired(n, 0, 0).upper() == pytest.approx(exact, rel=0.02)
+    assert PairedLoss.counts(n, 0, 0).upper() == pytest.approx(exact, rel=0.02)
 
 
 def test_bounds_lie_on_both_sides_and_mirror() -> None:
     """What is lost one way is gained the other way."""
-    found = Paired(400, 12, 5)
+    found = PairedLoss.counts(400, 12, 5)
 
     low, high = found.interval()
 
     assert low < found.drop < high
-    assert Paired(400, 5, 12).interval() == pytest.approx((-high, -low))
+    assert PairedLoss.counts(400, 5, 12).interval() == pytest.approx((-high, -low))
     assert found.upper(0.99) > found.upper(0.95) > found.upper(0.8)
 
 
@@ -70,7 +69,7 @@ def test_a_true_loss_is_hardly_ever_missed(drop: float) -> None:
         (lost, gained)
         for lost in range(n + 1)
         for gained in range(n + 1 - lost)
-        if lost - gained <= n * drop and Paired(n, lost, gained).p_value(drop) <= alpha
+        if lost - gained <= n * drop and PairedLoss.counts(n, lost, gained).p_value(drop) <= alpha
     ]
     assert passing
 
@@ -107,22 +106,23 @@ def test_the_restricted_share_is_the_most_likely_one(n: int, data: st.DataObject
 
 def test_needed_samples_certify() -> None:
     """With as many samples, and the same shares, the drop is certified; with half it is not."""
-    found = Paired(500, 3, 3)
+    found = PairedLoss.counts(500, 3, 3)
     count = found.needed(0.01)
 
     assert count is not None
     for factor, certifies in ((1.15, True), (0.5, False)):
         n = round(factor * count)
-        more = Paired(n, round(3 * n / 500), round(3 * n / 500))
+        more = PairedLoss.counts(n, round(3 * n / 500), round(3 * n / 500))
         assert (more.p_value(0.01) <= 0.05) is certifies
 
 
 def test_no_number_of_samples_certifies_what_is_not_so() -> None:
     """Where the estimate does not hold, nothing helps."""
-    assert Paired(100, 5, 0).needed(0.01) is None
+    assert PairedLoss.counts(100, 5, 0).needed(0.01) is None
 
 
-SCORES = st.lists(st.tuples(*[st.floats(-1e6, 1e6)] * 2), min_size=2, max_size=40)
+SCORE = st.floats(-1e6, 1e6).filter(lambda score: score not in (0, 1))  # those are counted
+SCORES = st.lists(st.tuples(SCORE, SCORE), min_size=2, max_size=40)
 
 
 def arrays(pairs: list[tuple[float, float]]) -> tuple[NDArray, NDArray]:
@@ -135,10 +135,10 @@ def arrays(pairs: list[tuple[float, float]]) -> tuple[NDArray, NDArray]:
 def test_parts_add_up_to_the_whole(first: list, second: list) -> None:
     """In any order, as counts do."""
     (a, b), (c, d) = arrays(first), arrays(second)
-    whole = PairedScores.of(np.concatenate([a, c]), np.concatenate([b, d]))
+    whole = PairedLoss.of(np.concatenate([a, c]), np.concatenate([b, d]))
     for found in (
-        PairedScores.of(a, b) + PairedScores.of(c, d),
-        PairedScores.of(c, d) + PairedScores.of(a, b),
+        PairedLoss.of(a, b) + PairedLoss.of(c, d),
+        PairedLoss.of(c, d) + PairedLoss.of(a, b),
     ):
         assert (found.n, found.low, found.high) == (whole.n, whole.low, whole.high)
         assert found.total == pytest.approx(whole.total, rel=1e-9, abs=1e-6)
@@ -148,22 +148,21 @@ def test_parts_add_up_to_the_whole(first: list, second: list) -> None:
 def test_right_and_wrong_answers_are_counts() -> None:
     """They get the exact test; beside other scores they count as one and zero."""
     before, after = np.array([1.0, 1, 1, 0]), np.array([1.0, 0, 0, 1])
-    counts = paired_of(before, after)
+    counts = PairedLoss.of(before, after)
 
-    assert counts == Paired(4, 2, 1)
-    assert paired_of(before == 1, after == 1) == counts
-    assert PairedScores.of_counts(counts) == PairedScores.of(before, after)
-    assert PairedScores.of(before, after).error == pytest.approx(counts.error)
-    other = paired_of(np.array([0.5, 2.0]), np.array([0.25, 2.0]))
-    assert other == PairedScores(2, 0.25, 0.0625, 0.25, 2.0)
-    assert counts + other == other + counts == PairedScores(6, 1.25, 3.0625, 0.0, 2.0)
+    assert counts == PairedLoss.counts(4, 2, 1)
+    assert PairedLoss.of(before == 1, after == 1) == counts
+    assert counts.drop == 0.25
+    other = PairedLoss.of(np.array([0.5, 2.0]), np.array([0.25, 2.0]))
+    assert other == PairedLoss(2, 0.25, 0.0625, 0.25, 2.0)
+    assert counts + other == other + counts == PairedLoss(6, 1.25, 3.0625, 0.0, 2.0)
 
 
 @given(SCORES, st.floats(1e-3, 1e3))
 def test_the_unit_of_scores_does_not_matter(pairs: list, unit: float) -> None:
     """Ten times the scores have ten times the drop, its error and its bounds."""
     a, b = arrays(pairs)
-    one, other = PairedScores.of(a, b), PairedScores.of(unit * a, unit * b)
+    one, other = PairedLoss.of(a, b), PairedLoss.of(unit * a, unit * b)
     size = abs(one.drop) + one.error + 1e-9
 
     assert other.drop == pytest.approx(unit * one.drop, abs=1e-6 * unit * size)
@@ -174,16 +173,16 @@ def test_bounds_are_where_the_test_turns() -> None:
     """On both sides of the drop, mirrored; wider with more confidence."""
     rng = np.random.default_rng(0)
     before = rng.normal(size=60)
-    found = PairedScores.of(before, before - 0.3 + rng.normal(size=60) / 4)
+    found = PairedLoss.of(before, before - 0.3 + rng.normal(size=60) / 4)
     low, high = found.interval()
-    mirrored = PairedScores.of(-before, -before + 0.3)
+    mirrored = PairedLoss.of(-before, -before + 0.3)
 
     assert low < found.drop < high
     assert found.p_value(high) == pytest.approx(0.05, rel=1e-6)
     assert found.p_value(found.drop) == pytest.approx(0.5)
     assert found.upper(0.99) > high > found.upper(0.8)
     assert mirrored.interval() == pytest.approx(
-        tuple(-end for end in reversed(PairedScores.of(before, before - 0.3).interval()))
+        tuple(-end for end in reversed(PairedLoss.of(before, before - 0.3).interval()))
     )
     with pytest.raises(TuningError, match="confidence"):
         found.upper(1.0)
@@ -213,34 +212,36 @@ def test_a_true_loss_is_seldom_missed(
     passed = 0
     for _ in range(1000):
         before = rng.uniform(size=60)
-        passed += PairedScores.of(before, before - losses(rng, 60)).p_value(drop) <= 0.05
+        passed += PairedLoss.of(before, before - losses(rng, 60)).p_value(drop) <= 0.05
     assert passed <= 125
 
 
 def test_scores_that_never_change_show_nothing_of_those_not_seen() -> None:
     """Twenty samples that lose nothing certify no small loss; two thousand do."""
-    few, many = (PairedScores.of(np.linspace(0, 1, n), np.linspace(0, 1, n)) for n in (20, 2000))
+    few, many = (PairedLoss.of(np.linspace(0, 1, n), np.linspace(0, 1, n)) for n in (20, 2000))
 
     assert few.p_value(0.01) > 0.4
     assert many.p_value(0.01) < 0.01
     assert few.needed(0.01) is not None and 20 < few.needed(0.01) < 3000  # type: ignore[operator]
     assert few.needed(-0.01) is None
-    assert PairedScores.of(np.ones(5), np.ones(5)).interval() == (0.0, 0.0)
+    assert PairedLoss.of(np.full(5, 2.0), np.full(5, 2.0)).interval() == (0.0, 0.0)
 
 
 def test_a_point_comes_back_from_plain_data() -> None:
     """As a study keeps it; parts of either kind are joined."""
-    scores = Measurement(
-        2, "mean", PairedScores(3, 0.5, 0.25, -1.0, 2.0), 4.0, {"spikes": 4.0}, 0.1
-    )
-    counts = Measurement(2, "mean", Paired(5, 1, 0), 8.0, {"spikes": 8.0}, 0.2)
+    scores = Measurement(2, "mean", PairedLoss(3, 0.5, 0.25, -1.0, 2.0), 4.0, {"spikes": 4.0}, 0.1)
+    counts = Measurement(2, "mean", PairedLoss.counts(5, 1, 0), 8.0, {"spikes": 8.0}, 0.2)
 
     assert Measurement.of(scores.as_dict()) == scores
     assert Measurement.of(counts.as_dict()) == counts
     (both,) = joined([[counts], [scores]])
-    assert both.paired == PairedScores(8, 1.5, 1.25, -1.0, 2.0)
-    with pytest.raises(TuningError, match="cannot be read"):
-        Measurement.of({**scores.as_dict(), "paired": {"n": 3, "total": float("nan")}})
+    assert both.paired == PairedLoss(8, 1.5, 1.25, -1.0, 2.0)
+    assert (
+        Measurement.of({**counts.as_dict(), "paired": {"n": 5, "lost": 1, "gained": 0}}) == counts
+    )
+    with pytest.raises(TuningError, match="total"):
+        sums = {"n": 3, "total": float("nan"), "squares": 1.0, "low": 0.0, "high": 1.0}
+        Measurement.of({**scores.as_dict(), "paired": sums})
 
 
 def test_what_can_be_certified_goes_with_the_unit() -> None:

@@ -5,20 +5,18 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-import threading
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from spikewright.errors import SimulationError, TuningError
-from spikewright.study.search.certificate import Paired
-from spikewright.study.search.measurement import Measurement
-from spikewright.study.search.merit import Aim
-from spikewright.study.search.search import Limits, Proposal, Search, hopeless_pruner
+from spikewright.study.search.certificate import PairedLoss
+from spikewright.study.search.measurement import Aim, Measurement
+from spikewright.study.search.search import Proposal, Search
 from spikewright.study.search.space import Choices, Range, Values
 from spikewright.study.search.trials import Study, open_study, shown, written
 
@@ -36,22 +34,24 @@ def measure(values: Mapping[str, Any], part: slice) -> Sequence[Measurement]:
     n = part.stop - part.start
     cost = 2.0 ** float(values["level"]) * (1.0 if values["kind"] == "good" else 1.5)
     share = min(0.9, 0.05 * 2.0 ** (abs(float(values["tilt"]) - 1.0) - float(values["level"])))
-    return [Measurement(1, "mean", Paired(n, round(share * n), 0), cost, {"spikes": cost}, share)]
+    return [
+        Measurement(
+            1, "mean", PairedLoss.counts(n, round(share * n), 0), cost, {"spikes": cost}, share
+        )
+    ]
 
 
 @dataclass
 class Made:
-    """The problem of a search: an objective, and values that stand for themselves."""
+    """An objective with a known optimum, whose values stand for themselves."""
 
     measure: Any = measure
+    space: Any = field(default_factory=lambda: SPACE)
+    samples: Any = range(N)
 
     def shorten(self, values: Values, steps: int) -> Values:
         """The same."""
         return values
-
-    def refine(self, values: Values, *place: Any) -> list[Values]:
-        """Nothing beside the parameters."""
-        return []
 
     def identify(self, values: Values) -> str:
         """The values as text."""
@@ -66,23 +66,25 @@ def searching(study: Study, measuring: Any = measure, starts: Sequence[Values] =
     """A search for the least cost at which at most 2 % are lost."""
     begin = starts or [{"kind": "plain", "level": 5.0, "tilt": 0.0}]
     generators = [lambda study: [Proposal(values, "start") for values in begin]]
-    return Search(study, SPACE, Made(measuring), N, [Aim.of(0.02, 0.02, N)], generators)
+    made: Any = Made(measuring)
+    return Search(study, made, lambda *place: [], [Aim.of(0.02, 0.02, N)], generators)
 
 
-def limits(trials: int, seconds: float = 60.0) -> Limits:
+def limits(trials: int, seconds: float = 60.0) -> Callable[[int], bool]:
     """A number of trials."""
-    return Limits(time.monotonic() + seconds, lambda: 0.0, trials)
+    end = time.monotonic() + seconds
+    return lambda done: done >= trials or time.monotonic() >= end
 
 
 def best_cost(study: Study) -> float:
     """The least cost that was found within the limit."""
     study.refresh()
-    return min(p.cost for t in study.finished() for p in t.points if p.paired.drop <= 0.02)
+    return min(p.cost for p in study.finished() if p.drop <= 0.02)
 
 
 def test_the_optimum_is_found() -> None:
     """The least cost at which the limit holds is 2.5; steps lead there from one start."""
-    study = open_study(None, FACTS, 0, hopeless_pruner())
+    study = open_study(None, FACTS, 0)
 
     searching(study).run(limits(70))
 
@@ -93,9 +95,9 @@ def test_a_search_is_a_function_of_its_seed() -> None:
     """The same trials in the same order."""
     found = []
     for _ in range(2):
-        study = open_study(None, FACTS, 3, hopeless_pruner())
+        study = open_study(None, FACTS, 3)
         searching(study).run(limits(25))
-        found.append([(t.number, t.values, t.origin) for t in study.finished()])
+        found.append([(p.trial, p.values, p.origin) for p in study.finished()])
 
     assert found[0] == found[1]
 
@@ -109,7 +111,7 @@ def test_hopeless_settings_are_pruned_early() -> None:
         return measure(values, part)
 
     starts: list[Values] = [{"kind": "good", "level": level, "tilt": 1.0} for level in (3.0, -3.0)]
-    study = open_study(None, FACTS, 0, hopeless_pruner())
+    study = open_study(None, FACTS, 0)
     searching(study, counting, starts).run(limits(2))
 
     assert study.counts() == {"COMPLETE": 1, "PRUNED": 1}
@@ -120,10 +122,10 @@ def test_a_search_goes_on_where_it_ended(tmp_path: Path) -> None:
     """The same database: no start is tried twice, and the trials are those of one long search."""
     path = tmp_path / "study.db"
     for trials in (10, 20):
-        study = open_study(path, FACTS, 0, hopeless_pruner())
+        study = open_study(path, FACTS, 0)
         searching(study).run(limits(trials))
 
-    found = [(t.values, t.origin) for t in study.finished()]
+    found = [(p.values, p.origin) for p in study.finished()]
     assert searching(study).done == 20
     assert [origin for _, origin in found].count("start") == 1
     assert len({repr(values) for values, _ in found}) == len(found)
@@ -153,42 +155,10 @@ def test_a_trial_of_a_dead_worker_is_tried_again(tmp_path: Path) -> None:
     searching(again).run(limits(3))
 
     assert again.counts()["FAIL"] == 1
-    assert values in [trial.values for trial in again.finished()]
+    assert values in [point.values for point in again.finished()]
 
 
 ASKED = {"kind": "good", "level": 4.5, "tilt": 0.5}
-
-
-def with_a_nameless_trial(path: Path) -> Study:
-    """A study, opened anew, with a trial that runs and whose worker has not said its name."""
-    inner = open_study(path, FACTS, 0).inner
-    inner.enqueue_trial(ASKED, user_attrs={"origin": "start", "asked": ASKED, "key": "k"})
-    inner.ask()
-    return open_study(path, FACTS, 0)
-
-
-def test_a_trial_whose_worker_died_before_it_said_its_name_is_tried_again(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """At first it may be another worker's; naming comes first, so after a while it is lost."""
-    again = with_a_nameless_trial(tmp_path / "study.db")
-    assert again.revive() == 0
-    monkeypatch.setattr("spikewright.study.search.trials._UNNAMED", 0.0)
-    assert again.revive() == 1
-    assert again.counts() == {"FAIL": 1, "WAITING": 1}
-
-
-def test_a_search_that_ends_soon_leaves_no_trial_of_a_dead_worker_behind(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Killed before it said its name, and the next search is over before that is known."""
-    again = with_a_nameless_trial(tmp_path / "study.db")
-    monkeypatch.setattr("spikewright.study.search.trials._UNNAMED", 2.0)
-    searching(again).run(limits(1))
-
-    assert again.counts() == {"COMPLETE": 1, "FAIL": 1, "WAITING": 1}
-    (waiting,) = [trial for trial in again.trials if trial.state.name == "WAITING"]
-    assert waiting.user_attrs["asked"] == ASKED
 
 
 def test_a_study_of_something_else_is_refused(tmp_path: Path) -> None:
@@ -200,24 +170,17 @@ def test_a_study_of_something_else_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_study_from_before_a_parameter_goes_on(tmp_path: Path) -> None:
-    """Its space may lack parameters in `later`; any other difference of the space is refused."""
+    """Its space may lack parameters; any other difference of the space is refused."""
     older, newer = ({**FACTS, "space": space} for space in ({"a": "1"}, {"a": "1", "b": "2"}))
     open_study(tmp_path / "study.db", older, 0)
-
-    open_study(tmp_path / "study.db", newer, 0, later=("b",))
+    open_study(tmp_path / "study.db", newer, 0)
     with pytest.raises(TuningError, match="another space"):
-        open_study(tmp_path / "study.db", newer, 0)
+        open_study(tmp_path / "study.db", {**newer, "space": {"a": "2", "b": "2"}}, 0)
+    open_study(tmp_path / "newer.db", newer, 0)
     with pytest.raises(TuningError, match="another space"):
-        open_study(tmp_path / "study.db", {**newer, "space": {"a": "2", "b": "2"}}, 0, later=("b",))
-
-
-def test_a_later_parameter_is_a_fact_of_new_studies(tmp_path: Path) -> None:
-    """A study that was begun with it is not one that was begun without it."""
-    newer = {**FACTS, "space": {"a": "1", "b": "2"}}
-    open_study(tmp_path / "study.db", newer, 0, later=("b",))
-
+        open_study(tmp_path / "newer.db", {**FACTS, "space": {"a": "1", "b": "3"}}, 0)
     with pytest.raises(TuningError, match="another space"):
-        open_study(tmp_path / "study.db", {**FACTS, "space": {"a": "1", "b": "3"}}, 0, later=("b",))
+        open_study(tmp_path / "newer.db", older, 0)
 
 
 @pytest.mark.parametrize("storage", ["sqlite:////nowhere/at/all.db", "nonsense://x", "/proc/a.db"])
@@ -300,20 +263,18 @@ def test_a_trial_that_cannot_be_read_is_named(changes: dict[str, Any]) -> None:
         study.inner.add_trial(optuna.trial.create_trial(value=1.0, user_attrs=attributes))
         study.refresh()
         if attributes == whole:
-            assert [trial.values for trial in study.finished()] == [ASKED]
+            assert [point.values for point in study.finished()] == [ASKED]
         else:
-            with pytest.raises(TuningError, match=r"trial 0 of the study was not|cannot be read"):
+            with pytest.raises(TuningError, match="trial 0 of the study was not"):
                 study.finished()
 
 
 def test_the_later_of_two_trials_of_one_setting_gives_way(tmp_path: Path) -> None:
-    """It waits until the earlier one, which another worker has begun, says which setting it has."""
+    """Two workers had the same idea at once: one of them measures it."""
     study = open_study(tmp_path / "study.db", FACTS, 0)
     first, second = study.inner.ask(), study.inner.ask()
-    second.set_user_attr("key", "same")
-    later = threading.Timer(0.3, first.set_user_attr, ("key", "same"))
-    later.start()
+    for trial in (first, second):
+        trial.set_user_attr("key", "same")
     assert study.has_twin(second.number, "same")
-    later.join()
     assert not study.has_twin(first.number, "same")
     assert not study.has_twin(second.number, "another")

@@ -6,15 +6,14 @@ import numpy as np
 import pytest
 
 from spikewright.choosing import collect
-from spikewright.choosing.rules.case import RuleCase, Setting
+from spikewright.choosing.rules.case import NeuronSetting, RuleCase
 from spikewright.choosing.statistics.sensitivity import sensitivities
 from spikewright.graph import Graph, Node
 from spikewright.graph.layers import Activation, Affine, Input
-from spikewright.study.search.allocation import Allocation
-from spikewright.study.search.parameters import searched_rules
+from spikewright.study.search.parameters import Allocation, searched_rules
 
 STEPS = 4
-UNCAPPED, CAPPED = Setting(), Setting(cap=1)
+UNCAPPED, CAPPED = NeuronSetting(), NeuronSetting(cap=1)
 
 
 def network(seed: int = 0) -> Graph:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,20 +12,19 @@ from sklearn.datasets import load_digits
 import spikewright as sw
 from spikewright.measure.truth import Output
 from spikewright.showing.demo import MODEL
-from spikewright.study.search.channel_refinement import Refinement
-from spikewright.study.search.data import samples_of, split
-from spikewright.study.search.initial_trials import begun, starts
-from spikewright.study.search.objective import Labelled, Objective, Pace
+from spikewright.study.search.generators import Refinement, begun, starts
+from spikewright.study.search.objective import Objective, Pace
 from spikewright.study.search.parameters import (
     EACH_STEP,
     Translation,
+    allocate,
     searched_rules,
     space_of,
 )
-from spikewright.study.search.running import Running, margins_of
-from spikewright.study.search.space import begin, restricted
-from spikewright.study.search.tune import _allocation, _Problem
+from spikewright.study.search.samples import Labelled, Running, margins_of, samples_of, split
+from spikewright.study.search.space import Choices, Parameter, begin, restricted
 
+ALL = slice(None)
 VALUES = {"steps": 4, "readout": "mean", "level": 0.0}
 
 
@@ -41,9 +41,9 @@ def samples() -> Labelled:
 def objective(samples: Labelled) -> Objective:
     """Of spikes, on the shipped network."""
     conversion = sw.convert(MODEL, spiking=True)
-    translation = Translation(_allocation(conversion, samples, 1e9, searched_rules()), 0.001)
+    translation = Translation(allocate(conversion, samples[:128].x, 1e9, searched_rules()), 0.001)
     space = space_of(conversion)
-    return Objective(conversion, translation, space, "spikes", Running(), samples.unit, samples.x)
+    return Objective(conversion, translation, space, "spikes", Running(), samples, 10.0)
 
 
 def values(objective: Objective, **changes: object) -> dict:
@@ -54,7 +54,7 @@ def values(objective: Objective, **changes: object) -> dict:
 def test_points_are_those_of_a_run_that_ends_there(objective: Objective, samples: Labelled) -> None:
     """Steps are read off one run: accuracy and spikes at each are those of a shorter run."""
     chosen = values(objective)
-    points = {p.where: p for p in objective(chosen, samples)}
+    points = {p.where: p for p in objective.measure(chosen, ALL)}
 
     for steps in (1, 2, 4):
         run = objective.convert(chosen).run(samples.x, steps=steps, progress=False)
@@ -69,16 +69,16 @@ def test_points_are_those_of_a_run_that_ends_there(objective: Objective, samples
 def test_one_point_alone_is_the_same(objective: Objective, samples: Labelled) -> None:
     """Measuring a place again gives what the whole run gave."""
     chosen = values(objective)
-    point = next(p for p in objective(chosen, samples) if p.where == (4, "last"))
+    point = next(p for p in objective.measure(chosen, ALL) if p.where == (4, "last"))
 
-    assert objective.at(chosen, point, samples) == point
+    assert objective.of(objective.convert(chosen), point.where, samples) == point
 
 
 def test_late_readouts_are_read_where_something_is_left(
     objective: Objective, samples: Labelled
 ) -> None:
     """The mean after two steps exists from the third step on."""
-    found = {p.where for p in objective(values(objective), samples)}
+    found = {p.where for p in objective.measure(values(objective), ALL)}
 
     assert (4, "after 2") in found
     assert (2, "after 2") not in found
@@ -131,8 +131,8 @@ def test_levels_and_offsets_multiply_refined_scales(objective: Objective) -> Non
 def test_refinement_moves_channels_and_pays(objective: Objective, samples: Labelled) -> None:
     """Each proposal differs in some channels by the size; one of them is cheaper."""
     chosen = values(objective, level=1.0)
-    point = next(p for p in objective(chosen, samples) if p.where == (4, "mean"))
-    found = list(Refinement(objective, samples, 2.0).proposals(chosen, point, 0.5, 50.0))
+    point = next(p for p in objective.measure(chosen, ALL) if p.where == (4, "mean"))
+    found = list(Refinement(objective, 2.0).proposals(chosen, point, 0.5, 50.0))
     before = objective.translation.scales(chosen)
 
     assert found
@@ -141,7 +141,9 @@ def test_refinement_moves_channels_and_pays(objective: Objective, samples: Label
         octaves = np.concatenate([np.log2(after[n] / before[n]) for n in before])
         assert set(np.round(np.abs(octaves), 2)) <= {0.0, 0.5}
         assert np.any(octaves != 0)
-    costs = [objective.at(proposal, point, samples).cost for proposal in found]
+    costs = [
+        objective.of(objective.convert(proposal), point.where, samples).cost for proposal in found
+    ]
     assert min(costs) < point.cost
 
 
@@ -151,7 +153,7 @@ def test_corrected_settings_have_biases_of_each_step_measured_on_samples(
     """They are those of `StepCorrection` on the samples known, of few digits."""
     plain, chosen = values(objective), values(objective, correction=EACH_STEP)
     rule = sw.StepCorrection(4, per="channel")
-    measured = objective.convert(plain).again(bias_correction=rule, calibration=samples.x)
+    measured = objective.convert(plain).again(bias_correction=rule, calibration=objective.known)
     found = objective.convert(chosen)
 
     assert objective.identify(chosen) != objective.identify(plain)
@@ -164,7 +166,7 @@ def test_corrected_settings_have_biases_of_each_step_measured_on_samples(
         )
     again = sw.convert(MODEL, **found.resolved)
     for conversion in (found, again):
-        (point,) = (p for p in objective(chosen, samples) if p.where == (4, "mean"))
+        (point,) = (p for p in objective.measure(chosen, ALL) if p.where == (4, "mean"))
         run = conversion.run(samples.x, steps=4, progress=False)
         spikes = sum(float(counts.mean()) for counts in run.spike_counts().values())
         assert point.costs["spikes"] == pytest.approx(spikes)
@@ -175,7 +177,7 @@ def test_corrections_bring_a_coarse_network_nearer(objective: Objective, samples
     lost = {}
     for correction in (None, EACH_STEP):
         chosen = values(objective, level=-2.5, correction=correction)
-        (point,) = (p for p in objective(chosen, samples) if p.where == (4, "mean"))
+        (point,) = (p for p in objective.measure(chosen, ALL) if p.where == (4, "mean"))
         lost[correction] = point.risk
 
     assert lost[EACH_STEP] < lost[None]
@@ -187,14 +189,12 @@ def test_moves_of_channels_keep_the_biases_of_their_base(
     """They are measured for the base alone; a proposal that is tried has its own."""
     chosen = values(objective, level=1.0, correction=EACH_STEP)
     base = objective.convert(chosen)
-    point = next(p for p in objective(chosen, samples) if p.where == (4, "mean"))
+    point = next(p for p in objective.measure(chosen, ALL) if p.where == (4, "mean"))
     before = len(objective.correcting._runs)
-    found = list(Refinement(objective, samples, 2.0).proposals(chosen, point, 0.5, 50.0))
+    found = list(Refinement(objective, 2.0).proposals(chosen, point, 0.5, 50.0))
 
     assert len(objective.correcting._runs) == before
     assert all(proposal["correction"] == EACH_STEP for proposal in found)
-    same = objective.beside(base, objective.translation.shortened(chosen, 4), point, samples)
-    assert same.costs == point.costs
     other = objective.convert(found[-1]).resolved["bias_correction"]
     assert any(
         not np.array_equal(other[name], biases)
@@ -211,6 +211,12 @@ def test_the_time_of_corrections_counts(objective: Objective, samples: Labelled)
     assert objective.trial(chosen, 200) > objective.seconds(4, 200)
 
 
+def _holds(parameter: Parameter, value: Any) -> bool:
+    if isinstance(parameter, Choices):
+        return value in parameter.values
+    return parameter.low <= value <= parameter.high
+
+
 def test_every_start_is_in_the_space_and_none_comes_twice(objective: Objective) -> None:
     """Whatever the space is restricted to."""
     for wanted in ({}, {"max_spikes_per_step": 1}, {"steps": 8, "rule": "percentile"}):
@@ -218,7 +224,7 @@ def test_every_start_is_in_the_space_and_none_comes_twice(objective: Objective) 
         found = starts(space)
 
         assert found
-        assert all(space[name].holds(v) for item in found for name, v in item.items())
+        assert all(_holds(space[name], v) for item in found for name, v in item.items())
         assert len({repr(item) for item in found}) == len(found)
 
 
@@ -269,10 +275,9 @@ def test_the_shortest_runs_are_tried_however_slow_one_was(
     slow = replace(objective)  # with a pace of its own
     slow.pace.add(100, 100.0)
     short, longer = values(objective, steps=1), values(objective, steps=4)
-    affordable = _Problem(slow, samples[:100], 10.0).affordable
-    assert affordable(short)
-    assert not affordable(longer)
-    assert not affordable({**short, "correction": EACH_STEP})
+    assert slow.affordable(short)
+    assert not slow.affordable(longer)
+    assert not slow.affordable({**short, "correction": EACH_STEP})
 
 
 def test_times_are_foretold_by_a_line_through_those_of_the_last_runs() -> None:

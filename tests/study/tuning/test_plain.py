@@ -14,11 +14,11 @@ from sklearn.datasets import load_digits
 import spikewright as sw
 from spikewright import demo
 from spikewright.study.search import tune
-from spikewright.study.search.baseline_sweep import ORIGIN, PlainSweep
-from spikewright.study.search.certificate import Paired
+from spikewright.study.search.certificate import PairedLoss
+from spikewright.study.search.generators import ORIGIN, PlainSweep
 from spikewright.study.search.measurement import Measurement
 from spikewright.study.search.space import Choices, Range
-from spikewright.study.search.trials import Study, Trial
+from spikewright.study.search.trials import Study
 
 SPACE = {
     "steps": Choices((1, 4, 16)),
@@ -31,7 +31,7 @@ def sweep(seconds: float = 0.0, trials: int | None = None, **space: Any) -> Plai
     """A sweep of 100 seconds; a step takes so many of them."""
 
     def holds(point: Measurement) -> bool:
-        return point.paired.drop <= 0.02
+        return point.drop <= 0.02
 
     return PlainSweep({**SPACE, **space}, lambda steps: seconds * steps, 100.0, holds, trials)
 
@@ -39,15 +39,14 @@ def sweep(seconds: float = 0.0, trials: int | None = None, **space: Any) -> Plai
 class Kept(Study):
     """A study whose trials are given: settings of the sweep with points."""
 
-    def __init__(self, trials: list[Trial], steps: int = 16) -> None:
-        super().__init__(None)
+    def __init__(self, trials: list[list[Measurement]], steps: int = 16) -> None:
         asked = {"steps": steps, "rule": "one scale"}
-        self._all = [Given({"origin": ORIGIN, "asked": asked}) for _ in trials]
-        self._trials = trials
+        super().__init__(None, [Given({"origin": ORIGIN, "asked": asked}) for _ in trials])
+        self._points = [point for points in trials for point in points]
 
-    def finished(self) -> list[Trial]:
+    def finished(self) -> list[Measurement]:
         """Those that were given."""
-        return self._trials
+        return self._points
 
 
 class Given:
@@ -57,11 +56,16 @@ class Given:
         self.user_attrs = user_attrs
 
 
-def tried(number: int, level: float, *points: tuple[int, int, float]) -> Trial:
+def tried(
+    number: int, level: float, *points: tuple[int, int, float], origin: str = ORIGIN
+) -> list[Measurement]:
     """A trial at a level in 16 steps; points are steps, samples lost of a hundred, and cost."""
-    values = {"steps": 16, "rule": "one scale", "level": level}
-    made = [Measurement(t, "mean", Paired(100, lost, 0), cost, {}) for t, lost, cost in points]
-    return Trial(number, values, ORIGIN, tuple(made))
+    values: Any = {"steps": 16, "rule": "one scale", "level": level}
+    setting: Any = {"values": values, "trial": number, "origin": origin}
+    return [
+        Measurement(t, "mean", PairedLoss.counts(100, lost, 0), cost, {}, **setting)
+        for t, lost, cost in points
+    ]
 
 
 def test_octaves_come_first_within_the_range_and_in_one_long_run() -> None:
@@ -110,18 +114,16 @@ def test_far_behind_others_it_has_no_neighbours() -> None:
     """Neighbours are tried if the sweep costs at most a quarter more than another that holds."""
     mine = tried(0, 2.0, (1, 2, 5.0))
     for cost, finer in ((3.0, False), (4.5, True), (9.0, True)):
-        other = Trial(
-            1, mine.values, "start", (Measurement(1, "mean", Paired(100, 2, 0), cost, {}),)
-        )
+        other = tried(1, 2.0, (1, 2, cost), origin="start")
         assert bool(list(sweep().finer(Kept([mine, other])))) == finer
-    worse = Trial(1, mine.values, "start", (Measurement(1, "mean", Paired(100, 9, 0), 1.0, {}),))
+    worse = tried(1, 2.0, (1, 9, 1.0), origin="start")
     assert list(sweep().finer(Kept([mine, worse])))
 
 
 def test_where_estimates_decide_neighbours_come_at_once() -> None:
     """Whatever else seems to cost less: estimates are too kind."""
     mine = tried(0, 2.0, (1, 2, 5.0))
-    other = Trial(1, mine.values, "start", (Measurement(1, "mean", Paired(100, 0, 0), 0.1, {}),))
+    other = tried(1, 2.0, (1, 0, 0.1), origin="start")
     kept, levels = Kept([mine, other]), len(list(sweep()(Kept([]))))
     assert not list(sweep().finer(kept))
     assert len(list(replace(sweep(), settled=False)(kept))) > levels
@@ -130,10 +132,10 @@ def test_where_estimates_decide_neighbours_come_at_once() -> None:
 def test_the_cheapest_points_are_one_a_scale_and_number_of_steps() -> None:
     """Those that hold, the cheapest first; of two readouts the one that loses less."""
     trial = tried(0, 3.0, (4, 2, 5.0), (4, 1, 5.0), (16, 0, 9.0), (1, 7, 1.0))
-    other = Trial(1, trial.values, "start", trial.points)
-    found = sweep().cheapest([trial, other], 9)
-    assert [(c.point.steps, c.point.paired.lost) for c in found] == [(4, 1), (16, 0)]
-    assert len(sweep().cheapest([trial, other], 1)) == 1
+    other = [replace(point, trial=1, origin="start") for point in trial]
+    found = sweep().cheapest([*trial, *other], 9)
+    assert [(c.steps, c.paired.lost) for c in found] == [(4, 1), (16, 0)]
+    assert len(sweep().cheapest([*trial, *other], 1)) == 1
 
 
 def digits() -> tuple[np.ndarray, np.ndarray]:
@@ -152,7 +154,7 @@ def worst_list(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
     def dearest(*args: Any, **kwargs: Any) -> Any:
         found = [*real(*args, **kwargs)]
-        return [max(found, key=lambda candidate: candidate.point.cost)]
+        return [max(found, key=lambda candidate: candidate.cost)]
 
     monkeypatch.setattr(tune, "short_list", dearest)
     yield

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,8 @@ import spikewright as sw
 from spikewright import demo
 from spikewright.cli import main
 from spikewright.errors import TuningError
+from spikewright.measure import readout
+from spikewright.measure.readout import AtEveryStep
 from spikewright.records import select
 
 MODEL = demo.MODEL
@@ -78,6 +81,36 @@ def test_arguments_and_program_make_the_network_without_data(choice: sw.StudyRes
     assert sum(float(n.mean()) for n in counts) == pytest.approx(best.spikes, rel=0.1)
 
 
+@dataclass(frozen=True)
+class Late(AtEveryStep):
+    """The mean without a share of the steps, which come first."""
+
+    share: float = 0.5
+
+    def left_out(self, steps: int, dt: float) -> int:
+        return int(self.share * steps)
+
+    @classmethod
+    def searched(cls, name: str, steps: int, dt: float) -> dict[str, AtEveryStep]:
+        return {f"{name} {share}": cls(share) for share in (0.25,)}
+
+
+@pytest.mark.parametrize("kind", ["late", "of one's own"])
+def test_the_program_of_a_readout_with_a_parameter_runs(
+    kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As printed: its class is imported, or one of the package, and it has its argument."""
+    monkeypatch.setitem(readout._registry, "of one's own", Late)
+    x, y = digits(120)
+    space = {"steps": 4, "readout": kind}
+    found = sw.tune(MODEL, x, y, max_drop=0.2, trials=2, space=space, progress=False)
+    point = next(p for p in found.points if not isinstance(p.readout, str))
+    *made, run = point.call.splitlines()
+    names: dict[str, Any] = {"x": x}
+    exec("\n".join(made), names)
+    assert np.array_equal(eval(run, names), predictions(point.conversion, point, x))
+
+
 def test_other_points_are_other_prices(choice: sw.StudyResult) -> None:
     """Sorted by cost, the best among them; the curve is those that none beats."""
     spikes = [point.spikes for point in choice.points]
@@ -136,7 +169,7 @@ def test_a_restricted_space_is_kept_to() -> None:
     [
         ({"max_drop": 1.0}, "max_drop"),
         ({"max_drop": -0.1}, "max_drop"),
-        ({"minimise": "money"}, "spikes, energy, latency"),
+        ({"minimise": "money"}, "'spikes', 'energy', 'latency'"),
         ({"timeout": 0}, "timeout"),
         ({"trials": 0}, "trials"),
         ({"trials": np.int64(2)}, "trials"),  # a study holds Python's own numbers
@@ -147,9 +180,9 @@ def test_a_restricted_space_is_kept_to() -> None:
         ({"validation": "half"}, "validation"),
         ({"validation": 0.05}, "at least 20"),
         ({"space": {"speed": 1}}, "no parameter 'speed'"),
-        ({"space": {"steps": [0]}}, "whole numbers from 1"),
+        ({"space": {"steps": [0]}}, "whole number from 1"),
         ({"space": {"level": (np.float32(0), 1)}}, r"\(low, high\)"),
-        ({"space": {"neuron": "fast"}}, "default, bipolar"),
+        ({"space": {"neuron": "fast"}}, "'default', 'bipolar'"),
         ({"space": {"max_spikes_per_step": 0}}, "max_spikes_per_step"),
         ({"space": {"synapse": -1.0}}, "synapse"),
         ({"y": None}, "no labels"),

@@ -17,7 +17,7 @@ from spikewright.cli import main
 from spikewright.errors import TrainingError, TuningError
 from spikewright.study.point import MINIMISED
 from spikewright.study.search import fine_tuning
-from spikewright.study.search.short_list import Finalist
+from spikewright.study.search.measurement import Measurement
 
 SPACE = {"steps": [2], "synapse": None, "max_spikes_per_step": 1, "neuron": "bipolar"}
 FEW: dict[str, Any] = {"space": SPACE, "trials": 6, "timeout": 600.0, "max_drop": 0.08}
@@ -152,10 +152,10 @@ def test_weights_stay_where_they_are_not_named(scales: str, monkeypatch: Any) ->
 
     What was fitted stands in the list with smaller and larger scales, too, of other costs.
     """
-    seen: list[Finalist] = []
+    seen: list[Measurement] = []
     plain = fine_tuning.FineTuning.candidates
 
-    def watched(self: Any, *given: Any) -> list[Finalist]:
+    def watched(self: Any, *given: Any) -> list[Measurement]:
         seen.extend(plain(self, *given))
         return seen
 
@@ -178,9 +178,9 @@ def test_weights_stay_where_they_are_not_named(scales: str, monkeypatch: Any) ->
         fitted, *others = [c for c in seen if c.alike is fit]
         assert fitted.training is fit
         assert len(others) == fine_tuning._SCALED  # there is time for all
-        costs = [c.point.cost for c in others]
+        costs = [c.cost for c in others]
         assert costs == sorted(costs)
-        assert costs[0] < fitted.point.cost < costs[-1]
+        assert costs[0] < fitted.cost < costs[-1]
 
 
 @pytest.mark.parametrize("trainable", ["wieghts", (), ("scales", "theta")])

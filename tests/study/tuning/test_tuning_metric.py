@@ -16,7 +16,7 @@ from class_metrics import hit, lead
 from spikewright.errors import SimulationError, TuningError
 from spikewright.records import select
 from spikewright.showing.demo import MODEL, digits
-from spikewright.study.search.certificate import Paired, PairedScores
+from spikewright.study.search.certificate import PairedLoss
 
 (X, Y), HELD = digits()
 X, Y = X[:200], Y[:200]
@@ -42,7 +42,7 @@ def chosen() -> sw.StudyResult:
 def test_the_drop_is_that_of_the_held_back_samples(chosen: sw.StudyResult) -> None:
     """In the unit of the metric, with bounds by Student's paired test."""
     source, found = scores(chosen, lead)
-    expected = PairedScores.of(source.astype(float), found.astype(float))
+    expected = PairedLoss.of(source.astype(float), found.astype(float))
 
     best = chosen.best
     assert best.lost == pytest.approx(expected.drop, rel=1e-6)
@@ -56,7 +56,7 @@ def test_right_answers_are_counted_exactly() -> None:
     """A metric of zeros and ones is tested as accuracy is."""
     choice = sw.tune(MODEL, X, Y, metric=hit, max_drop=0.05, **FEW)
     source, found = scores(choice, hit)
-    expected = Paired.of(source, found)
+    expected = PairedLoss.of(source, found)
 
     assert choice.best.lost == expected.drop
     assert choice.best.scores[0].value.interval == expected.interval()
@@ -111,7 +111,7 @@ def test_models_that_have_no_labels_are_searched(tmp_path: Path) -> None:
         ({"metric": 3}, SimulationError, "metric must be a function"),
         ({"metric": lambda o, y: o}, SimulationError, "one number a sample"),
         ({"y": Y[:7]}, TuningError, "the data: y must hold 200 numbers or words"),
-        ({"max_drop": -1.0}, TuningError, "max_drop is a number from 0"),
+        ({"max_drop": -1.0}, TuningError, "max_drop must be a number from 0"),
     ],
 )
 def test_what_no_search_can_do_is_refused(

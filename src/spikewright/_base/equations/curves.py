@@ -75,8 +75,10 @@ def curve(
     def register(function: _Function) -> _Function:
         if name in _registry:
             raise ValueError(f"an elementwise function named {name!r} is registered already")
-        parameters = MappingProxyType(defaults)
-        _registry[name] = Curve(function, parameters, negative, domain, steep, jumps, order)
+        _registry[name] = Curve(
+            function, MappingProxyType(defaults),
+            negative=negative, domain=domain, steep=steep, jumps=jumps, order=order,
+        )  # fmt: skip
         return function
 
     return register

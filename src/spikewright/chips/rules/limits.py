@@ -6,15 +6,15 @@ import math
 from collections.abc import Callable, Iterator
 
 from spikewright._base.windows import Windows
-from spikewright.chips.case import Case, Kernel
+from spikewright.chips.case import ChipMapping, ConvolutionPath
 from spikewright.chips.chip import MEMORIES
-from spikewright.chips.layers import Layer
+from spikewright.chips.layers import ChipLayer
 from spikewright.chips.placing import words
 from spikewright.chips.rules.registry import Breach, Placements, fewer, rule
 from spikewright.network import MaxPool
 
 
-def _each(case: Case) -> Iterator[tuple[Layer, Kernel]]:
+def _each(case: ChipMapping) -> Iterator[tuple[ChipLayer, ConvolutionPath]]:
     """Every convolution of every layer."""
     for layer in case.layers:
         for kernel in case.convolutions(layer):
@@ -26,11 +26,11 @@ def _allowed(numbers: tuple[int, ...]) -> str:
 
 
 def _at_most(
-    what: str, units: str, sizes: Callable[[Kernel], tuple[int, ...]]
-) -> Callable[[Case, Placements, int], Iterator[Breach]]:
+    what: str, units: str, sizes: Callable[[ConvolutionPath], tuple[int, ...]]
+) -> Callable[[ChipMapping, Placements, int], Iterator[Breach]]:
     """A rule about the largest of some sizes of each convolution."""
 
-    def check(case: Case, placed: Placements, most: int) -> Iterator[Breach]:
+    def check(case: ChipMapping, placed: Placements, most: int) -> Iterator[Breach]:
         for layer, kernel in _each(case):
             largest = max(sizes(kernel))
             if largest > most:
@@ -49,11 +49,11 @@ rule("limits.output_side")(_at_most("it makes an image of", "pixels", lambda k: 
 
 
 def _one_of(
-    what: str, numbers: Callable[[Kernel], tuple[int, ...]], remedy: str
-) -> Callable[[Case, Placements, tuple[int, ...]], Iterator[Breach]]:
+    what: str, numbers: Callable[[ConvolutionPath], tuple[int, ...]], remedy: str
+) -> Callable[[ChipMapping, Placements, tuple[int, ...]], Iterator[Breach]]:
     """A rule about the numbers of a convolution that a chip has."""
 
-    def check(case: Case, placed: Placements, allowed: tuple[int, ...]) -> Iterator[Breach]:
+    def check(case: ChipMapping, placed: Placements, allowed: tuple[int, ...]) -> Iterator[Breach]:
         for layer, kernel in _each(case):
             wrong = [n for n in numbers(kernel) if n not in allowed]
             if wrong and not kernel.whole:
@@ -77,7 +77,7 @@ rule("limits.paddings")(
 
 
 @rule("limits.pool_sides")
-def _pools(case: Case, placed: Placements, allowed: tuple[int, ...]) -> Iterator[Breach]:
+def _pools(case: ChipMapping, placed: Placements, allowed: tuple[int, ...]) -> Iterator[Breach]:
     for layer, kernel in _each(case):
         for windows in kernel.sums:
             if not _side_by_side(windows) or set(windows.size) - set(allowed):
@@ -93,7 +93,7 @@ def _side_by_side(windows: Windows) -> bool:
 
 
 @rule("limits.max_pool_side")
-def _maxima(case: Case, placed: Placements, most: int) -> Iterator[Breach]:
+def _maxima(case: ChipMapping, placed: Placements, most: int) -> Iterator[Breach]:
     limit = "the chip has none" if most == 1 else f"the chip has {most} x {most}"
     for layer in case.layers:
         for stage in (stage for path in layer.paths for stage in path.stages):
@@ -105,7 +105,7 @@ def _maxima(case: Case, placed: Placements, most: int) -> Iterator[Breach]:
 
 
 @rule("limits.dense_inputs")
-def _dense(case: Case, placed: Placements, most: int) -> Iterator[Breach]:
+def _dense(case: ChipMapping, placed: Placements, most: int) -> Iterator[Breach]:
     for layer, kernel in _each(case):
         reads = kernel.reads.channels * kernel.reads.height * kernel.reads.width
         if kernel.whole and reads > most:
@@ -114,7 +114,7 @@ def _dense(case: Case, placed: Placements, most: int) -> Iterator[Breach]:
 
 
 @rule("limits.destinations")
-def _destinations(case: Case, placed: Placements, most: int) -> Iterator[Breach]:
+def _destinations(case: ChipMapping, placed: Placements, most: int) -> Iterator[Breach]:
     for layer in case.layers:
         readers = len(case.network.readers(layer.name))
         if readers > most:
@@ -123,7 +123,7 @@ def _destinations(case: Case, placed: Placements, most: int) -> Iterator[Breach]
 
 
 @rule("limits.fan_in")
-def _fan_in(case: Case, placed: Placements, most: int) -> Iterator[Breach]:
+def _fan_in(case: ChipMapping, placed: Placements, most: int) -> Iterator[Breach]:
     for layer in case.layers:
         found = int(case.fan_in(layer).max(initial=0))
         if found > most:
@@ -132,7 +132,7 @@ def _fan_in(case: Case, placed: Placements, most: int) -> Iterator[Breach]:
 
 
 @rule("limits.fan_out")
-def _fan_out(case: Case, placed: Placements, most: int) -> Iterator[Breach]:
+def _fan_out(case: ChipMapping, placed: Placements, most: int) -> Iterator[Breach]:
     hidden = case.network.hidden
     for layer in hidden:
         to = [reader for reader in hidden if reader in case.network.readers(layer.name)]
@@ -143,7 +143,7 @@ def _fan_out(case: Case, placed: Placements, most: int) -> Iterator[Breach]:
 
 
 @rule("arithmetic.resets")
-def _neurons(case: Case, placed: Placements, resets: tuple[str, ...]) -> Iterator[Breach]:
+def _neurons(case: ChipMapping, placed: Placements, resets: tuple[str, ...]) -> Iterator[Breach]:
     for layer in case.layers:
         neurons = layer.neuron_type
         if neurons is None:
@@ -159,7 +159,7 @@ def _neurons(case: Case, placed: Placements, resets: tuple[str, ...]) -> Iterato
 
 
 @rule("arithmetic.decay")
-def _leak(case: Case, placed: Placements, decay: str) -> Iterator[Breach]:
+def _leak(case: ChipMapping, placed: Placements, decay: str) -> Iterator[Breach]:
     if decay != "none":
         return
     for layer in case.layers:
@@ -172,7 +172,7 @@ def _leak(case: Case, placed: Placements, decay: str) -> Iterator[Breach]:
 
 
 @rule("limits.cores")
-def _cores(case: Case, placed: Placements, most: int) -> Iterator[Breach]:
+def _cores(case: ChipMapping, placed: Placements, most: int) -> Iterator[Breach]:
     """Enough cores for all layers; a layer that one memory has no room for is another rule's."""
     if case.chip.placement == "one layer a core":
         yield from _without_core(case, placed, most)
@@ -182,7 +182,7 @@ def _cores(case: Case, placed: Placements, most: int) -> Iterator[Breach]:
         yield Breach("", f"it takes {taken:,} cores, of {most:,}", fewer(taken, most, "cores"))
 
 
-def _without_core(case: Case, placed: Placements, most: int) -> Iterator[Breach]:
+def _without_core(case: ChipMapping, placed: Placements, most: int) -> Iterator[Breach]:
     """Layers that each memory has room for on some core, and that have none all the same."""
     limits = case.chip.limits
     for layer in case.layers:
@@ -209,10 +209,10 @@ _ROOMS = {
 }
 
 
-def _room(name: str) -> Callable[[Case, Placements, int], Iterator[Breach]]:
+def _room(name: str) -> Callable[[ChipMapping, Placements, int], Iterator[Breach]]:
     """A rule about the room on a core, of layers that are cut."""
 
-    def check(case: Case, placed: Placements, most: int) -> Iterator[Breach]:
+    def check(case: ChipMapping, placed: Placements, most: int) -> Iterator[Breach]:
         for layer, each in placed.items():
             share = each.shares.get(name, 0.0)
             if share > 1:
@@ -228,10 +228,10 @@ for _name in _ROOMS:
     rule(f"limits.{_name}")(_room(_name))
 
 
-def _words(name: str) -> Callable[[Case, Placements, tuple[int, ...]], Iterator[Breach]]:
+def _words(name: str) -> Callable[[ChipMapping, Placements, tuple[int, ...]], Iterator[Breach]]:
     """A rule about a memory of cores that hold a layer each."""
 
-    def check(case: Case, placed: Placements, rooms: tuple[int, ...]) -> Iterator[Breach]:
+    def check(case: ChipMapping, placed: Placements, rooms: tuple[int, ...]) -> Iterator[Breach]:
         for layer in case.layers:
             needed, most = words(case, layer)[name], max(rooms)
             if needed > most:
@@ -246,7 +246,7 @@ for _name in MEMORIES:
     rule(f"limits.{_name}")(_words(_name))
 
 
-def _smaller(case: Case, layer: Layer, name: str, share: float) -> str:
+def _smaller(case: ChipMapping, layer: ChipLayer, name: str, share: float) -> str:
     """The remedy: fewer channels, or a smaller image where that does not help."""
     image = case.image(layer)
     channels = 1 if image is None else image.channels
@@ -261,11 +261,11 @@ def _smaller(case: Case, layer: Layer, name: str, share: float) -> str:
 
 
 def _values(
-    what: str, unit: str, of: Callable[[Case], int]
-) -> Callable[[Case, Placements, int], Iterator[Breach]]:
+    what: str, unit: str, of: Callable[[ChipMapping], int]
+) -> Callable[[ChipMapping, Placements, int], Iterator[Breach]]:
     """A rule about a number of values of the whole network."""
 
-    def check(case: Case, placed: Placements, most: int) -> Iterator[Breach]:
+    def check(case: ChipMapping, placed: Placements, most: int) -> Iterator[Breach]:
         found = of(case)
         if found > most:
             reason = f"it has {found:,} {what}, of at most {most:,}"
@@ -274,27 +274,27 @@ def _values(
     return check
 
 
-def _neurons_of(layers: list[Layer]) -> int:
+def _neurons_of(layers: list[ChipLayer]) -> int:
     return sum(layer.neurons for layer in layers)
 
 
-def _outputs(case: Case) -> list[Layer]:
+def _outputs(case: ChipMapping) -> list[ChipLayer]:
     return [layer for layer in case.layers if layer.name in case.network.last]
 
 
-def _read_input(case: Case) -> int:
+def _read_input(case: ChipMapping) -> int:
     inputs = case.network.inputs
     return _neurons_of(
         [la for la in case.network.hidden if any(path.origin in inputs for path in la.paths)]
     )
 
 
-def _read_by_outputs(case: Case) -> int:
+def _read_by_outputs(case: ChipMapping) -> int:
     origins = {path.origin for layer in _outputs(case) for path in layer.paths}
     return _neurons_of([layer for layer in case.network.hidden if layer.name in origins])
 
 
-def _inputs(case: Case) -> int:
+def _inputs(case: ChipMapping) -> int:
     return sum(map(math.prod, case.network.inputs.values()))
 
 

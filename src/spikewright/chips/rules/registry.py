@@ -8,9 +8,9 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from spikewright._base.registries import enter
-from spikewright.chips.case import Case, Kernel, Placed
+from spikewright.chips.case import ChipMapping, ConvolutionPath, Placed
 from spikewright.chips.chip import Source
-from spikewright.chips.layers import Layer
+from spikewright.chips.layers import ChipLayer
 
 
 class Breach(NamedTuple):
@@ -40,7 +40,7 @@ class Broken:
 
 
 Placements = Mapping[str, Placed]
-Check = Callable[[Case, Placements, Any], Iterator[Breach]]
+Check = Callable[[ChipMapping, Placements, Any], Iterator[Breach]]
 _registry: dict[str, Check] = {}
 RULES: Mapping[str, Check] = MappingProxyType(_registry)
 """Every rule, by the number of a profile that it is about (read only)."""
@@ -51,7 +51,7 @@ def rule(number: str) -> Callable[[Check], Check]:
     return lambda check: enter(_registry, check, "rule", number)
 
 
-def broken_rules(case: Case, placed: Placements) -> list[Broken]:
+def broken_rules(case: ChipMapping, placed: Placements) -> list[Broken]:
     """All rules of the chip that a network breaks, once it is laid out."""
     figures = case.chip.figures
     return [
@@ -67,7 +67,7 @@ def fewer(found: int, most: int, what: str) -> str:
     return f"{found - most:,} {what if found - most != 1 else what.rstrip('s')} fewer"
 
 
-def formless(case: Case) -> Iterator[Breach]:
+def formless(case: ChipMapping) -> Iterator[Breach]:
     """Layers that read a function or a process, or are no convolution on cores of convolutions."""
     for layer in case.layers:
         yield from _processes(case, layer)
@@ -81,7 +81,7 @@ def formless(case: Case) -> Iterator[Breach]:
             yield from _no_convolution(case, layer)
 
 
-def _processes(case: Case, layer: Layer) -> Iterator[Breach]:
+def _processes(case: ChipMapping, layer: ChipLayer) -> Iterator[Breach]:
     """Currents of a layer's own: biases of each step, where they are not memory, and noise."""
     if layer.noise is None:
         return
@@ -94,7 +94,7 @@ def _processes(case: Case, layer: Layer) -> Iterator[Breach]:
         yield Breach(layer.name, reason, "one bias for all steps: sw.BiasCorrection(steps)")
 
 
-def _no_convolution(case: Case, layer: Layer) -> Iterator[Breach]:
+def _no_convolution(case: ChipMapping, layer: ChipLayer) -> Iterator[Breach]:
     remedy = "one convolution, matrix or sum pool between two layers"
     for path in layer.paths:
         kernel = case.kernels[path]
@@ -111,7 +111,7 @@ def _no_convolution(case: Case, layer: Layer) -> Iterator[Breach]:
         yield Breach(layer.name, reason, "a sum before the weights in place of one behind them")
 
 
-def _differ(one: Kernel, other: Kernel) -> bool:
+def _differ(one: ConvolutionPath, other: ConvolutionPath) -> bool:
     geometry = ("size", "stride", "padding", "whole")
     same = all(getattr(one, name) == getattr(other, name) for name in geometry)
     return not (same and one.held is other.held)

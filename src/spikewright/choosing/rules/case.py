@@ -131,7 +131,7 @@ class SpikeCode:
 
 
 @dataclass(frozen=True)
-class Setting:
+class NeuronSetting:
     """Facts about one layer's neurons that a rule may use.
 
     `cap` is the largest number of spikes in a step, or None. `start` is the voltage before the
@@ -182,7 +182,7 @@ class RuleCase:
 
     graph: Graph
     read: Graph
-    settings: Mapping[str, Setting]
+    settings: Mapping[str, NeuronSetting]
     outputs: tuple[str, ...]
     statistics: Statistics | None = None
 

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright._base.schema import AboveZero, Positive
-from spikewright.choosing.rules.case import Setting
+from spikewright.choosing.rules.case import NeuronSetting
 from spikewright.choosing.rules.rule import LayerRule, register
 from spikewright.choosing.statistics.statistics import LayerStatistics, Sharing
 
@@ -36,7 +36,7 @@ class LocalThresholdBalancing(LayerRule):
     per: Sharing = "channel"
     tried = "capped"
 
-    def threshold(self, layer: LayerStatistics, setting: Setting) -> NDArray:
+    def threshold(self, layer: LayerStatistics, setting: NeuronSetting) -> NDArray:
         """See the class."""
         magnitudes = layer.magnitude(self.per)
         theta = np.zeros(magnitudes.channels)

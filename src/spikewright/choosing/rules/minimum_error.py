@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright._base.schema import Where
-from spikewright.choosing.rules.case import Setting, SpikeCode
+from spikewright.choosing.rules.case import NeuronSetting, SpikeCode
 from spikewright.choosing.rules.rule import ScaleRule, StepsRule, register
 from spikewright.choosing.statistics.histogram import Histogram
 from spikewright.choosing.statistics.statistics import LayerStatistics
@@ -69,7 +69,7 @@ class MinimumError(StepsRule):
         """One for few levels."""
         return {"minimum error": cls(4, spikes_per_step=1)}
 
-    def threshold(self, layer: LayerStatistics, setting: Setting) -> NDArray:
+    def threshold(self, layer: LayerStatistics, setting: NeuronSetting) -> NDArray:
         """See the class; candidates are searched from coarse to fine."""
         cap, window = self.cap(setting), self.window(setting)
         assumed = sum(setting.assumed_in(window, self.steps))

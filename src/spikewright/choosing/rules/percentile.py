@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright._base.schema import AboveZero
-from spikewright.choosing.rules.case import Setting
+from spikewright.choosing.rules.case import NeuronSetting
 from spikewright.choosing.rules.rule import LayerRule, Percent, ScaleRule, register
 from spikewright.choosing.statistics.statistics import LayerStatistics, Sharing
 
@@ -41,7 +41,7 @@ class Percentile(LayerRule):
         """Those of layers and of channels."""
         return {"percentile": cls(per="layer"), "channel percentile": cls(per="channel")}
 
-    def threshold(self, layer: LayerStatistics, setting: Setting) -> NDArray:
+    def threshold(self, layer: LayerStatistics, setting: NeuronSetting) -> NDArray:
         """See the class."""
         return percentile_of(layer, self.percentile, self.per)
 
@@ -75,6 +75,6 @@ class TargetRate(LayerRule):
         """Seconds between the spikes of a neuron at the percentile."""
         return 1.0 / self.hz
 
-    def threshold(self, layer: LayerStatistics, setting: Setting) -> NDArray:
+    def threshold(self, layer: LayerStatistics, setting: NeuronSetting) -> NDArray:
         """See the class."""
         return percentile_of(layer, self.percentile, self.per)

@@ -28,8 +28,8 @@ from numpy.typing import NDArray
 from spikewright._base.arguments import is_number, is_whole, refuse
 from spikewright._base.registries import enter
 from spikewright._base.schema import AboveZero, Positive, Where
-from spikewright._base.texts import parsed, split_at
-from spikewright.choosing.rules.case import RuleCase, ScaleChoice, Setting
+from spikewright._base.texts import Parser
+from spikewright.choosing.rules.case import NeuronSetting, RuleCase, ScaleChoice
 from spikewright.choosing.rules.rounding import BOUND
 from spikewright.choosing.statistics.statistics import LayerStatistics, Sharing
 from spikewright.errors import ConversionError, Refusal
@@ -105,7 +105,7 @@ class LayerRule(ScaleRule):
     per: Sharing
 
     @abstractmethod
-    def threshold(self, layer: LayerStatistics, setting: Setting) -> NDArray:
+    def threshold(self, layer: LayerStatistics, setting: NeuronSetting) -> NDArray:
         """Thresholds `(channels,)`, one alone for the layer; 0 where nothing is known.
 
         Raises `ConversionError` where the neurons leave the question open.
@@ -156,11 +156,11 @@ class StepsRule(LayerRule):
         if kind_of(self.readout) is None:
             raise refused(self, "readout", f"it is {known()}, got {self.readout!r}")
 
-    def window(self, setting: Setting) -> float:
+    def window(self, setting: NeuronSetting) -> float:
         """The number of steps that the readout averages over."""
         return setting.window(self.steps, self.dt, self.readout)
 
-    def most(self, setting: Setting) -> float:
+    def most(self, setting: NeuronSetting) -> float:
         """The most spikes in the readout's steps that it counts on, those taken as sent too.
 
         Raises `ConversionError` where nothing bounds them.
@@ -168,7 +168,7 @@ class StepsRule(LayerRule):
         window = self.window(setting)
         return setting.code(window, self.steps, self.cap(setting)).most * window
 
-    def cap(self, setting: Setting) -> int:
+    def cap(self, setting: NeuronSetting) -> int:
         """The most spikes a step that it counts on: the neurons' cap, or the user's choice.
 
         Raises `ConversionError` where neither bounds them.
@@ -285,20 +285,9 @@ def _wanted(hint: Any) -> Where | None:
     return Where(lambda value: value is None or inner.holds(value), inner.words)
 
 
-def parse(text: str) -> ScaleRule:
-    """The rule that `name:value,value,field=value` means, values in the order of its fields.
+parse = Parser("rule", RULES, {"ScaleRule": None, "ScaleRule | None": None})
+"""The rule that `name:value,value,field=value` means, values in the order of its fields.
 
-    Raises `ValueError` for unknown names and fields and for values that do not fit, and
-    `ConversionError` for values that the rule refuses.
-    """
-    return parsed(text, RULES, "rule", {"ScaleRule": None, "ScaleRule | None": None})
-
-
-def is_rule(text: str) -> bool:
-    """Whether a text begins with the name of a rule."""
-    return text.partition(":")[0] in RULES
-
-
-def split(text: str) -> tuple[str, str]:
-    """`layer=rule` as its two parts; the layer is empty where the text is a rule alone."""
-    return split_at(text, is_rule)
+Raises `ValueError` for unknown names and fields and for values that do not fit, and
+`ConversionError` for values that the rule refuses.
+"""

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright.choosing.rules.case import Setting, SpikeCode
+from spikewright.choosing.rules.case import NeuronSetting, SpikeCode
 from spikewright.choosing.statistics.histogram import Histogram
 from spikewright.choosing.statistics.statistics import LayerStatistics, Per
 
@@ -65,7 +65,7 @@ class Item:
     """
 
     layer: LayerStatistics
-    setting: Setting
+    setting: NeuronSetting
     steps: int
     weights: NDArray
     price: float = 1.0

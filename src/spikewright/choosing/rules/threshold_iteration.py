@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright._base.equations import NUMPY
-from spikewright.choosing.rules.case import Setting
+from spikewright.choosing.rules.case import NeuronSetting
 from spikewright.choosing.rules.rule import StepsRule, register
 from spikewright.choosing.statistics.statistics import LayerStatistics
 
@@ -35,7 +35,7 @@ class ThresholdIteration(StepsRule):
 
     tried = "capped"
 
-    def threshold(self, layer: LayerStatistics, setting: Setting) -> NDArray:
+    def threshold(self, layer: LayerStatistics, setting: NeuronSetting) -> NDArray:
         """See the class; 0 for channels whose currents say nothing."""
         window = self.window(setting)
         values = layer.value(self.per)

@@ -12,8 +12,7 @@ from numpy.typing import NDArray
 from spikewright._base.progress import progress_bar
 from spikewright.choosing.statistics.batches import Batch, count_of, refusal, samples
 from spikewright.choosing.statistics.channels import by_channel, channel_axis, channels_of
-from spikewright.choosing.statistics.examples import KEPT, Examples
-from spikewright.choosing.statistics.fingerprint import fingerprint
+from spikewright.choosing.statistics.fingerprint import KEPT, Examples, fingerprint
 from spikewright.choosing.statistics.histogram import Collector
 from spikewright.choosing.statistics.statistics import LayerStatistics, Statistics
 from spikewright.graph import Graph, Sequences, evaluate_all

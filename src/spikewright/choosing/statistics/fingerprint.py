@@ -1,13 +1,17 @@
-"""A hash that tells a graph from any other."""
+"""Hashes: one that tells a graph from any other, and the few samples of smallest hash.
+
+These stand for all samples, the same ones whatever the order.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from spikewright._base import storage as _storage
 from spikewright._base.layer_names import bare_name
@@ -18,7 +22,7 @@ from spikewright.graph.layers import Input, PythonCall
 
 def fingerprint(graph: Graph) -> str:
     """A hash of everything that a graph computes with, weights included."""
-    encoder, own = _storage.Encoder(), own_names(graph)
+    encoder, own = _storage.ManifestEncoder(), own_names(graph)
     manifest = graph_storage.described(graph, (_told_apart(node, own) for node in graph), encoder)
     manifest["outputs"] = {key: own[name] for key, name in graph.outputs.items()}
     manifest["aliases"] = {key: own.get(name, name) for key, name in graph.aliases.items()}
@@ -53,3 +57,53 @@ def _told_apart(node: Node, own: Mapping[str, str]) -> Node:
     if isinstance(layer, PythonCall):
         return replace(node, layer=replace(layer, function=None))
     return node
+
+
+KEPT = 16
+
+
+@dataclass(frozen=True, eq=False)
+class Examples:
+    """At most `KEPT` different samples, `{input name: (samples, *shape)}`, in the order of `keys`.
+
+    A sample's key is a hash of its values, so that the choice does not depend on the samples'
+    order. Merging keeps the samples that collecting everything would have kept (a bottom-k sketch;
+    Cohen & Kaplan 2007). As hashes know nothing of values they are a random choice.
+    """
+
+    keys: tuple[str, ...]
+    values: Mapping[str, NDArray]
+
+    @classmethod
+    def of(
+        cls, sample: Mapping[str, NDArray], without_padding: Mapping[str, NDArray] | None = None
+    ) -> Examples:
+        """One sample, `{input name: (1, *shape)}`.
+
+        Its key is that of the values in `without_padding`, where these are given.
+        """
+        digest = hashlib.sha256()
+        for name, array in (without_padding or sample).items():
+            digest.update(name.encode() + np.ascontiguousarray(array, np.float64).tobytes())
+        return cls((digest.hexdigest()[:32],), dict(sample))
+
+    @classmethod
+    def join(cls, parts: Iterable[Examples]) -> Examples:
+        """The smallest keys of all parts, each once."""
+        parts = list(parts)
+        places = {key: (part, i) for part in parts for i, key in enumerate(part.keys)}
+        kept = sorted(places)[:KEPT]
+        values = {
+            name: np.stack([part.values[name][i] for part, i in map(places.__getitem__, kept)])
+            for name in parts[0].values
+        }
+        return cls(tuple(kept), values)
+
+    def __eq__(self, other: object) -> bool:
+        return (
+            isinstance(other, Examples)
+            and self.keys == other.keys
+            and all(np.array_equal(self.values[name], other.values[name]) for name in self.values)
+        )
+
+    __hash__ = None  # type: ignore[assignment]

@@ -16,8 +16,7 @@ from spikewright._base import storage as _storage
 from spikewright._base.schema import Natural, Positive, check, check_types
 from spikewright.choosing.statistics.batches import refusal
 from spikewright.choosing.statistics.channels import channel_size, channels_of, spread
-from spikewright.choosing.statistics.examples import KEPT, Examples
-from spikewright.choosing.statistics.fingerprint import own_names
+from spikewright.choosing.statistics.fingerprint import KEPT, Examples, own_names
 from spikewright.choosing.statistics.histogram import Histogram
 from spikewright.graph import Graph
 from spikewright.graph.layers import Shape
@@ -153,51 +152,7 @@ _COLUMNS = ("code", "counts", "first", "second")
 _ENDS = ("lowest", "highest")
 
 
-def save_parts(
-    path: str | Path,
-    layers: Mapping[str, LayerStatistics],
-    samples: int,
-    fingerprint: str,
-    examples: Examples,
-    overwrite: bool = False,
-) -> None:
-    """See `Statistics.save`."""
-    encoder = _storage.Encoder()
-    kept = {
-        name: {
-            "shape": list(layer.shape),
-            "axis": layer.axis,
-            "rectifies": layer.rectifies,
-            "evaluated": layer.evaluated,
-            "values": {c: encoder.encode(getattr(layer.values, c)) for c in (*_COLUMNS, *_ENDS)},
-        }
-        for name, layer in layers.items()
-    }
-    manifest = {
-        "layers": kept,
-        "samples": samples,
-        "fingerprint": fingerprint,
-        "keys": list(examples.keys),
-        "examples": {name: encoder.encode(value) for name, value in examples.values.items()},
-    }
-    _storage.write(path, "statistics", manifest, encoder.arrays, overwrite=overwrite)
-
-
-def load_parts(path: str | Path) -> tuple[dict[str, LayerStatistics], int, str, Examples]:
-    """The contents of a file of `save_parts`: layers, number of samples, fingerprint, examples.
-
-    Raises `MissingFileError` or `DamagedFileError`.
-    """
-    content, arrays = _storage.read(path, "statistics")
-    decoder = _storage.Decoder(arrays, {})
-    with _storage.describing("statistics", path):
-        check(content, _StatisticsFile)
-        layers = {name: _layer(entry, decoder) for name, entry in content["layers"].items()}
-        examples = _examples(content, decoder)
-    return layers, content["samples"], content["fingerprint"], examples
-
-
-def _examples(content: Any, decoder: _storage.Decoder) -> Examples:
+def _examples(content: Any, decoder: _storage.ManifestDecoder) -> Examples:
     keys = tuple(content["keys"])
     values = {name: decoder.decode(entry) for name, entry in content["examples"].items()}
     for name, value in values.items():
@@ -210,7 +165,7 @@ def _examples(content: Any, decoder: _storage.Decoder) -> Examples:
     return Examples(keys, values)
 
 
-def _layer(entry: Any, decoder: _storage.Decoder) -> LayerStatistics:
+def _layer(entry: Any, decoder: _storage.ManifestDecoder) -> LayerStatistics:
     shape, axis = tuple(entry["shape"]), entry["axis"]
     columns = {name: decoder.decode(entry["values"][name]) for name in (*_COLUMNS, *_ENDS)}
     channels = channels_of(shape, axis)
@@ -341,12 +296,38 @@ class Statistics:
 
         Older statistics are replaced, any other file only with `overwrite` (`ExistingFileError`).
         """
-        save_parts(path, self.layers, self.samples, self.fingerprint, self.examples, overwrite)
+        encoder = _storage.ManifestEncoder()
+        layers = {
+            name: {
+                "shape": list(layer.shape),
+                "axis": layer.axis,
+                "rectifies": layer.rectifies,
+                "evaluated": layer.evaluated,
+                "values": {
+                    c: encoder.encode(getattr(layer.values, c)) for c in (*_COLUMNS, *_ENDS)
+                },
+            }
+            for name, layer in self.layers.items()
+        }
+        manifest = {
+            "layers": layers,
+            "samples": self.samples,
+            "fingerprint": self.fingerprint,
+            "keys": list(self.examples.keys),
+            "examples": {name: encoder.encode(v) for name, v in self.examples.values.items()},
+        }
+        _storage.write(path, "statistics", manifest, encoder.arrays, overwrite=overwrite)
 
     @classmethod
     def load(cls, path: str | Path) -> Statistics:
         """Read a file of `save`; raises `MissingFileError` or `DamagedFileError`."""
-        return cls(*load_parts(path))
+        content, arrays = _storage.read(path, "statistics")
+        decoder = _storage.ManifestDecoder(arrays, {})
+        with _storage.describing("statistics", path):
+            check(content, _StatisticsFile)
+            layers = {name: _layer(entry, decoder) for name, entry in content["layers"].items()}
+            examples = _examples(content, decoder)
+        return cls(layers, content["samples"], content["fingerprint"], examples)
 
 
 def _joined(name: str, parts: Sequence[LayerStatistics]) -> LayerStatistics:

@@ -26,15 +26,15 @@ from spikewright.errors import (
 from spikewright.exchange.nir.dialects import rule_of
 from spikewright.exchange.nir.primitives import (
     READERS,
-    Cell,
-    Cells,
     Delayed,
-    End,
     Form,
-    Linear,
+    LinearForm,
+    PopulationForm,
+    PopulationForms,
+    PortForm,
     Time,
 )
-from spikewright.exchange.nir.reading import Flat, Record, read_flat
+from spikewright.exchange.nir.reading import Flat, NodeRecord, read_flat
 from spikewright.exchange.nir.refusal import NoForm
 from spikewright.exchange.nir.waits import order_of
 from spikewright.network import Connection, Ensemble, Network, NeuronsView, Node, Probe
@@ -78,7 +78,7 @@ def load(source: str | Path | Any, dt: float | None = None, *, reset: str | None
     flat = read_flat(source)
     step = step_of(flat.metadata, dt)
     if step is None:
-        step = Step(ASSUMED, ASSUMED)
+        step = StepLength(ASSUMED, ASSUMED)
         place = source if isinstance(source, str | Path) else type(source).__name__
         warnings.warn(
             f"{place}: it does not state the length of a step, so steps of {ASSUMED:g} s are "
@@ -90,14 +90,14 @@ def load(source: str | Path | Any, dt: float | None = None, *, reset: str | None
 
 
 @dataclass(frozen=True)
-class Step:
+class StepLength:
     """The length of a step in the file's unit of time, and in seconds."""
 
     units: float
     seconds: float
 
 
-def step_of(metadata: Mapping[str, Any], dt: Any = None) -> Step | None:
+def step_of(metadata: Mapping[str, Any], dt: Any = None) -> StepLength | None:
     """The step that a graph's metadata state, else one of `dt` units of time, which are seconds.
 
     None where there is neither. Raises `NetworkError` for a `dt` that is no step, or another than
@@ -108,16 +108,16 @@ def step_of(metadata: Mapping[str, Any], dt: Any = None) -> Step | None:
     units: Any = metadata.get("dt")
     seconds: Any = metadata.get("seconds_per_step", units)
     if not all(is_number(value) and value > 0 for value in (units, seconds)):
-        return None if dt is None else Step(float(dt), float(dt))
+        return None if dt is None else StepLength(float(dt), float(dt))
     if dt is not None and not math.isclose(dt, seconds, rel_tol=1e-9):
         raise NetworkError(
             f"dt={dt!r}: the file states steps of {float(seconds)!r} s, which its parameters are "
             "for. Leave dt out, or save the network again with another"
         )
-    return Step(float(units), float(seconds))
+    return StepLength(float(units), float(seconds))
 
 
-def network_of(flat: Flat, step: Step, reset: str | None) -> Network:
+def network_of(flat: Flat, step: StepLength, reset: str | None) -> Network:
     """The network of a graph, for steps of a length; raises as `load` does."""
     time = Time(step.units, reset, rule_of(flat.metadata), step.seconds)
     network = _Loading(flat, time).network()
@@ -182,7 +182,7 @@ class _Loading:
                 Probe(node, label=name)
         return network
 
-    def make(self, node: Record) -> None:
+    def make(self, node: NodeRecord) -> None:
         """One node; refusals are kept, and what is behind one is not looked at."""
         if self.refused.intersection(self.before[node.name]):
             self.refused.add(node.name)
@@ -204,7 +204,7 @@ class _Loading:
         except (LookupError, TypeError, ValueError, ArithmeticError) as error:
             raise node.wrong(f"has fields that do not fit each other ({error})") from error
 
-    def arriving(self, node: Record) -> _Value:
+    def arriving(self, node: NodeRecord) -> _Value:
         """The sum of what leads to a node."""
         values = [self.values[pre] for pre in self.before[node.name]]
         shapes = {value.shape for value in values}
@@ -217,28 +217,30 @@ class _Loading:
         terms = tuple(term for value in values for term in value.terms)
         return _Value(next(iter(shapes), ()), terms, bias)
 
-    def form(self, node: Record, form: Form, arriving: _Value) -> _Value:
+    def form(self, node: NodeRecord, form: Form, arriving: _Value) -> _Value:
         """The value of a node of a form."""
         match form:
-            case End(shape) if node.kind == "Input" and not self.before[node.name]:
+            case PortForm(shape) if node.kind == "Input" and not self.before[node.name]:
                 made = Node(np.zeros(shape), size_in=shape, label=node.name)
                 self.ends["Input"][node.name] = made
                 return _Value(shape, (_Term(made),))
-            case End(shape) if self.readers[node.name]:
+            case PortForm(shape) if self.readers[node.name]:
                 return self.reshaped(node, arriving, shape)  # of a graph inside the graph
-            case End(shape):
+            case PortForm(shape):
                 junction = self.junction(node, self.reshaped(node, arriving, shape))
                 self.ends["Output"][node.name] = junction
                 return _Value(shape, (_Term(junction),))
-            case Cells(stages):
+            case PopulationForms(stages):
                 return self.cells(node, stages, arriving)
             case Delayed(steps):
                 return self.delayed(node, steps, arriving)
-            case Linear():
+            case LinearForm():
                 return self.linear(node, form, arriving)
         raise TypeError(form)
 
-    def cells(self, node: Record, stages: tuple[Cell, ...], arriving: _Value) -> _Value:
+    def cells(
+        self, node: NodeRecord, stages: tuple[PopulationForm, ...], arriving: _Value
+    ) -> _Value:
         """Populations one behind the other; a bias on the way is part of the first one's."""
         shape = stages[0].shape
         if arriving.terms:
@@ -266,7 +268,7 @@ class _Loading:
         self.layers[name] = made
         return arriving
 
-    def linear(self, node: Record, form: Linear, arriving: _Value) -> _Value:
+    def linear(self, node: NodeRecord, form: LinearForm, arriving: _Value) -> _Value:
         """A linear node: part of the one connection behind it, or a junction with several."""
         if arriving.bias is not None:
             junction = self.junction(node, arriving, "input")
@@ -278,7 +280,7 @@ class _Loading:
             return value
         return _Value(shape, (_Term(self.junction(node, value)),))
 
-    def delayed(self, node: Record, steps: NDArray, arriving: _Value) -> _Value:
+    def delayed(self, node: NodeRecord, steps: NDArray, arriving: _Value) -> _Value:
         """A delay of all values alike, or of each by its own."""
         looped = node.name in self.looped
         shape = steps.shape if looped else _broadcast(node, steps.shape, arriving.shape)
@@ -293,7 +295,7 @@ class _Loading:
         terms = tuple(replace(term, steps=term.steps + more) for term in arriving.terms)
         return _Value(shape, terms)
 
-    def delayed_each(self, node: Record, steps: NDArray, arriving: _Value) -> _Value:
+    def delayed_each(self, node: NodeRecord, steps: NDArray, arriving: _Value) -> _Value:
         """Values that wait for different times."""
         (term,) = arriving.terms
         junction = Node(size_in=arriving.shape, label=node.name)
@@ -307,7 +309,7 @@ class _Loading:
                 Connection(term.end, junction, synapse=None, transform=move, delay=delay)
         return _Value(arriving.shape, (_Term(junction),))
 
-    def reshaped(self, node: Record, value: _Value, shape: Shape) -> _Value:
+    def reshaped(self, node: NodeRecord, value: _Value, shape: Shape) -> _Value:
         """A value in a shape of as many values."""
         if value.shape == shape:
             return value
@@ -319,7 +321,7 @@ class _Loading:
         terms = tuple(replace(t, chain=(*t.chain, Reshape(shape))) for t in value.terms)
         return _Value(shape, terms, bias)
 
-    def junction(self, node: Record, value: _Value, part: str = "") -> Node:
+    def junction(self, node: NodeRecord, value: _Value, part: str = "") -> Node:
         """A node that sends a value's sum."""
         name = f"{node.name}.{part}" if part else node.name
         made = Node(size_in=value.shape, label=name)
@@ -349,7 +351,7 @@ class _Loading:
         self.connect(value, receiver.neurons, 1)
 
 
-def _broadcast(node: Record, shape: Shape, arriving: Shape) -> Shape:
+def _broadcast(node: NodeRecord, shape: Shape, arriving: Shape) -> Shape:
     """The shape of neurons: their parameters', or that of their input where one stands for all."""
     if math.prod(shape) == math.prod(arriving):
         return shape

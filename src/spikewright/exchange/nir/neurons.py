@@ -29,7 +29,7 @@ from spikewright.network.synapses import Lowpass
 
 
 @dataclass(frozen=True, eq=False)
-class Cell:
+class NirNeurons:
     """A population as a node of NIR, whose unit of time is a step.
 
     A current of the network times `unit` is the node's; what the node sends is worth
@@ -61,7 +61,7 @@ class Cell:
         return np.asarray(self.start * part * self.share)
 
 
-def cell_of(ensemble: Ensemble, dt: float) -> Cell:
+def cell_of(ensemble: Ensemble, dt: float) -> NirNeurons:
     """The form of an ensemble for steps of `dt` seconds; raises `NoForm`."""
     make = _CELLS.get(type(ensemble.neuron_type))
     if make is None:
@@ -84,7 +84,7 @@ def cell_of(ensemble: Ensemble, dt: float) -> Cell:
     return make(ensemble, ensemble.neuron_type, dt)
 
 
-def _integrator(ensemble: Ensemble, kind: Any, dt: float) -> Cell:
+def _integrator(ensemble: Ensemble, kind: Any, dt: float) -> NirNeurons:
     """`IF`: `v += I`, a spike where `v` reaches 1; here the remainder stays."""
     metadata: dict[str, Any] = {"reset": "subtract"}
     if kind.max_spikes_per_step is not None:
@@ -93,7 +93,7 @@ def _integrator(ensemble: Ensemble, kind: Any, dt: float) -> Cell:
         metadata["voltage_floor"] = float(kind.voltage_floor)
     unit = ensemble.rate_scale * dt
     fields = {"r": 1.0, "v_threshold": 1.0}
-    return Cell(
+    return NirNeurons(
         kind="IF",
         parameters=fields,
         unit=unit,
@@ -104,7 +104,7 @@ def _integrator(ensemble: Ensemble, kind: Any, dt: float) -> Cell:
     )
 
 
-def _discrete(ensemble: Ensemble, kind: DiscreteLIF, dt: float) -> Cell:
+def _discrete(ensemble: Ensemble, kind: DiscreteLIF, dt: float) -> NirNeurons:
     """`LIF`, or `IF` where nothing leaks, or `Threshold` where nothing is left of a step."""
     spiking = {"v_threshold": 1.0, "v_reset": kind.reset_voltage}
     metadata: dict[str, Any] = {"reset": kind.reset}
@@ -112,14 +112,14 @@ def _discrete(ensemble: Ensemble, kind: DiscreteLIF, dt: float) -> Cell:
         metadata["max_spikes"] = kind.max_spikes_per_step
     ends = (kind.amplitude, dt, _start(ensemble), metadata)
     if np.all(kind.decay == 0) and kind.reset == "zero":
-        return Cell("Threshold", {"threshold": 1.0}, 1.0, kind.amplitude, dt)
+        return NirNeurons("Threshold", {"threshold": 1.0}, 1.0, kind.amplitude, dt)
     if np.all(kind.decay == 1):
-        return Cell("IF", {"r": 1.0, **spiking}, 1.0, *ends)
+        return NirNeurons("IF", {"r": 1.0, **spiking}, 1.0, *ends)
     fields, unit = _leak(kind.decay)
-    return Cell("LIF", {**fields, **spiking}, unit, *ends, kind.decay)
+    return NirNeurons("LIF", {**fields, **spiking}, unit, *ends, kind.decay)
 
 
-def _on_grid(ensemble: Ensemble, kind: GridLIF, dt: float) -> Cell:
+def _on_grid(ensemble: Ensemble, kind: GridLIF, dt: float) -> NirNeurons:
     if np.any(kind.silent_steps(dt)):
         longest = float(np.max(kind.tau_ref))
         raise NoForm(f"it is silent for {longest:g} s after a spike", "Use tau_ref=0")
@@ -127,7 +127,7 @@ def _on_grid(ensemble: Ensemble, kind: GridLIF, dt: float) -> Cell:
         raise NoForm("its voltage has a lower bound, and NIR's have none", _NO_FLOOR)
     fields = {"tau": kind.tau_rc / dt, "r": 1.0, "v_leak": 0.0, "v_threshold": 1.0}
     kept = np.exp(-dt / kind.tau_rc)
-    return Cell(
+    return NirNeurons(
         kind="LIF",
         parameters=fields,
         unit=1.0,
@@ -139,12 +139,12 @@ def _on_grid(ensemble: Ensemble, kind: GridLIF, dt: float) -> Cell:
     )
 
 
-def _without_spikes(ensemble: Ensemble, kind: DiscreteLI, dt: float) -> Cell:
+def _without_spikes(ensemble: Ensemble, kind: DiscreteLI, dt: float) -> NirNeurons:
     """`LI`, or `I` where nothing leaks; it sends its potential."""
     if np.all(kind.decay == 1):
-        return Cell("I", {"r": 1.0}, 1.0, kind.amplitude, 1.0)
+        return NirNeurons("I", {"r": 1.0}, 1.0, kind.amplitude, 1.0)
     fields, unit = _leak(kind.decay)
-    return Cell("LI", fields, unit, kind.amplitude, 1.0)
+    return NirNeurons("LI", fields, unit, kind.amplitude, 1.0)
 
 
 def as_held(values: NDArray | float) -> NDArray:
@@ -175,7 +175,7 @@ def _start(ensemble: Ensemble) -> NDArray:
     return given
 
 
-_CELLS: dict[type[NeuronType], Callable[[Ensemble, Any, float], Cell]] = {
+_CELLS: dict[type[NeuronType], Callable[[Ensemble, Any, float], NirNeurons]] = {
     DiscreteLI: _without_spikes,
     DiscreteLIF: _discrete,
     GridLIF: _on_grid,
@@ -208,7 +208,7 @@ _RESETS = {
 }
 
 
-def suited(cell: Cell, semantics: Semantics) -> Cell:
+def suited(cell: NirNeurons, semantics: Semantics) -> NirNeurons:
     """Neurons whose node a reader with these semantics steps as NIR's equations say.
 
     In steps NIR leaves `d = exp(-1 / tau)` of a value, and a current adds `1 - d`. A reader with
@@ -229,7 +229,7 @@ def suited(cell: Cell, semantics: Semantics) -> Cell:
     return replace(cell, parameters=found, unit=cell.unit * share, share=share)
 
 
-def check_start(cell: Cell, dialect: Dialect, steps: int | None) -> None:
+def check_start(cell: NirNeurons, dialect: Dialect, steps: int | None) -> None:
     """Raise `NoForm` for voltages that start elsewhere than in a reader, unless a bias adds up."""
     if np.any(cell.start) and steps is None and not dialect.semantics.stated:
         raise NoForm(
@@ -239,7 +239,7 @@ def check_start(cell: Cell, dialect: Dialect, steps: int | None) -> None:
         )
 
 
-def check_reset(cell: Cell, dialect: Dialect, allowed: str | None) -> None:
+def check_reset(cell: NirNeurons, dialect: Dialect, allowed: str | None) -> None:
     """Raise `NoForm` for neurons that reset otherwise in a reader, unless that is `allowed`."""
     own = cell.metadata.get("reset")
     if own is None or cell.kind in dialect.lacks or dialect.semantics.stated:
@@ -263,7 +263,7 @@ _BEHIND = {"LIF": "CubaLIF", "LI": "CubaLI"}
 
 
 @dataclass(frozen=True, eq=False)
-class Synapse:
+class FusedSynapse:
     """The current of some neurons: what arrives, filtered neuron by neuron.
 
     `tau` are time constants in steps. `front` is the population that the current is, whose value
@@ -275,7 +275,7 @@ class Synapse:
     worth: NDArray | float = 1.0
 
 
-def behind(cell: Cell, synapse: Synapse, rest: NDArray | float) -> Cell:
+def behind(cell: NirNeurons, synapse: FusedSynapse, rest: NDArray | float) -> NirNeurons:
     """Neurons and their synapse as one node; `rest` is the current beside that of the synapse.
 
     `tau_syn dI/dt = w_in S - I` and `tau_mem dv/dt = v_leak - v + r I`. As readers of such nodes
@@ -296,13 +296,13 @@ def synapses_of(
     readers: Mapping[int, int],
     dialect: Dialect,
     dt: float,
-) -> dict[int, Synapse]:
+) -> dict[int, FusedSynapse]:
     """The synapses of a network's ensembles, by identity, where the dialect has a node for both.
 
     `moving` are the connections to each object that bring no constant, `readers` the number of what
     reads it.
     """
-    found: dict[int, Synapse] = {}
+    found: dict[int, FusedSynapse] = {}
     fronts: set[int] = set()
     for item in reversed(objects):  # a current that has one is the last of a chain
         cell = _cell(item, dt)
@@ -319,7 +319,7 @@ def synapses_of(
     return found
 
 
-def _cell(item: Object, dt: float) -> Cell | None:
+def _cell(item: Object, dt: float) -> NirNeurons | None:
     """The node of an ensemble, or None where it has none."""
     try:
         return cell_of(item, dt) if isinstance(item, Ensemble) else None
@@ -329,11 +329,11 @@ def _cell(item: Object, dt: float) -> Cell | None:
 
 def _population(
     item: Ensemble,
-    cell: Cell,
+    cell: NirNeurons,
     arriving: Sequence[Connection],
     readers: Mapping[int, int],
     dt: float,
-) -> Synapse | None:
+) -> FusedSynapse | None:
     """A population that nothing else reads, neuron by neuron in front of `item`, in its step."""
     if len(arriving) != 1:
         return None
@@ -350,10 +350,10 @@ def _population(
     for part in chain:
         factor = factor * part.factor  # type: ignore[attr-defined]
     assert isinstance(front, Ensemble)
-    return Synapse(own.parameters["tau"], front, factor * own.unit)
+    return FusedSynapse(own.parameters["tau"], front, factor * own.unit)
 
 
-def _filter(arriving: Sequence[Connection], dt: float) -> Synapse | None:
+def _filter(arriving: Sequence[Connection], dt: float) -> FusedSynapse | None:
     """The one filter that all connections have: behind their weights it does the same."""
     synapses = {connection.synapse for connection in arriving}
     if len(synapses) != 1:
@@ -361,4 +361,4 @@ def _filter(arriving: Sequence[Connection], dt: float) -> Synapse | None:
     (synapse,) = synapses
     if not isinstance(synapse, Lowpass) or isinstance(synapse.tau, np.ndarray):
         return None
-    return Synapse(synapse.tau / dt) if synapse.tau else None
+    return FusedSynapse(synapse.tau / dt) if synapse.tau else None

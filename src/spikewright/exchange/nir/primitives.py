@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from spikewright._base.windows import Windows
 from spikewright.exchange.nir.checking.semantics import Semantics
 from spikewright.exchange.nir.maps import by_channel
-from spikewright.exchange.nir.reading import Record
+from spikewright.exchange.nir.reading import NodeRecord
 from spikewright.exchange.nir.refusal import NoForm
 from spikewright.network import transforms as t
 from spikewright.network.neurons import DiscreteLI, DiscreteLIF, IntegrateAndFire, NeuronType
@@ -31,7 +31,7 @@ class Time:
     rule: Semantics
     seconds: float
 
-    def resets(self, node: Record) -> str:
+    def resets(self, node: NodeRecord) -> str:
         """The reset of a node: "zero" or "subtract"."""
         return self.reset or ("subtract" if node.stated("reset") == "subtract" else "zero")
 
@@ -41,7 +41,7 @@ class Time:
 
 
 @dataclass(frozen=True, eq=False)
-class Linear:
+class LinearForm:
     """A chain of transforms, and a constant that broadcasts to its image."""
 
     chain: tuple[t.Transform, ...] = ()
@@ -61,7 +61,7 @@ class Linear:
 
 
 @dataclass(frozen=True, eq=False)
-class Cell:
+class PopulationForm:
     """A population: its type, `J = gain x + bias`, and where its voltage starts, in thresholds.
 
     `rate_scale` makes a current of the file's unit of time one of seconds.
@@ -76,10 +76,10 @@ class Cell:
 
 
 @dataclass(frozen=True, eq=False)
-class Cells:
+class PopulationForms:
     """Populations one behind the other; the last one is the node's output."""
 
-    stages: tuple[Cell, ...]
+    stages: tuple[PopulationForm, ...]
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,33 +90,33 @@ class Delayed:
 
 
 @dataclass(frozen=True)
-class End:
+class PortForm:
     """An input or an output of a shape, or a plain junction."""
 
     shape: Shape
 
 
-Form = Linear | Cells | Delayed | End
-Reader = Callable[[Record, Shape, Time], Form]
+Form = LinearForm | PopulationForms | Delayed | PortForm
+Reader = Callable[[NodeRecord, Shape, Time], Form]
 
 
-def _end(node: Record, shape: Shape, time: Time) -> Form:
-    return End(node.shape("shape"))
+def _end(node: NodeRecord, shape: Shape, time: Time) -> Form:
+    return PortForm(node.shape("shape"))
 
 
-def _affine(node: Record, shape: Shape, time: Time) -> Form:
+def _affine(node: NodeRecord, shape: Shape, time: Time) -> Form:
     bias = node.array("bias")
     (transform,) = _matrix(node)
     if bias.shape not in ((), transform.output_shape((transform.matrix.shape[1],))):
         raise node.wrong(f"has a bias of shape {bias.shape} for weights {transform.matrix.shape}")
-    return Linear((transform,), bias)
+    return LinearForm((transform,), bias)
 
 
-def _linear(node: Record, shape: Shape, time: Time) -> Form:
-    return Linear(_matrix(node))
+def _linear(node: NodeRecord, shape: Shape, time: Time) -> Form:
+    return LinearForm(_matrix(node))
 
 
-def _matrix(node: Record) -> tuple[t.Dense]:
+def _matrix(node: NodeRecord) -> tuple[t.Dense]:
     weight = node.array("weight")
     if weight.ndim > 2:
         raise NoForm(
@@ -128,11 +128,11 @@ def _matrix(node: Record) -> tuple[t.Dense]:
     return (t.Dense(weight),)
 
 
-def _scale(node: Record, shape: Shape, time: Time) -> Form:
-    return Linear((t.Scale(node.array("scale")),))
+def _scale(node: NodeRecord, shape: Shape, time: Time) -> Form:
+    return LinearForm((t.Scale(node.array("scale")),))
 
 
-def _convolution(node: Record, shape: Shape, time: Time) -> Form:
+def _convolution(node: NodeRecord, shape: Shape, time: Time) -> Form:
     rank = int(node.kind[-2])
     weight = node.array("weight")
     if weight.ndim != rank + 2:
@@ -147,11 +147,11 @@ def _convolution(node: Record, shape: Shape, time: Time) -> Form:
     if bias.shape not in ((), (len(weight),)):
         raise node.wrong(f"has a bias of shape {bias.shape} for weights {weight.shape}")
     each = bias.reshape(-1, *(1,) * rank) if bias.ndim else bias
-    return Linear((t.Convolution(weight, stride, pads, dilation, groups),), each)
+    return LinearForm((t.Convolution(weight, stride, pads, dilation, groups),), each)
 
 
 def _padding(
-    node: Record, size: Shape, stride: Shape, dilation: Shape
+    node: NodeRecord, size: Shape, stride: Shape, dilation: Shape
 ) -> tuple[tuple[int, int], ...]:
     """Zeros before and after; "same" gives as many outputs as inputs, the odd zero behind."""
     named = node.text("padding")
@@ -170,16 +170,16 @@ def _padding(
     return tuple((total // 2, total - total // 2) for total in totals)
 
 
-def _sum_pool(node: Record, shape: Shape, time: Time) -> Form:
-    return Linear((t.SumPool(_windows(node)),))
+def _sum_pool(node: NodeRecord, shape: Shape, time: Time) -> Form:
+    return LinearForm((t.SumPool(_windows(node)),))
 
 
-def _average_pool(node: Record, shape: Shape, time: Time) -> Form:
+def _average_pool(node: NodeRecord, shape: Shape, time: Time) -> Form:
     windows = _windows(node)
-    return Linear((t.SumPool(windows, np.asarray(1.0 / math.prod(windows.size))),))
+    return LinearForm((t.SumPool(windows, np.asarray(1.0 / math.prod(windows.size))),))
 
 
-def _windows(node: Record) -> Windows:
+def _windows(node: NodeRecord) -> Windows:
     size = node.whole("kernel_size", 2)
     stride = node.whole("stride", 2)
     if not all((*size, *stride)):
@@ -187,20 +187,20 @@ def _windows(node: Record) -> Windows:
     return Windows(size, stride, tuple((p, p) for p in node.whole("padding", 2, 0)))
 
 
-def _flatten(node: Record, shape: Shape, time: Time) -> Form:
+def _flatten(node: NodeRecord, shape: Shape, time: Time) -> Form:
     first, last = (int(node.array(n, d)) for n, d in (("start_dim", 1), ("end_dim", -1)))
     axes = range(len(shape))
     if not (-len(shape) <= first <= len(shape) and -len(shape) - 1 <= last < len(shape) + 1):
         raise node.wrong(f"flattens axes {first} to {last} of an array of shape {shape}")
     first, last = first % max(len(shape), 1), min(last % len(shape), axes[-1])
     merged = math.prod(shape[first : last + 1])
-    return Linear((t.Reshape((*shape[:first], merged, *shape[last + 1 :])),))
+    return LinearForm((t.Reshape((*shape[:first], merged, *shape[last + 1 :])),))
 
 
 _LONGEST_DELAY = 2**31
 
 
-def _delay(node: Record, shape: Shape, time: Time) -> Form:
+def _delay(node: NodeRecord, shape: Shape, time: Time) -> Form:
     delay = node.numbers("delay")
     steps = np.round(delay / time.dt)
     if np.any(delay < 0) or np.any(steps > _LONGEST_DELAY):
@@ -208,19 +208,19 @@ def _delay(node: Record, shape: Shape, time: Time) -> Form:
     return Delayed(steps)
 
 
-def _threshold(node: Record, shape: Shape, time: Time) -> Form:
+def _threshold(node: NodeRecord, shape: Shape, time: Time) -> Form:
     """A spike where the input is above the threshold, in every step: nothing is left of a step."""
     threshold = node.numbers("threshold")
     kind = DiscreteLIF(np.zeros(()), amplitude=time.seconds)
     return _one(node, kind, np.ones(()), 1.0 - threshold, threshold.shape)
 
 
-def _integrator(node: Record, shape: Shape, time: Time) -> Form:
+def _integrator(node: NodeRecord, shape: Shape, time: Time) -> Form:
     r = node.numbers("r")
     return _one(node, DiscreteLI(np.ones(())), r * time.dt, np.zeros(()), r.shape)
 
 
-def _spiking(node: Record, shape: Shape, time: Time) -> Form:
+def _spiking(node: NodeRecord, shape: Shape, time: Time) -> Form:
     r, threshold = node.same_shape("r", "v_threshold")
     reset = _reset(node, threshold, time)
     gain = r / threshold
@@ -232,10 +232,10 @@ def _spiking(node: Record, shape: Shape, time: Time) -> Form:
         time.dt, None if floor is None else float(floor), None if cap is None else int(cap)
     )
     (cell,) = _one(node, soft, gain, np.zeros(()), r.shape, threshold).stages
-    return Cells((replace(cell, rate_scale=time.dt / time.seconds),))
+    return PopulationForms((replace(cell, rate_scale=time.dt / time.seconds),))
 
 
-def _leaky(node: Record, shape: Shape, time: Time) -> Form:
+def _leaky(node: NodeRecord, shape: Shape, time: Time) -> Form:
     """`tau dv/dt = (v_leak - v) + r I`, exact for a constant `I`, in units of the threshold.
 
     Behind a synapse `I` is a population of its own.
@@ -252,19 +252,21 @@ def _leaky(node: Record, shape: Shape, time: Time) -> Form:
         kind = DiscreteLIF(_few(decay), amplitude=time.seconds, **how)
     gain, bias = time.rule.gain(node.kind, r, decay) / threshold, (1 - decay) * leak / threshold
     membrane = _one(node, kind, gain, bias, tau.shape, threshold)
-    return Cells((_synapse(node, time, tau.shape), *membrane.stages)) if behind else membrane
+    return (
+        PopulationForms((_synapse(node, time, tau.shape), *membrane.stages)) if behind else membrane
+    )
 
 
-def _synapse(node: Record, time: Time, shape: Shape) -> Cell:
+def _synapse(node: NodeRecord, time: Time, shape: Shape) -> PopulationForm:
     """`tau_syn dI/dt = -I + w_in S`, exact for a constant `S`."""
     decay = time.decay(_above_zero(node, "tau_syn", node.numbers("tau_syn")))
     weight = node.numbers("w_in", 1.0)
     kind = DiscreteLI(_few(decay))
     gain = time.rule.gain(node.kind, weight, decay)
-    return Cell(kind, _few(gain), np.zeros(()), np.zeros(()), shape)
+    return PopulationForm(kind, _few(gain), np.zeros(()), np.zeros(()), shape)
 
 
-def _reset(node: Record, threshold: NDArray, time: Time) -> NDArray | None:
+def _reset(node: NodeRecord, threshold: NDArray, time: Time) -> NDArray | None:
     """The voltage after a spike, in thresholds, or None where the threshold is subtracted."""
     if np.any(threshold <= 0):
         raise NoForm(
@@ -285,26 +287,26 @@ def _reset(node: Record, threshold: NDArray, time: Time) -> NDArray | None:
     return None
 
 
-def _above_zero(node: Record, name: str, tau: NDArray) -> NDArray:
+def _above_zero(node: NodeRecord, name: str, tau: NDArray) -> NDArray:
     if np.any(tau <= 0):
         raise node.wrong(f"has a {name} that is not above 0")
     return tau
 
 
 def _one(
-    node: Record,
+    node: NodeRecord,
     kind: NeuronType,
     gain: NDArray,
     bias: NDArray,
     shape: Shape,
     threshold: NDArray | float = 1.0,
-) -> Cells:
+) -> PopulationForms:
     """One population, which starts where the node's metadata say, or at 0."""
     given = node.stated("v_init")
     start = np.asarray(0.0 if given is None else given, np.float64) / threshold
     if start.shape not in ((), shape) or not np.all(np.isfinite(start)):
         raise node.wrong(f"states a v_init of shape {start.shape} for neurons {shape}")
-    return Cells((Cell(kind, _few(gain), _few(bias), _few(start), shape),))
+    return PopulationForms((PopulationForm(kind, _few(gain), _few(bias), _few(start), shape),))
 
 
 def _few(values: NDArray) -> NDArray:

@@ -19,7 +19,7 @@ from spikewright.exchange.nir.waits import Edge
 
 
 @dataclass(frozen=True, eq=False)
-class Record:
+class NodeRecord:
     """A node as it is in a file: its name, kind and fields. Raises `DamagedFileError` for them."""
 
     name: str
@@ -95,7 +95,7 @@ class Record:
 class Flat:
     """A graph without graphs in it: records in order, edges between them, its metadata."""
 
-    nodes: dict[str, Record] = field(default_factory=dict)
+    nodes: dict[str, NodeRecord] = field(default_factory=dict)
     edges: list[Edge] = field(default_factory=list)
     metadata: Mapping[str, Any] = field(default_factory=dict)
 
@@ -133,17 +133,17 @@ def _flat(content: Any, place: str, budget: Budget | None) -> Flat:
     return flat
 
 
-def _record(name: str, content: Any, place: str, budget: Budget | None) -> Record:
+def _record(name: str, content: Any, place: str, budget: Budget | None) -> NodeRecord:
     kind = content.get("type") if isinstance(content, Mapping) else None
     if not isinstance(kind, str):
         raise DamagedFileError(f"{place}: node {name!r} does not say its type.")
     metadata = content.get("metadata", {})
     fields = {k: v for k, v in content.items() if k not in ("type", "metadata")}
     told = metadata if isinstance(metadata, Mapping) else {}
-    return Record(name, kind, fields, told, place, budget)
+    return NodeRecord(name, kind, fields, told, place, budget)
 
 
-def _take(graph: Record, prefix: str, flat: Flat) -> None:
+def _take(graph: NodeRecord, prefix: str, flat: Flat) -> None:
     """Put a graph's nodes and edges into `flat`; edges to a graph in it lead to its ends."""
     nodes = graph.fields.get("nodes")
     if not isinstance(nodes, Mapping):
@@ -170,7 +170,7 @@ def _take(graph: Record, prefix: str, flat: Flat) -> None:
 
 
 def _between(
-    graph: Record, prefix: str, edge: Edge, ends: tuple[dict, dict], flat: Flat
+    graph: NodeRecord, prefix: str, edge: Edge, ends: tuple[dict, dict], flat: Flat
 ) -> Iterator[Edge]:
     """An edge between the nodes that its ends stand for."""
     found: list[str] = []
@@ -185,7 +185,7 @@ def _between(
     yield found[0], found[1]
 
 
-def _edges(graph: Record) -> Sequence[Edge]:
+def _edges(graph: NodeRecord) -> Sequence[Edge]:
     given = graph.fields.get("edges")
     try:
         return [(_text(a), _text(b)) for a, b in (() if given is None else given)]

@@ -26,8 +26,8 @@ from spikewright.exchange.nir.building import (
 )
 from spikewright.exchange.nir.dialects import OTHER_DIALECT, WRITER, Dialect
 from spikewright.exchange.nir.neurons import (
-    Cell,
-    Synapse,
+    FusedSynapse,
+    NirNeurons,
     behind,
     cell_of,
     check_reset,
@@ -250,14 +250,19 @@ class _Writing:
         return [plain(self.made.sent(_name(item), f), f.shape, f.index) for f in forms]
 
     def population(
-        self, item: Ensemble, cell: Cell, arriving: list[Signal], bias: NDArray | None
+        self, item: Ensemble, cell: NirNeurons, arriving: list[Signal], bias: NDArray | None
     ) -> Signal:
         """Neurons, behind nodes that hold their weights and bias."""
         gain, constant = np.asarray(item.gain), self.held(item, cell, bias)
         return self.neurons_of(item, cell, arriving, gain * cell.unit, constant)
 
     def filtered(
-        self, item: Ensemble, cell: Cell, synapse: Synapse, given: list[Signal], held: Any
+        self,
+        item: Ensemble,
+        cell: NirNeurons,
+        synapse: FusedSynapse,
+        given: list[Signal],
+        held: Any,
     ) -> list[Signal] | None:
         """Neurons and the synapse in front of them, as one node."""
         rest, dialect = self.held(item, cell, held), self.dialect
@@ -278,14 +283,14 @@ class _Writing:
         self.cells[id(front)] = self.cells[id(item)]
         return [signal]
 
-    def held(self, item: Ensemble, cell: Cell, bias: NDArray | None) -> NDArray:
+    def held(self, item: Ensemble, cell: NirNeurons, bias: NDArray | None) -> NDArray:
         """The constant current of a node: biases, and what stands for the initial voltage."""
         own = np.asarray(item.bias)
         total = own if bias is None else own + np.asarray(item.gain) * bias
         return np.asarray(cell.unit * total + self.start(cell))
 
     def neurons_of(
-        self, item: Ensemble, cell: Cell, arriving: list[Signal], unit: NDArray, constant: Any
+        self, item: Ensemble, cell: NirNeurons, arriving: list[Signal], unit: NDArray, constant: Any
     ) -> Signal:
         """The node of neurons, to which a sum counts `unit` times, and those in front of it."""
         forms = forms_of(arriving, unit, constant)
@@ -302,12 +307,12 @@ class _Writing:
         self.cells[id(item)] = unit, signal
         return signal
 
-    def start(self, cell: Cell) -> NDArray | float:
+    def start(self, cell: NirNeurons) -> NDArray | float:
         """The part of the constant current that stands for the initial voltage."""
         steps = self.steps
         return 0.0 if steps is None or not np.any(cell.start) else cell.spread(steps)
 
-    def stated(self, item: Ensemble, cell: Cell, form: Form) -> dict[str, Any]:
+    def stated(self, item: Ensemble, cell: NirNeurons, form: Form) -> dict[str, Any]:
         """The metadata of neurons, for what NIR cannot say."""
         found = {**cell.metadata, "layer": _name(item)}
         if "reset" in found:

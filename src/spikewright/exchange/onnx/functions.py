@@ -21,7 +21,7 @@ _EMPTY = 0  # in a Reshape: the axis keeps its length
 
 
 @dataclass(eq=False)
-class Writer:
+class OnnxWriter:
     """Collects nodes and constants, equal constants once."""
 
     nodes: list[NodeProto] = field(default_factory=list)
@@ -48,12 +48,12 @@ class Writer:
         self.nodes.append(helper.make_node("Identity", [name], [output], f"output {output}"))
 
 
-class Symbol:
+class OnnxArray:
     """An array of the graph: `name` in it, and the shape of one sample behind a first axis of 1."""
 
     __array_ufunc__ = None  # NumPy's arrays leave mixed arithmetic to this class
 
-    def __init__(self, writer: Writer, name: str, shape: Shape) -> None:
+    def __init__(self, writer: OnnxWriter, name: str, shape: Shape) -> None:
         self.writer, self.name, self.shape = writer, name, shape
 
     @property
@@ -66,12 +66,12 @@ class Symbol:
         names = [self.name, *(name_of(self.writer, other) for other in others)]
         shapes = [self.shape, *(np.shape(other) for other in others)]
         made = np.broadcast_shapes(*shapes) if shape is None else shape
-        return Symbol(self.writer, self.writer.node(operation, names, **given), made)
+        return OnnxArray(self.writer, self.writer.node(operation, names, **given), made)
 
     def _turned(self, operation: str, first: Any) -> Any:
         """The operation with another number or array in the first place."""
         name = self.writer.node(operation, [name_of(self.writer, first), self.name])
-        return Symbol(self.writer, name, np.broadcast_shapes(np.shape(first), self.shape))
+        return OnnxArray(self.writer, name, np.broadcast_shapes(np.shape(first), self.shape))
 
     def __add__(self, other: Any) -> Any:
         return self.make("Add", other)
@@ -134,7 +134,7 @@ class Symbol:
         wanted = shape[0] if len(shape) == 1 and isinstance(shape[0], tuple) else shape
         rest = np.empty(self.shape, np.bool_).reshape(wanted).shape[1:]
         place = self.writer.constant([_EMPTY, *rest], np.int64)
-        return Symbol(self.writer, self.writer.node("Reshape", [self.name, place]), (1, *rest))
+        return OnnxArray(self.writer, self.writer.node("Reshape", [self.name, place]), (1, *rest))
 
     def transpose(self, axes: Sequence[int]) -> Any:
         """Axes in another order."""
@@ -145,7 +145,7 @@ class Symbol:
         flat = self.reshape(1, -1)
         index = self.writer.constant(places, np.int64)
         name = self.writer.node("Gather", [flat.name, index], axis=1)
-        return Symbol(self.writer, name, (1, *places.shape))
+        return OnnxArray(self.writer, name, (1, *places.shape))
 
     def gather_padded(self, places: NDArray[np.int64], padding: float) -> Any:
         """`gather` of places from 1, `padding` at place 0."""
@@ -155,7 +155,7 @@ class Symbol:
         pads = self.writer.constant([0, 1, 0, 0], np.int64)
         value = self.writer.constant(padding)
         name = self.writer.node("Pad", [flat.name, pads, value])
-        wider = Symbol(self.writer, name, (1, flat.shape[1] + 1))
+        wider = OnnxArray(self.writer, name, (1, flat.shape[1] + 1))
         return wider.gather(places)
 
     def __getitem__(self, index: Any) -> Any:
@@ -169,9 +169,9 @@ class Symbol:
         return self.make("Cast", to=kind)
 
 
-def name_of(writer: Writer, value: Any) -> str:
+def name_of(writer: OnnxWriter, value: Any) -> str:
     """The name of a symbol, or of a constant that is made of a number or array."""
-    if isinstance(value, Symbol):
+    if isinstance(value, OnnxArray):
         return value.name
     dtype = np.bool_ if np.asarray(value).dtype == np.bool_ else np.float64
     return writer.constant(value, dtype)
@@ -181,7 +181,7 @@ def _plain(operation: str) -> Callable[[Any, Any], Any]:
     """A function of one array; of numbers that are no part of the graph, NumPy's own."""
 
     def function(self: Any, x: Any) -> Any:
-        return x.make(operation) if isinstance(x, Symbol) else getattr(np, operation.lower())(x)
+        return x.make(operation) if isinstance(x, OnnxArray) else getattr(np, operation.lower())(x)
 
     return function
 
@@ -196,26 +196,26 @@ class OnnxFunctions:
     exp, log, tanh, sin, cos = map(_plain, ("Exp", "Log", "Tanh", "Sin", "Cos"))
     sqrt, floor, sign, abs = map(_plain, ("Sqrt", "Floor", "Sign", "Abs"))
 
-    def __init__(self, writer: Writer) -> None:
+    def __init__(self, writer: OnnxWriter) -> None:
         self._writer = writer
 
     def __getattr__(self, name: str) -> Callable[..., Any]:
         raise AttributeError(f"a time step in ONNX has no function {name!r} for equations")
 
-    def erf(self, x: Symbol) -> Any:
+    def erf(self, x: OnnxArray) -> Any:
         """The error function."""
         return erf(x, self)
 
     def arctan(self, x: Any) -> Any:
         """That of single precision, and one step of Newton's method from there."""
-        if not isinstance(x, Symbol):
+        if not isinstance(x, OnnxArray):
             return math.atan(x)
         x = self.minimum(self.maximum(x, -1e17), 1e17)  # beyond it is the same number
         near = x.cast(TensorProto.FLOAT).make("Atan").cast(TensorProto.DOUBLE)
         sine, cosine = self.sin(near), self.cos(near)
         return near + (x * cosine - sine) / (cosine + x * sine)
 
-    def log1p(self, x: Symbol) -> Any:
+    def log1p(self, x: OnnxArray) -> Any:
         """`ln(1 + x)` as `x ln(u) / (u - 1)`, `u = 1 + x` rounded."""
         u = 1.0 + x
         same = u == 1.0
@@ -223,42 +223,46 @@ class OnnxFunctions:
 
     def expm1(self, x: Any) -> Any:
         """`exp(x) - 1` as `(u - 1) x / ln(u)`, `u = exp(x)` rounded."""
-        if not isinstance(x, Symbol):
+        if not isinstance(x, OnnxArray):
             return math.expm1(x)
         u = self.exp(x)
         same, gone = u == 1.0, u < 0.5
         found = (u - 1.0) * (x / self.where(same | gone, 1.0, self.log(u)))
         return self.where(same, x, self.where(gone, u - 1.0, found))
 
-    def power(self, x: Symbol, exponent: float) -> Any:
+    def power(self, x: OnnxArray, exponent: float) -> Any:
         """`x ^ exponent`."""
         return x.make("Pow", exponent)
 
-    def isfinite(self, x: Symbol) -> Any:
+    def isfinite(self, x: OnnxArray) -> Any:
         """Where values are finite."""
         return ~(x.make("IsNaN") | x.make("IsInf"))
 
-    def greater(self, x: Symbol, other: Any) -> Any:
+    def greater(self, x: OnnxArray, other: Any) -> Any:
         """Where a neuron fires: above its threshold."""
         return x > other
 
-    def greater_equal(self, x: Symbol, other: Any) -> Any:
+    def greater_equal(self, x: OnnxArray, other: Any) -> Any:
         """Where a neuron fires: at or above its threshold."""
         return x >= other
 
     def maximum(self, first: Any, second: Any) -> Any:
         """Elementwise maximum."""
-        return first.make("Max", second) if isinstance(first, Symbol) else second.make("Max", first)
+        return (
+            first.make("Max", second) if isinstance(first, OnnxArray) else second.make("Max", first)
+        )
 
     def minimum(self, first: Any, second: Any) -> Any:
         """Elementwise minimum."""
-        return first.make("Min", second) if isinstance(first, Symbol) else second.make("Min", first)
+        return (
+            first.make("Min", second) if isinstance(first, OnnxArray) else second.make("Min", first)
+        )
 
-    def where(self, condition: Symbol, first: Any, second: Any) -> Any:
+    def where(self, condition: OnnxArray, first: Any, second: Any) -> Any:
         """Elementwise choice."""
         return condition.make("Where", first, second)
 
-    def zeros_like(self, x: Symbol) -> Any:
+    def zeros_like(self, x: OnnxArray) -> Any:
         """Zeros in the shape of an array."""
         return 0.0 * x
 
@@ -266,47 +270,47 @@ class OnnxFunctions:
         """An array that does not change is written where it is used."""
         return array
 
-    def sum(self, x: Symbol, axis: Any, keepdims: bool = False) -> Any:
+    def sum(self, x: OnnxArray, axis: Any, keepdims: bool = False) -> Any:
         """Sum over axes."""
         return self._reduced("ReduceSum", x, axis, keepdims)
 
-    def mean(self, x: Symbol, axis: Any, keepdims: bool = False) -> Any:
+    def mean(self, x: OnnxArray, axis: Any, keepdims: bool = False) -> Any:
         """Mean over axes."""
         return self._reduced("ReduceMean", x, axis, keepdims)
 
-    def amax(self, x: Symbol, axis: Any, keepdims: bool = False) -> Any:
+    def amax(self, x: OnnxArray, axis: Any, keepdims: bool = False) -> Any:
         """Maximum over axes."""
         return self._reduced("ReduceMax", x, axis, keepdims)
 
-    def _reduced(self, operation: str, x: Symbol, axis: Any, keepdims: bool) -> Any:
+    def _reduced(self, operation: str, x: OnnxArray, axis: Any, keepdims: bool) -> Any:
         axes = [a % x.ndim for a in ((axis,) if isinstance(axis, int) else axis)]
         kept: Shape = tuple(
             1 if a in axes else n for a, n in enumerate(x.shape) if keepdims or a not in axes
         )
         index = self._writer.constant(axes, np.int64)
         name = self._writer.node(operation, [x.name, index], keepdims=int(keepdims))
-        return Symbol(self._writer, name, kept)
+        return OnnxArray(self._writer, name, kept)
 
-    def swapaxes(self, x: Symbol, first: int, second: int) -> Any:
+    def swapaxes(self, x: OnnxArray, first: int, second: int) -> Any:
         """Two axes change places."""
         axes = list(range(x.ndim))
         axes[first], axes[second] = axes[second], axes[first]
         return x.transpose(axes)
 
-    def matmul(self, first: Symbol, second: Symbol) -> Any:
+    def matmul(self, first: OnnxArray, second: OnnxArray) -> Any:
         """Matrix products over the last two axes."""
         shape = (*np.broadcast_shapes(first.shape[:-2], second.shape[:-2]),
                  first.shape[-2], second.shape[-1])  # fmt: skip
         return first.make("MatMul", second, shape=shape)
 
-    def rows(self, table: NDArray, numbers: Symbol) -> Any:
+    def rows(self, table: NDArray, numbers: OnnxArray) -> Any:
         """Rows of a table by the nearest numbers that rows have."""
         nearest = self.minimum(self.maximum(numbers.make("Round"), 0.0), float(len(table) - 1))
         names = [self._writer.constant(table), nearest.cast(TensorProto.INT64).name]
         name = self._writer.node("Gather", names, axis=0)
-        return Symbol(self._writer, name, (*numbers.shape, *table.shape[1:]))
+        return OnnxArray(self._writer, name, (*numbers.shape, *table.shape[1:]))
 
-    def max_pool(self, x: Symbol, windows: Windows, last: bool) -> Any:
+    def max_pool(self, x: OnnxArray, windows: Windows, last: bool) -> Any:
         """Maximum over sliding windows."""
         return reduce(self.maximum, taps(x, windows, last, -np.inf))
 
@@ -320,7 +324,7 @@ def numbered(shape: Shape) -> NDArray[np.int64]:
     return np.arange(1, math.prod(shape) + 1).reshape(1, *shape)
 
 
-def taps(x: Symbol, windows: Windows, last: bool, padding: float) -> list[Any]:
+def taps(x: OnnxArray, windows: Windows, last: bool, padding: float) -> list[Any]:
     """The values under every position of a window, one array a position, in order."""
     places = channels_last(numbered(x.shape[1:]), last)
     found = []

@@ -31,7 +31,7 @@ from spikewright.engines.grid import (
 )
 from spikewright.engines.program import Linear
 from spikewright.engines.reference.linear import LinearKernel
-from spikewright.exchange.onnx.functions import OnnxFunctions, Symbol, numbered, taps
+from spikewright.exchange.onnx.functions import OnnxArray, OnnxFunctions, numbered, taps
 from spikewright.network.transforms import (
     AxisMap,
     Convolution,
@@ -68,10 +68,10 @@ class Bounds:
 
 
 @dataclass(frozen=True, eq=False)
-class Signal:
+class OnnxSignal:
     """A signal of the program: its values, and their bounds where they are known whole numbers."""
 
-    values: Symbol
+    values: OnnxArray
     bounds: Bounds | None = None
 
     @property
@@ -81,7 +81,7 @@ class Signal:
 
 
 @dataclass(frozen=True)
-class Sums:
+class OnnxSums:
     """Sums over weights of a precision, `compensated` where they are over analog values."""
 
     xp: OnnxFunctions
@@ -93,28 +93,28 @@ class Sums:
         """The grid of the weights."""
         return grid_of(self.precision, self.compensated)
 
-    def in_bytes(self, x: Signal) -> bool:
+    def in_bytes(self, x: OnnxSignal) -> bool:
         """Whether sums over a signal are those of bytes times bytes."""
         return x.small and self.compensated is None
 
 
-Map = Callable[[Signal, Any, Sums], Symbol]
+Map = Callable[[OnnxSignal, Any, OnnxSums], OnnxArray]
 
 
-def applied(op: Linear, x: Signal, xp: OnnxFunctions, precision: Precision) -> Signal:
+def applied(op: Linear, x: OnnxSignal, xp: OnnxFunctions, precision: Precision) -> OnnxSignal:
     """`factor * transform(x)`."""
     transform = op.transform
     if isinstance(transform, MOVES):
-        return Signal(_moved(op, x.values), _with_zero(x.bounds) if op.factor == 1.0 else None)
-    y = MAPS[type(transform)](x, transform, Sums(xp, precision, op.compensation))
-    return Signal(y if op.factor == 1.0 else y * op.factor)
+        return OnnxSignal(_moved(op, x.values), _with_zero(x.bounds) if op.factor == 1.0 else None)
+    y = MAPS[type(transform)](x, transform, OnnxSums(xp, precision, op.compensation))
+    return OnnxSignal(y if op.factor == 1.0 else y * op.factor)
 
 
 def _with_zero(bounds: Bounds | None) -> Bounds | None:
     return bounds and Bounds(min(bounds.low, 0), max(bounds.high, 0))
 
 
-def _moved(op: Linear, x: Symbol) -> Symbol:
+def _moved(op: Linear, x: OnnxArray) -> OnnxArray:
     """Values at other places: the transform of their numbers says which."""
     if isinstance(op.transform, Reshape):
         moved = x.reshape(1, *op.transform.shape)
@@ -122,56 +122,58 @@ def _moved(op: Linear, x: Symbol) -> Symbol:
         kernel = LinearKernel(Linear(op.label, (0,), 1, op.transform), "float32")
         (places,) = kernel.run([numbered(x.shape[1:])[None].astype(np.float64)], 0, 1)
         moved = x.gather_padded(np.asarray(places[0, 0], np.int64), 0.0)
-    found: Symbol = moved if op.factor == 1.0 else moved * op.factor
+    found: OnnxArray = moved if op.factor == 1.0 else moved * op.factor
     return found
 
 
-def _scale(x: Signal, transform: Scale, sums: Sums) -> Symbol:
+def _scale(x: OnnxSignal, transform: Scale, sums: OnnxSums) -> OnnxArray:
     factor = np.asarray(transform.factor, np.float64)
     if factor.ndim == 0 and factor == 1.0:
         return x.values
-    found: Symbol = x.values * factor
+    found: OnnxArray = x.values * factor
     return found
 
 
-def _sum_pool(x: Signal, transform: SumPool, sums: Sums) -> Symbol:
+def _sum_pool(x: OnnxSignal, transform: SumPool, sums: OnnxSums) -> OnnxArray:
     views = taps(x.values, transform.windows, transform.channels_last, 0.0)
     factor = np.asarray(transform.factor, np.float64)[..., None]
     if factor.ndim > 1 and not transform.channels_last:
         factor = np.moveaxis(factor, -1, 0)
-    found: Symbol = reduce(lambda a, b: a + b, views) * (factor if factor.ndim > 1 else factor[0])
+    found: OnnxArray = reduce(lambda a, b: a + b, views) * (
+        factor if factor.ndim > 1 else factor[0]
+    )
     return found
 
 
-def _dense(x: Signal, transform: Dense, sums: Sums) -> Symbol:
+def _dense(x: OnnxSignal, transform: Dense, sums: OnnxSums) -> OnnxArray:
     return _product(x, transform.matrix, sums)
 
 
-def _sparse(x: Signal, transform: Sparse, sums: Sums) -> Symbol:
+def _sparse(x: OnnxSignal, transform: Sparse, sums: OnnxSums) -> OnnxArray:
     matrix = np.zeros((int(np.prod(transform.shape_out)), transform.size_in))
     np.add.at(matrix, (transform.rows, transform.columns), transform.values)
-    flat = Signal(x.values.reshape(1, -1), x.bounds)
-    found: Symbol = _product(flat, matrix, sums).reshape(1, *transform.shape_out)
+    flat = OnnxSignal(x.values.reshape(1, -1), x.bounds)
+    found: OnnxArray = _product(flat, matrix, sums).reshape(1, *transform.shape_out)
     return found
 
 
-def _axis_map(x: Signal, transform: AxisMap, sums: Sums) -> Symbol:
+def _axis_map(x: OnnxSignal, transform: AxisMap, sums: OnnxSums) -> OnnxArray:
     axes = list(range(x.values.ndim))
     axes.append(axes.pop(transform.axis + 1))
-    moved = Signal(x.values.transpose(axes), x.bounds)
+    moved = OnnxSignal(x.values.transpose(axes), x.bounds)
     y = _product(moved, transform.matrix, sums)
-    found: Symbol = y.transpose([axes.index(i) for i in range(len(axes))])
+    found: OnnxArray = y.transpose([axes.index(i) for i in range(len(axes))])
     return found
 
 
-def _product(x: Signal, matrix: NDArray, sums: Sums) -> Symbol:
+def _product(x: OnnxSignal, matrix: NDArray, sums: OnnxSums) -> OnnxArray:
     """`x @ matrix.T` over the last axis."""
     shape = (*x.values.shape[:-1], len(matrix))
     if sums.in_bytes(x):
         return _in_bytes(x, matrix, sums.precision, _MatMul(shape))
     starts = range(0, matrix.shape[1], MAX_FAN_IN)
 
-    def apply(limb: Symbol, weight: NDArray) -> Symbol:
+    def apply(limb: OnnxArray, weight: NDArray) -> OnnxArray:
         parts = [
             (limb if len(starts) == 1 else limb[..., i : i + MAX_FAN_IN]).make(
                 "MatMul", weight[:, i : i + MAX_FAN_IN].T, shape=shape
@@ -183,22 +185,22 @@ def _product(x: Signal, matrix: NDArray, sums: Sums) -> Symbol:
     return _in_limbs(x, matrix, sums, apply)
 
 
-def _convolution(x: Signal, transform: Convolution, sums: Sums) -> Symbol:
+def _convolution(x: OnnxSignal, transform: Convolution, sums: OnnxSums) -> OnnxArray:
     rank, last = transform.kernel.ndim - 2, transform.channels_last
     first = [0, rank + 1, *range(1, rank + 1)]
     if sums.in_bytes(x):
         images = x.values.transpose(first) if last else x.values
-        images = Signal(images, x.bounds)
+        images = OnnxSignal(images, x.bounds)
         y = _in_bytes(images, transform.kernel, sums.precision, _Convolve(transform))
     else:
         y = _by_patches(x, transform, sums)
     if not last:
         return y
-    back: Symbol = y.transpose([0, *range(2, rank + 2), 1])
+    back: OnnxArray = y.transpose([0, *range(2, rank + 2), 1])
     return back
 
 
-def _by_patches(x: Signal, transform: Convolution, sums: Sums) -> Symbol:
+def _by_patches(x: OnnxSignal, transform: Convolution, sums: OnnxSums) -> OnnxArray:
     """`(1, out, *extent)`: windows laid out as rows, times the kernel, group by group."""
     kernel, groups, windows = transform.kernel, transform.groups, transform.windows
     out, inner = kernel.shape[:2]
@@ -208,23 +210,23 @@ def _by_patches(x: Signal, transform: Convolution, sums: Sums) -> Symbol:
     rows = rows.reshape(groups, -1, count * inner)
     shape = (1, groups, rows.shape[1], out // groups)
 
-    def apply(limb: Symbol, weight: NDArray) -> Symbol:
+    def apply(limb: OnnxArray, weight: NDArray) -> OnnxArray:
         taps_last = weight.reshape(groups, out // groups, inner, count).transpose(0, 3, 2, 1)
         matrix = taps_last.reshape(groups, count * inner, out // groups)
-        found: Symbol = limb.gather_padded(rows, 0.0).make("MatMul", matrix, shape=shape)
+        found: OnnxArray = limb.gather_padded(rows, 0.0).make("MatMul", matrix, shape=shape)
         return found
 
     y = _in_limbs(x, kernel, sums, apply)
-    found: Symbol = y.transpose([0, 1, 3, 2]).reshape(1, out, *extent)
+    found: OnnxArray = y.transpose([0, 1, 3, 2]).reshape(1, out, *extent)
     return found
 
 
 def _in_limbs(
-    x: Signal,
+    x: OnnxSignal,
     weight: NDArray,
-    sums: Sums,
-    apply: Callable[[Symbol, NDArray], Symbol],
-) -> Symbol:
+    sums: OnnxSums,
+    apply: Callable[[OnnxArray, NDArray], OnnxArray],
+) -> OnnxArray:
     """The sum of `apply(limb, weight)` over limbs of inputs and weights, in the engines' order.
 
     The remainders of inputs and the residuals of weights follow where they are added.
@@ -240,7 +242,7 @@ def _in_limbs(
     return reduce(lambda a, b: a + b, parts)
 
 
-def _limbs(x: Signal, fan_in: int, sums: Sums) -> tuple[list[Any], Any]:
+def _limbs(x: OnnxSignal, fan_in: int, sums: OnnxSums) -> tuple[list[Any], Any]:
     """A sample's limbs and remainders, or None (`spikewright.engines.grid.split_inputs`).
 
     Whole numbers that are known to fit one limb are one.
@@ -267,7 +269,7 @@ def _limbs(x: Signal, fan_in: int, sums: Sums) -> tuple[list[Any], Any]:
     return parts, added * xp.amax(small, axes, keepdims=True)
 
 
-def _power_of_two(x: Symbol, xp: OnnxFunctions) -> Any:
+def _power_of_two(x: OnnxArray, xp: OnnxFunctions) -> Any:
     """The smallest power of two that is not below `x`, whatever the logarithm rounds."""
     exponent = -xp.floor(-(xp.log(x) / _LOG2))
     power = 2.0**exponent
@@ -282,7 +284,7 @@ class _MatMul:
     def __init__(self, shape: tuple[int, ...]) -> None:
         self.shape = shape
 
-    def __call__(self, x: Symbol, zero: str, limb: NDArray[np.int8]) -> str:
+    def __call__(self, x: OnnxArray, zero: str, limb: NDArray[np.int8]) -> str:
         writer = x.writer
         return writer.node("MatMulInteger", [x.name, writer.constant(limb.T, np.int8), zero])
 
@@ -298,7 +300,7 @@ class _Convolve:
         self._transform = transform
         self.shape: tuple[int, ...] = ()
 
-    def __call__(self, x: Symbol, zero: str, limb: NDArray[np.int8]) -> str:
+    def __call__(self, x: OnnxArray, zero: str, limb: NDArray[np.int8]) -> str:
         windows, transform, writer = self._transform.windows, self._transform, x.writer
         before, after = zip(*windows.reach(x.shape[2:]), strict=True)
         self.shape = (1, len(limb), *windows.output_extent(x.shape[2:]))
@@ -313,7 +315,7 @@ class _Convolve:
         return steps.reshape(-1, *(1 for _ in self._transform.windows.size))
 
 
-def _in_bytes(x: Signal, weight: NDArray, precision: Precision, apply: Any) -> Symbol:
+def _in_bytes(x: OnnxSignal, weight: NDArray, precision: Precision, apply: Any) -> OnnxArray:
     """Exact sums of bytes times limbs, put together in float64."""
     assert x.bounds is not None and x.bounds.zero_point is not None
     writer, zero = x.values.writer, x.bounds.zero_point
@@ -326,13 +328,13 @@ def _in_bytes(x: Signal, weight: NDArray, precision: Precision, apply: Any) -> S
         unit = steps * 2.0 ** (GRIDS[precision].weight_bits * later)
         part: Any = None
         for power, limb in _limbs_of(whole):
-            sums = Symbol(writer, apply(given, zero_point, limb), apply.shape)
+            sums = OnnxArray(writer, apply(given, zero_point, limb), apply.shape)
             digit = sums.cast(TensorProto.DOUBLE)
             digit = digit * 2.0 ** (LIMB * power) if power else digit
             part = digit if part is None else part + digit
         part = part * apply.scaled(unit)
         total = part if total is None else total + part
-    found: Symbol = total
+    found: OnnxArray = total
     return found
 
 

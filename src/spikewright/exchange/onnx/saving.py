@@ -16,7 +16,7 @@ from spikewright.engines import Precision, compile_network, step_for
 from spikewright.engines.program import Recording
 from spikewright.errors import ExchangeError
 from spikewright.exchange.ends import Ends, ends_of
-from spikewright.exchange.onnx.functions import Symbol
+from spikewright.exchange.onnx.functions import OnnxArray
 from spikewright.exchange.onnx.step import NEXT, Step, refusals, written
 from spikewright.graph.layers import Activation
 from spikewright.lower import Lowered
@@ -108,7 +108,7 @@ def _model(step: Step, ends: Ends, counted: Mapping[str, Probe]) -> ModelProto:
     return made
 
 
-def _recorded(step: Step, recording: Recording, counts: bool) -> Symbol:
+def _recorded(step: Step, recording: Recording, counts: bool) -> OnnxArray:
     """The values of a probe; numbers of spikes without the height that they have."""
     value = step.signals[recording.signal].values
     factor = np.asarray(recording.factor)
@@ -117,7 +117,7 @@ def _recorded(step: Step, recording: Recording, counts: bool) -> Symbol:
     return whole + step.constant(np.zeros(shape))  # an array of its own, of the whole shape
 
 
-def _mean(step: Step, name: str, value: Symbol, activation: Activation | None) -> None:
+def _mean(step: Step, name: str, value: OnnxArray, activation: Activation | None) -> None:
     """The mean of an output over the steps until now, with the activation on it."""
     before = step.state(f"{name}.sum", value.shape[1:], 0.0)
     total = before + value

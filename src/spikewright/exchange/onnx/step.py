@@ -25,8 +25,8 @@ from spikewright.engines.program import (
     Smooth,
 )
 from spikewright.errors import Refusal
-from spikewright.exchange.onnx.functions import OnnxFunctions, Shape, Symbol, Writer
-from spikewright.exchange.onnx.maps import MAPS, MOVES, Bounds, Signal, applied
+from spikewright.exchange.onnx.functions import OnnxArray, OnnxFunctions, OnnxWriter, Shape
+from spikewright.exchange.onnx.maps import MAPS, MOVES, Bounds, OnnxSignal, applied
 from spikewright.network import Node, NodeFunction
 from spikewright.network.neurons import Clock, no_draws
 from spikewright.network.node_functions import Lookup, PythonCall
@@ -37,10 +37,10 @@ NEXT = "next "
 """The beginning of a state's name where it comes out."""
 
 
-class State(Symbol):
+class OnnxState(OnnxArray):
     """A state as a step begins; the model calls it `called`."""
 
-    def __init__(self, writer: Writer, name: str, shape: Shape, called: str) -> None:
+    def __init__(self, writer: OnnxWriter, name: str, shape: Shape, called: str) -> None:
         super().__init__(writer, name, shape)
         self.called = called
 
@@ -54,18 +54,18 @@ class Step:
 
     program: Program
     counter: str = STEP
-    writer: Writer = field(default_factory=Writer)
+    writer: OnnxWriter = field(default_factory=OnnxWriter)
     inputs: list[ValueInfoProto] = field(default_factory=list)
     outputs: list[ValueInfoProto] = field(default_factory=list)
-    signals: dict[int, Signal] = field(default_factory=dict)
+    signals: dict[int, OnnxSignal] = field(default_factory=dict)
     states: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.xp: Any = OnnxFunctions(self.writer)
         self.inputs.append(helper.make_tensor_value_info(self.counter, TensorProto.INT64, []))
-        self._since: dict[int | None, Symbol] = {}
+        self._since: dict[int | None, OnnxArray] = {}
 
-    def since(self, every: int | None) -> Symbol:
+    def since(self, every: int | None) -> OnnxArray:
         """Steps since the state began, from 0: a whole number in float64."""
         if every not in self._since:
             name = self.counter
@@ -73,7 +73,7 @@ class Step:
                 name = self.writer.node(
                     "Mod", [self.counter, self.writer.constant(every, np.int64)]
                 )
-            self._since[every] = Symbol(self.writer, name, ()).cast(TensorProto.DOUBLE)
+            self._since[every] = OnnxArray(self.writer, name, ()).cast(TensorProto.DOUBLE)
         return self._since[every]
 
     @property
@@ -82,46 +82,48 @@ class Step:
         now: Any = self.since(None) + 1.0
         return _Clock(now, self.program.dt, 1.0, no_draws)
 
-    def given(self, name: str, shape: Shape) -> Symbol:
+    def given(self, name: str, shape: Shape) -> OnnxArray:
         """An input in single precision, `(batch, *shape)`."""
         kind = TensorProto.FLOAT
         self.inputs.append(helper.make_tensor_value_info(name, kind, [BATCH, *shape]))
-        found: Symbol = Symbol(self.writer, name, (1, *shape)).cast(TensorProto.DOUBLE)
+        found: OnnxArray = OnnxArray(self.writer, name, (1, *shape)).cast(TensorProto.DOUBLE)
         return found
 
-    def state(self, name: str, shape: Shape, initial: Any, every: int | None = None) -> State:
+    def state(self, name: str, shape: Shape, initial: Any, every: int | None = None) -> OnnxState:
         """A state as it came in, or its initial value at the first step (of every so many)."""
         if name in self.states:
             name = f"{name} {len(self.states)}"
         self.states.append(name)
         kind = TensorProto.DOUBLE
         self.inputs.append(helper.make_tensor_value_info(name, kind, [BATCH, *shape]))
-        before = Symbol(self.writer, name, (1, *shape))
+        before = OnnxArray(self.writer, name, (1, *shape))
         value = np.broadcast_to(np.asarray(initial, np.float64), shape)
         begins = self.since(every) == 0.0
-        return State(self.writer, begins.make("Where", value[None], before).name, (1, *shape), name)
+        return OnnxState(
+            self.writer, begins.make("Where", value[None], before).name, (1, *shape), name
+        )
 
-    def goes_on(self, before: State, after: Symbol) -> None:
+    def goes_on(self, before: OnnxState, after: OnnxArray) -> None:
         """The value that a state has for the next step."""
         name = f"{NEXT}{before.called}"
         self.writer.named(after.name, name)
         shape = [BATCH, *before.shape[1:]]
         self.outputs.append(helper.make_tensor_value_info(name, TensorProto.DOUBLE, shape))
 
-    def output(self, name: str, value: Symbol) -> None:
+    def output(self, name: str, value: OnnxArray) -> None:
         """A value that comes out of every step."""
         self.writer.named(value.name, name)
         shape = [BATCH, *value.shape[1:]]
         self.outputs.append(helper.make_tensor_value_info(name, TensorProto.DOUBLE, shape))
 
-    def zeros(self, op: Operator) -> Symbol:
+    def zeros(self, op: Operator) -> OnnxArray:
         """Zeros of the shape of an operator's output."""
         return self.constant(np.zeros(self.program.shapes[op.output]))
 
-    def constant(self, array: NDArray) -> Symbol:
+    def constant(self, array: NDArray) -> OnnxArray:
         """A constant signal, `(1, *shape)`."""
         value = np.asarray(array, np.float64)[None]
-        return Symbol(self.writer, self.writer.constant(value), value.shape)
+        return OnnxArray(self.writer, self.writer.constant(value), value.shape)
 
 
 def written(program: Program, inputs: Mapping[Node, str]) -> Step:
@@ -183,7 +185,7 @@ def _source(step: Step, op: NodeSource, inputs: Mapping[Node, str]) -> None:
     if op.node.at_once > 1:
         once, held = step.clock.within(1), 1.0 - step.clock.within(int(op.node.at_once))
         value = value * (once * float(op.node.at_once) + held)
-    step.signals[op.output] = Signal(value)
+    step.signals[op.output] = OnnxSignal(value)
 
 
 def _each_step(step: Step, op: Generate, inputs: Mapping[Node, str]) -> None:
@@ -196,7 +198,7 @@ def _each_step(step: Step, op: Generate, inputs: Mapping[Node, str]) -> None:
         if fall.any():
             each = np.ascontiguousarray(np.broadcast_to(fall, shape))
             value = value + step.constant(each) * step.clock.within(number)
-    step.signals[op.output] = Signal(value)
+    step.signals[op.output] = OnnxSignal(value)
 
 
 def _linear(step: Step, op: Linear, inputs: Mapping[Node, str]) -> None:
@@ -206,7 +208,7 @@ def _linear(step: Step, op: Linear, inputs: Mapping[Node, str]) -> None:
 
 def _sum(step: Step, op: ScaledSum, inputs: Mapping[Node, str]) -> None:
     values = [step.signals[i].values for i in op.inputs]
-    step.signals[op.output] = Signal(op.added(values or [step.zeros(op)]))
+    step.signals[op.output] = OnnxSignal(op.added(values or [step.zeros(op)]))
 
 
 def _neurons(step: Step, op: Neurons, inputs: Mapping[Node, str]) -> None:
@@ -224,9 +226,9 @@ def _neurons(step: Step, op: Neurons, inputs: Mapping[Node, str]) -> None:
     sent = kind.step(step.xp, current, state, clock)
     for name, value in before.items():
         step.goes_on(value, state[name])
-    step.signals[op.output] = Signal(sent, _bounds(op))
+    step.signals[op.output] = OnnxSignal(sent, _bounds(op))
     for name, signal in op.states.items():
-        step.signals[signal] = Signal(state[name])
+        step.signals[signal] = OnnxSignal(state[name])
 
 
 class _Clock(Clock):
@@ -256,14 +258,14 @@ def _apply(step: Step, op: Apply, inputs: Mapping[Node, str]) -> None:
         function = Lookup(function.table, function.accumulate)
     x = step.signals[op.inputs[0]].values
     if not function.accumulate:
-        step.signals[op.output] = Signal(function.apply(step.xp, x))
+        step.signals[op.output] = OnnxSignal(function.apply(step.xp, x))
         return
     sums = step.state(f"{op.label}.sums", op.node.shape_in, 0.0, op.restart)
     sent = step.state(f"{op.label}.sent", op.node.shape_out, 0.0, op.restart)
     reached = sums + x
     t = step.since(op.restart) + 1.0
     value = function.reached(step.xp, reached, t, sent)
-    step.signals[op.output] = Signal(value - sent)
+    step.signals[op.output] = OnnxSignal(value - sent)
     step.goes_on(sums, reached)
     step.goes_on(sent, value)
 
@@ -273,7 +275,7 @@ def _filter(step: Step, op: Filter) -> Callable[[], None]:
     shape = step.program.shapes[op.output]
     states = [step.state(f"{op.label}.{i}", shape, 0.0) for i in range(op.filter.order)]
     held = step.state(f"{op.label}.output", shape, 0.0)
-    step.signals[op.output] = Signal(held)
+    step.signals[op.output] = OnnxSignal(held)
 
     def finish() -> None:
         u = step.signals[op.inputs[0]].values
@@ -290,14 +292,14 @@ def _smooth(step: Step, op: Smooth, inputs: Mapping[Node, str]) -> None:
     after, output = op.filter.by_line(states, step.signals[op.inputs[0]].values, step.zeros(op))
     for old, new in zip(states, after, strict=True):
         step.goes_on(old, new)
-    step.signals[op.output] = Signal(output)
+    step.signals[op.output] = OnnxSignal(output)
 
 
 def _delay(step: Step, op: Delay) -> Callable[[], None]:
     """Values wait in a queue, `(batch, steps, *shape)`, the oldest first."""
     shape = step.program.shapes[op.output]
     queue = step.state(f"{op.label}.waiting", (op.steps, *shape), 0.0)
-    step.signals[op.output] = Signal(queue[:, 0])
+    step.signals[op.output] = OnnxSignal(queue[:, 0])
 
     def finish() -> None:
         u = step.signals[op.inputs[0]].values
@@ -305,7 +307,7 @@ def _delay(step: Step, op: Delay) -> Callable[[], None]:
         if op.steps > 1:
             rest = queue[:, 1:]
             joined = step.writer.node("Concat", [rest.name, newest.name], axis=1)
-            newest = Symbol(step.writer, joined, queue.shape)
+            newest = OnnxArray(step.writer, joined, queue.shape)
         step.goes_on(queue, newest)
 
     return finish
@@ -316,7 +318,7 @@ def _average(step: Step, op: Average) -> Callable[[], None]:
     shape = step.program.shapes[op.output]
     sums = step.state(f"{op.label}.sum", shape, 0.0)
     mean = step.state(f"{op.label}.mean", shape, op.initial)
-    step.signals[op.output] = Signal(mean)
+    step.signals[op.output] = OnnxSignal(mean)
 
     def finish() -> None:
         total = sums + step.signals[op.inputs[0]].values

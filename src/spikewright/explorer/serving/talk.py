@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 from starlette.websockets import WebSocket, WebSocketDisconnect
@@ -13,11 +13,9 @@ from spikewright.explorer.looking import facts, look
 from spikewright.explorer.measuring import Stopped, advised, curve, measured
 from spikewright.explorer.message import messages, refuse
 from spikewright.explorer.subject import Subject
-from spikewright.explorer.wish import Wish, wish_of
+from spikewright.explorer.wish import wish_of
 
 _PAUSE = 0.15  # seconds without a new wish before the data is measured
-
-Stages = Callable[[Subject, Wish, Callable[[], bool]], Iterator[dict[str, Any]]]
 
 
 class Talk:

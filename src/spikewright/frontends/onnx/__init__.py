@@ -12,10 +12,9 @@ from typing import Any
 from spikewright._base.budget import spending
 from spikewright.frontends.onnx import quantised_operators, readers  # these register theirs
 from spikewright.frontends.onnx.dequantising import dequantise
-from spikewright.frontends.onnx.evaluate import Evaluator
+from spikewright.frontends.onnx.evaluate import Evaluator, check_apart
 from spikewright.frontends.onnx.files import load, opset_of
 from spikewright.frontends.onnx.inputs import cut, examples_of, inputs_of
-from spikewright.frontends.onnx.mixing import check_apart
 from spikewright.frontends.onnx.node import OnnxNode
 from spikewright.frontends.onnx.registry import READERS, reads
 from spikewright.frontends.onnx.tensors import half_of, widen

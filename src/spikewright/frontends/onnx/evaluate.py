@@ -1,25 +1,28 @@
-"""The source model's own values: of its outputs, as a user has them, and of values between."""
+"""The source model's own values, whether it keeps its samples apart, and the node that does not."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from spikewright._base.optional import require
-from spikewright.errors import ReadError
-from spikewright.frontends.mixing import Place, divisors, multiplied
+from spikewright.errors import MissingExtraError, ReadError, Refusal, UnsupportedLayerError
+from spikewright.frontends.mixing import Place, Runs, divisors, multiplied, on_pairs
 from spikewright.frontends.onnx.files import type_name
 from spikewright.frontends.onnx.inputs import ModelInputs
+from spikewright.frontends.onnx.node import KEEP_BATCH
 from spikewright.frontends.onnx.runtime import Runtime, observed
-from spikewright.frontends.onnx.values import integer_types
-from spikewright.frontends.onnx.walk import Tensor
-from spikewright.frontends.source import Values
-from spikewright.graph import checked_inputs
+from spikewright.frontends.onnx.values import Signal, integer_types
+from spikewright.frontends.onnx.walk import Tensor, Walk
+from spikewright.frontends.source import Note, Values
+from spikewright.graph import Graph, checked_inputs, evaluate_all
 from spikewright.graph.layers import Shape
+from spikewright.graph.lookups import random_inputs
 
 
 class Evaluator:
@@ -130,3 +133,136 @@ def _typed(name: str, value: NDArray, kind: int) -> NDArray:
         wrong = np.asarray(value)[typed != value].flat[0]
         raise ReadError(f"input {name!r} takes whole numbers ({type_name(kind)}), got {wrong:g}.")
     return typed
+
+
+_TOGETHER = 3  # samples: the first two of any number would be all of two
+_ROUNDING = 2.0**-6  # of the largest value
+_MIXES = "it mixes the samples of a batch: {}"
+
+
+def check_apart(call: Evaluator, walk: Walk, graph: Graph, example: Values) -> tuple[Note, ...]:
+    """Compare two samples at once with each alone; raises `UnsupportedLayerError` where they part.
+
+    Notes the place of outputs whose samples lie behind other values. Returns a note where the model
+    cannot be run at all.
+    """
+    if walk.inputs.alone:
+        return ()
+    drawn = call.feed(_example(graph, walk.inputs, example))
+    notes: list[Note] = []
+    found = on_pairs(lambda *pair: _mixed(call, walk, graph, notes, *pair), drawn)
+    if found is not None:
+        raise _refusal(walk, found)
+    return tuple(notes)
+
+
+def _mixed(
+    call: Evaluator, walk: Walk, graph: Graph, notes: list[Note], first: Values, second: Values
+) -> tuple[str, str] | None:
+    """The node, or else the output, that mixes two samples; notes that nothing runs the model."""
+    inputs = walk.inputs
+    second = {**second, **{name: first[name] for name in inputs.single}}
+    try:
+        call.run(first)
+    except (MissingExtraError, ReadError) as error:
+        nowhere = inputs.several == 1 and not _runs(call, first, second)
+        if nowhere or isinstance(error, MissingExtraError):
+            notes.append(_unknown(walk, error))
+            return None
+        raise _fails(walk, error, "it fails on one") from error
+    try:
+        runs = _run(call, first, second, inputs)
+    except ReadError as error:
+        raise _fails(walk, error, "it runs on one and fails on several at once") from error
+    places = {name: runs.place(name) for name in runs.together}
+    parted = next(((name, "graph output") for name, at in places.items() if at is None), None)
+    inside = _inside(walk, graph, first, second) if parted or inputs.several > 1 else None
+    if not (parted or inside):
+        call.places.update({n: at for n, at in places.items() if at is not None and at.outer > 1})
+    return inside or parted
+
+
+def _runs(call: Evaluator, first: Values, second: Values) -> bool:
+    """Whether a model runs on two samples at once."""
+    try:
+        call.run({name: np.concatenate([first[name], second[name]]) for name in first})
+    except (MissingExtraError, ReadError):
+        return False
+    return True
+
+
+def _example(graph: Graph, inputs: ModelInputs, example: Values) -> dict[str, NDArray]:
+    """The user's samples, or drawn ones."""
+    drawn = random_inputs(graph, 0)
+    rng = np.random.default_rng(0)
+    for name, shape in inputs.shapes.items():
+        given = example.get(name)
+        if given is not None:
+            drawn[name] = np.asarray(given)[:2]
+        elif name not in drawn:
+            drawn[name] = rng.integers(0, 2, (2, *shape)).astype(np.float64)
+    rows = min(map(len, drawn.values()))
+    return {name: drawn[name][:rows] for name in inputs.shapes}
+
+
+def _run(call: Evaluator, first: Values, second: Values, inputs: ModelInputs) -> Runs:
+    samples = _TOGETHER if inputs.several == 1 else inputs.several
+    rows = _TOGETHER if inputs.several == 1 else 2  # a fixed number is filled up
+    together = {name: np.concatenate([first[name], *[second[name]] * (rows - 1)]) for name in first}
+    return Runs(call.run(together), [call.alone(first), *[call.alone(second)] * (samples - 1)])
+
+
+def _unknown(walk: Walk, error: Exception) -> Note:
+    own = [label for node, label in zip(walk.nodes, walk.labels, strict=True) if node.domain]
+    return Note(
+        (own or walk.labels)[0],
+        f"{error} So it is not known whether two samples at once give what each gives alone",
+    )
+
+
+def _fails(walk: Walk, error: ReadError, what: str) -> Exception:
+    """The error for a model that does not run on one sample, or on several."""
+    kinds = dict(zip(walk.labels, (node.op_type for node in walk.nodes), strict=True))
+    named = [name for name in re.findall(r"Name: ?'([^']*)'", str(error)) if name in kinds]
+    if not named:
+        return ReadError(f"{walk.place}: of samples, {what}: {error}")
+    refusal = Refusal(named[0], kinds[named[0]], _MIXES.format(what), KEEP_BATCH)
+    return UnsupportedLayerError([refusal], walk.builder.nodes, walk.builder.met)
+
+
+def _refusal(walk: Walk, found: tuple[str, str]) -> UnsupportedLayerError:
+    """The refusal of a node, or of an output, that mixes samples."""
+    reason = _MIXES.format("several at once give other values than each of them alone")
+    refusal = Refusal(*walk.origins.get(found[0], found), reason, KEEP_BATCH)
+    return UnsupportedLayerError([refusal], walk.builder.nodes, walk.builder.met)
+
+
+def _inside(walk: Walk, graph: Graph, first: Values, second: Values) -> tuple[str, str] | None:
+    """The first node whose inputs correspond sample by sample, and whose results do not.
+
+    Else one that knows how many samples a file fixes, and makes another value of one.
+    """
+    known = (name for name, value in walk.values.items() if isinstance(value, Signal))
+    reading = _reading(walk.nodes, walk.inputs.shapes).intersection(known)
+    names = {name: Tensor(name, (), walk.full(name)) for name in reading}
+    runs = _run(Evaluator(walk.proto, names, walk.inputs, inside=True), first, second, walk.inputs)
+    labelled = zip(walk.nodes, walk.labels, strict=True)
+    found = runs.first_mixing(((at, n.op_type), n.input, n.output) for n, at in labelled)
+    if found or walk.inputs.several == 1:
+        return found
+    values = evaluate_all(graph, {name: first[name] for name in graph.inputs})
+    for made, tensor in walk.tensors.items():
+        if made in values and tensor.name in reading:
+            one, own = np.ravel(runs.alone[0][tensor.name]), np.ravel(values[made])
+            if np.abs(one - own).max() > _ROUNDING * np.abs(one).max():
+                return graph[made].source or made, graph[made].source_kind
+    return None
+
+
+def _reading(nodes: Sequence[Any], inputs: Iterable[str]) -> set[str]:
+    """The values that depend on the data; shapes of values do not."""
+    found = set(inputs)
+    for node in nodes:
+        if node.op_type not in ("Shape", "Size") and any(name in found for name in node.input):
+            found.update(filter(None, node.output))
+    return found

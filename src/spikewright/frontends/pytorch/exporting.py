@@ -25,8 +25,7 @@ from spikewright.frontends.pytorch.arguments import (
     set_by_forward,
     variants,
 )
-from spikewright.frontends.pytorch.opaque import as_operators
-from spikewright.frontends.pytorch.packed import ask_every_expert, by_lengths
+from spikewright.frontends.pytorch.opaque import as_operators, ask_every_expert, by_lengths
 from spikewright.frontends.pytorch.untraceable import Failure, failed
 
 _PYTORCH = Path(torch.__file__).parent

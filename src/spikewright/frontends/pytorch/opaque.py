@@ -1,11 +1,18 @@
-"""Modules that cannot be traced and operators that cannot be read, called as they are."""
+"""Parts of a module as one operator each: those that cannot be traced or read, packed sequences.
+
+A graph has a fixed number of steps, so a packed sequence holds the padded values and their lengths,
+and a recurrent layer over it is one operator. Experts of Hugging Face's models sort tokens by
+expert, or look weights up by token: here every expert is called with every token, and what it makes
+is weighted by what the router gives it, zero where it was not chosen.
+"""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import count
 from typing import Any, NamedTuple
 from weakref import finalize, ref
@@ -13,6 +20,8 @@ from weakref import finalize, ref
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import nn
+from torch.nn.utils import rnn
 from torch.utils import _pytree as pytree
 
 from spikewright.frontends.fallback import CannotCall, python_call
@@ -199,3 +208,170 @@ def operator_call(
 
 def _is_operand(leaf: Any) -> bool:
     return isinstance(leaf, Operand)
+
+
+_KINDS = (nn.RNN, nn.GRU, nn.LSTM)
+_UNPACKED = ("_pack_padded_sequence", "_pad_packed_sequence")
+
+
+@torch.library.custom_op("spikewright::recurrent", mutates_args=())
+def _recurrent(
+    input: torch.Tensor,
+    lengths: torch.Tensor,
+    hx: list[torch.Tensor],
+    params: list[torch.Tensor],
+    mode: str,
+    has_biases: bool,
+    num_layers: int,
+    bidirectional: bool,
+) -> list[torch.Tensor]:
+    """Layers over the first steps of samples `(batch, steps, units)`, as many as `lengths` says.
+
+    Returns the sequence `(batch, steps, units)`, zero behind the lengths, and the last states.
+    """
+    order = torch.argsort(lengths, descending=True)
+    back = torch.argsort(order)
+    data, sizes = torch._VF._pack_padded_sequence(input[order], lengths[order].cpu(), True)
+    states = [state[:, order] for state in hx]
+    run = getattr(torch._VF, mode.lower())
+    given = states if mode == "LSTM" else states[0]
+    made = run(data, sizes, given, params, has_biases, num_layers, 0.0, False, bidirectional)
+    padded, _ = torch._VF._pad_packed_sequence(made[0], sizes, True, 0.0, input.shape[1])
+    return [padded[back].contiguous(), *(state[:, back].contiguous() for state in made[1:])]
+
+
+@_recurrent.register_fake
+def _(
+    input: Any, lengths: Any, hx: Any, params: Any, mode: Any, has_biases: Any, num_layers: Any,
+    bidirectional: bool,
+) -> list[torch.Tensor]:  # fmt: skip
+    units = hx[0].shape[-1] * (2 if bidirectional else 1)
+    return [input.new_empty((*input.shape[:2], units)), *map(torch.empty_like, hx)]
+
+
+@contextmanager
+def by_lengths(module: Any) -> Iterator[None]:
+    """A context in which packed sequences of one sample hold padded values and their lengths.
+
+    To be used where the module is `preserved`.
+    """
+    for part in module.modules():
+        if isinstance(part, _KINDS) and type(part).forward in [kind.forward for kind in _KINDS]:
+            part.forward = partial(_forward, part)
+    functions, inverse = torch._VF, rnn.invert_permutation
+    before = {name: functions.__dict__.get(name) for name in _UNPACKED}
+    functions._pack_padded_sequence = _pack
+    functions._pad_packed_sequence = _pad
+    rnn.invert_permutation = lambda permutation: permutation  # of one sample
+    try:
+        yield
+    finally:
+        rnn.invert_permutation = inverse
+        for name, function in before.items():
+            if function is None:
+                delattr(functions, name)
+            else:
+                setattr(functions, name, function)
+
+
+def _pack(input: Any, lengths: Any, batch_first: bool) -> tuple[Any, Any]:
+    """The padded values `(batch, steps, ...)` and their lengths."""
+    return input if batch_first else input.transpose(0, 1), lengths
+
+
+def _pad(
+    data: Any, lengths: Any, batch_first: bool, padding_value: float, total_length: int
+) -> tuple[Any, Any]:
+    """The padded values, with another value behind the lengths, and the lengths.
+
+    The sequence has as many steps as before it was packed.
+    """
+    steps = torch.arange(data.shape[1], device=data.device)
+    inside = steps < lengths.to(data.device)[:, None]
+    inside = inside.reshape(*inside.shape, *(1,) * (data.dim() - 2))
+    padded = torch.where(inside, data, torch.full_like(data, padding_value))
+    return padded if batch_first else padded.transpose(0, 1), lengths
+
+
+def _forward(part: Any, input: Any, hx: Any = None) -> Any:
+    """A recurrent layer's own forward method, of packed sequences too."""
+    if not isinstance(input, rnn.PackedSequence):
+        return type(part).forward(part, input, hx)
+    data, lengths, *order = input
+    if hx is None:
+        states = [data.new_zeros(shape) for shape in _shapes(part, len(data))]
+    else:
+        states = list(hx) if isinstance(hx, tuple) else [hx]
+    settings = part.mode, part.bias, part.num_layers, part.bidirectional
+    made, *last = _recurrent(data, lengths, states, part._flat_weights, *settings)
+    return rnn.PackedSequence(made, lengths, *order), tuple(last) if len(last) > 1 else last[0]
+
+
+def _shapes(part: Any, batch: int) -> list[tuple[int, int, int]]:
+    """The shapes of the states of a layer."""
+    layers = part.num_layers * (2 if part.bidirectional else 1)
+    hidden = (layers, batch, part.proj_size or part.hidden_size)
+    return [hidden, (layers, batch, part.hidden_size)] if part.mode == "LSTM" else [hidden]
+
+
+_MARKS = ("num_experts", "has_gate", "has_bias", "is_transposed", "_apply_gate", "down_proj")
+"""The attributes that transformers gives a module of which it has several implementations."""
+
+
+def ask_every_expert(module: Any) -> None:
+    """Make experts plain sums over all of them, to be used where a module is `preserved`."""
+    for part in module.modules():
+        if all(hasattr(part, mark) for mark in _MARKS):
+            part.forward = partial(_weighted, part)
+
+
+def _weighted(part: Any, hidden_states: Any, top_k_index: Any, top_k_weights: Any, *_: Any) -> Any:
+    """The sum of what all experts make of rows `(tokens, units)`, weighted by the router.
+
+    `top_k_index` and `top_k_weights` have shape `(tokens, chosen)`; the parameters have the names
+    that transformers gives them.
+    """
+    numbers = torch.arange(part.num_experts, device=top_k_index.device)
+    chosen = (top_k_index[..., None] == numbers).to(top_k_weights.dtype)
+    shares = (chosen * top_k_weights[..., None]).sum(1)
+    made = [
+        _expert(part, index, hidden_states) * shares[:, index, None]
+        for index in range(part.num_experts)
+    ]
+    return sum(made[1:], made[0]).to(hidden_states.dtype)
+
+
+def _expert(part: Any, index: int, x: Any) -> Any:
+    """The result of one expert for rows `(tokens, units)`."""
+    inner = _projected(part, "gate_up_proj" if part.has_gate else "up_proj", index, x)
+    inner = part._apply_gate(inner) if part.has_gate else part.act_fn(inner)
+    made = _projected(part, "down_proj", index, inner)
+    return part.post_expert_norm(made) if getattr(part, "has_post_expert_norm", False) else made
+
+
+def _projected(part: Any, name: str, index: int, x: Any) -> Any:
+    weight = getattr(part, name)[index]
+    bias = getattr(part, f"{name}_bias")[index] if part.has_bias else None
+    return torch.nn.functional.linear(x, weight.T if part.is_transposed else weight, bias)
+
+
+_aten = torch.ops.aten
+
+
+def plain_rows(exported: Any) -> None:
+    """Take `where(i < 0, i + n, i)` of whole numbers, as Keras looks rows up, for `i`.
+
+    No row has a number below zero: a network that is given one refuses it.
+    """
+    for node in exported.graph.nodes:
+        if node.target is _aten.where.self and _counts_from_the_end(*node.args):
+            node.replace_all_uses_with(node.args[2])
+
+
+def _counts_from_the_end(condition: Any, moved: Any, number: Any) -> bool:
+    if not all(isinstance(node, torch.fx.Node) for node in (condition, moved, number)):
+        return False
+    whole = not number.meta["val"].is_floating_point()
+    below = condition.target is _aten.lt.Scalar and condition.args == (number, 0)
+    extent = moved.args[1] if moved.target is _aten.add.Tensor and len(moved.args) == 2 else None
+    return whole and below and moved.args[0] is number and isinstance(extent, int)

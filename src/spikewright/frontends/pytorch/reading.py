@@ -43,8 +43,7 @@ from spikewright.frontends.pytorch.naming import (
     why_no_output,
 )
 from spikewright.frontends.pytorch.one_sample import of_one_sample, samples_of
-from spikewright.frontends.pytorch.opaque import Operand, operator_call
-from spikewright.frontends.pytorch.packed import plain_rows
+from spikewright.frontends.pytorch.opaque import Operand, operator_call, plain_rows
 from spikewright.frontends.pytorch.program import (
     Program,
     cut,

@@ -17,7 +17,7 @@ from spikewright.measure.operations.links import Item, Links, Partial, end_shape
 from spikewright.measure.operations.memory import BYTES, state_bytes, weight_bytes
 from spikewright.measure.operations.operations import LayerOperations, Operations
 from spikewright.measure.operations.padding import NO_PADDING, Padding
-from spikewright.measure.operations.wiring import Hop, Wiring
+from spikewright.measure.operations.wiring import Hop, NetworkWiring
 from spikewright.network import Connection, Ensemble, Network, Node, NodeFunction
 from spikewright.network.node_functions import MatMul, Multiply
 from spikewright.records import Record
@@ -56,7 +56,7 @@ class Counter:
         links = Links(network, program)
         self._inputs: dict[str, Node] = dict(inputs)
         self._cells = {name: e.neurons for name, e in populations.items()}
-        self._wiring = Wiring(links, inputs)
+        self._wiring = NetworkWiring(links, inputs)
         self._fed = {n: node for n, node in inputs.items() if self._wiring.kinds[node] == "input"}
         self._names = self._named(network)
         self._functions, others = function_operations(network.all_nodes, self._names)

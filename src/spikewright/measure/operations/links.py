@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from spikewright.engines import compile_network, step_for
 from spikewright.engines.program import Program
 from spikewright.engines.vectors import decoding, encoding
+from spikewright.measure.operations.patterns import weighs
 from spikewright.network import Connection, Ensemble, Network, Node
 from spikewright.network.connection import input_shape, output_shape
 from spikewright.network.ensemble import NeuronsView
@@ -43,7 +44,10 @@ Item = Node | NeuronsView | Ensemble | LearningRule | Partial
 
 @dataclass(frozen=True, eq=False)
 class Link:
-    """Maps of values of `shape` from one place to another; `connection` is None for encoders."""
+    """Maps of values of `shape` from one place to another.
+
+    `connection` is None for encoders, and for a part of one that no synapse ends.
+    """
 
     pre: Item
     post: Item
@@ -60,6 +64,11 @@ class Link:
     def filtered(self) -> bool:
         """Whether a synapse lies on it."""
         return self.connection is not None and self.connection.synapse is not None
+
+    @property
+    def routes(self) -> bool:
+        """Whether it passes spikes on without weights."""
+        return not any(map(weighs, self.chain))
 
     @property
     def order(self) -> int:

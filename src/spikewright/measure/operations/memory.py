@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright.measure.operations.links import Links, Partial
-from spikewright.measure.operations.wiring import Wiring
+from spikewright.measure.operations.wiring import NetworkWiring
 from spikewright.network import Ensemble, NodeFunction
 
 BYTES = 4  # of a number: float32
@@ -61,7 +61,7 @@ def _narrow(values: NDArray) -> NDArray:
     return values
 
 
-def state_bytes(links: Links, wiring: Wiring) -> int:
+def state_bytes(links: Links, wiring: NetworkWiring) -> int:
     """Memory that is kept from step to step, for one sample, in bytes.
 
     It holds voltages and other variables of neurons, the states of filters, values that wait for

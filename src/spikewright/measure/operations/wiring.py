@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,21 +30,6 @@ from spikewright.network.transforms import AxisMap, Scale, Shape, SumPool, Trans
 
 Kind = Literal["spikes", "gate", "input", "constant", "graded", "relay", "held"]
 _PASSES_ON = ("spikes", "gate", "input", "constant", "relay")
-
-
-class Segment(NamedTuple):
-    """A part of a connection between two places or junctions, in which at most one map weighs."""
-
-    pre: Item
-    post: Item
-    chain: tuple[Transform, ...]
-    shape: Shape
-    filtered: bool
-
-    @property
-    def routes(self) -> bool:
-        """Whether it passes spikes on without weights."""
-        return not any(map(weighs, self.chain))
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,7 +54,7 @@ class Hop:
         return int(self.fan_out.sum())
 
 
-class Wiring:
+class NetworkWiring:
     """The places of a network, the kind of value each sends, and the hops between them."""
 
     def __init__(self, links: Links, inputs: Mapping[str, Node]) -> None:
@@ -80,7 +65,7 @@ class Wiring:
         ]
         ends = (item for link in links for item in (link.pre, link.post))
         self.items = list(dict.fromkeys((*self.items, *ends)))
-        self.arriving: dict[Item, list[Segment]] = {item: [] for item in self.items}
+        self.arriving: dict[Item, list[Link]] = {item: [] for item in self.items}
         self._sending: set[Item] = set()
         for link in links:
             for segment in self._segments(link):
@@ -91,7 +76,7 @@ class Wiring:
         self._classify()
         self.hops = [hop for item in self.items for hop in self._hops_to(item)]
 
-    def _segments(self, link: Link) -> Iterator[Segment]:
+    def _segments(self, link: Link) -> Iterator[Link]:
         """A link cut behind every map that weighs and is not the last that does."""
         pre, shape, chain = link.pre, link.shape, link.chain
         last = max((i for i, part in enumerate(chain) if weighs(part)), default=-1)
@@ -103,9 +88,9 @@ class Wiring:
                 post = Partial(link.label, made)
                 self.items.append(post)
                 self.arriving[post] = []
-                yield Segment(pre, post, piece, shape, False)
+                yield Link(pre, post, piece, shape, None)
                 pre, shape, start = post, made, index + 1
-        yield Segment(pre, link.post, chain[start:], shape, link.filtered)
+        yield Link(pre, link.post, chain[start:], shape, link.connection)
 
     # What each item sends.
 
@@ -152,7 +137,7 @@ class Wiring:
         self._units[item] = self._common_unit(segments)
         return "relay"
 
-    def _common_unit(self, segments: list[Segment]) -> NDArray | None:
+    def _common_unit(self, segments: list[Link]) -> NDArray | None:
         """The height of the spikes that arrive at each value (0: none do), None where it varies."""
         common: NDArray | None = None
         for segment in segments:
@@ -177,7 +162,7 @@ class Wiring:
 
     def _hops_from(
         self,
-        segment: Segment,
+        segment: Link,
         target: Item,
         reached: tuple[NDArray, NDArray] | None,
         weighed: bool,
@@ -274,7 +259,7 @@ def _spike_height(neurons: NeuronsView) -> NDArray | None:
     return np.broadcast_to(kind.amplitude / ensemble.rate_scale, ensemble.shape)
 
 
-def _unit_along(segment: Segment, unit: NDArray) -> NDArray | None:
+def _unit_along(segment: Link, unit: NDArray) -> NDArray | None:
     """Spike heights behind a segment; None where spikes of different heights are summed."""
     for part in segment.chain:
         if weighs(part) or isinstance(part, AxisMap):
@@ -310,7 +295,7 @@ def _unscaled(transform: Transform) -> Transform:
     return replace(transform, factor=np.array(1.0)) if isinstance(transform, SumPool) else transform
 
 
-def _count_along(segment: Segment, spikes: NDArray) -> NDArray:
+def _count_along(segment: Link, spikes: NDArray) -> NDArray:
     for part in segment.chain:
         if not isinstance(part, Scale):
             spikes = _apply(_unscaled(part), spikes)

@@ -17,7 +17,7 @@ from spikewright.modelling.nengo_reader.connections import (
 )
 from spikewright.modelling.nengo_reader.kinds import Seeds, fresh_seed, is_a, name_of, seeds_of
 from spikewright.modelling.nengo_reader.populations import (
-    Population,
+    DrawnPopulation,
     UserNeurons,
     neuron_type_of,
     population,
@@ -69,7 +69,7 @@ class NengoNetwork(Network):
         super().__init__(model.label)
         self.model, self.seeds = model, seeds
         self.of: Mapping[Any, Any] = Objects()
-        self.drawn: dict[Any, Population] = {}
+        self.drawn: dict[Any, DrawnPopulation] = {}
         self.sampled: dict[Any, Sampled] = {}
         self.forms: dict[Any, Form] = {}
         self._drawing = Drawing()
@@ -95,7 +95,7 @@ def from_nengo(model: Any, built: Any = None, *, seed: int | None = None) -> Nen
         raise ReadError(f"from_nengo reads a nengo.Network, got {model!r}")
     found = NengoNetwork(model, _seeds(model, built, seed))
     with no_defaults():  # the model's own have done their work
-        _Reader(found, built).read(model)
+        _ModelReader(found, built).read(model)
     found._drawing.follow(getattr(built, "step_order", ()))
     first = getattr(built, "seed", None)
     found.seed_processes(fresh_seed() if first is None else int(first))
@@ -120,7 +120,7 @@ def _constant(node: Any, output: Any) -> NDArray:
         ) from None
 
 
-class _Reader:
+class _ModelReader:
     def __init__(self, found: NengoNetwork, built: Any) -> None:
         self.found, self.seeds, self.built = found, found.seeds, built
         self.places: list[tuple[Any, Network]] = []

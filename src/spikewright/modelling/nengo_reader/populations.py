@@ -25,7 +25,7 @@ from spikewright.network.neurons import Clock, NeuronType
 
 
 @dataclass(frozen=True, eq=False)
-class Population:
+class DrawnPopulation:
     """An ensemble's parameters as arrays, and the state of its neurons before the first step.
 
     `eval_points` are `(m, d)` with the radius applied, `encoders` `(n, d)` of length 1 unless the
@@ -42,7 +42,7 @@ class Population:
     state: dict[str, Any]
 
 
-def population(ensemble: Any, seed: int, built: Any = None) -> Population:
+def population(ensemble: Any, seed: int, built: Any = None) -> DrawnPopulation:
     """Draw an ensemble's parameters from its seed, or take them from `built.data[ensemble]`.
 
     The order of drawing is Nengo's: evaluation points, encoders, then maximum rates and intercepts,
@@ -58,7 +58,7 @@ def population(ensemble: Any, seed: int, built: Any = None) -> Population:
     encoders = np.eye(ensemble.dimensions) if direct else _encoders(ensemble, rng)
     values = _gain_bias(ensemble, rng)
     state = {} if direct else _state(ensemble, seed)
-    return Population(points, encoders, *values, state)
+    return DrawnPopulation(points, encoders, *values, state)
 
 
 def _warn_of_ignored(ensemble: Any) -> None:
@@ -167,13 +167,13 @@ def is_generator(value: Any) -> bool:
     return isinstance(value, np.random.RandomState | np.random.Generator)
 
 
-def _taken(ensemble: Any, seed: int, built: Any) -> Population:
+def _taken(ensemble: Any, seed: int, built: Any) -> DrawnPopulation:
     data = built.data[ensemble]
     names = ("eval_points", "encoders", "intercepts", "max_rates", "gain", "bias")
     found: dict[str, Any] = {name: getattr(data, name) for name in names}
     arrays = {k: None if v is None else np.array(v, np.float64) for k, v in found.items()}
     state = {} if data.gain is None else _built_state(ensemble, built) or _state(ensemble, seed)
-    return Population(**arrays, state=state)  # type: ignore[arg-type]
+    return DrawnPopulation(**arrays, state=state)  # type: ignore[arg-type]
 
 
 def _built_state(ensemble: Any, built: Any) -> dict[str, Any]:
@@ -197,7 +197,7 @@ _NAMES = (
 _TAKEN = frozenset({"bias", "in", "input", "out", "output"})
 
 
-def neuron_type_of(ensemble: Any, made: Population) -> NeuronType:
+def neuron_type_of(ensemble: Any, made: DrawnPopulation) -> NeuronType:
     """The type of an ensemble's neurons.
 
     Raises `ReadError` naming the ensemble for a type without a step, `BuildError` for state whose

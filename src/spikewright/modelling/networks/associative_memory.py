@@ -23,7 +23,7 @@ _STEP_POINTS = 5000  # evaluation points of a step, which is steep
 _INHIBITION = -1.5  # of what `inhibit` silences: more than a similarity or a bias of 1
 
 
-class _Memory(Network):
+class _AssociativeMemory(Network):
     """What associative memories share: items with utilities, input and output mappings.
 
     `_add_items` makes the ensembles, `elem_input`, `elem_output` and what `inhibit` reaches.
@@ -186,7 +186,7 @@ class _Memory(Network):
             Connection(self.default, node, None, transform=vector.T)
 
 
-class AssociativeMemory(_Memory):
+class AssociativeMemory(_AssociativeMemory):
     """Recalls the output vector of each input vector that the input is similar to, in full length.
 
     One small ensemble for each pair: its input is the dot product of `input` with its input vector,
@@ -220,7 +220,7 @@ class AssociativeMemory(_Memory):
         self._silenced(self.elem_input, self.n_items)
 
 
-class ThresholdingAssociativeMemory(_Memory):
+class ThresholdingAssociativeMemory(_AssociativeMemory):
     """Recalls the output vector of each similar input vector, as long as they are similar.
 
     One small ensemble for each pair: its input is the dot product of `input` with its input vector,

@@ -52,7 +52,7 @@ class Reference:
 
 
 @dataclass(frozen=True)
-class Sum:
+class SumExpression:
     """`left + right`."""
 
     left: Expression
@@ -60,7 +60,7 @@ class Sum:
 
 
 @dataclass(frozen=True)
-class Product:
+class ProductExpression:
     """`left * right`: binding, or scaling by a number."""
 
     left: Expression
@@ -106,7 +106,18 @@ class Moved:
     same: bool
 
 
-Expression = Number | Symbol | Reference | Sum | Product | Inverse | Dot | Made | Vector | Moved
+Expression = (
+    Number
+    | Symbol
+    | Reference
+    | SumExpression
+    | ProductExpression
+    | Inverse
+    | Dot
+    | Made
+    | Vector
+    | Moved
+)
 METHODS = ("unitary", "normalized")
 
 
@@ -119,14 +130,14 @@ def said(expression: Expression) -> str:
             return name
         case Reference():
             return str(expression)
-        case Sum(left, Product(Number(-1.0), right)):
-            return f"{said(left)} - {_factor(right, Sum)}"
-        case Sum(left, right):
-            return f"{said(left)} + {_factor(right, Sum)}"
-        case Product(Number(-1.0), right):
+        case SumExpression(left, ProductExpression(Number(-1.0), right)):
+            return f"{said(left)} - {_factor(right, SumExpression)}"
+        case SumExpression(left, right):
+            return f"{said(left)} + {_factor(right, SumExpression)}"
+        case ProductExpression(Number(-1.0), right):
             return f"-{_factor(right)}"
-        case Product(left, right):
-            return f"{_factor(left, Sum)} * {_factor(right)}"
+        case ProductExpression(left, right):
+            return f"{_factor(left, SumExpression)} * {_factor(right)}"
         case Inverse(inner):
             return f"~{_factor(inner)}"
         case Dot(left, right):
@@ -142,7 +153,9 @@ def said(expression: Expression) -> str:
 def _factor(expression: Expression, *kinds: type) -> str:
     """The text of a factor, in brackets if of `kinds` (none: a sum or a product)."""
     text = said(expression)
-    return f"({text})" if isinstance(expression, kinds or (Sum, Product)) else text
+    return (
+        f"({text})" if isinstance(expression, kinds or (SumExpression, ProductExpression)) else text
+    )
 
 
 def read(text: str) -> Expression:
@@ -158,14 +171,14 @@ def read(text: str) -> Expression:
         tree = ast.parse(text.strip(), mode="eval")
     except _DAMAGE as error:
         raise NetworkError(f"{_quoted(text)} cannot be read as an expression: {error}") from None
-    return _Reader(text).expression(tree.body, 0)
+    return _ExpressionReader(text).expression(tree.body, 0)
 
 
 def _quoted(text: str) -> str:
     return repr(text if len(text) <= 80 else f"{text[:77]}...")
 
 
-class _Reader:
+class _ExpressionReader:
     """Turns Python's tree into ours."""
 
     def __init__(self, text: str) -> None:
@@ -230,7 +243,7 @@ class _Reader:
             case ast.UAdd():
                 return inner
             case ast.USub():
-                return Product(Number(-1.0), inner)
+                return ProductExpression(Number(-1.0), inner)
             case ast.Invert():
                 return Inverse(inner)
         raise self.refuse(f"{type(op).__name__} is no part of one")
@@ -239,13 +252,13 @@ class _Reader:
         """A sum, a difference, a product or a quotient by a number."""
         match op:
             case ast.Add():
-                return Sum(left, right)
+                return SumExpression(left, right)
             case ast.Sub():
-                return Sum(left, Product(Number(-1.0), right))
+                return SumExpression(left, ProductExpression(Number(-1.0), right))
             case ast.Mult():
-                return Product(left, right)
+                return ProductExpression(left, right)
             case ast.Div():
                 if not isinstance(right, Number) or right.value == 0:
                     raise self.refuse("it divides by something other than a number")
-                return Product(left, Number(1.0 / right.value))
+                return ProductExpression(left, Number(1.0 / right.value))
         raise self.refuse(f"{type(op).__name__} is no part of one")

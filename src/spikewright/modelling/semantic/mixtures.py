@@ -19,9 +19,9 @@ from spikewright.modelling.semantic.expression import (
     Made,
     Moved,
     Number,
-    Product,
+    ProductExpression,
     Reference,
-    Sum,
+    SumExpression,
     Symbol,
     Vector,
     said,
@@ -99,9 +99,9 @@ class Mixer:
                 return self.made(self.pointer(inner, vocabulary, f".{method}()"), method)
             case Moved():
                 return self.moved(expression)
-            case Sum(left, right):
+            case SumExpression(left, right):
                 return self.sum(self.mixture(left, vocabulary), self.mixture(right, vocabulary))
-            case Product(left, right):
+            case ProductExpression(left, right):
                 return self.times(self.mixture(left, vocabulary), self.mixture(right, vocabulary))
             case Dot(left, right):
                 shared = self.vocabulary_of(expression, inside=True)
@@ -177,7 +177,7 @@ class Mixer:
                 found = self.vocabulary_of(inner, inside)
             case Dot() if not inside:
                 pass
-            case Sum(left, right) | Product(left, right) | Dot(left, right):
+            case SumExpression(left, right) | ProductExpression(left, right) | Dot(left, right):
                 found = self.vocabulary_of(left, inside)
                 found = self.vocabulary_of(right, inside) if found is None else found
         return found

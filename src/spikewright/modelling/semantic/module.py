@@ -14,9 +14,9 @@ from spikewright.modelling.semantic.expression import (
     Inverse,
     Moved,
     Number,
-    Product,
+    ProductExpression,
     Reference,
-    Sum,
+    SumExpression,
     Symbol,
     Vector,
     read,
@@ -40,39 +40,43 @@ class Operand:
         """The operand as an expression."""
         raise NotImplementedError  # modules and expressions each have theirs
 
-    def __add__(self, other: Any) -> Value:
-        return Value(Sum(self.expression, operand(other, "+")))
+    def __add__(self, other: Any) -> ExpressionValue:
+        return ExpressionValue(SumExpression(self.expression, operand(other, "+")))
 
-    def __radd__(self, other: Any) -> Value:
-        return Value(Sum(operand(other, "+"), self.expression))
+    def __radd__(self, other: Any) -> ExpressionValue:
+        return ExpressionValue(SumExpression(operand(other, "+"), self.expression))
 
-    def __sub__(self, other: Any) -> Value:
-        return Value(Sum(self.expression, Product(Number(-1.0), operand(other, "-"))))
+    def __sub__(self, other: Any) -> ExpressionValue:
+        return ExpressionValue(
+            SumExpression(self.expression, ProductExpression(Number(-1.0), operand(other, "-")))
+        )
 
-    def __rsub__(self, other: Any) -> Value:
-        return Value(Sum(operand(other, "-"), Product(Number(-1.0), self.expression)))
+    def __rsub__(self, other: Any) -> ExpressionValue:
+        return ExpressionValue(
+            SumExpression(operand(other, "-"), ProductExpression(Number(-1.0), self.expression))
+        )
 
-    def __neg__(self) -> Value:
-        return Value(Product(Number(-1.0), self.expression))
+    def __neg__(self) -> ExpressionValue:
+        return ExpressionValue(ProductExpression(Number(-1.0), self.expression))
 
-    def __mul__(self, other: Any) -> Value:
-        return Value(Product(self.expression, operand(other, "*")))
+    def __mul__(self, other: Any) -> ExpressionValue:
+        return ExpressionValue(ProductExpression(self.expression, operand(other, "*")))
 
-    def __rmul__(self, other: Any) -> Value:
-        return Value(Product(operand(other, "*"), self.expression))
+    def __rmul__(self, other: Any) -> ExpressionValue:
+        return ExpressionValue(ProductExpression(operand(other, "*"), self.expression))
 
-    def __truediv__(self, other: Any) -> Value:
+    def __truediv__(self, other: Any) -> ExpressionValue:
         if not is_number(other) or other == 0:
             raise NetworkError(f"{self!r} is divided by a number other than 0, got {other!r}")
-        return Value(Product(self.expression, Number(1.0 / float(other))))
+        return ExpressionValue(ProductExpression(self.expression, Number(1.0 / float(other))))
 
-    def __invert__(self) -> Value:
-        return Value(Inverse(self.expression))
+    def __invert__(self) -> ExpressionValue:
+        return ExpressionValue(Inverse(self.expression))
 
-    def __matmul__(self, other: Any) -> Value:
+    def __matmul__(self, other: Any) -> ExpressionValue:
         return dot(self, other)
 
-    def __rmatmul__(self, other: Any) -> Value:
+    def __rmatmul__(self, other: Any) -> ExpressionValue:
         return dot(other, self)
 
     def __rshift__(self, target: Any) -> Effect:
@@ -82,7 +86,7 @@ class Operand:
         return send(value, self)
 
 
-class Value(Operand):
+class ExpressionValue(Operand):
     """The result of operators on modules."""
 
     def __init__(self, expression: Expression) -> None:
@@ -99,31 +103,33 @@ class Value(Operand):
 class _Symbols:
     """Pointers by name, of the vocabulary that they are sent to: `sym.A`, `sym("A * ~B")`."""
 
-    def __getattr__(self, name: str) -> Value:
+    def __getattr__(self, name: str) -> ExpressionValue:
         if not (name.isidentifier() and name[0].isupper()):
             raise AttributeError(f"a pointer's name begins with a capital letter, got {name!r}")
-        return Value(Symbol(name))
+        return ExpressionValue(Symbol(name))
 
-    def __call__(self, text: str) -> Value:
-        return Value(read(text))
+    def __call__(self, text: str) -> ExpressionValue:
+        return ExpressionValue(read(text))
 
 
 sym = _Symbols()
 
 
-def dot(left: Any, right: Any) -> Value:
+def dot(left: Any, right: Any) -> ExpressionValue:
     """The dot product of two pointers, a number."""
-    return Value(Dot(operand(left, "dot"), operand(right, "dot")))
+    return ExpressionValue(Dot(operand(left, "dot"), operand(right, "dot")))
 
 
-def translate(value: Any, vocabulary: Vocabulary) -> Value:
+def translate(value: Any, vocabulary: Vocabulary) -> ExpressionValue:
     """Pointers of another vocabulary, as those of the same names in this one."""
-    return Value(Moved(operand(value, "translate"), as_vocabulary(vocabulary, "vocabulary"), False))
+    return ExpressionValue(
+        Moved(operand(value, "translate"), as_vocabulary(vocabulary, "vocabulary"), False)
+    )
 
 
-def reinterpret(value: Any, vocabulary: Vocabulary) -> Value:
+def reinterpret(value: Any, vocabulary: Vocabulary) -> ExpressionValue:
     """The same values, as pointers of another vocabulary."""
-    return Value(
+    return ExpressionValue(
         Moved(operand(value, "reinterpret"), as_vocabulary(vocabulary, "vocabulary"), True)
     )
 

@@ -20,9 +20,9 @@ from spikewright.modelling.semantic.expression import (
     Made,
     Moved,
     Number,
-    Product,
+    ProductExpression,
     Reference,
-    Sum,
+    SumExpression,
     Symbol,
     Vector,
     read,
@@ -220,9 +220,9 @@ class Vocabulary:
                 raise NetworkError(f"{said(expression)} is of what modules send")
             case Dot(left, right):
                 return self._pointer(self.evaluate(left)).dot(self._pointer(self.evaluate(right)))
-            case Product(left, right):
+            case ProductExpression(left, right):
                 return self._times(self.evaluate(left), self.evaluate(right))
-            case Sum(left, right):
+            case SumExpression(left, right):
                 a, b = self.evaluate(left), self.evaluate(right)
                 if isinstance(a, SemanticPointer) or isinstance(b, SemanticPointer):
                     return self._pointer(a) + self._pointer(b)

@@ -42,7 +42,7 @@ from spikewright.network.transforms import TRANSFORMS, Transform
 from spikewright.network.view import ObjView
 
 
-class Reader:
+class ManifestReader:
     """Rebuilds a network; raises an error of data where the data describe none."""
 
     def __init__(self, arrays: Mapping[str, NDArray]) -> None:
@@ -121,7 +121,7 @@ class Reader:
         return self._typed(value, RANDOM, np.ndarray, tuple, str, Distribution, Process)
 
     def _connection(self, entry: Any) -> Connection:
-        decoder = _storage.Decoder(self._arrays, {})
+        decoder = _storage.ManifestDecoder(self._arrays, {})
         connection = Connection(
             self._end(entry["pre"]),
             self._end(entry["post"]),
@@ -181,11 +181,13 @@ class Reader:
             return Ellipsis
         if isinstance(part, dict) and "slice" in part:
             return slice(*part["slice"])
-        return _storage.Decoder(self._arrays, {}).decode(part)
+        return _storage.ManifestDecoder(self._arrays, {}).decode(part)
 
     def _typed(self, value: Any, registry: Mapping[str, type], *kinds: type) -> Any:
         """The object that a manifest describes, of one of `kinds`, or None."""
-        found = _storage.Decoder(self._arrays, {**registry, "Windows": Windows}).decode(value)
+        found = _storage.ManifestDecoder(self._arrays, {**registry, "Windows": Windows}).decode(
+            value
+        )
         if found is not None and not isinstance(found, kinds):
             raise TypeError(f"a {type(found).__name__} is none of {[k.__name__ for k in kinds]}")
         if is_dataclass(found):

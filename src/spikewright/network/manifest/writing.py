@@ -34,10 +34,10 @@ from spikewright.network.transforms import TRANSFORMS
 from spikewright.network.view import ObjView
 
 
-class Writer:
+class ManifestWriter:
     """Plain data for the objects of one network."""
 
-    def __init__(self, objects: Sequence[Object], encoder: _storage.Encoder) -> None:
+    def __init__(self, objects: Sequence[Object], encoder: _storage.ManifestEncoder) -> None:
         self._encoder = encoder
         self._index = {id(item): i for i, item in enumerate(objects)}
         if len(self._index) < len(objects):

@@ -141,7 +141,7 @@ def _within_reach(xp: ArrayNamespace, target: Array, sent: Array, threshold: Arr
     return xp.where(near, target, sent)
 
 
-class _Drawn(_Wrapper):
+class _RandomSpiking(_Wrapper):
     """A wrapper that draws its spikes at random, with the mean `|f(J)| s dt`."""
 
     stochastic = True
@@ -162,7 +162,7 @@ class _Drawn(_Wrapper):
 
 @register
 @dataclass(frozen=True)
-class StochasticSpiking(_Drawn):
+class StochasticSpiking(_RandomSpiking):
     """`floor(|f(J)| s dt)` spikes a step, and one more with the probability of the remainder."""
 
     def drawn(self, xp: ArrayNamespace, mean: Array, clock: Clock) -> Array:
@@ -172,7 +172,7 @@ class StochasticSpiking(_Drawn):
 
 @register
 @dataclass(frozen=True)
-class PoissonSpiking(_Drawn):
+class PoissonSpiking(_RandomSpiking):
     """A Poisson number of spikes with mean `|f(J)| s dt`; large means cost no more than small."""
 
     def drawn(self, xp: ArrayNamespace, mean: Array, clock: Clock) -> Array:

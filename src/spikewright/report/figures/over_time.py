@@ -1,4 +1,4 @@
-"""What changes step by step of a run, or epoch by epoch of a training."""
+"""Measures step by step of a run, or epoch by epoch of a training."""
 
 from __future__ import annotations
 

@@ -62,7 +62,7 @@ class Info(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class ChartInfo:
-    """The data of a figure that is described already."""
+    """A figure: its chart, and its data as rows, header first."""
 
     described: Chart
     data: list[Row]

@@ -57,7 +57,7 @@ def diagnosis(contents: PageContents) -> Markup | None:
 
 
 def _timing(found: Sequence[Record]) -> str:
-    """How the answers would be if all spikes were on time: the rest is lost to rounding."""
+    """The score if all spikes were on time: the rest is lost to rounding."""
     for worth in worths(found)[:1]:
         own, twin = select(found, worth.name), select(found, f"rounded {worth.name}")
         if own and twin:
@@ -119,7 +119,7 @@ def _verdict(info: EnergiesInfo) -> str:
 
 
 def _assumptions(energies: Sequence[Record]) -> Markup | None:
-    """What each cost table assumes, and who published it."""
+    """The assumptions of each cost table, and its publisher."""
     entries = []
     for record in energies:
         told = [str(record.how[n]) for n in ("assumptions", "citation") if n in record.how]

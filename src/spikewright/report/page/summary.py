@@ -26,34 +26,35 @@ def sentence(records: Iterable[Record]) -> str:
     if steps is None:
         return "Nothing was measured."
     last = [r for r in found if r.how.get("steps") == steps]
-    worth = _worth(last, found)
-    spikes = select(last, "spikes per sample")
-    cost = f"{number(spikes[0].value)} spikes a sample" if spikes else ""
-    active = select(last, "spikes per active neuron")
-    if active:
-        cost += f" ({number(active[0].value)} for each active neuron of the source)"
-    bits = select(last, "bits per graded spike")
-    if bits:
-        cost += f", graded ones of {number(bits[0].value)} bits"
+    dt = next((float(r.how["dt"]) for r in last if "dt" in r.how), None)
+    each = "" if dt is None else f" of {dt * 1000:g} ms"
+    run, worth, cost = f"After {counted(steps, 'step')}{each}", _worth(last, found), _cost(last)
     if worth:
-        return f"{_duration(last, steps)} {worth}{f', for {cost}' if cost else ''}."
+        return f"{run} {worth}{f', for {cost}' if cost else ''}."
     if cost:
-        n = spikes[0].n
-        over = f"over {counted(n, 'sample')}"
-        return f"{_duration(last, steps)} the network has sent {cost}, {over}."
+        samples = counted(select(last, "spikes per sample")[0].n, "sample")
+        return f"{run} the network has sent {cost}, over {samples}."
     return "The answers were not scored."
 
 
-def _duration(records: list[Record], steps: int) -> str:
-    dt = next((float(r.how["dt"]) for r in records if "dt" in r.how), None)
-    each = "" if dt is None else f" of {dt * 1000:g} ms"
-    return f"After {counted(steps, 'step')}{each}"
+def _cost(last: list[Record]) -> str:
+    """The spikes of a sample; "" where nothing spikes."""
+    told = {
+        "spikes per sample": "{} spikes a sample",
+        "spikes per active neuron": " ({} for each active neuron of the source)",
+        "bits per graded spike": ", graded ones of {} bits",
+    }
+    found = {name: select(last, name) for name in told}
+    if not found["spikes per sample"]:
+        return ""
+    return "".join(told[name].format(number(rs[0].value)) for name, rs in found.items() if rs)
 
 
 def _worth(last: list[Record], found: list[Record]) -> str:
     """The score of the answers, in the words of the first measure at hand."""
     for worth in worths(last)[:1]:
-        measured = _mean_first(select(last, worth.name))
+        judged = select(last, worth.name)  # of the mean readout, or else of the first
+        measured = [*(r for r in judged if r.how.get("readout") == "mean"), *judged][0]
         spiking = bool(select(last, "spikes per sample"))
         text = _SAID.get(worth.name, _SCORED).format(
             network="the spiking network" if spiking else "the network",
@@ -63,12 +64,6 @@ def _worth(last: list[Record], found: list[Record]) -> str:
         )
         return f"{text}{_interval(measured, worth)}{_against(worth, measured, last, found)}"
     return ""
-
-
-def _mean_first(records: list[Record]) -> Record:
-    """That of the mean readout, or else the first."""
-    mean = [record for record in records if record.how.get("readout") == "mean"]
-    return [*mean, *records][0]
 
 
 def _interval(record: Record, worth: Worth) -> str:

@@ -28,10 +28,7 @@ class RateRange(keras.regularizers.Regularizer):
 
     def __call__(self, x: Any) -> Any:
         """The penalty of values `(batch, *shape)`, summed over samples: Keras takes their mean."""
-        rates = x * self.range.scale
-        outside = ops.relu(rates - self.range.high) + ops.relu(self.range.low - rates)
-        samples = ops.cast(ops.shape(x)[0], x.dtype)
-        return self.range.weight * ops.mean(ops.square(outside)) * samples
+        return self.range.penalty(ops, x) * ops.cast(ops.shape(x)[0], x.dtype)
 
     def get_config(self) -> dict[str, Any]:
         """The arguments."""

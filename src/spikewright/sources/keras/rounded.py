@@ -39,15 +39,11 @@ class RoundedReLU(keras.layers.Layer):
 
     def call(self, x: Any, training: bool = False) -> Any:
         """The rounded values."""
-        levels = float(self.rounding.levels)
-        threshold = ops.abs(self.threshold)
+        share = None
         if training:
             values = ops.cast(ops.size(x) / ops.shape(x)[0], x.dtype)
-            share = 1.0 / ops.sqrt(values * levels)
-            threshold = threshold * share + ops.stop_gradient(threshold * (1.0 - share))
-        number = ops.clip(x * (levels / threshold), 0.0, levels) + self.rounding.start
-        rounded = number + ops.stop_gradient(ops.floor(number) - number)
-        return rounded * (threshold / levels)
+            share = 1.0 / ops.sqrt(values * float(self.rounding.levels))
+        return self.rounding.rounded(ops, ops.stop_gradient, x, self.threshold, share)
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         """That of the input."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import nn
@@ -28,9 +28,7 @@ class RateRange(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """The penalty, a scalar."""
-        rates = x * self.range.scale
-        outside = torch.relu(rates - self.range.high) + torch.relu(self.range.low - rates)
-        return self.range.weight * outside.square().mean()
+        return cast(torch.Tensor, self.range.penalty(torch, x))
 
     def extra_repr(self) -> str:
         """The arguments."""

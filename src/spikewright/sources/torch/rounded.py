@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import cast
 
 import torch
 from torch import nn
@@ -31,14 +32,9 @@ class RoundedReLU(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """The rounded values."""
-        levels = self.rounding.levels
-        threshold = self.threshold.abs()
-        if self.training:
-            share = 1.0 / math.sqrt(x[0].numel() * levels)
-            threshold = threshold * share + (threshold * (1.0 - share)).detach()
-        number = torch.clamp(x * (levels / threshold), 0.0, levels) + self.rounding.start
-        rounded = number + (torch.floor(number) - number).detach()
-        return rounded * (threshold / levels)
+        levels, held = self.rounding.levels, torch.Tensor.detach
+        share = 1.0 / math.sqrt(x[0].numel() * levels) if self.training else None
+        return cast(torch.Tensor, self.rounding.rounded(torch, held, x, self.threshold, share))
 
     def extra_repr(self) -> str:
         """The arguments, with the threshold that it has now."""

@@ -23,18 +23,16 @@ from spikewright.graph.layers import Activation
 from spikewright.lower.trace import silently
 from spikewright.report.tables import Column, Table
 from spikewright.running.encoding import refuse_sequences
-from spikewright.study.halving.candidates import candidates_of, compared_rules
+from spikewright.study.halving.candidates import Further, candidates_of, compared_rules
 from spikewright.study.halving.comparison import Comparison, by_candidate
 from spikewright.study.halving.halving import (
     Clock,
     Halving,
     allowed,
     better_half,
-    fewest_others,
+    expected_others,
     near_enough,
-    others_of,
 )
-from spikewright.study.halving.refinements import Further
 from spikewright.study.options import BestRuleOptions
 from spikewright.study.point import OperatingPoint
 from spikewright.study.programs import ModelReference
@@ -66,7 +64,8 @@ def best_rule(
     takes it, and so are `example_input` (of a PyTorch module the first of `x`, unless it comes in
     batches) and `outputs`. Labels are not needed: every candidate is calibrated on one half of the
     samples, and its outputs are compared with the source's on the other. Under a cap the cheapest
-    is chosen that gives at most half a percent, or one sample, more other answers than the fewest.
+    is chosen that gives at most half a percent, or one sample, more other answers than the fewest;
+    a few that differ say little, so that the loss has a say in how many there are to be expected.
     Without one, and where outputs tell no classes apart, it is the one with the least loss: the
     squared difference of outputs over the variance of the source's. With a `tolerance` it is the
     cheapest that gives another answer than the source on at most that share of samples.
@@ -106,7 +105,7 @@ def best_rule(
     tried = _tried(candidates, steps, dt, max_spikes_per_step, _rectifies(base))
     with progress_bar(None, options["progress"], "candidates") as advance:
         halving = Halving(comparison, advance, stays)
-        further = Further(comparison, halving, steps, dt)
+        further = Further(halving)
         halving.compare(tried, clock.part(0.5))
         _require_one(halving.left)
         rest = clock.part(0.5) if fits else clock
@@ -207,14 +206,14 @@ def _chosen(rows: Sequence[OperatingPoint], tolerance: float | None) -> Operatin
 
 
 def _cheapest(rows: Sequence[OperatingPoint]) -> OperatingPoint:
-    """The cheapest of those that give hardly more other answers than the fewest.
+    """The cheapest of those that give hardly more other answers than the fewest, as is expected.
 
     Of several that cost about as much the one that loses least.
     """
     able = [row for row in rows if row.different is not None]
-    least, n = fewest_others(able, able[0].n), able[0].n
-    most = others_of(least).mean() + allowed(n)
-    near = [row for row in able if others_of(row).mean() <= most]
+    others = expected_others(able)
+    most = float(others.min()) + allowed(able[0].n)
+    near = [row for row, share in zip(able, others, strict=True) if share <= most]
     cost = (1 + _ALIKE) * min(row.spikes or 0.0 for row in near)
     return min((row for row in near if (row.spikes or 0.0) <= cost), key=lambda row: row.lost)
 

@@ -1,10 +1,14 @@
-"""Candidates, calibrated on one half of the samples and compared with the source on the other."""
+"""Candidates, calibrated on one half of the samples and compared with the source on the other.
+
+Their distance from the source's outputs is one number that few samples settle.
+"""
 
 from __future__ import annotations
 
 import time
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -24,14 +28,77 @@ from spikewright.records import Record, Worth
 from spikewright.running.converted import as_source
 from spikewright.running.encoding import feeds_of
 from spikewright.running.padding import real_outputs
-from spikewright.study.halving.loss import Distance
 from spikewright.study.point import OperatingPoint, OutputScore
 from spikewright.study.programs import ModelReference
 from spikewright.study.setting import StudySetting
 
+
+def different(output: Output, source: NDArray, found: NDArray) -> NDArray[np.bool_] | None:
+    """Whose answer is not the source's, `(samples,)`; None where values tell no classes apart."""
+    if not output.classes:
+        return None
+    answers, others = (output.decided(output.activated(values)) for values in (source, found))
+    differ: NDArray[np.bool_] = answers != others
+    return differ
+
+
+def kept(
+    output: Output, source: NDArray, found: NDArray, first: int = 0, real: NDArray | None = None
+) -> NDArray:
+    """The part of some outputs that `losses` needs: of classes all, of other values one a sample.
+
+    They are of samples from number `first` on; `source` holds the source's outputs on all of them.
+    Values are those before the activation that the output may have. They count where `real`, of all
+    samples too, is true; None: all of them.
+    """
+    if _of_classes(output):
+        return found
+    squares = np.reshape((found - source[first : first + len(found)]) ** 2, (len(found), -1))
+    if real is None:
+        squares = np.mean(squares, axis=1)
+    else:
+        counts = real[first : first + len(found)].reshape(squares.shape)
+        squares = (squares * counts).sum(axis=1) / np.maximum(1, counts.sum(axis=1))
+        source = source[real]
+    return squares / (float(np.var(source)) if source.size and np.ptp(source) > 0 else 1.0)
+
+
+def losses(output: Output, source: NDArray, parts: NDArray) -> NDArray:
+    """The loss of every sample, `(samples,)`, of what was kept; see `loss`."""
+    if not _of_classes(output):
+        return parts
+    own, other = (_between_classes(values) for values in (source[: len(parts)], parts))
+    size, spread = float(np.vdot(other, other)), float(np.mean(own**2))
+    factor = max(0.0, float(np.vdot(own, other)) / size) if size > 0 else 0.0
+    off: NDArray = np.mean((factor * other - own) ** 2, axis=-1)
+    return off / spread if spread > 0 else off
+
+
+def loss(output: Output, source: NDArray, found: NDArray) -> float:
+    """The loss of values `(samples, *shape)`, before the activation that the output may have.
+
+    Of classes the squared difference from the source's over the variance of these, both less their
+    mean over the classes of a sample, and with the common factor for what was found at which it is
+    least: neither changes an answer. It is 0 where outputs are the source's in this sense, and 1
+    where nothing follows from them. Measured on 128 samples, its choice among candidates loses less
+    accuracy than that of other measures. Of other values the squared difference over the source's
+    variance.
+    """
+    return float(losses(output, source, kept(output, source, found)).mean())
+
+
+def _of_classes(output: Output) -> bool:
+    return output.classes > 2 or (output.classes == 2 and output.shape == (2,))
+
+
+def _between_classes(values: NDArray) -> NDArray:
+    """Values less their mean over the classes: adding to all of them changes no answer."""
+    return values.astype(np.float64) - values.mean(axis=-1, keepdims=True)
+
+
 Batch = dict[str, NDArray]
 LOSS = Worth("loss", rising=False, fraction=False)
-"""The distance from the source's outputs: `halving.loss` defines it."""
+"""The distance from the source's outputs: `loss` defines it."""
 
 FEW = 128
 """Samples that corrections are measured on."""
@@ -42,10 +109,18 @@ FIRST = 32
 
 @dataclass(eq=False)
 class _Seen:
-    """The measurements of a candidate: distances by readout, and spikes of each sample."""
+    """What was seen of a candidate, run by run: outputs as losses need them, other answers, spikes.
 
-    distances: dict[EveryStep, list[Distance]]
-    spikes: NDArray
+    `outputs` and `others` have a list for each readout and output.
+    """
+
+    outputs: dict[tuple[EveryStep, str], list[NDArray]] = field(
+        default_factory=lambda: defaultdict(list)
+    )
+    others: dict[tuple[EveryStep, str], list[NDArray]] = field(
+        default_factory=lambda: defaultdict(list)
+    )
+    spikes: NDArray = field(default_factory=lambda: np.zeros(0))
     neurons: int = 0
     failed: str = ""
 
@@ -56,20 +131,21 @@ class Comparison:
     def __init__(
         self, base: Conversion, origin: ModelReference, samples: Batch, steps: int, **run: Any
     ) -> None:
-        count = _count(samples)
+        count = count_of(samples)
         if count < 2:
             raise refuse("x", f"it must be at least two samples, got {count}", "Give some hundred")
-        self._base, self._steps = base, steps
-        self._fitted = {name: array[::2] for name, array in samples.items()}
+        self._base, self.steps, self.dt = base, steps, float(run["dt"])
+        self.fitted = {name: array[::2] for name, array in samples.items()}
         self._compared = {name: array[1::2] for name, array in samples.items()}
-        self.few = _part(self._fitted, slice(FEW))
+        self.few = _part(self.fitted, slice(FEW))
         """The first of the samples that candidates are calibrated on."""
         self.origin = replace(origin, data=self._data(origin))
         """The model as code names it, and the samples that candidates are calibrated on."""
         self._run = {**run, "progress": False}
-        self._numbers: dict[int, Mapping[str, Any]] = {}
-        self._seen: dict[int, _Seen] = {}
-        self._source = self._of_source()
+        self._numbers: dict[StudySetting, Mapping[str, Any]] = {}
+        self._seen: dict[StudySetting, _Seen] = {}
+        raw = as_source(base).run(self._compared, steps=1, **self._run).raw
+        self._source = {name: values[:, 0] for name, values in raw.items()}
         fed = feeds_of(self._compared, base.inputs, None, steps, 0.001, 0)
         self._real = real_outputs(base.lowered, fed)
         self._outputs = {
@@ -83,8 +159,8 @@ class Comparison:
         if not any(is_array(known) and name == "x" for known, name in origin.data):
             return ()
         fitted = "x[::2]"
-        few = fitted if _count(self.few) == _count(self._fitted) else f"{fitted}[:{FEW}]"
-        return (None, fitted), (self._fitted, fitted), (self.few, few)
+        few = fitted if count_of(self.few) == count_of(self.fitted) else f"{fitted}[:{FEW}]"
+        return (None, fitted), (self.fitted, fitted), (self.few, few)
 
     @property
     def tells_classes(self) -> bool:
@@ -94,7 +170,7 @@ class Comparison:
     @property
     def samples(self) -> int:
         """Samples to compare on."""
-        return _count(self._compared)
+        return count_of(self._compared)
 
     @property
     def stages(self) -> list[int]:
@@ -104,31 +180,21 @@ class Comparison:
             found.append(2 * found[-1])
         return [n for n in found if n < self.samples] + [self.samples]
 
-    @property
-    def fitted(self) -> Batch:
-        """The samples that candidates are calibrated on."""
-        return self._fitted
-
     def seconds_to_make(self, candidate: StudySetting) -> float:
         """About how long it takes to make a candidate's network, at most.
 
         Where it is corrected every layer runs the network again, or layers run one by one.
         """
-        if id(candidate) in self._numbers or not looks_at_data(candidate.arguments):
+        if candidate in self._numbers or not looks_at_data(candidate.arguments):
             return 0.0
-        samples = candidate.arguments.get("calibration") or self._fitted
+        samples = candidate.arguments.get("calibration") or self.fitted
         runs = min(len(self._base.populations()), _ONE_BY_ONE)
-        return self._pace * _count(samples) * runs
+        return self._pace * count_of(samples) * runs
 
     @property
     def seconds_to_run(self) -> float:
         """About how long all samples take."""
         return self._pace * self.samples
-
-    def _of_source(self) -> Batch:
-        """Outputs of the source, before an activation on them."""
-        raw = as_source(self._base).run(self._compared, steps=1, **self._run).raw
-        return {name: values[:, 0] for name, values in raw.items()}
 
     def rows(self, candidate: StudySetting, count: int | None = None) -> list[OperatingPoint]:
         """A candidate under each of its readouts, on all samples or on the first `count`.
@@ -137,7 +203,7 @@ class Comparison:
         on before are not run again.
         """
         count = self.samples if count is None else count
-        seen = self._seen.setdefault(id(candidate), _Seen({}, np.zeros(0)))
+        seen = self._seen.setdefault(candidate, _Seen())
         if len(seen.spikes) < count and not seen.failed:
             try:
                 self._see(candidate, seen, slice(len(seen.spikes), count))
@@ -145,43 +211,42 @@ class Comparison:
                 seen.failed = str(error)
         if seen.failed:
             return [self.point(candidate, failed=seen.failed)]
-        return [self._row(candidate, seen, *item) for item in seen.distances.items()]
+        return [
+            self._row(candidate, seen, readout) for readout in dict.fromkeys(candidate.readouts)
+        ]
 
     def point(self, candidate: StudySetting, **measured: Any) -> OperatingPoint:
         """A point of a candidate; under its first readout where no other is given."""
-        place = {"steps": self._steps, "dt": self._run["dt"], "readout": candidate.readouts[0]}
+        place = {"steps": self.steps, "dt": self.dt, "readout": candidate.readouts[0]}
         make = partial(self.conversion, candidate)
         rest = {"on": "compared", "make": make, "origin": self.origin}
         return OperatingPoint(setting=candidate, **{**place, **rest, **measured})
 
-    def _row(
-        self,
-        candidate: StudySetting,
-        seen: _Seen,
-        readout: EveryStep,
-        distances: Sequence[Distance],
-    ) -> OperatingPoint:
+    def _row(self, candidate: StudySetting, seen: _Seen, readout: EveryStep) -> OperatingPoint:
         """A candidate under one readout, on the samples that it was run on."""
-        losses = np.sum([distance.losses for distance in distances], axis=0)
-        different = [d.different for d in distances if d.different is not None]
-        how, n = {"readout": str(readout), "steps": self._steps}, len(losses)
+        found = [
+            losses(output, self._source[name], np.concatenate(seen.outputs[readout, name]))
+            for name, output in self._outputs.items()
+        ]
+        others = [seen.others[readout, name] for name, o in self._outputs.items() if o.classes]
+        how, n = {"readout": str(readout), "steps": self.steps}, len(seen.spikes)
         costs = [
             Record("spikes per sample", float(seen.spikes.mean()), "spikes", n, None, how),
             Record("neurons", seen.neurons, "neurons", n, None, how),
         ]
-        shares = np.mean(different, axis=0) if different else None
+        shares = np.mean([np.concatenate(parts) for parts in others], axis=0) if others else None
         if shares is not None:
             share = float(shares.mean())
-            costs.append(
-                Record("disagreement", share, "fraction", n, wilson_interval(share * n, n), how)
-            )
-        loss = Record("loss", float(losses.mean()), "ratio", n, None, how)
+            interval = wilson_interval(share * n, n)
+            costs.append(Record("disagreement", share, "fraction", n, interval, how))
+        total = np.sum(found, axis=0)
+        loss = Record("loss", float(total.mean()), "ratio", n, None, how)
         return self.point(
             candidate,
             readout=readout,
             scores=(OutputScore(LOSS, loss),),
             costs=tuple(costs),
-            losses=losses,
+            losses=total,
             different=shares,
         )
 
@@ -189,56 +254,51 @@ class Comparison:
         """Run a candidate on more samples."""
         conversion = self.conversion(candidate)
         begun = time.monotonic()
-        run = conversion.run(_part(self._compared, part), steps=self._steps, **self._run)
+        run = conversion.run(_part(self._compared, part), steps=self.steps, **self._run)
         self._pace = (time.monotonic() - begun) / (part.stop - part.start)
         seen.neurons = conversion.network.n_neurons
         spikes = sum(run.spike_counts().values(), np.zeros(part.stop - part.start))
         seen.spikes = np.concatenate([seen.spikes, spikes])
         for readout in candidate.readouts:
-            more = [
-                Distance.of(
-                    self._outputs[name],
-                    self._source[name],
-                    read_out(values, readout, self._run["dt"]),
-                    part.start,
-                    self._real.get(name),
-                )
-                for name, values in run.raw.items()
-            ]
-            known = seen.distances.get(readout)
-            joined = more if known is None else [a + b for a, b in zip(known, more, strict=True)]
-            seen.distances[readout] = joined
+            for name, values in run.raw.items():
+                output, source = self._outputs[name], self._source[name]
+                found = read_out(values, readout, self.dt)
+                of_part = kept(output, source, found, part.start, self._real.get(name))
+                seen.outputs[readout, name].append(of_part)
+                if (others := different(output, source[part], found)) is not None:
+                    seen.others[readout, name].append(others)
 
     def conversion(self, candidate: StudySetting) -> Conversion:
         """A candidate's network: rules and corrections are worked out the first time alone."""
-        if id(candidate) in self._numbers:
-            return self._base.again(**self._numbers[id(candidate)])
+        numbers = self._numbers.get(candidate)
+        if numbers is not None:
+            return self._base.again(**numbers)
         changes = {"calibration": None, **candidate.arguments}
         if changes["calibration"] is None and looks_at_data({**self._base.arguments, **changes}):
-            changes["calibration"] = self._fitted
+            changes["calibration"] = self.fitted
         made = self._base.again(**changes)
-        self._numbers[id(candidate)] = made.resolved
+        self._numbers[candidate] = made.resolved
         return made
 
     def numbers(self, candidate: StudySetting) -> Mapping[str, Any]:
         """The arguments that a candidate's rules and corrections came to."""
-        if id(candidate) not in self._numbers:
+        if candidate not in self._numbers:
             self.conversion(candidate)
-        return self._numbers[id(candidate)]
+        return self._numbers[candidate]
 
 
 def _part(samples: Batch, part: slice) -> Batch:
     return {name: array[part] for name, array in samples.items()}
 
 
-def _count(samples: Batch) -> int:
+def count_of(samples: Batch) -> int:
+    """How many samples there are."""
     return len(next(iter(samples.values())))
 
 
 def by_candidate(rows: Sequence[OperatingPoint]) -> list[OperatingPoint]:
     """The first row of each candidate."""
-    found: list[OperatingPoint] = []
+    found: dict[StudySetting, OperatingPoint] = {}
     for row in rows:
-        if not any(row.setting is other.setting for other in found):
-            found.append(row)
-    return found
+        found.setdefault(row.setting, row)
+    return list(found.values())

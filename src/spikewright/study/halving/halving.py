@@ -17,6 +17,7 @@ from spikewright.study.setting import StudySetting
 
 _KEPT = 3  # candidates that are compared on all samples
 _NEAR = 0.005  # other answers above the fewest, a share of samples
+_POWER, _PRIOR = 1.5, 16.0  # of the loss, in other answers; other answers that it counts as
 _EQUAL = 1e-9  # shares that differ by less are the same
 
 Stays = Callable[[Sequence[OperatingPoint], Sequence[OperatingPoint]], list[StudySetting]]
@@ -78,7 +79,7 @@ class Halving:
     def close(self) -> list[StudySetting]:
         """Those that stayed and are not surely worse than the best, which is the first."""
         rows = [row for row in by_candidate(self.left) if not row.failed]
-        return [row.setting for row in rows if (row.behind(rows[0]) or (0.0,))[0] <= 0]
+        return [row.setting for row in rows if not _surely_worse(row, rows[0])]
 
     @property
     def hopeful(self) -> list[StudySetting]:
@@ -97,8 +98,8 @@ class Halving:
             self.left, alive = found, self._stay(found, found)
             if not alive or count == self.comparison.samples:
                 return
-            self.gone += [row for row in found if not _among(row, alive)]
-            self.left = [row for row in found if _among(row, alive)]
+            self.gone += [row for row in found if row.setting not in alive]
+            self.left = [row for row in found if row.setting in alive]
 
     def join(self, candidates: Sequence[StudySetting], clock: Clock) -> None:
         """Compare more candidates with those that stayed, those that there is time for.
@@ -116,7 +117,7 @@ class Halving:
                 self.advance(1)
             if count < total:
                 alive = self._stay(found, self.left)
-                self.gone += [row for row in found if not _among(row, alive)]
+                self.gone += [row for row in found if row.setting not in alive]
         self.left = _sorted([*self.left, *found])
 
     def _stay(
@@ -149,7 +150,7 @@ class Halving:
     def _others(self, failed: Sequence[OperatingPoint], count: int) -> list[OperatingPoint]:
         """The rows of all that failed, and of those that left while they could still be run."""
         able = [row.setting for row in by_candidate(self.gone) if not row.failed]
-        self.gone = [row for row in self.gone if not _among(row, able)]
+        self.gone = [row for row in self.gone if row.setting not in able]
         rows = [row for candidate in able for row in self.comparison.rows(candidate, count)]
         return _sorted([*failed, *rows])
 
@@ -158,17 +159,10 @@ class Halving:
 
         It may be: it stayed for another readout, or is a correction that was not there yet.
         """
-        while back := self._better_than(self.left[0]):
+        while better := [row.setting for row in self.gone if _surely_worse(self.left[0], row)]:
+            back = better[0]
             self.gone = [row for row in self.gone if row.setting is not back]
             self.left = _sorted([*self.left, *self.comparison.rows(back, self.left[0].n)])
-
-    def _better_than(self, best: OperatingPoint) -> StudySetting | None:
-        """One that left, and lost less than `best` does by more than their interval."""
-        for row in self.gone:
-            interval = best.behind(row)
-            if interval is not None and interval[0] > 0:
-                return row.setting
-        return None
 
 
 def better_half(
@@ -179,7 +173,7 @@ def better_half(
     if not able:
         return []
     best = min((able[0], *others[:1]), key=lambda row: row.lost)
-    close = [row for row in able if (row.behind(best) or (0.0,))[0] <= 0]
+    close = [row for row in able if not _surely_worse(row, best)]
     return [row.setting for row in close[: max(_KEPT, -(-len(able) // 2))]]
 
 
@@ -204,6 +198,21 @@ def others_of(row: OperatingPoint) -> NDArray:
     return np.ones(1) if row.different is None else row.different
 
 
+def expected_others(rows: Sequence[OperatingPoint]) -> NDArray:
+    """The share of other answers to be expected of each point, `(rows,)`, all on the same samples.
+
+    Half a percent is one sample in two hundred, and which candidate has it is luck. The loss is
+    settled by few samples, and shares of other answers go about with its power of 1.5, measured in
+    two and four steps on digits: the factor is that of all points together. What it lets expect
+    counts as much as `_PRIOR` other answers that were seen, so that many samples decide alone.
+    """
+    seen = np.array([others_of(row).mean() for row in rows])
+    powers = np.array([row.lost for row in rows]) ** _POWER
+    guess = powers * (seen.sum() / powers.sum() if powers.any() else 0.0)
+    shares: NDArray = guess * (_PRIOR + seen * rows[0].n) / (_PRIOR + guess * rows[0].n)
+    return shares
+
+
 def allowed(n: int) -> float:
     """The share of other answers above the fewest that a cheaper setting may give."""
     return max(_NEAR, 1 / n) + _EQUAL
@@ -216,8 +225,10 @@ def _surely_more(row: OperatingPoint, least: OperatingPoint) -> float:
     return 0.0 if found is None else found[0]
 
 
-def _among(row: OperatingPoint, candidates: Sequence[StudySetting]) -> bool:
-    return any(row.setting is candidate for candidate in candidates)
+def _surely_worse(row: OperatingPoint, other: OperatingPoint) -> bool:
+    """Whether one loses more than another by more than their interval."""
+    interval = row.behind(other)
+    return interval is not None and interval[0] > 0
 
 
 def _sorted(rows: Iterable[OperatingPoint]) -> list[OperatingPoint]:

@@ -8,13 +8,13 @@ summed.
 from __future__ import annotations
 
 import math
-from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 
+from spikewright._base.schema import Finite, Positive, check_types
 from spikewright.errors import TuningError
 from spikewright.measure.intervals import (
     Interval,
@@ -31,125 +31,131 @@ _REACH = 5.5  # standard deviations that hold all but 1e-7 of a count
 _HALVINGS_OF_COUNTS, _HALVINGS = 14, 60
 
 
-class PairedLoss(ABC):
-    """The loss on the same samples; parts of the samples add up."""
-
-    n: int
-
-    @property
-    @abstractmethod
-    def drop(self) -> float:
-        """Estimate of the mean loss; below 0 where more is gained than lost."""
-
-    @property
-    @abstractmethod
-    def error(self) -> float:
-        """Standard error of `drop`, with a sample added that is lost and one that is gained."""
-
-    @abstractmethod
-    def p_value(self, drop: float) -> float:
-        """The probability of a loss as favourable as this, if the true drop is `drop` (or more)."""
-
-    @abstractmethod
-    def upper(self, confidence: float = 0.95) -> float:
-        """A bound that the true drop does not exceed, with this confidence (see `p_value`)."""
-
-    @abstractmethod
-    def needed(self, drop: float, confidence: float = 0.95) -> int | None:
-        """About how many samples would show a drop of at most `drop`, if all stays as it is.
-
-        None where the estimate itself is not below `drop`.
-        """
-
-    @abstractmethod
-    def _mirrored(self) -> PairedLoss:
-        """What was lost gained, and the other way round."""
-
-    def lower(self, confidence: float = 0.95) -> float:
-        """A bound that the true drop does not fall below, with this confidence."""
-        return -self._mirrored().upper(confidence)
-
-    def interval(self, confidence: float = 0.95) -> Interval:
-        """`lower` and `upper`: each of them holds with this confidence."""
-        return self.lower(confidence), self.upper(confidence)
-
-    def _bound(self, low: float, high: float, confidence: float, halvings: int) -> float:
-        """The drop between two at which `p_value` falls to 1 - confidence, by bisection."""
-        for _ in range(halvings):
-            middle = (low + high) / 2
-            low, high = (middle, high) if self.p_value(middle) > 1 - confidence else (low, middle)
-        return high
-
-
 @dataclass(frozen=True)
-class Paired(PairedLoss):
-    """Counts of `n` samples: `lost` are right before and wrong after, `gained` wrong and right.
+class PairedLoss:
+    """Sums over `n` samples of each one's loss, score before less score after, and of its square.
 
-    Raises `TuningError` for counts that cannot be.
+    Parts of the samples add up. `low` and `high` are the ends of the scores that were seen. Right
+    and wrong answers, 1 and 0, are `counted`: of these `lost` were right before and wrong after,
+    `gained` wrong and right. Raises `TuningError` for sums that cannot be.
     """
 
-    n: int
-    lost: int
-    gained: int
+    n: Positive
+    total: Finite
+    squares: Finite
+    low: Finite = 0.0
+    high: Finite = 1.0
+    counted: bool = False
 
     def __post_init__(self) -> None:
-        if self.n < 1 or min(self.lost, self.gained) < 0 or self.lost + self.gained > self.n:
-            raise TuningError(f"{self}: lost and gained samples are some of n, which is above 0")
+        try:
+            check_types(self)
+        except TypeError as error:
+            raise TuningError(f"no sums of what some samples lose: {error}") from error
+        most = self.n if self.counted else math.inf
+        least = abs(self.total) if self.counted else 0.0
+        if not (least <= self.squares <= most and self.low <= self.high):
+            raise TuningError(f"{self}: no sums of what some samples lose")
 
     @classmethod
-    def of(cls, before: NDArray, after: NDArray) -> Paired:
-        """Counts from right answers (booleans, `(n,)`) before and after."""
-        before, after = np.asarray(before, bool), np.asarray(after, bool)
-        return cls(len(before), int(np.sum(before & ~after)), int(np.sum(~before & after)))
+    def of(cls, before: NDArray, after: NDArray) -> PairedLoss:
+        """From scores `(n,)` before and after; counts where all are right or wrong."""
+        before, after = np.asarray(before, np.float64), np.asarray(after, np.float64)
+        lost = before - after
+        sums = len(lost), float(lost.sum()), float(np.dot(lost, lost))
+        if all(np.all((scores == 0) | (scores == 1)) for scores in (before, after)):
+            return cls(*sums, counted=True)
+        ends = float(min(before.min(), after.min())), float(max(before.max(), after.max()))
+        return cls(*sums, *ends)
 
-    def __add__(self, other: Paired) -> Paired:
-        if not isinstance(other, Paired):
-            return NotImplemented
-        return Paired(self.n + other.n, self.lost + other.lost, self.gained + other.gained)
+    @classmethod
+    def counts(cls, n: int, lost: int, gained: int) -> PairedLoss:
+        """Of `n` samples of which some lost the right answer, and some gained it."""
+        return cls(n, lost - gained, lost + gained, counted=True)
+
+    def __add__(self, other: PairedLoss) -> PairedLoss:
+        return PairedLoss(
+            self.n + other.n,
+            self.total + other.total,
+            self.squares + other.squares,
+            min(self.low, other.low),
+            max(self.high, other.high),
+            self.counted and other.counted,
+        )
+
+    @property
+    def lost(self) -> int:
+        """Samples that were counted as right before and wrong after."""
+        return round((self.squares + self.total) / 2)
+
+    @property
+    def gained(self) -> int:
+        """Samples that were counted as wrong before and right after."""
+        return round((self.squares - self.total) / 2)
 
     @property
     def drop(self) -> float:
-        """Estimate of the drop in accuracy, a fraction; below 0 where more is gained than lost."""
-        return (self.lost - self.gained) / self.n
+        """Estimate of the mean loss; below 0 where more is gained than lost."""
+        return self.total / self.n
 
     @property
     def error(self) -> float:
-        """Standard error of `drop`, with a sample added that is lost and one that is gained."""
-        n, changed = self.n + 2, self.lost + self.gained + 2
-        return math.sqrt(max(changed - (self.lost - self.gained) ** 2 / n, 0.0)) / n
+        """Standard error of `drop`, with a sample added that loses the range seen, and one that
+        gains it: samples that all lose alike say little about those that were not seen.
+        """
+        n, squares = self.n + 2, self.squares + 2 * (self.high - self.low) ** 2
+        return math.sqrt(max(squares - self.total**2 / n, 0.0)) / n
+
+    def p_value(self, drop: float) -> float:
+        """The probability of a loss as favourable as this, if the true drop is `drop` (or more).
+
+        Of counts by the exact unconditional test: they are ordered by Tango's score statistic
+        (Statistics in Medicine 17, 891-908, 1998). Their probability is that of the trinomial
+        distribution. The unknown share of gained samples is taken as the worst in its 99.9 %
+        interval, for which 0.001 is added (Berger & Boos, J. Am. Stat. Assoc. 89, 1012-1016, 1994).
+        So a true null hypothesis is rejected at level alpha with probability at most alpha, at any
+        n.
+
+        Of other scores by Student's paired test, one-sided, with the `error` above: as for
+        proportions, two added samples make the approximation hold where few samples lose anything
+        (Agresti & Min, Statistics in Medicine 24, 729-740, 2005). It is approximate: where few of
+        some hundred samples carry most of the loss, it rejects too often, up to about twice as
+        often as stated.
+        """
+        if self.counted:
+            return _p_value(self, drop)
+        if self.error == 0:
+            return float(drop <= self.drop)
+        return student_tail((drop - self.drop) / self.error, self.n + 1)
 
     def upper(self, confidence: float = 0.95) -> float:
         """A bound that the true drop does not exceed, with this confidence (see `p_value`)."""
         return _upper(self, confidence)
 
+    def interval(self, confidence: float = 0.95) -> Interval:
+        """Bounds that the true drop keeps, each of them with this confidence."""
+        return -replace(self, total=-self.total).upper(confidence), self.upper(confidence)
+
     def needed(self, drop: float, confidence: float = 0.95) -> int | None:
-        """See `PairedLoss.needed`; for samples of which none changes at least the exact number."""
+        """About how many samples would show a drop of at most `drop`, if all stays as it is.
+
+        At least the exact number for counts of which none changes. None where the estimate itself
+        is not below `drop`.
+        """
         gap = drop - self.drop
         if gap <= 0:
             return None
         z = normal_quantile(confidence)
+        if not self.counted:
+            return math.ceil(max(2.0, (z * self.error * math.sqrt(self.n + 2) / gap) ** 2))
         share = _restricted(self.n, self.lost, self.gained, drop)
         variance = 2 * float(share) + drop * (1 - drop)
         nothing = math.log(1 - confidence - _NUISANCE) / math.log1p(-drop)
         return math.ceil(max(z * z * variance / gap**2, nothing))
 
-    def _mirrored(self) -> Paired:
-        return Paired(self.n, self.gained, self.lost)
-
-    def p_value(self, drop: float) -> float:
-        """The probability of counts as favourable as these, if the true drop is `drop` (or more).
-
-        The exact unconditional test: counts are ordered by Tango's score statistic (Statistics in
-        Medicine 17, 891-908, 1998). Their probability is that of the trinomial distribution. The
-        unknown share of gained samples is taken as the worst in its 99.9 % interval, for which
-        0.001 is added (Berger & Boos, J. Am. Stat. Assoc. 89, 1012-1016, 1994). So a true null
-        hypothesis is rejected at level alpha with probability at most alpha, at any n.
-        """
-        return _p_value(self, drop)
-
 
 @lru_cache(maxsize=4096)
-def _p_value(paired: Paired, drop: float) -> float:
+def _p_value(paired: PairedLoss, drop: float) -> float:
     if drop >= 1.0:
         return 0.0
     n = paired.n
@@ -163,16 +169,21 @@ def _p_value(paired: Paired, drop: float) -> float:
 
 
 @lru_cache(maxsize=1024)
-def _upper(paired: Paired, confidence: float) -> float:
-    if not 0 < confidence < 1 - _NUISANCE:
-        raise TuningError(
-            f"confidence must lie above 0 and below {1 - _NUISANCE:g}, got {confidence}"
-        )
-    low = paired.drop
-    high = min(1.0, low + 5 * paired.error + 10 / paired.n)
-    if paired.p_value(high) > 1 - confidence:
-        low, high = high, 1.0
-    return paired._bound(low, high, confidence, _HALVINGS_OF_COUNTS)
+def _upper(paired: PairedLoss, confidence: float) -> float:
+    """The drop at which `p_value` falls to 1 - confidence, by bisection."""
+    most = 1 - _NUISANCE if paired.counted else 1.0
+    if not 0 < confidence < most:
+        raise TuningError(f"confidence must lie above 0 and below {most:g}, got {confidence}")
+    low, reach = paired.drop, paired.error
+    high, halvings = low + reach, _HALVINGS
+    if paired.counted:
+        high, halvings = min(1.0, low + 5 * reach + 10 / paired.n), _HALVINGS_OF_COUNTS
+    while reach and paired.p_value(high) > 1 - confidence:
+        low, high = (high, 1.0) if paired.counted else (low, high + 2 * (high - low))
+    for _ in range(halvings):
+        middle = (low + high) / 2
+        low, high = (middle, high) if paired.p_value(middle) > 1 - confidence else (low, middle)
+    return high
 
 
 def _restricted(n: int, lost: NDArray | int, gained: NDArray | int, drop: float) -> NDArray:
@@ -214,102 +225,3 @@ def _likely(n: int, share: float) -> NDArray:
     spread = _REACH * math.sqrt(n * share * (1 - share)) + 12
     first, last = math.floor(n * share - spread), math.ceil(n * share + spread)
     return np.arange(max(0, first), min(n, last) + 1)
-
-
-@dataclass(frozen=True)
-class PairedScores(PairedLoss):
-    """Sums over `n` samples of each one's loss, score before less score after, and of its square.
-
-    `low` and `high` are the ends of the scores that were seen. Raises `TuningError` for sums that
-    cannot be.
-    """
-
-    n: int
-    total: float
-    squares: float
-    low: float
-    high: float
-
-    def __post_init__(self) -> None:
-        finite = all(map(math.isfinite, (self.total, self.squares, self.low, self.high)))
-        if not (self.n >= 1 and finite and self.squares >= 0 and self.low <= self.high):
-            raise TuningError(f"{self}: no sums of what some samples lose")
-
-    @classmethod
-    def of(cls, before: NDArray, after: NDArray) -> PairedScores:
-        """Sums from scores `(n,)` before and after."""
-        lost = before - after
-        ends = float(min(before.min(), after.min())), float(max(before.max(), after.max()))
-        return cls(len(lost), float(lost.sum()), float(np.dot(lost, lost)), *ends)
-
-    @classmethod
-    def of_counts(cls, paired: Paired) -> PairedScores:
-        """The same of right and wrong answers, 1 and 0."""
-        changed = paired.lost + paired.gained
-        return cls(paired.n, float(paired.lost - paired.gained), float(changed), 0.0, 1.0)
-
-    def __add__(self, other: PairedScores | Paired) -> PairedScores:
-        if isinstance(other, Paired):
-            other = self.of_counts(other)
-        return PairedScores(
-            self.n + other.n,
-            self.total + other.total,
-            self.squares + other.squares,
-            min(self.low, other.low),
-            max(self.high, other.high),
-        )
-
-    __radd__ = __add__
-
-    @property
-    def drop(self) -> float:
-        """Estimate of the mean drop; below 0 where more is gained than lost."""
-        return self.total / self.n
-
-    @property
-    def error(self) -> float:
-        """Standard error of `drop`, with a sample added that loses the range seen, and one that
-        gains it: samples that all lose alike say little about those that were not seen.
-        """
-        n, squares = self.n + 2, self.squares + 2 * (self.high - self.low) ** 2
-        return math.sqrt(max(squares - self.total**2 / n, 0.0)) / n
-
-    def upper(self, confidence: float = 0.95) -> float:
-        """A bound that the true drop does not exceed, with this confidence (see `p_value`)."""
-        if not 0 < confidence < 1:
-            raise TuningError(f"confidence must lie above 0 and below 1, got {confidence}")
-        low, high = self.drop, self.drop + self.error
-        while self.error and self.p_value(high) > 1 - confidence:
-            high += 2 * (high - self.drop)
-        return self._bound(low, high, confidence, _HALVINGS)
-
-    def _mirrored(self) -> PairedScores:
-        return PairedScores(self.n, -self.total, self.squares, self.low, self.high)
-
-    def p_value(self, drop: float) -> float:
-        """The probability of sums as favourable as these, if the true drop is `drop` (or more).
-
-        Student's paired test, one-sided, with the `error` above: as for proportions, two added
-        samples make the approximation hold where few samples lose anything (Agresti & Min,
-        Statistics in Medicine 24, 729-740, 2005). It is approximate: where few of some hundred
-        samples carry most of the loss, it rejects too often, up to about twice as often as stated.
-        """
-        if self.error == 0:
-            return float(drop <= self.drop)
-        return student_tail((drop - self.drop) / self.error, self.n + 1)
-
-    def needed(self, drop: float, confidence: float = 0.95) -> int | None:
-        """See `PairedLoss.needed`."""
-        gap = drop - self.drop
-        if gap <= 0:
-            return None
-        spread = self.error * math.sqrt(self.n + 2)
-        return math.ceil(max(2.0, (normal_quantile(confidence) * spread / gap) ** 2))
-
-
-def paired_of(before: NDArray, after: NDArray) -> Paired | PairedScores:
-    """The loss from scores before to scores after: counts where all are right or wrong."""
-    first, second = np.asarray(before, np.float64), np.asarray(after, np.float64)
-    if all(np.all((scores == 0) | (scores == 1)) for scores in (first, second)):
-        return Paired.of(first == 1, second == 1)
-    return PairedScores.of(first, second)

@@ -6,16 +6,16 @@ import math
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
 from spikewright.errors import SpikewrightError
-from spikewright.study.search.objective import Labelled, Objective
+from spikewright.study.search.measurement import Measurement
+from spikewright.study.search.objective import Objective
 from spikewright.study.search.parameters import CORRECTION
-from spikewright.study.search.short_list import Finalist
-from spikewright.study.search.trials import Trial
+from spikewright.study.search.samples import Labelled
 
 READ = "mean"
 """The readout that networks are trained under."""
@@ -80,8 +80,8 @@ class FineTuning:
     _beside: float | None = field(default=None, init=False)  # seconds of the last beside its epochs
 
     def candidates(
-        self, found: Sequence[Finalist], expected: Callable[[Any], float]
-    ) -> list[Finalist]:
+        self, found: Sequence[Measurement], expected: Callable[[Any], float]
+    ) -> list[Measurement]:
         """The settings that were trained, each for its own part of the cost.
 
         First for half the cost of the cheapest that is expected to hold the limit, or of the
@@ -92,9 +92,11 @@ class FineTuning:
         Each of the latter gives further settings, with all scales smaller or larger, as many as
         there is time to check: they are about as good as if they were trained for what they cost.
         """
-        trained: list[Finalist] = []
+        trained: list[Measurement] = []
         self._ends = time.monotonic() + self.seconds
-        for base in self._bases(found, expected):
+        nearest = sorted(found, key=expected)
+        holding = [one for one in nearest if expected(one) <= self.limit]
+        for base in [*sorted(holding, key=lambda one: one.cost), *nearest[len(holding) :]]:
             try:
                 trained.extend(self._trained(base))
             except SpikewrightError as error:
@@ -103,17 +105,12 @@ class FineTuning:
                 break
         return trained
 
-    def _bases(self, found: Sequence[Finalist], expected: Callable[[Any], float]) -> list[Finalist]:
-        holding = [c for c in found if expected(c.point) <= self.limit]
-        others = sorted((c for c in found if c not in holding), key=lambda c: expected(c.point))
-        return [*sorted(holding, key=lambda c: c.point.cost), *others]
-
-    def _trained(self, base: Finalist) -> Iterator[Finalist]:
+    def _trained(self, base: Measurement) -> Iterator[Measurement]:
         """Trainings of a setting, until one raises as `Conversion.train` does."""
         holds, fails, tried = 1.0, 0.0, list[dict[str, Any]]()
         part = _PART if self._weighted else _UNWEIGHTED
-        factors = self._factors(base.point.steps)
-        ends = self._ends - len(factors) * self._run(base.point.steps)
+        factors = self._factors(base.steps)
+        ends = self._ends - len(factors) * self._run(base.steps)
         for number in range(_TRAININGS):
             rest = ends - time.monotonic()
             if tried and rest < _WORTH * self.seconds:
@@ -127,10 +124,10 @@ class FineTuning:
             candidate = self._train(base, limits, allowed)
             yield candidate
             yield from (self._scaled(candidate, factor) for factor in factors)
-            spent = min(share, candidate.point.cost / base.point.cost)
-            drop = candidate.point.paired.drop
+            spent = min(share, candidate.cost / base.cost)
+            drop = candidate.drop
             if drop <= self.limit:
-                holds, part = spent, self._less(drop, candidate.point.paired.n)
+                holds, part = spent, self._less(drop, candidate.paired.n)
             else:
                 fails = share
 
@@ -155,23 +152,22 @@ class FineTuning:
         cube = max(drop, 0.5 / samples) / max(self.limit, 1.0 / samples)
         return min(max(cube ** (1 / 3), _LEAST), _MOST)
 
-    def _limits(self, base: Finalist, share: float) -> dict[str, Any]:
+    def _limits(self, base: Measurement, share: float) -> dict[str, Any]:
         """The arguments of `Conversion.train` that keep a part of the cost of a setting.
 
         Energy falls with spikes, and has a part that no training can spare.
         """
-        point = base.point
         if self.objective.minimise == "latency":
-            return {"steps": max(1, int(share * point.steps))}
-        return {"steps": point.steps, "spikes": share * point.costs["spikes"]}
+            return {"steps": max(1, int(share * base.steps))}
+        return {"steps": base.steps, "spikes": share * base.costs["spikes"]}
 
-    def _train(self, base: Finalist, limits: Mapping[str, Any], allowed: float) -> Finalist:
+    def _train(self, base: Measurement, limits: Mapping[str, Any], allowed: float) -> Measurement:
         """A training that takes about so many seconds at most."""
         begun = time.monotonic()
         beside = _BESIDE * allowed if self._beside is None else min(self._beside, allowed / 2)
         objective, judged = self.objective, self.given.judged
         metric = objective.running.metric
-        values = {**base.trial.values, CORRECTION: None}  # what is trained needs none
+        values = {**base.values, CORRECTION: None}  # what is trained needs none
         training = objective.convert(values).train(
             self.given.x,
             self.given.y,
@@ -180,13 +176,13 @@ class FineTuning:
             epochs=self.given.epochs,
             batch_size=_BATCH,
             trainable=self.trainable,
-            **self._beginning(limits["steps"] == base.point.steps),
+            **self._beginning(limits["steps"] == base.steps),
             timeout=allowed - beside,
             validation=(judged.x, judged.y) if metric is None else judged.x,
             seed=objective.running.seed,
             progress=self.progress,
         )
-        found = self._candidate(base.trial, limits["steps"], training, training)
+        found = self._candidate(base, limits["steps"], training, training)
         epochs = sum(epoch.seconds for epoch in training.history)
         self._beside = time.monotonic() - begun - epochs
         return found
@@ -200,12 +196,11 @@ class FineTuning:
             return {}
         return {"learning_rate": _FASTER, "thresholds": "kept" if same_steps else "chosen"}
 
-    def _scaled(self, candidate: Finalist, factor: float) -> Finalist:
+    def _scaled(self, candidate: Measurement, factor: float) -> Measurement:
         """A trained setting with other scales."""
         training = candidate.training.scaled(factor)
-        steps = candidate.point.steps
-        return self._candidate(candidate.trial, steps, training, candidate.training)
+        return self._candidate(candidate, candidate.steps, training, candidate.training)
 
-    def _candidate(self, trial: Trial, steps: int, training: Any, alike: Any) -> Finalist:
+    def _candidate(self, base: Measurement, steps: int, training: Any, alike: Any) -> Measurement:
         point = self.objective.of(training.conversion, (steps, READ), self.given.judged)
-        return Finalist(trial, point, training, alike)
+        return replace(point, values=base.values, trial=base.trial, training=training, alike=alike)

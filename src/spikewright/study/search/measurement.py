@@ -1,14 +1,18 @@
-"""The measured results of one setting: its loss and its cost, at each number of steps."""
+"""The measured results of one setting, and the goal of a search as one number that compares two."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any, TypedDict
+from dataclasses import dataclass, field, replace
+from typing import Any
 
-from spikewright._base.schema import Finite, Natural, Positive, check
-from spikewright.errors import TuningError
-from spikewright.study.search.certificate import Paired, PairedScores
+from spikewright._base.schema import Finite, Positive, check_types
+from spikewright.study.point import front
+from spikewright.study.search.certificate import PairedLoss
+from spikewright.study.search.space import Values
+
+_MEASURED = ("steps", "readout", "cost", "costs", "risk")
 
 
 @dataclass(frozen=True)
@@ -18,64 +22,54 @@ class Measurement:
     `costs` are means a sample by name ("spikes", "energy"); `cost` is the one that is minimised.
     `risk` goes with the drop, and says more where few samples are lost: answers that become less
     sure raise it.
+
+    `values` are those of the setting's parameters, `trial` its number in the study and `origin`
+    says how the search came to it. `training` is of its network, where it was trained. Settings
+    whose `alike` is the same object, not None, differ by a factor of all scales alone. `held` was
+    measured on held-back samples, and `certified` says whether these show that the limit holds.
     """
 
-    steps: int
+    steps: Positive
     readout: str
-    paired: Paired | PairedScores
-    cost: float
-    costs: Mapping[str, float]
-    risk: float = 0.0
+    paired: PairedLoss
+    cost: Finite
+    costs: Mapping[str, Finite]
+    risk: Finite = 0.0
+    values: Values = field(default_factory=dict, compare=False)
+    trial: int = field(default=0, compare=False)
+    origin: str = field(default="", compare=False)
+    training: Any = field(default=None, compare=False)
+    alike: Any = field(default=None, compare=False)
+    held: Measurement | None = field(default=None, compare=False)
+    certified: bool = field(default=False, compare=False)
 
     @property
     def where(self) -> tuple[int, str]:
         """Steps and readout."""
         return self.steps, self.readout
 
+    @property
+    def drop(self) -> float:
+        """Estimate of the mean loss."""
+        return self.paired.drop
+
+    @property
+    def checked(self) -> Measurement:
+        """What held-back samples gave, or the search where there is none."""
+        return self.held or self
+
     def as_dict(self) -> dict[str, Any]:
-        """The point as plain data, ready for JSON."""
-        return asdict(self)
+        """What was measured as plain data, ready for JSON."""
+        return {"paired": vars(self.paired), **{name: getattr(self, name) for name in _MEASURED}}
 
     @classmethod
-    def of(cls, entry: Mapping[str, Any]) -> Measurement:
-        """A point from plain data; raises `TuningError` for other data."""
-        try:
-            check(entry, _Entry)
-            kind = Paired if "lost" in entry["paired"] else PairedScores
-            return cls(**{**entry, "paired": kind(**entry["paired"])})
-        except TypeError as error:
-            raise TuningError(
-                f"the study holds a measurement that cannot be read ({error}). Begin a new study"
-            ) from error
-
-
-class _Counts(TypedDict):
-    """Plain data of `Paired`."""
-
-    n: Positive
-    lost: Natural
-    gained: Natural
-
-
-class _Sums(TypedDict):
-    """Plain data of `PairedScores`."""
-
-    n: Positive
-    total: Finite
-    squares: Finite
-    low: Finite
-    high: Finite
-
-
-class _Entry(TypedDict):
-    """Plain data of a point."""
-
-    steps: Positive
-    readout: str
-    paired: _Counts | _Sums
-    cost: Finite
-    costs: dict[str, Finite]
-    risk: Finite
+    def of(cls, entry: Mapping[str, Any], **setting: Any) -> Measurement:
+        """From plain data, and the setting that was measured; raises as the types do for others."""
+        counts = "lost" in entry["paired"]  # as earlier versions wrote them
+        paired = (PairedLoss.counts if counts else PairedLoss)(**entry["paired"])
+        found = cls(paired=paired, **{name: entry[name] for name in _MEASURED}, **setting)
+        check_types(found)
+        return found
 
 
 def joined(parts: Sequence[Sequence[Measurement]]) -> list[Measurement]:
@@ -88,26 +82,115 @@ def joined(parts: Sequence[Sequence[Measurement]]) -> list[Measurement]:
 
 
 def _joined(points: Sequence[Measurement]) -> Measurement:
-    paired = points[0].paired
-    for point in points[1:]:
-        paired = paired + point.paired
-    names = points[0].costs
-    costs = {name: _mean([p.costs[name] for p in points], points) for name in names}
-    cost = _mean([p.cost for p in points], points)
-    risk = _mean([p.risk for p in points], points)
-    return Measurement(points[0].steps, points[0].readout, paired, cost, costs, risk)
+    first, *others = points
+    weights = [point.paired.n for point in points]
 
+    def mean(values: Iterable[float]) -> float:
+        return sum(v * n for v, n in zip(values, weights, strict=True)) / sum(weights)
 
-def _mean(values: Sequence[float], points: Sequence[Measurement]) -> float:
-    return sum(v * p.paired.n for v, p in zip(values, points, strict=True)) / sum(
-        p.paired.n for p in points
+    return replace(
+        first,
+        paired=sum((point.paired for point in others), first.paired),
+        cost=mean(point.cost for point in points),
+        costs={name: mean(point.costs[name] for point in points) for name in first.costs},
+        risk=mean(point.risk for point in points),
     )
 
 
-def front(points: Iterable[Measurement]) -> list[Measurement]:
+def unbeaten(points: Iterable[Measurement]) -> list[Measurement]:
     """The points that none other beats in both drop and cost, the cheapest first."""
-    found: list[Measurement] = []
-    for point in sorted(points, key=lambda p: (p.cost, p.paired.drop, p.steps)):
-        if not found or point.paired.drop < found[-1].paired.drop:
-            found.append(point)
-    return found
+    return front(points, lambda p: (p.cost, p.drop, p.steps), lambda p: p.drop)
+
+
+_BELOW, _ABOVE = 0.3, 1.5
+_PATIENCE = 2.3  # standard errors
+_FAR = 20.0  # times what may be lost: beyond, only the drop counts
+_NEAR = 4.0  # times what may be lost: there drop and risk are compared
+_ENOUGH = 10.0  # times that in all tell their ratio; farther points count until there is so much
+_LEAST_RATIO = 0.02
+_LEAST = 0.25  # of what may be lost: certificates for less are not worth their price
+
+
+@dataclass(frozen=True)
+class Aim:
+    """The least cost among drops of at most `limit`.
+
+    `merit` is smaller for better points. It is the logarithm of the cost, plus the distance of the
+    drop from the limit in units of the loss allowed, times 0.3 below the limit and 1.5 above. Drops
+    fall about with the third power of the spikes, so that a whole unit is worth a third of the
+    cost. Far above the limit, and where nothing spikes and nothing costs, the drop alone counts.
+    The drop is the mean of the counted one and the one that the risk lets expect, so that luck with
+    few samples counts less; `ratio` is how much drop goes with a risk.
+    """
+
+    limit: float
+    unit: float
+    ratio: float = 1.0
+
+    @classmethod
+    def of(cls, limit: float, max_drop: float, n: int, size: float = 1.0) -> Aim:
+        """Aim at a limit where `max_drop` is asked for, as measured on `n` samples.
+
+        `size` is the largest loss of one sample: of right answers one.
+        """
+        return cls(limit, max(max_drop, 2.0 * size / n))
+
+    def informed(self, points: Iterable[Measurement]) -> Aim:
+        """The same aim, with the ratio of drop and risk that points near the limit have.
+
+        Few near points say little about it: then those farther off count too, the nearest first.
+        """
+        drop, risk, seen = 0.0, 0.0, 0.0
+        for point in sorted(points, key=lambda p: abs(p.drop)):
+            away = abs(point.drop) / self.unit
+            if away >= _FAR or (away >= _NEAR and seen >= _ENOUGH):
+                break
+            if point.risk > 0:
+                drop, risk = drop + point.drop, risk + point.risk
+                seen += away
+        return replace(self, ratio=max(drop / risk, 0.0)) if risk > 0 else self
+
+    @property
+    def exchange(self) -> float:
+        """The worth of a rise of the risk, as a logarithm of the cost."""
+        return max(self.ratio, _LEAST_RATIO) / self.unit
+
+    def merit(self, point: Measurement) -> float:
+        """The figure of merit of a point; smaller is better."""
+        return self._merit(point.cost, self.expected(point))
+
+    def hope(self, point: Measurement) -> float:
+        """The best `merit` that more samples may show of a point that was measured on few."""
+        return self._merit(point.cost, self.expected(point) - _PATIENCE * point.paired.error)
+
+    def best(self, points: Iterable[Measurement]) -> Measurement:
+        """The best of some points, of equal ones that of the earliest trial."""
+        return min(points, key=lambda p: (self.merit(p), p.trial, p.steps))
+
+    def expected(self, point: Measurement) -> float:
+        """The drop to be expected on other samples."""
+        return (point.drop + self.ratio * max(point.risk, 0.0)) / 2
+
+    def _merit(self, cost: float, drop: float) -> float:
+        distance = (drop - self.limit) / self.unit
+        if distance > _FAR or (distance > 0 and cost <= 0):
+            return 1000.0 * (1.0 + drop)
+        return math.log(max(cost, 1e-300)) + (_ABOVE if distance > 0 else _BELOW) * distance
+
+
+def certifiable(n: int, max_drop: float, confidence: float, size: float = 1.0) -> float | None:
+    """The largest drop that `n` held-back samples will probably show to be at most `max_drop`.
+
+    Supposing that two samples are gained where five are lost, `size` by each of them. None where
+    that is less than a quarter of `max_drop`: so few samples certify hardly anything.
+    """
+
+    def certifies(lost: int) -> bool:
+        return PairedLoss.counts(n, lost, 2 * lost // 5).p_value(max_drop / size) <= 1 - confidence
+
+    low, high = 0, n // 2
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if certifies(middle) else (low, middle)
+    drop = size * (low - 2 * low // 5) / n
+    return drop if drop > 0 and drop >= _LEAST * max_drop else None

@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from hashlib import sha256
 from typing import Any
 
 import numpy as np
@@ -16,51 +17,17 @@ from spikewright.choosing.correction import StepCorrection
 from spikewright.conversion import Conversion
 from spikewright.measure.readout import READOUTS, EveryStep, kind_of
 from spikewright.study.point import Minimise
-from spikewright.study.programs import text
-from spikewright.study.search.certificate import paired_of
+from spikewright.study.programs import ProgramWriter
+from spikewright.study.search.certificate import PairedLoss
 from spikewright.study.search.measurement import Measurement
-from spikewright.study.search.parameters import CORRECTION, Translation, read_at, rounded
-from spikewright.study.search.running import Outcome, Running, part_of, run
-from spikewright.study.search.short_list import Finalist
-from spikewright.study.search.space import Plain, Space, choices_of
+from spikewright.study.search.parameters import CORRECTION, Translation, rounded
+from spikewright.study.search.samples import Labelled, Outcome, Running, run
+from spikewright.study.search.space import Plain, Space, Values, choices_of
 
+_CORRECTED = 128  # samples that biases of each step are measured on
+_TRIAL = 0.05  # of the time at most for one trial
 _LATELY = 30  # runs, by whose times others are foretold
 _LONG = 1_000_000  # steps, that every readout leaves some of
-
-
-@dataclass(frozen=True, eq=False)
-class Labelled:
-    """Inputs `{name: array}`, labels or the truth that a metric takes, and the source's outputs.
-
-    `scores` say how right it is, of labels which it answers rightly; `margins` by how much the
-    right class leads, None under a metric.
-    """
-
-    x: Mapping[str, NDArray]
-    y: Any
-    scores: NDArray
-    margins: NDArray | None
-
-    def __len__(self) -> int:
-        return len(self.scores)
-
-    def __getitem__(self, part: slice | NDArray) -> Labelled:
-        x = {name: array[part] for name, array in self.x.items()}
-        margins = None if self.margins is None else self.margins[part]
-        return Labelled(x, part_of(self.y, part), self.scores[part], margins)
-
-    @cached_property
-    def size(self) -> float:
-        """The largest loss of one sample: the range of scores; for right and wrong answers, one."""
-        return float(np.ptp(self.scores)) or 1.0 if self.margins is None else 1.0
-
-    @cached_property
-    def unit(self) -> float:
-        """A small margin: a quarter of that which three in four right answers exceed."""
-        if self.margins is None:
-            return 1.0
-        leads = self.margins[self.margins > 0]
-        return float(np.percentile(leads, 25)) / 4 if len(leads) else 1.0
 
 
 @dataclass(eq=False)
@@ -98,10 +65,9 @@ class Pace:
 
 @dataclass(eq=False)
 class Objective:
-    """Converts, runs and measures.
+    """Converts, runs and measures settings of a `space` on the samples that a search sees.
 
-    `minimise` names the cost. `unit` is the margin that risks are measured in, `known` the inputs
-    of samples that biases of each step are measured on.
+    `minimise` names the cost, `timeout` says how many seconds the search may take.
     """
 
     conversion: Conversion
@@ -109,12 +75,17 @@ class Objective:
     space: Space
     minimise: Minimise
     running: Running
-    unit: float
-    known: Mapping[str, NDArray]
+    samples: Labelled
+    timeout: float
     pace: Pace = field(default_factory=Pace, init=False)
     correcting: Pace = field(default_factory=Pace, init=False)
     _converted: tuple[str, Conversion] | None = field(default=None, init=False)
-    _texts: dict[tuple, str] = field(default_factory=dict, init=False)
+    _keys: dict[tuple, str] = field(default_factory=dict, init=False)
+
+    @cached_property
+    def known(self) -> Mapping[str, NDArray]:
+        """Inputs that biases of each step are measured on."""
+        return self.samples[:_CORRECTED].x
 
     def seconds(self, steps: int, samples: int) -> float:
         """About how long so many samples take, 0 before any was run."""
@@ -126,14 +97,29 @@ class Objective:
         corrected = self.correcting.seconds(steps) if values.get(CORRECTION) else 0.0
         return self.seconds(steps, samples) + corrected
 
+    def affordable(self, values: Mapping[str, Plain]) -> bool:
+        """True for trials that take at most their share of the time, and for the shortest runs.
+
+        Without these nothing would be run after one that was slow by chance.
+        """
+        shortest = values["steps"] == min(choices_of(self.space, "steps"))
+        if shortest and values.get(CORRECTION) is None:
+            return True
+        return self.trial(values, len(self.samples)) <= _TRIAL * self.timeout
+
     def identify(self, values: Mapping[str, Plain]) -> str:
-        """The same text for values that make the same network and run."""
-        key = tuple(sorted(values.items()))
-        if key not in self._texts:
+        """A key of the network and run that values stand for."""
+        given = tuple(sorted(values.items()))
+        if given not in self._keys:
             corrected = values.get(CORRECTION) or ""
-            arguments = text(self.translation.arguments(values))
-            self._texts[key] = f"{values['steps']} {corrected}{arguments}"
-        return self._texts[key]
+            arguments = ProgramWriter().text(self.translation.arguments(values))
+            found = f"{values['steps']} {corrected}{arguments}"
+            self._keys[given] = sha256(found.encode()).hexdigest()[:16]
+        return self._keys[given]
+
+    def shorten(self, values: Values, steps: int) -> Values:
+        """The values of the same network in fewer steps."""
+        return self.translation.shortened(values, steps)
 
     def convert(self, values: Mapping[str, Plain]) -> Conversion:
         """The network under these values; the last one is kept."""
@@ -156,33 +142,16 @@ class Objective:
             for name, biases in measured.resolved["bias_correction"].items()
         }
 
-    def __call__(self, values: Mapping[str, Plain], samples: Labelled) -> list[Measurement]:
-        """Measure on samples, at every number of steps and under every readout."""
-        at = read_at(choices_of(self.space, "steps"), int(values["steps"] or 1))
-        return self._points(self.convert(values), samples, at, self._readouts(at))
+    def measure(self, values: Mapping[str, Plain], part: slice) -> list[Measurement]:
+        """Measure on some of the samples, at every number of steps and under every readout."""
+        most = int(values["steps"] or 1)
+        at = sorted({step for step in choices_of(self.space, "steps") if step <= most} | {most})
+        return self._points(self.convert(values), self.samples[part], at, self._readouts(at))
 
-    def at(self, values: Mapping[str, Plain], where: Measurement, samples: Labelled) -> Measurement:
-        """Measure one number of steps and readout alone."""
-        return self.of(self.convert(values), where.where, samples)
-
-    def beside(
-        self,
-        base: Conversion,
-        values: Mapping[str, Plain],
-        where: Measurement,
-        samples: Labelled,
-    ) -> Measurement:
-        """As `at`, with biases of each step as `base` has them: they are not measured anew."""
-        changes = self.translation.arguments(values)
-        biases = base.resolved["bias_correction"]
-        return self.of(
-            self.conversion.again(**changes, bias_correction=biases), where.where, samples
-        )
-
-    def network(self, candidate: Finalist) -> Conversion:
+    def network(self, candidate: Measurement) -> Conversion:
         """The network of a setting, the trained one where there is one."""
         if candidate.training is None:
-            return self.convert(candidate.trial.values)
+            return self.convert(candidate.values)
         trained: Conversion = candidate.training.conversion
         return trained
 
@@ -232,7 +201,7 @@ class Objective:
         self, found: Outcome, samples: Labelled, steps: int, name: str, readout: EveryStep
     ) -> Measurement:
         costs = found.costs[steps]
-        paired = paired_of(samples.scores, found.scores[steps, readout])
+        paired = PairedLoss.of(samples.scores, found.scores[steps, readout])
         margins = found.margins.get((steps, readout))
         risk = paired.drop if margins is None else self.risk(samples, margins)
         return Measurement(steps, name, paired, self._cost(costs, steps), costs, risk)
@@ -246,8 +215,8 @@ class Objective:
         """
         own = np.zeros(1) if samples.margins is None else samples.margins
         before, now = (float(np.median(np.abs(m))) for m in (own, margins))
-        unit = self.unit * (now / before if before > 0 and now > 0 else 1.0)
-        return float(np.mean(_soft(margins / unit) - _soft(own / self.unit)))
+        unit = self.samples.unit * (now / before if before > 0 and now > 0 else 1.0)
+        return float(np.mean(_soft(margins / unit) - _soft(own / self.samples.unit)))
 
     def _cost(self, costs: Mapping[str, float], steps: int) -> float:
         """The cost that is minimised; for latency the steps, and among equal ones the spikes."""

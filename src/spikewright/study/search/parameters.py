@@ -3,23 +3,106 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property, lru_cache
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright._base.arguments import is_plain_whole
+from spikewright._base.arguments import is_plain_number, is_plain_whole
 from spikewright._base.layer_names import bare_name
-from spikewright.choosing import ScaleRule, Setting
+from spikewright._base.options import Check, one_of
+from spikewright.choosing import LayerStatistics, NeuronSetting, RuleCase, ScaleRule
 from spikewright.choosing.rules import RULES, EnergyBudget, parse
+from spikewright.choosing.rules.energy_budget import proportions_of
+from spikewright.choosing.rules.spending import Item, Spending, Thresholds
+from spikewright.choosing.statistics.sensitivity import sensitivities
 from spikewright.conversion import Conversion
 from spikewright.errors import ConversionError, TuningError
+from spikewright.lower.populations import Roles
 from spikewright.measure.readout import READOUTS
 from spikewright.network.neurons import BipolarIntegrateAndFire, IntegrateAndFire, RectifiedLinear
-from spikewright.study.search.allocation import Allocation
-from spikewright.study.search.space import Choices, Parameter, Plain, Range, Values, choices_of
+from spikewright.study.search.space import Choices, Parameter, Plain, Range, Values
+
+_CURVES = 64  # of layers, that are held at once
+
+
+class Allocation:
+    """Spreads spikes over the channels of all layers of `case`, by one of `rules`.
+
+    A rule keeps thresholds in the proportions that it chooses them in; None spends spikes where
+    they do most, as `EnergyBudget(per="channel")` does. `weights` `{layer: (channels,)}` say how
+    much the outputs change per variance of errors there.
+    """
+
+    def __init__(
+        self, case: RuleCase, weights: Mapping[str, NDArray], rules: Mapping[str, ScaleRule | None]
+    ) -> None:
+        self._case, self._weights, self.rules = case, weights, rules
+        self._spending = lru_cache(max(1, _CURVES // len(self.layers)))(self._make_spending)
+        self._proportions = lru_cache(maxsize=16)(self._make_proportions)
+
+    @property
+    def layers(self) -> Mapping[str, LayerStatistics]:
+        """The statistics of the layers."""
+        return self._case.layers
+
+    @cached_property
+    def neurons(self) -> int:
+        """Neurons of all layers."""
+        return sum(int(np.prod(layer.shape)) for layer in self.layers.values())
+
+    def thresholds(
+        self,
+        rule: str,
+        spikes: float,
+        shares: Mapping[str, float],
+        steps: int,
+        setting: NeuronSetting,
+    ) -> dict[str, NDArray]:
+        """Thresholds `(channels,)` of every layer at which about `spikes` are spent on a sample.
+
+        As they are expected in `steps` steps, by the values that calibration data had. `shares` are
+        powers of two: a layer with 1 has half the thresholds (for the least error about half).
+        """
+        proportions = self._proportions(rule, setting)
+        spending = self._spending(steps, setting)
+        return spending.near(spikes, shares=shares, proportions=proportions)
+
+    def _make_spending(self, steps: int, setting: NeuronSetting) -> Spending:
+        items = {
+            name: Item(layer, setting, steps, self._weights[name], per="channel")
+            for name, layer in self.layers.items()
+        }
+        return Spending(items, 1.0)
+
+    def _make_proportions(self, name: str, setting: NeuronSetting) -> Thresholds | None:
+        rule = self.rules[name]
+        return None if rule is None else self.chosen(rule, setting)
+
+    def chosen(self, rule: ScaleRule, setting: NeuronSetting) -> Thresholds:
+        """The thresholds `(channels,)` of every layer as a rule chooses them itself."""
+        case = replace(self._case, settings=dict.fromkeys(self.layers, setting))
+        return proportions_of(rule, case, self.layers, "channel")
+
+
+def allocate(
+    conversion: Conversion,
+    samples: Mapping[str, NDArray],
+    work: float,
+    rules: Mapping[str, ScaleRule | None],
+) -> Allocation:
+    """The rules' data: values of the layers on some samples, and the effect of errors in them."""
+    graph, layers = conversion.canonical, tuple(conversion.populations())
+    outputs = Roles(graph).read_from()
+    statistics = conversion.calibrate(samples, progress=False)
+    settings = dict.fromkeys(layers, NeuronSetting())
+    case = RuleCase(graph, conversion.graph, settings, outputs, statistics)
+    weights = sensitivities(graph, layers, samples, outputs, "channel", work)
+    return Allocation(case, weights, rules)
+
 
 STEPS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32)
 SCALES = "scales"
@@ -28,8 +111,9 @@ SCALES = "scales"
 CORRECTION, EACH_STEP = "correction", "each step"
 """The parameter, and the correction that gives channels a bias for each step."""
 
-LATER = (CORRECTION,)
-"""Parameters that earlier versions did not search: in their trials each has its first value."""
+_NEURONS, _STARTS = ("default", "bipolar"), ("half", "zero")
+_WHOLE = Check("a whole number from 1", lambda value: is_plain_whole(value) and value >= 1)
+_SECONDS = Check("a number of seconds above 0", lambda value: is_plain_number(value) and value > 0)
 
 _FIRST = ("sensitivity", "percentile", "channel percentile", "minimum error", "one scale")
 _DIGITS = 4  # of a scale or a budget, so that it can be written down
@@ -45,20 +129,26 @@ def space_of(conversion: Conversion) -> dict[str, Parameter]:
     types = [ensemble.neuron_type for ensemble in conversion.populations().values()]
     integrate = all(isinstance(neuron_type, IntegrateAndFire) for neuron_type in types)
     space: dict[str, Parameter] = {
-        "steps": Choices(STEPS),
-        "readout": Choices(tuple(READOUTS)),
+        "steps": Choices(STEPS, _WHOLE),
+        "readout": Choices(tuple(READOUTS), one_of(READOUTS)),
         "rule": Choices(tuple(searched_rules())),
-        "max_spikes_per_step": Choices((None, 1)),
-        "neuron": Choices(("default", "bipolar") if integrate else ("default",)),
-        "initial_voltage": Choices(("half", "zero")),
-        "synapse": Choices((None, 0.002, 0.005)),
-        CORRECTION: Choices((None,) if conversion.lowered.stepping else (None, EACH_STEP)),
+        "max_spikes_per_step": Choices((None, 1), _or_none(_WHOLE)),
+        "neuron": Choices(("default", "bipolar") if integrate else ("default",), one_of(_NEURONS)),
+        "initial_voltage": Choices(_STARTS, one_of(_STARTS)),
+        "synapse": Choices((None, 0.002, 0.005), _or_none(_SECONDS)),
+        CORRECTION: Choices(
+            (None,) if conversion.lowered.stepping else (None, EACH_STEP), one_of((None, EACH_STEP))
+        ),
         "level": Range(-10.0, 8.0, -1.0),
     }
     if len(types) > 1:
         layers = conversion.populations()
         space |= {offset_of(name): Range(-4.0, 4.0, 0.0) for name in layers}
     return space
+
+
+def _or_none(check: Check) -> Check:
+    return Check(f"None or {check.must}", lambda value: value is None or check.holds(value))
 
 
 def offset_of(layer: str) -> str:
@@ -119,33 +209,6 @@ def _proportions(given: str | ScaleRule) -> ScaleRule | None:
     return rule.like if isinstance(rule, EnergyBudget) else rule
 
 
-def check_values(space: Mapping[str, Parameter]) -> None:
-    """Raise `TuningError` for choices that no conversion takes."""
-    for name, known in (
-        ("readout", tuple(READOUTS)),
-        ("neuron", ("default", "bipolar")),
-        ("initial_voltage", ("half", "zero")),
-        (CORRECTION, (None, EACH_STEP)),
-    ):
-        for value in choices_of(space, name):
-            if value not in known:
-                raise TuningError(
-                    f"space: {name!r} is one of {', '.join(map(str, known))}, got {value!r}"
-                )
-    for value in choices_of(space, "steps"):
-        if not (is_plain_whole(value) and value >= 1):
-            raise TuningError(f"space: 'steps' are whole numbers from 1, got {value!r}")
-    for value in choices_of(space, "max_spikes_per_step"):
-        if value is not None and not (is_plain_whole(value) and value >= 1):
-            raise TuningError(
-                f"space: 'max_spikes_per_step' is None or a whole number from 1, got {value!r}"
-            )
-    for value in choices_of(space, "synapse"):
-        number = isinstance(value, int | float) and not isinstance(value, bool) and value > 0
-        if value is not None and not number:
-            raise TuningError(f"space: 'synapse' is None or seconds above 0, got {value!r}")
-
-
 @dataclass(frozen=True, eq=False)
 class Translation:
     """From values of parameters to arguments of `convert`."""
@@ -160,7 +223,7 @@ class Translation:
         setting, layers = _setting(values), self.allocation.layers
         shares = {name: float(values.get(offset_of(name)) or 0.0) for name in layers}
         spikes = self.allocation.neurons * 2.0 ** float(values["level"] or 0.0)
-        rule, steps = str(values["rule"]), _whole(values["steps"])
+        rule, steps = str(values["rule"]), int(values["steps"] or 1)
         found = self.allocation.thresholds(rule, spikes, shares, steps, setting)
         scales = {name: 1.0 / (theta * self.dt) for name, theta in found.items()}
         return self._with(scales, values)
@@ -216,24 +279,17 @@ class Translation:
             },
             "synapse": values["synapse"],
             "initial_voltage": values["initial_voltage"],
-            **_neurons(values["neuron"], values["max_spikes_per_step"]),
+            "spiking": {RectifiedLinear: BipolarIntegrateAndFire()}
+            if values["neuron"] == "bipolar"
+            else True,
+            "max_spikes_per_step": values["max_spikes_per_step"],
         }
 
 
-def _setting(values: Mapping[str, Plain]) -> Setting:
+def _setting(values: Mapping[str, Plain]) -> NeuronSetting:
     """The facts about neurons that rules use."""
-    cap, start = values["max_spikes_per_step"], values["initial_voltage"]
-    return Setting(None if cap is None else _whole(cap), 0.5 if start == "half" else 0.0)
-
-
-def _neurons(neuron: Plain, cap: Plain) -> dict[str, Any]:
-    most = None if cap is None else _whole(cap)
-    spiking = {RectifiedLinear: BipolarIntegrateAndFire()} if neuron == "bipolar" else True
-    return {"spiking": spiking, "max_spikes_per_step": most}
-
-
-def _whole(value: Plain) -> int:
-    return int(value)  # type: ignore[arg-type]
+    cap: Any = values["max_spikes_per_step"]
+    return NeuronSetting(cap, 0.5 if values["initial_voltage"] == "half" else 0.0)
 
 
 def rounded(values: NDArray) -> NDArray:
@@ -246,8 +302,3 @@ def _plain(scale: NDArray) -> float | NDArray:
     if np.all(scale == scale.reshape(-1)[0]):
         return float(scale.reshape(-1)[0])
     return scale
-
-
-def read_at(steps: Sequence[Plain], most: int) -> list[int]:
-    """The numbers of steps at which a run of `most` steps is read."""
-    return sorted({_whole(step) for step in steps if _whole(step) <= most} | {most})

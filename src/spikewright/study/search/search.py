@@ -7,34 +7,17 @@ was killed goes on where it was, and workers share it.
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 from spikewright._base.optional import require
 from spikewright.errors import SpikewrightError, TuningError
-from spikewright.study.search.measurement import Measurement, joined
-from spikewright.study.search.merit import Aim
-from spikewright.study.search.space import (
-    Choices,
-    Range,
-    Space,
-    Values,
-    asked,
-    is_fixed,
-    suggest,
-)
-from spikewright.study.search.trials import (
-    Study,
-    Trial,
-    note,
-    quiet,
-    values_of,
-    worker_name,
-    written,
-)
+from spikewright.study.search.measurement import Aim, Measurement, joined
+from spikewright.study.search.objective import Objective
+from spikewright.study.search.space import Choices, Range, Space, Values, asked
+from spikewright.study.search.trials import Study, quiet, values_of, worker_name, written
 
 PARTS = (200, 600)
 """Samples after which a trial is looked at: one that cannot become good any more is pruned."""
@@ -59,63 +42,31 @@ Generator = Callable[[Study], Iterable[Proposal]]
 """Settings to try, after the trials that a study has; those that were tried may be among them."""
 
 
-class Problem(Protocol):
-    """The functions of a search that know what its values stand for."""
-
-    def measure(self, values: Values, part: slice) -> Sequence[Measurement]:
-        """The loss and the cost of values on some of the samples."""
-
-    def shorten(self, values: Values, steps: int) -> Values:
-        """The values of a run that ends earlier."""
-
-    def refine(
-        self, values: Values, point: Measurement, size: float, exchange: float
-    ) -> Iterable[Values]:
-        """Settings near a point that parameters cannot express; `exchange` is a risk's worth."""
-
-    def identify(self, values: Values) -> str:
-        """The same text for values that make the same network."""
-
-    def affordable(self, values: Values) -> bool:
-        """Whether there is time to try them."""
-
-
-@dataclass(frozen=True)
-class Limits:
-    """The end of a search: `reserve()` seconds before `deadline`, or with `trials` in the study."""
-
-    deadline: float
-    reserve: Callable[[], float]
-    trials: int | None = None
-
-    def reached(self, done: int) -> bool:
-        """Whether it ends now; `deadline` is of the monotonic clock."""
-        late = time.monotonic() >= self.deadline - self.reserve()
-        return late or (self.trials is not None and done >= self.trials)
-
-
 @dataclass(eq=False)
 class Search:
-    """Tries settings of a space on `samples` samples until a limit is reached.
+    """Tries settings of an `objective` until it is over.
 
     What `generators` propose is tried in turn; then, for each of `aims` in turn, settings one step
     away from the best so far. The first aim is the one that Optuna's sampler and the pruning go by.
+    `refine` gives settings near a point that parameters cannot express.
     """
 
     study: Study
-    space: Space
-    problem: Problem
-    samples: int
+    objective: Objective
+    refine: Callable[..., Iterable[Values]]
     aims: Sequence[Aim]
     generators: Sequence[Generator]
 
-    def run(self, limits: Limits, advance: Callable[[int], None] = lambda done: None) -> None:
+    def run(
+        self, over: Callable[[int], bool], advance: Callable[[int], None] = lambda done: None
+    ) -> None:
         """Try settings, one after the other; `advance` is called after each.
 
-        Raises `TuningError` where none of the first settings can be tried.
+        `over` says whether it ends, after so many trials in the study. Raises `TuningError` where
+        none of the first settings can be tried.
         """
         self.study.revive()
-        while not limits.reached(self.done) and not self.stale:
+        while not over(self.done) and not self.stale:
             proposal = self.next()
             if proposal is not None:
                 self._enqueue(proposal)
@@ -124,7 +75,6 @@ class Search:
             self.study.revive()
             self._check_failures()
             advance(1)
-        self.study.settle()
 
     @property
     def done(self) -> int:
@@ -135,10 +85,10 @@ class Search:
     @property
     def stale(self) -> bool:
         """Whether nothing better was found for long, and no step is left to try."""
-        trials = self.study.finished()
-        if not trials or self.study.counts().get("WAITING"):
+        points = self.study.finished()
+        if not points or self.study.counts().get("WAITING"):
             return False
-        last = max(self._best(trials, self._informed(aim))[0].number for aim in self.aims)
+        last = max(self._informed(aim).best(points).trial for aim in self.aims)
         later = [t for t in self.study.trials if t.number > last]
         free = sum(t.user_attrs.get("origin") == "free" for t in later)
         return free >= _STALE and self.next(stepping=True) is None
@@ -149,100 +99,107 @@ class Search:
         for proposal in chain.from_iterable(given(self.study) for given in self.generators):
             if self._is_new(proposal, known):
                 return proposal
-        trials = self.study.finished()
+        points = self.study.finished()
         turn = len(known)
-        if not trials or (turn % _TURNS == 0 and not stepping):
+        if not points or (turn % _TURNS == 0 and not stepping):
             return None
-        return next((p for p in self._stepped(trials, turn) if self._is_new(p, known)), None)
+        stepped = chain.from_iterable(self.steps_from(*base) for base in self._bases(points, turn))
+        return next((p for p in stepped if self._is_new(p, known)), None)
 
     def _is_new(self, proposal: Proposal, known: Collection[str]) -> bool:
         """Whether there is time for a setting, and it was not tried yet."""
-        problem, values = self.problem, proposal.values
-        return problem.affordable(values) and problem.identify(values) not in known
+        objective, values = self.objective, proposal.values
+        return objective.affordable(values) and objective.identify(values) not in known
 
-    def _stepped(self, trials: Sequence[Trial], turn: int) -> Iterator[Proposal]:
-        """Settings one step away from the best one of this turn."""
-        for base in self._bases(trials, turn):
-            yield from self.steps_from(*base)
-
-    def _bases(
-        self, trials: Sequence[Trial], turn: int
-    ) -> Iterator[tuple[Aim, Trial, Measurement]]:
-        """Trials to step from, by turns: for each aim the best, and the best of other run lengths.
+    def _bases(self, points: Sequence[Measurement], turn: int) -> Iterator[tuple[Aim, Measurement]]:
+        """Points to step from, by turns: for each aim the best, and the best of other run lengths.
 
         Of each aim the best comes every other time.
         """
         for i in range(len(self.aims)):
             aim = self._informed(self.aims[(turn + i) % len(self.aims)])
-            ranked = _best_of_lengths(trials, aim)[:_LENGTHS]
+            ranked = _best_of_lengths(points, aim)[:_LENGTHS]
             first = _ORDER[turn // len(self.aims) % len(_ORDER)] % len(ranked)
-            yield from ((aim, *item) for item in [*ranked[first:], *ranked[:first]])
+            yield from ((aim, item) for item in [*ranked[first:], *ranked[:first]])
 
-    def steps_from(self, aim: Aim, trial: Trial, point: Measurement) -> Iterator[Proposal]:
+    def steps_from(self, aim: Aim, point: Measurement) -> Iterator[Proposal]:
         """Settings one step away from a point, coarse ones first.
 
         Numbers up and down, smaller and smaller; in between refinements; at last other choices.
         """
-        values = self.problem.shorten(dict(trial.values), point.steps)
-        if values != trial.values:
+        values = self.objective.shorten(dict(point.values), point.steps)
+        if values != point.values:
             yield Proposal(values, "fewer steps")
-        refined = set(values) - set(self.space)
+        refined = set(values) - set(self.objective.space)
         if not refined:
             for size in _COARSE:
-                yield from _numbers(self.space, values, size)
+                yield from _numbers(self.objective.space, values, size)
         for size in _REFINED:
-            for found in self.problem.refine(values, point, size, aim.exchange):
+            for found in self.refine(values, point, size, aim.exchange):
                 yield Proposal(found, f"refined {size:g}")
         for size in _FINE:
-            yield from _numbers(self.space, values, size)
+            yield from _numbers(self.objective.space, values, size)
         if not refined:
-            yield from _others(self.space, values)
+            yield from _others(self.objective.space, values)
 
     def expected(self) -> Callable[[Measurement], float]:
         """The drop to be expected of a point, after all that was measured."""
         return self._informed(self.aims[0]).expected
 
     def _informed(self, aim: Aim) -> Aim:
-        return aim.informed(point for t in self.study.finished() for point in t.points)
-
-    def _best(self, trials: Sequence[Trial], aim: Aim) -> tuple[Trial, Measurement]:
-        found = [(trial, aim.best(trial.points)) for trial in trials]
-        return min(found, key=lambda pair: (aim.merit(pair[1]), pair[0].number))
+        return aim.informed(self.study.finished())
 
     def _enqueue(self, proposal: Proposal) -> None:
-        refined = set(proposal.values) - set(self.space)
-        wanted = {} if refined else asked(self.space, proposal.values)
+        refined = set(proposal.values) - set(self.objective.space)
+        wanted = {} if refined else asked(self.objective.space, proposal.values)
         marks: dict[str, Any] = {"origin": proposal.origin, "asked": wanted}
-        marks["key"] = self.problem.identify(proposal.values)
+        marks["key"] = self.objective.identify(proposal.values)
         if refined:  # nothing is left for a sampler to know of
             marks["values"] = json.dumps(proposal.values)
         self.study.inner.enqueue_trial(wanted, user_attrs=marks)
 
+    def _values(self, trial: Any) -> Values:
+        """The values of a trial, which keeps them or lets Optuna choose."""
+        if "values" in trial.user_attrs:
+            return values_of(trial)
+        return {
+            name: parameter.first if parameter.is_fixed else parameter.suggest(trial, name)
+            for name, parameter in self.objective.space.items()
+        }
+
     def _try(self, trial: Any) -> float:
         """Measure one setting on more and more samples; returns its merit."""
-        note(trial, worker=worker_name())
-        kept = "values" in trial.user_attrs
-        values = values_of(trial) if kept else suggest(self.space, trial)
-        key = self.problem.identify(values)
+        trial.set_user_attr("worker", worker_name())
+        values = self._values(trial)
+        key = self.objective.identify(values)
         if "key" not in trial.user_attrs:
-            note(trial, origin="free", asked=asked(self.space, values), key=key)
-        if not self.problem.affordable(values) or self.study.has_twin(trial.number, key):
+            marks = {"origin": "free", "asked": asked(self.objective.space, values), "key": key}
+            for name, mark in marks.items():
+                trial.set_user_attr(name, mark)
+        if not self.objective.affordable(values) or self.study.has_twin(trial.number, key):
             raise require("optuna").TrialPruned()
         parts: list[Sequence[Measurement]] = []
-        aim = self._informed(self.aims[0])
-        for number, part in enumerate(_parts(self.samples)):
+        aim, samples = self._informed(self.aims[0]), len(self.objective.samples)
+        for number, part in enumerate(_parts(samples)):
             try:
-                parts.append(self.problem.measure(values, part))
+                parts.append(self.objective.measure(values, part))
             except SpikewrightError as error:
-                note(trial, error=str(error))
+                trial.set_user_attr("error", str(error))
                 raise
-            if part.stop < self.samples:
-                trial.report(min(map(aim.hope, joined(parts))), number)
-                if trial.should_prune():
+            if part.stop < samples:
+                hope = min(map(aim.hope, joined(parts)))
+                trial.report(hope, number)
+                if hope > self._best_merit() + _SPARE:
                     raise require("optuna").TrialPruned()
         points = joined(parts)
-        note(trial, values=json.dumps(values), points=written(points))
+        trial.set_user_attr("values", json.dumps(values))
+        trial.set_user_attr("points", written(points))
         return aim.merit(aim.best(points))
+
+    def _best_merit(self) -> float:
+        """The least merit of a finished trial; infinite before there is one."""
+        finished = (t.value for t in self.study.trials if t.state.name == "COMPLETE")
+        return min(finished, default=float("inf"))
 
     def _check_failures(self) -> None:
         counts = self.study.counts()
@@ -253,15 +210,13 @@ class Search:
         raise TuningError(f"no setting of the space can be tried:\n  - {reasons}")
 
 
-def _best_of_lengths(trials: Sequence[Trial], aim: Aim) -> list[tuple[Trial, Measurement]]:
-    """The best point of every number of steps, with its trial, the best of them first."""
-    best: dict[int, tuple[float, int, Trial, Measurement]] = {}
-    for trial in trials:
-        for point in trial.points:
-            merit = aim.merit(point)
-            if point.steps not in best or merit < best[point.steps][0]:
-                best[point.steps] = merit, trial.number, trial, point
-    return [item[2:] for item in sorted(best.values(), key=lambda item: item[:2])]
+def _best_of_lengths(points: Sequence[Measurement], aim: Aim) -> list[Measurement]:
+    """The best point of every number of steps, the best of them first."""
+    best: dict[int, Measurement] = {}
+    for point in points:
+        if point.steps not in best or aim.merit(point) < aim.merit(best[point.steps]):
+            best[point.steps] = point
+    return sorted(best.values(), key=lambda point: (aim.merit(point), point.trial))
 
 
 def _parts(samples: int) -> Iterator[slice]:
@@ -272,7 +227,7 @@ def _parts(samples: int) -> Iterator[slice]:
 
 def _numbers(space: Space, values: Values, size: float) -> Iterator[Proposal]:
     for name, parameter in space.items():
-        if not isinstance(parameter, Range) or is_fixed(parameter):
+        if not isinstance(parameter, Range) or parameter.is_fixed:
             continue
         for sign in (-1.0, 1.0):
             moved = parameter.clip(float(values[name] or 0.0) + sign * size)
@@ -286,26 +241,3 @@ def _others(space: Space, values: Values) -> Iterator[Proposal]:
             for value in parameter.values:
                 if value != values[name]:
                     yield Proposal({**values, name: value}, f"{name} {value}")
-
-
-def hopeless_pruner() -> Any:
-    """Optuna's pruner of this search: out go trials that cannot come near the best any more.
-
-    They report how good they may turn out to be (`Aim.hope`).
-    """
-    optuna = require("optuna")
-
-    class Hopeless(optuna.pruners.BasePruner):  # type: ignore[name-defined]
-        """Prunes trials that cannot become nearly as good as the best."""
-
-        def prune(self, study: Any, trial: Any) -> bool:
-            values = [
-                t.value for t in study.get_trials(deepcopy=False) if t.state.name == "COMPLETE"
-            ]
-            last = trial.last_step
-            if not values or last is None:
-                return False
-            hope: float = trial.intermediate_values[last]
-            return hope > min(values) + _SPARE
-
-    return Hopeless()

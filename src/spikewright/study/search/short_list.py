@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import replace
 
 from spikewright.errors import SpikewrightError, TuningError
+from spikewright.study.point import front
 from spikewright.study.search.measurement import Measurement
-from spikewright.study.search.trials import Trial
 
 LISTED = 8
 """Settings that are checked where certificates decide: the fewer, the more power each has."""
@@ -24,35 +23,13 @@ _SPARE = 2  # settings costlier than one that surely holds, of those that are al
 _LEVELS = 6  # levels of cost in an octave
 
 
-@dataclass(frozen=True, eq=False)
-class Finalist:
-    """A setting that may be checked; `training` is of its network, where it was trained.
-
-    `point` is what the search saw, `held` what was measured on the held-back samples, and
-    `certified` whether they show that the limit holds. Settings whose `alike` is the same object,
-    not None, differ by a factor of all scales alone.
-    """
-
-    trial: Trial
-    point: Measurement
-    training: Any = None
-    alike: Any = None
-    held: Measurement | None = None
-    certified: bool = False
-
-    @property
-    def checked(self) -> Measurement:
-        """The measurement on held-back samples, or that of the search where there is none."""
-        return self.held or self.point
-
-
 def short_list(
-    trials: Sequence[Trial],
+    points: Sequence[Measurement],
     max_drop: float,
-    expected: Callable[[Measurement], float] = lambda point: point.paired.drop,
+    expected: Callable[[Measurement], float] = lambda point: point.drop,
     most: int = LISTED,
     every_length: bool = False,
-) -> list[Finalist]:
+) -> list[Measurement]:
     """Settings to be checked, the costliest first and the cheapest last.
 
     Those whose drop may lie within the limit, as is `expected`. With `every_length` those that no
@@ -61,37 +38,32 @@ def short_list(
     cost, up to the first that surely holds and one behind it: what beats another on the samples of
     the search may lose more on others. Raises `TuningError` where nothing was measured.
     """
-    everything = [Finalist(trial, point) for trial in trials for point in trial.points]
-    if not everything:
+    if not points:
         raise TuningError(
             "no setting was measured on all samples before the search ended. Give it more time "
             "(timeout), or fewer samples"
         )
-    hopeful = [
-        c for c in everything if expected(c.point) <= max_drop + _HOPE * c.point.paired.error
-    ]
+    hopeful = [c for c in points if expected(c) <= max_drop + _HOPE * c.paired.error]
     if not hopeful:
-        return [min(everything, key=lambda c: (expected(c.point), c.point.cost))]
+        return [min(points, key=lambda c: (expected(c), c.cost))]
     if not every_length:
         return _spread(needed(hopeful, max_drop, expected), most)
-    by_length: dict[int, list[Finalist]] = {}
+    by_length: dict[int, list[Measurement]] = {}
     for candidate in hopeful:
-        by_length.setdefault(candidate.point.steps, []).append(candidate)
-    best = [candidate for some in by_length.values() for candidate in _front(some, expected)]
+        by_length.setdefault(candidate.steps, []).append(candidate)
+    best = [
+        candidate
+        for some in by_length.values()
+        for candidate in front(some, lambda c: (c.cost, expected(c)), expected)
+    ]
     held, cheapest = _by_cost(best, expected), round(_CHEAPEST * most)
     split = max(0, len(held) - cheapest)
     return [*_spread(held[:split], most - cheapest), *held[split:]]
 
 
-def with_those(listed: Sequence[Finalist], more: Sequence[Finalist]) -> list[Finalist]:
-    """A list and those of some others whose points it does not hold."""
-    held = {id(candidate.point) for candidate in listed}
-    return [*listed, *(candidate for candidate in more if id(candidate.point) not in held)]
-
-
 def needed(
-    candidates: Sequence[Finalist], max_drop: float, expected: Callable[[Measurement], float]
-) -> list[Finalist]:
+    candidates: Sequence[Measurement], max_drop: float, expected: Callable[[Measurement], float]
+) -> list[Measurement]:
     """The best of every level of cost, up to one behind the first that surely holds the limit.
 
     Those that cost more would only take power from the others' tests, and time.
@@ -100,40 +72,40 @@ def needed(
 
 
 def undecided(
-    candidates: Sequence[Finalist],
+    candidates: Sequence[Measurement],
     certifiable: float,
     max_drop: float,
     expected: Callable[[Measurement], float],
-) -> list[Finalist]:
+) -> list[Measurement]:
     """Of settings that are alike those that may be certified, and may be the cheapest such.
 
     A drop of `certifiable` would be. Left out are those that probably lose more, and those that
     cost more than one that surely holds `max_drop`, but for the next `_SPARE`: what was trained
     loses more on samples that did not choose its best epoch.
     """
-    found: list[Finalist] = []
+    found: list[Measurement] = []
     for alike in families(candidates):
         hopeful = [
-            c for c in alike if expected(c.point) <= certifiable + _HOPE * c.point.paired.error
+            c for c in alike if expected(c) <= certifiable + _HOPE * c.paired.error
         ] or alike[-1:]  # the costliest
-        holds = (expected(c.point) + _SURE * c.point.paired.error <= max_drop for c in hopeful)
+        holds = (expected(c) + _SURE * c.paired.error <= max_drop for c in hopeful)
         first = next((number for number, sure in enumerate(holds) if sure), len(hopeful))
         found.extend(hopeful[: first + 1 + _SPARE])
     return found
 
 
-def families(candidates: Sequence[Finalist]) -> list[list[Finalist]]:
+def families(candidates: Sequence[Measurement]) -> list[list[Measurement]]:
     """Settings that are alike together, the cheapest first; others alone."""
-    found: dict[int, list[Finalist]] = {}
-    for candidate in sorted(candidates, key=lambda c: c.point.cost):
+    found: dict[int, list[Measurement]] = {}
+    for candidate in sorted(candidates, key=lambda c: c.cost):
         key = id(candidate if candidate.alike is None else candidate.alike)
         found.setdefault(key, []).append(candidate)
     return list(found.values())
 
 
 def likely_first(
-    candidates: Sequence[Finalist], expected: Callable[[Measurement], float]
-) -> list[Finalist]:
+    candidates: Sequence[Measurement], expected: Callable[[Measurement], float]
+) -> list[Measurement]:
     """The order in which settings are checked: those first that most probably hold.
 
     What passes hands its level on, so that a failure costs those behind it. Behind the first come
@@ -145,21 +117,21 @@ def likely_first(
     for alike in families(candidates):
         most = -math.inf
         for candidate in reversed(alike):
-            most = drops[id(candidate)] = max(most, expected(candidate.point))
-    order = sorted(candidates, key=lambda c: (drops[id(c)], -c.point.cost))
+            most = drops[id(candidate)] = max(most, expected(candidate))
+    order = sorted(candidates, key=lambda c: (drops[id(c)], -c.cost))
     first, *others = [c for c in order if c.training is None] or order[:1]
     trained = [c for c in order if c.training is not None and c is not first]
     return [first, *trained, *others]
 
 
 def _by_cost(
-    candidates: Sequence[Finalist], expected: Callable[[Measurement], float]
-) -> list[Finalist]:
+    candidates: Sequence[Measurement], expected: Callable[[Measurement], float]
+) -> list[Measurement]:
     """The costliest first."""
-    return sorted(candidates, key=lambda c: (-c.point.cost, expected(c.point)))
+    return sorted(candidates, key=lambda c: (-c.cost, expected(c)))
 
 
-def _spread(candidates: list[Finalist], most: int) -> list[Finalist]:
+def _spread(candidates: list[Measurement], most: int) -> list[Measurement]:
     """At most so many, whose places are spread evenly; the ends are among them."""
     if len(candidates) <= most:
         return candidates
@@ -167,34 +139,23 @@ def _spread(candidates: list[Finalist], most: int) -> list[Finalist]:
     return [candidates[i] for i in sorted(places)]
 
 
-def _front(
-    candidates: Sequence[Finalist], expected: Callable[[Measurement], float]
-) -> list[Finalist]:
-    """Those that no other beats in both cost and the drop that is expected, the cheapest first."""
-    best: list[Finalist] = []
-    for candidate in sorted(candidates, key=lambda c: (c.point.cost, expected(c.point))):
-        if not best or expected(candidate.point) < expected(best[-1].point):
-            best.append(candidate)
-    return best
-
-
 def _levels(
-    candidates: Sequence[Finalist], max_drop: float, expected: Callable[[Measurement], float]
-) -> list[Finalist]:
+    candidates: Sequence[Measurement], max_drop: float, expected: Callable[[Measurement], float]
+) -> list[Measurement]:
     """The best of every level of cost, the cheapest first, up to one behind the first sure one.
 
     Left out are those that lose more than a cheaper one by more than a standard error.
     """
-    least = max(min(c.point.cost for c in candidates), 1e-300)
-    levels: dict[int, list[Finalist]] = {}
+    least = max(min(c.cost for c in candidates), 1e-300)
+    levels: dict[int, list[Measurement]] = {}
     for candidate in candidates:
-        number = math.floor(_LEVELS * math.log2(max(candidate.point.cost, least) / least))
+        number = math.floor(_LEVELS * math.log2(max(candidate.cost, least) / least))
         levels.setdefault(number, []).append(candidate)
-    found: list[Finalist] = []
+    found: list[Measurement] = []
     sure, lowest = False, math.inf
     for number in sorted(levels):
-        best = min(levels[number], key=lambda c: (expected(c.point), c.point.cost))
-        drop, error = expected(best.point), best.point.paired.error
+        best = min(levels[number], key=lambda c: (expected(c), c.cost))
+        drop, error = expected(best), best.paired.error
         if drop > (lowest if sure else lowest + error):
             continue
         found.append(best)
@@ -205,11 +166,11 @@ def _levels(
 
 
 def check(
-    candidates: Sequence[Finalist],
-    measure: Callable[[Finalist], Measurement],
+    candidates: Sequence[Measurement],
+    measure: Callable[[Measurement], Measurement],
     max_drop: float,
     confidence: float,
-) -> list[Finalist]:
+) -> list[Measurement]:
     """Measure every candidate on the held-back samples, and certify down the list.
 
     The candidates, and their order, were fixed before the held-back samples were read. Each
@@ -240,15 +201,15 @@ def check(
     return found
 
 
-def choose(checked: Sequence[Finalist], max_drop: float, certifying: bool = True) -> Finalist:
+def choose(checked: Sequence[Measurement], max_drop: float, certifying: bool = True) -> Measurement:
     """The cheapest that is certified; else the cheapest whose estimate holds; else the nearest.
 
     Samples that are too few certify by luck alone, and settings that cost many times as much:
     where it was known beforehand that they are (not `certifying`), the estimate decides.
     """
     certified = [item for item in checked if item.certified and certifying]
-    holding = [item for item in checked if item.checked.paired.drop <= max_drop]
+    holding = [item for item in checked if item.checked.drop <= max_drop]
     for items in (certified, holding):
         if items:
             return min(items, key=lambda item: item.checked.cost)
-    return min(checked, key=lambda item: (item.checked.paired.drop, item.checked.cost))
+    return min(checked, key=lambda item: (item.checked.drop, item.checked.cost))

@@ -3,45 +3,51 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from typing import Any, Protocol
+from dataclasses import dataclass, field
+from typing import Any
 
 from spikewright._base.arguments import is_plain_number
+from spikewright._base.options import Check
 from spikewright.errors import TuningError
 
 Plain = None | bool | int | float | str
 """Values of parameters: what every database can hold."""
 
 
-class Suggests(Protocol):
-    """The methods of an Optuna trial that choose values."""
-
-    def suggest_float(self, name: str, low: float, high: float) -> float:
-        """A number of a range."""
-
-    def suggest_categorical(self, name: str, choices: Any) -> Any:
-        """One of several values."""
-
-
 @dataclass(frozen=True)
 class Choices:
-    """One of several values; the first is where the search begins."""
+    """One of several values, which `check` allows; the first is where the search begins."""
 
     values: tuple[Plain, ...]
+    check: Check | None = field(default=None, repr=False, compare=False)
 
-    def suggest(self, trial: Suggests, name: str) -> Plain:
-        """Let a trial choose."""
+    def suggest(self, trial: Any, name: str) -> Plain:
+        """Let a trial of Optuna choose."""
         found: Plain = trial.suggest_categorical(name, self.values)
         return found
-
-    def holds(self, value: Plain) -> bool:
-        """Whether a value is one of them; True is not 1 here."""
-        return any(value == item and type(value) is type(item) for item in self.values)
 
     @property
     def first(self) -> Plain:
         """The value that the search begins with."""
         return self.values[0]
+
+    @property
+    def is_fixed(self) -> bool:
+        """True where nothing is left to choose."""
+        return len(self.values) == 1
+
+    def restricted(self, name: str, wanted: Any) -> Choices:
+        """The same with one value, or those of a collection."""
+        one = isinstance(wanted, str) or not isinstance(wanted, Iterable)
+        values = (wanted,) if one else tuple(wanted)
+        if not values:
+            raise TuningError(f"space: {name!r} is left without a choice")
+        if any(not isinstance(v, Plain) for v in values):
+            raise TuningError(f"space: {name!r} takes numbers, texts and None, got {wanted!r}")
+        for value in values if self.check else ():
+            if self.check and (must := self.check.broken(value)):
+                raise TuningError(f"space: {name!r} is {must}, got {value!r}")
+        return Choices(values, self.check)
 
 
 @dataclass(frozen=True)
@@ -52,22 +58,32 @@ class Range:
     high: float
     start: float
 
-    def suggest(self, trial: Suggests, name: str) -> float:
-        """Let a trial choose."""
-        return trial.suggest_float(name, self.low, self.high)
-
-    def holds(self, value: Plain) -> bool:
-        """Whether a value lies in it."""
-        return isinstance(value, int | float) and self.low <= value <= self.high
+    def suggest(self, trial: Any, name: str) -> float:
+        """Let a trial of Optuna choose."""
+        found: float = trial.suggest_float(name, self.low, self.high)
+        return found
 
     @property
     def first(self) -> float:
         """The value that the search begins with."""
         return self.start
 
+    @property
+    def is_fixed(self) -> bool:
+        """True where nothing is left to choose."""
+        return self.low == self.high
+
     def clip(self, value: float) -> float:
         """The nearest value that lies in it."""
         return min(self.high, max(self.low, value))
+
+    def restricted(self, name: str, wanted: Any) -> Range:
+        """From and to other ends, or a single number."""
+        ends = wanted if isinstance(wanted, tuple | list) else (wanted, wanted)
+        if len(ends) != 2 or not all(is_plain_number(end) for end in ends) or ends[0] > ends[1]:
+            raise TuningError(f"space: {name!r} takes a number or (low, high), got {wanted!r}")
+        low, high = float(ends[0]), float(ends[1])
+        return Range(low, high, min(high, max(low, self.start)))
 
 
 Parameter = Choices | Range
@@ -88,35 +104,7 @@ def restricted(space: Space, wanted: Mapping[str, Any]) -> dict[str, Parameter]:
             f"space: there is no parameter {unknown[0]!r}; parameters are {', '.join(space)}"
         )
     return {
-        name: _restricted(name, parameter, wanted[name]) if name in wanted else parameter
-        for name, parameter in space.items()
-    }
-
-
-def _restricted(name: str, parameter: Parameter, wanted: Any) -> Parameter:
-    if isinstance(parameter, Range):
-        return _range(name, parameter, wanted)
-    values = [wanted] if isinstance(wanted, str) or not isinstance(wanted, Iterable) else wanted
-    choices = Choices(tuple(values))
-    if not choices.values:
-        raise TuningError(f"space: {name!r} is left without a choice")
-    if any(not isinstance(v, Plain) for v in choices.values):
-        raise TuningError(f"space: {name!r} takes numbers, texts and None, got {wanted!r}")
-    return choices
-
-
-def _range(name: str, parameter: Range, wanted: Any) -> Parameter:
-    ends = wanted if isinstance(wanted, tuple | list) else (wanted, wanted)
-    if len(ends) != 2 or not all(is_plain_number(end) for end in ends) or ends[0] > ends[1]:
-        raise TuningError(f"space: {name!r} takes a number or (low, high), got {wanted!r}")
-    low, high = float(ends[0]), float(ends[1])
-    return Range(low, high, min(high, max(low, parameter.start)))
-
-
-def suggest(space: Space, trial: Suggests) -> Values:
-    """Let a trial choose every parameter; parameters with a single choice are not asked for."""
-    return {
-        name: parameter.first if is_fixed(parameter) else parameter.suggest(trial, name)
+        name: parameter.restricted(name, wanted[name]) if name in wanted else parameter
         for name, parameter in space.items()
     }
 
@@ -126,19 +114,12 @@ def begin(space: Space) -> Values:
     return {name: parameter.first for name, parameter in space.items()}
 
 
-def choices_of(space: Space, name: str) -> tuple[Plain, ...]:
+def choices_of(space: Space, name: str) -> tuple[Any, ...]:
     """The choices for a parameter; none for a range."""
     parameter = space[name]
     return parameter.values if isinstance(parameter, Choices) else ()
 
 
-def is_fixed(parameter: Parameter) -> bool:
-    """Whether nothing is left to choose."""
-    if isinstance(parameter, Choices):
-        return len(parameter.values) == 1
-    return parameter.low == parameter.high
-
-
 def asked(space: Space, values: Mapping[str, Plain]) -> Values:
     """The values of those parameters that are asked of a trial."""
-    return {name: values[name] for name, item in space.items() if not is_fixed(item)}
+    return {name: values[name] for name, item in space.items() if not item.is_fixed}

@@ -1,4 +1,7 @@
-"""The study: where trials are kept, so that several workers share them and none is ever lost."""
+"""The study: where trials are kept, so that several workers share them and none is ever lost.
+
+Optuna keeps them, gives signs of life of those that run, and tries those of dead workers again.
+"""
 
 from __future__ import annotations
 
@@ -9,10 +12,9 @@ import socket
 import time
 import warnings
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
 from inspect import signature
 from pathlib import Path
 from typing import Any
@@ -20,54 +22,38 @@ from typing import Any
 from spikewright._base.optional import require
 from spikewright._base.schema import Finite, check
 from spikewright.errors import TuningError
-from spikewright.study.search.measurement import Measurement, front
+from spikewright.study.search.measurement import Measurement, unbeaten
 from spikewright.study.search.space import Values
 
 _HEARTBEAT = 10  # seconds between signs of life of a running trial
 _GRACE = 45  # seconds without one after which its worker is taken for dead
-_UNNAMED = 10  # seconds after which a trial that names no worker has lost it: naming comes first
-_MOMENT = 0.2  # seconds between looks at trials that name no worker yet
 _NAME = "spikewright"
 _APART = 7919  # between seeds of workers
-_ATTEMPTS = 6  # at opening a study that other workers open at the same time
-_HALF_MADE = ("SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_CONSTRAINT", "SQLITE_ERROR")
-"""The kinds of SQLite's errors while another worker makes the same tables."""
-_MARKS = ("origin", "asked", "key", "values")  # what a setting that is tried again keeps
-
-
-@dataclass(frozen=True, eq=False)
-class Trial:
-    """One finished trial: the values that were tried, their origin, their results."""
-
-    number: int
-    values: Values
-    origin: str
-    points: tuple[Measurement, ...]
+_ATTEMPTS = 6  # at opening a study whose tables other workers make at the same time
+_MOST = 24  # points of a trial that are kept
 
 
 @dataclass(eq=False)
 class Study:
-    """Trials of one model on one set of samples, in a database or in memory."""
+    """Trials of one model on one set of samples, in a database or in memory.
+
+    `trials` are Optuna's own, in order, of all workers, as they were when last looked at.
+    """
 
     inner: Any
-    _read: dict[int, Trial] = field(default_factory=dict, init=False)
-    _all: list[Any] = field(default_factory=list, init=False)
+    trials: Sequence[Any] = ()
+    _read: dict[int, list[Measurement]] = field(default_factory=dict, init=False)
 
     def refresh(self) -> None:
-        """Read the trials of all workers again; everything else here shows those last read."""
-        self._all = self.inner.get_trials(deepcopy=False)
+        """Look at the trials of all workers again."""
+        self.trials = self.inner.get_trials(deepcopy=False)
 
-    @property
-    def trials(self) -> Sequence[Any]:
-        """Optuna's own trials, in order."""
-        return self._all
-
-    def finished(self) -> list[Trial]:
-        """Trials that were measured on all samples, in order."""
-        for frozen in self._all:
+    def finished(self) -> list[Measurement]:
+        """The points of trials that were measured on all samples, in order."""
+        for frozen in self.trials:
             if frozen.number not in self._read and frozen.state.name == "COMPLETE":
-                self._read[frozen.number] = _trial(frozen)
-        return [self._read[number] for number in sorted(self._read)]
+                self._read[frozen.number] = _points(frozen)
+        return [point for number in sorted(self._read) for point in self._read[number]]
 
     def known(self) -> set[str]:
         """Keys of all settings that were tried, failed, are being tried or wait.
@@ -76,102 +62,55 @@ class Study:
         """
         return {
             frozen.user_attrs["key"]
-            for frozen in self._all
+            for frozen in self.trials
             if "key" in frozen.user_attrs
             and (frozen.state.name != "FAIL" or "error" in frozen.user_attrs)
         }
 
     def has_twin(self, number: int, key: str) -> bool:
-        """True where an earlier trial has the same setting: two workers had the same idea at once.
-
-        Of two only the later one gives way, so it waits until earlier ones have said theirs.
-        """
-        until = time.monotonic() + _UNNAMED
+        """True where an earlier trial has the same setting: two workers had the same idea."""
         self.refresh()
-        while self._undecided(number) and time.monotonic() < until:
-            time.sleep(_MOMENT)
-            self.refresh()
         return any(
             frozen.number < number
             and frozen.user_attrs.get("key") == key
             and frozen.state.name != "FAIL"
-            for frozen in self._all
-        )
-
-    def _undecided(self, number: int) -> bool:
-        """True where an earlier trial is running that does not name its setting yet."""
-        return any(
-            f.number < number and f.state.name == "RUNNING" and "key" not in f.user_attrs
-            for f in self._all
+            for frozen in self.trials
         )
 
     def counts(self) -> dict[str, int]:
         """The number of trials by state ("COMPLETE", "PRUNED", "FAIL", "RUNNING", ...)."""
-        counts: dict[str, int] = {}
-        for frozen in self._all:
-            counts[frozen.state.name] = counts.get(frozen.state.name, 0) + 1
-        return counts
+        return dict(Counter(frozen.state.name for frozen in self.trials))
 
     def failures(self) -> dict[str, int]:
         """The number of failed trials for each reason."""
-        reasons = (frozen.user_attrs.get("error") for frozen in self._all)
+        reasons = (frozen.user_attrs.get("error") for frozen in self.trials)
         return dict(Counter(reason for reason in reasons if reason))
 
-    def revive(self) -> int:
-        """Fail trials whose worker has died, and let their settings be tried again.
+    def revive(self) -> None:
+        """Look again, and let settings of killed processes of this machine be tried again at once.
 
-        On this machine a worker is dead when its process has gone; elsewhere when it has given no
-        sign of life for a while. Looks again at all trials. Returns how many there were.
+        Those of other machines are when Optuna finds that they give no sign of life any more.
         """
-        optuna = require("optuna")
-        with quiet():
-            optuna.storages.fail_stale_trials(self.inner)
-        revived = 0
         self.refresh()
-        for frozen in self._all:
-            if frozen.state.name != "RUNNING" or not _is_lost(frozen):
-                continue
-            try:
-                self.inner.tell(frozen.number, state=optuna.trial.TrialState.FAIL)
-            except ValueError:  # another worker was faster
-                continue
-            _again(self.inner, frozen)
-            revived += 1
-        if revived:
-            self.refresh()
-        return revived
-
-    def settle(self) -> None:
-        """Wait until every running trial names its worker or is taken for lost; revive those.
-
-        So a search that ends soon after another one was killed leaves none behind.
-        """
-        until = time.monotonic() + _UNNAMED + _MOMENT
-        self.revive()
-        while self._nameless() and time.monotonic() < until:
-            time.sleep(_MOMENT)
-            self.revive()
-
-    def _nameless(self) -> bool:
-        """Whether a trial is running that does not say who runs it."""
-        return any(f.state.name == "RUNNING" and "worker" not in f.user_attrs for f in self._all)
+        for frozen in self.trials:
+            if frozen.state.name == "RUNNING" and _is_gone(frozen.user_attrs.get("worker")):
+                try:
+                    self.inner.tell(frozen.number, state=type(frozen.state).FAIL)
+                except ValueError:  # another worker was faster
+                    continue
+                _again(self.inner, frozen)
+        self.refresh()
 
 
-def _is_lost(frozen: Any) -> bool:
-    """Whether the worker of a running trial has died, or did so before it could say its name."""
-    worker = frozen.user_attrs.get("worker")
-    if worker is not None or frozen.datetime_start is None:
-        return _is_gone(worker)
-    age: timedelta = datetime.now() - frozen.datetime_start
-    return age.total_seconds() > _UNNAMED
+def worker_name() -> str:
+    """This process, as trials name the worker that runs them."""
+    return f"{socket.gethostname()}:{os.getpid()}"
 
 
 def _is_gone(worker: Any) -> bool:
     """Whether a worker is a process of this machine that does not run any more."""
-    if os.name != "posix" or not isinstance(worker, str):
-        return False  # elsewhere asking might stop the process
-    host, _, pid = worker.rpartition(":")
-    if host != socket.gethostname() or not pid.isdigit() or int(pid) == os.getpid():
+    host, _, pid = str(worker).rpartition(":")
+    if os.name != "posix" or host != socket.gethostname():  # elsewhere asking might stop it
         return False
     try:
         os.kill(int(pid), 0)
@@ -182,37 +121,24 @@ def _is_gone(worker: Any) -> bool:
     return False
 
 
-def worker_name() -> str:
-    """This process, as trials name the worker that runs them."""
-    return f"{socket.gethostname()}:{os.getpid()}"
-
-
 def _again(study: Any, frozen: Any) -> None:
     """Enqueue a trial that was lost once more."""
-    values = frozen.user_attrs.get("asked")
-    if values is not None:
-        kept = {k: v for k, v in frozen.user_attrs.items() if k in _MARKS}
-        study.enqueue_trial(values, user_attrs={**kept, "instead of": frozen.number})
+    kept = {name: value for name, value in frozen.user_attrs.items() if name != "worker"}
+    if "asked" in kept:
+        study.enqueue_trial(kept["asked"], user_attrs=kept)
 
 
-def open_study(
-    storage: str | Path | None,
-    facts: Mapping[str, Any],
-    seed: int,
-    pruner: Any = None,
-    later: Collection[str] = (),
-) -> Study:
+def open_study(storage: str | Path | None, facts: Mapping[str, Any], seed: int) -> Study:
     """Open or begin the study at a path (SQLite), an Optuna URL, or in memory (None).
 
-    `facts` are the conditions that its trials hold for: a study of other facts is refused. A
-    parameter of `later` may be missing in its "space": an earlier version began it. Raises
+    `facts` are the conditions that its trials hold for: a study of other facts is refused. Raises
     `TuningError` for other facts, and where the storage cannot be reached.
     """
     optuna = require("optuna")
     optuna.logging.set_verbosity(optuna.logging.ERROR)  # failures are noted with the trial
     with quiet():
-        inner = _begun(storage, seed, pruner)
-        _check_facts(inner, facts, later)
+        inner = _begun(storage, seed)
+        _check_facts(inner, facts)
     study = Study(inner)
     study.refresh()
     if study.trials:  # another worker, or the same one later: other draws than before
@@ -226,17 +152,22 @@ def _sampler(seed: int) -> Any:
         return samplers.TPESampler(seed=seed, multivariate=True, group=True, n_startup_trials=8)
 
 
-def _begun(storage: str | Path | None, seed: int, pruner: Any) -> Any:
+def _begun(storage: str | Path | None, seed: int) -> Any:
     """Optuna's study; another worker may be making the same one at this moment."""
     optuna = require("optuna")
     for attempt in range(_ATTEMPTS):
         try:
             return optuna.create_study(
-                study_name=_NAME, storage=_storage(storage), sampler=_sampler(seed), pruner=pruner,
+                study_name=_NAME, storage=_storage(storage), sampler=_sampler(seed),
                 load_if_exists=True,
             )  # fmt: skip
         except Exception as error:  # whatever a driver of a database raises
-            if attempt + 1 < _ATTEMPTS and _is_half_made(error):
+            there = "://" in str(storage) or Path(str(storage)).is_file()
+            if (
+                attempt + 1 < _ATTEMPTS
+                and there
+                and not isinstance(error, ImportError | ValueError)
+            ):
                 time.sleep(0.5)
                 continue
             reason = str(error).split("\n")[0]
@@ -247,34 +178,22 @@ def _begun(storage: str | Path | None, seed: int, pruner: Any) -> Any:
     raise TypeError("unreachable: the last attempt returns or raises")
 
 
-def _is_half_made(error: BaseException | None) -> bool:
-    """True for errors of a database that another worker is making, told by type or cause."""
-    exceptions = require("sqlalchemy").exc
-    if isinstance(error, require("optuna").exceptions.DuplicatedStudyError):
-        return True
-    if isinstance(error, exceptions.DBAPIError):
-        name = getattr(error.orig, "sqlite_errorname", None)
-        if name is not None:
-            return str(name).startswith(_HALF_MADE)
-        return isinstance(error, exceptions.IntegrityError | exceptions.ProgrammingError)
-    return error is not None and _is_half_made(error.__cause__)
-
-
 def _storage(where: str | Path | None) -> Any:
     if where is None:
         return None
     optuna = require("optuna")
     url = str(where) if "://" in str(where) else f"sqlite:///{Path(where).absolute()}"
+    sqlite = url.startswith("sqlite")
     known = signature(optuna.storages.RDBStorage.__init__).parameters
     callback = "heartbeat_stale_trial_callback"  # since Optuna 5
     storage = optuna.storages.RDBStorage(
         url,
-        engine_kwargs={"connect_args": {"timeout": 60}} if _is_sqlite(url) else {},
+        engine_kwargs={"connect_args": {"timeout": 60}} if sqlite else {},
         heartbeat_interval=_HEARTBEAT,
         grace_period=_GRACE,
         **{callback if callback in known else "failed_trial_callback": _again},
     )
-    if _is_sqlite(url):
+    if sqlite:
         event = require("sqlalchemy").event
         event.listen(storage.engine, "connect", _write_ahead)
         event.listen(storage.engine, "begin", _begin)
@@ -285,10 +204,6 @@ def _storage(where: str | Path | None) -> Any:
 def shown(storage: str | Path | None) -> str:
     """The storage of a study, without the password that a URL may hold."""
     return re.sub(r"(://[^:/@]*):[^@]*@", r"\1:***@", str(storage))
-
-
-def _is_sqlite(url: str) -> bool:
-    return url.startswith("sqlite")
 
 
 def _write_ahead(connection: Any, _: Any) -> None:
@@ -306,16 +221,18 @@ def _begin(connection: Any) -> None:
     connection.exec_driver_sql("BEGIN IMMEDIATE")
 
 
-def _check_facts(study: Any, facts: Mapping[str, Any], later: Collection[str]) -> None:
-    """Raise `TuningError` where a study is about something else; note the facts of a new one."""
+def _check_facts(study: Any, facts: Mapping[str, Any]) -> None:
+    """Raise `TuningError` where a study is about something else; note the facts of a new one.
+
+    Parameters that an earlier version did not search have one value in all of its trials.
+    """
     plain = json.loads(json.dumps(dict(facts)))
     found = study.user_attrs.get("facts")
     if found is None:
         study.set_user_attr("facts", plain)
         return
-    known = found.get("space", {})
-    for name in set(later) - set(known):
-        plain.get("space", {}).pop(name, None)
+    if "space" in found:
+        plain["space"] = {n: text for n, text in plain["space"].items() if n in found["space"]}
     different = sorted(name for name in {*plain, *found} if plain.get(name) != found.get(name))
     if different:
         name = different[0]
@@ -325,12 +242,13 @@ def _check_facts(study: Any, facts: Mapping[str, Any], later: Collection[str]) -
         )
 
 
-def _trial(frozen: Any) -> Trial:
+def _points(frozen: Any) -> list[Measurement]:
+    """The points that a finished trial keeps; raises `TuningError` for other data."""
     values, origin = values_of(frozen), str(frozen.user_attrs.get("origin", ""))
     with _own(frozen):
+        setting = {"values": values, "trial": frozen.number, "origin": origin}
         points = json.loads(frozen.user_attrs["points"])
-        check(points, list[Any])
-    return Trial(frozen.number, values, origin, tuple(map(Measurement.of, points)))
+        return [Measurement.of(entry, **setting) for entry in points]
 
 
 def values_of(trial: Any) -> Values:
@@ -346,27 +264,21 @@ def _own(trial: Any) -> Iterator[None]:
     """Raise `TuningError` for a trial that cannot be read because another program wrote it."""
     try:
         yield
-    except (KeyError, TypeError, ValueError, RecursionError) as error:
+    except (KeyError, TypeError, ValueError, RecursionError, TuningError) as error:
         raise TuningError(
             f"trial {trial.number} of the study was not written by this program ({error!r}). "
             "Begin a new study"
         ) from error
 
 
-def note(trial: Any, **attributes: Any) -> None:
-    """Keep something with a trial."""
-    for name, value in attributes.items():
-        trial.set_user_attr(name, value)
-
-
-def written(points: Sequence[Measurement], most: int = 24) -> str:
+def written(points: Sequence[Measurement]) -> str:
     """The points of a trial that matter, as JSON: those that no other beats at its steps."""
-    kept = {id(p) for p in front(points)}
+    kept = {id(p) for p in unbeaten(points)}
     by_steps: dict[int, list[Measurement]] = {}
     for point in points:
         by_steps.setdefault(point.steps, []).append(point)
-    kept |= {id(min(some, key=lambda p: (p.paired.drop, p.cost))) for some in by_steps.values()}
-    chosen = [point for point in points if id(point) in kept][-most:]
+    kept |= {id(min(some, key=lambda p: (p.drop, p.cost))) for some in by_steps.values()}
+    chosen = [point for point in points if id(point) in kept][-_MOST:]
     return json.dumps([point.as_dict() for point in chosen])
 
 

@@ -4,76 +4,59 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
-from functools import cached_property, partial
-from hashlib import sha256
+from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Unpack
 
 from spikewright._base.optional import require
 from spikewright._base.options import declared
 from spikewright._base.progress import progress_bar
-from spikewright.choosing import RuleCase, ScaleRule, Setting, fingerprint
-from spikewright.choosing.statistics.sensitivity import sensitivities
-from spikewright.conversion import Conversion
+from spikewright.choosing import fingerprint
 from spikewright.conversion.pipeline import convert
-from spikewright.lower.populations import Roles
+from spikewright.errors import TuningError
 from spikewright.lower.trace import silently
 from spikewright.measure.metric import Metric
 from spikewright.study.options import TuneOptions
 from spikewright.study.programs import ModelReference
 from spikewright.study.result import StudyResult
-from spikewright.study.search.allocation import Allocation
-from spikewright.study.search.baseline_sweep import PlainSweep
-from spikewright.study.search.channel_refinement import Refinement
-from spikewright.study.search.data import digest, divided
 from spikewright.study.search.fine_tuning import FineTuning, material
-from spikewright.study.search.initial_trials import begun
-from spikewright.study.search.measurement import Measurement
-from spikewright.study.search.merit import Aim, certifiable
-from spikewright.study.search.objective import Labelled, Objective
-from spikewright.study.search.parameters import (
-    CORRECTION,
-    LATER,
-    Translation,
-    check_values,
-    space_of,
-    with_rules,
-)
+from spikewright.study.search.generators import PlainSweep, Refinement
+from spikewright.study.search.generators import begun as begin_with
+from spikewright.study.search.measurement import Aim, Measurement, certifiable
+from spikewright.study.search.objective import Objective
+from spikewright.study.search.parameters import Translation, allocate, space_of, with_rules
 from spikewright.study.search.result import result
-from spikewright.study.search.running import Running
-from spikewright.study.search.search import Limits, Proposal, Search, hopeless_pruner
-from spikewright.study.search.settings import TuneSettings
+from spikewright.study.search.samples import Labelled, Running, digest, divided
+from spikewright.study.search.search import Proposal, Search
 from spikewright.study.search.short_list import (
     LISTED,
     MANY,
-    Finalist,
     check,
     likely_first,
     needed,
     short_list,
     undecided,
-    with_those,
 )
-from spikewright.study.search.space import Parameter, Values, choices_of, restricted
-from spikewright.study.search.trials import Study, open_study
-from spikewright.training.settings import named
+from spikewright.study.search.space import restricted
+from spikewright.study.search.trials import Study, open_study, shown
+from spikewright.training.options import named
 
 _CALIBRATED = 256  # samples whose values the rules look at
-_CORRECTED = 128  # samples that biases of each step are measured on
 _WORK = 1e8  # multiply-accumulates of sensitivities, for each second of the search
 _REFINING = 0.06  # of the time for one look at all channels
 _TRAINING = 0.6  # of the time, where settings are trained
 _FEW = 3  # settings that are checked where some are trained besides, which cost less
 _CHECKING = 0.4  # of the time of the search at most for what is held back
 _ONCE = 0.85  # of the time of trials as long, which are read out after many steps: with a margin
-_TRIAL = 0.05  # of the time at most for one trial
 _WARM = 3  # trials before the plain sweep: then it is known how long others take
 _PLAIN = 48  # settings of the plain sweep that are checked where estimates decide
+_OF_RUNS = ("dt", "engine", "precision", "threads", "seed")
+_OF_MODEL = ("max_pool", "weights", "outputs")
 
 
-@declared(None)
+@declared(TuningError)
 def tune(model: Any, x: Any, y: Any, **options: Unpack[TuneOptions]) -> StudyResult:
     """Search for the cheapest setting that loses at most `max_drop` accuracy, a fraction.
 
@@ -102,251 +85,194 @@ def tune(model: Any, x: Any, y: Any, **options: Unpack[TuneOptions]) -> StudyRes
     or settings that no search can have and for a study of something else, `TrainingError` for what
     no training can change, `MissingExtraError` without Optuna, and as `convert` does.
     """
-    given: dict[str, Any] = dict(options)
-    table, metric = given.pop("energy_table"), Metric.of(given.pop("metric"))
-    running = Running(
-        **{name: given.pop(name) for name in ("dt", "engine", "precision", "threads", "seed")},
-        table=table if given["minimise"] == "energy" else None,
-        metric=metric,
-    )
-    example = given.pop("example_input")
-    given |= {"space": given["space"] or {}, "trainable": named(given["trainable"])}
-    return _search(model, x, y, TuneSettings(**given, running=running), example)
-
-
-@silently()
-def _search(
-    model: Any, x: Any, y: Any, asked: TuneSettings, example_input: Any = None
-) -> StudyResult:
-    """Search as requested."""
     require("optuna")
-    if asked.train is not False:
+    if options["train"] is not False:
         require("torch")
-    limits_from = time.monotonic()
-    origin = ModelReference.of(model, example_input, x)
-    conversion = convert(
-        model,
-        spiking=True,
-        example_input=origin.example,
-        max_pool=asked.max_pool,
-        weights=asked.weights,
-        outputs=asked.outputs,
-    )
-    wanted, rules = with_rules(asked.space)
+    begun = time.monotonic()
+    metric = Metric.of(options["metric"])
+    _check(options, metric)
+    run: dict[str, Any] = {name: options[name] for name in _OF_RUNS}  # type: ignore[literal-required]
+    energies = options["energy_table"] if options["minimise"] == "energy" else None
+    with silently():
+        return _search(model, x, y, options, Running(**run, table=energies, metric=metric), begun)
+
+
+def _check(asked: TuneOptions, metric: Metric | None) -> None:
+    """Raise `TuningError` for options that no search can have together."""
+    if metric is None and asked["max_drop"] >= 1:
+        raise TuningError(
+            "max_drop is the accuracy that may be lost, a fraction from 0 and below 1 (0.005 is "
+            f"half a point), got {asked['max_drop']!r}"
+        )
+    train = asked["train"]
+    if not (isinstance(train, bool) or (isinstance(train, tuple | list) and len(train) == 2)):
+        raise TuningError(
+            "train is True, to train on the samples searched on, or samples (x, y), where y may be "
+            f"None, got {type(train).__name__}"
+        )
+
+
+def _search(
+    model: Any, x: Any, y: Any, asked: TuneOptions, running: Running, begun: float
+) -> StudyResult:
+    """Search as requested, from a time on."""
+    trainable = named(asked["trainable"])
+    origin = ModelReference.of(model, asked["example_input"], x)
+    read: dict[str, Any] = {name: asked[name] for name in _OF_MODEL}  # type: ignore[literal-required]
+    conversion = convert(model, spiking=True, example_input=origin.example, **read)
+    wanted, rules = with_rules(asked["space"] or {})
     space = restricted(space_of(conversion), wanted)
-    check_values(space)
-    mine, held = divided(conversion, (x, y), asked.validation, asked.searched, asked.running)
-    allocation = _allocation(conversion, mine, _WORK * asked.timeout, rules)
-    translation = Translation(allocation, asked.running.dt)
+    mine, held = divided(conversion, (x, y), asked["validation"], asked["searched"], running)
+    allocation = allocate(conversion, mine[slice(_CALIBRATED)].x, _WORK * asked["timeout"], rules)
+    translation = Translation(allocation, running.dt)
     objective = Objective(
-        conversion,
-        translation,
-        space,
-        asked.minimise,
-        asked.running,
-        mine.unit,
-        mine[slice(_CORRECTED)].x,
+        conversion, translation, space, asked["minimise"], running, mine, asked["timeout"]
     )
-    sure = certifiable(len(held), asked.max_drop, asked.confidence, held.size)
-    facts = _facts(asked, conversion, space, digest(mine, held))
-    study = open_study(asked.study, facts, asked.running.seed, hopeless_pruner(), LATER)
-    aims = _aims(asked, mine, sure)
-    plain = _plain(asked, objective, mine, aims[0], certifying=sure is not None)
-    problem = _Problem(objective, mine, asked.timeout)
-    first = begun(space, asked.running.dt, translation.as_chosen)
-    generators = [
-        lambda study: plain(study) if len(study.known()) >= _WARM else (),
-        lambda study: (Proposal(values, "start") for values in first),
-        plain.finer,
-    ]
-    trying = Search(study, space, problem, len(mine), aims, generators)
-    settled = sure is not None  # else estimates decide, and every cheap setting has a chance
-    listing = partial(_listed, trying, plain, asked, settled)
-    searching = asked.timeout * (1 - (_TRAINING if asked.train is not False else 0))
-    reserve = partial(_checking, objective, study, listing, len(held), searching)
-    limits = Limits(limits_from + searching, reserve, asked.trials)
-    with _bar(limits, asked.timeout, asked.progress) as advance:
-        trying.run(limits, advance)
-    listed, aimed = listing(), trying.aims[0].limit
-    tuning = _fine_tuning(asked, objective, mine, len(held), aimed)
-    trained = [] if tuning is None else tuning.candidates(listed, trying.expected())
-    if trained and sure is not None:
-        some = needed([*listed, *trained], asked.max_drop, trying.expected())
-        listed = [one for one in listed if one in some]
-        trained = undecided(trained, sure, asked.max_drop, trying.expected())
-    checked = check(
-        likely_first([*listed, *trained], trying.expected()),
-        partial(_held_back, objective, held),
-        asked.max_drop,
-        asked.confidence,
-    )
-    return result(
-        asked,
-        objective,
-        study,
-        checked,
-        origin,
-        (len(mine), len(held)),
-        certifying=sure is not None,
-        refused={} if tuning is None else tuning.failures,
-    )
+    study = open_study(asked["study"], _facts(asked, objective, held), running.seed)
+    tuning = _Tuning(asked, objective, held, study, begun)
+    with _bar(asked) as advance:
+        tuning.trying.run(tuning.is_over, advance)
+    checked, refused = tuning.checked(trainable)
+    facts = {
+        "confidence": asked["confidence"],
+        "measure": running.worth.name,
+        "searched_on": len(mine),
+        "held_back": len(held),
+        "trials": study.counts(),
+        "failures": {**study.failures(), **refused},
+        "study": None if asked["study"] is None else shown(asked["study"]),
+        "energy_table": running.table,
+    }
+    return result(asked, objective, study, checked, origin, facts, tuning.sure is not None)
 
 
 @dataclass(eq=False)
-class _Problem:
-    """A search's samples and time, with the objective that it calls."""
+class _Tuning:
+    """The stages of a search, which `begun` at some time: trials, training, and the last check.
 
+    `held` are the samples that are held back, `sure` the drop that they will probably certify; None
+    where that is hardly any. Then estimates decide, and every cheap setting has a chance.
+    """
+
+    asked: TuneOptions
     objective: Objective
-    samples: Labelled
-    timeout: float
+    held: Labelled
+    study: Study
+    begun: float
+    sure: float | None = field(init=False)
+    plain: PlainSweep = field(init=False)
+    trying: Search = field(init=False)
 
-    def measure(self, values: Values, part: slice) -> list[Measurement]:
-        """On some of the samples searched on."""
-        return self.objective(values, self.samples[part])
+    def __post_init__(self) -> None:
+        asked, mine, space = self.asked, self.objective.samples, self.objective.space
+        most = asked["max_drop"]
+        self.sure = certifiable(len(self.held), most, asked["confidence"], self.held.size)
+        # where nothing is certified, half the limit: a choice loses more on samples that are new
+        limits = [most / 2 if self.sure is None else self.sure, most]
+        aims = [Aim.of(limit, most, len(mine), mine.size) for limit in limits]
 
-    def shorten(self, values: Values, steps: int) -> Values:
-        """The values of the same network in fewer steps."""
-        return self.objective.translation.shortened(values, steps)
+        def holds(point: Measurement) -> bool:
+            if self.sure is None:
+                return point.drop <= most
+            return aims[0].expected(point) <= aims[0].limit
 
-    @cached_property
-    def refine(self) -> Callable[..., Iterator[Values]]:
-        """Settings whose channels are moved one by one."""
-        return Refinement(self.objective, self.samples, _REFINING * self.timeout).proposals
+        seconds = partial(self.objective.seconds, samples=len(mine))
+        self.plain = plain = PlainSweep(
+            space, seconds, asked["timeout"], holds, asked["trials"], self.sure is not None
+        )
+        translation = self.objective.translation
+        first = begin_with(space, translation.dt, translation.as_chosen)
+        refinement = Refinement(self.objective, _REFINING * asked["timeout"])
+        self.trying = Search(
+            self.study,
+            self.objective,
+            refinement.proposals,
+            aims,
+            [
+                lambda study: plain(study) if len(study.known()) >= _WARM else (),
+                lambda study: (Proposal(values, "start") for values in first),
+                plain.finer,
+            ],
+        )
 
-    def identify(self, values: Values) -> str:
-        """A key of the network and run that values stand for."""
-        return sha256(self.objective.identify(values).encode()).hexdigest()[:16]
+    def listed(self) -> list[Measurement]:
+        """The settings to be checked, after all trials that are finished."""
+        decided, points = self.sure is None, self.study.finished()
+        most = MANY if decided else LISTED if self.asked["train"] is False else _FEW
+        hopeful = short_list(points, self.asked["max_drop"], self.trying.expected(), most, decided)
+        there = set(map(id, hopeful))
+        swept = self.plain.cheapest(points, _PLAIN if decided else 1)
+        return [*hopeful, *(point for point in swept if id(point) not in there)]
 
-    def affordable(self, values: Values) -> bool:
-        """True for trials that take at most their share of the time, and for the shortest runs.
+    def is_over(self, done: int) -> bool:
+        """Whether trials end: after as many as asked for, or to have time for the last check."""
+        trials, check = self.asked["trials"], 0.0
+        searching = self.asked["timeout"]
+        searching *= 1 - (_TRAINING if self.asked["train"] is not False else 0)
+        if self.study.finished():
+            runs = ({**point.values, "steps": point.steps} for point in self.listed())
+            seconds = sum(self.objective.trial(values, len(self.held)) for values in runs)
+            check = min(_CHECKING * searching, _ONCE * seconds)
+        late = time.monotonic() >= self.begun + searching - check
+        return late or (trials is not None and done >= trials)
 
-        Without these nothing would be run after one that was slow by chance.
-        """
-        lengths: Any = choices_of(self.objective.space, "steps")
-        shortest = values["steps"] == min(lengths) and values.get(CORRECTION) is None
-        return shortest or self.objective.trial(values, len(self.samples)) <= _TRIAL * self.timeout
+    def checked(self, trainable: tuple[str, ...]) -> tuple[list[Measurement], Mapping[str, int]]:
+        """Settings checked on held-back samples, trained ones too; failures by their reason."""
+        listed, expected, most = self.listed(), self.trying.expected(), self.asked["max_drop"]
+        trained, refused = list[Measurement](), dict[str, int]()
+        if self.asked["train"] is not False:
+            tuning = FineTuning(
+                self.objective,
+                material(self.asked["train"], self.objective.samples),
+                self.trying.aims[0].limit,
+                trainable,
+                _TRAINING * self.asked["timeout"],
+                len(self.held),
+                self.asked["progress"],
+            )
+            trained, refused = tuning.candidates(listed, expected), tuning.failures
+        if trained and self.sure is not None:
+            some = set(map(id, needed([*listed, *trained], most, expected)))
+            listed = [one for one in listed if id(one) in some]
+            trained = undecided(trained, self.sure, most, expected)
+        ordered = likely_first([*listed, *trained], expected)
+        return check(ordered, self._on_held_back, most, self.asked["confidence"]), refused
+
+    def _on_held_back(self, one: Measurement) -> Measurement:
+        return self.objective.of(self.objective.network(one), one.where, self.held)
 
 
-def _fine_tuning(
-    asked: TuneSettings, objective: Objective, samples: Labelled, held: int, limit: float
-) -> FineTuning | None:
-    """The training of settings, which `held` samples then check; None where none is asked for."""
-    if asked.train is False:
-        return None
-    return FineTuning(
-        objective,
-        material(asked.train, samples),
-        limit,
-        asked.trainable,
-        _TRAINING * asked.timeout,
-        held,
-        asked.progress,
-    )
-
-
-def _facts(
-    asked: TuneSettings, conversion: Conversion, space: Mapping[str, Parameter], data: str
-) -> dict[str, Any]:
+def _facts(asked: TuneOptions, objective: Objective, held: Labelled) -> dict[str, Any]:
     """The facts that the trials of a study hold for."""
-    weights = "" if asked.weights is None else f", weights={asked.weights}"
-    running = asked.running
+    weights = "" if asked["weights"] is None else f", weights={asked['weights']}"
+    running, model = objective.running, fingerprint(objective.conversion.canonical)
     facts = {
-        "model": f"{fingerprint(conversion.canonical)}, max_pool={asked.max_pool}{weights}",
-        "data": data,
-        "minimise": ", ".join(filter(None, (asked.minimise, running.table))),
-        "max_drop": asked.max_drop,
+        "model": f"{model}, max_pool={asked['max_pool']}{weights}",
+        "data": digest(objective.samples, held),
+        "minimise": ", ".join(filter(None, (asked["minimise"], running.table))),
+        "max_drop": asked["max_drop"],
         "dt": running.dt,
         "precision": running.precision,
         "seed": running.seed,
-        "space": {name: repr(parameter) for name, parameter in space.items()},
+        "space": {name: repr(parameter) for name, parameter in objective.space.items()},
     }
     if running.metric is not None:
-        facts["metric"] = f"{asked.worth.name} {running.metric.key}"
+        facts["metric"] = f"{running.worth.name} {running.metric.key}"
     return facts
 
 
-def _allocation(
-    conversion: Conversion,
-    samples: Labelled,
-    work: float,
-    rules: Mapping[str, ScaleRule | None],
-) -> Allocation:
-    """The rules' data: values of the layers on some samples, and the effect of errors in them."""
-    graph, layers = conversion.canonical, tuple(conversion.populations())
-    some = samples[slice(_CALIBRATED)].x
-    outputs = Roles(graph).read_from()
-    statistics = conversion.calibrate(some, progress=False)
-    settings = dict.fromkeys(layers, Setting())
-    case = RuleCase(graph, conversion.graph, settings, outputs, statistics)
-    weights = sensitivities(graph, layers, some, outputs, "channel", work)
-    return Allocation(case, weights, rules)
-
-
-def _aims(asked: TuneSettings, samples: Labelled, sure: float | None) -> list[Aim]:
-    """The aims: the limit itself, and the drop that held-back samples will certify.
-
-    Where they can certify none, half the limit: a choice loses more on samples that it was not
-    chosen on.
-    """
-    limits = [asked.max_drop / 2 if sure is None else sure, asked.max_drop]
-    return [Aim.of(limit, asked.max_drop, len(samples), samples.size) for limit in limits]
-
-
-def _listed(
-    trying: Search, plain: PlainSweep, asked: TuneSettings, settled: bool
-) -> list[Finalist]:
-    """The settings to be checked, after all trials that are finished."""
-    most = MANY if not settled else LISTED if asked.train is False else _FEW
-    finished, expected = trying.study.finished(), trying.expected()
-    hopeful = short_list(finished, asked.max_drop, expected, most, every_length=not settled)
-    return with_those(hopeful, plain.cheapest(finished, 1 if settled else _PLAIN))
-
-
-def _checking(
-    objective: Objective,
-    study: Study,
-    listing: Callable[[], Sequence[Finalist]],
-    held: int,
-    searching: float,
-) -> float:
-    """The time that the check on so many held-back samples will take, in seconds."""
-    if not study.finished():
-        return 0.0
-    runs = ({**c.trial.values, "steps": c.point.steps} for c in listing())
-    return min(_CHECKING * searching, _ONCE * sum(objective.trial(v, held) for v in runs))
-
-
-def _plain(
-    asked: TuneSettings, objective: Objective, samples: Labelled, aim: Aim, certifying: bool
-) -> PlainSweep:
-    """The sweep that comes first; what it holds is certified where that decides, else estimated."""
-
-    def holds(point: Measurement) -> bool:
-        if certifying:
-            return aim.expected(point) <= aim.limit
-        return point.paired.drop <= asked.max_drop
-
-    seconds = partial(objective.seconds, samples=len(samples))
-    return PlainSweep(objective.space, seconds, asked.timeout, holds, asked.trials, certifying)
-
-
-def _held_back(objective: Objective, held: Labelled, one: Finalist) -> Measurement:
-    return objective.of(objective.network(one), one.point.where, held)
-
-
 @contextmanager
-def _bar(limits: Limits, timeout: float, show: bool) -> Iterator[Callable[[int], None]]:
+def _bar(asked: TuneOptions) -> Iterator[Callable[[int], None]]:
     """A bar of trials where their number is given, else of seconds."""
-    if limits.trials is not None:
-        with progress_bar(limits.trials, show, "trials") as advance:
-            yield advance
-        return
-    shown = [time.monotonic()]
-    with progress_bar(math.ceil(timeout), show, "seconds of search") as advance:
+    trials, begun, seen = asked["trials"], time.monotonic(), 0
+    total, what = (
+        (trials, "trials") if trials else (math.ceil(asked["timeout"]), "seconds of search")
+    )
+    with progress_bar(total, asked["progress"], what) as advance:
 
         def tick(done: int) -> None:
-            seconds = int(time.monotonic() - shown[0])
-            shown[0] += seconds
-            advance(seconds)
+            nonlocal seen
+            before, seen = seen, int(time.monotonic() - begun)
+            advance(done if trials else seen - before)
 
         yield tick

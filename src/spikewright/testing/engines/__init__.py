@@ -11,13 +11,11 @@ rounding. Elsewhere a spike moves to a neighbouring step at most.
 """
 
 from spikewright.testing.engines.cuts import CutTests, ResumingTests
-from spikewright.testing.engines.delays import DelayTests
+from spikewright.testing.engines.delays import DelayTests, SynapseTests
 from spikewright.testing.engines.learning import LearningTests
 from spikewright.testing.engines.nodes import FunctionTests, NodeTests
-from spikewright.testing.engines.parts import PartTests
-from spikewright.testing.engines.probes import ProbeTests
+from spikewright.testing.engines.parts import PartTests, ProbeTests
 from spikewright.testing.engines.steps import StepTests
-from spikewright.testing.engines.synapses import SynapseTests
 from spikewright.testing.engines.windows import WindowTests
 from spikewright.testing.functions import function_examples
 from spikewright.testing.learning import rule_examples

@@ -4,10 +4,6 @@ from spikewright._base.optional import require as _require
 
 _require("torch")
 
-from spikewright.training.gradients.fitting import (  # noqa: E402
-    Fitted,
-    deterministic,
-    fitted,
-)
+from spikewright.training.gradients.fitting import deterministic, fitted  # noqa: E402
 
-__all__ = ["Fitted", "deterministic", "fitted"]
+__all__ = ["deterministic", "fitted"]

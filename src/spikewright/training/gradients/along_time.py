@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from spikewright.engines.torch.device import Tensor
 from spikewright.errors import TrainingError
 from spikewright.network.neurons import Clock, NeuronType, no_draws
 from spikewright.network.synapses import DiscreteFilter, Synapse, WindowMean
-from spikewright.training.gradients.stepping import Passed, State, stepwise
+from spikewright.training.gradients.stepping import FilterOverSteps, Passed, State, stepwise
 from spikewright.training.gradients.surrogate import Differentiable
 
 
@@ -81,57 +82,40 @@ class ModuleNeurons(nn.Module):
         return self._numbers[name] if name in self._numbers else self.get_buffer(name)
 
 
-class Filtering:
-    """A filter that passes its output on one step later."""
-
-    def __init__(self, filter: DiscreteFilter) -> None:
-        self._filter = filter
-
-    def __call__(self, values: Tensor, state: State, first: int) -> tuple[Tensor, State]:
-        """What it sends in steps in which these values arrive, and its state after them."""
-        return stepwise(self._step, values, state, first)
-
-    def _step(self, u: Tensor, state: State, step: int) -> tuple[Tensor, State]:
-        f, zero = self._filter, torch.zeros_like(u)
-        before = [state.get(str(i), zero) for i in range(f.order)]
-        after = [_combined(row, before, float(f.B[i]) * u) for i, row in enumerate(f.A)]
-        if f.feedthrough is None:
-            output = _combined(f.C, after, zero)
-        else:
-            output = _combined(f.C, before, f.feedthrough * u)
-        made = {"output": output, **{str(i): x for i, x in enumerate(after)}}
-        return state.get("output", zero), made
-
-
-class Averaging:
-    """The mean of every window of steps, passed on in the window after it."""
-
-    def __init__(self, synapse: WindowMean) -> None:
-        self._steps, self._initial = synapse.steps, synapse.initial
-
-    def __call__(self, values: Tensor, state: State, first: int) -> tuple[Tensor, State]:
-        """What it sends in steps in which these values arrive, and its state after them."""
-        return stepwise(self._step, values, state, first)
-
-    def _step(self, u: Tensor, state: State, step: int) -> tuple[Tensor, State]:
-        total = state["total"] + u if "total" in state else u
-        mean = state["mean"] if state else self._first(u)
-        if step % self._steps:
-            return mean, {"mean": mean, "total": total}
-        return mean, {"mean": total / self._steps}
-
-    def _first(self, u: Tensor) -> Tensor:
-        if not self._initial:
-            return torch.zeros_like(u)
-        first = torch.tensor(self._initial, dtype=u.dtype, device=u.device)
-        return first.reshape(u.shape[1:] if first.numel() > 1 else ()).expand_as(u)
-
-
-def along_time(synapse: Synapse, dt: float) -> Filtering | Averaging:
+def along_time(synapse: Synapse, dt: float) -> FilterOverSteps:
     """A synapse in steps of `dt` seconds."""
     if isinstance(synapse, WindowMean):
-        return Averaging(synapse)
-    return Filtering(synapse.discretise(dt))
+        return partial(stepwise, partial(_averaged, synapse))
+    return partial(stepwise, partial(_filtered, synapse.discretise(dt)))
+
+
+def _filtered(f: DiscreteFilter, u: Tensor, state: State, step: int) -> tuple[Tensor, State]:
+    """What a filter sends in a step in which `u` arrives: its output of the step before."""
+    zero = torch.zeros_like(u)
+    before = [state.get(str(i), zero) for i in range(f.order)]
+    after = [_combined(row, before, float(f.B[i]) * u) for i, row in enumerate(f.A)]
+    if f.feedthrough is None:
+        output = _combined(f.C, after, zero)
+    else:
+        output = _combined(f.C, before, f.feedthrough * u)
+    made = {"output": output, **{str(i): x for i, x in enumerate(after)}}
+    return state.get("output", zero), made
+
+
+def _averaged(synapse: WindowMean, u: Tensor, state: State, step: int) -> tuple[Tensor, State]:
+    """The mean of the window before that of a step in which `u` arrives."""
+    total = state["total"] + u if "total" in state else u
+    mean = state["mean"] if state else _before_the_first(synapse, u)
+    if step % synapse.steps:
+        return mean, {"mean": mean, "total": total}
+    return mean, {"mean": total / synapse.steps}
+
+
+def _before_the_first(synapse: WindowMean, u: Tensor) -> Tensor:
+    if not synapse.initial:
+        return torch.zeros_like(u)
+    first = torch.tensor(synapse.initial, dtype=u.dtype, device=u.device)
+    return first.reshape(u.shape[1:] if first.numel() > 1 else ()).expand_as(u)
 
 
 def _combined(row: Any, values: Sequence[Tensor], total: Tensor) -> Tensor:

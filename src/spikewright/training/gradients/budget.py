@@ -13,12 +13,15 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 
-from spikewright.engines.torch.device import Tensor
+from spikewright.engines.torch.device import Device, Tensor, numpy_of
 from spikewright.errors import TrainingError
 from spikewright.training.bounds import Bound
+from spikewright.training.data import TrainingSamples
 from spikewright.training.gradients.rounded import RoundedNetwork, RoundedSite
+from spikewright.training.gradients.spiking import Sent
 
 AIM = 0.97
 """The share of a bound that is aimed at."""
@@ -36,7 +39,7 @@ _LARGEST = 64.0  # times its thresholds, or a part of them, at most
 
 @dataclass(eq=False)
 class Multiplier:
-    """A bound with the weight of what is spent of it.
+    """A bound with the weight of what is spent of it, in `samples` that were measured.
 
     Spikes that are taken back are sent as well: `sent` is what is spent in truth for one unit by
     the spikes that are kept, as measured last. `first` is the share of the bound that was spent
@@ -48,6 +51,9 @@ class Multiplier:
     value: float = _FIRST
     sent: float = 1.0
     amount: float = math.nan
+    samples: int = 0
+    spent: float = 0.0
+    kept: float = 0.0
     first: float = 1.0
     aim: float = AIM
 
@@ -79,39 +85,30 @@ class Multiplier:
 
     @property
     def excess(self) -> float:
-        """The share of the limit by which what was measured last is beyond it."""
-        return self.bound.excess(self.amount)
+        """The share of the limit by which what was measured last is beyond it; below 0 within."""
+        share = self.amount / self.bound.limit - 1.0
+        return -share if self.bound.least else share
 
 
 class TrainingBudget:
     """All bounds of a training."""
 
-    def __init__(self, bounds: Sequence[Bound], like: Tensor) -> None:
-        self.multipliers = [Multiplier(one, _tensors(one.prices, like)) for one in bounds]
+    def __init__(self, bounds: Sequence[Bound], network: RoundedNetwork, device: Device) -> None:
+        self._network = network
+
+        def prices(bound: Bound) -> dict[str, Any]:
+            kind = {"dtype": torch.float32, "device": device}
+            return {name: torch.as_tensor(p, **kind) for name, p in bound.prices.items()}
+
+        self.multipliers = [Multiplier(one, prices(one)) for one in bounds]
 
     def __bool__(self) -> bool:
         return bool(self.multipliers)
 
-    @property
-    def binding(self) -> bool:
-        """True where the network spent more than is allowed before it was trained."""
-        return any(one.first != 1.0 for one in self.multipliers)
-
-    def begin(self) -> None:
-        """Take what was measured as what the network spends before it is trained."""
-        for one in self.multipliers:
-            one.begin()
-
-    def ease(self, passed: float) -> None:
-        """Aim at what is to be spent after a share of the training has passed."""
-        for one in self.multipliers:
-            one.ease(passed)
-
-    def penalty(
-        self, network: RoundedNetwork, counts: Mapping[str, Tensor], samples: int
-    ) -> Tensor | float:
+    def penalty(self, counts: Mapping[str, Tensor], samples: int) -> Tensor | float:
         """What counts `{layer: (samples, *shape)}` add to the loss."""
-        sizes = {name: network.roundings[name].spikes(n) for name, n in counts.items() if self}
+        roundings = self._network.roundings
+        sizes = {name: roundings[name].spikes(n) for name, n in counts.items() if self}
         return sum(one.penalty(sizes, samples) for one in self.multipliers)
 
     @property
@@ -119,13 +116,35 @@ class TrainingBudget:
         """The largest excess over a bound; not above 0 where all are met."""
         return max((one.excess for one in self.multipliers), default=0.0)
 
-    def measured(self, spent: Sequence[float], kept: Sequence[float], samples: int) -> None:
-        """Take what a run spent of each bound, and what its kept spikes amount to."""
-        for one, all_of_it, some in zip(self.multipliers, spent, kept, strict=True):
-            one.amount = all_of_it / samples
-            one.sent = all_of_it / some if some else 1.0
+    def measure_anew(self) -> None:
+        """Forget the samples that were measured."""
+        for one in self.multipliers:
+            one.samples, one.spent, one.kept = 0, 0.0, 0.0
 
-    def meet(self, network: RoundedNetwork, measure: Callable[[], Any]) -> None:
+    def add(self, samples: TrainingSamples, found: Sent) -> None:
+        """Take what a run on some samples sent."""
+        if not self.multipliers:
+            return
+        every = {name: numpy_of(counts).astype(np.float64) for name, counts in found.all.items()}
+        roundings = self._network.roundings
+        kept = {name: numpy_of(roundings[name].spikes(n)) for name, n in found.net.items()}
+        for one in self.multipliers:
+            one.samples += len(samples)
+            one.spent += one.bound.spent(every, samples.x)
+            one.kept += float(one.bound.linear(kept))
+            one.amount = one.spent / one.samples
+            one.sent = one.spent / one.kept if one.kept else 1.0
+
+    @property
+    def energy(self) -> dict[str, Any]:
+        """Joules of a sample as measured last and their cost table, where they have a bound."""
+        for one in self.multipliers:
+            if one.bound.table is not None:
+                joules = one.amount + one.bound.fixed
+                return {"joules": joules, "energy_table": one.bound.table}
+        return {}
+
+    def meet(self, measure: Callable[[], Any]) -> None:
         """Change thresholds by factors until `measure` finds that every bound is met.
 
         One factor for all where spikes or joules are beyond their bounds, or well below although
@@ -134,12 +153,13 @@ class TrainingBudget:
         """
         measure()
         totals = [one for one in self.multipliers if one.bound.layer is None]
-        if _beyond(totals) or (totals and self.binding):
-            self._bring(network, measure, totals)
-        for name in network.roundings:
+        binding = any(one.first != 1.0 for one in self.multipliers)  # before it was trained
+        if _beyond(totals) or (totals and binding):
+            self._bring(measure, totals)
+        for name, rounding in self._network.roundings.items():
             of_layer = [one for one in self.multipliers if one.bound.layer == name]
             if _beyond(of_layer):
-                self._bring_rate(network.roundings[name], measure, of_layer)
+                self._bring_rate(rounding, measure, of_layer)
         beyond = {one.bound.name for one in self.multipliers if one.excess > 0}
         if beyond:
             others = {one.bound.name for one in self.multipliers} - beyond
@@ -148,17 +168,14 @@ class TrainingBudget:
                 "thresholds that meet one break the other. Give larger budgets, or other rates"
             )
 
-    def _bring(
-        self, network: RoundedNetwork, measure: Callable[[], Any], totals: Sequence[Multiplier]
-    ) -> None:
+    def _bring(self, measure: Callable[[], Any], totals: Sequence[Multiplier]) -> None:
         def share() -> float:
             measure()
             return 1.0 + max(one.excess for one in totals)
 
         worst = max(totals, key=lambda one: one.excess)
         before = worst.amount + worst.bound.fixed
-        roundings = list(network.roundings.values())
-        tuned(roundings, share, AIM - _AROUND, AIM + _AROUND)
+        tuned(list(self._network.roundings.values()), share, AIM - _AROUND, AIM + _AROUND)
         if _beyond(totals):
             raise TrainingError(
                 f"{worst.bound.name}: the trained network spends {before:.4g}, and no factor up "
@@ -233,8 +250,3 @@ def scale(roundings: Sequence[RoundedSite], factor: float) -> None:
     """Multiply thresholds."""
     for rounding in roundings:
         rounding.logarithm.add_(math.log(factor))
-
-
-def _tensors(prices: Mapping[str, Any], like: Tensor) -> dict[str, Any]:
-    """Prices as tensors of a type on a device."""
-    return {n: torch.as_tensor(p, dtype=like.dtype, device=like.device) for n, p in prices.items()}

@@ -3,34 +3,25 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from copy import deepcopy
-from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from spikewright._base.progress import progress_bar
-from spikewright.engines.torch.device import Tensor, chosen_device
+from spikewright.engines.torch.device import Tensor, chosen_device, numpy_of
 from spikewright.errors import TrainingError
-from spikewright.graph import Graph
-from spikewright.measure.metric import Metric
 from spikewright.training.checkpoint import TrainingCheckpoint
 from spikewright.training.data import SampleStream, TrainingSamples
-from spikewright.training.gradients import state as _state
 from spikewright.training.gradients import trials as _trials
-from spikewright.training.gradients.batches import TensorBatches
-from spikewright.training.gradients.budget import TrainingBudget, scale
+from spikewright.training.gradients.budget import scale
 from spikewright.training.gradients.judge import NetworkJudge
-from spikewright.training.gradients.losses import JudgedOutput, TrainingLoss, spreads
 from spikewright.training.gradients.optimisers import course, groups_of, optimiser_of, rate_of
-from spikewright.training.gradients.refitting import refit
 from spikewright.training.gradients.rounded import RoundedNetwork
-from spikewright.training.gradients.teacher import Teacher
-from spikewright.training.history import Epoch, Measured, Refitted, Way
+from spikewright.training.history import Epoch, Measured, Way
 from spikewright.training.job import TrainingJob
 
 _NORM = 1.0  # of all gradients together, at most
@@ -38,98 +29,34 @@ _TIMING = 0.25  # of the distance from the source, from which time is needed
 _SILENCE = 1e9  # times its threshold: a neuron sends nothing
 
 
-@dataclass(frozen=True, eq=False)
-class Fitted:
-    """A trained network: thresholds and starts by site, the epochs, and the one that was kept.
-
-    `learning_rate` is that of weights. `refitted` is what was before the epochs, if anything was.
-    """
-
-    network: RoundedNetwork
-    history: tuple[Epoch, ...]
-    kept: int
-    learning_rate: float
-    refitted: Refitted | None
-
-    @property
-    def thresholds(self) -> dict[str, NDArray]:
-        """Theta of every site, float64."""
-        return {n: _array(r.threshold) for n, r in self.network.roundings.items()}
-
-    @property
-    def starts(self) -> dict[str, NDArray]:
-        """v0 of every site in spikes, float64."""
-        return {n: _array(r.start) for n, r in self.network.roundings.items()}
-
-    def renewed(self, graph: Graph) -> Graph:
-        """A graph with layers of the same names, with the trained arrays."""
-        return self.network.arrays.renewed(graph)
-
-
-def fitted(job: TrainingJob) -> Fitted:
-    """A graph trained on data."""
-    with deterministic(job.settings.seed):
+def fitted(job: TrainingJob) -> Fitting:
+    """A training that was done."""
+    with deterministic(job.settings["seed"]):
         fitting = Fitting(job)
         fitting.run()
-    return Fitted(
-        fitting.network,
-        tuple(fitting.history),
-        fitting.kept,
-        fitting.learning_rate,
-        fitting.refitted,
-    )
-
-
-def _array(values: Tensor) -> NDArray:
-    array: NDArray = values.detach().cpu().numpy().astype(np.float64)
-    return array
-
-
-def judge_of(job: TrainingJob, network: RoundedNetwork, device: Any) -> NetworkJudge:
-    """What a job's network is judged by."""
-    settings = job.settings
-    judged = {
-        name: JudgedOutput.of(job.graph, output, name) for name, output in job.outputs.items()
-    }
-    batches = TensorBatches(settings.batch_size, device)
-    source = RoundedNetwork(job.graph, {}, settings.steps).to(device)
-    teacher = Teacher(source, judged, batches)
-    nodes = [one.node for one in judged.values()] + list(job.sites) * (settings.layers > 0)
-    spread = spreads(teacher.of(job.first, nodes))
-    judged = {n: replace(one, spread=spread[one.node]) for n, one in judged.items()}
-    return NetworkJudge(
-        network=network,
-        teacher=teacher,
-        batches=batches,
-        criterion=TrainingLoss(judged, settings.loss),
-        budget=TrainingBudget(job.bounds, torch.zeros((), device=device)),
-        metric=Metric.of(settings.metric),
-        dt=settings.dt,
-        layers=settings.layers,
-        spread={name: spread[name] for name in job.sites if settings.layers},
-        quickly=settings.precision == "bfloat16",
-    )
+    return fitting
 
 
 class Fitting:
-    """One training: its network, the optimiser, and what it has come to."""
+    """One training: its network, the optimiser, and what it has come to.
+
+    That are the epochs in `history`, and the number of the one that was `kept`.
+    """
 
     def __init__(self, job: TrainingJob) -> None:
         self.job, self.settings = job, job.settings
-        device = chosen_device(self.settings.device)
-        fixed = {*job.fixed, *job.frozen}
-        self.network = RoundedNetwork(job.graph, job.sites, self.settings.steps, fixed=fixed)
-        self.network.to(device)
-        self.judge = judge_of(job, self.network, device)
+        device = chosen_device(self.settings["device"])
+        fixed, steps = {*job.fixed, *job.frozen}, self.settings["steps"]
+        self.network = RoundedNetwork(job.graph, job.sites, steps, fixed=fixed).to(device)
+        self.judge = NetworkJudge(job, self.network, device)
         groups = groups_of(self.network, self.settings)
         self._optimiser = optimiser_of(groups, self.settings)
         self._trained = [p for part in groups for p in part["params"]]
         self._rates = [part["lr"] for part in self._optimiser.param_groups]
         self.history: list[Epoch] = []
         self.kept = 0
-        self.refitted: Refitted | None = None
-        self._best: tuple[tuple[float, ...], _state.Tensors] | None = None
-        self._way: Way = "time" if self.settings.method == "time" else "rounding"
+        self._best: tuple[tuple[float, ...], dict[str, Tensor]] | None = None
+        self._way: Way = "time" if self.settings["method"] == "time" else "rounding"
         self._factor = 1.0  # of the rates
         self._before = 0.0  # seconds before the first epoch
 
@@ -143,27 +70,25 @@ class Fitting:
         settings, data, held = self.settings, self.job.data, self.job.held_back
         checkpoint = self._resumed()
         begun = time.monotonic() - sum((e.seconds for e in self.history), self._before)
-        if isinstance(data, TrainingSamples) and settings.epochs > 1:
+        if isinstance(data, TrainingSamples) and settings["epochs"] > 1:
             data = self.judge.teacher.remembered(data)
         held = None if held is None else self.judge.teacher.remembered(held)
-        before: Measured | None = None
-        if held is not None and not self.history:
-            before = self._keep(held, 0)
-            self.judge.budget.begin()
         if not self.history:
-            if settings.refit:
-                self._refit(held, before)
-            if settings.chooses_rate:
+            if held is not None:
+                self._keep(held, 0)
+                for one in self.judge.budget.multipliers:
+                    one.begin()
+            if settings["learning_rate"] == "chosen":
                 self._choose(data, self.job.first if held is None else held)
             self._before = time.monotonic() - begun
-        with progress_bar(settings.epochs, settings.progress, "epochs") as advance:
+        with progress_bar(settings["epochs"], settings["progress"], "epochs") as advance:
             advance(len(self.history))
             while not self._ended(time.monotonic() - begun):
                 self._epoch(data, held, begun)
                 if checkpoint is not None:
                     checkpoint.save(self._state())
                 advance(1)
-        if self._best is not None and settings.keep == "best":
+        if self._best is not None and settings["keep"] == "best":
             self.network.load_state_dict(self._best[1])
         else:
             self.kept = len(self.history)
@@ -172,20 +97,20 @@ class Fitting:
 
     def _ended(self, passed: float) -> bool:
         """True after so many epochs or seconds, and where none was better for too long."""
-        settings, done = self.settings, len(self.history)
-        patience = settings.epochs if settings.patience is None else settings.patience
-        late = settings.timeout is not None and passed >= settings.timeout
-        return done >= settings.epochs or (done > 0 and late) or done - self.kept >= patience
+        epochs, timeout, done = self.settings["epochs"], self.settings["timeout"], len(self.history)
+        late = timeout is not None and passed >= timeout
+        patience = self.settings["patience"] or epochs
+        return done >= epochs or (done > 0 and late) or done - self.kept >= patience
 
     def _epoch(
         self, data: TrainingSamples | SampleStream, held: TrainingSamples | None, begun: float
     ) -> None:
         settings, number, start = self.settings, len(self.history), time.monotonic()
         self._way = self._chosen_way(held)
-        steps = data.count(settings.batch_size)
+        steps = data.count(settings["batch_size"])
 
         def passed(index: int) -> float:
-            share = (number + min(1.0, (index + 0.5) / steps)) / settings.epochs
+            share = (number + min(1.0, (index + 0.5) / steps)) / settings["epochs"]
             return max(share, self._share_of_time(begun))
 
         loss = float(np.mean(self._losses(data, number, passed)))
@@ -205,10 +130,11 @@ class Fitting:
         `passed` gives the share of a training that is over by each batch, by its number: learning
         rates follow it. The batches end once it is 1, and at a loss that is not finite.
         """
-        settings, losses = self.settings, list[float]()
-        for index, batch in enumerate(data.shuffled(settings.batch_size, settings.seed, number)):
+        size, seed, losses = self.settings["batch_size"], self.settings["seed"], list[float]()
+        for index, batch in enumerate(data.shuffled(size, seed, number)):
             share = passed(index)
-            self.judge.budget.ease(share)
+            for one in self.judge.budget.multipliers:
+                one.ease(share)
             for part, rate in zip(self._optimiser.param_groups, self._rates, strict=True):
                 part["lr"] = self._factor * rate * course(min(1.0, share))
             losses.append(self._step(batch))
@@ -217,25 +143,8 @@ class Fitting:
         return losses
 
     def _share_of_time(self, begun: float) -> float:
-        timeout = self.settings.timeout
+        timeout = self.settings["timeout"]
         return 0.0 if timeout is None else (time.monotonic() - begun) / timeout
-
-    def _refit(self, held: TrainingSamples | None, before: Measured | None) -> None:
-        """Fit weights by least squares; where the loss on what is held back rises, they stay.
-
-        `before` is what was measured there before.
-        """
-        state, best = deepcopy(self.network.state_dict()), self._best
-        biases, progress = "biases" in self.settings.trainable, self.settings.progress
-        refit(self.judge, self.job.first, biases, progress)
-        self._best = None
-        after = None if held is None else self._keep(held, 0)
-        self.refitted = Refitted(before, after)
-        if not self.refitted.kept:
-            self.network.load_state_dict(state)
-            self._best = best
-        elif held is not None:
-            self.judge.budget.begin()
 
     def _choose(self, data: TrainingSamples | SampleStream, judged: TrainingSamples) -> None:
         """Choose the rate by short trials, and with "auto" how to begin, where there is room.
@@ -250,31 +159,25 @@ class Fitting:
 
         def tried(factor: float, way: Way) -> _trials.RateTrial:
             self._take(start)
-            self._factor, self._way = factor, way
-            losses = self._part(data, most)
+            self._factor, self._way, begun = factor, way, time.monotonic()
+
+            def passed(index: int) -> float:
+                return max((index + 1) / most, self._share_of_time(begun) / _trials.SHARE)
+
+            losses = self._losses(data, 0, passed)
             finite = np.isfinite(losses[-1])
             loss = self.judge.measured(judged).loss if finite else losses[-1]
-            return _trials.RateTrial(loss, factor, len(losses), deepcopy(self._state()))
+            return _trials.RateTrial(loss, factor, way, len(losses), deepcopy(self._state()))
 
-        undecided = self.settings.method == "auto" and not self.job.exact
+        undecided = self.settings["method"] == "auto" and not self.job.exact
         best = _trials.chosen(tried, ("time", "rounding") if undecided else (self._way,))
-        if best is None:
-            self._take(start)
-        else:
-            self._take({**(best.state if best.loss < first else start), **best.beginning})
-
-    def _part(self, data: TrainingSamples | SampleStream, most: int) -> list[float]:
-        """A trial of so many batches, or those that there is time for; their losses."""
-        begun = time.monotonic()
-
-        def passed(index: int) -> float:
-            return max((index + 1) / most, self._share_of_time(begun) / _trials.SHARE)
-
-        return self._losses(data, 0, passed)
+        self._take(start if best is None or not best.loss < first else best.state)
+        if best is not None:
+            self._factor, self._way = best.factor, best.way
 
     def _chosen_way(self, held: TrainingSamples | None) -> Way:
         """With "auto" first through rounding, which costs less, then time where the two differ."""
-        if self.settings.method != "auto" or self.job.exact or self._way == "time":
+        if self.settings["method"] != "auto" or self.job.exact or self._way == "time":
             return self._way
         if not self.history:
             return "rounding"
@@ -302,10 +205,11 @@ class Fitting:
         found = self.judge.measured(held)
         rank = self._ranked(found)
         if self._best is None or rank > self._best[0]:
-            state = self.network.state_dict()
-            self._best = rank, {name: value.clone() for name, value in state.items()}
-            self.kept = number
+            self._best, self.kept = (rank, self._copied()), number
         return found
+
+    def _copied(self) -> dict[str, Tensor]:
+        return {name: value.clone() for name, value in self.network.state_dict().items()}
 
     def _ranked(self, found: Measured) -> tuple[float, ...]:
         """The better the larger: within all budgets, then a metric or accuracy, then the loss."""
@@ -317,8 +221,8 @@ class Fitting:
 
     def _meet(self, held: TrainingSamples) -> None:
         """Bring thresholds to what is allowed; raises `TrainingError` where little is left."""
-        self.judge.budget.meet(self.network, lambda: self.judge.measured(held))
-        state = {name: value.clone() for name, value in self.network.state_dict().items()}
+        self.judge.budget.meet(lambda: self.judge.measured(held))
+        state = self._copied()
         scale(list(self.network.roundings.values()), _SILENCE)
         silent = self.judge.measured(held)
         self.network.load_state_dict(state)  # to the bit
@@ -333,9 +237,10 @@ class Fitting:
 
     def _resumed(self) -> TrainingCheckpoint | None:
         """The checkpoint, if one is kept; what it holds is taken up."""
-        if self.settings.checkpoint is None:
+        path = self.settings["checkpoint"]
+        if path is None:
             return None
-        checkpoint = TrainingCheckpoint(self.settings.checkpoint, self.job.about())
+        checkpoint = TrainingCheckpoint(path, self.job.about())
         found = checkpoint.load()
         if found is not None:
             try:
@@ -345,34 +250,43 @@ class Fitting:
         return checkpoint
 
     def _state(self) -> dict[str, Any]:
-        """All that the next epochs depend on, plain data with arrays."""
-        best = self._best
-        return {
-            "network": _state.of_tensors(self.network.state_dict()),
-            "optimiser": _state.of_optimiser(self._optimiser),
-            "budget": _state.of_budget(self.judge.budget),
-            "history": _state.of_history(self.history),
-            "best": None if best is None else _state.of_tensors(best[1]),
-            "rank": None if best is None else list(best[0]),
-            "kept": self.kept,
-            "way": self._way,
-            "factor": self._factor,
-            "before": self._before,
-            "refitted": _state.of_refitted(self.refitted),
-            "random": torch.get_rng_state().numpy(),
-        }
+        """All that the next epochs depend on, plain data with arrays and epochs.
+
+        Rates and options of the optimiser are a call's arguments.
+        """
+        rank, best = (None, None) if self._best is None else self._best
+        budget = self.judge.budget.multipliers
+        found: dict[str, Any] = _as_arrays(
+            {
+                "network": self.network.state_dict(),
+                "optimiser": self._optimiser.state_dict()["state"],
+                "budget": [(one.value, one.sent, one.first) for one in budget],
+                "history": self.history,
+                "best": best,
+                "rank": rank,
+                "kept": self.kept,
+                "way": self._way,
+                "factor": self._factor,
+                "before": self._before,
+                "random": torch.get_rng_state(),
+            }
+        )
+        return found
 
     def _take(self, state: Any) -> None:
-        self.network.load_state_dict(_state.to_tensors(state["network"]))
-        _state.to_optimiser(self._optimiser, state["optimiser"])
-        _state.to_budget(self.judge.budget, state["budget"])
-        self.history = _state.to_history(state["history"])
-        if state["best"] is not None:
-            self._best = tuple(state["rank"]), _state.to_tensors(state["best"])
-        self.kept, self._way = state["kept"], state["way"]
-        self._factor, self._before = state["factor"], state["before"]
-        self.refitted = _state.to_refitted(state["refitted"])
-        torch.set_rng_state(torch.tensor(state["random"]))
+        found = _as_tensors(state)
+        self.network.load_state_dict(found["network"])
+        kept = {int(number): entry for number, entry in found["optimiser"].items()}
+        groups = self._optimiser.state_dict()["param_groups"]
+        self._optimiser.load_state_dict({"state": kept, "param_groups": groups})
+        for one, numbers in zip(self.judge.budget.multipliers, found["budget"], strict=True):
+            one.value, one.sent, one.first = map(float, numbers)
+        self.history = list(found["history"])
+        if found["best"] is not None:
+            self._best = tuple(found["rank"]), found["best"]
+        self.kept, self._way = found["kept"], found["way"]
+        self._factor, self._before = found["factor"], found["before"]
+        torch.set_rng_state(found["random"])
 
 
 @contextmanager
@@ -389,3 +303,21 @@ def deterministic(seed: int) -> Iterator[None]:
         finally:
             torch.use_deterministic_algorithms(before)
             filling.fill_uninitialized_memory = filled
+
+
+def _as_arrays(value: Any) -> Any:
+    """A value with arrays in the place of its tensors, and text in that of keys."""
+    if torch.is_tensor(value):
+        return numpy_of(value.detach())
+    if isinstance(value, Mapping):
+        return {str(key): _as_arrays(entry) for key, entry in value.items()}
+    return value
+
+
+def _as_tensors(value: Any) -> Any:
+    """A value with tensors in the place of its arrays; they share no memory with them."""
+    if isinstance(value, np.ndarray):
+        return torch.tensor(value)
+    if isinstance(value, Mapping):
+        return {key: _as_tensors(entry) for key, entry in value.items()}
+    return value

@@ -2,74 +2,96 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
-from spikewright.engines.torch.device import Tensor, numpy_of
+from spikewright.engines.torch.device import Device, Tensor, numpy_of
+from spikewright.errors import TrainingError
 from spikewright.measure.metric import Metric
 from spikewright.training.data import TrainingSamples
-from spikewright.training.gradients.batches import TensorBatches
 from spikewright.training.gradients.budget import TrainingBudget
-from spikewright.training.gradients.losses import TrainingLoss, layers_apart
+from spikewright.training.gradients.losses import JudgedOutput, spread_of
 from spikewright.training.gradients.rounded import RoundedNetwork
-from spikewright.training.gradients.spiking import Sent, sent
-from spikewright.training.gradients.teacher import Teacher
+from spikewright.training.gradients.spiking import sent
+from spikewright.training.gradients.teacher import Batch, Teacher
 from spikewright.training.history import Measured, Way
+from spikewright.training.job import TrainingJob
 
 
-@dataclass(frozen=True, eq=False)
 class NetworkJudge:
-    """A network with its teacher, loss and budget: it computes losses, and measures the network.
+    """A job's network with its teacher and budget: it computes losses, and measures the network.
 
-    Losses weigh the distance of `layers`, in units of the source's `spread` there, and are computed
-    `quickly`, with products in bfloat16. What is measured is not.
+    Losses are computed with products in the job's precision; what is measured is in float32.
     """
 
-    network: RoundedNetwork
-    teacher: Teacher
-    batches: TensorBatches
-    criterion: TrainingLoss
-    budget: TrainingBudget
-    metric: Metric | None
-    dt: float
-    layers: float = 0.0
-    spread: Mapping[str, float] = field(default_factory=dict)
-    quickly: bool = False
+    def __init__(self, job: TrainingJob, network: RoundedNetwork, device: Device) -> None:
+        settings = job.settings
+        self.network, self._settings = network, settings
+        judged = {
+            name: JudgedOutput.of(job.graph, output, name) for name, output in job.outputs.items()
+        }
+        source = RoundedNetwork(job.graph, {}, settings["steps"]).to(device)
+        self.teacher = Teacher(source, judged, settings["batch_size"], device)
+        parts = [batch.wanted for batch in self.teacher.batches(job.first)]
+        self.judged = {
+            name: replace(one, spread=spread_of([part[name] for part in parts]))
+            for name, one in judged.items()
+        }
+        self.budget = TrainingBudget(job.bounds, network, device)
+        self._metric = Metric.of(settings["metric"])
 
-    def loss(self, batch: TrainingSamples, way: Way) -> tuple[Tensor, Tensor | float]:
-        """The loss of a batch, and what layers and spikes weigh beside it, with their gradients."""
-        inputs = self.batches.inputs(batch)
+    def loss(self, samples: TrainingSamples, way: Way) -> tuple[Tensor, Tensor | float]:
+        """The loss of a batch, and what spikes weigh beside it, with their gradients."""
+        batch, quickly = Batch(samples, self.teacher), self._settings["precision"] == "bfloat16"
         counts = None
         if way == "time":
-            counts = sent(self.network, inputs, net=True, quickly=self.quickly).net
-        values, made = self.network(inputs, counts, self.quickly)
-        beside = self.budget.penalty(self.network, made, len(batch))
-        source = self.teacher.values(inputs) if self.layers else None
-        if source is not None:
-            beside = beside + self.layers * layers_apart(values, source, self.spread)
-        return self.distance(batch, inputs, values, source), beside
+            counts = sent(self.network, batch.inputs, net=True, quickly=quickly).net
+        values, made = self.network(batch.inputs, counts, quickly)
+        return self.distance(batch, values), self.budget.penalty(made, len(batch))
 
-    def distance(
-        self,
-        batch: TrainingSamples,
-        inputs: Mapping[str, Tensor],
-        values: Mapping[str, Tensor],
-        source: Mapping[str, Tensor] | None = None,
-    ) -> Tensor:
-        """The loss of a batch's values, without what stands beside it.
+    def distance(self, batch: Batch, values: Mapping[str, Tensor]) -> Tensor:
+        """The distance of a batch's values from the source's, from the truth, or both.
 
-        `source` are the source's values of all nodes, where they are known.
+        Or a user's function `f(outputs, y)`: of outputs as the model gives them, and of labels or
+        targets, without any the source's outputs; of several outputs `{name: tensor}`.
         """
-        truths = self.batches.truths(batch)
-        wanted: Mapping[str, Tensor] = {}
-        if self.criterion.imitates(truths):
-            wanted = self.teacher(batch, inputs) if source is None else self.teacher.outputs(source)
-        return self.criterion(values, wanted, truths)
+        kind = self._settings["loss"]
+        if not isinstance(kind, str):
+            return self._of_function(kind, batch, values)
+        parts = []
+        for name, one in self.judged.items():
+            if kind != "truth":
+                parts.append(one.imitation(values[one.node], batch.wanted[name]))
+            if kind != "imitation" and name in batch.truths:
+                parts.append(one.truth(values[one.node], *batch.truths[name]))
+        if not parts:
+            raise TrainingError(
+                'loss="truth" needs labels or targets, and samples have none: give y, and '
+                "validation=(x, y)"
+            )
+        return torch.stack(parts).sum()
+
+    def _of_function(
+        self, function: Callable[..., Any], batch: Batch, values: Mapping[str, Tensor]
+    ) -> Tensor:
+        made = {name: values[one.shown] for name, one in self.judged.items()}
+        y = {
+            name: batch.truths[name][1]
+            if name in batch.truths
+            else one.activated(batch.wanted[name])
+            for name, one in self.judged.items()
+        }
+        (first, *others) = made
+        found = function(made, y) if others else function(made[first], y[first])
+        if not isinstance(found, torch.Tensor) or found.numel() != 1:
+            what = getattr(found, "shape", type(found).__name__)
+            raise TrainingError(f"loss: the function must give one number as a tensor, got {what}")
+        return found.reshape(())
 
     @torch.no_grad()
     def timing(self, samples: TrainingSamples) -> float:
@@ -77,99 +99,51 @@ class NetworkJudge:
 
         Either may be nearer to the source: with corrected starts it is the spiking one.
         """
-        imitation = TrainingLoss(self.criterion.judged, "imitation")
         apart, whole = 0.0, 0.0
-        for batch in self.batches.of(samples):
-            inputs = self.batches.inputs(batch)
-            values, _ = self.network(inputs)
-            rounded = {name: values[one.node] for name, one in self.criterion.judged.items()}
-            values, _ = self.network(inputs, sent(self.network, inputs, net=True).net)
-            apart += float(imitation(values, rounded, {})) * len(batch)
-            whole += float(imitation(values, self.teacher(batch, inputs), {})) * len(batch)
+        for batch in self.teacher.batches(samples):
+            rounded, _ = self.network(batch.inputs)
+            values, _ = self.network(batch.inputs, sent(self.network, batch.inputs, net=True).net)
+            for name, one in self.judged.items():
+                made = values[one.node]
+                apart += float(one.imitation(made, rounded[one.node])) * len(batch)
+                whole += float(one.imitation(made, batch.wanted[name])) * len(batch)
         return apart / max(whole, 1e-30)
 
     @torch.no_grad()
     def measured(self, samples: TrainingSamples) -> Measured:
         """The spiking network, run through its steps; the budget takes what that spends."""
-        sums = _Measurement(self)
-        for batch in self.batches.of(samples):
-            inputs = self.batches.inputs(batch)
-            found = sent(self.network, inputs)
-            values, _ = self.network(inputs, found.net)
-            sums.add(batch, inputs, found, values)
-        self.budget.measured(sums.spent, sums.kept, len(samples))
-        return sums.means(len(samples))
-
-
-@dataclass(eq=False)
-class _Measurement:
-    """Sums over batches of what is measured."""
-
-    judge: NetworkJudge
-    loss: float = 0.0
-    hits: int = 0
-    labelled: int = 0
-    scores: list[NDArray] = field(default_factory=list)
-    counts: dict[str, float] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        self.bounds = [one.bound for one in self.judge.budget.multipliers]
-        self.spent = [0.0] * len(self.bounds)
-        self.kept = [0.0] * len(self.bounds)
-        self.sizes: dict[str, int] = {}
-
-    def add(
-        self,
-        batch: TrainingSamples,
-        inputs: Mapping[str, Tensor],
-        found: Sent,
-        values: Mapping[str, Tensor],
-    ) -> None:
-        """Take a batch, and what the network did on it."""
-        judge, truths = self.judge, self.judge.batches.truths(batch)
-        self.loss += float(judge.distance(batch, inputs, values)) * len(batch)
-        for name, counts in found.all.items():
-            self.counts[name] = self.counts.get(name, 0.0) + float(counts.sum())
-            self.sizes[name] = counts[0].numel()
-        self._spend(batch, found)
-        for name, (truth, _) in truths.items():
-            one = judge.criterion.judged[name]
-            if truth.kind == "labels":
-                decided = one.output.decided(numpy_of(values[one.node]))
-                self.hits += int((decided == truth.values).sum())
-                self.labelled += len(batch)
-        if judge.metric is not None:
-            shown = {n: numpy_of(values[o.shown]) for n, o in judge.criterion.judged.items()}
-            self.scores.append(judge.metric(shown, _given(batch)))
-
-    def _spend(self, batch: TrainingSamples, found: Sent) -> None:
-        if not self.bounds:
-            return
-        every = {name: numpy_of(counts).astype(np.float64) for name, counts in found.all.items()}
-        roundings = self.judge.network.roundings
-        kept = {name: numpy_of(roundings[name].spikes(n)) for name, n in found.net.items()}
-        for i, bound in enumerate(self.bounds):
-            self.spent[i] += bound.spent(every, batch.x)
-            self.kept[i] += float(bound.linear(kept))
-
-    def means(self, samples: int) -> Measured:
-        """What was measured, a sample."""
-        seconds = self.judge.network.steps * self.judge.dt * samples
-        pairs = zip(self.spent, self.bounds, strict=True)
-        joules = [(s / samples + b.fixed, b.table) for s, b in pairs if b.unit == "J"]
-        scores: Any = np.concatenate(self.scores).mean() if self.scores else None
+        loss, hits, labelled = 0.0, 0, 0
+        counts, neurons, scores = Counter[str](), dict[str, int](), []
+        self.budget.measure_anew()
+        for batch in self.teacher.batches(samples):
+            found = sent(self.network, batch.inputs)
+            values, _ = self.network(batch.inputs, found.net)
+            loss += float(self.distance(batch, values)) * len(batch)
+            self.budget.add(batch.samples, found)
+            for name, every in found.all.items():
+                counts[name] += float(every.sum())  # type: ignore[assignment]
+                neurons[name] = every[0].numel()
+            for name, (truth, _) in batch.truths.items():
+                one = self.judged[name]
+                if truth.kind == "labels":
+                    decided = one.output.decided(numpy_of(values[one.node]))
+                    hits += int((decided == truth.values).sum())
+                    labelled += len(batch)
+            if self._metric is not None:
+                shown = {n: numpy_of(values[one.shown]) for n, one in self.judged.items()}
+                scores.append(self._metric(shown, _given(batch.samples)))
+        seconds = self._settings["steps"] * self._settings["dt"] * len(samples)
         return Measured(
-            loss=self.loss / samples,
-            accuracy=self.hits / self.labelled if self.labelled else None,
-            spikes=sum(self.counts.values()) / samples,
-            rates={n: total / (self.sizes[n] * seconds) for n, total in self.counts.items()},
-            joules=joules[0][0] if joules else None,
-            score=None if scores is None else float(scores),
-            energy_table=joules[0][1] if joules else None,
+            loss=loss / len(samples),
+            accuracy=hits / labelled if labelled else None,
+            spikes=sum(counts.values()) / len(samples),
+            rates={name: total / (neurons[name] * seconds) for name, total in counts.items()},
+            score=float(np.concatenate(scores).mean()) if scores else None,
+            **self.budget.energy,
         )
 
 
-def _given(batch: TrainingSamples) -> Any:
+def _given(samples: TrainingSamples) -> Any:
     """Labels or targets as a metric takes them: an array, of several outputs by name, or None."""
-    found = {name: truth.values for name, truth in batch.y.items()}
+    found = {name: truth.values for name, truth in samples.y.items()}
     return next(iter(found.values())) if len(found) == 1 else found or None

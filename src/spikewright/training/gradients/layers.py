@@ -8,7 +8,7 @@ normalisations are the same text as there.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import reduce, singledispatch
 from typing import Any
 
@@ -16,7 +16,6 @@ import numpy as np
 import torch
 
 from spikewright._base import equations
-from spikewright._base.windows import Windows
 from spikewright.engines.torch.device import Tensor, Tensors
 from spikewright.engines.torch.functions import TorchFunctions
 from spikewright.engines.torch.maps import max_pool, windowed
@@ -29,19 +28,18 @@ from spikewright.lower.node_functions import ROUND
 
 functional = torch.nn.functional
 Parameters = Mapping[str, Tensor]
+Equation = Callable[..., Tensor]
 
-_CONVOLUTIONS = (functional.conv1d, functional.conv2d, functional.conv3d)
-_AVERAGES = (functional.avg_pool1d, functional.avg_pool2d, functional.avg_pool3d)
 _REDUCTIONS: Mapping[type, Any] = {
     layers.GlobalAveragePool: torch.mean,
     layers.GlobalMaxPool: torch.amax,
     layers.Sum: torch.sum,
 }
-_TRANSPOSED = (
-    functional.conv_transpose1d,
-    functional.conv_transpose2d,
-    functional.conv_transpose3d,
-)
+_NORMALISATIONS: Mapping[type, Any] = {
+    layers.LayerNormalization: equations.layer_normalization,
+    layers.RMSNormalization: equations.rms_normalization,
+    layers.UnitNormalization: equations.unit_normalization,
+}
 
 
 @singledispatch
@@ -59,6 +57,20 @@ def value_of(layer: layers.Layer, p: Parameters, *values: Tensor) -> Tensor:
         return equation(layer, p, *values)
     value = equation(layer, p, *(numbers_alone(x.view_as(x)) for x in values))
     return torch.where(torch.isfinite(value), value, torch.zeros_like(value))
+
+
+def in_bfloat16(layer: layers.Layer, p: Parameters, *values: Tensor) -> Tensor:
+    """`value_of` of a layer with weights in fewer bits, from and to the type of its values.
+
+    Inputs, weights and the result of the product are rounded to bfloat16; sums within it are not.
+    What neurons do with it, gradients of thresholds and all that is measured are in float32.
+    """
+    arrays: dict[str, Any] = {name: _rounded(array) for name, array in p.items()}
+    return value_of(layer, arrays, *map(_rounded, values)).to(values[0].dtype)
+
+
+def _rounded(values: Tensor) -> Tensor:
+    return values.to(torch.bfloat16) if values.is_floating_point() else values
 
 
 def numbers_alone(value: Tensor) -> Tensor:
@@ -89,6 +101,7 @@ def has_gradients(layer: layers.Layer) -> bool:
 @equation.register(layers.Add)
 @equation.register(layers.Multiply)
 @equation.register(layers.Divide)
+@equation.register(layers.MatMul)
 @equation.register(layers.Identity)
 @equation.register(layers.Reshape)
 @equation.register(layers.Crop)
@@ -112,8 +125,8 @@ def _(layer: layers.Convolution, p: Parameters, x: Tensor) -> Tensor:
         padding = tuple(before for before, _ in layer.padding)
         images = x.movedim(-1, 1) if layer.channels_last else x
     else:
-        images = _windowed(x, layer.windows, layer.channels_last)
-    convolve = _CONVOLUTIONS[images.ndim - 3]
+        images = windowed(x[:, None], layer.windows, layer.channels_last, 0.0)
+    convolve = _over_space("conv", images)
     weight, bias = p["weight"], p.get("bias")
     y = convolve(images, weight, bias, layer.stride, padding, layer.dilation, layer.groups)
     return _restored(y, layer.channels_last)
@@ -122,7 +135,7 @@ def _(layer: layers.Convolution, p: Parameters, x: Tensor) -> Tensor:
 @equation.register
 def _(layer: layers.ConvolutionTranspose, p: Parameters, x: Tensor) -> Tensor:
     images = x.movedim(-1, 1) if layer.channels_last else x
-    convolve = _TRANSPOSED[images.ndim - 3]
+    convolve = _over_space("conv_transpose", images)
     full = convolve(
         images, p["weight"], None, layer.stride, groups=layer.groups, dilation=layer.dilation
     )
@@ -185,10 +198,12 @@ def _(layer: layers.ParametricReLU, p: Parameters, x: Tensor) -> Tensor:
     return torch.where(x >= 0, x, p["slope"] * x)
 
 
-@equation.register
-def _(layer: layers.LayerNormalization, p: Parameters, x: Tensor) -> Tensor:
+@equation.register(layers.LayerNormalization)
+@equation.register(layers.RMSNormalization)
+@equation.register(layers.UnitNormalization)
+def _(layer: Any, p: Parameters, x: Tensor) -> Tensor:
     axes = from_the_end(layer.axes, x.ndim - 1)
-    y = equations.layer_normalization(_functions(x), x, axes, layer.epsilon)
+    y = _NORMALISATIONS[type(layer)](_functions(x), x, axes, layer.epsilon)
     return scaled(y, p.get("scale"), p.get("shift"))
 
 
@@ -206,19 +221,6 @@ def _(layer: layers.GroupNormalization, p: Parameters, x: Tensor) -> Tensor:
     return scaled(y, scale, shift)
 
 
-@equation.register
-def _(layer: layers.RMSNormalization, p: Parameters, x: Tensor) -> Tensor:
-    axes = from_the_end(layer.axes, x.ndim - 1)
-    y = equations.rms_normalization(_functions(x), x, axes, layer.epsilon)
-    return scaled(y, p.get("scale"), None)
-
-
-@equation.register
-def _(layer: layers.UnitNormalization, p: Parameters, x: Tensor) -> Tensor:
-    axes = from_the_end(layer.axes, x.ndim - 1)
-    return equations.unit_normalization(_functions(x), x, axes, layer.epsilon)
-
-
 # -- several inputs --
 
 
@@ -234,21 +236,13 @@ def _(layer: layers.Maximum | layers.Minimum, p: Parameters, *values: Tensor) ->
     return reduce(function, aligned(values))
 
 
-@equation.register
-def _(layer: layers.MatMul, p: Parameters, *values: Tensor) -> Tensor:
-    a, b = aligned(values)
-    a = a.mT if layer.transpose_a else a
-    b = b.mT if layer.transpose_b else b
-    return a @ b
-
-
 # -- pooling and reductions --
 
 
 @equation.register
 def _(layer: layers.AveragePool, p: Parameters, x: Tensor) -> Tensor:
-    images = _windowed(x, layer.windows, layer.channels_last)
-    means = _AVERAGES[images.ndim - 3](images, layer.size, layer.stride)
+    images = windowed(x[:, None], layer.windows, layer.channels_last, 0.0)
+    means = _over_space("avg_pool", images)(images, layer.size, layer.stride)
     total = means * math.prod(layer.size)
     spatial = x.shape[1:-1] if layer.channels_last else x.shape[2:]
     divisors = torch.as_tensor(layer.divisors(tuple(spatial)), dtype=x.dtype, device=x.device)
@@ -341,10 +335,9 @@ def _functions(like: Tensor) -> Any:
     return TorchFunctions(Tensors(like.device, like.dtype))
 
 
-def _windowed(x: Tensor, windows: Windows, last: bool, value: float = 0.0) -> Tensor:
-    """Images `(batch, channels, *spatial)`, padded so that windows just fit."""
-    images: Tensor = windowed(x[:, None], windows, last, value)
-    return images
+def _over_space(name: str, images: Tensor) -> Any:
+    """PyTorch's function over as many spatial axes as images `(batch, channels, *spatial)` have."""
+    return getattr(functional, f"{name}{images.ndim - 2}d")
 
 
 def _restored(images: Tensor, last: bool) -> Tensor:

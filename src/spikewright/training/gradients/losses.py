@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 
 from spikewright.engines.torch.device import Tensor
-from spikewright.errors import TrainingError
 from spikewright.graph import Graph
 from spikewright.graph.layers import Activation
 from spikewright.measure.truth import Output, Truth
-from spikewright.training.settings import LossName
 
 functional = torch.nn.functional
 
@@ -29,7 +27,7 @@ class JudgedOutput:
 
     Of an output behind softmax the first is in front of it, `logits`: divergences are computed
     from those. Values of several classes without a softmax may be logits too (`perhaps`). Squares
-    are told in units of the source's `spread` (see `spreads`).
+    are told in units of the source's `spread` (see `spread_of`).
     """
 
     node: str
@@ -95,85 +93,15 @@ def relative_square(made: Tensor, wanted: Tensor, spread: float) -> Tensor:
     return (made - wanted).square().mean() / spread
 
 
-def spreads(parts: Iterable[Mapping[str, Tensor]]) -> dict[str, float]:
-    """The variance of values over all samples of some batches, a mean over values, by name.
+def spread_of(parts: Sequence[Tensor]) -> float:
+    """The variance of values over all samples of some batches, a mean over values.
 
     Of values that are the same for all samples it is their mean square, and of zeros 1.
     """
-    count, sums, squares = 0, dict[str, Any](), dict[str, Any]()
-    for part in parts:
-        for name, values in part.items():
-            wide = values.detach().cpu().double()
-            sums[name] = sums.get(name, 0.0) + wide.sum(0)
-            squares[name] = squares.get(name, 0.0) + wide.square().sum(0)
-        count += len(next(iter(part.values())))
-    found = {}
-    for name, square in squares.items():
-        whole = float(square.mean()) / count
-        variance = whole - float((sums[name] / count).square().mean())
-        found[name] = variance if variance > _CONSTANT * whole else whole or 1.0
-    return found
-
-
-def layers_apart(
-    made: Mapping[str, Tensor], wanted: Mapping[str, Tensor], spread: Mapping[str, float]
-) -> Tensor:
-    """The mean square error of values of nodes in units of their spreads, a mean over nodes."""
-    return torch.stack([relative_square(made[n], wanted[n], s) for n, s in spread.items()]).mean()
-
-
-@dataclass(frozen=True, eq=False)
-class TrainingLoss:
-    """The loss of a batch: imitation of every output, the distance from its truth, or both.
-
-    Or a user's function `f(outputs, y)`: outputs as the model gives them, and labels or targets,
-    without any the source's outputs; of several outputs `{name: tensor}`.
-    """
-
-    judged: Mapping[str, JudgedOutput]
-    kind: LossName | Callable[..., Any] = "both"
-
-    def imitates(self, truths: Truths) -> bool:
-        """True where the source's outputs are compared with, beside the truth that is known."""
-        if isinstance(self.kind, str):
-            return self.kind != "truth"
-        return not truths.keys() >= self.judged.keys()
-
-    def __call__(
-        self, values: Mapping[str, Tensor], wanted: Mapping[str, Tensor], truths: Truths
-    ) -> Tensor:
-        """The loss of values of nodes; `wanted` are the source's, by output, if it `imitates`."""
-        if not isinstance(self.kind, str):
-            return self._of_function(self.kind, values, wanted, truths)
-        parts = []
-        for name, one in self.judged.items():
-            made = values[one.node]
-            if self.kind != "truth":
-                parts.append(one.imitation(made, wanted[name]))
-            if self.kind != "imitation" and name in truths:
-                parts.append(one.truth(made, *truths[name]))
-        if not parts:
-            raise TrainingError(
-                'loss="truth" needs labels or targets, and samples have none: give y, and '
-                "validation=(x, y)"
-            )
-        return torch.stack(parts).sum()
-
-    def _of_function(
-        self,
-        function: Callable[..., Any],
-        values: Mapping[str, Tensor],
-        wanted: Mapping[str, Tensor],
-        truths: Truths,
-    ) -> Tensor:
-        made = {name: values[one.shown] for name, one in self.judged.items()}
-        y = {
-            name: truths[name][1] if name in truths else one.activated(wanted[name])
-            for name, one in self.judged.items()
-        }
-        (first, *others) = made
-        found = function(made, y) if others else function(made[first], y[first])
-        if not isinstance(found, torch.Tensor) or found.numel() != 1:
-            what = getattr(found, "shape", type(found).__name__)
-            raise TrainingError(f"loss: the function must give one number as a tensor, got {what}")
-        return found.reshape(())
+    wide = [part.detach().cpu().double() for part in parts]
+    count = sum(map(len, wide))
+    sums: Any = sum(values.sum(0) for values in wide)
+    squares: Any = sum(values.square().sum(0) for values in wide)
+    whole = float(squares.mean()) / count
+    variance = whole - float((sums / count).square().mean())
+    return variance if variance > _CONSTANT * whole else whole or 1.0

@@ -11,7 +11,7 @@ import torch
 
 from spikewright.errors import TrainingError
 from spikewright.training.gradients.rounded import RoundedNetwork
-from spikewright.training.settings import OptimiserName, TrainingSettings
+from spikewright.training.options import OptimiserName, TrainOptions, trains_scales
 from spikewright.training.trainable import GROUPS
 
 _USUAL = 5e-4  # the rate of learning of weights where none is given
@@ -26,12 +26,12 @@ OPTIMISERS: Mapping[OptimiserName, Callable[..., Any]] = {
 }
 
 
-def groups_of(network: RoundedNetwork, settings: TrainingSettings) -> list[dict[str, Any]]:
+def groups_of(network: RoundedNetwork, settings: TrainOptions) -> list[dict[str, Any]]:
     """What is trained, with its rate; raises `TrainingError` where there is nothing."""
-    named, roundings = settings.trainable, network.roundings.values()
+    named, roundings = settings["trainable"], network.roundings.values()
     slow = [p for name in GROUPS if name in named for p in network.arrays.group(name)]
     fast = [
-        *(r.logarithm for r in roundings if settings.trains_scales),
+        *(r.logarithm for r in roundings if trains_scales(settings)),
         *(r.start for r in roundings if "initial_voltage" in named),
     ]
     for parameter in network.parameters():
@@ -45,15 +45,15 @@ def groups_of(network: RoundedNetwork, settings: TrainingSettings) -> list[dict[
     return [part for part in rated if part["params"]]
 
 
-def rate_of(settings: TrainingSettings) -> float:
+def rate_of(settings: TrainOptions) -> float:
     """The learning rate of weights, before one is chosen."""
-    given = settings.learning_rate
-    return _USUAL_OF.get(str(settings.optimiser), _USUAL) if isinstance(given, str) else given
+    given = settings["learning_rate"]
+    return _USUAL_OF.get(str(settings["optimiser"]), _USUAL) if isinstance(given, str) else given
 
 
-def optimiser_of(groups: list[dict[str, Any]], settings: TrainingSettings) -> Any:
+def optimiser_of(groups: list[dict[str, Any]], settings: TrainOptions) -> Any:
     """The optimiser; raises `TrainingError` where a user's function makes none."""
-    given = settings.optimiser
+    given = settings["optimiser"]
     if isinstance(given, str):
         return OPTIMISERS[given](groups)
     try:

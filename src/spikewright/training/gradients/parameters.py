@@ -1,8 +1,8 @@
-"""The arrays of a graph as parameters, and the graph with their new values."""
+"""The arrays of a graph as parameters, with normalisations as part of the weights before them."""
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 
 import numpy as np
 import torch
@@ -11,8 +11,12 @@ from torch import nn
 
 from spikewright.engines.torch.device import Tensor
 from spikewright.graph import Graph
-from spikewright.training.shared import memory_of
-from spikewright.training.trainable import TRAINED, Group
+from spikewright.graph.layers import Affine, BatchNormalization, Convolution
+from spikewright.passes.draft import channel_axis
+from spikewright.training.gradients.layers import normalisation
+from spikewright.training.trainable import Group, memory_of, trained_arrays
+
+Arrays = dict[str, dict[str, Tensor]]
 
 
 class GraphParameters(nn.Module):
@@ -30,17 +34,17 @@ class GraphParameters(nn.Module):
         self._groups: dict[int, Group] = {}
         self._arrays = nn.ParameterList()
         known: dict[object, int] = {}
+        groups = trained_arrays(graph)
         for node in graph:
             places = self._places[node.name] = {}
-            groups = TRAINED.get(type(node.layer), {})
             for field, array in node.layer.arrays().items():
                 if (memory := memory_of(array)) not in known:
                     known[memory] = len(self._arrays)
                     tensor = torch.tensor(array, dtype=dtype)
                     self._arrays.append(nn.Parameter(tensor, requires_grad=False))
                 places[field] = known[memory]
-                if field in groups and (node.name, field) not in fixed:
-                    self._groups[places[field]] = groups[field]
+                if (node.name, field) in groups and (node.name, field) not in fixed:
+                    self._groups[places[field]] = groups[node.name, field]
                     if field == "weight" and not np.all(array):
                         kept = torch.tensor(array != 0, dtype=dtype)
                         self.register_buffer(f"kept_{places[field]}", kept, persistent=False)
@@ -50,16 +54,6 @@ class GraphParameters(nn.Module):
         """Weights that were zero at first, as those of a pruned model, are zero again."""
         for name, kept in self.named_buffers():
             self._arrays[int(name.removeprefix("kept_"))].mul_(kept)
-
-    def own(self, node: str, field: str) -> Group | None:
-        """The group of an array that may be trained and is this layer's alone; else None."""
-        place = self._places[node].get(field)
-        uses = sum(place in fields.values() for fields in self._places.values())
-        return self._groups.get(place) if place is not None and uses == 1 else None
-
-    def unpruned(self, node: str, field: str) -> Tensor | None:
-        """1 for weights that may change, and 0 for those of zero at first; None where all may."""
-        return dict(self.named_buffers()).get(f"kept_{self._places[node][field]}")
 
     def of(self, node: str) -> dict[str, nn.Parameter]:
         """A layer's arrays, by field."""
@@ -84,3 +78,37 @@ class GraphParameters(nn.Module):
         """A parameter's value in the type of the array that it was; that array if it is equal."""
         now = self._arrays[place].detach().cpu().numpy().astype(before.dtype)
         return before if np.array_equal(now, before) else now
+
+
+def weighted_before(graph: Graph) -> dict[str, str]:
+    """The layer before each normalisation whose weights can take it in, by the normalisation.
+
+    Nothing else sees that layer's value, and its channels are on the same axis.
+    """
+    found = {}
+    for node in graph:
+        if not isinstance(node.layer, BatchNormalization):
+            continue
+        (name,) = node.inputs
+        layer, rank = graph[name].layer, len(graph.shapes[name])
+        seen = len(graph.consumers[name]) > 1 or graph.is_output(name)
+        if seen or not isinstance(layer, Affine | Convolution):
+            continue
+        if channel_axis(layer, rank) == node.layer.axis % rank:
+            found[node.name] = name
+    return found
+
+
+def taken_in(graph: Graph, before: Mapping[str, str], arrays: Arrays) -> Arrays:
+    """Arrays in which the weights in `before` have the scale and shift of what follows them."""
+    found = dict(arrays)
+    for name, producer in before.items():
+        layer, weights = graph[name].layer, arrays[producer]
+        assert isinstance(layer, BatchNormalization)
+        scale, shift = normalisation(layer, arrays[name])
+        weight, bias = weights["weight"], weights.get("bias")
+        found[producer] = {
+            "weight": weight * scale.reshape(-1, *(1,) * (weight.ndim - 1)),
+            "bias": shift if bias is None else shift + scale * bias,
+        }
+    return found

@@ -17,18 +17,23 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import nn
 
-from spikewright.engines.torch.device import Tensor
+from spikewright.engines.torch.device import Tensor, numpy_of
 from spikewright.graph import Graph
 from spikewright.graph.layers import Convolution
+from spikewright.graph.whole_weights import WEIGHTED
 from spikewright.lower.populations import steps_at_once
 from spikewright.network.neurons import TOLERANCE
-from spikewright.training.gradients.layers import value_of
-from spikewright.training.gradients.normalised import Arrays, taken_in, weighted_before
-from spikewright.training.gradients.parameters import GraphParameters
-from spikewright.training.gradients.products import Equation, before_neurons, in_bfloat16
-from spikewright.training.gradients.stepping import Passed, SteppedNetwork, Values
+from spikewright.training.gradients.layers import in_bfloat16, value_of
+from spikewright.training.gradients.parameters import (
+    Arrays,
+    GraphParameters,
+    taken_in,
+    weighted_before,
+)
+from spikewright.training.gradients.stepping import NeuronsOverSteps, Passed, SteppedNetwork, Values
 from spikewright.training.sites import TrainedSite
 
 _BELOW_ONE = 1.0 - 2.0 * TOLERANCE
@@ -156,6 +161,10 @@ class _Rounded(torch.autograd.Function):
         return g, to_threshold, to_start, None, None, None, None
 
 
+def _array(values: Tensor) -> NDArray:
+    return numpy_of(values.detach()).astype(np.float64)
+
+
 def _by_step(site: TrainedSite, steps: int, dtype: torch.dtype) -> Tensor | None:
     """The biases of each of so many steps, `(steps, ...)`; None where steps have none."""
     if site.biases is None:
@@ -178,6 +187,15 @@ def _within(gradient: Tensor, value: Tensor, bound: float | Tensor) -> Tensor:
         return gradient * (value.abs() < bound)
     made: Tensor = torch.ops.aten.hardtanh_backward(gradient, value, -bound, bound)
     return made
+
+
+def before_neurons(graph: Graph, sites: Collection[str]) -> frozenset[str]:
+    """Layers with weights whose values reach neurons: behind the last ones nothing is rounded."""
+    reaching: set[str] = set()
+    for node in reversed(tuple(graph)):
+        if node.name in sites or node.name in reaching:
+            reaching.update((node.name, *node.inputs))
+    return frozenset(n.name for n in graph if n.name in reaching and isinstance(n.layer, WEIGHTED))
 
 
 class RoundedNetwork(nn.Module):
@@ -214,6 +232,14 @@ class RoundedNetwork(nn.Module):
         """The rounding of every site, by name."""
         return dict(zip(self._sites, self._roundings, strict=True))
 
+    @property
+    def numbers(self) -> dict[str, dict[str, NDArray]]:
+        """The `threshold` and the `start` of every site, float64."""
+        return {
+            name: {"threshold": _array(one.threshold), "start": _array(one.start)}
+            for name, one in self.roundings.items()
+        }
+
     def keep_bounds(self) -> None:
         """Keep weights that are pruned at zero, and starts where silent neurons stay silent."""
         self.arrays.keep_pruned()
@@ -235,39 +261,43 @@ class RoundedNetwork(nn.Module):
             for name, x in inputs.items()
         }
 
-    def equation_of(self, name: str, quickly: bool) -> Equation:
-        """The equation of a node; `quickly` products in front of neurons are in bfloat16."""
-        return in_bfloat16 if quickly and name in self._before_neurons else value_of
+    def stepped(
+        self, neurons: Mapping[str, NeuronsOverSteps], quickly: bool, **how: Any
+    ) -> SteppedNetwork:
+        """The network over steps with such neurons; `quickly`, products before them in bfloat16."""
+        equations = {
+            node.name: in_bfloat16 if quickly and node.name in self._before_neurons else value_of
+            for node in self.graph
+        }
+        skipped, following = self.normalised, self.following
+        return SteppedNetwork(
+            self.graph, self.weights(), equations, neurons, skipped, following, **how
+        )
 
     def forward(
         self,
         inputs: Mapping[str, Tensor],
         sent: Mapping[str, Tensor] | None = None,
         quickly: bool = False,
-        until: str | None = None,
     ) -> tuple[Values, Values]:
         """Values of all nodes, and the counts of all sites, by name.
 
         `sent` are counts that sites have sent in truth: they take the place of the rounded ones,
-        with the gradient of those. `quickly` is as for `equation_of`. Nodes behind the node `until`
-        are left out.
+        with the gradient of those. `quickly` is as for `stepped`.
         """
-        weights = self.weights()
-        equations = {node.name: self.equation_of(node.name, quickly) for node in self.graph}
 
         def rounded(name: str, current: Tensor, *_: Any) -> Passed:
             rounding, given = self.roundings[name], None if sent is None else sent[name]
             value = rounding.biased(current.squeeze(0))
             if not rounding.site.follows:
-                value = equations[name](self.graph[name].layer, weights[name], value)
+                layer, weights = self.graph[name].layer, once.weights[name]
+                value = once.equations[name](layer, weights, value)
             mean, made = rounding(value, given)
             return Passed(mean[None], {}, made)
 
         names = [node.name for node in self.graph]
         neurons = {name: partial(rounded, name) for name in self.roundings}
-        once = SteppedNetwork(
-            self.graph, weights, equations, neurons, self.normalised, self.following, present=names
-        )
+        once = self.stepped(neurons, quickly, present=names)
         laid_out = {name: x[None] for name, x in self.laid_out(inputs).items()}
-        found = once.block(laid_out, {}, 0, keep=names, until=until)
+        found = once.block(laid_out, {}, 0, keep=names)
         return {name: value.squeeze(0) for name, value in found.values.items()}, found.counts

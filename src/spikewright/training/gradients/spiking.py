@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import torch
 
@@ -14,7 +13,7 @@ from spikewright.engines.torch.device import Tensor
 from spikewright.network.node import shares_at_once
 from spikewright.training.gradients.populations import Through, through, through_copies
 from spikewright.training.gradients.rounded import RoundedNetwork, RoundedSite
-from spikewright.training.gradients.stepping import Passed, SteppedNetwork
+from spikewright.training.gradients.stepping import Passed
 
 _Part = TypeVar("_Part")
 _Found = TypeVar("_Found")
@@ -23,15 +22,14 @@ _AT_ONCE = 64
 """Samples times steps that are run together: their values stay in the processor's caches."""
 
 
-@dataclass(eq=False)
-class Sent:
+class Sent(NamedTuple):
     """Spikes by site after all steps: less those taken back, and all that were sent.
 
     Of channels that are several neurons the first are sums, and the others of every neuron.
     """
 
-    net: dict[str, Tensor] = field(default_factory=dict)
-    all: dict[str, Tensor] = field(default_factory=dict)
+    net: dict[str, Tensor]
+    all: dict[str, Tensor]
 
 
 @torch.no_grad()
@@ -40,33 +38,23 @@ def sent(
     inputs: Mapping[str, Tensor],
     net: bool = False,
     quickly: bool = False,
-    until: str | None = None,
 ) -> Sent:
     """All that the network's neurons send in its steps, on inputs that are held constant.
 
-    With `net` those taken back are not counted: there is no `all`. `quickly` and `until` are as for
-    the network.
+    With `net` those taken back are not counted: there is no `all`. `quickly` is as for the network.
     """
-    steps, graph, once = network.steps, network.graph, network.at_once
+    steps, once = network.steps, network.at_once
     shares = None if once == 1 else torch.tensor(shares_at_once(once, 0, steps))
     neurons = {
         name: partial(_population, r, (r.threshold, r.start), not net)
         for name, r in network.roundings.items()
     }
-    stepping = SteppedNetwork(
-        graph,
-        network.weights(),
-        {node.name: network.equation_of(node.name, quickly) for node in graph},
-        neurons,
-        network.normalised,
-        network.following,
-        shares=shares,
-    )
+    stepping = network.stepped(neurons, quickly, shares=shares)
 
     @torch.no_grad()  # of this thread alone
     def of(part: tuple[Tensor, ...]) -> dict[str, Through]:
         values = {n: stepping.over_time(x, steps) for n, x in zip(inputs, part, strict=True)}
-        return stepping.block(values, {}, 0, until=until).counts
+        return stepping.block(values, {}, 0).counts
 
     laid_out, size = network.laid_out(inputs), max(1, _AT_ONCE // steps)
     parts = list(zip(*(values.split(size) for values in laid_out.values()), strict=True))

@@ -18,8 +18,7 @@ import torch
 from spikewright.engines.torch.device import Tensor
 from spikewright.graph import Graph, Node
 from spikewright.graph.layers import Input
-from spikewright.training.gradients.layers import equation, numbers_alone
-from spikewright.training.gradients.products import Equation
+from spikewright.training.gradients.layers import Equation, equation, numbers_alone
 
 Values = dict[str, Tensor]
 State = dict[str, Tensor]
@@ -74,12 +73,11 @@ class SteppedNetwork:
         before: States,
         first: int,
         keep: Collection[str] = (),
-        until: str | None = None,
     ) -> SteppedBlock:
         """The steps behind the `first` ones, of inputs there; values of nodes in `keep` are kept.
 
         What is known of other nodes may stand among the inputs. A value is dropped behind the last
-        layer that reads it. Nodes behind `until` are left out.
+        layer that reads it.
         """
         values, kept, after = dict(inputs), Values(), States()
         counts: dict[str, Any] = {}
@@ -99,8 +97,6 @@ class SteppedNetwork:
                 values[name], after[at] = self.synapses[name](arriving, before.get(at, {}), first)
             if name in keep:
                 kept[name] = values[name]
-            if name == until:
-                break
             for read_there in node.inputs:
                 if last[read_there] == name:
                     values.pop(read_there, None)

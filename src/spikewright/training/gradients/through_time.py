@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -12,18 +12,28 @@ from torch import nn
 from torch.utils.checkpoint import checkpoint
 
 from spikewright._base.samples import check_rows, over_time
+from spikewright.engines.program import Neurons
 from spikewright.engines.torch.device import Tensor, Tensors
 from spikewright.errors import SimulationError
 from spikewright.frontends.origins import Origin, Place
+from spikewright.graph import Graph
+from spikewright.lower import NeuronChoice
+from spikewright.lower.populations import Roles
 from spikewright.measure.readout import read_out
+from spikewright.network.synapses import Synapse
+from spikewright.running.converted import Converted
 from spikewright.running.inputs import fitted
+from spikewright.running.recording import outputs_of
+from spikewright.running.runner import Runner
 from spikewright.training.gradients.along_time import ModuleNeurons, along_time, check_surrogates
 from spikewright.training.gradients.layers import check_gradients, equation
-from spikewright.training.gradients.normalised import taken_in, weighted_before
+from spikewright.training.gradients.parameters import taken_in, weighted_before
 from spikewright.training.gradients.stepping import States, SteppedNetwork, Values, as_held
 from spikewright.training.gradients.surrogate import Differentiable
-from spikewright.training.named import NamedParameters
-from spikewright.training.planned import ModulePlan, ModuleSettings
+from spikewright.training.module import NamedParameters
+from spikewright.training.options import ModuleOptions
+from spikewright.training.sites import trained_graph
+from spikewright.training.surrogates import surrogate_of
 
 
 class ModuleOutputs(NamedTuple):
@@ -40,19 +50,19 @@ class ModuleOutputs(NamedTuple):
 class NamedArrays(nn.Module):
     """The arrays of a graph's layers: made of named parameters, or constants."""
 
-    def __init__(self, plan: ModulePlan, dtype: torch.dtype) -> None:
+    def __init__(self, graph: Graph, named: NamedParameters, dtype: torch.dtype) -> None:
         super().__init__()
         self._made: dict[Place, tuple[list[str], str]] = {}
         self._fixed: dict[Place, str] = {}
-        for node in plan.graph:
+        for node in graph:
             for field, array in node.layer.arrays().items():
                 place, key = (node.name, field), f"_{len(self._made)}_{len(self._fixed)}"
-                origin = plan.named.origins.get(place)
+                origin = named.origins.get(place)
                 if origin is None:
                     kept = torch.tensor(array, dtype=dtype)
                     self._fixed[place] = key
                 else:
-                    kept = torch.from_numpy(_index(origin, plan.named))
+                    kept = torch.from_numpy(_index(origin, named))
                     self._made[place] = origin.held, key
                 self.register_buffer(key, kept, persistent=False)
 
@@ -84,32 +94,52 @@ class ThroughTime(nn.Module):
     readout `(batch, *out)`, of several outputs `{name: tensor}`. `through` returns every step.
     """
 
-    def __init__(self, plan: ModulePlan, settings: ModuleSettings) -> None:
+    def __init__(
+        self,
+        conversion: Converted,
+        named: NamedParameters,
+        frozen: Collection[Place],
+        steps: int,
+        options: ModuleOptions,
+    ) -> None:
         super().__init__()
-        dtype = getattr(torch, settings.precision)
-        self.plan, self.settings = plan, settings
-        xp = self._functions(torch.empty((), dtype=dtype))
-        for node in plan.graph:
+        dt, precision = options["dt"], options["precision"]
+        self.steps, self.options = steps, options
+        self.surrogate = surrogate_of(options["surrogate"])
+        graph = self.graph = trained_graph(conversion)
+        dtype: torch.dtype = getattr(torch, precision)
+        for node in graph:
             check_gradients(node.layer, node.name)
-        kinds = {name: op.neuron_type for name, op in plan.populations.items()}
-        check_surrogates(kinds, xp, settings.dt)
-        for name, array in plan.named.arrays.items():
-            _put(self, name, torch.tensor(array, dtype=dtype), name in plan.named.trained)
-        self._layers = tuple(plan.populations)
+        ensembles = conversion.populations()
+        kinds = {name: ensemble.neuron_type for name, ensemble in ensembles.items()}
+        check_surrogates(kinds, self.functions(torch.empty((), dtype=dtype)), dt)
+        self.layers = tuple(ensembles)
+        self.following = frozenset(Roles(conversion.canonical).functions) & ensembles.keys()
+        self.normalised = weighted_before(graph)
+        self.synapses = {n: along_time(s, dt) for n, s in _synapses(conversion).items()}
+        roles = Roles(graph)
+        accumulate = NeuronChoice(conversion.arguments["spiking"]).is_spiking
+        self.present = [n.name for n in graph if not accumulate or n.name in roles.fed]
+        self.read = dict(zip(graph.outputs, roles.read_from(), strict=True))
+        self.outputs = outputs_of(conversion.lowered)
+        trained = named.trained(ensembles.keys() - self.following, frozen)
+        for name, array in named.arrays.items():
+            _put(self, name, torch.tensor(array, dtype=dtype), name in trained)
+        program = Runner(conversion.lowered).program(dt, options["seed"], precision)
+        ops = {op.ensemble: op for op in program.operators if isinstance(op, Neurons)}
+        offsets = conversion.resolved.get("bias_correction") or {}
         self._populations = nn.ModuleList(
-            ModuleNeurons(op, plan.offsets.get(name), settings.dt, dtype)
-            for name, op in plan.populations.items()
+            ModuleNeurons(ops[ensemble], offsets.get(name), dt, dtype)
+            for name, ensemble in ensembles.items()
         )
-        self._arrays = NamedArrays(plan, dtype)
-        self._normalised = weighted_before(plan.graph)
-        self._synapses = {name: along_time(s, settings.dt) for name, s in plan.synapses.items()}
+        self._arrays = NamedArrays(graph, named, dtype)
 
     def forward(self, *x: Any, **named: Any) -> Any:
         """The readout of a run."""
         sent, found = self.through(*x, **named).outputs, {}
         for name, raw in sent.items():
-            values: Any = read_out(raw, self.settings.readout, self.settings.dt)
-            activation = self.plan.outputs[name].activation
+            values: Any = read_out(raw, self.options["readout"], self.options["dt"])
+            activation = self.outputs[name].activation
             found[name] = values if activation is None else equation(activation, {}, values)
         return found if len(found) > 1 else next(iter(found.values()))
 
@@ -118,15 +148,15 @@ class ThroughTime(nn.Module):
 
         Raises `SimulationError` for inputs of other names or shapes.
         """
-        unknown = [name for name in record if name not in self._layers]
+        unknown = [name for name in record if name not in self.layers]
         if unknown:
-            raise SimulationError(f"record: {unknown} are none of the layers {self._layers}")
+            raise SimulationError(f"record: {unknown} are none of the layers {self.layers}")
         inputs = self._inputs(x, named)
         return _ModuleRun(self, inputs, tuple(record)).sent()
 
     def _inputs(self, x: tuple[Any, ...], named: Mapping[str, Any]) -> Values:
         """Inputs by name, `(batch, steps or 1, *shape)`, in the module's own type."""
-        names = self.plan.graph.inputs
+        names = self.graph.inputs
         given = (
             dict(x[0])
             if len(x) == 1 and isinstance(x[0], Mapping)
@@ -138,59 +168,54 @@ class ThroughTime(nn.Module):
         return {name: self._input(name, torch.as_tensor(given[name])) for name in names}
 
     def _input(self, name: str, x: Tensor) -> Tensor:
-        shape, steps = self.plan.graph.shapes[name], self.settings.steps
-        like = self._arrays_like()
-        x = x.to(like)
-        x = fitted(name, over_time, x, shape, steps)
+        x = fitted(name, over_time, x.to(self.like()), self.graph.shapes[name], self.steps)
         if not bool(torch.isfinite(x).all()):
             raise SimulationError(f"input {name!r} holds values that are NaN or infinite")
-        rows = self.plan.graph.structure.rows.get(name)
+        rows = self.graph.structure.rows.get(name)
         if rows is not None:
             fitted(name, check_rows, x.detach().cpu().numpy(), rows)
         return x
 
-    def _arrays_like(self) -> Tensor:
+    def like(self) -> Tensor:
+        """A tensor of the module's type, on its device."""
         return next(iter((*self.parameters(), *self.buffers())))
 
-    def _functions(self, like: Tensor) -> Differentiable:
-        settings = self.settings
-        return Differentiable(
-            Tensors(like.device, like.dtype), settings.surrogate, settings.detached
-        )
+    def functions(self, like: Tensor) -> Differentiable:
+        """The array functions of neurons' equations, with gradients."""
+        tensors = Tensors(like.device, like.dtype)
+        return Differentiable(tensors, self.surrogate, self.options["reset"] == "detached")
 
 
 class _ModuleRun:
     """One run of a module, step by step."""
 
     def __init__(self, module: ThroughTime, inputs: Values, record: tuple[str, ...]) -> None:
-        plan = self.plan = module.plan
-        self.settings, self.record = module.settings, record
+        self.module, self.record, graph = module, record, module.graph
         batch = max(map(len, inputs.values()))
         inputs = {name: x.expand(batch, *x.shape[1:]) for name, x in inputs.items()}
         self.series = {name: x for name, x in inputs.items() if x.shape[1] > 1}
         named = dict([*module.named_parameters(), *module.named_buffers()])
-        weights = taken_in(plan.graph, module._normalised, module._arrays(named))
-        xp = module._functions(module._arrays_like())
-        functions = [n.name for n in plan.graph if not plan.accumulate or n.name in plan.fed]
+        weights = taken_in(graph, module.normalised, module._arrays(named))
+        xp = module.functions(module.like())
         self.stepping = SteppedNetwork(
-            plan.graph,
-            {node.name: weights.get(node.name, {}) for node in plan.graph},
-            {node.name: equation for node in plan.graph},
-            {n: partial(p, xp) for n, p in zip(module._layers, module._populations, strict=True)},
-            skipped=module._normalised,
-            following=plan.following,
-            synapses=module._synapses,
-            present=functions,
+            graph,
+            {node.name: weights.get(node.name, {}) for node in graph},
+            {node.name: equation for node in graph},
+            {n: partial(p, xp) for n, p in zip(module.layers, module._populations, strict=True)},
+            skipped=module.normalised,
+            following=module.following,
+            synapses=module.synapses,
+            present=module.present,
         )
         held = {name: x[:, 0] for name, x in inputs.items() if name not in self.series}
         self.held = {n: as_held(x, 1) for n, x in self.stepping.held(held, batch).items()}
 
     def sent(self) -> ModuleOutputs:
         """All steps."""
-        steps, every = self.settings.steps, self.settings.checkpoint
-        if every is None or not torch.is_grad_enabled():
+        steps, every = self.module.steps, self.module.options["checkpoint"]
+        if every is False or not torch.is_grad_enabled():
             _, made = self._steps({}, 0, steps)
-        elif every == 0:
+        elif every is True:
             _, made = self._halves({}, 0, steps)
         else:
             states, made = States(), []
@@ -199,7 +224,7 @@ class _ModuleRun:
                 states, some = self._again(self._steps, states, start, stop)
                 made += some
         whole = [torch.cat(parts).movedim(0, 1) for parts in zip(*made, strict=True)]
-        outputs = dict(zip(self.plan.read, whole, strict=False))
+        outputs = dict(zip(self.module.read, whole, strict=False))
         return ModuleOutputs(outputs, dict(zip(self.record, whole[len(outputs) :], strict=True)))
 
     def _halves(self, states: States, start: int, stop: int) -> tuple[States, list[list[Tensor]]]:
@@ -233,7 +258,7 @@ class _ModuleRun:
 
         They are done one at a time: so results are the same bits however many are remembered.
         """
-        made, read = [], self.plan.read.values()
+        made, read = [], self.module.read.values()
         for t in range(start, stop):
             now = {n: x[:, t : t + 1].movedim(1, 0) for n, x in self.series.items()}
             found = self.stepping.block({**self.held, **now}, states, t, keep=read)
@@ -254,3 +279,13 @@ def _put(root: nn.Module, name: str, value: Tensor, trained: bool) -> None:
         root._parameters[last] = nn.Parameter(value)
     else:
         root._buffers[last] = value
+
+
+def _synapses(conversion: Converted) -> dict[str, Synapse]:
+    """The synapse of every population that has one: all its connections have the same."""
+    names = {ensemble.neurons: name for name, ensemble in conversion.populations().items()}
+    return {
+        names[connection.pre]: connection.synapse
+        for connection in conversion.network.all_connections
+        if connection.pre in names and connection.synapse is not None
+    }

@@ -14,7 +14,7 @@ from typing import Any
 
 from spikewright.training.data import SampleStream, TrainingSamples
 from spikewright.training.history import Way
-from spikewright.training.settings import TrainingSettings
+from spikewright.training.options import TrainOptions, budgets_of
 
 TRIED = (0.25, 1.0, 4.0)
 """Times the usual rate of an optimiser."""
@@ -27,17 +27,13 @@ _FEWEST = 8  # batches of a trial: fewer tell nothing
 
 @dataclass(frozen=True)
 class RateTrial:
-    """The loss after a trial of so many batches, the factor of its rates, and the state."""
+    """A trial of so many batches: its factor of rates and its way; loss and state behind it."""
 
     loss: float
     factor: float
+    way: Way
     batches: int
     state: Mapping[str, Any]
-
-    @property
-    def beginning(self) -> dict[str, Any]:
-        """Of its state, what says how the training goes on."""
-        return {name: self.state[name] for name in ("factor", "way")}
 
     @property
     def distance(self) -> float:
@@ -45,18 +41,16 @@ class RateTrial:
         return self.loss if math.isfinite(self.loss) else math.inf
 
 
-def batches_of_a_trial(
-    data: TrainingSamples | SampleStream, settings: TrainingSettings
-) -> int | None:
+def batches_of_a_trial(data: TrainingSamples | SampleStream, settings: TrainOptions) -> int | None:
     """Batches that a trial has at most; None where these are too few, or nothing can be tried.
 
     An iterator of the user's can be gone through once. With budgets a trial says little: weights
     and thresholds are on their way to where these are met.
     """
-    epoch = data.count(settings.batch_size)
-    most = min(epoch, int(SHARE * settings.epochs * epoch))
+    epoch = data.count(settings["batch_size"])
+    most = min(epoch, int(SHARE * settings["epochs"] * epoch))
     once = isinstance(data, SampleStream) and data.once
-    return None if once or settings.budgets or most < _FEWEST else most
+    return None if once or budgets_of(settings) or most < _FEWEST else most
 
 
 def chosen(tried: Callable[[float, Way], RateTrial], ways: Sequence[Way]) -> RateTrial | None:

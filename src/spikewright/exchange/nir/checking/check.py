@@ -17,11 +17,11 @@ from spikewright._base.notebooks import Rows, Shown
 from spikewright._base.optional import require
 from spikewright._base.samples import duration, held
 from spikewright.errors import NetworkError, SimulationError
-from spikewright.exchange.nir.checking.process import Heard, Job, ask, run_here
+from spikewright.exchange.nir.checking.process import Heard, ReaderJob, ask, run_here
 from spikewright.exchange.nir.checking.readers import Place, Reader, Readers, places
 from spikewright.exchange.nir.checking.semantics import RESETS, Semantics
 from spikewright.exchange.nir.checking.simulate import TIES, Explanation, explain
-from spikewright.exchange.nir.checking.wiring import Wiring, wiring_of
+from spikewright.exchange.nir.checking.wiring import NirWiring, wiring_of
 from spikewright.exchange.nir.dialects import rule_of
 from spikewright.exchange.nir.loading import network_of, step_of
 from spikewright.exchange.nir.reading import Flat, read_flat
@@ -191,8 +191,8 @@ _OUTCOMES: dict[str, Outcome] = {"import": "missing", "read": "refused", "run": 
 class _Subject:
     """The file that readers are compared on: its job, our run of it, and our semantics."""
 
-    wiring: Wiring
-    job: Job
+    wiring: NirWiring
+    job: ReaderJob
     here: Heard
     labels: NDArray | None
     ours: Semantics
@@ -242,7 +242,7 @@ def check(
     wiring = wiring_of(flat)
     values, timed, count = _samples(wiring, np.asarray(x), steps)
     truth = None if labels is None else _labels(labels, len(values))
-    job = Job(
+    job = ReaderJob(
         path=Path(path),
         neurons=wiring.spiking,
         x=values,
@@ -272,7 +272,7 @@ def _read(flat: Flat, dt: float | None, reset: str) -> tuple[Network, float]:
     return network_of(flat, replace(step, seconds=step.units), reset), step.units
 
 
-def _samples(wiring: Wiring, x: NDArray, steps: Any) -> tuple[NDArray, bool, int]:
+def _samples(wiring: NirWiring, x: NDArray, steps: Any) -> tuple[NDArray, bool, int]:
     """Samples, whether they have an axis of time, and the number of steps."""
     shape = wiring.nodes[wiring.input].shape("shape")
     if x.dtype.kind not in "biuf" or not np.isfinite(x).all() or not x.size:
@@ -336,7 +336,7 @@ def _row(place: Place, subject: _Subject) -> Row:
     )
 
 
-def _explained(reader: Reader, subject: _Subject, job: Job, there: Heard) -> Explanation:
+def _explained(reader: Reader, subject: _Subject, job: ReaderJob, there: Heard) -> Explanation:
     """Reasons for the spikes of a reader in the samples of a job that are kept."""
     assert reader.semantics is not None
     x = job.x[: job.kept]

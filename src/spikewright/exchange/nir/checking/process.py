@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright.exchange.nir.checking.readers import Reader
-from spikewright.exchange.nir.checking.wiring import Wiring
+from spikewright.exchange.nir.checking.wiring import NirWiring
 from spikewright.network import Ensemble, Probe
 from spikewright.simulator import Simulator
 
@@ -29,7 +29,7 @@ _LONGEST = 300  # characters of what a process said last
 
 
 @dataclass(frozen=True, eq=False)
-class Job:
+class ReaderJob:
     """A file, its neurons, samples `(batch, steps, *shape)` or `(batch, *shape)`, and the run.
 
     Every step's spikes of the first `kept` samples come back; of the others only counts. A reader
@@ -63,7 +63,7 @@ class Heard:
     output: NDArray | None = None
 
 
-def ask(reader: Reader, python: Path, job: Job) -> Heard:
+def ask(reader: Reader, python: Path, job: ReaderJob) -> Heard:
     """Let a reader's Python do a job; whatever becomes of it is an answer."""
     with tempfile.TemporaryDirectory(prefix="spikewright-nir-") as name:
         folder = Path(name)
@@ -87,7 +87,7 @@ def ask(reader: Reader, python: Path, job: Job) -> Heard:
         return _read(folder, done)
 
 
-def _write(folder: Path, reader: Reader, job: Job) -> None:
+def _write(folder: Path, reader: Reader, job: ReaderJob) -> None:
     np.save(folder / "x.npy", np.asarray(job.x, np.float32))
     document = {
         "reader": reader.name,
@@ -148,7 +148,7 @@ def _of(prefix: str, parts: Mapping[str, Any]) -> dict[str, NDArray]:
 _BATCH_HERE = 64
 
 
-def run_here(network: Any, wiring: Wiring, job: Job) -> Heard:
+def run_here(network: Any, wiring: NirWiring, job: ReaderJob) -> Heard:
     """Counts of every layer and mean outputs of a file's network, as `load` reads it."""
     (given,), (taken,) = network.inputs.values(), network.outputs.values()
     with network:

@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 from spikewright.engines.program import Linear as Operator
 from spikewright.engines.reference.linear import LinearKernel
 from spikewright.exchange.nir.checking.semantics import OURS, Semantics
-from spikewright.exchange.nir.checking.wiring import Wiring
-from spikewright.exchange.nir.primitives import READERS, End, Linear, Time
-from spikewright.exchange.nir.reading import Record
+from spikewright.exchange.nir.checking.wiring import NirWiring
+from spikewright.exchange.nir.primitives import READERS, LinearForm, PortForm, Time
+from spikewright.exchange.nir.reading import NodeRecord
 from spikewright.exchange.nir.waits import SPIKING
 from spikewright.network.neurons.integrator import TOLERANCE
 from spikewright.network.transforms import Shape
@@ -29,13 +29,13 @@ class NotSimulated(Exception):
     """A node has no equation here, so that nothing can be said of its reader."""
 
 
-def map_of(node: Record, shape: Shape) -> Callable[[NDArray], NDArray]:
+def map_of(node: NodeRecord, shape: Shape) -> Callable[[NDArray], NDArray]:
     """The map of a node without a state, of values `(batch, *shape)`; raises `NotSimulated`."""
     reader = READERS.get(node.kind)
     form = None if reader is None else reader(node, shape, _TIME)
-    if isinstance(form, End):
+    if isinstance(form, PortForm):
         return lambda x: x
-    if not isinstance(form, Linear):
+    if not isinstance(form, LinearForm):
         raise NotSimulated(f"a {node.kind} has no equation in the check")
     chain, _ = form.fitted(shape)
     kernels = [LinearKernel(Operator(node.name, (0,), 0, part), "float64") for part in chain]
@@ -54,10 +54,10 @@ _TIME = Time(1.0, None, OURS, 1.0)  # no node without a state reads it
 
 
 @dataclass
-class Cell:
+class SimulatedNeurons:
     """A node with a state: current behind a synapse, voltage, and spikes unless it sends `v`."""
 
-    node: Record
+    node: NodeRecord
     semantics: Semantics
     voltage: NDArray
     near: NDArray
@@ -116,12 +116,16 @@ class Cell:
             self.voltage = np.maximum(self.voltage, -self.floor * self.threshold)
 
 
-def cell_of(node: Record, semantics: Semantics, batch: int, dt: float = 1.0) -> Cell:
+def cell_of(
+    node: NodeRecord, semantics: Semantics, batch: int, dt: float = 1.0
+) -> SimulatedNeurons:
     """The state of a node for a batch, under the semantics of a reader, for steps of `dt`."""
     shape = (batch, *node.numbers("r").shape)
     said = node.metadata if semantics.stated else {}
     voltage = np.zeros(shape) + said.get("v_init", 0.0)
-    cell = Cell(node, semantics, voltage, np.full(shape, np.inf), *_decay(node, semantics, dt))
+    cell = SimulatedNeurons(
+        node, semantics, voltage, np.full(shape, np.inf), *_decay(node, semantics, dt)
+    )
     if node.kind.startswith("Cuba"):
         left = semantics.left(node.numbers("tau_syn"), dt)
         cell.synapse = (left, semantics.gain(node.kind, node.numbers("w_in", 1.0), left))
@@ -132,7 +136,7 @@ def cell_of(node: Record, semantics: Semantics, batch: int, dt: float = 1.0) -> 
     return cell
 
 
-def _decay(node: Record, semantics: Semantics, dt: float) -> tuple[Any, Any, Any]:
+def _decay(node: NodeRecord, semantics: Semantics, dt: float) -> tuple[Any, Any, Any]:
     """The share of the voltage that a step leaves, the factor of the current, and an addend."""
     r = node.numbers("r")
     if node.kind in ("IF", "I"):
@@ -143,7 +147,7 @@ def _decay(node: Record, semantics: Semantics, dt: float) -> tuple[Any, Any, Any
 
 
 @dataclass
-class Trace:
+class SpikeTrace:
     """Spikes by node and outputs, `(batch, steps, *shape)`.
 
     `near` is how close each neuron was to another number of spikes, as a share of its threshold.
@@ -155,12 +159,12 @@ class Trace:
 
 
 def simulate(
-    wiring: Wiring,
+    wiring: NirWiring,
     semantics: Semantics,
     x: NDArray,
     given: Mapping[str, NDArray] = MappingProxyType({}),
     dt: float = 1.0,
-) -> Trace:
+) -> SpikeTrace:
     """The graph on `x`, `(batch, steps, *shape)`, in steps of `dt` in the file's unit of time.
 
     Where spikes of a node are `given`, what reads it gets those, not the computed ones. Raises
@@ -205,18 +209,18 @@ def simulate(
         for name in late:
             cells[name].take(arriving(name))
         outputs.append(values[wiring.output])
-    return Trace(_over_time(spikes), _over_time(near), np.stack(outputs, 1))
+    return SpikeTrace(_over_time(spikes), _over_time(near), np.stack(outputs, 1))
 
 
 def _over_time(values: Mapping[str, list[NDArray]]) -> dict[str, NDArray]:
     return {name: np.stack(found, 1) for name, found in values.items()}
 
 
-_EDGES: dict[str, Callable[[Wiring], Wiring]] = {
+_EDGES: dict[str, Callable[[NirWiring], NirWiring]] = {
     "all": lambda wiring: wiring,
-    "no late ones": Wiring.without_late_ones,
-    "chain": Wiring.as_chain,
-    "through loops": Wiring.through_loops,
+    "no late ones": NirWiring.without_late_ones,
+    "chain": NirWiring.as_chain,
+    "through loops": NirWiring.through_loops,
 }
 
 
@@ -236,7 +240,7 @@ class Explanation:
 
 
 def explain(
-    wiring: Wiring,
+    wiring: NirWiring,
     semantics: Semantics,
     x: NDArray,
     there: Mapping[str, NDArray],
@@ -270,7 +274,7 @@ def explain(
     return Explanation(tuple(why), 1.0 - missed / total if total else None)
 
 
-def _apart(trace: Trace, there: Mapping[str, NDArray]) -> tuple[int, int]:
+def _apart(trace: SpikeTrace, there: Mapping[str, NDArray]) -> tuple[int, int]:
     """Neurons with other spikes than a reader's: those whose sums were no near thing, and all.
 
     A neuron's first other spike counts: those behind it may be others because of it.
@@ -285,7 +289,7 @@ def _apart(trace: Trace, there: Mapping[str, NDArray]) -> tuple[int, int]:
     return missed, every
 
 
-def _change(alone: Trace, ours: Trace) -> str:
+def _change(alone: SpikeTrace, ours: SpikeTrace) -> str:
     """The change of all spikes by a choice alone: `-17 % of spikes`."""
     now, before = (sum(s.sum() for s in t.spikes.values()) for t in (alone, ours))
     if now == before:
@@ -298,5 +302,5 @@ def _change(alone: Trace, ours: Trace) -> str:
     return f"{rounded:+,g} % of spikes"
 
 
-def _same(trace: Trace, spikes: Mapping[str, NDArray]) -> bool:
+def _same(trace: SpikeTrace, spikes: Mapping[str, NDArray]) -> bool:
     return all(np.array_equal(trace.spikes[name], sent) for name, sent in spikes.items())

@@ -7,18 +7,18 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from spikewright.errors import NetworkError
-from spikewright.exchange.nir.reading import Flat, Record, read_flat
+from spikewright.exchange.nir.reading import Flat, NodeRecord, read_flat
 from spikewright.exchange.nir.waits import SPIKING, STATEFUL, walked
 
 
 @dataclass(frozen=True)
-class Wiring:
+class NirWiring:
     """Nodes by name, the sources of each, and an order: behind its sources, but around a loop.
 
     `walk` is another order: from the input along the edges, each branch to its end.
     """
 
-    nodes: dict[str, Record]
+    nodes: dict[str, NodeRecord]
     sources: dict[str, tuple[str, ...]]
     order: tuple[str, ...]
     walk: tuple[str, ...]
@@ -35,19 +35,19 @@ class Wiring:
         """The nodes that send spikes, in their order."""
         return tuple(name for name in self.order if self.nodes[name].kind in SPIKING)
 
-    def as_walked(self) -> Wiring:
+    def as_walked(self) -> NirWiring:
         """The graph in the order of the walk."""
         return replace(self, order=self.walk)
 
-    def without_late_ones(self) -> Wiring:
+    def without_late_ones(self) -> NirWiring:
         """The graph without the edges from nodes that come later in its order."""
         return self._keeping(lambda forward, loops: forward)
 
-    def as_chain(self) -> Wiring:
+    def as_chain(self) -> NirWiring:
         """The graph with one edge to a node, from its last source, and the loops."""
         return self._keeping(lambda forward, loops: (*forward[-1:], *loops))
 
-    def through_loops(self) -> Wiring:
+    def through_loops(self) -> NirWiring:
         """The graph with edges into neurons that read themselves led to their recurrent weights."""
         sources, order = dict(self.sources), list(self.order)
         for name in self.neurons:
@@ -59,7 +59,7 @@ class Wiring:
                 order.insert(order.index(name), around)
         return replace(self, sources=sources, order=tuple(order))
 
-    def _keeping(self, kept: Callable[..., tuple[str, ...]]) -> Wiring:
+    def _keeping(self, kept: Callable[..., tuple[str, ...]]) -> NirWiring:
         """The graph with some of each node's sources: those before it in order, and the others."""
         place = {name: i for i, name in enumerate(self.order)}
         sources = {}
@@ -70,7 +70,7 @@ class Wiring:
         return replace(self, sources=sources)
 
 
-def wiring_of(source: Any) -> Wiring:
+def wiring_of(source: Any) -> NirWiring:
     """The wiring of a file or a graph with one input and one output.
 
     Raises `NetworkError` for another one, and `DamagedFileError` for what is no graph.
@@ -92,7 +92,7 @@ def wiring_of(source: Any) -> Wiring:
     given, taken = ends
     fixed = {name: tuple(found) for name, found in sources.items()}
     walk = walked(flat.nodes, flat.edges, given)
-    return Wiring(flat.nodes, fixed, _ordered(fixed), walk, given, taken)
+    return NirWiring(flat.nodes, fixed, _ordered(fixed), walk, given, taken)
 
 
 def _ordered(sources: dict[str, tuple[str, ...]]) -> tuple[str, ...]:

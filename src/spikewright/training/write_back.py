@@ -1,4 +1,4 @@
-"""Trained weights on their way home: into the parameters of the source's own model."""
+"""Trained weights written back into the parameters of the source's own model."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ value. Weights are compared exactly: this finds another network, and leaves room
 
 
 @dataclass(frozen=True, eq=False)
-class Home:
+class SourceWeights:
     """The graph of a model before and after training, and where its arrays come from."""
 
     reading: Reading
@@ -33,8 +33,8 @@ class Home:
     @classmethod
     def of(
         cls, reading: Reading, origins: Mapping[Place, Origin], before: Graph, trained: Graph
-    ) -> Home:
-        """The home of a trained graph, whose arrays are rounded to what the model can hold.
+    ) -> SourceWeights:
+        """The weights of a trained graph, rounded to what the model can hold.
 
         A parameter in bfloat16 or float16 has fewer digits than the training.
         """
@@ -43,7 +43,7 @@ class Home:
         held = as_held(reading.model, access, found.state())
         rounded = {
             place: origins[place].read(held).astype(array.dtype)
-            for place, array in found._moved.items()
+            for place, array in found.moved.items()
         }
         return replace(found, trained=trained.with_arrays(rounded))
 
@@ -53,24 +53,18 @@ class Home:
         held: dict[str, NDArray] = parameters_of(str(self.reading.framework)).parameters(model)
         copies = {id(value): value.copy() for value in held.values()}  # some names are of one array
         changed: dict[str, NDArray] = {name: copies[id(value)] for name, value in held.items()}
-        for place, array in self._moved.items():
+        for place, array in self.moved.items():
             self.origins[place].written(array, changed)
         return changed
 
-    @property
-    def changed(self) -> bool:
-        """True where the training changed a parameter of the model."""
-        return bool(self._moved)
-
     @cached_property
-    def _moved(self) -> dict[Place, NDArray]:
+    def moved(self) -> dict[Place, NDArray]:
         """The trained arrays of the model's own parameters that have other values than before."""
-        found: dict[Place, NDArray] = {}
-        for name, field in self.origins:
-            now = self.trained[name].layer.arrays()[field]
-            if not np.array_equal(now, self.before[name].layer.arrays()[field]):
-                found[name, field] = now
-        return found
+        before, after = (
+            {place: graph[place[0]].layer.arrays()[place[1]] for place in self.origins}
+            for graph in (self.before, self.trained)
+        )
+        return {p: now for p, now in after.items() if not np.array_equal(now, before[p])}
 
     def written(self, model: Any) -> Any:
         """The model with the trained weights; raises `TrainingError` where it is another one."""

@@ -1,14 +1,21 @@
-"""Warnings about the length of a run: some networks have their source's values at one alone."""
+"""Warnings about a run: of another length than the exact one, or with hardly a spike."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
+from spikewright._base.amounts import counted
+from spikewright.advice import advise
+from spikewright.choosing.scales import has_rule
 from spikewright.errors import listed
 from spikewright.lower.rounding import kind_of, seconds_until_exact, steps_in
+from spikewright.lower.trace import Trace
 from spikewright.running.converted import Converted
 
 _RUN = "this run has"
+_COARSE = 1.0  # spikes a neuron and run, below which the trace says so
+_LOST = 0.25  # below which it is said aloud, where nobody chose the scales by data
 
 
 def warn_of_length(conversion: Converted, steps: int, dt: float, about: str = _RUN) -> None:
@@ -32,7 +39,7 @@ def doubt_of_length(
         lengths, about = (lowered.stepping.steps,), "a step of the sequence has"
     longest = max(lengths)
     return _too_short(lowered.at_once, longest, about) or _not_exact(
-        _lengths(conversion), lengths, dt, f"{about} {_steps(longest)} of {dt * 1000:g} ms"
+        _lengths(conversion), lengths, dt, f"{about} {counted(longest, 'step')} of {dt * 1000:g} ms"
     )
 
 
@@ -40,9 +47,9 @@ def _too_short(at_once: int, steps: int, about: str) -> str:
     if steps >= at_once:
         return ""
     return (
-        f"{about} {_steps(steps)}, and the input of {at_once} comes at once in the first, so that "
-        f"every value is {at_once / steps:.3g} times too large. Give {at_once} steps or more, or "
-        "choose neurons for fewer: sw.BipolarIntegrateAndFire.in_steps(steps)"
+        f"{about} {counted(steps, 'step')}, and the input of {at_once} comes at once in the first, "
+        f"so that every value is {at_once / steps:.3g} times too large. Give {at_once} steps or "
+        "more, or choose neurons for fewer: sw.BipolarIntegrateAndFire.in_steps(steps)"
     )
 
 
@@ -88,8 +95,29 @@ def _not_exact(found: Mapping[str, float], lengths: Sequence[int], dt: float, ha
 def _time(seconds: float, dt: float) -> str:
     """A number of steps, or milliseconds where no whole number of steps lasts so long."""
     steps = steps_in(seconds, dt)
-    return f"{seconds * 1000:.6g} ms" if steps is None else _steps(steps)
+    return f"{seconds * 1000:.6g} ms" if steps is None else counted(steps, "step")
 
 
-def _steps(number: int) -> str:
-    return f"{number} step{'s' * (number != 1)}"
+def warn_of_few_spikes(
+    trace: Trace, scales: Any, means: Mapping[str, float], steps: int, dt: float
+) -> None:
+    """Leave a warning for each layer whose neurons spike less than once on average.
+
+    `means` are spikes a neuron in the whole run, by layer; `scales` is the argument of `convert`.
+    Rules account for few spikes themselves: of their choices only silence gives a warning.
+    """
+    coarse = {name: mean for name, mean in means.items() if mean < _COARSE}
+    for name, mean in coarse.items():
+        text = (
+            f"{mean:.2g} spikes a neuron in {steps} steps of {dt} s: values are coarse; "
+            "raise scale_firing_rates or steps"
+        )
+        trace.add("run", name, text, "warning")
+    limit = 0.0 if isinstance(scales, Mapping) or has_rule(scales) else _LOST
+    lost = [f"{name} {mean:.2g}" for name, mean in coarse.items() if mean <= limit]
+    if lost:
+        trace.say(
+            "run",
+            f"neurons hardly spike in {steps} steps of {dt} s, so that outputs say little; spikes "
+            f"a neuron: {listed(lost)}. {advise('few spikes', steps=steps)}",
+        )
