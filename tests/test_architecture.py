@@ -9,6 +9,7 @@ import sys
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from statistics import median
 
@@ -225,8 +226,16 @@ def _unit(module: str) -> str:
     return next((name for name in names if name in MAY_IMPORT), ".".join(parts[:1]))
 
 
-ALL = [found for path in _files() for found in _imports(path)]
-OWN = [found for found in ALL if found.module.split(".")[0] == PACKAGE]
+@cache
+def _all_imports() -> list[Import]:
+    """Those of every file; found where a test asks, and not wherever tests are collected."""
+    return [found for path in _files() for found in _imports(path)]
+
+
+@cache
+def _own_imports() -> list[Import]:
+    """Those of modules of the package."""
+    return [found for found in _all_imports() if found.module.split(".")[0] == PACKAGE]
 
 
 def _owner(found: Import) -> str:
@@ -248,8 +257,8 @@ def test_no_two_test_files_have_one_name() -> None:
 def test_there_is_something_to_check() -> None:
     """The walk below finds files and imports of every sort."""
     assert len(MODULES) > 20
-    assert any(found.at_top for found in OWN)
-    assert any(not found.at_top for found in ALL)
+    assert any(found.at_top for found in _own_imports())
+    assert any(not found.at_top for found in _all_imports())
 
 
 def test_every_unit_has_a_row_in_the_table() -> None:
@@ -263,7 +272,7 @@ def test_imports_point_one_way() -> None:
     """A unit imports itself and what its row of the table allows."""
     wrong = [
         str(found)
-        for found in OWN
+        for found in _own_imports()
         if (unit := _unit(_owner(found))) in MAY_IMPORT
         and _unit(found.module) not in MAY_IMPORT[unit] | {unit} | _base(unit)
     ]
@@ -274,7 +283,7 @@ def test_imports_point_one_way() -> None:
 def test_no_file_imports_in_a_circle() -> None:
     """Files can be read one after the other, each after those that it imports."""
     edges: dict[str, set[str]] = {module: set() for module in MODULES}
-    for found in OWN:
+    for found in _own_imports():
         if found.at_top and found.module in MODULES:
             edges[_owner(found)].add(found.module)
 
@@ -305,7 +314,7 @@ def test_no_file_needs_the_types_of_one_that_imports_it() -> None:
         for module, path in MODULES.items()
     }
     assert edges["spikewright.network.network"], "no import for type checkers was found"
-    for found in OWN:
+    for found in _own_imports():
         if found.module in MODULES:
             edges[_owner(found)].add(found.module)
 
@@ -314,7 +323,7 @@ def test_no_file_needs_the_types_of_one_that_imports_it() -> None:
 
 def test_nothing_imports_the_package_root() -> None:
     """The root imports everything, so nothing below may import the root."""
-    assert [str(found) for found in OWN if found.module == PACKAGE] == []
+    assert [str(found) for found in _own_imports() if found.module == PACKAGE] == []
 
 
 def test_front_ends_do_not_know_each_other() -> None:
@@ -323,7 +332,7 @@ def test_front_ends_do_not_know_each_other() -> None:
         "calling", "examples", "fallback", "mixing", "outputs", "preserving", "reading", "source",
         "unrolling",
     )  # fmt: skip
-    inside = [f for f in OWN if f.module.startswith("spikewright.frontends.")]
+    inside = [f for f in _own_imports() if f.module.startswith("spikewright.frontends.")]
     wrong = [
         str(found)
         for found in inside
@@ -336,7 +345,7 @@ def test_front_ends_do_not_know_each_other() -> None:
 
 def test_imports_inside_functions_have_a_reason() -> None:
     """A late import of the project's own hides a circle, unless a reason is listed."""
-    late = {(found.file, found.module): found for found in OWN if not found.at_top}
+    late = {(found.file, found.module): found for found in _own_imports() if not found.at_top}
 
     assert [str(found) for key, found in late.items() if key not in LATE] == []
     assert [key for key in LATE if key not in late and (ROOT / key[0]).exists()] == []
@@ -351,7 +360,7 @@ def test_frameworks_are_imported_late_and_by_request() -> None:
     """No optional package is imported by an import statement, except behind a gate."""
     wrong = [
         str(found)
-        for found in ALL
+        for found in _all_imports()
         if (top := found.module.split(".")[0]) in FRAMEWORKS
         and top != GATED.get(_gate(_owner(found)) or "")
     ]
@@ -377,10 +386,10 @@ def test_frameworks_are_not_requested_while_importing() -> None:
 def test_a_gated_package_asks_first(gate: str) -> None:
     """Its `__init__` requires the framework before its own files, and nobody imports it early."""
     asked = [line for name, line, at_top in _requests(MODULES[gate]) if at_top]
-    own = [f.line for f in OWN if _owner(f) == gate and f.module.startswith(f"{gate}.")]
+    own = [f.line for f in _own_imports() if _owner(f) == gate and f.module.startswith(f"{gate}.")]
     early = [
         f
-        for f in OWN
+        for f in _own_imports()
         if f.at_top and _gate(f.module) == gate and GATED.get(_gate(_owner(f)) or "") != GATED[gate]
     ]
 

@@ -12,8 +12,9 @@ import pytest
 from numpy.typing import NDArray
 
 import spikewright as sw
+from engines.comparing import assert_same
 from engines.random_networks import DT
-from engines.test_native_rows import ALWAYS, ISAS, PADDED, equal, native, recorded
+from engines.test_native_rows import ALWAYS, ISAS, PADDED, native, recorded
 from slowly import in_turn
 from spikewright.engines.reference import ReferenceEngine
 from spikewright.network.neurons import NeuronType
@@ -79,7 +80,7 @@ def test_pixels_side_by_side_are_the_references(kind: str, channels: int) -> Non
             found, (_, dense, rows, together) = recorded(
                 native(ALWAYS, isa, threads), net, fed, runs
             )
-            equal(found, expected)
+            assert_same(found, expected)
             assert dense == rows == together > 0
 
 
@@ -91,7 +92,7 @@ def test_pixels_with_parameters_of_their_own_or_in_odd_lines_stay_apart(kind: st
         net, fed = residual(KINDS[kind], 16, **case)
         expected, _ = recorded(ReferenceEngine(), net, fed, [4])
         found, (_, _, rows, together) = recorded(native(ALWAYS), net, fed, [4])
-        equal(found, expected)
+        assert_same(found, expected)
         assert rows and not together
 
 
@@ -103,5 +104,5 @@ def test_voltages_of_their_own_do_not_keep_pixels_apart() -> None:
         population.initial_voltage = rng.uniform(0.0, 1.0, population.shape) / DT
     expected, _ = recorded(ReferenceEngine(), net, fed, [4])
     found, (_, _, rows, together) = recorded(native(ALWAYS), net, fed, [4])
-    equal(found, expected)
+    assert_same(found, expected)
     assert rows == together > 0
