@@ -27,7 +27,7 @@ from spikewright.graph.layers import Activation, Affine, Input, MaxPool
 SMOOTH = ("sigmoid", "tanh", "softplus", "relu6")
 
 
-def error_of(graph: Graph, run: sw.Run, x: np.ndarray) -> float:
+def error_of(graph: Graph, run: sw.results.Run, x: np.ndarray) -> float:
     """Relative error of the mean output against the interpreter, largest over values."""
     (truth,) = evaluate(graph, {graph.inputs[0]: x}).values()
     return float(np.abs(run.predict() - truth).max() / np.abs(truth).max())

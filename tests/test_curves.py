@@ -28,7 +28,7 @@ def test_tuning_curves_are_the_formula(kind: Any) -> None:
     """Rates of `gain (e . x / radius) + bias`, neuron by neuron."""
     sim, ensemble = built(neuron_type=kind, max_rates=(210.0, 300.0))
     points = np.random.default_rng(0).normal(size=(7, 2))
-    given, rates = sw.tuning_curves(sim, ensemble, points)
+    given, rates = sw.curves.tuning_curves(sim, ensemble, points)
     seen = sim.data[ensemble]
     current = (points @ seen.encoders.T / 1.5) * seen.gain + seen.bias
     np.testing.assert_allclose(rates, kind.rates(np_neurons(), current))
@@ -47,7 +47,7 @@ def test_response_curves_have_the_rates_and_intercepts_asked_for() -> None:
     rates = np.linspace(100.0, 200.0, 30)
     intercepts = np.linspace(-0.8, 0.8, 30)
     sim, ensemble = built(max_rates=rates, intercepts=intercepts)
-    x, y = sw.response_curves(sim, ensemble)
+    x, y = sw.curves.response_curves(sim, ensemble)
     np.testing.assert_allclose(y[-1], rates)
     assert (x[0], x[-1]) == (-1, 1)
     below = x[:, None] < intercepts - 1e-9
@@ -59,7 +59,7 @@ def test_response_curves_have_the_rates_and_intercepts_asked_for() -> None:
 def test_without_points_they_lie_evenly_within_the_radius(dimensions: int, count: int) -> None:
     """On a line or a grid; above two dimensions points have to be given."""
     sim, ensemble = built(dimensions=dimensions)
-    points, rates = sw.tuning_curves(sim, ensemble)
+    points, rates = sw.curves.tuning_curves(sim, ensemble)
     assert points.shape == (count, dimensions)
     assert (points.min(), points.max()) == (-1.5, 1.5)
     assert rates.shape == (count, 30)
@@ -71,7 +71,7 @@ def test_a_firing_rate_scale_changes_no_curve(scale: float) -> None:
     sim, ensemble = built(neuron_type=sw.SpikingRectifiedLinear(), rate_scale=scale)
     plain, same = built(neuron_type=sw.SpikingRectifiedLinear())
     np.testing.assert_array_equal(
-        sw.tuning_curves(sim, ensemble)[1], sw.tuning_curves(plain, same)[1]
+        sw.curves.tuning_curves(sim, ensemble)[1], sw.curves.tuning_curves(plain, same)[1]
     )
 
 
@@ -84,13 +84,13 @@ def test_decoded_functions_are_decoders_times_curves() -> None:
             a, end, function=lambda x: x[0] * x[1], transform=3.0, solver=Lstsq()
         )
     sim = simulator(net)
-    points, wanted, decoded = sw.decoded_function(sim, product)
+    points, wanted, decoded = sw.curves.decoded_function(sim, product)
     np.testing.assert_allclose(wanted[:, 0], 3 * points[:, 0] * points[:, 1])
     error = np.sqrt(np.mean((wanted - decoded) ** 2))
     assert error == pytest.approx(3 * sim.data[product].solver_info["rmses"][0])
     corner = np.array([[0.5, -0.5]])
-    _, wanted, decoded = sw.decoded_function(sim, product, corner)
-    curves = sw.tuning_curves(sim, a, corner)[1]
+    _, wanted, decoded = sw.curves.decoded_function(sim, product, corner)
+    curves = sw.curves.tuning_curves(sim, a, corner)[1]
     np.testing.assert_allclose(decoded, curves @ sim.data[product].weights.T)
     assert wanted == pytest.approx(np.array([[-0.75]]))
 
@@ -99,23 +99,23 @@ def test_what_has_no_curves_says_so() -> None:
     """Without neurons, without a vector, in many dimensions, of another network."""
     sim, ensemble = built(dimensions=3)
     with pytest.raises(BuildError, match="represents 3 dimensions: give points="):
-        sw.tuning_curves(sim, ensemble)
+        sw.curves.tuning_curves(sim, ensemble)
     with pytest.raises(BuildError, match=r"points must be \(m, 3\), got shape \(4, 2\)"):
-        sw.tuning_curves(sim, ensemble, np.zeros((4, 2)))
+        sw.curves.tuning_curves(sim, ensemble, np.zeros((4, 2)))
     with pytest.raises(BuildError, match="points must be numbers"):
-        sw.tuning_curves(sim, ensemble, [["a", "b", "c"]])
+        sw.curves.tuning_curves(sim, ensemble, [["a", "b", "c"]])
     with pytest.raises(BuildError, match="is not in"):
-        sw.response_curves(sim, built()[1])
+        sw.curves.response_curves(sim, built()[1])
     direct, without = built(neuron_type=sw.Direct())
     with pytest.raises(BuildError, match="has no neurons"):
-        sw.response_curves(direct, without)
+        sw.curves.response_curves(direct, without)
     with sw.Network() as net:
         neurons = sw.Ensemble(3, None, label="bare")
         plain = sw.Connection(neurons, sw.Node(size_in=3))
     with pytest.raises(BuildError, match="<Ensemble 'bare'> represents no vector"):
-        sw.response_curves(simulator(net), neurons)
+        sw.curves.response_curves(simulator(net), neurons)
     with pytest.raises(BuildError, match="nothing is decoded"):
-        sw.decoded_function(simulator(net), plain)
+        sw.curves.decoded_function(simulator(net), plain)
 
 
 def test_wanted_values_in_an_array_are_at_its_points_alone() -> None:
@@ -125,6 +125,6 @@ def test_wanted_values_in_an_array_are_at_its_points_alone() -> None:
         a = sw.Ensemble(30, 1)
         made = sw.Connection(a, sw.Node(size_in=1), eval_points=x, function=x**2)
     sim = simulator(net)
-    np.testing.assert_array_equal(sw.decoded_function(sim, made)[1], x**2)
+    np.testing.assert_array_equal(sw.curves.decoded_function(sim, made)[1], x**2)
     with pytest.raises(BuildError, match="at its own points alone"):
-        sw.decoded_function(sim, made, x)
+        sw.curves.decoded_function(sim, made, x)

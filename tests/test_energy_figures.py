@@ -40,7 +40,7 @@ class Setting:
 
     conversion: sw.Conversion
     evaluation: sw.Evaluation
-    sweep: sw.StudyResult
+    sweep: sw.results.StudyResult
     data: Path
     folder: Path
 
@@ -62,7 +62,7 @@ def setting(tmp_path_factory: pytest.TempPathFactory) -> Setting:
     return Setting(made, found, swept(), folder / "data.npz", folder)
 
 
-def swept(**more: Any) -> sw.StudyResult:
+def swept(**more: Any) -> sw.results.StudyResult:
     """A sweep of that setting alone."""
     given = {"scales": SCALE, "steps": STEPS, "readouts": ["mean"], "within": 1.0, **more}
     return sw.sweep(demo.MODEL, *demo.held_out(SAMPLES), **given, progress=False)
@@ -100,7 +100,7 @@ def told_by_tune(found: Setting) -> str:
     how = {"table": DEFAULT_TABLE, "network": "spiking"}
     energy = Record("energy", outcome.costs[STEPS]["energy"], "J", SAMPLES, None, how)
     setting = sw.StudySetting("trial 1", {})
-    point = sw.OperatingPoint(setting=setting, steps=STEPS, dt=0.001, costs=(energy,))
+    point = sw.results.OperatingPoint(setting=setting, steps=STEPS, dt=0.001, costs=(energy,))
     assert point.as_dict()["energy_table"] == DEFAULT_TABLE
     return point.costs_text
 

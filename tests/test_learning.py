@@ -88,7 +88,7 @@ def test_a_network_begins_with_what_it_kept(form: str) -> None:
         net.connections[:] = [c for c in net.connections if rules or c.post_obj is not None]
         if rules is None:
             net.connections[:] = [
-                c for c in net.connections if not isinstance(c.post_obj, sw.LearningRule)
+                c for c in net.connections if not isinstance(c.post_obj, sw.results.LearningRule)
             ]
         link.learning_rule_type = rules
         with sw.Simulator(net, precision="float64") as sim:
@@ -111,7 +111,9 @@ def test_kept_weights_act_where_they_are_shown(form: str) -> None:
         sim.keep_learned()
     link.learning_rule_type = None
     net.connections[:] = [c for c in net.connections if c is link or c.pre_obj is not None]
-    net.connections[:] = [c for c in net.connections if not isinstance(c.post_obj, sw.LearningRule)]
+    net.connections[:] = [
+        c for c in net.connections if not isinstance(c.post_obj, sw.results.LearningRule)
+    ]
     link.synapse = None
     a, b = net.ensembles
     with net:
@@ -161,7 +163,9 @@ def test_a_rule_without_rate_changes_no_bit(form: str, precision: Any) -> None:
 def test_a_batch_keeps_what_one_sample_learned() -> None:
     """Samples learn alone, so that one of them is named."""
     net, link = learning_network("decoders")
-    node = next(c.pre_obj for c in net.connections if isinstance(c.post_obj, sw.LearningRule))
+    node = next(
+        c.pre_obj for c in net.connections if isinstance(c.post_obj, sw.results.LearningRule)
+    )
     with sw.Simulator(net, batch_size=3) as sim:
         sim.run_steps(20, {node: [[0.0, 0.0], [1.0, 0.0], [0.0, -1.0]]})  # type: ignore[dict-item]
         now = sim.learned[link]

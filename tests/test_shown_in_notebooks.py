@@ -40,7 +40,7 @@ FLAT = X.reshape(len(X), -1) / 16
 SETTINGS: dict[str, Any] = {"steps": 6, "progress": False}
 
 
-def _searched() -> sw.StudyResult:
+def _searched() -> sw.results.StudyResult:
     space = {"steps": 4}
     return sw.tune(demo.MODEL, X, Y, max_drop=0.5, space=space, trials=1, progress=False)
 

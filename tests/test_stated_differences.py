@@ -56,7 +56,7 @@ def of_a_sweep(stated: Stated) -> str:
     source, value, drop = stated.records
     score = OutputScore(ACCURACY, value, drop, source)
     setting = sw.StudySetting("scale 5", {})
-    point = sw.OperatingPoint(setting=setting, steps=4, dt=0.001, scores=(score,))
+    point = sw.results.OperatingPoint(setting=setting, steps=4, dt=0.001, scores=(score,))
     return found_one(point, 0.01, "spikes")
 
 
@@ -70,7 +70,7 @@ def of_a_diagnosis(stated: Stated) -> str:
 def of_a_search(stated: Stated) -> str:
     """The sentence of a search, whose interval is in its verdict."""
     score = OutputScore(ACCURACY, stated.record, stated.record)
-    point = sw.OperatingPoint(
+    point = sw.results.OperatingPoint(
         setting=sw.StudySetting("trial 1", {}), steps=4, dt=0.001, scores=(score,),
         check=Certificate(certified=False, needed=9),
     )  # fmt: skip

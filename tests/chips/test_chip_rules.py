@@ -115,7 +115,7 @@ CASES: dict[str, Build] = {
     "limits.paddings": lambda chip, n: _convolved(padding=((n, n), (0, 0))),
     "limits.input_side": lambda chip, n: _convolved(shape=(1, n, 1), stride=(8, 1)),
     "limits.output_side": lambda chip, n: _convolved(shape=(1, n, 1)),
-    "limits.pool_sides": lambda chip, n: _pooled(sw.SumPool(Windows((n, n)))),
+    "limits.pool_sides": lambda chip, n: _pooled(sw.transforms.SumPool(Windows((n, n)))),
     "limits.max_pool_side": lambda chip, n: _pooled(sw.MaxPool(Windows((n, n)), accumulate=True)),
     "limits.dense_inputs": lambda chip, n: _reader_of(n) and None,
     "arithmetic.resets": lambda chip, n: (

@@ -115,7 +115,7 @@ def test_a_chip_of_ones_own(tmp_path: Path) -> None:
     assert chip.limits.cores == 4
     assert chip.arithmetic.resets == ("zero",)
     assert chip.figures["arithmetic.resets"].note == "seen"
-    assert isinstance(chip, sw.Chip)
+    assert isinstance(chip, sw.chips.Chip)
     assert chips.profile(chip) is chip
     assert chips.profile(path) == chips.profile(str(path)) == chip
     assert repr(chip) == "<Chip 'mine': A chip of my own>"

@@ -23,7 +23,7 @@ def run(data: str, *arguments: str) -> Result:
     return CliRunner().invoke(main, ["sweep", MODEL, "--data", data, *arguments])
 
 
-def library(**more: Any) -> sw.StudyResult:
+def library(**more: Any) -> sw.results.StudyResult:
     """The same in Python."""
     x, y = demo.held_out(40)
     given = {"scales": [20.0, 100.0], "steps": [4, 8], "within": 0.05, **more}

@@ -25,7 +25,7 @@ class Study:
     """A run, the plan of it, and what was made of its samples."""
 
     conversion: sw.Conversion
-    run: sw.Run
+    run: sw.results.Run
     plan: MeanFlow
     batch: Batch
 

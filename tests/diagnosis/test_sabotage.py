@@ -40,7 +40,7 @@ def accuracy(conversion: sw.Conversion, data: tuple[NDArray, NDArray], steps: in
 
 def check(
     sound: sw.Conversion, spoiled: sw.Conversion, data: tuple[NDArray, NDArray], names: set[str]
-) -> sw.Diagnosis:
+) -> sw.results.Diagnosis:
     """The spoiled layer costs five points at least, is named first, and most is won back.
 
     The first proposal, run here, recovers 90 % of what was lost, and predicted that.

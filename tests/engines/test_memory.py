@@ -53,7 +53,7 @@ def loop(neurons: int = 50) -> sw.Network:
     network = dense(neurons)
     with network:
         a = network.ensembles[0]
-        sw.Connection(a.neurons, a.neurons, 0.01, sw.Scale(-0.5))
+        sw.Connection(a.neurons, a.neurons, 0.01, sw.transforms.Scale(-0.5))
     return network
 
 

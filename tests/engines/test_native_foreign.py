@@ -105,9 +105,9 @@ def through(node: Callable[[], sw.Node], synapse: Any = None) -> Loop:
     def middle(second: sw.Ensemble) -> sw.Node:
         made = node()
         if len(made.shape_in) > 1:
-            sw.Connection(second.neurons, made, synapse, sw.Reshape(made.shape_in))
+            sw.Connection(second.neurons, made, synapse, sw.transforms.Reshape(made.shape_in))
             flat = sw.Node(size_in=SIZE)
-            sw.Connection(made, flat, None, sw.Reshape((SIZE,)))
+            sw.Connection(made, flat, None, sw.transforms.Reshape((SIZE,)))
             return flat
         sw.Connection(second.neurons, made, synapse)
         return made

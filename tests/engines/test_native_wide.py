@@ -55,7 +55,7 @@ def network(kind: sw.NeuronType, scale: float, seed: int = 0) -> sw.Network:
         a = layer((6, 8, 8), 800.0, "a")
         b = layer((6, 8, 8), scale, "b")
         c = layer((6, 8, 8), 500.0, "c")
-        pool = sw.Node(sw.MaxPool(sw.Windows((2, 2))), size_in=(6, 8, 8), label="pool")
+        pool = sw.Node(sw.MaxPool(sw.transforms.Windows((2, 2))), size_in=(6, 8, 8), label="pool")
         d = layer((12,), 700.0, "d")
         out = sw.Node(size_in=(4,), label="out")
         sw.Connection(x, a.neurons, None, convolution(6, 3))

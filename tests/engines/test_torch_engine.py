@@ -81,7 +81,7 @@ def image_network(
         sw.Connection(stimulus, layers[0].neurons, None, maps[0])
         sw.Connection(layers[0].neurons, layers[1].neurons, None, maps[1])
         flat = sw.Node(size_in=54)
-        sw.Connection(layers[1].neurons, flat, None, sw.Reshape((54,)))
+        sw.Connection(layers[1].neurons, flat, None, sw.transforms.Reshape((54,)))
         sw.Connection(flat, layers[2].neurons, None, weights(20, 54))
         probes = [sw.Probe(layer.neurons, "spike_count") for layer in layers]
     return network, stimulus, layers, probes
@@ -147,7 +147,7 @@ class TestParts:
         kernel = rng.normal(size=(groups * outer, inner, *size))
         convolution = sw.Convolution(kernel, stride, padding, dilation, groups, last)
         windows = Windows(size, stride, padding, dilation, data.draw(st.booleans()))
-        pool = sw.SumPool(windows, rng.normal(size=windows.output_extent(extent)), last)
+        pool = sw.transforms.SumPool(windows, rng.normal(size=windows.output_extent(extent)), last)
         precision = data.draw(st.sampled_from(sw.engines.PRECISIONS))
         for transform in (convolution, pool):
             self._check_transform(transform, shape, precision)

@@ -156,7 +156,9 @@ def _behind_current(reset: str) -> sw.Network:
         current = _cells(kind, "current", gain=0.5, bias=0.125)
         a = _cells(_spiking(DECAYS, reset), "a")
         sw.Connection(x, current.neurons, None, np.random.default_rng(1).random((N, 4)))
-        sw.Connection(current.neurons, a.neurons, None, sw.Scale(np.linspace(0.5, 1.5, N)))
+        sw.Connection(
+            current.neurons, a.neurons, None, sw.transforms.Scale(np.linspace(0.5, 1.5, N))
+        )
         sw.Probe(a.neurons, label="y")
     return net
 

@@ -74,7 +74,9 @@ def _leaky(reset: str, behind: bool) -> sw.Network:
         a = sw.Ensemble(6, None, neuron_type=first, bias=0.05, label="a", **options)
         b = sw.Ensemble(6, None, neuron_type=spiking, bias=0.0, label="b", **options)
         sw.Connection(x, a.neurons, None, rng.random((6, 4)) / 2)
-        between = sw.Scale(np.linspace(0.2, 0.4, 6)) if behind else rng.random((6, 6)) / 2
+        between = (
+            sw.transforms.Scale(np.linspace(0.2, 0.4, 6)) if behind else rng.random((6, 6)) / 2
+        )
         sw.Connection(a.neurons, b.neurons, None, between)
         sw.Probe(b.neurons, label="y")
     return net

@@ -40,7 +40,9 @@ def _current(around: bool = False, cells: Any = None, bias: float = 0.0) -> sw.N
         current = _cells(sw.DiscreteLI(DECAYS), "current", gain=0.5, bias=0.125)
         lif = _cells(_spiking() if cells is None else cells, "lif", gain=0.75, bias=bias)
         sw.Connection(x, current.neurons, None, _weights(1, N, 4))
-        sw.Connection(current.neurons, lif.neurons, None, sw.Scale(np.linspace(0.5, 1.5, N)))
+        sw.Connection(
+            current.neurons, lif.neurons, None, sw.transforms.Scale(np.linspace(0.5, 1.5, N))
+        )
         if around:
             loop = _weights(2, N, N) - 0.5
             sw.Connection(lif.neurons, current.neurons, None, loop, delay=DT)

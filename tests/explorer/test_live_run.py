@@ -124,7 +124,7 @@ def test_a_page_is_told_what_there_is() -> None:
 def test_curves_are_those_of_the_library(place: int) -> None:
     """Over the represented value in one dimension, else along each neuron's encoder."""
     found = run()
-    of = sw.tuning_curves if place == 0 else sw.response_curves
+    of = sw.curves.tuning_curves if place == 0 else sw.curves.response_curves
     x, rates = of(found.simulator, found.ensembles[place][1])
     told, arrays = unpacked(curves(found, place))
 

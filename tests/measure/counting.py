@@ -55,7 +55,7 @@ def counter_of(conversion: sw.Conversion) -> Counter:
     return Counter(conversion.network, conversion.populations(), conversion.inputs)
 
 
-def totals_of(run: sw.Run) -> dict[str, NDArray]:
+def totals_of(run: sw.results.Run) -> dict[str, NDArray]:
     """Spikes of every neuron in a run."""
     return {name: population.totals for name, population in run.populations.items()}
 

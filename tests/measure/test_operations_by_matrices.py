@@ -51,17 +51,19 @@ def route(rng: np.random.Generator, shape: tuple[int, ...]) -> Transform:
     pick = rng.integers(6)
     if pick == 0:
         size = int(rng.integers(1, 1 + min(3, height, width)))
-        return sw.SumPool(sw.Windows((size, size), (int(rng.integers(1, 3)),) * 2), np.array(0.25))
+        return sw.transforms.SumPool(
+            sw.transforms.Windows((size, size), (int(rng.integers(1, 3)),) * 2), np.array(0.25)
+        )
     if pick == 1:
-        return sw.Permute((0, 2, 1))
+        return sw.transforms.Permute((0, 2, 1))
     if pick == 2:
-        return sw.Slice(((0, channels, 1), (0, height, 2), (0, width, 1)))
+        return sw.transforms.Slice(((0, channels, 1), (0, height, 2), (0, width, 1)))
     if pick == 3:
         wide = (channels, height + 1, width)
-        return sw.Place(((0, channels, 1), (1, height + 1, 1), (0, width, 1)), wide)
+        return sw.transforms.Place(((0, channels, 1), (1, height + 1, 1), (0, width, 1)), wide)
     if pick == 4:
-        return sw.Take(rng.integers(0, height, 3), 1)
-    return sw.Scale(with_zeros(rng, channels, 1, 1))
+        return sw.transforms.Take(rng.integers(0, height, 3), 1)
+    return sw.transforms.Scale(with_zeros(rng, channels, 1, 1))
 
 
 def weights(rng: np.random.Generator, shape: tuple[int, ...]) -> Transform:
@@ -103,7 +105,9 @@ def test_fan_out_is_the_column_sum_of_the_matrices(seed: int) -> None:
         post = sw.Ensemble(last.output_shape(at), gain=1.0, bias=0.0, neuron_type=kind)
         sw.Connection(end, post.neurons, transform=last, synapse=None)
         around = sw.Dense(with_zeros(rng, post.n_neurons, pre.n_neurons))
-        ways = Chain((sw.Reshape((pre.n_neurons,)), around, sw.Reshape(post.shape)))
+        ways = Chain(
+            (sw.transforms.Reshape((pre.n_neurons,)), around, sw.transforms.Reshape(post.shape))
+        )
         sw.Connection(pre.neurons, post.neurons, transform=ways, synapse=None)
 
     paths = chain_pattern(tuple(chain), shape) + (around.matrix != 0).reshape(

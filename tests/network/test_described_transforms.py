@@ -168,7 +168,7 @@ def test_a_transposed_convolution_is_the_transpose_of_one(
         -(-n // s) if padding == "same" else (n - k) // s + 1
         for n, k, s in zip(size, kernel_size, strides, strict=True)
     )
-    made = sw.ConvolutionTranspose(
+    made = sw.transforms.ConvolutionTranspose(
         channels, shape(tuple(extents), filters), shape(size, channels), init=back, **given
     )
     np.testing.assert_allclose(_matrix(made), _matrix(convolution).T, atol=1e-12)
@@ -187,25 +187,25 @@ def test_the_smallest_output_is_the_usual_one(
     """As that of Nengo 4.1; up to a stride less one more may be asked for."""
     for more in range(-1, stride + 1):
         given: Any = {"kernel_size": (k,), "strides": (stride,), "padding": padding}
-        make = partial(sw.ConvolutionTranspose, 2, (n, 1), (size + more, 2), **given)
+        make = partial(sw.transforms.ConvolutionTranspose, 2, (n, 1), (size + more, 2), **given)
         if 0 <= more < stride:
             assert make().size_out == 2 * (size + more)
         else:
             with pytest.raises(NetworkError, match=rf"ConvolutionTranspose: no .*\({size}, 2\)"):
                 make()
-    assert sw.ConvolutionTranspose(2, (n, 1), **given).size_out == 2 * size
+    assert sw.transforms.ConvolutionTranspose(2, (n, 1), **given).size_out == 2 * size
 
 
 def test_a_transposed_convolution_draws_its_kernel_and_names_itself() -> None:
     """When a connection is made, from the network's seed."""
-    made = sw.ConvolutionTranspose(3, (4, 4, 2))
+    made = sw.transforms.ConvolutionTranspose(3, (4, 4, 2))
     first, again = (_weights(connected(made, 32, 108, seed)) for seed in (0, 0))
     np.testing.assert_array_equal(first, again)
     assert first.size == 3 * 3 * 2 * 3 and repr(made) == "<ConvolutionTranspose(3, (4, 4, 2), ...)>"
     with pytest.raises(NetworkError, match="ConvolutionTranspose: init is a kernel"):
-        sw.ConvolutionTranspose(3, (4, 4, 2), init=np.ones((3, 3)))
+        sw.transforms.ConvolutionTranspose(3, (4, 4, 2), init=np.ones((3, 3)))
     with pytest.raises(NetworkError, match=r"ConvolutionTranspose: no .* output_shape \(6, 6, 2\)"):
-        sw.ConvolutionTranspose(3, (4, 4, 2), (6, 6, 2))
+        sw.transforms.ConvolutionTranspose(3, (4, 4, 2), (6, 6, 2))
 
 
 DRAWN: dict[str, tuple[Callable[[], Any], int, int, float]] = {

@@ -41,7 +41,7 @@ def small_network() -> sw.Network:
             pool = sw.Node(
                 sw.MaxPool(Windows((2,), (1,), ((0, 0),), (1,))), size_in=(1, 2), label="pool"
             )
-            sw.Connection(ensemble.neurons, pool, sw.Alpha(0.01), sw.Reshape((1, 2)))
+            sw.Connection(ensemble.neurons, pool, sw.Alpha(0.01), sw.transforms.Reshape((1, 2)))
         sw.Probe(pool, sample_every=0.01, synapse=0.1)
     return net
 

@@ -72,9 +72,11 @@ def rich_network() -> sw.Network:
                 ranged = sw.Ensemble(
                     (3, 2), max_rates=(100.0, 200.0), intercepts=(-0.5, 0.5), label="LIF"
                 )
-            sw.Connection(ranged.neurons, drawn.neurons, transform=sw.Reshape((6,)))
+            sw.Connection(ranged.neurons, drawn.neurons, transform=sw.transforms.Reshape((6,)))
             sw.Connection(drawn.neurons[[1, 1, 4]], drawn.neurons[::2], 0.004, -0.01)
-            sw.Connection(stimulus[1, ...], ranged.neurons[..., 0], None, sw.Reshape((3,)))
+            sw.Connection(
+                stimulus[1, ...], ranged.neurons[..., 0], None, sw.transforms.Reshape((3,))
+            )
             mask = np.array([True, False, True, False, False, False])
             sw.Connection(stimulus[0, [0, 2]], drawn.neurons[mask], None)
             sw.Connection(stimulus[0, None, 1], drawn.neurons[-1], None)
@@ -85,7 +87,7 @@ def rich_network() -> sw.Network:
             pool = sw.Node(
                 sw.MaxPool(windows, channels_last=True, accumulate=accumulate), size_in=(2, 3, 1)
             )
-            link = sw.Connection(stimulus, pool, None, sw.Reshape((2, 3, 1)))
+            link = sw.Connection(stimulus, pool, None, sw.transforms.Reshape((2, 3, 1)))
             sw.Probe(pool)
             sw.Probe(link)
     return net

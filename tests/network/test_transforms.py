@@ -67,7 +67,11 @@ def test_sparse_weights_are_the_full_matrix() -> None:
 
 def test_chains_flatten_in_order() -> None:
     """Nested chains are a sequence; an empty one, and none, are no transform."""
-    a, b, c = sw.Scale(np.array(2.0)), sw.Reshape((2, 3)), sw.Permute((1, 0))
+    a, b, c = (
+        sw.transforms.Scale(np.array(2.0)),
+        sw.transforms.Reshape((2, 3)),
+        sw.transforms.Permute((1, 0)),
+    )
     assert flatten(Chain((Chain((a, b)), c))) == (a, b, c)
     assert flatten(Chain(())) == flatten(None) == ()
     assert flatten(a) == (a,)
@@ -77,7 +81,7 @@ def test_what_serves_as_a_transform() -> None:
     """Numbers and vectors scale, matrices are dense; anything else is refused with the place."""
     assert as_transform(None, "here") is None
     scalar, vector = as_transform(2, "here"), as_transform([1.0, 2.0], "here")
-    assert isinstance(scalar, sw.Scale) and isinstance(vector, sw.Scale)
+    assert isinstance(scalar, sw.transforms.Scale) and isinstance(vector, sw.transforms.Scale)
     assert scalar.factor == 2.0 and vector.factor.tolist() == [1.0, 2.0]
     dense = as_transform(np.ones((2, 3)), "here")
     assert isinstance(dense, sw.Dense)
@@ -99,7 +103,7 @@ def sparse(rows: Any, columns: Any, values: Any, size: Any = 3) -> Transform:
         (lambda: sw.Dense(np.array([[1.0, np.nan]])), r"Dense.matrix: 1 of 2 values are not fin"),
         (lambda: sw.Dense("abc"), r"Dense.matrix must be real numbers"),
         (lambda: sw.Dense(np.ones((1, 1), complex)), r"Dense.matrix must be real numbers"),
-        (lambda: sw.Scale(np.array(np.inf)), r"Scale.factor: 1 of 1 values"),
+        (lambda: sw.transforms.Scale(np.array(np.inf)), r"Scale.factor: 1 of 1 values"),
         (lambda: sparse([0], [1], [1.0, 2.0]), r"Sparse.rows must have one index per value"),
         (lambda: sparse([0], [[1]], [1.0]), r"Sparse.columns must have one index per value"),
         (lambda: sparse([2], [0], [1.0]), r"Sparse.rows must lie in 0..1"),
@@ -135,19 +139,28 @@ def sparse(rows: Any, columns: Any, values: Any, size: Any = 3) -> Transform:
             lambda: sw.Convolution(np.ones((3, 3, 2, 2)), ONES, NONE, ONES, groups=0),
             r"Convolution.groups must be whole numbers from 1",
         ),
-        (lambda: sw.SumPool((2, 2), np.array(1.0)), r"SumPool.windows must be Windows"),
+        (lambda: sw.transforms.SumPool((2, 2), np.array(1.0)), r"SumPool.windows must be Windows"),
         (
-            lambda: sw.SumPool(Windows((2, 0), ONES, NONE, ONES), np.array(1.0)),
+            lambda: sw.transforms.SumPool(Windows((2, 0), ONES, NONE, ONES), np.array(1.0)),
             r"SumPool: size must be whole numbers from 1",
         ),
-        (lambda: sw.AxisMap(np.ones(3), 0), r"AxisMap.matrix must be \(out, in\)"),
-        (lambda: sw.AxisMap(np.ones((1, 3)), -1), r"AxisMap.axis must be whole numbers from 0"),
-        (lambda: sw.Reshape((2, -1)), r"Reshape.shape must be a whole number or a tuple"),
-        (lambda: sw.Permute((0.5, 1)), r"Permute.axes must be whole numbers"),
-        (lambda: sw.Slice(((0, 1),)), r"Slice.ranges must be \(start, stop, step\)"),
-        (lambda: sw.Slice((3,)), r"Slice.ranges must be whole numbers, got 3"),
-        (lambda: sw.Place(((0, 1, 1),), (-2,)), r"Place.shape must be a whole number"),
-        (lambda: Chain((sw.Scale(np.array(1.0)), "x")), r"Chain.parts must be transforms.*'x'"),
+        (lambda: sw.transforms.AxisMap(np.ones(3), 0), r"AxisMap.matrix must be \(out, in\)"),
+        (
+            lambda: sw.transforms.AxisMap(np.ones((1, 3)), -1),
+            r"AxisMap.axis must be whole numbers from 0",
+        ),
+        (
+            lambda: sw.transforms.Reshape((2, -1)),
+            r"Reshape.shape must be a whole number or a tuple",
+        ),
+        (lambda: sw.transforms.Permute((0.5, 1)), r"Permute.axes must be whole numbers"),
+        (lambda: sw.transforms.Slice(((0, 1),)), r"Slice.ranges must be \(start, stop, step\)"),
+        (lambda: sw.transforms.Slice((3,)), r"Slice.ranges must be whole numbers, got 3"),
+        (lambda: sw.transforms.Place(((0, 1, 1),), (-2,)), r"Place.shape must be a whole number"),
+        (
+            lambda: Chain((sw.transforms.Scale(np.array(1.0)), "x")),
+            r"Chain.parts must be transforms.*'x'",
+        ),
         (lambda: sw.MaxPool(Windows((2,), (1,), ((0, 0),), (0,))), r"MaxPool: dilation must be"),
         (lambda: sw.MaxPool(2), r"MaxPool.windows must be Windows, got 2"),
     ],
@@ -164,8 +177,12 @@ def test_impossible_transforms_are_refused(make: Any, message: str) -> None:
         (sw.Dense(np.ones((2, 3))), (4,), r"matrix of shape \(2, 3\) .* input of shape \(4,\)"),
         (sw.Dense(np.ones((2, 3))), (), r"Dense: .* shape \(\)"),
         (sparse([0], [0], [1.0]), (2, 2), r"Sparse: a map of 3 inputs .* \(2, 2\)"),
-        (sw.Scale(np.ones((2, 1))), (3, 4), r"Scale: a factor of shape \(2, 1\) .* \(3, 4\)"),
-        (sw.Scale(np.ones((1, 1))), (4,), r"Scale: a factor of shape \(1, 1\)"),
+        (
+            sw.transforms.Scale(np.ones((2, 1))),
+            (3, 4),
+            r"Scale: a factor of shape \(2, 1\) .* \(3, 4\)",
+        ),
+        (sw.transforms.Scale(np.ones((1, 1))), (4,), r"Scale: a factor of shape \(1, 1\)"),
         (
             sw.Convolution(np.ones((2, 3, 2, 2)), ONES, NONE, ONES),
             (4, 5, 5),
@@ -177,20 +194,36 @@ def test_impossible_transforms_are_refused(make: Any, message: str) -> None:
             (3, 5, 5),
             r"the kernel is larger than the padded input \(3, 5, 5\)",
         ),
-        (sw.SumPool(Windows((2, 2), ONES, NONE, ONES), np.array(1.0)), (5, 5), r"2-D windows"),
         (
-            sw.SumPool(Windows((2, 2), ONES, NONE, ONES), np.ones((2, 2))),
+            sw.transforms.SumPool(Windows((2, 2), ONES, NONE, ONES), np.array(1.0)),
+            (5, 5),
+            r"2-D windows",
+        ),
+        (
+            sw.transforms.SumPool(Windows((2, 2), ONES, NONE, ONES), np.ones((2, 2))),
             (1, 5, 5),
             r"SumPool: \(4, 4\) windows .* factors of shape \(2, 2\)",
         ),
-        (sw.AxisMap(np.ones((2, 3)), 1), (3,), r"AxisMap: .* axis 1 of an input of shape \(3,\)"),
-        (sw.Reshape((2, 3)), (5,), r"Reshape: 5 values of shape \(5,\) do not fill \(2, 3\)"),
-        (sw.Permute((1, 0)), (2, 3, 4), r"\(1, 0\) is no permutation .* \(2, 3, 4\)"),
-        (sw.Permute((0, 0)), (2, 3), r"no permutation"),
-        (sw.Slice(((0, 6, 1),)), (5,), r"Slice: ranges .* do not lie in shape \(5,\)"),
-        (sw.Slice(((0, 2, 0),)), (5,), r"Slice: ranges"),
-        (sw.Place(((0, 3, 1),), (2,)), (3,), r"Place: ranges"),
-        (sw.Place(((0, 2, 1),), (4,)), (3,), r"Place: an input of shape \(3,\) does not fill"),
+        (
+            sw.transforms.AxisMap(np.ones((2, 3)), 1),
+            (3,),
+            r"AxisMap: .* axis 1 of an input of shape \(3,\)",
+        ),
+        (
+            sw.transforms.Reshape((2, 3)),
+            (5,),
+            r"Reshape: 5 values of shape \(5,\) do not fill \(2, 3\)",
+        ),
+        (sw.transforms.Permute((1, 0)), (2, 3, 4), r"\(1, 0\) is no permutation .* \(2, 3, 4\)"),
+        (sw.transforms.Permute((0, 0)), (2, 3), r"no permutation"),
+        (sw.transforms.Slice(((0, 6, 1),)), (5,), r"Slice: ranges .* do not lie in shape \(5,\)"),
+        (sw.transforms.Slice(((0, 2, 0),)), (5,), r"Slice: ranges"),
+        (sw.transforms.Place(((0, 3, 1),), (2,)), (3,), r"Place: ranges"),
+        (
+            sw.transforms.Place(((0, 2, 1),), (4,)),
+            (3,),
+            r"Place: an input of shape \(3,\) does not fill",
+        ),
     ],
 )
 def test_inputs_that_do_not_fit_are_refused(
@@ -240,9 +273,13 @@ def test_registering_a_name_twice_is_refused() -> None:
 
 def test_windows_lie_side_by_side_unless_more_is_said():
     """Pools step by their size, convolutions by one, and neither pads or dilates of itself."""
-    assert sw.Windows((2, 3)) == sw.Windows((2, 3), (2, 3), ((0, 0), (0, 0)), (1, 1))
+    assert sw.transforms.Windows((2, 3)) == sw.transforms.Windows(
+        (2, 3), (2, 3), ((0, 0), (0, 0)), (1, 1)
+    )
     kernel = np.random.default_rng(0).standard_normal((4, 2, 3, 3))
     assert sw.Convolution(kernel).windows == Windows((3, 3), ONES, NONE, ONES)
-    assert sw.SumPool(sw.Windows((2, 3))).output_shape((5, 4, 6)) == (5, 2, 2)
-    assert sw.MaxPool(sw.Windows((2, 2)), channels_last=True).output_shape((4, 6, 5)) == (2, 3, 5)
+    assert sw.transforms.SumPool(sw.transforms.Windows((2, 3))).output_shape((5, 4, 6)) == (5, 2, 2)
+    assert sw.MaxPool(sw.transforms.Windows((2, 2)), channels_last=True).output_shape(
+        (4, 6, 5)
+    ) == (2, 3, 5)
     assert sw.Convolution(kernel).output_shape((2, 5, 6)) == (4, 3, 4)

@@ -56,7 +56,7 @@ def rate() -> sw.Conversion:
 
 
 @pytest.fixture(scope="module")
-def best(rate: sw.Conversion) -> sw.StudyResult:
+def best(rate: sw.Conversion) -> sw.results.StudyResult:
     """The closest for eight steps, without a cap."""
     return sw.best_rule(rate, inputs(), 8, max_spikes_per_step=None, progress=False)
 
@@ -96,7 +96,7 @@ def test_the_loss_of_values_is_relative_to_their_variance() -> None:
 # -- the choice --
 
 
-def test_the_least_loss_is_chosen(best: sw.StudyResult) -> None:
+def test_the_least_loss_is_chosen(best: sw.results.StudyResult) -> None:
     """Every rule is compared under every readout, the best one with corrections; least first.
 
     Others may be tried with corrections that are close to the best.
@@ -118,7 +118,7 @@ def test_the_least_loss_is_chosen(best: sw.StudyResult) -> None:
 
 
 def test_the_choice_is_better_than_a_simple_rule_on_new_samples(
-    rate: sw.Conversion, best: sw.StudyResult
+    rate: sw.Conversion, best: sw.results.StudyResult
 ) -> None:
     """On samples that no part of it saw, its outputs are nearer to the source's."""
     x = inputs(200, seed=1)
@@ -132,7 +132,7 @@ def test_the_choice_is_better_than_a_simple_rule_on_new_samples(
     assert loss(CLASSES, source, chosen) < 0.5 * loss(CLASSES, source, other)
 
 
-def test_its_arguments_make_the_same_network_without_data(best: sw.StudyResult) -> None:
+def test_its_arguments_make_the_same_network_without_data(best: sw.results.StudyResult) -> None:
     """Bit for bit, from a new reading of the model."""
     arguments, readout = best.best.arguments, best.best.readout
     assert (best.best.run, arguments["calibration"]) == ({"steps": 8, "dt": 0.001}, None)
@@ -144,7 +144,9 @@ def test_its_arguments_make_the_same_network_without_data(best: sw.StudyResult) 
     )
 
 
-def test_no_neuron_sends_more_than_is_allowed(rate: sw.Conversion, best: sw.StudyResult) -> None:
+def test_no_neuron_sends_more_than_is_allowed(
+    rate: sw.Conversion, best: sw.results.StudyResult
+) -> None:
     """The cap holds for whatever is chosen; without a cap some send more, and less is lost."""
     capped = sw.best_rule(rate, inputs(), 8, progress=False)
     for found, most in ((best, None), (capped, 1)):
@@ -181,9 +183,9 @@ def test_under_a_cap_the_cheapest_near_the_fewest_other_answers_is_chosen(
     assert marks[found.closest.setting.name] in ("chosen", "closest")
 
 
-def compared(loss: float, others: int, n: int) -> sw.OperatingPoint:
+def compared(loss: float, others: int, n: int) -> sw.results.OperatingPoint:
     """A candidate of so much loss, which gives so many other answers on `n` samples."""
-    return sw.OperatingPoint(
+    return sw.results.OperatingPoint(
         setting=sw.StudySetting("it", {}), steps=4, dt=0.001, different=np.arange(n) < others,
         scores=(OutputScore(LOSS, Record("loss", loss, "ratio", n)),),
     )  # fmt: skip
@@ -336,12 +338,14 @@ class Made:
     def samples(self) -> int:
         return self.stages[-1]
 
-    def rows(self, candidate: sw.StudySetting, count: int) -> list[sw.OperatingPoint]:
+    def rows(self, candidate: sw.StudySetting, count: int) -> list[sw.results.OperatingPoint]:
         self.runs.append((candidate.name, count))
         if candidate.name in self.fails and count == self.samples:
-            return [sw.OperatingPoint(setting=candidate, steps=8, dt=0.001, failed="it fails")]
+            return [
+                sw.results.OperatingPoint(setting=candidate, steps=8, dt=0.001, failed="it fails")
+            ]
         return [
-            sw.OperatingPoint(
+            sw.results.OperatingPoint(
                 setting=candidate, steps=8, dt=0.001, readout=readout, losses=loss[:count],
                 scores=(OutputScore(LOSS, Record("loss", loss[:count].mean(), "ratio", count)),),
                 costs=(Record("spikes per sample", 1.0, "spikes", count),),
@@ -536,7 +540,7 @@ def test_a_rounding_error_ends_no_search() -> None:
     assert found.best.disagreement < 0.5
 
 
-def test_the_table_has_the_chosen_one_first(best: sw.StudyResult) -> None:
+def test_the_table_has_the_chosen_one_first(best: sw.results.StudyResult) -> None:
     """One line a candidate under a head, the chosen one on top."""
     head, *rows = best.table.as_texts()
     assert len(rows) == len({row.setting.name for row in best.points})

@@ -44,7 +44,7 @@ def small_shards(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sharded, "_MOST", 7)
 
 
-def swept(model: Any = GRAPH, x: Any = X, y: Any = Y, **more: Any) -> sw.StudyResult:
+def swept(model: Any = GRAPH, x: Any = X, y: Any = Y, **more: Any) -> sw.results.StudyResult:
     """A sweep of three scales and two synapses."""
     return sw.sweep(model, x, y, **{**GIVEN, **more}, progress=False)
 
@@ -60,7 +60,7 @@ def stripped(records: Any) -> list[Record]:
     ]  # fmt: skip
 
 
-def settings_of(found: sw.StudyResult) -> dict[sw.StudySetting, sw.OperatingPoint]:
+def settings_of(found: sw.results.StudyResult) -> dict[sw.StudySetting, sw.results.OperatingPoint]:
     """Its settings, in order, each with one of its points."""
     return {point.setting: point for point in found.points}
 
@@ -231,7 +231,7 @@ def test_data_in_any_form(form: str) -> None:
         assert found.records == expected.records
 
 
-def cheapest_by_hand(found: sw.StudyResult, within: float, key: Any) -> tuple[Any, ...]:
+def cheapest_by_hand(found: sw.results.StudyResult, within: float, key: Any) -> tuple[Any, ...]:
     """The best of all settings, steps and readouts, from the records alone."""
     good = []
     for drop in select(found.records, "accuracy drop"):

@@ -50,7 +50,7 @@ def done(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 _STOP = {0: -1}
 
 
-def swept(folder: Path | None, **more: Any) -> sw.StudyResult:
+def swept(folder: Path | None, **more: Any) -> sw.results.StudyResult:
     """Three settings."""
     given = {"scales": [100, 300, 500], "steps": [2, 5], "progress": False, **more}
     x, y = given.pop("x", X), given.pop("y", Y)

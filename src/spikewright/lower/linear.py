@@ -161,7 +161,13 @@ def _convolution_transpose(layer: ConvolutionTranspose, shape: Shape) -> Map:
         for (before, after), more in zip(layer.padding, layer.output_padding, strict=True)
     ]
     maps = t.transposed(
-        kernel, shape, layer.stride, dropped, layer.dilation, layer.groups, layer.channels_last
+        kernel,
+        shape,
+        layer.stride,
+        dropped=dropped,
+        dilation=layer.dilation,
+        groups=layer.groups,
+        channels_last=layer.channels_last,
     )
     return t.Chain(maps), _channel_bias(layer)
 

@@ -79,7 +79,9 @@ def _between(draft: Draft, top: Node, source: str) -> list[str] | None:
     def readers(name: str) -> list[str]:
         return [user.name for user in draft.consumers(name)]
 
-    return between(draft, readers, draft.is_output, top, source, _KINDS, _MOST)
+    return between(
+        draft, readers, draft.is_output, top=top, source=source, kinds=_KINDS, most=_MOST
+    )
 
 
 def _activation(draft: Draft, top: Node, source: str, inner: list[str]) -> Activation | None:

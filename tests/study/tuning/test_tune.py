@@ -33,24 +33,24 @@ def digits(count: int = 300) -> tuple[np.ndarray, np.ndarray]:
 
 
 @pytest.fixture(scope="module")
-def choice() -> sw.StudyResult:
+def choice() -> sw.results.StudyResult:
     """A short search."""
     return sw.tune(MODEL, *digits(), max_drop=0.02, space=SPACE, **FEW)
 
 
-def predictions(conversion: sw.Conversion, best: sw.OperatingPoint, x: np.ndarray) -> Any:
+def predictions(conversion: sw.Conversion, best: sw.results.OperatingPoint, x: np.ndarray) -> Any:
     """What a network answers under the steps and the readout of a point."""
     return conversion.run(x, **best.run, progress=False).predict(best.readout)
 
 
-def program(found: sw.StudyResult, **names: Any) -> Any:
+def program(found: sw.results.StudyResult, **names: Any) -> Any:
     """What the printed program predicts."""
     *made, run = found.call.splitlines()
     exec("\n".join(made), names)
     return eval(run, names)
 
 
-def test_the_best_says_what_it_loses_and_costs(choice: sw.StudyResult) -> None:
+def test_the_best_says_what_it_loses_and_costs(choice: sw.results.StudyResult) -> None:
     """Drop, interval and spikes are those of the held-back samples, in words and records."""
     best = choice.best
     (drop,) = select(choice.records, "accuracy drop", role="chosen")
@@ -67,7 +67,9 @@ def test_the_best_says_what_it_loses_and_costs(choice: sw.StudyResult) -> None:
     json.dumps(choice.as_dict(), allow_nan=False)
 
 
-def test_arguments_and_program_make_the_network_without_data(choice: sw.StudyResult) -> None:
+def test_arguments_and_program_make_the_network_without_data(
+    choice: sw.results.StudyResult,
+) -> None:
     """Bit for bit what was measured: spikes of half of the samples are about those of all."""
     x, _ = digits()
     best = choice.best
@@ -111,7 +113,7 @@ def test_the_program_of_a_readout_with_a_parameter_runs(
     assert np.array_equal(eval(run, names), predictions(point.conversion, point, x))
 
 
-def test_other_points_are_other_prices(choice: sw.StudyResult) -> None:
+def test_other_points_are_other_prices(choice: sw.results.StudyResult) -> None:
     """Sorted by cost, the best among them; the curve is those that none beats."""
     spikes = [point.spikes for point in choice.points]
 

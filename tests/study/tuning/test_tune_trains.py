@@ -51,7 +51,7 @@ def network() -> torch.nn.Module:
 
 
 @pytest.fixture(scope="module")
-def choices() -> tuple[sw.StudyResult, sw.StudyResult]:
+def choices() -> tuple[sw.results.StudyResult, sw.results.StudyResult]:
     """The same search without training and with it; its samples are none of the model's."""
     model, (x, y) = network(), digits()
     given = {**FEW, "progress": False, "example_input": x[:1]}
@@ -60,7 +60,7 @@ def choices() -> tuple[sw.StudyResult, sw.StudyResult]:
 
 
 def test_a_trained_setting_costs_less_and_holds_the_limit(
-    choices: tuple[sw.StudyResult, sw.StudyResult],
+    choices: tuple[sw.results.StudyResult, sw.results.StudyResult],
 ) -> None:
     """For the same limit on the same held-back samples fewer spikes than the search alone found."""
     plain, trained = choices
@@ -73,7 +73,7 @@ def test_a_trained_setting_costs_less_and_holds_the_limit(
 
 
 def test_its_arguments_go_with_the_weights_that_go_home(
-    choices: tuple[sw.StudyResult, sw.StudyResult],
+    choices: tuple[sw.results.StudyResult, sw.results.StudyResult],
 ) -> None:
     """The written-back model, converted with the choice's arguments, sends the same spikes."""
     best = choices[1].best
@@ -89,7 +89,9 @@ def test_its_arguments_go_with_the_weights_that_go_home(
     assert sum(float(n.sum()) for n in counts[0].values()) > 0
 
 
-def test_a_trained_choice_says_so(choices: tuple[sw.StudyResult, sw.StudyResult]) -> None:
+def test_a_trained_choice_says_so(
+    choices: tuple[sw.results.StudyResult, sw.results.StudyResult],
+) -> None:
     """In words, as plain data, and in the call that gives the network."""
     plain, trained = choices
 

@@ -24,7 +24,7 @@ SPACE = {"steps": [1, 2, 4], "neuron": "default", "max_spikes_per_step": None}
 FEW: dict[str, Any] = {"space": SPACE, "trials": 4, "progress": False, "validation": HELD}
 
 
-def scores(choice: sw.StudyResult, metric: Any) -> tuple[NDArray, NDArray]:
+def scores(choice: sw.results.StudyResult, metric: Any) -> tuple[NDArray, NDArray]:
     """Of the source and of the chosen network, on the samples that were held back."""
     x, y = HELD
     source = np.asarray(sw.convert(MODEL).run(x, 1).predict_at_every_step())[:, -1]
@@ -34,12 +34,12 @@ def scores(choice: sw.StudyResult, metric: Any) -> tuple[NDArray, NDArray]:
 
 
 @pytest.fixture(scope="module")
-def chosen() -> sw.StudyResult:
+def chosen() -> sw.results.StudyResult:
     """A choice by a metric of any range."""
     return sw.tune(MODEL, X, Y, metric=lead, max_drop=1.0, **FEW)
 
 
-def test_the_drop_is_that_of_the_held_back_samples(chosen: sw.StudyResult) -> None:
+def test_the_drop_is_that_of_the_held_back_samples(chosen: sw.results.StudyResult) -> None:
     """In the unit of the metric, with bounds by Student's paired test."""
     source, found = scores(chosen, lead)
     expected = PairedLoss.of(source.astype(float), found.astype(float))
@@ -62,7 +62,7 @@ def test_right_answers_are_counted_exactly() -> None:
     assert choice.best.scores[0].value.interval == expected.interval()
 
 
-def test_it_is_named_in_words_and_records(chosen: sw.StudyResult) -> None:
+def test_it_is_named_in_words_and_records(chosen: sw.results.StudyResult) -> None:
     """What is lost is so much of the metric, not points."""
     plain = json.loads(json.dumps(chosen.as_dict()))
     drops = select(chosen.records, "lead drop")

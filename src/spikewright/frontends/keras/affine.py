@@ -65,10 +65,10 @@ def batch_normalization(call: Call) -> Value:
         call,
         call.inputs[0],
         unbatched_axis(layer.axis, len(call.shape)),
-        (array(layer.moving_mean), array(layer.moving_variance)),
-        layer.epsilon,
-        array(layer.gamma) if layer.scale else None,
-        array(layer.beta) if layer.center else None,
+        statistics=(array(layer.moving_mean), array(layer.moving_variance)),
+        epsilon=layer.epsilon,
+        scale=array(layer.gamma) if layer.scale else None,
+        shift=array(layer.beta) if layer.center else None,
     )
 
 

@@ -156,7 +156,17 @@ def multi_head_attention(call: Call) -> Value | list[Value]:
     scale = 1.0 / math.sqrt(layer.key_dim)
     zero = _gives_zeros(call, layer._dropout, query)
     mixed, weights = attend(
-        call, query, key, value, axes, scale, masks, 0.0, zero, "mixed", allowed
+        call,
+        query,
+        key,
+        value=value,
+        axes=axes,
+        scale=scale,
+        masks=masks,
+        cap=0.0,
+        zero_rows=zero,
+        part="mixed",
+        allowed=allowed,
     )
     return _combined(call, weights, mixed, bool(getattr(layer, "_use_gate", False)))
 
@@ -171,7 +181,17 @@ def grouped_query_attention(call: Call) -> Value | list[Value]:
     scale = 1.0 / math.sqrt(layer.head_dim)
     zero = _gives_zeros(call, layer.dropout, query)
     mixed, weights = attend(
-        call, query, key, value, HEADS_INSIDE, scale, masks, 0.0, zero, "mixed", allowed
+        call,
+        query,
+        key,
+        value=value,
+        axes=HEADS_INSIDE,
+        scale=scale,
+        masks=masks,
+        cap=0.0,
+        zero_rows=zero,
+        part="mixed",
+        allowed=allowed,
     )
     return _combined(call, weights, mixed, bool(getattr(layer, "use_gate", False)))
 
@@ -197,7 +217,15 @@ def attention(call: Call) -> Value | list[Value]:
     else:
         scale = 1.0 if layer.scale is None else float(array(layer.scale))
         output, weights = attend(
-            call, query, key, value, axes, scale, hidden.masks, part=out, allowed=hidden.allowed
+            call,
+            query,
+            key,
+            value=value,
+            axes=axes,
+            scale=scale,
+            masks=hidden.masks,
+            part=out,
+            allowed=hidden.allowed,
         )
     if query_mask is not None:
         kept = call.expand(_row(call, query_mask, -1), output.shape, "kept_queries")
@@ -249,7 +277,9 @@ def dot_product_attention(call: Call) -> Value:
     parts = [("mask", mask)] if isinstance(mask, Value) else []
     hidden, allowed = _together(call, masks, parts)
     added = hidden if bias is None else [_sample(bias, 3), *hidden]
-    made = attend(call, query, key, value, HEADS_INSIDE, factor, added, allowed=allowed)
+    made = attend(
+        call, query, key, value=value, axes=HEADS_INSIDE, scale=factor, masks=added, allowed=allowed
+    )
     return made[0]
 
 

@@ -82,7 +82,15 @@ def _convolution(call: Call, weight: NDArray, bias: NDArray | None, groups: int)
     layer, rank = call.layer, weight.ndim - 2
     stride, dilation = per_axis(layer.strides, rank), per_axis(layer.dilation_rate, rank)
     padding = explicit_padding(call, weight.shape[2:], stride, dilation)
-    return Convolution(weight, bias, stride, padding, dilation, groups, is_channels_last(layer))
+    return Convolution(
+        weight,
+        bias,
+        stride,
+        padding=padding,
+        dilation=dilation,
+        groups=groups,
+        channels_last=is_channels_last(layer),
+    )
 
 
 def _depthwise_weight(kernel: NDArray) -> NDArray:
@@ -154,11 +162,11 @@ def _transposed(call: Call, kernel: NDArray, bias: NDArray | None) -> Convolutio
         np.moveaxis(kernel, (-1, -2), (0, 1)),
         bias,
         stride,
-        tuple((before, max(after, 0)) for before, after in drops),
-        tuple(max(-after, 0) for _, after in drops),
-        dilation,
-        getattr(layer, "groups", 1),
-        is_channels_last(layer),
+        padding=tuple((before, max(after, 0)) for before, after in drops),
+        output_padding=tuple(max(-after, 0) for _, after in drops),
+        dilation=dilation,
+        groups=getattr(layer, "groups", 1),
+        channels_last=is_channels_last(layer),
     )
 
 

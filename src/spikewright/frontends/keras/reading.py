@@ -216,11 +216,11 @@ class Reading(Walk[Value]):
             operation,
             application.name,
             application.source,
-            application.args,
-            application.kwargs,
-            self.builder,
-            self.batch,
-            self._masks(application),
+            args=application.args,
+            kwargs=application.kwargs,
+            builder=self.builder,
+            batch=self.batch,
+            masks=self._masks(application),
         )
         nodes = [self._own(application, value) for value in found]
         for node, value in zip(nodes, found, strict=True):
@@ -268,7 +268,17 @@ def read_call(
     arguments = given_masks(operation, bound.arguments, masks) if masks else bound.arguments
     values = tuple(v for v in flatten(arguments) if isinstance(v, Value))
     kind = kind_of(operation)
-    call = Call(operation, name, source, kind, values, arguments, builder, batch, masks)
+    call = Call(
+        operation,
+        name,
+        source,
+        kind=kind,
+        inputs=values,
+        arguments=arguments,
+        builder=builder,
+        batch=batch,
+        masks=masks,
+    )
     try:
         return _read_with(reader_of(operation), call)
     except OwnCode as why:
@@ -338,7 +348,9 @@ def read_layer(call: Call, layer: Any, value: Value, builder: GraphBuilder | Non
                 "Use a model with one of each",
             )
         return finite(_through(builder, graph, [value], f"{name}/", f"{source}/")[0])
-    (found,) = read_call(layer, name, source, (value,), {}, builder, call.batch)
+    (found,) = read_call(
+        layer, name, source, args=(value,), kwargs={}, builder=builder, batch=call.batch
+    )
     if isinstance(found, np.ndarray):
         return constant_value(builder, found, name, source, kind_of(layer))
     if isinstance(found, Value):

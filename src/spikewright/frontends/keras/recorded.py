@@ -168,7 +168,9 @@ def _read(
         reason = f"samples of a batch do not stay apart in its code: {mixed}"
         kind, advice = type(model).__name__, "Keep the batch axis first, and samples apart"
         raise UnsupportedLayerError([Refusal(model.name, kind, reason, advice)])
-    run = _Run(model, found, arguments, graph, reading, tuple(own), wanted)
+    run = _Run(
+        model, found, arguments, graph=graph, reading=reading, outputs=tuple(own), wanted=wanted
+    )
     notes = builder.notes_of(graph)
     ran_by = partial(ran, as_they_are=bool(notes))
     precision = precision_of(model)

@@ -55,7 +55,7 @@ def recurrent(call: Call) -> list[Value]:
     cells = _cells_of(layer)
     value, *states = _inputs(call)
     mask = _mask(call)
-    made = _run(call, layer, cells, value, states, mask, "")
+    made = _run(call, layer, cells, value=value, states=states, mask=mask, prefix="")
     output = _output(call, layer, made, mask)
     kept = made.states if layer.return_state else ()
     return [output, *(call.placed(name) for name in kept)]
@@ -73,7 +73,9 @@ def bidirectional(call: Call) -> list[Value]:
     outputs: list[Value] = []
     kept: list[str] = []
     for part, each in inner.items():
-        made = _run(call, each, cells[part], value, own[part], mask, f"{part}/")
+        made = _run(
+            call, each, cells[part], value=value, states=own[part], mask=mask, prefix=f"{part}/"
+        )
         if part == "backward" and layer.return_sequences:
             made = _Made(made.outputs[::-1], made.states)  # in the order of time
         outputs.append(_output(call, each, made, mask, part))
@@ -144,7 +146,15 @@ def _run(
             sequence = _beside_mask(call, sequence, mask, place)
             cell = MaskedCell(cell, apart=bool(own))
             own = (None, *own) if own else ()
-        outputs, found = unroll(call.node, cell, sequence, steps, own, layer.go_backwards, place)
+        outputs, found = unroll(
+            call.node,
+            cell,
+            sequence,
+            steps=steps,
+            initial=own,
+            backwards=layer.go_backwards,
+            prefix=place,
+        )
         last += found[1:] if len(own) > 1 and own[0] is None else found
         sequence = outputs
     return _Made(outputs[::-1] if layer.go_backwards else outputs, tuple(last))

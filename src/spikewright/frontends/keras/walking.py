@@ -202,10 +202,10 @@ class Walk(ABC, Generic[V]):
             node.operation,
             names[id(node)],
             source + node.operation.name,
-            tuple(_filled(list(node.arguments.args), known)),
-            _filled(dict(node.arguments.kwargs), known),
-            tuple(node.outputs),
-            tuple((known[id(tensor)], known[id(mask)]) for tensor, mask in masks),
+            args=tuple(_filled(list(node.arguments.args), known)),
+            kwargs=_filled(dict(node.arguments.kwargs), known),
+            outputs=tuple(node.outputs),
+            masks=tuple((known[id(tensor)], known[id(mask)]) for tensor, mask in masks),
         )
         inner = graph_of(node.operation)
         outputs = self.apply(call) if inner is None else self.inside(call, inner)

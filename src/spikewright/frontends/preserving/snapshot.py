@@ -191,9 +191,17 @@ class _Class(NamedTuple):
         is_open = (is_part or not closed) and (has_dict or bool(slots)) and note is None
         is_leaf = note is None and container is None and not is_open
         return cls(
-            note, container, slots, has_dict, tensor, is_part, is_variable,
-            _home(kind) in _OF_OTHERS, is_open, is_leaf,
-        )  # fmt: skip
+            note,
+            container,
+            slots,
+            has_dict=has_dict,
+            is_tensor=tensor,
+            is_part=is_part,
+            is_variable=is_variable,
+            is_of_others=_home(kind) in _OF_OTHERS,
+            is_open=is_open,
+            is_leaf=is_leaf,
+        )
 
 
 def _note_of(kind: type) -> Callable[[Any], tuple[Sequence[Noted], Iterable[Any]]] | None:

@@ -120,12 +120,12 @@ def take_apart(
         exported,
         inputs,
         constants,
-        outputs,
-        live,
-        dependent(live, inputs),
-        {node: target for node, target in state.items() if node in live},
-        has_side_effects,
-        {node: shared for node, shared in effects.items() if node in live},
+        outputs=outputs,
+        live=live,
+        dependent=dependent(live, inputs),
+        state={node: target for node, target in state.items() if node in live},
+        has_side_effects=has_side_effects,
+        effects={node: shared for node, shared in effects.items() if node in live},
     )
 
 

@@ -400,12 +400,14 @@ class _Walk:
             functional_name(node.target),
             arguments,
             node.meta["val"],
-            place,
-            self.builder,
-            next((value.dtype for value in operands if isinstance(value, torch.Tensor)), None),
-            self.precision,
-            self.notes,
-            self.live,
+            place=place,
+            builder=self.builder,
+            dtype=next(
+                (value.dtype for value in operands if isinstance(value, torch.Tensor)), None
+            ),
+            precision=self.precision,
+            notes=self.notes,
+            live=self.live,
         )
 
 

@@ -90,7 +90,9 @@ def attend(
             ("", ScaleShift(np.array(cap))),
             part="capped",
         )
-    return weighed(call, scores, value, axes, masks, zero_rows, part, allowed)
+    return weighed(
+        call, scores, value, axes=axes, masks=masks, zero_rows=zero_rows, part=part, allowed=allowed
+    )
 
 
 def weighed(

@@ -130,7 +130,9 @@ class _Search:
         if not node.inputs or source == top:
             return None
         readers, is_output = self.readers.__getitem__, self.ends.__contains__
-        found = between(self.nodes, readers, is_output, node, source, _KINDS, _MOST)
+        found = between(
+            self.nodes, readers, is_output, top=node, source=source, kinds=_KINDS, most=_MOST
+        )
         inner = frozenset((top, *(found or ())))
         return None if found is None or through not in inner else _Part(top, source, inner)
 

@@ -124,10 +124,10 @@ def folded(call: Call, x: Value, image: Sequence[int], windows: Windows) -> Valu
         kernel.reshape(channels * places, 1, *windows.size),
         None,
         windows.stride,
-        windows.padding,
-        extra,
-        windows.dilation,
-        channels,
+        padding=windows.padding,
+        output_padding=extra,
+        dilation=windows.dilation,
+        groups=channels,
     )
     return call.chain(finite(x), ("blocks", Reshape((x.shape[0], *steps))), ("", layer))
 

@@ -154,7 +154,17 @@ def unroll(
         )
     maps = [Affine(linear.weight, linear.bias) for linear in cell.linears]
     if _KEPT.get() and steps > 1:
-        return _kept(adder, cell, maps, sequence, steps, initial, backwards, prefix, lead)
+        return _kept(
+            adder,
+            cell,
+            maps,
+            sequence=sequence,
+            steps=steps,
+            initial=initial,
+            backwards=backwards,
+            prefix=prefix,
+            lead=lead,
+        )
     given: list[str] = []
     if isinstance(sequence, str):
         given = [adder(m, sequence, part=f"{prefix}input_{i}") for i, m in enumerate(maps)]

@@ -327,7 +327,15 @@ def lstm(
     """An LSTM whose rows are those of `i`, `f`, `g` (the candidate) and `o` in this order."""
     i, f, g, o = (order.index(letter) for letter in "ifgo")
     gates, candidate = weights.rows(i, f, o, of=4), weights.rows(g, of=4)
-    return LSTMCell(gates, candidate, gate, function, output, peepholes, projection)
+    return LSTMCell(
+        gates,
+        candidate,
+        gate,
+        function=function,
+        output=output,
+        peepholes=peepholes,
+        projection=projection,
+    )
 
 
 def gru(weights: Weights, order: str, gate: Steps, function: Steps, reset_after: bool) -> GRUCell:

@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import reduce
+from operator import mul, truediv
 from typing import Any, ClassVar
 
 import numpy as np
@@ -100,7 +101,7 @@ class _Elementwise(Layer):
 class Multiply(_Elementwise):
     """Product of one or more inputs, whose unbatched shapes broadcast."""
 
-    function = np.multiply
+    function = mul  # of tensors too
 
 
 @register
@@ -110,7 +111,7 @@ class Divide(_Elementwise):
 
     arity = 2
     partial = True
-    function = np.divide
+    function = truediv
 
 
 @register

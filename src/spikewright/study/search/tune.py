@@ -126,7 +126,13 @@ def _search(
     allocation = allocate(conversion, mine[slice(_CALIBRATED)].x, _WORK * asked["timeout"], rules)
     translation = Translation(allocation, running.dt)
     objective = Objective(
-        conversion, translation, space, asked["minimise"], running, mine, asked["timeout"]
+        conversion,
+        translation,
+        space,
+        minimise=asked["minimise"],
+        running=running,
+        samples=mine,
+        timeout=asked["timeout"],
     )
     study = open_study(asked["study"], _facts(asked, objective, held), running.seed)
     tuning = _Tuning(asked, objective, held, study, begun)
@@ -143,7 +149,15 @@ def _search(
         "study": None if asked["study"] is None else shown(asked["study"]),
         "energy_table": running.table,
     }
-    return result(asked, objective, study, checked, origin, facts, tuning.sure is not None)
+    return result(
+        asked,
+        objective,
+        study,
+        checked=checked,
+        origin=origin,
+        facts=facts,
+        certifying=tuning.sure is not None,
+    )
 
 
 @dataclass(eq=False)
@@ -225,10 +239,10 @@ class _Tuning:
                 self.objective,
                 material(self.asked["train"], self.objective.samples),
                 self.trying.aims[0].limit,
-                trainable,
-                _TRAINING * self.asked["timeout"],
-                len(self.held),
-                self.asked["progress"],
+                trainable=trainable,
+                seconds=_TRAINING * self.asked["timeout"],
+                held=len(self.held),
+                progress=self.asked["progress"],
             )
             trained, refused = tuning.candidates(listed, expected), tuning.failures
         if trained and self.sure is not None:

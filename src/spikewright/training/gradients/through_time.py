@@ -30,10 +30,10 @@ from spikewright.training.gradients.layers import check_gradients, equation
 from spikewright.training.gradients.parameters import taken_in, weighted_before
 from spikewright.training.gradients.stepping import States, SteppedNetwork, Values, as_held
 from spikewright.training.gradients.surrogate import Differentiable
-from spikewright.training.module import NamedParameters
 from spikewright.training.options import ModuleOptions
 from spikewright.training.sites import trained_graph
 from spikewright.training.surrogates import surrogate_of
+from spikewright.training.trainable import NamedParameters
 
 
 class ModuleOutputs(NamedTuple):

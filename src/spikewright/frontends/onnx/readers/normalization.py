@@ -44,7 +44,15 @@ def batch_normalization(node: OnnxNode) -> Value:
         )
     gamma, beta, mean, variance = (node.parameter(index) for index in range(1, 5))
     epsilon = float(node.attributes.get("epsilon", 1e-5))
-    return by_statistics(node, view, view.axis(1), (mean, variance), epsilon, gamma, beta)
+    return by_statistics(
+        node,
+        view,
+        view.axis(1),
+        statistics=(mean, variance),
+        epsilon=epsilon,
+        scale=gamma,
+        shift=beta,
+    )
 
 
 def _channels(node: OnnxNode) -> tuple[Signal, int]:
@@ -61,7 +69,15 @@ def group_normalization(node: OnnxNode) -> Value:
     view, axis = _channels(node)
     groups = int(node.attributes.get("num_groups", view.shape[axis]))
     epsilon = float(node.attributes.get("epsilon", 1e-5))
-    return by_groups(node, view, groups, axis, epsilon, node.parameter(1), node.parameter(2))
+    return by_groups(
+        node,
+        view,
+        groups,
+        axis=axis,
+        epsilon=epsilon,
+        scale=node.parameter(1),
+        shift=node.parameter(2),
+    )
 
 
 def _from_axis(node: OnnxNode, default: int) -> tuple[Signal, tuple[int, ...]]:

@@ -57,7 +57,9 @@ def gemm(node: OnnxNode) -> Value:
         if ranks(node, given[:2]) != [2, 2]:
             raise Unreadable("its inputs A and B must have two axes each")
         bias = given[2] if node.has(2) and beta else None
-        return contracted(node, given[:2], labels, ("row", "column"), bias, alpha, beta)
+        return contracted(
+            node, given[:2], labels, result=("row", "column"), bias=bias, alpha=alpha, beta=beta
+        )
 
     return product_of(node, product)
 
@@ -80,7 +82,18 @@ def attention(node: OnnxNode) -> Value:
     extents = dict(zip((*axes.key, *axes.query), (*key.shape, *query.shape), strict=True))
     masks = _masks(node, *(extents[label] for label in axes.scores[-2:]))
     part = "mixed" if joined else ""
-    made, _ = attend(node, query, key, value, axes, scale, masks, cap, True, part)
+    made, _ = attend(
+        node,
+        query,
+        key,
+        value=value,
+        axes=axes,
+        scale=scale,
+        masks=masks,
+        cap=cap,
+        zero_rows=True,
+        part=part,
+    )
     if not joined:
         return made
     return node.add(Reshape((made.shape[0], made.shape[1] * made.shape[2])), made)

@@ -102,11 +102,11 @@ def recurrent(node: OnnxNode) -> list[Signal]:
             node.node,
             cell,
             sequence.name,
-            sequence.steps,
-            initial[way],
-            ways[way],
-            "reverse/" if way else "",
-            sequence.lead,
+            steps=sequence.steps,
+            initial=initial[way],
+            backwards=ways[way],
+            prefix="reverse/" if way else "",
+            lead=sequence.lead,
         )
         for way, cell in enumerate(cells)
     ]

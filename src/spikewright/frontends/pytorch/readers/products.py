@@ -115,7 +115,15 @@ def _attention(call: Call) -> Any:
     allowed = next((m for m in masks if isinstance(m, Value) and m.truth), None)
     masks = [mask for mask in masks if mask is not allowed]
     result, _ = attend(
-        call, query, key, value, axes, factor, masks, zero_rows=True, allowed=allowed
+        call,
+        query,
+        key,
+        value=value,
+        axes=axes,
+        scale=factor,
+        masks=masks,
+        zero_rows=True,
+        allowed=allowed,
     )
     several = isinstance(call.results, tuple | list)
     return (result, *[None] * (len(call.results) - 1)) if several else result

@@ -69,7 +69,11 @@ def _recurrent(call: Call, make: Make, inside: Value | None = None) -> Any:
     for index, sequence in enumerate(sequences):
         place = f"sequence_{index}/" if len(sequences) > 1 else ""
         initial = _initial(call, len(cells), index, len(sequences), place)
-        rows.append(_layers(call, cells, ways, sequence, initial, place, inside))
+        rows.append(
+            _layers(
+                call, cells, ways, sequence=sequence, initial=initial, place=place, inside=inside
+            )
+        )
     if len(rows) == 1:
         return tuple(call.placed(name) for name in rows[0])
     axis = 0 if call["batch_first"] else 1
@@ -101,7 +105,15 @@ def _layers(
         for way, cell in enumerate(cells[first : first + ways]):
             part = f"{place}layer_{first // ways}/{'reverse/' if way else ''}"
             cell = cell if mask is None else MaskedCell(cell)
-            found = unroll(adder, cell, below, steps, initial[first + way], way == 1, part)
+            found = unroll(
+                adder,
+                cell,
+                below,
+                steps=steps,
+                initial=initial[first + way],
+                backwards=way == 1,
+                prefix=part,
+            )
             last.append(found.states)
             made.append(found.outputs)
         below = made[0]

@@ -74,10 +74,10 @@ def _transposed(call: Call) -> Value:
         weight,
         call.optional_array("bias"),
         call.numbers("stride", rank),
-        tuple((n, n) for n in call.numbers("padding", rank)),
-        call.numbers("output_padding", rank),
-        call.numbers("dilation", rank),
-        call["groups"],
+        padding=tuple((n, n) for n in call.numbers("padding", rank)),
+        output_padding=call.numbers("output_padding", rank),
+        dilation=call.numbers("dilation", rank),
+        groups=call["groups"],
     )
     return windowed(call, layer, call.windows("input", rank))
 
