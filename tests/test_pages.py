@@ -25,7 +25,7 @@ from spikewright.diagnosis import CAUSES, PARTS
 from spikewright.engines import decoder_cache
 from spikewright.measure.energy import TABLES, tables
 from spikewright.modelling.semantic import modules
-from spikewright.network.learning import LEARNING_RULES, base
+from spikewright.network.learning import LEARNING_RULES
 from spikewright.showing.demo import MODEL
 from spikewright.study.search.parameters import space_of
 from spikewright.training.surrogates import SURROGATES, surrogate_of
@@ -50,8 +50,8 @@ def _registries() -> Iterator[None]:
     yield
     tables._registry.clear()
     tables._registry.update(before)
-    for name in set(base._registry) - RULES_OF_LEARNING:
-        del base._registry[name]
+    for name in set(LEARNING_RULES) - RULES_OF_LEARNING:
+        del LEARNING_RULES._members[name]
 
 
 def _commands(lines: str) -> None:
