@@ -15,7 +15,7 @@ from onnx import ModelProto, TensorProto, helper, numpy_helper
 
 from spikewright.errors import VerificationError
 from spikewright.frontends import keras as keras_frontend
-from spikewright.frontends.keras import Call, Value
+from spikewright.frontends.keras import KerasCall, Value
 from spikewright.frontends.keras.loading import import_keras
 from spikewright.graph import Graph, Node
 from spikewright.graph.layers import Activation, Affine, Input, ScaleShift
@@ -171,7 +171,7 @@ def test_a_wrong_reader_fails() -> None:
             return 2.0 * x
 
     @keras_frontend.reads(Doubled)
-    def doubled(call: Call) -> Value:
+    def doubled(call: KerasCall) -> Value:
         return call.value(ScaleShift(scale=np.array(2.001)))
 
     case = Case("wrong", lambda: keras.Sequential([keras.Input((5,)), Doubled(name="twice")]))

@@ -15,7 +15,7 @@ import spikewright as sw
 from spikewright import demo
 from spikewright._base import notebooks
 from spikewright._base.notebooks import Shown
-from spikewright.exchange.nir.checking.check import Check, Row
+from spikewright.exchange.nir.checking.check import NirCheck, Row
 from spikewright.graph import Graph, Node
 from spikewright.graph.layers import Activation, Affine, Input
 
@@ -59,7 +59,7 @@ EXAMPLES: dict[str, Callable[[], Shown]] = {
     "Verification": lambda: conversion().verify(FLAT),
     "Diagnosis": lambda: conversion().diagnose(FLAT, Y, **SETTINGS),
     "Fit": lambda: conversion().fits("loihi1"),
-    "Check": lambda: Check(
+    "Check": lambda: NirCheck(
         Path(EVIL), 2, 3, {EVIL: 4.0}, None, (Row(EVIL, "refused", reason=EVIL),)
     ),
 }

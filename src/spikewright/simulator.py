@@ -13,7 +13,7 @@ from spikewright import engines
 from spikewright._base.arguments import is_number, is_whole
 from spikewright._base.keywords import spelled
 from spikewright._base.progress import progress_bar as progress
-from spikewright.engines import Memory, Plan, Precision
+from spikewright.engines import MemoryNeed, Plan, Precision
 from spikewright.engines import built as _built
 from spikewright.engines.decoder_cache import DecoderCache
 from spikewright.engines.pickled import check_pickled
@@ -120,7 +120,7 @@ class Simulator:
         """The operators, the kernel that runs each and the reason; print it for a table."""
         return self._engine.explain(self.program)
 
-    def memory(self, steps: int) -> Memory:
+    def memory(self, steps: int) -> MemoryNeed:
         """Memory of a run of `steps` steps beside the network, in bytes; print it for a table.
 
         An upper bound for a simulator that has not run yet, what is fed to it held constant:

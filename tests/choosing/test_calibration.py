@@ -19,7 +19,7 @@ from spikewright.choosing.correction import (
 )
 from spikewright.choosing.sent import sent_means, sent_up_to, source_means
 from spikewright.conversion.arguments import Wanted
-from spikewright.conversion.making import Model
+from spikewright.conversion.making import ConvertibleModel
 from spikewright.errors import ConversionError
 from spikewright.frontends import read
 from spikewright.graph import Graph
@@ -57,7 +57,7 @@ CORRECTED: dict[str, Any] = {
 
 def convert(graph: Graph, **arguments: Any) -> sw.Conversion:
     """A graph converted as `sw.convert` converts a model, spiking, one spike a step."""
-    return Model(sw.Conversion, read(graph)).converted(Wanted({**DEFAULTS, **arguments}))
+    return ConvertibleModel(sw.Conversion, read(graph)).converted(Wanted({**DEFAULTS, **arguments}))
 
 
 def same(one: sw.Conversion, two: sw.Conversion, x: np.ndarray) -> bool:

@@ -24,10 +24,10 @@ from spikewright._base import storage as _storage
 from spikewright.choosing.correction import CORRECTIONS
 from spikewright.conversion import Conversion
 from spikewright.conversion.arguments import Wanted
-from spikewright.conversion.making import Model
+from spikewright.conversion.making import ConvertibleModel
 from spikewright.errors import ConversionError, DamagedFileError, NetworkError, ReadError
 from spikewright.frontends import read
-from spikewright.frontends.source import Note
+from spikewright.frontends.source import SourceNote
 from spikewright.graph import Graph
 from spikewright.lower import NeuronChoice
 from spikewright.running import storage
@@ -265,9 +265,9 @@ def test_a_loaded_conversion_is_made_again(changes: dict[str, Any], tmp_path: Pa
 @pytest.mark.parametrize("changes", [{"synapse": 0.01}, {"outputs": ["act2"]}])
 def test_what_reading_left_out_stays_said(changes: dict[str, Any], tmp_path: Path) -> None:
     """The graph in the file lacks it too: every network made of that is approximated."""
-    left_out = replace(read(models.mlp()), notes=(Note("quantiser", "read as its input"),))
+    left_out = replace(read(models.mlp()), notes=(SourceNote("quantiser", "read as its input"),))
     arguments = sw.convert(models.mlp(), spiking=True, scale_firing_rates=60.0).arguments
-    made = Model(sw.Conversion, left_out).converted(Wanted(arguments))
+    made = ConvertibleModel(sw.Conversion, left_out).converted(Wanted(arguments))
     loaded = _through_a_file(made, tmp_path)
 
     for made in (loaded, loaded.again(**changes), loaded.again(**changes).again(**changes)):

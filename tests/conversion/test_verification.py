@@ -20,7 +20,7 @@ from slowly import in_turn, one_of_each
 from spikewright._base.equations import CURVES
 from spikewright.conversion.arguments import Wanted
 from spikewright.conversion.drawn_inputs import random_inputs_for
-from spikewright.conversion.making import Model
+from spikewright.conversion.making import ConvertibleModel
 from spikewright.conversion.rounding import UNITS, relative_error, rounding_bounds
 from spikewright.conversion.sum_errors import sum_errors
 from spikewright.conversion.verification import network_values
@@ -336,7 +336,7 @@ def misread(source: Source, name: str, change: Callable[[Any], Any]) -> sw.Conve
     nodes = tuple(replace(n, layer=change(n.layer)) if n.name == name else n for n in graph)
     wrong = Graph(nodes, graph.outputs, graph.aliases)
     arguments = Wanted(sw.convert(models.mlp()).arguments)
-    return Model(sw.Conversion, replace(source, graph=wrong)).converted(arguments)
+    return ConvertibleModel(sw.Conversion, replace(source, graph=wrong)).converted(arguments)
 
 
 def one_weight(layer: Any) -> Any:

@@ -29,7 +29,7 @@ from nir_files import (  # noqa: E402
 from nir_integrator import run  # noqa: E402
 
 from slowly import in_turn  # noqa: E402
-from spikewright.exchange.nir.checking import OURS, READERS, Layer, Row, Semantics  # noqa: E402
+from spikewright.exchange.nir.checking import OURS, READERS, CheckedLayer, Row, Semantics  # noqa: E402
 from spikewright.exchange.nir.checking.process import ReaderJob, run_here  # noqa: E402
 from spikewright.exchange.nir.checking.semantics import RESETS  # noqa: E402
 from spikewright.exchange.nir.checking.simulate import Explanation, explain, simulate  # noqa: E402
@@ -223,7 +223,7 @@ def test_a_reader_that_does_something_else_is_not_explained() -> None:
 
 def test_same_spikes_are_those_of_all_samples() -> None:
     """Without a reason, a neuron of a later sample may still have been a matter of rounding."""
-    layers = (Layer("n", 4.0, 4.0, 1.0), Layer("m", 2.0, 2.0, 0.99))
+    layers = (CheckedLayer("n", 4.0, 4.0, 1.0), CheckedLayer("m", 2.0, 2.0, 0.99))
 
     assert Row("a", "ran", layers=layers[:1]).told() == "same spikes"
     assert Row("a", "ran", layers=layers).told().startswith("same spikes in the samples that")

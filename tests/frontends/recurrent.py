@@ -7,11 +7,11 @@ from numpy.typing import NDArray
 
 from spikewright.frontends.source import GraphBuilder
 from spikewright.frontends.unrolling import (
-    Cell,
+    CellProduct,
     GRUCell,
-    Linear,
     LSTMCell,
     SimpleCell,
+    UnrolledCell,
     keeping_recurrence,
     stack,
     unroll,
@@ -27,12 +27,12 @@ def function(name: str) -> tuple[tuple[str, Layer], ...]:
     return (("", Activation(name)),)
 
 
-def cell_of(kind: str, seed: int = 0) -> Cell:
+def cell_of(kind: str, seed: int = 0) -> UnrolledCell:
     """A random cell of a kind, which forgets."""
     rng = np.random.default_rng(seed)
 
-    def linear(n: int) -> Linear:
-        return Linear(
+    def linear(n: int) -> CellProduct:
+        return CellProduct(
             rng.normal(size=(n, INPUTS)) / np.sqrt(INPUTS),
             0.8 * rng.normal(size=(n, UNITS)) / np.sqrt(UNITS),
             0.3 * rng.normal(size=n),
@@ -49,7 +49,7 @@ def cell_of(kind: str, seed: int = 0) -> Cell:
     return LSTMCell(linear(3 * UNITS), linear(UNITS), sigmoid, tanh, tanh, seen)
 
 
-def graph_of(cell: Cell, time: int = TIME, kept: bool = True) -> Graph:
+def graph_of(cell: UnrolledCell, time: int = TIME, kept: bool = True) -> Graph:
     """A cell over a sequence: all of its outputs, and weights behind the last."""
     builder = GraphBuilder()
 

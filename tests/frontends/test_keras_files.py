@@ -18,7 +18,7 @@ from keras_helpers import assert_close, inputs_of, keras, layers, randomise
 
 from spikewright.errors import DamagedFileError, ReadError, UnsupportedLayerError
 from spikewright.frontends import read as read_any
-from spikewright.frontends.keras import READERS, Call, read, reads, registry
+from spikewright.frontends.keras import READERS, KerasCall, read, reads, registry
 from spikewright.graph import evaluate, to_text
 from spikewright.graph.layers import Identity
 
@@ -399,7 +399,7 @@ def test_a_registered_class_with_a_reader_is_loaded(
     monkeypatch.setattr("spikewright.frontends.keras.scanning.READERS", registry._readers)
 
     @reads("Passing")
-    def passing(call: Call) -> str | None:
+    def passing(call: KerasCall) -> str | None:
         return call.add(Identity())
 
     assert [node.name for node in read(path).graph] == ["x", "own", "d"]

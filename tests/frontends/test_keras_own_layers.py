@@ -13,7 +13,7 @@ from keras_helpers import assert_agrees, keras, layers, randomise
 from spikewright.errors import UnsupportedLayerError
 from spikewright.frontends.keras import (
     READERS,
-    Call,
+    KerasCall,
     Value,
     array,
     read,
@@ -77,7 +77,7 @@ def test_a_class_with_the_name_of_another_is_registered_as_itself() -> None:
         reads("LayerScale")(lambda call: None)
 
     @reads(LayerScale)
-    def mine(call: Call) -> Value:
+    def mine(call: KerasCall) -> Value:
         square = call.value(Activation("square"), part="square")
         return call.value(ScaleShift(scale=array(call.layer.gamma)), square)
 
@@ -95,7 +95,7 @@ class Halves(L.Layer):
         return x[..., :n], x[..., n:]
 
 
-def halves(call: Call) -> list[Value]:
+def halves(call: KerasCall) -> list[Value]:
     """The reader of `Halves`."""
     n = call.shape[-1] // 2
     return [
@@ -139,7 +139,7 @@ def test_a_registered_class_is_read_in_other_layers_and_from_files(
         read(path)
 
     @reads(Swished)
-    def swished(call: Call) -> Value:
+    def swished(call: KerasCall) -> Value:
         gate = call.value(Activation("sigmoid"), part="gate")
         return call.value(Multiply(), call.inputs[0], gate)
 

@@ -25,7 +25,7 @@ from torch import nn
 import spikewright as sw
 from spikewright.cli.main import main
 from spikewright.conversion.arguments import Wanted
-from spikewright.conversion.making import Model
+from spikewright.conversion.making import ConvertibleModel
 from spikewright.errors import ConversionError, DamagedFileError, SimulationError
 from spikewright.frontends.unrolling import (
     SimpleCell,
@@ -337,7 +337,7 @@ def test_arguments_that_do_not_go_together() -> None:
     with pytest.raises(ConversionError, match=r"runs along a sequence.*sequence_step"):
         sw.convert(graph)
     with pytest.raises(ConversionError, match="read for another form"):
-        model = Model(sw.Conversion, sw.frontends.read(graph))  # type: ignore[attr-defined]
+        model = ConvertibleModel(sw.Conversion, sw.frontends.read(graph))  # type: ignore[attr-defined]
         wanted = Wanted(sw.convert(graph, sequence_step=2).arguments)
         model.converted(wanted).again(sequence_step=None)
 

@@ -14,11 +14,11 @@ from spikewright.frontends.reading.call import Unreadable
 from spikewright.frontends.source import GraphBuilder
 from spikewright.frontends.unrolling import (
     MAX_STEPS,
-    Cell,
+    CellProduct,
     GRUCell,
-    Linear,
     LSTMCell,
     SimpleCell,
+    UnrolledCell,
     stack,
     unroll,
 )
@@ -29,7 +29,9 @@ STEPS = 12
 KINDS = ["tanh", "relu", "gru", "gru-after", "lstm", "lstm-peepholes"]
 
 
-def graph_of(cell: Cell, steps: int = STEPS, backwards: bool = False, states: int = 0) -> Graph:
+def graph_of(
+    cell: UnrolledCell, steps: int = STEPS, backwards: bool = False, states: int = 0
+) -> Graph:
     """A cell over a sequence; outputs are all of its outputs, weights behind the last, states."""
     builder = GraphBuilder()
 
@@ -52,10 +54,10 @@ def _sigmoid(x: NDArray) -> NDArray:
     return 1 / (1 + np.exp(-x))
 
 
-def by_hand(cell: Cell, x: NDArray, states: list[NDArray]) -> tuple[NDArray, list[NDArray]]:
+def by_hand(cell: UnrolledCell, x: NDArray, states: list[NDArray]) -> tuple[NDArray, list[NDArray]]:
     """The recurrence as its equations read, `(batch, steps, units)` and the last states."""
 
-    def of(part: Linear, now: NDArray, h: NDArray) -> NDArray:
+    def of(part: CellProduct, now: NDArray, h: NDArray) -> NDArray:
         return now @ part.weight.T + part.bias + h @ part.recurrent.T
 
     outputs = []

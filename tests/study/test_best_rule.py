@@ -24,7 +24,7 @@ from spikewright.records import Record
 from spikewright.study.halving import candidates as ways
 from spikewright.study.halving.candidates import Further, candidates_of, compared_rules
 from spikewright.study.halving.comparison import LOSS, Comparison, by_candidate, loss
-from spikewright.study.halving.halving import Clock, Halving, better_half, expected_others
+from spikewright.study.halving.halving import Halving, HalvingClock, better_half, expected_others
 from spikewright.study.point import OutputScore
 from spikewright.study.programs import MODEL
 
@@ -367,7 +367,7 @@ def test_who_left_too_early_is_brought_back() -> None:
     first = {"A": {"mean": early, "last": late}}
     made = Made({**first, **losses, "E": {"mean": constant(0.4)}}, [8, 64])
     halving = Halving(made, lambda done: None, better_half)  # type: ignore[arg-type]
-    halving.compare([sw.StudySetting(name, {}) for name in made.losses], Clock(None))
+    halving.compare([sw.StudySetting(name, {}) for name in made.losses], HalvingClock(None))
     assert ("E", 64) not in made.runs
     assert (halving.left[0].setting.name, halving.left[0].readout) == ("A", "last")
     halving.settle()
@@ -383,7 +383,7 @@ def test_candidates_that_are_surely_worse_leave_at_once() -> None:
     losses = {f"{i}": {"mean": constant(0.0 if i < 3 else 0.5 + i)} for i in range(8)}
     made = Made(losses, [8, 64])
     halving = Halving(made, lambda done: None, better_half)  # type: ignore[arg-type]
-    halving.compare([sw.StudySetting(name, {}) for name in losses], Clock(None))
+    halving.compare([sw.StudySetting(name, {}) for name in losses], HalvingClock(None))
     assert {name for name, count in made.runs if count == 64} == {"0", "1", "2"}
     assert {row.n for row in halving.gone} == {8}
 
@@ -398,7 +398,7 @@ def test_time_that_runs_out_ends_it_with_the_best_until_then(
     now = iter(range(1000))
     monkeypatch.setattr("time.monotonic", lambda: float(next(now)))
     halving = Halving(made, lambda done: None, better_half)  # type: ignore[arg-type]
-    halving.compare([sw.StudySetting(name, {}) for name in made.losses], Clock(6.0))
+    halving.compare([sw.StudySetting(name, {}) for name in made.losses], HalvingClock(6.0))
     assert [count for _, count in made.runs] == [8, 8, 8, 8, 8, 64]
     assert halving.left[0].setting.name in "BE"
     assert {row.n for row in halving.left} == {8}
@@ -415,14 +415,14 @@ def test_the_correction_that_helps_is_tried_with_the_others_too(helps: float, tr
     losses |= {"C, steps corrected": {"mean": constant(4.0)}}
     made = Made(losses, [8])
     halving = Halving(made, lambda done: None, better_half)  # type: ignore[arg-type]
-    halving.compare([sw.StudySetting(name, {}) for name in "ABC"], Clock(None))
-    Further(halving).correct(Clock(None))  # type: ignore[arg-type]
+    halving.compare([sw.StudySetting(name, {}) for name in "ABC"], HalvingClock(None))
+    Further(halving).correct(HalvingClock(None))  # type: ignore[arg-type]
     assert halving.left[0].setting.name == ("B, steps corrected" if tried == 5 else "A")
     assert len(made.runs) == 3 + tried
     slow = Made(losses, [8], seconds=1e12)
     late = Halving(slow, lambda done: None, better_half)  # type: ignore[arg-type]
     late.left = halving.left[-1:]
-    Further(late).correct(Clock(time.monotonic() + 60))  # type: ignore[arg-type]
+    Further(late).correct(HalvingClock(time.monotonic() + 60))  # type: ignore[arg-type]
     assert len(late.left) == 1
 
 
@@ -431,7 +431,7 @@ def test_where_all_that_stayed_fail_others_come_back() -> None:
     losses = {name: {"mean": constant(float(place))} for place, name in enumerate("ABCDE")}
     made = Made(losses, [8, 64], fails={"A", "B", "C"})
     halving = Halving(made, lambda done: None, better_half)  # type: ignore[arg-type]
-    halving.compare([sw.StudySetting(name, {}) for name in losses], Clock(None))
+    halving.compare([sw.StudySetting(name, {}) for name in losses], HalvingClock(None))
     assert halving.left[0].setting.name == "D"
     assert halving.left[0].n == 64
     assert {row.setting.name for row in halving.left if row.failed} == {"A", "B", "C"}
@@ -680,9 +680,9 @@ def test_a_rule_that_left_is_tried_with_the_correction_that_helps() -> None:
     losses["B, steps corrected"] = {"mean": constant(0.1)}
     made = Made(losses, [8, 64])
     halving = Halving(made, lambda done: None, better_half)  # type: ignore[arg-type]
-    halving.compare([sw.StudySetting(name, {}) for name in "ABCDE"], Clock(None))
+    halving.compare([sw.StudySetting(name, {}) for name in "ABCDE"], HalvingClock(None))
     assert ("B", 64) not in made.runs
-    Further(halving).correct(Clock(None))  # type: ignore[arg-type]
+    Further(halving).correct(HalvingClock(None))  # type: ignore[arg-type]
     assert halving.left[0].setting.name == "B, steps corrected"
     assert ("C, steps corrected", 64) not in made.runs  # it was surely worse on 8
     assert "E, steps corrected" not in {name for name, _ in made.runs}
@@ -739,6 +739,6 @@ def test_a_fit_takes_the_time_that_is_given(
     monkeypatch.undo()
     made = Made({"A": {"mean": constant(0.5)}}, [8])
     halving = Halving(made, lambda done: None, better_half)  # type: ignore[arg-type]
-    halving.compare([sw.StudySetting("A", {})], Clock(None))
-    Further(halving).reconstruct(Clock(time.monotonic() + 1))  # type: ignore[arg-type]
+    halving.compare([sw.StudySetting("A", {})], HalvingClock(None))
+    Further(halving).reconstruct(HalvingClock(time.monotonic() + 1))  # type: ignore[arg-type]
     assert [row.setting.name for row in halving.left] == ["A"]

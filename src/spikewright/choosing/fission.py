@@ -30,7 +30,7 @@ from spikewright.graph import Graph, evaluate_all
 from spikewright.graph.layers import Activation, Take
 from spikewright.graph.splits import Split
 from spikewright.lower.keys import by_layer
-from spikewright.lower.populations import Choices, Roles
+from spikewright.lower.populations import PopulationChoices, Roles
 from spikewright.network import Ensemble
 from spikewright.network.ensemble import NAMED_VOLTAGES
 from spikewright.running.converted import Converted
@@ -125,7 +125,7 @@ class Copies:
             return starts
         return self.channels(name, starts - height * split.along(split.apart, rank), rank)
 
-    def choices(self, graph: Graph, choices: Choices) -> Choices:
+    def choices(self, graph: Graph, choices: PopulationChoices) -> PopulationChoices:
         """The choices for a graph's layers, for their copies.
 
         Raises `ConversionError` for those that do not fit.

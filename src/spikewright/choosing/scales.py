@@ -18,7 +18,7 @@ from spikewright.choosing.rules.spending import Spending
 from spikewright.errors import ConversionError, listed
 from spikewright.graph import Graph
 from spikewright.lower import Options
-from spikewright.lower.populations import Choices, Roles, as_scale, check, resolve
+from spikewright.lower.populations import PopulationChoices, Roles, as_scale, check, resolve
 from spikewright.lower.rounding import Own, in_numbers
 from spikewright.lower.trace import Trace
 from spikewright.network.ensemble import NAMED_VOLTAGES
@@ -57,7 +57,7 @@ class ChosenScales:
     """
 
     given: Any
-    layers: Choices
+    layers: PopulationChoices
     found: Mapping[str, ScaleChoice] = field(default_factory=dict)
     budgets: Sequence[ScaleBudget] = ()
 
@@ -76,7 +76,7 @@ class ChosenScales:
         return in_numbers(given, self.layers.starts, Own().start)
 
     @property
-    def in_numbers(self) -> Choices:
+    def in_numbers(self) -> PopulationChoices:
         """The choices for lowering."""
         if not self.found:
             return self.layers
@@ -157,7 +157,7 @@ def _number(choice: ScaleChoice) -> float | NDArray:
     return float(choice.scale) if choice.scale.ndim == 0 else choice.scale
 
 
-def _settings(choices: Choices) -> dict[str, NeuronSetting]:
+def _settings(choices: PopulationChoices) -> dict[str, NeuronSetting]:
     """The facts about each layer's neurons that rules may use."""
     return {
         name: NeuronSetting(

@@ -12,7 +12,7 @@ from spikewright.choosing.correction import CORRECTIONS, PLACES, VoltageCorrecti
 from spikewright.choosing.fission import Fission
 from spikewright.choosing.scales import has_budget
 from spikewright.frontends.outputs import wanted_outputs
-from spikewright.lower import NeuronChoice, Options, Stepping
+from spikewright.lower import NeuronChoice, Options, RowStepping
 from spikewright.network.neurons.base import MOST_SPIKES, may_cap
 from spikewright.quantising import Quantised
 
@@ -102,7 +102,7 @@ class Wanted:
         """True where something runs on the calibration samples themselves."""
         return self.corrects or isinstance(self.fission, Fission)
 
-    def options(self, stepping: Stepping | None) -> Options:
+    def options(self, stepping: RowStepping | None) -> Options:
         """The choices for lowering."""
         start = self["initial_voltage"]
         if isinstance(start, VoltageCorrection):

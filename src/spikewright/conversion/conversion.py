@@ -29,7 +29,7 @@ from spikewright.conversion.verification import verify
 from spikewright.conversion.verified import Verification
 from spikewright.diagnosis import Diagnosis, diagnose
 from spikewright.diagnosis.diagnosis import DiagnoseOptions
-from spikewright.engines import Memory, Plan, Precision
+from spikewright.engines import MemoryNeed, Plan, Precision
 from spikewright.engines.settings import check_settings
 from spikewright.errors import SimulationError, TrainingError, printable
 from spikewright.evaluation import checked, evaluate
@@ -540,7 +540,7 @@ class Conversion(Shown):
         batch_size: int | None = None,
         threads: int | None = None,
         record: Sequence[str] = (),
-    ) -> Memory:
+    ) -> MemoryNeed:
         """Memory that such a run of `batch` samples needs, in bytes; print it for a table.
 
         An upper bound beside the network and the input, which is held constant: weights as the

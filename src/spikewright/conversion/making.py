@@ -35,11 +35,11 @@ from spikewright.conversion.masks import tell_of_masks
 from spikewright.conversion.without_effect import warn_of_no_effect, warn_of_no_spikes
 from spikewright.errors import ConversionError, listed
 from spikewright.frontends import Reading, Source, read
-from spikewright.frontends.source import Note
+from spikewright.frontends.source import SourceNote
 from spikewright.graph import Graph
 from spikewright.graph.layers import Layer, Recurrence
-from spikewright.lower import LayerNote, Lowered, Stepping, without_form
-from spikewright.lower.populations import Choices, Roles
+from spikewright.lower import LayerNote, Lowered, RowStepping, without_form
+from spikewright.lower.populations import PopulationChoices, Roles
 from spikewright.lower.rate_coding import lowered
 from spikewright.lower.trace import Trace
 from spikewright.passes.sequences import one_step
@@ -54,7 +54,7 @@ _READ = "read"  # the stage whose entries say what reading left out
 
 
 @dataclass(frozen=True, eq=False)
-class Model(Generic[Made]):
+class ConvertibleModel(Generic[Made]):
     """A model that was read, to be converted any number of times into a `kind` of conversion.
 
     `reading` reads it in another form of its recurrent layers, or for other outputs; `calibration`
@@ -125,7 +125,7 @@ class Model(Generic[Made]):
             reason = "the model was read for another form of its recurrent layers or outputs"
             raise refuse("again", reason, "Convert the model")
         source = self.reading(**wanted.form)
-        return Model(self.kind, source, self.reading).converted(wanted)
+        return ConvertibleModel(self.kind, source, self.reading).converted(wanted)
 
 
 @dataclass(frozen=True, eq=False)
@@ -206,7 +206,9 @@ def _copies(data: Data, plain: Callable[[], Converted]) -> Copies:
     return split_as_told(data.roles, wanted)
 
 
-def _divided(copies: Copies, roles: Roles, choices: Choices) -> tuple[Roles, Choices]:
+def _divided(
+    copies: Copies, roles: Roles, choices: PopulationChoices
+) -> tuple[Roles, PopulationChoices]:
     """The roles and choices of a graph whose channels became several."""
     if not copies.splits:
         return roles, choices
@@ -214,7 +216,7 @@ def _divided(copies: Copies, roles: Roles, choices: Choices) -> tuple[Roles, Cho
     return Roles(graph, roles.stepping), copies.choices(roles.graph, choices)
 
 
-def _network(roles: Roles, choices: Choices, bits: Quantised | None) -> Lowered:
+def _network(roles: Roles, choices: PopulationChoices, bits: Quantised | None) -> Lowered:
     """The network of a graph under choices in numbers, with weights of few bits if asked for."""
     if bits is None:
         return lowered(roles, choices)
@@ -225,11 +227,11 @@ def _network(roles: Roles, choices: Choices, bits: Quantised | None) -> Lowered:
     return replace(network, notes=(*notes, *network.notes))
 
 
-def _one_step(graph: Graph, steps: int) -> tuple[Graph, Stepping]:
+def _one_step(graph: Graph, steps: int) -> tuple[Graph, RowStepping]:
     """The graph of one step of a sequence, which takes so many steps of simulation."""
     _refuse_without_form(graph, but=Recurrence)
     found = one_step(graph)
-    return found.graph, Stepping(found.carried, found.inputs, found.outputs, found.values, steps)
+    return found.graph, RowStepping(found.carried, found.inputs, found.outputs, found.values, steps)
 
 
 def made_of(
@@ -238,18 +240,22 @@ def made_of(
     """A graph, its own source, or a model that is read as the arguments say, converted."""
     wanted = Wanted(arguments)
     if isinstance(model, Graph):
-        return Model(kind, read(model)).converted(wanted)
-    return Model(kind, model(**wanted.form), model).converted(wanted)
+        return ConvertibleModel(kind, read(model)).converted(wanted)
+    return ConvertibleModel(kind, model(**wanted.form), model).converted(wanted)
 
 
 def saved(kind: Callable[..., Made], parts: Parts) -> Made:
     """The conversion that a file holds; its source is the graph that was read."""
     arguments, again = parts.arguments, None
-    notes = tuple(Note(entry.layer, entry.text) for entry in parts.trace if entry.stage == _READ)
+    notes = tuple(
+        SourceNote(entry.layer, entry.text) for entry in parts.trace if entry.stage == _READ
+    )
     source = replace(read(parts.graph), notes=notes)
     if arguments:
         form = Wanted(arguments).form
-        again = partial(Model(kind, source, partial(_read_saved, source, form)).again, form)
+        again = partial(
+            ConvertibleModel(kind, source, partial(_read_saved, source, form)).again, form
+        )
     made = kind(*parts[:-1], source, arguments, again)
     made.resolved = arguments
     return made

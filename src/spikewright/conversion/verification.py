@@ -21,7 +21,7 @@ from spikewright.errors import SpikewrightError, VerificationError
 from spikewright.frontends import Source
 from spikewright.graph import Graph, evaluate, evaluate_all
 from spikewright.graph.lookups import random_rows, whole_inputs
-from spikewright.lower import Lowered, Options, Stepping, lower
+from spikewright.lower import Lowered, Options, RowStepping, lower
 from spikewright.network import Ensemble, Network, Probe
 from spikewright.network.network import detached
 from spikewright.running.converted import Converted
@@ -259,7 +259,7 @@ def called(source: Source, inputs: Mapping[str, NDArray]) -> dict[str, NDArray]:
 
 
 def network_values(
-    graph: Graph, inputs: Mapping[str, NDArray], stepping: Stepping | None = None
+    graph: Graph, inputs: Mapping[str, NDArray], stepping: RowStepping | None = None
 ) -> dict[str, NDArray]:
     """One step of the unscaled rate network: the value of every layer that exists in it.
 
@@ -289,7 +289,7 @@ def network_values(
 
 
 def _over_sequence(
-    found: Mapping[str, NDArray], graph: Graph, lowered: Lowered, stepping: Stepping
+    found: Mapping[str, NDArray], graph: Graph, lowered: Lowered, stepping: RowStepping
 ) -> dict[str, NDArray]:
     """Values `(batch, steps, *shape)` with time where the source has it, or those of the end."""
     flat = {name: value.reshape(-1, *value.shape[2:]) for name, value in found.items()}

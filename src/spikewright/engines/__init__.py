@@ -11,7 +11,7 @@ from spikewright._base.processors import check_threads
 from spikewright.engines.base import Engine
 from spikewright.engines.compile import compile_network
 from spikewright.engines.grid import PRECISIONS, Precision
-from spikewright.engines.memory import Memory, MemoryPart
+from spikewright.engines.memory import MemoryNeed, MemoryPart
 from spikewright.engines.needs import PreparedRun
 from spikewright.engines.plan import Plan, PlanRow
 from spikewright.engines.program import Parameters, Program

@@ -42,7 +42,7 @@ class MemoryPart(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Memory(Shown, Sequence[MemoryPart]):
+class MemoryNeed(Shown, Sequence[MemoryPart]):
     """Memory that a run needs beyond the network, by part; printed, a table.
 
     Those that are in use when most is: the sum is an upper bound.
@@ -55,9 +55,9 @@ class Memory(Shown, Sequence[MemoryPart]):
         """All parts together."""
         return sum(part.bytes for part in self.parts)
 
-    def only(self, *kinds: str) -> Memory:
+    def only(self, *kinds: str) -> MemoryNeed:
         """The parts of these kinds."""
-        return Memory(tuple(part for part in self.parts if part.kind in kinds))
+        return MemoryNeed(tuple(part for part in self.parts if part.kind in kinds))
 
     @overload
     def __getitem__(self, index: int) -> MemoryPart: ...

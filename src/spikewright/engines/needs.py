@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from spikewright._base.arrays import repeated
 from spikewright.engines.base import Engine, Stretch, arrays_of
-from spikewright.engines.memory import Memory, MemoryPart
+from spikewright.engines.memory import MemoryNeed, MemoryPart
 from spikewright.engines.program import (
     Average,
     Component,
@@ -92,7 +92,7 @@ class PreparedRun:
         )
         return self.engine.block_steps(replace(self.program, components=changing), self.chunk)
 
-    def whole(self, steps: int, block: int | None = None, last: bool = False) -> Memory:
+    def whole(self, steps: int, block: int | None = None, last: bool = False) -> MemoryNeed:
         """Memory of a run from the start, its inputs held constant; `last`: no other follows.
 
         These are the parts that are in use when most of it is.
@@ -104,12 +104,12 @@ class PreparedRun:
         state = self.state(Stretch(steps, block, last))
         running = self.running(0, steps, block, constants)
         return _most(
-            Memory((*program, *compiling)),
-            Memory((*program, *kept, *making, _OBJECTS)),
-            Memory((*program, *kept, *state, *running, _OBJECTS)),
+            MemoryNeed((*program, *compiling)),
+            MemoryNeed((*program, *kept, *making, _OBJECTS)),
+            MemoryNeed((*program, *kept, *state, *running, _OBJECTS)),
         )
 
-    def _compiled(self) -> tuple[Memory, Memory]:
+    def _compiled(self) -> tuple[MemoryNeed, MemoryNeed]:
         """Arrays that the program holds beside the network's, and what making them takes."""
         own = self._own_arrays()
         numbers, size = [array.size for array in own], sum(array.nbytes for array in own)
@@ -135,12 +135,12 @@ class PreparedRun:
         found = (array for key, array in arrays.items() if key not in network)
         return [array for array in found if repeated(array) is None]
 
-    def missing(self) -> Memory:
+    def missing(self) -> MemoryNeed:
         """Weights that the engine does not hold yet."""
         operators = [op for op in self.program.operators if not self.engine.holds(op)]
-        return Memory(tuple(part for found in self._held(operators) for part in found))
+        return MemoryNeed(tuple(part for found in self._held(operators) for part in found))
 
-    def _held(self, operators: Sequence[Operator]) -> tuple[Memory, Memory]:
+    def _held(self, operators: Sequence[Operator]) -> tuple[MemoryNeed, MemoryNeed]:
         """The engine's form of weights; it is made layer by layer."""
         found = [self.engine.held(op, self.program) for op in operators]
         how = f"in the {self.engine.name} engine's form"
@@ -151,7 +151,7 @@ class PreparedRun:
             _some(MemoryPart("weights", "making them", making, "of the largest layer")),
         )
 
-    def state(self, stretch: Stretch | None = None) -> Memory:
+    def state(self, stretch: Stretch | None = None) -> MemoryNeed:
         """State, which lasts from block to block; None: of a run of any number of blocks."""
         parts, before = [], 0
         for op in self.program.operators:
@@ -167,23 +167,25 @@ class PreparedRun:
         how = "to go on from, where a run is interrupted"
         return _some(*parts, MemoryPart("state", "before a block of steps", before, how))
 
-    def kept(self, steps: int) -> Memory:
+    def kept(self, steps: int) -> MemoryNeed:
         """Results that a run from the start keeps: recordings and totals."""
-        return Memory((*self._recordings(0, steps), self._totals(steps)))
+        return MemoryNeed((*self._recordings(0, steps), self._totals(steps)))
 
     def _totals(self, steps: int) -> MemoryPart:
         """Returned totals."""
         size = sum(total_bytes(ensemble, steps) for ensemble in self.tally)
         return MemoryPart("totals", "spikes", size * self.batch, f"{size} B x {self.batch} samples")
 
-    def running(self, first: int, steps: int, block: int, constants: Collection[int]) -> Memory:
+    def running(self, first: int, steps: int, block: int, constants: Collection[int]) -> MemoryNeed:
         """Memory of `steps` steps after step `first`, beside the state."""
         totals = self._totals(first + steps)
         busy = self._busy(min(block, steps), constants)
-        done = Memory((*busy, totals)) if self.engine.tells else _most(busy, Memory((totals,)))
+        done = (
+            MemoryNeed((*busy, totals)) if self.engine.tells else _most(busy, MemoryNeed((totals,)))
+        )
         return _some(*self._recordings(first, steps), *done)
 
-    def _busy(self, block: int, constants: Collection[int]) -> Memory:
+    def _busy(self, block: int, constants: Collection[int]) -> MemoryNeed:
         """Signals between operators and work inside one, when these take most."""
         once = self._alike(constants)
         held = sum(self._bytes(s, 1 if s in once else self.batch, 1) for s in constants)
@@ -192,7 +194,7 @@ class PreparedRun:
         for recording in self.program.recordings:
             recorded[recording.signal].append(recording)
         alive: dict[int, int] = {}
-        most = Memory(())
+        most = MemoryNeed(())
         how = f"{self.chunk} samples, {block} steps at once"
         for component in self.program.components:
             made = [s for op in component.operators for s in op.outputs]
@@ -201,7 +203,7 @@ class PreparedRun:
             signals = MemoryPart("signals", "all operators", held + sum(alive.values()), how)
             work = self._work(component, block, constants, once)
             pieces = (self._piece(r, block) for s in made for r in recorded[s])
-            most = _most(most, *(Memory((signals, part)) for part in (work, *pieces)))
+            most = _most(most, *(MemoryNeed((signals, part)) for part in (work, *pieces)))
             for s in [s for s in alive if s not in readers or readers[s] is component]:
                 del alive[s]
         return most
@@ -283,12 +285,12 @@ class PreparedRun:
         return op.stateless
 
 
-def _some(*parts: MemoryPart) -> Memory:
+def _some(*parts: MemoryPart) -> MemoryNeed:
     """The parts that take anything."""
-    return Memory(tuple(part for part in parts if part.bytes))
+    return MemoryNeed(tuple(part for part in parts if part.bytes))
 
 
-def _most(*memories: Memory) -> Memory:
+def _most(*memories: MemoryNeed) -> MemoryNeed:
     """Of parts that are in use at different times, those that take most."""
     return max(memories, key=lambda memory: memory.bytes)
 

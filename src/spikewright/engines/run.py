@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright.engines.base import Array, Engine, Feeds, Kernel
-from spikewright.engines.memory import Memory, available, lately_available, running_out
+from spikewright.engines.memory import MemoryNeed, available, lately_available, running_out
 from spikewright.engines.needs import PreparedRun, last_readers
 from spikewright.engines.parts import parts_of
 from spikewright.engines.program import Component, Learned, NodeSource, Program
@@ -53,7 +53,7 @@ class Execution:
         self._setting = PreparedRun.of(
             program, engine, batch, frozenset(tally), chunk, resumable=resumable
         )
-        begun = Memory((*self._setting.state(), *self._setting.missing()))
+        begun = MemoryNeed((*self._setting.state(), *self._setting.missing()))
         self._fit(begun, f"{batch} samples")
         self._block, self._plan = block, self._setting.program
         self._sources = [op for op in self._plan.operators if isinstance(op, NodeSource)]
@@ -314,14 +314,14 @@ class Execution:
         self._fit(memory, f"{self.batch} samples and {steps} steps")
         return block
 
-    def _fits(self, memory: Memory) -> bool:
+    def _fits(self, memory: MemoryNeed) -> bool:
         return all(room is None or part.bytes <= room for part, room, _ in self._rooms(memory))
 
-    def _fit(self, memory: Memory, what: str) -> None:
+    def _fit(self, memory: MemoryNeed, what: str) -> None:
         for part, room, where in self._rooms(memory):
             part.require(room, f"a run of {what} on the {self.engine.name} engine{where}")
 
-    def _rooms(self, memory: Memory) -> Sequence[tuple[Memory, int | None, str]]:
+    def _rooms(self, memory: MemoryNeed) -> Sequence[tuple[MemoryNeed, int | None, str]]:
         """Parts of memory and the bytes that hold them: of the machine, and of a device if any."""
         room, left = self.engine.device_room(), available
         if memory.bytes < max(_SMALL, (lately_available() or 0) // _SMALL_SHARE):

@@ -23,7 +23,7 @@ COARSEST_FIRST = ("bfloat16", "float16", "float32", "float64")
 
 
 @dataclass(frozen=True)
-class Note:
+class SourceNote:
     """An omission in reading a layer, by which the graph differs from the source."""
 
     layer: str
@@ -54,7 +54,7 @@ class Source:
     ran: Callable[[], str]
     precision: str = "float32"
     call_precision: str = ""
-    notes: tuple[Note, ...] = ()
+    notes: tuple[SourceNote, ...] = ()
     loaded: Any = None
 
 
@@ -89,7 +89,7 @@ class GraphBuilder:
     shapes: dict[str, Shape] = field(default_factory=dict)
     refusals: list[Refusal] = field(default_factory=list)
     met: dict[str, str] = field(default_factory=dict)
-    notes: list[Note] = field(default_factory=list)
+    notes: list[SourceNote] = field(default_factory=list)
     _cuts: dict[Refusal, Mapping[str, str]] = field(default_factory=dict, repr=False)
     _roundings: dict[str, Refusal] = field(default_factory=dict, repr=False)
 
@@ -216,7 +216,7 @@ class GraphBuilder:
         check_finite(nodes)
         return Graph(nodes, known)
 
-    def notes_of(self, graph: Graph) -> tuple[Note, ...]:
+    def notes_of(self, graph: Graph) -> tuple[SourceNote, ...]:
         """The notes on layers that a graph has kept, or has parts of, each once."""
         sources = {node.source for node in graph}
         kept = {"/".join(s.split("/")[:n]) for s in sources for n in range(1, s.count("/") + 2)}

@@ -3,7 +3,7 @@
 from spikewright.lower.choices import NeuronChoice, Spiking
 from spikewright.lower.keys import LayerKeys, by_layer, keys_of_nodes
 from spikewright.lower.notes import LayerNote
-from spikewright.lower.populations import Options, Stepping
+from spikewright.lower.populations import Options, RowStepping
 from spikewright.lower.rate_coding import Lowered, lower, without_form
 
 __all__ = [

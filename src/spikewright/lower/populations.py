@@ -28,7 +28,7 @@ from spikewright.network.synapses import Synapse, as_synapse
 
 
 @dataclass(frozen=True, eq=False)
-class Stepping(Sequences):
+class RowStepping(Sequences):
     """Sequences of which every step takes `steps` steps of the simulation."""
 
     steps: int
@@ -51,7 +51,7 @@ class Options:
     scale_firing_rates: object = None
     synapse: object = None
     initial_voltage: object = None
-    stepping: Stepping | None = None
+    stepping: RowStepping | None = None
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class Roles:
     """The role of each layer of a graph, whatever the choices."""
 
     graph: Graph
-    stepping: Stepping | None = None
+    stepping: RowStepping | None = None
 
     @cached_property
     def later(self) -> Mapping[str, Sequence[str]]:
@@ -208,7 +208,7 @@ def _is_nameless(node: Node) -> bool:
 
 
 @dataclass(frozen=True)
-class Choices:
+class PopulationChoices:
     """One value of each choice for each layer with neurons."""
 
     types: Mapping[str, NeuronType]
@@ -254,7 +254,7 @@ def moved_ahead(bias: NDArray, steps: int) -> NDArray:
 
 def resolve(
     roles: Roles, options: Options, scale: Callable[[object], Any] | None = None
-) -> Choices:
+) -> PopulationChoices:
     """The choices for every population; `scale` makes a layer's from what was given for it.
 
     Raises `ConversionError` for neurons that cannot be capped, and for every key of a per-layer
@@ -286,7 +286,7 @@ def resolve(
             for name, item in given.items()
         }
 
-    return Choices(
+    return PopulationChoices(
         types,
         or_own(options.scale_firing_rates, "scale_firing_rates", scale or as_scale, "scale"),
         each(options.synapse, "synapse", _synapse),
@@ -324,7 +324,7 @@ def _types(
     return types
 
 
-def check(roles: Roles, choices: Choices) -> None:
+def check(roles: Roles, choices: PopulationChoices) -> None:
     """Raise `ConversionError` for all populations that do not accept their choices."""
     refusals = []
     for name in roles.populations:

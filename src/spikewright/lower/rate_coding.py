@@ -42,7 +42,15 @@ from spikewright.lower.notes import (
     linear_note,
     population_note,
 )
-from spikewright.lower.populations import Choices, Options, Roles, Stepping, check, refusal, resolve
+from spikewright.lower.populations import (
+    Options,
+    PopulationChoices,
+    Roles,
+    RowStepping,
+    check,
+    refusal,
+    resolve,
+)
 from spikewright.network import Connection, Ensemble, Network, NeuronsView, NodeFunction
 from spikewright.network import Node as NetworkNode
 from spikewright.network.network import detached
@@ -101,7 +109,7 @@ class Lowered:
     outputs: Mapping[str, Object]
     readouts: Mapping[str, Activation]
     notes: tuple[LayerNote, ...]
-    stepping: Stepping | None = None
+    stepping: RowStepping | None = None
     graph: Graph | None = None
 
     @property
@@ -128,7 +136,7 @@ def lower(graph: Graph, options: Options) -> Lowered:
     return lowered(roles, resolve(roles, options))
 
 
-def lowered(roles: Roles, choices: Choices) -> Lowered:
+def lowered(roles: Roles, choices: PopulationChoices) -> Lowered:
     """Lower a spiking-ready graph, under choices for each of its layers; raises as `lower` does."""
     check(roles, choices)
     return _Lowering(roles, choices).result()
@@ -137,7 +145,7 @@ def lowered(roles: Roles, choices: Choices) -> Lowered:
 @dataclass
 class _Lowering:
     roles: Roles
-    choices: Choices
+    choices: PopulationChoices
     objects: dict[str, Object] = field(default_factory=dict)
     notes: list[LayerNote] = field(default_factory=list)
 

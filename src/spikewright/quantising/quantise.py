@@ -19,7 +19,7 @@ from spikewright.errors import ConversionError, Refusal
 from spikewright.graph import Graph, Node
 from spikewright.graph.layers import Constant, Input, Layer, ScaleShift
 from spikewright.graph.whole_weights import WEIGHTED
-from spikewright.lower.populations import Choices, Roles
+from spikewright.lower.populations import PopulationChoices, Roles
 from spikewright.network.neurons import FixedPointIntegrateAndFire, IntegrateAndFire, NeuronType
 from spikewright.quantising.arrivals import (
     Arrival,
@@ -42,11 +42,11 @@ class WholeNetwork:
     """A graph and choices whose populations compute in whole numbers; `notes` by layer."""
 
     roles: Roles
-    choices: Choices
+    choices: PopulationChoices
     notes: Mapping[str, str]
 
 
-def quantise(roles: Roles, choices: Choices, settings: Quantised) -> WholeNetwork:
+def quantise(roles: Roles, choices: PopulationChoices, settings: Quantised) -> WholeNetwork:
     """The graph with weights of few bits, and the neurons that go with it.
 
     `choices` hold numbers for firing-rate scales. Raises `ConversionError` for layers whose neurons
@@ -56,7 +56,7 @@ def quantise(roles: Roles, choices: Choices, settings: Quantised) -> WholeNetwor
     return _Quantising(roles, choices, settings).result()
 
 
-def _check(roles: Roles, choices: Choices, settings: Quantised) -> None:
+def _check(roles: Roles, choices: PopulationChoices, settings: Quantised) -> None:
     """Raise where a chip's rules are asked for, and a layer has other neurons than it."""
     if not settings.rules or not choices.spiking:
         return
@@ -77,7 +77,7 @@ def _check(roles: Roles, choices: Choices, settings: Quantised) -> None:
 @dataclass
 class _Quantising:
     roles: Roles
-    choices: Choices
+    choices: PopulationChoices
     settings: Quantised
     units: dict[str, Unit] = field(default_factory=dict)
     layers: dict[str, Layer] = field(default_factory=dict)

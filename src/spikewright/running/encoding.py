@@ -14,7 +14,7 @@ from spikewright._base.options import Option
 from spikewright.engines.settings import RunOptions
 from spikewright.errors import ConversionError, Refusal, SimulationError
 from spikewright.graph.lookups import whole_inputs
-from spikewright.lower import Lowered, Stepping
+from spikewright.lower import Lowered, RowStepping
 from spikewright.network import Node
 from spikewright.network.transforms import Shape
 from spikewright.running.encoders import Encoder, Frames
@@ -150,7 +150,7 @@ class EncodedOptions(RunOptions, total=False):
 
 
 def sequence_feeds(
-    stepping: Stepping,
+    stepping: RowStepping,
     x: Mapping[str, Any],
     inputs: Mapping[str, Node],
     encoder: Any,
@@ -186,7 +186,7 @@ def sequence_feeds(
     return fed
 
 
-def refuse_sequences(stepping: Stepping | None, what: str) -> None:
+def refuse_sequences(stepping: RowStepping | None, what: str) -> None:
     """Raise `ConversionError` where time is that of a sequence, which `what` cannot handle."""
     if stepping is not None:
         reason = f"{what} looks at values that are held for a run, and those of a sequence are not"
@@ -195,7 +195,7 @@ def refuse_sequences(stepping: Stepping | None, what: str) -> None:
 
 
 def stepped(
-    stepping: Stepping, arrays: Mapping[str, NDArray], inputs: Mapping[str, Node]
+    stepping: RowStepping, arrays: Mapping[str, NDArray], inputs: Mapping[str, Node]
 ) -> tuple[int, dict[Node, NDArray]]:
     """The length of sequences, and the feeds if each of their steps lasts one step."""
     given = {name: np.asarray(value, np.float64) for name, value in arrays.items()}

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright import engines
-from spikewright.engines import Engine, Execution, Memory, Precision, Program, Totals
+from spikewright.engines import Engine, Execution, MemoryNeed, Precision, Program, Totals
 from spikewright.graph.masks import Real
 from spikewright.lower import Lowered
 from spikewright.measure import Population
@@ -189,7 +189,7 @@ class Runner:
         most = min(engine.batch_values // widest, _ENCODED // max(1, encoded))
         return int(np.clip(most, 1, 256))
 
-    def memory(self, job: RunJob, size: int, keep_totals: bool = True) -> Memory:
+    def memory(self, job: RunJob, size: int, keep_totals: bool = True) -> MemoryNeed:
         """Memory that a job needs, in bytes, run `size` samples at a time, with totals kept or not.
 
         While a part is run, what is kept of all samples is filled as far as the parts before.
@@ -202,17 +202,17 @@ class Runner:
             parts.append(self._kept_memory(job, full * size, keep_totals, left))
         return max(parts, key=lambda memory: memory.bytes)
 
-    def _part_memory(self, job: RunJob, count: int) -> Memory:
+    def _part_memory(self, job: RunJob, count: int) -> MemoryNeed:
         tally = frozenset(self.counting().values())
         setting = engines.PreparedRun.of(job.program, job.engine, count, tally)
         return setting.whole(job.steps, last=True)
 
-    def _kept_memory(self, job: RunJob, before: int, keep_totals: bool, count: int) -> Memory:
+    def _kept_memory(self, job: RunJob, before: int, keep_totals: bool, count: int) -> MemoryNeed:
         """Of a part of `count` samples, and of what is kept of those `before`."""
         tally = frozenset(self.counting().values())
         kept = engines.PreparedRun.of(job.program, job.engine, before, tally, count).kept(job.steps)
         found = kept if keep_totals else kept.only("recording")
-        return Memory((*self._part_memory(job, count), *found))
+        return MemoryNeed((*self._part_memory(job, count), *found))
 
     def parts(
         self,

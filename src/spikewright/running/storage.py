@@ -20,7 +20,7 @@ from spikewright.errors import NetworkError
 from spikewright.graph import Carried, Graph
 from spikewright.graph import storage as graph_storage
 from spikewright.graph.layers import Activation, Shape
-from spikewright.lower import Lowered, Stepping
+from spikewright.lower import Lowered, RowStepping
 from spikewright.lower.rounding import Status
 from spikewright.lower.trace import Entry, Trace
 from spikewright.network import Ensemble, Network, Node
@@ -32,7 +32,7 @@ WHAT = "conversion"
 
 
 class _SteppingEntry(TypedDict):
-    """Plain data of a `Stepping`."""
+    """Plain data of a `RowStepping`."""
 
     steps: Positive
     carried: list[Annotated[list[Any], row(str, str, Any)]]
@@ -115,7 +115,7 @@ def as_data(conversion: Converted) -> tuple[dict[str, Any], dict[str, NDArray]]:
 
 
 def _stepping(
-    stepping: Stepping | None, encoder: _storage.ManifestEncoder
+    stepping: RowStepping | None, encoder: _storage.ManifestEncoder
 ) -> dict[str, Any] | None:
     if stepping is None:
         return None
@@ -128,7 +128,7 @@ def _stepping(
     }
 
 
-def _read_stepping(whole: Any, decoder: _storage.ManifestDecoder) -> Stepping | None:
+def _read_stepping(whole: Any, decoder: _storage.ManifestDecoder) -> RowStepping | None:
     content = whole.get("stepping")
     if content is None:
         return None
@@ -138,7 +138,7 @@ def _read_stepping(whole: Any, decoder: _storage.ManifestDecoder) -> Stepping | 
         Carried(read, made, decoder.decode(value)) for read, made, value in content["carried"]
     )
     inputs, outputs, values = ({**content[name]} for name in ("inputs", "outputs", "values"))
-    return Stepping(carried, inputs, outputs, values, content["steps"])
+    return RowStepping(carried, inputs, outputs, values, content["steps"])
 
 
 def load_parts(path: str | Path) -> Parts:
@@ -209,7 +209,7 @@ def _check_together(lowered: Lowered, graph: Graph, canonical: Graph) -> None:
         raise ValueError(f"it says something of {sorted(stray)}, which are not in it")
 
 
-def _inputs_of_a_step(graph: Graph, stepping: Stepping | None) -> dict[str, Shape]:
+def _inputs_of_a_step(graph: Graph, stepping: RowStepping | None) -> dict[str, Shape]:
     """The shapes of the values fed at once: of a sequence, one step."""
     axes = stepping.inputs if stepping else {}
     return {

@@ -13,7 +13,7 @@ import spikewright as sw
 from spikewright.measure.truth import Output
 from spikewright.showing.demo import MODEL
 from spikewright.study.search.generators import Refinement, begun, starts
-from spikewright.study.search.objective import Objective, Pace
+from spikewright.study.search.objective import Objective, SamplePace
 from spikewright.study.search.parameters import (
     EACH_STEP,
     Translation,
@@ -285,7 +285,7 @@ def test_times_are_foretold_by_a_line_through_those_of_the_last_runs() -> None:
 
     The first run of all counts while it is alone: it may take any time.
     """
-    pace = Pace()
+    pace = SamplePace()
     assert pace.seconds(1000) == 0.0
     pace.add(100, 9.0)
     assert pace.seconds(1000) == pytest.approx(90.0)

@@ -21,6 +21,6 @@ from spikewright.frontends.keras import (  # these modules register their reader
     shapes,
 )
 from spikewright.frontends.keras.model import read
-from spikewright.frontends.keras.registry import READERS, Call, Unreadable, Value, array, reads
+from spikewright.frontends.keras.registry import READERS, KerasCall, Unreadable, Value, array, reads
 
 __all__ = ["READERS", "Call", "Unreadable", "Value", "array", "read", "reads"]

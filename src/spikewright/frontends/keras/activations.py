@@ -11,7 +11,7 @@ from typing import Any
 
 from spikewright._base.optional import require
 from spikewright.frontends.keras.registry import (
-    Call,
+    KerasCall,
     OwnCode,
     Unreadable,
     Value,
@@ -91,7 +91,7 @@ _KINDS: Mapping[str, str] = {
 """Layers and operations that are one of these functions, their parameters being attributes."""
 
 
-def add_with_activation(call: Call, linear: Layer, *inputs: Value) -> Value:
+def add_with_activation(call: KerasCall, linear: Layer, *inputs: Value) -> Value:
     """Add the linear part of a layer and the activation that it applies to it."""
     function = call.layer.activation
     if is_linear(function):
@@ -104,7 +104,7 @@ def is_linear(function: Any) -> bool:
     return function is None or function is require("keras").activations.linear
 
 
-def activate(call: Call, function: Any, value: Value, part: str = "") -> Value:
+def activate(call: KerasCall, function: Any, value: Value, part: str = "") -> Value:
     """Add an activation function, given as Keras takes it, behind a value."""
     steps = of_function(function, value.shape)
     layer = steps[0][1]
@@ -161,20 +161,20 @@ def _attributes(operation: Any) -> dict[str, Any]:
 
 
 @reads("Activation", *(kind for kind in _KINDS if kind != "Softmax"))
-def activation(call: Call) -> Value:
+def activation(call: KerasCall) -> Value:
     """A layer or operation that is nothing but an activation function."""
     function = call.layer.activation if call.kind == "Activation" else call.layer
     return activate(call, function, call.inputs[0])
 
 
 @reads("ops.Glu")
-def gated_half(call: Call) -> Value:
+def gated_half(call: KerasCall) -> Value:
     """One half of the values along an axis times the sigmoid of the other."""
     (axis,) = unbatched_axes(call.layer.axis, len(call.shape))
     return gated(call, call.inputs[0], axis)
 
 
 @reads("PReLU")
-def prelu(call: Call) -> Value:
+def prelu(call: KerasCall) -> Value:
     """A slope a value, or one along each of `shared_axes`."""
     return parametric_relu(call, call.inputs[0], array(call.layer.alpha))

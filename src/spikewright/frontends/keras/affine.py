@@ -18,7 +18,7 @@ from spikewright.frontends.keras.activations import (
 from spikewright.frontends.keras.constants import unbatched_constant
 from spikewright.frontends.keras.quantized import bias_of, kernel_of, note_inputs
 from spikewright.frontends.keras.registry import (
-    Call,
+    KerasCall,
     Unreadable,
     Value,
     array,
@@ -51,14 +51,14 @@ from spikewright.graph.layers import (
 
 
 @reads("Dense")
-def dense(call: Call) -> Value:
+def dense(call: KerasCall) -> Value:
     """`kernel` is (in, out)."""
     note_inputs(call.builder, call.layer, call.source)
     return add_with_activation(call, Affine(kernel_of(call.layer).T, bias_of(call.layer)))
 
 
 @reads("BatchNormalization", arguments=("mask",))
-def batch_normalization(call: Call) -> Value:
+def batch_normalization(call: KerasCall) -> Value:
     """Always as at inference, by its moving statistics."""
     layer = call.layer
     return by_statistics(
@@ -73,7 +73,7 @@ def batch_normalization(call: Call) -> Value:
 
 
 @reads("ops.BatchNorm")
-def batch_normalization_operation(call: Call) -> Value:
+def batch_normalization_operation(call: KerasCall) -> Value:
     """`keras.ops.batch_normalization` by constant statistics."""
     given = [call.arguments.get(name) for name in ("mean", "variance", "scale", "offset")]
     if any(isinstance(value, Value) for value in given):
@@ -85,13 +85,13 @@ def batch_normalization_operation(call: Call) -> Value:
 
 
 @reads("LayerScale")
-def layer_scale(call: Call) -> Value:
+def layer_scale(call: KerasCall) -> Value:
     """A factor a channel, as in ConvNeXt (Touvron et al. 2021)."""
     return call.add(ScaleShift(scale=array(call.layer.gamma)))
 
 
 @reads("CustomScaleLayer")
-def scaled_residual(call: Call) -> Value:
+def scaled_residual(call: KerasCall) -> Value:
     """`x + scale y`, as in Inception-ResNet."""
     x, y = call.inputs
     scaled = call.add(ScaleShift(scale=array(call.layer.scale)), y, part="scaled")
@@ -99,7 +99,7 @@ def scaled_residual(call: Call) -> Value:
 
 
 @reads("Rescaling")
-def rescaling(call: Call) -> Value:
+def rescaling(call: KerasCall) -> Value:
     """`scale x + offset`, either of them a number or an array."""
     scale, offset = array(call.layer.scale), array(call.layer.offset)
     if scale.ndim and require("keras").config.image_data_format() == "channels_first":
@@ -110,7 +110,7 @@ def rescaling(call: Call) -> Value:
 
 
 @reads("Normalization")
-def normalization(call: Call) -> Value:
+def normalization(call: KerasCall) -> Value:
     """`(x - mean) / max(std, epsilon)`, or its inverse; `mean` has the input's rank."""
     layer = call.layer
     mean = unbatched_constant(array(layer.mean).astype(np.float64), call.shape)
@@ -121,7 +121,7 @@ def normalization(call: Call) -> Value:
     return call.add(ScaleShift(1.0 / deviation, -mean / deviation))
 
 
-def einsum_layer(call: Call, layer: Any, value: Value, part: str = "") -> Value:
+def einsum_layer(call: KerasCall, layer: Any, value: Value, part: str = "") -> Value:
     """An EinsumDense layer on a value."""
     note_inputs(call.builder, layer, call.source)
     operands, bias, function = (value, kernel_of(layer)), bias_of(layer), layer.activation
@@ -135,20 +135,20 @@ def einsum_layer(call: Call, layer: Any, value: Value, part: str = "") -> Value:
 
 
 @reads("EinsumDense")
-def einsum_dense(call: Call) -> Value:
+def einsum_dense(call: KerasCall) -> Value:
     """A dense layer over any axes, by an equation."""
     return einsum_layer(call, call.layer, call.inputs[0])
 
 
 @reads("ops.Einsum")
-def einsum(call: Call) -> Value:
+def einsum(call: KerasCall) -> Value:
     """Any number of operands, tensors or constants."""
     operands = _given(call.arguments["operands"])
     return _contracted(call, operands, *parsed(call.layer.subscripts, ranks(call, operands)))
 
 
 def _contracted(
-    call: Call,
+    call: KerasCall,
     operands: Sequence[Any],
     labels: Sequence[Labels],
     result: Labels,
@@ -173,19 +173,19 @@ def _given(operands: Sequence[Any]) -> list[Any]:
     return [x if isinstance(x, Value) else array(x) for x in operands]
 
 
-def _both(call: Call) -> list[Any]:
+def _both(call: KerasCall) -> list[Any]:
     return _given([call.arguments["x1"], call.arguments["x2"]])
 
 
 @reads("ops.Matmul")
-def matmul(call: Call) -> Value:
+def matmul(call: KerasCall) -> Value:
     """`x @ y`, of tensors and constants."""
     operands = _both(call)
     return _contracted(call, operands, *matrix_labels(*ranks(call, operands)))
 
 
 @reads("ops.Dot", "ops.Inner", "ops.Tensordot")
-def tensor_product(call: Call) -> Value:
+def tensor_product(call: KerasCall) -> Value:
     """A tensor times a constant, summed over given axes of each."""
     operands = _both(call)
     first, second = ranks(call, operands)
@@ -213,7 +213,7 @@ def _epsilon(layer: Any) -> float:
 
 
 @reads("LayerNormalization", "ops.LayerNorm")
-def layer_normalization(call: Call) -> Value:
+def layer_normalization(call: KerasCall) -> Value:
     """Over given axes; with `rms_scaling` nothing is subtracted, and the divisor stays."""
     layer, (x, *_) = call.layer, call.inputs
     axes = unbatched_axes(layer.axis, len(x.shape))
@@ -234,7 +234,7 @@ def layer_normalization(call: Call) -> Value:
 
 
 @reads("GroupNormalization")
-def group_normalization(call: Call) -> Value:
+def group_normalization(call: KerasCall) -> Value:
     """Of groups of channels; as many groups as channels are instances."""
     layer = call.layer
     gamma = array(layer.gamma) if layer.scale else None
@@ -244,7 +244,7 @@ def group_normalization(call: Call) -> Value:
 
 
 @reads("RMSNormalization", "ops.RMSNorm")
-def rms_normalization(call: Call) -> Value:
+def rms_normalization(call: KerasCall) -> Value:
     """By the root mean square over given axes."""
     layer, (x, *_) = call.layer, call.inputs
     axes = unbatched_axes(layer.axis, len(x.shape))
@@ -256,7 +256,7 @@ def rms_normalization(call: Call) -> Value:
 
 
 @reads("UnitNormalization", "ops.Normalize")
-def unit_normalization(call: Call) -> Value:
+def unit_normalization(call: KerasCall) -> Value:
     """To unit length along given axes."""
     layer = call.layer
     order = getattr(layer, "order", 2)

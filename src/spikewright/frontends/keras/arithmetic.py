@@ -12,7 +12,7 @@ from spikewright._base.optional import require
 from spikewright.frontends.keras.choices import unequal_to
 from spikewright.frontends.keras.constants import as_values, operands
 from spikewright.frontends.keras.registry import (
-    Call,
+    KerasCall,
     Unreadable,
     Value,
     array,
@@ -46,39 +46,39 @@ from spikewright.graph.layers import (
 
 
 @reads("Add")
-def add(call: Call) -> Value:
+def add(call: KerasCall) -> Value:
     """The sum of any number of inputs."""
     return total(call, *call.aligned(*call.inputs))
 
 
 @reads("Subtract")
-def subtract(call: Call) -> Value:
+def subtract(call: KerasCall) -> Value:
     """The first input minus the second."""
     first, second = call.aligned(*call.inputs)
     return combined(call, (1.0, first), (-1.0, second))
 
 
 @reads("Average")
-def average(call: Call) -> Value:
+def average(call: KerasCall) -> Value:
     """The mean of any number of inputs."""
     terms = ((1.0, value) for value in call.aligned(*call.inputs))
     return combined(call, *terms, divisor=len(call.inputs))
 
 
 @reads("Multiply")
-def multiply(call: Call) -> Value:
+def multiply(call: KerasCall) -> Value:
     """The product of any number of inputs."""
     return call.add(Multiply(), *call.aligned(*call.inputs))
 
 
 @reads("Maximum", "Minimum")
-def maximum(call: Call) -> Value:
+def maximum(call: KerasCall) -> Value:
     """The largest or the smallest of any number of inputs."""
     return extremum(call, call.kind == "Maximum", *call.aligned(*call.inputs))
 
 
 @reads("Dot")
-def dot(call: Call) -> Value:
+def dot(call: KerasCall) -> Value:
     """Products summed along one axis of each input, of unit vectors if asked so."""
     first, second = call.inputs
     given = call.layer.axes
@@ -103,7 +103,7 @@ def dot(call: Call) -> Value:
 
 
 @reads("Concatenate", "ops.Concatenate")
-def concatenate(call: Call) -> Value:
+def concatenate(call: KerasCall) -> Value:
     """Inputs side by side."""
     if call.kind == "Concatenate":
         axis = unbatched_axis(call.layer.axis, len(call.shape))
@@ -112,7 +112,7 @@ def concatenate(call: Call) -> Value:
 
 
 @reads("ops.Append")
-def append(call: Call) -> Value:
+def append(call: KerasCall) -> Value:
     """One tensor behind another along an axis."""
     if call.layer.axis is None:
         raise Unreadable("it joins the flat batch", "Name the axis")
@@ -120,14 +120,14 @@ def append(call: Call) -> Value:
 
 
 @reads("ops.Hstack", "ops.Dstack")
-def stacked_sideways(call: Call) -> Value:
+def stacked_sideways(call: KerasCall) -> Value:
     """Tensors side by side along the second axis, or the third."""
     if call.kind == "ops.Hstack":
         return joined(call, call.arguments["xs"], 1)
     return joined(call, call.arguments["xs"], 2)
 
 
-def joined(call: Call, tensors: Sequence[Any], axis: int) -> Value:
+def joined(call: KerasCall, tensors: Sequence[Any], axis: int) -> Value:
     """Values and constants side by side along one of Keras's axes."""
     values = as_values(call, tensors)
     return call.add(Concatenate(unbatched_axis(axis, len(call.shape))), *values)
@@ -143,7 +143,7 @@ _BINARY = {
 
 
 @reads(*(f"ops.{name}" for name in _BINARY))
-def binary(call: Call) -> Value:
+def binary(call: KerasCall) -> Value:
     """An operation on two tensors, or a tensor and a constant."""
     function = BINARY[_BINARY[call.kind.removeprefix("ops.")]]
     return function(call, *operands(call, "x1", "x2"))
@@ -159,13 +159,13 @@ _UNARY: Mapping[str, Steps] = {
 
 
 @reads(*(f"ops.{name}" for name in _UNARY))
-def unary(call: Call) -> Value:
+def unary(call: KerasCall) -> Value:
     """An operation on one tensor that is a few layers."""
     return call.chain(call.inputs[0], *_UNARY[call.kind.removeprefix("ops.")])
 
 
 @reads("ops.Power")
-def power(call: Call) -> Value:
+def power(call: KerasCall) -> Value:
     """`x ** number` and `number ** x`."""
     x, y = operands(call, "x1", "x2")
     constant = x if isinstance(y, Value) else y
@@ -176,7 +176,7 @@ def power(call: Call) -> Value:
 
 
 @reads("ops.Clip")
-def clip(call: Call) -> Value:
+def clip(call: KerasCall) -> Value:
     """Between two numbers or arrays, either of which may be None."""
     (value,) = call.inputs
     low, high = (
@@ -189,7 +189,7 @@ def clip(call: Call) -> Value:
 
 
 @reads("ops.Floor", "ops.Ceil", "ops.Round", "ops.Trunc")
-def rounding(call: Call) -> Value:
+def rounding(call: KerasCall) -> Value:
     """To whole numbers, as a part of an activation with steps."""
     if getattr(call.layer, "decimals", 0):
         raise Unreadable(*JUMPS)
@@ -197,7 +197,7 @@ def rounding(call: Call) -> Value:
 
 
 @reads("ops.Cast", "ops.SaturateCast", "ops.Array", "ops.ConvertToTensor")
-def cast(call: Call) -> Value:
+def cast(call: KerasCall) -> Value:
     """Between kinds of numbers that hold the same; the graph has one."""
     (x,) = call.inputs
     dtype = str(call.layer.dtype or "float32")
@@ -210,13 +210,13 @@ def cast(call: Call) -> Value:
 
 
 @reads("ops.Cosh", "ops.Sinh")
-def hyperbolic_function(call: Call) -> Value:
+def hyperbolic_function(call: KerasCall) -> Value:
     """`(exp(x) +- exp(-x)) / 2`."""
     return hyperbolic(call, call.inputs[0], call.kind == "ops.Sinh")
 
 
 @reads("ops.Tan")
-def tangent(call: Call) -> Value:
+def tangent(call: KerasCall) -> Value:
     """`sin(x) / cos(x)`."""
     (x,) = call.inputs
     sine, cosine = (call.add(Activation(name), x, part=name) for name in ("sin", "cos"))
@@ -224,7 +224,7 @@ def tangent(call: Call) -> Value:
 
 
 @reads("ops.OnesLike", "ops.ZerosLike", "ops.FullLike")
-def filled_like(call: Call) -> np.ndarray:
+def filled_like(call: KerasCall) -> np.ndarray:
     """A constant of the shape of a value."""
     number = {"ops.OnesLike": 1.0, "ops.ZerosLike": 0.0}.get(call.kind)
     given = call.arguments.get("fill_value") if number is None else number

@@ -14,7 +14,7 @@ from spikewright.frontends.keras.affine import einsum_layer
 from spikewright.frontends.keras.choices import truth_of
 from spikewright.frontends.keras.constants import unbatched_constant
 from spikewright.frontends.keras.registry import (
-    Call,
+    KerasCall,
     Unreadable,
     Value,
     array,
@@ -52,7 +52,12 @@ class _Hiding(NamedTuple):
 
 
 def _hiding(
-    call: Call, rows: int, columns: int, window: int | None = None, axes: int = 1, rank: int = 3
+    call: KerasCall,
+    rows: int,
+    columns: int,
+    window: int | None = None,
+    axes: int = 1,
+    rank: int = 3,
 ) -> _Hiding:
     """The masks of a layer for scores with `rank` axes; the last `axes` are the keys'."""
     masks: list[NDArray] = []
@@ -75,7 +80,9 @@ def _hiding(
 _ONE_AXIS = "Use one attention axis, or a constant attention_mask"
 
 
-def _together(call: Call, masks: Sequence[NDArray], parts: Sequence[tuple[str, Value]]) -> _Hiding:
+def _together(
+    call: KerasCall, masks: Sequence[NDArray], parts: Sequence[tuple[str, Value]]
+) -> _Hiding:
     """The masks alone, or all of them as truth values where some depend on the data."""
     if not parts:
         return _Hiding(masks)
@@ -86,7 +93,7 @@ def _together(call: Call, masks: Sequence[NDArray], parts: Sequence[tuple[str, V
     return _Hiding((), extremum(call, False, *call.operands(*truths), part="allowed"))
 
 
-def _of_inputs(call: Call) -> list[tuple[str, Value]]:
+def _of_inputs(call: KerasCall) -> list[tuple[str, Value]]:
     """The masks of queries, as columns, and of keys and values, as rows."""
     given, found = dict(call.arguments), []
     if call.kind == "MultiHeadAttention":  # it looks at the tensor, whatever it is called with
@@ -117,7 +124,7 @@ _ARGUMENTS = (
 )  # fmt: skip
 
 
-def _projected(call: Call) -> tuple[Value, Value, Value]:
+def _projected(call: KerasCall) -> tuple[Value, Value, Value]:
     """Query, key and value after their dense layers."""
     layer, given = call.layer, call.arguments
     key = given["value"] if given.get("key") is None else given["key"]
@@ -128,7 +135,7 @@ def _projected(call: Call) -> tuple[Value, Value, Value]:
     )
 
 
-def _combined(call: Call, weights: Value, mixed: Value, gated: bool) -> Value | list[Value]:
+def _combined(call: KerasCall, weights: Value, mixed: Value, gated: bool) -> Value | list[Value]:
     """The output's dense layer, and the weights where the call asks for them."""
     if gated:
         gate = einsum_layer(call, call.layer._gate_dense, call.arguments["query"], "gate")
@@ -137,13 +144,13 @@ def _combined(call: Call, weights: Value, mixed: Value, gated: bool) -> Value | 
     return [output, weights] if call.arguments.get("return_attention_scores") else output
 
 
-def _gives_zeros(call: Call, dropout: float, query: Value) -> bool:
+def _gives_zeros(call: KerasCall, dropout: float, query: Value) -> bool:
     """Whether queries that see no key get zeros, as of Keras's Softmax, or the mean of values."""
     return dropout > 0 or bool(call.arguments.get("return_attention_scores")) or query.rank != 4
 
 
 @reads("MultiHeadAttention", arguments=_ARGUMENTS)
-def multi_head_attention(call: Call) -> Value | list[Value]:
+def multi_head_attention(call: KerasCall) -> Value | list[Value]:
     """Self and cross attention over any axes, with masks of inputs and of scores."""
     layer = call.layer
     query, key, value = _projected(call)
@@ -172,7 +179,7 @@ def multi_head_attention(call: Call) -> Value | list[Value]:
 
 
 @reads("GroupedQueryAttention", arguments=_ARGUMENTS)
-def grouped_query_attention(call: Call) -> Value | list[Value]:
+def grouped_query_attention(call: KerasCall) -> Value | list[Value]:
     """Several queries share a key and a value (Ainslie et al. 2023)."""
     layer = call.layer
     query, key, value = _projected(call)
@@ -197,7 +204,7 @@ def grouped_query_attention(call: Call) -> Value | list[Value]:
 
 
 @reads("Attention", "AdditiveAttention", arguments=_ARGUMENTS)
-def attention(call: Call) -> Value | list[Value]:
+def attention(call: KerasCall) -> Value | list[Value]:
     """Without weights but a scale; scores are products, or sums of tanh (Bahdanau et al. 2015)."""
     layer = call.layer
     inputs = [v for v in flatten(call.arguments["inputs"]) if isinstance(v, Value)]
@@ -233,7 +240,7 @@ def attention(call: Call) -> Value | list[Value]:
     return [output, weights] if call.arguments.get("return_attention_scores") else output
 
 
-def _row(call: Call, mask: Any, axis: int) -> Value:
+def _row(call: KerasCall, mask: Any, axis: int) -> Value:
     """A mask of steps as truth values with an axis of extent one more."""
     part = "value_mask" if axis == -2 else "query_mask"
     mask = truth_of(call, mask, part)
@@ -241,7 +248,7 @@ def _row(call: Call, mask: Any, axis: int) -> Value:
     return replace(call.add(Reshape(shape), mask, part=f"{part}/aligned"), truth=True)
 
 
-def _additive_scores(call: Call, query: Value, key: Value) -> Value:
+def _additive_scores(call: KerasCall, query: Value, key: Value) -> Value:
     layer = call.layer
     (*outer, rows, depth), columns = query.shape, key.shape[-2]
     wide: Shape = (*outer, rows, 1, depth)
@@ -262,7 +269,7 @@ def _additive_scores(call: Call, query: Value, key: Value) -> Value:
 
 
 @reads("ops.DotProductAttention")
-def dot_product_attention(call: Call) -> Value:
+def dot_product_attention(call: KerasCall) -> Value:
     """Query, key and value as `(batch, length, heads, depth)`."""
     layer, given = call.layer, call.arguments
     query, key, value = (_sample(given[name], 3) for name in ("query", "key", "value"))
@@ -284,7 +291,7 @@ def dot_product_attention(call: Call) -> Value:
 
 
 @reads("Softmax", arguments=("mask",))
-def masked_softmax(call: Call) -> Value:
+def masked_softmax(call: KerasCall) -> Value:
     """Softmax along axes; where a mask does not hold values get no share."""
     mask, (x, *_) = call.arguments.get("mask"), call.inputs
     axes = unbatched_axes(call.layer.axis, len(x.shape))

@@ -12,7 +12,7 @@ from spikewright._base.optional import require
 from spikewright.frontends.keras.constants import constant_value, operands
 from spikewright.frontends.keras.quantized import note_inputs, reversed_table_of, table_of
 from spikewright.frontends.keras.registry import (
-    Call,
+    KerasCall,
     Unreadable,
     Value,
     array,
@@ -56,7 +56,7 @@ from spikewright.graph.layers import (
 
 
 @reads("ops.Equal", "ops.NotEqual")
-def equality(call: Call) -> Value:
+def equality(call: KerasCall) -> Value:
     """Of whole numbers and truth values; of real inputs of the model, to a constant."""
     x, y = operands(call, "x1", "x2")
     if are_whole(x, y):
@@ -68,7 +68,7 @@ def equality(call: Call) -> Value:
     return unequal if call.kind == "ops.NotEqual" else call.add(NOT, unequal)
 
 
-def unequal_to(call: Call, x: Value, constant: NDArray, part: str = "") -> Value:
+def unequal_to(call: KerasCall, x: Value, constant: NDArray, part: str = "") -> Value:
     """Whether a value differs from a constant: whole numbers, or an input as it is given.
 
     Raises `Unreadable` for real numbers that a layer has computed.
@@ -83,7 +83,7 @@ def unequal_to(call: Call, x: Value, constant: NDArray, part: str = "") -> Value
     return greater(call.inside(part) if part else call, distance, np.zeros(()), strict=True)
 
 
-def truth_of(call: Call, mask: Any, part: str) -> Value:
+def truth_of(call: KerasCall, mask: Any, part: str) -> Value:
     """A mask as truth values: of numbers, those that are not zero."""
     if not isinstance(mask, Value):
         return constant_value(call.builder, plain_array(mask).astype(bool), *call.named(part))
@@ -93,7 +93,7 @@ def truth_of(call: Call, mask: Any, part: str) -> Value:
 _MOVES = (Identity, Reshape, Permute, Broadcast, Crop, Slice, Take, UpsampleNearest)
 
 
-def _is_given(call: Call, x: Value) -> bool:
+def _is_given(call: KerasCall, x: Value) -> bool:
     """Whether values are those of an input of the model, at whatever places."""
     nodes = {node.name: node for node in call.builder.nodes}
     name = x.name
@@ -103,7 +103,7 @@ def _is_given(call: Call, x: Value) -> bool:
 
 
 @reads("ops.LogicalAnd", "ops.LogicalOr", "ops.LogicalNot", "ops.LogicalXor")
-def connective(call: Call) -> Value:
+def connective(call: KerasCall) -> Value:
     """The smaller, or larger, of truth values, one minus one, or whether two differ."""
     if not all(value.truth for value in call.inputs):
         raise Unreadable(*why_not(call.kind))
@@ -116,7 +116,7 @@ def connective(call: Call) -> Value:
 
 
 @reads("ops.Any", "ops.All")
-def over_axes(call: Call) -> Value:
+def over_axes(call: KerasCall) -> Value:
     """Whether some, or all, of truth values hold along axes."""
     (x,) = call.inputs
     if not x.truth:
@@ -127,7 +127,7 @@ def over_axes(call: Call) -> Value:
 
 
 @reads("ops.Select")
-def select(call: Call) -> Value:
+def select(call: KerasCall) -> Value:
     """The first of several choices whose condition holds."""
     names = ("condlist", "choicelist")
     conditions, choices = (
@@ -147,7 +147,7 @@ def select(call: Call) -> Value:
 
 
 @reads("ops.Where")
-def where(call: Call) -> Value:
+def where(call: KerasCall) -> Value:
     """A choice between tensors and constants, by a constant condition or by a truth value."""
     condition, x, y = operands(call, "condition", "x1", "x2")
     if isinstance(condition, Value) and not condition.truth:
@@ -156,7 +156,7 @@ def where(call: Call) -> Value:
 
 
 @reads("ops.Argmax", "ops.Argmin")
-def place(call: Call) -> Value:
+def place(call: KerasCall) -> Value:
     """The place of the largest or smallest value along an axis, the first of equal ones."""
     if call.layer.axis is None:
         raise Unreadable("it looks for one place in the whole batch", "Give its axis")
@@ -166,7 +166,7 @@ def place(call: Call) -> Value:
 
 
 @reads("ops.Sort", "ops.Argsort")
-def sort(call: Call) -> Value:
+def sort(call: KerasCall) -> Value:
     """All values along an axis in rising order, or the places where they stand."""
     if call.layer.axis is None:
         raise Unreadable("it puts the whole batch into order", "Give its axis")
@@ -177,20 +177,20 @@ def sort(call: Call) -> Value:
 
 
 @reads("ops.TopK")
-def largest(call: Call) -> tuple[Value, Value]:
+def largest(call: KerasCall) -> tuple[Value, Value]:
     """The largest values along the last axis in falling order, and their places."""
     (x,) = call.inputs
     return in_order(call, x, len(x.shape) - 1, int(call.layer.k), falling=True)
 
 
 @reads("Embedding")
-def embedding(call: Call) -> Value:
+def embedding(call: KerasCall) -> Value:
     """The row of each number."""
     return call.add(Lookup(table_of(call.layer)))
 
 
 @reads("Masking")
-def masking(call: Call) -> Value:
+def masking(call: KerasCall) -> Value:
     """Steps all of whose values are a given number, as zeros; the layers behind it skip them."""
     (x,) = call.inputs
     if call.layer.mask_value == 0:
@@ -201,7 +201,7 @@ def masking(call: Call) -> Value:
 
 
 @reads("ReversibleEmbedding", arguments=("reverse",))
-def reversible_embedding(call: Call) -> Value:
+def reversible_embedding(call: KerasCall) -> Value:
     """The row of each number, or (in reverse) the products of a value with all rows."""
     layer = call.layer
     if not call.arguments.get("reverse"):
@@ -224,7 +224,7 @@ def reversible_embedding(call: Call) -> Value:
 
 
 @reads("ops.OneHot")
-def one_hot(call: Call) -> Value:
+def one_hot(call: KerasCall) -> Value:
     """The row of a unit matrix."""
     layer = call.layer
     if layer.axis not in (-1, len(call.shape) + 1):
@@ -240,7 +240,7 @@ _CHOOSING = (
 
 
 @reads(*(f"ops.{name}" for name in _CHOOSING))
-def chosen_values(call: Call) -> list[Value]:
+def chosen_values(call: KerasCall) -> list[Value]:
     """Values of one tensor at other places, by constant indices."""
     if len(call.inputs) != 1:
         raise Unreadable(
@@ -256,7 +256,7 @@ def chosen_values(call: Call) -> list[Value]:
     ]
 
 
-def _positions(call: Call) -> list[NDArray]:
+def _positions(call: KerasCall) -> list[NDArray]:
     """For each output, the place in a flat sample of every value of it."""
     (x,), n = call.inputs, math.prod(call.shape)
     afford(n)

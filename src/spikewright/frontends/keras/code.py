@@ -15,7 +15,7 @@ from spikewright.advice import advise
 from spikewright.errors import ReadError, UnsupportedLayerError
 from spikewright.frontends.fallback import is_asked_for
 from spikewright.frontends.keras.registry import (
-    Call,
+    KerasCall,
     OwnCode,
     Unknown,
     Unreadable,
@@ -31,8 +31,8 @@ from spikewright.frontends.keras.symbolic import (
     samples_like,
 )
 from spikewright.frontends.keras.tracing import (
-    Code,
     Graft,
+    TracedCode,
     called,
     can_trace,
     is_layer,
@@ -53,7 +53,7 @@ _TRACED = (
 )
 
 
-def read_code(call: Call, why: OwnCode, through: Through) -> list[Any]:
+def read_code(call: KerasCall, why: OwnCode, through: Through) -> list[Any]:
     """The outputs of what no reader reads, `why` not: values, or constants.
 
     Raises `why` on backends other than torch and of operations that PyTorch's readers cannot read,
@@ -96,7 +96,7 @@ def read_code(call: Call, why: OwnCode, through: Through) -> list[Any]:
         raise Unknown from None
 
 
-def _read_operation(call: Call, why: OwnCode) -> list[Any]:
+def _read_operation(call: KerasCall, why: OwnCode) -> list[Any]:
     """The outputs of an operation of Keras without a reader of its own."""
     attempt = Attempt(call.builder)
     try:
@@ -108,7 +108,7 @@ def _read_operation(call: Call, why: OwnCode) -> list[Any]:
         raise why from None
 
 
-def _apart(call: Call, outputs: list[Any]) -> list[Any]:
+def _apart(call: KerasCall, outputs: list[Any]) -> list[Any]:
     """The outputs of code whose own call keeps samples apart; raises `Unreadable` for others."""
     found = mixed_by(call, outputs)
     if found is None:
@@ -117,7 +117,7 @@ def _apart(call: Call, outputs: list[Any]) -> list[Any]:
     raise Unreadable(reason, "Keep the batch axis first, and every sample to itself")
 
 
-def _recorded(call: Call, batch: int | None, through: Through) -> list[Any] | None:
+def _recorded(call: KerasCall, batch: int | None, through: Through) -> list[Any] | None:
     """The outputs of code as Keras records it, None where it does not."""
     values = values_in(dict(call.arguments))
     recorded = record(call.layer, call.arguments, values, batch, call.masks)
@@ -137,7 +137,7 @@ def _recorded(call: Call, batch: int | None, through: Through) -> list[Any] | No
     return list(_named(call, outputs))
 
 
-def _is_right(call: Call, recorded: Recorded) -> bool:
+def _is_right(call: KerasCall, recorded: Recorded) -> bool:
     """Whether the recorded graph computes what the code does, of random samples."""
     values = values_in(dict(call.arguments))
     if recorded.graph is None or any(value.name is None for value in values):
@@ -146,7 +146,7 @@ def _is_right(call: Call, recorded: Recorded) -> bool:
     return is_recorded_right(call.layer, call.arguments, recorded, samples_like(values), beside)
 
 
-def _traced(call: Call) -> list[Any]:
+def _traced(call: KerasCall) -> list[Any]:
     """The outputs of code, from the operators of PyTorch that it runs."""
     arguments = dict(call.arguments)
     tensors = values_in(arguments)
@@ -154,7 +154,7 @@ def _traced(call: Call) -> list[Any]:
     def made(given: Sequence[Any]) -> list[Any]:
         return list(require("keras").tree.flatten(called(call.layer, filled(arguments, given))))
 
-    code = Code(call.layer, made)
+    code = TracedCode(call.layer, made)
     graft = Graft(call.builder, code, call.name, call.source)
     try:
         source = code.read(list(map(sample_of, tensors)))
@@ -175,7 +175,7 @@ def _traced(call: Call) -> list[Any]:
     return list(_named(call, [Value(nodes[end], graph.shapes[end]) for end in ends]))
 
 
-def _named(call: Call, outputs: Sequence[Any]) -> Iterator[Any]:
+def _named(call: KerasCall, outputs: Sequence[Any]) -> Iterator[Any]:
     """The outputs, values under the layer's own name and constants as they are."""
     for index, output in enumerate(outputs):
         name = f"{call.name}_{index}" if index else call.name

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from spikewright._base.optional import require
 from spikewright.frontends.keras.registry import (
-    Call,
+    KerasCall,
     Unknown,
     Unreadable,
     Value,
@@ -46,7 +46,7 @@ def is_constant(leaf: Any) -> bool:
     return isinstance(leaf, np.ndarray) or require("keras").ops.is_tensor(leaf)
 
 
-def with_constants(call: Call) -> Call:
+def with_constants(call: KerasCall) -> KerasCall:
     """The call of a layer with values in the place of constants among its inputs.
 
     Raises `Unreadable` for a constant that differs from sample to sample, or has no batch axis.
@@ -61,12 +61,12 @@ def with_constants(call: Call) -> Call:
     return replace(call, arguments=arguments, inputs=values)
 
 
-def as_values(call: Call, tensors: Sequence[Any]) -> list[Value]:
+def as_values(call: KerasCall, tensors: Sequence[Any]) -> list[Value]:
     """Tensors that a call joins, with values in the place of constants; raises `Unreadable`."""
     return [x if isinstance(x, Value) else _as_value(call, x) for x in tensors]
 
 
-def _as_value(call: Call, constant: Any) -> Value:
+def _as_value(call: KerasCall, constant: Any) -> Value:
     found = plain_array(constant)
     ranks = {len(value.shape) + 1 for value in call.inputs}
     if found.ndim not in ranks or found.shape[0] != 1:
@@ -111,7 +111,7 @@ def _mask_of(masks: Mapping[str, Value], leaf: Any) -> Value | None:
     return masks.get(leaf.name or "") if isinstance(leaf, Value) else None
 
 
-def operands(call: Call, *names: str) -> list[Any]:
+def operands(call: KerasCall, *names: str) -> list[Any]:
     """The arguments of these names: values, or constants that broadcast against them.
 
     Raises `Unreadable` where ranks differ, so that Keras would mix samples of a batch.

@@ -20,7 +20,7 @@ from spikewright._base.windows import Pairs, split_shape
 from spikewright.frontends.keras.activations import add_with_activation
 from spikewright.frontends.keras.choices import truth_of
 from spikewright.frontends.keras.quantized import bias_of, kernel_of
-from spikewright.frontends.keras.registry import Call, Unreadable, Value, array, reads
+from spikewright.frontends.keras.registry import KerasCall, Unreadable, Value, array, reads
 from spikewright.frontends.reading.arithmetic import quotient
 from spikewright.frontends.reading.reductions import reduced
 from spikewright.frontends.reading.windows import adaptive_maximum, resampled, same_padding
@@ -55,7 +55,7 @@ def per_axis(value: int | Sequence[int], rank: int) -> tuple[int, ...]:
 
 
 def explicit_padding(
-    call: Call, size: Sequence[int], stride: Sequence[int], dilation: Sequence[int]
+    call: KerasCall, size: Sequence[int], stride: Sequence[int], dilation: Sequence[int]
 ) -> Pairs:
     """The zeros `(before, after)` each spatial axis that `padding="same"` and its kin stand for."""
     spatial = spatial_extent(call, len(size))
@@ -67,7 +67,7 @@ def explicit_padding(
     return same_padding(spatial, reach, stride)
 
 
-def spatial_extent(call: Call, rank: int) -> tuple[int, ...]:
+def spatial_extent(call: KerasCall, rank: int) -> tuple[int, ...]:
     """Extent of the first input's spatial axes, of which there must be `rank`."""
     if len(call.shape) != rank + 1:
         raise Unreadable(
@@ -78,7 +78,9 @@ def spatial_extent(call: Call, rank: int) -> tuple[int, ...]:
     return spatial
 
 
-def _convolution(call: Call, weight: NDArray, bias: NDArray | None, groups: int) -> Convolution:
+def _convolution(
+    call: KerasCall, weight: NDArray, bias: NDArray | None, groups: int
+) -> Convolution:
     layer, rank = call.layer, weight.ndim - 2
     stride, dilation = per_axis(layer.strides, rank), per_axis(layer.dilation_rate, rank)
     padding = explicit_padding(call, weight.shape[2:], stride, dilation)
@@ -105,7 +107,7 @@ def _weight(kernel: NDArray) -> NDArray:
 
 
 @reads("Conv1D", "Conv2D", "Conv3D")
-def convolution(call: Call) -> Value:
+def convolution(call: KerasCall) -> Value:
     """Plain, strided, dilated and grouped convolutions."""
     layer = call.layer
     weight = _weight(kernel_of(layer))
@@ -113,7 +115,7 @@ def convolution(call: Call) -> Value:
 
 
 @reads("DepthwiseConv1D", "DepthwiseConv2D")
-def depthwise_convolution(call: Call) -> Value:
+def depthwise_convolution(call: KerasCall) -> Value:
     """As many groups as input channels, `depth_multiplier` filters each."""
     kernel = kernel_of(call.layer)
     linear = _convolution(call, _depthwise_weight(kernel), bias_of(call.layer), kernel.shape[-2])
@@ -121,7 +123,7 @@ def depthwise_convolution(call: Call) -> Value:
 
 
 @reads("SeparableConv1D", "SeparableConv2D")
-def separable_convolution(call: Call) -> Value:
+def separable_convolution(call: KerasCall) -> Value:
     """A depthwise convolution, and a pointwise one that has the bias."""
     layer = call.layer
     depthwise, pointwise = _separated(
@@ -131,7 +133,7 @@ def separable_convolution(call: Call) -> Value:
 
 
 def _separated(
-    call: Call, deep: NDArray, point: NDArray, bias: NDArray | None
+    call: KerasCall, deep: NDArray, point: NDArray, bias: NDArray | None
 ) -> tuple[Convolution, Convolution]:
     depthwise = _convolution(call, _depthwise_weight(deep), None, deep.shape[-2])
     ones = (1,) * (deep.ndim - 2)
@@ -141,13 +143,13 @@ def _separated(
 
 
 @reads("Conv1DTranspose", "Conv2DTranspose", "Conv3DTranspose")
-def transposed_convolution(call: Call) -> Value:
+def transposed_convolution(call: KerasCall) -> Value:
     """Strided and dilated transposed convolutions."""
     layer = call.layer
     return add_with_activation(call, _transposed(call, kernel_of(layer), bias_of(layer)))
 
 
-def _transposed(call: Call, kernel: NDArray, bias: NDArray | None) -> ConvolutionTranspose:
+def _transposed(call: KerasCall, kernel: NDArray, bias: NDArray | None) -> ConvolutionTranspose:
     """`kernel` is (*size, out, in); its size says which values of the full output Keras drops."""
     layer, rank = call.layer, kernel.ndim - 2
     spatial_extent(call, rank)
@@ -171,7 +173,7 @@ def _transposed(call: Call, kernel: NDArray, bias: NDArray | None) -> Convolutio
 
 
 @reads("ops.ConvTranspose")
-def transposed_convolution_operation(call: Call) -> Value:
+def transposed_convolution_operation(call: KerasCall) -> Value:
     """Transposed convolutions by constant kernels."""
     if len(call.inputs) != 1 or isinstance(call.arguments["kernel"], Value):
         raise Unreadable("its kernel is a computed value", "Convolve with a constant")
@@ -191,7 +193,7 @@ def _dropped(reach: int, stride: int, extra: int | None, same: bool) -> tuple[in
 
 
 @reads("ops.Conv", "ops.DepthwiseConv", "ops.SeparableConv")
-def convolution_operation(call: Call) -> Value:
+def convolution_operation(call: KerasCall) -> Value:
     """Convolutions by constant kernels."""
     names = [name for name in call.arguments if name != "inputs"]
     if len(call.inputs) != 1 or any(isinstance(call.arguments[n], Value) for n in names):
@@ -209,7 +211,7 @@ def convolution_operation(call: Call) -> Value:
 Geometry = tuple[tuple[int, ...], tuple[int, ...], Pairs]
 
 
-def _geometry(call: Call) -> Geometry:
+def _geometry(call: KerasCall) -> Geometry:
     """Size, stride and padding of a layer's or an operation's windows."""
     layer, rank = call.layer, len(call.shape) - 1
     size = per_axis(layer.pool_size, rank)
@@ -218,7 +220,7 @@ def _geometry(call: Call) -> Geometry:
 
 
 @reads("MaxPooling1D", "MaxPooling2D", "MaxPooling3D", "ops.MaxPool")
-def max_pooling(call: Call) -> Value:
+def max_pooling(call: KerasCall) -> Value:
     """Padding never wins."""
     size, stride, padding = _geometry(call)
     last = is_channels_last(call.layer)
@@ -226,7 +228,7 @@ def max_pooling(call: Call) -> Value:
 
 
 @reads("AveragePooling1D", "AveragePooling2D", "AveragePooling3D", "ops.AveragePool")
-def average_pooling(call: Call) -> Value:
+def average_pooling(call: KerasCall) -> Value:
     """With `padding="same"` a window's mean is over the input values that it covers.
 
     Keras on PyTorch averages repeated border values where padding is uneven, and such a model is
@@ -273,14 +275,14 @@ def uneven_means() -> str | None:
 
 
 @reads("AdaptiveAveragePooling1D", "AdaptiveAveragePooling2D", "AdaptiveAveragePooling3D")
-def adaptive_average_pooling(call: Call) -> Value:
+def adaptive_average_pooling(call: KerasCall) -> Value:
     """A given number of windows per axis."""
     output = tuple(call.layer.output_size)
     return call.add(AdaptiveAveragePool(output, is_channels_last(call.layer)))
 
 
 @reads("AdaptiveMaxPooling1D", "AdaptiveMaxPooling2D", "AdaptiveMaxPooling3D")
-def adaptive_max_pooling(call: Call) -> Value:
+def adaptive_max_pooling(call: KerasCall) -> Value:
     """A given number of windows per axis: equal ones are those of a plain pooling."""
     output, last = tuple(call.layer.output_size), is_channels_last(call.layer)
     spatial = spatial_extent(call, len(output))
@@ -291,7 +293,7 @@ def adaptive_max_pooling(call: Call) -> Value:
     return call.add(MaxPool(size, size, none, ones, channels_last=last))
 
 
-def _spatial_axes(call: Call) -> tuple[int, ...]:
+def _spatial_axes(call: KerasCall) -> tuple[int, ...]:
     rank = len(call.shape)
     return tuple(range(rank - 1) if is_channels_last(call.layer) else range(1, rank))
 
@@ -300,7 +302,7 @@ def _spatial_axes(call: Call) -> tuple[int, ...]:
     "GlobalAveragePooling1D", "GlobalAveragePooling2D", "GlobalAveragePooling3D",
     arguments=("mask",),
 )  # fmt: skip
-def global_average_pooling(call: Call) -> Value:
+def global_average_pooling(call: KerasCall) -> Value:
     """Over all spatial axes; of sequences, over the steps that a mask leaves."""
     axes, keep = _spatial_axes(call), bool(call.layer.keepdims)
     given = call.arguments.get("mask")
@@ -320,13 +322,13 @@ def global_average_pooling(call: Call) -> Value:
 
 
 @reads("GlobalMaxPooling1D", "GlobalMaxPooling2D", "GlobalMaxPooling3D")
-def global_max_pooling(call: Call) -> Value:
+def global_max_pooling(call: KerasCall) -> Value:
     """Over all spatial axes."""
     return call.add(GlobalMaxPool(_spatial_axes(call), bool(call.layer.keepdims)))
 
 
 @reads("UpSampling1D", "UpSampling2D", "UpSampling3D")
-def upsampling(call: Call) -> Value:
+def upsampling(call: KerasCall) -> Value:
     """Repeated values, or an interpolation of images."""
     layer = call.layer
     last, factors = is_channels_last(layer), per_axis(layer.size, len(call.shape) - 1)
@@ -339,7 +341,7 @@ def upsampling(call: Call) -> Value:
 
 
 @reads("Resizing", "ops.Resize")
-def resizing(call: Call) -> Value:
+def resizing(call: KerasCall) -> Value:
     """To a given size, without regard to the aspect ratio."""
     layer = call.layer
     if len(call.shape) != 3:
@@ -355,7 +357,7 @@ def resizing(call: Call) -> Value:
 
 
 def _resized(
-    call: Call, size: tuple[int, int], last: bool, interpolation: str, antialias: bool
+    call: KerasCall, size: tuple[int, int], last: bool, interpolation: str, antialias: bool
 ) -> Value:
     axes = (0, 1) if last else (1, 2)
     matrices = {

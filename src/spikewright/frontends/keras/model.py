@@ -36,7 +36,14 @@ from spikewright.frontends.keras.running import (
     ran,
     to_numpy,
 )
-from spikewright.frontends.keras.tracing import Code, Graft, called, can_trace, sample_of, way_to
+from spikewright.frontends.keras.tracing import (
+    Graft,
+    TracedCode,
+    called,
+    can_trace,
+    sample_of,
+    way_to,
+)
 from spikewright.frontends.keras.walking import (
     calls_as_keras,
     graph_of,
@@ -88,7 +95,7 @@ def _traced(
     model: Any, arguments: dict[str, Any], example_input: Any, outputs: Sequence[str] | None
 ) -> Source:
     """The model, read from the operators of PyTorch that its code runs."""
-    code, builder = Code(model, partial(called, model)), GraphBuilder()
+    code, builder = TracedCode(model, partial(called, model)), GraphBuilder()
     graft, alone = Graft(builder, code), len(arguments) == 1
     try:
         source = code.read(arguments, None if outputs is None else _meant(code, outputs))
@@ -115,7 +122,7 @@ class _Renamed:
 
     source: Source
     graph: Graph
-    code: Code
+    code: TracedCode
     inputs: Mapping[str, str]
     nodes: Mapping[str, str | None]
 
@@ -195,7 +202,7 @@ def _closed(model: Any, shape: Sequence[int | None]) -> tuple[int, ...]:
     return tuple(int(n) for n in shape[1:] if n is not None)
 
 
-def _meant(code: Code, outputs: Sequence[str]) -> list[str]:
+def _meant(code: TracedCode, outputs: Sequence[str]) -> list[str]:
     """The names that PyTorch's readers have for outputs and layers of these names."""
     layers = {name: path for path, name in code.names.items()}
     return [layers.get(name, name) for name in outputs]

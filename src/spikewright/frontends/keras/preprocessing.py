@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from spikewright.frontends.keras.reading import read_layer
-from spikewright.frontends.keras.registry import Call, Unreadable, Value, array, reads
+from spikewright.frontends.keras.registry import KerasCall, Unreadable, Value, array, reads
 from spikewright.frontends.keras.walking import knows_masks
 from spikewright.frontends.reading.call import afford
 from spikewright.frontends.reading.truth import greater
@@ -31,7 +31,7 @@ from spikewright.graph.layers import (
 
 
 @reads("Pipeline")
-def pipeline(call: Call) -> Value:
+def pipeline(call: KerasCall) -> Value:
     """Layers one after another."""
     (value,) = call.inputs
     for layer in call.layer.layers:
@@ -40,7 +40,7 @@ def pipeline(call: Call) -> Value:
 
 
 @reads("CenterCrop")
-def center_crop(call: Call) -> Value:
+def center_crop(call: KerasCall) -> Value:
     """The middle of an image."""
     layer, shape = call.layer, call.shape
     first = 0 if layer.data_format == "channels_last" else 1
@@ -58,7 +58,7 @@ def center_crop(call: Call) -> Value:
 
 
 @reads("CategoryEncoding", arguments=("count_weights",))
-def category_encoding(call: Call) -> Value:
+def category_encoding(call: KerasCall) -> Value:
     """Numbers as rows of a unit matrix: of one each, of all that occur, or their counts."""
     if call.arguments.get("count_weights") is not None:
         raise Unreadable("its categories are weighted by an input", "Multiply one-hot rows instead")
@@ -68,7 +68,7 @@ def category_encoding(call: Call) -> Value:
 
 
 @reads("Discretization")
-def discretization(call: Call) -> Value:
+def discretization(call: KerasCall) -> Value:
     """The number of the bin that each value lies in, or that number as categories."""
     (x,) = call.inputs
     bounds = array(np.asarray(call.layer.bin_boundaries, np.float64))
@@ -83,7 +83,7 @@ def discretization(call: Call) -> Value:
     return _encoded(call, Affine(steps, np.eye(count + 1)[0]), above, rank=len(x.shape))
 
 
-def _encoded(call: Call, rows: Layer, value: Value, rank: int | None = None) -> Value:
+def _encoded(call: KerasCall, rows: Layer, value: Value, rank: int | None = None) -> Value:
     """Rows for categories: each its own, the largest or the sum of those of a sample."""
     mode, rank = call.layer.output_mode, len(value.shape) if rank is None else rank
     if mode == "one_hot":
@@ -101,7 +101,7 @@ def _encoded(call: Call, rows: Layer, value: Value, rank: int | None = None) -> 
 
 
 @reads("TimeDistributed", arguments=("mask",))
-def time_distributed(call: Call) -> Value:
+def time_distributed(call: KerasCall) -> Value:
     """A layer or model at every step of a sequence, the first axis."""
     value = call.inputs[0]
     if call.arguments.get("mask") is not None and knows_masks(call.layer.layer):
@@ -122,7 +122,7 @@ def time_distributed(call: Call) -> Value:
 
 
 @reads("SpectralNormalization")
-def spectral_normalization(call: Call) -> Value:
+def spectral_normalization(call: KerasCall) -> Value:
     """At inference the layer that it wraps, whose kernel training has normalised."""
     return call.add(Identity(), read_layer(call, call.layer.layer, call.inputs[0]))
 
@@ -174,7 +174,7 @@ class OverSteps(GraphBuilder):
 
 
 @reads("RoundedReLU")
-def rounded_relu(call: Call) -> Value:
+def rounded_relu(call: KerasCall) -> Value:
     """Its threshold, levels and start."""
     made = call.layer.rounding
     parameters = {

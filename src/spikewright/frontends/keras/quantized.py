@@ -19,13 +19,13 @@ from spikewright._base.arrays import frozen
 from spikewright._base.optional import require
 from spikewright.advice import advise
 from spikewright.frontends.keras.registry import Unreadable, array, plain_array
-from spikewright.frontends.source import GraphBuilder, Note
+from spikewright.frontends.source import GraphBuilder, SourceNote
 
 FLOAT8 = 448.0
 """The largest number of `float8_e4m3fn`."""
 
 
-class Weights(NamedTuple):
+class QuantizedWeights(NamedTuple):
     """Where a layer holds an array of weights: by the names of its parts, in Keras 3.15.
 
     `packed` is the axis along which two integers of four bits share a byte, and `columns` whether
@@ -39,9 +39,9 @@ class Weights(NamedTuple):
     columns: bool
 
 
-KERNEL = Weights("_kernel", "kernel_scale", "kernel_zero", -1, True)
-TABLE = Weights("_embeddings", "embeddings_scale", "embeddings_zero", -1, False)
-REVERSED = Weights(
+KERNEL = QuantizedWeights("_kernel", "kernel_scale", "kernel_zero", -1, True)
+TABLE = QuantizedWeights("_embeddings", "embeddings_scale", "embeddings_zero", -1, False)
+REVERSED = QuantizedWeights(
     "reverse_embeddings", "reverse_embeddings_scale", "reverse_embeddings_zero", 0, True
 )
 
@@ -99,7 +99,7 @@ def note_inputs(builder: GraphBuilder, layer: Any, source: str) -> None:
         levels = quantizer.value_range[1]
         text = f"the model rounds the inputs of every sample to {levels} levels of either sign"
     if text:
-        note = Note(source, f"input quantisation left out: {text}; here they are not rounded")
+        note = SourceNote(source, f"input quantisation left out: {text}; here they are not rounded")
         builder.notes.append(note)
 
 
@@ -160,7 +160,7 @@ def _shape_of(layer: Any) -> tuple[int, ...]:
     return tuple(layer._kernel.shape)
 
 
-def _weights(layer: Any, of: Weights, shape: tuple[int, ...]) -> NDArray:
+def _weights(layer: Any, of: QuantizedWeights, shape: tuple[int, ...]) -> NDArray:
     """The weights of a layer in the mode that it has, of this shape."""
     mode = mode_of(layer)
     read = MODES.get(mode or "")
@@ -180,7 +180,7 @@ def _before(mode: str | None) -> str:
     return advise("quantized weights", mode=mode)
 
 
-def _adapted(layer: Any, of: Weights) -> NDArray | float:
+def _adapted(layer: Any, of: QuantizedWeights) -> NDArray | float:
     """The part that low-rank adaptation (LoRA) adds to the weights."""
     if not getattr(layer, "lora_enabled", False) or of is REVERSED:
         return 0.0
@@ -189,7 +189,7 @@ def _adapted(layer: Any, of: Weights) -> NDArray | float:
     return layer.lora_alpha / layer.lora_rank * (first.astype(np.float64) @ second)
 
 
-def _int8(layer: Any, of: Weights, shape: tuple[int, ...]) -> NDArray:
+def _int8(layer: Any, of: QuantizedWeights, shape: tuple[int, ...]) -> NDArray:
     """`q / scale`, with one scale for each place of the output."""
     whole, scale = plain_array(getattr(layer, of.name)), array(getattr(layer, of.scale))
     if whole.shape != shape:
@@ -201,7 +201,7 @@ def _int8(layer: Any, of: Weights, shape: tuple[int, ...]) -> NDArray:
     return whole.astype(np.float64) / scale
 
 
-def _int4(layer: Any, of: Weights, shape: tuple[int, ...]) -> NDArray:
+def _int4(layer: Any, of: QuantizedWeights, shape: tuple[int, ...]) -> NDArray:
     """`q / scale`, or `scale (q - zero)` in blocks, whose places `g_idx` tells."""
     flat = (shape[0], shape[1])
     if hasattr(layer, "_int4_rows"):  # of an equation: its axes are put together
@@ -233,7 +233,7 @@ def _unpacked(packed: NDArray, axis: int, shape: tuple[int, int], signed: bool =
     return np.moveaxis(whole - signs, 0, axis)
 
 
-def _float8(layer: Any, of: Weights, shape: tuple[int, ...]) -> NDArray:
+def _float8(layer: Any, of: QuantizedWeights, shape: tuple[int, ...]) -> NDArray:
     """Rounded to float8 in units of a scale, and bounded to what that holds."""
     ops = require("keras").ops
     scale = float(array(getattr(layer, of.scale)))
@@ -242,7 +242,7 @@ def _float8(layer: Any, of: Weights, shape: tuple[int, ...]) -> NDArray:
     return array(rounded) * np.float64(scale)
 
 
-def _grouped(layer: Any, of: Weights, shape: tuple[int, ...]) -> NDArray:
+def _grouped(layer: Any, of: QuantizedWeights, shape: tuple[int, ...]) -> NDArray:
     """GPTQ and AWQ: `scale (q - zero)` in groups, after calibration; before it the weights."""
     mode = mode_of(layer)
     if not getattr(layer, f"is_{mode}_calibrated"):
@@ -259,7 +259,7 @@ def _grouped(layer: Any, of: Weights, shape: tuple[int, ...]) -> NDArray:
     return made.T.reshape(shape)
 
 
-_Mode = Callable[[Any, Weights, tuple[int, ...]], NDArray]
+_Mode = Callable[[Any, QuantizedWeights, tuple[int, ...]], NDArray]
 MODES: Mapping[str, _Mode] = MappingProxyType(
     {"int8": _int8, "int4": _int4, "float8": _float8, "gptq": _grouped, "awq": _grouped}
 )

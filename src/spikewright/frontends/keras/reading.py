@@ -22,7 +22,7 @@ from spikewright.frontends.keras.constants import (
 )
 from spikewright.frontends.keras.registry import (
     TAILS,
-    Call,
+    KerasCall,
     Output,
     OwnCode,
     Reader,
@@ -268,7 +268,7 @@ def read_call(
     arguments = given_masks(operation, bound.arguments, masks) if masks else bound.arguments
     values = tuple(v for v in flatten(arguments) if isinstance(v, Value))
     kind = kind_of(operation)
-    call = Call(
+    call = KerasCall(
         operation,
         name,
         source,
@@ -296,7 +296,7 @@ _TAKES_HIDDEN = {"Activation", "Softmax", "ops.Softmax", "ops.Add", "ops.Subtrac
 """Kinds whose readers look for minus infinity themselves."""
 
 
-def _read_with(reader: Reader, call: Call) -> Sequence[Output]:
+def _read_with(reader: Reader, call: KerasCall) -> Sequence[Output]:
     """The outputs that a reader makes of a call."""
     builder = call.builder
     if built_in(reader) and not call.kind.startswith("ops."):
@@ -335,7 +335,9 @@ def _check_outputs(outputs: Any, builder: GraphBuilder, known: bool, constants: 
             )
 
 
-def read_layer(call: Call, layer: Any, value: Value, builder: GraphBuilder | None = None) -> Value:
+def read_layer(
+    call: KerasCall, layer: Any, value: Value, builder: GraphBuilder | None = None
+) -> Value:
     """Read a layer or model that another layer applies, as `<name>/<its name>`."""
     builder = call.builder if builder is None else builder
     name, source = f"{call.name}/{layer.name}", f"{call.source}/{layer.name}"
@@ -406,7 +408,7 @@ def _in_training() -> Unreadable:
     )
 
 
-def _only_inputs(call: Call, understood: frozenset[str]) -> None:
+def _only_inputs(call: KerasCall, understood: frozenset[str]) -> None:
     """Raise if one of Keras's layers is called with more than its inputs, such as a mask."""
     for name, value in list(call.arguments.items())[1:]:
         if value is not None and value is not False and name not in understood:

@@ -17,7 +17,7 @@ from spikewright.frontends.keras.quantized import inputs_as_they_are
 from spikewright.frontends.keras.reading import Reading
 from spikewright.frontends.keras.registry import Value, array
 from spikewright.frontends.keras.running import (
-    Running,
+    KerasRun,
     checked,
     precision_of,
     ran,
@@ -34,7 +34,7 @@ from spikewright.graph.layers import Shape
 from spikewright.graph.lookups import whole_inputs
 
 
-class End(NamedTuple):
+class GraphEnd(NamedTuple):
     """A tensor that an output needs: its own, or that of the model which it is a layer inside."""
 
     tensor: Any
@@ -43,24 +43,26 @@ class End(NamedTuple):
 
 def ends(
     graph: Any, reading: Reading, own: Mapping[str, Any], names: Sequence[str] | None
-) -> dict[str, End]:
+) -> dict[str, GraphEnd]:
     """The tensors of outputs by name: `own`, or outputs and layers of these names.
 
     Raises `ReadError` for an unknown name.
     """
-    outputs = {name: End(tensor) for name, tensor in own.items()}
+    outputs = {name: GraphEnd(tensor) for name, tensor in own.items()}
     if names is None:
         return outputs
-    layers = {call: End(node.outputs[0]) for call, node in reading.calls.items()}
+    layers = {call: GraphEnd(node.outputs[0]) for call, node in reading.calls.items()}
     nested = {
-        path: End(layers[around].tensor, inside=True)
+        path: GraphEnd(layers[around].tensor, inside=True)
         for path in [*paths(graph), *_inside_code(reading)]
         if (around := path.partition("/")[0]) in layers and around != path
     }
     return pick(names, {**nested, **layers, **outputs})
 
 
-def nodes_of(found: Mapping[str, End], values: Sequence[Any], reading: Reading) -> dict[str, Any]:
+def nodes_of(
+    found: Mapping[str, GraphEnd], values: Sequence[Any], reading: Reading
+) -> dict[str, Any]:
     """The nodes of outputs by name, None for those that are unknown; `values` are the tensors'."""
     nodes: dict[str, Any] = {}
     for (name, end), value in zip(found.items(), values, strict=True):
@@ -168,7 +170,7 @@ def _read(
         reason = f"samples of a batch do not stay apart in its code: {mixed}"
         kind, advice = type(model).__name__, "Keep the batch axis first, and samples apart"
         raise UnsupportedLayerError([Refusal(model.name, kind, reason, advice)])
-    run = _Run(
+    run = _RecordedRun(
         model, found, arguments, graph=graph, reading=reading, outputs=tuple(own), wanted=wanted
     )
     notes = builder.notes_of(graph)
@@ -218,7 +220,7 @@ def _outputs(found: Recorded) -> dict[str, Any]:
 
 
 @dataclass(frozen=True)
-class _Run:
+class _RecordedRun:
     """Runs a model, or the graph that it has recorded, on arrays by the names of inputs."""
 
     model: Any
@@ -227,7 +229,7 @@ class _Run:
     graph: Graph
     reading: Reading
     outputs: tuple[str, ...]
-    wanted: Mapping[str, End]
+    wanted: Mapping[str, GraphEnd]
 
     def activations(self, inputs: Values) -> dict[str, NDArray]:
         """As `Source.activations`; a graph of one sample runs them one after another."""
@@ -245,7 +247,7 @@ class _Run:
             for place, node in reading.nodes.items()
             if node in self.graph and node not in reading.hidden
         }
-        running = Running(graph, nodes)
+        running = KerasRun(graph, nodes)
         tensors = [end.tensor for end in self.wanted.values()]
         with without_gradients(), inputs_as_they_are(self.model):
             running.through(graph, self._tensors(arrays), ends=tensors)

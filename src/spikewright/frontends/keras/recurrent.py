@@ -10,7 +10,7 @@ import numpy as np
 from spikewright.frontends.keras.activations import of_function
 from spikewright.frontends.keras.choices import truth_of
 from spikewright.frontends.keras.registry import (
-    Call,
+    KerasCall,
     OwnCode,
     Unknown,
     Unreadable,
@@ -21,7 +21,7 @@ from spikewright.frontends.keras.registry import (
 )
 from spikewright.frontends.keras.walking import flatten
 from spikewright.frontends.reading.selection import flipped
-from spikewright.frontends.unrolling import Cell, MaskedCell, elementwise, stack, unroll
+from spikewright.frontends.unrolling import MaskedCell, UnrolledCell, elementwise, stack, unroll
 from spikewright.frontends.unrolling.cells import Weights, gru, lstm, simple
 from spikewright.graph.clipping import Steps
 from spikewright.graph.layers import (
@@ -46,7 +46,7 @@ class _Made(NamedTuple):
 
 
 @reads("SimpleRNN", "LSTM", "GRU", "RNN", arguments=("initial_state", "mask"))
-def recurrent(call: Call) -> list[Value]:
+def recurrent(call: KerasCall) -> list[Value]:
     """With zeros or given states at the start, forwards or backwards, all outputs or the last.
 
     At steps that a mask leaves out states stay, and so does the output, unless it is to be zero.
@@ -62,7 +62,7 @@ def recurrent(call: Call) -> list[Value]:
 
 
 @reads("Bidirectional", arguments=("initial_state", "mask"))
-def bidirectional(call: Call) -> list[Value]:
+def bidirectional(call: KerasCall) -> list[Value]:
     """One layer from the start and one from the end, merged step by step."""
     layer = call.layer
     inner = {"forward": layer.forward_layer, "backward": layer.backward_layer}
@@ -84,7 +84,7 @@ def bidirectional(call: Call) -> list[Value]:
     return [*merged, *(call.placed(name) for name in kept)]
 
 
-def _merged(call: Call, mode: str | None, outputs: list[Value]) -> list[Value]:
+def _merged(call: KerasCall, mode: str | None, outputs: list[Value]) -> list[Value]:
     if mode is None:
         return outputs
     if mode == "ave":
@@ -94,7 +94,7 @@ def _merged(call: Call, mode: str | None, outputs: list[Value]) -> list[Value]:
     return [call.add(layers[mode], *outputs)]
 
 
-def _mask(call: Call) -> Value | None:
+def _mask(call: KerasCall) -> Value | None:
     """The mask of the steps as a column `(steps, 1)`, if there is one."""
     given = [mask for mask in flatten(call.arguments.get("mask")) if mask is not None]
     if not given:
@@ -103,7 +103,7 @@ def _mask(call: Call) -> Value | None:
     return call.add(Reshape((*mask.shape, 1)), mask, part="mask/column")
 
 
-def _inputs(call: Call) -> list[Value]:
+def _inputs(call: KerasCall) -> list[Value]:
     """The sequence, and the states to begin with."""
     if any(value.name is None for value in call.inputs):
         raise Unknown
@@ -123,9 +123,9 @@ def _inputs(call: Call) -> list[Value]:
 
 
 def _run(
-    call: Call,
+    call: KerasCall,
     layer: Any,
-    cells: list[Cell],
+    cells: list[UnrolledCell],
     value: Value,
     states: Sequence[Value],
     mask: Value | None,
@@ -160,7 +160,7 @@ def _run(
     return _Made(outputs[::-1] if layer.go_backwards else outputs, tuple(last))
 
 
-def _beside_mask(call: Call, sequence: str | Sequence[str], mask: Value, place: str) -> str:
+def _beside_mask(call: KerasCall, sequence: str | Sequence[str], mask: Value, place: str) -> str:
     """The node of a sequence whose steps end with the mask."""
     if not isinstance(sequence, str):
         shape = call.builder.shapes[sequence[0]]
@@ -168,7 +168,7 @@ def _beside_mask(call: Call, sequence: str | Sequence[str], mask: Value, place: 
     return call.node(Concatenate(-1), sequence, str(mask.name), part=f"{place}masked")
 
 
-def _output(call: Call, layer: Any, made: _Made, mask: Value | None, part: str = "") -> Value:
+def _output(call: KerasCall, layer: Any, made: _Made, mask: Value | None, part: str = "") -> Value:
     """All outputs or the last one; zeros at masked steps where the layer is made so."""
     cut = mask is not None and layer.zero_output_for_mask
     place = f"{part}/" if part else ""
@@ -188,7 +188,7 @@ def _output(call: Call, layer: Any, made: _Made, mask: Value | None, part: str =
     return call.add(Multiply(), found, mask, part=part)
 
 
-def _cells_of(layer: Any) -> list[Cell]:
+def _cells_of(layer: Any) -> list[UnrolledCell]:
     """The cells of a recurrent layer, more than one where they are stacked."""
     if type(layer).__name__ not in ("SimpleRNN", "LSTM", "GRU", "RNN") or not of_keras(layer):
         raise Unreadable(f"it runs a {type(layer).__name__}, whose steps are not known", _CELLS)
@@ -202,7 +202,7 @@ def _cells_of(layer: Any) -> list[Cell]:
     return [_cell(each) for each in (cell.cells if stacked else [cell])]
 
 
-def _cell(cell: Any) -> Cell:
+def _cell(cell: Any) -> UnrolledCell:
     make = _KINDS.get(type(cell).__name__) if of_keras(cell) else None
     if make is None:
         name = f"{type(cell).__module__}.{type(cell).__name__}"
@@ -210,21 +210,21 @@ def _cell(cell: Any) -> Cell:
     return make(cell)
 
 
-def _simple(cell: Any) -> Cell:
+def _simple(cell: Any) -> UnrolledCell:
     return simple(_weights(cell), of_function(cell.activation, (cell.units,)))
 
 
-def _lstm(cell: Any) -> Cell:
+def _lstm(cell: Any) -> UnrolledCell:
     function = of_function(cell.activation, (cell.units,))
     return lstm(_weights(cell), "ifgo", _gate(cell), function, function)
 
 
-def _gru(cell: Any) -> Cell:
+def _gru(cell: Any) -> UnrolledCell:
     function = of_function(cell.activation, (cell.units,))
     return gru(_weights(cell), "zrn", _gate(cell), function, cell.reset_after)
 
 
-_KINDS: Mapping[str, Callable[[Any], Cell]] = {
+_KINDS: Mapping[str, Callable[[Any], UnrolledCell]] = {
     "SimpleRNNCell": _simple,
     "LSTMCell": _lstm,
     "GRUCell": _gru,

@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from spikewright.frontends.keras.registry import (
-    Call,
+    KerasCall,
     Unreadable,
     Value,
     array,
@@ -36,12 +36,12 @@ _REDUCTIONS = {
 }
 
 
-def _axes(call: Call) -> tuple[int, ...]:
+def _axes(call: KerasCall) -> tuple[int, ...]:
     return unbatched_axes(call.layer.axis, len(call.shape))
 
 
 @reads(*(f"ops.{name}" for name in _REDUCTIONS), "ops.Prod")
-def reduce(call: Call) -> Value:
+def reduce(call: KerasCall) -> Value:
     """Sum, mean, extrema, products and the like over whole axes other than the batch."""
     layer, (x,), axes = call.layer, call.inputs, _axes(call)
     if getattr(layer, "initial", None) is not None:
@@ -53,7 +53,7 @@ def reduce(call: Call) -> Value:
 
 
 @reads("ops.Ptp")
-def peak_to_peak(call: Call) -> Value:
+def peak_to_peak(call: KerasCall) -> Value:
     """The largest value minus the smallest."""
     (x,) = call.inputs
     most, least = (
@@ -64,7 +64,7 @@ def peak_to_peak(call: Call) -> Value:
 
 
 @reads("ops.Average")
-def weighted_mean(call: Call) -> Value:
+def weighted_mean(call: KerasCall) -> Value:
     """A mean by constant weights along one axis."""
     weights = call.arguments.get("weights")
     if weights is None:
@@ -80,14 +80,14 @@ def weighted_mean(call: Call) -> Value:
 
 
 @reads("ops.Var", "ops.Std")
-def spread(call: Call) -> Value:
+def spread(call: KerasCall) -> Value:
     """The variance (divided by n) or its root."""
     root, keep = call.kind == "ops.Std", bool(call.layer.keepdims)
     return variance(call, call.inputs[0], _axes(call), keep, root=root)
 
 
 @reads("ops.Moments")
-def moments(call: Call) -> tuple[Value, Value]:
+def moments(call: KerasCall) -> tuple[Value, Value]:
     """Mean and variance."""
     (x,) = call.inputs
     axes, keep = unbatched_axes(call.layer.axes, len(x.shape)), bool(call.layer.keepdims)
@@ -95,7 +95,7 @@ def moments(call: Call) -> tuple[Value, Value]:
 
 
 @reads("ops.Norm")
-def norm(call: Call) -> Value:
+def norm(call: KerasCall) -> Value:
     """The Euclidean length, or the sum or maximum of absolute values, of vectors."""
     order, axes = call.layer.ord, _axes(call)
     euclidean = order in (None, "fro", 2) and (len(axes) == 1 or order != 2)
@@ -108,7 +108,7 @@ def norm(call: Call) -> Value:
 
 
 @reads("ops.Cumsum")
-def running_sum(call: Call) -> Value:
+def running_sum(call: KerasCall) -> Value:
     """Running sums along an axis."""
     if call.layer.axis is None:
         raise Unreadable("it runs over the batch too", "Name the axis")
@@ -117,7 +117,7 @@ def running_sum(call: Call) -> Value:
 
 
 @reads("ops.Diff")
-def difference(call: Call) -> Value:
+def difference(call: KerasCall) -> Value:
     """Differences of neighbours along an axis, `n` times over."""
     axis = unbatched_axis(call.layer.axis, len(call.shape))
     return differences(call, call.inputs[0], axis, call.layer.n)

@@ -138,7 +138,7 @@ class OwnCode(Unreadable):
 
 
 @dataclass(frozen=True)
-class Call(reading.Call):
+class KerasCall(reading.Call):
     """One application of a Keras layer or operation, as its reader sees it.
 
     `layer` is the Keras object; `inputs` are the tensors that it was applied to, in order, and
@@ -163,7 +163,7 @@ class Call(reading.Call):
         """Unbatched shape of the first input."""
         return self.inputs[0].shape
 
-    def inside(self, part: str) -> Call:
+    def inside(self, part: str) -> KerasCall:
         """The call, to add layers whose names begin with a part of it."""
         return replace(self, name=f"{self.name}/{part}")
 
@@ -194,7 +194,7 @@ class Call(reading.Call):
 
 Output = str | Value | NDArray | None
 """A node, a value, a constant `(1, *shape)`, or nothing known."""
-Reader = Callable[[Call], "Output | Sequence[Output]"]
+Reader = Callable[[KerasCall], "Output | Sequence[Output]"]
 
 _readers: dict[str, Reader] = {}
 READERS: Mapping[str, Reader] = MappingProxyType(_readers)
@@ -206,7 +206,7 @@ _arguments: dict[Reader, frozenset[str]] = {}
 
 def reads(
     *kinds: str | type, arguments: Sequence[str] = (), replace: bool = False
-) -> Callable[[Callable[[Call], Any]], Callable[[Call], Any]]:
+) -> Callable[[Callable[[KerasCall], Any]], Callable[[KerasCall], Any]]:
     """Register a reader for Keras layers: your own, or those of a library.
 
     A kind is a class, or the name of one: a layer's, `"Dense"`, or `"ops."` and an operation's,
@@ -227,7 +227,7 @@ def reads(
     names = [kind for kind in kinds if isinstance(kind, str)]
     classes = [kind for kind in kinds if isinstance(kind, type)]
 
-    def register(reader: Callable[[Call], Any]) -> Callable[[Call], Any]:
+    def register(reader: Callable[[KerasCall], Any]) -> Callable[[KerasCall], Any]:
         taken = sorted(set(names) & set(_readers))
         taken += [kind.__name__ for kind in classes if kind in _of_classes]
         if taken and not replace:

@@ -22,7 +22,7 @@ from spikewright.graph.layers import PythonCall
 from spikewright.graph.lookups import whole_inputs
 
 
-class Running(Walk[Any]):
+class KerasRun(Walk[Any]):
     """Keeps, as NumPy arrays, the outputs that `nodes` names: {(call, number): node}."""
 
     def __init__(self, graph: Any, nodes: Mapping[tuple[str, int], str]) -> None:
@@ -43,7 +43,7 @@ class Running(Walk[Any]):
         return outputs
 
 
-class Masks(Walk[Any]):
+class KerasMasks(Walk[Any]):
     """Notes which arguments of each call have a mask when the model runs.
 
     Keras takes masks off the inputs of attention, so that the next layer may find none there.
@@ -76,7 +76,7 @@ def masks_when_run(
 
     `shapes` are those of samples of its inputs, and `name` stands before the names of calls.
     """
-    walk, ops = Masks(graph), require("keras").ops
+    walk, ops = KerasMasks(graph), require("keras").ops
     tensors = [
         ops.zeros((1, *shape), tensor.dtype)
         for shape, tensor in zip(shapes, graph.inputs, strict=True)
@@ -116,7 +116,7 @@ def activations(
     unknown or of the wrong shape.
     """
     arrays, tensors = _given(keras_graph, names, graph, inputs)
-    running = Running(keras_graph, {key: node for key, node in nodes.items() if node in graph})
+    running = KerasRun(keras_graph, {key: node for key, node in nodes.items() if node in graph})
     with without_gradients(), inputs_as_they_are(model):
         running.through(keras_graph, tensors, ends=ends)
     return {**arrays, **running.values}

@@ -13,7 +13,7 @@ from spikewright._base.windows import Pairs
 from spikewright.frontends.keras.constants import as_values
 from spikewright.frontends.keras.convolutions import is_channels_last
 from spikewright.frontends.keras.registry import (
-    Call,
+    KerasCall,
     Unreadable,
     Value,
     array,
@@ -80,13 +80,13 @@ from spikewright.graph.layers import (
     "SpatialDropout2D",
     "SpatialDropout3D",
 )
-def identity(call: Call) -> Value:
+def identity(call: KerasCall) -> Value:
     """Layers that act in training only."""
     return call.add(Identity())
 
 
 @reads("Flatten")
-def flatten(call: Call) -> Value:
+def flatten(call: KerasCall) -> Value:
     """In channels-last order, whatever the layout of the input."""
     flat = Reshape((math.prod(call.shape),))
     rank = len(call.shape)
@@ -96,7 +96,7 @@ def flatten(call: Call) -> Value:
 
 
 @reads("Reshape")
-def reshape(call: Call) -> Value:
+def reshape(call: KerasCall) -> Value:
     """The batch axis stays out of `target_shape`."""
     return call.add(Reshape(filled_shape(call.layer.target_shape, call.shape)))
 
@@ -109,12 +109,12 @@ def filled_shape(wanted: Sequence[int], shape: Shape) -> Shape:
 
 
 @reads("Permute")
-def permute(call: Call) -> Value:
+def permute(call: KerasCall) -> Value:
     """`dims` count from 1, the batch being 0."""
     return call.add(Permute(tuple(n - 1 for n in call.layer.dims)))
 
 
-def _pairs(call: Call, amounts: Any) -> Pairs:
+def _pairs(call: KerasCall, amounts: Any) -> Pairs:
     """Amounts per spatial axis, one pair or several, as pairs per axis of the unbatched input."""
     spatial = (amounts,) if isinstance(amounts[0], int) else amounts
     pairs = tuple((int(before), int(after)) for before, after in spatial)
@@ -122,26 +122,26 @@ def _pairs(call: Call, amounts: Any) -> Pairs:
 
 
 @reads("ZeroPadding1D", "ZeroPadding2D", "ZeroPadding3D")
-def zero_padding(call: Call) -> Value:
+def zero_padding(call: KerasCall) -> Value:
     """Zeros around the spatial axes."""
     return call.add(ZeroPad(_pairs(call, call.layer.padding)))
 
 
 @reads("Cropping1D", "Cropping2D", "Cropping3D")
-def cropping(call: Call) -> Value:
+def cropping(call: KerasCall) -> Value:
     """Borders of the spatial axes dropped."""
     return call.add(Crop(_pairs(call, call.layer.cropping)))
 
 
 @reads("RepeatVector")
-def repeat_vector(call: Call) -> Value:
+def repeat_vector(call: KerasCall) -> Value:
     """A vector as often as asked, along a new first axis."""
     row = call.add(Reshape((1, *call.shape)), part="row")
     return call.add(Broadcast((int(call.layer.n), *call.shape)), row)
 
 
 @reads("ops.Reshape")
-def reshape_operation(call: Call) -> Value:
+def reshape_operation(call: KerasCall) -> Value:
     """A shape that keeps the batch axis first and free: `(-1, ...)` or `(None, ...)`."""
     batch, *rest = call.layer.newshape
     free = batch in (-1, None) or (batch == 1 and call.batch == 1)
@@ -154,7 +154,7 @@ def reshape_operation(call: Call) -> Value:
 
 
 @reads("ops.BroadcastTo")
-def broadcast(call: Call) -> Value:
+def broadcast(call: KerasCall) -> Value:
     """A value repeated along axes of extent one."""
     batch, *shape = call.layer.shape
     if batch not in (-1, None, call.batch) or None in shape:
@@ -165,7 +165,7 @@ def broadcast(call: Call) -> Value:
 
 
 @reads("ops.Squeeze", "ops.ExpandDims")
-def rank_changing(call: Call) -> Value:
+def rank_changing(call: KerasCall) -> Value:
     """Axes of one element, dropped or added."""
     shape, axis = call.shape, call.layer.axis
     if call.kind == "ops.ExpandDims":
@@ -181,7 +181,7 @@ def rank_changing(call: Call) -> Value:
 
 
 @reads("ops.Transpose", "ops.Swapaxes", "ops.Moveaxis")
-def transpose(call: Call) -> Value:
+def transpose(call: KerasCall) -> Value:
     """Any order of axes in which the batch stays first."""
     layer, rank = call.layer, len(call.shape) + 1
     axes = list(range(rank))
@@ -204,7 +204,7 @@ def _moved(rank: int, source: Any, destination: Any) -> Sequence[int]:
 
 
 @reads("ops.GetItem")
-def get_item(call: Call) -> Value:
+def get_item(call: KerasCall) -> Value:
     """Slices, numbers, `...` and `None`, all samples of the batch."""
     key = call.arguments["key"]
     parts = list(key) if isinstance(key, tuple | list) else [key]
@@ -240,7 +240,7 @@ def get_item(call: Call) -> Value:
 
 
 @reads("ops.Take")
-def take(call: Call) -> Value:
+def take(call: KerasCall) -> Value:
     """Constant positions along an axis, or rows of a constant table by number."""
     indices, table = call.arguments["indices"], call.arguments["x"]
     if isinstance(indices, Value):
@@ -257,7 +257,7 @@ def take(call: Call) -> Value:
 
 
 @reads("ops.Split", "ops.ArraySplit", "ops.Unstack")
-def split(call: Call) -> list[Value]:
+def split(call: KerasCall) -> list[Value]:
     """Parts along an axis, of `unstack` without it."""
     layer, (x,) = call.layer, call.inputs
     axis = unbatched_axis(layer.axis, len(x.shape))
@@ -273,14 +273,14 @@ def split(call: Call) -> list[Value]:
 
 
 @reads("ops.Stack")
-def stack(call: Call) -> Value:
+def stack(call: KerasCall) -> Value:
     """Tensors side by side along a new axis."""
     values = as_values(call, call.arguments["x"])
     return stacked(call, values, unbatched_axis(call.layer.axis, len(call.shape) + 1))
 
 
 @reads("ops.Flip", "ops.Roll")
-def reorder(call: Call) -> Value:
+def reorder(call: KerasCall) -> Value:
     """Values along axes in the other direction, or moved round."""
     axes, (x,) = unbatched_axes(call.layer.axis, len(call.shape)), call.inputs
     if call.kind == "ops.Flip":
@@ -291,7 +291,7 @@ def reorder(call: Call) -> Value:
 
 
 @reads("ops.Repeat")
-def repeat(call: Call) -> Value:
+def repeat(call: KerasCall) -> Value:
     """Every value along an axis several times."""
     if call.layer.axis is None:
         raise Unreadable("it repeats the flat batch", "Name the axis")
@@ -300,7 +300,7 @@ def repeat(call: Call) -> Value:
 
 
 @reads("ops.Tile")
-def tile(call: Call) -> Value:
+def tile(call: KerasCall) -> Value:
     """The whole tensor several times along its axes."""
     given = call.layer.repeats
     times = [int(n) for n in ([given] if isinstance(given, int) else given)]
@@ -312,7 +312,7 @@ def tile(call: Call) -> Value:
 
 
 @reads("ops.Pad")
-def pad(call: Call) -> Value:
+def pad(call: KerasCall) -> Value:
     """A border of zeros, of another number, or of the tensor's own values."""
     layer, (x,) = call.layer, call.inputs
     width = np.asarray(layer.pad_width)
@@ -346,7 +346,7 @@ _MODES: tuple[Copied, ...] = ("reflect", "symmetric", "edge", "wrap")
 
 
 @reads("ops.Tril", "ops.Triu")
-def triangle(call: Call) -> Value:
+def triangle(call: KerasCall) -> Value:
     """Zeros above or below a diagonal of the last two axes."""
     if len(call.shape) < 2:
         raise Unreadable("its triangle would be of the batch", "Give three axes or more")
@@ -355,7 +355,7 @@ def triangle(call: Call) -> Value:
 
 
 @reads("ops.DepthToSpace", "ops.SpaceToDepth")
-def blocks(call: Call) -> Value:
+def blocks(call: KerasCall) -> Value:
     """Channels as blocks of pixels and back, channels last."""
     layer, (x,) = call.layer, call.inputs
     if layer.data_format != "channels_last":

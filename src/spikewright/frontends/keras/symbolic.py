@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 from spikewright._base.optional import require
 from spikewright._base.structure import Place, leaves
 from spikewright.frontends.keras.quantized import inputs_as_they_are
-from spikewright.frontends.keras.registry import Call, Value, plain_array
-from spikewright.frontends.keras.running import Running, without_gradients
+from spikewright.frontends.keras.registry import KerasCall, Value, plain_array
+from spikewright.frontends.keras.running import KerasRun, without_gradients
 from spikewright.frontends.keras.tracing import called
 from spikewright.frontends.keras.walking import filled, values_in
 from spikewright.frontends.mixing import parted
@@ -190,7 +190,7 @@ def _operator(method: Any, function: Callable[..., Any], tensor: Any) -> Any:
     return apply
 
 
-def mixed_by(call: Call, outputs: Sequence[Any]) -> str | None:
+def mixed_by(call: KerasCall, outputs: Sequence[Any]) -> str | None:
     """The reason why samples do not stay apart in a layer's call, None where they do.
 
     `outputs` are what it was read as; those that are constants are not looked at. Random samples
@@ -278,7 +278,7 @@ def _is_right_for(
     _attach(recorded.graph, given)  # attention takes masks off
     ends = [end for end in recorded.outputs if isinstance(end, keras.KerasTensor)]
     try:
-        made = Running(recorded.graph, {}).through(recorded.graph, given, ends=ends)
+        made = KerasRun(recorded.graph, {}).through(recorded.graph, given, ends=ends)
     except Exception:
         return False  # a shape in it has no number for the batch
     found, waiting = iter(made), zip(recorded.outputs, wanted, strict=True)

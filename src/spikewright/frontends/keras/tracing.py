@@ -51,7 +51,7 @@ def sample_of(value: Value) -> NDArray:
     return np.zeros((1, *value.shape), kind)
 
 
-class Code:
+class TracedCode:
     """A layer as a module of PyTorch that calls `function` with its own arguments.
 
     `names` are those of Keras, below the layer and empty for itself, by the paths of modules; `own`
@@ -139,7 +139,7 @@ def _module(layer: Any, function: Callable[[Any], Any]) -> Any:
     """
     torch = require("torch")
 
-    class Traced(torch.nn.Module):  # type: ignore[name-defined]
+    class TracedGraph(torch.nn.Module):  # type: ignore[name-defined]
         def forward(self, given: Any) -> Any:
             with require("keras").StatelessScope() as scope:
                 made = function(given)
@@ -152,8 +152,8 @@ def _module(layer: Any, function: Callable[[Any], Any]) -> Any:
         def named_children(self) -> Iterator[tuple[str, Any]]:
             return iter(())
 
-    Traced.__name__ = type(layer).__name__  # its name in errors
-    module = Traced()
+    TracedGraph.__name__ = type(layer).__name__  # its name in errors
+    module = TracedGraph()
     if not is_layer(layer):
         return module
     module.add_module(_LAYER, layer)
@@ -181,7 +181,7 @@ class Graft:
     """
 
     builder: GraphBuilder
-    code: Code
+    code: TracedCode
     name: str = ""
     source: str = ""
 

@@ -12,8 +12,8 @@ from typing import Any, Protocol
 import numpy as np
 
 from spikewright._base.optional import require
-from spikewright.frontends.onnx.node import Origin
-from spikewright.frontends.onnx.values import Constant, Missing, Signal, Unreadable, Value
+from spikewright.frontends.onnx.node import NodeOrigin
+from spikewright.frontends.onnx.values import ConstantValue, Missing, SignalValue, Unreadable, Value
 from spikewright.frontends.reading.call import Unknown, afford_nodes
 
 
@@ -26,7 +26,7 @@ class Reading(Protocol):
         """The values of a subgraph's outputs."""
 
     def read(
-        self, node: Any, label: str, origin: Origin, inputs: tuple[Value | None, ...]
+        self, node: Any, label: str, origin: NodeOrigin, inputs: tuple[Value | None, ...]
     ) -> Sequence[Value]:
         """The values of a node's outputs."""
 
@@ -109,7 +109,7 @@ class Flow:
 
     def _known(self, value: Value | None, what: str) -> Any:
         """The number that a constant holds."""
-        if not isinstance(value, Constant):
+        if not isinstance(value, ConstantValue):
             raise Unreadable(
                 f"{what} is computed from the data, and a graph is fixed",
                 "Export with constant conditions, or simplify the model (e.g. with onnxsim)",
@@ -118,9 +118,9 @@ class Flow:
 
     def _extent(self, value: Value | None, axis: int) -> int:
         """The number of entries along an axis that is not the batch's."""
-        if isinstance(value, Constant):
+        if isinstance(value, ConstantValue):
             return value.array.shape[axis]
-        if not isinstance(value, Signal):
+        if not isinstance(value, SignalValue):
             raise Unknown
         return value.full[axis]
 
@@ -159,12 +159,12 @@ class Flow:
             raise Unknown
         names = [f"input {k}" for k in range(len(inputs))]
         node = require("onnx").helper.make_node(operator, names, ["output"], label, **attributes)
-        origin = Origin(self.label, self.node.op_type)
+        origin = NodeOrigin(self.label, self.node.op_type)
         return self.walk.read(node, label, origin, tuple(inputs))[0]
 
 
-def _constant(value: Any) -> Constant:
-    return Constant(np.asarray(value))
+def _constant(value: Any) -> ConstantValue:
+    return ConstantValue(np.asarray(value))
 
 
 def _given(value: Value | None) -> Value:

@@ -20,21 +20,21 @@ from numpy.typing import NDArray
 from spikewright._base.optional import require
 from spikewright.errors import DamagedFileError, ReadError
 from spikewright.frontends.onnx.needed import captured
-from spikewright.frontends.onnx.node import Origin
+from spikewright.frontends.onnx.node import NodeOrigin
 from spikewright.frontends.onnx.tensors import array_of, dequantize, limits, zero_of
 from spikewright.frontends.onnx.values import integer_types
-from spikewright.frontends.source import Note
+from spikewright.frontends.source import SourceNote
 from spikewright.graph import unique_name
 
 
-class Code(NamedTuple):
+class QuantizedCode(NamedTuple):
     """The code of integers: each stands for the real number `(integer - zero) scale`."""
 
     scale: float
     zero: float
 
 
-PLAIN = Code(1.0, 0.0)
+PLAIN = QuantizedCode(1.0, 0.0)
 """Integers that stand for themselves."""
 
 
@@ -69,10 +69,10 @@ class Dequantiser:
     def __init__(self, proto: Any, place: str) -> None:
         self.graph, self.place = proto.graph, place
         self.opset = max((o.version for o in proto.opset_import if not o.domain), default=0)
-        self.origins: dict[str, Origin] = {}
-        self.notes: list[Note] = []
-        self.codes: dict[str, Code] = {}
-        self.grids: dict[str, Code] = {}
+        self.origins: dict[str, NodeOrigin] = {}
+        self.notes: list[SourceNote] = []
+        self.codes: dict[str, QuantizedCode] = {}
+        self.grids: dict[str, QuantizedCode] = {}
         self._ranges: dict[str, tuple[float, float]] = {}
         self._tensors = {tensor.name: tensor for tensor in self.graph.initializer}
         self._constants = set(self._tensors)
@@ -190,12 +190,12 @@ class Dequantiser:
         except DamagedFileError as error:  # reading will say so
             raise Unquantised from error
 
-    def code(self, scale: str, zero: str) -> Code:
+    def code(self, scale: str, zero: str) -> QuantizedCode:
         """The code of a scale and a zero by name, one number each."""
         values = self.array(scale), self.array(zero) if zero else np.zeros(())
         if any(value.size != 1 for value in values):
             raise Unquantised  # along an axis: their numbers would differ along it
-        return Code(*(float(value.reshape(())) for value in values))
+        return QuantizedCode(*(float(value.reshape(())) for value in values))
 
     def emit(
         self, operator: str, inputs: list[str], *outputs: str, part: str = "", **more: Any
@@ -203,7 +203,7 @@ class Dequantiser:
         """Add a node that stands for the present one, or for a part; returns its first output."""
         name = f"{self._label}:{part}" if part else self._label
         self.keep(require("onnx").helper.make_node(operator, inputs, outputs, name, **more))
-        self.origins[name] = Origin(self._label, self._kind)
+        self.origins[name] = NodeOrigin(self._label, self._kind)
         return outputs[0]
 
     def real(self, name: str, scale: str, zero: str, axis: int = 1) -> str:
@@ -227,7 +227,7 @@ class Dequantiser:
         inputs = [name, scale, zero] if zero else [name, scale]
         return self.emit("DequantizeLinear", inputs, real, part=real, **by_axis)
 
-    def recoded(self, name: str, code: Code) -> str:
+    def recoded(self, name: str, code: QuantizedCode) -> str:
         """The numbers that a tensor's integers stand for under another code than its own."""
         if name in self._whole:  # an input: its integers, as real numbers, stand for themselves
             plain = self.fresh(f"{name}:real")
@@ -315,7 +315,7 @@ class Dequantiser:
 
     def note(self, text: str) -> None:
         """Note an omission in the present node."""
-        self.notes.append(Note(self._label, text))
+        self.notes.append(SourceNote(self._label, text))
 
     def _note_range(self, node: Any) -> None:
         """Note the known limits of an ordinary node's values."""

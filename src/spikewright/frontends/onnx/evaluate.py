@@ -17,9 +17,9 @@ from spikewright.frontends.onnx.files import type_name
 from spikewright.frontends.onnx.inputs import ModelInputs
 from spikewright.frontends.onnx.node import KEEP_BATCH
 from spikewright.frontends.onnx.runtime import Runtime, observed
-from spikewright.frontends.onnx.values import Signal, integer_types
+from spikewright.frontends.onnx.values import SignalValue, integer_types
 from spikewright.frontends.onnx.walk import Tensor, Walk
-from spikewright.frontends.source import Note, Values
+from spikewright.frontends.source import SourceNote, Values
 from spikewright.graph import Graph, checked_inputs, evaluate_all
 from spikewright.graph.layers import Shape
 from spikewright.graph.lookups import random_inputs
@@ -140,7 +140,9 @@ _ROUNDING = 2.0**-6  # of the largest value
 _MIXES = "it mixes the samples of a batch: {}"
 
 
-def check_apart(call: Evaluator, walk: Walk, graph: Graph, example: Values) -> tuple[Note, ...]:
+def check_apart(
+    call: Evaluator, walk: Walk, graph: Graph, example: Values
+) -> tuple[SourceNote, ...]:
     """Compare two samples at once with each alone; raises `UnsupportedLayerError` where they part.
 
     Notes the place of outputs whose samples lie behind other values. Returns a note where the model
@@ -149,7 +151,7 @@ def check_apart(call: Evaluator, walk: Walk, graph: Graph, example: Values) -> t
     if walk.inputs.alone:
         return ()
     drawn = call.feed(_example(graph, walk.inputs, example))
-    notes: list[Note] = []
+    notes: list[SourceNote] = []
     found = on_pairs(lambda *pair: _mixed(call, walk, graph, notes, *pair), drawn)
     if found is not None:
         raise _refusal(walk, found)
@@ -157,7 +159,12 @@ def check_apart(call: Evaluator, walk: Walk, graph: Graph, example: Values) -> t
 
 
 def _mixed(
-    call: Evaluator, walk: Walk, graph: Graph, notes: list[Note], first: Values, second: Values
+    call: Evaluator,
+    walk: Walk,
+    graph: Graph,
+    notes: list[SourceNote],
+    first: Values,
+    second: Values,
 ) -> tuple[str, str] | None:
     """The node, or else the output, that mixes two samples; notes that nothing runs the model."""
     inputs = walk.inputs
@@ -212,9 +219,9 @@ def _run(call: Evaluator, first: Values, second: Values, inputs: ModelInputs) ->
     return Runs(call.run(together), [call.alone(first), *[call.alone(second)] * (samples - 1)])
 
 
-def _unknown(walk: Walk, error: Exception) -> Note:
+def _unknown(walk: Walk, error: Exception) -> SourceNote:
     own = [label for node, label in zip(walk.nodes, walk.labels, strict=True) if node.domain]
-    return Note(
+    return SourceNote(
         (own or walk.labels)[0],
         f"{error} So it is not known whether two samples at once give what each gives alone",
     )
@@ -242,7 +249,7 @@ def _inside(walk: Walk, graph: Graph, first: Values, second: Values) -> tuple[st
 
     Else one that knows how many samples a file fixes, and makes another value of one.
     """
-    known = (name for name, value in walk.values.items() if isinstance(value, Signal))
+    known = (name for name, value in walk.values.items() if isinstance(value, SignalValue))
     reading = _reading(walk.nodes, walk.inputs.shapes).intersection(known)
     names = {name: Tensor(name, (), walk.full(name)) for name in reading}
     runs = _run(Evaluator(walk.proto, names, walk.inputs, inside=True), first, second, walk.inputs)

@@ -21,7 +21,7 @@ from spikewright.frontends.onnx.inputs import ModelInputs
 from spikewright.frontends.onnx.needed import needed_nodes
 from spikewright.frontends.onnx.node import KEEP_BATCH
 from spikewright.frontends.onnx.runtime import Runtime, observed
-from spikewright.frontends.onnx.values import Constant, Signal, Unreadable, Value
+from spikewright.frontends.onnx.values import ConstantValue, SignalValue, Unreadable, Value
 from spikewright.frontends.reading.call import alike
 from spikewright.graph.layers import Shape
 
@@ -75,17 +75,17 @@ class Several:
         signal, axis = at
         if node.op_type in ("Reshape", "Expand") and len(found) > 1 and found[0] is signal:
             wide = self.shapes.get(node.output[0])
-            if wide is not None and isinstance(found[1], Constant):
+            if wide is not None and isinstance(found[1], ConstantValue):
                 made = _expanded if node.op_type == "Expand" else self._reshaped
                 found[1] = _integers(made(signal, axis, wide))
         elif node.op_type == "Squeeze" and not node.attribute and len(found) == 1:
             many = self.shapes[node.input[0]]
             found.append(_integers([k for k, extent in enumerate(many) if extent == 1]))
-        elif node.op_type == "Resize" and len(found) > 3 and isinstance(found[3], Constant):
+        elif node.op_type == "Resize" and len(found) > 3 and isinstance(found[3], ConstantValue):
             if len(found[3].array) == signal.rank:
                 sizes = [*found[3].array[:axis], signal.full[axis], *found[3].array[axis + 1 :]]
                 found[3] = _integers(sizes)
-        elif node.op_type == "Gather" and isinstance(found[1], Constant):
+        elif node.op_type == "Gather" and isinstance(found[1], ConstantValue):
             along = next((a.i for a in node.attribute if a.name == "axis"), 0) % signal.rank
             if along == axis and np.array_equal(found[1].array, np.arange(self.samples)):
                 found[1] = _integers([0])
@@ -96,7 +96,7 @@ class Several:
     def check(self, name: str, value: Value) -> None:
         """Raise `Unreadable` where the batch is no factor of one axis of a result."""
         many = self.shapes.get(name)
-        if many is None or not isinstance(value, Signal) or many == value.full:
+        if many is None or not isinstance(value, SignalValue) or many == value.full:
             return
         if multiplied(many, value.full, self.samples) is None:
             raise Unreadable(
@@ -105,17 +105,17 @@ class Several:
                 KEEP_BATCH,
             )
 
-    def _batch(self, node: Any, inputs: Sequence[Value | None]) -> tuple[Signal, int] | None:
+    def _batch(self, node: Any, inputs: Sequence[Value | None]) -> tuple[SignalValue, int] | None:
         """The first signal that has the batch, and on which axis."""
         for name, value in zip(node.input, inputs, strict=True):
             many = self.shapes.get(name)
-            if many is not None and isinstance(value, Signal):
+            if many is not None and isinstance(value, SignalValue):
                 axis = multiplied(many, value.full, self.samples)
                 if axis is not None:
                     return value, axis
         return None
 
-    def _reshaped(self, x: Signal, axis: int, wide: Shape) -> list[int]:
+    def _reshaped(self, x: SignalValue, axis: int, wide: Shape) -> list[int]:
         """The target for one sample of a Reshape that makes this shape of all."""
         for merged in divisors(x.full[axis]):  # values that lie before the samples on their axis
             before, passed = math.prod(x.full[:axis]) * merged, 1
@@ -131,13 +131,13 @@ class Several:
             KEEP_BATCH,
         )
 
-    def _rows(self, node: Any, found: list[Value | None], x: Signal, axis: int) -> None:
+    def _rows(self, node: Any, found: list[Value | None], x: SignalValue, axis: int) -> None:
         """Leave one of several equal rows of constant operands."""
         for index, value in enumerate(found):
             aligned = node.op_type in _ALIGNED or index in _STATES.get(node.op_type, ())
             if node.op_type == "MatMul":
                 aligned = axis < x.rank - 2
-            if not isinstance(value, Constant) or not aligned:
+            if not isinstance(value, ConstantValue) or not aligned:
                 continue
             rank = 4 if node.op_type == "Attention" else x.rank  # heads may lie side by side
             place = axis - rank + value.array.ndim
@@ -155,11 +155,11 @@ class Several:
         return np.ascontiguousarray(apart[0])
 
 
-def _expanded(x: Signal, axis: int, wide: Shape) -> list[int]:
+def _expanded(x: SignalValue, axis: int, wide: Shape) -> list[int]:
     """The target for one sample of an Expand that makes this shape of all."""
     place = axis - x.rank + len(wide)
     return [x.full[axis] if k == place else n for k, n in enumerate(wide)]
 
 
-def _integers(values: Sequence[int]) -> Constant:
-    return Constant(np.array(values, np.int64))
+def _integers(values: Sequence[int]) -> ConstantValue:
+    return ConstantValue(np.array(values, np.int64))

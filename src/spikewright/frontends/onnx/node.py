@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright.errors import Refusal
-from spikewright.frontends.onnx.values import Constant, Missing, Signal, Value
+from spikewright.frontends.onnx.values import ConstantValue, Missing, SignalValue, Value
 from spikewright.frontends.reading import call as reading
 from spikewright.frontends.reading.call import (
     BATCH_FIRST,
@@ -33,7 +33,7 @@ KEEP_BATCH = (
 )
 
 
-class Origin(NamedTuple):
+class NodeOrigin(NamedTuple):
     """The node of the file that a node stands for, or for a part of."""
 
     layer: str
@@ -61,9 +61,9 @@ class OnnxNode(reading.Call):
     output_count: int
     free: bool
     builder: GraphBuilder
-    origin: Origin
+    origin: NodeOrigin
     reserved: frozenset[str] = field(default_factory=frozenset, repr=False)
-    _moved: dict[tuple[str | None, Layout], Signal] = field(default_factory=dict, repr=False)
+    _moved: dict[tuple[str | None, Layout], SignalValue] = field(default_factory=dict, repr=False)
 
     def refusal(self, reason: str, options: str) -> Refusal:
         return Refusal(*self.origin, reason, options)
@@ -74,9 +74,9 @@ class OnnxNode(reading.Call):
 
     def is_constant(self, index: int) -> bool:
         """Whether the input does not depend on the data."""
-        return isinstance(self.inputs[index], Constant)
+        return isinstance(self.inputs[index], ConstantValue)
 
-    def _input(self, index: int) -> Signal | Constant:
+    def _input(self, index: int) -> SignalValue | ConstantValue:
         value = self.inputs[index] if index < len(self.inputs) else None
         if value is None:
             raise Unreadable(f"its input {index} is missing")
@@ -86,7 +86,7 @@ class OnnxNode(reading.Call):
 
     # --- signals ---------------------------------------------------------------------------------
 
-    def signal(self, index: int) -> Signal:
+    def signal(self, index: int) -> SignalValue:
         """A data input of one sample without its axis 0, the batch.
 
         Raises `Unreadable` for a constant, and where axis 0 is none of a batch.
@@ -105,13 +105,13 @@ class OnnxNode(reading.Call):
         """Unbatched shape of a data input whose batch is axis 0."""
         return self.signal(index).shape
 
-    def view(self, index: int, *axes: int) -> Signal:
+    def view(self, index: int, *axes: int) -> SignalValue:
         """A data input of which these full axes are needed.
 
         Raises `Unreadable` for a constant, and where an axis does not exist.
         """
         view = self._input(index)
-        if isinstance(view, Constant):
+        if isinstance(view, ConstantValue):
             raise Unreadable(
                 f"its input {index} is a constant where data is expected",
                 "Fold constants before exporting (e.g. with onnxsim or the exporter's optimiser)",
@@ -122,11 +122,11 @@ class OnnxNode(reading.Call):
             view.axis(axis)  # raises
         return view
 
-    def whole_sample(self, index: int) -> Signal:
+    def whole_sample(self, index: int) -> SignalValue:
         """A data input with all axes that ONNX has for one sample."""
         return self._laid_out(self.view(index), UNBATCHED)
 
-    def _laid_out(self, view: Signal, layout: Layout) -> Signal:
+    def _laid_out(self, view: SignalValue, layout: Layout) -> SignalValue:
         """The same value with its axis 0, or without it."""
         if view.layout == layout:
             return view
@@ -137,7 +137,7 @@ class OnnxNode(reading.Call):
             self._moved[key] = replace(view, name=made.name, shape=made.shape, layout=layout)
         return self._moved[key]
 
-    def alike(self, indices: Sequence[int], axis: int) -> list[Signal]:
+    def alike(self, indices: Sequence[int], axis: int) -> list[SignalValue]:
         """Data inputs of one full rank, of which this axis is needed, in one layout."""
         views = [self.view(index, axis) for index in indices]
         if len({view.layout for view in views}) > 1:
@@ -173,7 +173,7 @@ class OnnxNode(reading.Call):
         if not self.has(index):
             return None
         value = self._input(index)
-        if isinstance(value, Signal):
+        if isinstance(value, SignalValue):
             raise Unreadable(
                 f"its input {index} is computed from the data; it must be a constant",
                 "Store it in the model as an initialiser",
@@ -255,7 +255,7 @@ class OnnxNode(reading.Call):
             return super().rank_of(operand)
         return self.known(operand).ndim
 
-    def add(self, layer: Layer, *values: ReadValue, part: str = "") -> Signal:
+    def add(self, layer: Layer, *values: ReadValue, part: str = "") -> SignalValue:
         """Add a graph node and return its value.
 
         `part` names a step on the way (or a further output); without it the node is the ONNX
@@ -264,16 +264,16 @@ class OnnxNode(reading.Call):
         made = super().add(layer, *values, part=part)
         if made.name is None:
             raise Unknown  # the builder has noted the reason
-        return Signal(made.name, made.shape, made.layout)
+        return SignalValue(made.name, made.shape, made.layout)
 
-    def placed(self, name: str, layout: Layout = BATCH_FIRST) -> Signal:
-        return Signal(name, self.builder.shapes[name], layout)
+    def placed(self, name: str, layout: Layout = BATCH_FIRST) -> SignalValue:
+        return SignalValue(name, self.builder.shapes[name], layout)
 
     def made(self, name: str) -> Node:
         """The graph's node of this name."""
         return next(node for node in reversed(self.builder.nodes) if node.name == name)
 
-    def reshaped(self, view: Signal, full: Sequence[int], part: str = "") -> Signal:
+    def reshaped(self, view: SignalValue, full: Sequence[int], part: str = "") -> SignalValue:
         """The same values in another shape, as ONNX has it for one sample."""
         made = self.add(Reshape(sample_shape(full)), view, part=part)
         return replace(made, layout=layout_of(full))

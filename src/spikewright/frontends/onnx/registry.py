@@ -7,7 +7,7 @@ from types import MappingProxyType
 
 from spikewright.advice import advise
 from spikewright.frontends.onnx.node import OnnxNode
-from spikewright.frontends.onnx.values import Constant, Missing
+from spikewright.frontends.onnx.values import ConstantValue, Missing
 from spikewright.frontends.reading.call import (
     COMPARES,
     JUMPS,
@@ -80,7 +80,7 @@ def reason_for(domain: str, operator: str) -> Reason:
     return _REASONS.get(operator, Reason("this operator has no reading", register))
 
 
-Result = Value | Constant | Missing
+Result = Value | ConstantValue | Missing
 Reader = Callable[[OnnxNode], Result | Sequence[Result]]
 
 EVALUATORS: list[type] = []

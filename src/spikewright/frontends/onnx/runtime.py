@@ -41,7 +41,7 @@ from spikewright.frontends.onnx.files import opset_of
 from spikewright.frontends.onnx.needed import needed_nodes
 from spikewright.frontends.onnx.registry import EVALUATORS
 from spikewright.frontends.onnx.tensors import evaluated_dequantize, evaluated_quantize
-from spikewright.frontends.onnx.values import Constant, Unreadable
+from spikewright.frontends.onnx.values import ConstantValue, Unreadable
 from spikewright.frontends.reading.call import afford
 from spikewright.graph.layers import Shape
 
@@ -273,21 +273,21 @@ def is_foldable(node: Any) -> bool:
     return not node.domain and node.op_type not in _DRAWS
 
 
-def extents(operator: str, full: Shape, attributes: Mapping[str, Any]) -> Constant:
+def extents(operator: str, full: Shape, attributes: Mapping[str, Any]) -> ConstantValue:
     """The result of the operator Shape, or Size, for this full shape."""
     if operator == "Size":
-        return Constant(np.array(math.prod(full), np.int64))
+        return ConstantValue(np.array(math.prod(full), np.int64))
     window = slice(attributes.get("start"), attributes.get("end"))
-    return Constant(np.array(full, np.int64)[window])
+    return ConstantValue(np.array(full, np.int64)[window])
 
 
-def fold(node: Any, inputs: Sequence[Constant | None], opset: int) -> list[Constant]:
+def fold(node: Any, inputs: Sequence[ConstantValue | None], opset: int) -> list[ConstantValue]:
     """Compute a node whose inputs are known; one constant per output.
 
     Raises `Unreadable` where it cannot be computed or would be too large.
     """
     arrays = [None if value is None else value.array for value in inputs]
-    return [Constant(made) for made in _computed(node, arrays, opset)]
+    return [ConstantValue(made) for made in _computed(node, arrays, opset)]
 
 
 def _computed(node: Any, arrays: Sequence[NDArray | None], opset: int) -> tuple[NDArray, ...]:

@@ -20,7 +20,7 @@ from spikewright.graph.layers import Shape
 
 
 @dataclass(frozen=True)
-class Signal(ReadValue):
+class SignalValue(ReadValue):
     """A value that depends on the data, as readers see it.
 
     The graph's value has the full axes of ONNX's for one sample, without the leading one where
@@ -71,7 +71,7 @@ class Signal(ReadValue):
 
 
 @dataclass(frozen=True)
-class Constant:
+class ConstantValue:
     """A value that does not depend on the data."""
 
     array: NDArray
@@ -91,7 +91,7 @@ class Label(Missing):
     why: str = "it is the label of the largest score, which jumps where two are equal"
 
 
-Value = Signal | Constant | Missing
+Value = SignalValue | ConstantValue | Missing
 
 
 _MOVING = """
@@ -127,13 +127,13 @@ def whole_type(operator: str, inputs: Sequence[Value | None], attributes: Mappin
 
     Raises `Unreadable` where it makes something else of whole numbers than of real ones.
     """
-    kinds = [value.whole for value in inputs if isinstance(value, Signal) and value.whole]
+    kinds = [value.whole for value in inputs if isinstance(value, SignalValue) and value.whole]
     if operator == "Cast":
         known = kinds or _holds_truth(inputs[0])
         return _cast_type(kinds, int(attributes["to"])) if known else 0
     if not kinds:
         return 0
-    if operator in _PICKING and isinstance(inputs[0], Constant):
+    if operator in _PICKING and isinstance(inputs[0], ConstantValue):
         return _element_type(inputs[0])
     if operator in _CHOOSING:
         return kinds[0]
@@ -152,14 +152,14 @@ def is_truth(operator: str, inputs: Sequence[Value | None], attributes: Mapping[
     """Whether a standard operator makes truth values, which are ones and zeros here."""
     if operator == "Cast":
         return int(attributes["to"]) == int(require("onnx").TensorProto.BOOL)
-    if operator in _PICKING and isinstance(inputs[0], Constant):
+    if operator in _PICKING and isinstance(inputs[0], ConstantValue):
         return inputs[0].array.dtype == bool
     chosen = inputs[1:] if operator == "Where" else inputs[:1]
     return operator in _TRUTHS or (operator in _CHOOSING and any(map(_holds_truth, chosen)))
 
 
 def _holds_truth(value: Value | None) -> bool:
-    return isinstance(value, Signal) and value.truth
+    return isinstance(value, SignalValue) and value.truth
 
 
 def _cast_type(kinds: Sequence[int], to: int) -> int:
@@ -190,7 +190,7 @@ def _is_wide(kind: int) -> bool:
     return kind in (types.INT32, types.INT64)
 
 
-def _element_type(constant: Constant) -> int:
+def _element_type(constant: ConstantValue) -> int:
     """The element type of a constant of whole numbers, 0 for one of real ones."""
     kind = int(require("onnx").helper.np_dtype_to_tensor_dtype(constant.array.dtype))
     return kind if kind in integer_types() else 0

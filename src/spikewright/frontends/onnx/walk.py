@@ -12,15 +12,15 @@ from spikewright.frontends.onnx.control import Flow
 from spikewright.frontends.onnx.fixed import Several, shapes_of
 from spikewright.frontends.onnx.inputs import ModelInputs
 from spikewright.frontends.onnx.needed import labels_of, needed_nodes
-from spikewright.frontends.onnx.node import KEEP_BATCH, OnnxNode, Origin
+from spikewright.frontends.onnx.node import KEEP_BATCH, NodeOrigin, OnnxNode
 from spikewright.frontends.onnx.registry import READERS, TAILS, reason_for
 from spikewright.frontends.onnx.runtime import extents, fold, is_foldable
 from spikewright.frontends.onnx.tensors import array_of
 from spikewright.frontends.onnx.values import (
-    Constant,
+    ConstantValue,
     Label,
     Missing,
-    Signal,
+    SignalValue,
     Unreadable,
     Value,
     integer_types,
@@ -38,7 +38,7 @@ _FINITE_AGAIN = frozenset(("Softmax", "Exp", "Sigmoid", "ReduceMax", "Max", "Rel
 
 
 def _has_infinity(value: Value | None) -> bool:
-    return isinstance(value, Signal) and not value.comparable
+    return isinstance(value, SignalValue) and not value.comparable
 
 
 class Tensor(NamedTuple):
@@ -63,7 +63,7 @@ class Walk:
         inputs: ModelInputs,
         place: str,
         outputs: Mapping[str, str],
-        origins: Mapping[str, Origin],
+        origins: Mapping[str, NodeOrigin],
     ) -> None:
         self.proto, self.opset, self.inputs, self.place = proto, opset, inputs, place
         self.outputs, self.origins = outputs, origins
@@ -101,30 +101,30 @@ class Walk:
         if own != shape:
             made = str(self.builder.add(f"{name} as one sample", Reshape(own), made))
         whole = kind if kind in integer_types() else 0
-        self.values[name] = Signal(made, own, layout, whole, truth=kind > 0 and not whole)
+        self.values[name] = SignalValue(made, own, layout, whole, truth=kind > 0 and not whole)
 
     def _constants(self, graph: Any) -> None:
         """Note the initialisers of a graph."""
         for tensor in graph.initializer:
             array = array_of(tensor, self.place)
-            self.values[tensor.name] = Constant(array)
+            self.values[tensor.name] = ConstantValue(array)
         for sparse in graph.sparse_initializer:
             why = "its weights are a sparse initialiser; store them dense"
             self.values[sparse.values.name] = Missing(why)
 
     def _output(self, output: str, name: str) -> str | None:
         value = self.values.get(name, Missing("no node makes it"))
-        if isinstance(value, Signal):
+        if isinstance(value, SignalValue):
             made = self._sample(name, value)
             if value.comparable:
                 self.returned[output] = Tensor(name, self.builder.shapes[str(made)], value.full)
             return made
-        why = "it does not depend on the data" if isinstance(value, Constant) else value.why
+        why = "it does not depend on the data" if isinstance(value, ConstantValue) else value.why
         if why:
             self.builder.refuse(name, "graph output", why, _REMOVE, cut={})
         return None
 
-    def _sample(self, name: str, value: Signal) -> str | None:
+    def _sample(self, name: str, value: SignalValue) -> str | None:
         """An output without the axis of one that is its batch."""
         axis = self.inputs.batch_axis(value.full)
         shape = (*value.full[:axis], *value.full[axis + 1 :]) if axis is not None else value.full
@@ -138,13 +138,13 @@ class Walk:
     def full(self, name: str) -> Shape:
         """The shape that ONNX has of a value for one sample."""
         value = self.values.get(name)
-        if isinstance(value, Signal):
+        if isinstance(value, SignalValue):
             return value.full
-        return value.array.shape if isinstance(value, Constant) else ()
+        return value.array.shape if isinstance(value, ConstantValue) else ()
 
     def _step(self, node: Any, label: str, observed: bool = True) -> None:
         """Read one node, and note the value of each of its outputs."""
-        origin = self.origins.get(label, Origin(label, node.op_type))
+        origin = self.origins.get(label, NodeOrigin(label, node.op_type))
         self.builder.meet(*origin)
         inputs = tuple(self._value(name) for name in node.input)
         results: Sequence[Value]
@@ -168,10 +168,10 @@ class Walk:
                 continue
             if index < len(results):
                 result = results[index]
-                if infinite and isinstance(result, Signal):
+                if infinite and isinstance(result, SignalValue):
                     result = replace(result, comparable=False)
                 self.values[name] = result
-                if observed and isinstance(result, Signal) and result.comparable:
+                if observed and isinstance(result, SignalValue) and result.comparable:
                     self.tensors.setdefault(result.node, Tensor(name, result.shape, result.full))
             elif results:
                 self.values[name] = Missing(
@@ -187,25 +187,25 @@ class Walk:
         return {
             self.makers.get(name, name): value.node
             for name, value in read.items()
-            if isinstance(value, Signal) and name not in self.inputs.shapes
+            if isinstance(value, SignalValue) and name not in self.inputs.shapes
         }
 
     def _value(self, name: str) -> Value | None:
         return self.values.get(name, Missing(f"no node makes its input {name!r}")) if name else None
 
     def read(
-        self, node: Any, label: str, origin: Origin, inputs: tuple[Value | None, ...]
+        self, node: Any, label: str, origin: NodeOrigin, inputs: tuple[Value | None, ...]
     ) -> Sequence[Value]:
         """The values of a node's outputs; raises `Unreadable` or `Unknown`."""
         standard = not node.domain
         attributes = _attributes(node)
         if standard and node.op_type in ("If", "Loop", "Scan"):
             return Flow(self, node, label, inputs).run()
-        if standard and node.op_type in ("Shape", "Size") and isinstance(inputs[0], Signal):
+        if standard and node.op_type in ("Shape", "Size") and isinstance(inputs[0], SignalValue):
             return [extents(node.op_type, inputs[0].full, attributes)]
         if is_foldable(node):
-            if all(value is None or isinstance(value, Constant) for value in inputs):
-                known = [value if isinstance(value, Constant) else None for value in inputs]
+            if all(value is None or isinstance(value, ConstantValue) for value in inputs):
+                known = [value if isinstance(value, ConstantValue) else None for value in inputs]
                 return fold(node, known, self.opset)
             if Missing() in inputs and (node.domain, node.op_type) not in READERS:
                 raise Unknown  # shape arithmetic over something refused says nothing new
@@ -237,14 +237,14 @@ class Walk:
         Raises `Unreadable` where it returned none of the graph.
         """
         value = made
-        if isinstance(value, Signal) and value.name not in self.builder.shapes:
+        if isinstance(value, SignalValue) and value.name not in self.builder.shapes:
             value = None
-        if not isinstance(value, Signal | Constant | Missing):
+        if not isinstance(value, SignalValue | ConstantValue | Missing):
             raise Unreadable(
                 f"its reader returns {shown(made)}, which is no value of the graph",
                 "Return the result of node.add, or a list of such, one for each output",
             )
-        if not isinstance(value, Signal):
+        if not isinstance(value, SignalValue):
             return value
         return replace(value, whole=whole, truth=truth)
 

@@ -79,7 +79,7 @@ def _put_back_entries(kind: Any, held: Any, keys: tuple[Any, ...], values: tuple
             kind.__setitem__(held, key, value)
 
 
-class Held:
+class HeldContents:
     """A value that functions get and set, put back where it is another by then."""
 
     def __init__(self, get: Callable[[], Any], put: Callable[[Any], Any]) -> None:
@@ -91,14 +91,19 @@ class Held:
             self._put(self.value)
 
 
-def class_of(held: Any) -> Held:
+def class_of(held: Any) -> HeldContents:
     """The class of an object, which parametrisations replace."""
-    return Held(lambda: type(held), lambda kind: object.__setattr__(held, "__class__", kind))
+    return HeldContents(
+        lambda: type(held), lambda kind: object.__setattr__(held, "__class__", kind)
+    )
 
 
-def slots_in(held: Any, slots: Iterable[MemberDescriptorType]) -> list[Held]:
+def slots_in(held: Any, slots: Iterable[MemberDescriptorType]) -> list[HeldContents]:
     """The attributes of an object that are in slots of its class."""
-    return [Held(partial(_in_slot, slot, held), partial(_set_slot, slot, held)) for slot in slots]
+    return [
+        HeldContents(partial(_in_slot, slot, held), partial(_set_slot, slot, held))
+        for slot in slots
+    ]
 
 
 def _in_slot(slot: Any, held: Any) -> Any:
@@ -121,9 +126,9 @@ def slots_of(kind: type) -> tuple[MemberDescriptorType, ...]:
     return tuple(slot for slot in found if isinstance(slot, MemberDescriptorType))
 
 
-def variable_in(cell: CellType) -> Held:
+def variable_in(cell: CellType) -> HeldContents:
     """A variable of a closure."""
-    return Held(partial(_content, cell), partial(_set_content, cell))
+    return HeldContents(partial(_content, cell), partial(_set_content, cell))
 
 
 class ClassAttributes:
@@ -182,15 +187,15 @@ _GENERATORS = (
 )  # fmt: skip
 
 
-def of_process() -> Iterator[Held]:
+def of_process() -> Iterator[HeldContents]:
     """The global states of Python, NumPy and, where it is loaded, PyTorch."""
-    yield Held(random.getstate, random.setstate)
-    yield Held(np.random.get_state, np.random.set_state)
+    yield HeldContents(random.getstate, random.setstate)
+    yield HeldContents(np.random.get_state, np.random.set_state)
     torch: Any = sys.modules.get("torch")
     if hasattr(torch, "random"):
-        yield Held(torch.get_rng_state, torch.set_rng_state)
+        yield HeldContents(torch.get_rng_state, torch.set_rng_state)
         if torch.cuda.is_initialized():
-            yield Held(torch.cuda.get_rng_state_all, torch.cuda.set_rng_state_all)
+            yield HeldContents(torch.cuda.get_rng_state_all, torch.cuda.set_rng_state_all)
 
 
 def is_generator(kind: type) -> bool:
@@ -200,11 +205,11 @@ def is_generator(kind: type) -> bool:
     return issubclass(kind, _GENERATORS) and not issubclass(kind, random.SystemRandom)
 
 
-def of_generator(thing: Any) -> Held:
+def of_generator(thing: Any) -> HeldContents:
     """The state of a random generator."""
     if isinstance(thing, random.Random):
-        return Held(thing.getstate, thing.setstate)
+        return HeldContents(thing.getstate, thing.setstate)
     bits = thing.bit_generator if isinstance(thing, np.random.Generator) else thing
     if isinstance(bits, np.random.BitGenerator):
-        return Held(lambda: bits.state, lambda state: setattr(bits, "state", state))
-    return Held(thing.get_state, thing.set_state)
+        return HeldContents(lambda: bits.state, lambda state: setattr(bits, "state", state))
+    return HeldContents(thing.get_state, thing.set_state)

@@ -16,7 +16,7 @@ from spikewright.frontends.preserving.contents import (
     Cached,
     ClassAttributes,
     Content,
-    Held,
+    HeldContents,
     Noted,
     class_of,
     container_kind,
@@ -208,7 +208,7 @@ def _note_of(kind: type) -> Callable[[Any], tuple[Sequence[Noted], Iterable[Any]
     if is_generator(kind):
         return lambda generator: ([of_generator(generator)], ())
     if is_variable_of_tensorflow(kind):
-        return lambda variable: ([Held(variable.read_value, variable.assign)], ())
+        return lambda variable: ([HeldContents(variable.read_value, variable.assign)], ())
     return next((note for of, note in _NOTES.items() if issubclass(kind, of)), None)
 
 

@@ -23,7 +23,7 @@ from spikewright.frontends.pytorch.registry import STATE
 
 
 @dataclass(frozen=True)
-class Arguments:
+class OperatorArguments:
     """The arguments of a module's call: tensors in any structure, and settings as they are.
 
     `misfit` says why an example that is the only argument does not hold all arguments.
@@ -44,12 +44,12 @@ class Arguments:
         """Whether some of them hold whole numbers."""
         return any(not tensor.is_floating_point() for tensor in self.tensors)
 
-    def each(self, function: Any) -> Arguments:
+    def each(self, function: Any) -> OperatorArguments:
         """The same with another tensor in the place of each."""
         args, kwargs = pytree.tree_map_only(torch.Tensor, function, (self.args, dict(self.kwargs)))
-        return Arguments(args, kwargs, self.misfit)
+        return OperatorArguments(args, kwargs, self.misfit)
 
-    def rows(self, count: int) -> Arguments:
+    def rows(self, count: int) -> OperatorArguments:
         """The same with the first `count` samples alone."""
         return self.each(lambda tensor: tensor[:count])
 
@@ -57,7 +57,7 @@ class Arguments:
         """The tensors as arrays `(batch, *shape)`, by their numbers in order."""
         return {str(i): _array(tensor) for i, tensor in enumerate(self.tensors)}
 
-    def of(self, arrays: Mapping[str, NDArray]) -> Arguments:
+    def of(self, arrays: Mapping[str, NDArray]) -> OperatorArguments:
         """The same with the values of arrays that `arrays` has given, in the tensors' types."""
         values = iter(arrays.values())
         return self.each(lambda t: torch.tensor(next(values), dtype=t.dtype, device=t.device))
@@ -74,7 +74,7 @@ class Arguments:
         return ", ".join(shapes)
 
 
-def calls_of(module: Any, example: Any) -> list[Arguments]:
+def calls_of(module: Any, example: Any) -> list[OperatorArguments]:
     """The ways in which an example gives the arguments of forward, the likeliest first.
 
     A list, a tuple or a mapping holds the arguments, or is the only one. Raises `ReadError` where
@@ -82,7 +82,7 @@ def calls_of(module: Any, example: Any) -> list[Arguments]:
     """
     given = _tensors(example)
     signature = inspect.signature(module.forward)
-    found, misfit = list[Arguments](), ""
+    found, misfit = list[OperatorArguments](), ""
     for args, kwargs in _ways(given):
         try:
             bound = signature.bind(*args, **kwargs)
@@ -90,7 +90,7 @@ def calls_of(module: Any, example: Any) -> list[Arguments]:
             name = type(module).__name__
             misfit = misfit or f"the example input does not fit {name}.forward{signature}: {error}."
         else:
-            found.append(Arguments(bound.args, bound.kwargs, misfit))
+            found.append(OperatorArguments(bound.args, bound.kwargs, misfit))
     if not found:
         raise ReadError(misfit)
     _check_batches(found[0].tensors)
@@ -169,7 +169,7 @@ def _check_batches(tensors: Sequence[Any]) -> None:
         )
 
 
-def variants(module: Any, call: Arguments) -> Iterator[Arguments]:
+def variants(module: Any, call: OperatorArguments) -> Iterator[OperatorArguments]:
     """Ways to give the tensors: in the module's precision, then whole numbers as they are.
 
     A module with tables takes them as they are in the first place.
@@ -288,7 +288,7 @@ def set_by_forward(module: Any, before: Snapshot) -> list[str]:
     return changed
 
 
-def refuse_memory(module: Any, changed: Sequence[str], call: Arguments) -> None:
+def refuse_memory(module: Any, changed: Sequence[str], call: OperatorArguments) -> None:
     """Raise `UnsupportedLayerError` if state that forward sets changes its next result.
 
     The module is called twice, on random numbers.

@@ -19,7 +19,7 @@ from torch.nn.modules.module import register_module_forward_hook
 from spikewright.advice import advise
 from spikewright.errors import ReadError
 from spikewright.frontends.pytorch.arguments import (
-    Arguments,
+    OperatorArguments,
     calls_of,
     inference,
     set_by_forward,
@@ -99,7 +99,7 @@ class Traced(NamedTuple):
     """
 
     program: Any
-    call: Arguments
+    call: OperatorArguments
     changed: Sequence[str]
     samples: int
 
@@ -129,7 +129,7 @@ def trace(module: Any, example_input: Any, opaque: Sequence[Any] = ()) -> Traced
 
 def _first_traced(
     module: Any,
-    calls: Sequence[Arguments],
+    calls: Sequence[OperatorArguments],
     count: int,
     opaque: Sequence[Any],
     failures: list[Failure],
@@ -159,7 +159,11 @@ def _makes_whole(program: Any) -> bool:
 
 
 def _traced(
-    module: Any, call: Arguments, count: int, called: bool = False, opaque: Sequence[Any] = ()
+    module: Any,
+    call: OperatorArguments,
+    count: int,
+    called: bool = False,
+    opaque: Sequence[Any] = (),
 ) -> Traced | Failure:
     """The program of the first `count` samples of a call, or the reason why there is none.
 

@@ -26,7 +26,7 @@ from torch.utils import _pytree as pytree
 
 from spikewright.frontends.fallback import CannotCall, python_call
 from spikewright.frontends.preserving import watching_inside
-from spikewright.frontends.pytorch.arguments import Arguments, evaluation
+from spikewright.frontends.pytorch.arguments import OperatorArguments, evaluation
 from spikewright.frontends.pytorch.program import sizes_of
 from spikewright.frontends.pytorch.registry import pretty, to_array
 from spikewright.frontends.reading.call import sample_shape
@@ -75,7 +75,7 @@ def _(tensors: list[torch.Tensor], key: int) -> list[torch.Tensor]:
     return [tensors[0].new_empty((samples, *shape), dtype=dtype) for shape, dtype in kinds]
 
 
-def as_operators(module: Any, parts: Sequence[Any], example: Arguments) -> None:
+def as_operators(module: Any, parts: Sequence[Any], example: OperatorArguments) -> None:
     """Make calls of these parts of a module operators, to be used where it is `preserved`.
 
     The operators call the parts. The shapes of their results come from a call of the module
@@ -96,7 +96,7 @@ def part_called(target: Any, args: Sequence[Any]) -> Any | None:
     return _calls[args[1]].module() if is_ours else None
 
 
-def _watched(module: Any, part: Any, example: Arguments) -> list[_Results]:
+def _watched(module: Any, part: Any, example: OperatorArguments) -> list[_Results]:
     """The results of a part at each of its calls in one call of the module."""
     found: list[_Results] = []
 
@@ -127,7 +127,7 @@ def _operator(part: Any, made: Sequence[_Results], turns: Counter[Any]) -> Any:
 
 
 @dataclass(frozen=True)
-class Operand:
+class OpaqueOperand:
     """A value that an operator is called with: its unbatched shape, and the tensor that it is.
 
     `sizes` are those of the tensor for one sample.
@@ -147,7 +147,7 @@ class Operand:
 class OperatorCall:
     """One result of an operator, as a function of arrays `(batch, *shape)`.
 
-    `args` and `kwargs` have an `Operand` in the place of every value. `index` is that of the
+    `args` and `kwargs` have an `OpaqueOperand` in the place of every value. `index` is that of the
     result, if there are several.
     """
 
@@ -156,7 +156,7 @@ class OperatorCall:
     kwargs: Mapping[str, Any]
     index: int | None
     shape: Shape
-    operands: tuple[Operand, ...] = field(init=False)
+    operands: tuple[OpaqueOperand, ...] = field(init=False)
 
     def __post_init__(self) -> None:
         leaves = pytree.tree_leaves((self.args, self.kwargs), _is_operand)
@@ -207,7 +207,7 @@ def operator_call(
 
 
 def _is_operand(leaf: Any) -> bool:
-    return isinstance(leaf, Operand)
+    return isinstance(leaf, OpaqueOperand)
 
 
 _KINDS = (nn.RNN, nn.GRU, nn.LSTM)

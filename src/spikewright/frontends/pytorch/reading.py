@@ -43,7 +43,7 @@ from spikewright.frontends.pytorch.naming import (
     why_no_output,
 )
 from spikewright.frontends.pytorch.one_sample import of_one_sample, samples_of
-from spikewright.frontends.pytorch.opaque import Operand, operator_call, plain_rows
+from spikewright.frontends.pytorch.opaque import OpaqueOperand, operator_call, plain_rows
 from spikewright.frontends.pytorch.program import (
     Program,
     cut,
@@ -64,8 +64,8 @@ from spikewright.frontends.pytorch.registry import (
     READERS,
     STATE,
     AlongFirstAxis,
-    Call,
     Place,
+    TorchCall,
     is_tail,
     pretty,
     why_not,
@@ -259,7 +259,7 @@ class _Walk:
             raise CannotCall("it reads values that are minus infinity")
         if isinstance(value, Complex):
             raise CannotCall("it reads complex numbers")
-        return Operand(value.shape, sizes_of(meta), meta.dtype, meta.device)
+        return OpaqueOperand(value.shape, sizes_of(meta), meta.dtype, meta.device)
 
     def _read_by(self, node: Any) -> dict[str, str]:
         """The values that a node reads and layers make, by the names of the layers."""
@@ -362,14 +362,14 @@ class _Walk:
                 opened = self._call(node, place, *self._opened(call, args, kwargs))
                 return self._results(opened, reader(opened), node.meta["val"])
 
-    def _opened(self, call: Call, *arguments: Any) -> Any:
+    def _opened(self, call: TorchCall, *arguments: Any) -> Any:
         """Arguments whose values have the first axis of extent one that the program's have."""
         numbers = count()
         return pytree.tree_map_only(
             Value, lambda value: call.opened(value, f"opened_{next(numbers)}"), arguments
         )
 
-    def _results(self, call: Call, made: Any, expected: Any) -> Any:
+    def _results(self, call: TorchCall, made: Any, expected: Any) -> Any:
         """The results of a reading, in the shapes that they have in the program."""
         if not isinstance(made, tuple):
             return self._checked(call, made, expected)
@@ -378,7 +378,7 @@ class _Walk:
             for one, shape in zip(made, expected, strict=False)
         )
 
-    def _checked(self, call: Call, value: Any, expected: Any) -> Any:
+    def _checked(self, call: TorchCall, value: Any, expected: Any) -> Any:
         if isinstance(value, torch.Tensor | Shapeless):
             return value
         if isinstance(value, Complex):
@@ -390,13 +390,13 @@ class _Walk:
             )
         return call.settled(value, sizes_of(expected))
 
-    def _call(self, node: Any, place: Place, args: list[Any], kwargs: dict[str, Any]) -> Call:
+    def _call(self, node: Any, place: Place, args: list[Any], kwargs: dict[str, Any]) -> TorchCall:
         parameters = node.target._schema.arguments
         arguments = {p.name: p.default_value for p in parameters if p.has_default_value()}
         arguments.update(zip((p.name for p in parameters), args, strict=False))
         arguments.update(kwargs)
         operands = (operand.meta.get("val") for operand in node.all_input_nodes)
-        return Call(
+        return TorchCall(
             functional_name(node.target),
             arguments,
             node.meta["val"],

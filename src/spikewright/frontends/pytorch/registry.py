@@ -71,7 +71,7 @@ class AlongFirstAxis(Exception):
 
 
 @dataclass
-class Call(reading.Call):
+class TorchCall(reading.Call):
     """One operator: its arguments by the names of its schema, and ways to add its layers.
 
     The program is that of one sample. Arguments that depend on the input are `Value`s; parameters,
@@ -289,7 +289,7 @@ def is_tail(target: str) -> bool:
     return target.partition(".")[2].split(".")[0] in _TAILS
 
 
-Reader = Callable[[Call], Any]
+Reader = Callable[[TorchCall], Any]
 R = TypeVar("R", bound=Reader)
 
 _registry: dict[str, Reader] = {}
@@ -300,7 +300,7 @@ READERS = MappingProxyType(_registry)
 def reads(*targets: str, replace: bool = False) -> Callable[[R], R]:
     """Decorator: use this function to read the operators of these full names.
 
-    It takes a `Call` and returns the `Value` that the operator makes, or a tuple of them (None
+    It takes a `TorchCall` and returns the `Value` that the operator makes, or a tuple of them (None
     where an element has no reading) for operators with several results; it raises `Unreadable` to
     refuse. With `replace` it takes the place of existing readings; without it a name that is
     taken raises `ValueError`.

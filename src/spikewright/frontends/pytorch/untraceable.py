@@ -12,7 +12,7 @@ import torch
 from spikewright.advice import advise
 from spikewright.errors import ReadError
 from spikewright.frontends.fallback import is_asked_for
-from spikewright.frontends.pytorch.arguments import Arguments
+from spikewright.frontends.pytorch.arguments import OperatorArguments
 
 _QUANTISED = (
     "torch.ao.nn.quantized",
@@ -60,7 +60,7 @@ def _quantised(module: Any) -> str:
 class Failure(NamedTuple):
     """A call that could not be traced, why, and the modules that had returned by then."""
 
-    call: Arguments
+    call: OperatorArguments
     error: Exception
     done: Sequence[Any]
 
@@ -110,7 +110,7 @@ def _moves(module: Any, place: str, failure: Failure) -> Iterator[str]:
         yield advise("call of a part")
 
 
-def _runs(module: Any, call: Arguments) -> bool:
+def _runs(module: Any, call: OperatorArguments) -> bool:
     """Whether the module's own call takes the example."""
     try:
         with torch.no_grad():

@@ -23,14 +23,14 @@ import numpy as np
 from spikewright.frontends.reading.call import Unreadable
 from spikewright.frontends.unrolling.cells import (
     Adder,
-    Cell,
+    CellProduct,
+    CellStep,
     GRUCell,
-    Linear,
     LSTMCell,
     MaskedCell,
     SimpleCell,
     States,
-    Step,
+    UnrolledCell,
 )
 from spikewright.graph.clipping import Steps
 from spikewright.graph.layers import (
@@ -46,8 +46,8 @@ from spikewright.graph.layers import (
     Shape,
     Take,
 )
-from spikewright.graph.layers.recurrence import Cell as StepOfCell
 from spikewright.graph.layers.recurrence import Part
+from spikewright.graph.layers.recurrence import UnrolledCell as StepOfCell
 
 __all__ = [
     "MAX_STEPS",
@@ -129,7 +129,7 @@ class StepsOf(Sequence[str]):
 
 def unroll(
     adder: Adder,
-    cell: Cell,
+    cell: UnrolledCell,
     sequence: str | Sequence[str],
     steps: int,
     initial: States = (),
@@ -171,7 +171,7 @@ def unroll(
     states: States = initial or (None,) * cell.states
     outputs: dict[int, str] = {}
     for time in range(steps)[::-1] if backwards else range(steps):
-        at = Step(adder, f"{prefix}step_{time}", lead)
+        at = CellStep(adder, f"{prefix}step_{time}", lead)
         if isinstance(sequence, str):
             now = Take(np.array(time), 0)
             inputs = [at.add(f"input_{index}", now, name) for index, name in enumerate(given)]
@@ -185,7 +185,7 @@ def unroll(
 
 def _kept(
     adder: Adder,
-    cell: Cell,
+    cell: UnrolledCell,
     maps: Sequence[Affine],
     sequence: str | Sequence[str],
     steps: int,
@@ -215,7 +215,7 @@ def _kept(
 
     inputs = tuple(f"input_{i}" for i in range(len(given)))
     states = tuple(f"previous_{i}" for i in range(cell.states))
-    results = cell.step(Step(record, "", lead), inputs, states)
+    results = cell.step(CellStep(record, "", lead), inputs, states)
     of_cell = StepOfCell(tuple(parts), inputs, states, results, shapes)
     made = [
         StepsOf(

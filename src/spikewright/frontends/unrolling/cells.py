@@ -28,7 +28,7 @@ class Adder(Protocol):
         """Add `layer` behind the nodes `inputs`."""
 
 
-class Linear(NamedTuple):
+class CellProduct(NamedTuple):
     """`W x + R h + b`: `weight` is `(n, inputs)`, `recurrent` `(n, units)`, `bias` `(n,)`."""
 
     weight: NDArray
@@ -40,7 +40,7 @@ States = tuple[str | None, ...]
 """Nodes that hold a cell's states, its output first; None where a state is all zeros."""
 
 
-class Cell(ABC):
+class UnrolledCell(ABC):
     """The equations of one step: new states from the old ones and the step's input.
 
     `linears` are maps of the input, applied to all steps at once. The first of the states is the
@@ -54,7 +54,7 @@ class Cell(ABC):
 
     @property
     @abstractmethod
-    def linears(self) -> tuple[Linear, ...]:
+    def linears(self) -> tuple[CellProduct, ...]:
         """The cell's linear maps; only their `weight` and `bias` act on the input."""
 
     @property
@@ -63,12 +63,12 @@ class Cell(ABC):
         return (self.linears[0].recurrent.shape[1],)
 
     @abstractmethod
-    def step(self, at: Step, inputs: Sequence[str], states: States) -> tuple[str, ...]:
+    def step(self, at: CellStep, inputs: Sequence[str], states: States) -> tuple[str, ...]:
         """Add one step; `inputs` are `W x + b` of each of `linears`."""
 
 
 @dataclass(frozen=True)
-class Step:
+class CellStep:
     """Adds the layers of one step, under names that say which."""
 
     adder: Adder
@@ -107,23 +107,23 @@ class Step:
 
 
 @dataclass(frozen=True, eq=False)
-class SimpleCell(Cell):
+class SimpleCell(UnrolledCell):
     """`h' = f(W x + R h + b)`."""
 
-    current: Linear
+    current: CellProduct
     function: Steps
 
     @property
-    def linears(self) -> tuple[Linear, ...]:
+    def linears(self) -> tuple[CellProduct, ...]:
         return (self.current,)
 
-    def step(self, at: Step, inputs: Sequence[str], states: States) -> tuple[str, ...]:
+    def step(self, at: CellStep, inputs: Sequence[str], states: States) -> tuple[str, ...]:
         total = at.current("current", inputs[0], self.current.recurrent, states[0])
         return (at.apply("output", self.function, total),)
 
 
 @dataclass(frozen=True, eq=False)
-class LSTMCell(Cell):
+class LSTMCell(UnrolledCell):
     """`c' = f c + i g`, `h' = P (o q(c'))` with gates `i, f, o` and the candidate `g`.
 
     The rows of `gates` are those of `i`, `f` and `o`, all of which are `gate(W x + R h + b)`; with
@@ -131,8 +131,8 @@ class LSTMCell(Cell):
     candidate, `output` is `q`, and `projection` is `P`, `(size, units)`, or None for none.
     """
 
-    gates: Linear
-    candidate: Linear
+    gates: CellProduct
+    candidate: CellProduct
     gate: Steps
     function: Steps
     output: Steps
@@ -140,14 +140,14 @@ class LSTMCell(Cell):
     projection: NDArray | None = None
 
     @property
-    def linears(self) -> tuple[Linear, ...]:
+    def linears(self) -> tuple[CellProduct, ...]:
         return (self.gates, self.candidate)
 
     @property
     def sizes(self) -> tuple[int, ...]:
         return (self.gates.recurrent.shape[1], len(self.candidate.weight))
 
-    def step(self, at: Step, inputs: Sequence[str], states: States) -> tuple[str, ...]:
+    def step(self, at: CellStep, inputs: Sequence[str], states: States) -> tuple[str, ...]:
         hidden, memory = states
         units = len(self.candidate.weight)
         opened = at.current("gates/current", inputs[0], self.gates.recurrent, hidden)
@@ -174,11 +174,11 @@ class LSTMCell(Cell):
             made = at.add("output", Affine(self.projection), made)
         return made, cell
 
-    def _cell(self, at: Step, write: str, keep: str, fresh: str, memory: str | None) -> str:
+    def _cell(self, at: CellStep, write: str, keep: str, fresh: str, memory: str | None) -> str:
         written = at.add("written", Multiply(), write, fresh)
         return at.total("cell", written, at.product("kept", keep, memory))
 
-    def _seeing(self, at: Step, name: str, opened: str, row: int, cell: str | None) -> str:
+    def _seeing(self, at: CellStep, name: str, opened: str, row: int, cell: str | None) -> str:
         """A gate that sees the cell; without one it sees zeros."""
         units = len(self.candidate.weight)
         value = at.rows(f"{name}/current", opened, row * units, units)
@@ -189,7 +189,7 @@ class LSTMCell(Cell):
 
 
 @dataclass(frozen=True, eq=False)
-class GRUCell(Cell):
+class GRUCell(UnrolledCell):
     """`h' = g + z (h - g)` with the gates `z` (update) and `r` (reset) and the candidate `g`.
 
     The rows of `gates` are those of `z` and `r`. With `reset_after` the candidate is
@@ -197,18 +197,18 @@ class GRUCell(Cell):
     `f(W x + b + R (r h))`.
     """
 
-    gates: Linear
-    candidate: Linear
+    gates: CellProduct
+    candidate: CellProduct
     gate: Steps
     function: Steps
     reset_after: bool
     inner_bias: NDArray | None = None
 
     @property
-    def linears(self) -> tuple[Linear, ...]:
+    def linears(self) -> tuple[CellProduct, ...]:
         return (self.gates, self.candidate)
 
-    def step(self, at: Step, inputs: Sequence[str], states: States) -> tuple[str, ...]:
+    def step(self, at: CellStep, inputs: Sequence[str], states: States) -> tuple[str, ...]:
         (hidden,) = states
         units = len(self.candidate.weight)
         gates = at.current("gates/current", inputs[0], self.gates.recurrent, hidden)
@@ -222,7 +222,7 @@ class GRUCell(Cell):
         kept = at.add("kept", Multiply(), update, change)
         return (at.add("output", Add(), fresh, kept),)
 
-    def _past(self, at: Step, reset: str, hidden: str | None) -> str | None:
+    def _past(self, at: CellStep, reset: str, hidden: str | None) -> str | None:
         """The state before as the candidate sees it, or None for nothing."""
         if not self.reset_after:
             chosen = at.product("chosen", reset, hidden)
@@ -238,14 +238,14 @@ class GRUCell(Cell):
 
 
 @dataclass(frozen=True, eq=False)
-class MaskedCell(Cell):
+class MaskedCell(UnrolledCell):
     """`h' = h + m (f(x, h) - h)`: a step whose mask `m` is zero keeps every state.
 
     The mask is the last value of the step's input. With `apart` the output is a state of its own
     that begins at zero, as the states may not: at a step that is left out it is the one before.
     """
 
-    inner: Cell
+    inner: UnrolledCell
     apart: bool = False
 
     @property
@@ -253,7 +253,7 @@ class MaskedCell(Cell):
         return (*self.inner.sizes[: self.apart], *self.inner.sizes)
 
     @property
-    def linears(self) -> tuple[Linear, ...]:
+    def linears(self) -> tuple[CellProduct, ...]:
         """Those of the cell, which do not see the mask, and one that repeats it for each size."""
         whole = [
             linear._replace(weight=np.pad(linear.weight, ((0, 0), (0, 1))))
@@ -263,10 +263,10 @@ class MaskedCell(Cell):
         for size in dict.fromkeys(self.sizes):
             weight = np.zeros((size, inputs))
             weight[:, -1] = 1.0
-            whole.append(Linear(weight, np.zeros((size, size)), None))
+            whole.append(CellProduct(weight, np.zeros((size, size)), None))
         return tuple(whole)
 
-    def step(self, at: Step, inputs: Sequence[str], states: States) -> tuple[str, ...]:
+    def step(self, at: CellStep, inputs: Sequence[str], states: States) -> tuple[str, ...]:
         count = len(self.inner.linears)
         masks = dict(zip(dict.fromkeys(self.sizes), inputs[count:], strict=True))
         made = self.inner.step(at, inputs[:count], states[self.apart :])
@@ -277,7 +277,7 @@ class MaskedCell(Cell):
         )
 
 
-def _kept(at: Step, index: int, mask: str, new: str, old: str | None) -> str:
+def _kept(at: CellStep, index: int, mask: str, new: str, old: str | None) -> str:
     """The new value where the mask is one, else the old one, which is zero where it is None."""
     part = f"kept_{index}"
     if old is None:
@@ -298,14 +298,14 @@ class Weights(NamedTuple):
     bias: NDArray | None = None
     fed_back_bias: NDArray | None = None
 
-    def rows(self, *which: int, of: int, reset: bool = False) -> Linear:
+    def rows(self, *which: int, of: int, reset: bool = False) -> CellProduct:
         """The weights of some of `of` gates; those that are `reset` have the first bias only."""
         n = len(self.given) // of
         chosen = np.concatenate([np.arange(n) + gate * n for gate in which])
         bias = self.bias
         if bias is not None and self.fed_back_bias is not None and not reset:
             bias = bias + self.fed_back_bias
-        return Linear(
+        return CellProduct(
             self.given[chosen], self.fed_back[chosen], None if bias is None else bias[chosen]
         )
 

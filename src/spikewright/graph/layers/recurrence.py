@@ -14,7 +14,7 @@ from spikewright.graph.layers.base import Layer, Shape, require
 
 
 @dataclass(frozen=True, eq=False)
-class Part:
+class CellPart:
     """A layer of a cell: its name there, and the names of the values that it reads."""
 
     name: str
@@ -33,7 +33,7 @@ class Cell:
     new states; `shapes` are the unbatched shapes of the states.
     """
 
-    parts: tuple[Part, ...]
+    parts: tuple[CellPart, ...]
     inputs: tuple[str, ...]
     states: tuple[str, ...]
     results: tuple[str, ...]

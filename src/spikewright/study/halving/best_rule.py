@@ -26,8 +26,8 @@ from spikewright.running.encoding import refuse_sequences
 from spikewright.study.halving.candidates import Further, candidates_of, compared_rules
 from spikewright.study.halving.comparison import Comparison, by_candidate
 from spikewright.study.halving.halving import (
-    Clock,
     Halving,
+    HalvingClock,
     allowed,
     better_half,
     expected_others,
@@ -83,7 +83,7 @@ def best_rule(
     of the other arguments. Raises as `convert` does, `ConversionError` for arguments that it cannot
     use, and `MissingExtraError` where `reconstruct` needs PyTorch.
     """
-    clock = Clock.of(timeout)
+    clock = HalvingClock.of(timeout)
     _check(steps, dt, tolerance)
     check_cap(max_spikes_per_step)
     fits = _fits(reconstruct, timeout, candidates)

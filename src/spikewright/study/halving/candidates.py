@@ -20,7 +20,7 @@ from spikewright.measure.readout import READOUTS, EveryStep
 from spikewright.network.neurons import BipolarIntegrateAndFire, IntegrateAndFire, RectifiedLinear
 from spikewright.running.converted import all_capped
 from spikewright.study.halving.comparison import Comparison, count_of
-from spikewright.study.halving.halving import Clock, Halving
+from spikewright.study.halving.halving import Halving, HalvingClock
 from spikewright.study.setting import StudySetting
 
 _FEW = 8  # steps, up to which first spikes that are taken as sent are tried
@@ -121,7 +121,7 @@ class Further:
         """The comparison that all candidates are part of."""
         return self.halving.comparison
 
-    def correct(self, clock: Clock) -> None:
+    def correct(self, clock: HalvingClock) -> None:
         """Compare with corrections: those of the best, then the best of these with other rules.
 
         These are the one that helps most and those that are not surely worse. Rules may have left:
@@ -140,7 +140,7 @@ class Further:
         it = self.comparison
         return corrected(candidate, it.numbers(candidate), it.few, it.steps, it.dt)
 
-    def measure_more(self, clock: Clock) -> None:
+    def measure_more(self, clock: HalvingClock) -> None:
         """Compare the best with corrections measured on all samples that there are for them.
 
         What the mean of few samples misses is corrected too, as if it were the network's error:
@@ -157,7 +157,7 @@ class Further:
             ]
             self.halving.join(more, clock)
 
-    def reconstruct(self, clock: Clock) -> None:
+    def reconstruct(self, clock: HalvingClock) -> None:
         """Compare the best with its biases, thresholds and starts fitted."""
         best = self.halving.ranked[0]
         timed = clock.end is not None

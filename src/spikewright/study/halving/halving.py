@@ -25,13 +25,13 @@ Stays = Callable[[Sequence[OperatingPoint], Sequence[OperatingPoint]], list[Stud
 
 
 @dataclass(frozen=True)
-class Clock:
+class HalvingClock:
     """The time until which candidates are tried, of the monotonic clock; None: without an end."""
 
     end: float | None
 
     @classmethod
-    def of(cls, timeout: float | None) -> Clock:
+    def of(cls, timeout: float | None) -> HalvingClock:
         """A clock that ends in `timeout` seconds; raises `ConversionError` for other values."""
         if timeout is None:
             return cls(None)
@@ -44,9 +44,9 @@ class Clock:
         """Seconds that are left."""
         return float("inf") if self.end is None else self.end - time.monotonic()
 
-    def part(self, share: float) -> Clock:
+    def part(self, share: float) -> HalvingClock:
         """A clock that ends after a share of the time that is left."""
-        return self if self.end is None else Clock(self.end - (1 - share) * self.left)
+        return self if self.end is None else HalvingClock(self.end - (1 - share) * self.left)
 
 
 @dataclass(eq=False)
@@ -86,7 +86,7 @@ class Halving:
         """Those that stayed and may be chosen, the least loss first."""
         return self._stay(self.left, self.left) if self.stays is near_enough else self.close
 
-    def compare(self, candidates: Sequence[StudySetting], clock: Clock) -> None:
+    def compare(self, candidates: Sequence[StudySetting], clock: HalvingClock) -> None:
         """Compare the first candidates with one another."""
         alive = list(candidates)
         for count in self._stages(self.comparison.samples):
@@ -101,7 +101,7 @@ class Halving:
             self.gone += [row for row in found if row.setting not in alive]
             self.left = [row for row in found if row.setting in alive]
 
-    def join(self, candidates: Sequence[StudySetting], clock: Clock) -> None:
+    def join(self, candidates: Sequence[StudySetting], clock: HalvingClock) -> None:
         """Compare more candidates with those that stayed, those that there is time for.
 
         Each is made before it is run, which takes the time of a correction.
@@ -133,7 +133,7 @@ class Halving:
         return [n for n in self.comparison.stages if n < total and self.stays] + [total]
 
     def _stage(
-        self, candidates: Sequence[StudySetting], count: int, clock: Clock
+        self, candidates: Sequence[StudySetting], count: int, clock: HalvingClock
     ) -> list[OperatingPoint] | None:
         """Rows of all candidates on so many samples; None where time runs out before they are.
 

@@ -31,7 +31,7 @@ _LONG = 1_000_000  # steps, that every readout leaves some of
 
 
 @dataclass(eq=False)
-class Pace:
+class SamplePace:
     """The time of runs: a part that all have, and one for each step of a sample.
 
     A line through the times of the last runs, that of the median slope between two of them (Theil
@@ -77,8 +77,8 @@ class Objective:
     running: Running
     samples: Labelled
     timeout: float
-    pace: Pace = field(default_factory=Pace, init=False)
-    correcting: Pace = field(default_factory=Pace, init=False)
+    pace: SamplePace = field(default_factory=SamplePace, init=False)
+    correcting: SamplePace = field(default_factory=SamplePace, init=False)
     _converted: tuple[str, Conversion] | None = field(default=None, init=False)
     _keys: dict[tuple, str] = field(default_factory=dict, init=False)
 

@@ -18,7 +18,7 @@ from spikewright.training.gradients.budget import TrainingBudget
 from spikewright.training.gradients.losses import JudgedOutput, spread_of
 from spikewright.training.gradients.rounded import RoundedNetwork
 from spikewright.training.gradients.spiking import sent
-from spikewright.training.gradients.teacher import Batch, Teacher
+from spikewright.training.gradients.teacher import Teacher, TrainingBatch
 from spikewright.training.history import Measured, Way
 from spikewright.training.job import TrainingJob
 
@@ -47,14 +47,17 @@ class NetworkJudge:
 
     def loss(self, samples: TrainingSamples, way: Way) -> tuple[Tensor, Tensor | float]:
         """The loss of a batch, and what spikes weigh beside it, with their gradients."""
-        batch, quickly = Batch(samples, self.teacher), self._settings["precision"] == "bfloat16"
+        batch, quickly = (
+            TrainingBatch(samples, self.teacher),
+            self._settings["precision"] == "bfloat16",
+        )
         counts = None
         if way == "time":
             counts = sent(self.network, batch.inputs, net=True, quickly=quickly).net
         values, made = self.network(batch.inputs, counts, quickly)
         return self.distance(batch, values), self.budget.penalty(made, len(batch))
 
-    def distance(self, batch: Batch, values: Mapping[str, Tensor]) -> Tensor:
+    def distance(self, batch: TrainingBatch, values: Mapping[str, Tensor]) -> Tensor:
         """The distance of a batch's values from the source's, from the truth, or both.
 
         Or a user's function `f(outputs, y)`: of outputs as the model gives them, and of labels or
@@ -77,7 +80,7 @@ class NetworkJudge:
         return torch.stack(parts).sum()
 
     def _of_function(
-        self, function: Callable[..., Any], batch: Batch, values: Mapping[str, Tensor]
+        self, function: Callable[..., Any], batch: TrainingBatch, values: Mapping[str, Tensor]
     ) -> Tensor:
         made = {name: values[one.shown] for name, one in self.judged.items()}
         y = {

@@ -20,7 +20,7 @@ ROOM = 2**30
 """Bytes that the outputs of all samples may take; fixed, so that results depend on nothing else."""
 
 
-class Batch:
+class TrainingBatch:
     """Some samples, whose tensors are made as they are asked for."""
 
     def __init__(self, samples: TrainingSamples, teacher: Teacher) -> None:
@@ -61,16 +61,16 @@ class Teacher:
     size: int
     device: Device
 
-    def batches(self, samples: TrainingSamples) -> Iterator[Batch]:
+    def batches(self, samples: TrainingSamples) -> Iterator[TrainingBatch]:
         """All samples in their order."""
-        return (Batch(part, self) for part in samples.batches(self.size))
+        return (TrainingBatch(part, self) for part in samples.batches(self.size))
 
     def tensor(self, values: NDArray, kind: type = np.float32) -> Tensor:
         """An array as a tensor of a type."""
         return torch.from_numpy(np.ascontiguousarray(values, kind)).to(self.device)
 
     @torch.no_grad()
-    def outputs(self, batch: Batch) -> dict[str, Tensor]:
+    def outputs(self, batch: TrainingBatch) -> dict[str, Tensor]:
         """The outputs for a batch: those that are known, or computed now."""
         if aside := batch.samples.aside:
             return {name: self.tensor(aside[name]) for name in self.judged}

@@ -32,7 +32,7 @@ Outcome = Literal["ran", "linted", "refused", "failed", "missing"]
 
 
 @dataclass(frozen=True)
-class Layer:
+class CheckedLayer:
     """Spikes a sample of a layer here and there, and the share of neurons that send as many."""
 
     name: str
@@ -55,7 +55,7 @@ class Row:
     outcome: Outcome
     reason: str = ""
     versions: Mapping[str, str] | None = None
-    layers: tuple[Layer, ...] = ()
+    layers: tuple[CheckedLayer, ...] = ()
     deviation: float | None = None
     accuracy: float | None = None
     why: tuple[str, ...] = ()
@@ -89,7 +89,7 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Check(Shown):
+class NirCheck(Shown):
     """A file in other readers, a row each, beside this project's own run of it."""
 
     path: Path
@@ -210,7 +210,7 @@ def check(
     reset: str = "subtract",
     seconds: float = 300.0,
     memory: float = 8.0,
-) -> Check:
+) -> NirCheck:
     """Run a NIR file in other simulators, and say by how much their spikes differ and why.
 
     `x` are samples `(batch, *shape)`, held for `steps` time steps, or `(batch, steps, *shape)`;
@@ -258,7 +258,7 @@ def check(
     subject = _Subject(wiring, job, here, truth, ours)
     rows = tuple(_row(place, subject) for place in where)
     totals = {name: float(c.sum() / len(values)) for name, c in here.counts.items()}
-    return Check(Path(path), len(values), count, totals, _accuracy(here, truth), rows)
+    return NirCheck(Path(path), len(values), count, totals, _accuracy(here, truth), rows)
 
 
 def _read(flat: Flat, dt: float | None, reset: str) -> tuple[Network, float]:
@@ -370,9 +370,9 @@ def _apart(here: Heard, there: Heard) -> NDArray:
     return np.flatnonzero(np.any(other, axis=0))
 
 
-def _layer(name: str, here: NDArray, there: NDArray) -> Layer:
+def _layer(name: str, here: NDArray, there: NDArray) -> CheckedLayer:
     same = float((here == there.reshape(here.shape)).mean())
-    return Layer(name, here.sum() / len(here), there.sum() / len(here), same)
+    return CheckedLayer(name, here.sum() / len(here), there.sum() / len(here), same)
 
 
 def _deviation(here: Heard, there: Heard) -> float:

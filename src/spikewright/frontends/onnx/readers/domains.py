@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from spikewright.frontends.onnx.node import OnnxNode
 from spikewright.frontends.onnx.readers.product import product_of
 from spikewright.frontends.onnx.registry import READERS, Result, reads
-from spikewright.frontends.onnx.values import Constant, Label, Missing, Signal, Unreadable
+from spikewright.frontends.onnx.values import ConstantValue, Label, Missing, SignalValue, Unreadable
 from spikewright.frontends.onnx.values import Value as OnnxValue
 from spikewright.frontends.reading.call import Value
 from spikewright.frontends.reading.products import contracted, matrix_labels, ranks
@@ -109,7 +109,7 @@ def normalizer(node: OnnxNode) -> Value:
     return node.add(Divide(), view, reduced(node, view, kind, (axis,), True, "norm"))
 
 
-def _sums_to_one(node: OnnxNode, view: Signal) -> bool:
+def _sums_to_one(node: OnnxNode, view: SignalValue) -> bool:
     """Whether a signal is a softmax over its last axis, as scikit-learn's classifiers have it."""
     made = {made.name: made for made in node.builder.nodes}
     found = made[view.node]
@@ -172,7 +172,7 @@ def _step(
     step = replace(
         node, kind=kind, label=label, inputs=tuple(inputs), attributes=attributes or {}, opset=13
     )
-    if all(isinstance(value, Constant) for value in inputs):
+    if all(isinstance(value, ConstantValue) for value in inputs):
         step.view(0)  # raises: nothing here depends on the data
     return READERS["", kind](step)
 
@@ -283,18 +283,20 @@ def embedding(node: OnnxNode) -> list[Any]:
         where = _step(node, "Gather", [places, numbers], "positions")
     else:
         length = node.view(0).full[1]
-        where = Constant(node.known(3)[None, :length])
+        where = ConstantValue(node.known(3)[None, :length])
     total = _step(node, "Add", [total, where], "placed")
     if segments is not None and kinds is not None:
-        if isinstance(segments, Constant):
-            rows: Any = Constant(node.known(4)[segments.array])
+        if isinstance(segments, ConstantValue):
+            rows: Any = ConstantValue(node.known(4)[segments.array])
         else:
             rows = _step(node, "Gather", [kinds, segments], "segments")
         total = _step(node, "Add", [total, rows], "sum")
     made = _normalised(node, total, scale, shift)
     counted: Any = _NOT_READ
-    if isinstance(mask, Signal):
-        sums = _step(node, "ReduceSum", [mask, Constant(np.array([1]))], "tokens", {"keepdims": 0})
+    if isinstance(mask, SignalValue):
+        sums = _step(
+            node, "ReduceSum", [mask, ConstantValue(np.array([1]))], "tokens", {"keepdims": 0}
+        )
         counted = replace(sums, whole=mask.whole)
     return [made, counted, total]
 
@@ -312,7 +314,7 @@ def attention(node: OnnxNode) -> Any:
     stops = np.cumsum([0, *sizes]).tolist()
     parts = []
     for name, *ends in zip("qkv", stops[:-1], stops[1:], strict=True):
-        places = (Constant(np.array([n])) for n in (*ends, 2))
+        places = (ConstantValue(np.array([n])) for n in (*ends, 2))
         parts.append(_step(node, "Slice", [whole, *places], name))
     settings = {"q_num_heads": heads, "kv_num_heads": heads}
     if node.attributes.get("unidirectional"):
@@ -329,16 +331,16 @@ def attention(node: OnnxNode) -> Any:
 def _hidden(node: OnnxNode, mask: Any, length: int) -> Any:
     """A mask `(batch, length)`, or numbers of tokens `(batch,)`, as what is added to scores."""
     low = float(node.attributes.get("mask_filter_value", -10000.0))
-    full = mask.full if isinstance(mask, Signal) else mask.array.shape
+    full = mask.full if isinstance(mask, SignalValue) else mask.array.shape
     if len(full) > 2 or full[0] != 1:
         raise Unreadable(f"its mask has shape {full} for one sample", "Give (batch, length)")
-    if isinstance(mask, Constant):
+    if isinstance(mask, ConstantValue):
         kept = mask.array if len(full) == 2 else np.arange(length)[None] < mask.array[:, None]
-        return Constant(np.where(kept, 0.0, low).astype(np.float32)[:, None, None])
-    axes = Constant(np.array([1, 2, 3] if len(full) == 1 else [1, 2]))
+        return ConstantValue(np.where(kept, 0.0, low).astype(np.float32)[:, None, None])
+    axes = ConstantValue(np.array([1, 2, 3] if len(full) == 1 else [1, 2]))
     wide = _step(node, "Unsqueeze", [mask, axes], "mask")
     if len(full) == 1:
         wide = replace(wide, whole=mask.whole)
-        wide = _step(node, "Greater", [wide, Constant(np.arange(length))], "kept")
-    less = _step(node, "Sub", [Constant(np.array(1.0, np.float32)), wide], "left out")
-    return _step(node, "Mul", [less, Constant(np.array(low, np.float32))], "hidden")
+        wide = _step(node, "Greater", [wide, ConstantValue(np.arange(length))], "kept")
+    less = _step(node, "Sub", [ConstantValue(np.array(1.0, np.float32)), wide], "left out")
+    return _step(node, "Mul", [less, ConstantValue(np.array(low, np.float32))], "hidden")

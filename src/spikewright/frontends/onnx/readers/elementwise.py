@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from spikewright.frontends.onnx.node import OnnxNode
 from spikewright.frontends.onnx.registry import reads, reason_for
-from spikewright.frontends.onnx.values import Constant, Signal, Unreadable
+from spikewright.frontends.onnx.values import ConstantValue, SignalValue, Unreadable
 from spikewright.frontends.reading.arithmetic import (
     chosen,
     clipped,
@@ -130,7 +130,7 @@ def _number(node: OnnxNode, index: int, what: str) -> float:
 
 
 @reads("Add", "Sum", "Mean", "Sub")
-def add(node: OnnxNode) -> Signal:
+def add(node: OnnxNode) -> SignalValue:
     """Sum, mean or difference of signals and constants."""
     signs = [1.0] + [-1.0 if node.kind == "Sub" else 1.0] * (len(node.inputs) - 1)
     terms, masked = finite_terms(list(zip(signs, node.inputs_of_sample(), strict=True)))
@@ -138,9 +138,9 @@ def add(node: OnnxNode) -> Signal:
     return signal(made, not masked)
 
 
-def signal(made: Value, comparable: bool = True) -> Signal:
+def signal(made: Value, comparable: bool = True) -> SignalValue:
     """A result, which may differ from the ONNX value by design."""
-    assert isinstance(made, Signal)
+    assert isinstance(made, SignalValue)
     return replace(made, comparable=comparable)
 
 
@@ -198,7 +198,7 @@ def negation(node: OnnxNode) -> Value:
 
 
 @reads("Where")
-def where(node: OnnxNode) -> Signal:
+def where(node: OnnxNode) -> SignalValue:
     """A choice between values, constant or not, by a constant condition or by a truth value."""
     smooth = _exported_softplus(node)
     if smooth is not None:
@@ -212,14 +212,16 @@ def where(node: OnnxNode) -> Signal:
     return signal(chosen(node, np.asarray(holds, bool), yes, no), not masked)
 
 
-def _exported_softplus(node: OnnxNode) -> Signal | None:
+def _exported_softplus(node: OnnxNode) -> SignalValue | None:
     """`where(x > t, x, softplus(x))`, PyTorch's softplus: above `t` the two differ by rounding.
 
     The softplus alone, or None for any other choice.
     """
     condition, kept, view = node.inputs
     if not (
-        isinstance(condition, Signal) and isinstance(kept, Signal) and isinstance(view, Signal)
+        isinstance(condition, SignalValue)
+        and isinstance(kept, SignalValue)
+        and isinstance(view, SignalValue)
     ):
         return None
     smooth, step = node.made(view.node), node.made(condition.node)
@@ -253,7 +255,7 @@ _PARTIAL = ("log", "log_softmax", "power", "reciprocal", "sqrt")
 
 
 @reads("IsNaN", "IsInf")
-def is_no_number(node: OnnxNode) -> Constant:
+def is_no_number(node: OnnxNode) -> ConstantValue:
     """False: where exporters guard a softmax, or anything that makes numbers of all numbers.
 
     The rows of a softmax that a constant masks everywhere are no numbers.
@@ -274,7 +276,7 @@ def is_no_number(node: OnnxNode) -> Constant:
     none = np.zeros(view.shape, bool)
     if function == "softmax" and node.kind == "IsNaN":
         none |= _masked_everywhere(node, made, guarded, moved)
-    return Constant(none.reshape(view.full))
+    return ConstantValue(none.reshape(view.full))
 
 
 def _masked_everywhere(

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from spikewright.frontends.onnx.node import OnnxNode
 from spikewright.frontends.onnx.registry import reads
-from spikewright.frontends.onnx.values import Signal, Unreadable
+from spikewright.frontends.onnx.values import SignalValue, Unreadable
 from spikewright.frontends.reading import reductions
 from spikewright.frontends.reading.arithmetic import normalised_exponentials
 from spikewright.frontends.reading.call import Value
@@ -55,7 +55,7 @@ def batch_normalization(node: OnnxNode) -> Value:
     )
 
 
-def _channels(node: OnnxNode) -> tuple[Signal, int]:
+def _channels(node: OnnxNode) -> tuple[SignalValue, int]:
     """The input, one image or several, and its axis of channels."""
     if node.view(0).rank < 2:
         raise Unreadable("its input has no axis beside the batch")
@@ -80,7 +80,7 @@ def group_normalization(node: OnnxNode) -> Value:
     )
 
 
-def _from_axis(node: OnnxNode, default: int) -> tuple[Signal, tuple[int, ...]]:
+def _from_axis(node: OnnxNode, default: int) -> tuple[SignalValue, tuple[int, ...]]:
     """The input, and its sample's axes from the attribute `axis` on."""
     rank = node.view(0).rank
     first = int(node.attributes.get("axis", default))
@@ -91,7 +91,7 @@ def _from_axis(node: OnnxNode, default: int) -> tuple[Signal, tuple[int, ...]]:
     return view, view.axes(full)
 
 
-def _affine(node: OnnxNode, view: Signal, index: int) -> NDArray | None:
+def _affine(node: OnnxNode, view: SignalValue, index: int) -> NDArray | None:
     """Scale or shift, a constant that broadcasts to the input."""
     return node.per_sample(index, view) if node.has(index) else None
 
@@ -202,7 +202,7 @@ def _noop(node: OnnxNode) -> bool:
     return bool(node.attributes.get("noop_with_empty_axes", 0))
 
 
-def _over(node: OnnxNode) -> tuple[Signal, tuple[int, ...]]:
+def _over(node: OnnxNode) -> tuple[SignalValue, tuple[int, ...]]:
     """The input and the full axes that vanish."""
     axes = node.integers("axes", 1)
     if not axes:

@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from spikewright.frontends.onnx.node import OnnxNode
 from spikewright.frontends.onnx.readers.elementwise import NAMED
 from spikewright.frontends.onnx.registry import reads
-from spikewright.frontends.onnx.values import Signal, Unreadable
+from spikewright.frontends.onnx.values import SignalValue, Unreadable
 from spikewright.frontends.reading.arithmetic import function
 from spikewright.frontends.reading.call import UNBATCHED, layout_of, sample_shape
-from spikewright.frontends.unrolling import Cell, stack, unroll
+from spikewright.frontends.unrolling import UnrolledCell, stack, unroll
 from spikewright.frontends.unrolling.cells import Weights, gru, lstm, simple
 from spikewright.graph.clipping import Steps
 from spikewright.graph.layers import (
@@ -42,18 +42,18 @@ _TIME = "Transpose the input so that axis 0 is time and axis 1 the batch, or set
 
 
 Functions = Sequence[Steps]
-Make = Callable[[OnnxNode, Weights, NDArray | None, Functions], Cell]
+Make = Callable[[OnnxNode, Weights, NDArray | None, Functions], UnrolledCell]
 """From the weights of one direction, its peepholes and its functions to a cell."""
 
 
-def _gru(node: OnnxNode, weights: Weights, seen: NDArray | None, given: Functions) -> Cell:
+def _gru(node: OnnxNode, weights: Weights, seen: NDArray | None, given: Functions) -> UnrolledCell:
     """A GRU, its reset gate before or behind the product with the state."""
     gate, candidate = given
     after = bool(node.attributes.get("linear_before_reset", 0))
     return gru(weights, "zrn", gate, candidate, after)
 
 
-def _lstm(node: OnnxNode, weights: Weights, seen: NDArray | None, given: Functions) -> Cell:
+def _lstm(node: OnnxNode, weights: Weights, seen: NDArray | None, given: Functions) -> UnrolledCell:
     """An LSTM; its peepholes are those of input, output and forget gate, in this order."""
     if node.attributes.get("input_forget", 0):
         raise Unreadable("its input gate is coupled to the forget gate", "Train it without")
@@ -83,7 +83,7 @@ class _Sequence(NamedTuple):
 
 
 @reads(*_MAKE)
-def recurrent(node: OnnxNode) -> list[Signal]:
+def recurrent(node: OnnxNode) -> list[SignalValue]:
     """The outputs of all steps, and the last states."""
     make, default = _MAKE[node.kind]
     direction = node.attributes.get("direction", "forward")
@@ -187,7 +187,7 @@ def _sequence(node: OnnxNode) -> _Sequence:
     return _Sequence(name, steps, lead, batch_first)
 
 
-def _flat(node: OnnxNode, view: Signal, shape: Shape, turned: bool, part: str) -> str:
+def _flat(node: OnnxNode, view: SignalValue, shape: Shape, turned: bool, part: str) -> str:
     """The node that holds the values of a signal in this shape, its first two axes turned or not.
 
     Axes of one are put beside the sample's for ONNX; what they were put beside is taken instead.
@@ -224,7 +224,7 @@ def _state(node: OnnxNode, sequence: _Sequence, way: int, index: int) -> str | N
     return node.node(Take(np.array(way), 0), all_ways, part=part)
 
 
-def _all_outputs(node: OnnxNode, sequence: _Sequence, ways: Sequence[Sequence[str]]) -> Signal:
+def _all_outputs(node: OnnxNode, sequence: _Sequence, ways: Sequence[Sequence[str]]) -> SignalValue:
     """`(steps, directions, batch, units)`, or with the batch first."""
     several, lead = [], sequence.lead
     batch_first = sequence.batch_first and not lead
@@ -244,7 +244,7 @@ def _all_outputs(node: OnnxNode, sequence: _Sequence, ways: Sequence[Sequence[st
     return node.placed(node.node(Permute((2, 0, 1, 3)), turned), UNBATCHED)
 
 
-def _last(node: OnnxNode, sequence: _Sequence, states: Sequence[str], part: str) -> Signal:
+def _last(node: OnnxNode, sequence: _Sequence, states: Sequence[str], part: str) -> SignalValue:
     """`(directions, batch, units)`, or with the batch first."""
     shape = node.builder.shapes[states[0]]
     name = stack(node.node, states, shape, part)
@@ -256,7 +256,7 @@ def _last(node: OnnxNode, sequence: _Sequence, states: Sequence[str], part: str)
     return node.placed(node.node(Permute((1, 0, 2)), name, part=f"{part} turned"), UNBATCHED)
 
 
-def _signal(node: OnnxNode, name: str, full: Shape, part: str = "") -> Signal:
+def _signal(node: OnnxNode, name: str, full: Shape, part: str = "") -> SignalValue:
     """A node's values as ONNX has them for one sample."""
     shape = sample_shape(full)
     if node.builder.shapes[name] != shape:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from spikewright.frontends.onnx.node import OnnxNode
 from spikewright.frontends.onnx.registry import reads
-from spikewright.frontends.onnx.values import Signal, Unreadable
+from spikewright.frontends.onnx.values import SignalValue, Unreadable
 from spikewright.frontends.reading.call import Value, afford
 from spikewright.frontends.reading.windows import resampled
 from spikewright.graph.layers import ScaleShift
@@ -153,7 +153,7 @@ def _convention(node: OnnxNode) -> Convention:
     )
 
 
-def _targets(node: OnnxNode, view: Signal) -> dict[int, Target]:
+def _targets(node: OnnxNode, view: SignalValue) -> dict[int, Target]:
     """The target of each full axis that the node names."""
     full = view.full
     given = node.integers("axes")
@@ -209,7 +209,7 @@ def _from_sizes(
 
 
 def _resized(
-    node: OnnxNode, view: Signal, targets: dict[int, Target], convention: Convention
+    node: OnnxNode, view: SignalValue, targets: dict[int, Target], convention: Convention
 ) -> Value:
     """The layers, of which the last has the node's name."""
     beside, matrices = {}, {}
@@ -229,7 +229,7 @@ def _resized(
 
 
 def _outside(
-    view: Signal, targets: dict[int, Target], beside: dict[int, NDArray], value: float
+    view: SignalValue, targets: dict[int, Target], beside: dict[int, NDArray], value: float
 ) -> NDArray | None:
     """The extrapolation value where a coordinate of some axis lies outside."""
     if value == 0 or not any(mask.any() for mask in beside.values()):

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from spikewright.frontends.onnx.node import OnnxNode
 from spikewright.frontends.onnx.registry import reads
-from spikewright.frontends.onnx.values import Constant, Signal, Unreadable
+from spikewright.frontends.onnx.values import ConstantValue, SignalValue, Unreadable
 from spikewright.frontends.reading.call import Value, afford, layout_of, sample_shape
 from spikewright.frontends.reading.selection import sliced, taken
 from spikewright.graph.layers import (
@@ -29,10 +29,10 @@ from spikewright.graph.layers import (
 )
 
 
-def _numbers(node: OnnxNode, index: int) -> Signal:
+def _numbers(node: OnnxNode, index: int) -> SignalValue:
     """The signal of whole numbers that rows are counted by; raises `Unreadable` for others."""
     value, view = node.inputs[index], node.view(index)
-    if not (isinstance(value, Signal) and value.whole):
+    if not (isinstance(value, SignalValue) and value.whole):
         raise Unreadable(
             f"its input {index} counts rows and is computed from real numbers, so that it jumps",
             "Count rows by an input of whole numbers",
@@ -40,7 +40,7 @@ def _numbers(node: OnnxNode, index: int) -> Signal:
     return view
 
 
-def rows_of_a_table(node: OnnxNode, axis: int) -> Signal:
+def rows_of_a_table(node: OnnxNode, axis: int) -> SignalValue:
     """Rows of a constant by whole numbers; their axes come behind those of the numbers."""
     numbers, table = _numbers(node, 1), node.constant(0)
     if table is None or not table.ndim or axis % table.ndim:
@@ -51,7 +51,7 @@ def rows_of_a_table(node: OnnxNode, axis: int) -> Signal:
     return node.add(Lookup(np.asarray(table, np.float64)), numbers)
 
 
-def values_of_a_row(node: OnnxNode, axis: int) -> Signal:
+def values_of_a_row(node: OnnxNode, axis: int) -> SignalValue:
     """Values of a constant by whole numbers, the same constant for all samples."""
     view, numbers = node.view(1), _numbers(node, 1)
     table = node.per_sample(0, view)
@@ -124,7 +124,7 @@ def slice_(node: OnnxNode) -> Value:
 
 
 @reads("Split")
-def split(node: OnnxNode) -> list[Value | Constant]:
+def split(node: OnnxNode) -> list[Value | ConstantValue]:
     """Consecutive ranges of one axis, one an output; an empty one is a constant."""
     full = int(node.attributes.get("axis", 0))
     if node.view(0).is_batch(full):
@@ -140,11 +140,11 @@ def split(node: OnnxNode) -> list[Value | Constant]:
         sizes = (*(largest,) * (count - 1), extent - largest * (count - 1))
     if len(sizes) != count or sum(sizes) != extent or min(sizes) < 0:
         raise Unreadable(f"it splits an axis of {extent} into {sizes} for {count} outputs")
-    results: list[Value | Constant] = []
+    results: list[Value | ConstantValue] = []
     for index, (size, stop) in enumerate(zip(sizes, np.cumsum(sizes).tolist(), strict=True)):
         if size == 0:
             shape = (*view.shape[:axis], 0, *view.shape[axis + 1 :])
-            results.append(Constant(np.zeros((1,) * (view.rank - len(shape)) + shape)))
+            results.append(ConstantValue(np.zeros((1,) * (view.rank - len(shape)) + shape)))
             continue
         part = {axis: slice(stop - size, stop)}
         results.append(sliced(node, view, part, str(index) if index else ""))

@@ -13,7 +13,7 @@ from spikewright.frontends.onnx.files import type_name
 from spikewright.frontends.onnx.node import OnnxNode
 from spikewright.frontends.onnx.readers.elementwise import nonzero
 from spikewright.frontends.onnx.registry import reads
-from spikewright.frontends.onnx.values import Constant, Signal, Unreadable, integer_types
+from spikewright.frontends.onnx.values import ConstantValue, SignalValue, Unreadable, integer_types
 from spikewright.frontends.reading.call import BATCH_FIRST, Value, afford, layout_of, sample_shape
 from spikewright.frontends.reading.selection import (
     Mode,
@@ -26,7 +26,7 @@ from spikewright.graph.layers import Broadcast, Concatenate, Identity, Permute, 
 
 
 @reads("Reshape")
-def reshape(node: OnnxNode) -> Signal:
+def reshape(node: OnnxNode) -> SignalValue:
     """Reshape to a constant shape, or to one computed from shapes."""
     target = node.whole_numbers(1)
     if target is None:
@@ -52,14 +52,14 @@ def _resolve(target: list[int], full: Shape, keep_zero: bool) -> list[int]:
 
 
 @reads("Flatten")
-def flatten(node: OnnxNode) -> Signal:
+def flatten(node: OnnxNode) -> SignalValue:
     """Two axes: those before `axis`, and the rest."""
     axis, view = int(node.attributes.get("axis", 1)), node.view(0)
     return node.reshaped(view, (math.prod(view.full[:axis]), math.prod(view.full[axis:])))
 
 
 @reads("Squeeze")
-def squeeze(node: OnnxNode) -> Signal:
+def squeeze(node: OnnxNode) -> SignalValue:
     """Drop axes of extent one."""
     given, view = node.integers("axes", 1), node.view(0)
     drop = [axis for axis, extent in enumerate(view.full) if extent == 1]
@@ -71,7 +71,7 @@ def squeeze(node: OnnxNode) -> Signal:
 
 
 @reads("Unsqueeze")
-def unsqueeze(node: OnnxNode) -> Signal:
+def unsqueeze(node: OnnxNode) -> SignalValue:
     """Insert axes of extent one."""
     given = node.integers("axes", 1)
     if given is None:
@@ -124,13 +124,13 @@ def depth_and_space(node: OnnxNode) -> Value:
 
 
 @reads("Identity")
-def identity(node: OnnxNode) -> Signal:
+def identity(node: OnnxNode) -> SignalValue:
     """The same value."""
     return node.add(Identity(), node.view(0))
 
 
 @reads("Dropout")
-def dropout(node: OnnxNode) -> Signal:
+def dropout(node: OnnxNode) -> SignalValue:
     """Nothing, at inference."""
     training = node.constant(2)
     if training is not None and bool(np.ravel(training)[0]):
@@ -150,7 +150,7 @@ def cast(node: OnnxNode) -> Value:
 
 
 @reads("CastLike")
-def cast_like(node: OnnxNode) -> Signal | Constant:
+def cast_like(node: OnnxNode) -> SignalValue | ConstantValue:
     """The same, to the type of another value; signals are floating-point."""
     if node.is_constant(1):
         to_tensor_type = require("onnx").helper.np_dtype_to_tensor_dtype
@@ -158,7 +158,7 @@ def cast_like(node: OnnxNode) -> Signal | Constant:
     else:
         node.view(1)  # raises where it was refused
     if node.is_constant(0):
-        return Constant(node.known(0).astype(np.float32))
+        return ConstantValue(node.known(0).astype(np.float32))
     return node.add(Identity(), node.view(0))
 
 

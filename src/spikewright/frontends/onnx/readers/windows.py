@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from spikewright._base.windows import Pairs, Windows
 from spikewright.frontends.onnx.node import OnnxNode
 from spikewright.frontends.onnx.registry import reads
-from spikewright.frontends.onnx.values import Signal, Unreadable
+from spikewright.frontends.onnx.values import SignalValue, Unreadable
 from spikewright.frontends.reading.call import Value
 from spikewright.frontends.reading.windows import folded, halves, same_padding, windowed
 from spikewright.graph.layers import (
@@ -65,7 +65,7 @@ def explicit_pads(node: OnnxNode, rank: int) -> Pairs:
     return tuple(zip(pads[:rank], pads[rank:], strict=True))
 
 
-def images(node: OnnxNode) -> tuple[Signal, tuple[int, ...]]:
+def images(node: OnnxNode) -> tuple[SignalValue, tuple[int, ...]]:
     """The input, one image `(channels, *spatial)` or several, and its spatial extents."""
     view = node.view(0)
     if view.full[:1] == (1,):
@@ -165,7 +165,7 @@ def _wanted_extent(
     return None
 
 
-def _pool_windows(node: OnnxNode) -> tuple[Signal, Windows]:
+def _pool_windows(node: OnnxNode) -> tuple[SignalValue, Windows]:
     size = node.integers("kernel_shape")
     if not size or min(size) < 1:
         raise Unreadable(f"kernel_shape is {size}, it must hold positive numbers")

@@ -12,7 +12,7 @@ import torch
 from spikewright.frontends.fallback import is_asked_for
 from spikewright.frontends.pytorch.readers.arithmetic import extremum, times
 from spikewright.frontends.pytorch.readers.spectra import Complex, size_of
-from spikewright.frontends.pytorch.registry import Call, reads, why_not
+from spikewright.frontends.pytorch.registry import TorchCall, reads, why_not
 from spikewright.frontends.reading.arithmetic import (
     clipped,
     exponential,
@@ -34,7 +34,7 @@ _NAMED = {f"aten.{name}.default": named for name, named in names_in("pytorch").i
 
 
 @reads(*_NAMED)
-def _named(call: Call) -> Value:
+def _named(call: TorchCall) -> Value:
     named, x = _NAMED[call.target], call["self"]
     if isinstance(x, Complex):
         return size_of(call, x)
@@ -51,7 +51,7 @@ def _named(call: Call) -> Value:
 
 
 @reads("aten.sign.default")
-def _sign(call: Call) -> Value:
+def _sign(call: TorchCall) -> Value:
     """Only in the product with the size of the same value, which is that value again."""
     if is_asked_for():
         raise Unreadable(*why_not(call.target))
@@ -65,28 +65,28 @@ def _sign(call: Call) -> Value:
 
 
 @reads(*(f"aten.{name}.default" for name in ("floor", "ceil", "round", "trunc")))
-def _rounded(call: Call) -> Value:
+def _rounded(call: TorchCall) -> Value:
     return rounded(call, call.value("self"), call.target.split(".")[1])
 
 
 @reads("aten.sinh.default", "aten.cosh.default")
-def _hyperbolic(call: Call) -> Value:
+def _hyperbolic(call: TorchCall) -> Value:
     return hyperbolic(call, call.value("self"), "sinh" in call.target)
 
 
 @reads("aten.log_sigmoid_forward.default")
-def _log_sigmoid(call: Call) -> tuple[Value | None, ...]:
+def _log_sigmoid(call: TorchCall) -> tuple[Value | None, ...]:
     return call.add(Activation("log_sigmoid"), call.value("self")), None
 
 
 @reads("aten.gelu.default")
-def _gelu(call: Call) -> Value:
+def _gelu(call: TorchCall) -> Value:
     name = "gelu_tanh" if call["approximate"] == "tanh" else "gelu"
     return call.add(Activation(name), call.value("self"))
 
 
 @reads("aten.elu.default", "aten.celu.default")
-def _exponential(call: Call) -> Value:
+def _exponential(call: TorchCall) -> Value:
     alpha = float(call["alpha"])
     scale, inner = float(call.get("scale", 1)), float(call.get("input_scale", 1))
     if inner != 1:
@@ -97,12 +97,12 @@ def _exponential(call: Call) -> Value:
 
 
 @reads("aten.pow.Tensor_Scalar")
-def _power(call: Call) -> Value:
+def _power(call: TorchCall) -> Value:
     return powered(call, call.value("self"), float(call["exponent"]))
 
 
 @reads("aten.pow.Tensor_Tensor")
-def _power_of_tensors(call: Call) -> Value:
+def _power_of_tensors(call: TorchCall) -> Value:
     """`x ** y = exp(y log(x))` for positive values, or a power by one number for all."""
     x, y = call["self"], call["exponent"]
     if not isinstance(y, Value):
@@ -122,7 +122,7 @@ def _power_of_tensors(call: Call) -> Value:
 
 
 @reads("aten.pow.Scalar")
-def _power_of_constant(call: Call) -> Value:
+def _power_of_constant(call: TorchCall) -> Value:
     return exponential(call, float(call["self"]), call.value("exponent"))
 
 
@@ -130,7 +130,7 @@ def _power_of_constant(call: Call) -> Value:
     "aten.hardtanh.default", "aten.clamp.default", "aten.clamp_min.default",
     "aten.clamp_max.default", "aten.clip.default",
 )  # fmt: skip
-def _clipped(call: Call) -> Value:
+def _clipped(call: TorchCall) -> Value:
     low, high = call.get("min_val", call.get("min")), call.get("max_val", call.get("max"))
     x = call.value("self")
     low, high = (
@@ -146,7 +146,7 @@ def _clipped(call: Call) -> Value:
 
 
 @reads("aten.clip.Tensor", "aten.clamp.Tensor", "aten.clamp_min.Tensor", "aten.clamp_max.Tensor")
-def _clipped_to_arrays(call: Call) -> Value:
+def _clipped_to_arrays(call: TorchCall) -> Value:
     low, high = call.get("min"), call.get("max")
     x: Any = call["self"]
     if low is not None:
@@ -155,7 +155,7 @@ def _clipped_to_arrays(call: Call) -> Value:
 
 
 @reads("aten.rrelu.default")
-def _random_leaky_relu(call: Call) -> Value:
+def _random_leaky_relu(call: TorchCall) -> Value:
     if call["training"]:
         raise Unreadable("its slope is drawn at random, which is meant for training only")
     slope = (float(call["lower"]) + float(call["upper"])) / 2
@@ -163,7 +163,7 @@ def _random_leaky_relu(call: Call) -> Value:
 
 
 @reads("aten.prelu.default", "aten._prelu_kernel.default")
-def _prelu(call: Call) -> Value:
+def _prelu(call: TorchCall) -> Value:
     x, weight = call.value("self"), call.array("weight")
     if weight.size > 1:  # the slopes are the channels'
         weight = weight.reshape(-1, *(1,) * (len(x.shape) - 1 - call.axis(x, 1)))
@@ -171,7 +171,7 @@ def _prelu(call: Call) -> Value:
 
 
 @reads("aten.softplus.default")
-def _softplus(call: Call) -> Value:
+def _softplus(call: TorchCall) -> Value:
     beta, threshold = float(call["beta"]), float(call["threshold"])
     # Above its threshold PyTorch returns x itself: log(1 + e^-x) must be below float32's rounding.
     if beta <= 0 or threshold <= 0 or math.log1p(math.exp(-threshold)) / threshold > 2.0**-24:
@@ -189,18 +189,18 @@ def _softplus(call: Call) -> Value:
 
 
 @reads("aten.glu.default")
-def _gated(call: Call) -> Value:
+def _gated(call: TorchCall) -> Value:
     x = call.value("self")
     return gated(call, x, call.axis(x, call["dim"]))
 
 
 @reads("aten.softmax.int", "aten._softmax.default", "aten._safe_softmax.default")
-def _softmax(call: Call) -> Value:
+def _softmax(call: TorchCall) -> Value:
     x = call["self"]
     return softmax(call, x, [call.axis(x, call["dim"])], zero_rows="_safe" in call.target)
 
 
 @reads("aten.log_softmax.int", "aten._log_softmax.default")
-def _log_softmax(call: Call) -> Value:
+def _log_softmax(call: TorchCall) -> Value:
     x = call.value("self")
     return call.add(Activation("log_softmax", {"axis": call.axis(x, call["dim"])}), x)

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from spikewright.frontends.pytorch.readers.normalization import over
-from spikewright.frontends.pytorch.registry import Call, reads, to_array, why_not
+from spikewright.frontends.pytorch.registry import TorchCall, reads, to_array, why_not
 from spikewright.frontends.reading import arithmetic
 from spikewright.frontends.reading.arithmetic import rounded
 from spikewright.frontends.reading.attention import masked
@@ -36,28 +36,28 @@ from spikewright.graph.layers import Concatenate, Identity, UnitNormalization
 
 
 @reads("aten.add.Tensor", "aten.add.Scalar")
-def _add(call: Call) -> Value:
+def _add(call: TorchCall) -> Value:
     if call.results.dtype == torch.bool:
         raise Unreadable("a sum of truth values is another", "Use torch.logical_or.")
     return combine(call, call["self"], 1, call["other"], call["alpha"])
 
 
 @reads("aten.sub.Tensor", "aten.sub.Scalar", "aten.subtract.Tensor")
-def _subtract(call: Call) -> Value:
+def _subtract(call: TorchCall) -> Value:
     return combine(call, call["self"], 1, call["other"], -call["alpha"])
 
 
 @reads("aten.rsub.Tensor", "aten.rsub.Scalar")
-def _subtract_from(call: Call) -> Value:
+def _subtract_from(call: TorchCall) -> Value:
     return combine(call, call["self"], -call["alpha"], call["other"], 1)
 
 
 @reads("aten.mul.Tensor", "aten.mul.Scalar", "aten.multiply.Tensor")
-def _multiply(call: Call) -> Value:
+def _multiply(call: TorchCall) -> Value:
     return times(call, call["self"], call["other"])
 
 
-def times(call: Call, x: Any, y: Any, part: str = "") -> Value:
+def times(call: TorchCall, x: Any, y: Any, part: str = "") -> Value:
     """`x y`, where at least one of them depends on the input."""
     names = [getattr(one, "name", None) for one in (x, y)]
     for sign, size in (names, names[::-1]):
@@ -69,11 +69,11 @@ def times(call: Call, x: Any, y: Any, part: str = "") -> Value:
 
 
 @reads("aten.div.Tensor", "aten.div.Scalar", "aten.true_divide.Tensor", "aten.divide.Tensor")
-def _divide(call: Call) -> Value:
+def _divide(call: TorchCall) -> Value:
     return _quotient(call, call["self"], call["other"])
 
 
-def _quotient(call: Call, x: Any, y: Any, part: str = "") -> Value:
+def _quotient(call: TorchCall, x: Any, y: Any, part: str = "") -> Value:
     norm = call.notes.get(("norm", y.name)) if isinstance(y, Value) else None
     if norm is not None and norm[0] == x:
         return call.add(UnitNormalization(*norm[1:]), finite(x), part=part)
@@ -82,7 +82,7 @@ def _quotient(call: Call, x: Any, y: Any, part: str = "") -> Value:
 
 
 @reads("aten.addcmul.default", "aten.addcdiv.default")
-def _add_product(call: Call) -> Value:
+def _add_product(call: TorchCall) -> Value:
     first, second = call["tensor1"], call["tensor2"]
     multiplies = "addcmul" in call.target
     if not isinstance(first, Value) and not isinstance(second, Value):
@@ -95,7 +95,7 @@ def _add_product(call: Call) -> Value:
 
 
 @reads("aten.floor_divide.default", "aten.div.Tensor_mode", "aten.div.Scalar_mode")
-def _whole_quotient(call: Call) -> Value:
+def _whole_quotient(call: TorchCall) -> Value:
     """Quotients of whole numbers by constants, rounded down; of others without rounding alone."""
     mode = call.get("rounding_mode", "floor")
     if mode is None:
@@ -109,7 +109,7 @@ def _whole_quotient(call: Call) -> Value:
 
 
 @reads("aten.nan_to_num.default")
-def _as_numbers(call: Call) -> Value:
+def _as_numbers(call: TorchCall) -> Value:
     """The value itself, and another number where a mask makes it minus infinity."""
     x = call["self"]
     if x.masked is None:
@@ -119,7 +119,7 @@ def _as_numbers(call: Call) -> Value:
     return choice(call, ~x.masked, replace(x, masked=None), np.array(least))
 
 
-def combine(call: Call, x: Any, a: float, y: Any, b: float, part: str = "") -> Value:
+def combine(call: TorchCall, x: Any, a: float, y: Any, b: float, part: str = "") -> Value:
     """`a x + b y`, where at least one of them depends on the input."""
     first, second = call.operands(x, y)
     for mask, scores, factors in ((first, second, (a, b)), (second, first, (b, a))):
@@ -133,24 +133,24 @@ def combine(call: Call, x: Any, a: float, y: Any, b: float, part: str = "") -> V
 
 
 @reads("aten.masked_fill.Scalar", "aten.masked_fill.Tensor")
-def _masked_fill(call: Call) -> Value:
+def _masked_fill(call: TorchCall) -> Value:
     return _chosen(call, call["mask"], call["value"], call["self"])
 
 
 @reads(
     "aten.where.self", "aten.where.ScalarOther", "aten.where.ScalarSelf", "aten.where.Scalar",
 )  # fmt: skip
-def _where(call: Call) -> Value:
+def _where(call: TorchCall) -> Value:
     return _chosen(call, call["condition"], call["self"], call["other"])
 
 
-def _chosen(call: Call, condition: Any, yes: Any, no: Any) -> Value:
+def _chosen(call: TorchCall, condition: Any, yes: Any, no: Any) -> Value:
     """`yes` where a condition holds, else `no`."""
     return choice(call, *call.operands(condition, yes, no))
 
 
 @reads("aten.index_fill.int_Scalar", "aten.index_fill.int_Tensor")
-def _index_fill(call: Call) -> Value:
+def _index_fill(call: TorchCall) -> Value:
     """A number at constant places of an axis."""
     if isinstance(call["index"], Value):
         raise Unreadable(*PLACES)
@@ -161,7 +161,7 @@ def _index_fill(call: Call) -> Value:
 
 
 @reads("aten.tril.default", "aten.triu.default")
-def _triangle(call: Call) -> Value:
+def _triangle(call: TorchCall) -> Value:
     """Zeros above or below a diagonal of the last two axes."""
     x = call.value("self")
     shape = [x.shape[call.axis(x, dim)] for dim in (-2, -1)]
@@ -169,13 +169,13 @@ def _triangle(call: Call) -> Value:
     return times(call, x, cut(torch.ones(shape), call["diagonal"]))
 
 
-def extremum(call: Call, largest: bool, x: Any, y: Any, part: str = "") -> Value:
+def extremum(call: TorchCall, largest: bool, x: Any, y: Any, part: str = "") -> Value:
     """The larger or the smaller of two, where at least one depends on the input."""
     return arithmetic.extremum(call, largest, *call.operands(x, y), part=part)
 
 
 @reads("aten.cat.default", "aten.concat.default", "aten.concatenate.default")
-def _concatenate(call: Call) -> Value:
+def _concatenate(call: TorchCall) -> Value:
     first = _first(call)
     axis = call.axis(first, call["dim"])
     parts = [
@@ -187,7 +187,7 @@ def _concatenate(call: Call) -> Value:
 
 
 @reads("aten.stack.default")
-def _stack(call: Call) -> Value:
+def _stack(call: TorchCall) -> Value:
     first = _first(call)
     dim = call["dim"] % (first.rank + 1)
     values = [
@@ -198,11 +198,11 @@ def _stack(call: Call) -> Value:
     return stacked(call, values, max(dim - lacking, 0))
 
 
-def _first(call: Call) -> Value:
+def _first(call: TorchCall) -> Value:
     return next(item for item in call["tensors"] if isinstance(item, Value))
 
 
-def _beside(call: Call, item: Any, like: Value, axis: int | None, part: str) -> Value:
+def _beside(call: TorchCall, item: Any, like: Value, axis: int | None, part: str) -> Value:
     """A value to join; a constant becomes one, of the other's extents but along `axis`."""
     if isinstance(item, Value):
         return finite(item)
@@ -226,14 +226,14 @@ _BINARY = {
 
 
 @reads(*(f"aten.{name}" for name in _BINARY))
-def _binary(call: Call) -> Value:
+def _binary(call: TorchCall) -> Value:
     """An operation on two values, or a value and a constant."""
     first, second = call.operands(call["self"], call["other"])
     return BINARY[_BINARY[call.target.removeprefix("aten.")]](call, first, second)
 
 
 @reads("aten.eq.Scalar", "aten.eq.Tensor", "aten.ne.Scalar", "aten.ne.Tensor")
-def _equality(call: Call) -> Value:
+def _equality(call: TorchCall) -> Value:
     """Of whole numbers and truth values."""
     x, y = call.operands(call["self"], call["other"])
     for value, best in ((x, y), (y, x)):
@@ -259,13 +259,13 @@ _CONNECTIVES = {
 
 
 @reads(*_CONNECTIVES)
-def _connective(call: Call) -> Value:
+def _connective(call: TorchCall) -> Value:
     """The smaller or larger of truth values, or whether they differ."""
     first, second = call.operands(*_truths(call))
     return BINARY[_CONNECTIVES[call.target]](call, first, second)
 
 
-def _truths(call: Call) -> list[Any]:
+def _truths(call: TorchCall) -> list[Any]:
     """Both operands as truth values; operators on bits take no other."""
     given = [call["self"], call["other"]]
     bits = "logical" not in call.target
@@ -278,7 +278,7 @@ def _truths(call: Call) -> list[Any]:
 
 
 @reads("aten.logical_not.default", "aten.bitwise_not.default")
-def _negation(call: Call) -> Value:
+def _negation(call: TorchCall) -> Value:
     """One minus a truth value."""
     value = call.value("self")
     if not value.truth and "bitwise" in call.target:
@@ -288,7 +288,7 @@ def _negation(call: Call) -> Value:
 
 @reads("aten.any.dim", "aten.any.dims", "aten.any.default", "aten.all.dim", "aten.all.dims",
        "aten.all.default")  # fmt: skip
-def _some(call: Call) -> Value:
+def _some(call: TorchCall) -> Value:
     """The largest, or smallest, of truth values."""
     truth = truth_of(call, call.value("self"), "truth")
     kind = "max" if "any" in call.target else "min"

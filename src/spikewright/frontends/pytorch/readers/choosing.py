@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from spikewright.frontends.pytorch.program import sizes_of
 from spikewright.frontends.pytorch.readers.extent import first_index
-from spikewright.frontends.pytorch.registry import Call, reads, to_array
+from spikewright.frontends.pytorch.registry import TorchCall, reads, to_array
 from spikewright.frontends.reading.arithmetic import combined, product
 from spikewright.frontends.reading.call import (
     BATCH_FIRST,
@@ -30,12 +30,12 @@ from spikewright.graph.layers import Concatenate, Identity, Lookup, Reshape, Tak
 
 
 @reads("aten.embedding.default")
-def _embedding(call: Call) -> Value:
+def _embedding(call: TorchCall) -> Value:
     return call.add(Lookup(call.array("weight")), call.value("indices"))
 
 
 @reads("aten.one_hot.default")
-def _one_hot(call: Call) -> Value:
+def _one_hot(call: TorchCall) -> Value:
     classes = call["num_classes"]
     if classes < 1:
         raise Unreadable(
@@ -44,12 +44,12 @@ def _one_hot(call: Call) -> Value:
     return call.add(Lookup(np.eye(classes)), call.value("self"))
 
 
-def rows_of_constant(call: Call, numbers: Value) -> Value:
+def rows_of_constant(call: TorchCall, numbers: Value) -> Value:
     """Rows of the operator's constant operand by computed numbers."""
     return call.add(Lookup(call.array("self")), numbers)
 
 
-def _whole(call: Call, indices: Any) -> np.ndarray:
+def _whole(call: TorchCall, indices: Any) -> np.ndarray:
     if not isinstance(indices, torch.Tensor):
         raise Unreadable(
             "its indices depend on the input",
@@ -59,7 +59,7 @@ def _whole(call: Call, indices: Any) -> np.ndarray:
 
 
 @reads("aten.index_select.default")
-def _index_select(call: Call) -> Value:
+def _index_select(call: TorchCall) -> Value:
     if isinstance(call["self"], torch.Tensor) and call["dim"] == 0:
         return rows_of_constant(call, call.value("index"))
     x = call.value("self")
@@ -67,7 +67,7 @@ def _index_select(call: Call) -> Value:
 
 
 @reads("aten.index.Tensor")
-def _index(call: Call) -> Value:
+def _index(call: TorchCall) -> Value:
     """Indexing by constants: along one axis it takes entries, along several it is looked up.
 
     A constant is indexed by numbers: they look its rows up.
@@ -91,7 +91,7 @@ def _index(call: Call) -> Value:
     return _looked_up(call, x, lambda where: where[chosen])
 
 
-def _computed(call: Call, x: Value, given: Any, used: list[int], computed: list[int]) -> Value:
+def _computed(call: TorchCall, x: Value, given: Any, used: list[int], computed: list[int]) -> Value:
     """The entries of one axis at computed places, of the first and only sample."""
     others = [given[dim] for dim in used if dim not in computed]
     first = all(not isinstance(i, Value) and i.numel() == 1 and not i.any() for i in others)
@@ -110,7 +110,7 @@ def _computed(call: Call, x: Value, given: Any, used: list[int], computed: list[
 
 
 @reads("aten.gather.default")
-def _gather(call: Call) -> Value:
+def _gather(call: TorchCall) -> Value:
     x, dim, index = call["self"], call["dim"], call["index"]
     if isinstance(index, Value):
         return _gathered(call, x, dim, finite(index))
@@ -118,7 +118,7 @@ def _gather(call: Call) -> Value:
     return _looked_up(call, x, lambda where: where.gather(dim, index.cpu()))
 
 
-def _gathered(call: Call, x: Any, dim: int, index: Value) -> Value:
+def _gathered(call: TorchCall, x: Any, dim: int, index: Value) -> Value:
     """Entries of an axis at computed places, which differ along the others."""
     axis = call.axis(index, dim)
     if not index.whole:
@@ -135,7 +135,7 @@ def _gathered(call: Call, x: Any, dim: int, index: Value) -> Value:
 
 
 @reads("aten.unfold.default")
-def _unfold(call: Call) -> Value:
+def _unfold(call: TorchCall) -> Value:
     return _looked_up(
         call,
         call.value("self"),
@@ -144,12 +144,12 @@ def _unfold(call: Call) -> Value:
 
 
 @reads("aten.diagonal.default")
-def _diagonal(call: Call) -> Value:
+def _diagonal(call: TorchCall) -> Value:
     axes = call["offset"], call["dim1"], call["dim2"]
     return _looked_up(call, call.value("self"), lambda where: where.diagonal(*axes))
 
 
-def _looked_up(call: Call, x: Value, choose: Any) -> Value:
+def _looked_up(call: TorchCall, x: Value, choose: Any) -> Value:
     """Any choice of values: its effect on their positions, for one sample, is looked up."""
     shape = x.shape
     number = math.prod(shape)
@@ -161,7 +161,7 @@ def _looked_up(call: Call, x: Value, choose: Any) -> Value:
 
 
 @reads("aten.argmax.default", "aten.argmin.default")
-def _argmax(call: Call) -> Value:
+def _argmax(call: TorchCall) -> Value:
     """The place of the largest or smallest value along an axis, as a whole number."""
     x = call.value("self")
     if call["dim"] is None:
@@ -174,22 +174,22 @@ def _argmax(call: Call) -> Value:
 
 
 @reads("aten.topk.default")
-def _largest(call: Call) -> tuple[Any, Any]:
+def _largest(call: TorchCall) -> tuple[Any, Any]:
     """The largest or smallest values and their places; of equal ones the first come first."""
     return _in_order(call, bool(call["largest"]), call["k"], call["dim"])
 
 
 @reads("aten.sort.default", "aten.sort.stable")
-def _sort(call: Call) -> tuple[Any, Any]:
+def _sort(call: TorchCall) -> tuple[Any, Any]:
     return _in_order(call, bool(call["descending"]), None, call["dim"])
 
 
 @reads("aten.argsort.default", "aten.argsort.stable")
-def _places_in_order(call: Call) -> Any:
+def _places_in_order(call: TorchCall) -> Any:
     return _in_order(call, bool(call["descending"]), None, call["dim"])[1]
 
 
-def _in_order(call: Call, falling: bool, count: int | None, dim: int) -> tuple[Any, Any]:
+def _in_order(call: TorchCall, falling: bool, count: int | None, dim: int) -> tuple[Any, Any]:
     """So many of the largest or smallest values along an axis, or all of them, and their places."""
     x = call.value("self")
     axis = call.axis(x, dim)
@@ -201,7 +201,7 @@ def _in_order(call: Call, falling: bool, count: int | None, dim: int) -> tuple[A
 
 
 @reads("aten.slice_scatter.default")
-def _write_slice(call: Call) -> Value:
+def _write_slice(call: TorchCall) -> Value:
     x, new = _operands(call, call["self"], call["src"])
     dim = call["dim"] % x.rank
     if dim == x.layout.axis and new.layout == x.layout:
@@ -211,7 +211,7 @@ def _write_slice(call: Call) -> Value:
     return _written(call, x, new, axis, range(shape[axis])[start :: call["step"]])
 
 
-def _operands(call: Call, x: Any, new: Any) -> tuple[Value, Value]:
+def _operands(call: TorchCall, x: Any, new: Any) -> tuple[Value, Value]:
     """Both as values: one of them may be a constant."""
     like = x if isinstance(x, Value) else new
     values = []
@@ -225,14 +225,14 @@ def _operands(call: Call, x: Any, new: Any) -> tuple[Value, Value]:
 
 
 @reads("aten.select_scatter.default")
-def _write_one(call: Call) -> Value:
+def _write_one(call: TorchCall) -> Value:
     dim = call["dim"] % call.results.dim()
     x, new = _operands(call, call["self"], _as_slice(call, call["src"], dim))
     axis = call.axis(x, dim)
     return _written(call, x, new, axis, [call["index"] % x.shape[axis]])
 
 
-def _as_slice(call: Call, new: Any, dim: int) -> Any:
+def _as_slice(call: TorchCall, new: Any, dim: int) -> Any:
     """The values to write, with an axis of extent one where they are written."""
     if not isinstance(new, Value):
         return new.unsqueeze(dim)
@@ -241,7 +241,7 @@ def _as_slice(call: Call, new: Any, dim: int) -> Any:
     return call.view(finite(new), sizes, part="column")
 
 
-def _written(call: Call, x: Value, new: Value, axis: int, places: Sequence[int]) -> Value:
+def _written(call: TorchCall, x: Value, new: Value, axis: int, places: Sequence[int]) -> Value:
     """`x` with `new` at some places of an axis: both side by side, then taken in order."""
     extent = x.shape[axis]
     order = np.arange(extent)
@@ -251,7 +251,7 @@ def _written(call: Call, x: Value, new: Value, axis: int, places: Sequence[int])
 
 
 @reads("aten.scatter.src", "aten.scatter.value", "aten.scatter_add.default")
-def _scatter(call: Call) -> Value:
+def _scatter(call: TorchCall) -> Value:
     """Values written, or added, at places along an axis, which may come from the input.
 
     Where they are written, the places are distinct, as PyTorch demands too.
@@ -275,11 +275,11 @@ def _scatter(call: Call) -> Value:
     return combined(call, (1.0, product(call, left, x, "kept")), (1.0, written))
 
 
-def _kept(call: Call, x: Operand, left: NDArray) -> Operand:
+def _kept(call: TorchCall, x: Operand, left: NDArray) -> Operand:
     return product(call, x, left, "kept") if isinstance(x, Value) else x * left
 
 
-def _chosen(call: Call, index: Operand, places: int) -> Operand:
+def _chosen(call: TorchCall, index: Operand, places: int) -> Operand:
     """Ones where each value goes, along a new last axis."""
     if isinstance(index, Value):
         return one_hot(call, replace(index, whole=1), places)
@@ -297,7 +297,7 @@ def _check_extents(x: Operand, index: Operand, new: Operand, axis: int) -> None:
 
 
 def _laid_out(
-    call: Call, chosen: Operand, new: Operand, shape: tuple[int, ...], axis: int, part: str
+    call: TorchCall, chosen: Operand, new: Operand, shape: tuple[int, ...], axis: int, part: str
 ) -> Operand:
     """The sums of the values that each place of an axis is given; `chosen` says which these are."""
     own = tuple(range(len(shape)))

@@ -11,7 +11,7 @@ import torch
 
 from spikewright._base.windows import Pairs
 from spikewright.frontends.pytorch.program import sizes_of
-from spikewright.frontends.pytorch.registry import WHOLE, Call, reads
+from spikewright.frontends.pytorch.registry import WHOLE, TorchCall, reads
 from spikewright.frontends.reading.call import Unreadable, Value, sample_shape
 from spikewright.frontends.reading.selection import (
     Mode,
@@ -36,7 +36,7 @@ _MODES: dict[str, Mode] = {
 
 
 @reads("aten.constant_pad_nd.default", "aten.pad.default")
-def _pad(call: Call) -> Value:
+def _pad(call: TorchCall) -> Value:
     mode = call.get("mode", "constant")
     return _padded(call, mode, call["value"] or 0.0)
 
@@ -46,12 +46,12 @@ def _pad(call: Call) -> Value:
     "aten.reflection_pad3d.default", "aten.replication_pad1d.default",
     "aten.replication_pad2d.default", "aten.replication_pad3d.default",
 )  # fmt: skip
-def _pad_with_own(call: Call) -> Value:
+def _pad_with_own(call: TorchCall) -> Value:
     mode = "reflect" if "reflection" in call.target else "replicate"
     return _padded(call, mode, 0.0, "padding")
 
 
-def _padded(call: Call, mode: str, value: float, name: str = "pad") -> Value:
+def _padded(call: TorchCall, mode: str, value: float, name: str = "pad") -> Value:
     x = call.value("self")
     flat = list(call[name])
     pairs = [(flat[i], flat[i + 1]) for i in range(0, len(flat), 2)][::-1]  # the last came first
@@ -66,7 +66,7 @@ def _padded(call: Call, mode: str, value: float, name: str = "pad") -> Value:
     return padded(call, x, own, _MODES[mode], value)
 
 
-def _surrounded(call: Call, x: Value, pads: Pairs) -> Value:
+def _surrounded(call: TorchCall, x: Value, pads: Pairs) -> Value:
     """A value with minus infinity around it, which a maximum over windows does not see."""
     made = call.add(ZeroPad(pads), x)
     inside = np.pad(np.zeros(x.shape, bool), pads, constant_values=True)
@@ -75,7 +75,7 @@ def _surrounded(call: Call, x: Value, pads: Pairs) -> Value:
 
 
 @reads("aten.slice.Tensor", "aten.narrow.default")
-def _slice(call: Call) -> Value:
+def _slice(call: TorchCall) -> Value:
     x = call.value("self")
     dim, extent = call["dim"] % x.rank, call.results.shape[call["dim"]]
     if dim == x.layout.axis and extent == 1:
@@ -95,14 +95,14 @@ def first_index(start: Any, extent: int) -> int:
 
 
 def cut(
-    call: Call, x: Value, axis: int, start: int, kept: int, part: str = "", step: int = 1
+    call: TorchCall, x: Value, axis: int, start: int, kept: int, part: str = "", step: int = 1
 ) -> Value:
     """The `kept` values from `start` along an axis of the unbatched value."""
     return sliced(call, x, {axis: slice(start, start + kept * step, step)}, part)
 
 
 @reads("aten.select.int")
-def _select(call: Call) -> Value:
+def _select(call: TorchCall) -> Value:
     x = call.value("self")
     if not isinstance(call["index"], int):
         raise Unreadable("its index depends on the input", "Use a fixed index.")
@@ -112,7 +112,7 @@ def _select(call: Call) -> Value:
 
 
 @reads("aten.unbind.int")
-def _unbind(call: Call) -> tuple[Value, ...]:
+def _unbind(call: TorchCall) -> tuple[Value, ...]:
     x = call.value("self")
     axis = call.axis(x, call["dim"])
     return tuple(entry(call, x, axis, i, f"{i}") for i in range(x.shape[axis]))
@@ -122,7 +122,7 @@ def _unbind(call: Call) -> tuple[Value, ...]:
     "aten.split.Tensor", "aten.split.sizes", "aten.split_with_sizes.default", "aten.chunk.default",
     "aten.tensor_split.sections", "aten.tensor_split.indices",
 )  # fmt: skip
-def _split(call: Call) -> tuple[Value, ...]:
+def _split(call: TorchCall) -> tuple[Value, ...]:
     x = call.value("self")
     sizes = [sizes_of(result)[call["dim"]] for result in call.results]
     axis = call.axis(x, call["dim"])
@@ -130,7 +130,7 @@ def _split(call: Call) -> tuple[Value, ...]:
 
 
 @reads("aten.expand.default", "aten.expand_as.default", "aten.broadcast_to.default")
-def _expand(call: Call) -> Value:
+def _expand(call: TorchCall) -> Value:
     x = call.value("self")
     made = _broadcast(call, x)
     norm = call.notes.get(("norm", x.name))
@@ -139,13 +139,13 @@ def _expand(call: Call) -> Value:
     return made
 
 
-def _broadcast(call: Call, x: Value) -> Value:
+def _broadcast(call: TorchCall, x: Value) -> Value:
     """A value repeated to the shape of the result."""
     return call.add(Broadcast(sample_shape(sizes_of(call.results))), x)
 
 
 @reads("aten.copy.default")
-def _copy(call: Call) -> Value:
+def _copy(call: TorchCall) -> Value:
     """Another value in the place of one, repeated to its shape."""
     if not isinstance(call["src"], Value):
         like = call.value("self")
@@ -155,7 +155,7 @@ def _copy(call: Call) -> Value:
 
 
 @reads("aten.repeat.default", "aten.tile.default")
-def _repeat(call: Call) -> Value:
+def _repeat(call: TorchCall) -> Value:
     x = call.value("self")
     times = list(call["repeats"] if "repeats" in call.arguments else call["dims"])
     times = [1] * (x.rank - len(times)) + times
@@ -168,7 +168,7 @@ def _repeat(call: Call) -> Value:
 
 
 @reads("aten.repeat_interleave.self_int")
-def _repeat_each(call: Call) -> Value:
+def _repeat_each(call: TorchCall) -> Value:
     x = call.value("self")
     if call["dim"] is None:
         raise Unreadable("it flattens the batch axis", "Give dim.")
@@ -176,7 +176,7 @@ def _repeat_each(call: Call) -> Value:
 
 
 @reads("aten.roll.default")
-def _roll(call: Call) -> Value:
+def _roll(call: TorchCall) -> Value:
     x = call.value("self")
     if not call["dims"]:
         raise Unreadable("it rolls over all axes, the batch's too", "Give dims.")
@@ -185,7 +185,7 @@ def _roll(call: Call) -> Value:
 
 
 @reads("aten.flip.default")
-def _flip(call: Call) -> Value:
+def _flip(call: TorchCall) -> Value:
     x = call.value("self")
     return flipped(call, x, [call.axis(x, dim) for dim in call["dims"]])
 
@@ -196,17 +196,17 @@ def _flip(call: Call) -> Value:
     "aten.squeeze.default", "aten.squeeze.dim", "aten.squeeze.dims", "aten.unsqueeze.default",
     "aten.reshape_as.default", "aten.view_as.default", "aten.ravel.default",
 )  # fmt: skip
-def _reshape(call: Call) -> Value:
+def _reshape(call: TorchCall) -> Value:
     return call.view(call.value("self"), sizes_of(call.results))
 
 
 @reads("aten.permute.default")
-def _permute(call: Call) -> Value:
+def _permute(call: TorchCall) -> Value:
     return call.reorder(call.value("self"), call["dims"])
 
 
 @reads("aten.transpose.int", "aten.swapaxes.default", "aten.swapdims.default")
-def _transpose(call: Call) -> Value:
+def _transpose(call: TorchCall) -> Value:
     x = call.value("self")
     order = list(range(x.rank))
     first, second = (dim for name, dim in call.arguments.items() if name != "self")
@@ -215,7 +215,7 @@ def _transpose(call: Call) -> Value:
 
 
 @reads("aten.t.default", "aten.numpy_T.default", "aten.mT.default")
-def _turn(call: Call) -> Value:
+def _turn(call: TorchCall) -> Value:
     x = call.value("self")
     order = list(range(x.rank))
     if "mT" in call.target:
@@ -226,7 +226,7 @@ def _turn(call: Call) -> Value:
 
 
 @reads("aten.movedim.int", "aten.movedim.intlist", "aten.moveaxis.int", "aten.moveaxis.intlist")
-def _move(call: Call) -> Value:
+def _move(call: TorchCall) -> Value:
     x = call.value("self")
     sources, destinations = (_numbers(call[name], x.rank) for name in ("source", "destination"))
     order = [axis for axis in range(x.rank) if axis not in sources]
@@ -240,16 +240,16 @@ def _numbers(dims: int | Sequence[int], rank: int) -> list[int]:
 
 
 @reads("aten.pixel_shuffle.default")
-def _pixel_shuffle(call: Call) -> Value:
+def _pixel_shuffle(call: TorchCall) -> Value:
     return depth_to_space(call, _image(call), call["upscale_factor"])
 
 
 @reads("aten.pixel_unshuffle.default")
-def _pixel_unshuffle(call: Call) -> Value:
+def _pixel_unshuffle(call: TorchCall) -> Value:
     return space_to_depth(call, _image(call), call["downscale_factor"])
 
 
-def _image(call: Call) -> Value:
+def _image(call: TorchCall) -> Value:
     """The value, whose last three axes are an image's."""
     x = call.value("self")
     for dim in (-3, -2, -1):
@@ -258,7 +258,7 @@ def _image(call: Call) -> Value:
 
 
 @reads("aten.channel_shuffle.default")
-def _channel_shuffle(call: Call) -> Value:
+def _channel_shuffle(call: TorchCall) -> Value:
     x, groups = call.value("self"), call["groups"]
     axis, shape = call.axis(x, 1), x.shape
     split = (*shape[:axis], groups, shape[axis] // groups, *shape[axis + 1 :])
@@ -270,7 +270,7 @@ def _channel_shuffle(call: Call) -> Value:
     "aten.clone.default", "aten.contiguous.default", "aten.alias.default", "aten.detach.default",
     "aten.lift_fresh_copy.default", "aten.positive.default",
 )  # fmt: skip
-def _same(call: Call) -> Value:
+def _same(call: TorchCall) -> Value:
     return call.add(Identity(), call.value("self"))
 
 
@@ -278,7 +278,7 @@ def _same(call: Call) -> Value:
     "aten.dropout.default", "aten.feature_dropout.default", "aten.alpha_dropout.default",
     "aten.feature_alpha_dropout.default", "aten.native_dropout.default",
 )  # fmt: skip
-def _dropout(call: Call) -> Value | tuple[Value | None, ...]:
+def _dropout(call: TorchCall) -> Value | tuple[Value | None, ...]:
     if call["train"] is not False and call["p"] > 0:
         raise Unreadable(
             "it drops values at random, which is meant for training only",
@@ -295,7 +295,7 @@ _INTEGERS = (torch.int32, torch.int64)
     "aten.to.dtype", "aten.to.dtype_layout", "aten.to.device", "aten.to.other",
     "aten._to_copy.default", "aten.type_as.default",
 )  # fmt: skip
-def _convert(call: Call) -> Value:
+def _convert(call: TorchCall) -> Value:
     to = call.results.dtype
     if call.dtype in (*_INTEGERS, torch.bool) and to in _INTEGERS:
         return call.add(Identity(), call.value("self"))

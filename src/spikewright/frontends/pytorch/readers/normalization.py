@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from spikewright.frontends.pytorch.registry import LIVE_NORM, Call, reads
+from spikewright.frontends.pytorch.registry import LIVE_NORM, TorchCall, reads
 from spikewright.frontends.reading.call import Unreadable, Value
 from spikewright.frontends.reading.reductions import by_groups, by_statistics, reduced, variance
 from spikewright.graph.layers import LayerNormalization, RMSNormalization
@@ -15,26 +15,26 @@ from spikewright.graph.layers import LayerNormalization, RMSNormalization
     "aten.batch_norm.default", "aten.native_batch_norm.default",
     "aten._native_batch_norm_legit_no_training.default",
 )  # fmt: skip
-def _batch_norm(call: Call) -> Value | tuple[Value | None, ...]:
+def _batch_norm(call: TorchCall) -> Value | tuple[Value | None, ...]:
     if call.get("training") or call["running_mean"] is None or call["running_var"] is None:
         raise Unreadable(*LIVE_NORM)
     return _with_others(call, _fixed(call))
 
 
-def _fixed(call: Call) -> Value:
+def _fixed(call: TorchCall) -> Value:
     x, statistics = call.value("input"), (call.array("running_mean"), call.array("running_var"))
     weights = (call.optional_array("weight"), call.optional_array("bias"))
     return by_statistics(call, x, call.axis(x, 1), statistics, call["eps"], *weights)
 
 
-def _with_others(call: Call, value: Value) -> Value | tuple[Value | None, ...]:
+def _with_others(call: TorchCall, value: Value) -> Value | tuple[Value | None, ...]:
     """The value, beside results that have no reading where the operator has several."""
     several = isinstance(call.results, tuple | list)
     return (value, *[None] * (len(call.results) - 1)) if several else value
 
 
 @reads("aten.instance_norm.default")
-def _instance_norm(call: Call) -> Value:
+def _instance_norm(call: TorchCall) -> Value:
     if not call["use_input_stats"]:
         return _fixed(call)
     x = call.value("input")
@@ -43,22 +43,22 @@ def _instance_norm(call: Call) -> Value:
 
 
 @reads("aten.group_norm.default", "aten.native_group_norm.default")
-def _group_norm(call: Call) -> Value | tuple[Value | None, ...]:
+def _group_norm(call: TorchCall) -> Value | tuple[Value | None, ...]:
     groups = call.get("num_groups", call.get("group"))
     return _with_others(call, _grouped(call, call.value("input"), groups))
 
 
-def _grouped(call: Call, x: Value, groups: int) -> Value:
+def _grouped(call: TorchCall, x: Value, groups: int) -> Value:
     weights = (call.optional_array("weight"), call.optional_array("bias"))
     return by_groups(call, x, groups, call.axis(x, 1), call["eps"], *weights)
 
 
-def _last_axes(call: Call, x: Value) -> tuple[int, ...]:
+def _last_axes(call: TorchCall, x: Value) -> tuple[int, ...]:
     return tuple(call.axis(x, dim) for dim in range(-len(call["normalized_shape"]), 0))
 
 
 @reads("aten.layer_norm.default", "aten.native_layer_norm.default")
-def _layer_norm(call: Call) -> Value | tuple[Value | None, ...]:
+def _layer_norm(call: TorchCall) -> Value | tuple[Value | None, ...]:
     x = call.value("input")
     layer = LayerNormalization(
         _last_axes(call, x),
@@ -70,7 +70,7 @@ def _layer_norm(call: Call) -> Value | tuple[Value | None, ...]:
 
 
 @reads("aten.rms_norm.default", "aten._fused_rms_norm.default")
-def _rms_norm(call: Call) -> Value | tuple[Value | None, ...]:
+def _rms_norm(call: TorchCall) -> Value | tuple[Value | None, ...]:
     x, epsilon = call.value("input"), call["eps"]
     if epsilon is None:
         epsilon = torch.finfo(call.dtype or torch.float32).eps
@@ -78,7 +78,7 @@ def _rms_norm(call: Call) -> Value | tuple[Value | None, ...]:
     return _with_others(call, call.add(layer, x))
 
 
-def over(call: Call, x: Value) -> tuple[int, ...]:
+def over(call: TorchCall, x: Value) -> tuple[int, ...]:
     """Own axes of the program's `dim`: one, several, or all of them."""
     dims = call.get("dim")
     if dims is None or dims == []:
@@ -94,7 +94,7 @@ ORDERS = {1.0: "norm 1", 2.0: "norm 2", np.inf: "norm inf"}
     "aten.linalg_vector_norm.default", "aten.norm.ScalarOpt_dim", "aten.linalg_norm.default",
     "aten.linalg_norm.ord_str", "aten.linalg_matrix_norm.str_ord",
 )  # fmt: skip
-def _norm(call: Call) -> Value:
+def _norm(call: TorchCall) -> Value:
     x, order = call.value("self"), call.get("ord", call.get("p"))
     several = call["dim"] is None or len(np.atleast_1d(call["dim"])) > 1
     of_matrix = "vector" not in call.target and "norm.Scalar" not in call.target and several
@@ -114,7 +114,7 @@ def _norm(call: Call) -> Value:
     "aten.var.correction", "aten.var.dim", "aten.std.correction", "aten.std.dim",
     "aten.var_mean.correction", "aten.std_mean.correction",
 )  # fmt: skip
-def _spread(call: Call) -> Value | tuple[Value, ...]:
+def _spread(call: TorchCall) -> Value | tuple[Value, ...]:
     x, keep, axes = call.value("self"), bool(call["keepdim"]), over(call, call.value("self"))
     correction = call.get("correction", 1 if call.get("unbiased", True) else 0)
     correction = 1 if correction is None else correction

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from spikewright.frontends.pytorch.registry import Call, reads
+from spikewright.frontends.pytorch.registry import TorchCall, reads
 from spikewright.frontends.reading.attention import Axes, attend, band
 from spikewright.frontends.reading.call import Operand, Unreadable, Value, finite
 from spikewright.frontends.reading.contraction import Labels
@@ -23,7 +23,7 @@ from spikewright.graph.layers import UnitNormalization
 
 
 @reads("aten.linear.default")
-def _linear(call: Call) -> Value:
+def _linear(call: TorchCall) -> Value:
     operands = (call["input"], call["weight"])
     rank, of_weight = ranks(call, operands)
     lead, out = tuple(range(rank - 1)), ("out",) if of_weight == 2 else ()
@@ -32,30 +32,30 @@ def _linear(call: Call) -> Value:
 
 
 @reads("aten.mm.default", "aten.matmul.default", "aten.bmm.default", "aten.mv.default")
-def _product(call: Call) -> Value:
+def _product(call: TorchCall) -> Value:
     return matrix_product(call, list(call.arguments.values()))
 
 
 @reads("aten.addmm.default", "aten.addmv.default", "aten.baddbmm.default")
-def _affine(call: Call) -> Value:
+def _affine(call: TorchCall) -> Value:
     bias, *operands = (x for x in call.arguments.values() if isinstance(x, Value | torch.Tensor))
     alpha, beta = float(call["alpha"]), float(call["beta"])
     return matrix_product(call, operands, bias if beta else None, alpha=alpha, beta=beta)
 
 
 @reads("aten.einsum.default")
-def _einsum(call: Call) -> Value:
+def _einsum(call: TorchCall) -> Value:
     return by_equation(call, call["equation"], list(call["tensors"]))
 
 
 @reads("aten.tensordot.default", "aten.inner.default")
-def _over_axes(call: Call) -> Value:
+def _over_axes(call: TorchCall) -> Value:
     axes = call.get("dims_self", (-1,)), call.get("dims_other", (-1,))
     return over_axes(call, (call["self"], call["other"]), *axes)
 
 
 @reads("aten.bilinear.default")
-def _bilinear(call: Call) -> Value:
+def _bilinear(call: TorchCall) -> Value:
     operands = (call["input1"], call["weight"], call["input2"])
     lead = tuple(range(call.rank_of(operands[0]) - 1))
     labels: list[Labels] = [(*lead, "in1"), ("out", "in1", "in2"), (*lead, "in2")]
@@ -63,19 +63,19 @@ def _bilinear(call: Call) -> Value:
 
 
 @reads("aten.linalg_multi_dot.default", "aten.chain_matmul.default")
-def _chain(call: Call) -> Value:
+def _chain(call: TorchCall) -> Value:
     (operands,) = call.arguments.values()
     labels: list[Labels] = [(i, i + 1) for i in range(len(operands))]
     return contracted(call, operands, labels, (0, len(operands)))
 
 
 @reads("aten.linalg_vecdot.default")
-def _inner(call: Call) -> Value:
+def _inner(call: TorchCall) -> Value:
     return _summed_along(call, (call["x"], call["y"]), call["dim"])
 
 
 @reads("aten.cosine_similarity.default")
-def _cosine(call: Call) -> Value:
+def _cosine(call: TorchCall) -> Value:
     """The product of unit vectors, summed."""
     units = []
     for name in ("x1", "x2"):
@@ -89,7 +89,7 @@ def _cosine(call: Call) -> Value:
     return _summed_along(call, units, call["dim"])
 
 
-def _summed_along(call: Call, operands: Sequence[Any], dim: int) -> Value:
+def _summed_along(call: TorchCall, operands: Sequence[Any], dim: int) -> Value:
     """An elementwise product, summed along an axis of the result."""
     labels: list[Labels] = [tuple(range(-rank, 0)) for rank in ranks(call, operands)]
     longest = max(labels, key=len)
@@ -101,7 +101,7 @@ def _summed_along(call: Call, operands: Sequence[Any], dim: int) -> Value:
     "aten.scaled_dot_product_attention.default",
     "aten._scaled_dot_product_flash_attention_for_cpu.default",
 )
-def _attention(call: Call) -> Any:
+def _attention(call: TorchCall) -> Any:
     if call["dropout_p"]:
         raise Unreadable(
             f"it drops attention weights at random (dropout_p={call['dropout_p']})",
@@ -129,7 +129,7 @@ def _attention(call: Call) -> Any:
     return (result, *[None] * (len(call.results) - 1)) if several else result
 
 
-def _masks(call: Call, query: Operand, key: Operand) -> list[Operand]:
+def _masks(call: TorchCall, query: Operand, key: Operand) -> list[Operand]:
     if call["is_causal"]:
         return [band(query.shape[-2], key.shape[-2], after=0)]
     mask = call.get("attn_mask")

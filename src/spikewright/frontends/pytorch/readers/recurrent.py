@@ -9,20 +9,20 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from spikewright.frontends.pytorch.registry import Call, reads, to_array
+from spikewright.frontends.pytorch.registry import TorchCall, reads, to_array
 from spikewright.frontends.reading.arithmetic import function
 from spikewright.frontends.reading.call import Unknown, Unreadable, Value
 from spikewright.frontends.reading.selection import entry, stacked
 from spikewright.frontends.reading.truth import greater
-from spikewright.frontends.unrolling import Adder, Cell, MaskedCell, stack, unroll
+from spikewright.frontends.unrolling import Adder, MaskedCell, UnrolledCell, stack, unroll
 from spikewright.frontends.unrolling.cells import Weights, gru, lstm, simple
 from spikewright.graph.layers import Concatenate, Constant, Identity, Multiply, Reshape, Take
 
-Make = Callable[[Weights, NDArray | None], Cell]
+Make = Callable[[Weights, NDArray | None], UnrolledCell]
 """From the weights of one direction of one layer, and its projection, to a cell."""
 
 
-def _lstm(weights: Weights, projection: NDArray | None) -> Cell:
+def _lstm(weights: Weights, projection: NDArray | None) -> UnrolledCell:
     gate, tanh = function("sigmoid"), function("tanh")
     return lstm(weights, "ifgo", gate, tanh, tanh, projection=projection)
 
@@ -38,12 +38,12 @@ _MAKE: Mapping[str, Make] = {
 
 
 @reads(*(f"aten.{name}.input" for name in _MAKE))
-def _layer(call: Call) -> Any:
+def _layer(call: TorchCall) -> Any:
     return _recurrent(call, _MAKE[call.target.split(".")[1]])
 
 
 @reads("spikewright.recurrent.default")
-def _over_lengths(call: Call) -> Any:
+def _over_lengths(call: TorchCall) -> Any:
     """Layers over as many steps as a length says, which keep their states behind it."""
     call.arguments = {**call.arguments, "batch_first": True, "train": False}
     steps = np.arange(call.results[0].shape[1], dtype=float)[:, None]
@@ -55,7 +55,7 @@ def _over_lengths(call: Call) -> Any:
     return _recurrent(call, _MAKE[call["mode"].lower()], inside)
 
 
-def _recurrent(call: Call, make: Make, inside: Value | None = None) -> Any:
+def _recurrent(call: TorchCall, make: Make, inside: Value | None = None) -> Any:
     """Layers one above the other, in one direction or two: the sequence, and the last states.
 
     Steps that are not `inside` leave the states as they are, and the sequence is zero there.
@@ -85,8 +85,8 @@ def _recurrent(call: Call, make: Make, inside: Value | None = None) -> Any:
 
 
 def _layers(
-    call: Call,
-    cells: Sequence[Cell],
+    call: TorchCall,
+    cells: Sequence[UnrolledCell],
     ways: int,
     sequence: str,
     initial: Sequence[tuple[str | None, ...]],
@@ -132,14 +132,14 @@ def _layers(
     ]
 
 
-def _beside(call: Call, sequence: str | Sequence[str], mask: str, place: str) -> str:
+def _beside(call: TorchCall, sequence: str | Sequence[str], mask: str, place: str) -> str:
     """The node of a sequence whose steps end with their mask."""
     if not isinstance(sequence, str):
         sequence = _stacked(call, call.node, sequence, f"{place}sequence")
     return call.node(Concatenate(-1), sequence, mask, part=f"{place}masked")
 
 
-def _sequences(call: Call) -> list[str]:
+def _sequences(call: TorchCall) -> list[str]:
     """The nodes of the sequences `(time, units)`; several where the batch is merged with others."""
     value = call.value("input")
     if value.name is None:
@@ -162,7 +162,7 @@ def _sequences(call: Call) -> list[str]:
     return found
 
 
-def _weights(call: Call, count: int) -> list[tuple[Weights, NDArray | None]]:
+def _weights(call: TorchCall, count: int) -> list[tuple[Weights, NDArray | None]]:
     """The parameters of every direction of every layer."""
     params = call["params"]
     if not all(isinstance(param, torch.Tensor) for param in params):
@@ -178,7 +178,7 @@ def _weights(call: Call, count: int) -> list[tuple[Weights, NDArray | None]]:
 
 
 def _initial(
-    call: Call, count: int, index: int, sequences: int, place: str
+    call: TorchCall, count: int, index: int, sequences: int, place: str
 ) -> list[tuple[str | None, ...]]:
     """The states that each direction of each layer begins with, None for zeros."""
     given = call["hx"]
@@ -192,7 +192,7 @@ def _initial(
     return list(zip(*of_kind, strict=True))
 
 
-def _rows(call: Call, state: Any, count: int, part: str) -> Any:
+def _rows(call: TorchCall, state: Any, count: int, part: str) -> Any:
     """States `(layers, sequences, units)` as rows of units: a node, or an array."""
     if not isinstance(state, Value):
         return to_array(state).reshape(count, -1)
@@ -202,18 +202,18 @@ def _rows(call: Call, state: Any, count: int, part: str) -> Any:
     return state.name if state.shape == shape else call.node(Reshape(shape), state.name, part=part)
 
 
-def _state(call: Call, rows: Any, row: int, part: str) -> str | None:
+def _state(call: TorchCall, rows: Any, row: int, part: str) -> str | None:
     if isinstance(rows, str):
         return call.node(Take(np.array(row), 0), rows, part=part)
     return call.node(Constant(rows[row]), part=part) if rows[row].any() else None
 
 
-def _stacked(call: Call, adder: Adder, names: Sequence[str], part: str) -> str:
+def _stacked(call: TorchCall, adder: Adder, names: Sequence[str], part: str) -> str:
     return stack(adder, names, call.builder.shapes[names[0]], part)
 
 
 @reads(*(f"aten.{name}_cell.default" for name in _MAKE))
-def _cell(call: Call) -> Any:
+def _cell(call: TorchCall) -> Any:
     """One step of a loop that the program has unrolled itself."""
     value = call.value("input")
     if value.name is None:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch.utils import _pytree as pytree
 
-from spikewright.frontends.pytorch.registry import Call, reads
+from spikewright.frontends.pytorch.registry import TorchCall, reads
 from spikewright.frontends.reading.arithmetic import combined, product
 from spikewright.frontends.reading.call import BATCH_FIRST, Unknown, Unreadable, Value
 from spikewright.frontends.reading.selection import stacked
@@ -62,7 +62,7 @@ def with_kind(value: Value, kind: Any) -> Value:
 
 
 @reads("aten.stft.default")
-def _spectra(call: Call) -> Value:
+def _spectra(call: TorchCall) -> Value:
     """A convolution over each signal, whose channels are the frequencies `(frequencies, frames)`.
 
     Frames hold `n_fft` values from each `hop_length` on; what surrounds the signal, if `center`
@@ -83,7 +83,7 @@ def _spectra(call: Call) -> Value:
     return Complex.of(*made) if call["return_complex"] else stacked(call, made, 2)
 
 
-def _kernels(call: Call, size: int) -> tuple[NDArray, NDArray]:
+def _kernels(call: TorchCall, size: int) -> tuple[NDArray, NDArray]:
     """The kernels `(frequencies, 1, n_fft)` of real and imaginary parts."""
     length = call["win_length"] or size
     window = np.ones(length) if call["window"] is None else call.array("window")
@@ -96,7 +96,7 @@ def _kernels(call: Call, size: int) -> tuple[NDArray, NDArray]:
     return (np.cos(angles) * window)[:, None], (-np.sin(angles) * window)[:, None]
 
 
-def _complex(call: Call, name: str = "self") -> Complex:
+def _complex(call: TorchCall, name: str = "self") -> Complex:
     value = call[name]
     if isinstance(value, Value) and value.name is None:
         raise Unknown
@@ -106,20 +106,20 @@ def _complex(call: Call, name: str = "self") -> Complex:
 
 
 @reads("aten.view_as_real.default")
-def _view_as_real(call: Call) -> Value:
+def _view_as_real(call: TorchCall) -> Value:
     parts = _complex(call).parts
     return stacked(call, parts, len(parts[0].shape))
 
 
 @reads("aten.real.default", "aten.imag.default")
-def _part(call: Call) -> Value:
+def _part(call: TorchCall) -> Value:
     value: Any = call["self"]
     if not isinstance(value, Complex):
         return call.add(Identity(), value)
     return call.add(Identity(), value.parts["imag" in call.target])
 
 
-def size_of(call: Call, value: Complex) -> Value:
+def size_of(call: TorchCall, value: Complex) -> Value:
     """`sqrt(re^2 + im^2)`."""
     squares = [
         product(call, x, x, f"{name}/square")

@@ -14,7 +14,7 @@ from spikewright._base.windows import Pairs, Windows
 from spikewright.frontends.pytorch.program import sizes_of
 from spikewright.frontends.pytorch.readers.arithmetic import combine
 from spikewright.frontends.pytorch.readers.normalization import ORDERS, over
-from spikewright.frontends.pytorch.registry import Call, reads
+from spikewright.frontends.pytorch.registry import TorchCall, reads
 from spikewright.frontends.reading.call import Unreadable, Value
 from spikewright.frontends.reading.reductions import (
     cumulative_sum,
@@ -44,7 +44,7 @@ from spikewright.graph.layers import (
     "aten.conv3d.default", "aten.conv3d.padding", "aten.convolution.default",
     "aten._convolution.default",
 )  # fmt: skip
-def _convolution(call: Call) -> Value:
+def _convolution(call: TorchCall) -> Value:
     if call.get("transposed"):
         return _transposed(call)
     weight = call.array("weight")
@@ -63,7 +63,7 @@ def _convolution(call: Call) -> Value:
 
 @reads("aten.conv_transpose1d.default", "aten.conv_transpose2d.input",
        "aten.conv_transpose3d.input")  # fmt: skip
-def _transposed(call: Call) -> Value:
+def _transposed(call: TorchCall) -> Value:
     weight = call.array("weight")
     rank = weight.ndim - 2
     if not 1 <= rank <= 3:
@@ -82,7 +82,7 @@ def _transposed(call: Call) -> Value:
     return windowed(call, layer, call.windows("input", rank))
 
 
-def _padding(call: Call, size: tuple[int, ...], dilation: tuple[int, ...]) -> Pairs:
+def _padding(call: TorchCall, size: tuple[int, ...], dilation: tuple[int, ...]) -> Pairs:
     if call["padding"] == "valid":
         return ((0, 0),) * len(size)
     if call["padding"] == "same":  # an odd total has its larger half behind
@@ -91,7 +91,7 @@ def _padding(call: Call, size: tuple[int, ...], dilation: tuple[int, ...]) -> Pa
 
 
 @reads("aten.im2col.default")
-def _patches(call: Call) -> Value:
+def _patches(call: TorchCall) -> Value:
     """Patches as channels: a convolution with kernels that pick one value each."""
     x = call.sample("self")
     size = call.numbers("kernel_size", 2)
@@ -101,7 +101,7 @@ def _patches(call: Call) -> Value:
     return call.view(made, sizes_of(call.results))
 
 
-def _windowed(call: Call, kernel: NDArray, groups: int) -> Convolution:
+def _windowed(call: TorchCall, kernel: NDArray, groups: int) -> Convolution:
     pads = tuple((n, n) for n in call.numbers("padding", 2))
     return Convolution(
         kernel, None, call.numbers("stride", 2), pads, call.numbers("dilation", 2), groups
@@ -109,7 +109,7 @@ def _windowed(call: Call, kernel: NDArray, groups: int) -> Convolution:
 
 
 @reads("aten.col2im.default")
-def _folded(call: Call) -> Value:
+def _folded(call: TorchCall) -> Value:
     """Patches added up where they overlap."""
     size, stride, dilation = (
         call.numbers(name, 2) for name in ("kernel_size", "stride", "dilation")
@@ -119,12 +119,12 @@ def _folded(call: Call) -> Value:
     return folded(call, call.sample("self"), call.numbers("output_size", 2), windows)
 
 
-def _rank(call: Call) -> int:
+def _rank(call: TorchCall) -> int:
     """The number of spatial axes, from the operator's name."""
     return int(re.findall(r"([123])d", call.target)[0])
 
 
-def _windows(call: Call) -> tuple[tuple[int, ...], tuple[int, ...], Pairs]:
+def _windows(call: TorchCall) -> tuple[tuple[int, ...], tuple[int, ...], Pairs]:
     """Size, stride and padding."""
     rank = _rank(call)
     size = call.numbers("kernel_size", rank)
@@ -137,7 +137,7 @@ def _windows(call: Call) -> tuple[tuple[int, ...], tuple[int, ...], Pairs]:
     "aten.max_pool1d_with_indices.default", "aten.max_pool2d_with_indices.default",
     "aten.max_pool3d_with_indices.default",
 )  # fmt: skip
-def _max_pool(call: Call) -> Value | tuple[Value | None, ...]:
+def _max_pool(call: TorchCall) -> Value | tuple[Value | None, ...]:
     rank = _rank(call)
     layer = MaxPool(*_windows(call), call.numbers("dilation", rank), bool(call["ceil_mode"]))
     x, pads = call.notes.get(("surrounded", getattr(call["self"], "name", None)), (None, ()))
@@ -151,7 +151,7 @@ def _max_pool(call: Call) -> Value | tuple[Value | None, ...]:
 
 
 @reads("aten.avg_pool1d.default", "aten.avg_pool2d.default", "aten.avg_pool3d.default")
-def _average_pool(call: Call) -> Value:
+def _average_pool(call: TorchCall) -> Value:
     divisor, rank = call.get("divisor_override"), _rank(call)
     include = bool(call["count_include_pad"]) or divisor is not None
     pool = AveragePool(*_windows(call), bool(call["ceil_mode"]), include)
@@ -168,11 +168,11 @@ def _average_pool(call: Call) -> Value:
     "aten.adaptive_avg_pool3d.default", "aten._adaptive_avg_pool2d.default",
     "aten._adaptive_avg_pool3d.default",
 )  # fmt: skip
-def _adaptive_average_pool(call: Call) -> Value:
+def _adaptive_average_pool(call: TorchCall) -> Value:
     return adaptive_average(call, *_adaptive(call, call.results))
 
 
-def _adaptive(call: Call, result: Any) -> tuple[Value, tuple[int, ...], tuple[int, ...]]:
+def _adaptive(call: TorchCall, result: Any) -> tuple[Value, tuple[int, ...], tuple[int, ...]]:
     """The value, its spatial axes, and their extents in the result."""
     rank, x = _rank(call), call.value("self")
     axes = tuple(call.axis(x, dim) for dim in range(-rank, 0))
@@ -183,7 +183,7 @@ def _adaptive(call: Call, result: Any) -> tuple[Value, tuple[int, ...], tuple[in
     "aten.adaptive_max_pool1d.default", "aten.adaptive_max_pool2d.default",
     "aten.adaptive_max_pool3d.default",
 )  # fmt: skip
-def _adaptive_max_pool(call: Call) -> tuple[Value | None, ...]:
+def _adaptive_max_pool(call: TorchCall) -> tuple[Value | None, ...]:
     return adaptive_maximum(call, *_adaptive(call, call.results[0])), None
 
 
@@ -198,7 +198,7 @@ _REDUCTIONS = {
     "aten.amax.default", "aten.max.default", "aten.max.dim", "aten.amin.default",
     "aten.min.default", "aten.min.dim", "aten.logsumexp.default",
 )  # fmt: skip
-def _reduction(call: Call) -> Value | tuple[Value | None, ...]:
+def _reduction(call: TorchCall) -> Value | tuple[Value | None, ...]:
     x, keep = call.value("self"), bool(call.get("keepdim"))
     name, axes = call.target.split(".")[1], over(call, x)
     value = reduced(call, x, _REDUCTIONS[name], axes, keep)
@@ -208,7 +208,7 @@ def _reduction(call: Call) -> Value | tuple[Value | None, ...]:
 
 
 @reads("aten.cdist.default")
-def _distances(call: Call) -> Value:
+def _distances(call: TorchCall) -> Value:
     """Norms of the differences of all rows of one and all rows of another."""
     order = float(call["p"])
     if order not in ORDERS:
@@ -234,13 +234,13 @@ def sizes_of_operand(x: Any) -> tuple[int, ...]:
 
 
 @reads("aten.prod.dim_int")
-def _product(call: Call) -> Value:
+def _product(call: TorchCall) -> Value:
     x = call.value("self")
     return product_over(call, x, over(call, x), bool(call.get("keepdim")))
 
 
 @reads("aten.diff.default")
-def _differences(call: Call) -> Value:
+def _differences(call: TorchCall) -> Value:
     x = call.value("self")
     if call["prepend"] is not None or call["append"] is not None:
         raise Unreadable("it puts values before or behind its own", "Use torch.cat before it.")
@@ -248,7 +248,7 @@ def _differences(call: Call) -> Value:
 
 
 @reads("aten.cumsum.default")
-def _cumulative_sum(call: Call) -> Value:
+def _cumulative_sum(call: TorchCall) -> Value:
     x = call.value("self")
     return cumulative_sum(call, x, call.axis(x, call["dim"]))
 
@@ -264,7 +264,7 @@ _OPERATORS = (
 
 
 @reads(*(f"aten.{name}.{kind}" for name in _OPERATORS for kind in ("default", "vec")))
-def _resize(call: Call) -> Value:
+def _resize(call: TorchCall) -> Value:
     x = call.value("input" if "input" in call.arguments else "self")
     name = call.target.split(".")[1]
     rank = int(re.findall(r"([123])d", name)[0])
@@ -279,7 +279,7 @@ def _resize(call: Call) -> Value:
     return resampled(call, x, matrices)
 
 
-def _scales(call: Call, rank: int) -> list[float | None]:
+def _scales(call: TorchCall, rank: int) -> list[float | None]:
     given = call.get("scale_factors")
     if given:
         return list(given)
