@@ -28,7 +28,7 @@ from spikewright.frontends.onnx.dequantising import HANDLERS as QUANTISED
 from spikewright.frontends.onnx.registry import _REASONS as ONNX_REASONS
 from spikewright.frontends.pytorch import READERS as PYTORCH
 from spikewright.frontends.pytorch.registry import _REASONS as PYTORCH_REASONS
-from spikewright.graph import Graph, Node
+from spikewright.graph import Graph, GraphNode
 from spikewright.graph.layers import Activation, Input, Layer, Reshape, Shape
 from spikewright.lower.rounding import kind_of
 from spikewright.showing.inspection import LayerReport, inspect
@@ -179,8 +179,8 @@ def read_by_neurons(graph: Graph) -> Graph:
     for output, name in graph.outputs.items():
         row, cells = f"{output} as a row", f"{output} as spikes"
         nodes += [
-            Node(row, Reshape((math.prod(graph.shapes[name]),)), (name,)),
-            Node(cells, Activation("relu"), (row,)),
+            GraphNode(row, Reshape((math.prod(graph.shapes[name]),)), (name,)),
+            GraphNode(cells, Activation("relu"), (row,)),
         ]
         outputs[output] = cells
     return Graph(tuple(nodes), outputs)
@@ -202,9 +202,9 @@ def examples() -> Iterator[tuple[str, Layer, tuple[Shape, ...]]]:
 
 def report(layer: Layer, shapes: tuple[Shape, ...], max_pool: str = "gate") -> LayerReport:
     """What becomes of a layer between inputs and neurons."""
-    nodes = [Node(f"x{index}", Input(shape)) for index, shape in enumerate(shapes)]
+    nodes = [GraphNode(f"x{index}", Input(shape)) for index, shape in enumerate(shapes)]
     reads = tuple(node.name for node in nodes)
-    graph = Graph((*nodes, Node("layer", layer, reads, "layer")), {"y": "layer"})
+    graph = Graph((*nodes, GraphNode("layer", layer, reads, "layer")), {"y": "layer"})
     found = inspect(read_by_neurons(graph), max_pool=max_pool)  # type: ignore[arg-type]
     return next(row for row in found.layers if row.name == "layer")
 

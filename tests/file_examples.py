@@ -18,7 +18,7 @@ from frontends.recurrent import graph_of as sequence_of
 from lower.layer_graphs import cases, graph_of
 from network import test_distributions, test_processes, test_solvers
 from spikewright._base import storage as _storage
-from spikewright.graph import Graph, Node
+from spikewright.graph import Graph, GraphNode
 from spikewright.graph import storage as graphs
 from spikewright.graph.layers import Add, Constant, Input
 from spikewright.network import pointwise
@@ -74,9 +74,9 @@ def _graphs(folder: Path) -> Iterator[Parts]:
 
 def _with_a_constant() -> Graph:
     nodes = [
-        Node("x", Input((3,))),
-        Node("c", Constant(np.array([0.5, -1.0, 2.0]))),
-        Node("sum", Add(), ("x", "c")),
+        GraphNode("x", Input((3,))),
+        GraphNode("c", Constant(np.array([0.5, -1.0, 2.0]))),
+        GraphNode("sum", Add(), ("x", "c")),
     ]
     return Graph(tuple(nodes), {"y": "sum"})
 

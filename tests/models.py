@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from spikewright.graph import Graph, Node
+from spikewright.graph import Graph, GraphNode
 from spikewright.graph.layers import (
     Activation,
     Add,
@@ -43,17 +43,21 @@ def mlp(
     """Input 6 -> 12 -> 8 -> outputs, activations after the first two, one on those if given."""
     rng = np.random.default_rng(seed)
     nodes = [
-        Node("x", Input((6,))),
-        Node("fc1", Affine(rng.normal(size=(12, 6)) / 2, rng.normal(size=12) / 4), ("x",), "fc1"),
-        Node("act1", Activation(activation), ("fc1",), "act1", "Act"),
-        Node("fc2", Affine(rng.normal(size=(8, 12)) / 3, rng.normal(size=8) / 4), ("act1",), "fc2"),
-        Node("act2", Activation(activation), ("fc2",), "act2", "Act"),
+        GraphNode("x", Input((6,))),
+        GraphNode(
+            "fc1", Affine(rng.normal(size=(12, 6)) / 2, rng.normal(size=12) / 4), ("x",), "fc1"
+        ),
+        GraphNode("act1", Activation(activation), ("fc1",), "act1", "Act"),
+        GraphNode(
+            "fc2", Affine(rng.normal(size=(8, 12)) / 3, rng.normal(size=8) / 4), ("act1",), "fc2"
+        ),
+        GraphNode("act2", Activation(activation), ("fc2",), "act2", "Act"),
     ]
     weights, biases = rng.normal(size=(outputs, 8)) / 2, rng.normal(size=outputs) / 4
-    nodes.append(Node("fc3", Affine(weights, biases), ("act2",), "fc3"))
+    nodes.append(GraphNode("fc3", Affine(weights, biases), ("act2",), "fc3"))
     last = "fc3"
     if output is not None:
-        nodes.append(Node("out", Activation(output), ("fc3",), "out"))
+        nodes.append(GraphNode("out", Activation(output), ("fc3",), "out"))
         last = "out"
     return Graph(tuple(nodes), {"output": last})
 
@@ -62,24 +66,24 @@ def residual(seed: int = 0, pool: bool = False) -> Graph:
     """Convolutions, batch norm before and after ReLU, a residual sum, a concatenation, a mean."""
     rng = np.random.default_rng(seed)
     nodes = [
-        Node("x", Input((2, 8, 8))),
-        Node("conv1", convolution(rng, 6, 2), ("x",)),
-        Node("relu1", Activation("relu"), ("conv1",)),
-        Node("bn1", batch_norm(rng, 6), ("relu1",)),
-        Node("conv2", convolution(rng, 6, 6), ("bn1",)),
-        Node("bn2", batch_norm(rng, 6), ("conv2",)),
-        Node("add", Add(), ("bn2", "relu1")),
-        Node("relu2", Activation("relu"), ("add",)),
+        GraphNode("x", Input((2, 8, 8))),
+        GraphNode("conv1", convolution(rng, 6, 2), ("x",)),
+        GraphNode("relu1", Activation("relu"), ("conv1",)),
+        GraphNode("bn1", batch_norm(rng, 6), ("relu1",)),
+        GraphNode("conv2", convolution(rng, 6, 6), ("bn1",)),
+        GraphNode("bn2", batch_norm(rng, 6), ("conv2",)),
+        GraphNode("add", Add(), ("bn2", "relu1")),
+        GraphNode("relu2", Activation("relu"), ("add",)),
     ]
     last = "relu2"
     if pool:
         layer = MaxPool((2, 2), (2, 2), ((0, 0), (0, 0)), (1, 1))
-        nodes += [Node("pool", layer, (last,))]
+        nodes += [GraphNode("pool", layer, (last,))]
         last = "pool"
     nodes += [
-        Node("cat", Concatenate(0), (last, last)),
-        Node("mean", GlobalAveragePool((1, 2)), ("cat",)),
-        Node("fc", Affine(rng.normal(size=(5, 12)) / 3, rng.normal(size=5) / 4), ("mean",)),
+        GraphNode("cat", Concatenate(0), (last, last)),
+        GraphNode("mean", GlobalAveragePool((1, 2)), ("cat",)),
+        GraphNode("fc", Affine(rng.normal(size=(5, 12)) / 3, rng.normal(size=5) / 4), ("mean",)),
     ]
     return Graph(tuple(nodes), {"output": "fc"})
 
@@ -89,11 +93,11 @@ def two_headed(rng: np.random.Generator | int = 5, level: float = 0.0) -> Graph:
     rng = np.random.default_rng(rng)
     return Graph(
         (
-            Node("x", Input((6,))),
-            Node("fc", Affine(rng.normal(size=(8, 6)), rng.normal(size=8)), ("x",)),
-            Node("act", Activation("relu"), ("fc",)),
-            Node("kind", Affine(rng.normal(size=(3, 8)), np.zeros(3)), ("act",)),
-            Node("size", Affine(rng.normal(size=(1, 8)), np.full(1, level)), ("act",)),
+            GraphNode("x", Input((6,))),
+            GraphNode("fc", Affine(rng.normal(size=(8, 6)), rng.normal(size=8)), ("x",)),
+            GraphNode("act", Activation("relu"), ("fc",)),
+            GraphNode("kind", Affine(rng.normal(size=(3, 8)), np.zeros(3)), ("act",)),
+            GraphNode("size", Affine(rng.normal(size=(1, 8)), np.full(1, level)), ("act",)),
         ),
         {"class": "kind", "value": "size"},
     )

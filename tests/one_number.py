@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 from torch import nn
 
-from spikewright.graph import Graph, Node
+from spikewright.graph import Graph, GraphNode
 from spikewright.graph.layers import Activation, Input, Reshape
 
 SAMPLES, USERS, ITEMS, WIDTH, SIDE = 44, 12, 15, 4, 3
@@ -229,15 +229,15 @@ def with_columns(graph: Graph) -> Graph:
         layer, alone = node.layer, graph.shapes[node.name] == ()
         ends = alone and node.name in graph.outputs.values()
         if ends and isinstance(layer, Activation):  # it is to be the last one still
-            nodes.append(Node(f"{node.name} before", Reshape((1,)), inputs))
+            nodes.append(GraphNode(f"{node.name} before", Reshape((1,)), inputs))
             inputs = (f"{node.name} before",)
         if isinstance(layer, Input) and alone:
             renamed[node.name] = f"{node.name} alone"
             layer = Input((1,), layer.place, layer.whole)
-        nodes.append(Node(node.name, layer, inputs, node.source, node.source_kind))
+        nodes.append(GraphNode(node.name, layer, inputs, node.source, node.source_kind))
         if isinstance(layer, Input) and alone:
-            nodes.append(Node(renamed[node.name], Reshape(()), (node.name,)))
+            nodes.append(GraphNode(renamed[node.name], Reshape(()), (node.name,)))
         elif ends and not isinstance(layer, Activation):
-            nodes.append(Node(f"{node.name} after", Reshape((1,)), (node.name,)))
+            nodes.append(GraphNode(f"{node.name} after", Reshape((1,)), (node.name,)))
             outputs = {n: f"{o} after" if o == node.name else o for n, o in outputs.items()}
     return Graph(nodes, outputs)

@@ -20,7 +20,7 @@ from spikewright.errors import (
     SimulationError,
     VerificationError,
 )
-from spikewright.graph import Graph, Node, evaluate, evaluate_all
+from spikewright.graph import Graph, GraphNode, evaluate, evaluate_all
 from spikewright.graph import save as save_graph
 from spikewright.graph.layers import Activation, Affine, Input, MaxPool
 
@@ -86,7 +86,7 @@ def test_leaky_relu_converges_behind_spikes():
     graph = models.mlp()
     leaky = Activation("leaky_relu", {"negative_slope": 0.2})
     nodes = tuple(
-        Node(n.name, leaky, n.inputs, n.source, n.source_kind)
+        GraphNode(n.name, leaky, n.inputs, n.source, n.source_kind)
         if isinstance(n.layer, Activation) else n
         for n in graph
     )  # fmt: skip
@@ -360,9 +360,9 @@ def test_an_accumulated_maximum_has_the_maximum_of_the_means():
     """Max pooling behind spikes: its time mean is the maximum of its inputs' means, exactly."""
     pool = MaxPool((2,), (2,), ((0, 0),), (1,))
     nodes = (
-        Node("x", Input((1, 8))),
-        Node("relu", Activation("relu"), ("x",)),
-        Node("pool", pool, ("relu",)),
+        GraphNode("x", Input((1, 8))),
+        GraphNode("relu", Activation("relu"), ("x",)),
+        GraphNode("pool", pool, ("relu",)),
     )
     graph = Graph(nodes, {"y": "pool"})
     conversion = sw.convert(graph, spiking=True)
@@ -414,7 +414,7 @@ def test_verify_sees_a_network_that_differs():
     nodes = list(conversion.canonical)
     index = next(i for i, n in enumerate(nodes) if n.name == "fc2")
     broken = Affine(nodes[index].layer.weight[::-1].copy(), nodes[index].layer.bias)
-    nodes[index] = Node("fc2", broken, ("act1",), "fc2")
+    nodes[index] = GraphNode("fc2", broken, ("act1",), "fc2")
     conversion.canonical = Graph(tuple(nodes), conversion.canonical.outputs)
     with pytest.raises(VerificationError, match="rate network"):
         conversion.verify()
@@ -424,11 +424,11 @@ def test_several_inputs_and_outputs_are_dicts():
     """With more than one input or output, arrays are given and returned by name."""
     rng = np.random.default_rng(0)
     nodes = (
-        Node("a", Input((3,))),
-        Node("b", Input((4,))),
-        Node("fa", Affine(rng.normal(size=(2, 3))), ("a",)),
-        Node("fb", Affine(rng.normal(size=(2, 4))), ("b",)),
-        Node("r", Activation("relu"), ("fa",)),
+        GraphNode("a", Input((3,))),
+        GraphNode("b", Input((4,))),
+        GraphNode("fa", Affine(rng.normal(size=(2, 3))), ("a",)),
+        GraphNode("fb", Affine(rng.normal(size=(2, 4))), ("b",)),
+        GraphNode("r", Activation("relu"), ("fa",)),
     )
     graph = Graph(nodes, {"first": "r", "second": "fb"})
     x = {"a": rng.normal(size=(2, 3)), "b": rng.normal(size=(2, 4))}
@@ -497,11 +497,11 @@ def test_impossible_steps_and_batches_are_refused(options):
 def test_every_reason_is_listed_at_once():
     """Lowering refuses all layers that it cannot lower together, not the first."""
     nodes = (
-        Node("x", Input((3, 4, 5))),
-        Node("first", Activation("gelu"), ("x",)),
-        Node("second", Activation("relu"), ("first",)),
-        Node("third", Activation("tanh"), ("second",)),
-        Node("end", Affine(np.ones((2, 5))), ("third",)),
+        GraphNode("x", Input((3, 4, 5))),
+        GraphNode("first", Activation("gelu"), ("x",)),
+        GraphNode("second", Activation("relu"), ("first",)),
+        GraphNode("third", Activation("tanh"), ("second",)),
+        GraphNode("end", Affine(np.ones((2, 5))), ("third",)),
     )
     chosen = dict.fromkeys(("gelu", "tanh"), sw.RegularSpiking(sw.Tanh()))
     with pytest.raises(ConversionError) as caught:

@@ -7,7 +7,7 @@ import pytest
 from benchmarks import depth
 
 import spikewright as sw
-from spikewright.graph import Graph, Node
+from spikewright.graph import Graph, GraphNode
 from spikewright.graph.layers import Activation, Affine, Input
 
 
@@ -15,10 +15,10 @@ def _network() -> Graph:
     rng = np.random.default_rng(0)
     return Graph(
         (
-            Node("x", Input((20,))),
-            Node("dense", Affine(rng.normal(size=(50, 20))), ("x",), "dense"),
-            Node("relu", Activation("relu"), ("dense",), "relu"),
-            Node("end", Affine(rng.normal(size=(5, 50))), ("relu",), "end"),
+            GraphNode("x", Input((20,))),
+            GraphNode("dense", Affine(rng.normal(size=(50, 20))), ("x",), "dense"),
+            GraphNode("relu", Activation("relu"), ("dense",), "relu"),
+            GraphNode("end", Affine(rng.normal(size=(5, 50))), ("relu",), "end"),
         ),
         {"y": "end"},
     )

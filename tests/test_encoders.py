@@ -14,15 +14,15 @@ from numpy.typing import NDArray
 import spikewright as sw
 from slowly import in_turn
 from spikewright.errors import SimulationError
-from spikewright.graph import Graph, Node
+from spikewright.graph import Graph, GraphNode
 from spikewright.graph.layers import Activation, Add, Affine, Input
-from spikewright.running.encoders import Constant, Encoder, Events, Frames, Poisson, Regular
+from spikewright.running.encoders import ConstantCurrent, Encoder, Events, Frames, Poisson, Regular
 
 DT = 0.001
 STEPS = np.array([16, 32, 64, 128, 256, 512, 1024, 2048])
 RNG = np.random.default_rng(5)
 X = RNG.normal(size=(6, 3, 4))
-IDENTITY = Graph((Node("x", Input((3, 4))),), {"x": "x"})
+IDENTITY = Graph((GraphNode("x", Input((3, 4))),), {"x": "x"})
 
 
 def _run(encoder: Any, x: Any = X, steps: int | None = 32, graph: Graph = IDENTITY, **how: Any):
@@ -78,7 +78,7 @@ def test_spikes_are_whole_numbers_of_one_height(encoder: Encoder) -> None:
 
 def test_a_constant_current_is_the_default() -> None:
     """`Constant()`, no encoder and the same frames are the same run."""
-    runs = [_run(Constant()), _run(None), _run(None, np.repeat(X[:, None], 32, 1))]
+    runs = [_run(ConstantCurrent()), _run(None), _run(None, np.repeat(X[:, None], 32, 1))]
 
     for run in runs[1:]:
         np.testing.assert_array_equal(run.output, runs[0].output)
@@ -99,9 +99,9 @@ def test_a_poisson_draw_knows_nothing_of_its_batch(
 def test_poisson_draws_differ_between_samples_seeds_and_inputs_and_repeat_themselves() -> None:
     """A function of (seed, input, values): nothing else, and of each of them."""
     nodes = (
-        Node("a", Input((5,))),
-        Node("b", Input((5,))),
-        Node("sum", Add(), ("a", "b")),
+        GraphNode("a", Input((5,))),
+        GraphNode("b", Input((5,))),
+        GraphNode("sum", Add(), ("a", "b")),
     )
     graph = Graph(nodes, {"a": "a", "b": "b"})
     x = np.full((2, 5), 0.7)
@@ -206,7 +206,7 @@ _TYPES = {"x": "<i2", "y": "<i2", "t": "<i8", "p": "?"}
 
 
 def _identity(shape: tuple[int, ...]) -> Graph:
-    return Graph((Node("x", Input(shape)),), {"x": "x"})
+    return Graph((GraphNode("x", Input(shape)),), {"x": "x"})
 
 
 def _recorded(shape: tuple[int, ...], axes: tuple[str, ...], order: str, count: int) -> NDArray:
@@ -354,11 +354,11 @@ def test_rates_and_units_are_above_zero_and_steps_whole(
 def test_every_input_may_have_an_encoder_of_its_own() -> None:
     """Those that are not named are given as they are; the record says what was encoded."""
     nodes = (
-        Node("a", Input((4,))),
-        Node("b", Input((4,))),
-        Node("sum", Add(), ("a", "b")),
-        Node("end", Affine(RNG.normal(size=(3, 4))), ("sum",)),
-        Node("act", Activation("relu"), ("end",)),
+        GraphNode("a", Input((4,))),
+        GraphNode("b", Input((4,))),
+        GraphNode("sum", Add(), ("a", "b")),
+        GraphNode("end", Affine(RNG.normal(size=(3, 4))), ("sum",)),
+        GraphNode("act", Activation("relu"), ("end",)),
     )
     graph = Graph(nodes, {"y": "act"})
     conversion = sw.convert(graph, spiking=True, scale_firing_rates=100.0)
@@ -378,10 +378,10 @@ def test_encoded_input_drives_a_spiking_network_to_its_source() -> None:
     """With regular spikes the error of the output keeps the slope of -1."""
     rng = np.random.default_rng(0)
     nodes = (
-        Node("x", Input((8,))),
-        Node("one", Affine(rng.normal(size=(12, 8)) / 3, rng.normal(size=12)), ("x",)),
-        Node("act", Activation("relu"), ("one",)),
-        Node("two", Affine(rng.normal(size=(5, 12)) / 4), ("act",)),
+        GraphNode("x", Input((8,))),
+        GraphNode("one", Affine(rng.normal(size=(12, 8)) / 3, rng.normal(size=12)), ("x",)),
+        GraphNode("act", Activation("relu"), ("one",)),
+        GraphNode("two", Affine(rng.normal(size=(5, 12)) / 4), ("act",)),
     )
     graph = Graph(nodes, {"y": "two"})
     x = rng.normal(size=(6, 8))

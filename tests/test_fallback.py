@@ -24,7 +24,7 @@ from spikewright.errors import (
 from spikewright.frontends import read
 from spikewright.frontends.fallback import CannotCall, python_call
 from spikewright.frontends.keras import code
-from spikewright.graph import Graph, Node
+from spikewright.graph import Graph, GraphNode
 from spikewright.graph import save as save_graph
 from spikewright.graph.layers import Input, PythonCall
 from spikewright.network import node_functions as f
@@ -398,4 +398,4 @@ def test_graphs_are_read_as_they_are() -> None:
 
 
 def _graph(layer: PythonCall) -> Any:
-    return Graph((Node("x", Input((6,))), Node("y", layer, ("x",))), {"y": "y"})
+    return Graph((GraphNode("x", Input((6,))), GraphNode("y", layer, ("x",))), {"y": "y"})

@@ -17,7 +17,7 @@ from spikewright.errors import VerificationError
 from spikewright.frontends import keras as keras_frontend
 from spikewright.frontends.keras import KerasCall, Value
 from spikewright.frontends.keras.loading import import_keras
-from spikewright.graph import Graph, Node
+from spikewright.graph import Graph, GraphNode
 from spikewright.graph.layers import Activation, Affine, Input, ScaleShift
 from spikewright.showing.inspection import inspect
 from spikewright.testing.frontends import Case, FrontendSuite
@@ -105,7 +105,10 @@ class TestDocumentedLayers(FrontendSuite):
 def _exact() -> Graph:
     rng = np.random.default_rng(0)
     return Graph(
-        (Node("x", Input((4,))), Node("dense", Affine(rng.normal(size=(3, 4))), ("x",), "dense")),
+        (
+            GraphNode("x", Input((4,))),
+            GraphNode("dense", Affine(rng.normal(size=(3, 4))), ("x",), "dense"),
+        ),
         {"y": "dense"},
     )
 
@@ -113,10 +116,10 @@ def _exact() -> Graph:
 def _of_positive_numbers() -> Graph:
     weight = np.random.default_rng(0).uniform(0.5, 1.0, (3, 4))
     nodes = (
-        Node("x", Input((4,))),
-        Node("root", Activation("sqrt"), ("x",), "root"),
-        Node("other", Input((3,))),
-        Node("dense", Affine(weight), ("root",), "dense"),
+        GraphNode("x", Input((4,))),
+        GraphNode("root", Activation("sqrt"), ("x",), "root"),
+        GraphNode("other", Input((3,))),
+        GraphNode("dense", Affine(weight), ("root",), "dense"),
     )
     return Graph(nodes, {"y": "dense", "z": "other"})
 

@@ -19,7 +19,7 @@ import spikewright as sw
 from slowly import one_of_each
 from spikewright.cli import main
 from spikewright.errors import ConversionError, DamagedFileError
-from spikewright.graph import Graph, Node
+from spikewright.graph import Graph, GraphNode
 from spikewright.graph.layers import (
     Activation,
     Affine,
@@ -147,12 +147,12 @@ def with_own_layers() -> Graph:
     """Two layers of someone's own, neurons before and behind them."""
     return Graph(
         (
-            Node("x", Input((4,))),
-            Node("first", Activation("tanh"), ("x",), "first", "Tanh"),
-            Node("clamp", Clamped(), ("first",), "clamp", "Clamped"),
-            Node("dense", Affine(rng.normal(size=(3, 4))), ("clamp",), "dense", "Dense"),
-            Node("relu", Activation("relu"), ("dense",), "relu", "ReLU"),
-            Node("again", Clamped(), ("relu",), "again", "Clamped"),
+            GraphNode("x", Input((4,))),
+            GraphNode("first", Activation("tanh"), ("x",), "first", "Tanh"),
+            GraphNode("clamp", Clamped(), ("first",), "clamp", "Clamped"),
+            GraphNode("dense", Affine(rng.normal(size=(3, 4))), ("clamp",), "dense", "Dense"),
+            GraphNode("relu", Activation("relu"), ("dense",), "relu", "ReLU"),
+            GraphNode("again", Clamped(), ("relu",), "again", "Clamped"),
         ),
         {"y": "again"},
     )
@@ -161,10 +161,10 @@ def with_own_layers() -> Graph:
 def test_parts_of_a_layer_are_one_row() -> None:
     """A layer of the source is one row, whatever nodes it is read as; a shift before it another."""
     nodes = (
-        Node("x", Input((3,))),
-        Node("shift", ScaleShift(shift=np.array([1.0, -2.0, 0.5])), ("x",), "shift", "Shift"),
-        Node("dense/linear", Affine(np.eye(3) * 2), ("shift",), "dense", "Dense"),
-        Node("dense", Activation("relu"), ("dense/linear",), "dense", "Dense"),
+        GraphNode("x", Input((3,))),
+        GraphNode("shift", ScaleShift(shift=np.array([1.0, -2.0, 0.5])), ("x",), "shift", "Shift"),
+        GraphNode("dense/linear", Affine(np.eye(3) * 2), ("shift",), "dense", "Dense"),
+        GraphNode("dense", Activation("relu"), ("dense/linear",), "dense", "Dense"),
     )
     graph = Graph(nodes, {"y": "dense"})
     rows = {row.name: row for row in inspect(graph).layers}
@@ -181,10 +181,12 @@ def test_a_layer_used_twice_is_counted_once() -> None:
     """Its parameters, copies of them too; its operations as often as it computes."""
     weight, bias = rng.normal(size=(3, 3)), np.zeros(3)
     nodes = (
-        Node("x", Input((3,))),
-        Node("dense", Affine(weight, bias), ("x",), "dense", "Dense"),
-        Node("dense_1", Affine(weight.copy(), bias.copy()), ("dense",), "dense", "Dense"),
-        Node("other", Affine(rng.normal(size=(2, 3)), np.zeros(2)), ("dense_1",), "other", "Dense"),
+        GraphNode("x", Input((3,))),
+        GraphNode("dense", Affine(weight, bias), ("x",), "dense", "Dense"),
+        GraphNode("dense_1", Affine(weight.copy(), bias.copy()), ("dense",), "dense", "Dense"),
+        GraphNode(
+            "other", Affine(rng.normal(size=(2, 3)), np.zeros(2)), ("dense_1",), "other", "Dense"
+        ),
     )
     found = inspect(Graph(nodes, {"y": "other"}))
     counts = {row.name: (row.parameters, row.operations) for row in found.layers}

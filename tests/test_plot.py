@@ -13,7 +13,7 @@ import torch
 import spikewright as sw
 from spikewright import demo
 from spikewright.errors import SimulationError
-from spikewright.graph import Graph, Node
+from spikewright.graph import Graph, GraphNode
 from spikewright.graph.layers import Activation, Add, Affine, Input
 from spikewright.report import figures
 
@@ -67,12 +67,14 @@ def test_several_inputs_by_name() -> None:
     rng = np.random.default_rng(0)
     graph = Graph(
         (
-            Node("a", Input((3,))), Node("b", Input((3,))), Node("sum", Add(), ("a", "b")),
-            Node("fc", Affine(rng.normal(size=(4, 3)), rng.normal(size=4)), ("sum",)),
-            Node("act", Activation("relu"), ("fc",)),
+            GraphNode("a", Input((3,))),
+            GraphNode("b", Input((3,))),
+            GraphNode("sum", Add(), ("a", "b")),
+            GraphNode("fc", Affine(rng.normal(size=(4, 3)), rng.normal(size=4)), ("sum",)),
+            GraphNode("act", Activation("relu"), ("fc",)),
         ),
         {"o": "act"},
-    )  # fmt: skip
+    )
     network = sw.convert(graph, spiking=True, scale_firing_rates=100)
     x = rng.normal(size=(2, 3))
 

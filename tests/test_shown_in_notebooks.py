@@ -16,7 +16,7 @@ from spikewright import demo
 from spikewright._base import notebooks
 from spikewright._base.notebooks import Shown
 from spikewright.exchange.nir.checking.check import NirCheck, Row
-from spikewright.graph import Graph, Node
+from spikewright.graph import Graph, GraphNode
 from spikewright.graph.layers import Activation, Affine, Input
 
 EVIL = '<b onclick="x()">&amp;'
@@ -27,10 +27,10 @@ RNG = np.random.default_rng(0)
 def conversion(**choices: Any) -> sw.Conversion:
     """A network whose layers and inputs have names that are markup."""
     nodes = (
-        Node(EVIL, Input((64,))),
-        Node(f"{EVIL}1", Affine(RNG.normal(size=(20, 64)) / 8), (EVIL,)),
-        Node(f"{EVIL}2", Activation("relu"), (f"{EVIL}1",), f"{EVIL}2", "<i>"),
-        Node(f"{EVIL}3", Affine(RNG.normal(size=(10, 20)) / 4), (f"{EVIL}2",)),
+        GraphNode(EVIL, Input((64,))),
+        GraphNode(f"{EVIL}1", Affine(RNG.normal(size=(20, 64)) / 8), (EVIL,)),
+        GraphNode(f"{EVIL}2", Activation("relu"), (f"{EVIL}1",), f"{EVIL}2", "<i>"),
+        GraphNode(f"{EVIL}3", Affine(RNG.normal(size=(10, 20)) / 4), (f"{EVIL}2",)),
     )
     graph = Graph(nodes, {f"{EVIL}out": f"{EVIL}3"})
     return sw.convert(graph, **{"spiking": True, "scale_firing_rates": 100, **choices})

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from spikewright.graph import Graph, Node, evaluate_all
+from spikewright.graph import Graph, GraphNode, evaluate_all
 from spikewright.graph.layers import (
     Activation,
     Add,
@@ -47,8 +47,8 @@ def depthwise(rng: np.random.Generator) -> Convolution:
 def chain(shape: tuple[int, ...], **layers: Any) -> Graph:
     """Layers one behind the other."""
     names = ["x", *layers]
-    nodes = [Node("x", Input(shape))]
-    nodes += [Node(n, la, (names[i],)) for i, (n, la) in enumerate(layers.items())]
+    nodes = [GraphNode("x", Input(shape))]
+    nodes += [GraphNode(n, la, (names[i],)) for i, (n, la) in enumerate(layers.items())]
     return Graph(tuple(nodes), {"output": names[-1]})
 
 
@@ -104,17 +104,17 @@ def of_pools(kind: str, rng: np.random.Generator) -> Graph:
     """Max pooling, and a sum of what is pooled with a convolution of it."""
     pool = MaxPool((2, 2), (2, 2), ((0, 0), (0, 0)), (1, 1))
     nodes = (
-        Node("x", Input((2, 6, 6))),
-        Node("first", convolution(rng, CHANNELS, 2), ("x",)),
-        Node("act1", act(kind), ("first",)),
-        Node("pool", pool, ("act1",)),
-        Node("second", convolution(rng, CHANNELS, CHANNELS), ("pool",)),
-        Node("act2", act(kind), ("second",)),
-        Node("third", convolution(rng, CHANNELS, CHANNELS), ("act2",)),
-        Node("sum", Add(), ("third", "pool")),
-        Node("act3", act(kind), ("sum",)),
-        Node("mean", GlobalAveragePool((1, 2)), ("act3",)),
-        Node("head", dense(rng, 5, CHANNELS), ("mean",)),
+        GraphNode("x", Input((2, 6, 6))),
+        GraphNode("first", convolution(rng, CHANNELS, 2), ("x",)),
+        GraphNode("act1", act(kind), ("first",)),
+        GraphNode("pool", pool, ("act1",)),
+        GraphNode("second", convolution(rng, CHANNELS, CHANNELS), ("pool",)),
+        GraphNode("act2", act(kind), ("second",)),
+        GraphNode("third", convolution(rng, CHANNELS, CHANNELS), ("act2",)),
+        GraphNode("sum", Add(), ("third", "pool")),
+        GraphNode("act3", act(kind), ("sum",)),
+        GraphNode("mean", GlobalAveragePool((1, 2)), ("act3",)),
+        GraphNode("head", dense(rng, 5, CHANNELS), ("mean",)),
     )
     return Graph(nodes, {"output": "head"})
 

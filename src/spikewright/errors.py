@@ -180,7 +180,7 @@ class UnsupportedLayerError(_ListsRefusals, ReadError):
     """The source model holds layers that no reader understands; all of them are listed.
 
     `met` maps the name of every inspected layer to its kind, in order. `read` has the nodes of the
-    graph (`spikewright.graph.Node`) that were made of the readable ones.
+    graph (`spikewright.graph.GraphNode`) that were made of the readable ones.
     """
 
     _what = "cannot be read"

@@ -13,7 +13,7 @@ from building import dense, given, population, reads
 import spikewright as sw
 from spikewright import chips
 from spikewright.errors import ChipError
-from spikewright.graph import Graph, Node
+from spikewright.graph import Graph, GraphNode
 from spikewright.graph import layers as g
 
 FLOOR = sw.IntegrateAndFire(voltage_floor=1)
@@ -21,9 +21,9 @@ FLOOR = sw.IntegrateAndFire(voltage_floor=1)
 
 def _graph(*layers: Any, shape: tuple[int, ...] = (2, 12, 12)) -> Graph:
     """Layers one after the other."""
-    nodes = [Node("input", g.Input(shape))]
+    nodes = [GraphNode("input", g.Input(shape))]
     for index, layer in enumerate(layers):
-        nodes.append(Node(f"{index} {layer.kind}", layer, (nodes[-1].name,)))
+        nodes.append(GraphNode(f"{index} {layer.kind}", layer, (nodes[-1].name,)))
     return Graph(tuple(nodes), {"output": nodes[-1].name})
 
 

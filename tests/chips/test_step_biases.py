@@ -10,7 +10,7 @@ from building import dense, given, population
 
 import spikewright as sw
 from spikewright import chips
-from spikewright.graph import Graph, Node
+from spikewright.graph import Graph, GraphNode
 from spikewright.graph import layers as g
 from spikewright.network.processes import EachStep
 
@@ -84,9 +84,9 @@ def test_a_conversion_with_corrected_steps() -> None:
     rng = np.random.default_rng(1)
     graph = Graph(
         (
-            Node("x", g.Input((4,))),
-            Node("fc", g.Affine(rng.normal(size=(5, 4)), None), ("x",)),
-            Node("relu", g.Activation("relu"), ("fc",)),
+            GraphNode("x", g.Input((4,))),
+            GraphNode("fc", g.Affine(rng.normal(size=(5, 4)), None), ("x",)),
+            GraphNode("relu", g.Activation("relu"), ("fc",)),
         ),
         {"output": "relu"},
     )

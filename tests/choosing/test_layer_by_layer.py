@@ -14,7 +14,7 @@ from frontends.recurrent import cell_of
 from frontends.recurrent import graph_of as sequence_of
 from spikewright.choosing import sent
 from spikewright.choosing.sent import LayerByLayer
-from spikewright.graph import Graph, Node
+from spikewright.graph import Graph, GraphNode
 from spikewright.graph.layers import Activation, Affine, Input
 from spikewright.network import Ensemble
 from spikewright.network.processes import EachStep
@@ -119,12 +119,12 @@ def test_which_way_is_taken(monkeypatch) -> None:
 def _chain(layers: int) -> Graph:
     """An input of 6 values, and so many layers of as many neurons."""
     rng = np.random.default_rng(0)
-    nodes, last = [Node("x", Input((6,)))], "x"
+    nodes, last = [GraphNode("x", Input((6,)))], "x"
     for i in range(layers):
         affine = Affine(rng.normal(size=(6, 6)), rng.normal(size=6))
-        nodes.append(Node(f"fc{i}", affine, (last,)))
-        nodes.append(Node(f"act{i}", Activation("relu"), (f"fc{i}",)))
+        nodes.append(GraphNode(f"fc{i}", affine, (last,)))
+        nodes.append(GraphNode(f"act{i}", Activation("relu"), (f"fc{i}",)))
         last = f"act{i}"
     return Graph(
-        (*nodes, Node("out", Affine(rng.normal(size=(3, 6)), None), (last,))), {"y": "out"}
+        (*nodes, GraphNode("out", Affine(rng.normal(size=(3, 6)), None), (last,))), {"y": "out"}
     )

@@ -16,7 +16,7 @@ import spikewright as sw
 from spikewright import encoders, measure
 from spikewright.errors import DamagedFileError, SimulationError
 from spikewright.evaluation import sharded
-from spikewright.graph import Graph, Node, evaluate
+from spikewright.graph import Graph, GraphNode, evaluate
 from spikewright.graph.layers import Affine, Input
 from spikewright.measure import Evaluation
 from spikewright.records import Record, select
@@ -368,8 +368,8 @@ def test_early_exit_needs_classes() -> None:
     """A single value has no confidence."""
     rng = np.random.default_rng(0)
     nodes = (
-        Node("x", Input((6,))),
-        Node("v", Affine(rng.normal(size=(1, 6)), np.zeros(1)), ("x",)),
+        GraphNode("x", Input((6,))),
+        GraphNode("v", Affine(rng.normal(size=(1, 6)), np.zeros(1)), ("x",)),
     )
     with pytest.raises(SimulationError, match="tells classes apart"):
         sw.convert(Graph(nodes, {"y": "v"})).evaluate(X, None, 3, thresholds=[0.9])

@@ -23,7 +23,7 @@ from slowly import of_each_type
 from spikewright.cli import main
 from spikewright.conversion import watch
 from spikewright.errors import ConversionWarning
-from spikewright.graph import Graph, Node
+from spikewright.graph import Graph, GraphNode
 from spikewright.graph.layers import Activation, Affine, Input
 from spikewright.lower.rounding import exact_after, kind_of, weakest
 from spikewright.network.neurons import NeuronType
@@ -223,10 +223,10 @@ def _graph(size: int) -> Graph:
     rounds = {"levels": LEVELS, "threshold": THRESHOLD, "start": 0.5}
     return Graph(
         (
-            Node("x", Input((size,))),
-            Node("into", Affine(np.eye(size)), ("x",)),
-            Node("layer", Activation("rounded_relu", rounds), ("into",), "layer", "Layer"),
-            Node("end", Affine(np.eye(size)), ("layer",)),
+            GraphNode("x", Input((size,))),
+            GraphNode("into", Affine(np.eye(size)), ("x",)),
+            GraphNode("layer", Activation("rounded_relu", rounds), ("into",), "layer", "Layer"),
+            GraphNode("end", Affine(np.eye(size)), ("layer",)),
         ),
         {"y": "end"},
     )
@@ -272,7 +272,7 @@ def test_the_default_neurons_of_a_layer_that_rounds_are_exact_after_its_levels()
 def test_neurons_whose_spikes_depend_on_their_order_are_not_called_exact() -> None:
     """On values that the threshold does not reach, integrate-and-fire answers the same mean."""
     nodes = list(_graph(4))
-    nodes[1] = Node("into", Activation("clip", {"minimum": 0.0, "maximum": 1.5}), ("x",))
+    nodes[1] = GraphNode("into", Activation("clip", {"minimum": 0.0, "maximum": 1.5}), ("x",))
     graph = Graph(tuple(nodes), {"y": "end"})
     kinds = {"clip": sw.RunningMeanSpiking(sw.ClippedReLU(1.5)), "layer": sw.IntegrateAndFire()}
     status = sw.convert(graph, spiking=kinds).trace.status("layer")

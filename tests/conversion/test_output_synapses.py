@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 import models
 import spikewright as sw
-from spikewright.graph import Graph, Node
+from spikewright.graph import Graph, GraphNode
 from spikewright.graph.layers import Activation, Affine, GlobalMaxPool, Input
 
 TAU, DT, STEPS = 0.005, 0.001, 30
@@ -20,14 +20,14 @@ def _graph(last: str, readout: str | None = None) -> Graph:
     """Weights, neurons, weights, and `last` on the output, perhaps behind an activation on it."""
     rng = np.random.default_rng(2)
     nodes = [
-        Node("x", Input((6,))),
-        Node("fc1", Affine(rng.normal(size=(9, 6))), ("x",)),
-        Node("A", Activation("relu"), ("fc1",)),
-        Node("fc2", Affine(rng.normal(size=(4, 9))), ("A",)),
-        Node("B", Activation(last), ("fc2",)),
+        GraphNode("x", Input((6,))),
+        GraphNode("fc1", Affine(rng.normal(size=(9, 6))), ("x",)),
+        GraphNode("A", Activation("relu"), ("fc1",)),
+        GraphNode("fc2", Affine(rng.normal(size=(4, 9))), ("A",)),
+        GraphNode("B", Activation(last), ("fc2",)),
     ]
     if readout is not None:
-        nodes.append(Node("end", Activation(readout), ("B",)))
+        nodes.append(GraphNode("end", Activation(readout), ("B",)))
     return Graph(tuple(nodes), {"y": nodes[-1].name})
 
 
@@ -105,7 +105,7 @@ def test_outputs_that_share_neurons_share_the_filter_and_files_keep_it(tmp_path:
 def test_maxima_on_the_output_read_filtered_values() -> None:
     """A function on the output is no population: its inputs were filtered before."""
     graph = _graph("relu")
-    nodes = (*graph.nodes, Node("top", GlobalMaxPool((0,)), ("B",)))
+    nodes = (*graph.nodes, GraphNode("top", GlobalMaxPool((0,)), ("B",)))
     conversion = sw.convert(Graph(nodes, {"y": "top"}), spiking=True, synapse=TAU)
 
     assert conversion.outputs["y"] is conversion.layers["top"]

@@ -27,7 +27,7 @@ from spikewright.conversion.verification import network_values
 from spikewright.conversion.verified import OWN_SUM, Difference
 from spikewright.errors import VerificationError
 from spikewright.frontends import Source, read
-from spikewright.graph import Graph, Node, evaluate_all
+from spikewright.graph import Graph, GraphNode, evaluate_all
 from spikewright.graph.layers import (
     Activation,
     Add,
@@ -193,8 +193,8 @@ def examples() -> list[LayerExample]:
 def graph_of(example: LayerExample) -> Graph:
     """A layer between its inputs and nothing."""
     names = [f"x{i}" for i in range(len(example.shapes))]
-    nodes = [Node(n, Input(s)) for n, s in zip(names, example.shapes, strict=True)]
-    return Graph((*nodes, Node("layer", example.layer, tuple(names), "layer")), {"y": "layer"})
+    nodes = [GraphNode(n, Input(s)) for n, s in zip(names, example.shapes, strict=True)]
+    return Graph((*nodes, GraphNode("layer", example.layer, tuple(names), "layer")), {"y": "layer"})
 
 
 @pytest.mark.parametrize(
@@ -275,8 +275,8 @@ def test_bounds_follow_the_precision() -> None:
 def test_numbers_of_rows_are_not_rounded() -> None:
     """They are whole in every precision, and another row is no rounding error."""
     table = Lookup(np.random.default_rng(0).normal(size=(5000, 3)))
-    moved, rows = Node("moved", Reshape((2, 2)), ("x",)), Node("rows", table, ("moved",))
-    graph = Graph((Node("x", Input((4,))), moved, rows), {"y": "rows"})
+    moved, rows = GraphNode("moved", Reshape((2, 2)), ("x",)), GraphNode("rows", table, ("moved",))
+    graph = Graph((GraphNode("x", Input((4,))), moved, rows), {"y": "rows"})
     inputs = random_inputs(graph, 0)
 
     bounds = rounding_bounds(graph, inputs, evaluate_all(graph, inputs), "bfloat16")
@@ -287,12 +287,18 @@ def test_numbers_of_rows_are_not_rounded() -> None:
 def test_a_mask_is_not_rounded() -> None:
     """What is computed of whole numbers without rounding hides no error of what it is added to."""
     lowest = float(np.finfo(np.float32).min)
-    hidden = Node("hidden", ScaleShift(np.array(-lowest), np.array(lowest)), ("mask",))
-    scores = Node("scores", ScaleShift(np.array(0.3), np.array(0.1)), ("x",))
-    added = Node("added", Add(), ("scores", "hidden"))
-    shares = Node("shares", Activation("softmax"), ("added",))
+    hidden = GraphNode("hidden", ScaleShift(np.array(-lowest), np.array(lowest)), ("mask",))
+    scores = GraphNode("scores", ScaleShift(np.array(0.3), np.array(0.1)), ("x",))
+    added = GraphNode("added", Add(), ("scores", "hidden"))
+    shares = GraphNode("shares", Activation("softmax"), ("added",))
     inputs = {"mask": Input((6,)), "x": Input((6,))}
-    nodes = (*(Node(name, layer) for name, layer in inputs.items()), hidden, scores, added, shares)
+    nodes = (
+        *(GraphNode(name, layer) for name, layer in inputs.items()),
+        hidden,
+        scores,
+        added,
+        shares,
+    )
     graph = Graph(nodes, {"y": "shares"})
     x = np.random.default_rng(0).normal(size=(2, 6)).astype(np.float32).astype(np.float64)
     given = {"x": x, "mask": np.array([[1.0] * 6, [1.0] * 3 + [0.0] * 3])}

@@ -15,7 +15,7 @@ from spikewright import demo
 from spikewright.cli import main
 from spikewright.conversion.without_effect import ACT_ON
 from spikewright.errors import ConversionWarning
-from spikewright.graph import Graph, Node
+from spikewright.graph import Graph, GraphNode
 from spikewright.graph.layers import Activation, Affine, Input
 from spikewright.running.converted import as_source
 
@@ -24,14 +24,14 @@ WEIGHTS = np.random.default_rng(1).normal(size=(4, 4))
 
 
 def _graph(*functions: str) -> Graph:
-    nodes = [Node("x", Input((4,)))]
+    nodes = [GraphNode("x", Input((4,)))]
     for function in functions:
         last = nodes[-1].name
         nodes += [
-            Node(f"into {function}", Affine(WEIGHTS), (last,)),
-            Node(function, Activation(function, {}), (f"into {function}",)),
+            GraphNode(f"into {function}", Affine(WEIGHTS), (last,)),
+            GraphNode(function, Activation(function, {}), (f"into {function}",)),
         ]
-    nodes.append(Node("end", Affine(WEIGHTS), (nodes[-1].name,)))
+    nodes.append(GraphNode("end", Affine(WEIGHTS), (nodes[-1].name,)))
     return Graph(tuple(nodes), {"y": "end"})
 
 
@@ -111,7 +111,7 @@ def test_a_spiking_network_without_a_spike_is_told() -> None:
     read_out = _graph("relu")
     nodes = (*(n for n in read_out if n.name != "end"),)
     softmax = Graph(
-        (*nodes[:2], Node("end", Activation("sigmoid", {}), ("into relu",))), {"y": "end"}
+        (*nodes[:2], GraphNode("end", Activation("sigmoid", {}), ("into relu",))), {"y": "end"}
     )
     rates = {"relu": sw.RectifiedLinear()}
 

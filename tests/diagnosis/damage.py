@@ -13,7 +13,7 @@ import models
 import spikewright as sw
 from spikewright.diagnosis.samples import Batch, DiagnosedSamples
 from spikewright.diagnosis.sites import MeanFlow
-from spikewright.graph import Graph, Node
+from spikewright.graph import Graph, GraphNode
 from spikewright.graph.layers import Activation, Add, Affine, Input, MaxPool, Reshape
 from spikewright.showing.demo import digits
 
@@ -49,18 +49,18 @@ def residual(seed: int = 0) -> Graph:
     rng = np.random.default_rng(seed)
     pool = MaxPool((2, 2), (2, 2), ((0, 0), (0, 0)), (1, 1))
     nodes = (
-        Node("x", Input((2, 6, 6))),
-        Node("conv1", models.convolution(rng, 6, 2), ("x",)),
-        Node("relu1", Activation("relu"), ("conv1",)),
-        Node("conv2", models.convolution(rng, 6, 6), ("relu1",)),
-        Node("relu2", Activation("relu"), ("conv2",)),
-        Node("pool", pool, ("relu2",)),
-        Node("skip", pool, ("relu1",)),
-        Node("conv3", models.convolution(rng, 6, 6), ("pool",)),
-        Node("sum", Add(), ("conv3", "skip")),
-        Node("relu3", Activation("relu"), ("sum",)),
-        Node("flat", Reshape((54,)), ("relu3",)),
-        Node("fc", Affine(rng.normal(size=(5, 54)) / 5, rng.normal(size=5) / 4), ("flat",)),
+        GraphNode("x", Input((2, 6, 6))),
+        GraphNode("conv1", models.convolution(rng, 6, 2), ("x",)),
+        GraphNode("relu1", Activation("relu"), ("conv1",)),
+        GraphNode("conv2", models.convolution(rng, 6, 6), ("relu1",)),
+        GraphNode("relu2", Activation("relu"), ("conv2",)),
+        GraphNode("pool", pool, ("relu2",)),
+        GraphNode("skip", pool, ("relu1",)),
+        GraphNode("conv3", models.convolution(rng, 6, 6), ("pool",)),
+        GraphNode("sum", Add(), ("conv3", "skip")),
+        GraphNode("relu3", Activation("relu"), ("sum",)),
+        GraphNode("flat", Reshape((54,)), ("relu3",)),
+        GraphNode("fc", Affine(rng.normal(size=(5, 54)) / 5, rng.normal(size=5) / 4), ("flat",)),
     )
     return Graph(nodes, {"output": "fc"})
 

@@ -16,7 +16,7 @@ import spikewright as sw
 from spikewright import demo
 from spikewright.diagnosis import PARTS, Diagnosis, remedies
 from spikewright.errors import ConversionError, Refusal, SimulationError
-from spikewright.graph import Graph, Node, evaluate
+from spikewright.graph import Graph, GraphNode, evaluate
 from spikewright.graph.layers import Affine, Input, MaxPool, Reshape
 from spikewright.measure import accuracy
 from spikewright.records import select
@@ -377,10 +377,10 @@ def pooling_alone() -> Graph:
     pool = MaxPool((2, 2), (2, 2), ((0, 0), (0, 0)), (1, 1))
     weight = np.random.default_rng(4).normal(size=(3, 8))
     nodes = (
-        Node("x", Input((2, 4, 4))),
-        Node("pool", pool, ("x",)),
-        Node("flat", Reshape((8,)), ("pool",)),
-        Node("fc", Affine(weight), ("flat",)),
+        GraphNode("x", Input((2, 4, 4))),
+        GraphNode("pool", pool, ("x",)),
+        GraphNode("flat", Reshape((8,)), ("pool",)),
+        GraphNode("fc", Affine(weight), ("flat",)),
     )
     return Graph(nodes, {"output": "fc"})
 

@@ -16,7 +16,7 @@ from spikewright.diagnosis import samples as samples_module
 from spikewright.diagnosis.cells import passed
 from spikewright.diagnosis.samples import PARTS, DiagnosedSamples, shares
 from spikewright.diagnosis.sites import alone, outputs_of, present
-from spikewright.graph import Graph, Node
+from spikewright.graph import Graph, GraphNode
 from spikewright.graph.layers import Activation, Affine, Input, LayerNormalization
 
 DT, STEPS = 0.001, 24
@@ -57,9 +57,9 @@ def one_layer(activation: str, neurons: sw.NeuronType, **options: Any) -> sw.Con
     """Input, an activation, and weights that read it."""
     parameters = {"negative_slope": 0.3} if activation == "leaky_relu" else {}
     nodes = (
-        Node("x", Input((40,))),
-        Node("act", Activation(activation, parameters), ("x",), "act"),
-        Node("y", Affine(np.eye(40)), ("act",), "y"),
+        GraphNode("x", Input((40,))),
+        GraphNode("act", Activation(activation, parameters), ("x",), "act"),
+        GraphNode("y", Affine(np.eye(40)), ("act",), "y"),
     )
     graph = Graph(nodes, {"y": "y"})
     return sw.convert(graph, spiking={activation: neurons}, **options)
@@ -250,11 +250,11 @@ def test_layers_behind_functions_are_split_too() -> None:
     """Neurons behind a normalisation: its current is the function's value of what arrived."""
     rng = np.random.default_rng(2)
     nodes = (
-        Node("x", Input((8,))),
-        Node("fc", Affine(rng.normal(size=(8, 8))), ("x",), "fc"),
-        Node("act", Activation("relu"), ("fc",), "act"),
-        Node("norm", LayerNormalization((0,), 1e-3, None, rng.normal(size=8)), ("act",)),
-        Node("out", Affine(rng.normal(size=(3, 8))), ("norm",), "out"),
+        GraphNode("x", Input((8,))),
+        GraphNode("fc", Affine(rng.normal(size=(8, 8))), ("x",), "fc"),
+        GraphNode("act", Activation("relu"), ("fc",), "act"),
+        GraphNode("norm", LayerNormalization((0,), 1e-3, None, rng.normal(size=8)), ("act",)),
+        GraphNode("out", Affine(rng.normal(size=(3, 8))), ("norm",), "out"),
     )
     conversion = sw.convert(Graph(nodes, {"y": "out"}), spiking=True, scale_firing_rates=200.0)
     found = damage.study(conversion, rng.normal(size=(6, 8)), 40)

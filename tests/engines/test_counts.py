@@ -8,7 +8,7 @@ import pytest
 import spikewright as sw
 from spikewright.engines import compile_network
 from spikewright.engines.program import Linear
-from spikewright.graph import Graph, Node
+from spikewright.graph import Graph, GraphNode
 from spikewright.graph.layers import (
     Activation,
     Add,
@@ -25,11 +25,14 @@ from spikewright.graph.layers import (
 def graph_with(between: list[tuple[str, Layer, tuple[str, ...]]], size: int) -> Graph:
     """Two populations `a` and `b` of shape (2, 4), something between, a dense layer `out`."""
     weight = np.random.default_rng(0).normal(size=(3, size))
-    nodes = [Node("x", Input((2, 4)))]
-    nodes += [Node(name, Activation("relu"), ("x",)) for name in ("a", "b")]
-    nodes += [Node(name, layer, inputs) for name, layer, inputs in between]
+    nodes = [GraphNode("x", Input((2, 4)))]
+    nodes += [GraphNode(name, Activation("relu"), ("x",)) for name in ("a", "b")]
+    nodes += [GraphNode(name, layer, inputs) for name, layer, inputs in between]
     last = between[-1][0]
-    nodes += [Node("flat", Reshape((size,)), (last,)), Node("out", Affine(weight), ("flat",))]
+    nodes += [
+        GraphNode("flat", Reshape((size,)), (last,)),
+        GraphNode("out", Affine(weight), ("flat",)),
+    ]
     return Graph(tuple(nodes), {"y": "out"})
 
 

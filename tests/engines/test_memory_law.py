@@ -17,7 +17,7 @@ from test_memory import NETWORKS
 import spikewright as sw
 from spikewright import engines
 from spikewright.engines.native.engine import instruction_sets
-from spikewright.graph import Graph, Node
+from spikewright.graph import Graph, GraphNode
 from spikewright.graph.layers import (
     Activation,
     Affine,
@@ -57,16 +57,16 @@ def pooled(side: int) -> Graph:
     rng = np.random.default_rng(0)
     pool = MaxPool((2, 2), (2, 2), ((0, 0), (0, 0)), (1, 1))
     nodes = [
-        Node("x", Input((3, side, side))),
-        Node("conv1", kernel(rng, 32, 3, 3), ("x",)),
-        Node("relu1", Activation("relu"), ("conv1",)),
-        Node("conv2", kernel(rng, 32, 32, 3), ("relu1",)),
-        Node("relu2", Activation("relu"), ("conv2",)),
-        Node("pool", pool, ("relu2",)),
-        Node("conv3", kernel(rng, 64, 32, 3), ("pool",)),
-        Node("relu3", Activation("relu"), ("conv3",)),
-        Node("mean", GlobalAveragePool((1, 2)), ("relu3",)),
-        Node("fc", Affine(rng.normal(size=(10, 64)), rng.normal(size=10)), ("mean",)),
+        GraphNode("x", Input((3, side, side))),
+        GraphNode("conv1", kernel(rng, 32, 3, 3), ("x",)),
+        GraphNode("relu1", Activation("relu"), ("conv1",)),
+        GraphNode("conv2", kernel(rng, 32, 32, 3), ("relu1",)),
+        GraphNode("relu2", Activation("relu"), ("conv2",)),
+        GraphNode("pool", pool, ("relu2",)),
+        GraphNode("conv3", kernel(rng, 64, 32, 3), ("pool",)),
+        GraphNode("relu3", Activation("relu"), ("conv3",)),
+        GraphNode("mean", GlobalAveragePool((1, 2)), ("relu3",)),
+        GraphNode("fc", Affine(rng.normal(size=(10, 64)), rng.normal(size=10)), ("mean",)),
     ]
     return Graph(tuple(nodes), {"y": "fc"})
 
@@ -75,16 +75,16 @@ def separable(side: int) -> Graph:
     """A convolution of each channel, a bottleneck without activation, and its expansion."""
     rng = np.random.default_rng(0)
     nodes = [
-        Node("x", Input((3, side, side))),
-        Node("conv", kernel(rng, 32, 3, 3), ("x",)),
-        Node("relu1", Activation("relu6"), ("conv",)),
-        Node("each", kernel(rng, 32, 32, 3, 32), ("relu1",)),
-        Node("relu2", Activation("relu6"), ("each",)),
-        Node("narrow", kernel(rng, 16, 32, 1), ("relu2",)),
-        Node("wide", kernel(rng, 96, 16, 1), ("narrow",)),
-        Node("relu3", Activation("relu6"), ("wide",)),
-        Node("mean", GlobalAveragePool((1, 2)), ("relu3",)),
-        Node("fc", Affine(rng.normal(size=(10, 96)), rng.normal(size=10)), ("mean",)),
+        GraphNode("x", Input((3, side, side))),
+        GraphNode("conv", kernel(rng, 32, 3, 3), ("x",)),
+        GraphNode("relu1", Activation("relu6"), ("conv",)),
+        GraphNode("each", kernel(rng, 32, 32, 3, 32), ("relu1",)),
+        GraphNode("relu2", Activation("relu6"), ("each",)),
+        GraphNode("narrow", kernel(rng, 16, 32, 1), ("relu2",)),
+        GraphNode("wide", kernel(rng, 96, 16, 1), ("narrow",)),
+        GraphNode("relu3", Activation("relu6"), ("wide",)),
+        GraphNode("mean", GlobalAveragePool((1, 2)), ("relu3",)),
+        GraphNode("fc", Affine(rng.normal(size=(10, 96)), rng.normal(size=10)), ("mean",)),
     ]
     return Graph(tuple(nodes), {"y": "fc"})
 
@@ -92,12 +92,12 @@ def separable(side: int) -> Graph:
 def layered(size: int) -> Graph:
     """Matrix products, which are most of it."""
     rng = np.random.default_rng(0)
-    nodes = [Node("x", Input((size,)))]
+    nodes = [GraphNode("x", Input((size,)))]
     for i, (out, inner) in enumerate([(2 * size, size), (size, 2 * size)]):
         weight = rng.normal(size=(out, inner)) / np.sqrt(inner / 2)
-        nodes.append(Node(f"fc{i}", Affine(weight), (nodes[-1].name,)))
-        nodes.append(Node(f"relu{i}", Activation("relu"), (f"fc{i}",)))
-    nodes.append(Node("out", Affine(rng.normal(size=(10, size)) / np.sqrt(size)), ("relu1",)))
+        nodes.append(GraphNode(f"fc{i}", Affine(weight), (nodes[-1].name,)))
+        nodes.append(GraphNode(f"relu{i}", Activation("relu"), (f"fc{i}",)))
+    nodes.append(GraphNode("out", Affine(rng.normal(size=(10, size)) / np.sqrt(size)), ("relu1",)))
     return Graph(tuple(nodes), {"y": "out"})
 
 

@@ -18,7 +18,7 @@ import spikewright as sw
 from spikewright import engines
 from spikewright.engines import grid, memory
 from spikewright.errors import SimulationError
-from spikewright.graph import Graph, Node
+from spikewright.graph import Graph, GraphNode
 from spikewright.graph.layers import Activation, Affine, Convolution, Input, Reshape
 
 ROOT = Path(__file__).parents[2]
@@ -32,13 +32,15 @@ def wide(side: int = 32, units: int = 1500) -> Graph:
     kernel = rng.normal(size=(8, 3, 3, 3))
     size = 8 * side * side
     nodes = [
-        Node("x", Input((3, side, side))),
-        Node("conv", Convolution(kernel, np.zeros(8), (1, 1), ((1, 1), (1, 1)), (1, 1)), ("x",)),
-        Node("relu1", Activation("relu"), ("conv",)),
-        Node("flat", Reshape((size,)), ("relu1",)),
-        Node("fc", Affine(rng.normal(size=(units, size)) / side), ("flat",)),
-        Node("relu2", Activation("relu"), ("fc",)),
-        Node("out", Affine(rng.normal(size=(10, units))), ("relu2",)),
+        GraphNode("x", Input((3, side, side))),
+        GraphNode(
+            "conv", Convolution(kernel, np.zeros(8), (1, 1), ((1, 1), (1, 1)), (1, 1)), ("x",)
+        ),
+        GraphNode("relu1", Activation("relu"), ("conv",)),
+        GraphNode("flat", Reshape((size,)), ("relu1",)),
+        GraphNode("fc", Affine(rng.normal(size=(units, size)) / side), ("flat",)),
+        GraphNode("relu2", Activation("relu"), ("fc",)),
+        GraphNode("out", Affine(rng.normal(size=(10, units))), ("relu2",)),
     ]
     return Graph(tuple(nodes), {"y": "out"})
 

@@ -14,17 +14,17 @@ from slowly import in_turn, of_each_type
 from spikewright import engines
 from spikewright.engines.settings import LEAST, MOST
 from spikewright.errors import BuildError, ConversionWarning, SimulationError
-from spikewright.graph import Graph, Node
+from spikewright.graph import Graph, GraphNode
 from spikewright.graph.layers import Activation, Affine, Input
 from spikewright.testing.modelling import neuron_type_examples
 
 WEIGHTS = np.random.default_rng(0).normal(size=(4, 4)) / 2
 GRAPH = Graph(
     (
-        Node("x", Input((4,))),
-        Node("into", Affine(WEIGHTS), ("x",)),
-        Node("relu", Activation("relu", {}), ("into",)),
-        Node("end", Affine(WEIGHTS), ("relu",)),
+        GraphNode("x", Input((4,))),
+        GraphNode("into", Affine(WEIGHTS), ("x",)),
+        GraphNode("relu", Activation("relu", {}), ("into",)),
+        GraphNode("end", Affine(WEIGHTS), ("relu",)),
     ),
     {"y": "end"},
 )

@@ -12,7 +12,7 @@ import pytest
 import spikewright as sw
 from slowly import in_turn
 from spikewright.errors import ConversionError, ExchangeError
-from spikewright.graph import Graph, Node
+from spikewright.graph import Graph, GraphNode
 from spikewright.graph.layers import LAYERS, Activation, Affine, Input, Reshape
 from spikewright.testing.layers import LayerExample, layer_examples
 
@@ -26,16 +26,16 @@ def _graph(example: LayerExample, weights: bool = False) -> Graph:
     """Inputs, rectifiers, the layer, and a rectifier behind it, or behind further weights."""
     nodes: list[Any] = []
     for i, shape in enumerate(example.shapes):
-        nodes.append(Node(f"x{i}", Input(shape)))
-        nodes.append(Node(f"r{i}", Activation("relu"), (f"x{i}",)))
+        nodes.append(GraphNode(f"x{i}", Input(shape)))
+        nodes.append(GraphNode(f"r{i}", Activation("relu"), (f"x{i}",)))
     names = tuple(f"r{i}" for i in range(len(example.shapes)))
-    nodes.append(Node("layer", example.layer, names))
+    nodes.append(GraphNode("layer", example.layer, names))
     if weights:
         size = int(np.prod(example.layer.output_shape(*example.shapes)))
         matrix = np.random.default_rng(5).integers(-8, 9, (7, size)) / 16
-        nodes.append(Node("flat", Reshape((size,)), ("layer",)))
-        nodes.append(Node("layer.weights", Affine(matrix), ("flat",)))
-    nodes.append(Node("end", Activation("relu"), (nodes[-1].name,)))
+        nodes.append(GraphNode("flat", Reshape((size,)), ("layer",)))
+        nodes.append(GraphNode("layer.weights", Affine(matrix), ("flat",)))
+    nodes.append(GraphNode("end", Activation("relu"), (nodes[-1].name,)))
     return Graph(nodes, {"y": "end"})
 
 

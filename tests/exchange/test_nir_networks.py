@@ -13,7 +13,7 @@ from nir_integrator import run
 import spikewright as sw
 from spikewright.errors import ExchangeError, NetworkError
 from spikewright.exchange.nir.waits import late, walked
-from spikewright.graph import Graph, Node
+from spikewright.graph import Graph, GraphNode
 from spikewright.graph import layers as g
 
 nir = pytest.importorskip("nir")
@@ -154,12 +154,12 @@ def _joining(rng: Any, scales: dict[str, float]) -> sw.Conversion:
     same = {"stride": (1, 1), "padding": ((1, 1), (1, 1)), "dilation": (1, 1)}
     graph = Graph(
         [
-            Node("x", g.Input((3, 6, 6))),
-            Node("a", g.Convolution(kernel, None, **same), ("x",)),
-            Node("r", g.Activation("relu"), ("a",)),
-            Node("b", g.Convolution(kernel, None, **same), ("r",)),
-            Node("sum", g.Add(), ("b", "r")),
-            Node("s", g.Activation("relu"), ("sum",)),
+            GraphNode("x", g.Input((3, 6, 6))),
+            GraphNode("a", g.Convolution(kernel, None, **same), ("x",)),
+            GraphNode("r", g.Activation("relu"), ("a",)),
+            GraphNode("b", g.Convolution(kernel, None, **same), ("r",)),
+            GraphNode("sum", g.Add(), ("b", "r")),
+            GraphNode("s", g.Activation("relu"), ("sum",)),
         ],
         {"y": "s"},
     )

@@ -12,7 +12,7 @@ from nir_integrator import run
 import spikewright as sw
 from slowly import in_turn
 from spikewright.errors import ExchangeError, MissingExtraError, NetworkError
-from spikewright.graph import Graph, Node
+from spikewright.graph import Graph, GraphNode
 from spikewright.graph import layers as g
 
 nir = pytest.importorskip("nir")
@@ -26,9 +26,9 @@ def _draw(rng: np.random.Generator, *shape: int) -> np.ndarray:
 
 
 def _network(*layers: tuple[str, Any], shape: tuple[int, ...]) -> Graph:
-    nodes = [Node("x", g.Input(shape))]
+    nodes = [GraphNode("x", g.Input(shape))]
     for name, layer in layers:
-        nodes.append(Node(name, layer, (nodes[-1].name,)))
+        nodes.append(GraphNode(name, layer, (nodes[-1].name,)))
     return Graph(nodes, {"y": nodes[-1].name})
 
 

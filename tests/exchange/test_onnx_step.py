@@ -23,7 +23,7 @@ import spikewright as sw
 from slowly import in_turn, of_each_type
 from spikewright.cli import main
 from spikewright.errors import ExchangeError, NetworkError
-from spikewright.graph import Graph, Node
+from spikewright.graph import Graph, GraphNode
 from spikewright.graph.layers import Activation, Affine, Input, PythonCall
 from spikewright.network.neurons import NEURON_TYPES
 from spikewright.showing.demo import MODEL
@@ -200,10 +200,10 @@ def test_no_processor_saturates_the_sums_of_bytes(tmp_path: Path) -> None:
     positive = rng.uniform(0.5, 1.0, (6, 40))
     graph = Graph(
         (
-            Node("x", Input((40,))),
-            Node("inner", Activation("relu"), ("x",)),
-            Node("last", Affine(positive), ("inner",)),
-            Node("outer", Activation("relu"), ("last",)),
+            GraphNode("x", Input((40,))),
+            GraphNode("inner", Activation("relu"), ("x",)),
+            GraphNode("last", Affine(positive), ("inner",)),
+            GraphNode("outer", Activation("relu"), ("last",)),
         ),
         {"y": "outer"},
     )
@@ -226,10 +226,10 @@ def test_numbers_of_spikes_beyond_a_limb_are_summed_exactly(tmp_path: Path) -> N
     rng = np.random.default_rng(2)
     graph = Graph(
         (
-            Node("x", Input((9,))),
-            Node("first", Affine(rng.normal(size=(2000, 9))), ("x",)),
-            Node("inner", Activation("relu"), ("first",)),
-            Node("last", Affine(rng.normal(size=(50, 2000))), ("inner",)),
+            GraphNode("x", Input((9,))),
+            GraphNode("first", Affine(rng.normal(size=(2000, 9))), ("x",)),
+            GraphNode("inner", Activation("relu"), ("first",)),
+            GraphNode("last", Affine(rng.normal(size=(50, 2000))), ("inner",)),
         ),
         {"y": "last"},
     )
@@ -350,7 +350,7 @@ def test_what_onnx_cannot_say_is_refused_at_once(tmp_path: Path) -> None:
 def test_python_code_in_a_model_is_refused_by_name(tmp_path: Path) -> None:
     """Layers that are run as they are have no ONNX form."""
     call = PythonCall(lambda x: x, ((9,),), (9,), "f")
-    graph = Graph((Node("x", Input((9,))), Node("mine", call, ("x",))), {"y": "mine"})
+    graph = Graph((GraphNode("x", Input((9,))), GraphNode("mine", call, ("x",))), {"y": "mine"})
     with pytest.raises(ExchangeError, match=r"mine.*calls Python code"):
         sw.onnx.save_step(sw.convert(graph, spiking=True), tmp_path / "step.onnx")
 

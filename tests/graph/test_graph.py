@@ -13,7 +13,7 @@ from spikewright.graph import (
     SPIKING_READY,
     STAGES,
     Graph,
-    Node,
+    GraphNode,
     Stage,
     check_finite,
     evaluate,
@@ -35,11 +35,11 @@ from spikewright.graph.layers import (
 )
 
 RNG = np.random.default_rng(2)
-X = Node("x", Input((3,)))
+X = GraphNode("x", Input((3,)))
 
 
-def _relu(name: str, *inputs: str) -> Node:
-    return Node(name, Activation("relu"), inputs)
+def _relu(name: str, *inputs: str) -> GraphNode:
+    return GraphNode(name, Activation("relu"), inputs)
 
 
 MALFORMED = {
@@ -47,14 +47,14 @@ MALFORMED = {
     "order": ((_relu("a", "x"), X), {"y": "a"}, {}, r"layer 'a' reads \['x'\]"),
     "missing": ((X, _relu("a", "b")), {"y": "a"}, {}, r"reads \['b'\], which no earlier"),
     "arity": ((X, _relu("a", "x", "x")), {"y": "a"}, {}, r"'a' \(Activation\) has 2 inputs.*1"),
-    "no inputs": ((X, Node("a", Add())), {"y": "a"}, {}, "0 inputs, it takes one or more"),
-    "input reads": ((X, Node("a", Input((3,)), ("x",))), {"y": "a"}, {}, "it takes 0"),
+    "no inputs": ((X, GraphNode("a", Add())), {"y": "a"}, {}, "0 inputs, it takes one or more"),
+    "input reads": ((X, GraphNode("a", Input((3,)), ("x",))), {"y": "a"}, {}, "it takes 0"),
     "no outputs": ((X,), {}, {}, "no outputs"),
     "lost output": ((X,), {"y": "z"}, {}, r"outputs \['z'\] are not made"),
     "alias of a node": ((X,), {"y": "x"}, {"x": "x"}, "'x' -> 'x'"),
     "alias to nowhere": ((X,), {"y": "x"}, {"a": "b"}, "'a' -> 'b'"),
     "shapes": (
-        (X, Node("dense", Affine(np.ones((2, 4))), ("x",))), {"y": "dense"}, {},
+        (X, GraphNode("dense", Affine(np.ones((2, 4))), ("x",))), {"y": "dense"}, {},
         "layer 'dense': Affine: the input's last axis holds 3 values",
     ),
 }  # fmt: skip
@@ -71,8 +71,8 @@ def test_a_malformed_graph_is_refused_naming_the_layer(case: str) -> None:
 
 def _diamond() -> Graph:
     nodes = (
-        Node("image", Input((2, 5, 5))),
-        Node(
+        GraphNode("image", Input((2, 5, 5))),
+        GraphNode(
             "conv",
             Convolution(
                 RNG.normal(size=(4, 2, 3, 3)), RNG.normal(size=4), (2, 2),
@@ -81,11 +81,11 @@ def _diamond() -> Graph:
             ("image",),
             "conv", "Conv2d",
         ),
-        Node("relu", Activation("relu"), ("conv",)),
-        Node("leaky", Activation("leaky_relu", {"negative_slope": 0.1}), ("conv",)),
-        Node("sum", Add(), ("relu", "leaky", "relu")),
-        Node("flat", Reshape((36,)), ("sum",)),
-        Node("scores", Affine(RNG.normal(size=(3, 36))), ("flat",)),
+        GraphNode("relu", Activation("relu"), ("conv",)),
+        GraphNode("leaky", Activation("leaky_relu", {"negative_slope": 0.1}), ("conv",)),
+        GraphNode("sum", Add(), ("relu", "leaky", "relu")),
+        GraphNode("flat", Reshape((36,)), ("sum",)),
+        GraphNode("scores", Affine(RNG.normal(size=(3, 36))), ("flat",)),
     )  # fmt: skip
     return Graph(nodes, {"y": "scores", "early": "relu"}, {"dropout": "relu"})
 
@@ -174,7 +174,7 @@ def test_an_input_that_is_an_output_passes_through() -> None:
 )
 def test_inputs_that_do_not_fit_are_refused(inputs: dict, message: str) -> None:
     """Missing, unknown, misshapen or of different batch sizes: the message names the input."""
-    graph = Graph((X, Node("z", Input((3,))), Node("a", Add(), ("x", "z"))), {"y": "a"})
+    graph = Graph((X, GraphNode("z", Input((3,))), GraphNode("a", Add(), ("x", "z"))), {"y": "a"})
 
     with pytest.raises(GraphError, match=message):
         evaluate(graph, inputs)
@@ -182,7 +182,7 @@ def test_inputs_that_do_not_fit_are_refused(inputs: dict, message: str) -> None:
 
 def test_an_input_of_single_values_needs_its_batch_axis() -> None:
     """A scalar per sample is an input of shape (batch,), not a number."""
-    graph = Graph((Node("x", Input(())),), {"y": "x"})
+    graph = Graph((GraphNode("x", Input(())),), {"y": "x"})
 
     assert evaluate(graph, {"x": [1.0, 2.0]})["y"].tolist() == [1.0, 2.0]
     with pytest.raises(GraphError, match=r"'x' must be \(batch\), got shape \(\)"):
@@ -191,7 +191,7 @@ def test_an_input_of_single_values_needs_its_batch_axis() -> None:
 
 def test_prune_keeps_what_outputs_need_and_every_input() -> None:
     """A branch that no output depends on goes; an input stays even if it is unused."""
-    nodes = (X, Node("unused", Input((2,))), _relu("a", "x"), _relu("b", "x"), _relu("c", "a"))
+    nodes = (X, GraphNode("unused", Input((2,))), _relu("a", "x"), _relu("b", "x"), _relu("c", "a"))
 
     assert [node.name for node in prune(nodes, {"y": "c"})] == ["x", "unused", "a", "c"]
 
@@ -205,11 +205,11 @@ def test_unique_names_count_up() -> None:
 def test_parameters_that_are_not_finite_are_found() -> None:
     """The message names the layer, the field and how many values are bad."""
     weight = RNG.normal(size=(2, 3))
-    check_finite((X, Node("dense", Affine(weight), ("x",))))
+    check_finite((X, GraphNode("dense", Affine(weight), ("x",))))
     weight[0, 1], weight[1, 1] = np.nan, np.inf
 
     with pytest.raises(GraphError, match=r"'dense' \(Affine\): 2 of 6 values of its weight"):
-        check_finite((X, Node("dense", Affine(weight), ("x",))))
+        check_finite((X, GraphNode("dense", Affine(weight), ("x",))))
 
 
 class Unregistered(Layer):
@@ -241,7 +241,7 @@ def test_each_stage_refuses_what_its_grammar_forbids(
     layer: Layer, strictest: Stage | None, message: str
 ) -> None:
     """A layer passes the stages up to the strictest that allows it, and none after."""
-    graph = Graph((X, Node("a", layer, ("x",)), _relu("b", "a")), {"y": "b"})
+    graph = Graph((X, GraphNode("a", layer, ("x",)), _relu("b", "a")), {"y": "b"})
     allowed = STAGES[: 1 + STAGES.index(strictest)] if strictest else ()
 
     for stage in STAGES:
@@ -255,7 +255,7 @@ def test_each_stage_refuses_what_its_grammar_forbids(
 
 def test_a_stage_lists_every_offender() -> None:
     """One error for all the nodes that a stage forbids, not the first alone."""
-    graph = Graph((X, Node("a", Identity(), ("x",)), Node("b", NORM, ("a",))), {"y": "b"})
+    graph = Graph((X, GraphNode("a", Identity(), ("x",)), GraphNode("b", NORM, ("a",))), {"y": "b"})
 
     with pytest.raises(GraphError, match=r"(?s)'a' \(Identity\).*'b' \(BatchNormalization\)"):
         CANONICAL.check(graph)

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from spikewright._base import storage as _storage
 from spikewright.errors import DamagedFileError, FolderError, MissingFileError
-from spikewright.graph import Graph, Node, evaluate, load, save, to_text
+from spikewright.graph import Graph, GraphNode, evaluate, load, save, to_text
 from spikewright.graph.layers import Activation, Affine, Constant, Input, Take
 from spikewright.graph.storage import to_manifest
 from spikewright.testing.layers import LayerExample, layer_examples
@@ -27,9 +27,9 @@ def _graph() -> Graph:
     rng = np.random.default_rng(0)
     weight = rng.normal(size=(4, 3)).astype(np.float32)
     nodes = (
-        Node("x", Input((3,)), source="x", source_kind="InputLayer"),
-        Node("dense", Affine(weight, rng.normal(size=4)), ("x",), "dense", "Dense"),
-        Node("act", Activation("leaky_relu", {"negative_slope": 1e-05}), ("dense",), "dense"),
+        GraphNode("x", Input((3,)), source="x", source_kind="InputLayer"),
+        GraphNode("dense", Affine(weight, rng.normal(size=4)), ("x",), "dense", "Dense"),
+        GraphNode("act", Activation("leaky_relu", {"negative_slope": 1e-05}), ("dense",), "dense"),
     )
     return Graph(nodes, {"ȳ": "act"}, {"dropout": "act"})
 
@@ -51,9 +51,9 @@ def _same(a: Graph, b: Graph) -> bool:
 def _around(example: LayerExample) -> Graph:
     """The graph of one layer on inputs of its own."""
     if isinstance(example.layer, Input):
-        return Graph((Node("a", example.layer),), {"y": "a"})
-    inputs = [Node(f"x{i}", Input(shape)) for i, shape in enumerate(example.shapes)]
-    node = Node("a", example.layer, tuple(n.name for n in inputs), "a", example.id)
+        return Graph((GraphNode("a", example.layer),), {"y": "a"})
+    inputs = [GraphNode(f"x{i}", Input(shape)) for i, shape in enumerate(example.shapes)]
+    node = GraphNode("a", example.layer, tuple(n.name for n in inputs), "a", example.id)
     return Graph((*inputs, node), {"y": "a"}, {"was": "a"})
 
 
@@ -79,7 +79,7 @@ def test_every_layer_survives_a_file(example: LayerExample, tmp_path: Path) -> N
 )
 def test_arrays_of_any_layout_keep_their_values(array: np.ndarray, tmp_path: Path) -> None:
     """Memory order and byte order may change, values and shapes may not."""
-    graph = Graph((Node("x", Input((3,))), Node("a", Affine(array), ("x",))), {"y": "a"})
+    graph = Graph((GraphNode("x", Input((3,))), GraphNode("a", Affine(array), ("x",))), {"y": "a"})
     save(graph, tmp_path / "graph.sw")
     kept = load(tmp_path / "graph.sw")["a"].layer.arrays()["weight"]
 
@@ -91,7 +91,9 @@ def test_special_values_and_names_survive(tmp_path: Path) -> None:
     """NaN, infinities, negative zero, and names of any script with any punctuation."""
     weight = np.array([[np.nan, -np.inf, -0.0]])
     name = "層/ß \"b\"\n'c'\\"
-    graph = Graph((Node("x", Input((3,))), Node(name, Affine(weight), ("x",))), {name: name})
+    graph = Graph(
+        (GraphNode("x", Input((3,))), GraphNode(name, Affine(weight), ("x",))), {name: name}
+    )
     save(graph, tmp_path / "graph.sw")
 
     assert _same(load(tmp_path / "graph.sw"), graph)
@@ -364,7 +366,9 @@ def test_a_missing_file_is_missing_not_damaged(tmp_path: Path) -> None:
 def test_a_graph_that_cannot_be_saved_leaves_no_file(tmp_path: Path) -> None:
     """Objects and complex numbers are refused before anything is written."""
     for weight in (np.array([[object()] * 3]), np.ones((1, 3), complex)):
-        graph = Graph((Node("x", Input((3,))), Node("a", Affine(weight), ("x",))), {"y": "a"})
+        graph = Graph(
+            (GraphNode("x", Input((3,))), GraphNode("a", Affine(weight), ("x",))), {"y": "a"}
+        )
         with pytest.raises(TypeError, match="cannot be saved"):
             save(graph, tmp_path / "graph.sw")
 
@@ -374,10 +378,10 @@ def test_a_graph_that_cannot_be_saved_leaves_no_file(tmp_path: Path) -> None:
 def test_infinite_parameters_survive(tmp_path: Path) -> None:
     """A clip without an upper bound, a class token, indices of whole numbers."""
     nodes = (
-        Node("x", Input((3,))),
-        Node("a", Activation("clip", {"minimum": -1.0, "maximum": float("inf")}), ("x",)),
-        Node("c", Constant(np.arange(3.0))),
-        Node("t", Take(np.array([2, -1]), 0), ("c",)),
+        GraphNode("x", Input((3,))),
+        GraphNode("a", Activation("clip", {"minimum": -1.0, "maximum": float("inf")}), ("x",)),
+        GraphNode("c", Constant(np.arange(3.0))),
+        GraphNode("t", Take(np.array([2, -1]), 0), ("c",)),
     )
     graph = Graph(nodes, {"y": "a", "z": "t"})
     save(graph, tmp_path / "graph.sw")

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from spikewright.errors import GraphError
-from spikewright.graph import Graph, Node, evaluate, to_text
+from spikewright.graph import Graph, GraphNode, evaluate, to_text
 from spikewright.graph.layers import (
     Broadcast,
     Concatenate,
@@ -133,9 +133,9 @@ def test_a_constant_is_there_for_every_sample() -> None:
     """A class token in front of tokens: the batch of the inputs, whatever it is; or of one."""
     token = RNG.normal(size=(1, 5))
     nodes = (
-        Node("token", Constant(token)),
-        Node("x", Input((3, 5))),
-        Node("y", Concatenate(0), ("token", "x")),
+        GraphNode("token", Constant(token)),
+        GraphNode("x", Input((3, 5))),
+        GraphNode("y", Concatenate(0), ("token", "x")),
     )
     x = RNG.normal(size=(4, 3, 5))
 
@@ -220,7 +220,7 @@ def test_interpolation_is_a_matrix_an_axis(corners: bool) -> None:
     assert layer.output_shape(X.shape[1:]) == (4, 9, 4)
     np.testing.assert_allclose(layer.evaluate(X), expected, rtol=1e-10, atol=1e-12)
     assert list(layer.arrays()) == ["matrices[0]", "matrices[1]"]
-    graph = Graph((Node("x", Input((4, 7, 6))), Node("y", layer, ("x",))), {"y": "y"})
+    graph = Graph((GraphNode("x", Input((4, 7, 6))), GraphNode("y", layer, ("x",))), {"y": "y"})
     assert "Interpolate(matrices=([9,7], [4,6]), axes=(1, -1))" in to_text(graph)
 
 

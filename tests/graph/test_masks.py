@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from spikewright.graph import Graph, Node, evaluate_all
+from spikewright.graph import Graph, GraphNode, evaluate_all
 from spikewright.graph import layers as g
 from spikewright.graph.masks import masks_of
-from spikewright.graph.masks.positions import Place, Span, places
+from spikewright.graph.masks.positions import MaskPlace, Span, places
 from spikewright.graph.masks.recognition import counted
 from spikewright.testing.layers import LayerExample, layer_examples
 
@@ -35,11 +35,11 @@ def test_values_of_padding_are_those_that_follow_from_padding_alone(example: Lay
     So for every layer of the registry, whatever it does with the axis of positions.
     """
     names = tuple(map(str, range(len(example.shapes))))
-    nodes = [Node(n, g.Input(s)) for n, s in zip(names, example.shapes, strict=True)]
-    graph = Graph((*nodes, Node("y", example.layer, names)), {"y": "y"})
+    nodes = [GraphNode(n, g.Input(s)) for n, s in zip(names, example.shapes, strict=True)]
+    graph = Graph((*nodes, GraphNode("y", example.layer, names)), {"y": "y"})
     shape = example.shapes[0]
     real = (np.arange(shape[0]) < (shape[0] + 1) // 2)[None]
-    given = {"0": Place((Span.along(shape, 0, 0),))}
+    given = {"0": MaskPlace((Span.along(shape, 0, 0),))}
     counts = counted(places(graph, given)["y"].spans, real)[0]
     padding = ~np.broadcast_to(counts, graph.shapes["y"])
 
@@ -55,8 +55,8 @@ def test_values_of_padding_are_those_that_follow_from_padding_alone(example: Lay
     assert of_hidden.any() or example.layer.kind in ("Crop", "Slice", "Take")
 
 
-def _node(name: str, layer: g.Layer, *inputs: str) -> Node:
-    return Node(name, layer, inputs)
+def _node(name: str, layer: g.Layer, *inputs: str) -> GraphNode:
+    return GraphNode(name, layer, inputs)
 
 
 def _attention(hides: float, pooling: str, length: int = LENGTH) -> Graph:
@@ -79,7 +79,7 @@ def _attention(hides: float, pooling: str, length: int = LENGTH) -> Graph:
         _node("seen", g.MatMul(), "weights", "v"),
         _node("relu", g.Activation("relu"), "seen"),
     ]
-    readings: dict[str, list[Node]] = {
+    readings: dict[str, list[GraphNode]] = {
         "all": [],
         "first": [_node("first", g.Take(np.array(0), 0), "relu")],
         "last": [_node("last", g.Take(np.array(-1), 0), "relu")],
@@ -215,8 +215,8 @@ def test_masks_of_two_sequences_hide_one_each() -> None:
     """Two sequences with a mask each, of one length: each mask hides its own."""
     first, second = (_attention(0.0, "all") for _ in range(2))
 
-    def named(node: Node, mark: str) -> Node:
-        return Node(node.name + mark, node.layer, tuple(n + mark for n in node.inputs))
+    def named(node: GraphNode, mark: str) -> GraphNode:
+        return GraphNode(node.name + mark, node.layer, tuple(n + mark for n in node.inputs))
 
     nodes = [named(node, mark) for graph, mark in ((first, "_a"), (second, "_b")) for node in graph]
     nodes.append(_node("both", g.Add(), "relu_a", "relu_b"))

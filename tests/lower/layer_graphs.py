@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 import spikewright as sw
 from slowly import one_of_each
 from spikewright._base.equations import CURVES
-from spikewright.graph import Graph, Node, evaluate
+from spikewright.graph import Graph, GraphNode, evaluate
 from spikewright.graph.layers import Activation, Affine, Divide, Input, Layer, Reshape, Shape
 from spikewright.graph.lookups import random_inputs
 from spikewright.testing.layers import CURVE_PARAMETERS, LayerExample, layer_examples
@@ -54,21 +54,21 @@ def _case(example: LayerExample) -> Case:
 def graph_of(case: Case, behind_spikes: bool) -> Graph:
     """The layer between inputs, or neurons that spike, and weights."""
     rng = np.random.default_rng(3)
-    nodes: list[Node] = []
+    nodes: list[GraphNode] = []
     reads: list[str] = []
     for i, shape in enumerate(case.shapes):
-        nodes.append(Node(f"x{i}", Input(shape)))
+        nodes.append(GraphNode(f"x{i}", Input(shape)))
         if behind_spikes:
             leaky = Activation("leaky_relu", {"negative_slope": 0.5})
             neurons = Activation("softplus") if case.positive else leaky
-            nodes.append(Node(f"cells{i}", neurons, (f"x{i}",)))
+            nodes.append(GraphNode(f"cells{i}", neurons, (f"x{i}",)))
         reads.append(nodes[-1].name)
     size = int(np.prod(case.layer.output_shape(*case.shapes)))
     weight = rng.normal(size=(7, size)) / np.sqrt(size)
     nodes += [
-        Node("layer", case.layer, tuple(reads), "layer", "Kind"),
-        Node("flat", Reshape((size,)), ("layer",), "flat"),
-        Node("end", Affine(weight), ("flat",), "end"),
+        GraphNode("layer", case.layer, tuple(reads), "layer", "Kind"),
+        GraphNode("flat", Reshape((size,)), ("layer",), "flat"),
+        GraphNode("end", Affine(weight), ("flat",), "end"),
     ]
     return Graph(tuple(nodes), {"y": "end"})
 
@@ -107,12 +107,12 @@ def two_layers(reach: float = 1.0) -> Graph:
 
     return Graph(
         (
-            Node("x", Input((9,))),
-            Node("first", affine(9, 12, reach), ("x",)),
-            Node("inner", Activation("relu"), ("first",)),
-            Node("second", affine(12, 10, 1.0), ("inner",)),
-            Node("outer", Activation("relu"), ("second",)),
-            Node("last", affine(10, 3, 1.0), ("outer",)),
+            GraphNode("x", Input((9,))),
+            GraphNode("first", affine(9, 12, reach), ("x",)),
+            GraphNode("inner", Activation("relu"), ("first",)),
+            GraphNode("second", affine(12, 10, 1.0), ("inner",)),
+            GraphNode("outer", Activation("relu"), ("second",)),
+            GraphNode("last", affine(10, 3, 1.0), ("outer",)),
         ),
         {"y": "last"},
     )

@@ -13,7 +13,7 @@ import spikewright as sw
 from slowly import of_each_type, slow_but
 from spikewright._base.equations import CURVES
 from spikewright.errors import ConversionWarning
-from spikewright.graph import Graph, Node, evaluate_all
+from spikewright.graph import Graph, GraphNode, evaluate_all
 from spikewright.graph.layers import Activation, Affine, Input, Layer, MaxPool, ParametricReLU
 from spikewright.graph.ranges import ANY, Range, ranges
 from spikewright.lower.node_functions import ROUND
@@ -42,12 +42,12 @@ def _graph(layer: Layer, size: int = len(POINTS)) -> Graph:
 
 def _side_by_side(layers: Mapping[str, Layer], size: int = len(POINTS)) -> Graph:
     """Layers by name, each between weights that change nothing."""
-    nodes = [Node("x", Input((size,)))]
+    nodes = [GraphNode("x", Input((size,)))]
     for name, layer in layers.items():
         nodes += [
-            Node(f"{name}.into", Affine(np.eye(size)), ("x",)),
-            Node(name, layer, (f"{name}.into",), name, "Layer"),
-            Node(f"{name}.end", Affine(np.eye(size)), (name,)),
+            GraphNode(f"{name}.into", Affine(np.eye(size)), ("x",)),
+            GraphNode(name, layer, (f"{name}.into",), name, "Layer"),
+            GraphNode(f"{name}.end", Affine(np.eye(size)), (name,)),
         ]
     return Graph(tuple(nodes), {f"{name}.y": f"{name}.end" for name in layers})
 
@@ -194,12 +194,12 @@ def test_slopes_of_their_own_are_compared_neuron_by_neuron(slope: float | list[f
 def test_values_that_cannot_occur_make_no_difference() -> None:
     """Behind a ReLU a leaky one is a ReLU, and the values of a softmax are never below zero."""
     nodes = (
-        Node("x", Input((4, 4, 4))),
-        Node("act", Activation("relu"), ("x",)),
-        Node("pool", MaxPool((2, 2), (2, 2), ((0, 0), (0, 0)), (1, 1)), ("act",)),
-        Node("leaky", Activation("leaky_relu", {"negative_slope": 0.25}), ("pool",)),
-        Node("soft", Activation("softmax", {"axis": 0}), ("leaky",)),
-        Node("end", Affine(np.eye(2)), ("soft",)),
+        GraphNode("x", Input((4, 4, 4))),
+        GraphNode("act", Activation("relu"), ("x",)),
+        GraphNode("pool", MaxPool((2, 2), (2, 2), ((0, 0), (0, 0)), (1, 1)), ("act",)),
+        GraphNode("leaky", Activation("leaky_relu", {"negative_slope": 0.25}), ("pool",)),
+        GraphNode("soft", Activation("softmax", {"axis": 0}), ("leaky",)),
+        GraphNode("end", Affine(np.eye(2)), ("soft",)),
     )
     chosen = dict.fromkeys(("relu", "leaky_relu", "softmax"), sw.IntegrateAndFire())
     graph = Graph(nodes, {"y": "end"})
@@ -223,14 +223,14 @@ def test_every_value_lies_in_its_range(example: LayerExample) -> None:
     """Of every layer, behind values of either sign and behind ones that are never below zero."""
     rng = np.random.default_rng(1)
     for function in ("linear", "abs"):
-        nodes: list[Node] = []
+        nodes: list[GraphNode] = []
         for i, shape in enumerate(example.shapes):
             nodes += [
-                Node(f"x{i}", Input(shape)),
-                Node(f"f{i}", Activation(function), (f"x{i}",)),
+                GraphNode(f"x{i}", Input(shape)),
+                GraphNode(f"f{i}", Activation(function), (f"x{i}",)),
             ]
         reads = tuple(f"f{i}" for i in range(len(example.shapes)))
-        graph = Graph((*nodes, Node("layer", example.layer, reads)), {"y": "layer"})
+        graph = Graph((*nodes, GraphNode("layer", example.layer, reads)), {"y": "layer"})
         x = {f"x{i}": 3 * rng.normal(size=(4, *s)) for i, s in enumerate(example.shapes)}
         values = evaluate_all(graph, x)["layer"]
         found = ranges(graph)["layer"]
@@ -243,7 +243,9 @@ def test_every_value_lies_in_its_range(example: LayerExample) -> None:
 @pytest.mark.parametrize("name", ACTIVATIONS)
 def test_the_range_of_every_function_is_that_of_its_values(name: str) -> None:
     """Finite bounds are neared; what grows without end has none."""
-    graph = Graph((Node("x", Input((1,))), Node("f", ACTIVATIONS[name], ("x",))), {"y": "f"})
+    graph = Graph(
+        (GraphNode("x", Input((1,))), GraphNode("f", ACTIVATIONS[name], ("x",))), {"y": "f"}
+    )
     found = ranges(graph)["f"]
     x = np.concatenate([np.linspace(-50, 50, 20001), [-1e5, 1e5]])
     with np.errstate(all="ignore"):
@@ -261,6 +263,8 @@ def test_the_range_of_every_function_is_that_of_its_values(name: str) -> None:
 )
 def test_known_ranges(name: str, wanted: tuple[float, float]) -> None:
     """Rectifiers and squares have no values below zero, others have them."""
-    graph = Graph((Node("x", Input((1,))), Node("f", ACTIVATIONS[name], ("x",))), {"y": "f"})
+    graph = Graph(
+        (GraphNode("x", Input((1,))), GraphNode("f", ACTIVATIONS[name], ("x",))), {"y": "f"}
+    )
 
     assert ranges(graph)["f"] == Range(*wanted)

@@ -13,7 +13,7 @@ import spikewright as sw
 from spikewright.engines.native.support import verdict
 from spikewright.engines.program import Apply
 from spikewright.errors import ConversionError
-from spikewright.graph import Graph, Node, evaluate, evaluate_all
+from spikewright.graph import Graph, GraphNode, evaluate, evaluate_all
 from spikewright.graph.layers import (
     Activation,
     Add,
@@ -48,37 +48,37 @@ def attention(seed: int = 0) -> Graph:
         return LayerNormalization((-1,), 1e-6, scale, shift)
 
     nodes = [
-        Node("x", Input((TOKENS - 1, 8))),
-        Node("embed", dense(WIDTH, 8), ("x",), "embed"),
-        Node("token", Constant(rng.normal(size=(1, WIDTH)))),
-        Node("tokens", Concatenate(0), ("token", "embed")),
-        Node("placed", ScaleShift(shift=rng.normal(size=(TOKENS, WIDTH))), ("tokens",)),
-        Node("norm1", norm(), ("placed",), "norm1", "LayerNorm"),
+        GraphNode("x", Input((TOKENS - 1, 8))),
+        GraphNode("embed", dense(WIDTH, 8), ("x",), "embed"),
+        GraphNode("token", Constant(rng.normal(size=(1, WIDTH)))),
+        GraphNode("tokens", Concatenate(0), ("token", "embed")),
+        GraphNode("placed", ScaleShift(shift=rng.normal(size=(TOKENS, WIDTH))), ("tokens",)),
+        GraphNode("norm1", norm(), ("placed",), "norm1", "LayerNorm"),
     ]
     for part in ("query", "key", "value"):
         nodes += [
-            Node(part, dense(WIDTH, WIDTH), ("norm1",), part),
-            Node(f"{part}.split", Reshape((TOKENS, HEADS, WIDTH // HEADS)), (part,)),
-            Node(f"{part}.heads", Permute((1, 0, 2)), (f"{part}.split",)),
+            GraphNode(part, dense(WIDTH, WIDTH), ("norm1",), part),
+            GraphNode(f"{part}.split", Reshape((TOKENS, HEADS, WIDTH // HEADS)), (part,)),
+            GraphNode(f"{part}.heads", Permute((1, 0, 2)), (f"{part}.split",)),
         ]
     factor = np.array(1.0 / np.sqrt(WIDTH // HEADS))
     nodes += [
-        Node("products", MatMul(transpose_b=True), ("query.heads", "key.heads")),
-        Node("scores", ScaleShift(factor), ("products",)),
-        Node("attention", Activation("softmax"), ("scores",), "attention", "Softmax"),
-        Node("mixed", MatMul(), ("attention", "value.heads"), "mixed"),
-        Node("moved", Permute((1, 0, 2)), ("mixed",)),
-        Node("joined", Reshape((TOKENS, WIDTH)), ("moved",)),
-        Node("project", dense(WIDTH, WIDTH), ("joined",), "project"),
-        Node("residual1", Add(), ("placed", "project")),
-        Node("norm2", norm(), ("residual1",), "norm2"),
-        Node("widen", dense(2 * WIDTH, WIDTH), ("norm2",), "widen"),
-        Node("gelu", Activation("gelu"), ("widen",), "gelu"),
-        Node("narrow", dense(WIDTH, 2 * WIDTH), ("gelu",), "narrow"),
-        Node("residual2", Add(), ("residual1", "narrow")),
-        Node("norm3", norm(), ("residual2",), "norm3"),
-        Node("mean", GlobalAveragePool((0,)), ("norm3",), "mean"),
-        Node("head", dense(4, WIDTH), ("mean",), "head"),
+        GraphNode("products", MatMul(transpose_b=True), ("query.heads", "key.heads")),
+        GraphNode("scores", ScaleShift(factor), ("products",)),
+        GraphNode("attention", Activation("softmax"), ("scores",), "attention", "Softmax"),
+        GraphNode("mixed", MatMul(), ("attention", "value.heads"), "mixed"),
+        GraphNode("moved", Permute((1, 0, 2)), ("mixed",)),
+        GraphNode("joined", Reshape((TOKENS, WIDTH)), ("moved",)),
+        GraphNode("project", dense(WIDTH, WIDTH), ("joined",), "project"),
+        GraphNode("residual1", Add(), ("placed", "project")),
+        GraphNode("norm2", norm(), ("residual1",), "norm2"),
+        GraphNode("widen", dense(2 * WIDTH, WIDTH), ("norm2",), "widen"),
+        GraphNode("gelu", Activation("gelu"), ("widen",), "gelu"),
+        GraphNode("narrow", dense(WIDTH, 2 * WIDTH), ("gelu",), "narrow"),
+        GraphNode("residual2", Add(), ("residual1", "narrow")),
+        GraphNode("norm3", norm(), ("residual2",), "norm3"),
+        GraphNode("mean", GlobalAveragePool((0,)), ("norm3",), "mean"),
+        GraphNode("head", dense(4, WIDTH), ("mean",), "head"),
     ]
     return Graph(tuple(nodes), {"y": "head"})
 
@@ -170,9 +170,9 @@ def test_one_spike_a_step_of_either_sign_carries_functions_too() -> None:
 def test_a_function_on_the_output_needs_no_neurons() -> None:
     """Its running value is read out as it is: exactly f of what has arrived."""
     nodes = (
-        Node("x", Input((2, 6))),
-        Node("cells", Activation("tanh"), ("x",)),
-        Node("norm", LayerNormalization((-1,), 1e-3, np.full(6, 2.0), np.ones(6)), ("cells",)),
+        GraphNode("x", Input((2, 6))),
+        GraphNode("cells", Activation("tanh"), ("x",)),
+        GraphNode("norm", LayerNormalization((-1,), 1e-3, np.full(6, 2.0), np.ones(6)), ("cells",)),
     )
     graph = Graph(nodes, {"y": "norm"})
     conversion = sw.convert(graph, spiking=True, scale_firing_rates=200.0)
@@ -192,9 +192,9 @@ def test_a_function_on_the_output_needs_no_neurons() -> None:
 def test_an_activation_on_the_output_is_applied_to_what_is_read_out(output: str) -> None:
     """No neurons stand there; the mean that is read out is its argument."""
     nodes = (
-        Node("x", Input((6,))),
-        Node("relu", Activation("relu"), ("x",)),
-        Node("end", Activation(output), ("relu",), "end"),
+        GraphNode("x", Input((6,))),
+        GraphNode("relu", Activation("relu"), ("x",)),
+        GraphNode("end", Activation(output), ("relu",), "end"),
     )
     graph = Graph(nodes, {"y": "end"})
     conversion = sw.convert(graph, spiking=True, scale_firing_rates=200.0)
@@ -206,12 +206,12 @@ def test_an_activation_on_the_output_is_applied_to_what_is_read_out(output: str)
 def test_products_of_a_value_with_itself_and_of_several_ranks() -> None:
     """One value may be read twice; unbatched shapes of different rank broadcast."""
     nodes = (
-        Node("x", Input((3, 4))),
-        Node("cells", Activation("tanh"), ("x",)),
-        Node("top", Input((4,))),
-        Node("square", Multiply(), ("cells", "cells", "top")),
-        Node("wide", Broadcast((2, 3, 4)), ("square",)),
-        Node("end", Affine(np.random.default_rng(0).normal(size=(5, 4))), ("wide",)),
+        GraphNode("x", Input((3, 4))),
+        GraphNode("cells", Activation("tanh"), ("x",)),
+        GraphNode("top", Input((4,))),
+        GraphNode("square", Multiply(), ("cells", "cells", "top")),
+        GraphNode("wide", Broadcast((2, 3, 4)), ("square",)),
+        GraphNode("end", Affine(np.random.default_rng(0).normal(size=(5, 4))), ("wide",)),
     )
     graph = Graph(nodes, {"y": "end"})
     conversion = sw.convert(graph, spiking=True, scale_firing_rates=200.0)
@@ -223,11 +223,11 @@ def test_products_of_a_value_with_itself_and_of_several_ranks() -> None:
 def test_negative_residual_sums_are_not_clipped() -> None:
     """A sum of two branches below zero arrives below zero: no neuron stands in between."""
     nodes = (
-        Node("x", Input((4,))),
-        Node("left", Activation("tanh"), ("x",)),
-        Node("right", Activation("leaky_relu", {"negative_slope": 0.5}), ("x",)),
-        Node("sum", Add(), ("left", "right")),
-        Node("end", ScaleShift(np.array(2.0)), ("sum",)),
+        GraphNode("x", Input((4,))),
+        GraphNode("left", Activation("tanh"), ("x",)),
+        GraphNode("right", Activation("leaky_relu", {"negative_slope": 0.5}), ("x",)),
+        GraphNode("sum", Add(), ("left", "right")),
+        GraphNode("end", ScaleShift(np.array(2.0)), ("sum",)),
     )
     graph = Graph(nodes, {"y": "end"})
     conversion = sw.convert(graph, spiking=True, scale_firing_rates=100.0)
@@ -240,11 +240,11 @@ def test_negative_residual_sums_are_not_clipped() -> None:
 def test_maxima_of_several_inputs_pass_counts_on() -> None:
     """What maximum and minimum send of spikes of one height are whole numbers of that height."""
     nodes = (
-        Node("x", Input((6,))),
-        Node("one", Activation("relu"), ("x",)),
-        Node("two", Activation("tanh"), ("x",)),
-        Node("most", Maximum(), ("one", "two")),
-        Node("end", Affine(np.ones((2, 6))), ("most",)),
+        GraphNode("x", Input((6,))),
+        GraphNode("one", Activation("relu"), ("x",)),
+        GraphNode("two", Activation("tanh"), ("x",)),
+        GraphNode("most", Maximum(), ("one", "two")),
+        GraphNode("end", Affine(np.ones((2, 6))), ("most",)),
     )
     conversion = sw.convert(Graph(nodes, {"y": "end"}), spiking=True, scale_firing_rates=250.0)
     x = {"x": np.random.default_rng(0).normal(size=(2, 6))}
@@ -297,9 +297,9 @@ def test_no_native_kernel_is_claimed_for_functions() -> None:
 def test_a_constant_added_to_one_number_a_sample() -> None:
     """A value without axes has its constant too."""
     nodes = (
-        Node("x", Input((3,)), ()),
-        Node("sum", Sum((0,)), ("x",)),
-        Node("y", ScaleShift(shift=np.array(0.5)), ("sum",)),
+        GraphNode("x", Input((3,)), ()),
+        GraphNode("sum", Sum((0,)), ("x",)),
+        GraphNode("y", ScaleShift(shift=np.array(0.5)), ("sum",)),
     )
     graph = Graph(nodes, {"y": "y"})
     x = np.random.default_rng(0).normal(size=(4, 3))

@@ -8,7 +8,7 @@ from layer_graphs import SCALE, STEPS, errors_over_time, slope
 
 import spikewright as sw
 from spikewright._base.equations import CURVES
-from spikewright.graph import Graph, Node
+from spikewright.graph import Graph, GraphNode
 from spikewright.graph.layers import Activation, Affine, Input
 from spikewright.testing.layers import CURVE_PARAMETERS
 
@@ -25,10 +25,10 @@ POLES = [name for name, order in ORDERS.items() if order == 0]
 def _graph(name: str, size: int) -> Graph:
     """A curve behind neurons that send its values."""
     nodes = (
-        Node("x", Input((size,))),
-        Node("cells", Activation("relu"), ("x",)),
-        Node("layer", Activation(name, PARAMETERS.get(name, {})), ("cells",)),
-        Node("end", Affine(np.eye(size)), ("layer",)),
+        GraphNode("x", Input((size,))),
+        GraphNode("cells", Activation("relu"), ("x",)),
+        GraphNode("layer", Activation(name, PARAMETERS.get(name, {})), ("cells",)),
+        GraphNode("end", Affine(np.eye(size)), ("layer",)),
     )
     return Graph(nodes, {"y": "end"})
 

@@ -12,7 +12,7 @@ from layer_graphs import STEPS, errors_over_time
 
 import spikewright as sw
 from spikewright._base.equations import CURVES
-from spikewright.graph import Graph, Node
+from spikewright.graph import Graph, GraphNode
 from spikewright.graph.layers import (
     Activation,
     Add,
@@ -121,7 +121,7 @@ def graphs(draw: st.DrawFn) -> Graph:
     """Some layers in a row and joins of what is there, ending in weights."""
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     shape: Shape = draw(st.sampled_from([(5,), (3, 4), (2, 3, 4)]))
-    nodes = [Node("x", Input(shape)), Node("c", Constant(rng.normal(size=shape)))]
+    nodes = [GraphNode("x", Input(shape)), GraphNode("c", Constant(rng.normal(size=shape)))]
     shapes: dict[str, Shape] = {"x": shape, "c": shape}
     for i in range(draw(st.integers(2, 8))):
         read = draw(st.sampled_from([name for name in shapes if name != "c"][-3:]))
@@ -139,11 +139,11 @@ def graphs(draw: st.DrawFn) -> Graph:
         if math.prod(made) > 300:
             continue
         name = f"n{i}"
-        nodes.append(Node(name, layer, reads, name))
+        nodes.append(GraphNode(name, layer, reads, name))
         shapes[name] = made
     last = nodes[-1].name if nodes[-1].name != "c" else "x"
     weight = rng.normal(size=(3, shapes[last][-1])) / math.sqrt(shapes[last][-1])
-    nodes.append(Node("end", Affine(weight), (last,), "end"))
+    nodes.append(GraphNode("end", Affine(weight), (last,), "end"))
     return Graph(tuple(nodes), {"y": "end"})
 
 

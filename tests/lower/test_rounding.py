@@ -8,7 +8,7 @@ from layer_graphs import errors_over_time, slope
 from numpy.typing import NDArray
 
 import spikewright as sw
-from spikewright.graph import Graph, Node
+from spikewright.graph import Graph, GraphNode
 from spikewright.graph.layers import (
     Activation,
     Add,
@@ -35,28 +35,28 @@ def squeeze_excite(blocks: int, seed: int = 0, curve: str = "silu") -> Graph:
         edge = ((size // 2, size // 2),) * 2
         return Convolution(weight, 0.1 * rng.normal(size=out), (1, 1), edge, (1, 1), groups)
 
-    nodes = [Node("x", Input((CHANNELS, SIDE, SIDE)))]
+    nodes = [GraphNode("x", Input((CHANNELS, SIDE, SIDE)))]
     wide, few = 2 * CHANNELS, 4
     for b in range(blocks):
         before = nodes[-1].name
         nodes += [
-            Node(f"expand{b}", convolution(wide, CHANNELS), (before,)),
-            Node(f"curve{b}", Activation(curve), (f"expand{b}",)),
-            Node(f"depthwise{b}", convolution(wide, wide, 3, wide), (f"curve{b}",)),
-            Node(f"relu6{b}", Activation("relu6"), (f"depthwise{b}",)),
-            Node(f"squeeze{b}", GlobalAveragePool((1, 2), keepdims=True), (f"relu6{b}",)),
-            Node(f"reduce{b}", convolution(few, wide), (f"squeeze{b}",)),
-            Node(f"inner{b}", Activation("tanh"), (f"reduce{b}",)),
-            Node(f"excite{b}", convolution(wide, few), (f"inner{b}",)),
-            Node(f"gate{b}", Activation("sigmoid"), (f"excite{b}",)),
-            Node(f"gated{b}", Multiply(), (f"relu6{b}", f"gate{b}")),
-            Node(f"project{b}", convolution(CHANNELS, wide), (f"gated{b}",)),
-            Node(f"sum{b}", Add(), (before, f"project{b}")),
-            Node(f"norm{b}", LayerNormalization((0,), 1e-5), (f"sum{b}",)),
+            GraphNode(f"expand{b}", convolution(wide, CHANNELS), (before,)),
+            GraphNode(f"curve{b}", Activation(curve), (f"expand{b}",)),
+            GraphNode(f"depthwise{b}", convolution(wide, wide, 3, wide), (f"curve{b}",)),
+            GraphNode(f"relu6{b}", Activation("relu6"), (f"depthwise{b}",)),
+            GraphNode(f"squeeze{b}", GlobalAveragePool((1, 2), keepdims=True), (f"relu6{b}",)),
+            GraphNode(f"reduce{b}", convolution(few, wide), (f"squeeze{b}",)),
+            GraphNode(f"inner{b}", Activation("tanh"), (f"reduce{b}",)),
+            GraphNode(f"excite{b}", convolution(wide, few), (f"inner{b}",)),
+            GraphNode(f"gate{b}", Activation("sigmoid"), (f"excite{b}",)),
+            GraphNode(f"gated{b}", Multiply(), (f"relu6{b}", f"gate{b}")),
+            GraphNode(f"project{b}", convolution(CHANNELS, wide), (f"gated{b}",)),
+            GraphNode(f"sum{b}", Add(), (before, f"project{b}")),
+            GraphNode(f"norm{b}", LayerNormalization((0,), 1e-5), (f"sum{b}",)),
         ]
     nodes += [
-        Node("pool", GlobalAveragePool((1, 2)), (nodes[-1].name,)),
-        Node("head", Affine(rng.normal(size=(6, CHANNELS))), ("pool",)),
+        GraphNode("pool", GlobalAveragePool((1, 2)), (nodes[-1].name,)),
+        GraphNode("head", Affine(rng.normal(size=(6, CHANNELS))), ("pool",)),
     ]
     return Graph(tuple(nodes), {"y": "head"})
 

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import spikewright as sw
-from spikewright.graph import Graph, Node
+from spikewright.graph import Graph, GraphNode
 from spikewright.graph.layers import (
     Activation,
     Add,
@@ -35,17 +35,19 @@ def residual_graph() -> Graph:
     matrix = np.ones((3, 2))
     matrix[2] = 0.0
     nodes = (
-        Node("x", Input((1, 4, 4))),
-        Node("conv1", Convolution(np.ones((2, 1, 3, 3)), None, (2, 2), PADDED, (1, 1)), ("x",)),
-        Node("relu1", RELU, ("conv1",)),
-        Node(
+        GraphNode("x", Input((1, 4, 4))),
+        GraphNode(
+            "conv1", Convolution(np.ones((2, 1, 3, 3)), None, (2, 2), PADDED, (1, 1)), ("x",)
+        ),
+        GraphNode("relu1", RELU, ("conv1",)),
+        GraphNode(
             "conv2", Convolution(kernel, np.array([1.0, 2.0]), (1, 1), PADDED, (1, 1)), ("relu1",)
         ),
-        Node("sum", Add(), ("conv2", "relu1")),
-        Node("relu2", RELU, ("sum",)),
-        Node("pool", AveragePool((2, 2), (2, 2), ((0, 0), (0, 0)), (1, 1)), ("relu2",)),
-        Node("flat", Reshape((2,)), ("pool",)),
-        Node("out", Affine(matrix, None), ("flat",)),
+        GraphNode("sum", Add(), ("conv2", "relu1")),
+        GraphNode("relu2", RELU, ("sum",)),
+        GraphNode("pool", AveragePool((2, 2), (2, 2), ((0, 0), (0, 0)), (1, 1)), ("relu2",)),
+        GraphNode("flat", Reshape((2,)), ("pool",)),
+        GraphNode("out", Affine(matrix, None), ("flat",)),
     )
     return Graph(nodes, {"y": "out"})
 

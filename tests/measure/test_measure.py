@@ -9,7 +9,7 @@ import models
 import spikewright as sw
 from spikewright import measure
 from spikewright.errors import SimulationError
-from spikewright.graph import Graph, Node, evaluate_all
+from spikewright.graph import Graph, GraphNode, evaluate_all
 from spikewright.graph.layers import Activation, Affine, Input
 from spikewright.measure import Population, Run
 from spikewright.records import select
@@ -25,7 +25,7 @@ def run_of(values: np.ndarray, dt: float = 0.001) -> Run:
 
 def relu_population(scale: float = 1.0, **options: object) -> sw.Conversion:
     """Four neurons driven by their own inputs."""
-    nodes = (Node("x", Input((4,))), Node("r", Activation("relu"), ("x",)))
+    nodes = (GraphNode("x", Input((4,))), GraphNode("r", Activation("relu"), ("x",)))
     graph = Graph(nodes, {"y": "r"})
     return sw.convert(graph, spiking=True, scale_firing_rates=scale, **options)
 
@@ -42,7 +42,7 @@ def test_rates_are_spikes_per_neuron_and_second():
 
 def test_rates_of_a_rate_network_are_its_scaled_rates():
     """Rate neurons have the rates that their spiking form would have, and no spikes."""
-    nodes = (Node("x", Input((4,))), Node("r", Activation("relu"), ("x",)))
+    nodes = (GraphNode("x", Input((4,))), GraphNode("r", Activation("relu"), ("x",)))
     conversion = sw.convert(Graph(nodes, {"y": "r"}), scale_firing_rates=3.0)
     run = conversion.run(np.array([[0.0, 10.0, 20.0, 30.0]]), steps=5)
     assert run.firing_rates()["r"] == pytest.approx(45.0)
@@ -69,9 +69,9 @@ def test_silent_and_saturated_neurons():
 def test_negative_spikes_count_as_spikes():
     """A spike that takes back costs as much as one that gives."""
     nodes = (
-        Node("x", Input((2,))),
-        Node("t", Activation("tanh"), ("x",)),
-        Node("r", Activation("relu"), ("t",)),
+        GraphNode("x", Input((2,))),
+        GraphNode("t", Activation("tanh"), ("x",)),
+        GraphNode("r", Activation("relu"), ("t",)),
     )
     conversion = sw.convert(Graph(nodes, {"y": "r"}), spiking=True, scale_firing_rates=10.0)
     run = conversion.run(np.array([[-1.0, 1.0]]), steps=100, dt=0.1)
@@ -99,7 +99,7 @@ def test_spikes_of_either_sign_cost_and_their_difference_counts(kind, engine):
 
     The time mean of the layer is that of what it sends.
     """
-    graph = Graph((Node("x", Input((6,))), Node("r", RELU, ("x",))), {"y": "r"})
+    graph = Graph((GraphNode("x", Input((6,))), GraphNode("r", RELU, ("x",))), {"y": "r"})
     conversion = sw.convert(graph, spiking={"relu": kind}, scale_firing_rates=3.0)
     x = np.random.default_rng(0).normal(-0.2, 3.0, (4, 40, 6))
     run = conversion.run(x, dt=0.125, engine=engine, batch_size=3)
@@ -181,10 +181,13 @@ def test_after_at_every_step_is_that_of_a_run_that_ends_there(start):
 def test_after_waits_for_spikes_to_come_through():
     """Behind four layers that start at rest, the delayed mean has less than 0.7 of the error."""
     rng = np.random.default_rng(0)
-    nodes = [Node("x", Input((20,)))]
+    nodes = [GraphNode("x", Input((20,)))]
     for i in range(4):
         weight = Affine(rng.normal(0.0, np.sqrt(0.1), (20, 20)))
-        nodes += [Node(f"w{i}", weight, (nodes[-1].name,)), Node(f"r{i}", RELU, (f"w{i}",))]
+        nodes += [
+            GraphNode(f"w{i}", weight, (nodes[-1].name,)),
+            GraphNode(f"r{i}", RELU, (f"w{i}",)),
+        ]
     graph, x = Graph(tuple(nodes), {"y": "r3"}), rng.uniform(0.0, 1.0, (30, 20))
     values = evaluate_all(graph, {"x": x})["r3"]
     run = sw.convert(graph, spiking=True, initial_voltage="zero").run(x, steps=200, dt=0.05)

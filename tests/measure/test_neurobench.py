@@ -13,7 +13,7 @@ import pytest
 from counting import PADDED, RELU, counter_of, totals_of
 
 import spikewright as sw
-from spikewright.graph import Graph, Node
+from spikewright.graph import Graph, GraphNode
 from spikewright.graph.layers import Affine, Convolution, Input, Reshape
 from spikewright.measure.operations import Operations
 
@@ -33,15 +33,17 @@ def network() -> Graph:
     """An image of 8 x 8, two padded convolutions (one strided), a matrix to 5 outputs."""
     rng = np.random.default_rng(20)
     nodes = (
-        Node("x", Input((1, 8, 8))),
-        Node("conv1", Convolution(eighths(rng, 3, 1, 3, 3), None, (2, 2), PADDED, (1, 1)), ("x",)),
-        Node("relu1", RELU, ("conv1",)),
-        Node(
+        GraphNode("x", Input((1, 8, 8))),
+        GraphNode(
+            "conv1", Convolution(eighths(rng, 3, 1, 3, 3), None, (2, 2), PADDED, (1, 1)), ("x",)
+        ),
+        GraphNode("relu1", RELU, ("conv1",)),
+        GraphNode(
             "conv2", Convolution(eighths(rng, 4, 3, 3, 3), None, (1, 1), PADDED, (1, 1)), ("relu1",)
         ),
-        Node("relu2", RELU, ("conv2",)),
-        Node("flat", Reshape((64,)), ("relu2",)),
-        Node("fc", Affine(eighths(rng, 5, 64), None), ("flat",)),
+        GraphNode("relu2", RELU, ("conv2",)),
+        GraphNode("flat", Reshape((64,)), ("relu2",)),
+        GraphNode("fc", Affine(eighths(rng, 5, 64), None), ("flat",)),
     )
     return Graph(nodes, {"y": "fc"})
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 import models
 import spikewright as sw
 from spikewright.errors import SimulationError
-from spikewright.graph import Graph, Node
+from spikewright.graph import Graph, GraphNode
 from spikewright.graph.layers import Activation, Affine, Input, Multiply
 from spikewright.measure.operations import Counter, source_operations
 from spikewright.network.node_functions import Softmax
@@ -108,7 +108,8 @@ def permuted(graph: Graph, order: np.ndarray) -> Graph:
         "fc2": Affine(fc2.weight[:, order], fc2.bias),
     }
     nodes = (
-        Node(n.name, changed.get(n.name, n.layer), n.inputs, n.source, n.source_kind) for n in graph
+        GraphNode(n.name, changed.get(n.name, n.layer), n.inputs, n.source, n.source_kind)
+        for n in graph
     )
     return Graph(tuple(nodes), graph.outputs)
 
@@ -212,11 +213,11 @@ def test_values_that_are_no_spikes_are_multiplied_at_every_step() -> None:
 def test_functions_are_counted_or_named() -> None:
     """Products have a count, a softmax has none and is named with the size of its input."""
     nodes = (
-        Node("x", Input((4,))),
-        Node("a", Activation("relu"), ("x",)),
-        Node("soft", Activation("softmax"), ("a",)),
-        Node("product", Multiply(), ("soft", "a")),
-        Node("fc", Affine(np.ones((2, 4)), None), ("product",)),
+        GraphNode("x", Input((4,))),
+        GraphNode("a", Activation("relu"), ("x",)),
+        GraphNode("soft", Activation("softmax"), ("a",)),
+        GraphNode("product", Multiply(), ("soft", "a")),
+        GraphNode("fc", Affine(np.ones((2, 4)), None), ("product",)),
     )
     conversion = sw.convert(Graph(nodes, {"y": "fc"}), spiking=True)
     counter = Counter(conversion.network, conversion.populations(), conversion.inputs, ["sigmoid"])

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 import spikewright as sw
 from slowly import one_of_each
 from spikewright._base.windows import Windows
-from spikewright.graph import Graph, Node
+from spikewright.graph import Graph, GraphNode
 from spikewright.graph.layers import Activation, Affine, Input, MaxPool, Reshape
 from spikewright.measure.operations import Counter
 from spikewright.measure.operations.patterns import pull_back
@@ -126,11 +126,11 @@ def test_a_maximum_of_spikes_of_different_heights_is_no_spike() -> None:
     """Where the heights in one window differ, what a maximum sends is a value at every step."""
     layer = MaxPool((2, 2), (2, 2), ((0, 0), (0, 0)), (1, 1))
     nodes = (
-        Node("x", Input((2, 4, 4))),
-        Node("a", Activation("relu"), ("x",)),
-        Node("pool", layer, ("a",)),
-        Node("flat", Reshape((8,)), ("pool",)),
-        Node("fc", Affine(np.ones((3, 8)), None), ("flat",)),
+        GraphNode("x", Input((2, 4, 4))),
+        GraphNode("a", Activation("relu"), ("x",)),
+        GraphNode("pool", layer, ("a",)),
+        GraphNode("flat", Reshape((8,)), ("pool",)),
+        GraphNode("fc", Affine(np.ones((3, 8)), None), ("flat",)),
     )
     graph = Graph(nodes, {"y": "fc"})
     totals = {"a": np.ones((1, 2, 4, 4))}

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 import models
 import spikewright as sw
 from spikewright.errors import SimulationError
-from spikewright.graph import Graph, Node, evaluate, evaluate_all
+from spikewright.graph import Graph, GraphNode, evaluate, evaluate_all
 from spikewright.graph.layers import ConvolutionTranspose, Input
 from spikewright.measure.twin import quantise, quantised_twin, rounded_weights
 
@@ -80,7 +80,7 @@ def test_transposed_convolutions_have_their_channels_elsewhere() -> None:
     weight = np.zeros((2, 3, 2, 2))
     weight[:, 1], weight[:, 2] = 1.0, 100.0
     layer = ConvolutionTranspose(weight, None, (1, 1), ((0, 0), (0, 0)), (0, 0), (1, 1))
-    nodes = (Node("x", Input((2, 3, 3))), Node("up", layer, ("x",)))
+    nodes = (GraphNode("x", Input((2, 3, 3))), GraphNode("up", layer, ("x",)))
     found = rounded_weights(Graph(nodes, {"y": "up"}), 4)["up"].layer
     np.testing.assert_allclose(found.weight, weight)  # type: ignore[attr-defined]
 

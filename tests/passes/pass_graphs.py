@@ -9,7 +9,7 @@ import numpy as np
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from spikewright.graph import Graph, Node, evaluate, evaluate_all, unique_name
+from spikewright.graph import Graph, GraphNode, evaluate, evaluate_all, unique_name
 from spikewright.graph.layers import (
     Activation,
     Add,
@@ -39,10 +39,10 @@ def chain(
     shape: Shape, *steps: Step, outputs: Mapping[str, str] | None = None, **aliases: str
 ) -> Graph:
     """An input `x` and one node a step, each reading the one before unless it says otherwise."""
-    nodes = [Node("x", Input(shape), source="x")]
+    nodes = [GraphNode("x", Input(shape), source="x")]
     for name, layer, *inputs in steps:
         reads = inputs[0] if inputs else (nodes[-1].name,)
-        nodes.append(Node(name, layer, reads, name, f"Source{layer.kind}"))
+        nodes.append(GraphNode(name, layer, reads, name, f"Source{layer.kind}"))
     return Graph(tuple(nodes), outputs or {"y": nodes[-1].name}, aliases)
 
 
@@ -118,18 +118,20 @@ def like(shape: Shape, rng: np.random.Generator) -> Layer:
 def contexts(example: LayerExample) -> Iterator[tuple[str, Graph]]:
     """The layer alone, after and before weights, before an activation, and read twice."""
     if isinstance(example.layer, Input):
-        yield "alone", Graph((Node("a", example.layer),), {"y": "a"})
+        yield "alone", Graph((GraphNode("a", example.layer),), {"y": "a"})
         return
     rng = np.random.default_rng(11)
     relu = Activation("relu")
-    raw = [Node(f"x{i}", Input(shape)) for i, shape in enumerate(example.shapes)]
-    before = [Node(f"before{i}", like(s, rng), (f"x{i}",)) for i, s in enumerate(example.shapes)]
-    alone = Node("a", example.layer, tuple(node.name for node in raw), "a")
-    later = Node("a", example.layer, tuple(node.name for node in before), "a")
+    raw = [GraphNode(f"x{i}", Input(shape)) for i, shape in enumerate(example.shapes)]
+    before = [
+        GraphNode(f"before{i}", like(s, rng), (f"x{i}",)) for i, s in enumerate(example.shapes)
+    ]
+    alone = GraphNode("a", example.layer, tuple(node.name for node in raw), "a")
+    later = GraphNode("a", example.layer, tuple(node.name for node in before), "a")
     made = example.layer.output_shape(*example.shapes)
-    after = Node("after", like(made, rng), ("a",), "after")
-    other = Node("other", like(made, rng), ("a",), "other")
-    act, joined = Node("act", relu, ("a",)), Node("joined", Add(), ("after", "other"))
+    after = GraphNode("after", like(made, rng), ("a",), "after")
+    other = GraphNode("other", like(made, rng), ("a",), "other")
+    act, joined = GraphNode("act", relu, ("a",)), GraphNode("joined", Add(), ("after", "other"))
 
     yield "alone", Graph((*raw, alone), {"y": "a"})
     yield "after weights", Graph((*raw, *before, later), {"y": "a"})
@@ -195,7 +197,7 @@ def random_graphs(draw: st.DrawFn, layers: int = 9) -> Graph:
     """A small graph with branches, joins, several outputs, and names that are sources or not."""
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     shape = draw(st.sampled_from([(3,), (4, 3), (2, 3, 4), (4, 3, 2)]))
-    nodes = [Node("x", Input(shape), (), "x")]
+    nodes = [GraphNode("x", Input(shape), (), "x")]
     shapes: dict[str, Shape] = {"x": shape}
     for i in range(draw(st.integers(1, layers))):
         back = draw(st.sampled_from([1, 1, 1, 2, 3]))
@@ -214,7 +216,9 @@ def random_graphs(draw: st.DrawFn, layers: int = 9) -> Graph:
         if math.prod(made) > 400:
             continue
         name = unique_name(f"n{i}", shapes)
-        nodes.append(Node(name, layer, inputs, draw(st.sampled_from([name, f"s{i // 2}", ""]))))
+        nodes.append(
+            GraphNode(name, layer, inputs, draw(st.sampled_from([name, f"s{i // 2}", ""])))
+        )
         shapes[name] = made
     seen = draw(st.lists(st.sampled_from(list(shapes)), max_size=2))
     outputs = {f"y{i}": name for i, name in enumerate([nodes[-1].name, *seen])}

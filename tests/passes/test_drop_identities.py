@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from pass_graphs import apply, chain, kinds
 
-from spikewright.graph import Graph, Node, evaluate
+from spikewright.graph import Graph, GraphNode, evaluate
 from spikewright.graph.layers import (
     Activation,
     AdaptiveAveragePool,
@@ -134,10 +134,10 @@ def test_every_reader_of_an_identity_reads_its_input() -> None:
 def test_a_source_layer_read_as_several_nodes_keeps_its_name() -> None:
     """A source that no node is named after leads to the last node that was read from it."""
     nodes = (
-        Node("x", Input((3,))),
-        Node("block/a", relu, ("x",), "block"),
-        Node("block/b", Identity(), ("block/a",), "block"),
-        Node("end", Activation("tanh"), ("block/b",), "end"),
+        GraphNode("x", Input((3,))),
+        GraphNode("block/a", relu, ("x",), "block"),
+        GraphNode("block/b", Identity(), ("block/a",), "block"),
+        GraphNode("end", Activation("tanh"), ("block/b",), "end"),
     )
     result = apply(DropIdentities(), Graph(nodes, {"y": "end"}))
 

@@ -9,7 +9,7 @@ import pytest
 from numpy.typing import NDArray
 
 from spikewright.errors import ConversionError, GraphError
-from spikewright.graph import Graph, Node, evaluate, evaluate_all
+from spikewright.graph import Graph, GraphNode, evaluate, evaluate_all
 from spikewright.graph.layers import (
     Activation,
     Add,
@@ -67,11 +67,13 @@ def cell(units: int = UNITS, inputs: int = UNITS, seed: int = 0) -> Cell:
     )
 
 
-def behind(*nodes: Node, outputs: tuple[str, ...] = ("out",), backwards: bool = False) -> Graph:
+def behind(
+    *nodes: GraphNode, outputs: tuple[str, ...] = ("out",), backwards: bool = False
+) -> Graph:
     """A recurrence `r` over the input `x`, `(STEPS, UNITS)`, and what reads it."""
     first = (
-        Node("x", Input((STEPS, UNITS))),
-        Node("r", Recurrence(cell(), backwards=backwards), ("x",), "rnn", "SimpleRNN"),
+        GraphNode("x", Input((STEPS, UNITS))),
+        GraphNode("r", Recurrence(cell(), backwards=backwards), ("x",), "rnn", "SimpleRNN"),
     )
     return Graph((*first, *nodes), {name: name for name in outputs})
 
@@ -144,7 +146,7 @@ def test_a_layer_does_at_one_step_what_it_does_to_the_whole(layers: tuple[Layer,
     """Wherever the axis of time is, and where it goes."""
     names = ["r", *(f"layer_{i}" for i in range(len(layers) - 1)), "out"]
     nodes = [
-        Node(name, layer, (read,))
+        GraphNode(name, layer, (read,))
         for layer, name, read in zip(layers, names[1:], names[:-1], strict=True)
     ]
     agrees(behind(*nodes))
@@ -154,13 +156,13 @@ def test_layers_of_several_inputs() -> None:
     """Sequences meet each other, and values that all steps share."""
     agrees(
         behind(
-            Node("w", Affine(RNG.normal(size=(UNITS, UNITS))), ("x",)),
-            Node("sum", Add(), ("r", "w")),
-            Node("both", Concatenate(-1), ("sum", "r")),
-            Node("c", Constant(RNG.normal(size=(1, 2 * UNITS)))),
-            Node("d", Constant(np.tile(RNG.normal(size=2 * UNITS), (STEPS, 1)))),
-            Node("e", Constant(RNG.normal(size=2 * UNITS))),
-            Node("out", Multiply(), ("both", "c", "d", "e")),
+            GraphNode("w", Affine(RNG.normal(size=(UNITS, UNITS))), ("x",)),
+            GraphNode("sum", Add(), ("r", "w")),
+            GraphNode("both", Concatenate(-1), ("sum", "r")),
+            GraphNode("c", Constant(RNG.normal(size=(1, 2 * UNITS)))),
+            GraphNode("d", Constant(np.tile(RNG.normal(size=2 * UNITS), (STEPS, 1)))),
+            GraphNode("e", Constant(RNG.normal(size=2 * UNITS))),
+            GraphNode("out", Multiply(), ("both", "c", "d", "e")),
         )
     )
 
@@ -168,13 +170,13 @@ def test_layers_of_several_inputs() -> None:
 def test_stacked_cells_states_to_begin_with_and_an_input_without_time() -> None:
     """Each cell is there once; its states begin where constants say; an input may have no time."""
     graph = behind(
-        Node("begin", Constant(RNG.normal(size=UNITS))),
-        Node("second", Recurrence(cell(seed=1)), ("r", "begin"), "rnn", "SimpleRNN"),
-        Node("held", Input((UNITS,))),
-        Node("scaled", Reshape((1, UNITS)), ("held",)),
-        Node("out", Multiply(), ("second", "scaled")),
-        Node("last", Take(np.array(STEPS - 1), 0), ("second",)),
-        Node("end", Add(), ("last", "held")),
+        GraphNode("begin", Constant(RNG.normal(size=UNITS))),
+        GraphNode("second", Recurrence(cell(seed=1)), ("r", "begin"), "rnn", "SimpleRNN"),
+        GraphNode("held", Input((UNITS,))),
+        GraphNode("scaled", Reshape((1, UNITS)), ("held",)),
+        GraphNode("out", Multiply(), ("second", "scaled")),
+        GraphNode("last", Take(np.array(STEPS - 1), 0), ("second",)),
+        GraphNode("end", Add(), ("last", "held")),
         outputs=("out", "end"),
     )
     found = agrees(graph, held=np.random.default_rng(8).normal(size=(3, UNITS)))
@@ -185,16 +187,21 @@ def test_stacked_cells_states_to_begin_with_and_an_input_without_time() -> None:
     assert sum(isinstance(n.layer, Activation) for n in found.graph) == 2
 
 
-AGAINST: dict[str, tuple[Layer | tuple[Node, ...], str]] = {
+AGAINST: dict[str, tuple[Layer | tuple[GraphNode, ...], str]] = {
     "convolution": (
         (
-            Node("t", Permute((1, 0)), ("r",)),
-            Node("out", Convolution(np.ones((2, UNITS, 3)), None, (1,), ((0, 0),), (1,)), ("t",)),
+            GraphNode("t", Permute((1, 0)), ("r",)),
+            GraphNode(
+                "out", Convolution(np.ones((2, UNITS, 3)), None, (1,), ((0, 0),), (1,)), ("t",)
+            ),
         ),
         "depends on others",
     ),
     "weights along time": (
-        (Node("t", Permute((1, 0)), ("r",)), Node("out", Affine(np.ones((2, STEPS))), ("t",))),
+        (
+            GraphNode("t", Permute((1, 0)), ("r",)),
+            GraphNode("out", Affine(np.ones((2, STEPS))), ("t",)),
+        ),
         "act along time",
     ),
     "flatten": (Reshape((STEPS * UNITS,)), "mixes the axis of time"),
@@ -212,47 +219,50 @@ AGAINST: dict[str, tuple[Layer | tuple[Node, ...], str]] = {
         "values of its own for every step",
     ),
     "constants of its own for every step": (
-        (Node("c", Constant(RNG.normal(size=(STEPS, UNITS)))), Node("out", Add(), ("r", "c"))),
+        (
+            GraphNode("c", Constant(RNG.normal(size=(STEPS, UNITS)))),
+            GraphNode("out", Add(), ("r", "c")),
+        ),
         "reads 'c', which has values of its own for every step",
     ),
     "joined in time": (
-        (Node("out", Concatenate(0), ("r", "x")),),
+        (GraphNode("out", Concatenate(0), ("r", "x")),),
         "joins sequences one behind the other",
     ),
     "attention": (
         (
-            Node("a", MatMul(False, True), ("r", "r")),
-            Node("out", MatMul(), ("a", "r")),
+            GraphNode("a", MatMul(False, True), ("r", "r")),
+            GraphNode("out", MatMul(), ("a", "r")),
         ),
         "depends on others",
     ),
     "the end, beside every step": (
         (
-            Node("t", Take(np.array(STEPS - 1), 0), ("r",)),
-            Node("out", Multiply(), ("r", "t")),
+            GraphNode("t", Take(np.array(STEPS - 1), 0), ("r",)),
+            GraphNode("out", Multiply(), ("r", "t")),
         ),
         "with values at its end",
     ),
     "a sequence made of the end": (
         (
-            Node("t", Take(np.array(STEPS - 1), 0), ("r",)),
-            Node("again", Broadcast((STEPS, UNITS)), ("t",)),
-            Node("out", Recurrence(cell(seed=1)), ("again",)),
+            GraphNode("t", Take(np.array(STEPS - 1), 0), ("r",)),
+            GraphNode("again", Broadcast((STEPS, UNITS)), ("t",)),
+            GraphNode("out", Recurrence(cell(seed=1)), ("again",)),
         ),
         "not there step by step",
     ),
     "a state that depends on the input": (
         (
-            Node("t", Take(np.array(STEPS - 1), 0), ("r",)),
-            Node("out", Recurrence(cell(seed=1)), ("x", "t")),
+            GraphNode("t", Take(np.array(STEPS - 1), 0), ("r",)),
+            GraphNode("out", Recurrence(cell(seed=1)), ("x", "t")),
         ),
         "the state it begins with depends on the input",
     ),
     "times that differ": (
         (
-            Node("square", Slice(((0, STEPS, 1), (0, 1, 1))), ("r",)),
-            Node("t", Permute((1, 0)), ("square",)),
-            Node("out", Multiply(), ("square", "t")),
+            GraphNode("square", Slice(((0, STEPS, 1), (0, 1, 1))), ("r",)),
+            GraphNode("t", Permute((1, 0)), ("square",)),
+            GraphNode("out", Multiply(), ("square", "t")),
         ),
         "the axis of time is not the same",
     ),
@@ -260,9 +270,11 @@ AGAINST: dict[str, tuple[Layer | tuple[Node, ...], str]] = {
 
 
 @pytest.mark.parametrize(("layers", "reason"), AGAINST.values(), ids=AGAINST)
-def test_what_acts_along_time_is_refused(layers: Layer | tuple[Node, ...], reason: str) -> None:
+def test_what_acts_along_time_is_refused(
+    layers: Layer | tuple[GraphNode, ...], reason: str
+) -> None:
     """By name, with the reason, and the option that takes it."""
-    nodes = layers if isinstance(layers, tuple) else (Node("out", layers, ("r",)),)
+    nodes = layers if isinstance(layers, tuple) else (GraphNode("out", layers, ("r",)),)
     with pytest.raises(ConversionError, match=reason) as caught:
         one_step(behind(*nodes))
     assert "Leave sequence_step out" in str(caught.value)
@@ -271,9 +283,9 @@ def test_what_acts_along_time_is_refused(layers: Layer | tuple[Node, ...], reaso
 def test_every_refusal_is_listed() -> None:
     """Not the first alone; what reads a refused layer is not blamed."""
     nodes = (
-        Node("first", GlobalAveragePool((0,)), ("r",), "pool", "Pooling"),
-        Node("behind", Activation("relu"), ("first",)),
-        Node("second", Reshape((STEPS * UNITS,)), ("r",), "flat", "Flatten"),
+        GraphNode("first", GlobalAveragePool((0,)), ("r",), "pool", "Pooling"),
+        GraphNode("behind", Activation("relu"), ("first",)),
+        GraphNode("second", Reshape((STEPS * UNITS,)), ("r",), "flat", "Flatten"),
     )
     with pytest.raises(ConversionError) as caught:
         one_step(behind(*nodes, outputs=("behind", "second")))
@@ -283,14 +295,16 @@ def test_every_refusal_is_listed() -> None:
 def test_recurrences_that_do_not_fit_one_time() -> None:
     """From the end, of another length, and none at all."""
     with pytest.raises(ConversionError, match="it begins at the end of its sequence"):
-        one_step(behind(Node("out", Identity(), ("r",)), backwards=True))
+        one_step(behind(GraphNode("out", Identity(), ("r",)), backwards=True))
     longer = (
-        Node("y", Input((STEPS + 1, UNITS))),
-        Node("out", Recurrence(cell(seed=1)), ("y",), "other"),
+        GraphNode("y", Input((STEPS + 1, UNITS))),
+        GraphNode("out", Recurrence(cell(seed=1)), ("y",), "other"),
     )
     with pytest.raises(ConversionError, match=f"has {STEPS + 1} steps, that before it {STEPS}"):
         one_step(behind(*longer))
-    plain = Graph((Node("x", Input((3,))), Node("y", Activation("relu"), ("x",))), {"y": "y"})
+    plain = Graph(
+        (GraphNode("x", Input((3,))), GraphNode("y", Activation("relu"), ("x",))), {"y": "y"}
+    )
     with pytest.raises(ConversionError, match="no recurrent layer"):
         one_step(plain)
 
@@ -309,6 +323,6 @@ def test_a_recurrence_checks_its_cell() -> None:
     for one, given, reason in shapes:
         with pytest.raises(GraphError, match=reason):
             Recurrence(one).output_shape(*given)
-    backwards = evaluate_all(behind(Node("out", Identity(), ("r",)), backwards=True),
+    backwards = evaluate_all(behind(GraphNode("out", Identity(), ("r",)), backwards=True),
                              {"x": np.ones((1, STEPS, UNITS))})["out"]  # fmt: skip
     assert not np.allclose(backwards[:, 0], backwards[:, -1])

@@ -10,7 +10,7 @@ import pytest
 from pass_graphs import assert_names_lead_somewhere, assert_same_outputs, chain, inputs_of, kinds
 
 from spikewright.errors import PassError
-from spikewright.graph import CANONICAL, IMPORTED, Graph, Node, evaluate, evaluate_all, to_text
+from spikewright.graph import CANONICAL, IMPORTED, Graph, GraphNode, evaluate, evaluate_all, to_text
 from spikewright.graph.layers import (
     Activation,
     Add,
@@ -200,7 +200,7 @@ def _graph() -> Graph:
     return chain((3,), ("dense", dense), ("relu", Activation("relu")), dropout="relu")
 
 
-def _with(graph: Graph, *nodes: Node, **changes: dict) -> Graph:
+def _with(graph: Graph, *nodes: GraphNode, **changes: dict) -> Graph:
     fields = {"nodes": nodes or graph.nodes, "outputs": graph.outputs, "aliases": graph.aliases}
     return Graph(**{**fields, **changes})  # type: ignore[arg-type]
 
@@ -211,7 +211,7 @@ def _write(graph: Graph) -> Graph:
 
 
 def _replace_input(graph: Graph) -> Graph:
-    return _with(graph, Node("x", Input((3,))), Node("z", Input((3,))), *graph.nodes[1:])
+    return _with(graph, GraphNode("x", Input((3,))), GraphNode("z", Input((3,))), *graph.nodes[1:])
 
 
 def _fail(graph: Graph) -> Graph:
@@ -227,7 +227,7 @@ BROKEN: dict[str, tuple[Callable[[Graph], Graph], str]] = {
         lambda g: chain((3,), ("relu", Affine(np.ones((4, 3))))), r"the outputs .*\(4,\)"),
     "loses an alias": (lambda g: _with(g, aliases={}), r"names \['dropout'\] are neither nodes"),
     "leaks an identity": (
-        lambda g: _with(g, *g.nodes, Node("i", Identity(), ("relu",)), outputs={"y": "i"}),
+        lambda g: _with(g, *g.nodes, GraphNode("i", Identity(), ("relu",)), outputs={"y": "i"}),
         r"not canonical.*'i' \(Identity\)"),
     "raises": (_fail, "oops"),
     "returns nothing": (lambda g: None, "NoneType"),  # type: ignore[dict-item,return-value]

@@ -16,7 +16,7 @@ from pass_graphs import (
 )
 
 from spikewright.errors import PassError
-from spikewright.graph import CANONICAL, Graph, Node, evaluate_all, to_text
+from spikewright.graph import CANONICAL, Graph, GraphNode, evaluate_all, to_text
 from spikewright.graph.layers import Activation, BatchNormalization, Input, ScaleShift
 from spikewright.passes import STANDARD, FoldBatchNorm, MergeAffine, run
 from spikewright.testing.layers import LayerExample, layer_examples
@@ -60,10 +60,10 @@ def test_between_activations_only_identities_and_normalisations_change(
     if isinstance(example.layer, Input):
         return
     relu = Activation("relu")
-    inputs = [Node(f"x{i}", Input(shape)) for i, shape in enumerate(example.shapes)]
-    acts = [Node(f"act{i}", relu, (node.name,)) for i, node in enumerate(inputs)]
-    layer = Node("a", example.layer, tuple(node.name for node in acts))
-    graph = Graph((*inputs, *acts, layer, Node("end", relu, ("a",))), {"y": "end"})
+    inputs = [GraphNode(f"x{i}", Input(shape)) for i, shape in enumerate(example.shapes)]
+    acts = [GraphNode(f"act{i}", relu, (node.name,)) for i, node in enumerate(inputs)]
+    layer = GraphNode("a", example.layer, tuple(node.name for node in acts))
+    graph = Graph((*inputs, *acts, layer, GraphNode("end", relu, ("a",))), {"y": "end"})
     done, _ = run(graph)
 
     if example.id in IDENTITIES:

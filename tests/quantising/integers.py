@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import spikewright as sw
-from spikewright.graph import Graph, Node
+from spikewright.graph import Graph, GraphNode
 from spikewright.graph.layers import (
     Activation,
     Add,
@@ -31,12 +31,12 @@ ROUNDING = 2.0**-12 + 2.0**-16
 def dense(seed: int) -> Graph:
     """Input 6 -> 12 -> 8 -> 4, all with neurons."""
     rng = np.random.default_rng(seed)
-    nodes = [Node("x", Input((6,)))]
+    nodes = [GraphNode("x", Input((6,)))]
     last, width = "x", 6
     for i, size in enumerate((12, 8, 4)):
         weight, bias = rng.normal(size=(size, width)) / np.sqrt(width) * 1.5, rng.normal(size=size)
-        nodes.append(Node(f"fc{i}", Affine(weight, bias / 8), (last,)))
-        nodes.append(Node(f"relu{i}", Activation("relu"), (f"fc{i}",)))
+        nodes.append(GraphNode(f"fc{i}", Affine(weight, bias / 8), (last,)))
+        nodes.append(GraphNode(f"relu{i}", Activation("relu"), (f"fc{i}",)))
         last, width = f"relu{i}", size
     return Graph(tuple(nodes), {"output": last})
 
@@ -57,15 +57,15 @@ def pooled(seed: int, largest: bool = False) -> Graph:
     if largest:
         pool = MaxPool((2, 2), (2, 2), ((0, 0), (0, 0)), (1, 1))
     nodes = [
-        Node("x", Input((2, 8, 6))),
-        Node("conv0", convolution(rng, 4, 2), ("x",)),
-        Node("relu0", Activation("relu"), ("conv0",)),
-        Node("pool", pool, ("relu0",)),
-        Node("conv1", convolution(rng, 6, 4, 2, groups=2), ("pool",)),
-        Node("relu1", Activation("relu"), ("conv1",)),
-        Node("flat", Reshape((24,)), ("relu1",)),
-        Node("fc2", Affine(rng.normal(size=(5, 24)) / 3, rng.normal(size=5) / 8), ("flat",)),
-        Node("relu2", Activation("relu"), ("fc2",)),
+        GraphNode("x", Input((2, 8, 6))),
+        GraphNode("conv0", convolution(rng, 4, 2), ("x",)),
+        GraphNode("relu0", Activation("relu"), ("conv0",)),
+        GraphNode("pool", pool, ("relu0",)),
+        GraphNode("conv1", convolution(rng, 6, 4, 2, groups=2), ("pool",)),
+        GraphNode("relu1", Activation("relu"), ("conv1",)),
+        GraphNode("flat", Reshape((24,)), ("relu1",)),
+        GraphNode("fc2", Affine(rng.normal(size=(5, 24)) / 3, rng.normal(size=5) / 8), ("flat",)),
+        GraphNode("relu2", Activation("relu"), ("fc2",)),
     ]
     return Graph(tuple(nodes), {"output": "relu2"})
 
@@ -75,19 +75,19 @@ def residual(seed: int) -> Graph:
     rng = np.random.default_rng(seed)
     one = Convolution(rng.normal(size=(4, 4, 1, 1)), None, (1, 1), ((0, 0), (0, 0)), (1, 1))
     nodes = [
-        Node("x", Input((2, 6, 6))),
-        Node("conv0", convolution(rng, 4, 2), ("x",)),
-        Node("relu0", Activation("relu"), ("conv0",)),
-        Node("conv1", convolution(rng, 4, 4), ("relu0",)),
-        Node("add1", Add(), ("conv1", "relu0")),
-        Node("relu1", Activation("relu"), ("add1",)),
-        Node("conv2", convolution(rng, 4, 4), ("relu1",)),
-        Node("short", one, ("relu1",)),
-        Node("add2", Add(), ("conv2", "short")),
-        Node("relu2", Activation("relu"), ("add2",)),
-        Node("mean", GlobalAveragePool((1, 2)), ("relu2",)),
-        Node("fc3", Affine(rng.normal(size=(3, 4)), rng.normal(size=3) / 8), ("mean",)),
-        Node("relu3", Activation("relu"), ("fc3",)),
+        GraphNode("x", Input((2, 6, 6))),
+        GraphNode("conv0", convolution(rng, 4, 2), ("x",)),
+        GraphNode("relu0", Activation("relu"), ("conv0",)),
+        GraphNode("conv1", convolution(rng, 4, 4), ("relu0",)),
+        GraphNode("add1", Add(), ("conv1", "relu0")),
+        GraphNode("relu1", Activation("relu"), ("add1",)),
+        GraphNode("conv2", convolution(rng, 4, 4), ("relu1",)),
+        GraphNode("short", one, ("relu1",)),
+        GraphNode("add2", Add(), ("conv2", "short")),
+        GraphNode("relu2", Activation("relu"), ("add2",)),
+        GraphNode("mean", GlobalAveragePool((1, 2)), ("relu2",)),
+        GraphNode("fc3", Affine(rng.normal(size=(3, 4)), rng.normal(size=3) / 8), ("mean",)),
+        GraphNode("relu3", Activation("relu"), ("fc3",)),
     ]
     return Graph(tuple(nodes), {"output": "relu3"})
 

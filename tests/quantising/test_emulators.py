@@ -25,7 +25,7 @@ from test_whole_networks import counts_of, whole
 
 import spikewright as sw
 from spikewright import chips
-from spikewright.graph import Graph, Node
+from spikewright.graph import Graph, GraphNode
 from spikewright.graph.layers import Activation, Affine, Input
 from spikewright.quantising import bits_of
 from vendors import made_by
@@ -53,11 +53,11 @@ def on(graph: Graph, chip: str) -> tuple[sw.Conversion, NDArray]:
 def convolutions(seed: int) -> Graph:
     """Three convolutions."""
     rng = np.random.default_rng(seed)
-    nodes, last, inner = [Node("x", Input((2, 8, 6)))], "x", 2
+    nodes, last, inner = [GraphNode("x", Input((2, 8, 6)))], "x", 2
     for i, (channels, stride) in enumerate(((4, 1), (6, 2), (3, 1))):
         layer = convolution(rng, channels, inner, stride)
-        nodes.append(Node(f"conv{i}", layer, (last,)))
-        nodes.append(Node(f"relu{i}", Activation("relu"), (f"conv{i}",)))
+        nodes.append(GraphNode(f"conv{i}", layer, (last,)))
+        nodes.append(GraphNode(f"relu{i}", Activation("relu"), (f"conv{i}",)))
         last, inner = f"relu{i}", channels
     return Graph(tuple(nodes), {"output": last})
 
@@ -292,12 +292,12 @@ def test_neurons_of_nengo_loihi(seed: int, tmp_path: Path) -> None:
 def driven(seed: int) -> Graph:
     """Input 6 -> 16 -> 12 -> 8, whose biases alone make it spike."""
     rng = np.random.default_rng(seed)
-    nodes, last, width = [Node("x", Input((6,)))], "x", 6
+    nodes, last, width = [GraphNode("x", Input((6,)))], "x", 6
     for i, size in enumerate((16, 12, 8)):
         weight = rng.normal(size=(size, width)) * (1.5 if i else 0.2) / np.sqrt(width)
         bias = rng.normal(size=size) / 8 if i else rng.uniform(0.05, 1.0, size)
-        nodes.append(Node(f"fc{i}", Affine(weight, bias), (last,)))
-        nodes.append(Node(f"relu{i}", Activation("relu"), (f"fc{i}",)))
+        nodes.append(GraphNode(f"fc{i}", Affine(weight, bias), (last,)))
+        nodes.append(GraphNode(f"relu{i}", Activation("relu"), (f"fc{i}",)))
         last, width = f"relu{i}", size
     return Graph(tuple(nodes), {"output": last})
 

@@ -21,7 +21,7 @@ from spikewright import demo, frontends
 from spikewright.errors import MissingExtraError, SimulationError
 from spikewright.evaluation import sharded
 from spikewright.evaluation.work import ShardEvaluator, SourceNetwork
-from spikewright.graph import Graph, Node, evaluate
+from spikewright.graph import Graph, GraphNode, evaluate
 from spikewright.graph.layers import Affine, Input
 from spikewright.measure.readout import AtEveryStep
 from spikewright.records import Record, select
@@ -496,7 +496,10 @@ def test_a_model_without_neurons_has_nothing_to_scale() -> None:
     with pytest.raises(SimulationError, match="no layer of the model has neurons"):
         swept(
             Graph(
-                (Node("x", Input((6,))), Node("y", Affine(np.eye(6), np.ones(6)), ("x",))),
+                (
+                    GraphNode("x", Input((6,))),
+                    GraphNode("y", Affine(np.eye(6), np.ones(6)), ("x",)),
+                ),
                 {"o": "y"},
             )
         )

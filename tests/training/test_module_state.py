@@ -15,7 +15,7 @@ from trainings import MODELS, READERS, assert_same_run, same_model
 
 import spikewright as sw
 from spikewright.errors import TrainingError
-from spikewright.graph import Graph, Node
+from spikewright.graph import Graph, GraphNode
 from spikewright.graph.layers import Activation, Affine, Input
 
 STEPS = 5
@@ -137,11 +137,11 @@ def test_any_name_may_be_a_parameters() -> None:
     """Names of a module's own attributes, and one name that begins another, are no obstacle."""
     rng = np.random.default_rng(0)
     names = ("steps", "forward", "forward.weight")
-    nodes, before = [Node("x", Input((3,)))], "x"
+    nodes, before = [GraphNode("x", Input((3,)))], "x"
     for name in names:
         weight = Affine(rng.normal(size=(3, 3)).astype(np.float32), np.ones(3, np.float32))
-        nodes.append(Node(name, weight, (before,)))
-        nodes.append(Node(f"{name}.cells", Activation("relu"), (name,)))
+        nodes.append(GraphNode(name, weight, (before,)))
+        nodes.append(GraphNode(f"{name}.cells", Activation("relu"), (name,)))
         before = f"{name}.cells"
     conversion = sw.convert(Graph(tuple(nodes), {"y": before}), spiking=True)
     module = conversion.torch_module(3)

@@ -17,7 +17,7 @@ from spikewright.engines.torch.device import Tensors
 from spikewright.errors import TrainingError
 from spikewright.training.gradients import surrogate as gradients
 from spikewright.training.gradients.surrogate import Differentiable, IntegratorBounds, jump_at
-from spikewright.training.surrogates import SURROGATES, Triangle, surrogate_of
+from spikewright.training.surrogates import SURROGATES, TriangleSurrogate, surrogate_of
 
 EVERY = pytest.mark.parametrize("name", SURROGATES)
 USUAL = {  # the slope at the jump, and its integral, of the papers' formulas
@@ -56,7 +56,7 @@ def test_usual_slopes_are_those_of_the_papers(name: str) -> None:
 def test_surrogates_that_cannot_be_are_told() -> None:
     """A width of nothing, and a name that none has."""
     with pytest.raises(TrainingError, match=r"Triangle.width must be thresholds above 0, got 0"):
-        Triangle(width=0)
+        TriangleSurrogate(width=0)
     with pytest.raises(TrainingError, match=r"'periodic exponential'.*got 'linear'"):
         surrogate_of("linear")
 

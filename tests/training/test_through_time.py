@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 import spikewright as sw
 from lower.layer_graphs import Case, graph_of, inputs_of, kinds, two_layers
 from spikewright.errors import SimulationError, TrainingError
-from spikewright.graph import Graph, Node
+from spikewright.graph import Graph, GraphNode
 from spikewright.graph.layers import Input, PythonCall
 from spikewright.testing.modelling import (
     NeuronExample,
@@ -151,7 +151,7 @@ def test_steps_that_are_run_again_give_the_same(checkpoint: Any) -> None:
 def test_code_of_the_source_is_refused() -> None:
     """A call of foreign code has no gradients: the layer is named before anything runs."""
     call = PythonCall(np.sin, ((9,),), (9,), "sin")
-    graph = Graph((Node("x", Input((9,))), Node("call", call, ("x",))), {"y": "call"})
+    graph = Graph((GraphNode("x", Input((9,))), GraphNode("call", call, ("x",))), {"y": "call"})
     with pytest.raises(TrainingError, match=r"layer 'call' of kind PythonCall.*outputs="):
         sw.convert(graph, spiking=True).torch_module(3)
 

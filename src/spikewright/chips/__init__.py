@@ -1,6 +1,6 @@
 """Chips: their published limits and arithmetic, and verdicts on networks."""
 
-from spikewright.chips.chip import Arithmetic, Chip, Figure, Limits, Source, names, profile
+from spikewright.chips.chip import Arithmetic, Chip, Figure, FigureSource, Limits, names, profile
 from spikewright.chips.fit import Bottleneck, Fit, LayerFit, fits
 from spikewright.chips.rules import Broken
 
@@ -10,10 +10,10 @@ __all__ = [
     "Broken",
     "Chip",
     "Figure",
+    "FigureSource",
     "Fit",
     "LayerFit",
     "Limits",
-    "Source",
     "fits",
     "names",
     "profile",

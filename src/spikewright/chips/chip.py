@@ -24,7 +24,7 @@ Exponents = Annotated[tuple[int, int], Where(lambda pair: pair[0] <= pair[1], "l
 
 
 @dataclass(frozen=True)
-class Source:
+class FigureSource:
     """The origin of numbers.
 
     `certainty` is the kind of text in which they were read: the vendor's or the software's
@@ -46,7 +46,7 @@ class Figure:
     """A number of a profile, its source, and what has to be known about it."""
 
     value: int | float | str | tuple[int, ...] | tuple[str, ...]
-    source: Source
+    source: FigureSource
     note: str = ""
 
 
@@ -250,7 +250,7 @@ def _made(content: dict[str, Any], where: str) -> Chip:
     _refuse_unknown(content, _Profile.__annotations__, where)
     try:
         check(content, _Profile)
-        sources = {key: Source(**entry) for key, entry in content["sources"].items()}
+        sources = {key: FigureSource(**entry) for key, entry in content["sources"].items()}
         figures = {
             f"{section}.{key}": _figure(entry, sources, f"{section}.{key}")
             for section in _SECTIONS
@@ -271,7 +271,7 @@ def _made(content: dict[str, Any], where: str) -> Chip:
     )
 
 
-def _figure(entry: _Entry, sources: Mapping[str, Source], place: str) -> Figure:
+def _figure(entry: _Entry, sources: Mapping[str, FigureSource], place: str) -> Figure:
     if entry["source"] not in sources:
         raise TypeError(
             f"{place}.source names {entry['source']!r}, which is none of the sources "

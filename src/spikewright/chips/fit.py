@@ -10,7 +10,7 @@ from typing import Any, Literal, NamedTuple
 from spikewright._base.notebooks import Rows, Shown
 from spikewright._base.texts import aligned
 from spikewright.chips.case import ChipMapping, Placed
-from spikewright.chips.chip import Chip, Source, profile
+from spikewright.chips.chip import Chip, FigureSource, profile
 from spikewright.chips.layers import ChipLayer, layers_of
 from spikewright.chips.placing import place
 from spikewright.chips.rules import Broken, broken_rules, formless
@@ -296,7 +296,7 @@ def fits(
     """
     case = ChipMapping(profile(chip), layers_of(network, inputs))
     placed = place(case)
-    form = Source(f"{case.chip.title}: layers of neurons and weights", "assumption")
+    form = FigureSource(f"{case.chip.title}: layers of neurons and weights", "assumption")
     broken = [Broken("form", *breach, form) for breach in formless(case)]
     return Fit(
         case.chip,

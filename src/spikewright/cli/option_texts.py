@@ -21,7 +21,7 @@ from spikewright.cli.samples import load_samples
 from spikewright.errors import ChipError
 from spikewright.network.neurons import NEURON_TYPES
 from spikewright.quantising import Quantised, bits_of
-from spikewright.running.encoders import Constant, Frames, Poisson, Regular
+from spikewright.running.encoders import ConstantCurrent, Frames, Poisson, Regular
 from spikewright.training.options import named
 
 
@@ -103,7 +103,7 @@ START = Parser(
     words={word: word for word in ("zero", "half", "uniform")},
     numbers=True,
 )
-ENCODER = Parser("encoder", by_name(Constant, Regular, Poisson, Frames))
+ENCODER = Parser("encoder", by_name(ConstantCurrent, Regular, Poisson, Frames))
 BIAS = Parser("correction", by_name(BiasCorrection, StepCorrection), leading="bias-correction")
 FISSION = Parser("fission", by_name(Fission), leading="fission")
 WEIGHTS = Parser(

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright.graph import Graph, Node
+from spikewright.graph import Graph, GraphNode
 from spikewright.graph.layers import Affine, Convolution, ScaleShift
 from spikewright.graph.lookups import random_inputs
 
@@ -44,7 +44,7 @@ def random_inputs_for(graph: Graph, canonical: Graph, seed: int) -> DrawnInputs:
     return DrawnInputs(values, tuple(scaled))
 
 
-def _scales(node: Node, shape: tuple[int, ...]) -> NDArray | None:
+def _scales(node: GraphNode, shape: tuple[int, ...]) -> NDArray | None:
     """Powers of two that level a layer's weights over its input, or None where they are level."""
     sizes = _sizes(node, shape)
     if sizes is None or not np.any(sizes > 0.0):
@@ -58,7 +58,7 @@ def _scales(node: Node, shape: tuple[int, ...]) -> NDArray | None:
     return scales
 
 
-def _sizes(node: Node, shape: tuple[int, ...]) -> NDArray | None:
+def _sizes(node: GraphNode, shape: tuple[int, ...]) -> NDArray | None:
     """The largest weight that each value of an input of `shape` meets; broadcasts to it."""
     layer = node.layer
     if isinstance(layer, Affine):

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright.graph import Graph, Node, evaluate_all
+from spikewright.graph import Graph, GraphNode, evaluate_all
 from spikewright.graph.layers import Input, Interpolate, Recurrence
 from spikewright.graph.layers.pooling import OverAxes
 from spikewright.graph.lookups import whole_nodes
@@ -118,7 +118,7 @@ def _sizes(graph: Graph, precision: str) -> dict[str, float]:
     return {name: _ROUNDINGS * (unit + unit_of_sums * math.sqrt(n)) for name, n in longest.items()}
 
 
-def terms_of(graph: Graph, node: Node) -> float:
+def terms_of(graph: Graph, node: GraphNode) -> float:
     """The number of terms that are added up for a value of this node, or its equivalent."""
     layer, shapes = node.layer, [graph.shapes[name] for name in node.inputs]
     if isinstance(layer, Recurrence):

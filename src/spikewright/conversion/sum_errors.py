@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from spikewright._base.windows import split_shape
 from spikewright.conversion.rounding import UNITS, terms_of
-from spikewright.graph import Graph, Node
+from spikewright.graph import Graph, GraphNode
 from spikewright.graph.layers import (
     Activation,
     AdaptiveAveragePool,
@@ -67,7 +67,7 @@ class _Expected(NamedTuple):
     unit: float
 
 
-def _expected(graph: Graph, node: Node, values: Mapping[str, NDArray]) -> _Expected | None:
+def _expected(graph: Graph, node: GraphNode, values: Mapping[str, NDArray]) -> _Expected | None:
     if isinstance(node.layer, Activation | ParametricReLU):
         before = node.inputs[0]
         reads = None if before in values else _expected(graph, graph[before], values)
@@ -105,7 +105,7 @@ def _sizes(value: Any) -> Any:
     return np.abs(value) if isinstance(value, np.ndarray) and value.dtype.kind == "f" else value
 
 
-def _longest(graph: Graph, node: Node) -> float:
+def _longest(graph: Graph, node: GraphNode) -> float:
     """The number of terms of a layer's longest sum, as the network makes it."""
     layer = node.layer
     if isinstance(layer, ConvolutionTranspose):

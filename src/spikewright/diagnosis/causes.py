@@ -19,7 +19,7 @@ from spikewright.diagnosis.remedies import Diagnosed
 from spikewright.diagnosis.sites import MeanFlow, Site, present
 from spikewright.diagnosis.survey import LayerLoss, change_alone, change_if_sent
 from spikewright.engines.grid import on_grid
-from spikewright.graph import Node
+from spikewright.graph import GraphNode
 from spikewright.graph.layers import Affine, Convolution
 
 _LEAST = 0.02  # of the output, that a layer has to change for its cause to be looked for
@@ -172,13 +172,13 @@ def _rounded_sums(case: Diagnosed) -> Iterator[Cause]:
         )
 
 
-def _reads_spikes(plan: MeanFlow, node: Node) -> bool:
+def _reads_spikes(plan: MeanFlow, node: GraphNode) -> bool:
     """Whether populations that spike are all that a layer reads."""
     cells = [plan.sites[name].cells for name in _senders(plan, node)]
     return bool(cells) and all(c is not None and c.neuron_type.spiking for c in cells)
 
 
-def _weights_on_grid(plan: MeanFlow, node: Node) -> NDArray:
+def _weights_on_grid(plan: MeanFlow, node: GraphNode) -> NDArray:
     """A layer's weights as sums over spikes hold them, times heights that differ by channel."""
     weight = np.asarray(node.layer.weight, np.float64)  # type: ignore[attr-defined]
     sender = plan.sites.get(node.inputs[0])
@@ -297,13 +297,13 @@ def _terms(layer: Affine | Convolution, read: NDArray, value: NDArray) -> float:
     return float(np.sqrt(terms / sums)) if sums > 0 else 0.0
 
 
-def _form(plan: MeanFlow, node: Node) -> str:
+def _form(plan: MeanFlow, node: GraphNode) -> str:
     """That there are no neurons between a layer and who reads it, where it is so."""
     readers = plan.graph.consumers[node.name]
     return "" if any(reader in plan.sites for reader in readers) else "it has no neurons; "
 
 
-def _senders(plan: MeanFlow, node: Node) -> list[str]:
+def _senders(plan: MeanFlow, node: GraphNode) -> list[str]:
     """The populations whose spikes reach a layer without passing another."""
     waiting, found = list(node.inputs), dict[str, None]()
     while waiting:

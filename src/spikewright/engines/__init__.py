@@ -27,7 +27,7 @@ __all__ = [
     "PRECISIONS",
     "Engine",
     "Execution",
-    "Memory",
+    "MemoryNeed",
     "MemoryPart",
     "Parameters",
     "Plan",

@@ -61,7 +61,7 @@ def add_array(digest: Any, name: str, value: Any) -> None:
 
 
 @dataclass(frozen=True)
-class Reader:
+class DataReader:
     """Reads a user's data: all inputs at once, or any iterable of batches `(x, y)`.
 
     Whether y holds labels or targets is decided for the samples given at once: all of them, or a

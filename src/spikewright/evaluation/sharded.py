@@ -19,7 +19,7 @@ from spikewright._base.files import path_of
 from spikewright._base.progress import progress_bar
 from spikewright.errors import DamagedFileError, SimulationError
 from spikewright.evaluation.checkpoint import Checkpoint
-from spikewright.evaluation.data import Reader, Shard, add_array
+from spikewright.evaluation.data import DataReader, Shard, add_array
 from spikewright.evaluation.mismatch import Mismatch, over_draws
 from spikewright.evaluation.settings import Settings
 from spikewright.evaluation.work import (
@@ -87,7 +87,7 @@ def evaluate(
         return work.over(reader.shards(x, y, size), store, executor, advance)
 
 
-def reader_of(conversion: Converted, settings: Settings, executor: Executor) -> Reader:
+def reader_of(conversion: Converted, settings: Settings, executor: Executor) -> DataReader:
     """The reader of a user's data; raises `SimulationError` for settings that do not fit it."""
     outputs = outputs_of(conversion.lowered)
     _check_thresholds(settings, outputs)
@@ -96,7 +96,7 @@ def reader_of(conversion: Converted, settings: Settings, executor: Executor) -> 
     if executor.remote:
         _refuse_foreign(encoders, settings.metric)
     structure = replace(conversion.graph.structure, lists=lists_of(encoders))
-    return Reader(structure, outputs, settings.metric is not None)
+    return DataReader(structure, outputs, settings.metric is not None)
 
 
 @dataclass(frozen=True, eq=False)

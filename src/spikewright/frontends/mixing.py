@@ -145,7 +145,7 @@ def correspond(together: NDArray, *alone: NDArray) -> bool:
     return place(together, rows) is not None
 
 
-class Place(NamedTuple):
+class MixingPlace(NamedTuple):
     """The axis of a value that counts samples, and how many values of a sample lie before it.
 
     None do where a value of one sample lacks the axis: `squeeze()` leaves it none.
@@ -165,25 +165,25 @@ class Place(NamedTuple):
         return rows.reshape(samples, *shape[:axis], self.outer * inner, *shape[axis + 1 :])
 
 
-def place(together: NDArray, alone: Sequence[NDArray]) -> Place | None:
+def place(together: NDArray, alone: Sequence[NDArray]) -> MixingPlace | None:
     """The place of the samples in a value that is made of those for each of them alone."""
     if any(one.shape != alone[0].shape for one in alone):
         return None
     axis, rows = multiplied(together.shape, alone[0].shape, len(alone)), np.stack(alone)
     if axis is None:
-        return Place(0, 0) if _equal(together, rows) else None
-    found = (Place(axis, outer) for outer in divisors(alone[0].shape[axis]))
+        return MixingPlace(0, 0) if _equal(together, rows) else None
+    found = (MixingPlace(axis, outer) for outer in divisors(alone[0].shape[axis]))
     return next((one for one in found if _equal(one.first(together, len(alone)), rows)), None)
 
 
 @dataclass(frozen=True)
-class Runs:
+class MixingRuns:
     """Values by name for several samples together, and for each of them alone."""
 
     together: Values
     alone: Sequence[Values]
 
-    def place(self, name: str) -> Place | None:
+    def place(self, name: str) -> MixingPlace | None:
         """The place of the samples in a value, if it is made of those for each of them."""
         return place(self.together[name], [one[name] for one in self.alone])
 

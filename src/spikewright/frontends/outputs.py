@@ -12,7 +12,7 @@ from spikewright._base.layer_names import bare_name, shown_name
 from spikewright._base.structure import Structure
 from spikewright.errors import ReadError, Refusal, UnsupportedLayerError
 from spikewright.frontends.source import Source, Values
-from spikewright.graph import Graph, Node, prune
+from spikewright.graph import Graph, GraphNode, prune
 from spikewright.graph.layers import Input
 
 
@@ -61,7 +61,7 @@ def _name_in(refusal: Refusal) -> str:
     return shown_name(refusal.layer, refusal.kind.partition(":")[0])
 
 
-def _names_of_layers(nodes: Iterable[Node]) -> dict[str, str]:
+def _names_of_layers(nodes: Iterable[GraphNode]) -> dict[str, str]:
     """The printed name of each layer of the source whose name is a number."""
     kinds: dict[str, str] = {}
     for node in nodes:
@@ -71,7 +71,7 @@ def _names_of_layers(nodes: Iterable[Node]) -> dict[str, str]:
     return {source: name for source, name in found.items() if name != source}
 
 
-def _names_of_nodes(nodes: Iterable[Node]) -> dict[str, str]:
+def _names_of_nodes(nodes: Iterable[GraphNode]) -> dict[str, str]:
     """The printed names of nodes: a part of a layer has the layer's before its own."""
     layers = _names_of_layers(nodes)
     return {
@@ -87,7 +87,7 @@ def _renamed(graph: Graph, names: Mapping[str, str]) -> Graph:
     return Graph(_renamed_nodes(graph.nodes, names), outputs, aliases)
 
 
-def _renamed_nodes(nodes: Sequence[Node], names: Mapping[str, str]) -> tuple[Node, ...]:
+def _renamed_nodes(nodes: Sequence[GraphNode], names: Mapping[str, str]) -> tuple[GraphNode, ...]:
     layers = _names_of_layers(nodes)
     return tuple(
         replace(

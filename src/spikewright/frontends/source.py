@@ -14,7 +14,7 @@ from spikewright._base.structure import Place
 from spikewright.advice import advise
 from spikewright.errors import GraphError, ReadError, Refusal, UnsupportedLayerError
 from spikewright.frontends.reading.rounding import with_rounded
-from spikewright.graph import Graph, Node, check_finite, prune, unique_name
+from spikewright.graph import Graph, GraphNode, check_finite, prune, unique_name
 from spikewright.graph.layers import Input, Layer, Shape
 
 Values = Mapping[str, NDArray]
@@ -85,7 +85,7 @@ class GraphBuilder:
     that was looked at, read or not, by name and in order. `notes` are the omissions of readers.
     """
 
-    nodes: list[Node] = field(default_factory=list)
+    nodes: list[GraphNode] = field(default_factory=list)
     shapes: dict[str, Shape] = field(default_factory=dict)
     refusals: list[Refusal] = field(default_factory=list)
     met: dict[str, str] = field(default_factory=dict)
@@ -144,7 +144,7 @@ class GraphBuilder:
     ) -> str | None:
         """Add a node for a layer that fits its inputs; returns its name."""
         name = unique_name(wanted, self.shapes)
-        self.nodes.append(Node(name, layer, tuple(names), source, kind))
+        self.nodes.append(GraphNode(name, layer, tuple(names), source, kind))
         return name
 
     def take_back(self, count: int) -> None:

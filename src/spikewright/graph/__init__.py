@@ -13,7 +13,7 @@ from spikewright.graph.grammar import (
 )
 from spikewright.graph.graph import (
     Graph,
-    Node,
+    GraphNode,
     check_finite,
     leading_to,
     prune,
@@ -32,7 +32,7 @@ __all__ = [
     "STAGES",
     "Carried",
     "Graph",
-    "Node",
+    "GraphNode",
     "Sequences",
     "Stage",
     "check_finite",

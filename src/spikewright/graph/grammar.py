@@ -16,10 +16,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from spikewright.errors import GraphError
-from spikewright.graph.graph import Graph, Node
+from spikewright.graph.graph import Graph, GraphNode
 from spikewright.graph.layers import LAYERS, Activation, BatchNormalization, Identity, PythonCall
 
-Rule = Callable[[Graph, Node], str | None]
+Rule = Callable[[Graph, GraphNode], str | None]
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Stage:
     name: str
     rules: tuple[Rule, ...]
 
-    def problems(self, graph: Graph) -> list[tuple[Node, str]]:
+    def problems(self, graph: Graph) -> list[tuple[GraphNode, str]]:
         """Every node that this stage does not allow, with its fault."""
         return [
             (node, problem)
@@ -48,20 +48,20 @@ class Stage:
             raise GraphError(f"the graph is not {self.name}:\n  - " + "\n  - ".join(problems))
 
 
-def _registered(graph: Graph, node: Node) -> str | None:
+def _registered(graph: Graph, node: GraphNode) -> str | None:
     if LAYERS.get(node.layer.kind) is type(node.layer) or isinstance(node.layer, PythonCall):
         return None
     return "its kind is not registered"
 
 
 def _forbid(kind: type, why: str) -> Rule:
-    def rule(graph: Graph, node: Node) -> str | None:
+    def rule(graph: Graph, node: GraphNode) -> str | None:
         return why if isinstance(node.layer, kind) else None
 
     return rule
 
 
-def _no_linear_activation(graph: Graph, node: Node) -> str | None:
+def _no_linear_activation(graph: Graph, node: GraphNode) -> str | None:
     layer = node.layer
     if isinstance(layer, Activation) and layer.function == "linear":
         return "identities must have been dropped"

@@ -36,7 +36,7 @@ _MOST = 2**48  # values of a sample: the limit of addresses
 
 
 @dataclass(frozen=True, eq=False)
-class Node:
+class GraphNode:
     """A layer under a name, with the names of the values it reads.
 
     `source` is the name of the source model's layer that this node belongs to; where it equals
@@ -62,7 +62,7 @@ class Graph:
     Raises `GraphError` when a name is missing or used twice, or shapes do not fit.
     """
 
-    nodes: tuple[Node, ...]
+    nodes: tuple[GraphNode, ...]
     outputs: Mapping[str, str]
     aliases: Mapping[str, str] = field(default_factory=dict)
 
@@ -121,20 +121,20 @@ class Graph:
     def __deepcopy__(self, memo: dict[int, Any]) -> Graph:
         return self
 
-    def __iter__(self) -> Iterator[Node]:
+    def __iter__(self) -> Iterator[GraphNode]:
         return iter(self.nodes)
 
     def __len__(self) -> int:
         return len(self.nodes)
 
-    def __getitem__(self, name: str) -> Node:
+    def __getitem__(self, name: str) -> GraphNode:
         return self._by_name[name]
 
     def __contains__(self, name: object) -> bool:
         return name in self._by_name
 
     @cached_property
-    def _by_name(self) -> dict[str, Node]:
+    def _by_name(self) -> dict[str, GraphNode]:
         return {node.name: node for node in self.nodes}
 
     @cached_property
@@ -177,14 +177,14 @@ class Graph:
         return name in self.outputs.values()
 
 
-def prune(nodes: Iterable[Node], outputs: Mapping[str, str]) -> tuple[Node, ...]:
+def prune(nodes: Iterable[GraphNode], outputs: Mapping[str, str]) -> tuple[GraphNode, ...]:
     """The nodes that the outputs depend on, and every input, in order."""
     ordered = tuple(nodes)
     needed = leading_to(ordered, outputs.values())
     return tuple(n for n in ordered if n.name in needed or isinstance(n.layer, Input))
 
 
-def leading_to(nodes: Iterable[Node], names: Iterable[str]) -> set[str]:
+def leading_to(nodes: Iterable[GraphNode], names: Iterable[str]) -> set[str]:
     """The names of the nodes that others are computed of, and of these themselves."""
     found = set(names)
     for node in reversed(tuple(nodes)):
@@ -210,7 +210,7 @@ def unique_name(wanted: str, taken: Iterable[str] | Mapping[str, object]) -> str
     return f"{wanted}_{free}"
 
 
-def check_finite(nodes: Sequence[Node]) -> None:
+def check_finite(nodes: Sequence[GraphNode]) -> None:
     """Raise `GraphError` naming the first layer whose parameters hold NaN or infinity."""
     for node in nodes:
         for field_name, value in node.layer.arrays().items():
@@ -231,7 +231,7 @@ def _field(value: Any) -> str:
     return repr(value)
 
 
-def describe(node: Node) -> str:
+def describe(node: GraphNode) -> str:
     """`Kind(field=value, ...)`, arrays as their shapes, fields that are None left out."""
     entries = [
         f"{f.name}={_field(value)}"
@@ -256,7 +256,7 @@ MOVES = (Broadcast, Concatenate, Crop, Identity, Permute, Reshape, Slice, Take, 
 """Layers whose values are those of their inputs, elsewhere."""
 
 
-def row_bounds(nodes: Sequence[Node], shapes: Mapping[str, Shape]) -> dict[str, NDArray]:
+def row_bounds(nodes: Sequence[GraphNode], shapes: Mapping[str, Shape]) -> dict[str, NDArray]:
     """The number of rows that each value of an input is looked up in, `{input: (*shape) or ()}`.
 
     Infinity for values by which no row is looked up, or only after a change; inputs without any
@@ -283,7 +283,7 @@ def row_bounds(nodes: Sequence[Node], shapes: Mapping[str, Shape]) -> dict[str, 
     return {name: _short(found) for name, found in each.items() if np.any(np.isfinite(found))}
 
 
-def _leading(nodes: Sequence[Node]) -> set[str]:
+def _leading(nodes: Sequence[GraphNode]) -> set[str]:
     """Inputs, and nodes that move their values, from which a table is reached."""
     found: set[str] = set()
     for node in reversed(nodes):

@@ -8,7 +8,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright.graph.graph import Node
+from spikewright.graph.graph import GraphNode
 from spikewright.graph.layers import Activation, Layer, ScaleShift
 
 Readers = Callable[[str], list[str]]
@@ -18,7 +18,7 @@ Readers = Callable[[str], list[str]]
 class Nodes(Protocol):
     """Nodes by name."""
 
-    def __getitem__(self, name: str, /) -> Node: ...
+    def __getitem__(self, name: str, /) -> GraphNode: ...
 
 
 def is_scalar(layer: Layer) -> bool:
@@ -32,7 +32,7 @@ def is_elementwise(layer: Layer, *kinds: type[Layer]) -> bool:
     return curve or isinstance(layer, kinds) or is_scalar(layer)
 
 
-def below(nodes: Nodes, top: Node, kinds: tuple[type[Layer], ...], most: int) -> Iterator[str]:
+def below(nodes: Nodes, top: GraphNode, kinds: tuple[type[Layer], ...], most: int) -> Iterator[str]:
     """Values that a node is computed from by so many elementwise layers, nearest first."""
     seen, front = {top.name}, list(top.inputs)
     while front and len(seen) <= most:
@@ -48,7 +48,7 @@ def between(
     nodes: Nodes,
     readers: Readers,
     is_output: Callable[[str], bool],
-    top: Node,
+    top: GraphNode,
     source: str,
     kinds: tuple[type[Layer], ...],
     most: int,

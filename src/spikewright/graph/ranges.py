@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright.graph.graph import Graph, Node
+from spikewright.graph.graph import Graph, GraphNode
 from spikewright.graph.layers import (
     Activation,
     AdaptiveAveragePool,
@@ -78,7 +78,7 @@ def ranges(graph: Graph) -> dict[str, Range]:
     return found
 
 
-def _range(node: Node, given: Sequence[Range]) -> Range:
+def _range(node: GraphNode, given: Sequence[Range]) -> Range:
     layer = node.layer
     if isinstance(layer, Constant):
         return Range(float(layer.value.min()), float(layer.value.max()))

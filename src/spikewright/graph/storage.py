@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 from spikewright._base import storage as _storage
 from spikewright._base.schema import check_types
 from spikewright.errors import GraphError, listed
-from spikewright.graph.graph import Graph, Node
+from spikewright.graph.graph import Graph, GraphNode
 from spikewright.graph.layers import LAYERS, PythonCall, Recurrence
-from spikewright.graph.layers.recurrence import Cell, Part
+from spikewright.graph.layers.recurrence import Cell, CellPart
 
-_CELLS = {"Recurrence": Recurrence, "Cell": Cell, "Part": Part}
+_CELLS = {"Recurrence": Recurrence, "Cell": Cell, "CellPart": CellPart}
 
 
 def to_manifest(graph: Graph, encoder: _storage.ManifestEncoder) -> dict[str, Any]:
@@ -30,7 +30,7 @@ def to_manifest(graph: Graph, encoder: _storage.ManifestEncoder) -> dict[str, An
 
 
 def described(
-    graph: Graph, nodes: Iterable[Node], encoder: _storage.ManifestEncoder
+    graph: Graph, nodes: Iterable[GraphNode], encoder: _storage.ManifestEncoder
 ) -> dict[str, Any]:
     """Plain data for a graph that has these nodes."""
     return {
@@ -54,11 +54,11 @@ def why_no_file(graph: Graph) -> str | None:
 
 def from_manifest(content: Any, arrays: dict[str, NDArray], place: str | Path) -> Graph:
     """The graph that `to_manifest` wrote; raises `DamagedFileError` naming `place`."""
-    decoder = _storage.ManifestDecoder(arrays, {**LAYERS, **_CELLS, "Node": Node})
+    decoder = _storage.ManifestDecoder(arrays, {**LAYERS, **_CELLS, "Node": GraphNode})
     with _storage.describing("a graph", place):
         nodes = tuple(decoder.decode(entry) for entry in content["nodes"])
         for node in nodes:
-            if not isinstance(node, Node):
+            if not isinstance(node, GraphNode):
                 raise TypeError("an entry is not a node")
             check_types(node)
             _check(node.layer)

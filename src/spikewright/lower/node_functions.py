@@ -14,7 +14,7 @@ from typing import NamedTuple
 from numpy.typing import NDArray
 
 from spikewright._base.windows import Windows, split_shape
-from spikewright.graph import Graph, Node, leading_to
+from spikewright.graph import Graph, GraphNode, leading_to
 from spikewright.graph import layers as g
 from spikewright.graph.layers import Layer, Shape
 from spikewright.graph.layers.activation import OVER_AXIS
@@ -225,7 +225,7 @@ def _rounds(layer: g.Layer) -> bool:
     return isinstance(layer, g.Activation) and layer.function == ROUND
 
 
-def _compares(node: Node) -> bool:
+def _compares(node: GraphNode) -> bool:
     """Whether a layer makes numbers of numbers, without weights."""
     layer = node.layer
     if isinstance(layer, g.Activation):

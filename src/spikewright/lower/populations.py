@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from spikewright._base.arguments import as_numbers, refuse
 from spikewright.errors import ConversionError, NetworkError, Refusal
-from spikewright.graph import Graph, Node, Sequences
+from spikewright.graph import Graph, GraphNode, Sequences
 from spikewright.graph.layers import Activation, Add, Input, Layer, Lookup, ParametricReLU
 from spikewright.lower.choices import NeuronChoice
 from spikewright.lower.keys import LayerKeys, by_layer, chosen_keys, kinds_of
@@ -200,7 +200,7 @@ def _is_curve(layer: Layer) -> bool:
     return isinstance(layer, Activation) and layer.elementwise
 
 
-def _is_nameless(node: Node) -> bool:
+def _is_nameless(node: GraphNode) -> bool:
     """Whether a node is a function in the source's code, named by its operation."""
     function = node.source_kind.removeprefix("ops.")
     is_function = function != node.source_kind or function == node.source
@@ -339,7 +339,7 @@ def check(roles: Roles, choices: PopulationChoices) -> None:
         raise ConversionError(refusals)
 
 
-def refusal(node: Node, why: tuple[str, str]) -> Refusal:
+def refusal(node: GraphNode, why: tuple[str, str]) -> Refusal:
     """A refusal of a layer in the source's words: the reason, and the next move."""
     return Refusal(node.source or node.name, node.source_kind or node.layer.kind, *why)
 

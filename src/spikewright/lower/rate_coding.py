@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from spikewright.errors import Refusal
-from spikewright.graph import SPIKING_READY, Graph, Node
+from spikewright.graph import SPIKING_READY, Graph, GraphNode
 from spikewright.graph.layers import (
     Activation,
     Add,
@@ -232,7 +232,7 @@ class _Lowering:
             layers.setdefault(alias, items[name])
         return layers
 
-    def materialise(self, node: Node) -> Object:
+    def materialise(self, node: GraphNode) -> Object:
         """The object whose output is this node's value."""
         shape = self.graph.shapes[node.name]
         layer = node.layer
@@ -258,7 +258,7 @@ class _Lowering:
         wide = np.broadcast_to(value, shape)
         return NetworkNode(wide, size_out=shape, label=label, at_once=self.choices.at_once)
 
-    def population(self, node: Node) -> Ensemble:
+    def population(self, node: GraphNode) -> Ensemble:
         """An activation's neurons, with the constants of their inputs as bias."""
         sources, bias = self.arriving(node.inputs[0])
         ensemble = self.choices.ensemble(self.graph, node.name, 0.0 if bias is None else bias)
@@ -266,7 +266,7 @@ class _Lowering:
         self.notes.append(self.population_note(node, ensemble, self.ranges[node.inputs[0]]))
         return ensemble
 
-    def function(self, node: Node, shape: Shape) -> Object:
+    def function(self, node: GraphNode, shape: Shape) -> Object:
         """A node with a function: of running means where the network spikes."""
         shapes = tuple(self.graph.shapes[name] for name in node.inputs)
         planned = plan(
@@ -296,14 +296,14 @@ class _Lowering:
         return ensemble
 
     def population_note(
-        self, node: Node, ensemble: Ensemble, reach: Range, behind: str = ""
+        self, node: GraphNode, ensemble: Ensemble, reach: Range, behind: str = ""
     ) -> LayerNote:
         """The note on a node with neurons; `reach` are the values that they stand for."""
         synapse = self.choices.synapses[node.name]
         return population_note(node.name, node.layer, ensemble, synapse, reach, behind)
 
     def computing(
-        self, node: Node, planned: FunctionPlan, shapes: tuple[Shape, ...], label: str
+        self, node: GraphNode, planned: FunctionPlan, shapes: tuple[Shape, ...], label: str
     ) -> NetworkNode:
         """The computing node, its inputs connected; several are flattened, one after the other."""
         several = hasattr(planned.function, "shapes")
@@ -358,7 +358,7 @@ class _Lowering:
             return [(name, None)], None
         return self.expand(self.graph[name])
 
-    def expand(self, node: Node) -> tuple[list[Source], NDArray | None]:
+    def expand(self, node: GraphNode) -> tuple[list[Source], NDArray | None]:
         """A linear layer in terms of existing objects."""
         layer = node.layer
         if isinstance(layer, Add):
@@ -373,7 +373,7 @@ class _Lowering:
         transform, bias = linear_map(layer, self.graph.shapes[name])
         return [(name, transform)], bias
 
-    def _placed(self, node: Node, layer: Concatenate) -> list[Source]:
+    def _placed(self, node: GraphNode, layer: Concatenate) -> list[Source]:
         shape = self.graph.shapes[node.name]
         axis = layer.axis % len(shape)
         sources: list[Source] = []

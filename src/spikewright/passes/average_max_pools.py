@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from spikewright.graph import IDENTITY_FREE, Graph, Node
+from spikewright.graph import IDENTITY_FREE, Graph, GraphNode
 from spikewright.graph.layers import AveragePool, GlobalAveragePool, GlobalMaxPool, Layer, MaxPool
 from spikewright.passes.base import Note, Pass, PassResult
 
@@ -32,7 +32,7 @@ class AverageMaxPools(Pass):
     ensures = IDENTITY_FREE
 
     def rewrite(self, graph: Graph) -> PassResult:
-        nodes: list[Node] = []
+        nodes: list[GraphNode] = []
         notes = []
         for node in graph:
             average = _average(node.layer)

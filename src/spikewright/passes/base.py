@@ -10,7 +10,7 @@ from typing import Any, ClassVar, final
 import numpy as np
 
 from spikewright.errors import GraphError, PassError
-from spikewright.graph import Graph, Node, Stage
+from spikewright.graph import Graph, GraphNode, Stage
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ def _read_only(graph: Graph) -> Graph:
     return Graph(tuple(map(_frozen, graph)), dict(graph.outputs), dict(graph.aliases))
 
 
-def _frozen(node: Node) -> Node:
+def _frozen(node: GraphNode) -> GraphNode:
     if not node.layer.arrays():
         return node
     entries = fields(node.layer)  # type: ignore[arg-type]

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright.graph import Graph, Node
+from spikewright.graph import Graph, GraphNode
 from spikewright.graph.layers import (
     Affine,
     BatchNormalization,
@@ -126,7 +126,7 @@ class Draft:
         self._uses = {name: list(users) for name, users in graph.consumers.items()}
         self._became: dict[str, str] = {}
 
-    def __iter__(self) -> Iterator[Node]:
+    def __iter__(self) -> Iterator[GraphNode]:
         """The nodes that are there when their turn comes, as they are then."""
         for name in tuple(self._nodes):
             if name in self._nodes:
@@ -135,14 +135,14 @@ class Draft:
     def __contains__(self, name: object) -> bool:
         return name in self._nodes
 
-    def __getitem__(self, name: str) -> Node:
+    def __getitem__(self, name: str) -> GraphNode:
         return self._nodes[name]
 
     def shape(self, name: str) -> Shape:
         """Unbatched shape of a node's value."""
         return self._graph.shapes[name]
 
-    def consumers(self, name: str) -> list[Node]:
+    def consumers(self, name: str) -> list[GraphNode]:
         """The nodes that read a value, each once."""
         return [self._nodes[user] for user in dict.fromkeys(self._uses[name])]
 
@@ -150,7 +150,7 @@ class Draft:
         """Whether a node's value is an output."""
         return name in self._outputs.values()
 
-    def private_producer(self, node: Node) -> Node | None:
+    def private_producer(self, node: GraphNode) -> GraphNode | None:
         """The node that a node of one input reads, if nothing else sees its value."""
         (name,) = node.inputs
         alone = len(self._uses[name]) == 1 and not self.is_output(name)
@@ -214,7 +214,7 @@ class Draft:
 _APART = 2.0**4  # times that scales of one kind of quantity, such as colours, lie apart at most
 
 
-def absorb_into_producer(draft: Draft, node: Node) -> Note | None:
+def absorb_into_producer(draft: Draft, node: GraphNode) -> Note | None:
     """Fold an elementwise node into the weights before it; None where that is not exact.
 
     The node stays, with its name and value, and takes the producer's place.
@@ -231,7 +231,7 @@ def absorb_into_producer(draft: Draft, node: Node) -> Note | None:
     return Note(node.name, f"{node.layer.kind} folded into {producer.name!r} before it")
 
 
-def absorb_into_consumers(draft: Draft, node: Node) -> Note | None:
+def absorb_into_consumers(draft: Draft, node: GraphNode) -> Note | None:
     """Fold an elementwise node into the weights of every layer after it, or None.
 
     One that brings inputs of different units onto one scale stays: an engine holds weights relative
@@ -258,7 +258,7 @@ def absorb_into_consumers(draft: Draft, node: Node) -> Note | None:
     return Note(node.name, f"{node.layer.kind} folded into {names} after it")
 
 
-def _joins_units(draft: Draft, node: Node, inner: PerChannel) -> bool:
+def _joins_units(draft: Draft, node: GraphNode, inner: PerChannel) -> bool:
     """Whether a node scales the features of an input very differently."""
     sizes = np.abs(inner.scale[inner.scale != 0])
     read = draft[node.inputs[0]].layer

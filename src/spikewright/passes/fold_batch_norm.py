@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from spikewright.graph import CANONICAL, IDENTITY_FREE, Graph, Node
+from spikewright.graph import CANONICAL, IDENTITY_FREE, Graph, GraphNode
 from spikewright.graph.layers import BatchNormalization
 from spikewright.passes.base import Note, Pass, PassResult
 from spikewright.passes.draft import Draft, absorb_into_consumers, absorb_into_producer
@@ -43,7 +43,7 @@ class FoldBatchNorm(Pass):
         return PassResult(draft.finish(), tuple(notes))
 
 
-def _replace(draft: Draft, node: Node, layer: BatchNormalization) -> Note:
+def _replace(draft: Draft, node: GraphNode, layer: BatchNormalization) -> Note:
     note = absorb_into_producer(draft, node) or absorb_into_consumers(draft, node)
     if note is None:
         draft.set_layer(node.name, layer.as_scale_shift(len(draft.shape(node.name))))

@@ -8,7 +8,7 @@ from itertools import takewhile
 
 import numpy as np
 
-from spikewright.graph import IDENTITY_FREE, Graph, Node
+from spikewright.graph import IDENTITY_FREE, Graph, GraphNode
 from spikewright.graph.layers import Activation, Add, Layer, Multiply, ScaleShift
 from spikewright.graph.parts import below, between, evaluated, is_scalar
 from spikewright.passes.base import Note, Pass, PassResult
@@ -48,7 +48,7 @@ class FuseActivations(Pass):
         return PassResult(draft.finish(), tuple(notes))
 
 
-def _recognised(draft: Draft, top: Node) -> tuple[str, list[str], Activation] | None:
+def _recognised(draft: Draft, top: GraphNode) -> tuple[str, list[str], Activation] | None:
     """The input of an activation that ends at a node, the layers between, and it; or None."""
     if not isinstance(_below(draft, top).layer, Multiply):
         return None
@@ -62,18 +62,18 @@ def _recognised(draft: Draft, top: Node) -> tuple[str, list[str], Activation] | 
     return None
 
 
-def _below(draft: Draft, node: Node) -> Node:
+def _below(draft: Draft, node: GraphNode) -> GraphNode:
     """The node itself, or for a scalar multiple the node that it multiplies."""
     return draft[node.inputs[0]] if is_scalar(node.layer) else node
 
 
-def _candidates(draft: Draft, top: Node) -> Iterator[str]:
+def _candidates(draft: Draft, top: GraphNode) -> Iterator[str]:
     """The values of a node's shape that it depends on by elementwise layers, nearest first."""
     shape = draft.shape(top.name)
     return takewhile(lambda name: draft.shape(name) == shape, below(draft, top, _KINDS, _MOST))
 
 
-def _between(draft: Draft, top: Node, source: str) -> list[str] | None:
+def _between(draft: Draft, top: GraphNode, source: str) -> list[str] | None:
     """The layers from `source` to `top`, if `top` depends on nothing else and no one reads them."""
 
     def readers(name: str) -> list[str]:
@@ -84,7 +84,7 @@ def _between(draft: Draft, top: Node, source: str) -> list[str] | None:
     )
 
 
-def _activation(draft: Draft, top: Node, source: str, inner: list[str]) -> Activation | None:
+def _activation(draft: Draft, top: GraphNode, source: str, inner: list[str]) -> Activation | None:
     """The activation that these layers compute together, or None."""
     found = evaluated(draft, top.name, {source: _GRID})
     slopes = sorted({1.0}.union(*(_slopes(draft[name].layer) for name in inner)))

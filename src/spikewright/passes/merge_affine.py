@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright.graph import CANONICAL, Graph, Node
+from spikewright.graph import CANONICAL, Graph, GraphNode
 from spikewright.graph.layers import Affine, ScaleShift
 from spikewright.passes.base import Note, Pass, PassResult
 from spikewright.passes.draft import Draft, absorb_into_consumers, absorb_into_producer
@@ -43,7 +43,7 @@ class MergeAffine(Pass):
         return PassResult(draft.finish(), tuple(notes))
 
 
-def _merge(draft: Draft, node: Node) -> Note | None:
+def _merge(draft: Draft, node: GraphNode) -> Note | None:
     """Apply the first rule that fits a node, if any; every application removes a node."""
     match node.layer:
         case ScaleShift():
@@ -57,7 +57,7 @@ def _merge(draft: Draft, node: Node) -> Note | None:
     return None
 
 
-def _join_scales(draft: Draft, node: Node, outer: ScaleShift) -> Note | None:
+def _join_scales(draft: Draft, node: GraphNode, outer: ScaleShift) -> Note | None:
     """Rule 1: `s2 (s1 x + t1) + t2 = (s2 s1) x + (s2 t1 + t2)`."""
     producer = draft.private_producer(node)
     if producer is None or not isinstance(producer.layer, ScaleShift):
@@ -77,7 +77,7 @@ def _product(a: NDArray | None, b: NDArray | None) -> NDArray | None:
     return np.multiply(*known) if len(known) == 2 else next(iter(known), None)
 
 
-def _join_affines(draft: Draft, node: Node, outer: Affine) -> Note | None:
+def _join_affines(draft: Draft, node: GraphNode, outer: Affine) -> Note | None:
     """Rule 4: `W2 (W1 x + b1) + b2 = (W2 W1) x + (W2 b1 + b2)`."""
     producer = draft.private_producer(node)
     if producer is None or not isinstance(producer.layer, Affine):

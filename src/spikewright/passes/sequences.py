@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from spikewright._base.arguments import refuse
 from spikewright.errors import ConversionError, Refusal
-from spikewright.graph import Carried, Graph, Node, Sequences, prune, unique_name
+from spikewright.graph import Carried, Graph, GraphNode, Sequences, prune, unique_name
 from spikewright.graph.layers import (
     Constant,
     Crop,
@@ -42,7 +42,7 @@ class OneStep(Sequences):
 
 
 @dataclass(frozen=True)
-class _Value:
+class _RowValue:
     """The place of a value of the source's graph: a node, and the axis of time that it lacks.
 
     Without that axis a value is the same at every step, or (`late`) right at the last one.
@@ -64,8 +64,8 @@ def one_step(graph: Graph) -> OneStep:
 @dataclass
 class _Stepping:
     graph: Graph
-    nodes: dict[str, Node] = field(default_factory=dict)
-    values: dict[str, _Value | None] = field(default_factory=dict)
+    nodes: dict[str, GraphNode] = field(default_factory=dict)
+    values: dict[str, _RowValue | None] = field(default_factory=dict)
     constants: dict[str, NDArray] = field(default_factory=dict)
     states: list[tuple[str, str, NDArray]] = field(default_factory=list)  # read, made, initial
     cells: dict[tuple, tuple[str, ...]] = field(default_factory=dict)
@@ -138,7 +138,7 @@ class _Stepping:
             self.steps,
         )
 
-    def _node(self, node: Node) -> _Value | None:
+    def _node(self, node: GraphNode) -> _RowValue | None:
         layer = node.layer
         known = [self.values[name] for name in node.inputs]
         if isinstance(layer, Input):
@@ -156,38 +156,38 @@ class _Stepping:
             return self._of_one(node, read[0])
         return self._of_several(node, read)
 
-    def _input(self, node: Node, layer: Input) -> _Value:
+    def _input(self, node: GraphNode, layer: Input) -> _RowValue:
         time = 0 if node.name in self.sequences else None
         shape = layer.shape if time is None else layer.shape[1:]
-        self.nodes[node.name] = Node(
+        self.nodes[node.name] = GraphNode(
             node.name, replace(layer, shape=shape), (), node.source, node.source_kind
         )
-        return _Value(node.name, time)
+        return _RowValue(node.name, time)
 
-    def _add(self, like: Node, layer: Layer, inputs: Sequence[str], name: str = "") -> str:
+    def _add(self, like: GraphNode, layer: Layer, inputs: Sequence[str], name: str = "") -> str:
         name = name or like.name
-        self.nodes[name] = Node(name, layer, tuple(inputs), like.source, like.source_kind)
+        self.nodes[name] = GraphNode(name, layer, tuple(inputs), like.source, like.source_kind)
         return name
 
-    def _apart(self, node: Node, read: Sequence[_Value]) -> _Value:
+    def _apart(self, node: GraphNode, read: Sequence[_RowValue]) -> _RowValue:
         """A layer of values without time stays as it is."""
         constants = [self.constants.get(value.name) for value in read]
         name = self._add(node, node.layer, [value.name for value in read])
         given = [value for value in constants if value is not None]
         if len(given) == len(read):
             self.constants[name] = node.layer.evaluate(*(value[None] for value in given))[0]
-        return _Value(name, None, any(value.late for value in read))
+        return _RowValue(name, None, any(value.late for value in read))
 
-    def _of_one(self, node: Node, value: _Value) -> _Value:
+    def _of_one(self, node: GraphNode, value: _RowValue) -> _RowValue:
         assert value.time is not None  # the caller has looked
         shape = self.graph.shapes[node.inputs[0]]
         if self._takes_last(node.layer, shape, value.time):
             made = self.graph.shapes[node.name]
             if made == without(shape, value.time):
-                return _Value(value.name, None, late=True)
-            return _Value(self._add(node, Reshape(made), [value.name]), None, late=True)
+                return _RowValue(value.name, None, late=True)
+            return _RowValue(self._add(node, Reshape(made), [value.name]), None, late=True)
         layer, time = node.layer.at_one_step(value.time, shape)
-        return _Value(self._add(node, layer, [value.name]), time)
+        return _RowValue(self._add(node, layer, [value.name]), time)
 
     def _takes_last(self, layer: Layer, shape: tuple[int, ...], time: int) -> bool:
         """Whether a layer reads the whole of the last step of a sequence and nothing else."""
@@ -202,7 +202,7 @@ class _Stepping:
             (start, count) for start, count, _ in layer.ranges
         )
 
-    def _of_several(self, node: Node, read: Sequence[_Value]) -> _Value:
+    def _of_several(self, node: GraphNode, read: Sequence[_RowValue]) -> _RowValue:
         shapes = [self.graph.shapes[name] for name in node.inputs]
         if any(value.late for value in read):
             raise AlongTimeError("it combines every step of a sequence with values at its end")
@@ -219,9 +219,9 @@ class _Stepping:
             for value, shape in zip(read, shapes, strict=True)
         ]
         layer, at = node.layer.at_one_step(max(map(len, shapes)) + time, *shapes)
-        return _Value(self._add(node, layer, names), at)
+        return _RowValue(self._add(node, layer, names), at)
 
-    def _held(self, node: Node, value: _Value, shape: tuple[int, ...], time: int) -> str:
+    def _held(self, node: GraphNode, value: _RowValue, shape: tuple[int, ...], time: int) -> str:
         """A value without time that meets sequences: without the axis that would be time."""
         axis = len(shape) + time
         if axis < 0:
@@ -238,7 +238,9 @@ class _Stepping:
         name = unique_name(f"{node.name}/at_every_step", self.nodes)
         return self._add(node, Constant(np.take(constant, 0, axis)), [], name)
 
-    def _recurrence(self, node: Node, layer: Recurrence, read: Sequence[_Value]) -> _Value:
+    def _recurrence(
+        self, node: GraphNode, layer: Recurrence, read: Sequence[_RowValue]
+    ) -> _RowValue:
         if layer.backwards:
             raise AlongTimeError("it begins at the end of its sequence, which is not there yet")
         count = len(layer.cell.inputs)
@@ -247,10 +249,14 @@ class _Stepping:
         key = (id(layer.cell), node.inputs)
         if key not in self.cells:
             self.cells[key] = self._cell(node, layer, read[:count], read[count:])
-        return _Value(self.cells[key][layer.result], 0)
+        return _RowValue(self.cells[key][layer.result], 0)
 
     def _cell(
-        self, node: Node, layer: Recurrence, read: Sequence[_Value], begun: Sequence[_Value]
+        self,
+        node: GraphNode,
+        layer: Recurrence,
+        read: Sequence[_RowValue],
+        begun: Sequence[_RowValue],
     ) -> tuple[str, ...]:
         """Add the parts of a cell and its states; returns the new states."""
         cell = layer.cell
@@ -275,7 +281,7 @@ class _Stepping:
             self.states.append((known[state], result, value))
         return made
 
-    def _initial(self, value: _Value) -> NDArray:
+    def _initial(self, value: _RowValue) -> NDArray:
         found = self.constants.get(value.name)
         if found is None:
             raise AlongTimeError("the state it begins with depends on the input")
@@ -297,6 +303,6 @@ def _names(graph: Graph) -> dict[str, str]:
     return found
 
 
-def _refusal(node: Node, reason: str) -> Refusal:
+def _refusal(node: GraphNode, reason: str) -> Refusal:
     kind = node.source_kind or node.layer.kind
     return Refusal(node.source or node.name, kind, reason, _LEAVE_OUT)

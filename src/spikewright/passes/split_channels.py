@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from spikewright.graph import CANONICAL, Graph, Node, unique_name
+from spikewright.graph import CANONICAL, Graph, GraphNode, unique_name
 from spikewright.graph.layers import Affine, Convolution, Layer, Take
 from spikewright.graph.splits import Split
 from spikewright.passes.base import Note, Pass, PassResult
@@ -30,7 +30,7 @@ class SplitChannels(Pass):
 
     def rewrite(self, graph: Graph) -> PassResult:
         """See the class."""
-        nodes: list[Node] = []
+        nodes: list[GraphNode] = []
         names = set(graph.shapes)
         means: dict[str, str] = {}
 
@@ -47,16 +47,18 @@ class SplitChannels(Pass):
             if split is None:
                 nodes.append(node)
                 continue
-            copied = Node(named(f"{node.name}.copies"), Take(split.channels, split.axis), inputs)
+            copied = GraphNode(
+                named(f"{node.name}.copies"), Take(split.channels, split.axis), inputs
+            )
             nodes += [copied, replace(node, inputs=(copied.name,))]
             if any(self._folded(graph[user]) is None for user in graph.consumers[node.name]):
                 means[node.name] = named(f"{node.name}.mean")
                 layer = _mean(split, len(graph.shapes[node.name]))
-                nodes.append(Node(means[node.name], layer, (node.name,)))
+                nodes.append(GraphNode(means[node.name], layer, (node.name,)))
         notes = tuple(Note(name, split.text) for name, split in self.splits.items())
         return PassResult(Graph(tuple(nodes), graph.outputs, graph.aliases), notes)
 
-    def _folded(self, node: Node) -> Layer | None:
+    def _folded(self, node: GraphNode) -> Layer | None:
         """A layer whose weights take the means of what it reads; None for others."""
         split, layer = self.splits.get(node.inputs[0]) if node.inputs else None, node.layer
         if split is None or not isinstance(layer, Affine | Convolution):

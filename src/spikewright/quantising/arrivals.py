@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from spikewright._base.windows import split_shape
 from spikewright.choosing.statistics.channels import channel_axis
-from spikewright.graph import Graph, Node
+from spikewright.graph import Graph, GraphNode
 from spikewright.graph.layers import (
     Add,
     Affine,
@@ -53,7 +53,7 @@ _MOVES = (
 )  # fmt: skip
 
 
-class Unit(NamedTuple):
+class WeightUnit(NamedTuple):
     """The value of one, `(*shape)`; values are whole numbers of it where `whole` is true."""
 
     value: NDArray
@@ -81,18 +81,18 @@ def one_each(shape: Shape, axis: int | None) -> Shape:
     return tuple(n if i == axis else 1 for i, n in enumerate(shape))
 
 
-def given(shape: Shape) -> Unit:
+def given(shape: Shape) -> WeightUnit:
     """The unit of values that are no whole numbers of anything."""
-    return Unit(np.ones(shape), False)
+    return WeightUnit(np.ones(shape), False)
 
 
-def carried(node: Node, inputs: list[Unit], shape: Shape) -> Unit:
+def carried(node: GraphNode, inputs: list[WeightUnit], shape: Shape) -> WeightUnit:
     """The unit behind a layer without weights; what is no move, sum or mean is no whole number."""
     layer = node.layer
     if isinstance(layer, Add):
         values = np.broadcast_arrays(*(unit.value for unit in inputs))
         same = all(np.array_equal(value, values[0]) for value in values)
-        return Unit(np.array(values[0]), same and all(unit.whole for unit in inputs))
+        return WeightUnit(np.array(values[0]), same and all(unit.whole for unit in inputs))
     if isinstance(layer, _MOVES):
         return _moved(layer, inputs)
     if isinstance(layer, AveragePool):
@@ -102,28 +102,28 @@ def carried(node: Node, inputs: list[Unit], shape: Shape) -> Unit:
     return given(shape)
 
 
-def _moved(layer: Layer, inputs: list[Unit]) -> Unit:
+def _moved(layer: Layer, inputs: list[WeightUnit]) -> WeightUnit:
     """Units move as values do; places that are filled with zeros have any unit."""
     moved = layer.evaluate(*(unit.value[None] for unit in inputs))[0]
     least = min(float(unit.value.min()) for unit in inputs)
-    return Unit(np.where(moved > 0, moved, least), all(unit.whole for unit in inputs))
+    return WeightUnit(np.where(moved > 0, moved, least), all(unit.whole for unit in inputs))
 
 
-def _averaged(layer: AveragePool, unit: Unit) -> Unit:
+def _averaged(layer: AveragePool, unit: WeightUnit) -> WeightUnit:
     """Sums of whole numbers, divided by the number of values in each window."""
     shape = unit.value.shape
     axis = len(shape) - 1 if layer.channels_last else 0
     spatial, _ = split_shape(shape, layer.channels_last)
     divisors = np.expand_dims(layer.divisors(spatial), axis)
     channels = along(unit.value, axis).reshape(one_each(shape, axis))
-    return Unit(channels / divisors, unit.whole and same_along(unit.value, axis))
+    return WeightUnit(channels / divisors, unit.whole and same_along(unit.value, axis))
 
 
-def _summed(layer: GlobalAveragePool | Sum, unit: Unit) -> Unit:
+def _summed(layer: GlobalAveragePool | Sum, unit: WeightUnit) -> WeightUnit:
     """Sums of whole numbers over axes, or their means."""
     terms = math.prod(unit.value.shape[axis] for axis in layer.axes)
     same = bool(np.all(np.ptp(unit.value, axis=tuple(layer.axes)) == 0))
-    return Unit(layer.evaluate(unit.value[None])[0] / terms, unit.whole and same)
+    return WeightUnit(layer.evaluate(unit.value[None])[0] / terms, unit.whole and same)
 
 
 Edge = tuple[str, int]  # a reader, and which of its inputs
@@ -137,9 +137,9 @@ class Arrival:
     at `edge`. `unit` is that of the values, along the axis `axis` of the population's channels.
     """
 
-    node: Node | None
+    node: GraphNode | None
     edge: Edge
-    unit: Unit
+    unit: WeightUnit
     axis: int | None
 
     @property
@@ -227,13 +227,13 @@ def _aligned(theta: NDArray, rows: int, rank: int) -> NDArray:
     return each.reshape(-1, *(1,) * (rank - 1))
 
 
-def _scale(layer: ScaleShift, unit: Unit, axis: int | None) -> NDArray:
+def _scale(layer: ScaleShift, unit: WeightUnit, axis: int | None) -> NDArray:
     """The factor of each channel."""
     scale = np.ones(()) if layer.scale is None else np.asarray(layer.scale, np.float64)
     return along(np.broadcast_to(scale, unit.value.shape), axis)
 
 
-def plain_weights(node: Node, rank: int) -> Node:
+def plain_weights(node: GraphNode, rank: int) -> GraphNode:
     """A normalisation as the scale and shift that it is."""
     if isinstance(node.layer, BatchNormalization):
         return replace(node, layer=node.layer.as_scale_shift(rank))
@@ -251,7 +251,7 @@ def edges(roles: Roles, reader: str) -> Iterator[tuple[Edge, str | None]]:
             yield (reader, place), name if part and weighs(roles.graph, node) else None
 
 
-def weighs(graph: Graph, node: Node) -> bool:
+def weighs(graph: Graph, node: GraphNode) -> bool:
     """True for a layer with a matrix, a kernel, or one weight a channel."""
     if not isinstance(node.layer, ScaleShift):
         return isinstance(node.layer, (*WEIGHTED, BatchNormalization))

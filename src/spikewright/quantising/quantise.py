@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from spikewright.choosing.statistics.channels import channel_axis
 from spikewright.errors import ConversionError, Refusal
-from spikewright.graph import Graph, Node
+from spikewright.graph import Graph, GraphNode
 from spikewright.graph.layers import Constant, Input, Layer, ScaleShift
 from spikewright.graph.whole_weights import WEIGHTED
 from spikewright.lower.populations import PopulationChoices, Roles
@@ -24,7 +24,7 @@ from spikewright.network.neurons import FixedPointIntegrateAndFire, IntegrateAnd
 from spikewright.quantising.arrivals import (
     Arrival,
     Edge,
-    Unit,
+    WeightUnit,
     along,
     carried,
     edges,
@@ -79,7 +79,7 @@ class _Quantising:
     roles: Roles
     choices: PopulationChoices
     settings: Quantised
-    units: dict[str, Unit] = field(default_factory=dict)
+    units: dict[str, WeightUnit] = field(default_factory=dict)
     layers: dict[str, Layer] = field(default_factory=dict)
     inserted: dict[Edge, Layer] = field(default_factory=dict)
     types: dict[str, NeuronType] = field(default_factory=dict)
@@ -97,7 +97,7 @@ class _Quantising:
         return WholeNetwork(replace(self.roles, graph=made), choices, self.notes)
 
     @cached_property
-    def nodes(self) -> Mapping[str, Node]:
+    def nodes(self) -> Mapping[str, GraphNode]:
         """The graph's nodes, normalisations as scales and shifts."""
         graph = self.roles.graph
         return {node.name: plain_weights(node, len(graph.shapes[node.name])) for node in graph}
@@ -108,14 +108,14 @@ class _Quantising:
         populations = filter(self.is_whole, self.choices.types)
         return {layer for name in populations for _, layer in edges(self.roles, name)}
 
-    def visit(self, node: Node) -> None:
+    def visit(self, node: GraphNode) -> None:
         """Find the unit of a node, after those that it reads; round weights on the way."""
         name, shape = node.name, self.roles.graph.shapes[node.name]
         if name in self.choices.scales and self.choices.spiking:
             if self.is_whole(name):
                 self.population(name)
             height = self.choices.types[name].amplitude * self.theta(name)
-            self.units[name] = Unit(np.broadcast_to(height, shape), True)
+            self.units[name] = WeightUnit(np.broadcast_to(height, shape), True)
         elif isinstance(node.layer, Input | Constant) or name in self.choices.scales:
             self.units[name] = given(shape)
         elif isinstance(node.layer, (*WEIGHTED, ScaleShift)):
@@ -135,7 +135,7 @@ class _Quantising:
         """The thresholds of a population, as values."""
         return 1.0 / (self.choices.scales[name] * self.settings.dt)
 
-    def alone(self, node: Node) -> Layer:
+    def alone(self, node: GraphNode) -> Layer:
         """A layer that no population in whole numbers reads: only its weights are rounded."""
         axis = channel_axis(self.roles.graph, node.name)
         if not weighs(self.roles.graph, node):
@@ -218,19 +218,19 @@ def _elementwise(layer: Layer, settings: Quantised) -> Layer:
 
 def _rebuilt(
     graph: Graph,
-    nodes: Mapping[str, Node],
+    nodes: Mapping[str, GraphNode],
     layers: Mapping[str, Layer],
     inserted: Mapping[Edge, Layer],
 ) -> Graph:
     """The graph with other layers, and layers of one weight a channel between some of its nodes."""
-    made: list[Node] = []
+    made: list[GraphNode] = []
     for node in nodes.values():
         inputs = list(node.inputs)
         for place, name in enumerate(node.inputs):
             layer = inserted.get((node.name, place))
             if layer is not None:
                 inputs[place] = f"{node.name}.weight{place}"
-                made.append(Node(inputs[place], layer, (name,), node.name, node.source_kind))
+                made.append(GraphNode(inputs[place], layer, (name,), node.name, node.source_kind))
         layer = layers.get(node.name, node.layer)
         made.append(replace(node, layer=layer, inputs=tuple(inputs)))
     return Graph(tuple(made), graph.outputs, graph.aliases)

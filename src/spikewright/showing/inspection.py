@@ -17,7 +17,7 @@ from spikewright.conversion import Trace
 from spikewright.conversion.making import canonicalise
 from spikewright.errors import ConversionError, Refusal, UnsupportedLayerError
 from spikewright.frontends import read
-from spikewright.graph import Graph, Node
+from spikewright.graph import Graph, GraphNode
 from spikewright.graph.layers import Activation, Input, ParametricReLU, ScaleShift
 from spikewright.lower import Lowered, NeuronChoice, Options, lower, without_form
 from spikewright.lower.node_functions import is_homogeneous
@@ -144,7 +144,7 @@ def _rows(
     graph: Graph, forms: Mapping[str, _Form], refusals: Sequence[Refusal]
 ) -> dict[str, LayerReport]:
     """One row for all nodes that belong to one layer of the source, by its name."""
-    layers: dict[str, list[Node]] = {}
+    layers: dict[str, list[GraphNode]] = {}
     for node in graph:
         layers.setdefault(node.source or node.name, []).append(node)
     counted: set[int] = set()
@@ -166,7 +166,7 @@ def _rows(
     return rows
 
 
-def _operations(graph: Graph, node: Node) -> int:
+def _operations(graph: Graph, node: GraphNode) -> int:
     return node.layer.multiply_accumulates(*(graph.shapes[name] for name in node.inputs))
 
 
@@ -187,7 +187,7 @@ def _counted(what: str, count: int) -> str:
     return f"a {what}" if count == 1 else f"{count} {what}s"
 
 
-def _parameters(source: str, nodes: Sequence[Node], counted: set[int]) -> int:
+def _parameters(source: str, nodes: Sequence[GraphNode], counted: set[int]) -> int:
     """Numbers in a layer's arrays, each once where the layer is used several times.
 
     An array of another use is one at the same place, of the same content. Positions and a single
@@ -304,7 +304,7 @@ def _lowered(graph: Graph, options: Options, max_pool: MaxPoolForm) -> dict[str,
 
 
 def _becomes(
-    node: Node, canonical: Graph, lowered: Lowered, functions: Mapping[str, str]
+    node: GraphNode, canonical: Graph, lowered: Lowered, functions: Mapping[str, str]
 ) -> tuple[_Part, ...]:
     """The parts of the network that a layer of the source becomes, in a few words."""
     for output, activation in lowered.readouts.items():

@@ -50,7 +50,7 @@ class Rounding:
 
 
 @dataclass(frozen=True)
-class Range:
+class ArgumentRange:
     """Rates from `low` to `high` Hz, and the weight of what lies outside."""
 
     low: float
@@ -73,11 +73,11 @@ class Range:
         return self.weight * xp.mean(xp.square(outside))
 
 
-def range_of(hz: Any, weight: float, scale: float) -> Range:
+def range_of(hz: Any, weight: float, scale: float) -> ArgumentRange:
     """A range as a user gave it, `(low, high)` or one number; raises `TrainingError`."""
     bounds = tuple(hz) if isinstance(hz, Sequence) and not isinstance(hz, str) else (hz, hz)
     if len(bounds) != 2 or not all(is_real_number(bound) and bound >= 0 for bound in bounds):
         raise TrainingError(
             f"RateRange.hz must be one rate from 0 in Hz, or (low, high), got {hz!r}"
         )
-    return Range(float(bounds[0]), float(bounds[1]), weight, scale)
+    return ArgumentRange(float(bounds[0]), float(bounds[1]), weight, scale)

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright.errors import SimulationError, TrainingError
-from spikewright.evaluation.data import Reader, Shard
+from spikewright.evaluation.data import DataReader, Shard
 from spikewright.measure.truth import Truth
 from spikewright.running.converted import Converted
 from spikewright.running.recording import outputs_of
@@ -82,7 +82,7 @@ class SampleStream:
     at its end after one epoch.
     """
 
-    def __init__(self, reader: Reader, source: Iterable[Any]) -> None:
+    def __init__(self, reader: DataReader, source: Iterable[Any]) -> None:
         self._reader, self._source = reader, source
         self.once = isinstance(source, Iterator)
         self._ahead: list[Any] = []  # batches of an iterator that come all the same
@@ -149,13 +149,13 @@ def held_back(conversion: Converted, given: Any) -> TrainingSamples:
         raise SimulationError(f"validation: {error}") from error
 
 
-def _reader(conversion: Converted) -> Reader:
+def _reader(conversion: Converted) -> DataReader:
     graph = conversion.graph
     shapes = {name: graph.shapes[name] for name in graph.inputs}
-    return Reader(graph.structure, outputs_of(conversion.lowered), held=shapes)
+    return DataReader(graph.structure, outputs_of(conversion.lowered), held=shapes)
 
 
-def _all_of(reader: Reader, x: Any, y: Any) -> TrainingSamples:
+def _all_of(reader: DataReader, x: Any, y: Any) -> TrainingSamples:
     (shard,) = reader.shards(x, y, _ALL)
     return _samples(shard)
 

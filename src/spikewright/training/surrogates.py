@@ -21,12 +21,12 @@ from spikewright.errors import TrainingError
 __all__ = [
     "SURROGATES",
     "Arctan",
-    "Exponential",
+    "ExponentialSurrogate",
     "FastSigmoid",
     "PeriodicExponential",
-    "Sigmoid",
+    "SigmoidSurrogate",
     "Surrogate",
-    "Triangle",
+    "TriangleSurrogate",
     "register",
 ]
 
@@ -110,7 +110,7 @@ class FastSigmoid(Surrogate):
 
 @register("sigmoid")
 @dataclass(frozen=True)
-class Sigmoid(Surrogate):
+class SigmoidSurrogate(Surrogate):
     """`s (1 - s) / w`, `s = 1 / (1 + exp(-x / w))`: the derivative of a logistic function."""
 
     width: float = 0.25
@@ -122,7 +122,7 @@ class Sigmoid(Surrogate):
 
 @register("triangle")
 @dataclass(frozen=True)
-class Triangle(Surrogate):
+class TriangleSurrogate(Surrogate):
     """`height max(0, 1 - |x| / w)`: a triangle.
 
     Bellec et al. 2018 (arXiv:1803.09574).
@@ -137,7 +137,7 @@ class Triangle(Surrogate):
 
 @register("exponential")
 @dataclass(frozen=True)
-class Exponential(Surrogate):
+class ExponentialSurrogate(Surrogate):
     """`exp(-|x| / w) / w`: SLAYER (Shrestha & Orchard 2018, arXiv:1810.08646)."""
 
     width: float = 0.5
@@ -148,8 +148,8 @@ class Exponential(Surrogate):
 
 @register("periodic exponential")
 @dataclass(frozen=True)
-class PeriodicExponential(Exponential):
-    """`Exponential` at the nearest of all jumps, for neurons with many spikes a step.
+class PeriodicExponential(ExponentialSurrogate):
+    """`ExponentialSurrogate` at the nearest of all jumps, for neurons with many spikes a step.
 
     Weidel & Sheik 2021 (arXiv:2111.01456).
     """

@@ -15,7 +15,7 @@ from spikewright._base.layer_names import bare_name
 from spikewright.errors import TrainingError
 from spikewright.frontends import Reading
 from spikewright.frontends.origins import Origin, Place, parameters_of
-from spikewright.graph import Graph, Node, layers
+from spikewright.graph import Graph, GraphNode, layers
 from spikewright.graph.layers import Layer
 
 Group = Literal["weights", "biases"]
@@ -166,7 +166,7 @@ def _form(graph: Graph) -> list[tuple]:
     return [(n.name, n.layer.kind, n.inputs, shapes[n.name]) for n in graph]
 
 
-def _own_name(node: Node) -> str:
+def _own_name(node: GraphNode) -> str:
     """The name of a node's layer as the model has it: numbers without the kind behind them."""
     return bare_name(node.name) if node.source == node.name else node.name
 

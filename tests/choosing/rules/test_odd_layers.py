@@ -14,7 +14,7 @@ import spikewright as sw
 from slowly import in_turn
 from spikewright.choosing import ScaleRule
 from spikewright.errors import ConversionError
-from spikewright.graph import Graph, Node
+from spikewright.graph import Graph, GraphNode
 from spikewright.graph.layers import Activation, Affine, Input
 from spikewright.testing.modelling import neuron_type_examples
 
@@ -37,12 +37,12 @@ def network(
         return Affine(size * drawn, 0.1 * rng.normal(size=outer) + shift)
 
     nodes = (
-        Node("x", Input((inputs,))),
-        Node("fc1", affine(hidden, inputs, weight, bias), ("x",)),
-        Node("act1", Activation(activation), ("fc1",)),
-        Node("fc2", affine(hidden, hidden), ("act1",)),
-        Node("act2", Activation(activation), ("fc2",)),
-        Node("fc3", affine(3, hidden), ("act2",)),
+        GraphNode("x", Input((inputs,))),
+        GraphNode("fc1", affine(hidden, inputs, weight, bias), ("x",)),
+        GraphNode("act1", Activation(activation), ("fc1",)),
+        GraphNode("fc2", affine(hidden, hidden), ("act1",)),
+        GraphNode("act2", Activation(activation), ("fc2",)),
+        GraphNode("fc3", affine(3, hidden), ("act2",)),
     )
     return Graph(nodes, {"y": "fc3"})
 

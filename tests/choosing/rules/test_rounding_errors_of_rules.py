@@ -11,7 +11,7 @@ from calibrating import ALL, MLP, statistics_of
 import models
 import spikewright as sw
 from spikewright.choosing.rules.rounding import above_rounding
-from spikewright.graph import Graph, Node
+from spikewright.graph import Graph, GraphNode
 from spikewright.graph.layers import Activation, Add, Affine, Input, ScaleShift
 
 X = np.random.default_rng(0).normal(size=(40, 6))
@@ -24,17 +24,17 @@ def cancelling(apart: float = 0.0) -> Graph:
     back = np.full(9, -1 / 0.37)
     back[0] -= apart
     nodes = (
-        Node("x", Input((6,))),
-        Node("h", Affine(rng.normal(size=(9, 6)), rng.normal(size=9)), ("x",)),
-        Node("once", Activation("relu"), ("h",)),
-        Node("less", ScaleShift(np.array(0.37), None), ("h",)),
-        Node("twice", Activation("relu"), ("less",)),
-        Node("more", ScaleShift(back, None), ("twice",)),
-        Node("nothing", Add(), ("once", "more")),
-        Node("tanh", Activation("tanh"), ("nothing",)),
-        Node("end", Affine(rng.normal(size=(3, 9)), None), ("tanh",)),
-        Node("beside", Affine(rng.normal(size=(3, 9)), None), ("once",)),
-        Node("sum", Add(), ("end", "beside")),
+        GraphNode("x", Input((6,))),
+        GraphNode("h", Affine(rng.normal(size=(9, 6)), rng.normal(size=9)), ("x",)),
+        GraphNode("once", Activation("relu"), ("h",)),
+        GraphNode("less", ScaleShift(np.array(0.37), None), ("h",)),
+        GraphNode("twice", Activation("relu"), ("less",)),
+        GraphNode("more", ScaleShift(back, None), ("twice",)),
+        GraphNode("nothing", Add(), ("once", "more")),
+        GraphNode("tanh", Activation("tanh"), ("nothing",)),
+        GraphNode("end", Affine(rng.normal(size=(3, 9)), None), ("tanh",)),
+        GraphNode("beside", Affine(rng.normal(size=(3, 9)), None), ("once",)),
+        GraphNode("sum", Add(), ("end", "beside")),
     )
     return Graph(nodes, {"y": "sum"})
 

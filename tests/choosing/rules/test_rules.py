@@ -25,7 +25,7 @@ from spikewright.choosing.statistics.histogram import RESOLUTION, Histogram
 from spikewright.choosing.statistics.sensitivity import fan_out, sensitivities
 from spikewright.choosing.statistics.statistics import LayerStatistics
 from spikewright.errors import ConversionError
-from spikewright.graph import Graph, Node, evaluate_all
+from spikewright.graph import Graph, GraphNode, evaluate_all
 from spikewright.graph.layers import Activation, Affine, Input
 from spikewright.testing.layers import CURVE_PARAMETERS
 from spikewright.testing.modelling import sent_of
@@ -375,9 +375,9 @@ CURVED = [name for name, curve in CURVES.items() if not curve.jumps and name != 
 def behind_cells(name: str, x: np.ndarray, per: Any) -> tuple[np.ndarray, np.ndarray]:
     """The sensitivity of neurons in front of a curve, without a warning, and the curve's slopes."""
     nodes = (
-        Node("x", Input(x.shape)),
-        Node("cells", Activation("relu"), ("x",)),
-        Node("curve", Activation(name, CURVE_PARAMETERS.get(name, {})), ("cells",)),
+        GraphNode("x", Input(x.shape)),
+        GraphNode("cells", Activation("relu"), ("x",)),
+        GraphNode("curve", Activation(name, CURVE_PARAMETERS.get(name, {})), ("cells",)),
     )
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -413,11 +413,11 @@ def test_a_budget_is_spent_where_a_root_is_steep() -> None:
     """Neurons in front of a root are as fine as it needs: no worse than by their values alone."""
     rng = np.random.default_rng(0)
     nodes = (
-        Node("x", Input((12,))),
-        Node("first", Affine(rng.normal(size=(40, 12)) / 3), ("x",)),
-        Node("cells", Activation("relu"), ("first",)),
-        Node("root", Activation("sqrt"), ("cells",)),
-        Node("end", Affine(rng.normal(size=(10, 40)) / 6), ("root",)),
+        GraphNode("x", Input((12,))),
+        GraphNode("first", Affine(rng.normal(size=(40, 12)) / 3), ("x",)),
+        GraphNode("cells", Activation("relu"), ("first",)),
+        GraphNode("root", Activation("sqrt"), ("cells",)),
+        GraphNode("end", Affine(rng.normal(size=(10, 40)) / 6), ("root",)),
     )
     graph, x = Graph(nodes, {"y": "end"}), rng.normal(size=(200, 12))
     wanted = evaluate(graph, {"x": x})["end"]
@@ -435,10 +435,10 @@ def test_batch_norm_statistics_stand_for_data() -> None:
     """Without data, normalised channels have the mean and deviation that training left."""
     rng = np.random.default_rng(0)
     nodes = (
-        Node("x", Input((2, 8, 8))),
-        Node("conv", models.convolution(rng, 6, 2), ("x",)),
-        Node("bn", models.batch_norm(rng, 6), ("conv",)),
-        Node("relu", Activation("relu"), ("bn",)),
+        GraphNode("x", Input((2, 8, 8))),
+        GraphNode("conv", models.convolution(rng, 6, 2), ("x",)),
+        GraphNode("bn", models.batch_norm(rng, 6), ("conv",)),
+        GraphNode("relu", Activation("relu"), ("bn",)),
     )
     graph = Graph(nodes, {"out": "relu"})
     values = evaluate(graph, random_inputs(graph, 0.0, 1.0, 64, 0))["bn"]

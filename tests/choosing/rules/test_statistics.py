@@ -17,7 +17,7 @@ from spikewright.choosing.statistics.fingerprint import KEPT
 from spikewright.choosing.statistics.histogram import Histogram
 from spikewright.choosing.statistics.statistics import Statistics
 from spikewright.errors import ConversionError, DamagedFileError
-from spikewright.graph import Graph, Node, evaluate_all
+from spikewright.graph import Graph, GraphNode, evaluate_all
 from spikewright.graph.layers import Activation, Add, Affine, Convolution, Input, Reshape
 
 X = models.inputs(MLP, batch=40, seed=5)
@@ -116,8 +116,12 @@ def test_a_layer_that_overflows_is_named() -> None:
 
 def test_inputs_of_different_sizes_are_refused() -> None:
     """Two inputs, one sample short."""
-    nodes = (Node("a", Input((2,))), Node("b", Input((2,))), Node("c", Add(), ("a", "b")),
-             Node("d", Activation("relu"), ("c",)))  # fmt: skip
+    nodes = (
+        GraphNode("a", Input((2,))),
+        GraphNode("b", Input((2,))),
+        GraphNode("c", Add(), ("a", "b")),
+        GraphNode("d", Activation("relu"), ("c",)),
+    )
     graph = Graph(nodes, {"out": "d"})
 
     with pytest.raises(ConversionError, match="different batch sizes"):
@@ -185,15 +189,15 @@ def test_channels_lie_where_the_convolution_says(last, axis) -> None:
     shape = (5, 6, 2) if last else (2, 5, 6)
     conv = Convolution(weight, None, (1, 1), ((0, 0), (0, 0)), (1, 1), 1, last)
     nodes = (
-        Node("x", Input(shape)),
-        Node("relu0", Activation("relu"), ("x",)),
-        Node("conv", conv, ("relu0",)),
-        Node("relu", Activation("relu"), ("conv",)),
-        Node("add", Add(), ("relu", "relu")),
-        Node("tanh", Activation("tanh"), ("add",)),
-        Node("flat", Reshape((120,)), ("tanh",)),
-        Node("fc", Affine(np.ones((3, 120)), None), ("flat",)),
-        Node("out", Activation("relu"), ("fc",)),
+        GraphNode("x", Input(shape)),
+        GraphNode("relu0", Activation("relu"), ("x",)),
+        GraphNode("conv", conv, ("relu0",)),
+        GraphNode("relu", Activation("relu"), ("conv",)),
+        GraphNode("add", Add(), ("relu", "relu")),
+        GraphNode("tanh", Activation("tanh"), ("add",)),
+        GraphNode("flat", Reshape((120,)), ("tanh",)),
+        GraphNode("fc", Affine(np.ones((3, 120)), None), ("flat",)),
+        GraphNode("out", Activation("relu"), ("fc",)),
     )
     graph = Graph(nodes, {"out": "out"})
 

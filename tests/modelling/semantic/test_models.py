@@ -40,7 +40,7 @@ def test_a_state_represents_a_pointer() -> None:
     known = letters(48)
     for part in (None, 1, 48):
         with semantic.Model(seed=1) as model:
-            model.shown = semantic.Input(known, "A")
+            model.shown = semantic.Stimulus(known, "A")
             model.state = semantic.State(known, 30, subdimensions=part)
             semantic.Cortical("state = shown")
         got = SemanticPointer(run(model, model.state.output, 200)[100:].mean(axis=0))
@@ -52,7 +52,7 @@ def test_a_memory_remembers() -> None:
     """A second after it was shown the pointer is still there; a plain state forgot it."""
     known = letters()
     with semantic.Model(seed=1) as model:
-        model.shown = semantic.Input(known, lambda t: "A" if t < 0.3 else "0")
+        model.shown = semantic.Stimulus(known, lambda t: "A" if t < 0.3 else "0")
         model.memory = semantic.Memory(known)
         model.state = semantic.State(known)
         semantic.Cortical("memory = shown", "state = shown")
@@ -78,7 +78,10 @@ def test_effects_send_what_they_say(text: str) -> None:
     shown.add("Y", y)
     with semantic.Model(seed=0) as model:
         model.config[sw.Ensemble].neuron_type = sw.Direct()
-        model.x, model.y = semantic.Input(known, "0.7 * A + 0.2 * C"), semantic.Input(known, "B")
+        model.x, model.y = (
+            semantic.Stimulus(known, "0.7 * A + 0.2 * C"),
+            semantic.Stimulus(known, "B"),
+        )
         model.out = semantic.State(known)
         semantic.Cortical(f"out = {text}", synapse=None)
         probe = sw.Probe(model.out.output)
@@ -92,7 +95,7 @@ def test_binding_and_unbinding_by_neurons() -> None:
     """`A * B` from `bind`, unbound by `~B`, is more like `A` than like anything else."""
     known = letters(16, unitary=True)
     with semantic.Model(seed=2) as model:
-        model.left, model.right = semantic.Input(known, "A"), semantic.Input(known, "B")
+        model.left, model.right = semantic.Stimulus(known, "A"), semantic.Stimulus(known, "B")
         model.bind = semantic.Bind(known, 100)
         model.out = semantic.State(known)
         semantic.Cortical("bind.a = left, bind.b = right", "out = bind * ~B")
@@ -106,7 +109,7 @@ def test_modules_compare() -> None:
     known = letters(16)
     for other in "AB":
         with semantic.Model(seed=2) as model:
-            model.left, model.right = semantic.Input(known, "A"), semantic.Input(known, other)
+            model.left, model.right = semantic.Stimulus(known, "A"), semantic.Stimulus(known, other)
             model.compare = semantic.Compare(known, 100)
             semantic.Cortical("compare.a = left", "compare.b = right")
         got = run(model, model.compare.output, 200)[120:].mean()
@@ -119,7 +122,7 @@ def test_a_cleanup_finds_the_pointer(sharp: bool) -> None:
     known = letters(32)
     noisy = "0.6 * B + 0.2 * C"
     with semantic.Model(seed=2) as model:
-        model.shown = semantic.Input(known, noisy)
+        model.shown = semantic.Stimulus(known, noisy)
         model.clean = semantic.Cleanup(known, threshold=0.45, sharp=sharp)
         semantic.Cortical("clean = shown")
     got = run(model, model.clean.output, 300)[200:].mean(axis=0)
@@ -132,7 +135,7 @@ def test_a_cleanup_maps_to_other_pointers() -> None:
     """Of another vocabulary, even of another length."""
     known, numbers = letters(32), letters(16, "One; Two", label="numbers")
     with semantic.Model(seed=2) as model:
-        model.shown = semantic.Input(known, "B")
+        model.shown = semantic.Stimulus(known, "B")
         model.names = semantic.Cleanup(
             known, mapping={"A": "One", "B": "Two", "A * B": "0.5 * One"}, output_vocabulary=numbers
         )
@@ -145,7 +148,7 @@ def test_actions_are_done_one_after_the_other() -> None:
     """Each action's effect is the next one's condition: the state goes round in order."""
     known = letters(32)
     with semantic.Model(seed=0) as model:
-        model.start = semantic.Input(known, lambda t: "A" if t < 0.05 else "0")
+        model.start = semantic.Stimulus(known, lambda t: "A" if t < 0.05 else "0")
         model.state = semantic.State(known, 30)
         semantic.Cortical("state = 0.8 * start")
         model.actions = semantic.ActionSelection(
@@ -163,8 +166,8 @@ def test_a_choice_routes_what_changes() -> None:
     """Only the chosen action's source arrives; where nothing is similar the default does."""
     known = letters(32)
     with semantic.Model(seed=1) as model:
-        model.cue = semantic.Input(known, lambda t: "A" if t < 0.25 else "B" if t < 0.5 else "0")
-        model.left, model.right = semantic.Input(known, "C"), semantic.Input(known, "D")
+        model.cue = semantic.Stimulus(known, lambda t: "A" if t < 0.25 else "B" if t < 0.5 else "0")
+        model.left, model.right = semantic.Stimulus(known, "C"), semantic.Stimulus(known, "D")
         model.out = semantic.State(known, 30)
         semantic.ActionSelection(
             "dot(cue, A) --> out = left",
@@ -206,7 +209,7 @@ def broken(ask: Any) -> None:
     known, other = letters(8, max_similarity=1.0), letters(8, "A; B", label="other")
     with semantic.Model(label="mind") as model:
         model.state = semantic.State(known, 5)
-        model.cue = semantic.Input(other, "A")
+        model.cue = semantic.Stimulus(other, "A")
         model.bind = semantic.Bind(known, 4)
         model.like = semantic.Compare(known, 4)
         ask(model)
@@ -244,8 +247,11 @@ def broken(ask: Any) -> None:
         (lambda m: semantic.Cleanup(m.state.vocabulary, "A"), "are a list of names, .* got 'A'"),
         (lambda m: semantic.Cleanup(m.state.vocabulary, mapping=["A"]), r"got \['A'\]"),
         (lambda m: semantic.Compare(m.state.vocabulary, input_magnitude="x"), "got 'x'"),
-        (lambda m: semantic.Input(m.state.vocabulary, 7), "an expression or a function of time"),
-        (lambda m: semantic.Input(m.state.vocabulary, lambda t: 7), "must give text, got 7 at t"),
+        (lambda m: semantic.Stimulus(m.state.vocabulary, 7), "an expression or a function of time"),
+        (
+            lambda m: semantic.Stimulus(m.state.vocabulary, lambda t: 7),
+            "must give text, got 7 at t",
+        ),
     ],
 )
 def test_what_is_impossible_is_named(ask: Any, message: str) -> None:
@@ -271,7 +277,7 @@ def test_an_unknown_name_in_a_stimulus_ends_the_run() -> None:
     """It is read when it comes up, and the error names the vocabulary and the node."""
     known = letters(8, max_similarity=1.0)
     with semantic.Model() as model:
-        model.shown = semantic.Input(known, lambda t: "A" if t < 0.01 else "Q", label="shown")
+        model.shown = semantic.Stimulus(known, lambda t: "A" if t < 0.01 else "Q", label="shown")
         sw.Probe(model.shown.output)
     with sw.Simulator(model) as sim, pytest.raises(SimulationError, match="no pointer 'Q'"):
         sim.run_steps(20)

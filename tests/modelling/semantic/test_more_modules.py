@@ -59,7 +59,7 @@ def test_a_superposition_adds() -> None:
     known = letters()
     with semantic.Model(seed=1) as model:
         model.total = semantic.Superposition(known, 3)
-        model.cue = semantic.Input(known, "A")
+        model.cue = semantic.Stimulus(known, "A")
         semantic.Cortical("total.a = 0.5 * cue", "total.b = 0.3 * B", "total.c = -0.4 * C")
         with pytest.raises(NetworkError, match="no single input; there are: a, b, c"):
             semantic.Cortical("total = A")
@@ -80,7 +80,7 @@ def test_functions_transcode() -> None:
         return "X" if pointer.compare(known["A"]) > 0.9 else "0.5 * Y"
 
     with semantic.Model(seed=1) as model:
-        model.cue = semantic.Input(known, lambda t: "A" if t < 0.0105 else "B")
+        model.cue = semantic.Stimulus(known, lambda t: "A" if t < 0.0105 else "B")
         model.named = semantic.Transcode(named, known, other)
         model.like = semantic.Transcode(lambda t, p: p.dot(known["A"]), known)
         model.turned = semantic.Transcode(lambda t, p: ~p, known, known)
@@ -119,7 +119,7 @@ def noisy(known: Vocabulary) -> Any:
     def shown(t: float) -> str:
         return "0.8 * A + 0.45 * B" if t < 0.5 else "0.35 * A + 0.9 * B" if t < 1.5 else "0"
 
-    return semantic.Input(known, shown)
+    return semantic.Stimulus(known, shown)
 
 
 def test_the_winner_takes_all() -> None:

@@ -67,7 +67,7 @@ def test_operators_send_what_the_algebra_has(text: str) -> None:
     pointers = {"A": known["A"], "B": known["B"]}
     wanted = eval(text, {**shown, **pointers, "dot": lambda a, b: a.dot(b)})
     with exact():
-        x, y = semantic.Input(known, "C"), semantic.Input(known, "0.3 * A - 0.6 * B")
+        x, y = semantic.Stimulus(known, "C"), semantic.Stimulus(known, "0.3 * A - 0.6 * B")
         out = semantic.State(known)
         value = eval(text, {"x": x, "y": y, "dot": dot, "A": sym.A, "B": sym.B})
         value >> out
@@ -87,7 +87,7 @@ def test_the_same_as_a_text() -> None:
     known, found = letters(), []
     for operators in (False, True):
         with semantic.Model(seed=1) as model:
-            model.x, model.y = semantic.Input(known, "A"), semantic.Input(known, "B")
+            model.x, model.y = semantic.Stimulus(known, "A"), semantic.Stimulus(known, "B")
             model.out = semantic.State(known, 10)
             if operators:
                 0.5 * model.x * ~sym.B + model.y * model.x - sym.C >> model.out
@@ -104,7 +104,7 @@ def test_pointers_and_numbers_on_either_side() -> None:
     """`pointer * module`, `2 * module`, `pointer >> module`, and a sum with a number's own kind."""
     known = letters()
     with exact():
-        x, out, number = semantic.Input(known, "C"), semantic.State(known), semantic.Scalar()
+        x, out, number = semantic.Stimulus(known, "C"), semantic.State(known), semantic.Scalar()
         for value in (known["A"] * x, x * known["A"], known["A"] * (x + 0 * x)):
             assert said(value.expression).count("*") >= 1
         known["A"] * x - known["B"] + x / 2 >> out
@@ -122,7 +122,7 @@ def test_ends_and_nodes_are_sent_to() -> None:
     """One of several inputs, by its node; a node of one's own, which takes what it is sent."""
     known = letters()
     with exact():
-        x = semantic.Input(known, "C")
+        x = semantic.Stimulus(known, "C")
         bind = semantic.Bind(known, 10)
         x >> bind.a
         sym.A >> bind.b
@@ -142,7 +142,7 @@ def test_other_vocabularies() -> None:
     known, other = letters(), letters(16, "A; B; C", seed=5)
     same = letters(D, "X; Y", seed=7)
     with exact():
-        x = semantic.Input(known, "C")
+        x = semantic.Stimulus(known, "C")
         out, again = semantic.State(other), semantic.State(same)
         semantic.translate(x, other) * sym.A >> out
         semantic.reinterpret(x, same) + sym.X >> again
@@ -161,7 +161,7 @@ def test_a_changing_number_scales(kinds: str) -> None:
     known = letters(16)
     with semantic.Model(seed=2) as model:
         model.level = semantic.Transcode(lambda t: 0.6)
-        model.x = semantic.Input(known, "A")
+        model.x = semantic.Stimulus(known, "A")
         model.other = semantic.Transcode(lambda t: -0.5)
         model.out = semantic.Scalar() if kinds == "numbers" else semantic.State(known)
         semantic.Cortical("out = level * " + ("other" if kinds == "numbers" else "x"))
@@ -179,7 +179,7 @@ class TestActions:
     def _choice(self, idle: bool, operators: bool) -> NDArray:
         known = letters(32, "A; B; C; D", seed=3)
         with semantic.Model(seed=0) as model:
-            model.cue = semantic.Input(known, lambda t: "A" if t < 0.3 else "0")
+            model.cue = semantic.Stimulus(known, lambda t: "A" if t < 0.3 else "0")
             model.out = semantic.State(known, 30)
             if operators:
                 with semantic.ActionSelection() as actions:
@@ -199,7 +199,7 @@ class TestActions:
         known = letters(32, seed=3)
         with sw.Network(seed=0) as net:
             bind, out = semantic.Bind(known, 60), semantic.State(known, 30)
-            cue = semantic.Input(known, "A")
+            cue = semantic.Stimulus(known, "A")
             with semantic.ActionSelection():
                 ifmax(dot(cue, sym.A), sym.B >> bind.a, cue >> bind.b)
                 ifmax(0.2)
@@ -214,7 +214,7 @@ class TestActions:
         """Inside nothing is connected at once; outside `ifmax` is refused."""
         known = letters()
         with sw.Network() as net:
-            x, out = semantic.Input(known, "A"), semantic.State(known, 5)
+            x, out = semantic.Stimulus(known, "A"), semantic.State(known, 5)
             before = len(net.connections)
             with semantic.ActionSelection(label="choice") as actions:
                 effect = x * sym.B >> out
@@ -273,11 +273,11 @@ def test_what_means_nothing_is_refused(ask: Any, message: str) -> None:
     """The error quotes what was written."""
     known = letters()
     with sw.Network(), pytest.raises(NetworkError, match=message):
-        ask(semantic.Input(known, "A"), semantic.State(known, 5))
+        ask(semantic.Stimulus(known, "A"), semantic.State(known, 5))
     with pytest.raises(AttributeError, match="begins with a capital letter"):
         _ = sym.a
     with sw.Network():
-        x, node = semantic.Input(known, "A"), sw.Node(size_in=D)
+        x, node = semantic.Stimulus(known, "A"), sw.Node(size_in=D)
     with pytest.raises(NetworkError, match="no network to put a new Connection into"):
         x >> node
 

@@ -16,14 +16,14 @@ import pytest
 from spikewright.errors import SimulationError, TuningError
 from spikewright.study.search.certificate import PairedLoss
 from spikewright.study.search.measurement import Aim, Measurement
-from spikewright.study.search.search import Proposal, Search
-from spikewright.study.search.space import Choices, Range, Values
+from spikewright.study.search.search import ProposedSetting, Search
+from spikewright.study.search.space import Choices, ParameterRange, Values
 from spikewright.study.search.trials import Study, open_study, shown, written
 
 SPACE = {
     "kind": Choices(("plain", "good")),
-    "level": Range(-4.0, 6.0, 2.0),
-    "tilt": Range(-3.0, 3.0, 0.0),
+    "level": ParameterRange(-4.0, 6.0, 2.0),
+    "tilt": ParameterRange(-3.0, 3.0, 0.0),
 }
 N = 1000
 FACTS = {"model": "one", "max_drop": 0.02}
@@ -65,7 +65,7 @@ class Made:
 def searching(study: Study, measuring: Any = measure, starts: Sequence[Values] = ()) -> Search:
     """A search for the least cost at which at most 2 % are lost."""
     begin = starts or [{"kind": "plain", "level": 5.0, "tilt": 0.0}]
-    generators = [lambda study: [Proposal(values, "start") for values in begin]]
+    generators = [lambda study: [ProposedSetting(values, "start") for values in begin]]
     made: Any = Made(measuring)
     return Search(study, made, lambda *place: [], [Aim.of(0.02, 0.02, N)], generators)
 

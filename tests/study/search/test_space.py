@@ -3,9 +3,13 @@ from __future__ import annotations
 import pytest
 
 from spikewright.errors import TuningError
-from spikewright.study.search.space import Choices, Range, asked, begin, restricted
+from spikewright.study.search.space import Choices, ParameterRange, asked, begin, restricted
 
-SPACE = {"cap": Choices((None, 1)), "level": Range(-4.0, 4.0, 0.0), "rule": Choices(("a", "b"))}
+SPACE = {
+    "cap": Choices((None, 1)),
+    "level": ParameterRange(-4.0, 4.0, 0.0),
+    "rule": Choices(("a", "b")),
+}
 
 
 def test_a_space_without_restrictions_stays_as_it_is() -> None:
@@ -17,7 +21,11 @@ def test_restrictions_are_values_choices_or_ranges() -> None:
     """One value, several, or two ends; the beginning moves inside."""
     found = restricted(SPACE, {"cap": 1, "level": (1, 2), "rule": ["b"]})
 
-    assert found == {"cap": Choices((1,)), "level": Range(1.0, 2.0, 1.0), "rule": Choices(("b",))}
+    assert found == {
+        "cap": Choices((1,)),
+        "level": ParameterRange(1.0, 2.0, 1.0),
+        "rule": Choices(("b",)),
+    }
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import pytest
 from spikewright.choosing import collect
 from spikewright.choosing.rules.case import NeuronSetting, RuleCase
 from spikewright.choosing.statistics.sensitivity import sensitivities
-from spikewright.graph import Graph, Node
+from spikewright.graph import Graph, GraphNode
 from spikewright.graph.layers import Activation, Affine, Input
 from spikewright.study.search.parameters import Allocation, searched_rules
 
@@ -23,12 +23,12 @@ def network(seed: int = 0) -> Graph:
     out = rng.normal(size=(3, 5)) * np.array([1.0, 10.0, 0.1, 1.0, 0.0])
     return Graph(
         (
-            Node("x", Input((6,))),
-            Node("a", Affine(first, rng.normal(size=8)), ("x",)),
-            Node("relu_a", Activation("relu"), ("a",)),
-            Node("b", Affine(second, np.zeros(5)), ("relu_a",)),
-            Node("relu_b", Activation("relu"), ("b",)),
-            Node("y", Affine(out, np.zeros(3)), ("relu_b",)),
+            GraphNode("x", Input((6,))),
+            GraphNode("a", Affine(first, rng.normal(size=8)), ("x",)),
+            GraphNode("relu_a", Activation("relu"), ("a",)),
+            GraphNode("b", Affine(second, np.zeros(5)), ("relu_a",)),
+            GraphNode("relu_b", Activation("relu"), ("b",)),
+            GraphNode("y", Affine(out, np.zeros(3)), ("relu_b",)),
         ),
         {"y": "y"},
     )

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from spikewright._base.registries import enter
 from spikewright.chips.case import ChipMapping, ConvolutionPath, Placed
-from spikewright.chips.chip import Source
+from spikewright.chips.chip import FigureSource
 from spikewright.chips.layers import ChipLayer
 
 
@@ -32,7 +32,7 @@ class Broken:
     layer: str
     reason: str
     remedy: str
-    source: Source
+    source: FigureSource
 
     def __str__(self) -> str:
         where = f"layer {self.layer!r}: " if self.layer else ""

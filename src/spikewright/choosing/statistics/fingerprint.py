@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from spikewright._base import storage as _storage
 from spikewright._base.layer_names import bare_name
-from spikewright.graph import Graph, Node
+from spikewright.graph import Graph, GraphNode
 from spikewright.graph import storage as graph_storage
 from spikewright.graph.layers import Input, PythonCall
 
@@ -43,7 +43,7 @@ def own_names(graph: Graph) -> dict[str, str]:
     }
 
 
-def _told_apart(node: Node, own: Mapping[str, str]) -> Node:
+def _told_apart(node: GraphNode, own: Mapping[str, str]) -> GraphNode:
     """A node's identity: of an input its shape, of Python code everything but its function.
 
     Neither that a layer is frozen nor how its name is printed says what it computes.

@@ -9,4 +9,4 @@ from spikewright.exchange.nir.dialects import DIALECTS, Dialect
 from spikewright.exchange.nir.loading import load
 from spikewright.exchange.nir.saving import save
 
-__all__ = ["DIALECTS", "READERS", "Check", "Dialect", "check", "load", "save"]
+__all__ = ["DIALECTS", "READERS", "Dialect", "NirCheck", "check", "load", "save"]

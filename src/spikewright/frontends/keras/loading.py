@@ -195,7 +195,7 @@ _WEIGHTS = "model.weights.h5"
 
 
 @dataclass(frozen=True)
-class Stored:
+class StoredModel:
     """The contents of a file: the model's description, its writer's version, the weights' path.
 
     `numbers` is an upper bound of the number of weights.
@@ -248,7 +248,7 @@ def load(path: Path) -> Any:
         return _rebuilt(path, replace(stored, description=description), scan.own_classes)
 
 
-def _rebuilt(path: Path, stored: Stored, own_classes: bool) -> Any:
+def _rebuilt(path: Path, stored: StoredModel, own_classes: bool) -> Any:
     """The model, with its weights; errors quote Keras's own."""
     try:
         make = from_archive if path.suffix == ".keras" else from_hdf5
@@ -266,7 +266,7 @@ def _rebuilt(path: Path, stored: Stored, own_classes: bool) -> Any:
         raise DamagedFileError(f"{message} Save it again, as .keras.") from error
 
 
-def _archive(path: Path, folder: Path, budget: Budget) -> Stored:
+def _archive(path: Path, folder: Path, budget: Budget) -> StoredModel:
     """The contents of a `.keras` archive; its weights are unpacked into a folder."""
     if not zipfile.is_zipfile(path):
         hint = " It is an HDF5 file: rename it to end in .h5." if _is_hdf5(path) else ""
@@ -276,10 +276,10 @@ def _archive(path: Path, folder: Path, budget: Budget) -> Stored:
         metadata = archive.json("metadata.json")
         (weights := folder / _WEIGHTS).write_bytes(archive.read(_WEIGHTS))
     numbers = look_through(weights, path, budget=budget).numbers
-    return Stored(description, str(metadata["keras_version"]), weights, numbers)
+    return StoredModel(description, str(metadata["keras_version"]), weights, numbers)
 
 
-def _hdf5(path: Path, budget: Budget) -> Stored:
+def _hdf5(path: Path, budget: Budget) -> StoredModel:
     """The contents of an HDF5 file."""
     if not _is_hdf5(path):
         raise DamagedFileError(
@@ -292,7 +292,9 @@ def _hdf5(path: Path, budget: Budget) -> Stored:
             f"model.save(...) rather than model.save_weights(...)."
         )
     description = json.loads(found.attributes["model_config"])
-    return Stored(description, found.attributes.get("keras_version", "None"), path, found.numbers)
+    return StoredModel(
+        description, found.attributes.get("keras_version", "None"), path, found.numbers
+    )
 
 
 def _is_hdf5(path: Path) -> bool:

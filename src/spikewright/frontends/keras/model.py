@@ -18,7 +18,7 @@ from spikewright._base.structure import Structure
 from spikewright.advice import advise
 from spikewright.errors import ReadError, Refusal, UnsupportedLayerError
 from spikewright.frontends.keras.loading import import_keras, load
-from spikewright.frontends.keras.reading import Reading, stand_in_shape
+from spikewright.frontends.keras.reading import KerasReading, stand_in_shape
 from spikewright.frontends.keras.recorded import (
     UNKNOWN_WHOLE,
     ends,
@@ -55,7 +55,7 @@ from spikewright.frontends.keras.walking import (
 )
 from spikewright.frontends.outputs import named_examples
 from spikewright.frontends.source import GraphBuilder, Source, Values
-from spikewright.graph import Graph, Node, unique_name
+from spikewright.graph import Graph, GraphNode, unique_name
 from spikewright.graph.layers import Input, Shape
 from spikewright.graph.lookups import whole_inputs
 
@@ -208,7 +208,7 @@ def _meant(code: TracedCode, outputs: Sequence[str]) -> list[str]:
     return [layers.get(name, name) for name in outputs]
 
 
-def _add_inputs(builder: GraphBuilder, nodes: Iterable[Node], alone: bool) -> dict[str, str]:
+def _add_inputs(builder: GraphBuilder, nodes: Iterable[GraphNode], alone: bool) -> dict[str, str]:
     """Add the inputs among nodes: their names to those of the graph.
 
     Those of a single argument are known by its keys, if it is a dict, and taken in its structure.
@@ -250,7 +250,7 @@ def read(model: Any, example_input: Any = None, outputs: Sequence[str] | None = 
     keras_graph = _graph(keras, model)
     names = input_names(keras_graph)
     builder = GraphBuilder()
-    reading = Reading(keras_graph, builder)
+    reading = KerasReading(keras_graph, builder)
     wanted = ends(keras_graph, reading, own := _own(keras_graph), outputs)
     tensors = [end.tensor for end in wanted.values()]
     needed = needed_tensors(keras_graph, tensors if outputs else [*tensors, *keras_graph.inputs])

@@ -50,7 +50,7 @@ from spikewright.frontends.source import GraphBuilder
 from spikewright.graph.layers import Identity
 
 
-class Reading(Walk[Value]):
+class KerasReading(Walk[Value]):
     """Collects graph nodes and refusals in a builder.
 
     `nodes` maps (name of a call, number of its output) to the node that has that output. `hidden`
@@ -133,7 +133,7 @@ class Reading(Walk[Value]):
             return self.refused(call, why)
         inner, inputs = recorded.graph, [*values, *masks_beside(values, masks)]
         places = f"{call.name}/", f"{call.source}/"
-        made = Reading(inner, self.builder).through(inner, inputs, *places)
+        made = KerasReading(inner, self.builder).through(inner, inputs, *places)
         return self.leave(call, made)
 
     def enter(self, call: Application[Value], graph: Any) -> Sequence[Value]:
@@ -289,7 +289,7 @@ def _through(
     builder: GraphBuilder, graph: Any, values: Sequence[Value], name: str, source: str
 ) -> Sequence[Value]:
     """The outputs of a graph of Keras for these inputs; its names begin with others."""
-    return Reading(graph, builder).through(graph, values, name, source)
+    return KerasReading(graph, builder).through(graph, values, name, source)
 
 
 _TAKES_HIDDEN = {"Activation", "Softmax", "ops.Softmax", "ops.Add", "ops.Subtract", "ops.Where"}

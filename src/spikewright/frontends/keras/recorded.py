@@ -14,7 +14,7 @@ from spikewright._base.optional import require
 from spikewright._base.structure import Place, leaves
 from spikewright.errors import Refusal, UnsupportedLayerError
 from spikewright.frontends.keras.quantized import inputs_as_they_are
-from spikewright.frontends.keras.reading import Reading
+from spikewright.frontends.keras.reading import KerasReading
 from spikewright.frontends.keras.registry import Value, array
 from spikewright.frontends.keras.running import (
     KerasRun,
@@ -42,7 +42,7 @@ class GraphEnd(NamedTuple):
 
 
 def ends(
-    graph: Any, reading: Reading, own: Mapping[str, Any], names: Sequence[str] | None
+    graph: Any, reading: KerasReading, own: Mapping[str, Any], names: Sequence[str] | None
 ) -> dict[str, GraphEnd]:
     """The tensors of outputs by name: `own`, or outputs and layers of these names.
 
@@ -61,7 +61,7 @@ def ends(
 
 
 def nodes_of(
-    found: Mapping[str, GraphEnd], values: Sequence[Any], reading: Reading
+    found: Mapping[str, GraphEnd], values: Sequence[Any], reading: KerasReading
 ) -> dict[str, Any]:
     """The nodes of outputs by name, None for those that are unknown; `values` are the tensors'."""
     nodes: dict[str, Any] = {}
@@ -77,7 +77,7 @@ def nodes_of(
 _DEPENDS = "Give a model of the outputs that depend on its inputs: keras.Model(inputs, outputs)"
 
 
-def refuse_outputs(reading: Reading, nodes: dict[str, Any], values: Sequence[Any]) -> None:
+def refuse_outputs(reading: KerasReading, nodes: dict[str, Any], values: Sequence[Any]) -> None:
     """Refuse outputs that are constants, or minus infinity in places: their nodes become None."""
     for (name, node), value in zip(list(nodes.items()), values, strict=True):
         if not isinstance(value, Value):
@@ -87,7 +87,7 @@ def refuse_outputs(reading: Reading, nodes: dict[str, Any], values: Sequence[Any
             nodes[name] = None
 
 
-def _inside_code(reading: Reading) -> Iterator[str]:
+def _inside_code(reading: KerasReading) -> Iterator[str]:
     """The paths of layers inside layers that are code."""
     for call, node in reading.calls.items():
         layer = node.operation
@@ -154,7 +154,7 @@ def _read(
         return None
     if not is_recorded_right(model, arguments, found, _arrays(given)):
         return None
-    reading = Reading(found.graph, builder)
+    reading = KerasReading(found.graph, builder)
     own = _outputs(found)
     wanted = ends(found.graph, reading, own, outputs)
     tensors = [end.tensor for end in wanted.values()]
@@ -199,7 +199,7 @@ def _arrays(given: Mapping[str, Any]) -> list[NDArray]:
 
 
 def _through(
-    reading: Reading, found: Recorded, values: Sequence[Value], tensors: Sequence[Any]
+    reading: KerasReading, found: Recorded, values: Sequence[Value], tensors: Sequence[Any]
 ) -> list[Any]:
     """The values of tensors of the recorded graph; a constant output is its array."""
     symbolic = [t for t in tensors if isinstance(t, require("keras").KerasTensor)]
@@ -227,7 +227,7 @@ class _RecordedRun:
     recorded: Recorded
     arguments: Mapping[str, Any]
     graph: Graph
-    reading: Reading
+    reading: KerasReading
     outputs: tuple[str, ...]
     wanted: Mapping[str, GraphEnd]
 

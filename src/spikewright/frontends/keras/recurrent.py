@@ -38,7 +38,7 @@ from spikewright.graph.layers import (
 _CELLS = "Use SimpleRNN, LSTM or GRU, or an RNN of their cells"
 
 
-class _Made(NamedTuple):
+class _MadeCell(NamedTuple):
     """The results of a recurrent layer: nodes of its outputs, in order, and of its last states."""
 
     outputs: Sequence[str]
@@ -77,7 +77,7 @@ def bidirectional(call: KerasCall) -> list[Value]:
             call, each, cells[part], value=value, states=own[part], mask=mask, prefix=f"{part}/"
         )
         if part == "backward" and layer.return_sequences:
-            made = _Made(made.outputs[::-1], made.states)  # in the order of time
+            made = _MadeCell(made.outputs[::-1], made.states)  # in the order of time
         outputs.append(_output(call, each, made, mask, part))
         kept += made.states if layer.return_state else ()
     merged = _merged(call, layer.merge_mode, outputs)
@@ -130,7 +130,7 @@ def _run(
     states: Sequence[Value],
     mask: Value | None,
     prefix: str,
-) -> _Made:
+) -> _MadeCell:
     """Unroll a layer; with several cells, one after the other over the whole sequence."""
     left = [state.name for state in states]
     if left and len(left) != sum(cell.states for cell in cells):
@@ -157,7 +157,7 @@ def _run(
         )
         last += found[1:] if len(own) > 1 and own[0] is None else found
         sequence = outputs
-    return _Made(outputs[::-1] if layer.go_backwards else outputs, tuple(last))
+    return _MadeCell(outputs[::-1] if layer.go_backwards else outputs, tuple(last))
 
 
 def _beside_mask(call: KerasCall, sequence: str | Sequence[str], mask: Value, place: str) -> str:
@@ -168,7 +168,9 @@ def _beside_mask(call: KerasCall, sequence: str | Sequence[str], mask: Value, pl
     return call.node(Concatenate(-1), sequence, str(mask.name), part=f"{place}masked")
 
 
-def _output(call: KerasCall, layer: Any, made: _Made, mask: Value | None, part: str = "") -> Value:
+def _output(
+    call: KerasCall, layer: Any, made: _MadeCell, mask: Value | None, part: str = ""
+) -> Value:
     """All outputs or the last one; zeros at masked steps where the layer is made so."""
     cut = mask is not None and layer.zero_output_for_mask
     place = f"{part}/" if part else ""

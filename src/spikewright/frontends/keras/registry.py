@@ -122,7 +122,8 @@ def why_not(kind: str) -> Reason:
 
 
 __all__ = [
-    "READERS", "Call", "Output", "OwnCode", "Reader", "Unknown", "Unreadable", "Value", "array",
+    "READERS", "KerasCall", "Output", "OwnCode", "Reader", "Unknown", "Unreadable", "Value",
+    "array",
     "built_in", "kind_of", "of_keras", "plain_array", "readable_class", "reader_of", "reads",
     "unbatched_axes", "unbatched_axis", "understood_by",
 ]  # fmt: skip

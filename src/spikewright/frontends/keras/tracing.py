@@ -27,7 +27,7 @@ from spikewright.frontends.keras.registry import Value
 from spikewright.frontends.keras.walking import flatten
 from spikewright.frontends.reading.call import NO_READER
 from spikewright.frontends.source import GraphBuilder, Source
-from spikewright.graph import Node
+from spikewright.graph import GraphNode
 from spikewright.graph.layers import Input, PythonCall
 
 _GIVEN = "given"  # the one argument of a module that is traced
@@ -126,7 +126,7 @@ def _is_of_tensors(argument: Any) -> bool:
     return bool(leaves) and all(map(require("torch").is_tensor, leaves))
 
 
-def way_to(node: Node) -> Place:
+def way_to(node: GraphNode) -> Place:
     """The path to an input in the arguments that were given to the code."""
     assert isinstance(node.layer, Input)
     return (node.layer.place or (node.name,))[1:]
@@ -185,7 +185,9 @@ class Graft:
     name: str = ""
     source: str = ""
 
-    def add(self, nodes: Iterable[Node], inputs: Mapping[str, str | None]) -> dict[str, str | None]:
+    def add(
+        self, nodes: Iterable[GraphNode], inputs: Mapping[str, str | None]
+    ) -> dict[str, str | None]:
         """Add nodes behind others: the builder's names of all, None for those that are unknown."""
         known = dict(inputs)
         for name, part in _parts(self.code.layer):

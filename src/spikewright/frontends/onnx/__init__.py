@@ -19,7 +19,7 @@ from spikewright.frontends.onnx.node import OnnxNode
 from spikewright.frontends.onnx.registry import READERS, reads
 from spikewright.frontends.onnx.tensors import half_of, widen
 from spikewright.frontends.onnx.values import Unreadable
-from spikewright.frontends.onnx.walk import Walk
+from spikewright.frontends.onnx.walk import OnnxWalk
 from spikewright.frontends.reading.call import afford_call
 from spikewright.frontends.source import Source
 
@@ -66,7 +66,7 @@ def _read(proto: Any, place: str, example_input: Any, outputs: Sequence[str] | N
     else:
         own, half = proto, ""
     inputs = inputs_of(proto, examples, place)
-    walk = Walk(proto, opset_of(proto), inputs, place, kept, left_out.origins)
+    walk = OnnxWalk(proto, opset_of(proto), inputs, place, kept, left_out.origins)
     graph = walk.run()
     tensors = {name: walk.tensors[name] for name in graph.shapes if name in walk.tensors}
     layers = {node.source for node in graph}

@@ -17,7 +17,7 @@ from spikewright.frontends.onnx.values import ConstantValue, Missing, SignalValu
 from spikewright.frontends.reading.call import Unknown, afford_nodes
 
 
-class Reading(Protocol):
+class ControlReading(Protocol):
     """The walk that meets a node of control flow, and reads the nodes inside of it."""
 
     opset: int
@@ -35,7 +35,7 @@ class Flow:
     """One If, Loop or Scan; `run` reads it and returns the values of its outputs."""
 
     def __init__(
-        self, walk: Reading, node: Any, label: str, inputs: Sequence[Value | None]
+        self, walk: ControlReading, node: Any, label: str, inputs: Sequence[Value | None]
     ) -> None:
         self.walk, self.node, self.label, self.inputs = walk, node, label, inputs
         get = require("onnx").helper.get_attribute_value

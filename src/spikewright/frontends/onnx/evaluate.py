@@ -12,13 +12,13 @@ from numpy.typing import NDArray
 
 from spikewright._base.optional import require
 from spikewright.errors import MissingExtraError, ReadError, Refusal, UnsupportedLayerError
-from spikewright.frontends.mixing import Place, Runs, divisors, multiplied, on_pairs
+from spikewright.frontends.mixing import MixingPlace, MixingRuns, divisors, multiplied, on_pairs
 from spikewright.frontends.onnx.files import type_name
 from spikewright.frontends.onnx.inputs import ModelInputs
 from spikewright.frontends.onnx.node import KEEP_BATCH
 from spikewright.frontends.onnx.runtime import Runtime, observed
 from spikewright.frontends.onnx.values import SignalValue, integer_types
-from spikewright.frontends.onnx.walk import Tensor, Walk
+from spikewright.frontends.onnx.walk import OnnxWalk, Tensor
 from spikewright.frontends.source import SourceNote, Values
 from spikewright.graph import Graph, checked_inputs, evaluate_all
 from spikewright.graph.layers import Shape
@@ -40,7 +40,7 @@ class Evaluator:
         self._proto, self._tensors, self._inputs = proto, dict(tensors), inputs
         self._inside = inside
         self._runtime: Runtime | None = None
-        self.places: dict[str, Place] = {}
+        self.places: dict[str, MixingPlace] = {}
 
     def __call__(self, inputs: Values) -> dict[str, NDArray]:
         feed = self.feed(inputs)
@@ -64,7 +64,7 @@ class Evaluator:
             if samples == 1:
                 value = _one_of(value, tensor.full, run)[None]
             elif axis is not None:
-                at = self.places.get(name, Place(axis, 1))
+                at = self.places.get(name, MixingPlace(axis, 1))
                 value = at.first(value, run)[:samples]
             fits = value.size == samples * math.prod(tensor.shape)
             rows[name] = value.reshape(samples, *tensor.shape) if fits else value
@@ -119,7 +119,7 @@ def _one_of(value: NDArray, full: Shape, copies: int) -> NDArray:
     axis = multiplied(value.shape, full, copies)
     if axis is None:
         return value
-    apart = (Place(axis, n).first(value, copies) for n in divisors(full[axis]))
+    apart = (MixingPlace(axis, n).first(value, copies) for n in divisors(full[axis]))
     return next((rows[0] for rows in apart if np.array_equal(rows[:1], rows[1:2])), value)
 
 
@@ -141,7 +141,7 @@ _MIXES = "it mixes the samples of a batch: {}"
 
 
 def check_apart(
-    call: Evaluator, walk: Walk, graph: Graph, example: Values
+    call: Evaluator, walk: OnnxWalk, graph: Graph, example: Values
 ) -> tuple[SourceNote, ...]:
     """Compare two samples at once with each alone; raises `UnsupportedLayerError` where they part.
 
@@ -160,7 +160,7 @@ def check_apart(
 
 def _mixed(
     call: Evaluator,
-    walk: Walk,
+    walk: OnnxWalk,
     graph: Graph,
     notes: list[SourceNote],
     first: Values,
@@ -212,14 +212,16 @@ def _example(graph: Graph, inputs: ModelInputs, example: Values) -> dict[str, ND
     return {name: drawn[name][:rows] for name in inputs.shapes}
 
 
-def _run(call: Evaluator, first: Values, second: Values, inputs: ModelInputs) -> Runs:
+def _run(call: Evaluator, first: Values, second: Values, inputs: ModelInputs) -> MixingRuns:
     samples = _TOGETHER if inputs.several == 1 else inputs.several
     rows = _TOGETHER if inputs.several == 1 else 2  # a fixed number is filled up
     together = {name: np.concatenate([first[name], *[second[name]] * (rows - 1)]) for name in first}
-    return Runs(call.run(together), [call.alone(first), *[call.alone(second)] * (samples - 1)])
+    return MixingRuns(
+        call.run(together), [call.alone(first), *[call.alone(second)] * (samples - 1)]
+    )
 
 
-def _unknown(walk: Walk, error: Exception) -> SourceNote:
+def _unknown(walk: OnnxWalk, error: Exception) -> SourceNote:
     own = [label for node, label in zip(walk.nodes, walk.labels, strict=True) if node.domain]
     return SourceNote(
         (own or walk.labels)[0],
@@ -227,7 +229,7 @@ def _unknown(walk: Walk, error: Exception) -> SourceNote:
     )
 
 
-def _fails(walk: Walk, error: ReadError, what: str) -> Exception:
+def _fails(walk: OnnxWalk, error: ReadError, what: str) -> Exception:
     """The error for a model that does not run on one sample, or on several."""
     kinds = dict(zip(walk.labels, (node.op_type for node in walk.nodes), strict=True))
     named = [name for name in re.findall(r"Name: ?'([^']*)'", str(error)) if name in kinds]
@@ -237,14 +239,14 @@ def _fails(walk: Walk, error: ReadError, what: str) -> Exception:
     return UnsupportedLayerError([refusal], walk.builder.nodes, walk.builder.met)
 
 
-def _refusal(walk: Walk, found: tuple[str, str]) -> UnsupportedLayerError:
+def _refusal(walk: OnnxWalk, found: tuple[str, str]) -> UnsupportedLayerError:
     """The refusal of a node, or of an output, that mixes samples."""
     reason = _MIXES.format("several at once give other values than each of them alone")
     refusal = Refusal(*walk.origins.get(found[0], found), reason, KEEP_BATCH)
     return UnsupportedLayerError([refusal], walk.builder.nodes, walk.builder.met)
 
 
-def _inside(walk: Walk, graph: Graph, first: Values, second: Values) -> tuple[str, str] | None:
+def _inside(walk: OnnxWalk, graph: Graph, first: Values, second: Values) -> tuple[str, str] | None:
     """The first node whose inputs correspond sample by sample, and whose results do not.
 
     Else one that knows how many samples a file fixes, and makes another value of one.

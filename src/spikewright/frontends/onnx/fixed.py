@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from spikewright._base.optional import require
 from spikewright.errors import ReadError
-from spikewright.frontends.mixing import Place, divisors, multiplied
+from spikewright.frontends.mixing import MixingPlace, divisors, multiplied
 from spikewright.frontends.onnx.inputs import ModelInputs
 from spikewright.frontends.onnx.needed import needed_nodes
 from spikewright.frontends.onnx.node import KEEP_BATCH
@@ -146,7 +146,7 @@ class Several:
                 found[index] = replace(value, array=rows)
 
     def _row(self, array: NDArray, axis: int) -> NDArray:
-        apart = Place(axis, 1).first(array, self.samples)
+        apart = MixingPlace(axis, 1).first(array, self.samples)
         if not alike(apart, apart[:1]):
             raise Unreadable(
                 f"its constant of shape {array.shape} differs from sample to sample",

@@ -24,7 +24,7 @@ from spikewright.frontends.reading.call import (
 )
 from spikewright.frontends.reading.call import Value as ReadValue
 from spikewright.frontends.source import GraphBuilder
-from spikewright.graph import Node, unique_name
+from spikewright.graph import GraphNode, unique_name
 from spikewright.graph.layers import Layer, Reshape, Shape
 
 KEEP_BATCH = (
@@ -269,7 +269,7 @@ class OnnxNode(reading.Call):
     def placed(self, name: str, layout: Layout = BATCH_FIRST) -> SignalValue:
         return SignalValue(name, self.builder.shapes[name], layout)
 
-    def made(self, name: str) -> Node:
+    def made(self, name: str) -> GraphNode:
         """The graph's node of this name."""
         return next(node for node in reversed(self.builder.nodes) if node.name == name)
 

@@ -49,7 +49,7 @@ class Tensor(NamedTuple):
     full: Shape
 
 
-class Walk:
+class OnnxWalk:
     """Reads one model; `run` returns the graph and leaves `tensors` behind.
 
     `tensors` maps the name of a graph node to the ONNX value that it equals; `returned` does the

@@ -14,7 +14,7 @@ from spikewright._base.budget import current
 from spikewright.errors import Refusal, UnsupportedLayerError
 from spikewright.frontends.pytorch.naming import owner, place_of_function
 from spikewright.frontends.pytorch.program import (
-    Program,
+    TorchProgram,
     dependent,
     full_name,
     is_check,
@@ -272,7 +272,7 @@ def ordinary(target: Any) -> Any:
     return getattr(found, overload, None)
 
 
-def without_side_effects(exported: Any, whole: bool = True) -> Program:
+def without_side_effects(exported: Any, whole: bool = True) -> TorchProgram:
     """The program, in which in-place operators may be read as ordinary ones.
 
     Where an in-place operator changes a value that is used again, or blocks have a gradient mode
@@ -324,7 +324,7 @@ def _buffers_written(exported: Any, nodes: Iterable[Any]) -> list[str]:
     return list(dict.fromkeys(buffers[name] for name in found if name in buffers))
 
 
-def _same_results(before: Program, after: Program) -> bool:
+def _same_results(before: TorchProgram, after: TorchProgram) -> bool:
     """Whether two programs return the same for one random input."""
     inputs = sample_inputs(before)
     return all(

@@ -15,12 +15,12 @@ from torch.utils import _pytree as pytree
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from spikewright.errors import ReadError, Refusal, UnsupportedLayerError
-from spikewright.frontends.mixing import Parted, Runs, correspond, parted
+from spikewright.frontends.mixing import MixingRuns, Parted, correspond, parted
 from spikewright.frontends.pytorch.arguments import inference
 from spikewright.frontends.pytorch.exporting import Traced
 from spikewright.frontends.pytorch.naming import is_users, owner
-from spikewright.frontends.pytorch.program import Program, by_name, full_name, take_apart
-from spikewright.frontends.pytorch.registry import Place, to_array
+from spikewright.frontends.pytorch.program import TorchProgram, by_name, full_name, take_apart
+from spikewright.frontends.pytorch.registry import ArgumentPlace, to_array
 from spikewright.frontends.pytorch.running import random_inputs, recorded
 from spikewright.frontends.reading.call import MIXES
 
@@ -77,7 +77,7 @@ def _takes_two(call: Callable[[Arrays], Any], example: Arrays) -> bool:
     return True
 
 
-def _refusal(found: Parted, first: _Made | None) -> Refusal:
+def _refusal(found: Parted, first: _MadeInput | None) -> Refusal:
     """The refusal of an output whose rows are not the samples, or of what mixes them."""
     if "batch axis" in found.reason:
         moved = "Move it to the front, as in y.transpose(0, 1)"
@@ -89,7 +89,7 @@ def _refusal(found: Parted, first: _Made | None) -> Refusal:
 
 
 def compare_programs(
-    many: Program, one: Program, samples: int, places: Mapping[Any, Place]
+    many: TorchProgram, one: TorchProgram, samples: int, places: Mapping[Any, ArgumentPlace]
 ) -> None:
     """Compare a program on several samples with that for one sample on each of them.
 
@@ -114,7 +114,7 @@ def compare_programs(
     raise UnsupportedLayerError([Refusal(apart[0], "output", reason, MIXES)])
 
 
-def _are_rows(runs: Runs, name: str) -> bool:
+def _are_rows(runs: MixingRuns, name: str) -> bool:
     """Whether a value has one row for each sample, in front."""
     one = runs.alone[0][name].shape
     shape = one[1:] if one[:1] == (1,) else one
@@ -122,21 +122,21 @@ def _are_rows(runs: Runs, name: str) -> bool:
 
 
 def _recorded(
-    many: Program, one: Program, names: Collection[str], given: Mapping[str, NDArray]
-) -> Runs:
+    many: TorchProgram, one: TorchProgram, names: Collection[str], given: Mapping[str, NDArray]
+) -> MixingRuns:
     """The values of nodes, by name, for all samples together and for each of them alone."""
 
-    def of(program: Program, rows: slice) -> dict[str, NDArray]:
+    def of(program: TorchProgram, rows: slice) -> dict[str, NDArray]:
         inputs = {node: given[node.name][rows] for node in program.inputs}
         nodes = [node for node in program.live if node.name in names]
         return {node.name: v for node, v in recorded(program, nodes, inputs).items()}
 
     count = len(next(iter(given.values())))
-    return Runs(of(many, slice(None)), [of(one, slice(i, i + 1)) for i in range(count)])
+    return MixingRuns(of(many, slice(None)), [of(one, slice(i, i + 1)) for i in range(count)])
 
 
 @dataclass(frozen=True)
-class _Made:
+class _MadeInput:
     """The results of one operator, and where it was called."""
 
     target: str
@@ -147,12 +147,14 @@ class _Made:
     options: str
 
 
-def _first_that_mixes(module: Any, call: Callable[[Arrays], Any], found: Parted) -> _Made | None:
+def _first_that_mixes(
+    module: Any, call: Callable[[Arrays], Any], found: Parted
+) -> _MadeInput | None:
     """The first operator whose results for two samples are not made of those for each alone."""
     both = {name: np.concatenate([found.first[name], found.second[name]]) for name in found.first}
     runs = []
     for given in (both, found.first, found.second):
-        with _Recorder({id(part): path for path, part in module.named_modules()}) as recorder:
+        with _MixingRecorder({id(part): path for path, part in module.named_modules()}) as recorder:
             call(given)
         runs.append(recorder.made)
     padding = next((made for made in runs[0] if made.options == _TOTAL), None)
@@ -167,11 +169,11 @@ def _first_that_mixes(module: Any, call: Callable[[Arrays], Any], found: Parted)
 
 
 @dataclass
-class _Recorder(TorchDispatchMode):
+class _MixingRecorder(TorchDispatchMode):
     """Keeps what every operator makes; `paths` are those of modules, by their ids."""
 
     paths: Mapping[int, str]
-    made: list[_Made] = field(default_factory=list)
+    made: list[_MadeInput] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         super().__init__()
@@ -180,7 +182,7 @@ class _Recorder(TorchDispatchMode):
         made = func(*args, **(kwargs or {}))
         leaves = [leaf for leaf in pytree.tree_leaves(made) if isinstance(leaf, torch.Tensor)]
         results = [to_array(leaf) for leaf in leaves if not leaf.is_complex()]
-        self.made.append(_Made(str(func), results, *self._place(func)))
+        self.made.append(_MadeInput(str(func), results, *self._place(func)))
         return made
 
     def _place(self, func: Any) -> tuple[str, str, str, str]:

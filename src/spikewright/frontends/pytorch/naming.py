@@ -14,9 +14,9 @@ import torch
 
 from spikewright.errors import Refusal
 from spikewright.frontends.outputs import pick
-from spikewright.frontends.pytorch.program import Program, full_name, sizes_of
+from spikewright.frontends.pytorch.program import TorchProgram, full_name, sizes_of
 from spikewright.frontends.pytorch.readers.spectra import Complex
-from spikewright.frontends.pytorch.registry import Place
+from spikewright.frontends.pytorch.registry import ArgumentPlace
 from spikewright.frontends.reading.call import Unreadable, Value, layout_of, sample_shape
 from spikewright.graph import unique_name
 
@@ -40,7 +40,7 @@ def base_name(node: Any) -> str:
     return packet.strip("_") or name
 
 
-def in_words(node: Any, place: Place) -> str:
+def in_words(node: Any, place: ArgumentPlace) -> str:
     """The code called at a place, in words: an operator, or a module of the user's."""
     kind = place.kind if "spikewright." in str(owner(node).target) else base_name(owner(node))
     return f"{kind} {place.name!r} of PyTorch"
@@ -69,7 +69,7 @@ def is_users(path: str) -> bool:
 
 def place_all(
     nodes: Collection[Any], inputs: Iterable[str], weights: Mapping[Any, str] = MappingProxyType({})
-) -> dict[Any, Place]:
+) -> dict[Any, ArgumentPlace]:
     """The place of every operator among `nodes`, which are in the order of the program.
 
     The operator that makes the result of a module without submodules is named as the module;
@@ -98,7 +98,7 @@ def place_all(
         found = leaf_of.get(node)
         lent = _lender(node, stacks[node], weights)
         if lent and lent not in called and (found is None or results.get(found.key) != [node]):
-            places[node] = Place(lent, lent, base_name(node), location(node))
+            places[node] = ArgumentPlace(lent, lent, base_name(node), location(node))
             called.add(lent)
         elif found is None:
             places[node] = place_of_function(node, taken)
@@ -106,7 +106,7 @@ def place_all(
         else:
             is_result = results.get(found.key) == [node]
             full = found.path if is_result else f"{found.path}/{base_name(node)}"
-            places[node] = Place(full, found.path, found.kind, location(node))
+            places[node] = ArgumentPlace(full, found.path, found.kind, location(node))
     return places
 
 
@@ -119,12 +119,12 @@ def _lender(node: Any, stack: Sequence[_Module], weights: Mapping[Any, str]) -> 
     return inside[0] if inside else ""
 
 
-def place_of_function(node: Any, taken: Collection[str] = ()) -> Place:
+def place_of_function(node: Any, taken: Collection[str] = ()) -> ArgumentPlace:
     """The place of an operator in the code of a module, under a name that is not taken."""
     enclosing = next((m.path for m in reversed(_stack(node)) if m.path), "")
     name = base_name(node)
     full = unique_name(f"{enclosing}.{name}" if enclosing else name, taken)
-    return Place(full, full, name, location(node))
+    return ArgumentPlace(full, full, name, location(node))
 
 
 def _stack(node: Any) -> list[_Module]:
@@ -188,7 +188,7 @@ def empty(expected: Any) -> Any:
     return torch.empty(sizes_of(expected), dtype=expected.dtype)
 
 
-def refusal_of(node: Any, place: Place, why: Unreadable) -> Refusal:
+def refusal_of(node: Any, place: ArgumentPlace, why: Unreadable) -> Refusal:
     """The refusal of an operator at a place."""
     kind = f"{place.kind}: {full_name(node.target)}"
     return Refusal(place.name, kind, why.reason, why.options, place.location)
@@ -201,7 +201,9 @@ def find(kind: type[T], argument: Any) -> list[T]:
     return [argument] if isinstance(argument, kind) else []
 
 
-def kept(program: Program, places: Mapping[Any, Place], names: Sequence[str]) -> dict[str, Any]:
+def kept(
+    program: TorchProgram, places: Mapping[Any, ArgumentPlace], names: Sequence[str]
+) -> dict[str, Any]:
     """The nodes of outputs and layers by name; of several results of a layer, the first."""
     layers = {place.name: first_result(node) for node, place in places.items()}
     return pick(names, {**layers, **program.outputs})

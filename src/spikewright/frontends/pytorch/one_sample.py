@@ -22,7 +22,13 @@ from torch.utils import _pytree as pytree
 from spikewright.errors import ReadError, Refusal, UnsupportedLayerError
 from spikewright.frontends.pytorch.functional import fold, is_foldable
 from spikewright.frontends.pytorch.naming import place_of_function
-from spikewright.frontends.pytorch.program import Program, full_name, is_check, sizes_of, take_apart
+from spikewright.frontends.pytorch.program import (
+    TorchProgram,
+    full_name,
+    is_check,
+    sizes_of,
+    take_apart,
+)
 from spikewright.frontends.reading.call import MIXES, Unreadable
 
 _TRIED = 200
@@ -31,7 +37,7 @@ _TRIED = 200
 Change = Callable[[], None]
 
 
-def samples_of(program: Program) -> int | None:
+def samples_of(program: TorchProgram) -> int | None:
     """The number of samples that a program takes at a time; None where any will do."""
     sizes = [sizes_of(node.meta["val"])[0] for node in program.inputs]
     fixed = {int(size) for size in sizes if isinstance(size, int)}
@@ -44,10 +50,10 @@ def samples_of(program: Program) -> int | None:
 
 
 def of_one_sample(
-    program: Program,
+    program: TorchProgram,
     samples: int | None,
     shapes: Mapping[str, Sequence[int]] = MappingProxyType({}),
-) -> Program:
+) -> TorchProgram:
     """The program for one sample, with a graph of its own.
 
     `shapes` are those of inputs `(batch, *shape)` in an example, by name, for axes of free size.
@@ -88,7 +94,7 @@ def _unbatched(
 class _Shrinking:
     """Computes the shapes of a program for one sample, in place of those for `samples` (0: any)."""
 
-    def __init__(self, program: Program, samples: int) -> None:
+    def __init__(self, program: TorchProgram, samples: int) -> None:
         self._program, self._samples = program, samples
         self._mode = FakeTensorMode(allow_non_fake_inputs=True)
         self._made: dict[Any, Any] = {}  # of nodes that depend on the number of samples

@@ -40,7 +40,7 @@ def _settled(size: Any) -> Any:
 
 
 @dataclass(frozen=True, eq=False)
-class Program:
+class TorchProgram:
     """The parts of an `ExportedProgram`; `Any` stands for nodes of its `torch.fx` graph.
 
     `inputs` and `constants` (parameters, buffers, arguments without axes) are by placeholder,
@@ -81,7 +81,7 @@ def take_apart(
     exported: Any,
     has_side_effects: bool = False,
     effects: Mapping[Any, frozenset[Any]] = MappingProxyType({}),
-) -> Program:
+) -> TorchProgram:
     """Take a `torch.export.ExportedProgram` apart; with side effects, every operator is live.
 
     `effects` are operators that change constants in place, each with the values that share
@@ -116,7 +116,7 @@ def take_apart(
     outputs = _outputs(exported)
     ends = exported.graph.nodes if has_side_effects else outputs.values()
     live = needed(exported.graph, ends, effects)
-    return Program(
+    return TorchProgram(
         exported,
         inputs,
         constants,
@@ -129,7 +129,7 @@ def take_apart(
     )
 
 
-def cut(program: Program, outputs: dict[str, Any]) -> Program:
+def cut(program: TorchProgram, outputs: dict[str, Any]) -> TorchProgram:
     """The program with these nodes for outputs, by name, and nothing that they do not need."""
     live = needed(program.exported.graph, outputs.values(), program.effects)
     return replace(

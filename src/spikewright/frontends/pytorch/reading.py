@@ -45,7 +45,7 @@ from spikewright.frontends.pytorch.naming import (
 from spikewright.frontends.pytorch.one_sample import of_one_sample, samples_of
 from spikewright.frontends.pytorch.opaque import OpaqueOperand, operator_call, plain_rows
 from spikewright.frontends.pytorch.program import (
-    Program,
+    TorchProgram,
     cut,
     full_name,
     is_check,
@@ -64,7 +64,7 @@ from spikewright.frontends.pytorch.registry import (
     READERS,
     STATE,
     AlongFirstAxis,
-    Place,
+    ArgumentPlace,
     TorchCall,
     is_tail,
     pretty,
@@ -120,7 +120,7 @@ def read_program(
     return Source(graph, "pytorch", activations, ask, partial(ran, module), precision_of(program))
 
 
-def _shapes(program: Program, example_input: Any) -> dict[str, tuple[int, ...]]:
+def _shapes(program: TorchProgram, example_input: Any) -> dict[str, tuple[int, ...]]:
     """The shapes of inputs by name, from an example that has them in their order."""
     given = [] if example_input is None else shapes_of(example_input)
     return dict(zip((node.name for node in program.inputs), given, strict=False))
@@ -139,8 +139,8 @@ class _Walk:
     can be observed.
     """
 
-    program: Program
-    places: Mapping[Any, Place]
+    program: TorchProgram
+    places: Mapping[Any, ArgumentPlace]
     arguments: Mapping[str, Way]
     live: bool
     builder: GraphBuilder = field(default_factory=GraphBuilder)
@@ -228,7 +228,7 @@ class _Walk:
             why.layer, why.kind, why.reason, why.options, why.location, cut, callable
         )
 
-    def _called(self, node: Any, place: Place) -> Any:
+    def _called(self, node: Any, place: ArgumentPlace) -> Any:
         """The value of a node as a call of its operator, of which it may be one of the results."""
         operator_node, results = owner(node), node.meta["val"]
         given = (list(operator_node.args), dict(operator_node.kwargs))
@@ -285,7 +285,9 @@ class _Walk:
         if position is not None and position < len(args) and isinstance(args[position], Value):
             args[position] = like(node.args[position].meta["val"])
 
-    def _constant(self, node: Any, place: Place, args: list[Any], kwargs: dict[str, Any]) -> Any:
+    def _constant(
+        self, node: Any, place: ArgumentPlace, args: list[Any], kwargs: dict[str, Any]
+    ) -> Any:
         """A constant; one that cannot be computed is refused only where something reads it."""
         for unknown in find(Lacking, [*args, *kwargs.values()]):
             return unknown
@@ -310,7 +312,9 @@ class _Walk:
             return [self._resolve(item) for item in argument]
         return argument
 
-    def _read(self, node: Any, place: Place, args: list[Any], kwargs: dict[str, Any]) -> Any:
+    def _read(
+        self, node: Any, place: ArgumentPlace, args: list[Any], kwargs: dict[str, Any]
+    ) -> Any:
         self.builder.meet(place.source, place.kind)
         reader = READERS.get(functional_name(node.target))
         if reader is None:
@@ -334,7 +338,9 @@ class _Walk:
             return self._by_parts(node, place, args, kwargs)
         return self._called_by(reader, node, place, args, kwargs)
 
-    def _by_parts(self, node: Any, place: Place, args: list[Any], kwargs: dict[str, Any]) -> Any:
+    def _by_parts(
+        self, node: Any, place: ArgumentPlace, args: list[Any], kwargs: dict[str, Any]
+    ) -> Any:
         """The result for complex values, of an operator that does the same to both parts."""
         name = functional_name(node.target)
         if name not in BY_PARTS:
@@ -349,7 +355,7 @@ class _Walk:
         return Complex.of(*made)
 
     def _called_by(
-        self, reader: Any, node: Any, place: Place, args: list[Any], kwargs: dict[str, Any]
+        self, reader: Any, node: Any, place: ArgumentPlace, args: list[Any], kwargs: dict[str, Any]
     ) -> Any:
         """The results of an operator's reader."""
         call = self._call(node, place, args, kwargs)
@@ -390,7 +396,9 @@ class _Walk:
             )
         return call.settled(value, sizes_of(expected))
 
-    def _call(self, node: Any, place: Place, args: list[Any], kwargs: dict[str, Any]) -> TorchCall:
+    def _call(
+        self, node: Any, place: ArgumentPlace, args: list[Any], kwargs: dict[str, Any]
+    ) -> TorchCall:
         parameters = node.target._schema.arguments
         arguments = {p.name: p.default_value for p in parameters if p.has_default_value()}
         arguments.update(zip((p.name for p in parameters), args, strict=False))

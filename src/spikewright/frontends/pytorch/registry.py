@@ -36,7 +36,7 @@ from spikewright.graph.layers import Permute, Reshape
 
 
 @dataclass(frozen=True)
-class Place:
+class ArgumentPlace:
     """The origin of an operator.
 
     `name` is the name of its node, `source` the layer that it belongs to, `kind` that
@@ -83,7 +83,7 @@ class TorchCall(reading.Call):
     target: str
     arguments: Mapping[str, Any]
     results: Any
-    place: Place
+    place: ArgumentPlace
     builder: GraphBuilder
     dtype: Any = None
     precision: Any = None

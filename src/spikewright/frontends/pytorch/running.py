@@ -14,14 +14,20 @@ from torch.utils import _pytree as pytree
 
 from spikewright.errors import ReadError
 from spikewright.frontends.pytorch.arguments import inference
-from spikewright.frontends.pytorch.program import Program, by_name, returned, sizes_of, take_apart
+from spikewright.frontends.pytorch.program import (
+    TorchProgram,
+    by_name,
+    returned,
+    sizes_of,
+    take_apart,
+)
 from spikewright.frontends.pytorch.registry import to_array
 from spikewright.frontends.source import COARSEST_FIRST
 from spikewright.graph import Graph, checked_inputs
 
 
 def run(
-    program: Program,
+    program: TorchProgram,
     graph: Graph,
     observed: Mapping[Any, str],
     inputs: Mapping[str, ArrayLike],
@@ -107,7 +113,7 @@ def ran(module: Any) -> str:
     return f"PyTorch {torch.__version__}{where}"
 
 
-def precision_of(program: Program) -> str:
+def precision_of(program: TorchProgram) -> str:
     """The coarsest precision of the numbers that a program computes."""
     values = (node.meta.get("val") for node in (*program.inputs, *program.dependent))
     found = {str(value.dtype) for value in values if isinstance(value, torch.Tensor)}
@@ -133,7 +139,7 @@ def _in_batches(
     return {name: np.concatenate(values)[:samples] for name, values in parts.items()}
 
 
-def _arguments(program: Program, tensors: Mapping[Any, Any]) -> Any:
+def _arguments(program: TorchProgram, tensors: Mapping[Any, Any]) -> Any:
     """Positional and keyword arguments of the model, nested as it was traced with."""
     exported = program.exported
     nodes = {node.name: node for node in exported.graph.nodes if node.op == "placeholder"}
@@ -150,7 +156,7 @@ def _tensor(node: Any, value: NDArray) -> Any:
     return torch.tensor(value, dtype=like.dtype, device=like.device)
 
 
-def random_inputs(program: Program, samples: int) -> dict[Any, NDArray]:
+def random_inputs(program: TorchProgram, samples: int) -> dict[Any, NDArray]:
     """Seeded random samples by placeholder; whole numbers are zeros and ones in turn."""
     rng = np.random.default_rng(0)
     found: dict[Any, NDArray] = {}
@@ -167,7 +173,7 @@ def random_inputs(program: Program, samples: int) -> dict[Any, NDArray]:
     return found
 
 
-def sample_inputs(program: Program) -> dict[Any, Any]:
+def sample_inputs(program: TorchProgram) -> dict[Any, Any]:
     """A seeded random input, as tensors by placeholder."""
     (size, *_) = (sizes_of(node.meta["val"])[0] for node in program.inputs)
     known = {node: tuple(map(_extent, shape)) for node, shape in program.inputs.items()}
@@ -180,7 +186,7 @@ def _extent(size: Any) -> int:
     return size if isinstance(size, int) else int(size.node.hint or 2)
 
 
-def results(program: Program, inputs: Mapping[Any, Any]) -> list[Any]:
+def results(program: TorchProgram, inputs: Mapping[Any, Any]) -> list[Any]:
     """The results of a program, which may change values in place on the way."""
     module = program.exported.graph_module
     given = {node.name: value for node, value in inputs.items()}
@@ -208,7 +214,7 @@ def _checked(
 
 
 def recorded(
-    program: Program, observed: Collection[Any], inputs: Mapping[Any, NDArray]
+    program: TorchProgram, observed: Collection[Any], inputs: Mapping[Any, NDArray]
 ) -> dict[Any, NDArray]:
     """The values of the observed nodes of a program, of which only the live part runs."""
     return _Recorder(program, observed).record(inputs)
@@ -217,7 +223,7 @@ def recorded(
 class _Recorder(torch.fx.Interpreter):
     """Runs the live part of a program and keeps the values of the observed nodes."""
 
-    def __init__(self, program: Program, observed: Collection[Any]) -> None:
+    def __init__(self, program: TorchProgram, observed: Collection[Any]) -> None:
         super().__init__(program.exported.graph_module)
         self._program = program
         self._observed = observed

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright.graph import Node, unique_name
+from spikewright.graph import GraphNode, unique_name
 from spikewright.graph.layers import (
     Activation,
     Add,
@@ -59,8 +59,8 @@ class _Part:
 
 
 def with_rounded(
-    nodes: Sequence[Node], outputs: Mapping[str, str]
-) -> tuple[list[Node], dict[str, str]]:
+    nodes: Sequence[GraphNode], outputs: Mapping[str, str]
+) -> tuple[list[GraphNode], dict[str, str]]:
     """The nodes with rounded activations as layers of their own.
 
     Also returns each rounding that is no such activation, by name, with the reason.
@@ -79,7 +79,7 @@ def with_rounded(
 class _Search:
     """A graph's nodes by name, in order, and the readers of each."""
 
-    def __init__(self, nodes: Sequence[Node], ends: frozenset[str]) -> None:
+    def __init__(self, nodes: Sequence[GraphNode], ends: frozenset[str]) -> None:
         self.nodes = {node.name: node for node in nodes}
         self.ends = ends
         self.readers: dict[str, list[str]] = {node.name: [] for node in nodes}
@@ -87,7 +87,7 @@ class _Search:
             for read in dict.fromkeys(node.inputs):
                 self.readers[read].append(node.name)
 
-    def replaced(self, name: str) -> list[Node]:
+    def replaced(self, name: str) -> list[GraphNode]:
         """The nodes with the widest activation around a rounding in its place.
 
         One that is not followed by a factor is preferred. Raises `NotSteps` where there is none.
@@ -140,7 +140,7 @@ class _Search:
         """A part as a function of one number."""
         return lambda x: evaluated(self.nodes, part.top, {part.source: x})
 
-    def _with(self, part: _Part, steps: Steps) -> list[Node]:
+    def _with(self, part: _Part, steps: Steps) -> list[GraphNode]:
         """The nodes with an activation in the place of a part, and a factor behind it if any."""
         top = self.nodes[part.top]
         made = [replace(top, layer=steps.activation(), inputs=(part.source,))]

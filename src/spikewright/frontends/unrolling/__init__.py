@@ -46,8 +46,8 @@ from spikewright.graph.layers import (
     Shape,
     Take,
 )
-from spikewright.graph.layers.recurrence import Part
-from spikewright.graph.layers.recurrence import UnrolledCell as StepOfCell
+from spikewright.graph.layers.recurrence import Cell as StepOfCell
+from spikewright.graph.layers.recurrence import CellPart
 
 __all__ = [
     "MAX_STEPS",
@@ -206,11 +206,11 @@ def _kept(
             adder(Constant(np.zeros(shape)), part=f"{prefix}zeros_{i}") if name is None else name
             for i, (name, shape) in enumerate(zip(initial, shapes, strict=True))
         ]
-    parts: list[Part] = []
+    parts: list[CellPart] = []
 
     def record(layer: Layer, *inputs: str, part: str = "") -> str:
         name = part.lstrip("/")
-        parts.append(Part(name, layer, inputs))
+        parts.append(CellPart(name, layer, inputs))
         return name
 
     inputs = tuple(f"input_{i}" for i in range(len(given)))

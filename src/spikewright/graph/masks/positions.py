@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright.graph import layers as g
-from spikewright.graph.graph import Graph, Node, leading_to
+from spikewright.graph.graph import Graph, GraphNode, leading_to
 from spikewright.graph.layers import Layer, Shape
 from spikewright.graph.layers.pooling import OverAxes
 
@@ -76,7 +76,7 @@ class Span:
 
 
 @dataclass(frozen=True, eq=False)
-class Place:
+class MaskPlace:
     """The spans of a value: an entry is padding where all positions of one of them are.
 
     `content` says whether it depends on more than masks and constants. Of a value that does not,
@@ -88,12 +88,14 @@ class Place:
     values: NDArray | None = None
 
 
-def places(graph: Graph, given: Mapping[str, Place], of: str | None = None) -> dict[str, Place]:
+def places(
+    graph: Graph, given: Mapping[str, MaskPlace], of: str | None = None
+) -> dict[str, MaskPlace]:
     """The place of every node's value, or of those that the node `of` is computed of.
 
     `given` are those of inputs, and of computed masks.
     """
-    found: dict[str, Place] = {}
+    found: dict[str, MaskPlace] = {}
     wanted = None if of is None else leading_to(graph, [of])
     for node in graph:
         if wanted is not None and node.name not in wanted:
@@ -120,7 +122,7 @@ def acts_one_by_one(layer: Layer) -> bool:
     return isinstance(layer, (g.Identity, g.ParametricReLU, g.ScaleShift, *_TOGETHER))
 
 
-def _parts_read(graph: Graph, node: Node) -> dict[str, bool]:
+def _parts_read(graph: Graph, node: GraphNode) -> dict[str, bool]:
     """The parts, side by side, that a dense layer reads, and whether its weights take them.
 
     Empty where they take all of them, or where it reads no such parts.
@@ -137,20 +139,20 @@ def _parts_read(graph: Graph, node: Node) -> dict[str, bool]:
     return {} if all(taken) else dict(zip(before.inputs, taken, strict=True))
 
 
-def _weighed(found: Mapping[str, Place], graph: Graph, parts: Mapping[str, bool]) -> Place:
+def _weighed(found: Mapping[str, MaskPlace], graph: Graph, parts: Mapping[str, bool]) -> MaskPlace:
     """The place of parts side by side, as if there were none but those that are taken."""
     taken = [found[name] for name, here in parts.items() if here]
     spans = tuple(span for place in taken for span in place.spans)
     if any(place.content for place in taken):
-        return Place(spans)
+        return MaskPlace(spans)
     values = [
         found[name].values if here else np.zeros((2, *graph.shapes[name]))
         for name, here in parts.items()
     ]
-    return Place(spans, False, np.concatenate([v for v in values if v is not None], axis=-1))
+    return MaskPlace(spans, False, np.concatenate([v for v in values if v is not None], axis=-1))
 
 
-def _plain(node: Node, inputs: Sequence[Place]) -> dict[str, Any]:
+def _plain(node: GraphNode, inputs: Sequence[MaskPlace]) -> dict[str, Any]:
     """The values of a node that depends on masks and constants alone."""
     if isinstance(node.layer, g.Input | g.PythonCall) or any(x.content for x in inputs):
         return {"content": True}
@@ -160,20 +162,20 @@ def _plain(node: Node, inputs: Sequence[Place]) -> dict[str, Any]:
     return {"content": False, "values": np.broadcast_to(made, (2, *made.shape[1:]))}
 
 
-def _made(layer: Layer, inputs: Sequence[Place], shapes: Sequence[Shape]) -> Place:
+def _made(layer: Layer, inputs: Sequence[MaskPlace], shapes: Sequence[Shape]) -> MaskPlace:
     """The spans of a layer's value."""
     if isinstance(layer, _TOGETHER):
         return _together(layer, inputs)
     if isinstance(layer, g.Concatenate):
-        return Place(_joined(layer, inputs, shapes))
+        return MaskPlace(_joined(layer, inputs, shapes))
     if isinstance(layer, g.MatMul):
-        return Place(_of_products(layer, inputs))
+        return MaskPlace(_of_products(layer, inputs))
     if isinstance(layer, g.Recurrence):
-        return Place(_of_sequences(layer, inputs, shapes))
+        return MaskPlace(_of_sequences(layer, inputs, shapes))
     if not inputs or isinstance(layer, g.PythonCall):
-        return Place()
+        return MaskPlace()
     change = _changes(layer, shapes[0])
-    return Place(tuple(map(change, inputs[0].spans)))
+    return MaskPlace(tuple(map(change, inputs[0].spans)))
 
 
 def _changes(layer: Layer, shape: Shape) -> Callable[[Span], Span]:
@@ -282,7 +284,7 @@ def _spread(layer: g.ConvolutionTranspose, x: NDArray) -> NDArray:
 
 
 def _joined(
-    layer: g.Concatenate, inputs: Sequence[Place], shapes: Sequence[Shape]
+    layer: g.Concatenate, inputs: Sequence[MaskPlace], shapes: Sequence[Shape]
 ) -> tuple[Span, ...]:
     """Spans side by side; of fewer in some inputs the others have none there."""
     made = []
@@ -299,7 +301,7 @@ def _joined(
 
 
 def _of_sequences(
-    layer: g.Recurrence, inputs: Sequence[Place], shapes: Sequence[Shape]
+    layer: g.Recurrence, inputs: Sequence[MaskPlace], shapes: Sequence[Shape]
 ) -> tuple[Span, ...]:
     """Spans of the steps of the sequences that a recurrence reads."""
     rank = 1 + len(layer.cell.shapes[layer.result])
@@ -311,7 +313,7 @@ def _of_sequences(
     return tuple(made)
 
 
-def _of_products(layer: g.MatMul, inputs: Sequence[Place]) -> tuple[Span, ...]:
+def _of_products(layer: g.MatMul, inputs: Sequence[MaskPlace]) -> tuple[Span, ...]:
     """Spans of the rows of one factor, and of the columns of the other."""
     made = []
     sides = ((-1, layer.transpose_a), (-2, layer.transpose_b))
@@ -322,20 +324,20 @@ def _of_products(layer: g.MatMul, inputs: Sequence[Place]) -> tuple[Span, ...]:
     return tuple(made)
 
 
-def _together(layer: Layer, inputs: Sequence[Place]) -> Place:
+def _together(layer: Layer, inputs: Sequence[MaskPlace]) -> MaskPlace:
     """Spans of values that are put together one by one.
 
     A mask, or what follows from it, says nothing of other values, unless it makes them zero.
     """
     content = [place for place in inputs if place.content]
     if not content:
-        return Place(tuple(span for place in inputs for span in place.spans))
+        return MaskPlace(tuple(span for place in inputs for span in place.spans))
     if isinstance(layer, g.Multiply) and len(content) < len(inputs):
         return _masked(content, [place for place in inputs if not place.content])
-    return Place(tuple(span for place in content for span in place.spans))
+    return MaskPlace(tuple(span for place in content for span in place.spans))
 
 
-def _masked(content: Sequence[Place], masks: Sequence[Place]) -> Place:
+def _masked(content: Sequence[MaskPlace], masks: Sequence[MaskPlace]) -> MaskPlace:
     """The spans of a product with masks and constants.
 
     What is zero at padding is padding there; of one step alone it is a part of a state.
@@ -343,13 +345,13 @@ def _masked(content: Sequence[Place], masks: Sequence[Place]) -> Place:
     spans = tuple(span for place in content for span in place.spans)
     of_masks = _different(_compact(span) for place in masks for span in place.spans)
     if not of_masks or not _zero_at_padding(masks, of_masks):
-        return Place(spans)
+        return MaskPlace(spans)
     if any(span.varies for span in of_masks):
-        return Place((*spans, *of_masks))
-    return Place(tuple(span for span in spans if _compact(span) not in of_masks))
+        return MaskPlace((*spans, *of_masks))
+    return MaskPlace(tuple(span for span in spans if _compact(span) not in of_masks))
 
 
-def _zero_at_padding(masks: Sequence[Place], spans: Sequence[Span]) -> bool:
+def _zero_at_padding(masks: Sequence[MaskPlace], spans: Sequence[Span]) -> bool:
     """Whether a product of masks and constants is zero at padding, wherever it has a position."""
     values = [place.values[1] for place in masks if place.values is not None]
     shape = np.broadcast_shapes(*(array.shape for array in (*values, *(s.last for s in spans))))

@@ -19,7 +19,7 @@ from spikewright.graph import layers as g
 from spikewright.graph.graph import Graph
 from spikewright.graph.interpreter import evaluate_all
 from spikewright.graph.lookups import FEW, random_inputs, whole_inputs
-from spikewright.graph.masks.positions import Place, Span, places
+from spikewright.graph.masks.positions import MaskPlace, Span, places
 
 _NEAR = 1e-9  # of the largest of a value's entries, or of 1: they differ by rounding
 _MOST = 8  # comparisons that are looked at
@@ -80,16 +80,16 @@ def recognised(graph: Graph) -> tuple[Mask, ...]:
     return tuple(found)
 
 
-def places_of(graph: Graph, masks: Iterable[Mask]) -> dict[str, Place]:
+def places_of(graph: Graph, masks: Iterable[Mask]) -> dict[str, MaskPlace]:
     """The place of every node's value under these masks."""
-    given: dict[str, Place] = {}
+    given: dict[str, MaskPlace] = {}
     for mask in masks:
         for name, axis in mask.axes.items():
-            given[name] = Place((Span.along(graph.shapes[name], axis, mask.start),))
+            given[name] = MaskPlace((Span.along(graph.shapes[name], axis, mask.start),))
         shape = graph.shapes[mask.node]
         spans = (Span.along(shape, shape.index(mask.length), mask.start),)
         both = np.repeat([[True], [False]], mask.length, axis=1)
-        given[mask.node] = Place(spans, False, mask.values(both, shape))
+        given[mask.node] = MaskPlace(spans, False, mask.values(both, shape))
     return places(graph, given)
 
 
@@ -137,7 +137,7 @@ def _is_step(layer: g.Layer) -> bool:
 
 def _each_alone(graph: Graph, name: str, axes: Mapping[str, int]) -> bool:
     """Whether each number of a comparison is made of the inputs' values at its position alone."""
-    given = {n: Place((Span.along(graph.shapes[n], axis, 0),)) for n, axis in axes.items()}
+    given = {n: MaskPlace((Span.along(graph.shapes[n], axis, 0),)) for n, axis in axes.items()}
     spans = places(graph, given, name)[name].spans
     return len(spans) == 1 and bool(np.all(spans[0].first == spans[0].last)) and spans[0].varies
 
@@ -179,12 +179,14 @@ def counted(spans: Iterable[Span], real: NDArray) -> NDArray:
     return found
 
 
-def varies(place: Place) -> bool:
+def varies(place: MaskPlace) -> bool:
     """Whether entries of a value belong to different positions."""
     return any(span.varies for span in place.spans)
 
 
-def _reached(graph: Graph, mask: Mask, where: Mapping[str, Place], half: slice) -> dict[str, bool]:
+def _reached(
+    graph: Graph, mask: Mask, where: Mapping[str, MaskPlace], half: slice
+) -> dict[str, bool]:
     """Nodes outside that change with what hidden positions of inputs hold.
 
     True for an output that is padding as a whole.

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright.graph import Graph, Node
+from spikewright.graph import Graph, GraphNode
 from spikewright.graph.layers import MatMul
 from spikewright.graph.masks import Real
 from spikewright.measure.operations.links import Item
@@ -76,7 +76,7 @@ def whole(total: int, n: int) -> float:
     return total // n if total % n == 0 else total / n
 
 
-def real_products(graph: Graph, node: Node, real: Real) -> NDArray:
+def real_products(graph: Graph, node: GraphNode, real: Real) -> NDArray:
     """Products that a layer sums, `(batch,)`, without those of padding; see `Layer`.
 
     Of a matrix product those of two values that count, of other layers those of results that do.

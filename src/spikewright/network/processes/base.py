@@ -139,7 +139,7 @@ class Process(ABC):
         return above_zero(self.default_dt if dt is None else dt, "dt", " s")
 
 
-class Source(Process):
+class SourceProcess(Process):
     """A process without an input; `gives` names what it has for each value, where that is fixed."""
 
     gives: str = ""
@@ -165,7 +165,7 @@ def _standard() -> Distribution:
     return Gaussian(0.0, 1.0)
 
 
-class _Noise(Source):
+class _Noise(SourceProcess):
     """The base of noise: a distribution, and no input."""
 
     dist: Distribution
@@ -274,7 +274,7 @@ _MANY, _KINDS = 8.0, 32
 
 @register
 @dataclass(frozen=True, eq=False)
-class PoissonSpikes(Source):
+class PoissonSpikes(SourceProcess):
     """Independent Poisson spike trains: background input of synapses.
 
     `rates` are in Hz, one or one a train. In a step of `dt` seconds a train sends a Poisson number

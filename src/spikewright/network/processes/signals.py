@@ -14,7 +14,7 @@ from spikewright._base.arrays import frozen
 from spikewright._base.optional import require
 from spikewright.errors import NetworkError
 from spikewright.network.processes.base import (
-    Source,
+    SourceProcess,
     State,
     Step,
     register,
@@ -33,7 +33,7 @@ _EARLY = 1e-7  # of a step or presentation by which a change may come early: rou
 
 @register
 @dataclass(frozen=True)
-class WhiteSignal(Source):
+class WhiteSignal(SourceProcess):
     """A periodic random signal without frequencies above `high` (Hz), each equally strong.
 
     `period` is in seconds; every dimension has the root mean square `rms` over it. With `y0` each
@@ -89,7 +89,7 @@ class WhiteSignal(Source):
 
 @register
 @dataclass(frozen=True, eq=False)
-class PresentInput(Source):
+class PresentInput(SourceProcess):
     """Each of `inputs` `(n, values)` for `presentation_time` seconds, again and again."""
 
     inputs: NDArray
@@ -122,7 +122,7 @@ class PresentInput(Source):
 
 @register
 @dataclass(frozen=True, eq=False)
-class EachStep(Source):
+class EachStep(SourceProcess):
     """One of `values` `(steps, ...)` in each of the first steps, and zero in all after them.
 
     A value is a number, or an array that broadcasts to the shape of what is given. Steps are
@@ -173,7 +173,7 @@ Piece = Callable[[float], Any]
 _KINDS = ("zero", "linear", "nearest", "slinear", "quadratic", "cubic")
 
 
-class Piecewise(Source):
+class Piecewise(SourceProcess):
     """Values that change at given times: `Piecewise({0.0: 0, 0.5: [1.0], 1.0: np.sin})`.
 
     Keys are seconds; before the first the output is zero. With `interpolation` "zero" each value

@@ -5,7 +5,7 @@
 ==================  =============================================  ===============================
 encoder             a value x over T seconds                       error of its mean
 ==================  =============================================  ===============================
-`Constant()`        held as a constant current: the default        none
+`ConstantCurrent()` held as a constant current: the default        none
 `Regular(rate)`     spikes at equal distances                      at most 1 / (2 rate T)
 `Poisson(rate)`     spikes at random                               sqrt(|x| / (rate T)) on average
 `Frames(hold)`      `(batch, frames, *shape)`, each held           none
@@ -15,6 +15,6 @@ encoder             a value x over T seconds                       error of its 
 
 from spikewright.running.encoders.base import Encoder
 from spikewright.running.encoders.events import Events
-from spikewright.running.encoders.values import Constant, Frames, Poisson, Regular
+from spikewright.running.encoders.values import ConstantCurrent, Frames, Poisson, Regular
 
-__all__ = ["Constant", "Encoder", "Events", "Frames", "Poisson", "Regular"]
+__all__ = ["ConstantCurrent", "Encoder", "Events", "Frames", "Poisson", "Regular"]

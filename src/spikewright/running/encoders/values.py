@@ -19,7 +19,7 @@ _MOST = 1e9  # expected spikes a step: beyond, counts are no longer whole number
 
 
 @dataclass(frozen=True)
-class Constant(Encoder):
+class ConstantCurrent(Encoder):
     """Every value held as a constant current: the default of a run."""
 
     def encode(

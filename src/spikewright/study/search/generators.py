@@ -20,8 +20,15 @@ from spikewright.errors import SpikewrightError
 from spikewright.study.search.measurement import Measurement
 from spikewright.study.search.objective import Objective
 from spikewright.study.search.parameters import CORRECTION, EACH_STEP
-from spikewright.study.search.search import Proposal
-from spikewright.study.search.space import Parameter, Range, Space, Values, begin, choices_of
+from spikewright.study.search.search import ProposedSetting
+from spikewright.study.search.space import (
+    Parameter,
+    ParameterRange,
+    Space,
+    Values,
+    begin,
+    choices_of,
+)
 from spikewright.study.search.trials import Study
 
 _RULE_LEVELS = (1.0, 0.0, -1.0, -2.0, -3.0, -4.0)
@@ -98,7 +105,7 @@ def _ladder(
 ) -> Iterator[Values]:
     level = space["level"]
     for value in levels:
-        clipped = level.clip(value) if isinstance(level, Range) else value
+        clipped = level.clip(value) if isinstance(level, ParameterRange) else value
         yield {**values, "level": clipped}
 
 
@@ -133,7 +140,7 @@ class PlainSweep:
     trials: int | None = None
     settled: bool = True
 
-    def __call__(self, study: Study) -> Iterator[Proposal]:
+    def __call__(self, study: Study) -> Iterator[ProposedSetting]:
         """The octaves, those that were tried among them; finer ones too, if not settled."""
         tried = self._tried(study)
         if self._over(tried):
@@ -141,11 +148,11 @@ class PlainSweep:
         begun = {**begin(self.space), **tried[0]["asked"]}["steps"] if tried else self._steps()
         if begun is not None:
             for level in _OCTAVES:
-                yield Proposal(self._values(level, int(begun)), ORIGIN)
+                yield ProposedSetting(self._values(level, int(begun)), ORIGIN)
             if not self.settled:
                 yield from self.finer(study)
 
-    def finer(self, study: Study) -> Iterator[Proposal]:
+    def finer(self, study: Study) -> Iterator[ProposedSetting]:
         """Scales beside the cheapest, unless what was found elsewhere costs much less."""
         finished, tried = study.finished(), self._tried(study)
         best = self.cheapest(finished, 1)
@@ -154,7 +161,7 @@ class PlainSweep:
         others = (p.cost for p in finished if p.origin != ORIGIN and self.holds(p))
         if not self.settled or best[0].cost <= _BEHIND * min(others, default=math.inf):
             for values in self._neighbours(finished):
-                yield Proposal(values, ORIGIN)
+                yield ProposedSetting(values, ORIGIN)
 
     def _tried(self, study: Study) -> list[Mapping[str, Any]]:
         return [t.user_attrs for t in study.trials if t.user_attrs.get("origin") == ORIGIN]
@@ -194,7 +201,7 @@ class PlainSweep:
 
     def _values(self, level: float, steps: int) -> Values:
         allowed = self.space["level"]
-        level = allowed.clip(level) if isinstance(allowed, Range) else level
+        level = allowed.clip(level) if isinstance(allowed, ParameterRange) else level
         return {**begin(self.space), "rule": RULE, "steps": steps, "level": level}
 
 

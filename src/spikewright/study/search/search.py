@@ -16,7 +16,7 @@ from spikewright._base.optional import require
 from spikewright.errors import SpikewrightError, TuningError
 from spikewright.study.search.measurement import Aim, Measurement, joined
 from spikewright.study.search.objective import Objective
-from spikewright.study.search.space import Choices, Range, Space, Values, asked
+from spikewright.study.search.space import Choices, ParameterRange, Space, Values, asked
 from spikewright.study.search.trials import Study, quiet, values_of, worker_name, written
 
 PARTS = (200, 600)
@@ -31,14 +31,14 @@ _STALE = 40  # Optuna's own proposals in a row without progress, after which the
 _HOPELESS = 5  # failures, and nothing else, after which it gives up
 
 
-class Proposal(NamedTuple):
+class ProposedSetting(NamedTuple):
     """Values to try, and where they come from."""
 
     values: Values
     origin: str
 
 
-Generator = Callable[[Study], Iterable[Proposal]]
+Generator = Callable[[Study], Iterable[ProposedSetting]]
 """Settings to try, after the trials that a study has; those that were tried may be among them."""
 
 
@@ -93,7 +93,7 @@ class Search:
         free = sum(t.user_attrs.get("origin") == "free" for t in later)
         return free >= _STALE and self.next(stepping=True) is None
 
-    def next(self, stepping: bool = False) -> Proposal | None:
+    def next(self, stepping: bool = False) -> ProposedSetting | None:
         """The next setting to try; None leaves it to Optuna (never, where `stepping`)."""
         known = self.study.known()
         for proposal in chain.from_iterable(given(self.study) for given in self.generators):
@@ -106,7 +106,7 @@ class Search:
         stepped = chain.from_iterable(self.steps_from(*base) for base in self._bases(points, turn))
         return next((p for p in stepped if self._is_new(p, known)), None)
 
-    def _is_new(self, proposal: Proposal, known: Collection[str]) -> bool:
+    def _is_new(self, proposal: ProposedSetting, known: Collection[str]) -> bool:
         """Whether there is time for a setting, and it was not tried yet."""
         objective, values = self.objective, proposal.values
         return objective.affordable(values) and objective.identify(values) not in known
@@ -122,21 +122,21 @@ class Search:
             first = _ORDER[turn // len(self.aims) % len(_ORDER)] % len(ranked)
             yield from ((aim, item) for item in [*ranked[first:], *ranked[:first]])
 
-    def steps_from(self, aim: Aim, point: Measurement) -> Iterator[Proposal]:
+    def steps_from(self, aim: Aim, point: Measurement) -> Iterator[ProposedSetting]:
         """Settings one step away from a point, coarse ones first.
 
         Numbers up and down, smaller and smaller; in between refinements; at last other choices.
         """
         values = self.objective.shorten(dict(point.values), point.steps)
         if values != point.values:
-            yield Proposal(values, "fewer steps")
+            yield ProposedSetting(values, "fewer steps")
         refined = set(values) - set(self.objective.space)
         if not refined:
             for size in _COARSE:
                 yield from _numbers(self.objective.space, values, size)
         for size in _REFINED:
             for found in self.refine(values, point, size, aim.exchange):
-                yield Proposal(found, f"refined {size:g}")
+                yield ProposedSetting(found, f"refined {size:g}")
         for size in _FINE:
             yield from _numbers(self.objective.space, values, size)
         if not refined:
@@ -149,7 +149,7 @@ class Search:
     def _informed(self, aim: Aim) -> Aim:
         return aim.informed(self.study.finished())
 
-    def _enqueue(self, proposal: Proposal) -> None:
+    def _enqueue(self, proposal: ProposedSetting) -> None:
         refined = set(proposal.values) - set(self.objective.space)
         wanted = {} if refined else asked(self.objective.space, proposal.values)
         marks: dict[str, Any] = {"origin": proposal.origin, "asked": wanted}
@@ -225,19 +225,19 @@ def _parts(samples: int) -> Iterator[slice]:
         yield slice(start, end)
 
 
-def _numbers(space: Space, values: Values, size: float) -> Iterator[Proposal]:
+def _numbers(space: Space, values: Values, size: float) -> Iterator[ProposedSetting]:
     for name, parameter in space.items():
-        if not isinstance(parameter, Range) or parameter.is_fixed:
+        if not isinstance(parameter, ParameterRange) or parameter.is_fixed:
             continue
         for sign in (-1.0, 1.0):
             moved = parameter.clip(float(values[name] or 0.0) + sign * size)
             if moved != values[name]:
-                yield Proposal({**values, name: moved}, f"step {size:g} of {name}")
+                yield ProposedSetting({**values, name: moved}, f"step {size:g} of {name}")
 
 
-def _others(space: Space, values: Values) -> Iterator[Proposal]:
+def _others(space: Space, values: Values) -> Iterator[ProposedSetting]:
     for name, parameter in space.items():
         if isinstance(parameter, Choices) and name != "readout":
             for value in parameter.values:
                 if value != values[name]:
-                    yield Proposal({**values, name: value}, f"{name} {value}")
+                    yield ProposedSetting({**values, name: value}, f"{name} {value}")

@@ -29,7 +29,7 @@ from spikewright.study.search.objective import Objective
 from spikewright.study.search.parameters import Translation, allocate, space_of, with_rules
 from spikewright.study.search.result import result
 from spikewright.study.search.samples import Labelled, Running, digest, divided
-from spikewright.study.search.search import Proposal, Search
+from spikewright.study.search.search import ProposedSetting, Search
 from spikewright.study.search.short_list import (
     LISTED,
     MANY,
@@ -204,7 +204,7 @@ class _Tuning:
             aims,
             [
                 lambda study: plain(study) if len(study.known()) >= _WARM else (),
-                lambda study: (Proposal(values, "start") for values in first),
+                lambda study: (ProposedSetting(values, "start") for values in first),
                 plain.finer,
             ],
         )

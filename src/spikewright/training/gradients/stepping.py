@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import torch
 
 from spikewright.engines.torch.device import Tensor
-from spikewright.graph import Graph, Node
+from spikewright.graph import Graph, GraphNode
 from spikewright.graph.layers import Input
 from spikewright.training.gradients.layers import Equation, equation, numbers_alone
 
@@ -127,7 +127,7 @@ class SteppedNetwork:
         return every if self.shares is None else every * _like(self.shares.to(held), every)
 
     def _layer(
-        self, node: Node, read: list[Tensor], state: State, first: int, like: Tensor
+        self, node: GraphNode, read: list[Tensor], state: State, first: int, like: Tensor
     ) -> Filtered:
         """The values that a layer passes on, from those that it reads, and its state."""
         if node.name in self.skipped:
@@ -166,7 +166,7 @@ def stepwise(
 
 
 def _of_means(
-    node: Node, weights: Mapping[str, Tensor], read: list[Tensor], state: State, first: int
+    node: GraphNode, weights: Mapping[str, Tensor], read: list[Tensor], state: State, first: int
 ) -> Filtered:
     """A function of running means: it sends `t f(m_t)` less all that it has sent.
 
@@ -201,7 +201,7 @@ def _last_numbers(values: Tensor, before: Tensor) -> Tensor:
 
 
 def _at_every_step(
-    node: Node, act: Equation, weights: Mapping[str, Tensor], read: list[Tensor]
+    node: GraphNode, act: Equation, weights: Mapping[str, Tensor], read: list[Tensor]
 ) -> Tensor:
     if len(read[0]) == 1:
         return act(node.layer, weights, *(x.squeeze(0) for x in read))[None]

@@ -4,4 +4,4 @@ from spikewright.exchange.nir.checking.check import CheckedLayer, NirCheck, Row,
 from spikewright.exchange.nir.checking.readers import READERS, Reader
 from spikewright.exchange.nir.checking.semantics import OURS, Semantics
 
-__all__ = ["OURS", "READERS", "Check", "Layer", "Reader", "Row", "Semantics", "check"]
+__all__ = ["OURS", "READERS", "CheckedLayer", "NirCheck", "Reader", "Row", "Semantics", "check"]

@@ -18,7 +18,7 @@ from spikewright._base.optional import require
 from spikewright._base.samples import duration, held
 from spikewright.errors import NetworkError, SimulationError
 from spikewright.exchange.nir.checking.process import Heard, ReaderJob, ask, run_here
-from spikewright.exchange.nir.checking.readers import Place, Reader, Readers, places
+from spikewright.exchange.nir.checking.readers import Reader, ReaderPlace, Readers, places
 from spikewright.exchange.nir.checking.semantics import RESETS, Semantics
 from spikewright.exchange.nir.checking.simulate import TIES, Explanation, explain
 from spikewright.exchange.nir.checking.wiring import NirWiring, wiring_of
@@ -304,7 +304,7 @@ def _labels(labels: ArrayLike, samples: int) -> NDArray:
     return found
 
 
-def _row(place: Place, subject: _Subject) -> Row:
+def _row(place: ReaderPlace, subject: _Subject) -> Row:
     """The row of a reader."""
     name, job, here = place.reader.name, subject.job, subject.here
     if place.python is None:
@@ -344,7 +344,7 @@ def _explained(reader: Reader, subject: _Subject, job: ReaderJob, there: Heard) 
     return explain(subject.wiring, reader.semantics, timed, there.spikes, job.dt, subject.ours)
 
 
-def _followed(place: Place, subject: _Subject, there: Heard) -> Explanation | None:
+def _followed(place: ReaderPlace, subject: _Subject, there: Heard) -> Explanation | None:
     """Reasons from samples that have other counts, which the reader runs once more."""
     assert place.python is not None
     apart = _apart(subject.here, there)

@@ -111,7 +111,7 @@ Readers = Mapping[str, str | Path | None] | Sequence[str] | str | Path | None
 
 
 @dataclass(frozen=True)
-class Place:
+class ReaderPlace:
     """A reader and the Python that runs it, or why none does."""
 
     reader: Reader
@@ -119,7 +119,7 @@ class Place:
     reason: str = ""
 
 
-def places(readers: Readers) -> list[Place]:
+def places(readers: Readers) -> list[ReaderPlace]:
     """The place of each wanted reader; raises `NetworkError` for a reader that no check knows.
 
     None are all readers, in this environment. A folder has an environment a reader, by its name. A
@@ -143,17 +143,17 @@ def _known(name: object) -> Reader:
     raise NetworkError(f"readers: {name!r} is none of {', '.join(READERS)}. {hint}".rstrip())
 
 
-def _here(reader: Reader) -> Place:
+def _here(reader: Reader) -> ReaderPlace:
     if find_spec(reader.module) is None:
         install = " ".join(f"'{requirement}'" for requirement in reader.requirements)
-        return Place(reader, None, f"not installed. Install it with: pip install {install}")
-    return Place(reader, Path(sys.executable))
+        return ReaderPlace(reader, None, f"not installed. Install it with: pip install {install}")
+    return ReaderPlace(reader, Path(sys.executable))
 
 
-def _at(reader: Reader, place: Path) -> Place:
+def _at(reader: Reader, place: Path) -> ReaderPlace:
     """The Python of an environment's folder, or one that is named itself."""
     inside = [place / "bin" / "python", place / "Scripts" / "python.exe"]
     for python in (*inside, place):
         if python.is_file():
-            return Place(reader, python)
-    return Place(reader, None, f"no environment: {place} has no Python")
+            return ReaderPlace(reader, python)
+    return ReaderPlace(reader, None, f"no environment: {place} has no Python")

@@ -27,7 +27,7 @@ from spikewright.frontends.reading.attention import HIDDEN, LEAST
 from spikewright.frontends.reading.call import Operand, Value
 from spikewright.frontends.reading.names import names_in
 from spikewright.frontends.reading.truth import BINARY, NOT, STEP, are_whole, chosen_by_truth, equal
-from spikewright.graph import Node
+from spikewright.graph import GraphNode
 from spikewright.graph.layers import (
     Activation,
     Divide,
@@ -280,7 +280,7 @@ def is_no_number(node: OnnxNode) -> ConstantValue:
 
 
 def _masked_everywhere(
-    node: OnnxNode, made: dict[str, Node], softmax: Node, moved: bool
+    node: OnnxNode, made: dict[str, GraphNode], softmax: GraphNode, moved: bool
 ) -> NDArray:
     """True for the rows of a softmax that a constant masks everywhere.
 

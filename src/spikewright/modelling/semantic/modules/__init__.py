@@ -10,9 +10,9 @@ from spikewright.modelling.semantic.modules.recall import (
     WinnerTakeAll,
 )
 from spikewright.modelling.semantic.modules.state import (
-    Input,
     Memory,
     State,
+    Stimulus,
     Superposition,
     Transcode,
 )
@@ -22,11 +22,11 @@ __all__ = [
     "Bind",
     "Cleanup",
     "Compare",
-    "Input",
     "Memory",
     "Product",
     "Scalar",
     "State",
+    "Stimulus",
     "Superposition",
     "Transcode",
     "WinnerTakeAll",

@@ -112,7 +112,7 @@ class Superposition(State):
                 self.inputs[name] = End(node, self.vocabulary)
 
 
-class Input(Module):
+class Stimulus(Module):
     """Sends the value of an expression, as `"A * B"`, or of a function of time `t -> expression`.
 
     `t` is in seconds, `"0"` is the zero vector. An expression is read at its first use, so that an
