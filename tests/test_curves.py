@@ -100,9 +100,11 @@ def test_what_has_no_curves_says_so() -> None:
     sim, ensemble = built(dimensions=3)
     with pytest.raises(BuildError, match="represents 3 dimensions: give points="):
         sw.curves.tuning_curves(sim, ensemble)
-    with pytest.raises(BuildError, match=r"points must be \(m, 3\), got shape \(4, 2\)"):
+    with pytest.raises(
+        BuildError, match=r"points must be \(m, 3\) numbers, got an array of shape \(4, 2\)"
+    ):
         sw.curves.tuning_curves(sim, ensemble, np.zeros((4, 2)))
-    with pytest.raises(BuildError, match="points must be numbers"):
+    with pytest.raises(BuildError, match=r"points must be \(m, 3\) numbers, got \[\['a'"):
         sw.curves.tuning_curves(sim, ensemble, [["a", "b", "c"]])
     with pytest.raises(BuildError, match="is not in"):
         sw.curves.response_curves(sim, built()[1])

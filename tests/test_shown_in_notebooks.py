@@ -51,7 +51,7 @@ EXAMPLES: dict[str, Callable[[], Shown]] = {
     "Evaluation": lambda: conversion().evaluate(FLAT, Y, **SETTINGS),
     "Trace": lambda: conversion().trace,
     "Plan": lambda: conversion().plan(),
-    "Memory": lambda: conversion().memory(2, 3),
+    "MemoryNeed": lambda: conversion().memory(2, 3),
     "StudyResult": lambda: sw.sweep(conversion(), FLAT, Y, scales=[10, 50], **SETTINGS),
     "StudyResult of a search": _searched,
     "StudyResult of rules": lambda: sw.best_rule(conversion(), FLAT, **SETTINGS),
@@ -59,7 +59,7 @@ EXAMPLES: dict[str, Callable[[], Shown]] = {
     "Verification": lambda: conversion().verify(FLAT),
     "Diagnosis": lambda: conversion().diagnose(FLAT, Y, **SETTINGS),
     "Fit": lambda: conversion().fits("loihi1"),
-    "Check": lambda: NirCheck(
+    "NirCheck": lambda: NirCheck(
         Path(EVIL), 2, 3, {EVIL: 4.0}, None, (Row(EVIL, "refused", reason=EVIL),)
     ),
 }
@@ -148,7 +148,7 @@ def test_what_was_measured_has_a_picture(name: str, monkeypatch: pytest.MonkeyPa
     assert parsed(item._repr_html_()).pictures == []
 
 
-@pytest.mark.parametrize("name", ["Trace", "Plan", "Memory"])
+@pytest.mark.parametrize("name", ["Trace", "Plan", "MemoryNeed"])
 def test_the_table_has_what_is_printed(name: str) -> None:
     """The rows are those of the text."""
     item = EXAMPLES[name]()

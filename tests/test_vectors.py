@@ -337,8 +337,11 @@ def test_probes_of_what_arrives_and_of_what_is_decoded() -> None:
         ({"encoders": np.zeros((3, 2))}, r"'e'>: 3 of 3 encoders are zero"),
         ({"encoders": [[1.0, 0], [0, 0], [0, 1]]}, r"'e'>: 1 of 3 .*the first is number 1\)"),
         ({"encoders": np.ones((4, 2))}, r"'e'>: encoders must be \(3, 2\), got shape \(4, 2\)"),
-        ({"encoders": "up"}, r"'e'>: encoders must be numbers, got 'up'"),
-        ({"encoders": np.full((3, 2), np.nan)}, r"'e'>: encoders hold NaN"),
+        ({"encoders": "up"}, r"'e'>: encoders must be finite numbers, got 'up'"),
+        (
+            {"encoders": np.full((3, 2), np.nan)},
+            r"'e'>: encoders must be finite numbers, got nan at \(0, 0\)",
+        ),
         ({"eval_points": np.ones((5, 3))}, r"'e'>: eval_points must be \(points, 2\)"),
         ({"eval_points": np.ones((0, 2))}, r"'e'>: eval_points must be \(points, 2\)"),
         ({"n_eval_points": 0}, r"'e'>: n_eval_points must be a whole number from 1, got 0"),

@@ -43,7 +43,7 @@ from spikewright.graph.layers import (
     UnitNormalization,
     ZeroPad,
 )
-from spikewright.graph.layers.recurrence import Cell, Part
+from spikewright.graph.layers.recurrence import Cell, CellPart
 from spikewright.passes.sequences import OneStep, one_step
 
 STEPS, UNITS = 6, 4
@@ -55,10 +55,10 @@ def cell(units: int = UNITS, inputs: int = UNITS, seed: int = 0) -> Cell:
     rng = np.random.default_rng(seed)
     return Cell(
         (
-            Part("given", Affine(0.5 * rng.normal(size=(units, inputs))), ("x",)),
-            Part("back", Affine(0.4 * rng.normal(size=(units, units))), ("h",)),
-            Part("sum", Add(), ("given", "back")),
-            Part("output", Activation("tanh"), ("sum",)),
+            CellPart("given", Affine(0.5 * rng.normal(size=(units, inputs))), ("x",)),
+            CellPart("back", Affine(0.4 * rng.normal(size=(units, units))), ("h",)),
+            CellPart("sum", Add(), ("given", "back")),
+            CellPart("output", Activation("tanh"), ("sum",)),
         ),
         ("x",),
         ("h",),

@@ -55,7 +55,9 @@ def test_usual_slopes_are_those_of_the_papers(name: str) -> None:
 
 def test_surrogates_that_cannot_be_are_told() -> None:
     """A width of nothing, and a name that none has."""
-    with pytest.raises(TrainingError, match=r"Triangle.width must be thresholds above 0, got 0"):
+    with pytest.raises(
+        TrainingError, match=r"TriangleSurrogate.width must be thresholds above 0, got 0"
+    ):
         TriangleSurrogate(width=0)
     with pytest.raises(TrainingError, match=r"'periodic exponential'.*got 'linear'"):
         surrogate_of("linear")

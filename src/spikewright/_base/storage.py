@@ -84,7 +84,7 @@ class ManifestEncoder:
             entries = {f.name: self.encode(getattr(value, f.name)) for f in _written(value)}
             if "type" in entries:
                 raise TypeError(f"{type(value).__name__}: a field named 'type' cannot be saved")
-            return {"type": type(value).__name__, **entries}
+            return {"type": saved_name(type(value)), **entries}
         if isinstance(value, tuple | list):
             return [self.encode(item) for item in value]
         if value is None or isinstance(value, bool | int | float | str):
@@ -101,6 +101,12 @@ class ManifestEncoder:
         name = f"a{len(self.arrays)}"
         self.arrays[name] = native
         return name
+
+
+def saved_name(kind: type) -> str:
+    """The name of a class in files: its own, or the one of its attribute `SAVED_AS`."""
+    name: str = vars(kind).get("SAVED_AS", kind.__name__)
+    return name
 
 
 def _written(value: Any) -> list[Field[Any]]:

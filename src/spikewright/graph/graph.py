@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -50,6 +50,8 @@ class GraphNode:
     source: str = ""
     source_kind: str = ""
     frozen: tuple[str, ...] = field(default=(), metadata=ADDED)
+
+    SAVED_AS: ClassVar[str] = "Node"
 
 
 @dataclass(frozen=True, eq=False, repr=False)

@@ -15,7 +15,7 @@ from spikewright.graph.graph import Graph, GraphNode
 from spikewright.graph.layers import LAYERS, PythonCall, Recurrence
 from spikewright.graph.layers.recurrence import Cell, CellPart
 
-_CELLS = {"Recurrence": Recurrence, "Cell": Cell, "CellPart": CellPart}
+_CELLS = {"Recurrence": Recurrence, "Cell": Cell, "Part": CellPart}
 
 
 def to_manifest(graph: Graph, encoder: _storage.ManifestEncoder) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from spikewright.engines.matrices import matrix_of
 from spikewright.engines.representation import Representation
 from spikewright.errors import BuildError
 from spikewright.network import Connection, Ensemble
-from spikewright.network.shapes import as_real
+from spikewright.network.shapes import as_real, brief
 from spikewright.network.transforms import flatten
 from spikewright.simulator import Simulator
 
@@ -106,6 +106,6 @@ def _as_points(points: ArrayLike, ensemble: Ensemble) -> NDArray:
         given = given[:, None]
     if given.ndim != 2 or given.shape[1] != ensemble.dimensions:
         raise BuildError(
-            f"{ensemble!r}: points must be (m, {ensemble.dimensions}) numbers, got {points!r}"
+            f"{ensemble!r}: points must be (m, {ensemble.dimensions}) numbers, got {brief(points)}"
         )
     return given

@@ -54,7 +54,7 @@ class Above(Pointwise):
 
 @register
 @dataclass(frozen=True)
-class PointwiseStep(Pointwise):
+class Step(Pointwise):
     """1 where values are above `threshold`, 0 elsewhere."""
 
     threshold: float

@@ -18,6 +18,8 @@ from spikewright.errors import NetworkError
 
 Shape = tuple[int, ...]
 
+_FEW = 4  # numbers of an array that a message shows
+
 
 def as_shape(value: int | tuple[int, ...], what: str, empty: bool = True) -> Shape:
     """A shape from a number or a tuple.
@@ -100,11 +102,20 @@ def finite(
     """
     try:
         values = np.array(as_real(value)) if truth_values else as_numbers(value)
-    except (TypeError, ValueError):
-        values = np.array(np.nan)
-    if not np.all(np.isfinite(values)):
-        raise NetworkError(f"{what} must be {meant}, got {value!r}")
+    except (TypeError, ValueError) as error:
+        raise NetworkError(f"{what} must be {meant}, got {brief(value)}: {error}") from None
+    bad = np.argwhere(~np.isfinite(values))
+    if len(bad):
+        place = tuple(map(int, bad[0]))
+        at = f" at {place}" if place else ""
+        raise NetworkError(f"{what} must be {meant}, got {values[place]}{at}")
     return values
+
+
+def brief(value: Any) -> str:
+    """A value as messages show it: an array of more than a few numbers by its shape."""
+    few = not isinstance(value, np.ndarray) or value.size <= _FEW
+    return repr(value) if few else f"an array of shape {value.shape}"
 
 
 def as_delay(value: Any, what: str) -> float | NDArray:

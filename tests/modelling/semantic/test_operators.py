@@ -218,9 +218,9 @@ class TestActions:
             before = len(net.connections)
             with semantic.ActionSelection(label="choice") as actions:
                 effect = x * sym.B >> out
-                assert effect.text == "input * B >> state" and len(net.connections) == before
+                assert effect.text == "stimulus * B >> state" and len(net.connections) == before
                 ifmax(dot(x, sym.A) - 0.1, effect)
-            assert actions.actions == ("dot(input, A) - 0.1 --> input * B >> state",)
+            assert actions.actions == ("dot(stimulus, A) - 0.1 --> stimulus * B >> state",)
             assert actions in net.networks and len(net.connections) == before
             with pytest.raises(NetworkError, match=r"inside `with sw.semantic.ActionSelection"):
                 ifmax(0.5)
@@ -235,7 +235,7 @@ class TestActions:
             ):
                 ifmax(0.5, 3)  # type: ignore[arg-type]
             with (
-                pytest.raises(NetworkError, match=r"'input >> state' belongs to no action; put it"),
+                pytest.raises(NetworkError, match=r"'stimulus >> state' belongs to no action; put it"),
                 semantic.ActionSelection(),
             ):
                 ifmax(0.5)
@@ -252,7 +252,7 @@ class TestActions:
         (lambda x, out: x + 3j, r"\+ is of modules, pointers and numbers, got 3j"),
         (lambda x, out: x * "A", r"\* is of .* got 'A'; texts are read by sym\(\)"),
         (lambda x, out: x / 0, "divided by a number other than 0"),
-        (lambda x, out: x >> 3, r"input >> 3: a module or a node is sent to"),
+        (lambda x, out: x >> 3, r"stimulus >> 3: a module or a node is sent to"),
         (lambda x, out: x >> (out + out), r"a module or a node is sent to"),
         (lambda x, out: 1 >> out, "'1 >> state' sends a number, and state takes pointers"),
         (lambda x, out: x + 1 >> out, "a pointer and a number cannot be added"),

@@ -17,7 +17,7 @@ from spikewright.engines.program import Recording
 from spikewright.errors import ExchangeError
 from spikewright.exchange.ends import Ends, ends_of
 from spikewright.exchange.onnx.functions import OnnxArray
-from spikewright.exchange.onnx.step import NEXT, Step, refusals, written
+from spikewright.exchange.onnx.step import NEXT, OnnxStep, refusals, written
 from spikewright.graph.layers import Activation
 from spikewright.lower import Lowered
 from spikewright.network import Ensemble, Probe
@@ -83,7 +83,7 @@ def _counted(lowered: Lowered) -> dict[str, Probe]:
     return dict(zip(found, probes_of(found), strict=True))
 
 
-def _model(step: Step, ends: Ends, counted: Mapping[str, Probe]) -> ModelProto:
+def _model(step: OnnxStep, ends: Ends, counted: Mapping[str, Probe]) -> ModelProto:
     named = {**ends.outputs, **{f"{SPIKES}{name}": probe for name, probe in counted.items()}}
     by_probe = {recording.probe: recording for recording in step.program.recordings}
     for name, probe in named.items():
@@ -108,7 +108,7 @@ def _model(step: Step, ends: Ends, counted: Mapping[str, Probe]) -> ModelProto:
     return made
 
 
-def _recorded(step: Step, recording: Recording, counts: bool) -> OnnxArray:
+def _recorded(step: OnnxStep, recording: Recording, counts: bool) -> OnnxArray:
     """The values of a probe; numbers of spikes without the height that they have."""
     value = step.signals[recording.signal].values
     factor = np.asarray(recording.factor)
@@ -117,7 +117,7 @@ def _recorded(step: Step, recording: Recording, counts: bool) -> OnnxArray:
     return whole + step.constant(np.zeros(shape))  # an array of its own, of the whole shape
 
 
-def _mean(step: Step, name: str, value: OnnxArray, activation: Activation | None) -> None:
+def _mean(step: OnnxStep, name: str, value: OnnxArray, activation: Activation | None) -> None:
     """The mean of an output over the steps until now, with the activation on it."""
     before = step.state(f"{name}.sum", value.shape[1:], 0.0)
     total = before + value

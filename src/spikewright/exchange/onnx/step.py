@@ -46,7 +46,7 @@ class OnnxState(OnnxArray):
 
 
 @dataclass(eq=False)
-class Step:
+class OnnxStep:
     """The graph under construction: signals, states and what came out of each operator.
 
     `counter` names the input that counts steps.
@@ -126,12 +126,12 @@ class Step:
         return OnnxArray(self.writer, self.writer.constant(value), value.shape)
 
 
-def written(program: Program, inputs: Mapping[Node, str]) -> Step:
+def written(program: Program, inputs: Mapping[Node, str]) -> OnnxStep:
     """The step of a program whose nodes in `inputs` are given."""
     counter = STEP
     while counter in inputs.values():  # a diffusion model may have an input of this name
         counter = f"{counter} number"
-    step = Step(program, counter)
+    step = OnnxStep(program, counter)
     late: list[Callable[[], None]] = []
     for op in program.operators:  # what a step begins with does not wait for its inputs
         if isinstance(op, Filter | Delay | Average):
@@ -177,7 +177,7 @@ _ABSENT = {
 }
 
 
-def _source(step: Step, op: NodeSource, inputs: Mapping[Node, str]) -> None:
+def _source(step: OnnxStep, op: NodeSource, inputs: Mapping[Node, str]) -> None:
     if op.node in inputs:
         value = step.given(inputs[op.node], op.node.shape_out)
     else:
@@ -188,7 +188,7 @@ def _source(step: Step, op: NodeSource, inputs: Mapping[Node, str]) -> None:
     step.signals[op.output] = OnnxSignal(value)
 
 
-def _each_step(step: Step, op: Generate, inputs: Mapping[Node, str]) -> None:
+def _each_step(step: OnnxStep, op: Generate, inputs: Mapping[Node, str]) -> None:
     """One of the values in each of the first steps, and zero after them: sums of differences."""
     assert isinstance(op.process, EachStep)
     shape = step.program.shapes[op.output]
@@ -201,17 +201,17 @@ def _each_step(step: Step, op: Generate, inputs: Mapping[Node, str]) -> None:
     step.signals[op.output] = OnnxSignal(value)
 
 
-def _linear(step: Step, op: Linear, inputs: Mapping[Node, str]) -> None:
+def _linear(step: OnnxStep, op: Linear, inputs: Mapping[Node, str]) -> None:
     x = step.signals[op.inputs[0]]
     step.signals[op.output] = applied(op, x, step.xp, step.program.precision)
 
 
-def _sum(step: Step, op: ScaledSum, inputs: Mapping[Node, str]) -> None:
+def _sum(step: OnnxStep, op: ScaledSum, inputs: Mapping[Node, str]) -> None:
     values = [step.signals[i].values for i in op.inputs]
     step.signals[op.output] = OnnxSignal(op.added(values or [step.zeros(op)]))
 
 
-def _neurons(step: Step, op: Neurons, inputs: Mapping[Node, str]) -> None:
+def _neurons(step: OnnxStep, op: Neurons, inputs: Mapping[Node, str]) -> None:
     kind, shape, every = op.neuron_type, op.ensemble.shape, op.restart
     initial: dict[str, Any] = dict(op.initial_state)
     if kind.has_voltage:
@@ -252,7 +252,7 @@ def _bounds(op: Neurons) -> Bounds | None:
     return Bounds(-least * kind.height_at(1) if kind.negative else 0, most)
 
 
-def _apply(step: Step, op: Apply, inputs: Mapping[Node, str]) -> None:
+def _apply(step: OnnxStep, op: Apply, inputs: Mapping[Node, str]) -> None:
     function: Any = op.node.output
     if isinstance(function, Lookup):  # a number without a row takes the nearest one
         function = Lookup(function.table, function.accumulate)
@@ -270,7 +270,7 @@ def _apply(step: Step, op: Apply, inputs: Mapping[Node, str]) -> None:
     step.goes_on(sent, value)
 
 
-def _filter(step: Step, op: Filter) -> Callable[[], None]:
+def _filter(step: OnnxStep, op: Filter) -> Callable[[], None]:
     """A synapse: it passes on the output of the step before."""
     shape = step.program.shapes[op.output]
     states = [step.state(f"{op.label}.{i}", shape, 0.0) for i in range(op.filter.order)]
@@ -286,7 +286,7 @@ def _filter(step: Step, op: Filter) -> Callable[[], None]:
     return finish
 
 
-def _smooth(step: Step, op: Smooth, inputs: Mapping[Node, str]) -> None:
+def _smooth(step: OnnxStep, op: Smooth, inputs: Mapping[Node, str]) -> None:
     shape = step.program.shapes[op.output]
     states = [step.state(f"{op.label}.{i}", shape, 0.0) for i in range(op.filter.order)]
     after, output = op.filter.by_line(states, step.signals[op.inputs[0]].values, step.zeros(op))
@@ -295,7 +295,7 @@ def _smooth(step: Step, op: Smooth, inputs: Mapping[Node, str]) -> None:
     step.signals[op.output] = OnnxSignal(output)
 
 
-def _delay(step: Step, op: Delay) -> Callable[[], None]:
+def _delay(step: OnnxStep, op: Delay) -> Callable[[], None]:
     """Values wait in a queue, `(batch, steps, *shape)`, the oldest first."""
     shape = step.program.shapes[op.output]
     queue = step.state(f"{op.label}.waiting", (op.steps, *shape), 0.0)
@@ -313,7 +313,7 @@ def _delay(step: Step, op: Delay) -> Callable[[], None]:
     return finish
 
 
-def _average(step: Step, op: Average) -> Callable[[], None]:
+def _average(step: OnnxStep, op: Average) -> Callable[[], None]:
     """The mean of every window, passed on in the next one."""
     shape = step.program.shapes[op.output]
     sums = step.state(f"{op.label}.sum", shape, 0.0)

@@ -21,6 +21,8 @@ class CellPart:
     layer: Layer
     inputs: tuple[str, ...]
 
+    SAVED_AS: ClassVar[str] = "Part"
+
     def __repr__(self) -> str:
         return f"{self.name}: {self.layer.kind}"
 

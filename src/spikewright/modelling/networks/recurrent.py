@@ -9,7 +9,7 @@ import numpy as np
 from spikewright.errors import NetworkError
 from spikewright.modelling.networks.ensemble_array import EnsembleArray, ThresholdingEnsembles
 from spikewright.network import Connection, Ensemble, Network, Node
-from spikewright.network.pointwise import PointwiseStep
+from spikewright.network.pointwise import Step
 from spikewright.network.shapes import above_zero, count, number
 
 
@@ -163,7 +163,7 @@ class IndependentAccumulator(Network):
                 self.accumulators = EnsembleArray(n, self.n_items, label=f"sums of {name}")
             with ThresholdingEnsembles(least, radius=_REACH):
                 self.arrived = EnsembleArray(n, self.n_items, label=f"arrived of {name}")
-            self.output = self.arrived.add_output("whole", PointwiseStep(0.0))
+            self.output = self.arrived.add_output("whole", Step(0.0))
             sums = self.accumulators
             Connection(self.input, sums.input, synapse, transform=pace)
             Connection(sums.output, sums.input, synapse)
