@@ -200,6 +200,9 @@ class Engine(ABC):
     tells = False
     """True for engines that write totals while a run ends, not when they are read."""
 
+    sums_in_turn = True
+    """True for engines whose neurons run step by step where their outputs are summed."""
+
     def prepare(self, program: Program) -> Program:
         """The program in the form in which this engine runs it.
 

@@ -223,8 +223,8 @@ class PreparedRun:
             once = op.output in constants
             batch = 1 if op.output in alike else self.batch if once else self.chunk
             by_step = component.in_turn or (component.loops and not _in_windows(component))
-            by_step |= isinstance(op, Neurons) and self.tallied(op)  # its sums go in order
-            steps = 1 if once or by_step else block
+            in_turn = self.engine.sums_in_turn and isinstance(op, Neurons) and self.tallied(op)
+            steps = 1 if once or by_step or in_turn else block
             size = self.engine.work_bytes(op, self.program, batch, steps, constants)
             if size > most.bytes:
                 how = f"{batch} samples, {steps} steps at once"

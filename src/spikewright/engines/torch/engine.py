@@ -77,6 +77,7 @@ class TorchEngine(Engine):
     )
 
     tells = True  # parts of a batch are summed one by one
+    sums_in_turn = False
 
     def __init__(self, device: Any = None, threads: int | None = None) -> None:
         self.device = chosen_device(device)
