@@ -35,6 +35,7 @@ from spikewright.conversion import Trace, watch
 from spikewright.exchange import nir, onnx
 from spikewright.measure import energy, operations, twin
 from spikewright.network import distributions, processes, solvers, transforms
+from spikewright.network.attributes import Registry
 from spikewright.report import figures
 from spikewright.sources import keras as sources_keras
 from spikewright.sources import torch as sources_torch
@@ -220,6 +221,7 @@ def _module(prefix: str, module: ModuleType, skip: Collection[str] = ()) -> dict
         f"{prefix}.{name}": item
         for name in names
         if name not in skip
+        and not isinstance(getattr(module, name), Registry)
         and getattr(item := getattr(module, name), "__module__", "").startswith("spikewright")
     }
 
