@@ -71,6 +71,21 @@ def pooled(side: int) -> Graph:
     return Graph(tuple(nodes), {"y": "fc"})
 
 
+def curved(side: int) -> Graph:
+    """GELUs, whose equation makes more arrays than others."""
+    rng = np.random.default_rng(0)
+    nodes = [
+        GraphNode("x", Input((3, side, side))),
+        GraphNode("conv1", kernel(rng, 32, 3, 3), ("x",)),
+        GraphNode("gelu1", Activation("gelu"), ("conv1",)),
+        GraphNode("conv2", kernel(rng, 32, 32, 3), ("gelu1",)),
+        GraphNode("gelu2", Activation("gelu"), ("conv2",)),
+        GraphNode("mean", GlobalAveragePool((1, 2)), ("gelu2",)),
+        GraphNode("fc", Affine(rng.normal(size=(10, 32)), rng.normal(size=10)), ("mean",)),
+    ]
+    return Graph(tuple(nodes), {"y": "fc"})
+
+
 def separable(side: int) -> Graph:
     """A convolution of each channel, a bottleneck without activation, and its expansion."""
     rng = np.random.default_rng(0)
@@ -141,6 +156,7 @@ CASES = {
     "few steps": Case(pooled, 112, 4, 8),
     "parts": Case(pooled, 64, 16, 20),
     "separable": Case(separable, 96, 4, 8),
+    "curves": Case(curved, 48, 8, 16),
     "layers": Case(layered, 1500, 4, 16),
     "recorded layer": Case(pooled, 64, 2, 32, ("relu3",)),
     "sparse": Case(random_links, 20_000, 16, 40),

@@ -276,19 +276,19 @@ def test_a_missing_step_is_noticed() -> None:
 
 
 L, ops = layers, keras.ops
-LEVELS, TOP = 7, 1.5
+KERAS_LEVELS, TOP = 7, 1.5
 
 
 def _through(x: Any) -> Any:
     """Rounded, with the gradient of what is rounded."""
     bounded = ops.clip(x, 0.0, TOP)
-    rounded = ops.round(bounded * (LEVELS / TOP)) * (TOP / LEVELS)
+    rounded = ops.round(bounded * (KERAS_LEVELS / TOP)) * (TOP / KERAS_LEVELS)
     return bounded + ops.stop_gradient(rounded - bounded)
 
 
 def _floored(x: Any) -> Any:
     """The next level below."""
-    return ops.floor(ops.clip(x * (LEVELS / TOP), 0, LEVELS)) * (TOP / LEVELS)
+    return ops.floor(ops.clip(x * (KERAS_LEVELS / TOP), 0, KERAS_LEVELS)) * (TOP / KERAS_LEVELS)
 
 
 FORMS: dict[str, Callable[[Any], Any]] = {

@@ -235,7 +235,9 @@ class TestActions:
             ):
                 ifmax(0.5, 3)  # type: ignore[arg-type]
             with (
-                pytest.raises(NetworkError, match=r"'stimulus >> state' belongs to no action; put it"),
+                pytest.raises(
+                    NetworkError, match=r"'stimulus >> state' belongs to no action; put it"
+                ),
                 semantic.ActionSelection(),
             ):
                 ifmax(0.5)

@@ -179,7 +179,15 @@ class Building:
                 values if len(values) > 1 else values[0]
                 for values in (map.shape[1:], map.stride, pads, map.dilation)
             )
-            node = kind(shape, weight, stride, padding, dilation, 1, offset)
+            node = kind(
+                shape,
+                weight,
+                stride=stride,
+                padding=padding,
+                dilation=dilation,
+                groups=1,
+                bias=offset,
+            )
         added = self.add(name, node, sources)
         if not (_holds(weight, map.kernel) and _holds(offset, bias)):
             self.rounded.append(added)

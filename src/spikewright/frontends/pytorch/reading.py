@@ -225,7 +225,13 @@ class _Walk:
         self, why: Refusal, cut: Mapping[str, str] | None = None, callable: bool = False
     ) -> None:
         self.builder.refuse(
-            why.layer, why.kind, why.reason, why.options, why.location, cut, callable
+            why.layer,
+            why.kind,
+            why.reason,
+            options=why.options,
+            location=why.location,
+            cut=cut,
+            callable=callable,
         )
 
     def _called(self, node: Any, place: ArgumentPlace) -> Any:

@@ -128,7 +128,15 @@ def _(layer: layers.Convolution, p: Parameters, x: Tensor) -> Tensor:
         images = windowed(x[:, None], layer.windows, layer.channels_last, 0.0)
     convolve = _over_space("conv", images)
     weight, bias = p["weight"], p.get("bias")
-    y = convolve(images, weight, bias, layer.stride, padding, layer.dilation, layer.groups)
+    y = convolve(
+        images,
+        weight,
+        bias,
+        stride=layer.stride,
+        padding=padding,
+        dilation=layer.dilation,
+        groups=layer.groups,
+    )
     return _restored(y, layer.channels_last)
 
 
