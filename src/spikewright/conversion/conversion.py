@@ -376,6 +376,11 @@ class Conversion(Shown):
         training is too short for that, for an iterator, and with budgets, it is 5e-4, or 5e-3 with
         "sgd".
 
+        With `refit=True` weights are first fitted layer by layer, by least squares: each current to
+        the source's, of what the spiking network sends so far. It takes no gradient, some passes a
+        layer over at most 500 samples, and is left out where the loss on what is held back does not
+        fall. `epochs=0` leaves it at that.
+
         A training lasts `epochs` epochs, or `timeout` seconds if that is shorter; the rate falls to
         zero by then. It ends early where no epoch was better for `patience` epochs. After each
         epoch its state is written to the file `checkpoint`, from which the same call goes on, with

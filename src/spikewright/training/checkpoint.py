@@ -10,10 +10,10 @@ from typing import Any
 from spikewright._base import storage as _storage
 from spikewright._base.writing import check_place
 from spikewright.errors import DamagedFileError, TrainingError
-from spikewright.training.history import Epoch, Measured
+from spikewright.training.history import Epoch, Measured, Refitted
 
 _WHAT = "training"
-_PARTS = {"Epoch": Epoch, "Measured": Measured}
+_PARTS = {"Epoch": Epoch, "Measured": Measured, "Refitted": Refitted}
 
 
 class TrainingCheckpoint:

@@ -37,6 +37,22 @@ class Measured:
 
 
 @dataclass(frozen=True)
+class Refitted:
+    """Weights fitted by least squares before the epochs: what was measured before and after.
+
+    On samples that are held back; None where none are. Where the loss did not fall, weights stayed.
+    """
+
+    before: Measured | None
+    after: Measured | None
+
+    @property
+    def kept(self) -> bool:
+        """True where the training went on from these weights."""
+        return self.before is None or self.after is None or self.after.loss < self.before.loss
+
+
+@dataclass(frozen=True)
 class Epoch:
     """One epoch: its mean loss, what was measured after it, and how long it took in seconds.
 

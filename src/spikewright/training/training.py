@@ -90,6 +90,7 @@ def train(
         done.kept,
         done.learning_rate,
         changes=tuple(changes_of(chosen.graph, trained, job.sites, sites)),
+        refitted=done.refitted,
         frozen=frozen_layers(job.graph, job.frozen),
         _weights=weights,
     )
@@ -183,7 +184,8 @@ def _divided(
     elif settings["loss"] == "truth" and not data.y:
         raise TrainingError('loss="truth" needs labels or targets: give y')
     elif is_number(validation):
-        data, held = data.divided(min(validation, _HELD / len(data)), settings["seed"])
+        rest, held = data.divided(min(validation, _HELD / len(data)), settings["seed"])
+        data = rest if len(held) else data  # laid out in memory as it was given
     if validation is not None and not is_number(validation):
         held = held_back(conversion, validation)
     elif held is None or not len(held):

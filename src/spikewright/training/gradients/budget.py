@@ -105,6 +105,11 @@ class TrainingBudget:
     def __bool__(self) -> bool:
         return bool(self.multipliers)
 
+    def begin(self) -> None:
+        """Take what was measured as what the network spends before it is trained."""
+        for one in self.multipliers:
+            one.begin()
+
     def penalty(self, counts: Mapping[str, Tensor], samples: int) -> Tensor | float:
         """What counts `{layer: (samples, *shape)}` add to the loss."""
         roundings = self._network.roundings

@@ -279,11 +279,13 @@ class RoundedNetwork(nn.Module):
         inputs: Mapping[str, Tensor],
         sent: Mapping[str, Tensor] | None = None,
         quickly: bool = False,
+        until: str | None = None,
     ) -> tuple[Values, Values]:
         """Values of all nodes, and the counts of all sites, by name.
 
         `sent` are counts that sites have sent in truth: they take the place of the rounded ones,
-        with the gradient of those. `quickly` is as for `stepped`.
+        with the gradient of those. `quickly` is as for `stepped`. Nodes behind the node `until`
+        are left out.
         """
 
         def rounded(name: str, current: Tensor, *_: Any) -> Passed:
@@ -299,5 +301,5 @@ class RoundedNetwork(nn.Module):
         neurons = {name: partial(rounded, name) for name in self.roundings}
         once = self.stepped(neurons, quickly, present=names)
         laid_out = {name: x[None] for name, x in self.laid_out(inputs).items()}
-        found = once.block(laid_out, {}, 0, keep=names)
+        found = once.block(laid_out, {}, 0, keep=names, until=until)
         return {name: value.squeeze(0) for name, value in found.values.items()}, found.counts

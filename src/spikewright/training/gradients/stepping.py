@@ -73,11 +73,12 @@ class SteppedNetwork:
         before: States,
         first: int,
         keep: Collection[str] = (),
+        until: str | None = None,
     ) -> SteppedBlock:
         """The steps behind the `first` ones, of inputs there; values of nodes in `keep` are kept.
 
         What is known of other nodes may stand among the inputs. A value is dropped behind the last
-        layer that reads it.
+        layer that reads it. Nodes behind `until` are left out.
         """
         values, kept, after = dict(inputs), Values(), States()
         counts: dict[str, Any] = {}
@@ -97,6 +98,8 @@ class SteppedNetwork:
                 values[name], after[at] = self.synapses[name](arriving, before.get(at, {}), first)
             if name in keep:
                 kept[name] = values[name]
+            if name == until:
+                break
             for read_there in node.inputs:
                 if last[read_there] == name:
                     values.pop(read_there, None)
