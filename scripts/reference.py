@@ -126,6 +126,9 @@ MEMBERS = (
 )
 
 
+_KINDS = ("Registry",)  # of what is public, and not public itself
+
+
 def topics() -> dict[str, dict[str, Any]]:
     """Every public name of each topic, as a user writes it, with its object."""
     public = {name: getattr(spikewright, name) for name in spikewright.__all__}
@@ -221,6 +224,7 @@ def _module(prefix: str, module: ModuleType, skip: Collection[str] = ()) -> dict
         f"{prefix}.{name}": item
         for name in names
         if name not in skip
+        and name not in _KINDS
         and not isinstance(getattr(module, name), Registry)
         and getattr(item := getattr(module, name), "__module__", "").startswith("spikewright")
     }

@@ -15,6 +15,8 @@ from typing import Any, NamedTuple
 
 from docutils import nodes
 
+from spikewright import results
+
 FOLDER = Path(__file__).parents[1] / "inventories"
 INTERSPHINX = ("numpy", "pytorch", "nengo")
 # as these projects' users shorten names, and as pages here call what a function returns
@@ -73,6 +75,9 @@ def from_package(name: str) -> str:
     """A name, written out from its package on."""
     first, dot, rest = name.partition(".")
     full = SHORT.get(first, first) + dot + rest
+    full = re.sub(
+        rf"^spikewright\.({'|'.join(results.__all__)})\b", r"spikewright.results.\1", full
+    )
     return full.replace("spikewright.Conversion.trace.", "spikewright.conversion.Trace.")
 
 

@@ -192,7 +192,7 @@ def test_a_rule_chooses_scales(window: Window) -> None:
     window.page.fill("#rule", "percentil:99")
     window.page.keyboard.press("Enter")
     window.page.wait_for_selector("#status.wrong")
-    assert "'percentil' is no rule" in window.text("status")
+    assert "'percentil:99' is no rule" in window.text("status")
     window.page.fill("#rule", "percentile:99,per=layer")
     window.page.keyboard.press("Enter")
     window.wait()
