@@ -3,7 +3,7 @@
     python scripts/slow_tests.py [--longest SECONDS]
 
 Runs all tests but those marked slow by hand, on a quiet machine, and lists those that took longer.
-`tests/conftest.py` marks them; CI runs them with `pytest -m slow`.
+`tests/conftest.py` marks them; `pytest -m slow` runs them, and CI runs them with all others.
 """
 
 from __future__ import annotations

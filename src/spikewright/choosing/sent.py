@@ -313,21 +313,13 @@ def shares(conversion: Converted, samples: Batch) -> Means:
     return found
 
 
-def sent_means(conversion: Converted, samples: Batch, steps: int, dt: float) -> Means:
-    """The mean that every neuron sends over `steps` steps and all samples, by layer.
-
-    In the unit of the source's values; spikes below zero take away, and padding sends nothing.
-    """
-    found = sent_up_to(conversion, samples, (steps,), dt)
-    return {name: means[0] for name, means in found.items()}
-
-
 def sent_up_to(
     conversion: Converted, samples: Batch, at: Collection[int], dt: float, last: str | None = None
 ) -> Means:
-    """As `sent_means`, over the first steps up to each in `at`: `(len(at), *shape)`, by layer.
+    """The mean that every neuron sends over all samples and the steps up to each in `at`, by layer.
 
-    Up to the layer `last` alone the network is run, where it is given.
+    They are `(len(at), *shape)`, in the unit of the source's values; spikes below zero take away,
+    and padding sends nothing. Up to the layer `last` alone the network is run, where it is given.
     """
     steps = max(at)
     runner = Runner(conversion.lowered)
