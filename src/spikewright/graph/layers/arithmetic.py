@@ -87,13 +87,13 @@ class _Elementwise(Layer):
 
     arity: ClassVar[int | None] = None
     acts = Acts()
-    function: ClassVar[Any]
+    combine: ClassVar[Any]
 
     def output_shape(self, *shapes: Shape) -> Shape:
         return broadcast_shapes(self.kind, shapes)
 
     def evaluate(self, *values: NDArray) -> NDArray:
-        return reduce(type(self).function, aligned(values))
+        return reduce(type(self).combine, aligned(values))
 
 
 @register
@@ -101,7 +101,7 @@ class _Elementwise(Layer):
 class Multiply(_Elementwise):
     """Product of one or more inputs, whose unbatched shapes broadcast."""
 
-    function = mul  # of tensors too
+    combine = mul  # of tensors too
 
 
 @register
@@ -111,7 +111,7 @@ class Divide(_Elementwise):
 
     arity = 2
     partial = True
-    function = truediv
+    combine = truediv
 
 
 @register
@@ -119,7 +119,7 @@ class Divide(_Elementwise):
 class Maximum(_Elementwise):
     """The largest of one or more inputs, whose unbatched shapes broadcast."""
 
-    function = np.maximum
+    combine = np.maximum
 
 
 @register
@@ -127,7 +127,7 @@ class Maximum(_Elementwise):
 class Minimum(_Elementwise):
     """The smallest of one or more inputs, whose unbatched shapes broadcast."""
 
-    function = np.minimum
+    combine = np.minimum
 
 
 @register
