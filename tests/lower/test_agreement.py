@@ -15,7 +15,7 @@ from spikewright._base.equations import CURVES
 from spikewright.errors import ConversionWarning
 from spikewright.graph import Graph, GraphNode, evaluate_all
 from spikewright.graph.layers import Activation, Affine, Input, Layer, MaxPool, ParametricReLU
-from spikewright.graph.ranges import ANY, Range, ranges
+from spikewright.graph.ranges import ANY, ValueRange, ranges
 from spikewright.lower.node_functions import ROUND
 from spikewright.lower.notes import parting
 from spikewright.lower.rounding import unrounded
@@ -267,4 +267,4 @@ def test_known_ranges(name: str, wanted: tuple[float, float]) -> None:
         (GraphNode("x", Input((1,))), GraphNode("f", ACTIVATIONS[name], ("x",))), {"y": "f"}
     )
 
-    assert ranges(graph)["f"] == Range(*wanted)
+    assert ranges(graph)["f"] == ValueRange(*wanted)

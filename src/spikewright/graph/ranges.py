@@ -41,7 +41,7 @@ _FAR = 1e6
 _FARTHER = (-1e30, -1e12, -1e-30, 1e-30, 1e12, 1e30)  # a function that grows there has no bound
 
 
-class Range(NamedTuple):
+class ValueRange(NamedTuple):
     """Values from `low` to `high`."""
 
     low: float
@@ -57,7 +57,7 @@ class Range(NamedTuple):
         return np.unique(np.concatenate([kept, ends]))
 
 
-ANY = Range(-np.inf, np.inf)
+ANY = ValueRange(-np.inf, np.inf)
 """The range of unknown values."""
 
 _COPIES = (
@@ -67,23 +67,23 @@ _COPIES = (
 """Layers whose values are some of their inputs', or means of them."""
 
 _COPIES_AND_ZEROS = (AveragePool, ZeroPad)
-_OVER_AXIS = {"softmax": Range(0.0, 1.0), "log_softmax": Range(-np.inf, 0.0)}
+_OVER_AXIS = {"softmax": ValueRange(0.0, 1.0), "log_softmax": ValueRange(-np.inf, 0.0)}
 
 
-def ranges(graph: Graph) -> dict[str, Range]:
+def ranges(graph: Graph) -> dict[str, ValueRange]:
     """The range of every node's values, for inputs of any value."""
-    found: dict[str, Range] = {}
+    found: dict[str, ValueRange] = {}
     for node in graph:
         found[node.name] = _range(node, [found[name] for name in node.inputs])
     return found
 
 
-def _range(node: GraphNode, given: Sequence[Range]) -> Range:
+def _range(node: GraphNode, given: Sequence[ValueRange]) -> ValueRange:
     layer = node.layer
     if isinstance(layer, Constant):
-        return Range(float(layer.value.min()), float(layer.value.max()))
+        return ValueRange(float(layer.value.min()), float(layer.value.max()))
     if isinstance(layer, Lookup):
-        return Range(float(layer.table.min()), float(layer.table.max()))
+        return ValueRange(float(layer.table.min()), float(layer.table.max()))
     if isinstance(layer, Activation):
         if not layer.elementwise:
             return _OVER_AXIS[layer.function]
@@ -91,21 +91,21 @@ def _range(node: GraphNode, given: Sequence[Range]) -> Range:
     return _combined(layer, given)
 
 
-def _combined(layer: Layer, given: Sequence[Range]) -> Range:
+def _combined(layer: Layer, given: Sequence[ValueRange]) -> ValueRange:
     """The range of a layer that combines values."""
     low, high = [r.low for r in given], [r.high for r in given]
     if isinstance(layer, Add):
-        return Range(sum(low), sum(high))
+        return ValueRange(sum(low), sum(high))
     if isinstance(layer, Multiply) and min(low) >= 0:
-        return Range(0.0, np.inf)
+        return ValueRange(0.0, np.inf)
     if isinstance(layer, _COPIES):
-        return Range(min(low), max(high))
+        return ValueRange(min(low), max(high))
     if isinstance(layer, _COPIES_AND_ZEROS):
-        return Range(min(*low, 0.0), max(*high, 0.0))
+        return ValueRange(min(*low, 0.0), max(*high, 0.0))
     return ANY
 
 
-def image(function: Callable[[NDArray], NDArray], given: Range) -> Range:
+def image(function: Callable[[NDArray], NDArray], given: ValueRange) -> ValueRange:
     """The range of an elementwise function's values, sampled; infinite where it keeps growing."""
     points = given.points()
     far = np.array([x for x in _FARTHER if given.low <= x <= given.high])
@@ -117,4 +117,4 @@ def image(function: Callable[[NDArray], NDArray], given: Range) -> Range:
     low, high = float(values.min()), float(values.max())
     grows = beyond.size > 0 and not np.nanmax(beyond) <= high
     falls = beyond.size > 0 and not np.nanmin(beyond) >= low
-    return Range(-np.inf if falls else low, np.inf if grows else high)
+    return ValueRange(-np.inf if falls else low, np.inf if grows else high)

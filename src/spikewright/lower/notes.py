@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from spikewright._base.equations import CURVES
 from spikewright.graph.layers import Activation, Layer, ParametricReLU
-from spikewright.graph.ranges import Range
+from spikewright.graph.ranges import ValueRange
 from spikewright.lower.node_functions import ROUND, is_function
 from spikewright.lower.rounding import (
     STEP,
@@ -49,7 +49,7 @@ class Parting:
 
 
 def parting(
-    layer: Layer, neuron_type: NeuronType, reach: Range, scale: float = 1.0
+    layer: Layer, neuron_type: NeuronType, reach: ValueRange, scale: float = 1.0
 ) -> Parting | None:
     """A steady current at which the response of neurons differs from a layer's value.
 
@@ -123,7 +123,7 @@ def population_note(
     layer: Layer,
     ensemble: Ensemble,
     synapse: Synapse | None,
-    reach: Range,
+    reach: ValueRange,
     behind: str = "",
 ) -> LayerNote:
     """The note on the neurons of an activation, or of a function; `behind` describes their source.

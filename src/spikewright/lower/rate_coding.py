@@ -32,7 +32,7 @@ from spikewright.graph.layers import (
     Shape,
 )
 from spikewright.graph.masks import Masks, masks_of
-from spikewright.graph.ranges import Range, ranges
+from spikewright.graph.ranges import ValueRange, ranges
 from spikewright.lower.linear import has_map, linear_map, place_ranges
 from spikewright.lower.node_functions import FunctionPlan, is_function, plan
 from spikewright.lower.notes import (
@@ -296,7 +296,7 @@ class _Lowering:
         return ensemble
 
     def population_note(
-        self, node: GraphNode, ensemble: Ensemble, reach: Range, behind: str = ""
+        self, node: GraphNode, ensemble: Ensemble, reach: ValueRange, behind: str = ""
     ) -> LayerNote:
         """The note on a node with neurons; `reach` are the values that they stand for."""
         synapse = self.choices.synapses[node.name]

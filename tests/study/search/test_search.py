@@ -17,13 +17,13 @@ from spikewright.errors import SimulationError, TuningError
 from spikewright.study.search.certificate import PairedLoss
 from spikewright.study.search.measurement import Aim, Measurement
 from spikewright.study.search.search import ProposedSetting, Search
-from spikewright.study.search.space import Choices, ParameterRange, Values
+from spikewright.study.search.space import Choices, Range, Values
 from spikewright.study.search.trials import Study, open_study, shown, written
 
 SPACE = {
     "kind": Choices(("plain", "good")),
-    "level": ParameterRange(-4.0, 6.0, 2.0),
-    "tilt": ParameterRange(-3.0, 3.0, 0.0),
+    "level": Range(-4.0, 6.0, 2.0),
+    "tilt": Range(-3.0, 3.0, 0.0),
 }
 N = 1000
 FACTS = {"model": "one", "max_drop": 0.02}

@@ -3,11 +3,11 @@ from __future__ import annotations
 import pytest
 
 from spikewright.errors import TuningError
-from spikewright.study.search.space import Choices, ParameterRange, asked, begin, restricted
+from spikewright.study.search.space import Choices, Range, asked, begin, restricted
 
 SPACE = {
     "cap": Choices((None, 1)),
-    "level": ParameterRange(-4.0, 4.0, 0.0),
+    "level": Range(-4.0, 4.0, 0.0),
     "rule": Choices(("a", "b")),
 }
 
@@ -23,7 +23,7 @@ def test_restrictions_are_values_choices_or_ranges() -> None:
 
     assert found == {
         "cap": Choices((1,)),
-        "level": ParameterRange(1.0, 2.0, 1.0),
+        "level": Range(1.0, 2.0, 1.0),
         "rule": Choices(("b",)),
     }
 

@@ -17,13 +17,13 @@ from spikewright.study.search import tune
 from spikewright.study.search.certificate import PairedLoss
 from spikewright.study.search.generators import ORIGIN, PlainSweep
 from spikewright.study.search.measurement import Measurement
-from spikewright.study.search.space import Choices, ParameterRange
+from spikewright.study.search.space import Choices, Range
 from spikewright.study.search.trials import Study
 
 SPACE = {
     "steps": Choices((1, 4, 16)),
     "rule": Choices(("sensitivity", "one scale")),
-    "level": ParameterRange(-2.0, 4.0, 0.0),
+    "level": Range(-2.0, 4.0, 0.0),
 }
 
 

@@ -23,7 +23,7 @@ from spikewright.study.search.parameters import CORRECTION, EACH_STEP
 from spikewright.study.search.search import ProposedSetting
 from spikewright.study.search.space import (
     Parameter,
-    ParameterRange,
+    Range,
     Space,
     Values,
     begin,
@@ -105,7 +105,7 @@ def _ladder(
 ) -> Iterator[Values]:
     level = space["level"]
     for value in levels:
-        clipped = level.clip(value) if isinstance(level, ParameterRange) else value
+        clipped = level.clip(value) if isinstance(level, Range) else value
         yield {**values, "level": clipped}
 
 
@@ -201,7 +201,7 @@ class PlainSweep:
 
     def _values(self, level: float, steps: int) -> Values:
         allowed = self.space["level"]
-        level = allowed.clip(level) if isinstance(allowed, ParameterRange) else level
+        level = allowed.clip(level) if isinstance(allowed, Range) else level
         return {**begin(self.space), "rule": RULE, "steps": steps, "level": level}
 
 

@@ -24,7 +24,7 @@ from spikewright.errors import ConversionError, TuningError
 from spikewright.lower.populations import Roles
 from spikewright.measure.readout import READOUTS
 from spikewright.network.neurons import BipolarIntegrateAndFire, IntegrateAndFire, RectifiedLinear
-from spikewright.study.search.space import Choices, Parameter, ParameterRange, Plain, Values
+from spikewright.study.search.space import Choices, Parameter, Plain, Range, Values
 
 _CURVES = 64  # of layers, that are held at once
 
@@ -139,11 +139,11 @@ def space_of(conversion: Conversion) -> dict[str, Parameter]:
         CORRECTION: Choices(
             (None,) if conversion.lowered.stepping else (None, EACH_STEP), one_of((None, EACH_STEP))
         ),
-        "level": ParameterRange(-10.0, 8.0, -1.0),
+        "level": Range(-10.0, 8.0, -1.0),
     }
     if len(types) > 1:
         layers = conversion.populations()
-        space |= {offset_of(name): ParameterRange(-4.0, 4.0, 0.0) for name in layers}
+        space |= {offset_of(name): Range(-4.0, 4.0, 0.0) for name in layers}
     return space
 
 

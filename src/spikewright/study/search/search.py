@@ -16,7 +16,7 @@ from spikewright._base.optional import require
 from spikewright.errors import SpikewrightError, TuningError
 from spikewright.study.search.measurement import Aim, Measurement, joined
 from spikewright.study.search.objective import Objective
-from spikewright.study.search.space import Choices, ParameterRange, Space, Values, asked
+from spikewright.study.search.space import Choices, Range, Space, Values, asked
 from spikewright.study.search.trials import Study, quiet, values_of, worker_name, written
 
 PARTS = (200, 600)
@@ -227,7 +227,7 @@ def _parts(samples: int) -> Iterator[slice]:
 
 def _numbers(space: Space, values: Values, size: float) -> Iterator[ProposedSetting]:
     for name, parameter in space.items():
-        if not isinstance(parameter, ParameterRange) or parameter.is_fixed:
+        if not isinstance(parameter, Range) or parameter.is_fixed:
             continue
         for sign in (-1.0, 1.0):
             moved = parameter.clip(float(values[name] or 0.0) + sign * size)

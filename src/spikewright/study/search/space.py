@@ -51,7 +51,7 @@ class Choices:
 
 
 @dataclass(frozen=True)
-class ParameterRange:
+class Range:
     """A number from `low` to `high`; the search begins at `start`."""
 
     low: float
@@ -77,16 +77,16 @@ class ParameterRange:
         """The nearest value that lies in it."""
         return min(self.high, max(self.low, value))
 
-    def restricted(self, name: str, wanted: Any) -> ParameterRange:
+    def restricted(self, name: str, wanted: Any) -> Range:
         """From and to other ends, or a single number."""
         ends = wanted if isinstance(wanted, tuple | list) else (wanted, wanted)
         if len(ends) != 2 or not all(is_plain_number(end) for end in ends) or ends[0] > ends[1]:
             raise TuningError(f"space: {name!r} takes a number or (low, high), got {wanted!r}")
         low, high = float(ends[0]), float(ends[1])
-        return ParameterRange(low, high, min(high, max(low, self.start)))
+        return Range(low, high, min(high, max(low, self.start)))
 
 
-Parameter = Choices | ParameterRange
+Parameter = Choices | Range
 Space = Mapping[str, Parameter]
 Values = dict[str, Plain]
 
