@@ -144,9 +144,13 @@ def _combined(call: KerasCall, weights: Value, mixed: Value, gated: bool) -> Val
     return [output, weights] if call.arguments.get("return_attention_scores") else output
 
 
-def _gives_zeros(call: KerasCall, dropout: float, query: Value) -> bool:
-    """Whether queries that see no key get zeros, as of Keras's Softmax, or the mean of values."""
-    return dropout > 0 or bool(call.arguments.get("return_attention_scores")) or query.rank != 4
+def _as_keras(call: KerasCall, dropout: float, query: Value) -> dict[str, Any]:
+    """How layers of several heads attend: without a cap of scores.
+
+    Queries that see no key get zeros, as of Keras's Softmax, or else the mean of values.
+    """
+    given = bool(call.arguments.get("return_attention_scores"))
+    return {"part": "mixed", "cap": 0.0, "zero_rows": dropout > 0 or given or query.rank != 4}
 
 
 @reads("MultiHeadAttention", arguments=_ARGUMENTS)
@@ -160,19 +164,15 @@ def multi_head_attention(call: KerasCall) -> Value | list[Value]:
     axes = Axes(*(labels[1:] for labels in (queries, keys, values, scores, result)))
     window, over = getattr(layer, "_sliding_window", None), len(layer.attention_axes)
     masks, allowed = _hiding(call, query.shape[0], value.shape[0], window, over, len(axes.scores))
-    scale = 1.0 / math.sqrt(layer.key_dim)
-    zero = _gives_zeros(call, layer._dropout, query)
     mixed, weights = attend(
         call,
         query,
         key,
         value=value,
         axes=axes,
-        scale=scale,
+        scale=1.0 / math.sqrt(layer.key_dim),
         masks=masks,
-        cap=0.0,
-        zero_rows=zero,
-        part="mixed",
+        **_as_keras(call, layer._dropout, query),
         allowed=allowed,
     )
     return _combined(call, weights, mixed, bool(getattr(layer, "_use_gate", False)))
@@ -185,19 +185,15 @@ def grouped_query_attention(call: KerasCall) -> Value | list[Value]:
     query, key, value = _projected(call)
     window = getattr(layer, "sliding_window", None)
     masks, allowed = _hiding(call, query.shape[0], key.shape[0], window)
-    scale = 1.0 / math.sqrt(layer.head_dim)
-    zero = _gives_zeros(call, layer.dropout, query)
     mixed, weights = attend(
         call,
         query,
         key,
         value=value,
         axes=HEADS_INSIDE,
-        scale=scale,
+        scale=1.0 / math.sqrt(layer.head_dim),
         masks=masks,
-        cap=0.0,
-        zero_rows=zero,
-        part="mixed",
+        **_as_keras(call, layer.dropout, query),
         allowed=allowed,
     )
     return _combined(call, weights, mixed, bool(getattr(layer, "use_gate", False)))
