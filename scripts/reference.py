@@ -126,9 +126,6 @@ MEMBERS = (
 )
 
 
-_KINDS = ("Registry",)  # of what is public, and not public itself
-
-
 def topics() -> dict[str, dict[str, Any]]:
     """Every public name of each topic, as a user writes it, with its object."""
     public = {name: getattr(spikewright, name) for name in spikewright.__all__}
@@ -201,6 +198,10 @@ def topics() -> dict[str, dict[str, Any]]:
     }
 
 
+def _is_registry(item: Any) -> bool:
+    return item is Registry or isinstance(item, Registry)
+
+
 def _is(item: Any, base: type) -> bool:
     return isinstance(item, type) and issubclass(item, base)
 
@@ -224,8 +225,7 @@ def _module(prefix: str, module: ModuleType, skip: Collection[str] = ()) -> dict
         f"{prefix}.{name}": item
         for name in names
         if name not in skip
-        and name not in _KINDS
-        and not isinstance(getattr(module, name), Registry)
+        and not _is_registry(getattr(module, name))
         and getattr(item := getattr(module, name), "__module__", "").startswith("spikewright")
     }
 

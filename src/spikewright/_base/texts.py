@@ -68,7 +68,7 @@ class Parser:
     nameless: Callable[[str], Any] | None = None
 
     def begins(self, text: str) -> bool:
-        """Whether a text begins with the name of one."""
+        """True for a text that begins with the name of a registered class."""
         return text.partition(":")[0] in self.kinds
 
     def __call__(self, text: str) -> Any:

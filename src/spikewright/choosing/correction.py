@@ -61,7 +61,7 @@ class _Correction(ABC):
 
     @abstractmethod
     def begin(self, populations: Mapping[str, Ensemble], copies: Copies) -> tuple[Gaps, Shift]:
-        """What it gives layers, as found so far, and the function that shifts one by its gaps."""
+        """The values of layers found so far, and the function that shifts one by its gaps."""
 
 
 @dataclass(frozen=True)

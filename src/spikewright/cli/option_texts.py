@@ -288,6 +288,6 @@ def _entries(text: str, split: Callable[[str], tuple[str, str]]) -> Iterator[tup
 
 
 def _has_arguments(value: str) -> bool:
-    """Whether a value is `name:arguments`: those may hold commas and =."""
+    """True for a value `name:arguments`, whose arguments may hold commas and =."""
     name, separator, _ = value.partition(":")
     return bool(separator) and any(c.isalpha() for c in name)

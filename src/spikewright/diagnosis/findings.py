@@ -225,7 +225,7 @@ def summary(found: Diagnosis) -> str:
 
 
 def _of_outputs(found: Diagnosis) -> str:
-    """How far each of several outputs is away, the farthest first."""
+    """The distance of each of several outputs from the source, the largest first."""
     changes = sorted(found.loss.by_output.items(), key=lambda item: -item[1])
     if len(changes) < 2:
         return ""

@@ -106,7 +106,7 @@ class LayerStatistics:
 
     @property
     def is_silent(self) -> bool:
-        """Whether it sends nothing but zeros."""
+        """True for a layer that sends nothing but zeros."""
         return float(self.magnitudes.highest.max()) == 0.0
 
     @property

@@ -236,7 +236,7 @@ def _loops(made: Building, closing: Collection[Edge]) -> Iterator[Refusal]:
 
 
 def _branches(made: Building) -> Iterator[Refusal]:
-    """What a reader of chains would leave out."""
+    """The nodes that a reader of chains would leave out."""
     ends = Counter(end for edge in made.edges for end in enumerate(edge))
     several = sorted({name for (_, name), count in ends.items() if count > 1})
     why = f"{made.dialect.name} reads chains, and it has several edges on one side"

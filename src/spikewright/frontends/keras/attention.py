@@ -135,22 +135,40 @@ def _projected(call: KerasCall) -> tuple[Value, Value, Value]:
     )
 
 
-def _combined(call: KerasCall, weights: Value, mixed: Value, gated: bool) -> Value | list[Value]:
-    """The output's dense layer, and the weights where the call asks for them."""
+def _heads(
+    call: KerasCall,
+    projected: tuple[Value, Value, Value],
+    hidden: _Hiding,
+    *,
+    axes: Axes,
+    depth: int,
+    dropout: float,
+    gated: bool,
+) -> Value | list[Value]:
+    """Attention of several heads: the output's dense layer, and weights where a call asks for them.
+
+    Queries that see no key get zeros, as of Keras's Softmax, or else the mean of values.
+    """
+    (query, key, value), (masks, allowed) = projected, hidden
+    asked = bool(call.arguments.get("return_attention_scores"))
+    mixed, weights = attend(
+        call,
+        query,
+        key,
+        value=value,
+        axes=axes,
+        scale=1.0 / math.sqrt(depth),
+        masks=masks,
+        cap=0.0,
+        zero_rows=dropout > 0 or asked or query.rank != 4,
+        part="mixed",
+        allowed=allowed,
+    )
     if gated:
         gate = einsum_layer(call, call.layer._gate_dense, call.arguments["query"], "gate")
         mixed = product(call, mixed, gate, "gated")
     output = einsum_layer(call, call.layer._output_dense, mixed)
-    return [output, weights] if call.arguments.get("return_attention_scores") else output
-
-
-def _as_keras(call: KerasCall, dropout: float, query: Value) -> dict[str, Any]:
-    """How layers of several heads attend: without a cap of scores.
-
-    Queries that see no key get zeros, as of Keras's Softmax, or else the mean of values.
-    """
-    given = bool(call.arguments.get("return_attention_scores"))
-    return {"part": "mixed", "cap": 0.0, "zero_rows": dropout > 0 or given or query.rank != 4}
+    return [output, weights] if asked else output
 
 
 @reads("MultiHeadAttention", arguments=_ARGUMENTS)
@@ -163,19 +181,15 @@ def multi_head_attention(call: KerasCall) -> Value | list[Value]:
     (_, values), result = parsed(layer._combine_equation, (len(scores), ranks[2]))
     axes = Axes(*(labels[1:] for labels in (queries, keys, values, scores, result)))
     window, over = getattr(layer, "_sliding_window", None), len(layer.attention_axes)
-    masks, allowed = _hiding(call, query.shape[0], value.shape[0], window, over, len(axes.scores))
-    mixed, weights = attend(
+    return _heads(
         call,
-        query,
-        key,
-        value=value,
+        (query, key, value),
+        _hiding(call, query.shape[0], value.shape[0], window, over, len(axes.scores)),
         axes=axes,
-        scale=1.0 / math.sqrt(layer.key_dim),
-        masks=masks,
-        **_as_keras(call, layer._dropout, query),
-        allowed=allowed,
+        depth=layer.key_dim,
+        dropout=layer._dropout,
+        gated=bool(getattr(layer, "_use_gate", False)),
     )
-    return _combined(call, weights, mixed, bool(getattr(layer, "_use_gate", False)))
 
 
 @reads("GroupedQueryAttention", arguments=_ARGUMENTS)
@@ -184,19 +198,15 @@ def grouped_query_attention(call: KerasCall) -> Value | list[Value]:
     layer = call.layer
     query, key, value = _projected(call)
     window = getattr(layer, "sliding_window", None)
-    masks, allowed = _hiding(call, query.shape[0], key.shape[0], window)
-    mixed, weights = attend(
+    return _heads(
         call,
-        query,
-        key,
-        value=value,
+        (query, key, value),
+        _hiding(call, query.shape[0], key.shape[0], window),
         axes=HEADS_INSIDE,
-        scale=1.0 / math.sqrt(layer.head_dim),
-        masks=masks,
-        **_as_keras(call, layer.dropout, query),
-        allowed=allowed,
+        depth=layer.head_dim,
+        dropout=layer.dropout,
+        gated=bool(getattr(layer, "use_gate", False)),
     )
-    return _combined(call, weights, mixed, bool(getattr(layer, "use_gate", False)))
 
 
 @reads("Attention", "AdditiveAttention", arguments=_ARGUMENTS)

@@ -198,7 +198,7 @@ class Attempt:
 
     @property
     def refused(self) -> bool:
-        """Whether something was refused since then."""
+        """True where something was refused since then."""
         pairs = zip(_all(self._builder), self._before, strict=True)
         return any(len(now.refusals) > len(before["refusals"]) for now, before in pairs)
 

@@ -63,7 +63,7 @@ _EXAMPLE = "Give an example_input, the arguments of the model's call, arrays (ba
 
 
 def is_code(model: Any) -> bool:
-    """Whether a model is Python code of its own, and no graph of layers."""
+    """True for a model that is Python code of its own, and no graph of layers."""
     return isinstance(model, require("keras").Model) and not calls_as_keras(model)
 
 

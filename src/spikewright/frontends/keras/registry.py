@@ -101,7 +101,7 @@ TAILS = frozenset(("ops.Median", "ops.Quantile"))
 
 
 def is_code(kind: str) -> bool:
-    """Whether layers of this kind are code to trace: Python's, and what no reason is known for."""
+    """True for kinds that are code to trace: Python's, and those without a known reason."""
     return kind in CODE or kind not in _REASONS
 
 

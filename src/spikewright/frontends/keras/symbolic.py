@@ -242,7 +242,7 @@ def is_recorded_right(
     example: Sequence[NDArray],
     masks: Sequence[NDArray] = (),
 ) -> bool:
-    """Whether a recorded graph gives what the layer's own call gives, for each sample alone.
+    """True for a recorded graph that gives what the layer's own call gives, for each sample alone.
 
     `masks` are those of the values that have one, in order. Where the call fails nothing is known.
     """

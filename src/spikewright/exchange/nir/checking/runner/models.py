@@ -314,4 +314,4 @@ MODELS: dict[str, Callable[[], Any]] = {
     "spikingjelly": SpikingJelly,
     "spyx": Spyx,
 }
-"""What makes each reader, by its name; one that is not installed raises `ImportError`."""
+"""The maker of each reader, by its name; one that is not installed raises `ImportError`."""
