@@ -9,8 +9,8 @@ from itertools import takewhile
 import numpy as np
 
 from spikewright.graph import IDENTITY_FREE, Graph, GraphNode
+from spikewright.graph.elementwise_parts import below, between, evaluated, is_scalar
 from spikewright.graph.layers import Activation, Add, Layer, Multiply, ScaleShift
-from spikewright.graph.parts import below, between, evaluated, is_scalar
 from spikewright.passes.base import Note, Pass, PassResult
 from spikewright.passes.draft import Draft
 

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright.graph import GraphNode, unique_name
+from spikewright.graph.elementwise_parts import below, between, evaluated, is_elementwise
 from spikewright.graph.layers import (
     Activation,
     Add,
@@ -26,7 +27,6 @@ from spikewright.graph.layers import (
     ScaleShift,
     Shape,
 )
-from spikewright.graph.parts import below, between, evaluated, is_elementwise
 
 _MOST = 16  # operations that an activation is written in
 _FUNCTIONS = {"floor": np.floor, "ceil": np.ceil, "round": np.rint, "trunc": np.trunc}
