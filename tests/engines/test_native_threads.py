@@ -141,7 +141,7 @@ import sys, threading, time, signal, os
 import numpy as np
 sys.path.insert(0, {tests!r})
 import spikewright as sw
-from test_native_threads import network, recorded
+from engines.test_native_threads import network, recorded
 
 sim = sw.Simulator(network(1000, every=0.01), engine="native", threads={threads}, progress=False)
 sim.run_steps(5)
@@ -165,7 +165,7 @@ print("same", same)
 @pytest.mark.parametrize("threads", [1, 2])
 def test_ctrl_c_stops_a_run_within_a_second(threads: int) -> None:
     """The run raises KeyboardInterrupt, and the simulator works afterwards as a new one does."""
-    code = INTERRUPTED.format(tests=str(Path(__file__).parent), threads=threads)
+    code = INTERRUPTED.format(tests=str(Path(__file__).parents[1]), threads=threads)
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True
     )
