@@ -9,12 +9,10 @@ layer's name has exactly that layer's output: a layer with an activation becomes
 from __future__ import annotations
 
 from spikewright.frontends.keras import (  # these modules register their readers
-    activations,
-    affine,
-    arithmetic,
     attention,
     choices,
     convolutions,
+    elementwise,
     preprocessing,
     recurrent,
     reductions,

@@ -10,9 +10,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright.frontends.keras.affine import einsum_layer
 from spikewright.frontends.keras.choices import truth_of
-from spikewright.frontends.keras.constants import unbatched_constant
+from spikewright.frontends.keras.reductions import einsum_layer
 from spikewright.frontends.keras.registry import (
     KerasCall,
     Unreadable,
@@ -22,9 +21,11 @@ from spikewright.frontends.keras.registry import (
     reads,
     unbatched_axes,
 )
+from spikewright.frontends.keras.running import unbatched_constant
 from spikewright.frontends.keras.walking import flatten
 from spikewright.frontends.reading.arithmetic import extremum, product, scaled, total
-from spikewright.frontends.reading.attention import (
+from spikewright.frontends.reading.call import Operand
+from spikewright.frontends.reading.products import (
     HEADS_INSIDE,
     Axes,
     attend,
@@ -32,11 +33,10 @@ from spikewright.frontends.reading.attention import (
     hidden_unless,
     hiding,
     masked,
+    parsed,
     softmax,
     weighed,
 )
-from spikewright.frontends.reading.call import Operand
-from spikewright.frontends.reading.products import parsed
 from spikewright.graph.layers import Activation, Reshape, Shape, Sum
 
 

@@ -9,8 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright._base.optional import require
-from spikewright.frontends.keras.constants import constant_value, operands
-from spikewright.frontends.keras.quantized import note_inputs, reversed_table_of, table_of
+from spikewright.frontends.keras.parameters import note_inputs, reversed_table_of, table_of
 from spikewright.frontends.keras.registry import (
     KerasCall,
     Unreadable,
@@ -22,7 +21,7 @@ from spikewright.frontends.keras.registry import (
     unbatched_axis,
     why_not,
 )
-from spikewright.frontends.keras.running import run_operation
+from spikewright.frontends.keras.running import constant_value, operands, run_operation
 from spikewright.frontends.keras.walking import filled
 from spikewright.frontends.reading.arithmetic import combined, extremum
 from spikewright.frontends.reading.call import afford

@@ -17,13 +17,17 @@ from numpy.typing import NDArray
 
 from spikewright._base.optional import require
 from spikewright._base.windows import Pairs, split_shape
-from spikewright.frontends.keras.activations import add_with_activation
 from spikewright.frontends.keras.choices import truth_of
-from spikewright.frontends.keras.quantized import bias_of, kernel_of
+from spikewright.frontends.keras.elementwise import add_with_activation
+from spikewright.frontends.keras.parameters import bias_of, kernel_of
 from spikewright.frontends.keras.registry import KerasCall, Unreadable, Value, array, reads
 from spikewright.frontends.reading.arithmetic import quotient
-from spikewright.frontends.reading.reductions import reduced
-from spikewright.frontends.reading.windows import adaptive_maximum, resampled, same_padding
+from spikewright.frontends.reading.reductions import (
+    adaptive_maximum,
+    reduced,
+    resampled,
+    same_padding,
+)
 from spikewright.graph.layers import (
     AdaptiveAveragePool,
     AveragePool,

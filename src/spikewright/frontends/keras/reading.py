@@ -14,12 +14,6 @@ from numpy.typing import NDArray
 
 from spikewright.frontends.fallback import CannotCall, calling, is_asked_for, shown
 from spikewright.frontends.keras.code import read_code
-from spikewright.frontends.keras.constants import (
-    constant_value,
-    folded,
-    given_masks,
-    with_constants,
-)
 from spikewright.frontends.keras.registry import (
     TAILS,
     KerasCall,
@@ -34,7 +28,15 @@ from spikewright.frontends.keras.registry import (
     reader_of,
     understood_by,
 )
-from spikewright.frontends.keras.running import calling_layer, masks_when_run, values_of
+from spikewright.frontends.keras.running import (
+    calling_layer,
+    constant_value,
+    folded,
+    given_masks,
+    masks_when_run,
+    values_of,
+    with_constants,
+)
 from spikewright.frontends.keras.symbolic import masks_beside, record
 from spikewright.frontends.keras.walking import (
     Application,

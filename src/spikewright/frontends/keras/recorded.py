@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from spikewright._base.optional import require
 from spikewright._base.structure import Place, leaves
 from spikewright.errors import Refusal, UnsupportedLayerError
-from spikewright.frontends.keras.quantized import inputs_as_they_are
+from spikewright.frontends.keras.parameters import inputs_as_they_are
 from spikewright.frontends.keras.reading import KerasReading
 from spikewright.frontends.keras.registry import Value, array
 from spikewright.frontends.keras.running import (

@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from spikewright.frontends.keras.activations import of_function
 from spikewright.frontends.keras.choices import truth_of
+from spikewright.frontends.keras.elementwise import of_function
 from spikewright.frontends.keras.registry import (
     KerasCall,
     OwnCode,

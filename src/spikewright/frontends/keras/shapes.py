@@ -10,7 +10,6 @@ import numpy as np
 
 from spikewright._base.optional import require
 from spikewright._base.windows import Pairs
-from spikewright.frontends.keras.constants import as_values
 from spikewright.frontends.keras.convolutions import is_channels_last
 from spikewright.frontends.keras.registry import (
     KerasCall,
@@ -22,6 +21,7 @@ from spikewright.frontends.keras.registry import (
     unbatched_axes,
     unbatched_axis,
 )
+from spikewright.frontends.keras.running import as_values
 from spikewright.frontends.reading.selection import (
     Copied,
     depth_to_space,

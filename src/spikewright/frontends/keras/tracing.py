@@ -22,7 +22,7 @@ from spikewright._base.structure import Place
 from spikewright.advice import advise
 from spikewright.errors import ReadError, UnsupportedLayerError
 from spikewright.frontends import read_bare
-from spikewright.frontends.keras.quantized import inputs_as_they_are, note_inputs
+from spikewright.frontends.keras.parameters import inputs_as_they_are, note_inputs
 from spikewright.frontends.keras.registry import Value
 from spikewright.frontends.keras.walking import flatten
 from spikewright.frontends.reading.call import NO_READER

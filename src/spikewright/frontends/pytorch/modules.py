@@ -1,21 +1,180 @@
-"""A live module: read from its program for one sample, which must not mix samples."""
+"""A live module: read from its program for one sample, which must not mix samples.
+
+The module is asked for two samples at once; where it mixes them, the operator that does is looked
+for, and where it stands.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
+import sys
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
-from spikewright.errors import ReadError, UnsupportedLayerError
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.nn.utils.rnn import pad_packed_sequence
+from torch.utils import _pytree as pytree
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from spikewright.errors import ReadError, Refusal, UnsupportedLayerError
 from spikewright.frontends.fallback import is_asked_for
-from spikewright.frontends.pytorch.arguments import refuse_memory
-from spikewright.frontends.pytorch.exporting import Traced, trace
-from spikewright.frontends.pytorch.mixing import taken_at_once
+from spikewright.frontends.mixing import Parted, correspond, parted
+from spikewright.frontends.pytorch.arguments import inference, refuse_memory
+from spikewright.frontends.pytorch.exporting import Traced, refuse_kind, trace, untraceable_part
+from spikewright.frontends.pytorch.naming import is_users
+from spikewright.frontends.pytorch.one_sample import DEPENDS
+from spikewright.frontends.pytorch.program import by_name, take_apart
 from spikewright.frontends.pytorch.reading import read_program
+from spikewright.frontends.pytorch.registry import to_array
 from spikewright.frontends.pytorch.running import call
-from spikewright.frontends.pytorch.untraceable import refuse_kind, untraceable_part
+from spikewright.frontends.reading.call import MIXES
 from spikewright.frontends.source import Source
+
+Arrays = Mapping[str, NDArray]
+_TIME = "Build the layer with batch_first=True, or give it x.transpose(0, 1)."
+_TOTAL = (
+    "It pads to the longest sequence of the batch: give it a fixed number of steps, "
+    "total_length=x.shape[1]."
+)
+
+
+def taken_at_once(module: Any, traced: Traced, kept: Collection[str] = ()) -> int | None:
+    """How many samples a module takes at a time: one, or any number (None).
+
+    Compares its outputs for two samples with those for each alone, all of them or those that are
+    `kept`. Those that depend on no input are left out: they are refused for that alone. Raises
+    `UnsupportedLayerError` naming the operator that mixes samples, or the output whose rows are not
+    the samples.
+    """
+    example, program = traced.call.arrays(), take_apart(traced.program)
+    depend = {name for name, node in program.outputs.items() if node in program.dependent}
+    with inference(module):
+
+        def call(arrays: Arrays) -> dict[str, NDArray]:
+            given = traced.call.of(arrays)
+            leaves = pytree.tree_leaves(module(*given.args, **given.kwargs))
+            named = by_name(traced.program, leaves).items()
+            made = {n: to_array(v) for n, v in named if n in depend}
+            return {n: v for n, v in made.items() if n in kept} or made
+
+        try:
+            found = parted(call, example)
+        except Exception as error:
+            if _takes_two(call, example):
+                raise ReadError(
+                    f"two samples that differ make {type(module).__name__} fail "
+                    f"({type(error).__name__}: {str(error)[:200]}), so whether it mixes samples is "
+                    "unknown. Give it two real samples as the example input."
+                ) from error
+            return 1
+        if found is None:
+            return None
+        first = _first_that_mixes(module, call, found)
+    raise UnsupportedLayerError([_refusal(found, first)])
+
+
+def _takes_two(call: Callable[[Arrays], Any], example: Arrays) -> bool:
+    """Whether a call takes the first sample twice."""
+    try:
+        call({name: np.concatenate([rows[:1], rows[:1]]) for name, rows in example.items()})
+    except Exception:
+        return False
+    return True
+
+
+def _refusal(found: Parted, first: _MadeInput | None) -> Refusal:
+    """The refusal of an output whose rows are not the samples, or of what mixes them."""
+    if "batch axis" in found.reason:
+        moved = "Move it to the front, as in y.transpose(0, 1)"
+        options = moved if "its axis" in found.reason else MIXES
+        return Refusal(found.output, "output", found.reason, options)
+    if first is None:
+        return Refusal(found.output, "output", found.reason, MIXES)
+    return Refusal(first.layer, first.kind, DEPENDS, first.options, first.location)
+
+
+@dataclass(frozen=True)
+class _MadeInput:
+    """The results of one operator, and where it was called."""
+
+    target: str
+    results: list[NDArray]
+    layer: str
+    kind: str
+    location: str
+    options: str
+
+
+def _first_that_mixes(
+    module: Any, call: Callable[[Arrays], Any], found: Parted
+) -> _MadeInput | None:
+    """The first operator whose results for two samples are not made of those for each alone."""
+    both = {name: np.concatenate([found.first[name], found.second[name]]) for name in found.first}
+    runs = []
+    for given in (both, found.first, found.second):
+        with _MixingRecorder({id(part): path for path, part in module.named_modules()}) as recorder:
+            call(given)
+        runs.append(recorder.made)
+    padding = next((made for made in runs[0] if made.options == _TOTAL), None)
+    if padding is not None:
+        return padding  # operators before it turn the samples round, and back again
+    for two, one, other in zip(*runs, strict=False):
+        alike = two.target == one.target == other.target
+        results = zip(two.results, one.results, other.results, strict=False)
+        if not alike or not all(correspond(*each) for each in results):
+            return two
+    return None
+
+
+@dataclass
+class _MixingRecorder(TorchDispatchMode):
+    """Keeps what every operator makes; `paths` are those of modules, by their ids."""
+
+    paths: Mapping[int, str]
+    made: list[_MadeInput] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        super().__init__()
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        made = func(*args, **(kwargs or {}))
+        leaves = [leaf for leaf in pytree.tree_leaves(made) if isinstance(leaf, torch.Tensor)]
+        results = [to_array(leaf) for leaf in leaves if not leaf.is_complex()]
+        self.made.append(_MadeInput(str(func), results, *self._place(func)))
+        return made
+
+    def _place(self, func: Any) -> tuple[str, str, str, str]:
+        """The layer, its kind with the operator, the user's line, and the next move."""
+        name = str(func).split(".")[1].strip("_")
+        frames = list(_frames())
+        owners = [frame.f_locals.get("self") for frame in frames]
+        parts = [own for own in owners if id(own) in self.paths]
+        codes = [(frame.f_code.co_filename, frame.f_lineno) for frame in frames]
+        location = next((f"{file}:{line}" for file, line in codes if is_users(file)), "")
+        time_first = any(getattr(part, "batch_first", None) is False for part in parts)
+        options = f"{MIXES} {_TIME}" if time_first else MIXES
+        if any(map(_pads_to_longest, frames)):
+            options = _TOTAL
+        path = self.paths[id(parts[0])] if parts else ""
+        if path and not any(True for _ in parts[0].children()):
+            return path, f"{type(parts[0]).__name__}: {func}", location, options
+        return f"{path}.{name}".lstrip("."), f"{name}: {func}", location, options
+
+
+def _pads_to_longest(frame: Any) -> bool:
+    """Whether a frame pads packed sequences to the longest of the batch."""
+    code = frame.f_code is pad_packed_sequence.__code__
+    return code and frame.f_locals.get("total_length") is None
+
+
+def _frames() -> Iterator[Any]:
+    frame: Any = sys._getframe(2)
+    while frame is not None:
+        yield frame
+        frame = frame.f_back
 
 
 def read_module(module: Any, example_input: Any, outputs: Sequence[str] | None = None) -> Source:

@@ -15,7 +15,7 @@ import torch
 from spikewright.errors import Refusal
 from spikewright.frontends.outputs import pick
 from spikewright.frontends.pytorch.program import TorchProgram, full_name, sizes_of
-from spikewright.frontends.pytorch.readers.spectra import Complex
+from spikewright.frontends.pytorch.readers.windows import Complex
 from spikewright.frontends.pytorch.registry import ArgumentPlace
 from spikewright.frontends.reading.call import Unreadable, Value, layout_of, sample_shape
 from spikewright.graph import unique_name

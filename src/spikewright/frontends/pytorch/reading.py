@@ -25,7 +25,6 @@ from spikewright.frontends.pytorch.functional import (
     unknown_inside,
     without_side_effects,
 )
-from spikewright.frontends.pytorch.mixing import compare_programs
 from spikewright.frontends.pytorch.naming import (
     Lacking,
     Shapeless,
@@ -42,7 +41,7 @@ from spikewright.frontends.pytorch.naming import (
     refusal_of,
     why_no_output,
 )
-from spikewright.frontends.pytorch.one_sample import of_one_sample, samples_of
+from spikewright.frontends.pytorch.one_sample import compare_programs, of_one_sample, samples_of
 from spikewright.frontends.pytorch.opaque import OpaqueOperand, operator_call, plain_rows
 from spikewright.frontends.pytorch.program import (
     TorchProgram,
@@ -53,7 +52,7 @@ from spikewright.frontends.pytorch.program import (
     operand_by_shape,
     sizes_of,
 )
-from spikewright.frontends.pytorch.readers.spectra import (
+from spikewright.frontends.pytorch.readers.windows import (
     BY_PARTS,
     NOT_READ,
     Complex,

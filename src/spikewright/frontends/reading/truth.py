@@ -23,7 +23,6 @@ from spikewright.frontends.reading.arithmetic import (
     scaled,
     total,
 )
-from spikewright.frontends.reading.attention import HIDDEN, LEAST, hidden_unless
 from spikewright.frontends.reading.call import (
     Call,
     Operand,
@@ -32,6 +31,7 @@ from spikewright.frontends.reading.call import (
     common_shape,
     finite,
 )
+from spikewright.frontends.reading.products import HIDDEN, LEAST, hidden_unless
 from spikewright.frontends.reading.reductions import cumulative_sum, reduced
 from spikewright.graph.layers import (
     Activation,

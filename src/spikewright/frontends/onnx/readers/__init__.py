@@ -3,9 +3,8 @@
 from spikewright.frontends.onnx.readers import (
     domains,
     elementwise,
-    normalization,
-    product,
     recurrent,
+    reductions,
     resize,
     select,
     shape,

@@ -13,9 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright.frontends.onnx.node import OnnxNode
-from spikewright.frontends.onnx.readers.product import product_of
-from spikewright.frontends.onnx.registry import READERS, Result, reads
+from spikewright.frontends.onnx.readers.reductions import product_of
+from spikewright.frontends.onnx.registry import READERS, OnnxNode, Result, reads
 from spikewright.frontends.onnx.values import ConstantValue, Label, Missing, SignalValue, Unreadable
 from spikewright.frontends.onnx.values import Value as OnnxValue
 from spikewright.frontends.reading.call import Value

@@ -8,8 +8,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright.frontends.onnx.node import OnnxNode
-from spikewright.frontends.onnx.registry import reads, reason_for
+from spikewright.frontends.onnx.registry import OnnxNode, reads, reason_for
 from spikewright.frontends.onnx.values import ConstantValue, SignalValue, Unreadable
 from spikewright.frontends.reading.arithmetic import (
     chosen,
@@ -23,9 +22,9 @@ from spikewright.frontends.reading.arithmetic import (
     powered,
     rounded,
 )
-from spikewright.frontends.reading.attention import HIDDEN, LEAST
 from spikewright.frontends.reading.call import Operand, Value
 from spikewright.frontends.reading.names import names_in
+from spikewright.frontends.reading.products import HIDDEN, LEAST
 from spikewright.frontends.reading.truth import BINARY, NOT, STEP, are_whole, chosen_by_truth, equal
 from spikewright.graph import GraphNode
 from spikewright.graph.layers import (

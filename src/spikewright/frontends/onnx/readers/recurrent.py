@@ -8,9 +8,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright.frontends.onnx.node import OnnxNode
 from spikewright.frontends.onnx.readers.elementwise import NAMED
-from spikewright.frontends.onnx.registry import reads
+from spikewright.frontends.onnx.registry import OnnxNode, reads
 from spikewright.frontends.onnx.values import SignalValue, Unreadable
 from spikewright.frontends.reading.arithmetic import function
 from spikewright.frontends.reading.call import UNBATCHED, layout_of, sample_shape

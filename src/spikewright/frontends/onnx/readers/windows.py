@@ -8,11 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright._base.windows import Pairs, Windows
-from spikewright.frontends.onnx.node import OnnxNode
-from spikewright.frontends.onnx.registry import reads
+from spikewright.frontends.onnx.registry import OnnxNode, reads
 from spikewright.frontends.onnx.values import SignalValue, Unreadable
 from spikewright.frontends.reading.call import Value
-from spikewright.frontends.reading.windows import folded, halves, same_padding, windowed
+from spikewright.frontends.reading.reductions import folded, halves, same_padding, windowed
 from spikewright.graph.layers import (
     AveragePool,
     Convolution,

@@ -5,9 +5,7 @@ from spikewright.frontends.pytorch.readers import (
     arithmetic,
     choosing,
     extent,
-    normalization,
-    products,
     recurrent,
-    spectra,
+    reductions,
     windows,
 )

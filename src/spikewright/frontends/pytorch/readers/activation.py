@@ -11,7 +11,7 @@ import torch
 
 from spikewright.frontends.fallback import is_asked_for
 from spikewright.frontends.pytorch.readers.arithmetic import extremum, times
-from spikewright.frontends.pytorch.readers.spectra import Complex, size_of
+from spikewright.frontends.pytorch.readers.windows import Complex, size_of
 from spikewright.frontends.pytorch.registry import TorchCall, reads, why_not
 from spikewright.frontends.reading.arithmetic import (
     clipped,
@@ -24,9 +24,9 @@ from spikewright.frontends.reading.arithmetic import (
     rounded,
     scaled,
 )
-from spikewright.frontends.reading.attention import softmax
 from spikewright.frontends.reading.call import Unreadable, Value, finite
 from spikewright.frontends.reading.names import names_in
+from spikewright.frontends.reading.products import softmax
 from spikewright.frontends.reading.rounding import Rounds
 from spikewright.graph.layers import Activation, ScaleShift
 

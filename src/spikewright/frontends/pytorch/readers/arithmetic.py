@@ -8,11 +8,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from spikewright.frontends.pytorch.readers.normalization import over
+from spikewright.frontends.pytorch.readers.reductions import over
 from spikewright.frontends.pytorch.registry import TorchCall, reads, to_array, why_not
 from spikewright.frontends.reading import arithmetic
 from spikewright.frontends.reading.arithmetic import rounded
-from spikewright.frontends.reading.attention import masked
 from spikewright.frontends.reading.call import (
     JUMPS,
     PLACES,
@@ -21,6 +20,7 @@ from spikewright.frontends.reading.call import (
     common_shape,
     finite,
 )
+from spikewright.frontends.reading.products import masked
 from spikewright.frontends.reading.reductions import reduced
 from spikewright.frontends.reading.selection import stacked
 from spikewright.frontends.reading.truth import (
