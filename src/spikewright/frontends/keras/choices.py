@@ -63,30 +63,30 @@ def equality(call: KerasCall) -> Value:
     value, other = (x, y) if isinstance(x, Value) else (y, x)
     if isinstance(other, Value):
         raise Unreadable(*why_not(call.kind))
-    unequal = unequal_to(call, value, other, "" if call.kind == "ops.NotEqual" else "unequal")
-    return unequal if call.kind == "ops.NotEqual" else call.add(NOT, unequal)
+    if call.kind == "ops.NotEqual":
+        return unequal_to(call, value, other)
+    return call.add(NOT, unequal_to(call.inside("unequal"), value, other))
 
 
-def unequal_to(call: KerasCall, x: Value, constant: NDArray, part: str = "") -> Value:
+def unequal_to(call: KerasCall, x: Value, constant: NDArray) -> Value:
     """Whether a value differs from a constant: whole numbers, or an input as it is given.
 
     Raises `Unreadable` for real numbers that a layer has computed.
     """
     if are_whole(x, constant):
-        return equal(call.inside(part) if part else call, x, constant, same=False)
+        return equal(call, x, constant, same=False)
     if x.name is not None and not _is_given(call, x):
         raise Unreadable(*why_not("ops.NotEqual"))
-    place = f"{part}/" if part else ""
-    difference = combined(call, (1.0, x), (-1.0, constant), part=f"{place}difference")
-    distance = call.add(Activation("abs"), difference, part=f"{place}distance")
-    return greater(call.inside(part) if part else call, distance, np.zeros(()), strict=True)
+    difference = combined(call.inside("difference"), (1.0, x), (-1.0, constant))
+    distance = call.add(Activation("abs"), difference, part="distance")
+    return greater(call, distance, np.zeros(()), strict=True)
 
 
-def truth_of(call: KerasCall, mask: Any, part: str) -> Value:
+def truth_of(call: KerasCall, mask: Any) -> Value:
     """A mask as truth values: of numbers, those that are not zero."""
     if not isinstance(mask, Value):
-        return constant_value(call.builder, plain_array(mask).astype(bool), *call.named(part))
-    return mask if mask.truth else unequal_to(call, mask, np.zeros(()), part)
+        return constant_value(call.builder, plain_array(mask).astype(bool), *call.named(""))
+    return mask if mask.truth else unequal_to(call, mask, np.zeros(()))
 
 
 _MOVES = (Identity, Reshape, Permute, Broadcast, Crop, Slice, Take, UpsampleNearest)
@@ -194,8 +194,8 @@ def masking(call: KerasCall) -> Value:
     (x,) = call.inputs
     if call.layer.mask_value == 0:
         return call.add(Identity())
-    unequal = unequal_to(call, x, array(call.layer.mask_value), "unequal")
-    kept = reduced(call, unequal, "max", (len(x.shape) - 1,), True, "mask")
+    unequal = unequal_to(call.inside("unequal"), x, array(call.layer.mask_value))
+    kept = reduced(call.inside("mask"), unequal, "max", (len(x.shape) - 1,), True)
     return call.add(Multiply(), x, call.expand(kept, x.shape))
 
 

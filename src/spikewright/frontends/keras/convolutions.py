@@ -313,13 +313,13 @@ def global_average_pooling(call: KerasCall) -> Value:
     if given is None:
         return call.add(GlobalAveragePool(axes, keep))
     (axis,), x = axes, call.inputs[0]
-    mask = truth_of(call, given, "mask")
+    mask = truth_of(call.inside("mask"), given)
     column = call.add(
         Reshape((*mask.shape, 1) if axis == 0 else (1, *mask.shape)), mask, part="column"
     )
     kept = call.add(Multiply(), x, call.expand(column, x.shape), part="kept")
     total, number = (
-        reduced(call, value, "sum", axes, keep, part)
+        reduced(call.inside(part), value, "sum", axes, keep)
         for value, part in ((kept, "sum"), (column, "number"))
     )
     return quotient(call, total, call.expand(number, total.shape, "numbers"))

@@ -129,13 +129,13 @@ def is_linear(function: Any) -> bool:
     return function is None or function is require("keras").activations.linear
 
 
-def activate(call: KerasCall, function: Any, value: Value, part: str = "") -> Value:
+def activate(call: KerasCall, function: Any, value: Value) -> Value:
     """Add an activation function, given as Keras takes it, behind a value."""
     steps = of_function(function, value.shape)
     layer = steps[0][1]
     if value.masked is not None and isinstance(layer, Activation) and layer.function == "softmax":
-        return softmax(call, value, (int(layer.parameters["axis"]),), part=part)
-    return call.chain(finite(value), *steps, part=part)
+        return softmax(call, value, (int(layer.parameters["axis"]),))
+    return call.chain(finite(value), *steps)
 
 
 def of_function(function: Any, shape: Shape) -> Steps:
@@ -258,7 +258,7 @@ def dot(call: KerasCall) -> Value:
     out = tuple(label for label in result if label not in (labels[0][0], labels[1][0]))
     if out:
         return contracted(call, (first, second), named, ("batch", *out))
-    sum_ = contracted(call, (first, second), named, ("batch",), part="sum")
+    sum_ = contracted(call.inside("sum"), (first, second), named, ("batch",))
     return call.add(Reshape((1,)), sum_)
 
 
@@ -345,7 +345,7 @@ def clip(call: KerasCall) -> Value:
     )
     if low.size == high.size == 1:
         return clipped(call, value, float(low.ravel()[0]), float(high.ravel()[0]))
-    return extremum(call, False, extremum(call, True, value, low, part="raised"), high)
+    return extremum(call, False, extremum(call.inside("raised"), True, value, low), high)
 
 
 @reads("ops.Floor", "ops.Ceil", "ops.Round", "ops.Trunc")

@@ -99,7 +99,7 @@ def _mask(call: KerasCall) -> Value | None:
     given = [mask for mask in flatten(call.arguments.get("mask")) if mask is not None]
     if not given:
         return None
-    mask = truth_of(call, given[0], "mask")
+    mask = truth_of(call.inside("mask"), given[0])
     return call.add(Reshape((*mask.shape, 1)), mask, part="mask/column")
 
 

@@ -132,7 +132,7 @@ def normalization(call: KerasCall) -> Value:
     return call.add(ScaleShift(1.0 / deviation, -mean / deviation))
 
 
-def einsum_layer(call: KerasCall, layer: Any, value: Value, part: str = "") -> Value:
+def einsum_layer(call: KerasCall, layer: Any, value: Value) -> Value:
     """An EinsumDense layer on a value."""
     note_inputs(call.builder, layer, call.source)
     operands, bias, function = (value, kernel_of(layer)), bias_of(layer), layer.activation
@@ -140,9 +140,9 @@ def einsum_layer(call: KerasCall, layer: Any, value: Value, part: str = "") -> V
     plain = is_linear(function)
     if not plain:
         of_function(function, (1,) * (len(result) - 1))  # to refuse it even of an unknown value
-    linear = part if plain else f"{part}/linear" if part else "linear"
-    made = _contracted(call, operands, labels, result, bias, linear)
-    return made if plain else activate(call, function, made, part)
+    linear = call if plain else call.inside("linear")
+    made = _contracted(linear, operands, labels, result, bias)
+    return made if plain else activate(call, function, made)
 
 
 @reads("EinsumDense")
@@ -164,7 +164,6 @@ def _contracted(
     labels: Sequence[Labels],
     result: Labels,
     bias: Any = None,
-    part: str = "",
 ) -> Value:
     """A product of which axis 0 of every tensor is the batch; refuses one that joins samples."""
     pairs = list(zip(operands, labels, strict=True))
@@ -177,7 +176,7 @@ def _contracted(
                 f"its constant of shape {x.shape} differs from sample to sample",
                 "Use a constant without a batch axis",
             )
-    return contracted(call, operands, labels, result, bias, part=part)
+    return contracted(call, operands, labels, result, bias)
 
 
 def _given(operands: Sequence[Any]) -> list[Any]:
@@ -236,12 +235,12 @@ def layer_normalization(call: KerasCall) -> Value:
     epsilon = _epsilon(layer)
     if not layer.rms_scaling:
         return call.add(LayerNormalization(axes, epsilon, gamma, beta), x)
-    spread = variance(call, x, axes, True, part="variance")
-    spread = total(call, spread, np.array(epsilon), part="safe")
+    spread = variance(call.inside("variance"), x, axes, True)
+    spread = total(call.inside("safe"), spread, np.array(epsilon))
     inverse = call.add(Activation("power", {"exponent": -0.5}), spread, part="inverse")
     if gamma is None:
         return product(call, x, inverse)
-    return scaled(call, product(call, x, inverse, "divided"), gamma)
+    return scaled(call, product(call.inside("divided"), x, inverse), gamma)
 
 
 @reads("GroupNormalization")
@@ -309,7 +308,7 @@ def peak_to_peak(call: KerasCall) -> Value:
     """The largest value minus the smallest."""
     (x,) = call.inputs
     most, least = (
-        reduced(call, x, kind, _axes(call), bool(call.layer.keepdims), kind)
+        reduced(call.inside(kind), x, kind, _axes(call), bool(call.layer.keepdims))
         for kind in ("max", "min")
     )
     return combined(call, (1.0, most), (-1.0, least))

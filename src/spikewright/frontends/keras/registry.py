@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
@@ -26,7 +26,6 @@ from spikewright.frontends.reading.call import (
     Value,
     by_kind,
 )
-from spikewright.frontends.source import GraphBuilder
 from spikewright.graph.layers import Layer, Shape
 
 _RECURRENT = Reason(
@@ -155,7 +154,6 @@ class KerasCall(reading.Call):
     kind: str
     inputs: tuple[Value, ...]
     arguments: Mapping[str, Any]
-    builder: GraphBuilder
     batch: int | None = None
     masks: Mapping[str, Value] = field(default_factory=dict)
 
@@ -164,11 +162,7 @@ class KerasCall(reading.Call):
         """Unbatched shape of the first input."""
         return self.inputs[0].shape
 
-    def inside(self, part: str) -> KerasCall:
-        """The call, to add layers whose names begin with a part of it."""
-        return replace(self, name=f"{self.name}/{part}")
-
-    def named(self, part: str) -> tuple[str, str, str]:
+    def origin_of(self, part: str) -> tuple[str, str, str]:
         return f"{self.name}/{part}" if part else self.name, self.source, self.kind
 
     def refusal(self, reason: str, options: str) -> Refusal:

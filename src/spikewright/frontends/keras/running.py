@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
@@ -122,68 +122,68 @@ def run_operation(operation: Any, args: Sequence[Any], kwargs: Mapping[str, Any]
     return list(keras.tree.flatten(operation(*args, **given)))
 
 
-def activations(
-    model: Any,
-    keras_graph: Any,
-    ends: Sequence[Any],
-    names: Sequence[str],
-    nodes: Mapping[tuple[str, int], str],
-    graph: Graph,
-    inputs: Values,
-) -> dict[str, NDArray]:
-    """Run Keras on `{input name: (batch, *shape)}`: `{node name: value}` in float32 or float64.
+@dataclass(frozen=True)
+class GraphRun:
+    """Runs a model, or the graph of Keras that it is read from, on arrays by the names of inputs.
 
-    `names` are the inputs in Keras's order, of which the graph may have fewer where only some
-    tensors, `ends`, are kept. Raises `GraphError` when an input is missing,
-    unknown or of the wrong shape.
+    `inputs` are the model's in Keras's order, of which the `graph` may have fewer where only some
+    tensors, `ends`, are kept; `outputs` are the model's outputs. `nodes` are those of the outputs
+    of calls. `ask` calls the model with tensors. A graph of Keras that is of one sample runs on
+    one after another. Both raise `GraphError` where an input is missing, unknown or of another
+    shape; quantised layers take their inputs as they are.
     """
-    arrays, tensors = _given(keras_graph, names, graph, inputs)
-    running = KerasRun(keras_graph, {key: node for key, node in nodes.items() if node in graph})
-    with without_gradients(), inputs_as_they_are(model):
-        running.through(keras_graph, tensors, ends=ends)
-    return {**arrays, **running.values}
 
+    model: Any
+    keras_graph: Any
+    graph: Graph
+    inputs: Sequence[str]
+    outputs: Sequence[str]
+    ends: Sequence[Any]
+    nodes: Mapping[tuple[str, int], str]
+    ask: Callable[[Sequence[Any]], Any]
 
-def call(
-    model: Any,
-    keras_graph: Any,
-    names: Sequence[str],
-    outputs: Sequence[str],
-    graph: Graph,
-    inputs: Values,
-) -> dict[str, NDArray]:
-    """Call the model itself on `{input name: (batch, *shape)}`: `{output name: value}`.
+    def activations(self, inputs: Values) -> dict[str, NDArray]:
+        """As `Source.activations`, in float32 or float64."""
+        arrays, tensors = self._given(inputs)
+        if self.keras_graph.inputs[0].shape[0] != 1:
+            return {**arrays, **self._values(tensors)}
+        count = len(next(iter(arrays.values())))
+        each = [
+            self._values([None if x is None else x[i : i + 1] for x in tensors])
+            for i in range(count)
+        ]
+        return {**arrays, **{n: np.concatenate([one[n] for one in each]) for n in each[0]}}
 
-    Quantised layers take their inputs as they are.
+    def _values(self, tensors: Sequence[Any]) -> dict[str, NDArray]:
+        running = KerasRun(self.keras_graph, self.nodes)
+        with without_gradients(), inputs_as_they_are(self.model):
+            running.through(self.keras_graph, tensors, ends=self.ends)
+        return running.values
 
-    `names` are its inputs and `outputs` its outputs in Keras's order. Raises as `activations` does.
-    """
-    _, tensors = _given(keras_graph, names, graph, inputs)
-    if any(tensor is None for tensor in tensors):
-        return {}  # it cannot be called without
-    tree = require("keras").tree
-    with without_gradients(), inputs_as_they_are(model):
-        made = model(tree.pack_sequence_as(keras_graph._inputs_struct, tensors), training=False)
-    found = zip(outputs, tree.flatten(made), strict=True)
-    return {name: array(value) for name, value in found if name in graph.outputs}
+    def call(self, inputs: Values) -> dict[str, NDArray]:
+        """As `Source.call`."""
+        _, tensors = self._given(inputs)
+        if any(tensor is None for tensor in tensors):
+            return {}  # it cannot be called without
+        with without_gradients(), inputs_as_they_are(self.model):
+            made = require("keras").tree.flatten(self.ask(tensors))
+        found = zip(self.outputs, made, strict=True)
+        return {name: array(value) for name, value in found if name in self.graph.outputs}
 
-
-def _given(
-    keras_graph: Any, names: Sequence[str], graph: Graph, inputs: Values
-) -> tuple[dict[str, NDArray], list[Any]]:
-    """The inputs as arrays by name, and as tensors in Keras's order; None for one that is cut."""
-    arrays = checked(graph, [name for name in names if name in graph], inputs)
-    whole = whole_inputs(graph)
-    tensors: list[Any] = []
-    for name, tensor in zip(names, keras_graph.inputs, strict=True):
-        if name not in graph:
-            tensors.append(None)
-            continue
-        exact = tensor.dtype in ("float64", "bool") or name in whole
-        dtype = tensor.dtype if exact else "float32"
-        arrays[name] = arrays[name].astype(dtype)
-        tensors.append(require("keras").ops.convert_to_tensor(arrays[name], dtype))
-    return arrays, tensors
+    def _given(self, inputs: Values) -> tuple[dict[str, NDArray], list[Any]]:
+        """The inputs as arrays, and as tensors in Keras's order; None for one that is cut."""
+        arrays = checked(self.graph, [name for name in self.inputs if name in self.graph], inputs)
+        whole, convert = whole_inputs(self.graph), require("keras").ops.convert_to_tensor
+        tensors: list[Any] = []
+        for name, tensor in zip(self.inputs, self.keras_graph.inputs, strict=True):
+            if name not in self.graph:
+                tensors.append(None)
+                continue
+            exact = "int" not in tensor.dtype or name in whole
+            dtype = tensor.dtype if exact else "float32"
+            arrays[name] = arrays[name].astype(dtype)
+            tensors.append(convert(arrays[name], dtype))
+        return arrays, tensors
 
 
 def ran(as_they_are: bool = False) -> str:

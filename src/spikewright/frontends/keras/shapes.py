@@ -236,7 +236,7 @@ def get_item(call: KerasCall) -> Value:
     counts = [len(range(*chosen.get(i, slice(None)).indices(n))) for i, n in enumerate(x.shape)]
     if tuple(counts) == tuple(shape):
         return sliced(call, x, chosen)
-    return call.add(Reshape(tuple(shape)), sliced(call, x, chosen, "slice"))
+    return call.add(Reshape(tuple(shape)), sliced(call.inside("slice"), x, chosen))
 
 
 @reads("ops.Take")
@@ -362,5 +362,5 @@ def blocks(call: KerasCall) -> Value:
         raise Unreadable("its channels come first", 'Use data_format="channels_last"')
     x = call.add(Permute((2, 0, 1)), x, part="channels_first")
     move = depth_to_space if call.kind == "ops.DepthToSpace" else space_to_depth
-    made = move(call, x, int(layer.block_size), blocks_first=True, part="moved")
+    made = move(call.inside("moved"), x, int(layer.block_size), blocks_first=True)
     return call.add(Permute((1, 2, 0)), made)

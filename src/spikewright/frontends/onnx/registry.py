@@ -32,7 +32,6 @@ from spikewright.frontends.reading.call import (
     sample_shape,
 )
 from spikewright.frontends.reading.call import Value as ReadValue
-from spikewright.frontends.source import GraphBuilder
 from spikewright.graph import GraphNode, unique_name
 from spikewright.graph.layers import Layer, Reshape, Shape
 
@@ -49,7 +48,7 @@ class NodeOrigin(NamedTuple):
     kind: str
 
 
-@dataclass
+@dataclass(frozen=True)
 class OnnxNode(reading.Call):
     """An ONNX node and its surroundings.
 
@@ -69,7 +68,6 @@ class OnnxNode(reading.Call):
     inputs: tuple[Value | None, ...]
     output_count: int
     free: bool
-    builder: GraphBuilder
     origin: NodeOrigin
     reserved: frozenset[str] = field(default_factory=frozenset, repr=False)
     _moved: dict[tuple[str | None, Layout], SignalValue] = field(default_factory=dict, repr=False)
@@ -250,7 +248,7 @@ class OnnxNode(reading.Call):
 
     # --- results ---------------------------------------------------------------------------------
 
-    def named(self, part: str) -> tuple[str, str, str]:
+    def origin_of(self, part: str) -> tuple[str, str, str]:
         wanted = unique_name(f"{self.label}:{part}", self.reserved) if part else self.label
         return wanted, *self.origin
 

@@ -41,8 +41,7 @@ _require("torch")
 from spikewright.frontends.pytorch import readers as _readers  # noqa: E402  (registers)
 from spikewright.frontends.pytorch.exporting import quiet  # noqa: E402
 from spikewright.frontends.pytorch.files import read_file  # noqa: E402
-from spikewright.frontends.pytorch.modules import read_module  # noqa: E402
-from spikewright.frontends.pytorch.reading import read_program  # noqa: E402
+from spikewright.frontends.pytorch.modules import read_module, read_program  # noqa: E402
 from spikewright.frontends.pytorch.registry import READERS, TorchCall, reads  # noqa: E402
 from spikewright.frontends.reading.call import Unreadable, Value  # noqa: E402
 from spikewright.frontends.source import Source  # noqa: E402

@@ -1,4 +1,4 @@
-"""A live module: read from its program for one sample, which must not mix samples.
+"""Live modules and programs: read from the program for one sample, which must not mix samples.
 
 The module is asked for two samples at once; where it mixes them, the operator that does is looked
 for, and where it stands.
@@ -22,15 +22,43 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from spikewright.errors import ReadError, Refusal, UnsupportedLayerError
 from spikewright.frontends.fallback import is_asked_for
 from spikewright.frontends.mixing import Parted, correspond, parted
-from spikewright.frontends.pytorch.arguments import inference, refuse_memory
+from spikewright.frontends.pytorch.arguments import (
+    inference,
+    input_places,
+    refuse_memory,
+    shapes_of,
+)
 from spikewright.frontends.pytorch.exporting import Traced, refuse_kind, trace, untraceable_part
-from spikewright.frontends.pytorch.naming import is_users
-from spikewright.frontends.pytorch.one_sample import DEPENDS
-from spikewright.frontends.pytorch.program import by_name, take_apart
-from spikewright.frontends.pytorch.reading import read_program
-from spikewright.frontends.pytorch.registry import to_array
-from spikewright.frontends.pytorch.running import call
-from spikewright.frontends.reading.call import MIXES
+from spikewright.frontends.pytorch.functional import (
+    without_side_effects,
+)
+from spikewright.frontends.pytorch.naming import (
+    is_users,
+    kept,
+    place_all,
+)
+from spikewright.frontends.pytorch.one_sample import (
+    DEPENDS,
+    compare_programs,
+    of_one_sample,
+    samples_of,
+)
+from spikewright.frontends.pytorch.opaque import plain_rows
+from spikewright.frontends.pytorch.program import (
+    TorchProgram,
+    by_name,
+    cut,
+    take_apart,
+)
+from spikewright.frontends.pytorch.reading import TorchWalk
+from spikewright.frontends.pytorch.registry import (
+    to_array,
+)
+from spikewright.frontends.pytorch.running import call, precision_of, ran, run
+from spikewright.frontends.reading.call import (
+    MIXES,
+    afford_call,
+)
 from spikewright.frontends.source import Source
 
 Arrays = Mapping[str, NDArray]
@@ -231,3 +259,46 @@ def _with_mixing(
     except Exception:  # its own call fails: then nothing is known of that
         return error
     return error
+
+
+def read_program(
+    exported: Any,
+    outputs: Sequence[str] | None = None,
+    module: Any = None,
+    example_input: Any = None,
+) -> Source:
+    """Read a `torch.export.ExportedProgram`; see `spikewright.frontends.pytorch.read`.
+
+    One of several samples, or of any number, is made one of a single sample, and compared with it.
+    `module` is the live module that it was traced from, if there is one: inputs are where its
+    forward method takes them. The example says how long axes of free size are.
+    """
+    if module is not None:
+        plain_rows(exported)
+    strict = outputs is None and not is_asked_for()
+    many = without_side_effects(exported, whole=strict)
+    samples = samples_of(many)
+    free = any(not isinstance(n, int) for shape in many.inputs.values() for n in shape)
+    lone = samples == 1 and not free
+    program = many if lone else of_one_sample(many, samples, _shapes(many, example_input))
+    inputs = [node.name for node in program.inputs]
+    places = place_all(program.dependent, inputs, program.parameters)
+    if outputs is not None:
+        program = cut(program, kept(program, places, outputs))
+    walk = TorchWalk(program, places, input_places(exported, module), module is not None)
+    graph = walk.graph()
+    if not lone:
+        afford_call(graph)
+        compare_programs(many, program, samples or 2, places)
+    elif module is None:
+        walk.refuse_lone_outputs()
+    observed = {node: name for name, node in walk.observed.items() if name in graph}
+    activations = partial(run, program, graph, observed)
+    ask = partial(call, exported, module, graph, samples=samples)
+    return Source(graph, "pytorch", activations, ask, partial(ran, module), precision_of(program))
+
+
+def _shapes(program: TorchProgram, example_input: Any) -> dict[str, tuple[int, ...]]:
+    """The shapes of inputs by name, from an example that has them in their order."""
+    given = [] if example_input is None else shapes_of(example_input)
+    return dict(zip((node.name for node in program.inputs), given, strict=False))

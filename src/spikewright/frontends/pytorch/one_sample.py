@@ -156,9 +156,8 @@ class _Shrinking:
                 node.args, node.kwargs = given
         if isinstance(result, Exception):
             place, what = place_of_function(node), self._samples or "any number of"
-            kind = f"{place.kind}: {full_name(node.target)}"
             reason = f"its program is of {what} samples, and it fails for one of them: {result}"
-            refusal = Refusal(place.name, kind, reason, MIXES, place.location)
+            refusal = place.refusal(full_name(node.target), reason, MIXES)
             raise UnsupportedLayerError([refusal]) from result
         return result
 
@@ -266,10 +265,8 @@ def compare_programs(
     placed = [node for node in one.dependent if owner(node) in places]
     node = runs.first_mixing((node, (), [node.name]) for node in placed)
     if node is not None:
-        place = places[owner(node)]
-        kind = f"{place.kind}: {full_name(owner(node).target)}"
-        refusal = Refusal(place.name, kind, DEPENDS, MIXES, place.location)
-        raise UnsupportedLayerError([refusal])
+        target = full_name(owner(node).target)
+        raise UnsupportedLayerError([places[owner(node)].refusal(target, DEPENDS, MIXES)])
     reason = f"its rows for {samples} samples are not those of each of them alone"
     raise UnsupportedLayerError([Refusal(apart[0], "output", reason, MIXES)])
 

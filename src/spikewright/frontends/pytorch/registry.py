@@ -31,7 +31,6 @@ from spikewright.frontends.reading.call import (
     layout_of,
     sample_shape,
 )
-from spikewright.frontends.source import GraphBuilder
 from spikewright.graph.layers import Permute, Reshape
 
 
@@ -47,6 +46,13 @@ class ArgumentPlace:
     source: str
     kind: str
     location: str
+
+    def refusal(
+        self, target: str, reason: str, options: str = "", callable: bool = False
+    ) -> Refusal:
+        """The refusal of an operator that stands here."""
+        kind = f"{self.kind}: {target}"
+        return Refusal(self.name, kind, reason, options, self.location, callable=callable)
 
 
 def to_array(value: Any) -> NDArray:
@@ -70,7 +76,7 @@ class AlongFirstAxis(Exception):
     """Raised where an operator works along a first axis of extent one."""
 
 
-@dataclass
+@dataclass(frozen=True)
 class TorchCall(reading.Call):
     """One operator: its arguments by the names of its schema, and ways to add its layers.
 
@@ -84,7 +90,6 @@ class TorchCall(reading.Call):
     arguments: Mapping[str, Any]
     results: Any
     place: ArgumentPlace
-    builder: GraphBuilder
     dtype: Any = None
     precision: Any = None
     notes: dict[Any, Any] = field(default_factory=dict)
@@ -174,7 +179,7 @@ class TorchCall(reading.Call):
             masked = np.broadcast_to(masked, value.shape).reshape(shape)
         return replace(value, name=made.name, shape=shape, layout=layout, masked=masked)
 
-    def named(self, part: str) -> tuple[str, str, str]:
+    def origin_of(self, part: str) -> tuple[str, str, str]:
         place = self.place
         return f"{place.name}/{part}" if part else place.name, place.source, place.kind
 
@@ -201,10 +206,7 @@ class TorchCall(reading.Call):
         return replace(moved, layout=layout_of(made))
 
     def refusal(self, reason: str, options: str) -> Refusal:
-        kind = f"{self.place.kind}: {self.target}"
-        return Refusal(
-            self.place.name, kind, reason, options, self.place.location, callable=self.live
-        )
+        return self.place.refusal(self.target, reason, options, self.live)
 
     def rank_of(self, operand: Any) -> int:
         return rank_of(operand)

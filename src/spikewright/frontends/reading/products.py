@@ -118,7 +118,6 @@ def contracted(
     bias: Any = None,
     alpha: float = 1.0,
     beta: float = 1.0,
-    part: str = "",
 ) -> Value:
     """`alpha` times the product of foreign operands, summed, plus `beta` times a bias.
 
@@ -132,15 +131,15 @@ def contracted(
     wanted = tuple(label for label in result if label in extents)
     full = tuple(extents.get(label, 1) for label in result)
     moved = sample_shape(full) != tuple(extents[label] for label in wanted)
-    own = "/".join(filter(None, [part, "product"])) if moved else part
+    own = call.inside("product") if moved else call
     factors: _Factors = [x for x, _ in given], [one for _, one in given], wanted
     if bias is None:
-        made = multiplied(call, *factors, own)
+        made = multiplied(own, *factors)
     else:
         kept = [label in extents for label in result]
-        made = _plus(call, factors, _bias_of(call, bias, kept), beta, own)
+        made = _plus(own, factors, _bias_of(call, bias, kept), beta)
     if moved:
-        made = call.add(Reshape(sample_shape(full)), made, part=part)
+        made = call.add(Reshape(sample_shape(full)), made)
     return replace(made, layout=layout_of(full))
 
 
@@ -196,18 +195,18 @@ _Factors = tuple[list[Operand], list[Labels], Labels]
 """Operands, their labels, and those of the result."""
 
 
-def _plus(call: Call, factors: _Factors, bias: Operand, beta: float, part: str) -> Value:
+def _plus(call: Call, factors: _Factors, bias: Operand, beta: float) -> Value:
     """A product plus `beta` times a bias."""
     if not isinstance(bias, Value) and np.isfinite(bias).all():
-        return multiplied(call, *factors, part, bias if beta == 1 else beta * bias)
-    made = multiplied(call, *factors, f"{part}/product" if part else "product")
+        return multiplied(call, *factors, bias if beta == 1 else beta * bias)
+    made = multiplied(call.inside("product"), *factors)
     first, second = call.aligned(made, bias) if isinstance(bias, Value) else (made, bias)
-    return combined(call, (1.0, first), (beta, second), part=part)
+    return combined(call, (1.0, first), (beta, second))
 
 
-def by_equation(call: Call, equation: str, operands: Sequence[Any], part: str = "") -> Value:
+def by_equation(call: Call, equation: str, operands: Sequence[Any]) -> Value:
     """A product by an equation of einsum."""
-    return contracted(call, operands, *parsed(equation, ranks(call, operands)), part=part)
+    return contracted(call, operands, *parsed(equation, ranks(call, operands)))
 
 
 def matrix_product(call: Call, operands: Sequence[Any], *bias: Any, **factors: Any) -> Value:
@@ -296,7 +295,7 @@ def attend(
     factors, labels = [query, key], [axes.query, axes.key]
     if scale != 1:
         factors, labels = [*factors, np.array(scale)], [*labels, ()]
-    scores = multiplied(call, factors, labels, axes.scores, "scores")
+    scores = multiplied(call.inside("scores"), factors, labels, axes.scores)
     if cap:
         scores = call.chain(
             scores,
@@ -327,10 +326,10 @@ def weighed(
         scores = masked(call, scores, mask)
     over = [i for i, label in enumerate(axes.scores) if label not in axes.result]
     cut = allowed if zero_rows else None
-    weights = softmax(call, scores, over, zero_rows, "weights" if cut is None else "shares")
+    weights = softmax(call.inside("weights" if cut is None else "shares"), scores, over, zero_rows)
     if cut is not None:
-        weights = product(call, weights, call.expand(cut, weights.shape, "seen"), "weights")
-    made = multiplied(call, [weights, value], [axes.scores, axes.value], axes.result, part)
+        weights = product(call.inside("weights"), weights, call.expand(cut, weights.shape, "seen"))
+    made = multiplied(call.inside(part), [weights, value], [axes.scores, axes.value], axes.result)
     return made, weights
 
 
@@ -365,11 +364,11 @@ def masked(call: Call, scores: Value, mask: Operand) -> Value:
                 "its mask of truth values is computed from the data, and may hide every key",
                 "Add numbers to the scores: 0 where a key is seen, -1e4 elsewhere",
             )
-        return total(call, scores, mask, part="masked")
+        return total(call.inside("masked"), scores, mask)
     hidden = np.asarray(mask <= LEAST)
     added = np.where(hidden, 0.0, mask)
     if added.any():
-        scores = total(call, scores, added, part="masked")
+        scores = total(call.inside("masked"), scores, added)
     if not hidden.any():
         return scores
     return replace(scores, masked=hidden if scores.masked is None else hidden | scores.masked)
@@ -378,14 +377,12 @@ def masked(call: Call, scores: Value, mask: Operand) -> Value:
 def hidden_unless(call: Call, allowed: Value, scores: Value) -> Value:
     """The scores where truth values hold, and `HIDDEN` elsewhere."""
     allowed = call.expand(allowed, scores.shape, "allowed")
-    kept = product(call, allowed, scores, "kept")
+    kept = product(call.inside("kept"), allowed, scores)
     other = ScaleShift(scale=np.array(-HIDDEN), shift=np.array(HIDDEN))
-    return total(call, kept, call.add(other, allowed, part="hidden"), part="masked")
+    return total(call.inside("masked"), kept, call.add(other, allowed, part="hidden"))
 
 
-def softmax(
-    call: Call, x: Value, axes: Sequence[int], zero_rows: bool = False, part: str = ""
-) -> Value:
+def softmax(call: Call, x: Value, axes: Sequence[int], zero_rows: bool = False) -> Value:
     """Softmax over some axes together; minus infinity gets no share.
 
     Raises `Unreadable` where all along them is minus infinity, unless zeros are meant then.
@@ -393,16 +390,15 @@ def softmax(
     hidden, x = x.masked, replace(x, masked=None)
     steps = normalised_exponentials("softmax", x.shape, axes)
     if hidden is None:
-        return call.chain(x, *steps, part=part)
-    place = f"{part}/" if part else ""
+        return call.chain(x, *steps)
     empty = np.broadcast_to(hidden, x.shape).all(axis=tuple(axes), keepdims=True)
     if empty.any() and not zero_rows:
         raise Unreadable("its mask leaves nothing of some rows", "Let every row see something.")
-    x = call.add(ScaleShift(shift=np.where(hidden, HIDDEN, 0.0)), x, part=f"{place}mask")
+    x = call.add(ScaleShift(shift=np.where(hidden, HIDDEN, 0.0)), x, part="mask")
     if not empty.any():
-        return call.chain(x, *steps, part=part)
-    made = call.chain(x, *steps, part=f"{place}softmax")
-    return scaled(call, made, np.where(empty, 0.0, 1.0), part)
+        return call.chain(x, *steps)
+    made = call.chain(x, *steps, part="softmax")
+    return scaled(call, made, np.where(empty, 0.0, 1.0))
 
 
 def hiding(allowed: NDArray) -> NDArray:

@@ -57,15 +57,13 @@ _REDUCTIONS: Mapping[str, tuple[str, type[Layer], str]] = {
 """The function before, the reduction, and the function after."""
 
 
-def reduced(
-    call: Call, x: Value, kind: str, axes: Sequence[int], keep: bool, part: str = ""
-) -> Value:
+def reduced(call: Call, x: Value, kind: str, axes: Sequence[int], keep: bool) -> Value:
     """A reduction over axes beside the batch, which vanish unless they are kept."""
     if kind == "log of sum of exp" and len(axes) == 1:
-        return _log_sum_exp(call, x, axes[0], keep, part)
+        return _log_sum_exp(call, x, axes[0], keep)
     before, layer, after = _REDUCTIONS[kind]
     over = ("reduced", layer(tuple(axes), keep))  # type: ignore[call-arg]
-    return call.chain(finite(x), *_named(before), over, *_named(after), part=part)
+    return call.chain(finite(x), *_named(before), over, *_named(after))
 
 
 def without_reduction(call: Call, x: Value, kind: str) -> Value:
@@ -78,17 +76,16 @@ def _named(name: str) -> Steps:
     return tuple((name, layer) for _, layer in function(name)) if name else ()
 
 
-def _log_sum_exp(call: Call, x: Value, axis: int, keep: bool, part: str) -> Value:
+def _log_sum_exp(call: Call, x: Value, axis: int, keep: bool) -> Value:
     """`x - log_softmax(x)`, which is the same at every place along the axis."""
-    place = f"{part}/" if part else ""
     first = Slice.along(x.shape, {axis: slice(0, 1)})
-    shares = call.add(Activation("log_softmax", {"axis": axis}), x, part=f"{place}log_softmax")
-    share = call.add(first, shares, part=f"{place}first_share")
-    begin = call.add(first, x, part=f"{place}first")
+    shares = call.add(Activation("log_softmax", {"axis": axis}), x, part="log_softmax")
+    share = call.add(first, shares, part="first_share")
+    begin = call.add(first, x, part="first")
     if keep:
-        return combined(call, (1.0, begin), (-1.0, share), part=part)
-    both = combined(call, (1.0, begin), (-1.0, share), part=f"{place}sum")
-    return call.add(Sum((axis,)), both, part=part)
+        return combined(call, (1.0, begin), (-1.0, share))
+    both = combined(call.inside("sum"), (1.0, begin), (-1.0, share))
+    return call.add(Sum((axis,)), both)
 
 
 def variance(
@@ -98,22 +95,20 @@ def variance(
     keep: bool,
     correction: float = 0,
     root: bool = False,
-    part: str = "",
 ) -> Value:
     """The sum of squares of the deviations from the mean over `n - correction`, or its root."""
     n = math.prod(x.shape[axis] for axis in axes)
     if n <= correction:
         raise Unreadable(f"the variance of {n} values is not a number")
-    place, over = f"{part}/" if part else "", tuple(axes)
-    mean = call.add(GlobalAveragePool(over, True), finite(x), part=f"{place}mean")
-    centred = combined(call, (1.0, x), (-1.0, mean), part=f"{place}centred")
+    over = tuple(axes)
+    mean = call.add(GlobalAveragePool(over, True), finite(x), part="mean")
+    centred = combined(call.inside("centred"), (1.0, x), (-1.0, mean))
     return call.chain(
         centred,
         ("square", Activation("square")),
         ("average", GlobalAveragePool(over, keep)),
         ("corrected", ScaleShift(np.array(n / (n - correction))) if correction else None),
         ("root", Activation("sqrt") if root else None),
-        part=part,
     )
 
 
@@ -129,7 +124,6 @@ def cumulative_sum(
     axis: int,
     exclusive: bool = False,
     reverse: bool = False,
-    part: str = "",
 ) -> Value:
     """Sums of all values up to each one along an axis, or from each one on."""
     n = x.shape[axis]
@@ -138,7 +132,7 @@ def cumulative_sum(
     matrix = np.tri(n, k=-1 if exclusive else 0)
     if reverse:
         matrix = matrix[::-1, ::-1]
-    return call.add(Interpolate((np.ascontiguousarray(matrix),), (axis,)), finite(x), part=part)
+    return call.add(Interpolate((np.ascontiguousarray(matrix),), (axis,)), finite(x))
 
 
 def product_over(call: Call, x: Value, axes: Sequence[int], keep: bool) -> Value:
@@ -243,7 +237,7 @@ def halves(total: int, lower: bool = False) -> tuple[int, int]:
     return (total - small, small) if lower else (small, total - small)
 
 
-def windowed(call: Call, layer: Windowed, x: Value, part: str = "") -> Value:
+def windowed(call: Call, layer: Windowed, x: Value) -> Value:
     """A layer over windows of `(channels, *spatial)`, or of several such images.
 
     Images `(images, channels, *spatial)` have one more axis, along which nothing happens.
@@ -254,28 +248,27 @@ def windowed(call: Call, layer: Windowed, x: Value, part: str = "") -> Value:
     else:
         spatial = layer.weight.ndim - 2
     if len(x.shape) != spatial + 2:
-        return call.add(layer, x, part=part)
+        return call.add(layer, x)
     if isinstance(layer, Convolution) and spatial > 2:
-        return _in_groups(call, x, layer, part)
+        return _in_groups(call, x, layer)
     if isinstance(layer, ConvolutionTranspose) or spatial > 2:
-        return _one_by_one(call, x, layer, part)
+        return _one_by_one(call, x, layer)
     order = (1, 0, *range(2, len(x.shape)))  # the axis of images goes behind the channels
     wider = layer.acts.widened(layer, x.shape[0])
     steps = ("order", Permute(order)), ("layer", wider), ("back", Permute(order))
-    return call.chain(x, *steps, part=part)
+    return call.chain(x, *steps)
 
 
-def _one_by_one(call: Call, x: Value, layer: Layer, part: str) -> Value:
+def _one_by_one(call: Call, x: Value, layer: Layer) -> Value:
     """A layer on each of several images."""
-    place = f"{part}/" if part else ""
     made = [
-        call.add(layer, entry(call, x, 0, i, f"{place}image_{i}"), part=f"{place}layer_{i}")
+        call.add(layer, entry(call.inside(f"image_{i}"), x, 0, i), part=f"layer_{i}")
         for i in range(x.shape[0])
     ]
-    return stacked(call, made, 0, part)
+    return stacked(call, made, 0)
 
 
-def _in_groups(call: Call, x: Value, layer: Convolution, part: str) -> Value:
+def _in_groups(call: Call, x: Value, layer: Convolution) -> Value:
     """A convolution over volumes that are merged with the batch: each with kernels of its own."""
     copies, channels, *extent = x.shape
     wide = replace(
@@ -291,7 +284,6 @@ def _in_groups(call: Call, x: Value, layer: Convolution, part: str) -> Value:
         ("joined", Reshape(joined)),
         ("layer", wide),
         ("apart", Reshape((copies, len(layer.weight), *made))),
-        part=part,
     )
 
 
@@ -353,7 +345,7 @@ def _adaptive_windows(extent: int, outputs: int) -> NDArray:
     return np.array([[*window] + [window[-1]] * (longest - len(window)) for window in ranges])
 
 
-def resampled(call: Call, x: Value, matrices: Mapping[int, NDArray], part: str = "") -> Value:
+def resampled(call: Call, x: Value, matrices: Mapping[int, NDArray]) -> Value:
     """`matrices` `(after, before)` along axes: copies or choices of values where they are that."""
     sources = {axis: np.argmax(matrix, axis=1) for axis, matrix in matrices.items()}
     if not all(np.array_equal(np.eye(m.shape[1])[sources[a]], m) for a, m in matrices.items()):
@@ -363,19 +355,19 @@ def resampled(call: Call, x: Value, matrices: Mapping[int, NDArray], part: str =
             if not np.array_equal(matrix, np.eye(matrix.shape[1]))
         }
         layer = Interpolate(tuple(changed.values()), tuple(changed))
-        return call.add(layer, finite(x), part=part)
+        return call.add(layer, finite(x))
     factors = [1] * len(x.shape)
     for axis, source in sources.items():
         factors[axis] = max(len(source) // x.shape[axis], 1)
     if all(_repeats(source, x.shape[axis], factors[axis]) for axis, source in sources.items()):
         grown = max(factors, default=1) > 1
-        return call.add(UpsampleNearest(tuple(factors)) if grown else Identity(), x, part=part)
+        return call.add(UpsampleNearest(tuple(factors)) if grown else Identity(), x)
     steps = (
         (f"axis {axis}", Take(source, axis))
         for axis, source in sources.items()
         if not _repeats(source, x.shape[axis], 1)
     )
-    return call.chain(finite(x), *steps, part=part)
+    return call.chain(finite(x), *steps)
 
 
 def _repeats(source: NDArray, extent: int, factor: int) -> bool:

@@ -105,7 +105,7 @@ def normalizer(node: OnnxNode) -> Value:
     if norm not in ("L1", "MAX"):
         raise Unreadable(f"its norm is {norm!r}, which the standard does not know")
     kind = "norm 1" if norm == "L1" else "max"
-    return node.add(Divide(), view, reduced(node, view, kind, (axis,), True, "norm"))
+    return node.add(Divide(), view, reduced(node.inside("norm"), view, kind, (axis,), True))
 
 
 def _sums_to_one(node: OnnxNode, view: SignalValue) -> bool:

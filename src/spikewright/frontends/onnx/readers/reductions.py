@@ -109,13 +109,13 @@ def attention(node: OnnxNode) -> Value:
         node,
         query,
         key,
+        part=part,
         value=value,
         axes=axes,
         scale=scale,
         masks=masks,
         cap=cap,
         zero_rows=True,
-        part=part,
     )
     if not joined:
         return made
@@ -269,7 +269,7 @@ def lp_normalization(node: OnnxNode) -> Value:
         return node.add(UnitNormalization((axis,)), view)
     if p != 1:
         raise Unreadable(f"its p is {p}; 1 and 2 can be read")
-    return node.add(Divide(), view, reduced(node, view, "norm 1", (axis,), True, "length"))
+    return node.add(Divide(), view, reduced(node.inside("length"), view, "norm 1", (axis,), True))
 
 
 @reads("LRN")

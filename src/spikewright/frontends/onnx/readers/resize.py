@@ -224,7 +224,7 @@ def _resized(
     shift = _outside(view, targets, beside, convention.extrapolation)
     if shift is None:
         return resampled(node, view, matrices)
-    return node.add(ScaleShift(shift=shift), resampled(node, view, matrices, "interpolated"))
+    return node.add(ScaleShift(shift=shift), resampled(node.inside("interpolated"), view, matrices))
 
 
 def _outside(

@@ -146,7 +146,7 @@ def split(node: OnnxNode) -> list[Value | ConstantValue]:
             results.append(ConstantValue(np.zeros((1,) * (view.rank - len(shape)) + shape)))
             continue
         part = {axis: slice(stop - size, stop)}
-        results.append(sliced(node, view, part, str(index) if index else ""))
+        results.append(sliced(node.inside(str(index) if index else ""), view, part))
     return results
 
 

@@ -118,7 +118,7 @@ def _power_of_tensors(call: TorchCall) -> Value:
     else:
         logarithm = call.add(Activation("log"), finite(x), part="logarithm")
     exponent = torch.from_numpy(np.array(y)) if not isinstance(y, Value) else y
-    return call.add(Activation("exp"), times(call, logarithm, exponent, "exponent"))
+    return call.add(Activation("exp"), times(call.inside("exponent"), logarithm, exponent))
 
 
 @reads("aten.pow.Scalar")
@@ -150,7 +150,7 @@ def _clipped_to_arrays(call: TorchCall) -> Value:
     low, high = call.get("min"), call.get("max")
     x: Any = call["self"]
     if low is not None:
-        x = extremum(call, True, x, low, "" if high is None else "low")
+        x = extremum(call.inside("" if high is None else "low"), True, x, low)
     return x if high is None else extremum(call, False, x, high)
 
 

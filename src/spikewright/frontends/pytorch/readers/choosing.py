@@ -262,21 +262,21 @@ def _scatter(call: TorchCall) -> Value:
     x, index, new = (finite(x) if isinstance(x, Value) else call.against(x) for x in given)
     _check_extents(x, index, new, axis)
     chosen = _chosen(call, index, x.shape[axis])
-    written = _laid_out(call, chosen, new, index.shape, axis, "written")
+    written = _laid_out(call.inside("written"), chosen, new, index.shape, axis)
     if "add" in call.target:
         return combined(call, (1.0, x), (1.0, written))
     one = np.array(1.0)
-    taken = _laid_out(call, chosen, one, index.shape, axis, "taken")
+    taken = _laid_out(call.inside("taken"), chosen, one, index.shape, axis)
     if not isinstance(taken, Value):
         return combined(call, (1.0, _kept(call, x, 1.0 - taken)), (1.0, written))
     if not isinstance(x, Value) and not x.any():
         return combined(call, (1.0, written))
-    left = combined(call, (1.0, one), (-1.0, taken), part="left")
-    return combined(call, (1.0, product(call, left, x, "kept")), (1.0, written))
+    left = combined(call.inside("left"), (1.0, one), (-1.0, taken))
+    return combined(call, (1.0, product(call.inside("kept"), left, x)), (1.0, written))
 
 
 def _kept(call: TorchCall, x: Operand, left: NDArray) -> Operand:
-    return product(call, x, left, "kept") if isinstance(x, Value) else x * left
+    return product(call.inside("kept"), x, left) if isinstance(x, Value) else x * left
 
 
 def _chosen(call: TorchCall, index: Operand, places: int) -> Operand:
@@ -297,12 +297,12 @@ def _check_extents(x: Operand, index: Operand, new: Operand, axis: int) -> None:
 
 
 def _laid_out(
-    call: TorchCall, chosen: Operand, new: Operand, shape: tuple[int, ...], axis: int, part: str
+    call: TorchCall, chosen: Operand, new: Operand, shape: tuple[int, ...], axis: int
 ) -> Operand:
     """The sums of the values that each place of an axis is given; `chosen` says which these are."""
     own = tuple(range(len(shape)))
     result = tuple("place" if i == axis else i for i in own)
     if isinstance(chosen, Value) or isinstance(new, Value):
         values = new if isinstance(new, Value) else np.broadcast_to(new, shape)
-        return multiplied(call, [chosen, values], [(*own, "place"), own], result, part)
+        return multiplied(call, [chosen, values], [(*own, "place"), own], result)
     return np.moveaxis((chosen * np.broadcast_to(new, shape)[..., None]).sum(axis), -1, axis)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -45,11 +46,11 @@ def _layer(call: TorchCall) -> Any:
 @reads("spikewright.recurrent.default")
 def _over_lengths(call: TorchCall) -> Any:
     """Layers over as many steps as a length says, which keep their states behind it."""
-    call.arguments = {**call.arguments, "batch_first": True, "train": False}
+    call = replace(call, arguments={**call.arguments, "batch_first": True, "train": False})
     steps = np.arange(call.results[0].shape[1], dtype=float)[:, None]
     lengths, places = call.operands(call["lengths"], steps)
     if isinstance(lengths, Value):
-        inside = greater(call, lengths, places, strict=True, part="inside")
+        inside = greater(call.inside("inside"), lengths, places, strict=True)
     else:
         inside = call.constant_like((lengths > places) * 1.0, call.value("input"), "inside")
     return _recurrent(call, _MAKE[call["mode"].lower()], inside)
@@ -79,7 +80,7 @@ def _recurrent(call: TorchCall, make: Make, inside: Value | None = None) -> Any:
     axis = 0 if call["batch_first"] else 1
     parts = ["", *(f"last_state_{kind}" for kind in range(len(rows[0]) - 1))]
     return tuple(
-        stacked(call, [call.placed(name) for name in each], axis if not part else 1, part)
+        stacked(call.inside(part), [call.placed(name) for name in each], axis if not part else 1)
         for part, each in zip(parts, zip(*rows, strict=True), strict=True)
     )
 
@@ -157,7 +158,7 @@ def _sequences(call: TorchCall) -> list[str]:
     found = []
     for index in range(count):
         part = f"sequence_{index}/time"
-        row = entry(call, value, axis, index, f"{part}/row")
+        row = entry(call.inside(f"{part}/row"), value, axis, index)
         found.append(call.node(Reshape(tuple(shape)), str(row.name), part=part))
     return found
 

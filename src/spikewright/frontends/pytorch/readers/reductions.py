@@ -268,7 +268,7 @@ def _spread(call: TorchCall) -> Value | tuple[Value, ...]:
     spread = variance(call, x, axes, keep, correction, "std" in call.target)
     if "mean" not in call.target:
         return spread
-    return spread, reduced(call, x, "mean", axes, keep, "centre")
+    return spread, reduced(call.inside("centre"), x, "mean", axes, keep)
 
 
 _REDUCTIONS = {
@@ -307,7 +307,7 @@ def _distances(call: TorchCall) -> Value:
         for at in [len(x_sizes) - step]
     )  # fmt: skip
     x, y = call.operands(first, second)
-    difference = combined(call, (1.0, x), (-1.0, y), part="difference")
+    difference = combined(call.inside("difference"), (1.0, x), (-1.0, y))
     return reduced(call, difference, ORDERS[order], (len(difference.shape) - 1,), False)
 
 

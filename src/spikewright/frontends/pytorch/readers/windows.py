@@ -100,7 +100,7 @@ def _spectra(call: TorchCall) -> Value:
     hop = call["hop_length"] or size // 4
     signal = call.add(Reshape((1, *x.shape)), x, part="signal")
     made = [
-        windowed(call, Convolution(kernel, None, (hop,), ((0, 0),), (1,)), signal, part)
+        windowed(call.inside(part), Convolution(kernel, None, (hop,), ((0, 0),), (1,)), signal)
         for part, kernel in zip(("real", "imaginary"), _kernels(call, size), strict=True)
     ]
     return Complex.of(*made) if call["return_complex"] else stacked(call, made, 2)
@@ -145,10 +145,10 @@ def _part(call: TorchCall) -> Value:
 def size_of(call: TorchCall, value: Complex) -> Value:
     """`sqrt(re^2 + im^2)`."""
     squares = [
-        product(call, x, x, f"{name}/square")
+        product(call.inside(f"{name}/square"), x, x)
         for name, x in zip(("real", "imaginary"), value.parts, strict=True)
     ]
-    power = combined(call, (1.0, squares[0]), (1.0, squares[1]), part="power")
+    power = combined(call.inside("power"), (1.0, squares[0]), (1.0, squares[1]))
     return call.add(Activation("sqrt"), power)
 
 
@@ -273,7 +273,7 @@ def _average_pool(call: TorchCall) -> Value:
     x = call.windows("self", rank)
     counts = pool.divisors(x.shape[-rank:]) / divisor  # means back to sums, then the divisor
     scale = np.asarray(counts.flat[0]) if np.ptp(counts) == 0 else counts[None]
-    return call.add(ScaleShift(scale), windowed(call, pool, x, "average"))
+    return call.add(ScaleShift(scale), windowed(call.inside("average"), pool, x))
 
 
 @reads(
