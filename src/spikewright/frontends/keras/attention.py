@@ -23,7 +23,7 @@ from spikewright.frontends.keras.registry import (
 )
 from spikewright.frontends.keras.running import unbatched_constant
 from spikewright.frontends.keras.walking import flatten
-from spikewright.frontends.reading.arithmetic import extremum, product, scaled, total
+from spikewright.frontends.reading.arithmetic import extremum, product, scaled, softmax, total
 from spikewright.frontends.reading.call import Operand
 from spikewright.frontends.reading.products import (
     HEADS_INSIDE,
@@ -34,7 +34,6 @@ from spikewright.frontends.reading.products import (
     hiding,
     masked,
     parsed,
-    softmax,
     weighed,
 )
 from spikewright.graph.layers import Activation, Reshape, Shape, Sum

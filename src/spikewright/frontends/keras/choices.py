@@ -157,8 +157,6 @@ def where(call: KerasCall) -> Value:
 @reads("ops.Argmax", "ops.Argmin")
 def place(call: KerasCall) -> Value:
     """The place of the largest or smallest value along an axis, the first of equal ones."""
-    if call.layer.axis is None:
-        raise Unreadable("it looks for one place in the whole batch", "Give its axis")
     (x,) = call.inputs
     axis = unbatched_axis(call.layer.axis, len(x.shape))
     return place_of_extremum(call, x, axis, call.layer.keepdims, call.kind == "ops.Argmax")
@@ -167,8 +165,6 @@ def place(call: KerasCall) -> Value:
 @reads("ops.Sort", "ops.Argsort")
 def sort(call: KerasCall) -> Value:
     """All values along an axis in rising order, or the places where they stand."""
-    if call.layer.axis is None:
-        raise Unreadable("it puts the whole batch into order", "Give its axis")
     (x,) = call.inputs
     axis = unbatched_axis(call.layer.axis, len(x.shape))
     values, places = in_order(call, x, axis, x.shape[axis], falling=False)

@@ -39,11 +39,12 @@ from spikewright.frontends.reading.arithmetic import (
     powered,
     quotient,
     rounded,
+    softmax,
     total,
 )
 from spikewright.frontends.reading.call import JUMPS, afford, finite
 from spikewright.frontends.reading.names import Named, keras_kinds, names_in
-from spikewright.frontends.reading.products import contracted, ranks, softmax, tensordot_labels
+from spikewright.frontends.reading.products import contracted, ranks, tensordot_labels
 from spikewright.frontends.reading.truth import BINARY, NOT
 from spikewright.graph.clipping import Steps, clip_steps
 from spikewright.graph.layers import (
@@ -274,8 +275,6 @@ def concatenate(call: KerasCall) -> Value:
 @reads("ops.Append")
 def append(call: KerasCall) -> Value:
     """One tensor behind another along an axis."""
-    if call.layer.axis is None:
-        raise Unreadable("it joins the flat batch", "Name the axis")
     return joined(call, [call.arguments["x1"], call.arguments["x2"]], call.layer.axis)
 
 

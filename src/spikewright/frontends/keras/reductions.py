@@ -361,8 +361,6 @@ def norm(call: KerasCall) -> Value:
 @reads("ops.Cumsum")
 def running_sum(call: KerasCall) -> Value:
     """Running sums along an axis."""
-    if call.layer.axis is None:
-        raise Unreadable("it runs over the batch too", "Name the axis")
     axis = unbatched_axis(call.layer.axis, len(call.shape))
     return cumulative_sum(call, call.inputs[0], axis)
 

@@ -294,16 +294,17 @@ def plain_array(value: Any) -> NDArray:
 
 def unbatched_axes(axes: Any, rank: int) -> tuple[int, ...]:
     """One axis or several of Keras as axes of an unbatched shape; None, all of them, is refused."""
-    if axes is None:
+    several = axes if isinstance(axes, Sequence) else (axes,)
+    return tuple(unbatched_axis(axis, rank) for axis in several)
+
+
+def unbatched_axis(axis: Any, rank: int) -> int:
+    """A Keras axis, which counts the batch, as an axis of an unbatched shape of this rank."""
+    if axis is None:
         raise Unreadable(
             "it works over all axes, the batch among them", "Name the axes, without axis 0"
         )
-    several = axes if isinstance(axes, Sequence) else (axes,)
-    return tuple(unbatched_axis(int(axis), rank) for axis in several)
-
-
-def unbatched_axis(axis: int, rank: int) -> int:
-    """A Keras axis, which counts the batch, as an axis of an unbatched shape of this rank."""
+    axis = int(axis)
     if not -rank - 1 <= axis <= rank:
         raise Unreadable(f"its axis {axis} does not exist in an input of rank {rank + 1}")
     if axis % (rank + 1) == 0:

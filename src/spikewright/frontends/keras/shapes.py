@@ -50,36 +50,17 @@ from spikewright.graph.layers import (
     ZeroPad,
 )
 
+_IN_TRAINING = (
+    "ActivityRegularization", "AlphaDropout", "Dropout", "GaussianDropout", "GaussianNoise",
+    "Identity", "RandomBrightness", "RandomColorDegeneration", "RandomColorJitter",
+    "RandomContrast", "RandomErasing", "RandomFlip", "RandomGaussianBlur", "RandomGrayscale",
+    "RandomHue", "RandomInvert", "RandomPerspective", "RandomPosterization", "RandomRotation",
+    "RandomSaturation", "RandomSharpness", "RandomShear", "RandomTranslation", "RandomZoom",
+    "SpatialDropout1D", "SpatialDropout2D", "SpatialDropout3D",
+)  # fmt: skip
 
-@reads(
-    "ActivityRegularization",
-    "AlphaDropout",
-    "Dropout",
-    "GaussianDropout",
-    "GaussianNoise",
-    "Identity",
-    "RandomBrightness",
-    "RandomColorDegeneration",
-    "RandomColorJitter",
-    "RandomContrast",
-    "RandomErasing",
-    "RandomFlip",
-    "RandomGaussianBlur",
-    "RandomGrayscale",
-    "RandomHue",
-    "RandomInvert",
-    "RandomPerspective",
-    "RandomPosterization",
-    "RandomRotation",
-    "RandomSaturation",
-    "RandomSharpness",
-    "RandomShear",
-    "RandomTranslation",
-    "RandomZoom",
-    "SpatialDropout1D",
-    "SpatialDropout2D",
-    "SpatialDropout3D",
-)
+
+@reads(*_IN_TRAINING)
 def identity(call: KerasCall) -> Value:
     """Layers that act in training only."""
     return call.add(Identity())
@@ -250,8 +231,6 @@ def take(call: KerasCall) -> Value:
                 "Use constant positions, or choose rows of a constant table, axis=0",
             )
         return call.add(Lookup(array(table)), indices)
-    if call.layer.axis is None:
-        raise Unreadable("it chooses from the flat batch", "Name the axis to choose along")
     axis = unbatched_axis(call.layer.axis, len(call.shape))
     return taken(call, call.inputs[0], plain_array(indices), axis)
 
@@ -293,8 +272,6 @@ def reorder(call: KerasCall) -> Value:
 @reads("ops.Repeat")
 def repeat(call: KerasCall) -> Value:
     """Every value along an axis several times."""
-    if call.layer.axis is None:
-        raise Unreadable("it repeats the flat batch", "Name the axis")
     axis = unbatched_axis(call.layer.axis, len(call.shape))
     return repeated(call, call.inputs[0], axis, plain_array(call.layer.repeats))
 

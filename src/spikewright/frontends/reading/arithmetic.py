@@ -332,3 +332,34 @@ def gated(call: Call, x: Value, axis: int) -> Value:
         for name, part in (("half", slice(0, half)), ("other_half", slice(half, None)))
     )
     return product(call, kept, call.add(Activation("sigmoid"), gate, part="gate"))
+
+
+HIDDEN = -1e4
+"""Replaces minus infinity in front of a softmax, in every reader.
+
+Its exponential is zero in double precision, beside any score of ordinary size, like that of the
+numbers that frameworks add (-1e9 or -3e4 in Keras). A larger one would cost the sums digits.
+"""
+
+
+LEAST = -1e30
+"""Numbers below mean minus infinity: some exporters write the least one of a type."""
+
+
+def softmax(call: Call, x: Value, axes: Sequence[int], zero_rows: bool = False) -> Value:
+    """Softmax over some axes together; minus infinity gets no share.
+
+    Raises `Unreadable` where all along them is minus infinity, unless zeros are meant then.
+    """
+    hidden, x = x.masked, replace(x, masked=None)
+    steps = normalised_exponentials("softmax", x.shape, axes)
+    if hidden is None:
+        return call.chain(x, *steps)
+    empty = np.broadcast_to(hidden, x.shape).all(axis=tuple(axes), keepdims=True)
+    if empty.any() and not zero_rows:
+        raise Unreadable("its mask leaves nothing of some rows", "Let every row see something.")
+    x = call.add(ScaleShift(shift=np.where(hidden, HIDDEN, 0.0)), x, part="mask")
+    if not empty.any():
+        return call.chain(x, *steps)
+    made = call.chain(x, *steps, part="softmax")
+    return scaled(call, made, np.where(empty, 0.0, 1.0))

@@ -13,10 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright.frontends.reading.arithmetic import (
+    HIDDEN,
+    LEAST,
     combined,
-    normalised_exponentials,
     product,
-    scaled,
+    softmax,
     total,
 )
 from spikewright.frontends.reading.call import (
@@ -227,17 +228,6 @@ def ranks(call: Call, operands: Sequence[Any]) -> list[int]:
     return [call.rank_of(x) for x in operands]
 
 
-HIDDEN = -1e4
-"""Replaces minus infinity in front of a softmax, in every reader.
-
-Its exponential is zero in double precision, beside any score of ordinary size, like that of the
-numbers that frameworks add (-1e9 or -3e4 in Keras). A larger one would cost the sums digits.
-"""
-
-LEAST = -1e30
-"""Numbers below mean minus infinity: some exporters write the least one of a type."""
-
-
 @dataclass(frozen=True)
 class Axes:
     """Labels of the axes of queries, keys, values, scores and the result, the batch left out.
@@ -380,25 +370,6 @@ def hidden_unless(call: Call, allowed: Value, scores: Value) -> Value:
     kept = product(call.inside("kept"), allowed, scores)
     other = ScaleShift(scale=np.array(-HIDDEN), shift=np.array(HIDDEN))
     return total(call.inside("masked"), kept, call.add(other, allowed, part="hidden"))
-
-
-def softmax(call: Call, x: Value, axes: Sequence[int], zero_rows: bool = False) -> Value:
-    """Softmax over some axes together; minus infinity gets no share.
-
-    Raises `Unreadable` where all along them is minus infinity, unless zeros are meant then.
-    """
-    hidden, x = x.masked, replace(x, masked=None)
-    steps = normalised_exponentials("softmax", x.shape, axes)
-    if hidden is None:
-        return call.chain(x, *steps)
-    empty = np.broadcast_to(hidden, x.shape).all(axis=tuple(axes), keepdims=True)
-    if empty.any() and not zero_rows:
-        raise Unreadable("its mask leaves nothing of some rows", "Let every row see something.")
-    x = call.add(ScaleShift(shift=np.where(hidden, HIDDEN, 0.0)), x, part="mask")
-    if not empty.any():
-        return call.chain(x, *steps)
-    made = call.chain(x, *steps, part="softmax")
-    return scaled(call, made, np.where(empty, 0.0, 1.0))
 
 
 def hiding(allowed: NDArray) -> NDArray:

@@ -13,6 +13,8 @@ from dataclasses import replace
 import numpy as np
 
 from spikewright.frontends.reading.arithmetic import (
+    HIDDEN,
+    LEAST,
     chosen,
     combined,
     extremum,
@@ -31,7 +33,7 @@ from spikewright.frontends.reading.call import (
     common_shape,
     finite,
 )
-from spikewright.frontends.reading.products import HIDDEN, LEAST, hidden_unless
+from spikewright.frontends.reading.products import hidden_unless
 from spikewright.frontends.reading.reductions import cumulative_sum, reduced
 from spikewright.graph.layers import (
     Activation,

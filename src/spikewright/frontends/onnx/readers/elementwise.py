@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 from spikewright.frontends.onnx.registry import OnnxNode, reads, reason_for
 from spikewright.frontends.onnx.values import ConstantValue, SignalValue, Unreadable
 from spikewright.frontends.reading.arithmetic import (
+    HIDDEN,
+    LEAST,
     chosen,
     clipped,
     combined,
@@ -24,7 +26,6 @@ from spikewright.frontends.reading.arithmetic import (
 )
 from spikewright.frontends.reading.call import Operand, Value
 from spikewright.frontends.reading.names import names_in
-from spikewright.frontends.reading.products import HIDDEN, LEAST
 from spikewright.frontends.reading.truth import BINARY, NOT, STEP, are_whole, chosen_by_truth, equal
 from spikewright.graph import GraphNode
 from spikewright.graph.layers import (

@@ -98,13 +98,12 @@ def recurrent(node: OnnxNode) -> list[SignalValue]:
     initial = [_initial(node, sequence, way, cells[0].states) for way in range(len(ways))]
     made = [
         unroll(
-            node.node,
+            node.inside("reverse" if way else "").node,
             cell,
             sequence.name,
             steps=sequence.steps,
             initial=initial[way],
             backwards=ways[way],
-            prefix="reverse/" if way else "",
             lead=sequence.lead,
         )
         for way, cell in enumerate(cells)

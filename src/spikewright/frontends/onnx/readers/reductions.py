@@ -231,22 +231,14 @@ def _affine(node: OnnxNode, view: SignalValue, index: int) -> NDArray | None:
     return node.per_sample(index, view) if node.has(index) else None
 
 
-@reads("LayerNormalization")
-def layer_normalization(node: OnnxNode) -> Value:
-    """Normalisation over all axes from `axis` on."""
+@reads("LayerNormalization", "RMSNormalization")
+def normalization(node: OnnxNode) -> Value:
+    """By mean and variance, or the root mean square, over all axes from `axis` on."""
     view, axes = _from_axis(node, -1)
-    epsilon = float(node.attributes.get("epsilon", 1e-5))
-    layer = LayerNormalization(axes, epsilon, _affine(node, view, 1), _affine(node, view, 2))
-    return node.add(layer, view)
-
-
-@reads("RMSNormalization")
-def rms_normalization(node: OnnxNode) -> Value:
-    """Division by the root mean square over all axes from `axis` on."""
-    view, axes = _from_axis(node, -1)
-    epsilon = float(node.attributes.get("epsilon", 1e-5))
-    layer = RMSNormalization(axes, epsilon, _affine(node, view, 1))
-    return node.add(layer, view)
+    epsilon, scale = float(node.attributes.get("epsilon", 1e-5)), _affine(node, view, 1)
+    if node.kind == "RMSNormalization":
+        return node.add(RMSNormalization(axes, epsilon, scale), view)
+    return node.add(LayerNormalization(axes, epsilon, scale, _affine(node, view, 2)), view)
 
 
 @reads("MeanVarianceNormalization")

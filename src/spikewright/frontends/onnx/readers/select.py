@@ -294,39 +294,24 @@ def gather_elements(node: OnnxNode) -> Value:
     return by_position(node, [0], run)
 
 
-def _refuse_reduction(node: OnnxNode) -> None:
+@reads("ScatterElements", "Scatter", "ScatterND")
+def scatter(node: OnnxNode) -> Value:
+    """Values put to constant positions along an axis of others, or runs along the first axes."""
     reduction = node.attributes.get("reduction", "none")
     if reduction != "none":
         raise Unreadable(
             f"it combines new values with old ones ({reduction})",
             "Add, multiply or compare the two, and put the result there",
         )
-
-
-@reads("ScatterElements", "Scatter")
-def scatter_elements(node: OnnxNode) -> Value:
-    """Values put to constant positions along an axis of others."""
-    _refuse_reduction(node)
     indices, axis = _indices(node), int(node.attributes.get("axis", 0))
 
     def run(arrays: list[NDArray]) -> NDArray:
         made = arrays[0].copy()
-        along = axis % made.ndim
-        np.put_along_axis(_within(made, indices, along), indices, arrays[1], along)
-        return made
-
-    return by_position(node, [0, 2], run)
-
-
-@reads("ScatterND")
-def scatter_nd(node: OnnxNode) -> Value:
-    """Values, or runs of them, put to constant positions along the first axes of others."""
-    _refuse_reduction(node)
-    indices = _indices(node)
-
-    def run(arrays: list[NDArray]) -> NDArray:
-        made = arrays[0].copy()
-        made[tuple(np.moveaxis(indices, -1, 0))] = arrays[1]
+        if node.kind == "ScatterND":
+            made[tuple(np.moveaxis(indices, -1, 0))] = arrays[1]
+        else:
+            along = axis % made.ndim
+            np.put_along_axis(_within(made, indices, along), indices, arrays[1], along)
         return made
 
     return by_position(node, [0, 2], run)

@@ -23,10 +23,10 @@ from spikewright.frontends.reading.arithmetic import (
     powered,
     rounded,
     scaled,
+    softmax,
 )
 from spikewright.frontends.reading.call import Unreadable, Value, finite
 from spikewright.frontends.reading.names import names_in
-from spikewright.frontends.reading.products import softmax
 from spikewright.frontends.reading.rounding import Rounds
 from spikewright.graph.layers import Activation, ScaleShift
 
