@@ -21,4 +21,4 @@ from spikewright.frontends.keras import (  # these modules register their reader
 from spikewright.frontends.keras.model import read
 from spikewright.frontends.keras.registry import READERS, KerasCall, Unreadable, Value, array, reads
 
-__all__ = ["READERS", "Call", "Unreadable", "Value", "array", "read", "reads"]
+__all__ = ["READERS", "KerasCall", "Unreadable", "Value", "array", "read", "reads"]

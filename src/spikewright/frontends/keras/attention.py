@@ -19,7 +19,6 @@ from spikewright.frontends.keras.registry import (
     array,
     plain_array,
     reads,
-    unbatched_axes,
 )
 from spikewright.frontends.keras.running import unbatched_constant
 from spikewright.frontends.keras.walking import flatten
@@ -299,7 +298,7 @@ def dot_product_attention(call: KerasCall) -> Value:
 def masked_softmax(call: KerasCall) -> Value:
     """Softmax along axes; where a mask does not hold values get no share."""
     mask, (x, *_) = call.arguments.get("mask"), call.inputs
-    axes = unbatched_axes(call.layer.axis, len(x.shape))
+    axes = call.axes
     if mask is None:
         return softmax(call, x, axes)
     if not isinstance(mask, Value):

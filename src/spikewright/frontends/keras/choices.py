@@ -17,13 +17,11 @@ from spikewright.frontends.keras.registry import (
     array,
     plain_array,
     reads,
-    unbatched_axes,
-    unbatched_axis,
     why_not,
 )
 from spikewright.frontends.keras.running import constant_value, operands, run_operation
 from spikewright.frontends.keras.walking import filled
-from spikewright.frontends.reading.arithmetic import combined, extremum
+from spikewright.frontends.reading.arithmetic import combined, extremum, soft_capped
 from spikewright.frontends.reading.call import afford
 from spikewright.frontends.reading.reductions import reduced
 from spikewright.frontends.reading.truth import (
@@ -42,12 +40,10 @@ from spikewright.graph.layers import (
     Crop,
     Identity,
     Input,
-    Layer,
     Lookup,
     Multiply,
     Permute,
     Reshape,
-    ScaleShift,
     Slice,
     Take,
     UpsampleNearest,
@@ -120,9 +116,8 @@ def over_axes(call: KerasCall) -> Value:
     (x,) = call.inputs
     if not x.truth:
         raise Unreadable(*why_not("ops.LogicalAnd"))
-    axes = unbatched_axes(call.layer.axis, len(x.shape))
     kind = "max" if call.kind == "ops.Any" else "min"
-    return reduced(call, x, kind, axes, bool(call.layer.keepdims))
+    return reduced(call, x, kind, call.axes, bool(call.layer.keepdims))
 
 
 @reads("ops.Select")
@@ -157,16 +152,15 @@ def where(call: KerasCall) -> Value:
 @reads("ops.Argmax", "ops.Argmin")
 def place(call: KerasCall) -> Value:
     """The place of the largest or smallest value along an axis, the first of equal ones."""
-    (x,) = call.inputs
-    axis = unbatched_axis(call.layer.axis, len(x.shape))
-    return place_of_extremum(call, x, axis, call.layer.keepdims, call.kind == "ops.Argmax")
+    largest = call.kind == "ops.Argmax"
+    return place_of_extremum(call, call.inputs[0], call.axis, call.layer.keepdims, largest)
 
 
 @reads("ops.Sort", "ops.Argsort")
 def sort(call: KerasCall) -> Value:
     """All values along an axis in rising order, or the places where they stand."""
     (x,) = call.inputs
-    axis = unbatched_axis(call.layer.axis, len(x.shape))
+    axis = call.axis
     values, places = in_order(call, x, axis, x.shape[axis], falling=False)
     return values if call.kind == "ops.Sort" else places
 
@@ -202,20 +196,10 @@ def reversible_embedding(call: KerasCall) -> Value:
     if not call.arguments.get("reverse"):
         return call.add(Lookup(table_of(layer)))
     note_inputs(call.builder, layer, call.source)
-    rows = reversed_table_of(layer).T
-    cap = layer.logit_soft_cap
-    steps: list[tuple[str, Layer]] = [("", Affine(rows))]
-    if cap is not None:
-        steps = [
-            ("logits", Affine(rows)),
-            ("scaled", ScaleShift(np.array(1.0 / cap))),
-            ("bounded", Activation("tanh")),
-            ("", ScaleShift(np.array(float(cap)))),
-        ]
-    (value,) = call.inputs
-    for part, step in steps:
-        value = call.add(step, value, part=part)
-    return value
+    rows, cap = Affine(reversed_table_of(layer).T), layer.logit_soft_cap
+    if cap is None:
+        return call.add(rows)
+    return call.chain(call.add(rows, part="logits"), *soft_capped(cap))
 
 
 @reads("ops.OneHot")

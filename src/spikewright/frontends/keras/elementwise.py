@@ -196,7 +196,7 @@ def activation(call: KerasCall) -> Value:
 @reads("ops.Glu")
 def gated_half(call: KerasCall) -> Value:
     """One half of the values along an axis times the sigmoid of the other."""
-    (axis,) = unbatched_axes(call.layer.axis, len(call.shape))
+    (axis,) = call.axes
     return gated(call, call.inputs[0], axis)
 
 
@@ -267,7 +267,7 @@ def dot(call: KerasCall) -> Value:
 def concatenate(call: KerasCall) -> Value:
     """Inputs side by side."""
     if call.kind == "Concatenate":
-        axis = unbatched_axis(call.layer.axis, len(call.shape))
+        axis = call.axis
         return call.add(Concatenate(axis))
     return joined(call, call.arguments["xs"], call.layer.axis)
 

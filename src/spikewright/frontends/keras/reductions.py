@@ -24,7 +24,6 @@ from spikewright.frontends.keras.registry import (
     array,
     reads,
     unbatched_axes,
-    unbatched_axis,
 )
 from spikewright.frontends.keras.running import unbatched_constant
 from spikewright.frontends.reading.arithmetic import combined, product, scaled, total
@@ -75,7 +74,7 @@ def batch_normalization(call: KerasCall) -> Value:
     return by_statistics(
         call,
         call.inputs[0],
-        unbatched_axis(layer.axis, len(call.shape)),
+        call.axis,
         statistics=(array(layer.moving_mean), array(layer.moving_variance)),
         epsilon=layer.epsilon,
         scale=array(layer.gamma) if layer.scale else None,
@@ -91,8 +90,7 @@ def batch_normalization_operation(call: KerasCall) -> Value:
         raise Unreadable("its statistics are computed values", "Use a LayerNormalization layer")
     statistics = (array(given[0]), array(given[1]))
     weights = (None if value is None else array(value) for value in given[2:])
-    axis = unbatched_axis(call.layer.axis, len(call.shape))
-    return by_statistics(call, call.inputs[0], axis, statistics, call.layer.epsilon, *weights)
+    return by_statistics(call, call.inputs[0], call.axis, statistics, call.layer.epsilon, *weights)
 
 
 @reads("LayerScale")
@@ -226,7 +224,7 @@ def _epsilon(layer: Any) -> float:
 def layer_normalization(call: KerasCall) -> Value:
     """Over given axes; with `rms_scaling` nothing is subtracted, and the divisor stays."""
     layer, (x, *_) = call.layer, call.inputs
-    axes = unbatched_axes(layer.axis, len(x.shape))
+    axes = call.axes
     weights = layer if call.kind == "LayerNormalization" else None
     gamma, beta = (
         _along(getattr(weights, name) if weights else call.arguments.get(name), axes, x.shape)
@@ -249,7 +247,7 @@ def group_normalization(call: KerasCall) -> Value:
     layer = call.layer
     gamma = array(layer.gamma) if layer.scale else None
     beta = array(layer.beta) if layer.center else None
-    axis = unbatched_axis(layer.axis, len(call.shape))
+    axis = call.axis
     return call.add(GroupNormalization(int(layer.groups), axis, float(layer.epsilon), gamma, beta))
 
 
@@ -257,7 +255,7 @@ def group_normalization(call: KerasCall) -> Value:
 def rms_normalization(call: KerasCall) -> Value:
     """By the root mean square over given axes."""
     layer, (x, *_) = call.layer, call.inputs
-    axes = unbatched_axes(layer.axis, len(x.shape))
+    axes = call.axes
     scale = layer.scale if call.kind == "RMSNormalization" else call.arguments.get("scale")
     if isinstance(scale, Value):
         raise Unreadable("its scale is a computed value", "Multiply by it afterwards")
@@ -273,7 +271,7 @@ def unit_normalization(call: KerasCall) -> Value:
     if order != 2:
         raise Unreadable(f"its length is of order {order}", "Use order=2")
     epsilon = 1e-12 if call.kind == "UnitNormalization" else _epsilon(layer)
-    return call.add(UnitNormalization(unbatched_axes(layer.axis, len(call.shape)), epsilon))
+    return call.add(UnitNormalization(call.axes, epsilon))
 
 
 _REDUCTIONS = {
@@ -287,14 +285,10 @@ _REDUCTIONS = {
 }
 
 
-def _axes(call: KerasCall) -> tuple[int, ...]:
-    return unbatched_axes(call.layer.axis, len(call.shape))
-
-
 @reads(*(f"ops.{name}" for name in _REDUCTIONS), "ops.Prod")
 def reduce(call: KerasCall) -> Value:
     """Sum, mean, extrema, products and the like over whole axes other than the batch."""
-    layer, (x,), axes = call.layer, call.inputs, _axes(call)
+    layer, (x,), axes = call.layer, call.inputs, call.axes
     if getattr(layer, "initial", None) is not None:
         raise Unreadable("it has an initial value", "Leave `initial` out")
     if call.kind == "ops.Prod":
@@ -308,7 +302,7 @@ def peak_to_peak(call: KerasCall) -> Value:
     """The largest value minus the smallest."""
     (x,) = call.inputs
     most, least = (
-        reduced(call.inside(kind), x, kind, _axes(call), bool(call.layer.keepdims))
+        reduced(call.inside(kind), x, kind, call.axes, bool(call.layer.keepdims))
         for kind in ("max", "min")
     )
     return combined(call, (1.0, most), (-1.0, least))
@@ -319,8 +313,8 @@ def weighted_mean(call: KerasCall) -> Value:
     """A mean by constant weights along one axis."""
     weights = call.arguments.get("weights")
     if weights is None:
-        return call.add(GlobalAveragePool(_axes(call)))
-    over = _axes(call)
+        return call.add(GlobalAveragePool(call.axes))
+    over = call.axes
     if isinstance(weights, Value) or array(weights).ndim != 1 or len(over) != 1:
         raise Unreadable("its weights are no constant along one axis", "Multiply, then take sums")
     share = array(weights).astype(np.float64)
@@ -334,7 +328,7 @@ def weighted_mean(call: KerasCall) -> Value:
 def spread(call: KerasCall) -> Value:
     """The variance (divided by n) or its root."""
     root, keep = call.kind == "ops.Std", bool(call.layer.keepdims)
-    return variance(call, call.inputs[0], _axes(call), keep, root=root)
+    return variance(call, call.inputs[0], call.axes, keep, root=root)
 
 
 @reads("ops.Moments")
@@ -348,7 +342,7 @@ def moments(call: KerasCall) -> tuple[Value, Value]:
 @reads("ops.Norm")
 def norm(call: KerasCall) -> Value:
     """The Euclidean length, or the sum or maximum of absolute values, of vectors."""
-    order, axes = call.layer.ord, _axes(call)
+    order, axes = call.layer.ord, call.axes
     euclidean = order in (None, "fro", 2) and (len(axes) == 1 or order != 2)
     if not euclidean and not (len(axes) == 1 and order in (1, math.inf)):
         raise Unreadable(
@@ -361,12 +355,10 @@ def norm(call: KerasCall) -> Value:
 @reads("ops.Cumsum")
 def running_sum(call: KerasCall) -> Value:
     """Running sums along an axis."""
-    axis = unbatched_axis(call.layer.axis, len(call.shape))
-    return cumulative_sum(call, call.inputs[0], axis)
+    return cumulative_sum(call, call.inputs[0], call.axis)
 
 
 @reads("ops.Diff")
 def difference(call: KerasCall) -> Value:
     """Differences of neighbours along an axis, `n` times over."""
-    axis = unbatched_axis(call.layer.axis, len(call.shape))
-    return differences(call, call.inputs[0], axis, call.layer.n)
+    return differences(call, call.inputs[0], call.axis, call.layer.n)

@@ -162,6 +162,16 @@ class KerasCall(reading.Call):
         """Unbatched shape of the first input."""
         return self.inputs[0].shape
 
+    @property
+    def axes(self) -> tuple[int, ...]:
+        """The layer's axes, as those of the unbatched first input."""
+        return unbatched_axes(self.layer.axis, len(self.shape))
+
+    @property
+    def axis(self) -> int:
+        """The layer's one axis, as that of the unbatched first input."""
+        return unbatched_axis(self.layer.axis, len(self.shape))
+
     def origin_of(self, part: str) -> tuple[str, str, str]:
         return f"{self.name}/{part}" if part else self.name, self.source, self.kind
 

@@ -231,15 +231,14 @@ def take(call: KerasCall) -> Value:
                 "Use constant positions, or choose rows of a constant table, axis=0",
             )
         return call.add(Lookup(array(table)), indices)
-    axis = unbatched_axis(call.layer.axis, len(call.shape))
-    return taken(call, call.inputs[0], plain_array(indices), axis)
+    return taken(call, call.inputs[0], plain_array(indices), call.axis)
 
 
 @reads("ops.Split", "ops.ArraySplit", "ops.Unstack")
 def split(call: KerasCall) -> list[Value]:
     """Parts along an axis, of `unstack` without it."""
     layer, (x,) = call.layer, call.inputs
-    axis = unbatched_axis(layer.axis, len(x.shape))
+    axis = call.axis
     n = x.shape[axis]
     if call.kind == "ops.Unstack":
         return [entry(call, x, axis, index) for index in range(n)]
@@ -261,7 +260,7 @@ def stack(call: KerasCall) -> Value:
 @reads("ops.Flip", "ops.Roll")
 def reorder(call: KerasCall) -> Value:
     """Values along axes in the other direction, or moved round."""
-    axes, (x,) = unbatched_axes(call.layer.axis, len(call.shape)), call.inputs
+    axes, (x,) = call.axes, call.inputs
     if call.kind == "ops.Flip":
         return flipped(call, x, axes)
     shifts = call.layer.shift
@@ -272,8 +271,7 @@ def reorder(call: KerasCall) -> Value:
 @reads("ops.Repeat")
 def repeat(call: KerasCall) -> Value:
     """Every value along an axis several times."""
-    axis = unbatched_axis(call.layer.axis, len(call.shape))
-    return repeated(call, call.inputs[0], axis, plain_array(call.layer.repeats))
+    return repeated(call, call.inputs[0], call.axis, plain_array(call.layer.repeats))
 
 
 @reads("ops.Tile")

@@ -4,7 +4,7 @@ Every model is read from the operators of its exported program, so a module is r
 its Python code looks like. One decorator and one function::
 
     import torch
-    from spikewright.frontends.pytorch import Call, Value, reads
+    from spikewright.frontends.pytorch import TorchCall, Value, reads
     from spikewright.graph.layers import Activation
 
     @torch.library.custom_op("mine::bounded", mutates_args=())
@@ -16,7 +16,7 @@ its Python code looks like. One decorator and one function::
         return torch.empty_like(x)
 
     @reads("mine.bounded.default")
-    def read_bounded(call: Call) -> Value:
+    def read_bounded(call: TorchCall) -> Value:
         limit = call["limit"]
         layer = Activation("clip", {"minimum": -limit, "maximum": limit})
         return call.add(layer, call.value("x"))
@@ -46,7 +46,7 @@ from spikewright.frontends.pytorch.registry import READERS, TorchCall, reads  # 
 from spikewright.frontends.reading.call import Unreadable, Value  # noqa: E402
 from spikewright.frontends.source import Source  # noqa: E402
 
-__all__ = ["READERS", "Call", "Unreadable", "Value", "read", "reads"]
+__all__ = ["READERS", "TorchCall", "Unreadable", "Value", "read", "reads"]
 
 
 def read(model: Any, example_input: Any = None, outputs: Sequence[str] | None = None) -> Source:

@@ -317,8 +317,9 @@ class TorchWalk:
 
     def _results(self, call: TorchCall, made: Any, expected: Any) -> Any:
         """The results of a reading, in the shapes that they have in the program."""
-        if not isinstance(made, tuple):
+        if not isinstance(expected, list | tuple):
             return self._checked(call, made, expected)
+        made = made if isinstance(made, tuple) else (made,)
         return tuple(
             None if one is None else self._checked(call, one, shape)
             for one, shape in zip(made, expected, strict=False)

@@ -65,13 +65,6 @@ def to_array(value: Any) -> NDArray:
     return dense.numpy().copy()
 
 
-def rank_of(operand: Any) -> int:
-    """Number of axes of an operand in the program."""
-    if isinstance(operand, Value):
-        return operand.rank
-    return operand.dim() if isinstance(operand, torch.Tensor) else 0
-
-
 class AlongFirstAxis(Exception):
     """Raised where an operator works along a first axis of extent one."""
 
@@ -156,6 +149,11 @@ class TorchCall(reading.Call):
             raise AlongFirstAxis
         return value.layout.own_axis(axis)
 
+    def along(self) -> tuple[Value, int]:
+        """The argument `self` as a value, and the axis of it that `dim` is."""
+        value = self.value("self")
+        return value, self.axis(value, self["dim"])
+
     def opened(self, value: Value, part: str) -> Value:
         """The value with the first axis of extent one that the program's has, if it lacks it."""
         if value.layout != BATCH_FIRST:
@@ -207,9 +205,6 @@ class TorchCall(reading.Call):
 
     def refusal(self, reason: str, options: str) -> Refusal:
         return self.place.refusal(self.target, reason, options, self.live)
-
-    def rank_of(self, operand: Any) -> int:
-        return rank_of(operand)
 
     def array_of(self, constant: Any) -> NDArray:
         return frozen(to_array(constant))
@@ -302,10 +297,10 @@ READERS = MappingProxyType(_registry)
 def reads(*targets: str, replace: bool = False) -> Callable[[R], R]:
     """Decorator: use this function to read the operators of these full names.
 
-    It takes a `TorchCall` and returns the `Value` that the operator makes, or a tuple of them (None
-    where an element has no reading) for operators with several results; it raises `Unreadable` to
-    refuse. With `replace` it takes the place of existing readings; without it a name that is
-    taken raises `ValueError`.
+    It takes a `TorchCall` and returns the `Value` that the operator makes, or a tuple of them for
+    operators with several results (None where one has no reading, those behind the last alike); it
+    raises `Unreadable` to refuse. With `replace` it takes the place of existing readings; without
+    it a name that is taken raises `ValueError`.
     """
 
     def register(function: R) -> R:

@@ -261,6 +261,12 @@ def function(name: str, **parameters: float) -> Steps:
     return _one(name, **given) if composed is None else composed(**given)
 
 
+def soft_capped(cap: float) -> Steps:
+    """`cap tanh(x / cap)`, as of scores and logits."""
+    inner, outer = ScaleShift(np.array(1.0 / cap)), ScaleShift(np.array(float(cap)))
+    return ("scaled", inner), ("tanh", Activation("tanh")), ("", outer)
+
+
 def normalised_exponentials(name: str, shape: Shape, axes: Sequence[int]) -> Steps:
     """Softmax or its logarithm; several axes are made one for as long as it takes."""
     wide = [axis for axis in axes if shape[axis] > 1] or list(axes[:1])

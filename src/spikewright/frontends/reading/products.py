@@ -17,6 +17,7 @@ from spikewright.frontends.reading.arithmetic import (
     LEAST,
     combined,
     product,
+    soft_capped,
     softmax,
     total,
 )
@@ -32,7 +33,7 @@ from spikewright.frontends.reading.call import (
     sample_shape,
 )
 from spikewright.frontends.reading.contraction import Labels, multiplied, values_of
-from spikewright.graph.layers import Activation, Reshape, ScaleShift, UpsampleNearest
+from spikewright.graph.layers import Reshape, ScaleShift, UpsampleNearest
 
 _SAMPLES = (
     "Keep the batch axis first and apart, in every tensor and in the result (batch_first=True in "
@@ -287,13 +288,7 @@ def attend(
         factors, labels = [*factors, np.array(scale)], [*labels, ()]
     scores = multiplied(call.inside("scores"), factors, labels, axes.scores)
     if cap:
-        scores = call.chain(
-            scores,
-            ("scaled", ScaleShift(np.array(1.0 / cap))),
-            ("tanh", Activation("tanh")),
-            ("", ScaleShift(np.array(cap))),
-            part="capped",
-        )
+        scores = call.chain(scores, *soft_capped(cap), part="capped")
     return weighed(
         call, scores, value, axes=axes, masks=masks, zero_rows=zero_rows, part=part, allowed=allowed
     )

@@ -75,8 +75,8 @@ def _hyperbolic(call: TorchCall) -> Value:
 
 
 @reads("aten.log_sigmoid_forward.default")
-def _log_sigmoid(call: TorchCall) -> tuple[Value | None, ...]:
-    return call.add(Activation("log_sigmoid"), call.value("self")), None
+def _log_sigmoid(call: TorchCall) -> Value:
+    return call.add(Activation("log_sigmoid"), call.value("self"))
 
 
 @reads("aten.gelu.default")
@@ -190,8 +190,8 @@ def _softplus(call: TorchCall) -> Value:
 
 @reads("aten.glu.default")
 def _gated(call: TorchCall) -> Value:
-    x = call.value("self")
-    return gated(call, x, call.axis(x, call["dim"]))
+    x, axis = call.along()
+    return gated(call, x, axis)
 
 
 @reads("aten.softmax.int", "aten._softmax.default", "aten._safe_softmax.default")

@@ -173,31 +173,22 @@ def _argmax(call: TorchCall) -> Value:
     return place_of_extremum(call, x, axis, keep, "argmax" in call.target)
 
 
-@reads("aten.topk.default")
-def _largest(call: TorchCall) -> tuple[Any, Any]:
-    """The largest or smallest values and their places; of equal ones the first come first."""
-    return _in_order(call, bool(call["largest"]), call["k"], call["dim"])
+@reads("aten.topk.default", "aten.sort.default", "aten.sort.stable", "aten.argsort.default",
+       "aten.argsort.stable")  # fmt: skip
+def _in_order(call: TorchCall) -> Any:
+    """So many of the largest or smallest values along an axis, or all of them, and their places.
 
-
-@reads("aten.sort.default", "aten.sort.stable")
-def _sort(call: TorchCall) -> tuple[Any, Any]:
-    return _in_order(call, bool(call["descending"]), None, call["dim"])
-
-
-@reads("aten.argsort.default", "aten.argsort.stable")
-def _places_in_order(call: TorchCall) -> Any:
-    return _in_order(call, bool(call["descending"]), None, call["dim"])[1]
-
-
-def _in_order(call: TorchCall, falling: bool, count: int | None, dim: int) -> tuple[Any, Any]:
-    """So many of the largest or smallest values along an axis, or all of them, and their places."""
-    x = call.value("self")
-    axis = call.axis(x, dim)
+    Of equal ones the first come first.
+    """
+    x, axis = call.along()
+    several, count = isinstance(call.results, tuple | list), call.get("k", x.shape[axis])
     if x.shape[axis] == 1:  # one value is in order
-        several = isinstance(call.results, tuple | list)
         places = call.results[1] if several else call.results
-        return x, torch.zeros(tuple(places.shape), dtype=torch.int64)
-    return in_order(call, x, axis, x.shape[axis] if count is None else count, falling)
+        made: tuple[Any, Any] = x, torch.zeros(tuple(places.shape), dtype=torch.int64)
+    else:
+        falling = bool(call.get("largest", call.get("descending")))
+        made = in_order(call, x, axis, count, falling)
+    return made if several else made[1]
 
 
 @reads("aten.slice_scatter.default")

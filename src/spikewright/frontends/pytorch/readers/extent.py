@@ -111,8 +111,7 @@ def _select(call: TorchCall) -> Value:
 
 @reads("aten.unbind.int")
 def _unbind(call: TorchCall) -> tuple[Value, ...]:
-    x = call.value("self")
-    axis = call.axis(x, call["dim"])
+    x, axis = call.along()
     return tuple(entry(call.inside(f"{i}"), x, axis, i) for i in range(x.shape[axis]))
 
 
@@ -276,14 +275,13 @@ def _same(call: TorchCall) -> Value:
     "aten.dropout.default", "aten.feature_dropout.default", "aten.alpha_dropout.default",
     "aten.feature_alpha_dropout.default", "aten.native_dropout.default",
 )  # fmt: skip
-def _dropout(call: TorchCall) -> Value | tuple[Value | None, ...]:
+def _dropout(call: TorchCall) -> Value:
     if call["train"] is not False and call["p"] > 0:
         raise Unreadable(
             "it drops values at random, which is meant for training only",
             "Give F.dropout(x, training=self.training), or export the model in evaluation mode.",
         )
-    value = call.add(Identity(), call.value("input" if "input" in call.arguments else "self"))
-    return (value, None) if "native" in call.target else value
+    return call.add(Identity(), call.value("input" if "input" in call.arguments else "self"))
 
 
 _INTEGERS = (torch.int32, torch.int64)

@@ -142,8 +142,7 @@ def _attention(call: TorchCall) -> Any:
         zero_rows=True,
         allowed=allowed,
     )
-    several = isinstance(call.results, tuple | list)
-    return (result, *[None] * (len(call.results) - 1)) if several else result
+    return result
 
 
 def _masks(call: TorchCall, query: Operand, key: Operand) -> list[Operand]:
@@ -162,22 +161,16 @@ def _masks(call: TorchCall, query: Operand, key: Operand) -> list[Operand]:
     "aten.batch_norm.default", "aten.native_batch_norm.default",
     "aten._native_batch_norm_legit_no_training.default",
 )  # fmt: skip
-def _batch_norm(call: TorchCall) -> Value | tuple[Value | None, ...]:
+def _batch_norm(call: TorchCall) -> Value:
     if call.get("training") or call["running_mean"] is None or call["running_var"] is None:
         raise Unreadable(*LIVE_NORM)
-    return _with_others(call, _fixed(call))
+    return _fixed(call)
 
 
 def _fixed(call: TorchCall) -> Value:
     x, statistics = call.value("input"), (call.array("running_mean"), call.array("running_var"))
     weights = (call.optional_array("weight"), call.optional_array("bias"))
     return by_statistics(call, x, call.axis(x, 1), statistics, call["eps"], *weights)
-
-
-def _with_others(call: TorchCall, value: Value) -> Value | tuple[Value | None, ...]:
-    """The value, beside results that have no reading where the operator has several."""
-    several = isinstance(call.results, tuple | list)
-    return (value, *[None] * (len(call.results) - 1)) if several else value
 
 
 @reads("aten.instance_norm.default")
@@ -190,9 +183,9 @@ def _instance_norm(call: TorchCall) -> Value:
 
 
 @reads("aten.group_norm.default", "aten.native_group_norm.default")
-def _group_norm(call: TorchCall) -> Value | tuple[Value | None, ...]:
+def _group_norm(call: TorchCall) -> Value:
     groups = call.get("num_groups", call.get("group"))
-    return _with_others(call, _grouped(call, call.value("input"), groups))
+    return _grouped(call, call.value("input"), groups)
 
 
 def _grouped(call: TorchCall, x: Value, groups: int) -> Value:
@@ -205,7 +198,7 @@ def _last_axes(call: TorchCall, x: Value) -> tuple[int, ...]:
 
 
 @reads("aten.layer_norm.default", "aten.native_layer_norm.default")
-def _layer_norm(call: TorchCall) -> Value | tuple[Value | None, ...]:
+def _layer_norm(call: TorchCall) -> Value:
     x = call.value("input")
     layer = LayerNormalization(
         _last_axes(call, x),
@@ -213,16 +206,16 @@ def _layer_norm(call: TorchCall) -> Value | tuple[Value | None, ...]:
         call.optional_array("weight"),
         call.optional_array("bias"),
     )
-    return _with_others(call, call.add(layer, x))
+    return call.add(layer, x)
 
 
 @reads("aten.rms_norm.default", "aten._fused_rms_norm.default")
-def _rms_norm(call: TorchCall) -> Value | tuple[Value | None, ...]:
+def _rms_norm(call: TorchCall) -> Value:
     x, epsilon = call.value("input"), call["eps"]
     if epsilon is None:
         epsilon = torch.finfo(call.dtype or torch.float32).eps
     layer = RMSNormalization(_last_axes(call, x), float(epsilon), call.optional_array("weight"))
-    return _with_others(call, call.add(layer, x))
+    return call.add(layer, x)
 
 
 def over(call: TorchCall, x: Value) -> tuple[int, ...]:
@@ -282,13 +275,13 @@ _REDUCTIONS = {
     "aten.amax.default", "aten.max.default", "aten.max.dim", "aten.amin.default",
     "aten.min.default", "aten.min.dim", "aten.logsumexp.default",
 )  # fmt: skip
-def _reduction(call: TorchCall) -> Value | tuple[Value | None, ...]:
+def _reduction(call: TorchCall) -> Value:
     x, keep = call.value("self"), bool(call.get("keepdim"))
     name, axes = call.target.split(".")[1], over(call, x)
     value = reduced(call, x, _REDUCTIONS[name], axes, keep)
     if name in ("amax", "max") and keep:
         call.notes["largest", value.name] = x.name
-    return (value, None) if isinstance(call.results, tuple | list) else value
+    return value
 
 
 @reads("aten.cdist.default")
@@ -334,5 +327,5 @@ def _differences(call: TorchCall) -> Value:
 
 @reads("aten.cumsum.default")
 def _cumulative_sum(call: TorchCall) -> Value:
-    x = call.value("self")
-    return cumulative_sum(call, x, call.axis(x, call["dim"]))
+    x, axis = call.along()
+    return cumulative_sum(call, x, axis)

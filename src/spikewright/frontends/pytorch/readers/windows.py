@@ -250,7 +250,7 @@ def _windows(call: TorchCall) -> tuple[tuple[int, ...], tuple[int, ...], Pairs]:
     "aten.max_pool1d_with_indices.default", "aten.max_pool2d_with_indices.default",
     "aten.max_pool3d_with_indices.default",
 )  # fmt: skip
-def _max_pool(call: TorchCall) -> Value | tuple[Value | None, ...]:
+def _max_pool(call: TorchCall) -> Value:
     rank = _rank(call)
     layer = MaxPool(*_windows(call), call.numbers("dilation", rank), bool(call["ceil_mode"]))
     x, pads = call.notes.get(("surrounded", getattr(call["self"], "name", None)), (None, ()))
@@ -260,7 +260,7 @@ def _max_pool(call: TorchCall) -> Value | tuple[Value | None, ...]:
         both = zip(layer.padding, pads[-rank:], strict=True)
         padding = tuple((a + c, b + d) for (a, b), (c, d) in both)
         value = windowed(call, replace(layer, padding=padding), x)
-    return (value, None) if "with_indices" in call.target else value
+    return value
 
 
 @reads("aten.avg_pool1d.default", "aten.avg_pool2d.default", "aten.avg_pool3d.default")
@@ -296,8 +296,8 @@ def _adaptive(call: TorchCall, result: Any) -> tuple[Value, tuple[int, ...], tup
     "aten.adaptive_max_pool1d.default", "aten.adaptive_max_pool2d.default",
     "aten.adaptive_max_pool3d.default",
 )  # fmt: skip
-def _adaptive_max_pool(call: TorchCall) -> tuple[Value | None, ...]:
-    return adaptive_maximum(call, *_adaptive(call, call.results[0])), None
+def _adaptive_max_pool(call: TorchCall) -> Value:
+    return adaptive_maximum(call, *_adaptive(call, call.results[0]))
 
 
 _OPERATORS = (
