@@ -10,7 +10,17 @@ from collections.abc import Sequence
 from typing import Any
 
 from spikewright._base.budget import spending
-from spikewright.frontends.onnx import quantised_operators, readers  # these register theirs
+from spikewright.frontends.onnx import (  # these modules register their readers
+    domains,
+    elementwise,
+    quantised_operators,
+    recurrent,
+    reductions,
+    resize,
+    select,
+    shape,
+    windows,
+)
 from spikewright.frontends.onnx.dequantising import dequantise
 from spikewright.frontends.onnx.evaluate import Evaluator, check_apart
 from spikewright.frontends.onnx.files import load, opset_of

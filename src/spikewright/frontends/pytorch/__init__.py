@@ -38,7 +38,15 @@ from spikewright._base.optional import require as _require
 
 _require("torch")
 
-from spikewright.frontends.pytorch import readers as _readers  # noqa: E402  (registers)
+from spikewright.frontends.pytorch import (  # noqa: E402  (these modules register their readers)
+    activation,
+    arithmetic,
+    choosing,
+    extent,
+    recurrent,
+    reductions,
+    windows,
+)
 from spikewright.frontends.pytorch.exporting import quiet  # noqa: E402
 from spikewright.frontends.pytorch.files import read_file  # noqa: E402
 from spikewright.frontends.pytorch.modules import read_module, read_program  # noqa: E402

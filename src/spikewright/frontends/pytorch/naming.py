@@ -15,8 +15,8 @@ import torch
 from spikewright.errors import Refusal
 from spikewright.frontends.outputs import pick
 from spikewright.frontends.pytorch.program import TorchProgram, sizes_of
-from spikewright.frontends.pytorch.readers.windows import Complex
 from spikewright.frontends.pytorch.registry import ArgumentPlace
+from spikewright.frontends.pytorch.windows import Complex
 from spikewright.frontends.reading.call import Value, layout_of, sample_shape
 from spikewright.graph import unique_name
 

@@ -44,13 +44,6 @@ from spikewright.frontends.pytorch.program import (
     operand_by_shape,
     sizes_of,
 )
-from spikewright.frontends.pytorch.readers.windows import (
-    BY_PARTS,
-    NOT_READ,
-    Complex,
-    part_of,
-    with_kind,
-)
 from spikewright.frontends.pytorch.registry import (
     READERS,
     STATE,
@@ -60,6 +53,13 @@ from spikewright.frontends.pytorch.registry import (
     is_tail,
     pretty,
     why_not,
+)
+from spikewright.frontends.pytorch.windows import (
+    BY_PARTS,
+    NOT_READ,
+    Complex,
+    part_of,
+    with_kind,
 )
 from spikewright.frontends.reading.call import (
     BATCH_FIRST,

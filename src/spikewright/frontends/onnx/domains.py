@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright.frontends.onnx.readers.reductions import product_of
+from spikewright.frontends.onnx.reductions import product_of
 from spikewright.frontends.onnx.registry import READERS, OnnxNode, Result, reads
 from spikewright.frontends.onnx.values import ConstantValue, Label, Missing, SignalValue, Unreadable
 from spikewright.frontends.onnx.values import Value as OnnxValue

@@ -11,8 +11,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from spikewright.frontends.pytorch.extent import first_index
 from spikewright.frontends.pytorch.program import sizes_of
-from spikewright.frontends.pytorch.readers.extent import first_index
 from spikewright.frontends.pytorch.registry import TorchCall, reads, to_array
 from spikewright.frontends.reading.arithmetic import combined, product
 from spikewright.frontends.reading.call import (

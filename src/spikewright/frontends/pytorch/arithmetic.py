@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from spikewright.frontends.pytorch.readers.reductions import over
+from spikewright.frontends.pytorch.reductions import over
 from spikewright.frontends.pytorch.registry import TorchCall, reads, to_array, why_not
 from spikewright.frontends.reading import arithmetic
 from spikewright.frontends.reading.arithmetic import rounded

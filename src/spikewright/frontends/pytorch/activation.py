@@ -10,9 +10,9 @@ import numpy as np
 import torch
 
 from spikewright.frontends.fallback import is_asked_for
-from spikewright.frontends.pytorch.readers.arithmetic import extremum, times
-from spikewright.frontends.pytorch.readers.windows import Complex, size_of
+from spikewright.frontends.pytorch.arithmetic import extremum, times
 from spikewright.frontends.pytorch.registry import TorchCall, reads, why_not
+from spikewright.frontends.pytorch.windows import Complex, size_of
 from spikewright.frontends.reading.arithmetic import (
     clipped,
     exponential,
