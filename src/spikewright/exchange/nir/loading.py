@@ -23,7 +23,6 @@ from spikewright.errors import (
     Refusal,
     UnsupportedLayerError,
 )
-from spikewright.exchange.nir.dialects import rule_of
 from spikewright.exchange.nir.primitives import (
     READERS,
     Delayed,
@@ -34,9 +33,8 @@ from spikewright.exchange.nir.primitives import (
     PortForm,
     Time,
 )
-from spikewright.exchange.nir.reading import Flat, NodeRecord, read_flat
-from spikewright.exchange.nir.refusal import NoForm
-from spikewright.exchange.nir.waits import order_of
+from spikewright.exchange.nir.readers import rule_of
+from spikewright.exchange.nir.reading import Flat, NodeRecord, NoForm, order_of, read_flat
 from spikewright.network import Connection, Ensemble, Network, NeuronsView, Node, Probe
 from spikewright.network.network import detached
 from spikewright.network.transforms import Chain, Reshape, Shape, Sparse, Transform

@@ -10,10 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright._base.windows import Windows
-from spikewright.exchange.nir.checking.semantics import Semantics
 from spikewright.exchange.nir.maps import by_channel
-from spikewright.exchange.nir.reading import NodeRecord
-from spikewright.exchange.nir.refusal import NoForm
+from spikewright.exchange.nir.readers import Semantics
+from spikewright.exchange.nir.reading import NodeRecord, NoForm
 from spikewright.network import transforms as t
 from spikewright.network.neurons import DiscreteLI, DiscreteLIF, IntegrateAndFire, NeuronType
 from spikewright.network.transforms import Shape

@@ -14,16 +14,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright.exchange.nir.checking.readers import Reader
-from spikewright.exchange.nir.checking.wiring import NirWiring
+from spikewright.exchange.nir.readers import Reader
+from spikewright.exchange.nir.reading import NirWiring
 from spikewright.network import Ensemble, Probe
 from spikewright.simulator import Simulator
 
-_HERE = Path(__file__).parent
-_START = (
-    "import runpy, sys; sys.path.append(sys.argv.pop(1)); "
-    "runpy.run_module('runner', run_name='__main__', alter_sys=True)"
-)
+_RUNNER = Path(__file__).with_name("runner.py")
+_START = "import runpy, sys; runpy.run_path(sys.argv.pop(1), run_name='__main__')"
 _BATCH = 32
 _LONGEST = 300  # characters of what a process said last
 
@@ -68,7 +65,7 @@ def ask(reader: Reader, python: Path, job: ReaderJob) -> Heard:
     with tempfile.TemporaryDirectory(prefix="spikewright-nir-") as name:
         folder = Path(name)
         _write(folder, reader, job)
-        command = [str(python), "-c", _START, str(_HERE), str(folder)]
+        command = [str(python), "-c", _START, str(_RUNNER), str(folder)]
         try:
             done = subprocess.run(
                 command,

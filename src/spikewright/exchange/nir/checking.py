@@ -17,14 +17,19 @@ from spikewright._base.notebooks import Rows, Shown
 from spikewright._base.optional import require
 from spikewright._base.samples import duration, held
 from spikewright.errors import NetworkError, SimulationError
-from spikewright.exchange.nir.checking.process import Heard, ReaderJob, ask, run_here
-from spikewright.exchange.nir.checking.readers import Reader, ReaderPlace, Readers, places
-from spikewright.exchange.nir.checking.semantics import RESETS, Semantics
-from spikewright.exchange.nir.checking.simulate import TIES, Explanation, explain
-from spikewright.exchange.nir.checking.wiring import NirWiring, wiring_of
-from spikewright.exchange.nir.dialects import rule_of
 from spikewright.exchange.nir.loading import network_of, step_of
-from spikewright.exchange.nir.reading import Flat, read_flat
+from spikewright.exchange.nir.process import Heard, ReaderJob, ask, run_here
+from spikewright.exchange.nir.readers import (
+    RESETS,
+    Reader,
+    ReaderPlace,
+    Readers,
+    Semantics,
+    places,
+    rule_of,
+)
+from spikewright.exchange.nir.reading import Flat, NirWiring, read_flat, wiring_of
+from spikewright.exchange.nir.simulate import TIES, Explanation, explain
 from spikewright.network import Network
 from spikewright.report.tables import Column, Table
 

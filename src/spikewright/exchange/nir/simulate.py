@@ -1,8 +1,7 @@
 """NIR's equations under the semantics of any reader, in float64.
 
 This is the evidence of a check: a difference is explained where these equations, with a reader's
-semantics and its own spikes as input, give its spikes again.
-"""
+semantics and its own spikes as input, give its spikes again."""
 
 from __future__ import annotations
 
@@ -16,11 +15,9 @@ from numpy.typing import NDArray
 
 from spikewright.engines.program import Linear as Operator
 from spikewright.engines.reference.linear import LinearKernel
-from spikewright.exchange.nir.checking.semantics import OURS, Semantics
-from spikewright.exchange.nir.checking.wiring import NirWiring
 from spikewright.exchange.nir.primitives import READERS, LinearForm, PortForm, Time
-from spikewright.exchange.nir.reading import NodeRecord
-from spikewright.exchange.nir.waits import SPIKING
+from spikewright.exchange.nir.readers import OURS, Semantics
+from spikewright.exchange.nir.reading import SPIKING, NirWiring, NodeRecord
 from spikewright.network.neurons.integrator import TOLERANCE
 from spikewright.network.transforms import Shape
 
