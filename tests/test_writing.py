@@ -27,7 +27,7 @@ from spikewright.evaluation.checkpoint import Checkpoint
 from spikewright.measure import Evaluation
 from spikewright.network.solvers import Solution
 from spikewright.report import figures, write_html
-from spikewright.report.figures.saving import is_picture
+from spikewright.report.figures.picture import is_picture
 
 LONG = "n" * 250
 
