@@ -30,7 +30,7 @@ def _model(path: Path) -> None:
 
 
 def _samples(path: Path) -> None:
-    from spikewright.cli.samples import load_samples
+    from spikewright.cli.files import load_samples
 
     load_samples(path)
 

@@ -356,7 +356,7 @@ ELSEWHERE = {
     "running/storage.py": "a file in a temporary folder, read at once",
     "exchange/nir/process.py": "questions to a reader, in a temporary folder",
     "exchange/nir/runner.py": "the reader's answers, in that folder",
-    "cli/printing.py": "what cannot be printed goes nowhere",
+    "cli/output.py": "what cannot be printed goes nowhere",
 }
 _WRITING = {"write_text", "write_bytes", "mkstemp", "NamedTemporaryFile", "mkdir", "makedirs"}
 

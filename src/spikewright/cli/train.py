@@ -14,8 +14,7 @@ from spikewright._base.amounts import number, percent
 from spikewright._base.options import Option, options_of
 from spikewright._base.writing import file_kind, write_file
 from spikewright.cli import files
-from spikewright.cli.given import Given
-from spikewright.cli.opening import is_model, open_conversion, with_spikes
+from spikewright.cli.given import Given, is_model, open_conversion, with_spikes
 from spikewright.cli.option_texts import flag
 from spikewright.cli.options import SampleOptions, command
 from spikewright.cli.output import duration, say, show, table_of, tell
