@@ -18,7 +18,7 @@ from spikewright._base.optional import require
 from spikewright.conversion import Conversion
 from spikewright.conversion.pipeline import convert
 from spikewright.errors import SimulationError
-from spikewright.explorer.live.run import LiveRun, is_network, live
+from spikewright.explorer.live import LiveRun, is_network, live
 from spikewright.explorer.subject import DROPPED, Subject
 from spikewright.explorer.wish import Wish, change_of, wish_with
 from spikewright.frontends import example_for

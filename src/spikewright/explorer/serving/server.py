@@ -1,13 +1,24 @@
-"""The guard of the explorer: requests of its own pages pass, where they hold its token."""
+"""The server of an explorer: its guard, the files of its page, the socket that it talks over."""
 
 from __future__ import annotations
 
 import secrets
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
+from starlette.applications import Starlette
 from starlette.datastructures import Headers, MutableHeaders
-from starlette.responses import PlainTextResponse
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Route, WebSocketRoute
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
-from starlette.websockets import WebSocketClose
+from starlette.websockets import WebSocket, WebSocketClose
+
+from spikewright._base.markup import STYLE
+from spikewright.explorer.live import LiveRun
+from spikewright.explorer.serving.talk import SharedRun, Talk, Watch
+from spikewright.explorer.subject import Subject
 
 HOSTS = ("127.0.0.1", "localhost")
 """Names of this machine that a browser may ask for: others lead here by a trick with names."""
@@ -80,3 +91,39 @@ def _with_headers(send: Send) -> Send:
         await send(message)
 
     return sending
+
+
+PAGE = Path(__file__).parents[1] / "page"
+_TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript"}
+
+
+def application(subject: Subject | LiveRun, token: str, port: int) -> Any:
+    """The ASGI application of an explorer at `http://127.0.0.1:PORT/TOKEN/`.
+
+    Each page has a talk of its own about a `Subject`; all of them watch the same `LiveRun`.
+    """
+    page, talker = _page(subject)
+
+    async def talk(socket: WebSocket) -> None:
+        await talker(socket).run()
+
+    files = [Route(f"/{path.name}", _file(path)) for path in (STYLE, *sorted(PAGE.iterdir()))]
+    routes = [Route("/", _file(PAGE / page)), *files, WebSocketRoute("/talk", talk)]
+    return Guard(Starlette(routes=routes), token, port)
+
+
+def _page(subject: Subject | LiveRun) -> tuple[str, Callable[[WebSocket], Talk | Watch]]:
+    """The file of its page, and what talks with one."""
+    if isinstance(subject, Subject):
+        return "index.html", lambda socket: Talk(socket, subject)
+    shared = SharedRun(subject)
+    return "network.html", lambda socket: Watch(socket, shared)
+
+
+def _file(path: Path) -> Any:
+    content, kind = path.read_bytes(), _TYPES[path.suffix]
+
+    async def answer(request: Request) -> Response:
+        return Response(content, media_type=kind)
+
+    return answer
