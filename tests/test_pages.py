@@ -20,7 +20,7 @@ from spikewright._base.budget import NODES
 from spikewright.choosing.correction import CORRECTIONS
 from spikewright.choosing.rules import RULES
 from spikewright.cli import main
-from spikewright.conversion import rounding
+from spikewright.conversion import error_bounds
 from spikewright.diagnosis import CAUSES, PARTS
 from spikewright.engines import decoder_cache
 from spikewright.measure.energy import TABLES, tables
@@ -118,7 +118,7 @@ NAMED: dict[str, tuple[str, Callable[[], set[str]]]] = {
             for name in space_of(sw.convert(MODEL, spiking=True))
         },
     ),
-    "the bound": ("verification.md", lambda: {f"    {rounding._ROUNDINGS} (u + v sqrt(n))"}),
+    "the bound": ("verification.md", lambda: {f"    {error_bounds._ROUNDINGS} (u + v sqrt(n))"}),
 }
 """Page, and what of the code it has to name."""
 

@@ -14,7 +14,7 @@ import torch
 
 import spikewright as sw
 from spikewright.conversion import Conversion
-from spikewright.conversion.by_layer import BY_LAYER
+from spikewright.conversion.arguments import BY_LAYER
 from spikewright.errors import SpikewrightError
 from spikewright.training import bounds, options
 from spikewright.training.frozen import arrays_of

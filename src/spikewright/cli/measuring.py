@@ -27,7 +27,7 @@ from spikewright.report.tables import (
     over_time_table,
     powers_of_two,
 )
-from spikewright.running.encoding import EncodedOptions
+from spikewright.running.inputs import EncodedOptions
 
 
 class _LengthOptions(TypedDict, total=False):

@@ -21,10 +21,16 @@ from spikewright.chips import Chip, Fit, fits, profile
 from spikewright.choosing import Statistics
 from spikewright.choosing.calibration import collect_sharded
 from spikewright.choosing.fission import Copies
-from spikewright.conversion.arguments import FROM_ELSEWHERE, Wanted
-from spikewright.conversion.by_layer import Layers, in_names, recorded, twin_thresholds
+from spikewright.conversion.arguments import (
+    FROM_ELSEWHERE,
+    Layers,
+    Wanted,
+    in_names,
+    recorded,
+    twin_thresholds,
+)
 from spikewright.conversion.making import made_of, saved
-from spikewright.conversion.run_warnings import warn_of_few_spikes, warn_of_length
+from spikewright.conversion.trace_warnings import warn_of_few_spikes, warn_of_length
 from spikewright.conversion.verification import verify
 from spikewright.conversion.verified import Verification
 from spikewright.diagnosis import Diagnosis, diagnose
@@ -46,14 +52,17 @@ from spikewright.measure.readout import Readout
 from spikewright.network import Ensemble, Network, Node
 from spikewright.quantising import bits_of
 from spikewright.records import select
-from spikewright.running.encoding import (
+from spikewright.running.inputs import (
     EncodedOptions,
+    as_arrays,
+    as_held,
+    as_named,
+    check_numbers,
     encoders_for,
     lists_of,
     refuse_sequences,
     without_held,
 )
-from spikewright.running.inputs import as_arrays, as_held, as_named, check_numbers
 from spikewright.running.recording import layers_of
 from spikewright.running.run import run_of
 from spikewright.running.runner import RunJob, Runner

@@ -31,8 +31,11 @@ from spikewright.choosing.scales import (
     need_data,
 )
 from spikewright.conversion.arguments import Wanted
-from spikewright.conversion.masks import tell_of_masks
-from spikewright.conversion.without_effect import warn_of_no_effect, warn_of_no_spikes
+from spikewright.conversion.trace_warnings import (
+    tell_of_masks,
+    warn_of_no_effect,
+    warn_of_no_spikes,
+)
 from spikewright.errors import ConversionError, listed
 from spikewright.frontends import Reading, Source, read
 from spikewright.frontends.source import SourceNote

@@ -6,8 +6,7 @@ from typing import Any, Unpack
 
 from spikewright._base.options import declared
 from spikewright.conversion import Conversion
-from spikewright.conversion.arguments import FROM_ELSEWHERE
-from spikewright.conversion.by_layer import in_names
+from spikewright.conversion.arguments import FROM_ELSEWHERE, in_names
 from spikewright.conversion.making import made_of
 from spikewright.conversion.options import ConvertOptions
 from spikewright.frontends import Reading

@@ -9,14 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright._base.arguments import is_whole
-from spikewright.conversion.run_warnings import warn_of_length
+from spikewright.conversion.trace_warnings import warn_of_length
 from spikewright.engines.settings import check_settings
 from spikewright.errors import SimulationError
 from spikewright.graph import evaluate_all
 from spikewright.measure import EveryStep, read_out_at_every_step
 from spikewright.running.converted import Converted
-from spikewright.running.encoding import refuse_sequences
-from spikewright.running.inputs import as_held, batch_of
+from spikewright.running.inputs import as_held, batch_of, refuse_sequences
 from spikewright.running.run import run_of
 from spikewright.running.runner import Runner
 

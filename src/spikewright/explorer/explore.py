@@ -24,8 +24,7 @@ from spikewright.explorer.wish import Wish, change_of, wish_with
 from spikewright.frontends import example_for
 from spikewright.graph.lookups import random_rows, whole_inputs
 from spikewright.lower.trace import silently
-from spikewright.running.encoding import refuse_sequences
-from spikewright.running.inputs import as_held
+from spikewright.running.inputs import as_held, refuse_sequences
 from spikewright.showing import demo
 from spikewright.study.programs import source_text
 

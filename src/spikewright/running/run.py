@@ -13,7 +13,7 @@ from spikewright.errors import SimulationError
 from spikewright.lower import Lowered
 from spikewright.measure import Run
 from spikewright.running.encoders import Encoder
-from spikewright.running.encoding import Feeds, feeds_of, sequence_feeds, without_held
+from spikewright.running.inputs import Feeds, feeds_of, sequence_feeds, without_held
 from spikewright.running.recording import layers_of
 from spikewright.running.runner import RunJob, Runner, collected
 

@@ -27,7 +27,7 @@ from spikewright.measure.energy import cost_table
 from spikewright.network.neurons import NeuronType
 from spikewright.records import Record
 from spikewright.report.sweeps import sweep_table, synapse_text
-from spikewright.running.encoding import refuse_sequences
+from spikewright.running.inputs import refuse_sequences
 from spikewright.study.grid.measuring import Measuring
 from spikewright.study.grid.summary import found_nothing, found_one
 from spikewright.study.options import SweepOptions

@@ -22,7 +22,7 @@ from spikewright.errors import listed
 from spikewright.graph.layers import Activation
 from spikewright.lower.trace import silently
 from spikewright.report.tables import Column, Table
-from spikewright.running.encoding import refuse_sequences
+from spikewright.running.inputs import refuse_sequences
 from spikewright.study.halving.candidates import Further, candidates_of, compared_rules
 from spikewright.study.halving.comparison import Comparison, by_candidate
 from spikewright.study.halving.halving import (

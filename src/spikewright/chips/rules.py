@@ -6,11 +6,11 @@ import math
 from collections.abc import Callable, Iterator
 
 from spikewright._base.windows import Windows
+from spikewright.chips.broken import Breach, Placements, fewer, rule
 from spikewright.chips.case import ChipMapping, ConvolutionPath
 from spikewright.chips.chip import MEMORIES
 from spikewright.chips.layers import ChipLayer
 from spikewright.chips.placing import words
-from spikewright.chips.rules.registry import Breach, Placements, fewer, rule
 from spikewright.network import MaxPool
 
 
@@ -312,3 +312,53 @@ rule("limits.hidden_from_input")(
 rule("limits.hidden_to_output")(
     _values("hidden neurons that the output reads", "such neurons", _read_by_outputs)
 )
+
+
+def formless(case: ChipMapping) -> Iterator[Breach]:
+    """Layers that read a function or a process, or are no convolution on cores of convolutions."""
+    for layer in case.layers:
+        yield from _processes(case, layer)
+        for path in layer.paths:
+            if path.origin in case.network.functions:
+                reason = f"it reads {path.origin!r}, a function of values that no spikes carry"
+                remedy = "a layer with a form in spikes, or the function on the host"
+                yield Breach(layer.name, reason, remedy)
+    if case.chip.placement == "one layer a core":
+        for layer in case.layers:
+            yield from _no_convolution(case, layer)
+
+
+def _processes(case: ChipMapping, layer: ChipLayer) -> Iterator[Breach]:
+    """Currents of a layer's own: biases of each step, where they are not memory, and noise."""
+    if layer.noise is None:
+        return
+    if layer.step_biases is None:
+        reason = f"its neurons get a current of their own, {layer.noise!r}, that no weights carry"
+        yield Breach(layer.name, reason, "the network without noise")
+    elif case.chip.limits.core_bytes is None:
+        steps = len(layer.step_biases)
+        reason = f"it has a bias for each of {steps:,} steps, and the chip's biases stay"
+        yield Breach(layer.name, reason, "one bias for all steps: sw.BiasCorrection(steps)")
+
+
+def _no_convolution(case: ChipMapping, layer: ChipLayer) -> Iterator[Breach]:
+    remedy = "one convolution, matrix or sum pool between two layers"
+    for path in layer.paths:
+        kernel = case.kernels[path]
+        if isinstance(kernel, str):
+            yield Breach(layer.name, f"what it reads is no convolution: {kernel}", remedy)
+        elif set(kernel.dilation) != {1}:
+            reason = f"its kernel is dilated by {max(kernel.dilation)}"
+            yield Breach(layer.name, reason, "a kernel without dilation")
+    kernels = case.convolutions(layer)
+    if any(_differ(kernels[0], other) for other in kernels[1:]):
+        reason = (
+            f"it reads {len(kernels)} layers through different weights, and a core has one kernel"
+        )
+        yield Breach(layer.name, reason, "a sum before the weights in place of one behind them")
+
+
+def _differ(one: ConvolutionPath, other: ConvolutionPath) -> bool:
+    geometry = ("size", "stride", "padding", "whole")
+    same = all(getattr(one, name) == getattr(other, name) for name in geometry)
+    return not (same and one.held is other.held)
