@@ -247,6 +247,27 @@ def made_of(
     return ConvertibleModel(kind, model(**wanted.form), model).converted(wanted)
 
 
+def spelled_out(conversion: Made) -> Made:
+    """The same network, made from a graph in which the copies of channels are channels.
+
+    Gradients and diagnoses look at the channels that there are.
+    """
+    copies = Copies.in_network(conversion)
+    if not copies.splits:
+        return conversion
+    layers = conversion.populations()
+    biases = conversion.resolved["bias_correction"]
+    arguments = {
+        **conversion.resolved,
+        "scale_firing_rates": {name: e.rate_scale for name, e in layers.items()},
+        "initial_voltage": {name: e.initial_voltage for name, e in layers.items()},
+        "bias_correction": biases and copies.biases(biases, layers),
+        "fission": None,
+        "outputs": None,
+    }
+    return made_of(type(conversion), conversion.canonical, arguments)
+
+
 def saved(kind: Callable[..., Made], parts: Parts) -> Made:
     """The conversion that a file holds; its source is the graph that was read."""
     arguments, again = parts.arguments, None

@@ -14,7 +14,7 @@ from spikewright.errors import listed
 from spikewright.graph import Graph
 from spikewright.graph.masks import Mask
 from spikewright.lower import Lowered
-from spikewright.lower.rounding import kind_of, seconds_until_exact, steps_in
+from spikewright.lower.rounding import kind_of, rounded, seconds_until_exact, steps_in
 from spikewright.lower.trace import Trace
 from spikewright.network import Node, NodeFunction
 from spikewright.network.neurons import NeuronType
@@ -104,6 +104,19 @@ def _time(seconds: float, dt: float) -> str:
     """A number of steps, or milliseconds where no whole number of steps lasts so long."""
     steps = steps_in(seconds, dt)
     return f"{seconds * 1000:.6g} ms" if steps is None else counted(steps, "step")
+
+
+def warn_of_run(conversion: Converted, means: Mapping[str, float], steps: int, dt: float) -> None:
+    """Warn where a run of this length, or with so few spikes, says little of the source."""
+    warn_of_length(conversion, steps, dt)
+    layers = conversion.populations()
+    scales = conversion.arguments.get("scale_firing_rates")
+    known = {
+        name: mean
+        for name, mean in means.items()
+        if name in layers and rounded(conversion.canonical[name].layer) is None
+    }
+    warn_of_few_spikes(conversion.trace, scales, known, steps, dt)
 
 
 def warn_of_few_spikes(

@@ -1,0 +1,122 @@
+"""Methods of `Conversion` that measure its network on data: statistics, evaluation, diagnosis."""
+
+from __future__ import annotations
+
+from typing import Any, Unpack
+
+from spikewright import diagnosis, evaluation, executors
+from spikewright._base.options import declared
+from spikewright.choosing import Statistics
+from spikewright.choosing.calibration import collect_sharded
+from spikewright.conversion.arguments import twin_thresholds
+from spikewright.conversion.making import spelled_out
+from spikewright.conversion.source_model import OfModel
+from spikewright.conversion.trace_warnings import warn_of_length, warn_of_run
+from spikewright.diagnosis import DiagnoseOptions, Diagnosis
+from spikewright.engines.settings import check_settings
+from spikewright.errors import SimulationError
+from spikewright.evaluation.settings import EvaluateOptions
+from spikewright.lower.populations import Roles
+from spikewright.measure import Evaluation
+from spikewright.records import select
+from spikewright.running.inputs import refuse_sequences
+
+
+def calibrate(
+    conversion: OfModel,
+    x: Any,
+    *,
+    executor: Any = "local",
+    address: str | None = None,
+    progress: bool = True,
+) -> Statistics:
+    """Statistics of the layers on calibration data: collected once, used for many rules.
+
+    `x` is input as for `run`, `(batch, *shape)` held constant, or an iterable of batches or of
+    (x, y) pairs. The result goes into `calibration=` of `convert` and `again`; it can be saved,
+    and does not depend on the order of samples, on batches or on the place of the work.
+    `executor` and `address` are those of `evaluate`. With `sequence_step` samples are sequences
+    `(batch, time, *shape)` of any length, and layers are recorded at every step. Raises
+    `ConversionError` for data that does not fit.
+    """
+    names, chosen = list(conversion.populations()), executors.get(executor, address)
+    stepping = conversion.lowered.stepping
+    return collect_sharded(conversion.canonical, names, x, chosen, progress, stepping)
+
+
+@declared(SimulationError)
+def evaluate(
+    conversion: OfModel,
+    x: Any,
+    y: Any = None,
+    steps: int | None = None,
+    dt: float = 0.001,
+    **options: Unpack[EvaluateOptions],
+) -> Evaluation:
+    """Measure on a data set of any size, at every one of `steps` steps of `dt` seconds.
+
+    `x` is input as for `run` and `y` the truth about the outputs: class labels, whole numbers
+    `(samples,)` or rows with a single one, or targets, floats `(samples, *out)`; of several
+    outputs `{name: array}`, or a list of them in their order. Or `x` is an iterable of batches
+    `(x, y)`, such as a PyTorch `DataLoader`. Records have 95 % intervals. Labels give accuracy
+    and the drop against the source on the same samples. Targets give relative, mean absolute
+    and root mean square errors. Both give agreement with the source model (`source=False`
+    leaves it out). All are under each of `readouts` at every step. The score of the rounded
+    twin, the same network if no spike came early or late, tells what is lost to rounding from
+    what is lost to timing. It costs a step for each of those in `at` and for the last, and is
+    left out where there is no such network.
+    Further records are firing rates, spikes (also per active neuron of the source), silent and
+    saturated neurons, operations and energy (`operations=False` leaves these two out) at the
+    steps in `at` and the last; and for each confidence in `thresholds` the loss and gain of
+    leaving early.
+
+    Shards of the data are done by `executor` (see `spikewright.executors`), at `address`;
+    finished ones are kept in the folder `checkpoint`, from which a second call with the same
+    arguments goes on. Records are the same to the last digit however the work is cut, spread or
+    interrupted, on an engine that is exact. Raises as `run` does, and `SimulationError` for y
+    that does not fit, for settings that no evaluation can have and for a folder that holds
+    anything else.
+    """
+    refuse_sequences(conversion.lowered.stepping, "evaluate")
+    given: dict[str, Any] = dict(options)
+    keys = Roles(conversion.canonical, conversion.lowered.stepping).keys
+    twin = twin_thresholds(conversion._model.named(given.pop("twin")), keys)
+    noise = given.pop("noise")
+    how = {name: given.pop(name) for name in ("checkpoint", "progress")}
+    place = executors.get(given.pop("executor"), given.pop("address"))
+    settings = evaluation.checked(steps, dt=dt, twin=twin, **given)
+    found = evaluation.evaluate(
+        conversion, conversion._runner, x, y, settings, noise=noise, executor=place, **how
+    )
+    counts = select(found.records, "spikes per neuron", steps=settings.steps)
+    of_layers = [] if noise is not None else [r for r in counts if "layer" in r.how]
+    means = {r.how["layer"]: r.value for r in of_layers}
+    warn_of_run(conversion, means, settings.steps, dt)
+    return found
+
+
+@declared(SimulationError)
+def diagnose(
+    conversion: OfModel,
+    x: Any,
+    y: Any = None,
+    steps: int | None = None,
+    dt: float = 0.001,
+    **options: Unpack[DiagnoseOptions],
+) -> Diagnosis:
+    """Losses of accuracy in a run of `steps` steps of `dt` seconds, and changes against them.
+
+    `x` is input as for `run`, held constant, some hundred samples; `y` are labels or targets as
+    for `evaluate`, of one output, or the truth that a `metric` takes. None judges by the
+    distance of all outputs from the source's. The gap between every layer's values in the
+    source and their time means is split into parts. Layers are ranked by the effect of each
+    alone on the output. Causes that are known by name are told in words. Changes to the
+    arguments of `convert` are proposed, with their predicted gain and cost. With `verify` each
+    of them is run on the same samples. Formulas: docs/diagnosis.md. Raises as `run` does, and
+    `SimulationError` where y does not fit and where the network has nothing to diagnose.
+    """
+    refuse_sequences(conversion.lowered.stepping, "diagnose")
+    check_settings(SimulationError, dt=dt)
+    found = diagnosis.diagnose(spelled_out(conversion), x, y, steps, dt, **options)
+    warn_of_length(conversion, found.steps, dt)
+    return found
