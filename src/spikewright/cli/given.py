@@ -21,8 +21,7 @@ from spikewright.cli import files
 from spikewright.cli.files import FileSamples, load_samples
 from spikewright.cli.option_texts import flag
 from spikewright.cli.output import emit, introduce, network_of, tell
-from spikewright.conversion import Conversion, watch
-from spikewright.conversion.pipeline import convert
+from spikewright.conversion import Conversion, convert, watch
 from spikewright.errors import DamagedFileError, ReadError
 from spikewright.frontends import SUFFIXES
 from spikewright.frontends.live import instead_of_weights

@@ -18,8 +18,7 @@ from spikewright.cli.given import Given, is_model, open_conversion, with_spikes
 from spikewright.cli.option_texts import flag
 from spikewright.cli.options import SampleOptions, command
 from spikewright.cli.output import duration, say, show, table_of, tell
-from spikewright.conversion import Conversion
-from spikewright.conversion.pipeline import convert
+from spikewright.conversion import Conversion, convert
 from spikewright.frontends.live import check_ending, live, packed
 from spikewright.measure import neuron_rates
 from spikewright.report.tables import Column

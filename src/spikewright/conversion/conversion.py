@@ -85,11 +85,6 @@ class Conversion(Shown):
         self._runner = Runner(self.lowered)
         self._model = SourceModel(self._reading, self.source, self.graph, self.arguments)
 
-    calibrate = measuring.calibrate
-    evaluate, diagnose = measuring.evaluate, measuring.diagnose
-    train, reconstruct = fitting.train, fitting.reconstruct
-    torch_module, load_state = fitting.torch_module, fitting.load_state
-
     @property
     def network(self) -> Network:
         """The network."""
@@ -147,6 +142,8 @@ class Conversion(Shown):
             reason = "a chip runs spiking networks, and this one has rates"
             raise refuse("spiking", reason, "Convert with spiking=True")
         return self.again(weights=replace(bits_of(profile(chip)), dt=dt))
+
+    calibrate = measuring.calibrate
 
     def populations(self) -> dict[str, Ensemble]:
         """The layers that have neurons, by name, in order."""
@@ -243,6 +240,10 @@ class Conversion(Shown):
             record=self._record(record),
             heed=lambda steps: warn_of_length(self, steps, dt, "the stream read out has"),
         )
+
+    evaluate, diagnose = measuring.evaluate, measuring.diagnose
+    train, reconstruct = fitting.train, fitting.reconstruct
+    torch_module, load_state = fitting.torch_module, fitting.load_state
 
     def _record(self, record: Any) -> Any:
         """The names of the layers to record."""

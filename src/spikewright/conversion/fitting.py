@@ -21,7 +21,7 @@ from spikewright.training.options import (
 
 
 @declared(TrainingError)
-def train(conversion: Of, x: Any, y: Any = None, **options: Unpack[TrainOptions]) -> Training[Of]:
+def train(self: Of, x: Any, y: Any = None, **options: Unpack[TrainOptions]) -> Training[Of]:
     """Fit weights and thresholds to a run of `steps` steps of `dt` seconds; needs PyTorch.
 
     `x` and `y` are as for `evaluate`, held constant; `x` may be an iterable of batches, of x
@@ -61,13 +61,13 @@ def train(conversion: Of, x: Any, y: Any = None, **options: Unpack[TrainOptions]
     `DamagedFileError` for another file; `MissingExtraError` without PyTorch. Formulas:
     docs/training.md.
     """
-    model = conversion._model
+    model = self._model
     asked = TrainingRequest(x, y, _settings(model, options), model.reading, model.live)
-    return training.train(conversion, asked, partial(made_of, type(conversion)))
+    return training.train(self, asked, partial(made_of, type(self)))
 
 
 @declared(TrainingError)
-def reconstruct(conversion: Of, x: Any, **options: Unpack[ReconstructOptions]) -> Of:
+def reconstruct(self: Of, x: Any, **options: Unpack[ReconstructOptions]) -> Of:
     """The same model, its biases, thresholds and starts fitted to a run of `steps` steps.
 
     No weight changes, and no label is needed: on the samples `x`, as for `train`, outputs of
@@ -82,13 +82,13 @@ def reconstruct(conversion: Of, x: Any, **options: Unpack[ReconstructOptions]) -
     Source: reconstruction of Li et al. 2021 (arXiv 2102.05426), here of the whole network at
     once, and without its weights.
     """
-    model = conversion._model
+    model = self._model
     settings = _settings(model, {**training.RECONSTRUCTED, **options})
-    return training.reconstruct(conversion, TrainingRequest(x, None, settings, model.reading))
+    return training.reconstruct(self, TrainingRequest(x, None, settings, model.reading))
 
 
 @declared(TrainingError)
-def torch_module(conversion: OfModel, steps: int, **options: Unpack[ModuleOptions]) -> Any:
+def torch_module(self: OfModel, steps: int, **options: Unpack[ModuleOptions]) -> Any:
     """The network through `steps` steps of `dt` seconds, an ordinary `torch.nn.Module`.
 
     It computes what the torch engine does, with gradients: a training loop of your own may
@@ -101,22 +101,22 @@ def torch_module(conversion: OfModel, steps: int, **options: Unpack[ModuleOption
     than were converted, and for settings that no module can have; `MissingExtraError` without
     PyTorch. Formulas: docs/training.md.
     """
-    made, frozen = spelled_out(conversion), conversion._model.frozen
-    if made is conversion:
-        return training.torch_module(made, steps, options, conversion._model.live, frozen)
-    frozen = in_part_of(conversion.canonical, frozen)
+    made, frozen = spelled_out(self), self._model.frozen
+    if made is self:
+        return training.torch_module(made, steps, options, self._model.live, frozen)
+    frozen = in_part_of(self.canonical, frozen)
     return training.torch_module(made, steps, options, None, frozen)
 
 
-def load_state(conversion: Of, state: Mapping[str, Any]) -> Of:
+def load_state(self: Of, state: Mapping[str, Any]) -> Of:
     """The conversion with the parameters in a module's state dict, by the source's names.
 
     The source is copied and left as it is; choices are those in `resolved`. Raises
     `TrainingError` for names, shapes and values that do not fit.
     """
-    made = spelled_out(conversion)
-    live = conversion._model.live if made is conversion else None
-    return training.loaded(made, state, partial(made_of, type(conversion)), live)
+    made = spelled_out(self)
+    live = self._model.live if made is self else None
+    return training.loaded(made, state, partial(made_of, type(self)), live)
 
 
 def _settings(model: SourceModel, given: Mapping[str, Any]) -> TrainOptions:

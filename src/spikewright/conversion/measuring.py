@@ -23,7 +23,7 @@ from spikewright.running.inputs import refuse_sequences
 
 
 def calibrate(
-    conversion: OfModel,
+    self: OfModel,
     x: Any,
     *,
     executor: Any = "local",
@@ -39,14 +39,14 @@ def calibrate(
     `(batch, time, *shape)` of any length, and layers are recorded at every step. Raises
     `ConversionError` for data that does not fit.
     """
-    names, chosen = list(conversion.populations()), executors.get(executor, address)
-    stepping = conversion.lowered.stepping
-    return collect_sharded(conversion.canonical, names, x, chosen, progress, stepping)
+    names, chosen = list(self.populations()), executors.get(executor, address)
+    stepping = self.lowered.stepping
+    return collect_sharded(self.canonical, names, x, chosen, progress, stepping)
 
 
 @declared(SimulationError)
 def evaluate(
-    conversion: OfModel,
+    self: OfModel,
     x: Any,
     y: Any = None,
     steps: int | None = None,
@@ -77,27 +77,27 @@ def evaluate(
     that does not fit, for settings that no evaluation can have and for a folder that holds
     anything else.
     """
-    refuse_sequences(conversion.lowered.stepping, "evaluate")
+    refuse_sequences(self.lowered.stepping, "evaluate")
     given: dict[str, Any] = dict(options)
-    keys = Roles(conversion.canonical, conversion.lowered.stepping).keys
-    twin = twin_thresholds(conversion._model.named(given.pop("twin")), keys)
+    keys = Roles(self.canonical, self.lowered.stepping).keys
+    twin = twin_thresholds(self._model.named(given.pop("twin")), keys)
     noise = given.pop("noise")
     how = {name: given.pop(name) for name in ("checkpoint", "progress")}
     place = executors.get(given.pop("executor"), given.pop("address"))
     settings = evaluation.checked(steps, dt=dt, twin=twin, **given)
     found = evaluation.evaluate(
-        conversion, conversion._runner, x, y, settings, noise=noise, executor=place, **how
+        self, self._runner, x, y, settings, noise=noise, executor=place, **how
     )
     counts = select(found.records, "spikes per neuron", steps=settings.steps)
     of_layers = [] if noise is not None else [r for r in counts if "layer" in r.how]
     means = {r.how["layer"]: r.value for r in of_layers}
-    warn_of_run(conversion, means, settings.steps, dt)
+    warn_of_run(self, means, settings.steps, dt)
     return found
 
 
 @declared(SimulationError)
 def diagnose(
-    conversion: OfModel,
+    self: OfModel,
     x: Any,
     y: Any = None,
     steps: int | None = None,
@@ -115,8 +115,8 @@ def diagnose(
     of them is run on the same samples. Formulas: docs/diagnosis.md. Raises as `run` does, and
     `SimulationError` where y does not fit and where the network has nothing to diagnose.
     """
-    refuse_sequences(conversion.lowered.stepping, "diagnose")
+    refuse_sequences(self.lowered.stepping, "diagnose")
     check_settings(SimulationError, dt=dt)
-    found = diagnosis.diagnose(spelled_out(conversion), x, y, steps, dt, **options)
-    warn_of_length(conversion, found.steps, dt)
+    found = diagnosis.diagnose(spelled_out(self), x, y, steps, dt, **options)
+    warn_of_length(self, found.steps, dt)
     return found

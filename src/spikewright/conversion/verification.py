@@ -21,10 +21,9 @@ from spikewright.graph import Graph, GraphNode, evaluate, evaluate_all
 from spikewright.graph.layers import Affine, Convolution, ScaleShift
 from spikewright.graph.lookups import random_inputs, random_rows, whole_inputs
 from spikewright.lower import Lowered, Options, RowStepping, lower
-from spikewright.network import Ensemble, Network, Probe
-from spikewright.network.network import detached
 from spikewright.running.converted import Converted
 from spikewright.running.inputs import stepped
+from spikewright.running.recording import probes_of
 
 READ, NETWORK = "the graph that was read", "the rate network"
 _MEASURED = 16  # samples whose rounding is measured, at most
@@ -266,22 +265,18 @@ def network_values(
     the source has them.
     """
     lowered = lower(graph, Options(stepping=stepping and replace(stepping, steps=1)))
-    with detached(), Network():
-        probes = {
-            name: Probe(item.neurons if isinstance(item, Ensemble) else item)
-            for name, item in lowered.layers.items()
-            if name in lowered.exact_values
-        }
-    program = engines.compile_network(lowered.network, 1.0, 0, "float32", list(probes.values()))
+    layers = {n: item for n, item in lowered.layers.items() if n in lowered.exact_values}
+    probes = probes_of(layers)
+    program = engines.compile_network(lowered.network, 1.0, 0, "float32", probes)
     batch = len(next(iter(inputs.values())))
     execution = Execution(program, engines.get("reference", program), batch)
     if stepping is not None:
         steps, feeds = stepped(stepping, inputs, lowered.inputs)
-        found = dict(zip(probes, execution.run(steps, feeds), strict=True))
+        found = dict(zip(layers, execution.run(steps, feeds), strict=True))
         return _over_sequence(found, graph, lowered, stepping)
     feeds = {lowered.inputs[name]: np.asarray(v, np.float64)[:, None] for name, v in inputs.items()}
     values = {
-        name: array[:, 0] for name, array in zip(probes, execution.run(1, feeds), strict=True)
+        name: array[:, 0] for name, array in zip(layers, execution.run(1, feeds), strict=True)
     }
     values.update(_readout_values(graph, lowered, values))
     return values

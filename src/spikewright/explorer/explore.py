@@ -15,8 +15,7 @@ from typing import Any
 import numpy as np
 
 from spikewright._base.optional import require
-from spikewright.conversion import Conversion
-from spikewright.conversion.pipeline import convert
+from spikewright.conversion import Conversion, convert
 from spikewright.errors import SimulationError
 from spikewright.explorer.live import LiveRun, is_network, live
 from spikewright.explorer.subject import DROPPED, Subject

@@ -28,7 +28,6 @@ from spikewright.exchange.nir.primitives import (
     Delayed,
     Form,
     LinearForm,
-    PopulationForm,
     PopulationForms,
     PortForm,
     Time,
@@ -228,17 +227,15 @@ class _Loading:
                 junction = self.junction(node, self.reshaped(node, arriving, shape))
                 self.ends["Output"][node.name] = junction
                 return _Value(shape, (_Term(junction),))
-            case PopulationForms(stages):
-                return self.cells(node, stages, arriving)
+            case tuple():
+                return self.cells(node, form, arriving)
             case Delayed(steps):
                 return self.delayed(node, steps, arriving)
             case LinearForm():
                 return self.linear(node, form, arriving)
         raise TypeError(form)
 
-    def cells(
-        self, node: NodeRecord, stages: tuple[PopulationForm, ...], arriving: _Value
-    ) -> _Value:
+    def cells(self, node: NodeRecord, stages: PopulationForms, arriving: _Value) -> _Value:
         """Populations one behind the other; a bias on the way is part of the first one's."""
         shape = stages[0].shape
         if arriving.terms:

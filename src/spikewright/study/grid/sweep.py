@@ -16,9 +16,8 @@ from spikewright._base.options import declared, options_of
 from spikewright.choosing import ScaleRule
 from spikewright.choosing.correction import looks_at_data
 from spikewright.choosing.rules.rule import brief
-from spikewright.conversion import Conversion
+from spikewright.conversion import Conversion, convert
 from spikewright.conversion.options import CommonOptions
-from spikewright.conversion.pipeline import convert
 from spikewright.errors import SimulationError
 from spikewright.evaluation import checked
 from spikewright.lower.trace import say, silently
