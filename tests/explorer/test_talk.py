@@ -305,7 +305,7 @@ def test_any_error_of_a_network_is_answered(page: Page, monkeypatch: pytest.Monk
         raise ZeroDivisionError("by \x1b[2J nothing")
 
     with monkeypatch.context() as patch:
-        patch.setattr("spikewright.explorer.serving.talk.look", broken)
+        patch.setattr("spikewright.explorer.serving.server.look", broken)
         page.wish(1, **FEW)
         found, _ = page.read()
     assert (found["kind"], found["number"]) == ("error", 1)
@@ -457,7 +457,7 @@ def test_the_server_is_heard_while_it_computes(
         assert go_on.wait(20)
         return look(*asked)
 
-    monkeypatch.setattr("spikewright.explorer.serving.talk.look", slow)
+    monkeypatch.setattr("spikewright.explorer.serving.server.look", slow)
     path = f"/{TOKEN}/talk"
     with (
         TestClient(application(digits, TOKEN, PORT), base_url=OWN) as client,

@@ -8,8 +8,8 @@ from spikewright._base.options import declared
 from spikewright.conversion.arguments import FROM_ELSEWHERE, in_names
 from spikewright.conversion.conversion import Conversion
 from spikewright.conversion.making import made_of
+from spikewright.conversion.measuring import Sample, watch
 from spikewright.conversion.options import ConvertOptions
-from spikewright.conversion.sample import Sample, watch
 from spikewright.frontends import Reading
 from spikewright.frontends.outputs import wanted_outputs
 from spikewright.lower.trace import Entry, Trace

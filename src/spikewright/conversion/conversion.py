@@ -50,10 +50,9 @@ from spikewright.running.inputs import (
     without_held,
 )
 from spikewright.running.recording import layers_of
-from spikewright.running.run import run_of
+from spikewright.running.run import Stream, run_of
 from spikewright.running.runner import RunJob, Runner
 from spikewright.running.storage import as_bytes, from_bytes, load_parts, save
-from spikewright.running.stream import Stream
 
 
 @dataclass(eq=False, repr=False)

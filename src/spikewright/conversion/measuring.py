@@ -1,10 +1,15 @@
-"""Methods of `Conversion` that measure its network on data: statistics, evaluation, diagnosis."""
+"""Measures of a conversion's network: statistics, evaluation, diagnosis, a sample's every step."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any, Unpack
 
+import numpy as np
+from numpy.typing import NDArray
+
 from spikewright import diagnosis, evaluation, executors
+from spikewright._base.arguments import is_whole
 from spikewright._base.options import declared
 from spikewright.choosing import Statistics
 from spikewright.choosing.calibration import collect_sharded
@@ -16,10 +21,14 @@ from spikewright.diagnosis import DiagnoseOptions, Diagnosis
 from spikewright.engines.settings import check_settings
 from spikewright.errors import SimulationError
 from spikewright.evaluation.settings import EvaluateOptions
+from spikewright.graph import evaluate_all
 from spikewright.lower.populations import Roles
-from spikewright.measure import Evaluation
+from spikewright.measure import Evaluation, EveryStep, read_out_at_every_step
 from spikewright.records import select
-from spikewright.running.inputs import refuse_sequences
+from spikewright.running.converted import Converted
+from spikewright.running.inputs import as_held, batch_of, refuse_sequences
+from spikewright.running.run import run_of
+from spikewright.running.runner import Runner
 
 
 def calibrate(
@@ -120,3 +129,75 @@ def diagnose(
     found = diagnosis.diagnose(spelled_out(self), x, y, steps, dt, **options)
     warn_of_length(self, found.steps, dt)
     return found
+
+
+@dataclass(frozen=True, eq=False)
+class Sample:
+    """The activity of a network on one sample.
+
+    `counts` are net spikes in every step `{layer: (steps, *shape)}`, `means` the mean value that
+    each layer sent and `activations` the source's values, `{layer: (*shape)}`. `answers` are the
+    outputs under the readout after each step, `{output: (steps, *out)}`, and `source` those of
+    the source, `{output: (*out)}`. `dt` is the length of a step in seconds.
+    """
+
+    counts: dict[str, NDArray]
+    means: dict[str, NDArray]
+    activations: dict[str, NDArray]
+    answers: dict[str, NDArray]
+    source: dict[str, NDArray]
+    dt: float
+
+
+def watch(
+    conversion: Converted,
+    x: Any,
+    steps: int,
+    dt: float = 0.001,
+    *,
+    readout: EveryStep = "mean",
+    seed: int = 0,
+    engine: str = "auto",
+) -> Sample:
+    """Run one sample for `steps` steps of `dt` seconds, and keep everything.
+
+    `x` is one sample with its batch axis, `(1, *shape)` (of several inputs `{name: array}`), held
+    constant; answers are under `readout`. Raises `SimulationError` for anything else, and for
+    settings that no run can have.
+    """
+    refuse_sequences(conversion.lowered.stepping, "watch")
+    check_settings(SimulationError, dt=dt, seed=seed)
+    if not (is_whole(steps) and steps >= 1):
+        raise SimulationError(f"give a number of steps from 1, got steps={steps!r}")
+    arrays = _one(conversion, x)
+    spiking = [n for n, e in conversion.populations().items() if e.neuron_type.spiking]
+    runner = Runner(conversion.lowered)
+    run = run_of(runner, arrays, steps, dt, seed, engine=engine, record=spiking)
+    warn_of_length(conversion, steps, dt)
+    values = evaluate_all(conversion.canonical, arrays)
+    return Sample(
+        {name: run.spikes_over_time(name)[0] for name in spiking},
+        {name: run.recorded[name][0].mean(axis=0, dtype=np.float64) for name in spiking},
+        {name: values[name][0] for name in spiking},
+        {name: _answers(conversion, name, raw, readout, dt) for name, raw in run.raw.items()},
+        {name: values[node][0] for name, node in conversion.canonical.outputs.items()},
+        dt,
+    )
+
+
+def _answers(
+    conversion: Converted, name: str, raw: NDArray, readout: EveryStep, dt: float
+) -> NDArray:
+    """The output under a readout at each step, with its activation on the value read out."""
+    values = read_out_at_every_step(raw, readout, dt)[0]
+    activation = conversion.lowered.readouts.get(name)
+    return values if activation is None else activation.evaluate(values)
+
+
+def _one(conversion: Converted, x: Any) -> dict[str, NDArray]:
+    """The sample; raises `SimulationError` where it is not one, held constant."""
+    arrays = as_held(x, conversion.graph, ", held constant")
+    samples = batch_of(arrays)
+    if samples != 1:
+        raise SimulationError(f"watch takes one sample, with its batch axis, got {samples}: x[:1]")
+    return arrays

@@ -92,7 +92,7 @@ class OnnxArray:
     __lt__, __le__ = _operator("Less"), _operator("LessOrEqual")
     __and__, __or__ = _operator("And"), _operator("Or")
     __neg__, __invert__ = _operator("Neg"), _operator("Not")
-    __eq__ = _operator("Equal")  # type: ignore[assignment]
+    __eq__ = _operator("Equal")
     __hash__ = None  # type: ignore[assignment]
 
     def __bool__(self) -> bool:
