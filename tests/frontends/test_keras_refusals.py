@@ -100,7 +100,7 @@ REFUSED: list[tuple[Callable[..., Any], str, tuple[int, ...], str]] = [
     (lambda x: ops.transpose(x, (1, 0, 2)), "ops.Transpose", (3, 2), "batch axis"),
     (lambda x: ops.reshape(x, (4, 3)), "ops.Reshape", (3,), "fixes the batch size"),
     (lambda x: ops.split(x, [0, 2], axis=1), "ops.Split", (4,), "empty"),
-    (lambda x: ops.repeat(x, 2), "ops.Repeat", (4,), "flat batch"),
+    (lambda x: ops.repeat(x, 2), "ops.Repeat", (4,), "over all axes, the batch among them"),
     (lambda x: ops.einsum("bi,ci->bc", x, x), "ops.Einsum", (4,), "joins different"),
     (lambda x: ops.tensordot(ONES, x, axes=([1], [1])), "ops.Tensordot", (3,), "batch first"),
     (lambda x: ops.matmul(ONES[0], x), "ops.Matmul", (3,), "sums over the samples"),
