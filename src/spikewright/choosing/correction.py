@@ -24,12 +24,12 @@ from spikewright.choosing.fission import NONE, Copies, Fission
 from spikewright.choosing.rules.rule import brief, check_fields
 from spikewright.choosing.scales import has_rule
 from spikewright.choosing.sent import sending, shares, source_means
-from spikewright.choosing.statistics.batches import Batch
 from spikewright.choosing.statistics.channels import channel_axis
+from spikewright.choosing.statistics.collect import Batch
 from spikewright.errors import ConversionError, NetworkError, Refusal
 from spikewright.lower.keys import by_layer
 from spikewright.lower.populations import Roles
-from spikewright.lower.rounding import Status
+from spikewright.lower.trace import Status
 from spikewright.network import Ensemble
 from spikewright.network.ensemble import NAMED_VOLTAGES
 from spikewright.network.processes import EachStep

@@ -18,8 +18,8 @@ from spikewright.choosing.rules.spending import Spending
 from spikewright.errors import ConversionError, listed
 from spikewright.graph import Graph
 from spikewright.lower import Options
+from spikewright.lower.choices import Own, in_numbers
 from spikewright.lower.populations import PopulationChoices, Roles, as_scale, check, resolve
-from spikewright.lower.rounding import Own, in_numbers
 from spikewright.lower.trace import Trace
 from spikewright.network.ensemble import NAMED_VOLTAGES
 from spikewright.network.synapses import Synapse

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from spikewright import engines
 from spikewright.choosing.calibration import count, parts
-from spikewright.choosing.statistics.batches import Batch
+from spikewright.choosing.statistics.collect import Batch
 from spikewright.engines import Totals
 from spikewright.engines.base import Engine, Kernel
 from spikewright.engines.program import Generate, Neurons, NodeSource, Operator, Program, ScaledSum

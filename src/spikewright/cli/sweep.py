@@ -17,9 +17,9 @@ from spikewright.records import select, worths
 from spikewright.report import figures
 from spikewright.report.sweeps import rates_table
 from spikewright.report.tables import shown
-from spikewright.study.grid.sweep import sweep as library
 from spikewright.study.options import SweepOptions
 from spikewright.study.result import StudyResult
+from spikewright.study.sweep import sweep as library
 
 
 def _check_picture(path: Path, *, overwrite: bool) -> None:

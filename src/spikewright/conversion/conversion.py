@@ -38,8 +38,8 @@ from spikewright.frontends import Reading, Source
 from spikewright.frontends.origins import Place
 from spikewright.graph import Graph
 from spikewright.lower import LayerKeys, Lowered
+from spikewright.lower.choices import rounded
 from spikewright.lower.populations import Roles
-from spikewright.lower.rounding import rounded
 from spikewright.lower.trace import Trace, say
 from spikewright.measure import Evaluation, Run
 from spikewright.measure.readout import Readout

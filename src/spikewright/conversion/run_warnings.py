@@ -9,8 +9,8 @@ from spikewright._base.amounts import counted
 from spikewright.advice import advise
 from spikewright.choosing.scales import has_rule
 from spikewright.errors import listed
-from spikewright.lower.rounding import kind_of, seconds_until_exact, steps_in
-from spikewright.lower.trace import Trace
+from spikewright.lower.choices import seconds_until_exact
+from spikewright.lower.trace import Trace, kind_of, steps_in
 from spikewright.running.converted import Converted
 
 _RUN = "this run has"

@@ -5,8 +5,7 @@ from spikewright.diagnosis.diagnosis import DiagnoseOptions, diagnose
 from spikewright.diagnosis.findings import Diagnosis
 from spikewright.diagnosis.loss import Loss, Score
 from spikewright.diagnosis.proposals import Proposal, ProposalEffect
-from spikewright.diagnosis.samples import PARTS, Part
-from spikewright.diagnosis.survey import LayerLoss
+from spikewright.diagnosis.survey import PARTS, LayerLoss, Part
 
 __all__ = [
     "CAUSES",

@@ -22,11 +22,17 @@ from spikewright.diagnosis.loss import (
     OfTargets,
     Outputs,
 )
-from spikewright.diagnosis.proposals import Proposal, ProposalEffect, predict, ranked
-from spikewright.diagnosis.remedies import Diagnosed, Remedy, remedies
-from spikewright.diagnosis.samples import DiagnosedSamples
+from spikewright.diagnosis.proposals import (
+    Diagnosed,
+    Proposal,
+    ProposalEffect,
+    Remedy,
+    predict,
+    ranked,
+    remedies,
+)
 from spikewright.diagnosis.sites import MeanFlow
-from spikewright.diagnosis.survey import survey
+from spikewright.diagnosis.survey import DiagnosedSamples, survey
 from spikewright.engines.settings import WorkOptions
 from spikewright.errors import SimulationError, SpikewrightError
 from spikewright.lower.trace import silently

@@ -16,8 +16,8 @@ from spikewright.executors import Executor, Function
 from spikewright.explorer.subject import Subject
 from spikewright.explorer.wish import Wish, changes_of
 from spikewright.records import select
-from spikewright.study.grid.sweep import sweep
 from spikewright.study.result import StudyResult
+from spikewright.study.sweep import sweep
 
 CURVE = (1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1000.0)
 """Scales of the curve."""

@@ -22,16 +22,21 @@ from spikewright.network.neurons import NeuronType
 from spikewright.running.converted import Converted, Made, all_capped, as_source
 from spikewright.running.encoding import feeds_of
 from spikewright.running.recording import outputs_of
-from spikewright.training.bounds import bounds_of
 from spikewright.training.data import SampleStream, TrainingSamples, data_of, held_back
-from spikewright.training.frozen import arrays_of, frozen_arrays, frozen_layers
 from spikewright.training.history import changes_of
-from spikewright.training.job import TrainingJob
+from spikewright.training.job import TrainingJob, bounds_of
 from spikewright.training.options import TrainOptions, budgets_of
-from spikewright.training.result import Training
+from spikewright.training.result import SourceWeights, Training
 from spikewright.training.sites import TrainedSite, sites_of, trained_graph, with_own
-from spikewright.training.trainable import GROUPS, in_other_orders, trained_arrays, with_shared
-from spikewright.training.write_back import SourceWeights
+from spikewright.training.trainable import (
+    GROUPS,
+    arrays_of,
+    frozen_arrays,
+    frozen_layers,
+    in_other_orders,
+    trained_arrays,
+    with_shared,
+)
 
 _SEEN = 500  # samples that thresholds are chosen on
 _SHARES = (1.0, 0.9, 0.8)  # of the steps, that thresholds count on, under a cap

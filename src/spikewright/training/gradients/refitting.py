@@ -26,7 +26,7 @@ from spikewright.frontends.origins import Place
 from spikewright.graph import GraphNode
 from spikewright.graph.layers import BatchNormalization
 from spikewright.graph.whole_weights import WEIGHTED
-from spikewright.passes.draft import channel_axis
+from spikewright.passes.folding import channel_axis
 from spikewright.training.data import TrainingSamples
 from spikewright.training.gradients.judge import NetworkJudge
 from spikewright.training.gradients.layers import normalisation, value_of

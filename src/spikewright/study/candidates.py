@@ -1,7 +1,6 @@
 """Ways to convert for a number of steps: rules, neurons, readouts, and what is added to the best.
 
-Added are corrections, and a fit of biases and thresholds.
-"""
+Added are corrections, and a fit of biases and thresholds."""
 
 from __future__ import annotations
 
@@ -19,9 +18,9 @@ from spikewright.errors import SpikewrightError
 from spikewright.measure.readout import READOUTS, EveryStep
 from spikewright.network.neurons import BipolarIntegrateAndFire, IntegrateAndFire, RectifiedLinear
 from spikewright.running.converted import all_capped
-from spikewright.study.halving.comparison import Comparison, count_of
-from spikewright.study.halving.halving import Halving, HalvingClock
-from spikewright.study.setting import StudySetting
+from spikewright.study.comparison import Comparison, count_of
+from spikewright.study.halving import Halving, HalvingClock
+from spikewright.study.point import StudySetting
 
 _FEW = 8  # steps, up to which first spikes that are taken as sent are tried
 _SOME = 32  # steps, up to which heights that fall are

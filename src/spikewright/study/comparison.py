@@ -1,7 +1,6 @@
 """Candidates, calibrated on one half of the samples and compared with the source on the other.
 
-Their distance from the source's outputs is one number that few samples settle.
-"""
+Their distance from the source's outputs is one number that few samples settle."""
 
 from __future__ import annotations
 
@@ -28,9 +27,8 @@ from spikewright.records import Record, Worth
 from spikewright.running.converted import as_source
 from spikewright.running.encoding import feeds_of
 from spikewright.running.padding import real_outputs
-from spikewright.study.point import OperatingPoint, OutputScore
+from spikewright.study.point import OperatingPoint, OutputScore, StudySetting
 from spikewright.study.programs import ModelReference
-from spikewright.study.setting import StudySetting
 
 
 def different(output: Output, source: NDArray, found: NDArray) -> NDArray[np.bool_] | None:

@@ -11,9 +11,8 @@ from numpy.typing import NDArray
 
 from spikewright._base.arguments import is_number, refuse
 from spikewright.measure.intervals import mean_interval
-from spikewright.study.halving.comparison import Comparison, by_candidate
-from spikewright.study.point import OperatingPoint
-from spikewright.study.setting import StudySetting
+from spikewright.study.comparison import Comparison, by_candidate
+from spikewright.study.point import OperatingPoint, StudySetting
 
 _KEPT = 3  # candidates that are compared on all samples
 _NEAR = 0.005  # other answers above the fewest, a share of samples
