@@ -23,12 +23,17 @@ from spikewright.measure.truth import Output
 from spikewright.records import Record
 from spikewright.study import candidates as ways
 from spikewright.study.candidates import Further, candidates_of, compared_rules
-from spikewright.study.comparison import LOSS, Comparison, by_candidate, loss
+from spikewright.study.comparison import LOSS, Comparison, by_candidate, kept, losses
 from spikewright.study.halving import Halving, HalvingClock, better_half, expected_others
 from spikewright.study.point import OutputScore
 from spikewright.study.programs import MODEL
 
 CLASSES, VALUES = Output("y", (5,)), Output("y", (1,))
+
+
+def loss(output: Output, source: NDArray, found: NDArray) -> float:
+    """The mean loss of values `(samples, *shape)`."""
+    return float(losses(output, source, kept(output, source, found)).mean())
 
 
 def first_candidates() -> list[sw.StudySetting]:

@@ -6,7 +6,7 @@ from spikewright.cli import files
 from spikewright.cli.given import Given
 from spikewright.cli.options import RunStepOptions, SampleOptions, command
 from spikewright.cli.output import tell
-from spikewright.diagnosis import DiagnoseOptions
+from spikewright.diagnosis.diagnosis import DiagnoseOptions
 
 
 @command(

@@ -9,7 +9,7 @@ from spikewright.cli import files
 from spikewright.cli.given import Given
 from spikewright.cli.options import RunStepOptions, SampleOptions, command
 from spikewright.cli.output import duration, show, tell, warnings_of
-from spikewright.evaluation import EvaluateOptions
+from spikewright.evaluation.settings import EvaluateOptions
 from spikewright.measure import Evaluation, neuron_rates
 from spikewright.measure.activity import BITS
 from spikewright.measure.evaluation import KIND as EVALUATION

@@ -27,13 +27,13 @@ from spikewright.conversion.making import made_of, saved
 from spikewright.conversion.run_warnings import warn_of_few_spikes, warn_of_length
 from spikewright.conversion.verification import verify
 from spikewright.conversion.verified import Verification
-from spikewright.diagnosis import Diagnosis, diagnose
-from spikewright.diagnosis.diagnosis import DiagnoseOptions
+from spikewright.diagnosis.diagnosis import DiagnoseOptions, diagnose
+from spikewright.diagnosis.findings import Diagnosis
 from spikewright.engines import MemoryNeed, Plan, Precision
 from spikewright.engines.settings import check_settings
 from spikewright.errors import SimulationError, TrainingError, printable
-from spikewright.evaluation import checked, evaluate
-from spikewright.evaluation.settings import EvaluateOptions
+from spikewright.evaluation.settings import EvaluateOptions, checked
+from spikewright.evaluation.sharded import evaluate
 from spikewright.frontends import Reading, Source
 from spikewright.frontends.origins import Place
 from spikewright.graph import Graph
@@ -59,22 +59,17 @@ from spikewright.running.run import run_of
 from spikewright.running.runner import RunJob, Runner
 from spikewright.running.storage import as_bytes, from_bytes, load_parts, save
 from spikewright.running.stream import Stream
-from spikewright.training import (
-    RECONSTRUCTED,
-    Training,
-    TrainingRequest,
-    in_part_of,
-    loaded,
-    reconstruct,
-    torch_module,
-    train,
-)
+from spikewright.training.module import loaded, torch_module
 from spikewright.training.options import (
     ModuleOptions,
     ReconstructOptions,
     TrainOptions,
     settings_of,
 )
+from spikewright.training.reconstruction import RECONSTRUCTED, reconstruct
+from spikewright.training.result import Training
+from spikewright.training.trainable import in_part_of
+from spikewright.training.training import TrainingRequest, train
 
 
 @dataclass(eq=False, repr=False)

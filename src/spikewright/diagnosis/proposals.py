@@ -32,11 +32,22 @@ Scale = float | NDArray
 
 
 @dataclass(frozen=True)
-class Remedy:
-    """A change: `arguments` for `Conversion.again`, and a run of `steps` steps.
+class ProposalEffect:
+    """The effect of a change: the decrease of the loss, and the additional spikes a sample."""
+
+    gain: float
+    price: float
+
+
+@dataclass(frozen=True, eq=False)
+class Proposal:
+    """A change to make: `conversion.again(**arguments)`, run for `steps` steps.
 
     Those of one `kind` change the same thing, more or less of it. `spikes` a sample are known where
-    they were measured already.
+    they were measured already. `predicted` follows the means through the network as it would be;
+    `measured` is the effect in a run on the same samples, None before that run. Gains are in
+    accuracy (a fraction), or without labels in the relative change of the output; prices in spikes
+    a sample.
     """
 
     kind: str
@@ -44,6 +55,14 @@ class Remedy:
     steps: int
     arguments: Mapping[str, Any] = field(default_factory=dict)
     spikes: float | None = None
+    predicted: float = 0.0
+    price: float = 0.0
+    measured: ProposalEffect | None = None
+
+    @property
+    def effect(self) -> ProposalEffect:
+        """The measured effect, or else the predicted one."""
+        return self.measured or ProposalEffect(self.predicted, self.price)
 
 
 @dataclass(frozen=True, eq=False)
@@ -127,19 +146,19 @@ class Diagnosed:
         return {name: value for name, value in numbers.items() if value is not given[name]}
 
 
-def remedies(case: Diagnosed) -> list[Remedy]:
+def remedies(case: Diagnosed) -> list[Proposal]:
     """Every remedy against the losses found, in no order."""
     families = (_policies, _scales_of_worst, _caps, _neurons, _synapses, _starts, _of_all, _rules)
     found = [remedy for family in families for remedy in family(case)]
     return [replace(r, arguments={**case.settled, **r.arguments}) for r in found]
 
 
-def _policies(case: Diagnosed) -> Iterator[Remedy]:
+def _policies(case: Diagnosed) -> Iterator[Proposal]:
     if case.argument("max_pool") == "average" and case.suffers("policy"):
-        yield Remedy("pooling", "max pooling as in the source", case.steps, {"max_pool": "gate"})
+        yield Proposal("pooling", "max pooling as in the source", case.steps, {"max_pool": "gate"})
 
 
-def _scales_of_worst(case: Diagnosed) -> Iterator[Remedy]:
+def _scales_of_worst(case: Diagnosed) -> Iterator[Proposal]:
     """The scale of each of the worst layers: so that it loses no more than others do, or least."""
     worst = max(layer.loss.value for layer in case.layers)
     able = case.cells()
@@ -159,16 +178,16 @@ def _scales_of_worst(case: Diagnosed) -> Iterator[Remedy]:
                 yield _moved(case, layer.name, scales[layer.name])
 
 
-def _moved(case: Diagnosed, name: str, scale: Scale) -> Remedy:
+def _moved(case: Diagnosed, name: str, scale: Scale) -> Proposal:
     """One layer's scale, all others kept: complete, in numbers."""
     old, new = np.asarray(case.scales[name]), np.asarray(scale)
     verb = "raise" if new.mean() > old.mean() else "lower"
     text = f"{verb} the scale of {name} from {shown(old)} to {shown(new)}"
     scales = {**case.scales, name: scale}
-    return Remedy(f"scale of {name}", text, case.steps, {"scale_firing_rates": scales})
+    return Proposal(f"scale of {name}", text, case.steps, {"scale_firing_rates": scales})
 
 
-def _caps(case: Diagnosed) -> Iterator[Remedy]:
+def _caps(case: Diagnosed) -> Iterator[Proposal]:
     """More spikes a step, where the cap cuts values off."""
     caps = {cells.cap for cells in case.cells().values() if cells.cap is not None}
     cap = case.argument("max_spikes_per_step")
@@ -176,11 +195,13 @@ def _caps(case: Diagnosed) -> Iterator[Remedy]:
         return
     for times in _TIMES:
         text = f"let a neuron send up to {times * cap} spikes a step"
-        yield Remedy("cap", text, case.steps, {"max_spikes_per_step": times * cap})
-    yield Remedy("cap", "lift the cap on spikes a step", case.steps, {"max_spikes_per_step": None})
+        yield Proposal("cap", text, case.steps, {"max_spikes_per_step": times * cap})
+    yield Proposal(
+        "cap", "lift the cap on spikes a step", case.steps, {"max_spikes_per_step": None}
+    )
 
 
-def _neurons(case: Diagnosed) -> Iterator[Remedy]:
+def _neurons(case: Diagnosed) -> Iterator[Proposal]:
     """Rectifiers that take spikes back, where the order of arrival matters."""
     types = {type(ensemble.neuron_type) for ensemble in case.conversion.populations().values()}
     if IntegrateAndFire not in types or not case.suffers("arrival order"):
@@ -196,22 +217,22 @@ def _neurons(case: Diagnosed) -> Iterator[Remedy]:
             for key, neurons in kept.items()
         }
     changes = {"spiking": chosen}
-    yield Remedy("neurons", "neurons that take spikes back", case.steps, changes)
+    yield Proposal("neurons", "neurons that take spikes back", case.steps, changes)
 
 
-def _synapses(case: Diagnosed) -> Iterator[Remedy]:
+def _synapses(case: Diagnosed) -> Iterator[Proposal]:
     if case.suffers("settling"):
-        yield Remedy("synapse", "no synapse", case.steps, {"synapse": None})
+        yield Proposal("synapse", "no synapse", case.steps, {"synapse": None})
 
 
-def _starts(case: Diagnosed) -> Iterator[Remedy]:
+def _starts(case: Diagnosed) -> Iterator[Proposal]:
     start = case.argument("initial_voltage")
     halves = start is None or (isinstance(start, str) and start == "half")
     if not halves and case.suffers("quantisation", "arrival order"):
-        yield Remedy("start", "start from half a spike", case.steps, {"initial_voltage": "half"})
+        yield Proposal("start", "start from half a spike", case.steps, {"initial_voltage": "half"})
 
 
-def _of_all(case: Diagnosed) -> Iterator[Remedy]:
+def _of_all(case: Diagnosed) -> Iterator[Proposal]:
     """More of everything: rates, or time."""
     able = case.cells()
     capped = any(cells.cap is not None for cells in able.values())
@@ -220,11 +241,11 @@ def _of_all(case: Diagnosed) -> Iterator[Remedy]:
         if scalable:
             scales = {name: scale * times for name, scale in case.scales.items()}
             text = f"{times} times the firing rates of every layer"
-            yield Remedy("rates", text, case.steps, {"scale_firing_rates": _one_number(scales)})
-        yield Remedy("steps", f"{times} times as many steps", times * case.steps)
+            yield Proposal("rates", text, case.steps, {"scale_firing_rates": _one_number(scales)})
+        yield Proposal("steps", f"{times} times as many steps", times * case.steps)
 
 
-def _rules(case: Diagnosed) -> Iterator[Remedy]:
+def _rules(case: Diagnosed) -> Iterator[Proposal]:
     """Scales chosen anew on these samples: of least error at a cap, else by effects of spikes."""
     able, steps, dt = case.cells(), case.steps, case.samples.plan.dt
     capped = {cells.cap is not None for cells in able.values()}
@@ -240,7 +261,7 @@ def _rules(case: Diagnosed) -> Iterator[Remedy]:
     for text, rule, spikes in rules:
         scales = case.chosen(text, rule)
         if scales is not None:
-            yield Remedy("rule", text, steps, {"scale_firing_rates": scales}, spikes)
+            yield Proposal("rule", text, steps, {"scale_firing_rates": scales}, spikes)
 
 
 def _budgets(case: Diagnosed) -> Iterator[tuple[str, ScaleRule, float | None]]:
@@ -271,38 +292,6 @@ def _one_number(scales: Mapping[str, Scale]) -> Scale | Mapping[str, Scale]:
 
 _ALIKE = 20  # gains within a twentieth of what was lost count as equal: the cheaper goes first
 _LEAST = 1e-9  # a gain
-
-
-@dataclass(frozen=True)
-class ProposalEffect:
-    """The effect of a change: the decrease of the loss, and the additional spikes a sample."""
-
-    gain: float
-    price: float
-
-
-@dataclass(frozen=True, eq=False)
-class Proposal:
-    """A change to make: `conversion.again(**arguments)`, run for `steps` steps.
-
-    Those of one `kind` change the same thing, more or less of it. `predicted` follows the means
-    through the network as it would be; `measured` is the effect in a run on the same samples, None
-    before that run. Gains are in accuracy (a fraction), or without labels in the relative change of
-    the output; prices in spikes a sample.
-    """
-
-    kind: str
-    text: str
-    arguments: Mapping[str, Any]
-    steps: int
-    predicted: float
-    price: float
-    measured: ProposalEffect | None = None
-
-    @property
-    def effect(self) -> ProposalEffect:
-        """The measured effect, or else the predicted one."""
-        return self.measured or ProposalEffect(self.predicted, self.price)
 
 
 def predict(

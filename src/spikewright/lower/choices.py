@@ -227,11 +227,12 @@ def in_numbers(given: Any, found: Mapping[str, Any], usual: Any) -> Any:
     """A choice in numbers: by layer if it was given so, or layers brought their own along."""
     if given is not None and not isinstance(given, Mapping):
         return given
-    plain = {name: _plain(value) for name, value in found.items()}
-    if given is None and all(isinstance(v, str | float) and v == usual for v in plain.values()):
+    numbers = {name: plain(value) for name, value in found.items()}
+    if given is None and all(isinstance(v, str | float) and v == usual for v in numbers.values()):
         return usual
-    return plain
+    return numbers
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
+    """A value, an array of no axes as a number."""
     return float(value) if isinstance(value, np.ndarray) and value.ndim == 0 else value

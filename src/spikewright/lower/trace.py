@@ -45,11 +45,13 @@ def kind_of(status: str) -> str:
     return "exact after" if _AFTER.fullmatch(status) else status
 
 
-def _is_status(text: str) -> bool:
-    return kind_of(text) in (*KINDS, "warning")
-
-
-Status = Annotated[str, Where(_is_status, f"one of {', '.join(filter(None, KINDS))}, warning")]
+Status = Annotated[
+    str,
+    Where(
+        lambda text: kind_of(text) in (*KINDS, "warning"),
+        f"one of {', '.join(filter(None, KINDS))}, warning",
+    ),
+]
 """A guarantee in words, or "warning"."""
 
 

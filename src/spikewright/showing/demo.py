@@ -21,7 +21,7 @@ from spikewright._base.writing import check_target, make_folder
 from spikewright.choosing.rules import MinimumError
 from spikewright.conversion import Conversion, watch
 from spikewright.conversion.pipeline import convert
-from spikewright.diagnosis import Diagnosis
+from spikewright.diagnosis.findings import Diagnosis
 from spikewright.errors import MissingExtraError, SimulationError
 from spikewright.measure import (
     Evaluation,

@@ -40,7 +40,6 @@ class StudySetting:
 T = TypeVar("T")
 
 Minimise = Literal["spikes", "energy", "latency"]
-MINIMISED: tuple[Minimise, ...] = ("spikes", "energy", "latency")
 
 
 class OutputScore(NamedTuple):

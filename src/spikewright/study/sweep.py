@@ -21,7 +21,7 @@ from spikewright.conversion import Conversion
 from spikewright.conversion.options import CommonOptions
 from spikewright.conversion.pipeline import convert
 from spikewright.errors import SimulationError
-from spikewright.evaluation import checked
+from spikewright.evaluation.settings import checked
 from spikewright.lower.trace import say, silently
 from spikewright.measure import Evaluation, EveryStep
 from spikewright.measure.energy import cost_table
@@ -136,7 +136,9 @@ def settings_of(
     for (cells, type_), (filtered, tau), (scaled, scale) in product(*choices):
         given = {"spiking": type_, "synapse": tau, "scale_firing_rates": scale}
         how = {"scale": scaled, "synapse": filtered, "neurons": cells}
-        arguments = {**_with_data(common, scale), **given}
+        arguments = {**common, **given}
+        if not looks_at_data(arguments):
+            arguments.pop("calibration", None)
         found.append(StudySetting(_name(how), arguments, readouts, how=how))
     return found
 
@@ -148,12 +150,6 @@ def _name(how: Mapping[str, Plain]) -> str:
     told += [] if synapse is None else [f"synapse {synapse_text(synapse)}"]
     told += [] if neurons == "default" else [f"neurons {neurons}"]
     return ", ".join(told)
-
-
-def _with_data(common: Mapping[str, Any], scale: Any) -> dict[str, Any]:
-    """The shared arguments; calibration data only where something looks at it."""
-    wanted = looks_at_data({**common, "scale_firing_rates": scale})
-    return {n: v for n, v in common.items() if n != "calibration" or wanted}
 
 
 def _named(what: str, given: Any, text: Any) -> list[tuple[Plain, Any]]:
@@ -252,7 +248,9 @@ def sweep(model: Any, x: Any, y: Any = None, **options: Unpack[SweepOptions]) ->
     measuring = Measuring(base, origin, settings, workers, energy_table, folder)
     with silently():
         points = measuring.all(wanted, x, y, options["progress"])
-    _warn_of_lengths(measuring.doubts)
+    if doubts := measuring.doubts:
+        others = f" (so it is with {len(doubts) - 1} more settings)" if len(doubts) > 1 else ""
+        say(f"{doubts[0]}{others}")
     return _result(points, float(within), minimise, energy_table)
 
 
@@ -306,13 +304,6 @@ def _records(points: Sequence[OperatingPoint], best: OperatingPoint | None) -> t
                 mark = {"chosen": True} if record in mine else {}
                 found.append(replace(record, how={**record.how, **point.setting.how, **mark}))
     return tuple(found)
-
-
-def _warn_of_lengths(doubts: Sequence[str]) -> None:
-    """Warn of settings that are measured at no length that is right for them, in one sentence."""
-    if doubts:
-        others = f" (so it is with {len(doubts) - 1} more settings)" if len(doubts) > 1 else ""
-        say(f"{doubts[0]}{others}")
 
 
 def _steps(steps: Any) -> tuple[int, ...]:

@@ -18,7 +18,7 @@ from spikewright._base.layer_names import bare_name
 from spikewright.errors import TrainingError, listed
 from spikewright.frontends import Reading
 from spikewright.frontends.origins import Origin, Place, parameters_of
-from spikewright.graph import Graph, GraphNode, layers
+from spikewright.graph import Graph, layers
 from spikewright.graph.layers import Layer
 from spikewright.lower import keys_of_nodes
 
@@ -170,11 +170,6 @@ def _form(graph: Graph) -> list[tuple]:
     return [(n.name, n.layer.kind, n.inputs, shapes[n.name]) for n in graph]
 
 
-def _own_name(node: GraphNode) -> str:
-    """The name of a node's layer as the model has it: numbers without the kind behind them."""
-    return bare_name(node.name) if node.source == node.name else node.name
-
-
 def _of_graph(graph: Graph) -> NamedParameters:
     """Arrays that may be trained; one that several layers share has the name of the first."""
     arrays: dict[str, NDArray] = {}
@@ -182,7 +177,8 @@ def _of_graph(graph: Graph) -> NamedParameters:
     known: dict[int, str] = {}
     for node, field in trained_arrays(graph):
         array = graph[node].layer.arrays()[field]
-        name = known.setdefault(id(array), f"{_own_name(graph[node])}.{field}")
+        own = bare_name(node) if graph[node].source == node else node  # as the model has it
+        name = known.setdefault(id(array), f"{own}.{field}")
         arrays[name] = array
         index = np.arange(array.size).reshape(array.shape)
         origins[node, field] = Origin([name], np.zeros_like(index), index)

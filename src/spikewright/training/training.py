@@ -17,6 +17,7 @@ from spikewright.errors import TrainingError
 from spikewright.frontends import Reading
 from spikewright.frontends.origins import Origin, Place
 from spikewright.graph import Graph
+from spikewright.lower.choices import plain
 from spikewright.lower.trace import say
 from spikewright.network.neurons import NeuronType
 from spikewright.running.converted import Converted, Made, all_capped, as_source
@@ -114,7 +115,9 @@ def _prepared(conversion: Made, asked: TrainingRequest) -> tuple[Made, TrainingJ
     sites = sites_of(chosen, settings["dt"])
     origins, of_source = asked.source(chosen.graph)
     graph = with_shared(trained_graph(chosen), origins)
-    fixed = {*asked.fixed} if asked.live is None else {*asked.fixed, *_not_held(graph, origins)}
+    fixed = {*asked.fixed}
+    if asked.live is not None:  # only parameters, held in one order, can be written back
+        fixed |= {*trained_arrays(graph)} - {*origins} | in_other_orders(origins)
     frozen = frozen_arrays(graph, of_source if named is None else named)
     _check_frozen(graph, frozen, settings)
     if "initial_voltage" in settings["trainable"]:
@@ -270,27 +273,15 @@ def _distance(
     )
 
 
-def _not_held(graph: Graph, origins: Mapping[Place, Origin]) -> set[Place]:
-    """Arrays that may be trained by their kind, and could not be written to the source.
-
-    They are no parameters of it, or hold one that others hold in another order.
-    """
-    return {*trained_arrays(graph)} - {*origins} | in_other_orders(origins)
-
-
 def _arguments(
     resolved: Mapping[str, Any], sites: Mapping[str, TrainedSite], settings: TrainOptions
 ) -> dict[str, Any]:
     """The arguments of `convert` with trained scales, `s = amplitude / (theta dt)`, and starts."""
     scales = {
-        name: _plain(site.kind.amplitude / (site.threshold * settings["dt"]))
+        name: plain(site.kind.amplitude / (site.threshold * settings["dt"]))
         for name, site in sites.items()
     }
     arguments = {**resolved, "scale_firing_rates": scales}
     if "initial_voltage" in settings["trainable"]:
-        arguments["initial_voltage"] = {name: _plain(site.start) for name, site in sites.items()}
+        arguments["initial_voltage"] = {name: plain(site.start) for name, site in sites.items()}
     return arguments
-
-
-def _plain(value: NDArray) -> float | NDArray:
-    return float(value) if value.ndim == 0 else value

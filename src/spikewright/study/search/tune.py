@@ -250,10 +250,11 @@ class _Tuning:
             listed = [one for one in listed if id(one) in some]
             trained = undecided(trained, self.sure, most, expected)
         ordered = likely_first([*listed, *trained], expected)
-        return check(ordered, self._on_held_back, most, self.asked["confidence"]), refused
 
-    def _on_held_back(self, one: Measurement) -> Measurement:
-        return self.objective.of(self.objective.network(one), one.where, self.held)
+        def on_held_back(one: Measurement) -> Measurement:
+            return self.objective.of(self.objective.network(one), one.where, self.held)
+
+        return check(ordered, on_held_back, most, self.asked["confidence"]), refused
 
 
 def _facts(asked: TuneOptions, objective: Objective, held: Labelled) -> dict[str, Any]:

@@ -54,10 +54,11 @@ class JudgedOutput:
     def of(cls, graph: Graph, output: Output, name: str) -> JudgedOutput:
         """The output of this name in a graph."""
         node = graph[graph.outputs[name]]
-        layer = node.layer
-        function = layer.function if isinstance(layer, Activation) else ""
-        if isinstance(layer, Activation) and _over_classes(layer, len(graph.shapes[node.name])):
-            return cls(node.inputs[0], node.name, output, True, False)
+        layer, function = node.layer, ""
+        if isinstance(layer, Activation):
+            function = layer.function
+            if function in _EXPONENTIAL and layer.axis(len(graph.shapes[node.name])) == -1:
+                return cls(node.inputs[0], node.name, output, True, False)
         return cls(
             node.name, node.name, output, False, output.classes > 1 and function != "sigmoid"
         )
@@ -95,10 +96,6 @@ class JudgedOutput:
             )
         logits = made if self.logits or self.perhaps else made.clamp_min(1e-6).log()
         return functional.cross_entropy(logits, values)
-
-
-def _over_classes(layer: Activation, rank: int) -> bool:
-    return layer.function in _EXPONENTIAL and layer.axis(rank) == -1
 
 
 def relative_square(made: Tensor, wanted: Tensor, spread: float) -> Tensor:
