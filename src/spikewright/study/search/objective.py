@@ -22,7 +22,7 @@ from spikewright.study.search.certificate import PairedLoss
 from spikewright.study.search.measurement import Measurement
 from spikewright.study.search.parameters import CORRECTION, Translation, rounded
 from spikewright.study.search.samples import Labelled, Outcome, Running, run
-from spikewright.study.search.space import Plain, Space, choices_of
+from spikewright.study.search.space import Plain, Space, Values, choices_of
 
 _CORRECTED = 128  # samples that biases of each step are measured on
 _TRIAL = 0.05  # of the time at most for one trial
@@ -116,6 +116,10 @@ class Objective:
             found = f"{values['steps']} {corrected}{arguments}"
             self._keys[given] = sha256(found.encode()).hexdigest()[:16]
         return self._keys[given]
+
+    def shorten(self, values: Values, steps: int) -> Values:
+        """The values of the same network in fewer steps."""
+        return self.translation.shortened(values, steps)
 
     def convert(self, values: Mapping[str, Plain]) -> Conversion:
         """The network under these values; the last one is kept."""

@@ -127,7 +127,7 @@ class Search:
 
         Numbers up and down, smaller and smaller; in between refinements; at last other choices.
         """
-        values = self.objective.translation.shortened(dict(point.values), point.steps)
+        values = self.objective.shorten(dict(point.values), point.steps)
         if values != point.values:
             yield ProposedSetting(values, "fewer steps")
         refined = set(values) - set(self.objective.space)
