@@ -210,6 +210,25 @@ def test_values_that_are_no_spikes_are_multiplied_at_every_step() -> None:
     assert found.total().input_once == [72]
 
 
+def test_every_sample_of_a_rate_network_is_counted() -> None:
+    """Its number of samples is that of its inputs, which are held: each has all products."""
+    counter = counter_of(sw.convert(models.mlp()))
+    x = np.ones((4, 6))
+    x[0] = 0.0
+    found = counter.count({}, 5, {"x": x})
+    assert (found.n, found.input) == (4, "once")
+    np.testing.assert_array_equal(found.layers["act2"].multiply_accumulates, [5 * 96] * 4)
+    np.testing.assert_array_equal(found.total().input_once, [0, 72, 72, 72])
+    conversion = sw.convert(models.mlp())
+    one, several = (
+        conversion.evaluate(np.ones((n, 6)), steps=5, dt=1.0, batch_size=3, progress=False)
+        for n in (1, 5)
+    )
+    for name in ("multiply-accumulates", "energy"):
+        values = [[r.value for r in select(e.records, name)] for e in (one, several)]
+        assert values[0] and values[0] == pytest.approx(values[1])
+
+
 def test_functions_are_counted_or_named() -> None:
     """Products have a count, a softmax has none and is named with the size of its input."""
     nodes = (

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from spikewright.graph.masks import Real
 from spikewright.lower import Lowered
 from spikewright.measure.operations import source_operations
-from spikewright.measure.operations.links import Item
 from spikewright.measure.operations.padding import NO_PADDING, Padding, real_products
+from spikewright.measure.operations.wiring import Item
 from spikewright.network import Ensemble, Node, NodeFunction
 from spikewright.network.node_functions import MatMul, Multiply
 from spikewright.running.encoding import Encoded, Feeds

@@ -11,14 +11,19 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from spikewright._base.samples import duration, format_shape, held
+from spikewright.engines import compile_network, step_for
 from spikewright.engines.program import Program
 from spikewright.errors import SimulationError
-from spikewright.measure.operations.links import Item, Links, Partial, end_shape
-from spikewright.measure.operations.memory import BYTES, state_bytes, weight_bytes
+from spikewright.measure.operations.memory import (
+    BYTES,
+    filtered_values,
+    state_bytes,
+    weight_bytes,
+)
 from spikewright.measure.operations.operations import LayerOperations, Operations
 from spikewright.measure.operations.padding import NO_PADDING, Padding
-from spikewright.measure.operations.wiring import Hop, NetworkWiring
-from spikewright.network import Connection, Ensemble, Network, Node, NodeFunction
+from spikewright.measure.operations.wiring import Hop, Item, Partial, Wiring
+from spikewright.network import Connection, Ensemble, Network, NeuronsView, Node, NodeFunction
 from spikewright.network.node_functions import MatMul, Multiply
 from spikewright.records import Record
 
@@ -53,18 +58,20 @@ class Counter:
         readouts: Iterable[str] = (),
         program: Program | None = None,
     ) -> None:
-        links = Links(network, program)
+        if program is None:
+            dt = step_for(network, None)
+            program = compile_network(network, dt, network.seed or 0, "float64", ())
         self._inputs: dict[str, Node] = dict(inputs)
         self._cells = {name: e.neurons for name, e in populations.items()}
-        self._wiring = NetworkWiring(links, inputs)
+        self._wiring = Wiring(program, inputs)
         self._fed = {n: node for n, node in inputs.items() if self._wiring.kinds[node] == "input"}
         self._names = self._named(network)
         self._functions, others = function_operations(network.all_nodes, self._names)
         others = (*others, *not_counted(network.all_connections))
         self.not_counted = (*others, *(f"{name} of what is read out" for name in readouts))
-        self.weight_bytes = weight_bytes(links)
-        self.state_bytes = state_bytes(links, self._wiring)
-        self._filtered = sum(link.values for link in links)
+        self.weight_bytes = weight_bytes(network, program, self._wiring)
+        self.state_bytes = state_bytes(network, program, self._wiring)
+        self._filtered = sum(filtered_values(c, program) for c in network.all_connections)
         self._binary = self._wiring.binary()
         self._spiking = any(e.neuron_type.spiking for e in network.all_ensembles)
 
@@ -75,12 +82,11 @@ class Counter:
         for ensemble in network.all_ensembles:
             names.setdefault(ensemble.neurons, ensemble.label or f"{ensemble!r}")
             names[ensemble] = names[ensemble.neurons]
-        for node in network.all_nodes:
-            names.setdefault(node, node.label or f"{node!r}")
         for item in self._wiring.items:
             if isinstance(item, Partial):
                 names[item] = f"inside {item.label}"
-            names.setdefault(item, f"{item!r}")
+            label = item.label if isinstance(item, Node) else None
+            names.setdefault(item, label or f"{item!r}")
         self._check_names(names)
         return names
 
@@ -124,10 +130,10 @@ class Counter:
         `SimulationError` where a population is missing, shapes differ or totals are not whole
         numbers from 0.
         """
-        n = len(np.asarray(next(iter(totals.values())))) if totals else 1
+        n = _samples(totals, inputs or {})
         spikes = self._wiring.with_gates(self._spikes(totals, n))
         happened = self._events(spikes, steps, events or {})
-        values = self._values(totals, inputs or {})
+        values = self._values(totals, inputs or {}, n)
         layers: dict[str, LayerOperations] = {}
         for hop in self._wiring.hops:
             if hop.origin in spikes:
@@ -180,32 +186,32 @@ class Counter:
     def _spikes(self, totals: Mapping[str, ArrayLike], batch: int) -> dict[Item, NDArray]:
         """The given spike totals of populations and inputs that spike."""
         kinds = self._wiring.kinds
-        needed = {self._names[item]: item for item, kind in kinds.items() if kind == "spikes"}
+        needed = {
+            self._names[item]: item
+            for item, kind in kinds.items()
+            if kind == "spikes" and isinstance(item, NeuronsView)
+        }
         missing = sorted(set(needed) - set(totals))
         unknown = sorted(set(totals) - {*needed, *self._fed, *self._cells})
         if missing or unknown:
             raise SimulationError(
                 f"totals are spikes of {sorted(needed)}; missing {missing}, unknown {unknown}"
             )
-        senders: dict[str, Item] = {**needed, **self._fed}
+        senders: dict[str, Node | NeuronsView] = {**needed, **self._fed}
         return {
-            item: _whole(name, totals[name], item, batch)
+            item: _whole(name, totals[name], (batch, *item.shape_out))
             for name, item in senders.items()
             if name in totals
         }
 
     def _values(
-        self, totals: Mapping[str, ArrayLike], inputs: Mapping[str, ArrayLike]
+        self, totals: Mapping[str, ArrayLike], inputs: Mapping[str, ArrayLike], batch: int
     ) -> dict[Any, NDArray]:
         """The values of the analog inputs: ones where none are given."""
         analog = {name: x for name, x in inputs.items() if name not in totals}
         unknown = sorted(set(analog) - set(self._fed))
         if unknown:
             raise SimulationError(f"inputs are {list(self._fed)}, got {unknown}")
-        sizes = {len(np.asarray(x)) for x in (*analog.values(), *[*totals.values()][:1])}
-        if len(sizes) > 1:
-            raise SimulationError(f"totals and inputs differ in their number of samples: {sizes}")
-        batch = sizes.pop() if sizes else 1
         return {
             node: _values(name, analog.get(name, np.ones((batch, *node.shape_out))), node)
             for name, node in self._fed.items()
@@ -220,7 +226,7 @@ class Counter:
         for item, counts in spikes.items():
             name = self._names[item]
             if name in given:
-                found[item] = _whole(name, given[name], item, len(counts)), True
+                found[item] = _whole(name, given[name], counts.shape), True
             elif item in self._binary:
                 found[item] = counts, True
             elif counts.max(initial=0) <= steps:
@@ -230,16 +236,21 @@ class Counter:
         return found
 
 
-def _whole(name: str, given: ArrayLike, item: Item, batch: int) -> NDArray:
-    """Spikes or events of one sender as whole numbers `(batch, *shape)`."""
+def _samples(totals: Mapping[str, ArrayLike], inputs: Mapping[str, ArrayLike]) -> int:
+    """The number of samples of a run; one where no array tells."""
+    sizes = {len(np.asarray(x)) for x in (*[*totals.values()][:1], *inputs.values())}
+    if len(sizes) > 1:
+        raise SimulationError(f"totals and inputs differ in their number of samples: {sizes}")
+    return sizes.pop() if sizes else 1
+
+
+def _whole(name: str, given: ArrayLike, wanted: tuple[int, ...]) -> NDArray:
+    """Spikes or events of one sender as whole numbers, `(batch, *shape)` as is `wanted`."""
     counts = np.asarray(given)
     if counts.dtype.kind not in "iu":
         counts = counts.astype(np.float64)
-    shape = end_shape(item, True)
-    if counts.shape != (batch, *shape):
-        raise SimulationError(
-            f"totals of {name!r} must have shape {(batch, *shape)}, got {counts.shape}"
-        )
+    if counts.shape != wanted:
+        raise SimulationError(f"totals of {name!r} must have shape {wanted}, got {counts.shape}")
     whole = counts.dtype.kind in "iu" or np.all(counts == np.floor(counts))
     if not (whole and counts.min(initial=0) >= 0):
         raise SimulationError(f"totals of {name!r} must be whole numbers from 0")

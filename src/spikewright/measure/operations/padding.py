@@ -12,9 +12,8 @@ from numpy.typing import NDArray
 from spikewright.graph import Graph, GraphNode
 from spikewright.graph.layers import MatMul
 from spikewright.graph.masks import Real
-from spikewright.measure.operations.links import Item
 from spikewright.measure.operations.operations import LayerOperations
-from spikewright.measure.operations.wiring import Hop
+from spikewright.measure.operations.wiring import Hop, Item
 from spikewright.network import Node as NetworkNode
 
 

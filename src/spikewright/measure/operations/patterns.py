@@ -5,7 +5,7 @@ Counts are float64 arrays of whole numbers, exact below 2^53.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -43,7 +43,7 @@ def weighs(transform: Transform) -> bool:
     return isinstance(transform, Dense | Convolution)
 
 
-def adds(chain: Sequence[Transform]) -> bool:
+def adds(chain: Iterable[Transform]) -> bool:
     """Whether a chain moves and sums values without multiplying them."""
     return all(isinstance(part, (*_MOVES, SumPool)) for part in chain)
 

@@ -1,10 +1,11 @@
 """The wiring of a network: places that hold values, and hops through weights between them.
 
-A *place* holds arriving values: a population, the vector that one represents, a function's input,
-or a junction that something other than spikes reaches. Spikes go through any other junction as they
-are (flattened, concatenated, pooled or added before they meet weights, they are spikes still). So a
-*hop* leads from the maker of spikes or values, through junctions, to the next place, and has one
-weight for every path.
+It is found on the network's program, as any engine gets it: operators that move, pool, weigh,
+filter and add, between the signals of the network's objects. A *place* holds arriving values: a
+population, the vector that one represents, a function's input, or a junction that something other
+than spikes reaches. Spikes go through any other junction as they are (flattened, concatenated,
+pooled or added before they meet weights, they are spikes still). So a *hop* leads from the maker of
+spikes or values, through junctions, to the next place, and has one weight for every path.
 """
 
 from __future__ import annotations
@@ -17,19 +18,67 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright._base.equations import NUMPY
-from spikewright.engines.program import Linear
+from spikewright.engines.program import (
+    Apply,
+    Average,
+    DelayedLinear,
+    Filter,
+    Generate,
+    Learned,
+    Linear,
+    Operator,
+    Program,
+    ScaledSum,
+)
 from spikewright.engines.reference.linear import LinearKernel
-from spikewright.measure.operations.links import Item, Link, Links, Partial
 from spikewright.measure.operations.patterns import adds, pull_back_chain, weighs
 from spikewright.network import Node, NodeFunction
 from spikewright.network.ensemble import Ensemble, NeuronsView
 from spikewright.network.learning import LearningRule
 from spikewright.network.node_functions import Maximum, MaxPool, Minimum, ReduceMax
 from spikewright.network.processes import Process
-from spikewright.network.transforms import AxisMap, Scale, Shape, SumPool, Transform
+from spikewright.network.transforms import AxisMap, Dense, Scale, Shape, Sparse, SumPool, Transform
 
 Kind = Literal["spikes", "gate", "input", "constant", "graded", "relay", "held"]
 _PASSES_ON = ("spikes", "gate", "input", "constant", "relay")
+
+
+@dataclass(frozen=True, eq=False)
+class Partial:
+    """Sums in the midst of a connection: held where a second matrix reads them."""
+
+    label: str
+    shape_in: Shape
+
+
+Item = Node | NeuronsView | Ensemble | LearningRule | Partial
+"""A place of values. An ensemble stands for the vector that it represents."""
+
+
+@dataclass(frozen=True, eq=False)
+class Link:
+    """Maps of values of `shape` from one item to the next, `filtered` where a synapse is on it."""
+
+    pre: Item
+    post: Item
+    chain: tuple[Linear, ...]
+    shape: Shape
+    filtered: bool
+
+    @property
+    def transforms(self) -> tuple[Transform, ...]:
+        """The maps without the factors beside them."""
+        return tuple(op.transform for op in self.chain)
+
+    @property
+    def routes(self) -> bool:
+        """Whether it passes spikes on without weights."""
+        return not any(map(weighs, self.transforms))
+
+    @property
+    def adds(self) -> bool:
+        """Whether it moves and sums values without multiplying them, spike heights apart."""
+        return adds(op.transform for op in self.chain if not _applies_height(op))
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,53 +103,69 @@ class Hop:
         return int(self.fan_out.sum())
 
 
-class NetworkWiring:
-    """The places of a network, the kind of value each sends, and the hops between them."""
+class Wiring:
+    """The places of a program, the kind of value each sends, and the hops between them.
 
-    def __init__(self, links: Links, inputs: Mapping[str, Node]) -> None:
-        self._inputs = set(inputs.values())
-        self.items: list[Item] = [
-            *links.network.all_nodes,
-            *(ensemble.neurons for ensemble in links.network.all_ensembles),
-        ]
-        ends = (item for link in links for item in (link.pre, link.post))
-        self.items = list(dict.fromkeys((*self.items, *ends)))
+    Weights that are learned are none of them zero: they will not stay so.
+    """
+
+    def __init__(self, program: Program, inputs: Mapping[str, Node]) -> None:
+        self._program, self._inputs = program, set(inputs.values())
+        self._made: dict[int, Operator] = {s: op for op in program.operators for s in op.outputs}
+        self._sender: dict[int, Item] = {s: item for item, s in program.output_of.items()}
+        self._receiver: dict[Item, int] = dict(program.input_of)
+        for op in program.operators:
+            if isinstance(op, Apply) and op.output not in self._sender and op.inputs:
+                self._sender[op.output] = op.node  # the function of a connection
+                self._receiver[op.node] = op.inputs[0]
+        self.items: list[Item] = list(dict.fromkeys((*self._sender.values(), *self._receiver)))
+        for item in self.items:
+            if isinstance(item, Ensemble):  # encoders read what it represents
+                self._sender.setdefault(self._receiver[item], item)
         self.arriving: dict[Item, list[Link]] = {item: [] for item in self.items}
-        self._sending: set[Item] = set()
-        for link in links:
-            for segment in self._segments(link):
-                self.arriving[segment.post].append(segment)
-                self._sending.add(segment.pre)
+        for item in self._receiver:
+            self._arrive(item)
+        self.sending = {link.pre for links in self.arriving.values() for link in links}
         self.kinds: dict[Item, Kind] = {}
         self._units: dict[Item, NDArray | None] = {}
         self._classify()
         self.hops = [hop for item in self.items for hop in self._hops_to(item)]
 
-    def _segments(self, link: Link) -> Iterator[Link]:
-        """A link cut behind every map that weighs and is not the last that does."""
-        pre, shape, chain = link.pre, link.shape, link.chain
-        last = max((i for i, part in enumerate(chain) if weighs(part)), default=-1)
-        start = 0
-        for index, part in enumerate(chain):
-            if weighs(part) and index < last:
-                piece = chain[start : index + 1]
-                made = _output_shape(piece, shape)
-                post = Partial(link.label, made)
-                self.items.append(post)
-                self.arriving[post] = []
-                yield Link(pre, post, piece, shape, None)
-                pre, shape, start = post, made, index + 1
-        yield Link(pre, link.post, chain[start:], shape, link.connection)
+    def _arrive(self, item: Item) -> None:
+        """Note the links that lead to an object: to each term of its input."""
+        signal = self._receiver[item]
+        op = self._made.get(signal)
+        summed = isinstance(op, ScaledSum) and self._sender.get(signal, item) is item
+        for term in op.inputs if summed and op is not None else (signal,):
+            self._trace(item, term, (), False)
+
+    def _trace(self, post: Item, signal: int, chain: tuple[Linear, ...], filtered: bool) -> None:
+        """Note the links to `post` from where a signal comes from, `chain` being the maps behind.
+
+        A link ends behind every map that weighs, but for the last that does.
+        """
+        op, shape = self._made.get(signal), self._program.shapes[signal]
+        if signal in self._sender:
+            self.arriving[post].append(Link(self._sender[signal], post, chain, shape, filtered))
+        elif (linear := _as_linear(op)) is not None:
+            if weighs(linear.transform) and any(weighs(behind.transform) for behind in chain):
+                partial = Partial(linear.label, shape)
+                self.items.append(partial)
+                self.arriving[post].append(Link(partial, post, chain, shape, filtered))
+                self.arriving[partial] = []
+                post, chain, filtered = partial, (), False
+            self._trace(post, linear.inputs[0], (linear, *chain), filtered)
+        elif op is not None:  # a filter, a delay, a sum; of noise nothing is an input
+            filtered = filtered or isinstance(op, Filter | Average | Generate)
+            for before in op.inputs:
+                self._trace(post, before, chain, filtered)
 
     # What each item sends.
 
     def _classify(self) -> None:
         """Kinds in the order of the line; remaining items lie in a loop and hold their values."""
         waiting = [item for item in self.items if not self._classified_at_once(item)]
-        while waiting:
-            ready = [i for i in waiting if all(s.pre in self.kinds for s in self.arriving[i])]
-            if not ready:
-                break
+        while ready := [i for i in waiting if all(s.pre in self.kinds for s in self.arriving[i])]:
             for item in ready:
                 self.kinds[item] = self._kind(item)
             waiting = [item for item in waiting if item not in self.kinds]
@@ -108,13 +173,13 @@ class NetworkWiring:
             self.kinds[item] = "graded" if _function(item) is not None else "held"
 
     def _classified_at_once(self, item: Item) -> bool:
-        if isinstance(item, Partial):
-            self.kinds[item] = "graded" if item.computed else "held"
-        elif isinstance(item, Ensemble | LearningRule):
+        if isinstance(item, Partial | Ensemble | LearningRule):
             self.kinds[item] = "held"
         elif isinstance(item, NeuronsView):
-            self.kinds[item] = "spikes" if item.ensemble.neuron_type.spiking else "graded"
-            self._units[item] = _spike_height(item)
+            kind = item.ensemble.neuron_type
+            self.kinds[item] = "spikes" if kind.spiking else "graded"
+            if kind.spiking and not kind.negative:  # its signal is counts
+                self._units[item] = np.ones(item.shape)
         elif isinstance(item.output, np.ndarray) and not self.arriving[item]:
             self.kinds[item] = "input" if item in self._inputs else "constant"
         elif callable(item.output) or isinstance(item.output, Process):
@@ -130,7 +195,7 @@ class NetworkWiring:
             self._units[item] = None if unit is None else _unit_behind(function, unit)
             return "graded" if self._units[item] is None else "gate"
         passes = all(s.routes and self.kinds[s.pre] in _PASSES_ON for s in segments)
-        if not passes or not segments or item not in self._sending:
+        if not passes or not segments or item not in self.sending:
             return "held"
         if all(self.kinds[s.pre] == "constant" for s in segments):
             return "constant"
@@ -138,7 +203,10 @@ class NetworkWiring:
         return "relay"
 
     def _common_unit(self, segments: list[Link]) -> NDArray | None:
-        """The height of the spikes that arrive at each value (0: none do), None where it varies."""
+        """The height of the spikes that arrive at each value (0: none do), None where it varies.
+
+        It is that in the program's signals, of which counts of spikes are the first.
+        """
         common: NDArray | None = None
         for segment in segments:
             before = self._units.get(segment.pre)
@@ -170,13 +238,13 @@ class NetworkWiring:
     ) -> Iterator[Hop]:
         """Hops that end with this segment: follow it back through junctions that pass spikes on."""
         if reached is None:
-            ones = np.ones(_output_shape(segment.chain, segment.shape))
+            ones = np.ones(target.shape_in)
             reached = (ones, ones)
         some, every = (
-            pull_back_chain(segment.chain, segment.shape, paths, every)
+            pull_back_chain(segment.transforms, segment.shape, paths, every)
             for paths, every in zip(reached, (False, True), strict=True)
         )
-        weighed = weighed or not adds(segment.chain)
+        weighed = weighed or not segment.adds
         filtered = filtered or segment.filtered
         kind = self.kinds[segment.pre]
         if kind == "relay":
@@ -204,30 +272,15 @@ class NetworkWiring:
 
     def binary(self) -> set[Item]:
         """Senders of at most one spike a step: one-spike neurons, and maxima of their spikes."""
-        found = {
-            item
-            for item, kind in self.kinds.items()
-            if kind == "spikes"
-            and isinstance(item, NeuronsView)
-            and item.ensemble.neuron_type.most_spikes == 1
-        }
-        one_each: dict[Item, NDArray] = {
-            item: np.ones((1, *item.shape)) for item in found if isinstance(item, NeuronsView)
-        }
+        most: dict[Item, NDArray] = {}
         for item, kind in self.kinds.items():  # in the order of the line
-            if kind != "gate" or not isinstance(item, Node) or self._origins(item) - set(one_each):
-                continue
-            if self._arrived(item, one_each).max(initial=0) <= 1:
-                one_each[item] = np.ones((1, *item.shape_out))
-        return set(one_each)
-
-    def _origins(self, item: Item) -> set[Item]:
-        """The senders of the spikes that arrive at an item."""
-        found: set[Item] = set()
-        for segment in self.arriving[item]:
-            relay = self.kinds[segment.pre] == "relay"
-            found |= self._origins(segment.pre) if relay else {segment.pre}
-        return found
+            if kind == "spikes" and isinstance(item, NeuronsView):
+                one = item.ensemble.neuron_type.most_spikes == 1
+                most[item] = np.full((1, *item.shape), 1.0 if one else 2.0)
+            elif kind == "gate" and isinstance(item, Node):
+                arrived = self._arrived(item, most).max(initial=0.0)
+                most[item] = np.full((1, *item.shape_out), max(1.0, arrived))
+        return {item for item, sent in most.items() if sent.max(initial=0.0) <= 1.0}
 
     def _arrived(self, item: Item, spikes: Mapping[Item, NDArray]) -> NDArray:
         """Spikes that have arrived at each value of a junction or function."""
@@ -244,24 +297,27 @@ def _function(item: Item) -> NodeFunction | None:
     return output if isinstance(output, NodeFunction) else None
 
 
-def _output_shape(chain: tuple[Transform, ...], shape: Shape) -> Shape:
-    for part in chain:
-        shape = part.output_shape(shape)
-    return shape
+def _as_linear(op: Operator | None) -> Linear | None:
+    """An operator as a linear map; None for one that is none."""
+    if isinstance(op, Learned):
+        dense = Dense(np.ones_like(op.initial))
+        return Linear(op.label, op.inputs[:1], op.output, dense, op.factor)
+    if isinstance(op, DelayedLinear):
+        return Linear(op.label, op.inputs, op.output, op.transform, op.factor)
+    return op if isinstance(op, Linear) else None
 
 
-def _spike_height(neurons: NeuronsView) -> NDArray | None:
-    """The height of a spike without its factor `1 / dt`; None where spikes have either sign."""
-    ensemble = neurons.ensemble
-    kind = ensemble.neuron_type
-    if not kind.spiking or kind.negative:
-        return None
-    return np.broadcast_to(kind.amplitude / ensemble.rate_scale, ensemble.shape)
+def _applies_height(op: Linear) -> bool:
+    """Whether an operator only makes values of counts: the factor beside a signal, applied."""
+    transform = op.transform
+    one = isinstance(transform, Scale) and transform.factor.ndim == 0 and transform.factor == 1.0
+    return one and op.factor != 1.0
 
 
 def _unit_along(segment: Link, unit: NDArray) -> NDArray | None:
     """Spike heights behind a segment; None where spikes of different heights are summed."""
-    for part in segment.chain:
+    for op in segment.chain:
+        part = op.transform
         if weighs(part) or isinstance(part, AxisMap):
             return None
         if isinstance(part, Scale):
@@ -276,6 +332,7 @@ def _unit_along(segment: Link, unit: NDArray) -> NDArray | None:
             unit = _apply_factor(part, largest)
         else:
             unit = _apply(part, unit[None])[0]
+        unit = unit * op.factor
     return unit
 
 
@@ -292,11 +349,13 @@ def _apply_factor(pool: SumPool, unit: NDArray) -> NDArray:
 
 def _unscaled(transform: Transform) -> Transform:
     """The transform on numbers of spikes: their heights stay aside."""
+    if isinstance(transform, Sparse):
+        return replace(transform, values=(transform.values != 0).astype(np.float64))
     return replace(transform, factor=np.array(1.0)) if isinstance(transform, SumPool) else transform
 
 
 def _count_along(segment: Link, spikes: NDArray) -> NDArray:
-    for part in segment.chain:
+    for part in segment.transforms:
         if not isinstance(part, Scale):
             spikes = _apply(_unscaled(part), spikes)
     return spikes
