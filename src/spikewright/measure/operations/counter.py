@@ -20,8 +20,12 @@ from spikewright.measure.operations.memory import (
     state_bytes,
     weight_bytes,
 )
-from spikewright.measure.operations.operations import LayerOperations, Operations
-from spikewright.measure.operations.padding import NO_PADDING, Padding
+from spikewright.measure.operations.operations import (
+    NO_PADDING,
+    LayerOperations,
+    Operations,
+    Padding,
+)
 from spikewright.measure.operations.wiring import Hop, Item, Partial, Wiring
 from spikewright.network import Connection, Ensemble, Network, NeuronsView, Node, NodeFunction
 from spikewright.network.node_functions import MatMul, Multiply
