@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from math import prod
 from typing import Any
@@ -27,7 +27,7 @@ from spikewright.measure.operations.operations import (
     Padding,
 )
 from spikewright.measure.operations.wiring import Hop, Item, Partial, Wiring
-from spikewright.network import Connection, Ensemble, Network, NeuronsView, Node, NodeFunction
+from spikewright.network import Ensemble, Network, NeuronsView, Node, NodeFunction
 from spikewright.network.node_functions import MatMul, Multiply
 from spikewright.records import Record
 
@@ -70,9 +70,10 @@ class Counter:
         self._wiring = Wiring(program, inputs)
         self._fed = {n: node for n, node in inputs.items() if self._wiring.kinds[node] == "input"}
         self._names = self._named(network)
-        self._functions, others = function_operations(network.all_nodes, self._names)
-        others = (*others, *not_counted(network.all_connections))
-        self.not_counted = (*others, *(f"{name} of what is read out" for name in readouts))
+        products = {node: _products(node) for node in network.all_nodes}
+        self._products = {node: made for node, made in products.items() if made is not None}
+        read = (f"{name} of what is read out" for name in readouts)
+        self.not_counted = (*_not_counted(network, self._names), *read)
         self.weight_bytes = weight_bytes(network, program, self._wiring)
         self.state_bytes = state_bytes(network, program, self._wiring)
         self._filtered = sum(filtered_values(c, program) for c in network.all_connections)
@@ -145,9 +146,9 @@ class Counter:
                 self._add(layers, hop, found, steps, padding)
             elif hop.origin not in values:
                 self._add(layers, hop, _of_values(hop, steps, n, padding), steps, padding)
-        for node, macs in self._functions.items():
-            made = np.full(n, padding.products.get(node, macs) * steps)
-            _put(layers, self._names[node], LayerOperations.none(n), multiply_accumulates=made)
+        for node, products in self._products.items():
+            made = np.full(n, padding.products.get(node, products) * steps)
+            _put(layers, self._names[node], LayerOperations.of(n, multiply_accumulates=made))
         for hop in self._wiring.hops:
             if hop.origin in values:
                 given = padding.without(hop.origin, values[hop.origin])
@@ -275,11 +276,8 @@ def _values(name: str, given: ArrayLike, node: Node) -> NDArray:
     return found
 
 
-def _put(
-    layers: dict[str, LayerOperations], name: str, found: LayerOperations, **more: NDArray
-) -> None:
+def _put(layers: dict[str, LayerOperations], name: str, found: LayerOperations) -> None:
     """Add operations to those of a layer."""
-    found = replace(found, **more)
     layers[name] = layers[name].plus(found) if name in layers else found
 
 
@@ -302,8 +300,8 @@ def _of_spikes(hop: Hop, counts: NDArray, events: NDArray, exact: bool) -> Layer
     binary = np.full(len(counts), exact)
     if exact and events is not counts:
         binary = (counts == events).reshape(len(counts), -1).all(axis=1)
-    return replace(
-        LayerOperations.none(len(counts)),
+    return LayerOperations.of(
+        len(counts),
         accumulates=each,
         event_accumulates=np.where(binary, once, 0),
         event_multiply_accumulates=np.where(binary, 0, once),
@@ -312,16 +310,17 @@ def _of_spikes(hop: Hop, counts: NDArray, events: NDArray, exact: bool) -> Layer
 
 def _of_input(hop: Hop, values: NDArray, steps: int) -> LayerOperations:
     """Multiply-accumulates of values that are not zero; accumulates of frames of -1, 0 and 1."""
-    none = LayerOperations.none(len(values))
+    n = len(values)
     if values.ndim == hop.fan_out.ndim + 1:
         once = _meet(values != 0, hop.fan_out)
         every = once * steps
-        return replace(none, input_once=every if hop.filtered else once, input_per_step=every)
+        once = every if hop.filtered else once
+        return LayerOperations.of(n, input_once=once, input_per_step=every)
     made = _meet((values != 0).sum(axis=1), hop.fan_out)
-    spikes = np.isin(values, (-1, 0, 1)).reshape(len(values), -1).all(axis=1) & (not hop.filtered)
+    spikes = np.isin(values, (-1, 0, 1)).reshape(n, -1).all(axis=1) & (not hop.filtered)
     sums, products = np.where(spikes, made, 0), np.where(spikes, 0, made)
-    return replace(
-        none,
+    return LayerOperations.of(
+        n,
         accumulates=sums,
         event_accumulates=sums,
         input_once=products,
@@ -332,46 +331,40 @@ def _of_input(hop: Hop, values: NDArray, steps: int) -> LayerOperations:
 def _of_values(hop: Hop, steps: int, batch: int, padding: Padding) -> LayerOperations:
     """Values that are no spikes meet every weight at every step; without weights they are added."""
     made = padding.paths(hop, hop.synapses, batch) * steps
-    none = LayerOperations.none(batch)
     if hop.weighs:
-        return replace(none, multiply_accumulates=made)
-    return replace(none, accumulates=made, event_accumulates=made)
+        return LayerOperations.of(batch, multiply_accumulates=made)
+    return LayerOperations.of(batch, accumulates=made, event_accumulates=made)
 
 
-def function_operations(
-    nodes: Iterable[Node], names: Mapping[Any, str]
-) -> tuple[dict[Node, int], tuple[str, ...]]:
-    """Multiply-accumulates a step of each function that has a count, and the names of the others.
+def _products(node: Node) -> int | None:
+    """Multiply-accumulates of a node's function in a step; None where it has no count.
 
     A matrix product has as many as in the source, an elementwise product of k inputs k - 1 a value.
-    Comparisons, exponentials, roots, quotients and Python functions have none: they are named.
+    Comparisons, exponentials, roots, quotients and Python functions have none.
     """
-    counted: dict[Node, int] = {}
-    others = []
-    for node in nodes:
+    function = node.output
+    if isinstance(function, MatMul):
+        return node.size_out * function.shapes[0][-2 if function.transpose_a else -1]
+    if isinstance(function, Multiply):
+        return node.size_out * (len(function.shapes) - 1)
+    return None
+
+
+def _not_counted(network: Network, names: Mapping[Any, str]) -> Iterator[str]:
+    """The work that has no count: functions, synapses of one's own, rules."""
+    for node in network.all_nodes:
         function = node.output
-        if isinstance(function, MatMul):
-            inner = function.shapes[0][-2 if function.transpose_a else -1]
-            counted[node] = node.size_out * inner
-        elif isinstance(function, Multiply):
-            counted[node] = node.size_out * (len(function.shapes) - 1)
-        elif isinstance(function, NodeFunction):
-            kind = type(function).__name__
-            others.append(f"{kind} {names[node]!r} ({prod(node.shape_in)} values a step)")
+        if isinstance(function, NodeFunction):
+            if _products(node) is None:
+                kind = type(function).__name__
+                yield f"{kind} {names[node]!r} ({prod(node.shape_in)} values a step)"
         elif callable(function):
-            others.append(f"Python function {names[node]!r} ({node.size_out} values a step)")
-    return counted, tuple(others)
-
-
-def not_counted(connections: Iterable[Connection]) -> tuple[str, ...]:
-    """The work of connections that has no count: Python functions, own synapses, rules."""
-    others = []
-    for connection in connections:
+            yield f"Python function {names[node]!r} ({node.size_out} values a step)"
+    for connection in network.all_connections:
         if connection.function is not None and not connection.decodes:
             size = prod(connection.sent_shape)
-            others.append(f"Python function of {connection!r} ({size} values a step)")
+            yield f"Python function of {connection!r} ({size} values a step)"
         if connection.synapse is not None and connection.synapse.stepped:
-            others.append(f"synapse {connection.synapse!r} of {connection!r}")
+            yield f"synapse {connection.synapse!r} of {connection!r}"
         for rule in connection.learning_rules:
-            others.append(f"{type(rule.learning_rule_type).__name__} of {connection!r}")
-    return tuple(others)
+            yield f"{type(rule.learning_rule_type).__name__} of {connection!r}"

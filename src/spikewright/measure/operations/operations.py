@@ -44,9 +44,9 @@ class LayerOperations:
     dense: NDArray
 
     @classmethod
-    def none(cls, samples: int) -> LayerOperations:
-        """No operations."""
-        return cls(*(np.zeros(samples, np.int64) for _ in fields(cls)))
+    def of(cls, samples: int, **found: NDArray) -> LayerOperations:
+        """Operations of so many samples, none of the kinds that are not given."""
+        return cls(**{f.name: found.get(f.name, np.zeros(samples, np.int64)) for f in fields(cls)})
 
     def plus(self, other: LayerOperations) -> LayerOperations:
         """Operations of both, sample by sample."""
@@ -105,7 +105,7 @@ class Operations:
 
     def total(self) -> LayerOperations:
         """All layers together."""
-        found = LayerOperations.none(self._length())
+        found = LayerOperations.of(self._length())
         for layer in self.layers.values():
             found = found.plus(layer)
         return found

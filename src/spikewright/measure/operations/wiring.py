@@ -10,7 +10,7 @@ spikes or values, through junctions, to the next place, and has one weight for e
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -188,29 +188,29 @@ class Wiring:
 
     def _kind(self, item: Item) -> Kind:
         """The kind of a junction or function whose sources are known."""
-        segments = self.arriving[item]
+        links = self.arriving[item]
         function = _function(item)
         if function is not None:
-            unit = self._common_unit(segments)
+            unit = self._common_unit(links)
             self._units[item] = None if unit is None else _unit_behind(function, unit)
             return "graded" if self._units[item] is None else "gate"
-        passes = all(s.routes and self.kinds[s.pre] in _PASSES_ON for s in segments)
-        if not passes or not segments or item not in self.sending:
+        passes = all(s.routes and self.kinds[s.pre] in _PASSES_ON for s in links)
+        if not passes or not links or item not in self.sending:
             return "held"
-        if all(self.kinds[s.pre] == "constant" for s in segments):
+        if all(self.kinds[s.pre] == "constant" for s in links):
             return "constant"
-        self._units[item] = self._common_unit(segments)
+        self._units[item] = self._common_unit(links)
         return "relay"
 
-    def _common_unit(self, segments: list[Link]) -> NDArray | None:
+    def _common_unit(self, links: list[Link]) -> NDArray | None:
         """The height of the spikes that arrive at each value (0: none do), None where it varies.
 
         It is that in the program's signals, of which counts of spikes are the first.
         """
         common: NDArray | None = None
-        for segment in segments:
-            before = self._units.get(segment.pre)
-            unit = None if before is None or segment.filtered else _unit_along(segment, before)
+        for link in links:
+            before = self._units.get(link.pre)
+            unit = None if before is None or link.filtered else _unit_along(link, before)
             if unit is None:
                 return None
             if common is not None:
@@ -225,34 +225,34 @@ class Wiring:
     def _hops_to(self, target: Item) -> Iterator[Hop]:
         if self.kinds[target] in ("relay", "constant"):
             return
-        for segment in self.arriving[target]:
-            yield from self._hops_from(segment, target, None, False, False)
+        for link in self.arriving[target]:
+            yield from self._hops_from(link, target, None, False, False)
 
     def _hops_from(
         self,
-        segment: Link,
+        link: Link,
         target: Item,
         reached: tuple[NDArray, NDArray] | None,
         weighed: bool,
         filtered: bool,
     ) -> Iterator[Hop]:
-        """Hops that end with this segment: follow it back through junctions that pass spikes on."""
+        """Hops that end with this link: follow it back through junctions that pass spikes on."""
         if reached is None:
             ones = np.ones(target.shape_in)
             reached = (ones, ones)
         some, every = (
-            pull_back_chain(segment.transforms, segment.shape, paths, every)
+            pull_back_chain(link.transforms, link.shape, paths, every)
             for paths, every in zip(reached, (False, True), strict=True)
         )
-        weighed = weighed or not segment.adds
-        filtered = filtered or segment.filtered
-        kind = self.kinds[segment.pre]
+        weighed = weighed or not link.adds
+        filtered = filtered or link.filtered
+        kind = self.kinds[link.pre]
         if kind == "relay":
-            for before in self.arriving[segment.pre]:
+            for before in self.arriving[link.pre]:
                 yield from self._hops_from(before, target, (some, every), weighed, filtered)
         elif kind != "constant":
             fan_out = np.array(some, np.int64, order="C")
-            yield Hop(segment.pre, target, fan_out, int(every.sum()), weighed, filtered)
+            yield Hop(link.pre, target, fan_out, int(every.sum()), weighed, filtered)
 
     # Spikes behind a maximum.
 
@@ -285,10 +285,10 @@ class Wiring:
     def _arrived(self, item: Item, spikes: Mapping[Item, NDArray]) -> NDArray:
         """Spikes that have arrived at each value of a junction or function."""
         parts = []
-        for segment in self.arriving[item]:
-            known = self.kinds[segment.pre] != "relay"
-            before = spikes[segment.pre] if known else self._arrived(segment.pre, spikes)
-            parts.append(_count_along(segment, before))
+        for link in self.arriving[item]:
+            known = self.kinds[link.pre] != "relay"
+            before = spikes[link.pre] if known else self._arrived(link.pre, spikes)
+            parts.append(_count_along(link, before))
         return sum(parts[1:], start=parts[0])
 
 
@@ -314,9 +314,9 @@ def _applies_height(op: Linear) -> bool:
     return one and op.factor != 1.0
 
 
-def _unit_along(segment: Link, unit: NDArray) -> NDArray | None:
-    """Spike heights behind a segment; None where spikes of different heights are summed."""
-    for op in segment.chain:
+def _unit_along(link: Link, unit: NDArray) -> NDArray | None:
+    """Spike heights behind a link; None where spikes of different heights are summed."""
+    for op in link.chain:
         part = op.transform
         if weighs(part) or isinstance(part, AxisMap):
             return None
@@ -325,47 +325,29 @@ def _unit_along(segment: Link, unit: NDArray) -> NDArray | None:
                 return None
             unit = unit * part.factor
         elif isinstance(part, SumPool):
-            count = _apply(_unscaled(part), (unit != 0).astype(np.float64)[None])[0]
-            largest = _largest(part, unit)
-            if np.any(_apply(_unscaled(part), unit[None])[0] != largest * count):
+            pooled = _pooled_unit(part, unit)
+            if pooled is None:
                 return None
-            unit = _apply_factor(part, largest)
+            unit = pooled
         else:
             unit = _apply(part, unit[None])[0]
         unit = unit * op.factor
     return unit
 
 
-def _largest(pool: SumPool, unit: NDArray) -> NDArray:
-    found: NDArray = NUMPY.max_pool(unit[None], pool.windows, pool.channels_last)[0]
-    return found
+def _pooled_unit(pool: SumPool, unit: NDArray) -> NDArray | None:
+    """Spike heights behind a pool, None where spikes of different heights are summed."""
+    last = pool.channels_last
+    one = _one_height(lambda x: NUMPY.max_pool(x, pool.windows, last), unit)
+    each = pool.factor[..., None] if last and pool.factor.ndim else pool.factor
+    return None if one is None else one * each
 
 
-def _apply_factor(pool: SumPool, unit: NDArray) -> NDArray:
-    if pool.factor.ndim == 0:
-        return unit * pool.factor
-    return unit * (pool.factor[..., None] if pool.channels_last else pool.factor)
-
-
-def _unscaled(transform: Transform) -> Transform:
-    """The transform on numbers of spikes: their heights stay aside."""
-    if isinstance(transform, Sparse):
-        return replace(transform, values=(transform.values != 0).astype(np.float64))
-    return replace(transform, factor=np.array(1.0)) if isinstance(transform, SumPool) else transform
-
-
-def _count_along(segment: Link, spikes: NDArray) -> NDArray:
-    for part in segment.transforms:
-        if not isinstance(part, Scale):
-            spikes = _apply(_unscaled(part), spikes)
-    return spikes
-
-
-def _apply(transform: Transform, x: NDArray) -> NDArray:
-    """A transform of `(batch, *shape)`."""
-    operator = Linear("", (0,), 0, transform)
-    (found,) = LinearKernel(operator, "float64").run([x[:, None]], 0, 1)
-    return np.asarray(found)[:, 0]
+def _one_height(maximum: Callable[[NDArray], NDArray], unit: NDArray) -> NDArray | None:
+    """The height of the spikes that a maximum reads at each place; None where there are several."""
+    infinite = np.where(unit == 0, np.inf, unit)
+    one, other = np.asarray(maximum(unit[None]))[0], -np.asarray(maximum(-infinite[None]))[0]
+    return one if np.all((one == other) | ((one == 0) & np.isinf(other))) else None
 
 
 def _unit_behind(function: NodeFunction, unit: NDArray) -> NDArray | None:
@@ -377,8 +359,23 @@ def _unit_behind(function: NodeFunction, unit: NDArray) -> NDArray | None:
         return None
     if isinstance(function, Minimum) and np.any(unit == 0):
         return None
-    infinite = np.where(unit == 0, np.inf, unit)
-    one = np.asarray(function.apply(NUMPY, unit[None]))[0]
-    other = -np.asarray(function.apply(NUMPY, -infinite[None]))[0]
-    alike = (one == other) | ((one == 0) & np.isinf(other))
-    return one if np.all(alike) else None
+    return _one_height(lambda x: function.apply(NUMPY, x), unit)
+
+
+def _count_along(link: Link, spikes: NDArray) -> NDArray:
+    """Numbers of spikes behind a link: their heights stay aside."""
+    for part in link.transforms:
+        if isinstance(part, SumPool):
+            part = replace(part, factor=np.array(1.0))
+        elif isinstance(part, Sparse):
+            part = replace(part, values=(part.values != 0).astype(np.float64))
+        if not isinstance(part, Scale):
+            spikes = _apply(part, spikes)
+    return spikes
+
+
+def _apply(transform: Transform, x: NDArray) -> NDArray:
+    """A transform of `(batch, *shape)`."""
+    operator = Linear("", (0,), 0, transform)
+    (found,) = LinearKernel(operator, "float64").run([x[:, None]], 0, 1)
+    return np.asarray(found)[:, 0]
