@@ -50,8 +50,7 @@ class Counter:
     weights that are learned none is zero. Decoders and encoders are those of `program`, a
     simulator's, or where it is left out as the network's own seed makes them.
 
-    Raises `NetworkError` for a transform of an unknown kind, and `SimulationError` for two
-    populations of one name.
+    Raises `SimulationError` for two populations of one name.
     """
 
     def __init__(

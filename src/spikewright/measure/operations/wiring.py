@@ -30,8 +30,7 @@ from spikewright.engines.program import (
     Program,
     ScaledSum,
 )
-from spikewright.engines.reference.linear import LinearKernel
-from spikewright.measure.operations.patterns import adds, pull_back_chain, weighs
+from spikewright.measure.operations.patterns import adds, applied, pull_back_chain, weighs
 from spikewright.network import Node, NodeFunction
 from spikewright.network.ensemble import Ensemble, NeuronsView
 from spikewright.network.learning import LearningRule
@@ -330,7 +329,7 @@ def _unit_along(link: Link, unit: NDArray) -> NDArray | None:
                 return None
             unit = pooled
         else:
-            unit = _apply(part, unit[None])[0]
+            unit = applied(part, unit[None])[0]
         unit = unit * op.factor
     return unit
 
@@ -370,12 +369,5 @@ def _count_along(link: Link, spikes: NDArray) -> NDArray:
         elif isinstance(part, Sparse):
             part = replace(part, values=(part.values != 0).astype(np.float64))
         if not isinstance(part, Scale):
-            spikes = _apply(part, spikes)
+            spikes = applied(part, spikes)
     return spikes
-
-
-def _apply(transform: Transform, x: NDArray) -> NDArray:
-    """A transform of `(batch, *shape)`."""
-    operator = Linear("", (0,), 0, transform)
-    (found,) = LinearKernel(operator, "float64").run([x[:, None]], 0, 1)
-    return np.asarray(found)[:, 0]
