@@ -14,8 +14,8 @@ from spikewright.errors import SimulationError
 from spikewright.evaluation.mismatch import Mismatch
 from spikewright.evaluation.twin import Thresholds, digest_of, thresholds_of
 from spikewright.executors.options import KeptOptions
-from spikewright.measure.metric import Metric
 from spikewright.measure.readout import AtEveryStep, EveryStep, kind_of, known
+from spikewright.measure.truth import Metric
 from spikewright.running.encoders import Encoder
 from spikewright.running.encoding import EncodedOptions
 

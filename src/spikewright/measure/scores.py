@@ -22,7 +22,7 @@ from spikewright.measure.intervals import (
 )
 from spikewright.measure.readout import EveryStep
 from spikewright.measure.tally import Key, Tally
-from spikewright.measure.truth import Output, Truth
+from spikewright.measure.truth import Metric, Output, Truth, given_of, place_of
 from spikewright.records import SCORE, Record
 
 _OVER_TIME = (
@@ -161,6 +161,41 @@ def _early(
         rows["exit correct", output.name] = left == truth.values[:, None]
     elif source is not None:
         rows["exit agreement", output.name] = left == output.decided(source)[:, None]
+    return rows
+
+
+def metric_scores(
+    metric: Metric,
+    outputs: Mapping[str, Output],
+    raw: Mapping[str, NDArray],
+    models: Mapping[str, Mapping[str, NDArray]],
+    truths: Mapping[str, Truth],
+    readouts: Sequence[EveryStep],
+    dt: float,
+    thresholds: Sequence[float] = (),
+) -> Rows:
+    """Scores of all outputs together: rows of a `Tally`, under the one output's name, or "".
+
+    `raw` are outputs before their activations, `(samples, steps, *shape)`, `models` the answers of
+    models without time ("source", "twin"), `(samples, *shape)`. Rows are `(samples, steps)`, of
+    models `(samples,)`, of early exits `(samples, thresholds)`.
+    """
+    place, y = place_of(outputs), given_of(truths)
+    rows: Rows = {}
+    for which, values in models.items():
+        if values:
+            rows[f"{which} score", place] = metric(values, y)
+    for readout in readouts:
+        read = {n: o.at_every_step(raw[n], readout, dt) for n, o in outputs.items()}
+        steps = next(iter(read.values())).shape[1]
+        columns = [metric({n: v[:, t] for n, v in read.items()}, y) for t in range(steps)]
+        rows["score", place, str(readout)] = np.stack(columns, axis=1)
+    if thresholds:
+        output = outputs[place]
+        at = exit_steps(confidences(raw[place], output, dt), thresholds) - 1
+        means = output.at_every_step(raw[place], "mean", dt)
+        left = [metric({place: means[np.arange(len(means)), t]}, y) for t in at.T]
+        rows["exit score", place] = np.stack(left, axis=1)
     return rows
 
 

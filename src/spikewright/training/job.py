@@ -11,8 +11,7 @@ from spikewright.choosing.statistics.fingerprint import fingerprint
 from spikewright.evaluation.data import add_array
 from spikewright.frontends.origins import Place
 from spikewright.graph import Graph
-from spikewright.measure.metric import Metric
-from spikewright.measure.truth import Output
+from spikewright.measure.truth import Metric, Output
 from spikewright.training.bounds import Bound
 from spikewright.training.data import SampleStream, TrainingSamples
 from spikewright.training.options import TrainOptions

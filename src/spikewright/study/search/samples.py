@@ -17,9 +17,8 @@ from spikewright.engines import Precision, Program, Totals
 from spikewright.errors import SimulationError, TuningError
 from spikewright.measure import EveryStep
 from spikewright.measure.energy import energy
-from spikewright.measure.metric import Metric, given_for
 from spikewright.measure.operations import Counter
-from spikewright.measure.truth import Output, labels_of
+from spikewright.measure.truth import Metric, Output, given_for, labels_of
 from spikewright.network import Node
 from spikewright.records import Worth
 from spikewright.running.converted import as_source

@@ -12,7 +12,7 @@ import torch
 
 from spikewright.engines.torch.device import Device, Tensor, numpy_of
 from spikewright.errors import TrainingError
-from spikewright.measure.metric import Metric
+from spikewright.measure.truth import Metric
 from spikewright.training.data import TrainingSamples
 from spikewright.training.gradients.budget import TrainingBudget
 from spikewright.training.gradients.losses import JudgedOutput, spread_of
