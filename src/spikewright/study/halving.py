@@ -11,9 +11,8 @@ from numpy.typing import NDArray
 
 from spikewright._base.arguments import is_number, refuse
 from spikewright.measure.intervals import mean_interval
-from spikewright.study.halving.comparison import Comparison, by_candidate
-from spikewright.study.point import OperatingPoint
-from spikewright.study.setting import StudySetting
+from spikewright.study.comparison import Comparison, by_candidate
+from spikewright.study.point import OperatingPoint, StudySetting
 
 _KEPT = 3  # candidates that are compared on all samples
 _NEAR = 0.005  # other answers above the fewest, a share of samples
@@ -183,14 +182,10 @@ def near_enough(
     """The candidates whose other answers are not surely too many beside the fewest."""
     if not rows:
         return []
-    least = fewest_others([*rows, *others], rows[0].n)
-    kept = [row for row in rows if _surely_more(row, least) <= allowed(rows[0].n)]
+    n = rows[0].n
+    least = min([*rows, *others], key=lambda row: (float(others_of(row)[:n].mean()), row.lost))
+    kept = [row for row in rows if _surely_more(row, least) <= allowed(n)]
     return [row.setting for row in by_candidate(kept)]
-
-
-def fewest_others(rows: Sequence[OperatingPoint], n: int) -> OperatingPoint:
-    """Of points that tell answers apart the one with the fewest others among `n` samples."""
-    return min(rows, key=lambda row: (float(others_of(row)[:n].mean()), row.lost))
 
 
 def others_of(row: OperatingPoint) -> NDArray:

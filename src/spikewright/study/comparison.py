@@ -1,7 +1,6 @@
 """Candidates, calibrated on one half of the samples and compared with the source on the other.
 
-Their distance from the source's outputs is one number that few samples settle.
-"""
+Their distance from the source's outputs is one number that few samples settle."""
 
 from __future__ import annotations
 
@@ -17,6 +16,7 @@ from numpy.typing import NDArray
 
 from spikewright._base.arguments import refuse
 from spikewright._base.arrays import is_array
+from spikewright.choosing.calibration import count
 from spikewright.choosing.correction import looks_at_data
 from spikewright.conversion import Conversion
 from spikewright.errors import SpikewrightError
@@ -28,9 +28,8 @@ from spikewright.records import Record, Worth
 from spikewright.running.converted import as_source
 from spikewright.running.inputs import feeds_of
 from spikewright.running.padding import real_outputs
-from spikewright.study.point import OperatingPoint, OutputScore
+from spikewright.study.point import OperatingPoint, OutputScore, StudySetting
 from spikewright.study.programs import ModelReference
-from spikewright.study.setting import StudySetting
 
 
 def different(output: Output, source: NDArray, found: NDArray) -> NDArray[np.bool_] | None:
@@ -64,18 +63,7 @@ def kept(
 
 
 def losses(output: Output, source: NDArray, parts: NDArray) -> NDArray:
-    """The loss of every sample, `(samples,)`, of what was kept; see `loss`."""
-    if not _of_classes(output):
-        return parts
-    own, other = (_between_classes(values) for values in (source[: len(parts)], parts))
-    size, spread = float(np.vdot(other, other)), float(np.mean(own**2))
-    factor = max(0.0, float(np.vdot(own, other)) / size) if size > 0 else 0.0
-    off: NDArray = np.mean((factor * other - own) ** 2, axis=-1)
-    return off / spread if spread > 0 else off
-
-
-def loss(output: Output, source: NDArray, found: NDArray) -> float:
-    """The loss of values `(samples, *shape)`, before the activation that the output may have.
+    """The loss of every sample, `(samples,)`, of what was kept.
 
     Of classes the squared difference from the source's over the variance of these, both less their
     mean over the classes of a sample, and with the common factor for what was found at which it is
@@ -84,21 +72,25 @@ def loss(output: Output, source: NDArray, found: NDArray) -> float:
     accuracy than that of other measures. Of other values the squared difference over the source's
     variance.
     """
-    return float(losses(output, source, kept(output, source, found)).mean())
+    if not _of_classes(output):
+        return parts
+    own, other = (  # adding to all classes changes no answer
+        values.astype(np.float64) - values.mean(axis=-1, keepdims=True)
+        for values in (source[: len(parts)], parts)
+    )
+    size, spread = float(np.vdot(other, other)), float(np.mean(own**2))
+    factor = max(0.0, float(np.vdot(own, other)) / size) if size > 0 else 0.0
+    off: NDArray = np.mean((factor * other - own) ** 2, axis=-1)
+    return off / spread if spread > 0 else off
 
 
 def _of_classes(output: Output) -> bool:
     return output.classes > 2 or (output.classes == 2 and output.shape == (2,))
 
 
-def _between_classes(values: NDArray) -> NDArray:
-    """Values less their mean over the classes: adding to all of them changes no answer."""
-    return values.astype(np.float64) - values.mean(axis=-1, keepdims=True)
-
-
 Batch = dict[str, NDArray]
 LOSS = Worth("loss", rising=False, fraction=False)
-"""The distance from the source's outputs: `loss` defines it."""
+"""The distance from the source's outputs: `losses` defines it."""
 
 FEW = 128
 """Samples that corrections are measured on."""
@@ -131,9 +123,9 @@ class Comparison:
     def __init__(
         self, base: Conversion, origin: ModelReference, samples: Batch, steps: int, **run: Any
     ) -> None:
-        count = count_of(samples)
-        if count < 2:
-            raise refuse("x", f"it must be at least two samples, got {count}", "Give some hundred")
+        if count(samples) < 2:
+            reason = f"it must be at least two samples, got {count(samples)}"
+            raise refuse("x", reason, "Give some hundred")
         self._base, self.steps, self.dt = base, steps, float(run["dt"])
         self.fitted = {name: array[::2] for name, array in samples.items()}
         self._compared = {name: array[1::2] for name, array in samples.items()}
@@ -159,7 +151,7 @@ class Comparison:
         if not any(is_array(known) and name == "x" for known, name in origin.data):
             return ()
         fitted = "x[::2]"
-        few = fitted if count_of(self.few) == count_of(self.fitted) else f"{fitted}[:{FEW}]"
+        few = fitted if count(self.few) == count(self.fitted) else f"{fitted}[:{FEW}]"
         return (None, fitted), (self.fitted, fitted), (self.few, few)
 
     @property
@@ -170,7 +162,7 @@ class Comparison:
     @property
     def samples(self) -> int:
         """Samples to compare on."""
-        return count_of(self._compared)
+        return count(self._compared)
 
     @property
     def stages(self) -> list[int]:
@@ -189,24 +181,24 @@ class Comparison:
             return 0.0
         samples = candidate.arguments.get("calibration") or self.fitted
         runs = min(len(self._base.populations()), _ONE_BY_ONE)
-        return self._pace * count_of(samples) * runs
+        return self._pace * count(samples) * runs
 
     @property
     def seconds_to_run(self) -> float:
         """About how long all samples take."""
         return self._pace * self.samples
 
-    def rows(self, candidate: StudySetting, count: int | None = None) -> list[OperatingPoint]:
-        """A candidate under each of its readouts, on all samples or on the first `count`.
+    def rows(self, candidate: StudySetting, most: int | None = None) -> list[OperatingPoint]:
+        """A candidate under each of its readouts, on all samples or on the first `most`.
 
         One point with the reason where it cannot be converted or run. Samples that it was compared
         on before are not run again.
         """
-        count = self.samples if count is None else count
+        most = self.samples if most is None else most
         seen = self._seen.setdefault(candidate, _Seen())
-        if len(seen.spikes) < count and not seen.failed:
+        if len(seen.spikes) < most and not seen.failed:
             try:
-                self._see(candidate, seen, slice(len(seen.spikes), count))
+                self._see(candidate, seen, slice(len(seen.spikes), most))
             except SpikewrightError as error:
                 seen.failed = str(error)
         if seen.failed:
@@ -289,11 +281,6 @@ class Comparison:
 
 def _part(samples: Batch, part: slice) -> Batch:
     return {name: array[part] for name, array in samples.items()}
-
-
-def count_of(samples: Batch) -> int:
-    """How many samples there are."""
-    return len(next(iter(samples.values())))
 
 
 def by_candidate(rows: Sequence[OperatingPoint]) -> list[OperatingPoint]:

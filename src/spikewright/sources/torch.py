@@ -1,14 +1,46 @@
-"""A rectifier that rounds to levels, for PyTorch."""
+"""Layers and penalties for PyTorch modules that are to spike."""
 
 from __future__ import annotations
 
 import math
-from typing import cast
+from typing import Any, cast
 
-import torch
-from torch import nn
+from spikewright._base.optional import require as _require
 
-from spikewright.sources.arguments import Rounding
+_require("torch")
+
+import torch  # noqa: E402
+from torch import nn  # noqa: E402
+
+from spikewright.sources.arguments import Rounding, range_of  # noqa: E402
+
+__all__ = ["RateRange", "RoundedReLU"]
+
+
+class RateRange(nn.Module):
+    """A penalty on values, as firing rates, outside `hz[0]` to `hz[1]`: add it to the loss.
+
+    `sw.torch.RateRange((50, 200))(y)`, for a layer's values `y`, `(batch, *shape)`, is `weight`
+    times the mean, over samples and neurons, of the square by which rates lie outside. `hz` may be
+    one number, which all rates then approach. A rate is `scale` times the value in Hz: give the
+    firing-rate scale that the model will be converted with. A neuron that is silent for all samples
+    has no gradient, so that it stays silent.
+
+    Raises `TrainingError` for a range that falls, negative rates, or a weight or scale not above 0.
+    """
+
+    def __init__(self, hz: Any, weight: float = 1e-3, scale: float = 1.0) -> None:
+        super().__init__()
+        self.range = range_of(hz, weight, scale)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """The penalty, a scalar."""
+        return cast(torch.Tensor, self.range.penalty(torch, x))
+
+    def extra_repr(self) -> str:
+        """The arguments."""
+        made = self.range
+        return f"hz=({made.low:g}, {made.high:g}), weight={made.weight:g}, scale={made.scale:g}"
 
 
 class RoundedReLU(nn.Module):

@@ -1,4 +1,4 @@
-"""A rule without data: a layer's values as far as weights alone determine them."""
+"""Rules that need no data: one scale for all, and values as far as weights determine them."""
 
 from __future__ import annotations
 
@@ -7,15 +7,40 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright._base.schema import Natural, Positive
+from spikewright._base.schema import AboveZero, Natural, Positive
 from spikewright.choosing.rules.case import RuleCase, ScaleChoice
-from spikewright.choosing.rules.percentile import Percentile
+from spikewright.choosing.rules.clipping import Percentile
 from spikewright.choosing.rules.rule import ScaleRule, refused, register
-from spikewright.choosing.statistics.batches import refusal
 from spikewright.choosing.statistics.collect import Values, collect_values
+from spikewright.choosing.statistics.statistics import refusal
 from spikewright.graph import Graph
 from spikewright.graph.layers import BatchNormalization, Input
 from spikewright.graph.lookups import random_rows, whole_inputs
+
+
+@register("one-scale")
+@dataclass(frozen=True)
+class OneScale(ScaleRule):
+    """s = `scale` for every layer, as a number in the place of a rule chooses it.
+
+    It needs no data. With a budget, `EnergyBudget(steps, spikes, like=OneScale())`, the scale is
+    the one that spends it. Law: equal for all layers. Source: the global scale of Rasmussen 2019,
+    Neuroinformatics 17:611.
+    """
+
+    scale: AboveZero = 1.0
+    needs_data = False
+    tried = "never"
+
+    @classmethod
+    def searched(cls) -> dict[str, ScaleRule | None]:
+        """The plainest of all, which a search is to beat."""
+        return {"one scale": cls()}
+
+    def choose(self, case: RuleCase) -> dict[str, ScaleChoice]:
+        """See the class."""
+        choice = ScaleChoice(np.asarray(float(self.scale)), f"{self}: scale {self.scale:.4g}")
+        return dict.fromkeys(case.settings, choice)
 
 
 @register("from-weights")

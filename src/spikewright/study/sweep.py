@@ -10,6 +10,7 @@ from typing import Any, Unpack, cast
 import numpy as np
 
 from spikewright import executors
+from spikewright._base.amounts import format_difference, format_energy, loss_unit, number
 from spikewright._base.arguments import is_number, is_whole
 from spikewright._base.files import path_of
 from spikewright._base.options import declared, options_of
@@ -19,21 +20,99 @@ from spikewright.choosing.rules.rule import brief
 from spikewright.conversion import Conversion, convert
 from spikewright.conversion.options import CommonOptions
 from spikewright.errors import SimulationError
-from spikewright.evaluation import checked
+from spikewright.evaluation.settings import checked
 from spikewright.lower.trace import say, silently
 from spikewright.measure import Evaluation, EveryStep
 from spikewright.measure.energy import cost_table
 from spikewright.network.neurons import NeuronType
-from spikewright.records import Record
+from spikewright.records import Record, own_energies
 from spikewright.report.sweeps import sweep_table, synapse_text
+from spikewright.report.tables import shown
 from spikewright.running.inputs import refuse_sequences
-from spikewright.study.grid.measuring import Measuring
-from spikewright.study.grid.summary import found_nothing, found_one
+from spikewright.study.measuring import Measuring
 from spikewright.study.options import SweepOptions
-from spikewright.study.point import Minimise, OperatingPoint
+from spikewright.study.point import Minimise, OperatingPoint, OutputScore, Plain, StudySetting
 from spikewright.study.programs import ModelReference
-from spikewright.study.result import StudyResult, nearest
-from spikewright.study.setting import Plain, StudySetting
+from spikewright.study.result import ONE_STEP, StudyResult, nearest
+
+_PRICE = {"spikes": "in spikes", "energy": "in energy", "latency": "in steps"}
+
+
+def found_one(point: OperatingPoint, within: float, minimise: Minimise) -> str:
+    """The cheapest setting that is near enough: its score, its loss and its cost."""
+    told = (
+        f"The cheapest setting {_PRICE[minimise]} within {_distance(within, point)} of the source"
+        f"{_of_source(point)} is {_point_text(point)}: {_worth(point)}{_lost(point)}, for "
+        f"{_costs(point)} a sample."
+    )
+    return f"{told} {ONE_STEP}" if point.steps == 1 else told
+
+
+def found_nothing(point: OperatingPoint, within: float) -> str:
+    """That no setting is near enough, and which comes nearest."""
+    return (
+        f"No setting here comes within {_distance(within, point)} of the source"
+        f"{_of_source(point)}. Nearest is {_point_text(point)}, with {_worth(point)}. More steps "
+        "or a larger scale may bring it nearer."
+    )
+
+
+def _point_text(point: OperatingPoint) -> str:
+    """A setting, its steps and its readout."""
+    steps = "1 step" if point.steps == 1 else f"{point.steps} steps"
+    readout = str(point.readout)
+    return f"{point.setting.name}, {steps} of {1000 * point.dt:g} ms, {readout} readout"
+
+
+def _distance(within: float, point: OperatingPoint) -> str:
+    """The loss allowed, in the unit of losses."""
+    if not point.scores[0].worth.fraction:
+        return f"{within:g}"
+    return f"{100 * within:g} point{'s' * (within != 0.01)}"
+
+
+def _of_source(point: OperatingPoint) -> str:
+    """The scores of the source, in brackets."""
+    told = [
+        f"{_output(part)}{part.worth.name} {shown(part.worth)(part.source.value)}"
+        for part in point.scores
+        if part.source is not None
+    ]
+    return f" ({', '.join(told)})" if told else ""
+
+
+def _worth(point: OperatingPoint) -> str:
+    """The scores of the outputs, with their intervals."""
+    return ", ".join(f"{_output(part)}{_value(part)}" for part in point.scores)
+
+
+def _value(part: OutputScore) -> str:
+    show = shown(part.worth)
+    text = f"{part.worth.name} {show(part.value.value)}"
+    if part.value.interval is None:
+        return text
+    low, high = map(show, part.value.interval)
+    return f"{text} ({low} to {high})"
+
+
+def _lost(point: OperatingPoint) -> str:
+    """The loss or gain of one output, on the same samples."""
+    part, *others = point.scores
+    if part.drop is None or others:
+        return ""
+    unit = loss_unit(part.worth.fraction)
+    return f", {format_difference(part.drop.value, part.drop.interval, unit)}"
+
+
+def _costs(point: OperatingPoint) -> str:
+    told = [] if point.spikes is None else [f"{number(point.spikes)} spikes"]
+    told += [format_energy(r.value, r.how["table"]) for r in own_energies(point.costs)]
+    return " and ".join(told) or "no spikes"
+
+
+def _output(part: OutputScore) -> str:
+    name = part.value.how.get("output")
+    return "" if name is None else f"{name} "
 
 
 def settings_of(
@@ -56,7 +135,9 @@ def settings_of(
     for (cells, type_), (filtered, tau), (scaled, scale) in product(*choices):
         given = {"spiking": type_, "synapse": tau, "scale_firing_rates": scale}
         how = {"scale": scaled, "synapse": filtered, "neurons": cells}
-        arguments = {**_with_data(common, scale), **given}
+        arguments = {**common, **given}
+        if not looks_at_data(arguments):
+            arguments.pop("calibration", None)
         found.append(StudySetting(_name(how), arguments, readouts, how=how))
     return found
 
@@ -68,12 +149,6 @@ def _name(how: Mapping[str, Plain]) -> str:
     told += [] if synapse is None else [f"synapse {synapse_text(synapse)}"]
     told += [] if neurons == "default" else [f"neurons {neurons}"]
     return ", ".join(told)
-
-
-def _with_data(common: Mapping[str, Any], scale: Any) -> dict[str, Any]:
-    """The shared arguments; calibration data only where something looks at it."""
-    wanted = looks_at_data({**common, "scale_firing_rates": scale})
-    return {n: v for n, v in common.items() if n != "calibration" or wanted}
 
 
 def _named(what: str, given: Any, text: Any) -> list[tuple[Plain, Any]]:
@@ -172,7 +247,9 @@ def sweep(model: Any, x: Any, y: Any = None, **options: Unpack[SweepOptions]) ->
     measuring = Measuring(base, origin, settings, workers, energy_table, folder)
     with silently():
         points = measuring.all(wanted, x, y, options["progress"])
-    _warn_of_lengths(measuring.doubts)
+    if doubts := measuring.doubts:
+        others = f" (so it is with {len(doubts) - 1} more settings)" if len(doubts) > 1 else ""
+        say(f"{doubts[0]}{others}")
     return _result(points, float(within), minimise, energy_table)
 
 
@@ -216,23 +293,16 @@ def _records(points: Sequence[OperatingPoint], best: OperatingPoint | None) -> t
     settings = {p.setting: p for p in points if p.evaluation is not None}
     chosen = [] if best is None else [score.value for score in best.scores]
     found: list[Record] = []
-    for number, point in enumerate(settings.values()):
+    for place, point in enumerate(settings.values()):
         mine = chosen if best is not None and point.setting is best.setting else []
         records = cast(Evaluation, point.evaluation).records
         source = [r for r in records if r.name.startswith("source ")]
-        found = [*source, *found] if number == 0 else found
+        found = [*source, *found] if place == 0 else found
         for record in records:
             if not record.name.startswith("source "):
                 mark = {"chosen": True} if record in mine else {}
                 found.append(replace(record, how={**record.how, **point.setting.how, **mark}))
     return tuple(found)
-
-
-def _warn_of_lengths(doubts: Sequence[str]) -> None:
-    """Warn of settings that are measured at no length that is right for them, in one sentence."""
-    if doubts:
-        others = f" (so it is with {len(doubts) - 1} more settings)" if len(doubts) > 1 else ""
-        say(f"{doubts[0]}{others}")
 
 
 def _steps(steps: Any) -> tuple[int, ...]:

@@ -1,7 +1,6 @@
 """Ways to convert for a number of steps: rules, neurons, readouts, and what is added to the best.
 
-Added are corrections, and a fit of biases and thresholds.
-"""
+Added are corrections, and a fit of biases and thresholds."""
 
 from __future__ import annotations
 
@@ -9,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from spikewright.choosing.calibration import count
 from spikewright.choosing.correction import (
     BiasCorrection,
     StepCorrection,
@@ -19,9 +19,9 @@ from spikewright.errors import SpikewrightError
 from spikewright.measure.readout import READOUTS, EveryStep
 from spikewright.network.neurons import BipolarIntegrateAndFire, IntegrateAndFire, RectifiedLinear
 from spikewright.running.converted import all_capped
-from spikewright.study.halving.comparison import Comparison, count_of
-from spikewright.study.halving.halving import Halving, HalvingClock
-from spikewright.study.setting import StudySetting
+from spikewright.study.comparison import Comparison
+from spikewright.study.halving import Halving, HalvingClock
+from spikewright.study.point import StudySetting
 
 _FEW = 8  # steps, up to which first spikes that are taken as sent are tried
 _SOME = 32  # steps, up to which heights that fall are
@@ -51,22 +51,13 @@ def compared_rules(steps: int, dt: float, cap: int | None) -> dict[str, ScaleRul
     }
 
 
-def _worth_assuming(steps: int) -> int:
-    """The number of first steps in which receivers are to take a spike as sent.
-
-    The last one has to stay free for what comes late, unless there are too few; in many steps the
-    room that it makes is little beside the spikes that silent neurons send.
-    """
-    return max(min(steps, 2), steps - 1) if steps <= _FEW else 0
-
-
 def _neurons(steps: int, cap: int | None, rectifies: bool) -> dict[str, dict[str, Any]]:
     """Arguments that choose neurons, by their description."""
     if not rectifies:
         return {"": {"spiking": True, "max_spikes_per_step": cap}}
     types = {", takes spikes back": BipolarIntegrateAndFire(), "": IntegrateAndFire()}
-    assumed = 0 if cap is None else _worth_assuming(steps)
-    if assumed:
+    if cap is not None and steps <= _FEW:  # in more, silent neurons would send too many spikes
+        assumed = max(min(steps, 2), steps - 1)  # the last one stays free for what comes late
         types[f", {assumed} taken as sent"] = BipolarIntegrateAndFire(assumed_spikes=assumed)
     if cap is not None and steps <= _SOME and max(steps, cap) > 1:
         what = ", heights fall" if steps > 1 else f", {cap} taken as sent at once"
@@ -147,7 +138,7 @@ class Further:
         more by one correction than by another. So this is done with all that are close.
         """
         few, data = self.comparison.few, self.comparison.fitted
-        if count_of(data) > count_of(few):
+        if count(data) > count(few):
             close = [c for c in self.halving.hopeful if c.arguments.get("calibration") is few]
             more = [
                 StudySetting(

@@ -23,9 +23,8 @@ from spikewright.measure import Evaluation
 from spikewright.records import Record, Worth, own_energies, select, worths
 from spikewright.running.runner import Runner
 from spikewright.running.still import Answers
-from spikewright.study.point import OperatingPoint, OutputScore
+from spikewright.study.point import OperatingPoint, OutputScore, StudySetting
 from spikewright.study.programs import ModelReference
-from spikewright.study.setting import StudySetting
 
 _FOLDER = re.compile(r"[0-9a-f]{16}")  # holds what is finished of one setting
 _OF_TRUTH = ("accuracy", "relative error")

@@ -14,7 +14,7 @@ from spikewright._base.options import declared
 from spikewright._base.progress import progress_bar
 from spikewright.choosing.correction import looks_at_data
 from spikewright.choosing.rules import ScaleRule
-from spikewright.choosing.statistics.batches import gather
+from spikewright.choosing.statistics.collect import gather
 from spikewright.conversion import Conversion, convert
 from spikewright.conversion.arguments import check_cap
 from spikewright.errors import listed
@@ -22,9 +22,9 @@ from spikewright.graph.layers import Activation
 from spikewright.lower.trace import silently
 from spikewright.report.tables import Column, Table
 from spikewright.running.inputs import refuse_sequences
-from spikewright.study.halving.candidates import Further, candidates_of, compared_rules
-from spikewright.study.halving.comparison import Comparison, by_candidate
-from spikewright.study.halving.halving import (
+from spikewright.study.candidates import Further, candidates_of, compared_rules
+from spikewright.study.comparison import Comparison, by_candidate
+from spikewright.study.halving import (
     Halving,
     HalvingClock,
     allowed,
@@ -33,10 +33,9 @@ from spikewright.study.halving.halving import (
     near_enough,
 )
 from spikewright.study.options import BestRuleOptions
-from spikewright.study.point import OperatingPoint
+from spikewright.study.point import OperatingPoint, StudySetting
 from spikewright.study.programs import ModelReference
 from spikewright.study.result import StudyResult
-from spikewright.study.setting import StudySetting
 
 _ALIKE = 0.05  # share of spikes by which candidates cost about as much
 
