@@ -15,7 +15,7 @@ from spikewright.measure.operations.operations import NO_PADDING, Padding, real_
 from spikewright.measure.operations.wiring import Item
 from spikewright.network import Ensemble, Node, NodeFunction
 from spikewright.network.node_functions import MatMul, Multiply
-from spikewright.running.encoding import Encoded, Feeds
+from spikewright.running.inputs import Encoded, Feeds
 
 
 def real_of(

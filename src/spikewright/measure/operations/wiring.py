@@ -32,11 +32,12 @@ from spikewright.engines.program import (
 )
 from spikewright.measure.operations.patterns import adds, applied, pull_back_chain, weighs
 from spikewright.network import Node, NodeFunction
-from spikewright.network.ensemble import Ensemble, NeuronsView
+from spikewright.network.ensemble import Ensemble
 from spikewright.network.learning import LearningRule
 from spikewright.network.node_functions import Maximum, MaxPool, Minimum, ReduceMax
 from spikewright.network.processes import Process
 from spikewright.network.transforms import AxisMap, Dense, Scale, Shape, Sparse, SumPool, Transform
+from spikewright.network.view import NeuronsView
 
 Kind = Literal["spikes", "gate", "input", "constant", "graded", "relay", "held"]
 _PASSES_ON = ("spikes", "gate", "input", "constant", "relay")
