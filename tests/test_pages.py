@@ -21,7 +21,8 @@ from spikewright.choosing.correction import CORRECTIONS
 from spikewright.choosing.rules import RULES
 from spikewright.cli import main
 from spikewright.conversion import error_bounds
-from spikewright.diagnosis import CAUSES, PARTS
+from spikewright.diagnosis.causes import CAUSES
+from spikewright.diagnosis.survey import PARTS
 from spikewright.engines import decoder_cache
 from spikewright.measure.energy import TABLES, tables
 from spikewright.modelling import semantic

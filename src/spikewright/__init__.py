@@ -39,10 +39,10 @@ _NAMES = {
     "network.synapses": "Alpha LinearFilter Lowpass Synapse Triangle WindowMean",
     "network.transforms": "Convolution Dense Sparse Transform",
     "quantising": "Quantised",
-    "study.halving.best_rule": "best_rule",
-    "study.setting": "StudySetting",
+    "study.best_rule": "best_rule",
+    "study.point": "StudySetting",
     "simulator": "Simulator full_weights",
-    "study.grid.sweep": "sweep",
+    "study.sweep": "sweep",
     "study.search.tune": "tune",
 }
 """Where each public name is; `__init__.pyi` tells type checkers the same."""

@@ -78,10 +78,10 @@ from spikewright.showing import demo, plot
 from spikewright.simulator import Simulator, full_weights
 from spikewright.sources import keras as keras
 from spikewright.sources import torch as torch
-from spikewright.study.grid.sweep import sweep
-from spikewright.study.halving.best_rule import best_rule
+from spikewright.study.best_rule import best_rule
+from spikewright.study.point import StudySetting
 from spikewright.study.search.tune import tune
-from spikewright.study.setting import StudySetting
+from spikewright.study.sweep import sweep
 from spikewright.training import surrogates
 
 __version__: str

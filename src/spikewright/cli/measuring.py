@@ -11,9 +11,9 @@ from spikewright.cli import files
 from spikewright.cli.given import Given
 from spikewright.cli.options import RunStepOptions, SampleOptions, command
 from spikewright.cli.output import duration, show, tell, warnings_of
-from spikewright.diagnosis import DiagnoseOptions
+from spikewright.diagnosis.diagnosis import DiagnoseOptions
 from spikewright.engines.settings import StepOptions
-from spikewright.evaluation import EvaluateOptions
+from spikewright.evaluation.settings import EvaluateOptions
 from spikewright.measure import Evaluation, accuracy, activity, neuron_rates
 from spikewright.measure.activity import BITS
 from spikewright.measure.evaluation import KIND as EVALUATION

@@ -20,12 +20,12 @@ from spikewright.records import select, worths
 from spikewright.report import figures
 from spikewright.report.sweeps import rates_table
 from spikewright.report.tables import shown
-from spikewright.study.grid.sweep import sweep as library_sweep
 from spikewright.study.options import SweepOptions, TuneOptions
 from spikewright.study.point import OperatingPoint
 from spikewright.study.programs import ProgramWriter
 from spikewright.study.result import StudyResult
 from spikewright.study.search.tune import tune as library_tune
+from spikewright.study.sweep import sweep as library_sweep
 
 
 def _check_picture(path: Path, *, overwrite: bool) -> None:

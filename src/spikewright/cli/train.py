@@ -22,9 +22,10 @@ from spikewright.conversion import Conversion, convert
 from spikewright.frontends.live import check_ending, live, packed
 from spikewright.measure import neuron_rates
 from spikewright.report.tables import Column
-from spikewright.training import Refitted, Training
-from spikewright.training.frozen import in_words
+from spikewright.training.history import Refitted
 from spikewright.training.options import ReconstructOptions, TrainOptions
+from spikewright.training.result import Training
+from spikewright.training.trainable import in_words
 
 _SHOWN = 2000
 """Samples that a report measures the trained network on, at most."""

@@ -8,7 +8,7 @@ from typing import Any, Unpack
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright import diagnosis, evaluation, executors
+from spikewright import executors
 from spikewright._base.arguments import is_whole
 from spikewright._base.options import declared
 from spikewright.choosing import Statistics
@@ -17,10 +17,13 @@ from spikewright.conversion.arguments import twin_thresholds
 from spikewright.conversion.making import spelled_out
 from spikewright.conversion.source_model import OfModel
 from spikewright.conversion.trace_warnings import warn_of_length, warn_of_run
-from spikewright.diagnosis import DiagnoseOptions, Diagnosis
+from spikewright.diagnosis import diagnosis
+from spikewright.diagnosis.diagnosis import DiagnoseOptions
+from spikewright.diagnosis.findings import Diagnosis
 from spikewright.engines.settings import check_settings
 from spikewright.errors import SimulationError
-from spikewright.evaluation.settings import EvaluateOptions
+from spikewright.evaluation import sharded
+from spikewright.evaluation.settings import EvaluateOptions, checked
 from spikewright.graph import evaluate_all
 from spikewright.lower.populations import Roles
 from spikewright.measure import Evaluation, EveryStep, read_out_at_every_step
@@ -93,10 +96,8 @@ def evaluate(
     noise = given.pop("noise")
     how = {name: given.pop(name) for name in ("checkpoint", "progress")}
     place = executors.get(given.pop("executor"), given.pop("address"))
-    settings = evaluation.checked(steps, dt=dt, twin=twin, **given)
-    found = evaluation.evaluate(
-        self, self._runner, x, y, settings, noise=noise, executor=place, **how
-    )
+    settings = checked(steps, dt=dt, twin=twin, **given)
+    found = sharded.evaluate(self, self._runner, x, y, settings, noise=noise, executor=place, **how)
     counts = select(found.records, "spikes per neuron", steps=settings.steps)
     of_layers = [] if noise is not None else [r for r in counts if "layer" in r.how]
     means = {r.how["layer"]: r.value for r in of_layers}

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Protocol, TypeVar, Unpack
 
-from spikewright import training
 from spikewright._base.options import declared
 from spikewright.conversion.arguments import Wanted
 from spikewright.conversion.making import made_of, spelled_out
@@ -17,13 +16,16 @@ from spikewright.frontends.origins import Place
 from spikewright.graph import Graph
 from spikewright.running.converted import Converted
 from spikewright.running.runner import Runner
-from spikewright.training import Training, TrainingRequest, in_part_of
+from spikewright.training import module, reconstruction, training
 from spikewright.training.options import (
     ModuleOptions,
     ReconstructOptions,
     TrainOptions,
     settings_of,
 )
+from spikewright.training.result import Training
+from spikewright.training.trainable import in_part_of
+from spikewright.training.training import TrainingRequest
 
 
 @dataclass(eq=False)
@@ -146,8 +148,8 @@ def reconstruct(self: Of, x: Any, **options: Unpack[ReconstructOptions]) -> Of:
     once, and without its weights.
     """
     model = self._model
-    settings = _settings(model, {**training.RECONSTRUCTED, **options})
-    return training.reconstruct(self, TrainingRequest(x, None, settings, model.reading))
+    settings = _settings(model, {**reconstruction.RECONSTRUCTED, **options})
+    return reconstruction.reconstruct(self, TrainingRequest(x, None, settings, model.reading))
 
 
 @declared(TrainingError)
@@ -166,9 +168,9 @@ def torch_module(self: OfModel, steps: int, **options: Unpack[ModuleOptions]) ->
     """
     made, frozen = spelled_out(self), self._model.frozen
     if made is self:
-        return training.torch_module(made, steps, options, self._model.live, frozen)
+        return module.torch_module(made, steps, options, self._model.live, frozen)
     frozen = in_part_of(self.canonical, frozen)
-    return training.torch_module(made, steps, options, None, frozen)
+    return module.torch_module(made, steps, options, None, frozen)
 
 
 def load_state(self: Of, state: Mapping[str, Any]) -> Of:
@@ -179,7 +181,7 @@ def load_state(self: Of, state: Mapping[str, Any]) -> Of:
     """
     made = spelled_out(self)
     live = self._model.live if made is self else None
-    return training.loaded(made, state, partial(made_of, type(self)), live)
+    return module.loaded(made, state, partial(made_of, type(self)), live)
 
 
 def _settings(model: SourceModel, given: Mapping[str, Any]) -> TrainOptions:

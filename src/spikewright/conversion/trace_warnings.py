@@ -14,8 +14,8 @@ from spikewright.errors import listed
 from spikewright.graph import Graph
 from spikewright.graph.masks import Mask
 from spikewright.lower import Lowered
-from spikewright.lower.rounding import kind_of, rounded, seconds_until_exact, steps_in
-from spikewright.lower.trace import Trace
+from spikewright.lower.choices import rounded, seconds_until_exact
+from spikewright.lower.trace import Trace, kind_of, steps_in
 from spikewright.network import Node, NodeFunction
 from spikewright.network.neurons import NeuronType
 from spikewright.network.node_functions import PythonCall

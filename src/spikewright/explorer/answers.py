@@ -23,9 +23,9 @@ from spikewright.explorer.wish import MOST_STEPS, NEURONS, SCALES, STARTS, Wish,
 from spikewright.lower.trace import silently
 from spikewright.measure.readout import named
 from spikewright.records import select
-from spikewright.study.grid.sweep import sweep
 from spikewright.study.programs import ProgramWriter
 from spikewright.study.result import StudyResult
+from spikewright.study.sweep import sweep
 
 DT = 0.001  # seconds a step
 

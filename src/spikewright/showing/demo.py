@@ -20,16 +20,16 @@ from spikewright._base.optional import require
 from spikewright._base.writing import check_target, make_folder
 from spikewright.choosing.rules import MinimumError
 from spikewright.conversion import Conversion, convert, watch
-from spikewright.diagnosis import Diagnosis
+from spikewright.diagnosis.findings import Diagnosis
 from spikewright.errors import MissingExtraError, SimulationError
 from spikewright.measure import Evaluation, accuracy, neuron_rates
 from spikewright.records import Record
 from spikewright.report import figures, write_html
 from spikewright.report.page import PAGE
 from spikewright.report.tables import powers_of_two
-from spikewright.study.grid.sweep import sweep
 from spikewright.study.point import OperatingPoint
 from spikewright.study.result import StudyResult
+from spikewright.study.sweep import sweep
 
 MODEL = Path(__file__).with_name("assets") / "digits.onnx"
 """The shipped network: two convolutions and a dense layer, 8 x 8 pixels in, ten digits out."""

@@ -15,7 +15,7 @@ from spikewright.engines.settings import (
     SeedOptions,
     StepOptions,
 )
-from spikewright.executors.options import KeptOptions
+from spikewright.executors.base import KeptOptions
 from spikewright.measure import EveryStep
 from spikewright.passes import MaxPoolForm
 from spikewright.quantising import Quantised
