@@ -12,8 +12,15 @@ from numpy.typing import NDArray
 
 from spikewright import engines
 from spikewright.choosing.fission import Copies
-from spikewright.conversion.error_bounds import UNITS, relative_error, rounding_bounds, sum_errors
-from spikewright.conversion.verified import OWN_SUM, Difference, Verification
+from spikewright.conversion.verified import (
+    OWN_SUM,
+    UNITS,
+    Difference,
+    Verification,
+    relative_error,
+    rounding_bounds,
+    sum_errors,
+)
 from spikewright.engines import Execution
 from spikewright.errors import SpikewrightError, VerificationError
 from spikewright.frontends import Source
