@@ -66,7 +66,7 @@ def _messages(path: Path) -> None:
 
 def _asked(text: str) -> None:
     """What a page is told of a wish's sample."""
-    from spikewright.explorer.wish import wish_of
+    from spikewright.explorer.message import wish_of
 
     _, wish = wish_of(text)
     SUBJECT.chosen(wish)
@@ -151,7 +151,7 @@ _MODULES: dict[str, tuple[str, ...]] = {
     "keras": ("spikewright.frontends.keras", "h5py"),
     "pt2": ("spikewright.frontends.pytorch",),
     "paths": (*_ONNX, "test_paths", "spikewright.frontends.keras", "spikewright.frontends.pytorch"),
-    "messages": ("spikewright.explorer.wish", "spikewright.explorer.live"),
+    "messages": ("spikewright.explorer.message", "spikewright.explorer.live"),
 }
 SUBJECT: Any = None
 RUN: Any = None

@@ -18,8 +18,8 @@ from spikewright import demo
 from spikewright._base.amounts import joules
 from spikewright.cli import main
 from spikewright.explorer.answers import measured
+from spikewright.explorer.message import Wish
 from spikewright.explorer.subject import Subject
-from spikewright.explorer.wish import Wish
 from spikewright.measure.energy import TABLES
 from spikewright.records import (
     DEFAULT_TABLE,

@@ -20,7 +20,7 @@ from spikewright._base.budget import NODES
 from spikewright.choosing.correction import CORRECTIONS
 from spikewright.choosing.rules import RULES
 from spikewright.cli import main
-from spikewright.conversion import error_bounds
+from spikewright.conversion import verified
 from spikewright.diagnosis.causes import CAUSES
 from spikewright.diagnosis.survey import PARTS
 from spikewright.engines import decoder_cache
@@ -126,7 +126,7 @@ NAMED: dict[str, tuple[str, Callable[[], set[str]]]] = {
             for name in space_of(sw.convert(MODEL, spiking=True))
         },
     ),
-    "the bound": ("verification.md", lambda: {f"    {error_bounds._ROUNDINGS} (u + v sqrt(n))"}),
+    "the bound": ("verification.md", lambda: {f"    {verified._ROUNDINGS} (u + v sqrt(n))"}),
 }
 """Page, and what of the code it has to name."""
 

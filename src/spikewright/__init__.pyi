@@ -2,11 +2,7 @@
 
 from spikewright import chips, engines, results
 from spikewright.choosing import ScaleRule, Statistics
-from spikewright.choosing.correction import (
-    BiasCorrection,
-    StepCorrection,
-    VoltageCorrection,
-)
+from spikewright.choosing.correction import BiasCorrection, StepCorrection, VoltageCorrection
 from spikewright.choosing.fission import Fission
 from spikewright.choosing.rules import (
     EnergyBudget,
@@ -24,12 +20,7 @@ from spikewright.evaluation.mismatch import Mismatch
 from spikewright.exchange import nir as nir
 from spikewright.exchange import onnx as onnx
 from spikewright.explorer import explore
-from spikewright.measure import (
-    After,
-    Evaluation,
-    Window,
-    energy,
-)
+from spikewright.measure import After, Evaluation, Window, energy
 from spikewright.modelling import curves, networks, semantic
 from spikewright.modelling.nengo_reader import from_nengo
 from spikewright.modelling.nengo_simulator import NengoSimulator
@@ -47,14 +38,7 @@ from spikewright.network import (
     solvers,
     transforms,
 )
-from spikewright.network.learning import (
-    BCM,
-    PES,
-    RLS,
-    LearningRuleType,
-    Oja,
-    Voja,
-)
+from spikewright.network.learning import BCM, PES, RLS, LearningRuleType, Oja, Voja
 from spikewright.network.neurons import (
     LIF,
     AdaptiveLIF,
@@ -86,20 +70,8 @@ from spikewright.network.neurons import (
     StochasticSpiking,
     Tanh,
 )
-from spikewright.network.synapses import (
-    Alpha,
-    LinearFilter,
-    Lowpass,
-    Synapse,
-    Triangle,
-    WindowMean,
-)
-from spikewright.network.transforms import (
-    Convolution,
-    Dense,
-    Sparse,
-    Transform,
-)
+from spikewright.network.synapses import Alpha, LinearFilter, Lowpass, Synapse, Triangle, WindowMean
+from spikewright.network.transforms import Convolution, Dense, Sparse, Transform
 from spikewright.quantising import Quantised
 from spikewright.running import encoders
 from spikewright.showing import demo, plot

@@ -18,7 +18,7 @@ from spikewright.cli import main
 from spikewright.explorer import answers
 from spikewright.explorer.answers import look
 from spikewright.explorer.explore import _subject as subject_of
-from spikewright.explorer.wish import Wish
+from spikewright.explorer.message import Wish
 
 MADE: list[dict[str, Any]] = [
     {"scale_firing_rates": 6.0, "max_spikes_per_step": 1},

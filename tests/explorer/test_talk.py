@@ -27,9 +27,9 @@ from spikewright.conversion import watch
 from spikewright.explorer import answers
 from spikewright.explorer.answers import advised, facts, look
 from spikewright.explorer.explore import _subject as subject_of
+from spikewright.explorer.message import NEURONS, Wish, changes_of
 from spikewright.explorer.serving import application
 from spikewright.explorer.subject import Subject
-from spikewright.explorer.wish import NEURONS, Wish, changes_of
 from spikewright.records import select
 
 FEW = {"steps": 8, "scale": 20.0, "sample": 3}

@@ -69,9 +69,7 @@ rule("limits.kernel_sides")(
 rule("limits.strides")(_one_of("its stride is", lambda k: k.stride, "another stride"))
 rule("limits.paddings")(
     _one_of(
-        "it is padded by",
-        lambda k: tuple(n for pair in k.padding for n in pair),
-        "less padding",
+        "it is padded by", lambda k: tuple(n for pair in k.padding for n in pair), "less padding"
     )
 )
 

@@ -29,7 +29,7 @@ from spikewright.graph.masks import Real
 from spikewright.network import Ensemble
 from spikewright.running.converted import Converted
 from spikewright.running.inputs import feeds_of
-from spikewright.running.padding import real_of
+from spikewright.running.recording import real_of
 from spikewright.running.runner import RunJob, Runner
 
 _AT_ONCE = 2_000_000  # values of the widest signal that are worked on at once

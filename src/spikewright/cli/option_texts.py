@@ -106,12 +106,7 @@ START = Parser(
 ENCODER = Parser("encoder", by_name(ConstantCurrent, Regular, Poisson, Frames))
 BIAS = Parser("correction", by_name(BiasCorrection, StepCorrection), leading="bias-correction")
 FISSION = Parser("fission", by_name(Fission), leading="fission")
-WEIGHTS = Parser(
-    "number of bits",
-    by_name(Quantised),
-    leading="quantised",
-    nameless=_chip,
-)
+WEIGHTS = Parser("number of bits", by_name(Quantised), leading="quantised", nameless=_chip)
 SYNAPSE = Parser("synapse", {}, words={"none": None}, numbers=True)
 EXECUTOR = Parser("executor", {}, words={name: name for name in executors.NAMES})
 

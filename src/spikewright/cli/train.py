@@ -64,9 +64,7 @@ class _CommandOptions(TypedDict, total=False):
     ),
     files.out("the trained network here", required=True),
     files.written(
-        "Write MODEL with the trained weights here, a .keras or .onnx file.",
-        _MODEL,
-        "--write-back",
+        "Write MODEL with the trained weights here, a .keras or .onnx file.", _MODEL, "--write-back"
     ),
     files.report,
     groups=(TrainOptions, _CommandOptions, SampleOptions),

@@ -16,13 +16,8 @@ from spikewright._base.keywords import meant, spelled
 from spikewright._base.notebooks import Rows, Shown
 from spikewright._base.options import declared
 from spikewright.chips import Chip, Fit, fits, profile
-from spikewright.conversion import fitting, measuring
-from spikewright.conversion.arguments import (
-    FROM_ELSEWHERE,
-    Layers,
-    in_names,
-    recorded,
-)
+from spikewright.conversion import measuring, source_model
+from spikewright.conversion.arguments import FROM_ELSEWHERE, Layers, in_names, recorded
 from spikewright.conversion.making import saved
 from spikewright.conversion.source_model import SourceModel
 from spikewright.conversion.trace_warnings import warn_of_length, warn_of_run
@@ -241,8 +236,8 @@ class Conversion(Shown):
         )
 
     evaluate, diagnose = measuring.evaluate, measuring.diagnose
-    train, reconstruct = fitting.train, fitting.reconstruct
-    torch_module, load_state = fitting.torch_module, fitting.load_state
+    train, reconstruct = source_model.train, source_model.reconstruct
+    torch_module, load_state = source_model.torch_module, source_model.load_state
 
     def _record(self, record: Any) -> Any:
         """The names of the layers to record."""

@@ -23,13 +23,7 @@ from spikewright.choosing.correction import (
     looks_at_data,
 )
 from spikewright.choosing.fission import NONE, Copies, Fission, split_as_told, split_by
-from spikewright.choosing.scales import (
-    ChosenScales,
-    choose_scales,
-    has_budget,
-    has_rule,
-    need_data,
-)
+from spikewright.choosing.scales import ChosenScales, choose_scales, has_budget, has_rule, need_data
 from spikewright.conversion.arguments import Wanted
 from spikewright.conversion.trace_warnings import (
     tell_of_masks,

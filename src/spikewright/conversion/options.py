@@ -132,10 +132,7 @@ class ReadOptions(ModelOptions, total=False):
 
     max_pool: Annotated[
         MaxPoolForm,
-        Option(
-            "gate",
-            "Max pooling: gate keeps its mean (default), average changes the outputs.",
-        ),
+        Option("gate", "Max pooling: gate keeps its mean (default), average changes the outputs."),
     ]
     sequence_step: Annotated[
         int | None,

@@ -12,8 +12,15 @@ from numpy.typing import NDArray
 
 from spikewright import engines
 from spikewright.choosing.fission import Copies
-from spikewright.conversion.error_bounds import UNITS, relative_error, rounding_bounds, sum_errors
-from spikewright.conversion.verified import OWN_SUM, Difference, Verification
+from spikewright.conversion.verified import (
+    OWN_SUM,
+    UNITS,
+    Difference,
+    Verification,
+    relative_error,
+    rounding_bounds,
+    sum_errors,
+)
 from spikewright.engines import Execution
 from spikewright.errors import SpikewrightError, VerificationError
 from spikewright.frontends import Source
@@ -233,10 +240,7 @@ def _apart(one: Difference, rtol: float | None) -> str:
 def _why(wrong: Difference, graph: Graph, source: Source, inputs: Mapping[str, NDArray]) -> str:
     """Whether a sample alone gives the graph's values, so that batching makes the difference."""
     alone = {name: value[:1] for name, value in inputs.items()}
-    error = relative_error(
-        called(source, alone)[wrong.layer],
-        evaluate(graph, alone)[wrong.layer],
-    )
+    error = relative_error(called(source, alone)[wrong.layer], evaluate(graph, alone)[wrong.layer])
     if error <= wrong.bound:
         return "A sample alone agrees: the model mixes samples, so axis 0 is not the batch."
     return "A sample alone differs too."

@@ -23,7 +23,7 @@ from spikewright.measure.tally import Key
 from spikewright.network import Ensemble, Node
 from spikewright.records import Record
 from spikewright.running.encoders import Encoder
-from spikewright.running.padding import padding_in
+from spikewright.running.recording import padding_in
 
 _WHAT = "operations"
 _FIELDS = [field.name for field in fields(LayerOperations)]

@@ -17,9 +17,8 @@ from spikewright.conversion import Conversion, Sample, watch
 from spikewright.diagnosis.proposals import Proposal
 from spikewright.errors import SpikewrightError
 from spikewright.executors import Executor, Function
-from spikewright.explorer.message import pack
+from spikewright.explorer.message import MOST_STEPS, NEURONS, SCALES, STARTS, Wish, changes_of, pack
 from spikewright.explorer.subject import DROPPED, SHOWN, Subject
-from spikewright.explorer.wish import MOST_STEPS, NEURONS, SCALES, STARTS, Wish, changes_of
 from spikewright.lower.trace import silently
 from spikewright.measure.readout import named
 from spikewright.records import select

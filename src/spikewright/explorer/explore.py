@@ -18,8 +18,8 @@ from spikewright._base.optional import require
 from spikewright.conversion import Conversion, convert
 from spikewright.errors import SimulationError
 from spikewright.explorer.live import LiveRun, is_network, live
+from spikewright.explorer.message import Wish, change_of, wish_with
 from spikewright.explorer.subject import DROPPED, Subject
-from spikewright.explorer.wish import Wish, change_of, wish_with
 from spikewright.frontends import example_for
 from spikewright.graph.lookups import random_rows, whole_inputs
 from spikewright.lower.trace import silently

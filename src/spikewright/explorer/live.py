@@ -196,11 +196,7 @@ class LiveRun:
     """
 
     def __init__(
-        self,
-        simulator: Simulator,
-        title: str,
-        reset: Callable[[], None],
-        close: Callable[[], None],
+        self, simulator: Simulator, title: str, reset: Callable[[], None], close: Callable[[], None]
     ) -> None:
         names = names_of(simulator.network)
         self.simulator, self.title, self._reset, self.close = simulator, title, reset, close

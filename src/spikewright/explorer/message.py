@@ -1,7 +1,7 @@
 """Messages of pages and to them: requests, of which nothing is trusted, and binary answers.
 
-A request is a JSON object. A binary answer is a header in JSON, and arrays behind it, as they lie
-in memory:
+A request is a JSON object, and a wish one that asks for a changed network. A binary answer is a
+header in JSON, and arrays behind it, as they lie in memory:
 
 4 bytes         length of the header, a little-endian whole number
 the header      JSON in UTF-8; "arrays" are {name: {"type", "shape", "offset"}}
@@ -10,19 +10,35 @@ the arrays      from the next multiple of eight bytes on, each at its offset fro
 
 from __future__ import annotations
 
+import base64
+import binascii
 import json
-from collections.abc import AsyncIterator, Mapping
-from dataclasses import field, fields
+from collections.abc import AsyncIterator, Iterable, Mapping
+from dataclasses import asdict, dataclass, field, fields, replace
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright._base.options import Check, whole
+from spikewright._base.arguments import is_number
+from spikewright._base.options import Check, number, one_of, whole
+from spikewright.choosing import ScaleRule
+from spikewright.choosing.rules import parse
 from spikewright.errors import SimulationError, SpikewrightError, printable, short_name
+from spikewright.measure.readout import named
+from spikewright.network.neurons import (
+    BipolarIntegrateAndFire,
+    NeuronType,
+    PoissonSpiking,
+    RectifiedLinear,
+    SignedIntegrateAndFire,
+    StochasticSpiking,
+)
 
 if TYPE_CHECKING:
     from starlette.websockets import WebSocket
+
 
 LONGEST = 1 << 20
 """Characters of a request, at most."""
@@ -119,3 +135,166 @@ def pack(header: Mapping[str, Any], arrays: Mapping[str, NDArray]) -> bytes:
 
 def _padded(content: bytes) -> bytes:
     return content + bytes(-len(content) % _ALIGNED)
+
+
+SCALES = (1.0, 1000.0)
+"""The ends of the slider of firing-rate scales."""
+
+MOST_STEPS = 1000
+STARTS = ("half", "zero", "uniform")
+NEURONS: Mapping[str, tuple[NeuronType, str] | None] = MappingProxyType(
+    {
+        "default": None,
+        "bipolar": (BipolarIntegrateAndFire(), "BipolarIntegrateAndFire"),
+        "signed": (SignedIntegrateAndFire(), "SignedIntegrateAndFire"),
+        "stochastic": (StochasticSpiking(RectifiedLinear()), "StochasticSpiking:RectifiedLinear"),
+        "Poisson": (PoissonSpiking(RectifiedLinear()), "PoissonSpiking:RectifiedLinear"),
+    }
+)
+"""Neurons for ReLU that a page may ask for, by name: the type, and its text in commands."""
+
+_FIELDS = {"synapse": "synapse", "initial_voltage": "start", "max_spikes_per_step": "cap"}
+"""Arguments of `convert`, and options of commands, that are a field of a wish as they are."""
+
+_TEXT = or_none(Check("text", lambda value: isinstance(value, str)))
+_SCALE = number(1e-3, most=1e6)  # those of advice lie anywhere
+_READOUT = Check("the name of a readout", lambda value: value in named())
+_LAYERS = Check(
+    f"an object of layers, with {_SCALE.must} for each",
+    lambda value: isinstance(value, dict) and all(map(_SCALE.holds, value.values())),
+)
+
+
+@dataclass(frozen=True)
+class Wish:
+    """The request of a page: one sample, or one that was drawn, and the choices of a conversion.
+
+    `layers` are layers with scales of their own, and `rule` the text of a rule that chooses all
+    scales in the place of numbers. `synapse` is a time constant in seconds. `drawn` are values
+    from 0 (black) to 255, in the order of the input, in base64.
+    """
+
+    sample: int = asked(whole(0), 0)
+    drawn: str | None = asked(_TEXT)
+    scale: float = asked(_SCALE, 10.0)
+    steps: int = asked(whole(1, MOST_STEPS), 64)
+    cap: int | None = asked(or_none(whole(1)))
+    neuron: str = asked(one_of(NEURONS), "default")
+    start: str = asked(one_of(STARTS), "half")
+    readout: str = asked(_READOUT, "mean")
+    layers: tuple[tuple[str, float], ...] = asked(_LAYERS, ())
+    rule: str | None = asked(_TEXT)
+    synapse: float | None = asked(or_none(number(above=0, most=1)))
+
+    @property
+    def anywhere(self) -> Wish:
+        """The same choices, for no sample in particular."""
+        return replace(self, sample=0, drawn=None)
+
+    @property
+    def spiking(self) -> bool | dict[type[NeuronType], NeuronType]:
+        """The choice of neurons, as `convert` takes it."""
+        chosen = NEURONS[self.neuron]
+        return True if chosen is None else {RectifiedLinear: chosen[0]}
+
+    def scales(self, layers: Iterable[str]) -> float | dict[str, float] | ScaleRule:
+        """The choice of scales for these layers, as `convert` takes it.
+
+        Raises `SimulationError` for a layer that is not one of them, and for a text that is no
+        rule.
+        """
+        if self.rule is not None:
+            try:
+                return parse(self.rule)
+            except ValueError as error:
+                raise SimulationError(f"rule: {error}") from None
+        if not self.layers:
+            return float(self.scale)
+        found = dict.fromkeys(layers, float(self.scale))
+        for name, scale in self.layers:
+            if name not in found:
+                raise SimulationError(f"layers are {', '.join(found)}, got {name!r}")
+            found[name] = float(scale)
+        return found
+
+    def arguments(self, layers: Iterable[str]) -> dict[str, Any]:
+        """The arguments of `Conversion.again`, for a network with these layers."""
+        return {
+            "spiking": self.spiking,
+            "scale_firing_rates": self.scales(layers),
+            **{name: getattr(self, field) for name, field in _FIELDS.items()},
+        }
+
+    def options(self, layers: Iterable[str], given: Mapping[str, Any]) -> list[str]:
+        """The same as options of a command whose network was made with the arguments `given`.
+
+        A rule looks at data, which is another option.
+        """
+        chosen = NEURONS[self.neuron]
+        found = ["--spiking" if chosen is None else f"--neurons=relu={chosen[1]}"]
+        wanted = self.arguments(layers)
+        scales = wanted["scale_firing_rates"]
+        each = scales.items() if isinstance(scales, dict) else [("", self.rule or self.scale)]
+        found += [f"--scale={name}{'=' * bool(name)}{_text(scale)}" for name, scale in each]
+        for name in _FIELDS:
+            value, already = wanted[name], given.get(name)
+            if value is not None and (type(value) is not type(already) or value != already):
+                found.append(f"--{name.replace('_', '-')}={value}")
+        return [*found, f"--steps={self.steps}"]
+
+    def as_dict(self) -> dict[str, Any]:
+        """It as plain data, as a page writes it."""
+        return {**asdict(self), "layers": dict(self.layers)}
+
+    @property
+    def levels(self) -> bytes:
+        """The values that were drawn, a byte each."""
+        try:
+            return base64.b64decode(self.drawn or "", validate=True)
+        except (binascii.Error, ValueError) as error:
+            raise SimulationError(f"drawn: {error}. Give the bytes of an image in base64") from None
+
+
+def _text(scale: str | float) -> str:
+    return scale if isinstance(scale, str) else repr(float(scale))
+
+
+def wish_of(text: str | bytes) -> tuple[int, Wish]:
+    """The number of a request, and the wish in it, from JSON.
+
+    Raises `SimulationError` naming what is unknown, or the field, its value and what may stand
+    there.
+    """
+    number, given = received(text, Wish)
+    return number, wish_with(given)
+
+
+def wish_with(given: Mapping[str, Any]) -> Wish:
+    """The wish with these fields, as a page writes them, and all others as at first."""
+    return Wish(**{**given, "layers": tuple(given.get("layers", {}).items())})
+
+
+def changes_of(arguments: Mapping[str, Any], steps: int, wish: Wish) -> dict[str, Any] | None:
+    """The changes to a wish that mean these arguments and steps; None where no wish says them."""
+    found: dict[str, Any] = {"steps": steps} if steps != wish.steps else {}
+    said = [change_of(name, value) for name, value in arguments.items()]
+    if steps > MOST_STEPS or None in said:
+        return None
+    return {name: value for one in (found, *said) if one for name, value in one.items()}
+
+
+def change_of(name: str, value: Any) -> dict[str, Any] | None:
+    """The changes to a wish that mean one argument of `convert`; None where no wish says it."""
+    said: dict[str, Any] = {}
+    if name in _FIELDS:
+        said = {_FIELDS[name]: value.item() if isinstance(value, np.generic) else value}
+    elif name == "spiking":
+        same = [neuron for neuron in NEURONS if Wish(neuron=neuron).spiking == value]
+        said = {"neuron": same[0]} if same else {}
+    elif name == "scale_firing_rates" and is_number(value):
+        said = {"scale": float(value), "layers": {}, "rule": None}
+    elif name == "scale_firing_rates" and isinstance(value, Mapping):
+        each = {layer: float(one) for layer, one in value.items() if is_number(one)}
+        said = {"layers": each, "rule": None} if len(each) == len(value) else {}
+    known = bool(said) and all(fits(Wish, field, changed) for field, changed in said.items())
+    return said if known else None

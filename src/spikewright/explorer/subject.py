@@ -16,7 +16,7 @@ from spikewright.choosing import Statistics
 from spikewright.choosing.statistics.channels import channel_axis
 from spikewright.conversion import Conversion
 from spikewright.errors import SimulationError
-from spikewright.explorer.wish import Wish
+from spikewright.explorer.message import Wish
 from spikewright.measure.truth import Truth
 from spikewright.running.recording import truth_of_only
 

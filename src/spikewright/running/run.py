@@ -93,15 +93,7 @@ def feeds_for(
     if lowered.stepping is None:
         encoder = without_held(encoder, lowered)
         return feeds_of(x, lowered.inputs, encoder, steps, dt, seed)
-    return sequence_feeds(
-        stepping=lowered.stepping,
-        x=x,
-        inputs=lowered.inputs,
-        encoder=encoder,
-        steps=steps,
-        dt=dt,
-        seed=seed,
-    )
+    return sequence_feeds(lowered.stepping, x, lowered.inputs, encoder, steps, dt, seed)
 
 
 class Stream:

@@ -20,8 +20,7 @@ from spikewright.lower import Lowered
 from spikewright.measure import Population
 from spikewright.network import Connection, Ensemble, Network, Node
 from spikewright.running.inputs import Encoded
-from spikewright.running.padding import real_of
-from spikewright.running.recording import layers_of, probes_of
+from spikewright.running.recording import layers_of, probes_of, real_of
 
 
 def fingerprint(network: Network) -> tuple:

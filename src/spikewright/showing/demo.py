@@ -22,11 +22,7 @@ from spikewright.choosing.rules import MinimumError
 from spikewright.conversion import Conversion, convert, watch
 from spikewright.diagnosis.findings import Diagnosis
 from spikewright.errors import MissingExtraError, SimulationError
-from spikewright.measure import (
-    Evaluation,
-    accuracy,
-    neuron_rates,
-)
+from spikewright.measure import Evaluation, accuracy, neuron_rates
 from spikewright.records import Record
 from spikewright.report import figures, write_html
 from spikewright.report.page import PAGE

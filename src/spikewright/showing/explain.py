@@ -56,11 +56,7 @@ class WorkedExample:
 
 
 def worked_example(
-    scale: float | None,
-    steps: int = STEPS,
-    *,
-    dt: float = DT,
-    engine: str = "auto",
+    scale: float | None, steps: int = STEPS, *, dt: float = DT, engine: str = "auto"
 ) -> WorkedExample:
     """Run the worked example at a firing-rate scale, or as a rate network with None.
 

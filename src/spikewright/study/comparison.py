@@ -27,7 +27,7 @@ from spikewright.measure.truth import Output
 from spikewright.records import Record, Worth
 from spikewright.running.converted import as_source
 from spikewright.running.inputs import feeds_of
-from spikewright.running.padding import real_outputs
+from spikewright.running.recording import real_outputs
 from spikewright.study.point import OperatingPoint, OutputScore, StudySetting
 from spikewright.study.programs import ModelReference
 

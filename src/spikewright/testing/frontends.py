@@ -23,7 +23,7 @@ import pytest
 from numpy.typing import NDArray
 
 from spikewright.conversion import Conversion, convert
-from spikewright.conversion.error_bounds import relative_error
+from spikewright.conversion.verified import relative_error
 from spikewright.frontends import Source, read
 from spikewright.graph import evaluate, evaluate_all
 from spikewright.graph.lookups import random_inputs

@@ -143,10 +143,7 @@ class Building:
         """
         kind = type(node).__name__
         if kind in self.dialect.lacks:
-            raise NoForm(
-                f"{self.dialect.name} reads no {kind} as NIR says it",
-                OTHER_DIALECT,
-            )
+            raise NoForm(f"{self.dialect.name} reads no {kind} as NIR says it", OTHER_DIALECT)
         name = re.sub(r"[^0-9A-Za-z_]", "_", name)
         if not isinstance(node, self.nir.Input | self.nir.Output):
             name = f"n{len(self.nodes):04}_{name}"

@@ -201,10 +201,7 @@ def _reason(kind: NeuronType) -> tuple[str, str]:
 
 _STAGES = (("tau", "r"), ("tau_mem", "r"), ("tau_syn", "w_in"))
 
-_RESETS = {
-    "subtract": "keeps what is above the threshold",
-    "zero": "sets the voltage to zero",
-}
+_RESETS = {"subtract": "keeps what is above the threshold", "zero": "sets the voltage to zero"}
 
 
 def suited(cell: NirNeurons, semantics: Semantics) -> NirNeurons:

@@ -222,10 +222,7 @@ def _by_patches(x: OnnxSignal, transform: Convolution, sums: OnnxSums) -> OnnxAr
 
 
 def _in_limbs(
-    x: OnnxSignal,
-    weight: NDArray,
-    sums: OnnxSums,
-    apply: Callable[[OnnxArray, NDArray], OnnxArray],
+    x: OnnxSignal, weight: NDArray, sums: OnnxSums, apply: Callable[[OnnxArray, NDArray], OnnxArray]
 ) -> OnnxArray:
     """The sum of `apply(limb, weight)` over limbs of inputs and weights, in the engines' order.
 

@@ -28,9 +28,8 @@ from spikewright.errors import printable
 from spikewright.explorer.answers import Stopped, advised, curve, facts, look, measured
 from spikewright.explorer.live import LiveRun, curves, news, request_of, run_facts
 from spikewright.explorer.live import Request as Asked
-from spikewright.explorer.message import messages, refuse
+from spikewright.explorer.message import messages, refuse, wish_of
 from spikewright.explorer.subject import Subject
-from spikewright.explorer.wish import wish_of
 
 HOSTS = ("127.0.0.1", "localhost")
 """Names of this machine that a browser may ask for: others lead here by a trick with names."""

@@ -16,13 +16,7 @@ from spikewright.modelling.semantic.recall import (
     Scalar,
     WinnerTakeAll,
 )
-from spikewright.modelling.semantic.state import (
-    Memory,
-    State,
-    Stimulus,
-    Superposition,
-    Transcode,
-)
+from spikewright.modelling.semantic.state import Memory, State, Stimulus, Superposition, Transcode
 from spikewright.modelling.semantic.vocabulary import Vocabulary
 
 __all__ = [

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -150,11 +150,11 @@ class Cleanup(Module):
         **memory_kwargs: Any,
     ) -> None:
         super().__init__(label, seed)
-        found = pairs(self, vocabulary, keys, mapping, output_vocabulary)
-        self.vocabulary, self.output_vocabulary = found.vocabulary, found.output_vocabulary
+        found = _pairs(self, vocabulary, keys, mapping, output_vocabulary)
+        self.vocabulary, self.output_vocabulary, keyed, values = found
         with self:
             self.memory = ThresholdingAssociativeMemory(
-                found.inputs, found.outputs, n_neurons, threshold, label=self.name, **memory_kwargs
+                keyed, values, n_neurons, threshold, label=self.name, **memory_kwargs
             )
             if sharp:
                 self.memory.add_threshold_to_outputs()
@@ -163,23 +163,17 @@ class Cleanup(Module):
         self.outputs["output"] = End(self.output, self.output_vocabulary)
 
 
-class Pairs(NamedTuple):
-    """Pointers `(pairs, d)` of a vocabulary, and their mapped pointers, `(pairs, d_out)`."""
-
-    inputs: NDArray
-    outputs: NDArray
-    vocabulary: Vocabulary
-    output_vocabulary: Vocabulary
-
-
-def pairs(
+def _pairs(
     module: Module,
     vocabulary: Vocabulary,
     keys: Iterable[str] | None,
     mapping: Mapping[str, str] | None,
     output_vocabulary: Vocabulary | None,
-) -> Pairs:
-    """Keys and values of a memory; raises `NetworkError` naming it where they are not given."""
+) -> tuple[Vocabulary, Vocabulary, NDArray, NDArray]:
+    """Vocabularies of keys and of values, and the pointers `(pairs, d)` of keys and of values.
+
+    Raises `NetworkError` naming the module where they are not given.
+    """
     own = as_vocabulary(vocabulary, f"{module!r}: vocabulary")
     other = own if output_vocabulary is None else output_vocabulary
     other = as_vocabulary(other, f"{module!r}: output_vocabulary")
@@ -194,12 +188,8 @@ def pairs(
     found = dict(zip(known, known, strict=True)) if mapping is None else dict(mapping)
     if not found:
         raise NetworkError(f"{module!r}: there is nothing to clean up to; add pointers first")
-    return Pairs(
-        np.array([own.parse(key).v for key in found]),
-        np.array([other.parse(value).v for value in found.values()]),
-        own,
-        other,
-    )
+    keyed = np.array([own.parse(key).v for key in found])
+    return own, other, keyed, np.array([other.parse(value).v for value in found.values()])
 
 
 class WinnerTakeAll(Cleanup):
@@ -226,17 +216,9 @@ class WinnerTakeAll(Cleanup):
         **memory_kwargs: Any,
     ) -> None:
         super().__init__(
-            vocabulary,
-            keys,
-            mapping,
-            output_vocabulary=output_vocabulary,
-            n_neurons=n_neurons,
-            threshold=threshold,
-            sharp=sharp,
-            label=label,
-            seed=seed,
+            vocabulary, keys, mapping, output_vocabulary, n_neurons, threshold, sharp, label, seed,
             **memory_kwargs,
-        )
+        )  # fmt: skip
         self.memory.add_wta_network(inhibit_scale, inhibit_synapse)
 
 
@@ -261,18 +243,18 @@ class Accumulators(Module):
         **accumulator_kwargs: Any,
     ) -> None:
         super().__init__(label, seed)
-        found = pairs(self, vocabulary, keys, mapping, output_vocabulary)
-        self.vocabulary, self.output_vocabulary = found.vocabulary, found.output_vocabulary
+        found = _pairs(self, vocabulary, keys, mapping, output_vocabulary)
+        self.vocabulary, self.output_vocabulary, keyed, values = found
         with self:
             self.choice = IndependentAccumulator(
-                len(found.inputs), n_neurons, label=self.name, **accumulator_kwargs
+                len(keyed), n_neurons, label=self.name, **accumulator_kwargs
             )
             self.input, self.output = (
                 Node(size_in=one.dimensions, label=f"{end} of {self.name}")
                 for end, one in (("input", self.vocabulary), ("output", self.output_vocabulary))
             )
-            Connection(self.input, self.choice.input, None, transform=found.inputs)
-            Connection(self.choice.output, self.output, None, transform=found.outputs.T)
+            Connection(self.input, self.choice.input, None, transform=keyed)
+            Connection(self.choice.output, self.output, None, transform=values.T)
         self.reset = self.choice.reset
         self.inputs["input"] = End(self.input, self.vocabulary)
         self.inputs["reset"] = End(self.reset, None)

@@ -17,13 +17,7 @@ import numpy as np
 from spikewright._base.files import path_of
 from spikewright._base.markup import STYLE
 from spikewright._base.optional import require
-from spikewright._base.writing import (
-    FileKind,
-    check_target,
-    file_kind,
-    head_and_tail,
-    write_file,
-)
+from spikewright._base.writing import FileKind, check_target, file_kind, head_and_tail, write_file
 from spikewright.report.figures import charts
 from spikewright.report.figures.charts import Chart, Room
 from spikewright.report.figures.scale import EACH, PixelScale, fitting, shortened, spread

@@ -18,11 +18,7 @@ from spikewright.testing.engines.parts import PartTests, ProbeTests
 from spikewright.testing.engines.steps import StepTests, WindowTests
 from spikewright.testing.layers import function_examples
 from spikewright.testing.learning import rule_examples
-from spikewright.testing.modelling import (
-    neuron_type_examples,
-    synapse_examples,
-    transform_examples,
-)
+from spikewright.testing.modelling import neuron_type_examples, synapse_examples, transform_examples
 
 __all__ = [
     "EngineSuite",

@@ -90,10 +90,7 @@ class CutTests(Suite):
         assert all(whole[probe].any() for probe in mixed.activity.values())
 
     def _same(
-        self,
-        found: Mapping[Probe, NDArray],
-        expected: Mapping[Probe, NDArray],
-        mixed: MixedNetwork,
+        self, found: Mapping[Probe, NDArray], expected: Mapping[Probe, NDArray], mixed: MixedNetwork
     ) -> None:
         for probe, value in expected.items():
             if self.is_exact():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import fields, replace
 from typing import Any
 
@@ -153,15 +154,7 @@ class PartTests(Suite):
         whole = rng.integers(-3, 4, (1, 2, *example.shape)).astype(np.float64)
         values = np.concatenate([analog, whole])
         transform = example.transform
-        with Network() as net:
-            stimulus = Node(np.zeros(example.shape))
-            end = Node(size_in=transform.output_shape(example.shape))
-            Connection(stimulus, end, None, transform)
-            probe = Probe(end)
-        data = self.run(net, 2, batch=3, feeds={stimulus: values}, precision=precision)
-        for found, x in zip(
-            data[probe].reshape(6, -1), values.reshape(6, *example.shape), strict=True
-        ):
+        for found, x in self._mapped(transform, values, precision):
             expected = oracle.apply_transform(transform, x).ravel()
             magnitude = _magnitude(transform) * np.abs(x).sum()
             reach = EPSILON[precision] * magnitude
@@ -183,19 +176,24 @@ class PartTests(Suite):
         values = _sizes(rng, (3, 2, *example.shape)) * rng.choice([-1.0, 1.0], example.shape)
         alone = np.eye(int(np.prod(example.shape)))[:2].reshape(2, *example.shape)
         values[-1] *= alone[rng.permutation(2)]
-        with Network() as net:
-            stimulus = Node(np.zeros(example.shape))
-            end = Node(size_in=transform.output_shape(example.shape))
-            Connection(stimulus, end, None, transform)
-            probe = Probe(end)
-        data = self.run(net, 2, batch=3, feeds={stimulus: values}, precision=precision)
-        found = data[probe].reshape(6, -1)
-        for y, x in zip(found, values.reshape(6, *example.shape), strict=True):
+        for y, x in self._mapped(transform, values, precision):
             exact = oracle.apply_transform(_wide(transform), x.astype(np.longdouble)).ravel()
             sizes = oracle.apply_transform(_absolute(transform), np.abs(x)).ravel()
             terms = oracle.apply_transform(_ones(transform), np.ones(x.shape)).max(initial=1.0)
             bound = terms * UNITS[precision] * sizes
             assert np.all(np.abs(y - exact) <= bound)
+
+    def _mapped(
+        self, transform: Transform, values: NDArray, precision: Precision
+    ) -> Iterator[tuple[NDArray, NDArray]]:
+        """What a transform makes of each value of samples `(3, 2, *shape)`, flat, and the value."""
+        shape = values.shape[2:]
+        with Network() as net:
+            stimulus, end = Node(np.zeros(shape)), Node(size_in=transform.output_shape(shape))
+            Connection(stimulus, end, None, transform)
+            probe = Probe(end)
+        data = self.run(net, 2, batch=3, feeds={stimulus: values}, precision=precision)
+        return zip(data[probe].reshape(6, -1), values.reshape(6, *shape), strict=True)
 
 
 def _driven(example: NeuronExample, kind: NeuronType, start: NDArray) -> tuple[Node, Ensemble]:
