@@ -24,7 +24,7 @@ from spikewright.measure.energy import twin_bits
 from spikewright.measure.metric import Metric
 from spikewright.measure.readout import AtEveryStep, EveryStep, kind_of, known
 from spikewright.running.encoders import Encoder
-from spikewright.running.encoding import EncodedOptions
+from spikewright.running.inputs import EncodedOptions
 
 Thresholds = Mapping[str, NDArray]
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Literal
 
+from spikewright._base.developing import traced
 from spikewright.graph import IDENTITY_FREE, Graph, GraphNode
 from spikewright.graph.layers import AveragePool, GlobalAveragePool, GlobalMaxPool, Layer, MaxPool
 from spikewright.passes.base import Note, Pass, PassResult
@@ -91,7 +92,9 @@ def run(graph: Graph, passes: Sequence[Pass] = STANDARD) -> tuple[Graph, tuple[T
     trace: list[TraceLine] = []
     done: list[str] = []
     for step in passes:
-        result = step(graph, after=done)
+        with traced(f"pass {step.name}") as changes:
+            result = step(graph, after=done)
+            changes += _changes(graph, result)
         for note in result.notes or (Note("", "nothing to do"),):
             trace.append(
                 TraceLine(
@@ -101,3 +104,9 @@ def run(graph: Graph, passes: Sequence[Pass] = STANDARD) -> tuple[Graph, tuple[T
         graph = result.graph
         done.append(step.name)
     return graph, tuple(trace)
+
+
+def _changes(before: Graph, result: PassResult) -> list[str]:
+    """The numbers of nodes before and after a pass, and one line for each change."""
+    notes = [f"{note.layer!r}: {note.text}" for note in result.notes]
+    return [f"{len(before)} -> {len(result.graph)} nodes", *notes]

@@ -19,8 +19,7 @@ from spikewright._base.files import path_of
 from spikewright._base.optional import require
 from spikewright._base.writing import check_target, make_folder
 from spikewright.choosing.rules import MinimumError
-from spikewright.conversion import Conversion, watch
-from spikewright.conversion.pipeline import convert
+from spikewright.conversion import Conversion, convert, watch
 from spikewright.diagnosis.findings import Diagnosis
 from spikewright.errors import MissingExtraError, SimulationError
 from spikewright.measure import (

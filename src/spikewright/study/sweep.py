@@ -17,9 +17,8 @@ from spikewright._base.options import declared, options_of
 from spikewright.choosing import ScaleRule
 from spikewright.choosing.correction import looks_at_data
 from spikewright.choosing.rules.rule import brief
-from spikewright.conversion import Conversion
+from spikewright.conversion import Conversion, convert
 from spikewright.conversion.options import CommonOptions
-from spikewright.conversion.pipeline import convert
 from spikewright.errors import SimulationError
 from spikewright.evaluation.settings import checked
 from spikewright.lower.trace import say, silently
@@ -29,7 +28,7 @@ from spikewright.network.neurons import NeuronType
 from spikewright.records import Record, own_energies
 from spikewright.report.sweeps import sweep_table, synapse_text
 from spikewright.report.tables import shown
-from spikewright.running.encoding import refuse_sequences
+from spikewright.running.inputs import refuse_sequences
 from spikewright.study.measuring import Measuring
 from spikewright.study.options import SweepOptions
 from spikewright.study.point import Minimise, OperatingPoint, OutputScore, Plain, StudySetting
