@@ -24,7 +24,7 @@ from spikewright.conversion import error_bounds
 from spikewright.diagnosis.causes import CAUSES
 from spikewright.diagnosis.survey import PARTS
 from spikewright.engines import decoder_cache
-from spikewright.measure.energy import TABLES, tables
+from spikewright.measure.energy import TABLES, _registry
 from spikewright.modelling import semantic
 from spikewright.network.learning import LEARNING_RULES
 from spikewright.showing.demo import MODEL
@@ -47,10 +47,10 @@ QUICK = {"deploy.md", "energy.md", "evaluation.md", "inputs.md", "learning.md", 
 @pytest.fixture(autouse=True)
 def _registries() -> Iterator[None]:
     """What a page registers is known for as long as it runs."""
-    before = dict(tables._registry)
+    before = dict(_registry)
     yield
-    tables._registry.clear()
-    tables._registry.update(before)
+    _registry.clear()
+    _registry.update(before)
     for name in set(LEARNING_RULES) - RULES_OF_LEARNING:
         del LEARNING_RULES._members[name]
 

@@ -13,9 +13,7 @@ from numpy.typing import NDArray
 from spikewright._base.windows import Pairs, Windows, split_shape
 from spikewright.chips.chip import Chip
 from spikewright.chips.layers import ChipLayer, ChipNetwork, Path, Stage
-from spikewright.engines.program import Linear
-from spikewright.engines.reference.linear import LinearKernel
-from spikewright.measure.operations.patterns import pull_back_chain, shapes_along
+from spikewright.measure.operations.patterns import applied, pull_back_chain, shapes_along
 from spikewright.network import MaxPool
 from spikewright.network.transforms import (
     AxisMap,
@@ -225,13 +223,10 @@ def fan_in(layer: ChipLayer) -> NDArray:
     """Weights that are not zero to each neuron of a layer, shaped like the layer."""
     found = np.zeros(layer.shape)
     for path in layer.paths:
-        value = np.ones((1, 1, *path.shape))
+        value = np.ones((1, *path.shape))
         for part in path.weights:
-            (made,) = LinearKernel(Linear("", (0,), 0, _pattern(part)), "float64").run(
-                [value], 0, 1
-            )
-            value = np.asarray(made)
-        found += value[0, 0]
+            value = applied(_pattern(part), value)
+        found += value[0]
     return np.rint(found)
 
 

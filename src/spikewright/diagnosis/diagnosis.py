@@ -36,8 +36,7 @@ from spikewright.engines.settings import WorkOptions
 from spikewright.errors import SimulationError, SpikewrightError
 from spikewright.lower.trace import silently
 from spikewright.measure import Run
-from spikewright.measure.metric import Metric, given_for
-from spikewright.measure.truth import truth_of
+from spikewright.measure.truth import Metric, given_for, truth_of
 from spikewright.running.converted import Converted
 from spikewright.running.inputs import as_held, batch_of, feeds_of
 from spikewright.running.padding import real_outputs

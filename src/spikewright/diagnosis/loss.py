@@ -12,8 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright.measure.intervals import Interval, drop_interval
-from spikewright.measure.metric import Metric
-from spikewright.measure.truth import Output, Truth
+from spikewright.measure.truth import Metric, Output, Truth
 from spikewright.records import Worth
 
 Outputs = Mapping[str, NDArray]

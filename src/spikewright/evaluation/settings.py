@@ -21,8 +21,8 @@ from spikewright.errors import SimulationError
 from spikewright.evaluation.mismatch import Mismatch
 from spikewright.executors.base import KeptOptions
 from spikewright.measure.energy import twin_bits
-from spikewright.measure.metric import Metric
 from spikewright.measure.readout import AtEveryStep, EveryStep, kind_of, known
+from spikewright.measure.truth import Metric
 from spikewright.running.encoders import Encoder
 from spikewright.running.inputs import EncodedOptions
 

@@ -33,10 +33,9 @@ from spikewright.executors import Executor
 from spikewright.lower import Lowered
 from spikewright.measure import Evaluation
 from spikewright.measure.activity import activity_records, bits_of_spikes
-from spikewright.measure.metric import Metric
-from spikewright.measure.score_records import score_records
+from spikewright.measure.scores import score_records
 from spikewright.measure.tally import Key, Tally, added, appended
-from spikewright.measure.truth import Output
+from spikewright.measure.truth import Metric, Output
 from spikewright.running.converted import Converted
 from spikewright.running.encoders import Encoder
 from spikewright.running.inputs import encoders_for, lists_of, without_held

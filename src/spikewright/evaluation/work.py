@@ -22,10 +22,9 @@ from spikewright.graph import Graph
 from spikewright.lower import Lowered, Options, lower
 from spikewright.measure.activity import count
 from spikewright.measure.energy import twin_bits
-from spikewright.measure.metric import given_of, metric_scores, place_of
-from spikewright.measure.scores import scores, scores_of_model
+from spikewright.measure.scores import metric_scores, scores, scores_of_model
 from spikewright.measure.tally import Key, Tally, appended, side_by_side
-from spikewright.measure.truth import Truth
+from spikewright.measure.truth import Truth, given_of, place_of
 from spikewright.measure.twin import quantised_twin
 from spikewright.network import Node
 from spikewright.passes.standard import run as run_passes

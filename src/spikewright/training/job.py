@@ -22,9 +22,8 @@ from spikewright.graph import Graph
 from spikewright.lower import by_layer
 from spikewright.lower.populations import Roles
 from spikewright.measure.energy import cost_table, energy
-from spikewright.measure.metric import Metric
 from spikewright.measure.operations import Counter
-from spikewright.measure.truth import Output
+from spikewright.measure.truth import Metric, Output
 from spikewright.running.converted import Converted
 from spikewright.training.data import SampleStream, TrainingSamples
 from spikewright.training.options import Range, TrainOptions

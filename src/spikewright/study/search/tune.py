@@ -17,7 +17,7 @@ from spikewright.choosing import fingerprint
 from spikewright.conversion import convert
 from spikewright.errors import TuningError
 from spikewright.lower.trace import silently
-from spikewright.measure.metric import Metric
+from spikewright.measure.truth import Metric
 from spikewright.study.options import TuneOptions
 from spikewright.study.programs import ModelReference
 from spikewright.study.result import StudyResult

@@ -17,8 +17,7 @@ from spikewright.engines.torch.device import Device, Tensor, numpy_of
 from spikewright.errors import TrainingError
 from spikewright.graph import Graph
 from spikewright.graph.layers import Activation
-from spikewright.measure.metric import Metric
-from spikewright.measure.truth import Output, Truth
+from spikewright.measure.truth import Metric, Output, Truth
 from spikewright.training.data import TrainingSamples
 from spikewright.training.gradients.budget import TrainingBudget
 from spikewright.training.gradients.rounded import RoundedNetwork

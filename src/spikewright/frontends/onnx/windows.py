@@ -8,11 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright._base.windows import Pairs, Windows
-from spikewright.frontends.onnx.node import OnnxNode
-from spikewright.frontends.onnx.registry import reads
+from spikewright.frontends.onnx.registry import OnnxNode, reads
 from spikewright.frontends.onnx.values import SignalValue, Unreadable
 from spikewright.frontends.reading.call import Value
-from spikewright.frontends.reading.windows import folded, halves, same_padding, windowed
+from spikewright.frontends.reading.reductions import folded, halves, same_padding, windowed
 from spikewright.graph.layers import (
     AveragePool,
     Convolution,
@@ -35,9 +34,7 @@ def windows_of(node: OnnxNode, size: Sequence[int], spatial: Sequence[int]) -> W
         raise Unreadable(f"a window {tuple(size)} over {rank} spatial axes; 1 to 3 can be read")
     stride = positive(node, "strides", rank)
     dilation = positive(node, "dilations", rank)
-    automatic = node.attributes.get("auto_pad", "NOTSET")
-    if automatic not in ("NOTSET", "VALID", "SAME_UPPER", "SAME_LOWER"):
-        raise Unreadable(f"auto_pad is {automatic!r}, which the standard does not know")
+    automatic = automatic_padding(node)
     padding: Pairs = ((0, 0),) * rank
     if automatic == "NOTSET":
         padding = explicit_pads(node, rank)
@@ -47,6 +44,14 @@ def windows_of(node: OnnxNode, size: Sequence[int], spatial: Sequence[int]) -> W
     # With auto_pad the standard's output extents do not depend on ceil_mode.
     ceil_mode = bool(node.attributes.get("ceil_mode", 0)) and automatic == "NOTSET"
     return Windows(tuple(size), stride, padding, dilation, ceil_mode)
+
+
+def automatic_padding(node: OnnxNode) -> str:
+    """The attribute `auto_pad`."""
+    given = str(node.attributes.get("auto_pad", "NOTSET"))
+    if given not in ("NOTSET", "VALID", "SAME_UPPER", "SAME_LOWER"):
+        raise Unreadable(f"auto_pad is {given!r}, which the standard does not know")
+    return given
 
 
 def positive(node: OnnxNode, name: str, rank: int) -> tuple[int, ...]:
@@ -157,9 +162,7 @@ def _wanted_extent(
         if len(given) != len(spatial) or min(given) < 1:
             raise Unreadable(f"output_shape is {given}, for {len(spatial)} spatial axes")
         return given
-    automatic = node.attributes.get("auto_pad", "NOTSET")
-    if automatic not in ("NOTSET", "VALID", "SAME_UPPER", "SAME_LOWER"):
-        raise Unreadable(f"auto_pad is {automatic!r}, which the standard does not know")
+    automatic = automatic_padding(node)
     if automatic.startswith("SAME"):
         return tuple(n * s for n, s in zip(spatial, stride, strict=True))
     return None

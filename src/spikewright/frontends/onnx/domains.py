@@ -13,9 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright.frontends.onnx.node import OnnxNode
-from spikewright.frontends.onnx.readers.product import product_of
-from spikewright.frontends.onnx.registry import READERS, Result, reads
+from spikewright.frontends.onnx.reductions import product_of
+from spikewright.frontends.onnx.registry import READERS, OnnxNode, Result, reads
 from spikewright.frontends.onnx.values import ConstantValue, Label, Missing, SignalValue, Unreadable
 from spikewright.frontends.onnx.values import Value as OnnxValue
 from spikewright.frontends.reading.call import Value
@@ -106,7 +105,7 @@ def normalizer(node: OnnxNode) -> Value:
     if norm not in ("L1", "MAX"):
         raise Unreadable(f"its norm is {norm!r}, which the standard does not know")
     kind = "norm 1" if norm == "L1" else "max"
-    return node.add(Divide(), view, reduced(node, view, kind, (axis,), True, "norm"))
+    return node.add(Divide(), view, reduced(node.inside("norm"), view, kind, (axis,), True))
 
 
 def _sums_to_one(node: OnnxNode, view: SignalValue) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from spikewright.frontends.reading.arithmetic import function
 from spikewright.frontends.reading.call import Unknown, Unreadable, Value
 from spikewright.frontends.reading.selection import entry, stacked
 from spikewright.frontends.reading.truth import greater
-from spikewright.frontends.unrolling import Adder, MaskedCell, UnrolledCell, stack, unroll
+from spikewright.frontends.unrolling import MaskedCell, UnrolledCell, beside_mask, stack, unroll
 from spikewright.frontends.unrolling.cells import Weights, gru, lstm, simple
 from spikewright.graph.layers import Concatenate, Constant, Identity, Multiply, Reshape, Take
 
@@ -45,11 +46,11 @@ def _layer(call: TorchCall) -> Any:
 @reads("spikewright.recurrent.default")
 def _over_lengths(call: TorchCall) -> Any:
     """Layers over as many steps as a length says, which keep their states behind it."""
-    call.arguments = {**call.arguments, "batch_first": True, "train": False}
+    call = replace(call, arguments={**call.arguments, "batch_first": True, "train": False})
     steps = np.arange(call.results[0].shape[1], dtype=float)[:, None]
     lengths, places = call.operands(call["lengths"], steps)
     if isinstance(lengths, Value):
-        inside = greater(call, lengths, places, strict=True, part="inside")
+        inside = greater(call.inside("inside"), lengths, places, strict=True)
     else:
         inside = call.constant_like((lengths > places) * 1.0, call.value("input"), "inside")
     return _recurrent(call, _MAKE[call["mode"].lower()], inside)
@@ -67,19 +68,16 @@ def _recurrent(call: TorchCall, make: Make, inside: Value | None = None) -> Any:
     sequences = _sequences(call)
     rows = []
     for index, sequence in enumerate(sequences):
-        place = f"sequence_{index}/" if len(sequences) > 1 else ""
-        initial = _initial(call, len(cells), index, len(sequences), place)
-        rows.append(
-            _layers(
-                call, cells, ways, sequence=sequence, initial=initial, place=place, inside=inside
-            )
-        )
+        own = call.inside(f"sequence_{index}" if len(sequences) > 1 else "")
+        initial = _initial(own, len(cells), index, len(sequences))
+        result = "padded" if inside else "result" if len(sequences) > 1 else ""
+        rows.append(_layers(own, cells, ways, sequence, initial, inside=inside, result=result))
     if len(rows) == 1:
         return tuple(call.placed(name) for name in rows[0])
     axis = 0 if call["batch_first"] else 1
     parts = ["", *(f"last_state_{kind}" for kind in range(len(rows[0]) - 1))]
     return tuple(
-        stacked(call, [call.placed(name) for name in each], axis if not part else 1, part)
+        stacked(call.inside(part), [call.placed(name) for name in each], 1 if part else axis)
         for part, each in zip(parts, zip(*rows, strict=True), strict=True)
     )
 
@@ -90,53 +88,35 @@ def _layers(
     ways: int,
     sequence: str,
     initial: Sequence[tuple[str | None, ...]],
-    place: str,
-    inside: Value | None = None,
+    inside: Value | None,
+    result: str,
 ) -> list[str]:
     """The nodes of the result and of the last states for one sequence `(time, units)`."""
-    mask = None if inside is None else inside.name
-    adder, steps = call.node, call.builder.shapes[sequence][0]
+    steps, mask = call.builder.shapes[sequence][0], None if inside is None else str(inside.name)
     below: str | Sequence[str] = sequence
     last: list[tuple[str, ...]] = []
     for first in range(0, len(cells), ways):
         made: list[Sequence[str]] = []
+        layer = call.inside(f"layer_{first // ways}")
         if mask is not None:
-            below = _beside(call, below, mask, f"{place}layer_{first // ways}/")
+            below = beside_mask(layer, below, mask)
         for way, cell in enumerate(cells[first : first + ways]):
-            part = f"{place}layer_{first // ways}/{'reverse/' if way else ''}"
             cell = cell if mask is None else MaskedCell(cell)
-            found = unroll(
-                adder,
-                cell,
-                below,
-                steps=steps,
-                initial=initial[first + way],
-                backwards=way == 1,
-                prefix=part,
-            )
+            adder = layer.inside("reverse" if way else "").node
+            found = unroll(adder, cell, below, steps, initial[first + way], way == 1)
             last.append(found.states)
             made.append(found.outputs)
         below = made[0]
         if ways > 1:
             below = [
-                adder(Concatenate(-1), *both, part=f"{place}layer_{first // ways}/step_{time}/both")
+                layer.node(Concatenate(-1), *both, part=f"step_{time}/both")
                 for time, both in enumerate(zip(*made, strict=True))
             ]
-    name = _stacked(call, adder, below, "padded" if mask else f"{place}result" if place else "")
+    name = _stacked(call, below, result)
     if mask is not None:
-        name = adder(Multiply(), name, mask)
+        name = call.node(Multiply(), name, mask)
     states = zip(*last, strict=True)
-    return [
-        name,
-        *(_stacked(call, adder, row, f"{place}last_state_{i}") for i, row in enumerate(states)),
-    ]
-
-
-def _beside(call: TorchCall, sequence: str | Sequence[str], mask: str, place: str) -> str:
-    """The node of a sequence whose steps end with their mask."""
-    if not isinstance(sequence, str):
-        sequence = _stacked(call, call.node, sequence, f"{place}sequence")
-    return call.node(Concatenate(-1), sequence, mask, part=f"{place}masked")
+    return [name, *(_stacked(call, row, f"last_state_{i}") for i, row in enumerate(states))]
 
 
 def _sequences(call: TorchCall) -> list[str]:
@@ -157,7 +137,7 @@ def _sequences(call: TorchCall) -> list[str]:
     found = []
     for index in range(count):
         part = f"sequence_{index}/time"
-        row = entry(call, value, axis, index, f"{part}/row")
+        row = entry(call.inside(f"{part}/row"), value, axis, index)
         found.append(call.node(Reshape(tuple(shape)), str(row.name), part=part))
     return found
 
@@ -178,14 +158,14 @@ def _weights(call: TorchCall, count: int) -> list[tuple[Weights, NDArray | None]
 
 
 def _initial(
-    call: TorchCall, count: int, index: int, sequences: int, place: str
+    call: TorchCall, count: int, index: int, sequences: int
 ) -> list[tuple[str | None, ...]]:
     """The states that each direction of each layer begins with, None for zeros."""
     given = call["hx"]
     several = given if isinstance(given, list | tuple) else [given]
     of_kind = []
     for kind, state in enumerate(several):
-        part = f"{place}initial_{kind}"
+        part = f"initial_{kind}"
         rows = _rows(call, state, count * sequences, part)
         every = range(index, count * sequences, sequences)
         of_kind.append([_state(call, rows, row, f"{part}/{row}") for row in every])
@@ -208,8 +188,8 @@ def _state(call: TorchCall, rows: Any, row: int, part: str) -> str | None:
     return call.node(Constant(rows[row]), part=part) if rows[row].any() else None
 
 
-def _stacked(call: TorchCall, adder: Adder, names: Sequence[str], part: str) -> str:
-    return stack(adder, names, call.builder.shapes[names[0]], part)
+def _stacked(call: TorchCall, names: Sequence[str], part: str) -> str:
+    return stack(call.node, names, call.builder.shapes[names[0]], part)
 
 
 @reads(*(f"aten.{name}_cell.default" for name in _MAKE))

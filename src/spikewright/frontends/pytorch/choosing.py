@@ -11,8 +11,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from spikewright.frontends.pytorch.extent import first_index
 from spikewright.frontends.pytorch.program import sizes_of
-from spikewright.frontends.pytorch.readers.extent import first_index
 from spikewright.frontends.pytorch.registry import TorchCall, reads, to_array
 from spikewright.frontends.reading.arithmetic import combined, product
 from spikewright.frontends.reading.call import (
@@ -173,31 +173,22 @@ def _argmax(call: TorchCall) -> Value:
     return place_of_extremum(call, x, axis, keep, "argmax" in call.target)
 
 
-@reads("aten.topk.default")
-def _largest(call: TorchCall) -> tuple[Any, Any]:
-    """The largest or smallest values and their places; of equal ones the first come first."""
-    return _in_order(call, bool(call["largest"]), call["k"], call["dim"])
+@reads("aten.topk.default", "aten.sort.default", "aten.sort.stable", "aten.argsort.default",
+       "aten.argsort.stable")  # fmt: skip
+def _in_order(call: TorchCall) -> Any:
+    """So many of the largest or smallest values along an axis, or all of them, and their places.
 
-
-@reads("aten.sort.default", "aten.sort.stable")
-def _sort(call: TorchCall) -> tuple[Any, Any]:
-    return _in_order(call, bool(call["descending"]), None, call["dim"])
-
-
-@reads("aten.argsort.default", "aten.argsort.stable")
-def _places_in_order(call: TorchCall) -> Any:
-    return _in_order(call, bool(call["descending"]), None, call["dim"])[1]
-
-
-def _in_order(call: TorchCall, falling: bool, count: int | None, dim: int) -> tuple[Any, Any]:
-    """So many of the largest or smallest values along an axis, or all of them, and their places."""
-    x = call.value("self")
-    axis = call.axis(x, dim)
+    Of equal ones the first come first.
+    """
+    x, axis = call.along()
+    several, count = isinstance(call.results, tuple | list), call.get("k", x.shape[axis])
     if x.shape[axis] == 1:  # one value is in order
-        several = isinstance(call.results, tuple | list)
         places = call.results[1] if several else call.results
-        return x, torch.zeros(tuple(places.shape), dtype=torch.int64)
-    return in_order(call, x, axis, x.shape[axis] if count is None else count, falling)
+        made: tuple[Any, Any] = x, torch.zeros(tuple(places.shape), dtype=torch.int64)
+    else:
+        falling = bool(call.get("largest", call.get("descending")))
+        made = in_order(call, x, axis, count, falling)
+    return made if several else made[1]
 
 
 @reads("aten.slice_scatter.default")
@@ -262,21 +253,21 @@ def _scatter(call: TorchCall) -> Value:
     x, index, new = (finite(x) if isinstance(x, Value) else call.against(x) for x in given)
     _check_extents(x, index, new, axis)
     chosen = _chosen(call, index, x.shape[axis])
-    written = _laid_out(call, chosen, new, index.shape, axis, "written")
+    written = _laid_out(call.inside("written"), chosen, new, index.shape, axis)
     if "add" in call.target:
         return combined(call, (1.0, x), (1.0, written))
     one = np.array(1.0)
-    taken = _laid_out(call, chosen, one, index.shape, axis, "taken")
+    taken = _laid_out(call.inside("taken"), chosen, one, index.shape, axis)
     if not isinstance(taken, Value):
         return combined(call, (1.0, _kept(call, x, 1.0 - taken)), (1.0, written))
     if not isinstance(x, Value) and not x.any():
         return combined(call, (1.0, written))
-    left = combined(call, (1.0, one), (-1.0, taken), part="left")
-    return combined(call, (1.0, product(call, left, x, "kept")), (1.0, written))
+    left = combined(call.inside("left"), (1.0, one), (-1.0, taken))
+    return combined(call, (1.0, product(call.inside("kept"), left, x)), (1.0, written))
 
 
 def _kept(call: TorchCall, x: Operand, left: NDArray) -> Operand:
-    return product(call, x, left, "kept") if isinstance(x, Value) else x * left
+    return product(call.inside("kept"), x, left) if isinstance(x, Value) else x * left
 
 
 def _chosen(call: TorchCall, index: Operand, places: int) -> Operand:
@@ -297,12 +288,12 @@ def _check_extents(x: Operand, index: Operand, new: Operand, axis: int) -> None:
 
 
 def _laid_out(
-    call: TorchCall, chosen: Operand, new: Operand, shape: tuple[int, ...], axis: int, part: str
+    call: TorchCall, chosen: Operand, new: Operand, shape: tuple[int, ...], axis: int
 ) -> Operand:
     """The sums of the values that each place of an axis is given; `chosen` says which these are."""
     own = tuple(range(len(shape)))
     result = tuple("place" if i == axis else i for i in own)
     if isinstance(chosen, Value) or isinstance(new, Value):
         values = new if isinstance(new, Value) else np.broadcast_to(new, shape)
-        return multiplied(call, [chosen, values], [(*own, "place"), own], result, part)
+        return multiplied(call, [chosen, values], [(*own, "place"), own], result)
     return np.moveaxis((chosen * np.broadcast_to(new, shape)[..., None]).sum(axis), -1, axis)

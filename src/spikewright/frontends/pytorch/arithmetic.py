@@ -8,11 +8,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from spikewright.frontends.pytorch.readers.normalization import over
+from spikewright.frontends.pytorch.reductions import over
 from spikewright.frontends.pytorch.registry import TorchCall, reads, to_array, why_not
 from spikewright.frontends.reading import arithmetic
 from spikewright.frontends.reading.arithmetic import rounded
-from spikewright.frontends.reading.attention import masked
 from spikewright.frontends.reading.call import (
     JUMPS,
     PLACES,
@@ -21,6 +20,7 @@ from spikewright.frontends.reading.call import (
     common_shape,
     finite,
 )
+from spikewright.frontends.reading.products import masked
 from spikewright.frontends.reading.reductions import reduced
 from spikewright.frontends.reading.selection import stacked
 from spikewright.frontends.reading.truth import (
@@ -57,15 +57,15 @@ def _multiply(call: TorchCall) -> Value:
     return times(call, call["self"], call["other"])
 
 
-def times(call: TorchCall, x: Any, y: Any, part: str = "") -> Value:
+def times(call: TorchCall, x: Any, y: Any) -> Value:
     """`x y`, where at least one of them depends on the input."""
     names = [getattr(one, "name", None) for one in (x, y)]
     for sign, size in (names, names[::-1]):
         of_sign, of_size = call.notes.get(("sign", sign)), call.notes.get(("size", size))
         if of_sign is not None and of_sign == of_size:
-            return call.add(Identity(), of_sign, part=part)
+            return call.add(Identity(), of_sign)
     first, second = call.operands(x, y)
-    return arithmetic.product(call, first, second, part)
+    return arithmetic.product(call, first, second)
 
 
 @reads("aten.div.Tensor", "aten.div.Scalar", "aten.true_divide.Tensor", "aten.divide.Tensor")
@@ -73,12 +73,12 @@ def _divide(call: TorchCall) -> Value:
     return _quotient(call, call["self"], call["other"])
 
 
-def _quotient(call: TorchCall, x: Any, y: Any, part: str = "") -> Value:
+def _quotient(call: TorchCall, x: Any, y: Any) -> Value:
     norm = call.notes.get(("norm", y.name)) if isinstance(y, Value) else None
     if norm is not None and norm[0] == x:
-        return call.add(UnitNormalization(*norm[1:]), finite(x), part=part)
+        return call.add(UnitNormalization(*norm[1:]), finite(x))
     first, second = call.operands(x, y)
-    return arithmetic.quotient(call, first, second, part)
+    return arithmetic.quotient(call, first, second)
 
 
 @reads("aten.addcmul.default", "aten.addcdiv.default")
@@ -88,8 +88,8 @@ def _add_product(call: TorchCall) -> Value:
     if not isinstance(first, Value) and not isinstance(second, Value):
         both = first * second if multiplies else first / second
         return combine(call, call["self"], 1, both, call["value"])
-    made = times(call, first, second, "product") if multiplies else (
-        _quotient(call, first, second, "quotient")
+    made = times(call.inside("product"), first, second) if multiplies else (
+        _quotient(call.inside("quotient"), first, second)
     )  # fmt: skip
     return combine(call, made, call["value"], call["self"], 1)
 
@@ -104,8 +104,8 @@ def _whole_quotient(call: TorchCall) -> Value:
     constant = not isinstance(divisor, Value) and are_whole(divisor) and bool((divisor > 0).all())
     if mode != "floor" or not constant or not isinstance(x, Value) or not are_whole(x):
         raise Unreadable(*JUMPS)
-    middle = arithmetic.combined(call, (1.0, x), (1.0, np.array(0.5)), part="middle")
-    return rounded(call, arithmetic.quotient(call, middle, divisor, "quotient"), "floor")
+    middle = arithmetic.combined(call.inside("middle"), (1.0, x), (1.0, np.array(0.5)))
+    return rounded(call, arithmetic.quotient(call.inside("quotient"), middle, divisor), "floor")
 
 
 @reads("aten.nan_to_num.default")
@@ -119,7 +119,7 @@ def _as_numbers(call: TorchCall) -> Value:
     return choice(call, ~x.masked, replace(x, masked=None), np.array(least))
 
 
-def combine(call: TorchCall, x: Any, a: float, y: Any, b: float, part: str = "") -> Value:
+def combine(call: TorchCall, x: Any, a: float, y: Any, b: float) -> Value:
     """`a x + b y`, where at least one of them depends on the input."""
     first, second = call.operands(x, y)
     for mask, scores, factors in ((first, second, (a, b)), (second, first, (b, a))):
@@ -129,7 +129,7 @@ def combine(call: TorchCall, x: Any, a: float, y: Any, b: float, part: str = "")
             shape = common_shape(scores, mask)
             made = masked(call, call.expand(finite(scores), shape), mask)
             return replace(made, seen=call.expand(mask.seen, shape, "seen"))
-    return arithmetic.combined(call, (a, first), (b, second), part=part)
+    return arithmetic.combined(call, (a, first), (b, second))
 
 
 @reads("aten.masked_fill.Scalar", "aten.masked_fill.Tensor")
@@ -169,9 +169,9 @@ def _triangle(call: TorchCall) -> Value:
     return times(call, x, cut(torch.ones(shape), call["diagonal"]))
 
 
-def extremum(call: TorchCall, largest: bool, x: Any, y: Any, part: str = "") -> Value:
+def extremum(call: TorchCall, largest: bool, x: Any, y: Any) -> Value:
     """The larger or the smaller of two, where at least one depends on the input."""
-    return arithmetic.extremum(call, largest, *call.operands(x, y), part=part)
+    return arithmetic.extremum(call, largest, *call.operands(x, y))
 
 
 @reads("aten.cat.default", "aten.concat.default", "aten.concatenate.default")
@@ -272,7 +272,7 @@ def _truths(call: TorchCall) -> list[Any]:
     if bits and not all(x.truth for x in given if isinstance(x, Value)):
         raise Unreadable(*why_not(call.target))
     return [
-        truth_of(call, x, f"truth_{i}") if isinstance(x, Value) else x != 0
+        truth_of(call.inside(f"truth_{i}"), x) if isinstance(x, Value) else x != 0
         for i, x in enumerate(given)
     ]
 
@@ -283,13 +283,13 @@ def _negation(call: TorchCall) -> Value:
     value = call.value("self")
     if not value.truth and "bitwise" in call.target:
         raise Unreadable(*why_not(call.target))
-    return call.add(NOT, truth_of(call, value, "truth"))
+    return call.add(NOT, truth_of(call.inside("truth"), value))
 
 
 @reads("aten.any.dim", "aten.any.dims", "aten.any.default", "aten.all.dim", "aten.all.dims",
        "aten.all.default")  # fmt: skip
 def _some(call: TorchCall) -> Value:
     """The largest, or smallest, of truth values."""
-    truth = truth_of(call, call.value("self"), "truth")
+    truth = truth_of(call.inside("truth"), call.value("self"))
     kind = "max" if "any" in call.target else "min"
     return reduced(call, truth, kind, over(call, truth), bool(call.get("keepdim")))

@@ -1,28 +1,25 @@
-"""Convolution, pooling and resizing over windows, and reductions over whole axes."""
+"""Convolution, pooling and resizing over windows, and complex spectra of windows.
+
+A complex value is its parts side by side; a spectrum is a product with constants.
+"""
 
 from __future__ import annotations
 
 import re
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch.utils import _pytree as pytree
 
 from spikewright._base.windows import Pairs, Windows
 from spikewright.frontends.pytorch.program import sizes_of
-from spikewright.frontends.pytorch.readers.arithmetic import combine
-from spikewright.frontends.pytorch.readers.normalization import ORDERS, over
 from spikewright.frontends.pytorch.registry import TorchCall, reads
-from spikewright.frontends.reading.call import Unreadable, Value
+from spikewright.frontends.reading.arithmetic import combined, product
+from spikewright.frontends.reading.call import BATCH_FIRST, Unknown, Unreadable, Value
 from spikewright.frontends.reading.reductions import (
-    cumulative_sum,
-    differences,
-    product_over,
-    reduced,
-)
-from spikewright.frontends.reading.windows import (
     adaptive_average,
     adaptive_maximum,
     folded,
@@ -30,13 +27,129 @@ from spikewright.frontends.reading.windows import (
     resampled,
     windowed,
 )
+from spikewright.frontends.reading.selection import stacked
 from spikewright.graph.layers import (
+    Activation,
     AveragePool,
     Convolution,
     ConvolutionTranspose,
+    Identity,
     MaxPool,
+    Reshape,
     ScaleShift,
 )
+
+BY_PARTS = frozenset((
+    "aten.view.default", "aten.reshape.default", "aten.permute.default", "aten.transpose.int",
+    "aten.squeeze.dim", "aten.squeeze.default", "aten.unsqueeze.default", "aten.slice.Tensor",
+    "aten.select.int", "aten.clone.default", "aten.contiguous.default", "aten.flatten.using_ints",
+    "aten.mT.default",
+))  # fmt: skip
+"""Operators that move values, which do to a complex one what they do to its parts."""
+
+NOT_READ = (
+    "it computes with complex numbers, of which only the parts and the size are read",
+    "Use torch.view_as_real, .real, .imag or .abs() before it.",
+)
+
+
+@dataclass(frozen=True)
+class Complex(Value):
+    """The real part, and the imaginary part of the same shape beside it."""
+
+    imaginary: Value | None = None
+
+    @classmethod
+    def of(cls, real: Value, imaginary: Value) -> Complex:
+        """The complex value of these parts."""
+        return cls(real.name, real.shape, real.layout, imaginary=imaginary)
+
+    @property
+    def parts(self) -> tuple[Value, Value]:
+        """The real part and the imaginary part."""
+        if self.imaginary is None:
+            raise Unknown
+        return Value(self.name, self.shape, self.layout), self.imaginary
+
+
+def part_of(arguments: Any, index: int) -> Any:
+    """Arguments with the real (0) or imaginary (1) parts of their complex values."""
+    return pytree.tree_map_only(Complex, lambda value: value.parts[index], arguments)
+
+
+def with_kind(value: Value, kind: Any) -> Value:
+    """A value that knows whether the program holds whole numbers or truth values, by its type."""
+    truth = str(kind) == "torch.bool"
+    whole = not (truth or kind.is_floating_point or kind.is_complex)
+    return replace(value, whole=int(whole), truth=truth)
+
+
+@reads("aten.stft.default")
+def _spectra(call: TorchCall) -> Value:
+    """A convolution over each signal, whose channels are the frequencies `(frequencies, frames)`.
+
+    Frames hold `n_fft` values from each `hop_length` on; what surrounds the signal, if `center`
+    asks for that, was added before.
+    """
+    x = call.value("self")
+    if x.layout != BATCH_FIRST or len(x.shape) != 1:
+        raise Unreadable(
+            f"it is applied to {len(x.shape)} axes of a sample", "Give it one signal (batch, time)."
+        )
+    size = call["n_fft"]
+    hop = call["hop_length"] or size // 4
+    signal = call.add(Reshape((1, *x.shape)), x, part="signal")
+    made = [
+        windowed(call.inside(part), Convolution(kernel, None, (hop,), ((0, 0),), (1,)), signal)
+        for part, kernel in zip(("real", "imaginary"), _kernels(call, size), strict=True)
+    ]
+    return Complex.of(*made) if call["return_complex"] else stacked(call, made, 2)
+
+
+def _kernels(call: TorchCall, size: int) -> tuple[NDArray, NDArray]:
+    """The kernels `(frequencies, 1, n_fft)` of real and imaginary parts."""
+    length = call["win_length"] or size
+    window = np.ones(length) if call["window"] is None else call.array("window")
+    before = (size - length) // 2
+    window = np.pad(np.asarray(window, np.float64), (before, size - length - before))
+    if call["normalized"]:
+        window = window / np.sqrt(size)
+    every = size if call["onesided"] is False else size // 2 + 1
+    angles = 2 * np.pi * (np.outer(np.arange(every), np.arange(size)) % size) / size
+    return (np.cos(angles) * window)[:, None], (-np.sin(angles) * window)[:, None]
+
+
+def _complex(call: TorchCall, name: str = "self") -> Complex:
+    value = call[name]
+    if isinstance(value, Value) and value.name is None:
+        raise Unknown
+    if not isinstance(value, Complex):
+        raise Unreadable(*NOT_READ)
+    return value
+
+
+@reads("aten.view_as_real.default")
+def _view_as_real(call: TorchCall) -> Value:
+    parts = _complex(call).parts
+    return stacked(call, parts, len(parts[0].shape))
+
+
+@reads("aten.real.default", "aten.imag.default")
+def _part(call: TorchCall) -> Value:
+    value: Any = call["self"]
+    if not isinstance(value, Complex):
+        return call.add(Identity(), value)
+    return call.add(Identity(), value.parts["imag" in call.target])
+
+
+def size_of(call: TorchCall, value: Complex) -> Value:
+    """`sqrt(re^2 + im^2)`."""
+    squares = [
+        product(call.inside(f"{name}/square"), x, x)
+        for name, x in zip(("real", "imaginary"), value.parts, strict=True)
+    ]
+    power = combined(call.inside("power"), (1.0, squares[0]), (1.0, squares[1]))
+    return call.add(Activation("sqrt"), power)
 
 
 @reads(
@@ -137,7 +250,7 @@ def _windows(call: TorchCall) -> tuple[tuple[int, ...], tuple[int, ...], Pairs]:
     "aten.max_pool1d_with_indices.default", "aten.max_pool2d_with_indices.default",
     "aten.max_pool3d_with_indices.default",
 )  # fmt: skip
-def _max_pool(call: TorchCall) -> Value | tuple[Value | None, ...]:
+def _max_pool(call: TorchCall) -> Value:
     rank = _rank(call)
     layer = MaxPool(*_windows(call), call.numbers("dilation", rank), bool(call["ceil_mode"]))
     x, pads = call.notes.get(("surrounded", getattr(call["self"], "name", None)), (None, ()))
@@ -147,7 +260,7 @@ def _max_pool(call: TorchCall) -> Value | tuple[Value | None, ...]:
         both = zip(layer.padding, pads[-rank:], strict=True)
         padding = tuple((a + c, b + d) for (a, b), (c, d) in both)
         value = windowed(call, replace(layer, padding=padding), x)
-    return (value, None) if "with_indices" in call.target else value
+    return value
 
 
 @reads("aten.avg_pool1d.default", "aten.avg_pool2d.default", "aten.avg_pool3d.default")
@@ -160,7 +273,7 @@ def _average_pool(call: TorchCall) -> Value:
     x = call.windows("self", rank)
     counts = pool.divisors(x.shape[-rank:]) / divisor  # means back to sums, then the divisor
     scale = np.asarray(counts.flat[0]) if np.ptp(counts) == 0 else counts[None]
-    return call.add(ScaleShift(scale), windowed(call, pool, x, "average"))
+    return call.add(ScaleShift(scale), windowed(call.inside("average"), pool, x))
 
 
 @reads(
@@ -183,74 +296,8 @@ def _adaptive(call: TorchCall, result: Any) -> tuple[Value, tuple[int, ...], tup
     "aten.adaptive_max_pool1d.default", "aten.adaptive_max_pool2d.default",
     "aten.adaptive_max_pool3d.default",
 )  # fmt: skip
-def _adaptive_max_pool(call: TorchCall) -> tuple[Value | None, ...]:
-    return adaptive_maximum(call, *_adaptive(call, call.results[0])), None
-
-
-_REDUCTIONS = {
-    "mean": "mean", "sum": "sum", "amax": "max", "max": "max", "amin": "min", "min": "min",
-    "logsumexp": "log of sum of exp",
-}  # fmt: skip
-
-
-@reads(
-    "aten.mean.dim", "aten.mean.default", "aten.sum.dim_IntList", "aten.sum.default",
-    "aten.amax.default", "aten.max.default", "aten.max.dim", "aten.amin.default",
-    "aten.min.default", "aten.min.dim", "aten.logsumexp.default",
-)  # fmt: skip
-def _reduction(call: TorchCall) -> Value | tuple[Value | None, ...]:
-    x, keep = call.value("self"), bool(call.get("keepdim"))
-    name, axes = call.target.split(".")[1], over(call, x)
-    value = reduced(call, x, _REDUCTIONS[name], axes, keep)
-    if name in ("amax", "max") and keep:
-        call.notes["largest", value.name] = x.name
-    return (value, None) if isinstance(call.results, tuple | list) else value
-
-
-@reads("aten.cdist.default")
-def _distances(call: TorchCall) -> Value:
-    """Norms of the differences of all rows of one and all rows of another."""
-    order = float(call["p"])
-    if order not in ORDERS:
-        options = "Use order 1, 2 or infinity."
-        raise Unreadable(f"distances of order {order} have no reading", options)
-    first, second = (
-        call.view(x, (*x_sizes[:at], 1, *x_sizes[at:]), name) if isinstance(x, Value)
-        else x.unsqueeze(at - len(x_sizes) - 1)
-        for name, step in (("x1", 1), ("x2", 2))
-        for x in [call[name]]
-        for x_sizes in [sizes_of_operand(x)]
-        for at in [len(x_sizes) - step]
-    )  # fmt: skip
-    difference = combine(call, first, 1, second, -1, "difference")
-    return reduced(call, difference, ORDERS[order], (len(difference.shape) - 1,), False)
-
-
-def sizes_of_operand(x: Any) -> tuple[int, ...]:
-    """The program's extents of a value or a constant."""
-    if isinstance(x, Value):
-        return (*(1,) * (x.rank - len(x.shape)), *x.shape)
-    return tuple(x.shape)
-
-
-@reads("aten.prod.dim_int")
-def _product(call: TorchCall) -> Value:
-    x = call.value("self")
-    return product_over(call, x, over(call, x), bool(call.get("keepdim")))
-
-
-@reads("aten.diff.default")
-def _differences(call: TorchCall) -> Value:
-    x = call.value("self")
-    if call["prepend"] is not None or call["append"] is not None:
-        raise Unreadable("it puts values before or behind its own", "Use torch.cat before it.")
-    return differences(call, x, call.axis(x, call["dim"]), call["n"])
-
-
-@reads("aten.cumsum.default")
-def _cumulative_sum(call: TorchCall) -> Value:
-    x = call.value("self")
-    return cumulative_sum(call, x, call.axis(x, call["dim"]))
+def _adaptive_max_pool(call: TorchCall) -> Value:
+    return adaptive_maximum(call, *_adaptive(call, call.results[0]))
 
 
 _OPERATORS = (

@@ -8,11 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright.frontends.onnx.node import OnnxNode
-from spikewright.frontends.onnx.registry import reads
+from spikewright.frontends.onnx.registry import OnnxNode, reads
 from spikewright.frontends.onnx.values import SignalValue, Unreadable
 from spikewright.frontends.reading.call import Value, afford
-from spikewright.frontends.reading.windows import resampled
+from spikewright.frontends.reading.reductions import resampled
 from spikewright.graph.layers import ScaleShift
 
 
@@ -225,7 +224,7 @@ def _resized(
     shift = _outside(view, targets, beside, convention.extrapolation)
     if shift is None:
         return resampled(node, view, matrices)
-    return node.add(ScaleShift(shift=shift), resampled(node, view, matrices, "interpolated"))
+    return node.add(ScaleShift(shift=shift), resampled(node.inside("interpolated"), view, matrices))
 
 
 def _outside(

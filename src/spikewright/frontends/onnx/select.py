@@ -13,8 +13,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright.frontends.onnx.node import OnnxNode
-from spikewright.frontends.onnx.registry import reads
+from spikewright.frontends.onnx.registry import OnnxNode, reads
 from spikewright.frontends.onnx.values import ConstantValue, SignalValue, Unreadable
 from spikewright.frontends.reading.call import Value, afford, layout_of, sample_shape
 from spikewright.frontends.reading.selection import sliced, taken
@@ -147,7 +146,7 @@ def split(node: OnnxNode) -> list[Value | ConstantValue]:
             results.append(ConstantValue(np.zeros((1,) * (view.rank - len(shape)) + shape)))
             continue
         part = {axis: slice(stop - size, stop)}
-        results.append(sliced(node, view, part, str(index) if index else ""))
+        results.append(sliced(node.inside(str(index) if index else ""), view, part))
     return results
 
 
@@ -295,39 +294,24 @@ def gather_elements(node: OnnxNode) -> Value:
     return by_position(node, [0], run)
 
 
-def _refuse_reduction(node: OnnxNode) -> None:
+@reads("ScatterElements", "Scatter", "ScatterND")
+def scatter(node: OnnxNode) -> Value:
+    """Values put to constant positions along an axis of others, or runs along the first axes."""
     reduction = node.attributes.get("reduction", "none")
     if reduction != "none":
         raise Unreadable(
             f"it combines new values with old ones ({reduction})",
             "Add, multiply or compare the two, and put the result there",
         )
-
-
-@reads("ScatterElements", "Scatter")
-def scatter_elements(node: OnnxNode) -> Value:
-    """Values put to constant positions along an axis of others."""
-    _refuse_reduction(node)
     indices, axis = _indices(node), int(node.attributes.get("axis", 0))
 
     def run(arrays: list[NDArray]) -> NDArray:
         made = arrays[0].copy()
-        along = axis % made.ndim
-        np.put_along_axis(_within(made, indices, along), indices, arrays[1], along)
-        return made
-
-    return by_position(node, [0, 2], run)
-
-
-@reads("ScatterND")
-def scatter_nd(node: OnnxNode) -> Value:
-    """Values, or runs of them, put to constant positions along the first axes of others."""
-    _refuse_reduction(node)
-    indices = _indices(node)
-
-    def run(arrays: list[NDArray]) -> NDArray:
-        made = arrays[0].copy()
-        made[tuple(np.moveaxis(indices, -1, 0))] = arrays[1]
+        if node.kind == "ScatterND":
+            made[tuple(np.moveaxis(indices, -1, 0))] = arrays[1]
+        else:
+            along = axis % made.ndim
+            np.put_along_axis(_within(made, indices, along), indices, arrays[1], along)
         return made
 
     return by_position(node, [0, 2], run)

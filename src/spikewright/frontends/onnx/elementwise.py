@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright.frontends.onnx.node import OnnxNode
-from spikewright.frontends.onnx.registry import reads, reason_for
+from spikewright.frontends.onnx.registry import OnnxNode, reads, reason_for
 from spikewright.frontends.onnx.values import ConstantValue, SignalValue, Unreadable
 from spikewright.frontends.reading.arithmetic import (
+    HIDDEN,
+    LEAST,
     chosen,
     clipped,
     combined,
@@ -23,7 +25,6 @@ from spikewright.frontends.reading.arithmetic import (
     powered,
     rounded,
 )
-from spikewright.frontends.reading.attention import HIDDEN, LEAST
 from spikewright.frontends.reading.call import Operand, Value
 from spikewright.frontends.reading.names import names_in
 from spikewright.frontends.reading.truth import BINARY, NOT, STEP, are_whole, chosen_by_truth, equal
@@ -107,26 +108,24 @@ def _bound(node: OnnxNode, name: str, index: int, unbounded: float) -> float:
     value = node.setting(name, index)
     if value is None:
         return unbounded
-    if np.size(value) != 1:
-        raise Unreadable(f"its {name} has shape {np.shape(value)}, one number is expected")
-    number = float(np.ravel(value)[0])
+    number = _one(value, name)
     return math.copysign(math.inf, number) if abs(number) >= _UNBOUNDED else number
+
+
+def _one(value: Any, name: str) -> float:
+    """A setting or constant that is one number."""
+    if np.size(value) != 1 or value is None:
+        shape = None if value is None else np.shape(value)
+        raise Unreadable(f"its {name} has shape {shape}, one number is expected")
+    return float(np.ravel(value)[0])
 
 
 @reads("Pow")
 def power(node: OnnxNode) -> Value:
     """A signal to a constant power, or a positive constant to the power of a signal."""
     if node.is_constant(0):
-        return exponential(node, _number(node, 0, "base"), node.view(1))
-    return powered(node, node.view(0), _number(node, 1, "exponent"))
-
-
-def _number(node: OnnxNode, index: int, what: str) -> float:
-    value = node.constant(index)
-    if value is None or value.size != 1:
-        shape = None if value is None else value.shape
-        raise Unreadable(f"its {what} has shape {shape}, one number is expected")
-    return float(value.ravel()[0])
+        return exponential(node, _one(node.constant(0), "base"), node.view(1))
+    return powered(node, node.view(0), _one(node.constant(1), "exponent"))
 
 
 @reads("Add", "Sum", "Mean", "Sub")

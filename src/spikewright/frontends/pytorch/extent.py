@@ -94,11 +94,9 @@ def first_index(start: Any, extent: int) -> int:
     return min(max(start + extent if start < 0 else start, 0), extent)
 
 
-def cut(
-    call: TorchCall, x: Value, axis: int, start: int, kept: int, part: str = "", step: int = 1
-) -> Value:
+def cut(call: TorchCall, x: Value, axis: int, start: int, kept: int, step: int = 1) -> Value:
     """The `kept` values from `start` along an axis of the unbatched value."""
-    return sliced(call, x, {axis: slice(start, start + kept * step, step)}, part)
+    return sliced(call, x, {axis: slice(start, start + kept * step, step)})
 
 
 @reads("aten.select.int")
@@ -113,9 +111,8 @@ def _select(call: TorchCall) -> Value:
 
 @reads("aten.unbind.int")
 def _unbind(call: TorchCall) -> tuple[Value, ...]:
-    x = call.value("self")
-    axis = call.axis(x, call["dim"])
-    return tuple(entry(call, x, axis, i, f"{i}") for i in range(x.shape[axis]))
+    x, axis = call.along()
+    return tuple(entry(call.inside(f"{i}"), x, axis, i) for i in range(x.shape[axis]))
 
 
 @reads(
@@ -278,14 +275,13 @@ def _same(call: TorchCall) -> Value:
     "aten.dropout.default", "aten.feature_dropout.default", "aten.alpha_dropout.default",
     "aten.feature_alpha_dropout.default", "aten.native_dropout.default",
 )  # fmt: skip
-def _dropout(call: TorchCall) -> Value | tuple[Value | None, ...]:
+def _dropout(call: TorchCall) -> Value:
     if call["train"] is not False and call["p"] > 0:
         raise Unreadable(
             "it drops values at random, which is meant for training only",
             "Give F.dropout(x, training=self.training), or export the model in evaluation mode.",
         )
-    value = call.add(Identity(), call.value("input" if "input" in call.arguments else "self"))
-    return (value, None) if "native" in call.target else value
+    return call.add(Identity(), call.value("input" if "input" in call.arguments else "self"))
 
 
 _INTEGERS = (torch.int32, torch.int64)
@@ -300,7 +296,7 @@ def _convert(call: TorchCall) -> Value:
     if call.dtype in (*_INTEGERS, torch.bool) and to in _INTEGERS:
         return call.add(Identity(), call.value("self"))
     if to == torch.bool:
-        return call.add(Identity(), truth_of(call, call.value("self"), "truth"))
+        return call.add(Identity(), truth_of(call.inside("truth"), call.value("self")))
     if not to.is_floating_point:
         raise Unreadable(*WHOLE)
     if to not in (torch.float32, torch.float64, call.dtype, call.precision):

@@ -8,9 +8,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright.frontends.onnx.node import OnnxNode
-from spikewright.frontends.onnx.readers.elementwise import NAMED
-from spikewright.frontends.onnx.registry import reads
+from spikewright.frontends.onnx.elementwise import NAMED
+from spikewright.frontends.onnx.registry import OnnxNode, reads
 from spikewright.frontends.onnx.values import SignalValue, Unreadable
 from spikewright.frontends.reading.arithmetic import function
 from spikewright.frontends.reading.call import UNBATCHED, layout_of, sample_shape
@@ -99,13 +98,12 @@ def recurrent(node: OnnxNode) -> list[SignalValue]:
     initial = [_initial(node, sequence, way, cells[0].states) for way in range(len(ways))]
     made = [
         unroll(
-            node.node,
+            node.inside("reverse" if way else "").node,
             cell,
             sequence.name,
             steps=sequence.steps,
             initial=initial[way],
             backwards=ways[way],
-            prefix="reverse/" if way else "",
             lead=sequence.lead,
         )
         for way, cell in enumerate(cells)

@@ -9,10 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright._base.optional import require
+from spikewright.frontends.onnx.elementwise import nonzero
 from spikewright.frontends.onnx.files import type_name
-from spikewright.frontends.onnx.node import OnnxNode
-from spikewright.frontends.onnx.readers.elementwise import nonzero
-from spikewright.frontends.onnx.registry import reads
+from spikewright.frontends.onnx.registry import OnnxNode, reads
 from spikewright.frontends.onnx.values import ConstantValue, SignalValue, Unreadable, integer_types
 from spikewright.frontends.reading.call import BATCH_FIRST, Value, afford, layout_of, sample_shape
 from spikewright.frontends.reading.selection import (

@@ -10,9 +10,9 @@ import numpy as np
 import torch
 
 from spikewright.frontends.fallback import is_asked_for
-from spikewright.frontends.pytorch.readers.arithmetic import extremum, times
-from spikewright.frontends.pytorch.readers.spectra import Complex, size_of
+from spikewright.frontends.pytorch.arithmetic import extremum, times
 from spikewright.frontends.pytorch.registry import TorchCall, reads, why_not
+from spikewright.frontends.pytorch.windows import Complex, size_of
 from spikewright.frontends.reading.arithmetic import (
     clipped,
     exponential,
@@ -23,8 +23,8 @@ from spikewright.frontends.reading.arithmetic import (
     powered,
     rounded,
     scaled,
+    softmax,
 )
-from spikewright.frontends.reading.attention import softmax
 from spikewright.frontends.reading.call import Unreadable, Value, finite
 from spikewright.frontends.reading.names import names_in
 from spikewright.frontends.reading.rounding import Rounds
@@ -75,8 +75,8 @@ def _hyperbolic(call: TorchCall) -> Value:
 
 
 @reads("aten.log_sigmoid_forward.default")
-def _log_sigmoid(call: TorchCall) -> tuple[Value | None, ...]:
-    return call.add(Activation("log_sigmoid"), call.value("self")), None
+def _log_sigmoid(call: TorchCall) -> Value:
+    return call.add(Activation("log_sigmoid"), call.value("self"))
 
 
 @reads("aten.gelu.default")
@@ -118,7 +118,7 @@ def _power_of_tensors(call: TorchCall) -> Value:
     else:
         logarithm = call.add(Activation("log"), finite(x), part="logarithm")
     exponent = torch.from_numpy(np.array(y)) if not isinstance(y, Value) else y
-    return call.add(Activation("exp"), times(call, logarithm, exponent, "exponent"))
+    return call.add(Activation("exp"), times(call.inside("exponent"), logarithm, exponent))
 
 
 @reads("aten.pow.Scalar")
@@ -150,7 +150,7 @@ def _clipped_to_arrays(call: TorchCall) -> Value:
     low, high = call.get("min"), call.get("max")
     x: Any = call["self"]
     if low is not None:
-        x = extremum(call, True, x, low, "" if high is None else "low")
+        x = extremum(call.inside("" if high is None else "low"), True, x, low)
     return x if high is None else extremum(call, False, x, high)
 
 
@@ -190,8 +190,8 @@ def _softplus(call: TorchCall) -> Value:
 
 @reads("aten.glu.default")
 def _gated(call: TorchCall) -> Value:
-    x = call.value("self")
-    return gated(call, x, call.axis(x, call["dim"]))
+    x, axis = call.along()
+    return gated(call, x, axis)
 
 
 @reads("aten.softmax.int", "aten._softmax.default", "aten._safe_softmax.default")
