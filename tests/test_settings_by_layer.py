@@ -177,7 +177,7 @@ def _recorded(model: Any, keys: Any) -> list[str]:
 
 def _frozen(model: Any, keys: Any) -> list[str]:
     made = sw.convert(model, example_input=X)
-    found = arrays_of(made.graph, options._frozen_names(made._named(keys))) or set()
+    found = arrays_of(made.graph, options._frozen_names(made._model.named(keys))) or set()
     return sorted({made.graph[node].source for node, _ in found})
 
 
