@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 import models
 import spikewright as sw
-from spikewright.engines.program import Filter, Linear, Neurons, NodeSource
+from spikewright.engines.operators import Filter, Linear, Neurons, NodeSource
 from spikewright.errors import SimulationError
 from spikewright.measure.operations import Counter
 from spikewright.network.learning import PES

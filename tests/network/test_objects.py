@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 import spikewright as sw
 from spikewright import engines
 from spikewright._base.windows import Windows
-from spikewright.engines.program import Delay
+from spikewright.engines.operators import Delay
 from spikewright.errors import BuildError, NetworkError
 from spikewright.network import NeuronsView, input_shape, output_shape
 from spikewright.network.neurons import NUMPY_RATES

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from spikewright._base.windows import Pairs, Windows, split_shape
 from spikewright.chips.chip import Chip
 from spikewright.chips.layers import ChipLayer, ChipNetwork, Path, Stage
-from spikewright.engines.program import Linear
+from spikewright.engines.operators import Linear
 from spikewright.engines.reference.linear import LinearKernel
 from spikewright.measure.operations.patterns import pull_back_chain, shapes_along
 from spikewright.network import MaxPool

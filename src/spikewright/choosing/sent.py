@@ -23,7 +23,8 @@ from spikewright.choosing.calibration import count, parts
 from spikewright.choosing.statistics.batches import Batch
 from spikewright.engines import Totals
 from spikewright.engines.base import Engine, Kernel
-from spikewright.engines.program import Generate, Neurons, NodeSource, Operator, Program, ScaledSum
+from spikewright.engines.operators import Generate, Neurons, NodeSource, Operator, ScaledSum
+from spikewright.engines.program import Program
 from spikewright.graph import evaluate_all
 from spikewright.graph.masks import Real
 from spikewright.network import Ensemble

@@ -13,8 +13,9 @@ from spikewright.engines.compile import compile_network
 from spikewright.engines.grid import PRECISIONS, Precision
 from spikewright.engines.memory import MemoryNeed, MemoryPart
 from spikewright.engines.needs import PreparedRun
+from spikewright.engines.parameters import Parameters
 from spikewright.engines.plan import Plan, PlanRow
-from spikewright.engines.program import Parameters, Program
+from spikewright.engines.program import Program
 from spikewright.engines.recording import Tape
 from spikewright.engines.reference import ReferenceEngine
 from spikewright.engines.run import Execution

@@ -13,18 +13,8 @@ from math import prod
 from numpy.typing import NDArray
 
 from spikewright.engines.compensation import Compensation
-from spikewright.engines.factors import carries
 from spikewright.engines.grid import Precision, entries_on_grid
-from spikewright.engines.program import (
-    Apply,
-    Delay,
-    DelayedLinear,
-    Linear,
-    Neurons,
-    Operator,
-    ScaledSum,
-)
-from spikewright.network import MaxPool
+from spikewright.engines.operators import Linear, Mapped, Operator
 from spikewright.network.transforms import AxisMap, Convolution, Dense, Sparse, Transform
 
 
@@ -45,12 +35,12 @@ def with_weights_held(
 
 
 def _held(op: Operator, counts: bool, precision: Precision) -> Operator:
-    if not isinstance(op, Linear | DelayedLinear):
+    if not isinstance(op, Mapped):
         return op
     if isinstance(op.transform, Sparse):
         return replace(op, transform=_on_grid(op.transform, precision)) if counts else op
     weights = None if counts else weights_of(op.transform)
-    if weights is None or isinstance(op, DelayedLinear):
+    if weights is None or not isinstance(op, Linear):
         return op
     return replace(op, compensation=Compensation.of(weights, precision))
 
@@ -73,22 +63,7 @@ def counted(operators: Sequence[Operator]) -> frozenset[int]:
     while True:
         before = len(found)
         for op in operators:
-            if _gives_counts(op, found):
+            if op.gives_counts(found):
                 found.add(op.output)
         if len(found) == before:
             return frozenset(found)
-
-
-def _gives_counts(op: Operator, counts: set[int]) -> bool:
-    """Whether an operator's output is counts, for signals that are known to be."""
-    if isinstance(op, Neurons):
-        return op.neuron_type.spiking
-    if not op.inputs or not counts.issuperset(op.inputs):
-        return False
-    if isinstance(op, ScaledSum):
-        return op.gain is None and op.bias is None
-    if isinstance(op, Linear):
-        return carries(op.transform) == 1.0 == op.factor
-    if isinstance(op, Apply):
-        return isinstance(op.node.output, MaxPool)
-    return isinstance(op, Delay)

@@ -12,21 +12,21 @@ from numpy.typing import NDArray
 
 from spikewright.engines.grid import GRIDS
 from spikewright.engines.kernel_state import copied, restored
-from spikewright.engines.plan import Plan, PlanRow
-from spikewright.engines.program import (
+from spikewright.engines.operators import (
     Apply,
     Average,
     Delay,
     DelayedLinear,
     Filter,
     Learned,
-    Linear,
+    Mapped,
     Neurons,
     NodeSource,
     Operator,
-    Program,
     Smooth,
 )
+from spikewright.engines.plan import Plan, PlanRow
+from spikewright.engines.program import Program
 from spikewright.engines.python_steps import PythonStep
 from spikewright.engines.sources import Given
 from spikewright.engines.totals import Sums
@@ -310,7 +310,7 @@ class Engine(ABC):
 
     def held(self, op: Operator, program: Program) -> Held:
         """Memory of an operator's weights in this engine's own form."""
-        if not isinstance(op, Linear | DelayedLinear):
+        if not isinstance(op, Mapped):
             return Held({}, 0)
         values = number_of_weights(op)
         if isinstance(op.transform, Sparse):  # in order, and where the terms of some frames go
@@ -357,7 +357,7 @@ def number_of_weights(op: Operator) -> int:
 
 def arrays_of(op: Operator) -> Sequence[NDArray]:
     """The arrays that an operator of a program holds, or its transform."""
-    owners = (op.transform, op) if isinstance(op, Linear | DelayedLinear) else (op,)
+    owners = (op.transform, op) if isinstance(op, Mapped) else (op,)
     values = (value for owner in owners for value in vars(owner).values())
     return [value for value in values if isinstance(value, np.ndarray)]
 

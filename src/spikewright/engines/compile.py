@@ -20,26 +20,19 @@ from spikewright.engines.factors import (
 )
 from spikewright.engines.grid import Precision
 from spikewright.engines.learned import Learners
+from spikewright.engines.operators import Apply, Generate, Neurons, NodeSource, ScaledSum
 from spikewright.engines.parameters import (
+    Parameters,
     affine,
     build_parameters,
     initial_state,
     keyed_ensembles,
+    object_key,
     seeded_networks,
 )
 from spikewright.engines.planner import order
 from spikewright.engines.probed import GivenWeights, Probed
-from spikewright.engines.program import (
-    Apply,
-    Generate,
-    Neurons,
-    NodeSource,
-    Parameters,
-    Program,
-    Recording,
-    ScaledSum,
-    object_key,
-)
+from spikewright.engines.program import Program, Recording
 from spikewright.engines.python_steps import Turns, node_may_share, taking_turns
 from spikewright.engines.representation import connection_key
 from spikewright.engines.settings import check_settings, check_sizes, check_step

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from spikewright.engines.factors import Scaled, carries, plain
 from spikewright.engines.grid import Precision
-from spikewright.engines.program import (
+from spikewright.engines.operators import (
     Average,
     Delay,
     DelayedLinear,
@@ -20,8 +20,8 @@ from spikewright.engines.program import (
     Linear,
     NodeSource,
     Operator,
-    object_key,
 )
+from spikewright.engines.parameters import object_key
 from spikewright.errors import BuildError, NetworkError
 from spikewright.network import Connection, Network, Node, Probe
 from spikewright.network.network import detached

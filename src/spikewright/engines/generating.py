@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from spikewright.engines.base import Array, Kernel
-from spikewright.engines.program import Generate, Program
+from spikewright.engines.operators import Generate
+from spikewright.engines.program import Program
 from spikewright.engines.python_steps import PythonStep
 from spikewright.engines.recalling import Recalled
 from spikewright.engines.sources import called

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright.engines.base import Array, Call, DelayedKernel, Kernel
-from spikewright.engines.program import DelayedLinear, Learned
+from spikewright.engines.operators import DelayedLinear, Learned
 from spikewright.errors import SimulationError
 from spikewright.network.learning import Facts
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from spikewright.engines.factors import Scaled
 from spikewright.engines.matrices import matrix_of
-from spikewright.engines.program import Learned, Learning
+from spikewright.engines.operators import Learned, Learning
 from spikewright.engines.representation import Decoded, Representation
 from spikewright.engines.signals import Signals
 from spikewright.errors import BuildError

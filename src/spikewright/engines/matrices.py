@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from spikewright.engines.analog import weights_of
 from spikewright.engines.compensation import Compensation
-from spikewright.engines.program import Linear
+from spikewright.engines.operators import Linear
 from spikewright.engines.reference.linear import LinearKernel
 from spikewright.network.transforms import Dense, Reshape, Scale, Shape, Transform
 

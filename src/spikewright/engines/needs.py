@@ -13,16 +13,8 @@ from numpy.typing import NDArray
 from spikewright._base.arrays import repeated
 from spikewright.engines.base import Engine, Stretch, arrays_of
 from spikewright.engines.memory import MemoryNeed, MemoryPart
-from spikewright.engines.program import (
-    Average,
-    Component,
-    Neurons,
-    NodeSource,
-    Operator,
-    Program,
-    Recording,
-)
-from spikewright.engines.python_steps import calls_python
+from spikewright.engines.operators import Average, Neurons, NodeSource, Operator
+from spikewright.engines.program import Component, Program, Recording
 from spikewright.engines.totals import total_bytes
 from spikewright.network import Ensemble, Node
 from spikewright.network.transforms.layout import flatten
@@ -64,7 +56,7 @@ class PreparedRun:
         """Prepare a program; `chunk` is the engine's choice where it is None."""
         plan = engine.prepare(program)
         size = chunk or engine.chunk_samples(plan, batch)
-        if any(calls_python(op) for op in program.operators):
+        if any(op.by_sample for op in program.operators):
             size = batch  # a function that keeps something sees all samples step by step
         of_each = None if fed is None else frozenset(fed)
         names = frozenset(tally)

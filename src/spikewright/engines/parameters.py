@@ -1,23 +1,57 @@
-"""Parameters of ensembles as built: gain and bias solved, starts drawn, the scale applied."""
+"""Parameters of ensembles as built, and the keys of random numbers: gain and bias solved, starts
+drawn, the scale applied.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import NamedTuple
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright.engines.program import Parameters, object_key, uniform_draws
 from spikewright.errors import NetworkError
 from spikewright.network import Ensemble, Network
 from spikewright.network.distributions import Distribution
 from spikewright.network.ensemble import NAMED_VOLTAGES
+from spikewright.network.shapes import Shape
 
 # Words of a generator's key that no index reaches: they keep an ensemble with a seed of its own,
 # and the parts of a network, apart from the network's first ensembles.
 _OWN_SEED, _INNER_NETWORK = 2**32 - 2, 2**32 - 1
 _STATE = 100  # the first stream of an ensemble's generator that its state is drawn from
+
+
+@dataclass(frozen=True, eq=False)
+class Parameters:
+    """An ensemble's parameters as built: effective gain, bias, amplitude and maximum rates.
+
+    `gain` and `bias` have the firing-rate scale multiplied in where it acts on the gain, and
+    `amplitude` is divided by it always; `max_rates` are in Hz, at an input of 1.
+    """
+
+    gain: NDArray
+    bias: NDArray
+    amplitude: NDArray
+    max_rates: NDArray
+    initial_voltage: NDArray
+
+
+def uniform_draws(key: tuple[int, int], step: int, index: int, shape: Shape) -> NDArray:
+    """Uniform draws of one step, `shape`, from a counter-based generator (Philox, Salmon 2011).
+
+    A function of the key (seed and object), the step and the index alone, so the same in every
+    engine, block and batch.
+    """
+    generator = np.random.Philox(key=np.array(key, np.uint64), counter=[0, 0, index, step])
+    return np.random.Generator(generator).random(shape)
+
+
+def object_key(*entropy: Any) -> tuple[int, int]:
+    """A generator's key from a seed and the numbers that identify an object."""
+    first, second = np.random.SeedSequence(entropy).generate_state(2, np.uint64)
+    return int(first), int(second)
 
 
 def gain_scale(ensemble: Ensemble) -> NDArray:

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 
 from spikewright.engines.base import Array, Call, Kernel
 from spikewright.engines.needs import PreparedRun
-from spikewright.engines.program import Component, NodeSource, Operator
+from spikewright.engines.operators import NodeSource, Operator
+from spikewright.engines.program import Component
 from spikewright.engines.restarting import restarting
 
 

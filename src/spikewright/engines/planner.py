@@ -13,7 +13,8 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 
-from spikewright.engines.program import Component, Operator
+from spikewright.engines.operators import Operator
+from spikewright.engines.program import Component
 from spikewright.errors import BuildError
 
 

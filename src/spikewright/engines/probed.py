@@ -12,20 +12,19 @@ from numpy.typing import NDArray
 from spikewright.engines.built import ConnectionParameters, EnsembleParameters
 from spikewright.engines.factors import Scaled
 from spikewright.engines.learned import Learners
-from spikewright.engines.parameters import gain_scale
-from spikewright.engines.program import (
+from spikewright.engines.operators import (
     Delay,
-    DelayedLinear,
     Filter,
     Generate,
     Linear,
+    Mapped,
     Neurons,
     Operator,
-    Parameters,
-    Recording,
     ScaledSum,
     Smooth,
 )
+from spikewright.engines.parameters import Parameters, gain_scale
+from spikewright.engines.program import Recording
 from spikewright.engines.signals import Signals
 from spikewright.engines.vectors import Vectors, identity_of
 from spikewright.errors import BuildError
@@ -186,7 +185,7 @@ class Probed:
                 placing, factor = placing - 1, factor * op.factor
             elif at_the_end and isinstance(op, Delay) and _steps(producers.get(op.inputs[0])):
                 filters -= 1  # the step between what a synapse of its own gives and its delivery
-            elif isinstance(op, Linear | Delay | DelayedLinear | Filter):
+            elif isinstance(op, Mapped | Delay | Filter):
                 behind.append(op)
                 filters -= isinstance(op, Filter) and at_the_end
             else:
@@ -198,7 +197,7 @@ class Probed:
 
     def _once_more(self, probe: Probe, op: Operator, signal: int, at_the_end: bool) -> int:
         """An operator of a connection on another signal; a filter without its step `at_the_end`."""
-        moves = isinstance(op, Linear | DelayedLinear)
+        moves = isinstance(op, Mapped)
         shape = self.draft.shapes[op.output if moves else signal]
         made = self.draft.signal(shape, f"output for {probe!r}")
         if at_the_end and isinstance(op, Filter):

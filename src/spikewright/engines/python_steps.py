@@ -10,10 +10,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
-from spikewright.engines.program import Apply, Generate, Learned, Neurons, NodeSource, Operator
+from spikewright.engines.operators import Apply, NodeSource, Operator
 from spikewright.engines.recalling import Calls, Recalled
 from spikewright.errors import BuildError, SimulationError
-from spikewright.network import Node, NodeFunction
+from spikewright.network import Node
 from spikewright.network.processes import Process
 from spikewright.network.python_copies import copied, why_not_copied
 from spikewright.network.python_state import PythonState, find_state
@@ -34,22 +34,13 @@ def taking_turns(operators: Sequence[Operator], turns: Turns) -> frozenset[Opera
     """The operators that are called in turn; one alone needs no turn."""
     if turns == "none":
         return frozenset()
-    found = frozenset(
-        op for op in operators if (turns == "all" and calls_python(op)) or _may_share(op)
-    )
+    found = frozenset(op for op in operators if (turns == "all" and op.by_sample) or _may_share(op))
     return found if len(found) > 1 else frozenset()
-
-
-def calls_python(op: Operator) -> bool:
-    """Whether an operator calls a function sample by sample that may be a user's."""
-    if isinstance(op, Generate):
-        return True
-    return isinstance(op, Apply) and not isinstance(op.node.output, NodeFunction)
 
 
 def _may_share(op: Operator) -> bool:
     """Whether an operator calls Python that is not known to share nothing."""
-    return any(not pure(target, *entries) for target, entries in _called(op))
+    return any(not pure(one.target, *one.methods) for one in op.calls)
 
 
 def pure(target: Any, *entries: str) -> bool:
@@ -64,22 +55,6 @@ def node_may_share(node: Node) -> bool:
 
 def _marked(target: Any) -> bool:
     return getattr(target, "stateless", False) is True
-
-
-def _called(op: Operator) -> list[tuple[Any, tuple[str, ...]]]:
-    """The objects that an operator calls and that may be a user's, with the methods called."""
-    if isinstance(op, Apply | NodeSource):
-        function = op.node.output
-        if isinstance(function, NodeFunction):
-            return [(function, ("apply", "reached"))]
-        return [(function, ())] if callable(function) and not op.node.stateless else []
-    if isinstance(op, Generate):
-        return [(op.process, ("make_state", "make_step"))]
-    if isinstance(op, Neurons):
-        return [(op.neuron_type, ("step",))]
-    if isinstance(op, Learned):
-        return [(learning.rule, ("delta", "initial_state")) for learning in op.rules]
-    return []
 
 
 class PythonStep:
@@ -331,11 +306,10 @@ def _entries(target: Any) -> tuple[str, ...]:
 
 def _check_arrays(op: Operator, samples: int) -> None:
     """Refuse state of what is called once for all samples, on arrays."""
-    for target, entries in _called(op):
-        arrays = isinstance(target, NodeFunction) or isinstance(op, Neurons | Learned)
-        if not arrays or _marked(target):
+    for target, methods, shared in op.calls:
+        if not shared or _marked(target):
             continue
-        state = find_state(target, *entries)
+        state = find_state(target, *methods)
         if not state.pure and _keeps(state):
             raise BuildError(
                 f"{op.label}: {target!r} keeps something outside the network, which {samples} "
@@ -347,13 +321,8 @@ def keeping(operators: Sequence[Operator]) -> list[str]:
     """Labels of operators that call Python on arrays which may keep something outside the network:
     neuron types, learning rules and node functions of a user's own.
     """
-    return [
-        op.label
-        for op in operators
-        for target, entries in _called(op)
-        if isinstance(target, NodeFunction) or isinstance(op, Neurons | Learned)
-        if not pure(target, *entries)
-    ]
+    called = ((op, one) for op in operators for one in op.calls if one.shared)
+    return [op.label for op, one in called if not pure(one.target, *one.methods)]
 
 
 def _keeps(state: PythonState) -> bool:

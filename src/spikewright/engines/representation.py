@@ -17,8 +17,7 @@ from numpy.typing import NDArray
 from spikewright.engines.decoder_cache import DecoderCache
 from spikewright.engines.decoder_keys import can_be_keyed, decoder_key, worth_keeping
 from spikewright.engines.matrices import matrix_of
-from spikewright.engines.parameters import Solved
-from spikewright.engines.program import object_key
+from spikewright.engines.parameters import Solved, object_key
 from spikewright.errors import BuildError, NetworkError
 from spikewright.network import Connection, Ensemble
 from spikewright.network.distributions import Distribution, as_points

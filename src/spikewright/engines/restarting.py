@@ -7,22 +7,17 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from spikewright.engines.base import Array, Engine, Kernel
-from spikewright.engines.program import Operator, Program
+from spikewright.engines.operators import Operator
+from spikewright.engines.program import Program
 from spikewright.engines.python_steps import PythonStep
 from spikewright.engines.totals import Sums
-
-
-def period(op: Operator) -> int | None:
-    """The number of steps after which an operator's state starts again, or None for never."""
-    found: int | None = getattr(op, "restart", None)
-    return found
 
 
 def restarting(
     kernel: Kernel, op: Operator, program: Program, engine: Engine, batch: int
 ) -> Kernel:
     """An operator's kernel, as one that starts again where the operator does."""
-    every = period(op)
+    every = op.restart
     return kernel if every is None else RestartingKernel(kernel, every, op, program, engine, batch)
 
 

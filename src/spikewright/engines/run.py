@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 from spikewright.engines.base import Array, Engine, Feeds, Kernel
 from spikewright.engines.memory import MemoryNeed, available, lately_available, running_out
 from spikewright.engines.needs import PreparedRun, last_readers
+from spikewright.engines.operators import Learned, NodeSource
 from spikewright.engines.parts import parts_of
-from spikewright.engines.program import Component, Learned, NodeSource, Program
+from spikewright.engines.program import Component, Program
 from spikewright.engines.python_steps import Functions
 from spikewright.engines.recording import Recorder, Tape
 from spikewright.engines.resuming import Resuming

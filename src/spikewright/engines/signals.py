@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from spikewright.engines.draft import ProgramDraft
 from spikewright.engines.factors import Scaled
-from spikewright.engines.program import Linear, Smooth
+from spikewright.engines.operators import Linear, Smooth
 from spikewright.network import Connection, Ensemble, LearningRule, NeuronsView, Node
 from spikewright.network.connection import output_shape
 from spikewright.network.synapses import Synapse

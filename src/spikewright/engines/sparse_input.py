@@ -19,7 +19,7 @@ from collections.abc import Collection, Iterable
 
 from spikewright.engines.draft import ProgramDraft
 from spikewright.engines.factors import Scaled
-from spikewright.engines.program import ScaledSum
+from spikewright.engines.operators import ScaledSum
 from spikewright.network import Connection, NeuronsView
 from spikewright.network.connection import Whole, input_shape
 from spikewright.network.synapses import Synapse, WindowMean

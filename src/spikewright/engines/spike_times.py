@@ -7,7 +7,8 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright.engines.program import Neurons, Program, Recording
+from spikewright.engines.operators import Neurons
+from spikewright.engines.program import Program, Recording
 from spikewright.errors import SimulationError
 from spikewright.network import NeuronsView, Probe
 

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from spikewright.engines.decoder_cache import DecoderCache
 from spikewright.engines.draft import ProgramDraft
 from spikewright.engines.factors import Scaled
+from spikewright.engines.operators import Apply
 from spikewright.engines.parameters import Solved
-from spikewright.engines.program import Apply
 from spikewright.engines.representation import Decoded, Representation, decode
 from spikewright.errors import BuildError
 from spikewright.network import Connection, Ensemble, Network, Node, ObjView, output_shape

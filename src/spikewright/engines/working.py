@@ -11,7 +11,7 @@ import numpy as np
 
 from spikewright.engines.analog import counted
 from spikewright.engines.grid import GRIDS, MAX_FAN_IN
-from spikewright.engines.program import (
+from spikewright.engines.operators import (
     Apply,
     Average,
     Delay,
@@ -22,18 +22,12 @@ from spikewright.engines.program import (
     Linear,
     NodeSource,
     Operator,
-    Program,
     ScaledSum,
     Smooth,
 )
+from spikewright.engines.program import Program
 from spikewright.network.functions import NodeFunction
-from spikewright.network.transforms import (
-    AxisMap,
-    Convolution,
-    Dense,
-    Sparse,
-    SumPool,
-)
+from spikewright.network.transforms import AxisMap, Convolution, Dense, Sparse, SumPool
 
 PATCH_VALUES = 4_000_000  # of a convolution's patches that are made at once
 SPARSE_TERMS = 2**16  # of sparse maps that are made together

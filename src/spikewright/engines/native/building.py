@@ -34,16 +34,11 @@ from spikewright.engines.native.layers import add_layer, add_sum
 from spikewright.engines.native.learning import add_learned
 from spikewright.engines.native.moves import add_axis_map, add_choice, add_place, rename
 from spikewright.engines.native.orders import positions
-from spikewright.engines.native.parts import (
-    add_delay,
-    add_max_pool,
-    add_scale,
-    add_sum_pool,
-)
+from spikewright.engines.native.parts import add_delay, add_max_pool, add_scale, add_sum_pool
 from spikewright.engines.native.regions import Region
 from spikewright.engines.native.shortcuts import shortcuts
 from spikewright.engines.native.sparse import add_sparse
-from spikewright.engines.program import (
+from spikewright.engines.operators import (
     Apply,
     Delay,
     DelayedLinear,
@@ -51,9 +46,9 @@ from spikewright.engines.program import (
     Linear,
     Neurons,
     Operator,
-    Program,
     ScaledSum,
 )
+from spikewright.engines.program import Program
 from spikewright.network.transforms import (
     AxisMap,
     Convolution,

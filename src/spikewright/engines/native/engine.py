@@ -24,8 +24,9 @@ from spikewright.engines.native.regions import Region, plan_rows, with_regions
 from spikewright.engines.native.running import RegionKernel
 from spikewright.engines.native.runs import state_bytes, work_bytes
 from spikewright.engines.native.wide import Form, Forms, widened
+from spikewright.engines.operators import Generate, Learned, NodeSource, Operator
 from spikewright.engines.plan import Plan
-from spikewright.engines.program import Generate, Learned, NodeSource, Operator, Program
+from spikewright.engines.program import Program
 from spikewright.engines.python_steps import PythonStep
 from spikewright.engines.reference import ReferenceEngine
 from spikewright.engines.sources import Given

@@ -26,7 +26,8 @@ from spikewright.engines.native.slow import Slow, SlowRegion, WideRegion, in_dou
 from spikewright.engines.native.support import followed
 from spikewright.engines.native.taking import TakenOver
 from spikewright.engines.native.wide import Form, as_bytes
-from spikewright.engines.program import Learned, Neurons, Operator, Program
+from spikewright.engines.operators import Learned, Neurons, Operator
+from spikewright.engines.program import Program
 from spikewright.engines.python_steps import PythonStep
 from spikewright.engines.reference import ReferenceEngine
 from spikewright.engines.restarting import restarting

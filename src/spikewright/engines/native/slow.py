@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from spikewright.engines.base import Array, Kernel
 from spikewright.engines.native.regions import Region
 from spikewright.engines.native.taking import TakenOver
-from spikewright.engines.program import Learned, Neurons, Operator, Program
+from spikewright.engines.operators import Learned, Neurons, Operator
+from spikewright.engines.program import Program
 from spikewright.engines.reference import ReferenceEngine
 from spikewright.engines.totals import Sums
 

@@ -11,16 +11,11 @@ import numpy as np
 from spikewright._base.windows import split_shape
 from spikewright.engines.grid import GRIDS, Precision
 from spikewright.engines.grid import MAX_FAN_IN as MAX_ANALOG_FAN_IN
-from spikewright.engines.native._kernels import (
-    MOST_COUNTS,
-    MOST_ORDER,
-    MOST_WAITING_STEPS,
-    Bent,
-)
+from spikewright.engines.native._kernels import MOST_COUNTS, MOST_ORDER, MOST_WAITING_STEPS, Bent
 from spikewright.engines.native.cells import described
 from spikewright.engines.native.rules import why_not
 from spikewright.engines.native.senders import SenderLists
-from spikewright.engines.program import (
+from spikewright.engines.operators import (
     Apply,
     Average,
     Delay,
@@ -32,10 +27,10 @@ from spikewright.engines.program import (
     Neurons,
     NodeSource,
     Operator,
-    Program,
     ScaledSum,
     Smooth,
 )
+from spikewright.engines.program import Program
 from spikewright.engines.work import fan_in
 from spikewright.network import MaxPool, NodeFunction
 from spikewright.network.neurons import (

@@ -19,7 +19,8 @@ from spikewright.engines.native.built import Built
 from spikewright.engines.native.cells import described
 from spikewright.engines.native.regions import Region
 from spikewright.engines.native.support import BYTES, Kind, verdict
-from spikewright.engines.program import Neurons, Program
+from spikewright.engines.operators import Neurons
+from spikewright.engines.program import Program
 
 Form = tuple[Region, Built]
 """A region with some counts in doubles, and its kernels."""

@@ -17,7 +17,7 @@ from spikewright._base.equations import NumpyFunctions
 from spikewright.engines.base import Array, Call, DelayedKernel, Engine, Kernel, NeuronKernel
 from spikewright.engines.generating import ProcessKernel
 from spikewright.engines.kernels import DelayKernel, SmoothKernel, adding
-from spikewright.engines.program import (
+from spikewright.engines.operators import (
     Apply,
     Average,
     Delay,
@@ -29,11 +29,11 @@ from spikewright.engines.program import (
     Neurons,
     NodeSource,
     Operator,
-    Program,
     ScaledSum,
     Smooth,
-    uniform_draws,
 )
+from spikewright.engines.parameters import uniform_draws
+from spikewright.engines.program import Program
 from spikewright.engines.reference.functions import apply_kernel
 from spikewright.engines.reference.learning import LearnedKernel
 from spikewright.engines.reference.linear import LinearKernel, SparseArrivals

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from spikewright._base.equations import NUMPY
 from spikewright.engines.base import Array, Call, Kernel, Stepping
 from spikewright.engines.calling import Caller
-from spikewright.engines.program import Apply
+from spikewright.engines.operators import Apply
 from spikewright.engines.python_steps import PythonStep
 from spikewright.engines.sources import applying
 from spikewright.network import Node, NodeFunction

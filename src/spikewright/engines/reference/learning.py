@@ -12,7 +12,7 @@ from spikewright._base.equations import NUMPY
 from spikewright.engines.base import Array
 from spikewright.engines.grid import GRIDS, MAX_FAN_IN, Precision, input_limbs, limbs
 from spikewright.engines.kernels import LearningKernel, diverged
-from spikewright.engines.program import Learned
+from spikewright.engines.operators import Learned
 
 
 class LearnedKernel(LearningKernel):

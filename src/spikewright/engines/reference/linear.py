@@ -14,7 +14,7 @@ from spikewright.engines.base import Array, Kernel
 from spikewright.engines.compensation import Compensation, grid_of, ordered_sum, residual_sum
 from spikewright.engines.grid import MAX_FAN_IN, Grid, Precision, split_inputs, weight_limbs
 from spikewright.engines.kernels import DelayedLinearKernel
-from spikewright.engines.program import Linear
+from spikewright.engines.operators import Linear
 from spikewright.engines.working import PATCH_VALUES, SPARSE_TERMS
 from spikewright.errors import BuildError
 from spikewright.network.transforms import (

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from spikewright._base.processors import check_threads
 from spikewright.engines.base import Array, Engine, Held, Kernel, number_of_weights
 from spikewright.engines.kernels import DelayKernel, SmoothKernel
-from spikewright.engines.program import (
+from spikewright.engines.operators import (
     Apply,
     Average,
     Delay,
@@ -26,10 +26,10 @@ from spikewright.engines.program import (
     Neurons,
     NodeSource,
     Operator,
-    Program,
     ScaledSum,
     Smooth,
 )
+from spikewright.engines.program import Program
 from spikewright.engines.sources import Given
 from spikewright.engines.torch.device import Tensors, chosen_device, numpy_of
 from spikewright.engines.torch.functions import GeneratedKernel, apply_kernel

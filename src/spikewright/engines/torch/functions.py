@@ -13,7 +13,8 @@ from spikewright._base.windows import Windows
 from spikewright.engines.base import Call, Kernel
 from spikewright.engines.calling import Caller
 from spikewright.engines.generating import ProcessKernel
-from spikewright.engines.program import Apply, Generate, Program
+from spikewright.engines.operators import Apply, Generate
+from spikewright.engines.program import Program
 from spikewright.engines.python_steps import PythonStep
 from spikewright.engines.sources import applying
 from spikewright.engines.torch.device import Tensor, Tensors, full_products, numpy_of

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from spikewright.engines.factors import shared_row
 from spikewright.engines.grid import on_grid
-from spikewright.engines.program import Component, Linear, Operator, Program, ScaledSum
+from spikewright.engines.operators import Linear, Operator, ScaledSum
+from spikewright.engines.program import Component, Program
 from spikewright.network.transforms import AxisMap, Convolution, Dense, Shape, Transform
 
 

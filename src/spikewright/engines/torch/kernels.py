@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from spikewright.engines.base import Call, DelayedKernel, Kernel
 from spikewright.engines.kernels import DelayedLinearKernel, adding
-from spikewright.engines.program import (
+from spikewright.engines.operators import (
     Average,
     DelayedLinear,
     Filter,

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 
 from spikewright.engines.kernels import LearningKernel, diverged
-from spikewright.engines.program import Learned
+from spikewright.engines.operators import Learned
 from spikewright.engines.torch.device import Tensor, Tensors, full_products
 from spikewright.engines.torch.functions import TorchFunctions
 

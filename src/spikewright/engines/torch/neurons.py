@@ -10,7 +10,8 @@ import torch
 from numpy.typing import NDArray
 
 from spikewright.engines.base import NeuronKernel
-from spikewright.engines.program import Neurons, uniform_draws
+from spikewright.engines.operators import Neurons
+from spikewright.engines.parameters import uniform_draws
 from spikewright.engines.torch.device import Tensor, Tensors
 from spikewright.engines.torch.functions import TorchFunctions
 from spikewright.network.neurons import TOLERANCE, Clock, NeuronType

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from onnx import TensorProto, ValueInfoProto, helper
 
-from spikewright.engines.program import (
+from spikewright.engines.operators import (
     Apply,
     Average,
     Delay,
@@ -20,10 +20,10 @@ from spikewright.engines.program import (
     Neurons,
     NodeSource,
     Operator,
-    Program,
     ScaledSum,
     Smooth,
 )
+from spikewright.engines.program import Program
 from spikewright.errors import Refusal
 from spikewright.exchange.onnx.functions import OnnxArray, OnnxFunctions, OnnxWriter, Shape
 from spikewright.exchange.onnx.maps import MAPS, MOVES, Bounds, OnnxSignal, applied

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright._base.equations import NUMPY
-from spikewright.engines.program import Linear
+from spikewright.engines.operators import Linear
 from spikewright.engines.reference.linear import LinearKernel
 from spikewright.measure.operations.links import Item, Link, Links, Partial
 from spikewright.measure.operations.patterns import adds, pull_back_chain, weighs

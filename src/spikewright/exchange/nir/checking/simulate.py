@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright.engines.program import Linear as Operator
+from spikewright.engines.operators import Linear as Operator
 from spikewright.engines.reference.linear import LinearKernel
 from spikewright.exchange.nir.checking.semantics import OURS, Semantics
 from spikewright.exchange.nir.checking.wiring import NirWiring
