@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from spikewright import engines
-from spikewright.engines.base import DelayedKernel, Kernel
+from spikewright.engines.kernel import DelayedKernel, Kernel
 from spikewright.engines.operators import Filter, Learned, Linear, Operator, Smooth
 from spikewright.engines.program import Program
 from spikewright.engines.reference import ReferenceEngine

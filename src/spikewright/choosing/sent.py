@@ -22,7 +22,8 @@ from spikewright import engines
 from spikewright.choosing.calibration import count, parts
 from spikewright.choosing.statistics.batches import Batch
 from spikewright.engines import Totals
-from spikewright.engines.base import Engine, Kernel
+from spikewright.engines.base import Engine
+from spikewright.engines.kernel import Kernel
 from spikewright.engines.operators import Generate, Neurons, NodeSource, Operator, ScaledSum
 from spikewright.engines.program import Program
 from spikewright.graph import evaluate_all

@@ -8,13 +8,12 @@ import warnings
 from functools import cache
 
 from spikewright._base.processors import check_threads
-from spikewright.engines.base import Engine
+from spikewright.engines.base import Engine, Plan, PlanRow
 from spikewright.engines.compile import compile_network
 from spikewright.engines.grid import PRECISIONS, Precision
 from spikewright.engines.memory import MemoryNeed, MemoryPart
 from spikewright.engines.needs import PreparedRun
 from spikewright.engines.parameters import Parameters
-from spikewright.engines.plan import Plan, PlanRow
 from spikewright.engines.program import Program
 from spikewright.engines.recording import Tape
 from spikewright.engines.reference import ReferenceEngine

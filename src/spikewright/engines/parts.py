@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from spikewright.engines.base import Array, Call, Kernel
+from spikewright.engines.kernel import Array, Call, Kernel
+from spikewright.engines.kernels import restarting
 from spikewright.engines.needs import PreparedRun
 from spikewright.engines.operators import NodeSource, Operator
 from spikewright.engines.program import Component
-from spikewright.engines.restarting import restarting
 
 
 class Part:
@@ -44,10 +44,10 @@ class Part:
         It runs several steps at once where the outputs of all filters are known already.
         """
         kernels = {op: self.kernels[op] for op in component.operators}
-        shapes = self._program.shapes
+        shapes, empty = self._program.shapes, self._engine.arrays(self._program).empty
         for op in component.operators:
             for s in op.outputs:
-                values[s] = self._engine.empty(self._program, self.size, count, shapes[s])
+                values[s] = empty((self.size, count, *shapes[s]))
         calls = _calls(kernels, values)
         t = 0
         while t < count:

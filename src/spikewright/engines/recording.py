@@ -8,7 +8,8 @@ from collections.abc import Iterable
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright.engines.base import Array, Engine
+from spikewright.engines.base import Engine
+from spikewright.engines.kernel import Array
 from spikewright.engines.needs import PIECE_VALUES, kept_steps
 from spikewright.engines.program import Program, Recording
 from spikewright.errors import SimulationError
@@ -23,7 +24,7 @@ class Recorder:
     def __init__(
         self, program: Program, engine: Engine, batch: int, first: int, steps: int
     ) -> None:
-        self._program, self._engine = program, engine
+        self._program, self._numpy = program, engine.arrays(program).numpy
         self._first, self._steps = first, steps
         self.arrays: list[NDArray] = []
         for recording in program.recordings:
@@ -58,7 +59,7 @@ class Recorder:
         of the run.
         """
         for signal, index in recorded:
-            self._store(index, self._engine.to_numpy(values[signal]), start, samples)
+            self._store(index, self._numpy(values[signal]), start, samples)
 
     def _store(self, index: int, block: NDArray, start: int, samples: slice) -> None:
         recording = self._program.recordings[index]

@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Sequence
 
 from spikewright._base.callers import outside
-from spikewright.engines.base import Kernel
+from spikewright.engines.kernel import Kernel
 from spikewright.engines.operators import Operator
 from spikewright.engines.python_steps import Functions, keeping
 from spikewright.engines.recalling import Calls

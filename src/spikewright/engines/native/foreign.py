@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright.engines.base import Array, Call, Kernel
+from spikewright.engines.kernel import Array, Call, Kernel
 from spikewright.engines.native.buffers import Buffers
 from spikewright.engines.operators import Apply, Generate, Learned, Operator
 from spikewright.engines.program import Program

@@ -20,6 +20,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
+from spikewright.engines.base import PlanRow
 from spikewright.engines.native._kernels import TILE_SHARE
 from spikewright.engines.native.support import (
     BYTES,
@@ -30,7 +31,6 @@ from spikewright.engines.native.support import (
     verdict_alone,
 )
 from spikewright.engines.operators import Average, Linear, Neurons, Operator
-from spikewright.engines.plan import PlanRow
 from spikewright.engines.program import Component, Program
 from spikewright.engines.work import multiply_adds
 from spikewright.network import Ensemble

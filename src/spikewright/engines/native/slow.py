@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright.engines.base import Array, Kernel
+from spikewright.engines.kernel import Array, Kernel
 from spikewright.engines.native.regions import Region
 from spikewright.engines.native.taking import TakenOver
 from spikewright.engines.operators import Learned, Neurons, Operator

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright.engines.base import Array
+from spikewright.engines.kernel import Array
 from spikewright.engines.native._kernels import MOST_COUNTS
 from spikewright.engines.native.built import Built
 from spikewright.engines.native.cells import described

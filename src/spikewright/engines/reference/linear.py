@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright._base.windows import Windows, channels_last, restore_channels
-from spikewright.engines.base import Array, Kernel
 from spikewright.engines.compensation import Compensation, grid_of, ordered_sum, residual_sum
 from spikewright.engines.grid import MAX_FAN_IN, Grid, Precision, split_inputs, weight_limbs
+from spikewright.engines.kernel import Array, Kernel
 from spikewright.engines.kernels import DelayedLinearKernel
 from spikewright.engines.operators import Linear
 from spikewright.engines.working import PATCH_VALUES, SPARSE_TERMS

@@ -9,18 +9,16 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from spikewright._base.processors import check_threads
-from spikewright.engines.base import Array, Engine, Held, Kernel, number_of_weights
-from spikewright.engines.kernels import DelayKernel, SmoothKernel
+from spikewright.engines.base import Engine, Held, number_of_weights
+from spikewright.engines.kernel import Kernel, Kernels
+from spikewright.engines.kernels import SHARED, SmoothKernel
 from spikewright.engines.operators import (
     Apply,
     Average,
-    Delay,
     DelayedLinear,
     Filter,
-    Generate,
     Learned,
     Linear,
     Neurons,
@@ -30,24 +28,22 @@ from spikewright.engines.operators import (
     Smooth,
 )
 from spikewright.engines.program import Program
-from spikewright.engines.sources import Given
-from spikewright.engines.torch.device import Tensors, chosen_device, numpy_of
-from spikewright.engines.torch.functions import GeneratedKernel, apply_kernel
+from spikewright.engines.sources import Given, SourceKernel
+from spikewright.engines.torch.device import Tensors, chosen_device
 from spikewright.engines.torch.fusion import BiasedLinear, fuse
 from spikewright.engines.torch.kernels import (
     AverageKernel,
+    LearnedKernel,
     LinearKernel,
-    SourceKernel,
     SparseArrivals,
     SumKernel,
+    apply_kernel,
     filter_kernel,
 )
-from spikewright.engines.torch.learning import LearnedKernel
 from spikewright.engines.torch.maps import linear_map
 from spikewright.engines.torch.neurons import NeuronsKernel
 from spikewright.engines.working import Work
 from spikewright.errors import BuildError
-from spikewright.network.transforms import Shape
 
 # Sizes of the work, in values of the widest signal. A chunk of samples gives each thread enough to
 # do in a call while voltage, current and counts of one step stay in its second-level cache; a block
@@ -102,37 +98,17 @@ class TorchEngine(Engine):
             self._prepared[program] = fuse(program)
         return self._prepared[program]
 
+    @property
+    def kernels(self) -> Kernels:
+        return _KERNELS
+
     def kernel(self, op: Operator, program: Program, batch: int, tally: bool) -> Kernel:
-        tensors = Tensors.on(self.device, program.precision)
-        if isinstance(op, Linear):
-            return self._linear_kernel(op, tensors)
-        if isinstance(op, ScaledSum):
-            return SumKernel(op, program.shapes[op.output], tensors)
-        if isinstance(op, Filter):
-            return filter_kernel(op, batch, program.shapes[op.output], tensors)
-        if isinstance(op, Smooth):
-            shape = program.shapes[op.output]
-            filter = filter_kernel(op, batch, shape, tensors)
-            return SmoothKernel(filter, lambda steps: tensors.empty((batch, steps, *shape)))
-        if isinstance(op, Delay):
-            shape = program.shapes[op.output]
-            kept = tensors.zeros((batch, op.steps, *shape))
-            return DelayKernel(kept, lambda steps: tensors.empty((batch, steps, *shape)))
-        if isinstance(op, DelayedLinear):
-            shape = program.shapes[op.output]
-            kept = tensors.zeros((batch, op.rows, *shape))
-            return SparseArrivals(op, kept, tensors)
-        if isinstance(op, Learned):
-            return LearnedKernel(op, program.dt, batch, tensors)
-        if isinstance(op, Average):
-            return AverageKernel(op, batch, program.shapes[op.output], tensors)
-        if isinstance(op, Neurons):
-            return NeuronsKernel(op, program.dt, batch, tally, tensors)
-        if isinstance(op, Apply):
-            return apply_kernel(op, program.dt, batch, tensors)
-        if isinstance(op, Generate):
-            return GeneratedKernel(op, program, batch, tensors)
-        raise TypeError(f"the torch engine has no kernel for {type(op).__name__}")
+        if not isinstance(op, Linear):
+            return super().kernel(op, program, batch, tally)
+        return self._linear_kernel(op, self.arrays(program))
+
+    def arrays(self, program: Program) -> Tensors:
+        return Tensors.on(self.device, program.precision)
 
     def _linear_kernel(self, op: Linear, tensors: Tensors) -> Kernel:
         """Weights are held once, however many executions read them."""
@@ -143,14 +119,7 @@ class TorchEngine(Engine):
         return self._linear[op]
 
     def source(self, op: NodeSource, program: Program, given: Given, first: int) -> Kernel:
-        tensors = Tensors.on(self.device, program.precision)
-        return SourceKernel(op, program.dt, given, first, tensors)
-
-    def empty(self, program: Program, batch: int, steps: int, shape: Shape) -> Array:
-        return Tensors.on(self.device, program.precision).empty((batch, steps, *shape))
-
-    def to_numpy(self, array: Array) -> NDArray:
-        return numpy_of(array)
+        return SourceKernel(op, program.dt, given, first, self.arrays(program))
 
     def value_bytes(self, program: Program) -> int:
         return 8 if program.precision == "float64" else 4
@@ -197,3 +166,16 @@ class TorchEngine(Engine):
 
 def _widest(program: Program) -> int:
     return max((int(np.prod(shape)) for shape in program.shapes), default=1) or 1
+
+
+_KERNELS: Kernels = {
+    **SHARED,
+    Apply: apply_kernel,
+    Average: AverageKernel,
+    DelayedLinear: SparseArrivals,
+    Filter: filter_kernel,
+    Learned: LearnedKernel,
+    Neurons: NeuronsKernel,
+    ScaledSum: SumKernel,
+    Smooth: lambda op, setup: SmoothKernel(filter_kernel(op, setup), op, setup),
+}

@@ -9,10 +9,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from spikewright.engines.base import NeuronKernel
+from spikewright.engines.kernel import NeuronKernel, Setup
 from spikewright.engines.operators import Neurons
 from spikewright.engines.parameters import uniform_draws
-from spikewright.engines.torch.device import Tensor, Tensors
+from spikewright.engines.torch.device import Tensor, Tensors, tensors_of
 from spikewright.engines.torch.functions import TorchFunctions
 from spikewright.network.neurons import TOLERANCE, Clock, NeuronType
 from spikewright.network.transforms import Shape
@@ -105,9 +105,11 @@ class NeuronsKernel(NeuronKernel):
 
     changing = ("_state", "_tally", "_net_tally")
 
-    def __init__(self, op: Neurons, dt: float, batch: int, tally: bool, tensors: Tensors) -> None:
-        neuron_type = op.neuron_type
-        self._op, self._dt, self._batch = op, dt, batch
+    def __init__(self, op: Neurons, setup: Setup) -> None:
+        neuron_type, tensors, batch, tally = (
+            op.neuron_type, tensors_of(setup), setup.batch, setup.tally
+        )  # fmt: skip
+        self._op, self._dt, self._batch = op, setup.program.dt, batch
         self._out = tensors
         self._tensors = tensors.wide if neuron_type.stochastic else tensors
         self._threshold = _number_or_tensor(op.threshold, self._tensors)
