@@ -12,8 +12,7 @@ from hypothesis import strategies as st
 import spikewright as sw
 from spikewright.engines import compile_network
 from spikewright.engines.operators import Filter, Neurons, Operator, ScaledSum
-from spikewright.engines.planner import order
-from spikewright.engines.program import Component
+from spikewright.engines.program import Component, order
 from spikewright.errors import BuildError, NetworkError
 
 LOWPASS = sw.Lowpass(0.005).discretise(0.001)

@@ -15,11 +15,10 @@ from spikewright.engines.memory import MemoryNeed, MemoryPart
 from spikewright.engines.needs import PreparedRun
 from spikewright.engines.parameters import Parameters
 from spikewright.engines.program import Program
-from spikewright.engines.recording import Tape
+from spikewright.engines.recording import Tape, spike_times
 from spikewright.engines.reference import ReferenceEngine
 from spikewright.engines.run import Execution
 from spikewright.engines.settings import step_for
-from spikewright.engines.spike_times import spike_times
 from spikewright.engines.totals import Totals
 from spikewright.errors import BuildError, MissingExtraError
 

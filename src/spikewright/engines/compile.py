@@ -8,15 +8,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright._base.arrays import repeated
-from spikewright.engines.analog import with_weights_held
+from spikewright.engines.compensation import with_weights_held
 from spikewright.engines.decoder_cache import Choice, DecoderCache, chosen_cache
-from spikewright.engines.draft import NO_DELAYS, ProgramDraft
+from spikewright.engines.draft import ProgramDraft, Receiver, Signals
 from spikewright.engines.factors import (
     Scaled,
     carried_factors,
     pooled_heights,
     takes_counts,
-    with_heights,
 )
 from spikewright.engines.grid import Precision
 from spikewright.engines.learned import Learners
@@ -30,14 +29,12 @@ from spikewright.engines.parameters import (
     object_key,
     seeded_networks,
 )
-from spikewright.engines.planner import order
 from spikewright.engines.probed import GivenWeights, Probed
-from spikewright.engines.program import Program, Recording
+from spikewright.engines.program import Program, Recording, order
 from spikewright.engines.python_steps import Turns, node_may_share, taking_turns
 from spikewright.engines.representation import connection_key
 from spikewright.engines.settings import check_settings, check_sizes, check_step
-from spikewright.engines.signals import Receiver, Signals
-from spikewright.engines.sparse_input import SparseInput, reads_spikes_sparsely
+from spikewright.engines.values import Values
 from spikewright.engines.vectors import Vectors
 from spikewright.errors import BuildError
 from spikewright.network import (
@@ -50,12 +47,8 @@ from spikewright.network import (
     NodeFunction,
     Probe,
     input_shape,
-    output_shape,
 )
 from spikewright.network.processes import Process
-from spikewright.network.shapes import Shape
-from spikewright.network.synapses import WindowMean
-from spikewright.network.transforms import Transform
 
 # Words of keys that no index reaches, beside those of `engines.parameters`.
 _CONNECTION, _NODE, _NOISE, _PROBE = 2**32 - 3, 2**32 - 4, 2**32 - 5, 2**32 - 6
@@ -127,10 +120,10 @@ class _Compiler:
         signals.heights.update(pooled_heights(self.network, spikes))
         represented = self.vectors.representations
         self.learners = Learners(signals, represented, connections, self.probes)
-        self.sparse_input = SparseInput(self.draft, connections, {p.obj for p in self.probes})
+        self.values = Values(signals, self.vectors, connections, {p.obj for p in self.probes})
         for connection in connections:
             self.connect(connection)
-        self.sparse_input.finish()
+        self.values.finish()
         for item in signals.arriving:
             self.receive(item)
         for node in self.network.all_nodes:
@@ -235,7 +228,7 @@ class _Compiler:
             pre: NeuronsView = connection.pre_obj.neurons  # type: ignore[union-attr]
             sent = self.vectors.decoded(connection, decoded, self.signals.value(pre))
         else:
-            sent = self.plain(connection)
+            sent = self.values.connected(connection)
         if sent is not None:
             self.signals.delivered[connection] = sent
             self.signals.arriving[receiver].append(sent)
@@ -249,66 +242,6 @@ class _Compiler:
                 "changes nothing)"
             )
         return f"{connection!r}: {item!r} is not in {self.network!r}; add the network that holds it"
-
-    def plain(self, connection: Connection) -> Scaled | None:
-        """The output of a connection that maps values, or an exact function of them.
-
-        None where it is part of what another one sends.
-        """
-        synapse, pre = connection.synapse, connection.pre_obj
-        sent, chain, shape_in = self._sent(connection)
-        if connection.function is not None or isinstance(pre, Ensemble):
-            sent, shape_in = self.vectors.applied(connection, sent), connection.sent_shape
-        shape_out = input_shape(connection.post_obj)
-        # Linear maps and filters commute: the filter goes where there are fewer values to filter,
-        # but behind sparse weights, which read little of what spikes little. A mean over windows is
-        # that of the sent values.
-        fewer = bool(np.prod(shape_in) < np.prod(shape_out))
-        fewer = fewer and not reads_spikes_sparsely(connection)
-        by_windows = isinstance(synapse, WindowMean)
-        last = synapse is not None and not synapse.commutes  # of the values that are delivered
-        stepped = synapse is not None and synapse.stepped
-        delay, delays = connection.delay, NO_DELAYS
-        if isinstance(delay, np.ndarray):  # each synapse waits by itself
-            delays, delay = {connection.transform_place: delay}, 0.0
-        if not (by_windows or stepped):  # spikes wait as counts
-            sent = self.draft.delayed(sent, delay, f"{connection!r}")
-        first = by_windows or (synapse is not None and fewer and not last)
-        label, of = f"{connection!r}", f"synapse of {connection!r}"
-        if synapse is not None and first:
-            sent = self.draft.filtered(sent, synapse, shape_in, of, connection)
-        if by_windows:
-            sent = self.draft.delayed(sent, delay, label)
-        cut = len(chain) - (len(connection.placing) if last else 0)
-        sent = self.draft.map(sent, chain[:cut], shape_in, label, delays)
-        if self.sparse_input.shares(connection):
-            return self.sparse_input.filtered(connection, sent)
-        shape = self.draft.shapes[sent.signal]
-        if synapse is not None and not first:
-            sent = self.draft.filtered(sent, synapse, shape, of, connection)
-        if stepped:
-            sent = self.draft.delayed(sent, delay, label)
-        return self.draft.map(sent, chain[cut:], shape, label)
-
-    def _sent(self, connection: Connection) -> tuple[Scaled, tuple[Transform, ...], Shape]:
-        """The signal that a connection maps, the chain that maps it, and the signal's shape.
-
-        The signal is counts of spikes, not values, where weights can absorb different heights, or
-        maxima are taken of counts.
-        """
-        pre, chain, shape = connection.pre_obj, connection.chain(), output_shape(connection.pre_obj)
-        heights = self.signals.heights
-        if connection.post_obj in heights and isinstance(connection.post_obj, Node):
-            return Scaled(self.signals.output_of[pre], 1.0), chain, shape
-        synapse = connection.synapse
-        last = synapse is not None and not synapse.commutes
-        plain = connection.function is None and not (last or isinstance(synapse, WindowMean))
-        each = None if isinstance(pre, Ensemble) else heights.get(pre)
-        if plain and each is not None and each.ndim > 0:
-            of_counts = with_heights(chain, each, shape)
-            if of_counts is not None:
-                return Scaled(self.signals.output_of[pre], 1.0), of_counts, shape
-        return self.signals.value(pre), chain, shape
 
     def receive(self, item: Receiver) -> None:
         """The input of an object: a sum, with gain and bias at neurons."""

@@ -9,11 +9,11 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from spikewright.engines.draft import Signals
 from spikewright.engines.factors import Scaled
-from spikewright.engines.matrices import matrix_of
 from spikewright.engines.operators import Learned, Learning
+from spikewright.engines.reference.linear import matrix_of
 from spikewright.engines.representation import Decoded, Representation
-from spikewright.engines.signals import Signals
 from spikewright.errors import BuildError
 from spikewright.network import Connection, Ensemble, LearningRule, NeuronsView, ObjView, Probe
 from spikewright.network.learning.rule import check_fit, matrix_place

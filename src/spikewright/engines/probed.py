@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright.engines.built import ConnectionParameters, EnsembleParameters
+from spikewright.engines.draft import Signals
 from spikewright.engines.factors import Scaled
 from spikewright.engines.learned import Learners
 from spikewright.engines.operators import (
@@ -25,7 +26,6 @@ from spikewright.engines.operators import (
 )
 from spikewright.engines.parameters import Parameters, gain_scale
 from spikewright.engines.program import Recording
-from spikewright.engines.signals import Signals
 from spikewright.engines.vectors import Vectors, identity_of
 from spikewright.errors import BuildError
 from spikewright.network import (

@@ -2,18 +2,23 @@
 
 A step that may share something, with another one or with the world, is called in turn with the
 others: step by step, in the network's order. It is known to share nothing where it is of NumPy or
-of the library, is marked `stateless`, or reaches nothing that can change.
+of the library, is marked `stateless`, or reaches nothing that can change. A network with functions
+that cannot be pickled is refused where it is to be.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import pickle
+import types
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Literal
 
+from spikewright._base.callers import outside
 from spikewright.engines.operators import Apply, NodeSource, Operator
 from spikewright.engines.recalling import Calls, Recalled
 from spikewright.errors import BuildError, SimulationError
-from spikewright.network import Node
+from spikewright.network import Network, Node
 from spikewright.network.processes import Process
 from spikewright.network.python_copies import copied, why_not_copied
 from spikewright.network.python_state import PythonState, find_state
@@ -329,3 +334,34 @@ def _keeps(state: PythonState) -> bool:
     """Whether the results of one sample may change those of another."""
     shared = any(not state.looked_at(one.value) for one in state.shared)
     return bool(state.wrong or state.rebinds or shared or (state.assigns and state.held))
+
+
+def check_pickled(network: Network) -> None:
+    """Raise `SimulationError` naming an object of the network with a function that has no pickle.
+
+    Warns of functions of nodes that keep something outside themselves: they are pickled by name.
+    """
+    for owner, name, function in _functions(network):
+        try:
+            pickle.dumps(function)
+        except Exception as error:
+            raise SimulationError(
+                f"{owner!r}: its {name} cannot be pickled ({type(error).__name__}: {error}). Give "
+                "a function of a module, or an object of a class of a module"
+            ) from error
+        by_name = isinstance(function, types.FunctionType)
+        if by_name and isinstance(owner, Node) and not (owner.stateless or pure(function)):
+            warnings.warn(
+                f"{owner!r}: its function is pickled by name, without what it keeps outside "
+                "itself; keep that in an object whose method is the function",
+                stacklevel=outside(),
+            )
+
+
+def _functions(network: Network) -> Iterator[tuple[Any, str, Any]]:
+    """The functions of a network's objects: object, attribute, function."""
+    objects = (*network.all_nodes, *network.all_ensembles, *network.all_connections)
+    for owner in objects:
+        for name, value in vars(owner).items():
+            if callable(value) and not isinstance(value, type):
+                yield owner, "function" if name == "output" else name.lstrip("_"), value

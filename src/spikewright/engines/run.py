@@ -13,15 +13,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright.engines.base import Engine, Feeds
+from spikewright.engines.blocks import Resuming, parts_of
 from spikewright.engines.kernel import Array, Kernel
 from spikewright.engines.memory import MemoryNeed, available, lately_available, running_out
 from spikewright.engines.needs import PreparedRun, last_readers
 from spikewright.engines.operators import Learned, NodeSource
-from spikewright.engines.parts import parts_of
 from spikewright.engines.program import Component, Program
 from spikewright.engines.python_steps import Functions
 from spikewright.engines.recording import Recorder, Tape
-from spikewright.engines.resuming import Resuming
 from spikewright.engines.sources import Given
 from spikewright.engines.stepping import Stepper, constants_of
 from spikewright.engines.totals import Totals

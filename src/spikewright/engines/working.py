@@ -9,7 +9,7 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 
-from spikewright.engines.analog import counted
+from spikewright.engines.compensation import counted
 from spikewright.engines.grid import GRIDS, MAX_FAN_IN
 from spikewright.engines.operators import (
     Apply,

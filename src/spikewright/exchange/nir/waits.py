@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright.engines.matrices import matrix_of
+from spikewright.engines.reference.linear import matrix_of
 from spikewright.exchange.nir.refusal import NoForm
 from spikewright.network import Connection, Ensemble, NeuronsView, Node, Probe
 from spikewright.network import transforms as t
