@@ -42,7 +42,7 @@ class Namespace(TorchFunctions):
         floor: float | None = None,
         cap: float | None = None,
     ) -> tuple[Tensor, Tensor]:
-        """The soft-reset integrator (see `spikewright.network.neurons.base.Integrate`)."""
+        """The soft-reset integrator (see `spikewright.network.neurons.namespace.Integrate`)."""
         if voltage is self.voltage:
             torch.add(voltage, charge, out=voltage)
         else:

@@ -11,13 +11,8 @@ import numpy as np
 
 from spikewright._base.arguments import is_whole
 from spikewright.errors import NetworkError
-from spikewright.network.neurons.base import (
-    Array,
-    ArrayNamespace,
-    Clock,
-    State,
-    register,
-)
+from spikewright.network.neurons.base import State, register
+from spikewright.network.neurons.namespace import Array, ArrayNamespace, Clock
 from spikewright.network.neurons.rectified import LinearResponse
 
 _LAST = 3

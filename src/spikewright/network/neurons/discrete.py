@@ -14,17 +14,14 @@ from spikewright._base.arrays import EqualByValue
 from spikewright.errors import NetworkError
 from spikewright.network.attributes import fixed
 from spikewright.network.neurons.base import (
-    Array,
-    ArrayNamespace,
-    Clock,
     NeuronType,
     Scaling,
     State,
-    each_of,
     no_gain_bias,
     register,
     settled_rates,
 )
+from spikewright.network.neurons.namespace import Array, ArrayNamespace, Clock, each_of
 from spikewright.network.shapes import fixed_numbers
 
 _RESETS = ("zero", "subtract")

@@ -12,17 +12,14 @@ from spikewright._base.arguments import is_number, is_whole, numbers_or_nan
 from spikewright._base.arrays import EqualByValue, frozen
 from spikewright.errors import NetworkError
 from spikewright.network.neurons.base import (
-    Array,
-    ArrayNamespace,
-    Clock,
     NeuronType,
     RateFunction,
     Scaling,
     State,
     check_gain,
-    either_sign,
     register,
 )
+from spikewright.network.neurons.namespace import Array, ArrayNamespace, Clock, either_sign
 
 
 class LinearResponse(NeuronType):

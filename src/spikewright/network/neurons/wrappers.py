@@ -15,15 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright.errors import NetworkError
-from spikewright.network.neurons.base import (
-    Array,
-    ArrayNamespace,
-    Clock,
-    NeuronType,
-    State,
-    either_sign,
-    register,
-)
+from spikewright.network.neurons.base import NeuronType, State, register
+from spikewright.network.neurons.namespace import Array, ArrayNamespace, Clock, either_sign
 
 _MOST_AT_ONCE = 2.0**20  # spikes a step: beyond, what is left of the charge is lost to rounding
 

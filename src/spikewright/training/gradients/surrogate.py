@@ -46,7 +46,7 @@ class Differentiable(TorchFunctions):
         floor: float | None = None,
         cap: float | None = None,
     ) -> tuple[Tensor, Tensor]:
-        """The soft-reset integrator (see `spikewright.network.neurons.base.Integrate`)."""
+        """The soft-reset integrator (see `spikewright.network.neurons.namespace.Integrate`)."""
         bounds = IntegratorBounds(rounding, floor, cap)
         counts, left = _Integrated.apply(voltage + charge, threshold, least, bounds, self)
         return counts, left

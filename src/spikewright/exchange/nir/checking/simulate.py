@@ -21,7 +21,7 @@ from spikewright.exchange.nir.checking.wiring import NirWiring
 from spikewright.exchange.nir.primitives import READERS, LinearForm, PortForm, Time
 from spikewright.exchange.nir.reading import NodeRecord
 from spikewright.exchange.nir.waits import SPIKING
-from spikewright.network.neurons.integrator import TOLERANCE
+from spikewright.network.neurons.namespace import TOLERANCE
 from spikewright.network.transforms import Shape
 
 
