@@ -14,7 +14,6 @@ from spikewright.network import Connection, Ensemble, NeuronsView
 from spikewright.network.neurons import (
     NUMPY_RATES,
     TOLERANCE,
-    BipolarIntegrateAndFire,
     IntegrateAndFire,
     NeuronType,
     SpikingLeakyReLU,
@@ -63,7 +62,7 @@ class LayerNeurons:
     def lowest(self) -> float:
         """The smallest mean value that these neurons can send."""
         known = self.neuron_type
-        signed = known.negative and not isinstance(known, BipolarIntegrateAndFire)
+        signed = known.negative and not known.takes_back
         return -np.inf if signed else 0.0
 
     @property
@@ -115,7 +114,7 @@ class LayerNeurons:
         charge = value / self.unit
         if isinstance(self.neuron_type, IntegrateAndFire):  # the start is sent in the first step
             return np.where(current < 0, current / self.height, charge)
-        if isinstance(self.neuron_type, BipolarIntegrateAndFire):
+        if self.neuron_type.takes_back:
             return np.where(current < 0, current / self.unit, charge)
         return charge
 

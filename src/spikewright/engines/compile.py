@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,7 +45,6 @@ from spikewright.network import (
     Network,
     NeuronsView,
     Node,
-    NodeFunction,
     Probe,
     input_shape,
 )
@@ -197,7 +197,7 @@ class _Compiler:
             initial_voltage=_start(built.initial_voltage) * kind.voltage_unit(threshold),
             key=key,
             states=self._state_signals(ensemble),
-            restart=_restart(ensemble),
+            restart=ensemble.restart_every if kind.state_names else None,
             begins=initial_state(ensemble, key),
         )
         self.draft.operators.append(self.populations[neurons])
@@ -312,8 +312,9 @@ class _Compiler:
             kind = Apply if node_may_share(node) else NodeSource
             self.draft.operators.append(kind(f"{node!r}", (), output, node))
         elif node.output is not None and not _stands_in(node):
-            inputs = (signals.input_of[node],)
-            self.draft.operators.append(Apply(f"{node!r}", inputs, output, node, _restart(node)))
+            applied = Apply(f"{node!r}", (signals.input_of[node],), output, node)
+            restart = node.restart_every if applied.keeps else None
+            self.draft.operators.append(replace(applied, restart=restart))
 
     def recordings(self) -> tuple[Recording, ...]:
         """Recordings of the probes."""
@@ -343,14 +344,3 @@ def _start(voltage: NDArray) -> NDArray:
     """Voltages in spikes as arithmetic takes them: one number where all are the same."""
     one = repeated(voltage)
     return voltage if one is None else one
-
-
-def _restart(item: Ensemble | Node) -> int | None:
-    """The period in steps after which an object starts again, or None where it has no state."""
-    if isinstance(item, Node):
-        function = item.output
-        keeps = isinstance(function, NodeFunction) and function.accumulate
-    else:
-        kind = item.neuron_type
-        keeps = kind.has_voltage or bool(kind.initial_values())
-    return item.restart_every if keeps else None

@@ -205,6 +205,9 @@ class Stepping(ABC):
 class DelayedKernel(Kernel):
     """A kernel whose output depends on earlier steps alone, so that it may break a loop."""
 
+    def __init__(self, op: Operator, setup: Setup) -> None:
+        self._op, self._setup = op, setup
+
     @property
     def ahead(self) -> int:
         """The number of coming steps whose output is known already."""
@@ -220,6 +223,14 @@ class DelayedKernel(Kernel):
     @abstractmethod
     def absorb(self, value: Array) -> None:
         """Take the input of the steps since `emit`, `(batch, steps, *shape)`, at their end."""
+
+    def run(self, inputs: Sequence[Array], step: int, steps: int) -> Sequence[Array]:
+        (x,) = inputs
+        outputs = self._setup.empty(self._op, steps)
+        for t in range(steps):
+            (outputs[:, t : t + 1],) = self.begin([], step + t, 1)
+            self.absorb(x if x.shape[1] == 1 else x[:, t : t + 1])
+        return [outputs]
 
     def begin(self, inputs: Sequence[Array], step: int, steps: int) -> Sequence[Array]:
         return [self.emit()]

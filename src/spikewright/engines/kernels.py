@@ -64,8 +64,8 @@ class DelayKernel(DelayedKernel):
     changing = ("_kept",)
 
     def __init__(self, op: Operator, setup: Setup, steps: int) -> None:
-        self._op, self._setup, self._row = op, setup, 0
-        self._kept = setup.zeros(op, steps)
+        super().__init__(op, setup)
+        self._kept, self._row = setup.zeros(op, steps), 0
 
     def start_from(self, kept: NDArray) -> None:
         """Take over from another engine: what waits, `(batch, steps, *shape)`."""
@@ -85,14 +85,6 @@ class DelayKernel(DelayedKernel):
     def begin(self, inputs: Sequence[Array], step: int, steps: int) -> Sequence[Array]:
         self._row = step % self._kept.shape[1]
         return [self.emit()]
-
-    def run(self, inputs: Sequence[Array], step: int, steps: int) -> Sequence[Array]:
-        (x,) = inputs
-        outputs = self._setup.empty(self._op, steps)
-        for t in range(steps):
-            (outputs[:, t : t + 1],) = self.begin([], step + t, 1)
-            self.absorb(x if x.shape[1] == 1 else x[:, t : t + 1])
-        return [outputs]
 
 
 class DelayedLinearKernel(DelayKernel):

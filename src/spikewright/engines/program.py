@@ -14,6 +14,7 @@ component with all that lies between them. Functions of time alone come first in
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -78,6 +79,11 @@ class Program:
     def operators(self) -> tuple[Operator, ...]:
         """All operators in order."""
         return tuple(op for component in self.components for op in component.operators)
+
+    @cached_property
+    def widest(self) -> int:
+        """Values of the widest signal, from 1."""
+        return max((math.prod(shape) for shape in self.shapes), default=1) or 1
 
     def up_to(self, ensemble: Ensemble) -> Program:
         """The part of it that runs up to a population, whose output is that in the whole program.

@@ -23,7 +23,6 @@ from spikewright.lower.rounding import (
 from spikewright.network import Ensemble, NodeFunction
 from spikewright.network.neurons import (
     NUMPY_RATES,
-    BipolarIntegrateAndFire,
     Elementwise,
     NeuronType,
 )
@@ -186,8 +185,9 @@ def _rates(
 def _spikes(layer: Layer, neuron_type: NeuronType, apart: Parting | None) -> tuple[Status, str]:
     """The guarantee of a spiking type for an activation or a function's value, and the reason."""
     back = ""
-    if isinstance(neuron_type, BipolarIntegrateAndFire):
-        back = "; takes spikes back" + ("" if neuron_type.debt else ", loses charge below zero")
+    if neuron_type.takes_back:
+        back = "; takes spikes back"
+        back += "" if neuron_type.follows_sum else ", loses charge below zero"
     if neuron_type.assumed:
         back += f"; {_taken_as_sent(neuron_type.assumed)}"
     if heights := neuron_type.spike_heights:

@@ -14,7 +14,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright._base.equations import NUMPY as FUNCTIONS
-from spikewright._base.equations import NumpyFunctions
 from spikewright.engines.base import Engine
 from spikewright.engines.calling import CallableKernel, PresentKernel
 from spikewright.engines.grid import GRIDS, MAX_FAN_IN, input_limbs, limbs
@@ -48,7 +47,7 @@ from spikewright.engines.reference.linear import LinearKernel, SparseArrivals
 from spikewright.engines.sources import Given, SourceKernel
 from spikewright.engines.working import peak_bytes
 from spikewright.network import NodeFunction
-from spikewright.network.neurons import Clock, integrate
+from spikewright.network.neurons import NUMPY_NEURONS, Clock
 
 _BLOCK_VALUES = 2_000_000  # values of the widest signal in a block: some tens of MB altogether
 
@@ -77,8 +76,7 @@ class ReferenceEngine(Engine):
         return int(_step_bytes(op, program.dt) * batch * at_once * size)
 
     def block_steps(self, program: Program, batch: int) -> int:
-        widest = max((int(np.prod(shape)) for shape in program.shapes), default=1)
-        return int(np.clip(_BLOCK_VALUES // max(1, widest * batch), 1, 1000))
+        return int(np.clip(_BLOCK_VALUES // (program.widest * batch), 1, 1000))
 
 
 def _step_bytes(op: Neurons, dt: float) -> float:
@@ -123,6 +121,7 @@ class _Filter(DelayedKernel):
     changing = ("_state", "_output")
 
     def __init__(self, op: Filter | Smooth, setup: Setup) -> None:
+        super().__init__(op, setup)
         self._filter = op.filter
         self._state = [setup.zeros(op) for _ in range(op.filter.order)]
         self._output = setup.zeros(op)
@@ -139,14 +138,6 @@ class _Filter(DelayedKernel):
         zero = np.zeros_like(self._output)
         self._state, self._output = self._filter.by_line(self._state, value[:, 0], zero)
 
-    def run(self, inputs: Sequence[Array], step: int, steps: int) -> Sequence[Array]:
-        (x,) = inputs
-        outputs = np.empty((len(self._output), steps, *self._output.shape[1:]))
-        for t in range(steps):
-            outputs[:, t] = self._output
-            self.absorb(x if x.shape[1] == 1 else x[:, t : t + 1])
-        return [outputs]
-
 
 class _Average(DelayedKernel):
     """Sums of a window, step by step so that their order is that of time; then their mean."""
@@ -154,6 +145,7 @@ class _Average(DelayedKernel):
     changing = ("_done", "_sum", "_mean")
 
     def __init__(self, op: Average, setup: Setup) -> None:
+        super().__init__(op, setup)
         self._steps, self._done = op.steps, 0
         self._sum = setup.zeros(op)
         self._mean = np.array(np.broadcast_to(op.initial, self._sum.shape))
@@ -166,32 +158,12 @@ class _Average(DelayedKernel):
         return self._mean[:, None]
 
     def absorb(self, value: Array) -> None:
-        for t in range(value.shape[1]):
-            self._take(value[:, t])
-
-    def _take(self, now: NDArray) -> None:
-        self._sum = self._sum + now
-        self._done += 1
+        for now in value.swapaxes(0, 1):
+            self._sum = self._sum + now
+            self._done += 1
         if self._done == self._steps:
             self._mean = self._sum / self._steps
             self._sum, self._done = np.zeros_like(self._sum), 0
-
-    def run(self, inputs: Sequence[Array], step: int, steps: int) -> Sequence[Array]:
-        (x,) = inputs
-        outputs = np.empty((len(self._mean), steps, *self._mean.shape[1:]))
-        for t in range(steps):
-            outputs[:, t] = self._mean
-            self._take(x[:, 0 if x.shape[1] == 1 else t])
-        return [outputs]
-
-
-class _Namespace(NumpyFunctions):
-    """NumPy and the integrator: the array functions of neuron equations."""
-
-    integrate = staticmethod(integrate)
-
-
-_NAMESPACE: Any = _Namespace()
 
 
 class _Neurons(NeuronKernel):
@@ -219,13 +191,13 @@ class _Neurons(NeuronKernel):
     def run(self, inputs: Sequence[Array], step: int, steps: int) -> Sequence[Array]:
         (current,) = inputs
         if self.stateless:
-            return [self._op.neuron_type.step(_NAMESPACE, current, {}, self._clock(0))]
+            return [self._op.neuron_type.step(NUMPY_NEURONS, current, {}, self._clock(0))]
         shape = (self._batch, steps, *self._op.ensemble.shape)
         outputs = [np.empty(shape) for _ in self._op.outputs]
         for t in range(steps):
             now = current[:, 0 if current.shape[1] == 1 else t]
             output = self._op.neuron_type.step(
-                _NAMESPACE, now, self._state, self._clock(step + t + 1)
+                NUMPY_NEURONS, now, self._state, self._clock(step + t + 1)
             )
             outputs[0][:, t] = output
             for name, kept in zip(self._op.states, outputs[1:], strict=True):

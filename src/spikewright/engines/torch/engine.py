@@ -161,19 +161,15 @@ class TorchEngine(Engine):
         if self.device.type != "cpu":
             return batch
         wanted = _CHUNK_VALUES * torch.get_num_threads()
-        chunks = max(1, round(batch * _widest(program) / wanted))
+        chunks = max(1, round(batch * program.widest / wanted))
         return -(-batch // chunks)
 
     def block_steps(self, program: Program, batch: int) -> int:
-        step = _widest(program) * batch
+        step = program.widest * batch
         if self.device.type != "cpu":
             return int(np.clip(_DEVICE_VALUES // step, 1, 1000))
         for_rows = min(-(-_ROWS // batch), _MOST_VALUES // step)
         return int(np.clip(max(_BLOCK_VALUES // step, for_rows), 1, 1000))
-
-
-def _widest(program: Program) -> int:
-    return max((int(np.prod(shape)) for shape in program.shapes), default=1) or 1
 
 
 _KERNELS: Kernels = {

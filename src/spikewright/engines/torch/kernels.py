@@ -92,6 +92,7 @@ class LowpassKernel(DelayedKernel):
     changing = ("_output",)
 
     def __init__(self, share: float, op: Filter | Smooth, setup: Setup) -> None:
+        super().__init__(op, setup)
         self._share, self._tensors = share, tensors_of(setup)
         self._output = setup.zeros(op)
 
@@ -122,6 +123,7 @@ class FilterKernel(DelayedKernel):
     changing = ("_state", "_output")
 
     def __init__(self, op: Filter | Smooth, setup: Setup) -> None:
+        super().__init__(op, setup)
         self._filter, self._tensors = op.filter, tensors_of(setup)
         tensors = self._tensors
         each: Any = tensors.of if op.filter.varies else float
@@ -184,6 +186,7 @@ class AverageKernel(DelayedKernel):
     changing = ("_done", "_sum", "_mean")
 
     def __init__(self, op: Average, setup: Setup) -> None:
+        super().__init__(op, setup)
         self._steps, self._done, self._tensors = op.steps, 0, tensors_of(setup)
         shape = (setup.batch, *setup.shape(op))
         self._sum = self._tensors.wide.zeros(shape)

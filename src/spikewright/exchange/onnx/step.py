@@ -134,10 +134,10 @@ def written(program: Program, inputs: Mapping[Node, str]) -> OnnxStep:
     step = OnnxStep(program, counter)
     late: list[Callable[[], None]] = []
     for op in program.operators:  # what a step begins with does not wait for its inputs
-        if isinstance(op, Filter | Delay | Average):
+        if type(op) in _DELAYED:
             late.append(_DELAYED[type(op)](step, op))
     for op in program.operators:
-        if not isinstance(op, Filter | Delay | Average):
+        if type(op) not in _DELAYED:
             _NOW[type(op)](step, op, inputs)
     for finish in late:
         finish()

@@ -60,6 +60,8 @@ class NeuronType(Starting, ABC):
 
     The order of the currents makes no difference; a cap on spikes a step is not considered.
     """
+    takes_back: bool = False
+    """True where a spike below zero takes one back, so that none is sent but for these."""
     departs: ClassVar[str] = "the mean of f of a spiky current is not f of its mean"
     """The reason why the mean of a type without random draws does not follow, where it does not."""
     rounds_charge: bool = False
@@ -160,6 +162,16 @@ class NeuronType(Starting, ABC):
         if not any(f.name == "max_spikes_per_step" for f in fields(self)):
             raise NetworkError(f"{type(self).__name__} has no cap on its spikes a step")
         return replace(self, max_spikes_per_step=most)  # type: ignore[call-arg]
+
+    def in_one_step(self, steps: int) -> NeuronType:
+        """The type that sends in one step all that this one sends in so many.
+
+        Where the last spike has a height, it sends multiples of that.
+        """
+        most, last = self.most_in(steps), self.height_at(steps)
+        if most is None:
+            return self
+        return replace(self, max_spikes_per_step=most // last)  # type: ignore[call-arg]
 
     @property
     def guarded(self) -> bool:

@@ -161,6 +161,14 @@ def each_of(xp: ArrayNamespace, value: float | NDArray) -> Any:
     return xp.constant(value) if isinstance(value, np.ndarray) else value
 
 
+def integrated(
+    xp: ArrayNamespace, state: dict[str, Array], charge: Array, clock: Clock, **bounds: Any
+) -> Array:
+    """The counts of a step that adds a charge to the voltage, with the bounds of `Integrate`."""
+    counts, state["voltage"] = xp.integrate(state["voltage"], charge, clock.threshold, **bounds)
+    return counts
+
+
 def either_sign(cap: int | None) -> dict[str, Any]:
     """Bounds of `integrate` for spikes of either sign, at most `cap` of them."""
     return {"least": None if cap is None else -float(cap), "cap": cap}
