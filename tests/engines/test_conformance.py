@@ -12,7 +12,8 @@ import pytest
 
 from spikewright import engines
 from spikewright.engines.kernel import DelayedKernel, Kernel
-from spikewright.engines.operators import Filter, Learned, Linear, Operator, Smooth
+from spikewright.engines.operators import Filter, Linear, Operator, Smooth
+from spikewright.engines.populations import Learned
 from spikewright.engines.program import Program
 from spikewright.engines.reference import ReferenceEngine
 from spikewright.network import FUNCTIONS

@@ -24,7 +24,8 @@ from spikewright.choosing.statistics.batches import Batch
 from spikewright.engines import Totals
 from spikewright.engines.base import Engine
 from spikewright.engines.kernel import Kernel
-from spikewright.engines.operators import Generate, Neurons, NodeSource, Operator, ScaledSum
+from spikewright.engines.operators import Generate, NodeSource, Operator, ScaledSum
+from spikewright.engines.populations import Neurons
 from spikewright.engines.program import Program
 from spikewright.graph import evaluate_all
 from spikewright.graph.masks import Real

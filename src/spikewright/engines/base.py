@@ -14,23 +14,12 @@ from numpy.typing import NDArray
 from spikewright._base.notebooks import Rows, Shown
 from spikewright.engines.grid import GRIDS
 from spikewright.engines.kernel import NUMPY, Arrays, Kernel, Kernels, Setup
-from spikewright.engines.operators import (
-    Apply,
-    Average,
-    Delay,
-    DelayedLinear,
-    Filter,
-    Learned,
-    Mapped,
-    Neurons,
-    NodeSource,
-    Operator,
-    Smooth,
-)
+from spikewright.engines.operators import Mapped, NodeSource, Operator
+from spikewright.engines.populations import Neurons
 from spikewright.engines.program import Program
 from spikewright.engines.sources import Given
 from spikewright.engines.work import multiply_adds
-from spikewright.engines.working import SPARSE_TERMS, Work, size_of
+from spikewright.engines.working import SPARSE_TERMS, Work
 from spikewright.network import Node
 from spikewright.network.transforms import AxisMap, Convolution, Dense, Sparse
 
@@ -180,27 +169,12 @@ class Engine(ABC):
 
     def state_bytes(self, op: Operator, program: Program, tally: bool) -> Mapping[str, int]:
         """Bytes that an operator's kernel holds from block to block, a sample, by label."""
-        size = size_of(program, op.outputs[:1])
-        if isinstance(op, Neurons):
+        size = op.kept_values(program) * (8 if op.wide else self.value_bytes(program))
+        if isinstance(op, Neurons) and tally:
             kind = op.neuron_type
-            item = 8 if kind.stochastic else self.value_bytes(program)
-            held = len(kind.initial_values()) + kind.has_voltage
             recent = self.value_bytes(program) if kind.spiking else 0  # sums of the last steps
-            sums = (8 + recent) * (1 + kind.negative) * tally
-            return {op.label: size * (item * held + sums)}
-        if isinstance(op, Filter | Smooth):
-            return {op.label: size * self.value_bytes(program) * (op.filter.order + 1)}
-        if isinstance(op, Delay):
-            return {op.label: size * self.value_bytes(program) * op.steps}
-        if isinstance(op, DelayedLinear):
-            return {op.label: size * self.value_bytes(program) * op.rows}
-        if isinstance(op, Learned):
-            return {op.label: _learned_values(op, program.dt) * 8}
-        if isinstance(op, Average):
-            return {op.label: 2 * 8 * size}
-        if isinstance(op, Apply):
-            return {op.label: 8 * (size_of(program, op.inputs) + size)}
-        return {}
+            size += (8 + recent) * (1 + kind.negative) * op.size(program)
+        return {op.label: size} if size else {}
 
     def held_state(
         self, op: Operator, program: Program, tally: bool, batch: int, stretch: Stretch | None
@@ -270,13 +244,6 @@ def arrays_of(op: Operator) -> Sequence[NDArray]:
     owners = (op.transform, op) if isinstance(op, Mapped) else (op,)
     values = (value for owner in owners for value in vars(owner).values())
     return [value for value in values if isinstance(value, np.ndarray)]
-
-
-def _learned_values(op: Learned, dt: float) -> int:
-    """The number of values that learned weights keep: weights, applied weights, rules' state."""
-    states = [learning.rule.initial_state(op.initial.shape[1], dt) for learning in op.rules]
-    kept = sum(value.size for state in states for value in state.values())
-    return 3 * op.initial.size + kept
 
 
 Feeds = Mapping[Node, NDArray]

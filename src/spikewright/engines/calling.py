@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from spikewright.engines.kernel import NUMPY, Array, Call, Kernel, Setup, Stepping
 from spikewright.engines.operators import Apply, Generate
+from spikewright.engines.parameters import generator
 from spikewright.engines.python_steps import PythonStep
 from spikewright.engines.recalling import Recalled, reject
 from spikewright.engines.sources import applying, called, failed, value_of
@@ -186,7 +187,7 @@ class ProcessKernel(Kernel):
     def _made(self, process: Process | Synapse) -> Step:
         op, shapes = self._op, (self._op.shape_in, self._shape)
         if process.seed is None:
-            rng = np.random.Generator(np.random.Philox(key=np.array(op.key, np.uint64)))
+            rng = generator(op.key)
         else:
             rng = np.random.default_rng(process.seed)
         try:

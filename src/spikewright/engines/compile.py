@@ -12,28 +12,24 @@ from spikewright._base.arrays import repeated
 from spikewright.engines.compensation import with_weights_held
 from spikewright.engines.decoder_cache import Choice, DecoderCache, chosen_cache
 from spikewright.engines.draft import ProgramDraft, Receiver, Signals
-from spikewright.engines.factors import (
-    Scaled,
-    carried_factors,
-    pooled_heights,
-    takes_counts,
-)
+from spikewright.engines.factors import Scaled, carried_factors, pooled_heights, takes_counts
 from spikewright.engines.grid import Precision
 from spikewright.engines.learned import Learners
-from spikewright.engines.operators import Apply, Generate, Neurons, NodeSource, ScaledSum
+from spikewright.engines.operators import Apply, Generate, NodeSource, ScaledSum
 from spikewright.engines.parameters import (
     Parameters,
     affine,
     build_parameters,
+    connection_key,
     initial_state,
     keyed_ensembles,
     object_key,
     seeded_networks,
 )
+from spikewright.engines.populations import Neurons
 from spikewright.engines.probed import GivenWeights, Probed
 from spikewright.engines.program import Program, Recording, order
 from spikewright.engines.python_steps import Turns, node_may_share, taking_turns
-from spikewright.engines.representation import connection_key
 from spikewright.engines.settings import check_settings, check_sizes, check_step
 from spikewright.engines.values import Values
 from spikewright.engines.vectors import Vectors

@@ -177,6 +177,18 @@ class ProgramDraft:
             signal = output
         return Scaled(signal, factor)
 
+    def deliver(
+        self, connection: Connection, sent: Scaled, chain: tuple[Transform, ...], cut: int
+    ) -> Scaled:
+        """Values that a connection maps, and filters and delays behind the first `cut` maps."""
+        label, synapse = f"{connection!r}", connection.synapse
+        sent = self.map(sent, chain[:cut], self.shapes[sent.signal], label)
+        if synapse is not None:
+            shape, of = self.shapes[sent.signal], f"synapse of {label}"
+            sent = self.filtered(sent, synapse, shape, of, connection)
+        sent = self.delayed(sent, connection.delay, label)
+        return self.map(sent, chain[cut:], self.shapes[sent.signal], label)
+
     def encode(self, signal: int, chain: tuple[Transform, ...], size: int, label: str) -> Scaled:
         """Add the encoders of a represented vector of `size` values."""
         before = len(self.operators)

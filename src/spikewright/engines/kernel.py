@@ -9,7 +9,8 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright.engines.operators import Learned, Operator
+from spikewright.engines.operators import Operator
+from spikewright.engines.populations import Learned
 from spikewright.engines.program import Program
 from spikewright.engines.python_steps import PythonStep
 from spikewright.engines.totals import Sums

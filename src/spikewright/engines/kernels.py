@@ -15,12 +15,28 @@ from numpy.typing import NDArray
 from spikewright.engines.base import Engine
 from spikewright.engines.calling import ProcessKernel
 from spikewright.engines.kernel import Array, Call, DelayedKernel, Kernel, Kernels, Setup
-from spikewright.engines.operators import Delay, DelayedLinear, Generate, Learned, Operator, Smooth
+from spikewright.engines.operators import (
+    Delay,
+    DelayedLinear,
+    Generate,
+    Operator,
+    ScaledSum,
+    Smooth,
+)
+from spikewright.engines.populations import Learned
 from spikewright.engines.program import Program
 from spikewright.engines.python_steps import PythonStep
 from spikewright.engines.totals import Sums
 from spikewright.errors import SimulationError
 from spikewright.network.learning import Facts
+
+
+def summed(op: ScaledSum, values: Sequence[Any]) -> Any:
+    """What the operator makes of one array or more, of any library."""
+    first, *others = values
+    total = sum(others, start=first)
+    total = total if op.gain is None else total * op.gain
+    return total if op.bias is None else total + op.bias
 
 
 def adding(inputs: Sequence[NDArray], made: NDArray) -> Call:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from spikewright.engines.draft import Signals
 from spikewright.engines.factors import Scaled
-from spikewright.engines.operators import Learned, Learning
+from spikewright.engines.populations import Learned, Learning
 from spikewright.engines.reference.linear import matrix_of
 from spikewright.engines.representation import Decoded, Representation
 from spikewright.errors import BuildError
@@ -84,23 +84,16 @@ class Learners:
             raise BuildError(f"{connection!r}: learned weights are for connections from neurons")
         weights = self._weights(connection, decoded)
         sent = self.draft.map(self.signals.value(neurons), weights.before, neurons.shape, label)
-        shape: Shape = (len(weights.matrix),)
         if _rules(connection, False):
             output = self._learn(connection, weights, sent)
             sent = Scaled(output, 1.0)
         else:
             sent = self.draft.map(sent, (Dense(weights.matrix),), weights.matrix.shape[1:], label)
-        after, synapse = weights.after, connection.synapse
-        if synapse is not None:
-            if not synapse.commutes:  # of the values that are delivered, in their shape
-                whole = decoded is not None and decoded.full is not None
-                cut = len(after) - (0 if whole else len(connection.placing))
-                sent, after = self.draft.map(sent, after[:cut], shape, label), after[cut:]
-                shape = self.draft.shapes[sent.signal]
-            what = f"synapse of {connection!r}"
-            sent = self.draft.filtered(sent, synapse, shape, what, connection)
-        sent = self.draft.delayed(sent, connection.delay, label)
-        return self.draft.map(sent, after, shape, label)
+        after, synapse, cut = weights.after, connection.synapse, 0
+        if synapse is not None and not synapse.commutes:  # of the values that are delivered
+            whole = decoded is not None and decoded.full is not None
+            cut = len(after) - (0 if whole else len(connection.placing))
+        return self.draft.deliver(connection, sent, after, cut)
 
     def _weights(self, connection: Connection, decoded: Decoded | None) -> _Weights:
         if decoded is None:

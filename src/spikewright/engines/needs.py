@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from spikewright._base.arrays import repeated
 from spikewright.engines.base import Engine, Stretch, arrays_of
 from spikewright.engines.memory import MemoryNeed, MemoryPart
-from spikewright.engines.operators import Average, Neurons, NodeSource, Operator
+from spikewright.engines.operators import Average, NodeSource, Operator
+from spikewright.engines.populations import Neurons
 from spikewright.engines.program import Component, Program, Recording
 from spikewright.engines.totals import total_bytes
 from spikewright.network import Ensemble, Node

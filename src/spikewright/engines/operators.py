@@ -6,22 +6,22 @@ that reads them, so that sums over spikes are sums of small integers.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NamedTuple
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from numpy.typing import NDArray
 
 from spikewright.engines.factors import carries
 from spikewright.network import Ensemble, MaxPool, Node, NodeFunction
-from spikewright.network.learning import LearningRuleType
-from spikewright.network.neurons import NeuronType
 from spikewright.network.processes import Process
 from spikewright.network.synapses import DiscreteFilter, Synapse
 from spikewright.network.transforms import Shape, Sparse, Transform
 
 if TYPE_CHECKING:
     from spikewright.engines.compensation import Compensation
+    from spikewright.engines.program import Program
 
 
 class Called(NamedTuple):
@@ -46,6 +46,17 @@ class Operator:
     label: str
     inputs: tuple[int, ...]
     output: int
+    keeps: ClassVar[bool] = False
+    """Whether it has state from step to step; means over windows do not count."""
+    wide: ClassVar[bool] = False
+    """Whether the state is in float64 in every precision."""
+    by_sample: ClassVar[bool] = False
+    """Whether it calls a function of time and input sample by sample."""
+
+    @property
+    def passes_counts(self) -> bool:
+        """Whether its output is whole numbers where all inputs are counts of spikes."""
+        return False
 
     @property
     def outputs(self) -> tuple[int, ...]:
@@ -76,11 +87,6 @@ class Operator:
         return False
 
     @property
-    def keeps(self) -> bool:
-        """Whether it has state from step to step; means over windows do not count."""
-        return False
-
-    @property
     def changes(self) -> bool:
         """Whether its output differs from step to step even where its input does not."""
         return self.keeps
@@ -91,32 +97,41 @@ class Operator:
         return None
 
     @property
-    def by_sample(self) -> bool:
-        """Whether it calls a function of time and input sample by sample."""
-        return False
-
-    @property
     def calls(self) -> Sequence[Called]:
         """The Python that it calls at every step and that may be a user's."""
         return ()
 
-    def gives_counts(self, known: set[int]) -> bool:
-        """Whether its output is counts of spikes, or whole numbers made of them.
+    def kept_values(self, program: Program) -> int:
+        """The number of values of its state, of one sample."""
+        return 0
 
-        Those in `known` are.
-        """
-        return False
+    def gives_counts(self, known: set[int]) -> bool:
+        """Whether its output is counts of spikes, or whole numbers made of them, as `known` are."""
+        return self.passes_counts and bool(self.inputs) and known.issuperset(self.inputs)
+
+    def size(self, program: Program) -> int:
+        """Values of its output in a step of one sample."""
+        return math.prod(program.shapes[self.output])
 
 
 @dataclass(frozen=True, eq=False)
-class NodeSource(Operator):
-    """A node without input: a constant, a function of time alone, or values fed to the run."""
+class OfNode(Operator):
+    """The output of a node."""
 
     node: Node
 
     @property
     def calls(self) -> Sequence[Called]:
-        return _called_by(self.node)
+        function = self.node.output
+        if isinstance(function, NodeFunction):
+            return (Called(function, ("apply", "reached"), True),)
+        alone = callable(function) and not self.node.stateless
+        return (Called(function, (), False),) if alone else ()
+
+
+@dataclass(frozen=True, eq=False)
+class NodeSource(OfNode):
+    """A node without input: a constant, a function of time alone, or values fed to the run."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -139,25 +154,32 @@ class Linear(Mapped):
     compensation: Compensation | None = None
     stateless = True
 
-    def gives_counts(self, known: set[int]) -> bool:
-        return carries(self.transform) == 1.0 == self.factor and known.issuperset(self.inputs)
+    @property
+    def passes_counts(self) -> bool:
+        return carries(self.transform) == 1.0 == self.factor
 
 
 @dataclass(frozen=True, eq=False)
-class Filter(Operator):
+class Filtered(Operator):
+    """Applies a linear filter in time."""
+
+    filter: DiscreteFilter
+    keeps = True
+
+    def kept_values(self, program: Program) -> int:
+        return self.size(program) * (self.filter.order + 1)
+
+
+@dataclass(frozen=True, eq=False)
+class Filter(Filtered):
     """A synapse: filters its input and passes it on one step later."""
 
-    filter: DiscreteFilter
     prompt = ()
-    keeps = True
 
 
 @dataclass(frozen=True, eq=False)
-class Smooth(Operator):
+class Smooth(Filtered):
     """A filter without delay: it passes on its output for a step's input in the same step."""
-
-    filter: DiscreteFilter
-    keeps = True
 
 
 @dataclass(frozen=True, eq=False)
@@ -171,6 +193,10 @@ class Average(Operator):
     initial: NDArray
     prompt = ()
     changes = True
+    wide = True
+
+    def kept_values(self, program: Program) -> int:
+        return 2 * self.size(program)
 
 
 @dataclass(frozen=True, eq=False)
@@ -180,9 +206,10 @@ class Delay(Operator):
     steps: int
     prompt = ()
     keeps = True
+    passes_counts = True
 
-    def gives_counts(self, known: set[int]) -> bool:
-        return known.issuperset(self.inputs)
+    def kept_values(self, program: Program) -> int:
+        return self.size(program) * self.steps
 
 
 @dataclass(frozen=True, eq=False)
@@ -203,6 +230,9 @@ class DelayedLinear(Mapped):
         """Steps in which something may wait: those of the longest delay."""
         return int(self.delays.max(initial=1))
 
+    def kept_values(self, program: Program) -> int:
+        return self.size(program) * self.rows
+
 
 @dataclass(frozen=True, eq=False)
 class ScaledSum(Operator):
@@ -212,30 +242,23 @@ class ScaledSum(Operator):
     bias: NDArray | None = None
     stateless = True
 
-    def gives_counts(self, known: set[int]) -> bool:
-        plain = bool(self.inputs) and self.gain is None and self.bias is None
-        return plain and known.issuperset(self.inputs)
-
-    def added(self, values: Sequence[Any]) -> Any:
-        """`y` of one array or more, of any library."""
-        first, *others = values
-        total = sum(others, start=first)
-        total = total if self.gain is None else total * self.gain
-        return total if self.bias is None else total + self.bias
+    @property
+    def passes_counts(self) -> bool:
+        return self.gain is None and self.bias is None
 
 
 @dataclass(frozen=True, eq=False)
-class Apply(Operator):
+class Apply(OfNode):
     """A node's function of its input, or of time alone where it has no input.
 
     `restart` is None or the period of its running means.
     """
 
-    node: Node
     restart: int | None = None
+    wide = True
 
     @property
-    def keeps(self) -> bool:
+    def keeps(self) -> bool:  # type: ignore[override]
         function = self.node.output
         return isinstance(function, NodeFunction) and function.accumulate
 
@@ -244,15 +267,15 @@ class Apply(Operator):
         return self.keeps or self.by_sample
 
     @property
-    def by_sample(self) -> bool:
+    def by_sample(self) -> bool:  # type: ignore[override]
         return not isinstance(self.node.output, NodeFunction)
 
     @property
-    def calls(self) -> Sequence[Called]:
-        return _called_by(self.node)
+    def passes_counts(self) -> bool:
+        return isinstance(self.node.output, MaxPool)
 
-    def gives_counts(self, known: set[int]) -> bool:
-        return isinstance(self.node.output, MaxPool) and known.issuperset(self.inputs)
+    def kept_values(self, program: Program) -> int:
+        return self.size(program) + sum(math.prod(program.shapes[s]) for s in self.inputs)
 
 
 @dataclass(frozen=True, eq=False)
@@ -270,115 +293,3 @@ class Generate(Operator):
     @property
     def calls(self) -> Sequence[Called]:
         return (Called(self.process, ("make_state", "make_step"), False),)
-
-
-@dataclass(frozen=True, eq=False)
-class Neurons(Operator):
-    """A population's step; `states` are further outputs, the signals of its state by name.
-
-    After every `restart` steps (None: never) its state is as it was at the start. `begins` are
-    initial values of its state that the ensemble sets, the voltage apart.
-    """
-
-    ensemble: Ensemble
-    neuron_type: NeuronType
-    threshold: NDArray
-    initial_voltage: NDArray
-    key: tuple[int, int]
-    states: Mapping[str, int] = field(default_factory=dict)
-    restart: int | None = None
-    begins: Mapping[str, NDArray] = field(default_factory=dict)
-
-    @property
-    def initial_state(self) -> dict[str, Any]:
-        """State variables of the neurons, without the voltage, before the first step."""
-        return {**self.neuron_type.initial_values(), **self.begins}
-
-    @property
-    def voltage(self) -> int | None:
-        """The voltage's signal, where it is an output."""
-        return self.states.get("voltage")
-
-    @property
-    def outputs(self) -> tuple[int, ...]:
-        return (self.output, *self.states.values())
-
-    @property
-    def populations(self) -> tuple[Ensemble, ...]:
-        return (self.ensemble,)
-
-    @property
-    def keeps(self) -> bool:
-        return bool(self.neuron_type.state_names)
-
-    @property
-    def changes(self) -> bool:
-        return self.neuron_type.spiking or bool(self.neuron_type.initial_values())
-
-    @property
-    def calls(self) -> Sequence[Called]:
-        return (Called(self.neuron_type, ("step",), True),)
-
-    def gives_counts(self, known: set[int]) -> bool:
-        return self.neuron_type.spiking
-
-
-@dataclass(frozen=True, eq=False)
-class Learning:
-    """A rule at work on learned weights.
-
-    `signals` are the signals that the rule reads, by the names in its equation: each is one of the
-    operator's inputs. `recorded` are signals of the rule that a probe records, by name: "delta", or
-    one of the rule's state. `scale` is None or the receivers' `gain / radius`, `(out, 1)`.
-    """
-
-    rule: LearningRuleType
-    signals: Mapping[str, int]
-    recorded: Mapping[str, int] = field(default_factory=dict)
-    scale: NDArray | None = None
-
-
-@dataclass(frozen=True, eq=False)
-class Learned(Operator):
-    """`y = factor * (W x)` with weights that change; every sample of a batch has its own.
-
-    `inputs[0]` is `x`, `(in,)`; the others are read by the rules. `W`, `(out, in)`, begins as
-    `initial` and is put on the program's grid at every step, as fixed weights are (`grid.limbs`, a
-    channel being a row). So a rule that changes nothing changes no bit. It is held in float64. At
-    the end of a step every rule gives `delta`, for the weights `unit * W`, and
-    `W + (delta_1 + delta_2 + ...) / unit` is that of the next step; where `unit` is 0 (a neuron
-    without gain) `W` stays. `weights`, where it is not None, is a signal: the `W` of each step.
-    """
-
-    initial: NDArray
-    rules: tuple[Learning, ...]
-    factor: float = 1.0
-    unit: NDArray | None = None
-    weights: int | None = None
-    keeps = True
-
-    @property
-    def prompt(self) -> tuple[int, ...]:
-        return self.inputs[:1]
-
-    @property
-    def late(self) -> tuple[int, ...]:
-        return tuple(s for learning in self.rules for s in learning.recorded.values())
-
-    @property
-    def outputs(self) -> tuple[int, ...]:
-        early = (self.output,) if self.weights is None else (self.output, self.weights)
-        return (*early, *self.late)
-
-    @property
-    def calls(self) -> Sequence[Called]:
-        methods = ("delta", "initial_state")
-        return [Called(learning.rule, methods, True) for learning in self.rules]
-
-
-def _called_by(node: Node) -> Sequence[Called]:
-    """What a node's output calls."""
-    function = node.output
-    if isinstance(function, NodeFunction):
-        return (Called(function, ("apply", "reached"), True),)
-    return (Called(function, (), False),) if callable(function) and not node.stateless else ()

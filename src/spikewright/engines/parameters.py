@@ -38,20 +38,32 @@ class Parameters:
     initial_voltage: NDArray
 
 
-def uniform_draws(key: tuple[int, int], step: int, index: int, shape: Shape) -> NDArray:
-    """Uniform draws of one step, `shape`, from a counter-based generator (Philox, Salmon 2011).
+Key = tuple[int, int]
+"""A generator's key."""
 
-    A function of the key (seed and object), the step and the index alone, so the same in every
-    engine, block and batch.
+
+def generator(key: Key, stream: int = 0, step: int = 0) -> np.random.Generator:
+    """A counter-based generator (Philox, Salmon 2011) of its own for one purpose of one object."""
+    counter = [0, 0, stream, step]
+    return np.random.Generator(np.random.Philox(key=np.array(key, np.uint64), counter=counter))
+
+
+def uniform_draws(key: Key, step: int, index: int, shape: Shape) -> NDArray:
+    """Uniform draws of one step, `shape`: a function of the key (seed and object), the step and the
+    index alone, so the same in every engine, block and batch.
     """
-    generator = np.random.Philox(key=np.array(key, np.uint64), counter=[0, 0, index, step])
-    return np.random.Generator(generator).random(shape)
+    return generator(key, index, step).random(shape)
 
 
-def object_key(*entropy: Any) -> tuple[int, int]:
+def object_key(*entropy: Any) -> Key:
     """A generator's key from a seed and the numbers that identify an object."""
     first, second = np.random.SeedSequence(entropy).generate_state(2, np.uint64)
     return int(first), int(second)
+
+
+def connection_key(base: tuple[int, ...], index: int, own: int | None, word: int) -> Key:
+    """The key of an object that its own seed fixes, or its place in its network."""
+    return object_key(*base, word, index) if own is None else object_key(own, word)
 
 
 def gain_scale(ensemble: Ensemble) -> NDArray:
@@ -60,7 +72,7 @@ def gain_scale(ensemble: Ensemble) -> NDArray:
     return ensemble.rate_scale if acts else np.array(1.0)
 
 
-def keyed_ensembles(network: Network, seed: int) -> Iterator[tuple[Ensemble, tuple[int, int]]]:
+def keyed_ensembles(network: Network, seed: int) -> Iterator[tuple[Ensemble, Key]]:
     """Every ensemble with the key of its random numbers.
 
     An ensemble's own seed fixes them; else its network's seed (or the simulator's) and its place in
@@ -91,7 +103,7 @@ class Solved(NamedTuple):
     bias: NDArray
 
 
-def build_parameters(ensemble: Ensemble, key: tuple[int, int]) -> Solved:
+def build_parameters(ensemble: Ensemble, key: Key) -> Solved:
     """Solve an ensemble's gain and bias and apply its firing-rate scale.
 
     Raises `NetworkError` naming the ensemble for parameters that no neuron can have.
@@ -123,7 +135,7 @@ def affine(ensemble: Ensemble, solved: Solved) -> tuple[NDArray | None, NDArray 
     return None if np.all(gain == 1) else gain, bias if np.any(bias) else None
 
 
-def _gain_bias(ensemble: Ensemble, key: tuple[int, int]) -> tuple[NDArray, NDArray]:
+def _gain_bias(ensemble: Ensemble, key: Key) -> tuple[NDArray, NDArray]:
     if ensemble.given_gain_bias is not None:
         return ensemble.given_gain_bias
     if ensemble.gain is not None and ensemble.bias is not None:
@@ -142,21 +154,20 @@ def _gain_bias(ensemble: Ensemble, key: tuple[int, int]) -> tuple[NDArray, NDArr
 def _values(
     ensemble: Ensemble,
     spec: NDArray | Distribution | tuple[float, float],
-    key: tuple[int, int],
+    key: Key,
     stream: int,
 ) -> NDArray:
     """One value a neuron, drawn or given."""
     if isinstance(spec, Distribution):
-        counter = [0, 0, stream, 0]
-        rng = np.random.Generator(np.random.Philox(key=np.array(key, np.uint64), counter=counter))
-        return spec.draw(ensemble.n_neurons, 1, rng).reshape(ensemble.shape)
+        drawn = spec.draw(ensemble.n_neurons, 1, generator(key, stream))
+        return drawn.reshape(ensemble.shape)
     if isinstance(spec, tuple):
         low, high = spec
         return low + (high - low) * uniform_draws(key, 0, stream, ensemble.shape)
     return np.broadcast_to(spec, ensemble.shape)
 
 
-def initial_state(ensemble: Ensemble, key: tuple[int, int]) -> dict[str, NDArray]:
+def initial_state(ensemble: Ensemble, key: Key) -> dict[str, NDArray]:
     """Initial state that an ensemble or its type sets, the voltage apart, `(*shape)` by name.
 
     Raises `NetworkError` for a share of a spike where spikes are counted.
@@ -173,7 +184,7 @@ def initial_state(ensemble: Ensemble, key: tuple[int, int]) -> dict[str, NDArray
     return found
 
 
-def _initial_voltage(ensemble: Ensemble, key: tuple[int, int]) -> NDArray:
+def _initial_voltage(ensemble: Ensemble, key: Key) -> NDArray:
     """The voltage before the first step, in spikes, `(*shape)`."""
     start = ensemble.initial_voltage
     if not isinstance(start, str):

@@ -19,12 +19,12 @@ from spikewright.engines.operators import (
     Generate,
     Linear,
     Mapped,
-    Neurons,
     Operator,
     ScaledSum,
     Smooth,
 )
 from spikewright.engines.parameters import Parameters, gain_scale
+from spikewright.engines.populations import Neurons
 from spikewright.engines.program import Recording
 from spikewright.engines.vectors import Vectors, identity_of
 from spikewright.errors import BuildError
@@ -39,7 +39,7 @@ from spikewright.network import (
     Probe,
 )
 from spikewright.network.processes import EachStep
-from spikewright.network.synapses import Synapse, WindowMean
+from spikewright.network.synapses import Synapse
 from spikewright.network.transforms import Transform, flatten
 
 Found = tuple[int, NDArray | float]
@@ -174,7 +174,7 @@ class Probed:
         once more for the probe; a mean over windows is not changed.
         """
         signal, factor = self.signals.delivered[connection]
-        by_windows = isinstance(connection.synapse, WindowMean)
+        by_windows = connection.synapse is not None and connection.synapse.by_windows
         at_the_end = connection.synapse is not None and probe.synapse is None and not by_windows
         producers = {s: op for op in self.draft.operators for s in op.outputs}
         behind: list[Operator] = []

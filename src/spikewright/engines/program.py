@@ -23,8 +23,9 @@ from typing import Any
 from numpy.typing import NDArray
 
 from spikewright.engines.grid import Precision
-from spikewright.engines.operators import Learned, NodeSource, Operator
+from spikewright.engines.operators import NodeSource, Operator
 from spikewright.engines.parameters import Parameters
+from spikewright.engines.populations import Learned
 from spikewright.errors import BuildError, SimulationError
 from spikewright.network import Connection, Ensemble, Node, Probe
 from spikewright.network.transforms import Shape

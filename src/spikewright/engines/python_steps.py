@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Literal
 
 from spikewright._base.callers import outside
-from spikewright.engines.operators import Apply, NodeSource, Operator
+from spikewright.engines.operators import NodeSource, OfNode, Operator
 from spikewright.engines.recalling import Calls, Recalled
 from spikewright.errors import BuildError, SimulationError
 from spikewright.network import Network, Node
@@ -147,7 +147,7 @@ class Functions:
         calls: Calls | None = None,
     ) -> None:
         self.steps, self._samples, self._calls = steps, samples, calls
-        nodes = [op.node for op in operators if isinstance(op, Apply | NodeSource)]
+        nodes = [op.node for op in operators if isinstance(op, OfNode)]
         self._given: dict[Node, Any] = {
             node: node.output for node in nodes if callable(node.output)
         }

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from spikewright.engines.base import Engine
 from spikewright.engines.kernel import Array
 from spikewright.engines.needs import PIECE_VALUES, kept_steps
-from spikewright.engines.operators import Neurons
+from spikewright.engines.populations import Neurons
 from spikewright.engines.program import Program, Recording
 from spikewright.errors import SimulationError
 from spikewright.network import NeuronsView, Probe

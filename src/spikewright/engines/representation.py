@@ -21,9 +21,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright._base import storage as _storage
+from spikewright._base.arrays import frozen
 from spikewright._base.schema import declares_fields
 from spikewright.engines.decoder_cache import DecoderCache
-from spikewright.engines.parameters import Solved, object_key
+from spikewright.engines.parameters import Key, Solved, generator
 from spikewright.engines.reference.linear import matrix_of
 from spikewright.errors import BuildError, NetworkError
 from spikewright.network import Connection, Ensemble
@@ -31,19 +32,10 @@ from spikewright.network.distributions import Distribution, as_points
 from spikewright.network.neurons import NUMPY_NEURONS
 from spikewright.network.solvers import NoSolver, Solution, Solver
 
-Key = tuple[int, int]
-
 _VALUES_AT_ONCE = 65_536  # activities: half a megabyte
 
 # Streams of an ensemble's generator; 0 is the initial voltage, 2 and 3 are rates and intercepts.
 _ENCODERS, _EVAL_POINTS = 4, 5
-
-
-def generator(key: Key, stream: int = 0) -> np.random.Generator:
-    """A generator of its own for one purpose of one object."""
-    return np.random.Generator(
-        np.random.Philox(key=np.array(key, np.uint64), counter=[0, 0, stream, 0])
-    )
 
 
 class Representation:
@@ -75,12 +67,12 @@ class Representation:
                 f"{ensemble!r}: {int(np.sum(length == 0))} of {len(drawn)} encoders are zero: such "
                 "a neuron has no direction to respond to"
             )
-        return _read_only(drawn / length if ensemble.normalize_encoders else drawn)
+        return frozen(drawn / length if ensemble.normalize_encoders else drawn)
 
     @cached_property
     def eval_points(self) -> NDArray:
         """Points `(m, d)` at which decoders are found, the radius applied."""
-        return _read_only(self.points(self.ensemble.eval_points, True))
+        return frozen(self.points(self.ensemble.eval_points, True))
 
     def points(self, given: NDArray | Distribution, scaled: bool) -> NDArray:
         """Evaluation points from a user's argument, times the radius where `scaled`."""
@@ -158,7 +150,7 @@ class Representation:
     def own_activities(self) -> NDArray:
         """Activities at the ensemble's own evaluation points, kept until `forget`."""
         if self._activities is None:
-            self._activities = _read_only(self.activities(self.eval_points))
+            self._activities = frozen(self.activities(self.eval_points))
         return self._activities
 
     @property
@@ -169,11 +161,6 @@ class Representation:
     def forget(self) -> None:
         """Delete the kept activities, which are large."""
         self._activities = None
-
-
-def _read_only(array: NDArray) -> NDArray:
-    array.setflags(write=False)
-    return array
 
 
 @dataclass(frozen=True, eq=False)
@@ -281,11 +268,6 @@ def _full(connection: Connection, decoders: NDArray, post: Representation | None
 def _into(connection: Connection, post: Representation) -> NDArray:
     """The matrix from decoded values to the neurons' input, without gain."""
     return post.input_weights @ matrix_of(connection.chain(), connection.sent_shape)
-
-
-def connection_key(base: tuple[int, ...], index: int, own: int | None, word: int) -> Key:
-    """The key of an object that its own seed fixes, or its place in its network."""
-    return object_key(*base, word, index) if own is None else object_key(own, word)
 
 
 WORTH = 1e7

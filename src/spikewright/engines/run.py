@@ -17,7 +17,8 @@ from spikewright.engines.blocks import Resuming, parts_of
 from spikewright.engines.kernel import Array, Kernel
 from spikewright.engines.memory import MemoryNeed, available, lately_available, running_out
 from spikewright.engines.needs import PreparedRun, last_readers
-from spikewright.engines.operators import Learned, NodeSource
+from spikewright.engines.operators import NodeSource
+from spikewright.engines.populations import Learned
 from spikewright.engines.program import Component, Program
 from spikewright.engines.python_steps import Functions
 from spikewright.engines.recording import Recorder, Tape

@@ -26,7 +26,7 @@ from spikewright.engines.operators import ScaledSum
 from spikewright.engines.vectors import Vectors
 from spikewright.network import Connection, Ensemble, NeuronsView, Node, input_shape, output_shape
 from spikewright.network.connection import Whole
-from spikewright.network.synapses import Synapse, WindowMean
+from spikewright.network.synapses import Synapse
 from spikewright.network.transforms import Shape, Sparse, Transform
 
 _Key = tuple[Whole, Synapse]
@@ -73,7 +73,7 @@ class Values:
         # that of the sent values.
         fewer = bool(np.prod(shape_in) < np.prod(shape_out))
         fewer = fewer and not reads_spikes_sparsely(connection)
-        by_windows = isinstance(synapse, WindowMean)
+        by_windows = synapse is not None and synapse.by_windows
         last = synapse is not None and not synapse.commutes  # of the values that are delivered
         stepped = synapse is not None and synapse.stepped
         delay, delays = connection.delay, NO_DELAYS
@@ -109,8 +109,8 @@ class Values:
         if connection.post_obj in heights and isinstance(connection.post_obj, Node):
             return Scaled(self.signals.output_of[pre], 1.0), chain, shape
         synapse = connection.synapse
-        last = synapse is not None and not synapse.commutes
-        plain = connection.function is None and not (last or isinstance(synapse, WindowMean))
+        alike = synapse is None or (synapse.commutes and not synapse.by_windows)
+        plain = connection.function is None and alike
         each = None if isinstance(pre, Ensemble) else heights.get(pre)
         if plain and each is not None and each.ndim > 0:
             of_counts = with_heights(chain, each, shape)
@@ -139,10 +139,10 @@ class Values:
 
 def _key(connection: Connection) -> _Key | None:
     synapse = connection.synapse
-    if synapse is None or isinstance(synapse, WindowMean) or connection.function is not None:
+    if synapse is None or synapse.by_windows or not synapse.commutes:
         return None
-    if not synapse.commutes:
+    if connection.function is not None or connection.learned or connection.learning_rules:
         return None
-    if connection.learned or connection.learning_rules or not reads_spikes_sparsely(connection):
+    if not reads_spikes_sparsely(connection):
         return None
     return connection.post_obj, synapse

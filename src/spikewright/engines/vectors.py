@@ -21,7 +21,6 @@ from spikewright.engines.representation import Decoded, Representation, decode
 from spikewright.errors import BuildError
 from spikewright.network import Connection, Ensemble, Network, Node, ObjView, output_shape
 from spikewright.network.network import detached
-from spikewright.network.synapses import WindowMean
 from spikewright.network.transforms import Dense, Reshape, Scale, Shape, Transform, flatten
 
 _KEPT_BYTES = 64 * 2**20  # of activities at evaluation points, which connections share
@@ -67,22 +66,13 @@ class Vectors:
 
     def decoded(self, connection: Connection, decoded: Decoded, sent: Scaled) -> Scaled:
         """Values decoded from the spikes `sent`, filtered and delayed where values are fewest."""
-        shape = _ensemble(connection.pre_obj).shape
         chain, synapse = decoding(connection, decoded), connection.synapse
-        if synapse is None and not np.any(connection.delay):
-            return self.draft.map(sent, chain, shape, f"{connection!r}")
         if synapse is not None and not synapse.commutes:  # of the values that are delivered
             cut = len(chain) - (0 if decoded.full is not None else len(connection.placing))
         else:
-            cut = 0 if isinstance(synapse, WindowMean) else smallest(chain, shape)
-        sent = self.draft.map(sent, chain[:cut], shape, f"{connection!r}")
-        for transform in chain[:cut]:
-            shape = transform.output_shape(shape)
-        if synapse is not None:
-            label = f"synapse of {connection!r}"
-            sent = self.draft.filtered(sent, synapse, shape, label, connection)
-        sent = self.draft.delayed(sent, connection.delay, f"{connection!r}")
-        return self.draft.map(sent, chain[cut:], shape, f"{connection!r}")
+            first = synapse is not None and synapse.by_windows
+            cut = 0 if first else smallest(chain, _ensemble(connection.pre_obj).shape)
+        return self.draft.deliver(connection, sent, chain, cut)
 
     def applied(self, connection: Connection, sent: Scaled) -> Scaled:
         """(A part of) a value, put through the connection's function, if any."""

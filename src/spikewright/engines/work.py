@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 
-from spikewright.engines.operators import DelayedLinear, Learned, Linear, Operator
+from spikewright.engines.operators import DelayedLinear, Linear, Operator
+from spikewright.engines.populations import Learned
 from spikewright.engines.program import Program
 from spikewright.network.transforms import AxisMap, Convolution, Dense, Sparse, Transform
 

@@ -18,13 +18,13 @@ from spikewright.engines.operators import (
     DelayedLinear,
     Filter,
     Generate,
-    Learned,
     Linear,
     NodeSource,
     Operator,
     ScaledSum,
     Smooth,
 )
+from spikewright.engines.populations import Learned
 from spikewright.engines.program import Program
 from spikewright.network.functions import NodeFunction
 from spikewright.network.transforms import AxisMap, Convolution, Dense, Sparse, SumPool

@@ -23,7 +23,8 @@ from spikewright.engines.native.regions import Region
 from spikewright.engines.native.senders import ArrivalFilling, SenderFilling
 from spikewright.engines.native.support import is_integrator
 from spikewright.engines.needs import sampled
-from spikewright.engines.operators import Neurons, Operator
+from spikewright.engines.operators import Operator
+from spikewright.engines.populations import Neurons
 from spikewright.engines.program import Program
 from spikewright.network.transforms import Shape
 

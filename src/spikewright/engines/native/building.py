@@ -38,16 +38,8 @@ from spikewright.engines.native.parts import add_delay, add_max_pool, add_scale,
 from spikewright.engines.native.regions import Region
 from spikewright.engines.native.shortcuts import shortcuts
 from spikewright.engines.native.sparse import add_sparse
-from spikewright.engines.operators import (
-    Apply,
-    Delay,
-    DelayedLinear,
-    Learned,
-    Linear,
-    Neurons,
-    Operator,
-    ScaledSum,
-)
+from spikewright.engines.operators import Apply, Delay, DelayedLinear, Linear, Operator, ScaledSum
+from spikewright.engines.populations import Learned, Neurons
 from spikewright.engines.program import Program
 from spikewright.network.transforms import (
     AxisMap,

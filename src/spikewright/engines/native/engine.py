@@ -25,7 +25,8 @@ from spikewright.engines.native.regions import Region, plan_rows, with_regions
 from spikewright.engines.native.running import RegionKernel
 from spikewright.engines.native.runs import state_bytes, work_bytes
 from spikewright.engines.native.wide import Form, Forms, widened
-from spikewright.engines.operators import Generate, Learned, NodeSource, Operator
+from spikewright.engines.operators import Generate, NodeSource, Operator
+from spikewright.engines.populations import Learned
 from spikewright.engines.program import Program
 from spikewright.engines.python_steps import PythonStep
 from spikewright.engines.reference import ReferenceEngine

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from spikewright.engines.kernel import Array, Call, Kernel
 from spikewright.engines.native.buffers import Buffers
-from spikewright.engines.operators import Apply, Generate, Learned, Operator
+from spikewright.engines.operators import Apply, Generate, Operator
+from spikewright.engines.populations import Learned
 from spikewright.engines.program import Program
 from spikewright.engines.python_steps import PythonStep
 from spikewright.engines.totals import Sums

@@ -30,7 +30,8 @@ from spikewright.engines.native.support import (
     verdict,
     verdict_alone,
 )
-from spikewright.engines.operators import Average, Linear, Neurons, Operator
+from spikewright.engines.operators import Average, Linear, Operator
+from spikewright.engines.populations import Neurons
 from spikewright.engines.program import Component, Program
 from spikewright.engines.work import multiply_adds
 from spikewright.network import Ensemble

@@ -25,7 +25,8 @@ from spikewright.engines.native.slow import Slow, SlowRegion, WideRegion, in_dou
 from spikewright.engines.native.support import followed
 from spikewright.engines.native.taking import TakenOver
 from spikewright.engines.native.wide import Form, as_bytes
-from spikewright.engines.operators import Learned, Neurons, Operator
+from spikewright.engines.operators import Operator
+from spikewright.engines.populations import Learned, Neurons
 from spikewright.engines.program import Program
 from spikewright.engines.python_steps import PythonStep
 from spikewright.engines.reference import ReferenceEngine

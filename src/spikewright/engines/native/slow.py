@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from spikewright.engines.kernel import Array, Kernel
 from spikewright.engines.native.regions import Region
 from spikewright.engines.native.taking import TakenOver
-from spikewright.engines.operators import Learned, Neurons, Operator
+from spikewright.engines.operators import Operator
+from spikewright.engines.populations import Learned, Neurons
 from spikewright.engines.program import Program
 from spikewright.engines.reference import ReferenceEngine
 from spikewright.engines.totals import Sums

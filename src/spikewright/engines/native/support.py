@@ -22,14 +22,13 @@ from spikewright.engines.operators import (
     DelayedLinear,
     Filter,
     Generate,
-    Learned,
     Linear,
-    Neurons,
     NodeSource,
     Operator,
     ScaledSum,
     Smooth,
 )
+from spikewright.engines.populations import Learned, Neurons
 from spikewright.engines.program import Program
 from spikewright.engines.work import fan_in
 from spikewright.network import MaxPool, NodeFunction

@@ -19,7 +19,7 @@ from spikewright.engines.native.built import Built
 from spikewright.engines.native.cells import described
 from spikewright.engines.native.regions import Region
 from spikewright.engines.native.support import BYTES, Kind, verdict
-from spikewright.engines.operators import Neurons
+from spikewright.engines.populations import Neurons
 from spikewright.engines.program import Program
 
 Form = tuple[Region, Built]

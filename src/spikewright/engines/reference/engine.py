@@ -27,21 +27,27 @@ from spikewright.engines.kernel import (
     NeuronKernel,
     Setup,
 )
-from spikewright.engines.kernels import SHARED, LearningKernel, SmoothKernel, adding, diverged
+from spikewright.engines.kernels import (
+    SHARED,
+    LearningKernel,
+    SmoothKernel,
+    adding,
+    diverged,
+    summed,
+)
 from spikewright.engines.operators import (
     Apply,
     Average,
     DelayedLinear,
     Filter,
-    Learned,
     Linear,
-    Neurons,
     NodeSource,
     Operator,
     ScaledSum,
     Smooth,
 )
 from spikewright.engines.parameters import uniform_draws
+from spikewright.engines.populations import Learned, Neurons
 from spikewright.engines.program import Program
 from spikewright.engines.reference.linear import LinearKernel, SparseArrivals
 from spikewright.engines.sources import Given, SourceKernel
@@ -108,7 +114,7 @@ class _Sum(Kernel):
         self._op, self._shape = op, setup.shape(op)
 
     def run(self, inputs: Sequence[Array], step: int, steps: int) -> Sequence[Array]:
-        return [self._op.added(inputs or [np.zeros((1, 1, *self._shape))])]
+        return [summed(self._op, inputs or [np.zeros((1, 1, *self._shape))])]
 
     def into(self, inputs: Sequence[NDArray], outputs: Sequence[NDArray]) -> Call | None:
         plain = inputs and self._op.gain is None and self._op.bias is None

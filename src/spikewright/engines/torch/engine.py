@@ -27,14 +27,13 @@ from spikewright.engines.operators import (
     Average,
     DelayedLinear,
     Filter,
-    Learned,
     Linear,
-    Neurons,
     NodeSource,
     Operator,
     ScaledSum,
     Smooth,
 )
+from spikewright.engines.populations import Learned, Neurons
 from spikewright.engines.program import Component, Program
 from spikewright.engines.sources import Given, SourceKernel
 from spikewright.engines.torch.device import Tensors, chosen_device

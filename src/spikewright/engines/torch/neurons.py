@@ -10,8 +10,8 @@ import torch
 from numpy.typing import NDArray
 
 from spikewright.engines.kernel import NeuronKernel, Setup
-from spikewright.engines.operators import Neurons
 from spikewright.engines.parameters import uniform_draws
+from spikewright.engines.populations import Neurons
 from spikewright.engines.torch.device import Tensor, Tensors, tensors_of
 from spikewright.engines.torch.functions import TorchFunctions
 from spikewright.network.neurons import TOLERANCE, Clock, NeuronType

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from onnx import TensorProto, ValueInfoProto, helper
 
+from spikewright.engines.kernels import summed
 from spikewright.engines.operators import (
     Apply,
     Average,
@@ -17,12 +18,12 @@ from spikewright.engines.operators import (
     Filter,
     Generate,
     Linear,
-    Neurons,
     NodeSource,
     Operator,
     ScaledSum,
     Smooth,
 )
+from spikewright.engines.populations import Neurons
 from spikewright.engines.program import Program
 from spikewright.errors import Refusal
 from spikewright.exchange.onnx.functions import OnnxArray, OnnxFunctions, OnnxWriter, Shape
@@ -208,7 +209,7 @@ def _linear(step: OnnxStep, op: Linear, inputs: Mapping[Node, str]) -> None:
 
 def _sum(step: OnnxStep, op: ScaledSum, inputs: Mapping[Node, str]) -> None:
     values = [step.signals[i].values for i in op.inputs]
-    step.signals[op.output] = OnnxSignal(op.added(values or [step.zeros(op)]))
+    step.signals[op.output] = OnnxSignal(summed(op, values or [step.zeros(op)]))
 
 
 def _neurons(step: OnnxStep, op: Neurons, inputs: Mapping[Node, str]) -> None:

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from spikewright.engines import Precision
 from spikewright.engines.built import connection_parameters, ensemble_parameters
-from spikewright.engines.operators import Neurons
 from spikewright.engines.parameters import uniform_draws
+from spikewright.engines.populations import Neurons
 from spikewright.network import Connection, Ensemble, Network, Node, Probe
 from spikewright.network.neurons import (
     IntegrateAndFire,

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from spikewright.engines.operators import Neurons
+from spikewright.engines.populations import Neurons
 from spikewright.engines.torch.device import Tensor
 from spikewright.errors import TrainingError
 from spikewright.network.neurons import Clock, NeuronType, no_draws

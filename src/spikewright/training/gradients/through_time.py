@@ -12,7 +12,7 @@ from torch import nn
 from torch.utils.checkpoint import checkpoint
 
 from spikewright._base.samples import check_rows, over_time
-from spikewright.engines.operators import Neurons
+from spikewright.engines.populations import Neurons
 from spikewright.engines.torch.device import Tensor, Tensors
 from spikewright.errors import SimulationError
 from spikewright.frontends.origins import Origin, Place
