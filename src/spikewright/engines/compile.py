@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright._base.arrays import repeated
+from spikewright._base.developing import checking, traced
 from spikewright.engines.compensation import with_weights_held
 from spikewright.engines.decoder_cache import Choice, DecoderCache, chosen_cache
 from spikewright.engines.draft import ProgramDraft, Receiver, Signals
@@ -29,6 +30,7 @@ from spikewright.engines.parameters import (
 from spikewright.engines.populations import Neurons
 from spikewright.engines.probed import GivenWeights, Probed
 from spikewright.engines.program import Program, Recording, order
+from spikewright.engines.program_check import check_program
 from spikewright.engines.python_steps import Turns, node_may_share, taking_turns
 from spikewright.engines.settings import check_settings, check_sizes, check_step
 from spikewright.engines.values import Values
@@ -71,7 +73,12 @@ def compile_network(
     check_step(network, dt)
     wanted = network.all_probes if probes is None else list(probes)
     cache = chosen_cache(decoder_cache)
-    return _Compiler(network, dt, seed, precision, wanted, cache).program(turns)
+    with traced("compile") as changes:
+        program = _Compiler(network, dt, seed, precision, wanted, cache).program(turns)
+        changes.append(f"{len(program.operators)} operators, {len(program.shapes)} signals")
+    if checking():
+        check_program(program, "as compiled")
+    return program
 
 
 class _Compiler:

@@ -16,6 +16,7 @@ from spikewright.engines.memory import MemoryNeed, MemoryPart
 from spikewright.engines.operators import Average, NodeSource, Operator
 from spikewright.engines.populations import Neurons
 from spikewright.engines.program import Component, Program, Recording
+from spikewright.engines.program_check import planned
 from spikewright.engines.totals import total_bytes
 from spikewright.network import Ensemble, Node
 from spikewright.network.transforms.layout import flatten
@@ -55,7 +56,7 @@ class PreparedRun:
         resumable: bool = False,
     ) -> PreparedRun:
         """Prepare a program; `chunk` is the engine's choice where it is None."""
-        plan = engine.prepare(program)
+        plan = planned(program, engine)
         size = chunk or engine.chunk_samples(plan, batch)
         if any(op.by_sample for op in program.operators):
             size = batch  # a function that keeps something sees all samples step by step
