@@ -44,7 +44,6 @@ from spikewright.network import (
     NeuronsView,
     Node,
     Probe,
-    input_shape,
 )
 from spikewright.network.processes import Process
 
@@ -270,8 +269,7 @@ class _Compiler:
             signals.input_of[item] = self.draft.signal(item.shape_in, label)
         kept = signals.factors.get(item, 1.0) if isinstance(item, Node) else 1.0
         values = tuple(
-            self.draft.values(Scaled(signal, factor / kept), input_shape(item), label)
-            for signal, factor in arriving
+            self.draft.values(Scaled(signal, factor / kept), label) for signal, factor in arriving
         )
         output = signals.input_of[item]
         if isinstance(item, NeuronsView) and item.ensemble.noise is not None:

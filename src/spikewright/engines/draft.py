@@ -79,7 +79,6 @@ class ProgramDraft:
         self,
         sent: Scaled,
         synapse: Synapse,
-        shape: Shape,
         label: str,
         owner: Connection | Probe | None,
     ) -> Scaled:
@@ -88,17 +87,17 @@ class ProgramDraft:
         Raises `BuildError` for time constants of another number of values.
         """
         if not synapse.stepped:
-            return self._linear(sent, synapse, shape, label)
-        source = self.values(sent, shape, label)
+            return self._linear(sent, synapse, label)
+        source, shape = self.values(sent, label), self.shapes[sent.signal]
         now, later = self.signal(shape, label), self.signal(shape, label)
         key = object_key(*self.keys[owner], _SYNAPSE)
         self.operators.append(Generate(label, (source,), now, synapse, shape, key))
         self.operators.append(Delay(label, (now,), later, 1))  # its output a step later is read
         return Scaled(later, 1.0)
 
-    def _linear(self, sent: Scaled, synapse: Synapse, shape: Shape, label: str) -> Scaled:
+    def _linear(self, sent: Scaled, synapse: Synapse, label: str) -> Scaled:
         """Values behind a linear filter, or a mean over windows."""
-        signal, factor = sent
+        (signal, factor), shape = sent, self.shapes[sent.signal]
         output = self.signal(shape, label)
         if isinstance(synapse, WindowMean):
             initial = _initial_means(synapse, shape, label) / factor
@@ -152,7 +151,6 @@ class ProgramDraft:
         self,
         sent: Scaled,
         chain: tuple[Transform, ...],
-        shape: Shape,
         label: str,
         delays: Mapping[int, NDArray] = NO_DELAYS,
     ) -> Scaled:
@@ -160,7 +158,7 @@ class ProgramDraft:
 
         `delays` are seconds, one an entry of the sparse matrices at these places of the chain.
         """
-        signal, factor = sent
+        (signal, factor), shape = sent, self.shapes[sent.signal]
         for place, transform in enumerate(chain):
             shape = transform.output_shape(shape)
             output = self.signal(shape, label)
@@ -182,17 +180,16 @@ class ProgramDraft:
     ) -> Scaled:
         """Values that a connection maps, and filters and delays behind the first `cut` maps."""
         label, synapse = f"{connection!r}", connection.synapse
-        sent = self.map(sent, chain[:cut], self.shapes[sent.signal], label)
+        sent = self.map(sent, chain[:cut], label)
         if synapse is not None:
-            shape, of = self.shapes[sent.signal], f"synapse of {label}"
-            sent = self.filtered(sent, synapse, shape, of, connection)
+            sent = self.filtered(sent, synapse, f"synapse of {label}", connection)
         sent = self.delayed(sent, connection.delay, label)
-        return self.map(sent, chain[cut:], self.shapes[sent.signal], label)
+        return self.map(sent, chain[cut:], label)
 
-    def encode(self, signal: int, chain: tuple[Transform, ...], size: int, label: str) -> Scaled:
-        """Add the encoders of a represented vector of `size` values."""
+    def encode(self, signal: int, chain: tuple[Transform, ...], label: str) -> Scaled:
+        """Add the encoders of a represented vector."""
         before = len(self.operators)
-        encoded = self.map(Scaled(signal, 1.0), chain, (size,), label)
+        encoded = self.map(Scaled(signal, 1.0), chain, label)
         self.encoders.update(op.output for op in self.operators[before:])
         return encoded
 
@@ -211,11 +208,11 @@ class ProgramDraft:
         steps = self.steps_of(delays, label)
         return DelayedLinear(label, (signal,), output, transform, steps, factor)
 
-    def values(self, sent: Scaled, shape: Shape, label: str) -> int:
+    def values(self, sent: Scaled, label: str) -> int:
         """The signal of the values themselves, with a separate factor multiplied in."""
         if np.all(sent.factor == 1.0):
             return sent.signal
-        output = self.signal(shape, label)
+        output = self.signal(self.shapes[sent.signal], label)
         each = np.ndim(sent.factor) > 0
         scale, factor = (sent.factor, 1.0) if each else (1.0, float(sent.factor))
         scaled = Linear(label, (sent.signal,), output, Scale(np.asarray(scale)), factor)
@@ -282,8 +279,8 @@ class Signals:
         if neurons not in self._activities:
             label, size = f"activities of {neurons!r}", math.prod(neurons.shape)
             chain = () if len(neurons.shape) == 1 else (Reshape((size,)),)
-            sent = self.draft.map(self.value(neurons), chain, neurons.shape, label)
-            self._activities[neurons] = self.draft.values(sent, (size,), label)
+            sent = self.draft.map(self.value(neurons), chain, label)
+            self._activities[neurons] = self.draft.values(sent, label)
         return self._activities[neurons]
 
     def smoothed(self, signal: int, synapse: Synapse | None, label: str) -> int:

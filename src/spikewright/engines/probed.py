@@ -74,9 +74,8 @@ class Probed:
         if probe.sample_every is not None:
             every = max(1, round(probe.sample_every / self.draft.dt))
         if probe.synapse is not None:
-            shape, (signal, factor) = self.draft.shapes[sent.signal], sent
-            sent = Scaled(self._at_the_start(probe, signal), factor)
-            sent = self.draft.filtered(sent, probe.synapse, shape, f"{probe!r}", probe)
+            sent = Scaled(self._at_the_start(probe, sent.signal), sent.factor)
+            sent = self.draft.filtered(sent, probe.synapse, f"{probe!r}", probe)
         return Recording(probe, sent.signal, np.asarray(sent.factor, np.float64), every)
 
     def _whole(self, probe: Probe) -> Found:
@@ -93,7 +92,7 @@ class Probed:
             return signal, factor
         shape = self.draft.shapes[signal]
         chain = tuple(flatten(probe.target.select(shape)))
-        part = self.draft.map(Scaled(signal, 1.0), chain, shape, f"part for {probe!r}").signal
+        part = self.draft.map(Scaled(signal, 1.0), chain, f"part for {probe!r}").signal
         if np.ndim(factor):
             factor = np.broadcast_to(factor, shape).ravel()[probe.target.numbers(shape)]
         return part, factor

@@ -27,7 +27,7 @@ from spikewright.engines.vectors import Vectors
 from spikewright.network import Connection, Ensemble, NeuronsView, Node, input_shape, output_shape
 from spikewright.network.connection import Whole
 from spikewright.network.synapses import Synapse
-from spikewright.network.transforms import Shape, Sparse, Transform
+from spikewright.network.transforms import Sparse, Transform
 
 _Key = tuple[Whole, Synapse]
 
@@ -64,10 +64,10 @@ class Values:
         None where it is part of what another one sends.
         """
         synapse, pre = connection.synapse, connection.pre_obj
-        sent, chain, shape_in = self._sent(connection)
+        sent, chain = self._sent(connection)
         if connection.function is not None or isinstance(pre, Ensemble):
-            sent, shape_in = self.vectors.applied(connection, sent), connection.sent_shape
-        shape_out = input_shape(connection.post_obj)
+            sent = self.vectors.applied(connection, sent)
+        shape_in, shape_out = self.draft.shapes[sent.signal], input_shape(connection.post_obj)
         # Linear maps and filters commute: the filter goes where there are fewer values to filter,
         # but behind sparse weights, which read little of what spikes little. A mean over windows is
         # that of the sent values.
@@ -84,51 +84,50 @@ class Values:
         first = by_windows or (synapse is not None and fewer and not last)
         label, of = f"{connection!r}", f"synapse of {connection!r}"
         if synapse is not None and first:
-            sent = self.draft.filtered(sent, synapse, shape_in, of, connection)
+            sent = self.draft.filtered(sent, synapse, of, connection)
         if by_windows:
             sent = self.draft.delayed(sent, delay, label)
         cut = len(chain) - (len(connection.placing) if last else 0)
-        sent = self.draft.map(sent, chain[:cut], shape_in, label, delays)
+        sent = self.draft.map(sent, chain[:cut], label, delays)
         if connection in self._shared:
             return self._filtered(connection, sent)
-        shape = self.draft.shapes[sent.signal]
         if synapse is not None and not first:
-            sent = self.draft.filtered(sent, synapse, shape, of, connection)
+            sent = self.draft.filtered(sent, synapse, of, connection)
         if stepped:
             sent = self.draft.delayed(sent, delay, label)
-        return self.draft.map(sent, chain[cut:], shape, label)
+        return self.draft.map(sent, chain[cut:], label)
 
-    def _sent(self, connection: Connection) -> tuple[Scaled, tuple[Transform, ...], Shape]:
-        """The signal that a connection maps, the chain that maps it, and the signal's shape.
+    def _sent(self, connection: Connection) -> tuple[Scaled, tuple[Transform, ...]]:
+        """The signal that a connection maps, and the chain that maps it.
 
         The signal is counts of spikes, not values, where weights can absorb different heights, or
         maxima are taken of counts.
         """
-        pre, chain, shape = connection.pre_obj, connection.chain(), output_shape(connection.pre_obj)
+        pre, chain = connection.pre_obj, connection.chain()
         heights = self.signals.heights
         if connection.post_obj in heights and isinstance(connection.post_obj, Node):
-            return Scaled(self.signals.output_of[pre], 1.0), chain, shape
+            return Scaled(self.signals.output_of[pre], 1.0), chain
         synapse = connection.synapse
         alike = synapse is None or (synapse.commutes and not synapse.by_windows)
         plain = connection.function is None and alike
         each = None if isinstance(pre, Ensemble) else heights.get(pre)
         if plain and each is not None and each.ndim > 0:
-            of_counts = with_heights(chain, each, shape)
+            of_counts = with_heights(chain, each, output_shape(pre))
             if of_counts is not None:
-                return Scaled(self.signals.output_of[pre], 1.0), of_counts, shape
-        return self.signals.value(pre), chain, shape
+                return Scaled(self.signals.output_of[pre], 1.0), of_counts
+        return self.signals.value(pre), chain
 
     def _filtered(self, connection: Connection, sent: Scaled) -> Scaled | None:
         """The output of a shared filter, of the first connection; None for others: it adds them."""
         key = receiver, synapse = self._shared[connection]
         shape, label = input_shape(receiver), f"sparse input of {receiver!r}"
-        values = self.draft.values(sent, shape, f"{connection!r}")
+        values = self.draft.values(sent, f"{connection!r}")
         if key in self._sums:
             self._sums[key][1].append(values)
             return None
         total = self.draft.signal(shape, label)
         self._sums[key] = total, [values]
-        return self.draft.filtered(Scaled(total, 1.0), synapse, shape, f"synapse of {label}", None)
+        return self.draft.filtered(Scaled(total, 1.0), synapse, f"synapse of {label}", None)
 
     def finish(self) -> None:
         """Add the sums that are filtered, of all connections."""

@@ -42,7 +42,7 @@ class Vectors:
     def encoded(self, ensemble: Ensemble, signal: int) -> Scaled:
         """The input of an ensemble's neurons from the vector that it represents."""
         chain = encoding(ensemble, self.representations[ensemble].input_weights)
-        return self.draft.encode(signal, chain, ensemble.dimensions, f"encoders of {ensemble!r}")
+        return self.draft.encode(signal, chain, f"encoders of {ensemble!r}")
 
     def decode(self, connection: Connection, key: tuple[int, int]) -> Decoded:
         """Solve a connection's decoders."""
@@ -79,11 +79,11 @@ class Vectors:
         shape = output_shape(connection.pre_obj)
         if isinstance(connection.pre, ObjView):
             chain = flatten(connection.pre.select(shape))
-            sent = self.draft.map(sent, chain, shape, f"part for {connection!r}")
+            sent = self.draft.map(sent, chain, f"part for {connection!r}")
         if connection.function is None:
             return sent
         node = function_node(connection)
-        source = self.draft.values(sent, connection.part_shape, f"input of {node!r}")
+        source = self.draft.values(sent, f"input of {node!r}")
         output = self.draft.signal(connection.sent_shape, f"{node!r}")
         self.draft.operators.append(Apply(f"{node!r}", (source,), output, node))
         return Scaled(output, 1.0)
