@@ -10,10 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright.engines.operators import Operator
-from spikewright.engines.populations import Learned
+from spikewright.engines.parameters import uniform_draws
+from spikewright.engines.populations import Learned, Neurons
 from spikewright.engines.program import Program
 from spikewright.engines.python_steps import PythonStep
 from spikewright.engines.totals import Sums
+from spikewright.network.neurons import Clock
 from spikewright.network.transforms import Shape
 
 ANY = 2**62  # steps: as many as a run has
@@ -242,7 +244,7 @@ class DelayedKernel(Kernel):
 
 
 class NeuronKernel(Kernel):
-    """A population's kernel.
+    """A population's kernel, whose state is in these arrays.
 
     `total` sums the magnitudes of outputs per neuron since the start. `net` sums the outputs, and
     is None where none is negative.
@@ -250,6 +252,31 @@ class NeuronKernel(Kernel):
 
     total: Array | None = None
     net: Array | None = None
+
+    def __init__(self, op: Neurons, setup: Setup, arrays: Arrays) -> None:
+        self._op, self._setup, self._arrays = op, setup, arrays
+        self._shape = (setup.batch, *op.ensemble.shape)
+        one = np.ndim(op.threshold) == 0
+        self._threshold: Any = float(op.threshold) if one else arrays.holding(op.threshold)
+        self._state: dict[str, Array] = {}
+        self.restart()
+        self.stateless = not (op.keeps or op.changes or setup.tally)
+
+    def restart(self) -> None:
+        op = self._op
+        starts = dict(op.initial_state)
+        if op.neuron_type.has_voltage:
+            starts["voltage"] = op.initial_voltage
+        for name, value in starts.items():
+            self._state[name] = self._arrays.of(np.broadcast_to(value, self._shape))
+
+    def _clock(self, step: int) -> Clock:
+        op, arrays = self._op, self._arrays
+
+        def uniform(index: int) -> Array:
+            return arrays.holding(uniform_draws(op.key, step, index, op.ensemble.shape))
+
+        return Clock(step, self._setup.program.dt, self._threshold, uniform)
 
     def totals(self) -> Iterable[Sums]:
         if self.total is not None:

@@ -46,14 +46,13 @@ from spikewright.engines.operators import (
     ScaledSum,
     Smooth,
 )
-from spikewright.engines.parameters import uniform_draws
 from spikewright.engines.populations import Learned, Neurons
 from spikewright.engines.program import Program
 from spikewright.engines.reference.linear import LinearKernel, SparseArrivals
 from spikewright.engines.sources import Given, SourceKernel
 from spikewright.engines.working import peak_bytes
 from spikewright.network import NodeFunction
-from spikewright.network.neurons import NUMPY_NEURONS, Clock
+from spikewright.network.neurons import NUMPY_NEURONS
 
 _BLOCK_VALUES = 2_000_000  # values of the widest signal in a block: some tens of MB altogether
 
@@ -77,15 +76,15 @@ class ReferenceEngine(Engine):
     ) -> int:
         if not isinstance(op, Neurons):
             return super().work_bytes(op, program, batch, steps, held)
-        at_once = steps if _Neurons(op, program.dt, 0, tally=False).stateless else 1
+        at_once = 1 if op.keeps or op.changes else steps
         size = int(np.prod(op.ensemble.shape))
-        return int(_step_bytes(op, program.dt) * batch * at_once * size)
+        return int(_step_bytes(op, program) * batch * at_once * size)
 
     def block_steps(self, program: Program, batch: int) -> int:
         return int(np.clip(_BLOCK_VALUES // (program.widest * batch), 1, 1000))
 
 
-def _step_bytes(op: Neurons, dt: float) -> float:
+def _step_bytes(op: Neurons, program: Program) -> float:
     """Bytes a neuron that its equation's arrays take in a step, as measured in a small one.
 
     Classes of a user's own are not called for this: they may keep what they are given.
@@ -95,7 +94,7 @@ def _step_bytes(op: Neurons, dt: float) -> float:
     if op not in _measured:
         size = max(1, int(np.prod(op.ensemble.shape)))
         batch = -(-_MEASURED_NEURONS // size)
-        kernel = _Neurons(op, dt, batch, tally=True)
+        kernel = _Neurons(op, Setup(program, NUMPY, batch, True))
         current = np.ones((batch, 1, *op.ensemble.shape))
         kernel.run([current], 0, 1)  # what is kept from step to step is there
         _measured[op] = peak_bytes(lambda: kernel.run([current], 1, 1)) / (batch * size)
@@ -175,20 +174,10 @@ class _Average(DelayedKernel):
 class _Neurons(NeuronKernel):
     changing = ("_state", "total", "net")
 
-    def __init__(self, op: Neurons, dt: float, batch: int, tally: bool) -> None:
-        self._op, self._dt, self._batch = op, dt, batch
-        shape = (batch, *op.ensemble.shape)
-        self._state: dict[str, NDArray] = {}
-        self.restart()
-        self.total = np.zeros(shape) if tally else None
-        self.net = np.zeros(shape) if tally and op.neuron_type.negative else None
-        self.stateless = not (op.neuron_type.spiking or self._state or tally)
-
-    def restart(self) -> None:
-        op, shape = self._op, (self._batch, *self._op.ensemble.shape)
-        self._state = {name: np.full(shape, value) for name, value in op.initial_state.items()}
-        if op.neuron_type.has_voltage:
-            self._state["voltage"] = np.array(np.broadcast_to(op.initial_voltage, shape))
+    def __init__(self, op: Neurons, setup: Setup) -> None:
+        super().__init__(op, setup, NUMPY)
+        self.total = np.zeros(self._shape) if setup.tally else None
+        self.net = np.zeros(self._shape) if setup.tally and op.neuron_type.negative else None
 
     def start_from(self, **state: NDArray) -> None:
         """Take over from another engine: state by name, `(batch, *shape)` each."""
@@ -198,8 +187,7 @@ class _Neurons(NeuronKernel):
         (current,) = inputs
         if self.stateless:
             return [self._op.neuron_type.step(NUMPY_NEURONS, current, {}, self._clock(0))]
-        shape = (self._batch, steps, *self._op.ensemble.shape)
-        outputs = [np.empty(shape) for _ in self._op.outputs]
+        outputs = [self._setup.empty(self._op, steps) for _ in self._op.outputs]
         for t in range(steps):
             now = current[:, 0 if current.shape[1] == 1 else t]
             output = self._op.neuron_type.step(
@@ -213,14 +201,6 @@ class _Neurons(NeuronKernel):
             if self.net is not None:
                 self.net += output
         return outputs
-
-    def _clock(self, step: int) -> Clock:
-        op = self._op
-
-        def uniform(index: int) -> NDArray:
-            return uniform_draws(op.key, step, index, op.ensemble.shape)
-
-        return Clock(step, self._dt, op.threshold, uniform)
 
 
 def _applied(op: Apply, setup: Setup) -> Kernel:
@@ -346,7 +326,7 @@ _KERNELS: Kernels = {
     Filter: _Filter,
     Learned: LearnedKernel,
     Linear: lambda op, setup: LinearKernel(op, setup.program.precision),
-    Neurons: lambda op, setup: _Neurons(op, setup.program.dt, setup.batch, setup.tally),
+    Neurons: _Neurons,
     ScaledSum: _Sum,
     Smooth: lambda op, setup: SmoothKernel(_Filter(op, setup), op, setup),
 }
