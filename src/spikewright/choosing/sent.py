@@ -124,7 +124,6 @@ class LayerByLayer:
         form = [(op.label, op.inputs, op.output) for op in (*before, *own)]
         if form != self._form:
             self._form, self._read = form, []
-        (neurons,) = (op for op in own if isinstance(op, Neurons) and op.ensemble is ensemble)
         kept = {s for op in own for s in op.inputs} - {s for op in own for s in op.outputs}
         engine, kernels = engines.get("reference", program), dict[Operator, Kernel]()
         found = []
@@ -138,7 +137,7 @@ class LayerByLayer:
                 if self._keeps:
                     self._read.append(dict(values))
             self._advance(program, engine, own, values, part, kernels)
-            found.append(_narrow(values[neurons.output]))
+            found.append(_narrow(values[_output(program, ensemble)]))
         return np.concatenate(found)
 
     def _parts(self, program: Program, operators: Sequence[Operator]) -> list[slice]:
@@ -173,8 +172,7 @@ class LayerByLayer:
 
 def _output(program: Program, ensemble: Ensemble) -> int:
     """The signal of a population's spikes."""
-    neurons = (op for op in program.operators if isinstance(op, Neurons))
-    return next(op.output for op in neurons if op.ensemble is ensemble)
+    return program.neurons[ensemble].output
 
 
 def _read_by(

@@ -18,7 +18,6 @@ from spikewright.engines.operators import Mapped, NodeSource, Operator
 from spikewright.engines.populations import Neurons
 from spikewright.engines.program import Program
 from spikewright.engines.sources import Given
-from spikewright.engines.work import multiply_adds
 from spikewright.engines.working import SPARSE_TERMS, Work
 from spikewright.network import Node
 from spikewright.network.transforms import AxisMap, Convolution, Dense, Sparse
@@ -108,9 +107,7 @@ class Engine(ABC):
 
     def explain(self, program: Program) -> Plan:
         """The kernel that runs each operator, and the reason."""
-        rows = (
-            PlanRow(op.label, self.name, "", multiply_adds(op, program)) for op in program.operators
-        )
+        rows = (PlanRow(op.label, self.name, "", op.work(program)) for op in program.operators)
         return Plan(self.name, tuple(rows))
 
     def working(self) -> AbstractContextManager[None]:

@@ -17,7 +17,7 @@ from spikewright.engines.factors import carries
 from spikewright.network import Ensemble, MaxPool, Node, NodeFunction
 from spikewright.network.processes import Process
 from spikewright.network.synapses import DiscreteFilter, Synapse
-from spikewright.network.transforms import Shape, Sparse, Transform
+from spikewright.network.transforms import AxisMap, Convolution, Dense, Shape, Sparse, Transform
 
 if TYPE_CHECKING:
     from spikewright.engines.compensation import Compensation
@@ -109,6 +109,10 @@ class Operator:
         """Whether its output is counts of spikes, or whole numbers made of them, as `known` are."""
         return self.passes_counts and bool(self.inputs) and known.issuperset(self.inputs)
 
+    def work(self, program: Program) -> int:
+        """Multiply-adds of a step of one sample, zeros too; one a value where it has no weights."""
+        return self.size(program)
+
     def size(self, program: Program) -> int:
         """Values of its output in a step of one sample."""
         return math.prod(program.shapes[self.output])
@@ -139,6 +143,18 @@ class Mapped(Operator):
     """Applies a linear map, at once or with delays."""
 
     transform: Transform
+
+    def work(self, program: Program) -> int:
+        if isinstance(self.transform, Sparse):
+            return len(self.transform.values)
+        return self.size(program) * (fan_in(self.transform) or 1)
+
+
+def fan_in(transform: Transform) -> int:
+    """The number of products that each output sums; of maps without weights 0."""
+    if isinstance(transform, Dense | AxisMap):
+        return transform.matrix.shape[1]
+    return transform.kernel[0].size if isinstance(transform, Convolution) else 0
 
 
 @dataclass(frozen=True, eq=False)

@@ -105,6 +105,9 @@ class Learned(Operator):
     keeps = True
     wide = True
 
+    def work(self, program: Program) -> int:
+        return int(self.initial.size)
+
     def kept_values(self, program: Program) -> int:
         """Weights, applied weights, and the state of rules."""
         size = self.initial.shape[1]

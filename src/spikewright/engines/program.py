@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from spikewright.engines.grid import Precision
 from spikewright.engines.operators import NodeSource, Operator
 from spikewright.engines.parameters import Parameters
-from spikewright.engines.populations import Learned
+from spikewright.engines.populations import Learned, Neurons
 from spikewright.errors import BuildError, SimulationError
 from spikewright.network import Connection, Ensemble, Node, Probe
 from spikewright.network.transforms import Shape
@@ -80,6 +80,11 @@ class Program:
     def operators(self) -> tuple[Operator, ...]:
         """All operators in order."""
         return tuple(op for component in self.components for op in component.operators)
+
+    @cached_property
+    def neurons(self) -> Mapping[Ensemble, Neurons]:
+        """The operator that steps each population."""
+        return {op.ensemble: op for op in self.operators if isinstance(op, Neurons)}
 
     @cached_property
     def widest(self) -> int:

@@ -218,15 +218,9 @@ def spike_times(
 def _of_spikes(program: Program, probe: Probe) -> tuple[Recording, Neurons]:
     """The recording of a probe, and the population whose spikes it records."""
     recording = next(one for one in program.recordings if one.probe is probe)
-    found = [
-        op
-        for op in program.operators
-        if isinstance(op, Neurons)
-        and isinstance(probe.obj, NeuronsView)
-        and op.ensemble is probe.obj.ensemble
-        and op.neuron_type.spiking
-    ]
-    if not found or probe.attr not in ("output", "spike_count") or probe.synapse is not None:
+    of, sends = probe.obj, probe.attr in ("output", "spike_count") and probe.synapse is None
+    neurons = program.neurons[of.ensemble] if isinstance(of, NeuronsView) else None
+    if neurons is None or not (neurons.neuron_type.spiking and sends):
         raise SimulationError(
             f"{probe!r} does not record spikes: probe the neurons of a spiking type, "
             "Probe(ensemble.neurons), without a synapse"
@@ -236,7 +230,7 @@ def _of_spikes(program: Program, probe: Probe) -> tuple[Recording, Neurons]:
             f"{probe!r} records one step of {recording.every}, so that spikes between them are "
             "missing: leave sample_every out"
         )
-    return recording, found[0]
+    return recording, neurons
 
 
 def _sent(neurons: Neurons, counts: NDArray, numbers: NDArray) -> NDArray:

@@ -33,7 +33,6 @@ from spikewright.engines.native.support import (
 from spikewright.engines.operators import Average, Linear, Operator
 from spikewright.engines.populations import Neurons
 from spikewright.engines.program import Component, Program
-from spikewright.engines.work import multiply_adds
 from spikewright.network import Ensemble
 from spikewright.network.transforms import Convolution
 
@@ -316,7 +315,7 @@ def _rows(
 
 
 def _row(op: Operator, found: Verdict, program: Program, how: str, called: str = "") -> PlanRow:
-    work = multiply_adds(op, program)
+    work = op.work(program)
     if found.kind is None:
         return PlanRow(op.label, "reference", found.text + called, work)
     return PlanRow(op.label, f"native: {found.text}", how, work)

@@ -27,10 +27,10 @@ from spikewright.engines.operators import (
     Operator,
     ScaledSum,
     Smooth,
+    fan_in,
 )
 from spikewright.engines.populations import Learned, Neurons
 from spikewright.engines.program import Program
-from spikewright.engines.work import fan_in
 from spikewright.network import MaxPool, NodeFunction
 from spikewright.network.neurons import (
     BipolarIntegrateAndFire,

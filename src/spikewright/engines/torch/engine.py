@@ -37,6 +37,7 @@ from spikewright.engines.populations import Learned, Neurons
 from spikewright.engines.program import Component, Program
 from spikewright.engines.sources import Given, SourceKernel
 from spikewright.engines.torch.device import Tensors, chosen_device
+from spikewright.engines.torch.functions import linear_map
 from spikewright.engines.torch.kernels import (
     AverageKernel,
     LearnedKernel,
@@ -46,7 +47,6 @@ from spikewright.engines.torch.kernels import (
     apply_kernel,
     filter_kernel,
 )
-from spikewright.engines.torch.maps import linear_map
 from spikewright.engines.torch.neurons import NeuronsKernel
 from spikewright.engines.working import Work
 from spikewright.errors import BuildError

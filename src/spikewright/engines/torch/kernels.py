@@ -15,8 +15,7 @@ from spikewright.engines.kernels import DelayedLinearKernel, LearningKernel, add
 from spikewright.engines.operators import Apply, Average, DelayedLinear, Filter, ScaledSum, Smooth
 from spikewright.engines.populations import Learned
 from spikewright.engines.torch.device import Tensor, full_products, numpy_of, tensors_of
-from spikewright.engines.torch.functions import TorchFunctions
-from spikewright.engines.torch.maps import Map
+from spikewright.engines.torch.functions import Map, TorchFunctions
 from spikewright.network import NodeFunction
 
 
