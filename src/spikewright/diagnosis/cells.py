@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from spikewright.errors import SimulationError
 from spikewright.network import Connection, Ensemble, NeuronsView
 from spikewright.network.neurons import (
-    NUMPY_RATES,
+    NUMPY_NEURONS,
     TOLERANCE,
     IntegrateAndFire,
     NeuronType,
@@ -83,7 +83,7 @@ class LayerNeurons:
 
     def response(self, current: NDArray) -> NDArray:
         """The value that neurons of unlimited rate would send for a mean current."""
-        rates = finite(partial(self.neuron_type.rates, NUMPY_RATES), current)
+        rates = finite(partial(self.neuron_type.rates, NUMPY_NEURONS), current)
         return np.asarray(rates * self.neuron_type.amplitude, np.float64)
 
     def clipped(self, value: NDArray) -> NDArray:

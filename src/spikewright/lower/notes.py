@@ -21,11 +21,7 @@ from spikewright.lower.rounding import (
     unrounded,
 )
 from spikewright.network import Ensemble, NodeFunction
-from spikewright.network.neurons import (
-    NUMPY_RATES,
-    Elementwise,
-    NeuronType,
-)
+from spikewright.network.neurons import NUMPY_NEURONS, Elementwise, NeuronType
 from spikewright.network.node_functions import Elementwise as Curve
 from spikewright.network.node_functions import MaxPool, PythonCall, ReduceMax
 from spikewright.network.synapses import Synapse
@@ -79,7 +75,7 @@ def _rank(layer: Layer) -> int:
 def _response(neuron_type: NeuronType, current: NDArray, scale: float) -> NDArray:
     """The mean output at a steady current, amplitude and scale included."""
     gain = scale if neuron_type.scaling == "skewed" else 1.0
-    rates = np.asarray(neuron_type.rates(NUMPY_RATES, gain * current), np.float64)
+    rates = np.asarray(neuron_type.rates(NUMPY_NEURONS, gain * current), np.float64)
     return rates * (neuron_type.amplitude / gain)
 
 

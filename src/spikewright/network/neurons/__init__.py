@@ -13,7 +13,6 @@ from spikewright.network.neurons.lif import (
 )
 from spikewright.network.neurons.namespace import (
     NUMPY_NEURONS,
-    NUMPY_RATES,
     TOLERANCE,
     Clock,
     integrate,
@@ -48,7 +47,6 @@ __all__ = [
     "LIF",
     "NEURON_TYPES",
     "NUMPY_NEURONS",
-    "NUMPY_RATES",
     "ROUNDING",
     "TOLERANCE",
     "AdaptiveLIF",

@@ -21,13 +21,7 @@ from spikewright.errors import NetworkError
 from spikewright.network.attributes import Registry
 from spikewright.network.distributions import Distribution
 from spikewright.network.neurons.initial_state import Starting, as_initial_state
-from spikewright.network.neurons.namespace import (
-    NUMPY_NEURONS,
-    NUMPY_RATES,
-    Array,
-    ArrayNamespace,
-    Clock,
-)
+from spikewright.network.neurons.namespace import NUMPY_NEURONS, Array, ArrayNamespace, Clock
 from spikewright.network.shapes import fixed_numbers, warn_of_milliseconds
 
 State = dict[str, Array]
@@ -245,7 +239,7 @@ class NeuronType(Starting, ABC):
 
     def max_rates(self, gain: NDArray, bias: NDArray) -> NDArray:
         """Rate in Hz at `x = 1`, for `J = gain x + bias`."""
-        return np.asarray(self.rates(NUMPY_RATES, np.asarray(gain + bias, np.float64)))
+        return np.asarray(self.rates(NUMPY_NEURONS, np.asarray(gain + bias, np.float64)))
 
 
 class RateFunction(NeuronType):

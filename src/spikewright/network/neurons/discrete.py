@@ -167,9 +167,6 @@ class Izhikevich(EqualByValue, NeuronType):
     def initial_values(self) -> Mapping[str, float]:
         return {"recovery": 0.0}
 
-    def rates(self, xp: ArrayNamespace, current: Array) -> Array:
-        return settled_rates(self, np.asarray(current, np.float64))
-
     def step(self, xp: ArrayNamespace, current: Array, state: State, clock: Clock) -> Array:
         v, u = state["voltage"], state["recovery"]
         time = _MILLISECONDS * clock.dt

@@ -15,7 +15,7 @@ from typing import Any, Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright._base.equations import NUMPY
+from spikewright._base.equations import NumpyFunctions
 
 Array = Any  # an array of whatever library the engine computes with
 
@@ -142,18 +142,14 @@ def no_draws(index: int) -> Array:
     raise AssertionError("neurons that draw random numbers are refused before")
 
 
-NUMPY_RATES: Any = NUMPY
-"""NumPy as the namespace of rate functions, which need no integrator."""
-
-
-class _Running(type(NUMPY)):  # type: ignore[misc]
-    """NumPy and the integrator, for types that are run to find their rates."""
+class _WithIntegrator(NumpyFunctions):
+    """NumPy and the integrator."""
 
     integrate = staticmethod(integrate)
 
 
-NUMPY_NEURONS: Any = _Running()
-"""NumPy as the namespace of whole neuron equations."""
+NUMPY_NEURONS: Any = _WithIntegrator()
+"""NumPy as the namespace of neuron equations and rate functions."""
 
 
 def each_of(xp: ArrayNamespace, value: float | NDArray) -> Any:
