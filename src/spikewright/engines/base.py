@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from spikewright._base.notebooks import Rows, Shown
 from spikewright.engines.grid import GRIDS
-from spikewright.engines.kernel import NUMPY, Arrays, Kernel, Kernels, Setup
+from spikewright.engines.kernel import NUMPY, EngineArrays, Kernel, Kernels, Setup
 from spikewright.engines.operators import Mapped, NodeSource, Operator
 from spikewright.engines.populations import Neurons
 from spikewright.engines.program import Program
@@ -138,7 +138,7 @@ class Engine(ABC):
         the kernel's `run` is given steps counted from there.
         """
 
-    def arrays(self, program: Program) -> Arrays:
+    def arrays(self, program: Program) -> EngineArrays:
         """How its arrays are made for a program."""
         return NUMPY
 

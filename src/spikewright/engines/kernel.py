@@ -25,7 +25,7 @@ Call = Callable[[int, int], None]
 """A function of the place `t` of a step in arrays, and of the number of steps before it."""
 
 
-class Arrays:
+class EngineArrays:
     """How an engine makes its arrays: here NumPy's own, in float64 in every precision."""
 
     @property
@@ -34,7 +34,7 @@ class Arrays:
         return True
 
     @property
-    def wide(self) -> Arrays:
+    def wide(self) -> EngineArrays:
         """Those of float64."""
         return self
 
@@ -59,7 +59,7 @@ class Arrays:
         return np.asarray(array)
 
 
-NUMPY = Arrays()
+NUMPY = EngineArrays()
 
 
 class Setup(NamedTuple):
@@ -69,7 +69,7 @@ class Setup(NamedTuple):
     """
 
     program: Program
-    arrays: Arrays
+    arrays: EngineArrays
     batch: int
     tally: bool
 
@@ -253,7 +253,7 @@ class NeuronKernel(Kernel):
     total: Array | None = None
     net: Array | None = None
 
-    def __init__(self, op: Neurons, setup: Setup, arrays: Arrays) -> None:
+    def __init__(self, op: Neurons, setup: Setup, arrays: EngineArrays) -> None:
         self._op, self._setup, self._arrays = op, setup, arrays
         self._shape = (setup.batch, *op.ensemble.shape)
         one = np.ndim(op.threshold) == 0

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright.engines.kernel import Array, Arrays, Kernel
+from spikewright.engines.kernel import Array, EngineArrays, Kernel
 from spikewright.engines.operators import NodeSource
 from spikewright.engines.recalling import reject
 from spikewright.errors import SimulationError
@@ -35,7 +35,9 @@ def constant_value(node: Node, given: Given) -> NDArray | None:
 class SourceKernel(Kernel):
     """A source of one run, by the steps done in this *run*; `first` is the number before it."""
 
-    def __init__(self, op: NodeSource, dt: float, given: Given, first: int, arrays: Arrays) -> None:
+    def __init__(
+        self, op: NodeSource, dt: float, given: Given, first: int, arrays: EngineArrays
+    ) -> None:
         self._node, self._dt, self._given, self._first = op.node, dt, given, first
         self._arrays, constant = arrays, constant_value(op.node, given)
         self._constant = None if constant is None else arrays.holding(constant)

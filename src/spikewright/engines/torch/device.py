@@ -12,7 +12,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 
 from spikewright.engines.grid import Precision
-from spikewright.engines.kernel import Arrays, Setup
+from spikewright.engines.kernel import EngineArrays, Setup
 from spikewright.errors import BuildError
 from spikewright.network.transforms import Shape
 
@@ -23,7 +23,7 @@ _DTYPES = {"float32": torch.float32, "float64": torch.float64}
 
 
 @dataclass(frozen=True)
-class Tensors(Arrays):
+class Tensors(EngineArrays):
     """Makes tensors on a device in a type, whatever torch's defaults and modes are."""
 
     device: Device
