@@ -210,6 +210,25 @@ def test_values_that_are_no_spikes_are_multiplied_at_every_step() -> None:
     assert found.total().input_once == [72]
 
 
+def test_every_sample_of_a_rate_network_is_counted() -> None:
+    """Its number of samples is that of its inputs, which are held: each has all products."""
+    counter = counter_of(sw.convert(models.mlp()))
+    x = np.ones((4, 6))
+    x[0] = 0.0
+    found = counter.count({}, 5, {"x": x})
+    assert (found.n, found.input) == (4, "once")
+    np.testing.assert_array_equal(found.layers["act2"].multiply_accumulates, [5 * 96] * 4)
+    np.testing.assert_array_equal(found.total().input_once, [0, 72, 72, 72])
+    conversion = sw.convert(models.mlp())
+    one, several = (
+        conversion.evaluate(np.ones((n, 6)), steps=5, dt=1.0, batch_size=3, progress=False)
+        for n in (1, 5)
+    )
+    for name in ("multiply-accumulates", "energy"):
+        values = [[r.value for r in select(e.records, name)] for e in (one, several)]
+        assert values[0] and values[0] == pytest.approx(values[1])
+
+
 def test_functions_are_counted_or_named() -> None:
     """Products have a count, a softmax has none and is named with the size of its input."""
     nodes = (
@@ -282,20 +301,8 @@ def test_what_does_not_fit_is_refused_by_name() -> None:
 
 
 def test_operations_of_the_source() -> None:
-    """Dense ones are customary; effective ones have a value and a weight that are not zero."""
-    graph = residual_graph()
-    found = source_operations(graph)
-    assert found.dense == {"conv1": 4 * 18, "conv2": 4 * 36, "out": 6}
-    assert found.multiply_accumulates == 222
-    assert found.effective_multiply_accumulates is None
-
-    image = np.ones((2, 1, 4, 4))
-    image[1] = 0.0
-    effective = source_operations(graph, {"x": image}).effective
-    assert effective is not None
-    np.testing.assert_array_equal(effective["conv1"], [50, 0])
-    np.testing.assert_array_equal(effective["conv2"], [63, 0])  # 64 connections, one of them zero
-    np.testing.assert_array_equal(effective["out"], [4, 4])  # the bias wakes what lies behind
+    """Dense ones are customary: all weights, zeros among them, and padding too."""
+    assert source_operations(residual_graph()) == {"conv1": 4 * 18, "conv2": 4 * 36, "out": 6}
 
 
 def test_a_function_of_what_is_given_is_no_spike() -> None:

@@ -129,6 +129,20 @@ def test_weights_that_are_learned_are_not_zero() -> None:
     assert counter.not_counted == ("PES of <Connection 'learned'>",)
 
 
+def test_learned_decoders_hold_the_transform_whatever_its_size() -> None:
+    """One matrix of 3 x 20 is learned, or was: 60 numbers, and a spike meets 3 of them."""
+    with sw.Network(seed=1) as net:
+        a, end = sw.Ensemble(20, 1, label="A"), sw.Node(size_in=3, label="end")
+        learned = sw.Connection(a, end, transform=np.ones((3, 1)), learning_rule_type=PES())
+    biases = 2 * 20
+    for _ in range(2):
+        counter = Counter(net, {}, {})
+        assert counter.fan_out()["A"].tolist() == [3] * 20
+        assert counter.weight_bytes.dense == 4 * (60 + biases)
+        learned.learned = {"weights": np.ones((3, 20))}
+        learned.learning_rule_type = None
+
+
 def test_exact_functions_are_named_and_what_they_make_is_counted() -> None:
     """Without neurons, and from nodes: a function has no count, the 2 x 3 weights behind it do."""
     with sw.Network(seed=1) as net:

@@ -15,7 +15,7 @@ from slowly import one_of_each
 from spikewright._base.windows import Windows
 from spikewright.graph import Graph, GraphNode
 from spikewright.graph.layers import Activation, Affine, Input, MaxPool, Reshape
-from spikewright.measure.operations import Counter
+from spikewright.measure.operations import Counter, patterns
 from spikewright.measure.operations.patterns import pull_back
 from spikewright.network.transforms import Chain, Transform, flatten
 from spikewright.testing import oracle
@@ -36,6 +36,8 @@ def test_paths_back_through_a_transform_are_its_matrix_transposed(example: Any) 
         expected = pattern(part, shape).T @ reached.ravel()
         found = pull_back(part, shape, reached, every=False)
         np.testing.assert_array_equal(found, expected.reshape(shape))
+        by_units = patterns._by_units(part, shape, reached, False)  # as of a kind without a rule
+        np.testing.assert_array_equal(by_units, found)
         assert np.all(pull_back(part, shape, reached, every=True) >= found)
         shape = part.output_shape(shape)
 

@@ -9,8 +9,7 @@ from spikewright import measure
 from spikewright.errors import SimulationError
 from spikewright.graph.layers import Activation
 from spikewright.measure import After, Run
-from spikewright.measure.score_records import score_records
-from spikewright.measure.scores import confidences, exit_steps, scores
+from spikewright.measure.scores import confidences, exit_steps, score_records, scores
 from spikewright.measure.tally import Tally, added, appended
 from spikewright.measure.truth import Output, truth_of
 from spikewright.records import select

@@ -23,7 +23,7 @@ from spikewright.choosing import ScaleChoice
 from spikewright.choosing.calibration import count
 from spikewright.choosing.rules.spending import BudgetSplit, Spent
 from spikewright.choosing.scales import ChosenScales, ScaleBudget
-from spikewright.choosing.statistics.batches import Batch
+from spikewright.choosing.statistics.collect import Batch
 from spikewright.engines import Totals
 from spikewright.errors import BuildError, ConversionError
 from spikewright.lower import Lowered
@@ -92,7 +92,10 @@ class Meter:
         Spikes that pass a maximum over a window count behind it, so that only the sum is exact.
         """
         if self._counter is None:
-            self._counter = Counter(self._lowered.network, self._ensembles, self._lowered.inputs)
+            lowered, program = self._lowered, self._runner.program(budget.rule.dt, 0, "float32")
+            self._counter = Counter(
+                lowered.network, self._ensembles, lowered.inputs, program=program
+            )
         nothing = {name: np.zeros((1, *self._ensembles[name].shape)) for name in self._spiking}
         sent = {name: total[None] for name, total in totals.items()}
         without, whole = (

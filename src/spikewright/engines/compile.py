@@ -143,6 +143,8 @@ class _Compiler:
             recordings=recordings,
             parameters=self.parameters,
             weights=GivenWeights(connections),
+            input_of=signals.input_of,
+            output_of=signals.output_of,
             representations=represented,
             decodings=self.vectors.decodings,
             labels=self.draft.labels,

@@ -58,8 +58,9 @@ class Program:
     """A compiled network, independent of the engine that runs it.
 
     `shapes` gives each signal's unbatched shape; `components` are in an order in which every
-    signal exists before it is read. `learned` are the weights that change: a connection's, or an
-    ensemble's encoders; `turned` are encoders over radius that were learned before.
+    signal exists before it is read. `input_of` and `output_of` are the signals of the network's
+    objects. `learned` are the weights that change: a connection's, or an ensemble's encoders;
+    `turned` are encoders over radius that were learned before.
     """
 
     dt: float
@@ -70,6 +71,8 @@ class Program:
     recordings: tuple[Recording, ...]
     parameters: dict[Ensemble, Parameters]
     weights: Mapping[Connection, NDArray]
+    input_of: Mapping[Any, int]
+    output_of: Mapping[Any, int]
     representations: dict[Ensemble, Any] = field(default_factory=dict)
     decodings: dict[Connection, Any] = field(default_factory=dict)
     labels: dict[int, str] = field(default_factory=dict)

@@ -16,10 +16,9 @@ from spikewright.measure.operations import (
     Counter,
     LayerOperations,
     Operations,
-    SourceOperations,
     source_operations,
 )
-from spikewright.measure.operations.padding import whole
+from spikewright.measure.operations.operations import whole
 from spikewright.measure.tally import Key
 from spikewright.network import Ensemble, Node
 from spikewright.records import Record
@@ -89,15 +88,14 @@ class OperationCounter:
         self, sums: Mapping[Key, NDArray], n: int, at: Sequence[int], dt: float, graph: Graph
     ) -> list[Record]:
         """Operations, memory and energy of `n` samples, up to each of the steps in `at`."""
-        source = source_operations(graph)
+        products = sum(source_operations(graph).values())
         if (_WHAT, "", "source") in sums:
-            products = int(sums[_WHAT, "", "source"][0])
-            source = SourceOperations({"": round(products / n)})
+            products = round(int(sums[_WHAT, "", "source"][0]) / n)
         records = self._counter.memory_records({"dt": dt})
         for index, step in enumerate(at):
             operations = self._operations(sums, n, index, step)
             records += operations.records({"dt": dt})
-            records += energy_records(operations, source, how={"dt": dt})
+            records += energy_records(operations, products, how={"dt": dt})
         return records
 
     def _operations(self, sums: Mapping[Key, NDArray], n: int, index: int, step: int) -> Operations:

@@ -34,7 +34,7 @@ from spikewright.graph.layers import (
 )
 from spikewright.graph.masks import Masks, masks_of
 from spikewright.graph.ranges import ValueRange, ranges
-from spikewright.lower.linear import has_map, linear_map, place_ranges
+from spikewright.lower.linear import has_map, linear_map
 from spikewright.lower.node_functions import FunctionPlan, is_function, plan
 from spikewright.lower.notes import (
     LayerNote,
@@ -383,9 +383,10 @@ class _Lowering:
         sources: list[Source] = []
         start = 0
         for name in node.inputs:
-            part = self.graph.shapes[name]
-            sources.append((name, Place(place_ranges(part, axis, start), shape)))
-            start += part[axis]
+            ranges = [(0, n, 1) for n in self.graph.shapes[name]]
+            ranges[axis] = (start, start + ranges[axis][1], 1)
+            sources.append((name, Place(tuple(ranges), shape)))
+            start = ranges[axis][1]
         return sources
 
     def connect(self, sources: Sequence[Source], post: NeuronsView | NetworkNode) -> None:

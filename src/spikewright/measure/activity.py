@@ -10,9 +10,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from spikewright.errors import SimulationError
-from spikewright.measure.intervals import mean_interval, wilson_interval
+from spikewright.measure.intervals import mean_interval
 from spikewright.measure.readout import EveryStep, Readout
 from spikewright.measure.run import Population, Run
+from spikewright.measure.scores import ACCURACY
 from spikewright.measure.tally import Tally
 from spikewright.measure.truth import Output, labels_of
 from spikewright.network.neurons import NeuronType
@@ -27,7 +28,7 @@ def accuracy(run: Run, labels: ArrayLike, readout: Readout = "mean") -> Record:
     """
     output = _output(run)
     hits = _hits(output, run.predict(readout), labels)
-    return _record(hits, {"readout": readout, "steps": run.steps, "dt": run.dt})
+    return ACCURACY.mean("", hits, {"readout": readout, "steps": run.steps, "dt": run.dt})
 
 
 def accuracy_over_time(run: Run, labels: ArrayLike, readout: EveryStep = "mean") -> list[Record]:
@@ -35,15 +36,9 @@ def accuracy_over_time(run: Run, labels: ArrayLike, readout: EveryStep = "mean")
     output = _output(run)
     hits = _hits(output, run.predict_at_every_step(readout), labels)
     return [
-        _record(hits[:, t], {"readout": readout, "steps": t + 1, "dt": run.dt})
+        ACCURACY.mean("", hits[:, t], {"readout": readout, "steps": t + 1, "dt": run.dt})
         for t in range(run.steps)
     ]
-
-
-def _record(hits: NDArray, how: dict) -> Record:
-    n = len(hits)
-    interval = wilson_interval(float(hits.sum()), n)
-    return Record("accuracy", float(hits.mean()), "fraction", n, interval, how)
 
 
 def _output(run: Run) -> Output:

@@ -192,10 +192,8 @@ class Evaluation(Shown):
         Raises `SimulationError` where that was not measured.
         """
         how = self._place(readout, steps)
-        found = [
-            r for r in self.records if r.unit == SCORE and r.name == self.settings.get("metric")
-        ]
-        found = [r for r in found if all(r.how.get(name) == value for name, value in how.items())]
+        named = select(self.records, str(self.settings.get("metric")), **how)
+        found = [record for record in named if record.unit == SCORE]
         if not found:
             raise SimulationError(
                 f"no score was measured for {how}: it needs metric=f(outputs, y), and readouts are "

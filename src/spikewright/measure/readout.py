@@ -198,6 +198,14 @@ def kind_of(readout: object) -> AtEveryStep | None:
     return READOUTS[readout]() if isinstance(readout, str) and readout in named() else None
 
 
+def _kind(readout: Readout) -> AtEveryStep:
+    """The kind of a readout that is no window; raises `SimulationError` for anything else."""
+    kind = kind_of(readout)
+    if kind is None:
+        raise SimulationError(f"a readout is {known()} or a Window, got {readout!r}")
+    return kind
+
+
 def read_out(values: NDArray, readout: Readout, dt: float) -> NDArray:
     """Read `(batch, steps, *out)` out as `(batch, *out)`.
 
@@ -205,12 +213,7 @@ def read_out(values: NDArray, readout: Readout, dt: float) -> NDArray:
     `After` that of the steps after a time. Raises `SimulationError` for an unknown readout or a
     window that no step lies in.
     """
-    if isinstance(readout, Window):
-        return readout.read(values, dt)
-    kind = kind_of(readout)
-    if kind is None:
-        raise SimulationError(f"a readout is {known()} or a Window, got {readout!r}")
-    return kind.read(values, dt)
+    return (readout if isinstance(readout, Window) else _kind(readout)).read(values, dt)
 
 
 def read_out_at_every_step(values: NDArray, readout: EveryStep, dt: float = 0.001) -> NDArray:
@@ -286,7 +289,4 @@ def so_far(readout: Readout, dt: float) -> SoFar:
                 f"{readout.seconds:g} s, or use After({readout.start:g})"
             )
         return _Sliding(max(1, round(readout.seconds / dt)))
-    kind = kind_of(readout)
-    if kind is None:
-        raise SimulationError(f"a readout is {known()} or a Window, got {readout!r}")
-    return _Mean(kind, dt)
+    return _Mean(_kind(readout), dt)

@@ -13,6 +13,7 @@ from spikewright._base.notebooks import Rows, Shown
 from spikewright.errors import SimulationError
 from spikewright.graph.layers import Activation
 from spikewright.measure.readout import EveryStep, Readout, read_out, read_out_at_every_step
+from spikewright.measure.truth import Output
 
 Values = NDArray | dict[str, NDArray]
 
@@ -145,23 +146,17 @@ class Run(Shown):
     def _drawn(self) -> Any:
         from spikewright.report import figures
 
-        found = {
-            name: part.totals.mean(axis=0) / (self.steps * self.dt)
-            for name, part in self.populations.items()
-            if part.spiking
-        }
+        rates, parts = self.neuron_rates(), self.populations
+        found = {name: rates[name] for name, part in parts.items() if part.spiking}
         return figures.draw(figures.rates_info(found)) if found else None
 
     def _single(self, values: dict[str, NDArray]) -> Values:
         return next(iter(values.values())) if len(values) == 1 else values
 
-    def _activated(self, name: str, value: NDArray) -> NDArray:
-        activation = self.readouts.get(name)
-        return value if activation is None else activation.evaluate(value)
-
-    def _activated_at_every_step(self, name: str, values: NDArray) -> NDArray:
-        flat = values.reshape(-1, *values.shape[2:])
-        return self._activated(name, flat).reshape(values.shape)
+    def _activated(self, name: str, values: NDArray) -> NDArray:
+        """Values of an output, `(..., *out)`, as they are read out."""
+        output = Output(name, self.raw[name].shape[2:], self.readouts.get(name))
+        return output.activated(values)
 
     @property
     def output(self) -> Values:
@@ -170,7 +165,7 @@ class Run(Shown):
         An activation without neurons on the output is applied at each step.
         """
         return self._single(
-            {name: self._activated_at_every_step(name, value) for name, value in self.raw.items()}
+            {name: self._activated(name, value) for name, value in self.raw.items()}
         )
 
     def predict(self, readout: Readout = "mean") -> Values:
@@ -211,7 +206,7 @@ class Run(Shown):
             windows = value if self.sequence_step is None else self._windows(value)
             flat = windows.reshape(-1, *windows.shape[windows.ndim - value.ndim + 1 :])
             read = read_out_at_every_step(flat, readout, self.dt).reshape(value.shape)
-            result[name] = self._activated_at_every_step(name, read)
+            result[name] = self._activated(name, read)
         return self._single(result)
 
     def firing_rates(self) -> dict[str, float]:

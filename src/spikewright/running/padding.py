@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 from spikewright.graph.masks import Real
 from spikewright.lower import Lowered
 from spikewright.measure.operations import source_operations
-from spikewright.measure.operations.links import Item
-from spikewright.measure.operations.padding import NO_PADDING, Padding, real_products
+from spikewright.measure.operations.operations import NO_PADDING, Padding, real_products
+from spikewright.measure.operations.wiring import Item
 from spikewright.network import Ensemble, Node, NodeFunction
 from spikewright.network.node_functions import MatMul, Multiply
-from spikewright.running.encoding import Encoded, Feeds
+from spikewright.running.inputs import Encoded, Feeds
 
 
 def real_of(
@@ -51,7 +51,7 @@ def padding_in(lowered: Lowered, fed: Mapping[Node, NDArray]) -> Padding:
         return NO_PADDING
     real = real_of(lowered, fed, slice(None))
     if real is None:
-        products = source_operations(graph).multiply_accumulates
+        products = sum(source_operations(graph).values())
         return Padding(source=np.full(len(next(iter(fed.values()))), products))
     each = {node.name: real_products(graph, node, real) for node in graph}
     found = _places(lowered, real, each)

@@ -1,7 +1,10 @@
 """Operations of a spiking network, counted from its spikes; of its source, from its layers."""
 
 from spikewright.measure.operations.counter import Counter
-from spikewright.measure.operations.operations import LayerOperations, Operations
-from spikewright.measure.operations.source import SourceOperations, source_operations
+from spikewright.measure.operations.operations import (
+    LayerOperations,
+    Operations,
+    source_operations,
+)
 
-__all__ = ["Counter", "LayerOperations", "Operations", "SourceOperations", "source_operations"]
+__all__ = ["Counter", "LayerOperations", "Operations", "source_operations"]

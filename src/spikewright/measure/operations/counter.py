@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from math import prod
 from typing import Any
@@ -11,14 +11,23 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from spikewright._base.samples import duration, format_shape, held
+from spikewright.engines import compile_network, step_for
 from spikewright.engines.program import Program
 from spikewright.errors import SimulationError
-from spikewright.measure.operations.links import Item, Links, Partial, end_shape
-from spikewright.measure.operations.memory import BYTES, state_bytes, weight_bytes
-from spikewright.measure.operations.operations import LayerOperations, Operations
-from spikewright.measure.operations.padding import NO_PADDING, Padding
-from spikewright.measure.operations.wiring import Hop, NetworkWiring
-from spikewright.network import Connection, Ensemble, Network, Node, NodeFunction
+from spikewright.measure.operations.memory import (
+    BYTES,
+    filtered_values,
+    state_bytes,
+    weight_bytes,
+)
+from spikewright.measure.operations.operations import (
+    NO_PADDING,
+    LayerOperations,
+    Operations,
+    Padding,
+)
+from spikewright.measure.operations.wiring import Hop, Item, Partial, Wiring
+from spikewright.network import Ensemble, Network, NeuronsView, Node, NodeFunction
 from spikewright.network.node_functions import MatMul, Multiply
 from spikewright.records import Record
 
@@ -41,8 +50,7 @@ class Counter:
     weights that are learned none is zero. Decoders and encoders are those of `program`, a
     simulator's, or where it is left out as the network's own seed makes them.
 
-    Raises `NetworkError` for a transform of an unknown kind, and `SimulationError` for two
-    populations of one name.
+    Raises `SimulationError` for two populations of one name.
     """
 
     def __init__(
@@ -53,18 +61,21 @@ class Counter:
         readouts: Iterable[str] = (),
         program: Program | None = None,
     ) -> None:
-        links = Links(network, program)
+        if program is None:
+            dt = step_for(network, None)
+            program = compile_network(network, dt, network.seed or 0, "float64", ())
         self._inputs: dict[str, Node] = dict(inputs)
         self._cells = {name: e.neurons for name, e in populations.items()}
-        self._wiring = NetworkWiring(links, inputs)
+        self._wiring = Wiring(program, inputs)
         self._fed = {n: node for n, node in inputs.items() if self._wiring.kinds[node] == "input"}
         self._names = self._named(network)
-        self._functions, others = function_operations(network.all_nodes, self._names)
-        others = (*others, *not_counted(network.all_connections))
-        self.not_counted = (*others, *(f"{name} of what is read out" for name in readouts))
-        self.weight_bytes = weight_bytes(links)
-        self.state_bytes = state_bytes(links, self._wiring)
-        self._filtered = sum(link.values for link in links)
+        products = {node: _products(node) for node in network.all_nodes}
+        self._products = {node: made for node, made in products.items() if made is not None}
+        read = (f"{name} of what is read out" for name in readouts)
+        self.not_counted = (*_not_counted(network, self._names), *read)
+        self.weight_bytes = weight_bytes(network, program, self._wiring)
+        self.state_bytes = state_bytes(network, program, self._wiring)
+        self._filtered = sum(filtered_values(c, program) for c in network.all_connections)
         self._binary = self._wiring.binary()
         self._spiking = any(e.neuron_type.spiking for e in network.all_ensembles)
 
@@ -75,12 +86,11 @@ class Counter:
         for ensemble in network.all_ensembles:
             names.setdefault(ensemble.neurons, ensemble.label or f"{ensemble!r}")
             names[ensemble] = names[ensemble.neurons]
-        for node in network.all_nodes:
-            names.setdefault(node, node.label or f"{node!r}")
         for item in self._wiring.items:
             if isinstance(item, Partial):
                 names[item] = f"inside {item.label}"
-            names.setdefault(item, f"{item!r}")
+            label = item.label if isinstance(item, Node) else None
+            names.setdefault(item, label or f"{item!r}")
         self._check_names(names)
         return names
 
@@ -124,10 +134,10 @@ class Counter:
         `SimulationError` where a population is missing, shapes differ or totals are not whole
         numbers from 0.
         """
-        n = len(np.asarray(next(iter(totals.values())))) if totals else 1
+        n = _samples(totals, inputs or {})
         spikes = self._wiring.with_gates(self._spikes(totals, n))
         happened = self._events(spikes, steps, events or {})
-        values = self._values(totals, inputs or {})
+        values = self._values(totals, inputs or {}, n)
         layers: dict[str, LayerOperations] = {}
         for hop in self._wiring.hops:
             if hop.origin in spikes:
@@ -135,9 +145,9 @@ class Counter:
                 self._add(layers, hop, found, steps, padding)
             elif hop.origin not in values:
                 self._add(layers, hop, _of_values(hop, steps, n, padding), steps, padding)
-        for node, macs in self._functions.items():
-            made = np.full(n, padding.products.get(node, macs) * steps)
-            _put(layers, self._names[node], LayerOperations.none(n), multiply_accumulates=made)
+        for node, products in self._products.items():
+            made = np.full(n, padding.products.get(node, products) * steps)
+            _put(layers, self._names[node], LayerOperations.of(n, multiply_accumulates=made))
         for hop in self._wiring.hops:
             if hop.origin in values:
                 given = padding.without(hop.origin, values[hop.origin])
@@ -180,32 +190,32 @@ class Counter:
     def _spikes(self, totals: Mapping[str, ArrayLike], batch: int) -> dict[Item, NDArray]:
         """The given spike totals of populations and inputs that spike."""
         kinds = self._wiring.kinds
-        needed = {self._names[item]: item for item, kind in kinds.items() if kind == "spikes"}
+        needed = {
+            self._names[item]: item
+            for item, kind in kinds.items()
+            if kind == "spikes" and isinstance(item, NeuronsView)
+        }
         missing = sorted(set(needed) - set(totals))
         unknown = sorted(set(totals) - {*needed, *self._fed, *self._cells})
         if missing or unknown:
             raise SimulationError(
                 f"totals are spikes of {sorted(needed)}; missing {missing}, unknown {unknown}"
             )
-        senders: dict[str, Item] = {**needed, **self._fed}
+        senders: dict[str, Node | NeuronsView] = {**needed, **self._fed}
         return {
-            item: _whole(name, totals[name], item, batch)
+            item: _whole(name, totals[name], (batch, *item.shape_out))
             for name, item in senders.items()
             if name in totals
         }
 
     def _values(
-        self, totals: Mapping[str, ArrayLike], inputs: Mapping[str, ArrayLike]
+        self, totals: Mapping[str, ArrayLike], inputs: Mapping[str, ArrayLike], batch: int
     ) -> dict[Any, NDArray]:
         """The values of the analog inputs: ones where none are given."""
         analog = {name: x for name, x in inputs.items() if name not in totals}
         unknown = sorted(set(analog) - set(self._fed))
         if unknown:
             raise SimulationError(f"inputs are {list(self._fed)}, got {unknown}")
-        sizes = {len(np.asarray(x)) for x in (*analog.values(), *[*totals.values()][:1])}
-        if len(sizes) > 1:
-            raise SimulationError(f"totals and inputs differ in their number of samples: {sizes}")
-        batch = sizes.pop() if sizes else 1
         return {
             node: _values(name, analog.get(name, np.ones((batch, *node.shape_out))), node)
             for name, node in self._fed.items()
@@ -220,7 +230,7 @@ class Counter:
         for item, counts in spikes.items():
             name = self._names[item]
             if name in given:
-                found[item] = _whole(name, given[name], item, len(counts)), True
+                found[item] = _whole(name, given[name], counts.shape), True
             elif item in self._binary:
                 found[item] = counts, True
             elif counts.max(initial=0) <= steps:
@@ -230,16 +240,21 @@ class Counter:
         return found
 
 
-def _whole(name: str, given: ArrayLike, item: Item, batch: int) -> NDArray:
-    """Spikes or events of one sender as whole numbers `(batch, *shape)`."""
+def _samples(totals: Mapping[str, ArrayLike], inputs: Mapping[str, ArrayLike]) -> int:
+    """The number of samples of a run; one where no array tells."""
+    sizes = {len(np.asarray(x)) for x in (*[*totals.values()][:1], *inputs.values())}
+    if len(sizes) > 1:
+        raise SimulationError(f"totals and inputs differ in their number of samples: {sizes}")
+    return sizes.pop() if sizes else 1
+
+
+def _whole(name: str, given: ArrayLike, wanted: tuple[int, ...]) -> NDArray:
+    """Spikes or events of one sender as whole numbers, `(batch, *shape)` as is `wanted`."""
     counts = np.asarray(given)
     if counts.dtype.kind not in "iu":
         counts = counts.astype(np.float64)
-    shape = end_shape(item, True)
-    if counts.shape != (batch, *shape):
-        raise SimulationError(
-            f"totals of {name!r} must have shape {(batch, *shape)}, got {counts.shape}"
-        )
+    if counts.shape != wanted:
+        raise SimulationError(f"totals of {name!r} must have shape {wanted}, got {counts.shape}")
     whole = counts.dtype.kind in "iu" or np.all(counts == np.floor(counts))
     if not (whole and counts.min(initial=0) >= 0):
         raise SimulationError(f"totals of {name!r} must be whole numbers from 0")
@@ -260,11 +275,8 @@ def _values(name: str, given: ArrayLike, node: Node) -> NDArray:
     return found
 
 
-def _put(
-    layers: dict[str, LayerOperations], name: str, found: LayerOperations, **more: NDArray
-) -> None:
+def _put(layers: dict[str, LayerOperations], name: str, found: LayerOperations) -> None:
     """Add operations to those of a layer."""
-    found = replace(found, **more)
     layers[name] = layers[name].plus(found) if name in layers else found
 
 
@@ -287,8 +299,8 @@ def _of_spikes(hop: Hop, counts: NDArray, events: NDArray, exact: bool) -> Layer
     binary = np.full(len(counts), exact)
     if exact and events is not counts:
         binary = (counts == events).reshape(len(counts), -1).all(axis=1)
-    return replace(
-        LayerOperations.none(len(counts)),
+    return LayerOperations.of(
+        len(counts),
         accumulates=each,
         event_accumulates=np.where(binary, once, 0),
         event_multiply_accumulates=np.where(binary, 0, once),
@@ -297,16 +309,17 @@ def _of_spikes(hop: Hop, counts: NDArray, events: NDArray, exact: bool) -> Layer
 
 def _of_input(hop: Hop, values: NDArray, steps: int) -> LayerOperations:
     """Multiply-accumulates of values that are not zero; accumulates of frames of -1, 0 and 1."""
-    none = LayerOperations.none(len(values))
+    n = len(values)
     if values.ndim == hop.fan_out.ndim + 1:
         once = _meet(values != 0, hop.fan_out)
         every = once * steps
-        return replace(none, input_once=every if hop.filtered else once, input_per_step=every)
+        once = every if hop.filtered else once
+        return LayerOperations.of(n, input_once=once, input_per_step=every)
     made = _meet((values != 0).sum(axis=1), hop.fan_out)
-    spikes = np.isin(values, (-1, 0, 1)).reshape(len(values), -1).all(axis=1) & (not hop.filtered)
+    spikes = np.isin(values, (-1, 0, 1)).reshape(n, -1).all(axis=1) & (not hop.filtered)
     sums, products = np.where(spikes, made, 0), np.where(spikes, 0, made)
-    return replace(
-        none,
+    return LayerOperations.of(
+        n,
         accumulates=sums,
         event_accumulates=sums,
         input_once=products,
@@ -317,46 +330,40 @@ def _of_input(hop: Hop, values: NDArray, steps: int) -> LayerOperations:
 def _of_values(hop: Hop, steps: int, batch: int, padding: Padding) -> LayerOperations:
     """Values that are no spikes meet every weight at every step; without weights they are added."""
     made = padding.paths(hop, hop.synapses, batch) * steps
-    none = LayerOperations.none(batch)
     if hop.weighs:
-        return replace(none, multiply_accumulates=made)
-    return replace(none, accumulates=made, event_accumulates=made)
+        return LayerOperations.of(batch, multiply_accumulates=made)
+    return LayerOperations.of(batch, accumulates=made, event_accumulates=made)
 
 
-def function_operations(
-    nodes: Iterable[Node], names: Mapping[Any, str]
-) -> tuple[dict[Node, int], tuple[str, ...]]:
-    """Multiply-accumulates a step of each function that has a count, and the names of the others.
+def _products(node: Node) -> int | None:
+    """Multiply-accumulates of a node's function in a step; None where it has no count.
 
     A matrix product has as many as in the source, an elementwise product of k inputs k - 1 a value.
-    Comparisons, exponentials, roots, quotients and Python functions have none: they are named.
+    Comparisons, exponentials, roots, quotients and Python functions have none.
     """
-    counted: dict[Node, int] = {}
-    others = []
-    for node in nodes:
+    function = node.output
+    if isinstance(function, MatMul):
+        return node.size_out * function.shapes[0][-2 if function.transpose_a else -1]
+    if isinstance(function, Multiply):
+        return node.size_out * (len(function.shapes) - 1)
+    return None
+
+
+def _not_counted(network: Network, names: Mapping[Any, str]) -> Iterator[str]:
+    """The work that has no count: functions, synapses of one's own, rules."""
+    for node in network.all_nodes:
         function = node.output
-        if isinstance(function, MatMul):
-            inner = function.shapes[0][-2 if function.transpose_a else -1]
-            counted[node] = node.size_out * inner
-        elif isinstance(function, Multiply):
-            counted[node] = node.size_out * (len(function.shapes) - 1)
-        elif isinstance(function, NodeFunction):
-            kind = type(function).__name__
-            others.append(f"{kind} {names[node]!r} ({prod(node.shape_in)} values a step)")
+        if isinstance(function, NodeFunction):
+            if _products(node) is None:
+                kind = type(function).__name__
+                yield f"{kind} {names[node]!r} ({prod(node.shape_in)} values a step)"
         elif callable(function):
-            others.append(f"Python function {names[node]!r} ({node.size_out} values a step)")
-    return counted, tuple(others)
-
-
-def not_counted(connections: Iterable[Connection]) -> tuple[str, ...]:
-    """The work of connections that has no count: Python functions, own synapses, rules."""
-    others = []
-    for connection in connections:
+            yield f"Python function {names[node]!r} ({node.size_out} values a step)"
+    for connection in network.all_connections:
         if connection.function is not None and not connection.decodes:
             size = prod(connection.sent_shape)
-            others.append(f"Python function of {connection!r} ({size} values a step)")
+            yield f"Python function of {connection!r} ({size} values a step)"
         if connection.synapse is not None and connection.synapse.stepped:
-            others.append(f"synapse {connection.synapse!r} of {connection!r}")
+            yield f"synapse {connection.synapse!r} of {connection!r}"
         for rule in connection.learning_rules:
-            others.append(f"{type(rule.learning_rule_type).__name__} of {connection!r}")
-    return tuple(others)
+            yield f"{type(rule.learning_rule_type).__name__} of {connection!r}"

@@ -1,14 +1,22 @@
-"""The operations of a run: those of every layer, sample by sample, and their sums."""
+"""The operations of a run: those of every layer, sample by sample, their sums, and the source's.
+
+Where samples have padding, places of a network and layers of a graph whose values belong to it.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from spikewright.graph import Graph, GraphNode
+from spikewright.graph.layers import MatMul
+from spikewright.graph.masks import Real
+from spikewright.measure.operations.wiring import Hop, Item
+from spikewright.network import Node
 from spikewright.records import Record
 
 Input = Literal["once", "per step"]
@@ -36,9 +44,9 @@ class LayerOperations:
     dense: NDArray
 
     @classmethod
-    def none(cls, samples: int) -> LayerOperations:
-        """No operations."""
-        return cls(*(np.zeros(samples, np.int64) for _ in fields(cls)))
+    def of(cls, samples: int, **found: NDArray) -> LayerOperations:
+        """Operations of so many samples, none of the kinds that are not given."""
+        return cls(**{f.name: found.get(f.name, np.zeros(samples, np.int64)) for f in fields(cls)})
 
     def plus(self, other: LayerOperations) -> LayerOperations:
         """Operations of both, sample by sample."""
@@ -97,7 +105,7 @@ class Operations:
 
     def total(self) -> LayerOperations:
         """All layers together."""
-        found = LayerOperations.none(self._length())
+        found = LayerOperations.of(self._length())
         for layer in self.layers.values():
             found = found.plus(layer)
         return found
@@ -157,3 +165,96 @@ class Operations:
             self._mean("event multiply-accumulates", of_events, told),
             self._mean("stepwise multiply-accumulates", stepwise, every),
         ]
+
+
+@dataclass(frozen=True, eq=False)
+class Padding:
+    """Values of places that count, `{place: (batch, *shape)}`, all those of places left out.
+
+    `read` are those of each input of a function, which are not shaped like its result.
+    `products` are the multiply-accumulates of functions in a step, `{node: (batch,)}`, and `source`
+    those of one pass through the source, `(batch,)`, None where these are the same for all samples.
+    """
+
+    real: Mapping[Item, NDArray] = field(default_factory=dict)
+    read: Mapping[Any, Sequence[NDArray]] = field(default_factory=dict)
+    products: Mapping[Any, NDArray] = field(default_factory=dict)
+    source: NDArray | None = None
+
+    def paths(self, hop: Hop, number: int, batch: int) -> NDArray:
+        """The number of paths `(batch,)` of a hop from values that count, of a `number` of all."""
+        real = self.real.get(hop.origin)
+        if real is None:
+            return np.full(batch, number)
+        met = real.reshape(len(real), -1) @ hop.fan_out.ravel()
+        return np.rint(met * (number / max(1, hop.synapses))).astype(np.int64)
+
+    def size(self, place: Item, number: int) -> float:
+        """The mean over samples of how many of a `number` of values count."""
+        real = self.real.get(place)
+        return number if real is None else whole(int(real.sum()), len(real))
+
+    def reaching(self, hop: Hop, found: LayerOperations) -> LayerOperations:
+        """Operations of a hop, without those at targets that are padding.
+
+        Where a value is spread over positions, paths are taken to meet all targets alike.
+        """
+        real = self.real.get(hop.target)
+        if isinstance(hop.target, Node) and hop.target.output is not None:
+            known = self.read.get(hop.target, ())  # one path to every value of one of its inputs
+            real = next((part for part in known if part[0].size == hop.synapses), None)
+        if real is None or not hop.synapses:
+            return found
+        counts = real.reshape(len(real), -1).mean(axis=1) * hop.synapses
+        share = np.minimum(1.0, counts / np.maximum(1, self.paths(hop, hop.synapses, len(real))))
+        return found.times(share)
+
+    def without(self, place: Item, values: NDArray) -> NDArray:
+        """The values `(batch, *shape)` or `(batch, steps, *shape)` with 0 for padding."""
+        real = self.real.get(place)
+        if real is None:
+            return values
+        return np.where(real if values.ndim == real.ndim else real[:, None], values, 0.0)
+
+
+NO_PADDING = Padding()
+
+
+def whole(total: int, n: int) -> float:
+    """A mean of whole numbers: a whole number where it is one."""
+    return total // n if total % n == 0 else total / n
+
+
+def source_operations(graph: Graph) -> dict[str, int]:
+    """Multiply-accumulates of one pass through a source network, of every layer that has some.
+
+    As is customary padding and zeros are included.
+    """
+    found = {
+        node.name: node.layer.multiply_accumulates(*(graph.shapes[name] for name in node.inputs))
+        for node in graph
+    }
+    return {name: number for name, number in found.items() if number}
+
+
+def real_products(graph: Graph, node: GraphNode, real: Real) -> NDArray:
+    """Products that a layer sums, `(batch,)`, without those of padding; see `Layer`.
+
+    Of a matrix product those of two values that count, of other layers those of results that do.
+    """
+    shapes = [graph.shapes[name] for name in node.inputs]
+    most = node.layer.multiply_accumulates(*shapes)
+    if isinstance(node.layer, MatMul):
+        factors = (real.whole(name, shape) for name, shape in zip(node.inputs, shapes, strict=True))
+        ones = (np.ones((len(real), *shape)) for shape in shapes)
+        both = [
+            one if factor is None else factor.astype(np.float64)
+            for factor, one in zip(factors, ones, strict=True)
+        ]
+        made = node.layer.evaluate(*both).reshape(len(real), -1).sum(axis=1)
+        return np.rint(made).astype(np.int64)
+    counts = real.of(node.name)
+    if counts is None:
+        return np.full(len(real), most)
+    share = counts.reshape(len(real), -1).mean(axis=1)
+    return np.rint(most * share).astype(np.int64)

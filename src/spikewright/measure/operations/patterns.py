@@ -5,14 +5,16 @@ Counts are float64 arrays of whole numbers, exact below 2^53.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from math import prod
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from spikewright._base.windows import Windows, channels_last, restore_channels, split_shape
-from spikewright.errors import NetworkError
+from spikewright.engines.operators import Linear
+from spikewright.engines.reference.linear import LinearKernel
 from spikewright.network.transforms import (
     AxisMap,
     Convolution,
@@ -40,10 +42,10 @@ def weighs(transform: Transform) -> bool:
     """
     if isinstance(transform, Sparse):
         return len(np.unique(transform.rows)) < len(transform.rows)
-    return isinstance(transform, Dense | Convolution)
+    return not isinstance(transform, (*_MOVES, SumPool, Scale, AxisMap))
 
 
-def adds(chain: Sequence[Transform]) -> bool:
+def adds(chain: Iterable[Transform]) -> bool:
     """Whether a chain moves and sums values without multiplying them."""
     return all(isinstance(part, (*_MOVES, SumPool)) for part in chain)
 
@@ -52,15 +54,10 @@ def pull_back(transform: Transform, shape: Shape, reached: NDArray, every: bool)
     """Paths that lead on from each input of `shape`, given those from each output.
 
     `reached` has the output's shape. Entries that are zero lead nowhere, unless `every` entry
-    counts; taps in the padding have no input. Raises `NetworkError` for an unknown transform.
+    counts; taps in the padding have no input. Raises `BuildError` for a transform that the
+    reference engine does not know.
     """
-    rule = _RULES.get(type(transform))
-    if rule is None:
-        raise NetworkError(
-            f"operations of a {type(transform).__name__} cannot be counted; known are "
-            f"{', '.join(sorted(kind.__name__ for kind in _RULES))}"
-        )
-    return rule(transform, shape, reached, every)
+    return _RULES.get(type(transform), _by_units)(transform, shape, reached, every)
 
 
 def shapes_along(chain: Sequence[Transform], shape: Shape) -> list[Shape]:
@@ -86,18 +83,17 @@ def _pattern(values: NDArray, every: bool) -> NDArray:
     return np.ones(values.shape) if every else (values != 0).astype(np.float64)
 
 
-def _dense(transform: Dense, shape: Shape, reached: NDArray, every: bool) -> NDArray:
+def _matrix(transform: Dense | AxisMap, shape: Shape, reached: NDArray, every: bool) -> NDArray:
+    axis = transform.axis if isinstance(transform, AxisMap) else -1
+    last = np.moveaxis(reached, axis, -1)
     if every:
-        return np.broadcast_to(reached.sum(axis=-1, keepdims=True), shape)
-    if np.all(reached == reached.flat[0]):  # no pattern as large as the matrix
-        paths = reached.flat[0] * np.count_nonzero(transform.matrix, axis=0)
-        return np.broadcast_to(paths, shape)
-    return reached @ _pattern(transform.matrix, every)
-
-
-def _axis_map(transform: AxisMap, shape: Shape, reached: NDArray, every: bool) -> NDArray:
-    last = np.moveaxis(reached, transform.axis, -1)
-    return np.moveaxis(last @ _pattern(transform.matrix, every), -1, transform.axis)
+        paths = last.sum(axis=-1, keepdims=True)
+    elif np.all(last == last.flat[0]):  # no pattern as large as the matrix
+        paths = last.flat[0] * np.count_nonzero(transform.matrix, axis=0)
+    else:
+        paths = last @ _pattern(transform.matrix, every)
+    whole = np.broadcast_to(paths, (*last.shape[:-1], transform.matrix.shape[1]))
+    return np.moveaxis(whole, -1, axis)
 
 
 def _sparse(transform: Sparse, shape: Shape, reached: NDArray, every: bool) -> NDArray:
@@ -149,40 +145,33 @@ def _scale(transform: Scale, shape: Shape, reached: NDArray, every: bool) -> NDA
     return reached * _pattern(transform.factor, every)
 
 
-def _reshape(transform: Reshape, shape: Shape, reached: NDArray, every: bool) -> NDArray:
-    return reached.reshape(shape)
+def _move(transform: Transform, shape: Shape, reached: NDArray, every: bool) -> NDArray:
+    """Each output is an input, or zero: which one, the transform of their numbers says."""
+    size = prod(shape)
+    numbers = applied(transform, np.arange(1.0, size + 1).reshape(1, *shape)).astype(np.int64)
+    return np.bincount(numbers.ravel(), reached.ravel(), size + 1)[1:].reshape(shape)
 
 
-def _permute(transform: Permute, shape: Shape, reached: NDArray, every: bool) -> NDArray:
-    return reached.transpose(np.argsort(transform.axes))
+def _by_units(transform: Transform, shape: Shape, reached: NDArray, every: bool) -> NDArray:
+    """The rule of transforms without one: the outputs that each input reaches, one by one."""
+    size = prod(shape)
+    met = applied(transform, np.eye(size).reshape(-1, *shape)).reshape(size, -1) != 0
+    return (met @ reached.ravel()).reshape(shape)
 
 
-def _slice(transform: Slice, shape: Shape, reached: NDArray, every: bool) -> NDArray:
-    found = np.zeros(shape)
-    found[transform.index] = reached
-    return found
-
-
-def _place(transform: Place, shape: Shape, reached: NDArray, every: bool) -> NDArray:
-    return reached[transform.index]
-
-
-def _take(transform: Take, shape: Shape, reached: NDArray, every: bool) -> NDArray:
-    found = np.zeros((shape[transform.axis], *np.delete(shape, transform.axis)))
-    np.add.at(found, transform.indices, np.moveaxis(reached, transform.axis, 0))
-    return np.moveaxis(found, 0, transform.axis)
+def applied(transform: Transform, x: NDArray) -> NDArray:
+    """A transform of `(batch, *shape)`."""
+    operator = Linear("operations", (0,), 0, transform)
+    (found,) = LinearKernel(operator, "float64").run([x[:, None]], 0, 1)
+    return np.asarray(found)[:, 0]
 
 
 _RULES: dict[type[Transform], Callable[[Any, Shape, NDArray, bool], NDArray]] = {
-    AxisMap: _axis_map,
+    AxisMap: _matrix,
     Convolution: _convolution,
-    Dense: _dense,
-    Permute: _permute,
-    Place: _place,
-    Reshape: _reshape,
+    Dense: _matrix,
     Scale: _scale,
-    Slice: _slice,
     Sparse: _sparse,
     SumPool: _sum_pool,
-    Take: _take,
+    **dict.fromkeys(_MOVES, _move),
 }

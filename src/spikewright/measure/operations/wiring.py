@@ -1,15 +1,16 @@
 """The wiring of a network: places that hold values, and hops through weights between them.
 
-A *place* holds arriving values: a population, the vector that one represents, a function's input,
-or a junction that something other than spikes reaches. Spikes go through any other junction as they
-are (flattened, concatenated, pooled or added before they meet weights, they are spikes still). So a
-*hop* leads from the maker of spikes or values, through junctions, to the next place, and has one
-weight for every path.
+It is found on the network's program, as any engine gets it: operators that move, pool, weigh,
+filter and add, between the signals of the network's objects. A *place* holds arriving values: a
+population, the vector that one represents, a function's input, or a junction that something other
+than spikes reaches. Spikes go through any other junction as they are (flattened, concatenated,
+pooled or added before they meet weights, they are spikes still). So a *hop* leads from the maker of
+spikes or values, through junctions, to the next place, and has one weight for every path.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -17,20 +18,67 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright._base.equations import NUMPY
-from spikewright.engines.operators import Linear
-from spikewright.engines.reference.linear import LinearKernel
-from spikewright.measure.operations.links import Item, Link, Links, Partial
-from spikewright.measure.operations.patterns import adds, pull_back_chain, weighs
+from spikewright.engines.operators import (
+    Apply,
+    Average,
+    DelayedLinear,
+    Filter,
+    Generate,
+    Linear,
+    Operator,
+    ScaledSum,
+)
+from spikewright.engines.populations import Learned
+from spikewright.engines.program import Program
+from spikewright.measure.operations.patterns import adds, applied, pull_back_chain, weighs
 from spikewright.network import Node, NodeFunction
 from spikewright.network.ensemble import Ensemble
 from spikewright.network.learning import LearningRule
 from spikewright.network.node_functions import Maximum, MaxPool, Minimum, ReduceMax
 from spikewright.network.processes import Process
-from spikewright.network.transforms import AxisMap, Scale, Shape, SumPool, Transform
+from spikewright.network.transforms import AxisMap, Dense, Scale, Shape, Sparse, SumPool, Transform
 from spikewright.network.view import NeuronsView
 
 Kind = Literal["spikes", "gate", "input", "constant", "graded", "relay", "held"]
 _PASSES_ON = ("spikes", "gate", "input", "constant", "relay")
+
+
+@dataclass(frozen=True, eq=False)
+class Partial:
+    """Sums in the midst of a connection: held where a second matrix reads them."""
+
+    label: str
+    shape_in: Shape
+
+
+Item = Node | NeuronsView | Ensemble | LearningRule | Partial
+"""A place of values. An ensemble stands for the vector that it represents."""
+
+
+@dataclass(frozen=True, eq=False)
+class Link:
+    """Maps of values of `shape` from one item to the next, `filtered` where a synapse is on it."""
+
+    pre: Item
+    post: Item
+    chain: tuple[Linear, ...]
+    shape: Shape
+    filtered: bool
+
+    @property
+    def transforms(self) -> tuple[Transform, ...]:
+        """The maps without the factors beside them."""
+        return tuple(op.transform for op in self.chain)
+
+    @property
+    def routes(self) -> bool:
+        """Whether it passes spikes on without weights."""
+        return not any(map(weighs, self.transforms))
+
+    @property
+    def adds(self) -> bool:
+        """Whether it moves and sums values without multiplying them, spike heights apart."""
+        return adds(op.transform for op in self.chain if not _applies_height(op))
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,53 +103,69 @@ class Hop:
         return int(self.fan_out.sum())
 
 
-class NetworkWiring:
-    """The places of a network, the kind of value each sends, and the hops between them."""
+class Wiring:
+    """The places of a program, the kind of value each sends, and the hops between them.
 
-    def __init__(self, links: Links, inputs: Mapping[str, Node]) -> None:
-        self._inputs = set(inputs.values())
-        self.items: list[Item] = [
-            *links.network.all_nodes,
-            *(ensemble.neurons for ensemble in links.network.all_ensembles),
-        ]
-        ends = (item for link in links for item in (link.pre, link.post))
-        self.items = list(dict.fromkeys((*self.items, *ends)))
+    Weights that are learned are none of them zero: they will not stay so.
+    """
+
+    def __init__(self, program: Program, inputs: Mapping[str, Node]) -> None:
+        self._program, self._inputs = program, set(inputs.values())
+        self._made: dict[int, Operator] = {s: op for op in program.operators for s in op.outputs}
+        self._sender: dict[int, Item] = {s: item for item, s in program.output_of.items()}
+        self._receiver: dict[Item, int] = dict(program.input_of)
+        for op in program.operators:
+            if isinstance(op, Apply) and op.output not in self._sender and op.inputs:
+                self._sender[op.output] = op.node  # the function of a connection
+                self._receiver[op.node] = op.inputs[0]
+        self.items: list[Item] = list(dict.fromkeys((*self._sender.values(), *self._receiver)))
+        for item in self.items:
+            if isinstance(item, Ensemble):  # encoders read what it represents
+                self._sender.setdefault(self._receiver[item], item)
         self.arriving: dict[Item, list[Link]] = {item: [] for item in self.items}
-        self._sending: set[Item] = set()
-        for link in links:
-            for segment in self._segments(link):
-                self.arriving[segment.post].append(segment)
-                self._sending.add(segment.pre)
+        for item in self._receiver:
+            self._arrive(item)
+        self.sending = {link.pre for links in self.arriving.values() for link in links}
         self.kinds: dict[Item, Kind] = {}
         self._units: dict[Item, NDArray | None] = {}
         self._classify()
         self.hops = [hop for item in self.items for hop in self._hops_to(item)]
 
-    def _segments(self, link: Link) -> Iterator[Link]:
-        """A link cut behind every map that weighs and is not the last that does."""
-        pre, shape, chain = link.pre, link.shape, link.chain
-        last = max((i for i, part in enumerate(chain) if weighs(part)), default=-1)
-        start = 0
-        for index, part in enumerate(chain):
-            if weighs(part) and index < last:
-                piece = chain[start : index + 1]
-                made = _output_shape(piece, shape)
-                post = Partial(link.label, made)
-                self.items.append(post)
-                self.arriving[post] = []
-                yield Link(pre, post, piece, shape, None)
-                pre, shape, start = post, made, index + 1
-        yield Link(pre, link.post, chain[start:], shape, link.connection)
+    def _arrive(self, item: Item) -> None:
+        """Note the links that lead to an object: to each term of its input."""
+        signal = self._receiver[item]
+        op = self._made.get(signal)
+        summed = isinstance(op, ScaledSum) and self._sender.get(signal, item) is item
+        for term in op.inputs if summed and op is not None else (signal,):
+            self._trace(item, term, (), False)
+
+    def _trace(self, post: Item, signal: int, chain: tuple[Linear, ...], filtered: bool) -> None:
+        """Note the links to `post` from where a signal comes from, `chain` being the maps behind.
+
+        A link ends behind every map that weighs, but for the last that does.
+        """
+        op, shape = self._made.get(signal), self._program.shapes[signal]
+        if signal in self._sender:
+            self.arriving[post].append(Link(self._sender[signal], post, chain, shape, filtered))
+        elif (linear := _as_linear(op)) is not None:
+            if weighs(linear.transform) and any(weighs(behind.transform) for behind in chain):
+                partial = Partial(linear.label, shape)
+                self.items.append(partial)
+                self.arriving[post].append(Link(partial, post, chain, shape, filtered))
+                self.arriving[partial] = []
+                post, chain, filtered = partial, (), False
+            self._trace(post, linear.inputs[0], (linear, *chain), filtered)
+        elif op is not None:  # a filter, a delay, a sum; of noise nothing is an input
+            filtered = filtered or isinstance(op, Filter | Average | Generate)
+            for before in op.inputs:
+                self._trace(post, before, chain, filtered)
 
     # What each item sends.
 
     def _classify(self) -> None:
         """Kinds in the order of the line; remaining items lie in a loop and hold their values."""
         waiting = [item for item in self.items if not self._classified_at_once(item)]
-        while waiting:
-            ready = [i for i in waiting if all(s.pre in self.kinds for s in self.arriving[i])]
-            if not ready:
-                break
+        while ready := [i for i in waiting if all(s.pre in self.kinds for s in self.arriving[i])]:
             for item in ready:
                 self.kinds[item] = self._kind(item)
             waiting = [item for item in waiting if item not in self.kinds]
@@ -109,13 +173,13 @@ class NetworkWiring:
             self.kinds[item] = "graded" if _function(item) is not None else "held"
 
     def _classified_at_once(self, item: Item) -> bool:
-        if isinstance(item, Partial):
-            self.kinds[item] = "graded" if item.computed else "held"
-        elif isinstance(item, Ensemble | LearningRule):
+        if isinstance(item, Partial | Ensemble | LearningRule):
             self.kinds[item] = "held"
         elif isinstance(item, NeuronsView):
-            self.kinds[item] = "spikes" if item.ensemble.neuron_type.spiking else "graded"
-            self._units[item] = _spike_height(item)
+            kind = item.ensemble.neuron_type
+            self.kinds[item] = "spikes" if kind.spiking else "graded"
+            if kind.spiking and not kind.negative:  # its signal is counts
+                self._units[item] = np.ones(item.shape)
         elif isinstance(item.output, np.ndarray) and not self.arriving[item]:
             self.kinds[item] = "input" if item in self._inputs else "constant"
         elif callable(item.output) or isinstance(item.output, Process):
@@ -124,26 +188,29 @@ class NetworkWiring:
 
     def _kind(self, item: Item) -> Kind:
         """The kind of a junction or function whose sources are known."""
-        segments = self.arriving[item]
+        links = self.arriving[item]
         function = _function(item)
         if function is not None:
-            unit = self._common_unit(segments)
+            unit = self._common_unit(links)
             self._units[item] = None if unit is None else _unit_behind(function, unit)
             return "graded" if self._units[item] is None else "gate"
-        passes = all(s.routes and self.kinds[s.pre] in _PASSES_ON for s in segments)
-        if not passes or not segments or item not in self._sending:
+        passes = all(s.routes and self.kinds[s.pre] in _PASSES_ON for s in links)
+        if not passes or not links or item not in self.sending:
             return "held"
-        if all(self.kinds[s.pre] == "constant" for s in segments):
+        if all(self.kinds[s.pre] == "constant" for s in links):
             return "constant"
-        self._units[item] = self._common_unit(segments)
+        self._units[item] = self._common_unit(links)
         return "relay"
 
-    def _common_unit(self, segments: list[Link]) -> NDArray | None:
-        """The height of the spikes that arrive at each value (0: none do), None where it varies."""
+    def _common_unit(self, links: list[Link]) -> NDArray | None:
+        """The height of the spikes that arrive at each value (0: none do), None where it varies.
+
+        It is that in the program's signals, of which counts of spikes are the first.
+        """
         common: NDArray | None = None
-        for segment in segments:
-            before = self._units.get(segment.pre)
-            unit = None if before is None or segment.filtered else _unit_along(segment, before)
+        for link in links:
+            before = self._units.get(link.pre)
+            unit = None if before is None or link.filtered else _unit_along(link, before)
             if unit is None:
                 return None
             if common is not None:
@@ -158,34 +225,34 @@ class NetworkWiring:
     def _hops_to(self, target: Item) -> Iterator[Hop]:
         if self.kinds[target] in ("relay", "constant"):
             return
-        for segment in self.arriving[target]:
-            yield from self._hops_from(segment, target, None, False, False)
+        for link in self.arriving[target]:
+            yield from self._hops_from(link, target, None, False, False)
 
     def _hops_from(
         self,
-        segment: Link,
+        link: Link,
         target: Item,
         reached: tuple[NDArray, NDArray] | None,
         weighed: bool,
         filtered: bool,
     ) -> Iterator[Hop]:
-        """Hops that end with this segment: follow it back through junctions that pass spikes on."""
+        """Hops that end with this link: follow it back through junctions that pass spikes on."""
         if reached is None:
-            ones = np.ones(_output_shape(segment.chain, segment.shape))
+            ones = np.ones(target.shape_in)
             reached = (ones, ones)
         some, every = (
-            pull_back_chain(segment.chain, segment.shape, paths, every)
+            pull_back_chain(link.transforms, link.shape, paths, every)
             for paths, every in zip(reached, (False, True), strict=True)
         )
-        weighed = weighed or not adds(segment.chain)
-        filtered = filtered or segment.filtered
-        kind = self.kinds[segment.pre]
+        weighed = weighed or not link.adds
+        filtered = filtered or link.filtered
+        kind = self.kinds[link.pre]
         if kind == "relay":
-            for before in self.arriving[segment.pre]:
+            for before in self.arriving[link.pre]:
                 yield from self._hops_from(before, target, (some, every), weighed, filtered)
         elif kind != "constant":
             fan_out = np.array(some, np.int64, order="C")
-            yield Hop(segment.pre, target, fan_out, int(every.sum()), weighed, filtered)
+            yield Hop(link.pre, target, fan_out, int(every.sum()), weighed, filtered)
 
     # Spikes behind a maximum.
 
@@ -205,38 +272,23 @@ class NetworkWiring:
 
     def binary(self) -> set[Item]:
         """Senders of at most one spike a step: one-spike neurons, and maxima of their spikes."""
-        found = {
-            item
-            for item, kind in self.kinds.items()
-            if kind == "spikes"
-            and isinstance(item, NeuronsView)
-            and item.ensemble.neuron_type.most_spikes == 1
-        }
-        one_each: dict[Item, NDArray] = {
-            item: np.ones((1, *item.shape)) for item in found if isinstance(item, NeuronsView)
-        }
+        most: dict[Item, NDArray] = {}
         for item, kind in self.kinds.items():  # in the order of the line
-            if kind != "gate" or not isinstance(item, Node) or self._origins(item) - set(one_each):
-                continue
-            if self._arrived(item, one_each).max(initial=0) <= 1:
-                one_each[item] = np.ones((1, *item.shape_out))
-        return set(one_each)
-
-    def _origins(self, item: Item) -> set[Item]:
-        """The senders of the spikes that arrive at an item."""
-        found: set[Item] = set()
-        for segment in self.arriving[item]:
-            relay = self.kinds[segment.pre] == "relay"
-            found |= self._origins(segment.pre) if relay else {segment.pre}
-        return found
+            if kind == "spikes" and isinstance(item, NeuronsView):
+                one = item.ensemble.neuron_type.most_spikes == 1
+                most[item] = np.full((1, *item.shape), 1.0 if one else 2.0)
+            elif kind == "gate" and isinstance(item, Node):
+                arrived = self._arrived(item, most).max(initial=0.0)
+                most[item] = np.full((1, *item.shape_out), max(1.0, arrived))
+        return {item for item, sent in most.items() if sent.max(initial=0.0) <= 1.0}
 
     def _arrived(self, item: Item, spikes: Mapping[Item, NDArray]) -> NDArray:
         """Spikes that have arrived at each value of a junction or function."""
         parts = []
-        for segment in self.arriving[item]:
-            known = self.kinds[segment.pre] != "relay"
-            before = spikes[segment.pre] if known else self._arrived(segment.pre, spikes)
-            parts.append(_count_along(segment, before))
+        for link in self.arriving[item]:
+            known = self.kinds[link.pre] != "relay"
+            before = spikes[link.pre] if known else self._arrived(link.pre, spikes)
+            parts.append(_count_along(link, before))
         return sum(parts[1:], start=parts[0])
 
 
@@ -245,24 +297,27 @@ def _function(item: Item) -> NodeFunction | None:
     return output if isinstance(output, NodeFunction) else None
 
 
-def _output_shape(chain: tuple[Transform, ...], shape: Shape) -> Shape:
-    for part in chain:
-        shape = part.output_shape(shape)
-    return shape
+def _as_linear(op: Operator | None) -> Linear | None:
+    """An operator as a linear map; None for one that is none."""
+    if isinstance(op, Learned):
+        dense = Dense(np.ones_like(op.initial))
+        return Linear(op.label, op.inputs[:1], op.output, dense, op.factor)
+    if isinstance(op, DelayedLinear):
+        return Linear(op.label, op.inputs, op.output, op.transform, op.factor)
+    return op if isinstance(op, Linear) else None
 
 
-def _spike_height(neurons: NeuronsView) -> NDArray | None:
-    """The height of a spike without its factor `1 / dt`; None where spikes have either sign."""
-    ensemble = neurons.ensemble
-    kind = ensemble.neuron_type
-    if not kind.spiking or kind.negative:
-        return None
-    return np.broadcast_to(kind.amplitude / ensemble.rate_scale, ensemble.shape)
+def _applies_height(op: Linear) -> bool:
+    """Whether an operator only makes values of counts: the factor beside a signal, applied."""
+    transform = op.transform
+    one = isinstance(transform, Scale) and transform.factor.ndim == 0 and transform.factor == 1.0
+    return one and op.factor != 1.0
 
 
-def _unit_along(segment: Link, unit: NDArray) -> NDArray | None:
-    """Spike heights behind a segment; None where spikes of different heights are summed."""
-    for part in segment.chain:
+def _unit_along(link: Link, unit: NDArray) -> NDArray | None:
+    """Spike heights behind a link; None where spikes of different heights are summed."""
+    for op in link.chain:
+        part = op.transform
         if weighs(part) or isinstance(part, AxisMap):
             return None
         if isinstance(part, Scale):
@@ -270,44 +325,29 @@ def _unit_along(segment: Link, unit: NDArray) -> NDArray | None:
                 return None
             unit = unit * part.factor
         elif isinstance(part, SumPool):
-            count = _apply(_unscaled(part), (unit != 0).astype(np.float64)[None])[0]
-            largest = _largest(part, unit)
-            if np.any(_apply(_unscaled(part), unit[None])[0] != largest * count):
+            pooled = _pooled_unit(part, unit)
+            if pooled is None:
                 return None
-            unit = _apply_factor(part, largest)
+            unit = pooled
         else:
-            unit = _apply(part, unit[None])[0]
+            unit = applied(part, unit[None])[0]
+        unit = unit * op.factor
     return unit
 
 
-def _largest(pool: SumPool, unit: NDArray) -> NDArray:
-    found: NDArray = NUMPY.max_pool(unit[None], pool.windows, pool.channels_last)[0]
-    return found
+def _pooled_unit(pool: SumPool, unit: NDArray) -> NDArray | None:
+    """Spike heights behind a pool, None where spikes of different heights are summed."""
+    last = pool.channels_last
+    one = _one_height(lambda x: NUMPY.max_pool(x, pool.windows, last), unit)
+    each = pool.factor[..., None] if last and pool.factor.ndim else pool.factor
+    return None if one is None else one * each
 
 
-def _apply_factor(pool: SumPool, unit: NDArray) -> NDArray:
-    if pool.factor.ndim == 0:
-        return unit * pool.factor
-    return unit * (pool.factor[..., None] if pool.channels_last else pool.factor)
-
-
-def _unscaled(transform: Transform) -> Transform:
-    """The transform on numbers of spikes: their heights stay aside."""
-    return replace(transform, factor=np.array(1.0)) if isinstance(transform, SumPool) else transform
-
-
-def _count_along(segment: Link, spikes: NDArray) -> NDArray:
-    for part in segment.chain:
-        if not isinstance(part, Scale):
-            spikes = _apply(_unscaled(part), spikes)
-    return spikes
-
-
-def _apply(transform: Transform, x: NDArray) -> NDArray:
-    """A transform of `(batch, *shape)`."""
-    operator = Linear("", (0,), 0, transform)
-    (found,) = LinearKernel(operator, "float64").run([x[:, None]], 0, 1)
-    return np.asarray(found)[:, 0]
+def _one_height(maximum: Callable[[NDArray], NDArray], unit: NDArray) -> NDArray | None:
+    """The height of the spikes that a maximum reads at each place; None where there are several."""
+    infinite = np.where(unit == 0, np.inf, unit)
+    one, other = np.asarray(maximum(unit[None]))[0], -np.asarray(maximum(-infinite[None]))[0]
+    return one if np.all((one == other) | ((one == 0) & np.isinf(other))) else None
 
 
 def _unit_behind(function: NodeFunction, unit: NDArray) -> NDArray | None:
@@ -319,8 +359,16 @@ def _unit_behind(function: NodeFunction, unit: NDArray) -> NDArray | None:
         return None
     if isinstance(function, Minimum) and np.any(unit == 0):
         return None
-    infinite = np.where(unit == 0, np.inf, unit)
-    one = np.asarray(function.apply(NUMPY, unit[None]))[0]
-    other = -np.asarray(function.apply(NUMPY, -infinite[None]))[0]
-    alike = (one == other) | ((one == 0) & np.isinf(other))
-    return one if np.all(alike) else None
+    return _one_height(lambda x: function.apply(NUMPY, x), unit)
+
+
+def _count_along(link: Link, spikes: NDArray) -> NDArray:
+    """Numbers of spikes behind a link: their heights stay aside."""
+    for part in link.transforms:
+        if isinstance(part, SumPool):
+            part = replace(part, factor=np.array(1.0))
+        elif isinstance(part, Sparse):
+            part = replace(part, values=(part.values != 0).astype(np.float64))
+        if not isinstance(part, Scale):
+            spikes = applied(part, spikes)
+    return spikes

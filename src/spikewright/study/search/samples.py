@@ -13,17 +13,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright.conversion import Conversion
-from spikewright.engines import Precision, Totals
+from spikewright.engines import Precision, Program, Totals
 from spikewright.errors import SimulationError, TuningError
 from spikewright.measure import EveryStep
 from spikewright.measure.energy import energy
-from spikewright.measure.metric import Metric, given_for
 from spikewright.measure.operations import Counter
-from spikewright.measure.truth import Output, labels_of
+from spikewright.measure.truth import Metric, Output, given_for, labels_of
 from spikewright.network import Node
 from spikewright.records import Worth
 from spikewright.running.converted import as_source
-from spikewright.running.encoding import feeds_of
+from spikewright.running.inputs import feeds_of
 from spikewright.running.padding import padding_in
 from spikewright.running.recording import outputs_of
 from spikewright.running.runner import RunJob, Runner
@@ -84,7 +83,7 @@ def run(
     engine = runner.engine(running.engine, program, running.threads)
     fed = feeds_of(x, lowered.inputs, None, steps, running.dt, running.seed)
     job = RunJob(program, engine, fed.values, fed.batch, steps)
-    costs, outputs = _Costs(conversion, running.table), outputs_of(lowered)
+    costs, outputs = _Costs(conversion, running.table, program), outputs_of(lowered)
     found: dict[str, Any] = {what: defaultdict(list) for what in ("scores", "margins")}
     for part in runner.parts(job, runner.batch_size(engine), costs.count, at):
         given = part_of(y, part.samples)
@@ -133,7 +132,7 @@ def margins_of(output: Output, values: NDArray, labels: NDArray) -> NDArray:
 class _Costs:
     """Sums spikes, and energy where a table is given, over the parts of a run."""
 
-    def __init__(self, conversion: Conversion, table: str | None) -> None:
+    def __init__(self, conversion: Conversion, table: str | None, program: Program) -> None:
         self._table = table
         self._spiking = [
             name for name, e in conversion.populations().items() if e.neuron_type.spiking
@@ -141,7 +140,8 @@ class _Costs:
         self._inputs, self._lowered = conversion.inputs, conversion.lowered
         self._counter: Counter | None = None
         if table is not None:
-            self._counter = Counter(conversion.network, conversion.populations(), conversion.inputs)
+            populations, inputs = conversion.populations(), conversion.inputs
+            self._counter = Counter(conversion.network, populations, inputs, program=program)
         self._sums: dict[int, dict[str, float]] = {}
 
     def count(self, step: int, totals: Mapping[str, Totals], fed: Mapping[Node, NDArray]) -> None:
