@@ -103,7 +103,7 @@ def _twin(model: Any, given: Any) -> dict[str, Any]:
         raise Seen
 
     with pytest.MonkeyPatch.context() as patch, pytest.raises(Seen):
-        patch.setattr("spikewright.evaluation.checked", checked)
+        patch.setattr("spikewright.conversion.measuring.checked", checked)
         made.evaluate(X, steps=4, twin=given)
     return {name: found.get(name) for name in made.populations()}
 

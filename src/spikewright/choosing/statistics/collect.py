@@ -186,7 +186,7 @@ def collect(
     progress: bool = True,
     sequences: Sequences | None = None,
 ) -> Statistics:
-    """Statistics of the layers `names` of a graph on data (see `batches.py`).
+    """Statistics of the layers `names` of a graph on data , as `batches` takes it.
 
     Of a graph of one step of `sequences` they are of all steps, with the states that the source has
     there; layers that only lead to the end of a sequence are recorded there. Raises
