@@ -19,14 +19,13 @@ value. So, for sums of `n` terms,
 with `b` = 24 in "float32" and 44 in "float64".
 
 Counts of spikes are whole numbers, whose sums over weights on the grid are exact without it. All
-other values may have any size, and so may the weights that they meet. Which operators read such
-values is found once, when a program is complete.
+other values may have any size, and so may the weights that they meet.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import cached_property
 from math import prod
 from typing import NamedTuple
@@ -41,11 +40,9 @@ from spikewright.engines.grid import (
     Grid,
     Precision,
     channel_slices,
-    entries_on_grid,
     weight_limbs,
 )
-from spikewright.engines.operators import Linear, Mapped, Operator
-from spikewright.network.transforms import AxisMap, Convolution, Dense, Sparse, Transform
+from spikewright.network.transforms import AxisMap, Convolution, Dense, Transform
 
 LAW_BITS: dict[Precision, int] = {"float32": 24, "float64": 44}
 """`b` of the bound above."""
@@ -163,52 +160,8 @@ def residual_sum(x: NDArray, residuals: Residuals, channels: slice) -> NDArray:
     return total
 
 
-def with_weights_held(
-    operators: Sequence[Operator], precision: Precision, encoders: Collection[int]
-) -> list[Operator]:
-    """The operators with their weights as engines are to hold them.
-
-    Sums over analog values are compensated; those of `encoders`, which are signals, are not, since
-    a represented vector is only as exact as its radius. Sparse entries that meet counts are on the
-    precision's grid, others as they are given.
-    """
-    counts = counted(operators)
-    return [
-        op if op.output in encoders else _held(op, counts.issuperset(op.inputs[:1]), precision)
-        for op in operators
-    ]
-
-
-def _held(op: Operator, counts: bool, precision: Precision) -> Operator:
-    if not isinstance(op, Mapped):
-        return op
-    if isinstance(op.transform, Sparse):
-        return replace(op, transform=_on_grid(op.transform, precision)) if counts else op
-    weights = None if counts else weights_of(op.transform)
-    if weights is None or not isinstance(op, Linear):
-        return op
-    return replace(op, compensation=Compensation.of(weights, precision))
-
-
-def _on_grid(transform: Sparse, precision: Precision) -> Sparse:
-    held = entries_on_grid(transform.values, transform.rows, prod(transform.shape_out), precision)
-    return replace(transform, values=held)
-
-
 def weights_of(transform: Transform) -> NDArray | None:
     """The weights `(out, ...)` of a transform whose sums limbs make; None for others."""
     if isinstance(transform, Dense | AxisMap):
         return transform.matrix
     return transform.kernel if isinstance(transform, Convolution) else None
-
-
-def counted(operators: Sequence[Operator]) -> frozenset[int]:
-    """Signals that are counts of spikes, or whole numbers made of them."""
-    found: set[int] = set()
-    while True:
-        before = len(found)
-        for op in operators:
-            if op.gives_counts(found):
-                found.add(op.output)
-        if len(found) == before:
-            return frozenset(found)

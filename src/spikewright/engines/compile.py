@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 
 from spikewright._base.arrays import repeated
 from spikewright._base.developing import checking, traced
-from spikewright.engines.compensation import with_weights_held
 from spikewright.engines.decoder_cache import Choice, DecoderCache, chosen_cache
 from spikewright.engines.draft import ProgramDraft, Receiver, Signals
 from spikewright.engines.factors import Scaled, carried_factors, pooled_heights, takes_counts
@@ -29,7 +28,7 @@ from spikewright.engines.parameters import (
 )
 from spikewright.engines.populations import Neurons
 from spikewright.engines.probed import GivenWeights, Probed
-from spikewright.engines.program import Program, Recording, order
+from spikewright.engines.program import Program, Recording, order, with_weights_held
 from spikewright.engines.program_check import check_program
 from spikewright.engines.python_steps import Turns, node_may_share, taking_turns
 from spikewright.engines.settings import check_settings, check_sizes, check_step

@@ -9,19 +9,25 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple, Protocol
 
 from numpy.typing import NDArray
 
+from spikewright.engines.compensation import Compensation
 from spikewright.engines.factors import carries
 from spikewright.network import Ensemble, MaxPool, Node, NodeFunction
 from spikewright.network.processes import Process
 from spikewright.network.synapses import DiscreteFilter, Synapse
 from spikewright.network.transforms import AxisMap, Convolution, Dense, Shape, Sparse, Transform
 
-if TYPE_CHECKING:
-    from spikewright.engines.compensation import Compensation
-    from spikewright.engines.program import Program
+
+class SignalShapes(Protocol):
+    """What operators ask of their program: the shapes of its signals, and the seconds of a step."""
+
+    @property
+    def shapes(self) -> Sequence[Shape]: ...
+    @property
+    def dt(self) -> float: ...
 
 
 class Called(NamedTuple):
@@ -101,7 +107,7 @@ class Operator:
         """The Python that it calls at every step and that may be a user's."""
         return ()
 
-    def kept_values(self, program: Program) -> int:
+    def kept_values(self, program: SignalShapes) -> int:
         """The number of values of its state, of one sample."""
         return 0
 
@@ -109,11 +115,11 @@ class Operator:
         """Whether its output is counts of spikes, or whole numbers made of them, as `known` are."""
         return self.passes_counts and bool(self.inputs) and known.issuperset(self.inputs)
 
-    def work(self, program: Program) -> int:
+    def work(self, program: SignalShapes) -> int:
         """Multiply-adds of a step of one sample, zeros too; one a value where it has no weights."""
         return self.size(program)
 
-    def size(self, program: Program) -> int:
+    def size(self, program: SignalShapes) -> int:
         """Values of its output in a step of one sample."""
         return math.prod(program.shapes[self.output])
 
@@ -144,7 +150,7 @@ class Mapped(Operator):
 
     transform: Transform
 
-    def work(self, program: Program) -> int:
+    def work(self, program: SignalShapes) -> int:
         if isinstance(self.transform, Sparse):
             return len(self.transform.values)
         return self.size(program) * (fan_in(self.transform) or 1)
@@ -182,7 +188,7 @@ class Filtered(Operator):
     filter: DiscreteFilter
     keeps = True
 
-    def kept_values(self, program: Program) -> int:
+    def kept_values(self, program: SignalShapes) -> int:
         return self.size(program) * (self.filter.order + 1)
 
 
@@ -211,7 +217,7 @@ class Average(Operator):
     changes = True
     wide = True
 
-    def kept_values(self, program: Program) -> int:
+    def kept_values(self, program: SignalShapes) -> int:
         return 2 * self.size(program)
 
 
@@ -224,7 +230,7 @@ class Delay(Operator):
     keeps = True
     passes_counts = True
 
-    def kept_values(self, program: Program) -> int:
+    def kept_values(self, program: SignalShapes) -> int:
         return self.size(program) * self.steps
 
 
@@ -246,7 +252,7 @@ class DelayedLinear(Mapped):
         """Steps in which something may wait: those of the longest delay."""
         return int(self.delays.max(initial=1))
 
-    def kept_values(self, program: Program) -> int:
+    def kept_values(self, program: SignalShapes) -> int:
         return self.size(program) * self.rows
 
 
@@ -290,7 +296,7 @@ class Apply(OfNode):
     def passes_counts(self) -> bool:
         return isinstance(self.node.output, MaxPool)
 
-    def kept_values(self, program: Program) -> int:
+    def kept_values(self, program: SignalShapes) -> int:
         return self.size(program) + sum(math.prod(program.shapes[s]) for s in self.inputs)
 
 

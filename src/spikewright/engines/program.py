@@ -22,13 +22,14 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from spikewright.engines.grid import Precision
-from spikewright.engines.operators import NodeSource, Operator
+from spikewright.engines.compensation import Compensation, weights_of
+from spikewright.engines.grid import Precision, entries_on_grid
+from spikewright.engines.operators import Linear, Mapped, NodeSource, Operator
 from spikewright.engines.parameters import Parameters
 from spikewright.engines.populations import Learned, Neurons
 from spikewright.errors import BuildError, SimulationError
 from spikewright.network import Connection, Ensemble, Node, Probe
-from spikewright.network.transforms import Shape
+from spikewright.network.transforms import Shape, Sparse
 
 
 @dataclass(frozen=True)
@@ -215,3 +216,49 @@ def _sorted_within(
         for needs in waiting.values():
             needs.difference_update(ready)
     return done
+
+
+def with_weights_held(
+    operators: Sequence[Operator], precision: Precision, encoders: Collection[int]
+) -> list[Operator]:
+    """The operators with their weights as engines are to hold them.
+
+    Sums over analog values are compensated; those of `encoders`, which are signals, are not, since
+    a represented vector is only as exact as its radius. Sparse entries that meet counts are on the
+    precision's grid, others as they are given.
+    """
+    counts = counted(operators)
+    return [
+        op if op.output in encoders else _held(op, counts.issuperset(op.inputs[:1]), precision)
+        for op in operators
+    ]
+
+
+def _held(op: Operator, counts: bool, precision: Precision) -> Operator:
+    if not isinstance(op, Mapped):
+        return op
+    if isinstance(op.transform, Sparse):
+        return replace(op, transform=_on_grid(op.transform, precision)) if counts else op
+    weights = None if counts else weights_of(op.transform)
+    if weights is None or not isinstance(op, Linear):
+        return op
+    return replace(op, compensation=Compensation.of(weights, precision))
+
+
+def _on_grid(transform: Sparse, precision: Precision) -> Sparse:
+    held = entries_on_grid(
+        transform.values, transform.rows, math.prod(transform.shape_out), precision
+    )
+    return replace(transform, values=held)
+
+
+def counted(operators: Sequence[Operator]) -> frozenset[int]:
+    """Signals that are counts of spikes, or whole numbers made of them."""
+    found: set[int] = set()
+    while True:
+        before = len(found)
+        for op in operators:
+            if op.gives_counts(found):
+                found.add(op.output)
+        if len(found) == before:
+            return frozenset(found)

@@ -9,7 +9,6 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 
-from spikewright.engines.compensation import counted
 from spikewright.engines.grid import GRIDS, MAX_FAN_IN
 from spikewright.engines.operators import (
     Apply,
@@ -25,7 +24,7 @@ from spikewright.engines.operators import (
     Smooth,
 )
 from spikewright.engines.populations import Learned
-from spikewright.engines.program import Program
+from spikewright.engines.program import Program, counted
 from spikewright.network.functions import NodeFunction
 from spikewright.network.transforms import AxisMap, Convolution, Dense, Sparse, SumPool
 
