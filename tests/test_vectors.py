@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 import spikewright as sw
 from populations import simulator
 from spikewright import distributions, processes, solvers
-from spikewright.engines.program import Linear
+from spikewright.engines.operators import Linear
 from spikewright.errors import BuildError, NetworkError, SimulationError
 
 ENGINES = [name for name in sw.engines.available() if name != "torch"]

@@ -16,7 +16,7 @@ from spikewright._base.progress import progress_bar as progress
 from spikewright.engines import MemoryNeed, Plan, Precision
 from spikewright.engines import built as _built
 from spikewright.engines.decoder_cache import DecoderCache
-from spikewright.engines.pickled import check_pickled
+from spikewright.engines.python_steps import check_pickled
 from spikewright.engines.settings import check_settings
 from spikewright.errors import BuildError, SimulationError
 from spikewright.network import Connection, Ensemble, Network, Node, Probe

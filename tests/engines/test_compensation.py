@@ -16,7 +16,7 @@ from spikewright import engines
 from spikewright.engines import PRECISIONS, Precision, compile_network
 from spikewright.engines.compensation import LAW_BITS, Compensation
 from spikewright.engines.grid import split_inputs, weight_limbs
-from spikewright.engines.program import DelayedLinear, Linear
+from spikewright.engines.operators import DelayedLinear, Linear
 
 both = pytest.mark.parametrize("precision", PRECISIONS)
 every_engine = pytest.mark.parametrize("engine", engines.available())

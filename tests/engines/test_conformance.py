@@ -11,8 +11,10 @@ import numpy as np
 import pytest
 
 from spikewright import engines
-from spikewright.engines.base import DelayedKernel, Kernel
-from spikewright.engines.program import Filter, Learned, Linear, Operator, Program, Smooth
+from spikewright.engines.kernel import DelayedKernel, Kernel
+from spikewright.engines.operators import Filter, Linear, Operator, Smooth
+from spikewright.engines.populations import Learned
+from spikewright.engines.program import Program
 from spikewright.engines.reference import ReferenceEngine
 from spikewright.network import FUNCTIONS
 from spikewright.network.learning import LEARNING_RULES

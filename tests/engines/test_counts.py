@@ -7,7 +7,7 @@ import pytest
 
 import spikewright as sw
 from spikewright.engines import compile_network
-from spikewright.engines.program import Linear
+from spikewright.engines.operators import Linear
 from spikewright.graph import Graph, GraphNode
 from spikewright.graph.layers import (
     Activation,

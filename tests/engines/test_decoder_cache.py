@@ -17,7 +17,7 @@ import pytest
 
 import spikewright as sw
 from spikewright.engines.decoder_cache import DecoderCache, chosen_cache, default_folder
-from spikewright.engines.decoder_keys import can_be_keyed, decoder_key, worth_keeping
+from spikewright.engines.representation import can_be_keyed, decoder_key, worth_keeping
 from spikewright.errors import BuildError
 from spikewright.network.neurons import LIF, LIFRate
 from spikewright.network.solvers import LstsqDrop, LstsqL2, LstsqL2nz, NnlsL2, NoSolver, Solution
@@ -144,7 +144,7 @@ def test_every_bit_of_an_array_changes_the_key(name: str, alter: Callable[[Any],
 def test_the_code_that_solves_changes_the_key(monkeypatch: pytest.MonkeyPatch) -> None:
     """What another version of the package solved is not found."""
     before = key_of()
-    monkeypatch.setattr("spikewright.engines.decoder_keys._code", lambda: "of tomorrow")
+    monkeypatch.setattr("spikewright.engines.representation._code", lambda: "of tomorrow")
     assert key_of() != before
 
 

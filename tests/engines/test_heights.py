@@ -10,7 +10,7 @@ from slowly import in_turn
 from spikewright import engines
 from spikewright._base.windows import Windows
 from spikewright.engines.factors import with_heights
-from spikewright.engines.matrices import matrix_of
+from spikewright.engines.reference.linear import matrix_of
 from spikewright.network.transforms import (
     AxisMap,
     Convolution,

@@ -12,8 +12,9 @@ import spikewright as sw
 from engines.comparing import assert_same
 from spikewright import engines
 from spikewright.engines import Execution, Program, compile_network
-from spikewright.engines.plan import PlanRow
-from spikewright.engines.program import Apply, Linear, Neurons
+from spikewright.engines.base import PlanRow
+from spikewright.engines.operators import Apply, Linear
+from spikewright.engines.populations import Neurons
 from spikewright.engines.reference import ReferenceEngine
 from spikewright.network.neurons import (
     BipolarIntegrateAndFire,

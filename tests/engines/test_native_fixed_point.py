@@ -15,7 +15,7 @@ from engines.random_networks import DT, fixed_point
 from spikewright import engines
 from spikewright.engines import Execution, compile_network
 from spikewright.engines.grid import PRECISIONS
-from spikewright.engines.program import Neurons
+from spikewright.engines.populations import Neurons
 from spikewright.engines.reference import ReferenceEngine
 from spikewright.network.transforms import Convolution
 

@@ -10,7 +10,8 @@ import spikewright as sw
 from engines.comparing import assert_same
 from spikewright import engines
 from spikewright.engines import Execution, compile_network
-from spikewright.engines.program import Neurons, Operator, ScaledSum
+from spikewright.engines.operators import Operator, ScaledSum
+from spikewright.engines.populations import Neurons
 from spikewright.engines.reference import ReferenceEngine
 from spikewright.network.neurons import NeuronType, RegularSpiking
 

@@ -13,7 +13,9 @@ import spikewright as sw
 from engines.comparing import assert_same
 from spikewright import engines
 from spikewright.engines import Engine, Execution, Program, compile_network
-from spikewright.engines.program import Filter, Learned, Neurons, Operator, uniform_draws
+from spikewright.engines.operators import Filter, Operator
+from spikewright.engines.parameters import uniform_draws
+from spikewright.engines.populations import Learned, Neurons
 from spikewright.engines.reference import ReferenceEngine
 from spikewright.network.learning import LEARNING_RULES, RLS
 from spikewright.network.neurons import (

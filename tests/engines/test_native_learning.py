@@ -13,7 +13,7 @@ from engines.comparing import assert_same
 from spikewright import engines
 from spikewright.engines import Execution, compile_network
 from spikewright.engines.grid import PRECISIONS, Precision
-from spikewright.engines.program import Learned
+from spikewright.engines.populations import Learned
 from spikewright.engines.reference import ReferenceEngine
 from spikewright.network.learning import LEARNING_RULES
 from spikewright.network.neurons import NeuronType

@@ -10,7 +10,7 @@ from engines.comparing import assert_same
 from engines.looping_networks import DT, looping_network
 from spikewright import engines
 from spikewright.engines import Execution, compile_network
-from spikewright.engines.program import Delay
+from spikewright.engines.operators import Delay
 from spikewright.engines.reference import ReferenceEngine
 from spikewright.errors import SimulationError
 from spikewright.network.neurons import LIF, Elementwise, StochasticSpiking

@@ -14,7 +14,7 @@ from engines.comparing import assert_same
 from spikewright import engines
 from spikewright.engines import Engine, Execution, compile_network
 from spikewright.engines.grid import PRECISIONS, Precision
-from spikewright.engines.program import DelayedLinear, Filter, Linear
+from spikewright.engines.operators import DelayedLinear, Filter, Linear
 from spikewright.engines.reference import ReferenceEngine
 from spikewright.network.connection import input_shape
 from spikewright.network.neurons import RegularSpiking, SpikingLeakyReLU

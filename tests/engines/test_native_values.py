@@ -10,7 +10,7 @@ import pytest
 import spikewright as sw
 from spikewright import engines
 from spikewright.engines import PRECISIONS, Precision, compile_network
-from spikewright.engines.program import Linear
+from spikewright.engines.operators import Linear
 from spikewright.network.neurons import (
     ClippedReLU,
     LeakyReLU,

@@ -12,7 +12,7 @@ import spikewright as sw
 from engines.comparing import assert_same
 from spikewright import engines
 from spikewright.engines import Execution, compile_network
-from spikewright.engines.program import NodeSource
+from spikewright.engines.operators import NodeSource
 from spikewright.engines.reference import ReferenceEngine
 from spikewright.network.transforms import Chain, Reshape
 

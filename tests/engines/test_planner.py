@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 
 import spikewright as sw
 from spikewright.engines import compile_network
-from spikewright.engines.planner import order
-from spikewright.engines.program import Component, Filter, Neurons, Operator, ScaledSum
+from spikewright.engines.operators import Filter, Operator, ScaledSum
+from spikewright.engines.populations import Neurons
+from spikewright.engines.program import Component, order
 from spikewright.errors import BuildError, NetworkError
 
 LOWPASS = sw.Lowpass(0.005).discretise(0.001)
@@ -272,6 +273,6 @@ def test_only_the_asked_for_probes_are_recorded() -> None:
         mine, other = sw.Probe(a.neurons, "voltage"), sw.Probe(a.neurons)
     program = compile_network(net, 0.001, 0, "float32", [other])
     assert [r.probe for r in program.recordings] == [other]
-    assert all(op.voltage is None for op in program.operators if isinstance(op, Neurons))
+    assert all("voltage" not in op.states for op in program.operators if isinstance(op, Neurons))
     program = compile_network(net, 0.001, 0, "float32")
     assert [r.probe for r in program.recordings] == [mine, other]

@@ -10,7 +10,8 @@ import pytest
 
 import spikewright as sw
 from spikewright import engines
-from spikewright.engines.program import Linear, Operator, Program, ScaledSum
+from spikewright.engines.operators import Linear, Operator, ScaledSum
+from spikewright.engines.program import Program
 from spikewright.engines.program_check import check_program
 from spikewright.errors import BuildError
 

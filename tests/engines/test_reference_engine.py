@@ -14,7 +14,8 @@ import spikewright as sw
 from spikewright import engines
 from spikewright._base.windows import Windows
 from spikewright.engines import Execution, Precision, compile_network
-from spikewright.engines.program import Linear, Operator, object_key, uniform_draws
+from spikewright.engines.operators import Linear, Operator
+from spikewright.engines.parameters import object_key, uniform_draws
 from spikewright.engines.reference import ReferenceEngine
 from spikewright.network.transforms import Transform
 

@@ -16,7 +16,8 @@ import torch
 import spikewright as sw
 from spikewright import engines
 from spikewright.engines import Execution, compile_network
-from spikewright.engines.program import Linear, Program, ScaledSum
+from spikewright.engines.operators import Linear, ScaledSum
+from spikewright.engines.program import Program
 from spikewright.engines.reference import ReferenceEngine
 from spikewright.engines.torch import TorchEngine
 from spikewright.errors import BuildError

@@ -19,7 +19,7 @@ from spikewright.graph.ranges import ANY, ValueRange, ranges
 from spikewright.lower.choices import unrounded
 from spikewright.lower.node_functions import ROUND
 from spikewright.lower.notes import parting
-from spikewright.network.neurons import NEURON_TYPES, NUMPY_RATES, NeuronType
+from spikewright.network.neurons import NEURON_TYPES, NUMPY_NEURONS, NeuronType
 from spikewright.testing.layers import CURVE_PARAMETERS, LayerExample, layer_examples
 from spikewright.testing.modelling import neuron_type_examples
 
@@ -115,7 +115,7 @@ def _is_apart(layer: Layer, neuron_type: NeuronType, doubt: str, why: str) -> No
         return
     assert str(found) in doubt and str(found) in why
     current = np.array([found.current])
-    answer = neuron_type.amplitude * np.asarray(neuron_type.rates(NUMPY_RATES, current))
+    answer = neuron_type.amplitude * np.asarray(neuron_type.rates(NUMPY_NEURONS, current))
     value = layer.evaluate(current)
     np.testing.assert_allclose([answer[0], value[0]], [found.answer, found.value])
     assert not np.isclose(answer[0], value[0], rtol=1e-7, atol=1e-7)

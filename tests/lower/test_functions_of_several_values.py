@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 import spikewright as sw
 from spikewright.engines.native.support import verdict
-from spikewright.engines.program import Apply
+from spikewright.engines.operators import Apply
 from spikewright.errors import ConversionError
 from spikewright.graph import Graph, GraphNode, evaluate, evaluate_all
 from spikewright.graph.layers import (

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 import models
 import spikewright as sw
-from spikewright.engines.program import Filter, Linear, Neurons, NodeSource
+from spikewright.engines.operators import Filter, Linear, NodeSource
+from spikewright.engines.populations import Neurons
 from spikewright.errors import SimulationError
 from spikewright.measure.operations import Counter
 from spikewright.network.learning import PES

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 import spikewright as sw
 from slowly import in_turn
 from spikewright.errors import NetworkError
-from spikewright.network.neurons import NEURON_TYPES, NUMPY_RATES
+from spikewright.network.neurons import NEURON_TYPES, NUMPY_NEURONS
 from spikewright.testing.modelling import NeuronExample, neuron_type_examples, sent_of
 
 SPIKING = [e for e in neuron_type_examples() if e.neuron_type.spiking]
@@ -126,7 +126,7 @@ def _gaps(example: NeuronExample) -> NDArray:
     gaps = []
     for t in STEPS:
         mean = currents[:t].mean(axis=0)
-        wanted = neuron_type.amplitude * neuron_type.rates(NUMPY_RATES, mean)
+        wanted = neuron_type.amplitude * neuron_type.rates(NUMPY_NEURONS, mean)
         gaps.append(float(np.abs(output[:t].mean(axis=0) - wanted).mean()))
     return np.array(gaps)
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 import spikewright as sw
 from spikewright.errors import NetworkError, SpikewrightError
 from spikewright.network import load, save
-from spikewright.network.neurons import NUMPY_RATES
+from spikewright.network.neurons import NUMPY_NEURONS
 
 # Gain and bias
 
@@ -152,11 +152,11 @@ def test_skewed_scaling_is_accepted_by_name_and_changes_the_output() -> None:
     data = sim.data[ensemble]
     assert (data.gain, data.bias, data.amplitude) == (12.0, 4.0, 0.25)
     np.testing.assert_array_equal(sim.data[current], np.full((2000, 1), 10.0))
-    rate = float(sw.LIFRate().rates(NUMPY_RATES, np.array(10.0)))
-    unscaled = float(sw.LIFRate().rates(NUMPY_RATES, np.array(2.5)))
+    rate = float(sw.LIFRate().rates(NUMPY_NEURONS, np.array(10.0)))
+    unscaled = float(sw.LIFRate().rates(NUMPY_NEURONS, np.array(2.5)))
     assert abs(sim.data[output].mean() - rate / 4.0) < 1.0
     assert rate / 4.0 < 0.9 * unscaled
-    np.testing.assert_allclose(data.max_rates, sw.LIFRate().rates(NUMPY_RATES, np.array(16.0)))
+    np.testing.assert_allclose(data.max_rates, sw.LIFRate().rates(NUMPY_NEURONS, np.array(16.0)))
 
 
 def test_relu_max_rates_grow_in_proportion_to_the_scale() -> None:

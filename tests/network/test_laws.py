@@ -13,7 +13,7 @@ from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 
 import spikewright as sw
-from spikewright.network.neurons import NUMPY_RATES
+from spikewright.network.neurons import NUMPY_NEURONS
 
 BASES: dict[str, sw.NeuronType] = {
     "sigmoid": sw.Sigmoid(1.0),
@@ -82,7 +82,7 @@ def test_charge_is_balanced(
     found = drive(neuron_type, currents, dt=dt, scale=scale, start=start)
     assert found.counts is not None and found.voltage is not None
     signed = isinstance(neuron_type, sw.IntegrateAndFire)
-    charge = currents if signed else neuron_type.rates(NUMPY_RATES, currents)
+    charge = currents if signed else neuron_type.rates(NUMPY_NEURONS, currents)
     balance = start + scale * dt * np.cumsum(charge, axis=0)
     spikes = np.cumsum(found.counts, axis=0)
     size = 1.0 + scale * dt * np.abs(charge).sum()
@@ -199,7 +199,7 @@ def test_running_mean_spiking_finds_f_of_the_mean(name: str, scale: float) -> No
     times = 2 ** np.arange(4, 12)
     errors = []
     for t in times:
-        wanted = 0.5 * base.rates(NUMPY_RATES, values[:t].mean(axis=0))
+        wanted = 0.5 * base.rates(NUMPY_NEURONS, values[:t].mean(axis=0))
         errors.append(np.abs(output[:t].mean(axis=0) - wanted).max())
     assert np.all(np.array(errors) <= (0.5 * 0.5 + 1e-6) / (times * scale * dt))
     assert abs(slope(times, np.array(errors)) + 1.0) < 0.1
@@ -214,8 +214,10 @@ def test_regular_spiking_finds_the_mean_of_f_instead() -> None:
             drive(kind(base), values, dt=0.05, scale=10.0).output.mean(axis=0)
             for kind in (sw.RegularSpiking, sw.RunningMeanSpiking)
         )
-        wanted = base.rates(NUMPY_RATES, means)
-        np.testing.assert_allclose(regular, base.rates(NUMPY_RATES, values).mean(axis=0), atol=0.01)
+        wanted = base.rates(NUMPY_NEURONS, means)
+        np.testing.assert_allclose(
+            regular, base.rates(NUMPY_NEURONS, values).mean(axis=0), atol=0.01
+        )
         assert np.abs(running - wanted).max() < 0.01
         assert np.abs(regular - wanted).max() > 0.2
 
@@ -227,7 +229,7 @@ def test_regular_spiking_finds_the_mean_of_f_instead() -> None:
 def test_a_scale_leaves_the_mean_output(base: sw.NeuronType) -> None:
     """Tenfold firing rates leave the mean output of any response within 1 % of `f(J)`."""
     values = np.array([1.5, 2.0, 3.0, 8.0])
-    wanted = base.rates(NUMPY_RATES, values)
+    wanted = base.rates(NUMPY_NEURONS, values)
     dt = 0.05 if base == sw.Softplus() else 0.001
     kinds: list[Any] = [
         lambda b: b, sw.RegularSpiking, sw.RunningMeanSpiking, sw.StochasticSpiking,
@@ -263,8 +265,8 @@ def test_scaling_a_sigmoid_by_its_gain_would_have_changed_it() -> None:
     """The reason for the rule: f(10 J) / 10 is not f(J) for a curved f, while s f(J) / s is."""
     for base in (sw.Sigmoid(), sw.Tanh()):
         value = np.array([1.5])
-        right = base.rates(NUMPY_RATES, value)
-        skewed = base.rates(NUMPY_RATES, 10.0 * value) / 10.0
+        right = base.rates(NUMPY_NEURONS, value)
+        skewed = base.rates(NUMPY_NEURONS, 10.0 * value) / 10.0
         assert abs(skewed - right) > 0.5 * right
         scaled = drive(base, value, steps=1, scale=10.0).output
         np.testing.assert_allclose(scaled[0], right, rtol=1e-12)

@@ -14,14 +14,7 @@ import spikewright as sw
 from spikewright._base.equations import CURVES
 from spikewright.errors import BuildError, NetworkError
 from spikewright.graph.layers import Activation
-from spikewright.network.neurons import (
-    NEURON_TYPES,
-    NUMPY_NEURONS,
-    NUMPY_RATES,
-    TOLERANCE,
-    Clock,
-    register,
-)
+from spikewright.network.neurons import NEURON_TYPES, NUMPY_NEURONS, TOLERANCE, Clock, register
 from spikewright.testing.engines import neuron_type_examples
 from spikewright.testing.layers import CURVE_PARAMETERS
 
@@ -51,7 +44,7 @@ def test_lif_fires_above_its_threshold_and_not_at_it() -> None:
 
 def test_lif_rate_has_the_golden_values() -> None:
     """`1 / (tau_ref + tau_rc ln(1 + 1/(J-1)))` above 1, else 0."""
-    rates = sw.LIFRate().rates(NUMPY_RATES, np.array([2.0, 5.0, 1.0, 0.0, -4.0]))
+    rates = sw.LIFRate().rates(NUMPY_NEURONS, np.array([2.0, 5.0, 1.0, 0.0, -4.0]))
     np.testing.assert_allclose(rates[:2], [63.04000219, 154.72999475], rtol=1e-9)
     assert rates[2:].tolist() == [0.0, 0.0, 0.0]
 
@@ -63,7 +56,7 @@ def test_lif_rate_does_not_depend_on_the_step(dt: float) -> None:
     seconds = 2.0
     counts = drive(sw.LIF(), currents, steps=round(seconds / dt), dt=dt).counts
     assert counts is not None
-    rates = sw.LIFRate().rates(NUMPY_RATES, currents)
+    rates = sw.LIFRate().rates(NUMPY_NEURONS, currents)
     assert np.all(np.abs(counts.sum(axis=0) / seconds - rates) <= 1.01 / seconds)
 
 
@@ -208,7 +201,7 @@ def test_rate_functions(neuron_type: sw.NeuronType, expected: Any) -> None:
     currents = np.linspace(-6.0, 6.0, 25)
     wanted = [expected(j) for j in currents.tolist()]
     np.testing.assert_allclose(
-        neuron_type.rates(NUMPY_RATES, currents), wanted, rtol=1e-12, atol=1e-13
+        neuron_type.rates(NUMPY_NEURONS, currents), wanted, rtol=1e-12, atol=1e-13
     )
     for precision, rtol in (("float32", 1e-6), ("float64", 1e-12)):
         output = drive(neuron_type, currents, steps=2, precision=precision).output
@@ -222,7 +215,7 @@ def test_rates_are_finite_for_any_current() -> None:
     """
     currents = np.array([-1e30, -1e4, -1.0, -0.0, 0.0, 1e-300, 1.0, 1.0 + 1e-15, 50.0, 1e30])
     for example in neuron_type_examples():
-        rates = example.neuron_type.rates(NUMPY_RATES, currents)
+        rates = example.neuron_type.rates(NUMPY_NEURONS, currents)
         assert np.all(np.isfinite(rates)) or example.neuron_type.guarded, example.id
         assert example.neuron_type.negative or np.all(rates >= 0), example.id
 
@@ -291,7 +284,7 @@ def test_every_elementwise_function_is_a_rate_type() -> None:
         wanted = Activation(name, parameters).evaluate(x)
 
         neuron_type = sw.Elementwise.of(name, **parameters)
-        found = neuron_type.rates(NUMPY_RATES, x)
+        found = neuron_type.rates(NUMPY_NEURONS, x)
         np.testing.assert_array_equal(found, wanted, err_msg=name)
         again = sw.Elementwise(name, list(parameters.items())[::-1])  # type: ignore[arg-type]
         assert neuron_type == again and hash(neuron_type) == hash(again), name
@@ -322,7 +315,7 @@ def test_nothing_is_sent_while_the_function_is_out_of_reach(name: str) -> None:
     currents[0], currents[1] = (800.0, 0.0) if name == "exp" else (0.0, 0.0)
     found = drive(sw.RunningMeanSpiking(sw.Elementwise(name)), currents, scale=100.0)
     mean = float(currents.mean())
-    wanted = sw.Elementwise(name).rates(NUMPY_RATES, np.array(mean))
+    wanted = sw.Elementwise(name).rates(NUMPY_NEURONS, np.array(mean))
 
     assert found.output[0, 0] == 0.0
     assert np.all(np.isfinite(found.output))

@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 import spikewright as sw
 from spikewright import engines
 from spikewright._base.windows import Windows
-from spikewright.engines.program import Delay
+from spikewright.engines.operators import Delay
 from spikewright.errors import BuildError, NetworkError
 from spikewright.network import NeuronsView, input_shape, output_shape
-from spikewright.network.neurons import NUMPY_RATES
+from spikewright.network.neurons import NUMPY_NEURONS
 from spikewright.testing import oracle
 
 
@@ -343,7 +343,7 @@ def test_rates_that_spikes_are_made_of_can_be_recorded(wrapper: Any, engine: str
         current = sw.Probe(ensemble.neurons, "input")
     with sw.Simulator(net, engine=engine, precision="float64", progress=False) as sim:
         sim.run_steps(100)
-    expected = 0.5 * base.rates(NUMPY_RATES, sim.data[current])
+    expected = 0.5 * base.rates(NUMPY_NEURONS, sim.data[current])
     assert len(np.unique(expected.round(6))) > 100
     np.testing.assert_allclose(sim.data[whole], expected, rtol=1e-9)
     np.testing.assert_array_equal(sim.data[part], sim.data[whole][:, ::2])

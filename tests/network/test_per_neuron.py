@@ -14,7 +14,7 @@ from spikewright import engines
 from spikewright.cli.option_texts import NEURONS
 from spikewright.errors import NetworkError
 from spikewright.network import load, save
-from spikewright.network.neurons import NEURON_TYPES, NUMPY_RATES
+from spikewright.network.neurons import NEURON_TYPES, NUMPY_NEURONS
 from spikewright.testing.modelling import neuron_type_examples
 
 KINDS: dict[str, Any] = {
@@ -137,7 +137,7 @@ def test_types_around_rates_of_differing_neurons() -> None:
     with sw.Simulator(net, progress=False) as sim:
         sim.run(1.0)
     np.testing.assert_allclose(
-        sim.data[probe].sum(0), base.rates(NUMPY_RATES, np.full(4, 3.0)), atol=1.0
+        sim.data[probe].sum(0), base.rates(NUMPY_NEURONS, np.full(4, 3.0)), atol=1.0
     )
 
 

@@ -22,8 +22,11 @@ from spikewright import engines
 from spikewright.choosing.calibration import count, parts
 from spikewright.choosing.statistics.collect import Batch
 from spikewright.engines import Totals
-from spikewright.engines.base import Engine, Kernel
-from spikewright.engines.program import Generate, Neurons, NodeSource, Operator, Program, ScaledSum
+from spikewright.engines.base import Engine
+from spikewright.engines.kernel import Kernel
+from spikewright.engines.operators import Generate, NodeSource, Operator, ScaledSum
+from spikewright.engines.populations import Neurons
+from spikewright.engines.program import Program
 from spikewright.graph import evaluate_all
 from spikewright.graph.masks import Real
 from spikewright.network import Ensemble
@@ -120,7 +123,6 @@ class LayerByLayer:
         form = [(op.label, op.inputs, op.output) for op in (*before, *own)]
         if form != self._form:
             self._form, self._read = form, []
-        (neurons,) = (op for op in own if isinstance(op, Neurons) and op.ensemble is ensemble)
         kept = {s for op in own for s in op.inputs} - {s for op in own for s in op.outputs}
         engine, kernels = engines.get("reference", program), dict[Operator, Kernel]()
         found = []
@@ -134,7 +136,7 @@ class LayerByLayer:
                 if self._keeps:
                     self._read.append(dict(values))
             self._advance(program, engine, own, values, part, kernels)
-            found.append(_narrow(values[neurons.output]))
+            found.append(_narrow(values[_output(program, ensemble)]))
         return np.concatenate(found)
 
     def _parts(self, program: Program, operators: Sequence[Operator]) -> list[slice]:
@@ -169,8 +171,7 @@ class LayerByLayer:
 
 def _output(program: Program, ensemble: Ensemble) -> int:
     """The signal of a population's spikes."""
-    neurons = (op for op in program.operators if isinstance(op, Neurons))
-    return next(op.output for op in neurons if op.ensemble is ensemble)
+    return program.neurons[ensemble].output
 
 
 def _read_by(

@@ -12,9 +12,8 @@ from numpy.typing import NDArray
 from spikewright.errors import SimulationError
 from spikewright.network import Connection, Ensemble, NeuronsView
 from spikewright.network.neurons import (
-    NUMPY_RATES,
+    NUMPY_NEURONS,
     TOLERANCE,
-    BipolarIntegrateAndFire,
     IntegrateAndFire,
     NeuronType,
     SpikingLeakyReLU,
@@ -63,7 +62,7 @@ class LayerNeurons:
     def lowest(self) -> float:
         """The smallest mean value that these neurons can send."""
         known = self.neuron_type
-        signed = known.negative and not isinstance(known, BipolarIntegrateAndFire)
+        signed = known.negative and not known.takes_back
         return -np.inf if signed else 0.0
 
     @property
@@ -84,7 +83,7 @@ class LayerNeurons:
 
     def response(self, current: NDArray) -> NDArray:
         """The value that neurons of unlimited rate would send for a mean current."""
-        rates = finite(partial(self.neuron_type.rates, NUMPY_RATES), current)
+        rates = finite(partial(self.neuron_type.rates, NUMPY_NEURONS), current)
         return np.asarray(rates * self.neuron_type.amplitude, np.float64)
 
     def clipped(self, value: NDArray) -> NDArray:
@@ -115,7 +114,7 @@ class LayerNeurons:
         charge = value / self.unit
         if isinstance(self.neuron_type, IntegrateAndFire):  # the start is sent in the first step
             return np.where(current < 0, current / self.height, charge)
-        if isinstance(self.neuron_type, BipolarIntegrateAndFire):
+        if self.neuron_type.takes_back:
             return np.where(current < 0, current / self.unit, charge)
         return charge
 

@@ -8,18 +8,17 @@ import warnings
 from functools import cache
 
 from spikewright._base.processors import check_threads
-from spikewright.engines.base import Engine
+from spikewright.engines.base import Engine, Plan, PlanRow
 from spikewright.engines.compile import compile_network
 from spikewright.engines.grid import PRECISIONS, Precision
 from spikewright.engines.memory import MemoryNeed, MemoryPart
 from spikewright.engines.needs import PreparedRun
-from spikewright.engines.plan import Plan, PlanRow
-from spikewright.engines.program import Parameters, Program
-from spikewright.engines.recording import Tape
+from spikewright.engines.parameters import Parameters
+from spikewright.engines.program import Program
+from spikewright.engines.recording import Tape, spike_times
 from spikewright.engines.reference import ReferenceEngine
 from spikewright.engines.run import Execution
 from spikewright.engines.settings import step_for
-from spikewright.engines.spike_times import spike_times
 from spikewright.engines.totals import Totals
 from spikewright.errors import BuildError, MissingExtraError
 

@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright.engines.matrices import matrix_of
-from spikewright.engines.program import Parameters, Program
+from spikewright.engines.parameters import Parameters
+from spikewright.engines.program import Program
+from spikewright.engines.reference.linear import matrix_of
 from spikewright.engines.representation import Decoded, Representation
 from spikewright.errors import BuildError
 from spikewright.network import Connection, Ensemble, NeuronsView, ObjView, output_shape

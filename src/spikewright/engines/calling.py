@@ -1,20 +1,26 @@
-"""Calls of nodes' functions, sample by sample: the same for every engine."""
+"""Python that is called on arrays of NumPy, the same for every engine: functions and processes."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from copy import deepcopy
 from math import isfinite
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright.engines.base import Array, Call, Stepping
+from spikewright.engines.kernel import NUMPY, Array, Call, Kernel, Setup, Stepping
+from spikewright.engines.operators import Apply, Generate
+from spikewright.engines.parameters import generator
 from spikewright.engines.python_steps import PythonStep
-from spikewright.engines.recalling import reject
-from spikewright.engines.sources import failed, value_of
-from spikewright.errors import SimulationError
-from spikewright.network import Node
+from spikewright.engines.recalling import Recalled, reject
+from spikewright.engines.sources import applying, called, failed, value_of
+from spikewright.errors import BuildError, NetworkError, SimulationError
+from spikewright.network import Node, NodeFunction
+from spikewright.network.processes import Process, Step
+from spikewright.network.python_copies import held_by, holding
+from spikewright.network.synapses import Synapse
 
 _FLOAT64 = np.dtype(np.float64)
 _NUMBERS = frozenset({float, np.float64})
@@ -123,3 +129,118 @@ class _Steps(Stepping):
     def step(self, number: int) -> Sequence[Array]:
         self._call(0, number)
         return self.outputs
+
+
+class CallableKernel(Kernel):
+    """A Python function of time and input, called once a sample and step."""
+
+    def __init__(self, op: Apply, setup: Setup) -> None:
+        self._caller, self._arrays = Caller(op.node, setup.program.dt, setup.batch), setup.arrays
+
+    def python_steps(self) -> Iterable[PythonStep]:
+        yield self._caller.python
+
+    def into(self, inputs: Sequence[Array], outputs: Sequence[Array]) -> Call | None:
+        if not self._arrays.plain:
+            return None
+        numpy = self._arrays.numpy
+        return self._caller.into([numpy(x) for x in inputs], numpy(outputs[0]))
+
+    def stepping(self, inputs: Sequence[Array]) -> Stepping | None:
+        return self._caller.stepping(inputs) if self._arrays is NUMPY else None
+
+    def run(self, inputs: Sequence[Array], step: int, steps: int) -> Sequence[Array]:
+        given = [self._arrays.numpy(x) for x in inputs]
+        return [self._arrays.holding(self._caller.run(given[0] if given else None, step, steps))]
+
+
+class PresentKernel(Kernel):
+    """A node function of the present values; `xp` are an engine's array functions."""
+
+    stateless = True
+
+    def __init__(self, op: Apply, function: NodeFunction, xp: Any) -> None:
+        self._node, self._function, self._xp = op.node, function, xp
+
+    def run(self, inputs: Sequence[Array], step: int, steps: int) -> Sequence[Array]:
+        with applying(self._node), np.errstate(all="ignore"):
+            return [self._function.apply(self._xp, inputs[0])]
+
+
+class ProcessKernel(Kernel):
+    """A process: one for all samples, or one a sample where it has an input or state to share."""
+
+    def __init__(self, op: Generate, setup: Setup) -> None:
+        self._op, self._dt, self._batch = op, setup.program.dt, setup.batch
+        self._shape, self._arrays = setup.shape(op), setup.arrays
+        self._what = "synapse" if isinstance(op.process, Synapse) else "process"
+        self._python = PythonStep(
+            op.label, self._what, lambda: op.process, self._begin, inputs=op.shape_in != (0,)
+        )
+        self._steps: list[Step] = []
+
+    def _begin(self) -> None:
+        alike = self._op.shape_in == (0,) and self._python.alike
+        samples = range(1 if alike else self._batch)
+        self._steps = [self._python.recalled(self._made(self._python.of(b))) for b in samples]
+
+    def _made(self, process: Process | Synapse) -> Step:
+        op, shapes = self._op, (self._op.shape_in, self._shape)
+        if process.seed is None:
+            rng = generator(op.key)
+        else:
+            rng = np.random.default_rng(process.seed)
+        try:
+            state = process.make_state(*shapes, self._dt)
+            step = process.make_step(*shapes, self._dt, rng, state)
+        except NetworkError as error:
+            raise BuildError(f"{op.label}: {error}") from error
+        except Exception as error:
+            raise BuildError(
+                f"{op.label}: its {self._what} could not begin with input {op.shape_in} and output "
+                f"{self._shape} ({type(error).__name__}: {error})"
+            ) from error
+        if not callable(step):
+            raise BuildError(
+                f"{op.label}: make_step of {process!r} must return a function of the time, got "
+                f"{step!r}"
+            )
+        return step
+
+    def python_steps(self) -> Iterable[PythonStep]:
+        yield self._python
+
+    def state(self) -> dict[str, Any]:
+        functions = [getattr(step, "function", step) for step in self._steps]
+        try:
+            return {"steps": deepcopy([held_by(function) for function in functions])}
+        except Exception as error:
+            raise SimulationError(
+                f"{self._op.label}: what its process keeps cannot be copied "
+                f"({type(error).__name__}: {error})"
+            ) from error
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        for step, held in zip(self._steps, state["steps"], strict=True):
+            if isinstance(step, Recalled):
+                step.function = holding(step.function, held)
+
+    def mark(self) -> None:
+        return None  # its steps keep their answers
+
+    def rewind(self) -> None:
+        return None
+
+    def run(self, inputs: Sequence[Array], step: int, steps: int) -> Sequence[Array]:
+        if not self._steps:  # by itself, in no execution
+            self._begin()
+        arrays = (np.asarray(self._arrays.numpy(x), _FLOAT64) for x in inputs)
+        given = [np.broadcast_to(x, (self._batch, steps, *x.shape[2:])) for x in arrays]
+        times = [(step + i + 1) * self._dt for i in range(steps)]
+        made = []
+        for b, function in enumerate(self._steps):
+            calls = [(t, *(np.array(x[b, i]) for x in given)) for i, t in enumerate(times)]
+            made.append(called(function, self._op.label, self._what, self._shape, calls))
+        values = made[0][None] if len(made) == 1 else np.stack(made)
+        values = np.broadcast_to(values, (self._batch, *values.shape[1:]))
+        return [self._arrays.holding(values)]

@@ -16,7 +16,10 @@ value. So, for sums of `n` terms,
 
     |y - exact| <= n 2^-b (|w_1 x_1| + ... + |w_n x_n|)
 
-with `b` = 24 in "float32" and 44 in "float64". Counts of spikes are exact without it.
+with `b` = 24 in "float32" and 44 in "float64".
+
+Counts of spikes are whole numbers, whose sums over weights on the grid are exact without it. All
+other values may have any size, and so may the weights that they meet.
 """
 
 from __future__ import annotations
@@ -39,6 +42,7 @@ from spikewright.engines.grid import (
     channel_slices,
     weight_limbs,
 )
+from spikewright.network.transforms import AxisMap, Convolution, Dense, Transform
 
 LAW_BITS: dict[Precision, int] = {"float32": 24, "float64": 44}
 """`b` of the bound above."""
@@ -154,3 +158,10 @@ def residual_sum(x: NDArray, residuals: Residuals, channels: slice) -> NDArray:
         at = starts[some] + k
         total[:, some] += x[:, residuals.places[at]] * residuals.values[at]
     return total
+
+
+def weights_of(transform: Transform) -> NDArray | None:
+    """The weights `(out, ...)` of a transform whose sums limbs make; None for others."""
+    if isinstance(transform, Dense | AxisMap):
+        return transform.matrix
+    return transform.kernel if isinstance(transform, Convolution) else None

@@ -3,50 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from spikewright._base.arrays import repeated
 from spikewright._base.developing import checking, traced
-from spikewright.engines.analog import with_weights_held
 from spikewright.engines.decoder_cache import Choice, DecoderCache, chosen_cache
-from spikewright.engines.draft import NO_DELAYS, ProgramDraft
-from spikewright.engines.factors import (
-    Scaled,
-    carried_factors,
-    pooled_heights,
-    takes_counts,
-    with_heights,
-)
+from spikewright.engines.draft import ProgramDraft, Receiver, Signals
+from spikewright.engines.factors import Scaled, carried_factors, pooled_heights, takes_counts
 from spikewright.engines.grid import Precision
 from spikewright.engines.learned import Learners
+from spikewright.engines.operators import Apply, Generate, NodeSource, ScaledSum
 from spikewright.engines.parameters import (
+    Parameters,
     affine,
     build_parameters,
+    connection_key,
     initial_state,
     keyed_ensembles,
+    object_key,
     seeded_networks,
 )
-from spikewright.engines.planner import order
+from spikewright.engines.populations import Neurons
 from spikewright.engines.probed import GivenWeights, Probed
-from spikewright.engines.program import (
-    Apply,
-    Generate,
-    Neurons,
-    NodeSource,
-    Parameters,
-    Program,
-    Recording,
-    ScaledSum,
-    object_key,
-)
+from spikewright.engines.program import Program, Recording, order, with_weights_held
 from spikewright.engines.program_check import check_program
 from spikewright.engines.python_steps import Turns, node_may_share, taking_turns
-from spikewright.engines.representation import connection_key
 from spikewright.engines.settings import check_settings, check_sizes, check_step
-from spikewright.engines.signals import Receiver, Signals
-from spikewright.engines.sparse_input import SparseInput, reads_spikes_sparsely
+from spikewright.engines.values import Values
 from spikewright.engines.vectors import Vectors
 from spikewright.errors import BuildError
 from spikewright.network import (
@@ -56,15 +42,9 @@ from spikewright.network import (
     Network,
     NeuronsView,
     Node,
-    NodeFunction,
     Probe,
-    input_shape,
-    output_shape,
 )
 from spikewright.network.processes import Process
-from spikewright.network.shapes import Shape
-from spikewright.network.synapses import WindowMean
-from spikewright.network.transforms import Transform
 
 # Words of keys that no index reaches, beside those of `engines.parameters`.
 _CONNECTION, _NODE, _NOISE, _PROBE = 2**32 - 3, 2**32 - 4, 2**32 - 5, 2**32 - 6
@@ -141,10 +121,10 @@ class _Compiler:
         signals.heights.update(pooled_heights(self.network, spikes))
         represented = self.vectors.representations
         self.learners = Learners(signals, represented, connections, self.probes)
-        self.sparse_input = SparseInput(self.draft, connections, {p.obj for p in self.probes})
+        self.values = Values(signals, self.vectors, connections, {p.obj for p in self.probes})
         for connection in connections:
             self.connect(connection)
-        self.sparse_input.finish()
+        self.values.finish()
         for item in signals.arriving:
             self.receive(item)
         for node in self.network.all_nodes:
@@ -220,7 +200,7 @@ class _Compiler:
             initial_voltage=_start(built.initial_voltage) * kind.voltage_unit(threshold),
             key=key,
             states=self._state_signals(ensemble),
-            restart=_restart(ensemble),
+            restart=ensemble.restart_every if kind.state_names else None,
             begins=initial_state(ensemble, key),
         )
         self.draft.operators.append(self.populations[neurons])
@@ -251,7 +231,7 @@ class _Compiler:
             pre: NeuronsView = connection.pre_obj.neurons  # type: ignore[union-attr]
             sent = self.vectors.decoded(connection, decoded, self.signals.value(pre))
         else:
-            sent = self.plain(connection)
+            sent = self.values.connected(connection)
         if sent is not None:
             self.signals.delivered[connection] = sent
             self.signals.arriving[receiver].append(sent)
@@ -265,66 +245,6 @@ class _Compiler:
                 "changes nothing)"
             )
         return f"{connection!r}: {item!r} is not in {self.network!r}; add the network that holds it"
-
-    def plain(self, connection: Connection) -> Scaled | None:
-        """The output of a connection that maps values, or an exact function of them.
-
-        None where it is part of what another one sends.
-        """
-        synapse, pre = connection.synapse, connection.pre_obj
-        sent, chain, shape_in = self._sent(connection)
-        if connection.function is not None or isinstance(pre, Ensemble):
-            sent, shape_in = self.vectors.applied(connection, sent), connection.sent_shape
-        shape_out = input_shape(connection.post_obj)
-        # Linear maps and filters commute: the filter goes where there are fewer values to filter,
-        # but behind sparse weights, which read little of what spikes little. A mean over windows is
-        # that of the sent values.
-        fewer = bool(np.prod(shape_in) < np.prod(shape_out))
-        fewer = fewer and not reads_spikes_sparsely(connection)
-        by_windows = isinstance(synapse, WindowMean)
-        last = synapse is not None and not synapse.commutes  # of the values that are delivered
-        stepped = synapse is not None and synapse.stepped
-        delay, delays = connection.delay, NO_DELAYS
-        if isinstance(delay, np.ndarray):  # each synapse waits by itself
-            delays, delay = {connection.transform_place: delay}, 0.0
-        if not (by_windows or stepped):  # spikes wait as counts
-            sent = self.draft.delayed(sent, delay, f"{connection!r}")
-        first = by_windows or (synapse is not None and fewer and not last)
-        label, of = f"{connection!r}", f"synapse of {connection!r}"
-        if synapse is not None and first:
-            sent = self.draft.filtered(sent, synapse, shape_in, of, connection)
-        if by_windows:
-            sent = self.draft.delayed(sent, delay, label)
-        cut = len(chain) - (len(connection.placing) if last else 0)
-        sent = self.draft.map(sent, chain[:cut], shape_in, label, delays)
-        if self.sparse_input.shares(connection):
-            return self.sparse_input.filtered(connection, sent)
-        shape = self.draft.shapes[sent.signal]
-        if synapse is not None and not first:
-            sent = self.draft.filtered(sent, synapse, shape, of, connection)
-        if stepped:
-            sent = self.draft.delayed(sent, delay, label)
-        return self.draft.map(sent, chain[cut:], shape, label)
-
-    def _sent(self, connection: Connection) -> tuple[Scaled, tuple[Transform, ...], Shape]:
-        """The signal that a connection maps, the chain that maps it, and the signal's shape.
-
-        The signal is counts of spikes, not values, where weights can absorb different heights, or
-        maxima are taken of counts.
-        """
-        pre, chain, shape = connection.pre_obj, connection.chain(), output_shape(connection.pre_obj)
-        heights = self.signals.heights
-        if connection.post_obj in heights and isinstance(connection.post_obj, Node):
-            return Scaled(self.signals.output_of[pre], 1.0), chain, shape
-        synapse = connection.synapse
-        last = synapse is not None and not synapse.commutes
-        plain = connection.function is None and not (last or isinstance(synapse, WindowMean))
-        each = None if isinstance(pre, Ensemble) else heights.get(pre)
-        if plain and each is not None and each.ndim > 0:
-            of_counts = with_heights(chain, each, shape)
-            if of_counts is not None:
-                return Scaled(self.signals.output_of[pre], 1.0), of_counts, shape
-        return self.signals.value(pre), chain, shape
 
     def receive(self, item: Receiver) -> None:
         """The input of an object: a sum, with gain and bias at neurons."""
@@ -350,8 +270,7 @@ class _Compiler:
             signals.input_of[item] = self.draft.signal(item.shape_in, label)
         kept = signals.factors.get(item, 1.0) if isinstance(item, Node) else 1.0
         values = tuple(
-            self.draft.values(Scaled(signal, factor / kept), input_shape(item), label)
-            for signal, factor in arriving
+            self.draft.values(Scaled(signal, factor / kept), label) for signal, factor in arriving
         )
         output = signals.input_of[item]
         if isinstance(item, NeuronsView) and item.ensemble.noise is not None:
@@ -395,8 +314,9 @@ class _Compiler:
             kind = Apply if node_may_share(node) else NodeSource
             self.draft.operators.append(kind(f"{node!r}", (), output, node))
         elif node.output is not None and not _stands_in(node):
-            inputs = (signals.input_of[node],)
-            self.draft.operators.append(Apply(f"{node!r}", inputs, output, node, _restart(node)))
+            applied = Apply(f"{node!r}", (signals.input_of[node],), output, node)
+            restart = node.restart_every if applied.keeps else None
+            self.draft.operators.append(replace(applied, restart=restart))
 
     def recordings(self) -> tuple[Recording, ...]:
         """Recordings of the probes."""
@@ -426,14 +346,3 @@ def _start(voltage: NDArray) -> NDArray:
     """Voltages in spikes as arithmetic takes them: one number where all are the same."""
     one = repeated(voltage)
     return voltage if one is None else one
-
-
-def _restart(item: Ensemble | Node) -> int | None:
-    """The period in steps after which an object starts again, or None where it has no state."""
-    if isinstance(item, Node):
-        function = item.output
-        keeps = isinstance(function, NodeFunction) and function.accumulate
-    else:
-        kind = item.neuron_type
-        keeps = kind.has_voltage or bool(kind.initial_values())
-    return item.restart_every if keeps else None

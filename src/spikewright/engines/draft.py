@@ -1,7 +1,10 @@
-"""A program in the making: numbered signals, and operators of maps and filters."""
+"""A program in the making: numbered signals, operators of maps and filters, and the signals that
+every object of the network reads and sends.
+"""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
@@ -11,7 +14,7 @@ from numpy.typing import NDArray
 
 from spikewright.engines.factors import Scaled, carries, plain
 from spikewright.engines.grid import Precision
-from spikewright.engines.program import (
+from spikewright.engines.operators import (
     Average,
     Delay,
     DelayedLinear,
@@ -20,13 +23,23 @@ from spikewright.engines.program import (
     Linear,
     NodeSource,
     Operator,
-    object_key,
+    Smooth,
 )
+from spikewright.engines.parameters import object_key
 from spikewright.errors import BuildError, NetworkError
-from spikewright.network import Connection, Network, Node, Probe
+from spikewright.network import (
+    Connection,
+    Ensemble,
+    LearningRule,
+    Network,
+    NeuronsView,
+    Node,
+    Probe,
+)
+from spikewright.network.connection import output_shape
 from spikewright.network.network import detached
 from spikewright.network.synapses import Synapse, WindowMean
-from spikewright.network.transforms import Scale, Shape, Sparse, Transform
+from spikewright.network.transforms import Reshape, Scale, Shape, Sparse, Transform
 
 _SYNAPSE = 101  # a word of a key: the synapse of a connection or probe
 NO_DELAYS: Mapping[int, NDArray] = MappingProxyType({})
@@ -66,7 +79,6 @@ class ProgramDraft:
         self,
         sent: Scaled,
         synapse: Synapse,
-        shape: Shape,
         label: str,
         owner: Connection | Probe | None,
     ) -> Scaled:
@@ -75,17 +87,17 @@ class ProgramDraft:
         Raises `BuildError` for time constants of another number of values.
         """
         if not synapse.stepped:
-            return self._linear(sent, synapse, shape, label)
-        source = self.values(sent, shape, label)
+            return self._linear(sent, synapse, label)
+        source, shape = self.values(sent, label), self.shapes[sent.signal]
         now, later = self.signal(shape, label), self.signal(shape, label)
         key = object_key(*self.keys[owner], _SYNAPSE)
         self.operators.append(Generate(label, (source,), now, synapse, shape, key))
         self.operators.append(Delay(label, (now,), later, 1))  # its output a step later is read
         return Scaled(later, 1.0)
 
-    def _linear(self, sent: Scaled, synapse: Synapse, shape: Shape, label: str) -> Scaled:
+    def _linear(self, sent: Scaled, synapse: Synapse, label: str) -> Scaled:
         """Values behind a linear filter, or a mean over windows."""
-        signal, factor = sent
+        (signal, factor), shape = sent, self.shapes[sent.signal]
         output = self.signal(shape, label)
         if isinstance(synapse, WindowMean):
             initial = _initial_means(synapse, shape, label) / factor
@@ -139,7 +151,6 @@ class ProgramDraft:
         self,
         sent: Scaled,
         chain: tuple[Transform, ...],
-        shape: Shape,
         label: str,
         delays: Mapping[int, NDArray] = NO_DELAYS,
     ) -> Scaled:
@@ -147,7 +158,7 @@ class ProgramDraft:
 
         `delays` are seconds, one an entry of the sparse matrices at these places of the chain.
         """
-        signal, factor = sent
+        (signal, factor), shape = sent, self.shapes[sent.signal]
         for place, transform in enumerate(chain):
             shape = transform.output_shape(shape)
             output = self.signal(shape, label)
@@ -164,10 +175,21 @@ class ProgramDraft:
             signal = output
         return Scaled(signal, factor)
 
-    def encode(self, signal: int, chain: tuple[Transform, ...], size: int, label: str) -> Scaled:
-        """Add the encoders of a represented vector of `size` values."""
+    def deliver(
+        self, connection: Connection, sent: Scaled, chain: tuple[Transform, ...], cut: int
+    ) -> Scaled:
+        """Values that a connection maps, and filters and delays behind the first `cut` maps."""
+        label, synapse = f"{connection!r}", connection.synapse
+        sent = self.map(sent, chain[:cut], label)
+        if synapse is not None:
+            sent = self.filtered(sent, synapse, f"synapse of {label}", connection)
+        sent = self.delayed(sent, connection.delay, label)
+        return self.map(sent, chain[cut:], label)
+
+    def encode(self, signal: int, chain: tuple[Transform, ...], label: str) -> Scaled:
+        """Add the encoders of a represented vector."""
         before = len(self.operators)
-        encoded = self.map(Scaled(signal, 1.0), chain, (size,), label)
+        encoded = self.map(Scaled(signal, 1.0), chain, label)
         self.encoders.update(op.output for op in self.operators[before:])
         return encoded
 
@@ -186,11 +208,11 @@ class ProgramDraft:
         steps = self.steps_of(delays, label)
         return DelayedLinear(label, (signal,), output, transform, steps, factor)
 
-    def values(self, sent: Scaled, shape: Shape, label: str) -> int:
+    def values(self, sent: Scaled, label: str) -> int:
         """The signal of the values themselves, with a separate factor multiplied in."""
         if np.all(sent.factor == 1.0):
             return sent.signal
-        output = self.signal(shape, label)
+        output = self.signal(self.shapes[sent.signal], label)
         each = np.ndim(sent.factor) > 0
         scale, factor = (sent.factor, 1.0) if each else (1.0, float(sent.factor))
         scaled = Linear(label, (sent.signal,), output, Scale(np.asarray(scale)), factor)
@@ -206,3 +228,70 @@ def _initial_means(synapse: WindowMean, shape: Shape, label: str) -> NDArray:
             f"{label}: {len(values)} initial values are neither one nor one for each of {shape}"
         )
     return values.reshape(shape) if len(values) > 1 else np.broadcast_to(values[0], shape)
+
+
+Receiver = Node | NeuronsView | Ensemble | LearningRule
+Sender = Node | NeuronsView | Ensemble
+Spiking = Node | NeuronsView
+"""What may send counts: populations, and maxima of their spikes."""
+
+
+class Signals:
+    """The signals of objects so far.
+
+    `input_of` and `output_of` are an object's, `arriving` the signals of its connections,
+    `delivered` that of one connection. `heights` are those of spikes, per population, and of the
+    maxima of spikes whose heights differ; `factors` are those of junctions between counts.
+    """
+
+    def __init__(self, draft: ProgramDraft) -> None:
+        self.draft = draft
+        self.input_of: dict[Receiver, int] = {}
+        self.output_of: dict[Sender, int] = {}
+        self.arriving: dict[Receiver, list[Scaled]] = {}
+        self.delivered: dict[Connection, Scaled] = {}
+        self.heights: dict[Spiking, NDArray] = {}
+        self.factors: dict[Node, float] = {}
+        self._values: dict[Spiking, int] = {}
+        self._activities: dict[NeuronsView, int] = {}
+        self._smoothed: dict[tuple[int, Synapse], int] = {}
+
+    def value(self, pre: Sender) -> Scaled:
+        """The signal that an object sends, and the factor that makes it the value."""
+        if isinstance(pre, Ensemble):
+            return Scaled(self.output_of[pre], 1.0)
+        height = self.heights.get(pre)
+        if height is None:
+            return Scaled(self.output_of[pre], self.factors.get(pre, 1.0))  # type: ignore[arg-type]
+        if height.ndim == 0:
+            return Scaled(self.output_of[pre], float(height))
+        if pre not in self._values:
+            signal = self.draft.signal(output_shape(pre), f"values of {pre!r}")
+            source = self.output_of[pre]
+            self.draft.operators.append(
+                Linear(f"heights of {pre!r}", (source,), signal, Scale(height))
+            )
+            self._values[pre] = signal
+        return Scaled(self._values[pre], 1.0)
+
+    def activity(self, neurons: NeuronsView) -> int:
+        """A population's output in Hz, `(n,)`, made once however many rules read it."""
+        if neurons not in self._activities:
+            label, size = f"activities of {neurons!r}", math.prod(neurons.shape)
+            chain = () if len(neurons.shape) == 1 else (Reshape((size,)),)
+            sent = self.draft.map(self.value(neurons), chain, label)
+            self._activities[neurons] = self.draft.values(sent, label)
+        return self._activities[neurons]
+
+    def smoothed(self, signal: int, synapse: Synapse | None, label: str) -> int:
+        """A signal behind a filter without delay, made once however many read it."""
+        if synapse is None:
+            return signal
+        key = (signal, synapse)
+        if key not in self._smoothed:
+            output = self.draft.signal(self.draft.shapes[signal], label)
+            filtered = synapse.discretise(self.draft.dt)
+            filtered.check_shape(self.draft.shapes[signal], label)
+            self.draft.operators.append(Smooth(label, (signal,), output, filtered))
+            self._smoothed[key] = output
+        return self._smoothed[key]

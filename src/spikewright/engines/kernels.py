@@ -1,19 +1,42 @@
-"""Kernels that engines share but for their arrays: delays, filters without, weights that change."""
+"""Kernels that engines share but for their arrays: delays, filters without, weights that change,
+and those that start again.
+"""
 
 from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright.engines.base import Array, Call, DelayedKernel, Kernel
-from spikewright.engines.program import DelayedLinear, Learned
+from spikewright.engines.base import Engine
+from spikewright.engines.calling import ProcessKernel
+from spikewright.engines.kernel import Array, Call, DelayedKernel, Kernel, Kernels, Setup
+from spikewright.engines.operators import (
+    Delay,
+    DelayedLinear,
+    Generate,
+    Operator,
+    ScaledSum,
+    Smooth,
+)
+from spikewright.engines.populations import Learned
+from spikewright.engines.program import Program
+from spikewright.engines.python_steps import PythonStep
+from spikewright.engines.totals import Sums
 from spikewright.errors import SimulationError
 from spikewright.network.learning import Facts
+
+
+def summed(op: ScaledSum, values: Sequence[Any]) -> Any:
+    """What the operator makes of one array or more, of any library."""
+    first, *others = values
+    total = sum(others, start=first)
+    total = total if op.gain is None else total * op.gain
+    return total if op.bias is None else total + op.bias
 
 
 def adding(inputs: Sequence[NDArray], made: NDArray) -> Call:
@@ -30,15 +53,12 @@ def adding(inputs: Sequence[NDArray], made: NDArray) -> Call:
 
 
 class SmoothKernel(Kernel):
-    """A filter without delay: it passes on a step's output in that step.
-
-    `empty` makes an array for the outputs of some steps.
-    """
+    """A filter without delay: it passes on a step's output in that step."""
 
     changing = ("_filter",)
 
-    def __init__(self, filter: DelayedKernel, empty: Callable[[int], Array]) -> None:
-        self._filter, self._empty = filter, empty
+    def __init__(self, filter: DelayedKernel, op: Smooth, setup: Setup) -> None:
+        self._filter, self._op, self._setup = filter, op, setup
 
     def start_from(self, **state: NDArray) -> None:
         """Take over from another engine, as a filter with delay does."""
@@ -47,7 +67,7 @@ class SmoothKernel(Kernel):
 
     def run(self, inputs: Sequence[Array], step: int, steps: int) -> Sequence[Array]:
         (x,) = inputs
-        outputs = self._empty(steps)
+        outputs = self._setup.empty(self._op, steps)
         for t in range(steps):
             self._filter.absorb(x if x.shape[1] == 1 else x[:, t : t + 1])
             outputs[:, t] = self._filter.emit()[:, 0]
@@ -55,15 +75,13 @@ class SmoothKernel(Kernel):
 
 
 class DelayKernel(DelayedKernel):
-    """Passes values on some steps later: those of step `t` lie in row `t mod steps` until then.
-
-    `kept` are zeros `(batch, steps, *shape)`; `empty` makes an array for the outputs of some steps.
-    """
+    """Passes values on some steps later: those of step `t` lie in row `t mod steps` until then."""
 
     changing = ("_kept",)
 
-    def __init__(self, kept: Array, empty: Callable[[int], Array]) -> None:
-        self._kept, self._empty, self._row = kept, empty, 0
+    def __init__(self, op: Operator, setup: Setup, steps: int) -> None:
+        super().__init__(op, setup)
+        self._kept, self._row = setup.zeros(op, steps), 0
 
     def start_from(self, kept: NDArray) -> None:
         """Take over from another engine: what waits, `(batch, steps, *shape)`."""
@@ -73,7 +91,7 @@ class DelayKernel(DelayedKernel):
         self._kept[...] = state["_kept"]
 
     def emit(self) -> Array:
-        output = self._empty(1)
+        output = self._setup.empty(self._op, 1)
         output[:, 0] = self._kept[:, self._row]
         return output
 
@@ -84,14 +102,6 @@ class DelayKernel(DelayedKernel):
         self._row = step % self._kept.shape[1]
         return [self.emit()]
 
-    def run(self, inputs: Sequence[Array], step: int, steps: int) -> Sequence[Array]:
-        (x,) = inputs
-        outputs = self._empty(steps)
-        for t in range(steps):
-            (outputs[:, t : t + 1],) = self.begin([], step + t, 1)
-            self.absorb(x if x.shape[1] == 1 else x[:, t : t + 1])
-        return [outputs]
-
 
 class DelayedLinearKernel(DelayKernel):
     """A sparse map whose entries have delays: their products wait at the receivers, in `kept`.
@@ -100,10 +110,10 @@ class DelayedLinearKernel(DelayKernel):
     those of a step in the order of their senders.
     """
 
-    def __init__(self, op: DelayedLinear, kept: Array, empty: Callable[[int], Array]) -> None:
-        super().__init__(kept, empty)
+    def __init__(self, op: DelayedLinear, setup: Setup) -> None:
+        super().__init__(op, setup, op.rows)
         self._factor = op.factor
-        self._flat = kept.reshape(kept.shape[0], -1)
+        self._flat = self._kept.reshape(setup.batch, -1)
         order = np.argsort(op.transform.columns, kind="stable")
         self._size, self._rows = math.prod(op.transform.shape_out), op.rows
         self.receivers = op.transform.rows[order].astype(np.int64)
@@ -128,8 +138,8 @@ class DelayedLinearKernel(DelayKernel):
 class LearningKernel(Kernel):
     """Weights that answer to a step's inputs and change at its end; every sample learns alone.
 
-    Weights are `(batch, out, in)`; `array` makes an engine's own array. In a loop `respond` and
-    `finish` are called, else `run`.
+    Weights are `(batch, out, in)`, in float64. In a loop `respond` and `finish` are called, else
+    `run`.
     """
 
     changing = ("_weights", "_states")
@@ -137,14 +147,12 @@ class LearningKernel(Kernel):
     xp: Any
     """The array functions of rules."""
 
-    def __init__(
-        self, op: Learned, dt: float, batch: int, array: Callable[[NDArray], Array]
-    ) -> None:
-        self._op, self._batch = op, batch
-        size = op.initial.shape[1]
+    def __init__(self, op: Learned, setup: Setup) -> None:
+        self._op, self._batch = op, setup.batch
+        size, dt, array = op.initial.shape[1], setup.program.dt, setup.arrays.wide.of
 
         def of_each(value: NDArray) -> Array:
-            return array(np.broadcast_to(value, (batch, *value.shape)))
+            return array(np.broadcast_to(value, (setup.batch, *value.shape)))
 
         self._weights = of_each(op.initial)
         self._unit = None if op.unit is None else array(op.unit)
@@ -217,3 +225,67 @@ def diverged(op: Learned) -> SimulationError:
         f"{op.label} are no longer finite: {rules} makes them grow without bound; "
         "lower learning_rate"
     )
+
+
+def restarting(
+    kernel: Kernel, op: Operator, program: Program, engine: Engine, batch: int
+) -> Kernel:
+    """An operator's kernel, as one that starts again where the operator does."""
+    every = op.restart
+    return kernel if every is None else RestartingKernel(kernel, every, op, program, engine, batch)
+
+
+class RestartingKernel(Kernel):
+    """Runs a kernel window by window, each from the start and with its steps counted from there."""
+
+    changing = ("_kernel",)
+
+    def __init__(
+        self, kernel: Kernel, every: int, op: Operator, program: Program, engine: Engine, batch: int
+    ) -> None:
+        self._kernel, self._every, self._engine, self._batch = kernel, every, engine, batch
+        self._program, self._signals = program, op.outputs
+
+    def run(self, inputs: Sequence[Array], step: int, steps: int) -> Sequence[Array]:
+        pieces: list[tuple[int, int, Sequence[Array]]] = []
+        done = 0
+        while done < steps:
+            within = (step + done) % self._every
+            count = min(self._every - within, steps - done)
+            if within == 0 and step + done > 0:
+                self._kernel.restart()
+            now = [x if x.shape[1] == 1 else x[:, done : done + count] for x in inputs]
+            pieces.append((done, count, self._kernel.run(now, within, count)))
+            done += count
+        if len(pieces) == 1:
+            return pieces[0][2]
+        return self._joined(pieces, steps)
+
+    def _joined(
+        self, pieces: Sequence[tuple[int, int, Sequence[Array]]], steps: int
+    ) -> Sequence[Array]:
+        if all(isinstance(y, np.ndarray) for y in pieces[0][2]):  # counts stay counts
+            return [np.concatenate(y, axis=1) for y in zip(*(p for *_, p in pieces), strict=True)]
+        shapes = self._program.shapes
+        empty = self._engine.arrays(self._program).empty
+        whole = [empty((self._batch, steps, *shapes[s])) for s in self._signals]
+        for start, count, outputs in pieces:
+            for y, output in zip(whole, outputs, strict=True):
+                y[:, start : start + count] = output
+        return whole
+
+    def conclude(self) -> None:
+        self._kernel.conclude()
+
+    def totals(self) -> Iterable[Sums]:
+        return self._kernel.totals()
+
+    def python_steps(self) -> Iterable[PythonStep]:
+        return self._kernel.python_steps()
+
+
+SHARED: Kernels = {
+    Delay: lambda op, setup: DelayKernel(op, setup, op.steps),
+    Generate: ProcessKernel,
+}
+"""Rows of the tables of all engines."""

@@ -9,11 +9,11 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from spikewright.engines.draft import Signals
 from spikewright.engines.factors import Scaled
-from spikewright.engines.matrices import matrix_of
-from spikewright.engines.program import Learned, Learning
+from spikewright.engines.populations import Learned, Learning
+from spikewright.engines.reference.linear import matrix_of
 from spikewright.engines.representation import Decoded, Representation
-from spikewright.engines.signals import Signals
 from spikewright.errors import BuildError
 from spikewright.network import Connection, Ensemble, LearningRule, NeuronsView, ObjView, Probe
 from spikewright.network.learning.rule import check_fit, matrix_place
@@ -83,24 +83,17 @@ class Learners:
         if not isinstance(neurons, NeuronsView):
             raise BuildError(f"{connection!r}: learned weights are for connections from neurons")
         weights = self._weights(connection, decoded)
-        sent = self.draft.map(self.signals.value(neurons), weights.before, neurons.shape, label)
-        shape: Shape = (len(weights.matrix),)
+        sent = self.draft.map(self.signals.value(neurons), weights.before, label)
         if _rules(connection, False):
             output = self._learn(connection, weights, sent)
             sent = Scaled(output, 1.0)
         else:
-            sent = self.draft.map(sent, (Dense(weights.matrix),), weights.matrix.shape[1:], label)
-        after, synapse = weights.after, connection.synapse
-        if synapse is not None:
-            if not synapse.commutes:  # of the values that are delivered, in their shape
-                whole = decoded is not None and decoded.full is not None
-                cut = len(after) - (0 if whole else len(connection.placing))
-                sent, after = self.draft.map(sent, after[:cut], shape, label), after[cut:]
-                shape = self.draft.shapes[sent.signal]
-            what = f"synapse of {connection!r}"
-            sent = self.draft.filtered(sent, synapse, shape, what, connection)
-        sent = self.draft.delayed(sent, connection.delay, label)
-        return self.draft.map(sent, after, shape, label)
+            sent = self.draft.map(sent, (Dense(weights.matrix),), label)
+        after, synapse, cut = weights.after, connection.synapse, 0
+        if synapse is not None and not synapse.commutes:  # of the values that are delivered
+            whole = decoded is not None and decoded.full is not None
+            cut = len(after) - (0 if whole else len(connection.placing))
+        return self.draft.deliver(connection, sent, after, cut)
 
     def _weights(self, connection: Connection, decoded: Decoded | None) -> _Weights:
         if decoded is None:
@@ -129,8 +122,7 @@ class Learners:
 
     def _learn(self, connection: Connection, weights: _Weights, sent: Scaled) -> int:
         label = f"weights of {connection!r}"
-        shape = (weights.matrix.shape[1],)
-        senders = self.draft.values(sent, shape, f"activities for {connection!r}")
+        senders = self.draft.values(sent, f"activities for {connection!r}")
         rules = []
         for rule in _rules(connection, False):
             signals = self._activities(rule, senders)
@@ -162,7 +154,7 @@ class Learners:
         else:
             return signal
         label = f"error of {rule!r} along encoders"
-        return self.draft.map(Scaled(signal, 1.0), (Dense(encoders),), rule.shape_in, label).signal
+        return self.draft.map(Scaled(signal, 1.0), (Dense(encoders),), label).signal
 
     def _scaled_encoders(self, ensemble: Ensemble) -> NDArray:
         found = self.represented[ensemble]
@@ -182,7 +174,6 @@ class Learners:
             for connection in turning
             for rule in _rules(connection, True)
         ]
-        shape: Shape = (ensemble.n_neurons,)
         if rules:
             sent = Scaled(signal, 1.0)
             output = self._add(
@@ -191,8 +182,8 @@ class Learners:
             sent = Scaled(output, 1.0)
         else:
             dense = (Dense(matrix),)
-            sent = self.draft.encode(signal, dense, ensemble.dimensions, label)
-        return self.draft.map(sent, (Reshape(ensemble.shape),), shape, label)
+            sent = self.draft.encode(signal, dense, label)
+        return self.draft.map(sent, (Reshape(ensemble.shape),), label)
 
     def held_encoders(self) -> dict[Ensemble, NDArray]:
         """Encoders over radius of every ensemble for which there are learned ones."""
@@ -244,7 +235,7 @@ class Learners:
             return activity
         part = ObjView(connection.post.target, (connection.post.numbers(post.shape).ravel(),))
         shape, label = (neurons.ensemble.n_neurons,), f"activities at {connection!r}"
-        return self.draft.map(Scaled(activity, 1.0), (part.select(shape),), shape, label).signal
+        return self.draft.map(Scaled(activity, 1.0), (part.select(shape),), label).signal
 
     def _learning(
         self, rule: LearningRule, signals: dict[str, int], shape: Shape, scale: NDArray | None

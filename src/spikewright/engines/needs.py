@@ -13,17 +13,10 @@ from numpy.typing import NDArray
 from spikewright._base.arrays import repeated
 from spikewright.engines.base import Engine, Stretch, arrays_of
 from spikewright.engines.memory import MemoryNeed, MemoryPart
-from spikewright.engines.program import (
-    Average,
-    Component,
-    Neurons,
-    NodeSource,
-    Operator,
-    Program,
-    Recording,
-)
+from spikewright.engines.operators import Average, NodeSource, Operator
+from spikewright.engines.populations import Neurons
+from spikewright.engines.program import Component, Program, Recording
 from spikewright.engines.program_check import planned
-from spikewright.engines.python_steps import calls_python
 from spikewright.engines.totals import total_bytes
 from spikewright.network import Ensemble, Node
 from spikewright.network.transforms.layout import flatten
@@ -65,7 +58,7 @@ class PreparedRun:
         """Prepare a program; `chunk` is the engine's choice where it is None."""
         plan = planned(program, engine)
         size = chunk or engine.chunk_samples(plan, batch)
-        if any(calls_python(op) for op in program.operators):
+        if any(op.by_sample for op in program.operators):
             size = batch  # a function that keeps something sees all samples step by step
         of_each = None if fed is None else frozenset(fed)
         names = frozenset(tally)

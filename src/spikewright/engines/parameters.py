@@ -1,23 +1,69 @@
-"""Parameters of ensembles as built: gain and bias solved, starts drawn, the scale applied."""
+"""Parameters of ensembles as built, and the keys of random numbers: gain and bias solved, starts
+drawn, the scale applied.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import NamedTuple
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright.engines.program import Parameters, object_key, uniform_draws
 from spikewright.errors import NetworkError
 from spikewright.network import Ensemble, Network
 from spikewright.network.distributions import Distribution
 from spikewright.network.ensemble import NAMED_VOLTAGES
+from spikewright.network.shapes import Shape
 
 # Words of a generator's key that no index reaches: they keep an ensemble with a seed of its own,
 # and the parts of a network, apart from the network's first ensembles.
 _OWN_SEED, _INNER_NETWORK = 2**32 - 2, 2**32 - 1
 _STATE = 100  # the first stream of an ensemble's generator that its state is drawn from
+
+
+@dataclass(frozen=True, eq=False)
+class Parameters:
+    """An ensemble's parameters as built: effective gain, bias, amplitude and maximum rates.
+
+    `gain` and `bias` have the firing-rate scale multiplied in where it acts on the gain, and
+    `amplitude` is divided by it always; `max_rates` are in Hz, at an input of 1.
+    """
+
+    gain: NDArray
+    bias: NDArray
+    amplitude: NDArray
+    max_rates: NDArray
+    initial_voltage: NDArray
+
+
+Key = tuple[int, int]
+"""A generator's key."""
+
+
+def generator(key: Key, stream: int = 0, step: int = 0) -> np.random.Generator:
+    """A counter-based generator (Philox, Salmon 2011) of its own for one purpose of one object."""
+    counter = [0, 0, stream, step]
+    return np.random.Generator(np.random.Philox(key=np.array(key, np.uint64), counter=counter))
+
+
+def uniform_draws(key: Key, step: int, index: int, shape: Shape) -> NDArray:
+    """Uniform draws of one step, `shape`: a function of the key (seed and object), the step and the
+    index alone, so the same in every engine, block and batch.
+    """
+    return generator(key, index, step).random(shape)
+
+
+def object_key(*entropy: Any) -> Key:
+    """A generator's key from a seed and the numbers that identify an object."""
+    first, second = np.random.SeedSequence(entropy).generate_state(2, np.uint64)
+    return int(first), int(second)
+
+
+def connection_key(base: tuple[int, ...], index: int, own: int | None, word: int) -> Key:
+    """The key of an object that its own seed fixes, or its place in its network."""
+    return object_key(*base, word, index) if own is None else object_key(own, word)
 
 
 def gain_scale(ensemble: Ensemble) -> NDArray:
@@ -26,7 +72,7 @@ def gain_scale(ensemble: Ensemble) -> NDArray:
     return ensemble.rate_scale if acts else np.array(1.0)
 
 
-def keyed_ensembles(network: Network, seed: int) -> Iterator[tuple[Ensemble, tuple[int, int]]]:
+def keyed_ensembles(network: Network, seed: int) -> Iterator[tuple[Ensemble, Key]]:
     """Every ensemble with the key of its random numbers.
 
     An ensemble's own seed fixes them; else its network's seed (or the simulator's) and its place in
@@ -57,7 +103,7 @@ class Solved(NamedTuple):
     bias: NDArray
 
 
-def build_parameters(ensemble: Ensemble, key: tuple[int, int]) -> Solved:
+def build_parameters(ensemble: Ensemble, key: Key) -> Solved:
     """Solve an ensemble's gain and bias and apply its firing-rate scale.
 
     Raises `NetworkError` naming the ensemble for parameters that no neuron can have.
@@ -89,7 +135,7 @@ def affine(ensemble: Ensemble, solved: Solved) -> tuple[NDArray | None, NDArray 
     return None if np.all(gain == 1) else gain, bias if np.any(bias) else None
 
 
-def _gain_bias(ensemble: Ensemble, key: tuple[int, int]) -> tuple[NDArray, NDArray]:
+def _gain_bias(ensemble: Ensemble, key: Key) -> tuple[NDArray, NDArray]:
     if ensemble.given_gain_bias is not None:
         return ensemble.given_gain_bias
     if ensemble.gain is not None and ensemble.bias is not None:
@@ -108,21 +154,20 @@ def _gain_bias(ensemble: Ensemble, key: tuple[int, int]) -> tuple[NDArray, NDArr
 def _values(
     ensemble: Ensemble,
     spec: NDArray | Distribution | tuple[float, float],
-    key: tuple[int, int],
+    key: Key,
     stream: int,
 ) -> NDArray:
     """One value a neuron, drawn or given."""
     if isinstance(spec, Distribution):
-        counter = [0, 0, stream, 0]
-        rng = np.random.Generator(np.random.Philox(key=np.array(key, np.uint64), counter=counter))
-        return spec.draw(ensemble.n_neurons, 1, rng).reshape(ensemble.shape)
+        drawn = spec.draw(ensemble.n_neurons, 1, generator(key, stream))
+        return drawn.reshape(ensemble.shape)
     if isinstance(spec, tuple):
         low, high = spec
         return low + (high - low) * uniform_draws(key, 0, stream, ensemble.shape)
     return np.broadcast_to(spec, ensemble.shape)
 
 
-def initial_state(ensemble: Ensemble, key: tuple[int, int]) -> dict[str, NDArray]:
+def initial_state(ensemble: Ensemble, key: Key) -> dict[str, NDArray]:
     """Initial state that an ensemble or its type sets, the voltage apart, `(*shape)` by name.
 
     Raises `NetworkError` for a share of a spike where spikes are counted.
@@ -139,7 +184,7 @@ def initial_state(ensemble: Ensemble, key: tuple[int, int]) -> dict[str, NDArray
     return found
 
 
-def _initial_voltage(ensemble: Ensemble, key: tuple[int, int]) -> NDArray:
+def _initial_voltage(ensemble: Ensemble, key: Key) -> NDArray:
     """The voltage before the first step, in spikes, `(*shape)`."""
     start = ensemble.initial_voltage
     if not isinstance(start, str):

@@ -10,23 +10,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright.engines.built import ConnectionParameters, EnsembleParameters
+from spikewright.engines.draft import Signals
 from spikewright.engines.factors import Scaled
 from spikewright.engines.learned import Learners
-from spikewright.engines.parameters import gain_scale
-from spikewright.engines.program import (
+from spikewright.engines.operators import (
     Delay,
-    DelayedLinear,
     Filter,
     Generate,
     Linear,
-    Neurons,
+    Mapped,
     Operator,
-    Parameters,
-    Recording,
     ScaledSum,
     Smooth,
 )
-from spikewright.engines.signals import Signals
+from spikewright.engines.parameters import Parameters, gain_scale
+from spikewright.engines.populations import Neurons
+from spikewright.engines.program import Recording
 from spikewright.engines.vectors import Vectors, identity_of
 from spikewright.errors import BuildError
 from spikewright.network import (
@@ -40,7 +39,7 @@ from spikewright.network import (
     Probe,
 )
 from spikewright.network.processes import EachStep
-from spikewright.network.synapses import Synapse, WindowMean
+from spikewright.network.synapses import Synapse
 from spikewright.network.transforms import Transform, flatten
 
 Found = tuple[int, NDArray | float]
@@ -75,9 +74,8 @@ class Probed:
         if probe.sample_every is not None:
             every = max(1, round(probe.sample_every / self.draft.dt))
         if probe.synapse is not None:
-            shape, (signal, factor) = self.draft.shapes[sent.signal], sent
-            sent = Scaled(self._at_the_start(probe, signal), factor)
-            sent = self.draft.filtered(sent, probe.synapse, shape, f"{probe!r}", probe)
+            sent = Scaled(self._at_the_start(probe, sent.signal), sent.factor)
+            sent = self.draft.filtered(sent, probe.synapse, f"{probe!r}", probe)
         return Recording(probe, sent.signal, np.asarray(sent.factor, np.float64), every)
 
     def _whole(self, probe: Probe) -> Found:
@@ -94,7 +92,7 @@ class Probed:
             return signal, factor
         shape = self.draft.shapes[signal]
         chain = tuple(flatten(probe.target.select(shape)))
-        part = self.draft.map(Scaled(signal, 1.0), chain, shape, f"part for {probe!r}").signal
+        part = self.draft.map(Scaled(signal, 1.0), chain, f"part for {probe!r}").signal
         if np.ndim(factor):
             factor = np.broadcast_to(factor, shape).ravel()[probe.target.numbers(shape)]
         return part, factor
@@ -175,7 +173,7 @@ class Probed:
         once more for the probe; a mean over windows is not changed.
         """
         signal, factor = self.signals.delivered[connection]
-        by_windows = isinstance(connection.synapse, WindowMean)
+        by_windows = connection.synapse is not None and connection.synapse.by_windows
         at_the_end = connection.synapse is not None and probe.synapse is None and not by_windows
         producers = {s: op for op in self.draft.operators for s in op.outputs}
         behind: list[Operator] = []
@@ -186,7 +184,7 @@ class Probed:
                 placing, factor = placing - 1, factor * op.factor
             elif at_the_end and isinstance(op, Delay) and _steps(producers.get(op.inputs[0])):
                 filters -= 1  # the step between what a synapse of its own gives and its delivery
-            elif isinstance(op, Linear | Delay | DelayedLinear | Filter):
+            elif isinstance(op, Mapped | Delay | Filter):
                 behind.append(op)
                 filters -= isinstance(op, Filter) and at_the_end
             else:
@@ -198,7 +196,7 @@ class Probed:
 
     def _once_more(self, probe: Probe, op: Operator, signal: int, at_the_end: bool) -> int:
         """An operator of a connection on another signal; a filter without its step `at_the_end`."""
-        moves = isinstance(op, Linear | DelayedLinear)
+        moves = isinstance(op, Mapped)
         shape = self.draft.shapes[op.output if moves else signal]
         made = self.draft.signal(shape, f"output for {probe!r}")
         if at_the_end and isinstance(op, Filter):

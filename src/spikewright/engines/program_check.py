@@ -8,18 +8,8 @@ import numpy as np
 
 from spikewright._base.developing import checking, traced
 from spikewright.engines.base import Engine, arrays_of
-from spikewright.engines.program import (
-    Average,
-    Component,
-    Delay,
-    DelayedLinear,
-    Filter,
-    Linear,
-    Operator,
-    Program,
-    ScaledSum,
-    Smooth,
-)
+from spikewright.engines.operators import Average, Delay, Filtered, Mapped, Operator, ScaledSum
+from spikewright.engines.program import Component, Program
 from spikewright.errors import BuildError
 
 
@@ -91,9 +81,9 @@ def _check_operator(op: Operator, program: Program, stage: str) -> None:
     if any(np.isnan(array).any() for array in arrays_of(op) if array.dtype.kind == "f"):
         raise _broken(stage, op, "holds NaN")
     shapes = program.shapes
-    if isinstance(op, Linear | DelayedLinear):
+    if isinstance(op, Mapped):
         wanted = op.transform.output_shape(shapes[op.inputs[0]])
-    elif isinstance(op, Average | Delay | Filter | Smooth):
+    elif isinstance(op, Average | Delay | Filtered):
         wanted = shapes[op.inputs[0]]
     elif isinstance(op, ScaledSum) and op.inputs:
         wanted = np.broadcast_shapes(*(shapes[s] for s in op.inputs))

@@ -2,18 +2,23 @@
 
 A step that may share something, with another one or with the world, is called in turn with the
 others: step by step, in the network's order. It is known to share nothing where it is of NumPy or
-of the library, is marked `stateless`, or reaches nothing that can change.
+of the library, is marked `stateless`, or reaches nothing that can change. A network with functions
+that cannot be pickled is refused where it is to be.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import pickle
+import types
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Literal
 
-from spikewright.engines.program import Apply, Generate, Learned, Neurons, NodeSource, Operator
+from spikewright._base.callers import outside
+from spikewright.engines.operators import NodeSource, OfNode, Operator
 from spikewright.engines.recalling import Calls, Recalled
 from spikewright.errors import BuildError, SimulationError
-from spikewright.network import Node, NodeFunction
+from spikewright.network import Network, Node
 from spikewright.network.processes import Process
 from spikewright.network.python_copies import copied, why_not_copied
 from spikewright.network.python_state import PythonState, find_state
@@ -34,22 +39,13 @@ def taking_turns(operators: Sequence[Operator], turns: Turns) -> frozenset[Opera
     """The operators that are called in turn; one alone needs no turn."""
     if turns == "none":
         return frozenset()
-    found = frozenset(
-        op for op in operators if (turns == "all" and calls_python(op)) or _may_share(op)
-    )
+    found = frozenset(op for op in operators if (turns == "all" and op.by_sample) or _may_share(op))
     return found if len(found) > 1 else frozenset()
-
-
-def calls_python(op: Operator) -> bool:
-    """Whether an operator calls a function sample by sample that may be a user's."""
-    if isinstance(op, Generate):
-        return True
-    return isinstance(op, Apply) and not isinstance(op.node.output, NodeFunction)
 
 
 def _may_share(op: Operator) -> bool:
     """Whether an operator calls Python that is not known to share nothing."""
-    return any(not pure(target, *entries) for target, entries in _called(op))
+    return any(not pure(one.target, *one.methods) for one in op.calls)
 
 
 def pure(target: Any, *entries: str) -> bool:
@@ -64,22 +60,6 @@ def node_may_share(node: Node) -> bool:
 
 def _marked(target: Any) -> bool:
     return getattr(target, "stateless", False) is True
-
-
-def _called(op: Operator) -> list[tuple[Any, tuple[str, ...]]]:
-    """The objects that an operator calls and that may be a user's, with the methods called."""
-    if isinstance(op, Apply | NodeSource):
-        function = op.node.output
-        if isinstance(function, NodeFunction):
-            return [(function, ("apply", "reached"))]
-        return [(function, ())] if callable(function) and not op.node.stateless else []
-    if isinstance(op, Generate):
-        return [(op.process, ("make_state", "make_step"))]
-    if isinstance(op, Neurons):
-        return [(op.neuron_type, ("step",))]
-    if isinstance(op, Learned):
-        return [(learning.rule, ("delta", "initial_state")) for learning in op.rules]
-    return []
 
 
 class PythonStep:
@@ -167,7 +147,7 @@ class Functions:
         calls: Calls | None = None,
     ) -> None:
         self.steps, self._samples, self._calls = steps, samples, calls
-        nodes = [op.node for op in operators if isinstance(op, Apply | NodeSource)]
+        nodes = [op.node for op in operators if isinstance(op, OfNode)]
         self._given: dict[Node, Any] = {
             node: node.output for node in nodes if callable(node.output)
         }
@@ -331,11 +311,10 @@ def _entries(target: Any) -> tuple[str, ...]:
 
 def _check_arrays(op: Operator, samples: int) -> None:
     """Refuse state of what is called once for all samples, on arrays."""
-    for target, entries in _called(op):
-        arrays = isinstance(target, NodeFunction) or isinstance(op, Neurons | Learned)
-        if not arrays or _marked(target):
+    for target, methods, shared in op.calls:
+        if not shared or _marked(target):
             continue
-        state = find_state(target, *entries)
+        state = find_state(target, *methods)
         if not state.pure and _keeps(state):
             raise BuildError(
                 f"{op.label}: {target!r} keeps something outside the network, which {samples} "
@@ -347,16 +326,42 @@ def keeping(operators: Sequence[Operator]) -> list[str]:
     """Labels of operators that call Python on arrays which may keep something outside the network:
     neuron types, learning rules and node functions of a user's own.
     """
-    return [
-        op.label
-        for op in operators
-        for target, entries in _called(op)
-        if isinstance(target, NodeFunction) or isinstance(op, Neurons | Learned)
-        if not pure(target, *entries)
-    ]
+    called = ((op, one) for op in operators for one in op.calls if one.shared)
+    return [op.label for op, one in called if not pure(one.target, *one.methods)]
 
 
 def _keeps(state: PythonState) -> bool:
     """Whether the results of one sample may change those of another."""
     shared = any(not state.looked_at(one.value) for one in state.shared)
     return bool(state.wrong or state.rebinds or shared or (state.assigns and state.held))
+
+
+def check_pickled(network: Network) -> None:
+    """Raise `SimulationError` naming an object of the network with a function that has no pickle.
+
+    Warns of functions of nodes that keep something outside themselves: they are pickled by name.
+    """
+    for owner, name, function in _functions(network):
+        try:
+            pickle.dumps(function)
+        except Exception as error:
+            raise SimulationError(
+                f"{owner!r}: its {name} cannot be pickled ({type(error).__name__}: {error}). Give "
+                "a function of a module, or an object of a class of a module"
+            ) from error
+        by_name = isinstance(function, types.FunctionType)
+        if by_name and isinstance(owner, Node) and not (owner.stateless or pure(function)):
+            warnings.warn(
+                f"{owner!r}: its function is pickled by name, without what it keeps outside "
+                "itself; keep that in an object whose method is the function",
+                stacklevel=outside(),
+            )
+
+
+def _functions(network: Network) -> Iterator[tuple[Any, str, Any]]:
+    """The functions of a network's objects: object, attribute, function."""
+    objects = (*network.all_nodes, *network.all_ensembles, *network.all_connections)
+    for owner in objects:
+        for name, value in vars(owner).items():
+            if callable(value) and not isinstance(value, type):
+                yield owner, "function" if name == "output" else name.lstrip("_"), value

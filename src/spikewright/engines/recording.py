@@ -1,4 +1,4 @@
-"""Recordings of probes: those of one run, and those of all runs so far."""
+"""Recordings of probes: those of one run, those of all runs so far, and times of spikes in them."""
 
 from __future__ import annotations
 
@@ -8,10 +8,13 @@ from collections.abc import Iterable
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright.engines.base import Array, Engine
+from spikewright.engines.base import Engine
+from spikewright.engines.kernel import Array
 from spikewright.engines.needs import PIECE_VALUES, kept_steps
+from spikewright.engines.populations import Neurons
 from spikewright.engines.program import Program, Recording
 from spikewright.errors import SimulationError
+from spikewright.network import NeuronsView, Probe
 from spikewright.network.shapes import Shape
 
 _LEAST_BYTES, _MOST_BYTES = 2**14, 2**26  # of an array of single steps: it grows up to the latter
@@ -23,7 +26,7 @@ class Recorder:
     def __init__(
         self, program: Program, engine: Engine, batch: int, first: int, steps: int
     ) -> None:
-        self._program, self._engine = program, engine
+        self._program, self._numpy = program, engine.arrays(program).numpy
         self._first, self._steps = first, steps
         self.arrays: list[NDArray] = []
         for recording in program.recordings:
@@ -58,7 +61,7 @@ class Recorder:
         of the run.
         """
         for signal, index in recorded:
-            self._store(index, self._engine.to_numpy(values[signal]), start, samples)
+            self._store(index, self._numpy(values[signal]), start, samples)
 
     def _store(self, index: int, block: NDArray, start: int, samples: slice) -> None:
         recording = self._program.recordings[index]
@@ -193,3 +196,52 @@ def _allocate(shape: tuple[int, ...], dtype: type, recording: Recording) -> NDAr
             f"{recording.probe!r} would need {gib:.1f} GiB for an array of shape {shape}; record "
             "fewer steps (sample_every=), samples or neurons"
         ) from None
+
+
+def spike_times(
+    program: Program, probe: Probe, recorded: NDArray, steps: int
+) -> list[list[NDArray]]:
+    """Times in seconds of a probe's spikes, for every sample a list with an array a neuron.
+
+    `recorded` are the last steps of `steps`, `(batch, recorded steps, *shape)`. Raises
+    `SimulationError` for a probe that did not record spikes, or not those of every step.
+    """
+    recording, neurons = _of_spikes(program, probe)
+    batch, kept, *shape = recorded.shape
+    counts = np.rint(recorded / recording.factor).reshape(batch, kept, math.prod(shape))
+    numbers = np.arange(steps - kept + 1, steps + 1)
+    sent = np.rint(_sent(neurons, counts, numbers)).astype(np.int64)
+    ends = numbers * program.dt
+    return [[np.repeat(ends, of_neuron) for of_neuron in sample.T] for sample in sent]
+
+
+def _of_spikes(program: Program, probe: Probe) -> tuple[Recording, Neurons]:
+    """The recording of a probe, and the population whose spikes it records."""
+    recording = next(one for one in program.recordings if one.probe is probe)
+    of, sends = probe.obj, probe.attr in ("output", "spike_count") and probe.synapse is None
+    neurons = program.neurons[of.ensemble] if isinstance(of, NeuronsView) else None
+    if neurons is None or not (neurons.neuron_type.spiking and sends):
+        raise SimulationError(
+            f"{probe!r} does not record spikes: probe the neurons of a spiking type, "
+            "Probe(ensemble.neurons), without a synapse"
+        )
+    if recording.every != 1:
+        raise SimulationError(
+            f"{probe!r} records one step of {recording.every}, so that spikes between them are "
+            "missing: leave sample_every out"
+        )
+    return recording, neurons
+
+
+def _sent(neurons: Neurons, counts: NDArray, numbers: NDArray) -> NDArray:
+    """Spikes of either sign that were sent, of counts `(batch, steps, neurons)`.
+
+    In the first steps after a start, some types leave out a spike or send it with another height.
+    """
+    kind = neurons.neuron_type
+    sent = np.abs(counts)
+    since = numbers if neurons.restart is None else (numbers - 1) % neurons.restart + 1
+    special = max(len(kind.assumed), len(kind.spike_heights))
+    for place in np.flatnonzero(since <= special):
+        sent[:, place] = kind.sent_in(int(since[place]), counts[:, place])
+    return sent

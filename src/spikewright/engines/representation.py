@@ -2,42 +2,40 @@
 
 A population of `n` neurons represents a vector `x` of `d` dimensions. Its neurons' input is
 `encoders . x / radius`, to which gain and bias apply; decoders are found at evaluation points.
+Their keys in a cache are made of all that they depend on: equal keys, equal bits.
 """
 
 from __future__ import annotations
 
+import json
+import platform
 import time
-from dataclasses import dataclass
-from functools import cached_property
+from collections.abc import Iterable
+from dataclasses import dataclass, fields, is_dataclass
+from functools import cache, cached_property
+from hashlib import blake2b
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from spikewright._base import storage as _storage
+from spikewright._base.arrays import frozen
+from spikewright._base.schema import declares_fields
 from spikewright.engines.decoder_cache import DecoderCache
-from spikewright.engines.decoder_keys import can_be_keyed, decoder_key, worth_keeping
-from spikewright.engines.matrices import matrix_of
-from spikewright.engines.parameters import Solved
-from spikewright.engines.program import object_key
+from spikewright.engines.parameters import Key, Solved, generator
+from spikewright.engines.reference.linear import matrix_of
 from spikewright.errors import BuildError, NetworkError
 from spikewright.network import Connection, Ensemble
 from spikewright.network.distributions import Distribution, as_points
 from spikewright.network.neurons import NUMPY_NEURONS
-from spikewright.network.solvers import Solution
-
-Key = tuple[int, int]
+from spikewright.network.solvers import NoSolver, Solution, Solver
 
 _VALUES_AT_ONCE = 65_536  # activities: half a megabyte
 
 # Streams of an ensemble's generator; 0 is the initial voltage, 2 and 3 are rates and intercepts.
 _ENCODERS, _EVAL_POINTS = 4, 5
-
-
-def generator(key: Key, stream: int = 0) -> np.random.Generator:
-    """A generator of its own for one purpose of one object."""
-    return np.random.Generator(
-        np.random.Philox(key=np.array(key, np.uint64), counter=[0, 0, stream, 0])
-    )
 
 
 class Representation:
@@ -69,12 +67,12 @@ class Representation:
                 f"{ensemble!r}: {int(np.sum(length == 0))} of {len(drawn)} encoders are zero: such "
                 "a neuron has no direction to respond to"
             )
-        return _read_only(drawn / length if ensemble.normalize_encoders else drawn)
+        return frozen(drawn / length if ensemble.normalize_encoders else drawn)
 
     @cached_property
     def eval_points(self) -> NDArray:
         """Points `(m, d)` at which decoders are found, the radius applied."""
-        return _read_only(self.points(self.ensemble.eval_points, True))
+        return frozen(self.points(self.ensemble.eval_points, True))
 
     def points(self, given: NDArray | Distribution, scaled: bool) -> NDArray:
         """Evaluation points from a user's argument, times the radius where `scaled`."""
@@ -152,7 +150,7 @@ class Representation:
     def own_activities(self) -> NDArray:
         """Activities at the ensemble's own evaluation points, kept until `forget`."""
         if self._activities is None:
-            self._activities = _read_only(self.activities(self.eval_points))
+            self._activities = frozen(self.activities(self.eval_points))
         return self._activities
 
     @property
@@ -163,11 +161,6 @@ class Representation:
     def forget(self) -> None:
         """Delete the kept activities, which are large."""
         self._activities = None
-
-
-def _read_only(array: NDArray) -> NDArray:
-    array.setflags(write=False)
-    return array
 
 
 @dataclass(frozen=True, eq=False)
@@ -277,6 +270,80 @@ def _into(connection: Connection, post: Representation) -> NDArray:
     return post.input_weights @ matrix_of(connection.chain(), connection.sent_shape)
 
 
-def connection_key(base: tuple[int, ...], index: int, own: int | None, word: int) -> Key:
-    """The key of an object that its own seed fixes, or its place in its network."""
-    return object_key(*base, word, index) if own is None else object_key(own, word)
+WORTH = 1e7
+"""Multiply-adds from which a closed form takes several times as long as finding its result.
+
+About 120 neurons in one dimension: below, writing a file costs what solving does.
+"""
+
+_OWN = "spikewright."
+_CODE = ("_base/equations", "network/neurons", "network/solvers", "engines")
+_LIBRARIES = ("numpy", "scipy", "scikit-learn")
+
+
+def worth_keeping(solver: Solver, points: int, neurons: int) -> bool:
+    """Whether solving takes longer than looking up.
+
+    That is so for all solvers without a closed form, and for none that is given its result.
+    """
+    if isinstance(solver, NoSolver):
+        return False
+    return not solver.compositional or points * neurons * min(points, neurons) >= WORTH
+
+
+def can_be_keyed(*objects: Any) -> bool:
+    """Whether their code is the package's own: a user's code may change under the same name."""
+    return all(_is_own(item) for item in objects)
+
+
+def _is_own(item: Any) -> bool:
+    if isinstance(item, type) or not declares_fields(type(item)):
+        return False
+    inner = (getattr(item, f.name) for f in fields(item))
+    return type(item).__module__.startswith(_OWN) and all(
+        _is_own(part) for part in inner if is_dataclass(part)
+    )
+
+
+def decoder_key(
+    solver: Solver, neuron_type: Any, arrays: Iterable[NDArray], key: tuple[int, int]
+) -> str:
+    """The name under which decoders are kept.
+
+    `arrays` are the points, encoders, gain, bias and scale of the activities, and the wanted
+    values, in a fixed order. `key` is that of the solver's random numbers. The solving code and the
+    versions of its libraries are part of the key too.
+    """
+    encoder = _storage.ManifestEncoder()
+    told = [_named(encoder, solver), _named(encoder, neuron_type), list(key)]
+    digest = blake2b(_code().encode(), digest_size=20)
+    digest.update(json.dumps(told, sort_keys=True).encode())
+    for array in (*arrays, *encoder.arrays.values()):
+        digest.update(f"{array.dtype.str}{array.shape}".encode())
+        digest.update(np.ascontiguousarray(array).data)
+    return digest.hexdigest()
+
+
+def _named(encoder: _storage.ManifestEncoder, item: Any) -> Any:
+    return [type(item).__module__, encoder.encode(item)]
+
+
+@cache
+def _code() -> str:
+    """A digest of the code that makes decoders, and the versions of its libraries."""
+    digest = blake2b(digest_size=20)
+    root = Path(__file__).parents[1]
+    for place in _CODE:
+        for file in sorted((root / place).glob("*.py")):
+            digest.update(file.name.encode())
+            digest.update(file.read_bytes())
+    return " ".join([digest.hexdigest(), platform.machine(), *map(_version, _LIBRARIES)])
+
+
+def _version(library: str) -> str:
+    from importlib.metadata import PackageNotFoundError, version  # late: quick to import
+
+    try:
+        return version(library)
+    except PackageNotFoundError:
+        return "none"

@@ -12,14 +12,16 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright.engines.base import Array, Engine, Feeds, Kernel
+from spikewright.engines.base import Engine, Feeds
+from spikewright.engines.blocks import Resuming, parts_of
+from spikewright.engines.kernel import Array, Kernel
 from spikewright.engines.memory import MemoryNeed, available, lately_available, running_out
 from spikewright.engines.needs import PreparedRun, last_readers
-from spikewright.engines.parts import parts_of
-from spikewright.engines.program import Component, Learned, NodeSource, Program
+from spikewright.engines.operators import NodeSource
+from spikewright.engines.populations import Learned
+from spikewright.engines.program import Component, Program
 from spikewright.engines.python_steps import Functions
 from spikewright.engines.recording import Recorder, Tape
-from spikewright.engines.resuming import Resuming
 from spikewright.engines.sources import Given
 from spikewright.engines.stepping import Stepper, constants_of
 from spikewright.engines.totals import Totals
@@ -268,7 +270,7 @@ class Execution:
         Raises `SimulationError` for numbers of spikes that cannot be counted.
         """
         found: dict[Ensemble, Totals] = {}
-        array = self.engine.to_numpy
+        array = self.engine.arrays(self.program).numpy
         for part in self._parts:
             for op, kernel in part.kernels.items():
                 for ensemble, sums in zip(op.populations, kernel.totals(), strict=False):
@@ -286,12 +288,13 @@ class Execution:
     def learned(self) -> dict[Learned, NDArray]:
         """The present weights `(batch, out, in)` of every operator that learns."""
         found: dict[Learned, NDArray] = {}
+        array = self.engine.arrays(self.program).numpy
         for part in self._parts:
             for kernel in part.kernels.values():
                 for op, weights in kernel.learned().items():
                     if op not in found:
                         found[op] = np.empty((self.batch, *op.initial.shape))
-                    found[op][part.samples] = self.engine.to_numpy(weights)
+                    found[op][part.samples] = array(weights)
         return found
 
     def _fitting(self, steps: int, constants: Iterable[int]) -> int:

@@ -108,17 +108,13 @@ def check_step(network: Network, dt: float, error: type[SpikewrightError] = Buil
     for one in (network, *network.all_networks):
         if one.dt is None or math.isclose(one.dt, dt, rel_tol=1e-9):
             continue
-        bound = next((e for e in one.all_ensembles if _keeps_state(e)), None)
+        bound = next((e for e in one.all_ensembles if e.neuron_type.state_names), None)
         if bound is not None:
             raise error(
                 f"dt={float(dt)!r}: {one!r} is for steps of {one.dt!r} s, as {bound!r} keeps a "
                 f"state ({type(bound.neuron_type).__name__}) from step to step. Run it with "
                 f"dt={one.dt!r}"
             )
-
-
-def _keeps_state(ensemble: Ensemble) -> bool:
-    return bool(ensemble.neuron_type.state_names)
 
 
 def check_sizes(ensemble: Ensemble, dt: float, voltages: NDArray) -> None:

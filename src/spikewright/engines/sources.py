@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from spikewright.engines.kernel import Array, EngineArrays, Kernel
+from spikewright.engines.operators import NodeSource
 from spikewright.engines.recalling import reject
 from spikewright.errors import SimulationError
 from spikewright.network import Node
@@ -28,6 +30,25 @@ def constant_value(node: Node, given: Given) -> NDArray | None:
         return given if given.shape[1] == 1 else None
     changes = given is not None or callable(node.output)
     return None if changes else np.asarray(node.output)[None, None]
+
+
+class SourceKernel(Kernel):
+    """A source of one run, by the steps done in this *run*; `first` is the number before it."""
+
+    def __init__(
+        self, op: NodeSource, dt: float, given: Given, first: int, arrays: EngineArrays
+    ) -> None:
+        self._node, self._dt, self._given, self._first = op.node, dt, given, first
+        self._arrays, constant = arrays, constant_value(op.node, given)
+        self._constant = None if constant is None else arrays.holding(constant)
+        self.stateless = constant is not None
+
+    def run(self, inputs: Sequence[Array], step: int, steps: int) -> Sequence[Array]:
+        if self.stateless:
+            return [self._constant]
+        first = self._first + step
+        block = source_block(self._node, self._given, step, first, steps, self._dt)
+        return [self._arrays.holding(block)]
 
 
 def source_block(node: Node, given: Given, start: int, step: int, count: int, dt: float) -> NDArray:

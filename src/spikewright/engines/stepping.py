@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright.engines.base import Array, Kernel
-from spikewright.engines.program import NodeSource, Operator, Program
+from spikewright.engines.kernel import Array, Kernel
+from spikewright.engines.operators import NodeSource, Operator
+from spikewright.engines.program import Program
 from spikewright.engines.python_steps import Functions
 from spikewright.engines.recording import Tape
 from spikewright.engines.sources import constant_value, read_once

@@ -15,13 +15,12 @@ from numpy.typing import NDArray
 from spikewright.engines.decoder_cache import DecoderCache
 from spikewright.engines.draft import ProgramDraft
 from spikewright.engines.factors import Scaled
+from spikewright.engines.operators import Apply
 from spikewright.engines.parameters import Solved
-from spikewright.engines.program import Apply
 from spikewright.engines.representation import Decoded, Representation, decode
 from spikewright.errors import BuildError
 from spikewright.network import Connection, Ensemble, Network, Node, ObjView, output_shape
 from spikewright.network.network import detached
-from spikewright.network.synapses import WindowMean
 from spikewright.network.transforms import Dense, Reshape, Scale, Shape, Transform, flatten
 
 _KEPT_BYTES = 64 * 2**20  # of activities at evaluation points, which connections share
@@ -43,7 +42,7 @@ class Vectors:
     def encoded(self, ensemble: Ensemble, signal: int) -> Scaled:
         """The input of an ensemble's neurons from the vector that it represents."""
         chain = encoding(ensemble, self.representations[ensemble].input_weights)
-        return self.draft.encode(signal, chain, ensemble.dimensions, f"encoders of {ensemble!r}")
+        return self.draft.encode(signal, chain, f"encoders of {ensemble!r}")
 
     def decode(self, connection: Connection, key: tuple[int, int]) -> Decoded:
         """Solve a connection's decoders."""
@@ -67,33 +66,24 @@ class Vectors:
 
     def decoded(self, connection: Connection, decoded: Decoded, sent: Scaled) -> Scaled:
         """Values decoded from the spikes `sent`, filtered and delayed where values are fewest."""
-        shape = _ensemble(connection.pre_obj).shape
         chain, synapse = decoding(connection, decoded), connection.synapse
-        if synapse is None and not np.any(connection.delay):
-            return self.draft.map(sent, chain, shape, f"{connection!r}")
         if synapse is not None and not synapse.commutes:  # of the values that are delivered
             cut = len(chain) - (0 if decoded.full is not None else len(connection.placing))
         else:
-            cut = 0 if isinstance(synapse, WindowMean) else smallest(chain, shape)
-        sent = self.draft.map(sent, chain[:cut], shape, f"{connection!r}")
-        for transform in chain[:cut]:
-            shape = transform.output_shape(shape)
-        if synapse is not None:
-            label = f"synapse of {connection!r}"
-            sent = self.draft.filtered(sent, synapse, shape, label, connection)
-        sent = self.draft.delayed(sent, connection.delay, f"{connection!r}")
-        return self.draft.map(sent, chain[cut:], shape, f"{connection!r}")
+            first = synapse is not None and synapse.by_windows
+            cut = 0 if first else smallest(chain, _ensemble(connection.pre_obj).shape)
+        return self.draft.deliver(connection, sent, chain, cut)
 
     def applied(self, connection: Connection, sent: Scaled) -> Scaled:
         """(A part of) a value, put through the connection's function, if any."""
         shape = output_shape(connection.pre_obj)
         if isinstance(connection.pre, ObjView):
             chain = flatten(connection.pre.select(shape))
-            sent = self.draft.map(sent, chain, shape, f"part for {connection!r}")
+            sent = self.draft.map(sent, chain, f"part for {connection!r}")
         if connection.function is None:
             return sent
         node = function_node(connection)
-        source = self.draft.values(sent, connection.part_shape, f"input of {node!r}")
+        source = self.draft.values(sent, f"input of {node!r}")
         output = self.draft.signal(connection.sent_shape, f"{node!r}")
         self.draft.operators.append(Apply(f"{node!r}", (source,), output, node))
         return Scaled(output, 1.0)

@@ -9,31 +9,24 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 
-from spikewright.engines.analog import counted
 from spikewright.engines.grid import GRIDS, MAX_FAN_IN
-from spikewright.engines.program import (
+from spikewright.engines.operators import (
     Apply,
     Average,
     Delay,
     DelayedLinear,
     Filter,
     Generate,
-    Learned,
     Linear,
     NodeSource,
     Operator,
-    Program,
     ScaledSum,
     Smooth,
 )
+from spikewright.engines.populations import Learned
+from spikewright.engines.program import Program, counted
 from spikewright.network.functions import NodeFunction
-from spikewright.network.transforms import (
-    AxisMap,
-    Convolution,
-    Dense,
-    Sparse,
-    SumPool,
-)
+from spikewright.network.transforms import AxisMap, Convolution, Dense, Sparse, SumPool
 
 PATCH_VALUES = 4_000_000  # of a convolution's patches that are made at once
 SPARSE_TERMS = 2**16  # of sparse maps that are made together

@@ -15,12 +15,7 @@ from spikewright.lower.choices import STEP, rounded, seconds_until_exact, unroun
 from spikewright.lower.node_functions import ROUND, is_function
 from spikewright.lower.trace import Status, exact_after
 from spikewright.network import Ensemble, NodeFunction
-from spikewright.network.neurons import (
-    NUMPY_RATES,
-    BipolarIntegrateAndFire,
-    Elementwise,
-    NeuronType,
-)
+from spikewright.network.neurons import NUMPY_NEURONS, Elementwise, NeuronType
 from spikewright.network.node_functions import Elementwise as Curve
 from spikewright.network.node_functions import MaxPool, PythonCall, ReduceMax
 from spikewright.network.synapses import Synapse
@@ -74,7 +69,7 @@ def _rank(layer: Layer) -> int:
 def _response(neuron_type: NeuronType, current: NDArray, scale: float) -> NDArray:
     """The mean output at a steady current, amplitude and scale included."""
     gain = scale if neuron_type.scaling == "skewed" else 1.0
-    rates = np.asarray(neuron_type.rates(NUMPY_RATES, gain * current), np.float64)
+    rates = np.asarray(neuron_type.rates(NUMPY_NEURONS, gain * current), np.float64)
     return rates * (neuron_type.amplitude / gain)
 
 
@@ -180,8 +175,9 @@ def _rates(
 def _spikes(layer: Layer, neuron_type: NeuronType, apart: Parting | None) -> tuple[Status, str]:
     """The guarantee of a spiking type for an activation or a function's value, and the reason."""
     back = ""
-    if isinstance(neuron_type, BipolarIntegrateAndFire):
-        back = "; takes spikes back" + ("" if neuron_type.debt else ", loses charge below zero")
+    if neuron_type.takes_back:
+        back = "; takes spikes back"
+        back += "" if neuron_type.follows_sum else ", loses charge below zero"
     if neuron_type.assumed:
         back += f"; {_taken_as_sent(neuron_type.assumed)}"
     if heights := neuron_type.spike_heights:

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from spikewright._base.arguments import numbers_or_nan
-from spikewright.engines.matrices import matrix_of
+from spikewright.engines.reference.linear import matrix_of
 from spikewright.engines.representation import Representation
 from spikewright.errors import BuildError
 from spikewright.network import Connection, Ensemble

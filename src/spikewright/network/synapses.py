@@ -46,6 +46,8 @@ class Synapse:
     """
 
     seed: int | None = None
+    by_windows = False
+    """Whether it goes by windows of steps, and so belongs to what is sent."""
 
     def discretise(self, dt: float) -> DiscreteFilter:
         """The linear filter for steps of `dt` seconds; raises `NetworkError` where it is none."""
@@ -263,6 +265,7 @@ class WindowMean(Synapse):
 
     steps: int
     initial: tuple[float, ...] = ()
+    by_windows = True
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "steps", count(self.steps, "WindowMean.steps"))

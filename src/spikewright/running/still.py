@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from copy import deepcopy
-from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -20,7 +19,6 @@ from spikewright import engines
 from spikewright.engines import Precision, Totals
 from spikewright.lower import Lowered
 from spikewright.network import Ensemble, Node
-from spikewright.network.neurons import BipolarIntegrateAndFire
 from spikewright.running.inputs import Encoded, Feeds
 from spikewright.running.runner import RunJob, Runner
 
@@ -60,17 +58,9 @@ def _follows(ensemble: Ensemble) -> bool:
 
 
 def _hold(ensemble: Ensemble, steps: int) -> None:
-    """Give a population in one step what it has in `steps` of them: their cap, and their biases.
-
-    Where the last spike has a height, multiples of that are said.
-    """
-    kind, biases = ensemble.neuron_type, ensemble.step_biases
-    most, last = kind.most_in(steps), kind.height_at(steps)
-    if isinstance(kind, BipolarIntegrateAndFire):
-        kind = replace(kind, assumed_spikes=0, spike_heights=(last,) if last > 1 else ())
-    if most is not None:
-        kind = replace(kind, max_spikes_per_step=most // last)  # type: ignore[call-arg]
-    ensemble.neuron_type = kind
+    """Give a population in one step what it has in `steps` of them: their cap, and their biases."""
+    biases = ensemble.step_biases
+    ensemble.neuron_type = ensemble.neuron_type.in_one_step(steps)
     if biases is not None:
         ensemble.noise = None
         ensemble.bias = ensemble.bias + biases[:steps].sum(axis=0) / steps

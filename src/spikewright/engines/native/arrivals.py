@@ -6,7 +6,7 @@ import numpy as np
 
 from spikewright.engines.native.buffers import Buffers, OperatorState
 from spikewright.engines.native.senders import ArrivalFilling, DelayedLists
-from spikewright.engines.program import DelayedLinear
+from spikewright.engines.operators import DelayedLinear
 
 
 def add_arrivals(b: Buffers, op: DelayedLinear) -> None:

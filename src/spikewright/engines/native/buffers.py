@@ -18,18 +18,14 @@ from spikewright.engines.factors import shared_row
 from spikewright.engines.native import _kernels
 from spikewright.engines.native._kernels import Term
 from spikewright.engines.native.filling import Filling, Listed
-from spikewright.engines.native.orders import (
-    Order,
-    Stored,
-    positions,
-    preferred_orders,
-    same,
-)
+from spikewright.engines.native.orders import Order, Stored, positions, preferred_orders, same
 from spikewright.engines.native.regions import Region
 from spikewright.engines.native.senders import ArrivalFilling, SenderFilling
 from spikewright.engines.native.support import is_integrator
 from spikewright.engines.needs import sampled
-from spikewright.engines.program import Neurons, Operator, Program
+from spikewright.engines.operators import Operator
+from spikewright.engines.populations import Neurons
+from spikewright.engines.program import Program
 from spikewright.network.transforms import Shape
 
 

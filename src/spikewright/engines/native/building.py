@@ -34,26 +34,13 @@ from spikewright.engines.native.layers import add_layer, add_sum
 from spikewright.engines.native.learning import add_learned
 from spikewright.engines.native.moves import add_axis_map, add_choice, add_place, rename
 from spikewright.engines.native.orders import positions
-from spikewright.engines.native.parts import (
-    add_delay,
-    add_max_pool,
-    add_scale,
-    add_sum_pool,
-)
+from spikewright.engines.native.parts import add_delay, add_max_pool, add_scale, add_sum_pool
 from spikewright.engines.native.regions import Region
 from spikewright.engines.native.shortcuts import shortcuts
 from spikewright.engines.native.sparse import add_sparse
-from spikewright.engines.program import (
-    Apply,
-    Delay,
-    DelayedLinear,
-    Learned,
-    Linear,
-    Neurons,
-    Operator,
-    Program,
-    ScaledSum,
-)
+from spikewright.engines.operators import Apply, Delay, DelayedLinear, Linear, Operator, ScaledSum
+from spikewright.engines.populations import Learned, Neurons
+from spikewright.engines.program import Program
 from spikewright.network.transforms import (
     AxisMap,
     Convolution,

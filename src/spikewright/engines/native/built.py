@@ -10,7 +10,8 @@ from spikewright.engines.native.buffers import OperatorState
 from spikewright.engines.native.filling import Filling, Listed, Packing
 from spikewright.engines.native.orders import Order
 from spikewright.engines.native.senders import ArrivalFilling, SenderFilling
-from spikewright.engines.program import Neurons, Operator
+from spikewright.engines.operators import Operator
+from spikewright.engines.populations import Neurons
 from spikewright.network.transforms import Shape
 
 _PARAMETERS = 16  # bytes a neuron, in use while a population is described

@@ -12,7 +12,7 @@ from typing import Any
 from spikewright.engines.native._kernels import Cell, Cells, FixedPoint, Rate
 from spikewright.network.neurons import (
     LIF,
-    NUMPY_RATES,
+    NUMPY_NEURONS,
     ROUNDING,
     AdaptiveLIF,
     AdaptiveLIFRate,
@@ -75,7 +75,7 @@ def own_rows(kind: Any, dt: float) -> list[Any]:
 
     The kernel itself makes the first row.
     """
-    share = share_of(NUMPY_RATES, dt, kind.tau_rc)
+    share = share_of(NUMPY_NEURONS, dt, kind.tau_rc)
     silence = kind.silent_steps(dt) if isinstance(kind, GridLIF) else kind.tau_ref
     tiring: tuple[Any, Any] = (0.0, 0.0)
     if isinstance(kind, AdaptiveLIF):
@@ -95,7 +95,7 @@ def _on_grid(kind: GridLIF, dt: float) -> Cells:
     return _cells(
         Cell.grid_leaky,
         min_voltage=kind.min_voltage,
-        most_share=share_of(NUMPY_RATES, dt, kind.tau_rc),
+        most_share=share_of(NUMPY_NEURONS, dt, kind.tau_rc),
         tau_ref=kind.silent_steps(dt),
     )
 

@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright._base.processors import MOST_THREADS, check_threads, processors
-from spikewright.engines.base import Array, Call, Engine, Held, Kernel, Stepping, Stretch
+from spikewright.engines.base import Engine, Held, Plan, Stretch
+from spikewright.engines.kernel import Array, Call, Kernel, Stepping
 from spikewright.engines.native import _kernels
 from spikewright.engines.native.building import build
 from spikewright.engines.native.built import Built
@@ -24,15 +25,15 @@ from spikewright.engines.native.regions import Region, plan_rows, with_regions
 from spikewright.engines.native.running import RegionKernel
 from spikewright.engines.native.runs import state_bytes, work_bytes
 from spikewright.engines.native.wide import Form, Forms, widened
-from spikewright.engines.plan import Plan
-from spikewright.engines.program import Generate, Learned, NodeSource, Operator, Program
+from spikewright.engines.operators import Generate, NodeSource, Operator
+from spikewright.engines.populations import Learned
+from spikewright.engines.program import Program
 from spikewright.engines.python_steps import PythonStep
 from spikewright.engines.reference import ReferenceEngine
 from spikewright.engines.sources import Given
 from spikewright.engines.totals import Sums
 from spikewright.engines.working import size_of
 from spikewright.errors import BuildError
-from spikewright.network.transforms import Shape
 
 ISA_VARIABLE = "SPIKEWRIGHT_ISA"
 THREADS_VARIABLE = "SPIKEWRIGHT_THREADS"
@@ -160,12 +161,6 @@ class NativeEngine(Engine):
 
     def source(self, op: NodeSource, program: Program, given: Given, first: int) -> Kernel:
         return self._reference.source(op, program, given, first)
-
-    def empty(self, program: Program, batch: int, steps: int, shape: Shape) -> Array:
-        return np.empty((batch, steps, *shape))
-
-    def to_numpy(self, array: Array) -> NDArray:
-        return np.asarray(array)
 
     def block_steps(self, program: Program, batch: int) -> int:
         sizes = (int(np.prod(program.shapes[s])) for op in program.operators for s in op.outputs)

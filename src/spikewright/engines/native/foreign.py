@@ -8,9 +8,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright.engines.base import Array, Call, Kernel
+from spikewright.engines.kernel import Array, Call, Kernel
 from spikewright.engines.native.buffers import Buffers
-from spikewright.engines.program import Apply, Generate, Learned, Operator, Program
+from spikewright.engines.operators import Apply, Generate, Operator
+from spikewright.engines.populations import Learned
+from spikewright.engines.program import Program
 from spikewright.engines.python_steps import PythonStep
 from spikewright.engines.totals import Sums
 
@@ -35,8 +37,7 @@ def _add_call(b: Buffers, op: Operator, first: bool) -> None:
 
 def parts_of(op: Operator) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """Outputs that are known in an operator's turn, and those that are known at a step's end."""
-    late = op.late if isinstance(op, Learned) else ()
-    return op.outputs[: len(op.outputs) - len(late)], late
+    return op.outputs[: len(op.outputs) - len(op.late)], op.late
 
 
 def foreign_bytes(op: Operator, program: Program, steps: int) -> int:

@@ -25,7 +25,8 @@ from spikewright.engines.native.populations import (
     reads_out,
 )
 from spikewright.engines.native.support import is_integrator
-from spikewright.engines.program import Filter, Linear, Neurons, Operator, ScaledSum, Smooth
+from spikewright.engines.operators import Filter, Linear, Operator, ScaledSum, Smooth
+from spikewright.engines.populations import Neurons
 from spikewright.network.transforms import Slice, Take
 
 

@@ -12,7 +12,7 @@ from spikewright.engines.native.cells import fixed_point
 from spikewright.engines.native.limits import least_voltage
 from spikewright.engines.native.orders import Order, every
 from spikewright.engines.native.support import followed
-from spikewright.engines.program import Neurons
+from spikewright.engines.populations import Neurons
 from spikewright.network.neurons import (
     BipolarIntegrateAndFire,
     FixedPointIntegrateAndFire,

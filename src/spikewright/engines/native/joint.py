@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from spikewright.engines.native._kernels import Term
 from spikewright.engines.native.buffers import Buffers
 from spikewright.engines.native.orders import Order, positions
-from spikewright.engines.program import Linear, ScaledSum
+from spikewright.engines.operators import Linear, ScaledSum
 from spikewright.network.transforms import Place
 
 

@@ -24,7 +24,8 @@ from spikewright.engines.native.orders import (
 )
 from spikewright.engines.native.parts import limbs_of
 from spikewright.engines.native.shortcuts import Shortcut, shortcut_of
-from spikewright.engines.program import Linear, Neurons, ScaledSum
+from spikewright.engines.operators import Linear, ScaledSum
+from spikewright.engines.populations import Neurons
 from spikewright.network.transforms import Convolution, Dense, Shape
 
 _MERGED_LANES = 32  # groups are merged up to so many outputs: fewer are padded to whole vectors

@@ -11,7 +11,7 @@ from spikewright.engines.grid import GRIDS
 from spikewright.engines.native.buffers import Buffers, OperatorState
 from spikewright.engines.native.parts import limbs_of
 from spikewright.engines.native.rules import RuleParameters, form_of
-from spikewright.engines.program import Learned
+from spikewright.engines.populations import Learned
 from spikewright.network.learning.base import outer
 
 

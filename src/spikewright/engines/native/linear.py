@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright.engines.base import Array, Kernel
+from spikewright.engines.kernel import Array, Kernel
 from spikewright.engines.native import _kernels
 from spikewright.engines.native.built import Built
 from spikewright.engines.native.regions import Region

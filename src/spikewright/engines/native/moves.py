@@ -17,7 +17,7 @@ from spikewright.engines.native.orders import (
     same,
 )
 from spikewright.engines.native.parts import limbs_of
-from spikewright.engines.program import Linear, Operator, ScaledSum
+from spikewright.engines.operators import Linear, Operator, ScaledSum
 from spikewright.network.transforms import (
     AxisMap,
     Permute,

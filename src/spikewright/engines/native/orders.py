@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from spikewright._base.arrays import frozen
 from spikewright._base.windows import Windows, split_shape
 from spikewright.engines.native._kernels import Geometry
-from spikewright.engines.program import Apply, Linear, Operator
+from spikewright.engines.operators import Apply, Linear, Operator
 from spikewright.network import MaxPool
 from spikewright.network.transforms import (
     AxisMap,

@@ -12,7 +12,7 @@ from spikewright.engines.native.buffers import Buffers, OperatorState
 from spikewright.engines.native.joint import joined
 from spikewright.engines.native.orders import Order, channels_last_order, geometry_of
 from spikewright.engines.native.support import is_line
-from spikewright.engines.program import Apply, Delay, Filter, Linear, Smooth
+from spikewright.engines.operators import Apply, Delay, Filter, Linear, Smooth
 from spikewright.network import MaxPool
 from spikewright.network.transforms import Scale, SumPool
 

@@ -16,7 +16,8 @@ from spikewright.engines.native.cells import OWN_ROOM, described, own_rows, stat
 from spikewright.engines.native.orders import Order
 from spikewright.engines.native.parts import limbs_of
 from spikewright.engines.native.support import is_integrator
-from spikewright.engines.program import Linear, Neurons, ScaledSum
+from spikewright.engines.operators import Linear, ScaledSum
+from spikewright.engines.populations import Neurons
 from spikewright.errors import BuildError
 from spikewright.network.transforms import Dense
 

@@ -20,6 +20,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
+from spikewright.engines.base import PlanRow
 from spikewright.engines.native._kernels import TILE_SHARE
 from spikewright.engines.native.support import (
     BYTES,
@@ -29,25 +30,10 @@ from spikewright.engines.native.support import (
     verdict,
     verdict_alone,
 )
-from spikewright.engines.plan import PlanRow
-from spikewright.engines.program import (
-    Apply,
-    Average,
-    Component,
-    Delay,
-    DelayedLinear,
-    Filter,
-    Learned,
-    Linear,
-    Neurons,
-    Operator,
-    Program,
-    Smooth,
-    keeps,
-)
-from spikewright.engines.restarting import period
-from spikewright.engines.work import multiply_adds
-from spikewright.network import Ensemble, NodeFunction
+from spikewright.engines.operators import Average, Linear, Operator
+from spikewright.engines.populations import Neurons
+from spikewright.engines.program import Component, Program
+from spikewright.network import Ensemble
 from spikewright.network.transforms import Convolution
 
 
@@ -106,7 +92,7 @@ class _Cut:
         self.verdicts.update(found)
         inputs = {s for op in component.operators for s in op.inputs}
         made = {s for op in component.operators for s in op.outputs}
-        changes = component.loops or any(map(_starts_change, component.operators))
+        changes = component.loops or any(op.changes for op in component.operators)
         if changes or not inputs.isdisjoint(self.changing):
             self.changing |= made
         native = [v.kind is not None for v in found.values()]
@@ -176,16 +162,6 @@ def _kinds_of_reference(op: Operator) -> dict[int, Kind]:
     if isinstance(op, Neurons) and op.neuron_type.spiking:
         kinds[op.output] = "whole"
     return kinds
-
-
-def _starts_change(op: Operator) -> bool:
-    """Whether its output differs from step to step even where its input does not."""
-    if isinstance(op, Neurons):
-        return op.neuron_type.spiking or bool(op.neuron_type.initial_values())
-    if isinstance(op, Apply):
-        function = op.node.output
-        return not isinstance(function, NodeFunction) or function.accumulate
-    return isinstance(op, Delay | DelayedLinear | Filter | Average | Smooth | Learned)
 
 
 def cut(program: Program) -> _Cut:
@@ -274,7 +250,7 @@ def _region(
         counts=counts,
         whole=whole,
         loops=loops,
-        restart=next((period(op) for op in operators if keeps(op) and op not in foreign), None),
+        restart=next((op.restart for op in operators if op.keeps and op not in foreign), None),
         foreign=foreign,
     )
 
@@ -339,7 +315,7 @@ def _rows(
 
 
 def _row(op: Operator, found: Verdict, program: Program, how: str, called: str = "") -> PlanRow:
-    work = multiply_adds(op, program)
+    work = op.work(program)
     if found.kind is None:
         return PlanRow(op.label, "reference", found.text + called, work)
     return PlanRow(op.label, f"native: {found.text}", how, work)

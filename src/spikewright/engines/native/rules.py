@@ -8,7 +8,7 @@ from typing import Any
 
 from spikewright.engines.grid import MAX_FAN_IN
 from spikewright.engines.native._kernels import MOST_RULES, Rule
-from spikewright.engines.program import Learned
+from spikewright.engines.populations import Learned
 from spikewright.network.learning import BCM, PES, RLS, LearningRuleType, Oja, Voja
 
 

@@ -8,9 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright.engines.base import Array, Kernel, Stepping
-from spikewright.engines.kernel_state import copied
-from spikewright.engines.kernels import diverged
+from spikewright.engines.kernel import Array, Kernel, Stepping, copied
+from spikewright.engines.kernels import diverged, restarting
 from spikewright.engines.native import _kernels
 from spikewright.engines.native._kernels import MOST_COUNTS
 from spikewright.engines.native.buffers import OperatorState
@@ -26,10 +25,11 @@ from spikewright.engines.native.slow import Slow, SlowRegion, WideRegion, in_dou
 from spikewright.engines.native.support import followed
 from spikewright.engines.native.taking import TakenOver
 from spikewright.engines.native.wide import Form, as_bytes
-from spikewright.engines.program import Learned, Neurons, Operator, Program
+from spikewright.engines.operators import Operator
+from spikewright.engines.populations import Learned, Neurons
+from spikewright.engines.program import Program
 from spikewright.engines.python_steps import PythonStep
 from spikewright.engines.reference import ReferenceEngine
-from spikewright.engines.restarting import restarting
 from spikewright.engines.totals import Sums, total_type
 
 Wider = Callable[[Region, Program, frozenset[int]], Form | None]

@@ -16,7 +16,7 @@ from spikewright.engines.native._kernels import (
     Region,
     SenderForm,
 )
-from spikewright.engines.program import DelayedLinear
+from spikewright.engines.operators import DelayedLinear
 from spikewright.network.transforms import Sparse
 
 _LEAST_ENTRIES = 32  # of a sender in a part: to find shorter lists costs more than to add them

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from spikewright.engines.base import Array, Stepping
+from spikewright.engines.kernel import Array, Stepping
 from spikewright.engines.native.linear import as_read
 
 

@@ -8,10 +8,12 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright.engines.base import Array, Kernel
+from spikewright.engines.kernel import Array, Kernel
 from spikewright.engines.native.regions import Region
 from spikewright.engines.native.taking import TakenOver
-from spikewright.engines.program import Learned, Neurons, Operator, Program
+from spikewright.engines.operators import Operator
+from spikewright.engines.populations import Learned, Neurons
+from spikewright.engines.program import Program
 from spikewright.engines.reference import ReferenceEngine
 from spikewright.engines.totals import Sums
 

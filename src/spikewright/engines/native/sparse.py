@@ -7,7 +7,7 @@ import numpy as np
 from spikewright.engines.native.buffers import Buffers
 from spikewright.engines.native.senders import SenderFilling, SenderLists
 from spikewright.engines.native.support import by_sender
-from spikewright.engines.program import Linear
+from spikewright.engines.operators import Linear
 from spikewright.network.transforms import Sparse
 
 

@@ -11,32 +11,26 @@ import numpy as np
 from spikewright._base.windows import split_shape
 from spikewright.engines.grid import GRIDS, Precision
 from spikewright.engines.grid import MAX_FAN_IN as MAX_ANALOG_FAN_IN
-from spikewright.engines.native._kernels import (
-    MOST_COUNTS,
-    MOST_ORDER,
-    MOST_WAITING_STEPS,
-    Bent,
-)
+from spikewright.engines.native._kernels import MOST_COUNTS, MOST_ORDER, MOST_WAITING_STEPS, Bent
 from spikewright.engines.native.cells import described
 from spikewright.engines.native.rules import why_not
 from spikewright.engines.native.senders import SenderLists
-from spikewright.engines.program import (
+from spikewright.engines.operators import (
     Apply,
     Average,
     Delay,
     DelayedLinear,
     Filter,
     Generate,
-    Learned,
     Linear,
-    Neurons,
     NodeSource,
     Operator,
-    Program,
     ScaledSum,
     Smooth,
+    fan_in,
 )
-from spikewright.engines.work import fan_in
+from spikewright.engines.populations import Learned, Neurons
+from spikewright.engines.program import Program
 from spikewright.network import MaxPool, NodeFunction
 from spikewright.network.neurons import (
     BipolarIntegrateAndFire,

@@ -10,7 +10,8 @@ from spikewright.engines.native.buffers import OperatorState
 from spikewright.engines.native.built import Built
 from spikewright.engines.native.orders import Order
 from spikewright.engines.native.support import followed
-from spikewright.engines.program import Neurons, Operator
+from spikewright.engines.operators import Operator
+from spikewright.engines.populations import Neurons
 from spikewright.engines.totals import Sums
 
 

@@ -13,13 +13,14 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright.engines.base import Array
+from spikewright.engines.kernel import Array
 from spikewright.engines.native._kernels import MOST_COUNTS
 from spikewright.engines.native.built import Built
 from spikewright.engines.native.cells import described
 from spikewright.engines.native.regions import Region
 from spikewright.engines.native.support import BYTES, Kind, verdict
-from spikewright.engines.program import Neurons, Program
+from spikewright.engines.populations import Neurons
+from spikewright.engines.program import Program
 
 Form = tuple[Region, Built]
 """A region with some counts in doubles, and its kernels."""

@@ -6,40 +6,53 @@ whatever the batch, its order and the time block.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright._base.equations import NumpyFunctions
-from spikewright.engines.base import Array, Call, DelayedKernel, Engine, Kernel, NeuronKernel
-from spikewright.engines.generating import ProcessKernel
-from spikewright.engines.kernels import DelayKernel, SmoothKernel, adding
-from spikewright.engines.program import (
+from spikewright._base.equations import NUMPY as FUNCTIONS
+from spikewright.engines.base import Engine
+from spikewright.engines.calling import CallableKernel, PresentKernel
+from spikewright.engines.grid import GRIDS, MAX_FAN_IN, input_limbs, limbs
+from spikewright.engines.kernel import (
+    NUMPY,
+    Array,
+    Call,
+    DelayedKernel,
+    Kernel,
+    Kernels,
+    NeuronKernel,
+    Setup,
+)
+from spikewright.engines.kernels import (
+    SHARED,
+    LearningKernel,
+    SmoothKernel,
+    adding,
+    diverged,
+    summed,
+)
+from spikewright.engines.operators import (
     Apply,
     Average,
-    Delay,
     DelayedLinear,
     Filter,
-    Generate,
-    Learned,
     Linear,
-    Neurons,
     NodeSource,
     Operator,
-    Program,
     ScaledSum,
     Smooth,
-    uniform_draws,
 )
-from spikewright.engines.reference.functions import apply_kernel
-from spikewright.engines.reference.learning import LearnedKernel
+from spikewright.engines.populations import Learned, Neurons
+from spikewright.engines.program import Program
 from spikewright.engines.reference.linear import LinearKernel, SparseArrivals
-from spikewright.engines.sources import Given, constant_value, source_block
+from spikewright.engines.sources import Given, SourceKernel
 from spikewright.engines.working import peak_bytes
-from spikewright.network.neurons import Clock, integrate
+from spikewright.network import NodeFunction
+from spikewright.network.neurons import NUMPY_NEURONS
 
 _BLOCK_VALUES = 2_000_000  # values of the widest signal in a block: some tens of MB altogether
 
@@ -51,61 +64,27 @@ class ReferenceEngine(Engine):
     exact = True
     bound = "bit-identical whatever the batch, its order and the time block"
 
-    def kernel(self, op: Operator, program: Program, batch: int, tally: bool) -> Kernel:
-        if isinstance(op, Linear):
-            return LinearKernel(op, program.precision)
-        if isinstance(op, ScaledSum):
-            return _Sum(op, program.shapes[op.output])
-        if isinstance(op, Filter):
-            return _Filter(op, batch, program.shapes[op.output])
-        if isinstance(op, Smooth):
-            shape = program.shapes[op.output]
-            filter = _Filter(op, batch, shape)
-            return SmoothKernel(filter, lambda steps: np.empty((batch, steps, *shape)))
-        if isinstance(op, Delay):
-            shape = program.shapes[op.output]
-            kept = np.zeros((batch, op.steps, *shape))
-            return DelayKernel(kept, lambda steps: np.empty((batch, steps, *shape)))
-        if isinstance(op, DelayedLinear):
-            shape = program.shapes[op.output]
-            kept = np.zeros((batch, op.rows, *shape))
-            return SparseArrivals(op, kept, lambda steps: np.empty((batch, steps, *shape)))
-        if isinstance(op, Learned):
-            return LearnedKernel(op, program.precision, program.dt, batch)
-        if isinstance(op, Average):
-            return _Average(op, batch, program.shapes[op.output])
-        if isinstance(op, Apply):
-            return apply_kernel(op, program.dt, batch)
-        if isinstance(op, Generate):
-            return ProcessKernel(op, program, batch)
-        if isinstance(op, Neurons):
-            return _Neurons(op, program.dt, batch, tally)
-        raise TypeError(f"the reference engine has no kernel for {type(op).__name__}")
+    @property
+    def kernels(self) -> Kernels:
+        return _KERNELS
 
     def source(self, op: NodeSource, program: Program, given: Given, first: int) -> Kernel:
-        return _SourceKernel(op, program.dt, given, first)
-
-    def empty(self, program: Program, batch: int, steps: int, shape: tuple[int, ...]) -> Array:
-        return np.empty((batch, steps, *shape))
-
-    def to_numpy(self, array: Array) -> NDArray:
-        return np.asarray(array)
+        return SourceKernel(op, program.dt, given, first, NUMPY)
 
     def work_bytes(
         self, op: Operator, program: Program, batch: int, steps: int, held: Collection[int]
     ) -> int:
         if not isinstance(op, Neurons):
             return super().work_bytes(op, program, batch, steps, held)
-        at_once = steps if _Neurons(op, program.dt, 0, tally=False).stateless else 1
+        at_once = 1 if op.keeps or op.changes else steps
         size = int(np.prod(op.ensemble.shape))
-        return int(_step_bytes(op, program.dt) * batch * at_once * size)
+        return int(_step_bytes(op, program) * batch * at_once * size)
 
     def block_steps(self, program: Program, batch: int) -> int:
-        widest = max((int(np.prod(shape)) for shape in program.shapes), default=1)
-        return int(np.clip(_BLOCK_VALUES // max(1, widest * batch), 1, 1000))
+        return int(np.clip(_BLOCK_VALUES // (program.widest * batch), 1, 1000))
 
 
-def _step_bytes(op: Neurons, dt: float) -> float:
+def _step_bytes(op: Neurons, program: Program) -> float:
     """Bytes a neuron that its equation's arrays take in a step, as measured in a small one.
 
     Classes of a user's own are not called for this: they may keep what they are given.
@@ -115,7 +94,7 @@ def _step_bytes(op: Neurons, dt: float) -> float:
     if op not in _measured:
         size = max(1, int(np.prod(op.ensemble.shape)))
         batch = -(-_MEASURED_NEURONS // size)
-        kernel = _Neurons(op, dt, batch, tally=True)
+        kernel = _Neurons(op, Setup(program, NUMPY, batch, True))
         current = np.ones((batch, 1, *op.ensemble.shape))
         kernel.run([current], 0, 1)  # what is kept from step to step is there
         _measured[op] = peak_bytes(lambda: kernel.run([current], 1, 1)) / (batch * size)
@@ -127,28 +106,14 @@ _OF_OTHERS = 11  # arrays of one step
 _measured: WeakKeyDictionary[Neurons, float] = WeakKeyDictionary()
 
 
-class _SourceKernel(Kernel):
-    """Runs by the steps done in this *run*; `first` is the number of steps before it."""
-
-    def __init__(self, op: NodeSource, dt: float, given: Given, first: int) -> None:
-        self._node, self._dt, self._given, self._first = op.node, dt, given, first
-        self._constant = constant_value(op.node, given)
-        self.stateless = self._constant is not None
-
-    def run(self, inputs: Sequence[Array], step: int, steps: int) -> Sequence[Array]:
-        if self._constant is not None:
-            return [self._constant]
-        return [source_block(self._node, self._given, step, self._first + step, steps, self._dt)]
-
-
 class _Sum(Kernel):
     stateless = True
 
-    def __init__(self, op: ScaledSum, shape: tuple[int, ...]) -> None:
-        self._op, self._shape = op, shape
+    def __init__(self, op: ScaledSum, setup: Setup) -> None:
+        self._op, self._shape = op, setup.shape(op)
 
     def run(self, inputs: Sequence[Array], step: int, steps: int) -> Sequence[Array]:
-        return [self._op.added(inputs or [np.zeros((1, 1, *self._shape))])]
+        return [summed(self._op, inputs or [np.zeros((1, 1, *self._shape))])]
 
     def into(self, inputs: Sequence[NDArray], outputs: Sequence[NDArray]) -> Call | None:
         plain = inputs and self._op.gain is None and self._op.bias is None
@@ -160,10 +125,11 @@ class _Filter(DelayedKernel):
 
     changing = ("_state", "_output")
 
-    def __init__(self, op: Filter | Smooth, batch: int, shape: tuple[int, ...]) -> None:
+    def __init__(self, op: Filter | Smooth, setup: Setup) -> None:
+        super().__init__(op, setup)
         self._filter = op.filter
-        self._state = [np.zeros((batch, *shape)) for _ in range(op.filter.order)]
-        self._output = np.zeros((batch, *shape))
+        self._state = [setup.zeros(op) for _ in range(op.filter.order)]
+        self._output = setup.zeros(op)
 
     def start_from(self, output: NDArray, **states: NDArray) -> None:
         """Take over from another engine: `state0`, `state1`, ... and the next output."""
@@ -177,24 +143,17 @@ class _Filter(DelayedKernel):
         zero = np.zeros_like(self._output)
         self._state, self._output = self._filter.by_line(self._state, value[:, 0], zero)
 
-    def run(self, inputs: Sequence[Array], step: int, steps: int) -> Sequence[Array]:
-        (x,) = inputs
-        outputs = np.empty((len(self._output), steps, *self._output.shape[1:]))
-        for t in range(steps):
-            outputs[:, t] = self._output
-            self.absorb(x if x.shape[1] == 1 else x[:, t : t + 1])
-        return [outputs]
-
 
 class _Average(DelayedKernel):
     """Sums of a window, step by step so that their order is that of time; then their mean."""
 
     changing = ("_done", "_sum", "_mean")
 
-    def __init__(self, op: Average, batch: int, shape: tuple[int, ...]) -> None:
+    def __init__(self, op: Average, setup: Setup) -> None:
+        super().__init__(op, setup)
         self._steps, self._done = op.steps, 0
-        self._sum = np.zeros((batch, *shape))
-        self._mean = np.array(np.broadcast_to(op.initial, (batch, *shape)))
+        self._sum = setup.zeros(op)
+        self._mean = np.array(np.broadcast_to(op.initial, self._sum.shape))
 
     @property
     def ahead(self) -> int:
@@ -204,51 +163,21 @@ class _Average(DelayedKernel):
         return self._mean[:, None]
 
     def absorb(self, value: Array) -> None:
-        for t in range(value.shape[1]):
-            self._take(value[:, t])
-
-    def _take(self, now: NDArray) -> None:
-        self._sum = self._sum + now
-        self._done += 1
+        for now in value.swapaxes(0, 1):
+            self._sum = self._sum + now
+            self._done += 1
         if self._done == self._steps:
             self._mean = self._sum / self._steps
             self._sum, self._done = np.zeros_like(self._sum), 0
-
-    def run(self, inputs: Sequence[Array], step: int, steps: int) -> Sequence[Array]:
-        (x,) = inputs
-        outputs = np.empty((len(self._mean), steps, *self._mean.shape[1:]))
-        for t in range(steps):
-            outputs[:, t] = self._mean
-            self._take(x[:, 0 if x.shape[1] == 1 else t])
-        return [outputs]
-
-
-class _Namespace(NumpyFunctions):
-    """NumPy and the integrator: the array functions of neuron equations."""
-
-    integrate = staticmethod(integrate)
-
-
-_NAMESPACE: Any = _Namespace()
 
 
 class _Neurons(NeuronKernel):
     changing = ("_state", "total", "net")
 
-    def __init__(self, op: Neurons, dt: float, batch: int, tally: bool) -> None:
-        self._op, self._dt, self._batch = op, dt, batch
-        shape = (batch, *op.ensemble.shape)
-        self._state: dict[str, NDArray] = {}
-        self.restart()
-        self.total = np.zeros(shape) if tally else None
-        self.net = np.zeros(shape) if tally and op.neuron_type.negative else None
-        self.stateless = not (op.neuron_type.spiking or self._state or tally)
-
-    def restart(self) -> None:
-        op, shape = self._op, (self._batch, *self._op.ensemble.shape)
-        self._state = {name: np.full(shape, value) for name, value in op.initial_state.items()}
-        if op.neuron_type.has_voltage:
-            self._state["voltage"] = np.array(np.broadcast_to(op.initial_voltage, shape))
+    def __init__(self, op: Neurons, setup: Setup) -> None:
+        super().__init__(op, setup, NUMPY)
+        self.total = np.zeros(self._shape) if setup.tally else None
+        self.net = np.zeros(self._shape) if setup.tally and op.neuron_type.negative else None
 
     def start_from(self, **state: NDArray) -> None:
         """Take over from another engine: state by name, `(batch, *shape)` each."""
@@ -257,13 +186,12 @@ class _Neurons(NeuronKernel):
     def run(self, inputs: Sequence[Array], step: int, steps: int) -> Sequence[Array]:
         (current,) = inputs
         if self.stateless:
-            return [self._op.neuron_type.step(_NAMESPACE, current, {}, self._clock(0))]
-        shape = (self._batch, steps, *self._op.ensemble.shape)
-        outputs = [np.empty(shape) for _ in self._op.outputs]
+            return [self._op.neuron_type.step(NUMPY_NEURONS, current, {}, self._clock(0))]
+        outputs = [self._setup.empty(self._op, steps) for _ in self._op.outputs]
         for t in range(steps):
             now = current[:, 0 if current.shape[1] == 1 else t]
             output = self._op.neuron_type.step(
-                _NAMESPACE, now, self._state, self._clock(step + t + 1)
+                NUMPY_NEURONS, now, self._state, self._clock(step + t + 1)
             )
             outputs[0][:, t] = output
             for name, kept in zip(self._op.states, outputs[1:], strict=True):
@@ -274,10 +202,131 @@ class _Neurons(NeuronKernel):
                 self.net += output
         return outputs
 
-    def _clock(self, step: int) -> Clock:
-        op = self._op
 
-        def uniform(index: int) -> NDArray:
-            return uniform_draws(op.key, step, index, op.ensemble.shape)
+def _applied(op: Apply, setup: Setup) -> Kernel:
+    """The kernel of a node's function."""
+    function = op.node.output
+    if not isinstance(function, NodeFunction):
+        return CallableKernel(op, setup)
+    if function.accumulate:
+        return _Accumulated(op, function, setup)
+    return PresentKernel(op, function, FUNCTIONS)
 
-        return Clock(step, self._dt, op.threshold, uniform)
+
+class _Accumulated(Kernel):
+    """`t f(X_t / t)` less the earlier outputs, `X` the running sums; `f(X_t)` if homogeneous."""
+
+    changing = ("_sums", "_sent")
+
+    def __init__(self, op: Apply, function: NodeFunction, setup: Setup) -> None:
+        self._function = function
+        self._sums = np.zeros((setup.batch, *op.node.shape_in))
+        self._sent = np.zeros((setup.batch, *op.node.shape_out))
+
+    def restart(self) -> None:
+        self._sums, self._sent = np.zeros_like(self._sums), np.zeros_like(self._sent)
+
+    def start_from(self, sums: NDArray, sent: NDArray) -> None:
+        """Take over from another engine: running sums, and the sum of earlier outputs."""
+        self._sums, self._sent = np.array(sums), np.array(sent)
+
+    def run(self, inputs: Sequence[Array], step: int, steps: int) -> Sequence[Array]:
+        (x,) = inputs
+        outputs = np.empty((len(self._sums), steps, *self._sent.shape[1:]))
+        for i in range(steps):
+            self._sums = self._sums + x[:, 0 if x.shape[1] == 1 else i]
+            with np.errstate(all="ignore"):
+                reached = self._function.reached(FUNCTIONS, self._sums, step + i + 1, self._sent)
+            outputs[:, i] = reached - self._sent
+            self._sent = reached
+        return [outputs]
+
+
+class LearnedKernel(LearningKernel):
+    """Sums over weights exact, as those of fixed ones; weights are in float64."""
+
+    xp = FUNCTIONS
+
+    def __init__(self, op: Learned, setup: Setup) -> None:
+        super().__init__(op, setup)
+        self._grid, self._size = GRIDS[setup.program.precision], op.initial.shape[1]
+        self._put_on_grid()
+
+    def start_from(self, weights: NDArray, **states: NDArray) -> None:
+        """Take over from another engine: the weights of every sample, and the states of rules, each
+        by the rule's number and its name.
+        """
+        self._weights = np.array(weights)
+        for key, value in states.items():
+            number, name = key.split()
+            self._states[int(number)][name] = np.array(value)
+        self._put_on_grid()
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        super().restore(state)
+        self._put_on_grid()
+
+    def _put_on_grid(self) -> None:
+        """The weights as they are applied: a sample's rows as those of a fixed matrix."""
+        grid = self._grid
+        parts = limbs(self._weights, (2,), grid.weight_bits, grid.weight_limbs)
+        self._applied = [part.swapaxes(1, 2) for part in parts]
+
+    def learned(self) -> Mapping[Learned, NDArray]:
+        return {self._op: np.array(self._weights)}
+
+    def respond(self, inputs: Sequence[Array]) -> Sequence[Array]:
+        (x,) = inputs
+        total: NDArray | None = None
+        for limb in input_limbs(x, min(self._size, MAX_FAN_IN), self._grid):
+            for weights in self._applied:
+                part = _products(limb, weights)
+                total = part if total is None else total + part
+        if total is None:
+            raise ValueError("an input has at least one limb")
+        outputs = [total if self._op.factor == 1.0 else total * self._op.factor]
+        if self._op.weights is not None:
+            outputs.append(self._weights[:, None])
+        return outputs
+
+    def finish(self, inputs: Sequence[Array]) -> Sequence[Array]:
+        with np.errstate(over="ignore", invalid="ignore"):  # weights that overflow are an error
+            return super().finish(inputs)
+
+    def recorded(self, value: NDArray) -> NDArray:
+        return np.array(value)[:, None]
+
+    def change(self, delta: NDArray) -> None:
+        if self._unit is not None:
+            where = np.broadcast_to(self._unit != 0, delta.shape)
+            delta = np.divide(delta, self._unit, out=np.zeros_like(delta), where=where)
+        self._weights = self._weights + delta
+        if not np.all(np.isfinite(self._weights)):
+            raise diverged(self._op)
+        self._put_on_grid()
+
+    def now(self, x: Array) -> NDArray:
+        now: NDArray = x[:, 0]
+        return now if len(now) == self._batch else np.broadcast_to(now, (self._batch, *x.shape[2:]))
+
+
+def _products(x: NDArray, weights: NDArray) -> NDArray:
+    """`(batch or 1, 1, in) @ (batch, in, out)`, long sums in pieces that are exact each."""
+    starts = range(0, max(weights.shape[1], 1), MAX_FAN_IN)
+    parts = [x[:, :, i : i + MAX_FAN_IN] @ weights[:, i : i + MAX_FAN_IN] for i in starts]
+    total: NDArray = sum(parts[1:], start=parts[0])
+    return total
+
+
+_KERNELS: Kernels = {
+    **SHARED,
+    Apply: _applied,
+    Average: _Average,
+    DelayedLinear: SparseArrivals,
+    Filter: _Filter,
+    Learned: LearnedKernel,
+    Linear: lambda op, setup: LinearKernel(op, setup.program.precision),
+    Neurons: _Neurons,
+    ScaledSum: _Sum,
+    Smooth: lambda op, setup: SmoothKernel(_Filter(op, setup), op, setup),
+}

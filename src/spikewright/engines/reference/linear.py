@@ -1,7 +1,11 @@
-"""Linear maps: sums exact (`engines.grid`), compensated, or elementwise in a fixed order."""
+"""Linear maps: sums exact (`engines.grid`), compensated, or elementwise in a fixed order.
+
+Chains of transforms are matrices by them, for solvers and for parameters shown at build time.
+"""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -10,11 +14,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright._base.windows import Windows, channels_last, restore_channels
-from spikewright.engines.base import Array, Kernel
-from spikewright.engines.compensation import Compensation, grid_of, ordered_sum, residual_sum
+from spikewright.engines.compensation import (
+    Compensation,
+    grid_of,
+    ordered_sum,
+    residual_sum,
+    weights_of,
+)
 from spikewright.engines.grid import MAX_FAN_IN, Grid, Precision, split_inputs, weight_limbs
+from spikewright.engines.kernel import Array, Kernel
 from spikewright.engines.kernels import DelayedLinearKernel
-from spikewright.engines.program import Linear
+from spikewright.engines.operators import Linear
 from spikewright.engines.working import PATCH_VALUES, SPARSE_TERMS
 from spikewright.errors import BuildError
 from spikewright.network.transforms import (
@@ -25,6 +35,7 @@ from spikewright.network.transforms import (
     Place,
     Reshape,
     Scale,
+    Shape,
     Slice,
     Sparse,
     SumPool,
@@ -281,3 +292,22 @@ _MAPS: dict[type[Transform], Callable[[Any, ReferenceSums], Map]] = {
     Take: _take,
     Place: _place,
 }
+
+
+def matrix_of(chain: tuple[Transform, ...], shape: Shape) -> NDArray:
+    """The `(out, in)` matrix of a chain of transforms on an array of `shape`, flattened."""
+    matrix = np.eye(math.prod(shape))
+    for transform in chain:
+        shape_out = transform.output_shape(shape)
+        if isinstance(transform, Dense) and len(shape) == 1:
+            matrix = np.asarray(transform.matrix, np.float64) @ matrix
+        elif isinstance(transform, Scale):
+            matrix = np.broadcast_to(transform.factor, shape).reshape(-1, 1) * matrix
+        elif not isinstance(transform, Reshape):
+            weights = weights_of(transform)
+            whole = None if weights is None else Compensation.of(weights, "float64")
+            kernel = LinearKernel(Linear("a matrix", (), 0, transform, 1.0, whole), "float64")
+            (columns,) = kernel.run([matrix.T.reshape(-1, 1, *shape)], 0, 1)
+            matrix = columns.reshape(len(columns), -1).T
+        shape = shape_out
+    return matrix

@@ -12,6 +12,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 
 from spikewright.engines.grid import Precision
+from spikewright.engines.kernel import EngineArrays, Setup
 from spikewright.errors import BuildError
 from spikewright.network.transforms import Shape
 
@@ -22,7 +23,7 @@ _DTYPES = {"float32": torch.float32, "float64": torch.float64}
 
 
 @dataclass(frozen=True)
-class Tensors:
+class Tensors(EngineArrays):
     """Makes tensors on a device in a type, whatever torch's defaults and modes are."""
 
     device: Device
@@ -35,24 +36,36 @@ class Tensors:
 
     @property
     def wide(self) -> Tensors:
-        """The same device in float64."""
         return Tensors(self.device, torch.float64)
 
     def of(self, values: ArrayLike) -> Tensor:
-        """A tensor with a copy of these values."""
         kind = np.float64 if self.dtype == torch.float64 else np.float32
         with _plain_tensors():
             return torch.from_numpy(np.array(values, kind, order="C")).to(self.device)
 
+    def holding(self, values: NDArray) -> Tensor:
+        return self.of(values)
+
     def zeros(self, shape: Shape) -> Tensor:
-        """A tensor of zeros, such as a state that is changed in place."""
         with _plain_tensors():
             return torch.zeros(shape, dtype=self.dtype, device=self.device)
 
     def empty(self, shape: Shape) -> Tensor:
-        """An uninitialised tensor."""
         with _plain_tensors():
             return torch.empty(shape, dtype=self.dtype, device=self.device)
+
+    @property
+    def plain(self) -> bool:
+        return bool(self.device.type == "cpu")
+
+    def numpy(self, array: Tensor) -> NDArray:
+        return numpy_of(array)
+
+
+def tensors_of(setup: Setup) -> Tensors:
+    """How a kernel of the torch engine makes its arrays."""
+    assert isinstance(setup.arrays, Tensors)
+    return setup.arrays
 
 
 def numpy_of(tensor: Tensor) -> NDArray:

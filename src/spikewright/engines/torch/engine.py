@@ -1,9 +1,14 @@
-"""The engine: which kernel runs which operator, and how the work is cut."""
+"""The engine: which kernel runs which operator, which two run as one, and how the work is cut.
+
+A sum behind a matrix product or convolution becomes its bias, which saves a pass.
+"""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -12,42 +17,40 @@ import torch
 from numpy.typing import NDArray
 
 from spikewright._base.processors import check_threads
-from spikewright.engines.base import Array, Engine, Held, Kernel, number_of_weights
-from spikewright.engines.kernels import DelayKernel, SmoothKernel
-from spikewright.engines.program import (
+from spikewright.engines.base import Engine, Held, number_of_weights
+from spikewright.engines.factors import shared_row
+from spikewright.engines.grid import on_grid
+from spikewright.engines.kernel import Kernel, Kernels
+from spikewright.engines.kernels import SHARED, SmoothKernel
+from spikewright.engines.operators import (
     Apply,
     Average,
-    Delay,
     DelayedLinear,
     Filter,
-    Generate,
-    Learned,
     Linear,
-    Neurons,
     NodeSource,
     Operator,
-    Program,
     ScaledSum,
     Smooth,
 )
-from spikewright.engines.sources import Given
-from spikewright.engines.torch.device import Tensors, chosen_device, numpy_of
-from spikewright.engines.torch.functions import GeneratedKernel, apply_kernel
-from spikewright.engines.torch.fusion import BiasedLinear, fuse
+from spikewright.engines.populations import Learned, Neurons
+from spikewright.engines.program import Component, Program
+from spikewright.engines.sources import Given, SourceKernel
+from spikewright.engines.torch.device import Tensors, chosen_device
+from spikewright.engines.torch.functions import linear_map
 from spikewright.engines.torch.kernels import (
     AverageKernel,
+    LearnedKernel,
     LinearKernel,
-    SourceKernel,
     SparseArrivals,
     SumKernel,
+    apply_kernel,
     filter_kernel,
 )
-from spikewright.engines.torch.learning import LearnedKernel
-from spikewright.engines.torch.maps import linear_map
 from spikewright.engines.torch.neurons import NeuronsKernel
 from spikewright.engines.working import Work
 from spikewright.errors import BuildError
-from spikewright.network.transforms import Shape
+from spikewright.network.transforms import AxisMap, Convolution, Dense, Shape, Transform
 
 # Sizes of the work, in values of the widest signal. A chunk of samples gives each thread enough to
 # do in a call while voltage, current and counts of one step stay in its second-level cache; a block
@@ -102,37 +105,17 @@ class TorchEngine(Engine):
             self._prepared[program] = fuse(program)
         return self._prepared[program]
 
+    @property
+    def kernels(self) -> Kernels:
+        return _KERNELS
+
     def kernel(self, op: Operator, program: Program, batch: int, tally: bool) -> Kernel:
-        tensors = Tensors.on(self.device, program.precision)
-        if isinstance(op, Linear):
-            return self._linear_kernel(op, tensors)
-        if isinstance(op, ScaledSum):
-            return SumKernel(op, program.shapes[op.output], tensors)
-        if isinstance(op, Filter):
-            return filter_kernel(op, batch, program.shapes[op.output], tensors)
-        if isinstance(op, Smooth):
-            shape = program.shapes[op.output]
-            filter = filter_kernel(op, batch, shape, tensors)
-            return SmoothKernel(filter, lambda steps: tensors.empty((batch, steps, *shape)))
-        if isinstance(op, Delay):
-            shape = program.shapes[op.output]
-            kept = tensors.zeros((batch, op.steps, *shape))
-            return DelayKernel(kept, lambda steps: tensors.empty((batch, steps, *shape)))
-        if isinstance(op, DelayedLinear):
-            shape = program.shapes[op.output]
-            kept = tensors.zeros((batch, op.rows, *shape))
-            return SparseArrivals(op, kept, tensors)
-        if isinstance(op, Learned):
-            return LearnedKernel(op, program.dt, batch, tensors)
-        if isinstance(op, Average):
-            return AverageKernel(op, batch, program.shapes[op.output], tensors)
-        if isinstance(op, Neurons):
-            return NeuronsKernel(op, program.dt, batch, tally, tensors)
-        if isinstance(op, Apply):
-            return apply_kernel(op, program.dt, batch, tensors)
-        if isinstance(op, Generate):
-            return GeneratedKernel(op, program, batch, tensors)
-        raise TypeError(f"the torch engine has no kernel for {type(op).__name__}")
+        if not isinstance(op, Linear):
+            return super().kernel(op, program, batch, tally)
+        return self._linear_kernel(op, self.arrays(program))
+
+    def arrays(self, program: Program) -> Tensors:
+        return Tensors.on(self.device, program.precision)
 
     def _linear_kernel(self, op: Linear, tensors: Tensors) -> Kernel:
         """Weights are held once, however many executions read them."""
@@ -143,14 +126,7 @@ class TorchEngine(Engine):
         return self._linear[op]
 
     def source(self, op: NodeSource, program: Program, given: Given, first: int) -> Kernel:
-        tensors = Tensors.on(self.device, program.precision)
-        return SourceKernel(op, program.dt, given, first, tensors)
-
-    def empty(self, program: Program, batch: int, steps: int, shape: Shape) -> Array:
-        return Tensors.on(self.device, program.precision).empty((batch, steps, *shape))
-
-    def to_numpy(self, array: Array) -> NDArray:
-        return numpy_of(array)
+        return SourceKernel(op, program.dt, given, first, self.arrays(program))
 
     def value_bytes(self, program: Program) -> int:
         return 8 if program.precision == "float64" else 4
@@ -184,16 +160,122 @@ class TorchEngine(Engine):
         if self.device.type != "cpu":
             return batch
         wanted = _CHUNK_VALUES * torch.get_num_threads()
-        chunks = max(1, round(batch * _widest(program) / wanted))
+        chunks = max(1, round(batch * program.widest / wanted))
         return -(-batch // chunks)
 
     def block_steps(self, program: Program, batch: int) -> int:
-        step = _widest(program) * batch
+        step = program.widest * batch
         if self.device.type != "cpu":
             return int(np.clip(_DEVICE_VALUES // step, 1, 1000))
         for_rows = min(-(-_ROWS // batch), _MOST_VALUES // step)
         return int(np.clip(max(_BLOCK_VALUES // step, for_rows), 1, 1000))
 
 
-def _widest(program: Program) -> int:
-    return max((int(np.prod(shape)) for shape in program.shapes), default=1) or 1
+_KERNELS: Kernels = {
+    **SHARED,
+    Apply: apply_kernel,
+    Average: AverageKernel,
+    DelayedLinear: SparseArrivals,
+    Filter: filter_kernel,
+    Learned: LearnedKernel,
+    Neurons: NeuronsKernel,
+    ScaledSum: SumKernel,
+    Smooth: lambda op, setup: SmoothKernel(filter_kernel(op, setup), op, setup),
+}
+
+
+@dataclass(frozen=True, eq=False)
+class BiasedLinear(Linear):
+    """`y = factor * transform(x) + bias`, `bias` `(out,)`, for `Dense` and `Convolution`."""
+
+    bias: NDArray | None = None
+
+
+def fuse(program: Program) -> Program:
+    """The program with `BiasedLinear` in place of a product and the sum that alone reads it.
+
+    A sum stays where it has several inputs, where its product is recorded or read elsewhere, or
+    where gain and bias differ within an output channel.
+    """
+    program = _on_grid(program)
+    readers = Counter(s for op in program.operators for s in op.inputs)
+    readers.update(recording.signal for recording in program.recordings)
+    products = {
+        op.output: op
+        for component in program.components
+        for op in component.operators
+        if isinstance(op, Linear) and not component.loops and readers[op.output] == 1
+    }
+    fused: dict[Operator, Operator | None] = {}
+    for component in program.components:
+        (op, *others) = component.operators
+        if others or component.loops or not isinstance(op, ScaledSum) or len(op.inputs) != 1:
+            continue
+        product = products.get(op.inputs[0])
+        affine = None if product is None else _merged(product, op, program.shapes[op.output])
+        if product is not None and affine is not None:
+            fused[product], fused[op] = None, affine
+    components = [c for c in (_replaced(c, fused) for c in program.components) if c is not None]
+    return replace(program, components=tuple(components))
+
+
+_WEIGHT_FIELDS: dict[type[Transform], str] = {
+    Dense: "matrix",
+    Convolution: "kernel",
+    AxisMap: "matrix",
+}
+
+
+def _on_grid(program: Program) -> Program:
+    """The program with the weights of its linear maps on the precision's grid.
+
+    Those that meet analog values stay as they are given, with all of their bits.
+    """
+
+    def held(op: Operator) -> Operator:
+        name = _WEIGHT_FIELDS.get(type(op.transform)) if isinstance(op, Linear) else None
+        if name is None or not isinstance(op, Linear) or op.compensation is not None:
+            return op
+        weights = on_grid(getattr(op.transform, name), program.precision)
+        return replace(op, transform=replace(op.transform, **{name: weights}))  # type: ignore[type-var]
+
+    components = (
+        replace(one, operators=tuple(map(held, one.operators))) for one in program.components
+    )
+    return replace(program, components=tuple(components))
+
+
+def _replaced(component: Component, fused: dict[Operator, Operator | None]) -> Component | None:
+    (op, *_) = component.operators
+    if op not in fused:
+        return component
+    new = fused[op]
+    return None if new is None else replace(component, operators=(new,))
+
+
+def _merged(product: Linear, total: ScaledSum, shape: Shape) -> BiasedLinear | None:
+    """One operator for both, or None where gain and bias are no constants per output channel."""
+    transform = product.transform
+    if isinstance(transform, Dense):
+        axis, name, weight = -1, "matrix", transform.matrix
+    elif isinstance(transform, Convolution):
+        axis, name, weight = -1 if transform.channels_last else 0, "kernel", transform.kernel
+    else:
+        return None
+    gain = _per_channel(1.0 if total.gain is None else total.gain, shape, axis)
+    bias = _per_channel(0.0 if total.bias is None else total.bias, shape, axis)
+    if gain is None or bias is None:
+        return None
+    if np.any(gain != 1.0):
+        weight = weight * gain.reshape(-1, *(1,) * (weight.ndim - 1))
+        transform = replace(transform, **{name: weight})
+    return BiasedLinear(
+        total.label, product.inputs, total.output, transform, product.factor,
+        bias=bias if np.any(bias) else None,
+    )  # fmt: skip
+
+
+def _per_channel(value: NDArray | float, shape: Shape, axis: int) -> NDArray | None:
+    """`(channels,)` of an array for `shape`; None where it differs within a channel."""
+    rows = np.moveaxis(np.broadcast_to(value, shape), axis, -1)
+    return shared_row(rows.reshape(-1, shape[axis]))

@@ -1,8 +1,10 @@
-"""The array functions of equations over torch, and the kernels of nodes' functions."""
+"""The array functions of equations over torch, and transforms as functions on its tensors
+`(batch, steps, *shape)`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -10,15 +12,22 @@ import torch
 from numpy.typing import NDArray
 
 from spikewright._base.windows import Windows
-from spikewright.engines.base import Call, Kernel
-from spikewright.engines.calling import Caller
-from spikewright.engines.generating import ProcessKernel
-from spikewright.engines.program import Apply, Generate, Program
-from spikewright.engines.python_steps import PythonStep
-from spikewright.engines.sources import applying
 from spikewright.engines.torch.device import Tensor, Tensors, full_products, numpy_of
-from spikewright.engines.torch.maps import max_pool
-from spikewright.network import NodeFunction
+from spikewright.errors import BuildError
+from spikewright.network.transforms import (
+    AxisMap,
+    Convolution,
+    Dense,
+    Permute,
+    Place,
+    Reshape,
+    Scale,
+    Slice,
+    Sparse,
+    SumPool,
+    Take,
+    Transform,
+)
 
 
 class TorchFunctions:
@@ -94,115 +103,220 @@ class TorchFunctions:
         return max_pool(x, windows, last)
 
 
-def apply_kernel(op: Apply, dt: float, batch: int, tensors: Tensors) -> Kernel:
-    """The kernel of a node's function."""
-    function = op.node.output
-    if not isinstance(function, NodeFunction):
-        return CallableKernel(op, dt, batch, tensors)
-    if function.accumulate:
-        return AccumulatedKernel(op, function, batch, tensors)
-    return PresentKernel(op, function, tensors)
+functional = torch.nn.functional
+Map = Callable[[Tensor], Tensor]
+_CONVOLUTIONS = (functional.conv1d, functional.conv2d, functional.conv3d)
+_MAX_POOLS = (functional.max_pool1d, functional.max_pool2d, functional.max_pool3d)
 
 
-class PresentKernel(Kernel):
-    """A function of the present values."""
+def linear_map(
+    label: str, transform: Transform, factor: float, bias: NDArray | None, tensors: Tensors
+) -> Map:
+    """`factor * transform(x) + bias`; `bias` is `(out,)` and for products and convolutions only.
 
-    stateless = True
-
-    def __init__(self, op: Apply, function: NodeFunction, tensors: Tensors) -> None:
-        self._node, self._function, self._xp = op.node, function, TorchFunctions(tensors)
-
-    def run(self, inputs: Sequence[Tensor], step: int, steps: int) -> Sequence[Tensor]:
-        with applying(self._node):
-            return [self._function.apply(self._xp, inputs[0])]
-
-
-class AccumulatedKernel(Kernel):
-    """`t f(X_t / t)` less the sum of earlier outputs, a block of steps at once.
-
-    The running sums `X` and the function's values are in float64: their differences are small.
+    The factor goes into the weights where there are any. Raises `BuildError` naming `label` for a
+    transform that this engine does not know.
     """
-
-    changing = ("_sums", "_sent")
-
-    def __init__(self, op: Apply, function: NodeFunction, batch: int, tensors: Tensors) -> None:
-        self._function, self._tensors = function, tensors
-        self._xp = TorchFunctions(tensors.wide)
-        self._sums = tensors.wide.zeros((batch, 1, *op.node.shape_in))
-        self._sent = tensors.wide.zeros((batch, 1, *op.node.shape_out))
-
-    def restart(self) -> None:
-        self._sums.zero_()
-        self._sent.zero_()
-
-    def run(self, inputs: Sequence[Tensor], step: int, steps: int) -> Sequence[Tensor]:
-        (x,) = inputs
-        shape = (self._sums.shape[0], steps, *x.shape[2:])
-        sums = x.expand(shape).to(torch.float64, copy=True, memory_format=torch.contiguous_format)
-        sums[:, :1] += self._sums
-        sums = sums.cumsum(1)
-        self._sums.copy_(sums[:, -1:])
-        reached = self._reached(sums, step)
-        before = torch.cat([self._sent, reached[:, :-1]], 1)
-        self._sent.copy_(reached[:, -1:])
-        return [(reached - before).to(self._tensors.dtype)]
-
-    def _reached(self, sums: Tensor, step: int) -> Tensor:
-        if self._function.homogeneous:
-            return self._function.apply(self._xp, sums)
-        t = torch.arange(step + 1, step + 1 + sums.shape[1], device=sums.device).to(sums.dtype)
-        means = sums.div_(t.reshape(1, -1, *(1,) * (sums.ndim - 2)))
-        value = self._function.apply(self._xp, means)
-        value = value.mul_(t.reshape(1, -1, *(1,) * (value.ndim - 2)))
-        return with_last_numbers(value, self._sent[:, 0], axis=1)
+    if isinstance(transform, Dense):
+        return _dense(transform.matrix * factor, bias, tensors)
+    if isinstance(transform, Convolution):
+        return _convolution(transform, factor, bias, tensors)
+    make = _MAPS.get(type(transform))
+    if make is None:
+        known = sorted({"Dense", "Convolution"} | {kind.__name__ for kind in _MAPS})
+        raise BuildError(
+            f"{label}: the torch engine cannot apply a {type(transform).__name__}; it knows "
+            f"{', '.join(known)}"
+        )
+    return make(transform, factor, tensors)
 
 
-def with_last_numbers(values: Tensor, before: Tensor, axis: int) -> Tensor:
-    """Values of steps along an axis, in which numbers replace what is infinite or NaN, in place.
-
-    The number is that of the step before, and for the first step `before`.
-    """
-    finite = torch.isfinite(values)
-    if bool(finite.all()):
-        return values
-    for now, known in zip(values.unbind(axis), finite.unbind(axis), strict=True):
-        now.copy_(torch.where(known, now, before))
-        before = now
-    return values
-
-
-class CallableKernel(Kernel):
-    """A Python function of time and input, called once a sample and step, on NumPy's arrays."""
-
-    def __init__(self, op: Apply, dt: float, batch: int, tensors: Tensors) -> None:
-        self._caller, self._tensors = Caller(op.node, dt, batch), tensors
-
-    def python_steps(self) -> Iterable[PythonStep]:
-        yield self._caller.python
-
-    def run(self, inputs: Sequence[Tensor], step: int, steps: int) -> Sequence[Tensor]:
-        given = [numpy_of(x).astype(np.float64) for x in inputs]
-        values = self._caller.run(given[0] if given else None, step, steps)
-        return [self._tensors.of(np.array(values))]
-
-    def into(self, inputs: Sequence[Tensor], outputs: Sequence[Tensor]) -> Call | None:
-        if self._tensors.device.type != "cpu":
-            return None
-        return self._caller.into([numpy_of(x) for x in inputs], numpy_of(outputs[0]))
+def windowed(x: Tensor, windows: Windows, channels_last: bool, value: float) -> Tensor:
+    """`(n, channels, *spatial)` of `(batch, steps, *shape)`, padded so that windows just fit."""
+    images = channels_first(x, channels_last)
+    spatial = images.shape[2:]
+    pads: list[int] = []
+    for extent, count, size, stride, (before, _), dilation in zip(
+        spatial, windows.output_extent(spatial), windows.size, windows.stride, windows.padding,
+        windows.dilation, strict=True,
+    ):  # fmt: skip
+        needed = (count - 1) * stride + dilation * (size - 1) + 1
+        pads = [before, needed - extent - before, *pads]  # the last axis comes first
+    return functional.pad(images, pads, value=value) if any(pads) else images
 
 
-class GeneratedKernel(Kernel):
-    """A process, on NumPy's arrays."""
+def channels_first(x: Tensor, channels_last: bool) -> Tensor:
+    """View `(batch, steps, *shape)` as images `(n, channels, *spatial)`."""
+    images = x.reshape(-1, *x.shape[2:])
+    return images.movedim(-1, 1) if channels_last else images
 
-    changing = ("_kernel",)
 
-    def __init__(self, op: Generate, program: Program, batch: int, tensors: Tensors) -> None:
-        self._kernel, self._tensors = ProcessKernel(op, program, batch), tensors
+def as_blocks(images: Tensor, like: Tensor, channels_last: bool) -> Tensor:
+    """Undo `channels_first`, for as many samples and steps as `like` has."""
+    y = images.movedim(1, -1) if channels_last else images
+    return y.reshape(*like.shape[:2], *y.shape[1:])
 
-    def python_steps(self) -> Iterable[PythonStep]:
-        return self._kernel.python_steps()
 
-    def run(self, inputs: Sequence[Tensor], step: int, steps: int) -> Sequence[Tensor]:
-        given = [numpy_of(x).astype(np.float64) for x in inputs]
-        (values,) = self._kernel.run(given, step, steps)
-        return [self._tensors.of(np.array(values))]
+def max_pool(x: Tensor, windows: Windows, channels_last: bool) -> Tensor:
+    """Maximum over sliding windows of `(batch, steps, *shape)`."""
+    images = windowed(x, windows, channels_last, -float("inf"))
+    pool: Any = _MAX_POOLS[len(windows.size) - 1]
+    y = pool(images, windows.size, windows.stride, dilation=windows.dilation)
+    return as_blocks(y, x, channels_last)
+
+
+def _dense(matrix: NDArray, bias: NDArray | None, tensors: Tensors) -> Map:
+    weight = tensors.of(matrix)
+    offset = None if bias is None else tensors.of(bias)
+
+    def apply(x: Tensor) -> Tensor:
+        with full_products(tensors.device):
+            return functional.linear(x, weight, offset)
+
+    return apply
+
+
+def _axis_map(transform: AxisMap, factor: float, tensors: Tensors) -> Map:
+    dense = _dense(transform.matrix * factor, None, tensors)
+    axis = transform.axis + 2
+    return lambda x: dense(x.movedim(axis, -1)).movedim(-1, axis)
+
+
+def _convolution(
+    transform: Convolution, factor: float, bias: NDArray | None, tensors: Tensors
+) -> Map:
+    windows, last = transform.windows, transform.channels_last
+    rank = transform.kernel.ndim - 2
+    weight = tensors.of(transform.kernel * factor)
+    if last and rank > 1:
+        layout = torch.channels_last if rank == 2 else torch.channels_last_3d
+        weight = weight.contiguous(memory_format=layout)
+    offset = None if bias is None else tensors.of(bias)
+    convolve: Any = _CONVOLUTIONS[rank - 1]
+    symmetric = all(before == after for before, after in transform.padding)
+    padding = tuple(before for before, _ in transform.padding) if symmetric else 0
+
+    def apply(x: Tensor) -> Tensor:
+        images = channels_first(x, last) if symmetric else windowed(x, windows, last, 0.0)
+        with full_products(tensors.device):
+            y = convolve(
+                images,
+                weight,
+                offset,
+                stride=transform.stride,
+                padding=padding,
+                dilation=transform.dilation,
+                groups=transform.groups,
+            )
+        return as_blocks(y, x, last)
+
+    return apply
+
+
+def _sparse(transform: Sparse, factor: float, tensors: Tensors) -> Map:
+    size = int(np.prod(transform.shape_out))
+    places = np.stack([transform.rows, transform.columns]).astype(np.int64)
+    entries = torch.from_numpy(places)
+    matrix = torch.sparse_coo_tensor(
+        entries.to(tensors.device),
+        tensors.of(transform.values * factor),
+        (size, transform.size_in),
+        device=tensors.device,
+        check_invariants=False,
+    ).coalesce()
+
+    def apply(x: Tensor) -> Tensor:
+        flat = x.reshape(-1, transform.size_in)
+        with full_products(tensors.device):
+            y = torch.sparse.mm(matrix, flat.T.contiguous())
+        return y.T.reshape(*x.shape[:2], *transform.shape_out)
+
+    return apply
+
+
+def _sum_pool(transform: SumPool, factor: float, tensors: Tensors) -> Map:
+    windows, last = transform.windows, transform.channels_last
+    height = transform.factor * factor
+    scale: Any = float(height) if height.ndim == 0 else tensors.of(height)
+
+    def apply(x: Tensor) -> Tensor:
+        images = channels_first(x, last)
+        axes = tuple(range(2, images.ndim))
+        if windows.size == tuple(images.shape[2:]) and not any(map(any, windows.padding)):
+            total = images.sum(axes, keepdim=True)
+        else:
+            total = _sum_of_taps(windowed(x, windows, last, 0.0), windows)
+        return as_blocks(total.mul_(scale), x, last)
+
+    return apply
+
+
+def _sum_of_taps(images: Tensor, windows: Windows) -> Tensor:
+    """Sum over each window of `(n, channels, *spatial)`, padded so that windows just fit."""
+    total: Tensor = None
+    for tap in np.ndindex(*windows.size):
+        index = [slice(None)] * 2
+        for t, extent, size, stride, dilation in zip(
+            tap, images.shape[2:], windows.size, windows.stride, windows.dilation, strict=True
+        ):
+            start = t * dilation
+            index.append(slice(start, start + extent - dilation * (size - 1), stride))
+        view = images[tuple(index)]
+        total = view.clone() if total is None else total.add_(view)
+    return total
+
+
+def _scale(transform: Scale, factor: float, tensors: Tensors) -> Map:
+    values = transform.factor * factor
+    if values.ndim:
+        scale = tensors.of(values)
+        return lambda x: x * scale
+    number = float(values)
+    return (lambda x: x) if number == 1.0 else (lambda x: x * number)
+
+
+def _times(factor: float, view: Map) -> Map:
+    return view if factor == 1.0 else (lambda x: view(x) * factor)
+
+
+def _reshape(transform: Reshape, factor: float, tensors: Tensors) -> Map:
+    return _times(factor, lambda x: x.reshape(*x.shape[:2], *transform.shape))
+
+
+def _permute(transform: Permute, factor: float, tensors: Tensors) -> Map:
+    axes = (0, 1, *(axis + 2 for axis in transform.axes))
+    return _times(factor, lambda x: x.permute(axes))
+
+
+def _slice(transform: Slice, factor: float, tensors: Tensors) -> Map:
+    index = (..., *transform.index)
+    return _times(factor, lambda x: x[index])
+
+
+def _take(transform: Take, factor: float, tensors: Tensors) -> Map:
+    indices = torch.from_numpy(np.array(transform.indices)).to(tensors.device)
+    return _times(factor, lambda x: x.index_select(transform.axis + 2, indices))
+
+
+def _place(transform: Place, factor: float, tensors: Tensors) -> Map:
+    index = (..., *transform.index)
+
+    def apply(x: Tensor) -> Tensor:
+        y = tensors.zeros((*x.shape[:2], *transform.shape))
+        y[index] = x
+        return y
+
+    return _times(factor, apply)
+
+
+_MAPS: dict[type[Transform], Callable[[Any, float, Tensors], Map]] = {
+    AxisMap: _axis_map,
+    Sparse: _sparse,
+    SumPool: _sum_pool,
+    Scale: _scale,
+    Reshape: _reshape,
+    Permute: _permute,
+    Slice: _slice,
+    Take: _take,
+    Place: _place,
+}

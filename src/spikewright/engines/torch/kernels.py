@@ -9,40 +9,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from spikewright.engines.base import Call, DelayedKernel, Kernel
-from spikewright.engines.kernels import DelayedLinearKernel, adding
-from spikewright.engines.program import (
-    Average,
-    DelayedLinear,
-    Filter,
-    NodeSource,
-    ScaledSum,
-    Smooth,
-)
-from spikewright.engines.sources import Given, constant_value, source_block
-from spikewright.engines.torch.device import Tensor, Tensors, numpy_of
-from spikewright.engines.torch.maps import Map
-from spikewright.network.transforms import Shape
-
-
-class SourceKernel(Kernel):
-    """Runs by the steps done in this *run*; `first` is the number of steps before it."""
-
-    def __init__(
-        self, op: NodeSource, dt: float, given: Given, first: int, tensors: Tensors
-    ) -> None:
-        self._node, self._dt, self._given, self._first = op.node, dt, given, first
-        self._tensors = tensors
-        constant = constant_value(op.node, given)
-        self._constant = None if constant is None else tensors.of(constant)
-        self.stateless = constant is not None
-
-    def run(self, inputs: Sequence[Tensor], step: int, steps: int) -> Sequence[Tensor]:
-        if self._constant is not None:
-            return [self._constant]
-        first = self._first + step
-        block = source_block(self._node, self._given, step, first, steps, self._dt)
-        return [self._tensors.of(block)]
+from spikewright.engines.calling import CallableKernel, PresentKernel
+from spikewright.engines.kernel import Call, DelayedKernel, Kernel, Setup
+from spikewright.engines.kernels import DelayedLinearKernel, LearningKernel, adding, diverged
+from spikewright.engines.operators import Apply, Average, DelayedLinear, Filter, ScaledSum, Smooth
+from spikewright.engines.populations import Learned
+from spikewright.engines.torch.device import Tensor, full_products, numpy_of, tensors_of
+from spikewright.engines.torch.functions import Map, TorchFunctions
+from spikewright.network import NodeFunction
 
 
 class LinearKernel(Kernel):
@@ -60,9 +34,9 @@ class LinearKernel(Kernel):
 class SparseArrivals(DelayedLinearKernel):
     """All entries at once, whatever spikes."""
 
-    def __init__(self, op: DelayedLinear, kept: Tensor, tensors: Tensors) -> None:
-        batch, _, *shape = kept.shape
-        super().__init__(op, kept, lambda steps: tensors.empty((batch, steps, *shape)))
+    def __init__(self, op: DelayedLinear, setup: Setup) -> None:
+        super().__init__(op, setup)
+        tensors = tensors_of(setup)
         self._device = tensors.device
         self._senders = torch.from_numpy(self.senders).to(tensors.device)
         self._weights = tensors.of(self.values)
@@ -77,8 +51,9 @@ class SumKernel(Kernel):
 
     stateless = True
 
-    def __init__(self, op: ScaledSum, shape: Shape, tensors: Tensors) -> None:
-        self._tensors, self._shape = tensors, shape
+    def __init__(self, op: ScaledSum, setup: Setup) -> None:
+        self._tensors, self._shape = tensors_of(setup), setup.shape(op)
+        tensors = self._tensors
         self._gain = None if op.gain is None else tensors.of(op.gain)
         self._bias = None if op.bias is None else tensors.of(op.bias)
 
@@ -98,7 +73,7 @@ class SumKernel(Kernel):
 
     def into(self, inputs: Sequence[Tensor], outputs: Sequence[Tensor]) -> Call | None:
         plain = inputs and self._gain is None and self._bias is None
-        if not plain or self._tensors.device.type != "cpu":
+        if not plain or not self._tensors.plain:
             return None
         return adding([numpy_of(x) for x in inputs], numpy_of(outputs[0]))
 
@@ -108,9 +83,10 @@ class LowpassKernel(DelayedKernel):
 
     changing = ("_output",)
 
-    def __init__(self, share: float, batch: int, shape: Shape, tensors: Tensors) -> None:
-        self._share, self._tensors = share, tensors
-        self._output = tensors.zeros((batch, *shape))
+    def __init__(self, share: float, op: Filter | Smooth, setup: Setup) -> None:
+        super().__init__(op, setup)
+        self._share, self._tensors = share, tensors_of(setup)
+        self._output = setup.zeros(op)
 
     def emit(self) -> Tensor:
         return self._output[:, None]
@@ -138,13 +114,15 @@ class FilterKernel(DelayedKernel):
 
     changing = ("_state", "_output")
 
-    def __init__(self, op: Filter | Smooth, batch: int, shape: Shape, tensors: Tensors) -> None:
-        self._filter, self._tensors = op.filter, tensors
+    def __init__(self, op: Filter | Smooth, setup: Setup) -> None:
+        super().__init__(op, setup)
+        self._filter, self._tensors = op.filter, tensors_of(setup)
+        tensors = self._tensors
         each: Any = tensors.of if op.filter.varies else float
         self._B, self._C = [each(b) for b in op.filter.B], [each(c) for c in op.filter.C]
         self._A = [[(j, each(a)) for j, a in enumerate(row) if np.any(a)] for row in op.filter.A]
-        self._state = [tensors.zeros((batch, *shape)) for _ in range(op.filter.order)]
-        self._output = tensors.zeros((batch, *shape))
+        self._state = [setup.zeros(op) for _ in range(op.filter.order)]
+        self._output = setup.zeros(op)
 
     def emit(self) -> Tensor:
         return self._output[:, None]
@@ -199,10 +177,12 @@ class AverageKernel(DelayedKernel):
 
     changing = ("_done", "_sum", "_mean")
 
-    def __init__(self, op: Average, batch: int, shape: Shape, tensors: Tensors) -> None:
-        self._steps, self._done, self._tensors = op.steps, 0, tensors
-        self._sum = tensors.wide.zeros((batch, *shape))
-        self._mean = tensors.of(np.array(np.broadcast_to(op.initial, (batch, *shape))))
+    def __init__(self, op: Average, setup: Setup) -> None:
+        super().__init__(op, setup)
+        self._steps, self._done, self._tensors = op.steps, 0, tensors_of(setup)
+        shape = (setup.batch, *setup.shape(op))
+        self._sum = self._tensors.wide.zeros(shape)
+        self._mean = self._tensors.of(np.broadcast_to(op.initial, shape))
 
     @property
     def ahead(self) -> int:
@@ -235,10 +215,108 @@ class AverageKernel(DelayedKernel):
         return [outputs]
 
 
-def filter_kernel(op: Filter | Smooth, batch: int, shape: Shape, tensors: Tensors) -> DelayedKernel:
+def filter_kernel(op: Filter | Smooth, setup: Setup) -> DelayedKernel:
     """A filter's kernel: one of its own for `y_t = (1 - q) y_(t-1) + q u_t`."""
     f = op.filter
     plain = f.order == 1 and f.feedthrough is None and not f.varies and f.C[0] == 1.0
     if plain and abs(f.A[0, 0] + f.B[0] - 1.0) < 1e-15:
-        return LowpassKernel(float(f.B[0]), batch, shape, tensors)
-    return FilterKernel(op, batch, shape, tensors)
+        return LowpassKernel(float(f.B[0]), op, setup)
+    return FilterKernel(op, setup)
+
+
+class AccumulatedKernel(Kernel):
+    """`t f(X_t / t)` less the sum of earlier outputs, a block of steps at once.
+
+    The running sums `X` and the function's values are in float64: their differences are small.
+    """
+
+    changing = ("_sums", "_sent")
+
+    def __init__(self, op: Apply, function: NodeFunction, setup: Setup) -> None:
+        self._function, self._tensors = function, tensors_of(setup)
+        wide, batch = self._tensors.wide, setup.batch
+        self._xp = TorchFunctions(wide)
+        self._sums = wide.zeros((batch, 1, *op.node.shape_in))
+        self._sent = wide.zeros((batch, 1, *op.node.shape_out))
+
+    def restart(self) -> None:
+        self._sums.zero_()
+        self._sent.zero_()
+
+    def run(self, inputs: Sequence[Tensor], step: int, steps: int) -> Sequence[Tensor]:
+        (x,) = inputs
+        shape = (self._sums.shape[0], steps, *x.shape[2:])
+        sums = x.expand(shape).to(torch.float64, copy=True, memory_format=torch.contiguous_format)
+        sums[:, :1] += self._sums
+        sums = sums.cumsum(1)
+        self._sums.copy_(sums[:, -1:])
+        reached = self._reached(sums, step)
+        before = torch.cat([self._sent, reached[:, :-1]], 1)
+        self._sent.copy_(reached[:, -1:])
+        return [(reached - before).to(self._tensors.dtype)]
+
+    def _reached(self, sums: Tensor, step: int) -> Tensor:
+        if self._function.homogeneous:
+            return self._function.apply(self._xp, sums)
+        t = torch.arange(step + 1, step + 1 + sums.shape[1], device=sums.device).to(sums.dtype)
+        means = sums.div_(t.reshape(1, -1, *(1,) * (sums.ndim - 2)))
+        value = self._function.apply(self._xp, means)
+        value = value.mul_(t.reshape(1, -1, *(1,) * (value.ndim - 2)))
+        return with_last_numbers(value, self._sent[:, 0], axis=1)
+
+
+def with_last_numbers(values: Tensor, before: Tensor, axis: int) -> Tensor:
+    """Values of steps along an axis, in which numbers replace what is infinite or NaN, in place.
+
+    The number is that of the step before, and for the first step `before`.
+    """
+    finite = torch.isfinite(values)
+    if bool(finite.all()):
+        return values
+    for now, known in zip(values.unbind(axis), finite.unbind(axis), strict=True):
+        now.copy_(torch.where(known, now, before))
+        before = now
+    return values
+
+
+class LearnedKernel(LearningKernel):
+    """Dense products with every sample's own weights; these and their rules are in float64."""
+
+    def __init__(self, op: Learned, setup: Setup) -> None:
+        super().__init__(op, setup)
+        self._tensors = tensors_of(setup)
+        self.xp = TorchFunctions(self._tensors.wide)
+
+    def joined(self, steps: Sequence[Tensor]) -> Tensor:
+        return torch.cat(list(steps), dim=1)
+
+    def respond(self, inputs: Sequence[Tensor]) -> Sequence[Tensor]:
+        (x,) = inputs
+        factor = self._op.factor
+        weights = self._weights if factor == 1.0 else self._weights * factor
+        with full_products(self._tensors.device):
+            y = torch.matmul(x, weights.to(self._tensors.dtype).transpose(1, 2))
+        return [y] if self._op.weights is None else [y, self.recorded(self._weights)]
+
+    def recorded(self, value: Tensor) -> Tensor:
+        return value[:, None].to(self._tensors.dtype)
+
+    def change(self, delta: Tensor) -> None:
+        if self._unit is not None:
+            delta = torch.where(self._unit != 0, delta / self._unit, 0.0)
+        self._weights = self._weights + delta
+        if not bool(torch.isfinite(self._weights).all()):
+            raise diverged(self._op)
+
+    def now(self, x: Tensor) -> Tensor:
+        return x[:, 0].to(torch.float64).expand(self._batch, *x.shape[2:])
+
+
+def apply_kernel(op: Apply, setup: Setup) -> Kernel:
+    """The kernel of a node's function."""
+    function = op.node.output
+    if not isinstance(function, NodeFunction):
+        return CallableKernel(op, setup)
+    if function.accumulate:
+        return AccumulatedKernel(op, function, setup)
+    return PresentKernel(op, function, TorchFunctions(tensors_of(setup)))

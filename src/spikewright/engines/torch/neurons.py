@@ -5,15 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 
-from spikewright.engines.base import NeuronKernel
-from spikewright.engines.program import Neurons, uniform_draws
-from spikewright.engines.torch.device import Tensor, Tensors
+from spikewright.engines.kernel import NeuronKernel, Setup
+from spikewright.engines.populations import Neurons
+from spikewright.engines.torch.device import Tensor, Tensors, tensors_of
 from spikewright.engines.torch.functions import TorchFunctions
-from spikewright.network.neurons import TOLERANCE, Clock, NeuronType
+from spikewright.network.neurons import TOLERANCE, NeuronType
 from spikewright.network.transforms import Shape
 
 
@@ -41,7 +39,7 @@ class Namespace(TorchFunctions):
         floor: float | None = None,
         cap: float | None = None,
     ) -> tuple[Tensor, Tensor]:
-        """The soft-reset integrator (see `spikewright.network.neurons.base.Integrate`)."""
+        """The soft-reset integrator (see `spikewright.network.neurons.namespace.Integrate`)."""
         if voltage is self.voltage:
             torch.add(voltage, charge, out=voltage)
         else:
@@ -104,28 +102,18 @@ class NeuronsKernel(NeuronKernel):
 
     changing = ("_state", "_tally", "_net_tally")
 
-    def __init__(self, op: Neurons, dt: float, batch: int, tally: bool, tensors: Tensors) -> None:
-        neuron_type = op.neuron_type
-        self._op, self._dt, self._batch = op, dt, batch
-        self._out = tensors
-        self._tensors = tensors.wide if neuron_type.stochastic else tensors
-        self._threshold = _number_or_tensor(op.threshold, self._tensors)
-        shape = (batch, *op.ensemble.shape)
-        self._state: dict[str, Tensor] = {}
+    def __init__(self, op: Neurons, setup: Setup) -> None:
+        kind, self._out = op.neuron_type, tensors_of(setup)
+        self._tensors = self._out.wide if kind.stochastic else self._out
         self._xp: Any = Namespace(self._tensors)
-        self.restart()
-        kind = op.neuron_type
-        self._tally = _Tally(kind.spiking, shape, tensors) if tally else None
-        self._net_tally = _Tally(kind.spiking, shape, tensors) if tally and kind.negative else None
-        self.stateless = not (neuron_type.spiking or self._state or tally)
+        super().__init__(op, setup, self._tensors)
+        spikes, signed = kind.spiking, setup.tally and kind.negative
+        self._tally = _Tally(spikes, self._shape, self._out) if setup.tally else None
+        self._net_tally = _Tally(spikes, self._shape, self._out) if signed else None
 
     def restart(self) -> None:
-        op, shape = self._op, (self._batch, *self._op.ensemble.shape)
-        for name, value in op.initial_state.items():
-            self._state[name] = self._tensors.of(np.broadcast_to(value, shape))
-        if op.neuron_type.has_voltage:
-            start = np.broadcast_to(op.initial_voltage, shape)
-            self._state["voltage"] = self._xp.voltage = self._tensors.of(start)
+        super().restart()
+        self._xp.voltage = self._state.get("voltage")
 
     def restore(self, state: Mapping[str, Any]) -> None:
         super().restore(state)
@@ -135,8 +123,7 @@ class NeuronsKernel(NeuronKernel):
         (current,) = inputs
         if self.stateless:
             return [self._op.neuron_type.step(self._xp, current, {}, self._clock(0))]
-        shape = (self._batch, steps, *self._op.ensemble.shape)
-        outputs = [self._out.empty(shape) for _ in self._op.outputs]
+        outputs = [self._setup.empty(self._op, steps) for _ in self._op.outputs]
         if self._tensors is not self._out:
             current = current.to(self._tensors.dtype)
         currents = current.unbind(1) * (steps if current.shape[1] == 1 else 1)
@@ -164,14 +151,6 @@ class NeuronsKernel(NeuronKernel):
     def net(self) -> Tensor | None:  # type: ignore[override]
         """Outputs per neuron summed with their sign; None where none is negative."""
         return None if self._net_tally is None else self._net_tally.total()
-
-    def _clock(self, step: int) -> Clock:
-        op, tensors = self._op, self._tensors
-
-        def uniform(index: int) -> Tensor:
-            return tensors.of(uniform_draws(op.key, step, index, op.ensemble.shape))
-
-        return Clock(step, self._dt, self._threshold, uniform)
 
 
 def sent_spikes(kind: NeuronType, counts: Tensor, step: int, axis: int) -> Tensor:
@@ -229,7 +208,3 @@ class _Tally:
             self._recent.zero_()
         self._steps = 0
         return self._total
-
-
-def _number_or_tensor(values: NDArray, tensors: Tensors) -> Any:
-    return float(values) if np.ndim(values) == 0 else tensors.of(values)

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright._base.optional import require
-from spikewright.engines.matrices import matrix_of
+from spikewright.engines.reference.linear import matrix_of
 from spikewright.errors import Refusal
 from spikewright.exchange.nir.maps import Map, by_channel, diagonal, squared, whole
 from spikewright.exchange.nir.readers import OTHER_DIALECT, Dialect

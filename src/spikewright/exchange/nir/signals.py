@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright.engines.matrices import matrix_of
+from spikewright.engines.reference.linear import matrix_of
 from spikewright.exchange.nir.maps import Map, by_channel, composed, whole
 from spikewright.exchange.nir.reading import NoForm
 from spikewright.network import Connection, Ensemble, NeuronsView, Node, Probe

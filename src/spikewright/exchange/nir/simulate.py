@@ -13,12 +13,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright.engines.program import Linear as Operator
+from spikewright.engines.operators import Linear as Operator
 from spikewright.engines.reference.linear import LinearKernel
 from spikewright.exchange.nir.primitives import READERS, LinearForm, PortForm, Time
 from spikewright.exchange.nir.readers import OURS, Semantics
 from spikewright.exchange.nir.reading import SPIKING, NirWiring, NodeRecord
-from spikewright.network.neurons.integrator import TOLERANCE
+from spikewright.network.neurons.namespace import TOLERANCE
 from spikewright.network.transforms import Shape
 
 

@@ -14,7 +14,7 @@ from onnx import NodeProto, TensorProto, helper, numpy_helper
 
 from spikewright._base.equations.namespace import erf
 from spikewright._base.windows import Windows, channels_last
-from spikewright.network.neurons.integrator import integrate
+from spikewright.network.neurons.namespace import integrate
 
 Shape = tuple[int, ...]
 _EMPTY = 0  # in a Reshape: the axis keeps its length
@@ -281,7 +281,7 @@ class OnnxFunctions:
         return reduce(self.maximum, taps(x, windows, last, -np.inf))
 
     def integrate(self, *arrays: Any, **bounds: Any) -> tuple[Any, Any]:
-        """The soft-reset integrator (see `spikewright.network.neurons.base.Integrate`)."""
+        """The soft-reset integrator (see `spikewright.network.neurons.namespace.Integrate`)."""
         return integrate(*arrays, **bounds, xp=self)
 
 

@@ -29,7 +29,7 @@ from spikewright.engines.grid import (
     integer_weights,
     weight_limbs,
 )
-from spikewright.engines.program import Linear
+from spikewright.engines.operators import Linear
 from spikewright.engines.reference.linear import LinearKernel
 from spikewright.exchange.onnx.functions import OnnxArray, OnnxFunctions, numbered, taps
 from spikewright.network.transforms import (

@@ -10,20 +10,21 @@ import numpy as np
 from numpy.typing import NDArray
 from onnx import TensorProto, ValueInfoProto, helper
 
-from spikewright.engines.program import (
+from spikewright.engines.kernels import summed
+from spikewright.engines.operators import (
     Apply,
     Average,
     Delay,
     Filter,
     Generate,
     Linear,
-    Neurons,
     NodeSource,
     Operator,
-    Program,
     ScaledSum,
     Smooth,
 )
+from spikewright.engines.populations import Neurons
+from spikewright.engines.program import Program
 from spikewright.errors import Refusal
 from spikewright.exchange.onnx.functions import OnnxArray, OnnxFunctions, OnnxWriter, Shape
 from spikewright.exchange.onnx.maps import MAPS, MOVES, Bounds, OnnxSignal, applied
@@ -134,10 +135,10 @@ def written(program: Program, inputs: Mapping[Node, str]) -> OnnxStep:
     step = OnnxStep(program, counter)
     late: list[Callable[[], None]] = []
     for op in program.operators:  # what a step begins with does not wait for its inputs
-        if isinstance(op, Filter | Delay | Average):
+        if type(op) in _DELAYED:
             late.append(_DELAYED[type(op)](step, op))
     for op in program.operators:
-        if not isinstance(op, Filter | Delay | Average):
+        if type(op) not in _DELAYED:
             _NOW[type(op)](step, op, inputs)
     for finish in late:
         finish()
@@ -208,7 +209,7 @@ def _linear(step: OnnxStep, op: Linear, inputs: Mapping[Node, str]) -> None:
 
 def _sum(step: OnnxStep, op: ScaledSum, inputs: Mapping[Node, str]) -> None:
     values = [step.signals[i].values for i in op.inputs]
-    step.signals[op.output] = OnnxSignal(op.added(values or [step.zeros(op)]))
+    step.signals[op.output] = OnnxSignal(summed(op, values or [step.zeros(op)]))
 
 
 def _neurons(step: OnnxStep, op: Neurons, inputs: Mapping[Node, str]) -> None:

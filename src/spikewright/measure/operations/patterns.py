@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright._base.windows import Windows, channels_last, restore_channels, split_shape
-from spikewright.engines.program import Linear
+from spikewright.engines.operators import Linear
 from spikewright.engines.reference.linear import LinearKernel
 from spikewright.network.transforms import (
     AxisMap,

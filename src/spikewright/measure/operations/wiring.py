@@ -18,18 +18,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright._base.equations import NUMPY
-from spikewright.engines.program import (
+from spikewright.engines.operators import (
     Apply,
     Average,
     DelayedLinear,
     Filter,
     Generate,
-    Learned,
     Linear,
     Operator,
-    Program,
     ScaledSum,
 )
+from spikewright.engines.populations import Learned
+from spikewright.engines.program import Program
 from spikewright.measure.operations.patterns import adds, applied, pull_back_chain, weighs
 from spikewright.network import Node, NodeFunction
 from spikewright.network.ensemble import Ensemble

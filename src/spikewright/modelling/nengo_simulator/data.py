@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright.engines import Program
-from spikewright.engines.program import Learned, Operator
+from spikewright.engines.operators import Operator
+from spikewright.engines.populations import Learned
 from spikewright.modelling.nengo_reader import NengoNetwork
 from spikewright.modelling.nengo_reader.kinds import own_kind
 from spikewright.network import Connection, Ensemble, Probe

@@ -1,17 +1,8 @@
 """Neuron types: each one's equation, rate function and gain solution, written once."""
 
-from spikewright.network.neurons.base import (
-    NEURON_TYPES,
-    NUMPY_NEURONS,
-    NUMPY_RATES,
-    Clock,
-    NeuronType,
-    no_draws,
-    register,
-)
+from spikewright.network.neurons.base import NEURON_TYPES, NeuronType, register
 from spikewright.network.neurons.bipolar import BipolarIntegrateAndFire
 from spikewright.network.neurons.discrete import Direct, DiscreteLI, DiscreteLIF, Izhikevich
-from spikewright.network.neurons.integrator import TOLERANCE, integrate
 from spikewright.network.neurons.lif import (
     LIF,
     AdaptiveLIF,
@@ -19,6 +10,13 @@ from spikewright.network.neurons.lif import (
     GridLIF,
     LIFRate,
     SoftLIFRate,
+)
+from spikewright.network.neurons.namespace import (
+    NUMPY_NEURONS,
+    TOLERANCE,
+    Clock,
+    integrate,
+    no_draws,
 )
 from spikewright.network.neurons.rectified import (
     ROUNDING,
@@ -49,7 +47,6 @@ __all__ = [
     "LIF",
     "NEURON_TYPES",
     "NUMPY_NEURONS",
-    "NUMPY_RATES",
     "ROUNDING",
     "TOLERANCE",
     "AdaptiveLIF",

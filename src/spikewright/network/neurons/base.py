@@ -1,10 +1,5 @@
 """The base of neuron types: one equation, written once, that every engine interprets.
 
-Equations take their array functions from `xp`, a namespace that an engine supplies (NumPy itself,
-or a look-alike over another library), so that no engine writes an equation again. Besides
-elementwise functions it offers one primitive, `xp.integrate`, the soft-reset integrator that all
-rate-coded spiking types share (see `Integrate`).
-
 Units: a current `J` is a neuron's input with gain and bias applied; it has no unit. Rates are in
 Hz. The integrator adds up `J` itself and compares it with a *threshold* `1 / (s dt)`, `s` being the
 firing-rate scale: multiplying every step by `s dt` would round at every step, and round
@@ -14,24 +9,21 @@ firing-rate scale: multiplying every step by `s dt` would round at every step, a
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
-from itertools import pairwise
-from typing import Any, ClassVar, Literal, NoReturn, Protocol, TypeVar
+from collections.abc import Iterable, Mapping
+from dataclasses import fields, replace
+from typing import Any, ClassVar, Literal, NoReturn, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from spikewright._base.arguments import is_number, is_whole
-from spikewright._base.equations import NUMPY
 from spikewright.errors import NetworkError
 from spikewright.network.attributes import Registry
 from spikewright.network.distributions import Distribution
 from spikewright.network.neurons.initial_state import Starting, as_initial_state
-from spikewright.network.neurons.integrator import integrate
+from spikewright.network.neurons.namespace import NUMPY_NEURONS, Array, ArrayNamespace, Clock
 from spikewright.network.shapes import fixed_numbers, warn_of_milliseconds
 
-Array = Any  # an array of whatever library the engine computes with
 State = dict[str, Array]
 Scaling = Literal["gain", "integrator", "skewed", "refused"]
 
@@ -39,93 +31,6 @@ NEURON_TYPES = Registry("neuron type")
 """Every registered neuron type, by name (read only)."""
 MOST_SPIKES = 2**53
 """The largest cap on spikes of a step: up to it float64 holds every whole number."""
-
-
-class Integrate(Protocol):
-    """The soft-reset integrator, `v += charge; k = floor(v / threshold); v -= k threshold`.
-
-    Returns `(counts, v)`. `least` (whole numbers, one or an array; None: none) and `cap` bound the
-    counts from below and above, so that `v` may stay below zero or above the threshold;
-    `rounding="truncate"` counts towards zero instead of down. `floor` bounds `v` from below. An
-    engine may overwrite `voltage`. `TOLERANCE` applies to the division.
-    """
-
-    def __call__(
-        self,
-        voltage: Array,
-        charge: Array,
-        threshold: Array,
-        *,
-        least: Array | None = 0.0,
-        rounding: Literal["down", "truncate"] = "down",
-        floor: float | None = None,
-        cap: float | Array | None = None,
-    ) -> tuple[Array, Array]: ...
-
-
-class ArrayNamespace(Protocol):
-    """The array functions that equations may use.
-
-    `constant` makes an array of the engine's kind from a NumPy array that does not change.
-    `greater` and `greater_equal` decide whether a neuron fires: where gradients are wanted, what
-    `where` chooses by their answer has that of a surrogate. All other comparisons are operators.
-    """
-
-    integrate: Integrate
-    greater: Callable[[Array, float], Array]
-    greater_equal: Callable[[Array, float], Array]
-    constant: Callable[[NDArray], Array]
-    exp: Callable[..., Array]
-    expm1: Callable[..., Array]
-    log: Callable[..., Array]
-    log1p: Callable[..., Array]
-    power: Callable[..., Array]
-    sin: Callable[..., Array]
-    cos: Callable[..., Array]
-    arctan: Callable[..., Array]
-    tanh: Callable[..., Array]
-    erf: Callable[..., Array]
-    sqrt: Callable[..., Array]
-    floor: Callable[..., Array]
-    sign: Callable[..., Array]
-    abs: Callable[..., Array]
-    isfinite: Callable[..., Array]
-    where: Callable[..., Array]
-    maximum: Callable[..., Array]
-    minimum: Callable[..., Array]
-    zeros_like: Callable[..., Array]
-
-
-@dataclass(frozen=True)
-class Clock:
-    """Time as a neuron type's equation sees it.
-
-    `step` counts from 1, `dt` is in seconds, `threshold = 1 / (s dt)` (scalar or per neuron).
-    `uniform(i)` is the i-th array of this step's uniform draws, one per neuron, equal in every
-    engine and for every sample.
-    """
-
-    step: int
-    dt: float
-    threshold: Array
-    uniform: Callable[[int], Array]
-
-    def within(self, steps: int) -> Any:
-        """1 in the first so many steps, and 0 after them.
-
-        An equation asks for it in place of comparing `step`, which may stand for any number.
-        """
-        return 1.0 if self.step <= steps else 0.0
-
-    def listed(self, values: Sequence[float], last: float) -> Any:
-        """The value of this step in a list for the first steps, and `last` after them."""
-        falls = (before - after for before, after in pairwise((*values, last)))
-        return last + sum(fall * self.within(i) for i, fall in enumerate(falls, 1) if fall)
-
-
-def no_draws(index: int) -> Array:
-    """Raise, in the place of a clock's `uniform`: neurons that draw were refused before."""
-    raise AssertionError("neurons that draw random numbers are refused before")
 
 
 class NeuronType(Starting, ABC):
@@ -149,6 +54,8 @@ class NeuronType(Starting, ABC):
 
     The order of the currents makes no difference; a cap on spikes a step is not considered.
     """
+    takes_back: bool = False
+    """True where a spike below zero takes one back, so that none is sent but for these."""
     departs: ClassVar[str] = "the mean of f of a spiky current is not f of its mean"
     """The reason why the mean of a type without random draws does not follow, where it does not."""
     rounds_charge: bool = False
@@ -250,6 +157,16 @@ class NeuronType(Starting, ABC):
             raise NetworkError(f"{type(self).__name__} has no cap on its spikes a step")
         return replace(self, max_spikes_per_step=most)  # type: ignore[call-arg]
 
+    def in_one_step(self, steps: int) -> NeuronType:
+        """The type that sends in one step all that this one sends in so many.
+
+        Where the last spike has a height, it sends multiples of that.
+        """
+        most, last = self.most_in(steps), self.height_at(steps)
+        if most is None:
+            return self
+        return replace(self, max_spikes_per_step=most // last)  # type: ignore[call-arg]
+
     @property
     def guarded(self) -> bool:
         """Whether the rate function is not defined, or grows out of bounds, at some currents."""
@@ -322,7 +239,7 @@ class NeuronType(Starting, ABC):
 
     def max_rates(self, gain: NDArray, bias: NDArray) -> NDArray:
         """Rate in Hz at `x = 1`, for `J = gain x + bias`."""
-        return np.asarray(self.rates(NUMPY_RATES, np.asarray(gain + bias, np.float64)))
+        return np.asarray(self.rates(NUMPY_NEURONS, np.asarray(gain + bias, np.float64)))
 
 
 class RateFunction(NeuronType):
@@ -331,19 +248,6 @@ class RateFunction(NeuronType):
     def step(self, xp: ArrayNamespace, current: Array, state: State, clock: Clock) -> Array:
         return self.rates(xp, current)
 
-
-NUMPY_RATES: Any = NUMPY
-"""NumPy as the namespace of rate functions, which need no integrator."""
-
-
-class _Running(type(NUMPY)):  # type: ignore[misc]
-    """NumPy and the integrator, for types that are run to find their rates."""
-
-    integrate = staticmethod(integrate)
-
-
-NUMPY_NEURONS: Any = _Running()
-"""NumPy as the namespace of whole neuron equations."""
 
 _SETTLE, _MEASURED, _RATE_DT = 1, 1000, 0.001
 _SWEEP, _FIRST_REACH, _DOUBLINGS = 101, 10.0, 10
@@ -445,11 +349,6 @@ def register(cls: T) -> T:
     return NEURON_TYPES.register(cls)
 
 
-def each_of(xp: ArrayNamespace, value: float | NDArray) -> Any:
-    """A parameter as equations take it: the number, or one for each neuron."""
-    return xp.constant(value) if isinstance(value, np.ndarray) else value
-
-
 def check_numbers(owner: object, above_zero: Iterable[str], from_zero: Iterable[str]) -> None:
     """Raise `NetworkError` unless fields are finite numbers above 0, and others from 0.
 
@@ -476,11 +375,6 @@ def check_cap(owner: object, cap: int | None) -> None:
 def may_cap(cap: Any) -> bool:
     """True of None and of the whole numbers that a cap on spikes may be."""
     return cap is None or (is_whole(cap) and 1 <= cap <= MOST_SPIKES)
-
-
-def either_sign(cap: int | None) -> dict[str, Any]:
-    """Bounds of `integrate` for spikes of either sign, at most `cap` of them."""
-    return {"least": None if cap is None else -float(cap), "cap": cap}
 
 
 def check_gain(owner: NeuronType, gain: NDArray, intercepts: NDArray, why: str) -> None:

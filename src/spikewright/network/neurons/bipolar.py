@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
 
@@ -11,13 +11,8 @@ import numpy as np
 
 from spikewright._base.arguments import is_whole
 from spikewright.errors import NetworkError
-from spikewright.network.neurons.base import (
-    Array,
-    ArrayNamespace,
-    Clock,
-    State,
-    register,
-)
+from spikewright.network.neurons.base import NeuronType, State, register
+from spikewright.network.neurons.namespace import Array, ArrayNamespace, Clock
 from spikewright.network.neurons.rectified import LinearResponse
 
 _LAST = 3
@@ -74,6 +69,7 @@ class BipolarIntegrateAndFire(LinearResponse):
     counted_names = ("sent",)
     negative = True
     follows_mean = True
+    takes_back = True
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -110,6 +106,11 @@ class BipolarIntegrateAndFire(LinearResponse):
                 )
         heights = _falling(steps, spikes) if steps > 1 else ()
         return cls(max_spikes_per_step=spikes, assumed_spikes=(spikes,), spike_heights=heights)
+
+    def in_one_step(self, steps: int) -> NeuronType:
+        last = self.height_at(steps)
+        held = super().in_one_step(steps)
+        return replace(held, assumed_spikes=0, spike_heights=(last,) if last > 1 else ())  # type: ignore[call-arg]
 
     def initial_values(self) -> Mapping[str, float]:
         return {"sent": 0.0}

@@ -14,17 +14,14 @@ from spikewright._base.arrays import EqualByValue
 from spikewright.errors import NetworkError
 from spikewright.network.attributes import fixed
 from spikewright.network.neurons.base import (
-    Array,
-    ArrayNamespace,
-    Clock,
     NeuronType,
     Scaling,
     State,
-    each_of,
     no_gain_bias,
     register,
     settled_rates,
 )
+from spikewright.network.neurons.namespace import Array, ArrayNamespace, Clock, each_of
 from spikewright.network.shapes import fixed_numbers
 
 _RESETS = ("zero", "subtract")
@@ -169,9 +166,6 @@ class Izhikevich(EqualByValue, NeuronType):
 
     def initial_values(self) -> Mapping[str, float]:
         return {"recovery": 0.0}
-
-    def rates(self, xp: ArrayNamespace, current: Array) -> Array:
-        return settled_rates(self, np.asarray(current, np.float64))
 
     def step(self, xp: ArrayNamespace, current: Array, state: State, clock: Clock) -> Array:
         v, u = state["voltage"], state["recovery"]

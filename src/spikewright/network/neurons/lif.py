@@ -14,17 +14,14 @@ from spikewright._base.arguments import is_number
 from spikewright._base.arrays import EqualByValue
 from spikewright.errors import NetworkError
 from spikewright.network.neurons.base import (
-    Array,
-    ArrayNamespace,
-    Clock,
     NeuronType,
     RateFunction,
     Scaling,
     State,
     check_gain,
-    each_of,
     register,
 )
+from spikewright.network.neurons.namespace import Array, ArrayNamespace, Clock, each_of
 
 _FAR_BELOW = -20.0
 _TINY = 1e-200  # keeps a division finite

@@ -12,16 +12,19 @@ from spikewright._base.arguments import is_number, is_whole, numbers_or_nan
 from spikewright._base.arrays import EqualByValue, frozen
 from spikewright.errors import NetworkError
 from spikewright.network.neurons.base import (
-    Array,
-    ArrayNamespace,
-    Clock,
     NeuronType,
     RateFunction,
     Scaling,
     State,
     check_gain,
-    either_sign,
     register,
+)
+from spikewright.network.neurons.namespace import (
+    Array,
+    ArrayNamespace,
+    Clock,
+    either_sign,
+    integrated,
 )
 
 
@@ -66,10 +69,7 @@ class SpikingRectifiedLinear(LinearResponse):
     departs = "negative current is thrown away at every step"
 
     def step(self, xp: ArrayNamespace, current: Array, state: State, clock: Clock) -> Array:
-        counts, state["voltage"] = xp.integrate(
-            state["voltage"], xp.maximum(current, 0.0), clock.threshold
-        )
-        return counts
+        return integrated(xp, state, xp.maximum(current, 0.0), clock)
 
 
 @register
@@ -97,14 +97,8 @@ class IntegrateAndFire(LinearResponse):
         check_floor(self, self.voltage_floor)
 
     def step(self, xp: ArrayNamespace, current: Array, state: State, clock: Clock) -> Array:
-        counts, state["voltage"] = xp.integrate(
-            state["voltage"],
-            current,
-            clock.threshold,
-            floor=self.voltage_floor,
-            cap=self.max_spikes_per_step,
-        )
-        return counts
+        bounds = {"floor": self.voltage_floor, "cap": self.max_spikes_per_step}
+        return integrated(xp, state, current, clock, **bounds)
 
 
 @register
@@ -128,13 +122,7 @@ class SignedIntegrateAndFire(LinearResponse):
         return current
 
     def step(self, xp: ArrayNamespace, current: Array, state: State, clock: Clock) -> Array:
-        counts, state["voltage"] = xp.integrate(
-            state["voltage"],
-            current,
-            clock.threshold,
-            **either_sign(self.max_spikes_per_step),
-        )
-        return counts
+        return integrated(xp, state, current, clock, **either_sign(self.max_spikes_per_step))
 
 
 class _Leaky(LinearResponse):
@@ -170,14 +158,8 @@ class SpikingLeakyReLU(_Leaky):
     spiking = True
 
     def step(self, xp: ArrayNamespace, current: Array, state: State, clock: Clock) -> Array:
-        counts, state["voltage"] = xp.integrate(
-            state["voltage"],
-            self.rates(xp, current),
-            clock.threshold,
-            least=None,
-            rounding="truncate",
-        )
-        return counts
+        rates = self.rates(xp, current)
+        return integrated(xp, state, rates, clock, least=None, rounding="truncate")
 
 
 def check_floor(owner: NeuronType, floor: float | None) -> None:

@@ -13,14 +13,8 @@ from spikewright._base.arrays import EqualByValue
 from spikewright._base.equations import CURVES, Curve
 from spikewright.errors import NetworkError
 from spikewright.network.functions import check_curve
-from spikewright.network.neurons.base import (
-    Array,
-    ArrayNamespace,
-    RateFunction,
-    check_gain,
-    no_gain_bias,
-    register,
-)
+from spikewright.network.neurons.base import RateFunction, check_gain, no_gain_bias, register
+from spikewright.network.neurons.namespace import Array, ArrayNamespace
 from spikewright.network.shapes import fixed_numbers
 
 

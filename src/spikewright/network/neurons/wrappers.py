@@ -15,14 +15,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright.errors import NetworkError
-from spikewright.network.neurons.base import (
+from spikewright.network.neurons.base import NeuronType, State, register
+from spikewright.network.neurons.namespace import (
     Array,
     ArrayNamespace,
     Clock,
-    NeuronType,
-    State,
     either_sign,
-    register,
+    integrated,
 )
 
 _MOST_AT_ONCE = 2.0**20  # spikes a step: beyond, what is left of the charge is lost to rounding
@@ -85,10 +84,7 @@ class RegularSpiking(_Wrapper):
     def step(self, xp: ArrayNamespace, current: Array, state: State, clock: Clock) -> Array:
         rates = state["rate_out"] = self.rates(xp, current)
         least = None if self.negative else 0.0
-        counts, state["voltage"] = xp.integrate(
-            state["voltage"], rates, clock.threshold, least=least
-        )
-        return counts
+        return integrated(xp, state, rates, clock, least=least)
 
 
 @register
@@ -124,12 +120,8 @@ class RunningMeanSpiking(_Wrapper):
         target = clock.step * self.rates(xp, total / clock.step)
         if self.guarded:
             target = _within_reach(xp, target, state["sent"], clock.threshold)
-        counts, state["voltage"] = xp.integrate(
-            state["voltage"],
-            target - state["sent"],
-            clock.threshold,
-            **either_sign(self.max_spikes_per_step),
-        )
+        bounds = either_sign(self.max_spikes_per_step)
+        counts = integrated(xp, state, target - state["sent"], clock, **bounds)
         state["total_current"], state["sent"] = total, target
         return counts
 

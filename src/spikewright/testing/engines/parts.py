@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from spikewright.engines import Precision
 from spikewright.engines.built import connection_parameters, ensemble_parameters
-from spikewright.engines.program import Neurons, uniform_draws
+from spikewright.engines.parameters import uniform_draws
 from spikewright.network import Connection, Ensemble, Network, Node, Probe
 from spikewright.network.neurons import (
     IntegrateAndFire,
@@ -57,7 +57,7 @@ class PartTests(Suite):
         feeds = {stimulus: currents[None]}
         data = self.run(net, _STEPS, dt=example.dt, feeds=feeds, precision=precision)
         program, _ = self.compiled(net, example.dt)
-        (op,) = (op for op in program.operators if isinstance(op, Neurons))
+        (op,) = program.neurons.values()
 
         def draws(step: int, index: int) -> NDArray:
             return uniform_draws(op.key, step, index, (_N,))

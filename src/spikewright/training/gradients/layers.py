@@ -17,8 +17,7 @@ import torch
 
 from spikewright._base import equations
 from spikewright.engines.torch.device import Tensor, Tensors
-from spikewright.engines.torch.functions import TorchFunctions
-from spikewright.engines.torch.maps import max_pool, windowed
+from spikewright.engines.torch.functions import TorchFunctions, max_pool, windowed
 from spikewright.errors import TrainingError
 from spikewright.graph import layers
 from spikewright.graph.layers.arithmetic import aligned

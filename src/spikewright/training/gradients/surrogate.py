@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from spikewright.engines.program import Neurons
+from spikewright.engines.populations import Neurons
 from spikewright.engines.torch.device import Tensor, Tensors
 from spikewright.engines.torch.functions import TorchFunctions
 from spikewright.engines.torch.neurons import Namespace
@@ -54,7 +54,7 @@ class Differentiable(TorchFunctions):
         floor: float | None = None,
         cap: float | None = None,
     ) -> tuple[Tensor, Tensor]:
-        """The soft-reset integrator (see `spikewright.network.neurons.base.Integrate`)."""
+        """The soft-reset integrator (see `spikewright.network.neurons.namespace.Integrate`)."""
         bounds = IntegratorBounds(rounding, floor, cap)
         counts, left = _Integrated.apply(voltage + charge, threshold, least, bounds, self)
         return counts, left

@@ -12,7 +12,6 @@ from torch import nn
 from torch.utils.checkpoint import checkpoint
 
 from spikewright._base.samples import check_rows, over_time
-from spikewright.engines.program import Neurons
 from spikewright.engines.torch.device import Tensor, Tensors
 from spikewright.errors import SimulationError
 from spikewright.frontends.origins import Origin, Place
@@ -130,10 +129,9 @@ class ThroughTime(nn.Module):
         for name, array in named.arrays.items():
             _put(self, name, torch.tensor(array, dtype=dtype), name in trained)
         program = Runner(conversion.lowered).program(dt, options["seed"], precision)
-        ops = {op.ensemble: op for op in program.operators if isinstance(op, Neurons)}
         offsets = conversion.resolved.get("bias_correction") or {}
         self._populations = nn.ModuleList(
-            ModuleNeurons(ops[ensemble], offsets.get(name), dt, dtype)
+            ModuleNeurons(program.neurons[ensemble], offsets.get(name), dt, dtype)
             for name, ensemble in ensembles.items()
         )
         self._arrays = NamedArrays(graph, named, dtype)

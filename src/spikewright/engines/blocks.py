@@ -1,13 +1,21 @@
-"""Some samples of a batch, the kernels that hold their state, and how these run a block."""
+"""Blocks of steps: some samples of a batch, the kernels with their state, and how these run one.
+
+From a block that fails the execution returns to where it began, and can go on.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import warnings
+from collections.abc import Mapping, Sequence
 
-from spikewright.engines.base import Array, Call, Kernel
+from spikewright._base.callers import outside
+from spikewright.engines.kernel import Array, Call, Kernel
+from spikewright.engines.kernels import restarting
 from spikewright.engines.needs import PreparedRun
-from spikewright.engines.program import Component, NodeSource, Operator
-from spikewright.engines.restarting import restarting
+from spikewright.engines.operators import NodeSource, Operator
+from spikewright.engines.program import Component
+from spikewright.engines.python_steps import Functions, keeping
+from spikewright.engines.recalling import Calls
 
 
 class Part:
@@ -43,10 +51,10 @@ class Part:
         It runs several steps at once where the outputs of all filters are known already.
         """
         kernels = {op: self.kernels[op] for op in component.operators}
-        shapes = self._program.shapes
+        shapes, empty = self._program.shapes, self._engine.arrays(self._program).empty
         for op in component.operators:
             for s in op.outputs:
-                values[s] = self._engine.empty(self._program, self.size, count, shapes[s])
+                values[s] = empty((self.size, count, *shapes[s]))
         calls = _calls(kernels, values)
         t = 0
         while t < count:
@@ -119,3 +127,62 @@ def _loop_once(
             late = kernel.end([read(s) for s in op.inputs])
             for s, output in zip(op.outputs[len(op.outputs) - len(late) :], late, strict=True):
                 values[s][:, t : t + now] = output
+
+
+class Resuming:
+    """The state of kernels at the start of a block, and the answers of functions since then.
+
+    `operators` are those of the program.
+    """
+
+    def __init__(self, kernels: Sequence[Kernel], operators: Sequence[Operator]) -> None:
+        self._kernels = [kernel for kernel in kernels if not kernel.stateless]
+        self._operators = operators
+        self.calls = Calls()
+        self._step: int | None = None  # that of the mark; None while there is none
+        self._again: set[str] = set()  # labels of what counts some steps twice
+        self.ended = False  # whether a run ended early and none has gone on
+
+    def mark(self, step: int) -> None:
+        """Note the state after step `step`."""
+        self._step = None
+        for kernel in self._kernels:
+            kernel.mark()
+        self.calls.mark()
+        self._step = step
+
+    def forget(self) -> None:
+        """Leave out all that was noted: kernels have another state now."""
+        self._step, self.ended, self._again = None, False, set()
+
+    def at(self, step: int) -> bool:
+        """Whether the mark is at `step`: the block behind it is not done."""
+        return self._step == step
+
+    def settle(self, step: int) -> bool:
+        """Return to the mark if it is at `step`; whether it is."""
+        self.calls.moment.time = None
+        if not self.at(step):
+            return False
+        for kernel in self._kernels:
+            kernel.rewind()
+        self.calls.rewind()
+        return True
+
+    def failed(self, step: int) -> None:
+        """The same of a run that ended early."""
+        self.ended = True
+        if self.settle(step):
+            self._again.update(keeping(self._operators))
+
+    def go_on(self, functions: Functions) -> None:
+        """Call functions again that failed; warns where steps count twice for what they keep."""
+        self._again.update(functions.failed())
+        functions.forgive()
+        again, self._again, self.ended = self._again, set(), False
+        if again:
+            warnings.warn(
+                f"{', '.join(sorted(again))}: the last run ended within a step, which is run "
+                "again; what is kept there outside the network counts it twice",
+                stacklevel=outside(),
+            )

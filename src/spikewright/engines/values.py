@@ -1,0 +1,147 @@
+"""Connections of values and spikes as operators: maps, filters and delays.
+
+Filters of spikes that sparse weights read stand behind the weights, one for each receiver. Where
+several such connections into one receiver have the same synapse, their sum is filtered:
+
+>>> with sw.Network() as net:
+...     cells = sw.Ensemble(3, None, neuron_type=sw.LIF())
+...     for _ in range(2):
+...         some = sw.Sparse((3, 3), indices=[[0, 1], [2, 0]], init=0.01)
+...         made = sw.Connection(cells.neurons, cells.neurons, 0.01, some)
+>>> program = compile_network(net, 0.001, 0, "float32")
+>>> sorted(type(op).__name__ for op in program.operators)
+['Filter', 'Linear', 'Linear', 'Neurons', 'ScaledSum', 'ScaledSum']
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Iterable
+
+import numpy as np
+
+from spikewright.engines.draft import NO_DELAYS, Signals
+from spikewright.engines.factors import Scaled, with_heights
+from spikewright.engines.operators import ScaledSum
+from spikewright.engines.vectors import Vectors
+from spikewright.network import Connection, Ensemble, NeuronsView, Node, input_shape, output_shape
+from spikewright.network.connection import Whole
+from spikewright.network.synapses import Synapse
+from spikewright.network.transforms import Sparse, Transform
+
+_Key = tuple[Whole, Synapse]
+
+
+def reads_spikes_sparsely(connection: Connection) -> bool:
+    """Whether spikes meet sparse weights, which read little of what spikes little."""
+    pre = connection.pre_obj
+    spikes = isinstance(pre, NeuronsView) and pre.ensemble.neuron_type.spiking
+    return spikes and any(isinstance(transform, Sparse) for transform in connection.chain())
+
+
+class Values:
+    """Adds connections of values and spikes, without decoders, to a program in the making.
+
+    A connection in `apart`, or one that learns, has a filter of its own.
+    """
+
+    def __init__(
+        self,
+        signals: Signals,
+        vectors: Vectors,
+        connections: Iterable[Connection],
+        apart: Collection[object],
+    ) -> None:
+        self.signals, self.draft, self.vectors = signals, signals.draft, vectors
+        keys = {c: _key(c) for c in connections if c not in apart}
+        number = Counter(keys.values())
+        self._shared = {c: key for c, key in keys.items() if key is not None and number[key] > 1}
+        self._sums: dict[_Key, tuple[int, list[int]]] = {}
+
+    def connected(self, connection: Connection) -> Scaled | None:
+        """The output of a connection that maps values, or an exact function of them.
+
+        None where it is part of what another one sends.
+        """
+        synapse, pre = connection.synapse, connection.pre_obj
+        sent, chain = self._sent(connection)
+        if connection.function is not None or isinstance(pre, Ensemble):
+            sent = self.vectors.applied(connection, sent)
+        shape_in, shape_out = self.draft.shapes[sent.signal], input_shape(connection.post_obj)
+        # Linear maps and filters commute: the filter goes where there are fewer values to filter,
+        # but behind sparse weights, which read little of what spikes little. A mean over windows is
+        # that of the sent values.
+        fewer = bool(np.prod(shape_in) < np.prod(shape_out))
+        fewer = fewer and not reads_spikes_sparsely(connection)
+        by_windows = synapse is not None and synapse.by_windows
+        last = synapse is not None and not synapse.commutes  # of the values that are delivered
+        stepped = synapse is not None and synapse.stepped
+        delay, delays = connection.delay, NO_DELAYS
+        if isinstance(delay, np.ndarray):  # each synapse waits by itself
+            delays, delay = {connection.transform_place: delay}, 0.0
+        if not (by_windows or stepped):  # spikes wait as counts
+            sent = self.draft.delayed(sent, delay, f"{connection!r}")
+        first = by_windows or (synapse is not None and fewer and not last)
+        label, of = f"{connection!r}", f"synapse of {connection!r}"
+        if synapse is not None and first:
+            sent = self.draft.filtered(sent, synapse, of, connection)
+        if by_windows:
+            sent = self.draft.delayed(sent, delay, label)
+        cut = len(chain) - (len(connection.placing) if last else 0)
+        sent = self.draft.map(sent, chain[:cut], label, delays)
+        if connection in self._shared:
+            return self._filtered(connection, sent)
+        if synapse is not None and not first:
+            sent = self.draft.filtered(sent, synapse, of, connection)
+        if stepped:
+            sent = self.draft.delayed(sent, delay, label)
+        return self.draft.map(sent, chain[cut:], label)
+
+    def _sent(self, connection: Connection) -> tuple[Scaled, tuple[Transform, ...]]:
+        """The signal that a connection maps, and the chain that maps it.
+
+        The signal is counts of spikes, not values, where weights can absorb different heights, or
+        maxima are taken of counts.
+        """
+        pre, chain = connection.pre_obj, connection.chain()
+        heights = self.signals.heights
+        if connection.post_obj in heights and isinstance(connection.post_obj, Node):
+            return Scaled(self.signals.output_of[pre], 1.0), chain
+        synapse = connection.synapse
+        alike = synapse is None or (synapse.commutes and not synapse.by_windows)
+        plain = connection.function is None and alike
+        each = None if isinstance(pre, Ensemble) else heights.get(pre)
+        if plain and each is not None and each.ndim > 0:
+            of_counts = with_heights(chain, each, output_shape(pre))
+            if of_counts is not None:
+                return Scaled(self.signals.output_of[pre], 1.0), of_counts
+        return self.signals.value(pre), chain
+
+    def _filtered(self, connection: Connection, sent: Scaled) -> Scaled | None:
+        """The output of a shared filter, of the first connection; None for others: it adds them."""
+        key = receiver, synapse = self._shared[connection]
+        shape, label = input_shape(receiver), f"sparse input of {receiver!r}"
+        values = self.draft.values(sent, f"{connection!r}")
+        if key in self._sums:
+            self._sums[key][1].append(values)
+            return None
+        total = self.draft.signal(shape, label)
+        self._sums[key] = total, [values]
+        return self.draft.filtered(Scaled(total, 1.0), synapse, f"synapse of {label}", None)
+
+    def finish(self) -> None:
+        """Add the sums that are filtered, of all connections."""
+        for (receiver, _), (total, terms) in self._sums.items():
+            label = f"sparse input of {receiver!r}"
+            self.draft.operators.append(ScaledSum(label, tuple(terms), total))
+
+
+def _key(connection: Connection) -> _Key | None:
+    synapse = connection.synapse
+    if synapse is None or synapse.by_windows or not synapse.commutes:
+        return None
+    if connection.function is not None or connection.learned or connection.learning_rules:
+        return None
+    if not reads_spikes_sparsely(connection):
+        return None
+    return connection.post_obj, synapse
