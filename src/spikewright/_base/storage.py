@@ -168,7 +168,7 @@ def _checksum(content: Any, arrays: Mapping[str, NDArray]) -> int:
     for name in sorted(arrays):
         array = arrays[name]
         crc = zlib.crc32(f"{name} {array.dtype.str} {array.shape}".encode(), crc)
-        crc = zlib.crc32(_bytes_of(array), crc)
+        crc = zlib.crc32(bytes_of(array), crc)
     return crc
 
 
@@ -207,13 +207,14 @@ def _parts(what: str, manifest: Any, arrays: Mapping[str, NDArray]) -> list[byte
         begin, end = end, end + array.nbytes
         offsets = [begin, end]
         head[name] = {"dtype": _NAMES[array.dtype], "shape": array.shape, "data_offsets": offsets}
-        parts.append(_bytes_of(array))
+        parts.append(bytes_of(array))
     text = json.dumps(head, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 8)  # arrays begin at multiples of their items
     return [len(text).to_bytes(8, "little"), text, *parts]
 
 
-def _bytes_of(array: NDArray) -> memoryview:
+def bytes_of(array: NDArray) -> memoryview:
+    """The bytes of an array in C order, which is not copied where it lies so."""
     return np.ascontiguousarray(array).reshape(-1).view(np.uint8).data
 
 
