@@ -8,13 +8,18 @@ from typing import Any
 
 import numpy as np
 import pytest
+import safetensors.numpy
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 
+import spikewright as sw
 from spikewright._base import storage as _storage
+from spikewright._base.arrays import frozen
 from spikewright.errors import DamagedFileError
+from spikewright.graph import Graph, GraphNode
+from spikewright.graph.layers import Activation, Affine, Input
 
 
 @dataclass
@@ -159,3 +164,49 @@ def test_a_missing_file_is_not_a_damaged_one(tmp_path: Path) -> None:
     """The system's own error, with the path."""
     with pytest.raises(FileNotFoundError, match="nothing: no such file"):
         _storage.read(tmp_path / "nothing", "graph")
+
+
+def test_files_are_safetensors_of_every_kind_of_number() -> None:
+    """The library reads what is written here, and here it is read without a copy of its own."""
+    kinds = [f"{letter}{size}" for letter in "iu" for size in (1, 2, 4, 8)] + [
+        "f2",
+        "f4",
+        "f8",
+        "?",
+    ]
+    shapes = [(), (3,), (2, 0), (5, 2)]
+    rng = np.random.default_rng(0)
+    arrays = {
+        f"a{i}{j}": rng.integers(0, 2, shape).astype(kind)
+        for i, kind in enumerate(kinds)
+        for j, shape in enumerate(shapes)
+    }
+    found = safetensors.numpy.load(_storage.packed("graph", {"x": 1}, arrays))
+    assert set(found) == set(arrays)
+    for name, array in arrays.items():
+        assert found[name].dtype == array.dtype
+        np.testing.assert_array_equal(found[name], array)
+
+
+def test_a_conversion_s_file_holds_weights_once(tmp_path: Path) -> None:
+    """Network and graphs have the same arrays, also once they are loaded."""
+    rng = np.random.default_rng(0)
+    weights = [frozen(rng.normal(size=shape)) for shape in ((40, 50), (3, 40))]
+    nodes = (
+        GraphNode("x", Input((50,))),
+        GraphNode("fc", Affine(weights[0], rng.normal(size=40)), ("x",)),
+        GraphNode("relu", Activation("relu"), ("fc",)),
+        GraphNode("out", Affine(weights[1]), ("relu",)),
+    )
+    conversion = sw.convert(Graph(nodes, {"y": "out"}), spiking=True)
+    path = tmp_path / "conversion"
+    conversion.save(path)
+    loaded = sw.load(path)
+    _, arrays = _storage.read(path, "conversion")
+    assert sum(array.nbytes for array in arrays.values()) < 1.2 * sum(w.nbytes for w in weights)
+    transforms = [c.transform for c in loaded.network.all_connections]
+    held = [t.matrix for t in transforms if isinstance(t, sw.transforms.Dense)]
+    for weight, layer in zip(weights, ("fc", "out"), strict=True):
+        read = loaded.graph[layer].layer.arrays()["weight"]
+        np.testing.assert_array_equal(read, weight)
+        assert any(np.shares_memory(read, matrix) for matrix in held)

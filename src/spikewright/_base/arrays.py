@@ -61,3 +61,9 @@ def repeated(array: NDArray) -> NDArray | None:
     """The one value, without axes, that an array repeats without holding it twice, or None."""
     held = any(stride for stride, size in zip(array.strides, array.shape, strict=True) if size > 1)
     return None if held or array.size == 0 else array[(0,) * array.ndim]
+
+
+def memory_of(array: NDArray) -> tuple[object, ...]:
+    """Equal of two arrays that are the same numbers in the same place, while both are held."""
+    place, _ = array.__array_interface__["data"]
+    return place, array.shape, array.strides, array.dtype.str

@@ -8,6 +8,7 @@ arrays finds damage that would otherwise read as other numbers. Files are writte
 from __future__ import annotations
 
 import json
+import math
 import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -19,12 +20,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from spikewright._base.arrays import memory_of
 from spikewright._base.budget import Budget, budget_of
 from spikewright._base.files import file_at
 from spikewright._base.writing import FileKind, begins_with, file_kind, write_file
 from spikewright.errors import DamagedFileError, FileError
 
 FORMAT = 1
+_DTYPES = {
+    **{f"F{8 * size}": np.dtype(f"f{size}") for size in (2, 4, 8)},
+    **{f"I{8 * size}": np.dtype(f"i{size}") for size in (1, 2, 4, 8)},
+    **{f"U{8 * size}": np.dtype(f"u{size}") for size in (1, 2, 4, 8)},
+    "BOOL": np.dtype(bool),
+}
+_NAMES = {kind: name for name, kind in _DTYPES.items()}
 _DAMAGE = (
     LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RecursionError,
     MemoryError,
@@ -67,10 +76,15 @@ So that a graph without it has the fingerprint that it had.
 
 
 class ManifestEncoder:
-    """Turns registered dataclasses into plain data, collecting their arrays aside."""
+    """Turns registered dataclasses into plain data, collecting their arrays aside.
 
-    def __init__(self) -> None:
+    An array that is met again goes by the name that it has, up to so many `uses` of it.
+    """
+
+    def __init__(self, uses: int = 1) -> None:
         self.arrays: dict[str, NDArray] = {}
+        self._names: dict[tuple[object, ...], list[str]] = {}
+        self._uses = uses
 
     def encode(self, value: Any) -> Any:
         """Plain data for `value`: arrays become references, dataclasses `{"type": ..., fields}`."""
@@ -92,13 +106,15 @@ class ManifestEncoder:
         raise TypeError(f"a {type(value).__name__} cannot be saved: {value!r}")
 
     def _keep(self, value: NDArray) -> str:
-        """Collect a copy in native byte order and C order; returns the name it goes by."""
+        """Collect an array in native byte order and C order; returns the name it goes by."""
         if not _storable(value.dtype):
             raise TypeError(
                 f"an array of {value.dtype} cannot be saved; numbers of at most 64 bits can"
             )
         native = value.astype(value.dtype.newbyteorder("="), order="C", copy=False)
-        name = f"a{len(self.arrays)}"
+        used = self._names.setdefault(memory_of(native), [])
+        name = used[-1] if len(used) % self._uses else f"a{len(self.arrays)}"
+        used.append(name)
         self.arrays[name] = native
         return name
 
@@ -152,7 +168,7 @@ def _checksum(content: Any, arrays: Mapping[str, NDArray]) -> int:
     for name in sorted(arrays):
         array = arrays[name]
         crc = zlib.crc32(f"{name} {array.dtype.str} {array.shape}".encode(), crc)
-        crc = zlib.crc32(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data, crc)
+        crc = zlib.crc32(bytes_of(array), crc)
     return crc
 
 
@@ -168,13 +184,16 @@ def write(
 
     Raises as `write_file` does: another kind of file is replaced only with `overwrite`.
     """
-    write_file(path, packed(what, manifest, arrays), SAVED[what], overwrite=overwrite)
+    write_file(path, _parts(what, manifest, arrays), SAVED[what], overwrite=overwrite)
 
 
 def packed(what: str, manifest: Any, arrays: Mapping[str, NDArray]) -> bytes:
     """The bytes of such a file."""
-    from safetensors.numpy import save
+    return b"".join(_parts(what, manifest, arrays))
 
+
+def _parts(what: str, manifest: Any, arrays: Mapping[str, NDArray]) -> list[bytes | memoryview]:
+    """The bytes of a safetensors file in parts: its head, and the arrays' own memory."""
     content = json.loads(json.dumps(manifest))  # as a reader will see it: keys are text
     document = {
         "format": FORMAT,
@@ -182,7 +201,21 @@ def packed(what: str, manifest: Any, arrays: Mapping[str, NDArray]) -> bytes:
         "crc32": _checksum(content, arrays),
         "content": content,
     }
-    return save(dict(arrays), metadata={"spikewright": json.dumps(document)})
+    head: dict[str, Any] = {"__metadata__": {"spikewright": json.dumps(document)}}
+    parts, end = [], 0
+    for name, array in sorted(arrays.items(), key=lambda item: (-item[1].itemsize, item[0])):
+        begin, end = end, end + array.nbytes
+        offsets = [begin, end]
+        head[name] = {"dtype": _NAMES[array.dtype], "shape": array.shape, "data_offsets": offsets}
+        parts.append(bytes_of(array))
+    text = json.dumps(head, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)  # arrays begin at multiples of their items
+    return [len(text).to_bytes(8, "little"), text, *parts]
+
+
+def bytes_of(array: NDArray) -> memoryview:
+    """The bytes of an array in C order, which is not copied where it lies so."""
+    return np.ascontiguousarray(array).reshape(-1).view(np.uint8).data
 
 
 class Arrays(dict[str, NDArray]):
@@ -262,18 +295,30 @@ def _open(source: Path) -> tuple[str, dict[str, NDArray]]:
 
     try:
         with safe_open(source, framework="np") as file:
-            metadata = file.metadata() or {}
-            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (SafetensorError, OSError, TypeError, ValueError, AttributeError, ImportError) as error:
+            metadata = file.metadata() or {}  # sizes and places of all arrays fit the file
+        content = source.read_bytes()
+        begin = 8 + int.from_bytes(content[:8], "little")
+        head = {k: v for k, v in json.loads(content[8:begin]).items() if k != "__metadata__"}
+        foreign = [entry["dtype"] for entry in head.values() if entry["dtype"] not in _DTYPES]
+        if foreign:
+            raise DamagedFileError(
+                f"{source}: holds arrays of {foreign[0]}, which none is saved as."
+            )
+        arrays = {name: _array(content, begin, entry) for name, entry in head.items()}
+    except (SafetensorError, OSError, LookupError, TypeError, ValueError) as error:
         raise DamagedFileError(
             f"{source}: not a readable Spikewright file ({error}). Save it again."
         ) from error
     if "spikewright" not in metadata:
         raise DamagedFileError(f"{source}: a safetensors file without Spikewright's manifest.")
-    foreign = [str(array.dtype) for array in arrays.values() if not _storable(array.dtype)]
-    if foreign:
-        raise DamagedFileError(f"{source}: holds arrays of {foreign[0]}, which none is saved as.")
     return metadata["spikewright"], arrays
+
+
+def _array(content: bytes, begin: int, entry: Mapping[str, Any]) -> NDArray:
+    """An array in the bytes of a file, which nobody can write to, so that all may share it."""
+    kind, shape = _DTYPES[entry["dtype"]], entry["shape"]
+    offset = begin + entry["data_offsets"][0]
+    return np.frombuffer(content, kind, math.prod(shape), offset).reshape(shape)
 
 
 def differing(there: Mapping[str, Any], here: Mapping[str, Any]) -> str:

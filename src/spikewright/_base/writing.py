@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import re
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -64,12 +64,16 @@ def head_and_tail(path: Path) -> tuple[bytes, bytes]:
 
 
 def write_file(
-    path: str | Path, content: bytes, kind: FileKind, *, overwrite: bool = False
+    path: str | Path,
+    content: bytes | Sequence[bytes | memoryview],
+    kind: FileKind,
+    *,
+    overwrite: bool = False,
 ) -> Path:
     """Put `content` at `path` in one step, or leave the old file; raises as `check_target`."""
     target = check_target(path, kind, overwrite=overwrite)
     with naming(target, "written"):
-        _replace(target, content)
+        _replace(target, [content] if isinstance(content, bytes) else content)
     return target
 
 
@@ -114,11 +118,11 @@ def make_folder(path: str | Path) -> Path:
     return folder
 
 
-def _replace(target: Path, content: bytes) -> None:
+def _replace(target: Path, parts: Sequence[bytes | memoryview]) -> None:
     handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{_shortened(target.name)}.")
     try:
         with os.fdopen(handle, "wb") as file:
-            file.write(content)
+            file.writelines(parts)
         mask = os.umask(0)
         os.umask(mask)
         Path(temporary).chmod(0o666 & ~mask)

@@ -165,6 +165,7 @@ UNITS = {"float64": 2.0**-53, "float32": 2.0**-24, "float16": 2.0**-11, "bfloat1
 
 _SMALLEST = {"float16": 2.0**-25}  # what rounding a number below 2^-14 may do
 _ROUNDINGS = 8  # that a source may do where this does one
+_AT_ONCE = 2**20
 _RUNS = 3  # in one alone, a layer of few values might by chance be right
 
 
@@ -227,10 +228,14 @@ def _unrounded(graph: Graph, exact: Mapping[str, NDArray], precision: str) -> It
 
 
 def _is_held(value: NDArray, precision: str) -> bool:
-    """Whether all values are numbers of a precision, or infinite."""
-    fraction, _ = np.frexp(value)
-    scaled = fraction / UNITS[precision]
-    return bool((np.rint(scaled) == scaled).all())
+    """Whether all values are numbers of a precision, or infinite; some are looked at together."""
+    flat = value.reshape(-1)
+    for start in range(0, flat.size, _AT_ONCE):
+        fraction, _ = np.frexp(flat[start : start + _AT_ONCE])
+        scaled = fraction / UNITS[precision]
+        if not (np.rint(scaled) == scaled).all():
+            return False
+    return True
 
 
 def _rounded(value: NDArray, size: float, smallest: float, rng: np.random.Generator) -> NDArray:

@@ -104,10 +104,20 @@ def _split(x: NDArray, step: NDArray, bits: int, count: int) -> tuple[list[NDArr
 
 
 def weight_limbs(weight: NDArray, grid: Grid) -> list[NDArray]:
-    """Weights `(out, ...)` as limbs on a grid per output channel."""
-    weight = np.asarray(weight, np.float64)
+    """Weights `(out, ...)` as float64 limbs on a grid per output channel, made some at a time.
+
+    Limbs of a matrix are transposed in memory, as products read them.
+    """
     axes = tuple(range(1, weight.ndim))
-    return limbs(weight, axes, grid.weight_bits, grid.weight_limbs)
+    order: Literal["F", "C"] = "F" if weight.ndim == 2 else "C"
+    found = [np.zeros(weight.shape, order=order)]
+    for some in channel_slices(weight):
+        channels = np.asarray(weight[some], np.float64)
+        for place, part in enumerate(limbs(channels, axes, grid.weight_bits, grid.weight_limbs)):
+            if place == len(found):
+                found.append(np.zeros(weight.shape, order=order))
+            found[place][some] = part
+    return found
 
 
 def integer_weights(weight: NDArray, precision: Precision) -> tuple[list[NDArray], NDArray]:

@@ -28,6 +28,7 @@ from spikewright.running.converted import Converted
 from spikewright.running.kept import arguments_from_data, arguments_to_data
 
 WHAT = "conversion"
+_USES = 8  # of an array that the file holds once: a reader's budget pays for each of them
 
 
 class _SteppingEntry(TypedDict):
@@ -89,7 +90,7 @@ def as_data(conversion: Converted) -> tuple[dict[str, Any], dict[str, NDArray]]:
     refusal = graph_storage.why_no_file(conversion.graph)
     if refusal is not None:
         raise NetworkError(refusal)
-    encoder = _storage.ManifestEncoder()
+    encoder = _storage.ManifestEncoder(_USES)
     network, objects = network_storage.to_manifest(conversion.network, encoder)
     index = {id(item): i for i, item in enumerate(objects)}
     lowered = conversion.lowered

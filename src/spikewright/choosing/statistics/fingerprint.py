@@ -29,7 +29,7 @@ def fingerprint(graph: Graph) -> str:
     digest = hashlib.sha256(json.dumps(manifest).encode())
     for name, array in encoder.arrays.items():
         digest.update(f"{name} {array.dtype.str} {array.shape}".encode())
-        digest.update(np.ascontiguousarray(array).tobytes())
+        digest.update(_storage.bytes_of(array))
     return digest.hexdigest()
 
 

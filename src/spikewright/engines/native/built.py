@@ -51,8 +51,9 @@ class Built:
 
     def weight_bytes(self, tiles: bool) -> dict[str, int]:
         """Bytes of weights and neurons' parameters in the kernels' own forms, by operator."""
-        orders = sum(order.nbytes for _, order, _ in self.populations if order is not None)
-        found = Counter({f"parameters of {self.label}": self.region.bytes() + orders})
+        orders = {id(order): order for _, order, _ in self.populations if order is not None}
+        size = self.region.bytes() + sum(order.nbytes for order in orders.values())
+        found = Counter({f"parameters of {self.label}": size})
         for one in self.fillings:
             found[one.label] += one.bytes + tiles * self.region.tiled_bytes(one.number)
         return dict(found)

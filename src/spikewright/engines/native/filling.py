@@ -14,7 +14,7 @@ from weakref import WeakValueDictionary
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright._base.arrays import immutable
+from spikewright._base.arrays import immutable, memory_of
 from spikewright.engines.compensation import Compensation, Residuals, grid_of, residuals_of
 from spikewright.engines.grid import Grid, Precision
 from spikewright.engines.native._kernels import Action, Geometry, Packed, Reading, Region, pack
@@ -102,7 +102,7 @@ class Filling:
             packing = self._packing(weights, order, threads)
         else:
             ordered = None if order is None else order.tobytes()
-            key = (*_memory_of(owner), ordered, self.compensation is None, *self._form)
+            key = (*memory_of(owner), ordered, self.compensation is None, *self._form)
             found = _shared.get(key)
             packing = found or self._packing(weights, order, threads)
             _shared[key] = packing
@@ -143,12 +143,6 @@ class Filling:
             limbs=limbs,
             threads=threads,
         )
-
-
-def _memory_of(array: NDArray) -> tuple[object, ...]:
-    """What two arrays share that are the same numbers in the same place."""
-    place, _ = array.__array_interface__["data"]
-    return place, array.shape, array.strides, array.dtype.str
 
 
 _CODE, _LIMB, _OFFSETS = 4, 8, 4 * 34  # bytes of an entry, of a limb, and of where a pixel's begin

@@ -91,12 +91,11 @@ def moved(transform: Permute, shape: Shape) -> NDArray:
 
 
 def unpacked(values: NDArray, order: Order, shape: Shape) -> NDArray:
-    """`(batch, *shape)` of `(batch, size)` in its own order."""
-    flat = values
+    """`(batch, *shape)` of `(batch, size)` in its own order, into which the values are brought."""
     if order is not None:
-        flat = np.empty_like(values)
-        flat[:, order] = values
-    return flat.reshape(len(values), *shape)
+        for sample in values:
+            sample[order] = sample.copy()
+    return values.reshape(len(values), *shape)
 
 
 def preferred_orders(operators: Sequence[Operator], shapes: Sequence[Shape]) -> dict[int, Order]:

@@ -109,7 +109,7 @@ class ReferenceSums:
 
 
 def _dense(transform: Dense | AxisMap, sums: ReferenceSums) -> Map:
-    weights = [w.T[None].copy() for w in weight_limbs(transform.matrix, sums.grid)]
+    weights = [np.ascontiguousarray(w.T)[None] for w in weight_limbs(transform.matrix, sums.grid)]
     out, fan_in = transform.matrix.shape
 
     def over(x: NDArray, rows: Rows) -> NDArray:

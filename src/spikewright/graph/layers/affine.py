@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,6 +20,9 @@ from spikewright.graph.layers.base import (
 )
 from spikewright.graph.layers.pooling import require_bias, windowed_extent
 from spikewright.graph.layers.steps import OWN, Acts, Windowed, no_pair, one
+
+_ROWS = 384  # a multiple of the blocks of matrix libraries: products are the same to the last bit
+_AT_ONCE = 2**21  # weights that are float64 at once
 
 
 @register
@@ -54,8 +58,16 @@ class Affine(Layer):
 
     def evaluate(self, *values: NDArray) -> NDArray:
         (x,) = values
-        y = x @ np.asarray(self.weight, np.float64).T
+        parts = [x @ np.asarray(rows, np.float64).T for rows in self._some_rows()]
+        y = parts[0] if len(parts) == 1 else np.concatenate(parts, axis=-1)
         return y if self.bias is None else y + self.bias
+
+    def _some_rows(self) -> Iterator[NDArray]:
+        """Rows of the weights, some at a time: in float64 they are held twice over."""
+        out, inner = self.weight.shape
+        some = max(1, _AT_ONCE // max(1, _ROWS * inner)) * _ROWS
+        starts = range(0, max(1, out - some + 1), some)
+        yield from (self.weight[i : i + some if i != starts[-1] else out] for i in starts)
 
 
 @register

@@ -1,0 +1,116 @@
+"""Memory of a process that holds a large network, in multiples of its weights.
+
+    python -m benchmarks.weight_copies [--steps 4]
+
+VGG16 with random weights at 224 pixels, one sample. One process makes, reads, converts and runs it,
+and saves the conversion; a second one loads and runs the file. For each stage: the most memory that
+was resident during it and what was after it, less that after imports, over the bytes of the
+network's weights in float32. The model of PyTorch is one of these.
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import spikewright as sw
+from benchmarks.timing import thread_environment
+
+ROOT = Path(__file__).parents[1]
+WEIGHTS = 138_357_544 * 4  # bytes
+SHAPE = (1, 3, 224, 224)
+RATE = 100.0
+
+
+def field(name: str) -> int:
+    """A number of this process's, in bytes."""
+    lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
+    (found,) = (line for line in lines if line.startswith(name))
+    return int(found.split()[1]) * 1024
+
+
+class Stages:
+    """The stages of this process since its imports; prints a line for each."""
+
+    def __init__(self) -> None:
+        self._begun, self._most = field("VmRSS"), 0.0
+
+    def do(self, name: str, made: Callable[[], Any]) -> Any:
+        """What a stage makes."""
+        Path("/proc/self/clear_refs").write_text("5", encoding="utf-8")  # forgets the peak
+        found = made()
+        peak, after = ((field(of) - self._begun) / WEIGHTS for of in ("VmHWM", "VmRSS"))
+        self._most = max(self._most, peak)
+        print(f"{name:<12} {peak:6.2f} at most {after:6.2f} after", flush=True)
+        return found
+
+    def end(self) -> None:
+        """Print the most of all stages."""
+        print(f"{'all':<12} {self._most:6.2f} at most", flush=True)
+
+
+def show(run: sw.results.Run) -> None:
+    """Print the spikes, which no form of the weights changes."""
+    print(f"{sum(int(p.totals.sum()) for p in run.populations.values())} spikes", flush=True)
+
+
+def sample() -> Any:
+    """One picture."""
+    return np.random.default_rng(0).normal(size=SHAPE).astype(np.float32)
+
+
+def from_model(path: Path, steps: int) -> None:
+    """Make, convert, run and save."""
+    import torch
+    import torchvision
+
+    stages = Stages()
+    torch.manual_seed(0)
+    model = stages.do("model", lambda: torchvision.models.vgg16(weights=None).eval())
+    conversion = stages.do(
+        "convert",
+        lambda: sw.convert(
+            model, example_input=torch.zeros(SHAPE), spiking=True, scale_firing_rates=RATE
+        ),
+    )
+    run = stages.do("run", lambda: conversion.run(sample(), steps, progress=False))
+    stages.end()
+    show(run)
+    stages.do("save", lambda: conversion.save(path))
+
+
+def from_file(path: Path, steps: int) -> None:
+    """Load and run."""
+    stages = Stages()
+    conversion = stages.do("load", lambda: sw.load(path))
+    run = stages.do("run", lambda: conversion.run(sample(), steps, progress=False))
+    stages.end()
+    show(run)
+
+
+def main() -> None:
+    """Run from the command line."""
+    p = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    p.add_argument("--steps", type=int, default=4)
+    p.add_argument("--child", nargs=2, help=argparse.SUPPRESS)
+    how = p.parse_args()
+    if how.child:
+        {"model": from_model, "file": from_file}[how.child[0]](Path(how.child[1]), how.steps)
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        for kind in ("model", "file"):
+            print(f"from a {kind}", flush=True)
+            command = [sys.executable, "-m", "benchmarks.weight_copies", "--steps", str(how.steps)]
+            command += ["--child", kind, str(Path(folder) / "vgg16.npz")]
+            subprocess.run(command, cwd=ROOT, env=thread_environment(1), check=True)
+
+
+if __name__ == "__main__":
+    main()
