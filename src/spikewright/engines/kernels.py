@@ -40,11 +40,6 @@ class SmoothKernel(Kernel):
     def __init__(self, filter: DelayedKernel, empty: Callable[[int], Array]) -> None:
         self._filter, self._empty = filter, empty
 
-    def start_from(self, **state: NDArray) -> None:
-        """Take over from another engine, as a filter with delay does."""
-        filter: Any = self._filter
-        filter.start_from(**state)
-
     def run(self, inputs: Sequence[Array], step: int, steps: int) -> Sequence[Array]:
         (x,) = inputs
         outputs = self._empty(steps)
@@ -64,10 +59,6 @@ class DelayKernel(DelayedKernel):
 
     def __init__(self, kept: Array, empty: Callable[[int], Array]) -> None:
         self._kept, self._empty, self._row = kept, empty, 0
-
-    def start_from(self, kept: NDArray) -> None:
-        """Take over from another engine: what waits, `(batch, steps, *shape)`."""
-        self._kept[...] = kept
 
     def restore(self, state: Mapping[str, Any]) -> None:
         self._kept[...] = state["_kept"]

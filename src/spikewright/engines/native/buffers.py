@@ -27,7 +27,6 @@ from spikewright.engines.native.orders import (
 )
 from spikewright.engines.native.regions import Region
 from spikewright.engines.native.senders import ArrivalFilling, SenderFilling
-from spikewright.engines.native.support import is_integrator
 from spikewright.engines.needs import sampled
 from spikewright.engines.program import Neurons, Operator, Program
 from spikewright.network.transforms import Shape
@@ -89,10 +88,6 @@ class Buffers:
         self.preferred = preferred_orders(region.operators, program.shapes)
         # Of signals that only probes read: the period of the steps that these keep.
         self.every = {} if region.restart else sampled(program, region.operators)
-
-    def fires_bytes(self, op: Neurons) -> bool:
-        """Whether a population runs in the fastest kernels: its counts fit bytes."""
-        return is_integrator(op) and op.output in self.op.counts
 
     def size(self, signal: int) -> int:
         return int(np.prod(self.program.shapes[signal]))

@@ -5,14 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import numpy as np
-from numpy.typing import NDArray
 
 from spikewright.engines.grid import GRIDS
 from spikewright.engines.native.buffers import Buffers, OperatorState
 from spikewright.engines.native.parts import limbs_of
 from spikewright.engines.native.rules import RuleParameters, form_of
 from spikewright.engines.program import Learned
-from spikewright.network.learning.base import outer
 
 
 def add_learned(b: Buffers, op: Learned) -> None:
@@ -69,20 +67,6 @@ def _kept(b: Buffers, op: Learned, forms: list[RuleParameters]) -> OperatorState
 def _named(rule: int, name: str) -> str:
     """The name of a rule's own state beside that of the others."""
     return f"{rule} {name}"
-
-
-def as_on_reference(op: Learned, held: Mapping[str, NDArray]) -> dict[str, NDArray]:
-    """Memories of learned weights as the reference's kernel names them: the weights, and the state
-    of its rules by their number and its name.
-
-    Recursive least squares keep their matrix as it was before its last change.
-    """
-    state = {"weights": held["weights"]}
-    for i in range(len(op.rules)):
-        if _named(i, "inverse") in held:
-            before, along, gain = (held[_named(i, n)] for n in ("inverse", "along", "gain"))
-            state[_named(i, "inv_gamma")] = before - outer(along, gain)
-    return state
 
 
 def _add_recursions(

@@ -221,7 +221,7 @@ def reads_out(b: Buffers, op: Linear) -> bool:
 
 def add_readouts(b: Buffers, ops: Sequence[Linear]) -> None:
     """Decoders, of several populations at once."""
-    members, weights, scales = [], [], []
+    members, weights, scales, splits = [], [], [], []
     for op in ops:
         if not isinstance(op.transform, Dense):
             raise BuildError(f"{op.label}: decoders are a matrix")
@@ -229,10 +229,12 @@ def add_readouts(b: Buffers, ops: Sequence[Linear]) -> None:
         members.append((*b.placed(op.inputs[0]), limbs[0].shape[1]))
         weights.append(np.stack([limb.T for limb in limbs]))
         scales.append(steps * op.factor)
+        splits.append(limbs_of(b, op.transform.matrix.shape[1]))
     target = b.joint(False, [op.output for op in ops])
     b.kernels.readout(
         output=target,
         members=np.array(members, np.int32),
         weights=weights,
         scale=np.concatenate(scales),
+        limbs=splits,
     )

@@ -165,11 +165,6 @@ class _Filter(DelayedKernel):
         self._state = [np.zeros((batch, *shape)) for _ in range(op.filter.order)]
         self._output = np.zeros((batch, *shape))
 
-    def start_from(self, output: NDArray, **states: NDArray) -> None:
-        """Take over from another engine: `state0`, `state1`, ... and the next output."""
-        self._state = [np.array(states[f"state{i}"]) for i in range(len(self._state))]
-        self._output = np.array(output)
-
     def emit(self) -> Array:
         return self._output[:, None]
 
@@ -249,10 +244,6 @@ class _Neurons(NeuronKernel):
         self._state = {name: np.full(shape, value) for name, value in op.initial_state.items()}
         if op.neuron_type.has_voltage:
             self._state["voltage"] = np.array(np.broadcast_to(op.initial_voltage, shape))
-
-    def start_from(self, **state: NDArray) -> None:
-        """Take over from another engine: state by name, `(batch, *shape)` each."""
-        self._state.update({name: np.array(value) for name, value in state.items()})
 
     def run(self, inputs: Sequence[Array], step: int, steps: int) -> Sequence[Array]:
         (current,) = inputs

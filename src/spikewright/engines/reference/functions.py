@@ -66,10 +66,6 @@ class _Accumulated(Kernel):
     def restart(self) -> None:
         self._sums, self._sent = np.zeros_like(self._sums), np.zeros_like(self._sent)
 
-    def start_from(self, sums: NDArray, sent: NDArray) -> None:
-        """Take over from another engine: running sums, and the sum of earlier outputs."""
-        self._sums, self._sent = np.array(sums), np.array(sent)
-
     def run(self, inputs: Sequence[Array], step: int, steps: int) -> Sequence[Array]:
         (x,) = inputs
         outputs = np.empty((len(self._sums), steps, *self._sent.shape[1:]))

@@ -25,16 +25,6 @@ class LearnedKernel(LearningKernel):
         self._grid, self._size = GRIDS[precision], op.initial.shape[1]
         self._put_on_grid()
 
-    def start_from(self, weights: NDArray, **states: NDArray) -> None:
-        """Take over from another engine: the weights of every sample, and the states of rules, each
-        by the rule's number and its name.
-        """
-        self._weights = np.array(weights)
-        for key, value in states.items():
-            number, name = key.split()
-            self._states[int(number)][name] = np.array(value)
-        self._put_on_grid()
-
     def restore(self, state: Mapping[str, Any]) -> None:
         super().restore(state)
         self._put_on_grid()

@@ -6,6 +6,14 @@
 
 namespace spikewright::SPIKEWRIGHT_ISA {
 
+inline void release(const Context& c, const Instruction& op, std::size_t s, std::size_t t, std::size_t at,
+                    const double* from, std::size_t n) {
+    if (c.kind(op.output) == Kind::counts)
+        put(c, op.output, s, t, at, from, n);
+    else
+        std::memcpy(c.values(op.output, s, t) + at, from, n * sizeof(double));
+}
+
 template <bool releases, bool keeps>
 inline void run_delay(const Context& c, const Instruction& op) {
     const Delaying& d = *op.delay;
@@ -18,14 +26,10 @@ inline void run_delay(const Context& c, const Instruction& op) {
         for (std::size_t t = 0; t < c.steps; ++t) {
             const std::size_t row = (c.job->first + c.first_step + t) % d.steps * size + at;
             if (releases)
-                by_kind(c.kind(op.output), [&]<class T>(T) {
-                    const double* from = (keeps ? rows.to : rows.from) + row;
-                    T* to = c.at<T>(op.output, s, t) + at;
-                    for (std::size_t k = 0; k < n; ++k) to[k] = T(from[k]);
-                });
+                release(c, op, s, t, at, (keeps ? rows.to : rows.from) + row, n);
             if (keeps)
-                by_kind(c.kind(op.input), [&]<class T>(T) {
-                    const T* from = c.at<T>(op.input, s, t) + at;
+                by_reading(c, op.input, [&](auto&& read) {
+                    const auto* from = read(s, t, at, n);
                     for (std::size_t k = 0; k < n; ++k) rows.to[row + k] = double(from[k]);
                 });
         }

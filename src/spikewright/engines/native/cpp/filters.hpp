@@ -2,8 +2,8 @@
 // earlier steps alone. Operations and their order are those of the reference engine.
 #pragma once
 
-#include "context.hpp"
 #include "parts.hpp"
+#include "readings.hpp"
 #include "simd.hpp"
 
 namespace spikewright::SPIKEWRIGHT_ISA {
@@ -128,7 +128,7 @@ class Line {
 template <Writes writes>
 inline void run_filter(const Context& c, const Instruction& op) {
     const Filtering& f = *op.filter;
-    by_kind(c.kind(op.input), [&]<class T>(T) {
+    by_reading(c, op.input, [&](auto&& read) {
         each_chunk(c, c.size(op.input), [&](std::size_t s, std::size_t at, std::size_t n) {
             const auto run = [&](double* y, auto&& absorb) {
                 const auto write = [&](std::size_t t) {
@@ -136,7 +136,7 @@ inline void run_filter(const Context& c, const Instruction& op) {
                 };
                 for (std::size_t t = 0; t < c.steps; ++t) {
                     if constexpr (writes == Writes::before) write(t);
-                    absorb(c.at<T>(op.input, s, t) + at);
+                    absorb(read(s, t, at, n));
                     if constexpr (writes == Writes::behind) write(t);
                 }
             };
@@ -144,13 +144,13 @@ inline void run_filter(const Context& c, const Instruction& op) {
                 Line line(c, f, s, at, n);
                 double y[kChunk + Line::kTile * kDoubles];
                 c.fetch(f.output, s, at, n, y);
-                run(y, [&](const T* u) { line.absorb(u, y); });
+                run(y, [&](const auto* u) { line.absorb(u, y); });
                 line.write(c, s, at);
                 c.store(f.output, s, at, n, y);
             } else {
                 FilterChunk chunk;
                 chunk.read(c, f, s, at, n);
-                run(chunk.y, [&](const T* u) { chunk.absorb(f, u, n); });
+                run(chunk.y, [&](const auto* u) { chunk.absorb(f, u, n); });
                 chunk.write(c, f, s, at, n);
             }
         });

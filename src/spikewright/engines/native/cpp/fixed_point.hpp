@@ -33,6 +33,7 @@ template <std::size_t lanes, bool uniform>
         });
     Most most = fire_few<lanes, uniform>(v, limits, p, counts);
     if (most == 0) most = fire_by_formula(v, p, pixel, channel, valid, counts);
+    if (most == kTooMany) [[unlikely]] return most;
     if (p.fixed->to_zero) each<n>(SPIKEWRIGHT_EACH(k) { v.v[k] = chosen(v.v[k], doubles{}, fired[k]); });
     return most;
 }

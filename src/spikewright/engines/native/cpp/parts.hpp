@@ -127,6 +127,7 @@ struct Cells {
 struct Readout {
     std::int32_t source = -1;
     std::size_t from = 0, n = 0, to = 0, outputs = 0, weights = 0;
+    Limbs values;  // of counts that bytes do not hold
 };
 struct Readouts {
     std::vector<Readout> members;
