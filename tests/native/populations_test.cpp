@@ -143,8 +143,8 @@ bool population(const Kernels& kernels, const Neurons& neurons, std::size_t thre
     }
     const Outcome outcome = run(job, kernels, [] { return false; });
     std::vector<double> counts(out.begin(), out.end());
-    for (const State::Left& left : state.left[0]) counts[(left.sample * steps + left.step) * n + left.place] += left.value;
-    if (outcome != (state.left[0].empty() ? Outcome::done : Outcome::exceeded)) return false;
+    for (const State::LargeOutput& one : state.large[0]) counts[(one.sample * steps + one.step) * n + one.place] = one.count;
+    if (outcome != (state.large[0].empty() ? Outcome::done : Outcome::exceeded)) return false;
     for (std::size_t b = 0; b < kBatch; ++b)
         for (std::size_t i = 0; i < n; ++i) {
             double v = 0.0, sum = 0.0, all = 0.0;

@@ -25,7 +25,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from spikewright.engines.native.buffers import Buffers, OperatorState
+from spikewright.engines.native.buffers import Buffers, SummedOutputs
 from spikewright.engines.native.filling import Filling, Listed, Packing
 from spikewright.engines.native.foreign import add_foreign
 from spikewright.engines.native.groups import FusedOperator, add_together, groups
@@ -79,13 +79,13 @@ class Built:
     """A region's kernels. `exports` are (signal, counts or not, shape); populations in order, each
     in pieces that lie one after the other.
 
-    `kept` is state by operator, `totals` are sums of outputs of populations that are not among
-    `populations`. `step_bytes` is the memory of one step of one sample in the buffers that are in
-    use together, `buffer_bytes` in all of them; what is `listed` comes to it. `state_bytes` is the
-    state of one sample, by operator; `population_bytes` are those of populations among it, of which
-    `voltage_bytes` are not kept behind a last step. `calls` are the calls of foreign operators in
-    their order: in the operator's turn (True), or at a step's end. `fillings` are the weights of
-    layers, which are made before the first run; their sizes are known earlier.
+    `learned` are the memories of weights, `totals` are sums of outputs of populations that are not
+    among `populations`. `step_bytes` is the memory of one step of one sample in the buffers that
+    are in use together, `buffer_bytes` in all of them; what is `listed` comes to it. `state_bytes`
+    is the state of one sample, by operator; `population_bytes` are those of populations among it,
+    of which `voltage_bytes` are not kept behind a last step. `calls` are the calls of foreign
+    operators in their order: in the operator's turn (True), or at a step's end. `fillings` are the
+    weights of layers, which are made before the first run; their sizes are known earlier.
     """
 
     label: str
@@ -93,8 +93,8 @@ class Built:
     inputs: tuple[tuple[int, bool], ...]
     exports: tuple[tuple[int, bool, Shape], ...]
     populations: tuple[tuple[Neurons, Order, tuple[int, ...]], ...]
-    kept: dict[Operator, OperatorState]
-    totals: dict[Neurons, OperatorState]
+    learned: dict[Learned, int]
+    totals: dict[Neurons, SummedOutputs]
     step_bytes: int
     buffer_bytes: int
     listed: Listed
@@ -194,21 +194,18 @@ def _built(b: Buffers) -> Built:
         every = b.every.get(signal, 1)
         b.kernels.store(input=stored.buffer, output=number, index=index, every=every)
         exports.append((signal, signal in b.op.counts, b.program.shapes[signal]))
-    state = Counter(b.population_bytes)
-    for owner, kept in (*b.kept.items(), *b.totals.items()):
-        state[owner.label] += kept.bytes
     return Built(
         label=b.op.label,
         region=b.kernels,
         inputs=tuple(b.inputs),
         exports=tuple(exports),
         populations=tuple(b.populations[op] for op in b.op.operators if op in b.populations),
-        kept=b.kept,
+        learned=b.learned,
         totals=b.totals,
         step_bytes=b.widest,
         buffer_bytes=b.kernels.arrange(not b.op.loops),
         listed=b.listed,
-        state_bytes=dict(state),
+        state_bytes=dict(b.state_bytes + b.population_bytes),
         population_bytes=dict(b.population_bytes),
         voltage_bytes=dict(b.voltage_bytes),
         calls=tuple(b.calls),

@@ -13,7 +13,7 @@ from spikewright.engines.kernel_state import copied
 from spikewright.engines.kernels import diverged
 from spikewright.engines.native import _kernels
 from spikewright.engines.native._kernels import MOST_COUNTS
-from spikewright.engines.native.buffers import OperatorState
+from spikewright.engines.native.buffers import SummedOutputs
 from spikewright.engines.native.building import Built
 from spikewright.engines.native.foreign import Calling, Foreign
 from spikewright.engines.native.orders import unpacked
@@ -53,7 +53,6 @@ class RegionKernel(Kernel):
         self._last, self._steps = False, 0
         self._told: dict[Neurons, Sums] = {}  # totals of a last run
         self._earlier: list[Sums] = []  # totals from before the last restart
-        self._learned = [o for o in built.kept if isinstance(o, Learned)]
         self._mark: tuple[Any, ...] = ()
 
     def _reference_kernel(self, op: Operator) -> Kernel:
@@ -131,25 +130,13 @@ class RegionKernel(Kernel):
         """Outputs of the last run, float64 where counts exceed bytes."""
         found: list[Array] = []
         for number, y in enumerate(outputs):
-            left = self._state.left(number)
-            if len(left):
+            large = self._state.large(number)
+            if len(large):
                 y = y.astype(np.float64)
-                samples, steps, places = left[:, :3].T.astype(np.intp)
-                y.reshape(*y.shape[:2], -1)[samples, steps, places] += left[:, 3]
+                samples, steps, places = large[:, :3].T.astype(np.intp)
+                y.reshape(*y.shape[:2], -1)[samples, steps, places] = large[:, 3]
             found.append(y)
         return found
-
-    def _kept(self, kept: OperatorState, *names: str) -> dict[str, NDArray] | None:
-        """State by name (default: all), `(batch, *shape)`; None before the first block."""
-        state = {}
-        for name in names or kept.memories:
-            number = kept.memories[name]
-            size = int(np.prod(kept.shapes[name]))
-            values = self._state.memory(number, offset=kept.offset, size=size)
-            if values is None:
-                return None
-            state[name] = unpacked(values, kept.orders[name], kept.shapes[name])
-        return state
 
     def _empty(self, steps: int) -> list[NDArray]:
         """Arrays for the outputs of some steps."""
@@ -182,14 +169,13 @@ class RegionKernel(Kernel):
         """Weights of every sample."""
         if op in self._foreign:
             return np.asarray(self._foreign[op].learned()[op])
-        held = self._kept(self._built.kept[op], "weights")
-        if held is None:
-            return np.array(np.broadcast_to(op.initial, (self._batch, *op.initial.shape)))
-        return held["weights"]
+        held = self._state.memory(self._built.learned[op], offset=0, size=op.initial.size)
+        shape = (self._batch, *op.initial.shape)
+        return np.array(np.broadcast_to(op.initial, shape)) if held is None else held.reshape(shape)
 
     def _check_weights(self) -> None:
-        for op in self._learned:
-            if not self._state.finite(self._built.kept[op].memories["weights"]):
+        for op, weights in self._built.learned.items():
+            if not self._state.finite(weights):
                 raise diverged(op)
 
     def _total(self, op: Neurons) -> Sums:
@@ -197,14 +183,20 @@ class RegionKernel(Kernel):
             (total,) = self._foreign[op].totals()
             return total
         if op in self._built.totals:
-            kept = self._kept(self._built.totals[op])
-            if kept is None:
-                zeros = np.zeros((self._batch, *op.ensemble.shape))
-                return Sums(zeros, zeros.copy() if op.neuron_type.negative else zeros)
-            return Sums(kept["total"], kept.get("net", kept["total"]))
+            kept = self._built.totals[op]
+            sent = self._summed(op, kept.total, kept)
+            return Sums(sent, sent if kept.net == kept.total else self._summed(op, kept.net, kept))
         (numbers,) = (numbers for one, _, numbers in self._built.populations if one is op)
         sums = self._told.get(op) or self._native_total(op, numbers)
         return self._with_rests(sums, numbers)
+
+    def _summed(self, op: Neurons, memory: int, kept: SummedOutputs) -> NDArray:
+        """One sum of a population's outputs, `(batch, *shape)`."""
+        size = op.ensemble.n_neurons
+        values = self._state.memory(memory, offset=kept.offset, size=size)
+        if values is None:
+            return np.zeros((self._batch, *op.ensemble.shape))
+        return unpacked(values, kept.order, op.ensemble.shape)
 
     def _native_total(self, op: Neurons, numbers: Sequence[int]) -> Sums:
         sums = self._room(op)
@@ -270,8 +262,7 @@ class RegionSteps(Stepping):
         else:
             given = {**self._arrays, "first": number, "last": False, "calls": calls, "totals": []}
             exceeded = kernel._runs.run(kernel._state, kernel._batch, 1, **given)
-        if kernel._learned:
-            kernel._check_weights()
+        kernel._check_weights()
         return kernel._whole(self.outputs) if exceeded else self.outputs
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from spikewright.engines.native.buffers import Buffers, OperatorState
+from spikewright.engines.native.buffers import Buffers
 from spikewright.engines.native.senders import (
     ArrivalFilling,
     DelayedLists,
@@ -57,9 +57,7 @@ def add_arrivals(b: Buffers, op: DelayedLinear) -> None:
     """A sparse map with delays: over a block, or, in a loop, arrivals now and spikes at the end."""
     (signal,) = op.inputs
     lists = DelayedLists(op)
-    shape = (op.rows, *b.program.shapes[op.output])
-    rows = b.kernels.memory(np.zeros(shape).ravel())
-    b.kept[op] = OperatorState({"kept": rows}, {"kept": None}, {"kept": shape})
+    rows = b.memory([op], np.zeros((op.rows, b.size(op.output))))
     number = b.kernels.arrivals(
         loops=b.op.loops,
         input=-1 if b.op.loops else b.held_in(signal),

@@ -3,7 +3,6 @@
 
 #include "bipolar.hpp"
 #include "context.hpp"
-#include "fixed_point.hpp"
 
 namespace spikewright::SPIKEWRIGHT_ISA {
 
@@ -15,11 +14,11 @@ struct Place {
     std::size_t population, sample, pixel, channel, valid;
 };
 
-// The byte of a count of a population's step; what it leaves is kept.
+// The byte of a count of a population's step; one that it does not hold is kept.
 inline std::int8_t put_count(const Context& c, const Place& at, std::size_t t, std::size_t k, double count) {
     const std::int8_t byte = clamped(count);
     const Population& p = c.job->plan->populations[at.population];
-    if (count != byte) c.exceed(p.output, at.sample, t, at.pixel * p.channels + at.channel + k, count - byte);
+    if (count != byte) c.keep_large(p.output, at.sample, t, at.pixel * p.channels + at.channel + k, count);
     return byte;
 }
 

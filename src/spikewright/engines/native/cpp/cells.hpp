@@ -7,7 +7,6 @@
 
 #include "draws.hpp"
 #include "functions.hpp"
-#include "grid_leaky.hpp"
 #include "leaky.hpp"
 #include "neurons.hpp"
 
@@ -303,7 +302,7 @@ struct CellChunk {
             case Cell::quadratic: return quadratic(p, current, n);
             case Cell::stochastic:
             case Cell::poisson: return draw(p, current, number, piece);
-            case Cell::grid_leaky:  // see grid_leaky.hpp
+            case Cell::grid_leaky:
             case Cell::leaky:
             case Cell::adaptive_leaky: break;  // see leaky.hpp
         }

@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "along.hpp"
-#include "rests.hpp"
+#include "large_counts.hpp"
 #include "tiles.hpp"
 
 namespace spikewright {
@@ -43,7 +43,7 @@ struct Context {
     void* frames = nullptr;    // of the instruction set: lists of events, shared by the team
     void* scratch = nullptr;   // of the instruction set: one per member
     std::size_t rank = 0, members = 1;
-    Rests* rests = nullptr;    // of the group
+    LargeCounts* large = nullptr;    // of the group
     void (*along)(const Along<float>&);
     void (*along_in_doubles)(const Along<double>&);
     Multiply multiply = nullptr;  // by tiles
@@ -85,19 +85,18 @@ struct Context {
         return b.parent < 0 ? Spot{std::size_t(buffer), 0} : Spot{std::size_t(b.parent), b.offset};
     }
     // Whether some counts of a buffer, or of the one that it is a part of, are beyond their bytes.
-    SPIKEWRIGHT_INLINE bool exceeds(std::int32_t buffer) const { return rests->any(spot(buffer).buffer); }
-    // f(index, rest) for the counts of a step that are.
+    SPIKEWRIGHT_INLINE bool exceeds(std::int32_t buffer) const { return large->any(spot(buffer).buffer); }
+    // f(index, count) for the counts of a step that are.
     template <class F>
-    SPIKEWRIGHT_INLINE void each_rest(std::int32_t buffer, std::size_t s, std::size_t t, F&& f) const {
+    SPIKEWRIGHT_INLINE void each_large(std::int32_t buffer, std::size_t s, std::size_t t, F&& f) const {
         const Spot at = spot(buffer);
-        if (!rests->any(at.buffer)) return;
-        for (const Rest& rest : rests->of(at.buffer, s * job->block + t))
-            if (rest.index - at.offset < size(buffer)) f(rest.index - at.offset, rest.value);
+        if (!large->any(at.buffer)) return;
+        for (const LargeCount& one : large->of(at.buffer, s * job->block + t))
+            if (one.index - at.offset < size(buffer)) f(one.index - at.offset, one.count);
     }
-    // What the byte of a count leaves of it.
-    SPIKEWRIGHT_INLINE void exceed(std::int32_t buffer, std::size_t s, std::size_t t, std::size_t index, double rest) const {
+    SPIKEWRIGHT_INLINE void keep_large(std::int32_t buffer, std::size_t s, std::size_t t, std::size_t index, double count) const {
         const Spot at = spot(buffer);
-        rests->add(at.buffer, s * job->block + t, {at.offset + index, rest});
+        large->add(at.buffer, s * job->block + t, {at.offset + index, count});
     }
 
     template <class T>

@@ -53,7 +53,7 @@ inline void halve_bytes(const std::int8_t* from, std::size_t pixels, std::size_t
 inline bool exceeds(const Context& c, std::int32_t buffer, std::size_t s, std::size_t t, std::size_t steps) {
     bool some = false;
     for (std::size_t u = t; u < t + steps && c.exceeds(buffer); ++u)
-        c.each_rest(buffer, s, u, [&](std::size_t, double) { some = true; });
+        c.each_large(buffer, s, u, [&](std::size_t, double) { some = true; });
     return some;
 }
 
@@ -66,7 +66,7 @@ inline bool exceeds_by_far(const Context& c, const Instruction& op, std::size_t 
     for (std::size_t u = t; u < t + steps && c.exceeds(op.input); ++u) {
         std::size_t n = 0;
         double sum = double(kMostCounts) * double(op.layer->taps()) * double(op.layer->channels);
-        c.each_rest(op.input, s, u, [&](std::size_t, double rest) { ++n, sum += std::fabs(rest); });
+        c.each_large(op.input, s, u, [&](std::size_t, double count) { ++n, sum += std::fabs(count); });
         far |= n > kFewRests || (n > 0 && !(sum < kExactCounts));
     }
     return far;

@@ -6,13 +6,13 @@
 namespace spikewright {
 
 // Spikes of a block of time that are beyond their bytes, of all populations.
-inline void sum_rests(const Context& c) {
+inline void sum_large(const Context& c) {
     const Plan& plan = *c.job->plan;
     for (std::size_t i = 0; i < plan.populations.size(); ++i)
         for (std::size_t s = 0; s < c.samples && c.exceeds(plan.populations[i].output); ++s)
             for (std::size_t t = 0; t < c.steps; ++t)
-                c.each_rest(plan.populations[i].output, s, t, [&](std::size_t index, double rest) {
-                    c.next->beyond[i][{s, index}] += std::fabs(rest);
+                c.each_large(plan.populations[i].output, s, t, [&](std::size_t index, double count) {
+                    c.next->beyond[i][{s, index}] += std::fabs(count - clamped(count));
                 });
 }
 

@@ -5,7 +5,6 @@
 #include "arriving.hpp"
 #include "cells.hpp"
 #include "currents.hpp"
-#include "delays.hpp"
 #include "depthwise.hpp"
 #include "filters.hpp"
 #include "integrating.hpp"

@@ -232,15 +232,15 @@ template <std::size_t lanes>
         double* to = sums.widened<lanes>(t);
         for (std::size_t k = 0; k < lanes; ++k) to[k] += rest * double(weights[k]);
     };
-    strip.context.each_rest(strip.op.input, strip.sample, t, [&](std::size_t index, double rest) {
+    strip.context.each_large(strip.op.input, strip.sample, t, [&](std::size_t index, double count) {
+        const double rest = count - clamped(count);
         const std::size_t pixel = index / channels, below = halves > 1 && rest < 0.0 ? channels : 0;
         const auto code = std::int64_t(pixel * inner + below + index % channels);
         for (const Segment& s : strip.scratch.segments) {
             if (pixel < s.begin || pixel >= s.end) continue;
             const std::size_t at = strip.block.offset + std::size_t(code + s.base) * lanes;
-            const double count = below ? -rest : rest;
-            add(strip.scratch.sums, l.weights.data() + at, count);
-            if (!l.low.empty()) add(strip.scratch.low, l.low.data() + at, count);
+            add(strip.scratch.sums, l.weights.data() + at, below ? -rest : rest);
+            if (!l.low.empty()) add(strip.scratch.low, l.low.data() + at, below ? -rest : rest);
         }
     });
 }

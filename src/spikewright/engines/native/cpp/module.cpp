@@ -91,11 +91,11 @@ class Running {
         return int(outcome);
     }
 
-    // What bytes leave of the counts of an output of the last run: rows of sample, step, place and number.
-    nb::object left(std::size_t output) const {
+    // The counts of an output of the last run that bytes do not hold: rows of sample, step, place and count.
+    nb::object large(std::size_t output) const {
         std::vector<std::array<double, 4>> rows;
-        for (const State::Left& one : state_.left.at(output))
-            rows.push_back({double(one.sample), double(one.step), double(one.place), one.value});
+        for (const State::LargeOutput& one : state_.large.at(output))
+            rows.push_back({double(one.sample), double(one.step), double(one.place), one.count});
         return table(rows);
     }
 
@@ -648,7 +648,7 @@ NB_MODULE(_kernels, m) {
         .def("run", &Running::run, by_name, "inputs"_a, "outputs"_a, "steps"_a, "block"_a, "group"_a,
              "threads"_a, "isa"_a, "first"_a, "last"_a, "calls"_a, "totals"_a,
              "dense"_a)
-        .def("left", &Running::left)
+        .def("large", &Running::large)
         .def("exceeded", &Running::exceeded)
         .def("beyond", &Running::beyond)
         .def("slabs", &Running::slabs)

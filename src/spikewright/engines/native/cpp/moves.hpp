@@ -48,8 +48,8 @@ inline void run_take(const Context& c, const Instruction& op) {
 inline void run_put(const Context& c, const Instruction& op) {
     if (c.exceeds(op.input))
         each_step(c, [&](std::size_t s, std::size_t t) {
-            c.each_rest(op.input, s, t, [&](std::size_t index, double rest) {
-                c.exceed(op.output, s, t, std::size_t(op.index[index]), rest);
+            c.each_large(op.input, s, t, [&](std::size_t index, double count) {
+                c.keep_large(op.output, s, t, std::size_t(op.index[index]), count);
             });
         });
     by_kind(c.kind(op.output), [&]<class T>(T) {
@@ -166,17 +166,17 @@ inline void run_load(const Context& c, const Instruction& op) {
     });
 }
 
-// What bytes leave of the counts of an output. One member does it for all.
-[[gnu::cold]] inline void store_rests(const Context& c, const Instruction& op) {
+// The counts of an output that bytes do not hold. One member does it for all.
+[[gnu::cold]] inline void store_large(const Context& c, const Instruction& op) {
     if (c.rank > 0) return;
     for (std::size_t s = 0; s < c.samples; ++s)
         for (std::size_t t = 0; t < c.steps; ++t) {
             if (!c.is_sampled(t, op.every)) continue;
-            c.each_rest(op.input, s, t, [&](std::size_t index, double rest) {
+            c.each_large(op.input, s, t, [&](std::size_t index, double count) {
                 std::size_t place = 0;
                 if (op.index.empty()) place = index;
                 while (!op.index.empty() && std::size_t(op.index[place]) != index) ++place;
-                c.job->state->leave(std::size_t(op.output), {c.first_sample + s, c.first_step + t, place, rest});
+                c.job->state->keep(std::size_t(op.output), {c.first_sample + s, c.first_step + t, place, count});
             });
         }
 }
@@ -191,7 +191,7 @@ inline void run_store(const Context& c, const Instruction& op) {
             pick(op.index, c.at<T>(op.input, s, t), to, out.size);
         });
     });
-    if (c.exceeds(op.input)) store_rests(c, op);
+    if (c.exceeds(op.input)) store_large(c, op);
 }
 
 }  // namespace spikewright::SPIKEWRIGHT_ISA

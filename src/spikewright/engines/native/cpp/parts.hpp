@@ -6,8 +6,12 @@
 #include <limits>
 #include <vector>
 
-#include "enums.hpp"
 #include "memory.hpp"
+
+// An enumeration whose names Python reads, and these as one text: "a, b, c".
+#define SPIKEWRIGHT_ENUM(name, ...)                 \
+    enum class name : std::int32_t { __VA_ARGS__ }; \
+    constexpr const char* names_of(name) { return #__VA_ARGS__; }
 
 namespace spikewright {
 

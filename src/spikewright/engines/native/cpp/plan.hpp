@@ -17,7 +17,6 @@
 #include <optional>
 #include <vector>
 
-#include "enums.hpp"
 #include "memory.hpp"
 #include "parts.hpp"
 #include "senders.hpp"
@@ -315,15 +314,15 @@ struct State {
     // Spikes of populations, without their sign, that bytes do not hold and `total` does not sum: by sample
     // and place among the neurons as they are stored.
     std::vector<std::map<std::pair<std::size_t, std::size_t>, double>> beyond;
-    // What bytes leave of the counts of each output of the last run: by sample, step and place.
-    struct Left {
+    // The counts of each output of the last run that bytes do not hold.
+    struct LargeOutput {
         std::size_t sample, step, place;
-        double value;
+        double count;
     };
-    std::vector<std::vector<Left>> left;
-    void leave(std::size_t output, Left one);
+    std::vector<std::vector<LargeOutput>> large;
+    void keep(std::size_t output, LargeOutput one);
     std::atomic<bool> exceeded{false};  // whether any count so far was beyond its byte
-    std::mutex mutex;  // of both, which groups of samples have together
+    std::mutex mutex;  // of what groups of samples have together
 
     State(const Plan& plan, std::size_t batch)
         : slabs(std::make_unique<Slabs[]>(plan.instructions.size())),
@@ -375,7 +374,7 @@ inline bool fits_bytes(const Job& job) {
            });
 }
 
-// `exceeded`: some counts of outputs are beyond their bytes, as `State::left` tells.
+// `exceeded`: some counts of outputs are beyond their bytes, as `State::large` tells.
 enum class Outcome : int { done = 0, exceeded = 1, interrupted = 2 };
 
 }  // namespace spikewright

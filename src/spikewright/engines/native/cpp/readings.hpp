@@ -19,8 +19,8 @@ class Values {
         if (room_.empty()) return c_.values(buffer_, s, t) + at;
         const std::int8_t* from = c_.counts(buffer_, s, t) + at;
         for (std::size_t k = 0; k < n; ++k) room_[k] = double(from[k]);
-        c_.each_rest(buffer_, s, t, [&](std::size_t index, double rest) {
-            if (index - at < n) room_[index - at] += rest;
+        c_.each_large(buffer_, s, t, [&](std::size_t index, double count) {
+            if (index - at < n) room_[index - at] = count;
         });
         return room_.data();
     }
@@ -72,7 +72,7 @@ inline void put(const Context& c, std::int32_t buffer, std::size_t s, std::size_
     }
     for (std::size_t k = 0; k < n; ++k) {
         to[k] = clamped(from[k]);
-        if (from[k] != to[k]) c.exceed(buffer, s, t, at + k, from[k] - to[k]);
+        if (from[k] != to[k]) c.keep_large(buffer, s, t, at + k, from[k]);
     }
 }
 

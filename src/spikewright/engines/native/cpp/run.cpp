@@ -21,7 +21,7 @@ struct Bench {
         : kernels(kernels),
           frames(kernels.make_frames(job.group, job.block)),
           next(*job.plan, job.group),
-          rests(job.plan->buffers.size(), job.group * job.block) {
+          large(job.plan->buffers.size(), job.group * job.block) {
         const std::size_t frames_of = job.group * job.block;
         if (job.plan->slots.empty())
             for (const Buffer& b : job.plan->buffers) buffers.emplace_back(frames_of * b.bytes());
@@ -37,7 +37,7 @@ struct Bench {
     void* frames;
     std::vector<Array<std::uint8_t>> buffers;
     State next;
-    Rests rests;
+    LargeCounts large;
 };
 
 // What one member of a team works with.
@@ -84,7 +84,7 @@ class Runner {
   public:
     Runner(const Job& job, const Kernels& kernels, const std::function<bool()>& interrupted)
         : job_(job), kernels_(kernels), interrupted_(interrupted) {
-        job_.state->left.assign(job_.outputs.size(), {});
+        job_.state->large.assign(job_.outputs.size(), {});
     }
 
     Outcome run() {
@@ -125,8 +125,8 @@ class Runner {
         if (failure_) std::rethrow_exception(failure_);
         if (stopped_) return Outcome::interrupted;
         job_.state->started = true;
-        const auto fits = [](const auto& left) { return left.empty(); };
-        return std::ranges::all_of(job_.state->left, fits) ? Outcome::done : Outcome::exceeded;
+        const auto fits = [](const auto& large) { return large.empty(); };
+        return std::ranges::all_of(job_.state->large, fits) ? Outcome::done : Outcome::exceeded;
     }
 
     // All groups that no other thread takes.
@@ -167,7 +167,7 @@ class Runner {
         c.frames = bench.frames;
         c.scratch = scratch;
         c.members = at.shares;
-        c.rests = &bench.rests;
+        c.large = &bench.large;
         c.multiply = kernels_.multiply;
         const auto shared = [&](auto&& f) {
             phase(at.shares, [&](std::size_t task) {
@@ -201,10 +201,10 @@ class Runner {
 
     // The end of a block of time.
     void settle(const Context& c) {
-        if (!c.rests->any()) return;
+        if (!c.large->any()) return;
         guarded([&] {
-            sum_rests(c);
-            c.rests->clear();
+            sum_large(c);
+            c.large->clear();
             job_.state->exceeded = true;
         });
     }
@@ -221,7 +221,7 @@ class Runner {
     }
 
     static void forget(Bench& bench) {
-        bench.rests.clear();
+        bench.large.clear();
         for (auto& beyond : bench.next.beyond) beyond.clear();
     }
 
@@ -244,20 +244,20 @@ class Runner {
 
 }  // namespace
 
-void Rests::add(std::size_t buffer, std::size_t frame, Rest rest) {
+void LargeCounts::add(std::size_t buffer, std::size_t frame, LargeCount one) {
     const std::lock_guard lock(mutex_);
     if (lists_[buffer].empty()) lists_[buffer].resize(frames_), used_.push_back(buffer);
-    lists_[buffer][frame].push_back(rest);
+    lists_[buffer][frame].push_back(one);
 }
 
-void Rests::clear() {
+void LargeCounts::clear() {
     for (std::size_t buffer : used_) lists_[buffer].clear();
     used_.clear();
 }
 
-void State::leave(std::size_t output, Left one) {
+void State::keep(std::size_t output, LargeOutput one) {
     const std::lock_guard lock(mutex);
-    left[output].push_back(one);
+    large[output].push_back(one);
 }
 
 Outcome run(const Job& job, const Kernels& kernels, const std::function<bool()>& interrupted) {

@@ -1,5 +1,5 @@
-// Counts beyond their bytes: a buffer holds the nearest numbers that bytes hold, and what these leave lies in
-// lists of a block of time, frame by frame. Where there are none, a look at one list tells so.
+// Counts beyond their bytes: a buffer holds the nearest numbers that bytes hold, and the counts themselves lie
+// in lists of a block of time, frame by frame. Where there are none, a look at one list tells so.
 #pragma once
 
 #include <cmath>
@@ -18,28 +18,28 @@ SPIKEWRIGHT_INLINE std::int8_t clamped(double count) {
     return count == count ? std::int8_t(count) : std::int8_t(0);
 }
 
-struct Rest {
+struct LargeCount {
     std::size_t index;
-    double value;
+    double count;
 };
 
-// What bytes leave of the counts of every buffer, in a block of time of a group.
-class Rests {
+// Those of every buffer, in a block of time of a group.
+class LargeCounts {
   public:
-    Rests(std::size_t buffers, std::size_t frames) : frames_(frames), lists_(buffers) {}
+    LargeCounts(std::size_t buffers, std::size_t frames) : frames_(frames), lists_(buffers) {}
 
     SPIKEWRIGHT_INLINE bool any() const { return !used_.empty(); }
     SPIKEWRIGHT_INLINE bool any(std::size_t buffer) const { return !lists_[buffer].empty(); }
-    SPIKEWRIGHT_INLINE const std::vector<Rest>& of(std::size_t buffer, std::size_t frame) const {
+    SPIKEWRIGHT_INLINE const std::vector<LargeCount>& of(std::size_t buffer, std::size_t frame) const {
         return lists_[buffer][frame];
     }
 
-    void add(std::size_t buffer, std::size_t frame, Rest rest);
+    void add(std::size_t buffer, std::size_t frame, LargeCount one);
     void clear();
 
   private:
     std::size_t frames_;
-    std::vector<std::vector<std::vector<Rest>>> lists_;  // of buffers, frame by frame; none without rests
+    std::vector<std::vector<std::vector<LargeCount>>> lists_;  // of buffers, frame by frame; or none
     std::vector<std::size_t> used_;
     std::mutex mutex_;
 };
