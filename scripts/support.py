@@ -30,7 +30,7 @@ from spikewright.frontends.pytorch import READERS as PYTORCH
 from spikewright.frontends.pytorch.registry import _REASONS as PYTORCH_REASONS
 from spikewright.graph import Graph, GraphNode
 from spikewright.graph.layers import Activation, Input, Layer, Reshape, Shape
-from spikewright.lower.rounding import kind_of
+from spikewright.lower.trace import kind_of
 from spikewright.showing.inspection import LayerReport, inspect
 from spikewright.testing.layers import CURVE_PARAMETERS, layer_examples
 

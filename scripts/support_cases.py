@@ -58,7 +58,7 @@ def of_pytorch(names: set[str]) -> Iterator[Reading]:
     from test_pytorch_operators import CASES
 
     from spikewright.frontends.pytorch.exporting import export
-    from spikewright.frontends.pytorch.reading import read_program
+    from spikewright.frontends.pytorch.modules import read_program
 
     for target in sorted(names & set(CASES)):
         case = CASES[target]

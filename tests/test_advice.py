@@ -22,7 +22,7 @@ import spikewright as sw
 from spikewright.advice import ADVICE, advise, on_the_command_line
 from spikewright.cli.main import main
 from spikewright.errors import ConversionWarning, SpikewrightError
-from spikewright.frontends.keras import code, loading, quantized
+from spikewright.frontends.keras import code, loading, parameters
 from spikewright.frontends.keras import registry as of_keras
 from spikewright.frontends.onnx import registry as of_onnx
 from spikewright.frontends.pytorch import registry as of_pytorch
@@ -151,7 +151,7 @@ def _on_another_backend(patch: pytest.MonkeyPatch) -> None:
 
 
 def _without_modes(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(quantized, "MODES", {})
+    patch.setattr(parameters, "MODES", {})
 
 
 def arcsinh() -> Any:

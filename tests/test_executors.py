@@ -17,9 +17,8 @@ from spikewright import executors
 from spikewright._base import optional as _optional
 from spikewright.cli import main
 from spikewright.errors import MissingExtraError, SimulationError
-from spikewright.executors.local import Local
-from spikewright.executors.pool import Pool
-from spikewright.executors.ray import Ray
+from spikewright.executors.base import Local, Pool
+from spikewright.executors.clusters import Ray
 
 
 def times(shared: int, task: int, threads: int | None) -> int:

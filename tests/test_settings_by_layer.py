@@ -14,10 +14,10 @@ import torch
 
 import spikewright as sw
 from spikewright.conversion import Conversion
-from spikewright.conversion.by_layer import BY_LAYER
+from spikewright.conversion.arguments import BY_LAYER
 from spikewright.errors import SpikewrightError
-from spikewright.training import bounds, options
-from spikewright.training.frozen import arrays_of
+from spikewright.training import job, options
+from spikewright.training.trainable import arrays_of
 
 X = np.random.default_rng(0).normal(size=(6, 5)).astype(np.float32)
 L = keras.layers
@@ -103,7 +103,7 @@ def _twin(model: Any, given: Any) -> dict[str, Any]:
         raise Seen
 
     with pytest.MonkeyPatch.context() as patch, pytest.raises(Seen):
-        patch.setattr("spikewright.conversion.conversion.checked", checked)
+        patch.setattr("spikewright.evaluation.checked", checked)
         made.evaluate(X, steps=4, twin=given)
     return {name: found.get(name) for name in made.populations()}
 
@@ -117,7 +117,7 @@ def _rates(model: Any, given: Any) -> dict[str, Any]:
         return ()
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(bounds, "_rates", rates)
+        patch.setattr(job, "_rates", rates)
         made.train(X, steps=4, epochs=1, rates=given, progress=False)
     return {name: found.get(name) for name in made.populations()}
 

@@ -15,7 +15,7 @@ import spikewright as sw
 from spikewright import demo
 from spikewright._base import notebooks
 from spikewright._base.notebooks import Shown
-from spikewright.exchange.nir.checking.check import NirCheck, Row
+from spikewright.exchange.nir.checking import NirCheck, Row
 from spikewright.graph import Graph, GraphNode
 from spikewright.graph.layers import Activation, Affine, Input
 

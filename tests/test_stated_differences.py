@@ -17,11 +17,11 @@ from spikewright.diagnosis.findings import Diagnosis, summary
 from spikewright.diagnosis.loss import Loss, Score
 from spikewright.records import Record, Worth, table_of
 from spikewright.report.figures import trade_off_info
-from spikewright.report.page.summary import sentence
+from spikewright.report.page import sentence
 from spikewright.report.tables import over_time_table
-from spikewright.study.grid.summary import found_one
 from spikewright.study.point import Certificate, OutputScore
-from spikewright.study.search.result import conclusion
+from spikewright.study.search.choice import conclusion
+from spikewright.study.sweep import found_one
 
 SOURCE = Path(sw.__file__).parent
 HOW = {"steps": 4, "readout": "mean", "dt": 0.001}

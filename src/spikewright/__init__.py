@@ -15,7 +15,7 @@ _NAMES = {
         EnergyBudget FromWeights LocalThresholdBalancing MinimumError OneScale Percentile
         TargetRate ThresholdIteration
     """,
-    "conversion": "Conversion load",
+    "conversion": "Conversion convert load",
     "explorer": "explore",
     "choosing.correction": "BiasCorrection StepCorrection VoltageCorrection",
     "choosing.fission": "Fission",
@@ -38,12 +38,11 @@ _NAMES = {
     """,
     "network.synapses": "Alpha LinearFilter Lowpass Synapse Triangle WindowMean",
     "network.transforms": "Convolution Dense Sparse Transform",
-    "conversion.pipeline": "convert",
     "quantising": "Quantised",
-    "study.halving.best_rule": "best_rule",
-    "study.setting": "StudySetting",
+    "study.best_rule": "best_rule",
+    "study.point": "StudySetting",
     "simulator": "Simulator full_weights",
-    "study.grid.sweep": "sweep",
+    "study.sweep": "sweep",
     "study.search.tune": "tune",
 }
 """Where each public name is; `__init__.pyi` tells type checkers the same."""

@@ -18,8 +18,7 @@ from spikewright.choosing.rules import (
     TargetRate,
     ThresholdIteration,
 )
-from spikewright.conversion import Conversion, load
-from spikewright.conversion.pipeline import convert
+from spikewright.conversion import Conversion, convert, load
 from spikewright.engines.decoder_cache import DecoderCache
 from spikewright.evaluation.mismatch import Mismatch
 from spikewright.exchange import nir as nir
@@ -107,10 +106,10 @@ from spikewright.showing import demo, plot
 from spikewright.simulator import Simulator, full_weights
 from spikewright.sources import keras as keras
 from spikewright.sources import torch as torch
-from spikewright.study.grid.sweep import sweep
-from spikewright.study.halving.best_rule import best_rule
+from spikewright.study.best_rule import best_rule
+from spikewright.study.point import StudySetting
 from spikewright.study.search.tune import tune
-from spikewright.study.setting import StudySetting
+from spikewright.study.sweep import sweep
 from spikewright.training import surrogates
 
 __version__: str

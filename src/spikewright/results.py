@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from spikewright.conversion.verified import Verification
-from spikewright.diagnosis import Diagnosis
+from spikewright.diagnosis.findings import Diagnosis
 from spikewright.explorer import Explorer
 from spikewright.measure import Run
 from spikewright.modelling.nengo_reader import NengoNetwork
 from spikewright.network.learning import LearningRule
-from spikewright.running.stream import Stream
+from spikewright.running.run import Stream
 from spikewright.study.point import OperatingPoint
 from spikewright.study.result import StudyResult
-from spikewright.training import Training
+from spikewright.training.result import Training
 
 __all__ = [
     "Diagnosis",

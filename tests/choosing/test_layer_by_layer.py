@@ -44,7 +44,7 @@ def moved(ensemble: Ensemble, how: str) -> None:
 
 
 def told(graph: Graph, x: NDArray, how: str, which: Any, **kind: Any) -> list[NDArray]:
-    """Means of every layer before it is changed and after, asked of one kind of `Sending`."""
+    """Means of every layer before it is changed and after, asked of one way to run."""
     conversion = sw.convert(graph, scale_firing_rates=300.0, **kind)
     sending = which(conversion, {conversion.canonical.inputs[0]: x}, AT, 0.001)
     found = []
@@ -65,7 +65,7 @@ def test_they_send_the_same(monkeypatch, graph, kind, how) -> None:
     """
     x = models.inputs(GRAPHS[graph], batch=5, seed=6)
     walked = told(GRAPHS[graph], x, how, LayerByLayer, **KINDS[kind])
-    again = told(GRAPHS[graph], x, how, sent._Again, **KINDS[kind])
+    again = told(GRAPHS[graph], x, how, sent.WholeRuns, **KINDS[kind])
     monkeypatch.setattr(sent, "_AT_ONCE", 1)
     by_sample = told(GRAPHS[graph], x, how, LayerByLayer, **KINDS[kind])
     monkeypatch.setattr(sent, "_ROOM", 0)
@@ -102,18 +102,18 @@ def test_which_way_is_taken(monkeypatch) -> None:
 
     shallow, deep = GRAPHS["mlp"], _chain(layers=sent._DEEP)
     assert way(shallow, AT) is LayerByLayer
-    assert way(shallow, (6,)) is sent._Again
+    assert way(shallow, (6,)) is sent.WholeRuns
     assert way(deep, (6,)) is LayerByLayer
-    assert way(sequence_of(cell_of("gru")), AT, sequence_step=3) is sent._Again
+    assert way(sequence_of(cell_of("gru")), AT, sequence_step=3) is sent.WholeRuns
     monkeypatch.setattr(sent, "_ROOM", 500)
     assert way(shallow, AT) is LayerByLayer  # for its spikes there is room
     monkeypatch.setattr(sent, "_ROOM", 50)
-    assert way(shallow, AT) is sent._Again
+    assert way(shallow, AT) is sent.WholeRuns
     two_layers = 2 * 6 * max(AT)  # bytes: of a chain no more are kept at once, however deep it is
     monkeypatch.setattr(sent, "_ROOM", two_layers)
     assert way(deep, AT) is LayerByLayer
     monkeypatch.setattr(sent, "_ROOM", two_layers - 1)
-    assert way(deep, AT) is sent._Again
+    assert way(deep, AT) is sent.WholeRuns
 
 
 def _chain(layers: int) -> Graph:

@@ -25,7 +25,7 @@ from spikewright.conversion import watch
 from spikewright.errors import ConversionWarning
 from spikewright.graph import Graph, GraphNode
 from spikewright.graph.layers import Activation, Affine, Input
-from spikewright.lower.rounding import exact_after, kind_of, weakest
+from spikewright.lower.trace import exact_after, kind_of, weakest
 from spikewright.network.neurons import NeuronType
 from spikewright.report.page import write_html
 from spikewright.showing.inspection import inspect

@@ -13,7 +13,7 @@ import spikewright as sw
 from spikewright import demo
 from spikewright.evaluation import sharded
 from spikewright.executors import Function
-from spikewright.executors.ray import Ray
+from spikewright.executors.clusters import Ray
 
 
 @pytest.fixture

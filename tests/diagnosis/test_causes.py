@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 import spikewright as sw
 import wide_networks as wide
 from slowly import in_turn, slow_but
-from spikewright.diagnosis import CAUSES, Cause
+from spikewright.diagnosis.causes import CAUSES, Cause
 from spikewright.graph import Graph
 from spikewright.graph.layers import Activation, Affine
 

@@ -14,7 +14,9 @@ from numpy.typing import NDArray
 import models
 import spikewright as sw
 from spikewright import demo
-from spikewright.diagnosis import PARTS, Diagnosis, remedies
+from spikewright.diagnosis import proposals
+from spikewright.diagnosis.findings import Diagnosis
+from spikewright.diagnosis.survey import PARTS
 from spikewright.errors import ConversionError, Refusal, SimulationError
 from spikewright.graph import Graph, GraphNode, evaluate
 from spikewright.graph.layers import Affine, Input, MaxPool, Reshape
@@ -315,12 +317,12 @@ def test_a_change_that_fails_is_told_and_left_out(
     conversion = sw.convert(demo.MODEL, spiking=True, scale_firing_rates=1.0)
     x, y = data[0][:40], data[1][:40]
     monkeypatch.setattr(
-        remedies.EnergyBudget,
+        proposals.EnergyBudget,
         "spending",
         lambda *a: _raise(ConversionError([Refusal("it", "argument", "no")])),
     )
-    fast = remedies.Remedy("rates", "fire fast", 64, {"scale_firing_rates": 1e15})
-    monkeypatch.setattr(remedies, "_synapses", lambda case: iter([fast]))
+    fast = proposals.Proposal("rates", "fire fast", 64, {"scale_firing_rates": 1e15})
+    monkeypatch.setattr(proposals, "_synapses", lambda case: iter([fast]))
     found = conversion.diagnose(x, y, 64, verify=True, progress=False)
 
     assert found.proposals

@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 
 import models
 import spikewright as sw
-from spikewright.diagnosis import samples as samples_module
+from spikewright.diagnosis import survey as survey_module
 from spikewright.diagnosis.cells import passed
-from spikewright.diagnosis.samples import PARTS, DiagnosedSamples, shares
 from spikewright.diagnosis.sites import alone, outputs_of, present
+from spikewright.diagnosis.survey import PARTS, DiagnosedSamples, shares
 from spikewright.graph import Graph, GraphNode
 from spikewright.graph.layers import Activation, Affine, Input, LayerNormalization
 
@@ -294,7 +294,7 @@ def test_batches_make_no_difference(monkeypatch: pytest.MonkeyPatch) -> None:
     """Samples are looked at some at a time; their parts are the same."""
     found = deep(CASES["plain"])
     inputs = found.conversion.as_inputs(models.inputs(damage.residual(), batch=5))
-    monkeypatch.setattr(samples_module, "_VALUES", 1)
+    monkeypatch.setattr(survey_module, "_VALUES", 1)
     parts = list(DiagnosedSamples(found.plan, inputs, found.run))
 
     assert len(parts) == 5

@@ -19,7 +19,8 @@ from spikewright.frontends import Source
 from spikewright.frontends.keras import read as read_keras
 from spikewright.frontends.onnx import read as read_onnx
 from spikewright.frontends.pytorch import read as read_pytorch
-from spikewright.frontends.reading.attention import HIDDEN, band
+from spikewright.frontends.reading.arithmetic import HIDDEN
+from spikewright.frontends.reading.products import band
 from spikewright.graph import evaluate
 from spikewright.graph.layers import Activation, MatMul, ScaleShift
 from spikewright.testing.frontends import check_call

@@ -24,7 +24,7 @@ import spikewright as sw
 from spikewright.errors import ConversionWarning
 from spikewright.frontends import read
 from spikewright.frontends.keras import READERS
-from spikewright.frontends.keras.quantized import MODES, kernel_of
+from spikewright.frontends.keras.parameters import MODES, kernel_of
 from spikewright.frontends.keras.scanning import _QUANTIZERS
 
 Make = Callable[[], keras.Model]

@@ -13,8 +13,8 @@ from pytorch_helpers import Of, check_values
 
 from spikewright.frontends.pytorch import READERS
 from spikewright.frontends.pytorch.exporting import export
+from spikewright.frontends.pytorch.modules import read_program
 from spikewright.frontends.pytorch.program import BY_SHAPE
-from spikewright.frontends.pytorch.reading import read_program
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ from spikewright.frontends import read
 from spikewright.frontends.reading.rounding import NotSteps, steps_of
 from spikewright.graph import Graph
 from spikewright.graph.layers import Activation
-from spikewright.lower.rounding import exact_after
+from spikewright.lower.trace import exact_after
 
 THETA, LEVELS = 1.7, 4
 Spelling = Callable[[Tensor, Tensor, int], Tensor]

@@ -16,9 +16,9 @@ from spikewright.errors import ConversionWarning
 from spikewright.graph import Graph, GraphNode, evaluate_all
 from spikewright.graph.layers import Activation, Affine, Input, Layer, MaxPool, ParametricReLU
 from spikewright.graph.ranges import ANY, ValueRange, ranges
+from spikewright.lower.choices import unrounded
 from spikewright.lower.node_functions import ROUND
 from spikewright.lower.notes import parting
-from spikewright.lower.rounding import unrounded
 from spikewright.network.neurons import NEURON_TYPES, NUMPY_RATES, NeuronType
 from spikewright.testing.layers import CURVE_PARAMETERS, LayerExample, layer_examples
 from spikewright.testing.modelling import neuron_type_examples

@@ -19,8 +19,8 @@ from layer_graphs import (
 import spikewright as sw
 from spikewright.graph import evaluate_all
 from spikewright.graph.layers import Activation
+from spikewright.lower.choices import rounded, unrounded
 from spikewright.lower.node_functions import is_function, is_homogeneous
-from spikewright.lower.rounding import rounded, unrounded
 
 CASES = cases()
 ROUNDING = [case for case in CASES if rounded(case.layer) is not None]

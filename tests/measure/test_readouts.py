@@ -23,7 +23,7 @@ from spikewright.measure.readout import (
     read_out,
     read_out_at_every_step,
 )
-from spikewright.study.halving.candidates import candidates_of
+from spikewright.study.candidates import candidates_of
 from spikewright.study.search.objective import Objective
 from spikewright.study.search.parameters import space_of
 from spikewright.study.search.samples import Running

@@ -17,7 +17,7 @@ from torch import nn
 import spikewright as sw
 from slowly import in_turn
 from spikewright.errors import MissingExtraError, TrainingError
-from spikewright.lower.rounding import exact_after
+from spikewright.lower.trace import exact_after
 
 FRAMEWORKS = ("keras", "torch")
 THETA, START = 0.8, 0.5

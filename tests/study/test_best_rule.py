@@ -21,14 +21,19 @@ from spikewright.choosing.rules import MinimumError
 from spikewright.errors import ConversionError
 from spikewright.measure.truth import Output
 from spikewright.records import Record
-from spikewright.study.halving import candidates as ways
-from spikewright.study.halving.candidates import Further, candidates_of, compared_rules
-from spikewright.study.halving.comparison import LOSS, Comparison, by_candidate, loss
-from spikewright.study.halving.halving import Halving, HalvingClock, better_half, expected_others
+from spikewright.study import candidates as ways
+from spikewright.study.candidates import Further, candidates_of, compared_rules
+from spikewright.study.comparison import LOSS, Comparison, by_candidate, kept, losses
+from spikewright.study.halving import Halving, HalvingClock, better_half, expected_others
 from spikewright.study.point import OutputScore
 from spikewright.study.programs import MODEL
 
 CLASSES, VALUES = Output("y", (5,)), Output("y", (1,))
+
+
+def loss(output: Output, source: NDArray, found: NDArray) -> float:
+    """The mean loss of values `(samples, *shape)`."""
+    return float(losses(output, source, kept(output, source, found)).mean())
 
 
 def first_candidates() -> list[sw.StudySetting]:
@@ -254,7 +259,7 @@ def test_candidates_see_one_half_and_are_compared_on_the_other(rate: sw.Conversi
 
 def halved(monkeypatch: pytest.MonkeyPatch, first: int = 8) -> None:
     """Let candidates be compared on so few samples first."""
-    monkeypatch.setattr("spikewright.study.halving.comparison.FIRST", first)
+    monkeypatch.setattr("spikewright.study.comparison.FIRST", first)
 
 
 def test_many_samples_are_kept_for_the_few_that_may_win(
@@ -694,7 +699,7 @@ def test_the_close_ones_are_corrected_on_more_samples(monkeypatch: pytest.Monkey
 
     What the mean of few samples misses is then no error that is corrected.
     """
-    monkeypatch.setattr("spikewright.study.halving.comparison.FEW", 24)
+    monkeypatch.setattr("spikewright.study.comparison.FEW", 24)
     model, x = random_network(5), inputs(400, 3)
     found = sw.best_rule(model, x, 3, progress=False)
     rows = {row.setting.name: row for row in by_candidate(found.points)}

@@ -521,7 +521,7 @@ def test_progress_is_that_of_all_settings(monkeypatch: pytest.MonkeyPatch) -> No
         seen.update(total=total, what=what)
         yield lambda done: seen.update(done=seen["done"] + done)
 
-    monkeypatch.setattr("spikewright.study.grid.measuring.progress_bar", bar)
+    monkeypatch.setattr("spikewright.study.measuring.progress_bar", bar)
     swept(scales=[20, sw.MinimumError(8), 100])
 
     assert seen == {"done": 180, "total": 180, "what": "samples x settings"}

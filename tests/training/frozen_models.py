@@ -187,7 +187,7 @@ def _made_so() -> Any:
             return super().add_weight(*args, **{**how, "trainable": False})
 
     from spikewright.frontends.keras import reads
-    from spikewright.frontends.keras.affine import dense
+    from spikewright.frontends.keras.reductions import dense
 
     reads(Projected, replace=True)(dense)
     return _stacked(Projected(8, activation="relu"), _dense(3))

@@ -16,7 +16,7 @@ from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 import spikewright as sw
-from spikewright.training import checkpoint as _checkpoint
+from spikewright.training import history
 
 WAYS: dict[str, dict[str, Any]] = {
     "budget": {"spikes": 30.0},
@@ -54,7 +54,7 @@ def training(path: Any, way: str, **changes: Any) -> Any:
 def main(path: str, way: str) -> None:
     """Die in the middle of the third epoch, as a machine that loses its power would."""
     saved = []
-    save = _checkpoint.TrainingCheckpoint.save
+    save = history.TrainingCheckpoint.save
 
     def counted(self: Any, state: Any) -> None:
         save(self, state)
@@ -62,7 +62,7 @@ def main(path: str, way: str) -> None:
         if len(saved) == 2:
             os.kill(os.getpid(), signal.SIGKILL)
 
-    _checkpoint.TrainingCheckpoint.save = counted  # type: ignore[method-assign]
+    history.TrainingCheckpoint.save = counted  # type: ignore[method-assign]
     training(path, way)
 
 

@@ -13,8 +13,7 @@ from trainings import STEPS, trained
 import spikewright as sw
 from spikewright.errors import BuildError, SimulationError
 from spikewright.training.gradients import fitting
-from spikewright.training.gradients.judge import NetworkJudge
-from spikewright.training.gradients.losses import spread_of
+from spikewright.training.gradients.judge import NetworkJudge, spread_of
 from spikewright.training.gradients.rounded import RoundedNetwork
 from spikewright.training.sites import sites_of, trained_graph
 

@@ -14,7 +14,7 @@ from spikewright.engines.native import along
 from spikewright.engines.native._kernels import instruction_sets, integrate_along
 from spikewright.network.neurons import NeuronType
 from spikewright.testing.modelling import neuron_type_examples
-from spikewright.training.gradients.populations import _natively, _step_by_step, through
+from spikewright.training.gradients.spiking import _natively, _step_by_step, through
 
 STEPS, BATCH, SHAPE = 7, 3, (5, 4, 11)
 EXAMPLES = [

@@ -14,7 +14,7 @@ import pytest
 
 from spikewright._base import storage
 from spikewright.errors import DamagedFileError, TrainingError
-from spikewright.training.checkpoint import TrainingCheckpoint
+from spikewright.training.history import TrainingCheckpoint
 
 
 def arrays(result: Any) -> list[Any]:

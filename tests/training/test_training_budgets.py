@@ -15,8 +15,8 @@ from spikewright.errors import TrainingError
 from spikewright.measure.energy import energy
 from spikewright.measure.operations import Counter
 from spikewright.records import DEFAULT_TABLE
-from spikewright.training.bounds import Bound
 from spikewright.training.gradients.budget import AIM, Multiplier
+from spikewright.training.job import Bound
 
 
 def dense() -> nn.Module:

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 import spikewright as sw
-from spikewright.training.gradients import trials as _trials
-from spikewright.training.gradients.trials import TRIED, RateTrial, chosen
+from spikewright.training.gradients import optimisers
+from spikewright.training.gradients.optimisers import TRIED, RateTrial, chosen
 from spikewright.training.history import Way
 
 LONG: dict[str, Any] = {"learning_rate": "chosen", "epochs": 25, "steps": 2, "progress": False}
@@ -89,7 +89,7 @@ def test_a_rate_that_leads_away_is_not_chosen(
     conversion: sw.Conversion, digits: tuple[Any, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Of rates a thousand times apart it is none that destroys the network."""
-    monkeypatch.setattr(_trials, "TRIED", (2.0, 2e3, 2e6))
+    monkeypatch.setattr(optimisers, "TRIED", (2.0, 2e3, 2e6))
     assert conversion.train(digits[0][:900], **LONG).learning_rate == 1e-3
 
 

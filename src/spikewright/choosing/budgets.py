@@ -23,7 +23,7 @@ from spikewright.choosing import ScaleChoice
 from spikewright.choosing.calibration import count
 from spikewright.choosing.rules.spending import BudgetSplit, Spent
 from spikewright.choosing.scales import ChosenScales, ScaleBudget
-from spikewright.choosing.statistics.batches import Batch
+from spikewright.choosing.statistics.collect import Batch
 from spikewright.engines import Totals
 from spikewright.errors import BuildError, ConversionError
 from spikewright.lower import Lowered

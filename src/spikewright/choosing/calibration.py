@@ -11,7 +11,8 @@ import numpy as np
 from spikewright._base.progress import progress_bar
 from spikewright.advice import advise
 from spikewright.choosing import Statistics, collect, fingerprint
-from spikewright.choosing.statistics.batches import Batch, batches, count_of, gather, refusal
+from spikewright.choosing.statistics.collect import Batch, batches, count_of, gather
+from spikewright.choosing.statistics.statistics import refusal
 from spikewright.executors import Executor
 from spikewright.graph import Graph, Sequences
 

@@ -17,19 +17,19 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright._base.arguments import as_numbers, refuse
+from spikewright._base.arguments import refuse
 from spikewright._base.progress import progress_bar
 from spikewright._base.schema import AboveZero, Positive
 from spikewright.choosing.fission import NONE, Copies, Fission
 from spikewright.choosing.rules.rule import brief, check_fields
 from spikewright.choosing.scales import has_rule
 from spikewright.choosing.sent import sending, shares, source_means
-from spikewright.choosing.statistics.batches import Batch
 from spikewright.choosing.statistics.channels import channel_axis
+from spikewright.choosing.statistics.collect import Batch
 from spikewright.errors import ConversionError, NetworkError, Refusal
 from spikewright.lower.keys import by_layer
-from spikewright.lower.populations import Roles
-from spikewright.lower.rounding import Status
+from spikewright.lower.populations import Roles, as_scale
+from spikewright.lower.trace import Status
 from spikewright.network import Ensemble
 from spikewright.network.ensemble import NAMED_VOLTAGES
 from spikewright.network.processes import EachStep
@@ -197,7 +197,7 @@ def add_bias(conversion: Converted, roles: Roles, value: Any, copies: Copies = N
     and for arrays that do not fit.
     """
     populations = conversion.populations()
-    added = by_layer(value, roles.keys, "bias_correction", _as_numbers, rest=0.0)
+    added = by_layer(value, roles.keys, "bias_correction", as_scale, rest=0.0)
     refusals = []
     for name, amount in added.items():
         ensemble = populations[name]
@@ -238,13 +238,6 @@ def together(ahead: NDArray | None, biases: NDArray) -> NDArray:
         missing = len(shape) - each.ndim + 1
         found[: len(each)] += each.reshape(len(each), *(1,) * missing, *each.shape[1:])
     return found
-
-
-def _as_numbers(value: Any) -> NDArray:
-    try:
-        return as_numbers(value)
-    except (TypeError, ValueError) as error:
-        raise NetworkError(f"{value!r} is not a number or an array: {error}") from None
 
 
 def correct(conversion: Converted, rule: Correction, samples: Batch, copies: Copies = NONE) -> Gaps:

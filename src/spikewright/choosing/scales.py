@@ -7,7 +7,6 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from spikewright._base.arguments import refuse
 from spikewright.advice import advise
@@ -18,8 +17,8 @@ from spikewright.choosing.rules.spending import Spending
 from spikewright.errors import ConversionError, listed
 from spikewright.graph import Graph
 from spikewright.lower import Options
+from spikewright.lower.choices import Own, in_numbers, plain
 from spikewright.lower.populations import PopulationChoices, Roles, as_scale, check, resolve
-from spikewright.lower.rounding import Own, in_numbers
 from spikewright.lower.trace import Trace
 from spikewright.network.ensemble import NAMED_VOLTAGES
 from spikewright.network.synapses import Synapse
@@ -67,7 +66,7 @@ class ChosenScales:
         if not self.found:
             return in_numbers(self.given, self.layers.scales, Own().scale)
         return {
-            name: _number(self.found[name]) if name in self.found else value
+            name: plain(self.found[name].scale) if name in self.found else value
             for name, value in self.given.items()
         }
 
@@ -151,10 +150,6 @@ def _different(wanted: Mapping[str, Any]) -> list[ScaleRule]:
         if isinstance(item, ScaleRule) and item not in found:
             found.append(item)
     return found
-
-
-def _number(choice: ScaleChoice) -> float | NDArray:
-    return float(choice.scale) if choice.scale.ndim == 0 else choice.scale
 
 
 def _settings(choices: PopulationChoices) -> dict[str, NeuronSetting]:

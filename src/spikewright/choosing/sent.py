@@ -13,14 +13,14 @@ import math
 from collections.abc import Collection, Mapping, Sequence
 from functools import cached_property
 from itertools import pairwise
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from spikewright import engines
 from spikewright.choosing.calibration import count, parts
-from spikewright.choosing.statistics.batches import Batch
+from spikewright.choosing.statistics.collect import Batch
 from spikewright.engines import Totals
 from spikewright.engines.base import Engine, Kernel
 from spikewright.engines.program import Generate, Neurons, NodeSource, Operator, Program, ScaledSum
@@ -28,7 +28,7 @@ from spikewright.graph import evaluate_all
 from spikewright.graph.masks import Real
 from spikewright.network import Ensemble
 from spikewright.running.converted import Converted
-from spikewright.running.encoding import feeds_of
+from spikewright.running.inputs import feeds_of
 from spikewright.running.padding import real_of
 from spikewright.running.runner import RunJob, Runner
 
@@ -39,7 +39,7 @@ Values = dict[int, NDArray]
 
 
 class LayerByLayer:
-    """Layers of a network, which are asked for in their order; see `choosing.sent.Sending`.
+    """Layers of a network, which are asked for in their order.
 
     A layer that is asked for again may have other parameters than before, but no other ones may.
     """
@@ -70,7 +70,10 @@ class LayerByLayer:
         return None if loops or found._spikes > _ROOM else found
 
     def means(self, name: str) -> NDArray:
-        """See `Sending`."""
+        """The mean of every neuron of a layer, as it is now, over the first steps up to each one.
+
+        Returns `(numbers of steps, *shape)`, in the unit of the source's values.
+        """
         ensemble, program = self._populations[name], self._program()
         if name != self._layer:
             self._layer, self._form, self._read = name, None, []
@@ -106,13 +109,9 @@ class LayerByLayer:
     @cached_property
     def _keeps(self) -> bool:
         """True where there is room for a layer's currents."""
-        return self._spikes + self._currents <= _ROOM
-
-    @property
-    def _currents(self) -> int:
-        """Bytes of what the widest layer reads, about."""
         widest = max((e.n_neurons for e in self._populations.values()), default=0)
-        return self._batch * self._steps * 2 * 8 * widest
+        currents = self._batch * self._steps * 2 * 8 * widest  # about, in bytes
+        return self._spikes + currents <= _ROOM
 
     def _run(self, program: Program, ensemble: Ensemble) -> NDArray:
         """The counts `(batch, steps, *shape)` of a population, from what those before it sent."""
@@ -231,32 +230,23 @@ That is so for the sums of a single number of steps; with several of them, runs 
 Means = dict[str, NDArray]
 
 
-class Sending(Protocol):
-    """Gives the means of a network's layers, asked in their order; layers may change in between."""
+def sending(
+    conversion: Converted, samples: Batch, at: Collection[int], dt: float
+) -> LayerByLayer | WholeRuns:
+    """Gives the means of a network's layers over the first steps up to each in `at`.
 
-    def means(self, name: str) -> NDArray:
-        """The mean of every neuron of a layer, as it is now, over the first steps up to each one.
-
-        Returns `(numbers of steps, *shape)`, in the unit of the source's values.
-        """
-        ...
-
-
-def sending(conversion: Converted, samples: Batch, at: Collection[int], dt: float) -> Sending:
-    """The means of a network's layers over the first steps up to each in `at`.
-
-    Layers run one by one, through all steps, where that costs less, they form no loop, and memory
-    suffices. Others are run in step, again and again up to the layer that is asked for. Both send
-    the same.
+    They are asked for in their order, and may change in between. Layers run one by one, through all
+    steps, where that costs less, they form no loop, and memory suffices. Others are run in step,
+    again and again up to the layer that is asked for. Both send the same.
     """
     if len(at) > 1 or len(conversion.populations()) >= _DEEP:
         found = LayerByLayer.of(conversion, samples, at, dt)
         if found is not None:
             return found
-    return _Again(conversion, samples, at, dt)
+    return WholeRuns(conversion, samples, at, dt)
 
 
-class _Again:
+class WholeRuns:
     """The network run up to a layer and the one behind it, each time that it may have changed."""
 
     def __init__(
@@ -267,7 +257,7 @@ class _Again:
         self._found: Means = {}
 
     def means(self, name: str) -> NDArray:
-        """See `Sending`."""
+        """See `LayerByLayer.means`."""
         if name not in self._found:
             last = self._following[name]
             self._found = sent_up_to(self._conversion, self._samples, self._at, self._dt, last)

@@ -24,7 +24,7 @@ from spikewright.engines.settings import StepOptions
 from spikewright.exchange.nir import DIALECTS
 from spikewright.exchange.nir import save as save_nir
 from spikewright.exchange.nir.saving import KIND as NIR
-from spikewright.executors.options import PlaceOptions
+from spikewright.executors.base import PlaceOptions
 from spikewright.report.tables import Column, Table, Value
 
 _NIR = ".nir"

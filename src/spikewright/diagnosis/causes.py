@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from spikewright._base.registries import enter
 from spikewright.choosing.rules.rule import shown
 from spikewright.choosing.statistics.channels import by_channel, channel_axis, spread
-from spikewright.diagnosis.remedies import Diagnosed
+from spikewright.diagnosis.proposals import Diagnosed
 from spikewright.diagnosis.sites import MeanFlow, Site, present
 from spikewright.diagnosis.survey import LayerLoss, change_alone, change_if_sent
 from spikewright.engines.grid import on_grid

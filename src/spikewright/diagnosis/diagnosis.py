@@ -22,11 +22,16 @@ from spikewright.diagnosis.loss import (
     OfTargets,
     Outputs,
 )
-from spikewright.diagnosis.proposals import Proposal, ProposalEffect, predict, ranked
-from spikewright.diagnosis.remedies import Diagnosed, Remedy, remedies
-from spikewright.diagnosis.samples import DiagnosedSamples
+from spikewright.diagnosis.proposals import (
+    Diagnosed,
+    Proposal,
+    ProposalEffect,
+    predict,
+    ranked,
+    remedies,
+)
 from spikewright.diagnosis.sites import MeanFlow
-from spikewright.diagnosis.survey import survey
+from spikewright.diagnosis.survey import DiagnosedSamples, survey
 from spikewright.engines.settings import WorkOptions
 from spikewright.errors import SimulationError, SpikewrightError
 from spikewright.lower.trace import silently
@@ -34,8 +39,7 @@ from spikewright.measure import Run
 from spikewright.measure.metric import Metric, given_for
 from spikewright.measure.truth import truth_of
 from spikewright.running.converted import Converted
-from spikewright.running.encoding import feeds_of
-from spikewright.running.inputs import as_held, batch_of
+from spikewright.running.inputs import as_held, batch_of, feeds_of
 from spikewright.running.padding import real_outputs
 from spikewright.running.recording import outputs_of
 from spikewright.running.still import StillNetwork, rounded
@@ -212,12 +216,16 @@ def _proposals(
         plans = [plan for _, plan in able]
         effects = predict(samples, trial.judge, found.spikes, plans, advance)
     return [
-        Proposal(r.kind, r.text, r.arguments, r.steps, e.gain, _price(r, e, found))
-        for (r, _), e in zip(able, effects, strict=True)
+        replace(
+            remedy,
+            predicted=effect.gain,
+            price=effect.price if remedy.spikes is None else remedy.spikes - found.spikes,
+        )
+        for (remedy, _), effect in zip(able, effects, strict=True)
     ]
 
 
-def _planned(case: Diagnosed, trial: DiagnosisTrial, remedy: Remedy) -> MeanFlow | None:
+def _planned(case: Diagnosed, trial: DiagnosisTrial, remedy: Proposal) -> MeanFlow | None:
     """The plan of a remedy; None, and noted, where it cannot be converted."""
     before = case.samples.plan
     try:
@@ -226,11 +234,6 @@ def _planned(case: Diagnosed, trial: DiagnosisTrial, remedy: Remedy) -> MeanFlow
     except SpikewrightError as error:
         case.failures[remedy.text] = str(error)
         return None
-
-
-def _price(remedy: Remedy, predicted: ProposalEffect, now: RunOutcome) -> float:
-    """Spikes that it costs more: as measured where they were, else as predicted."""
-    return predicted.price if remedy.spikes is None else remedy.spikes - now.spikes
 
 
 def _verified(

@@ -12,8 +12,7 @@ from spikewright._base.texts import aligned
 from spikewright.diagnosis.causes import Cause
 from spikewright.diagnosis.loss import Loss, Score
 from spikewright.diagnosis.proposals import Proposal
-from spikewright.diagnosis.samples import PARTS
-from spikewright.diagnosis.survey import LayerLoss
+from spikewright.diagnosis.survey import PARTS, LayerLoss
 from spikewright.errors import listed
 from spikewright.records import SCORE, Record, plain
 

@@ -88,7 +88,10 @@ class OfTargets(Judge):
 
     def score(self, source: NDArray, found: NDArray) -> Score:
         whole = float(_squares(self._counted(self.truth.values, slice(None))).sum())
-        own, other = (_root(float(off.sum()), whole) for off in (source, found))
+        own, other = (
+            float(np.sqrt(off / whole)) if whole > 0 else float(off > 0)
+            for off in (float(source.sum()), float(found.sum()))
+        )
         return Score(self.worth, other, own)
 
     def interval(self, source: NDArray, found: NDArray) -> Interval | None:
@@ -120,10 +123,6 @@ def _squares(values: NDArray) -> NDArray[np.float64]:
     """Sums of squares of each sample."""
     flat = np.asarray(values, np.float64).reshape(len(values), -1)
     return np.einsum("ij,ij->i", flat, flat)
-
-
-def _root(off: float, whole: float) -> float:
-    return float(np.sqrt(off / whole)) if whole > 0 else float(off > 0)
 
 
 @dataclass(frozen=True)

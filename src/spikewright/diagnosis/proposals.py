@@ -1,21 +1,34 @@
-"""Proposals: effects of remedies, predicted from means and measured by running them."""
+"""Proposals against the losses that a diagnosis found: changes, and their predicted effects."""
 
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from spikewright._base.amounts import joules
+from spikewright.choosing import ScaleRule
+from spikewright.choosing.rules import EnergyBudget, MinimumError
+from spikewright.choosing.rules.rule import shown
+from spikewright.diagnosis.cells import LayerNeurons
 from spikewright.diagnosis.loss import Judge, Loss, LossTally
-from spikewright.diagnosis.samples import Batch, DiagnosedSamples
 from spikewright.diagnosis.sites import MeanFlow, outputs_of, present
+from spikewright.diagnosis.survey import Batch, DiagnosedSamples, LayerLoss, level_with_others
+from spikewright.errors import SpikewrightError
+from spikewright.network.neurons import BipolarIntegrateAndFire, IntegrateAndFire, RectifiedLinear
+from spikewright.running.converted import Converted
 
-_ALIKE = 20  # gains within a twentieth of what was lost count as equal: the cheaper goes first
-_LEAST = 1e-9  # a gain
+_WORST = 3  # layers whose own scale is looked at
+_MATTERS = 0.02  # of the largest loss, or of a layer's gap: less is not worth a change
+_TIMES = (2, 4)
+_SHARES = (1, 2, 4, 8)  # of a factor: what a layer loses need not all be won back
+
+Scale = float | NDArray
 
 
 @dataclass(frozen=True)
@@ -30,24 +43,255 @@ class ProposalEffect:
 class Proposal:
     """A change to make: `conversion.again(**arguments)`, run for `steps` steps.
 
-    Those of one `kind` change the same thing, more or less of it. `predicted` follows the means
-    through the network as it would be; `measured` is the effect in a run on the same samples, None
-    before that run. Gains are in accuracy (a fraction), or without labels in the relative change of
-    the output; prices in spikes a sample.
+    Those of one `kind` change the same thing, more or less of it. `spikes` a sample are known where
+    they were measured already. `predicted` follows the means through the network as it would be;
+    `measured` is the effect in a run on the same samples, None before that run. Gains are in
+    accuracy (a fraction), or without labels in the relative change of the output; prices in spikes
+    a sample.
     """
 
     kind: str
     text: str
-    arguments: Mapping[str, Any]
     steps: int
-    predicted: float
-    price: float
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+    spikes: float | None = None
+    predicted: float = 0.0
+    price: float = 0.0
     measured: ProposalEffect | None = None
 
     @property
     def effect(self) -> ProposalEffect:
         """The measured effect, or else the predicted one."""
         return self.measured or ProposalEffect(self.predicted, self.price)
+
+
+@dataclass(frozen=True, eq=False)
+class Diagnosed:
+    """The findings: the conversion, its run, layers (the worst first), spikes a sample.
+
+    `failures` collects the reasons of changes that could not be tried, by their text.
+    """
+
+    conversion: Converted
+    samples: DiagnosedSamples
+    layers: Sequence[LayerLoss]
+    spikes: float
+    failures: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def steps(self) -> int:
+        """Steps of the run."""
+        return self.samples.plan.steps
+
+    def cells(self) -> dict[str, LayerNeurons]:
+        """The layers of spiking neurons whose rates can be scaled."""
+        return {
+            name: site.cells
+            for name, site in self.samples.plan.sites.items()
+            if site.cells is not None
+            and site.cells.neuron_type.spiking
+            and site.cells.neuron_type.scaling != "refused"
+        }
+
+    def suffers(self, *parts: str) -> bool:
+        """Whether these parts are a share of any layer's gap."""
+        return any(
+            layer.parts[name] > _MATTERS * layer.gap  # type: ignore[index]
+            for layer in self.layers
+            for name in parts
+        )
+
+    def argument(self, name: str) -> Any:
+        """The argument that the conversion was made with."""
+        return self.conversion.arguments[name]
+
+    @cached_property
+    def scales(self) -> dict[str, Scale]:
+        """The firing-rate scale of every layer with neurons."""
+        populations = self.conversion.populations()
+        scales = {name: np.asarray(ensemble.rate_scale) for name, ensemble in populations.items()}
+        return {name: float(s) if s.ndim == 0 else s for name, s in scales.items()}
+
+    @cached_property
+    def _data(self) -> dict[str, NDArray]:
+        return dict(self.samples.inputs)  # one object, whose statistics are collected once
+
+    def chosen(self, what: str, rule: ScaleRule | Mapping[str, Any]) -> dict[str, Scale] | None:
+        """The scales that a rule chooses on the samples, for all layers or some of them.
+
+        None where it cannot, which is noted as a failure of `what`.
+        """
+        changes = {"scale_firing_rates": rule, "calibration": self._data}
+        try:
+            made = self.conversion.again(**{**self.settled, **changes})
+        except SpikewrightError as error:
+            self.failures[what] = str(error)
+            return None
+        scales: dict[str, Scale] = made.resolved["scale_firing_rates"]
+        return scales
+
+    @property
+    def budget(self) -> EnergyBudget | None:
+        """The rule that chose the scales, where it was one with a budget."""
+        given = self.argument("scale_firing_rates")
+        items = given.values() if isinstance(given, Mapping) else [given]
+        return next((item for item in items if isinstance(item, EnergyBudget)), None)
+
+    @property
+    def settled(self) -> dict[str, Any]:
+        """Arguments that were left to rules, in numbers, where they had data: none is needed."""
+        given, numbers = self.conversion.arguments, self.conversion.resolved
+        if given["calibration"] is None:
+            return {}
+        return {name: value for name, value in numbers.items() if value is not given[name]}
+
+
+def remedies(case: Diagnosed) -> list[Proposal]:
+    """Every remedy against the losses found, in no order."""
+    families = (_policies, _scales_of_worst, _caps, _neurons, _synapses, _starts, _of_all, _rules)
+    found = [remedy for family in families for remedy in family(case)]
+    return [replace(r, arguments={**case.settled, **r.arguments}) for r in found]
+
+
+def _policies(case: Diagnosed) -> Iterator[Proposal]:
+    if case.argument("max_pool") == "average" and case.suffers("policy"):
+        yield Proposal("pooling", "max pooling as in the source", case.steps, {"max_pool": "gate"})
+
+
+def _scales_of_worst(case: Diagnosed) -> Iterator[Proposal]:
+    """The scale of each of the worst layers: so that it loses no more than others do, or least."""
+    worst = max(layer.loss.value for layer in case.layers)
+    able = case.cells()
+    for layer in [found for found in case.layers if found.name in able][:_WORST]:
+        if layer.loss.value < _MATTERS * worst:
+            continue
+        if able[layer.name].cap is None:
+            factor = level_with_others(case.samples, case.layers, layer)
+            for less in _SHARES:
+                if factor / less > 1.0:
+                    yield _moved(case, layer.name, case.scales[layer.name] * (factor / less))
+        else:
+            rule = MinimumError(case.steps, case.samples.plan.dt, per="auto")
+            what = f"the scale of least error for {layer.name} (MinimumError)"
+            scales = case.chosen(what, {**case.scales, layer.name: rule})
+            if scales is not None:
+                yield _moved(case, layer.name, scales[layer.name])
+
+
+def _moved(case: Diagnosed, name: str, scale: Scale) -> Proposal:
+    """One layer's scale, all others kept: complete, in numbers."""
+    old, new = np.asarray(case.scales[name]), np.asarray(scale)
+    verb = "raise" if new.mean() > old.mean() else "lower"
+    text = f"{verb} the scale of {name} from {shown(old)} to {shown(new)}"
+    scales = {**case.scales, name: scale}
+    return Proposal(f"scale of {name}", text, case.steps, {"scale_firing_rates": scales})
+
+
+def _caps(case: Diagnosed) -> Iterator[Proposal]:
+    """More spikes a step, where the cap cuts values off."""
+    caps = {cells.cap for cells in case.cells().values() if cells.cap is not None}
+    cap = case.argument("max_spikes_per_step")
+    if cap is None or caps != {cap} or not case.suffers("clipping"):
+        return
+    for times in _TIMES:
+        text = f"let a neuron send up to {times * cap} spikes a step"
+        yield Proposal("cap", text, case.steps, {"max_spikes_per_step": times * cap})
+    yield Proposal(
+        "cap", "lift the cap on spikes a step", case.steps, {"max_spikes_per_step": None}
+    )
+
+
+def _neurons(case: Diagnosed) -> Iterator[Proposal]:
+    """Rectifiers that take spikes back, where the order of arrival matters."""
+    types = {type(ensemble.neuron_type) for ensemble in case.conversion.populations().values()}
+    if IntegrateAndFire not in types or not case.suffers("arrival order"):
+        return
+    spiking = case.argument("spiking")
+    kept = spiking if isinstance(spiking, Mapping) else {}
+    chosen = {**kept, RectifiedLinear: BipolarIntegrateAndFire()}
+    if any(isinstance(neurons, IntegrateAndFire) for neurons in kept.values()):
+        chosen = {
+            key: BipolarIntegrateAndFire(max_spikes_per_step=neurons.most_spikes)
+            if isinstance(neurons, IntegrateAndFire)
+            else neurons
+            for key, neurons in kept.items()
+        }
+    changes = {"spiking": chosen}
+    yield Proposal("neurons", "neurons that take spikes back", case.steps, changes)
+
+
+def _synapses(case: Diagnosed) -> Iterator[Proposal]:
+    if case.suffers("settling"):
+        yield Proposal("synapse", "no synapse", case.steps, {"synapse": None})
+
+
+def _starts(case: Diagnosed) -> Iterator[Proposal]:
+    start = case.argument("initial_voltage")
+    halves = start is None or (isinstance(start, str) and start == "half")
+    if not halves and case.suffers("quantisation", "arrival order"):
+        yield Proposal("start", "start from half a spike", case.steps, {"initial_voltage": "half"})
+
+
+def _of_all(case: Diagnosed) -> Iterator[Proposal]:
+    """More of everything: rates, or time."""
+    able = case.cells()
+    capped = any(cells.cap is not None for cells in able.values())
+    scalable = bool(able) and set(able) == set(case.scales) and not capped
+    for times in _TIMES:
+        if scalable:
+            scales = {name: scale * times for name, scale in case.scales.items()}
+            text = f"{times} times the firing rates of every layer"
+            yield Proposal("rates", text, case.steps, {"scale_firing_rates": _one_number(scales)})
+        yield Proposal("steps", f"{times} times as many steps", times * case.steps)
+
+
+def _rules(case: Diagnosed) -> Iterator[Proposal]:
+    """Scales chosen anew on these samples: of least error at a cap, else by effects of spikes."""
+    able, steps, dt = case.cells(), case.steps, case.samples.plan.dt
+    capped = {cells.cap is not None for cells in able.values()}
+    if set(able) != set(case.scales) or len(capped) != 1:
+        return
+    if capped == {True}:
+        text = "scales of least error for each channel (MinimumError)"
+        rules: Iterable[tuple[str, ScaleRule, float | None]] = [
+            (text, MinimumError(steps, dt), None)
+        ]
+    else:
+        rules = _budgets(case)
+    for text, rule, spikes in rules:
+        scales = case.chosen(text, rule)
+        if scales is not None:
+            yield Proposal("rule", text, steps, {"scale_firing_rates": scales}, spikes)
+
+
+def _budgets(case: Diagnosed) -> Iterator[tuple[str, ScaleRule, float | None]]:
+    """Budgets to try: a text, the rule, and the spikes where those are the budget.
+
+    A budget in joules stays one, at the price of an addition that was given for it.
+    """
+    steps, dt, rule = case.steps, case.samples.plan.dt, case.budget
+    for times in (1, *_TIMES):
+        if rule is not None and rule.joules is not None:
+            paid, each = times * rule.joules, rule.joules_per_addition
+            price = f"{joules(paid)} a sample, in additions of {joules(each)},"
+            text = f"spend {price} where they do most (EnergyBudget)"
+            yield text, replace(rule, steps=steps, dt=dt, joules=paid), None
+        elif case.spikes > 0:
+            budget = times * case.spikes
+            spikes = f"{budget:,.0f}" if budget > 99.5 else f"{budget:.3g}"
+            text = f"spend {spikes} spikes a sample where they do most (EnergyBudget)"
+            yield text, EnergyBudget(steps, spikes=budget, dt=dt), budget
+
+
+def _one_number(scales: Mapping[str, Scale]) -> Scale | Mapping[str, Scale]:
+    """One number for all layers, where the scales are that."""
+    numbers = {scale if isinstance(scale, float) else None for scale in scales.values()}
+    (number, *others) = numbers
+    return scales if others or number is None else number
+
+
+_ALIKE = 20  # gains within a twentieth of what was lost count as equal: the cheaper goes first
+_LEAST = 1e-9  # a gain
 
 
 def predict(

@@ -13,7 +13,6 @@ import numpy as np
 from spikewright._base.arguments import is_number, is_whole
 from spikewright.errors import SimulationError
 from spikewright.measure import Evaluation
-from spikewright.network import Network
 from spikewright.network.transforms import Chain, Convolution, Dense, Scale, Sparse, Transform
 from spikewright.records import Record
 from spikewright.running.converted import Converted
@@ -52,20 +51,15 @@ class Mismatch:
     def chip(self, conversion: Made, draw: int) -> Made:
         """A copy of a conversion with the faults of one draw."""
         made = deepcopy(conversion)
-        _disturb(made.network, self, draw)
+        for place, connection in enumerate(made.network.all_connections):
+            if self.weights and connection.transform is not None:
+                rng = np.random.default_rng((self.seed, draw, place))
+                connection.transform = _with_faults(connection.transform, self.weights, rng)
         return made
 
 
 def _refused(field: str, what: str, value: Any) -> SimulationError:
     return SimulationError(f"Mismatch.{field} is {what}, got {value!r}")
-
-
-def _disturb(network: Network, noise: Mismatch, draw: int) -> None:
-    """Change the weights of a network in place."""
-    for place, connection in enumerate(network.all_connections):
-        if noise.weights and connection.transform is not None:
-            rng = np.random.default_rng((noise.seed, draw, place))
-            connection.transform = _with_faults(connection.transform, noise.weights, rng)
 
 
 def _with_faults(transform: Transform, deviation: float, rng: np.random.Generator) -> Transform:

@@ -2,22 +2,31 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Annotated, Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from spikewright._base.arguments import is_number, is_whole
 from spikewright._base.options import Option
+from spikewright.choosing import Statistics
+from spikewright.choosing.rules.case import SpikeCode
+from spikewright.choosing.rules.least_error import best_threshold
 from spikewright.engines import Precision
 from spikewright.engines.settings import check_settings
 from spikewright.errors import SimulationError
 from spikewright.evaluation.mismatch import Mismatch
-from spikewright.evaluation.twin import Thresholds, digest_of, thresholds_of
-from spikewright.executors.options import KeptOptions
+from spikewright.executors.base import KeptOptions
+from spikewright.measure.energy import twin_bits
 from spikewright.measure.metric import Metric
 from spikewright.measure.readout import AtEveryStep, EveryStep, kind_of, known
 from spikewright.running.encoders import Encoder
-from spikewright.running.encoding import EncodedOptions
+from spikewright.running.inputs import EncodedOptions
+
+Thresholds = Mapping[str, NDArray]
 
 
 class EvaluateOptions(EncodedOptions, KeptOptions, total=False):
@@ -159,3 +168,41 @@ def _several(given: Any, what: str) -> Sequence[Any]:
         return list(given)
     except TypeError:
         raise SimulationError(f"{what} must be a sequence, got {given!r}") from None
+
+
+def thresholds_of(given: Any, steps: int) -> Thresholds | None:
+    """Thresholds of a twin for `steps` steps, from statistics or as a user gave them.
+
+    From statistics they are those of smallest error at the twin's bits, one a channel. Raises
+    `SimulationError` for anything else.
+    """
+    if given is None:
+        return None
+    if isinstance(given, Statistics):
+        code = SpikeCode(2 ** twin_bits(steps) - 1, 1, 0.5)
+        return {
+            name: layer.spread(_above_zero(best_threshold(layer.magnitudes, code)))
+            for name, layer in given.layers.items()
+        }
+    if isinstance(given, Mapping):
+        return {name: np.asarray(value, np.float64) for name, value in given.items()}
+    raise SimulationError(
+        f"twin is statistics of the model's layers or {{layer: threshold}}, got {given!r}"
+    )
+
+
+def _above_zero(thresholds: NDArray) -> NDArray:
+    """Channels that are silent in the data get any threshold."""
+    return np.where(thresholds > 0, thresholds, 1.0)
+
+
+def digest_of(thresholds: Thresholds | None) -> str | None:
+    """The digest of thresholds."""
+    if thresholds is None:
+        return None
+    digest = hashlib.sha256()
+    for name in sorted(thresholds):
+        value = np.ascontiguousarray(thresholds[name])
+        digest.update(f"{name} {value.shape}".encode())
+        digest.update(value.tobytes())
+    return digest.hexdigest()

@@ -39,7 +39,7 @@ from spikewright.measure.tally import Key, Tally, added, appended
 from spikewright.measure.truth import Output
 from spikewright.running.converted import Converted
 from spikewright.running.encoders import Encoder
-from spikewright.running.encoding import encoders_for, lists_of, without_held
+from spikewright.running.inputs import encoders_for, lists_of, without_held
 from spikewright.running.recording import outputs_of
 from spikewright.running.runner import Runner
 from spikewright.running.still import Answers
@@ -134,10 +134,6 @@ class Evaluating:
         """The key of the evaluation."""
         return hashlib.sha256(json.dumps(self.about).encode()).hexdigest()
 
-    def _key_of(self, shard: Shard) -> str:
-        """The key of a shard's result, from its data too."""
-        return hashlib.sha256(f"{self.key} {shard.index} {shard.digest}".encode()).hexdigest()
-
     def over(
         self,
         shards: Iterable[Shard],
@@ -165,8 +161,11 @@ class Evaluating:
 
         def missing() -> Iterator[Task]:
             for shard in shards:
-                key = "" if store is None else self._key_of(shard)
-                found = None if store is None else store.load(shard.index, key, len(shard))
+                key, found = "", None
+                if store is not None:
+                    told = f"{self.key} {shard.index} {shard.digest}"
+                    key = hashlib.sha256(told.encode()).hexdigest()
+                    found = store.load(shard.index, key, len(shard))
                 if found is None:
                     yield Task(key, shard, known.get(shard.index), sources is not None)
                 else:

@@ -17,22 +17,23 @@ from spikewright.engines import Precision, Totals
 from spikewright.engines.memory import available
 from spikewright.evaluation.data import Shard
 from spikewright.evaluation.operations import OperationCounter
-from spikewright.evaluation.settings import Settings
-from spikewright.evaluation.twin import TwinNetwork
+from spikewright.evaluation.settings import Settings, Thresholds
 from spikewright.graph import Graph
 from spikewright.lower import Lowered, Options, lower
 from spikewright.measure.activity import count
+from spikewright.measure.energy import twin_bits
 from spikewright.measure.metric import given_of, metric_scores, place_of
 from spikewright.measure.scores import scores, scores_of_model
 from spikewright.measure.tally import Key, Tally, appended, side_by_side
 from spikewright.measure.truth import Truth
+from spikewright.measure.twin import quantised_twin
 from spikewright.network import Node
 from spikewright.passes.standard import run as run_passes
-from spikewright.running.encoding import Feeds, encoders_for, feeds_of, without_held
+from spikewright.running.inputs import Feeds, encoders_for, feeds_of, without_held
 from spikewright.running.padding import real_outputs
 from spikewright.running.recording import outputs_of
 from spikewright.running.runner import RunJob, Runner, RunPart, Whole
-from spikewright.running.still import Answers, StillNetwork, rounded
+from spikewright.running.still import Answers, StillNetwork, held, rounded
 from spikewright.running.storage import from_bytes
 
 Outputs = Mapping[str, NDArray]
@@ -55,6 +56,20 @@ class SourceNetwork(StillNetwork):
     def __init__(self, graph: Graph, precision: Precision, threads: int | None) -> None:
         canonical, _ = run_passes(graph)
         super().__init__(lower(canonical, Options()), 1.0, 0, precision, threads)
+
+
+class TwinNetwork:
+    """The quantised twin of a graph that was read, with weights of 8 bits."""
+
+    def __init__(self, graph: Graph, thresholds: Thresholds, steps: int) -> None:
+        canonical, _ = run_passes(graph)
+        self._twin = quantised_twin(canonical, thresholds, twin_bits(steps))
+
+    def outputs(self, feeds: Feeds, names: Mapping[Node, str]) -> dict[str, NDArray]:
+        """Values `{output: (samples, *shape)}` of the feeds, as a source model takes them."""
+        return self._twin.evaluate(
+            {names[node]: held(value)[:, 0] for node, value in feeds.values.items()}
+        )
 
 
 class ShardEvaluator:
@@ -159,10 +174,10 @@ class ShardEvaluator:
         """The scores of the rounded twins, one for each number of steps that is looked at."""
         given, rows = self.settings, dict[Key, NDArray]()
         real = real_outputs(self._runner.lowered, fed)
-        for steps, held in self._twins.items():
+        for steps, twin in self._twins.items():
             if steps not in self._rounded:
                 dt = steps * given.dt
-                still = StillNetwork(held, dt, given.seed, given.precision, threads)
+                still = StillNetwork(twin, dt, given.seed, given.precision, threads)
                 self._rounded[steps] = still
             values = self._rounded[steps].answers(fed, self._names).outputs
             found: dict[Key, NDArray] = {}

@@ -1,4 +1,4 @@
-"""Executors: places where independent pieces of work are done, one file each.
+"""Executors: places where independent pieces of work are done.
 
 =====================  ====================================================  ======================
 executor               place                                                 `address`
@@ -21,11 +21,8 @@ from types import MappingProxyType
 from typing import Any
 
 from spikewright.errors import SimulationError
-from spikewright.executors.base import Executor, Function
-from spikewright.executors.dask import Dask, is_dask_client
-from spikewright.executors.local import Local
-from spikewright.executors.pool import Pool
-from spikewright.executors.ray import Ray
+from spikewright.executors.base import Executor, Function, Local, Pool
+from spikewright.executors.clusters import Dask, Ray, is_dask_client
 
 __all__ = ["CLUSTERS", "NAMES", "Executor", "Function", "get"]
 

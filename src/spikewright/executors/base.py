@@ -1,35 +1,18 @@
-"""The base class of executors."""
+"""The base class of executors, this process and pools, and the options that name an executor."""
 
 from __future__ import annotations
 
+import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
-from typing import Any
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, TypedDict
 
-from spikewright.errors import SimulationError, short_name
+from spikewright._base.options import Option
 
 Function = Callable[[Any, Any, int | None], Any]
 """`function(shared, task, threads)`; `threads` is its share of the machine, or None for all."""
-
-
-@contextmanager
-def connecting(cluster: str, address: Any, example: str) -> Iterator[None]:
-    """Errors in reaching a cluster as `SimulationError`s that name its address."""
-    if address is not None and not (isinstance(address, str) and address.isprintable()):
-        raise SimulationError(
-            f"address={short_name(repr(address))} is no address of a {cluster} cluster. Give a "
-            f'text such as "{example}"'
-        )
-    try:
-        yield
-    except Exception as error:  # whatever names, sockets and protocols raise
-        where = "on this machine" if address is None else f"at address={short_name(repr(address))}"
-        raise SimulationError(
-            f"no {cluster} cluster can be reached {where} ({type(error).__name__}: "
-            f"{short_name(str(error))}). Give the address that it printed when it began, such as "
-            f'"{example}"'
-        ) from error
 
 
 class Executor(ABC):
@@ -49,3 +32,68 @@ class Executor(ABC):
         become free, so that there may be any number of them. An exception of a task is raised here,
         and ends the work.
         """
+
+
+class PlaceOptions(TypedDict, total=False):
+    """The executor of work in pieces, and its address."""
+
+    executor: Annotated[Any, Option("local", "Do the work in this process, on Dask or on Ray.")]
+    address: Annotated[
+        str | None,
+        Option(None, "Of the cluster's scheduler (default: workers on this machine)."),
+    ]
+
+
+class KeptOptions(PlaceOptions, total=False):
+    """The executor, and the folder of finished pieces."""
+
+    checkpoint: Annotated[
+        str | Path | None,
+        Option(None, "Keep what is finished in this folder, and go on from there the next time."),
+    ]
+
+
+class Local(Executor):
+    """This process."""
+
+    remote = False
+
+    def completed(self, function: Function, shared: Any, tasks: Iterable[Any]) -> Iterator[Any]:
+        for task in tasks:
+            yield function(shared, task, None)
+
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
+
+
+class Pool(Executor):
+    """Any object whose `submit(function, *arguments)` gives a `concurrent.futures.Future`.
+
+    `shared` is handed over with every task. A process that dies ends the work, as it does with the
+    executors of the standard library.
+    """
+
+    def __init__(self, pool: Any) -> None:
+        self._pool = pool
+        self._ahead = 2 * (os.cpu_count() or 1)
+
+    def completed(self, function: Function, shared: Any, tasks: Iterable[Any]) -> Iterator[Any]:
+        from concurrent.futures import FIRST_COMPLETED, wait  # late: it takes a while to import
+
+        waiting = iter(tasks)
+
+        def submitted(count: int) -> set[Future[Any]]:
+            drawn = islice(waiting, count)
+            return {self._pool.submit(function, shared, task, None) for task in drawn}
+
+        running = submitted(self._ahead)
+        try:
+            while running:
+                done, running = wait(running, return_when=FIRST_COMPLETED)
+                for future in done:
+                    yield future.result()
+                running |= submitted(self._ahead - len(running))
+        finally:
+            for future in running:
+                future.cancel()

@@ -164,15 +164,16 @@ class GraphBuilder:
         cut: Mapping[str, str] | None = None,
         callable: bool = False,
     ) -> None:
-        """Remember a refusal of a layer; `build` raises for all of them together.
+        """Remember a refusal of a layer, which is `callable` if it could be run as it is."""
+        self.remember(Refusal(layer, kind, reason, options, location, callable=callable), cut)
 
-        One that is `callable` could be run as it is, see `frontends/fallback.py`.
+    def remember(self, refusal: Refusal, cut: Mapping[str, str] | None = None) -> None:
+        """Remember a refusal; `build` raises for all of them together.
 
         For a tail, such as an argmax, `cut` lists the nodes that it reads, by their names for
         `outputs`. With these and the other readable nodes as outputs, the tail is cut off.
         """
-        self.meet(layer, kind)
-        refusal = Refusal(layer, kind, reason, options, location, callable=callable)
+        self.meet(refusal.layer, refusal.kind)
         if refusal not in self.refusals:
             self.refusals.append(refusal)
             if cut is not None:

@@ -1,10 +1,15 @@
-"""A user's choices, resolved to one value for every layer."""
+"""The neurons of each layer: a user's choices, and those that layers bring which round themselves.
+
+Neurons that take spikes back have sent, after T steps of a mean current J clipped to theta,
+`floor(v0 + T s dt J)` spikes. With `s = 1 / (theta dt)`, and T the layer's number of levels, that
+is the number that the layer rounds to. So the layer says which scale and start its neurons have.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -12,7 +17,8 @@ from spikewright._base.arguments import refuse
 from spikewright.errors import ConversionError, Refusal
 from spikewright.graph.layers import Activation, Layer, ParametricReLU
 from spikewright.lower.node_functions import is_function
-from spikewright.lower.rounding import ROUNDED
+from spikewright.network import Ensemble
+from spikewright.network.ensemble import NAMED_VOLTAGES
 from spikewright.network.neurons import (
     ClippedReLU,
     Elementwise,
@@ -27,6 +33,10 @@ from spikewright.network.neurons import (
     Tanh,
 )
 from spikewright.network.neurons import ParametricReLU as ParametricReLUNeurons
+
+ROUNDED = "rounded_relu"
+STEP = 0.001
+"""The step of time in seconds for which a layer with a threshold of its own chooses a scale."""
 
 Spiking = bool | Mapping[Any, NeuronType | type[NeuronType]]
 
@@ -159,3 +169,70 @@ def _instance(key: Any, value: NeuronType | type[NeuronType]) -> NeuronType:
             )
         ]
     )  # fmt: skip
+
+
+class Own(NamedTuple):
+    """The firing-rate scale and the initial voltage that a layer brings along."""
+
+    scale: float = 1.0
+    start: Any = "half"
+
+
+def rounded(layer: Layer) -> Activation | None:
+    """The layer, if it rounds to levels by itself."""
+    return layer if isinstance(layer, Activation) and layer.function == ROUNDED else None
+
+
+def unrounded(layer: Layer) -> Layer:
+    """The layer, or for one that rounds the values that it rounds."""
+    found = rounded(layer)
+    if found is None:
+        return layer
+    return Activation("clip", {"minimum": 0.0, "maximum": found.parameters["threshold"]})
+
+
+def own(layer: Layer) -> Own:
+    """The choices that a layer brings along: those of one that rounds, else the usual ones."""
+    found = rounded(layer)
+    if found is None:
+        return Own()
+    start = float(found.parameters.get("start", 0.5))
+    scale = 1.0 / (float(found.parameters["threshold"]) * STEP)
+    return Own(scale, "half" if start == 0.5 else start)
+
+
+def seconds_until_exact(layer: Layer, ensemble: Ensemble) -> float | None:
+    """The time after which neurons have sent what a layer rounds to; None where they never have.
+
+    In T seconds neurons that answer the values before they are rounded, in spikes whose number
+    follows the sum of their currents alone, have sent `floor(v0 + T s J / amplitude)` of them. With
+    the layer's start that is its number of levels, `floor(start + L J / theta)`, at
+    `T = L amplitude / (s theta)` alone. So it is one time for neurons of one scale.
+    """
+    found, kind = rounded(layer), ensemble.neuron_type
+    held = kind.most_spikes is not None or kind.rounds_charge or len(kind.spike_heights) > 0
+    if found is None or held or not (kind.spiking and kind.follows_sum):
+        return None
+    start: Any = ensemble.initial_voltage
+    if isinstance(start, str):
+        start = NAMED_VOLTAGES.get(start, np.nan)
+    scales = np.unique(ensemble.rate_scale)
+    if len(scales) > 1 or not np.all(start == found.parameters.get("start", 0.5)):
+        return None
+    levels, threshold = float(found.parameters["levels"]), float(found.parameters["threshold"])
+    return levels * kind.amplitude / (float(scales[0]) * threshold)
+
+
+def in_numbers(given: Any, found: Mapping[str, Any], usual: Any) -> Any:
+    """A choice in numbers: by layer if it was given so, or layers brought their own along."""
+    if given is not None and not isinstance(given, Mapping):
+        return given
+    numbers = {name: plain(value) for name, value in found.items()}
+    if given is None and all(isinstance(v, str | float) and v == usual for v in numbers.values()):
+        return usual
+    return numbers
+
+
+def plain(value: Any) -> Any:
+    """A value, an array of no axes as a number."""
+    return float(value) if isinstance(value, np.ndarray) and value.ndim == 0 else value

@@ -276,8 +276,3 @@ _MAPS: dict[type[Layer], Callable[[Any, Shape], Map]] = {
     UpsampleNearest: _moved(_upsample),
     ZeroPad: _moved(_zero_pad),
 }
-
-
-def place_ranges(shape: Shape, axis: int, start: int) -> tuple[tuple[int, int, int], ...]:
-    """The ranges of an input of `shape` in a concatenation along `axis`."""
-    return tuple((start, start + n, 1) if i == axis else (0, n, 1) for i, n in enumerate(shape))

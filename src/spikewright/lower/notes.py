@@ -11,15 +11,9 @@ from numpy.typing import NDArray
 from spikewright._base.equations import CURVES
 from spikewright.graph.layers import Activation, Layer, ParametricReLU
 from spikewright.graph.ranges import ValueRange
+from spikewright.lower.choices import STEP, rounded, seconds_until_exact, unrounded
 from spikewright.lower.node_functions import ROUND, is_function
-from spikewright.lower.rounding import (
-    STEP,
-    Status,
-    exact_after,
-    rounded,
-    seconds_until_exact,
-    unrounded,
-)
+from spikewright.lower.trace import Status, exact_after
 from spikewright.network import Ensemble, NodeFunction
 from spikewright.network.neurons import (
     NUMPY_RATES,

@@ -15,10 +15,9 @@ from spikewright._base.arguments import as_numbers, refuse
 from spikewright.errors import ConversionError, NetworkError, Refusal
 from spikewright.graph import Graph, GraphNode, Sequences
 from spikewright.graph.layers import Activation, Add, Input, Layer, Lookup, ParametricReLU
-from spikewright.lower.choices import NeuronChoice
+from spikewright.lower.choices import ROUNDED, NeuronChoice, own
 from spikewright.lower.keys import LayerKeys, by_layer, chosen_keys, kinds_of
 from spikewright.lower.node_functions import held_layers, is_function, sent_as_spikes
-from spikewright.lower.rounding import ROUNDED, own
 from spikewright.network import Ensemble, Network
 from spikewright.network.network import detached
 from spikewright.network.neurons import NeuronType

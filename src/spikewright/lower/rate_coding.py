@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from spikewright._base.developing import traced
 from spikewright.errors import Refusal
 from spikewright.graph import SPIKING_READY, Graph, GraphNode
 from spikewright.graph.layers import (
@@ -33,7 +34,7 @@ from spikewright.graph.layers import (
 )
 from spikewright.graph.masks import Masks, masks_of
 from spikewright.graph.ranges import ValueRange, ranges
-from spikewright.lower.linear import has_map, linear_map, place_ranges
+from spikewright.lower.linear import has_map, linear_map
 from spikewright.lower.node_functions import FunctionPlan, is_function, plan
 from spikewright.lower.notes import (
     LayerNote,
@@ -139,7 +140,10 @@ def lower(graph: Graph, options: Options) -> Lowered:
 def lowered(roles: Roles, choices: PopulationChoices) -> Lowered:
     """Lower a spiking-ready graph, under choices for each of its layers; raises as `lower` does."""
     check(roles, choices)
-    return _Lowering(roles, choices).result()
+    with traced("lower") as changes:
+        made = _Lowering(roles, choices).result()
+        changes += [f"{len(roles.graph)} layers", *(f"{n.layer!r}: {n.text}" for n in made.notes)]
+    return made
 
 
 @dataclass
@@ -379,9 +383,10 @@ class _Lowering:
         sources: list[Source] = []
         start = 0
         for name in node.inputs:
-            part = self.graph.shapes[name]
-            sources.append((name, Place(place_ranges(part, axis, start), shape)))
-            start += part[axis]
+            ranges = [(0, n, 1) for n in self.graph.shapes[name]]
+            ranges[axis] = (start, start + ranges[axis][1], 1)
+            sources.append((name, Place(tuple(ranges), shape)))
+            start = ranges[axis][1]
         return sources
 
     def connect(self, sources: Sequence[Source], post: NeuronsView | NetworkNode) -> None:

@@ -3,13 +3,18 @@
 `run` applies the standard ones; a pass of your own is a subclass of `Pass`.
 """
 
-from spikewright.passes.average_max_pools import AverageMaxPools
 from spikewright.passes.base import Note, Pass, PassResult
 from spikewright.passes.drop_identities import DropIdentities
-from spikewright.passes.fold_batch_norm import FoldBatchNorm
+from spikewright.passes.folding import FoldBatchNorm, MergeAffine
 from spikewright.passes.fuse_activations import FuseActivations
-from spikewright.passes.merge_affine import MergeAffine
-from spikewright.passes.standard import MAX_POOL_FORMS, STANDARD, MaxPoolForm, TraceLine, run
+from spikewright.passes.standard import (
+    MAX_POOL_FORMS,
+    STANDARD,
+    AverageMaxPools,
+    MaxPoolForm,
+    TraceLine,
+    run,
+)
 
 __all__ = [
     "MAX_POOL_FORMS",

@@ -32,8 +32,7 @@ from spikewright.graph.layers import (
     UpsampleNearest,
     ZeroPad,
 )
-from spikewright.passes.base import Note, Pass, PassResult
-from spikewright.passes.draft import Draft
+from spikewright.passes.base import Draft, Note, Pass, PassResult
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,7 @@ import numpy as np
 from spikewright.graph import IDENTITY_FREE, Graph, GraphNode
 from spikewright.graph.elementwise_parts import below, between, evaluated, is_scalar
 from spikewright.graph.layers import Activation, Add, Layer, Multiply, ScaleShift
-from spikewright.passes.base import Note, Pass, PassResult
-from spikewright.passes.draft import Draft
+from spikewright.passes.base import Draft, Note, Pass, PassResult
 
 _GRID = np.linspace(-8.0, 8.0, 257)
 _CLOSE = 1e-6  # of the largest value: files hold constants such as 1/sqrt(2) in float32

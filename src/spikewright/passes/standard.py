@@ -1,19 +1,55 @@
-"""The standard pipeline, one line a pass, and how a pipeline runs."""
+"""The standard pipeline, one line a pass, how a pipeline runs, and the forms of max pooling."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Literal
 
-from spikewright.graph import Graph
-from spikewright.passes.average_max_pools import AverageMaxPools
-from spikewright.passes.base import Note, Pass
+from spikewright._base.developing import traced
+from spikewright.graph import IDENTITY_FREE, Graph, GraphNode
+from spikewright.graph.layers import AveragePool, GlobalAveragePool, GlobalMaxPool, Layer, MaxPool
+from spikewright.passes.base import Note, Pass, PassResult
 from spikewright.passes.drop_identities import DropIdentities
-from spikewright.passes.fold_batch_norm import FoldBatchNorm
+from spikewright.passes.folding import FoldBatchNorm, MergeAffine
 from spikewright.passes.fuse_activations import FuseActivations
-from spikewright.passes.merge_affine import MergeAffine
+
+
+def _average(layer: Layer) -> Layer | None:
+    if isinstance(layer, GlobalMaxPool):
+        return GlobalAveragePool(layer.axes, layer.keepdims)
+    if isinstance(layer, MaxPool) and set(layer.dilation) == {1}:
+        return AveragePool(
+            layer.size,
+            layer.stride,
+            layer.padding,
+            ceil_mode=layer.ceil_mode,
+            channels_last=layer.channels_last,
+        )
+    return None
+
+
+@dataclass(frozen=True)
+class AverageMaxPools(Pass):
+    """Every undilated maximum over windows or axes becomes the average; outputs change."""
+
+    name = "average max pools"
+    requires = IDENTITY_FREE
+    ensures = IDENTITY_FREE
+
+    def rewrite(self, graph: Graph) -> PassResult:
+        nodes: list[GraphNode] = []
+        notes = []
+        for node in graph:
+            average = _average(node.layer)
+            if average is None:
+                nodes.append(node)
+                continue
+            nodes.append(replace(node, layer=average))
+            notes.append(Note(node.name, "average pooling in place of max pooling", exact=False))
+        return PassResult(Graph(tuple(nodes), graph.outputs, graph.aliases), tuple(notes))
+
 
 STANDARD: tuple[Pass, ...] = (
     DropIdentities(),
@@ -56,7 +92,9 @@ def run(graph: Graph, passes: Sequence[Pass] = STANDARD) -> tuple[Graph, tuple[T
     trace: list[TraceLine] = []
     done: list[str] = []
     for step in passes:
-        result = step(graph, after=done)
+        with traced(f"pass {step.name}") as changes:
+            result = step(graph, after=done)
+            changes += _changes(graph, result)
         for note in result.notes or (Note("", "nothing to do"),):
             trace.append(
                 TraceLine(
@@ -66,3 +104,9 @@ def run(graph: Graph, passes: Sequence[Pass] = STANDARD) -> tuple[Graph, tuple[T
         graph = result.graph
         done.append(step.name)
     return graph, tuple(trace)
+
+
+def _changes(before: Graph, result: PassResult) -> list[str]:
+    """The numbers of nodes before and after a pass, and one line for each change."""
+    notes = [f"{note.layer!r}: {note.text}" for note in result.notes]
+    return [f"{len(before)} -> {len(result.graph)} nodes", *notes]

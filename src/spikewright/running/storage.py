@@ -21,8 +21,7 @@ from spikewright.graph import Carried, Graph
 from spikewright.graph import storage as graph_storage
 from spikewright.graph.layers import Activation, Shape
 from spikewright.lower import Lowered, RowStepping
-from spikewright.lower.rounding import Status
-from spikewright.lower.trace import Entry, Trace
+from spikewright.lower.trace import Entry, Status, Trace
 from spikewright.network import Ensemble, Network, Node
 from spikewright.network import storage as network_storage
 from spikewright.running.converted import Converted

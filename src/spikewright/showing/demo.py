@@ -19,9 +19,8 @@ from spikewright._base.files import path_of
 from spikewright._base.optional import require
 from spikewright._base.writing import check_target, make_folder
 from spikewright.choosing.rules import MinimumError
-from spikewright.conversion import Conversion, watch
-from spikewright.conversion.pipeline import convert
-from spikewright.diagnosis import Diagnosis
+from spikewright.conversion import Conversion, convert, watch
+from spikewright.diagnosis.findings import Diagnosis
 from spikewright.errors import MissingExtraError, SimulationError
 from spikewright.measure import (
     Evaluation,
@@ -32,9 +31,9 @@ from spikewright.records import Record
 from spikewright.report import figures, write_html
 from spikewright.report.page import PAGE
 from spikewright.report.tables import powers_of_two
-from spikewright.study.grid.sweep import sweep
 from spikewright.study.point import OperatingPoint
 from spikewright.study.result import StudyResult
+from spikewright.study.sweep import sweep
 
 MODEL = Path(__file__).with_name("assets") / "digits.onnx"
 """The shipped network: two convolutions and a dense layer, 8 x 8 pixels in, ten digits out."""

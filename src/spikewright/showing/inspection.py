@@ -21,7 +21,7 @@ from spikewright.graph import Graph, GraphNode
 from spikewright.graph.layers import Activation, Input, ParametricReLU, ScaleShift
 from spikewright.lower import Lowered, NeuronChoice, Options, lower, without_form
 from spikewright.lower.node_functions import is_homogeneous
-from spikewright.lower.rounding import Status, weakest
+from spikewright.lower.trace import Status, weakest
 from spikewright.network import Ensemble, NodeFunction
 from spikewright.passes import MaxPoolForm
 

@@ -1,8 +1,8 @@
-"""The results of one setting: its scores and costs after some steps, under a readout."""
+"""A setting, and its results: scores and costs after some steps, under a readout."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal, NamedTuple, TypeVar
@@ -16,12 +16,30 @@ from spikewright.measure import Evaluation, EveryStep
 from spikewright.measure.intervals import Interval, mean_interval
 from spikewright.records import Record, Worth, own_energies, select
 from spikewright.study.programs import MODEL, ModelReference, program
-from spikewright.study.setting import StudySetting
+
+Plain = str | float | None
+
+
+@dataclass(frozen=True, eq=False)
+class StudySetting:
+    """A setting of a study: how a model is converted, and how its network is read out.
+
+    `arguments` are those of `convert` but its model; where they look at data and name no
+    `calibration`, the study's own samples are looked at. The network runs for `steps` steps (None:
+    as many as the study says) and is read by each of `readouts`. `how` tells the setting from
+    others in records: numbers as they are, anything else as text.
+    """
+
+    name: str
+    arguments: Mapping[str, Any]
+    readouts: Sequence[EveryStep] = ("mean",)
+    steps: int | None = None
+    how: Mapping[str, Plain] = field(default_factory=dict)
+
 
 T = TypeVar("T")
 
 Minimise = Literal["spikes", "energy", "latency"]
-MINIMISED: tuple[Minimise, ...] = ("spikes", "energy", "latency")
 
 
 class OutputScore(NamedTuple):

@@ -14,8 +14,8 @@ from spikewright.choosing.fission import Copies
 from spikewright.errors import TrainingError
 from spikewright.graph import Graph
 from spikewright.graph.splits import Split
+from spikewright.lower.choices import unrounded
 from spikewright.lower.populations import Roles, moved_ahead
-from spikewright.lower.rounding import unrounded
 from spikewright.network import Ensemble
 from spikewright.network.ensemble import NAMED_VOLTAGES
 from spikewright.network.neurons import NeuronType

@@ -1,8 +1,11 @@
-"""The arrays of a graph that may be trained, their names, and those that several layers share."""
+"""The arrays of a graph that may be trained: names, those that layers share, and frozen ones.
+
+Of frozen layers weights and biases stay as they are; thresholds and starts may move.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Mapping
+from collections.abc import Collection, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from types import MappingProxyType
@@ -12,11 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright._base.layer_names import bare_name
-from spikewright.errors import TrainingError
+from spikewright.errors import TrainingError, listed
 from spikewright.frontends import Reading
 from spikewright.frontends.origins import Origin, Place, parameters_of
-from spikewright.graph import Graph, GraphNode, layers
+from spikewright.graph import Graph, layers
 from spikewright.graph.layers import Layer
+from spikewright.lower import keys_of_nodes
 
 Group = Literal["weights", "biases"]
 GROUPS: tuple[Group, ...] = get_args(Group)
@@ -166,11 +170,6 @@ def _form(graph: Graph) -> list[tuple]:
     return [(n.name, n.layer.kind, n.inputs, shapes[n.name]) for n in graph]
 
 
-def _own_name(node: GraphNode) -> str:
-    """The name of a node's layer as the model has it: numbers without the kind behind them."""
-    return bare_name(node.name) if node.source == node.name else node.name
-
-
 def _of_graph(graph: Graph) -> NamedParameters:
     """Arrays that may be trained; one that several layers share has the name of the first."""
     arrays: dict[str, NDArray] = {}
@@ -178,8 +177,57 @@ def _of_graph(graph: Graph) -> NamedParameters:
     known: dict[int, str] = {}
     for node, field in trained_arrays(graph):
         array = graph[node].layer.arrays()[field]
-        name = known.setdefault(id(array), f"{_own_name(graph[node])}.{field}")
+        own = bare_name(node) if graph[node].source == node else node  # as the model has it
+        name = known.setdefault(id(array), f"{own}.{field}")
         arrays[name] = array
         index = np.arange(array.size).reshape(array.shape)
         origins[node, field] = Origin([name], np.zeros_like(index), index)
     return NamedParameters(graph, arrays, origins)
+
+
+def arrays_of(graph: Graph, names: Sequence[str] | None) -> set[Place] | None:
+    """The arrays of layers, each by its own name or that of the model or module around it.
+
+    None without names. Raises `TrainingError` for a name of no layer.
+    """
+    if names is None:
+        return None
+    keys = keys_of_nodes(graph, [node.name for node in graph], "layer")
+    found: set[Place] = set()
+    for name in names:
+        nodes = keys.named(name) | keys.inside(name) or keys.alike(name)
+        if not nodes:
+            raise TrainingError(f"frozen: the model has no layer {name!r}. {keys.unknown(name)}")
+        found.update((node, entry) for node in nodes for entry in graph[node].layer.arrays())
+    return found
+
+
+def frozen_arrays(graph: Graph, given: Collection[Place]) -> frozenset[Place]:
+    """Of given arrays those that could be trained, and all that are the same values.
+
+    An array that several layers share is frozen with any of them.
+    """
+    return frozenset(with_sharing(given, graph) & trained_arrays(graph).keys())
+
+
+def frozen_layers(graph: Graph, frozen: Collection[Place]) -> dict[str, tuple[str, ...]]:
+    """The source's layers with frozen arrays, and the names of these."""
+    found: dict[str, dict[str, None]] = {}
+    for node, entry in trained_arrays(graph):
+        if (node, entry) in frozen:
+            found.setdefault(graph[node].source or node, {})[entry] = None
+    return {layer: tuple(entries) for layer, entries in found.items()}
+
+
+def in_words(layers: Mapping[str, Sequence[str]]) -> str:
+    """Layers and their frozen arrays, in words: of many the first."""
+    return listed([f"{layer} ({', '.join(arrays)})" for layer, arrays in layers.items()])
+
+
+def in_part_of(graph: Graph, frozen: Collection[Place]) -> frozenset[Place]:
+    """All arrays of those layers of a rewritten graph that frozen ones became part of.
+
+    A convolution that took in a frozen normalisation has no array of which only a factor may move.
+    """
+    names = {graph.aliases.get(name, name) for name, _ in frozen}
+    return frozenset(place for place in trained_arrays(graph) if place[0] in names)

@@ -17,21 +17,27 @@ from spikewright.errors import TrainingError
 from spikewright.frontends import Reading
 from spikewright.frontends.origins import Origin, Place
 from spikewright.graph import Graph
+from spikewright.lower.choices import plain
 from spikewright.lower.trace import say
 from spikewright.network.neurons import NeuronType
 from spikewright.running.converted import Converted, Made, all_capped, as_source
-from spikewright.running.encoding import feeds_of
+from spikewright.running.inputs import feeds_of
 from spikewright.running.recording import outputs_of
-from spikewright.training.bounds import bounds_of
 from spikewright.training.data import SampleStream, TrainingSamples, data_of, held_back
-from spikewright.training.frozen import arrays_of, frozen_arrays, frozen_layers
 from spikewright.training.history import changes_of
-from spikewright.training.job import TrainingJob
+from spikewright.training.job import TrainingJob, bounds_of
 from spikewright.training.options import TrainOptions, budgets_of
-from spikewright.training.result import Training
+from spikewright.training.result import SourceWeights, Training
 from spikewright.training.sites import TrainedSite, sites_of, trained_graph, with_own
-from spikewright.training.trainable import GROUPS, in_other_orders, trained_arrays, with_shared
-from spikewright.training.write_back import SourceWeights
+from spikewright.training.trainable import (
+    GROUPS,
+    arrays_of,
+    frozen_arrays,
+    frozen_layers,
+    in_other_orders,
+    trained_arrays,
+    with_shared,
+)
 
 _SEEN = 500  # samples that thresholds are chosen on
 _SHARES = (1.0, 0.9, 0.8)  # of the steps, that thresholds count on, under a cap
@@ -109,7 +115,9 @@ def _prepared(conversion: Made, asked: TrainingRequest) -> tuple[Made, TrainingJ
     sites = sites_of(chosen, settings["dt"])
     origins, of_source = asked.source(chosen.graph)
     graph = with_shared(trained_graph(chosen), origins)
-    fixed = {*asked.fixed} if asked.live is None else {*asked.fixed, *_not_held(graph, origins)}
+    fixed = {*asked.fixed}
+    if asked.live is not None:  # only parameters, held in one order, can be written back
+        fixed |= {*trained_arrays(graph)} - {*origins} | in_other_orders(origins)
     frozen = frozen_arrays(graph, of_source if named is None else named)
     _check_frozen(graph, frozen, settings)
     if "initial_voltage" in settings["trainable"]:
@@ -265,27 +273,15 @@ def _distance(
     )
 
 
-def _not_held(graph: Graph, origins: Mapping[Place, Origin]) -> set[Place]:
-    """Arrays that may be trained by their kind, and could not be written to the source.
-
-    They are no parameters of it, or hold one that others hold in another order.
-    """
-    return {*trained_arrays(graph)} - {*origins} | in_other_orders(origins)
-
-
 def _arguments(
     resolved: Mapping[str, Any], sites: Mapping[str, TrainedSite], settings: TrainOptions
 ) -> dict[str, Any]:
     """The arguments of `convert` with trained scales, `s = amplitude / (theta dt)`, and starts."""
     scales = {
-        name: _plain(site.kind.amplitude / (site.threshold * settings["dt"]))
+        name: plain(site.kind.amplitude / (site.threshold * settings["dt"]))
         for name, site in sites.items()
     }
     arguments = {**resolved, "scale_firing_rates": scales}
     if "initial_voltage" in settings["trainable"]:
-        arguments["initial_voltage"] = {name: _plain(site.start) for name, site in sites.items()}
+        arguments["initial_voltage"] = {name: plain(site.start) for name, site in sites.items()}
     return arguments
-
-
-def _plain(value: NDArray) -> float | NDArray:
-    return float(value) if value.ndim == 0 else value

@@ -10,7 +10,7 @@ from calibrating import ALL, MLP, statistics_of
 
 import models
 import spikewright as sw
-from spikewright.choosing.rules.rounding import above_rounding
+from spikewright.choosing.statistics.sensitivity import above_rounding
 from spikewright.graph import Graph, GraphNode
 from spikewright.graph.layers import Activation, Add, Affine, Input, ScaleShift
 

@@ -18,9 +18,8 @@ from spikewright._base.equations import CURVES
 from spikewright.choosing import NeuronSetting, RuleCase, Statistics
 from spikewright.choosing.rules import RULES
 from spikewright.choosing.rules.case import SpikeCode
-from spikewright.choosing.rules.from_weights import evaluate, random_inputs
-from spikewright.choosing.rules.minimum_error import best_threshold
-from spikewright.choosing.rules.threshold_iteration import fixed_point
+from spikewright.choosing.rules.least_error import best_threshold, fixed_point
+from spikewright.choosing.rules.without_data import evaluate, random_inputs
 from spikewright.choosing.statistics.histogram import RESOLUTION, Histogram
 from spikewright.choosing.statistics.sensitivity import fan_out, sensitivities
 from spikewright.choosing.statistics.statistics import LayerStatistics

@@ -7,14 +7,14 @@ import pytest
 
 from spikewright.errors import SimulationError, TuningError
 from spikewright.study.search.certificate import PairedLoss
-from spikewright.study.search.measurement import Measurement
-from spikewright.study.search.short_list import (
+from spikewright.study.search.choice import (
     check,
     choose,
     likely_first,
     short_list,
     undecided,
 )
+from spikewright.study.search.measurement import Measurement
 
 
 def point(cost: float, lost: int, n: int = 1000) -> Measurement:

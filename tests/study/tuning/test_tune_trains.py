@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
@@ -15,7 +15,7 @@ from sklearn.datasets import load_digits
 import spikewright as sw
 from spikewright.cli import main
 from spikewright.errors import TrainingError, TuningError
-from spikewright.study.point import MINIMISED
+from spikewright.study.point import Minimise
 from spikewright.study.search import fine_tuning
 from spikewright.study.search.measurement import Measurement
 
@@ -105,7 +105,7 @@ def test_a_trained_choice_says_so(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("minimise", MINIMISED)
+@pytest.mark.parametrize("minimise", get_args(Minimise))
 def test_every_cost_has_a_part(minimise: Any) -> None:
     """Whatever is minimised, a setting that was trained costs less than the cheapest that holds.
 

@@ -1,13 +1,10 @@
-"""Rules that choose firing-rate scales, one a file: formula, law and source in its docstring."""
+"""Rules that choose firing-rate scales: formula, law and source in their docstrings."""
 
+from spikewright.choosing.rules.clipping import LocalThresholdBalancing, Percentile, TargetRate
 from spikewright.choosing.rules.energy_budget import EnergyBudget
-from spikewright.choosing.rules.from_weights import FromWeights
-from spikewright.choosing.rules.local_threshold_balancing import LocalThresholdBalancing
-from spikewright.choosing.rules.minimum_error import MinimumError
-from spikewright.choosing.rules.one_scale import OneScale
-from spikewright.choosing.rules.percentile import Percentile, TargetRate
+from spikewright.choosing.rules.least_error import MinimumError, ThresholdIteration
 from spikewright.choosing.rules.rule import RULES, LayerRule, ScaleRule, parse, register
-from spikewright.choosing.rules.threshold_iteration import ThresholdIteration
+from spikewright.choosing.rules.without_data import FromWeights, OneScale
 
 __all__ = [
     "RULES",

@@ -10,8 +10,8 @@ from itertools import zip_longest
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright.choosing.rules.rounding import above_rounding
 from spikewright.choosing.statistics.histogram import Histogram
+from spikewright.choosing.statistics.sensitivity import above_rounding
 from spikewright.choosing.statistics.statistics import LayerStatistics, Statistics
 from spikewright.graph import Graph
 from spikewright.measure.readout import EveryStep, kind_of

@@ -30,7 +30,7 @@ from spikewright._base.registries import enter
 from spikewright._base.schema import AboveZero, Positive, Where
 from spikewright._base.texts import Parser
 from spikewright.choosing.rules.case import NeuronSetting, RuleCase, ScaleChoice
-from spikewright.choosing.rules.rounding import BOUND
+from spikewright.choosing.statistics.sensitivity import BOUND
 from spikewright.choosing.statistics.statistics import LayerStatistics, Sharing
 from spikewright.errors import ConversionError, Refusal
 from spikewright.measure.readout import EveryStep, kind_of, known

@@ -13,11 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright._base import storage as _storage
+from spikewright._base.arguments import refuse
 from spikewright._base.schema import Natural, Positive, check, check_types
-from spikewright.choosing.statistics.batches import refusal
 from spikewright.choosing.statistics.channels import channel_size, channels_of, spread
 from spikewright.choosing.statistics.fingerprint import KEPT, Examples, own_names
 from spikewright.choosing.statistics.histogram import Histogram
+from spikewright.errors import ConversionError
 from spikewright.graph import Graph
 from spikewright.graph.layers import Shape
 
@@ -27,6 +28,11 @@ Sharing = Literal["auto", "layer", "channel"]
 
 _NARROW = 1.0 / 8  # of a layer's largest value: below, few steps send nothing under one threshold
 _SHARE = 0.2  # of the channels that send something
+
+
+def refusal(reason: str, options: str = "") -> ConversionError:
+    """An error about the argument `calibration`."""
+    return refuse("calibration", reason, options)
 
 
 @dataclass(frozen=True)

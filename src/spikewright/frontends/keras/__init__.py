@@ -9,12 +9,10 @@ layer's name has exactly that layer's output: a layer with an activation becomes
 from __future__ import annotations
 
 from spikewright.frontends.keras import (  # these modules register their readers
-    activations,
-    affine,
-    arithmetic,
     attention,
     choices,
     convolutions,
+    elementwise,
     preprocessing,
     recurrent,
     reductions,
@@ -23,4 +21,4 @@ from spikewright.frontends.keras import (  # these modules register their reader
 from spikewright.frontends.keras.model import read
 from spikewright.frontends.keras.registry import READERS, KerasCall, Unreadable, Value, array, reads
 
-__all__ = ["READERS", "Call", "Unreadable", "Value", "array", "read", "reads"]
+__all__ = ["READERS", "KerasCall", "Unreadable", "Value", "array", "read", "reads"]

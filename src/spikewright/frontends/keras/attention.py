@@ -10,9 +10,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright.frontends.keras.affine import einsum_layer
 from spikewright.frontends.keras.choices import truth_of
-from spikewright.frontends.keras.constants import unbatched_constant
+from spikewright.frontends.keras.reductions import einsum_layer
 from spikewright.frontends.keras.registry import (
     KerasCall,
     Unreadable,
@@ -20,11 +19,12 @@ from spikewright.frontends.keras.registry import (
     array,
     plain_array,
     reads,
-    unbatched_axes,
 )
+from spikewright.frontends.keras.running import unbatched_constant
 from spikewright.frontends.keras.walking import flatten
-from spikewright.frontends.reading.arithmetic import extremum, product, scaled, total
-from spikewright.frontends.reading.attention import (
+from spikewright.frontends.reading.arithmetic import extremum, product, scaled, softmax, total
+from spikewright.frontends.reading.call import Operand
+from spikewright.frontends.reading.products import (
     HEADS_INSIDE,
     Axes,
     attend,
@@ -32,11 +32,9 @@ from spikewright.frontends.reading.attention import (
     hidden_unless,
     hiding,
     masked,
-    softmax,
+    parsed,
     weighed,
 )
-from spikewright.frontends.reading.call import Operand
-from spikewright.frontends.reading.products import parsed
 from spikewright.graph.layers import Activation, Reshape, Shape, Sum
 
 
@@ -86,11 +84,11 @@ def _together(
     """The masks alone, or all of them as truth values where some depend on the data."""
     if not parts:
         return _Hiding(masks)
-    truths: list[Operand] = [truth_of(call, value, name) for name, value in parts]
+    truths: list[Operand] = [truth_of(call.inside(name), value) for name, value in parts]
     truths += [np.isfinite(mask).astype(float) for mask in masks]
     if len(truths) == 1:
         return _Hiding((), truths[0])  # type: ignore[arg-type]
-    return _Hiding((), extremum(call, False, *call.operands(*truths), part="allowed"))
+    return _Hiding((), extremum(call.inside("allowed"), False, *call.operands(*truths)))
 
 
 def _of_inputs(call: KerasCall) -> list[tuple[str, Value]]:
@@ -129,9 +127,9 @@ def _projected(call: KerasCall) -> tuple[Value, Value, Value]:
     layer, given = call.layer, call.arguments
     key = given["value"] if given.get("key") is None else given["key"]
     return (
-        einsum_layer(call, layer._query_dense, given["query"], "query"),
-        einsum_layer(call, layer._key_dense, key, "key"),
-        einsum_layer(call, layer._value_dense, given["value"], "value"),
+        einsum_layer(call.inside("query"), layer._query_dense, given["query"]),
+        einsum_layer(call.inside("key"), layer._key_dense, key),
+        einsum_layer(call.inside("value"), layer._value_dense, given["value"]),
     )
 
 
@@ -155,18 +153,18 @@ def _heads(
         call,
         query,
         key,
+        part="mixed",
         value=value,
         axes=axes,
         scale=1.0 / math.sqrt(depth),
         masks=masks,
         cap=0.0,
         zero_rows=dropout > 0 or asked or query.rank != 4,
-        part="mixed",
         allowed=allowed,
     )
     if gated:
-        gate = einsum_layer(call, call.layer._gate_dense, call.arguments["query"], "gate")
-        mixed = product(call, mixed, gate, "gated")
+        gate = einsum_layer(call.inside("gate"), call.layer._gate_dense, call.arguments["query"])
+        mixed = product(call.inside("gated"), mixed, gate)
     output = einsum_layer(call, call.layer._output_dense, mixed)
     return [output, weights] if asked else output
 
@@ -233,11 +231,11 @@ def attention(call: KerasCall) -> Value | list[Value]:
             call,
             query,
             key,
+            part=out,
             value=value,
             axes=axes,
             scale=scale,
             masks=hidden.masks,
-            part=out,
             allowed=hidden.allowed,
         )
     if query_mask is not None:
@@ -249,7 +247,7 @@ def attention(call: KerasCall) -> Value | list[Value]:
 def _row(call: KerasCall, mask: Any, axis: int) -> Value:
     """A mask of steps as truth values with an axis of extent one more."""
     part = "value_mask" if axis == -2 else "query_mask"
-    mask = truth_of(call, mask, part)
+    mask = truth_of(call.inside(part), mask)
     shape = (*mask.shape, 1) if axis == -1 else (*mask.shape[:-1], 1, mask.shape[-1])
     return replace(call.add(Reshape(shape), mask, part=f"{part}/aligned"), truth=True)
 
@@ -260,18 +258,18 @@ def _additive_scores(call: KerasCall, query: Value, key: Value) -> Value:
     wide: Shape = (*outer, rows, 1, depth)
     query = call.value(Reshape(wide), query, part="query")
     key = call.value(Reshape((*outer, 1, columns, depth)), key, part="key")
-    pairs = total(call, query, key, part="pairs")
+    pairs = total(call.inside("pairs"), query, key)
     additive = call.kind == "AdditiveAttention"
 
     def rescaled(x: Value) -> Value:
-        return x if layer.scale is None else scaled(call, x, array(layer.scale), "scaled")
+        return x if layer.scale is None else scaled(call.inside("scaled"), x, array(layer.scale))
 
     bent = call.value(Activation("tanh"), pairs if additive else rescaled(pairs), part="tanh")
     pairs = rescaled(bent) if additive else bent
     if additive:
         return call.value(Sum((-1,)), pairs, part="scores")
     sums = call.value(Sum((-1,)), pairs, part="sums")
-    return scaled(call, sums, array(layer.concat_score_weight), "scores")
+    return scaled(call.inside("scores"), sums, array(layer.concat_score_weight))
 
 
 @reads("ops.DotProductAttention")
@@ -300,14 +298,14 @@ def dot_product_attention(call: KerasCall) -> Value:
 def masked_softmax(call: KerasCall) -> Value:
     """Softmax along axes; where a mask does not hold values get no share."""
     mask, (x, *_) = call.arguments.get("mask"), call.inputs
-    axes = unbatched_axes(call.layer.axis, len(x.shape))
+    axes = call.axes
     if mask is None:
         return softmax(call, x, axes)
     if not isinstance(mask, Value):
         hidden, _ = _together(call, [hiding(unbatched_constant(plain_array(mask), x.shape))], [])
         return softmax(call, masked(call, x, hidden[0]), axes)
-    truth = call.expand(truth_of(call, mask, "mask"), x.shape, "allowed")
-    shares = softmax(call, hidden_unless(call, truth, x), axes, part="shares")
+    truth = call.expand(truth_of(call.inside("mask"), mask), x.shape, "allowed")
+    shares = softmax(call.inside("shares"), hidden_unless(call, truth, x), axes)
     return product(call, shares, truth)
 
 

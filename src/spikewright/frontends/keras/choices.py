@@ -9,8 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright._base.optional import require
-from spikewright.frontends.keras.constants import constant_value, operands
-from spikewright.frontends.keras.quantized import note_inputs, reversed_table_of, table_of
+from spikewright.frontends.keras.parameters import note_inputs, reversed_table_of, table_of
 from spikewright.frontends.keras.registry import (
     KerasCall,
     Unreadable,
@@ -18,13 +17,11 @@ from spikewright.frontends.keras.registry import (
     array,
     plain_array,
     reads,
-    unbatched_axes,
-    unbatched_axis,
     why_not,
 )
-from spikewright.frontends.keras.running import run_operation
+from spikewright.frontends.keras.running import constant_value, operands, run_operation
 from spikewright.frontends.keras.walking import filled
-from spikewright.frontends.reading.arithmetic import combined, extremum
+from spikewright.frontends.reading.arithmetic import combined, extremum, soft_capped
 from spikewright.frontends.reading.call import afford
 from spikewright.frontends.reading.reductions import reduced
 from spikewright.frontends.reading.truth import (
@@ -43,12 +40,10 @@ from spikewright.graph.layers import (
     Crop,
     Identity,
     Input,
-    Layer,
     Lookup,
     Multiply,
     Permute,
     Reshape,
-    ScaleShift,
     Slice,
     Take,
     UpsampleNearest,
@@ -64,30 +59,30 @@ def equality(call: KerasCall) -> Value:
     value, other = (x, y) if isinstance(x, Value) else (y, x)
     if isinstance(other, Value):
         raise Unreadable(*why_not(call.kind))
-    unequal = unequal_to(call, value, other, "" if call.kind == "ops.NotEqual" else "unequal")
-    return unequal if call.kind == "ops.NotEqual" else call.add(NOT, unequal)
+    if call.kind == "ops.NotEqual":
+        return unequal_to(call, value, other)
+    return call.add(NOT, unequal_to(call.inside("unequal"), value, other))
 
 
-def unequal_to(call: KerasCall, x: Value, constant: NDArray, part: str = "") -> Value:
+def unequal_to(call: KerasCall, x: Value, constant: NDArray) -> Value:
     """Whether a value differs from a constant: whole numbers, or an input as it is given.
 
     Raises `Unreadable` for real numbers that a layer has computed.
     """
     if are_whole(x, constant):
-        return equal(call.inside(part) if part else call, x, constant, same=False)
+        return equal(call, x, constant, same=False)
     if x.name is not None and not _is_given(call, x):
         raise Unreadable(*why_not("ops.NotEqual"))
-    place = f"{part}/" if part else ""
-    difference = combined(call, (1.0, x), (-1.0, constant), part=f"{place}difference")
-    distance = call.add(Activation("abs"), difference, part=f"{place}distance")
-    return greater(call.inside(part) if part else call, distance, np.zeros(()), strict=True)
+    difference = combined(call.inside("difference"), (1.0, x), (-1.0, constant))
+    distance = call.add(Activation("abs"), difference, part="distance")
+    return greater(call, distance, np.zeros(()), strict=True)
 
 
-def truth_of(call: KerasCall, mask: Any, part: str) -> Value:
+def truth_of(call: KerasCall, mask: Any) -> Value:
     """A mask as truth values: of numbers, those that are not zero."""
     if not isinstance(mask, Value):
-        return constant_value(call.builder, plain_array(mask).astype(bool), *call.named(part))
-    return mask if mask.truth else unequal_to(call, mask, np.zeros(()), part)
+        return constant_value(call.builder, plain_array(mask).astype(bool), *call.named(""))
+    return mask if mask.truth else unequal_to(call, mask, np.zeros(()))
 
 
 _MOVES = (Identity, Reshape, Permute, Broadcast, Crop, Slice, Take, UpsampleNearest)
@@ -121,9 +116,8 @@ def over_axes(call: KerasCall) -> Value:
     (x,) = call.inputs
     if not x.truth:
         raise Unreadable(*why_not("ops.LogicalAnd"))
-    axes = unbatched_axes(call.layer.axis, len(x.shape))
     kind = "max" if call.kind == "ops.Any" else "min"
-    return reduced(call, x, kind, axes, bool(call.layer.keepdims))
+    return reduced(call, x, kind, call.axes, bool(call.layer.keepdims))
 
 
 @reads("ops.Select")
@@ -158,20 +152,15 @@ def where(call: KerasCall) -> Value:
 @reads("ops.Argmax", "ops.Argmin")
 def place(call: KerasCall) -> Value:
     """The place of the largest or smallest value along an axis, the first of equal ones."""
-    if call.layer.axis is None:
-        raise Unreadable("it looks for one place in the whole batch", "Give its axis")
-    (x,) = call.inputs
-    axis = unbatched_axis(call.layer.axis, len(x.shape))
-    return place_of_extremum(call, x, axis, call.layer.keepdims, call.kind == "ops.Argmax")
+    largest = call.kind == "ops.Argmax"
+    return place_of_extremum(call, call.inputs[0], call.axis, call.layer.keepdims, largest)
 
 
 @reads("ops.Sort", "ops.Argsort")
 def sort(call: KerasCall) -> Value:
     """All values along an axis in rising order, or the places where they stand."""
-    if call.layer.axis is None:
-        raise Unreadable("it puts the whole batch into order", "Give its axis")
     (x,) = call.inputs
-    axis = unbatched_axis(call.layer.axis, len(x.shape))
+    axis = call.axis
     values, places = in_order(call, x, axis, x.shape[axis], falling=False)
     return values if call.kind == "ops.Sort" else places
 
@@ -195,8 +184,8 @@ def masking(call: KerasCall) -> Value:
     (x,) = call.inputs
     if call.layer.mask_value == 0:
         return call.add(Identity())
-    unequal = unequal_to(call, x, array(call.layer.mask_value), "unequal")
-    kept = reduced(call, unequal, "max", (len(x.shape) - 1,), True, "mask")
+    unequal = unequal_to(call.inside("unequal"), x, array(call.layer.mask_value))
+    kept = reduced(call.inside("mask"), unequal, "max", (len(x.shape) - 1,), True)
     return call.add(Multiply(), x, call.expand(kept, x.shape))
 
 
@@ -207,20 +196,10 @@ def reversible_embedding(call: KerasCall) -> Value:
     if not call.arguments.get("reverse"):
         return call.add(Lookup(table_of(layer)))
     note_inputs(call.builder, layer, call.source)
-    rows = reversed_table_of(layer).T
-    cap = layer.logit_soft_cap
-    steps: list[tuple[str, Layer]] = [("", Affine(rows))]
-    if cap is not None:
-        steps = [
-            ("logits", Affine(rows)),
-            ("scaled", ScaleShift(np.array(1.0 / cap))),
-            ("bounded", Activation("tanh")),
-            ("", ScaleShift(np.array(float(cap)))),
-        ]
-    (value,) = call.inputs
-    for part, step in steps:
-        value = call.add(step, value, part=part)
-    return value
+    rows, cap = Affine(reversed_table_of(layer).T), layer.logit_soft_cap
+    if cap is None:
+        return call.add(rows)
+    return call.chain(call.add(rows, part="logits"), *soft_capped(cap))
 
 
 @reads("ops.OneHot")

@@ -17,13 +17,17 @@ from numpy.typing import NDArray
 
 from spikewright._base.optional import require
 from spikewright._base.windows import Pairs, split_shape
-from spikewright.frontends.keras.activations import add_with_activation
 from spikewright.frontends.keras.choices import truth_of
-from spikewright.frontends.keras.quantized import bias_of, kernel_of
+from spikewright.frontends.keras.elementwise import add_with_activation
+from spikewright.frontends.keras.parameters import bias_of, kernel_of
 from spikewright.frontends.keras.registry import KerasCall, Unreadable, Value, array, reads
 from spikewright.frontends.reading.arithmetic import quotient
-from spikewright.frontends.reading.reductions import reduced
-from spikewright.frontends.reading.windows import adaptive_maximum, resampled, same_padding
+from spikewright.frontends.reading.reductions import (
+    adaptive_maximum,
+    reduced,
+    resampled,
+    same_padding,
+)
 from spikewright.graph.layers import (
     AdaptiveAveragePool,
     AveragePool,
@@ -309,13 +313,13 @@ def global_average_pooling(call: KerasCall) -> Value:
     if given is None:
         return call.add(GlobalAveragePool(axes, keep))
     (axis,), x = axes, call.inputs[0]
-    mask = truth_of(call, given, "mask")
+    mask = truth_of(call.inside("mask"), given)
     column = call.add(
         Reshape((*mask.shape, 1) if axis == 0 else (1, *mask.shape)), mask, part="column"
     )
     kept = call.add(Multiply(), x, call.expand(column, x.shape), part="kept")
     total, number = (
-        reduced(call, value, "sum", axes, keep, part)
+        reduced(call.inside(part), value, "sum", axes, keep)
         for value, part in ((kept, "sum"), (column, "number"))
     )
     return quotient(call, total, call.expand(number, total.shape, "numbers"))

@@ -159,34 +159,17 @@ def _value(value: Any) -> Any:
 
 _UNKNOWN: dict[str, tuple[str, ...]] = {
     "BatchNormalization": (
-        "fused",
-        "renorm",
-        "renorm_clipping",
-        "renorm_momentum",
-        "virtual_batch_size",
+        "fused", "renorm", "renorm_clipping", "renorm_momentum", "virtual_batch_size",
     ),
-    "Conv1DTranspose": ("groups",),
-    "Conv2DTranspose": ("groups",),
-    "Conv3DTranspose": ("groups",),
+    **dict.fromkeys((f"Conv{rank}DTranspose" for rank in (1, 2, 3)), ("groups",)),
+    **dict.fromkeys(("DepthwiseConv1D", "DepthwiseConv2D"), ("groups",)),
+    **dict.fromkeys(
+        ("SeparableConv1D", "SeparableConv2D"),
+        ("groups", "kernel_initializer", "kernel_regularizer", "kernel_constraint"),
+    ),
+    **dict.fromkeys((f"SpatialDropout{rank}D" for rank in (1, 2, 3)), ("noise_shape", "trainable")),
     "MultiHeadAttention": ("query_shape", "key_shape", "value_shape"),
-    "SpatialDropout1D": ("noise_shape", "trainable"),
-    "SpatialDropout2D": ("noise_shape", "trainable"),
-    "SpatialDropout3D": ("noise_shape", "trainable"),
-    "DepthwiseConv1D": ("groups",),
-    "DepthwiseConv2D": ("groups",),
-    "SeparableConv1D": (
-        "groups",
-        "kernel_initializer",
-        "kernel_regularizer",
-        "kernel_constraint",
-    ),
-    "SeparableConv2D": (
-        "groups",
-        "kernel_initializer",
-        "kernel_regularizer",
-        "kernel_constraint",
-    ),
-}
+}  # fmt: skip
 """Arguments that Keras 2 stored without a use for them at inference: `groups` is 1, kernels have
 other names, shapes are those of the inputs."""
 

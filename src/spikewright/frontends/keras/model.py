@@ -18,21 +18,17 @@ from spikewright._base.structure import Structure
 from spikewright.advice import advise
 from spikewright.errors import ReadError, Refusal, UnsupportedLayerError
 from spikewright.frontends.keras.loading import import_keras, load
-from spikewright.frontends.keras.reading import KerasReading, stand_in_shape
+from spikewright.frontends.keras.reading import KerasReading, fits, stand_in_shape
 from spikewright.frontends.keras.recorded import (
     UNKNOWN_WHOLE,
     ends,
     input_of,
-    nodes_of,
     read_recorded,
-    refuse_outputs,
+    source_of,
 )
 from spikewright.frontends.keras.registry import Value, why_not_code
 from spikewright.frontends.keras.running import (
-    activations,
-    call,
     checked,
-    precision_of,
     ran,
     to_numpy,
 )
@@ -250,23 +246,21 @@ def read(model: Any, example_input: Any = None, outputs: Sequence[str] | None = 
     keras_graph = _graph(keras, model)
     names = input_names(keras_graph)
     builder = GraphBuilder()
-    reading = KerasReading(keras_graph, builder)
-    wanted = ends(keras_graph, reading, own := _own(keras_graph), outputs)
-    tensors = [end.tensor for end in wanted.values()]
+    reading, own = KerasReading(keras_graph, builder), _own(keras_graph)
+    tensors = [end.tensor for end in ends(keras_graph, reading, own, outputs).values()]
     needed = needed_tensors(keras_graph, tensors if outputs else [*tensors, *keras_graph.inputs])
     inputs = _inputs(builder, keras_graph, names, example_input, needed)
-    values = reading.through(keras_graph, inputs, ends=tensors)
-    found = nodes_of(wanted, values, reading)
-    if None not in found.values():
-        builder.refusals.clear()  # they stand beside the kept layers, in the models around them
-    refuse_outputs(reading, found, values)
-    graph = builder.build(found)
-    seen = {place: node for place, node in reading.nodes.items() if node not in reading.hidden}
-    run = partial(activations, model, keras_graph, tensors, names, seen, graph)
-    ask = partial(call, model, keras_graph, names, list(own), graph)
-    notes = builder.notes_of(graph)
-    ran_by = partial(ran, as_they_are=bool(notes))
-    return Source(graph, "keras", run, ask, ran_by, precision_of(model), notes=notes)
+    pack, structure = keras.tree.pack_sequence_as, keras_graph._inputs_struct
+    return source_of(
+        model,
+        keras_graph,
+        reading,
+        names=names,
+        inputs=inputs,
+        own=own,
+        outputs=outputs,
+        ask=lambda tensors: model(pack(structure, tensors), training=False),
+    )
 
 
 def _own(graph: Any) -> dict[str, Any]:
@@ -305,7 +299,7 @@ def _inputs(
     values = []
     for name, tensor in zip(names, keras_graph.inputs, strict=True):
         declared, example = tuple(tensor.shape[1:]), examples.get(name)
-        if example is not None and not _fits(example, declared):
+        if example is not None and not fits(example, declared):
             raise ReadError(
                 f"example_input for {name!r} has the shape (batch, *{example}), which does not fit "
                 f"the input's (batch, *{declared})"
@@ -328,12 +322,6 @@ def _inputs(
             node = builder.input(name, known, places[name], whole or truth)
             values.append(Value(node, builder.shapes[node], whole=int(whole), truth=truth))
     return values
-
-
-def _fits(example: Shape, declared: tuple[int | None, ...]) -> bool:
-    return len(example) == len(declared) and all(
-        n is None or n == m for n, m in zip(declared, example, strict=True)
-    )
 
 
 def _example_shapes(structure: Structure, example_input: Any) -> dict[str, Shape]:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from spikewright.errors import Refusal
 from spikewright.frontends.keras.reading import read_layer
 from spikewright.frontends.keras.registry import KerasCall, Unreadable, Value, array, reads
 from spikewright.frontends.keras.walking import knows_masks
@@ -137,18 +138,9 @@ class OverSteps(GraphBuilder):
     outer: GraphBuilder = field(default_factory=GraphBuilder)
     steps: int = 1
 
-    def refuse(
-        self,
-        layer: str,
-        kind: str,
-        reason: str,
-        options: str = "",
-        location: str = "",
-        cut: Mapping[str, str] | None = None,
-        callable: bool = False,
-    ) -> None:
+    def remember(self, refusal: Refusal, cut: Mapping[str, str] | None = None) -> None:
         """Remember a refusal in the outer builder; nodes in this one cannot be kept alone."""
-        self.outer.refuse(layer, kind, reason, options, location)
+        self.outer.remember(replace(refusal, callable=False))
 
     def _made(
         self, wanted: str, layer: Layer, names: Sequence[str], source: str, kind: str

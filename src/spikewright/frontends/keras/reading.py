@@ -14,12 +14,6 @@ from numpy.typing import NDArray
 
 from spikewright.frontends.fallback import CannotCall, calling, is_asked_for, shown
 from spikewright.frontends.keras.code import read_code
-from spikewright.frontends.keras.constants import (
-    constant_value,
-    folded,
-    given_masks,
-    with_constants,
-)
 from spikewright.frontends.keras.registry import (
     TAILS,
     KerasCall,
@@ -34,7 +28,15 @@ from spikewright.frontends.keras.registry import (
     reader_of,
     understood_by,
 )
-from spikewright.frontends.keras.running import calling_layer, masks_when_run, values_of
+from spikewright.frontends.keras.running import (
+    calling_layer,
+    constant_value,
+    folded,
+    given_masks,
+    masks_when_run,
+    values_of,
+    with_constants,
+)
 from spikewright.frontends.keras.symbolic import masks_beside, record
 from spikewright.frontends.keras.walking import (
     Application,
@@ -172,7 +174,7 @@ class KerasReading(Walk[Value]):
                 reason = f"{reason}, and {other}"
         cut = self._read_by(call) if kind in TAILS else None
         self.builder.refuse(call.source, kind, reason, why.options, cut=cut, callable=runs_alone)
-        return self._unknown(call)
+        return [self._value(call, index, None) for index in range(len(call.outputs))]
 
     def _called(self, call: Application[Value], kind: str) -> Sequence[Value]:
         """The outputs of a layer that is called as it is; raises `CannotCall`."""
@@ -184,9 +186,6 @@ class KerasReading(Walk[Value]):
             node = self.builder.add(name, layer, *inputs, source=call.source, kind=kind)
             found.append(self._value(call, index, node))
         return found
-
-    def _unknown(self, call: Application[Value]) -> Sequence[Value]:
-        return [self._value(call, index, None) for index in range(len(call.outputs))]
 
     def _read_by(self, call: Application[Value]) -> dict[str, str]:
         """The first outputs of other calls that a call reads, by the names of those."""
@@ -205,7 +204,7 @@ class KerasReading(Walk[Value]):
 
     def _note_hidden(self, node: Any, value: Any) -> None:
         """Remember an output that is minus infinity in places."""
-        if isinstance(node, str) and isinstance(value, Value) and not _is_finite(value):
+        if isinstance(node, str) and isinstance(value, Value) and not value.is_finite:
             self.hidden[node] = value
 
     def _read(self, application: Application[Value]) -> Sequence[str | NDArray | None]:
@@ -231,7 +230,7 @@ class KerasReading(Walk[Value]):
                 f"its reader makes {len(nodes)} values and the layer has {len(wanted)} outputs"
             )
         for node, declared in zip(nodes, wanted, strict=True):
-            if isinstance(node, str) and not _fits(self.builder.shapes[node], declared):
+            if isinstance(node, str) and not fits(self.builder.shapes[node], declared):
                 raise Unreadable(
                     f"its reader makes a value of shape {self.builder.shapes[node]} where Keras "
                     f"has {declared}"
@@ -240,11 +239,8 @@ class KerasReading(Walk[Value]):
 
     def _own(self, call: Application[Value], value: Output) -> str | NDArray | None:
         """The node of a reader's result; the layer's own node where the result is its input."""
-        if isinstance(value, np.ndarray):
-            return value
         node = value.name if isinstance(value, Value) else value
-        given = [v.name for v in flatten([call.args, dict(call.kwargs)]) if isinstance(v, Value)]
-        if node not in given:
+        if isinstance(node, np.ndarray) or node not in [given.name for given in values_of(call)]:
             return node
         kind = kind_of(call.operation)
         return self.builder.add(call.name, Identity(), node, source=call.source, kind=kind)
@@ -261,10 +257,11 @@ def read_call(
     masks: Mapping[str, Value] = MappingProxyType({}),
 ) -> Sequence[Output]:
     """Read one call of a layer or operation: its outputs, in order; raises `Unreadable`."""
-    given = dict(kwargs)
-    if given.pop("training", None) and accepts_training(operation) and not _trains(operation):
-        raise _in_training()
-    bound = inspect.signature(operation.call).bind(*args, **given)
+    given, signature = dict(kwargs), inspect.signature(operation.call)
+    trains = signature.parameters.get("training")
+    if given.pop("training", None) and trains is not None and trains.default is not True:
+        raise _in_training()  # True is the default where augmentation acts
+    bound = signature.bind(*args, **given)
     arguments = given_masks(operation, bound.arguments, masks) if masks else bound.arguments
     values = tuple(v for v in flatten(arguments) if isinstance(v, Value))
     kind = kind_of(operation)
@@ -308,12 +305,9 @@ def _read_with(reader: Reader, call: KerasCall) -> Sequence[Output]:
     refused = len(builder.refusals)
     with calling(reader, call.source, call.kind, Unreadable, Unknown):
         found = reader(call)
-    outputs: Any = found
-    if found is None or isinstance(found, str | Value | np.ndarray):
-        outputs = [found]
-    known = (
-        all(value.name is not None for value in call.inputs) and len(builder.refusals) == refused
-    )
+    lone = found is None or isinstance(found, str | Value | np.ndarray)
+    outputs: Any = [found] if lone else found
+    known = refused == len(builder.refusals) and all(x.name is not None for x in call.inputs)
     _check_outputs(outputs, builder, known, built_in(reader))
     return list(outputs)
 
@@ -370,27 +364,14 @@ def _adds_truths(call: Application[Value]) -> bool:
 
 
 def _is_known(value: Any) -> bool:
-    return isinstance(value, Value) and value.name is not None and _is_finite(value)
+    return isinstance(value, Value) and value.name is not None and value.is_finite
 
 
-def _is_finite(value: Value) -> bool:
-    return value.masked is None and value.seen is None
-
-
-def _fits(shape: Sequence[int], declared: Sequence[int | None]) -> bool:
+def fits(shape: Sequence[int], declared: Sequence[int | None]) -> bool:
+    """Whether a shape is the declared one, where that is not open."""
     return len(shape) == len(declared) and all(
         m is None or n == m for n, m in zip(shape, declared, strict=True)
     )
-
-
-def accepts_training(operation: Any) -> bool:
-    """Whether calling the layer differs between training and inference."""
-    return "training" in inspect.signature(operation.call).parameters
-
-
-def _trains(operation: Any) -> bool:
-    """Whether `training=True` is the default of the layer's call, as in augmentation."""
-    return inspect.signature(operation.call).parameters["training"].default is True
 
 
 def stand_in_shape(tensor: Any) -> tuple[int, ...]:

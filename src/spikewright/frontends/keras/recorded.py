@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -13,23 +12,20 @@ from numpy.typing import NDArray
 from spikewright._base.optional import require
 from spikewright._base.structure import Place, leaves
 from spikewright.errors import Refusal, UnsupportedLayerError
-from spikewright.frontends.keras.quantized import inputs_as_they_are
 from spikewright.frontends.keras.reading import KerasReading
-from spikewright.frontends.keras.registry import Value, array
+from spikewright.frontends.keras.registry import Value
 from spikewright.frontends.keras.running import (
-    KerasRun,
-    checked,
+    GraphRun,
     precision_of,
     ran,
     to_numpy,
-    without_gradients,
 )
 from spikewright.frontends.keras.symbolic import Recorded, is_recorded_right, mixed_in, record
 from spikewright.frontends.keras.tracing import called
 from spikewright.frontends.keras.walking import filled, graph_of, map_structure, paths, values_in
 from spikewright.frontends.outputs import pick
-from spikewright.frontends.source import GraphBuilder, Source, Values
-from spikewright.graph import Graph, unique_name
+from spikewright.frontends.source import GraphBuilder, Source
+from spikewright.graph import unique_name
 from spikewright.graph.layers import Shape
 from spikewright.graph.lookups import whole_inputs
 
@@ -154,29 +150,58 @@ def _read(
         return None
     if not is_recorded_right(model, arguments, found, _arrays(given)):
         return None
-    reading = KerasReading(found.graph, builder)
-    own = _outputs(found)
-    wanted = ends(found.graph, reading, own, outputs)
-    tensors = [end.tensor for end in wanted.values()]
-    read = _through(reading, found, values, tensors)
-    nodes = nodes_of(wanted, read, reading)
-    if None not in nodes.values():
-        builder.refusals.clear()
-    refuse_outputs(reading, nodes, read)
-    graph = builder.build(nodes)
+    made = source_of(
+        model,
+        found.graph,
+        KerasReading(found.graph, builder),
+        names=[str(value.name) for value in values],
+        inputs=values,
+        own=_outputs(found),
+        outputs=outputs,
+        ask=lambda tensors: called(model, filled(arguments, tensors)),
+    )
     depend = [isinstance(end, require("keras").KerasTensor) for end in found.outputs]
     mixed = mixed_in(model, arguments, _arrays(given), depend)
     if mixed is not None:
         reason = f"samples of a batch do not stay apart in its code: {mixed}"
         kind, advice = type(model).__name__, "Keep the batch axis first, and samples apart"
         raise UnsupportedLayerError([Refusal(model.name, kind, reason, advice)])
-    run = _RecordedRun(
-        model, found, arguments, graph=graph, reading=reading, outputs=tuple(own), wanted=wanted
-    )
-    notes = builder.notes_of(graph)
+    return made
+
+
+def source_of(
+    model: Any,
+    graph: Any,
+    reading: KerasReading,
+    names: Sequence[str],
+    inputs: Sequence[Value],
+    own: Mapping[str, Any],
+    outputs: Sequence[str] | None,
+    ask: Callable[[Sequence[Any]], Any],
+) -> Source:
+    """A model, read from a graph of Keras.
+
+    `names` are those of the graph's inputs, `own` its outputs by name, and `ask` calls the model
+    with tensors. Raises `UnsupportedLayerError` or `ReadError`.
+    """
+    builder, wanted = reading.builder, ends(graph, reading, own, outputs)
+    tensors = [end.tensor for end in wanted.values()]
+    values = _through(reading, graph, inputs, tensors)
+    nodes = nodes_of(wanted, values, reading)
+    if None not in nodes.values():
+        builder.refusals.clear()  # they stand beside the kept layers, in the models around them
+    refuse_outputs(reading, nodes, values)
+    made = builder.build(nodes)
+    kept = {
+        place: node
+        for place, node in reading.nodes.items()
+        if node in made and node not in reading.hidden
+    }
+    run = GraphRun(model, graph, made, names, list(own), ends=tensors, nodes=kept, ask=ask)
+    notes = builder.notes_of(made)
     ran_by = partial(ran, as_they_are=bool(notes))
     precision = precision_of(model)
-    return Source(graph, "keras", run.activations, run.call, ran_by, precision, notes=notes)
+    return Source(made, "keras", run.activations, run.call, ran_by, precision, notes=notes)
 
 
 def _with_values(builder: GraphBuilder, given: Mapping[str, Any]) -> dict[str, Any]:
@@ -199,11 +224,11 @@ def _arrays(given: Mapping[str, Any]) -> list[NDArray]:
 
 
 def _through(
-    reading: KerasReading, found: Recorded, values: Sequence[Value], tensors: Sequence[Any]
+    reading: KerasReading, graph: Any, values: Sequence[Value], tensors: Sequence[Any]
 ) -> list[Any]:
-    """The values of tensors of the recorded graph; a constant output is its array."""
+    """The values of tensors of a graph; a constant output is its array."""
     symbolic = [t for t in tensors if isinstance(t, require("keras").KerasTensor)]
-    made = iter(reading.through(found.graph, values, ends=symbolic))
+    made = iter(reading.through(graph, values, ends=symbolic))
     return [next(made) if any(t is s for s in symbolic) else np.asarray(0) for t in tensors]
 
 
@@ -217,58 +242,3 @@ def _outputs(found: Recorded) -> dict[str, Any]:
             name = "_".join(["output", *map(str, place)]) if len(found.outputs) > 1 else "output"
         own[unique_name(name, own)] = tensor
     return own
-
-
-@dataclass(frozen=True)
-class _RecordedRun:
-    """Runs a model, or the graph that it has recorded, on arrays by the names of inputs."""
-
-    model: Any
-    recorded: Recorded
-    arguments: Mapping[str, Any]
-    graph: Graph
-    reading: KerasReading
-    outputs: tuple[str, ...]
-    wanted: Mapping[str, GraphEnd]
-
-    def activations(self, inputs: Values) -> dict[str, NDArray]:
-        """As `Source.activations`; a graph of one sample runs them one after another."""
-        arrays = self._given(inputs)
-        if self.reading.batch is None:
-            return {**arrays, **self._ran(arrays)}
-        count = len(next(iter(arrays.values())))
-        each = [self._ran({n: x[i : i + 1] for n, x in arrays.items()}) for i in range(count)]
-        return {**arrays, **{n: np.concatenate([one[n] for one in each]) for n in each[0]}}
-
-    def _ran(self, arrays: Values) -> dict[str, NDArray]:
-        reading, graph = self.reading, self.recorded.graph
-        nodes = {
-            place: node
-            for place, node in reading.nodes.items()
-            if node in self.graph and node not in reading.hidden
-        }
-        running = KerasRun(graph, nodes)
-        tensors = [end.tensor for end in self.wanted.values()]
-        with without_gradients(), inputs_as_they_are(self.model):
-            running.through(graph, self._tensors(arrays), ends=tensors)
-        return running.values
-
-    def call(self, inputs: Values) -> dict[str, NDArray]:
-        """As `Source.call`."""
-        tensors = self._tensors(self._given(inputs))
-        with without_gradients():
-            made = called(self.model, filled(dict(self.arguments), tensors))
-        found = zip(self.outputs, require("keras").tree.flatten(made), strict=True)
-        return {name: array(value) for name, value in found if name in self.graph.outputs}
-
-    def _given(self, inputs: Values) -> dict[str, NDArray]:
-        names = [str(value.name) for value in values_in(dict(self.arguments))]
-        return checked(self.graph, names, inputs)
-
-    def _tensors(self, arrays: Values) -> list[Any]:
-        convert, made = require("keras").ops.convert_to_tensor, []
-        for value, tensor in zip(
-            values_in(dict(self.arguments)), self.recorded.graph.inputs, strict=True
-        ):
-            made.append(convert(arrays[str(value.name)].astype(tensor.dtype), tensor.dtype))
-        return made

@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from spikewright.frontends.keras.activations import of_function
 from spikewright.frontends.keras.choices import truth_of
+from spikewright.frontends.keras.elementwise import of_function
 from spikewright.frontends.keras.registry import (
     KerasCall,
     OwnCode,
@@ -21,7 +21,14 @@ from spikewright.frontends.keras.registry import (
 )
 from spikewright.frontends.keras.walking import flatten
 from spikewright.frontends.reading.selection import flipped
-from spikewright.frontends.unrolling import MaskedCell, UnrolledCell, elementwise, stack, unroll
+from spikewright.frontends.unrolling import (
+    MaskedCell,
+    UnrolledCell,
+    beside_mask,
+    elementwise,
+    stack,
+    unroll,
+)
 from spikewright.frontends.unrolling.cells import Weights, gru, lstm, simple
 from spikewright.graph.clipping import Steps
 from spikewright.graph.layers import (
@@ -55,7 +62,7 @@ def recurrent(call: KerasCall) -> list[Value]:
     cells = _cells_of(layer)
     value, *states = _inputs(call)
     mask = _mask(call)
-    made = _run(call, layer, cells, value=value, states=states, mask=mask, prefix="")
+    made = _run(call, layer, cells, value=value, states=states, mask=mask)
     output = _output(call, layer, made, mask)
     kept = made.states if layer.return_state else ()
     return [output, *(call.placed(name) for name in kept)]
@@ -73,12 +80,11 @@ def bidirectional(call: KerasCall) -> list[Value]:
     outputs: list[Value] = []
     kept: list[str] = []
     for part, each in inner.items():
-        made = _run(
-            call, each, cells[part], value=value, states=own[part], mask=mask, prefix=f"{part}/"
-        )
+        inside = call.inside(part)
+        made = _run(inside, each, cells[part], value=value, states=own[part], mask=mask)
         if part == "backward" and layer.return_sequences:
             made = _MadeCell(made.outputs[::-1], made.states)  # in the order of time
-        outputs.append(_output(call, each, made, mask, part))
+        outputs.append(_output(inside, each, made, mask, in_time=True))
         kept += made.states if layer.return_state else ()
     merged = _merged(call, layer.merge_mode, outputs)
     return [*merged, *(call.placed(name) for name in kept)]
@@ -99,7 +105,7 @@ def _mask(call: KerasCall) -> Value | None:
     given = [mask for mask in flatten(call.arguments.get("mask")) if mask is not None]
     if not given:
         return None
-    mask = truth_of(call, given[0], "mask")
+    mask = truth_of(call.inside("mask"), given[0])
     return call.add(Reshape((*mask.shape, 1)), mask, part="mask/column")
 
 
@@ -129,7 +135,6 @@ def _run(
     value: Value,
     states: Sequence[Value],
     mask: Value | None,
-    prefix: str,
 ) -> _MadeCell:
     """Unroll a layer; with several cells, one after the other over the whole sequence."""
     left = [state.name for state in states]
@@ -141,40 +146,23 @@ def _run(
     outputs: Sequence[str] = ()
     for number, cell in enumerate(cells):
         own, left = tuple(left[: cell.states]), left[cell.states :]
-        place = f"{prefix}cell_{number}/" if len(cells) > 1 else prefix
+        inside = call.inside(f"cell_{number}" if len(cells) > 1 else "")
         if mask is not None:
-            sequence = _beside_mask(call, sequence, mask, place)
+            sequence = beside_mask(inside, sequence, str(mask.name))
             cell = MaskedCell(cell, apart=bool(own))
             own = (None, *own) if own else ()
-        outputs, found = unroll(
-            call.node,
-            cell,
-            sequence,
-            steps=steps,
-            initial=own,
-            backwards=layer.go_backwards,
-            prefix=place,
-        )
+        outputs, found = unroll(inside.node, cell, sequence, steps, own, layer.go_backwards)
         last += found[1:] if len(own) > 1 and own[0] is None else found
         sequence = outputs
     return _MadeCell(outputs[::-1] if layer.go_backwards else outputs, tuple(last))
 
 
-def _beside_mask(call: KerasCall, sequence: str | Sequence[str], mask: Value, place: str) -> str:
-    """The node of a sequence whose steps end with the mask."""
-    if not isinstance(sequence, str):
-        shape = call.builder.shapes[sequence[0]]
-        sequence = stack(call.node, sequence, shape, f"{place}sequence")
-    return call.node(Concatenate(-1), sequence, str(mask.name), part=f"{place}masked")
-
-
 def _output(
-    call: KerasCall, layer: Any, made: _MadeCell, mask: Value | None, part: str = ""
+    call: KerasCall, layer: Any, made: _MadeCell, mask: Value | None, in_time: bool = False
 ) -> Value:
-    """All outputs or the last one; zeros at masked steps where the layer is made so."""
+    """All outputs, maybe in the order of time, or the last one; zeros at masked steps if asked."""
     cut = mask is not None and layer.zero_output_for_mask
-    place = f"{part}/" if part else ""
-    own = f"{place}unmasked" if cut else part
+    own = "unmasked" if cut else ""
     if layer.return_sequences:
         shape = call.builder.shapes[made.outputs[0]]
         found = call.placed(stack(call.node, made.outputs, shape, own))
@@ -184,10 +172,10 @@ def _output(
         return found
     if not layer.return_sequences:
         last = 0 if layer.go_backwards else mask.shape[0] - 1
-        mask = call.add(Take(np.array(last), 0), mask, part=f"{place}last_mask")
-    elif layer.go_backwards and not part:
+        mask = call.add(Take(np.array(last), 0), mask, part="last_mask")
+    elif layer.go_backwards and not in_time:
         mask = flipped(call.inside("turned"), mask, (0,))
-    return call.add(Multiply(), found, mask, part=part)
+    return call.add(Multiply(), found, mask)
 
 
 def _cells_of(layer: Any) -> list[UnrolledCell]:

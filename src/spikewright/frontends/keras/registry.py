@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
@@ -26,7 +26,6 @@ from spikewright.frontends.reading.call import (
     Value,
     by_kind,
 )
-from spikewright.frontends.source import GraphBuilder
 from spikewright.graph.layers import Layer, Shape
 
 _RECURRENT = Reason(
@@ -155,7 +154,6 @@ class KerasCall(reading.Call):
     kind: str
     inputs: tuple[Value, ...]
     arguments: Mapping[str, Any]
-    builder: GraphBuilder
     batch: int | None = None
     masks: Mapping[str, Value] = field(default_factory=dict)
 
@@ -164,11 +162,17 @@ class KerasCall(reading.Call):
         """Unbatched shape of the first input."""
         return self.inputs[0].shape
 
-    def inside(self, part: str) -> KerasCall:
-        """The call, to add layers whose names begin with a part of it."""
-        return replace(self, name=f"{self.name}/{part}")
+    @property
+    def axes(self) -> tuple[int, ...]:
+        """The layer's axes, as those of the unbatched first input."""
+        return unbatched_axes(self.layer.axis, len(self.shape))
 
-    def named(self, part: str) -> tuple[str, str, str]:
+    @property
+    def axis(self) -> int:
+        """The layer's one axis, as that of the unbatched first input."""
+        return unbatched_axis(self.layer.axis, len(self.shape))
+
+    def origin_of(self, part: str) -> tuple[str, str, str]:
         return f"{self.name}/{part}" if part else self.name, self.source, self.kind
 
     def refusal(self, reason: str, options: str) -> Refusal:
@@ -300,16 +304,17 @@ def plain_array(value: Any) -> NDArray:
 
 def unbatched_axes(axes: Any, rank: int) -> tuple[int, ...]:
     """One axis or several of Keras as axes of an unbatched shape; None, all of them, is refused."""
-    if axes is None:
+    several = axes if isinstance(axes, Sequence) else (axes,)
+    return tuple(unbatched_axis(axis, rank) for axis in several)
+
+
+def unbatched_axis(axis: Any, rank: int) -> int:
+    """A Keras axis, which counts the batch, as an axis of an unbatched shape of this rank."""
+    if axis is None:
         raise Unreadable(
             "it works over all axes, the batch among them", "Name the axes, without axis 0"
         )
-    several = axes if isinstance(axes, Sequence) else (axes,)
-    return tuple(unbatched_axis(int(axis), rank) for axis in several)
-
-
-def unbatched_axis(axis: int, rank: int) -> int:
-    """A Keras axis, which counts the batch, as an axis of an unbatched shape of this rank."""
+    axis = int(axis)
     if not -rank - 1 <= axis <= rank:
         raise Unreadable(f"its axis {axis} does not exist in an input of rank {rank + 1}")
     if axis % (rank + 1) == 0:

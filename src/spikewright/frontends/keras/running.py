@@ -1,10 +1,17 @@
-"""Running: a walk that calls every Keras layer on real tensors, and calls of layers alone."""
+"""Running: a walk that calls every Keras layer on real tensors, and arguments of calls.
+
+Values that depend on no input (position embeddings, class tokens, whatever is made of them) are
+arrays while a model is read; one whose first axis is the batch has an extent of one there.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import inspect
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -13,12 +20,27 @@ from numpy.typing import NDArray
 from spikewright._base.arrays import readable
 from spikewright._base.optional import require
 from spikewright.frontends.fallback import python_call
-from spikewright.frontends.keras.quantized import inputs_as_they_are
-from spikewright.frontends.keras.registry import Value, array
-from spikewright.frontends.keras.walking import Application, Walk, filled, flatten, values_in
-from spikewright.frontends.source import COARSEST_FIRST, Values
+from spikewright.frontends.keras.parameters import inputs_as_they_are
+from spikewright.frontends.keras.registry import (
+    KerasCall,
+    Unknown,
+    Unreadable,
+    Value,
+    array,
+    plain_array,
+)
+from spikewright.frontends.keras.walking import (
+    Application,
+    Walk,
+    filled,
+    flatten,
+    map_structure,
+    values_in,
+)
+from spikewright.frontends.reading.call import afford
+from spikewright.frontends.source import COARSEST_FIRST, GraphBuilder, Values
 from spikewright.graph import Graph, checked_inputs
-from spikewright.graph.layers import PythonCall
+from spikewright.graph.layers import Constant, PythonCall, Shape
 from spikewright.graph.lookups import whole_inputs
 
 
@@ -100,68 +122,68 @@ def run_operation(operation: Any, args: Sequence[Any], kwargs: Mapping[str, Any]
     return list(keras.tree.flatten(operation(*args, **given)))
 
 
-def activations(
-    model: Any,
-    keras_graph: Any,
-    ends: Sequence[Any],
-    names: Sequence[str],
-    nodes: Mapping[tuple[str, int], str],
-    graph: Graph,
-    inputs: Values,
-) -> dict[str, NDArray]:
-    """Run Keras on `{input name: (batch, *shape)}`: `{node name: value}` in float32 or float64.
+@dataclass(frozen=True)
+class GraphRun:
+    """Runs a model, or the graph of Keras that it is read from, on arrays by the names of inputs.
 
-    `names` are the inputs in Keras's order, of which the graph may have fewer where only some
-    tensors, `ends`, are kept. Raises `GraphError` when an input is missing,
-    unknown or of the wrong shape.
+    `inputs` are the model's in Keras's order, of which the `graph` may have fewer where only some
+    tensors, `ends`, are kept; `outputs` are the model's outputs. `nodes` are those of the outputs
+    of calls. `ask` calls the model with tensors. A graph of Keras that is of one sample runs on
+    one after another. Both raise `GraphError` where an input is missing, unknown or of another
+    shape; quantised layers take their inputs as they are.
     """
-    arrays, tensors = _given(keras_graph, names, graph, inputs)
-    running = KerasRun(keras_graph, {key: node for key, node in nodes.items() if node in graph})
-    with without_gradients(), inputs_as_they_are(model):
-        running.through(keras_graph, tensors, ends=ends)
-    return {**arrays, **running.values}
 
+    model: Any
+    keras_graph: Any
+    graph: Graph
+    inputs: Sequence[str]
+    outputs: Sequence[str]
+    ends: Sequence[Any]
+    nodes: Mapping[tuple[str, int], str]
+    ask: Callable[[Sequence[Any]], Any]
 
-def call(
-    model: Any,
-    keras_graph: Any,
-    names: Sequence[str],
-    outputs: Sequence[str],
-    graph: Graph,
-    inputs: Values,
-) -> dict[str, NDArray]:
-    """Call the model itself on `{input name: (batch, *shape)}`: `{output name: value}`.
+    def activations(self, inputs: Values) -> dict[str, NDArray]:
+        """As `Source.activations`, in float32 or float64."""
+        arrays, tensors = self._given(inputs)
+        if self.keras_graph.inputs[0].shape[0] != 1:
+            return {**arrays, **self._values(tensors)}
+        count = len(next(iter(arrays.values())))
+        each = [
+            self._values([None if x is None else x[i : i + 1] for x in tensors])
+            for i in range(count)
+        ]
+        return {**arrays, **{n: np.concatenate([one[n] for one in each]) for n in each[0]}}
 
-    Quantised layers take their inputs as they are.
+    def _values(self, tensors: Sequence[Any]) -> dict[str, NDArray]:
+        running = KerasRun(self.keras_graph, self.nodes)
+        with without_gradients(), inputs_as_they_are(self.model):
+            running.through(self.keras_graph, tensors, ends=self.ends)
+        return running.values
 
-    `names` are its inputs and `outputs` its outputs in Keras's order. Raises as `activations` does.
-    """
-    _, tensors = _given(keras_graph, names, graph, inputs)
-    if any(tensor is None for tensor in tensors):
-        return {}  # it cannot be called without
-    tree = require("keras").tree
-    with without_gradients(), inputs_as_they_are(model):
-        made = model(tree.pack_sequence_as(keras_graph._inputs_struct, tensors), training=False)
-    found = zip(outputs, tree.flatten(made), strict=True)
-    return {name: array(value) for name, value in found if name in graph.outputs}
+    def call(self, inputs: Values) -> dict[str, NDArray]:
+        """As `Source.call`."""
+        _, tensors = self._given(inputs)
+        if any(tensor is None for tensor in tensors):
+            return {}  # it cannot be called without
+        with without_gradients(), inputs_as_they_are(self.model):
+            made = require("keras").tree.flatten(self.ask(tensors))
+        found = zip(self.outputs, made, strict=True)
+        return {name: array(value) for name, value in found if name in self.graph.outputs}
 
-
-def _given(
-    keras_graph: Any, names: Sequence[str], graph: Graph, inputs: Values
-) -> tuple[dict[str, NDArray], list[Any]]:
-    """The inputs as arrays by name, and as tensors in Keras's order; None for one that is cut."""
-    arrays = checked(graph, [name for name in names if name in graph], inputs)
-    whole = whole_inputs(graph)
-    tensors: list[Any] = []
-    for name, tensor in zip(names, keras_graph.inputs, strict=True):
-        if name not in graph:
-            tensors.append(None)
-            continue
-        exact = tensor.dtype in ("float64", "bool") or name in whole
-        dtype = tensor.dtype if exact else "float32"
-        arrays[name] = arrays[name].astype(dtype)
-        tensors.append(require("keras").ops.convert_to_tensor(arrays[name], dtype))
-    return arrays, tensors
+    def _given(self, inputs: Values) -> tuple[dict[str, NDArray], list[Any]]:
+        """The inputs as arrays, and as tensors in Keras's order; None for one that is cut."""
+        arrays = checked(self.graph, [name for name in self.inputs if name in self.graph], inputs)
+        whole, convert = whole_inputs(self.graph), require("keras").ops.convert_to_tensor
+        tensors: list[Any] = []
+        for name, tensor in zip(self.inputs, self.keras_graph.inputs, strict=True):
+            if name not in self.graph:
+                tensors.append(None)
+                continue
+            exact = "int" not in tensor.dtype or name in whole
+            dtype = tensor.dtype if exact else "float32"
+            arrays[name] = arrays[name].astype(dtype)
+            tensors.append(convert(arrays[name], dtype))
+        return arrays, tensors
 
 
 def ran(as_they_are: bool = False) -> str:
@@ -242,3 +264,115 @@ def calling_layer(call: Application[Value], index: int, kind: str) -> PythonCall
 
 def _dtype(operation: Any) -> str:
     return str(getattr(operation, "compute_dtype", None) or require("keras").config.floatx())
+
+
+_INPUTS = ("inputs", "query", "value", "key")
+
+
+def folded(call: Application[Any]) -> Sequence[Any]:
+    """The outputs of a layer or operation that is applied to constants alone."""
+    afford(sum(math.prod(n or 1 for n in tensor.shape) for tensor in call.outputs))
+    with without_gradients():
+        return [plain_array(x) for x in run_operation(call.operation, call.args, call.kwargs)]
+
+
+def is_constant(leaf: Any) -> bool:
+    """Whether an argument is an array or tensor."""
+    return isinstance(leaf, np.ndarray) or require("keras").ops.is_tensor(leaf)
+
+
+def with_constants(call: KerasCall) -> KerasCall:
+    """The call of a layer with values in the place of constants among its inputs.
+
+    Raises `Unreadable` for a constant that differs from sample to sample, or has no batch axis.
+    """
+    first = next(iter(call.arguments), "")
+    given = {name: call.arguments[name] for name in {first, *_INPUTS} & set(call.arguments)}
+    if not any(is_constant(leaf) for leaf in flatten(given)):
+        return call
+    made = map_structure(lambda leaf: _as_value(call, leaf) if is_constant(leaf) else leaf, given)
+    arguments = {**call.arguments, **made}
+    values = tuple(v for v in flatten(arguments) if isinstance(v, Value))
+    return replace(call, arguments=arguments, inputs=values)
+
+
+def as_values(call: KerasCall, tensors: Sequence[Any]) -> list[Value]:
+    """Tensors that a call joins, with values in the place of constants; raises `Unreadable`."""
+    return [x if isinstance(x, Value) else _as_value(call, x) for x in tensors]
+
+
+def _as_value(call: KerasCall, constant: Any) -> Value:
+    found = plain_array(constant)
+    ranks = {len(value.shape) + 1 for value in call.inputs}
+    if found.ndim not in ranks or found.shape[0] != 1:
+        raise Unreadable(
+            f"its constant of shape {found.shape} has no batch axis of extent 1",
+            "Give the constant that axis, constant[None]",
+        )
+    name, source, kind = call.named("constant")
+    return constant_value(call.builder, found, name, source, kind)
+
+
+def constant_value(
+    builder: GraphBuilder, constant: NDArray, name: str, source: str, kind: str
+) -> Value:
+    """A constant `(1, *shape)` as a value of the graph."""
+    value = np.asarray(constant[0], np.float64)
+    node = builder.add(name, Constant(value), source=source, kind=kind)
+    if node is None:
+        raise Unknown
+    whole, truth = constant.dtype.kind in "iu", constant.dtype.kind == "b"
+    return Value(node, value.shape, whole=int(whole), truth=truth)
+
+
+def given_masks(
+    operation: Any, arguments: Mapping[str, Any], masks: Mapping[str, Value]
+) -> dict[str, Any]:
+    """The arguments of a layer's call with the masks that Keras adds to them, by node of values."""
+    parameters = inspect.signature(operation.call).parameters
+    tensors = {name: given for name, given in arguments.items() if values_in(given)}
+    names = {name: "mask" if len(tensors) == 1 else f"{name}_mask" for name in tensors}
+    made = dict(arguments)
+    for name, mask_name in names.items():
+        if mask_name not in parameters or arguments.get(mask_name) is not None:
+            continue
+        found = map_structure(partial(_mask_of, masks), tensors[name])
+        if values_in(found):
+            made[mask_name] = found
+    return made
+
+
+def _mask_of(masks: Mapping[str, Value], leaf: Any) -> Value | None:
+    return masks.get(leaf.name or "") if isinstance(leaf, Value) else None
+
+
+def operands(call: KerasCall, *names: str) -> list[Any]:
+    """The arguments of these names: values, or constants that broadcast against them.
+
+    Raises `Unreadable` where ranks differ, so that Keras would mix samples of a batch.
+    """
+    given = [call.arguments[name] for name in names]
+    ranks = {len(x.shape) for x in given if isinstance(x, Value)}
+    if len(ranks) > 1:
+        shapes = [x.shape for x in given if isinstance(x, Value)]
+        raise Unreadable(
+            f"its inputs of shapes {shapes} have different ranks, so that Keras aligns the batch "
+            f"of one with another axis of the other",
+            "Make the ranks equal with a Reshape layer",
+        )
+    shape = next((x.shape for x in given if isinstance(x, Value)), ())
+    return call.operands(
+        *(x if isinstance(x, Value) else unbatched_constant(array(x), shape) for x in given)
+    )
+
+
+def unbatched_constant(constant: NDArray, shape: Shape) -> NDArray:
+    """A constant that broadcasts against `(batch, *shape)`, made to do so against `shape`."""
+    if constant.ndim <= len(shape):
+        return constant
+    if constant.ndim == len(shape) + 1 and len(constant) == 1:
+        return constant[0]
+    raise Unreadable(
+        f"its constant of shape {constant.shape} differs from sample to sample",
+        "Use a constant without a batch axis",
+    )

@@ -11,7 +11,7 @@ from typing import Any
 
 from spikewright._base.optional import require
 from spikewright.errors import Refusal
-from spikewright.frontends.keras.activations import NAMED, OPTIONS
+from spikewright.frontends.keras.elementwise import NAMED, OPTIONS
 from spikewright.frontends.keras.registry import CODE, READERS, readable_class, why_not
 
 _MODELS = frozenset({"Functional", "Model", "Sequential"})

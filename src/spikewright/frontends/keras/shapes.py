@@ -10,7 +10,6 @@ import numpy as np
 
 from spikewright._base.optional import require
 from spikewright._base.windows import Pairs
-from spikewright.frontends.keras.constants import as_values
 from spikewright.frontends.keras.convolutions import is_channels_last
 from spikewright.frontends.keras.registry import (
     KerasCall,
@@ -22,6 +21,7 @@ from spikewright.frontends.keras.registry import (
     unbatched_axes,
     unbatched_axis,
 )
+from spikewright.frontends.keras.running import as_values
 from spikewright.frontends.reading.selection import (
     Copied,
     depth_to_space,
@@ -50,36 +50,17 @@ from spikewright.graph.layers import (
     ZeroPad,
 )
 
+_IN_TRAINING = (
+    "ActivityRegularization", "AlphaDropout", "Dropout", "GaussianDropout", "GaussianNoise",
+    "Identity", "RandomBrightness", "RandomColorDegeneration", "RandomColorJitter",
+    "RandomContrast", "RandomErasing", "RandomFlip", "RandomGaussianBlur", "RandomGrayscale",
+    "RandomHue", "RandomInvert", "RandomPerspective", "RandomPosterization", "RandomRotation",
+    "RandomSaturation", "RandomSharpness", "RandomShear", "RandomTranslation", "RandomZoom",
+    "SpatialDropout1D", "SpatialDropout2D", "SpatialDropout3D",
+)  # fmt: skip
 
-@reads(
-    "ActivityRegularization",
-    "AlphaDropout",
-    "Dropout",
-    "GaussianDropout",
-    "GaussianNoise",
-    "Identity",
-    "RandomBrightness",
-    "RandomColorDegeneration",
-    "RandomColorJitter",
-    "RandomContrast",
-    "RandomErasing",
-    "RandomFlip",
-    "RandomGaussianBlur",
-    "RandomGrayscale",
-    "RandomHue",
-    "RandomInvert",
-    "RandomPerspective",
-    "RandomPosterization",
-    "RandomRotation",
-    "RandomSaturation",
-    "RandomSharpness",
-    "RandomShear",
-    "RandomTranslation",
-    "RandomZoom",
-    "SpatialDropout1D",
-    "SpatialDropout2D",
-    "SpatialDropout3D",
-)
+
+@reads(*_IN_TRAINING)
 def identity(call: KerasCall) -> Value:
     """Layers that act in training only."""
     return call.add(Identity())
@@ -236,7 +217,7 @@ def get_item(call: KerasCall) -> Value:
     counts = [len(range(*chosen.get(i, slice(None)).indices(n))) for i, n in enumerate(x.shape)]
     if tuple(counts) == tuple(shape):
         return sliced(call, x, chosen)
-    return call.add(Reshape(tuple(shape)), sliced(call, x, chosen, "slice"))
+    return call.add(Reshape(tuple(shape)), sliced(call.inside("slice"), x, chosen))
 
 
 @reads("ops.Take")
@@ -250,17 +231,14 @@ def take(call: KerasCall) -> Value:
                 "Use constant positions, or choose rows of a constant table, axis=0",
             )
         return call.add(Lookup(array(table)), indices)
-    if call.layer.axis is None:
-        raise Unreadable("it chooses from the flat batch", "Name the axis to choose along")
-    axis = unbatched_axis(call.layer.axis, len(call.shape))
-    return taken(call, call.inputs[0], plain_array(indices), axis)
+    return taken(call, call.inputs[0], plain_array(indices), call.axis)
 
 
 @reads("ops.Split", "ops.ArraySplit", "ops.Unstack")
 def split(call: KerasCall) -> list[Value]:
     """Parts along an axis, of `unstack` without it."""
     layer, (x,) = call.layer, call.inputs
-    axis = unbatched_axis(layer.axis, len(x.shape))
+    axis = call.axis
     n = x.shape[axis]
     if call.kind == "ops.Unstack":
         return [entry(call, x, axis, index) for index in range(n)]
@@ -282,7 +260,7 @@ def stack(call: KerasCall) -> Value:
 @reads("ops.Flip", "ops.Roll")
 def reorder(call: KerasCall) -> Value:
     """Values along axes in the other direction, or moved round."""
-    axes, (x,) = unbatched_axes(call.layer.axis, len(call.shape)), call.inputs
+    axes, (x,) = call.axes, call.inputs
     if call.kind == "ops.Flip":
         return flipped(call, x, axes)
     shifts = call.layer.shift
@@ -293,10 +271,7 @@ def reorder(call: KerasCall) -> Value:
 @reads("ops.Repeat")
 def repeat(call: KerasCall) -> Value:
     """Every value along an axis several times."""
-    if call.layer.axis is None:
-        raise Unreadable("it repeats the flat batch", "Name the axis")
-    axis = unbatched_axis(call.layer.axis, len(call.shape))
-    return repeated(call, call.inputs[0], axis, plain_array(call.layer.repeats))
+    return repeated(call, call.inputs[0], call.axis, plain_array(call.layer.repeats))
 
 
 @reads("ops.Tile")
@@ -362,5 +337,5 @@ def blocks(call: KerasCall) -> Value:
         raise Unreadable("its channels come first", 'Use data_format="channels_last"')
     x = call.add(Permute((2, 0, 1)), x, part="channels_first")
     move = depth_to_space if call.kind == "ops.DepthToSpace" else space_to_depth
-    made = move(call, x, int(layer.block_size), blocks_first=True, part="moved")
+    made = move(call.inside("moved"), x, int(layer.block_size), blocks_first=True)
     return call.add(Permute((1, 2, 0)), made)

@@ -22,7 +22,7 @@ from spikewright._base.structure import Place
 from spikewright.advice import advise
 from spikewright.errors import ReadError, UnsupportedLayerError
 from spikewright.frontends import read_bare
-from spikewright.frontends.keras.quantized import inputs_as_they_are, note_inputs
+from spikewright.frontends.keras.parameters import inputs_as_they_are, note_inputs
 from spikewright.frontends.keras.registry import Value
 from spikewright.frontends.keras.walking import flatten
 from spikewright.frontends.reading.call import NO_READER
@@ -219,15 +219,8 @@ class Graft:
             options = advise("reader of a Keras layer", kind=type(self.code.layer).__name__)
             if refusal.options and refusal.reason != NO_READER:
                 options = f"{refusal.options.rstrip('.')}. Or: {options[:1].lower()}{options[1:]}"
-            layer = _below(self.source, own)
-            self.builder.refuse(
-                layer,
-                refusal.kind,
-                refusal.reason,
-                options,
-                refusal.location,
-                callable=refusal.callable,
-            )
+            made = replace(refusal, layer=_below(self.source, own), options=options, keeping=())
+            self.builder.remember(made)
 
 
 def _below(name: str, rest: str) -> str:

@@ -10,14 +10,23 @@ from collections.abc import Sequence
 from typing import Any
 
 from spikewright._base.budget import spending
-from spikewright.frontends.onnx import quantised_operators, readers  # these register theirs
+from spikewright.frontends.onnx import (  # these modules register their readers
+    domains,
+    elementwise,
+    quantised_operators,
+    recurrent,
+    reductions,
+    resize,
+    select,
+    shape,
+    windows,
+)
 from spikewright.frontends.onnx.dequantising import dequantise
 from spikewright.frontends.onnx.evaluate import Evaluator, check_apart
 from spikewright.frontends.onnx.files import load, opset_of
 from spikewright.frontends.onnx.inputs import cut, examples_of, inputs_of
-from spikewright.frontends.onnx.node import OnnxNode
-from spikewright.frontends.onnx.registry import READERS, reads
-from spikewright.frontends.onnx.tensors import half_of, widen
+from spikewright.frontends.onnx.parameters import half_of, widen
+from spikewright.frontends.onnx.registry import READERS, OnnxNode, reads
 from spikewright.frontends.onnx.values import Unreadable
 from spikewright.frontends.onnx.walk import OnnxWalk
 from spikewright.frontends.reading.call import afford_call

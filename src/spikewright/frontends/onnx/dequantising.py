@@ -19,9 +19,9 @@ from numpy.typing import NDArray
 
 from spikewright._base.optional import require
 from spikewright.errors import DamagedFileError, ReadError
-from spikewright.frontends.onnx.needed import captured
-from spikewright.frontends.onnx.node import NodeOrigin
-from spikewright.frontends.onnx.tensors import array_of, dequantize, limits, zero_of
+from spikewright.frontends.onnx.files import captured
+from spikewright.frontends.onnx.parameters import array_of, dequantize, limits, zero_of
+from spikewright.frontends.onnx.registry import NodeOrigin
 from spikewright.frontends.onnx.values import integer_types
 from spikewright.frontends.source import SourceNote
 from spikewright.graph import unique_name

@@ -15,9 +15,9 @@ from spikewright.errors import MissingExtraError, ReadError, Refusal, Unsupporte
 from spikewright.frontends.mixing import MixingPlace, MixingRuns, divisors, multiplied, on_pairs
 from spikewright.frontends.onnx.files import type_name
 from spikewright.frontends.onnx.inputs import ModelInputs
-from spikewright.frontends.onnx.node import KEEP_BATCH
+from spikewright.frontends.onnx.registry import KEEP_BATCH
 from spikewright.frontends.onnx.runtime import Runtime, observed
-from spikewright.frontends.onnx.values import SignalValue, integer_types
+from spikewright.frontends.onnx.values import SignalValue, full_shape, integer_types
 from spikewright.frontends.onnx.walk import OnnxWalk, Tensor
 from spikewright.frontends.source import SourceNote, Values
 from spikewright.graph import Graph, checked_inputs, evaluate_all
@@ -253,7 +253,7 @@ def _inside(walk: OnnxWalk, graph: Graph, first: Values, second: Values) -> tupl
     """
     known = (name for name, value in walk.values.items() if isinstance(value, SignalValue))
     reading = _reading(walk.nodes, walk.inputs.shapes).intersection(known)
-    names = {name: Tensor(name, (), walk.full(name)) for name in reading}
+    names = {name: Tensor(name, (), full_shape(walk.values.get(name))) for name in reading}
     runs = _run(Evaluator(walk.proto, names, walk.inputs, inside=True), first, second, walk.inputs)
     labelled = zip(walk.nodes, walk.labels, strict=True)
     found = runs.first_mixing(((at, n.op_type), n.input, n.output) for n, at in labelled)

@@ -14,7 +14,7 @@ from spikewright.frontends.onnx.dequantising import (
     Handler,
     Unquantised,
 )
-from spikewright.frontends.onnx.tensors import dequantize
+from spikewright.frontends.onnx.parameters import dequantize
 
 _MICROSOFT = "com.microsoft"
 _BY_BATCH = (

@@ -37,10 +37,9 @@ from numpy.typing import NDArray
 
 from spikewright._base.optional import require
 from spikewright.errors import ReadError, SpikewrightError
-from spikewright.frontends.onnx.files import opset_of
-from spikewright.frontends.onnx.needed import needed_nodes
+from spikewright.frontends.onnx.files import needed_nodes, opset_of
+from spikewright.frontends.onnx.parameters import evaluated_dequantize, evaluated_quantize
 from spikewright.frontends.onnx.registry import EVALUATORS
-from spikewright.frontends.onnx.tensors import evaluated_dequantize, evaluated_quantize
 from spikewright.frontends.onnx.values import ConstantValue, Unreadable
 from spikewright.frontends.reading.call import afford
 from spikewright.graph.layers import Shape

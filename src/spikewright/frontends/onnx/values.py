@@ -94,6 +94,13 @@ class Label(Missing):
 Value = SignalValue | ConstantValue | Missing
 
 
+def full_shape(value: Value | None) -> Shape:
+    """The shape that ONNX has of a value for one sample."""
+    if isinstance(value, SignalValue):
+        return value.full
+    return value.array.shape if isinstance(value, ConstantValue) else ()
+
+
 _MOVING = """
     Expand Flatten Gather GatherElements GatherND Identity Reshape Slice Split Squeeze Tile
     Transpose Unsqueeze

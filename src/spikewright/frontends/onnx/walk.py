@@ -1,21 +1,32 @@
-"""The walk over an ONNX graph: constants are folded, every other node goes to its reader."""
+"""The walk over an ONNX graph: constants are folded, every other node goes to its reader.
+
+Control flow that constants decide is written out: branches taken, loops and scans. A subgraph is
+read in the place of its node, once for each time that it runs.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from itertools import count
 from typing import Any, NamedTuple
+
+import numpy as np
 
 from spikewright._base.optional import require
 from spikewright.frontends.fallback import calling, shown
-from spikewright.frontends.onnx.control import Flow
-from spikewright.frontends.onnx.fixed import Several, shapes_of
-from spikewright.frontends.onnx.inputs import ModelInputs
-from spikewright.frontends.onnx.needed import labels_of, needed_nodes
-from spikewright.frontends.onnx.node import KEEP_BATCH, NodeOrigin, OnnxNode
-from spikewright.frontends.onnx.registry import READERS, TAILS, reason_for
+from spikewright.frontends.onnx.files import attributes_of, labels_of, needed_nodes
+from spikewright.frontends.onnx.inputs import ModelInputs, Several, shapes_of
+from spikewright.frontends.onnx.parameters import array_of
+from spikewright.frontends.onnx.registry import (
+    KEEP_BATCH,
+    READERS,
+    TAILS,
+    NodeOrigin,
+    OnnxNode,
+    reason_for,
+)
 from spikewright.frontends.onnx.runtime import extents, fold, is_foldable
-from spikewright.frontends.onnx.tensors import array_of
 from spikewright.frontends.onnx.values import (
     ConstantValue,
     Label,
@@ -23,14 +34,151 @@ from spikewright.frontends.onnx.values import (
     SignalValue,
     Unreadable,
     Value,
+    full_shape,
     integer_types,
     is_truth,
     whole_type,
 )
-from spikewright.frontends.reading.call import Unknown, layout_of, sample_shape
+from spikewright.frontends.reading.call import Unknown, afford_nodes, layout_of, sample_shape
 from spikewright.frontends.source import GraphBuilder
 from spikewright.graph import Graph, unique_name
 from spikewright.graph.layers import Reshape, Shape
+
+
+class Flow:
+    """One If, Loop or Scan; `run` reads it and returns the values of its outputs."""
+
+    def __init__(
+        self,
+        walk: OnnxWalk,
+        node: Any,
+        label: str,
+        inputs: Sequence[Value | None],
+        attributes: Mapping[str, Any],
+    ) -> None:
+        self.walk, self.node, self.label = walk, node, label
+        self.inputs, self.attributes = inputs, attributes
+
+    def run(self) -> list[Value]:
+        """The values of the outputs; raises `Unreadable` where the data decide what runs."""
+        return {"If": self._branch, "Loop": self._loop, "Scan": self._scan}[self.node.op_type]()
+
+    def _branch(self) -> list[Value]:
+        taken = "then_branch" if self._truth(self.inputs[0]) else "else_branch"
+        return self.walk.inside(self.attributes[taken], self.label, ())
+
+    def _loop(self) -> list[Value]:
+        """As many runs of the body as constants say; scanned outputs are stacked."""
+        most, going = self.inputs[0], self.inputs[1]
+        carried = list(map(_given, self.inputs[2:]))
+        trips = None if most is None else int(self._known(most, "how often it runs"))
+        goes = going is None or self._truth(going)
+        body, scanned = self.attributes["body"], []
+        self._bound(max(trips or 0, 0) if goes else 0, body)
+        for trip in count():
+            if not goes or (trips is not None and trip >= trips):
+                break
+            if trips is None:
+                self._bound(1, body)
+            given = (_constant(trip), _constant(True), *carried)
+            going, *made = self.walk.inside(body, f"{self.label}/{trip}", given)
+            goes, carried = self._truth(going), made[: len(carried)]
+            scanned.append(made[len(carried) :])
+        axes = [0] * (len(self.node.output) - len(carried))
+        return [*carried, *self._stacked(scanned, axes)]
+
+    def _scan(self) -> list[Value]:
+        """A run of the body for every entry along an axis of the scanned values."""
+        body, sequences = self.attributes["body"], int(self.attributes["num_scan_inputs"])
+        carried, scanned = list(map(_given, self.inputs[:-sequences])), self.inputs[-sequences:]
+        axes = self._settings("scan_input_axes", sequences)
+        backwards = self._settings("scan_input_directions", sequences)
+        steps = self._extent(scanned[0], axes[0])
+        rows = []
+        self._bound(steps, body)
+        for step in range(steps):
+            places = [steps - 1 - step if back else step for back in backwards]
+            entries = [
+                self._apply("Gather", f"{self.label}/{step}:{k}", (x, _constant(place)), axis=axis)
+                for k, (x, axis, place) in enumerate(zip(scanned, axes, places, strict=True))
+            ]
+            made = self.walk.inside(body, f"{self.label}/{step}", (*carried, *entries))
+            carried = made[: len(carried)]
+            rows.append(made[len(carried) :])
+        results = len(self.node.output) - len(carried)
+        order = self._settings("scan_output_directions", results)
+        return [*carried, *self._stacked(rows, self._settings("scan_output_axes", results), order)]
+
+    # --- parts -----------------------------------------------------------------------------------
+
+    def _settings(self, name: str, length: int) -> list[int]:
+        return [int(n) for n in self.attributes.get(name) or [0] * length]
+
+    def _bound(self, trips: int, body: Any) -> None:
+        """Count the nodes that so many runs of a body become, and an entry for each run."""
+        nodes = len(body.node)
+        afford_nodes(trips * max(nodes, 1), f"it runs {nodes} nodes {trips} times")
+
+    def _truth(self, value: Value | None) -> bool:
+        return bool(self._known(value, "its condition"))
+
+    def _known(self, value: Value | None, what: str) -> Any:
+        """The number that a constant holds."""
+        if not isinstance(value, ConstantValue):
+            raise Unreadable(
+                f"{what} is computed from the data, and a graph is fixed",
+                "Export with constant conditions, or simplify the model (e.g. with onnxsim)",
+            )
+        return np.ravel(value.array)[0].item()
+
+    def _extent(self, value: Value | None, axis: int) -> int:
+        """The number of entries along an axis that is not the batch's."""
+        if not isinstance(value, SignalValue | ConstantValue):
+            raise Unknown
+        return full_shape(value)[axis]
+
+    def _stacked(
+        self, rows: Sequence[Sequence[Value]], axes: Sequence[int], order: Sequence[int] = ()
+    ) -> list[Value]:
+        """For every output, its values in all runs, in order along a new axis."""
+        if not rows:
+            return [Missing("it never runs, so nothing was put together")] * len(axes)
+        results = []
+        for k, (axis, values) in enumerate(zip(axes, zip(*rows, strict=True), strict=True)):
+            label = f"{self.label}:{k}" if k else self.label
+            apart = [
+                self._unsqueezed(value, axis, f"{label}/{trip}:entry")
+                for trip, value in enumerate(values)
+            ]
+            if order and order[k]:
+                apart.reverse()
+            results.append(self._apply("Concat", label, apart, axis=axis))
+        return results
+
+    def _unsqueezed(self, value: Value, axis: int, label: str) -> Value:
+        if self.walk.opset < 13:
+            return self._apply("Unsqueeze", label, (value,), axes=[axis])
+        return self._apply("Unsqueeze", label, (value, _constant([axis])))
+
+    def _apply(
+        self, operator: str, label: str, inputs: Sequence[Value | None], **attributes: Any
+    ) -> Value:
+        """The first output of an ordinary operator."""
+        if Missing() in inputs:
+            raise Unknown
+        names = [f"input {k}" for k in range(len(inputs))]
+        node = require("onnx").helper.make_node(operator, names, ["output"], label, **attributes)
+        origin = NodeOrigin(self.label, self.node.op_type)
+        return self.walk.read(node, label, origin, tuple(inputs))[0]
+
+
+def _constant(value: Any) -> ConstantValue:
+    return ConstantValue(np.asarray(value))
+
+
+def _given(value: Value | None) -> Value:
+    return Missing() if value is None else value
+
 
 _REMOVE = "Remove it from the model's outputs"
 _FINITE_AGAIN = frozenset(("Softmax", "Exp", "Sigmoid", "ReduceMax", "Max", "Relu", "Where"))
@@ -135,13 +283,6 @@ class OnnxWalk:
             self.tensors[made] = Tensor(name, self.builder.shapes[made], value.full)
         return made
 
-    def full(self, name: str) -> Shape:
-        """The shape that ONNX has of a value for one sample."""
-        value = self.values.get(name)
-        if isinstance(value, SignalValue):
-            return value.full
-        return value.array.shape if isinstance(value, ConstantValue) else ()
-
     def _step(self, node: Any, label: str, observed: bool = True) -> None:
         """Read one node, and note the value of each of its outputs."""
         origin = self.origins.get(label, NodeOrigin(label, node.op_type))
@@ -173,13 +314,10 @@ class OnnxWalk:
                 self.values[name] = result
                 if observed and isinstance(result, SignalValue) and result.comparable:
                     self.tensors.setdefault(result.node, Tensor(name, result.shape, result.full))
-            elif results:
-                self.values[name] = Missing(
-                    f"it reads output {index} of {label!r}, which is not "
-                    f"among the outputs that are read of {node.op_type}"
-                )
             else:
-                self.values[name] = Missing()
+                unread = f"not among the outputs that are read of {node.op_type}"
+                why = f"it reads output {index} of {label!r}, which is {unread}"
+                self.values[name] = Missing(why if results else "")
 
     def _read_by(self, node: Any) -> dict[str, str]:
         """The signals that a node reads, by the names that they have in the model."""
@@ -198,9 +336,9 @@ class OnnxWalk:
     ) -> Sequence[Value]:
         """The values of a node's outputs; raises `Unreadable` or `Unknown`."""
         standard = not node.domain
-        attributes = _attributes(node)
+        attributes = attributes_of(node)
         if standard and node.op_type in ("If", "Loop", "Scan"):
-            return Flow(self, node, label, inputs).run()
+            return Flow(self, node, label, inputs, attributes).run()
         if standard and node.op_type in ("Shape", "Size") and isinstance(inputs[0], SignalValue):
             return [extents(node.op_type, inputs[0].full, attributes)]
         if is_foldable(node):
@@ -257,9 +395,3 @@ class OnnxWalk:
             name = inner.name or next(filter(None, inner.output))
             self._step(inner, unique_name(f"{label}/{name or index}", self.builder.met), False)
         return [self.values.get(output.name, Missing()) for output in graph.output]
-
-
-def _attributes(node: Any) -> dict[str, Any]:
-    get = require("onnx").helper.get_attribute_value
-    values = {attribute.name: get(attribute) for attribute in node.attribute}
-    return {n: v.decode(errors="replace") if isinstance(v, bytes) else v for n, v in values.items()}

@@ -4,7 +4,7 @@ Every model is read from the operators of its exported program, so a module is r
 its Python code looks like. One decorator and one function::
 
     import torch
-    from spikewright.frontends.pytorch import Call, Value, reads
+    from spikewright.frontends.pytorch import TorchCall, Value, reads
     from spikewright.graph.layers import Activation
 
     @torch.library.custom_op("mine::bounded", mutates_args=())
@@ -16,7 +16,7 @@ its Python code looks like. One decorator and one function::
         return torch.empty_like(x)
 
     @reads("mine.bounded.default")
-    def read_bounded(call: Call) -> Value:
+    def read_bounded(call: TorchCall) -> Value:
         limit = call["limit"]
         layer = Activation("clip", {"minimum": -limit, "maximum": limit})
         return call.add(layer, call.value("x"))
@@ -38,16 +38,23 @@ from spikewright._base.optional import require as _require
 
 _require("torch")
 
-from spikewright.frontends.pytorch import readers as _readers  # noqa: E402  (registers)
+from spikewright.frontends.pytorch import (  # noqa: E402  (these modules register their readers)
+    activation,
+    arithmetic,
+    choosing,
+    extent,
+    recurrent,
+    reductions,
+    windows,
+)
 from spikewright.frontends.pytorch.exporting import quiet  # noqa: E402
 from spikewright.frontends.pytorch.files import read_file  # noqa: E402
-from spikewright.frontends.pytorch.modules import read_module  # noqa: E402
-from spikewright.frontends.pytorch.reading import read_program  # noqa: E402
+from spikewright.frontends.pytorch.modules import read_module, read_program  # noqa: E402
 from spikewright.frontends.pytorch.registry import READERS, TorchCall, reads  # noqa: E402
 from spikewright.frontends.reading.call import Unreadable, Value  # noqa: E402
 from spikewright.frontends.source import Source  # noqa: E402
 
-__all__ = ["READERS", "Call", "Unreadable", "Value", "read", "reads"]
+__all__ = ["READERS", "TorchCall", "Unreadable", "Value", "read", "reads"]
 
 
 def read(model: Any, example_input: Any = None, outputs: Sequence[str] | None = None) -> Source:

@@ -28,7 +28,7 @@ from torch.utils._pytree import tree_leaves
 from spikewright._base.archives import UNREADABLE, Archive
 from spikewright._base.budget import Budget, budget_of, current, spending
 from spikewright.errors import DamagedFileError, ReadError, SpikewrightError
-from spikewright.frontends.pytorch.reading import read_program
+from spikewright.frontends.pytorch.modules import read_program
 from spikewright.frontends.source import Source
 
 

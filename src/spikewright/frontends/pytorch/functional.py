@@ -306,14 +306,11 @@ def without_side_effects(exported: Any, whole: bool = True) -> TorchProgram:
 
 
 def _entanglement(node: Any) -> Refusal:
-    place = place_of_function(node)
-    return Refusal(
-        place.name,
-        f"{place.kind}: {full_name(node.target)}",
+    return place_of_function(node).refusal(
+        full_name(node.target),
         "it changes a value in place that other layers see through shared memory, and PyTorch's "
         "own rewriting of that changes what the model computes",
         "Do not work in place here: inplace=False, or x = x + y instead of x += y.",
-        place.location,
     )
 
 

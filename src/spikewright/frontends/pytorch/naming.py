@@ -14,10 +14,10 @@ import torch
 
 from spikewright.errors import Refusal
 from spikewright.frontends.outputs import pick
-from spikewright.frontends.pytorch.program import TorchProgram, full_name, sizes_of
-from spikewright.frontends.pytorch.readers.spectra import Complex
+from spikewright.frontends.pytorch.program import TorchProgram, sizes_of
 from spikewright.frontends.pytorch.registry import ArgumentPlace
-from spikewright.frontends.reading.call import Unreadable, Value, layout_of, sample_shape
+from spikewright.frontends.pytorch.windows import Complex
+from spikewright.frontends.reading.call import Value, layout_of, sample_shape
 from spikewright.graph import unique_name
 
 _FRAME = re.compile(r'File "([^"\n]+)", line (\d+)')
@@ -188,12 +188,6 @@ def empty(expected: Any) -> Any:
     return torch.empty(sizes_of(expected), dtype=expected.dtype)
 
 
-def refusal_of(node: Any, place: ArgumentPlace, why: Unreadable) -> Refusal:
-    """The refusal of an operator at a place."""
-    kind = f"{place.kind}: {full_name(node.target)}"
-    return Refusal(place.name, kind, why.reason, why.options, place.location)
-
-
 def find(kind: type[T], argument: Any) -> list[T]:
     """Everything of a kind in an argument, which may be nested."""
     if isinstance(argument, list | tuple):
@@ -217,7 +211,7 @@ def first_result(node: Any) -> Any:
 
 def is_shown(value: Value) -> bool:
     """Whether a graph's value is the program's, and no stand-in for minus infinity."""
-    return value.masked is None and value.seen is None and not isinstance(value, Complex)
+    return value.is_finite and not isinstance(value, Complex)
 
 
 def why_no_output(value: Any) -> tuple[str, str] | None:
@@ -226,6 +220,6 @@ def why_no_output(value: Any) -> tuple[str, str] | None:
         return "this output does not depend on the input", ""
     if isinstance(value, Complex):
         return "this output holds complex numbers", "Return torch.view_as_real of it"
-    if value.masked is not None or value.seen is not None:
+    if not value.is_finite:
         return "this output is minus infinity in places", ""
     return None

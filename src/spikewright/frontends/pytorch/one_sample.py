@@ -2,13 +2,13 @@
 
 A free batch is made one. In a program of a fixed number of samples, sizes that are written as
 numbers are divided where operators need it, and constants that have a row for every sample are cut
-down to one. `mixing.compare_programs` tries the result.
+down to one. `compare_programs` tries the result.
 """
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from itertools import combinations, islice
@@ -16,12 +16,14 @@ from types import MappingProxyType
 from typing import Any
 
 import torch
+from numpy.typing import NDArray
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils import _pytree as pytree
 
 from spikewright.errors import ReadError, Refusal, UnsupportedLayerError
+from spikewright.frontends.mixing import MixingRuns
 from spikewright.frontends.pytorch.functional import fold, is_foldable
-from spikewright.frontends.pytorch.naming import place_of_function
+from spikewright.frontends.pytorch.naming import owner, place_of_function
 from spikewright.frontends.pytorch.program import (
     TorchProgram,
     full_name,
@@ -29,10 +31,14 @@ from spikewright.frontends.pytorch.program import (
     sizes_of,
     take_apart,
 )
+from spikewright.frontends.pytorch.registry import ArgumentPlace
+from spikewright.frontends.pytorch.running import random_inputs, recorded
 from spikewright.frontends.reading.call import MIXES, Unreadable
 
 _TRIED = 200
 """Ways to divide the numbers of an operator that are tried."""
+
+DEPENDS = "its result for a sample depends on the samples beside it, or on how many there are"
 
 Change = Callable[[], None]
 
@@ -150,9 +156,8 @@ class _Shrinking:
                 node.args, node.kwargs = given
         if isinstance(result, Exception):
             place, what = place_of_function(node), self._samples or "any number of"
-            kind = f"{place.kind}: {full_name(node.target)}"
             reason = f"its program is of {what} samples, and it fails for one of them: {result}"
-            refusal = Refusal(place.name, kind, reason, MIXES, place.location)
+            refusal = place.refusal(full_name(node.target), reason, MIXES)
             raise UnsupportedLayerError([refusal]) from result
         return result
 
@@ -240,3 +245,48 @@ class _Shrinking:
             except Unreadable:
                 return None
         return self._constants[node]
+
+
+def compare_programs(
+    many: TorchProgram, one: TorchProgram, samples: int, places: Mapping[Any, ArgumentPlace]
+) -> None:
+    """Compare a program on several samples with that for one sample on each of them.
+
+    `places` are those of operators of the latter. Raises `UnsupportedLayerError` naming the first
+    operator by which they differ, or an output whose rows are not the samples.
+    """
+    given = {node.name: value for node, value in random_inputs(one, samples).items()}
+    nodes = {name: node for name, node in one.outputs.items() if isinstance(node, torch.fx.Node)}
+    runs = _recorded(many, one, {node.name for node in nodes.values()}, given)
+    apart = [name for name, node in nodes.items() if not _are_rows(runs, node.name)]
+    if not apart:
+        return
+    runs = _recorded(many, one, {node.name for node in one.live}, given)
+    placed = [node for node in one.dependent if owner(node) in places]
+    node = runs.first_mixing((node, (), [node.name]) for node in placed)
+    if node is not None:
+        target = full_name(owner(node).target)
+        raise UnsupportedLayerError([places[owner(node)].refusal(target, DEPENDS, MIXES)])
+    reason = f"its rows for {samples} samples are not those of each of them alone"
+    raise UnsupportedLayerError([Refusal(apart[0], "output", reason, MIXES)])
+
+
+def _are_rows(runs: MixingRuns, name: str) -> bool:
+    """Whether a value has one row for each sample, in front."""
+    one = runs.alone[0][name].shape
+    shape = one[1:] if one[:1] == (1,) else one
+    return runs.together[name].shape == (len(runs.alone), *shape) and runs.apart(name)
+
+
+def _recorded(
+    many: TorchProgram, one: TorchProgram, names: Collection[str], given: Mapping[str, NDArray]
+) -> MixingRuns:
+    """The values of nodes, by name, for all samples together and for each of them alone."""
+
+    def of(program: TorchProgram, rows: slice) -> dict[str, NDArray]:
+        inputs = {node: given[node.name][rows] for node in program.inputs}
+        nodes = [node for node in program.live if node.name in names]
+        return {node.name: v for node, v in recorded(program, nodes, inputs).items()}
+
+    count = len(next(iter(given.values())))
+    return MixingRuns(of(many, slice(None)), [of(one, slice(i, i + 1)) for i in range(count)])

@@ -1,11 +1,10 @@
-"""Walks an exported program and builds the graph."""
+"""The walk over an exported program: constants are folded, other operators go to their readers."""
 
 from __future__ import annotations
 
 import operator
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from functools import partial
 from itertools import count
 from typing import Any
 
@@ -13,9 +12,8 @@ import torch
 from torch.utils import _pytree as pytree
 
 from spikewright._base.structure import Place as Way
-from spikewright.errors import Refusal, UnsupportedLayerError
+from spikewright.errors import UnsupportedLayerError
 from spikewright.frontends.fallback import CannotCall, calling, is_asked_for, shown
-from spikewright.frontends.pytorch.arguments import input_places, shapes_of
 from spikewright.frontends.pytorch.functional import (
     fold,
     functional_name,
@@ -23,9 +21,7 @@ from spikewright.frontends.pytorch.functional import (
     like,
     ordinary,
     unknown_inside,
-    without_side_effects,
 )
-from spikewright.frontends.pytorch.mixing import compare_programs
 from spikewright.frontends.pytorch.naming import (
     Lacking,
     Shapeless,
@@ -34,31 +30,19 @@ from spikewright.frontends.pytorch.naming import (
     first_result,
     in_words,
     is_shown,
-    kept,
     lost,
     owner,
-    place_all,
     place_of_function,
-    refusal_of,
     why_no_output,
 )
-from spikewright.frontends.pytorch.one_sample import of_one_sample, samples_of
-from spikewright.frontends.pytorch.opaque import OpaqueOperand, operator_call, plain_rows
+from spikewright.frontends.pytorch.opaque import OpaqueOperand, operator_call
 from spikewright.frontends.pytorch.program import (
     TorchProgram,
-    cut,
     full_name,
     is_check,
     is_size,
     operand_by_shape,
     sizes_of,
-)
-from spikewright.frontends.pytorch.readers.spectra import (
-    BY_PARTS,
-    NOT_READ,
-    Complex,
-    part_of,
-    with_kind,
 )
 from spikewright.frontends.pytorch.registry import (
     READERS,
@@ -70,68 +54,29 @@ from spikewright.frontends.pytorch.registry import (
     pretty,
     why_not,
 )
-from spikewright.frontends.pytorch.running import call, precision_of, ran, run
+from spikewright.frontends.pytorch.windows import (
+    BY_PARTS,
+    NOT_READ,
+    Complex,
+    part_of,
+    with_kind,
+)
 from spikewright.frontends.reading.call import (
     BATCH_FIRST,
     Unknown,
     Unreadable,
     Value,
-    afford_call,
     layout_of,
 )
-from spikewright.frontends.source import GraphBuilder, Source
+from spikewright.frontends.source import GraphBuilder
 from spikewright.graph import Graph
-
-
-def read_program(
-    exported: Any,
-    outputs: Sequence[str] | None = None,
-    module: Any = None,
-    example_input: Any = None,
-) -> Source:
-    """Read a `torch.export.ExportedProgram`; see `spikewright.frontends.pytorch.read`.
-
-    One of several samples, or of any number, is made one of a single sample, and compared with it.
-    `module` is the live module that it was traced from, if there is one: inputs are where its
-    forward method takes them. The example says how long axes of free size are.
-    """
-    if module is not None:
-        plain_rows(exported)
-    strict = outputs is None and not is_asked_for()
-    many = without_side_effects(exported, whole=strict)
-    samples = samples_of(many)
-    free = any(not isinstance(n, int) for shape in many.inputs.values() for n in shape)
-    lone = samples == 1 and not free
-    program = many if lone else of_one_sample(many, samples, _shapes(many, example_input))
-    inputs = [node.name for node in program.inputs]
-    places = place_all(program.dependent, inputs, program.parameters)
-    if outputs is not None:
-        program = cut(program, kept(program, places, outputs))
-    walk = _Walk(program, places, input_places(exported, module), module is not None)
-    graph = walk.graph()
-    if not lone:
-        afford_call(graph)
-        compare_programs(many, program, samples or 2, places)
-    elif module is None:
-        walk.refuse_lone_outputs()
-    observed = {node: name for name, node in walk.observed.items() if name in graph}
-    activations = partial(run, program, graph, observed)
-    ask = partial(call, exported, module, graph, samples=samples)
-    return Source(graph, "pytorch", activations, ask, partial(ran, module), precision_of(program))
-
-
-def _shapes(program: TorchProgram, example_input: Any) -> dict[str, tuple[int, ...]]:
-    """The shapes of inputs by name, from an example that has them in their order."""
-    given = [] if example_input is None else shapes_of(example_input)
-    return dict(zip((node.name for node in program.inputs), given, strict=False))
-
 
 _TAKE_COMPLEX = ("aten.view_as_real.default", "aten.real.default", "aten.imag.default",
                  "aten.abs.default")  # fmt: skip
 
 
 @dataclass
-class _Walk:
+class TorchWalk:
     """The values of all nodes of the program, found one node after another.
 
     `values` holds a `Value` for a node that depends on the inputs, a tensor or number for a
@@ -218,21 +163,10 @@ class _Walk:
             except CannotCall as other:
                 why = Unreadable(f"{why.reason}, and {other}", why.options)
             cut = self._read_by(node) if is_tail(full_name(node.target)) else None
-            self._refuse(refusal_of(node, place, why), cut, self.live)
+            self.builder.remember(
+                place.refusal(full_name(node.target), why.reason, why.options, self.live), cut
+            )
         return lost(node.meta.get("val"))
-
-    def _refuse(
-        self, why: Refusal, cut: Mapping[str, str] | None = None, callable: bool = False
-    ) -> None:
-        self.builder.refuse(
-            why.layer,
-            why.kind,
-            why.reason,
-            options=why.options,
-            location=why.location,
-            cut=cut,
-            callable=callable,
-        )
 
     def _called(self, node: Any, place: ArgumentPlace) -> Any:
         """The value of a node as a call of its operator, of which it may be one of the results."""
@@ -306,9 +240,9 @@ class _Walk:
             reason, options = why_not(full_name(node.target))
             raise Unreadable(f"it is applied to constants, and {reason}", options)
         except Unreadable as why:
-            unknown = Lacking(refusal_of(node, place, why))
+            unknown = Lacking(place.refusal(full_name(node.target), why.reason, why.options))
         if self.program.has_side_effects:
-            self._refuse(unknown.why)
+            self.builder.remember(unknown.why)
         return unknown
 
     def _resolve(self, argument: Any) -> Any:
@@ -326,15 +260,15 @@ class _Walk:
         if reader is None:
             inside = unknown_inside(node)
             for inner in inside:
-                why = Unreadable(*why_not(full_name(inner.target)))
-                self._refuse(refusal_of(inner, place_of_function(inner), why))
+                name = full_name(inner.target)
+                self.builder.remember(place_of_function(inner).refusal(name, *why_not(name)))
             if inside:
                 raise Unknown
             raise Unreadable(*why_not(full_name(node.target)))
         operands = [*args, *kwargs.values()]
         unknown = find(Lacking, operands)
         for constant in unknown:
-            self._refuse(constant.why)
+            self.builder.remember(constant.why)
         if unknown or any(isinstance(value, Shapeless) for value in find(Value, operands)):
             raise Unknown
         nothing = empty(node.meta["val"])
@@ -383,8 +317,9 @@ class _Walk:
 
     def _results(self, call: TorchCall, made: Any, expected: Any) -> Any:
         """The results of a reading, in the shapes that they have in the program."""
-        if not isinstance(made, tuple):
+        if not isinstance(expected, list | tuple):
             return self._checked(call, made, expected)
+        made = made if isinstance(made, tuple) else (made,)
         return tuple(
             None if one is None else self._checked(call, one, shape)
             for one, shape in zip(made, expected, strict=False)

@@ -31,7 +31,6 @@ from spikewright.frontends.reading.call import (
     layout_of,
     sample_shape,
 )
-from spikewright.frontends.source import GraphBuilder
 from spikewright.graph.layers import Permute, Reshape
 
 
@@ -48,6 +47,13 @@ class ArgumentPlace:
     kind: str
     location: str
 
+    def refusal(
+        self, target: str, reason: str, options: str = "", callable: bool = False
+    ) -> Refusal:
+        """The refusal of an operator that stands here."""
+        kind = f"{self.kind}: {target}"
+        return Refusal(self.name, kind, reason, options, self.location, callable=callable)
+
 
 def to_array(value: Any) -> NDArray:
     """A tensor or number as its own float32 or float64 array."""
@@ -59,18 +65,11 @@ def to_array(value: Any) -> NDArray:
     return dense.numpy().copy()
 
 
-def rank_of(operand: Any) -> int:
-    """Number of axes of an operand in the program."""
-    if isinstance(operand, Value):
-        return operand.rank
-    return operand.dim() if isinstance(operand, torch.Tensor) else 0
-
-
 class AlongFirstAxis(Exception):
     """Raised where an operator works along a first axis of extent one."""
 
 
-@dataclass
+@dataclass(frozen=True)
 class TorchCall(reading.Call):
     """One operator: its arguments by the names of its schema, and ways to add its layers.
 
@@ -84,7 +83,6 @@ class TorchCall(reading.Call):
     arguments: Mapping[str, Any]
     results: Any
     place: ArgumentPlace
-    builder: GraphBuilder
     dtype: Any = None
     precision: Any = None
     notes: dict[Any, Any] = field(default_factory=dict)
@@ -151,6 +149,11 @@ class TorchCall(reading.Call):
             raise AlongFirstAxis
         return value.layout.own_axis(axis)
 
+    def along(self) -> tuple[Value, int]:
+        """The argument `self` as a value, and the axis of it that `dim` is."""
+        value = self.value("self")
+        return value, self.axis(value, self["dim"])
+
     def opened(self, value: Value, part: str) -> Value:
         """The value with the first axis of extent one that the program's has, if it lacks it."""
         if value.layout != BATCH_FIRST:
@@ -174,7 +177,7 @@ class TorchCall(reading.Call):
             masked = np.broadcast_to(masked, value.shape).reshape(shape)
         return replace(value, name=made.name, shape=shape, layout=layout, masked=masked)
 
-    def named(self, part: str) -> tuple[str, str, str]:
+    def origin_of(self, part: str) -> tuple[str, str, str]:
         place = self.place
         return f"{place.name}/{part}" if part else place.name, place.source, place.kind
 
@@ -201,13 +204,7 @@ class TorchCall(reading.Call):
         return replace(moved, layout=layout_of(made))
 
     def refusal(self, reason: str, options: str) -> Refusal:
-        kind = f"{self.place.kind}: {self.target}"
-        return Refusal(
-            self.place.name, kind, reason, options, self.place.location, callable=self.live
-        )
-
-    def rank_of(self, operand: Any) -> int:
-        return rank_of(operand)
+        return self.place.refusal(self.target, reason, options, self.live)
 
     def array_of(self, constant: Any) -> NDArray:
         return frozen(to_array(constant))
@@ -300,10 +297,10 @@ READERS = MappingProxyType(_registry)
 def reads(*targets: str, replace: bool = False) -> Callable[[R], R]:
     """Decorator: use this function to read the operators of these full names.
 
-    It takes a `TorchCall` and returns the `Value` that the operator makes, or a tuple of them (None
-    where an element has no reading) for operators with several results; it raises `Unreadable` to
-    refuse. With `replace` it takes the place of existing readings; without it a name that is
-    taken raises `ValueError`.
+    It takes a `TorchCall` and returns the `Value` that the operator makes, or a tuple of them for
+    operators with several results (None where one has no reading, those behind the last alike); it
+    raises `Unreadable` to refuse. With `replace` it takes the place of existing readings; without
+    it a name that is taken raises `ValueError`.
     """
 
     def register(function: R) -> R:

@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import Enum
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -156,6 +156,11 @@ class Value:
         """Number of axes in the foreign model, its batch axis included."""
         return self.layout.rank(len(self.shape))
 
+    @property
+    def is_finite(self) -> bool:
+        """Whether the foreign value is nowhere minus infinity."""
+        return self.masked is None and self.seen is None
+
     def becomes(self, name: str | None, shape: Shape) -> Value:
         """What an operation makes of it: real and finite numbers, the batch in the same place."""
         return replace(self, name=name, shape=shape, whole=0, truth=False, masked=None, seen=None)
@@ -232,18 +237,29 @@ _TAKES_HIDDEN = ("softmax", "exp", "sigmoid", "relu")
 MIXES = "Keep the batch axis first and apart: samples cannot be mixed in a spiking network."
 
 
+@dataclass(frozen=True)
 class Call(ABC):
     """One call, by whichever framework: what it needs of a graph, in the words of all readers.
 
     All shapes and axes leave the batch out; those of the framework are translated before. Parts
-    of a call have names of their own, and the layer without one is its result.
+    of a call have names of their own, and the layer without one is its result. What is read
+    `within` a part is a part of that.
     """
 
-    builder: GraphBuilder
+    builder: GraphBuilder = field(kw_only=True)
+    within: str = field(default="", kw_only=True)
 
     @abstractmethod
-    def named(self, part: str) -> tuple[str, str, str]:
+    def origin_of(self, part: str) -> tuple[str, str, str]:
         """The name wanted for a part's node, and the name and kind of the source's layer."""
+
+    def named(self, part: str) -> tuple[str, str, str]:
+        """As `origin_of`, of a part within this one."""
+        return self.origin_of("/".join(filter(None, [self.within, part])))
+
+    def inside(self, part: str) -> Self:
+        """The call, to add layers that are a part of it; itself for no part."""
+        return replace(self, within="/".join(filter(None, [self.within, part])))
 
     @abstractmethod
     def array_of(self, constant: Any) -> NDArray:

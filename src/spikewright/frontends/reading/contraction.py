@@ -42,7 +42,6 @@ def multiplied(
     operands: Sequence[Operand],
     labels: Sequence[Labels],
     result: Labels,
-    part: str = "",
     bias: NDArray | None = None,
 ) -> Value:
     """The sum of the product of operands over the labels that `result` does not have.
@@ -58,7 +57,7 @@ def multiplied(
         Factor(own, x.shape, (str(x.name),)) if isinstance(x, Value) else Factor.of(x, own)
         for x, own in zip(operands, labels, strict=True)
     ]
-    made = contract(call.node, factors, result, part, bias)
+    made = contract(call.node, factors, result, bias)
     return values[0].becomes(made.nodes[0], made.shape)
 
 
@@ -169,7 +168,6 @@ def contract(
     add: Adder,
     factors: Sequence[Factor],
     result: Labels,
-    part: str = "",
     bias: NDArray | None = None,
 ) -> Factor:
     """The contraction of factors, of which one is a value, as a value that one node has."""
@@ -182,7 +180,7 @@ def contract(
         later = {*result, *(label for one in waiting for label in one.labels)}
         both = dict.fromkeys((*x.labels, *y.labels))
         wanted = tuple(label for label in both if label in later) if waiting else result
-        step = _joined(part, f"step{len(waiting)}") if waiting else part
+        step = f"step{len(waiting)}" if waiting else ""
         product = _Product(x, y, wanted, None if waiting else bias)
         waiting.insert(0, product.factor(add, step))
     (made,) = waiting
@@ -192,7 +190,7 @@ def contract(
         made.shift(bias)
     if not made.layers:
         made.then("", Identity(), result)
-    return Factor(result, made.shape, (made.added(add, part),))
+    return Factor(result, made.shape, (made.added(add, ""),))
 
 
 def _joined(*parts: str) -> str:

@@ -1,14 +1,26 @@
-"""Sums of products as foreign models spell them: equations of einsum, with a batch of one."""
+"""Sums of products as foreign models spell them, with a batch of one: einsum, matmul, attention.
+
+Attention is products of queries and keys, softmax, and products with values (Vaswani et al. 2017).
+"""
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
-from dataclasses import replace
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from spikewright.frontends.reading.arithmetic import combined
+from spikewright.frontends.reading.arithmetic import (
+    HIDDEN,
+    LEAST,
+    combined,
+    product,
+    soft_capped,
+    softmax,
+    total,
+)
 from spikewright.frontends.reading.call import (
     MIXES,
     Call,
@@ -16,11 +28,12 @@ from spikewright.frontends.reading.call import (
     Operand,
     Unreadable,
     Value,
+    common_shape,
     layout_of,
     sample_shape,
 )
 from spikewright.frontends.reading.contraction import Labels, multiplied, values_of
-from spikewright.graph.layers import Reshape
+from spikewright.graph.layers import Reshape, ScaleShift, UpsampleNearest
 
 _SAMPLES = (
     "Keep the batch axis first and apart, in every tensor and in the result (batch_first=True in "
@@ -107,7 +120,6 @@ def contracted(
     bias: Any = None,
     alpha: float = 1.0,
     beta: float = 1.0,
-    part: str = "",
 ) -> Value:
     """`alpha` times the product of foreign operands, summed, plus `beta` times a bias.
 
@@ -121,15 +133,15 @@ def contracted(
     wanted = tuple(label for label in result if label in extents)
     full = tuple(extents.get(label, 1) for label in result)
     moved = sample_shape(full) != tuple(extents[label] for label in wanted)
-    own = "/".join(filter(None, [part, "product"])) if moved else part
+    own = call.inside("product") if moved else call
     factors: _Factors = [x for x, _ in given], [one for _, one in given], wanted
     if bias is None:
-        made = multiplied(call, *factors, own)
+        made = multiplied(own, *factors)
     else:
         kept = [label in extents for label in result]
-        made = _plus(call, factors, _bias_of(call, bias, kept), beta, own)
+        made = _plus(own, factors, _bias_of(call, bias, kept), beta)
     if moved:
-        made = call.add(Reshape(sample_shape(full)), made, part=part)
+        made = call.add(Reshape(sample_shape(full)), made)
     return replace(made, layout=layout_of(full))
 
 
@@ -185,18 +197,18 @@ _Factors = tuple[list[Operand], list[Labels], Labels]
 """Operands, their labels, and those of the result."""
 
 
-def _plus(call: Call, factors: _Factors, bias: Operand, beta: float, part: str) -> Value:
+def _plus(call: Call, factors: _Factors, bias: Operand, beta: float) -> Value:
     """A product plus `beta` times a bias."""
     if not isinstance(bias, Value) and np.isfinite(bias).all():
-        return multiplied(call, *factors, part, bias if beta == 1 else beta * bias)
-    made = multiplied(call, *factors, f"{part}/product" if part else "product")
+        return multiplied(call, *factors, bias if beta == 1 else beta * bias)
+    made = multiplied(call.inside("product"), *factors)
     first, second = call.aligned(made, bias) if isinstance(bias, Value) else (made, bias)
-    return combined(call, (1.0, first), (beta, second), part=part)
+    return combined(call, (1.0, first), (beta, second))
 
 
-def by_equation(call: Call, equation: str, operands: Sequence[Any], part: str = "") -> Value:
+def by_equation(call: Call, equation: str, operands: Sequence[Any]) -> Value:
     """A product by an equation of einsum."""
-    return contracted(call, operands, *parsed(equation, ranks(call, operands)), part=part)
+    return contracted(call, operands, *parsed(equation, ranks(call, operands)))
 
 
 def matrix_product(call: Call, operands: Sequence[Any], *bias: Any, **factors: Any) -> Value:
@@ -215,3 +227,160 @@ def over_axes(
 def ranks(call: Call, operands: Sequence[Any]) -> list[int]:
     """Numbers of axes in the foreign model."""
     return [call.rank_of(x) for x in operands]
+
+
+@dataclass(frozen=True)
+class Axes:
+    """Labels of the axes of queries, keys, values, scores and the result, the batch left out.
+
+    The axes of the scores that the result lacks are those of the keys; they come last.
+    """
+
+    query: Labels
+    key: Labels
+    value: Labels
+    scores: Labels
+    result: Labels
+
+    @classmethod
+    def of_rank(cls, rank: int) -> Axes:
+        """Axes `(..., length, width)`: the others come first everywhere."""
+        lead = tuple(range(-rank, -2))
+        return cls(*((*lead, *own) for own in ("rw", "cw", "cv", "rc", "rv")))
+
+
+HEADS_INSIDE = Axes(*map(tuple, ("rhw", "chw", "chv", "hrc", "rhv")))
+"""Axes `(length, heads, width)`; those of the scores are `(heads, queries, keys)`."""
+
+
+def attend(
+    call: Call,
+    query: Operand,
+    key: Operand,
+    value: Operand,
+    axes: Axes,
+    scale: float,
+    masks: Sequence[Operand] = (),
+    cap: float = 0.0,
+    zero_rows: bool = False,
+    part: str = "",
+    allowed: Value | None = None,
+) -> tuple[Value, Value]:
+    """The attention's result, and its weights: `softmax(scale Q K^T + masks) V`.
+
+    `masks` are added to the scores, and minus infinity hides keys. Where the truth values `allowed`
+    do not hold keys are hidden too. With a `cap` that is not zero the scores are
+    `cap tanh(scores / cap)` before. Keys and values with fewer heads than queries are repeated
+    (Ainslie et al. 2023). A query that sees no key gives zeros where `zero_rows` is set; else it is
+    refused, or weighs all keys alike where that depends on the data.
+    """
+    heads = {
+        label: n
+        for label, n in zip(axes.query, query.shape, strict=True)
+        if label in axes.key and label in axes.scores
+    }
+    key, value = (
+        _for_all_heads(call, x, own, heads, name)
+        for x, own, name in ((key, axes.key, "key"), (value, axes.value, "value"))
+    )
+    factors, labels = [query, key], [axes.query, axes.key]
+    if scale != 1:
+        factors, labels = [*factors, np.array(scale)], [*labels, ()]
+    scores = multiplied(call.inside("scores"), factors, labels, axes.scores)
+    if cap:
+        scores = call.chain(scores, *soft_capped(cap), part="capped")
+    return weighed(
+        call, scores, value, axes=axes, masks=masks, zero_rows=zero_rows, part=part, allowed=allowed
+    )
+
+
+def weighed(
+    call: Call,
+    scores: Value,
+    value: Operand,
+    axes: Axes,
+    masks: Sequence[Operand] = (),
+    zero_rows: bool = False,
+    part: str = "",
+    allowed: Value | None = None,
+) -> tuple[Value, Value]:
+    """The values weighed by the softmax of masked scores, and the weights."""
+    if allowed is not None:
+        scores = hidden_unless(call, allowed, scores)
+    for mask in sorted(masks, key=lambda mask: not isinstance(mask, Value)):
+        scores = masked(call, scores, mask)
+    over = [i for i, label in enumerate(axes.scores) if label not in axes.result]
+    cut = allowed if zero_rows else None
+    weights = softmax(call.inside("weights" if cut is None else "shares"), scores, over, zero_rows)
+    if cut is not None:
+        weights = product(call.inside("weights"), weights, call.expand(cut, weights.shape, "seen"))
+    made = multiplied(call.inside(part), [weights, value], [axes.scores, axes.value], axes.result)
+    return made, weights
+
+
+def _for_all_heads(
+    call: Call, x: Operand, labels: Labels, heads: Mapping[Hashable, int], part: str
+) -> Operand:
+    """Keys or values, repeated along the axes that queries share with them and have longer."""
+    times = []
+    for label, n in zip(labels, x.shape, strict=True):
+        wanted = heads.get(label, n)
+        if n > 1 and wanted > 1 and wanted % n:
+            raise Unreadable(f"{wanted} heads of queries do not divide into {n} of its {part}s")
+        times.append(max(wanted // n, 1) if n > 1 else 1)
+    if max(times, default=1) == 1:
+        return x
+    if isinstance(x, Value):
+        return call.add(UpsampleNearest(tuple(times)), x, part=f"shared_{part}")
+    for axis, n in enumerate(times):
+        x = np.repeat(x, n, axis)
+    return x
+
+
+def masked(call: Call, scores: Value, mask: Operand) -> Value:
+    """Scores and a mask that is added to them; where it is minus infinity, so are they."""
+    if common_shape(scores, mask) != scores.shape:
+        raise Unreadable(f"its mask of shape {mask.shape} does not fit scores of {scores.shape}")
+    if isinstance(mask, Value):
+        if mask.seen is not None:
+            return hidden_unless(call, mask.seen, scores)
+        if mask.truth:
+            raise Unreadable(
+                "its mask of truth values is computed from the data, and may hide every key",
+                "Add numbers to the scores: 0 where a key is seen, -1e4 elsewhere",
+            )
+        return total(call.inside("masked"), scores, mask)
+    hidden = np.asarray(mask <= LEAST)
+    added = np.where(hidden, 0.0, mask)
+    if added.any():
+        scores = total(call.inside("masked"), scores, added)
+    if not hidden.any():
+        return scores
+    return replace(scores, masked=hidden if scores.masked is None else hidden | scores.masked)
+
+
+def hidden_unless(call: Call, allowed: Value, scores: Value) -> Value:
+    """The scores where truth values hold, and `HIDDEN` elsewhere."""
+    allowed = call.expand(allowed, scores.shape, "allowed")
+    kept = product(call.inside("kept"), allowed, scores)
+    other = ScaleShift(scale=np.array(-HIDDEN), shift=np.array(HIDDEN))
+    return total(call.inside("masked"), kept, call.add(other, allowed, part="hidden"))
+
+
+def hiding(allowed: NDArray) -> NDArray:
+    """The mask that is added for truth values: zero where True, else minus infinity."""
+    return np.where(allowed, 0.0, -np.inf)
+
+
+def band(rows: int, columns: int, before: int | None = None, after: int | None = None) -> NDArray:
+    """The mask `(rows, columns)` under which a query sees keys so far before and after itself.
+
+    None is no limit. A causal mask has `after=0`.
+    """
+    distance = np.arange(columns) - np.arange(rows)[:, None]
+    allowed = np.ones((rows, columns), bool)
+    if before is not None:
+        allowed &= distance >= -before
+    if after is not None:
+        allowed &= distance <= after
+    return hiding(allowed)

@@ -30,7 +30,7 @@ Copied = Literal["reflect", "symmetric", "edge", "wrap"]
 Mode = Copied | Literal["constant"]
 
 
-def sliced(call: Call, x: Value, slices: Mapping[int, slice], part: str = "") -> Value:
+def sliced(call: Call, x: Value, slices: Mapping[int, slice]) -> Value:
     """Python slices of some axes: a crop where all steps are one."""
     layer: Layer = Slice.along(x.shape, slices)
     counts = [count for _, count, _ in layer.ranges]  # type: ignore[attr-defined]
@@ -45,15 +45,15 @@ def sliced(call: Call, x: Value, slices: Mapping[int, slice], part: str = "") ->
             (start, n - start - kept) for n, (start, kept, _) in zip(x.shape, ranges, strict=True)
         )
         layer = Crop(crops) if any(map(any, crops)) else Identity()
-    return call.add(layer, x, part=part)
+    return call.add(layer, x)
 
 
-def entry(call: Call, x: Value, axis: int, index: int, part: str = "") -> Value:
+def entry(call: Call, x: Value, axis: int, index: int) -> Value:
     """The values at an index of an axis, which vanishes."""
     index %= x.shape[axis]
-    cut = sliced(call, x, {axis: slice(index, index + 1)}, f"{part}/cut" if part else "cut")
+    cut = sliced(call.inside("cut"), x, {axis: slice(index, index + 1)})
     shape = (*x.shape[:axis], *x.shape[axis + 1 :])
-    return call.add(Reshape(shape), cut, part=part)
+    return call.add(Reshape(shape), cut)
 
 
 def split(
@@ -62,19 +62,18 @@ def split(
     """Consecutive ranges of an axis, each a part of its name."""
     stops = np.cumsum([0, *sizes]).tolist()
     return [
-        sliced(call, x, {axis: slice(start, stop)}, part)
+        sliced(call.inside(part), x, {axis: slice(start, stop)})
         for start, stop, part in zip(stops[:-1], stops[1:], parts, strict=True)
     ]
 
 
-def stacked(call: Call, values: Sequence[Value], axis: int, part: str = "") -> Value:
+def stacked(call: Call, values: Sequence[Value], axis: int) -> Value:
     """Values side by side along a new axis."""
-    place = f"{part}/" if part else ""
     parts = [
-        call.add(Reshape((*x.shape[:axis], 1, *x.shape[axis:])), finite(x), part=f"{place}{index}")
+        call.add(Reshape((*x.shape[:axis], 1, *x.shape[axis:])), finite(x), part=str(index))
         for index, x in enumerate(values)
     ]
-    return call.add(Concatenate(axis), *parts, part=part)
+    return call.add(Concatenate(axis), *parts)
 
 
 def taken(call: Call, x: Value, indices: NDArray, axis: int) -> Value:
@@ -94,10 +93,10 @@ def flipped(call: Call, x: Value, axes: Sequence[int]) -> Value:
     return call.add(Slice.along(x.shape, turned), finite(x))
 
 
-def tiled(call: Call, x: Value, times: Mapping[int, int], part: str = "") -> Value:
+def tiled(call: Call, x: Value, times: Mapping[int, int]) -> Value:
     """The whole value several times along some axes."""
     every = tuple(times.get(axis, 1) for axis in range(len(x.shape)))
-    return call.add(Tile(every), finite(x), part=part)
+    return call.add(Tile(every), finite(x))
 
 
 def repeated(call: Call, x: Value, axis: int, times: NDArray | int) -> Value:
@@ -139,7 +138,6 @@ def rearranged(
     split: Sequence[int],
     order: Sequence[int],
     joined: Sequence[int],
-    part: str = "",
 ) -> Value:
     """Axes split into blocks, which change places and are joined again."""
     return call.chain(
@@ -147,13 +145,10 @@ def rearranged(
         ("split", Reshape(tuple(split))),
         ("order", Permute(tuple(order))),
         ("joined", Reshape(tuple(joined))),
-        part=part,
     )
 
 
-def depth_to_space(
-    call: Call, x: Value, block: int, blocks_first: bool = False, part: str = ""
-) -> Value:
+def depth_to_space(call: Call, x: Value, block: int, blocks_first: bool = False) -> Value:
     """Channels of `(..., channels, height, width)` laid out as blocks of pixels."""
     *front, channels, height, width = x.shape
     if block < 1 or channels % block**2:
@@ -167,13 +162,10 @@ def depth_to_space(
         (*front, *blocks, height, width),
         (*range(lead), *(lead + axis for axis in order)),
         (*front, inner, height * block, width * block),
-        part,
     )
 
 
-def space_to_depth(
-    call: Call, x: Value, block: int, blocks_first: bool = False, part: str = ""
-) -> Value:
+def space_to_depth(call: Call, x: Value, block: int, blocks_first: bool = False) -> Value:
     """Blocks of pixels of `(..., channels, height, width)` as channels."""
     *front, channels, height, width = x.shape
     if block < 1 or height % block or width % block:
@@ -186,5 +178,4 @@ def space_to_depth(
         (*front, channels, height // block, block, width // block, block),
         (*range(lead), *(lead + axis for axis in order)),
         (*front, channels * block**2, height // block, width // block),
-        part,
     )

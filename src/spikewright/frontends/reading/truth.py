@@ -13,6 +13,8 @@ from dataclasses import replace
 import numpy as np
 
 from spikewright.frontends.reading.arithmetic import (
+    HIDDEN,
+    LEAST,
     chosen,
     combined,
     extremum,
@@ -23,7 +25,6 @@ from spikewright.frontends.reading.arithmetic import (
     scaled,
     total,
 )
-from spikewright.frontends.reading.attention import HIDDEN, LEAST, hidden_unless
 from spikewright.frontends.reading.call import (
     Call,
     Operand,
@@ -32,6 +33,7 @@ from spikewright.frontends.reading.call import (
     common_shape,
     finite,
 )
+from spikewright.frontends.reading.products import hidden_unless
 from spikewright.frontends.reading.reductions import cumulative_sum, reduced
 from spikewright.graph.layers import (
     Activation,
@@ -56,27 +58,25 @@ def are_whole(*operands: Operand) -> bool:
     )
 
 
-def greater(call: Call, x: Operand, y: Operand, strict: bool, part: str = "") -> Value:
+def greater(call: Call, x: Operand, y: Operand, strict: bool) -> Value:
     """`x > y`, or `x >= y` unless it is `strict`."""
-    place = f"{part}/" if part else ""
     first, second = (x, y) if strict else (y, x)  # x >= y where not y > x
     margin = 0.5 if are_whole(x, y) else 1.0  # between whole numbers, so that none lies on it
     terms = (1.0, first), (-1.0, second), (1.0, np.array(margin))
-    difference = combined(call, *terms, part=f"{place}difference")
-    step = call.add(STEP, difference, part=part if strict else f"{place}other")
-    return step if strict else call.add(NOT, step, part=part)
+    difference = combined(call.inside("difference"), *terms)
+    step = call.add(STEP, difference, part="" if strict else "other")
+    return step if strict else call.add(NOT, step)
 
 
-def equal(call: Call, x: Operand, y: Operand, same: bool = True, part: str = "") -> Value:
+def equal(call: Call, x: Operand, y: Operand, same: bool = True) -> Value:
     """Whether whole numbers are the same, or are not; for real ones it would jump everywhere."""
-    difference = combined(call, (1.0, x), (-1.0, y), part=f"{part}/difference".lstrip("/"))
+    difference = combined(call.inside("difference"), (1.0, x), (-1.0, y))
     return call.chain(
         difference,
         ("distance", Activation("abs")),
         ("distance and half", ScaleShift(shift=np.array(0.5))),
         ("unequal" if same else "", STEP),
         *((("", NOT),) if same else ()),
-        part=part,
     )
 
 
@@ -109,28 +109,29 @@ BINARY: Mapping[str, Binary] = {
 """Operations on two operands, of which at least one is a value; the last are of truth values."""
 
 
-def truth_of(call: Call, x: Value, part: str = "") -> Value:
+def truth_of(call: Call, x: Value) -> Value:
     """Whether values are anything but zero."""
     if x.truth:
         return x
     if x.whole:
-        made = equal(call, x, np.array(0.0), False, part)
+        made = equal(call, x, np.array(0.0), False)
     else:
-        size = call.add(Activation("abs"), x, part=f"{part}/size".lstrip("/"))
-        made = greater(call, size, np.array(0.0), True, part)
+        size = call.add(Activation("abs"), x, part="size")
+        made = greater(call, size, np.array(0.0), True)
     return replace(made, truth=True)
 
 
-def one_hot(call: Call, numbers: Value, count: int, part: str = "one_hot") -> Value:
+def one_hot(call: Call, numbers: Value, count: int) -> Value:
     """Ones at the places that whole numbers name, along a new last axis."""
+    call = call.inside("one_hot")
     wide = call.chain(
         numbers,
         ("axis", Reshape((*numbers.shape, 1))),
         ("", Broadcast((*numbers.shape, count))),
-        part=f"{part}/number",
+        part="number",
     )
     places = np.arange(count, dtype=float)
-    return equal(call, replace(wide, whole=1), places, True, part)
+    return equal(call, replace(wide, whole=1), places, True)
 
 
 def choice(call: Call, condition: Operand, yes: Operand, no: Operand) -> Value:
@@ -169,21 +170,18 @@ def _hiding(call: Call, condition: Value, yes: Operand, no: Operand) -> Value | 
     return replace(made, seen=seen)
 
 
-def chosen_by_truth(
-    call: Call, condition: Value, yes: Operand, no: Operand, part: str = ""
-) -> Value:
+def chosen_by_truth(call: Call, condition: Value, yes: Operand, no: Operand) -> Value:
     """`c yes + (1 - c) no` for a truth value `c`."""
-    place = f"{part}/" if part else ""
     shape = common_shape(condition, yes, no)
-    condition = call.expand(condition, shape, f"{place}broadcast")
-    other = call.add(NOT, condition, part=f"{place}other")
+    condition = call.expand(condition, shape)
+    other = call.add(NOT, condition, part="other")
     parts = [
-        product(call, truth, x, f"{place}chosen {index}")
+        product(call.inside(f"chosen {index}"), truth, x)
         for index, truth, x in ((1, condition, yes), (2, other, no))
         if isinstance(x, Value) or np.any(x)
     ]
-    nothing = [] if parts else [scaled(call, condition, np.array(0.0), f"{place}nothing")]
-    return total(call, *parts, *nothing, part=part)
+    nothing = [] if parts else [scaled(call.inside("nothing"), condition, np.array(0.0))]
+    return total(call, *parts, *nothing)
 
 
 _MOST = 64  # each further one is compared with all values that are left
@@ -212,38 +210,38 @@ def largest_along(
     """The `count` largest values along an axis in falling order, and their places."""
     values, places, rest = list[Value](), list[Value](), finite(x)
     for rank in range(count):
-        best = reduced(call, rest, "max", (axis,), True, f"{rank}/value")
-        hot = _first_largest(call, rest, best, axis, f"{rank}/chosen")
+        best = reduced(call.inside(f"{rank}/value"), rest, "max", (axis,), True)
+        hot = _first_largest(call.inside(f"{rank}/chosen"), rest, best, axis)
         values.append(best)
-        places.append(_place(call, hot, axis, True, f"{rank}/place"))
+        places.append(_place(call.inside(f"{rank}/place"), hot, axis, True))
         if rank + 1 < count:
-            rest = _without(call, rest, hot, axis, f"{rank}/rest")
+            rest = _without(call.inside(f"{rank}/rest"), rest, hot, axis)
     join = Concatenate(axis) if count > 1 else Identity()
     made = call.add(join, *values, part=part), call.add(join, *places, part="places")
     return replace(made[0], whole=x.whole), replace(made[1], whole=1)
 
 
-def _without(call: Call, x: Value, hot: Value, axis: int, part: str) -> Value:
+def _without(call: Call, x: Value, hot: Value, axis: int) -> Value:
     """The values, of which the chosen one becomes less than all others."""
-    least = reduced(call, x, "min", (axis,), True, f"{part}/least")
-    below = combined(call, (1.0, least), (1.0, np.array(-1.0)), part=f"{part}/below")
-    return chosen_by_truth(call, hot, call.expand(below, x.shape, f"{part}/beside"), x, part)
+    least = reduced(call.inside("least"), x, "min", (axis,), True)
+    below = combined(call.inside("below"), (1.0, least), (1.0, np.array(-1.0)))
+    return chosen_by_truth(call, hot, call.expand(below, x.shape, "beside"), x)
 
 
-def _first_largest(call: Call, x: Value, best: Value, axis: int, part: str) -> Value:
+def _first_largest(call: Call, x: Value, best: Value, axis: int) -> Value:
     """One where the largest value along an axis stands, the first of equal ones; else zero."""
-    best = call.expand(best, x.shape, f"{part}/beside")
-    hot = greater(call, x, best, False, f"{part}/is_largest")
-    before = cumulative_sum(call, hot, axis, exclusive=True, part=f"{part}/before")
-    first = combined(call, (1.0, hot), (-1.0, before), part=f"{part}/first")
-    return replace(call.add(Activation("relu"), first, part=part), truth=True)
+    best = call.expand(best, x.shape, "beside")
+    hot = greater(call.inside("is_largest"), x, best, False)
+    before = cumulative_sum(call.inside("before"), hot, axis, exclusive=True)
+    first = combined(call.inside("first"), (1.0, hot), (-1.0, before))
+    return replace(call.add(Activation("relu"), first), truth=True)
 
 
 def place_of_extremum(call: Call, x: Value, axis: int, keep: bool, largest: bool) -> Value:
     """The place of the largest or smallest value along an axis, the first of equal ones."""
     x = x if largest else _turned(call, x)
-    best = reduced(call, x, "max", (axis,), True, "chosen/largest")
-    return _place(call, _first_largest(call, x, best, axis, "chosen"), axis, keep)
+    best = reduced(call.inside("chosen/largest"), x, "max", (axis,), True)
+    return _place(call, _first_largest(call.inside("chosen"), x, best, axis), axis, keep)
 
 
 def _turned(call: Call, x: Value) -> Value:
@@ -251,10 +249,10 @@ def _turned(call: Call, x: Value) -> Value:
     return replace(call.negated(x), whole=x.whole)
 
 
-def _place(call: Call, hot: Value, axis: int, keep: bool, part: str = "") -> Value:
+def _place(call: Call, hot: Value, axis: int, keep: bool) -> Value:
     """The place at which the only one along an axis stands."""
     shape = [1] * len(hot.shape)
     shape[axis] = hot.shape[axis]
     places = np.arange(hot.shape[axis], dtype=float).reshape(shape)
-    marked = scaled(call, hot, places, f"{part}/places".lstrip("/"))
-    return replace(reduced(call, marked, "sum", (axis,), keep, part), whole=1)
+    marked = scaled(call.inside("places"), hot, places)
+    return replace(reduced(call, marked, "sum", (axis,), keep), whole=1)

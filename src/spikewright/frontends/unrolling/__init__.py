@@ -20,7 +20,7 @@ from typing import NamedTuple, overload
 
 import numpy as np
 
-from spikewright.frontends.reading.call import Unreadable
+from spikewright.frontends.reading.call import Call, Unreadable
 from spikewright.frontends.unrolling.cells import (
     Adder,
     CellProduct,
@@ -50,21 +50,10 @@ from spikewright.graph.layers.recurrence import Cell as StepOfCell
 from spikewright.graph.layers.recurrence import CellPart
 
 __all__ = [
-    "MAX_STEPS",
-    "Adder",
-    "Cell",
-    "GRUCell",
-    "LSTMCell",
-    "Linear",
-    "MaskedCell",
-    "SimpleCell",
-    "StepsOf",
-    "Unrolled",
-    "elementwise",
-    "keeping_recurrence",
-    "stack",
-    "unroll",
-]
+    "MAX_STEPS", "Adder", "CellProduct", "GRUCell", "LSTMCell", "MaskedCell", "SimpleCell",
+    "StepsOf", "Unrolled", "UnrolledCell", "beside_mask", "elementwise", "keeping_recurrence",
+    "stack", "unroll",
+]  # fmt: skip
 
 MAX_STEPS = 512
 """Longest sequence that is unrolled: every step needs nodes and neurons of its own."""
@@ -134,16 +123,14 @@ def unroll(
     steps: int,
     initial: States = (),
     backwards: bool = False,
-    prefix: str = "",
     lead: Shape = (),
 ) -> Unrolled:
     """Add `steps` steps of a cell over a sequence.
 
     That is a node `(steps, *lead, inputs)`, or one node `(*lead, inputs)` a step, such as another
     cell's outputs. `initial` are the states to begin with, `(*lead, size)`, zeros where there are
-    none; `backwards` begins at the end. `prefix` stands before the names of parts; `lead` are axes
-    along which the same happens everywhere. Raises `Unreadable` for more than `MAX_STEPS` steps
-    that are to be written out.
+    none; `backwards` begins at the end. `lead` are axes along which the same happens everywhere.
+    Raises `Unreadable` for more than `MAX_STEPS` steps that are to be written out.
     """
     if steps > MAX_STEPS and not _KEPT.get():
         raise Unreadable(
@@ -162,16 +149,15 @@ def unroll(
             steps=steps,
             initial=initial,
             backwards=backwards,
-            prefix=prefix,
             lead=lead,
         )
     given: list[str] = []
     if isinstance(sequence, str):
-        given = [adder(m, sequence, part=f"{prefix}input_{i}") for i, m in enumerate(maps)]
+        given = [adder(m, sequence, part=f"input_{i}") for i, m in enumerate(maps)]
     states: States = initial or (None,) * cell.states
     outputs: dict[int, str] = {}
     for time in range(steps)[::-1] if backwards else range(steps):
-        at = CellStep(adder, f"{prefix}step_{time}", lead)
+        at = CellStep(adder, f"step_{time}", lead)
         if isinstance(sequence, str):
             now = Take(np.array(time), 0)
             inputs = [at.add(f"input_{index}", now, name) for index, name in enumerate(given)]
@@ -191,19 +177,18 @@ def _kept(
     steps: int,
     initial: States,
     backwards: bool,
-    prefix: str,
     lead: Shape,
 ) -> Unrolled:
     """One `Recurrence` a state, as `unroll` takes and gives them."""
     if not isinstance(sequence, str):
         shape = (*lead, cell.linears[0].weight.shape[1])
-        sequence = stack(adder, sequence, shape, f"{prefix}sequence")
-    given = [adder(m, sequence, part=f"{prefix}input_{i}") for i, m in enumerate(maps)]
+        sequence = stack(adder, sequence, shape, "sequence")
+    given = [adder(m, sequence, part=f"input_{i}") for i, m in enumerate(maps)]
     shapes = tuple((*lead, size) for size in cell.sizes)
     begun: list[str] = []
     if any(initial):
         begun = [
-            adder(Constant(np.zeros(shape)), part=f"{prefix}zeros_{i}") if name is None else name
+            adder(Constant(np.zeros(shape)), part=f"zeros_{i}") if name is None else name
             for i, (name, shape) in enumerate(zip(initial, shapes, strict=True))
         ]
     parts: list[CellPart] = []
@@ -222,9 +207,9 @@ def _kept(
             adder,
             adder(
                 Recurrence(of_cell, i, backwards), *given, *begun,
-                part=f"{prefix}recurrence{f'_{i}' if i else ''}",
+                part=f"recurrence_{i}" if i else "recurrence",
             ),
-            f"{prefix}state_{i}/" if i else prefix,
+            f"state_{i}/" if i else "",
             steps,
         )
         for i in range(cell.states)
@@ -250,6 +235,14 @@ def stack(adder: Adder, values: Sequence[str], shape: Shape, part: str = "") -> 
         ]
         level += 1
     return adder(Reshape((len(values), *shape)), joined[0], part=part)
+
+
+def beside_mask(call: Call, sequence: str | Sequence[str], mask: str) -> str:
+    """The node of a sequence whose steps end with their mask, as a `MaskedCell` reads them."""
+    if not isinstance(sequence, str):
+        shape = call.builder.shapes[sequence[0]]
+        sequence = stack(call.node, sequence, shape, "sequence")
+    return call.node(Concatenate(-1), sequence, mask, part="masked")
 
 
 def elementwise(steps: Steps) -> bool:

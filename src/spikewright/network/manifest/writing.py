@@ -11,7 +11,7 @@ from spikewright._base import storage as _storage
 from spikewright._base.arguments import is_whole
 from spikewright.errors import NetworkError
 from spikewright.network.connection import Connection, End
-from spikewright.network.ensemble import Ensemble, NeuronsView
+from spikewright.network.ensemble import Ensemble
 from spikewright.network.learning import LearningRule
 from spikewright.network.manifest.registries import (
     DRAWN,
@@ -31,7 +31,7 @@ from spikewright.network.probe import Probe
 from spikewright.network.solvers import SOLVERS
 from spikewright.network.synapses import SYNAPSES
 from spikewright.network.transforms import TRANSFORMS
-from spikewright.network.view import ObjView
+from spikewright.network.view import NeuronsView, ObjView
 
 
 class ManifestWriter:

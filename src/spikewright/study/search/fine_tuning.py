@@ -127,7 +127,9 @@ class FineTuning:
             spent = min(share, candidate.cost / base.cost)
             drop = candidate.drop
             if drop <= self.limit:
-                holds, part = spent, self._less(drop, candidate.paired.n)
+                samples = candidate.paired.n
+                cube = max(drop, 0.5 / samples) / max(self.limit, 1.0 / samples)
+                holds, part = spent, min(max(cube ** (1 / 3), _LEAST), _MOST)
             else:
                 fails = share
 
@@ -147,11 +149,6 @@ class FineTuning:
         count = min(_SCALED, int(_CHECKS * self.seconds / max(self._run(steps), 1e-9)))
         return [float(factor) for factor in np.geomspace(*_AROUND, count + 2)[1:-1]]
 
-    def _less(self, drop: float, samples: int) -> float:
-        """The part of its cost that a setting needs which loses so much."""
-        cube = max(drop, 0.5 / samples) / max(self.limit, 1.0 / samples)
-        return min(max(cube ** (1 / 3), _LEAST), _MOST)
-
     def _limits(self, base: Measurement, share: float) -> dict[str, Any]:
         """The arguments of `Conversion.train` that keep a part of the cost of a setting.
 
@@ -168,6 +165,10 @@ class FineTuning:
         objective, judged = self.objective, self.given.judged
         metric = objective.running.metric
         values = {**base.values, CORRECTION: None}  # what is trained needs none
+        beginning: dict[str, Any] = {}
+        if not self._weighted:  # with the thresholds that the search found for as many steps
+            thresholds = "kept" if limits["steps"] == base.steps else "chosen"
+            beginning = {"learning_rate": _FASTER, "thresholds": thresholds}
         training = objective.convert(values).train(
             self.given.x,
             self.given.y,
@@ -176,7 +177,7 @@ class FineTuning:
             epochs=self.given.epochs,
             batch_size=_BATCH,
             trainable=self.trainable,
-            **self._beginning(limits["steps"] == base.steps),
+            **beginning,
             timeout=allowed - beside,
             validation=(judged.x, judged.y) if metric is None else judged.x,
             seed=objective.running.seed,
@@ -186,15 +187,6 @@ class FineTuning:
         epochs = sum(epoch.seconds for epoch in training.history)
         self._beside = time.monotonic() - begun - epochs
         return found
-
-    def _beginning(self, same_steps: bool) -> dict[str, Any]:
-        """Arguments of a training that say where it begins, and how fast it learns.
-
-        Without weights it begins with the thresholds that the search found for as many steps.
-        """
-        if self._weighted:
-            return {}
-        return {"learning_rate": _FASTER, "thresholds": "kept" if same_steps else "chosen"}
 
     def _scaled(self, candidate: Measurement, factor: float) -> Measurement:
         """A trained setting with other scales."""

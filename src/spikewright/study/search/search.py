@@ -189,17 +189,13 @@ class Search:
             if part.stop < samples:
                 hope = min(map(aim.hope, joined(parts)))
                 trial.report(hope, number)
-                if hope > self._best_merit() + _SPARE:
+                done = (t.value for t in self.study.trials if t.state.name == "COMPLETE")
+                if hope > min(done, default=float("inf")) + _SPARE:
                     raise require("optuna").TrialPruned()
         points = joined(parts)
         trial.set_user_attr("values", json.dumps(values))
         trial.set_user_attr("points", written(points))
         return aim.merit(aim.best(points))
-
-    def _best_merit(self) -> float:
-        """The least merit of a finished trial; infinite before there is one."""
-        finished = (t.value for t in self.study.trials if t.state.name == "COMPLETE")
-        return min(finished, default=float("inf"))
 
     def _check_failures(self) -> None:
         counts = self.study.counts()

@@ -14,31 +14,31 @@ from spikewright._base.optional import require
 from spikewright._base.options import declared
 from spikewright._base.progress import progress_bar
 from spikewright.choosing import fingerprint
-from spikewright.conversion.pipeline import convert
+from spikewright.conversion import convert
 from spikewright.errors import TuningError
 from spikewright.lower.trace import silently
 from spikewright.measure.metric import Metric
 from spikewright.study.options import TuneOptions
 from spikewright.study.programs import ModelReference
 from spikewright.study.result import StudyResult
+from spikewright.study.search.choice import (
+    LISTED,
+    MANY,
+    check,
+    likely_first,
+    needed,
+    result,
+    short_list,
+    undecided,
+)
 from spikewright.study.search.fine_tuning import FineTuning, material
 from spikewright.study.search.generators import PlainSweep, Refinement
 from spikewright.study.search.generators import begun as begin_with
 from spikewright.study.search.measurement import Aim, Measurement, certifiable
 from spikewright.study.search.objective import Objective
 from spikewright.study.search.parameters import Translation, allocate, space_of, with_rules
-from spikewright.study.search.result import result
 from spikewright.study.search.samples import Labelled, Running, digest, divided
 from spikewright.study.search.search import ProposedSetting, Search
-from spikewright.study.search.short_list import (
-    LISTED,
-    MANY,
-    check,
-    likely_first,
-    needed,
-    short_list,
-    undecided,
-)
 from spikewright.study.search.space import restricted
 from spikewright.study.search.trials import Study, open_study, shown
 from spikewright.training.options import named
@@ -250,10 +250,11 @@ class _Tuning:
             listed = [one for one in listed if id(one) in some]
             trained = undecided(trained, self.sure, most, expected)
         ordered = likely_first([*listed, *trained], expected)
-        return check(ordered, self._on_held_back, most, self.asked["confidence"]), refused
 
-    def _on_held_back(self, one: Measurement) -> Measurement:
-        return self.objective.of(self.objective.network(one), one.where, self.held)
+        def on_held_back(one: Measurement) -> Measurement:
+            return self.objective.of(self.objective.network(one), one.where, self.held)
+
+        return check(ordered, on_held_back, most, self.asked["confidence"]), refused
 
 
 def _facts(asked: TuneOptions, objective: Objective, held: Labelled) -> dict[str, Any]:

@@ -18,10 +18,10 @@ import torch
 
 from spikewright.engines.torch.device import Device, Tensor, numpy_of
 from spikewright.errors import TrainingError
-from spikewright.training.bounds import Bound
 from spikewright.training.data import TrainingSamples
 from spikewright.training.gradients.rounded import RoundedNetwork, RoundedSite
 from spikewright.training.gradients.spiking import Sent
+from spikewright.training.job import Bound
 
 AIM = 0.97
 """The share of a bound that is aimed at."""

@@ -15,15 +15,23 @@ import torch
 from spikewright._base.progress import progress_bar
 from spikewright.engines.torch.device import Tensor, chosen_device, numpy_of
 from spikewright.errors import TrainingError
-from spikewright.training.checkpoint import TrainingCheckpoint
 from spikewright.training.data import SampleStream, TrainingSamples
-from spikewright.training.gradients import trials as _trials
 from spikewright.training.gradients.budget import scale
 from spikewright.training.gradients.judge import NetworkJudge
-from spikewright.training.gradients.optimisers import course, groups_of, optimiser_of, rate_of
+from spikewright.training.gradients.optimisers import (
+    JUDGED,
+    SHARE,
+    RateTrial,
+    batches_of_a_trial,
+    chosen,
+    course,
+    groups_of,
+    optimiser_of,
+    rate_of,
+)
 from spikewright.training.gradients.refitting import refit
 from spikewright.training.gradients.rounded import RoundedNetwork
-from spikewright.training.history import Epoch, Measured, Refitted, Way
+from spikewright.training.history import Epoch, Measured, Refitted, TrainingCheckpoint, Way
 from spikewright.training.job import TrainingJob
 
 _NORM = 1.0  # of all gradients together, at most
@@ -170,26 +178,26 @@ class Fitting:
 
         The training goes on from the best one, unless that is worse than the beginning.
         """
-        most = _trials.batches_of_a_trial(data, self.settings)
+        most = batches_of_a_trial(data, self.settings)
         if most is None:
             return
-        judged = judged.at(slice(0, _trials.JUDGED))
+        judged = judged.at(slice(0, JUDGED))
         first, start = self.judge.measured(judged).loss, deepcopy(self._state())
 
-        def tried(factor: float, way: Way) -> _trials.RateTrial:
+        def tried(factor: float, way: Way) -> RateTrial:
             self._take(start)
             self._factor, self._way, begun = factor, way, time.monotonic()
 
             def passed(index: int) -> float:
-                return max((index + 1) / most, self._share_of_time(begun) / _trials.SHARE)
+                return max((index + 1) / most, self._share_of_time(begun) / SHARE)
 
             losses = self._losses(data, 0, passed)
             finite = np.isfinite(losses[-1])
             loss = self.judge.measured(judged).loss if finite else losses[-1]
-            return _trials.RateTrial(loss, factor, way, len(losses), deepcopy(self._state()))
+            return RateTrial(loss, factor, way, len(losses), deepcopy(self._state()))
 
         undecided = self.settings["method"] == "auto" and not self.job.exact
-        best = _trials.chosen(tried, ("time", "rounding") if undecided else (self._way,))
+        best = chosen(tried, ("time", "rounding") if undecided else (self._way,))
         self._take(start if best is None or not best.loss < first else best.state)
         if best is not None:
             self._factor, self._way = best.factor, best.way

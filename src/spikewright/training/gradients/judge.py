@@ -1,26 +1,191 @@
-"""A network judged: the loss of a batch, and what its neurons do on samples held back."""
+"""The judge of a training: batches, the source as a teacher, the loss, and the network measured."""
 
 from __future__ import annotations
 
+import math
 from collections import Counter
-from collections.abc import Callable, Mapping
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from spikewright.engines.torch.device import Device, Tensor, numpy_of
 from spikewright.errors import TrainingError
+from spikewright.graph import Graph
+from spikewright.graph.layers import Activation
 from spikewright.measure.metric import Metric
+from spikewright.measure.truth import Output, Truth
 from spikewright.training.data import TrainingSamples
 from spikewright.training.gradients.budget import TrainingBudget
-from spikewright.training.gradients.losses import JudgedOutput, spread_of
 from spikewright.training.gradients.rounded import RoundedNetwork
 from spikewright.training.gradients.spiking import sent
-from spikewright.training.gradients.teacher import Teacher, TrainingBatch
 from spikewright.training.history import Measured, Way
 from spikewright.training.job import TrainingJob
+
+functional = torch.nn.functional
+
+Truths = Mapping[str, tuple[Truth, Tensor]]
+
+_EXPONENTIAL = ("softmax", "log_softmax")
+_CONSTANT = 1e-9  # of the mean square: a variance that is rounding alone
+
+
+@dataclass(frozen=True, eq=False)
+class JudgedOutput:
+    """An output as losses see it: the node whose values they compare, and the one that is shown.
+
+    Of an output behind softmax the first is in front of it, `logits`: divergences are computed
+    from those. Values of several classes without a softmax may be logits too (`perhaps`). Squares
+    are told in units of the source's `spread` (see `spread_of`).
+    """
+
+    node: str
+    shown: str
+    output: Output
+    logits: bool
+    perhaps: bool
+    spread: float = 1.0
+
+    @classmethod
+    def of(cls, graph: Graph, output: Output, name: str) -> JudgedOutput:
+        """The output of this name in a graph."""
+        node = graph[graph.outputs[name]]
+        layer, function = node.layer, ""
+        if isinstance(layer, Activation):
+            function = layer.function
+            if function in _EXPONENTIAL and layer.axis(len(graph.shapes[node.name])) == -1:
+                return cls(node.inputs[0], node.name, output, True, False)
+        return cls(
+            node.name, node.name, output, False, output.classes > 1 and function != "sigmoid"
+        )
+
+    def activated(self, values: Tensor) -> Tensor:
+        """Values of the node that is compared as those of the node that is shown."""
+        if not self.logits or self.output.activation is None:
+            return values
+        made = values.softmax(-1)
+        return made.log() if self.output.activation.function == "log_softmax" else made
+
+    def imitation(self, made: Tensor, wanted: Tensor) -> Tensor:
+        """The divergence from the source, a mean over samples, nats; and relative mean square.
+
+        Of logits the divergence alone; of values that may be logits the sum of both.
+        """
+        divergence, square = made.new_zeros(()), made.new_zeros(())
+        if self.logits or self.perhaps:
+            log_made, log_wanted = made.log_softmax(-1), wanted.log_softmax(-1)
+            divergence = functional.kl_div(
+                log_made.reshape(-1, made.shape[-1]), log_wanted.reshape(-1, made.shape[-1]),
+                reduction="batchmean", log_target=True,
+            )  # fmt: skip
+        if not self.logits:
+            square = relative_square(made, wanted, self.spread)
+        return divergence + square
+
+    def truth(self, made: Tensor, truth: Truth, values: Tensor) -> Tensor:
+        """The distance from labels (cross entropy, nats) or targets (relative mean square)."""
+        if truth.kind == "targets":
+            return relative_square(made, values, self.spread)
+        if self.output.single:
+            return functional.binary_cross_entropy(
+                self.output.number(made).clamp(1e-6, 1.0 - 1e-6), values.to(made.dtype)
+            )
+        logits = made if self.logits or self.perhaps else made.clamp_min(1e-6).log()
+        return functional.cross_entropy(logits, values)
+
+
+def relative_square(made: Tensor, wanted: Tensor, spread: float) -> Tensor:
+    """The mean of `(made - wanted)^2` over all samples and values, in units of a spread."""
+    return (made - wanted).square().mean() / spread
+
+
+def spread_of(parts: Sequence[Tensor]) -> float:
+    """The variance of values over all samples of some batches, a mean over values.
+
+    Of values that are the same for all samples it is their mean square, and of zeros 1.
+    """
+    wide = [part.detach().cpu().double() for part in parts]
+    count = sum(map(len, wide))
+    sums: Any = sum(values.sum(0) for values in wide)
+    squares: Any = sum(values.square().sum(0) for values in wide)
+    whole = float(squares.mean()) / count
+    variance = whole - float((sums / count).square().mean())
+    return variance if variance > _CONSTANT * whole else whole or 1.0
+
+
+ROOM = 2**30
+"""Bytes that the outputs of all samples may take; fixed, so that results depend on nothing else."""
+
+
+class TrainingBatch:
+    """Some samples, whose tensors are made as they are asked for."""
+
+    def __init__(self, samples: TrainingSamples, teacher: Teacher) -> None:
+        self.samples, self._teacher = samples, teacher
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    @cached_property
+    def inputs(self) -> dict[str, Tensor]:
+        """Inputs by name."""
+        return {name: self._teacher.tensor(x) for name, x in self.samples.x.items()}
+
+    @cached_property
+    def truths(self) -> Truths:
+        """Labels and targets by output, as they were given and as tensors."""
+        types = {"labels": np.int64}
+        return {
+            name: (truth, self._teacher.tensor(truth.values, types.get(truth.kind, np.float32)))
+            for name, truth in self.samples.y.items()
+        }
+
+    @cached_property
+    def wanted(self) -> dict[str, Tensor]:
+        """The source's outputs by name, as losses compare them."""
+        return self._teacher.outputs(self)
+
+
+@dataclass(frozen=True, eq=False)
+class Teacher:
+    """The network that is imitated, and how many samples stand side by side, on which device.
+
+    Its outputs are computed once for all epochs where they fit into memory.
+    """
+
+    network: RoundedNetwork
+    judged: Mapping[str, JudgedOutput]
+    size: int
+    device: Device
+
+    def batches(self, samples: TrainingSamples) -> Iterator[TrainingBatch]:
+        """All samples in their order."""
+        return (TrainingBatch(part, self) for part in samples.batches(self.size))
+
+    def tensor(self, values: NDArray, kind: type = np.float32) -> Tensor:
+        """An array as a tensor of a type."""
+        return torch.from_numpy(np.ascontiguousarray(values, kind)).to(self.device)
+
+    @torch.no_grad()
+    def outputs(self, batch: TrainingBatch) -> dict[str, Tensor]:
+        """The outputs for a batch: those that are known, or computed now."""
+        if aside := batch.samples.aside:
+            return {name: self.tensor(aside[name]) for name in self.judged}
+        values, _ = self.network(batch.inputs)
+        return {name: values[one.node] for name, one in self.judged.items()}
+
+    def remembered(self, samples: TrainingSamples) -> TrainingSamples:
+        """The same samples with these outputs aside; unchanged where they would take more room."""
+        shapes = (self.network.graph.shapes[one.node] for one in self.judged.values())
+        if 4 * len(samples) * sum(map(math.prod, shapes)) > ROOM:
+            return samples
+        parts = [batch.wanted for batch in self.batches(samples)]
+        outputs = {n: numpy_of(torch.cat([part[n] for part in parts])) for n in self.judged}
+        return replace(samples, aside=outputs)
 
 
 class NetworkJudge:

@@ -12,7 +12,7 @@ from torch import nn
 from spikewright.engines.torch.device import Tensor
 from spikewright.graph import Graph
 from spikewright.graph.layers import Affine, BatchNormalization, Convolution
-from spikewright.passes.draft import channel_axis
+from spikewright.passes.folding import channel_axis
 from spikewright.training.gradients.layers import normalisation
 from spikewright.training.trainable import Group, memory_of, trained_arrays
 

@@ -26,7 +26,7 @@ from spikewright.frontends.origins import Place
 from spikewright.graph import GraphNode
 from spikewright.graph.layers import BatchNormalization
 from spikewright.graph.whole_weights import WEIGHTED
-from spikewright.passes.draft import channel_axis
+from spikewright.passes.folding import channel_axis
 from spikewright.training.data import TrainingSamples
 from spikewright.training.gradients.judge import NetworkJudge
 from spikewright.training.gradients.layers import normalisation, value_of
@@ -225,11 +225,10 @@ class _Problem:
             half = (batch.counting * apart.square()).sum() / 2
             slopes = torch.autograd.grad(half, list(given.values()))
             found = {p: x - slope for (p, x), slope in zip(found.items(), slopes, strict=True)}
-        return {place: self._unpruned(*place, slope) for place, slope in found.items()}
-
-    def _unpruned(self, name: str, field: str, slope: Tensor) -> Tensor:
-        """The slope of weights that may change: those that were zero at first stay zero."""
-        return slope * (self._network.arrays.of(name)[field] != 0) if field == "weight" else slope
+        for (name, field), slope in found.items():
+            if field == "weight":  # those that were zero at first stay zero
+                found[name, field] = slope * (self._network.arrays.of(name)[field] != 0)
+        return found
 
     def _values(self, batch: _Batch, changes: Numbers) -> Values:
         """Values of all nodes of the part, with weights changed."""

@@ -1,19 +1,157 @@
-"""The rounded network over its steps, without gradient: what its neurons send in truth."""
+"""What the neurons of the rounded network send in truth, in all its steps, without gradient."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
+from functools import cache, partial
 from typing import Any, NamedTuple, TypeVar
 
 import torch
 
-from spikewright.engines.torch.device import Tensor
+from spikewright import engines
+from spikewright.engines.torch.device import Tensor, Tensors
+from spikewright.engines.torch.neurons import Namespace, sent_spikes
+from spikewright.graph.splits import Split
+from spikewright.network.neurons import Clock, NeuronType, no_draws
 from spikewright.network.node import shares_at_once
-from spikewright.training.gradients.populations import Through, through, through_copies
 from spikewright.training.gradients.rounded import RoundedNetwork, RoundedSite
 from spikewright.training.gradients.stepping import Passed
+
+_TYPES = (torch.float32, torch.float64)
+
+
+class Through(NamedTuple):
+    """Values sent, `(steps, batch, *shape)`, spikes less those taken back, and all of them.
+
+    The sums are `(batch, *shape)`; all spikes are None where they were not asked for.
+    """
+
+    values: Tensor
+    net: Tensor
+    all: Tensor | None
+
+
+def through(
+    kind: NeuronType, currents: Tensor, threshold: Tensor, start: Tensor, every: bool
+) -> Through:
+    """A population on currents `(steps, batch, *shape)`; `every` asks for all spikes as well.
+
+    `threshold` is in the units of currents, `start` is the first voltage in thresholds. Natively
+    where there is a kernel for the type, else step by step through the type's equation.
+    """
+    found = _natively(kind, currents, threshold, start, every)
+    return _step_by_step(kind, currents, threshold, start, every) if found is None else found
+
+
+def through_copies(
+    kind: NeuronType,
+    split: Split,
+    currents: Tensor,
+    threshold: Tensor,
+    start: Tensor,
+    every: bool,
+) -> Through:
+    """As `through`, for channels that are several neurons each, of thresholds and starts of theirs.
+
+    Values are the means of copies, net spikes their sums; all spikes are those of every copy.
+    """
+    axis, rank = split.axis + 1, currents.ndim - 2
+    copied = torch.tensor(split.channels, device=currents.device)
+    shares, apart = (
+        torch.tensor(split.along(part, rank)).to(currents)
+        for part in (split.shares, kind.last_height * split.apart)
+    )
+
+    def own(numbers: Tensor) -> Tensor:
+        whole = numbers.reshape((1,) * (rank - numbers.ndim) + tuple(numbers.shape))
+        return whole if whole.shape[axis - 1] == 1 else whole.index_select(axis - 1, copied)
+
+    wide = currents.index_select(axis + 1, copied)
+    found = through(kind, wide, own(threshold), own(start) + apart, every)
+    values = _like(currents).zero_().index_add_(axis + 1, copied, found.values * shares)
+    net = torch.zeros_like(currents[0]).index_add_(axis, copied, found.net)
+    return Through(values, net, found.all)
+
+
+def _natively(
+    kind: NeuronType, currents: Tensor, threshold: Tensor, start: Tensor, every: bool
+) -> Through | None:
+    """By the native kernel; None where it cannot."""
+    along, known = _along(), currents.device.type == "cpu" and currents.dtype in _TYPES
+    integrator = None if along is None else along.integrator_of(kind)
+    if integrator is None or not known or not _one_by_one(currents[0]):
+        return None
+    first = currents[0]
+    steps, batch, size = len(currents), len(first), first[0].numel()
+    values, net = _like(currents), torch.empty_like(first)
+    both = torch.empty_like(first) if every and kind.negative else None
+    along.run(
+        integrator,
+        currents=currents.as_strided((steps, batch, size), (currents.stride(0), size, 1)),
+        thresholds=_neurons(first, threshold),
+        starts=_neurons(first, start * threshold),
+        values=values.as_strided((steps, batch, size), (batch * size, size, 1)),
+        net=net.as_strided((batch, size), (size, 1)),
+        every=None if both is None else both.as_strided((batch, size), (size, 1)),
+    )
+    return Through(values, net, net if every and both is None else both)
+
+
+@cache  # whether it is there is asked of the file system
+def _along() -> Any:
+    """The module with native integrators, or None."""
+    if "native" not in engines.available():
+        return None
+    from spikewright.engines.native import along  # late: it may not have been built
+
+    return along
+
+
+def _one_by_one(first: Tensor) -> bool:
+    """True where the samples of a step lie one behind the other in memory, without gaps."""
+    like = torch.empty_like(first, device="meta")  # of the same order of axes, without gaps
+    return first.numel() > 0 and (first.stride(), first[0].numel()) == (
+        like.stride(),
+        first.stride(0),
+    )
+
+
+def _like(currents: Tensor) -> Tensor:
+    """An array for values of all steps, whose axes lie in memory as those of a step do."""
+    first = torch.empty_like(currents[0], device="meta")
+    strides = (first.numel(), *first.stride())
+    return torch.empty_strided(
+        currents.shape, strides, dtype=currents.dtype, device=currents.device
+    )
+
+
+def _neurons(first: Tensor, value: Tensor) -> Tensor:
+    """A number of each neuron, in the order in which a sample lies in memory."""
+    sample = torch.empty_strided((1, *first.shape[1:]), first.stride(), dtype=first.dtype)
+    return sample.copy_(value).as_strided((sample.numel(),), (1,))
+
+
+def _step_by_step(
+    kind: NeuronType, currents: Tensor, threshold: Tensor, start: Tensor, every: bool
+) -> Through:
+    """By the equation of the type."""
+    xp: Any = Namespace(Tensors(currents.device, currents.dtype))
+    first = currents[0]
+    state = {
+        name: torch.full_like(first, float(value)) for name, value in kind.initial_values().items()
+    }
+    state["voltage"] = xp.voltage = (start * threshold).expand_as(first).clone()
+    counts = _like(currents)
+    for step, (current, into) in enumerate(zip(currents, counts, strict=True), 1):
+        xp.counts = into
+        made = kind.step(xp, current, state, Clock(step, 1.0, threshold, no_draws))
+        if made is not into:
+            into.copy_(made)
+    net = counts.sum(0)
+    both = sent_spikes(kind, counts, 0, axis=0).sum(0) if kind.negative else net
+    return Through(counts * threshold, net, both if every else None)
+
 
 _Part = TypeVar("_Part")
 _Found = TypeVar("_Found")

@@ -25,11 +25,15 @@ from spikewright.running.converted import Converted
 from spikewright.running.inputs import fitted
 from spikewright.running.recording import outputs_of
 from spikewright.running.runner import Runner
-from spikewright.training.gradients.along_time import ModuleNeurons, along_time, check_surrogates
 from spikewright.training.gradients.layers import check_gradients, equation
 from spikewright.training.gradients.parameters import taken_in, weighted_before
 from spikewright.training.gradients.stepping import States, SteppedNetwork, Values, as_held
-from spikewright.training.gradients.surrogate import Differentiable
+from spikewright.training.gradients.surrogate import (
+    Differentiable,
+    ModuleNeurons,
+    along_time,
+    check_surrogates,
+)
 from spikewright.training.options import ModuleOptions
 from spikewright.training.sites import trained_graph
 from spikewright.training.surrogates import surrogate_of

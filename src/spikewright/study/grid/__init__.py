@@ -1,1 +1,0 @@
-"""`spikewright.sweep`: every combination of scales, synapses and neurons."""

@@ -1,1 +1,0 @@
-"""`spikewright.best_rule`: rule, neurons, correction and readout for a number of steps."""
