@@ -8,7 +8,6 @@
 
 #include "calls.hpp"
 #include "dispatch.hpp"
-#include "keeping.hpp"
 #include "region.hpp"
 #include "run.hpp"
 
