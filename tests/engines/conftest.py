@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 import pytest
-from numpy.typing import NDArray
 
 if TYPE_CHECKING:
     from spikewright.engines.native.running import RegionKernel
 
 
 @pytest.fixture
-def slow_starts(monkeypatch: pytest.MonkeyPatch) -> list[RegionKernel]:
-    """Regions that went on to the reference because a count outgrew a byte."""
+def exceeding(monkeypatch: pytest.MonkeyPatch) -> Callable[[], list[RegionKernel]]:
+    """Gives the regions in which some count was beyond its byte, of all that were made so far."""
     from spikewright.engines.native.running import RegionKernel  # late: needs a compiler
 
-    found: list[RegionKernel] = []
-    start = RegionKernel._start_slowly
+    made: list[RegionKernel] = []
+    begin = RegionKernel.__init__
 
-    def noted(self: RegionKernel, finished: NDArray) -> object:
-        found.append(self)
-        return start(self, finished)
+    def noted(self: RegionKernel, **given: Any) -> None:
+        begin(self, **given)
+        made.append(self)
 
-    monkeypatch.setattr(RegionKernel, "_start_slowly", noted)
-    return found
+    monkeypatch.setattr(RegionKernel, "__init__", noted)
+    return lambda: [kernel for kernel in made if kernel._state.exceeded()]

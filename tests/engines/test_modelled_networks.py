@@ -9,6 +9,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from modelled_networks import Drawn, Link, Population, drawn_networks, results
 
+from engines.comparing import Exceeding
 from spikewright import engines
 from spikewright.engines.reference import ReferenceEngine
 
@@ -16,7 +17,6 @@ if "native" not in engines.available():
     pytest.skip("the native engine was not built", allow_module_level=True)
 
 from spikewright.engines.native.engine import NativeEngine
-from spikewright.engines.native.running import RegionKernel
 
 _ROUNDING = 1e-12
 """Of values behind an exponential or logarithm, which libraries round in their own ways."""
@@ -65,7 +65,7 @@ def check(drawn: Drawn, **cut: Any) -> None:
 
 
 @pytest.mark.parametrize("drawn", [TURNING, FAST], ids=["turning", "fast"])
-def test_loops_with_learning_rules(drawn: Drawn, slow_starts: list[RegionKernel]) -> None:
+def test_loops_with_learning_rules(drawn: Drawn, exceeding: Exceeding) -> None:
     """A sum that a layer takes with it does not run again with those beside it."""
     expected = results(drawn, ReferenceEngine())
     assert not isinstance(expected, str)
@@ -73,7 +73,7 @@ def test_loops_with_learning_rules(drawn: Drawn, slow_starts: list[RegionKernel]
     assert len(learned) == 2 and all(values.any() for values in expected.values())
     check(drawn)
     check(drawn, block=3)
-    assert bool(slow_starts) == (drawn is FAST)
+    assert bool(exceeding()) == (drawn is FAST)
 
 
 @given(drawn_networks())

@@ -9,7 +9,7 @@ import pytest
 from numpy.typing import NDArray
 
 import spikewright as sw
-from engines.comparing import assert_same
+from engines.comparing import Exceeding, assert_same
 from spikewright import engines
 from spikewright.engines import Execution, Program, compile_network
 from spikewright.engines.base import PlanRow
@@ -44,7 +44,6 @@ from slowly import in_turn
 from spikewright._base.windows import Windows
 from spikewright.engines.native.engine import NativeEngine, instruction_sets
 from spikewright.engines.native.regions import Region, plan_rows, with_regions
-from spikewright.engines.native.running import RegionKernel
 
 DT = 0.125
 SENDERS: dict[str, NeuronType] = {
@@ -177,9 +176,7 @@ LAYERS = {
 
 
 @pytest.mark.parametrize(("name", "kind", "last"), in_turn(2 * [*LAYERS], SENDERS, [False, True]))
-def test_layers_drive_neurons(
-    name: str, kind: str, last: bool, slow_starts: list[RegionKernel]
-) -> None:
+def test_layers_drive_neurons(name: str, kind: str, last: bool, exceeding: Exceeding) -> None:
     """Depthwise and grouped layers, of any signal, with the neurons behind them."""
     transform, shape = LAYERS[name]
     rng = np.random.default_rng(5)
@@ -200,7 +197,7 @@ def test_layers_drive_neurons(
     for reader in readers:
         program = assert_native_is_reference(*behind(SENDERS[kind], transform, shape, reader))
         assert not on_reference(program)
-    assert not slow_starts
+    assert not exceeding()
 
 
 @pytest.mark.parametrize("name", LAYERS)
@@ -231,7 +228,7 @@ def test_a_slope_a_neuron(base: Callable | None) -> None:
 
 
 @pytest.mark.parametrize("cap", [None, 1, 3, 127, 128, 500])
-def test_spikes_that_are_taken_back(cap: int | None, slow_starts: list[RegionKernel]) -> None:
+def test_spikes_that_are_taken_back(cap: int | None, exceeding: Exceeding) -> None:
     """Whatever the cap, the sizes of counts, and what drives the neurons."""
     rng = np.random.default_rng(6)
     kind = BipolarIntegrateAndFire(max_spikes_per_step=cap)
@@ -246,13 +243,13 @@ def test_spikes_that_are_taken_back(cap: int | None, slow_starts: list[RegionKer
             net, *rest = behind(kind, layer, shape, kind, scale=scale)
             assert not on_reference(assert_native_is_reference(net, *rest))
     if cap is not None and cap < 100:
-        assert not slow_starts
+        assert not exceeding()
 
 
-def test_signed_counts_that_outgrow_bytes_are_handed_over(
-    slow_starts: list[RegionKernel],
+def test_signed_counts_outgrow_bytes_behind_layers(
+    exceeding: Exceeding,
 ) -> None:
-    """Voltages, what was sent and both totals go on on the reference, in whatever pieces."""
+    """Voltages, what was sent and both totals, in whatever pieces."""
     rng = np.random.default_rng(4)
     for groups in (1, 24):
         layer = Convolution(rng.normal(size=(96, 96 // groups, 2, 2)), groups=groups)
@@ -267,10 +264,10 @@ def test_signed_counts_that_outgrow_bytes_are_handed_over(
         ]
         for x, y in zip(*pair, strict=True):
             np.testing.assert_array_equal(x, y)
-    assert slow_starts
+    assert exceeding()
 
 
-def test_signed_spikes_of_any_size_stay_native(slow_starts: list[RegionKernel]) -> None:
+def test_signed_spikes_of_any_size_stay_native(exceeding: Exceeding) -> None:
     """Counts beyond a byte, of either sign, are summed as values where they occur."""
     rng = np.random.default_rng(3)
     layers: list[tuple[Transform, tuple[int, ...]]] = [
@@ -282,13 +279,13 @@ def test_signed_spikes_of_any_size_stay_native(slow_starts: list[RegionKernel]) 
         for layer, shape in layers:
             net, *rest = behind(SignedIntegrateAndFire(), layer, shape, scale=scale)
             assert not on_reference(assert_native_is_reference(net, *rest))
-    assert not slow_starts
+    assert not exceeding()
 
 
-def test_counts_that_outgrow_bytes_are_handed_over_in_pieces(
-    slow_starts: list[RegionKernel],
+def test_counts_outgrow_bytes_behind_grouped_layers(
+    exceeding: Exceeding,
 ) -> None:
-    """Voltages and totals of a population behind a grouped layer go on on the reference."""
+    """Of a population that is in pieces."""
     rng = np.random.default_rng(4)
     for last in (False, True):
         layer = Convolution(rng.normal(size=(96, 4, 2, 2)) * 3.0, groups=24, channels_last=last)
@@ -305,16 +302,16 @@ def test_counts_that_outgrow_bytes_are_handed_over_in_pieces(
         ]
         for x, y in zip(*pair, strict=True):
             np.testing.assert_array_equal(x, y)
-    assert slow_starts
+    assert exceeding()
 
 
-def test_sums_over_large_windows_do_not_outgrow_bytes(slow_starts: list[RegionKernel]) -> None:
-    """A global pool of spikes is a sum of values: the run stays native."""
+def test_sums_over_large_windows_do_not_outgrow_bytes(exceeding: Exceeding) -> None:
+    """A global pool of spikes is a sum of values."""
     windows = Windows((16, 16))
     chain = Chain((SumPool(windows, np.array(1 / 256)), Reshape((4,)), Dense(np.eye(4)[:3] + 0.1)))
     net, stimulus, populations = behind(sw.IntegrateAndFire(), chain, (4, 16, 16), scale=30.0)
     assert not on_reference(assert_native_is_reference(net, stimulus, populations))
-    assert not slow_starts
+    assert not exceeding()
 
 
 @pytest.mark.parametrize("kind", SENDERS)

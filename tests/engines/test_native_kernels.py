@@ -10,7 +10,7 @@ import pytest
 from numpy.typing import NDArray
 
 import spikewright as sw
-from engines.comparing import assert_same
+from engines.comparing import Exceeding, assert_same
 from spikewright import engines
 from spikewright.engines import Engine, Execution, Program, compile_network
 from spikewright.engines.operators import Filter, Operator
@@ -39,7 +39,6 @@ if "native" not in engines.available():
 from slowly import in_turn, of_each_type
 from spikewright.engines.native.engine import NativeEngine, instruction_sets
 from spikewright.engines.native.regions import plan_rows
-from spikewright.engines.native.running import RegionKernel
 
 WITHOUT = {"DiscreteLI", "DiscreteLIF", "Elementwise", "WindowMean"}
 """Neuron types, rules and synapses that are left to the reference; the plan gives the reason."""
@@ -249,15 +248,15 @@ def test_recursive_least_squares_out_of_loops() -> None:
     assert kernels(program, Learned)[0][0]
 
 
-def test_recursive_least_squares_goes_on_where_counts_outgrow_bytes(
-    slow_starts: list[RegionKernel],
+def test_recursive_least_squares_of_counts_that_outgrow_bytes(
+    exceeding: Exceeding,
 ) -> None:
-    """The matrix is handed over as it is after its last change."""
+    """The matrix meets activities of any size."""
     net = learning(RLS(1e-6), sender=sw.SpikingRectifiedLinear())
     pre = net.ensembles[0]
     pre.gain, pre.bias = np.linspace(1e3, 9e5, 40), np.zeros(40)
     assert_native_is_reference(net)
-    assert slow_starts
+    assert exceeding()
 
 
 DRAWN: dict[str, Callable[[NeuronType], NeuronType]] = {
@@ -299,8 +298,8 @@ def test_random_spikes_of_bounded_rates(name: str) -> None:
 
 @pytest.mark.parametrize("name", DRAWN)
 @pytest.mark.parametrize(("mean", "gain"), [(1e4, 1.0), (1e300, 1.0), (1e302, 1e6)])
-def test_many_random_spikes_go_on_on_the_reference(
-    name: str, mean: float, gain: float, slow_starts: list[RegionKernel]
+def test_many_random_spikes_are_the_references(
+    name: str, mean: float, gain: float, exceeding: Exceeding
 ) -> None:
     """Numbers above a byte, and those that are not finite, where there are many draws to come."""
     net = drawing(DRAWN[name](RectifiedLinear()), mean, gain=gain)
@@ -310,7 +309,7 @@ def test_many_random_spikes_go_on_on_the_reference(
         for engine in (ReferenceEngine(), NativeEngine(1)):
             runs.append(Execution(program, engine).run(STEPS)[0])
     np.testing.assert_array_equal(*runs)
-    assert slow_starts
+    assert exceeding()
 
 
 @pytest.mark.parametrize("name", DRAWN)

@@ -9,7 +9,7 @@ import pytest
 from numpy.typing import NDArray
 
 import spikewright as sw
-from engines.comparing import assert_same
+from engines.comparing import Exceeding, assert_same
 from spikewright import engines
 from spikewright.engines import Execution, compile_network
 from spikewright.engines.grid import PRECISIONS, Precision
@@ -183,8 +183,8 @@ def test_matrices_are_written_where_they_are_sampled(monkeypatch: pytest.MonkeyP
     assert np.flatnonzero(written).tolist() == [4, 9]
 
 
-def test_learning_goes_on_where_counts_outgrow_bytes(slow_starts: list[RegionKernel]) -> None:
-    """Weights and filters are handed over to the reference in the middle of a run."""
+def test_learning_from_counts_that_outgrow_bytes(exceeding: Exceeding) -> None:
+    """Weights and filters meet them in the middle of a run."""
     with sw.Network(seed=3) as net:
         stimulus = sw.Node(np.zeros(2))
         pre = sw.Ensemble(20, 2, neuron_type=sw.SpikingRectifiedLinear(), gain=2e5, bias=0.0)
@@ -196,4 +196,4 @@ def test_learning_goes_on_where_counts_outgrow_bytes(slow_starts: list[RegionKer
         sw.Probe(made, "weights")
     expected = run(ReferenceEngine(), (net, stimulus))
     assert_same(run(NativeEngine(1), (net, stimulus), block=4), expected)
-    assert slow_starts
+    assert exceeding()

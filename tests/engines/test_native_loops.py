@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import spikewright as sw
-from engines.comparing import assert_same
+from engines.comparing import Exceeding, assert_same
 from engines.looping_networks import DT, looping_network
 from spikewright import engines
 from spikewright.engines import Execution, compile_network
@@ -20,26 +20,25 @@ from spikewright.network.transforms import Dense
 if "native" not in engines.available():
     pytest.skip("the native engine was not built", allow_module_level=True)
 
-from spikewright.engines.native import pace
+from spikewright.engines.native import runs
 from spikewright.engines.native.engine import NativeEngine, instruction_sets
 from spikewright.engines.native.regions import Region, with_regions
-from spikewright.engines.native.running import RegionKernel
 
 
 @pytest.mark.parametrize("decade", range(4))
-def test_random_networks_equal_the_reference(decade: int, slow_starts: list[RegionKernel]) -> None:
+def test_random_networks_equal_the_reference(decade: int) -> None:
     """Neurons of additions and divisions agree with the reference to the bit, loops included."""
     for seed in range(10 * decade, 10 * decade + 10):
         net = looping_network(np.random.default_rng(seed))
         assert_same(net.run(NativeEngine(threads=1)), net.run(ReferenceEngine()))
 
 
-def test_counts_that_outgrow_bytes_are_among_them(slow_starts: list[RegionKernel]) -> None:
-    """State of loops is handed over in the middle of a run: filters, totals and all."""
+def test_counts_that_outgrow_bytes_are_among_them(exceeding: Exceeding) -> None:
+    """In loops as elsewhere: filters, totals and all."""
     for seed in range(1050, 1090):
         net = looping_network(np.random.default_rng(seed))
         assert_same(net.run(NativeEngine(threads=1)), net.run(ReferenceEngine()))
-    assert any(kernel._op.loops for kernel in slow_starts)
+    assert any(kernel._op.loops for kernel in exceeding())
 
 
 def test_random_curved_networks_agree_with_the_reference() -> None:
@@ -73,11 +72,11 @@ def test_threads_share_steps_without_a_change(
     curved: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Where threads outnumber samples and steps are long, each step of a loop is shared."""
-    monkeypatch.setattr(pace, "_LONG", 0.0)
-    monkeypatch.setattr(pace, "_WAKING", 1e-12)
+    monkeypatch.setattr(runs, "_LONG", 0.0)
+    monkeypatch.setattr(runs, "_WAKING", 1e-12)
     shared: list[int] = []
     monkeypatch.setattr(
-        pace.Pace, "learn_shared", lambda self, frames, spent: shared.append(frames)
+        runs.Pace, "learn_shared", lambda self, frames, spent: shared.append(frames)
     )
     for seed in range(3000, 3040):
         net = looping_network(np.random.default_rng(seed), curved=curved)

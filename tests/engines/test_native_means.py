@@ -7,7 +7,7 @@ import pytest
 from numpy.typing import NDArray
 
 import spikewright as sw
-from engines.comparing import assert_same
+from engines.comparing import Exceeding, assert_same
 from spikewright import engines
 from spikewright.engines import Program, compile_network
 from spikewright.engines.reference import ReferenceEngine
@@ -31,7 +31,6 @@ from slowly import in_turn
 from spikewright.engines.native.building import build
 from spikewright.engines.native.engine import NativeEngine, instruction_sets
 from spikewright.engines.native.regions import Region, with_regions
-from spikewright.engines.native.running import RegionKernel
 
 FOLLOWING: dict[str, NeuronType] = {
     "clipped": RunningMeanSpiking(ClippedReLU(2.0)),
@@ -87,9 +86,7 @@ def assert_alike(
 
 
 @pytest.mark.parametrize(("sender", "kind"), in_turn(2 * [*SENDERS], FOLLOWING))
-def test_layers_and_their_neurons_are_one(
-    kind: str, sender: str, slow_starts: list[RegionKernel]
-) -> None:
+def test_layers_and_their_neurons_are_one(kind: str, sender: str, exceeding: Exceeding) -> None:
     """Behind every kind of signal: few spikes and many, of both signs, bit by bit; all native."""
     rng = np.random.default_rng(1)
     for number, (transform, shape) in enumerate(layers(3)):
@@ -112,7 +109,7 @@ def test_layers_and_their_neurons_are_one(
         counts = expected[len(expected) - 2 * len(everyone) - 1] * DT
         assert counts.max() > 0 > counts.min()
         assert RunningMeanSpiking in fused(program)
-    assert not slow_starts
+    assert not exceeding()
 
 
 def test_constant_currents_from_outside() -> None:
@@ -152,10 +149,8 @@ def test_means_are_rounded_once_whatever_their_size() -> None:
 
 @pytest.mark.parametrize("function", ["relu", "hard_swish"])
 @pytest.mark.parametrize("sender", SENDERS)
-def test_counts_that_outgrow_bytes_are_handed_over(
-    sender: str, function: str, slow_starts: list[RegionKernel]
-) -> None:
-    """Voltages, means and both totals go on elsewhere, in whatever pieces."""
+def test_counts_outgrow_bytes(sender: str, function: str, exceeding: Exceeding) -> None:
+    """Voltages, means and both totals, in whatever pieces."""
     rng = np.random.default_rng(7)
     rectified = RunningMeanSpiking(RectifiedLinear())
     others = {"hard_swish": RunningMeanSpiking(Elementwise.of("hard_swish"))}
@@ -179,4 +174,4 @@ def test_counts_that_outgrow_bytes_are_handed_over(
         ]
         for x, y in zip(*pair, strict=True):
             np.testing.assert_array_equal(x, y)
-    assert slow_starts
+    assert exceeding()

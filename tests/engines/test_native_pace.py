@@ -8,7 +8,7 @@ import pytest
 import spikewright as sw
 from spikewright import engines
 
-pace = pytest.importorskip("spikewright.engines.native.pace")
+pace = pytest.importorskip("spikewright.engines.native.runs")
 pytestmark = pytest.mark.skipif(
     "native" not in engines.available(), reason="the native engine is not built"
 )

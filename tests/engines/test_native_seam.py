@@ -9,7 +9,16 @@ import numpy as np
 import pytest
 
 from spikewright.engines.native import _kernels, support
-from spikewright.engines.native._kernels import Action, Cell, Cells, Geometry, Rate, Rule, Term
+from spikewright.engines.native._kernels import (
+    Action,
+    Cell,
+    Cells,
+    Geometry,
+    Limbs,
+    Rate,
+    Rule,
+    Term,
+)
 from spikewright.engines.native.cells import described, states
 from spikewright.engines.native.rules import form_of
 from spikewright.network.neurons import TOLERANCE, NeuronType
@@ -108,7 +117,12 @@ def test_weights_must_fit_the_layer_that_they_fill() -> None:
     region = _kernels.Region()
     source, target = region.buffer(True, 3), region.buffer(False, 2)
     given = {"input": source, "output": target, "population": -1, "gain": None, "joined": -1}
-    given |= {"bias": np.zeros((1, 2)), "factor": None, "limbs": None, "weight_limbs": 1}
+    given |= {
+        "bias": np.zeros((1, 2)),
+        "factor": None,
+        "limbs": Limbs(bits=20, most=2, weights=1),
+        "weight_limbs": 1,
+    }
     given["action"] = Action.layer
     region.layer(geometry=Geometry(input=[1, 1, 3], output=[1, 1, 2]), **given)
     with pytest.raises(ValueError, match="a layer's buffers have its sizes"):

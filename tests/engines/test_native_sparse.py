@@ -27,7 +27,7 @@ if "native" not in engines.available():
 
 from slowly import in_turn
 from spikewright.engines.native.engine import NativeEngine, instruction_sets
-from spikewright.engines.native.pace import Pace
+from spikewright.engines.native.runs import Pace
 from spikewright.engines.native.senders import DelayedLists
 
 DT = 0.001

@@ -19,7 +19,7 @@ if "native" not in engines.available():
 from slowly import in_turn
 from spikewright.engines.native import filling
 from spikewright.engines.native._kernels import MOST_REPEATS, NO_BUDGET, Reading, pack
-from spikewright.engines.native.lanes import lane_widths
+from spikewright.engines.native.filling import lane_widths
 
 CHANNELS = 6  # of an input of either sign
 

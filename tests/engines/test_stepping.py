@@ -11,6 +11,7 @@ import pytest
 from numpy.typing import NDArray
 
 import spikewright as sw
+from engines.comparing import Exceeding
 from engines.looping_networks import looping_network
 from engines.random_networks import random_network
 from spikewright import engines
@@ -249,8 +250,8 @@ def test_a_batch_steps_side_by_side() -> None:
     np.testing.assert_array_equal(*found)
 
 
-def test_counts_that_outgrow_a_byte_go_on_where_they_were(slow_starts: list[RegionKernel]) -> None:
-    """The step in which it happens is done once, and all later ones on the reference."""
+def test_counts_outgrow_a_byte_in_single_steps(exceeding: Exceeding) -> None:
+    """Each step is done once, and is the run's."""
     with sw.Network(seed=1) as net:
         source = sw.Node(lambda t: 40.0 * t / 0.125)
         cells = sw.Ensemble(6, None, neuron_type=sw.IntegrateAndFire(), gain=1.0, bias=0.0)
@@ -261,10 +262,10 @@ def test_counts_that_outgrow_a_byte_go_on_where_they_were(slow_starts: list[Regi
         for population in (cells, more):
             sw.Probe(population.neurons, "spike_count")
     assert_steps_are_a_run(net, 0.125, steps=25)
-    assert len(slow_starts) == 2  # of the run and of the steps
+    assert len(exceeding()) == 2  # of the run and of the steps
 
 
-def test_functions_in_loops_are_called_once_a_step(slow_starts: list[RegionKernel]) -> None:
+def test_functions_in_loops_are_called_once_a_step(exceeding: Exceeding) -> None:
     """In the order of time, also in the step in which a count outgrows a byte."""
     times: list[float] = []
 
@@ -287,7 +288,7 @@ def test_functions_in_loops_are_called_once_a_step(slow_starts: list[RegionKerne
     with sw.Simulator(net, dt=0.125, progress=False, engine="reference") as sim:
         sim.run_steps(STEPS)
         np.testing.assert_array_equal(sim.data[probe], stepped)
-    assert slow_starts
+    assert exceeding()
 
 
 class Keeping(NeuronType):
@@ -417,7 +418,7 @@ def test_steps_that_are_worth_threads_have_them(monkeypatch: pytest.MonkeyPatch)
     """Times decide step by step; the results are those of one thread."""
     net, _, _ = driven(n=500)
     turns = iter(range(10**6))
-    pace = pytest.importorskip("spikewright.engines.native.pace").Pace
+    pace = pytest.importorskip("spikewright.engines.native.runs").Pace
     monkeypatch.setattr(pace, "threads", lambda *_: 1 + next(turns) % 3)
     assert_steps_are_a_run(net, 0.001, batch=2, threads=3)
 

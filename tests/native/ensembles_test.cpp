@@ -68,7 +68,7 @@ std::shared_ptr<Readouts> decoders(int source, std::size_t outputs, std::size_t 
     r->limbs = limbs;
     std::size_t from = 0, to = 0;
     for (std::size_t n : {std::size_t(100), std::size_t(3), std::size_t(230)}) {
-        r->members.push_back({source, from, n, to, outputs, from * row});
+        r->members.push_back({source, from, n, to, outputs, from * row, {24, 2, int(limbs)}});
         from += n, to += outputs;
     }
     r->weights.resize(from * row);

@@ -60,11 +60,6 @@ class SmoothKernel(Kernel):
     def __init__(self, filter: DelayedKernel, op: Smooth, setup: Setup) -> None:
         self._filter, self._op, self._setup = filter, op, setup
 
-    def start_from(self, **state: NDArray) -> None:
-        """Take over from another engine, as a filter with delay does."""
-        filter: Any = self._filter
-        filter.start_from(**state)
-
     def run(self, inputs: Sequence[Array], step: int, steps: int) -> Sequence[Array]:
         (x,) = inputs
         outputs = self._setup.empty(self._op, steps)
@@ -82,10 +77,6 @@ class DelayKernel(DelayedKernel):
     def __init__(self, op: Operator, setup: Setup, steps: int) -> None:
         super().__init__(op, setup)
         self._kept, self._row = setup.zeros(op, steps), 0
-
-    def start_from(self, kept: NDArray) -> None:
-        """Take over from another engine: what waits, `(batch, steps, *shape)`."""
-        self._kept[...] = kept
 
     def restore(self, state: Mapping[str, Any]) -> None:
         self._kept[...] = state["_kept"]

@@ -18,40 +18,32 @@ from spikewright.engines.factors import shared_row
 from spikewright.engines.native import _kernels
 from spikewright.engines.native._kernels import Term
 from spikewright.engines.native.filling import Filling, Listed
-from spikewright.engines.native.orders import Order, Stored, positions, preferred_orders, same
+from spikewright.engines.native.orders import (
+    Order,
+    Stored,
+    positions,
+    preferred_orders,
+    same,
+)
 from spikewright.engines.native.regions import Region
 from spikewright.engines.native.senders import ArrivalFilling, SenderFilling
-from spikewright.engines.native.support import is_integrator
 from spikewright.engines.needs import sampled
 from spikewright.engines.operators import Operator
-from spikewright.engines.populations import Neurons
+from spikewright.engines.populations import Learned, Neurons
 from spikewright.engines.program import Program
-from spikewright.network.transforms import Shape
 
 
 @dataclass(frozen=True, eq=False)
-class OperatorState:
-    """State of an operator: memories by the reference's names, in this order, of these shapes.
+class SummedOutputs:
+    """The memories in which a population's outputs are summed, from `offset` on, in this order.
 
-    Operators that run as one have parts of the same memories, from `offset` on.
+    `net` has their signs; it is `total` itself where none is negative.
     """
 
-    memories: dict[str, int]
-    orders: dict[str, Order]
-    shapes: dict[str, Shape]
-    offset: int = 0
-
-    @property
-    def bytes(self) -> int:
-        """Bytes of one sample."""
-        return sum(8 * int(np.prod(self.shapes[name])) for name in self.memories)
-
-
-def kept(memories: dict[str, int], order: Order, shape: Shape, offset: int = 0) -> OperatorState:
-    """State of one order and shape."""
-    return OperatorState(
-        memories, dict.fromkeys(memories, order), dict.fromkeys(memories, shape), offset
-    )
+    total: int
+    net: int
+    order: Order
+    offset: int
 
 
 class Buffers:
@@ -69,13 +61,14 @@ class Buffers:
         self.maker_of = {op.output: op for op in native}
         self.stored: dict[int, Stored] = {}
         self.inputs: list[tuple[int, bool]] = []
-        self.kept: dict[Operator, OperatorState] = {}
-        self.totals: dict[Neurons, OperatorState] = {}
+        self.learned: dict[Learned, int] = {}  # memories of weights
+        self.totals: dict[Neurons, SummedOutputs] = {}
         self.last: list[Callable[[], None]] = []  # calls that add the end of a loop's step
         self.calls: list[tuple[Operator, bool]] = []
         self.fillings: list[Filling | SenderFilling | ArrivalFilling] = []
         self.populations: dict[Neurons, tuple[Neurons, Order, tuple[int, ...]]] = {}
         self.buffer_bytes: list[int] = []
+        self.state_bytes: Counter[str] = Counter()  # beside populations
         self.population_bytes: Counter[str] = Counter()
         self.voltage_bytes: Counter[str] = Counter()
         self.widest = 0
@@ -85,10 +78,6 @@ class Buffers:
         self.preferred = preferred_orders(region.operators, program.shapes)
         # Of signals that only probes read: the period of the steps that these keep.
         self.every = {} if region.restart else sampled(program, region.operators)
-
-    def fires_bytes(self, op: Neurons) -> bool:
-        """Whether a population runs in the fastest kernels: its counts fit bytes."""
-        return is_integrator(op) and op.output in self.op.counts
 
     def size(self, signal: int) -> int:
         return int(np.prod(self.program.shapes[signal]))
@@ -237,15 +226,12 @@ class Buffers:
             bias=None if bias is None else row(bias, op.output, order),
         )
 
-    def keep(
-        self, ops: Sequence[Operator], memories: dict[str, int], order: Order
-    ) -> dict[Any, OperatorState]:
-        """State of operators whose values lie one after the other in these memories."""
-        found, at = {}, 0
+    def memory(self, ops: Sequence[Operator], start: NDArray) -> int:
+        """The number of a memory: state of operators side by side, which starts so."""
         for op in ops:
-            found[op] = kept(memories, order, self.program.shapes[op.output], at)
-            at += self.size(op.output)
-        return found
+            share = start.size if len(ops) == 1 else self.size(op.output)
+            self.state_bytes[op.label] += 8 * share
+        return self.kernels.memory(np.ravel(start))
 
 
 def _repeated(rows: NDArray) -> NDArray:

@@ -22,22 +22,28 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from spikewright.engines.native.arrivals import add_arrivals
-from spikewright.engines.native.buffers import Buffers
-from spikewright.engines.native.built import Built
+from spikewright.engines.native.buffers import Buffers, SummedOutputs
+from spikewright.engines.native.filling import Filling, Listed, Packing
 from spikewright.engines.native.foreign import add_foreign
 from spikewright.engines.native.groups import FusedOperator, add_together, groups
 from spikewright.engines.native.integrators import add_integrators
 from spikewright.engines.native.layers import add_layer, add_sum
 from spikewright.engines.native.learning import add_learned
 from spikewright.engines.native.moves import add_axis_map, add_choice, add_place, rename
-from spikewright.engines.native.orders import positions
-from spikewright.engines.native.parts import add_delay, add_max_pool, add_scale, add_sum_pool
+from spikewright.engines.native.orders import Order, positions
+from spikewright.engines.native.parts import (
+    add_delay,
+    add_max_pool,
+    add_scale,
+    add_sum_pool,
+)
 from spikewright.engines.native.regions import Region
+from spikewright.engines.native.senders import ArrivalFilling, SenderFilling
 from spikewright.engines.native.shortcuts import shortcuts
-from spikewright.engines.native.sparse import add_sparse
+from spikewright.engines.native.sparse import add_arrivals, add_sparse
 from spikewright.engines.operators import Apply, Delay, DelayedLinear, Linear, Operator, ScaledSum
 from spikewright.engines.populations import Learned, Neurons
 from spikewright.engines.program import Program
@@ -49,12 +55,70 @@ from spikewright.network.transforms import (
     Place,
     Reshape,
     Scale,
+    Shape,
     Slice,
     Sparse,
     SumPool,
     Take,
     Transform,
 )
+
+_PARAMETERS = 16  # bytes a neuron, in use while a population is described
+
+
+@dataclass(frozen=True, eq=False)
+class Built:
+    """A region's kernels. `exports` are (signal, counts or not, shape); populations in order, each
+    in pieces that lie one after the other.
+
+    `learned` are the memories of weights, `totals` are sums of outputs of populations that are not
+    among `populations`. `step_bytes` is the memory of one step of one sample in the buffers that
+    are in use together, `buffer_bytes` in all of them; what is `listed` comes to it. `state_bytes`
+    is the state of one sample, by operator; `population_bytes` are those of populations among it,
+    of which `voltage_bytes` are not kept behind a last step. `calls` are the calls of foreign
+    operators in their order: in the operator's turn (True), or at a step's end. `fillings` are the
+    weights of layers, which are made before the first run; their sizes are known earlier.
+    """
+
+    label: str
+    region: Any
+    inputs: tuple[tuple[int, bool], ...]
+    exports: tuple[tuple[int, bool, Shape], ...]
+    populations: tuple[tuple[Neurons, Order, tuple[int, ...]], ...]
+    learned: dict[Learned, int]
+    totals: dict[Neurons, SummedOutputs]
+    step_bytes: int
+    buffer_bytes: int
+    listed: Listed
+    state_bytes: dict[str, int]
+    population_bytes: dict[str, int]
+    voltage_bytes: dict[str, int]
+    calls: tuple[tuple[Operator, bool], ...]
+    fillings: tuple[Filling | SenderFilling | ArrivalFilling, ...]
+
+    def weight_bytes(self, tiles: bool) -> dict[str, int]:
+        """Bytes of weights and neurons' parameters in the kernels' own forms, by operator."""
+        orders = {id(order): order for _, order, _ in self.populations if order is not None}
+        size = self.region.bytes() + sum(order.nbytes for order in orders.values())
+        found = Counter({f"parameters of {self.label}": size})
+        for one in self.fillings:
+            found[one.label] += one.bytes + tiles * self.region.tiled_bytes(one.number)
+        return dict(found)
+
+    @property
+    def making_bytes(self) -> int:
+        """The largest temporary memory while they are made, in bytes.
+
+        Populations are described before there are any weights of layers.
+        """
+        neurons = max((op.ensemble.n_neurons for op, _, _ in self.populations), default=0)
+        described = _PARAMETERS * neurons - sum(one.bytes for one in self.fillings)
+        return max([described, 0, *(one.making for one in self.fillings)])
+
+    def fill(self, threads: int) -> list[Packing | None]:
+        """Make all weights; layers' are shared while what is returned is held."""
+        return [one.fill(self.region, threads) for one in self.fillings]
+
 
 _MAPS: dict[type[Transform], Callable[[Buffers, Linear, Any], None]] = {
     Dense: add_layer,
@@ -123,30 +187,20 @@ def _built(b: Buffers) -> Built:
         every = b.every.get(signal, 1)
         b.kernels.store(input=stored.buffer, output=number, index=index, every=every)
         exports.append((signal, signal in b.op.counts, b.program.shapes[signal]))
-    state = Counter(b.population_bytes)
-    for owner, kept in (*b.kept.items(), *b.totals.items()):
-        state[owner.label] += kept.bytes
     return Built(
         label=b.op.label,
         region=b.kernels,
         inputs=tuple(b.inputs),
         exports=tuple(exports),
         populations=tuple(b.populations[op] for op in b.op.operators if op in b.populations),
-        kept=b.kept,
+        learned=b.learned,
         totals=b.totals,
         step_bytes=b.widest,
         buffer_bytes=b.kernels.arrange(not b.op.loops),
         listed=b.listed,
-        state_bytes=dict(state),
+        state_bytes=dict(b.state_bytes + b.population_bytes),
         population_bytes=dict(b.population_bytes),
         voltage_bytes=dict(b.voltage_bytes),
         calls=tuple(b.calls),
         fillings=tuple(b.fillings),
-        places={s: _buffers(b, s) for s in b.stored if s in b.op.counts},
     )
-
-
-def _buffers(b: Buffers, signal: int) -> tuple[int, ...]:
-    """The buffer that holds a signal, and the one that it is a part of."""
-    held = b.stored[signal].buffer
-    return (held, b.roots[held][0]) if held in b.roots else (held,)

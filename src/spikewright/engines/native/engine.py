@@ -16,15 +16,12 @@ from spikewright._base.processors import MOST_THREADS, check_threads, processors
 from spikewright.engines.base import Engine, Held, Plan, Stretch
 from spikewright.engines.kernel import Array, Call, Kernel, Stepping
 from spikewright.engines.native import _kernels
-from spikewright.engines.native.building import build
-from spikewright.engines.native.built import Built
+from spikewright.engines.native.building import Built, build
 from spikewright.engines.native.filling import SLAB, Often, Packing
 from spikewright.engines.native.foreign import foreign_bytes
-from spikewright.engines.native.linear import LinearKernel
 from spikewright.engines.native.regions import Region, plan_rows, with_regions
-from spikewright.engines.native.running import RegionKernel
+from spikewright.engines.native.running import LinearKernel, RegionKernel
 from spikewright.engines.native.runs import state_bytes, work_bytes
-from spikewright.engines.native.wide import Form, Forms, widened
 from spikewright.engines.operators import Generate, NodeSource, Operator
 from spikewright.engines.populations import Learned
 from spikewright.engines.program import Program
@@ -92,7 +89,6 @@ class NativeEngine(Engine):
         self._built: WeakKeyDictionary[Operator, Built] = WeakKeyDictionary()
         # Weights in the kernels' form.
         self._holding: WeakKeyDictionary[Operator, list[Packing | None]] = WeakKeyDictionary()
-        self._wide: WeakKeyDictionary[Region, Forms] = WeakKeyDictionary()
         self._shared: WeakKeyDictionary[Operator, Kernel] = WeakKeyDictionary()
         self._counts: WeakKeyDictionary[Program, frozenset[int]] = WeakKeyDictionary()
 
@@ -124,7 +120,6 @@ class NativeEngine(Engine):
                 isa=self.isa,
                 threads=self.threads,
                 dense=self.dense,
-                wider=self._wider,
             )
         fallback = _Fallback(self._reference.kernel(op, program, batch, tally))
         if fallback.stateless:
@@ -147,17 +142,6 @@ class NativeEngine(Engine):
             if op not in self._holding:
                 self._holding[op] = built.fill(self.threads)
             return built
-
-    def _wider(self, op: Region, program: Program, signals: frozenset[int]) -> Form | None:
-        """A region with these counts in doubles, and all that outgrew bytes in earlier runs."""
-        with _building:
-            forms = self._wide.setdefault(op, Forms())
-            forms.signals |= signals
-            if forms.signals not in forms.made:
-                wide = widened(op, program, forms.signals)
-                found = None if wide is None else (wide, self._filled(wide, program))
-                forms.made[forms.signals] = found
-            return forms.made[forms.signals]
 
     def source(self, op: NodeSource, program: Program, given: Given, first: int) -> Kernel:
         return self._reference.source(op, program, given, first)

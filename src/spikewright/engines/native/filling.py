@@ -18,10 +18,22 @@ from spikewright._base.arrays import immutable, memory_of
 from spikewright.engines.compensation import Compensation, Residuals, grid_of, residuals_of
 from spikewright.engines.grid import Grid, Precision
 from spikewright.engines.native._kernels import Action, Geometry, Packed, Reading, Region, pack
-from spikewright.engines.native.lanes import lane_widths
 
 _READINGS = {Action.signed_layer: Reading.both, Action.depthwise: Reading.depthwise}
 _SPARE = 1024  # bytes beside the integers of a channel
+_WIDE_ROWS = 3072  # rows up to which 64 lanes of weights fit three quarters of a second-level cache
+
+
+def lane_widths(channels: int, rows: int) -> list[int]:
+    """Blocks of output channels that are computed together."""
+    widths: list[int] = []
+    widest = 64 if rows <= _WIDE_ROWS else 32
+    left = channels
+    while left > 0:
+        width = next((w for w in (widest, 32, 16) if w <= left and w <= widest), 16)
+        widths.append(width)
+        left -= width
+    return widths
 
 
 @dataclass(frozen=True, eq=False)

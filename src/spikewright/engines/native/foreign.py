@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,8 +48,7 @@ def foreign_bytes(op: Operator, program: Program, steps: int) -> int:
 class Foreign(Kernel):
     """A kernel of the reference engine that a native loop calls.
 
-    Its outputs of a run are kept. A run that begins again, as a count exceeds a byte, reads them
-    first, so that nothing is computed twice.
+    Its outputs of a run are kept.
     """
 
     changing = ("_kernel",)
@@ -66,11 +64,11 @@ class Foreign(Kernel):
         self._early, self._late = parts_of(op)
         self._made: dict[int, NDArray] = {}
         self._called: Call | None = None  # the kernel's own function of the operator's turn
-        self._first = self._begun = self._ended = self._now = 0
+        self._first = 0
 
     def expect(self, step: int, steps: int) -> None:
         """A run of `steps` steps after step number `step` begins."""
-        self._first, self._begun, self._ended = step, 0, 0
+        self._first = step
         signals = (*self._early, *self._late)
         if any(s not in self._made or len(self._made[s]) < steps for s in signals):
             made = {s: np.empty((steps, self._batch, *self._shapes[s])) for s in signals}
@@ -88,43 +86,22 @@ class Foreign(Kernel):
 
     def _call_natively(self, t: int) -> None:
         self._called(t, self._first + t)  # type: ignore[misc]
-        self._begun = t + 1
 
     def _begin_natively(self, t: int) -> None:
         made = self._kernel.begin(self._given(self._prompt), self._first + t, 1)
         for s, value in zip(self._early, made, strict=True):
             self._made[s][t] = value[:, 0]
-        self._begun = t + 1
 
     def _end_natively(self, t: int) -> None:
         made = self._kernel.end(self._given(self._all))
         for s, value in zip(self._late, made, strict=True):
             self._made[s][t] = value[:, 0]
-        self._ended = t + 1
 
     def _given(self, arrays: Sequence[NDArray]) -> Sequence[NDArray]:
         return [x.copy() for x in arrays] if self._keeps else arrays
 
     def run(self, inputs: Sequence[Array], step: int, steps: int) -> Sequence[Array]:
         raise TypeError(f"{self._op.label}: runs in loops alone")
-
-    def begin(self, inputs: Sequence[Array], step: int, steps: int) -> Sequence[Array]:
-        self._now = step - self._first
-        if self._now < self._begun:
-            return self._replayed(self._early)
-        return self._kernel.begin(inputs, step, steps)
-
-    def end(self, inputs: Sequence[Array]) -> Sequence[Array]:
-        if self._now < self._ended:
-            return self._replayed(self._late)
-        return self._kernel.end(inputs)
-
-    def restore(self, state: Mapping[str, Any]) -> None:
-        super().restore(state)
-        self._begun = self._ended = 0  # what is kept is of another run
-
-    def _replayed(self, signals: Iterable[int]) -> list[Array]:
-        return [self._made[s][self._now][:, None] for s in signals]
 
     def totals(self) -> Iterable[Sums]:
         return self._kernel.totals()

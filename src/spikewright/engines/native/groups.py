@@ -130,7 +130,7 @@ def add_together(b: Buffers, group: Sequence[FusedOperator]) -> bool:
     """Add units that run as one, or one of such a kind; False for a unit of another kind."""
     ops = [unit.operator for unit in group]
     filters = [op for op in ops if isinstance(op, Filter | Smooth)]
-    populations = [op for op in ops if isinstance(op, Neurons) and not b.fires_bytes(op)]
+    populations = [op for op in ops if isinstance(op, Neurons) and not is_integrator(op)]
     sums = [op for op in ops if isinstance(op, ScaledSum)]
     maps = [op for op in ops if isinstance(op, Linear)]
     if filters:

@@ -1,4 +1,4 @@
-"""Populations of integrate-and-fire neurons, with the least voltages at which they spike."""
+"""Populations of integrate-and-fire neurons: firing is a comparison and no division."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from numpy.typing import NDArray
 
 from spikewright.engines.native.buffers import Buffers
 from spikewright.engines.native.cells import fixed_point
-from spikewright.engines.native.limits import least_voltage
 from spikewright.engines.native.orders import Order, every
 from spikewright.engines.native.support import followed
 from spikewright.engines.populations import Neurons
 from spikewright.network.neurons import (
+    TOLERANCE,
     BipolarIntegrateAndFire,
     FixedPointIntegrateAndFire,
     NeuronType,
@@ -58,7 +58,7 @@ def integrators(b: Buffers, op: Neurons, order: Order, pixels: int, pieces: int 
         cap = float(getattr(kind, "max_spikes_per_step", None) or 0)
         numbers.append(b.kernels.population(cap=cap, start=start, places=where, whole=size, **part))
         # A voltage, a total, what was sent, and means; channels are padded to whole vectors.
-        item = 32 if followed(kind) is not None else 16 if part["holds"] else 12
+        item = 36 if followed(kind) is not None else 20 if part["holds"] else 12
         lanes = 64 if pixels == 1 else 16
         padded = pixels * (-(-where.shape[1] // lanes) * lanes)
         b.population_bytes[op.label] += item * padded
@@ -96,3 +96,23 @@ def _whole(kind: FixedPointIntegrateAndFire, unit: NDArray, charge: NDArray) -> 
         "fixed": fixed_point(kind),
         "charge": charge,
     }
+
+
+def least_voltage(threshold: NDArray, spikes: int) -> NDArray:
+    """The least float64 `v` with `floor(v / threshold + TOLERANCE) >= spikes`, per neuron.
+
+    The left side is a rounded division and a rounded sum, each monotone in `v`, so that this
+    voltage exists; it is found by bisection over the float64 numbers between two that bracket it.
+    With `spikes` above 0 it is positive, else negative.
+    """
+    threshold = np.asarray(threshold, np.float64)
+    sign = 1.0 if spikes > 0 else -1.0
+    near = sign * (spikes - TOLERANCE) * threshold
+    low = (near * (1.0 - 1e-12)).view(np.int64)
+    high = (near * (1.0 + 1e-12)).view(np.int64)
+    while np.any(high - low > 1):  # doubles above 0 are ordered as their bits are
+        middle = low + (high - low) // 2
+        reached = np.floor(sign * middle.view(np.float64) / threshold + TOLERANCE) >= spikes
+        lower = reached == (sign > 0)  # the one that is looked for lies at or below the middle
+        low, high = np.where(lower, low, middle), np.where(lower, middle, high)
+    return high.view(np.float64) if sign > 0 else -low.view(np.float64)

@@ -24,6 +24,7 @@ from spikewright.engines.native.orders import (
 )
 from spikewright.engines.native.parts import limbs_of
 from spikewright.engines.native.shortcuts import Shortcut, shortcut_of
+from spikewright.engines.native.support import is_integrator
 from spikewright.engines.operators import Linear, ScaledSum
 from spikewright.engines.populations import Neurons
 from spikewright.network.transforms import Convolution, Dense, Shape
@@ -109,7 +110,7 @@ class _Ends:
                 bias=biases[i],
                 joined=-1 if shortcut is None else b.held_in(shortcut.signal, order),
                 factor=None if shortcut is None else shortcut.factor(b, order, self.pixels),
-                limbs=None if counts else limbs_of(b, fan_in, op.compensation),
+                limbs=limbs_of(b, fan_in, op.compensation),
                 weight_limbs=grid.weight_limbs,
             )
             tiled = b.kernels.tiled_bytes(number) > 0
@@ -144,7 +145,7 @@ def _ends(
     if total is not None and not joins and (len(total.inputs) != 1 or total.output in b.op.counts):
         total = None
     neurons = None if total is None else b.alone(total.output, Neurons)
-    if neurons is not None and not b.fires_bytes(neurons):
+    if neurons is not None and not is_integrator(neurons):
         neurons = None
     return _Ends(
         b=b,

@@ -5,21 +5,20 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import numpy as np
-from numpy.typing import NDArray
 
 from spikewright.engines.grid import GRIDS
-from spikewright.engines.native.buffers import Buffers, OperatorState
+from spikewright.engines.native.buffers import Buffers
 from spikewright.engines.native.parts import limbs_of
 from spikewright.engines.native.rules import RuleParameters, form_of
 from spikewright.engines.populations import Learned
-from spikewright.network.learning.base import outer
 
 
 def add_learned(b: Buffers, op: Learned) -> None:
     """Weights that answer and learn, in a loop at different times of a step."""
     (signal, *_) = op.inputs
     forms = [form_of(one.rule, b.program.dt, op.initial.shape[1]) for one in op.rules]
-    kept = b.kept[op] = _kept(b, op, forms)
+    kept = _kept(b, op, forms)
+    b.learned[op] = kept["weights"]
     counts = signal in b.op.counts and signal not in b.op.whole
     source = b.held_in(signal) if counts else b.values_in(signal)
     for s in op.late:
@@ -33,7 +32,7 @@ def add_learned(b: Buffers, op: Learned) -> None:
         loops=b.op.loops,
         input=source,
         output=b.buffer(False, op.output),
-        held=kept.memories["weights"],
+        held=kept["weights"],
         largest=b.kernels.memory(np.abs(op.initial).max(axis=1, initial=0.0)),
         recorded=-1 if op.weights is None else b.buffer(False, op.weights),
         factor=op.factor,
@@ -53,7 +52,7 @@ def add_learned(b: Buffers, op: Learned) -> None:
     b.last.append(finish)
 
 
-def _kept(b: Buffers, op: Learned, forms: list[RuleParameters]) -> OperatorState:
+def _kept(b: Buffers, op: Learned, forms: list[RuleParameters]) -> dict[str, int]:
     """Memories of weights, and of the rules that keep something."""
     starts = {"weights": op.initial}
     size = op.initial.shape[1]
@@ -61,9 +60,7 @@ def _kept(b: Buffers, op: Learned, forms: list[RuleParameters]) -> OperatorState
         if form.recursion is not None:
             starts[_named(i, "inverse")] = form.recursion * np.eye(size)
             starts |= {_named(i, name): np.zeros(size) for name in ("along", "gain")}
-    memories = {name: b.kernels.memory(np.ravel(start)) for name, start in starts.items()}
-    shapes = {name: start.shape for name, start in starts.items()}
-    return OperatorState(memories, dict.fromkeys(memories), shapes)
+    return {name: b.memory([op], start) for name, start in starts.items()}
 
 
 def _named(rule: int, name: str) -> str:
@@ -71,25 +68,11 @@ def _named(rule: int, name: str) -> str:
     return f"{rule} {name}"
 
 
-def as_on_reference(op: Learned, held: Mapping[str, NDArray]) -> dict[str, NDArray]:
-    """Memories of learned weights as the reference's kernel names them: the weights, and the state
-    of its rules by their number and its name.
-
-    Recursive least squares keep their matrix as it was before its last change.
-    """
-    state = {"weights": held["weights"]}
-    for i in range(len(op.rules)):
-        if _named(i, "inverse") in held:
-            before, along, gain = (held[_named(i, n)] for n in ("inverse", "along", "gain"))
-            state[_named(i, "inv_gamma")] = before - outer(along, gain)
-    return state
-
-
 def _add_recursions(
     b: Buffers,
     op: Learned,
     forms: list[RuleParameters],
-    kept: OperatorState,
+    kept: dict[str, int],
     read: Mapping[int, int],
 ) -> list[int]:
     """The buffers of what the rules read as their senders: activities, or the gains of these."""
@@ -99,7 +82,7 @@ def _add_recursions(
         if form.recursion is not None:
             gain = b.scratch(False, op.initial.shape[1])
             names = ("inverse", "along", "gain")
-            memories = {name: kept.memories[_named(i, name)] for name in names}
+            memories = {name: kept[_named(i, name)] for name in names}
             matrix = learning.recorded.get("inv_gamma")
             recorded = -1 if matrix is None else b.stored[matrix].buffer
             every = 1 if matrix is None else b.every.get(matrix, 1)

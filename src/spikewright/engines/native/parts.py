@@ -8,7 +8,7 @@ import numpy as np
 
 from spikewright.engines.compensation import Compensation, grid_of
 from spikewright.engines.native._kernels import Action, Limbs, Term
-from spikewright.engines.native.buffers import Buffers, OperatorState
+from spikewright.engines.native.buffers import Buffers
 from spikewright.engines.native.joint import joined
 from spikewright.engines.native.orders import Order, channels_last_order, geometry_of
 from spikewright.engines.native.support import is_line
@@ -38,9 +38,8 @@ def add_filters(b: Buffers, ops: Sequence[Filter | Smooth]) -> None:
     if waits:
         source = target
     size = sum(map(b.size, outputs))
-    states = {f"state{i}": b.kernels.memory(np.zeros(size)) for i in range(filter.order)}
-    output = b.kernels.memory(np.zeros(size))
-    b.kept.update(b.keep(ops, {**states, "output": output}, order))
+    states = [b.memory(ops, np.zeros(size)) for _ in range(filter.order)]
+    output = b.memory(ops, np.zeros(size))
     numbers = {
         "output": target,
         "A": filter.A,
@@ -48,7 +47,7 @@ def add_filters(b: Buffers, ops: Sequence[Filter | Smooth]) -> None:
         "C": filter.C,
         "D": filter.feedthrough,
         "line": is_line(filter),
-        "states": list(states.values()),
+        "states": states,
         "kept": output,
     }
     action = Action.emit if waits else Action.smooth if smooth else Action.filter
@@ -64,9 +63,7 @@ def add_filters(b: Buffers, ops: Sequence[Filter | Smooth]) -> None:
 def add_delay(b: Buffers, op: Delay) -> None:
     """A delay: over a block, or, in a loop, what it releases now and what it keeps at the end."""
     (signal,) = op.inputs
-    shape = (op.steps, *b.program.shapes[signal])
-    rows = b.kernels.memory(np.zeros(shape).ravel())
-    b.kept[op] = OperatorState({"kept": rows}, {"kept": None}, {"kept": shape})
+    rows = b.memory([op], np.zeros((op.steps, b.size(signal))))
     waits = {"steps": op.steps, "rows": rows}
     source = -1 if b.op.loops else b.held_in(signal)
     target = b.buffer(op.output in b.op.counts, op.output)
@@ -119,12 +116,8 @@ def add_max_pool(b: Buffers, op: Apply) -> None:
     if not pool.accumulate:
         _add_pool(b, op, pool, Action.max_pool)
         return
-    signals = {"sums": op.inputs[0], "sent": op.output}
-    shapes = {name: b.program.shapes[s] for name, s in signals.items()}
-    memories = {name: b.kernels.memory(np.zeros(shape).ravel()) for name, shape in shapes.items()}
-    orders = {name: channels_last_order(x, pool.channels_last) for name, x in shapes.items()}
-    b.kept[op] = OperatorState(memories, orders, shapes)
-    _add_pool(b, op, pool, Action.running_max_pool, list(memories.values()))
+    memories = [b.memory([op], np.zeros(b.size(s))) for s in (op.inputs[0], op.output)]
+    _add_pool(b, op, pool, Action.running_max_pool, memories)
 
 
 def _add_pool(

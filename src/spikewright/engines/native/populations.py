@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from spikewright.engines.grid import GRIDS, integer_weights, weight_limbs
 from spikewright.engines.native._kernels import CHUNK, MOST_COLUMNS, MOST_OUTPUTS, Cell, Cells, Rate
-from spikewright.engines.native.buffers import Buffers
+from spikewright.engines.native.buffers import Buffers, SummedOutputs
 from spikewright.engines.native.cells import OWN_ROOM, described, own_rows, states
 from spikewright.engines.native.orders import Order
 from spikewright.engines.native.parts import limbs_of
@@ -64,16 +64,15 @@ def add_cells(b: Buffers, ops: Sequence[Neurons], driven: Sequence[Driving | Non
     order, runs = _drives(b, ops, driven)
     size = sum(b.size(op.output) for op in ops)
     memories = _memories(b, ops, order)
-    totals = {"total": b.kernels.memory(np.zeros(size))}
+    cells.total = net = b.memory(ops, np.zeros(size))
     if cells.cell is Cell.bipolar:
-        totals["net"] = memories["sent"]
+        net = memories["sent"]
     elif neurons.negative:
-        totals["net"] = cells.net = b.kernels.memory(np.zeros(size))
+        net = cells.net = b.memory(ops, np.zeros(size))
     target = b.joint(ops[0].output in b.op.counts, [op.output for op in ops], order)
     recorded = {n: b.buffer(False, signal, order) for n, signal in ops[0].states.items()}
     names = ("voltage", *states(neurons))
     cells.voltage, cells.second, cells.third = (memories.get(name or "", -1) for name in names)
-    cells.total = totals["total"]
     cells.recorded = [recorded.get(name or "", -1) for name in names]
     b.kernels.cells(
         output=target,
@@ -87,8 +86,9 @@ def add_cells(b: Buffers, ops: Sequence[Neurons], driven: Sequence[Driving | Non
     found = [one for one in driven if one is not None]
     if found:
         _add_encoders(b, found, [b.size(op.output) for op in ops])
-    b.kept.update(b.keep(ops, memories, order))
-    b.totals.update(b.keep(ops, totals, order))
+    starts = np.cumsum([0, *(b.size(op.output) for op in ops)])
+    for op, start in zip(ops, starts, strict=False):
+        b.totals[op] = SummedOutputs(cells.total, net, order, int(start))
 
 
 def _add_draws(b: Buffers, ops: Sequence[Neurons], order: Order) -> None:
@@ -167,10 +167,10 @@ def _memories(b: Buffers, ops: Sequence[Neurons], order: Order) -> dict[str, int
     memories: dict[str, int] = {}
     if ops[0].neuron_type.has_voltage:
         start = _stored([op.initial_voltage for op in ops], ops, order)
-        memories["voltage"] = b.kernels.memory(start)
+        memories["voltage"] = b.memory(ops, start)
     for name in ops[0].neuron_type.initial_values():
         begins = _stored([op.initial_state[name] for op in ops], ops, order)
-        memories[name] = b.kernels.memory(begins)
+        memories[name] = b.memory(ops, begins)
     return memories
 
 
@@ -222,7 +222,7 @@ def reads_out(b: Buffers, op: Linear) -> bool:
 
 def add_readouts(b: Buffers, ops: Sequence[Linear]) -> None:
     """Decoders, of several populations at once."""
-    members, weights, scales = [], [], []
+    members, weights, scales, splits = [], [], [], []
     for op in ops:
         if not isinstance(op.transform, Dense):
             raise BuildError(f"{op.label}: decoders are a matrix")
@@ -230,10 +230,12 @@ def add_readouts(b: Buffers, ops: Sequence[Linear]) -> None:
         members.append((*b.placed(op.inputs[0]), limbs[0].shape[1]))
         weights.append(np.stack([limb.T for limb in limbs]))
         scales.append(steps * op.factor)
+        splits.append(limbs_of(b, op.transform.matrix.shape[1]))
     target = b.joint(False, [op.output for op in ops])
     b.kernels.readout(
         output=target,
         members=np.array(members, np.int32),
         weights=weights,
         scale=np.concatenate(scales),
+        limbs=splits,
     )

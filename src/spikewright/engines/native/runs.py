@@ -1,4 +1,4 @@
-"""Runs of a region's kernels: cut so that buffers stay in cache, or step by step."""
+"""Runs of a region's kernels: on as many threads as pay, cut so that buffers stay in cache."""
 
 from __future__ import annotations
 
@@ -11,10 +11,9 @@ from typing import Any
 from spikewright.engines.base import Stretch
 from spikewright.engines.native import _kernels
 from spikewright.engines.native._kernels import MOST_COUNTS
-from spikewright.engines.native.built import Built
+from spikewright.engines.native.building import Built
 from spikewright.engines.native.filling import Often
 from spikewright.engines.native.foreign import Calling
-from spikewright.engines.native.pace import Pace
 from spikewright.engines.native.regions import Region
 from spikewright.engines.native.support import followed
 from spikewright.errors import SimulationError
@@ -23,6 +22,46 @@ from spikewright.errors import SimulationError
 # cache. Below the least steps too much of the time goes into voltages that come and go.
 _CACHE_BYTES = 512 * 1024
 _LEAST_STEPS, _MOST_STEPS, _MOST_SAMPLES = 32, 128, 16
+
+_WAKING = 100e-6  # seconds, of one thread: made, and waited for at the end
+_FORGOTTEN = 0.95  # what a run leaves of a bad experience
+_LONG = 300e-6  # seconds of a step whose parts are worth waiting for, instruction by instruction
+
+
+class Pace:
+    """Learns how long a kernel takes for a step of a sample, on one thread.
+
+    The number of threads changes no result, so that times may decide it.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._most, self._seconds = most, math.inf
+        self._shared = 0.0  # seconds of a step of a sample that threads shared, lately
+
+    def threads(self, frames: int) -> int:
+        """The number of threads for so many steps of samples."""
+        if math.isinf(self._seconds):
+            return 1 if frames == 1 else self._most
+        return max(1, min(self._most, int(self._seconds * frames / (2 * _WAKING))))
+
+    def brief(self, frames: int) -> bool:
+        """Whether so many steps of samples take less than waking a thread."""
+        return self._seconds * frames < _WAKING
+
+    @property
+    def long(self) -> bool:
+        """Whether a step of one sample is so long that threads share it, and sharing has paid."""
+        return max(_LONG, self._shared) < self._seconds < math.inf
+
+    def learn(self, frames: int, threads: int, spent: float) -> None:
+        """Take note of the seconds that a run took; the last runs count most."""
+        seconds = max(spent - _WAKING * (threads - 1), 0.0) * threads / frames
+        self._seconds = seconds if math.isinf(self._seconds) else (self._seconds + seconds) / 2
+        self._shared *= _FORGOTTEN
+
+    def learn_shared(self, frames: int, spent: float) -> None:
+        """The same of a run in which threads shared every step."""
+        self._shared = spent / frames
 
 
 class Runs:
@@ -35,7 +74,7 @@ class Runs:
         self._dense = dense
 
     def run(self, state: _kernels.Running, batch: int, steps: int, **given: Any) -> bool:
-        """Advance the state by some steps; True where a count did not fit a byte.
+        """Advance the state by some steps; True where counts of an output exceed bytes.
 
         `given` are further arguments of the kernels' run. Raises `SimulationError` where the user
         interrupts it.
@@ -57,7 +96,7 @@ class Runs:
             self._pace.learn_shared(batch * steps, spent)
         else:
             self._pace.learn(batch * steps, threads, spent)
-        return self._overflown(outcome)
+        return self._exceeded(outcome)
 
     def stepping(self, state: _kernels.Running, batch: int, **arrays: Any) -> _kernels.Stepping:
         """Single steps of the state on one thread, between these arrays."""
@@ -75,9 +114,9 @@ class Runs:
         begun = perf_counter()
         outcome = stepping.step(number, self._pace.brief(batch), calls)
         self._pace.learn(batch, 1, perf_counter() - begun)
-        return self._overflown(outcome)
+        return self._exceeded(outcome)
 
-    def _overflown(self, outcome: int) -> bool:
+    def _exceeded(self, outcome: int) -> bool:
         if outcome not in (0, 1):
             raise SimulationError(f"{self._op.label}: the run was interrupted")
         return bool(outcome)

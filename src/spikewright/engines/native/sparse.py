@@ -1,13 +1,18 @@
-"""Sparse maps: of spikes by sender, whose lists they add; of values row by row."""
+"""Sparse maps: of spikes by sender, at once or with delays; of values row by row."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from spikewright.engines.native.buffers import Buffers
-from spikewright.engines.native.senders import SenderFilling, SenderLists
+from spikewright.engines.native.senders import (
+    ArrivalFilling,
+    DelayedLists,
+    SenderFilling,
+    SenderLists,
+)
 from spikewright.engines.native.support import by_sender
-from spikewright.engines.operators import Linear
+from spikewright.engines.operators import DelayedLinear, Linear
 from spikewright.network.transforms import Sparse
 
 
@@ -46,3 +51,23 @@ def _add_rows(b: Buffers, op: Linear, transform: Sparse) -> None:
         values=np.asarray(transform.values, np.float64)[order],
         factor=op.factor,
     )
+
+
+def add_arrivals(b: Buffers, op: DelayedLinear) -> None:
+    """A sparse map with delays: over a block, or, in a loop, arrivals now and spikes at the end."""
+    (signal,) = op.inputs
+    lists = DelayedLists(op)
+    rows = b.memory([op], np.zeros((op.rows, b.size(op.output))))
+    number = b.kernels.arrivals(
+        loops=b.op.loops,
+        input=-1 if b.op.loops else b.held_in(signal),
+        output=b.buffer(False, op.output),
+        senders=lists.senders,
+        steps=op.rows,
+        parts=lists.parts,
+        rows=rows,
+        factor=op.factor,
+    )
+    b.fillings.append(ArrivalFilling(op.label, number, lists))
+    if b.op.loops:
+        b.last.append(lambda: b.kernels.send(number, input=b.held_in(signal)))

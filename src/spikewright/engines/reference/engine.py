@@ -131,11 +131,6 @@ class _Filter(DelayedKernel):
         self._state = [setup.zeros(op) for _ in range(op.filter.order)]
         self._output = setup.zeros(op)
 
-    def start_from(self, output: NDArray, **states: NDArray) -> None:
-        """Take over from another engine: `state0`, `state1`, ... and the next output."""
-        self._state = [np.array(states[f"state{i}"]) for i in range(len(self._state))]
-        self._output = np.array(output)
-
     def emit(self) -> Array:
         return self._output[:, None]
 
@@ -178,10 +173,6 @@ class _Neurons(NeuronKernel):
         super().__init__(op, setup, NUMPY)
         self.total = np.zeros(self._shape) if setup.tally else None
         self.net = np.zeros(self._shape) if setup.tally and op.neuron_type.negative else None
-
-    def start_from(self, **state: NDArray) -> None:
-        """Take over from another engine: state by name, `(batch, *shape)` each."""
-        self._state.update({name: np.array(value) for name, value in state.items()})
 
     def run(self, inputs: Sequence[Array], step: int, steps: int) -> Sequence[Array]:
         (current,) = inputs
@@ -226,10 +217,6 @@ class _Accumulated(Kernel):
     def restart(self) -> None:
         self._sums, self._sent = np.zeros_like(self._sums), np.zeros_like(self._sent)
 
-    def start_from(self, sums: NDArray, sent: NDArray) -> None:
-        """Take over from another engine: running sums, and the sum of earlier outputs."""
-        self._sums, self._sent = np.array(sums), np.array(sent)
-
     def run(self, inputs: Sequence[Array], step: int, steps: int) -> Sequence[Array]:
         (x,) = inputs
         outputs = np.empty((len(self._sums), steps, *self._sent.shape[1:]))
@@ -250,16 +237,6 @@ class LearnedKernel(LearningKernel):
     def __init__(self, op: Learned, setup: Setup) -> None:
         super().__init__(op, setup)
         self._grid, self._size = GRIDS[setup.program.precision], op.initial.shape[1]
-        self._put_on_grid()
-
-    def start_from(self, weights: NDArray, **states: NDArray) -> None:
-        """Take over from another engine: the weights of every sample, and the states of rules, each
-        by the rule's number and its name.
-        """
-        self._weights = np.array(weights)
-        for key, value in states.items():
-            number, name = key.split()
-            self._states[int(number)][name] = np.array(value)
         self._put_on_grid()
 
     def restore(self, state: Mapping[str, Any]) -> None:

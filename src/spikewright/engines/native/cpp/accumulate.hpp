@@ -105,6 +105,15 @@ struct SumBuffer {
         is_wide[step] = 1;
         return wide.data() + step * 64;
     }
+
+    // The sums of a step as doubles, which may grow.
+    template <std::size_t lanes>
+    double* widened(std::size_t step) {
+        const bool was_wide = is_wide[step];
+        double* to = doubles_of(step);
+        for (std::size_t k = 0; !was_wide && k < lanes; ++k) to[k] = double(narrow[step * 64 + k]);
+        return to;
+    }
 };
 
 // All steps of a slab, where every sum fits 32 bits.

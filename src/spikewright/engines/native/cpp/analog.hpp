@@ -77,7 +77,7 @@ inline void sum_frame(const WeightLimbs<count>& weights, const Split& frame,
 // Adds up the weights of one step's values for a pixel whose segments are found. With two limbs the
 // sum over both is that of the second.
 template <std::size_t lanes>
-inline void sum_values(const Strip& strip, std::size_t t) {
+void sum_values(const Strip& strip, std::size_t t) {
     const Layer& l = *strip.op.layer;
     const std::int32_t* weights = l.weights.data() + strip.block.offset;
     const Split& frame = strip.split(t);
@@ -93,8 +93,8 @@ inline void sum_values(const Strip& strip, std::size_t t) {
 inline void split_step(const Context& c, const Instruction& op, std::size_t channels, std::size_t s,
                        std::size_t t, Lists& to) {
     const Layer& l = *op.layer;
-    split(c.values(op.input, s, t), l.input_pixels(), channels, l.limbs,
-          to.values[s * c.job->block + t], extent_elsewhere(c, op.input, s, t));
+    split(Values(c, op.input)(s, t), l.input_pixels(), channels, l.limbs, to.values[s * c.job->block + t],
+          extent_elsewhere(c, op.input, s, t));
 }
 
 // Every member finds out how a slab is split; sheets are laid out by one, lists are made by all.

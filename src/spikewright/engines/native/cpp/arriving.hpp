@@ -22,11 +22,6 @@ inline void add_list(const Synapses& m, const Synapse<Weight>* list, std::size_t
     }
 }
 
-inline void list_spiking(const double* values, std::size_t n, std::vector<std::uint32_t>& to) {
-    for (std::size_t i = 0; i < n; ++i)
-        if (values[i] != 0.0) to.push_back(std::uint32_t(i));
-}
-
 // The spikes of one step, or other values, to the receivers of some parts.
 template <class T>
 inline void send(const Synapses& m, const T* counts, const std::vector<std::uint32_t>& spiking,
@@ -64,8 +59,8 @@ inline void run_arrivals(const Context& c, const Instruction& op, Sending& room)
             if (sends) {
                 std::memset(rows.to + row, 0, n * sizeof(double));
                 room.spiking.clear();
-                by_kind(c.kind(op.input), [&]<class T>(T) {
-                    const T* sent = c.at<T>(op.input, s, t);
+                by_reading(c, op.input, [&](auto&& read) {
+                    const auto* sent = read(s, t);
                     list_spiking(sent, m.count, room.spiking);
                     send(m, sent, room.spiking, parts, now, rows.to);
                 });

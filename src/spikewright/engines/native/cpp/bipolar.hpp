@@ -60,8 +60,6 @@ template <std::size_t lanes>
         spikes = spikes < most ? spikes : most;
         doubles down = to_doubles(to_ints(spikes));  // towards zero
         down = minus_where(down, splat(1.0), ~at_least(spikes, down));
-        store(v + k, load<doubles>(v + k) - down * unit);
-        store(sent + k, before + down);
         store(whole + k, to_ints(down));
     }
     std::int32_t largest = 0;
@@ -72,7 +70,13 @@ template <std::size_t lanes>
         net[k] = std::int8_t(whole[k]);
         all[k] = std::int8_t(size);
     }
-    return largest > kMostCounts ? kTooMany : Most(largest);
+    if (largest > kMostCounts) return kTooMany;
+    for (std::size_t k = 0; k < lanes; k += kDoubles) {
+        const doubles down = to_doubles(load<half_ints>(whole + k));
+        store(v + k, load<doubles>(v + k) - down * load<doubles>(threshold + k));
+        store(sent + k, load<doubles>(sent + k) + down);
+    }
+    return Most(largest);
 }
 
 // Fire: voltages already hold this step's charge. One spike or none, sent or taken back, the usual
@@ -104,6 +108,7 @@ template <std::size_t lanes, bool uniform>
             sent.write(before);
             const Most most = fire_many_both_ways<lanes>(voltages, before, p, pixel, channel, valid,
                                                          net, all);
+            if (most == kTooMany) [[unlikely]] return most;
             v.read(voltages);
             sent.read(before);
             counts.net.read(net);

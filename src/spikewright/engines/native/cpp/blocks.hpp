@@ -3,7 +3,6 @@
 
 #include "bipolar.hpp"
 #include "context.hpp"
-#include "fixed_point.hpp"
 
 namespace spikewright::SPIKEWRIGHT_ISA {
 
@@ -15,12 +14,43 @@ struct Place {
     std::size_t population, sample, pixel, channel, valid;
 };
 
-// Counts outgrow bytes from step t on. They are written as the largest that a byte holds, so that
-// operators behind them that would outgrow bytes as well are found in the same run, and always are.
-template <class Out>
-[[gnu::cold, gnu::noinline]] void outgrow(const Context& c, const Place& at, std::size_t t, Out& out) {
-    for (; t < c.steps; ++t) std::memset(out(t), int(kMostCounts), at.valid);
-    c.too_many_spikes(c.job->plan->populations[at.population].output);
+// The byte of a count of a population's step; one that it does not hold is kept.
+inline std::int8_t put_count(const Context& c, const Place& at, std::size_t t, std::size_t k, double count) {
+    const std::int8_t byte = clamped(count);
+    const Population& p = c.job->plan->populations[at.population];
+    if (count != byte) c.keep_large(p.output, at.sample, t, at.pixel * p.channels + at.channel + k, count);
+    return byte;
+}
+
+// A step with counts that bytes do not hold, by the formula. Neurons that take spikes back have `sent`.
+[[gnu::cold, gnu::noinline]] inline void fire_any(const Context& c, const Place& at, std::size_t t, double* v,
+                                                  double* sent, std::int8_t* counts) {
+    const Population& p = c.job->plan->populations[at.population];
+    const double* threshold = p.threshold.at(at.pixel, at.channel);
+    const double cap = p.cap > 0.0 ? p.cap : std::numeric_limits<double>::infinity();
+    for (std::size_t k = 0; k < at.valid; ++k) {
+        const double least = sent ? std::max(-sent[k], -cap) : 0.0;
+        const double spikes = spikes_of(v[k], threshold[k], p.tolerance, least, cap);
+        v[k] = p.fixed && p.fixed->to_zero && spikes > 0.0 ? 0.0 : v[k] - spikes * threshold[k];
+        if (sent) sent[k] += spikes;
+        counts[k] = put_count(c, at, t, k, spikes);
+    }
+}
+
+// The same of voltages in registers.
+template <std::size_t lanes>
+[[gnu::always_inline]] inline Counts<lanes> fire_any(const Context& c, const Place& at, std::size_t t,
+                                                     Block<lanes>& v, Block<lanes>* sent = nullptr) {
+    alignas(kBytes) double voltages[lanes], before[lanes];
+    alignas(kBytes) std::int8_t bytes[lanes] = {};
+    v.write(voltages);
+    if (sent) sent->write(before);
+    fire_any(c, at, t, voltages, sent ? before : nullptr, bytes);
+    v.read(voltages);
+    if (sent) sent->read(before);
+    Counts<lanes> counts;
+    counts.read(bytes);
+    return counts;
 }
 
 // `current(t)` arrives, counts are written to `out(t)`. `checked`: whether a neuron may spike twice;
@@ -49,7 +79,10 @@ template <std::size_t lanes, bool uniform, bool checked, bool whole, class Curre
             if (checked && most == 0)
                 most = fire_many(v, limits, p, at.pixel, at.channel, at.valid, counts);
         }
-        if (most == kTooMany) [[unlikely]] return outgrow(c, at, t, out);
+        if (most == kTooMany) [[unlikely]] {
+            counts = fire_any(c, at, t, v);
+            most = kMostCounts;
+        }
         if (p.has_floor) hold_above<lanes>(v, p, at.pixel, at.channel);
         tally.add(counts, most);
         put_counts(counts, out(t), at.valid);
@@ -104,17 +137,18 @@ template <std::size_t lanes, bool uniform, class Current, class Out>
     const Holds<lanes, uniform> holds(p, at.pixel, at.channel);
     Block<lanes> v, sent{};
     v.read(state.voltage);
-    if (kept.from)
-        each<n>(SPIKEWRIGHT_EACH(k) {
-            sent.v[k] = to_doubles(load<half_ints>(kept.from + k * kDoubles));
-        });
+    if (kept.from) sent.read(kept.from);
     Tally<lanes> tally;
     for (std::size_t t = 0; t < c.steps; ++t) {
         v.add(current(t));
         BothCounts<lanes> counts;
-        const Most most = fire_both_ways<lanes, uniform>(v, sent, limits, holds, p, at.pixel, at.channel,
-                                                         at.valid, counts);
-        if (most == kTooMany) [[unlikely]] return outgrow(c, at, t, out);
+        Most most = fire_both_ways<lanes, uniform>(v, sent, limits, holds, p, at.pixel, at.channel,
+                                                   at.valid, counts);
+        if (most == kTooMany) [[unlikely]] {
+            counts.net = fire_any(c, at, t, v, &sent);
+            counts.all = counts.net.sizes();
+            most = kMostCounts;
+        }
         tally.add(counts.all, most);
         put_counts(counts.net, out(t), at.valid);
     }
@@ -125,7 +159,7 @@ template <std::size_t lanes, bool uniform, class Current, class Out>
     }
     tally.flush();
     if (state.next_voltage) v.write(state.next_voltage);
-    each<n>(SPIKEWRIGHT_EACH(k) { store(kept.to + k * kDoubles, to_ints(sent.v[k])); });
+    sent.write(kept.to);
     state.add_total(tally.sum, lanes);
 }
 

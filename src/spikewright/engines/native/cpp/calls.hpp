@@ -16,6 +16,7 @@ inline void run_call(const Context& c, const Call& call, const Desk& desk) {
                 std::copy_n(c.counts(buffer, s, 0), size, to);
             else
                 std::copy_n(c.values(buffer, s, 0), size, to);
+            c.each_large(buffer, s, 0, [&](std::size_t index, double count) { to[index] = count; });
         }
     }
     desk.f(c.first_step);

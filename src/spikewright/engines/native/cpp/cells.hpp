@@ -7,7 +7,6 @@
 
 #include "draws.hpp"
 #include "functions.hpp"
-#include "grid_leaky.hpp"
 #include "leaky.hpp"
 #include "neurons.hpp"
 
@@ -108,25 +107,20 @@ struct CellChunk {
         each_kept(p, [&](std::int32_t m, double* x) { c.store(m, s, piece.at, piece.n, x); });
     }
 
-    // v += added; k = floor(v / threshold + tolerance); v -= k threshold.
+    static double most_of(const Cells& p) { return p.cap > 0.0 ? p.cap : std::numeric_limits<double>::infinity(); }
+
+    // v += added; k = floor(v / threshold + tolerance), or that of its size; v -= k threshold.
     void integrate(const Cells& p, const double* added, std::size_t at, std::size_t n) {
         const double* threshold = p.threshold.data() + at;
-        for (std::size_t k = 0; k < n; ++k) {
-            v[k] += added[k];
-            const double share = v[k] / threshold[k];
-            if (!p.truncate) {
-                out[k] = std::floor(share + kTolerance);
-            } else {
-                const double whole = std::floor(std::fabs(share) + kTolerance);
-                out[k] = share > 0.0 ? whole : share < 0.0 ? -whole : 0.0 * whole;
-            }
-        }
-        if (!p.negative)
-            for (std::size_t k = 0; k < n; ++k) out[k] = out[k] < 0.0 ? 0.0 : out[k];
-        if (p.cap > 0.0)
+        const double most = most_of(p), least = p.negative ? -most : 0.0;
+        for (std::size_t k = 0; k < n; ++k) v[k] += added[k];
+        if (!p.truncate)
+            for (std::size_t k = 0; k < n; ++k) out[k] = spikes_of(v[k], threshold[k], kTolerance, least, most);
+        else
             for (std::size_t k = 0; k < n; ++k) {
-                const double most = out[k] > p.cap ? p.cap : out[k];
-                out[k] = most < -p.cap ? -p.cap : most;
+                const double size = spikes_of(std::fabs(v[k]), threshold[k], kTolerance, 0.0, most);
+                const double whole = v[k] > 0.0 ? size : v[k] < 0.0 ? -size : 0.0 * size;
+                out[k] = whole < least ? least : whole;
             }
         for (std::size_t k = 0; k < n; ++k) v[k] = v[k] - out[k] * threshold[k];
         if (!std::isnan(p.floor))
@@ -140,16 +134,14 @@ struct CellChunk {
     void count(const Cells& p, const double* current, std::size_t at, std::size_t n) {
         const double *theta = p.threshold.data() + at, *threshold = p.own.data() + at;
         const FixedPoint& f = p.fixed;
-        const double most = p.cap > 0.0 ? p.cap : std::numeric_limits<double>::infinity();
+        const double most = most_of(p);
         if (f.leak > 0.0)
             for (std::size_t k = 0; k < n; ++k) v[k] = v[k] - std::floor(v[k] * f.leak);
         for (std::size_t k = 0; k < n; ++k) {
             double x = std::floor(v[k] + current[k] * (threshold[k] / theta[k]) + f.half);
             x = x < f.low ? f.low : x;
             x = x > f.high ? f.high : x;
-            double spikes = std::floor(x / threshold[k]);
-            spikes = spikes < 0.0 ? 0.0 : spikes;
-            out[k] = spikes > most ? most : spikes;
+            out[k] = spikes_of(x, threshold[k], 0.0, 0.0, most);
             v[k] = f.to_zero ? (out[k] > 0.0 ? 0.0 : x) : x - out[k] * threshold[k];
         }
         if (!std::isnan(p.floor))
@@ -171,15 +163,13 @@ struct CellChunk {
     // As `integrate`, but neurons take spikes back, as many as they sent: `second`.
     void take_back(const Cells& p, const double* added, double step, std::size_t at, std::size_t n) {
         const double* threshold = p.threshold.data() + at;
-        const double cap = p.cap > 0.0 ? p.cap : std::numeric_limits<double>::infinity();
+        const double cap = most_of(p);
         const double assumed = taken_as_sent(p, step), most = cap + assumed, lowest = assumed - cap;
         if (!p.heights.empty()) return take_back_of(p, height(p, step), lowest, most, added, at, n);
         for (std::size_t k = 0; k < n; ++k) {
             v[k] += added[k];
-            const double down = std::floor(v[k] / threshold[k] + kTolerance);
             const double back = 0.0 - second[k], least = back > lowest ? back : lowest;
-            const double held = down > least ? down : least;
-            out[k] = held < most ? held : most;
+            out[k] = spikes_of(v[k], threshold[k], kTolerance, least, most);
             v[k] = v[k] - out[k] * threshold[k];
             second[k] += out[k];
         }
@@ -202,10 +192,8 @@ struct CellChunk {
             const double rounding = (height - 1.0) * 0.5 * threshold[k];
             const double one = threshold[k] * height;
             v[k] = v[k] + added[k] + rounding;
-            const double down = std::floor(v[k] / one + kTolerance);
             const double back = std::floor(0.5 - second[k] / height), least = back > lowest ? back : lowest;
-            const double held = down > least ? down : least;
-            const double spikes = held < most ? held : most;
+            const double spikes = spikes_of(v[k], one, kTolerance, least, most);
             out[k] = spikes * height;
             v[k] = v[k] - spikes * one - rounding;
             second[k] += out[k];
@@ -314,7 +302,7 @@ struct CellChunk {
             case Cell::quadratic: return quadratic(p, current, n);
             case Cell::stochastic:
             case Cell::poisson: return draw(p, current, number, piece);
-            case Cell::grid_leaky:  // see grid_leaky.hpp
+            case Cell::grid_leaky:
             case Cell::leaky:
             case Cell::adaptive_leaky: break;  // see leaky.hpp
         }
@@ -353,15 +341,6 @@ inline void run_in_bytes(const Context& c, const Instruction& op) {
     });
 }
 
-// Counts as bytes; whether they fit.
-inline bool put_counts(const double* from, std::size_t n, std::int8_t* to) {
-    bool fits = true;
-    for (std::size_t k = 0; k < n; ++k) fits &= std::fabs(from[k]) <= kMostCounts;
-    if (fits)
-        for (std::size_t k = 0; k < n; ++k) to[k] = std::int8_t(from[k]);
-    return fits;
-}
-
 inline void run_cells(const Context& c, const Instruction& op) {
     const Cells& p = *op.cells;
     if (p.cell == Cell::leaky || p.cell == Cell::adaptive_leaky)
@@ -378,8 +357,7 @@ inline void run_cells(const Context& c, const Instruction& op) {
             const double number = double(c.job->first + c.first_step + t + 1);
             if (!counts) chunk.out = c.values(op.output, s, t) + at;
             chunk.step(p, drive.at(t), number, piece);
-            if (counts && !put_counts(chunk.out, n, c.counts(op.output, s, t) + at))
-                return c.too_many_spikes(op.output);
+            if (counts) put(c, op.output, s, t, at, chunk.out, n);
             record(c, p, piece, s, t, chunk);
             chunk.sum(p, number, n);
         }

@@ -96,8 +96,8 @@ template <bool uniform, class Current, class Out>
         certain &= at_least(splat(kUsual), inverse[k]) & at_least(inverse[k], splat(1.0 / kUsual));
     });
     if (!all_of(certain) || beyond) return false;
-    alignas(kLine) std::int32_t net[kMeanLanes];
-    each<n>(SPIKEWRIGHT_EACH(k) { store(net + k * kDoubles, to_ints(sent[k])); });
+    alignas(kLine) double net[kMeanLanes];
+    each<n>(SPIKEWRIGHT_EACH(k) { store(net + k * kDoubles, sent[k]); });
     const auto total = c.sent(at.population, at.sample, offset);
     for (std::size_t k = 0; k < kMeanLanes; ++k) {
         state.next_total[k] = (state.total ? state.total[k] : 0) + std::uint32_t(sizes[k]);

@@ -19,16 +19,9 @@ inline void each_remainder(const Split& frame, std::size_t begin, std::size_t en
 // A step's sums as doubles, of both limbs of weights together, in units of the last one.
 template <std::size_t lanes>
 inline double* whole_sums(const Strip& strip, std::size_t t) {
-    const auto widened = [&](SumBuffer& sums) {
-        const std::int32_t* narrow = sums.narrow.data() + t * 64;
-        const bool was_wide = sums.is_wide[t];
-        double* to = sums.doubles_of(t);
-        for (std::size_t k = 0; !was_wide && k < lanes; ++k) to[k] = double(narrow[k]);
-        return to;
-    };
-    double* high = widened(strip.scratch.sums);
+    double* high = strip.scratch.sums.template widened<lanes>(t);
     if (strip.op.layer->low.empty()) return high;
-    double* low = widened(strip.scratch.low);
+    double* low = strip.scratch.low.template widened<lanes>(t);
     for (std::size_t k = 0; k < lanes; ++k) low[k] = high[k] * kLimb + low[k], high[k] = 0.0;
     return low;
 }

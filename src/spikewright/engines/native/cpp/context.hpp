@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "along.hpp"
-#include "plan.hpp"
+#include "large_counts.hpp"
 #include "tiles.hpp"
 
 namespace spikewright {
@@ -43,7 +43,7 @@ struct Context {
     void* frames = nullptr;    // of the instruction set: lists of events, shared by the team
     void* scratch = nullptr;   // of the instruction set: one per member
     std::size_t rank = 0, members = 1;
-    std::atomic<int>* outcome = nullptr;
+    LargeCounts* large = nullptr;    // of the group
     void (*along)(const Along<float>&);
     void (*along_in_doubles)(const Along<double>&);
     Multiply multiply = nullptr;  // by tiles
@@ -51,15 +51,6 @@ struct Context {
     Share share(std::size_t count) const {
         return {count * rank / members, count * (rank + 1) / members};
     }
-    // Counts outgrow the bytes of this buffer.
-    SPIKEWRIGHT_INLINE void too_many_spikes(std::int32_t buffer) const {
-        const std::int32_t parent = job->plan->buffers[std::size_t(buffer)].parent;
-        for (std::int32_t one : {buffer, parent})
-            if (one >= 0)
-                std::atomic_ref(job->state->overflown[std::size_t(one)]).store(1, std::memory_order_relaxed);
-        outcome->store(int(Outcome::too_many_spikes), std::memory_order_relaxed);
-    }
-
     template <class T>
     SPIKEWRIGHT_INLINE T* at(std::int32_t buffer, std::size_t sample, std::size_t step) const {
         std::size_t offset = 0;
@@ -84,6 +75,29 @@ struct Context {
         return at<std::int8_t>(b, s, t);
     }
     SPIKEWRIGHT_INLINE double* values(std::int32_t b, std::size_t s, std::size_t t) const { return at<double>(b, s, t); }
+
+    // The whole buffer in which a buffer lies, and the place of its first value there.
+    struct Spot {
+        std::size_t buffer, offset;
+    };
+    SPIKEWRIGHT_INLINE Spot spot(std::int32_t buffer) const {
+        const Buffer& b = job->plan->buffers[std::size_t(buffer)];
+        return b.parent < 0 ? Spot{std::size_t(buffer), 0} : Spot{std::size_t(b.parent), b.offset};
+    }
+    // Whether some counts of a buffer, or of the one that it is a part of, are beyond their bytes.
+    SPIKEWRIGHT_INLINE bool exceeds(std::int32_t buffer) const { return large->any(spot(buffer).buffer); }
+    // f(index, count) for the counts of a step that are.
+    template <class F>
+    SPIKEWRIGHT_INLINE void each_large(std::int32_t buffer, std::size_t s, std::size_t t, F&& f) const {
+        const Spot at = spot(buffer);
+        if (!large->any(at.buffer)) return;
+        for (const LargeCount& one : large->of(at.buffer, s * job->block + t))
+            if (one.index - at.offset < size(buffer)) f(one.index - at.offset, one.count);
+    }
+    SPIKEWRIGHT_INLINE void keep_large(std::int32_t buffer, std::size_t s, std::size_t t, std::size_t index, double count) const {
+        const Spot at = spot(buffer);
+        large->add(at.buffer, s * job->block + t, {at.offset + index, count});
+    }
 
     template <class T>
     SPIKEWRIGHT_INLINE const T* input(std::size_t number, std::size_t sample, std::size_t step) const {
@@ -172,13 +186,13 @@ struct Context {
 
     // Spikes less those taken back so far, of neurons that take spikes back; `from` is null at first.
     struct Sent {
-        const std::int32_t* from;
-        std::int32_t* to;
+        const double* from;
+        double* to;
     };
     SPIKEWRIGHT_INLINE Sent sent(std::size_t population, std::size_t sample, std::size_t offset) const {
         const State& s = *job->state;
         const Population& p = job->plan->populations[population];
-        std::int32_t* to = next->sent[population].data() + sample * p.state_size() + offset;
+        double* to = next->sent[population].data() + sample * p.state_size() + offset;
         if (first_step) return {to, to};
         if (!s.started) return {nullptr, to};
         return {s.sent[population].data() + (first_sample + sample) * p.state_size() + offset, to};
@@ -215,7 +229,7 @@ struct Kernels {
     void (*tell_bytes)(const Population&, const Totals&, std::size_t row, const std::int8_t* sent,
                        const std::int8_t* net);
     void (*tell)(const Population&, const Totals&, std::size_t row, const std::uint32_t* sent,
-                 const std::int32_t* net);
+                 const double* net);
     void (*along)(const Along<float>&);
     void (*along_in_doubles)(const Along<double>&);
     Multiply multiply = nullptr;  // by tiles, which `dispatch.cpp` adds

@@ -25,6 +25,15 @@ struct Counts {
     [[gnu::always_inline]] void write(std::int8_t* to) const {
         each<n>(SPIKEWRIGHT_EACH(k) { std::memcpy(to + width * k, &v[k], width); });
     }
+    // Without their signs.
+    Counts sizes() const {
+        std::int8_t bytes[lanes];
+        write(bytes);
+        for (std::int8_t& one : bytes) one = std::int8_t(one < 0 ? -one : one);
+        Counts found;
+        found.read(bytes);
+        return found;
+    }
 };
 
 // 1 in the lanes of `where(0)`, `where(1)` and so on: each is asked once, in order, and packed before many more are.

@@ -5,6 +5,7 @@
 
 #include "analog.hpp"
 #include "pools.hpp"
+#include "counted.hpp"
 
 namespace spikewright::SPIKEWRIGHT_ISA {
 
@@ -154,14 +155,16 @@ inline void list_depthwise(const Context& c, const Instruction& op, Lists& lists
             to.bytes.reserve(kSlab * to.stride, 0);
         }
         for (std::size_t u = 0; to.whole && u < steps; ++u)
-            if (counts)
+            if (counts && exceeds(c, op.input, s, t + u, 1))
+                to.whole = false;
+            else if (counts)
                 most = std::max<std::int32_t>(most, largest(c.counts(op.input, s, t + u), size));
             else
                 to.whole = to_bytes(c.values(op.input, s, t + u), size, to.bytes.data() + u * to.stride,
                                     most);
         lists.events[slab].most = std::size_t(most);
         for (std::size_t u = t; !to.whole && u < t + steps; ++u)
-            split_dense(c.values(op.input, s, u), size, l.limbs, lists.values[s * c.job->block + u]);
+            split_dense(Values(c, op.input)(s, u), size, l.limbs, lists.values[s * c.job->block + u]);
     });
 }
 

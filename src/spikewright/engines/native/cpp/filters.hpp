@@ -1,9 +1,9 @@
-// Synapses: filters in time, elementwise over a signal. A filter's output in a step follows from
+// Synapses: filters in time, and delays, elementwise over a signal. A filter's output in a step follows from
 // earlier steps alone. Operations and their order are those of the reference engine.
 #pragma once
 
-#include "context.hpp"
 #include "parts.hpp"
+#include "readings.hpp"
 #include "simd.hpp"
 
 namespace spikewright::SPIKEWRIGHT_ISA {
@@ -128,7 +128,7 @@ class Line {
 template <Writes writes>
 inline void run_filter(const Context& c, const Instruction& op) {
     const Filtering& f = *op.filter;
-    by_kind(c.kind(op.input), [&]<class T>(T) {
+    by_reading(c, op.input, [&](auto&& read) {
         each_chunk(c, c.size(op.input), [&](std::size_t s, std::size_t at, std::size_t n) {
             const auto run = [&](double* y, auto&& absorb) {
                 const auto write = [&](std::size_t t) {
@@ -136,7 +136,7 @@ inline void run_filter(const Context& c, const Instruction& op) {
                 };
                 for (std::size_t t = 0; t < c.steps; ++t) {
                     if constexpr (writes == Writes::before) write(t);
-                    absorb(c.at<T>(op.input, s, t) + at);
+                    absorb(read(s, t, at, n));
                     if constexpr (writes == Writes::behind) write(t);
                 }
             };
@@ -144,13 +144,13 @@ inline void run_filter(const Context& c, const Instruction& op) {
                 Line line(c, f, s, at, n);
                 double y[kChunk + Line::kTile * kDoubles];
                 c.fetch(f.output, s, at, n, y);
-                run(y, [&](const T* u) { line.absorb(u, y); });
+                run(y, [&](const auto* u) { line.absorb(u, y); });
                 line.write(c, s, at);
                 c.store(f.output, s, at, n, y);
             } else {
                 FilterChunk chunk;
                 chunk.read(c, f, s, at, n);
-                run(chunk.y, [&](const T* u) { chunk.absorb(f, u, n); });
+                run(chunk.y, [&](const auto* u) { chunk.absorb(f, u, n); });
                 chunk.write(c, f, s, at, n);
             }
         });
@@ -161,6 +161,39 @@ inline void run_filter(const Context& c, const Instruction& op) {
 inline void run_emit(const Context& c, const Instruction& op) {
     each_chunk(c, c.size(op.output), [&](std::size_t s, std::size_t at, std::size_t n) {
         c.fetch(op.filter->output, s, at, n, c.values(op.output, s, 0) + at);
+    });
+}
+
+// Delays: a signal waits in a memory of one row a step. In a loop the row of a step is released at its
+// start, and the step's own values are kept there at its end.
+
+inline void release(const Context& c, const Instruction& op, std::size_t s, std::size_t t, std::size_t at,
+                    const double* from, std::size_t n) {
+    if (c.kind(op.output) == Kind::counts)
+        put(c, op.output, s, t, at, from, n);
+    else
+        std::memcpy(c.values(op.output, s, t) + at, from, n * sizeof(double));
+}
+
+template <bool releases, bool keeps>
+inline void run_delay(const Context& c, const Instruction& op) {
+    const Delaying& d = *op.delay;
+    const std::size_t size = c.size(op.output);
+    each_chunk(c, size, [&](std::size_t s, std::size_t at, std::size_t n) {
+        const Context::Kept rows = c.memory(d.rows, s);
+        if (keeps && rows.from != rows.to)
+            for (std::size_t i = 0; i < d.steps; ++i)
+                std::memcpy(rows.to + i * size + at, rows.from + i * size + at, n * sizeof(double));
+        for (std::size_t t = 0; t < c.steps; ++t) {
+            const std::size_t row = (c.job->first + c.first_step + t) % d.steps * size + at;
+            if (releases)
+                release(c, op, s, t, at, (keeps ? rows.to : rows.from) + row, n);
+            if (keeps)
+                by_reading(c, op.input, [&](auto&& read) {
+                    const auto* from = read(s, t, at, n);
+                    for (std::size_t k = 0; k < n; ++k) rows.to[row + k] = double(from[k]);
+                });
+        }
     });
 }
 

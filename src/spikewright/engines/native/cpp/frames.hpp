@@ -39,11 +39,12 @@ inline bool to_bytes(const double* from, std::size_t size, std::int8_t* to, std:
 }
 
 // The steps of a slab in bytes, if they are `whole` numbers; else they are in limbs. Counts that are
-// `dense` are not listed; nor are those whose pixels are `rows` of tiles, in bytes with a border.
+// `dense` are not listed; nor are those whose pixels are `rows` of tiles, in bytes with a border. Steps that
+// are `split` hold counts of any size.
 struct Frames {
     Array<std::int8_t> bytes;
     std::size_t stride = 0;
-    bool whole = false, dense = false, rows = false;
+    bool whole = false, dense = false, rows = false, split = false;
 };
 
 // The steps of a slab of values as limbs side by side: `(values, most, kSlab)`, of which `limbs` are needed.

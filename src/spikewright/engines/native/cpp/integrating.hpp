@@ -7,14 +7,14 @@
 #include <limits>
 
 #include "along.hpp"
-#include "plan.hpp"
+#include "neurons.hpp"
 
 namespace spikewright::SPIKEWRIGHT_ISA {
 
 constexpr std::size_t kAlong = 64;  // neurons of a block
 
 // One step of a block, in which receivers take so many spikes as sent, and each is worth its height: the
-// multiple of it is sent that is nearest to what is owed. NaN stays: comparisons with it are false.
+// multiple of it is sent that is nearest to what is owed.
 template <bool takes_back, bool high, class Real>
 inline void step_along(std::size_t n, const Real cap, const Real assumed, const Real height, const Real lowest,
                        const Real* __restrict thresholds, const Real* __restrict currents,
@@ -26,15 +26,12 @@ inline void step_along(std::size_t n, const Real cap, const Real assumed, const 
         const Real rounding = high ? (height - Real(1)) * Real(0.5) * thresholds[i] : Real(0);
         const Real current = currents[i] < lowest ? lowest : currents[i];
         const Real voltage = high ? voltages[i] + current + rounding : voltages[i] + current;
-        Real count = std::floor(voltage / one + Real(kTolerance));
+        Real least = Real(0);
         if constexpr (takes_back) {
             const Real held = high ? std::floor(Real(0.5) - sent[i] / height) : Real(0) - sent[i];
-            const Real least = held < down ? down : held;
-            count = count < least ? least : count;
-        } else {
-            count = count < Real(0) ? Real(0) : count;
+            least = held < down ? down : held;
         }
-        count = count > most ? most : count;
+        const Real count = spikes_of(voltage, one, Real(kTolerance), least, most);
         const Real value = count * one;
         voltages[i] = high ? voltage - value - rounding : voltage - value;
         sent[i] += high ? count * height : count;

@@ -5,6 +5,17 @@
 
 namespace spikewright {
 
+// Spikes of a block of time that are beyond their bytes, of all populations.
+inline void sum_large(const Context& c) {
+    const Plan& plan = *c.job->plan;
+    for (std::size_t i = 0; i < plan.populations.size(); ++i)
+        for (std::size_t s = 0; s < c.samples && c.exceeds(plan.populations[i].output); ++s)
+            for (std::size_t t = 0; t < c.steps; ++t)
+                c.each_large(plan.populations[i].output, s, t, [&](std::size_t index, double count) {
+                    c.next->beyond[i][{s, index}] += std::fabs(count - clamped(count));
+                });
+}
+
 // The group has been through all steps: its next state becomes its state. Where a last run gives sums,
 // these are all that is left of it.
 inline void keep(const Context& c, const Kernels& kernels) {
@@ -36,34 +47,6 @@ inline void keep(const Context& c, const Kernels& kernels) {
     }
     for (std::size_t i = 0; i < s.memory.size(); ++i)
         put(s.memory[i], c.next->memory[i], job.plan->memories[i].size);
-    std::fill_n(s.finished.begin() + std::ptrdiff_t(c.first_sample), c.samples, 1);
-}
-
-// Some samples are at the beginning.
-inline void begin(const Plan& plan, State& s, std::size_t first, std::size_t samples) {
-    for (std::size_t b = first; b < first + samples; ++b) {
-        for (std::size_t i = 0; i < s.voltage.size(); ++i) {
-            const Population& p = plan.populations[i];
-            const std::size_t size = p.state_size();
-            for (std::size_t pixel = 0; pixel < p.pixels; ++pixel)
-                for (std::size_t at = 0; at < p.padded; at += kVector)
-                    std::copy_n(p.start.at(pixel, at), std::min(kVector, p.padded - at),
-                                s.voltage[i].data() + b * size + pixel * p.padded + at);
-            std::fill_n(s.total[i].data() + b * size, size, 0);
-            std::fill_n(s.sent[i].data() + b * p.sent_size(), p.sent_size(), 0);
-            std::fill_n(s.sum[i].data() + b * p.followed_size(), p.followed_size(), 0.0);
-            std::fill_n(s.target[i].data() + b * p.followed_size(), p.followed_size(), 0.0);
-        }
-        for (std::size_t i = 0; i < s.memory.size(); ++i) {
-            const Memory& m = plan.memories[i];
-            std::copy_n(m.start.data(), m.size, s.memory[i].data() + b * m.size);
-        }
-    }
-}
-
-// The group stays where it was, which is the beginning before a state has started.
-inline void leave(const Context& c) {
-    if (!c.job->state->started) begin(*c.job->plan, *c.job->state, c.first_sample, c.samples);
 }
 
 }  // namespace spikewright

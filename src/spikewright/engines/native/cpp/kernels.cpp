@@ -5,7 +5,6 @@
 #include "arriving.hpp"
 #include "cells.hpp"
 #include "currents.hpp"
-#include "delays.hpp"
 #include "depthwise.hpp"
 #include "filters.hpp"
 #include "integrating.hpp"
@@ -17,7 +16,7 @@
 #include "readout.hpp"
 #include "recursion.hpp"
 #include "sending.hpp"
-#include "signed.hpp"
+#include "counted.hpp"
 #include "totals.hpp"
 
 namespace spikewright::SPIKEWRIGHT_ISA {
@@ -35,9 +34,9 @@ void list(const Context& c, const Instruction& op) {
 
 void execute(const Context& c, const Instruction& op) {
     switch (op.action) {
-        case Action::layer: return run_layer(c, op, lists(c), scratch(c));
+        case Action::layer:
+        case Action::signed_layer: return run_layer(c, op, lists(c), scratch(c));
         case Action::analog: return run_analog(c, op, lists(c), scratch(c));
-        case Action::signed_layer: return run_signed(c, op, lists(c), scratch(c));
         case Action::depthwise: return run_depthwise(c, op, lists(c), scratch(c));
         case Action::fire: return run_currents(c, op);
         case Action::pool: return run_pool(c, op);
@@ -89,7 +88,7 @@ const Kernels kernels{
     list,
     execute,
     tell<std::int8_t, std::int8_t>,
-    tell<std::uint32_t, std::int32_t>,
+    tell<std::uint32_t, double>,
     integrate_along<float>,
     integrate_along<double>,
 };

@@ -93,8 +93,10 @@ class Currents {
         const std::int32_t source = strip.op.operands[0].source;
         const std::size_t at = pixel * std::size_t(l.out_channels) + channel;
         factor_ = l.joined.at(pixel, channel);
-        if (c.kind(source) == Kind::counts)
+        if (c.kind(source) == Kind::counts) {
             counts_ = c.track<const std::int8_t>(source, strip.sample, at);
+            if (c.exceeds(source)) far_ = {&c, source, strip.sample, at};
+        }
         else
             values_ = c.track<const double>(source, strip.sample, at);
     }
@@ -108,7 +110,7 @@ class Currents {
         each<Block<lanes>::n>(SPIKEWRIGHT_EACH(k) {
             b.v[k] *= load<doubles>(scale_ + k * kDoubles);
         });
-        if (counts_.first) add_counts(b, counts_[step]);
+        if (counts_.first) add_counts(b, step);
         if (values_.first) add_values(b, values_[step]);
         if (gain_)
             each<Block<lanes>::n>(SPIKEWRIGHT_EACH(k) {
@@ -144,11 +146,24 @@ class Currents {
     };
 
     // Behind the last channel the factor is zero.
-    [[gnu::always_inline]] void add_counts(Block<lanes>& b, const std::int8_t* from) const {
+    [[gnu::always_inline]] void add_counts(Block<lanes>& b, std::size_t step) const {
+        if (far_.context) [[unlikely]] return add_far_counts(b, step);
+        const std::int8_t* from = counts_[step];
         each<Block<lanes>::n>(SPIKEWRIGHT_EACH(k) {
             const doubles count = bytes_to_doubles(from + k * kDoubles);
             b.v[k] += count * load<doubles>(factor_ + k * kDoubles);
         });
+    }
+
+    // The same of counts of any size.
+    [[gnu::cold, gnu::noinline]] void add_far_counts(Block<lanes>& b, std::size_t step) const {
+        Values read(*far_.context, far_.source);
+        const double* counts = read(far_.sample, step, far_.at, valid_);
+        alignas(kLine) double part[lanes] = {};
+        for (std::size_t k = 0; k < valid_; ++k) part[k] = counts[k] * factor_[k];
+        Block<lanes> other;
+        other.read(part);
+        b.add(other);
     }
 
     [[gnu::always_inline]] void add_values(Block<lanes>& b, const double* from) const {
@@ -170,6 +185,12 @@ class Currents {
     const double *scale_, *gain_, *bias_, *factor_ = nullptr;
     Track<const std::int8_t> counts_{};
     Track<const double> values_{};
+    struct Far {
+        const Context* context = nullptr;
+        std::int32_t source = -1;
+        std::size_t sample = 0, at = 0;
+    };
+    Far far_;  // of counts that bytes do not hold
 };
 
 // Adds up the input of one pixel in the steps of one slab: weights of one limb, `budget` of which have
@@ -197,6 +218,33 @@ void sum_slab(const Strip& strip, const Slab& slab, std::size_t first, std::size
         sum_limb<lanes>(l.low.data() + at, seen, l.low_budget, first, steps, strip.scratch.low);
 }
 
+// Adds up one step's values, as limbs (`analog.hpp`).
+template <std::size_t lanes>
+void sum_values(const Strip& strip, std::size_t t);
+
+// What bytes leave of a step's counts, times weights: a few of them, whose sums are exact.
+template <std::size_t lanes>
+[[gnu::cold, gnu::noinline]] void add_rests(const Strip& strip, std::size_t t) {
+    const Layer& l = *strip.op.layer;
+    const std::size_t inner = std::size_t(l.channels), halves = strip.op.action == Action::signed_layer ? 2 : 1;
+    const std::size_t channels = inner / halves;
+    const auto add = [&](SumBuffer& sums, const std::int32_t* weights, double rest) {
+        double* to = sums.widened<lanes>(t);
+        for (std::size_t k = 0; k < lanes; ++k) to[k] += rest * double(weights[k]);
+    };
+    strip.context.each_large(strip.op.input, strip.sample, t, [&](std::size_t index, double count) {
+        const double rest = count - clamped(count);
+        const std::size_t pixel = index / channels, below = halves > 1 && rest < 0.0 ? channels : 0;
+        const auto code = std::int64_t(pixel * inner + below + index % channels);
+        for (const Segment& s : strip.scratch.segments) {
+            if (pixel < s.begin || pixel >= s.end) continue;
+            const std::size_t at = strip.block.offset + std::size_t(code + s.base) * lanes;
+            add(strip.scratch.sums, l.weights.data() + at, below ? -rest : rest);
+            if (!l.low.empty()) add(strip.scratch.low, l.low.data() + at, below ? -rest : rest);
+        }
+    });
+}
+
 template <std::size_t lanes>
 void sum_pixel(const Strip& strip, std::size_t pixel) {
     find_segments(*strip.op.layer, pixel, strip.scratch.segments);
@@ -207,8 +255,13 @@ void sum_pixel(const Strip& strip, std::size_t pixel) {
             continue;
         }
         steps = all - first < kSlab ? all - first : kSlab;
-        sum_slab<lanes>(strip, strip.slab(first), first, steps);
+        if (strip.frames(first).whole)
+            sum_slab<lanes>(strip, strip.slab(first), first, steps);
+        else
+            for (std::size_t t = first; t < first + steps; ++t) sum_values<lanes>(strip, t);
     }
+    for (std::size_t t = 0; strip.exceeds && t < all; ++t)
+        if (!strip.frames(t).split) add_rests<lanes>(strip, t);
 }
 
 // Asks for the lines that the counts of the next pixel go to, a line of each step: writes would wait for them.
@@ -367,22 +420,6 @@ inline void run_weights(const Context& c, const Instruction& op, const Lists& li
     State::Followed& followed = c.job->state->followed[std::size_t(&op - c.job->plan->instructions.data())];
     followed.certain.fetch_add(std::exchange(scratch.certain, 0), std::memory_order_relaxed);
     followed.stepwise.fetch_add(std::exchange(scratch.followed, 0), std::memory_order_relaxed);
-}
-
-// Lists the events of every slab of every sample.
-inline void list_layer(const Context& c, const Instruction& op, Lists& to) {
-    const Layer& l = *op.layer;
-    each_slab(c, [&](std::size_t slab, std::size_t s, std::size_t t, std::size_t steps) {
-        if (is_dense(c, op, s, t, steps, to.frames[slab], to.events[slab])) return;
-        to.events[slab].list(c.counts(op.input, s, t), c.stride(op.input), l.input_pixels(),
-                             std::size_t(l.channels), steps);
-    });
-}
-
-inline void run_layer(const Context& c, const Instruction& op, const Lists& lists, Scratch& scratch) {
-    run_weights(c, op, lists, scratch, [](const Strip& strip, std::size_t pixel, auto lanes) {
-        sum_pixel<lanes()>(strip, pixel);
-    });
 }
 
 }  // namespace spikewright::SPIKEWRIGHT_ISA

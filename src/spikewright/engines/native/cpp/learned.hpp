@@ -10,11 +10,12 @@ namespace spikewright::SPIKEWRIGHT_ISA {
 // A step's input: neurons that spike and how often, or limbs of values.
 class Sent {
   public:
-    Sent(const Context& c, const Instruction& op, std::size_t sample) : c_(c), op_(op), sample_(sample) {}
+    Sent(const Context& c, const Instruction& op, std::size_t sample)
+        : c_(c), op_(op), sample_(sample), spikes_(are_bytes(c, op.input)), values_(c, op.input) {}
 
     void read(std::size_t t) {
         const Weights& w = *op_.weights;
-        if (c_.kind(op_.input) == Kind::counts) {
+        if (spikes_) {
             const std::int8_t* counts = c_.counts(op_.input, sample_, t);
             which_.clear(), often_.clear();
             each_event(counts, w.in, [&](std::size_t k, double count) {
@@ -22,7 +23,7 @@ class Sent {
             });
             return;
         }
-        split(c_.values(op_.input, sample_, t), 1, w.in, w.limbs, frame_,
+        split(values_(sample_, t), 1, w.in, w.limbs, frame_,
               extent_elsewhere(c_, op_.input, sample_, t));
     }
 
@@ -35,7 +36,7 @@ class Sent {
   private:
     template <int limbs>
     double times(const double* row, double step) const {
-        if (c_.kind(op_.input) == Kind::counts)
+        if (spikes_)
             return sum<limbs>(row, step, 0.0, which_.data(), often_.data(), which_.size());
         double total = 0.0;
         for (int l = 0; l < frame_.limbs; ++l)
@@ -62,6 +63,8 @@ class Sent {
     const Context& c_;
     const Instruction& op_;
     std::size_t sample_;
+    bool spikes_;  // they all fit bytes
+    Values values_;
     std::vector<std::size_t> which_;
     std::vector<double> often_;
     Split frame_;

@@ -5,7 +5,7 @@
 #include <cmath>
 #include <limits>
 
-#include "context.hpp"
+#include "readings.hpp"
 #include "simd.hpp"
 
 namespace spikewright::SPIKEWRIGHT_ISA {
@@ -159,7 +159,7 @@ inline Extent extent_elsewhere(const Context& c, std::int32_t buffer, std::size_
     const Buffer& part = c.job->plan->buffers[std::size_t(buffer)];
     const std::int32_t whole = part.parent;
     Extent extent;
-    if (whole >= 0 && !part.own) extent.add(c.values(whole, sample, step), c.size(whole));
+    if (whole >= 0 && !part.own) extent.add(Values(c, whole)(sample, step), c.size(whole));
     return extent;
 }
 

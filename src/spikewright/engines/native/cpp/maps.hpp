@@ -11,10 +11,10 @@ namespace spikewright::SPIKEWRIGHT_ISA {
 inline void run_sparse(const Context& c, const Instruction& op) {
     const SparseRows& m = *op.sparse;
     const Share share = c.share(m.starts.size() - 1);
-    by_kind(c.kind(op.input), [&]<class T>(T) {
+    by_reading(c, op.input, [&](auto&& read) {
         for (std::size_t s = 0; s < c.samples; ++s)
             for (std::size_t t = 0; t < c.steps; ++t) {
-                const T* from = c.at<T>(op.input, s, t);
+                const auto* from = read(s, t);
                 double* to = c.values(op.output, s, t);
                 for (std::size_t row = share.begin; row < share.end; ++row) {
                     double sum = 0.0;
@@ -79,20 +79,22 @@ inline void map_frame(const AxisRows& m, const T* from, double* to, bool adds, d
 inline void run_axis_map(const Context& c, const Instruction& op) {
     const AxisRows& m = *op.axis_rows;
     const std::size_t size = m.outer * m.axis * m.inner, out = m.outer * m.out * m.inner;
-    const bool counts = c.kind(op.input) == Kind::counts;
+    const bool bytes = are_bytes(c, op.input);
+    Values read(c, op.input);
     std::vector<double> line(m.inner);
     Split frame;
     each_step(c, [&](std::size_t s, std::size_t t) {
         double* to = c.values(op.output, s, t);
-        if (counts) {
+        if (bytes) {
             map_frame(m, c.counts(op.input, s, t), to, false, line.data());
         } else {
-            split_dense(c.values(op.input, s, t), size, m.limbs, frame);
+            const double* from = read(s, t);
+            split_dense(from, size, m.limbs, frame);
             if (frame.limbs == 0) std::fill_n(to, out, 0.0);
             for (int l = 0; l < frame.limbs; ++l)
                 map_frame(m, frame.parts[l].data(), to, l > 0, line.data());
             if (!frame.remainders.empty() || !m.residuals.values.empty())
-                compensate_frame(m, c.values(op.input, s, t), frame, to);
+                compensate_frame(m, from, frame, to);
         }
         if (m.factor != 1.0)
             for (std::size_t k = 0; k < out; ++k) to[k] *= m.factor;

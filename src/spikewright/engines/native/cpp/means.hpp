@@ -80,9 +80,9 @@ struct Followers {
     double cap;
     std::size_t valid;
 
-    // A step by the formula; `kTooMany` where a count does not fit a byte.
+    // A step by the formula. Where a count does not fit a byte `all` has them: `kTooMany`.
     [[gnu::noinline]] Most step_exactly(Following& now, const Block<kMeanLanes>& j, double number, bool uniform,
-                                        few_bytes& counts) const {
+                                        few_bytes& counts, double* all) const {
         alignas(kLine) double v[kMeanLanes], sum[kMeanLanes], target[kMeanLanes], added[kMeanLanes];
         now.v.write(v), now.sum.write(sum), now.target.write(target), j.write(added);
         double largest = 0.0;
@@ -99,18 +99,18 @@ struct Followers {
             if (cap > 0.0) spikes = spikes > cap ? cap : spikes < -cap ? -cap : spikes;
             v[k] = v[k] - spikes * unit;
             const double size = std::fabs(spikes);
-            if (!(size <= kMostCounts)) return kTooMany;
-            largest = size > largest ? size : largest;
-            counts[k] = std::int8_t(spikes);
+            largest = size <= largest ? largest : size;
+            counts[k] = clamped(spikes);
+            all[k] = spikes;
         }
         now.v.read(v), now.sum.read(sum), now.target.read(target);
-        return Most(largest);
+        return largest <= kMostCounts ? Most(largest) : kTooMany;
     }
 
     // A step; the largest count that it may have given.
     template <bool uniform>
     [[gnu::always_inline]] Most step(Following& now, const Block<kMeanLanes>& j, const Divisor& number,
-                                     few_bytes& counts) const {
+                                     few_bytes& counts, double* all) const {
         constexpr std::size_t n = Block<kMeanLanes>::n;
         Following next;
         doubles share[n], spikes[n], units[n];
@@ -145,7 +145,7 @@ struct Followers {
         counts = bytes_of(whole);
         if (bits_of(doubtful) || outside(counts)) [[unlikely]] {
             next = now;
-            const Most most = step_exactly(next, j, number.n, uniform, counts);
+            const Most most = step_exactly(next, j, number.n, uniform, counts, all);
             now = next;
             return most;
         }
@@ -183,6 +183,12 @@ class SignedTally {
         sizes_ += counts > 0 ? counts : -counts;
     }
 
+    // The part of a count that its byte leaves.
+    void add_rest(std::size_t k, double rest) {
+        flush();
+        next_sent_[k] += rest;
+    }
+
     void flush() {
         for (std::size_t k = 0; k < kMeanLanes; ++k) {
             next_total_[k] = (total_ ? total_[k] : 0) + std::uint32_t(sizes_[k]);
@@ -195,9 +201,9 @@ class SignedTally {
 
   private:
     const std::uint32_t* total_;
-    const std::int32_t* sent_;
+    const double* sent_;
     std::uint32_t* next_total_;
-    std::int32_t* next_sent_;
+    double* next_sent_;
     few_bytes net_{}, sizes_{};
     Most bound_ = 0;
 };
@@ -226,8 +232,12 @@ template <bool uniform, class Current, class Out>
     if (kept.sum) now.sum.read(kept.sum), now.target.read(kept.target);
     for (std::size_t t = 0; t < c.steps; ++t) {
         few_bytes counts;
-        const Most most = followers.step<uniform>(now, current(t), numbers[t], counts);
-        if (most == kTooMany) [[unlikely]] return outgrow(c, at, t, out);
+        double all[kMeanLanes];  // written where they do not fit
+        Most most = followers.step<uniform>(now, current(t), numbers[t], counts, all);
+        if (most == kTooMany) [[unlikely]] {
+            for (std::size_t k = 0; k < at.valid; ++k) tally.add_rest(k, all[k] - put_count(c, at, t, k, all[k]));
+            most = kMostCounts;
+        }
         tally.add(counts, most);
         if (at.valid == kMeanLanes)
             store(out(t), counts);

@@ -8,7 +8,6 @@
 
 #include "calls.hpp"
 #include "dispatch.hpp"
-#include "keeping.hpp"
 #include "region.hpp"
 #include "run.hpp"
 
@@ -91,22 +90,28 @@ class Running {
         return int(outcome);
     }
 
-    // `(batch,)`: which samples the last run has brought through all its steps.
-    nb::object finished() {
-        return nb::cast(nb::ndarray<nb::numpy, std::uint8_t>(state_.finished.data(), {batch_}),
-                        nb::rv_policy::copy);
+    // The counts of an output of the last run that bytes do not hold: rows of sample, step, place and count.
+    nb::object large(std::size_t output) const {
+        std::vector<std::array<double, 4>> rows;
+        for (const State::LargeOutput& one : state_.large.at(output))
+            rows.push_back({double(one.sample), double(one.step), double(one.place), one.count});
+        return table(rows);
     }
 
-    // One number per buffer: whether counts outgrew its bytes in the last run.
-    nb::object overflown() {
-        return nb::cast(nb::ndarray<nb::numpy, std::uint8_t>(state_.overflown.data(),
-                                                             {state_.overflown.size()}),
-                        nb::rv_policy::copy);
+    // The spikes of a population, without their sign, that are beyond the bytes of their steps and not among
+    // its totals: rows of sample, place as the program orders neurons, and number.
+    nb::object beyond(std::size_t population) const {
+        const Population& p = region_->plan.populations.at(population);
+        std::vector<std::array<double, 3>> rows;
+        for (const auto& [where, spikes] : state_.beyond[population])
+            rows.push_back({double(where.first), double(place_of(p, where.second)), spikes});
+        return table(rows);
     }
 
     // Keeps the present state, to which `undo` returns.
     void save() {
         saved_started_ = state_.started;
+        saved_beyond_ = state_.beyond;
         if (!state_.started) return;
         if (!saved_) saved_.emplace(region_->plan, batch_);
         each_array(*saved_, [](auto& to, const auto& from) {
@@ -116,13 +121,14 @@ class Running {
 
     void undo() {
         state_.started = saved_started_;
+        state_.beyond = saved_beyond_;
         if (saved_started_)
             each_array(*saved_, [](const auto& from, auto& to) {
                 std::memcpy(to.data(), from.data(), from.size() * sizeof(from[0]));
             });
     }
 
-    // All of the state, array by array; None before the first run.
+    // All of the state, array by array, then rows of spikes beyond `total`, if any; None before the first run.
     nb::object arrays() {
         if (!state_.started) return nb::none();
         nb::list found;
@@ -131,6 +137,14 @@ class Running {
             found.append(nb::cast(nb::ndarray<nb::numpy, T>(values.data(), {values.size()}),
                                   nb::rv_policy::copy));
         });
+        const auto none = [](const auto& spikes) { return spikes.empty(); };
+        if (std::ranges::all_of(state_.beyond, none)) return found;
+        for (const auto& population : state_.beyond) {
+            std::vector<std::array<double, 3>> rows;
+            for (const auto& [where, spikes] : population)
+                rows.push_back({double(where.first), double(where.second), spikes});
+            found.append(table(rows));
+        }
         return found;
     }
 
@@ -139,59 +153,31 @@ class Running {
         std::size_t n = 0;
         each_array(state_, [&](auto& values, auto&) {
             using T = std::remove_cvref_t<decltype(values[0])>;
-            require(n < given.size() && given[n].size() == values.size() &&
-                        given[n].dtype() == nb::dtype<T>(),
-                    "a state has the region's arrays");
-            std::memcpy(values.data(), given[n++].data(), values.size() * sizeof(T));
+            require(n < given.size() && given[n].size() == values.size(), "a state has the region's arrays");
+            const Taken& from = given[n++];
+            require(from.dtype() == nb::dtype<T>(), "a state has the region's arrays");
+            std::memcpy(values.data(), from.data(), values.size() * sizeof(T));
         });
-        require(n == given.size(), "a state has the region's arrays");
+        const std::size_t populations = state_.beyond.size();
+        require(n == given.size() || n + populations == given.size(), "a state has the region's arrays");
+        for (std::size_t i = 0; i < populations; ++i) {
+            state_.beyond[i].clear();
+            if (n == given.size()) continue;
+            const Taken& rows = given[n + i];
+            require(rows.dtype() == nb::dtype<double>() && rows.size() % 3 == 0, "spikes are rows of three");
+            const auto* row = static_cast<const double*>(rows.data());
+            for (std::size_t k = 0; k < rows.size(); k += 3)
+                state_.beyond[i][{std::size_t(row[k]), std::size_t(row[k + 1])}] = row[k + 2];
+        }
         state_.started = true;
     }
-
-    // The state becomes that of the beginning; parts of it are then taken over from elsewhere.
-    void begin() {
-        spikewright::begin(region_->plan, state_, 0, batch_);
-        state_.started = true;
-    }
-
-    // State of a population, `(batch, pixels * channels)`, by the name under which it is read.
-    void take_over(std::size_t population, const std::string& name, const Doubles& given) {
-        const Population& p = region_->plan.populations.at(population);
-        require(given.size() == batch_ * p.pixels * p.channels, "state is (batch, pixels * channels)");
-        if (name == "voltage") return spread(p, given, state_.voltage[population]);
-        if (name == "sent") return spread(p, given, state_.sent[population]);
-        if (name == "sum") return spread(p, given, state_.sum[population]);
-        require(name == "target", "a population has no such state");
-        spread(p, given, state_.target[population]);
-    }
-
-    // A part of a memory, `(batch, size)`.
-    void take_over_memory(std::size_t number, std::size_t offset, const Doubles& given) {
-        const std::size_t whole = region_->plan.memories.at(number).size;
-        require(given.ndim() == 2 && given.shape(0) == batch_ && offset + given.shape(1) <= whole,
-                "a part lies in its memory");
-        const std::size_t size = given.shape(1);
-        for (std::size_t b = 0; b < batch_; ++b)
-            std::copy_n(given.data() + b * size, size, state_.memory[number].data() + b * whole + offset);
-    }
-
-    // `(batch, pixels, padded)`; None before the first run.
-    nb::object voltage(std::size_t population) { return view(state_.voltage.at(population), population); }
-
-    // The same: spikes less those taken back so far, of neurons that take spikes back.
-    nb::object sent(std::size_t population) { return view(state_.sent.at(population), population); }
-
-    // The same, of neurons that follow the mean of their current: the sum of currents, and what it called
-    // for so far.
-    nb::object sum(std::size_t population) { return view(state_.sum.at(population), population); }
-    nb::object target(std::size_t population) { return view(state_.target.at(population), population); }
 
     // Writes spikes of either sign so far and, of neurons whose spikes have a sign, their sum: see `Totals`.
     void totals(std::size_t population, const Taken& sent, const std::optional<Taken>& net) const {
         const Population& p = region_->plan.populations.at(population);
         const Totals to = totals_to(population, sent, net);
         const std::vector<std::uint32_t> none(p.state_size());
-        const std::vector<std::int32_t> nothing(p.sent_size());
+        const std::vector<double> nothing(p.sent_size());
         for (std::size_t b = 0; b < batch_; ++b)
             usable_kernels().back().tell(
                 p, to, b, state_.started ? state_.total[population].data() + b * p.state_size() : none.data(),
@@ -210,6 +196,9 @@ class Running {
             std::copy_n(values.data() + b * whole + offset, size, part + b * size);
         return nb::cast(nb::ndarray<nb::numpy, double>(part, {batch_, size}, owner));
     }
+
+    // Whether any count so far was beyond its byte.
+    bool exceeded() const { return state_.exceeded; }
 
     // Of each layer of counts: its number, and how many slabs of steps were listed and multiplied by
     // tiles; of these, how many with pixels as rows.
@@ -255,12 +244,18 @@ class Running {
         both(other.memory, state_.memory);
     }
 
-    template <class T>
-    void spread(const Population& p, const Doubles& given, Array<T>& to) const {
-        require(to.size() == batch_ * p.state_size(), "a population has no such state");
-        for (std::size_t i = 0; i < batch_ * p.pixels; ++i)
-            for (std::size_t k = 0; k < p.channels; ++k)
-                to[i * p.padded + k] = T(given.data()[i * p.channels + k]);
+    // Rows of so many numbers.
+    template <std::size_t columns>
+    static nb::object table(const std::vector<std::array<double, columns>>& rows) {
+        const auto* numbers = reinterpret_cast<const double*>(rows.data());
+        return nb::cast(nb::ndarray<nb::numpy, const double>(numbers, {rows.size(), columns}), nb::rv_policy::copy);
+    }
+
+    // The place of a neuron, as it is stored, among those of its layer in the program's order.
+    static std::size_t place_of(const Population& p, std::size_t stored) {
+        const Places& places = p.places;
+        if (places.turned) return places.first + stored % p.channels * p.pixels + stored / p.channels;
+        return places.index.empty() ? places.first + stored : std::size_t(places.index[stored]);
     }
 
     Totals totals_to(std::size_t population, const Taken& sent, const std::optional<Taken>& net) const {
@@ -336,18 +331,11 @@ class Running {
         return {kind(array), array.data(), samples == 1 ? 0 : count * size, count == 1 ? 0 : size};
     }
 
-    template <class T>
-    nb::object view(Array<T>& values, std::size_t population) {
-        if (!state_.started) return nb::none();
-        const Population& p = region_->plan.populations[population];
-        return nb::cast(nb::ndarray<nb::numpy, T>(values.data(), {batch_, p.pixels, p.padded}),
-                        nb::rv_policy::copy);
-    }
-
     const Region* region_;
     std::size_t batch_;
     State state_;
     std::optional<State> saved_;  // once something has been
+    decltype(State::beyond) saved_beyond_;
     bool saved_started_ = false;
 };
 
@@ -607,7 +595,7 @@ NB_MODULE(_kernels, m) {
              "rectify"_a, "cap"_a, "start"_a, "holds"_a, "places"_a, "whole"_a, "follows"_a.none(),
              "fixed"_a.none(), "charge"_a.none())
         .def("layer", &Region::layer, by_name, "action"_a, input, output, "population"_a, "geometry"_a,
-             "gain"_a.none(), "bias"_a, "joined"_a, "factor"_a.none(), "limbs"_a.none(),
+             "gain"_a.none(), "bias"_a, "joined"_a, "factor"_a.none(), "limbs"_a,
              "weight_limbs"_a)
         .def("fill", &Region::fill, "number"_a, by_name, "packed"_a, "factor"_a, "starts"_a,
              "rows"_a, "values"_a)
@@ -631,7 +619,7 @@ NB_MODULE(_kernels, m) {
              "pieces"_a)
         .def("draws", &Region::draws, by_name, "keys"_a, "starts"_a, "places"_a = nb::none())
         .def("encoders", &Region::encoders, by_name, "weights"_a, "gain"_a.none(), "bias"_a, "limbs"_a)
-        .def("readout", &Region::readout, by_name, output, "members"_a, "weights"_a, "scale"_a)
+        .def("readout", &Region::readout, by_name, output, "members"_a, "weights"_a, "scale"_a, "limbs"_a)
         .def("scatter", &Region::scatter, by_name, output, "start"_a, "sources"_a, "runs"_a)
         .def("weights", &Region::weights, by_name, "loops"_a, input, output, "held"_a, "largest"_a,
              "recorded"_a, "factor"_a, "unit"_a.none(), "weight_bits"_a, "limbs"_a)
@@ -659,22 +647,16 @@ NB_MODULE(_kernels, m) {
         .def("run", &Running::run, by_name, "inputs"_a, "outputs"_a, "steps"_a, "block"_a, "group"_a,
              "threads"_a, "isa"_a, "first"_a, "last"_a, "calls"_a, "totals"_a,
              "dense"_a)
-        .def("finished", &Running::finished)
+        .def("large", &Running::large)
+        .def("exceeded", &Running::exceeded)
+        .def("beyond", &Running::beyond)
         .def("slabs", &Running::slabs)
         .def("followed", &Running::followed)
-        .def("overflown", &Running::overflown)
-        .def("begin", &Running::begin)
         .def("save", &Running::save)
         .def("undo", &Running::undo)
         .def("arrays", &Running::arrays)
         .def("restore", &Running::restore)
-        .def("take_over", &Running::take_over)
-        .def("take_over_memory", &Running::take_over_memory, "number"_a, by_name, "offset"_a, "given"_a)
-        .def("voltage", &Running::voltage)
-        .def("sent", &Running::sent)
         .def("totals", &Running::totals, "population"_a, by_name, "sent"_a, "net"_a.none())
-        .def("sum", &Running::sum)
-        .def("target", &Running::target)
         .def("memory", &Running::memory, "number"_a, by_name, "offset"_a, "size"_a)
         .def("finite", &Running::finite);
     nb::class_<Stepping>(m, "Stepping")

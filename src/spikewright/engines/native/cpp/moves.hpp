@@ -1,7 +1,7 @@
 // Signals that are added and reordered, and those that enter and leave a region.
 #pragma once
 
-#include "context.hpp"
+#include "readings.hpp"
 #include "simd.hpp"
 
 namespace spikewright::SPIKEWRIGHT_ISA {
@@ -30,18 +30,28 @@ inline void pick(const Index& index, const T* from, T* to, std::size_t n) {
 }
 
 inline void run_take(const Context& c, const Instruction& op) {
-    by_kind(c.kind(op.output), [&]<class T>(T) {
-        each_step(c, [&](std::size_t s, std::size_t t) {
-            const T* from = c.at<T>(op.input, s, t);
-            T* to = c.at<T>(op.output, s, t);
-            if (!op.runs.empty()) return copy_runs(op.runs, from, to);
-            pick(op.index, from, to, op.index.size());
+    const auto take = [&](const auto* from, auto* to) {
+        if (!op.runs.empty()) return copy_runs(op.runs, from, to);
+        pick(op.index, from, to, op.index.size());
+    };
+    if (are_bytes(c, op.input))
+        return each_step(c, [&](std::size_t s, std::size_t t) {
+            take(c.counts(op.input, s, t), c.counts(op.output, s, t));
         });
+    Values read(c, op.input);
+    each_step(c, [&](std::size_t s, std::size_t t) {
+        make_step(c, op.output, s, t, [&](double* to) { take(read(s, t), to); });
     });
 }
 
 // The input's values at places of the output, which is zero elsewhere.
 inline void run_put(const Context& c, const Instruction& op) {
+    if (c.exceeds(op.input))
+        each_step(c, [&](std::size_t s, std::size_t t) {
+            c.each_large(op.input, s, t, [&](std::size_t index, double count) {
+                c.keep_large(op.output, s, t, std::size_t(op.index[index]), count);
+            });
+        });
     by_kind(c.kind(op.output), [&]<class T>(T) {
         each_step(c, [&](std::size_t s, std::size_t t) {
             const T* from = c.at<T>(op.input, s, t);
@@ -53,10 +63,30 @@ inline void run_put(const Context& c, const Instruction& op) {
     });
 }
 
-// Sums of counts that stay counts.
+template <class T, class F>
+inline void each_term(const T* from, const Index& index, std::size_t size, F&& f) {
+    if (index.empty())
+        for (std::size_t k = 0; k < size; ++k) f(k, double(from[k]));
+    else
+        for (std::size_t k = 0; k < size; ++k) f(k, double(from[index[k]]));
+}
+
+// Sums of counts, as counts of any size.
+inline void add_any(const Context& c, const Instruction& op, std::size_t s, std::size_t t) {
+    make_step(c, op.output, s, t, [&](double* to) {
+        for (const Operand& term : op.operands) {
+            Values read(c, term.source);
+            each_term(read(s, t), term.index, c.size(op.output), [&](std::size_t k, double x) { to[k] += x; });
+        }
+    });
+}
+
+// The same that mostly fit their bytes.
 inline void run_add(const Context& c, const Instruction& op) {
     const std::size_t size = c.job->plan->buffers[std::size_t(op.output)].size;
+    const bool exceeds = std::ranges::any_of(op.operands, [&](const Operand& term) { return c.exceeds(term.source); });
     each_step(c, [&](std::size_t s, std::size_t t) {
+        if (exceeds) return add_any(c, op, s, t);
         std::int8_t* to = c.counts(op.output, s, t);
         std::int32_t most = 0;
         for (std::size_t k = 0; k < size; ++k) {
@@ -69,16 +99,8 @@ inline void run_add(const Context& c, const Instruction& op) {
             most = magnitude > most ? magnitude : most;
             to[k] = std::int8_t(sum);
         }
-        if (!fits(most)) c.too_many_spikes(op.output);
+        if (!fits(most)) add_any(c, op, s, t);
     });
-}
-
-template <class T, class F>
-inline void each_term(const T* from, const Index& index, std::size_t size, F&& f) {
-    if (index.empty())
-        for (std::size_t k = 0; k < size; ++k) f(k, double(from[k]));
-    else
-        for (std::size_t k = 0; k < size; ++k) f(k, double(from[index[k]]));
 }
 
 template <class F>
@@ -89,6 +111,9 @@ inline void each_value(const Context& c, const Operand& term, std::size_t s, std
         each_term(c.input<double>(source, s, t), term.index, size, f);
     else if (c.job->plan->buffers[source].kind == Kind::values)
         each_term(c.values(term.source, s, t), term.index, size, f);
+    else if (c.exceeds(term.source))
+        each_term(Values(c, term.source)(s, t), term.index, size,
+                  [&](std::size_t k, double x) { f(k, x * term.factor); });
     else
         each_term(c.counts(term.source, s, t), term.index, size,
                   [&](std::size_t k, double x) { f(k, x * term.factor); });
@@ -129,12 +154,31 @@ inline void run_sum(const Context& c, const Instruction& op) {
 }
 
 inline void run_load(const Context& c, const Instruction& op) {
-    by_kind(c.kind(op.output), [&]<class T>(T) {
-        each_step(c, [&](std::size_t s, std::size_t t) {
-            const T* from = c.input<T>(std::size_t(op.input), s, t);
-            pick(op.index, from, c.at<T>(op.output, s, t), c.size(op.output));
+    if (c.job->inputs[std::size_t(op.input)].kind == Kind::values)
+        return each_step(c, [&](std::size_t s, std::size_t t) {  // of counts, too, that bytes do not hold
+            make_step(c, op.output, s, t, [&](double* to) {
+                pick(op.index, c.input<double>(std::size_t(op.input), s, t), to, c.size(op.output));
+            });
         });
+    each_step(c, [&](std::size_t s, std::size_t t) {
+        const auto* from = c.input<std::int8_t>(std::size_t(op.input), s, t);
+        pick(op.index, from, c.counts(op.output, s, t), c.size(op.output));
     });
+}
+
+// The counts of an output that bytes do not hold. One member does it for all.
+[[gnu::cold]] inline void store_large(const Context& c, const Instruction& op) {
+    if (c.rank > 0) return;
+    for (std::size_t s = 0; s < c.samples; ++s)
+        for (std::size_t t = 0; t < c.steps; ++t) {
+            if (!c.is_sampled(t, op.every)) continue;
+            c.each_large(op.input, s, t, [&](std::size_t index, double count) {
+                std::size_t place = 0;
+                if (op.index.empty()) place = index;
+                while (!op.index.empty() && std::size_t(op.index[place]) != index) ++place;
+                c.job->state->keep(std::size_t(op.output), {c.first_sample + s, c.first_step + t, place, count});
+            });
+        }
 }
 
 inline void run_store(const Context& c, const Instruction& op) {
@@ -147,6 +191,7 @@ inline void run_store(const Context& c, const Instruction& op) {
             pick(op.index, c.at<T>(op.input, s, t), to, out.size);
         });
     });
+    if (c.exceeds(op.input)) store_large(c, op);
 }
 
 }  // namespace spikewright::SPIKEWRIGHT_ISA

@@ -51,7 +51,15 @@ struct Limits {
     }
 };
 
-// The largest count that a step may have given; `kTooMany` where one does not fit a byte.
+// Whole spikes of a voltage, within bounds. NaN stays: comparisons with it are false.
+template <class Real>
+inline Real spikes_of(Real v, Real threshold, Real tolerance, Real least, Real most) {
+    const Real down = std::floor(v / threshold + tolerance), held = down < least ? least : down;
+    return held > most ? most : held;
+}
+
+// The largest count that a step may have given; `kTooMany` where one does not fit a byte: then the step is not
+// done.
 using Most = unsigned;
 constexpr Most kTooMany = 128;
 
@@ -97,18 +105,17 @@ template <std::size_t lanes>
     const double* threshold = p.threshold.at(pixel, channel);
     alignas(kBytes) std::int32_t whole[lanes];
     count_by_division<lanes>(v, threshold, p.tolerance, most_of(p), whole);
+    std::int32_t most = 0;
+    for (std::size_t k = valid; k < lanes; ++k) whole[k] = 0;
+    for (std::size_t k = 0; k < lanes; ++k) most = whole[k] > most ? whole[k] : most;
+    if (most > kMostCounts) return kTooMany;
     each<lanes / kDoubles>(SPIKEWRIGHT_EACH(k) {
         const std::size_t at = k * kDoubles;
         const doubles spent = to_doubles(load<half_ints>(whole + at)) * load<doubles>(threshold + at);
         store(v + at, load<doubles>(v + at) - spent);
     });
-    std::int32_t most = 0;
-    for (std::size_t k = valid; k < lanes; ++k) whole[k] = 0;
-    for (std::size_t k = 0; k < lanes; ++k) {
-        most = whole[k] > most ? whole[k] : most;
-        counts[k] = std::int8_t(whole[k]);
-    }
-    return most > kMostCounts ? kTooMany : Most(most);
+    for (std::size_t k = 0; k < lanes; ++k) counts[k] = std::int8_t(whole[k]);
+    return Most(most);
 }
 
 // The same of voltages in registers.
@@ -136,15 +143,16 @@ template <std::size_t lanes, bool uniform>
     if (valid < lanes || !count_by_product(b, p.inverse.at(pixel, channel), most_of(p), whole)) [[unlikely]]
         return fire_by_formula(b, p, pixel, channel, valid, counts);
     half_ints largest{};
+    each<n>(SPIKEWRIGHT_EACH(k) { largest = whole[k] > largest ? whole[k] : largest; });
+    std::int32_t most = 0;
+    for (std::size_t i = 0; i < kDoubles; ++i) most = largest[i] > most ? largest[i] : most;
+    if (most > kMostCounts) [[unlikely]] return kTooMany;
     each<n>(SPIKEWRIGHT_EACH(k) {
         b.v[k] -= to_doubles(whole[k]) * limits.threshold[uniform ? 0 : std::size_t(k)];
-        largest = whole[k] > largest ? whole[k] : largest;
         store_bytes(bytes + k * kDoubles, whole[k]);
     });
     counts.read(bytes);
-    std::int32_t most = 0;
-    for (std::size_t i = 0; i < kDoubles; ++i) most = largest[i] > most ? largest[i] : most;
-    return most > kMostCounts ? kTooMany : Most(most);
+    return Most(most);
 }
 
 // Whether some neuron of a block reaches its limit, which may be the same for all.
@@ -230,5 +238,40 @@ struct Tally {
         bound = 0;
     }
 };
+
+// In whole numbers (`FixedPoint`): floor(v / threshold) spikes, no tolerance.
+
+// A step's charge: voltages leak, currents arrive in whole numbers, and the sum stays within its bounds.
+template <std::size_t lanes>
+[[gnu::always_inline]] inline void take_charge(Block<lanes>& v, const Block<lanes>& current, const FixedPoint& f,
+                                               const double* charge) {
+    constexpr std::size_t n = Block<lanes>::n;
+    const doubles low = splat(f.low), high = splat(f.high);
+    if (f.leak > 0.0) each<n>(SPIKEWRIGHT_EACH(k) { v.v[k] -= floor_of(v.v[k] * f.leak); });
+    each<n>(SPIKEWRIGHT_EACH(k) {
+        const doubles added = current.v[k] * load<doubles>(charge + k * kDoubles);
+        const doubles x = floor_of(v.v[k] + added + f.half);
+        v.v[k] = smaller_of(larger_of(x, low), high);
+    });
+}
+
+// Fire: voltages already hold this step's charge. With whole numbers v >= k threshold says the same as
+// floor(v / threshold) >= k.
+template <std::size_t lanes, bool uniform>
+[[gnu::always_inline]] inline Most fire_whole(Block<lanes>& v, const Limits<lanes, uniform>& limits,
+                                              const Population& p, std::size_t pixel, std::size_t channel,
+                                              std::size_t valid, Counts<lanes>& counts) {
+    constexpr std::size_t n = Block<lanes>::n;
+    Where fired[n] = {};
+    if (p.fixed->to_zero)
+        each<n>(SPIKEWRIGHT_EACH(k) {
+            fired[k] = at_least(v.v[k], limits.least[0][uniform ? 0 : std::size_t(k)]);
+        });
+    Most most = fire_few<lanes, uniform>(v, limits, p, counts);
+    if (most == 0) most = fire_by_formula(v, p, pixel, channel, valid, counts);
+    if (most == kTooMany) [[unlikely]] return most;
+    if (p.fixed->to_zero) each<n>(SPIKEWRIGHT_EACH(k) { v.v[k] = chosen(v.v[k], doubles{}, fired[k]); });
+    return most;
+}
 
 }  // namespace spikewright::SPIKEWRIGHT_ISA

@@ -6,8 +6,12 @@
 #include <limits>
 #include <vector>
 
-#include "enums.hpp"
 #include "memory.hpp"
+
+// An enumeration whose names Python reads, and these as one text: "a, b, c".
+#define SPIKEWRIGHT_ENUM(name, ...)                 \
+    enum class name : std::int32_t { __VA_ARGS__ }; \
+    constexpr const char* names_of(name) { return #__VA_ARGS__; }
 
 namespace spikewright {
 
@@ -127,6 +131,7 @@ struct Cells {
 struct Readout {
     std::int32_t source = -1;
     std::size_t from = 0, n = 0, to = 0, outputs = 0, weights = 0;
+    Limbs values;  // of counts that bytes do not hold
 };
 struct Readouts {
     std::vector<Readout> members;

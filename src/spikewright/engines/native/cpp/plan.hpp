@@ -11,11 +11,12 @@
 #include <cstdint>
 #include <functional>
 #include <limits>
+#include <map>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <vector>
 
-#include "enums.hpp"
 #include "memory.hpp"
 #include "parts.hpp"
 #include "senders.hpp"
@@ -192,7 +193,7 @@ struct Layer : Geometry {
     bool has_gain = false;
     Parameter gain, bias;
     Parameter joined;             // of the counts that join the sums, where an operand does
-    Limbs limbs;                  // of values, where the input is no counts
+    Limbs limbs;                  // of values, or of counts that bytes do not hold
     Residuals residuals;          // of weights that meet values
     std::shared_ptr<TiledWeights> tiled;  // the same in tiles; none where they would not pay
     std::shared_ptr<TiledWeights> by_line;  // each row of a window in tiles of its own; of convolutions
@@ -295,7 +296,7 @@ struct Output {
 struct State {
     std::vector<Array<double>> voltage;
     std::vector<Array<std::uint32_t>> total;
-    std::vector<Array<std::int32_t>> sent;  // with their sign, of types whose spikes have one
+    std::vector<Array<double>> sent;  // with their sign, of types whose spikes have one
     std::vector<Array<double>> sum, target;  // of currents, and of what they called for
     std::vector<Array<double>> memory;
     bool started = false;
@@ -310,18 +311,26 @@ struct State {
         std::atomic<std::size_t> certain{0}, stepwise{0};
     };
     std::unique_ptr<Followed[]> followed;
-    // Which samples the last run has brought through all its steps; others are where they were, because
-    // counts outgrew the bytes of these buffers.
-    std::vector<std::uint8_t> finished, overflown;
+    // Spikes of populations, without their sign, that bytes do not hold and `total` does not sum: by sample
+    // and place among the neurons as they are stored.
+    std::vector<std::map<std::pair<std::size_t, std::size_t>, double>> beyond;
+    // The counts of each output of the last run that bytes do not hold.
+    struct LargeOutput {
+        std::size_t sample, step, place;
+        double count;
+    };
+    std::vector<std::vector<LargeOutput>> large;
+    void keep(std::size_t output, LargeOutput one);
+    std::atomic<bool> exceeded{false};  // whether any count so far was beyond its byte
+    std::mutex mutex;  // of what groups of samples have together
 
     State(const Plan& plan, std::size_t batch)
         : slabs(std::make_unique<Slabs[]>(plan.instructions.size())),
-          followed(std::make_unique<Followed[]>(plan.instructions.size())), finished(batch),
-          overflown(plan.buffers.size()) {
+          followed(std::make_unique<Followed[]>(plan.instructions.size())), beyond(plan.populations.size()) {
         for (const Population& p : plan.populations) {
             voltage.push_back(Array<double>::raw(batch * p.state_size()));
             total.push_back(Array<std::uint32_t>::raw(batch * p.state_size()));
-            sent.push_back(Array<std::int32_t>::raw(batch * p.sent_size()));
+            sent.push_back(Array<double>::raw(batch * p.sent_size()));
             sum.push_back(Array<double>::raw(batch * p.followed_size()));
             target.push_back(Array<double>::raw(batch * p.followed_size()));
         }
@@ -365,6 +374,7 @@ inline bool fits_bytes(const Job& job) {
            });
 }
 
-enum class Outcome : int { done = 0, too_many_spikes = 1, interrupted = 2 };
+// `exceeded`: some counts of outputs are beyond their bytes, as `State::large` tells.
+enum class Outcome : int { done = 0, exceeded = 1, interrupted = 2 };
 
 }  // namespace spikewright

@@ -28,8 +28,8 @@ inline void pool_frame(const Geometry& p, const T* from, Out* to) {
         }
 }
 
-// Sums of counts that stay counts; whether they do. Bytes hold the sums on the way where the largest
-// count times the taps fits.
+// Sums of counts that all fit their bytes; false where some do not. Bytes hold the sums on the way where the
+// largest count times the taps fits.
 inline bool pool_counts(const Geometry& p, const std::int8_t* from, std::int8_t* to) {
     const std::size_t channels = std::size_t(p.channels), out = p.pixels() * channels;
     if (largest(from, p.input_pixels() * channels) * p.taps() <= std::size_t(kMostCounts)) {
@@ -38,55 +38,64 @@ inline bool pool_counts(const Geometry& p, const std::int8_t* from, std::int8_t*
     }
     std::vector<std::int32_t> wide(out);
     pool_frame<false>(p, from, wide.data());
-    bool all = true;
-    for (std::size_t i = 0; i < out; ++i) {
-        all = all && fits(wide[i]);
-        to[i] = std::int8_t(fits(wide[i]) ? wide[i] : kMostCounts);
-    }
-    return all;
+    if (!std::ranges::all_of(wide, fits)) return false;
+    std::ranges::copy(wide, to);
+    return true;
 }
+inline bool pool_counts(const Geometry&, const double*, std::int8_t*) { return false; }
 
 inline void run_pool(const Context& c, const Instruction& op) {
-    each_step(c, [&](std::size_t s, std::size_t t) {
-        if (!pool_counts(*op.pool, c.counts(op.input, s, t), c.counts(op.output, s, t)))
-            c.too_many_spikes(op.output);
+    by_reading(c, op.input, [&](auto&& read) {
+        each_step(c, [&](std::size_t s, std::size_t t) {
+            const auto* from = read(s, t);
+            if (pool_counts(*op.pool, from, c.counts(op.output, s, t))) return;
+            make_step(c, op.output, s, t, [&](double* to) { pool_frame<false>(*op.pool, from, to); });
+        });
     });
 }
 
 inline void run_pool_values(const Context& c, const Instruction& op) {
-    by_kind(c.kind(op.input), [&]<class T>(T) {
+    by_reading(c, op.input, [&](auto&& read) {
         each_step(c, [&](std::size_t s, std::size_t t) {
-            pool_frame<false>(*op.pool, c.at<T>(op.input, s, t), c.values(op.output, s, t));
+            pool_frame<false>(*op.pool, read(s, t), c.values(op.output, s, t));
         });
     });
 }
 
 inline void run_max_pool(const Context& c, const Instruction& op) {
-    by_kind(c.kind(op.input), [&]<class T>(T) {
-        each_step(c, [&](std::size_t s, std::size_t t) {
-            pool_frame<true>(*op.pool, c.at<T>(op.input, s, t), c.at<T>(op.output, s, t));
+    if (are_bytes(c, op.input))
+        return each_step(c, [&](std::size_t s, std::size_t t) {
+            pool_frame<true>(*op.pool, c.counts(op.input, s, t), c.counts(op.output, s, t));
         });
+    Values read(c, op.input);
+    each_step(c, [&](std::size_t s, std::size_t t) {
+        make_step(c, op.output, s, t, [&](double* to) { pool_frame<true>(*op.pool, read(s, t), to); });
     });
 }
 
 // max_i X_i(t) - max_i X_i(t - 1), X the running sums. They grow by no more than the input, so
 // that of counts the result is one. `sums` and `reached` are room for both.
-template <class T, class Sum>
-inline void run_running_max(const Context& c, const Instruction& op, std::size_t s, Sum* sums,
+template <class Reading, class Sum>
+inline void run_running_max(const Context& c, const Instruction& op, Reading& read, std::size_t s, Sum* sums,
                             Sum* reached, Sum* sent) {
     const std::size_t size = c.size(op.input), out = c.size(op.output);
     const auto kept = c.memory(op.memories[0], s), last = c.memory(op.memories[1], s);
     std::copy_n(kept.from, size, sums);
     std::copy_n(last.from, out, sent);
     for (std::size_t t = 0; t < c.steps; ++t) {
-        const T* x = c.at<T>(op.input, s, t);
-        T* to = c.at<T>(op.output, s, t);
+        const auto* x = read(s, t);
         for (std::size_t i = 0; i < size; ++i) sums[i] += x[i];
         pool_frame<true>(*op.pool, sums, reached);
-        for (std::size_t i = 0; i < out; ++i) {
-            to[i] = T(reached[i] - sent[i]);
-            sent[i] = reached[i];
-        }
+        const auto put = [&]<class T>(T* to) {
+            for (std::size_t i = 0; i < out; ++i) {
+                to[i] = T(reached[i] - sent[i]);
+                sent[i] = reached[i];
+            }
+        };
+        if constexpr (std::is_same_v<Reading, Bytes>)
+            put(c.counts(op.output, s, t));
+        else
+            make_step(c, op.output, s, t, put);
     }
     std::copy_n(sums, size, kept.to);
     std::copy_n(sent, out, last.to);
@@ -98,22 +107,23 @@ inline void run_running_max_pool(const Context& c, const Instruction& op) {
     const std::size_t size = c.size(op.input), out = c.size(op.output);
     std::vector<double> wide;
     std::vector<std::int32_t> narrow;
-    const auto run = [&]<class T, class Sum>(T, std::vector<Sum>& room, std::size_t s) {
+    const auto run = [&](auto& read, auto& room, std::size_t s) {
         room.resize(size + 2 * out);
-        run_running_max<T>(c, op, s, room.data(), room.data() + size, room.data() + size + out);
+        run_running_max(c, op, read, s, room.data(), room.data() + size, room.data() + size + out);
     };
-    const bool counts = c.kind(op.input) == Kind::counts;
     const Share share = c.share(c.samples);
-    for (std::size_t s = share.begin; s < share.end; ++s) {
-        const double* sums = c.memory(op.memories[0], s).from;
-        const auto held = [](double sum) { return std::fabs(sum) < most; };
-        if (!counts)
-            run(0.0, wide, s);
-        else if (std::all_of(sums, sums + size, held))
-            run(std::int8_t(0), narrow, s);
-        else
-            run(std::int8_t(0), wide, s);
-    }
+    by_reading(c, op.input, [&](auto&& read) {
+        for (std::size_t s = share.begin; s < share.end; ++s) {
+            const double* sums = c.memory(op.memories[0], s).from;
+            const auto held = [](double sum) { return std::fabs(sum) < most; };
+            if constexpr (std::is_same_v<std::remove_cvref_t<decltype(read)>, Bytes>)
+                if (std::all_of(sums, sums + size, held)) {
+                    run(read, narrow, s);
+                    continue;
+                }
+            run(read, wide, s);
+        }
+    });
 }
 
 }  // namespace spikewright::SPIKEWRIGHT_ISA

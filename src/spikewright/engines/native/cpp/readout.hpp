@@ -2,9 +2,9 @@
 // no order matters. And values that are added at their places.
 #pragma once
 
-#include "context.hpp"
 #include "counting.hpp"
-#include "parts.hpp"
+#include "limbs.hpp"
+#include "moves.hpp"
 
 namespace spikewright::SPIKEWRIGHT_ISA {
 
@@ -51,6 +51,24 @@ inline void read_out_value(const Readouts& r, const Readout& m, const std::int8_
     *to = (limbs == 1 ? sum[0] : sum[0] * kLimb + sum[limbs - 1]) * r.scale[m.to];
 }
 
+// The same of counts of any size, limb by limb.
+[[gnu::cold]] inline void read_out_any(const Readouts& r, const Readout& m, const double* counts, double* to) {
+    Split frame;
+    split_dense(counts, m.n, m.values, frame);
+    const std::size_t row = m.outputs == 1 ? 1 : rounded_up(m.outputs, kLineValues);
+    for (std::size_t i = 0; i < m.outputs; ++i) {
+        double total = 0.0;
+        for (std::size_t l = 0; l < std::size_t(frame.limbs) * r.limbs; ++l) {
+            const std::size_t high = l % r.limbs;
+            const double* weights = r.weights.data() + m.weights + high * row + i;
+            double sum = 0.0;
+            for (std::size_t k = 0; k < m.n; ++k) sum += frame.parts[l / r.limbs][k] * weights[k * r.limbs * row];
+            total += high + 1 < r.limbs ? sum * kLimb : sum;
+        }
+        to[i] = total * r.scale[m.to + i];
+    }
+}
+
 template <std::size_t limbs>
 inline void read_out_member(const Readouts& r, const Readout& m, const std::int8_t* counts,
                             double* to) {
@@ -68,6 +86,12 @@ inline void run_readout(const Context& c, const Instruction& op) {
     for (std::size_t s = 0; s < c.samples; ++s)
         for (std::size_t i = share.begin; i < share.end; ++i) {
             const Readout& m = r.members[i];
+            if (c.exceeds(m.source)) {
+                Values read(c, m.source);
+                for (std::size_t t = 0; t < c.steps; ++t)
+                    read_out_any(r, m, read(s, t) + m.from, c.values(op.output, s, t) + m.to);
+                continue;
+            }
             for (std::size_t t = 0; t < c.steps; ++t) {
                 const std::int8_t* counts = c.counts(m.source, s, t) + m.from;
                 double* to = c.values(op.output, s, t) + m.to;

@@ -68,10 +68,10 @@ class Region {
     // `action`: `layer` (of counts), `analog` (of values), `signed_layer` (of counts of either sign, or
     // mostly: it has its channels twice, counts above zero and below) or `depthwise`. To its
     // sums `joined` is added, before gain and bias: values, or counts times `factor`. `limbs` split
-    // input that is not counts. Weights come later, in so many limbs: returns the number to give them to.
+    // input that is no counts, or counts that bytes do not hold. Weights come later, in so many limbs: returns the number to give them to.
     int layer(Action action, int input, int output, int population, const Geometry& geometry,
               const Doubles& gain, const Doubles& bias, int joined, const Doubles& factor,
-              const std::optional<Limbs>& limbs, std::size_t weight_limbs) {
+              const Limbs& limbs, std::size_t weight_limbs) {
         const std::size_t out = std::size_t(geometry.out_channels), padded = rounded_up(out, 64);
         require(size_of(input) >= geometry.input_pixels() * std::size_t(geometry.channels) &&
                     size_of(output) == geometry.pixels() * out,
@@ -86,7 +86,7 @@ class Region {
         l->has_gain = gain.is_valid();
         if (l->has_gain) set(l->gain, gain);
         set(l->bias, bias);
-        if (limbs) l->limbs = *limbs;
+        l->limbs = limbs;
         Instruction& op = add(action, input, output);
         require(op.lists(), "a layer sums weights");
         op.population = population;
@@ -340,9 +340,10 @@ class Region {
     // Decoders: `members` are source, from and n of each; `weights` are
     // `(limbs, n, outputs)` whole numbers of each, whose outputs lie one after the other; `scale` is one number per output.
     void readout(int output, const Integers& members, const std::vector<Integers>& weights,
-                 const Doubles& scale) {
+                 const Doubles& scale, const std::vector<Limbs>& limbs) {
         auto r = std::make_shared<Readouts>();
-        require(members.ndim() == 2 && members.shape(1) == 3 && members.shape(0) == weights.size(),
+        require(members.ndim() == 2 && members.shape(1) == 3 && members.shape(0) == weights.size() &&
+                    limbs.size() == weights.size(),
                 "a readout has three numbers and weights");
         std::size_t to = 0, room = 0;
         r->limbs = weights.empty() ? 1 : weights[0].shape(0);
@@ -355,7 +356,7 @@ class Region {
             require(weights[i].shape(1) == n && outputs > 0 && outputs <= kMostOutputs,
                     "weights are those of all neurons, and outputs few");
             require(std::size_t(given[1]) + n <= size_of(given[0]), "a readout lies in its buffer");
-            r->members.push_back({given[0], std::size_t(given[1]), n, to, outputs, room});
+            r->members.push_back({given[0], std::size_t(given[1]), n, to, outputs, room, limbs[i]});
             to += outputs;
             room += r->limbs * n * row_of(outputs);
         }

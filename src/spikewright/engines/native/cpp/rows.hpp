@@ -100,7 +100,7 @@ inline std::size_t neighbours(const Instruction& op) {
 inline bool is_dense(const Context& c, const Instruction& op, std::size_t sample, std::size_t t,
                      std::size_t steps, Frames& frames, Slab& slab) {
     const bool never = !(c.job->dense < kNeverDense);
-    frames.rows = !never && find_rows(c, op, sample, frames, slab);
+    frames.rows = !never && !c.exceeds(op.input) && find_rows(c, op, sample, frames, slab);
     frames.dense = frames.rows || (!never && find_dense(c, op, sample, t, steps, slab));
     State::Slabs& slabs = c.job->state->slabs[std::size_t(&op - c.job->plan->instructions.data())];
     (frames.dense ? slabs.dense : slabs.listed).fetch_add(1, std::memory_order_relaxed);

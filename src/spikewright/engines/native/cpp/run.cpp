@@ -15,13 +15,13 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-// The things that a team shares: buffers, lists of events, and the next state of its group. `outcome`
-// is the group's.
+// The things that a team shares: buffers, lists of events, and the next state of its group.
 struct Bench {
     Bench(const Job& job, const Kernels& kernels)
         : kernels(kernels),
           frames(kernels.make_frames(job.group, job.block)),
-          next(*job.plan, job.group) {
+          next(*job.plan, job.group),
+          large(job.plan->buffers.size(), job.group * job.block) {
         const std::size_t frames_of = job.group * job.block;
         if (job.plan->slots.empty())
             for (const Buffer& b : job.plan->buffers) buffers.emplace_back(frames_of * b.bytes());
@@ -37,7 +37,7 @@ struct Bench {
     void* frames;
     std::vector<Array<std::uint8_t>> buffers;
     State next;
-    std::atomic<int> outcome{int(Outcome::done)};
+    LargeCounts large;
 };
 
 // What one member of a team works with.
@@ -84,8 +84,7 @@ class Runner {
   public:
     Runner(const Job& job, const Kernels& kernels, const std::function<bool()>& interrupted)
         : job_(job), kernels_(kernels), interrupted_(interrupted) {
-        std::ranges::fill(job_.state->finished, 0);
-        std::ranges::fill(job_.state->overflown, 0);
+        job_.state->large.assign(job_.outputs.size(), {});
     }
 
     Outcome run() {
@@ -100,13 +99,11 @@ class Runner {
         } else {
             Bench bench(job_, kernels_);
             Team team;
-            const auto ends = std::make_unique<std::atomic<std::size_t>[]>(groups());
-            for (std::size_t g = 0; g < groups(); ++g) ends[g] = kNever;
             on_threads(threads, [&](std::size_t rank) {
                 const Scratch scratch = make_scratch(kernels_);
                 Team::Member member(team);
                 for (std::size_t g = 0; g < groups() && !stopped_; ++g)
-                    work(bench, scratch.get(), {g, rank, kTasks * threads}, ends[g], member);
+                    work(bench, scratch.get(), {g, rank, kTasks * threads}, member);
             }, stop);
         }
         return outcome();
@@ -114,13 +111,12 @@ class Runner {
 
     // The same on the calling thread and a bench that is there.
     Outcome run_on(Bench& bench, void* scratch) {
-        bench.outcome = int(Outcome::done);  // an earlier run may have failed
+        forget(bench);  // an earlier run may have failed
         guarded([&] { each_group(bench, scratch, 0); });
         return outcome();
     }
 
   private:
-    static constexpr std::size_t kNever = ~std::size_t(0);
     static constexpr std::size_t kTasks = 2;  // of an instruction, a thread
 
     std::size_t groups() const { return (job_.batch + job_.group - 1) / job_.group; }
@@ -129,7 +125,8 @@ class Runner {
         if (failure_) std::rethrow_exception(failure_);
         if (stopped_) return Outcome::interrupted;
         job_.state->started = true;
-        return overflown_ ? Outcome::too_many_spikes : Outcome::done;
+        const auto fits = [](const auto& large) { return large.empty(); };
+        return std::ranges::all_of(job_.state->large, fits) ? Outcome::done : Outcome::exceeded;
     }
 
     // All groups that no other thread takes.
@@ -138,8 +135,7 @@ class Runner {
             for (std::size_t i = 0; i < tasks; ++i) f(i);
         };
         for (std::size_t g = next_++; g < groups() && !stopped_; g = next_++) {
-            std::atomic<std::size_t> end{kNever};
-            work(bench, scratch, {g, rank, 1}, end, alone);
+            work(bench, scratch, {g, rank, 1}, alone);
         }
     }
 
@@ -159,11 +155,9 @@ class Runner {
         std::size_t group, rank, shares;  // shares: in how many tasks an instruction is done
     };
 
-    // All blocks of time of one group, up to the one that does not fit, which `end` tells: members may
-    // come late, when others have done the work.
+    // All blocks of time of one group.
     template <class Phase>
-    void work(Bench& bench, void* scratch, const Place& at, std::atomic<std::size_t>& end,
-              Phase&& phase) {
+    void work(Bench& bench, void* scratch, const Place& at, Phase&& phase) {
         Context c;
         c.job = &job_;
         c.first_sample = at.group * job_.group;
@@ -173,7 +167,7 @@ class Runner {
         c.frames = bench.frames;
         c.scratch = scratch;
         c.members = at.shares;
-        c.outcome = &bench.outcome;
+        c.large = &bench.large;
         c.multiply = kernels_.multiply;
         const auto shared = [&](auto&& f) {
             phase(at.shares, [&](std::size_t task) {
@@ -181,14 +175,13 @@ class Runner {
                 guarded(f);
             });
         };
-        for (; end != c.first_step && c.first_step < job_.steps; c.first_step += job_.block) {
+        for (; c.first_step < job_.steps; c.first_step += job_.block) {
             c.steps = std::min(job_.block, job_.steps - c.first_step);
             std::size_t call = 0;
             bool wild = false;  // some weights are no longer finite: no call reads their output
             for (const Instruction& op : job_.plan->instructions) {
                 if (op.call) {
                     const Desk& desk = job_.desks[call++];
-                    if (bench.outcome.load() != int(Outcome::done)) break;
                     if (!wild) guarded([&] { run_call(c, *op.call, desk); });
                     if (stopped_) return;
                     continue;
@@ -200,20 +193,36 @@ class Runner {
             }
             if (at.rank == 0) ask();
             if (stopped_) return;
-            if (wild && bench.outcome.load() == int(Outcome::done)) return finish(c, bench, true);
-            const std::size_t next = c.first_step + job_.block;
-            phase(1, [&](std::size_t) {
-                if (bench.outcome.load() != int(Outcome::done)) end = next;
-            });
+            phase(1, [&](std::size_t) { settle(c); });
+            if (wild) break;
         }
-        phase(1, [&](std::size_t) { finish(c, bench, end == kNever); });
+        phase(1, [&](std::size_t) { finish(c, bench); });
     }
 
-    void finish(const Context& c, Bench& bench, bool fits) {
-        if (fits) return keep(c, kernels_);
-        leave(c);
-        overflown_ = true;
-        bench.outcome = int(Outcome::done);  // of the next group
+    // The end of a block of time.
+    void settle(const Context& c) {
+        if (!c.large->any()) return;
+        guarded([&] {
+            sum_large(c);
+            c.large->clear();
+            job_.state->exceeded = true;
+        });
+    }
+
+    void finish(const Context& c, Bench& bench) {
+        guarded([&] {
+            keep(c, kernels_);
+            const std::lock_guard lock(job_.state->mutex);
+            for (std::size_t i = 0; i < bench.next.beyond.size(); ++i)
+                for (const auto& [place, spikes] : bench.next.beyond[i])
+                    job_.state->beyond[i][{c.first_sample + place.first, place.second}] += spikes;
+        });
+        forget(bench);
+    }
+
+    static void forget(Bench& bench) {
+        bench.large.clear();
+        for (auto& beyond : bench.next.beyond) beyond.clear();
     }
 
     void ask() {
@@ -227,13 +236,29 @@ class Runner {
     const Kernels& kernels_;
     const std::function<bool()>& interrupted_;
     std::atomic<std::size_t> next_{0};
-    std::atomic<bool> stopped_{false}, overflown_{false};
+    std::atomic<bool> stopped_{false};
     std::exception_ptr failure_;
     std::mutex mutex_;
     Clock::time_point asked_ = Clock::now();
 };
 
 }  // namespace
+
+void LargeCounts::add(std::size_t buffer, std::size_t frame, LargeCount one) {
+    const std::lock_guard lock(mutex_);
+    if (lists_[buffer].empty()) lists_[buffer].resize(frames_), used_.push_back(buffer);
+    lists_[buffer][frame].push_back(one);
+}
+
+void LargeCounts::clear() {
+    for (std::size_t buffer : used_) lists_[buffer].clear();
+    used_.clear();
+}
+
+void State::keep(std::size_t output, LargeOutput one) {
+    const std::lock_guard lock(mutex);
+    large[output].push_back(one);
+}
 
 Outcome run(const Job& job, const Kernels& kernels, const std::function<bool()>& interrupted) {
     return Runner(job, kernels, interrupted).run();

@@ -8,10 +8,9 @@
 
 namespace spikewright {
 
-// A group of samples with a count that outgrows a byte stays where it was, the others go on to the end.
 // After an interruption some samples have been through the run and some have not.
 // Where a plan calls, the batch is one group, its steps blocks of their own, and one thread does all of
-// it. No call is made in a step after a count has outgrown a byte; an exception of a call ends the run.
+// it. An exception of a call ends the run.
 // There, weights that are no longer finite end it too: the state then holds them.
 // `interrupted` is asked from the calling thread, some ten times a second.
 Outcome run(const Job& job, const Kernels& kernels, const std::function<bool()>& interrupted);

@@ -3,7 +3,7 @@
 // Weights in doubles are added in the order of their senders.
 #pragma once
 
-#include "context.hpp"
+#include "readings.hpp"
 #include "senders.hpp"
 #include "simd.hpp"
 
@@ -27,6 +27,11 @@ inline void list_spiking(const std::int8_t* counts, std::size_t n, std::vector<s
         for (std::size_t i = at; i < n && i < at + 64; ++i)
             if (counts[i]) to.push_back(std::uint32_t(i));
     }
+}
+
+inline void list_spiking(const double* values, std::size_t n, std::vector<std::uint32_t>& to) {
+    for (std::size_t i = 0; i < n; ++i)
+        if (values[i] != 0.0) to.push_back(std::uint32_t(i));
 }
 
 // sums[receiver] += number, entry by entry.
@@ -96,11 +101,12 @@ struct Stretch {
 // The sums of a stretch in one step: in 32 bits while they surely fit, then carried on in doubles.
 class StretchSums {
   public:
-    StretchSums(const Stretch& stretch, Sending& room)
+    // `any`: counts are of any size, and all is summed in doubles.
+    StretchSums(const Stretch& stretch, Sending& room, bool any)
         : stretch_(stretch), budget_(stretch.m.budget), sums_(room.sums.data()),
           carried_(room.carried.data()) {
         std::fill_n(sums_ + stretch.first(), stretch.size(), 0);
-        if (stretch.m.width == kDoubleWidth) carry();
+        if (any || stretch.m.width == kDoubleWidth) carry();
     }
 
     void add(std::uint32_t sender, std::int32_t count) {
@@ -111,6 +117,8 @@ class StretchSums {
         spent_ += cost;
         stretch_.add(sender, count, sums_);
     }
+
+    void add(std::uint32_t sender, double count) { stretch_.add(sender, count, carried_); }
 
     void write(double* to) {
         if (carries_) carry();
@@ -141,23 +149,26 @@ class StretchSums {
     bool carries_ = false;
 };
 
-inline void sum_stretch(const Stretch& stretch, const std::int8_t* counts,
-                        const std::uint32_t* spiking, std::size_t n, Sending& room, double* to) {
-    StretchSums sums(stretch, room);
+template <class T>
+inline void sum_stretch(const Stretch& stretch, const T* counts, const std::uint32_t* spiking, std::size_t n,
+                        Sending& room, double* to) {
+    using Count = std::conditional_t<std::is_same_v<T, double>, double, std::int32_t>;
+    StretchSums sums(stretch, room, std::is_same_v<T, double>);
     for (std::size_t i = 0; i < n; ++i) {
         if (i + 1 < n) stretch.expect(spiking[i + 1]);
-        sums.add(spiking[i], counts[spiking[i]]);
+        sums.add(spiking[i], Count(counts[spiking[i]]));
     }
     sums.write(to);
 }
 
-inline void run_senders(const Context& c, const Instruction& op, Sending& room) {
+template <class Reading>
+inline void run_senders(const Context& c, const Instruction& op, Reading& read, Sending& room) {
     const Senders& m = *op.senders;
     room.spiking.clear();
     room.ends.assign(1, 0);
     for (std::size_t s = 0; s < c.samples; ++s)
         for (std::size_t t = 0; t < c.steps; ++t) {
-            list_spiking(c.counts(op.input, s, t), m.count, room.spiking);
+            list_spiking(read(s, t), m.count, room.spiking);
             room.ends.push_back(room.spiking.size());
         }
     const Share share = c.share(m.blocks.size() * m.parts);
@@ -170,11 +181,15 @@ inline void run_senders(const Context& c, const Instruction& op, Sending& room) 
         for (std::size_t s = 0; s < c.samples; ++s)
             for (std::size_t t = 0; t < c.steps; ++t) {
                 const std::size_t* ends = room.ends.data() + s * c.steps + t;
-                sum_stretch(stretch, c.counts(op.input, s, t), room.spiking.data() + ends[0],
+                sum_stretch(stretch, read(s, t), room.spiking.data() + ends[0],
                             ends[1] - ends[0], room, c.values(op.output, s, t) + stretch.block.first);
             }
         i += parts;
     }
+}
+
+inline void run_senders(const Context& c, const Instruction& op, Sending& room) {
+    by_reading(c, op.input, [&](auto&& read) { run_senders(c, op, read, room); });
 }
 
 }  // namespace spikewright::SPIKEWRIGHT_ISA

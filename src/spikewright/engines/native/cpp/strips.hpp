@@ -86,6 +86,7 @@ struct Strip {
     std::size_t row = 0, pitch = 1;  // where the sums of a pixel lie: in every `pitch`-th row
     std::size_t apart = 64;          // distance of two rows
     std::size_t together = 1;        // pixels, side by side in the lanes
+    bool exceeds = context.exceeds(op.input);  // some counts are beyond their bytes
 
     const Slab& slab(std::size_t t) const { return lists.events[first_slab() + t / kSlab]; }
     const Frames& frames(std::size_t t) const { return lists.frames[first_slab() + t / kSlab]; }

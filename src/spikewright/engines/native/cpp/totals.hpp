@@ -1,6 +1,9 @@
 // Sums over a run, from the order in which neurons are stored to that of the program.
 #pragma once
 
+#include <limits>
+#include <type_traits>
+
 #include "plan.hpp"
 
 namespace spikewright::SPIKEWRIGHT_ISA {
@@ -22,13 +25,25 @@ inline void transpose_bytes(std::uint8_t (*rows)[16]) {
     std::memcpy(rows, a, sizeof a);
 }
 
+// A number of another type: the nearest one of those that are beyond it, as sums are whose spikes are.
+template <class To, class From>
+inline To narrowed(From number) {
+    if constexpr (std::is_integral_v<To> && std::is_floating_point_v<From>) {
+        constexpr From most = From(std::numeric_limits<To>::max()), least = From(std::numeric_limits<To>::lowest());
+        return number < most ? number > least ? To(number) : std::numeric_limits<To>::lowest()
+                             : std::numeric_limits<To>::max();
+    } else {
+        return To(number);
+    }
+}
+
 // to[channel * pixels + pixel] for up to 16 channels and 16 pixels, stored one pixel after the other.
 template <class To, class From>
 inline void turn(const From* from, std::size_t padded, std::size_t channels, std::size_t count, To* to,
                  std::size_t pixels) {
     if (sizeof(To) == 1 && channels == 16 && count == 16) {
         typedef From sixteen __attribute__((vector_size(16 * sizeof(From))));
-        typedef std::uint8_t bytes __attribute__((vector_size(16)));
+        typedef std::int8_t bytes __attribute__((vector_size(16)));
         alignas(16) std::uint8_t rows[16][16];
         for (std::size_t p = 0; p < 16; ++p) {
             sixteen row;
@@ -41,7 +56,7 @@ inline void turn(const From* from, std::size_t padded, std::size_t channels, std
         return;
     }
     for (std::size_t c = 0; c < channels; ++c)
-        for (std::size_t p = 0; p < count; ++p) to[c * pixels + p] = To(from[p * padded + c]);
+        for (std::size_t p = 0; p < count; ++p) to[c * pixels + p] = narrowed<To>(from[p * padded + c]);
 }
 
 // One sample's sums of a population, to a row of those of the whole layer. Numbers fit their type.
@@ -59,7 +74,7 @@ inline void unpack(const Population& p, const From* from, To* to) {
         for (std::size_t c = 0; c < p.channels; ++c) {
             const std::size_t k = i * p.channels + c;
             to[places.index.empty() ? places.first + k : std::size_t(places.index[k])] =
-                To(from[i * p.padded + c]);
+                narrowed<To>(from[i * p.padded + c]);
         }
 }
 
