@@ -93,7 +93,9 @@ def feeds_for(
     if lowered.stepping is None:
         encoder = without_held(encoder, lowered)
         return feeds_of(x, lowered.inputs, encoder, steps, dt, seed)
-    return sequence_feeds(lowered.stepping, x, lowered.inputs, encoder, steps, dt, seed)
+    return sequence_feeds(
+        lowered.stepping, x, lowered.inputs, encoder, steps=steps, dt=dt, seed=seed
+    )
 
 
 class Stream:

@@ -216,8 +216,8 @@ class WinnerTakeAll(Cleanup):
         **memory_kwargs: Any,
     ) -> None:
         super().__init__(
-            vocabulary, keys, mapping, output_vocabulary, n_neurons, threshold, sharp, label, seed,
-            **memory_kwargs,
+            vocabulary, keys, mapping, output_vocabulary, n_neurons, threshold, sharp=sharp,
+            label=label, seed=seed, **memory_kwargs,
         )  # fmt: skip
         self.memory.add_wta_network(inhibit_scale, inhibit_synapse)
 
