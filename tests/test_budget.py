@@ -208,10 +208,9 @@ def saved_network(path: Path) -> Path:
     with sw.Network() as net:
         for _ in range(1000):
             sw.Node(np.ones(4))
-    encoder = _storage.ManifestEncoder()
-    content, _ = network.storage.to_manifest(net, encoder)
+    content, arrays = network.storage.FORMAT.encoded(network.storage.described(net)[0])
     text = json.dumps(content)
-    for name in encoder.arrays:
+    for name in arrays:
         text = text.replace(f'"{name}"', '"a0"')
     _storage.write(path, "network", json.loads(text), {"a0": np.ones(1 << 21)})
     return path

@@ -281,7 +281,7 @@ def test_damaged_rules_are_found(change: Any, tmp_path: Path) -> None:
     sw.network.save(net, tmp_path / "net")
     sw.network.load(tmp_path / "net")
     _damaged(tmp_path / "net", change)
-    with pytest.raises(DamagedFileError, match="does not describe a network"):
+    with pytest.raises(DamagedFileError, match="does not describe a saved network"):
         sw.network.load(tmp_path / "net")
 
 

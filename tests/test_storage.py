@@ -14,6 +14,7 @@ from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 
 from spikewright._base import storage as _storage
+from spikewright._base.codec import Decoder, Encoder
 from spikewright.errors import DamagedFileError
 
 
@@ -29,10 +30,10 @@ REGISTRY = {"Thing": Thing}
 
 
 def _there_and_back(value: Any, path: Path) -> Any:
-    encoder = _storage.ManifestEncoder()
+    encoder = Encoder()
     _storage.write(path, "graph", encoder.encode(value), encoder.arrays)
     content, arrays = _storage.read(path, "graph")
-    return _storage.ManifestDecoder(arrays, REGISTRY).decode(content)
+    return Decoder(arrays, [REGISTRY]).decode(content)
 
 
 plain = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text()
@@ -78,7 +79,7 @@ def test_arrays_come_back_bit_for_bit(place: Path, array: NDArray) -> None:
 
 def test_numpy_numbers_become_python_numbers() -> None:
     """A NumPy scalar in a field is saved as the number that it is."""
-    encoded = _storage.ManifestEncoder().encode((np.float32(0.5), np.int64(3), np.bool_(True)))
+    encoded = Encoder().encode((np.float32(0.5), np.int64(3), np.bool_(True)))
 
     assert encoded == [0.5, 3, True]
     assert [type(item) for item in encoded] == [float, int, bool]
@@ -99,7 +100,7 @@ def test_numpy_numbers_become_python_numbers() -> None:
 def test_what_cannot_be_data_is_refused(value: Any, named: str) -> None:
     """Objects, classes and arrays of anything but numbers are a `TypeError` naming the type."""
     with pytest.raises(TypeError, match=named):
-        _storage.ManifestEncoder().encode({"inside": [value]})
+        Encoder().encode({"inside": [value]})
 
 
 def test_a_field_that_the_format_needs_for_itself_is_refused() -> None:
@@ -110,13 +111,13 @@ def test_a_field_that_the_format_needs_for_itself_is_refused() -> None:
         type: str = "a"
 
     with pytest.raises(TypeError, match="Typed: a field named 'type'"):
-        _storage.ManifestEncoder().encode(Typed())
+        Encoder().encode(Typed())
 
 
 def test_only_registered_classes_are_rebuilt() -> None:
     """A name that the registry lacks is an error, whatever Python could import."""
     with pytest.raises(LookupError, match="Path is no kind of part"):
-        _storage.ManifestDecoder({}, REGISTRY).decode({"type": "Path", "args": "/"})
+        Decoder({}, [REGISTRY]).decode({"type": "Path", "args": "/"})
 
 
 # --- reading ----------------------------------------------------------------------------------

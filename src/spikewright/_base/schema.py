@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sys
 from collections import abc
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, fields
 from functools import cache
 from types import NoneType, UnionType
@@ -54,15 +54,6 @@ def is_plain(value: Any) -> bool:
     return not isinstance(value, float) or abs(value) <= _LARGEST
 
 
-def row(*kinds: Any) -> Where:
-    """The condition of a list that holds one value of each of these types."""
-
-    def holds(value: Any) -> bool:
-        return len(value) == len(kinds) and not any(map(_misfit, value, kinds))
-
-    return Where(holds, f"a list of {', '.join(map(_described, kinds))}")
-
-
 class _Misfit(NamedTuple):
     """A value that is not as declared, and where it stands."""
 
@@ -71,15 +62,15 @@ class _Misfit(NamedTuple):
     value: Any
 
 
-def check(value: Any, hint: Any) -> None:
-    """Raise `TypeError` naming the first place in plain data that is not as declared."""
-    wrong = _misfit(value, hint)
+def check(value: Any, hint: Any, owner: str = "") -> None:
+    """Raise `TypeError` naming the first place in a value of `owner` that is not as declared."""
+    wrong = _misfit(value, hint, owner)
     if wrong is None:
         return
     place = wrong.place.removeprefix(".") or "it"
     if wrong.value is _MISSING:
         raise TypeError(f"{place} is missing")
-    shown = repr(wrong.value)
+    shown = " ".join(repr(wrong.value).split())
     short = shown if len(shown) <= _SHOWN else f"{shown[:_SHOWN]}..."
     raise TypeError(f"{place} holds {short}, where it takes {_described(wrong.hint)}")
 
@@ -95,13 +86,14 @@ def declares_fields(kind: type) -> bool:
 def check_types(value: Any) -> None:
     """Raise `TypeError` naming the first field of a dataclass that is not of its annotated type."""
     kind: type = type(value)
-    for name, hint in _hints(kind).items():
-        if _misfit(getattr(value, name), hint) is not None:
-            found = type(getattr(value, name)).__name__
-            raise TypeError(
-                f"{kind.__name__}.{name} cannot hold a value of type {found}, it takes "
-                f"{_described(hint)}"
-            )
+    check_fields(kind, {name: getattr(value, name) for name in hints_of(kind)})
+
+
+def check_fields(kind: type, values: Mapping[str, Any]) -> None:
+    """The same for values that fields of a dataclass are to have."""
+    hints = hints_of(kind)
+    for name, value in values.items():
+        check(value, hints[name], f"{kind.__name__}.{name}")
 
 
 def _described(hint: Any) -> str:
@@ -121,7 +113,8 @@ def _described(hint: Any) -> str:
 
 
 @cache
-def _hints(kind: type) -> dict[str, Any]:
+def hints_of(kind: Any) -> dict[str, Any]:
+    """The declared types of a dataclass's fields, or of the entries of a `TypedDict`."""
     hints = get_type_hints(kind, include_extras=True)
     names = hints if is_typeddict(kind) else [f.name for f in fields(kind)]
     return {name: hints[name] for name in names}
@@ -179,7 +172,7 @@ def _in_record(value: Any, hint: Any, place: str) -> _Misfit | None:
     """Entries that a `TypedDict` does not know are nobody's business."""
     if not isinstance(value, dict):
         return _Misfit(place, dict, value)
-    for name, kind in _hints(hint).items():
+    for name, kind in hints_of(hint).items():
         needed = name in hint.__required_keys__ and get_origin(kind) is not NotRequired
         if name not in value and needed:
             return _Misfit(f"{place}.{name}", kind, _MISSING)

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright._base import storage as _storage
+from spikewright._base.codec import Encoder
 from spikewright._base.schema import declares_fields
 from spikewright.network.solvers import NoSolver, Solver
 
@@ -62,7 +62,7 @@ def decoder_key(
     values, in a fixed order. `key` is that of the solver's random numbers. The solving code and the
     versions of its libraries are part of the key too.
     """
-    encoder = _storage.ManifestEncoder()
+    encoder = Encoder()
     told = [_named(encoder, solver), _named(encoder, neuron_type), list(key)]
     digest = blake2b(_code().encode(), digest_size=20)
     digest.update(json.dumps(told, sort_keys=True).encode())
@@ -72,7 +72,7 @@ def decoder_key(
     return digest.hexdigest()
 
 
-def _named(encoder: _storage.ManifestEncoder, item: Any) -> Any:
+def _named(encoder: Encoder, item: Any) -> Any:
     return [type(item).__module__, encoder.encode(item)]
 
 

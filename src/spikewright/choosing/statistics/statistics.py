@@ -7,13 +7,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal, NotRequired, TypedDict
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright._base import storage as _storage
-from spikewright._base.schema import Natural, Positive, check, check_types
+from spikewright._base.codec import Format, describing
+from spikewright._base.schema import Natural, Positive
 from spikewright.choosing.statistics.batches import refusal
 from spikewright.choosing.statistics.channels import channel_size, channels_of, spread
 from spikewright.choosing.statistics.fingerprint import KEPT, Examples, own_names
@@ -128,52 +128,63 @@ class LayerStatistics:
         return spread(values, self.shape, self.axis)
 
 
-class _LayerEntry(TypedDict):
-    """Plain data of a layer's statistics."""
+@dataclass(frozen=True, kw_only=True)
+class ColumnsEntry:
+    """The columns of a histogram."""
 
-    shape: list[Positive]
+    code: NDArray
+    counts: NDArray
+    first: NDArray
+    second: NDArray
+    lowest: NDArray
+    highest: NDArray
+
+
+@dataclass(frozen=True, kw_only=True)
+class LayerEntry:
+    """Statistics of a layer in a file."""
+
+    shape: tuple[Positive, ...]
     axis: Natural | None
     rectifies: bool
-    values: dict[str, Any]
-    evaluated: NotRequired[Natural]
+    evaluated: Natural = 0
+    values: ColumnsEntry
 
 
-class _StatisticsFile(TypedDict):
-    """Plain data of statistics."""
+@dataclass(frozen=True, kw_only=True)
+class StatisticsEntry:
+    """Statistics in a file."""
 
-    layers: dict[str, _LayerEntry]
+    layers: Mapping[str, LayerEntry]
     samples: Positive
     fingerprint: str
-    keys: list[str]
-    examples: dict[str, Any]
+    keys: tuple[str, ...]
+    examples: Mapping[str, NDArray]
 
 
+FORMAT = Format("statistics", StatisticsEntry)
 _COLUMNS = ("code", "counts", "first", "second")
 _ENDS = ("lowest", "highest")
 
 
-def _examples(content: Any, decoder: _storage.ManifestDecoder) -> Examples:
-    keys = tuple(content["keys"])
-    values = {name: decoder.decode(entry) for name, entry in content["examples"].items()}
+def _examples(entry: StatisticsEntry) -> Examples:
+    keys, values = entry.keys, entry.examples
     for name, value in values.items():
         if value.dtype != np.float64 or len(value) != len(keys) or not np.all(np.isfinite(value)):
             raise ValueError(f"examples of {name!r} are not {len(keys)} samples of finite numbers")
-    if not values or not 0 < len(keys) <= min(KEPT, content["samples"]):
-        raise ValueError(f"{len(keys)} examples of {content['samples']} samples cannot be")
+    if not values or not 0 < len(keys) <= min(KEPT, entry.samples):
+        raise ValueError(f"{len(keys)} examples of {entry.samples} samples cannot be")
     if list(keys) != sorted(set(keys)):
         raise ValueError("the keys of examples are out of order")
     return Examples(keys, values)
 
 
-def _layer(entry: Any, decoder: _storage.ManifestDecoder) -> LayerStatistics:
-    shape, axis = tuple(entry["shape"]), entry["axis"]
-    columns = {name: decoder.decode(entry["values"][name]) for name in (*_COLUMNS, *_ENDS)}
-    channels = channels_of(shape, axis)
+def _layer(entry: LayerEntry) -> LayerStatistics:
+    channels = channels_of(entry.shape, entry.axis)
+    columns = vars(entry.values)
     _check(columns, channels)
     values = Histogram(channels, **columns)
-    made = LayerStatistics(shape, axis, entry["rectifies"], values, entry.get("evaluated", 0))
-    check_types(made)
-    return made
+    return LayerStatistics(entry.shape, entry.axis, entry.rectifies, values, entry.evaluated)
 
 
 def _check(columns: dict[str, NDArray], channels: int) -> None:
@@ -296,38 +307,34 @@ class Statistics:
 
         Older statistics are replaced, any other file only with `overwrite` (`ExistingFileError`).
         """
-        encoder = _storage.ManifestEncoder()
         layers = {
-            name: {
-                "shape": list(layer.shape),
-                "axis": layer.axis,
-                "rectifies": layer.rectifies,
-                "evaluated": layer.evaluated,
-                "values": {
-                    c: encoder.encode(getattr(layer.values, c)) for c in (*_COLUMNS, *_ENDS)
-                },
-            }
+            name: LayerEntry(
+                shape=layer.shape,
+                axis=layer.axis,
+                rectifies=layer.rectifies,
+                evaluated=layer.evaluated,
+                values=ColumnsEntry(
+                    **{name: getattr(layer.values, name) for name in (*_COLUMNS, *_ENDS)}
+                ),
+            )
             for name, layer in self.layers.items()
         }
-        manifest = {
-            "layers": layers,
-            "samples": self.samples,
-            "fingerprint": self.fingerprint,
-            "keys": list(self.examples.keys),
-            "examples": {name: encoder.encode(v) for name, v in self.examples.values.items()},
-        }
-        _storage.write(path, "statistics", manifest, encoder.arrays, overwrite=overwrite)
+        entry = StatisticsEntry(
+            layers=layers,
+            samples=self.samples,
+            fingerprint=self.fingerprint,
+            keys=self.examples.keys,
+            examples=self.examples.values,
+        )
+        FORMAT.write(path, entry, overwrite=overwrite)
 
     @classmethod
     def load(cls, path: str | Path) -> Statistics:
         """Read a file of `save`; raises `MissingFileError` or `DamagedFileError`."""
-        content, arrays = _storage.read(path, "statistics")
-        decoder = _storage.ManifestDecoder(arrays, {})
-        with _storage.describing("statistics", path):
-            check(content, _StatisticsFile)
-            layers = {name: _layer(entry, decoder) for name, entry in content["layers"].items()}
-            examples = _examples(content, decoder)
-        return cls(layers, content["samples"], content["fingerprint"], examples)
+        entry = FORMAT.read(path)
+        with describing(FORMAT.kind, path):
+            layers = {name: _layer(layer) for name, layer in entry.layers.items()}
+            return cls(layers, entry.samples, entry.fingerprint, _examples(entry))
 
 
 def _joined(name: str, parts: Sequence[LayerStatistics]) -> LayerStatistics:

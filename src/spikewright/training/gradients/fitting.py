@@ -12,10 +12,11 @@ from typing import Any
 import numpy as np
 import torch
 
+from spikewright._base.codec import describing
 from spikewright._base.progress import progress_bar
 from spikewright.engines.torch.device import Tensor, chosen_device, numpy_of
 from spikewright.errors import TrainingError
-from spikewright.training.checkpoint import TrainingCheckpoint
+from spikewright.training.checkpoint import FORMAT, TrainingCheckpoint
 from spikewright.training.data import SampleStream, TrainingSamples
 from spikewright.training.gradients import trials as _trials
 from spikewright.training.gradients.budget import scale
@@ -262,10 +263,8 @@ class Fitting:
         checkpoint = TrainingCheckpoint(path, self.job.about())
         found = checkpoint.load()
         if found is not None:
-            try:
+            with describing(FORMAT.kind, path):
                 self._take(found)
-            except (AttributeError, LookupError, TypeError, ValueError, RuntimeError) as error:
-                raise checkpoint.damage(error) from error
         return checkpoint
 
     def _state(self) -> dict[str, Any]:

@@ -1,0 +1,331 @@
+"""Values as plain data and arrays, and back: the fields of dataclasses and their types decide.
+
+A record is a dataclass that a declared type names, so its data are its fields by name, and what its
+fields declare as a mapping is written as it is; `dict[str, Any]` and `TypedDict`s are plain data
+themselves. Wherever the kind of a value is left open the data
+say it: `{"type": name, **fields}` is of a class of a registry, `{"map": {...}}` a mapping, and
+`{"array": name}` one of the arrays, which are kept aside. Lists come back as tuples.
+
+Nothing but the records that are declared and the classes of registries is made, of values that fit
+the declared types, so that reading runs no code from a file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import MISSING, Field, dataclass, fields, is_dataclass
+from functools import cache
+from pathlib import Path
+from types import MappingProxyType, UnionType
+from typing import (
+    Annotated,
+    Any,
+    Generic,
+    NoReturn,
+    TypeVar,
+    Union,
+    get_args,
+    get_origin,
+    is_typeddict,
+)
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spikewright._base import storage
+from spikewright._base.schema import check_fields, declares_fields, hints_of
+from spikewright._base.writing import FileKind
+from spikewright.errors import DamagedFileError
+
+R = TypeVar("R")
+Registries = Sequence[Mapping[str, type]]
+Arrays = Mapping[str, NDArray]
+
+ADDED = MappingProxyType({"added": True})
+"""Metadata of a field that files of earlier versions lack: its default is not written.
+
+So that a graph without it has the fingerprint that it had.
+"""
+
+SAVED_AS: Mapping[str, str] = MappingProxyType({"GraphNode": "Node", "CellPart": "Part"})
+"""The names in files of classes that have other names today."""
+
+_DAMAGE = (
+    LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RuntimeError,
+    MemoryError,
+)  # fmt: skip
+
+
+def saved_name(kind: type) -> str:
+    """The name of a class in files."""
+    return SAVED_AS.get(kind.__name__, kind.__name__)
+
+
+class Encoder:
+    """Turns values into plain data, collecting their arrays aside.
+
+    Raises `TypeError` for what a decoder of the same registries would not read. Without registries
+    any dataclass is written by its name, for keys and fingerprints.
+    """
+
+    def __init__(self, registries: Registries | None = None) -> None:
+        self.arrays: dict[str, NDArray] = {}
+        self._registries = registries
+
+    def encode(self, value: Any, hint: Any = Any, declared: bool = False) -> Any:
+        """Plain data for a value; `declared` is one of a record's field, whose type is `hint`."""
+        declared = declared and hint is not Any
+        if declared and any(map(_is_plain, _options(hint))):
+            return value
+        if isinstance(value, np.ndarray):
+            return {"array": self._keep(value)}
+        if isinstance(value, np.generic):
+            return value.item()
+        if isinstance(value, Mapping):
+            inner = _inner(hint, Mapping)
+            items = {str(key): self.encode(one, inner, declared) for key, one in value.items()}
+            return items if declared else {"map": items}
+        if is_dataclass(value) and not isinstance(value, type):
+            if declared and type(value) in _options(hint) and not self._is_registered(type(value)):
+                return self.record(value)
+            return self._marked(value)
+        if isinstance(value, tuple | list):
+            return [
+                self.encode(item, _inner(hint, tuple, place), declared)
+                for place, item in enumerate(value)
+            ]
+        if value is None or isinstance(value, bool | int | float | str):
+            return value
+        if self._registries:
+            _refuse_unregistered(type(value))
+        raise TypeError(f"a {type(value).__name__} cannot be saved: {value!r}")
+
+    def record(self, value: Any) -> dict[str, Any]:
+        """Plain data for a record."""
+        return self._entries(value, declared=True)
+
+    def _marked(self, value: Any) -> dict[str, Any]:
+        """Plain data for an object of a registered class."""
+        kind = type(value)
+        if self._registries is not None and not self._is_registered(kind):
+            _refuse_unregistered(kind)
+        _check_declared(kind)
+        entries = self._entries(value, declared=False)
+        if "type" in entries:
+            raise TypeError(f"{kind.__name__}: a field named 'type' cannot be saved")
+        return {"type": saved_name(kind), **entries}
+
+    def _is_registered(self, kind: type) -> bool:
+        name = saved_name(kind)
+        return any(registry.get(name) is kind for registry in self._registries or ())
+
+    def _entries(self, value: Any, declared: bool) -> dict[str, Any]:
+        given = {f.name: getattr(value, f.name) for f in _written(value)}
+        if self._registries is None:
+            return {name: self.encode(item) for name, item in given.items()}
+        hints = hints_of(type(value))
+        check_fields(type(value), {name: _as_read(item) for name, item in given.items()})
+        return {name: self.encode(item, hints[name], declared) for name, item in given.items()}
+
+    def _keep(self, value: NDArray) -> str:
+        """Collect a copy in native byte order and C order; returns the name it goes by."""
+        if not storage.storable(value.dtype):
+            raise TypeError(
+                f"an array of {value.dtype} cannot be saved; numbers of at most 64 bits can"
+            )
+        native = value.astype(value.dtype.newbyteorder("="), order="C", copy=False)
+        name = f"a{len(self.arrays)}"
+        self.arrays[name] = native
+        return name
+
+
+class Decoder:
+    """Rebuilds values that an `Encoder` wrote, of the classes of registries and declared records.
+
+    Raises an error of data where the data describe no such value.
+    """
+
+    def __init__(self, arrays: Arrays, registries: Registries = ()) -> None:
+        self._arrays = arrays
+        self._registries = registries
+
+    def decode(self, data: Any, hint: Any = Any, declared: bool = False) -> Any:
+        """The value that data describe; `declared` is one of a record's field of type `hint`."""
+        declared = declared and hint is not Any
+        options = _options(hint)
+        if declared and any(map(_is_plain, options)):
+            return data
+        if isinstance(data, list):
+            return tuple(
+                self.decode(item, _inner(hint, tuple, place), declared)
+                for place, item in enumerate(data)
+            )
+        if isinstance(data, str) and get_origin(hint) is np.ndarray:
+            return self._arrays[data]  # as earlier parts of evaluations name them
+        if not isinstance(data, dict):
+            return data
+        inner = _inner(hint, Mapping)
+        if declared and any(map(_is_mapping, options)):
+            return {key: self.decode(item, inner, declared) for key, item in data.items()}
+        if "type" in data:  # first: a dataclass may have fields named "array" and "map"
+            return self._marked(data, options)
+        if declared and (record := self._record_of(options, data)) is not None:
+            return self.record(record, data)
+        if "array" in data:
+            return self._arrays[data["array"]]
+        return {key: self.decode(item, inner) for key, item in data["map"].items()}
+
+    def record(self, kind: type[R], data: Any) -> R:
+        """A record of its data; entries that it does not declare are those of a later version."""
+        if not isinstance(data, dict):
+            raise TypeError(f"{kind.__name__} has entries by name, not {data!r:.40}")
+        known = {f.name for f in fields(kind)}  # type: ignore[arg-type]
+        return self._made(kind, {k: v for k, v in data.items() if k in known}, declared=True)
+
+    def _record_of(self, options: Sequence[Any], data: Mapping[str, Any]) -> type | None:
+        """The first declared record that has no required field beside those of the data."""
+        for kind in options:
+            if is_dataclass(kind) and isinstance(kind, type) and _required(kind) <= data.keys():
+                return kind
+        return None
+
+    def _marked(self, data: Mapping[str, Any], options: Sequence[Any]) -> Any:
+        """An object of the registered class of a name that is of a declared kind."""
+        name = data["type"]
+        kinds = [registry[name] for registry in self._registries if name in registry]
+        if not kinds:
+            raise LookupError(f"{name} is no kind of part that this version has")
+        bases = tuple(option for option in options if isinstance(option, type))
+        fitting = kinds if Any in options else [kind for kind in kinds if issubclass(kind, bases)]
+        if not fitting:
+            raise TypeError(f"{name} stands where another kind of part is declared")
+        _check_declared(fitting[0])
+        entries = {key: item for key, item in data.items() if key != "type"}
+        return self._made(fitting[0], entries, declared=False)
+
+    def _made(self, kind: type[R], data: Mapping[str, Any], declared: bool) -> R:
+        """A dataclass of fields whose values fit their types."""
+        hints = hints_of(kind)
+        made = {
+            name: self.decode(item, hints.get(name, Any), declared) for name, item in data.items()
+        }
+        check_fields(kind, {name: value for name, value in made.items() if name in hints})
+        return kind(**made)
+
+
+@dataclass(frozen=True)
+class Format(Generic[R]):
+    """A kind of file that holds a record, and the registries of the classes that may be in it.
+
+    `what` is a key of `storage.SAVED`.
+    """
+
+    what: str
+    record: type[R]
+    registries: Registries = ()
+
+    @property
+    def kind(self) -> FileKind:
+        """The kind of file, by which it is recognised."""
+        return storage.SAVED[self.what]
+
+    def encoded(self, value: R) -> tuple[dict[str, Any], dict[str, NDArray]]:
+        """A record as plain data and arrays; raises `TypeError` for what no file holds."""
+        encoder = Encoder(self.registries)
+        return encoder.record(value), encoder.arrays
+
+    def decoded(self, data: Any, arrays: Arrays, place: str | Path) -> R:
+        """The record that `encoded` wrote; raises `DamagedFileError` naming `place`."""
+        with describing(self.kind, place):
+            return Decoder(arrays, self.registries).record(self.record, data)
+
+    def write(self, path: str | Path, value: R, *, overwrite: bool = False) -> None:
+        """Write a record atomically; raises as `encoded` and `write_file` do."""
+        storage.write(path, self.what, *self.encoded(value), overwrite=overwrite)
+
+    def read(self, path: str | Path) -> R:
+        """The record in a file; raises `MissingFileError` or `DamagedFileError`."""
+        return self.decoded(*storage.read(path, self.what), path)
+
+
+@contextmanager
+def describing(kind: FileKind, place: str | Path) -> Iterator[None]:
+    """A context in which data of a kind of file are read; errors say that they describe none.
+
+    They are a `DamagedFileError` naming `place`.
+    """
+    try:
+        yield
+    except DamagedFileError:
+        raise
+    except _DAMAGE as error:
+        raise DamagedFileError(
+            f"{place}: its content does not describe {kind.name} ({type(error).__name__}: {error})."
+        ) from error
+
+
+def _written(value: Any) -> list[Field[Any]]:
+    """The fields of a dataclass that its entry has."""
+    return [
+        f
+        for f in fields(value)
+        if f.init and not (f.metadata == ADDED and getattr(value, f.name) == f.default)
+    ]
+
+
+def _refuse_unregistered(kind: type) -> NoReturn:
+    raise TypeError(f"{kind.__name__} is not registered, so that a file could not name it")
+
+
+def _check_declared(kind: type) -> None:
+    if not declares_fields(kind):
+        raise TypeError(f"{kind.__name__} is not a dataclass, so that its fields are not known")
+
+
+def _as_read(value: Any) -> Any:
+    """A value as it is read again: lists as tuples, numbers as those of Python."""
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, Mapping):
+        return {str(key): _as_read(item) for key, item in value.items()}
+    return tuple(map(_as_read, value)) if isinstance(value, list | tuple) else value
+
+
+@cache
+def _required(kind: Any) -> frozenset[str]:
+    """The fields of a dataclass without a default."""
+    return frozenset(
+        f.name for f in fields(kind) if f.default is MISSING and f.default_factory is MISSING
+    )
+
+
+@cache
+def _options(hint: Any) -> tuple[Any, ...]:
+    """The types that a union, or a type with a condition, stands for."""
+    if get_origin(hint) is Annotated:
+        return _options(get_args(hint)[0])
+    if get_origin(hint) in (Union, UnionType):
+        return tuple(option for one in get_args(hint) for option in _options(one))
+    return (hint,)
+
+
+def _is_plain(hint: Any) -> bool:
+    return hint == dict[str, Any] or is_typeddict(hint)
+
+
+def _is_mapping(hint: Any) -> bool:
+    return get_origin(hint) in (dict, Mapping)
+
+
+@cache
+def _inner(hint: Any, kind: type, place: int = 0) -> Any:
+    """The type of what is in a mapping, or at a place of a tuple, of a declared type."""
+    found = []
+    for option in _options(hint):
+        inside = get_args(option)
+        if kind is Mapping and _is_mapping(option):
+            found.append(inside[1])
+        elif kind is tuple and get_origin(option) is tuple:
+            found += inside[:1] if inside[-1] is Ellipsis else inside[place : place + 1]
+    return Union[tuple(found)] if found else Any  # noqa: UP007
