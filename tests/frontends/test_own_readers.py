@@ -122,11 +122,11 @@ WRONG: dict[str, tuple[Body, str]] = {
     "a number": (lambda add: add(ScaleShift(2.0)), "scale holds 2.0, where it takes an array"),
     "whole number": (
         lambda add: add(ScaleShift(shift=2)),
-        "shift holds 2, where it takes an array",
+        "shift holds 2, where it takes",
     ),
     "list": (
         lambda add: add(ScaleShift([1.0, 2.0, 3.0])),
-        r"holds \[1.0, 2.0, 3.0\], where it takes an array",
+        r"scale holds \[1.0, 2.0, 3.0\]",
     ),
     "text": (lambda add: add(ScaleShift(np.array(["a"]))), "which are no real numbers"),
     "no layer": (lambda add: add("relu"), r"'relu' is no layer of spikewright\.graph\.layers"),

@@ -124,8 +124,9 @@ class Encoder:
         given = {f.name: getattr(value, f.name) for f in _written(value)}
         if self._registries is None:
             return {name: self.encode(item) for name, item in given.items()}
-        hints = hints_of(type(value))
-        check_fields(type(value), {name: _as_read(item) for name, item in given.items()})
+        kind: type = type(value)
+        hints = hints_of(kind)
+        check_fields(kind, {name: _as_read(item) for name, item in given.items()})
         return {name: self.encode(item, hints[name], declared) for name, item in given.items()}
 
     def _keep(self, value: NDArray) -> str:
@@ -157,10 +158,11 @@ class Decoder:
         if declared and any(map(_is_plain, options)):
             return data
         if isinstance(data, list):
-            return tuple(
+            items = [
                 self.decode(item, _inner(hint, tuple, place), declared)
                 for place, item in enumerate(data)
-            )
+            ]
+            return next((_row(kind, items) for kind in options if _is_row(kind)), tuple(items))
         if isinstance(data, str) and get_origin(hint) is np.ndarray:
             return self._arrays[data]  # as earlier parts of evaluations name them
         if not isinstance(data, dict):
@@ -206,7 +208,8 @@ class Decoder:
 
     def _made(self, kind: type[R], data: Mapping[str, Any], declared: bool) -> R:
         """A dataclass of fields whose values fit their types."""
-        hints = hints_of(kind)
+        owner: type = kind
+        hints = hints_of(owner)
         made = {
             name: self.decode(item, hints.get(name, Any), declared) for name, item in data.items()
         }
@@ -289,7 +292,10 @@ def _as_read(value: Any) -> Any:
         return value.item()
     if isinstance(value, Mapping):
         return {str(key): _as_read(item) for key, item in value.items()}
-    return tuple(map(_as_read, value)) if isinstance(value, list | tuple) else value
+    if not isinstance(value, list | tuple):
+        return value
+    items = map(_as_read, value)
+    return type(value)(*items) if _is_row(type(value)) else tuple(items)
 
 
 @cache
@@ -314,6 +320,17 @@ def _is_plain(hint: Any) -> bool:
     return hint == dict[str, Any] or is_typeddict(hint)
 
 
+def _is_row(hint: Any) -> bool:
+    """Whether a type is a `NamedTuple`, which is written as a list."""
+    return hasattr(hint, "_fields")
+
+
+def _row(kind: Any, items: list[Any]) -> Any:
+    made = kind(*items)
+    check_fields(kind, made._asdict())
+    return made
+
+
 def _is_mapping(hint: Any) -> bool:
     return get_origin(hint) in (dict, Mapping)
 
@@ -326,6 +343,8 @@ def _inner(hint: Any, kind: type, place: int = 0) -> Any:
         inside = get_args(option)
         if kind is Mapping and _is_mapping(option):
             found.append(inside[1])
+        elif kind is tuple and _is_row(option):
+            found += [*hints_of(option).values()][place : place + 1]
         elif kind is tuple and get_origin(option) is tuple:
             found += inside[:1] if inside[-1] is Ellipsis else inside[place : place + 1]
     return Union[tuple(found)] if found else Any  # noqa: UP007

@@ -10,7 +10,7 @@ from __future__ import annotations
 import sys
 from collections import abc
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, is_dataclass
 from functools import cache
 from types import NoneType, UnionType
 from typing import (
@@ -114,9 +114,9 @@ def _described(hint: Any) -> str:
 
 @cache
 def hints_of(kind: Any) -> dict[str, Any]:
-    """The declared types of a dataclass's fields, or of the entries of a `TypedDict`."""
+    """The declared types of the fields of a dataclass or `NamedTuple`, or of a `TypedDict`."""
     hints = get_type_hints(kind, include_extras=True)
-    names = hints if is_typeddict(kind) else [f.name for f in fields(kind)]
+    names = [f.name for f in fields(kind)] if is_dataclass(kind) else hints
     return {name: hints[name] for name in names}
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypedDict
 
@@ -188,7 +187,7 @@ def _plain(
         "inputs": {name: list(node.shape_out) for name, node in conversion.inputs.items()},
         "outputs": list(conversion.outputs),
         "guarantee": conversion.trace.guarantee,
-        "trace": [asdict(entry) for entry in conversion.trace],
+        "trace": [entry._asdict() for entry in conversion.trace],
         "verification": None if verification is None else verification.as_dict(),
         **{name: None if path is None else str(path) for name, path in written.items()},
         "statistics": statistics,

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from spikewright._base.callers import outside
 from spikewright._base.notebooks import Rows, Shown
@@ -42,8 +43,7 @@ def say(text: str) -> bool:
     return True
 
 
-@dataclass(frozen=True)
-class Entry:
+class Entry(NamedTuple):
     """One change: its stage, its layer, and its guarantee.
 
     "exact" leaves every value as it was; "exact after 4 steps" has the source's values at that

@@ -39,7 +39,7 @@ from spikewright.network.node_functions import PythonCall
 from spikewright.network.pointwise import Pointwise
 from spikewright.network.probe import Probe
 from spikewright.network.processes import Process
-from spikewright.network.solvers import LstsqL2, Solver
+from spikewright.network.solvers import LstsqL2
 from spikewright.network.view import ObjView
 
 Object = Node | Ensemble | Connection | Probe
@@ -235,32 +235,16 @@ class _Rebuilding:
             net.connections[:] = [next(made) for _ in content.connections]
 
     def _connection(self, entry: ConnectionEntry) -> Connection:
-        connection = Connection(
-            self._end(entry.pre),
-            self._end(entry.post),
-            entry.synapse,
-            entry.transform,
-            entry.label,
-            delay=entry.delay,
-            learning_rule_type=_rule_types(entry.rules),
-            function=entry.function,
-            solver=_chosen(entry.solver),
-            eval_points=entry.eval_points,
-            scale_eval_points=entry.scale_eval_points,
-            seed=entry.seed,
-        )
-        connection.learned = entry.learned or {}
+        given = _given(entry)
+        learned, rules = given.pop("learned") or {}, _rule_types(given.pop("rules"))
+        ends = {name: self._end(given.pop(name)) for name in ("pre", "post")}
+        connection = Connection(**ends, **given, learning_rule_type=rules)
+        connection.learned = learned
         return connection
 
     def _probe(self, entry: ProbeEntry) -> Probe:
-        return Probe(
-            self._end(entry.target),
-            entry.attr,
-            solver=_chosen(entry.solver),
-            sample_every=entry.sample_every,
-            synapse=entry.synapse,
-            label=entry.label,
-        )
+        given = _given(entry)
+        return Probe(self._end(given.pop("target")), **given)
 
     def _end(self, entry: End) -> Any:
         if isinstance(entry, PartEnd):
@@ -294,13 +278,19 @@ def _node(entry: NodeEntry) -> Node:
 
 
 def _ensemble(entry: EnsembleEntry) -> Ensemble:
-    given = {f.name: getattr(entry, f.name) for f in fields(entry) if f.name != "shape"}
-    return Ensemble(entry.shape, **given)
+    given = _given(entry)
+    return Ensemble(given.pop("shape"), **given)
 
 
-def _chosen(solver: Solver | None) -> Solver | None:
-    """A solver as it is given: the default one also stands where nothing is decoded."""
-    return None if solver == LstsqL2() else solver
+def _given(entry: EnsembleEntry | ConnectionEntry | ProbeEntry) -> dict[str, Any]:
+    """The fields of a record by the names of arguments, as they are given.
+
+    The default solver stands also where nothing is decoded, and is left out.
+    """
+    given = dict(vars(entry))
+    if given.get("solver") == LstsqL2():
+        given["solver"] = None
+    return given
 
 
 def _rule_types(entry: RulesEntry | None) -> Any:

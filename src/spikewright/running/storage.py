@@ -17,13 +17,12 @@ from numpy.typing import NDArray
 
 from spikewright._base import storage as _storage
 from spikewright._base.codec import ADDED, Format, describing
-from spikewright._base.schema import Natural, Positive
+from spikewright._base.schema import Natural
 from spikewright.errors import NetworkError
-from spikewright.graph import Carried, Graph
+from spikewright.graph import Graph
 from spikewright.graph import storage as graph_storage
 from spikewright.graph.layers import Activation, Shape
 from spikewright.lower import Lowered, NeuronChoice, RowStepping
-from spikewright.lower.rounding import Status
 from spikewright.lower.trace import Entry, Trace
 from spikewright.network import Ensemble, Node
 from spikewright.network import storage as network_storage
@@ -81,17 +80,6 @@ class Arguments:
     fission: Mapping[str, NDArray] | None = field(default=None, metadata=ADDED)
 
 
-@dataclass(frozen=True)
-class SteppingEntry:
-    """The steps of sequences, and the axis of time of each value, if it has one."""
-
-    steps: Positive
-    carried: tuple[tuple[str, str, NDArray], ...]
-    inputs: Mapping[str, Natural | None]
-    outputs: Mapping[str, Natural | None]
-    values: Mapping[str, Natural | None]
-
-
 @dataclass(frozen=True, kw_only=True)
 class ConversionEntry:
     """A conversion: objects of the network go by their numbers."""
@@ -103,9 +91,9 @@ class ConversionEntry:
     outputs: Mapping[str, Natural]
     readouts: Mapping[str, Activation]
     graph: Graph
-    stepping: SteppingEntry | None = None
+    stepping: RowStepping | None = None
     canonical: Graph
-    trace: tuple[tuple[str, str, str, Status], ...]
+    trace: tuple[Entry, ...]
     arguments: Arguments | None = None
 
 
@@ -163,22 +151,14 @@ def as_data(conversion: Converted) -> tuple[dict[str, Any], dict[str, NDArray]]:
                 outputs=places(lowered.outputs),
                 readouts=lowered.readouts,
                 graph=conversion.graph,
-                stepping=_stepping(lowered.stepping),
+                stepping=lowered.stepping,
                 canonical=conversion.canonical,
-                trace=tuple((e.stage, e.layer, e.text, e.status) for e in conversion.trace),
+                trace=tuple(conversion.trace),
                 arguments=_arguments(conversion.resolved),
             )
         )
     except TypeError as error:
         raise NetworkError(f"this conversion cannot be saved: {error}") from error
-
-
-def _stepping(stepping: RowStepping | None) -> SteppingEntry | None:
-    if stepping is None:
-        return None
-    carried = tuple((state.read, state.made, state.initial) for state in stepping.carried)
-    axes = (stepping.inputs, stepping.outputs, stepping.values)
-    return SteppingEntry(stepping.steps, carried, *axes)
 
 
 def _arguments(arguments: Mapping[str, Any]) -> Arguments | None:
@@ -220,13 +200,12 @@ def load_parts(path: str | Path) -> Parts:
             outputs=_items(entry.outputs, objects, Ensemble, Node),
             readouts=entry.readouts,
             notes=(),
-            stepping=_stepping_of(entry),
+            stepping=entry.stepping,
             graph=entry.canonical,
         )
         _check_together(lowered, entry.graph, entry.canonical)
-        trace = Trace([Entry(*change) for change in entry.trace])
         arguments = {} if entry.arguments is None else _given(entry.arguments)
-    return Parts(lowered, entry.graph, entry.canonical, trace, arguments)
+    return Parts(lowered, entry.graph, entry.canonical, Trace([*entry.trace]), arguments)
 
 
 def _items(places: Mapping[str, int], objects: Sequence[Any], *kinds: type) -> dict[str, Any]:
@@ -235,16 +214,6 @@ def _items(places: Mapping[str, int], objects: Sequence[Any], *kinds: type) -> d
     if not all(isinstance(item, kinds) for item in found.values()):
         raise TypeError(f"{sorted(found)} are not all of {[kind.__name__ for kind in kinds]}")
     return found
-
-
-def _stepping_of(entry: ConversionEntry) -> RowStepping | None:
-    found = entry.stepping
-    if found is None:
-        return None
-    if found.inputs.keys() != entry.inputs.keys() or found.outputs.keys() != entry.outputs.keys():
-        raise TypeError("the axes of time are not those of the inputs and outputs")
-    carried = tuple(Carried(*state) for state in found.carried)
-    return RowStepping(carried, found.inputs, found.outputs, found.values, found.steps)
 
 
 def _given(kept: Arguments) -> dict[str, Any]:
@@ -278,6 +247,9 @@ def _check_together(lowered: Lowered, graph: Graph, canonical: Graph) -> None:
         "network": set(lowered.outputs),
         "canonical graph": set(canonical.outputs) - {state.made for state in states},
     }
+    axes = lowered.stepping and (lowered.stepping.inputs, lowered.stepping.outputs)
+    if axes and [set(axis) for axis in axes] != [set(lowered.inputs), set(lowered.outputs)]:
+        raise ValueError("the axes of time are not those of the inputs and outputs")
     for what, names in outputs.items():
         if names != set(graph.outputs):
             raise ValueError(f"its {what} gives {sorted(names)}, its graph {sorted(graph.outputs)}")

@@ -105,5 +105,10 @@ class _LayerCollector:
 
     def result(self) -> LayerStatistics:
         """The statistics of the layer, as collected."""
-        values = self._collector.result()
-        return LayerStatistics(self.shape, self.axis, self.rectifies, values, self._evaluated)
+        return LayerStatistics(
+            shape=self.shape,
+            axis=self.axis,
+            rectifies=self.rectifies,
+            evaluated=self._evaluated,
+            values=self._collector.result(),
+        )

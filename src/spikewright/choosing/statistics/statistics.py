@@ -12,14 +12,13 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright._base.codec import Format, describing
+from spikewright._base.codec import ADDED, Format, describing
 from spikewright._base.schema import Natural, Positive
 from spikewright.choosing.statistics.batches import refusal
 from spikewright.choosing.statistics.channels import channel_size, channels_of, spread
 from spikewright.choosing.statistics.fingerprint import KEPT, Examples, own_names
 from spikewright.choosing.statistics.histogram import Histogram
 from spikewright.graph import Graph
-from spikewright.graph.layers import Shape
 
 Per = Literal["layer", "channel"]
 Sharing = Literal["auto", "layer", "channel"]
@@ -29,7 +28,7 @@ _NARROW = 1.0 / 8  # of a layer's largest value: below, few steps send nothing u
 _SHARE = 0.2  # of the channels that send something
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class LayerStatistics:
     """The values of one layer with neurons.
 
@@ -44,13 +43,13 @@ class LayerStatistics:
     no others.
     """
 
-    shape: Shape
-    axis: int | None
+    shape: tuple[Positive, ...]
+    axis: Natural | None
     rectifies: bool
+    evaluated: Natural = 0
     values: Histogram
-    evaluated: int = 0
-    least: NDArray | None = field(default=None, compare=False)
-    rounded: bool = field(default=False, compare=False)
+    least: NDArray | None = field(default=None, compare=False, metadata=ADDED)
+    rounded: bool = field(default=False, compare=False, metadata=ADDED)
 
     def above(self, least: NDArray) -> LayerStatistics:
         """The same with 0 in the place of values that are smaller than this, channel by channel."""
@@ -129,33 +128,10 @@ class LayerStatistics:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ColumnsEntry:
-    """The columns of a histogram."""
-
-    code: NDArray
-    counts: NDArray
-    first: NDArray
-    second: NDArray
-    lowest: NDArray
-    highest: NDArray
-
-
-@dataclass(frozen=True, kw_only=True)
-class LayerEntry:
-    """Statistics of a layer in a file."""
-
-    shape: tuple[Positive, ...]
-    axis: Natural | None
-    rectifies: bool
-    evaluated: Natural = 0
-    values: ColumnsEntry
-
-
-@dataclass(frozen=True, kw_only=True)
 class StatisticsEntry:
     """Statistics in a file."""
 
-    layers: Mapping[str, LayerEntry]
+    layers: Mapping[str, LayerStatistics]
     samples: Positive
     fingerprint: str
     keys: tuple[str, ...]
@@ -163,8 +139,6 @@ class StatisticsEntry:
 
 
 FORMAT = Format("statistics", StatisticsEntry)
-_COLUMNS = ("code", "counts", "first", "second")
-_ENDS = ("lowest", "highest")
 
 
 def _examples(entry: StatisticsEntry) -> Examples:
@@ -179,35 +153,27 @@ def _examples(entry: StatisticsEntry) -> Examples:
     return Examples(keys, values)
 
 
-def _layer(entry: LayerEntry) -> LayerStatistics:
-    channels = channels_of(entry.shape, entry.axis)
-    columns = vars(entry.values)
-    _check(columns, channels)
-    values = Histogram(channels, **columns)
-    return LayerStatistics(entry.shape, entry.axis, entry.rectifies, values, entry.evaluated)
-
-
-def _check(columns: dict[str, NDArray], channels: int) -> None:
-    """Raise `ValueError` where columns are not those of a histogram."""
-    sizes = {columns[name].shape for name in _COLUMNS}
-    kinds = {columns[name].dtype for name in _COLUMNS} | {np.dtype(np.int64)}
-    if len(sizes) > 1 or len(kinds) > 1 or columns["code"].ndim != 1:
+def _check(layer: LayerStatistics) -> None:
+    """Raise `ValueError` where the columns of a histogram are not those of a layer's channels."""
+    values, channels = layer.values, channels_of(layer.shape, layer.axis)
+    code, counts, first, second = values.bins
+    sizes = {column.shape for column in (code, counts, first, second)}
+    kinds = {column.dtype for column in (code, counts, first, second)} | {np.dtype(np.int64)}
+    if len(sizes) > 1 or len(kinds) > 1 or code.ndim != 1:
         raise ValueError("a histogram's columns differ")
-    code, counts, first, second = (columns[name] for name in _COLUMNS)
     if np.any(np.diff(code) <= 0) or np.any(counts < 1):
         raise ValueError("a histogram's bins are out of order or empty")
     if len(code) and not 0 <= code[0] <= code[-1] < channels << 17:
         raise ValueError("a histogram's bins lie in no channel")
     if not Histogram.holds(counts, first, second):
         raise ValueError("a histogram's sums are not those of remainders")
-    lowest, highest = (columns[name] for name in _ENDS)
     filled = np.isin(np.arange(channels), code >> 17)
-    for ends, none in ((lowest, np.inf), (highest, -np.inf)):
+    for ends, none in ((values.lowest, np.inf), (values.highest, -np.inf)):
         if ends.shape != (channels,) or ends.dtype != np.float32:
             raise ValueError("a histogram's ends are not a number for each channel")
         if not np.all(np.where(filled, np.isfinite(ends), ends == none)):
             raise ValueError("a histogram's ends are not finite, or belong to no values")
-    if np.any(filled & (lowest > highest)):
+    if np.any(filled & (values.lowest > values.highest)):
         raise ValueError("a histogram ends before it begins")
 
 
@@ -307,20 +273,8 @@ class Statistics:
 
         Older statistics are replaced, any other file only with `overwrite` (`ExistingFileError`).
         """
-        layers = {
-            name: LayerEntry(
-                shape=layer.shape,
-                axis=layer.axis,
-                rectifies=layer.rectifies,
-                evaluated=layer.evaluated,
-                values=ColumnsEntry(
-                    **{name: getattr(layer.values, name) for name in (*_COLUMNS, *_ENDS)}
-                ),
-            )
-            for name, layer in self.layers.items()
-        }
         entry = StatisticsEntry(
-            layers=layers,
+            layers=self.layers,
             samples=self.samples,
             fingerprint=self.fingerprint,
             keys=self.examples.keys,
@@ -333,8 +287,9 @@ class Statistics:
         """Read a file of `save`; raises `MissingFileError` or `DamagedFileError`."""
         entry = FORMAT.read(path)
         with describing(FORMAT.kind, path):
-            layers = {name: _layer(layer) for name, layer in entry.layers.items()}
-            return cls(layers, entry.samples, entry.fingerprint, _examples(entry))
+            for layer in entry.layers.values():
+                _check(layer)
+            return cls(entry.layers, entry.samples, entry.fingerprint, _examples(entry))
 
 
 def _joined(name: str, parts: Sequence[LayerStatistics]) -> LayerStatistics:
@@ -344,4 +299,4 @@ def _joined(name: str, parts: Sequence[LayerStatistics]) -> LayerStatistics:
         raise refusal(f"layer {name!r} has {error}") from None
     first = parts[0]
     evaluated = sum(part.evaluated for part in parts)
-    return LayerStatistics(first.shape, first.axis, first.rectifies, values, evaluated)
+    return replace(first, values=values, evaluated=evaluated)
