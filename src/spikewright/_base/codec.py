@@ -16,6 +16,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import MISSING, Field, dataclass, fields, is_dataclass
 from functools import cache
+from itertools import chain, repeat
 from pathlib import Path
 from types import MappingProxyType, UnionType
 from typing import (
@@ -83,7 +84,7 @@ class Encoder:
         if isinstance(value, np.generic):
             return value.item()
         if isinstance(value, Mapping):
-            inner = _inner(hint, Mapping)
+            (inner,) = _inside(hint, Mapping)
             items = {str(key): self.encode(one, inner, declared) for key, one in value.items()}
             return items if declared else {"map": items}
         if is_dataclass(value) and not isinstance(value, type):
@@ -91,10 +92,7 @@ class Encoder:
                 return self.record(value)
             return self._marked(value)
         if isinstance(value, tuple | list):
-            return [
-                self.encode(item, _inner(hint, tuple, place), declared)
-                for place, item in enumerate(value)
-            ]
+            return [self.encode(item, inner, declared) for item, inner in _each(value, hint)]
         if value is None or isinstance(value, bool | int | float | str):
             return value
         if self._registries:
@@ -158,16 +156,13 @@ class Decoder:
         if declared and any(map(_is_plain, options)):
             return data
         if isinstance(data, list):
-            items = [
-                self.decode(item, _inner(hint, tuple, place), declared)
-                for place, item in enumerate(data)
-            ]
+            items = [self.decode(item, inner, declared) for item, inner in _each(data, hint)]
             return next((_row(kind, items) for kind in options if _is_row(kind)), tuple(items))
         if isinstance(data, str) and get_origin(hint) is np.ndarray:
             return self._arrays[data]  # as earlier parts of evaluations name them
         if not isinstance(data, dict):
             return data
-        inner = _inner(hint, Mapping)
+        (inner,) = _inside(hint, Mapping)
         if declared and any(map(_is_mapping, options)):
             return {key: self.decode(item, inner, declared) for key, item in data.items()}
         if "type" in data:  # first: a dataclass may have fields named "array" and "map"
@@ -336,15 +331,19 @@ def _is_mapping(hint: Any) -> bool:
 
 
 @cache
-def _inner(hint: Any, kind: type, place: int = 0) -> Any:
-    """The type of what is in a mapping, or at a place of a tuple, of a declared type."""
-    found = []
+def _inside(hint: Any, kind: type) -> tuple[Any, ...]:
+    """The types of what is in a list (the last of all others) or mapping of a declared type."""
     for option in _options(hint):
-        inside = get_args(option)
         if kind is Mapping and _is_mapping(option):
-            found.append(inside[1])
-        elif kind is tuple and _is_row(option):
-            found += [*hints_of(option).values()][place : place + 1]
-        elif kind is tuple and get_origin(option) is tuple:
-            found += inside[:1] if inside[-1] is Ellipsis else inside[place : place + 1]
-    return Union[tuple(found)] if found else Any  # noqa: UP007
+            return get_args(option)[1:]
+        if kind is tuple and _is_row(option):
+            return tuple(hints_of(option).values())
+        if kind is tuple and get_origin(option) is tuple:
+            return tuple(one for one in get_args(option) if one is not Ellipsis)
+    return (Any,)
+
+
+def _each(items: Sequence[Any], hint: Any) -> Iterator[tuple[Any, Any]]:
+    """The items of a list of a declared type, each with its own type."""
+    inside = _inside(hint, tuple)
+    return zip(items, chain(inside, repeat(inside[-1])))  # noqa: B905
