@@ -66,6 +66,12 @@ def shelves(page: str) -> str:
     return "\n".join([page, *trees])
 
 
+def decisions(page: str) -> str:
+    """The list of decisions, with its tree of pages."""
+    names = re.findall(r"\]\((\w+)\.md\)", page)
+    return f"{page}\n```{{toctree}}\n:hidden:\n\n{chr(10).join(names)}\n```\n"
+
+
 def with_code(page: str) -> str:
     """The gallery, with the file behind each picture."""
 
@@ -82,6 +88,8 @@ def read(app: Any, name: str, source: list[str]) -> None:
         source[0] = source[0].replace(f"]({link}", f"]({page}")
     if name == root_doc:
         source[0] = shelves(source[0])
+    if name == "decisions/README":
+        source[0] = decisions(source[0])
     if name == "gallery/README":
         source[0] = with_code(source[0])
     if name == "reference":

@@ -10,7 +10,7 @@ from docs import conf
 
 from pages import DOCS, NAMES, NOTEBOOKS, prose
 
-ROOT = DOCS.parent
+ROOT, DECISIONS = DOCS.parent, DOCS / "decisions"
 FILES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(DOCS / name for name in NAMES)]
 
 
@@ -50,10 +50,13 @@ def test_links_lead_somewhere() -> None:
 
 
 def test_every_page_is_on_one_shelf() -> None:
-    """The index links to every page, once; the tree of the site is made of these links."""
+    """The index links to every page, once; the tree of the site is made of these links. Decisions
+    have an index of their own."""
     whole = [path for path, anchor in links(DOCS / "index.md") if not anchor]
     shelved = [path.relative_to(DOCS).as_posix() for path in whole]
-    assert sorted(shelved) == sorted({*NAMES, *NOTEBOOKS} - {"index.md"})
+    decided = [path for path, _ in links(DECISIONS / "README.md") if path.parent == DECISIONS]
+    pages = [*shelved, *(path.relative_to(DOCS).as_posix() for path in decided)]
+    assert sorted(pages) == sorted({*NAMES, *NOTEBOOKS} - {"index.md"})
     tree = conf.shelves((DOCS / "index.md").read_text(encoding="utf-8"))
     listed = re.findall(
         r"^([\w/]+)$", "".join(re.findall(r"```\{toctree\}.*?```", tree, re.S)), re.M

@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from spikewright.errors import ChipError
 from spikewright.measure.operations.patterns import weighs
 from spikewright.network import Connection, Ensemble, MaxPool, Network, Node
-from spikewright.network.ensemble import NeuronsView
 from spikewright.network.neurons import NeuronType
 from spikewright.network.processes import EachStep, Process
 from spikewright.network.transforms import Shape, SumPool, Transform
+from spikewright.network.view import NeuronsView
 
 Stage = Transform | MaxPool
 Item = NeuronsView | Node

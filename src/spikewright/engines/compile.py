@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright._base.arrays import repeated
+from spikewright._base.developing import checking, traced
 from spikewright.engines.analog import with_weights_held
 from spikewright.engines.decoder_cache import Choice, DecoderCache, chosen_cache
 from spikewright.engines.draft import NO_DELAYS, ProgramDraft
@@ -40,6 +41,7 @@ from spikewright.engines.program import (
     ScaledSum,
     object_key,
 )
+from spikewright.engines.program_check import check_program
 from spikewright.engines.python_steps import Turns, node_may_share, taking_turns
 from spikewright.engines.representation import connection_key
 from spikewright.engines.settings import check_settings, check_sizes, check_step
@@ -89,7 +91,12 @@ def compile_network(
     check_step(network, dt)
     wanted = network.all_probes if probes is None else list(probes)
     cache = chosen_cache(decoder_cache)
-    return _Compiler(network, dt, seed, precision, wanted, cache).program(turns)
+    with traced("compile") as changes:
+        program = _Compiler(network, dt, seed, precision, wanted, cache).program(turns)
+        changes.append(f"{len(program.operators)} operators, {len(program.shapes)} signals")
+    if checking():
+        check_program(program, "as compiled")
+    return program
 
 
 class _Compiler:

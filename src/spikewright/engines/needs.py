@@ -22,6 +22,7 @@ from spikewright.engines.program import (
     Program,
     Recording,
 )
+from spikewright.engines.program_check import planned
 from spikewright.engines.python_steps import calls_python
 from spikewright.engines.totals import total_bytes
 from spikewright.network import Ensemble, Node
@@ -62,7 +63,7 @@ class PreparedRun:
         resumable: bool = False,
     ) -> PreparedRun:
         """Prepare a program; `chunk` is the engine's choice where it is None."""
-        plan = engine.prepare(program)
+        plan = planned(program, engine)
         size = chunk or engine.chunk_samples(plan, batch)
         if any(calls_python(op) for op in program.operators):
             size = batch  # a function that keeps something sees all samples step by step

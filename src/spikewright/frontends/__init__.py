@@ -10,6 +10,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from spikewright._base.developing import traced
 from spikewright._base.files import file_at, shown
 from spikewright._base.structure import first_samples
 from spikewright.errors import ReadError, UnsupportedLayerError
@@ -101,7 +102,9 @@ def read(
     """
     kept = wanted_outputs(with_names(outputs, model, _framework_of(model)))
     try:
-        source = read_bare(model, example_input, kept, keep_recurrence, fallback)
+        with traced("read") as changes:
+            source = read_bare(model, example_input, kept, keep_recurrence, fallback)
+            changes.append(f"{len(source.graph)} layers of {source.framework}")
     except UnsupportedLayerError as error:
         told = refusing_shown_names(without_futile_advice(error, model, fallback))
         raise told.with_traceback(error.__traceback__) from error.__cause__

@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from spikewright._base.developing import traced
 from spikewright.errors import Refusal
 from spikewright.graph import SPIKING_READY, Graph, GraphNode
 from spikewright.graph.layers import (
@@ -139,7 +140,10 @@ def lower(graph: Graph, options: Options) -> Lowered:
 def lowered(roles: Roles, choices: PopulationChoices) -> Lowered:
     """Lower a spiking-ready graph, under choices for each of its layers; raises as `lower` does."""
     check(roles, choices)
-    return _Lowering(roles, choices).result()
+    with traced("lower") as changes:
+        made = _Lowering(roles, choices).result()
+        changes += [f"{len(roles.graph)} layers", *(f"{n.layer!r}: {n.text}" for n in made.notes)]
+    return made
 
 
 @dataclass

@@ -12,7 +12,7 @@ from spikewright.network import (
 )
 from spikewright.network.config import Config, Default
 from spikewright.network.connection import Connection, input_shape, output_shape
-from spikewright.network.ensemble import Ensemble, NeuronsView
+from spikewright.network.ensemble import Ensemble
 from spikewright.network.functions import FUNCTIONS, NodeFunction
 from spikewright.network.learning import LearningRule, LearningRuleType
 from spikewright.network.network import Network
@@ -20,7 +20,7 @@ from spikewright.network.node import Node
 from spikewright.network.node_functions import MaxPool
 from spikewright.network.probe import Probe
 from spikewright.network.storage import load, save
-from spikewright.network.view import ObjView
+from spikewright.network.view import NeuronsView, ObjView
 
 __all__ = [
     "FUNCTIONS",

@@ -3,24 +3,23 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from spikewright._base.arguments import as_numbers
 from spikewright.errors import NetworkError
 from spikewright.network.attributes import Checked
 from spikewright.network.config import configurable
+from spikewright.network.decoded_functions import Function, as_function, wanted_values
 from spikewright.network.distributions import Distribution
-from spikewright.network.ensemble import Ensemble, NeuronsView
+from spikewright.network.ensemble import Ensemble
 from spikewright.network.learning import LearningRule, LearningRuleType
 from spikewright.network.learning.rule import check_fit, learned_given, rules_given
 from spikewright.network.network import container, entropy
 from spikewright.network.node import Node
-from spikewright.network.pointwise import Pointwise
-from spikewright.network.shapes import as_delay, as_label, as_seed, as_value
+from spikewright.network.shapes import as_delay, as_label, as_seed
 from spikewright.network.solvers import LstsqL2, Solver
 from spikewright.network.synapses import Lowpass, Synapse, as_synapse
 from spikewright.network.transforms import (
@@ -31,14 +30,13 @@ from spikewright.network.transforms import (
     as_transform,
     flatten,
 )
-from spikewright.network.view import ObjView
+from spikewright.network.view import NeuronsView, ObjView
 
 _DEFAULT_SYNAPSE = Lowpass(0.005)
 Sender = Node | NeuronsView | Ensemble
 Whole = Sender | LearningRule
 End = Whole | ObjView
 Rules = LearningRuleType | Sequence[LearningRuleType] | Mapping[str, LearningRuleType]
-Function = Callable[..., Any] | NDArray
 
 
 @configurable
@@ -100,7 +98,9 @@ class Connection(Checked):
         self.scale_eval_points = bool(scale_eval_points)
         self.eval_points = self._points(eval_points)
         self._check_decoding(function, solver)
-        self.function, self._sent_shape = self._function(function)
+        self.function, self._sent_shape = as_function(
+            function, self.part_shape, self.eval_points, f"{self!r}"
+        )
         self.transform = transform
         self.synapse = synapse
         self.delay = delay
@@ -296,75 +296,16 @@ class Connection(Checked):
                 f"output; put {pre!r} through sw.Node(function, size_in=...)"
             )
 
-    def _function(self, function: Any) -> tuple[Function | None, Shape]:
-        """The function, and the shape of its values, before the transform."""
-        shape = self.part_shape
-        if function is None:
-            return None, shape
-        if callable(function):
-            return function, self._called(function, np.zeros(shape)).shape
-        try:
-            wanted = as_numbers(function)
-        except (TypeError, ValueError):
-            raise NetworkError(
-                f"{self!r}: function must be a callable or an array, got {function!r}"
-            ) from None
-        if wanted.ndim == 1:
-            wanted = wanted[:, None]
-        points = self.eval_points
-        if not isinstance(points, np.ndarray) or wanted.ndim != 2 or len(wanted) != len(points):
-            rows = "no array" if not isinstance(points, np.ndarray) else f"{len(points)} points"
-            raise NetworkError(
-                f"{self!r}: an array of wanted values, {wanted.shape}, needs eval_points= with one "
-                f"point for each row, got {rows}"
-            )
-        if not np.all(np.isfinite(wanted)):
-            raise NetworkError(f"{self!r}: the wanted values hold NaN or infinity")
-        return wanted, wanted.shape[1:]
-
-    def _called(self, function: Callable[..., Any], x: NDArray) -> NDArray:
-        """The function's value at one point; raises `NetworkError` where it fails."""
-        try:
-            return as_value(function(np.array(x)))
-        except Exception as error:
-            raise NetworkError(
-                f"{self!r}: its function failed at x = {np.array2string(x, threshold=6)} "
-                f"({type(error).__name__}: {error})"
-            ) from error
-
     def targets(self, points: NDArray) -> NDArray:
         """Wanted values `(m, values)` at points `(m, dimensions)` of the whole ensemble.
 
         Raises `NetworkError` where the function fails, or returns another size, NaN or infinity.
         """
-        if isinstance(self.function, np.ndarray):
-            return self.function
         part = points
         if isinstance(self.pre, ObjView):
             numbers: NDArray = self.pre.numbers((points.shape[1],))
             part = points[:, numbers.ravel()]
-        if self.function is None:
-            return part
-        if isinstance(self.function, np.ufunc | Pointwise):  # one call does
-            values = self._called(self.function, part)
-        else:
-            values = np.empty((len(part), *self.sent_shape))
-            for row, x in zip(values, part, strict=True):
-                value = self._called(self.function, x)
-                if value.shape != self.sent_shape:
-                    raise self._wrong(f"shape {value.shape}", x)
-                row[...] = value
-        finite = np.isfinite(values).reshape(len(part), -1).all(axis=1)
-        if not finite.all():
-            raise self._wrong("NaN or infinity", part[np.argmin(finite)])
-        return values.reshape(len(part), -1)
-
-    def _wrong(self, what: str, x: NDArray) -> NetworkError:
-        """The error of a function with an invalid value at one point."""
-        return NetworkError(
-            f"{self!r}: its function gave {what} at x = {np.array2string(x, threshold=6)}, "
-            f"expected finite numbers of shape {self.sent_shape}"
-        )
+        return wanted_values(self.function, part, self.sent_shape, f"{self!r}")
 
     @property
     def part_shape(self) -> Shape:

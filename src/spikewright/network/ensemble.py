@@ -1,4 +1,4 @@
-"""Ensembles: populations of neurons, and direct access to the neurons."""
+"""Ensembles: populations of neurons."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from spikewright.network.shapes import (
     count,
     finite,
 )
-from spikewright.network.view import ObjView
+from spikewright.network.view import NeuronsView, ObjView
 
 Drawn = NDArray | Distribution
 InitialVoltage = Literal["zero", "half", "uniform"] | Drawn
@@ -387,36 +387,3 @@ class Ensemble(Checked):
 
     def __repr__(self) -> str:
         return f"<Ensemble {self.label!r}>" if self.label else f"<Ensemble at {id(self):#x}>"
-
-
-class NeuronsView(Checked):
-    """Direct access to an ensemble's neurons: input is current (times gain), output is spikes."""
-
-    def __init__(self, ensemble: Ensemble) -> None:
-        self.ensemble = ensemble
-        self._made = True
-
-    @property
-    def shape(self) -> Shape:
-        """Shape of the population."""
-        return self.ensemble.shape
-
-    @property
-    def size_in(self) -> int:
-        """Number of neurons; 0 with `Direct()`, which has none."""
-        return 0 if self.ensemble.is_direct else self.ensemble.n_neurons
-
-    shape_in = shape_out = shape
-    size_out = size_in
-
-    def __getitem__(self, key: Any) -> ObjView:
-        return ObjView(self, key)
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, NeuronsView) and other.ensemble is self.ensemble
-
-    def __hash__(self) -> int:
-        return hash((NeuronsView, id(self.ensemble)))
-
-    def __repr__(self) -> str:
-        return f"<Neurons of {self.ensemble!r}>"

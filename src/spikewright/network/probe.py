@@ -8,14 +8,14 @@ from spikewright.errors import NetworkError
 from spikewright.network.attributes import Checked
 from spikewright.network.config import configurable, handed_down
 from spikewright.network.connection import Connection, input_shape, output_shape
-from spikewright.network.ensemble import Ensemble, NeuronsView
+from spikewright.network.ensemble import Ensemble
 from spikewright.network.learning import LearningRule
 from spikewright.network.network import container
 from spikewright.network.node import Node
 from spikewright.network.shapes import Shape, above_zero, as_label
 from spikewright.network.solvers import LstsqL2, Solver
 from spikewright.network.synapses import as_synapse
-from spikewright.network.view import ObjView
+from spikewright.network.view import NeuronsView, ObjView
 
 Target = Node | Ensemble | NeuronsView | Connection | LearningRule
 PROBEABLE: dict[type, tuple[str, ...]] = {

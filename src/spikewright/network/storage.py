@@ -17,7 +17,7 @@ from spikewright._base.arguments import is_whole
 from spikewright._base.codec import Encoder, Format, describing
 from spikewright.errors import NetworkError
 from spikewright.network.connection import Connection
-from spikewright.network.ensemble import Ensemble, NeuronsView
+from spikewright.network.ensemble import Ensemble
 from spikewright.network.entries import (
     REGISTRIES,
     ConnectionEntry,
@@ -40,7 +40,7 @@ from spikewright.network.pointwise import Pointwise
 from spikewright.network.probe import Probe
 from spikewright.network.processes import Process
 from spikewright.network.solvers import LstsqL2
-from spikewright.network.view import ObjView
+from spikewright.network.view import NeuronsView, ObjView
 
 Object = Node | Ensemble | Connection | Probe
 FORMAT = Format("network", NetworkEntry, REGISTRIES)

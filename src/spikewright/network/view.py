@@ -1,9 +1,9 @@
-"""Parts of objects, such as `node[:3]` and `ensemble.neurons[::2]`."""
+"""The neurons of an ensemble, and parts of objects: `ensemble.neurons[::2]`, `node[:3]`."""
 
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,9 @@ from spikewright.errors import NetworkError
 from spikewright.network.attributes import Checked
 from spikewright.network.shapes import Shape
 from spikewright.network.transforms import Chain, Place, Reshape, Slice, Sparse, Transform
+
+if TYPE_CHECKING:
+    from spikewright.network.ensemble import Ensemble
 
 
 class ObjView(Checked):
@@ -114,3 +117,36 @@ def _text(part: Any) -> str:
         ends = ["" if end is None else str(end) for end in (part.start, part.stop)]
         return ":".join(ends if part.step is None else [*ends, str(part.step)])
     return "..." if part is Ellipsis else str(part)
+
+
+class NeuronsView(Checked):
+    """Direct access to an ensemble's neurons: input is current (times gain), output is spikes."""
+
+    def __init__(self, ensemble: Ensemble) -> None:
+        self.ensemble = ensemble
+        self._made = True
+
+    @property
+    def shape(self) -> Shape:
+        """Shape of the population."""
+        return self.ensemble.shape
+
+    @property
+    def size_in(self) -> int:
+        """Number of neurons; 0 with `Direct()`, which has none."""
+        return 0 if self.ensemble.is_direct else self.ensemble.n_neurons
+
+    shape_in = shape_out = shape
+    size_out = size_in
+
+    def __getitem__(self, key: Any) -> ObjView:
+        return ObjView(self, key)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, NeuronsView) and other.ensemble is self.ensemble
+
+    def __hash__(self) -> int:
+        return hash((NeuronsView, id(self.ensemble)))
+
+    def __repr__(self) -> str:
+        return f"<Neurons of {self.ensemble!r}>"

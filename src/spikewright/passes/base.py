@@ -8,9 +8,14 @@ from dataclasses import dataclass, fields, replace
 from typing import Any, ClassVar, final
 
 import numpy as np
+from numpy.typing import NDArray
 
+from spikewright._base.developing import checking
 from spikewright.errors import GraphError, PassError
-from spikewright.graph import Graph, GraphNode, Stage
+from spikewright.graph import Graph, GraphNode, Stage, check_finite, evaluate_all
+from spikewright.graph.lookups import random_inputs
+
+_ROUNDED = 1e-6  # of the largest value along the way: constants may be rounded to single precision
 
 
 @dataclass(frozen=True)
@@ -39,7 +44,9 @@ class Pass(ABC):
     * the stages hold on entry and on exit,
     * inputs and outputs keep their names, order and shapes,
     * every layer's name is still a node or an alias,
-    * the graph that came in is untouched: `rewrite` sees its arrays read-only.
+    * the graph that came in is untouched: `rewrite` sees its arrays read-only,
+    * under SPIKEWRIGHT_CHECK=1, on random samples: values have the shapes that the graph says, and
+      where every note is exact the outputs are as before.
     """
 
     name: ClassVar[str]
@@ -62,6 +69,8 @@ class Pass(ABC):
             self.ensures.check(result.graph)
             _check_interface(graph, result.graph)
             _check_names(graph, result.graph)
+            if checking():
+                _check_values(graph, result)
         except Exception as error:
             history = f"after {', '.join(map(repr, after))}" if after else "the first pass"
             raise PassError(f"pass {self.name!r} ({history}): {error}") from error
@@ -118,4 +127,38 @@ def _check_names(before: Graph, after: Graph) -> None:
         raise GraphError(
             f"the names {lost} are neither nodes nor aliases any more; "
             "a pass must say in Graph.aliases the node that a removed layer became part of"
+        )
+
+
+def _check_values(before: Graph, result: PassResult) -> None:
+    """Raise `GraphError` where the graph after a pass computes other values than it should."""
+    after = result.graph
+    check_finite(after.nodes)
+    inputs = random_inputs(before, seed=0)
+    with np.errstate(all="ignore"):
+        old, new = evaluate_all(before, inputs), evaluate_all(after, inputs)
+    for name, value in new.items():
+        if value.shape[1:] != tuple(after.shapes[name]):
+            raise GraphError(
+                f"layer {name!r} computes values of shape {value.shape[1:]}; "
+                f"the graph says {after.shapes[name]}"
+            )
+    if all(note.exact for note in result.notes):
+        scale = max(map(_largest, old.values()))
+        for output, name in before.outputs.items():
+            _check_same(output, old[name], new[after.outputs[output]], scale)
+
+
+def _largest(value: NDArray) -> float:
+    """The largest finite magnitude."""
+    return float(np.abs(value[np.isfinite(value)]).max(initial=0.0))
+
+
+def _check_same(output: str, before: NDArray, after: NDArray, scale: float) -> None:
+    """Raise `GraphError` for an output that differs by more than rounding."""
+    if not np.allclose(after, before, rtol=0.0, atol=_ROUNDED * scale, equal_nan=True):
+        most = float(np.nanmax(np.abs(after - before)))
+        raise GraphError(
+            f"output {output!r} differs by {most:.3g} on random samples, of values up to "
+            f"{scale:.3g}, though every note of the pass says that it is exact"
         )

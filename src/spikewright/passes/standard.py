@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Literal
 
+from spikewright._base.developing import traced
 from spikewright.graph import Graph
 from spikewright.passes.average_max_pools import AverageMaxPools
-from spikewright.passes.base import Note, Pass
+from spikewright.passes.base import Note, Pass, PassResult
 from spikewright.passes.drop_identities import DropIdentities
 from spikewright.passes.fold_batch_norm import FoldBatchNorm
 from spikewright.passes.fuse_activations import FuseActivations
@@ -56,7 +57,9 @@ def run(graph: Graph, passes: Sequence[Pass] = STANDARD) -> tuple[Graph, tuple[T
     trace: list[TraceLine] = []
     done: list[str] = []
     for step in passes:
-        result = step(graph, after=done)
+        with traced(f"pass {step.name}") as changes:
+            result = step(graph, after=done)
+            changes += _changes(graph, result)
         for note in result.notes or (Note("", "nothing to do"),):
             trace.append(
                 TraceLine(
@@ -66,3 +69,9 @@ def run(graph: Graph, passes: Sequence[Pass] = STANDARD) -> tuple[Graph, tuple[T
         graph = result.graph
         done.append(step.name)
     return graph, tuple(trace)
+
+
+def _changes(before: Graph, result: PassResult) -> list[str]:
+    """The numbers of nodes before and after a pass, and one line for each change."""
+    notes = [f"{note.layer!r}: {note.text}" for note in result.notes]
+    return [f"{len(before)} -> {len(result.graph)} nodes", *notes]

@@ -19,11 +19,10 @@ from spikewright.engines.vectors import decoding, encoding
 from spikewright.measure.operations.patterns import weighs
 from spikewright.network import Connection, Ensemble, Network, Node
 from spikewright.network.connection import input_shape, output_shape
-from spikewright.network.ensemble import NeuronsView
 from spikewright.network.learning import LearningRule
 from spikewright.network.synapses import WindowMean
 from spikewright.network.transforms import Dense, Shape, Transform, flatten
-from spikewright.network.view import ObjView
+from spikewright.network.view import NeuronsView, ObjView
 
 
 @dataclass(frozen=True, eq=False)

@@ -22,11 +22,12 @@ from spikewright.engines.reference.linear import LinearKernel
 from spikewright.measure.operations.links import Item, Link, Links, Partial
 from spikewright.measure.operations.patterns import adds, pull_back_chain, weighs
 from spikewright.network import Node, NodeFunction
-from spikewright.network.ensemble import Ensemble, NeuronsView
+from spikewright.network.ensemble import Ensemble
 from spikewright.network.learning import LearningRule
 from spikewright.network.node_functions import Maximum, MaxPool, Minimum, ReduceMax
 from spikewright.network.processes import Process
 from spikewright.network.transforms import AxisMap, Scale, Shape, SumPool, Transform
+from spikewright.network.view import NeuronsView
 
 Kind = Literal["spikes", "gate", "input", "constant", "graded", "relay", "held"]
 _PASSES_ON = ("spikes", "gate", "input", "constant", "relay")

@@ -9,11 +9,11 @@ from numpy.typing import ArrayLike, NDArray
 
 from spikewright.errors import NetworkError
 from spikewright.network.attributes import Checked
-from spikewright.network.ensemble import Ensemble, NeuronsView
+from spikewright.network.ensemble import Ensemble
 from spikewright.network.learning.base import LearningRuleType
 from spikewright.network.shapes import Shape, finite
 from spikewright.network.transforms import Dense, Permute, Reshape, Slice, Take, Transform, flatten
-from spikewright.network.view import ObjView
+from spikewright.network.view import NeuronsView, ObjView
 
 if TYPE_CHECKING:
     from spikewright.network.connection import Connection
