@@ -22,9 +22,9 @@ from torch._subclasses import FakeTensorMode
 import spikewright as sw
 from spikewright import graph, network
 from spikewright._base import storage as _storage
+from spikewright._base.archives import read_npz
 from spikewright._base.budget import BYTES, NODES, Budget
 from spikewright._base.hdf5 import look_through
-from spikewright._base.npz import read_npz
 from spikewright.errors import DamagedFileError, ReadError, UnsupportedLayerError
 from spikewright.exchange import nir
 

@@ -14,7 +14,7 @@ import pytest
 import spikewright as sw
 from spikewright import demo
 from spikewright._base import notebooks
-from spikewright._base.notebooks import Shown
+from spikewright._base.markup import Shown
 from spikewright.exchange.nir.checking.check import NirCheck, Row
 from spikewright.graph import Graph, GraphNode
 from spikewright.graph.layers import Activation, Affine, Input

@@ -286,7 +286,7 @@ def test_nothing_of_an_unfinished_write_is_left(tmp_path: Path, monkeypatch: Any
             raise OSError(28, "No space left on device")
         return real(*arguments)
 
-    monkeypatch.setattr("spikewright._base.writing.os.fdopen", full)
+    monkeypatch.setattr("spikewright._base.files.os.fdopen", full)
     with pytest.raises(OSError, match="No space left"):
         evaluate(tmp_path)
     assert {path.name for path in tmp_path.iterdir()} == {"evaluation.json", *SHARDS[:2]}

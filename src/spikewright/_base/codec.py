@@ -35,8 +35,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright._base import storage
+from spikewright._base.files import FileKind
 from spikewright._base.schema import check_fields, declares_fields, hints_of
-from spikewright._base.writing import FileKind
 from spikewright.errors import DamagedFileError
 
 R = TypeVar("R")

@@ -18,8 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright._base.budget import Budget, budget_of
-from spikewright._base.files import file_at
-from spikewright._base.writing import FileKind, begins_with, file_kind, write_file
+from spikewright._base.files import FileKind, begins_with, file_at, file_kind, write_file
 from spikewright.errors import DamagedFileError, FileError
 
 FORMAT = 1

@@ -10,7 +10,7 @@ from types import MappingProxyType
 from typing import Annotated, Any, Literal, NotRequired, TypedDict
 
 from spikewright._base.files import file_at
-from spikewright._base.keywords import meant
+from spikewright._base.options import meant
 from spikewright._base.schema import Natural, Positive, Where, check, check_types
 from spikewright.errors import ChipError, DamagedFileError, short_name
 

@@ -9,9 +9,9 @@ import click
 import numpy as np
 
 from spikewright._base.amounts import number, percent
+from spikewright._base.files import check_target
 from spikewright._base.options import Option, one_of, options_of, whole
 from spikewright._base.storage import SAVED
-from spikewright._base.writing import check_target
 from spikewright.choosing import Statistics
 from spikewright.choosing.correction import looks_at_data
 from spikewright.cli import files

@@ -12,8 +12,8 @@ from typing import Any, TypeVar
 
 import click
 
+from spikewright._base.files import FileKind, check_target
 from spikewright._base.storage import SAVED
-from spikewright._base.writing import FileKind, check_target
 from spikewright.report.page import PAGE
 
 F = TypeVar("F", bound=Callable[..., Any])

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from numpy.typing import NDArray
 
-from spikewright._base.npz import read_npz
+from spikewright._base.archives import read_npz
 from spikewright.errors import SimulationError
 
 

@@ -14,9 +14,8 @@ from numpy.typing import NDArray
 
 from spikewright import executors
 from spikewright._base.arguments import is_number, is_whole, refuse
-from spikewright._base.keywords import meant, spelled
-from spikewright._base.notebooks import Rows, Shown
-from spikewright._base.options import declared
+from spikewright._base.markup import Rows, Shown
+from spikewright._base.options import declared, meant, spelled
 from spikewright.chips import Chip, Fit, fits, profile
 from spikewright.choosing import Statistics
 from spikewright.choosing.calibration import collect_sharded

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright._base.arrays import repeated
+from spikewright._base.arguments import repeated
 from spikewright._base.developing import checking, traced
 from spikewright.engines.analog import with_weights_held
 from spikewright.engines.decoder_cache import Choice, DecoderCache, chosen_cache

@@ -25,8 +25,7 @@ from numpy.typing import NDArray
 
 from spikewright._base.arguments import is_number
 from spikewright._base.codec import Format, describing
-from spikewright._base.files import path_of
-from spikewright._base.writing import make_folder
+from spikewright._base.files import make_folder, path_of
 from spikewright.errors import BuildError, DamagedFileError, FileError
 from spikewright.network.solvers import Solution
 

@@ -8,7 +8,7 @@ import warnings
 from collections.abc import Iterator
 from typing import Any
 
-from spikewright._base.callers import outside
+from spikewright._base.process import outside
 from spikewright.engines.python_steps import pure
 from spikewright.errors import SimulationError
 from spikewright.network import Network, Node

@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 
-from spikewright._base.callers import outside
+from spikewright._base.process import outside
 from spikewright.engines.base import Kernel
 from spikewright.engines.program import Operator
 from spikewright.engines.python_steps import Functions, keeping

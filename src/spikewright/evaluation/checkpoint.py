@@ -17,10 +17,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright._base.callers import outside
 from spikewright._base.codec import Format
+from spikewright._base.files import begins_with, check_target, file_kind, make_folder, write_file
+from spikewright._base.process import outside
 from spikewright._base.storage import differing
-from spikewright._base.writing import begins_with, check_target, file_kind, make_folder, write_file
 from spikewright.errors import DamagedFileError, SimulationError
 from spikewright.measure.tally import Key, Tally
 

@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright._base.codec import ADDED
-from spikewright._base.layer_names import shown_name
-from spikewright._base.structure import Structure
+from spikewright._base.samples import Structure
+from spikewright._base.texts import shown_name
 from spikewright.errors import GraphError, printable
 from spikewright.graph.layers import (
     Broadcast,

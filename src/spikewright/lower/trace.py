@@ -10,8 +10,8 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from spikewright._base.callers import outside
-from spikewright._base.notebooks import Rows, Shown
+from spikewright._base.markup import Rows, Shown
+from spikewright._base.process import outside
 from spikewright._base.texts import aligned
 from spikewright.errors import ConversionWarning
 from spikewright.lower.rounding import Status, weakest

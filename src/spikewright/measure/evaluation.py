@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright._base.codec import Decoder, describing
-from spikewright._base.files import file_at
-from spikewright._base.notebooks import Rows, Shown
+from spikewright._base.files import begins_with, file_at, file_kind, write_file
+from spikewright._base.markup import Rows, Shown
 from spikewright._base.schema import (
     AboveZero,
     Finite,
@@ -22,7 +22,6 @@ from spikewright._base.schema import (
     Where,
     is_plain,
 )
-from spikewright._base.writing import begins_with, file_kind, write_file
 from spikewright.errors import SimulationError
 from spikewright.measure.activity import BITS
 from spikewright.measure.readout import EveryStep

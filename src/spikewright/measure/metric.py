@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright._base.arrays import readable
+from spikewright._base.arguments import readable
 from spikewright.errors import SimulationError
 from spikewright.measure.readout import EveryStep
 from spikewright.measure.scores import confidences, exit_steps

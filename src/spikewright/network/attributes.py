@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Generic, NoReturn, TypeVar
 
-from spikewright._base.keywords import meant
+from spikewright._base.options import meant
 from spikewright._base.registries import enter
 from spikewright._base.schema import declares_fields
 from spikewright.errors import UnknownAttributeError

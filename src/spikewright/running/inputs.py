@@ -8,10 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright._base.arguments import is_whole
-from spikewright._base.arrays import readable
-from spikewright._base.samples import check_rows, duration, held_constant, over_time
-from spikewright._base.structure import Structure
+from spikewright._base.arguments import is_whole, readable
+from spikewright._base.samples import Structure, check_rows, duration, held_constant, over_time
 from spikewright.errors import SimulationError
 from spikewright.graph import Graph
 from spikewright.network import Node

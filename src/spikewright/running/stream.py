@@ -8,8 +8,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright._base.samples import check_rows, held
-from spikewright._base.structure import Structure
+from spikewright._base.samples import Structure, check_rows, held
 from spikewright.engines import Execution, Precision
 from spikewright.engines.settings import check_settings
 from spikewright.errors import SimulationError

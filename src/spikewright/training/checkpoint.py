@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from spikewright._base.codec import Format
+from spikewright._base.files import check_place
 from spikewright._base.storage import differing
-from spikewright._base.writing import check_place
 from spikewright.errors import TrainingError
 from spikewright.training.history import Epoch, Measured, Refitted
 

@@ -8,7 +8,7 @@ from typing import Any, Generic
 
 from numpy.typing import NDArray
 
-from spikewright._base.notebooks import Rows, Shown
+from spikewright._base.markup import Rows, Shown
 from spikewright.errors import TrainingError
 from spikewright.lower.trace import say
 from spikewright.records import Record

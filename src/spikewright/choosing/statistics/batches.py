@@ -8,10 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright._base.arguments import refuse
-from spikewright._base.arrays import is_array, readable
-from spikewright._base.samples import Extents, check_rows, duration, format_shape, held
-from spikewright._base.structure import Structure
+from spikewright._base.arguments import is_array, readable, refuse
+from spikewright._base.samples import Extents, Structure, check_rows, duration, format_shape, held
 from spikewright.errors import ConversionError
 from spikewright.graph import Graph, Sequences
 

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright._base.codec import Encoder
-from spikewright._base.layer_names import bare_name
+from spikewright._base.texts import bare_name
 from spikewright.graph import Graph, GraphNode
 from spikewright.graph.layers import Input, PythonCall
 

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from spikewright._base.processors import check_threads
+from spikewright._base.process import check_threads
 from spikewright.engines.base import Array, Engine, Held, Kernel, number_of_weights
 from spikewright.engines.kernels import DelayKernel, SmoothKernel
 from spikewright.engines.program import (

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
-from spikewright._base.keywords import meant
+from spikewright._base.options import meant
 from spikewright.errors import NetworkError
 from spikewright.exchange.nir.checking.readers import READERS
 from spikewright.exchange.nir.checking.semantics import OURS, Semantics

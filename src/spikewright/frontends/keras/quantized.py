@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright._base.arrays import frozen
+from spikewright._base.arguments import frozen
 from spikewright._base.optional import require
 from spikewright.advice import advise
 from spikewright.frontends.keras.registry import Unreadable, array, plain_array

@@ -9,15 +9,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from spikewright._base.files import path_of
-from spikewright._base.optional import require
-from spikewright._base.writing import (
+from spikewright._base.files import (
     FileKind,
     check_target,
     file_kind,
     head_and_tail,
+    path_of,
     write_file,
 )
+from spikewright._base.optional import require
 from spikewright.report.figures.charts import Chart
 
 Cell = str | float | int

@@ -7,9 +7,9 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Unpack
 
+from spikewright._base.files import begins_with, check_target, file_kind, write_file
 from spikewright._base.markup import STYLE, Markup, el, html
 from spikewright._base.options import declared
-from spikewright._base.writing import begins_with, check_target, file_kind, write_file
 from spikewright.records import Record
 from spikewright.report.page import origins, results
 from spikewright.report.page.parts import PartOptions

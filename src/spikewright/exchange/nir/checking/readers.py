@@ -9,7 +9,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from types import MappingProxyType
 
-from spikewright._base.keywords import meant
+from spikewright._base.options import meant
 from spikewright.errors import NetworkError
 from spikewright.exchange.nir.checking.semantics import OURS, Semantics
 
