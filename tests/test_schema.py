@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, Any, Literal, NotRequired, TypedDict
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from spikewright._base.codec import Decoder
 from spikewright._base.schema import (
     AboveZero,
     Finite,
     Natural,
     Positive,
     Where,
-    check,
     check_types,
     declares_fields,
     is_plain,
@@ -80,22 +80,24 @@ def test_fields_of_another_type_are_named(changes: dict, message: str) -> None:
         check_types(Thing(**changes))
 
 
-class Part(TypedDict):
-    """Plain data within plain data."""
+@dataclass
+class Part:
+    """A record in a record."""
 
     kind: Literal["spikes", 1]
-    size: NotRequired[Positive]
+    size: Positive = 1
 
 
-class Whole(TypedDict):
-    """Every form that plain data of files have."""
+@dataclass
+class Whole:
+    """Every form that records in files have."""
 
     name: str
     start: Natural
     rate: Finite
     dt: AboveZero
-    parts: list[Part]
-    sizes: dict[str, Natural | None]
+    parts: tuple[Part, ...]
+    sizes: Mapping[str, Natural | None]
     told: Annotated[dict[str, Any], Where(is_plain, "plain data of finite numbers")]
 
 
@@ -119,7 +121,7 @@ def _whole(**changes: Any) -> dict[str, Any]:
 )
 def test_plain_data_as_declared_passes(changes: dict[str, Any]) -> None:
     """Entries that are not needed may be missing; those that nobody knows are let be."""
-    check(_whole(**changes), Whole)
+    Decoder({}).record(Whole, _whole(**changes))
 
 
 @pytest.mark.parametrize(
@@ -133,12 +135,12 @@ def test_plain_data_as_declared_passes(changes: dict[str, Any]) -> None:
         ({"rate": float("inf")}, "rate holds inf, where it takes a finite number"),
         ({"rate": 10**400}, "rate holds 10+[.][.][.], where it takes a finite number"),
         ({"dt": 0}, "dt holds 0, where it takes a number above 0"),
-        ({"parts": {}}, "parts holds {}, where it takes list"),
+        ({"parts": {}}, "parts holds {}, where it takes tuple"),
         ({"parts": [{"kind": "x"}]}, r"parts\[0\].kind holds 'x', where it takes 'spikes' or 1"),
         ({"parts": [{"kind": True}]}, r"parts\[0\].kind holds True, where it takes 'spikes' or 1"),
         ({"parts": [{}]}, r"parts\[0\].kind is missing"),
         ({"parts": [{"kind": 1, "size": 0}]}, r"parts\[0\].size holds 0, where it takes a whole"),
-        ({"parts": [3]}, r"parts\[0\] holds 3, where it takes dict"),
+        ({"parts": [3]}, r"parts\[0\] holds 3, where it takes Part"),
         ({"sizes": {"x": -1}}, "sizes.x holds -1, where it takes a whole number from 0"),
         ({"told": {"of": [float("inf")]}}, "told holds .*, where it takes plain data of finite"),
     ],
@@ -146,7 +148,7 @@ def test_plain_data_as_declared_passes(changes: dict[str, Any]) -> None:
 def test_what_is_not_as_declared_is_named(changes: dict[str, Any], message: str) -> None:
     """Where it stands, what it is, in few characters, and what it would have to be."""
     with pytest.raises(TypeError, match=message):
-        check(_whole(**changes), Whole)
+        Decoder({}).record(Whole, _whole(**changes))
 
 
 @pytest.mark.parametrize("missing", Whole.__annotations__)
@@ -155,7 +157,7 @@ def test_what_is_missing_is_named(missing: str) -> None:
     whole = _whole()
     del whole[missing]
     with pytest.raises(TypeError, match=f"{missing} is missing"):
-        check(whole, Whole)
+        Decoder({}).record(Whole, whole)
 
 
 def test_a_plain_class_declares_no_fields_of_its_own() -> None:

@@ -1,8 +1,8 @@
 """Values as plain data and arrays, and back: the fields of dataclasses and their types decide.
 
 A record is a dataclass that a declared type names, so its data are its fields by name, and what its
-fields declare as a mapping is written as it is; `dict[str, Any]` and `TypedDict`s are plain data
-themselves. Wherever the kind of a value is left open the data
+fields declare as a mapping is written as it is; what they declare as
+`dict[str, Any]` is plain data itself. Wherever the kind of a value is left open the data
 say it: `{"type": name, **fields}` is of a class of a registry, `{"map": {...}}` a mapping, and
 `{"array": name}` one of the arrays, which are kept aside. Lists come back as tuples.
 
@@ -28,7 +28,6 @@ from typing import (
     Union,
     get_args,
     get_origin,
-    is_typeddict,
 )
 
 import numpy as np
@@ -36,7 +35,7 @@ from numpy.typing import NDArray
 
 from spikewright._base import storage
 from spikewright._base.files import FileKind
-from spikewright._base.schema import check_fields, declares_fields, hints_of
+from spikewright._base.schema import check, check_fields, declares_fields, hints_of
 from spikewright.errors import DamagedFileError
 
 R = TypeVar("R")
@@ -149,43 +148,56 @@ class Decoder:
         self._arrays = arrays
         self._registries = registries
 
-    def decode(self, data: Any, hint: Any = Any, declared: bool = False) -> Any:
-        """The value that data describe; `declared` is one of a record's field of type `hint`."""
-        declared = declared and hint is not Any
+    def decode(self, data: Any, hint: Any = Any, place: str | None = None) -> Any:
+        """The value that data describe; one of a record's field of type `hint` has a `place`."""
+        place = None if hint is Any else place
         options = _options(hint)
-        if declared and any(map(_is_plain, options)):
+        if place is not None and any(map(_is_plain, options)):
             return data
         if isinstance(data, list):
-            items = [self.decode(item, inner, declared) for item, inner in _each(data, hint)]
+            items = [
+                self.decode(item, inner, _below(place, f"[{number}]"))
+                for number, (item, inner) in enumerate(_each(data, hint))
+            ]
             return next((_row(kind, items) for kind in options if _is_row(kind)), tuple(items))
         if isinstance(data, str) and get_origin(hint) is np.ndarray:
             return self._arrays[data]  # as earlier parts of evaluations name them
         if not isinstance(data, dict):
             return data
         (inner,) = _inside(hint, Mapping)
-        if declared and any(map(_is_mapping, options)):
-            return {key: self.decode(item, inner, declared) for key, item in data.items()}
+        if place is not None and any(map(_is_mapping, options)):
+            return {
+                key: self.decode(item, inner, _below(place, f".{key}"))
+                for key, item in data.items()
+            }
         if "type" in data:  # first: a dataclass may have fields named "array" and "map"
             return self._marked(data, options)
-        if declared and (record := self._record_of(options, data)) is not None:
-            return self.record(record, data)
+        if place is not None and (record := self._record_of(options, data)) is not None:
+            return self.record(record, data, place)
         if "array" in data:
             return self._arrays[data["array"]]
+        if place is not None and "map" not in data:
+            return data  # which no field takes
         return {key: self.decode(item, inner) for key, item in data["map"].items()}
 
-    def record(self, kind: type[R], data: Any) -> R:
-        """A record of its data; entries that it does not declare are those of a later version."""
-        if not isinstance(data, dict):
-            raise TypeError(f"{kind.__name__} has entries by name, not {data!r:.40}")
+    def record(self, kind: type[R], data: Any, place: str = "") -> R:
+        """A record of its data; entries that it does not declare are those of a later version.
+
+        `place` is where it stands in others, for errors.
+        """
+        check(data, dict, place)
+        owner: type = kind
+        for name in _required(owner):
+            if name not in data:
+                raise TypeError(f"{place}.{name} is missing".removeprefix("."))
         known = {f.name for f in fields(kind)}  # type: ignore[arg-type]
-        return self._made(kind, {k: v for k, v in data.items() if k in known}, declared=True)
+        return self._made(kind, {k: v for k, v in data.items() if k in known}, place)
 
     def _record_of(self, options: Sequence[Any], data: Mapping[str, Any]) -> type | None:
-        """The first declared record that has no required field beside those of the data."""
-        for kind in options:
-            if is_dataclass(kind) and isinstance(kind, type) and _required(kind) <= data.keys():
-                return kind
-        return None
+        """The declared record; of several the first whose required fields the data have."""
+        kinds = [kind for kind in options if isinstance(kind, type) and is_dataclass(kind)]
+        fitting = [kind for kind in kinds if data.keys() >= set(_required(kind))]
+        return next(iter(kinds if len(kinds) == 1 else fitting), None)
 
     def _marked(self, data: Mapping[str, Any], options: Sequence[Any]) -> Any:
         """An object of the registered class of a name that is of a declared kind."""
@@ -199,16 +211,18 @@ class Decoder:
             raise TypeError(f"{name} stands where another kind of part is declared")
         _check_declared(fitting[0])
         entries = {key: item for key, item in data.items() if key != "type"}
-        return self._made(fitting[0], entries, declared=False)
+        return self._made(fitting[0], entries, None)
 
-    def _made(self, kind: type[R], data: Mapping[str, Any], declared: bool) -> R:
-        """A dataclass of fields whose values fit their types."""
+    def _made(self, kind: type[R], data: Mapping[str, Any], place: str | None) -> R:
+        """A dataclass of fields whose values fit their types; a record has a place."""
         owner: type = kind
         hints = hints_of(owner)
         made = {
-            name: self.decode(item, hints.get(name, Any), declared) for name, item in data.items()
+            name: self.decode(item, hints.get(name, Any), _below(place, f".{name}"))
+            for name, item in data.items()
         }
-        check_fields(kind, {name: value for name, value in made.items() if name in hints})
+        known = {name: value for name, value in made.items() if name in hints}
+        check_fields(kind, known, place)
         return kind(**made)
 
 
@@ -294,11 +308,15 @@ def _as_read(value: Any) -> Any:
 
 
 @cache
-def _required(kind: Any) -> frozenset[str]:
+def _required(kind: Any) -> tuple[str, ...]:
     """The fields of a dataclass without a default."""
-    return frozenset(
+    return tuple(
         f.name for f in fields(kind) if f.default is MISSING and f.default_factory is MISSING
     )
+
+
+def _below(place: str | None, step: str) -> str | None:
+    return None if place is None else place + step
 
 
 @cache
@@ -312,7 +330,7 @@ def _options(hint: Any) -> tuple[Any, ...]:
 
 
 def _is_plain(hint: Any) -> bool:
-    return hint == dict[str, Any] or is_typeddict(hint)
+    return bool(hint == dict[str, Any])
 
 
 def _is_row(hint: Any) -> bool:

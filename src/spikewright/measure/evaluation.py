@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, NotRequired, TypedDict
+from typing import Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,27 +33,28 @@ FORMAT = 1
 KIND = file_kind("a saved evaluation", begins_with(rb'\s*\{\s*"spikewright": "evaluation"'))
 """The kind of file that holds an evaluation."""
 
-_PLAIN = Where(is_plain, "plain data of finite numbers")
+_Plain = Annotated[dict[str, Any], Where(is_plain, "plain data of finite numbers")]
 
 
-class _Told(TypedDict, total=False):
-    """Details of a record, as they stand in a file."""
+@dataclass(frozen=True)
+class ToldEntry:
+    """Details of a record, those that it has, as they stand in a file."""
 
-    steps: Positive
-    dt: AboveZero
-    readout: str
-    output: str
-    layer: str
-    input: str
-    threshold: Finite
-    table: str
-    network: str
-    precision: str
-    part: str
-    bursts: str
-    citation: str
-    assumptions: str
-    events: str
+    steps: Positive = 1
+    dt: AboveZero = 1.0
+    readout: str = ""
+    output: str = ""
+    layer: str = ""
+    input: str = ""
+    threshold: Finite = 0.0
+    table: str = ""
+    network: str = ""
+    precision: str = ""
+    part: str = ""
+    bursts: str = ""
+    citation: str = ""
+    assumptions: str = ""
+    events: str = ""
 
 
 _NEEDED = {
@@ -71,14 +72,15 @@ _OF_ITS_NAME = {
 """The detail that a record of this name has."""
 
 
-class _EvaluationSettings(TypedDict):
+@dataclass(frozen=True)
+class SettingsEntry:
     """Settings that an evaluation cannot be without."""
 
     samples: Positive
     steps: Positive
     dt: AboveZero
-    readouts: list[str]
-    metric: NotRequired[str | None]
+    readouts: tuple[str, ...]
+    metric: str | None = None
 
 
 @dataclass(frozen=True)
@@ -90,19 +92,20 @@ class RecordEntry:
     unit: str
     n: Natural
     interval: tuple[Finite, Finite] | None
-    how: Annotated[_Told, _PLAIN]
+    how: _Plain
 
 
 @dataclass(frozen=True)
 class EvaluationEntry:
     """An evaluation in a file."""
 
-    settings: Annotated[_EvaluationSettings, _PLAIN]
+    settings: _Plain
     records: tuple[RecordEntry, ...]
 
 
 def _record(entry: RecordEntry) -> Record:
-    how: dict[str, Any] = {**entry.how}
+    how = entry.how
+    Decoder({}).record(ToldEntry, how, "how")
     own = _OF_ITS_NAME.get(entry.name)
     told = [*how] if own is None else [*how, own]
     missing = [name for one in told for name in (one, *_NEEDED.get(one, ())) if name not in how]
@@ -232,9 +235,10 @@ class Evaluation(Shown):
             if (kind, version) != ("evaluation", FORMAT):
                 raise ValueError(f"it holds {kind!r} of format {version!r}")
             entry = Decoder({}).record(EvaluationEntry, document)
+            Decoder({}).record(SettingsEntry, entry.settings, "settings")
             records = tuple(map(_record, entry.records))
             _check_together(records)
-            return cls(records, {**entry.settings})
+            return cls(records, entry.settings)
 
 
 def neuron_rates(measured: Run | Evaluation) -> dict[str, NDArray]:
