@@ -30,7 +30,7 @@ def _model(path: Path) -> None:
 
 
 def _samples(path: Path) -> None:
-    from spikewright.cli.samples import load_samples
+    from spikewright.cli.files import load_samples
 
     load_samples(path)
 
@@ -57,7 +57,7 @@ def _paths(path: Path) -> None:
 
 def _messages(path: Path) -> None:
     """Every text as the message of a page."""
-    from spikewright.explorer.live.request import request_of
+    from spikewright.explorer.live import request_of
 
     for text in json.loads(path.read_text()):
         _refused(lambda t=text: _asked(t))
@@ -151,7 +151,7 @@ _MODULES: dict[str, tuple[str, ...]] = {
     "keras": ("spikewright.frontends.keras", "h5py"),
     "pt2": ("spikewright.frontends.pytorch",),
     "paths": (*_ONNX, "test_paths", "spikewright.frontends.keras", "spikewright.frontends.pytorch"),
-    "messages": ("spikewright.explorer.wish", "spikewright.explorer.live.request"),
+    "messages": ("spikewright.explorer.wish", "spikewright.explorer.live"),
 }
 SUBJECT: Any = None
 RUN: Any = None

@@ -17,7 +17,7 @@ from report.report_pages import parse
 from spikewright import demo
 from spikewright._base.amounts import joules
 from spikewright.cli import main
-from spikewright.explorer.measuring import measured
+from spikewright.explorer.answers import measured
 from spikewright.explorer.subject import Subject
 from spikewright.explorer.wish import Wish
 from spikewright.measure.energy import TABLES

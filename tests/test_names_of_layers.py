@@ -18,8 +18,8 @@ import spikewright as sw
 from spikewright._base.texts import bare_name, shown_name
 from spikewright.cli.main import main
 from spikewright.errors import GraphError, ReadError, UnsupportedLayerError
+from spikewright.explorer.answers import look
 from spikewright.explorer.explore import _subject as subject_of
-from spikewright.explorer.looking import look
 from spikewright.showing.inspection import inspect
 from test_shown_in_notebooks import kinds
 

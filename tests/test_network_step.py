@@ -13,7 +13,7 @@ import spikewright as sw
 from slowly import of_each_type
 from spikewright import network as files
 from spikewright.errors import BuildError, DamagedFileError, NetworkError
-from spikewright.explorer.live.run import live
+from spikewright.explorer.live import live
 from spikewright.testing.modelling import NeuronExample, neuron_type_examples
 
 STEP, OTHER = 0.002, 0.001

@@ -20,11 +20,11 @@ from spikewright._base.budget import NODES
 from spikewright.choosing.correction import CORRECTIONS
 from spikewright.choosing.rules import RULES
 from spikewright.cli import main
-from spikewright.conversion import rounding
+from spikewright.conversion import error_bounds
 from spikewright.diagnosis import CAUSES, PARTS
 from spikewright.engines import decoder_cache
 from spikewright.measure.energy import TABLES, tables
-from spikewright.modelling.semantic import modules
+from spikewright.modelling import semantic
 from spikewright.network.learning import LEARNING_RULES
 from spikewright.showing.demo import MODEL
 from spikewright.study.search.parameters import space_of
@@ -93,13 +93,20 @@ def _extras() -> set[str]:
     return set(project["project"]["optional-dependencies"]) - {"dev", "docs", "benchmark", "all"}
 
 
+def _modules() -> list[str]:
+    """The modules of models of semantic pointers, by name."""
+    found = {name: getattr(semantic, name) for name in semantic.__all__}
+    kinds = {name: item for name, item in found.items() if isinstance(item, type)}
+    return [n for n, k in kinds.items() if issubclass(k, semantic.Module) and n != "Module"]
+
+
 NAMED: dict[str, tuple[str, Callable[[], set[str]]]] = {
     "rules": ("calibration.md", lambda: {f"{rule.__name__}(" for rule in RULES.values()}),
     "corrections": ("calibration.md", lambda: {f"{kind.__name__}(" for kind in CORRECTIONS}),
     "parts of the gap": ("diagnosis.md", lambda: {f"\n| {part} | " for part in PARTS}),
     "causes": ("diagnosis.md", lambda: {f"\n| {cause} | " for cause in CAUSES}),
     "learning rules": ("learning.md", lambda: {f"\n| `{rule}(" for rule in RULES_OF_LEARNING}),
-    "modules": ("semantic.md", lambda: {f"\n| `{module}(" for module in modules.__all__}),
+    "modules": ("semantic.md", lambda: {f"\n| `{name}(" for name in _modules()}),
     "encoders": ("sequences.md", lambda: {f"`{n}(" for n in {*encoders.__all__} - {"Encoder"}}),
     "extras": ("start.md", lambda: {f"`{extra}`" for extra in _extras()}),
     "loops": ("onnx.md", lambda: {f"up to {NODES} nodes"}),
@@ -118,7 +125,7 @@ NAMED: dict[str, tuple[str, Callable[[], set[str]]]] = {
             for name in space_of(sw.convert(MODEL, spiking=True))
         },
     ),
-    "the bound": ("verification.md", lambda: {f"    {rounding._ROUNDINGS} (u + v sqrt(n))"}),
+    "the bound": ("verification.md", lambda: {f"    {error_bounds._ROUNDINGS} (u + v sqrt(n))"}),
 }
 """Page, and what of the code it has to name."""
 

@@ -14,7 +14,7 @@ import torch
 
 import spikewright as sw
 from spikewright.conversion import Conversion
-from spikewright.conversion.by_layer import BY_LAYER
+from spikewright.conversion.arguments import BY_LAYER
 from spikewright.errors import SpikewrightError
 from spikewright.training import bounds, options
 from spikewright.training.frozen import arrays_of
@@ -103,7 +103,7 @@ def _twin(model: Any, given: Any) -> dict[str, Any]:
         raise Seen
 
     with pytest.MonkeyPatch.context() as patch, pytest.raises(Seen):
-        patch.setattr("spikewright.conversion.conversion.checked", checked)
+        patch.setattr("spikewright.evaluation.checked", checked)
         made.evaluate(X, steps=4, twin=given)
     return {name: found.get(name) for name in made.populations()}
 

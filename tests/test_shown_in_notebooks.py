@@ -15,7 +15,7 @@ import spikewright as sw
 from spikewright import demo
 from spikewright._base import markup
 from spikewright._base.markup import Shown
-from spikewright.exchange.nir.checking.check import NirCheck, Row
+from spikewright.exchange.nir.checking import NirCheck, Row
 from spikewright.graph import Graph, GraphNode
 from spikewright.graph.layers import Activation, Affine, Input
 

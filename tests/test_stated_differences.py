@@ -17,7 +17,7 @@ from spikewright.diagnosis.findings import Diagnosis, summary
 from spikewright.diagnosis.loss import Loss, Score
 from spikewright.records import Record, Worth, table_of
 from spikewright.report.figures import trade_off_info
-from spikewright.report.page.summary import sentence
+from spikewright.report.page import sentence
 from spikewright.report.tables import over_time_table
 from spikewright.study.grid.summary import found_one
 from spikewright.study.point import Certificate, OutputScore

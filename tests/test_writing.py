@@ -27,7 +27,7 @@ from spikewright.evaluation.checkpoint import Checkpoint
 from spikewright.measure import Evaluation
 from spikewright.network.solvers import Solution
 from spikewright.report import figures, write_html
-from spikewright.report.figures.saving import is_picture
+from spikewright.report.figures.picture import is_picture
 
 LONG = "n" * 250
 
@@ -354,9 +354,9 @@ def test_a_failure_leaves_the_old_file_and_no_other(
 ELSEWHERE = {
     "frontends/keras/loading.py": "weights of an archive, unpacked into a temporary folder",
     "running/storage.py": "a file in a temporary folder, read at once",
-    "exchange/nir/checking/process.py": "questions to a reader, in a temporary folder",
-    "exchange/nir/checking/runner/__main__.py": "the reader's answers, in that folder",
-    "cli/printing.py": "what cannot be printed goes nowhere",
+    "exchange/nir/process.py": "questions to a reader, in a temporary folder",
+    "exchange/nir/runner.py": "the reader's answers, in that folder",
+    "cli/output.py": "what cannot be printed goes nowhere",
 }
 _WRITING = {"write_text", "write_bytes", "mkstemp", "NamedTemporaryFile", "mkdir", "makedirs"}
 

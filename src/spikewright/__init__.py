@@ -15,7 +15,7 @@ _NAMES = {
         EnergyBudget FromWeights LocalThresholdBalancing MinimumError OneScale Percentile
         TargetRate ThresholdIteration
     """,
-    "conversion": "Conversion load",
+    "conversion": "Conversion convert load",
     "explorer": "explore",
     "choosing.correction": "BiasCorrection StepCorrection VoltageCorrection",
     "choosing.fission": "Fission",
@@ -38,7 +38,6 @@ _NAMES = {
     """,
     "network.synapses": "Alpha LinearFilter Lowpass Synapse Triangle WindowMean",
     "network.transforms": "Convolution Dense Sparse Transform",
-    "conversion.pipeline": "convert",
     "quantising": "Quantised",
     "study.halving.best_rule": "best_rule",
     "study.setting": "StudySetting",

@@ -18,8 +18,7 @@ from spikewright.choosing.rules import (
     TargetRate,
     ThresholdIteration,
 )
-from spikewright.conversion import Conversion, load
-from spikewright.conversion.pipeline import convert
+from spikewright.conversion import Conversion, convert, load
 from spikewright.engines.decoder_cache import DecoderCache
 from spikewright.evaluation.mismatch import Mismatch
 from spikewright.exchange import nir as nir

@@ -8,7 +8,7 @@ from spikewright.explorer import Explorer
 from spikewright.measure import Run
 from spikewright.modelling.nengo_reader import NengoNetwork
 from spikewright.network.learning import LearningRule
-from spikewright.running.stream import Stream
+from spikewright.running.run import Stream
 from spikewright.study.point import OperatingPoint
 from spikewright.study.result import StudyResult
 from spikewright.training import Training

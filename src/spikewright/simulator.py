@@ -89,16 +89,15 @@ class Simulator:
         self.reset()
 
     def _compiled(self, precision: Precision) -> engines.Program:
-        cache, block = self._decoder_cache, self._block
-        several: Literal["all", "none"] = "all" if block == 1 else "none"
+        block = self._block
         self._called = self._functions()
         return engines.compile_network(
             self.network,
             self.dt,
             self.seed,
             precision,
-            decoder_cache=cache,
-            turns="shared" if block is None else several,
+            decoder_cache=self._decoder_cache,
+            turns="shared" if block is None else "all" if block == 1 else "none",
         )
 
     def _functions(self) -> list[Any]:

@@ -15,7 +15,7 @@ import spikewright as sw
 from slowly import of_each_type
 from spikewright import chips
 from spikewright._base.windows import Windows
-from spikewright.chips.rules import RULES
+from spikewright.chips.broken import RULES
 from spikewright.testing.modelling import neuron_type_examples
 
 Build = Callable[[chips.Chip, Any], None]

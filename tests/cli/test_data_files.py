@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from spikewright import demo
 from spikewright.cli import main
-from spikewright.cli.samples import load_samples
+from spikewright.cli.files import load_samples
 from spikewright.errors import DamagedFileError, SimulationError
 
 MODEL = str(demo.MODEL)

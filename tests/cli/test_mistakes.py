@@ -14,7 +14,7 @@ from click.testing import CliRunner, Result
 
 import spikewright as sw
 from spikewright import demo
-from spikewright.cli import main, samples
+from spikewright.cli import files, main
 from spikewright.errors import MissingExtraError
 
 MODEL = str(demo.MODEL)
@@ -254,7 +254,7 @@ def test_mistakes_leave_standard_output_alone_with_json() -> None:
 def test_data_files_may_hold_several_inputs(tmp_path: Path) -> None:
     """Arrays other than `y` are inputs by name; the limit holds for each."""
     np.savez(tmp_path / "d.npz", left=np.ones((5, 2)), right=np.ones((5, 3)), y=np.arange(5))
-    loaded = samples.load_samples(tmp_path / "d.npz", limit=2)
+    loaded = files.load_samples(tmp_path / "d.npz", limit=2)
 
     assert isinstance(loaded.x, dict)
     assert {name: array.shape for name, array in loaded.x.items()} == {

@@ -11,7 +11,7 @@ from click.testing import CliRunner
 
 from spikewright import demo
 from spikewright.cli.main import main
-from spikewright.cli.wording import in_options, options_of
+from spikewright.cli.output import in_options, options_of
 
 OPTIONS = options_of(main.commands.values())
 MODEL = str(demo.MODEL)

@@ -20,7 +20,7 @@ from spikewright.graph import Graph, GraphNode, evaluate
 from spikewright.graph.layers import Affine, Input
 from spikewright.measure import Evaluation
 from spikewright.records import Record, select
-from spikewright.report.page.summary import sentence
+from spikewright.report.page import sentence
 
 GRAPH = models.mlp(output="softmax")
 X = models.inputs(GRAPH, 50, seed=3)

@@ -19,11 +19,9 @@ import spikewright as sw
 from slowly import in_turn, one_of_each
 from spikewright._base.equations import CURVES
 from spikewright.conversion.arguments import Wanted
-from spikewright.conversion.drawn_inputs import random_inputs_for
+from spikewright.conversion.error_bounds import UNITS, relative_error, rounding_bounds, sum_errors
 from spikewright.conversion.making import ConvertibleModel
-from spikewright.conversion.rounding import UNITS, relative_error, rounding_bounds
-from spikewright.conversion.sum_errors import sum_errors
-from spikewright.conversion.verification import network_values
+from spikewright.conversion.verification import network_values, random_inputs_for
 from spikewright.conversion.verified import OWN_SUM, Difference
 from spikewright.errors import VerificationError
 from spikewright.frontends import Source, read

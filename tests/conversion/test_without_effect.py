@@ -13,7 +13,7 @@ from click.testing import CliRunner
 import spikewright as sw
 from spikewright import demo
 from spikewright.cli import main
-from spikewright.conversion.without_effect import ACT_ON
+from spikewright.conversion.trace_warnings import ACT_ON
 from spikewright.errors import ConversionWarning
 from spikewright.graph import Graph, GraphNode
 from spikewright.graph.layers import Activation, Affine, Input

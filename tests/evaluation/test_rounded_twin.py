@@ -13,7 +13,7 @@ from slowly import in_turn
 from spikewright.graph import Graph
 from spikewright.records import select
 from spikewright.report.tables import over_time_table
-from spikewright.running.encoding import feeds_of
+from spikewright.running.inputs import feeds_of
 from spikewright.running.still import StillNetwork, rounded
 
 GRAPHS = {"mlp": models.mlp(seed=3), "residual": models.residual(seed=4, pool=True)}

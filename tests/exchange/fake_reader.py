@@ -36,9 +36,9 @@ def work(how: dict, folder: Path) -> None:
     """Simulate the file under the semantics."""
     import nir
 
-    from spikewright.exchange.nir.checking.semantics import Semantics
-    from spikewright.exchange.nir.checking.simulate import simulate
-    from spikewright.exchange.nir.checking.wiring import wiring_of
+    from spikewright.exchange.nir.readers import Semantics
+    from spikewright.exchange.nir.reading import wiring_of
+    from spikewright.exchange.nir.simulate import simulate
 
     job = json.loads((folder / "job.json").read_text())
     x = np.load(folder / "x.npy")

@@ -29,12 +29,17 @@ from nir_files import (  # noqa: E402
 from nir_integrator import run  # noqa: E402
 
 from slowly import in_turn  # noqa: E402
-from spikewright.exchange.nir.checking import OURS, READERS, CheckedLayer, Row, Semantics  # noqa: E402
-from spikewright.exchange.nir.checking.process import ReaderJob, run_here  # noqa: E402
-from spikewright.exchange.nir.checking.semantics import RESETS  # noqa: E402
-from spikewright.exchange.nir.checking.simulate import Explanation, explain, simulate  # noqa: E402
-from spikewright.exchange.nir.checking.wiring import wiring_of  # noqa: E402
+from spikewright.exchange.nir.checking import CheckedLayer, Row  # noqa: E402
+from spikewright.exchange.nir.process import ReaderJob, run_here  # noqa: E402
+from spikewright.exchange.nir.readers import (  # noqa: E402
+    OURS,
+    READERS,
+    RESETS,
+    Semantics,
+)
+from spikewright.exchange.nir.reading import wiring_of  # noqa: E402
 from spikewright.exchange.nir.saving import as_bytes  # noqa: E402
+from spikewright.exchange.nir.simulate import Explanation, explain, simulate  # noqa: E402
 
 STEPS = 24
 RUNNING = [name for name, reader in READERS.items() if reader.semantics is not None]

@@ -12,11 +12,9 @@ import pytest
 import spikewright as sw
 from slowly import in_turn
 from spikewright.errors import ExchangeError
-from spikewright.exchange.nir.checking import OURS, Semantics
-from spikewright.exchange.nir.checking.semantics import RESETS
-from spikewright.exchange.nir.checking.simulate import cell_of, simulate
-from spikewright.exchange.nir.checking.wiring import wiring_of
-from spikewright.exchange.nir.reading import read_flat
+from spikewright.exchange.nir.readers import OURS, RESETS, Semantics
+from spikewright.exchange.nir.reading import read_flat, wiring_of
+from spikewright.exchange.nir.simulate import cell_of, simulate
 
 nir = pytest.importorskip("nir")
 

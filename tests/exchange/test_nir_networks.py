@@ -12,7 +12,7 @@ from nir_integrator import run
 
 import spikewright as sw
 from spikewright.errors import ExchangeError, NetworkError
-from spikewright.exchange.nir.waits import late, walked
+from spikewright.exchange.nir.reading import late, walked
 from spikewright.graph import Graph, GraphNode
 from spikewright.graph import layers as g
 

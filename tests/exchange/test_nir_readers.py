@@ -18,7 +18,7 @@ pytest.importorskip("nir")
 
 from nir_files import GRAPHS, samples, written
 
-from spikewright.exchange.nir.checking import OURS, READERS
+from spikewright.exchange.nir.readers import OURS, READERS
 
 STEPS = 24
 FOLDER = os.environ.get("SPIKEWRIGHT_NIR_READERS", "")

@@ -27,7 +27,7 @@ from spikewright.graph import Graph, GraphNode
 from spikewright.graph.layers import Activation, Affine, Input, PythonCall
 from spikewright.network.neurons import NEURON_TYPES
 from spikewright.showing.demo import MODEL
-from spikewright.testing.functions import FunctionExample, function_examples
+from spikewright.testing.layers import FunctionExample, function_examples
 from spikewright.testing.modelling import (
     NeuronExample,
     SynapseExample,

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright.conversion.pipeline import convert
+from spikewright.conversion import convert
 from spikewright.explorer.subject import Subject
 from spikewright.showing import demo
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 import spikewright as sw
-from spikewright.explorer.live.run import LiveRun, live
+from spikewright.explorer.live import LiveRun, live
 
 
 def network() -> sw.Network:

@@ -15,9 +15,9 @@ from explorers import accuracy, unpacked
 
 import spikewright as sw
 from spikewright.cli import main
-from spikewright.explorer import measuring
+from spikewright.explorer import answers
+from spikewright.explorer.answers import look
 from spikewright.explorer.explore import _subject as subject_of
-from spikewright.explorer.looking import look
 from spikewright.explorer.wish import Wish
 
 MADE: list[dict[str, Any]] = [
@@ -67,7 +67,7 @@ def test_what_a_conversion_was_made_with_is_taken_back(
     assert bool(words) == (saved and not stays)
     if words:
         done = CliRunner().invoke(main, [*words, "--json"])
-        (last,) = measuring.measured(whole, wish, bool)
+        (last,) = answers.measured(whole, wish, bool)
         assert last["value"] == accuracy(json.loads(done.stdout), 6)
 
 

@@ -14,7 +14,7 @@ import spikewright as sw
 from browsers import needed
 from spikewright._base.amounts import format_energy
 from spikewright.explorer import Explorer
-from spikewright.explorer.measuring import CURVE
+from spikewright.explorer.answers import CURVE
 
 SAMPLES = 80
 

@@ -14,7 +14,7 @@ from starlette.websockets import WebSocketDisconnect
 
 from slowly import in_turn
 from spikewright.explorer.serving import application
-from spikewright.explorer.serving.app import PAGE
+from spikewright.explorer.serving.server import PAGE
 
 FILES = ["", *(path.name for path in PAGE.iterdir())]
 

@@ -12,8 +12,7 @@ from networks import network, run
 
 import spikewright as sw
 from spikewright.errors import SimulationError, SpikewrightError
-from spikewright.explorer.live.parts import STEPS
-from spikewright.explorer.live.run import CURVES, LiveRun, curves, facts, live
+from spikewright.explorer.live import CURVES, STEPS, LiveRun, curves, live, run_facts
 
 MOVES = [(1, 0.5), (7, 0.5), (40, -0.9), (1, 0.3), (60, 0.3), (31, 1.0)]
 """Steps of each block, and the value of the stimulus in it."""
@@ -104,7 +103,7 @@ def test_a_block_takes_a_tenth_of_a_second_at_most() -> None:
 
 def test_a_page_is_told_what_there_is() -> None:
     """Inputs that may be moved, and how far; probes by name; ensembles that have curves."""
-    told, _ = unpacked(facts(run()))
+    told, _ = unpacked(run_facts(run()))
 
     assert told["title"] == "Square"
     assert told["inputs"] == [

@@ -24,10 +24,9 @@ from slowly import in_turn
 from spikewright._base.amounts import SPIKES, format_difference
 from spikewright.cli import main
 from spikewright.conversion import watch
-from spikewright.explorer import measuring
+from spikewright.explorer import answers
+from spikewright.explorer.answers import advised, facts, look
 from spikewright.explorer.explore import _subject as subject_of
-from spikewright.explorer.looking import facts, look
-from spikewright.explorer.measuring import advised
 from spikewright.explorer.serving import application
 from spikewright.explorer.subject import Subject
 from spikewright.explorer.wish import NEURONS, Wish, changes_of
@@ -186,7 +185,7 @@ def test_the_command_measures_the_same(tmp_path: Path, chosen: dict[str, Any]) -
     _, *arguments = shlex.split(whole.command_of(wish))
     done = CliRunner().invoke(main, [*arguments, "--json"])
     assert done.exit_code == 0, done.output
-    (last,) = measuring.measured(whole, wish, lambda: False)
+    (last,) = answers.measured(whole, wish, lambda: False)
     assert last["value"] == accuracy(json.loads(done.stdout), 6)
 
 
@@ -198,18 +197,18 @@ def test_the_latest_wish_wins(page: Page) -> None:
 
     measured = {m["number"] for m in found if m["kind"] in ("measured", "curve")}
     assert measured == {30}
-    assert [m["scale"] for m in found if m["kind"] == "curve"] == list(measuring.CURVE)
+    assert [m["scale"] for m in found if m["kind"] == "curve"] == list(answers.CURVE)
 
 
 def test_work_that_nobody_waits_for_is_given_up(digits: Subject) -> None:
     """A measurement stops before its next piece, and leaves nothing behind that looks finished."""
     fresh = replace(digits, known={})
     stop = threading.Event()
-    stages = measuring.curve(fresh, Wish(steps=4), stop.is_set)
+    stages = answers.curve(fresh, Wish(steps=4), stop.is_set)
     next(stages)
     stop.set()
 
-    with pytest.raises(measuring.Stopped):
+    with pytest.raises(answers.Stopped):
         next(stages)
     assert len(fresh.known) == 1
 
@@ -219,13 +218,13 @@ def test_what_was_measured_is_not_measured_again(
 ) -> None:
     """Another sample, or another page, gets the numbers at once; another scale does not."""
     fresh = replace(digits, known={})
-    first = list(measuring.measured(fresh, Wish(steps=4), lambda: False))
+    first = list(answers.measured(fresh, Wish(steps=4), lambda: False))
     calls = []
-    monkeypatch.setattr(measuring, "sweep", lambda *a, **k: calls.append(k) or sw.sweep(*a, **k))
+    monkeypatch.setattr(answers, "sweep", lambda *a, **k: calls.append(k) or sw.sweep(*a, **k))
 
-    assert list(measuring.measured(fresh, Wish(steps=4, sample=5), lambda: False)) == first
+    assert list(answers.measured(fresh, Wish(steps=4, sample=5), lambda: False)) == first
     assert calls == []
-    list(measuring.measured(fresh, Wish(steps=4, scale=2.0), lambda: False))
+    list(answers.measured(fresh, Wish(steps=4, scale=2.0), lambda: False))
     assert len(calls) == len(first)
 
 
@@ -235,7 +234,7 @@ def test_what_was_measured_is_not_measured_again(
 )
 def test_accuracy_fills_in(samples: int, expected: list[int]) -> None:
     """First some samples, then more, and all of them in the end; the last part is at least half."""
-    assert measuring._counts(samples) == expected
+    assert answers._counts(samples) == expected
 
 
 WRONG = [
@@ -306,7 +305,7 @@ def test_any_error_of_a_network_is_answered(page: Page, monkeypatch: pytest.Monk
         raise ZeroDivisionError("by \x1b[2J nothing")
 
     with monkeypatch.context() as patch:
-        patch.setattr("spikewright.explorer.serving.talk.look", broken)
+        patch.setattr("spikewright.explorer.serving.server.look", broken)
         page.wish(1, **FEW)
         found, _ = page.read()
     assert (found["kind"], found["number"]) == ("error", 1)
@@ -401,7 +400,7 @@ def test_any_network_and_data(shape: tuple[int, ...], truth: str) -> None:
     wish = Wish(steps=5)
     told, arrays = unpacked(facts(whole))
     seen, _ = unpacked(look(whole, 1, wish))
-    stages = [*measuring.measured(whole, wish, bool), *advised(whole, wish, bool)]
+    stages = [*answers.measured(whole, wish, bool), *advised(whole, wish, bool)]
 
     json.dumps([told, seen, stages], allow_nan=False)
     assert len(arrays["thumbnails"]) == 9
@@ -458,7 +457,7 @@ def test_the_server_is_heard_while_it_computes(
         assert go_on.wait(20)
         return look(*asked)
 
-    monkeypatch.setattr("spikewright.explorer.serving.talk.look", slow)
+    monkeypatch.setattr("spikewright.explorer.serving.server.look", slow)
     path = f"/{TOKEN}/talk"
     with (
         TestClient(application(digits, TOKEN, PORT), base_url=OWN) as client,

@@ -15,7 +15,7 @@ from networks import network, run
 from starlette.testclient import TestClient
 
 import spikewright as sw
-from spikewright.explorer.live.run import LiveRun, live
+from spikewright.explorer.live import LiveRun, live
 from spikewright.explorer.serving import LONGEST, application
 
 

@@ -18,7 +18,7 @@ from spikewright.engines.python_steps import pure
 from spikewright.errors import BuildError
 from spikewright.network.python_copies import copied, why_not_copied
 from spikewright.network.python_state import find_state
-from spikewright.testing.functions import function_examples
+from spikewright.testing.layers import function_examples
 from spikewright.testing.learning import rule_examples
 from spikewright.testing.modelling import neuron_type_examples
 

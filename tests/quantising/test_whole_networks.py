@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 import spikewright as sw
 from slowly import in_turn
 from spikewright import chips, demo, engines
+from spikewright.cli.given import open_conversion
 from spikewright.cli.main import main
-from spikewright.cli.opening import open_conversion
 from spikewright.errors import ConversionError, TrainingError
 from spikewright.graph import Graph
 from spikewright.lower import NeuronChoice, Options

@@ -22,6 +22,7 @@ from report.report_pages import (
     trained,
 )
 from spikewright.records import Record
+from spikewright.report.elements import drawing
 from spikewright.report.figures import (
     charts,
     csv_text,
@@ -41,10 +42,9 @@ from spikewright.report.figures import (
     trade_off_info,
     tuning_curves_info,
 )
-from spikewright.report.page.svg import drawing
 
 rng = np.random.default_rng(7)
-SHEET = (Path(spikewright.__file__).parent / "report/page/style.css").read_text(encoding="utf-8")
+SHEET = (Path(spikewright.__file__).parent / "report/page.css").read_text(encoding="utf-8")
 TIME, X = np.arange(1, 201) * 0.001, np.linspace(-1, 1, 21)
 VALUES = rng.normal(size=(200, 2))
 

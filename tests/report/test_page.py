@@ -24,7 +24,7 @@ from report.report_pages import (
 from spikewright.records import Record
 from spikewright.report import write_html
 from spikewright.report.figures import raster_info
-from spikewright.report.page.summary import sentence
+from spikewright.report.page import sentence
 
 SECTIONS = [
     "accuracy", "trade-off", "rates", "sample", "diagnosis", "energy", "trace", "reproduce",

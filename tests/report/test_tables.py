@@ -8,6 +8,7 @@ import pytest
 from rich.console import Console
 
 from spikewright._base.amounts import joules, number, percent
+from spikewright.cli.output import to_rich
 from spikewright.records import Record
 from spikewright.report.sweeps import scale_table
 from spikewright.report.tables import (
@@ -18,7 +19,6 @@ from spikewright.report.tables import (
     layer_table,
     operations_table,
 )
-from spikewright.report.terminal import to_rich
 
 
 def _text(table: Table) -> str:

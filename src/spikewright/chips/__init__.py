@@ -1,8 +1,8 @@
 """Chips: their published limits and arithmetic, and verdicts on networks."""
 
+from spikewright.chips.broken import Broken
 from spikewright.chips.chip import Arithmetic, Chip, Figure, FigureSource, Limits, names, profile
 from spikewright.chips.fit import Bottleneck, Fit, LayerFit, fits
-from spikewright.chips.rules import Broken
 
 __all__ = [
     "Arithmetic",

@@ -63,7 +63,6 @@ class ConvolutionPath:
     dilation: tuple[int, int] = (1, 1)
     whole: bool = False
     sums: tuple[Windows, ...] = ()
-    maxima: tuple[Windows, ...] = ()
     held: np.ndarray | None = field(default=None, repr=False)
 
     @property
@@ -92,17 +91,13 @@ def channels_last(layers: ChipNetwork) -> dict[str, bool]:
     found: dict[str, bool] = {}
     for name in layers.inputs:
         behind = (p for layer in layers.readers(name) for p in layer.paths if p.origin == name)
-        found[name] = next(filter(None, map(_first_orientation, behind)), False)
+        found[name] = any(_orientation(path.stages) for path in behind)
     for layer in layers.layers:
         own = [_orientation(path.stages[::-1]) for path in layer.paths]
         read = [found.get(path.origin, False) for path in layer.paths]
         said = [last for last in own if last is not None]
         found[layer.name] = said[0] if said else any(read)
     return found
-
-
-def _first_orientation(path: Path) -> bool | None:
-    return _orientation(path.stages)
 
 
 def _orientation(stages: Sequence[Stage]) -> bool | None:
@@ -132,14 +127,11 @@ class _Scan:
     def __init__(self, image: Image) -> None:
         self._image, self._moved = image, False
         self._sums: list[Windows] = []
-        self._maxima: list[Windows] = []
         self._made: ConvolutionPath | None = None
 
     def kernel(self) -> ConvolutionPath:
         made = self._made or ConvolutionPath(self._image, self._image)
-        return ConvolutionPath(
-            **{**vars(made), "sums": tuple(self._sums), "maxima": tuple(self._maxima)}
-        )
+        return replace(made, sums=tuple(self._sums))
 
     def take(self, stage: Stage, shape: Shape) -> None:
         if isinstance(stage, Scale):
@@ -163,7 +155,8 @@ class _Scan:
 
     def _pool(self, stage: SumPool | MaxPool, shape: Shape) -> None:
         self._refuse_second(stage)
-        (self._maxima if isinstance(stage, MaxPool) else self._sums).append(stage.windows)
+        if isinstance(stage, SumPool):
+            self._sums.append(stage.windows)
         self._image = _seen(stage.output_shape(shape), stage.channels_last)
 
     def _convolve(self, stage: Convolution, shape: Shape) -> None:

@@ -9,11 +9,12 @@ from typing import Any, Literal, NamedTuple
 
 from spikewright._base.markup import Rows, Shown
 from spikewright._base.texts import aligned
+from spikewright.chips.broken import Broken, broken_rules
 from spikewright.chips.case import ChipMapping, Placed
 from spikewright.chips.chip import Chip, FigureSource, profile
 from spikewright.chips.layers import ChipLayer, layers_of
 from spikewright.chips.placing import place
-from spikewright.chips.rules import Broken, broken_rules, formless
+from spikewright.chips.rules import formless
 from spikewright.errors import listed
 from spikewright.network import Network, Node
 from spikewright.network.neurons import IntegrateAndFire

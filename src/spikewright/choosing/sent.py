@@ -28,7 +28,7 @@ from spikewright.graph import evaluate_all
 from spikewright.graph.masks import Real
 from spikewright.network import Ensemble
 from spikewright.running.converted import Converted
-from spikewright.running.encoding import feeds_of
+from spikewright.running.inputs import feeds_of
 from spikewright.running.padding import real_of
 from spikewright.running.runner import RunJob, Runner
 

@@ -1,19 +1,24 @@
-"""Arguments and options that name files: those that a command reads, and those that it writes.
+"""Arguments and options that name files, and data files: `.npz` with `x` (or an array an input) and
+perhaps `y`.
 
 No file of another kind is replaced unasked.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
+from numpy.typing import NDArray
 
+from spikewright._base.archives import read_npz
 from spikewright._base.files import FileKind, check_target
 from spikewright._base.storage import SAVED
+from spikewright.errors import SimulationError
 from spikewright.report.page import PAGE
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -98,3 +103,41 @@ def report(function: F) -> F:
     page = written("Write a page about it here, for any browser.", PAGE, "--report")
     made: F = page(force(function))
     return made
+
+
+@dataclass(frozen=True, eq=False)
+class FileSamples:
+    """Inputs, an array or `{input name: array}`, and labels `(batch,)` or None."""
+
+    x: NDArray | dict[str, NDArray]
+    y: NDArray | None
+
+
+def load_samples(path: Path, limit: int | None = None) -> FileSamples:
+    """Read a data file, the first `limit` samples of it; runs no code from it.
+
+    Raises `MissingFileError`, `DamagedFileError` for files that are not a `.npz` of real numbers,
+    and `SimulationError` where it holds no input, no samples, or another number of y than of x.
+    """
+    arrays = read_npz(path)
+    if set(arrays) <= {"y"}:
+        raise SimulationError(
+            f"{path}: holds no array x of inputs. Write one with np.savez({path.name!r}, x=x, y=y)"
+        )
+    _check_lengths(path, arrays)
+    cut = {name: array[:limit] for name, array in arrays.items()}
+    y = cut.pop("y", None)
+    return FileSamples(cut["x"] if set(cut) == {"x"} else cut, y)
+
+
+def _check_lengths(path: Path, arrays: Mapping[str, NDArray]) -> None:
+    """Raise `SimulationError` unless all have as many samples, at least one."""
+    for name, array in arrays.items():
+        if array.ndim == 0:
+            raise SimulationError(f"{path}: {name!r} has no batch axis")
+        if array.size == 0:
+            raise SimulationError(f"{path}: {name!r} is empty, of shape {array.shape}")
+    lengths = {name: len(array) for name, array in arrays.items()}
+    if len(set(lengths.values())) > 1:
+        told = ", ".join(f"{n} of {name}" for name, n in lengths.items())
+        raise SimulationError(f"{path}: holds different numbers of samples: {told}")

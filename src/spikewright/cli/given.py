@@ -1,18 +1,226 @@
-"""The course of every command: what it was given, opened and read, and its results given out."""
+"""The course of every command: what it was given, opened and read; its results given out.
+
+`--report` writes a page about them.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import hashlib
+import shlex
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import click
+from numpy.typing import NDArray
+
+from spikewright._base.samples import held as held_constant
 from spikewright.cli import files
-from spikewright.cli.opening import open_conversion
-from spikewright.cli.output import emit, introduce, network_of
-from spikewright.cli.reporting import PageSubject
-from spikewright.cli.samples import FileSamples, load_samples
-from spikewright.conversion import Conversion
+from spikewright.cli.files import FileSamples, load_samples
+from spikewright.cli.option_texts import flag
+from spikewright.cli.output import emit, introduce, network_of, tell
+from spikewright.conversion import Conversion, convert, watch
+from spikewright.errors import DamagedFileError, ReadError
+from spikewright.frontends import SUFFIXES
+from spikewright.frontends.live import instead_of_weights
+from spikewright.measure import Evaluation
+from spikewright.measure.truth import Truth
+from spikewright.records import Record
+from spikewright.report import write_html
+from spikewright.report.figures import RasterInfo, raster_info
+from spikewright.report.tables import powers_of_two
+from spikewright.running.recording import truth_of_only
+from spikewright.study.programs import ProgramWriter
+
+
+def is_model(path: Path) -> bool:
+    """Whether a file is a model to convert, and not a network that was saved."""
+    return path.suffix.lower() in SUFFIXES
+
+
+_SPIKES = (
+    "scale_firing_rates", "initial_voltage", "max_spikes_per_step", "bias_correction", "fission",
+)  # fmt: skip
+"""Choices that say something about spikes."""
+
+
+def with_spikes(choices: dict[str, Any], spiking: bool = False) -> dict[str, Any]:
+    """Choices with spiking neurons where any of them is about spikes; `spiking` networks have them.
+
+    Raises `click.UsageError` where rate neurons were asked for as well.
+    """
+    about = [flag(name) for name in _SPIKES if name in choices]
+    if "weights" in choices and choices["weights"].chip:
+        about.append(flag("weights"))
+    if about and choices.get("spiking") is False:
+        raise click.UsageError(
+            f"--rate neurons send no spikes, and {', '.join(about)} is about spikes: leave one out"
+        )
+    return {"spiking": True, **choices} if about and not spiking else choices
+
+
+def open_conversion(path: Path, choices: dict[str, Any], spiking: bool = False) -> Conversion:
+    """A model file, converted, or a saved network, converted again where there are choices.
+
+    A model has spiking neurons where the choices say so, or `spiking` does and they say nothing.
+    Raises as `convert`, `Conversion.load` and `Conversion.again` do.
+    """
+    if is_model(path):
+        chosen = with_spikes(choices)
+        return convert(path, **({"spiking": True, **chosen} if spiking else chosen))
+    try:
+        saved = Conversion.load(path)
+    except DamagedFileError as error:
+        weights = instead_of_weights(path)
+        if weights is not None:
+            raise ReadError(weights) from None
+        raise DamagedFileError(f"{error} Files of models end in {', '.join(SUFFIXES)}.") from error
+    if "example_input" in choices:
+        raise click.UsageError(f"--example-shape: {path} knows the shapes of its inputs")
+    if not choices:
+        return saved
+    spikes = saved.arguments.get("spiking", False) is not False
+    return saved.again(**with_spikes(choices, spikes))
+
+
+ARGUMENTS = "spikewright.arguments"
+"""The key in the context's `meta` that holds the arguments of the program."""
+
+DIAGNOSED = 256
+"""Samples that a report's diagnosis looks at, at most."""
+
+_LONGEST = 20_000  # characters of a call that is shown
+
+
+@dataclass(frozen=True)
+class PageSubject:
+    """The subject of a page: a network, its model and data files, its samples and its run.
+
+    `run` are steps, dt, seed and engine; `held` says that no encoder makes spikes of values.
+    """
+
+    model: Path
+    data: Path
+    samples: FileSamples
+    conversion: Conversion
+    run: Mapping[str, Any]
+    choices: Mapping[str, Any] = field(default_factory=dict)
+    held: bool = True
+
+    @property
+    def spikes(self) -> bool:
+        """Whether anything in it spikes, on input that is held constant."""
+        conversion = self.conversion
+        spiking = any(e.neuron_type.spiking for e in conversion.populations().values())
+        return self.held and spiking and conversion.lowered.stepping is None and self._is_held
+
+    @property
+    def _is_held(self) -> bool:
+        return all(
+            name in self._arrays and held_constant(self._arrays[name], node.shape_out) is not None
+            for name, node in self.conversion.inputs.items()
+        )
+
+    @property
+    def _arrays(self) -> Mapping[str, NDArray]:
+        x = self.samples.x
+        return x if isinstance(x, dict) else {next(iter(self.conversion.inputs)): x}
+
+    @cached_property
+    def truth(self) -> Truth | None:
+        """Labels or targets; None where there are none, and of several outputs."""
+        samples = len(next(iter(self._arrays.values())))
+        return truth_of_only(self.conversion.lowered, self.samples.y, samples)
+
+    def first(self, most: int | None) -> tuple[dict[str, NDArray], NDArray | None]:
+        """The first samples and their labels or targets."""
+        y = None if self.truth is None else self.truth.values[:most]
+        return {n: a[:most] for n, a in self._arrays.items()}, y
+
+    def measured(self, most: int | None, **how: Any) -> Evaluation:
+        """Its results over time on the first samples."""
+        x, y = self.first(most)
+        return self.conversion.evaluate(
+            x, y, **self.run, at=powers_of_two(self.run["steps"]), **how
+        )
+
+    def _diagnosis(self) -> tuple[Record, ...]:
+        """Records of a diagnosis on some samples; none where there is nothing to diagnose."""
+        if not self.spikes:
+            return ()
+        return self.conversion.diagnose(*self.first(DIAGNOSED), **self.run).records
+
+    def _raster(self) -> RasterInfo | None:
+        """The first sample, spike by spike; None where nothing spikes or input is not held."""
+        if not self.spikes:
+            return None
+        x, _ = self.first(1)
+        found = watch(self.conversion, x, **self.run)
+        told: dict[str, Any] = {"sample": "the first of the data"}
+        if self.truth is not None and self.truth.kind == "labels":
+            told["label"] = int(self.truth.values[0])
+        if len(found.answers) > 1:
+            told["output"] = next(iter(found.answers))
+        return raster_info(found, told, next(iter(x.values()))[0] if len(x) == 1 else None)
+
+    def write(
+        self,
+        path: Path,
+        title: str,
+        facts: Mapping[str, Any],
+        python: str | None = None,
+        **parts: Any,
+    ) -> None:
+        """Write the page; `parts` are those of `report.write_html`, beside those of the subject.
+
+        `python` makes the network again; None where the choices say how. A diagnosis is made where
+        the parts have none.
+        """
+        code = _python(self) if python is None else python
+        lines = [command_line()]
+        if 0 < len(code) <= _LONGEST:
+            head = [] if "import" in code else [*ProgramWriter().imports(code), ""]
+            lines.append("\n".join([*head, code]))
+        origin = {"model": _named(self.model), "data": _named(self.data)}
+        if "diagnosis" not in parts:
+            parts["diagnosis"] = self._diagnosis()
+        write_html(
+            path,
+            title=f"{title}: {self.model.name}",
+            trace=self.conversion.trace,
+            reproduce=lines,
+            facts={**origin, **facts},
+            raster=self._raster(),
+            overwrite=files.forced(),
+            **parts,
+        )
+        tell(f"Report: {path}", err=True)
+
+
+def _python(subject: PageSubject) -> str:
+    """The network as a call, with numbers in the place of rules."""
+    path, numbers = repr(str(subject.model)), subject.conversion.resolved
+    if is_model(subject.model):
+        return ProgramWriter().call(path, numbers)
+    if not subject.choices:
+        return f"sw.load({path})"
+    changed = ["spiking", *subject.choices]
+    return ProgramWriter().again(f"sw.load({path})", numbers, changed)
+
+
+def command_line() -> str:
+    """The command that is running, as it was typed."""
+    arguments = click.get_current_context().meta.get(ARGUMENTS, [])
+    return shlex.join(["spikewright", *arguments])
+
+
+def _named(path: Path) -> str:
+    """A file's name and its SHA-256."""
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    return f"{path.name}, SHA-256 {digest}"
 
 
 class Given:

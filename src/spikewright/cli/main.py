@@ -12,22 +12,14 @@ import click
 
 from spikewright.advice import on_the_command_line
 from spikewright.cli.convert import convert
-from spikewright.cli.demo import demo
-from spikewright.cli.diagnose import diagnose
-from spikewright.cli.doctor import doctor
-from spikewright.cli.evaluate import evaluate
-from spikewright.cli.explore import explore
-from spikewright.cli.fits import fits
-from spikewright.cli.inspect import inspect
+from spikewright.cli.given import ARGUMENTS
+from spikewright.cli.measuring import diagnose, evaluate, run
 from spikewright.cli.options import DEBUG_FLAG, debug
-from spikewright.cli.output import tell
-from spikewright.cli.printing import nothing_lost
-from spikewright.cli.reporting import ARGUMENTS
-from spikewright.cli.run import run
-from spikewright.cli.sweep import sweep
+from spikewright.cli.output import in_options, nothing_lost, options_of, tell
+from spikewright.cli.showing import demo, explore
+from spikewright.cli.studies import sweep, tune
 from spikewright.cli.train import train
-from spikewright.cli.tune import tune
-from spikewright.cli.wording import in_options, options_of
+from spikewright.cli.verdicts import doctor, fits, inspect
 from spikewright.errors import (
     ConversionWarning,
     ExistingFileError,

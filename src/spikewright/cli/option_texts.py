@@ -17,7 +17,7 @@ from spikewright.chips import profile
 from spikewright.choosing.correction import BiasCorrection, StepCorrection, VoltageCorrection
 from spikewright.choosing.fission import Fission
 from spikewright.choosing.rules import parse
-from spikewright.cli.samples import load_samples
+from spikewright.cli.files import load_samples
 from spikewright.errors import ChipError
 from spikewright.network.neurons import NEURON_TYPES
 from spikewright.quantising import Quantised, bits_of

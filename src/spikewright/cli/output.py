@@ -1,19 +1,162 @@
-"""Output of commands: tables for people, one JSON document for programs."""
+"""Output of commands: tables, one JSON document, and sentences with options in place of arguments.
+
+Standard output loses nothing without a word.
+"""
 
 from __future__ import annotations
 
 import json
+import os
+import re
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import click
-from rich.console import Console
+from rich import box
+from rich.console import Console, JustifyMethod
+from rich.table import Table as RichTable
+from rich.text import Text
 
+from spikewright._base.texts import written
 from spikewright.conversion import Conversion
 from spikewright.errors import printable
 from spikewright.report.tables import Column, Table
-from spikewright.report.terminal import to_rich
+
+
+def to_rich(table: Table) -> RichTable:
+    """The table for a terminal: texts to the left, numbers to the right."""
+    title = _text(table.title) if table.title else None  # Text: names are not markup
+    drawn = RichTable(title=title, title_justify="left", box=box.SIMPLE_HEAD)
+    for index, column in enumerate(table.columns):
+        side: JustifyMethod = "left" if table.is_text(index) else "right"
+        drawn.add_column(_text(column.heading), justify=side, overflow="fold")
+    for row in table.rows:
+        cells = zip(row, table.columns, strict=True)
+        drawn.add_row(*(_text("-" if value is None else c.show(value)) for value, c in cells))
+    return drawn
+
+
+def _text(text: str) -> Text:
+    return Text(printable(text))
+
+
+_CALL = re.compile(r"sw\.(\w+)\(([^()]*)\)")
+_VALUE = r"sw\.\w+\([^()]*\)|\"[^\"]*\"|'[^']*'|-?\w+(?:\.\w+)*"
+
+
+def options_of(commands: Iterable[click.Command]) -> dict[str, str]:
+    """The option for each argument of the library that some command has one for.
+
+    Flags also stand under their values, as `spiking=True` and `spiking=False`.
+    """
+    found: dict[str, str] = {}
+    for command in commands:
+        for parameter in command.params:
+            if isinstance(parameter, click.Option) and parameter.name is not None:
+                found.setdefault(parameter.name, max(parameter.opts, key=len))
+                for flag, value in ((parameter.opts, True), (parameter.secondary_opts, False)):
+                    if parameter.is_flag and flag:
+                        found.setdefault(f"{parameter.name}={value}", flag[0])
+    return found
+
+
+def in_options(text: str, options: Mapping[str, str]) -> str:
+    """A sentence with options in the place of arguments: `spiking=True` becomes `--spiking`."""
+    plain = [name for name in options if "=" not in name]
+    names = "|".join(map(re.escape, sorted(plain, key=len, reverse=True)))
+
+    def option(match: re.Match[str]) -> str:
+        name, value = match[1], match[2]
+        return options.get(f"{name}={value}") or f"{options[name]} {_as_text(value)}"
+
+    def named(match: re.Match[str]) -> str:
+        return match[0].replace(match[1], options[match[1]]).removeprefix("argument ").strip("'")
+
+    text = re.sub(rf"(?<![\w.])({names})=({_VALUE})", option, text)
+    text = re.sub(rf"\bargument '({names})'", named, text)
+    text = re.sub(rf"\b(?:key|value) of ({names})\b", named, text)
+    words = "|".join(name for name in plain if "_" in name)
+    return re.sub(rf"(?<![\w.-])({words})\b(?!=)", named, text)
+
+
+def _as_text(value: str) -> str:
+    """A value as a command takes it: a rule by its name, with its arguments."""
+    call = _CALL.fullmatch(value)
+    if call is None:
+        return value.strip("\"'")
+    name = written(call[1])
+    arguments = call[2].replace(" ", "")
+    return f"{name}:{arguments}" if arguments else name
+
+
+class OutputLost(click.ClickException):
+    """Standard output takes no more: some printed output is lost."""
+
+    exit_code = 2
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"standard output cannot be written to ({reason}), so output is lost")
+
+
+@contextmanager
+def nothing_lost() -> Iterator[None]:
+    """Output that cannot be printed raises `OutputLost`; a closed stdout ends the program."""
+    stream = sys.stdout
+    if stream is None:  # closed before the program began: files that it opens would get its number
+        OutputLost("it is closed").show()
+        sys.exit(OutputLost.exit_code)
+    sys.stdout = _Checked(stream)
+    try:
+        yield
+    finally:
+        sys.stdout = stream
+
+
+class _Checked:
+    """A stream whose failures are `OutputLost`, once and for all.
+
+    Other code may try whether a stream takes something, and ignore an error.
+    """
+
+    def __init__(self, stream: Any) -> None:
+        self._stream = stream
+        self._lost: OutputLost | None = None
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def write(self, text: str) -> int:
+        with self._checked():
+            written: int = self._stream.write(text)
+            return written
+
+    def flush(self) -> None:
+        with self._checked():
+            self._stream.flush()
+
+    @contextmanager
+    def _checked(self) -> Iterator[None]:
+        if self._lost is not None:
+            raise self._lost
+        try:
+            yield
+        except OSError as error:
+            self._lost = OutputLost(error.strerror or str(error))
+            self._drop()
+            raise self._lost from error
+
+    def _drop(self) -> None:
+        """Send the remaining output nowhere, so that flushing it at exit raises no error."""
+        try:
+            number = self._stream.fileno()
+        except (AttributeError, OSError):
+            return  # no file of the system's
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, number)
+        os.close(nowhere)
+
 
 _FILE_WIDTH = 200  # columns, where no terminal says how wide it is
 

@@ -14,13 +14,11 @@ from spikewright._base.amounts import number, percent
 from spikewright._base.files import file_kind, write_file
 from spikewright._base.options import Option, options_of
 from spikewright.cli import files
-from spikewright.cli.given import Given
-from spikewright.cli.opening import is_model, open_conversion, with_spikes
+from spikewright.cli.given import Given, is_model, open_conversion, with_spikes
 from spikewright.cli.option_texts import flag
 from spikewright.cli.options import SampleOptions, command
 from spikewright.cli.output import duration, say, show, table_of, tell
-from spikewright.conversion import Conversion
-from spikewright.conversion.pipeline import convert
+from spikewright.conversion import Conversion, convert
 from spikewright.frontends.live import check_ending, live, packed
 from spikewright.measure import neuron_rates
 from spikewright.report.tables import Column

@@ -5,75 +5,53 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
-from functools import partial
 from pathlib import Path
 from typing import Any, Unpack
 
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright import executors
 from spikewright._base.arguments import is_number, is_whole, refuse
 from spikewright._base.markup import Rows, Shown
 from spikewright._base.options import declared, meant, spelled
 from spikewright.chips import Chip, Fit, fits, profile
-from spikewright.choosing import Statistics
-from spikewright.choosing.calibration import collect_sharded
-from spikewright.choosing.fission import Copies
-from spikewright.conversion.arguments import FROM_ELSEWHERE, Wanted
-from spikewright.conversion.by_layer import Layers, in_names, recorded, twin_thresholds
-from spikewright.conversion.making import made_of, saved
-from spikewright.conversion.run_warnings import warn_of_few_spikes, warn_of_length
+from spikewright.conversion import fitting, measuring
+from spikewright.conversion.arguments import (
+    FROM_ELSEWHERE,
+    Layers,
+    in_names,
+    recorded,
+)
+from spikewright.conversion.making import saved
+from spikewright.conversion.source_model import SourceModel
+from spikewright.conversion.trace_warnings import warn_of_length, warn_of_run
 from spikewright.conversion.verification import verify
 from spikewright.conversion.verified import Verification
-from spikewright.diagnosis import Diagnosis, diagnose
-from spikewright.diagnosis.diagnosis import DiagnoseOptions
 from spikewright.engines import MemoryNeed, Plan, Precision
 from spikewright.engines.settings import check_settings
-from spikewright.errors import SimulationError, TrainingError, printable
-from spikewright.evaluation import checked, evaluate
-from spikewright.evaluation.settings import EvaluateOptions
+from spikewright.errors import SimulationError, printable
 from spikewright.frontends import Reading, Source
-from spikewright.frontends.origins import Place
 from spikewright.graph import Graph
-from spikewright.lower import LayerKeys, Lowered
-from spikewright.lower.populations import Roles
-from spikewright.lower.rounding import rounded
+from spikewright.lower import Lowered
 from spikewright.lower.trace import Trace, say
-from spikewright.measure import Evaluation, Run
+from spikewright.measure import Run
 from spikewright.measure.readout import Readout
 from spikewright.network import Ensemble, Network, Node
 from spikewright.quantising import bits_of
-from spikewright.records import select
-from spikewright.running.encoding import (
+from spikewright.running.inputs import (
     EncodedOptions,
+    as_arrays,
+    as_held,
+    as_named,
+    check_numbers,
     encoders_for,
     lists_of,
-    refuse_sequences,
     without_held,
 )
-from spikewright.running.inputs import as_arrays, as_held, as_named, check_numbers
 from spikewright.running.recording import layers_of
-from spikewright.running.run import run_of
+from spikewright.running.run import Stream, run_of
 from spikewright.running.runner import RunJob, Runner
 from spikewright.running.storage import as_bytes, from_bytes, load_parts, save
-from spikewright.running.stream import Stream
-from spikewright.training import (
-    RECONSTRUCTED,
-    Training,
-    TrainingRequest,
-    in_part_of,
-    loaded,
-    reconstruct,
-    torch_module,
-    train,
-)
-from spikewright.training.options import (
-    ModuleOptions,
-    ReconstructOptions,
-    TrainOptions,
-    settings_of,
-)
 
 
 @dataclass(eq=False, repr=False)
@@ -100,10 +78,10 @@ class Conversion(Shown):
     resolved: Mapping[str, Any] = field(default_factory=dict, init=False)
     _convert: Callable[[Mapping[str, Any]], Conversion] | None = field(default=None, repr=False)
     _reading: Reading | None = field(default=None, repr=False)
-    _found: tuple[set[str], frozenset[Place]] | None = field(default=None, init=False)
 
     def __post_init__(self) -> None:
         self._runner = Runner(self.lowered)
+        self._model = SourceModel(self._reading, self.source, self.graph, self.arguments)
 
     @property
     def network(self) -> Network:
@@ -117,7 +95,7 @@ class Conversion(Shown):
         In a network made by hand, connections from one carry its values, and connections to an
         ensemble add to its neurons' current.
         """
-        return Layers(self.lowered, self.canonical, self._named)
+        return Layers(self.lowered, self.canonical, self._model.named)
 
     @property
     def inputs(self) -> Mapping[str, Node]:
@@ -145,7 +123,7 @@ class Conversion(Shown):
             hint = meant(unknown[0], self.arguments, FROM_ELSEWHERE)
             known = f"{hint} Arguments are {', '.join(self.arguments)}".lstrip()
             raise refuse(unknown[0], "convert has no such argument", known)
-        return self._convert({**self.arguments, **in_names(changes, self._named)})
+        return self._convert({**self.arguments, **in_names(changes, self._model.named)})
 
     def on(self, chip: str | Path | Mapping[str, Any] | Chip, *, dt: float = 0.001) -> Conversion:
         """The same model under the bits of a chip: a conversion like any other.
@@ -163,21 +141,7 @@ class Conversion(Shown):
             raise refuse("spiking", reason, "Convert with spiking=True")
         return self.again(weights=replace(bits_of(profile(chip)), dt=dt))
 
-    def calibrate(
-        self, x: Any, *, executor: Any = "local", address: str | None = None, progress: bool = True
-    ) -> Statistics:
-        """Statistics of the layers on calibration data: collected once, used for many rules.
-
-        `x` is input as for `run`, `(batch, *shape)` held constant, or an iterable of batches or of
-        (x, y) pairs. The result goes into `calibration=` of `convert` and `again`; it can be saved,
-        and does not depend on the order of samples, on batches or on the place of the work.
-        `executor` and `address` are those of `evaluate`. With `sequence_step` samples are sequences
-        `(batch, time, *shape)` of any length, and layers are recorded at every step. Raises
-        `ConversionError` for data that does not fit.
-        """
-        names, chosen = list(self.populations()), executors.get(executor, address)
-        stepping = self.lowered.stepping
-        return collect_sharded(self.canonical, names, x, chosen, progress, stepping)
+    calibrate = measuring.calibrate
 
     def populations(self) -> dict[str, Ensemble]:
         """The layers that have neurons, by name, in order."""
@@ -232,10 +196,10 @@ class Conversion(Shown):
         structure = replace(self.graph.structure, lists=lists)
         named = as_named(x, structure)
         check_numbers(named, structure)
-        recorded = self._recorded(record)
+        recorded = self._record(record)
         run = run_of(self._runner, named, steps, dt, encoder=encoder, record=recorded, **given)
         means = {name: p.mean() for name, p in run.populations.items() if p.spiking}
-        self._warn_of_run(means, run.steps, dt)
+        warn_of_run(self, means, run.steps, dt)
         return run
 
     @spelled()
@@ -271,251 +235,17 @@ class Conversion(Shown):
             engine=engine,
             precision=precision,
             threads=threads,
-            record=self._recorded(record),
+            record=self._record(record),
             heed=lambda steps: warn_of_length(self, steps, dt, "the stream read out has"),
         )
 
-    @declared(SimulationError)
-    def evaluate(
-        self,
-        x: Any,
-        y: Any = None,
-        steps: int | None = None,
-        dt: float = 0.001,
-        **options: Unpack[EvaluateOptions],
-    ) -> Evaluation:
-        """Measure on a data set of any size, at every one of `steps` steps of `dt` seconds.
+    evaluate, diagnose = measuring.evaluate, measuring.diagnose
+    train, reconstruct = fitting.train, fitting.reconstruct
+    torch_module, load_state = fitting.torch_module, fitting.load_state
 
-        `x` is input as for `run` and `y` the truth about the outputs: class labels, whole numbers
-        `(samples,)` or rows with a single one, or targets, floats `(samples, *out)`; of several
-        outputs `{name: array}`, or a list of them in their order. Or `x` is an iterable of batches
-        `(x, y)`, such as a PyTorch `DataLoader`. Records have 95 % intervals. Labels give accuracy
-        and the drop against the source on the same samples. Targets give relative, mean absolute
-        and root mean square errors. Both give agreement with the source model (`source=False`
-        leaves it out). All are under each of `readouts` at every step. The score of the rounded
-        twin, the same network if no spike came early or late, tells what is lost to rounding from
-        what is lost to timing. It costs a step for each of those in `at` and for the last, and is
-        left out where there is no such network.
-        Further records are firing rates, spikes (also per active neuron of the source), silent and
-        saturated neurons, operations and energy (`operations=False` leaves these two out) at the
-        steps in `at` and the last; and for each confidence in `thresholds` the loss and gain of
-        leaving early.
-
-        Shards of the data are done by `executor` (see `spikewright.executors`), at `address`;
-        finished ones are kept in the folder `checkpoint`, from which a second call with the same
-        arguments goes on. Records are the same to the last digit however the work is cut, spread or
-        interrupted, on an engine that is exact. Raises as `run` does, and `SimulationError` for y
-        that does not fit, for settings that no evaluation can have and for a folder that holds
-        anything else.
-        """
-        refuse_sequences(self.lowered.stepping, "evaluate")
-        given: dict[str, Any] = dict(options)
-        twin = twin_thresholds(self._named(given.pop("twin")), self._keys)
-        noise = given.pop("noise")
-        how = {name: given.pop(name) for name in ("checkpoint", "progress")}
-        place = executors.get(given.pop("executor"), given.pop("address"))
-        settings = checked(steps, dt=dt, twin=twin, **given)
-        found = evaluate(self, self._runner, x, y, settings, noise=noise, executor=place, **how)
-        of = (
-            ()
-            if noise is not None
-            else select(found.records, "spikes per neuron", steps=settings.steps)
-        )
-        means = {r.how["layer"]: r.value for r in of if "layer" in r.how}
-        self._warn_of_run(means, settings.steps, dt)
-        return found
-
-    @declared(SimulationError)
-    def diagnose(
-        self,
-        x: Any,
-        y: Any = None,
-        steps: int | None = None,
-        dt: float = 0.001,
-        **options: Unpack[DiagnoseOptions],
-    ) -> Diagnosis:
-        """Losses of accuracy in a run of `steps` steps of `dt` seconds, and changes against them.
-
-        `x` is input as for `run`, held constant, some hundred samples; `y` are labels or targets as
-        for `evaluate`, of one output, or the truth that a `metric` takes. None judges by the
-        distance of all outputs from the source's. The gap between every layer's values in the
-        source and their time means is split into parts. Layers are ranked by the effect of each
-        alone on the output. Causes that are known by name are told in words. Changes to the
-        arguments of `convert` are proposed, with their predicted gain and cost. With `verify` each
-        of them is run on the same samples. Formulas: docs/diagnosis.md. Raises as `run` does, and
-        `SimulationError` where y does not fit and where the network has nothing to diagnose.
-        """
-        refuse_sequences(self.lowered.stepping, "diagnose")
-        check_settings(SimulationError, dt=dt)
-        found = diagnose(self._spelled_out, x, y, steps, dt, **options)
-        warn_of_length(self, found.steps, dt)
-        return found
-
-    @declared(TrainingError)
-    def train(self, x: Any, y: Any = None, **options: Unpack[TrainOptions]) -> Training[Conversion]:
-        """Fit weights and thresholds to a run of `steps` steps of `dt` seconds; needs PyTorch.
-
-        `x` and `y` are as for `evaluate`, held constant; `x` may be an iterable of batches, of x
-        alone or `(x, y)`, such as a `DataLoader`. Without `y` the network imitates its source;
-        labels or targets are added to that.
-
-        `method="rounding"` trains the network whose activations are rounded, for the price of the
-        source's training: it is the spiking one where neurons take spikes back and have no cap.
-        "time" runs every batch through all steps, and goes back through the rounded network. "auto"
-        does that once the two differ by a quarter of the way to the source.
-
-        Budgets (`spikes`, `joules` and `rates`) are met on the samples that are held back. The
-        epoch that is the best on them is kept: by `metric`, else by accuracy, else by the loss.
-        With `keep="last"`, and where nothing is held back, the last one is kept; of an iterable
-        only given samples are. With `precision="bfloat16"` products with weights are in that type,
-        in trained batches alone: faster where the processor multiplies it.
-
-        With `learning_rate="chosen"` the rate is the best of three that are tried first, for a
-        twenty-fifth of the training each, and "auto" begins with the better of its ways. Where a
-        training is too short for that, for an iterator, and with budgets, it is 5e-4, or 5e-3 with
-        "sgd".
-
-        With `refit=True` weights are first fitted layer by layer, by least squares: each current to
-        the source's, of what the spiking network sends so far. It takes no gradient, some passes a
-        layer over at most 500 samples, and is left out where the loss on what is held back does not
-        fall. `epochs=0` leaves it at that.
-
-        A training lasts `epochs` epochs, or `timeout` seconds if that is shorter; the rate falls to
-        zero by then. It ends early where no epoch was better for `patience` epochs. After each
-        epoch its state is written to the file `checkpoint`, from which the same call goes on, with
-        the same result. Equal arguments give equal results on one machine. Weights that are zero,
-        as those of a pruned model, stay zero.
-
-        Raises `TrainingError` for settings that no training can have, for neurons that it does not
-        know, for a loss that is not finite, for a budget that cannot be met, and for the checkpoint
-        of another call, naming what differs; `SimulationError` for data that does not fit;
-        `DamagedFileError` for another file; `MissingExtraError` without PyTorch. Formulas:
-        docs/training.md.
-        """
-        asked = TrainingRequest(x, y, self._settings(options), self._model, self._live)
-        return train(self, asked, _remade)
-
-    @declared(TrainingError)
-    def reconstruct(self, x: Any, **options: Unpack[ReconstructOptions]) -> Conversion:
-        """The same model, its biases, thresholds and starts fitted to a run of `steps` steps.
-
-        No weight changes, and no label is needed: on the samples `x`, as for `train`, outputs of
-        the spiking network are brought close to the source's. It lasts `timeout` seconds, or
-        `epochs` epochs if that is shorter. The epoch is kept that is the closest on the share
-        `validation` of the samples, which is held back. What changes are `scale_firing_rates`,
-        `initial_voltage` and `bias_correction` in `resolved`. A bias that is in no neuron's
-        current, such as that of an output, stays, and so do those of `frozen` layers. That,
-        `thresholds`, `batch_size`, `device` and `seed` are those of `train`; raises as `train`
-        does, and needs PyTorch.
-
-        Source: reconstruction of Li et al. 2021 (arXiv 2102.05426), here of the whole network at
-        once, and without its weights.
-        """
-        settings = self._settings({**RECONSTRUCTED, **options})
-        return reconstruct(self, TrainingRequest(x, None, settings, self._model))
-
-    @declared(TrainingError)
-    def torch_module(self, steps: int, **options: Unpack[ModuleOptions]) -> Any:
-        """The network through `steps` steps of `dt` seconds, an ordinary `torch.nn.Module`.
-
-        It computes what the torch engine does, with gradients: a training loop of your own may
-        train it. Its parameters have the names of the source's, in its state dict too; those of a
-        file or a graph are named by layer and array. What the source froze, and what no training
-        changes, are buffers. The module begins anew with every call. `seed` fixes starts that are
-        drawn.
-
-        Raises `TrainingError` for neurons without a surrogate, for a live model with other layers
-        than were converted, and for settings that no module can have; `MissingExtraError` without
-        PyTorch. Formulas: docs/training.md.
-        """
-        made, frozen = self._spelled_out, self._frozen
-        if made is not self:
-            frozen = in_part_of(self.canonical, frozen)
-        return torch_module(made, steps, options, self._spelled_live, frozen)
-
-    def load_state(self, state: Mapping[str, Any]) -> Conversion:
-        """The conversion with the parameters in a module's state dict, by the source's names.
-
-        The source is copied and left as it is; choices are those in `resolved`. Raises
-        `TrainingError` for names, shapes and values that do not fit.
-        """
-        return loaded(self._spelled_out, state, _remade, self._spelled_live)
-
-    @property
-    def _live(self) -> Reading | None:
-        """The reading of a live model, in the form that it was read in."""
-        live = self._reading is not None and self._reading.framework is not None
-        return self._model if live else None
-
-    @property
-    def _model(self) -> Reading | None:
-        """The reading of the model itself, live or as it was loaded from its file."""
-        if self._reading is None:
-            return None
-        model = self._reading.model if self.source.loaded is None else self.source.loaded
-        return replace(self._reading, model=model, form=Wanted(self.arguments).form)
-
-    def _settings(self, given: Mapping[str, Any]) -> TrainOptions:
-        """The settings of a training, whose layers are named as in the graph."""
-        by_layer = {name: self._named(given.get(name)) for name in ("frozen", "rates")}
-        return settings_of({**given, **by_layer})
-
-    def _named(self, value: Any) -> Any:
-        """A setting by layer with names in the place of layers of the model."""
-        return value if self._model is None else self._model.named(value)
-
-    @property
-    def _keys(self) -> LayerKeys:
-        """The keys by which a user may name the layers with neurons."""
-        return Roles(self.canonical, self.lowered.stepping).keys
-
-    def _recorded(self, record: Any) -> Any:
-        return recorded(self._named(record), self.lowered, self.canonical)
-
-    @property
-    def _frozen(self) -> frozenset[Place]:
-        """The arrays of the graph that the source does not train.
-
-        To find them the source is read anew: they are kept for as long as it freezes the same.
-        """
-        model = self._model
-        if model is None:
-            return self.graph.frozen
-        names = model.frozen_names
-        if self._found is None or self._found[0] != names:
-            self._found = names, model.frozen(self.graph)
-        return self.graph.frozen | self._found[1]
-
-    @property
-    def _spelled_live(self) -> Reading | None:
-        """The live model of `_spelled_out`: none where that has more channels."""
-        return None if self._copies.splits else self._live
-
-    @property
-    def _copies(self) -> Copies:
-        """The channels of the model that are several here."""
-        return Copies.in_network(self)
-
-    @property
-    def _spelled_out(self) -> Conversion:
-        """The same network, made from a graph in which the copies of channels are channels.
-
-        Gradients and diagnoses look at the channels that there are.
-        """
-        copies = self._copies
-        if not copies.splits:
-            return self
-        layers = self.populations()
-        biases = self.resolved["bias_correction"]
-        arguments = {
-            **self.resolved,
-            "scale_firing_rates": {name: e.rate_scale for name, e in layers.items()},
-            "initial_voltage": {name: e.initial_voltage for name, e in layers.items()},
-            "bias_correction": biases and copies.biases(biases, layers),
-            "fission": None,
-            "outputs": None,
-        }
-        return _remade(self.canonical, arguments)
+    def _record(self, record: Any) -> Any:
+        """The names of the layers to record."""
+        return recorded(self._model.named(record), self.lowered, self.canonical)
 
     def plan(
         self,
@@ -559,7 +289,7 @@ class Conversion(Shown):
         for name, number in (("batch", batch), ("steps", steps)):
             if not (is_whole(number) and number >= 1):
                 raise SimulationError(f"{name} must be a whole number from 1, got {number!r}")
-        layers = tuple(layers_of(self.lowered, self._recorded(record)))
+        layers = tuple(layers_of(self.lowered, self._record(record)))
         program = self._runner.program(dt, 0, precision, layers)
         chosen = self._runner.engine(engine, program, threads)
         job = RunJob(program, chosen, {}, batch, steps)
@@ -582,18 +312,6 @@ class Conversion(Shown):
         Raises `SimulationError` where names do not match the inputs, or values are not finite.
         """
         return as_arrays(x, self.graph.structure)
-
-    def _warn_of_run(self, means: Mapping[str, float], steps: int, dt: float) -> None:
-        """Warn where a run of this length, or with so few spikes, says little of the source."""
-        warn_of_length(self, steps, dt)
-        layers = self.populations()
-        scales = self.arguments.get("scale_firing_rates")
-        known = {
-            name: mean
-            for name, mean in means.items()
-            if name in layers and rounded(self.canonical[name].layer) is None
-        }
-        warn_of_few_spikes(self.trace, scales, known, steps, dt)
 
     def verify(self, x: Any = None, rtol: float | None = None, seed: int = 0) -> Verification:
         """Compare the source model with its unscaled rate network: outputs, then layer by layer.
@@ -634,7 +352,7 @@ class Conversion(Shown):
     def _stored(self) -> Conversion:
         """The conversion as files hold it: its graph says what the source froze."""
         try:
-            frozen = self._frozen
+            frozen = self._model.frozen
         except Exception as error:  # a copy of the user's model is made, which may raise anything
             say(
                 "the file does not say which layers are frozen, which no copy of the model shows "
@@ -668,7 +386,3 @@ def _range(values: NDArray) -> str:
 def _from_bytes(content: bytes) -> Conversion:
     """The conversion in a pickle."""
     return saved(Conversion, from_bytes(content))
-
-
-_remade = partial(made_of, Conversion)
-"""Converts a graph, or what was read, under arguments."""

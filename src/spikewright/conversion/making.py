@@ -31,8 +31,11 @@ from spikewright.choosing.scales import (
     need_data,
 )
 from spikewright.conversion.arguments import Wanted
-from spikewright.conversion.masks import tell_of_masks
-from spikewright.conversion.without_effect import warn_of_no_effect, warn_of_no_spikes
+from spikewright.conversion.trace_warnings import (
+    tell_of_masks,
+    warn_of_no_effect,
+    warn_of_no_spikes,
+)
 from spikewright.errors import ConversionError, listed
 from spikewright.frontends import Reading, Source, read
 from spikewright.frontends.source import SourceNote
@@ -242,6 +245,27 @@ def made_of(
     if isinstance(model, Graph):
         return ConvertibleModel(kind, read(model)).converted(wanted)
     return ConvertibleModel(kind, model(**wanted.form), model).converted(wanted)
+
+
+def spelled_out(conversion: Made) -> Made:
+    """The same network, made from a graph in which the copies of channels are channels.
+
+    Gradients and diagnoses look at the channels that there are.
+    """
+    copies = Copies.in_network(conversion)
+    if not copies.splits:
+        return conversion
+    layers = conversion.populations()
+    biases = conversion.resolved["bias_correction"]
+    arguments = {
+        **conversion.resolved,
+        "scale_firing_rates": {name: e.rate_scale for name, e in layers.items()},
+        "initial_voltage": {name: e.initial_voltage for name, e in layers.items()},
+        "bias_correction": biases and copies.biases(biases, layers),
+        "fission": None,
+        "outputs": None,
+    }
+    return made_of(type(conversion), conversion.canonical, arguments)
 
 
 def saved(kind: Callable[..., Made], parts: Parts) -> Made:

@@ -12,20 +12,18 @@ from numpy.typing import NDArray
 
 from spikewright import engines
 from spikewright.choosing.fission import Copies
-from spikewright.conversion.drawn_inputs import DrawnInputs, random_inputs_for
-from spikewright.conversion.rounding import UNITS, relative_error, rounding_bounds
-from spikewright.conversion.sum_errors import sum_errors
+from spikewright.conversion.error_bounds import UNITS, relative_error, rounding_bounds, sum_errors
 from spikewright.conversion.verified import OWN_SUM, Difference, Verification
 from spikewright.engines import Execution
 from spikewright.errors import SpikewrightError, VerificationError
 from spikewright.frontends import Source
-from spikewright.graph import Graph, evaluate, evaluate_all
-from spikewright.graph.lookups import random_rows, whole_inputs
+from spikewright.graph import Graph, GraphNode, evaluate, evaluate_all
+from spikewright.graph.layers import Affine, Convolution, ScaleShift
+from spikewright.graph.lookups import random_inputs, random_rows, whole_inputs
 from spikewright.lower import Lowered, Options, RowStepping, lower
-from spikewright.network import Ensemble, Network, Probe
-from spikewright.network.network import detached
 from spikewright.running.converted import Converted
-from spikewright.running.encoding import stepped
+from spikewright.running.inputs import stepped
+from spikewright.running.recording import probes_of
 
 READ, NETWORK = "the graph that was read", "the rate network"
 _MEASURED = 16  # samples whose rounding is measured, at most
@@ -267,22 +265,18 @@ def network_values(
     the source has them.
     """
     lowered = lower(graph, Options(stepping=stepping and replace(stepping, steps=1)))
-    with detached(), Network():
-        probes = {
-            name: Probe(item.neurons if isinstance(item, Ensemble) else item)
-            for name, item in lowered.layers.items()
-            if name in lowered.exact_values
-        }
-    program = engines.compile_network(lowered.network, 1.0, 0, "float32", list(probes.values()))
+    layers = {n: item for n, item in lowered.layers.items() if n in lowered.exact_values}
+    probes = probes_of(layers)
+    program = engines.compile_network(lowered.network, 1.0, 0, "float32", probes)
     batch = len(next(iter(inputs.values())))
     execution = Execution(program, engines.get("reference", program), batch)
     if stepping is not None:
         steps, feeds = stepped(stepping, inputs, lowered.inputs)
-        found = dict(zip(probes, execution.run(steps, feeds), strict=True))
+        found = dict(zip(layers, execution.run(steps, feeds), strict=True))
         return _over_sequence(found, graph, lowered, stepping)
     feeds = {lowered.inputs[name]: np.asarray(v, np.float64)[:, None] for name, v in inputs.items()}
     values = {
-        name: array[:, 0] for name, array in zip(probes, execution.run(1, feeds), strict=True)
+        name: array[:, 0] for name, array in zip(layers, execution.run(1, feeds), strict=True)
     }
     values.update(_readout_values(graph, lowered, values))
     return values
@@ -313,3 +307,64 @@ def _readout_values(
         name = graph.outputs[output]
         result[name] = activation.evaluate(np.asarray(values[graph[name].inputs[0]], np.float64))
     return result
+
+
+_USUAL = 16.0
+"""Weights of two features that differ by no more than this factor are alike."""
+
+
+class DrawnInputs(NamedTuple):
+    """Inputs `{name: (batch, *shape)}`, and the layers to whose weights they were `scaled`."""
+
+    values: Mapping[str, NDArray]
+    scaled: tuple[str, ...]
+
+
+def random_inputs_for(graph: Graph, canonical: Graph, seed: int) -> DrawnInputs:
+    """Seeded normal inputs for a graph, as `random_inputs` draws them.
+
+    `canonical` is the graph whose first layers read them: its weights have normalisations in them.
+    Where a first layer's weights differ between features by more than a factor of sixteen, as
+    those of unscaled features do, each feature is multiplied by the power of two that is nearest to
+    the inverse of its largest weight. So all features matter to the layer's sums.
+    """
+    values, scaled = dict(random_inputs(graph, seed)), []
+    for name in graph.inputs:
+        if canonical.shapes.get(name) != graph.shapes[name]:  # of one step of a sequence
+            continue
+        for reader in canonical.consumers[name]:
+            scales = _scales(canonical[reader], values[name].shape[1:])
+            if scales is not None:
+                values[name] = values[name] * scales
+                scaled.append(canonical[reader].source or reader)
+                break
+    return DrawnInputs(values, tuple(scaled))
+
+
+def _scales(node: GraphNode, shape: tuple[int, ...]) -> NDArray | None:
+    """Powers of two that level a layer's weights over its input, or None where they are level."""
+    sizes = _sizes(node, shape)
+    if sizes is None or not np.any(sizes > 0.0):
+        return None
+    used = sizes[sizes > 0.0]
+    if used.max() <= _USUAL * used.min():
+        return None
+    middle = np.exp(np.median(np.log(used)))
+    exponents = np.log2(middle / np.where(sizes > 0.0, sizes, middle))
+    scales: NDArray = np.exp2(np.rint(np.clip(exponents, -60.0, 60.0)))
+    return scales
+
+
+def _sizes(node: GraphNode, shape: tuple[int, ...]) -> NDArray | None:
+    """The largest weight that each value of an input of `shape` meets; broadcasts to it."""
+    layer = node.layer
+    if isinstance(layer, Affine):
+        return np.asarray(np.abs(layer.weight).max(axis=0, initial=0.0), np.float64)
+    if isinstance(layer, ScaleShift) and layer.scale is not None:
+        return np.broadcast_to(np.abs(np.asarray(layer.scale, np.float64)), shape)
+    if not isinstance(layer, Convolution):
+        return None
+    out, inner = layer.weight.shape[:2]
+    kernels = np.abs(layer.weight).reshape(layer.groups, out // layer.groups, inner, -1)
+    channels = kernels.max(axis=(1, 3)).reshape(-1).astype(np.float64)
+    return channels if layer.channels_last else channels.reshape(-1, *[1] * (len(shape) - 1))

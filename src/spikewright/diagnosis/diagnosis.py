@@ -34,8 +34,7 @@ from spikewright.measure import Run
 from spikewright.measure.metric import Metric, given_for
 from spikewright.measure.truth import truth_of
 from spikewright.running.converted import Converted
-from spikewright.running.encoding import feeds_of
-from spikewright.running.inputs import as_held, batch_of
+from spikewright.running.inputs import as_held, batch_of, feeds_of
 from spikewright.running.padding import real_outputs
 from spikewright.running.recording import outputs_of
 from spikewright.running.still import StillNetwork, rounded

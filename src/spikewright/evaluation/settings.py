@@ -17,7 +17,7 @@ from spikewright.executors.options import KeptOptions
 from spikewright.measure.metric import Metric
 from spikewright.measure.readout import AtEveryStep, EveryStep, kind_of, known
 from spikewright.running.encoders import Encoder
-from spikewright.running.encoding import EncodedOptions
+from spikewright.running.inputs import EncodedOptions
 
 
 class EvaluateOptions(EncodedOptions, KeptOptions, total=False):

@@ -39,7 +39,7 @@ from spikewright.measure.tally import Key, Tally, added, appended
 from spikewright.measure.truth import Output
 from spikewright.running.converted import Converted
 from spikewright.running.encoders import Encoder
-from spikewright.running.encoding import encoders_for, lists_of, without_held
+from spikewright.running.inputs import encoders_for, lists_of, without_held
 from spikewright.running.recording import outputs_of
 from spikewright.running.runner import Runner
 from spikewright.running.still import Answers

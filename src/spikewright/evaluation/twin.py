@@ -18,7 +18,7 @@ from spikewright.measure.energy import twin_bits
 from spikewright.measure.twin import quantised_twin
 from spikewright.network import Node
 from spikewright.passes.standard import run as run_passes
-from spikewright.running.encoding import Feeds
+from spikewright.running.inputs import Feeds
 from spikewright.running.still import held
 
 Thresholds = Mapping[str, NDArray]

@@ -28,7 +28,7 @@ from spikewright.measure.tally import Key, Tally, appended, side_by_side
 from spikewright.measure.truth import Truth
 from spikewright.network import Node
 from spikewright.passes.standard import run as run_passes
-from spikewright.running.encoding import Feeds, encoders_for, feeds_of, without_held
+from spikewright.running.inputs import Feeds, encoders_for, feeds_of, without_held
 from spikewright.running.padding import real_outputs
 from spikewright.running.recording import outputs_of
 from spikewright.running.runner import RunJob, Runner, RunPart, Whole

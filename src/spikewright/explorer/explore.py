@@ -15,17 +15,15 @@ from typing import Any
 import numpy as np
 
 from spikewright._base.optional import require
-from spikewright.conversion import Conversion
-from spikewright.conversion.pipeline import convert
+from spikewright.conversion import Conversion, convert
 from spikewright.errors import SimulationError
-from spikewright.explorer.live.run import LiveRun, is_network, live
+from spikewright.explorer.live import LiveRun, is_network, live
 from spikewright.explorer.subject import DROPPED, Subject
 from spikewright.explorer.wish import Wish, change_of, wish_with
 from spikewright.frontends import example_for
 from spikewright.graph.lookups import random_rows, whole_inputs
 from spikewright.lower.trace import silently
-from spikewright.running.encoding import refuse_sequences
-from spikewright.running.inputs import as_held
+from spikewright.running.inputs import as_held, refuse_sequences
 from spikewright.showing import demo
 from spikewright.study.programs import source_text
 

@@ -15,7 +15,7 @@ from spikewright.measure.operations.links import Item
 from spikewright.measure.operations.padding import NO_PADDING, Padding, real_products
 from spikewright.network import Ensemble, Node, NodeFunction
 from spikewright.network.node_functions import MatMul, Multiply
-from spikewright.running.encoding import Encoded, Feeds
+from spikewright.running.inputs import Encoded, Feeds
 
 
 def real_of(

@@ -1,19 +1,35 @@
-"""One run of a lowered network: everything that its outputs and neurons gave."""
+"""A lowered network at work: one run of samples, or a stream of frames that keeps its state."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from spikewright._base.progress import progress_bar
-from spikewright.engines import Precision
+from spikewright._base.samples import Structure, check_rows, held
+from spikewright.engines import Execution, Precision
 from spikewright.engines.memory import available
 from spikewright.engines.settings import check_settings
 from spikewright.errors import SimulationError
 from spikewright.lower import Lowered
 from spikewright.measure import Run
+from spikewright.measure.readout import Readout, SoFar, so_far
+from spikewright.measure.run import Values
+from spikewright.network import Node
 from spikewright.running.encoders import Encoder
-from spikewright.running.encoding import Feeds, feeds_of, sequence_feeds, without_held
+from spikewright.running.inputs import (
+    Feeds,
+    as_array,
+    as_named,
+    feeds_of,
+    fitted,
+    sequence_feeds,
+    without_held,
+)
 from spikewright.running.recording import layers_of
 from spikewright.running.runner import RunJob, Runner, collected
 
@@ -85,3 +101,168 @@ def feeds_for(
         dt=dt,
         seed=seed,
     )
+
+
+class Stream:
+    """A converted network between two frames; `Conversion.stream` makes one.
+
+    `step` takes a frame, which lasts one step of `dt` seconds, and returns the outputs of that
+    step. `predict` is the readout until now, `recorded` the values that layers sent in the last
+    step. Memory does not grow with the steps. As a context manager it is closed at the end.
+
+    With a `sequence_step` a frame is a step of the sequence, given for that many steps, and every
+    step of the sequence is read out by itself.
+    """
+
+    def __init__(
+        self,
+        runner: Runner,
+        structure: Structure,
+        dt: float,
+        seed: int,
+        *,
+        batch_size: int | None,
+        readout: Readout,
+        engine: str,
+        precision: Precision,
+        threads: int | None,
+        record: Sequence[str],
+        heed: Callable[[int], None],
+    ) -> None:
+        """See `Conversion.stream`; `heed` is called with the number of steps that are read out."""
+        given = {"seed": seed, "precision": precision, "threads": threads}
+        check_settings(SimulationError, dt=dt, batch_size=batch_size, **given)
+        if runner.lowered.at_once > 1:
+            raise SimulationError(
+                "a stream takes a frame at every step, and for neurons with spike_heights all of "
+                f"{runner.lowered.at_once} steps comes at once. Use run, or convert with neurons "
+                "without heights"
+            )
+        self.batch_size, self.dt, self.readout = batch_size, dt, readout
+        self._lowered, self._heed = runner.lowered, heed
+        self._structure = replace(structure, alone=True) if batch_size is None else structure
+        self._record = tuple(layers_of(runner.lowered, record))
+        self._closed = False
+
+        def begin() -> Execution:
+            program = runner.program(dt, seed, precision, self._record)
+            return Execution(program, runner.engine(engine, program, threads), batch_size or 1)
+
+        self._begin = begin
+        self.reset()
+
+    def __repr__(self) -> str:
+        return f"<Stream after {self.n_steps} steps of {self.dt:g} s>"
+
+    @property
+    def n_steps(self) -> int:
+        """Steps done so far."""
+        return self._execution.step
+
+    @property
+    def time(self) -> float:
+        """Seconds done so far."""
+        return self.n_steps * self.dt
+
+    @property
+    def recorded(self) -> Mapping[str, NDArray]:
+        """Values of the recorded layers in the last step, `{layer: (batch, *shape)}`.
+
+        In the unit of the source's values, before a synapse; without a batch `(*shape)`.
+        """
+        return self._recorded
+
+    def reset(self) -> None:
+        """Return to before the first step."""
+        self._check_open()
+        self._execution = self._begin()
+        self._recorded: dict[str, NDArray] = {}
+        self._broken = False
+        self._read_anew()
+
+    def step(self, frame: object) -> Values:
+        """Run one step on a frame; returns its outputs `(batch, *out)`, of several `{name: array}`.
+
+        A frame is `(batch, *shape)`, or `(*shape)` without a `batch_size`, and so are outputs; of
+        several inputs `{name: array}`. An activation without neurons on an output is applied to its
+        value. Raises `SimulationError` for a frame of another shape or not finite, before anything
+        is computed. After a step that failed half-way the state is lost; call `reset`.
+        """
+        self._check_open()
+        if self._broken:
+            raise SimulationError("the last step failed half-way: reset() before the next one")
+        feeds = self._feeds(frame)
+        if self._begins_anew():
+            self._read_anew()
+        self._broken = True
+        values = [array[:, 0] for array in self._execution.run(1, feeds)]
+        self._broken = False
+        outputs = dict(zip(self._lowered.outputs, values, strict=False))
+        recorded = zip(self._record, values[len(outputs) :], strict=True)
+        self._recorded = {name: self._alone(value) for name, value in recorded}
+        for name, value in outputs.items():
+            self._so_far[name].add(value)
+        return self._told(outputs)
+
+    def predict(self) -> Values:
+        """Outputs under the `readout` until now, `(batch, *out)`; of several `{name: array}`.
+
+        An activation without neurons on an output is applied to the value read out. Raises
+        `SimulationError` before the first step.
+        """
+        if self.n_steps == 0:
+            raise SimulationError("there is nothing to read out before the first step")
+        self._heed(self.n_steps)
+        return self._told({name: found.read() for name, found in self._so_far.items()})
+
+    def close(self) -> None:
+        """End: further steps are an error, what was read out stays."""
+        self._closed = True
+
+    def __enter__(self) -> Stream:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise SimulationError("the stream is closed; what was read out can still be read")
+
+    def _begins_anew(self) -> bool:
+        """True before the first one of the steps that are a step of the sequence."""
+        stepping = self._lowered.stepping
+        return stepping is not None and self.n_steps % stepping.steps == 0
+
+    def _read_anew(self) -> None:
+        outputs = self._lowered.outputs
+        self._so_far: dict[str, SoFar] = {name: so_far(self.readout, self.dt) for name in outputs}
+
+    def _feeds(self, frame: object) -> dict[Node, NDArray]:
+        named = as_named(frame, self._structure)
+        given = {name: as_array(name, value) for name, value in named.items()}
+        batched = self.batch_size is not None
+        feeds = {}
+        for name, node in self._lowered.inputs.items():
+            found = held(given[name], node.shape_out, batched)
+            if found is None or (batched and len(found) != self.batch_size):
+                shape = (*([self.batch_size] if batched else []), *node.shape_out)
+                raise SimulationError(
+                    f"a frame of input {name!r} has shape {shape}, got {given[name].shape}"
+                )
+            fitted(name, check_rows, found, self._structure.rows.get(name), batched)
+            own = np.array(found)  # a frame's buffer may be used again for the next
+            feeds[node] = own.reshape(self.batch_size or 1, 1, *node.shape_out)
+        return feeds
+
+    def _told(self, values: Mapping[str, NDArray]) -> Values:
+        """Values as a user gets them: activated, and without a batch where there is none."""
+        readouts = self._lowered.readouts
+        told = {
+            name: self._alone(readouts[name].evaluate(value) if name in readouts else value)
+            for name, value in values.items()
+        }
+        return next(iter(told.values())) if len(told) == 1 else told
+
+    def _alone(self, value: NDArray) -> NDArray:
+        return value[0] if self.batch_size is None else value

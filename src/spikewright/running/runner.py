@@ -19,7 +19,7 @@ from spikewright.graph.masks import Real
 from spikewright.lower import Lowered
 from spikewright.measure import Population
 from spikewright.network import Connection, Ensemble, Network, Node
-from spikewright.running.encoding import Encoded
+from spikewright.running.inputs import Encoded
 from spikewright.running.padding import real_of
 from spikewright.running.recording import layers_of, probes_of
 

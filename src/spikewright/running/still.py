@@ -21,7 +21,7 @@ from spikewright.engines import Precision, Totals
 from spikewright.lower import Lowered
 from spikewright.network import Ensemble, Node
 from spikewright.network.neurons import BipolarIntegrateAndFire
-from spikewright.running.encoding import Encoded, Feeds
+from spikewright.running.inputs import Encoded, Feeds
 from spikewright.running.runner import RunJob, Runner
 
 

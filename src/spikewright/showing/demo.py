@@ -18,8 +18,7 @@ from numpy.typing import NDArray
 from spikewright._base.files import check_target, make_folder, path_of
 from spikewright._base.optional import require
 from spikewright.choosing.rules import MinimumError
-from spikewright.conversion import Conversion, watch
-from spikewright.conversion.pipeline import convert
+from spikewright.conversion import Conversion, convert, watch
 from spikewright.diagnosis import Diagnosis
 from spikewright.errors import MissingExtraError, SimulationError
 from spikewright.measure import (

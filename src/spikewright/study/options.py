@@ -20,7 +20,7 @@ from spikewright.measure import EveryStep
 from spikewright.passes import MaxPoolForm
 from spikewright.quantising import Quantised
 from spikewright.records import DEFAULT_TABLE
-from spikewright.running.encoding import EncodedOptions
+from spikewright.running.inputs import EncodedOptions
 from spikewright.study.point import Minimise
 from spikewright.training.options import TRAINABLE
 

@@ -13,8 +13,7 @@ from numpy.typing import NDArray
 
 from spikewright._base.arguments import is_array
 from spikewright.choosing.correction import looks_at_data
-from spikewright.conversion import Conversion
-from spikewright.conversion.pipeline import convert
+from spikewright.conversion import Conversion, convert
 from spikewright.frontends import example_for
 from spikewright.network.neurons import NeuronType
 from spikewright.network.synapses import Synapse

@@ -22,9 +22,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from spikewright.conversion import Conversion
-from spikewright.conversion.pipeline import convert
-from spikewright.conversion.rounding import relative_error
+from spikewright.conversion import Conversion, convert
+from spikewright.conversion.error_bounds import relative_error
 from spikewright.frontends import Source, read
 from spikewright.graph import evaluate, evaluate_all
 from spikewright.graph.lookups import random_inputs

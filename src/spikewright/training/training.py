@@ -20,7 +20,7 @@ from spikewright.graph import Graph
 from spikewright.lower.trace import say
 from spikewright.network.neurons import NeuronType
 from spikewright.running.converted import Converted, Made, all_capped, as_source
-from spikewright.running.encoding import feeds_of
+from spikewright.running.inputs import feeds_of
 from spikewright.running.recording import outputs_of
 from spikewright.training.bounds import bounds_of
 from spikewright.training.data import SampleStream, TrainingSamples, data_of, held_back

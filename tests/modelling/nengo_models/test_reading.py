@@ -11,7 +11,7 @@ import pytest
 
 import spikewright as sw
 from spikewright.errors import BuildError, ReadError
-from spikewright.modelling.nengo_reader import learning, reads_rule
+from spikewright.modelling.nengo_reader import components, reads_rule
 from spikewright.modelling.nengo_reader.kinds import is_a, kind, own_kind, seeds_of
 from spikewright.network.transforms import Chain
 
@@ -463,7 +463,7 @@ def test_what_is_built_takes_the_place_of_what_would_be_drawn() -> None:
 @pytest.fixture
 def _readers(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is registered in a test is forgotten after it."""
-    monkeypatch.setattr(learning, "_readers", dict(learning._readers))
+    monkeypatch.setattr(components, "_readers", dict(components._readers))
 
 
 @pytest.mark.usefixtures("_readers")

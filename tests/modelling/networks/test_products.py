@@ -11,7 +11,7 @@ from running import directions, rms, run
 
 import spikewright as sw
 from spikewright.errors import NetworkError
-from spikewright.modelling.networks.product import fourier_products
+from spikewright.modelling.networks.arrays import fourier_products
 
 
 def convolved(x: NDArray, y: NDArray) -> NDArray:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from spikewright.errors import NetworkError
 from spikewright.modelling.semantic import SemanticPointer, Vocabulary
-from spikewright.modelling.semantic.connecting import read_action, read_effects
+from spikewright.modelling.semantic.effects import read_action, read_effects
 from spikewright.modelling.semantic.expression import (
     Number,
     ProductExpression,

@@ -4,9 +4,9 @@ A file is a graph of primitives with equations in continuous time, in HDF5; othe
 chips read it. `save` writes one, `load` reads one, and `check` runs one in other simulators.
 """
 
-from spikewright.exchange.nir.checking import READERS, NirCheck, check
-from spikewright.exchange.nir.dialects import DIALECTS, Dialect
+from spikewright.exchange.nir.checking import NirCheck, check
 from spikewright.exchange.nir.loading import load
+from spikewright.exchange.nir.readers import DIALECTS, READERS, Dialect
 from spikewright.exchange.nir.saving import save
 
 __all__ = ["DIALECTS", "READERS", "Dialect", "NirCheck", "check", "load", "save"]

@@ -23,20 +23,17 @@ from spikewright.errors import (
     Refusal,
     UnsupportedLayerError,
 )
-from spikewright.exchange.nir.dialects import rule_of
 from spikewright.exchange.nir.primitives import (
     READERS,
     Delayed,
     Form,
     LinearForm,
-    PopulationForm,
     PopulationForms,
     PortForm,
     Time,
 )
-from spikewright.exchange.nir.reading import Flat, NodeRecord, read_flat
-from spikewright.exchange.nir.refusal import NoForm
-from spikewright.exchange.nir.waits import order_of
+from spikewright.exchange.nir.readers import rule_of
+from spikewright.exchange.nir.reading import Flat, NodeRecord, NoForm, order_of, read_flat
 from spikewright.network import Connection, Ensemble, Network, NeuronsView, Node, Probe
 from spikewright.network.network import detached
 from spikewright.network.transforms import Chain, Reshape, Shape, Sparse, Transform
@@ -230,17 +227,15 @@ class _Loading:
                 junction = self.junction(node, self.reshaped(node, arriving, shape))
                 self.ends["Output"][node.name] = junction
                 return _Value(shape, (_Term(junction),))
-            case PopulationForms(stages):
-                return self.cells(node, stages, arriving)
+            case tuple():
+                return self.cells(node, form, arriving)
             case Delayed(steps):
                 return self.delayed(node, steps, arriving)
             case LinearForm():
                 return self.linear(node, form, arriving)
         raise TypeError(form)
 
-    def cells(
-        self, node: NodeRecord, stages: tuple[PopulationForm, ...], arriving: _Value
-    ) -> _Value:
+    def cells(self, node: NodeRecord, stages: PopulationForms, arriving: _Value) -> _Value:
         """Populations one behind the other; a bias on the way is part of the first one's."""
         shape = stages[0].shape
         if arriving.terms:

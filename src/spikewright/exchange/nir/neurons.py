@@ -9,10 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright.exchange.nir.checking.semantics import OURS, Semantics
-from spikewright.exchange.nir.dialects import DIALECTS, OTHER_DIALECT, Dialect
-from spikewright.exchange.nir.refusal import NoForm
-from spikewright.exchange.nir.waits import Object, object_of, waits
+from spikewright.exchange.nir.readers import DIALECTS, OTHER_DIALECT, OURS, Dialect, Semantics
+from spikewright.exchange.nir.reading import NoForm
+from spikewright.exchange.nir.signals import Object, object_of, waits
 from spikewright.network import Connection, Ensemble
 from spikewright.network import transforms as t
 from spikewright.network.ensemble import NAMED_VOLTAGES

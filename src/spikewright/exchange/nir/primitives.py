@@ -10,10 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright._base.windows import Windows
-from spikewright.exchange.nir.checking.semantics import Semantics
 from spikewright.exchange.nir.maps import by_channel
-from spikewright.exchange.nir.reading import NodeRecord
-from spikewright.exchange.nir.refusal import NoForm
+from spikewright.exchange.nir.readers import Semantics
+from spikewright.exchange.nir.reading import NodeRecord, NoForm
 from spikewright.network import transforms as t
 from spikewright.network.neurons import DiscreteLI, DiscreteLIF, IntegrateAndFire, NeuronType
 from spikewright.network.transforms import Shape
@@ -75,11 +74,8 @@ class PopulationForm:
     rate_scale: float = 1.0
 
 
-@dataclass(frozen=True, eq=False)
-class PopulationForms:
-    """Populations one behind the other; the last one is the node's output."""
-
-    stages: tuple[PopulationForm, ...]
+PopulationForms = tuple[PopulationForm, ...]
+"""Populations one behind the other; the last one is the node's output."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -231,8 +227,8 @@ def _spiking(node: NodeRecord, shape: Shape, time: Time) -> Form:
     soft = IntegrateAndFire(
         time.dt, None if floor is None else float(floor), None if cap is None else int(cap)
     )
-    (cell,) = _one(node, soft, gain, np.zeros(()), r.shape, threshold).stages
-    return PopulationForms((replace(cell, rate_scale=time.dt / time.seconds),))
+    (cell,) = _one(node, soft, gain, np.zeros(()), r.shape, threshold)
+    return (replace(cell, rate_scale=time.dt / time.seconds),)
 
 
 def _leaky(node: NodeRecord, shape: Shape, time: Time) -> Form:
@@ -252,9 +248,7 @@ def _leaky(node: NodeRecord, shape: Shape, time: Time) -> Form:
         kind = DiscreteLIF(_few(decay), amplitude=time.seconds, **how)
     gain, bias = time.rule.gain(node.kind, r, decay) / threshold, (1 - decay) * leak / threshold
     membrane = _one(node, kind, gain, bias, tau.shape, threshold)
-    return (
-        PopulationForms((_synapse(node, time, tau.shape), *membrane.stages)) if behind else membrane
-    )
+    return (_synapse(node, time, tau.shape), *membrane) if behind else membrane
 
 
 def _synapse(node: NodeRecord, time: Time, shape: Shape) -> PopulationForm:
@@ -306,7 +300,7 @@ def _one(
     start = np.asarray(0.0 if given is None else given, np.float64) / threshold
     if start.shape not in ((), shape) or not np.all(np.isfinite(start)):
         raise node.wrong(f"states a v_init of shape {start.shape} for neurons {shape}")
-    return PopulationForms((PopulationForm(kind, _few(gain), _few(bias), _few(start), shape),))
+    return (PopulationForm(kind, _few(gain), _few(bias), _few(start), shape),)
 
 
 def _few(values: NDArray) -> NDArray:

@@ -1,10 +1,10 @@
-"""NIR files as plain records: read once in a process of their own, then checked field by field."""
+"""NIR graphs as plain records, read in a process of their own: fields, edges and orders."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -14,8 +14,74 @@ from spikewright._base.budget import Budget, budget_of
 from spikewright._base.files import file_at
 from spikewright._base.hdf5 import look_through
 from spikewright._base.optional import require
-from spikewright.errors import DamagedFileError
-from spikewright.exchange.nir.waits import Edge
+from spikewright.errors import DamagedFileError, NetworkError
+
+Edge = tuple[str, str]
+
+SPIKING = frozenset({"IF", "LIF", "CubaLIF"})
+STATEFUL = SPIKING | {"I", "LI", "CubaLI"}
+"""The primitives that hold a state, apart from delays."""
+
+
+def walked(nodes: Iterable[str], edges: Sequence[Edge], first: str) -> tuple[str, ...]:
+    """Nodes as a walk comes to them that follows the edges in their order; others behind those.
+
+    Each branch is walked to its end before the next.
+    """
+    found: dict[str, None] = {}
+    stack = [first]
+    while stack:
+        name = stack.pop()
+        if name not in found:
+            found[name] = None
+            stack += [target for source, target in reversed(edges) if source == name]
+    return tuple(found | dict.fromkeys(nodes))
+
+
+def late(nodes: Iterable[str], edges: Sequence[Edge], first: str) -> list[Edge]:
+    """The edges from nodes that the walk does not come to before those that read them."""
+    place = {name: i for i, name in enumerate(walked(nodes, edges, first))}
+    return [(pre, post) for pre, post in edges if place[pre] >= place[post]]
+
+
+def order_of(kinds: Mapping[str, str], edges: Iterable[Edge]) -> tuple[list[str], set[Edge]]:
+    """Nodes by name, each behind those that it reads, and the edges that are left to close loops.
+
+    `kinds` are the primitives of the nodes. A loop is cut before a delay of it, else before
+    neurons: those that something outside leads to. Raises `LookupError` where a loop has neither.
+    """
+    before: dict[str, set[str]] = {name: set() for name in kinds}
+    for pre, post in edges:
+        before[post].add(pre)
+    order: dict[str, None] = {}
+    back: set[Edge] = set()
+    while len(order) < len(before):
+        ready = [n for n in before if n not in order and before[n] <= order.keys()]
+        if not ready:
+            cut = _cut(kinds, before, order)
+            back |= {(pre, cut) for pre in before[cut] - order.keys()}
+            ready = [cut]
+        order.update(dict.fromkeys(ready))
+    return list(order), back
+
+
+def _cut(kinds: Mapping[str, str], before: dict[str, set[str]], order: dict[str, None]) -> str:
+    """The node before which a loop is cut; raises `LookupError` where nothing has a state."""
+    left = [name for name in before if name not in order]
+    for wanted in ({"Delay"}, STATEFUL):
+        found = [name for name in left if kinds[name] in wanted]
+        led = [name for name in found if before[name] & order.keys()]
+        if led or found:
+            return (led or found)[0]
+    raise LookupError(left[0])
+
+
+class NoForm(Exception):
+    """An object has no form in NIR, or a node has none here: the reason, and what would help."""
+
+    def __init__(self, reason: str, help: str = "") -> None:
+        super().__init__(reason, help)
+        self.reason, self.help = reason, help
 
 
 @dataclass(frozen=True, eq=False)
@@ -199,3 +265,113 @@ def _text(value: Any) -> str:
     if not isinstance(value, str):
         raise TypeError(value)
     return value
+
+
+@dataclass(frozen=True)
+class NirWiring:
+    """Nodes by name, the sources of each, and an order: behind its sources, but around a loop.
+
+    `walk` is another order: from the input along the edges, each branch to its end.
+    """
+
+    nodes: dict[str, NodeRecord]
+    sources: dict[str, tuple[str, ...]]
+    order: tuple[str, ...]
+    walk: tuple[str, ...]
+    input: str
+    output: str
+
+    @property
+    def neurons(self) -> tuple[str, ...]:
+        """The nodes that hold a state, in their order."""
+        return tuple(name for name in self.order if self.nodes[name].kind in STATEFUL)
+
+    @property
+    def spiking(self) -> tuple[str, ...]:
+        """The nodes that send spikes, in their order."""
+        return tuple(name for name in self.order if self.nodes[name].kind in SPIKING)
+
+    def as_walked(self) -> NirWiring:
+        """The graph in the order of the walk."""
+        return replace(self, order=self.walk)
+
+    def without_late_ones(self) -> NirWiring:
+        """The graph without the edges from nodes that come later in its order."""
+        return self._keeping(lambda forward, loops: forward)
+
+    def as_chain(self) -> NirWiring:
+        """The graph with one edge to a node, from its last source, and the loops."""
+        return self._keeping(lambda forward, loops: (*forward[-1:], *loops))
+
+    def through_loops(self) -> NirWiring:
+        """The graph with edges into neurons that read themselves led to their recurrent weights."""
+        sources, order = dict(self.sources), list(self.order)
+        for name in self.neurons:
+            around = next((s for s in sources[name] if sources[s] == (name,)), None)
+            if around is not None:
+                others = tuple(source for source in sources[name] if source != around)
+                sources[name], sources[around] = (around,), (*others, name)
+                order.remove(around)
+                order.insert(order.index(name), around)
+        return replace(self, sources=sources, order=tuple(order))
+
+    def _keeping(self, kept: Callable[..., tuple[str, ...]]) -> NirWiring:
+        """The graph with some of each node's sources: those before it in order, and the others."""
+        place = {name: i for i, name in enumerate(self.order)}
+        sources = {}
+        for name, found in self.sources.items():
+            ordered = sorted(found, key=lambda source: place[source])
+            forward = tuple(s for s in ordered if place[s] < place[name])
+            sources[name] = kept(forward, tuple(ordered[len(forward) :]))
+        return replace(self, sources=sources)
+
+
+def wiring_of(source: Any) -> NirWiring:
+    """The wiring of a file or a graph with one input and one output.
+
+    Raises `NetworkError` for another one, and `DamagedFileError` for what is no graph.
+    """
+    flat = source if isinstance(source, Flat) else read_flat(source)
+    sources: dict[str, list[str]] = {name: [] for name in flat.nodes}
+    for pre, post in flat.edges:
+        sources[post].append(pre)
+    inside = {"Input": {post for _, post in flat.edges}, "Output": {pre for pre, _ in flat.edges}}
+    ends = []
+    for kind, others in inside.items():  # graphs inside the graph have ends of their own
+        names = [n for n, node in flat.nodes.items() if node.kind == kind and n not in others]
+        if len(names) != 1:
+            raise NetworkError(
+                f"the graph has {len(names)} {kind.lower()}s ({', '.join(names)}), and readers are "
+                f"compared on graphs with one. Write a file for each {kind.lower()}"
+            )
+        ends += names
+    given, taken = ends
+    fixed = {name: tuple(found) for name, found in sources.items()}
+    walk = walked(flat.nodes, flat.edges, given)
+    return NirWiring(flat.nodes, fixed, _in_order_of_values(fixed), walk, given, taken)
+
+
+def _in_order_of_values(sources: dict[str, tuple[str, ...]]) -> tuple[str, ...]:
+    """Nodes in the order in which values reach them; an edge back to an earlier one closes a loop.
+
+    Readers are walked depth first from the nodes without sources, and listed when all behind them
+    are: the reverse of that is an order.
+    """
+    readers: dict[str, list[str]] = {name: [] for name in sources}
+    for name, found in sources.items():
+        for source in found:
+            readers[source].append(name)
+    listed: dict[str, None] = {}
+    entered: set[str] = set()
+    for first in sorted(sources, key=lambda name: len(sources[name]) > 0):
+        stack = [] if first in entered else [(first, iter(readers[first]))]
+        entered.add(first)
+        while stack:
+            name, rest = stack[-1]
+            new = next((reader for reader in rest if reader not in entered), None)
+            if new is None:
+                listed[stack.pop()[0]] = None
+            else:
+                entered.add(new)
+                stack.append((new, iter(readers[new])))
+    return tuple(reversed(listed))

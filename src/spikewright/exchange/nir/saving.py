@@ -13,8 +13,7 @@ from spikewright._base.options import spelled
 from spikewright.engines import step_for
 from spikewright.errors import MissingExtraError, NetworkError, ReadError
 from spikewright.exchange.ends import ends_of
-from spikewright.exchange.nir.checking.semantics import RESETS
-from spikewright.exchange.nir.dialects import WRITER, dialect_of
+from spikewright.exchange.nir.readers import RESETS, WRITER, dialect_of
 from spikewright.exchange.nir.reading import read_flat
 from spikewright.exchange.nir.writing import graph_of
 

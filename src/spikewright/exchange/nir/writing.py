@@ -24,7 +24,6 @@ from spikewright.exchange.nir.building import (
     limits_of,
     single,
 )
-from spikewright.exchange.nir.dialects import OTHER_DIALECT, WRITER, Dialect
 from spikewright.exchange.nir.neurons import (
     FusedSynapse,
     NirNeurons,
@@ -35,15 +34,19 @@ from spikewright.exchange.nir.neurons import (
     suited,
     synapses_of,
 )
-from spikewright.exchange.nir.refusal import NoForm
-from spikewright.exchange.nir.signals import Follower, Signal, image_index, plain
-from spikewright.exchange.nir.waits import (
+from spikewright.exchange.nir.readers import OTHER_DIALECT, WRITER, Dialect
+from spikewright.exchange.nir.reading import NoForm
+from spikewright.exchange.nir.signals import (
+    Follower,
     Object,
+    Signal,
     check,
     delivered_constant,
+    image_index,
     layout_of,
     object_of,
     ordered,
+    plain,
     rank_of,
     reachable,
     recorded,

@@ -48,6 +48,21 @@ class OnnxWriter:
         self.nodes.append(helper.make_node("Identity", [name], [output], f"output {output}"))
 
 
+def _operator(operation: str) -> Callable[..., Any]:
+    """An operator of arrays: the operation on one and on others."""
+    return lambda self, *others: self.make(operation, *others)
+
+
+def _turned(operation: str) -> Callable[[Any, Any], Any]:
+    """An operator with another number or array in the first place."""
+
+    def operator(self: OnnxArray, first: Any) -> Any:
+        name = self.writer.node(operation, [name_of(self.writer, first), self.name])
+        return OnnxArray(self.writer, name, np.broadcast_shapes(np.shape(first), self.shape))
+
+    return operator
+
+
 class OnnxArray:
     """An array of the graph: `name` in it, and the shape of one sample behind a first axis of 1."""
 
@@ -68,66 +83,21 @@ class OnnxArray:
         made = np.broadcast_shapes(*shapes) if shape is None else shape
         return OnnxArray(self.writer, self.writer.node(operation, names, **given), made)
 
-    def _turned(self, operation: str, first: Any) -> Any:
-        """The operation with another number or array in the first place."""
-        name = self.writer.node(operation, [name_of(self.writer, first), self.name])
-        return OnnxArray(self.writer, name, np.broadcast_shapes(np.shape(first), self.shape))
-
-    def __add__(self, other: Any) -> Any:
-        return self.make("Add", other)
-
-    def __sub__(self, other: Any) -> Any:
-        return self.make("Sub", other)
-
-    def __mul__(self, other: Any) -> Any:
-        return self.make("Mul", other)
-
-    def __truediv__(self, other: Any) -> Any:
-        return self.make("Div", other)
-
-    __radd__, __rmul__ = __add__, __mul__
-
-    def __rsub__(self, first: Any) -> Any:
-        return self._turned("Sub", first)
-
-    def __rtruediv__(self, first: Any) -> Any:
-        return self._turned("Div", first)
-
-    def __rpow__(self, first: Any) -> Any:
-        return self._turned("Pow", first)
-
-    def __neg__(self) -> Any:
-        return self.make("Neg")
-
-    def __gt__(self, other: Any) -> Any:
-        return self.make("Greater", other)
-
-    def __ge__(self, other: Any) -> Any:
-        return self.make("GreaterOrEqual", other)
-
-    def __lt__(self, other: Any) -> Any:
-        return self.make("Less", other)
-
-    def __le__(self, other: Any) -> Any:
-        return self.make("LessOrEqual", other)
-
-    def __eq__(self, other: Any) -> Any:
-        return self.make("Equal", other)
-
+    __add__ = __radd__ = _operator("Add")
+    __mul__ = __rmul__ = _operator("Mul")
+    __sub__, __rsub__ = _operator("Sub"), _turned("Sub")
+    __truediv__, __rtruediv__ = _operator("Div"), _turned("Div")
+    __rpow__ = _turned("Pow")
+    __gt__, __ge__ = _operator("Greater"), _operator("GreaterOrEqual")
+    __lt__, __le__ = _operator("Less"), _operator("LessOrEqual")
+    __and__, __or__ = _operator("And"), _operator("Or")
+    __neg__, __invert__ = _operator("Neg"), _operator("Not")
+    __eq__ = _operator("Equal")
     __hash__ = None  # type: ignore[assignment]
 
     def __bool__(self) -> bool:
         """Raise `TypeError`: whether it is true is known where the graph is run."""
         raise TypeError("a symbol has no truth: what depends on it takes `xp.where`")
-
-    def __and__(self, other: Any) -> Any:
-        return self.make("And", other)
-
-    def __or__(self, other: Any) -> Any:
-        return self.make("Or", other)
-
-    def __invert__(self) -> Any:
-        return self.make("Not")
 
     def reshape(self, *shape: Any) -> Any:
         """Another shape; the first axis stays the batch."""
@@ -182,6 +152,31 @@ def _plain(operation: str) -> Callable[[Any, Any], Any]:
 
     def function(self: Any, x: Any) -> Any:
         return x.make(operation) if isinstance(x, OnnxArray) else getattr(np, operation.lower())(x)
+
+    return function
+
+
+def _either(operation: str) -> Callable[[Any, Any, Any], Any]:
+    """An elementwise function of two, one of which is an array of the graph."""
+
+    def function(self: Any, first: Any, second: Any) -> Any:
+        graph, other = (first, second) if isinstance(first, OnnxArray) else (second, first)
+        return graph.make(operation, other)
+
+    return function
+
+
+def _over_axes(operation: str) -> Callable[..., Any]:
+    """A function over axes of an array, which stay as axes of extent one where they are kept."""
+
+    def function(self: Any, x: OnnxArray, axis: Any, keepdims: bool = False) -> Any:
+        axes = [a % x.ndim for a in ((axis,) if isinstance(axis, int) else axis)]
+        kept: Shape = tuple(
+            1 if a in axes else n for a, n in enumerate(x.shape) if keepdims or a not in axes
+        )
+        names = [x.name, x.writer.constant(axes, np.int64)]
+        name = x.writer.node(operation, names, keepdims=int(keepdims))
+        return OnnxArray(x.writer, name, kept)
 
     return function
 
@@ -246,17 +241,7 @@ class OnnxFunctions:
         """Where a neuron fires: at or above its threshold."""
         return x >= other
 
-    def maximum(self, first: Any, second: Any) -> Any:
-        """Elementwise maximum."""
-        return (
-            first.make("Max", second) if isinstance(first, OnnxArray) else second.make("Max", first)
-        )
-
-    def minimum(self, first: Any, second: Any) -> Any:
-        """Elementwise minimum."""
-        return (
-            first.make("Min", second) if isinstance(first, OnnxArray) else second.make("Min", first)
-        )
+    maximum, minimum = map(_either, ("Max", "Min"))
 
     def where(self, condition: OnnxArray, first: Any, second: Any) -> Any:
         """Elementwise choice."""
@@ -270,26 +255,7 @@ class OnnxFunctions:
         """An array that does not change is written where it is used."""
         return array
 
-    def sum(self, x: OnnxArray, axis: Any, keepdims: bool = False) -> Any:
-        """Sum over axes."""
-        return self._reduced("ReduceSum", x, axis, keepdims)
-
-    def mean(self, x: OnnxArray, axis: Any, keepdims: bool = False) -> Any:
-        """Mean over axes."""
-        return self._reduced("ReduceMean", x, axis, keepdims)
-
-    def amax(self, x: OnnxArray, axis: Any, keepdims: bool = False) -> Any:
-        """Maximum over axes."""
-        return self._reduced("ReduceMax", x, axis, keepdims)
-
-    def _reduced(self, operation: str, x: OnnxArray, axis: Any, keepdims: bool) -> Any:
-        axes = [a % x.ndim for a in ((axis,) if isinstance(axis, int) else axis)]
-        kept: Shape = tuple(
-            1 if a in axes else n for a, n in enumerate(x.shape) if keepdims or a not in axes
-        )
-        index = self._writer.constant(axes, np.int64)
-        name = self._writer.node(operation, [x.name, index], keepdims=int(keepdims))
-        return OnnxArray(self._writer, name, kept)
+    sum, mean, amax = map(_over_axes, ("ReduceSum", "ReduceMean", "ReduceMax"))
 
     def swapaxes(self, x: OnnxArray, first: int, second: int) -> Any:
         """Two axes change places."""

@@ -10,10 +10,17 @@ from numpy.typing import NDArray
 
 from spikewright._base.optional import require
 from spikewright.errors import BuildError
+from spikewright.modelling.nengo_reader.components import (
+    CalledProcess,
+    FoundWeights,
+    is_users,
+    learned_by,
+    rules_of,
+    solver_of,
+    synapse_of,
+)
 from spikewright.modelling.nengo_reader.kinds import is_a, name_of, own_kind, refused, whole
-from spikewright.modelling.nengo_reader.learning import is_users, learned_by, rules_of, synapse_of
 from spikewright.modelling.nengo_reader.populations import default_points, sampled
-from spikewright.modelling.nengo_reader.solvers import CalledProcess, FoundWeights, solver_of
 from spikewright.network import Connection, Node, Probe
 from spikewright.network.solvers import NoSolver, Solver
 from spikewright.network.synapses import Lowpass

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright.errors import BuildError, ReadError
+from spikewright.modelling.nengo_reader.components import Drawing, process_of
 from spikewright.modelling.nengo_reader.connections import (
     Form,
     Sampled,
@@ -22,7 +23,6 @@ from spikewright.modelling.nengo_reader.populations import (
     neuron_type_of,
     population,
 )
-from spikewright.modelling.nengo_reader.solvers import Drawing, process_of
 from spikewright.network import Ensemble, Network, Node
 from spikewright.network.config import no_defaults
 from spikewright.network.learning.rule import by_key

@@ -1,16 +1,17 @@
 """Ready-made networks: populations that multiply, bind, integrate, remember and choose."""
 
+from spikewright.modelling.networks.arrays import (
+    CircularConvolution,
+    EnsembleArray,
+    Product,
+    ThresholdingEnsembles,
+    dot_product_transform,
+)
 from spikewright.modelling.networks.associative_memory import (
     AssociativeMemory,
     ThresholdingAssociativeMemory,
 )
 from spikewright.modelling.networks.basal_ganglia import BasalGanglia, Thalamus
-from spikewright.modelling.networks.ensemble_array import EnsembleArray, ThresholdingEnsembles
-from spikewright.modelling.networks.product import (
-    CircularConvolution,
-    Product,
-    dot_product_transform,
-)
 from spikewright.modelling.networks.recurrent import (
     IndependentAccumulator,
     InputGatedMemory,

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from spikewright.errors import NetworkError
-from spikewright.modelling.networks.ensemble_array import (
+from spikewright.modelling.networks.arrays import (
     EnsembleArray,
     ThresholdingEnsembles,
     free_name,

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from spikewright._base.arguments import is_number
 from spikewright.errors import NetworkError
-from spikewright.modelling.networks.ensemble_array import POSITIVE, EnsembleArray
+from spikewright.modelling.networks.arrays import POSITIVE, EnsembleArray
 from spikewright.network import Config, Connection, Network, Node
 from spikewright.network.distributions import Uniform
 from spikewright.network.pointwise import Above

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from spikewright.errors import NetworkError
-from spikewright.modelling.networks.ensemble_array import EnsembleArray, ThresholdingEnsembles
+from spikewright.modelling.networks.arrays import EnsembleArray, ThresholdingEnsembles
 from spikewright.network import Connection, Ensemble, Network, Node
 from spikewright.network.pointwise import Step
 from spikewright.network.shapes import above_zero, count, number

@@ -6,21 +6,23 @@ action selection those of the semantic pointer architecture (Eliasmith 2013).
 
 from spikewright.modelling.semantic.model import ActionSelection, Cortical, Model, ifmax
 from spikewright.modelling.semantic.module import Module, dot, reinterpret, sym, translate
-from spikewright.modelling.semantic.modules import (
+from spikewright.modelling.semantic.pointer import SemanticPointer
+from spikewright.modelling.semantic.recall import (
     Accumulators,
     Bind,
     Cleanup,
     Compare,
-    Memory,
     Product,
     Scalar,
+    WinnerTakeAll,
+)
+from spikewright.modelling.semantic.state import (
+    Memory,
     State,
     Stimulus,
     Superposition,
     Transcode,
-    WinnerTakeAll,
 )
-from spikewright.modelling.semantic.pointer import SemanticPointer
 from spikewright.modelling.semantic.vocabulary import Vocabulary
 
 __all__ = [

@@ -14,12 +14,14 @@ from spikewright.modelling.networks import (
     Thalamus,
     ThresholdingEnsembles,
 )
-from spikewright.modelling.semantic.connecting import (
+from spikewright.modelling.semantic.effects import (
     N_NEURONS,
     SAYING,
     SYNAPSE,
     Action,
     Effect,
+    Mixer,
+    Mixture,
     Said,
     connect,
     read_action,
@@ -28,9 +30,8 @@ from spikewright.modelling.semantic.connecting import (
     unnamed,
 )
 from spikewright.modelling.semantic.expression import said
-from spikewright.modelling.semantic.mixtures import Mixer, Mixture
 from spikewright.modelling.semantic.module import Module, operand
-from spikewright.modelling.semantic.modules import State
+from spikewright.modelling.semantic.state import State
 from spikewright.modelling.semantic.vocabulary import End
 from spikewright.network import Connection, Ensemble, Network, Node
 from spikewright.network.network import container

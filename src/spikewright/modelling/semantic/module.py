@@ -7,7 +7,7 @@ from typing import Any
 
 from spikewright._base.arguments import is_number
 from spikewright.errors import NetworkError
-from spikewright.modelling.semantic.connecting import Effect, done
+from spikewright.modelling.semantic.effects import Effect, done
 from spikewright.modelling.semantic.expression import (
     Dot,
     Expression,

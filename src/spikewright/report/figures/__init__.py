@@ -4,19 +4,32 @@
 Pages draw the same chart as SVG.
 """
 
-from spikewright.report.figures.curves import response_curves_info, tuning_curves_info
-from spikewright.report.figures.decoded import decoded_info
-from spikewright.report.figures.energies import EnergiesInfo, energies_info
-from spikewright.report.figures.gaps import gaps_info
+from spikewright.report.figures.costs import (
+    EnergiesInfo,
+    energies_info,
+    of_search,
+    over_steps,
+    trade_off_info,
+)
 from spikewright.report.figures.over_time import epochs_infos, over_time_infos
-from spikewright.report.figures.paths import path_info
-from spikewright.report.figures.picture import draw
-from spikewright.report.figures.raster import RasterInfo, raster_info
-from spikewright.report.figures.rates import rates_info
-from spikewright.report.figures.saving import ChartInfo, Info, Row, check_picture, csv_text, save
-from spikewright.report.figures.spikes import spike_times_info, spikes_info
+from spikewright.report.figures.per_layer import gaps_info, rates_info
+from spikewright.report.figures.picture import (
+    ChartInfo,
+    Info,
+    Row,
+    check_picture,
+    csv_text,
+    draw,
+    save,
+)
+from spikewright.report.figures.raster import RasterInfo, raster_info, spike_times_info, spikes_info
+from spikewright.report.figures.represented import (
+    decoded_info,
+    path_info,
+    response_curves_info,
+    tuning_curves_info,
+)
 from spikewright.report.figures.sweep import SweepInfo, sweep_info
-from spikewright.report.figures.trade_off import of_search, over_steps, trade_off_info
 
 __all__ = [
     "ChartInfo",

@@ -9,7 +9,7 @@ import numpy as np
 from spikewright._base.amounts import capital, joules, number, percent
 from spikewright.records import Record, Worth, select, worths
 from spikewright.report.figures import charts
-from spikewright.report.figures.saving import Cell, ChartInfo, Row
+from spikewright.report.figures.picture import Cell, ChartInfo, Row
 from spikewright.report.figures.scale import step_ticks, whole_ticks
 
 _MOST = 400  # steps that are shown

@@ -12,7 +12,7 @@ from spikewright._base.amounts import capital, counted, number
 from spikewright.records import Record, Worth, select, worths
 from spikewright.report.figures import charts
 from spikewright.report.figures.over_time import with_interval
-from spikewright.report.figures.saving import Row
+from spikewright.report.figures.picture import Row
 from spikewright.report.sweeps import Key, by_setting, scale_text, steps_of_spikes
 from spikewright.report.tables import shown, value_of
 

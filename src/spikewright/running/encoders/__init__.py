@@ -13,8 +13,7 @@ encoder              a value x over T seconds                       error of its
 ===================  =============================================  ===============================
 """
 
-from spikewright.running.encoders.base import Encoder
 from spikewright.running.encoders.events import Events
-from spikewright.running.encoders.values import ConstantCurrent, Frames, Poisson, Regular
+from spikewright.running.encoders.values import ConstantCurrent, Encoder, Frames, Poisson, Regular
 
 __all__ = ["ConstantCurrent", "Encoder", "Events", "Frames", "Poisson", "Regular"]

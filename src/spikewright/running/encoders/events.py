@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from spikewright._base.arguments import is_number
 from spikewright.errors import SimulationError
-from spikewright.running.encoders.base import Encoder, Shape, check_rate
+from spikewright.running.encoders.values import Encoder, Shape, check_rate
 
 _MOST_STEPS = 10_000_000  # that events alone make a run last
 _TOLERANCE = 1e-6  # of a step: a time that is a multiple of dt belongs to the step it begins

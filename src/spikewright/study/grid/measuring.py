@@ -12,7 +12,7 @@ from typing import Any
 
 from spikewright._base.progress import progress_bar
 from spikewright.conversion import Conversion
-from spikewright.conversion.run_warnings import doubt_of_length
+from spikewright.conversion.trace_warnings import doubt_of_length
 from spikewright.errors import MissingExtraError, SimulationError, SpikewrightError
 from spikewright.evaluation.checkpoint import Checkpoint
 from spikewright.evaluation.data import Shard

@@ -16,9 +16,8 @@ from spikewright._base.options import declared, options_of
 from spikewright.choosing import ScaleRule
 from spikewright.choosing.correction import looks_at_data
 from spikewright.choosing.rules.rule import brief
-from spikewright.conversion import Conversion
+from spikewright.conversion import Conversion, convert
 from spikewright.conversion.options import CommonOptions
-from spikewright.conversion.pipeline import convert
 from spikewright.errors import SimulationError
 from spikewright.evaluation import checked
 from spikewright.lower.trace import say, silently
@@ -27,7 +26,7 @@ from spikewright.measure.energy import cost_table
 from spikewright.network.neurons import NeuronType
 from spikewright.records import Record
 from spikewright.report.sweeps import sweep_table, synapse_text
-from spikewright.running.encoding import refuse_sequences
+from spikewright.running.inputs import refuse_sequences
 from spikewright.study.grid.measuring import Measuring
 from spikewright.study.grid.summary import found_nothing, found_one
 from spikewright.study.options import SweepOptions

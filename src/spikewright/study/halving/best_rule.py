@@ -15,14 +15,13 @@ from spikewright._base.progress import progress_bar
 from spikewright.choosing.correction import looks_at_data
 from spikewright.choosing.rules import ScaleRule
 from spikewright.choosing.statistics.batches import gather
-from spikewright.conversion import Conversion
+from spikewright.conversion import Conversion, convert
 from spikewright.conversion.arguments import check_cap
-from spikewright.conversion.pipeline import convert
 from spikewright.errors import listed
 from spikewright.graph.layers import Activation
 from spikewright.lower.trace import silently
 from spikewright.report.tables import Column, Table
-from spikewright.running.encoding import refuse_sequences
+from spikewright.running.inputs import refuse_sequences
 from spikewright.study.halving.candidates import Further, candidates_of, compared_rules
 from spikewright.study.halving.comparison import Comparison, by_candidate
 from spikewright.study.halving.halving import (

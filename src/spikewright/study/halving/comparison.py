@@ -25,7 +25,7 @@ from spikewright.measure.readout import read_out
 from spikewright.measure.truth import Output
 from spikewright.records import Record, Worth
 from spikewright.running.converted import as_source
-from spikewright.running.encoding import feeds_of
+from spikewright.running.inputs import feeds_of
 from spikewright.running.padding import real_outputs
 from spikewright.study.point import OperatingPoint, OutputScore
 from spikewright.study.programs import ModelReference

@@ -23,7 +23,7 @@ from spikewright.measure.truth import Output, labels_of
 from spikewright.network import Node
 from spikewright.records import Worth
 from spikewright.running.converted import as_source
-from spikewright.running.encoding import feeds_of
+from spikewright.running.inputs import feeds_of
 from spikewright.running.padding import padding_in
 from spikewright.running.recording import outputs_of
 from spikewright.running.runner import RunJob, Runner

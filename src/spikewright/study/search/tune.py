@@ -14,7 +14,7 @@ from spikewright._base.optional import require
 from spikewright._base.options import declared
 from spikewright._base.progress import progress_bar
 from spikewright.choosing import fingerprint
-from spikewright.conversion.pipeline import convert
+from spikewright.conversion import convert
 from spikewright.errors import TuningError
 from spikewright.lower.trace import silently
 from spikewright.measure.metric import Metric

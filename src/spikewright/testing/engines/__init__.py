@@ -15,9 +15,8 @@ from spikewright.testing.engines.delays import DelayTests, SynapseTests
 from spikewright.testing.engines.learning import LearningTests
 from spikewright.testing.engines.nodes import FunctionTests, NodeTests
 from spikewright.testing.engines.parts import PartTests, ProbeTests
-from spikewright.testing.engines.steps import StepTests
-from spikewright.testing.engines.windows import WindowTests
-from spikewright.testing.functions import function_examples
+from spikewright.testing.engines.steps import StepTests, WindowTests
+from spikewright.testing.layers import function_examples
 from spikewright.testing.learning import rule_examples
 from spikewright.testing.modelling import (
     neuron_type_examples,

@@ -14,7 +14,7 @@ from spikewright.engines import Execution, Precision
 from spikewright.errors import SimulationError
 from spikewright.network import Connection, MaxPool, Network, Node, NodeFunction, Probe
 from spikewright.testing.engines.base import EPSILON, Suite, both, in_turn
-from spikewright.testing.functions import FunctionExample, function_examples
+from spikewright.testing.layers import FunctionExample, function_examples
 from spikewright.testing.mixed import MixedNetwork
 from spikewright.testing.modelling import sent_of
 

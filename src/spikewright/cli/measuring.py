@@ -1,0 +1,155 @@
+"""`spikewright run`, `evaluate` and `diagnose`: see those methods of `spikewright.Conversion`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, TypedDict
+
+from spikewright._base.amounts import number
+from spikewright._base.options import Option, whole
+from spikewright.cli import files
+from spikewright.cli.given import Given
+from spikewright.cli.options import RunStepOptions, SampleOptions, command
+from spikewright.cli.output import duration, show, tell, warnings_of
+from spikewright.diagnosis import DiagnoseOptions
+from spikewright.engines.settings import StepOptions
+from spikewright.evaluation import EvaluateOptions
+from spikewright.measure import Evaluation, accuracy, activity, neuron_rates
+from spikewright.measure.activity import BITS
+from spikewright.measure.evaluation import KIND as EVALUATION
+from spikewright.measure.readout import named
+from spikewright.records import Record, select
+from spikewright.report.tables import (
+    accuracy_table,
+    early_exit_table,
+    energy_table,
+    layer_table,
+    over_time_table,
+    powers_of_two,
+)
+from spikewright.running.inputs import EncodedOptions
+
+
+class _LengthOptions(TypedDict, total=False):
+    steps: Annotated[
+        int | None,
+        Option(None, "Time steps for each sample; needed where x has no time axis.", whole(1)),
+    ]
+
+
+@command(
+    files.model(),
+    files.data("x, (samples, *shape) or (samples, steps, *shape), and perhaps labels y"),
+    files.report,
+    groups=(_LengthOptions, StepOptions, EncodedOptions, SampleOptions),
+    without=(),
+    spiking=True,
+)
+def run(given: Given) -> None:
+    """Run MODEL on data and print accuracy, firing rates and spikes.
+
+    MODEL is a .keras, .h5, .onnx or .pt2 file, converted as the options say and spiking unless they
+    say --rate, or a network that `spikewright convert -o` saved.
+    """
+    samples, conversion = given.samples, given.conversion
+    result = conversion.run(samples.x, **given.settings)
+    records = activity(result)
+    if samples.y is not None:
+        records += [accuracy(result, samples.y, readout) for readout in sorted(named())]
+    about = {"steps": result.steps, "dt": result.dt, **result.record}
+    if given.paths["report"] is not None:
+        subject = given.subject(run={**given.run, "steps": result.steps})
+        path, rates = given.paths["report"], neuron_rates(result)
+        subject.write(path, "Run", about, records=records, rates=rates, diagnosis=())
+    title = f"{duration(result.steps, result.dt)}, {result.record['engine']} engine"
+    given.answer_of_network(
+        {
+            "run": {**result.record, "steps": result.steps, "dt": result.dt},
+            "records": [record.as_dict() for record in records],
+            "warnings": warnings_of(conversion),
+        },
+        lambda: _print_run(records, title),
+    )
+
+
+def _print_run(records: list[Record], title: str) -> None:
+    if select(records, "accuracy"):
+        show(accuracy_table(records, title))
+    show(layer_table(records, title))
+    total = [r for r in select(records, "spikes per sample") if "layer" not in r.how]
+    for record in total:
+        tell(f"{number(record.value)} spikes per sample over {record.n} samples")
+
+
+@command(
+    files.model(),
+    files.data("x, (samples, *shape), and perhaps y: labels, or targets"),
+    files.out("as JSON here", EVALUATION),
+    files.report,
+    groups=(RunStepOptions, EvaluateOptions, SampleOptions),
+    without=(),
+    spiking=True,
+)
+def evaluate(given: Given) -> None:
+    """Measure MODEL on a data set: accuracy at every step, its loss, spikes, energy.
+
+    MODEL is a .keras, .h5, .onnx or .pt2 file, converted as the options say and spiking unless they
+    say --rate, or a network that `spikewright convert -o` saved. Results are the same wherever the
+    work is done, and after an interruption.
+    """
+    samples, settings = given.samples, given.settings
+    if given.paths["report"] is not None:
+        settings["at"] = settings["at"] or powers_of_two(settings["steps"])
+    found = given.conversion.evaluate(samples.x, samples.y, **settings)
+    given.save(found)
+    if given.paths["report"] is not None:
+        rates, path = neuron_rates(found), given.paths["report"]
+        about, records = found.settings, found.records
+        given.subject().write(path, "Evaluation", about, records=records, rates=rates)
+    document = {**found.as_dict(), "warnings": warnings_of(given.conversion)}
+    given.answer_of_network(document, lambda: _print_evaluation(found, given.paths["out"]))
+
+
+def _print_evaluation(found: Evaluation, out: Path | None) -> None:
+    steps = found.settings["steps"]
+    title = f"{found.settings['samples']} samples, {duration(steps, found.settings['dt'])}"
+    show(over_time_table(found.records, powers_of_two(steps), title))
+    if select(found.records, "early exit steps"):
+        show(early_exit_table(found.records, "Leaving early"))
+    last = [record for record in found.records if record.how.get("steps") == steps]
+    show(layer_table(last, f"Layers after step {steps}"))
+    for record in found.records:
+        ends = record.how.get("steps", steps) == steps
+        if ends and record.name.startswith(("source ", "rounded ")):
+            output = f" of {record.how['output']}" if "output" in record.how else ""
+            value = f"{record.value:.2%}" if record.unit == "fraction" else number(record.value)
+            tell(f"{record.name}{output} {value}")
+    for name in ("spikes per sample", "spikes per active neuron", BITS):
+        for record in select(last, name, layer=None):
+            tell(f"{number(record.value)} {name}")
+    if select(last, "energy"):
+        show(energy_table(last, "Energy per sample"))
+    if out is not None:
+        tell(f"Saved as {out}")
+
+
+@command(
+    files.model(),
+    files.data("x, (samples, *shape), and perhaps y: labels, or targets"),
+    files.report,
+    groups=(RunStepOptions, DiagnoseOptions, SampleOptions),
+    without=(),
+    spiking=True,
+)
+def diagnose(given: Given) -> None:
+    """Print the losses of accuracy of MODEL, layer by layer, and changes against them.
+
+    MODEL is a .keras, .h5, .onnx or .pt2 file, converted as the options say and spiking unless they
+    say --rate, or a network that `spikewright convert -o` saved. Some hundred samples are enough.
+    """
+    samples = given.samples
+    found = given.conversion.diagnose(samples.x, samples.y, **given.settings)
+    if given.paths["report"] is not None:
+        facts = {"samples": found.samples, **given.run}
+        given.subject().write(given.paths["report"], "Diagnosis", facts, diagnosis=found.records)
+    given.answer_of_network(found.as_dict(), lambda: tell(str(found)))

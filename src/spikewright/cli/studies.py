@@ -1,0 +1,217 @@
+"""`spikewright sweep` and `tune`: see `spikewright.sweep` and `spikewright.tune`."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import click
+
+from spikewright._base.options import options_of
+from spikewright.cli import files
+from spikewright.cli.files import FileSamples
+from spikewright.cli.given import Given
+from spikewright.cli.option_texts import SEVERAL
+from spikewright.cli.options import SampleOptions, command, in_steps_of
+from spikewright.cli.output import duration, say, show, tell
+from spikewright.conversion.options import SpikeOptions
+from spikewright.measure import neuron_rates
+from spikewright.records import select, worths
+from spikewright.report import figures
+from spikewright.report.sweeps import rates_table
+from spikewright.report.tables import shown
+from spikewright.study.grid.sweep import sweep as library_sweep
+from spikewright.study.options import SweepOptions, TuneOptions
+from spikewright.study.point import OperatingPoint
+from spikewright.study.programs import ProgramWriter
+from spikewright.study.result import StudyResult
+from spikewright.study.search.tune import tune as library_tune
+
+
+def _check_picture(path: Path, *, overwrite: bool) -> None:
+    """Raise where no picture is drawn, or where it or its data would replace another file."""
+    if path.suffix.lower() not in (".png", ".svg", ".pdf"):
+        raise click.BadParameter(f"{path} ends in none of .png, .svg and .pdf")
+    figures.check_picture(path, figures.SweepInfo.columns, overwrite=overwrite)
+
+
+@command(
+    files.model(),
+    files.data("x, (samples, *shape), and perhaps y: labels, or targets"),
+    files.written(
+        "Draw it here (.png, .svg, .pdf), with its data beside it as CSV.",
+        _check_picture,
+        "--picture",
+    ),
+    files.report,
+    groups=(SweepOptions, SampleOptions),
+    forms=SEVERAL,
+    without=("spiking", "scale_firing_rates", "sequence_step"),
+)
+def sweep(given: Given) -> None:
+    """Measure MODEL at several firing-rate scales: accuracy, rates, spikes, energy, latency.
+
+    MODEL is a .keras, .h5, .onnx or .pt2 file. Every scale is run with every synapse, for the most
+    of the steps, and read after each of them; settings that fail are listed with their reason. Ends
+    with the cheapest setting near the source, and the call of sw.convert that makes it.
+    """
+    samples, settings = given.samples, given.settings
+    settings["scales"] = [in_steps_of(settings["dt"], scale) for scale in settings["scales"]]
+    found = library_sweep(given.model, samples.x, samples.y, **settings, **given.choices)
+    if given.paths["picture"] is not None:
+        info = figures.sweep_info(found.records)
+        drawn = figures.draw(info)
+        figures.save(drawn, info, given.paths["picture"], overwrite=files.forced())
+        tell(f"Picture: {given.paths['picture']}", err=True)
+    if given.paths["report"] is not None:
+        _write_sweep(given, found)
+    given.answer(found.as_dict(), lambda: _print_sweep(found, given.model))
+
+
+def _write_sweep(given: Given, found: StudyResult) -> None:
+    """The page: every setting, and the best (or nearest) one in detail, which is run once more."""
+    point, told = found.shown, found.facts
+    run = {"steps": point.steps, "dt": point.dt, "seed": told["seed"], "engine": told["engine"]}
+    subject = given.subject(conversion=point.conversion, run=run, choices={})
+    how = ("encoder", "precision", "batch_size", "threads")
+    evaluation = subject.measured(None, **{name: given.settings[name] for name in how})
+    subject.write(
+        given.paths["report"],
+        "Sweep",
+        {"shown in detail": point.name, **evaluation.settings},
+        point.call,
+        summary=found.conclusion,
+        records=evaluation.records,
+        sweep=found.records,
+        search=found.trade_off,
+        rates=neuron_rates(evaluation),
+    )
+
+
+def _print_sweep(found: StudyResult, model: Path) -> None:
+    given = found.facts
+    source = [
+        f"source {r.name.removeprefix('source ')} {shown(worth)(r.value)}"
+        for worth in worths(found.records)[:1]
+        for r in select(found.records, f"source {worth.name}")
+    ]
+    samples = f"{model.name} on {given['samples']} samples, steps of {1000 * given['dt']:g} ms"
+    show(replace(found.table, title=", ".join([samples, *source])))
+    steps = max(given["at"])
+    rates = rates_table(found.records, steps, f"Mean firing rates in Hz, after {steps} steps")
+    if rates is not None:
+        show(rates)
+    for name, reason in found.failed.items():
+        say(f"failed: {name}: {reason}\n")
+    say(f"{found.conclusion}\n")
+    if found.call:
+        tell(found.call)
+
+
+_SHOWN = 2000
+"""Samples that a report's figures over time are of, at most."""
+
+
+_LEFT_OUT = {*options_of(SpikeOptions), "sequence_step", "neurons"}
+
+
+@command(
+    files.model(),
+    files.data("x, (samples, *shape), and class labels y"),
+    files.read(
+        "--validation", "Samples held back, a file like --data (default: half of the data)."
+    ),
+    files.read(
+        "--train-data", "Train it on these, a file like --data; without y it imitates MODEL."
+    ),
+    files.out("the chosen network here"),
+    files.report,
+    groups=(TuneOptions, SampleOptions),
+    without=_LEFT_OUT,
+)
+def tune(given: Given) -> None:
+    """Search for the cheapest setting of MODEL that loses little accuracy.
+
+    MODEL is a .keras, .h5, .onnx or .pt2 file. Prints the chosen setting, the costs of others, and
+    the call of sw.convert that makes the network again.
+    """
+    settings, samples, out = given.settings, given.samples, given.paths["out"]
+    held, taught = given.others("validation"), given.others("train_data")
+    if taught is not None:
+        settings["train"] = (taught.x, taught.y)
+    if settings["train"] is not False and out is None:
+        raise click.UsageError("--train: weights that are trained need a place, -o FILE")
+    if held is not None:
+        settings["validation"] = (held.x, held.y)
+    found = library_tune(given.model, samples.x, samples.y, **settings, **given.choices)
+    given.save(found.shown.conversion)
+    if given.paths["report"] is not None:
+        _write_search(given, found, held)
+    given.answer(found.as_dict(), lambda: _print_search(found, out))
+
+
+def _print_search(found: StudyResult, out: Path | None) -> None:
+    best = found.shown
+    steps = duration(best.steps, best.dt)
+    lost = f"at most {100 * (found.limit or 0.0):g} points may be lost; the best runs {steps}"
+    show(replace(found.table, title=f"{found.facts['held_back']} held-back samples, {lost}"))
+    say(f"{found.conclusion}\n")
+    for reason, count in found.facts["failures"].items():
+        say(f"{count} x failed: {reason}")
+    say(
+        f"Searched on {found.facts['searched_on']} samples; trials: {_trials(found)}. To make the "
+        "network again:\n"
+    )
+    tell(_lines(best, out))
+    if out is not None:
+        say(f"\nSaved as {out}")
+
+
+def _trials(found: StudyResult) -> str:
+    """The trials by state."""
+    return ", ".join(f"{n} {state.lower()}" for state, n in found.facts["trials"].items())
+
+
+def _lines(best: OperatingPoint, out: Path | None) -> str:
+    """The code that makes the network again and reads it out."""
+    if best.training is None:
+        return best.call
+    run = ProgramWriter().run(best.steps, best.dt, best.readout)
+    return f"import spikewright as sw\nconversion = sw.Conversion.load({str(out)!r})\n{run}"
+
+
+def _write_search(given: Given, found: StudyResult, held: FileSamples | None) -> None:
+    """The page: the search, the held-back check, and the choice's results over time.
+
+    They are those on the samples held back, or where no file has these on those of the search.
+    """
+    best, settings = found.shown, given.settings
+    run = {**best.run, "seed": settings["seed"], "engine": settings["engine"]}
+    file = "data" if held is None else "validation"
+    subject = given.subject(
+        conversion=best.conversion, run=run, choices={}, data=given.paths[file],
+        samples=given.samples if held is None else held,
+    )  # fmt: skip
+    how = {"readouts": (best.readout,), "threads": settings["threads"], "progress": False}
+    evaluation = subject.measured(_SHOWN, **how)
+    among = ", some of which were searched on" if held is None else ""
+    facts = {
+        **run,
+        "readout": best.readout,
+        "searched on": found.facts["searched_on"],
+        "held back": found.facts["held_back"],
+        "trials": _trials(found),
+        "figures over time": (
+            f"{evaluation.settings['samples']} samples of {subject.data.name}{among}"
+        ),
+    }
+    subject.write(
+        given.paths["report"],
+        "Search",
+        facts,
+        _lines(best, given.paths["out"]),
+        summary=found.conclusion,
+        search=found.records,
+        records=evaluation.records,
+        rates=neuron_rates(evaluation),
+    )

@@ -1,0 +1,175 @@
+"""`spikewright inspect`, `fits` and `doctor`: what a model, a chip and this machine can do."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any, TypedDict
+
+import click
+
+from spikewright._base.amounts import number, percent
+from spikewright._base.options import REQUIRED, Option, options_of
+from spikewright.chips import Fit, names
+from spikewright.cli import files
+from spikewright.cli.given import Given
+from spikewright.cli.options import command
+from spikewright.cli.output import say, show, table_of, tell
+from spikewright.conversion.options import SpikeOptions
+from spikewright.report.tables import Column, Table
+from spikewright.showing.doctor import Checkup
+from spikewright.showing.doctor import doctor as library_doctor
+from spikewright.showing.inspection import Inspection
+from spikewright.showing.inspection import inspect as library_inspect
+
+_LEFT_OUT = {*options_of(SpikeOptions), "sequence_step", "neurons"} - {"max_spikes_per_step"}
+
+
+_COLUMNS = (
+    Column("name", "layer"),
+    Column("kind", "kind"),
+    Column("shape", "shape", lambda shape: ", ".join(map(str, shape))),
+    Column("parameters", "parameters", lambda value: f"{value:,}"),
+    Column("operations", "operations", lambda value: f"{value:,}"),
+    Column("becomes", "becomes"),
+    Column("status", "status"),
+    Column("why", "why"),
+)
+
+
+@command(files.model(), without=_LEFT_OUT)
+def inspect(given: Given) -> None:
+    """List the layers of MODEL and the form of each in a spiking network.
+
+    MODEL is a .keras, .h5, .onnx or .pt2 file; nothing is run. Each layer is exact (as a spiking
+    network it has the source's value), exact after a number of steps alone, convergent (its mean
+    tends to it), approximated or refused; the last line gives the guarantee of the whole. Exits
+    with 2 where a layer is refused; every reason is listed.
+    """
+    found = library_inspect(given.model, **given.choices)
+    told = ("parameters", "operations", "guarantee")
+    document = {**asdict(found), **{name: getattr(found, name) for name in told}}
+    given.answer(document, lambda: _print_inspection(found, given.model))
+    if not found.convertible:
+        click.get_current_context().exit(2)
+
+
+def _print_inspection(found: Inspection, model: Path) -> None:
+    show(table_of(model.name, found.layers, *_COLUMNS))
+    say(_summary(found))
+
+
+def _summary(found: Inspection) -> str:
+    if found.convertible:
+        return (
+            f"{found.parameters:,} parameters, {found.operations:,} multiply-accumulates a sample. "
+            f"Every layer can be converted; the network is {found.guarantee}, as the weakest of "
+            "its layers."
+        )
+    reasons = len(found.refusals)
+    layers = len({refusal.layer for refusal in found.refusals})
+    return (
+        f"{layers} layer{'s' * (layers != 1)} refused, for {reasons} reason{'s' * (reasons != 1)}; "
+        "what cannot be known before they are mended is empty (-). "
+        "The model cannot be converted as it is."
+    )
+
+
+_ALL = "all"
+
+
+class _ChipOptions(TypedDict, total=False):
+    chips: Annotated[
+        Sequence[str],
+        Option(
+            REQUIRED, f"{', '.join(names())}, a .toml file of your own, or all; repeat for more."
+        ),
+    ]
+
+
+@command(files.model(), groups=(_ChipOptions,), without=(), spiking=True)
+def fits(given: Given) -> None:
+    """Say whether MODEL fits on chips: cores, memory, and what would help where it does not.
+
+    MODEL is a .keras, .h5, .onnx or .pt2 file, or a network that `spikewright convert -o` saved.
+    A model is converted with spiking neurons unless options say otherwise; nothing is run. For one
+    chip every layer is listed, for several one row a chip. Exits with 2 where it fits on none.
+    """
+    found = [given.conversion.fits(chip) for chip in _asked(given.settings["chips"])]
+    given.answer(
+        {"chips": [fit.as_dict() for fit in found]}, lambda: _print_fits(found, given.model)
+    )
+    if not any(fit.fits for fit in found):
+        click.get_current_context().exit(2)
+
+
+def _asked(chips: Sequence[str]) -> list[str]:
+    """The chips by name, each once."""
+    listed = [name for chip in chips for name in (names() if chip == _ALL else (chip,))]
+    return list(dict.fromkeys(listed))
+
+
+def _print_fits(found: list[Fit], model: Path) -> None:
+    if len(found) > 1:
+        show(_overview(found, model.name))
+        return
+    (fit,) = found
+    tell(f"{fit.chip.title}\n\n{fit.table}\n\n{fit!r}")
+    for broken in fit.broken:
+        tell(f"  {broken.rule}: {broken.source}")
+
+
+def _overview(found: list[Fit], title: str) -> Table:
+    columns = (
+        Column("chip", "chip"),
+        Column("verdict", "verdict"),
+        Column("cores", "cores", number),
+        Column("cores_there", "of", number),
+        Column("bottleneck", "scarcest"),
+        Column("share", "share", percent),
+        Column("remedy", "first remedy"),
+    )
+    return Table(title, columns, tuple(map(_row, found)))
+
+
+def _row(fit: Fit) -> tuple[Any, ...]:
+    scarcest = fit.bottleneck
+    told = (None, None) if scarcest is None else (scarcest.place, scarcest.share)
+    remedy = str(fit.broken[0]) if fit.broken else None
+    return (fit.chip.name, fit.verdict, fit.cores, fit.cores_there, *told, remedy)
+
+
+@command()
+def doctor(given: Given) -> None:
+    """Say what works here: engines, instruction sets, extras and their versions.
+
+    Every optional package is imported. Exits with 2 where one is installed and does not work;
+    absent ones are no fault. Put the output into reports of errors.
+    """
+    found = library_doctor()
+    given.answer(found.as_dict(), lambda: _print_checkup(found))
+    if found.broken:
+        click.get_current_context().exit(2)
+
+
+def _print_checkup(found: Checkup) -> None:
+    title = (
+        f"spikewright {found.version}, Python {found.python}, {found.machine}, "
+        f"{found.processors} processors"
+    )
+    columns = (
+        Column("what", ""),
+        Column("name", "name"),
+        Column("state", "state"),
+        Column("detail", "version or instruction sets"),
+        Column("advice", "what to do"),
+    )
+    show(table_of(title, found.findings, *columns))
+    absent = sum(f.state == "absent" for f in found.findings)
+    if found.broken:
+        say(f"Broken: {', '.join(f.name for f in found.broken)}.")
+    elif absent:
+        say(f"What is installed works; {absent} are absent.")
+    else:
+        say("Everything works.")

@@ -1,0 +1,125 @@
+"""Methods of `Conversion` that fit its network: training, reconstruction, modules of PyTorch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from typing import Any, Unpack
+
+from spikewright import training
+from spikewright._base.options import declared
+from spikewright.conversion.making import made_of, spelled_out
+from spikewright.conversion.source_model import Of, OfModel, SourceModel
+from spikewright.errors import TrainingError
+from spikewright.training import Training, TrainingRequest, in_part_of
+from spikewright.training.options import (
+    ModuleOptions,
+    ReconstructOptions,
+    TrainOptions,
+    settings_of,
+)
+
+
+@declared(TrainingError)
+def train(self: Of, x: Any, y: Any = None, **options: Unpack[TrainOptions]) -> Training[Of]:
+    """Fit weights and thresholds to a run of `steps` steps of `dt` seconds; needs PyTorch.
+
+    `x` and `y` are as for `evaluate`, held constant; `x` may be an iterable of batches, of x
+    alone or `(x, y)`, such as a `DataLoader`. Without `y` the network imitates its source;
+    labels or targets are added to that.
+
+    `method="rounding"` trains the network whose activations are rounded, for the price of the
+    source's training: it is the spiking one where neurons take spikes back and have no cap.
+    "time" runs every batch through all steps, and goes back through the rounded network. "auto"
+    does that once the two differ by a quarter of the way to the source.
+
+    Budgets (`spikes`, `joules` and `rates`) are met on the samples that are held back. The
+    epoch that is the best on them is kept: by `metric`, else by accuracy, else by the loss.
+    With `keep="last"`, and where nothing is held back, the last one is kept; of an iterable
+    only given samples are. With `precision="bfloat16"` products with weights are in that type,
+    in trained batches alone: faster where the processor multiplies it.
+
+    With `learning_rate="chosen"` the rate is the best of three that are tried first, for a
+    twenty-fifth of the training each, and "auto" begins with the better of its ways. Where a
+    training is too short for that, for an iterator, and with budgets, it is 5e-4, or 5e-3 with
+    "sgd".
+
+    With `refit=True` weights are first fitted layer by layer, by least squares: each current to
+    the source's, of what the spiking network sends so far. It takes no gradient, some passes a
+    layer over at most 500 samples, and is left out where the loss on what is held back does not
+    fall. `epochs=0` leaves it at that.
+
+    A training lasts `epochs` epochs, or `timeout` seconds if that is shorter; the rate falls to
+    zero by then. It ends early where no epoch was better for `patience` epochs. After each
+    epoch its state is written to the file `checkpoint`, from which the same call goes on, with
+    the same result. Equal arguments give equal results on one machine. Weights that are zero,
+    as those of a pruned model, stay zero.
+
+    Raises `TrainingError` for settings that no training can have, for neurons that it does not
+    know, for a loss that is not finite, for a budget that cannot be met, and for the checkpoint
+    of another call, naming what differs; `SimulationError` for data that does not fit;
+    `DamagedFileError` for another file; `MissingExtraError` without PyTorch. Formulas:
+    docs/training.md.
+    """
+    model = self._model
+    asked = TrainingRequest(x, y, _settings(model, options), model.reading, model.live)
+    return training.train(self, asked, partial(made_of, type(self)))
+
+
+@declared(TrainingError)
+def reconstruct(self: Of, x: Any, **options: Unpack[ReconstructOptions]) -> Of:
+    """The same model, its biases, thresholds and starts fitted to a run of `steps` steps.
+
+    No weight changes, and no label is needed: on the samples `x`, as for `train`, outputs of
+    the spiking network are brought close to the source's. It lasts `timeout` seconds, or
+    `epochs` epochs if that is shorter. The epoch is kept that is the closest on the share
+    `validation` of the samples, which is held back. What changes are `scale_firing_rates`,
+    `initial_voltage` and `bias_correction` in `resolved`. A bias that is in no neuron's
+    current, such as that of an output, stays, and so do those of `frozen` layers. That,
+    `thresholds`, `batch_size`, `device` and `seed` are those of `train`; raises as `train`
+    does, and needs PyTorch.
+
+    Source: reconstruction of Li et al. 2021 (arXiv 2102.05426), here of the whole network at
+    once, and without its weights.
+    """
+    model = self._model
+    settings = _settings(model, {**training.RECONSTRUCTED, **options})
+    return training.reconstruct(self, TrainingRequest(x, None, settings, model.reading))
+
+
+@declared(TrainingError)
+def torch_module(self: OfModel, steps: int, **options: Unpack[ModuleOptions]) -> Any:
+    """The network through `steps` steps of `dt` seconds, an ordinary `torch.nn.Module`.
+
+    It computes what the torch engine does, with gradients: a training loop of your own may
+    train it. Its parameters have the names of the source's, in its state dict too; those of a
+    file or a graph are named by layer and array. What the source froze, and what no training
+    changes, are buffers. The module begins anew with every call. `seed` fixes starts that are
+    drawn.
+
+    Raises `TrainingError` for neurons without a surrogate, for a live model with other layers
+    than were converted, and for settings that no module can have; `MissingExtraError` without
+    PyTorch. Formulas: docs/training.md.
+    """
+    made, frozen = spelled_out(self), self._model.frozen
+    if made is self:
+        return training.torch_module(made, steps, options, self._model.live, frozen)
+    frozen = in_part_of(self.canonical, frozen)
+    return training.torch_module(made, steps, options, None, frozen)
+
+
+def load_state(self: Of, state: Mapping[str, Any]) -> Of:
+    """The conversion with the parameters in a module's state dict, by the source's names.
+
+    The source is copied and left as it is; choices are those in `resolved`. Raises
+    `TrainingError` for names, shapes and values that do not fit.
+    """
+    made = spelled_out(self)
+    live = self._model.live if made is self else None
+    return training.loaded(made, state, partial(made_of, type(self)), live)
+
+
+def _settings(model: SourceModel, given: Mapping[str, Any]) -> TrainOptions:
+    """The settings of a training, whose layers are named as in the graph."""
+    by_layer = {name: model.named(given.get(name)) for name in ("frozen", "rates")}
+    return settings_of({**given, **by_layer})

@@ -1,0 +1,282 @@
+"""Answers to a wish: the greeting of a page, one sample, accuracy and cost of the data, advice.
+
+All numbers of the data are those of `spikewright.sweep` and of `Conversion.diagnose`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spikewright._base.amounts import SPIKES, Unit, format_energy, loss_unit
+from spikewright.choosing.rules import RULES
+from spikewright.conversion import Conversion, Sample, watch
+from spikewright.diagnosis.proposals import Proposal
+from spikewright.errors import SpikewrightError
+from spikewright.executors import Executor, Function
+from spikewright.explorer.message import pack
+from spikewright.explorer.subject import DROPPED, SHOWN, Subject
+from spikewright.explorer.wish import MOST_STEPS, NEURONS, SCALES, STARTS, Wish, changes_of
+from spikewright.lower.trace import silently
+from spikewright.measure.readout import named
+from spikewright.records import select
+from spikewright.study.grid.sweep import sweep
+from spikewright.study.programs import ProgramWriter
+from spikewright.study.result import StudyResult
+
+DT = 0.001  # seconds a step
+
+ROWS = 40
+"""Neurons of a layer in its raster, at most: the most active ones."""
+
+_MAPS = 16  # feature maps of a layer, the most active ones
+_SIDE = 32  # of a map, which is thinned out where it is larger
+_OUTPUTS = 10
+_MOST = 127  # spikes of a neuron in a step that a message can say
+
+
+def facts(subject: Subject) -> bytes:
+    """The first message to a page: its title, its layers, the choices, samples to choose from."""
+    header = {
+        "kind": "facts",
+        "title": subject.title,
+        "samples": len(subject),
+        "labels": [subject.label(number) for number in range(min(SHOWN, len(subject)))],
+        "picture": subject.picture,
+        "drawable": subject.picture is not None and subject.picture[2] == 1,
+        "layers": [{"name": name} for name in subject.base.populations()],
+        "scales": SCALES,
+        "most_steps": MOST_STEPS,
+        "neurons": list(NEURONS),
+        "starts": STARTS,
+        "readouts": named(),
+        "rules": sorted(RULES),
+        "first": subject.first.as_dict(),
+    }
+    return pack(header, {"thumbnails": subject.thumbnails()})
+
+
+@silently()
+def look(subject: Subject, number: int, wish: Wish) -> bytes:
+    """The answer to request `number`, about one sample: see `message.pack`.
+
+    Names of a layer's arrays begin with its place. Raises as `Conversion.again` and `watch` do.
+    """
+    x = subject.chosen(wish)
+    conversion = subject.converted(wish)
+    found = watch(conversion, x, wish.steps, DT, readout=wish.readout)
+    arrays: dict[str, NDArray] = {}
+    layers = []
+    for place, (name, counts) in enumerate(found.counts.items()):
+        spikes = np.abs(counts).sum(axis=0)  # of each neuron, either sign
+        parts = {**_raster(counts, spikes), **_maps(counts, spikes, subject.channels(name))}
+        arrays |= {f"{place} {what}": array for what, array in parts.items()}
+        total = int(spikes.sum())
+        rate = total / (counts.size * DT)
+        layers.append({"name": name, "neurons": spikes.size, "spikes": total, "rate": rate})
+    output, values = _output(found)
+    header = {
+        "kind": "sample",
+        "number": number,
+        "steps": wish.steps,
+        "layers": layers,
+        "output": output,
+        "label": subject.label(wish.sample) if wish.drawn is None else None,
+        "call": _call(subject, wish, conversion),
+        "command": subject.command_of(wish),
+    }
+    return pack(header, arrays | values)
+
+
+def _bytes(counts: NDArray) -> NDArray:
+    return np.clip(counts, -_MOST, _MOST).astype(np.int8)
+
+
+def _raster(counts: NDArray, spikes: NDArray) -> dict[str, NDArray]:
+    """The most active neurons, most spikes first, `(steps, rows)`, and their numbers."""
+    flat = counts.reshape(len(counts), -1)
+    order = np.argsort(-spikes.ravel(), kind="stable")[:ROWS]
+    return {"raster": _bytes(flat[:, order]), "numbers": order.astype(np.int32)}
+
+
+def _maps(counts: NDArray, spikes: NDArray, axis: int | None) -> dict[str, NDArray]:
+    """The most active feature maps, `(steps, maps, lines, columns)`, and their channels."""
+    if counts.ndim != 4 or axis is None:
+        return {}
+    maps = np.moveaxis(counts, 1 + axis, 1)
+    most = np.moveaxis(spikes, axis, 0).sum(axis=(1, 2))
+    order = np.argsort(-most, kind="stable")[:_MAPS]
+    lines, columns = (max(1, -(-side // _SIDE)) for side in maps.shape[2:])
+    thin = maps[:, order, ::lines, ::columns]
+    return {"maps": _bytes(thin), "channels": order.astype(np.int32)}
+
+
+def _output(found: Sample) -> tuple[dict[str, Any], dict[str, NDArray]]:
+    """The largest values of the first output, `(steps, values)`, and the source's."""
+    name, answers = next(iter(found.answers.items()))
+    flat, source = answers.reshape(len(answers), -1), found.source[name].reshape(-1)
+    largest = np.argsort(-np.maximum(source, flat[-1]), kind="stable")[:_OUTPUTS]
+    shown = np.sort(largest)
+    told = {
+        "numbers": shown.tolist(),
+        "answer": int(flat[-1].argmax()),
+        "source": int(source.argmax()),
+    }
+    values = {"answers": flat[:, shown], "source": source[shown]}
+    return told, {what: array.astype(np.float32) for what, array in values.items()}
+
+
+def _call(subject: Subject, wish: Wish, conversion: Conversion) -> str:
+    """Lines of Python that make this network and run it, with numbers in the place of rules."""
+    numbers, writer = conversion.resolved, ProgramWriter()
+    if subject.again:
+        dropped = [name for name in DROPPED if subject.given.get(name) is not None]
+        chosen = wish.arguments(subject.base.populations())
+        made = writer.again(subject.model, numbers, [*chosen, *dropped])
+    else:
+        made = writer.call(subject.model, numbers)
+    run = writer.run(wish.steps, DT, wish.readout)
+    return "\n".join([*writer.imports(made), *subject.lines, "", f"conversion = {made}", run])
+
+
+CURVE = (1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1000.0)
+"""Scales of the curve."""
+
+_FIRST = 64  # samples, then four times as many, until all are measured
+_GROWTH = 4
+
+_CHANGE = Unit("%", 100.0, 1, above="off the source", below="closer to the source")
+_DIAGNOSED = 128  # samples that are diagnosed
+_PROPOSALS = 4  # that are shown, the best first
+
+
+class Stopped(Exception):
+    """The page asked for something else."""
+
+
+class Stopping(Executor):
+    """Does work here, and stops before the next piece of it once nobody waits for it."""
+
+    remote = False
+
+    def __init__(self, stopped: Callable[[], bool]) -> None:
+        self._stopped = stopped
+
+    def completed(self, function: Function, shared: Any, tasks: Iterable[Any]) -> Iterator[Any]:
+        for task in tasks:
+            if self._stopped():
+                raise Stopped
+            yield function(shared, task, None)
+
+
+def measured(subject: Subject, wish: Wish, stopped: Callable[[], bool]) -> Iterator[dict[str, Any]]:
+    """Messages about the data: of its first samples, then of more, then of all of it.
+
+    Raises `Stopped` where `stopped` says so, and as `sweep` does.
+    """
+    for count in _counts(len(subject)):
+        found = _known(subject, wish, count, stopped)
+        yield {"kind": "measured", "samples": count, "of": len(subject), **found}
+
+
+def curve(subject: Subject, wish: Wish, stopped: Callable[[], bool]) -> Iterator[dict[str, Any]]:
+    """A message for each scale of the curve, one for all layers, all else as wished.
+
+    Raises as `measured` does.
+    """
+    for scale in CURVE:
+        same = replace(wish, scale=scale, layers=(), rule=None)
+        found = _known(subject, same, len(subject), stopped)
+        yield {"kind": "curve", "scale": scale, **found}
+
+
+def _counts(samples: int) -> list[int]:
+    """Numbers of samples, growing, that end with all of them."""
+    found, count = [], _FIRST
+    while count * _GROWTH <= 2 * samples:
+        found.append(count)
+        count *= _GROWTH
+    return [*found, samples]
+
+
+def _known(subject: Subject, wish: Wish, count: int, stopped: Callable[[], bool]) -> dict[str, Any]:
+    """The numbers of the first `count` samples."""
+    return subject.result(wish, count, lambda: _numbers(_swept(subject, wish, count, stopped)))
+
+
+def _swept(subject: Subject, wish: Wish, count: int, stopped: Callable[[], bool]) -> StudyResult:
+    (x, y), chosen = subject.part(count), subject.arguments(wish)
+    return sweep(
+        subject.base,
+        x,
+        y,
+        scales=chosen["scale_firing_rates"],
+        neurons=chosen["spiking"],
+        synapse=chosen["synapse"],
+        calibration=chosen.get("calibration"),
+        initial_voltage=chosen["initial_voltage"],
+        max_spikes_per_step=chosen["max_spikes_per_step"],
+        steps=wish.steps,
+        readouts=[wish.readout],
+        executor=Stopping(stopped),
+        progress=False,
+    )
+
+
+def _numbers(found: StudyResult) -> dict[str, Any]:
+    """The score with its interval, that of the source, what it costs, and rates of layers in Hz."""
+    (point,) = found.points
+    joules, table = point.energy, found.facts["energy_table"]
+    paid = {"energy": joules, "energy_text": "" if joules is None else format_energy(joules, table)}
+    score, rates = point.scores[0], select(found.records, "firing rate")
+    return {
+        "measure": score.worth.name,
+        "fraction": score.worth.fraction,
+        "value": score.value.value,
+        "interval": score.value.interval,
+        "source": None if score.source is None else score.source.value,
+        "spikes": point.spikes,
+        **paid,
+        "layers": [{"name": r.how["layer"], "rate": r.value} for r in rates if "layer" in r.how],
+    }
+
+
+def advised(subject: Subject, wish: Wish, stopped: Callable[[], bool]) -> Iterator[dict[str, Any]]:
+    """One message: the layers that cost most, and changes that would win something back.
+
+    A network that has nothing to diagnose gives a sentence. Raises as `Conversion.diagnose` does.
+    """
+    if not stopped():
+        found = subject.result(wish, "advice", lambda: _diagnosed(subject, wish))
+        yield {"kind": "advice", **found}
+
+
+def _diagnosed(subject: Subject, wish: Wish) -> dict[str, Any]:
+    x, y = subject.part(_DIAGNOSED)
+    try:
+        found = subject.converted(wish).diagnose(x, y, wish.steps, progress=False)
+    except SpikewrightError as error:
+        return {"text": str(error), "samples": 0, "layers": [], "proposals": []}
+    unit = loss_unit(found.score.worth.fraction) if found.score is not None else _CHANGE
+    return {
+        "text": found.advice,
+        "samples": found.samples,
+        "layers": [
+            {"name": layer.name, "lost": layer.loss.value, "text": unit.format(layer.loss.value)}
+            for layer in found.layers
+        ],
+        "proposals": [_told(wish, proposal, unit) for proposal in found.proposals[:_PROPOSALS]],
+    }
+
+
+def _told(wish: Wish, proposal: Proposal, unit: Unit) -> dict[str, Any]:
+    """A proposal with its gain and its price, in words, and as changes to a wish."""
+    return {
+        "text": proposal.text,
+        "gain": unit.format(-proposal.predicted),
+        "price": SPIKES.format(proposal.price),
+        "changes": changes_of(proposal.arguments, proposal.steps, wish),
+    }

@@ -1,0 +1,173 @@
+"""A page: everything about a spiking network in one HTML file, which needs no other."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Unpack
+
+from spikewright._base.amounts import counted, format_difference, loss_unit, number
+from spikewright._base.files import begins_with, check_target, file_kind, write_file
+from spikewright._base.markup import STYLE, Markup, el, html
+from spikewright._base.options import declared
+from spikewright.records import Record, Worth, interval_kind, select, worths
+from spikewright.report.sections import SECTIONS, PartOptions
+from spikewright.report.tables import shown
+
+GENERATOR = "Spikewright report"
+PAGE = file_kind(
+    "a report", begins_with(rb'.*<meta name="generator" content="' + GENERATOR.encode())
+)
+"""The kind of file that a report is."""
+
+_POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'"
+
+
+@declared(None)
+def write_html(
+    path: str | Path,
+    records: Iterable[Record] = (),
+    *,
+    title: str = "Spikewright report",
+    summary: str | None = None,
+    overwrite: bool = False,
+    **parts: Unpack[PartOptions],
+) -> Path:
+    """Write a page about a spiking network, atomically; returns its path.
+
+    Everything but the path may be left out, and its section with it. `records` are those of a run
+    or an evaluation. `summary` replaces the sentence that is made from records.
+
+    An older page is replaced, any other file only with `overwrite` (`ExistingFileError`).
+    Raises `MissingFileError` where the folder does not exist.
+    """
+    target = check_target(path, PAGE, overwrite=overwrite)
+    contents: Any = {name: _held(part) for name, part in (*parts.items(), ("records", records))}
+    said = sentence(contents["records"] or contents["diagnosis"]) if summary is None else summary
+    sections = [found for make in SECTIONS if (found := make(contents)) is not None]
+    page = html(el("html", _head(title), _body(title, said, sections), lang="en"))
+    return write_file(target, page.encode("utf-8"), PAGE, overwrite=overwrite)
+
+
+def _held(part: Any) -> Any:
+    """A part that can be gone through several times."""
+    return tuple(part) if isinstance(part, Iterable) and not isinstance(part, Mapping) else part
+
+
+def _head(title: str) -> Markup:
+    sheets = STYLE, Path(__file__).with_name("page.css")
+    style = "".join(sheet.read_text(encoding="utf-8") for sheet in sheets)
+    return el(
+        "head",
+        el("meta", charset="utf-8"),
+        el("meta", name="generator", content=f"{GENERATOR} {version('spikewright')}"),
+        el("meta", name="viewport", content="width=device-width, initial-scale=1"),
+        el("meta", http_equiv="Content-Security-Policy", content=_POLICY),
+        el("title", title),
+        el("link", rel="icon", href="data:,"),
+        el("style", style),
+    )
+
+
+def _body(title: str, summary: str, sections: list[Markup]) -> Markup:
+    headings = [heading for section in sections for heading in section.iterfind("h2")]
+    links = [el("li", el("a", "".join(h.itertext()), href=f"#{h.get('id')}")) for h in headings]
+    return el(
+        "body",
+        el("a", "Skip to the results", href="#results", class_="skip"),
+        el("header", el("h1", title), el("p", summary, class_="summary")),
+        el("nav", el("ul", links), aria_label="Sections"),
+        el("main", sections, id="results", tabindex="-1"),
+        el("footer", f"Written by Spikewright {version('spikewright')}."),
+    )
+
+
+_SAID = {
+    "accuracy": "{network} answers {value} of {n} samples right",
+    "relative error": "{network} is {value} off its targets, over {n} samples",
+    "agreement": "{network} gives the same answer as its source for {value} of {n} samples",
+    "relative difference": "{network} is {value} off its source, over {n} samples",
+}
+_SCORED = "{network} has a mean {name} of {value}, over {n} samples"
+
+
+def sentence(records: Iterable[Record]) -> str:
+    """The spiking network's score after its last step, beside its source's, and its cost."""
+    parts = ("layer", "threshold", "change")  # of what is no run of the whole network
+    found = [r for r in records if not any(part in r.how for part in parts)]
+    steps = max((int(r.how["steps"]) for r in found if "steps" in r.how), default=None)
+    if steps is None:
+        return "Nothing was measured."
+    last = [r for r in found if r.how.get("steps") == steps]
+    dt = next((float(r.how["dt"]) for r in last if "dt" in r.how), None)
+    each = "" if dt is None else f" of {dt * 1000:g} ms"
+    run, worth, cost = f"After {counted(steps, 'step')}{each}", _worth(last, found), _cost(last)
+    if worth:
+        return f"{run} {worth}{f', for {cost}' if cost else ''}."
+    if cost:
+        samples = counted(select(last, "spikes per sample")[0].n, "sample")
+        return f"{run} the network has sent {cost}, over {samples}."
+    return "The answers were not scored."
+
+
+def _cost(last: list[Record]) -> str:
+    """The spikes of a sample; "" where nothing spikes."""
+    told = {
+        "spikes per sample": "{} spikes a sample",
+        "spikes per active neuron": " ({} for each active neuron of the source)",
+        "bits per graded spike": ", graded ones of {} bits",
+    }
+    found = {name: select(last, name) for name in told}
+    if not found["spikes per sample"]:
+        return ""
+    return "".join(told[name].format(number(rs[0].value)) for name, rs in found.items() if rs)
+
+
+def _worth(last: list[Record], found: list[Record]) -> str:
+    """The score of the answers, in the words of the first measure at hand."""
+    for worth in worths(last)[:1]:
+        judged = select(last, worth.name)  # of the mean readout, or else of the first
+        measured = [*(r for r in judged if r.how.get("readout") == "mean"), *judged][0]
+        spiking = bool(select(last, "spikes per sample"))
+        text = _SAID.get(worth.name, _SCORED).format(
+            network="the spiking network" if spiking else "the network",
+            name=worth.name,
+            value=shown(worth)(measured.value),
+            n=f"{measured.n:,}",
+        )
+        return f"{text}{_interval(measured, worth)}{_against(worth, measured, last, found)}"
+    return ""
+
+
+def _interval(record: Record, worth: Worth) -> str:
+    told, show = [], shown(worth)
+    if "output" in record.how:
+        told.append(f"output {record.how['output']}")
+    if "readout" in record.how:
+        told.append(f"{record.how['readout']} readout")
+    if record.interval is not None:
+        low, high = map(show, record.interval)
+        told.append(f"{interval_kind(record)} {low} to {high}")
+    return f" ({'; '.join(told)})" if told else ""
+
+
+def _against(worth: Worth, record: Record, last: list[Record], found: list[Record]) -> str:
+    """The score of the source, and the loss against it."""
+    source = select(found, f"source {worth.name}", output=record.how.get("output"))
+    if not source:
+        return ""
+    text = f", its source {shown(worth)(source[0].value)}"
+    same = {k: record.how[k] for k in ("readout", "output") if k in record.how}
+    drops = select(last, f"{worth.name} drop", **same)
+    if not drops:
+        return text
+    (drop, *_), unit = drops, loss_unit(worth.fraction)
+    lost = format_difference(drop.value, drop.interval, unit, interval_kind(drop))
+    return f"{text}{_rounded(worth, same, last)}: {lost}"
+
+
+def _rounded(worth: Worth, same: Mapping[str, Any], last: list[Record]) -> str:
+    """The score of the rounded twin, below which timing alone leads."""
+    found = select(last, f"rounded {worth.name}", output=same.get("output"))
+    return f" ({shown(worth)(found[0].value)} if no spike came early or late)" if found else ""
