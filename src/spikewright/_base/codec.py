@@ -18,7 +18,7 @@ from dataclasses import MISSING, Field, dataclass, fields, is_dataclass
 from functools import cache
 from itertools import chain, repeat
 from pathlib import Path
-from types import MappingProxyType, UnionType
+from types import MappingProxyType, NoneType, UnionType
 from typing import (
     Annotated,
     Any,
@@ -194,10 +194,11 @@ class Decoder:
         return self._made(kind, {k: v for k, v in data.items() if k in known}, place)
 
     def _record_of(self, options: Sequence[Any], data: Mapping[str, Any]) -> type | None:
-        """The declared record; of several the first whose required fields the data have."""
-        kinds = [kind for kind in options if isinstance(kind, type) and is_dataclass(kind)]
+        """The declared record; where there are others too, one whose required fields are there."""
+        others = [option for option in options if option is not NoneType]
+        kinds = [kind for kind in others if isinstance(kind, type) and is_dataclass(kind)]
         fitting = [kind for kind in kinds if data.keys() >= set(_required(kind))]
-        return next(iter(kinds if len(kinds) == 1 else fitting), None)
+        return next(iter(fitting or (kinds if kinds == others else [])), None)
 
     def _marked(self, data: Mapping[str, Any], options: Sequence[Any]) -> Any:
         """An object of the registered class of a name that is of a declared kind."""
