@@ -18,9 +18,11 @@ from frontends.recurrent import graph_of as sequence_of
 from lower.layer_graphs import cases, graph_of
 from network import test_distributions, test_processes, test_solvers
 from spikewright._base import storage as _storage
+from spikewright.engines.decoder_cache import FORMAT as DECODERS
+from spikewright.engines.decoder_cache import DecodersEntry
 from spikewright.graph import Graph, GraphNode
-from spikewright.graph import storage as graphs
 from spikewright.graph.layers import Add, Constant, Input
+from spikewright.graph.storage import FORMAT as GRAPHS
 from spikewright.network import pointwise
 from spikewright.network import storage as networks
 from spikewright.network.processes import PROCESSES
@@ -69,7 +71,7 @@ def _graphs(folder: Path) -> Iterator[Parts]:
     """Every layer, a constant, and a recurrent cell."""
     others = (_with_a_constant(), sequence_of(cell_of("gru")))
     for graph in (*(graph_of(case, False) for case in cases()), *others):
-        yield _encoded(graphs.to_manifest, graph)
+        yield GRAPHS.encoded(graph)
 
 
 def _with_a_constant() -> Graph:
@@ -84,7 +86,7 @@ def _with_a_constant() -> Graph:
 def _networks(folder: Path) -> Iterator[Parts]:
     """A small network for every class that a file may name."""
     for net in _every_network():
-        yield _encoded(networks.to_manifest, net)
+        yield networks.FORMAT.encoded(networks.described(net)[0])
 
 
 def _every_network() -> Iterator[sw.Network]:
@@ -217,16 +219,8 @@ def _abouts(folder: Path) -> Iterator[Parts]:
 
 
 def _decoders(folder: Path) -> Iterator[Parts]:
-    encoder = _storage.ManifestEncoder()
     info = {"rmses": np.ones(2), "iterations": 3, "from": "solver"}
-    content = {"decoders": encoder.encode(np.ones((3, 2))), "info": encoder.encode(info)}
-    yield content, encoder.arrays
-
-
-def _encoded(to_manifest: Callable[..., Any], item: Any) -> Parts:
-    encoder = _storage.ManifestEncoder()
-    found = to_manifest(item, encoder)
-    return found[0] if isinstance(found, tuple) else found, encoder.arrays
+    yield DECODERS.encoded(DecodersEntry(np.ones((3, 2)), info))
 
 
 EXAMPLES: dict[str, Callable[[Path], Iterator[Parts]]] = {

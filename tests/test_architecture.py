@@ -49,8 +49,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "chips": {"network", "engines", "measure"},
     "running.encoders": set(),
     "quantising": {"chips", "choosing.statistics", "lower"} | _MODEL,
-    "running.kept": {"lower", "passes", "quantising"} | _MODEL,
-    "running": {"running.encoders", "running.kept", "lower", "engines", "measure"} | _MODEL,
+    "running": {"running.encoders", "lower", "engines", "measure"} | _MODEL,
+    "running.storage": {"running", "lower", "passes", "quantising"} | _MODEL,
     "executors": set(),
     "report": {"records"},
     "choosing.statistics": {"graph"},
@@ -59,14 +59,14 @@ MAY_IMPORT: dict[str, set[str]] = {
     "diagnosis": _RUN
     | {"records", "passes", "choosing", "choosing.rules", "choosing.statistics"},
     "evaluation": _RUN | {
-        "records", "passes", "choosing", "choosing.rules", "running.encoders",
+        "records", "passes", "choosing", "choosing.rules", "running.encoders", "running.storage",
     },
     "training": _RUN | _CONVERT | {
         "records", "choosing", "choosing.rules", "choosing.statistics", "evaluation",
     },
     "conversion": _RUN | _CONVERT | {
-        "records", "choosing", "choosing.statistics", "running.encoders", "diagnosis",
-        "evaluation", "training", "chips", "quantising",
+        "records", "choosing", "choosing.statistics", "running.encoders", "running.storage",
+        "diagnosis", "evaluation", "training", "chips", "quantising",
     },
     "study": _RUN | _CONVERT | _RULES | {
         "records", "report", "evaluation", "quantising", "training",

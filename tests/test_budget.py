@@ -22,9 +22,9 @@ from torch._subclasses import FakeTensorMode
 import spikewright as sw
 from spikewright import graph, network
 from spikewright._base import storage as _storage
+from spikewright._base.archives import read_npz
 from spikewright._base.budget import BYTES, NODES, Budget
 from spikewright._base.hdf5 import look_through
-from spikewright._base.npz import read_npz
 from spikewright.errors import DamagedFileError, ReadError, UnsupportedLayerError
 from spikewright.exchange import nir
 
@@ -208,10 +208,9 @@ def saved_network(path: Path) -> Path:
     with sw.Network() as net:
         for _ in range(1000):
             sw.Node(np.ones(4))
-    encoder = _storage.ManifestEncoder()
-    content, _ = network.storage.to_manifest(net, encoder)
+    content, arrays = network.storage.FORMAT.encoded(network.storage.described(net)[0])
     text = json.dumps(content)
-    for name in encoder.arrays:
+    for name in arrays:
         text = text.replace(f'"{name}"', '"a0"')
     _storage.write(path, "network", json.loads(text), {"a0": np.ones(1 << 21)})
     return path

@@ -281,7 +281,7 @@ def test_damaged_rules_are_found(change: Any, tmp_path: Path) -> None:
     sw.network.save(net, tmp_path / "net")
     sw.network.load(tmp_path / "net")
     _damaged(tmp_path / "net", change)
-    with pytest.raises(DamagedFileError, match="does not describe a network"):
+    with pytest.raises(DamagedFileError, match="does not describe a saved network"):
         sw.network.load(tmp_path / "net")
 
 
@@ -306,7 +306,9 @@ def _number_of_itself(content: Any) -> int:
 def test_rules_with_names_that_are_no_text_are_not_saved(tmp_path: Path) -> None:
     """A file holds names as text, so that others are refused before anything is written."""
     net, _ = learning_network("neurons", {1: sw.Oja()})
-    with pytest.raises(NetworkError, match="'learning'>: names of rules must be text"):
+    with pytest.raises(
+        NetworkError, match=r"'learning'> cannot be saved: RulesEntry\.names\[0\] holds"
+    ):
         sw.network.save(net, tmp_path / "net")
     assert not list(tmp_path.iterdir())
 

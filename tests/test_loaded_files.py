@@ -15,10 +15,7 @@ from file_uses import use
 from hostile import verdicts
 from mutations import mutated, mutated_arrays
 from spikewright.graph.layers import LAYERS
-from spikewright.network.manifest.registries import OUTPUTS, RANDOM, RULES, TYPES
-from spikewright.network.pointwise import POINTWISE
-from spikewright.network.solvers import SOLVERS
-from spikewright.network.transforms import TRANSFORMS
+from spikewright.network.entries import REGISTRIES
 
 TESTS = Path(__file__).parent
 SETUP = f"import sys; sys.path[:0] = [{str(TESTS)!r}]; import file_uses; file_uses.prepare()"
@@ -101,7 +98,7 @@ def test_every_class_that_a_file_may_name_is_in_one(folder: Path) -> None:
         for p in examples(kind, folder)
         for word in _types(p[0])
     }
-    for registry in (TYPES, RANDOM, OUTPUTS, RULES, SOLVERS, POINTWISE, TRANSFORMS, LAYERS):
+    for registry in (*REGISTRIES, LAYERS):
         assert set(registry) <= named
 
 

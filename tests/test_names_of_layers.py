@@ -15,7 +15,7 @@ import torch
 from click.testing import CliRunner
 
 import spikewright as sw
-from spikewright._base.layer_names import bare_name, shown_name
+from spikewright._base.texts import bare_name, shown_name
 from spikewright.cli.main import main
 from spikewright.errors import GraphError, ReadError, UnsupportedLayerError
 from spikewright.explorer.answers import look

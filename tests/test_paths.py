@@ -14,8 +14,8 @@ import pytest
 import models
 import spikewright as sw
 from spikewright import graph, network
+from spikewright._base.archives import read_npz
 from spikewright._base.files import file_at
-from spikewright._base.npz import read_npz
 from spikewright.chips import profile
 from spikewright.errors import (
     FileError,

@@ -13,8 +13,8 @@ import pytest
 
 import spikewright as sw
 from spikewright import demo
-from spikewright._base import notebooks
-from spikewright._base.notebooks import Shown
+from spikewright._base import markup
+from spikewright._base.markup import Shown
 from spikewright.exchange.nir.checking import NirCheck, Row
 from spikewright.graph import Graph, GraphNode
 from spikewright.graph.layers import Activation, Affine, Input
@@ -144,7 +144,7 @@ def test_what_was_measured_has_a_picture(name: str, monkeypatch: pytest.MonkeyPa
     head, _, data = picture["src"].partition(",")
     assert head == "data:image/png;base64" and picture["alt"]
     assert base64.b64decode(data).startswith(b"\x89PNG") and len(data) < 150_000
-    monkeypatch.setattr(notebooks, "find_spec", lambda name: None)
+    monkeypatch.setattr(markup, "find_spec", lambda name: None)
     assert parsed(item._repr_html_()).pictures == []
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -16,7 +17,8 @@ from numpy.typing import NDArray
 
 import spikewright as sw
 from spikewright._base import storage as _storage
-from spikewright._base.arrays import frozen
+from spikewright._base.arguments import frozen
+from spikewright._base.codec import ADDED, Decoder, Encoder
 from spikewright.errors import DamagedFileError
 from spikewright.graph import Graph, GraphNode
 from spikewright.graph.layers import Activation, Affine, Input
@@ -34,10 +36,10 @@ REGISTRY = {"Thing": Thing}
 
 
 def _there_and_back(value: Any, path: Path) -> Any:
-    encoder = _storage.ManifestEncoder()
+    encoder = Encoder()
     _storage.write(path, "graph", encoder.encode(value), encoder.arrays)
     content, arrays = _storage.read(path, "graph")
-    return _storage.ManifestDecoder(arrays, REGISTRY).decode(content)
+    return Decoder(arrays, [REGISTRY]).decode(content)
 
 
 plain = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text()
@@ -83,7 +85,7 @@ def test_arrays_come_back_bit_for_bit(place: Path, array: NDArray) -> None:
 
 def test_numpy_numbers_become_python_numbers() -> None:
     """A NumPy scalar in a field is saved as the number that it is."""
-    encoded = _storage.ManifestEncoder().encode((np.float32(0.5), np.int64(3), np.bool_(True)))
+    encoded = Encoder().encode((np.float32(0.5), np.int64(3), np.bool_(True)))
 
     assert encoded == [0.5, 3, True]
     assert [type(item) for item in encoded] == [float, int, bool]
@@ -104,7 +106,7 @@ def test_numpy_numbers_become_python_numbers() -> None:
 def test_what_cannot_be_data_is_refused(value: Any, named: str) -> None:
     """Objects, classes and arrays of anything but numbers are a `TypeError` naming the type."""
     with pytest.raises(TypeError, match=named):
-        _storage.ManifestEncoder().encode({"inside": [value]})
+        Encoder().encode({"inside": [value]})
 
 
 def test_a_field_that_the_format_needs_for_itself_is_refused() -> None:
@@ -115,13 +117,122 @@ def test_a_field_that_the_format_needs_for_itself_is_refused() -> None:
         type: str = "a"
 
     with pytest.raises(TypeError, match="Typed: a field named 'type'"):
-        _storage.ManifestEncoder().encode(Typed())
+        Encoder().encode(Typed())
 
 
 def test_only_registered_classes_are_rebuilt() -> None:
     """A name that the registry lacks is an error, whatever Python could import."""
     with pytest.raises(LookupError, match="Path is no kind of part"):
-        _storage.ManifestDecoder({}, REGISTRY).decode({"type": "Path", "args": "/"})
+        Decoder({}, [REGISTRY]).decode({"type": "Path", "args": "/"})
+
+
+class Pair(NamedTuple):
+    """A row: its fields in a list."""
+
+    name: str
+    value: float
+
+
+class Base:
+    """A kind that fields declare."""
+
+
+@dataclass
+class Kept(Base):
+    """Of the declared kind."""
+
+    size: int = 1
+
+
+@dataclass
+class Part:
+    """A record within one."""
+
+    of: int
+
+
+@dataclass
+class Other:
+    """Another one, which has other entries."""
+
+    to: int
+
+
+@dataclass
+class Record:
+    """What the types of a record's fields may be."""
+
+    part: Part | Other
+    parts: Mapping[str, Part]
+    kept: Base
+    rows: tuple[Pair, ...]
+    mixed: tuple[int | Part | NDArray | None, ...]
+    array: NDArray
+    plain: dict[str, Any]
+    added: int = field(default=0, metadata=ADDED)
+
+
+RECORD = Record(
+    Other(2),
+    {"type": Part(1)},
+    Kept(3),
+    (Pair("a", 0.5),),
+    (1, Part(2), np.ones(3)),
+    np.arange(2.0),
+    {"x": [1, {"y": None}]},
+)
+DATA: dict[str, Any] = {
+    "part": {"to": 2},
+    "parts": {"type": {"of": 1}},
+    "kept": {"type": "Kept", "size": 3},
+    "rows": [["a", 0.5]],
+    "mixed": [1, {"of": 2}, {"array": "a0"}],
+    "array": {"array": "a1"},
+    "plain": {"x": [1, {"y": None}]},
+}
+KINDS = [{"Kept": Kept, "Thing": Thing}]
+
+
+def test_a_record_is_its_fields() -> None:
+    """Only what is left open is marked; a default of a field that was added is not written."""
+    encoder = Encoder(KINDS)
+    assert encoder.record(RECORD) == DATA
+    made = Decoder(encoder.arrays, KINDS).record(Record, DATA)
+    np.testing.assert_array_equal(made.array, RECORD.array)
+    np.testing.assert_array_equal(made.mixed[2], np.ones(3))
+    made.array, made.mixed = RECORD.array, (*made.mixed[:2], RECORD.mixed[2])
+    assert vars(made) == vars(RECORD)
+    assert type(made.rows[0]) is Pair
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"kept": {"type": "Thing"}}, "Thing stands where another kind of part is declared"),
+        ({"kept": {"type": "Part", "of": 1}}, "Part is no kind of part"),
+        ({"kept": {"type": "Kept", "size": "1"}}, "Kept.size holds '1', where it takes int"),
+        ({"parts": {"a": {"of": None}}}, "parts.a.of holds None, where it takes int"),
+        ({"parts": {"a": {}}}, "parts.a.of is missing"),
+        ({"part": {"neither": 1}}, "part.of is missing"),
+        ({"rows": [["a"]]}, "missing 1 required positional argument: 'value'"),
+        ({"rows": [["a", "b"]]}, "Pair.value holds 'b', where it takes float"),
+        ({"plain": [1]}, r"plain holds \(1,\)|plain holds \[1\]"),
+    ],
+)
+def test_what_a_record_does_not_declare_is_named(changes: dict[str, Any], message: str) -> None:
+    """A class of another kind, one that no registry has, and values of other types."""
+    with pytest.raises((TypeError, LookupError), match=message):
+        Decoder({"a0": np.ones(3), "a1": RECORD.array}, KINDS).record(Record, {**DATA, **changes})
+
+
+def test_what_would_not_be_read_is_not_written() -> None:
+    """A class that is not registered, and a value that its field does not declare."""
+    for value, message in (
+        (replace(RECORD, kept=type("Mine", (Kept,), {})()), "Mine is not registered"),
+        (replace(RECORD, kept=Kept("1")), "Kept.size holds '1'"),  # type: ignore[arg-type]
+    ):
+        with pytest.raises(TypeError, match=message):
+            Encoder(KINDS).record(value)
 
 
 # --- reading ----------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spikewright._base.structure import Structure, first_samples, leaves
+from spikewright._base.samples import Structure, first_samples, leaves
 
 A, B, Y = np.ones((4, 3)), np.zeros((4, 2)), np.arange(4)
 ONE = Structure({"x": ("x",)}, {"x": 1})

@@ -20,7 +20,7 @@ import spikewright as sw
 from report.report_pages import evaluated
 from spikewright import demo, graph, network
 from spikewright._base import storage as _storage
-from spikewright._base.writing import KINDS, FileKind, make_folder, write_file
+from spikewright._base.files import KINDS, FileKind, make_folder, write_file
 from spikewright.engines.decoder_cache import DecoderCache
 from spikewright.errors import ExistingFileError, FileError
 from spikewright.evaluation.checkpoint import Checkpoint
@@ -126,7 +126,7 @@ def test_whatever_writes_a_file_can_be_told_to_replace_one() -> None:
     assert [name for name, p in found.items() if p is None or p.default is not False] == []
 
 
-OWN = ("spikewright._base.writing", "spikewright.testing", "spikewright.cli")
+OWN = ("spikewright._base.files", "spikewright.testing", "spikewright.cli")
 """What asks for a kind, and what commands write, which have `--force`."""
 
 
@@ -241,7 +241,7 @@ def test_a_full_disk_changes_nothing(
     path = tmp_path / "file"
     WRITERS[writer](path)
     old = path.read_bytes()
-    monkeypatch.setattr("spikewright._base.writing.os.fdopen", Full)
+    monkeypatch.setattr("spikewright._base.files.os.fdopen", Full)
 
     assert refusal(WRITERS[writer], path) == f"{path}: cannot be written (No space left)"
     assert [p.name for p in tmp_path.iterdir()] == ["file"]
@@ -378,5 +378,5 @@ def test_one_file_writes_all_others() -> None:
     root = Path(sw.__file__).parent
     found = {path.relative_to(root).as_posix() for path in root.rglob("*.py") if _writes(path)}
 
-    assert found == {"_base/writing.py", *ELSEWHERE}
+    assert found == {"_base/files.py", *ELSEWHERE}
     assert _storage.write_file is write_file

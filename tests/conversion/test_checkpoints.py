@@ -16,6 +16,7 @@ import pytest
 
 import models
 import spikewright as sw
+from spikewright._base import storage
 from spikewright.errors import (
     DamagedFileError,
     ExistingFileError,
@@ -78,6 +79,23 @@ def test_what_is_finished_is_not_done_again(tmp_path: Path, done: list[int]) -> 
         np.testing.assert_array_equal(second.samples[key], rows)
     names = {path.name for path in (tmp_path / "new" / "folder").iterdir()}
     assert names == {"evaluation.json", *SHARDS}
+
+
+def test_parts_of_earlier_versions_are_read(tmp_path: Path, done: list[int]) -> None:
+    """In their files an array is named without a mark."""
+    expected = evaluate(tmp_path)
+    done.clear()
+    for name in SHARDS:
+        content, arrays = storage.read(tmp_path / name, "evaluation shard")
+        old = {
+            part: [[key, array["array"]] for key, array in content[part]]
+            for part in ("samples", "sums")
+        }
+        assert old["samples"]
+        storage.write(tmp_path / name, "evaluation shard", {**content, **old}, arrays)
+
+    assert evaluate(tmp_path).records == expected.records
+    assert done == []
 
 
 def test_it_goes_on_where_it_was_stopped(tmp_path: Path, done: list[int]) -> None:
@@ -286,7 +304,7 @@ def test_nothing_of_an_unfinished_write_is_left(tmp_path: Path, monkeypatch: Any
             raise OSError(28, "No space left on device")
         return real(*arguments)
 
-    monkeypatch.setattr("spikewright._base.writing.os.fdopen", full)
+    monkeypatch.setattr("spikewright._base.files.os.fdopen", full)
     with pytest.raises(OSError, match="No space left"):
         evaluate(tmp_path)
     assert {path.name for path in tmp_path.iterdir()} == {"evaluation.json", *SHARDS[:2]}

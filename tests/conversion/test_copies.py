@@ -321,7 +321,7 @@ def test_arguments_that_no_file_can_hold_are_named(tmp_path: Path) -> None:
     """Nothing is written."""
     conversion = sw.convert(models.mlp())
     conversion.resolved = {**conversion.resolved, "synapse": object()}
-    with pytest.raises(NetworkError, match="argument of this conversion cannot be saved"):
+    with pytest.raises(NetworkError, match=r"cannot be saved: Arguments\.synapse holds"):
         conversion.save(tmp_path / "network")
 
     assert not list(tmp_path.iterdir())

@@ -9,7 +9,7 @@ import torchvision
 from pytorch_helpers import check_values
 from torch import nn
 
-from spikewright._base.layer_names import bare_name
+from spikewright._base.texts import bare_name
 from spikewright.frontends import read
 
 _HANDED_ON = ("StochasticDepth", "Identity", "Dropout")  # no operator, or one that is dropped

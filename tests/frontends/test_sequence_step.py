@@ -280,7 +280,7 @@ def test_a_damaged_file_of_a_sequence(tmp_path: Path, monkeypatch: pytest.Monkey
     for stepping in wrong:
         monkeypatch.setattr(conversion, "lowered", replace(conversion.lowered, stepping=stepping))
         conversion.save(tmp_path / "damaged")
-        with pytest.raises(DamagedFileError, match="damaged: its manifest"):
+        with pytest.raises(DamagedFileError, match="damaged: its content"):
             sw.load(tmp_path / "damaged")
 
 

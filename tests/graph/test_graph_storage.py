@@ -19,7 +19,7 @@ from spikewright._base import storage as _storage
 from spikewright.errors import DamagedFileError, FolderError, MissingFileError
 from spikewright.graph import Graph, GraphNode, evaluate, load, save, to_text
 from spikewright.graph.layers import Activation, Affine, Constant, Input, Take
-from spikewright.graph.storage import to_manifest
+from spikewright.graph.storage import FORMAT
 from spikewright.testing.layers import LayerExample, layer_examples
 
 
@@ -218,11 +218,10 @@ def test_hostile_files_are_refused(case: str, place: Path) -> None:
 
 def _forge(place: Path, change: Any) -> Path:
     """A file with a right checksum whose manifest was changed by `change(manifest)`."""
-    encoder = _storage.ManifestEncoder()
-    manifest = to_manifest(_graph(), encoder)
+    manifest, arrays = FORMAT.encoded(_graph())
     changed = change(copy.deepcopy(manifest))
     content = manifest if changed is None else changed
-    _storage.write(place / "forged", "graph", content, encoder.arrays)
+    _storage.write(place / "forged", "graph", content, arrays)
     return place / "forged"
 
 
@@ -325,11 +324,10 @@ def test_any_value_anywhere_in_a_manifest_is_refused_or_makes_a_graph(
     place: Path, data: st.DataObject, value: Any
 ) -> None:
     """Replace any part of a manifest by any JSON value: a graph, or `DamagedFileError`."""
-    encoder = _storage.ManifestEncoder()
-    manifest = to_manifest(_graph(), encoder)
+    manifest, arrays = FORMAT.encoded(_graph())
     way = data.draw(st.sampled_from(list(_paths(manifest))))
     _set(*way, value)(manifest)
-    _storage.write(place / "any", "graph", manifest, encoder.arrays)
+    _storage.write(place / "any", "graph", manifest, arrays)
 
     try:
         graph = load(place / "any")

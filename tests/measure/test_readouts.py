@@ -46,7 +46,7 @@ def late_half() -> Iterator[str]:
             return steps // 2
 
     yield "second half"
-    del readouts._registry["second half"]
+    del readouts.READOUTS._members["second half"]
 
 
 def some_of(name: str) -> list[object]:

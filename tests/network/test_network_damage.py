@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 import spikewright as sw
 from spikewright._base import storage as _storage
+from spikewright._base.codec import describing
 from spikewright._base.windows import Windows
 from spikewright.errors import DamagedFileError
 from spikewright.network import load, save, storage
@@ -21,9 +22,8 @@ from spikewright.network import load, save, storage
 
 def manifest(net: sw.Network) -> tuple[Any, dict[str, NDArray]]:
     """A network as plain data and arrays."""
-    encoder = _storage.ManifestEncoder()
-    content, _ = storage.to_manifest(net, encoder)
-    return json.loads(json.dumps(content)), encoder.arrays
+    content, arrays = storage.FORMAT.encoded(storage.described(net)[0])
+    return json.loads(json.dumps(content)), arrays
 
 
 # Damage
@@ -60,7 +60,7 @@ def test_a_neuron_type_that_no_longer_is_is_named() -> None:
     changed = json.loads(json.dumps(content).replace('"RunningMeanSpiking"', '"LosingSpikes"'))
     assert changed != content
     with pytest.raises(DamagedFileError, match=r"old.sw: .*LosingSpikes is no kind of part that"):
-        storage.from_manifest(changed, arrays, "old.sw")
+        storage.FORMAT.decoded(changed, arrays, "old.sw")
 
 
 @settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -155,9 +155,13 @@ def test_hostile_manifests_give_a_network_or_the_clear_error(
         parent[place[-1]] = value
     with sw.Network() as outer:
         try:
-            loaded, objects = storage.from_manifest(content, SMALL[1], "hostile.sw")
+            entry = storage.FORMAT.decoded(content, SMALL[1], "hostile.sw")
+            with describing(storage.FORMAT.kind, "hostile.sw"):
+                loaded, objects = storage.rebuilt(entry)
         except DamagedFileError as error:
-            assert str(error).startswith("hostile.sw: its manifest does not describe a network")
+            assert str(error).startswith(
+                "hostile.sw: its content does not describe a saved network"
+            )
         else:
             assert isinstance(loaded, sw.Network) and objects
             manifest(loaded)
@@ -173,4 +177,4 @@ def test_deep_nesting_is_an_error_and_no_crash() -> None:
             "probes": [], "networks": [content],
         }  # fmt: skip
     with pytest.raises(DamagedFileError, match="RecursionError"):
-        storage.from_manifest(content, SMALL[1], "deep.sw")
+        storage.FORMAT.decoded(content, SMALL[1], "deep.sw")

@@ -12,7 +12,6 @@ import pytest
 from numpy.typing import NDArray
 
 import spikewright as sw
-from spikewright._base import storage as _storage
 from spikewright._base.windows import Windows
 from spikewright.errors import DamagedFileError, NetworkError
 from spikewright.network import load, save, storage
@@ -102,9 +101,8 @@ def results(net: sw.Network, steps: int = 12) -> list[NDArray]:
 
 def manifest(net: sw.Network) -> tuple[Any, dict[str, NDArray]]:
     """A network as plain data and arrays."""
-    encoder = _storage.ManifestEncoder()
-    content, _ = storage.to_manifest(net, encoder)
-    return json.loads(json.dumps(content)), encoder.arrays
+    content, arrays = storage.FORMAT.encoded(storage.described(net)[0])
+    return json.loads(json.dumps(content)), arrays
 
 
 @pytest.fixture(scope="module")
@@ -208,9 +206,8 @@ def test_parameters_saved_at_one_scale_load_right_at_any_other(
 
 def test_objects_come_back_in_the_order_that_indices_mean(rich: sw.Network) -> None:
     """For embedding in another file: the n-th object written is the n-th object read."""
-    encoder = _storage.ManifestEncoder()
-    content, written = storage.to_manifest(rich, encoder)
-    loaded, read = storage.from_manifest(content, encoder.arrays, "somewhere")
+    entry, written = storage.described(rich)
+    loaded, read = storage.rebuilt(entry)
     assert len(read) == len(written) > 100
     for one, two in zip(written, read, strict=True):
         assert type(one) is type(two) and one.label == two.label
@@ -296,11 +293,11 @@ def refused_networks() -> list[tuple[sw.Network, str]]:
     found.append((six, r"'look'> cannot be saved: Delay is not registered"))
     with sw.Network() as seven:
         sw.Node([1.0]).label = 3  # type: ignore[assignment]
-    found.append((seven, r"a label must be text to be saved, got 3"))
+    found.append((seven, r"cannot be saved: NodeEntry.label holds 3, where it takes str"))
     with sw.Network() as eight:
         sw.Ensemble(1, neuron_type=sw.LeakyReLU(np.float64(0.5)), label="fine")
         sw.Ensemble(1, neuron_type=sw.LIF(skewed_scaling="no"), label="cells")  # type: ignore[arg-type]
-    found.append((eight, r"'cells'> cannot be saved: LIF.skewed_scaling cannot"))
+    found.append((eight, r"'cells'> cannot be saved: LIF.skewed_scaling holds 'no'"))
     middle = sw.Network()
     nine, ten = sw.Network(), sw.Network()
     ten.add(middle), nine.add(middle), nine.add(ten)
@@ -328,4 +325,4 @@ def test_deep_nesting_is_an_error_and_no_crash() -> None:
             "probes": [], "networks": [content] if content else [],
         }  # fmt: skip
     with pytest.raises(DamagedFileError, match="RecursionError"):
-        storage.from_manifest(content, {}, "deep.sw")
+        storage.FORMAT.decoded(content, {}, "deep.sw")

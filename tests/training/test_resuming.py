@@ -101,7 +101,7 @@ def test_files_that_hold_no_training(tmp_path: Path) -> None:
     for name in ("network", "optimiser", "history", "budget"):
         hostile = {**content["state"]["map"], name: {"map": {"0": 7}}}
         storage.write(path, "training", {**content, "state": {"map": hostile}}, kept)
-        with pytest.raises(DamagedFileError, match="is no training's checkpoint"):
+        with pytest.raises(DamagedFileError, match="not describe the checkpoint of a training"):
             interrupted.training(path, "budget", epochs=1)
     with pytest.raises(FileNotFoundError, match="its folder does not exist"):
         interrupted.training(tmp_path / "no" / "training", "budget")

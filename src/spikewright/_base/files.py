@@ -1,18 +1,27 @@
-"""Paths as users give them: checked where they come in, so that every error names the path.
+"""Paths as users give them, and files that are written in one step and replace no file of a user's.
 
-The type of an error of the system decides what is said of it, never its text.
+Paths are checked where they come in, so that every error names the path. The type of an error of
+the system decides what is said of it, never its text. Writing goes to a temporary file beside the
+target that replaces it at the end. A failure leaves everything as it was, and is a `FileError` that
+names the given path. A file that is there already is replaced only where it is of the kind that is
+written, which its content decides.
 """
 
 from __future__ import annotations
 
 import os
+import re
 import stat
-from collections.abc import Iterator
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from spikewright.errors import (
+    ExistingFileError,
     FileError,
     FolderError,
     MissingFileError,
@@ -86,3 +95,121 @@ def shown(path: str | Path) -> str:
 def _cannot(path: Path, what: str, error: OSError | ValueError) -> str:
     reason = getattr(error, "strerror", None) or str(error)
     return f"{shown(path)}: cannot be {what} ({reason})"
+
+
+_LONGEST = 120  # bytes of a name that its temporary file repeats; systems allow 255 in all
+_ENDS = 4096  # bytes at each end of a file that show its kind
+
+
+@dataclass(frozen=True)
+class FileKind:
+    """A kind of file that is written here: its name with an article, and how it is recognised.
+
+    `recognises` says whether the content of the file at a path is of this kind.
+    """
+
+    name: str
+    recognises: Callable[[Path], bool]
+
+
+_kinds: dict[str, FileKind] = {}
+KINDS: Mapping[str, FileKind] = MappingProxyType(_kinds)
+"""Every registered kind of file, by its name (read only)."""
+
+
+def file_kind(name: str, recognises: Callable[[Path], bool]) -> FileKind:
+    """A new kind of file, registered under its name."""
+    if name in _kinds:
+        raise ValueError(f"{name}: two kinds of files have this name")
+    _kinds[name] = FileKind(name, recognises)
+    return _kinds[name]
+
+
+def begins_with(pattern: bytes) -> Callable[[Path], bool]:
+    """A test for files whose first bytes match a regular expression."""
+    compiled = re.compile(pattern, re.DOTALL)
+    return lambda path: compiled.match(head_and_tail(path)[0]) is not None
+
+
+def head_and_tail(path: Path) -> tuple[bytes, bytes]:
+    """The first and the last bytes of a file, up to 4096 of each; empty if it cannot be read."""
+    try:
+        with path.open("rb") as file:
+            head = file.read(_ENDS)
+            file.seek(max(0, path.stat().st_size - _ENDS))
+            return head, file.read(_ENDS)
+    except (OSError, ValueError):
+        return b"", b""
+
+
+def write_file(
+    path: str | Path,
+    content: bytes | Sequence[bytes | memoryview],
+    kind: FileKind,
+    *,
+    overwrite: bool = False,
+) -> Path:
+    """Put `content` at `path` in one step, or leave the old file; raises as `check_target`."""
+    target = check_target(path, kind, overwrite=overwrite)
+    with naming(target, "written"):
+        _replace(target, [content] if isinstance(content, bytes) else content)
+    return target
+
+
+def check_target(path: str | Path, kind: FileKind, *, overwrite: bool = False) -> Path:
+    """The path, if a file of a kind may be written there.
+
+    Raises as `check_place` does, and `ExistingFileError` for a file that is there and is not of
+    this kind, unless `overwrite`.
+    """
+    target = check_place(path)
+    if overwrite or not target.exists() or kind.recognises(target):
+        return target
+    found = next((k.name for k in KINDS.values() if k.recognises(target)), None)
+    what = f"{found}, not {kind.name}" if found else f"not {kind.name}"
+    raise ExistingFileError(target, f"exists and is {what}")
+
+
+def check_place(path: str | Path) -> Path:
+    """The path, if a file may be written there.
+
+    Raises `MissingFileError` where its folder does not exist, `FolderError` for a folder, and
+    `FileError` for a path that is no file, such as a device, or cannot be one.
+    """
+    target = path_of(path)
+    with naming(target, "written"):
+        if not target.parent.is_dir():
+            raise MissingFileError(f"{shown(target)}: its folder does not exist")
+        if target.is_dir():
+            raise FolderError(f"{shown(target)}: is a folder; name a file in it")
+        if target.exists() and not target.is_file():
+            raise FileError(f"{shown(target)}: is no file that another could take the place of")
+    return target
+
+
+def make_folder(path: str | Path) -> Path:
+    """The folder, made where it is missing; raises `FileError` naming it where it cannot be."""
+    folder = path_of(path)
+    with naming(folder, "written"):
+        if folder.exists() and not folder.is_dir():
+            raise FileError(f"{shown(folder)}: is a file, and a folder is needed")
+        folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def _replace(target: Path, parts: Sequence[bytes | memoryview]) -> None:
+    handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{_shortened(target.name)}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.writelines(parts)
+        mask = os.umask(0)
+        os.umask(mask)
+        Path(temporary).chmod(0o666 & ~mask)
+        Path(temporary).replace(target)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def _shortened(name: str) -> str:
+    return os.fsencode(name)[:_LONGEST].decode(errors="ignore")

@@ -1,16 +1,16 @@
 """Checks of values against declared types: they keep a number out of a field for text.
 
-`check_types` looks at the fields of a dataclass, `check` at plain data from a file. Types may be
-plain ones, unions, literals, arrays, tuples, lists and mappings of such, `TypedDict`s, and any of
-these with a condition: `Annotated[int, Where(...)]`.
+`check_types` looks at the fields of a dataclass, `check` at one value. Types may be plain ones,
+unions, literals, arrays, tuples, lists and mappings of such, and any of these with a condition:
+`Annotated[int, Where(...)]`.
 """
 
 from __future__ import annotations
 
 import sys
 from collections import abc
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, fields, is_dataclass
 from functools import cache
 from types import NoneType, UnionType
 from typing import (
@@ -18,17 +18,14 @@ from typing import (
     Any,
     Literal,
     NamedTuple,
-    NotRequired,
     Union,
     get_args,
     get_origin,
     get_type_hints,
-    is_typeddict,
 )
 
 import numpy as np
 
-_MISSING = object()
 _LARGEST = sys.float_info.max
 _SHOWN = 40  # characters of a value that an error shows
 
@@ -54,15 +51,6 @@ def is_plain(value: Any) -> bool:
     return not isinstance(value, float) or abs(value) <= _LARGEST
 
 
-def row(*kinds: Any) -> Where:
-    """The condition of a list that holds one value of each of these types."""
-
-    def holds(value: Any) -> bool:
-        return len(value) == len(kinds) and not any(map(_misfit, value, kinds))
-
-    return Where(holds, f"a list of {', '.join(map(_described, kinds))}")
-
-
 class _Misfit(NamedTuple):
     """A value that is not as declared, and where it stands."""
 
@@ -71,15 +59,13 @@ class _Misfit(NamedTuple):
     value: Any
 
 
-def check(value: Any, hint: Any) -> None:
-    """Raise `TypeError` naming the first place in plain data that is not as declared."""
-    wrong = _misfit(value, hint)
+def check(value: Any, hint: Any, owner: str = "") -> None:
+    """Raise `TypeError` naming the first place in a value of `owner` that is not as declared."""
+    wrong = _misfit(value, hint, owner)
     if wrong is None:
         return
     place = wrong.place.removeprefix(".") or "it"
-    if wrong.value is _MISSING:
-        raise TypeError(f"{place} is missing")
-    shown = repr(wrong.value)
+    shown = " ".join(repr(wrong.value).split())
     short = shown if len(shown) <= _SHOWN else f"{shown[:_SHOWN]}..."
     raise TypeError(f"{place} holds {short}, where it takes {_described(wrong.hint)}")
 
@@ -95,13 +81,14 @@ def declares_fields(kind: type) -> bool:
 def check_types(value: Any) -> None:
     """Raise `TypeError` naming the first field of a dataclass that is not of its annotated type."""
     kind: type = type(value)
-    for name, hint in _hints(kind).items():
-        if _misfit(getattr(value, name), hint) is not None:
-            found = type(getattr(value, name)).__name__
-            raise TypeError(
-                f"{kind.__name__}.{name} cannot hold a value of type {found}, it takes "
-                f"{_described(hint)}"
-            )
+    check_fields(kind, {name: getattr(value, name) for name in hints_of(kind)})
+
+
+def check_fields(kind: type, values: Mapping[str, Any], owner: str | None = None) -> None:
+    """The same for values that fields of a dataclass, named `owner` in errors, are to have."""
+    hints = hints_of(kind)
+    for name, value in values.items():
+        check(value, hints[name], f"{kind.__name__ if owner is None else owner}.{name}")
 
 
 def _described(hint: Any) -> str:
@@ -121,9 +108,10 @@ def _described(hint: Any) -> str:
 
 
 @cache
-def _hints(kind: type) -> dict[str, Any]:
+def hints_of(kind: Any) -> dict[str, Any]:
+    """The declared types of the fields of a dataclass or `NamedTuple`."""
     hints = get_type_hints(kind, include_extras=True)
-    names = hints if is_typeddict(kind) else [f.name for f in fields(kind)]
+    names = [f.name for f in fields(kind)] if is_dataclass(kind) else hints
     return {name: hints[name] for name in names}
 
 
@@ -131,8 +119,6 @@ def _misfit(value: Any, hint: Any, place: str = "") -> _Misfit | None:
     """The first place where a value is not as declared; an int also serves as a float."""
     if hint is Any:
         return None
-    if is_typeddict(hint):
-        return _in_record(value, hint, place)
     origin, arguments = get_origin(hint), get_args(hint)
     if origin in (Union, UnionType):
         return _in_union(value, hint, place)
@@ -173,22 +159,6 @@ def _in_annotated(value: Any, hint: Any, place: str) -> _Misfit | None:
         return _Misfit(place, hint, value) if within.place == place else within
     broken = not all(where.holds(value) for where in hint.__metadata__)
     return _Misfit(place, hint, value) if broken else None
-
-
-def _in_record(value: Any, hint: Any, place: str) -> _Misfit | None:
-    """Entries that a `TypedDict` does not know are nobody's business."""
-    if not isinstance(value, dict):
-        return _Misfit(place, dict, value)
-    for name, kind in _hints(hint).items():
-        needed = name in hint.__required_keys__ and get_origin(kind) is not NotRequired
-        if name not in value and needed:
-            return _Misfit(f"{place}.{name}", kind, _MISSING)
-        if name in value:
-            inner = get_args(kind)[0] if get_origin(kind) is NotRequired else kind
-            wrong = _misfit(value[name], inner, f"{place}.{name}")
-            if wrong is not None:
-                return wrong
-    return None
 
 
 def _in_container(value: Any, hint: Any, place: str) -> _Misfit | None:

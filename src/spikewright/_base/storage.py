@@ -1,8 +1,8 @@
 """Files are data: a JSON manifest and named arrays in one safetensors file, never pickle.
 
-The manifest is the file's metadata entry `spikewright`. Only classes that a registry names can be
-rebuilt, from plain fields, so loading runs no code from the file; a checksum over manifest and
-arrays finds damage that would otherwise read as other numbers. Files are written in one step.
+The manifest is the file's metadata entry `spikewright`; `codec.py` makes values of it, and it of
+values. A checksum over manifest and arrays finds damage that would otherwise read as other numbers.
+Files are written in one step.
 """
 
 from __future__ import annotations
@@ -10,9 +10,7 @@ from __future__ import annotations
 import json
 import math
 import zlib
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import Field, fields, is_dataclass
+from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -20,10 +18,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright._base.arrays import memory_of
 from spikewright._base.budget import Budget, budget_of
-from spikewright._base.files import file_at
-from spikewright._base.writing import FileKind, begins_with, file_kind, write_file
+from spikewright._base.files import FileKind, begins_with, file_at, file_kind, write_file
 from spikewright.errors import DamagedFileError, FileError
 
 FORMAT = 1
@@ -34,10 +30,6 @@ _DTYPES = {
     "BOOL": np.dtype(bool),
 }
 _NAMES = {kind: name for name, kind in _DTYPES.items()}
-_DAMAGE = (
-    LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RecursionError,
-    MemoryError,
-)  # fmt: skip
 _LOADERS = {
     "conversion": " Read it with spikewright.load.",
     "network": " Read it with spikewright.network.load.",
@@ -68,96 +60,7 @@ SAVED = MappingProxyType(
 """The kind of file by what it holds."""
 
 
-ADDED = MappingProxyType({"added": True})
-"""Metadata of a field that files of earlier versions lack: its default is not written.
-
-So that a graph without it has the fingerprint that it had.
-"""
-
-
-class ManifestEncoder:
-    """Turns registered dataclasses into plain data, collecting their arrays aside.
-
-    An array that is met again goes by the name that it has, up to so many `uses` of it.
-    """
-
-    def __init__(self, uses: int = 1) -> None:
-        self.arrays: dict[str, NDArray] = {}
-        self._names: dict[tuple[object, ...], list[str]] = {}
-        self._uses = uses
-
-    def encode(self, value: Any) -> Any:
-        """Plain data for `value`: arrays become references, dataclasses `{"type": ..., fields}`."""
-        if isinstance(value, np.ndarray):
-            return {"array": self._keep(value)}
-        if isinstance(value, np.generic):
-            return value.item()
-        if isinstance(value, Mapping):
-            return {"map": {str(key): self.encode(item) for key, item in value.items()}}
-        if is_dataclass(value) and not isinstance(value, type):
-            entries = {f.name: self.encode(getattr(value, f.name)) for f in _written(value)}
-            if "type" in entries:
-                raise TypeError(f"{type(value).__name__}: a field named 'type' cannot be saved")
-            return {"type": saved_name(type(value)), **entries}
-        if isinstance(value, tuple | list):
-            return [self.encode(item) for item in value]
-        if value is None or isinstance(value, bool | int | float | str):
-            return value
-        raise TypeError(f"a {type(value).__name__} cannot be saved: {value!r}")
-
-    def _keep(self, value: NDArray) -> str:
-        """Collect an array in native byte order and C order; returns the name it goes by."""
-        if not _storable(value.dtype):
-            raise TypeError(
-                f"an array of {value.dtype} cannot be saved; numbers of at most 64 bits can"
-            )
-        native = value.astype(value.dtype.newbyteorder("="), order="C", copy=False)
-        used = self._names.setdefault(memory_of(native), [])
-        name = used[-1] if len(used) % self._uses else f"a{len(self.arrays)}"
-        used.append(name)
-        self.arrays[name] = native
-        return name
-
-
-def saved_name(kind: type) -> str:
-    """The name of a class in files: its own, or the one of its attribute `SAVED_AS`."""
-    name: str = vars(kind).get("SAVED_AS", kind.__name__)
-    return name
-
-
-def _written(value: Any) -> list[Field[Any]]:
-    """The fields of a dataclass that its entry has."""
-    return [
-        f
-        for f in fields(value)
-        if f.init and not (f.metadata == ADDED and getattr(value, f.name) == f.default)
-    ]
-
-
-class ManifestDecoder:
-    """Rebuilds objects that `ManifestEncoder` wrote, from the classes of `registry` alone."""
-
-    def __init__(self, arrays: Mapping[str, NDArray], registry: Mapping[str, type]) -> None:
-        self._arrays = arrays
-        self._registry = registry
-
-    def decode(self, value: Any) -> Any:
-        """The object that `value` describes; lists come back as tuples."""
-        if isinstance(value, list):
-            return tuple(self.decode(item) for item in value)
-        if not isinstance(value, dict):
-            return value
-        if "type" in value:  # first: a dataclass may have fields named "array" and "map"
-            entries = {key: self.decode(item) for key, item in value.items() if key != "type"}
-            if value["type"] not in self._registry:
-                raise LookupError(f"{value['type']} is no kind of part that this version has")
-            return self._registry[value["type"]](**entries)
-        if "array" in value:
-            return self._arrays[value["array"]]
-        return {key: self.decode(item) for key, item in value["map"].items()}
-
-
-def _storable(dtype: np.dtype) -> bool:
+def storable(dtype: np.dtype) -> bool:
     """Whether arrays of this type are numbers of at most 64 bits."""
     return dtype.kind in "biuf" and dtype.itemsize <= 8
 
@@ -263,22 +166,6 @@ def read(path: str | Path, what: str) -> tuple[Any, Arrays]:
             f"written. Copy or save it again."
         )
     return content, Arrays(arrays, budget_of(source))
-
-
-@contextmanager
-def describing(what: str, place: str | Path) -> Iterator[None]:
-    """A context that reads a manifest: errors say that it does not describe `what`.
-
-    They are a `DamagedFileError` naming `place`.
-    """
-    try:
-        yield
-    except DamagedFileError:
-        raise
-    except _DAMAGE as error:
-        raise DamagedFileError(
-            f"{place}: its manifest does not describe {what} ({type(error).__name__}: {error})."
-        ) from error
 
 
 def holds(path: str | Path, what: str) -> bool:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from spikewright._base.registries import enter
+from spikewright._base.registries import Registry
 from spikewright.chips.case import ChipMapping, Placed
 from spikewright.chips.chip import FigureSource
 
@@ -40,14 +39,12 @@ class Broken:
 
 Placements = Mapping[str, Placed]
 Check = Callable[[ChipMapping, Placements, Any], Iterator[Breach]]
-_registry: dict[str, Check] = {}
-RULES: Mapping[str, Check] = MappingProxyType(_registry)
+RULES: Registry[Check] = Registry("rule")
 """Every rule, by the number of a profile that it is about (read only)."""
 
 
-def rule(number: str) -> Callable[[Check], Check]:
-    """Decorator: a function that finds where a network breaks the rule of a number."""
-    return lambda check: enter(_registry, check, "rule", number)
+rule = RULES.named
+"""Decorator: a function that finds where a network breaks the rule of a number."""
 
 
 def broken_rules(case: ChipMapping, placed: Placements) -> list[Broken]:

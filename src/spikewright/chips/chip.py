@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from types import MappingProxyType
-from typing import Annotated, Any, Literal, NotRequired, TypedDict
+from typing import Annotated, Any, Literal
 
+from spikewright._base.codec import Decoder
 from spikewright._base.files import file_at
-from spikewright._base.keywords import meant
-from spikewright._base.schema import Natural, Positive, Where, check, check_types
+from spikewright._base.options import meant
+from spikewright._base.schema import Natural, Positive, Where, check_types
 from spikewright.errors import ChipError, DamagedFileError, short_name
 
 Certainty = Literal["documentation", "paper", "source code", "measured", "secondary", "assumption"]
@@ -186,27 +187,27 @@ _FOLDER = Path(__file__).with_name("data")
 _SECTIONS: dict[str, type] = {"limits": Limits, "arithmetic": Arithmetic}
 
 
-class _Source(TypedDict):
-    citation: str
-    certainty: Certainty
-    url: NotRequired[str]
+@dataclass(frozen=True)
+class FigureEntry:
+    """A number of a profile in its file; `source` names one of the sources."""
 
-
-class _Entry(TypedDict):
-    value: int | float | str | list[int] | list[str]
+    value: int | float | str | tuple[int, ...] | tuple[str, ...]
     source: str
-    note: NotRequired[str]
+    note: str = ""
 
 
-class _Profile(TypedDict):
+@dataclass(frozen=True)
+class ProfileEntry:
+    """A profile in its file."""
+
     name: str
     title: str
     placement: Placement
-    sources: dict[str, _Source]
-    limits: dict[str, _Entry]
-    arithmetic: NotRequired[dict[str, _Entry]]
-    energy: NotRequired[str]
-    assumptions: NotRequired[list[str]]
+    sources: Mapping[str, FigureSource]
+    limits: Mapping[str, FigureEntry]
+    arithmetic: Mapping[str, FigureEntry] = field(default_factory=dict)
+    energy: str | None = None
+    assumptions: tuple[str, ...] = ()
 
 
 def names() -> tuple[str, ...]:
@@ -247,42 +248,36 @@ def _read(path: Path) -> dict[str, Any]:
 
 def _made(content: dict[str, Any], where: str) -> Chip:
     """A chip from plain data; raises `ChipError` naming the place that is wrong."""
-    _refuse_unknown(content, _Profile.__annotations__, where)
+    _refuse_unknown(content, ProfileEntry, where)
     try:
-        check(content, _Profile)
-        sources = {key: FigureSource(**entry) for key, entry in content["sources"].items()}
+        entry = Decoder({}).record(ProfileEntry, content)
         figures = {
-            f"{section}.{key}": _figure(entry, sources, f"{section}.{key}")
+            f"{section}.{key}": _figure(figure, entry.sources, f"{section}.{key}")
             for section in _SECTIONS
-            for key, entry in content.get(section, {}).items()
+            for key, figure in getattr(entry, section).items()
         }
         made = {section: _section(section, figures, where) for section in _SECTIONS}
-    except TypeError as error:
+    except (TypeError, LookupError) as error:
         raise ChipError(f"{where}: {error}") from None
     _refuse_unequal_cores(made["limits"], where)
     return Chip(
-        name=content["name"],
-        title=content["title"],
-        placement=content["placement"],
+        name=entry.name,
+        title=entry.title,
+        placement=entry.placement,
         figures=MappingProxyType(figures),
-        energy=content.get("energy"),
-        assumptions=tuple(content.get("assumptions", ())),
+        energy=entry.energy,
+        assumptions=entry.assumptions,
         **made,
     )
 
 
-def _figure(entry: _Entry, sources: Mapping[str, FigureSource], place: str) -> Figure:
-    if entry["source"] not in sources:
+def _figure(entry: FigureEntry, sources: Mapping[str, FigureSource], place: str) -> Figure:
+    if entry.source not in sources:
         raise TypeError(
-            f"{place}.source names {entry['source']!r}, which is none of the sources "
+            f"{place}.source names {entry.source!r}, which is none of the sources "
             f"{', '.join(sources) or '(there are none)'}"
         )
-    value: Any = entry["value"]
-    return Figure(
-        tuple(value) if isinstance(value, list) else value,
-        sources[entry["source"]],
-        entry.get("note", ""),
-    )
+    return Figure(entry.value, sources[entry.source], entry.note)
 
 
 def _section(section: str, figures: Mapping[str, Figure], where: str) -> Any:
@@ -292,11 +287,12 @@ def _section(section: str, figures: Mapping[str, Figure], where: str) -> Any:
         if place.startswith(f"{section}.")
     }
     kind = _SECTIONS[section]
-    _refuse_unknown(mine, [field.name for field in fields(kind)], f"{where}: {section}")
+    _refuse_unknown(mine, kind, f"{where}: {section}")
     return kind(**mine)
 
 
-def _refuse_unknown(given: Mapping[str, Any], known: Any, where: str) -> None:
+def _refuse_unknown(given: Mapping[str, Any], kind: Any, where: str) -> None:
+    known = [one.name for one in fields(kind)]
     for key in given:
         if key not in known:
             hint = meant(str(key), known) or f"It takes {', '.join(known)}."

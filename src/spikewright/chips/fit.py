@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from spikewright._base.notebooks import Rows, Shown
+from spikewright._base.markup import Rows, Shown
 from spikewright._base.texts import aligned
 from spikewright.chips.broken import Broken, broken_rules
 from spikewright.chips.case import ChipMapping, Placed

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypedDict
 
@@ -10,9 +9,9 @@ import click
 import numpy as np
 
 from spikewright._base.amounts import number, percent
+from spikewright._base.files import check_target
 from spikewright._base.options import Option, one_of, options_of, whole
 from spikewright._base.storage import SAVED
-from spikewright._base.writing import check_target
 from spikewright.choosing import Statistics
 from spikewright.choosing.correction import looks_at_data
 from spikewright.cli import files
@@ -188,7 +187,7 @@ def _plain(
         "inputs": {name: list(node.shape_out) for name, node in conversion.inputs.items()},
         "outputs": list(conversion.outputs),
         "guarantee": conversion.trace.guarantee,
-        "trace": [asdict(entry) for entry in conversion.trace],
+        "trace": [entry._asdict() for entry in conversion.trace],
         "verification": None if verification is None else verification.as_dict(),
         **{name: None if path is None else str(path) for name, path in written.items()},
         "statistics": statistics,

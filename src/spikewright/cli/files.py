@@ -15,9 +15,9 @@ from typing import Any, TypeVar
 import click
 from numpy.typing import NDArray
 
-from spikewright._base.npz import read_npz
+from spikewright._base.archives import read_npz
+from spikewright._base.files import FileKind, check_target
 from spikewright._base.storage import SAVED
-from spikewright._base.writing import FileKind, check_target
 from spikewright.errors import SimulationError
 from spikewright.report.page import PAGE
 

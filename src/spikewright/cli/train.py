@@ -11,8 +11,8 @@ import click
 from click.core import ParameterSource
 
 from spikewright._base.amounts import number, percent
+from spikewright._base.files import file_kind, write_file
 from spikewright._base.options import Option, options_of
-from spikewright._base.writing import file_kind, write_file
 from spikewright.cli import files
 from spikewright.cli.given import Given, is_model, open_conversion, with_spikes
 from spikewright.cli.option_texts import flag

@@ -12,9 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright._base.arguments import is_number, is_whole, refuse
-from spikewright._base.keywords import meant, spelled
-from spikewright._base.notebooks import Rows, Shown
-from spikewright._base.options import declared
+from spikewright._base.markup import Rows, Shown
+from spikewright._base.options import declared, meant, spelled
 from spikewright.chips import Chip, Fit, fits, profile
 from spikewright.conversion import measuring, source_model
 from spikewright.conversion.arguments import FROM_ELSEWHERE, Layers, in_names, recorded

@@ -26,7 +26,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright._base.notebooks import Rows, Shown
+from spikewright._base.markup import Rows, Shown
 from spikewright._base.texts import aligned
 from spikewright._base.windows import split_shape
 from spikewright.graph import Graph, GraphNode, evaluate_all

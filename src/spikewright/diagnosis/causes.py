@@ -5,14 +5,13 @@ A cause is named where the loss is at most half as large without it, everything 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
-from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright._base.registries import enter
+from spikewright._base.registries import Registry
 from spikewright.choosing.rules.rule import shown
 from spikewright.choosing.statistics.channels import by_channel, channel_axis, spread
 from spikewright.diagnosis.proposals import Diagnosed
@@ -49,13 +48,11 @@ class Cause:
 
 
 Finder = Callable[[Diagnosed], Iterable[Cause]]
-_registry: dict[str, Finder] = {}
-CAUSES: Mapping[str, Finder] = MappingProxyType(_registry)
+CAUSES: Registry[Finder] = Registry("cause")
 """Every cause that is looked for, by its kind (read only): it is found in a finished survey."""
 
 
-def _register(kind: str) -> Callable[[Finder], Finder]:
-    return lambda finder: enter(_registry, finder, "cause", kind)
+_register = CAUSES.named
 
 
 def causes(case: Diagnosed) -> tuple[Cause, ...]:

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from spikewright._base.amounts import format_difference, loss_unit, percent, points
-from spikewright._base.notebooks import Rows, Shown
+from spikewright._base.markup import Rows, Shown
 from spikewright._base.texts import aligned
 from spikewright.diagnosis.causes import Cause
 from spikewright.diagnosis.loss import Loss, Score

@@ -7,7 +7,7 @@ import sys
 import warnings
 from functools import cache
 
-from spikewright._base.processors import check_threads
+from spikewright._base.process import check_threads
 from spikewright.engines.base import Engine, Plan, PlanRow
 from spikewright.engines.compile import compile_network
 from spikewright.engines.grid import PRECISIONS, Precision

@@ -11,7 +11,7 @@ from typing import NamedTuple, overload
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright._base.notebooks import Rows, Shown
+from spikewright._base.markup import Rows, Shown
 from spikewright.engines.grid import GRIDS
 from spikewright.engines.kernel import NUMPY, EngineArrays, Kernel, Kernels, Setup
 from spikewright.engines.operators import Mapped, NodeSource, Operator

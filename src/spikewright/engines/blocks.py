@@ -8,7 +8,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Mapping, Sequence
 
-from spikewright._base.callers import outside
+from spikewright._base.process import outside
 from spikewright.engines.kernel import Array, Call, Kernel
 from spikewright.engines.kernels import restarting
 from spikewright.engines.needs import PreparedRun

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright._base.arrays import repeated
+from spikewright._base.arguments import repeated
 from spikewright._base.developing import checking, traced
 from spikewright.engines.decoder_cache import Choice, DecoderCache, chosen_cache
 from spikewright.engines.draft import ProgramDraft, Receiver, Signals

@@ -1,7 +1,7 @@
 """A cache of decoders: a solution is found once, for this process and later ones.
 
 The key of an entry covers all that decoders depend on, the code that solves them included. Entries
-are files of their own (`_base/storage.py`: arrays and plain data with a checksum, never pickle),
+are files of their own (`_base/codec.py`: arrays and plain data with a checksum, never pickle),
 written in one step, so several processes may use one folder; a damaged one is dropped with a
 warning. Where there are too many, the least recently used are deleted.
 """
@@ -23,10 +23,9 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright._base import storage as _storage
 from spikewright._base.arguments import is_number
-from spikewright._base.files import path_of
-from spikewright._base.writing import make_folder
+from spikewright._base.codec import Format, describing
+from spikewright._base.files import make_folder, path_of
 from spikewright.errors import BuildError, DamagedFileError, FileError
 from spikewright.network.solvers import Solution
 
@@ -37,7 +36,7 @@ MODE, FOLDER, SIZE = (
 )
 """Environment variables: "on", "off" or "read-only"; where caches are; how large this one gets."""
 
-_SUFFIX, _WHAT = ".decoders", "decoders"
+_SUFFIX = ".decoders"
 _MODES = ("on", "read-only", "off")
 _ABANDONED = 3600.0  # seconds after which a file that was never finished may go
 _LARGEST = 0.25  # share of the limit that one entry may take
@@ -45,6 +44,17 @@ _LOOK_AGAIN = 0.05  # share of the limit written after which the folder is measu
 _MEMORY = 64 * 2**20
 
 Choice = Literal["on", "off", "read-only"] | bool | None
+
+
+@dataclass(frozen=True)
+class DecodersEntry:
+    """Decoders in a file, and the solver's information."""
+
+    decoders: NDArray
+    info: Any
+
+
+FORMAT = Format("decoders", DecodersEntry)
 
 
 @dataclass
@@ -166,8 +176,9 @@ class DecoderCache:
     def _read(self, key: str, shape: tuple[int, int]) -> Solution | None:
         path = self._path(key)
         try:
-            content, arrays = _storage.read(path, _WHAT)
-            solution = _solution(content, arrays, path, shape)
+            entry = FORMAT.read(path)
+            with describing(FORMAT.kind, path):
+                solution = _solution(entry, shape)
         except FileError:
             return None
         except DamagedFileError as error:
@@ -180,16 +191,10 @@ class DecoderCache:
         return solution
 
     def _write(self, key: str, solution: Solution) -> None:
-        encoder = _storage.ManifestEncoder()
-        content = {
-            "decoders": encoder.encode(solution.decoders),
-            "info": encoder.encode(solution.info),
-        }
-        room = solution.decoders.nbytes
-        if room > _LARGEST * self.size_limit:
+        if solution.decoders.nbytes > _LARGEST * self.size_limit:
             return
         make_folder(self.folder)
-        _storage.write(self._path(key), _WHAT, content, encoder.arrays)
+        FORMAT.write(self._path(key), DecodersEntry(*solution))
         self._written += self._path(key).stat().st_size
         self._bound()
 
@@ -231,20 +236,12 @@ class DecoderCache:
         )
 
 
-def _solution(
-    content: Any, arrays: dict[str, NDArray], path: Path, shape: tuple[int, int]
-) -> Solution:
-    """The solution in a file of `_write`; raises `DamagedFileError` for any other content."""
-    try:
-        decoder = _storage.ManifestDecoder(arrays, {})
-        decoders, info = decoder.decode(content["decoders"]), decoder.decode(content["info"])
-        right = isinstance(info, dict) and decoders.shape == shape and np.all(np.isfinite(decoders))
-        if not (right and decoders.dtype == np.float64):
-            raise TypeError(f"it holds no decoders of shape {shape}")
-    except (LookupError, TypeError, ValueError, AttributeError, RecursionError) as error:
-        raise DamagedFileError(
-            f"{path}: does not hold decoders ({type(error).__name__}: {error})."
-        ) from error
+def _solution(entry: DecodersEntry, shape: tuple[int, int]) -> Solution:
+    """The solution in a file; raises `TypeError` for decoders that are none of this shape."""
+    decoders, info = entry.decoders, entry.info
+    right = isinstance(info, dict) and decoders.shape == shape and np.all(np.isfinite(decoders))
+    if not (right and decoders.dtype == np.float64):
+        raise TypeError(f"it holds no decoders of shape {shape}")
     return _frozen(Solution(decoders, info))
 
 

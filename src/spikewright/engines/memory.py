@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple, overload
 
-from spikewright._base.notebooks import Rows, Shown
+from spikewright._base.markup import Rows, Shown
 from spikewright.errors import SimulationError
 
 LIMIT_VARIABLE = "SPIKEWRIGHT_MEMORY"

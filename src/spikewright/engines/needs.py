@@ -10,7 +10,7 @@ from math import gcd
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright._base.arrays import repeated
+from spikewright._base.arguments import repeated
 from spikewright.engines.base import Engine, Stretch, arrays_of
 from spikewright.engines.memory import MemoryNeed, MemoryPart
 from spikewright.engines.operators import Average, NodeSource, Operator

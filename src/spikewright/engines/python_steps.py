@@ -14,7 +14,7 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Literal
 
-from spikewright._base.callers import outside
+from spikewright._base.process import outside
 from spikewright.engines.operators import NodeSource, OfNode, Operator
 from spikewright.engines.recalling import Calls, Recalled
 from spikewright.errors import BuildError, SimulationError

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from spikewright._base.arguments import is_number
 from spikewright._base.options import Check, Option, checked, whole
-from spikewright._base.processors import MOST_THREADS
+from spikewright._base.process import MOST_THREADS
 from spikewright.engines.grid import Precision
 from spikewright.errors import BuildError, SpikewrightError
 from spikewright.network import Ensemble, Network

@@ -10,36 +10,37 @@ import json
 import re
 import warnings
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, TypedDict
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright._base import storage as _storage
-from spikewright._base.callers import outside
-from spikewright._base.schema import check, row
-from spikewright._base.writing import begins_with, check_target, file_kind, make_folder, write_file
+from spikewright._base.codec import Format
+from spikewright._base.files import begins_with, check_target, file_kind, make_folder, write_file
+from spikewright._base.process import outside
+from spikewright._base.storage import differing
 from spikewright.errors import DamagedFileError, SimulationError
 from spikewright.measure.tally import Key, Tally
 
 FORMAT = 1
 _ABOUT = "evaluation.json"
-_WHAT = "evaluation shard"
 _KIND = file_kind("the settings of an evaluation", begins_with(rb'\{\n "format": '))
 _SHARD = re.compile(r"shard-\d{6,}\.safetensors")
 _UNFINISHED = re.compile(r"\.(shard-\d{6,}\.safetensors|evaluation\.json)\..*")
-_DAMAGE = (DamagedFileError, LookupError, TypeError, ValueError)
-
-_Entries = list[Annotated[list[Any], row(list[str], str)]]
 
 
-class _ShardFile(TypedDict):
-    """Plain data of a shard's results: arrays by their keys."""
+@dataclass(frozen=True)
+class ShardEntry:
+    """A shard's results in a file: arrays by their keys."""
 
     key: str
-    samples: _Entries
-    sums: _Entries
+    samples: tuple[tuple[Key, NDArray], ...]
+    sums: tuple[tuple[Key, NDArray], ...]
+
+
+_SHARDS = Format("evaluation shard", ShardEntry)
 
 
 class Checkpoint:
@@ -80,7 +81,7 @@ class Checkpoint:
         path = self._folder / _ABOUT
         try:
             found = json.loads(path.read_bytes())
-            what = _storage.differing(found, self._about)
+            what = differing(found, self._about)
         except (ValueError, TypeError, RecursionError) as error:
             raise DamagedFileError(f"{path}: is damaged ({error}); use another folder") from error
         if what:
@@ -101,40 +102,27 @@ class Checkpoint:
         path = self._path(index)
         if not path.is_file():
             return None
-        check_target(path, _storage.SAVED[_WHAT])
+        check_target(path, _SHARDS.kind)
         try:
-            content, arrays = _storage.read(path, _WHAT)
-            check(content, _ShardFile)
-            found = content["key"]
-            tally = Tally(_read(content["samples"], arrays), _read(content["sums"], arrays))
+            entry = _SHARDS.read(path)
+            tally = Tally(dict(entry.samples), dict(entry.sums))
             if any(value.shape[:1] != (samples,) for value in tally.samples.values()):
                 raise ValueError(f"its rows are not those of {samples} samples")
-        except _DAMAGE as error:
+        except (DamagedFileError, ValueError) as error:
             message = f"{path}: is damaged, so its samples are evaluated again ({error})"
             warnings.warn(message, stacklevel=outside())
             return None
-        if found != key:
+        if entry.key != key:
             raise SimulationError(f"{path}: was made of other data: use another folder")
         return tally
 
     def save(self, index: int, key: str, tally: Tally) -> None:
         """Store the counts of a shard, whole or not at all."""
-        arrays: dict[str, NDArray] = {}
-
-        def kept(rows: Mapping[Key, NDArray]) -> list[list[Any]]:
-            entries = []
-            for name, value in rows.items():
-                place = f"a{len(arrays)}"
-                arrays[place] = np.ascontiguousarray(_narrow(value))
-                entries.append([list(name), place])
-            return entries
-
-        manifest = {"key": key, "samples": kept(tally.samples), "sums": kept(tally.sums)}
-        _storage.write(self._path(index), _WHAT, manifest, arrays)
+        _SHARDS.write(self._path(index), ShardEntry(key, _kept(tally.samples), _kept(tally.sums)))
 
 
-def _read(entries: Any, arrays: Mapping[str, NDArray]) -> dict[Key, NDArray]:
-    return {tuple(name): arrays[place] for name, place in entries}
+def _kept(rows: Mapping[Key, NDArray]) -> tuple[tuple[Key, NDArray], ...]:
+    return tuple((name, np.ascontiguousarray(_narrow(value))) for name, value in rows.items())
 
 
 def _narrow(values: NDArray) -> NDArray:

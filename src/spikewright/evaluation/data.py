@@ -15,9 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright._base.arrays import readable
-from spikewright._base.samples import Extents, held_constant
-from spikewright._base.structure import Structure
+from spikewright._base.arguments import readable
+from spikewright._base.samples import Extents, Structure, held_constant
 from spikewright.errors import SimulationError
 from spikewright.measure.truth import Output, Truth, truth_of
 from spikewright.running.inputs import as_named, check_numbers, fitted

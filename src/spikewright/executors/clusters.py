@@ -8,7 +8,7 @@ from itertools import islice
 from typing import Any
 
 from spikewright._base.optional import require
-from spikewright._base.processors import MOST_THREADS
+from spikewright._base.process import MOST_THREADS
 from spikewright.errors import SimulationError, short_name
 from spikewright.executors.base import Executor, Function
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from spikewright._base.developing import traced
 from spikewright._base.files import file_at, shown
-from spikewright._base.structure import first_samples
+from spikewright._base.samples import first_samples
 from spikewright.errors import ReadError, UnsupportedLayerError
 from spikewright.frontends.fallback import calling_what_is_not_read, without_futile_advice
 from spikewright.frontends.live import instead_of_weights

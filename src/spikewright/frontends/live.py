@@ -8,7 +8,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from spikewright._base.arrays import is_array
+from spikewright._base.arguments import is_array
 from spikewright._base.files import file_at, shown
 from spikewright._base.optional import require
 from spikewright.errors import ReadError

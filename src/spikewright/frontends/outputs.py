@@ -7,9 +7,9 @@ from dataclasses import replace
 from difflib import get_close_matches
 from typing import Any, TypeVar
 
-from spikewright._base.arrays import is_array
-from spikewright._base.layer_names import bare_name, shown_name
-from spikewright._base.structure import Structure
+from spikewright._base.arguments import is_array
+from spikewright._base.samples import Structure
+from spikewright._base.texts import bare_name, shown_name
 from spikewright.errors import ReadError, Refusal, UnsupportedLayerError
 from spikewright.frontends.source import Source, Values
 from spikewright.graph import Graph, GraphNode, prune

@@ -9,8 +9,8 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from spikewright._base.samples import Place
 from spikewright._base.schema import check_types
-from spikewright._base.structure import Place
 from spikewright.advice import advise
 from spikewright.errors import GraphError, ReadError, Refusal, UnsupportedLayerError
 from spikewright.frontends.reading.rounding import with_rounded

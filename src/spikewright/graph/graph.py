@@ -6,14 +6,14 @@ import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright._base.layer_names import shown_name
-from spikewright._base.storage import ADDED
-from spikewright._base.structure import Structure
+from spikewright._base.codec import ADDED
+from spikewright._base.samples import Structure
+from spikewright._base.texts import shown_name
 from spikewright.errors import GraphError, printable
 from spikewright.graph.layers import (
     Broadcast,
@@ -50,8 +50,6 @@ class GraphNode:
     source: str = ""
     source_kind: str = ""
     frozen: tuple[str, ...] = field(default=(), metadata=ADDED)
-
-    SAVED_AS: ClassVar[str] = "Node"
 
 
 @dataclass(frozen=True, eq=False, repr=False)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from spikewright._base.arrays import readable
+from spikewright._base.arguments import readable
 from spikewright.errors import GraphError, SpikewrightError
 from spikewright.graph.graph import Graph
 from spikewright.graph.layers import Input, Shape

@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from spikewright._base.schema import Natural
 from spikewright.graph.graph import Graph, prune
 from spikewright.graph.interpreter import evaluate_all
 
@@ -40,9 +41,9 @@ class Sequences:
     """
 
     carried: tuple[Carried, ...]
-    inputs: Mapping[str, int | None]
-    outputs: Mapping[str, int | None]
-    values: Mapping[str, int | None]
+    inputs: Mapping[str, Natural | None]
+    outputs: Mapping[str, Natural | None]
+    values: Mapping[str, Natural | None]
 
     @cached_property
     def read(self) -> frozenset[str]:

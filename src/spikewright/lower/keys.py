@@ -9,8 +9,8 @@ from typing import Any, TypeVar
 import numpy as np
 
 from spikewright._base.arguments import refuse
-from spikewright._base.keywords import meant
-from spikewright._base.layer_names import bare_name
+from spikewright._base.options import meant
+from spikewright._base.texts import bare_name
 from spikewright.errors import ConversionError, NetworkError, Refusal, listed, short_name
 from spikewright.graph import Graph
 from spikewright.graph.layers import Activation, Layer, ParametricReLU

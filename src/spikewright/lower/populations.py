@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from spikewright._base.arguments import as_numbers, refuse
+from spikewright._base.schema import Positive
 from spikewright.errors import ConversionError, NetworkError, Refusal
 from spikewright.graph import Graph, GraphNode, Sequences
 from spikewright.graph.layers import Activation, Add, Input, Layer, Lookup, ParametricReLU
@@ -30,7 +31,7 @@ from spikewright.network.synapses import Synapse, as_synapse
 class RowStepping(Sequences):
     """Sequences of which every step takes `steps` steps of the simulation."""
 
-    steps: int
+    steps: Positive
 
 
 NEVER_READ_OUT = ("relu", "relu6", "leaky_relu", ROUNDED)

@@ -9,10 +9,10 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
-from spikewright._base.callers import outside
-from spikewright._base.notebooks import Rows, Shown
+from spikewright._base.markup import Rows, Shown
+from spikewright._base.process import outside
 from spikewright._base.schema import Where
 from spikewright._base.texts import aligned
 from spikewright.errors import ConversionWarning
@@ -102,8 +102,7 @@ def say(text: str) -> bool:
     return True
 
 
-@dataclass(frozen=True)
-class Entry:
+class Entry(NamedTuple):
     """One change: its stage, its layer, and its guarantee.
 
     "exact" leaves every value as it was; "exact after 4 steps" has the source's values at that

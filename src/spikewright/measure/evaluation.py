@@ -6,25 +6,23 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, NotRequired, TypedDict
+from typing import Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright._base.files import file_at
-from spikewright._base.notebooks import Rows, Shown
+from spikewright._base.codec import Decoder, describing
+from spikewright._base.files import begins_with, file_at, file_kind, write_file
+from spikewright._base.markup import Rows, Shown
 from spikewright._base.schema import (
     AboveZero,
     Finite,
     Natural,
     Positive,
     Where,
-    check,
     is_plain,
-    row,
 )
-from spikewright._base.writing import begins_with, file_kind, write_file
-from spikewright.errors import DamagedFileError, SimulationError
+from spikewright.errors import SimulationError
 from spikewright.measure.activity import BITS
 from spikewright.measure.readout import EveryStep
 from spikewright.measure.run import Run
@@ -35,27 +33,28 @@ FORMAT = 1
 KIND = file_kind("a saved evaluation", begins_with(rb'\s*\{\s*"spikewright": "evaluation"'))
 """The kind of file that holds an evaluation."""
 
-_PLAIN = Where(is_plain, "plain data of finite numbers")
+_Plain = Annotated[dict[str, Any], Where(is_plain, "plain data of finite numbers")]
 
 
-class _Told(TypedDict, total=False):
-    """Details of a record, as they stand in a file."""
+@dataclass(frozen=True)
+class ToldEntry:
+    """Details of a record, those that it has, as they stand in a file."""
 
-    steps: Positive
-    dt: AboveZero
-    readout: str
-    output: str
-    layer: str
-    input: str
-    threshold: Finite
-    table: str
-    network: str
-    precision: str
-    part: str
-    bursts: str
-    citation: str
-    assumptions: str
-    events: str
+    steps: Positive = 1
+    dt: AboveZero = 1.0
+    readout: str = ""
+    output: str = ""
+    layer: str = ""
+    input: str = ""
+    threshold: Finite = 0.0
+    table: str = ""
+    network: str = ""
+    precision: str = ""
+    part: str = ""
+    bursts: str = ""
+    citation: str = ""
+    assumptions: str = ""
+    events: str = ""
 
 
 _NEEDED = {
@@ -73,43 +72,46 @@ _OF_ITS_NAME = {
 """The detail that a record of this name has."""
 
 
-class _EvaluationSettings(TypedDict):
+@dataclass(frozen=True)
+class SettingsEntry:
     """Settings that an evaluation cannot be without."""
 
     samples: Positive
     steps: Positive
     dt: AboveZero
-    readouts: list[str]
-    metric: NotRequired[str | None]
+    readouts: tuple[str, ...]
+    metric: str | None = None
 
 
-class _Record(TypedDict):
-    """Plain data of a record."""
+@dataclass(frozen=True)
+class RecordEntry:
+    """A record in a file."""
 
     name: str
     value: Finite
     unit: str
     n: Natural
-    interval: Annotated[list[Any], row(Finite, Finite)] | None
-    how: Annotated[_Told, _PLAIN]
+    interval: tuple[Finite, Finite] | None
+    how: _Plain
 
 
-class _EvaluationFile(TypedDict):
-    """Plain data of an evaluation."""
+@dataclass(frozen=True)
+class EvaluationEntry:
+    """An evaluation in a file."""
 
-    settings: Annotated[_EvaluationSettings, _PLAIN]
-    records: list[_Record]
+    settings: _Plain
+    records: tuple[RecordEntry, ...]
 
 
-def _record(entry: Mapping[str, Any]) -> Record:
-    interval, how = entry["interval"], entry["how"]
-    own = _OF_ITS_NAME.get(entry["name"])
+def _record(entry: RecordEntry) -> Record:
+    how = entry.how
+    Decoder({}).record(ToldEntry, how, "how")
+    own = _OF_ITS_NAME.get(entry.name)
     told = [*how] if own is None else [*how, own]
     missing = [name for one in told for name in (one, *_NEEDED.get(one, ())) if name not in how]
     if missing:
-        raise ValueError(f"a record of {entry['name']!r} does not say its {missing[0]}")
-    low_high = None if interval is None else (float(interval[0]), float(interval[1]))
-    return Record(entry["name"], float(entry["value"]), entry["unit"], entry["n"], low_high, how)
+        raise ValueError(f"a record of {entry.name!r} does not say its {missing[0]}")
+    return Record(entry.name, entry.value, entry.unit, entry.n, entry.interval, how)
 
 
 def _check_together(records: Sequence[Record]) -> None:
@@ -225,19 +227,16 @@ class Evaluation(Shown):
     def load(cls, path: str | Path) -> Evaluation:
         """Read settings and records; raises `MissingFileError` or `DamagedFileError`."""
         text = file_at(path).read_bytes()
-        try:
+        with describing(KIND, path):
             document = json.loads(text)
             kind, version = document["spikewright"], document["format"]
             if (kind, version) != ("evaluation", FORMAT):
                 raise ValueError(f"it holds {kind!r} of format {version!r}")
-            check(document, _EvaluationFile)
-            records = tuple(map(_record, document["records"]))
+            entry = Decoder({}).record(EvaluationEntry, document)
+            Decoder({}).record(SettingsEntry, entry.settings, "settings")
+            records = tuple(map(_record, entry.records))
             _check_together(records)
-        except (LookupError, TypeError, ValueError, RecursionError) as error:
-            raise DamagedFileError(
-                f"{path}: no evaluation that can be read ({type(error).__name__}: {error})."
-            ) from error
-        return cls(records, document["settings"])
+            return cls(records, entry.settings)
 
 
 def neuron_rates(measured: Run | Evaluation) -> dict[str, NDArray]:

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
-from types import MappingProxyType
-from typing import Protocol, TypeVar
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from spikewright._base.arguments import is_number
-from spikewright._base.registries import enter
+from spikewright._base.registries import Registry
 from spikewright.errors import SimulationError
 
 _LATE = (2, 4, 8)  # steps that late readouts leave out in a search
@@ -91,16 +90,11 @@ class AtEveryStep(ABC):
         return tuple(cls.searched(name, steps, dt).values())
 
 
-_registry: dict[str, type[AtEveryStep]] = {}
-READOUTS = MappingProxyType(_registry)
+READOUTS: Registry[type[AtEveryStep]] = Registry("readout")
 """Every kind of readout at every step, by name (read only)."""
 
-K = TypeVar("K", bound="type[AtEveryStep]")
-
-
-def register(name: str) -> Callable[[K], K]:
-    """Class decorator: make a kind of readout known to runs, searches and commands."""
-    return lambda cls: enter(_registry, cls, "readout", name)
+register = READOUTS.named
+"""Class decorator: make a kind of readout known to runs, searches and commands."""
 
 
 @register("mean")

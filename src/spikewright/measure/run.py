@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright._base.notebooks import Rows, Shown
+from spikewright._base.markup import Rows, Shown
 from spikewright.errors import SimulationError
 from spikewright.graph.layers import Activation
 from spikewright.measure.readout import EveryStep, Readout, read_out, read_out_at_every_step

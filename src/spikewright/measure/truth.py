@@ -12,7 +12,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright._base.arrays import readable
+from spikewright._base.arguments import readable
 from spikewright._base.samples import format_shape, held
 from spikewright.errors import SimulationError
 from spikewright.graph.layers import Activation, Shape

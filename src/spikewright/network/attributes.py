@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Generic, NoReturn, TypeVar
 
-from spikewright._base.keywords import meant
-from spikewright._base.registries import enter
+from spikewright._base import registries
+from spikewright._base.options import meant
 from spikewright._base.schema import declares_fields
 from spikewright.errors import UnknownAttributeError
 
@@ -64,25 +64,12 @@ def fixed(cls: T) -> T:
     return cls
 
 
-class Registry(Mapping[str, Any]):
+class Registry(registries.Registry[Any]):
     """Classes of one kind by name, read only but for `register`."""
-
-    def __init__(self, kind: str) -> None:
-        self._kind = kind
-        self._members: dict[str, type] = {}
 
     def register(self, cls: T) -> T:
         """Class decorator: make a class known to files, engines' tests and documentation."""
-        return enter(self._members, fixed(cls), self._kind)
-
-    def __getitem__(self, name: str) -> Any:
-        return self._members[name]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._members)
-
-    def __len__(self) -> int:
-        return len(self._members)
+        return self.enter(fixed(cls))
 
 
 class Stack(threading.local, Generic[K]):

@@ -6,7 +6,7 @@ import functools
 import inspect
 from typing import Any, TypeVar
 
-from spikewright._base.keywords import meant, spelled
+from spikewright._base.options import meant, spelled
 from spikewright.errors import NetworkError, UnknownAttributeError
 from spikewright.network.attributes import Checked, Stack
 

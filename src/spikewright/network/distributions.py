@@ -10,8 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright._base.arguments import is_whole
-from spikewright._base.arrays import EqualByValue
+from spikewright._base.arguments import EqualByValue, is_whole
 from spikewright.errors import NetworkError
 from spikewright.network.attributes import Registry
 from spikewright.network.shapes import above_zero, count, fixed_numbers, number, require

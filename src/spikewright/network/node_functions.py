@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright._base import equations
-from spikewright._base.arrays import EqualByValue
+from spikewright._base.arguments import EqualByValue
 from spikewright._base.equations import CURVES
 from spikewright._base.windows import Windows, join_shape, split_shape
 from spikewright.errors import NetworkError

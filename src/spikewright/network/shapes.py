@@ -10,9 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright._base.arguments import as_numbers, as_real, is_number, is_whole
-from spikewright._base.arrays import frozen, immutable
-from spikewright._base.callers import outside
+from spikewright._base.arguments import as_numbers, as_real, frozen, immutable, is_number, is_whole
+from spikewright._base.process import outside
 from spikewright._base.windows import Windows
 from spikewright.errors import NetworkError
 

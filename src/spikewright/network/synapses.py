@@ -13,8 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from spikewright._base.arguments import is_number, is_whole, numbers_or_nan
-from spikewright._base.arrays import EqualByValue, frozen
+from spikewright._base.arguments import EqualByValue, frozen, is_number, is_whole, numbers_or_nan
 from spikewright.errors import NetworkError
 from spikewright.network.attributes import fixed
 from spikewright.network.filters import (

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any, Unpack
 
 from spikewright._base.amounts import counted, format_difference, loss_unit, number
+from spikewright._base.files import begins_with, check_target, file_kind, write_file
 from spikewright._base.markup import STYLE, Markup, el, html
 from spikewright._base.options import declared
-from spikewright._base.writing import begins_with, check_target, file_kind, write_file
 from spikewright.records import Record, Worth, interval_kind, select, worths
 from spikewright.report.sections import SECTIONS, PartOptions
 from spikewright.report.tables import shown

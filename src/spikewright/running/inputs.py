@@ -10,11 +10,9 @@ from typing import Annotated, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright._base.arguments import is_whole
-from spikewright._base.arrays import readable
+from spikewright._base.arguments import is_whole, readable
 from spikewright._base.options import Option
-from spikewright._base.samples import check_rows, duration, held_constant, over_time
-from spikewright._base.structure import Structure
+from spikewright._base.samples import Structure, check_rows, duration, held_constant, over_time
 from spikewright.engines.settings import RunOptions
 from spikewright.errors import ConversionError, Refusal, SimulationError
 from spikewright.graph import Graph

@@ -10,8 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright._base.progress import progress_bar
-from spikewright._base.samples import check_rows, held
-from spikewright._base.structure import Structure
+from spikewright._base.samples import Structure, check_rows, held
 from spikewright.engines import Execution, Precision
 from spikewright.engines.memory import available
 from spikewright.engines.settings import check_settings

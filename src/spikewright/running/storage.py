@@ -7,54 +7,99 @@ and `verify` compares with that.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Annotated, Any, NamedTuple, NotRequired, TypedDict
+from typing import Any, Literal, NamedTuple
 
+import numpy as np
 from numpy.typing import NDArray
 
 from spikewright._base import storage as _storage
-from spikewright._base.schema import Natural, Positive, check, check_types, row
+from spikewright._base.codec import ADDED, Format, describing
+from spikewright._base.schema import Natural
 from spikewright.errors import NetworkError
-from spikewright.graph import Carried, Graph
+from spikewright.graph import Graph
 from spikewright.graph import storage as graph_storage
 from spikewright.graph.layers import Activation, Shape
-from spikewright.lower import Lowered, RowStepping
-from spikewright.lower.trace import Entry, Status, Trace
-from spikewright.network import Ensemble, Network, Node
+from spikewright.lower import Lowered, NeuronChoice, RowStepping
+from spikewright.lower.trace import Entry, Trace
+from spikewright.network import Ensemble, Node
 from spikewright.network import storage as network_storage
+from spikewright.network.entries import REGISTRIES, NetworkEntry
+from spikewright.network.neurons import NEURON_TYPES, Direct, NeuronType
+from spikewright.network.synapses import Synapse
+from spikewright.passes import MaxPoolForm
+from spikewright.quantising import Quantised
 from spikewright.running.converted import Converted
-from spikewright.running.kept import arguments_from_data, arguments_to_data
 
 WHAT = "conversion"
 _USES = 8  # of an array that the file holds once: a reader's budget pays for each of them
 
-
-class _SteppingEntry(TypedDict):
-    """Plain data of a `RowStepping`."""
-
-    steps: Positive
-    carried: list[Annotated[list[Any], row(str, str, Any)]]
-    inputs: dict[str, Natural | None]
-    outputs: dict[str, Natural | None]
-    values: dict[str, Natural | None]
+Numbers = float | NDArray
+Filter = float | Synapse | None
+Start = str | float | NDArray
 
 
-class _ConversionFile(TypedDict):
-    """Plain data of a conversion: objects of the network go by their numbers."""
+@dataclass(frozen=True)
+class NeuronClass:
+    """A class of neuron types, by its name."""
 
-    network: Any
-    layers: dict[str, Natural]
-    exact_values: list[str]
-    inputs: dict[str, Natural]
-    outputs: dict[str, Natural]
-    readouts: dict[str, Any]
-    graph: Any
-    stepping: NotRequired[_SteppingEntry | None]
-    canonical: Any
-    trace: list[Annotated[list[Any], row(str, str, str, Status)]]
-    arguments: NotRequired[Any]
+    name: str
+
+    def __post_init__(self) -> None:
+        if self.name not in NEURON_TYPES and self.name != Direct.__name__:
+            raise TypeError(f"{self.name} is not registered, so that a file could not name it")
+
+    @property
+    def kind(self) -> Any:
+        """The class."""
+        return NEURON_TYPES.get(self.name, Direct)
+
+
+Neurons = NeuronType | NeuronClass
+
+
+@dataclass(frozen=True)
+class Arguments:
+    """Those of `convert` as a file holds them, with numbers in the place of rules and data.
+
+    `spiking` has pairs: the names of neurons, and their type.
+    """
+
+    spiking: bool | tuple[tuple[str | Neurons, Neurons], ...]
+    scale_firing_rates: Numbers | Mapping[str, Numbers]
+    synapse: Filter | Mapping[str, Filter]
+    initial_voltage: Start | Mapping[str, Start]
+    max_pool: MaxPoolForm
+    max_spikes_per_step: int | None
+    bias_correction: Numbers | Mapping[str, Numbers] | None
+    sequence_step: int | None
+    outputs: tuple[str, ...] | None
+    fallback: Literal["python"] | None = None
+    weights: Quantised | None = field(default=None, metadata=ADDED)
+    fission: Mapping[str, NDArray] | None = field(default=None, metadata=ADDED)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConversionEntry:
+    """A conversion: objects of the network go by their numbers."""
+
+    network: NetworkEntry
+    layers: Mapping[str, Natural]
+    exact_values: tuple[str, ...]
+    inputs: Mapping[str, Natural]
+    outputs: Mapping[str, Natural]
+    readouts: Mapping[str, Activation]
+    graph: Graph
+    stepping: RowStepping | None = None
+    canonical: Graph
+    trace: tuple[Entry, ...]
+    arguments: Arguments | None = None
+
+
+_OWN = {kind.__name__: kind for kind in (Arguments, NeuronClass, Quantised)}
+FORMAT = Format(WHAT, ConversionEntry, (*REGISTRIES, *graph_storage.REGISTRIES, _OWN), _USES)
 
 
 class Parts(NamedTuple):
@@ -90,97 +135,99 @@ def as_data(conversion: Converted) -> tuple[dict[str, Any], dict[str, NDArray]]:
     refusal = graph_storage.why_no_file(conversion.graph)
     if refusal is not None:
         raise NetworkError(refusal)
-    encoder = _storage.ManifestEncoder(_USES)
-    network, objects = network_storage.to_manifest(conversion.network, encoder)
+    network, objects = network_storage.described(conversion.network)
     index = {id(item): i for i, item in enumerate(objects)}
     lowered = conversion.lowered
 
     def places(items: Mapping[str, Ensemble | Node]) -> dict[str, int]:
         return {name: index[id(item)] for name, item in items.items()}
 
-    manifest = {
-        "network": network,
-        "layers": places(lowered.layers),
-        "exact_values": sorted(lowered.exact_values),
-        "inputs": places(lowered.inputs),
-        "outputs": places(lowered.outputs),
-        "readouts": {name: encoder.encode(a) for name, a in lowered.readouts.items()},
-        "graph": graph_storage.to_manifest(conversion.graph, encoder),
-        "stepping": _stepping(lowered.stepping, encoder),
-        "canonical": graph_storage.to_manifest(conversion.canonical, encoder),
-        "trace": [[e.stage, e.layer, e.text, e.status] for e in conversion.trace],
-        "arguments": arguments_to_data(conversion.resolved, encoder),
-    }
-    return manifest, encoder.arrays
+    try:
+        return FORMAT.encoded(
+            ConversionEntry(
+                network=network,
+                layers=places(lowered.layers),
+                exact_values=tuple(sorted(lowered.exact_values)),
+                inputs=places(lowered.inputs),
+                outputs=places(lowered.outputs),
+                readouts=lowered.readouts,
+                graph=conversion.graph,
+                stepping=lowered.stepping,
+                canonical=conversion.canonical,
+                trace=tuple(conversion.trace),
+                arguments=_arguments(conversion.resolved),
+            )
+        )
+    except TypeError as error:
+        raise NetworkError(f"this conversion cannot be saved: {error}") from error
 
 
-def _stepping(
-    stepping: RowStepping | None, encoder: _storage.ManifestEncoder
-) -> dict[str, Any] | None:
-    if stepping is None:
+def _arguments(arguments: Mapping[str, Any]) -> Arguments | None:
+    """Arguments of `convert` in which no rule is left; None where there are none."""
+    if not arguments:
         return None
-    return {
-        "steps": stepping.steps,
-        "carried": [[s.read, s.made, encoder.encode(s.initial)] for s in stepping.carried],
-        "inputs": dict(stepping.inputs),
-        "outputs": dict(stepping.outputs),
-        "values": dict(stepping.values),
-    }
+    return Arguments(**{f.name: _plain(f.name, arguments.get(f.name)) for f in fields(Arguments)})
 
 
-def _read_stepping(whole: Any, decoder: _storage.ManifestDecoder) -> RowStepping | None:
-    content = whole.get("stepping")
-    if content is None:
-        return None
-    if any(set(content[name]) != set(whole[name]) for name in ("inputs", "outputs")):
-        raise TypeError("the axes of time are not those of the inputs and outputs")
-    carried = tuple(
-        Carried(read, made, decoder.decode(value)) for read, made, value in content["carried"]
-    )
-    inputs, outputs, values = ({**content[name]} for name in ("inputs", "outputs", "values"))
-    return RowStepping(carried, inputs, outputs, values, content["steps"])
+def _plain(name: str, value: Any) -> Any:
+    """An argument as a field of `Arguments`."""
+    if name == "spiking":
+        chosen = NeuronChoice(value).spiking
+        if not isinstance(chosen, Mapping):
+            return chosen
+        return tuple((_named(key), _named(neurons)) for key, neurons in chosen.items())
+    if isinstance(value, Mapping):
+        return {key: _plain(name, item) for key, item in value.items()}
+    if name == "outputs" or value is None or isinstance(value, str | Synapse | Quantised):
+        return tuple(value) if isinstance(value, list) else value
+    numbers = np.asarray(value)
+    return numbers.item() if numbers.ndim == 0 else numbers
+
+
+def _named(value: Any) -> Any:
+    return NeuronClass(value.__name__) if isinstance(value, type) else value
 
 
 def load_parts(path: str | Path) -> Parts:
     """The contents of a file of `save`; raises `MissingFileError` or `DamagedFileError`."""
-    content, arrays = _storage.read(path, WHAT)
-    with _storage.describing("a conversion", path):
-        check(content, _ConversionFile)
-        network, objects = network_storage.from_manifest(content["network"], arrays, path)
-        graph = graph_storage.from_manifest(content["graph"], arrays, path)
-        canonical = graph_storage.from_manifest(content["canonical"], arrays, path)
-        lowered = replace(_lowered(content, network, objects, arrays), graph=canonical)
-        _check_together(lowered, graph, canonical)
-        trace = Trace([Entry(*entry) for entry in content["trace"]])
-        arguments = arguments_from_data(content.get("arguments"), arrays)
-    return Parts(lowered, graph, canonical, trace, arguments)
+    entry = FORMAT.read(path)
+    with describing(FORMAT.kind, path):
+        network, objects = network_storage.rebuilt(entry.network)
+        lowered = Lowered(
+            network=network,
+            layers=_items(entry.layers, objects, Ensemble, Node),
+            exact_values=frozenset(entry.exact_values),
+            inputs=_items(entry.inputs, objects, Node),
+            outputs=_items(entry.outputs, objects, Ensemble, Node),
+            readouts=entry.readouts,
+            notes=(),
+            stepping=entry.stepping,
+            graph=entry.canonical,
+        )
+        _check_together(lowered, entry.graph, entry.canonical)
+        arguments = {} if entry.arguments is None else _given(entry.arguments)
+    return Parts(lowered, entry.graph, entry.canonical, Trace([*entry.trace]), arguments)
 
 
-def _lowered(
-    content: Any, network: Network, objects: Sequence[Any], arrays: Mapping[str, NDArray]
-) -> Lowered:
-    """The network with the names of its objects."""
-    decoder = _storage.ManifestDecoder(arrays, {"Activation": Activation})
+def _items(places: Mapping[str, int], objects: Sequence[Any], *kinds: type) -> dict[str, Any]:
+    """The objects of a network at some places, by name; raises `TypeError` for other kinds."""
+    found = {name: objects[place] for name, place in places.items()}
+    if not all(isinstance(item, kinds) for item in found.values()):
+        raise TypeError(f"{sorted(found)} are not all of {[kind.__name__ for kind in kinds]}")
+    return found
 
-    def items(name: str, kinds: tuple[type, ...] = (Ensemble, Node)) -> dict[str, Any]:
-        found = {key: objects[place] for key, place in content[name].items()}
-        if not all(isinstance(item, kinds) for item in found.values()):
-            raise TypeError(f"an entry of {name} is of the wrong kind")
-        return found
 
-    readouts = {name: decoder.decode(entry) for name, entry in content["readouts"].items()}
-    for activation in readouts.values():
-        check_types(activation)
-    return Lowered(
-        network=network,
-        layers=items("layers"),
-        exact_values=frozenset(content["exact_values"]),
-        inputs=items("inputs", (Node,)),
-        outputs=items("outputs"),
-        readouts=readouts,
-        notes=(),
-        stepping=_read_stepping(content, decoder),
-    )
+def _given(kept: Arguments) -> dict[str, Any]:
+    """Arguments as `convert` takes them."""
+    found = {f.name: getattr(kept, f.name) for f in fields(kept)}
+    found["outputs"] = None if kept.outputs is None else list(kept.outputs)
+    if isinstance(kept.spiking, tuple):
+        found["spiking"] = {_meant(key): _meant(value) for key, value in kept.spiking}
+    return {**found, "calibration": None}
+
+
+def _meant(value: Any) -> Any:
+    return value.kind if isinstance(value, NeuronClass) else value
 
 
 def _check_together(lowered: Lowered, graph: Graph, canonical: Graph) -> None:
@@ -201,6 +248,9 @@ def _check_together(lowered: Lowered, graph: Graph, canonical: Graph) -> None:
         "network": set(lowered.outputs),
         "canonical graph": set(canonical.outputs) - {state.made for state in states},
     }
+    axes = lowered.stepping and (lowered.stepping.inputs, lowered.stepping.outputs)
+    if axes and [set(axis) for axis in axes] != [set(lowered.inputs), set(lowered.outputs)]:
+        raise ValueError("the axes of time are not those of the inputs and outputs")
     for what, names in outputs.items():
         if names != set(graph.outputs):
             raise ValueError(f"its {what} gives {sorted(names)}, its graph {sorted(graph.outputs)}")

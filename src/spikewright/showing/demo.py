@@ -15,9 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright._base.files import path_of
+from spikewright._base.files import check_target, make_folder, path_of
 from spikewright._base.optional import require
-from spikewright._base.writing import check_target, make_folder
 from spikewright.choosing.rules import MinimumError
 from spikewright.conversion import Conversion, convert, watch
 from spikewright.diagnosis.findings import Diagnosis

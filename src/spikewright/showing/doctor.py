@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from spikewright import engines
 from spikewright._base.optional import EXTRA_OF
-from spikewright._base.processors import processors
+from spikewright._base.process import processors
 from spikewright.advice import advise
 from spikewright.frontends.keras.loading import import_keras
 

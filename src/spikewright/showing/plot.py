@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from spikewright._base.arrays import is_array
+from spikewright._base.arguments import is_array
 from spikewright.conversion import Conversion, watch
 from spikewright.errors import SimulationError
 from spikewright.measure import Evaluation, Run, neuron_rates

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright._base.arrays import is_array
+from spikewright._base.arguments import is_array
 from spikewright.choosing.correction import looks_at_data
 from spikewright.conversion import Conversion, convert
 from spikewright.frontends import example_for

@@ -11,9 +11,10 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright._base import storage as _storage
-from spikewright._base.writing import check_place
-from spikewright.errors import DamagedFileError, TrainingError
+from spikewright._base.codec import Format
+from spikewright._base.files import check_place
+from spikewright._base.storage import differing
+from spikewright.errors import TrainingError
 from spikewright.graph import Graph
 from spikewright.records import Record
 from spikewright.training.sites import TrainedSite
@@ -122,8 +123,16 @@ def records_of(epoch: Epoch, kept: bool) -> Iterator[Record]:
         yield Record("energy", found.joules, "J", how={**how, "table": found.energy_table})
 
 
-_WHAT = "training"
+@dataclass(frozen=True)
+class TrainingEntry:
+    """A training in a file: all that its results depend on, and its state."""
+
+    about: dict[str, Any]
+    state: Any
+
+
 _PARTS = {"Epoch": Epoch, "Measured": Measured, "Refitted": Refitted}
+FORMAT = Format("training", TrainingEntry, (_PARTS,))
 
 
 class TrainingCheckpoint:
@@ -145,30 +154,13 @@ class TrainingCheckpoint:
         """
         if not self._path.exists():
             return None
-        content, arrays = _storage.read(self._path, _WHAT)
-        try:
-            self._check(content["about"])
-            return _storage.ManifestDecoder(arrays, _PARTS).decode(content["state"])
-        except (AttributeError, LookupError, TypeError, ValueError, RecursionError) as error:
-            if isinstance(error, TrainingError):
-                raise
-            raise self.damage(error) from error
-
-    def damage(self, error: Exception) -> DamagedFileError:
-        """The error for a file that holds no training's state."""
-        return DamagedFileError(
-            f"{self._path}: is no training's checkpoint ({type(error).__name__}: {error}). Use "
-            "another path"
-        )
-
-    def _check(self, found: dict[str, Any]) -> None:
-        if what := _storage.differing(found, self._about):
+        entry = FORMAT.read(self._path)
+        if what := differing(entry.about, self._about):
             raise TrainingError(
                 f"{self._path}: holds another training, which differs in {what}. Use another path"
             )
+        return entry.state
 
     def save(self, state: Any) -> None:
         """Replace what the file holds, whole or not at all."""
-        encoder = _storage.ManifestEncoder()
-        content = {"about": self._about, "state": encoder.encode(state)}
-        _storage.write(self._path, _WHAT, content, encoder.arrays)
+        FORMAT.write(self._path, TrainingEntry(self._about, state))

@@ -8,14 +8,12 @@ Shape hardly matters, width does (Zenke & Vogels 2021, Neural Computation 33, 89
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
 from dataclasses import dataclass
 from math import pi
-from types import MappingProxyType
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar
 
 from spikewright._base.arguments import is_number
-from spikewright._base.registries import enter
+from spikewright._base.registries import Registry
 from spikewright.errors import TrainingError
 
 __all__ = [
@@ -55,16 +53,11 @@ class Surrogate(ABC):
         """The slope at a distance `x` from the jump; `xp` has NumPy's `abs`, `exp`, `maximum`."""
 
 
-_registry: dict[str, type[Surrogate]] = {}
-SURROGATES = MappingProxyType(_registry)
+SURROGATES: Registry[type[Surrogate]] = Registry("surrogate")
 """Every surrogate, by name (read only)."""
 
-S = TypeVar("S", bound=type[Surrogate])
-
-
-def register(name: str) -> Callable[[S], S]:
-    """Class decorator: make a surrogate known by a name."""
-    return lambda cls: enter(_registry, cls, "surrogate", name)
+register = SURROGATES.named
+"""Class decorator: make a surrogate known by a name."""
 
 
 def surrogate_of(given: Any) -> Surrogate:

@@ -14,7 +14,7 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright._base.layer_names import bare_name
+from spikewright._base.texts import bare_name
 from spikewright.errors import TrainingError, listed
 from spikewright.frontends import Reading
 from spikewright.frontends.origins import Origin, Place, parameters_of

@@ -42,7 +42,7 @@ def mine() -> Iterator[type[sw.ScaleRule]]:
             }
 
     yield LargestValue
-    del rules._registry["largest-value"]
+    del rules.RULES._members["largest-value"]
 
 
 def test_a_rule_of_ones_own_is_taken_everywhere(mine: type[sw.ScaleRule], tmp_path) -> None:

@@ -134,7 +134,7 @@ def test_percentile_is_a_percentile() -> None:
 def test_a_percentile_of_zeros_is_the_largest_value() -> None:
     """A channel that is zero more often than the percentile still has values to send."""
     values = Histogram.of([[0.0] * 999 + [5.0]])
-    layer = LayerStatistics((1,), 0, False, values)
+    layer = LayerStatistics(shape=(1,), axis=0, rectifies=False, values=values)
 
     assert sw.Percentile(50.0).threshold(layer, ONE) == [5.0]
 
@@ -274,7 +274,7 @@ def test_a_share_of_the_steps_is_as_many_steps_of_higher_spikes() -> None:
 def test_threshold_iteration_is_minimum_error_for_normal_currents() -> None:
     """On normally distributed currents both rules find thresholds of the same error."""
     z = np.random.default_rng(9).normal(-0.3, 1.4, (1, 200_000))
-    layer = LayerStatistics((1,), 0, True, Histogram.of(z))
+    layer = LayerStatistics(shape=(1,), axis=0, rectifies=True, values=Histogram.of(z))
     best = sw.MinimumError(8).threshold(layer, ONE)
     found = sw.ThresholdIteration(8).threshold(layer, ONE)
 

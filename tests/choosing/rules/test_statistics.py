@@ -174,7 +174,7 @@ def test_more_values_than_can_be_counted_are_refused() -> None:
     layer = next(iter(EXPECTED.layers.values()))
     bins = [np.array([n], np.int64) for n in (1 << 16, 3 << 30, 1, 1)]
     ends = np.zeros(layer.values.channels, np.float32)
-    values = Histogram(layer.values.channels, *bins, ends, ends)
+    values = Histogram(*bins, ends, ends)
     many = replace(EXPECTED, layers={"busy": replace(layer, values=values)})
 
     assert Statistics.join([many]).layers["busy"].values.counts.sum() == 3 << 30

@@ -10,7 +10,6 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from dataclasses import MISSING, Field, dataclass, fields
-from types import MappingProxyType
 from typing import (
     Annotated,
     Any,
@@ -26,7 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright._base.arguments import is_number, is_whole, refuse
-from spikewright._base.registries import enter
+from spikewright._base.registries import Registry
 from spikewright._base.schema import AboveZero, Positive, Where
 from spikewright._base.texts import Parser
 from spikewright.choosing.rules.case import NeuronSetting, RuleCase, ScaleChoice
@@ -35,8 +34,7 @@ from spikewright.choosing.statistics.statistics import LayerStatistics, Sharing
 from spikewright.errors import ConversionError, Refusal
 from spikewright.measure.readout import EveryStep, kind_of, known
 
-_registry: dict[str, type[ScaleRule]] = {}
-RULES = MappingProxyType(_registry)
+RULES: Registry[type[ScaleRule]] = Registry("rule")
 """Every registered rule, by the name that the command line knows it by (read only)."""
 
 R = TypeVar("R", bound="type[ScaleRule]")
@@ -246,9 +244,8 @@ def shown(values: NDArray, digits: int = 4) -> str:
     return f"{low:.{digits}g}" if low == high else f"{low:.{digits}g}..{high:.{digits}g}"
 
 
-def register(name: str) -> Any:
-    """Class decorator: make a rule known to the command line, tests and documentation."""
-    return lambda cls: enter(_registry, cls, "rule", name)
+register = RULES.named
+"""Class decorator: make a rule known to the command line, tests and documentation."""
 
 
 def refused(rule: object, field: str, reason: str, options: str = "") -> ConversionError:

@@ -12,10 +12,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright._base.arrays import is_array, readable
+from spikewright._base.arguments import is_array, readable
 from spikewright._base.progress import progress_bar
-from spikewright._base.samples import Extents, check_rows, duration, format_shape, held
-from spikewright._base.structure import Structure
+from spikewright._base.samples import Extents, Structure, check_rows, duration, format_shape, held
 from spikewright.choosing.statistics.channels import by_channel, channel_axis, channels_of
 from spikewright.choosing.statistics.fingerprint import KEPT, Examples, fingerprint
 from spikewright.choosing.statistics.histogram import Collector
@@ -262,5 +261,10 @@ class _LayerCollector:
 
     def result(self) -> LayerStatistics:
         """The statistics of the layer, as collected."""
-        values = self._collector.result()
-        return LayerStatistics(self.shape, self.axis, self.rectifies, values, self._evaluated)
+        return LayerStatistics(
+            shape=self.shape,
+            axis=self.axis,
+            rectifies=self.rectifies,
+            evaluated=self._evaluated,
+            values=self._collector.result(),
+        )

@@ -13,23 +13,25 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright._base import storage as _storage
-from spikewright._base.layer_names import bare_name
+from spikewright._base.codec import Encoder
+from spikewright._base.storage import bytes_of
+from spikewright._base.texts import bare_name
 from spikewright.graph import Graph, GraphNode
-from spikewright.graph import storage as graph_storage
 from spikewright.graph.layers import Input, PythonCall
 
 
 def fingerprint(graph: Graph) -> str:
     """A hash of everything that a graph computes with, weights included."""
-    encoder, own = _storage.ManifestEncoder(), own_names(graph)
-    manifest = graph_storage.described(graph, (_told_apart(node, own) for node in graph), encoder)
-    manifest["outputs"] = {key: own[name] for key, name in graph.outputs.items()}
-    manifest["aliases"] = {key: own.get(name, name) for key, name in graph.aliases.items()}
+    encoder, own = Encoder(), own_names(graph)
+    manifest = {
+        "nodes": [encoder.encode(_told_apart(node, own)) for node in graph],
+        "outputs": {key: own[name] for key, name in graph.outputs.items()},
+        "aliases": {key: own.get(name, name) for key, name in graph.aliases.items()},
+    }
     digest = hashlib.sha256(json.dumps(manifest).encode())
     for name, array in encoder.arrays.items():
         digest.update(f"{name} {array.dtype.str} {array.shape}".encode())
-        digest.update(_storage.bytes_of(array))
+        digest.update(bytes_of(array))
     return digest.hexdigest()
 
 

@@ -43,13 +43,12 @@ class Bins(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Histogram:
-    """The values of each of `channels` channels.
+    """The values of each channel, in bins.
 
     Results have one entry a channel, `(channels,)`. `lowest` and `highest` are exact (to float32);
     of a channel without values they are infinite, and mean and variance NaN.
     """
 
-    channels: int
     code: Integers
     counts: Integers
     first: Integers
@@ -67,7 +66,7 @@ class Histogram:
         """A histogram of the numbers that are there: NaN is none."""
         lowest = np.fmin.reduce(rounded, axis=1, initial=np.float32(np.inf))
         highest = np.fmax.reduce(rounded, axis=1, initial=np.float32(-np.inf))
-        return cls(len(rounded), *_bins(rounded), lowest, highest)
+        return cls(*_bins(rounded), lowest, highest)
 
     @classmethod
     def empty(cls, channels: int) -> Histogram:
@@ -95,7 +94,7 @@ class Histogram:
             return first
         lowest = np.minimum.reduce([part.lowest for part in parts])
         highest = np.maximum.reduce([part.highest for part in parts])
-        return cls(first.channels, *_added([part._bins for part in parts]), lowest, highest)
+        return cls(*_added([part.bins for part in parts]), lowest, highest)
 
     def merge(self, other: Histogram) -> Histogram:
         """The values of both; raises `ValueError` where the channels differ."""
@@ -105,13 +104,19 @@ class Histogram:
         """Whether both came from the same values, bit for bit."""
         return isinstance(other, Histogram) and all(
             np.array_equal(a, b)
-            for a, b in zip((*self._bins, *self._ends), (*other._bins, *other._ends), strict=True)
+            for a, b in zip((*self.bins, *self._ends), (*other.bins, *other._ends), strict=True)
         )
 
     __hash__ = None  # type: ignore[assignment]
 
     @property
-    def _bins(self) -> Bins:
+    def channels(self) -> int:
+        """The number of channels."""
+        return len(self.lowest)
+
+    @property
+    def bins(self) -> Bins:
+        """Its bins as they lie in its columns."""
         return Bins(self.code, self.counts, self.first, self.second)
 
     @property
@@ -204,8 +209,8 @@ class Histogram:
     @cached_property
     def together(self) -> Histogram:
         """All channels as one."""
-        bins = _added([self._bins._replace(code=self.code % _SPAN)])
-        return Histogram(1, *bins, self.lowest.min(keepdims=True), self.highest.max(keepdims=True))
+        bins = _added([self.bins._replace(code=self.code % _SPAN)])
+        return Histogram(*bins, self.lowest.min(keepdims=True), self.highest.max(keepdims=True))
 
     def filled(self) -> Histogram:
         """The histogram with a zero in every channel that has no values."""
@@ -215,7 +220,7 @@ class Histogram:
         none = np.zeros(len(missing), np.int64)
         zeros = Bins(missing * _SPAN + _ZERO, none + 1, none, none)
         ends = (np.where(self.total == 0, np.float32(0), end) for end in self._ends)
-        return Histogram(self.channels, *_added([self._bins, zeros]), *ends)
+        return Histogram(*_added([self.bins, zeros]), *ends)
 
     def magnitudes(self) -> Histogram:
         """The histogram of `|x|`; its lowest value is known to a bin."""
@@ -226,7 +231,7 @@ class Histogram:
         crossed = (self.lowest < 0) & (self.highest > 0)
         lowest = np.where(crossed, self._nearest_to_zero(), np.maximum(outside, 0))
         highest = np.maximum(-self.lowest, self.highest)
-        return Histogram(self.channels, *_added([self._bins._replace(code=code)]), lowest, highest)
+        return Histogram(*_added([self.bins._replace(code=code)]), lowest, highest)
 
     def _nearest_to_zero(self) -> NDArray:
         """The lower edge of the bin of the smallest magnitude in each channel."""
@@ -260,9 +265,7 @@ class Histogram:
             np.where(bins, 0, self.first),
             np.where(bins, 0, self.second),
         )
-        return Histogram(
-            self.channels, *_added([kept]), lowest.astype(np.float32), highest.astype(np.float32)
-        )
+        return Histogram(*_added([kept]), lowest.astype(np.float32), highest.astype(np.float32))
 
 
 class Collector:

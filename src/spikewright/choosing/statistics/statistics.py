@@ -7,20 +7,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal, NotRequired, TypedDict
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright._base import storage as _storage
 from spikewright._base.arguments import refuse
-from spikewright._base.schema import Natural, Positive, check, check_types
+from spikewright._base.codec import ADDED, Format, describing
+from spikewright._base.schema import Natural, Positive
 from spikewright.choosing.statistics.channels import channel_size, channels_of, spread
 from spikewright.choosing.statistics.fingerprint import KEPT, Examples, own_names
 from spikewright.choosing.statistics.histogram import Histogram
 from spikewright.errors import ConversionError
 from spikewright.graph import Graph
-from spikewright.graph.layers import Shape
 
 Per = Literal["layer", "channel"]
 Sharing = Literal["auto", "layer", "channel"]
@@ -35,7 +34,7 @@ def refusal(reason: str, options: str = "") -> ConversionError:
     return refuse("calibration", reason, options)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class LayerStatistics:
     """The values of one layer with neurons.
 
@@ -50,13 +49,13 @@ class LayerStatistics:
     no others.
     """
 
-    shape: Shape
-    axis: int | None
+    shape: tuple[Positive, ...]
+    axis: Natural | None
     rectifies: bool
+    evaluated: Natural = 0
     values: Histogram
-    evaluated: int = 0
-    least: NDArray | None = field(default=None, compare=False)
-    rounded: bool = field(default=False, compare=False)
+    least: NDArray | None = field(default=None, compare=False, metadata=ADDED)
+    rounded: bool = field(default=False, compare=False, metadata=ADDED)
 
     def above(self, least: NDArray) -> LayerStatistics:
         """The same with 0 in the place of values that are smaller than this, channel by channel."""
@@ -134,75 +133,53 @@ class LayerStatistics:
         return spread(values, self.shape, self.axis)
 
 
-class _LayerEntry(TypedDict):
-    """Plain data of a layer's statistics."""
+@dataclass(frozen=True, kw_only=True)
+class StatisticsEntry:
+    """Statistics in a file."""
 
-    shape: list[Positive]
-    axis: Natural | None
-    rectifies: bool
-    values: dict[str, Any]
-    evaluated: NotRequired[Natural]
-
-
-class _StatisticsFile(TypedDict):
-    """Plain data of statistics."""
-
-    layers: dict[str, _LayerEntry]
+    layers: Mapping[str, LayerStatistics]
     samples: Positive
     fingerprint: str
-    keys: list[str]
-    examples: dict[str, Any]
+    keys: tuple[str, ...]
+    examples: Mapping[str, NDArray]
 
 
-_COLUMNS = ("code", "counts", "first", "second")
-_ENDS = ("lowest", "highest")
+FORMAT = Format("statistics", StatisticsEntry)
 
 
-def _examples(content: Any, decoder: _storage.ManifestDecoder) -> Examples:
-    keys = tuple(content["keys"])
-    values = {name: decoder.decode(entry) for name, entry in content["examples"].items()}
+def _examples(entry: StatisticsEntry) -> Examples:
+    keys, values = entry.keys, entry.examples
     for name, value in values.items():
         if value.dtype != np.float64 or len(value) != len(keys) or not np.all(np.isfinite(value)):
             raise ValueError(f"examples of {name!r} are not {len(keys)} samples of finite numbers")
-    if not values or not 0 < len(keys) <= min(KEPT, content["samples"]):
-        raise ValueError(f"{len(keys)} examples of {content['samples']} samples cannot be")
+    if not values or not 0 < len(keys) <= min(KEPT, entry.samples):
+        raise ValueError(f"{len(keys)} examples of {entry.samples} samples cannot be")
     if list(keys) != sorted(set(keys)):
         raise ValueError("the keys of examples are out of order")
     return Examples(keys, values)
 
 
-def _layer(entry: Any, decoder: _storage.ManifestDecoder) -> LayerStatistics:
-    shape, axis = tuple(entry["shape"]), entry["axis"]
-    columns = {name: decoder.decode(entry["values"][name]) for name in (*_COLUMNS, *_ENDS)}
-    channels = channels_of(shape, axis)
-    _check(columns, channels)
-    values = Histogram(channels, **columns)
-    made = LayerStatistics(shape, axis, entry["rectifies"], values, entry.get("evaluated", 0))
-    check_types(made)
-    return made
-
-
-def _check(columns: dict[str, NDArray], channels: int) -> None:
-    """Raise `ValueError` where columns are not those of a histogram."""
-    sizes = {columns[name].shape for name in _COLUMNS}
-    kinds = {columns[name].dtype for name in _COLUMNS} | {np.dtype(np.int64)}
-    if len(sizes) > 1 or len(kinds) > 1 or columns["code"].ndim != 1:
+def _check(layer: LayerStatistics) -> None:
+    """Raise `ValueError` where the columns of a histogram are not those of a layer's channels."""
+    values, channels = layer.values, channels_of(layer.shape, layer.axis)
+    code, counts, first, second = values.bins
+    sizes = {column.shape for column in (code, counts, first, second)}
+    kinds = {column.dtype for column in (code, counts, first, second)} | {np.dtype(np.int64)}
+    if len(sizes) > 1 or len(kinds) > 1 or code.ndim != 1:
         raise ValueError("a histogram's columns differ")
-    code, counts, first, second = (columns[name] for name in _COLUMNS)
     if np.any(np.diff(code) <= 0) or np.any(counts < 1):
         raise ValueError("a histogram's bins are out of order or empty")
     if len(code) and not 0 <= code[0] <= code[-1] < channels << 17:
         raise ValueError("a histogram's bins lie in no channel")
     if not Histogram.holds(counts, first, second):
         raise ValueError("a histogram's sums are not those of remainders")
-    lowest, highest = (columns[name] for name in _ENDS)
     filled = np.isin(np.arange(channels), code >> 17)
-    for ends, none in ((lowest, np.inf), (highest, -np.inf)):
+    for ends, none in ((values.lowest, np.inf), (values.highest, -np.inf)):
         if ends.shape != (channels,) or ends.dtype != np.float32:
             raise ValueError("a histogram's ends are not a number for each channel")
         if not np.all(np.where(filled, np.isfinite(ends), ends == none)):
             raise ValueError("a histogram's ends are not finite, or belong to no values")
-    if np.any(filled & (lowest > highest)):
+    if np.any(filled & (values.lowest > values.highest)):
         raise ValueError("a histogram ends before it begins")
 
 
@@ -302,38 +279,23 @@ class Statistics:
 
         Older statistics are replaced, any other file only with `overwrite` (`ExistingFileError`).
         """
-        encoder = _storage.ManifestEncoder()
-        layers = {
-            name: {
-                "shape": list(layer.shape),
-                "axis": layer.axis,
-                "rectifies": layer.rectifies,
-                "evaluated": layer.evaluated,
-                "values": {
-                    c: encoder.encode(getattr(layer.values, c)) for c in (*_COLUMNS, *_ENDS)
-                },
-            }
-            for name, layer in self.layers.items()
-        }
-        manifest = {
-            "layers": layers,
-            "samples": self.samples,
-            "fingerprint": self.fingerprint,
-            "keys": list(self.examples.keys),
-            "examples": {name: encoder.encode(v) for name, v in self.examples.values.items()},
-        }
-        _storage.write(path, "statistics", manifest, encoder.arrays, overwrite=overwrite)
+        entry = StatisticsEntry(
+            layers=self.layers,
+            samples=self.samples,
+            fingerprint=self.fingerprint,
+            keys=self.examples.keys,
+            examples=self.examples.values,
+        )
+        FORMAT.write(path, entry, overwrite=overwrite)
 
     @classmethod
     def load(cls, path: str | Path) -> Statistics:
         """Read a file of `save`; raises `MissingFileError` or `DamagedFileError`."""
-        content, arrays = _storage.read(path, "statistics")
-        decoder = _storage.ManifestDecoder(arrays, {})
-        with _storage.describing("statistics", path):
-            check(content, _StatisticsFile)
-            layers = {name: _layer(entry, decoder) for name, entry in content["layers"].items()}
-            examples = _examples(content, decoder)
-        return cls(layers, content["samples"], content["fingerprint"], examples)
+        entry = FORMAT.read(path)
+        with describing(FORMAT.kind, path):
+            for layer in entry.layers.values():
+                _check(layer)
+            return cls(entry.layers, entry.samples, entry.fingerprint, _examples(entry))
 
 
 def _joined(name: str, parts: Sequence[LayerStatistics]) -> LayerStatistics:
@@ -343,4 +305,4 @@ def _joined(name: str, parts: Sequence[LayerStatistics]) -> LayerStatistics:
         raise refusal(f"layer {name!r} has {error}") from None
     first = parts[0]
     evaluated = sum(part.evaluated for part in parts)
-    return LayerStatistics(first.shape, first.axis, first.rectifies, values, evaluated)
+    return replace(first, values=values, evaluated=evaluated)

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright._base.arrays import repeated
+from spikewright._base.arguments import repeated
 from spikewright.engines.factors import shared_row
 from spikewright.engines.native import _kernels
 from spikewright.engines.native._kernels import Term

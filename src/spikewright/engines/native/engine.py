@@ -12,7 +12,7 @@ from weakref import WeakKeyDictionary
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright._base.processors import MOST_THREADS, check_threads, processors
+from spikewright._base.process import MOST_THREADS, check_threads, processors
 from spikewright.engines.base import Engine, Held, Plan, Stretch
 from spikewright.engines.kernel import Array, Call, Kernel, Stepping
 from spikewright.engines.native import _kernels

@@ -14,7 +14,7 @@ from weakref import WeakValueDictionary
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright._base.arrays import immutable, memory_of
+from spikewright._base.arguments import immutable, memory_of
 from spikewright.engines.compensation import Compensation, Residuals, grid_of, residuals_of
 from spikewright.engines.grid import Grid, Precision
 from spikewright.engines.native._kernels import Action, Geometry, Packed, Reading, Region, pack

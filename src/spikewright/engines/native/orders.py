@@ -10,7 +10,7 @@ from weakref import WeakValueDictionary
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright._base.arrays import frozen
+from spikewright._base.arguments import frozen
 from spikewright._base.windows import Windows, split_shape
 from spikewright.engines.native._kernels import Geometry
 from spikewright.engines.operators import Apply, Linear, Operator

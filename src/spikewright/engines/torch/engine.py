@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from spikewright._base.processors import check_threads
+from spikewright._base.process import check_threads
 from spikewright.engines.base import Engine, Held, number_of_weights
 from spikewright.engines.factors import shared_row
 from spikewright.engines.grid import on_grid

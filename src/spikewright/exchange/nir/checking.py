@@ -12,9 +12,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from spikewright._base.amounts import number, percent
 from spikewright._base.arguments import is_number, is_whole
-from spikewright._base.keywords import spelled
-from spikewright._base.notebooks import Rows, Shown
+from spikewright._base.markup import Rows, Shown
 from spikewright._base.optional import require
+from spikewright._base.options import spelled
 from spikewright._base.samples import duration, held
 from spikewright.errors import NetworkError, SimulationError
 from spikewright.exchange.nir.loading import network_of, step_of

@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright._base.arguments import is_number
-from spikewright._base.keywords import spelled
 from spikewright._base.optional import require
+from spikewright._base.options import spelled
 from spikewright.errors import (
     ConversionWarning,
     DamagedFileError,

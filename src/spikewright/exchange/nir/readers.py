@@ -13,7 +13,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright._base.keywords import meant
+from spikewright._base.options import meant
 from spikewright.errors import NetworkError
 from spikewright.exchange.nir.reading import SPIKING
 

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from spikewright._base.arguments import is_whole
-from spikewright._base.keywords import spelled
+from spikewright._base.files import check_target, file_kind, head_and_tail, write_file
 from spikewright._base.optional import require
-from spikewright._base.writing import check_target, file_kind, head_and_tail, write_file
+from spikewright._base.options import spelled
 from spikewright.engines import step_for
 from spikewright.errors import MissingExtraError, NetworkError, ReadError
 from spikewright.exchange.ends import ends_of

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from onnx import ModelProto, checker, helper
 
-from spikewright._base.keywords import spelled
-from spikewright._base.writing import begins_with, check_target, file_kind, write_file
+from spikewright._base.files import begins_with, check_target, file_kind, write_file
+from spikewright._base.options import spelled
 from spikewright.engines import Precision, compile_network, step_for
 from spikewright.engines.program import Recording
 from spikewright.errors import ExchangeError

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from spikewright._base.budget import budget_of, spending
 from spikewright._base.files import file_at
 from spikewright._base.optional import require
-from spikewright._base.structure import Structure
+from spikewright._base.samples import Structure
 from spikewright.advice import advise
 from spikewright.errors import ReadError, Refusal, UnsupportedLayerError
 from spikewright.frontends.keras.loading import import_keras, load

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright._base.arrays import frozen as read_only
+from spikewright._base.arguments import frozen as read_only
 from spikewright._base.optional import require
 from spikewright.advice import advise
 from spikewright.errors import ReadError

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright._base.optional import require
-from spikewright._base.structure import Place, leaves
+from spikewright._base.samples import Place, leaves
 from spikewright.errors import Refusal, UnsupportedLayerError
 from spikewright.frontends.keras.reading import KerasReading
 from spikewright.frontends.keras.registry import Value

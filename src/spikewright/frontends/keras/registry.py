@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright._base.arrays import frozen
+from spikewright._base.arguments import frozen
 from spikewright._base.optional import require
 from spikewright.advice import ADVICE, advise
 from spikewright.errors import Refusal

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright._base.arrays import readable
+from spikewright._base.arguments import readable
 from spikewright._base.optional import require
 from spikewright.frontends.fallback import python_call
 from spikewright.frontends.keras.parameters import inputs_as_they_are

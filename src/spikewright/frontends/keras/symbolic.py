@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright._base.optional import require
-from spikewright._base.structure import Place, leaves
+from spikewright._base.samples import Place, leaves
 from spikewright.frontends.keras.parameters import inputs_as_they_are
 from spikewright.frontends.keras.registry import KerasCall, Value, plain_array
 from spikewright.frontends.keras.running import KerasRun, without_gradients

@@ -15,7 +15,7 @@ from functools import partial
 from typing import Any, Generic, TypeVar
 
 from spikewright._base.optional import require
-from spikewright._base.structure import Place, leaves
+from spikewright._base.samples import Place, leaves
 from spikewright.frontends.keras.registry import Unreadable, Value, of_keras
 from spikewright.graph import unique_name
 

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright._base.optional import require
-from spikewright._base.structure import Structure
+from spikewright._base.samples import Structure
 from spikewright.advice import advise
 from spikewright.errors import ReadError
 from spikewright.frontends.mixing import MixingPlace, divisors, multiplied

@@ -14,8 +14,8 @@ import torch
 from numpy.typing import NDArray
 from torch.utils import _pytree as pytree
 
-from spikewright._base.arrays import readable
-from spikewright._base.structure import Place
+from spikewright._base.arguments import readable
+from spikewright._base.samples import Place
 from spikewright.advice import advise
 from spikewright.errors import ReadError, Refusal, UnsupportedLayerError
 from spikewright.frontends.preserving import Snapshot, preserved

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch.utils import _pytree as pytree
 
-from spikewright._base.structure import Place as Way
+from spikewright._base.samples import Place as Way
 from spikewright.errors import UnsupportedLayerError
 from spikewright.frontends.fallback import CannotCall, calling, is_asked_for, shown
 from spikewright.frontends.pytorch.functional import (

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from spikewright._base.arrays import frozen
+from spikewright._base.arguments import frozen
 from spikewright.advice import advise
 from spikewright.errors import Refusal
 from spikewright.frontends.reading import call as reading

@@ -5,18 +5,16 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from dataclasses import fields
 from functools import cache
-from types import MappingProxyType
-from typing import ClassVar, TypeVar, get_args, get_origin, get_type_hints
+from typing import ClassVar, get_args, get_origin, get_type_hints
 
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright._base.registries import enter
+from spikewright._base.registries import Registry
 from spikewright.errors import GraphError
 from spikewright.graph.layers.steps import Acts, AlongTimeError, Shape
 
-_registry: dict[str, type[Layer]] = {}
-LAYERS = MappingProxyType(_registry)
+LAYERS: Registry[type[Layer]] = Registry("layer")
 """Every registered kind of layer, by name (read only)."""
 
 
@@ -102,12 +100,8 @@ def _array_fields(kind: type[Layer]) -> tuple[str, ...]:
     )
 
 
-L = TypeVar("L", bound=type[Layer])
-
-
-def register(cls: L) -> L:
-    """Class decorator: make a kind of layer known to files, tests and documentation by its name."""
-    return enter(_registry, cls, "layer")
+register = LAYERS.enter
+"""Class decorator: make a kind of layer known to files, tests and documentation by its name."""
 
 
 def require(condition: bool, message: str) -> None:

@@ -21,8 +21,6 @@ class CellPart:
     layer: Layer
     inputs: tuple[str, ...]
 
-    SAVED_AS: ClassVar[str] = "Part"
-
     def __repr__(self) -> str:
         return f"{self.name}: {self.layer.kind}"
 

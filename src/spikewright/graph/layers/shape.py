@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright._base.storage import ADDED
-from spikewright._base.structure import Place
+from spikewright._base.codec import ADDED
+from spikewright._base.samples import Place
 from spikewright._base.windows import Pairs
 from spikewright.graph.layers.base import Layer, Shape, register, require
 from spikewright.graph.layers.steps import Acts, AlongTimeError, no_pair, one, without

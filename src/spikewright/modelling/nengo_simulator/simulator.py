@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright._base.arguments import is_number
-from spikewright._base.keywords import spelled
+from spikewright._base.options import spelled
 from spikewright.engines import Precision
 from spikewright.engines.settings import check_settings
 from spikewright.errors import BuildError

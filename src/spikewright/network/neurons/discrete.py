@@ -9,8 +9,7 @@ from typing import Literal, NoReturn
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright._base.arguments import is_number
-from spikewright._base.arrays import EqualByValue
+from spikewright._base.arguments import EqualByValue, is_number
 from spikewright.errors import NetworkError
 from spikewright.network.attributes import fixed
 from spikewright.network.neurons.base import (

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright._base.arrays import frozen
-from spikewright._base.keywords import meant
-from spikewright._base.storage import ADDED
+from spikewright._base.arguments import frozen
+from spikewright._base.codec import ADDED
+from spikewright._base.options import meant
 from spikewright.errors import NetworkError
 from spikewright.network.distributions import Distribution
 from spikewright.network.shapes import finite

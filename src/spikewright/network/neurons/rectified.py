@@ -8,8 +8,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright._base.arguments import is_number, is_whole, numbers_or_nan
-from spikewright._base.arrays import EqualByValue, frozen
+from spikewright._base.arguments import EqualByValue, frozen, is_number, is_whole, numbers_or_nan
 from spikewright.errors import NetworkError
 from spikewright.network.neurons.base import (
     NeuronType,

@@ -8,8 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright._base.arguments import is_real_number
-from spikewright._base.arrays import EqualByValue
+from spikewright._base.arguments import EqualByValue, is_real_number
 from spikewright._base.equations import CURVES, Curve
 from spikewright.errors import NetworkError
 from spikewright.network.functions import check_curve

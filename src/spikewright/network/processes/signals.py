@@ -9,8 +9,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright._base.arguments import is_number
-from spikewright._base.arrays import frozen
+from spikewright._base.arguments import frozen, is_number
 from spikewright._base.optional import require
 from spikewright.errors import NetworkError
 from spikewright.network.processes.base import (

@@ -10,8 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from spikewright._base.arguments import check_unmasked
-from spikewright._base.arrays import immutable
+from spikewright._base.arguments import check_unmasked, immutable
 from spikewright.errors import NetworkError
 from spikewright.network.attributes import Registry
 from spikewright.network.shapes import Shape, as_shape, require, whole_numbers

@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from spikewright._base.arguments import is_whole
-from spikewright._base.arrays import frozen, immutable
+from spikewright._base.arguments import frozen, immutable, is_whole
 from spikewright.network.distributions import Distribution, Uniform
 from spikewright.network.shapes import Shape, as_shape, finite, require, whole_numbers
 from spikewright.network.transforms.layout import Transform, freeze_array, register

@@ -14,10 +14,16 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from spikewright._base.files import path_of
+from spikewright._base.files import (
+    FileKind,
+    check_target,
+    file_kind,
+    head_and_tail,
+    path_of,
+    write_file,
+)
 from spikewright._base.markup import STYLE
 from spikewright._base.optional import require
-from spikewright._base.writing import FileKind, check_target, file_kind, head_and_tail, write_file
 from spikewright.report.figures import charts
 from spikewright.report.figures.charts import Chart, Room
 from spikewright.report.figures.scale import EACH, PixelScale, fitting, shortened, spread

@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright._base.arguments import is_plain_number, is_plain_whole
-from spikewright._base.layer_names import bare_name
 from spikewright._base.options import Check, one_of
+from spikewright._base.texts import bare_name
 from spikewright.choosing import LayerStatistics, NeuronSetting, RuleCase, ScaleRule
 from spikewright.choosing.rules import RULES, EnergyBudget, parse
 from spikewright.choosing.rules.energy_budget import proportions_of

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from spikewright._base.codec import describing
 from spikewright._base.progress import progress_bar
 from spikewright.engines.torch.device import Tensor, chosen_device, numpy_of
 from spikewright.errors import TrainingError
@@ -31,7 +32,7 @@ from spikewright.training.gradients.optimisers import (
 )
 from spikewright.training.gradients.refitting import refit
 from spikewright.training.gradients.rounded import RoundedNetwork
-from spikewright.training.history import Epoch, Measured, Refitted, TrainingCheckpoint, Way
+from spikewright.training.history import FORMAT, Epoch, Measured, Refitted, TrainingCheckpoint, Way
 from spikewright.training.job import TrainingJob
 
 _NORM = 1.0  # of all gradients together, at most
@@ -270,10 +271,8 @@ class Fitting:
         checkpoint = TrainingCheckpoint(path, self.job.about())
         found = checkpoint.load()
         if found is not None:
-            try:
+            with describing(FORMAT.kind, path):
                 self._take(found)
-            except (AttributeError, LookupError, TypeError, ValueError, RuntimeError) as error:
-                raise checkpoint.damage(error) from error
         return checkpoint
 
     def _state(self) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-// Recursive least squares, as `network/learning/rls.py` has it. Sums are taken in NumPy's order, which
+// Recursive least squares, as `network/learning/base.py` has it. Sums are taken in NumPy's order, which
 // is pairwise: so they are the reference engine's bits.
 #pragma once
 

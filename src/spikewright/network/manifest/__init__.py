@@ -1,1 +1,0 @@
-"""Networks as plain data, which files hold: `writing`, `reading`, and their registries."""
