@@ -1,6 +1,6 @@
 // Random draws of a counter-based generator (Philox 4x64 of ten rounds; Salmon, Moraes, Dror and Shaw
-// 2011), as `engines/program.py` has them: a function of the key, the step and the index alone. And
-// numbers of spikes drawn with them, as `network/neurons/wrappers.py` and `poisson.py` say.
+// 2011), as `engines/parameters.py` has them: a function of the key, the step and the index alone. And
+// numbers of spikes drawn with them, as `network/neurons/wrappers.py` says.
 #pragma once
 
 #include <cmath>
