@@ -23,10 +23,16 @@ from recurrent import INPUTS, TIME, UNITS, cell_of, error, graph_of, samples
 from torch import nn
 
 import spikewright as sw
+from spikewright._base import storage
 from spikewright.cli.main import main
 from spikewright.conversion.arguments import Wanted
 from spikewright.conversion.making import ConvertibleModel
-from spikewright.errors import ConversionError, DamagedFileError, SimulationError
+from spikewright.errors import (
+    ConversionError,
+    DamagedFileError,
+    NetworkError,
+    SimulationError,
+)
 from spikewright.frontends.unrolling import (
     SimpleCell,
 )
@@ -266,22 +272,35 @@ def test_a_conversion_comes_back_from_a_file(tmp_path: Path) -> None:
     loaded.verify(rtol=1e-6)
 
 
-def test_a_damaged_file_of_a_sequence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_damaged_file_of_a_sequence(tmp_path: Path) -> None:
     """Steps, axes and names that cannot be are a sentence that names the file."""
+    conversion = sw.convert(graph_of(cell_of("relu")), sequence_step=4)
+    conversion.save(tmp_path / "good")
+    content, arrays = storage.read(tmp_path / "good", "conversion")
+    good = content["stepping"]
+    wrong: list[dict[str, Any]] = [
+        {"steps": 0},
+        {"inputs": {}},
+        {"outputs": {**good["outputs"], "all": -1}},
+        {"values": {"rnn": "0"}},
+    ]
+    for change in wrong:
+        damaged = {**content, "stepping": {**good, **change}}
+        storage.write(tmp_path / "damaged", "conversion", damaged, {**arrays}, overwrite=True)
+        with pytest.raises(DamagedFileError, match="damaged: its content"):
+            sw.load(tmp_path / "damaged")
+
+
+def test_a_sequence_that_no_file_can_hold(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What could not be read again is refused when it is saved, and nothing is written."""
     conversion = sw.convert(graph_of(cell_of("relu")), sequence_step=4)
     good = conversion.lowered.stepping
     assert good is not None
-    wrong = [
-        replace(good, steps=0),
-        replace(good, inputs={}),
-        replace(good, outputs={**good.outputs, "all": -1}),
-        replace(good, values={"rnn": "0"}),  # type: ignore[dict-item]
-    ]
-    for stepping in wrong:
-        monkeypatch.setattr(conversion, "lowered", replace(conversion.lowered, stepping=stepping))
-        conversion.save(tmp_path / "damaged")
-        with pytest.raises(DamagedFileError, match="damaged: its content"):
-            sw.load(tmp_path / "damaged")
+    wrong = replace(conversion.lowered, stepping=replace(good, steps=0))
+    monkeypatch.setattr(conversion, "lowered", wrong)
+    with pytest.raises(NetworkError, match="steps holds 0, where it takes a whole number from 1"):
+        conversion.save(tmp_path / "none")
+    assert not (tmp_path / "none").exists()
 
 
 def test_mistakes_in_runs() -> None:
