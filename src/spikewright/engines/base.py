@@ -139,7 +139,7 @@ class Engine(ABC):
         """
 
     def arrays(self, program: Program) -> EngineArrays:
-        """How its arrays are made for a program."""
+        """The makers of arrays for a program."""
         return NUMPY
 
     def chunk_samples(self, program: Program, batch: int) -> int:

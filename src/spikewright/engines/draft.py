@@ -233,7 +233,7 @@ def _initial_means(synapse: WindowMean, shape: Shape, label: str) -> NDArray:
 Receiver = Node | NeuronsView | Ensemble | LearningRule
 Sender = Node | NeuronsView | Ensemble
 Spiking = Node | NeuronsView
-"""What may send counts: populations, and maxima of their spikes."""
+"""Objects that may send counts: populations, and maxima of their spikes."""
 
 
 class Signals:

@@ -1,4 +1,4 @@
-"""What a kernel is: one operator of one execution, in an engine's arrays, and its state."""
+"""The base of kernels: one operator of one execution, in an engine's arrays, and its state."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ Call = Callable[[int, int], None]
 
 
 class EngineArrays:
-    """How an engine makes its arrays: here NumPy's own, in float64 in every precision."""
+    """An engine's makers of arrays: here NumPy's own, in float64 in every precision."""
 
     @property
     def plain(self) -> bool:
@@ -63,7 +63,7 @@ NUMPY = EngineArrays()
 
 
 class Setup(NamedTuple):
-    """What a kernel is made for: so many samples of a program, in an engine's arrays.
+    """The facts that a kernel is made with: a program, a number of samples, an engine's arrays.
 
     With `tally` a population's kernel sums its outputs per neuron (see `NeuronKernel`).
     """
@@ -87,7 +87,7 @@ class Setup(NamedTuple):
 
 
 Kernels = Mapping[type[Operator], Callable[[Any, Setup], "Kernel"]]
-"""What makes a kernel, for each kind of operator."""
+"""The function that makes a kernel, for each kind of operator."""
 
 
 class Kernel(ABC):
@@ -296,7 +296,7 @@ def copied(value: Any) -> Any:
 
 
 def restored(now: Any, value: Any) -> Any:
-    """What is to be held in the place of `now` after a return to a copied state.
+    """The value that takes the place of `now` after a return to a copied state.
 
     Kernels return to their states themselves.
     """

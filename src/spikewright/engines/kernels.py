@@ -32,7 +32,7 @@ from spikewright.network.learning import Facts
 
 
 def summed(op: ScaledSum, values: Sequence[Any]) -> Any:
-    """What the operator makes of one array or more, of any library."""
+    """The operator's output for one array or more, of any library."""
     first, *others = values
     total = sum(others, start=first)
     total = total if op.gain is None else total * op.gain

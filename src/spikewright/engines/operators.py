@@ -22,7 +22,7 @@ from spikewright.network.transforms import AxisMap, Convolution, Dense, Shape, S
 
 
 class SignalShapes(Protocol):
-    """What operators ask of their program: the shapes of its signals, and the seconds of a step."""
+    """The facts of a program that operators need: shapes of signals, and the seconds of a step."""
 
     @property
     def shapes(self) -> Sequence[Shape]: ...
@@ -31,7 +31,7 @@ class SignalShapes(Protocol):
 
 
 class Called(NamedTuple):
-    """What an operator calls at every step, and that may be a user's: an object, and its methods.
+    """An object that an operator calls at every step, which may be a user's, and its methods.
 
     No methods stand for the object itself. It is `shared` by all samples where it is called on
     arrays of them, and else called sample by sample.

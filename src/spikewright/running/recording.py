@@ -1,4 +1,4 @@
-"""What a run records: outputs as measures see them, layers by name, values that are no padding."""
+"""Recordings of a run: outputs as measures see them, layers by name, values that are no padding."""
 
 from __future__ import annotations
 

@@ -49,7 +49,7 @@ def found_one(point: OperatingPoint, within: float, minimise: Minimise) -> str:
 
 
 def found_nothing(point: OperatingPoint, within: float) -> str:
-    """That no setting is near enough, and which comes nearest."""
+    """The sentence that no setting is near enough, with the nearest one."""
     return (
         f"No setting here comes within {_distance(within, point)} of the source"
         f"{_of_source(point)}. Nearest is {_point_text(point)}, with {_worth(point)}. More steps "

@@ -52,12 +52,12 @@ class Bound:
     table: str | None = None
 
     def linear(self, counts: Mapping[str, Any]) -> Any:
-        """What counts `{layer: (samples, *shape)}` amount to, summed over samples."""
+        """The cost of counts `{layer: (samples, *shape)}`, summed over samples."""
         parts = ((counts[name] * price).sum() for name, price in self.prices.items())
         return sum(parts)
 
     def spent(self, counts: Mapping[str, NDArray], inputs: Mapping[str, NDArray]) -> float:
-        """What a run spends that sends these counts, summed over samples."""
+        """The cost of a run that sends these counts, summed over samples."""
         if self.counted is None:
             return float(self.linear(counts))
         samples = len(next(iter(inputs.values())))

@@ -63,7 +63,7 @@ class Tensors(EngineArrays):
 
 
 def tensors_of(setup: Setup) -> Tensors:
-    """How a kernel of the torch engine makes its arrays."""
+    """The makers of the torch engine's arrays."""
     assert isinstance(setup.arrays, Tensors)
     return setup.arrays
 

@@ -29,7 +29,7 @@ FLOAT8 = 448.0
 
 
 class QuantizedWeights(NamedTuple):
-    """Where a layer holds an array of weights: by the names of its parts, in Keras 3.15.
+    """The place of an array of weights in a layer: by the names of its parts, in Keras 3.15.
 
     `packed` is the axis along which two integers of four bits share a byte, and `columns` whether
     that axis has a scale for each place (else each row has one).

@@ -326,7 +326,7 @@ def subgraphs(node: Any) -> list[Any]:
 
 
 class _Calls:
-    """What becomes of calls of a model's functions; each function is looked at once."""
+    """The forms of calls of a model's functions; each function is looked at once."""
 
     def __init__(self, proto: Any, place: str) -> None:
         self._functions = {_name(f, f.name): f for f in proto.functions}

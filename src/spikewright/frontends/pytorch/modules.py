@@ -70,7 +70,7 @@ _TOTAL = (
 
 
 def taken_at_once(module: Any, traced: Traced, kept: Collection[str] = ()) -> int | None:
-    """How many samples a module takes at a time: one, or any number (None).
+    """The number of samples that a module takes at a time: one, or any (None).
 
     Compares its outputs for two samples with those for each alone, all of them or those that are
     `kept`. Those that depend on no input are left out: they are refused for that alone. Raises

@@ -1,4 +1,4 @@
-"""What neuron equations are given: array functions, the integrator among them, and the time.
+"""The arguments of neuron equations: array functions, the integrator among them, and the time.
 
 An engine supplies the namespace `xp`: NumPy itself, or a look-alike over another library, so that
 no engine writes an equation again. Besides elementwise functions it offers one primitive,

@@ -186,7 +186,7 @@ class PartTests(Suite):
     def _mapped(
         self, transform: Transform, values: NDArray, precision: Precision
     ) -> Iterator[tuple[NDArray, NDArray]]:
-        """What a transform makes of each value of samples `(3, 2, *shape)`, flat, and the value."""
+        """A transform's outputs for each value of samples `(3, 2, *shape)`, flat, and the value."""
         shape = values.shape[2:]
         with Network() as net:
             stimulus, end = Node(np.zeros(shape)), Node(size_in=transform.output_shape(shape))

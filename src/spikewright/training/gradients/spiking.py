@@ -1,4 +1,4 @@
-"""What the neurons of the rounded network send in truth, in all its steps, without gradient."""
+"""The spikes of the rounded network's neurons, through all its steps, without gradient."""
 
 from __future__ import annotations
 

@@ -250,7 +250,7 @@ def along_time(synapse: Synapse, dt: float) -> FilterOverSteps:
 
 
 def _filtered(f: DiscreteFilter, u: Tensor, state: State, step: int) -> tuple[Tensor, State]:
-    """What a filter sends in a step in which `u` arrives: its output of the step before."""
+    """A filter's output in the step in which `u` arrives: that of the step before."""
     zero = torch.zeros_like(u)
     before = [state.get(str(i), zero) for i in range(f.order)]
     after = [_combined(row, before, float(f.B[i]) * u) for i, row in enumerate(f.A)]
