@@ -102,7 +102,7 @@ def test_the_program_of_a_readout_with_a_parameter_runs(
     kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As printed: its class is imported, or one of the package, and it has its argument."""
-    monkeypatch.setitem(readout._registry, "of one's own", Late)
+    monkeypatch.setitem(readout.READOUTS._members, "of one's own", Late)
     x, y = digits(120)
     space = {"steps": 4, "readout": kind}
     found = sw.tune(MODEL, x, y, max_drop=0.2, trials=2, space=space, progress=False)
