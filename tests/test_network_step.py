@@ -12,6 +12,7 @@ import pytest
 import spikewright as sw
 from slowly import of_each_type
 from spikewright import network as files
+from spikewright._base import storage
 from spikewright.errors import BuildError, DamagedFileError, NetworkError
 from spikewright.explorer.live import live
 from spikewright.testing.modelling import NeuronExample, neuron_type_examples
@@ -103,9 +104,9 @@ def test_a_step_is_kept_in_copies_and_files(tmp_path: Path) -> None:
         assert made.dt is None and made.networks[0].dt == STEP
         assert sw.Simulator(made).dt == STEP
 
-    content, arrays = files.storage._storage.read(tmp_path / "net.sw", "network")
+    content, arrays = storage.read(tmp_path / "net.sw", "network")
     content["dt"] = -1
-    files.storage._storage.write(tmp_path / "net.sw", "network", content, arrays)
+    storage.write(tmp_path / "net.sw", "network", content, arrays)
     with pytest.raises(DamagedFileError, match="dt must be None or above 0 s"):
         files.load(tmp_path / "net.sw")
 

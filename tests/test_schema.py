@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from spikewright._base.codec import Decoder
+from spikewright._base.codec import RecordDecoder
 from spikewright._base.schema import (
     AboveZero,
     Finite,
@@ -121,7 +121,7 @@ def _whole(**changes: Any) -> dict[str, Any]:
 )
 def test_plain_data_as_declared_passes(changes: dict[str, Any]) -> None:
     """Entries that are not needed may be missing; those that nobody knows are let be."""
-    Decoder({}).record(Whole, _whole(**changes))
+    RecordDecoder({}).record(Whole, _whole(**changes))
 
 
 @pytest.mark.parametrize(
@@ -148,7 +148,7 @@ def test_plain_data_as_declared_passes(changes: dict[str, Any]) -> None:
 def test_what_is_not_as_declared_is_named(changes: dict[str, Any], message: str) -> None:
     """Where it stands, what it is, in few characters, and what it would have to be."""
     with pytest.raises(TypeError, match=message):
-        Decoder({}).record(Whole, _whole(**changes))
+        RecordDecoder({}).record(Whole, _whole(**changes))
 
 
 @pytest.mark.parametrize("missing", Whole.__annotations__)
@@ -157,7 +157,7 @@ def test_what_is_missing_is_named(missing: str) -> None:
     whole = _whole()
     del whole[missing]
     with pytest.raises(TypeError, match=f"{missing} is missing"):
-        Decoder({}).record(Whole, whole)
+        RecordDecoder({}).record(Whole, whole)
 
 
 def test_a_plain_class_declares_no_fields_of_its_own() -> None:

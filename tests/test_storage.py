@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 import spikewright as sw
 from spikewright._base import storage as _storage
 from spikewright._base.arguments import frozen
-from spikewright._base.codec import ADDED, Decoder, Encoder
+from spikewright._base.codec import ADDED, RecordDecoder, RecordEncoder
 from spikewright.errors import DamagedFileError
 from spikewright.graph import Graph, GraphNode
 from spikewright.graph.layers import Activation, Affine, Input
@@ -36,10 +36,10 @@ REGISTRY = {"Thing": Thing}
 
 
 def _there_and_back(value: Any, path: Path) -> Any:
-    encoder = Encoder()
+    encoder = RecordEncoder()
     _storage.write(path, "graph", encoder.encode(value), encoder.arrays)
     content, arrays = _storage.read(path, "graph")
-    return Decoder(arrays, [REGISTRY]).decode(content)
+    return RecordDecoder(arrays, [REGISTRY]).decode(content)
 
 
 plain = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text()
@@ -85,7 +85,7 @@ def test_arrays_come_back_bit_for_bit(place: Path, array: NDArray) -> None:
 
 def test_numpy_numbers_become_python_numbers() -> None:
     """A NumPy scalar in a field is saved as the number that it is."""
-    encoded = Encoder().encode((np.float32(0.5), np.int64(3), np.bool_(True)))
+    encoded = RecordEncoder().encode((np.float32(0.5), np.int64(3), np.bool_(True)))
 
     assert encoded == [0.5, 3, True]
     assert [type(item) for item in encoded] == [float, int, bool]
@@ -106,7 +106,7 @@ def test_numpy_numbers_become_python_numbers() -> None:
 def test_what_cannot_be_data_is_refused(value: Any, named: str) -> None:
     """Objects, classes and arrays of anything but numbers are a `TypeError` naming the type."""
     with pytest.raises(TypeError, match=named):
-        Encoder().encode({"inside": [value]})
+        RecordEncoder().encode({"inside": [value]})
 
 
 def test_a_field_that_the_format_needs_for_itself_is_refused() -> None:
@@ -117,13 +117,13 @@ def test_a_field_that_the_format_needs_for_itself_is_refused() -> None:
         type: str = "a"
 
     with pytest.raises(TypeError, match="Typed: a field named 'type'"):
-        Encoder().encode(Typed())
+        RecordEncoder().encode(Typed())
 
 
 def test_only_registered_classes_are_rebuilt() -> None:
     """A name that the registry lacks is an error, whatever Python could import."""
     with pytest.raises(LookupError, match="Path is no kind of part"):
-        Decoder({}, [REGISTRY]).decode({"type": "Path", "args": "/"})
+        RecordDecoder({}, [REGISTRY]).decode({"type": "Path", "args": "/"})
 
 
 class Pair(NamedTuple):
@@ -195,9 +195,9 @@ KINDS = [{"Kept": Kept, "Thing": Thing}]
 
 def test_a_record_is_its_fields() -> None:
     """Only what is left open is marked; a default of a field that was added is not written."""
-    encoder = Encoder(KINDS)
+    encoder = RecordEncoder(KINDS)
     assert encoder.record(RECORD) == DATA
-    made = Decoder(encoder.arrays, KINDS).record(Record, DATA)
+    made = RecordDecoder(encoder.arrays, KINDS).record(Record, DATA)
     np.testing.assert_array_equal(made.array, RECORD.array)
     np.testing.assert_array_equal(made.mixed[2], np.ones(3))
     made.array, made.mixed = RECORD.array, (*made.mixed[:2], RECORD.mixed[2])
@@ -222,7 +222,9 @@ def test_a_record_is_its_fields() -> None:
 def test_what_a_record_does_not_declare_is_named(changes: dict[str, Any], message: str) -> None:
     """A class of another kind, one that no registry has, and values of other types."""
     with pytest.raises((TypeError, LookupError), match=message):
-        Decoder({"a0": np.ones(3), "a1": RECORD.array}, KINDS).record(Record, {**DATA, **changes})
+        RecordDecoder({"a0": np.ones(3), "a1": RECORD.array}, KINDS).record(
+            Record, {**DATA, **changes}
+        )
 
 
 def test_what_would_not_be_read_is_not_written() -> None:
@@ -232,7 +234,7 @@ def test_what_would_not_be_read_is_not_written() -> None:
         (replace(RECORD, kept=Kept("1")), "Kept.size holds '1'"),  # type: ignore[arg-type]
     ):
         with pytest.raises(TypeError, match=message):
-            Encoder(KINDS).record(value)
+            RecordEncoder(KINDS).record(value)
 
 
 # --- reading ----------------------------------------------------------------------------------

@@ -63,7 +63,7 @@ def saved_name(kind: type) -> str:
     return SAVED_AS.get(kind.__name__, kind.__name__)
 
 
-class Encoder:
+class RecordEncoder:
     """Turns values into plain data, collecting their arrays aside.
 
     Raises `TypeError` for what a decoder of the same registries would not read. Without registries
@@ -144,8 +144,8 @@ class Encoder:
         return name
 
 
-class Decoder:
-    """Rebuilds values that an `Encoder` wrote, of the classes of registries and declared records.
+class RecordDecoder:
+    """Rebuilds values that a `RecordEncoder` wrote, of classes of registries and declared records.
 
     Raises an error of data where the data describe no such value.
     """
@@ -252,13 +252,13 @@ class Format(Generic[R]):
 
     def encoded(self, value: R) -> tuple[dict[str, Any], dict[str, NDArray]]:
         """A record as plain data and arrays; raises `TypeError` for what no file holds."""
-        encoder = Encoder(self.registries, self.uses)
+        encoder = RecordEncoder(self.registries, self.uses)
         return encoder.record(value), encoder.arrays
 
     def decoded(self, data: Any, arrays: Arrays, place: str | Path) -> R:
         """The record that `encoded` wrote; raises `DamagedFileError` naming `place`."""
         with describing(self.kind, place):
-            return Decoder(arrays, self.registries).record(self.record, data)
+            return RecordDecoder(arrays, self.registries).record(self.record, data)
 
     def write(self, path: str | Path, value: R, *, overwrite: bool = False) -> None:
         """Write a record atomically; raises as `encoded` and `write_file` do."""

@@ -9,7 +9,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, Any, Literal
 
-from spikewright._base.codec import Decoder
+from spikewright._base.codec import RecordDecoder
 from spikewright._base.files import file_at
 from spikewright._base.options import meant
 from spikewright._base.schema import Natural, Positive, Where, check_types
@@ -250,7 +250,7 @@ def _made(content: dict[str, Any], where: str) -> Chip:
     """A chip from plain data; raises `ChipError` naming the place that is wrong."""
     _refuse_unknown(content, ProfileEntry, where)
     try:
-        entry = Decoder({}).record(ProfileEntry, content)
+        entry = RecordDecoder({}).record(ProfileEntry, content)
         figures = {
             f"{section}.{key}": _figure(figure, entry.sources, f"{section}.{key}")
             for section in _SECTIONS

@@ -179,10 +179,14 @@ class Resuming:
         """Call functions again that failed; warns where steps count twice for what they keep."""
         self._again.update(functions.failed())
         functions.forgive()
-        again, self._again, self.ended = self._again, set(), False
-        if again:
-            warnings.warn(
-                f"{', '.join(sorted(again))}: the last run ended within a step, which is run "
-                "again; what is kept there outside the network counts it twice",
-                stacklevel=outside(),
-            )
+        try:  # a signal before the end of the warning leaves it for the next run
+            if self._again:
+                warnings.warn(
+                    f"{', '.join(sorted(self._again))}: the last run ended within a step, which is "
+                    "run again; what is kept there outside the network counts it twice",
+                    stacklevel=outside(),
+                )
+        except Warning:  # where warnings are errors, it is one once
+            self._again, self.ended = set(), False
+            raise
+        self._again, self.ended = set(), False

@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright._base.arguments import frozen
-from spikewright._base.codec import Encoder
+from spikewright._base.codec import RecordEncoder
 from spikewright._base.schema import declares_fields
 from spikewright.engines.decoder_cache import DecoderCache
 from spikewright.engines.parameters import Key, Solved, generator
@@ -314,7 +314,7 @@ def decoder_key(
     values, in a fixed order. `key` is that of the solver's random numbers. The solving code and the
     versions of its libraries are part of the key too.
     """
-    encoder = Encoder()
+    encoder = RecordEncoder()
     told = [_named(encoder, solver), _named(encoder, neuron_type), list(key)]
     digest = blake2b(_code().encode(), digest_size=20)
     digest.update(json.dumps(told, sort_keys=True).encode())
@@ -324,7 +324,7 @@ def decoder_key(
     return digest.hexdigest()
 
 
-def _named(encoder: Encoder, item: Any) -> Any:
+def _named(encoder: RecordEncoder, item: Any) -> Any:
     return [type(item).__module__, encoder.encode(item)]
 
 

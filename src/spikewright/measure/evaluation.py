@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright._base.codec import Decoder, describing
+from spikewright._base.codec import RecordDecoder, describing
 from spikewright._base.files import begins_with, file_at, file_kind, write_file
 from spikewright._base.markup import Rows, Shown
 from spikewright._base.schema import (
@@ -105,7 +105,7 @@ class EvaluationEntry:
 
 def _record(entry: RecordEntry) -> Record:
     how = entry.how
-    Decoder({}).record(ToldEntry, how, "how")
+    RecordDecoder({}).record(ToldEntry, how, "how")
     own = _OF_ITS_NAME.get(entry.name)
     told = [*how] if own is None else [*how, own]
     missing = [name for one in told for name in (one, *_NEEDED.get(one, ())) if name not in how]
@@ -232,8 +232,8 @@ class Evaluation(Shown):
             kind, version = document["spikewright"], document["format"]
             if (kind, version) != ("evaluation", FORMAT):
                 raise ValueError(f"it holds {kind!r} of format {version!r}")
-            entry = Decoder({}).record(EvaluationEntry, document)
-            Decoder({}).record(SettingsEntry, entry.settings, "settings")
+            entry = RecordDecoder({}).record(EvaluationEntry, document)
+            RecordDecoder({}).record(SettingsEntry, entry.settings, "settings")
             records = tuple(map(_record, entry.records))
             _check_together(records)
             return cls(records, entry.settings)

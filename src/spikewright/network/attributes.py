@@ -64,7 +64,7 @@ def fixed(cls: T) -> T:
     return cls
 
 
-class Registry(registries.Registry[Any]):
+class ClassRegistry(registries.Registry[Any]):
     """Classes of one kind by name, read only but for `register`."""
 
     def register(self, cls: T) -> T:

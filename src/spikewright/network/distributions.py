@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from spikewright._base.arguments import EqualByValue, is_whole
 from spikewright.errors import NetworkError
-from spikewright.network.attributes import Registry
+from spikewright.network.attributes import ClassRegistry
 from spikewright.network.shapes import above_zero, count, fixed_numbers, number, require
 
 
@@ -36,7 +36,7 @@ def as_points(
 
 
 Chance = int | np.random.Generator | None
-DISTRIBUTIONS = Registry("distribution")
+DISTRIBUTIONS = ClassRegistry("distribution")
 """Every registered distribution, by name (read only)."""
 
 

@@ -15,12 +15,12 @@ import numpy as np
 
 from spikewright._base.equations import CURVES
 from spikewright.errors import NetworkError
-from spikewright.network.attributes import Registry
+from spikewright.network.attributes import ClassRegistry
 from spikewright.network.shapes import Shape, as_shape, whole_numbers
 
 Array = Any  # an array of whatever library the engine computes with
 
-FUNCTIONS = Registry("node function")
+FUNCTIONS = ClassRegistry("node function")
 """Every node function by name (read only)."""
 
 

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright.network.attributes import Registry
+from spikewright.network.attributes import ClassRegistry
 from spikewright.network.shapes import above_zero, number
 
-POINTWISE = Registry("function")
+POINTWISE = ClassRegistry("function")
 """Every function of values one by one, by name (read only)."""
 
 

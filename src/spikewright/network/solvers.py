@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 from spikewright._base.arguments import is_number, is_whole
 from spikewright._base.optional import require
 from spikewright.errors import NetworkError
-from spikewright.network.attributes import Registry
+from spikewright.network.attributes import ClassRegistry
 from spikewright.network.cholesky import normal_solution
 from spikewright.network.shapes import fixed_numbers, from_zero
 
-SOLVERS = Registry("solver")
+SOLVERS = ClassRegistry("solver")
 """Every registered solver, by name (read only)."""
 
 

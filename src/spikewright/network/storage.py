@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from spikewright._base.arguments import is_whole
-from spikewright._base.codec import Encoder, Format, describing
+from spikewright._base.codec import Format, RecordEncoder, describing
 from spikewright.errors import NetworkError
 from spikewright.network.connection import Connection
 from spikewright.network.ensemble import Ensemble
@@ -172,7 +172,7 @@ def _entry(kind: type[E], item: Any, **others: Any) -> E:
     names = [f.name for f in fields(kind) if f.name not in others]  # type: ignore[arg-type]
     entry = kind(**{name: getattr(item, name) for name in names}, **others)
     try:
-        Encoder(REGISTRIES).record(entry)
+        RecordEncoder(REGISTRIES).record(entry)
     except TypeError as error:
         raise NetworkError(f"{item!r} cannot be saved: {error}") from error
     return entry

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright._base.codec import Encoder
+from spikewright._base.codec import RecordEncoder
 from spikewright._base.storage import bytes_of
 from spikewright._base.texts import bare_name
 from spikewright.graph import Graph, GraphNode
@@ -22,7 +22,7 @@ from spikewright.graph.layers import Input, PythonCall
 
 def fingerprint(graph: Graph) -> str:
     """A hash of everything that a graph computes with, weights included."""
-    encoder, own = Encoder(), own_names(graph)
+    encoder, own = RecordEncoder(), own_names(graph)
     manifest = {
         "nodes": [encoder.encode(_told_apart(node, own)) for node in graph],
         "outputs": {key: own[name] for key, name in graph.outputs.items()},

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright.errors import NetworkError
-from spikewright.network.attributes import Registry
+from spikewright.network.attributes import ClassRegistry
 from spikewright.network.config import Default
 from spikewright.network.shapes import from_zero
 from spikewright.network.synapses import Lowpass, Synapse, WindowMean, as_synapse
@@ -30,7 +30,7 @@ Side = Literal["pre", "post"]
 ACTIVITY_FILTER = Lowpass(0.005)
 """Behind which rules see activities unless they are told otherwise."""
 
-LEARNING_RULES = Registry("learning rule")
+LEARNING_RULES = ClassRegistry("learning rule")
 """Every registered learning rule, by name (read only)."""
 
 

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from spikewright._base.arguments import is_number, is_whole
 from spikewright.errors import NetworkError
-from spikewright.network.attributes import Registry
+from spikewright.network.attributes import ClassRegistry
 from spikewright.network.distributions import Distribution
 from spikewright.network.neurons.initial_state import Starting, as_initial_state
 from spikewright.network.neurons.namespace import NUMPY_NEURONS, Array, ArrayNamespace, Clock
@@ -27,7 +27,7 @@ from spikewright.network.shapes import fixed_numbers, warn_of_milliseconds
 State = dict[str, Array]
 Scaling = Literal["gain", "integrator", "skewed", "refused"]
 
-NEURON_TYPES = Registry("neuron type")
+NEURON_TYPES = ClassRegistry("neuron type")
 """Every registered neuron type, by name (read only)."""
 MOST_SPIKES = 2**53
 """The largest cap on spikes of a step: up to it float64 holds every whole number."""

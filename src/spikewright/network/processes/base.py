@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from spikewright.errors import NetworkError
-from spikewright.network.attributes import Registry
+from spikewright.network.attributes import ClassRegistry
 from spikewright.network.distributions import Distribution, Gaussian
 from spikewright.network.shapes import (
     Shape,
@@ -31,7 +31,7 @@ Step = Callable[..., Any]
 State = dict[str, NDArray]
 Chance = np.random.Generator | np.random.RandomState | int | None
 
-PROCESSES = Registry("process")
+PROCESSES = ClassRegistry("process")
 """Every registered process, by name (read only)."""
 
 

@@ -12,10 +12,10 @@ from numpy.typing import ArrayLike, NDArray
 
 from spikewright._base.arguments import check_unmasked, immutable
 from spikewright.errors import NetworkError
-from spikewright.network.attributes import Registry
+from spikewright.network.attributes import ClassRegistry
 from spikewright.network.shapes import Shape, as_shape, require, whole_numbers
 
-TRANSFORMS = Registry("transform")
+TRANSFORMS = ClassRegistry("transform")
 """Every registered transform, by name (read only)."""
 
 register = TRANSFORMS.register
