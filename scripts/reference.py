@@ -199,7 +199,8 @@ def topics() -> dict[str, dict[str, Any]]:
 
 
 def _is_registry(item: Any) -> bool:
-    return item is Registry or isinstance(item, Registry)
+    kind = isinstance(item, type) and issubclass(item, Registry)
+    return kind or isinstance(item, Registry)
 
 
 def _is(item: Any, base: type) -> bool:
