@@ -31,11 +31,11 @@ from spikewright import (
     report,
     semantic,
 )
+from spikewright._base.registries import Registry
 from spikewright.conversion import Trace, watch
 from spikewright.exchange import nir, onnx
 from spikewright.measure import energy, operations, twin
 from spikewright.network import distributions, processes, solvers, transforms
-from spikewright._base.registries import Registry
 from spikewright.report import figures
 from spikewright.sources import keras as sources_keras
 from spikewright.sources import torch as sources_torch

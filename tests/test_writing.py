@@ -7,7 +7,7 @@ import inspect
 import os
 import re
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -260,7 +260,8 @@ class Full:
     def __exit__(self, *args: object) -> None:
         self.file.close()
 
-    def write(self, content: bytes) -> None:
+    def writelines(self, parts: Iterable[bytes]) -> None:
+        content = b"".join(parts)
         self.file.write(content[: len(content) // 2])
         raise OSError(28, "No space left")
 

@@ -122,7 +122,7 @@ def test_weights_go_home_and_the_neurons_stay(
     for name, wanted in counts.items():
         np.testing.assert_array_equal(made.resolved["fission"][name], wanted)
     assert result.history[-1].loss < result.history[0].loss
-    model = deepcopy(capped._live.model)  # type: ignore[union-attr]
+    model = deepcopy(capped._model.live.model)  # type: ignore[union-attr]
     again = sw.convert(result.write_back(model), example_input=x[:1], **made.resolved)
     assert_same_run(made, again, x[:50])
 
