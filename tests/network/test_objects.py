@@ -522,3 +522,24 @@ def test_what_stands_in_another_place_in_nengo_is_refused(make: Any, message: st
             make(ensemble)
         with pytest.raises(TypeError, match="positional"):
             sw.Node([1.0], None, None, "label", 5)  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(
+    ("value", "says"),
+    [
+        (np.zeros((3, 2)), r"has shape \(2,\), got \(3, 2\)"),
+        (np.zeros(3), r"has shape \(2,\), got \(3,\)"),
+        ([1.0, np.nan], "must be finite numbers, got nan"),
+    ],
+    ids=["samples", "another size", "NaN"],
+)
+def test_a_constant_is_replaced_by_one_of_its_shape(value: Any, says: str) -> None:
+    """Any other is refused where it is set, and the present one stays; functions are taken."""
+    with sw.Network():
+        node = sw.Node([1.0, 2.0])
+    node.output = [3.0, 4.0]
+    with pytest.raises(NetworkError, match=f"constant output {says}"):
+        node.output = value
+    np.testing.assert_array_equal(node.output, [3.0, 4.0])
+    node.output = np.sin
+    assert node.output is np.sin

@@ -110,6 +110,22 @@ class Node(Checked):
             raise NetworkError(f"{self!r}: at_once is for constants, got {output!r}")
         container("Node").nodes.append(self)
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name == "output" and self._made and isinstance(self.output, np.ndarray):
+            other = value is None or callable(value) or isinstance(value, Process | NodeFunction)
+            value = value if other else self._replacing(value)
+        super().__setattr__(name, value)
+
+    def _replacing(self, output: Any) -> NDArray:
+        """Another constant in the place of the present one; raises `NetworkError` for others."""
+        value = finite(output, f"{self!r}: its constant output", truth_values=True)
+        if value.shape != self.shape_out:
+            raise NetworkError(
+                f"{self!r}: its constant output has shape {self.shape_out}, got {value.shape}; "
+                "values of several samples, or of several steps, are fed to a run"
+            )
+        return value
+
     def _as_stateless(self, stateless: Any, output: Any) -> bool:
         if not isinstance(stateless, bool | np.bool_):
             raise NetworkError(f"{self!r}: stateless is True or False, got {stateless!r}")
