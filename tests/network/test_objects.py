@@ -543,3 +543,13 @@ def test_a_constant_is_replaced_by_one_of_its_shape(value: Any, says: str) -> No
     np.testing.assert_array_equal(node.output, [3.0, 4.0])
     node.output = np.sin
     assert node.output is np.sin
+
+
+@pytest.mark.parametrize("size_out", [None, ()], ids=["one value", "no axes"])
+def test_one_number_is_replaced_by_a_number(size_out: Any) -> None:
+    """It has the shape of the first, as where it is given to the node."""
+    with sw.Network():
+        node = sw.Node(0.5, size_out=size_out)
+    node.output = 0.7
+    assert isinstance(node.output, np.ndarray)
+    assert node.output.shape == node.shape_out and node.output == 0.7

@@ -119,6 +119,8 @@ class Node(Checked):
     def _replacing(self, output: Any) -> NDArray:
         """Another constant in the place of the present one; raises `NetworkError` for others."""
         value = finite(output, f"{self!r}: its constant output", truth_values=True)
+        if self.shape_out != ():
+            value = np.atleast_1d(value)
         if value.shape != self.shape_out:
             raise NetworkError(
                 f"{self!r}: its constant output has shape {self.shape_out}, got {value.shape}; "
