@@ -43,7 +43,7 @@ class Stages:
         self._begun, self._most = field("VmRSS"), 0.0
 
     def do(self, name: str, made: Callable[[], Any]) -> Any:
-        """What a stage makes."""
+        """Do a stage, print its line, and return its result."""
         Path("/proc/self/clear_refs").write_text("5", encoding="utf-8")  # forgets the peak
         found = made()
         peak, after = ((field(of) - self._begun) / WEIGHTS for of in ("VmHWM", "VmRSS"))

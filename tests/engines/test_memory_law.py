@@ -38,7 +38,7 @@ FLOOR, MOST = 64, 4 / 3
 """MiB below which objects and pages count more than arrays; the bound over what is taken."""
 
 LOOSER = {"loop": 5 / 3, "separable": 1.5, "bipolar": 1.35, "Reshape of values": 1.5}
-"""Where lists are counted as full, inputs that another buffer holds already, values in limbs that
+"""Exceptions: lists counted as full, inputs that another buffer holds already, values in limbs that
 the last block of a run sums as they are, and values that another signal holds already."""
 
 UNMASKED = 1.1

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from itertools import chain
 from time import perf_counter
 
 from spikewright.errors import SpikewrightError, printable
@@ -18,12 +19,12 @@ CHECK, TRACE = "SPIKEWRIGHT_CHECK", "SPIKEWRIGHT_TRACE"
 
 
 def checking() -> bool:
-    """Whether SPIKEWRIGHT_CHECK is on; raises `SpikewrightError` unless it is 0, 1 or unset."""
+    """True under SPIKEWRIGHT_CHECK=1; raises `SpikewrightError` unless it is 0, 1 or unset."""
     return _on(CHECK)
 
 
 def tracing() -> bool:
-    """Whether SPIKEWRIGHT_TRACE is on; raises `SpikewrightError` unless it is 0, 1 or unset."""
+    """True under SPIKEWRIGHT_TRACE=1; raises `SpikewrightError` unless it is 0, 1 or unset."""
     return _on(TRACE)
 
 
@@ -37,17 +38,19 @@ def _on(variable: str) -> bool:
 
 
 @contextmanager
-def traced(stage: str) -> Iterator[list[str]]:
+def traced(stage: str) -> Iterator[list[Iterable[str]]]:
     """Print a stage and the milliseconds of the block under SPIKEWRIGHT_TRACE=1.
 
-    The first text that the block puts into the list goes on the same line, the others below it.
+    The block puts texts into the list, in iterables that are gone through only to print them: the
+    first text goes on the same line, the others below it.
     """
-    changes: list[str] = []
+    changes: list[Iterable[str]] = []
     if not tracing():
         yield changes
         return
     start = perf_counter()
     yield changes
-    first, *others = changes or [""]
-    head = f"[spikewright] {stage:<24} {1e3 * (perf_counter() - start):9.1f} ms  {first}".rstrip()
+    took = 1e3 * (perf_counter() - start)
+    first, *others = [*chain.from_iterable(changes)] or [""]
+    head = f"[spikewright] {stage:<24} {took:9.1f} ms  {first}".rstrip()
     sys.stderr.write("\n".join([head, *(f"    {line}" for line in others), ""]))

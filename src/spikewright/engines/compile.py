@@ -73,7 +73,7 @@ def compile_network(
     cache = chosen_cache(decoder_cache)
     with traced("compile") as changes:
         program = _Compiler(network, dt, seed, precision, wanted, cache).program(turns)
-        changes.append(f"{len(program.operators)} operators, {len(program.shapes)} signals")
+        changes.append([f"{len(program.operators)} operators, {len(program.shapes)} signals"])
     if checking():
         check_program(program, "as compiled")
     return program

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterator
 
 import numpy as np
 
@@ -20,16 +20,17 @@ def planned(program: Program, engine: Engine) -> Program:
     """
     with traced(f"plan {engine.name}") as changes:
         plan = engine.prepare(program)
-        before, after = len(program.operators), len(plan.operators)
-        changes += [f"{before} -> {after} operators", *_by_kind(plan.operators)]
+        changes.append(_operators(program, plan))
     if checking():
         check_program(plan, f"planned for the {engine.name} engine", program)
     return plan
 
 
-def _by_kind(operators: Iterable[Operator]) -> list[str]:
-    """Operators that a plan runs, a line for each with its kind."""
-    return [f"{type(op).__name__}: {op.label}" for op in operators]
+def _operators(before: Program, plan: Program) -> Iterator[str]:
+    """The numbers of operators before and after planning, and a line for each that runs."""
+    yield f"{len(before.operators)} -> {len(plan.operators)} operators"
+    for op in plan.operators:
+        yield f"{type(op).__name__}: {op.label}"
 
 
 def check_program(program: Program, stage: str, before: Program | None = None) -> None:

@@ -104,7 +104,7 @@ def read(
     try:
         with traced("read") as changes:
             source = read_bare(model, example_input, kept, keep_recurrence, fallback)
-            changes.append(f"{len(source.graph)} layers of {source.framework}")
+            changes.append([f"{len(source.graph)} layers of {source.framework}"])
     except UnsupportedLayerError as error:
         told = refusing_shown_names(without_futile_advice(error, model, fallback))
         raise told.with_traceback(error.__traceback__) from error.__cause__

@@ -142,7 +142,8 @@ def lowered(roles: Roles, choices: PopulationChoices) -> Lowered:
     check(roles, choices)
     with traced("lower") as changes:
         made = _Lowering(roles, choices).result()
-        changes += [f"{len(roles.graph)} layers", *(f"{n.layer!r}: {n.text}" for n in made.notes)]
+        changes.append([f"{len(roles.graph)} layers"])
+        changes.append(f"{note.layer!r}: {note.text}" for note in made.notes)
     return made
 
 

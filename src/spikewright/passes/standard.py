@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Literal
@@ -94,7 +94,7 @@ def run(graph: Graph, passes: Sequence[Pass] = STANDARD) -> tuple[Graph, tuple[T
     for step in passes:
         with traced(f"pass {step.name}") as changes:
             result = step(graph, after=done)
-            changes += _changes(graph, result)
+            changes.append(_changes(graph, result))
         for note in result.notes or (Note("", "nothing to do"),):
             trace.append(
                 TraceLine(
@@ -106,7 +106,8 @@ def run(graph: Graph, passes: Sequence[Pass] = STANDARD) -> tuple[Graph, tuple[T
     return graph, tuple(trace)
 
 
-def _changes(before: Graph, result: PassResult) -> list[str]:
+def _changes(before: Graph, result: PassResult) -> Iterator[str]:
     """The numbers of nodes before and after a pass, and one line for each change."""
-    notes = [f"{note.layer!r}: {note.text}" for note in result.notes]
-    return [f"{len(before)} -> {len(result.graph)} nodes", *notes]
+    yield f"{len(before)} -> {len(result.graph)} nodes"
+    for note in result.notes:
+        yield f"{note.layer!r}: {note.text}"
