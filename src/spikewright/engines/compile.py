@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright._base.arguments import repeated
-from spikewright._base.developing import checking, traced
+from spikewright._base.debugging import checking, traced
 from spikewright.engines.decoder_cache import Choice, DecoderCache, chosen_cache
 from spikewright.engines.draft import ProgramDraft, Receiver, Signals
 from spikewright.engines.factors import Scaled, carried_factors, pooled_heights, takes_counts

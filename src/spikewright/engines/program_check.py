@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from spikewright._base.developing import checking, traced
+from spikewright._base.debugging import checking, traced
 from spikewright.engines.base import Engine, arrays_of
 from spikewright.engines.operators import Average, Delay, Filtered, Mapped, Operator, ScaledSum
 from spikewright.engines.program import Component, Program

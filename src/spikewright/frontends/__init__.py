@@ -10,7 +10,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from spikewright._base.developing import traced
+from spikewright._base.debugging import traced
 from spikewright._base.files import file_at, shown
 from spikewright._base.samples import first_samples
 from spikewright.errors import ReadError, UnsupportedLayerError

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from spikewright._base.developing import traced
+from spikewright._base.debugging import traced
 from spikewright.errors import Refusal
 from spikewright.graph import SPIKING_READY, Graph, GraphNode
 from spikewright.graph.layers import (

@@ -10,7 +10,7 @@ from typing import Any, ClassVar, final
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright._base.developing import checking
+from spikewright._base.debugging import checking
 from spikewright.errors import GraphError, PassError
 from spikewright.graph import Graph, GraphNode, Stage, check_finite, evaluate_all
 from spikewright.graph.layers import Layer, Shape

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Literal
 
-from spikewright._base.developing import traced
+from spikewright._base.debugging import traced
 from spikewright.graph import IDENTITY_FREE, Graph, GraphNode
 from spikewright.graph.layers import AveragePool, GlobalAveragePool, GlobalMaxPool, Layer, MaxPool
 from spikewright.passes.base import Note, Pass, PassResult
