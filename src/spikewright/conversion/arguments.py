@@ -11,6 +11,7 @@ from functools import cached_property
 from typing import Any
 
 from spikewright._base.arguments import is_whole, refuse
+from spikewright.choosing.coding import Coding, RateCode, SignedDigits
 from spikewright.choosing.correction import CORRECTIONS, PLACES, VoltageCorrection, corrects
 from spikewright.choosing.fission import Fission
 from spikewright.choosing.scales import has_budget
@@ -61,6 +62,10 @@ class Wanted:
     def __post_init__(self) -> None:
         if self.given.get("fallback") not in (None, "python"):
             raise refuse("fallback", f'it is None or "python", got {self.given["fallback"]!r}')
+        coding = self.given.get("coding")
+        if not (coding is None or isinstance(coding, Coding)):
+            options = "Give coding=sw.SignedDigits(steps=4), or leave it out"
+            raise refuse("coding", f"it is None, sw.RateCode or sw.SignedDigits, got {coding!r}", options)
         self._check_sequence()
         self._check_weights()
         self._check_cap()
@@ -77,7 +82,17 @@ class Wanted:
         own = self["max_spikes_per_step"]
         chips = None if self.quantised is None else self.quantised.spikes
         caps = [cap for cap in (own, chips) if cap is not None]
-        return NeuronChoice(self["spiking"], min(caps, default=None))
+        coded = self.coding.neuron_type if isinstance(self.coding, SignedDigits) else None
+        return NeuronChoice(self["spiking"], min(caps, default=None), coded)
+
+    @property
+    def coding(self) -> Coding:
+        """The code of values in spikes."""
+        return self.given.get("coding") or RateCode()
+
+    def filled(self) -> Wanted:
+        """The arguments with what the code chooses of them; raises as `Coding.filled` does."""
+        return Wanted(self.coding.filled(self.given))
 
     @property
     def quantised(self) -> Quantised | None:

@@ -15,6 +15,7 @@ from spikewright._base.arguments import is_number, is_whole, refuse
 from spikewright._base.markup import Rows, Shown
 from spikewright._base.options import declared, meant, spelled
 from spikewright.chips import Chip, Fit, fits, profile
+from spikewright.choosing.coding import Coding, RateCode
 from spikewright.conversion import measuring, source_model
 from spikewright.conversion.arguments import FROM_ELSEWHERE, Layers, in_names, recorded
 from spikewright.conversion.making import saved
@@ -82,6 +83,11 @@ class Conversion(Shown):
     def network(self) -> Network:
         """The network."""
         return self.lowered.network
+
+    @property
+    def coding(self) -> Coding:
+        """The code of values in spikes; its numbers are those of this network."""
+        return self.resolved.get("coding") or self.arguments.get("coding") or RateCode()
 
     @property
     def layers(self) -> Mapping[str, Ensemble | Node]:
@@ -186,6 +192,7 @@ class Conversion(Shown):
         at this `dt`, and `MissingExtraError` for an engine that is not installed.
         """
         given: dict[str, Any] = dict(options)
+        steps = self.coding.run_steps(steps)
         encoder = without_held(given.pop("encoder"), self.lowered)
         lists = lists_of(encoders_for(encoder, self.inputs))
         structure = replace(self.graph.structure, lists=lists)

@@ -14,6 +14,7 @@ from spikewright._base.arguments import refuse
 from spikewright.choosing import Statistics
 from spikewright.choosing.budgets import Batches, with_budgets_kept
 from spikewright.choosing.calibration import Calibration, is_statistics
+from spikewright.choosing.coding import SignedDigits
 from spikewright.choosing.correction import (
     BiasCorrection,
     StepCorrection,
@@ -23,6 +24,7 @@ from spikewright.choosing.correction import (
     looks_at_data,
 )
 from spikewright.choosing.fission import NONE, Copies, Fission, split_as_told, split_by
+from spikewright.choosing.silent_steps import with_silent_steps
 from spikewright.choosing.scales import ChosenScales, choose_scales, has_budget, has_rule, need_data
 from spikewright.conversion.arguments import Wanted
 from spikewright.conversion.trace_warnings import (
@@ -65,6 +67,8 @@ class ConvertibleModel(Generic[Made]):
 
     def converted(self, wanted: Wanted) -> Made:
         """The model converted; raises `ConversionError` for layers and data that do not fit."""
+        arguments, wanted = wanted.given, wanted.filled()
+        coding = wanted.coding
         trace, graph, stepping = Trace(), self.source.graph, None
         _note_what_is_left_out(self.source, trace)
         if wanted.step is not None:
@@ -73,15 +77,20 @@ class ConvertibleModel(Generic[Made]):
         roles = Roles(canonical, stepping)
         data = Data(self.calibration, wanted, roles)
         data.check()
+        if isinstance(coding, SignedDigits):
+            coding.check(roles)
         chosen = _chosen(wanted, roles, graph, data)
         again = partial(self.again, wanted.form)
 
         def with_copies(copies: Copies, chosen: ChosenScales) -> Made:
             divided, choices = _divided(copies, roles, chosen.in_numbers)
+            network = _network(divided, choices, wanted.quantised)
+            if isinstance(coding, SignedDigits):
+                coding.set_times(divided, network)
             return self.kind(
-                lowered=_network(divided, choices, wanted.quantised),
+                lowered=network,
                 graph=self.source.graph, canonical=divided.graph, trace=Trace(),
-                source=self.source, arguments=wanted.given, _convert=again,
+                source=self.source, arguments=arguments, _convert=again,
                 _reading=self.reading if isinstance(self.reading, Reading) else None,
             )  # fmt: skip
 
@@ -103,13 +112,16 @@ class ConvertibleModel(Generic[Made]):
             more = conversion.populations()[name].n_neurons - prod(canonical.shapes[name])
             trace.add("fission", name, f"{split.text}, {more:,} neurons more", "exact")
         conversion.trace = trace.followed_by(conversion.trace)
+        if isinstance(coding, SignedDigits):
+            coding = with_silent_steps(conversion, coding, roles, data.examples())
         conversion.resolved = {
-            **wanted.given,
+            **arguments,
             "scale_firing_rates": chosen.scales,
             "initial_voltage": chosen.start(wanted["initial_voltage"]),
             **corrected,
             "fission": copies.counts,
             "calibration": None,
+            "coding": arguments.get("coding") and coding,
         }
         return conversion
 
@@ -159,6 +171,13 @@ class Data:
     def samples(self) -> dict[str, NDArray]:
         """All samples; raises `ConversionError` where they are not at hand."""
         return self.calibration.samples(self.wanted["calibration"], self.roles.graph)
+
+    def examples(self) -> dict[str, NDArray] | None:
+        """Some samples, `{input name: (samples, *shape)}`; None where there is no data."""
+        given = self.wanted["calibration"]
+        if given is None:
+            return None
+        return next(iter(self.calibration.some(given, self.roles.graph, self.roles.stepping)), None)
 
     def statistics(self, roles: Roles | None = None) -> Statistics:
         """The statistics that a rule reads, of a graph with these roles or its own.

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import Annotated, Any, Literal, TypedDict
 
 from spikewright._base.options import Option
+from spikewright.choosing.coding import Coding
 from spikewright.lower import Spiking
 from spikewright.passes import MaxPoolForm
 from spikewright.quantising import Quantised
@@ -33,6 +34,16 @@ class CommonOptions(TypedDict, total=False):
             "Data for rules and corrections, an array `(batch, *shape)`, `{name: array}` or an "
             "iterable of batches or of (x, y) pairs; for rules also the result of "
             "`Conversion.calibrate`, or a file of it.",
+        ),
+    ]
+    coding: Annotated[
+        Coding | None,
+        Option(
+            None,
+            "The code of values in spikes: None or `sw.RateCode(steps)` for firing rates, or "
+            "`sw.SignedDigits(steps)`: digits of a binary number, one spike of either sign a "
+            "neuron and step, each layer some steps behind its inputs. It chooses neurons, scales "
+            "and the steps of runs.",
         ),
     ]
     max_spikes_per_step: Annotated[

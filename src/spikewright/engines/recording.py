@@ -241,7 +241,6 @@ def _sent(neurons: Neurons, counts: NDArray, numbers: NDArray) -> NDArray:
     kind = neurons.neuron_type
     sent = np.abs(counts)
     since = numbers if neurons.restart is None else (numbers - 1) % neurons.restart + 1
-    special = max(len(kind.assumed), len(kind.spike_heights))
-    for place in np.flatnonzero(since <= special):
+    for place in np.flatnonzero(since <= kind.special_steps):
         sent[:, place] = kind.sent_in(int(since[place]), counts[:, place])
     return sent

@@ -24,7 +24,7 @@ Given = NDArray | Callable[..., Any] | None
 
 def constant_value(node: Node, given: Given) -> NDArray | None:
     """`(batch or 1, 1, *shape)` where a source does not change during a run, else None."""
-    if node.at_once > 1:
+    if node.at_once > 1 or node.once:
         return None
     if isinstance(given, np.ndarray):
         return given if given.shape[1] == 1 else None
@@ -58,7 +58,7 @@ def source_block(node: Node, given: Given, start: int, step: int, count: int, dt
     simulation; the first step's time is `dt`.
     """
     fed = given if isinstance(given, np.ndarray) else None
-    if node.at_once > 1:
+    if node.at_once > 1 or node.once:
         return _at_once(node, fed, step, count)
     if fed is not None:
         return fed[:, start : start + count]
@@ -76,7 +76,7 @@ def _at_once(node: Node, fed: NDArray | None, step: int, count: int) -> NDArray:
             f"values for {held.shape[1]} steps: give samples without steps, or convert with "
             "neurons without spike_heights"
         )
-    shares = shares_at_once(node.at_once, step, count)
+    shares = shares_at_once(node.at_once, step, count, node.once)
     return held * shares.reshape(-1, *[1] * (held.ndim - 2))
 
 

@@ -72,7 +72,7 @@ class Stepper:
         """A stepper, or None where no kernel steps by itself, or a loop is not one kernel."""
         loops = any(component.loops for component in plan.components)
         sources = (op.node for op in plan.operators if isinstance(op, NodeSource))
-        if loops or any(node.at_once > 1 for node in sources):
+        if loops or any(node.at_once > 1 or node.once for node in sources):
             return None
         made = Stepper(program, plan, kernels, batch, functions)
         return made if any(unit.stepping is not None for unit in made._units) else None

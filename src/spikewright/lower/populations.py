@@ -223,6 +223,11 @@ class PopulationChoices:
         """The number of steps whose input and biases come at once: those with heights of spikes."""
         return steps_at_once(self.types.values())
 
+    @property
+    def once(self) -> bool:
+        """Whether input and biases come once: those of layers that start one after the other."""
+        return any(kind.start is not None for kind in self.types.values())
+
     def ensemble(self, graph: Graph, name: str, bias: ArrayLike) -> Ensemble:
         """A layer's neurons under the choices made for them."""
         made = Ensemble(
@@ -230,13 +235,15 @@ class PopulationChoices:
             None,
             neuron_type=self.types[name],
             gain=1.0,
-            bias=bias,
+            bias=0.0 if self.once else bias,
             rate_scale=self.scales[name],
             initial_voltage=self.starts[name],
             restart_every=self.restart_every,
             label=name,
         )
-        if self.at_once > 1:
+        if self.once:
+            made.noise = EachStep(np.asarray(bias, np.float64)[None] * self.at_once)
+        elif self.at_once > 1:
             made.noise = EachStep(moved_ahead(np.asarray(made.bias), self.at_once))
         return made
 

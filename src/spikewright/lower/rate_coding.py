@@ -52,6 +52,7 @@ from spikewright.lower.populations import (
     refusal,
     resolve,
 )
+from spikewright.lower.timing import LayerTimes, times_of
 from spikewright.network import Connection, Ensemble, Network, NeuronsView, NodeFunction
 from spikewright.network import Node as NetworkNode
 from spikewright.network.network import detached
@@ -119,6 +120,11 @@ class Lowered:
         if self.graph is None or self.stepping is not None:
             return None
         return masks_of(self.graph) or None
+
+    @property
+    def times(self) -> LayerTimes | None:
+        """The steps of layers that start one after the other; None where all run in all steps."""
+        return times_of(self.network)
 
     @property
     def at_once(self) -> int:
@@ -247,8 +253,7 @@ class _Lowering:
             self.notes.append(LayerNote(node.name, text, "exact", text))
             return NetworkNode(size_in=shape, label=node.name)
         if isinstance(layer, Input):
-            held, at_once = np.zeros(shape), self.choices.at_once
-            return NetworkNode(held, shape, label=node.name, at_once=at_once)
+            return self.given(node.name, np.zeros(shape), shape, None)
         if isinstance(layer, Constant):
             return self.constant(node.name, layer.value, shape)
         if node.name in self.roles.activations:
@@ -261,7 +266,15 @@ class _Lowering:
     def constant(self, label: str, value: ArrayLike, shape: Shape) -> NetworkNode:
         """A node that sends a value of this shape at every step."""
         wide = np.broadcast_to(value, shape)
-        return NetworkNode(wide, size_out=shape, label=label, at_once=self.choices.at_once)
+        return self.given(label, wide, None, shape)
+
+    def given(
+        self, label: str, value: NDArray, size_in: Shape | None, size_out: Shape
+    ) -> NetworkNode:
+        """A node that sends what is given, as the code of the network takes it."""
+        choices = self.choices
+        at_once, once = choices.at_once, choices.once
+        return NetworkNode(value, size_in, size_out, label, at_once=at_once, once=once)
 
     def population(self, node: GraphNode) -> Ensemble:
         """An activation's neurons, with the constants of their inputs as bias."""

@@ -111,6 +111,10 @@ class Run(Shown):
     at every step, before a synapse, in the unit of the source's values, which the mean over steps
     tends to. `spikes_over_time` has the spikes that those were.
 
+    Where layers start one after the other, as those of signed digits, `steps` are those of each
+    layer, and so are all that are counted here; `network_steps` is the number until the last one
+    has said all. Else both are one.
+
     With a `sequence_step` the run is one of sequences, each step of which took that many steps;
     `time_axes` has the axis of time of every output that the source gives for every step, and None
     for those of the last step.
@@ -125,6 +129,11 @@ class Run(Shown):
     sequence_step: int | None = None
     time_axes: Mapping[str, int | None] = field(default_factory=dict)
     recorded: Mapping[str, NDArray] = field(default_factory=dict)
+    network_steps: int = 0
+
+    def __post_init__(self) -> None:
+        if not self.network_steps:
+            object.__setattr__(self, "network_steps", self.steps)
 
     def __repr__(self) -> str:
         return f"<Run of {self.record['batch']} samples, {self.steps} steps of {self.dt:g} s>"

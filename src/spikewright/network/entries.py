@@ -45,6 +45,7 @@ class NodeEntry:
     output: NDArray | NodeFunction | Process | None
     restart_every: int | None = None
     at_once: float = 1
+    once: bool = field(default=False, metadata=ADDED)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -27,14 +27,15 @@ from spikewright.network.shapes import (
 from spikewright.network.view import ObjView
 
 
-def shares_at_once(at_once: float, start: int, count: int) -> NDArray:
+def shares_at_once(at_once: float, start: int, count: int, once: bool = False) -> NDArray:
     """Factors by which a held value arrives in the `count` steps behind step `start`, `(count,)`.
 
-    `at_once` in the first step of all, 0 in the others up to step `at_once`, and 1 afterwards.
+    `at_once` in the first step of all, 0 in the others up to step `at_once`, and 1 afterwards, or
+    with `once` 0.
     """
     numbers = np.arange(start, start + count)
     first = np.where(numbers == 0, float(at_once), 0.0)
-    return np.where(numbers < at_once, first, 1.0)
+    return first if once else np.where(numbers < at_once, first, 1.0)
 
 
 @configurable
@@ -52,7 +53,7 @@ class Node(Checked):
 
     What a constant, or values held for it, would give in the first `at_once` steps of a simulation
     comes in the first of them, and nothing in the others; then it is held. So the sum is the same
-    from that step on.
+    from that step on. With `once` nothing comes after them either.
 
     `stateless` says of a function that its result depends on its arguments alone. Functions that
     are not known to be so may share something, so that two or more of them are called in turn,
@@ -68,11 +69,13 @@ class Node(Checked):
         *,
         restart_every: int | None = None,
         at_once: int = 1,
+        once: bool = False,
         stateless: bool = False,
     ) -> None:
         self.label = as_label(label, "Node")
         self.stateless = self._as_stateless(stateless, output)
         self.at_once: float = count(at_once, f"{self!r}: at_once")
+        self.once = self._as_truth("once", once)
         self.restart_every = as_period(restart_every, f"{self!r}")
         where = f"{self!r}: size_"
         self.shape_in: Shape = (0,) if size_in is None else as_shape(size_in, f"{where}in")
@@ -106,8 +109,8 @@ class Node(Checked):
         else:
             self.output = self._constant(output, size_out)
             self.shape_out = self.output.shape
-        if self.at_once > 1 and not isinstance(self.output, np.ndarray):
-            raise NetworkError(f"{self!r}: at_once is for constants, got {output!r}")
+        if (self.at_once > 1 or self.once) and not isinstance(self.output, np.ndarray):
+            raise NetworkError(f"{self!r}: at_once and once are for constants, got {output!r}")
         container("Node").nodes.append(self)
 
     def __setattr__(self, name: str, value: Any) -> None:
@@ -129,11 +132,15 @@ class Node(Checked):
         return value
 
     def _as_stateless(self, stateless: Any, output: Any) -> bool:
-        if not isinstance(stateless, bool | np.bool_):
-            raise NetworkError(f"{self!r}: stateless is True or False, got {stateless!r}")
+        stateless = self._as_truth("stateless", stateless)
         if stateless and (not callable(output) or isinstance(output, Process | NodeFunction)):
             raise NetworkError(f"{self!r}: stateless is for Python functions, got {output!r}")
-        return bool(stateless)
+        return stateless
+
+    def _as_truth(self, name: str, value: Any) -> bool:
+        if not isinstance(value, bool | np.bool_):
+            raise NetworkError(f"{self!r}: {name} is True or False, got {value!r}")
+        return bool(value)
 
     def _check_process(self, process: Process) -> None:
         try:

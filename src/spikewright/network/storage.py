@@ -273,8 +273,9 @@ def _node(entry: NodeEntry) -> Node:
         size_out = output.shape  # a number without axes stays one
     at_once: Any = entry.at_once
     return Node(
-        output, size_in, size_out, entry.label, restart_every=entry.restart_every, at_once=at_once
-    )
+        output, size_in, size_out, entry.label, restart_every=entry.restart_every, at_once=at_once,
+        once=entry.once,
+    )  # fmt: skip
 
 
 def _ensemble(entry: EnsembleEntry) -> Ensemble:

@@ -30,6 +30,7 @@ from spikewright.running.inputs import (
     sequence_feeds,
     without_held,
 )
+from spikewright.running.own_steps import steps_of
 from spikewright.running.recording import layers_of
 from spikewright.running.runner import RunJob, Runner, collected
 
@@ -60,7 +61,7 @@ def run_of(
     runner.memory(job, size).only("recording", "totals").require(
         available(), f"a run of {fed.batch} samples and {fed.steps} steps"
     )
-    with progress_bar(fed.batch * fed.steps, progress, "samples x steps") as advance:
+    with progress_bar(fed.batch * runner.length(job), progress, "samples x steps") as advance:
         parts = runner.parts(job, size, lambda step, totals, fed: totals, advance=advance)
         found = collected(parts, fed.batch, layers)
     about = {
@@ -74,6 +75,7 @@ def run_of(
     stepping = runner.lowered.stepping
     return Run(
         raw=found.raw,
+        network_steps=runner.length(job),
         readouts=runner.lowered.readouts,
         populations=runner.counted(found.totals),
         dt=dt,
@@ -89,6 +91,7 @@ def feeds_for(
     lowered: Lowered, x: Mapping[str, Any], encoder: Any, steps: int | None, dt: float, seed: int
 ) -> Feeds:
     """The feeds of a run's inputs; the steps of sequences follow from them."""
+    steps = steps_of(lowered, steps)
     if lowered.stepping is None:
         encoder = without_held(encoder, lowered)
         return feeds_of(x, lowered.inputs, encoder, steps, dt, seed)

@@ -19,7 +19,9 @@ from spikewright.graph.masks import Real
 from spikewright.lower import Lowered
 from spikewright.measure import Population
 from spikewright.network import Connection, Ensemble, Network, Node
+from spikewright.lower.timing import Place
 from spikewright.running.inputs import Encoded
+from spikewright.running.own_steps import OwnSteps
 from spikewright.running.recording import layers_of, probes_of, real_of
 
 
@@ -34,7 +36,7 @@ def fingerprint(network: Network) -> tuple:
 
 
 def _node(node: Node) -> tuple:
-    return _Same(node), node.restart_every, node.at_once, _value(node.output)
+    return _Same(node), node.restart_every, node.at_once, node.once, _value(node.output)
 
 
 class _Same:
@@ -201,15 +203,21 @@ class Runner:
             parts.append(self._kept_memory(job, full * size, keep_totals, left))
         return max(parts, key=lambda memory: memory.bytes)
 
+    def length(self, job: RunJob) -> int:
+        """The steps of the network that a job takes."""
+        return OwnSteps.of(self.lowered, job.steps).length
+
     def _part_memory(self, job: RunJob, count: int) -> MemoryNeed:
         tally = frozenset(self.counting().values())
         setting = engines.PreparedRun.of(job.program, job.engine, count, tally)
-        return setting.whole(job.steps, last=True)
+        return setting.whole(self.length(job), last=True)
 
     def _kept_memory(self, job: RunJob, before: int, keep_totals: bool, count: int) -> MemoryNeed:
         """Of a part of `count` samples, and of what is kept of those `before`."""
         tally = frozenset(self.counting().values())
-        kept = engines.PreparedRun.of(job.program, job.engine, before, tally, count).kept(job.steps)
+        kept = engines.PreparedRun.of(job.program, job.engine, before, tally, count).kept(
+            self.length(job)
+        )
         found = kept if keep_totals else kept.only("recording")
         return MemoryNeed((*self._part_memory(job, count), *found))
 
@@ -241,15 +249,16 @@ class Runner:
         """One part of `parts`: nothing of it is held here when the next one is run."""
         populations = self.counting()
         n = samples.stop - samples.start
+        own = OwnSteps.of(self.lowered, job.steps)
         fed = {node: value[samples] for node, value in job.feeds.items()}
         real = real_of(self.lowered, job.feeds, samples)
         execution = Execution(job.program, job.engine, n, populations.values())
         found: list[list[NDArray]] = []
         counted: dict[int, Counted] = {}
         done = 0
-        for stop in stops:
+        for number in stops:
+            last, stop = number == job.steps, own.stops(self.lowered, number)
             given = {node: _between(value, done, stop) for node, value in fed.items()}
-            last = stop == job.steps
             found.append(execution.run(stop - done, given, _times(advance, n), last=last))
             totals = execution.summed()
             by_name = {
@@ -257,9 +266,11 @@ class Runner:
                 for name, e in populations.items()
                 if e in totals
             }
-            counted[stop] = count(stop, by_name, fed)
+            counted[number] = count(number, by_name, fed)
             done = stop
         kept = [_joined_in_time(pieces) for pieces in zip(*found, strict=True)]
+        places = [_place(recording.probe.obj) for recording in job.program.recordings]
+        kept = [own.recorded(place, values) for place, values in zip(places, kept, strict=True)]
         outputs = dict(zip(self.lowered.outputs, kept, strict=False))
         return RunPart(samples, outputs, kept[len(outputs) :], counted)
 
@@ -315,6 +326,12 @@ def _add_totals(totals: dict[str, Totals], part: RunPart[dict[str, Totals]], bat
         totals[name].put(part.samples, found.sent, found.net)
         if found.real is not None:
             totals[name] = totals[name].with_real(part.samples, found.real)
+
+
+def _place(item: Any) -> Place:
+    """The ensemble or node that a probe records."""
+    found: Place = getattr(item, "ensemble", item)
+    return found
 
 
 def _between(fed: NDArray, start: int, stop: int) -> NDArray:

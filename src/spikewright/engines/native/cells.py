@@ -186,6 +186,19 @@ def _drawn(cell: Cell) -> Callable[[PoissonSpiking | StochasticSpiking, float], 
     return form
 
 
+def _bipolar(kind: BipolarIntegrateAndFire, dt: float) -> Cells | None:
+    """Spikes of either sign; None for digits."""
+    if kind.start is not None:
+        return None
+    return _cells(
+        Cell.bipolar,
+        cap=kind.max_spikes_per_step or 0,
+        assumed=kind.assumed,
+        heights=kind.spike_heights,
+        debt=kind.debt,
+    )
+
+
 _DIFFERING: dict[type[NeuronType], Callable[[Any, float], Cells | None]] = {
     LIF: _differing(Cell.leaky),
     GridLIF: _differing(Cell.grid_leaky),
@@ -206,13 +219,7 @@ _FORMS: dict[type[NeuronType], Callable[[Any, float], Cells | None]] = {
     IntegrateAndFire: _integrator,
     SignedIntegrateAndFire: _integrator,
     FixedPointIntegrateAndFire: _in_whole_numbers,
-    BipolarIntegrateAndFire: lambda kind, dt: _cells(
-        Cell.bipolar,
-        cap=kind.max_spikes_per_step or 0,
-        assumed=kind.assumed,
-        heights=kind.spike_heights,
-        debt=kind.debt,
-    ),
+    BipolarIntegrateAndFire: _bipolar,
     SpikingRectifiedLinear: lambda kind, dt: _cells(Cell.integrate, Rate.rectified),
     SpikingLeakyReLU: lambda kind, dt: _cells(
         Cell.integrate, Rate.leaky, slope=kind.negative_slope, negative=True, truncate=True

@@ -158,7 +158,7 @@ def sent_spikes(kind: NeuronType, counts: Tensor, step: int, axis: int) -> Tenso
 
     Steps lie along `axis`. Those that receivers take as sent are not sent.
     """
-    if step >= max(len(kind.assumed), len(kind.spike_heights)):
+    if step >= kind.special_steps:
         return counts.abs()
     steps = range(step + 1, step + 1 + counts.shape[axis])
     assumed, heights = (

@@ -183,9 +183,11 @@ def _source(step: OnnxStep, op: NodeSource, inputs: Mapping[Node, str]) -> None:
         value = step.given(inputs[op.node], op.node.shape_out)
     else:
         value = step.constant(np.asarray(op.node.output))
-    if op.node.at_once > 1:
-        once, held = step.clock.within(1), 1.0 - step.clock.within(int(op.node.at_once))
-        value = value * (once * float(op.node.at_once) + held)
+    if op.node.at_once > 1 or op.node.once:
+        share = step.clock.within(1) * float(op.node.at_once)
+        if not op.node.once:
+            share = share + (1.0 - step.clock.within(int(op.node.at_once)))
+        value = value * share
     step.signals[op.output] = OnnxSignal(value)
 
 

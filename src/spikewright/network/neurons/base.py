@@ -75,6 +75,8 @@ class NeuronType(Starting, ABC):
     """
     spike_heights: tuple[int, ...] = ()
     """The worth of a spike in each of the first steps, in spikes of later ones; 1 unless told."""
+    start: int | None = None
+    """None, or the steps before the first of those, as many as heights, in which it may send."""
     amplitude: float = 1.0
     above_zero: ClassVar[tuple[str, ...]] = ("amplitude",)
     from_zero: ClassVar[tuple[str, ...]] = ()
@@ -106,7 +108,13 @@ class NeuronType(Starting, ABC):
 
     def height_at(self, step: int) -> int:
         """The worth of a spike in a step, counted from 1."""
-        return self.spike_heights[step - 1] if step <= len(self.spike_heights) else 1
+        place = step - 1 - (self.start or 0)
+        return self.spike_heights[place] if 0 <= place < len(self.spike_heights) else 1
+
+    @property
+    def special_steps(self) -> int:
+        """The number of first steps in which spikes have a height, or some are taken as sent."""
+        return max(len(self.assumed), (self.start or 0) + len(self.spike_heights))
 
     @property
     def last_height(self) -> int:
@@ -139,6 +147,8 @@ class NeuronType(Starting, ABC):
         most = self.most_spikes
         if most is None:
             return None
+        if self.start is not None:
+            return most * sum(self.spike_heights[: max(0, steps - self.start)])
         extra = sum(self.spike_heights[:steps]) - len(self.spike_heights[:steps])
         assumed = sum(
             spikes * self.height_at(step) for step, spikes in enumerate(self.assumed[:steps], 1)

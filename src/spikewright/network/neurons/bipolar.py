@@ -9,11 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from spikewright._base.arguments import is_whole
+from spikewright._base.arguments import is_number, is_whole
 from spikewright.errors import NetworkError
 from spikewright.network.neurons.base import NeuronType, State, register
 from spikewright.network.neurons.namespace import Array, ArrayNamespace, Clock
 from spikewright.network.neurons.rectified import LinearResponse
+from spikewright.network.neurons.wrappers import RunningMeanSpiking
 
 _LAST = 3
 """The last height of single spikes, in whole numbers: those between are as fine as a third."""
@@ -21,6 +22,7 @@ _MOST_STEPS = 2**16
 """Steps in which spikes may be taken as sent; engines hold a number for each."""
 _MOST = 2**16
 """Spikes of a step that may be taken as sent, and what one may be worth."""
+_MOST_DIGITS = 16
 _HIGHEST = 64
 """The worth of a first spike, in last ones, where steps send several."""
 
@@ -54,6 +56,16 @@ class BipolarIntegrateAndFire(LinearResponse):
     2018, Deep neural networks with weighted spikes, Neurocomputing 311); here later spikes can take
     back what earlier ones sent, as in converters of signals by successive approximation.
 
+    With a `start` the type sends the signed digits of its input. It sends in as many steps behind
+    the first `start` as there are heights, and in no others: its own steps. In each of them it
+    sends one spike of the sign of what is owed, where that is at least a part of the step's height,
+    `spike_thresholds` (default: 1/2); a tie goes up. So with heights 8, 4, 2, 1 it says a whole
+    number from 0 to 15, rounded to the nearest. Digits of either sign are redundant, as in on-line
+    arithmetic (Ercegovac 1984), so that later ones repair what earlier ones said too soon; a part
+    of 2/3 sends the fewest spikes. What is owed is then `f` of all current so far, less what was
+    sent. `response` is the rate type of this `f`, None for a ReLU, whose digits take back no more
+    than was sent. Input is to come at once, or as digits of others.
+
     With `debt=False` charge cannot fall below zero while nothing is sent: what was sent and the
     voltage are together `U <- max(0, U + s dt J)`, in spikes, and `N(t) = floor(U)`. So a neuron
     sends at once when positive current follows negative, and may have sent more than the sum of its
@@ -65,6 +77,9 @@ class BipolarIntegrateAndFire(LinearResponse):
     assumed_spikes: int | tuple[int, ...] = 0
     spike_heights: tuple[int, ...] = ()
     debt: bool = True
+    start: int | None = None
+    spike_thresholds: tuple[float, ...] = ()
+    response: NeuronType | None = None
     spiking = True
     counted_names = ("sent",)
     negative = True
@@ -81,6 +96,65 @@ class BipolarIntegrateAndFire(LinearResponse):
                 f"anything is sent: it is True or False, got {self.debt!r}"
             )
         object.__setattr__(self, "debt", bool(self.debt))
+        object.__setattr__(self, "spike_thresholds", tuple(self.spike_thresholds))
+        self._check_digits()
+
+    def _check_digits(self) -> None:
+        """Raise `NetworkError` where a start, and what goes with one, do not fit the rest."""
+        name = type(self).__name__
+        if self.start is None:
+            if self.spike_thresholds or self.response is not None:
+                raise NetworkError(
+                    f"{name}: spike_thresholds and response are for digits: give a start too"
+                )
+            return
+        if not (is_whole(self.start) and 0 <= self.start <= _MOST_STEPS):
+            raise NetworkError(
+                f"{name}.start must be None or a whole number of steps from 0 to {_MOST_STEPS}, "
+                f"got {self.start!r}"
+            )
+        alone = self.max_spikes_per_step == 1 and self.assumed == () and self.debt
+        if not (alone and self.spike_heights):
+            raise NetworkError(
+                f"{name} with a start sends digits, one spike a step: give spike_heights such as "
+                "(8, 4, 2, 1) and max_spikes_per_step=1, and leave assumed_spikes and debt out"
+            )
+        given = self.spike_thresholds
+        fits = all(is_number(part) and 0 < part < 1 for part in given)
+        if not (fits and len(given) in (0, len(self.spike_heights))):
+            raise NetworkError(
+                f"{name}.spike_thresholds are parts of a height between 0 and 1, one for each of "
+                f"the {len(self.spike_heights)} heights, got {given!r}"
+            )
+        if self.response is not None and (
+            not isinstance(self.response, NeuronType) or self.response.spiking
+        ):
+            raise NetworkError(
+                f"{name}.response must be None for a ReLU, or a rate type such as LeakyReLU(), "
+                f"got {self.response!r}"
+            )
+
+    @classmethod
+    def digits(
+        cls, steps: int, start: int = 0, response: NeuronType | None = None
+    ) -> BipolarIntegrateAndFire:
+        """The type for signed digits of a binary number in so many steps, behind step `start`.
+
+        Heights are powers of two, down to 1. Thresholds are 2/3 of a height, and 1/2 in the last
+        step, which rounds. Raises `NetworkError` for other than 1 to 16 steps.
+        """
+        if not (is_whole(steps) and 1 <= steps <= _MOST_DIGITS):
+            raise NetworkError(
+                f"BipolarIntegrateAndFire.digits: steps is a whole number from 1 to {_MOST_DIGITS},"
+                f" got {steps!r}"
+            )
+        return cls(
+            max_spikes_per_step=1,
+            spike_heights=tuple(2**i for i in reversed(range(steps))),
+            start=start,
+            spike_thresholds=(*[2.0 / 3.0] * (steps - 1), 0.5),
+            response=response,
+        )
 
     @property
     def follows_sum(self) -> bool:  # type: ignore[override]
@@ -108,6 +182,11 @@ class BipolarIntegrateAndFire(LinearResponse):
         return cls(max_spikes_per_step=spikes, assumed_spikes=(spikes,), spike_heights=heights)
 
     def in_one_step(self, steps: int) -> NeuronType:
+        if self.start is not None:
+            most = sum(self.spike_heights)
+            if self.response is not None:
+                return RunningMeanSpiking(self.response, max_spikes_per_step=most)
+            return BipolarIntegrateAndFire(self.amplitude, max_spikes_per_step=most)
         last = self.height_at(steps)
         held = super().in_one_step(steps)
         return replace(held, assumed_spikes=0, spike_heights=(last,) if last > 1 else ())  # type: ignore[call-arg]
@@ -116,6 +195,8 @@ class BipolarIntegrateAndFire(LinearResponse):
         return {"sent": 0.0}
 
     def step(self, xp: ArrayNamespace, current: Array, state: State, clock: Clock) -> Array:
+        if self.start is not None:
+            return self._digit(xp, current, state, clock)
         least = 0.0 - state["sent"]
         cap: Any = self.max_spikes_per_step
         height = clock.listed(self.spike_heights, 1.0) if self.spike_heights else None
@@ -135,6 +216,30 @@ class BipolarIntegrateAndFire(LinearResponse):
         state["sent"] = state["sent"] + counts
         if not self.debt:
             state["voltage"] = xp.maximum(state["voltage"], 0.0 - state["sent"] * clock.threshold)
+        return counts
+
+    def _digit(self, xp: ArrayNamespace, current: Array, state: State, clock: Clock) -> Array:
+        """The digit of a step, times its height; 0 outside the neuron's own steps.
+
+        Voltages begin at half a spike, so that what is owed is half a threshold less.
+        """
+        before, unit = (0.0,) * (self.start or 0), clock.threshold
+        height = clock.listed((*before, *map(float, self.spike_heights)), 0.0)
+        parts = self.spike_thresholds or (0.5,) * len(self.spike_heights)
+        enough = height * clock.listed((*before, *parts), 0.0)
+        voltage = state["voltage"] + current
+        known, sent = voltage, state["sent"]
+        if self.response is not None:
+            scale = float(len(self.spike_heights))
+            total = (voltage + (sent - 0.5) * unit) / scale
+            known = self.response.rates(xp, total) * scale - (sent - 0.5) * unit
+        up = xp.where(known >= (enough + 0.5) * unit, 1.0, 0.0)
+        down = known < (0.5 - enough) * unit
+        if self.response is None:
+            down = down & (sent > 0.0)
+        counts = (up - xp.where(down, 1.0, 0.0)) * height
+        state["voltage"] = voltage - counts * unit
+        state["sent"] = sent + counts
         return counts
 
 

@@ -1,0 +1,191 @@
+"""How values become spikes: the code of a conversion, one argument of `convert`.
+
+Firing rates say T + 1 values in T steps. Signed digits of a binary number say 2^T: the spike of a
+layer's step k is worth 2^(T-k), and may be negative, so that an early guess is repaired by later
+ones (on-line arithmetic, Ercegovac 1984). Each layer starts some silent steps behind its inputs, so
+that it knows their first digits before it sends its own.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Annotated, Any, ClassVar, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spikewright._base.arguments import is_whole, refuse
+from spikewright._base.registries import Registry
+from spikewright._base.schema import Where
+from spikewright._base.texts import Parser
+from spikewright.choosing.rules import MinimumError
+from spikewright.choosing.rules.rule import check_fields
+from spikewright.errors import ConversionError, Refusal, listed
+from spikewright.graph import GraphNode
+from spikewright.graph import layers as g
+from spikewright.lower import Lowered, by_layer
+from spikewright.lower.choices import STEP, rate_type, rounded
+from spikewright.lower.node_functions import is_function
+from spikewright.lower.populations import Roles, refusal
+from spikewright.lower.timing import set_times
+from spikewright.network.neurons import (
+    BipolarIntegrateAndFire,
+    ClippedReLU,
+    LeakyReLU,
+    NeuronType,
+    ParametricReLU,
+    RectifiedLinear,
+)
+
+CODINGS: Registry[type[Coding]] = Registry("coding")
+"""Every coding, by the name that the command line knows it by (read only)."""
+
+MOST_DIGITS = 16
+Digits = Annotated[int, Where(lambda n: 1 <= n <= MOST_DIGITS, f"from 1 to {MOST_DIGITS}")]
+Steps = Annotated[int, Where(lambda n: n >= 1, "from 1")]
+
+
+class Coding(ABC):
+    """A code of values in spikes; `coding=` of `convert` takes one.
+
+    `steps` are the steps in which a layer says a value, and how long runs take unless they are
+    given a number; None: they are always given one.
+    """
+
+    steps: int | None
+
+    def __post_init__(self) -> None:
+        """Raise `ConversionError` for fields that are not as declared."""
+        check_fields(self)
+
+    @abstractmethod
+    def filled(self, given: Mapping[str, Any]) -> Mapping[str, Any]:
+        """The arguments of `convert` with what the code chooses of them.
+
+        Raises `ConversionError` for those that it has no place for.
+        """
+
+    def run_steps(self, steps: Any) -> Any:
+        """The steps of a run that was given so many, or None."""
+        return self.steps if steps is None else steps
+
+
+@CODINGS.named("rate")
+@dataclass(frozen=True)
+class RateCode(Coding):
+    """Values as firing rates: the mean of what was sent tends to the value.
+
+    With `steps` the scale of smallest error for so many is chosen (`sw.MinimumError`) where none is
+    given, and runs that are given no number of steps take so many.
+    """
+
+    steps: Steps | None = None
+
+    def filled(self, given: Mapping[str, Any]) -> Mapping[str, Any]:
+        if self.steps is None or given["scale_firing_rates"] is not None:
+            return given
+        return {**given, "scale_firing_rates": MinimumError(self.steps)}
+
+
+_NO_PLACE: Mapping[str, tuple[Any, ...]] = {
+    "synapse": (None,),
+    "initial_voltage": (None, "half"),
+    "bias_correction": (None,),
+    "fission": (None,),
+    "weights": (None,),
+    "sequence_step": (None,),
+    "max_spikes_per_step": (None, 1),
+}
+"""Arguments of `convert` that signed digits leave as they are, and what may be given for them."""
+
+_RATES = (RectifiedLinear, ClippedReLU, LeakyReLU, ParametricReLU)
+"""Responses whose values are said in digits."""
+
+_FUNCTIONS = (g.MaxPool, g.GlobalMaxPool)
+"""Layers that pass digits on as they come."""
+
+
+@CODINGS.named("digits")
+@dataclass(frozen=True)
+class SignedDigits(Coding):
+    """Values as signed digits of a binary number: one spike of either sign a neuron and step.
+
+    In its own `steps` steps a neuron says a whole number of units from 0 to `2^steps - 1`, or where
+    values have both signs from `1 - 2^steps`. Units are those of smallest error on the calibration
+    data, one a channel. A layer starts `silent_steps` behind its inputs: a number, one for each
+    `{layer: number}`, or "auto": 1, and more for the layers that say most too late, until the
+    outputs are at most 1.1 times as far from the source's as those of the rounded twin. With as
+    many silent steps as steps a layer waits for all of its input. No weight is changed.
+
+    Law: with `silent_steps=steps` the network's values are those of its rounded twin, the same
+    network without time whose activations are rounded to units. Source of the parts: Ercegovac
+    1984; neurons that take spikes back as You et al. 2024, arXiv:2406.03470.
+    """
+
+    steps: Digits
+    silent_steps: Any = "auto"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        given = self.silent_steps
+        each = given.values() if isinstance(given, Mapping) else [given]
+        if given != "auto" and not all(is_whole(n) and 0 <= n <= self.steps for n in each):
+            raise refuse(
+                "SignedDigits.silent_steps",
+                f'it is "auto", or whole numbers from 0 to steps={self.steps}, one or one a layer '
+                f"({{layer: number}}), got {given!r}",
+            )
+
+    def filled(self, given: Mapping[str, Any]) -> Mapping[str, Any]:
+        if given["spiking"] is not True:
+            reason = f"signed digits choose the neurons, got spiking={given['spiking']!r}"
+            raise refuse("coding", reason, "Give spiking=True")
+        for name, fitting in _NO_PLACE.items():
+            value = given.get(name)
+            if not (value is None or (isinstance(value, str | int) and value in fitting)):
+                reason = f"signed digits have no place for it, got {value!r}"
+                raise refuse(name, reason, "Leave it out, or coding=sw.RateCode()")
+        scale = given["scale_firing_rates"]
+        found = {**given, "max_spikes_per_step": 1}
+        if scale is None:
+            found["scale_firing_rates"] = MinimumError(self.steps, per="channel")
+        return found
+
+    def neuron_type(self, rate: NeuronType) -> NeuronType:
+        """The type that sends the digits of a rate type's values."""
+        response = None if isinstance(rate, RectifiedLinear) else rate
+        return BipolarIntegrateAndFire.digits(self.steps, response=response)
+
+    def check(self, roles: Roles) -> None:
+        """Raise `ConversionError` listing the layers that have no digits."""
+        refusals = [
+            refusal(node, (why, "Convert with coding=sw.RateCode()"))
+            for node in roles.graph
+            if (why := _why_not(node, roles))
+        ]
+        if refusals:
+            raise ConversionError(refusals)
+
+    def set_times(self, roles: Roles, lowered: Lowered) -> None:
+        """Start each layer behind its inputs; "auto" begins with one silent step."""
+        given = 1 if self.silent_steps == "auto" else self.silent_steps
+        found = by_layer(given, roles.keys, "silent_steps", int)
+        silent = {lowered.layers[name]: found[name] for name in roles.populations}
+        lowered.network.dt = STEP  # delays are whole numbers of such steps
+        set_times(lowered.network, silent)  # type: ignore[arg-type]
+
+
+def _why_not(node: GraphNode, roles: Roles) -> str:
+    """The reason why a layer's values cannot be said in digits; empty where they can."""
+    layer, name = node.layer, node.name
+    if name in roles.read_out:
+        return ""
+    if name in roles.held or (is_function(layer) and not isinstance(layer, _FUNCTIONS)):
+        return "signed digits do not pass through it yet"
+    if name in roles.activations and (
+        rounded(layer) is not None or not isinstance(rate_type(layer), _RATES)
+    ):
+        return "signed digits are for ReLU, ReLU6, LeakyReLU and PReLU so far"
+    return ""

@@ -1,0 +1,132 @@
+"""Silent steps of layers that send digits: found by what comes too late, layer by layer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spikewright._base.arguments import refuse
+from spikewright.choosing.coding import SignedDigits
+from spikewright.choosing.statistics.collect import Batch
+from spikewright.graph import Graph, evaluate_all
+from spikewright.lower.choices import STEP
+from spikewright.lower.populations import Roles
+from spikewright.network import Ensemble
+from spikewright.running.converted import Converted
+from spikewright.running.run import run_of
+from spikewright.running.runner import Runner
+
+MOST_APART = 1.1
+"""How far a network may be from its source, in distances of its rounded twin."""
+_MEASURED = 128  # samples
+
+
+@dataclass(frozen=True, eq=False)
+class DigitsMeasured:
+    """Distances of a network's and its twin's outputs from the source's, on some samples.
+
+    They are root mean squares over all outputs. `late` is the share of each layer's neurons that
+    did not say the digits of what they know in the end, by layer.
+    """
+
+    spiking: float
+    twin: float
+    late: Mapping[str, float]
+
+    @property
+    def fits(self) -> bool:
+        """Whether the network is about as close as its twin."""
+        return self.spiking <= MOST_APART * self.twin
+
+
+def digit_unit(ensemble: Ensemble) -> NDArray:
+    """The value of a last digit, which broadcasts to the ensemble's shape."""
+    kind = ensemble.neuron_type
+    steps = len(kind.spike_heights)
+    return np.asarray(kind.amplitude / (ensemble.rate_scale * (STEP * steps)))
+
+
+def rounded_to_digits(ensemble: Ensemble, values: NDArray) -> NDArray:
+    """Values of a layer's activation as its digits say them: whole units, as far as they reach."""
+    unit, most = digit_unit(ensemble), float(sum(ensemble.neuron_type.spike_heights))
+    found: NDArray = np.clip(np.floor(values / unit + 0.5), -most, most) * unit
+    return found
+
+
+def rounded_values(
+    graph: Graph, populations: Mapping[str, Ensemble], samples: Batch
+) -> dict[str, NDArray]:
+    """The values of all nodes of the rounded twin, `{name: (batch, *shape)}`."""
+
+    def passed_on(name: str, value: NDArray) -> NDArray:
+        return rounded_to_digits(populations[name], value) if name in populations else value
+
+    return evaluate_all(graph, samples, passed_on)
+
+
+def measured(conversion: Converted, samples: Batch) -> DigitsMeasured:
+    """The distances of a network of digits, and its late neurons, on samples."""
+    graph, populations = conversion.canonical, conversion.populations()
+    run = run_of(Runner(conversion.lowered), samples, None, STEP, 0)
+    sent = run.layer_means()
+    late: dict[str, float] = {}
+
+    def passed_on(name: str, value: NDArray) -> NDArray:
+        if name not in populations:
+            return value
+        apart = np.abs(rounded_to_digits(populations[name], value) - sent[name])
+        late[name] = float(np.mean(apart > 0.5 * digit_unit(populations[name])))
+        return sent[name]
+
+    evaluate_all(graph, samples, passed_on)
+    exact, twin = evaluate_all(graph, samples), rounded_values(graph, populations, samples)
+    places = dict(zip(graph.outputs, Roles(graph).read_from(), strict=True))
+    answers = {name: value.mean(axis=1, dtype=np.float64) for name, value in run.raw.items()}
+    return DigitsMeasured(
+        _distance(exact, {places[name]: value for name, value in answers.items()}),
+        _distance(exact, {place: twin[place] for place in places.values()}),
+        late,
+    )
+
+
+def _distance(exact: Mapping[str, NDArray], found: Mapping[str, NDArray]) -> float:
+    """The root mean square of how far values are from exact ones, over all of them."""
+    squares = [np.square(value - exact[name]).ravel() for name, value in found.items()]
+    return float(np.sqrt(np.concatenate(squares).mean()))
+
+
+def with_silent_steps(
+    conversion: Converted, coding: SignedDigits, roles: Roles, samples: Batch | None
+) -> SignedDigits:
+    """The code with a number of silent steps in the place of "auto"; the network is changed.
+
+    One more is given, again and again, to the layer of which most neurons are late, until the
+    network fits. Raises `ConversionError` for "auto" without samples.
+    """
+    if coding.silent_steps != "auto":
+        return coding
+    if samples is None:
+        raise refuse(
+            "SignedDigits.silent_steps",
+            '"auto" runs the network on calibration data, and none was given',
+            "Give calibration=x, or a number such as silent_steps=1",
+        )
+    few = {name: array[:_MEASURED] for name, array in samples.items()}
+    silent = dict.fromkeys(roles.populations, 1)
+    while True:
+        found = replace(coding, silent_steps=_plain(silent))
+        found.set_times(roles, conversion.lowered)
+        seen = measured(conversion, few)
+        waiting = {name: share for name, share in seen.late.items() if silent[name] < coding.steps}
+        if seen.fits or not any(waiting.values()):
+            return found
+        silent[max(waiting, key=lambda name: waiting[name])] += 1
+
+
+def _plain(silent: Mapping[str, int]) -> int | dict[str, int]:
+    """One number where all layers have it."""
+    numbers = set(silent.values())
+    return numbers.pop() if len(numbers) == 1 else dict(silent)

@@ -1,0 +1,73 @@
+"""Runs of networks whose layers start one after the other, in the steps of each layer's own."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spikewright.errors import SimulationError
+from spikewright.lower import Lowered
+from spikewright.lower.timing import LayerTimes, Place
+
+
+@dataclass(frozen=True, eq=False)
+class OwnSteps:
+    """The steps of a run as each layer counts them; `times` is None where all count the network's.
+
+    A run of `steps` steps of each layer takes `length` steps of the network.
+    """
+
+    steps: int
+    times: LayerTimes | None = None
+
+    @classmethod
+    def of(cls, lowered: Lowered, steps: int) -> OwnSteps:
+        """Those of a run of so many steps; raises as `steps_of` does."""
+        times = lowered.times
+        return cls(steps if times is None else steps_of(lowered, steps), times)
+
+    @property
+    def length(self) -> int:
+        """The steps of the network."""
+        return self.steps if self.times is None else self.times.network_steps
+
+    def stops(self, lowered: Lowered, own: int) -> int:
+        """The network's step in which the last output has done so many steps of its own."""
+        if self.times is None:
+            return own
+        if own == self.steps:
+            return self.length
+        starts = [self.times.starts.get(place, 0) for place in lowered.outputs.values()]
+        return max(starts) + own
+
+    def recorded(self, place: Place, values: NDArray) -> NDArray:
+        """A recording `(batch, length, *shape)` in steps of its place's own, `(batch, steps, ...)`.
+
+        All that comes before the first of them counts as a part of that.
+        """
+        if self.times is None:
+            return values
+        start = self.times.starts.get(place, 0)
+        first = values[:, : start + 1].sum(axis=1, keepdims=True, dtype=np.float64)
+        found = values[:, start : start + self.steps].copy()
+        found[:, :1] = first
+        return found
+
+
+def steps_of(lowered: Lowered, steps: Any) -> Any:
+    """The steps of a run: of layers with steps of their own as many as these have.
+
+    Raises `SimulationError` for another number.
+    """
+    times = lowered.times
+    if times is None:
+        return steps
+    if steps is not None and steps != times.steps:
+        raise SimulationError(
+            f"layers say their digits in {times.steps} steps each, got steps={steps!r}: leave "
+            f"steps out, or convert with coding=sw.SignedDigits(steps={steps!r})"
+        )
+    return times.steps
