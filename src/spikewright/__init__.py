@@ -17,6 +17,7 @@ _NAMES = {
     """,
     "conversion": "Conversion convert load",
     "explorer": "explore",
+    "choosing.coding": "RateCode SignedDigits",
     "choosing.correction": "BiasCorrection StepCorrection VoltageCorrection",
     "choosing.fission": "Fission",
     "evaluation.mismatch": "Mismatch",

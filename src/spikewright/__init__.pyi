@@ -2,6 +2,7 @@
 
 from spikewright import chips, engines, results
 from spikewright.choosing import ScaleRule, Statistics
+from spikewright.choosing.coding import RateCode, SignedDigits
 from spikewright.choosing.correction import BiasCorrection, StepCorrection, VoltageCorrection
 from spikewright.choosing.fission import Fission
 from spikewright.choosing.rules import (
@@ -137,11 +138,13 @@ __all__ = [
     "PoissonSpiking",
     "Probe",
     "Quantised",
+    "RateCode",
     "RectifiedLinear",
     "RegularSpiking",
     "RunningMeanSpiking",
     "ScaleRule",
     "Sigmoid",
+    "SignedDigits",
     "SignedIntegrateAndFire",
     "Simulator",
     "SoftLIFRate",

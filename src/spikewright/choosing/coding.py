@@ -8,27 +8,27 @@ that it knows their first digits before it sends its own.
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from spikewright._base.arguments import is_whole, refuse
-from spikewright._base.registries import Registry
 from spikewright._base.schema import Where
 from spikewright._base.texts import Parser
 from spikewright.choosing.rules import MinimumError
-from spikewright.choosing.rules.rule import check_fields
-from spikewright.errors import ConversionError, Refusal, listed
+from spikewright.choosing.silent_steps import found_silent_steps
+from spikewright.choosing.statistics.collect import Batch
+from spikewright.errors import Refusal
 from spikewright.graph import GraphNode
 from spikewright.graph import layers as g
 from spikewright.lower import Lowered, by_layer
 from spikewright.lower.choices import STEP, rate_type, rounded
+from spikewright.lower.coding import CODINGS, Coding
 from spikewright.lower.node_functions import is_function
-from spikewright.lower.populations import Roles, refusal
+from spikewright.lower.populations import PopulationChoices, Roles, refusal
 from spikewright.lower.timing import set_times
 from spikewright.network.neurons import (
     BipolarIntegrateAndFire,
@@ -38,41 +38,17 @@ from spikewright.network.neurons import (
     ParametricReLU,
     RectifiedLinear,
 )
-
-CODINGS: Registry[type[Coding]] = Registry("coding")
-"""Every coding, by the name that the command line knows it by (read only)."""
+from spikewright.running.converted import Converted
 
 MOST_DIGITS = 16
 Digits = Annotated[int, Where(lambda n: 1 <= n <= MOST_DIGITS, f"from 1 to {MOST_DIGITS}")]
 Steps = Annotated[int, Where(lambda n: n >= 1, "from 1")]
 
 
-class Coding(ABC):
-    """A code of values in spikes; `coding=` of `convert` takes one.
-
-    `steps` are the steps in which a layer says a value, and how long runs take unless they are
-    given a number; None: they are always given one.
-    """
-
-    steps: int | None
-
-    def __post_init__(self) -> None:
-        """Raise `ConversionError` for fields that are not as declared."""
-        check_fields(self)
-
-    @abstractmethod
-    def filled(self, given: Mapping[str, Any]) -> Mapping[str, Any]:
-        """The arguments of `convert` with what the code chooses of them.
-
-        Raises `ConversionError` for those that it has no place for.
-        """
-
-    def run_steps(self, steps: Any) -> Any:
-        """The steps of a run that was given so many, or None."""
-        return self.steps if steps is None else steps
+SilentSteps = int | Mapping[str, int] | Literal["auto"]
 
 
-@CODINGS.named("rate")
+@CODINGS.register
 @dataclass(frozen=True)
 class RateCode(Coding):
     """Values as firing rates: the mean of what was sent tends to the value.
@@ -82,6 +58,9 @@ class RateCode(Coding):
     """
 
     steps: Steps | None = None
+
+    def __post_init__(self) -> None:
+        check_fields(self)
 
     def filled(self, given: Mapping[str, Any]) -> Mapping[str, Any]:
         if self.steps is None or given["scale_firing_rates"] is not None:
@@ -107,7 +86,7 @@ _FUNCTIONS = (g.MaxPool, g.GlobalMaxPool)
 """Layers that pass digits on as they come."""
 
 
-@CODINGS.named("digits")
+@CODINGS.register
 @dataclass(frozen=True)
 class SignedDigits(Coding):
     """Values as signed digits of a binary number: one spike of either sign a neuron and step.
@@ -125,12 +104,12 @@ class SignedDigits(Coding):
     """
 
     steps: Digits
-    silent_steps: Any = "auto"
+    silent_steps: SilentSteps = "auto"
 
     def __post_init__(self) -> None:
-        super().__post_init__()
+        check_fields(self)
         given = self.silent_steps
-        each = given.values() if isinstance(given, Mapping) else [given]
+        each: list[Any] = [*given.values()] if isinstance(given, Mapping) else [given]
         if given != "auto" and not all(is_whole(n) and 0 <= n <= self.steps for n in each):
             raise refuse(
                 "SignedDigits.silent_steps",
@@ -153,28 +132,76 @@ class SignedDigits(Coding):
             found["scale_firing_rates"] = MinimumError(self.steps, per="channel")
         return found
 
+    @property
+    def looks_at_data(self) -> bool:
+        return self.silent_steps == "auto"
+
     def neuron_type(self, rate: NeuronType) -> NeuronType:
         """The type that sends the digits of a rate type's values."""
         response = None if isinstance(rate, RectifiedLinear) else rate
         return BipolarIntegrateAndFire.digits(self.steps, response=response)
 
-    def check(self, roles: Roles) -> None:
-        """Raise `ConversionError` listing the layers that have no digits."""
-        refusals = [
+    def refused(self, roles: Roles) -> list[Refusal]:
+        return [
             refusal(node, (why, "Convert with coding=sw.RateCode()"))
             for node in roles.graph
             if (why := _why_not(node, roles))
         ]
-        if refusals:
-            raise ConversionError(refusals)
 
-    def set_times(self, roles: Roles, lowered: Lowered) -> None:
+    def refused_scales(self, roles: Roles, choices: PopulationChoices) -> list[Refusal]:
+        """Maxima of neurons whose units differ.
+
+        Of one unit the maximum of what was sent rises and falls by whole digits, in the same step.
+        """
+        refusals = []
+        for node in roles.graph:
+            read = node.inputs[0] if isinstance(node.layer, _FUNCTIONS) else ""
+            if read in choices.scales and _differs(node.layer, choices.scales[read], roles, read):
+                why = f"the neurons of {read!r} differ in their thresholds within its windows"
+                move = "Give one scale a channel, MinimumError(steps, per='channel')"
+                refusals.append(refusal(node, (why, move)))
+        return refusals
+
+    def arranged(self, roles: Roles, lowered: Lowered) -> Lowered:
         """Start each layer behind its inputs; "auto" begins with one silent step."""
         given = 1 if self.silent_steps == "auto" else self.silent_steps
         found = by_layer(given, roles.keys, "silent_steps", int)
         silent = {lowered.layers[name]: found[name] for name in roles.populations}
         lowered.network.dt = STEP  # delays are whole numbers of such steps
         set_times(lowered.network, silent)  # type: ignore[arg-type]
+        return lowered
+
+    def settled(self, conversion: Converted, roles: Roles, samples: Batch | None) -> SignedDigits:
+        """The code with a number of silent steps in the place of "auto"; the network is changed."""
+        if self.silent_steps != "auto":
+            return self
+        if samples is None:
+            raise refuse(
+                "SignedDigits.silent_steps",
+                '"auto" runs the network on calibration data, and none was given',
+                "Give calibration=x, or a number such as silent_steps=1",
+            )
+
+        def waiting(silent: Mapping[str, int]) -> SignedDigits:
+            numbers = set(silent.values())
+            return replace(self, silent_steps=max(numbers) if len(numbers) == 1 else dict(silent))
+
+        def arrange(silent: Mapping[str, int]) -> None:
+            waiting(silent).arranged(roles, conversion.lowered)
+
+        return waiting(found_silent_steps(conversion, arrange, self.steps, samples))
+
+
+def _differs(pool: g.Layer, scale: NDArray, roles: Roles, read: str) -> bool:
+    """Whether scales differ along the axes that a maximum is taken over."""
+    shape = roles.graph.shapes[read]
+    whole = np.broadcast_to(scale, shape)
+    if isinstance(pool, g.MaxPool):
+        channel = len(shape) - 1 if pool.channels_last else 0
+        axes = tuple(axis for axis in range(len(shape)) if axis != channel)
+    else:
+        axes = tuple(pool.axes)  # type: ignore[attr-defined]
+    return bool(np.any(whole.max(axis=axes) != whole.min(axis=axes)))
 
 
 def _why_not(node: GraphNode, roles: Roles) -> str:
@@ -189,3 +216,14 @@ def _why_not(node: GraphNode, roles: Roles) -> str:
     ):
         return "signed digits are for ReLU, ReLU6, LeakyReLU and PReLU so far"
     return ""
+
+
+def _silent(text: str) -> int | str:
+    """A number of silent steps, or the word "auto"."""
+    return text if text == "auto" else int(text)
+
+
+parse_coding = Parser(
+    "coding", {"rate": RateCode, "digits": SignedDigits}, {"SilentSteps": _silent}
+)
+"""The code that `digits:4` or `name:value,field=value` means; raises as `Parser` does."""

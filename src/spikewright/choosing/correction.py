@@ -186,6 +186,8 @@ def corrects(arguments: Mapping[str, Any]) -> bool:
 def looks_at_data(arguments: Mapping[str, Any]) -> bool:
     """True where a rule, a correction or fission among arguments of `convert` takes data."""
     rules = has_rule(arguments.get("scale_firing_rates"))
+    coding = arguments.get("coding")
+    rules = rules or (coding is not None and coding.looks_at_data)
     return rules or corrects(arguments) or isinstance(arguments.get("fission"), Fission)
 
 

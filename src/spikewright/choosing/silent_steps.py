@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright._base.arguments import refuse
-from spikewright.choosing.coding import SignedDigits
 from spikewright.choosing.statistics.collect import Batch
 from spikewright.graph import Graph, evaluate_all
 from spikewright.lower.choices import STEP
@@ -98,35 +96,20 @@ def _distance(exact: Mapping[str, NDArray], found: Mapping[str, NDArray]) -> flo
     return float(np.sqrt(np.concatenate(squares).mean()))
 
 
-def with_silent_steps(
-    conversion: Converted, coding: SignedDigits, roles: Roles, samples: Batch | None
-) -> SignedDigits:
-    """The code with a number of silent steps in the place of "auto"; the network is changed.
+def found_silent_steps(
+    conversion: Converted, arrange: Callable[[Mapping[str, int]], None], most: int, samples: Batch
+) -> dict[str, int]:
+    """Silent steps of each layer, at most `most`; `arrange` gives them to the network.
 
-    One more is given, again and again, to the layer of which most neurons are late, until the
-    network fits. Raises `ConversionError` for "auto" without samples.
+    All begin with one. One more is given, again and again, to the layer of which most neurons are
+    late on the samples, until the network is about as close to its source as its twin.
     """
-    if coding.silent_steps != "auto":
-        return coding
-    if samples is None:
-        raise refuse(
-            "SignedDigits.silent_steps",
-            '"auto" runs the network on calibration data, and none was given',
-            "Give calibration=x, or a number such as silent_steps=1",
-        )
     few = {name: array[:_MEASURED] for name, array in samples.items()}
-    silent = dict.fromkeys(roles.populations, 1)
+    silent = dict.fromkeys(conversion.populations(), 1)
     while True:
-        found = replace(coding, silent_steps=_plain(silent))
-        found.set_times(roles, conversion.lowered)
+        arrange(silent)
         seen = measured(conversion, few)
-        waiting = {name: share for name, share in seen.late.items() if silent[name] < coding.steps}
+        waiting = {name: share for name, share in seen.late.items() if silent[name] < most}
         if seen.fits or not any(waiting.values()):
-            return found
+            return silent
         silent[max(waiting, key=lambda name: waiting[name])] += 1
-
-
-def _plain(silent: Mapping[str, int]) -> int | dict[str, int]:
-    """One number where all layers have it."""
-    numbers = set(silent.values())
-    return numbers.pop() if len(numbers) == 1 else dict(silent)

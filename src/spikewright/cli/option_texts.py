@@ -14,6 +14,7 @@ import numpy as np
 from spikewright import executors
 from spikewright._base.texts import Parser, by_name
 from spikewright.chips import profile
+from spikewright.choosing.coding import parse_coding
 from spikewright.choosing.correction import BiasCorrection, StepCorrection, VoltageCorrection
 from spikewright.choosing.fission import Fission
 from spikewright.choosing.rules import parse
@@ -136,6 +137,11 @@ FORMS: Mapping[str, OptionForm] = {
         "target-rate:250 or minimum-error:8; "
         "LAYER=SCALE, repeated or separated by commas, for some layers or activations, and "
         "default=SCALE for the others: default=1,conv0=100. Rules: see docs/calibration.md.",
+    ),
+    "coding": OptionForm(
+        "", parse_coding, "CODING", "",
+        "The code of values in spikes: rate (default), or digits:STEPS, signed digits of a binary "
+        "number, each layer some steps behind its inputs.",
     ),
     "synapse": OptionForm(
         "", SYNAPSE, "TAU", "named",

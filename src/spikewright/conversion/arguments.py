@@ -11,7 +11,7 @@ from functools import cached_property
 from typing import Any
 
 from spikewright._base.arguments import is_whole, refuse
-from spikewright.choosing.coding import Coding, RateCode, SignedDigits
+from spikewright.choosing.coding import Coding, RateCode
 from spikewright.choosing.correction import CORRECTIONS, PLACES, VoltageCorrection, corrects
 from spikewright.choosing.fission import Fission
 from spikewright.choosing.scales import has_budget
@@ -65,7 +65,9 @@ class Wanted:
         coding = self.given.get("coding")
         if not (coding is None or isinstance(coding, Coding)):
             options = "Give coding=sw.SignedDigits(steps=4), or leave it out"
-            raise refuse("coding", f"it is None, sw.RateCode or sw.SignedDigits, got {coding!r}", options)
+            raise refuse(
+                "coding", f"it is None, sw.RateCode or sw.SignedDigits, got {coding!r}", options
+            )
         self._check_sequence()
         self._check_weights()
         self._check_cap()
@@ -82,8 +84,7 @@ class Wanted:
         own = self["max_spikes_per_step"]
         chips = None if self.quantised is None else self.quantised.spikes
         caps = [cap for cap in (own, chips) if cap is not None]
-        coded = self.coding.neuron_type if isinstance(self.coding, SignedDigits) else None
-        return NeuronChoice(self["spiking"], min(caps, default=None), coded)
+        return NeuronChoice(self["spiking"], min(caps, default=None), self.coding.neuron_type)
 
     @property
     def coding(self) -> Coding:

@@ -14,7 +14,6 @@ from spikewright._base.arguments import refuse
 from spikewright.choosing import Statistics
 from spikewright.choosing.budgets import Batches, with_budgets_kept
 from spikewright.choosing.calibration import Calibration, is_statistics
-from spikewright.choosing.coding import SignedDigits
 from spikewright.choosing.correction import (
     BiasCorrection,
     StepCorrection,
@@ -24,7 +23,6 @@ from spikewright.choosing.correction import (
     looks_at_data,
 )
 from spikewright.choosing.fission import NONE, Copies, Fission, split_as_told, split_by
-from spikewright.choosing.silent_steps import with_silent_steps
 from spikewright.choosing.scales import ChosenScales, choose_scales, has_budget, has_rule, need_data
 from spikewright.conversion.arguments import Wanted
 from spikewright.conversion.trace_warnings import (
@@ -32,7 +30,7 @@ from spikewright.conversion.trace_warnings import (
     warn_of_no_effect,
     warn_of_no_spikes,
 )
-from spikewright.errors import ConversionError, listed
+from spikewright.errors import ConversionError, Refusal, listed
 from spikewright.frontends import Reading, Source, read
 from spikewright.frontends.source import SourceNote
 from spikewright.graph import Graph
@@ -77,16 +75,14 @@ class ConvertibleModel(Generic[Made]):
         roles = Roles(canonical, stepping)
         data = Data(self.calibration, wanted, roles)
         data.check()
-        if isinstance(coding, SignedDigits):
-            coding.check(roles)
+        _raise_of(coding.refused(roles))
         chosen = _chosen(wanted, roles, graph, data)
+        _raise_of(coding.refused_scales(roles, chosen.in_numbers))
         again = partial(self.again, wanted.form)
 
         def with_copies(copies: Copies, chosen: ChosenScales) -> Made:
             divided, choices = _divided(copies, roles, chosen.in_numbers)
-            network = _network(divided, choices, wanted.quantised)
-            if isinstance(coding, SignedDigits):
-                coding.set_times(divided, network)
+            network = coding.arranged(divided, _network(divided, choices, wanted.quantised))
             return self.kind(
                 lowered=network,
                 graph=self.source.graph, canonical=divided.graph, trace=Trace(),
@@ -112,8 +108,7 @@ class ConvertibleModel(Generic[Made]):
             more = conversion.populations()[name].n_neurons - prod(canonical.shapes[name])
             trace.add("fission", name, f"{split.text}, {more:,} neurons more", "exact")
         conversion.trace = trace.followed_by(conversion.trace)
-        if isinstance(coding, SignedDigits):
-            coding = with_silent_steps(conversion, coding, roles, data.examples())
+        coding = coding.settled(conversion, roles, data.examples())
         conversion.resolved = {
             **arguments,
             "scale_firing_rates": chosen.scales,
@@ -160,8 +155,13 @@ class Data:
             )
         if self.wanted.needs_samples:
             self.samples()
-        elif given is not None and has_budget(self.wanted["scale_firing_rates"]):
+        elif given is not None and self._measures:
             self.calibration.some(given, self.roles.graph, self.roles.stepping)
+
+    @property
+    def _measures(self) -> bool:
+        """Whether the network is run on some samples."""
+        return has_budget(self.wanted["scale_firing_rates"]) or self.wanted.coding.looks_at_data
 
     @property
     def is_summed_up(self) -> bool:
@@ -329,7 +329,10 @@ def canonicalise(graph: Graph, trace: Trace, max_pool: MaxPoolForm = "gate") -> 
 
 
 def _refuse_without_form(graph: Graph, but: type[Layer] | tuple[()] = ()) -> None:
-    refusals = without_form(graph, but)
+    _raise_of(without_form(graph, but))
+
+
+def _raise_of(refusals: list[Refusal]) -> None:
     if refusals:
         raise ConversionError(refusals)
 

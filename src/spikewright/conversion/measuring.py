@@ -30,6 +30,7 @@ from spikewright.measure import Evaluation, EveryStep, read_out_at_every_step
 from spikewright.records import select
 from spikewright.running.converted import Converted
 from spikewright.running.inputs import as_held, batch_of, refuse_sequences
+from spikewright.running.own_steps import steps_of
 from spikewright.running.run import run_of
 from spikewright.running.runner import Runner
 
@@ -96,6 +97,7 @@ def evaluate(
     noise = given.pop("noise")
     how = {name: given.pop(name) for name in ("checkpoint", "progress")}
     place = executors.get(given.pop("executor"), given.pop("address"))
+    steps = steps_of(self.lowered, self.coding.run_steps(steps))
     settings = checked(steps, dt=dt, twin=twin, **given)
     found = sharded.evaluate(self, self._runner, x, y, settings, noise=noise, executor=place, **how)
     counts = select(found.records, "spikes per neuron", steps=settings.steps)
@@ -127,6 +129,7 @@ def diagnose(
     """
     refuse_sequences(self.lowered.stepping, "diagnose")
     check_settings(SimulationError, dt=dt)
+    steps = steps_of(self.lowered, self.coding.run_steps(steps))
     found = diagnosis.diagnose(spelled_out(self), x, y, steps, dt, **options)
     warn_of_length(self, found.steps, dt)
     return found
@@ -168,6 +171,7 @@ def watch(
     """
     refuse_sequences(conversion.lowered.stepping, "watch")
     check_settings(SimulationError, dt=dt, seed=seed)
+    steps = steps_of(conversion.lowered, steps)
     if not (is_whole(steps) and steps >= 1):
         raise SimulationError(f"give a number of steps from 1, got steps={steps!r}")
     arrays = _one(conversion, x)

@@ -88,13 +88,13 @@ class NeuronChoice:
     """Chooses the neuron type of each activation: `spiking` as `convert` takes it.
 
     `max_spikes_per_step` bounds the spikes of all types, chosen by hand or not. `coded` gives the
-    spiking type of a rate type, where a code chooses it. Raises
+    spiking type of a rate type where a code has one of its own, else None. Raises
     `ConversionError` where `spiking` is neither True, False nor a dict.
     """
 
     spiking: Spiking
     max_spikes_per_step: int | None = None
-    coded: Callable[[NeuronType], NeuronType] | None = None
+    coded: Callable[[NeuronType], NeuronType | None] = lambda rate: None
 
     def __post_init__(self) -> None:
         if isinstance(self.spiking, Mapping):
@@ -130,7 +130,7 @@ class NeuronChoice:
             return rate
         if isinstance(self.spiking, Mapping) and key is not None:
             return _instance(key, self.spiking[key])
-        return spiking_type(rate) if self.coded is None else self.coded(rate)
+        return self.coded(rate) or spiking_type(rate)
 
 
 def function_name(key: Any) -> Any:

@@ -269,7 +269,7 @@ class _Lowering:
         return self.given(label, wide, None, shape)
 
     def given(
-        self, label: str, value: NDArray, size_in: Shape | None, size_out: Shape
+        self, label: str, value: NDArray, size_in: Shape | None, size_out: Shape | None
     ) -> NetworkNode:
         """A node that sends what is given, as the code of the network takes it."""
         choices = self.choices

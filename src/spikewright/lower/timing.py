@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from graphlib import CycleError, TopologicalSorter
+from typing import Any
 
 from spikewright.errors import NetworkError
 from spikewright.lower.choices import STEP
@@ -82,9 +83,8 @@ def times_of(network: Network) -> LayerTimes | None:
 
 def _arriving(network: Network) -> dict[Place, list[Connection]]:
     """The connections to each ensemble and node."""
-    found: dict[Place, list[Connection]] = {
-        place: [] for place in (*network.all_nodes, *network.all_ensembles)
-    }
+    places: list[Place] = [*network.all_nodes, *network.all_ensembles]
+    found: dict[Place, list[Connection]] = {place: [] for place in places}
     for connection in network.all_connections:
         found[_end(connection.post_obj)].append(connection)
     return found
@@ -102,7 +102,7 @@ def _in_order(network: Network, arriving: Mapping[Place, list[Connection]]) -> l
         ) from None
 
 
-def _end(item: object) -> Place:
+def _end(item: Any) -> Place:
     """The ensemble or node at an end of a connection."""
     found: Place = getattr(item, "ensemble", item)
     return found

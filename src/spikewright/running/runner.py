@@ -17,9 +17,9 @@ from spikewright import engines
 from spikewright.engines import Engine, Execution, MemoryNeed, Precision, Program, Totals
 from spikewright.graph.masks import Real
 from spikewright.lower import Lowered
+from spikewright.lower.timing import Place
 from spikewright.measure import Population
 from spikewright.network import Connection, Ensemble, Network, Node
-from spikewright.lower.timing import Place
 from spikewright.running.inputs import Encoded
 from spikewright.running.own_steps import OwnSteps
 from spikewright.running.recording import layers_of, probes_of, real_of

@@ -27,7 +27,8 @@ def rounded(lowered: Lowered, steps: int) -> Lowered | None:
     """The network whose one step of `steps` times the length is the twin of so many steps.
 
     None where there is no such network: of rate neurons, of those whose spikes do not follow the
-    mean of their current, of populations made by hand, and with synapses or delays.
+    mean of their current, of populations made by hand, and with synapses or delays, but those
+    between layers that start one after the other.
     """
     if not _is_rounded(lowered):
         return None
@@ -35,19 +36,25 @@ def rounded(lowered: Lowered, steps: int) -> Lowered | None:
     twin = deepcopy(lowered, shared)
     for node in twin.network.all_nodes:
         node.at_once = max(1.0, node.at_once / steps)  # in steps of the twin
+        node.once = False
     for ensemble in twin.network.all_ensembles:
         _hold(ensemble, steps)
+    if lowered.times is not None:  # of digits: nothing waits for anything
+        twin.network.dt = None
+        for connection in twin.network.all_connections:
+            connection.delay = 0.0
     return twin
 
 
 def _is_rounded(lowered: Lowered) -> bool:
     network, layers = lowered.network, lowered.layers.values()
     known = {id(item) for item in layers}
+    waits = lowered.times is None and any(np.any(c.delay) for c in network.all_connections)
     return (
         lowered.stepping is None
         and bool(network.all_ensembles)
         and all(id(e) in known and _follows(e) for e in network.all_ensembles)
-        and not any(c.synapse is not None or np.any(c.delay) for c in network.all_connections)
+        and not (waits or any(c.synapse is not None for c in network.all_connections))
     )
 
 

@@ -23,6 +23,7 @@ from spikewright.graph import Graph
 from spikewright.graph import storage as graph_storage
 from spikewright.graph.layers import Activation, Shape
 from spikewright.lower import Lowered, NeuronChoice, RowStepping
+from spikewright.lower.coding import CODINGS, Coding
 from spikewright.lower.trace import Entry, Trace
 from spikewright.network import Ensemble, Node
 from spikewright.network import storage as network_storage
@@ -79,6 +80,7 @@ class Arguments:
     fallback: Literal["python"] | None = None
     weights: Quantised | None = field(default=None, metadata=ADDED)
     fission: Mapping[str, NDArray] | None = field(default=None, metadata=ADDED)
+    coding: Coding | None = field(default=None, metadata=ADDED)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,7 +101,8 @@ class ConversionEntry:
 
 
 _OWN = {kind.__name__: kind for kind in (Arguments, NeuronClass, Quantised)}
-FORMAT = Format(WHAT, ConversionEntry, (*REGISTRIES, *graph_storage.REGISTRIES, _OWN), _USES)
+_REGISTRIES = (*REGISTRIES, *graph_storage.REGISTRIES, CODINGS, _OWN)
+FORMAT = Format(WHAT, ConversionEntry, _REGISTRIES, _USES)
 
 
 class Parts(NamedTuple):

@@ -103,6 +103,11 @@ def _linear_neurons() -> Iterator[NeuronExample]:
     yield NeuronExample("bipolar-no-debt", kinds.BipolarIntegrateAndFire(debt=False))
     capped = kinds.BipolarIntegrateAndFire(0.5, 1, 1, (3, 2, 2, 1), debt=False)
     yield NeuronExample("bipolar-no-debt-cap-heights", capped, scale=2.0)
+    digits = kinds.BipolarIntegrateAndFire.digits
+    yield NeuronExample("bipolar-digits", digits(4))
+    yield NeuronExample("bipolar-digits-later", digits(3, 5), scale=2.0)
+    yield NeuronExample("bipolar-digits-signed", digits(4, 2, kinds.LeakyReLU(0.25)))
+    yield NeuronExample("bipolar-digits-clipped", digits(2, 1, kinds.ClippedReLU(4.0)))
     yield NeuronExample("leaky-relu", kinds.LeakyReLU(0.25))
     yield NeuronExample("spiking-leaky-relu", kinds.SpikingLeakyReLU(0.25))
     yield NeuronExample(

@@ -53,6 +53,7 @@ class Cell(Enum):
     stochastic = ...
     poisson = ...
     fixed_point = ...
+    digits = ...
 
 class Rate(Enum):
     identity = ...
@@ -144,6 +145,8 @@ class Cells:
     cap: float
     assumed: float
     heights: Sequence[float]
+    parts: Sequence[float]
+    start: float
     debt: bool
     dt: float
     differ: bool

@@ -51,6 +51,12 @@ def described(kind: NeuronType, dt: float) -> Cells | None:
     return made
 
 
+def rate_of(kind: NeuronType) -> NeuronType:
+    """The rate type that a type is made of, or the type itself."""
+    found: NeuronType | None = getattr(kind, "base_type", None) or getattr(kind, "response", None)
+    return kind if found is None else found
+
+
 def states(kind: NeuronType) -> tuple[str | None, str | None]:
     """Names of a type's state beside the voltage: those of `Cells.second` and `Cells.third`."""
     second, third, *_ = (*kind.initial_values(), None, None)
@@ -187,9 +193,9 @@ def _drawn(cell: Cell) -> Callable[[PoissonSpiking | StochasticSpiking, float], 
 
 
 def _bipolar(kind: BipolarIntegrateAndFire, dt: float) -> Cells | None:
-    """Spikes of either sign; None for digits."""
+    """Spikes of either sign, or digits; None for those of a response without a kernel."""
     if kind.start is not None:
-        return None
+        return _digits(kind, dt)
     return _cells(
         Cell.bipolar,
         cap=kind.max_spikes_per_step or 0,
@@ -197,6 +203,19 @@ def _bipolar(kind: BipolarIntegrateAndFire, dt: float) -> Cells | None:
         heights=kind.spike_heights,
         debt=kind.debt,
     )
+
+
+def _digits(kind: BipolarIntegrateAndFire, dt: float) -> Cells | None:
+    made = _cells(Cell.digits)
+    if kind.response is not None:
+        found = described(kind.response, dt)
+        if found is None or found.cell is not Cell.rate:
+            return None
+        made, made.cell = found, Cell.digits
+        made.amplitude = kind.response.amplitude
+    made.start, made.heights = float(kind.start or 0), kind.spike_heights
+    made.parts = kind.spike_thresholds or (0.5,) * len(kind.spike_heights)
+    return made
 
 
 _DIFFERING: dict[type[NeuronType], Callable[[Any, float], Cells | None]] = {

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from spikewright.engines.grid import GRIDS, integer_weights, weight_limbs
 from spikewright.engines.native._kernels import CHUNK, MOST_COLUMNS, MOST_OUTPUTS, Cell, Cells, Rate
 from spikewright.engines.native.buffers import Buffers, SummedOutputs
-from spikewright.engines.native.cells import OWN_ROOM, described, own_rows, states
+from spikewright.engines.native.cells import OWN_ROOM, described, own_rows, rate_of, states
 from spikewright.engines.native.orders import Order
 from spikewright.engines.native.parts import limbs_of
 from spikewright.engines.native.support import is_integrator
@@ -65,7 +65,7 @@ def add_cells(b: Buffers, ops: Sequence[Neurons], driven: Sequence[Driving | Non
     size = sum(b.size(op.output) for op in ops)
     memories = _memories(b, ops, order)
     cells.total = net = b.memory(ops, np.zeros(size))
-    if cells.cell is Cell.bipolar:
+    if cells.cell in (Cell.bipolar, Cell.digits):
         net = memories["sent"]
     elif neurons.negative:
         net = cells.net = b.memory(ops, np.zeros(size))
@@ -107,7 +107,7 @@ def _own(ops: Sequence[Neurons], cells: Cells, order: Order) -> NDArray | None:
         rows = zip(*(own_rows(op.neuron_type, cells.dt) for op in ops), strict=True)
         stored = [_stored(values, ops, order) for values in rows]
         return np.concatenate([*stored, np.zeros(OWN_ROOM)])
-    kinds: list[Any] = [getattr(op.neuron_type, "base_type", op.neuron_type) for op in ops]
+    kinds: list[Any] = [rate_of(op.neuron_type) for op in ops]
     if cells.rate is Rate.parametric:
         return _stored([kind.slope for kind in kinds], ops, order)
     if cells.cell is Cell.fixed_point:

@@ -12,7 +12,7 @@ from spikewright._base.windows import split_shape
 from spikewright.engines.grid import GRIDS, Precision
 from spikewright.engines.grid import MAX_FAN_IN as MAX_ANALOG_FAN_IN
 from spikewright.engines.native._kernels import MOST_COUNTS, MOST_ORDER, MOST_WAITING_STEPS, Bent
-from spikewright.engines.native.cells import described
+from spikewright.engines.native.cells import described, rate_of
 from spikewright.engines.native.rules import why_not
 from spikewright.engines.native.senders import SenderLists
 from spikewright.engines.operators import (
@@ -189,7 +189,7 @@ def _neurons(op: Neurons, kinds: dict[int, Kind], program: Program) -> Verdict:
         return Verdict(None, _RESTARTS)
     if is_integrator(op):
         return Verdict(spikes(kind), "integrate and fire")
-    base = getattr(kind, "base_type", kind)
+    base = rate_of(kind)
     if described(kind, program.dt) is None and (kind.arrays or base.arrays):
         each = ", ".join({**base.arrays, **kind.arrays})
         return Verdict(None, f"{_named(kind)} with {each} for each neuron has no native kernel")

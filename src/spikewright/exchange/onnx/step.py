@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -242,6 +243,11 @@ class _Clock(Clock):
         now: Any = self.step
         return (now <= float(steps)).cast(TensorProto.DOUBLE)
 
+    def listed(self, values: Sequence[float], last: float) -> Any:
+        """See `Clock`: a sum of differences."""
+        falls = (before - after for before, after in pairwise((*values, last)))
+        return last + sum(fall * self.within(i) for i, fall in enumerate(falls, 1) if fall)
+
 
 def _bounds(op: Neurons) -> Bounds | None:
     """The numbers of spikes that a population may send in a step, where a cap bounds them.
@@ -249,10 +255,11 @@ def _bounds(op: Neurons) -> Bounds | None:
     Those that receivers take as sent are among them.
     """
     kind = op.neuron_type
-    least, most = kind.most_spikes, kind.most_in(1)
+    first = (kind.start or 0) + 1
+    least, most = kind.most_spikes, kind.most_in(first)
     if not kind.spiking or least is None or most is None:
         return None
-    return Bounds(-least * kind.height_at(1) if kind.negative else 0, most)
+    return Bounds(-least * kind.height_at(first) if kind.negative else 0, most)
 
 
 def _apply(step: OnnxStep, op: Apply, inputs: Mapping[Node, str]) -> None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Any, Literal, Protocol
 
 import numpy as np
@@ -127,14 +126,14 @@ class Clock:
     def within(self, steps: int) -> Any:
         """1 in the first so many steps, and 0 after them.
 
-        An equation asks for it in place of comparing `step`, which may stand for any number.
+        An equation asks for it, or for `listed`, in place of comparing `step`, which may stand for
+        any number.
         """
         return 1.0 if self.step <= steps else 0.0
 
     def listed(self, values: Sequence[float], last: float) -> Any:
         """The value of this step in a list for the first steps, and `last` after them."""
-        falls = (before - after for before, after in pairwise((*values, last)))
-        return last + sum(fall * self.within(i) for i, fall in enumerate(falls, 1) if fall)
+        return values[self.step - 1] if self.step <= len(values) else last
 
 
 def no_draws(index: int) -> Array:

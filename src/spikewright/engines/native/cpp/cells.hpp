@@ -156,7 +156,10 @@ struct CellChunk {
         return step <= double(values.size()) ? values[std::size_t(step) - 1] : last;
     }
     // The worth of a spike in a step.
-    static double height(const Cells& p, double step) { return listed(p.heights, step, 1.0); }
+    static double height(const Cells& p, double step) {
+        const double own = step - p.start;
+        return own < 1.0 ? 1.0 : listed(p.heights, own, 1.0);
+    }
     // Spikes that receivers take as sent in a step.
     static double taken_as_sent(const Cells& p, double step) { return listed(p.assumed, step, 0.0); }
 
@@ -196,6 +199,36 @@ struct CellChunk {
             const double spikes = spikes_of(v[k], one, kTolerance, least, most);
             out[k] = spikes * height;
             v[k] = v[k] - spikes * one - rounding;
+            second[k] += out[k];
+        }
+    }
+
+    // The digits of all that arrived so far, or of a function of it, less what was sent: `second`.
+    void digit(const Cells& p, const double* added, double step, std::size_t at, std::size_t n) {
+        const double* threshold = p.threshold.data() + at;
+        for (std::size_t k = 0; k < n; ++k) v[k] += added[k];
+        const double own = step - p.start;
+        if (own < 1.0 || own > double(p.heights.size())) {
+            for (std::size_t k = 0; k < n; ++k) out[k] = 0.0;
+            return;
+        }
+        const double height = p.heights[std::size_t(own) - 1], enough = height * p.parts[std::size_t(own) - 1];
+        const double scale = double(p.heights.size());
+        const bool bent = p.rate != Rate::identity;
+        if (bent) {
+            for (std::size_t k = 0; k < n; ++k) charge[k] = (v[k] + (second[k] - 0.5) * threshold[k]) / scale;
+            apply_scaled_rate(p, charge, charge, at, n);
+            for (std::size_t k = 0; k < n; ++k) charge[k] = charge[k] * scale - (second[k] - 0.5) * threshold[k];
+        }
+        const double* known = bent ? charge : v;
+        const double least = bent ? -std::numeric_limits<double>::infinity() : 0.0;
+        for (std::size_t k = 0; k < n; ++k) {
+            const double up = known[k] >= (enough + 0.5) * threshold[k] ? height : 0.0;
+            const double down = known[k] < (0.5 - enough) * threshold[k] && second[k] > least ? height : 0.0;
+            out[k] = up - down;
+        }
+        for (std::size_t k = 0; k < n; ++k) {
+            v[k] = v[k] - out[k] * threshold[k];
             second[k] += out[k];
         }
     }
@@ -297,6 +330,7 @@ struct CellChunk {
                 take_back(p, current, number, at, n);
                 if (!p.debt) lose_debt(p, at, n);
                 return;
+            case Cell::digits: return digit(p, current, number, at, n);
             case Cell::fixed_point: return count(p, current, at, n);
             case Cell::adaptive_rate: return adaptive_rate(p, current, at, n);
             case Cell::quadratic: return quadratic(p, current, n);

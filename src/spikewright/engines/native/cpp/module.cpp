@@ -521,7 +521,7 @@ void bind_descriptions(nb::module_& m) {
         .def(nb::init<>())
         .FIELD(cell).FIELD(rate).FIELD(slope).FIELD(most).FIELD(tau_ref).FIELD(tau_rc)
         .FIELD(amplitude).FIELD(negative).FIELD(truncate).FIELD(floor).FIELD(cap).FIELD(assumed)
-        .FIELD(heights).FIELD(debt).FIELD(dt).FIELD(differ)
+        .FIELD(heights).FIELD(parts).FIELD(start).FIELD(debt).FIELD(dt).FIELD(differ)
         .FIELD(min_voltage).FIELD(most_share).FIELD(adapting).FIELD(added).FIELD(sigma).FIELD(pace)
         .FIELD(follow).FIELD(coupling).FIELD(reset).FIELD(jump).FIELD(voltage).FIELD(second)
         .FIELD(third).FIELD(total).FIELD(net).FIELD(recorded).FIELD(fixed);

@@ -57,7 +57,8 @@ constexpr double kWhole = 0x1.8p52;  // added and taken away again, it rounds to
 constexpr double kLimb = 134217728.0;  // 2^27: the first limb of weights in two is in units of the second
 
 SPIKEWRIGHT_ENUM(Cell, rate, integrate, running_mean, leaky, bipolar, adaptive_leaky, adaptive_rate,
-                 quadratic, grid_leaky, stochastic, poisson, fixed_point)
+                 quadratic, grid_leaky, stochastic, poisson, fixed_point,
+                 digits)
 SPIKEWRIGHT_ENUM(Rate, identity, rectified, leaky, clipped, sigmoid, tanh, softplus, lif, parametric,
                  soft_lif)
 
@@ -106,6 +107,8 @@ struct Cells {
     double floor = std::numeric_limits<double>::quiet_NaN(), cap = 0.0;  // NaN: no floor, 0: no cap
     std::vector<double> assumed;  // spikes that receivers take as sent in the first steps; 0 afterwards
     std::vector<double> heights;  // of spikes in the first steps; 1 afterwards
+    std::vector<double> parts;    // of digits: from which part of its height a spike is sent
+    double start = 0.0;           // of digits: steps before the first that sends; heights count from there
     bool debt = true;             // whether what was sent and the voltage may be below zero together
     double dt = 0.0, min_voltage = 0.0, decay = 0.0, most_share = 0.0;  // of leaky neurons
     double adapting = 0.0, added = 0.0;  // n += adapting (added y - n), of those that tire

@@ -1,0 +1,327 @@
+"""Laws of conversions that say values in signed digits, each layer behind its inputs."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+import models
+import spikewright as sw
+from spikewright.choosing.silent_steps import MOST_APART, measured, rounded_values
+from spikewright.errors import ConversionError, NetworkError, SimulationError
+from spikewright.graph import Graph, GraphNode
+from spikewright.graph.layers import Activation, Affine, Input, MaxPool, Multiply
+from spikewright.testing.layers import LayerExample, layer_examples
+
+STEPS = 4
+GRAPHS = {
+    "mlp": models.mlp(seed=3),
+    "residual": models.residual(seed=4, pool=True),
+    "two heads": models.two_headed(3),
+}
+
+
+def converted(graph: Graph, silent: Any = "auto", **given: Any) -> tuple[sw.Conversion, NDArray]:
+    """A conversion of signed digits, and the samples that it has seen."""
+    x = models.inputs(graph, batch=30, seed=6)
+    coding = sw.SignedDigits(given.pop("steps", STEPS), silent)
+    return sw.convert(graph, spiking=True, coding=coding, calibration=x, **given), x
+
+
+def sent(run: Any) -> dict[str, NDArray]:
+    """What each neuron said in all, and the number of its spikes."""
+    return {n: np.stack([p.net, p.totals]) for n, p in run.populations.items()}
+
+
+def around(example: LayerExample) -> Graph:
+    """A graph in which a layer reads digits, and neurons read it."""
+    rng, nodes, read = np.random.default_rng(5), [], []
+    for number, shape in enumerate(example.shapes):
+        nodes += [
+            GraphNode(f"x{number}", Input(shape)),
+            GraphNode(f"sent{number}", Activation("relu"), (f"x{number}",)),
+        ]
+        read.append(f"sent{number}")
+    nodes.append(GraphNode("layer", example.layer, tuple(read)))
+    shape = Graph((*nodes,), {"output": "layer"}).shapes["layer"]
+    nodes.append(GraphNode("relu", Activation("relu"), ("layer",)))
+    if len(shape) == 1:
+        weights = rng.normal(size=(3, *shape))
+        nodes.append(GraphNode("fc", Affine(weights, rng.normal(size=3)), ("relu",)))
+    return Graph((*nodes,), {"output": nodes[-1].name})
+
+
+def is_covered(graph: Graph) -> bool:
+    """Whether a graph can be said in digits."""
+    x = {name: np.ones((2, *graph.shapes[name])) for name in graph.inputs}
+    try:
+        sw.convert(graph, spiking=True, coding=sw.SignedDigits(2, 1), calibration=x)
+    except ConversionError as error:
+        assert "digits" in str(error) or "units" in str(error), error
+        return False
+    return True
+
+
+EXAMPLES = [e for e in layer_examples() if e.layer.kind != "Constant"]
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda e: e.id)
+def test_with_all_input_known_every_layer_is_its_rounded_twin(example: LayerExample) -> None:
+    """With `silent_steps=steps` values are the twin's, but where one lies within 1e-6 of a half.
+
+    For every layer that can be said in digits; any other is refused by name.
+    """
+    graph = around(example)
+    if not is_covered(graph):
+        return
+    rng = np.random.default_rng(2)
+    x = {name: rng.normal(size=(6, *graph.shapes[name])) for name in graph.inputs}
+    coding = sw.SignedDigits(STEPS, STEPS)
+    conversion = sw.convert(graph, spiking=True, coding=coding, calibration=x)
+    run = conversion.run(x, engine="reference", precision="float64", progress=False)
+    twin = rounded_values(conversion.canonical, conversion.populations(), x)
+    for name, values in run.layer_means().items():
+        unit = conversion.populations()[name].rate_scale * (0.001 * STEPS)
+        apart = np.abs(values - twin[name]) * unit
+        assert np.mean(apart > 1e-6) <= 1e-3, name
+    assert np.allclose(run.predict(), twin[conversion.canonical.outputs["output"]], atol=1e-6)
+
+
+@pytest.mark.parametrize("silent", [1, 2, "auto"])
+@pytest.mark.parametrize("graph", GRAPHS.values(), ids=GRAPHS)
+def test_every_engine_sends_the_same(graph: Graph, silent: Any) -> None:
+    """Spikes of every neuron on three engines, alone or in a batch, in both precisions."""
+    conversion, x = converted(graph, silent)
+    for precision in sw.engines.PRECISIONS:
+        runs = [
+            conversion.run(x, engine=name, precision=precision, progress=False)
+            for name in sw.engines.available()
+        ]
+        alone = conversion.run(x[3:4], precision=precision, progress=False)
+        wanted = sent(runs[0])
+        for run in runs[1:]:
+            for name, found in sent(run).items():
+                np.testing.assert_array_equal(found, wanted[name])
+        for name, found in sent(alone).items():
+            np.testing.assert_array_equal(found[:, 0], wanted[name][:, 3])
+
+
+@pytest.mark.parametrize("graph", GRAPHS.values(), ids=GRAPHS)
+def test_auto_is_about_as_close_as_the_twin(graph: Graph) -> None:
+    """Outputs are at most 1.1 times as far from the source's as the twin's, with whole digits."""
+    conversion, x = converted(graph)
+    seen = measured(conversion, conversion.as_inputs(x))
+    assert seen.spiking <= MOST_APART * seen.twin
+    chosen = conversion.coding
+    assert isinstance(chosen, sw.SignedDigits) and chosen.silent_steps != "auto"
+    again = sw.convert(graph, **conversion.resolved)
+    for name, found in sent(again.run(x, progress=False)).items():
+        np.testing.assert_array_equal(found, sent(conversion.run(x, progress=False))[name])
+
+
+@pytest.mark.parametrize("silent", [1, 2])
+def test_layers_start_behind_their_inputs(silent: int) -> None:
+    """By the silent steps, all inputs at once; one that reads held input begins at once."""
+    conversion, x = converted(GRAPHS["residual"], silent)
+    starts = {n: e.neuron_type.start for n, e in conversion.populations().items()}
+    assert starts == {"relu1": 0, "relu2": silent}
+    run = conversion.run(x, record=["relu1", "relu2"], progress=False)
+    assert (run.steps, run.network_steps) == (STEPS, STEPS + silent)
+    for name, counts in run.spike_counts().items():
+        spikes = run.spikes_over_time(name)
+        assert spikes.shape[1] == STEPS and np.abs(spikes).max() == 1
+        np.testing.assert_array_equal(np.abs(spikes).reshape(len(x), -1).sum(axis=1), counts)
+    delays = {c.delay for c in conversion.network.all_connections}
+    assert delays == {0.0}  # of a sum of one start; of two, the earlier one waits
+
+
+def test_early_inputs_of_a_sum_wait() -> None:
+    """The first digits of all inputs of a layer arrive in the same step."""
+    rng = np.random.default_rng(0)
+
+    def dense() -> Affine:
+        return Affine(rng.normal(size=(6, 6)) / 3, rng.normal(size=6) / 4)
+
+    from spikewright.graph.layers import Add
+
+    graph = Graph(
+        (
+            GraphNode("x", Input((6,))),
+            GraphNode("a", Activation("relu"), ("x",)),
+            GraphNode("w", dense(), ("a",)),
+            GraphNode("b", Activation("relu"), ("w",)),
+            GraphNode("v", dense(), ("b",)),
+            GraphNode("sum", Add(), ("v", "a")),
+            GraphNode("c", Activation("relu"), ("sum",)),
+        ),
+        {"output": "c"},
+    )
+    conversion, x = converted(graph, 2)
+    starts = {n: e.neuron_type.start for n, e in conversion.populations().items()}
+    assert starts == {"a": 0, "b": 2, "c": 4}
+    assert sorted(c.delay for c in conversion.network.all_connections) == [0, 0, 0, 0.002]
+    assert conversion.run(x, progress=False).network_steps == STEPS + 4
+
+
+def test_readouts_are_of_the_output_s_own_steps() -> None:
+    """The last of the answers at every step is the complete value; before it, what is known."""
+    conversion, x = converted(GRAPHS["mlp"], 1)
+    run = conversion.run(x, progress=False)
+    at_every = run.predict_at_every_step("mean")
+    assert isinstance(at_every, np.ndarray) and at_every.shape[1] == STEPS
+    scale = STEPS / np.arange(1, STEPS + 1)[:, None]  # means of what came, in the steps so far
+    np.testing.assert_allclose(at_every[:, -1], run.predict(), atol=1e-6)
+    errors = np.abs(at_every / scale - run.predict()[:, None]).mean(axis=(0, 2))
+    assert errors[0] > errors[1] > errors[2] > errors[3]
+
+
+def test_one_digit_is_a_network_of_zeros_and_ones() -> None:
+    """Rounded to 0 and one unit, each layer in one step; two-signed ones to -1, 0 and 1."""
+    graph = GRAPHS["mlp"]
+    conversion, x = converted(graph, 1, steps=1)
+    run = conversion.run(x, progress=False)
+    twin = rounded_values(conversion.canonical, conversion.populations(), conversion.as_inputs(x))
+    for name, population in run.populations.items():
+        assert set(np.unique(population.net)) <= {0, 1}
+        np.testing.assert_allclose(population.means(1, 0.001), twin[name], atol=1e-6)
+    leaky = Graph(
+        (
+            GraphNode("x", Input((6,))),
+            GraphNode("act", Activation("leaky_relu", {"negative_slope": 0.5}), ("x",)),
+        ),
+        {"output": "act"},
+    )
+    conversion, x = converted(leaky, 1, steps=1)
+    assert set(np.unique(conversion.run(x, progress=False).populations["act"].net)) == {-1, 0, 1}
+
+
+def test_files_and_copies_hold_it(tmp_path: Path) -> None:
+    """Loaded conversions, copies and `again` send the same spikes in the same steps."""
+    conversion, x = converted(GRAPHS["residual"], {"relu2": 2, "default": 1})
+    conversion.save(tmp_path / "made.sw")
+    wanted = sent(conversion.run(x, progress=False))
+    others = [sw.load(tmp_path / "made.sw"), copy.deepcopy(conversion), conversion.again()]
+    for other in others:
+        assert other.coding == sw.SignedDigits(STEPS, {"relu1": 1, "relu2": 2}) or other.coding
+        run = other.run(x, progress=False)
+        assert run.network_steps == STEPS + 2
+        for name, found in sent(run).items():
+            np.testing.assert_array_equal(found, wanted[name])
+
+
+def test_other_numbers_of_steps_are_refused() -> None:
+    """Steps are left out, or those of the digits; and dt is that of the delays."""
+    conversion, x = converted(GRAPHS["mlp"], 1)
+    conversion.run(x, STEPS, progress=False)
+    for measure in (conversion.run, conversion.evaluate):
+        with pytest.raises(SimulationError, match="digits in 4 steps each, got steps=8"):
+            measure(x, steps=8, progress=False)
+    with pytest.raises(SimulationError, match="dt"):
+        conversion.run(x, dt=0.002, progress=False)
+
+
+def test_inputs_that_change_are_refused() -> None:
+    """All of an input comes at once: encoders, and values of every step, have no place."""
+    conversion, x = converted(GRAPHS["mlp"], 1)
+    with pytest.raises(SimulationError, match="takes what is held"):
+        conversion.run(np.repeat(x[:, None], STEPS, axis=1), progress=False)
+    with pytest.raises(SimulationError, match="takes what is held"):
+        conversion.run(np.abs(x), encoder=sw.encoders.Poisson(rate=100.0), progress=False)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        ({"synapse": 0.005}, "synapse"),
+        ({"initial_voltage": "zero"}, "initial_voltage"),
+        ({"bias_correction": sw.StepCorrection(4)}, "bias_correction"),
+        ({"fission": sw.Fission(4)}, "fission"),
+        ({"max_spikes_per_step": 2}, "max_spikes_per_step"),
+        ({"spiking": {"relu": sw.IntegrateAndFire()}}, "coding"),
+        ({"spiking": False}, "coding"),
+        ({"coding": "digits"}, "coding"),
+    ],
+)
+def test_what_has_no_place_is_refused(arguments: dict[str, Any], named: str) -> None:
+    """Arguments that signed digits choose, or have no meaning for, are named."""
+    graph = GRAPHS["mlp"]
+    x = models.inputs(graph, batch=8)
+    given = {"spiking": True, "coding": sw.SignedDigits(4, 1), "calibration": x, **arguments}
+    with pytest.raises(ConversionError, match=named):
+        sw.convert(graph, **given)
+
+
+def test_layers_without_digits_are_refused_together() -> None:
+    """One error names every layer that digits do not pass through."""
+    graph = Graph(
+        (
+            GraphNode("x", Input((6,))),
+            GraphNode("a", Activation("tanh"), ("x",)),
+            GraphNode("b", Activation("relu"), ("x",)),
+            GraphNode("c", Multiply(), ("a", "b")),
+            GraphNode("d", Activation("relu"), ("c",)),
+        ),
+        {"output": "d"},
+    )
+    with pytest.raises(ConversionError) as caught:
+        converted(graph, 1)
+    assert "'a'" in str(caught.value) and "'c'" in str(caught.value)
+    with pytest.raises(ConversionError, match="silent_steps"):
+        sw.SignedDigits(4, 5)
+    with pytest.raises(ConversionError, match="steps"):
+        sw.SignedDigits(17)
+
+
+def test_without_samples_auto_is_refused() -> None:
+    """The search for silent steps runs the network on data; numbers need none."""
+    graph = GRAPHS["mlp"]
+    scale = dict.fromkeys(sw.convert(graph).populations(), 100.0)
+    given = {"spiking": True, "scale_firing_rates": scale}
+    with pytest.raises(ConversionError, match="silent_steps"):
+        sw.convert(graph, coding=sw.SignedDigits(4), **given)
+    assert sw.convert(graph, coding=sw.SignedDigits(4, 1), **given).coding.steps == 4
+
+
+def test_a_maximum_of_neurons_of_different_thresholds_is_refused() -> None:
+    """Max pooling passes digits on where a window has one threshold."""
+    graph = Graph(
+        (
+            GraphNode("x", Input((2, 4, 4))),
+            GraphNode("a", Activation("relu"), ("x",)),
+            GraphNode("pool", MaxPool((2, 2), (2, 2), ((0, 0), (0, 0)), (1, 1)), ("a",)),
+            GraphNode("b", Activation("relu"), ("pool",)),
+        ),
+        {"output": "b"},
+    )
+    scale = {"a": np.linspace(50, 100, 32).reshape(2, 4, 4), "b": 100.0}
+    with pytest.raises(ConversionError, match="threshold"):
+        sw.convert(graph, spiking=True, coding=sw.SignedDigits(4, 1), scale_firing_rates=scale)
+
+
+def test_a_rate_code_names_what_is_done_without_it() -> None:
+    """`RateCode()` changes nothing; with steps its scale is that of the least error for them."""
+    graph = GRAPHS["mlp"]
+    x = models.inputs(graph, batch=30, seed=6)
+    plain, named = (sw.convert(graph, spiking=True, **c) for c in ({}, {"coding": sw.RateCode()}))
+    np.testing.assert_array_equal(
+        plain.run(x, 8, progress=False).predict(), named.run(x, 8, progress=False).predict()
+    )
+    coded = sw.convert(graph, spiking=True, coding=sw.RateCode(8), calibration=x)
+    ruled = sw.convert(graph, spiking=True, scale_firing_rates=sw.MinimumError(8), calibration=x)
+    np.testing.assert_array_equal(
+        coded.run(x, progress=False).predict(), ruled.run(x, 8, progress=False).predict()
+    )
+
+
+def test_a_network_of_the_wrong_steps_is_named() -> None:
+    """Layers of several numbers of digits have no common steps."""
+    conversion, x = converted(GRAPHS["mlp"], 1)
+    first = next(iter(conversion.populations().values()))
+    first.neuron_type = sw.BipolarIntegrateAndFire.digits(3)
+    with pytest.raises(NetworkError, match="different numbers of steps"):
+        conversion.run(x, progress=False)
