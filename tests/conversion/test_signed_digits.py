@@ -325,3 +325,17 @@ def test_a_network_of_the_wrong_steps_is_named() -> None:
     first.neuron_type = sw.BipolarIntegrateAndFire.digits(3)
     with pytest.raises(NetworkError, match="different numbers of steps"):
         conversion.run(x, progress=False)
+
+
+def test_streams_are_single_samples() -> None:
+    """A frame is a sample: its values are those of a run, and it takes the time to the next one."""
+    conversion, x = converted(GRAPHS["residual"], 2)
+    wanted = conversion.run(x, record=["relu2"], progress=False)
+    stream = conversion.stream(record=["relu2"])
+    for number, sample in enumerate(x[:4]):
+        found = stream.step(sample)
+        np.testing.assert_allclose(found, wanted.predict()[number], rtol=1e-6, atol=1e-6)
+        np.testing.assert_allclose(stream.predict(), found, rtol=1e-6, atol=1e-6)
+        sent_by_it = wanted.recorded["relu2"][number].mean(axis=0)
+        np.testing.assert_allclose(stream.recorded["relu2"], sent_by_it, rtol=1e-6)
+        assert stream.n_steps == (number + 1) * (STEPS + 2)

@@ -19,6 +19,7 @@ from spikewright._base.arguments import is_whole, refuse
 from spikewright._base.schema import Where
 from spikewright._base.texts import Parser
 from spikewright.choosing.rules import MinimumError
+from spikewright.choosing.rules.rule import check_fields
 from spikewright.choosing.silent_steps import found_silent_steps
 from spikewright.choosing.statistics.collect import Batch
 from spikewright.errors import Refusal

@@ -25,16 +25,23 @@ class LayerTimes:
     """The steps of a network whose layers start one after the other.
 
     Every layer works in `steps` steps of its own. `starts` is the number of steps before the first
-    of them, of each ensemble and node that sends digits or reads them.
+    of them, of each ensemble and node that sends digits or reads them. `silent` is the longest that
+    one of them waits behind what it reads.
     """
 
     steps: int
     starts: Mapping[Place, int]
+    silent: int
 
     @property
     def network_steps(self) -> int:
         """The steps of the network until the last layer has said all."""
         return self.steps + max(self.starts.values())
+
+    @property
+    def pace(self) -> int:
+        """The steps of the network from one sample to the next, where samples follow each other."""
+        return self.steps + self.silent
 
 
 def set_times(network: Network, silent: Mapping[Ensemble, int]) -> None:
@@ -71,14 +78,15 @@ def times_of(network: Network) -> LayerTimes | None:
             f"{network!r}: layers send digits in different numbers of steps, {sorted(lengths)}; "
             "give all of them as many spike_heights"
         )
-    arriving, starts = _arriving(network), dict[Place, int]()
+    arriving, starts, silent = _arriving(network), dict[Place, int](), 0
     for place in _in_order(network, arriving):
         coming = [c for c in arriving[place] if _end(c.pre_obj) in starts]
         begins = [starts[_end(c.pre_obj)] + _steps_of(c) for c in coming]
         own = place.neuron_type.start if isinstance(place, Ensemble) else None
         if begins or own is not None:
             starts[place] = max(begins, default=0) if own is None else own
-    return LayerTimes(lengths.pop(), starts)
+            silent = max([silent, *(starts[place] - begin for begin in begins)])
+    return LayerTimes(lengths.pop(), starts, silent)
 
 
 def _arriving(network: Network) -> dict[Place, list[Connection]]:

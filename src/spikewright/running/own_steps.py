@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from spikewright.engines import Program
 from spikewright.errors import SimulationError
 from spikewright.lower import Lowered
 from spikewright.lower.timing import LayerTimes, Place
@@ -24,10 +26,10 @@ class OwnSteps:
     times: LayerTimes | None = None
 
     @classmethod
-    def of(cls, lowered: Lowered, steps: int) -> OwnSteps:
+    def of(cls, lowered: Lowered, steps: int | None) -> OwnSteps:
         """Those of a run of so many steps; raises as `steps_of` does."""
         times = lowered.times
-        return cls(steps if times is None else steps_of(lowered, steps), times)
+        return cls(steps_of(lowered, steps), times)
 
     @property
     def length(self) -> int:
@@ -43,18 +45,29 @@ class OwnSteps:
         starts = [self.times.starts.get(place, 0) for place in lowered.outputs.values()]
         return max(starts) + own
 
-    def recorded(self, place: Place, values: NDArray) -> NDArray:
-        """A recording `(batch, length, *shape)` in steps of its place's own, `(batch, steps, ...)`.
+    def kept(self, program: Program, recorded: Iterable[NDArray]) -> list[NDArray]:
+        """Recordings `(batch, length, *shape)` in own steps of their places, `(batch, steps, ...)`.
 
         All that comes before the first of them counts as a part of that.
         """
         if self.times is None:
-            return values
+            return list(recorded)
+        places = [_place(recording.probe.obj) for recording in program.recordings]
+        return [self._own(*one) for one in zip(places, recorded, strict=True)]
+
+    def _own(self, place: Place, values: NDArray) -> NDArray:
+        assert self.times is not None
         start = self.times.starts.get(place, 0)
         first = values[:, : start + 1].sum(axis=1, keepdims=True, dtype=np.float64)
         found = values[:, start : start + self.steps].copy()
         found[:, :1] = first
         return found
+
+
+def _place(item: Any) -> Place:
+    """The ensemble or node that a probe records."""
+    found: Place = getattr(item, "ensemble", item)
+    return found
 
 
 def steps_of(lowered: Lowered, steps: Any) -> Any:

@@ -30,7 +30,7 @@ from spikewright.running.inputs import (
     sequence_feeds,
     without_held,
 )
-from spikewright.running.own_steps import steps_of
+from spikewright.running.own_steps import OwnSteps, steps_of
 from spikewright.running.recording import layers_of
 from spikewright.running.runner import RunJob, Runner, collected
 
@@ -107,6 +107,10 @@ class Stream:
     step. `predict` is the readout until now, `recorded` the values that layers sent in the last
     step. Memory does not grow with the steps. As a context manager it is closed at the end.
 
+    Where layers start one after the other, as those of signed digits, a frame is a whole sample. It
+    lasts the steps of a layer and the longest wait of one, as samples may follow each other, and
+    what is returned are its complete values, which come some steps later.
+
     With a `sequence_step` a frame is a step of the sequence, given for that many steps, and every
     step of the sequence is read out by itself.
     """
@@ -129,7 +133,8 @@ class Stream:
         """See `Conversion.stream`; `heed` is called with the number of steps that are read out."""
         given = {"seed": seed, "precision": precision, "threads": threads}
         check_settings(SimulationError, dt=dt, batch_size=batch_size, **given)
-        if runner.lowered.at_once > 1:
+        self._own = OwnSteps.of(runner.lowered, 1 if runner.lowered.times is None else None)
+        if runner.lowered.at_once > 1 and self._own.times is None:
             raise SimulationError(
                 "a stream takes a frame at every step, and for neurons with spike_heights all of "
                 f"{runner.lowered.at_once} steps comes at once. Use run, or convert with neurons "
@@ -142,7 +147,7 @@ class Stream:
         self._closed = False
 
         def begin() -> Execution:
-            program = runner.program(dt, seed, precision, self._record)
+            self._program = program = runner.program(dt, seed, precision, self._record)
             return Execution(program, runner.engine(engine, program, threads), batch_size or 1)
 
         self._begin = begin
@@ -154,7 +159,8 @@ class Stream:
     @property
     def n_steps(self) -> int:
         """Steps done so far."""
-        return self._execution.step
+        times = self._own.times
+        return self._execution.step if times is None else self._frames * times.pace
 
     @property
     def time(self) -> float:
@@ -175,6 +181,7 @@ class Stream:
         self._execution = self._begin()
         self._recorded: dict[str, NDArray] = {}
         self._broken = False
+        self._frames = 0
         self._read_anew()
 
     def step(self, frame: object) -> Values:
@@ -192,14 +199,18 @@ class Stream:
         if self._begins_anew():
             self._read_anew()
         self._broken = True
-        values = [array[:, 0] for array in self._execution.run(1, feeds)]
+        if self._own.times is not None and self._frames:
+            self._execution = self._begin()  # samples have nothing to do with each other
+        arrays = self._own.kept(self._program, self._execution.run(self._own.length, feeds))
         self._broken = False
-        outputs = dict(zip(self._lowered.outputs, values, strict=False))
-        recorded = zip(self._record, values[len(outputs) :], strict=True)
-        self._recorded = {name: self._alone(value) for name, value in recorded}
-        for name, value in outputs.items():
-            self._so_far[name].add(value)
-        return self._told(outputs)
+        self._frames += 1
+        outputs = dict(zip(self._lowered.outputs, arrays, strict=False))
+        recorded = zip(self._record, arrays[len(outputs) :], strict=True)
+        self._recorded = {name: self._alone(value.mean(axis=1)) for name, value in recorded}
+        for name, values in outputs.items():
+            for step in range(self._own.steps):
+                self._so_far[name].add(values[:, step])
+        return self._told({name: values.mean(axis=1) for name, values in outputs.items()})
 
     def predict(self) -> Values:
         """Outputs under the `readout` until now, `(batch, *out)`; of several `{name: array}`.
@@ -227,7 +238,9 @@ class Stream:
             raise SimulationError("the stream is closed; what was read out can still be read")
 
     def _begins_anew(self) -> bool:
-        """True before the first one of the steps that are a step of the sequence."""
+        """True before the first step of a sample, or of a step of the sequence."""
+        if self._own.times is not None:
+            return True
         stepping = self._lowered.stepping
         return stepping is not None and self.n_steps % stepping.steps == 0
 

@@ -17,7 +17,6 @@ from spikewright import engines
 from spikewright.engines import Engine, Execution, MemoryNeed, Precision, Program, Totals
 from spikewright.graph.masks import Real
 from spikewright.lower import Lowered
-from spikewright.lower.timing import Place
 from spikewright.measure import Population
 from spikewright.network import Connection, Ensemble, Network, Node
 from spikewright.running.inputs import Encoded
@@ -268,9 +267,8 @@ class Runner:
             }
             counted[number] = count(number, by_name, fed)
             done = stop
-        kept = [_joined_in_time(pieces) for pieces in zip(*found, strict=True)]
-        places = [_place(recording.probe.obj) for recording in job.program.recordings]
-        kept = [own.recorded(place, values) for place, values in zip(places, kept, strict=True)]
+        whole = (_joined_in_time(pieces) for pieces in zip(*found, strict=True))
+        kept = own.kept(job.program, whole)
         outputs = dict(zip(self.lowered.outputs, kept, strict=False))
         return RunPart(samples, outputs, kept[len(outputs) :], counted)
 
@@ -326,12 +324,6 @@ def _add_totals(totals: dict[str, Totals], part: RunPart[dict[str, Totals]], bat
         totals[name].put(part.samples, found.sent, found.net)
         if found.real is not None:
             totals[name] = totals[name].with_real(part.samples, found.real)
-
-
-def _place(item: Any) -> Place:
-    """The ensemble or node that a probe records."""
-    found: Place = getattr(item, "ensemble", item)
-    return found
 
 
 def _between(fed: NDArray, start: int, stop: int) -> NDArray:
