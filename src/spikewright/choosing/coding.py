@@ -30,7 +30,7 @@ from spikewright.lower.choices import STEP, rate_type, rounded
 from spikewright.lower.coding import CODINGS, Coding
 from spikewright.lower.node_functions import is_function
 from spikewright.lower.populations import PopulationChoices, Roles, refusal
-from spikewright.lower.timing import set_times
+from spikewright.network.layer_times import set_times
 from spikewright.network.neurons import (
     BipolarIntegrateAndFire,
     ClippedReLU,
@@ -168,8 +168,7 @@ class SignedDigits(Coding):
         given = 1 if self.silent_steps == "auto" else self.silent_steps
         found = by_layer(given, roles.keys, "silent_steps", int)
         silent = {lowered.layers[name]: found[name] for name in roles.populations}
-        lowered.network.dt = STEP  # delays are whole numbers of such steps
-        set_times(lowered.network, silent)  # type: ignore[arg-type]
+        set_times(lowered.network, silent, STEP)  # type: ignore[arg-type]
         return lowered
 
     def settled(self, conversion: Converted, roles: Roles, samples: Batch | None) -> SignedDigits:

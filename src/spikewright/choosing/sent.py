@@ -315,7 +315,7 @@ def sent_up_to(
     steps = max(at)
     runner = Runner(conversion.lowered)
     fed = feeds_of(samples, conversion.inputs, None, steps, dt, 0)
-    program = runner.program(dt, 0, "float32")
+    program = runner.program(dt, 0, "float32", own_steps={*at} == {steps})
     if last is not None:
         program = program.up_to(conversion.populations()[last])
     read = {node: value for node, value in fed.values.items() if node in program.sources}

@@ -44,7 +44,8 @@ from spikewright.network import (
     Node,
     Probe,
 )
-from spikewright.network.processes import Process
+from spikewright.network.layer_times import LayerTimes, times_of
+from spikewright.network.processes import EachStep, Process
 
 # Words of keys that no index reaches, beside those of `engines.parameters`.
 _CONNECTION, _NODE, _NOISE, _PROBE = 2**32 - 3, 2**32 - 4, 2**32 - 5, 2**32 - 6
@@ -58,11 +59,13 @@ def compile_network(
     probes: Sequence[Probe] | None = None,
     decoder_cache: Choice | DecoderCache = None,
     turns: Turns = "shared",
+    own_steps: bool = False,
 ) -> Program:
     """Compile a network for steps of `dt` seconds, recording `probes` (default: the network's).
 
     `decoder_cache` as for `Simulator`. Python functions take `turns`, step by step, where they may
-    share something ("shared"), "all" of them or "none", which is block by block.
+    share something ("shared"), "all" of them or "none", which is block by block. With `own_steps`
+    the layers of a network of signed digits run side by side, each in its own steps.
     Raises `BuildError` for a cycle without a synapse, an object that the network does not hold,
     parameters that no neuron can have, steps and scales that no engine computes with, or a step
     that the network is not for.
@@ -72,7 +75,8 @@ def compile_network(
     wanted = network.all_probes if probes is None else list(probes)
     cache = chosen_cache(decoder_cache)
     with traced("compile") as changes:
-        program = _Compiler(network, dt, seed, precision, wanted, cache).program(turns)
+        times = times_of(network) if own_steps else None
+        program = _Compiler(network, dt, seed, precision, wanted, cache, times).program(turns)
         changes.append([f"{len(program.operators)} operators, {len(program.shapes)} signals"])
     if checking():
         check_program(program, "as compiled")
@@ -88,7 +92,9 @@ class _Compiler:
         precision: Precision,
         probes: Sequence[Probe],
         cache: DecoderCache | None = None,
+        times: LayerTimes | None = None,
     ) -> None:
+        self.times = times
         self.network, self.dt, self.seed, self.precision = network, dt, seed, precision
         self.probes = probes
         self.draft = ProgramDraft(dt, precision)
@@ -121,7 +127,9 @@ class _Compiler:
         signals.heights.update(pooled_heights(self.network, spikes))
         represented = self.vectors.representations
         self.learners = Learners(signals, represented, connections, self.probes)
-        self.values = Values(signals, self.vectors, connections, {p.obj for p in self.probes})
+        self.values = Values(
+            signals, self.vectors, connections, {p.obj for p in self.probes}, self.times
+        )
         for connection in connections:
             self.connect(connection)
         self.values.finish()
@@ -149,6 +157,7 @@ class _Compiler:
             labels=self.draft.labels,
             learned=self.learners.operators,
             turned=self.learners.held_encoders(),
+            whole_steps=None if self.times is None else self.times.steps,
         )
 
     def _check_once(self) -> None:
@@ -179,6 +188,8 @@ class _Compiler:
             signals.input_of[ensemble] = signals.output_of[ensemble] = signal
             return
         neurons, kind = ensemble.neurons, ensemble.neuron_type
+        if self.times is not None and kind.start is not None:
+            kind = replace(kind, start=0)  # type: ignore[call-arg]
         solved = build_parameters(ensemble, key)
         self.vectors.represent(ensemble, key, solved)
         built = self.parameters[ensemble] = solved.parameters
@@ -294,6 +305,8 @@ class _Compiler:
         process = ensemble.noise
         if process is None:
             raise BuildError(f"{ensemble!r} has no noise")
+        if self.times is not None and isinstance(process, EachStep):
+            process = EachStep(process.values[self.times.begins[ensemble] :])
         self.draft.operators.append(Generate(label, (), noise, process, (0,), key))
         label = f"current of {ensemble!r}"
         self.draft.operators.append(ScaledSum(label, (quiet, noise), self.signals.input_of[item]))

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from spikewright.engines.factors import Scaled, carries, plain
 from spikewright.engines.grid import Precision
 from spikewright.engines.operators import (
+    Advance,
     Average,
     Delay,
     DelayedLinear,
@@ -130,6 +131,17 @@ class ProgramDraft:
         if key not in self._delayed:
             output = self.signal(self.shapes[sent.signal], f"delay of {label}")
             self.operators.append(Delay(f"delay of {label}", (sent.signal,), output, steps))
+            self._delayed[key] = output
+        return Scaled(self._delayed[key], sent.factor)
+
+    def advanced(self, sent: Scaled, steps: int, label: str) -> Scaled:
+        """Values so many steps earlier; made once however many connections read them."""
+        if steps == 0:
+            return sent
+        key = (sent.signal, -steps)
+        if key not in self._delayed:
+            output = self.signal(self.shapes[sent.signal], f"advance of {label}")
+            self.operators.append(Advance(f"advance of {label}", (sent.signal,), output, steps))
             self._delayed[key] = output
         return Scaled(self._delayed[key], sent.factor)
 

@@ -16,6 +16,7 @@ from spikewright.engines.base import Engine
 from spikewright.engines.calling import ProcessKernel
 from spikewright.engines.kernel import Array, Call, DelayedKernel, Kernel, Kernels, Setup
 from spikewright.engines.operators import (
+    Advance,
     Delay,
     DelayedLinear,
     Generate,
@@ -92,6 +93,24 @@ class DelayKernel(DelayedKernel):
     def begin(self, inputs: Sequence[Array], step: int, steps: int) -> Sequence[Array]:
         self._row = step % self._kept.shape[1]
         return [self.emit()]
+
+
+class AdvanceKernel(Kernel):
+    """Passes values on some steps earlier, all of a run at once."""
+
+    stateless = True
+
+    def __init__(self, op: Advance, setup: Setup) -> None:
+        self._op, self._setup = op, setup
+
+    def run(self, inputs: Sequence[Array], step: int, steps: int) -> Sequence[Array]:
+        (x,) = inputs
+        ahead = self._op.steps
+        output = self._setup.empty(self._op, steps)
+        output[:, 0] = x[:, : ahead + 1].sum(1)
+        output[:, 1 : max(1, steps - ahead)] = x[:, ahead + 1 :]
+        output[:, max(1, steps - ahead) :] = 0.0
+        return [output]
 
 
 class DelayedLinearKernel(DelayKernel):
@@ -276,6 +295,7 @@ class RestartingKernel(Kernel):
 
 
 SHARED: Kernels = {
+    Advance: AdvanceKernel,
     Delay: lambda op, setup: DelayKernel(op, setup, op.steps),
     Generate: ProcessKernel,
 }

@@ -78,7 +78,12 @@ class PreparedRun:
         return not self.tally.isdisjoint(op.populations)
 
     def block_steps(self, constants: Collection[int]) -> int:
-        """Steps worked on at once: the engine's choice, for signals that are not constant."""
+        """Steps worked on at once: the engine's choice, for signals that are not constant.
+
+        Where layers look ahead, all of them.
+        """
+        if self.program.whole_steps is not None:
+            return self.program.whole_steps
         changing = tuple(
             component
             for component in self.program.components

@@ -235,6 +235,17 @@ class Delay(Operator):
 
 
 @dataclass(frozen=True, eq=False)
+class Advance(Operator):
+    """Passes on each value `steps` steps before it comes: of a whole run, in one block.
+
+    The first output is the sum of all that has come until then; behind the last input come zeros.
+    """
+
+    steps: int
+    passes_counts = True
+
+
+@dataclass(frozen=True, eq=False)
 class DelayedLinear(Mapped):
     """`y_t = factor * (sum of value x_(t - delay)[column])`, by the entries of a sparse map.
 

@@ -61,7 +61,8 @@ class Program:
     `shapes` gives each signal's unbatched shape; `components` are in an order in which every
     signal exists before it is read. `input_of` and `output_of` are the signals of the network's
     objects. `learned` are the weights that change: a connection's, or an ensemble's encoders;
-    `turned` are encoders over radius that were learned before.
+    `turned` are encoders over radius that were learned before. `whole_steps` is None, or the steps
+    of all runs, which are one block: layers are in steps of their own then, and look ahead.
     """
 
     dt: float
@@ -79,6 +80,7 @@ class Program:
     labels: dict[int, str] = field(default_factory=dict)
     learned: dict[Connection | Ensemble, Learned] = field(default_factory=dict)
     turned: dict[Ensemble, NDArray] = field(default_factory=dict)
+    whole_steps: int | None = None
 
     @cached_property
     def operators(self) -> tuple[Operator, ...]:

@@ -8,7 +8,15 @@ import numpy as np
 
 from spikewright._base.debugging import checking, traced
 from spikewright.engines.base import Engine, arrays_of
-from spikewright.engines.operators import Average, Delay, Filtered, Mapped, Operator, ScaledSum
+from spikewright.engines.operators import (
+    Advance,
+    Average,
+    Delay,
+    Filtered,
+    Mapped,
+    Operator,
+    ScaledSum,
+)
 from spikewright.engines.program import Component, Program
 from spikewright.errors import BuildError
 
@@ -84,7 +92,7 @@ def _check_operator(op: Operator, program: Program, stage: str) -> None:
     shapes = program.shapes
     if isinstance(op, Mapped):
         wanted = op.transform.output_shape(shapes[op.inputs[0]])
-    elif isinstance(op, Average | Delay | Filtered):
+    elif isinstance(op, Advance | Average | Delay | Filtered):
         wanted = shapes[op.inputs[0]]
     elif isinstance(op, ScaledSum) and op.inputs:
         wanted = np.broadcast_shapes(*(shapes[s] for s in op.inputs))

@@ -311,7 +311,8 @@ class Execution:
         memory = self._setting.running(self.step, steps, block, known)
         if memory.bytes < _SMALL:
             self._known.add((steps, block, known))
-        while self._block is None and block > 1 and not self._fits(memory):
+        fixed = self._block is not None or self.program.whole_steps is not None
+        while not fixed and block > 1 and not self._fits(memory):
             block = min(block, steps) // 2 or 1
             memory = self._setting.running(self.step, steps, block, known)
         self._fit(memory, f"{self.batch} samples and {steps} steps")

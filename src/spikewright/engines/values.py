@@ -26,6 +26,7 @@ from spikewright.engines.operators import ScaledSum
 from spikewright.engines.vectors import Vectors
 from spikewright.network import Connection, Ensemble, NeuronsView, Node, input_shape, output_shape
 from spikewright.network.connection import Whole
+from spikewright.network.layer_times import LayerTimes
 from spikewright.network.synapses import Synapse
 from spikewright.network.transforms import Sparse, Transform
 
@@ -42,7 +43,8 @@ def reads_spikes_sparsely(connection: Connection) -> bool:
 class Values:
     """Adds connections of values and spikes, without decoders, to a program in the making.
 
-    A connection in `apart`, or one that learns, has a filter of its own.
+    A connection in `apart`, or one that learns, has a filter of its own. With `times` every layer
+    is in steps of its own, so that nothing is delayed.
     """
 
     def __init__(
@@ -51,7 +53,9 @@ class Values:
         vectors: Vectors,
         connections: Iterable[Connection],
         apart: Collection[object],
+        times: LayerTimes | None = None,
     ) -> None:
+        self.times = times
         self.signals, self.draft, self.vectors = signals, signals.draft, vectors
         keys = {c: _key(c) for c in connections if c not in apart}
         number = Counter(keys.values())
@@ -79,7 +83,9 @@ class Values:
         delay, delays = connection.delay, NO_DELAYS
         if isinstance(delay, np.ndarray):  # each synapse waits by itself
             delays, delay = {connection.transform_place: delay}, 0.0
-        if not (by_windows or stepped):  # spikes wait as counts
+        if self.times is not None:  # of layers in their own steps
+            sent = self.draft.advanced(sent, self.times.waits(connection), f"{connection!r}")
+        elif not (by_windows or stepped):  # spikes wait as counts
             sent = self.draft.delayed(sent, delay, f"{connection!r}")
         first = by_windows or (synapse is not None and fewer and not last)
         label, of = f"{connection!r}", f"synapse of {connection!r}"

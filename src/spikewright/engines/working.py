@@ -11,6 +11,7 @@ import numpy as np
 
 from spikewright.engines.grid import GRIDS, MAX_FAN_IN
 from spikewright.engines.operators import (
+    Advance,
     Apply,
     Average,
     Delay,
@@ -219,6 +220,7 @@ _WORK: dict[type, Callable[[Work], int]] = {
     Filter: lambda work: _OF_FILTERS * work.now,
     Smooth: lambda work: _OF_FILTERS * work.now,
     Average: lambda work: _OF_FILTERS * work.now,
+    Advance: lambda work: 2 * work.now,
     Delay: lambda work: 2 * work.now,
     DelayedLinear: _arriving,
     Apply: _apply,

@@ -52,9 +52,9 @@ from spikewright.lower.populations import (
     refusal,
     resolve,
 )
-from spikewright.lower.timing import LayerTimes, times_of
 from spikewright.network import Connection, Ensemble, Network, NeuronsView, NodeFunction
 from spikewright.network import Node as NetworkNode
+from spikewright.network.layer_times import LayerTimes, times_of
 from spikewright.network.network import detached
 from spikewright.network.node_functions import PythonCall
 from spikewright.network.synapses import WindowMean

@@ -12,32 +12,32 @@ from numpy.typing import NDArray
 from spikewright.engines import Program
 from spikewright.errors import SimulationError
 from spikewright.lower import Lowered
-from spikewright.lower.timing import LayerTimes, Place
+from spikewright.network.layer_times import LayerTimes, Place
 
 
 @dataclass(frozen=True, eq=False)
 class OwnSteps:
-    """The steps of a run as each layer counts them; `times` is None where all count the network's.
+    """The steps of a run as each layer counts them; `times` is None where the program has these.
 
-    A run of `steps` steps of each layer takes `length` steps of the network.
+    A run of `steps` steps of each layer takes `length` steps of the program.
     """
 
     steps: int
     times: LayerTimes | None = None
 
     @classmethod
-    def of(cls, lowered: Lowered, steps: int | None) -> OwnSteps:
+    def of(cls, lowered: Lowered, steps: int | None, program: Program) -> OwnSteps:
         """Those of a run of so many steps; raises as `steps_of` does."""
-        times = lowered.times
-        return cls(steps_of(lowered, steps), times)
+        counted = steps_of(lowered, steps)
+        return cls(counted, lowered.times if program.whole_steps is None else None)
 
     @property
     def length(self) -> int:
-        """The steps of the network."""
+        """The steps of the program."""
         return self.steps if self.times is None else self.times.network_steps
 
     def stops(self, lowered: Lowered, own: int) -> int:
-        """The network's step in which the last output has done so many steps of its own."""
+        """The program's step in which the last output has done so many steps of its own."""
         if self.times is None:
             return own
         if own == self.steps:
@@ -84,3 +84,9 @@ def steps_of(lowered: Lowered, steps: Any) -> Any:
             f"steps out, or convert with coding=sw.SignedDigits(steps={steps!r})"
         )
     return times.steps
+
+
+def network_steps(lowered: Lowered, steps: int) -> int:
+    """The steps of the network in a run in which each layer has so many of its own."""
+    times = lowered.times
+    return steps if times is None else times.network_steps

@@ -30,7 +30,7 @@ from spikewright.running.inputs import (
     sequence_feeds,
     without_held,
 )
-from spikewright.running.own_steps import OwnSteps, steps_of
+from spikewright.running.own_steps import network_steps, steps_of
 from spikewright.running.recording import layers_of
 from spikewright.running.runner import RunJob, Runner, collected
 
@@ -75,7 +75,7 @@ def run_of(
     stepping = runner.lowered.stepping
     return Run(
         raw=found.raw,
-        network_steps=runner.length(job),
+        network_steps=network_steps(runner.lowered, fed.steps),
         readouts=runner.lowered.readouts,
         populations=runner.counted(found.totals),
         dt=dt,
@@ -133,8 +133,9 @@ class Stream:
         """See `Conversion.stream`; `heed` is called with the number of steps that are read out."""
         given = {"seed": seed, "precision": precision, "threads": threads}
         check_settings(SimulationError, dt=dt, batch_size=batch_size, **given)
-        self._own = OwnSteps.of(runner.lowered, 1 if runner.lowered.times is None else None)
-        if runner.lowered.at_once > 1 and self._own.times is None:
+        self._times = runner.lowered.times
+        self._steps = 1 if self._times is None else self._times.steps
+        if runner.lowered.at_once > 1 and self._times is None:
             raise SimulationError(
                 "a stream takes a frame at every step, and for neurons with spike_heights all of "
                 f"{runner.lowered.at_once} steps comes at once. Use run, or convert with neurons "
@@ -147,7 +148,7 @@ class Stream:
         self._closed = False
 
         def begin() -> Execution:
-            self._program = program = runner.program(dt, seed, precision, self._record)
+            program = runner.program(dt, seed, precision, self._record)
             return Execution(program, runner.engine(engine, program, threads), batch_size or 1)
 
         self._begin = begin
@@ -159,8 +160,9 @@ class Stream:
     @property
     def n_steps(self) -> int:
         """Steps done so far."""
-        times = self._own.times
-        return self._execution.step if times is None else self._frames * times.pace
+        if self._times is None:
+            return self._execution.step
+        return self._frames * self._times.pace
 
     @property
     def time(self) -> float:
@@ -199,16 +201,16 @@ class Stream:
         if self._begins_anew():
             self._read_anew()
         self._broken = True
-        if self._own.times is not None and self._frames:
+        if self._times is not None and self._frames:
             self._execution = self._begin()  # samples have nothing to do with each other
-        arrays = self._own.kept(self._program, self._execution.run(self._own.length, feeds))
+        arrays = self._execution.run(self._steps, feeds)
         self._broken = False
         self._frames += 1
         outputs = dict(zip(self._lowered.outputs, arrays, strict=False))
         recorded = zip(self._record, arrays[len(outputs) :], strict=True)
         self._recorded = {name: self._alone(value.mean(axis=1)) for name, value in recorded}
         for name, values in outputs.items():
-            for step in range(self._own.steps):
+            for step in range(self._steps):
                 self._so_far[name].add(values[:, step])
         return self._told({name: values.mean(axis=1) for name, values in outputs.items()})
 
@@ -239,7 +241,7 @@ class Stream:
 
     def _begins_anew(self) -> bool:
         """True before the first step of a sample, or of a step of the sequence."""
-        if self._own.times is not None:
+        if self._times is not None:
             return True
         stepping = self._lowered.stepping
         return stepping is not None and self.n_steps % stepping.steps == 0

@@ -164,14 +164,25 @@ class Runner:
         return {name: _population(total) for name, total in totals.items()}
 
     def program(
-        self, dt: float, seed: int, precision: Precision, record: tuple[str, ...] = ()
+        self,
+        dt: float,
+        seed: int,
+        precision: Precision,
+        record: tuple[str, ...] = (),
+        own_steps: bool = True,
     ) -> Program:
-        """The compiled program; layers in `record` are recorded behind the outputs."""
-        key = (dt, seed, precision, record, fingerprint(self.lowered.network))
+        """The compiled program; layers in `record` are recorded behind the outputs.
+
+        Layers that start one after the other run side by side in it, each in its `own_steps`. It
+        cannot halt in between then: without it can.
+        """
+        key = (dt, seed, precision, record, own_steps, fingerprint(self.lowered.network))
         if key not in self._programs:
             outputs, layers = self.lowered.outputs, layers_of(self.lowered, record)
             probes = [*probes_of(outputs), *probes_of(layers)]
-            program = engines.compile_network(self.lowered.network, dt, seed, precision, probes)
+            program = engines.compile_network(
+                self.lowered.network, dt, seed, precision, probes, own_steps=own_steps
+            )
             self._programs.clear()
             self._programs[key] = program
         return self._programs[key]
@@ -203,8 +214,8 @@ class Runner:
         return max(parts, key=lambda memory: memory.bytes)
 
     def length(self, job: RunJob) -> int:
-        """The steps of the network that a job takes."""
-        return OwnSteps.of(self.lowered, job.steps).length
+        """The steps of the program that a job takes."""
+        return OwnSteps.of(self.lowered, job.steps, job.program).length
 
     def _part_memory(self, job: RunJob, count: int) -> MemoryNeed:
         tally = frozenset(self.counting().values())
@@ -248,7 +259,7 @@ class Runner:
         """One part of `parts`: nothing of it is held here when the next one is run."""
         populations = self.counting()
         n = samples.stop - samples.start
-        own = OwnSteps.of(self.lowered, job.steps)
+        own = OwnSteps.of(self.lowered, job.steps, job.program)
         fed = {node: value[samples] for node, value in job.feeds.items()}
         real = real_of(self.lowered, job.feeds, samples)
         execution = Execution(job.program, job.engine, n, populations.values())

@@ -66,11 +66,12 @@ def _follows(ensemble: Ensemble) -> bool:
 
 def _hold(ensemble: Ensemble, steps: int) -> None:
     """Give a population in one step what it has in `steps` of them: their cap, and their biases."""
-    biases = ensemble.step_biases
+    biases, waits = ensemble.step_biases, ensemble.neuron_type.start is not None
     ensemble.neuron_type = ensemble.neuron_type.in_one_step(steps)
     if biases is not None:
         ensemble.noise = None
-        ensemble.bias = ensemble.bias + biases[:steps].sum(axis=0) / steps
+        taken = biases if waits else biases[:steps]
+        ensemble.bias = ensemble.bias + taken.sum(axis=0) / steps
 
 
 class Answers(NamedTuple):

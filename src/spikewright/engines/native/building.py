@@ -35,6 +35,7 @@ from spikewright.engines.native.learning import add_learned
 from spikewright.engines.native.moves import add_axis_map, add_choice, add_place, rename
 from spikewright.engines.native.orders import Order, positions
 from spikewright.engines.native.parts import (
+    add_advance,
     add_delay,
     add_max_pool,
     add_scale,
@@ -44,7 +45,7 @@ from spikewright.engines.native.regions import Region
 from spikewright.engines.native.senders import ArrivalFilling, SenderFilling
 from spikewright.engines.native.shortcuts import shortcuts
 from spikewright.engines.native.sparse import add_arrivals, add_sparse
-from spikewright.engines.operators import Apply, Delay, DelayedLinear, Linear, Operator, ScaledSum
+from spikewright.engines.operators import Advance, Apply, Delay, DelayedLinear, Linear, Operator, ScaledSum
 from spikewright.engines.populations import Learned, Neurons
 from spikewright.engines.program import Program
 from spikewright.network.transforms import (
@@ -145,6 +146,7 @@ def _add_linear(b: Buffers, op: Linear) -> None:
 _KERNELS: dict[type[Operator], Callable[[Buffers, Any], None]] = {
     Neurons: add_integrators,
     ScaledSum: add_sum,
+    Advance: add_advance,
     Delay: add_delay,
     DelayedLinear: add_arrivals,
     Learned: add_learned,

@@ -12,7 +12,7 @@ from spikewright.engines.native.buffers import Buffers
 from spikewright.engines.native.joint import joined
 from spikewright.engines.native.orders import Order, channels_last_order, geometry_of
 from spikewright.engines.native.support import is_line
-from spikewright.engines.operators import Apply, Delay, Filter, Linear, Smooth
+from spikewright.engines.operators import Advance, Apply, Delay, Filter, Linear, Smooth
 from spikewright.network import MaxPool
 from spikewright.network.transforms import Scale, SumPool
 
@@ -76,6 +76,14 @@ def add_delay(b: Buffers, op: Delay) -> None:
         b.kernels.delay(action=Action.keep, input=b.held_in(signal), output=target, **waits)
 
     b.last.append(keep)
+
+
+def add_advance(b: Buffers, op: Advance) -> None:
+    """Values some steps before they come."""
+    (signal,) = op.inputs
+    stored = b.held(signal)
+    target = b.buffer(op.output in b.op.counts, op.output, stored.order)
+    b.kernels.advance(input=stored.buffer, output=target, steps=op.steps)
 
 
 def add_scale(b: Buffers, op: Linear, transform: Scale) -> None:

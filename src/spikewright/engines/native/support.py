@@ -18,6 +18,7 @@ from spikewright.engines.native.senders import SenderLists
 from spikewright.engines.operators import (
     Apply,
     Average,
+    Advance,
     Delay,
     DelayedLinear,
     Filter,
@@ -105,6 +106,9 @@ def verdict(op: Operator, kinds: dict[int, Kind], program: Program) -> Verdict:
         if op.filter.order > MOST_ORDER and not is_line(op.filter):
             return Verdict(None, f"a filter of order {op.filter.order}, above {MOST_ORDER}")
         return Verdict("values", "filter" if isinstance(op, Filter) else "filter without delay")
+    if isinstance(op, Advance):
+        words = f"advance of {op.steps} step{'s' * (op.steps > 1)}"
+        return Verdict(kinds.get(op.inputs[0], "values"), words)
     if isinstance(op, Delay):
         return _delay(op, kinds, program)
     if isinstance(op, DelayedLinear):

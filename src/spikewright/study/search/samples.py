@@ -78,7 +78,8 @@ def run(
     """
     lowered, steps = conversion.lowered, max(at)
     runner = Runner(lowered)
-    program = runner.program(running.dt, running.seed, running.precision)
+    whole = {*at} == {steps}
+    program = runner.program(running.dt, running.seed, running.precision, own_steps=whole)
     engine = runner.engine(running.engine, program, running.threads)
     fed = feeds_of(x, lowered.inputs, None, steps, running.dt, running.seed)
     job = RunJob(program, engine, fed.values, fed.batch, steps)

@@ -69,6 +69,7 @@ void execute(const Context& c, const Instruction& op) {
         case Action::arrive: return run_arrivals<true, true>(c, op, scratch(c).sending);
         case Action::receive: return run_arrivals<true, false>(c, op, scratch(c).sending);
         case Action::send: return run_arrivals<false, true>(c, op, scratch(c).sending);
+        case Action::advance: return run_advance(c, op);
         case Action::call: return;  // not computed here
     }
 }

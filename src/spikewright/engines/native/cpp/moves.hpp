@@ -44,6 +44,24 @@ inline void run_take(const Context& c, const Instruction& op) {
     });
 }
 
+// Values some steps before they come, all of a run in one block: first the sum of all until then, last zeros.
+inline void run_advance(const Context& c, const Instruction& op) {
+    const std::size_t size = c.size(op.output), ahead = op.every;
+    const auto made = [&](auto&& read) {
+        each_step(c, [&](std::size_t s, std::size_t t) {
+            make_step(c, op.output, s, t, [&](double* to) {
+                std::fill_n(to, size, 0.0);
+                const std::size_t begin = t ? t + ahead : 0, end = std::min(t + ahead + 1, c.steps);
+                for (std::size_t u = begin; u < end; ++u) {
+                    const auto* from = read(s, u);
+                    for (std::size_t k = 0; k < size; ++k) to[k] += double(from[k]);
+                }
+            });
+        });
+    };
+    by_reading(c, op.input, made);
+}
+
 // The input's values at places of the output, which is zero elsewhere.
 inline void run_put(const Context& c, const Instruction& op) {
     if (c.exceeds(op.input))

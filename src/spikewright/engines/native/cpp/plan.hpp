@@ -218,7 +218,7 @@ struct Operand {
 SPIKEWRIGHT_ENUM(Action, layer, fire, pool, take, put, sum, add, load, store, filter, emit, absorb,
                  cells, analog, signed_layer, depthwise, sparse, axis_map, pool_values, max_pool,
                  running_max_pool, readout, scatter, smooth, learn, respond, finish, recur, call, delay,
-                 release, keep, senders, arrive, receive, send)
+                 release, keep, senders, arrive, receive, send, advance)
 
 // An operator that has no kernel here: whoever makes a plan computes it, from buffers and into buffers.
 struct Call {
@@ -250,7 +250,8 @@ struct Instruction {
     Parameter gain, bias;      // `sum`: over the whole signal
     bool has_gain = false, has_bias = false;
     bool plus = false;         // `put`: zero is added
-    std::size_t every = 1;     // `store`: of every so many steps of the simulation the last one
+    // `store`: of every so many steps of the simulation the last one; `advance`: steps ahead.
+    std::size_t every = 1;
     Index index;
     std::vector<Run> runs;     // of `index`, where neighbours move together
 

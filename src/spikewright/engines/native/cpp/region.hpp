@@ -181,6 +181,11 @@ class Region {
         require_memory(memories[1], size_of(output));
     }
 
+    void advance(int input, int output, std::size_t steps) {
+        require(size_of(input) == size_of(output), "an advance keeps the size");
+        add(Action::advance, input, output).every = steps;
+    }
+
     void take(int input, int output, const Integers& index) {
         Instruction& op = add(Action::take, input, output);
         require(index.size() == size_of(output), "an index has one entry per value");

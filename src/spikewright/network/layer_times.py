@@ -13,9 +13,14 @@ from dataclasses import dataclass, replace
 from graphlib import CycleError, TopologicalSorter
 from typing import Any
 
+import numpy as np
+
 from spikewright.errors import NetworkError
-from spikewright.lower.choices import STEP
-from spikewright.network import Connection, Ensemble, Network, Node
+from spikewright.network.connection import Connection
+from spikewright.network.ensemble import Ensemble
+from spikewright.network.network import Network
+from spikewright.network.node import Node
+from spikewright.network.processes import EachStep
 
 Place = Ensemble | Node
 
@@ -25,13 +30,20 @@ class LayerTimes:
     """The steps of a network whose layers start one after the other.
 
     Every layer works in `steps` steps of its own. `starts` is the number of steps before the first
-    of them, of each ensemble and node that sends digits or reads them. `silent` is the longest that
-    one of them waits behind what it reads.
+    of them, of each ensemble and node that sends digits or reads them, and `begins` the number
+    before the first digit that it reads arrives.
     """
 
     steps: int
     starts: Mapping[Place, int]
-    silent: int
+    begins: Mapping[Place, int]
+
+    def waits(self, connection: Connection) -> int:
+        """The silent steps of the receiver of a connection, where it brings digits; else 0."""
+        place = _end(connection.post_obj)
+        if _end(connection.pre_obj) not in self.starts:
+            return 0
+        return self.starts[place] - self.begins[place]
 
     @property
     def network_steps(self) -> int:
@@ -41,27 +53,32 @@ class LayerTimes:
     @property
     def pace(self) -> int:
         """The steps of the network from one sample to the next, where samples follow each other."""
-        return self.steps + self.silent
+        return self.steps + max(self.starts[place] - begin for place, begin in self.begins.items())
 
 
-def set_times(network: Network, silent: Mapping[Ensemble, int]) -> None:
+def set_times(network: Network, silent: Mapping[Ensemble, int], dt: float) -> None:
     """Start each ensemble of digits so many steps behind its inputs, and delay what is early.
 
-    `network` has no loops; it is changed in place.
+    Steps last `dt` seconds from then on. What ensembles take in one step alone, `step_biases`, is
+    moved to the step in which their first digit arrives. `network` has no loops; it is changed in
+    place.
     """
+    network.dt = dt
     arriving, starts = _arriving(network), dict[Place, int]()
     for place in _in_order(network, arriving):
         coming = [c for c in arriving[place] if _end(c.pre_obj) in starts]
-        last = max((starts[_end(c.pre_obj)] for c in coming), default=None)
+        begin = max((starts[_end(c.pre_obj)] for c in coming), default=0)
         for connection in coming:
-            assert last is not None
-            connection.delay = (last - starts[_end(connection.pre_obj)]) * STEP
+            connection.delay = (begin - starts[_end(connection.pre_obj)]) * dt
         if isinstance(place, Ensemble):
-            start = 0 if last is None else last + silent[place]
-            place.neuron_type = replace(place.neuron_type, start=start)  # type: ignore[call-arg]
-            starts[place] = start
-        elif last is not None:
-            starts[place] = last
+            starts[place] = begin + silent[place] if coming else 0
+            place.neuron_type = replace(place.neuron_type, start=starts[place])  # type: ignore[call-arg]
+            if place.step_biases is not None:
+                once = place.step_biases.sum(axis=0, keepdims=True)
+                before = np.zeros((begin, *(1,) * (once.ndim - 1)))
+                place.noise = EachStep(np.concatenate([before + 0.0 * once, once]))
+        elif coming:
+            starts[place] = begin
 
 
 def times_of(network: Network) -> LayerTimes | None:
@@ -78,15 +95,16 @@ def times_of(network: Network) -> LayerTimes | None:
             f"{network!r}: layers send digits in different numbers of steps, {sorted(lengths)}; "
             "give all of them as many spike_heights"
         )
-    arriving, starts, silent = _arriving(network), dict[Place, int](), 0
+    arriving = _arriving(network)
+    starts, begins = dict[Place, int](), dict[Place, int]()
     for place in _in_order(network, arriving):
         coming = [c for c in arriving[place] if _end(c.pre_obj) in starts]
-        begins = [starts[_end(c.pre_obj)] + _steps_of(c) for c in coming]
+        arrivals = [starts[_end(c.pre_obj)] + _steps_of(c, network) for c in coming]
         own = place.neuron_type.start if isinstance(place, Ensemble) else None
-        if begins or own is not None:
-            starts[place] = max(begins, default=0) if own is None else own
-            silent = max([silent, *(starts[place] - begin for begin in begins)])
-    return LayerTimes(lengths.pop(), starts, silent)
+        if arrivals or own is not None:
+            begins[place] = max(arrivals, default=0)
+            starts[place] = begins[place] if own is None else own
+    return LayerTimes(lengths.pop(), starts, begins)
 
 
 def _arriving(network: Network) -> dict[Place, list[Connection]]:
@@ -116,5 +134,11 @@ def _end(item: Any) -> Place:
     return found
 
 
-def _steps_of(connection: Connection) -> int:
-    return round(float(connection.delay) / STEP)
+def _steps_of(connection: Connection, network: Network) -> int:
+    delay = connection.delay
+    if not isinstance(delay, float) or (delay and network.dt is None):
+        raise NetworkError(
+            f"{connection!r}: between layers of signed digits a delay is one number of seconds, of "
+            f"steps that the network states; got delay={delay!r} and dt={network.dt!r}"
+        )
+    return round(delay / network.dt) if network.dt else 0
