@@ -66,7 +66,8 @@ class RateCode(Coding):
     def filled(self, given: Mapping[str, Any]) -> Mapping[str, Any]:
         if self.steps is None or given["scale_firing_rates"] is not None:
             return given
-        return {**given, "scale_firing_rates": MinimumError(self.steps)}
+        rule = MinimumError(self.steps, spikes_per_step=1)
+        return {**given, "scale_firing_rates": rule}
 
 
 _NO_PLACE: Mapping[str, tuple[Any, ...]] = {

@@ -62,7 +62,7 @@ class BipolarIntegrateAndFire(LinearResponse):
     `spike_thresholds` (default: 1/2); a tie goes up. So with heights 8, 4, 2, 1 it says a whole
     number from 0 to 15, rounded to the nearest. Digits of either sign are redundant, as in on-line
     arithmetic (Ercegovac 1984), so that later ones repair what earlier ones said too soon; a part
-    of 2/3 sends the fewest spikes. What is owed is then `f` of all current so far, less what was
+    of 2/3 sends few spikes. What is owed is then `f` of all current so far, less what was
     sent. `response` is the rate type of this `f`, None for a ReLU, whose digits take back no more
     than was sent. Input is to come at once, or as digits of others.
 
