@@ -312,7 +312,9 @@ def test_a_rate_code_names_what_is_done_without_it() -> None:
         plain.run(x, 8, progress=False).predict(), named.run(x, 8, progress=False).predict()
     )
     coded = sw.convert(graph, spiking=True, coding=sw.RateCode(8), calibration=x)
-    ruled = sw.convert(graph, spiking=True, scale_firing_rates=sw.MinimumError(8, spikes_per_step=1), calibration=x)
+    ruled = sw.convert(
+        graph, spiking=True, scale_firing_rates=sw.MinimumError(8, spikes_per_step=1), calibration=x
+    )
     np.testing.assert_array_equal(
         coded.run(x, progress=False).predict(), ruled.run(x, 8, progress=False).predict()
     )

@@ -45,7 +45,15 @@ from spikewright.engines.native.regions import Region
 from spikewright.engines.native.senders import ArrivalFilling, SenderFilling
 from spikewright.engines.native.shortcuts import shortcuts
 from spikewright.engines.native.sparse import add_arrivals, add_sparse
-from spikewright.engines.operators import Advance, Apply, Delay, DelayedLinear, Linear, Operator, ScaledSum
+from spikewright.engines.operators import (
+    Advance,
+    Apply,
+    Delay,
+    DelayedLinear,
+    Linear,
+    Operator,
+    ScaledSum,
+)
 from spikewright.engines.populations import Learned, Neurons
 from spikewright.engines.program import Program
 from spikewright.network.transforms import (

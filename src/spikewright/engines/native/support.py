@@ -16,9 +16,9 @@ from spikewright.engines.native.cells import described, rate_of
 from spikewright.engines.native.rules import why_not
 from spikewright.engines.native.senders import SenderLists
 from spikewright.engines.operators import (
+    Advance,
     Apply,
     Average,
-    Advance,
     Delay,
     DelayedLinear,
     Filter,
