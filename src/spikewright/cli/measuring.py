@@ -17,7 +17,7 @@ from spikewright.evaluation.settings import EvaluateOptions
 from spikewright.measure import Evaluation, accuracy, activity, neuron_rates
 from spikewright.measure.activity import BITS
 from spikewright.measure.evaluation import KIND as EVALUATION
-from spikewright.measure.readout import named
+from spikewright.measure.evaluation import length_of
 from spikewright.records import Record, select
 from spikewright.report.tables import (
     accuracy_table,
@@ -55,16 +55,20 @@ def run(given: Given) -> None:
     result = conversion.run(samples.x, **given.settings)
     records = activity(result)
     if samples.y is not None:
-        records += [accuracy(result, samples.y, readout) for readout in sorted(named())]
-    about = {"steps": result.steps, "dt": result.dt, **result.record}
+        records += [accuracy(result, samples.y, readout) for readout in result.named_readouts]
+    length = {"steps": result.steps, "dt": result.dt}
+    if result.network_steps != result.steps:
+        length["network_steps"] = result.network_steps
+    about = {**length, **result.record}
     if given.paths["report"] is not None:
         subject = given.subject(run={**given.run, "steps": result.steps})
         path, rates = given.paths["report"], neuron_rates(result)
         subject.write(path, "Run", about, records=records, rates=rates, diagnosis=())
-    title = f"{duration(result.steps, result.dt)}, {result.record['engine']} engine"
+    lasts = duration(result.steps, result.dt, result.network_steps)
+    title = f"{lasts}, {result.record['engine']} engine"
     given.answer_of_network(
         {
-            "run": {**result.record, "steps": result.steps, "dt": result.dt},
+            "run": {**result.record, **length},
             "records": [record.as_dict() for record in records],
             "warnings": warnings_of(conversion),
         },
@@ -112,7 +116,8 @@ def evaluate(given: Given) -> None:
 
 def _print_evaluation(found: Evaluation, out: Path | None) -> None:
     steps = found.settings["steps"]
-    title = f"{found.settings['samples']} samples, {duration(steps, found.settings['dt'])}"
+    lasts = length_of(found.settings, f"{1000 * found.settings['dt']:g} ms")
+    title = f"{found.settings['samples']} samples, {lasts}"
     show(over_time_table(found.records, powers_of_two(steps), title))
     if select(found.records, "early exit steps"):
         show(early_exit_table(found.records, "Leaving early"))

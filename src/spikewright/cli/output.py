@@ -19,6 +19,7 @@ from rich.console import Console, JustifyMethod
 from rich.table import Table as RichTable
 from rich.text import Text
 
+from spikewright._base.amounts import steps_text
 from spikewright._base.texts import written
 from spikewright.conversion import Conversion
 from spikewright.errors import printable
@@ -221,6 +222,6 @@ def warnings_of(conversion: Conversion) -> list[str]:
     return [f"{entry.layer}: {entry.text}" for entry in conversion.trace.warnings]
 
 
-def duration(steps: int, dt: float) -> str:
-    """`64 steps of 1 ms`."""
-    return f"{steps} step{'s' * (steps != 1)} of {dt * 1000:g} ms"
+def duration(steps: int, dt: float, network_steps: int | None = None) -> str:
+    """`64 steps of 1 ms`, and the steps of the network where they are more."""
+    return steps_text(steps, network_steps or steps, f"{dt * 1000:g} ms")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Unpack
 
 import numpy as np
@@ -30,7 +30,7 @@ from spikewright.measure import Evaluation, EveryStep, read_out_at_every_step
 from spikewright.records import select
 from spikewright.running.converted import Converted
 from spikewright.running.inputs import as_held, batch_of, refuse_sequences
-from spikewright.running.own_steps import steps_of
+from spikewright.running.own_steps import complete_readouts, steps_of, value_bits
 from spikewright.running.run import run_of
 from spikewright.running.runner import Runner
 
@@ -98,7 +98,10 @@ def evaluate(
     how = {name: given.pop(name) for name in ("checkpoint", "progress")}
     place = executors.get(given.pop("executor"), given.pop("address"))
     steps = steps_of(self.lowered, self.coding.run_steps(steps))
-    settings = checked(steps, dt=dt, twin=twin, **given)
+    bits = None if self.lowered.times is None else value_bits(self.lowered, steps)
+    settings = checked(steps, dt=dt, twin=twin, bits=bits, **given)
+    only = complete_readouts(self.lowered, settings.readouts)
+    settings = replace(settings, readouts=only)
     found = sharded.evaluate(self, self._runner, x, y, settings, noise=noise, executor=place, **how)
     counts = select(found.records, "spikes per neuron", steps=settings.steps)
     of_layers = [] if noise is not None else [r for r in counts if "layer" in r.how]

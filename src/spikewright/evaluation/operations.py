@@ -21,8 +21,10 @@ from spikewright.measure.operations import (
 from spikewright.measure.operations.operations import whole
 from spikewright.measure.tally import Key
 from spikewright.network import Ensemble, Node
+from spikewright.network.layer_times import OwnStepsDone
 from spikewright.records import Record
 from spikewright.running.encoders import Encoder
+from spikewright.running.own_steps import network_step
 from spikewright.running.recording import padding_in
 
 _WHAT = "operations"
@@ -44,7 +46,7 @@ class OperationCounter:
         dt: float,
         program: Program,
     ) -> None:
-        self._lowered = lowered
+        self._lowered, self._populations = lowered, populations
         readouts = [activation.function for activation in lowered.readouts.values()]
         self._counter = Counter(lowered.network, populations, lowered.inputs, readouts, program)
         self._spiking = {n: e for n, e in populations.items() if e.neuron_type.spiking}
@@ -70,7 +72,7 @@ class OperationCounter:
                 spikes[name] = padding.without(node, np.rint(sent / self._heights[name]))
             else:
                 values[name] = given[:, 0] if given.shape[1] == 1 else given
-        found = self._counter.count(spikes, step, values, padding=padding)
+        found = self._counter.count(spikes, step, values, padding=padding, done=self._done(step))
         sums: dict[Key, NDArray] = {
             (_WHAT, layer, name): np.asarray([getattr(counted, name).sum()], np.int64)
             for layer, counted in found.layers.items()
@@ -83,6 +85,14 @@ class OperationCounter:
         if padding.source is not None:
             sums[_WHAT, "", "source"] = padding.source.sum(keepdims=True)
         return sums
+
+    def _done(self, step: int) -> Mapping[str, OwnStepsDone] | None:
+        """The steps of layers that start one after the other, up to a step of the last output."""
+        times = self._lowered.times
+        if times is None:
+            return None
+        whole = network_step(self._lowered, step)
+        return {name: times.done(place, whole) for name, place in self._populations.items()}
 
     def records(
         self, sums: Mapping[Key, NDArray], n: int, at: Sequence[int], dt: float, graph: Graph
@@ -102,7 +112,7 @@ class OperationCounter:
         """Sums over samples, as counted."""
         nothing = {name: np.zeros((1, *e.shape)) for name, e in self._spiking.items()}
         nothing |= {name: np.zeros((1, *self._inputs[name].shape_out)) for name in self._heights}
-        empty = self._counter.count(nothing, step)
+        empty = self._counter.count(nothing, step, done=self._done(step))
         layers = {
             layer: LayerOperations(*(sums[_WHAT, layer, f][index : index + 1] for f in _FIELDS))
             for layer in empty.layers

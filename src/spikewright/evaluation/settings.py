@@ -34,7 +34,11 @@ class EvaluateOptions(EncodedOptions, KeptOptions, total=False):
 
     readouts: Annotated[
         Sequence[EveryStep],
-        Option(("mean", "last"), "Readouts that outputs are judged under, at every step."),
+        Option(
+            ("mean", "last"),
+            "Readouts that outputs are judged under, at every step; signed digits have the "
+            'complete value alone, "mean".',
+        ),
     ]
     at: Annotated[
         Sequence[int] | None,
@@ -50,7 +54,8 @@ class EvaluateOptions(EncodedOptions, KeptOptions, total=False):
         Option(
             None,
             "Calibration statistics or `{layer: threshold}`: adds the accuracy of the source's "
-            "quantised twin, whose activations have `ceil(log2(steps + 1))` bits.",
+            "quantised twin, whose activations have `ceil(log2(steps + 1))` bits, beside signed "
+            "digits as many as those.",
         ),
     ]
     noise: Annotated[
@@ -117,9 +122,10 @@ def checked(
     thresholds: Any,
     twin: Any,
     metric: Any = None,
+    bits: int | None = None,
     **others: Any,
 ) -> Settings:
-    """Settings as a user gave them.
+    """Settings as a user gave them; `bits` are those of a twin's values, None for the usual ones.
 
     Raises `SimulationError` for steps, readouts, thresholds and metrics that no evaluation can
     have, and for settings that no run can have.
@@ -132,7 +138,7 @@ def checked(
         at=_stops(at, int(steps)),
         readouts=_readouts(readouts),
         thresholds=_thresholds(thresholds),
-        twin=thresholds_of(twin, int(steps)),
+        twin=thresholds_of(twin, twin_bits(int(steps)) if bits is None else bits),
         metric=Metric.of(metric),
         **others,
     )
@@ -170,16 +176,16 @@ def _several(given: Any, what: str) -> Sequence[Any]:
         raise SimulationError(f"{what} must be a sequence, got {given!r}") from None
 
 
-def thresholds_of(given: Any, steps: int) -> Thresholds | None:
-    """Thresholds of a twin for `steps` steps, from statistics or as a user gave them.
+def thresholds_of(given: Any, bits: int) -> Thresholds | None:
+    """Thresholds of a twin of so many bits, from statistics or as a user gave them.
 
-    From statistics they are those of smallest error at the twin's bits, one a channel. Raises
+    From statistics they are those of smallest error, one a channel. Raises
     `SimulationError` for anything else.
     """
     if given is None:
         return None
     if isinstance(given, Statistics):
-        code = SpikeCode(2 ** twin_bits(steps) - 1, 1, 0.5)
+        code = SpikeCode(2**bits - 1, 1, 0.5)
         return {
             name: layer.spread(_above_zero(best_threshold(layer.magnitudes, code)))
             for name, layer in given.layers.items()

@@ -39,6 +39,7 @@ from spikewright.measure.truth import Metric, Output
 from spikewright.running.converted import Converted
 from spikewright.running.encoders import Encoder
 from spikewright.running.inputs import encoders_for, lists_of, without_held
+from spikewright.running.own_steps import network_steps
 from spikewright.running.recording import outputs_of
 from spikewright.running.runner import Runner
 from spikewright.running.still import Answers
@@ -183,7 +184,8 @@ class Evaluating:
         given, outputs = self.settings, tuple(self.runner.lowered.outputs)
         metric = None if given.metric is None else given.metric.name
         records = score_records(tally, outputs, given.steps, given.dt, given.thresholds, metric)
-        records += activity_records(tally, given.at, given.dt)
+        sending = [self.runner.sending_steps(step) for step in given.at]
+        records += activity_records(tally, given.at, given.dt, sending)
         kinds = {name: e.neuron_type for name, e in self.runner.populations().items()}
         records += bits_of_spikes(kinds, given.at, given.dt)
         if given.operations:
@@ -191,6 +193,9 @@ class Evaluating:
             graph = self.conversion.graph
             records += counter.records(tally.sums, len(tally), given.at, given.dt, graph)
         found = {"samples": len(tally), **given.as_dict()}
+        whole = network_steps(self.runner.lowered, given.steps)
+        if whole != given.steps:
+            found["network_steps"] = whole
         totals = {key[1]: total for key, total in tally.sums.items() if key[0] == "spikes"}
         return Evaluation(tuple(records), found, tally.samples, totals)
 

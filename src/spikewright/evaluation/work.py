@@ -21,7 +21,6 @@ from spikewright.evaluation.settings import Settings, Thresholds
 from spikewright.graph import Graph
 from spikewright.lower import Lowered, Options, lower
 from spikewright.measure.activity import count
-from spikewright.measure.energy import twin_bits
 from spikewright.measure.scores import metric_scores, scores, scores_of_model
 from spikewright.measure.tally import Key, Tally, appended, side_by_side
 from spikewright.measure.truth import Truth, given_of, place_of
@@ -29,6 +28,7 @@ from spikewright.measure.twin import quantised_twin
 from spikewright.network import Node
 from spikewright.passes.standard import run as run_passes
 from spikewright.running.inputs import Feeds, encoders_for, feeds_of, without_held
+from spikewright.running.own_steps import value_bits
 from spikewright.running.recording import outputs_of, real_outputs
 from spikewright.running.runner import RunJob, Runner, RunPart, Whole
 from spikewright.running.still import Answers, StillNetwork, held, rounded
@@ -59,9 +59,9 @@ class SourceNetwork(StillNetwork):
 class TwinNetwork:
     """The quantised twin of a graph that was read, with weights of 8 bits."""
 
-    def __init__(self, graph: Graph, thresholds: Thresholds, steps: int) -> None:
+    def __init__(self, graph: Graph, thresholds: Thresholds, bits: int) -> None:
         canonical, _ = run_passes(graph)
-        self._twin = quantised_twin(canonical, thresholds, twin_bits(steps))
+        self._twin = quantised_twin(canonical, thresholds, bits)
 
     def outputs(self, feeds: Feeds, names: Mapping[Node, str]) -> dict[str, NDArray]:
         """Values `{output: (samples, *shape)}` of the feeds, as a source model takes them."""
@@ -152,7 +152,7 @@ class ShardEvaluator:
         )
 
         def counted(step: int, totals: dict[str, Totals], fed: dict[Node, NDArray]) -> Tally:
-            tally = count(runner.counted(totals), step)
+            tally = count(runner.counted(totals), step, runner.sending_steps(step))
             if self._operations is None:
                 return tally
             sent = {name: total.sent for name, total in totals.items()}
@@ -193,15 +193,20 @@ class ShardEvaluator:
         if given.twin is None:
             return {}
         if self._twin is None:
-            self._twin = TwinNetwork(self._graph, given.twin, given.steps)
+            bits = value_bits(self._runner.lowered, given.steps)
+            self._twin = TwinNetwork(self._graph, given.twin, bits)
         return self._twin.outputs(fed, self._names)
 
 
 def _rounded_twins(lowered: Lowered, settings: Settings) -> dict[int, Lowered]:
-    """The rounded twins of runs of so many steps as results are asked for; none where none is."""
+    """The rounded twins of runs of so many steps as results are asked for; none where none is.
+
+    That of digits says all of them.
+    """
     if not settings.source:
         return {}
-    twins = {steps: rounded(lowered, steps) for steps in settings.at}
+    at = settings.at if lowered.times is None else [settings.steps]
+    twins = {steps: rounded(lowered, steps) for steps in at}
     return {steps: twin for steps, twin in twins.items() if twin is not None}
 
 

@@ -74,8 +74,12 @@ def activity(run: Run) -> list[Record]:
     return activity_records(count(run.populations, run.steps), [run.steps], run.dt)
 
 
-def count(populations: Mapping[str, Population], steps: int) -> Tally:
+def count(
+    populations: Mapping[str, Population], steps: int, sending: Mapping[str, int] | None = None
+) -> Tally:
     """Counts in the layers of some samples up to a step.
+
+    `sending` are the steps that each layer has sent in by then, None for all.
 
     Of a spiking layer: the spikes of each sample `(samples, 1)`, the number of its saturated
     neurons in each sample, and the spikes of each neuron `(1, *shape)`. Of a rate layer: each
@@ -91,7 +95,8 @@ def count(populations: Mapping[str, Population], steps: int) -> Tally:
         if population.spiking:
             totals = population.totals  # whole numbers
             samples["spikes", layer] = _of_samples(totals).astype(np.int64)
-            samples["saturated", layer] = _of_samples(population.saturated(steps)).astype(np.int64)
+            most = population.saturated(steps if sending is None else sending[layer])
+            samples["saturated", layer] = _of_samples(most).astype(np.int64)
             sums["spikes", layer] = totals.sum(axis=0, dtype=np.float64).astype(np.int64)[None]
         else:
             rates = population.totals * population.scale / steps
@@ -112,14 +117,23 @@ def _of_samples(values: NDArray) -> NDArray:
     return flat.sum(axis=1, dtype=np.int64 if flat.dtype == bool else np.float64)[:, None]
 
 
-def activity_records(tally: Tally, at: Sequence[int], dt: float) -> list[Record]:
-    """Records of the counts of `count` up to each of the steps in `at`."""
+def activity_records(
+    tally: Tally,
+    at: Sequence[int],
+    dt: float,
+    sending: Sequence[Mapping[str, int]] | None = None,
+) -> list[Record]:
+    """Records of the counts of `count` up to each of the steps in `at`.
+
+    `sending` are the steps that each layer has sent in by each of those, None for all.
+    """
     layers = [key[1] for key in tally.samples if key[0] in ("spikes", "rate")]
     records = []
     for index, steps in enumerate(at):
         how = {"steps": steps, "dt": dt}
         for layer in layers:
-            records += _of_layer(tally, layer, index, how)
+            own = steps if sending is None else sending[index][layer]
+            records += _of_layer(tally, layer, index, how, own)
         records += _of_network(tally, index, how)
     return records
 
@@ -146,8 +160,10 @@ def _bits(kind: NeuronType) -> float:
     return math.log2((2 if kind.negative else 1) * most + 1)
 
 
-def _of_layer(tally: Tally, layer: str, index: int, how: Mapping[str, Any]) -> list[Record]:
-    """Records of a layer at one step, whose place in the arrays is `index`."""
+def _of_layer(
+    tally: Tally, layer: str, index: int, how: Mapping[str, Any], steps: int
+) -> list[Record]:
+    """Records of a layer that has sent in so many steps, whose place in the arrays is `index`."""
     n, how = len(tally), {**how, "layer": layer}
     if ("rate", layer) in tally.samples:
         rate = tally.samples["rate", layer][:, index]
@@ -161,7 +177,7 @@ def _of_layer(tally: Tally, layer: str, index: int, how: Mapping[str, Any]) -> l
     if ("padding", layer) in tally.sums:
         totals = totals[tally.sums["padding", layer][index] < n]
     mean, silent = float(spikes.mean()), float(np.mean(totals == 0)) if totals.size else 0.0
-    rate = mean / (size * how["steps"] * how["dt"])
+    rate = mean / (size * steps * how["dt"])
     return [
         Record("firing rate", float(rate), "Hz", n, how=how),
         Record("spikes per sample", mean, "spikes", n, mean_interval(spikes), how),

@@ -2,7 +2,8 @@
 
 Rivals of a run are its source at 32 and 8 bits, and its quantised twin. A spiking network of
 `steps` steps with at most one spike a step tells `steps + 1` values apart. So does a network whose
-activations have `ceil(log2(steps + 1))` bits (Yan, Bai and Wong 2024, arXiv:2409.08290).
+activations have `ceil(log2(steps + 1))` bits (Yan, Bai and Wong 2024, arXiv:2409.08290). Signed
+digits of `steps` steps tell as many apart as `steps` bits.
 """
 
 from __future__ import annotations
@@ -307,9 +308,12 @@ class Rival:
     weight_bytes: float
 
 
-def rivals(steps: int) -> tuple[Rival, ...]:
-    """The rivals of a run of `steps` steps; raises `SimulationError` for no number of steps."""
-    bits = twin_bits(steps)
+def rivals(steps: int, bits: int | None = None) -> tuple[Rival, ...]:
+    """The rivals of a run of `steps` steps, whose twin has as many `bits`, or those of `twin_bits`.
+
+    Raises `SimulationError` for no number of steps.
+    """
+    bits = twin_bits(steps) if bits is None else bits
     eight, few = integer_multiply_accumulate(8), integer_multiply_accumulate(bits)
     return (
         Rival("source", "fp32", CMOS_45NM_FP32.multiply_accumulate, 4.0),
@@ -323,15 +327,16 @@ def rival_records(
     steps: int,
     table: CostTable | str,
     how: Mapping[str, Any] | None = None,
+    bits: int | None = None,
 ) -> list[Record]:
     """Joules a sample of each rival, to stand beside a spiking network's under `table`.
 
-    The source has so many `products`, its multiply-accumulates. Arithmetic is priced at 45 nm
+    `bits` as for `rivals`. The source has so many `products`, its multiply-accumulates. Arithmetic is priced at 45 nm
     whatever the table; where the table prices memory, each of them reads its weight.
     """
     costs = cost_table(table)
     found = []
-    for rival in rivals(steps):
+    for rival in rivals(steps, bits):
         each = rival.multiply_accumulate + rival.weight_bytes * costs.weight_byte
         told = {
             **(how or {}),
@@ -358,5 +363,5 @@ def energy_records(
     found = []
     for table in TABLES.values() if tables is None else tables:
         found += energy(operations, table).records(how)
-        found += rival_records(products, operations.steps, table, how)
+        found += rival_records(products, operations.steps, table, how, operations.bits)
     return found

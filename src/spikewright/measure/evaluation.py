@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from spikewright._base.amounts import steps_text
 from spikewright._base.codec import RecordDecoder, describing
 from spikewright._base.files import begins_with, file_at, file_kind, write_file
 from spikewright._base.markup import Rows, Shown
@@ -147,8 +148,11 @@ class Evaluation(Shown):
     totals: Mapping[str, NDArray] = field(default_factory=dict)
 
     def __repr__(self) -> str:
-        s = self.settings
-        return f"<Evaluation of {s['samples']} samples, {s['steps']} steps of {s['dt']:g} s>"
+        return f"<Evaluation of {self.settings['samples']} samples, {self._length}>"
+
+    @property
+    def _length(self) -> str:
+        return length_of(self.settings, f"{self.settings['dt']:g} s")
 
     def _told(self) -> tuple[str, Rows]:
         s = self.settings
@@ -159,7 +163,7 @@ class Evaluation(Shown):
         for name in ("spikes per sample", "spikes per active neuron", BITS):
             rest += select(self.records, name, steps=s["steps"])
         rows = table_of(r for r in (*last, *rest) if "layer" not in r.how)
-        return f"{s['samples']} samples, {s['steps']} steps of {s['dt']:g} s.", rows
+        return f"{s['samples']} samples, {self._length}.", rows
 
     def _drawn(self) -> Any:
         from spikewright.report import figures
@@ -237,6 +241,11 @@ class Evaluation(Shown):
             records = tuple(map(_record, entry.records))
             _check_together(records)
             return cls(records, entry.settings)
+
+
+def length_of(settings: Mapping[str, Any], each: str) -> str:
+    """The steps of an evaluation with these settings, each so long, in words."""
+    return steps_text(settings["steps"], settings.get("network_steps", settings["steps"]), each)
 
 
 def neuron_rates(measured: Run | Evaluation) -> dict[str, NDArray]:

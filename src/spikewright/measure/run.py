@@ -9,10 +9,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from spikewright._base.amounts import steps_text
 from spikewright._base.markup import Rows, Shown
 from spikewright.errors import SimulationError
 from spikewright.graph.layers import Activation
-from spikewright.measure.readout import EveryStep, Readout, read_out, read_out_at_every_step
+from spikewright.measure.readout import (
+    EveryStep,
+    Mean,
+    Readout,
+    named,
+    read_out,
+    read_out_at_every_step,
+)
 from spikewright.measure.truth import Output
 
 Values = NDArray | dict[str, NDArray]
@@ -113,7 +121,8 @@ class Run(Shown):
 
     Where layers start one after the other, as those of signed digits, `steps` are those of each
     layer, and so are all that are counted here; `network_steps` is the number until the last one
-    has said all. Else both are one.
+    has said all. Else both are one. Outputs of digits have one readout, the `complete` value: the
+    mean of `raw` over the steps so far is what is known of it.
 
     With a `sequence_step` the run is one of sequences, each step of which took that many steps;
     `time_axes` has the axis of time of every output that the source gives for every step, and None
@@ -130,13 +139,18 @@ class Run(Shown):
     time_axes: Mapping[str, int | None] = field(default_factory=dict)
     recorded: Mapping[str, NDArray] = field(default_factory=dict)
     network_steps: int = 0
+    complete: bool = False
 
     def __post_init__(self) -> None:
         if not self.network_steps:
             object.__setattr__(self, "network_steps", self.steps)
 
     def __repr__(self) -> str:
-        return f"<Run of {self.record['batch']} samples, {self.steps} steps of {self.dt:g} s>"
+        return f"<Run of {self.record['batch']} samples, {self._length}>"
+
+    @property
+    def _length(self) -> str:
+        return steps_text(self.steps, self.network_steps, f"{self.dt:g} s")
 
     def _told(self) -> tuple[str, Rows]:
         rates, spikes = self.firing_rates(), self.spike_counts()
@@ -147,7 +161,7 @@ class Run(Shown):
             if name in spikes
         ]
         headings = ("layer", "mean rate (Hz)", "spikes per sample", "silent neurons")
-        return f"{self.record['batch']} samples, {self.steps} steps of {self.dt:g} s.", [
+        return f"{self.record['batch']} samples, {self._length}.", [
             headings,
             *rows,
         ]
@@ -183,8 +197,10 @@ class Run(Shown):
         An activation without neurons on the output is applied to the value read out. Of a run of
         sequences every step is read out by itself, as if it were the run: an output is
         `(batch, time, *out)`, or with time where the source has it, and one that the source gives
-        for the last step is `(batch, *out)`.
+        for the last step is `(batch, *out)`. Raises `SimulationError` for a readout that is none,
+        and of digits for other than "mean", their complete value.
         """
+        self._check_complete(readout)
         return self._single(
             {name: self._predicted(name, value, readout) for name, value in self.raw.items()}
         )
@@ -208,8 +224,9 @@ class Run(Shown):
         """The result of `predict` had the run ended at each step, `(batch, steps, *out)`.
 
         `After` gives the mean of all steps so far until its start. Of a run of sequences it is the
-        result of each of their steps had that step ended there.
+        result of each of their steps had that step ended there. Raises as `predict` does.
         """
+        self._check_complete(readout)
         result = {}
         for name, value in self.raw.items():
             windows = value if self.sequence_step is None else self._windows(value)
@@ -217,6 +234,18 @@ class Run(Shown):
             read = read_out_at_every_step(flat, readout, self.dt).reshape(value.shape)
             result[name] = self._activated(name, read)
         return self._single(result)
+
+    @property
+    def named_readouts(self) -> tuple[str, ...]:
+        """The names of readouts that the outputs have."""
+        return ("mean",) if self.complete else tuple(sorted(named()))
+
+    def _check_complete(self, readout: Readout) -> None:
+        if self.complete and readout not in ("mean", Mean()):
+            raise SimulationError(
+                "signed digits have one readout, the complete value, got "
+                f"readout={str(readout)!r}: leave readout out"
+            )
 
     def firing_rates(self) -> dict[str, float]:
         """Mean firing rate of each layer in Hz: spikes / (neurons * seconds), over all samples.

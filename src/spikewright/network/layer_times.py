@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from graphlib import CycleError, TopologicalSorter
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -23,6 +23,13 @@ from spikewright.network.node import Node
 from spikewright.network.processes import EachStep
 
 Place = Ensemble | Node
+
+
+class OwnStepsDone(NamedTuple):
+    """Steps that a layer has done: those in which it sends, and all in which its state changes."""
+
+    sending: int
+    updates: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,6 +51,14 @@ class LayerTimes:
         if _end(connection.pre_obj) not in self.starts:
             return 0
         return self.starts[place] - self.begins[place]
+
+    def done(self, place: Place, step: int) -> OwnStepsDone:
+        """The steps that a layer has done up to a step of the network, silent ones as updates."""
+        if place not in self.starts:
+            return OwnStepsDone(step, step)
+        start, begin = self.starts[place], self.begins[place]
+        updates = min(max(step - begin, 0), self.steps + start - begin)
+        return OwnStepsDone(min(max(step - start, 0), self.steps), updates)
 
     @property
     def network_steps(self) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,48 +12,52 @@ from numpy.typing import NDArray
 from spikewright.engines import Program
 from spikewright.errors import SimulationError
 from spikewright.lower import Lowered
+from spikewright.measure.energy import twin_bits
+from spikewright.measure.readout import EveryStep
 from spikewright.network.layer_times import LayerTimes, Place
 
 
 @dataclass(frozen=True, eq=False)
 class OwnSteps:
-    """The steps of a run as each layer counts them; `times` is None where the program has these.
+    """The steps of a run as each layer counts them; `times` is None where all run in all steps.
 
-    A run of `steps` steps of each layer takes `length` steps of the program.
+    A run of `steps` steps of each layer takes `length` steps of the program. That is as many where
+    layers run `side_by_side` in it.
     """
 
     steps: int
     times: LayerTimes | None = None
+    side_by_side: bool = True
 
     @classmethod
     def of(cls, lowered: Lowered, steps: int | None, program: Program) -> OwnSteps:
         """Those of a run of so many steps; raises as `steps_of` does."""
         counted = steps_of(lowered, steps)
-        return cls(counted, lowered.times if program.whole_steps is None else None)
+        return cls(counted, lowered.times, program.whole_steps is not None)
 
     @property
     def length(self) -> int:
         """The steps of the program."""
-        return self.steps if self.times is None else self.times.network_steps
+        return self.steps if self.times is None or self.side_by_side else self.times.network_steps
 
     def stops(self, lowered: Lowered, own: int) -> int:
         """The program's step in which the last output has done so many steps of its own."""
-        if self.times is None:
-            return own
-        if own == self.steps:
-            return self.length
-        starts = [self.times.starts.get(place, 0) for place in lowered.outputs.values()]
-        return max(starts) + own
+        return own if self.times is None or self.side_by_side else network_step(lowered, own)
 
-    def kept(self, program: Program, recorded: Iterable[NDArray]) -> list[NDArray]:
+    def kept(self, lowered: Lowered, program: Program, recorded: Iterable[NDArray]) -> list[NDArray]:
         """Recordings `(batch, length, *shape)` in own steps of their places, `(batch, steps, ...)`.
 
-        All that comes before the first of them counts as a part of that.
+        All that comes before the first of them counts as a part of that. Outputs are such that
+        their mean over the steps so far is what is known of the complete value.
         """
+        found = list(recorded)
         if self.times is None:
-            return list(recorded)
-        places = [_place(recording.probe.obj) for recording in program.recordings]
-        return [self._own(*one) for one in zip(places, recorded, strict=True)]
+            return found
+        if not self.side_by_side:
+            places = [_place(recording.probe.obj) for recording in program.recordings]
+            found = [self._own(*one) for one in zip(places, found, strict=True)]
+        outputs = len(lowered.outputs)
+        return [*map(_known_by_mean, found[:outputs]), *found[outputs:]]
 
     def _own(self, place: Place, values: NDArray) -> NDArray:
         assert self.times is not None
@@ -62,6 +66,14 @@ class OwnSteps:
         found = values[:, start : start + self.steps].copy()
         found[:, :1] = first
         return found
+
+
+def _known_by_mean(values: NDArray) -> NDArray:
+    """Values whose mean over the first k steps is the sum of the given ones over all steps."""
+    steps = values.shape[1]
+    numbers = np.arange(1, steps + 1).reshape(1, -1, *(1,) * (values.ndim - 2))
+    known = np.cumsum(values, axis=1, dtype=np.float64) / steps
+    return np.diff(known * numbers, axis=1, prepend=0.0)
 
 
 def _place(item: Any) -> Place:
@@ -90,3 +102,35 @@ def network_steps(lowered: Lowered, steps: int) -> int:
     """The steps of the network in a run in which each layer has so many of its own."""
     times = lowered.times
     return steps if times is None else times.network_steps
+
+
+def value_bits(lowered: Lowered, steps: int) -> int:
+    """Bits that tell as many values apart as a neuron says in so many steps, of one sign."""
+    times = lowered.times
+    return twin_bits(steps) if times is None else times.steps
+
+
+def network_step(lowered: Lowered, own: int) -> int:
+    """The step of the network in which the last output has done so many steps of its own."""
+    times = lowered.times
+    if times is None:
+        return own
+    if own == times.steps:
+        return times.network_steps
+    return max(times.starts.get(place, 0) for place in lowered.outputs.values()) + own
+
+
+def complete_readouts(lowered: Lowered, readouts: Sequence[EveryStep]) -> tuple[EveryStep, ...]:
+    """The readouts of an evaluation: of digits the complete value alone, whose name is "mean".
+
+    Raises `SimulationError` for others, unless they are those that are meant where none are given.
+    """
+    found = tuple(readouts)
+    if lowered.times is None or found == ("mean",):
+        return found
+    if found == ("mean", "last"):
+        return ("mean",)
+    raise SimulationError(
+        f"signed digits have one readout, the complete value, got {list(map(str, found))}: leave "
+        'readouts out, or give "mean"'
+    )

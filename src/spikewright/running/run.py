@@ -76,6 +76,7 @@ def run_of(
     return Run(
         raw=found.raw,
         network_steps=network_steps(runner.lowered, fed.steps),
+        complete=runner.lowered.times is not None,
         readouts=runner.lowered.readouts,
         populations=runner.counted(found.totals),
         dt=dt,

@@ -19,8 +19,9 @@ from spikewright.graph.masks import Real
 from spikewright.lower import Lowered
 from spikewright.measure import Population
 from spikewright.network import Connection, Ensemble, Network, Node
+from spikewright.network.layer_times import OwnStepsDone
 from spikewright.running.inputs import Encoded
-from spikewright.running.own_steps import OwnSteps
+from spikewright.running.own_steps import OwnSteps, network_step
 from spikewright.running.recording import layers_of, probes_of, real_of
 
 
@@ -163,6 +164,17 @@ class Runner:
         """The spike counts of neurons by layer, with the factors needed to read them."""
         return {name: _population(total) for name, total in totals.items()}
 
+    def own_steps(self, own: int) -> dict[str, OwnStepsDone]:
+        """The steps that each population has done when the last output has done so many."""
+        times, step = self.lowered.times, network_step(self.lowered, own)
+        if times is None:
+            return dict.fromkeys(self.counting(), OwnStepsDone(own, own))
+        return {name: times.done(place, step) for name, place in self.counting().items()}
+
+    def sending_steps(self, own: int) -> dict[str, int]:
+        """The steps that each population has sent in by then, at least one."""
+        return {name: max(1, done.sending) for name, done in self.own_steps(own).items()}
+
     def program(
         self,
         dt: float,
@@ -279,7 +291,7 @@ class Runner:
             counted[number] = count(number, by_name, fed)
             done = stop
         whole = (_joined_in_time(pieces) for pieces in zip(*found, strict=True))
-        kept = own.kept(job.program, whole)
+        kept = own.kept(self.lowered, job.program, whole)
         outputs = dict(zip(self.lowered.outputs, kept, strict=False))
         return RunPart(samples, outputs, kept[len(outputs) :], counted)
 

@@ -28,6 +28,7 @@ from spikewright.measure.operations.operations import (
 )
 from spikewright.measure.operations.wiring import Hop, Item, Partial, Wiring
 from spikewright.network import Ensemble, Network, NeuronsView, Node, NodeFunction
+from spikewright.network.layer_times import OwnStepsDone
 from spikewright.network.node_functions import MatMul, Multiply
 from spikewright.records import Record
 
@@ -77,6 +78,7 @@ class Counter:
         self.state_bytes = state_bytes(network, program, self._wiring)
         self._filtered = sum(filtered_values(c, program) for c in network.all_connections)
         self._binary = self._wiring.binary()
+        self._bits = self._wiring.digits
         self._spiking = any(e.neuron_type.spiking for e in network.all_ensembles)
 
     def _named(self, network: Network) -> dict[Item, str]:
@@ -123,6 +125,7 @@ class Counter:
         inputs: Mapping[str, ArrayLike] | None = None,
         events: Mapping[str, ArrayLike] | None = None,
         padding: Padding = NO_PADDING,
+        done: Mapping[str, OwnStepsDone] | None = None,
     ) -> Operations:
         """Operations of a run of `steps` steps, sample by sample.
 
@@ -130,19 +133,22 @@ class Counter:
         inputs that spike; `inputs` the values of the analog ones, `(batch, *shape)` held constant
         or `(batch, steps, *shape)` (left out: no value is zero, and they are held). `events` holds
         the number of steps in which each neuron spiked, for the other way to count bursts; left
-        out, it is at most the number of spikes and of steps. Of `padding` nothing counts. Raises
+        out, it is at most the number of spikes and of steps. Of `padding` nothing counts. `done`
+        are the steps of populations that have some of their own, by name; what they read is held,
+        and comes once. Raises
         `SimulationError` where a population is missing, shapes differ or totals are not whole
         numbers from 0.
         """
         n = _samples(totals, inputs or {})
         spikes = self._wiring.with_gates(self._spikes(totals, n))
-        happened = self._events(spikes, steps, events or {})
+        happened, own = self._events(spikes, steps, events or {}), done or {}
         values = self._values(totals, inputs or {}, n)
         layers: dict[str, LayerOperations] = {}
         for hop in self._wiring.hops:
             if hop.origin in spikes:
                 found = _of_spikes(hop, spikes[hop.origin], *happened[hop.origin])
-                self._add(layers, hop, found, steps, padding)
+                sent = own.get(self._names[hop.origin])
+                self._add(layers, hop, found, sent.sending if sent else steps, padding)
             elif hop.origin not in values:
                 self._add(layers, hop, _of_values(hop, steps, n, padding), steps, padding)
         for node, products in self._products.items():
@@ -151,7 +157,8 @@ class Counter:
         for hop in self._wiring.hops:
             if hop.origin in values:
                 given = padding.without(hop.origin, values[hop.origin])
-                self._add(layers, hop, _of_input(hop, given, steps), steps, padding)
+                times = 1 if getattr(hop.origin, "once", False) else steps
+                self._add(layers, hop, _of_input(hop, given, times), times, padding)
         sizes = {name: padding.size(c, c.ensemble.n_neurons) for name, c in self._cells.items()}
         return Operations(
             layers=layers,
@@ -163,6 +170,8 @@ class Counter:
             exact_events=all(known for _, known in happened.values()),
             not_counted=self.not_counted,
             spiking=self._spiking,
+            updates={name: steps.updates for name, steps in own.items()},
+            bits=self._bits,
         )
 
     def _add(

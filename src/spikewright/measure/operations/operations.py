@@ -72,7 +72,9 @@ class Operations:
     that synapses filter. `constant_input` says whether every analog input was held, `exact_events`
     whether the number of (neuron, step) pairs with a spike is known or bounded from above by the
     spikes; `not_counted` names work that has no count. `spiking` is false where no neuron of the
-    network spikes.
+    network spikes. `updates` are the steps in which neurons of a population change, `{name: steps}`,
+    of those for which they are not all steps. `bits` are those of the values that a code of digits
+    says, None where it is none.
     """
 
     layers: Mapping[str, LayerOperations]
@@ -84,6 +86,8 @@ class Operations:
     exact_events: bool
     not_counted: tuple[str, ...] = ()
     spiking: bool = True
+    updates: Mapping[str, int] = field(default_factory=dict)
+    bits: int | None = None
 
     def __repr__(self) -> str:
         return f"<Operations of {self.n} samples, {self.steps} steps, {len(self.layers)} layers>"
@@ -91,7 +95,13 @@ class Operations:
     @property
     def neuron_updates(self) -> float:
         """Updates of neurons for one sample: neurons times steps."""
-        return sum(self.neurons.values()) * self.steps
+        if not self.updates:
+            return sum(self.neurons.values()) * self.steps
+        return sum(self._updates_of(name) for name in self.neurons)
+
+    def _updates_of(self, name: str) -> float:
+        """Updates of one population for one sample."""
+        return self.neurons[name] * self.updates.get(name, self.steps)
 
     @property
     def filter_updates(self) -> int:
@@ -120,7 +130,9 @@ class Operations:
         `input` says), "dense operations", "neuron updates". For the network also the other ways to
         count: "event accumulates" and "event multiply-accumulates" (one operation for all spikes of
         a neuron in a step; `how["events"]` is "exact" or "at most"), and "stepwise
-        multiply-accumulates" (with the analog input at every step).
+        multiply-accumulates" (with the analog input at every step). Of digits "shifts" too, for
+        each of two ways to make them: of the "weights" that spikes meet, or of two "states" of
+        every neuron in every step in which it changes (`how["of"]`).
         """
         common = {**(how or {}), "steps": self.steps}
         told = {**common, "input": self.input}
@@ -130,13 +142,22 @@ class Operations:
         found = self._of(self.total(), told)
         found.append(Record("neuron updates", float(updates), "operations", self.n, how=told))
         found += self._other_ways(told)
+        if self.bits is not None:
+            found += self._shifts(told)
         for name, layer in self.layers.items():
             found += self._of(layer, {**common, "layer": name})
-        for name, size in self.neurons.items():
-            mine = {**common, "layer": name}
-            updates = size * self.steps
+        for name in self.neurons:
+            mine, updates = {**common, "layer": name}, self._updates_of(name)
             found.append(Record("neuron updates", float(updates), "operations", self.n, how=mine))
         return found
+
+    def _shifts(self, how: Mapping[str, Any]) -> list[Record]:
+        """Shifts that give digits their worth: of each weight that is added, or of two states."""
+        states = 2.0 * self.neuron_updates
+        return [
+            self._mean("shifts", self.total().accumulates, {**how, "of": "weights"}),
+            Record("shifts", states, "operations", self.n, how={**how, "of": "states"}),
+        ]
 
     def analog(self, layer: LayerOperations) -> NDArray:
         """Multiply-accumulates of the analog input, as often as `input` says."""

@@ -178,8 +178,8 @@ class Wiring:
         elif isinstance(item, NeuronsView):
             kind = item.ensemble.neuron_type
             self.kinds[item] = "spikes" if kind.spiking else "graded"
-            if kind.spiking and not kind.negative:  # its signal is counts
-                self._units[item] = np.ones(item.shape)
+            if kind.spiking and (not kind.negative or kind.start is not None):
+                self._units[item] = np.ones(item.shape)  # its signal is counts
         elif isinstance(item.output, np.ndarray) and not self.arriving[item]:
             self.kinds[item] = "input" if item in self._inputs else "constant"
         elif callable(item.output) or isinstance(item.output, Process):
@@ -259,7 +259,8 @@ class Wiring:
     def with_gates(self, spikes: Mapping[Item, NDArray]) -> dict[Item, NDArray]:
         """Spikes of populations, `(batch, *shape)`, and those that maxima passed on.
 
-        The spikes that a maximum has passed on are the maximum of those that have arrived.
+        The spikes that a maximum has passed on are the maximum of those that have arrived. Of
+        digits they are at most as many as arrived in all, and as there are digits.
         """
         if "gate" not in self.kinds.values():
             return dict(spikes)
@@ -267,8 +268,18 @@ class Wiring:
         for item, kind in self.kinds.items():  # in the order of the line
             function = _function(item)
             if kind == "gate" and function is not None:
-                found[item] = np.asarray(function.apply(NUMPY, self._arrived(item, found)))
+                arrived = self._arrived(item, found)
+                found[item] = np.asarray(function.apply(NUMPY, arrived))
+                if self.digits is not None:
+                    found[item] = np.minimum(_summed(function, arrived), self.digits)
         return found
+
+    @property
+    def digits(self) -> int | None:
+        """The number of digits that populations of signed digits send; None of other networks."""
+        kinds = [i.ensemble.neuron_type for i in self.items if isinstance(i, NeuronsView)]
+        lengths = [len(kind.spike_heights) for kind in kinds if kind.start is not None]
+        return max(lengths, default=None)
 
     def binary(self) -> set[Item]:
         """Senders of at most one spike a step: one-spike neurons, and maxima of their spikes."""
@@ -290,6 +301,15 @@ class Wiring:
             before = spikes[link.pre] if known else self._arrived(link.pre, spikes)
             parts.append(_count_along(link, before))
         return sum(parts[1:], start=parts[0])
+
+
+def _summed(maximum: NodeFunction, spikes: NDArray) -> NDArray:
+    """The sums of what a maximum is taken over, `(batch, *shape)`."""
+    if isinstance(maximum, ReduceMax):
+        return np.asarray(spikes.sum(axis=maximum.axes, keepdims=maximum.keepdims))
+    assert isinstance(maximum, MaxPool)
+    pool = SumPool(maximum.windows, np.array(1.0), maximum.channels_last)
+    return applied(pool, spikes)
 
 
 def _function(item: Item) -> NodeFunction | None:
