@@ -44,7 +44,9 @@ class OwnSteps:
         """The program's step in which the last output has done so many steps of its own."""
         return own if self.times is None or self.side_by_side else network_step(lowered, own)
 
-    def kept(self, lowered: Lowered, program: Program, recorded: Iterable[NDArray]) -> list[NDArray]:
+    def kept(
+        self, lowered: Lowered, program: Program, recorded: Iterable[NDArray]
+    ) -> list[NDArray]:
         """Recordings `(batch, length, *shape)` in own steps of their places, `(batch, steps, ...)`.
 
         All that comes before the first of them counts as a part of that. Outputs are such that

@@ -28,7 +28,7 @@ from spikewright.measure.operations.operations import (
 )
 from spikewright.measure.operations.wiring import Hop, Item, Partial, Wiring
 from spikewright.network import Ensemble, Network, NeuronsView, Node, NodeFunction
-from spikewright.network.layer_times import OwnStepsDone
+from spikewright.network.layer_times import OwnStepsDone, times_of
 from spikewright.network.node_functions import MatMul, Multiply
 from spikewright.records import Record
 
@@ -78,8 +78,16 @@ class Counter:
         self.state_bytes = state_bytes(network, program, self._wiring)
         self._filtered = sum(filtered_values(c, program) for c in network.all_connections)
         self._binary = self._wiring.binary()
-        self._bits = self._wiring.digits
+        self._bits, self._all_done = self._wiring.digits, self._own_steps(network)
         self._spiking = any(e.neuron_type.spiking for e in network.all_ensembles)
+
+    def _own_steps(self, network: Network) -> dict[str, OwnStepsDone]:
+        """All steps of populations that have some of their own, by name."""
+        times = times_of(network)
+        if times is None:
+            return {}
+        end = times.network_steps
+        return {name: times.done(c.ensemble, end) for name, c in self._cells.items()}
 
     def _named(self, network: Network) -> dict[Item, str]:
         """A name for every place: the population's or input's, else its label."""
@@ -134,14 +142,14 @@ class Counter:
         or `(batch, steps, *shape)` (left out: no value is zero, and they are held). `events` holds
         the number of steps in which each neuron spiked, for the other way to count bursts; left
         out, it is at most the number of spikes and of steps. Of `padding` nothing counts. `done`
-        are the steps of populations that have some of their own, by name; what they read is held,
-        and comes once. Raises
+        are the steps of populations that have some of their own, by name, left out all of them.
+        Raises
         `SimulationError` where a population is missing, shapes differ or totals are not whole
         numbers from 0.
         """
         n = _samples(totals, inputs or {})
         spikes = self._wiring.with_gates(self._spikes(totals, n))
-        happened, own = self._events(spikes, steps, events or {}), done or {}
+        happened, own = self._events(spikes, steps, events or {}), done or self._all_done
         values = self._values(totals, inputs or {}, n)
         layers: dict[str, LayerOperations] = {}
         for hop in self._wiring.hops:
