@@ -65,6 +65,7 @@ def converted(graph: Graph, silent: int = SILENT) -> tuple[sw.Conversion, NDArra
 
 
 def labels(classes: int) -> NDArray:
+    """Random labels of the samples."""
     return np.random.default_rng(7).integers(0, classes, 30)
 
 

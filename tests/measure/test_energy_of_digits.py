@@ -25,6 +25,7 @@ def converted(graph: Graph, steps: int = STEPS) -> tuple[sw.Conversion, NDArray]
 
 
 def told(found: sw.Evaluation, name: str, **how: object) -> Record:
+    """The one record of the network with this name and these settings."""
     (record,) = select(found.records, name, **{"layer": None, **how})
     return record
 

@@ -8,7 +8,6 @@ from functools import partial
 from typing import Any, Protocol, TypeVar, Unpack
 
 from spikewright._base.options import declared
-from spikewright.choosing.coding import Coding
 from spikewright.conversion.arguments import Wanted
 from spikewright.conversion.making import made_of, spelled_out
 from spikewright.errors import TrainingError
@@ -81,10 +80,6 @@ class OfModel(Converted, Protocol):
 
     _model: SourceModel
     _runner: Runner
-
-    @property
-    def coding(self) -> Coding:
-        """The code of values in spikes."""
 
 
 Of = TypeVar("Of", bound=OfModel)

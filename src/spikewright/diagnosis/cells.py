@@ -53,8 +53,15 @@ class LayerNeurons:
         return self.neuron_type.most_spikes
 
     @property
+    def sends_digits(self) -> bool:
+        """Whether it sends signed digits, in steps of its own."""
+        return self.neuron_type.start is not None
+
+    @property
     def most(self) -> float:
         """The most spikes that a neuron can have sent at the end, less those taken back."""
+        if self.sends_digits:
+            return float(sum(self.neuron_type.spike_heights))
         most = self.neuron_type.most_in(self.steps)
         return np.inf if most is None else float(most)
 
@@ -63,6 +70,8 @@ class LayerNeurons:
         """The smallest mean value that these neurons can send."""
         known = self.neuron_type
         signed = known.negative and not known.takes_back
+        if self.sends_digits:
+            signed = known.response is not None
         return -np.inf if signed else 0.0
 
     @property
@@ -83,7 +92,8 @@ class LayerNeurons:
 
     def response(self, current: NDArray) -> NDArray:
         """The value that neurons of unlimited rate would send for a mean current."""
-        rates = finite(partial(self.neuron_type.rates, NUMPY_NEURONS), current)
+        kind = (self.neuron_type.response if self.sends_digits else None) or self.neuron_type
+        rates = finite(partial(kind.rates, NUMPY_NEURONS), current)
         return np.asarray(rates * self.neuron_type.amplitude, np.float64)
 
     def clipped(self, value: NDArray) -> NDArray:
@@ -114,7 +124,7 @@ class LayerNeurons:
         charge = value / self.unit
         if isinstance(self.neuron_type, IntegrateAndFire):  # the start is sent in the first step
             return np.where(current < 0, current / self.height, charge)
-        if self.neuron_type.takes_back:
+        if self.neuron_type.takes_back and self.lowest == 0.0:
             return np.where(current < 0, current / self.unit, charge)
         return charge
 

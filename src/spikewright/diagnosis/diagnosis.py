@@ -131,8 +131,11 @@ def diagnose(
     proposals: Sequence[Proposal] = ()
     case = Diagnosed(conversion, samples, layers, found.spikes)
     if not advice:
-        proposals = _proposals(case, trial, found, progress)
-        if verify:
+        if case.coding is None:
+            proposals = _proposals(case, trial, found, progress)
+        else:
+            proposals = _run(case, trial, source, found, verify, progress)
+        if verify and case.coding is None:
             proposals = _verified(case, proposals, trial, source, found, progress)
         proposals = ranked(proposals, found.tally.loss)
     return Diagnosis(
@@ -148,7 +151,8 @@ def diagnose(
         dt=dt,
         failures=case.failures,
         rounded=trial.rounded(conversion, source, steps),
-        causes=causes(case) if found.tally.loss.value > 0 else (),
+        causes=causes(case) if found.tally.loss.value > 0 and case.coding is None else (),
+        network_steps=run.network_steps,
     )
 
 
@@ -220,6 +224,27 @@ def _proposals(
             price=effect.price if remedy.spikes is None else remedy.spikes - found.spikes,
         )
         for (remedy, _), effect in zip(able, effects, strict=True)
+    ]
+
+
+def _run(
+    case: Diagnosed,
+    trial: DiagnosisTrial,
+    source: Outputs,
+    found: RunOutcome,
+    verify: bool,
+    progress: bool,
+) -> list[Proposal]:
+    """Every remedy of digits, with the effect that it has in a run: their runs are short."""
+    ran = _verified(case, remedies(case), trial, source, found, progress)
+    return [
+        replace(
+            proposal,
+            predicted=proposal.effect.gain,
+            price=proposal.effect.price,
+            measured=proposal.measured if verify else None,
+        )
+        for proposal in ran
     ]
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from spikewright._base.amounts import format_difference, loss_unit, percent, points
+from spikewright._base.amounts import format_difference, loss_unit, percent, points, steps_text
 from spikewright._base.markup import Rows, Shown
 from spikewright._base.texts import aligned
 from spikewright.diagnosis.causes import Cause
@@ -36,7 +36,8 @@ class Diagnosis(Shown):
     and the cap, and what is lost beyond it to timing. It is None where there is no such network
     (see `running.still`). `rounded_score` is its score. `causes` say in words what makes the loss
     of a layer, with figures and what helps. `spikes_per_active` are spikes for each
-    neuron whose value in the source is not 0.
+    neuron whose value in the source is not 0. Of signed digits `steps` are those of a layer and
+    `network_steps` those of the network; quantisation is rounding then, and arrival order lateness.
     """
 
     loss: Loss
@@ -52,6 +53,7 @@ class Diagnosis(Shown):
     failures: Mapping[str, str] = field(default_factory=dict)
     rounded: Loss | None = None
     causes: tuple[Cause, ...] = ()
+    network_steps: int | None = None
 
     @property
     def spikes_per_active(self) -> float | None:
@@ -149,6 +151,7 @@ def _of_layer(layer: LayerLoss, record: Any) -> Iterator[Record]:
         ("dead neurons", layer.dead),
         ("saturated neurons", layer.saturated),
         ("unresolved values", layer.unresolved),
+        ("late neurons", layer.late),
     ):
         if value is not None:
             yield record(name, value, layer=layer.name)
@@ -194,12 +197,15 @@ def _causes(found: Diagnosis) -> list[str]:
 
 def _layer_rows(found: Diagnosis) -> list[Row]:
     """Headings, and a row for each layer."""
-    return _without_empty(_LAYER, [_layer(layer, found) for layer in found.layers])
+    of_digits = any(layer.late is not None for layer in found.layers)
+    headings = [_OF_DIGITS.get(name, name) for name in _LAYER] if of_digits else _LAYER
+    return _without_empty(headings, [_layer(layer, found) for layer in found.layers])
 
 
 def summary(found: Diagnosis) -> str:
     """The loss, in a sentence."""
-    score = found.score
+    score, each = found.score, f"{found.dt * 1000:g} ms"
+    length = steps_text(found.steps, found.network_steps or found.steps, each)
     if score is None:
         lost = f"The output is {_percent(found.loss.change)} away from the source's{_twin(found)}"
     elif score.name == "accuracy" and score.worth.fraction:
@@ -218,7 +224,7 @@ def summary(found: Diagnosis) -> str:
             f"{_twin(found)}"
         )
     return (
-        f"{lost}, over {found.samples} samples, {found.steps} steps of {found.dt * 1000:g} ms and "
+        f"{lost}, over {found.samples} samples, {length} and "
         f"{_number(found.spikes)} spikes a sample{_of_active(found)}.{_of_outputs(found)}"
     )
 
@@ -259,8 +265,11 @@ _LAYER = [
     "dead",
     "saturated",
     "below a spike",
+    "late",
     "spikes",
 ]
+_OF_DIGITS = {"quantisation": "rounding", "arrival order": "lateness"}
+"""Headings of parts as they are of digits."""
 
 
 def _layer(layer: LayerLoss, found: Diagnosis) -> Row:
@@ -273,6 +282,7 @@ def _layer(layer: LayerLoss, found: Diagnosis) -> Row:
         _percent(layer.dead),
         _percent(layer.saturated),
         _percent(layer.unresolved),
+        "" if layer.late is None else f"{100 * layer.late:.2f} %",
         _number(layer.spikes),
     ]
 

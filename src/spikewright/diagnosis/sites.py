@@ -139,7 +139,8 @@ class MeanFlow:
 
         Uneven arrival is the doing of the populations whose spikes arrive; of several, larger
         spikes do more, in proportion to the squares of their heights. It is a site's own where
-        nothing but constant input arrives, or where its neurons draw their spikes at random.
+        nothing but constant input arrives, or where its neurons draw their spikes at random. Of
+        digits too: it waits too little for what arrives.
         """
         return {name: self._blamed(name, site) for name, site in self.sites.items()}
 
@@ -151,7 +152,7 @@ class MeanFlow:
             for sender in self.senders[name]
             if (cells := self.sites[sender].cells) is not None and cells.neuron_type.spiking
         }
-        if not heights or not site.cells.integrates:
+        if not heights or not site.cells.integrates or site.cells.sends_digits:
             return {name: 1.0}
         total = sum(height**2 for height in heights.values())
         return {sender: height**2 / total for sender, height in heights.items()}
@@ -161,7 +162,9 @@ def _added(ensemble: Ensemble, bias: NDArray, steps: int) -> NDArray:
     """The sum of corrections of a layer's bias, a mean over the steps."""
     added = np.asarray(ensemble.bias) - bias
     if ensemble.step_biases is not None:
-        added = added + ensemble.step_biases[:steps].sum(axis=0) / steps
+        waits = ensemble.neuron_type.start is not None  # and what it takes comes once, then
+        taken = ensemble.step_biases if waits else ensemble.step_biases[:steps]
+        added = added + taken.sum(axis=0) / steps
     return added
 
 

@@ -164,7 +164,8 @@ class LayerLoss:
     pairs that sent the most that the cap allows, None without a cap; `unresolved` that of the
     source's values other than 0 that are smaller than one spike. `spikes` are per sample, and
     `active` is the number of neurons whose value in the source is not 0, per sample. Layers without
-    spiking neurons have None for these.
+    spiking neurons have None for these. `late` is the share of neurons of digits that did not say
+    what they knew in the end, None of others.
     """
 
     name: str
@@ -176,6 +177,7 @@ class LayerLoss:
     unresolved: float | None
     spikes: float | None
     active: float | None = None
+    late: float | None = None
 
 
 class _Account:
@@ -187,7 +189,7 @@ class _Account:
         self.whole = self.gap = 0.0
         self.parts: dict[Part, float] = dict.fromkeys(PARTS, 0.0)
         self.active: NDArray | bool = False
-        self.values = self.small = 0
+        self.values = self.small = self.late = 0
 
     def add(self, batch: Batch) -> None:
         plan, name = self.samples.plan, self.site.name
@@ -203,7 +205,9 @@ class _Account:
             used = value != 0
             self.active = self.active | used.any(axis=0)
             self.values += int(used.sum())
-            self.small += int(np.sum(used & (np.abs(value) < self.site.cells.unit)))
+            unit = self.site.cells.unit
+            self.small += int(np.sum(used & (np.abs(value) < unit)))
+            self.late += int(np.sum(np.abs(batch.disorder[name]) > 0.5 * unit))
 
     @property
     def result(self) -> LayerLoss:
@@ -215,7 +219,7 @@ class _Account:
     def _activity(self) -> tuple[float | None, ...]:
         cells, name = self.site.cells, self.site.name
         if cells is None or not cells.neuron_type.spiking:
-            return None, None, None, None, None
+            return None, None, None, None, None, None
         run = self.samples.run
         population = run.populations[name]
         counts, silent = population.counted() > 0, ~population.totals.any(axis=0)
@@ -226,6 +230,7 @@ class _Account:
             self.small / self.values if self.values else 0.0,
             float(run.spike_counts()[name].mean()),
             self.values / len(self.samples),
+            self.late / max(1, int(counts.sum())) if cells.sends_digits else None,
         )
 
 

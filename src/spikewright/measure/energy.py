@@ -331,8 +331,9 @@ def rival_records(
 ) -> list[Record]:
     """Joules a sample of each rival, to stand beside a spiking network's under `table`.
 
-    `bits` as for `rivals`. The source has so many `products`, its multiply-accumulates. Arithmetic is priced at 45 nm
-    whatever the table; where the table prices memory, each of them reads its weight.
+    `bits` as for `rivals`. The source has so many `products`, its multiply-accumulates. Arithmetic
+    is priced at 45 nm whatever the table; where the table prices memory, each of them reads its
+    weight.
     """
     costs = cost_table(table)
     found = []

@@ -167,6 +167,7 @@ def loss_table(records: Iterable[Record], title: str = "") -> Table:
         "dead neurons": ("dead\nneurons", percent),
         "saturated neurons": ("saturated\nneurons", percent),
         "unresolved values": ("values below\na spike", percent),
+        "late neurons": ("late\nneurons", lambda share: f"{100 * share:.2f} %"),
     }
     gaps = select(found, "gap", part="whole")
     columns = [

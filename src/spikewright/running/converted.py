@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from spikewright.graph import Graph
 from spikewright.lower import Lowered
+from spikewright.lower.coding import Coding
 from spikewright.lower.trace import Trace
 from spikewright.measure import Run
 from spikewright.network import Ensemble, Network, Node
@@ -27,6 +28,10 @@ class Converted(Protocol):
     @property
     def network(self) -> Network:
         """The network."""
+
+    @property
+    def coding(self) -> Coding:
+        """The code of values in spikes."""
 
     @property
     def inputs(self) -> Mapping[str, Node]:

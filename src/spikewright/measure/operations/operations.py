@@ -72,9 +72,9 @@ class Operations:
     that synapses filter. `constant_input` says whether every analog input was held, `exact_events`
     whether the number of (neuron, step) pairs with a spike is known or bounded from above by the
     spikes; `not_counted` names work that has no count. `spiking` is false where no neuron of the
-    network spikes. `updates` are the steps in which neurons of a population change, `{name: steps}`,
-    of those for which they are not all steps. `bits` are those of the values that a code of digits
-    says, None where it is none.
+    network spikes. `updates` are the steps in which neurons change, `{name: steps}`, of populations
+    for which they are not all steps. `bits` are those of the values that a code of digits says,
+    None where it is none.
     """
 
     layers: Mapping[str, LayerOperations]
