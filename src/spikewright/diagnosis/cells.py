@@ -92,8 +92,7 @@ class LayerNeurons:
 
     def response(self, current: NDArray) -> NDArray:
         """The value that neurons of unlimited rate would send for a mean current."""
-        kind = (self.neuron_type.response if self.sends_digits else None) or self.neuron_type
-        rates = finite(partial(kind.rates, NUMPY_NEURONS), current)
+        rates = finite(partial(self.neuron_type.rates, NUMPY_NEURONS), current)
         return np.asarray(rates * self.neuron_type.amplitude, np.float64)
 
     def clipped(self, value: NDArray) -> NDArray:

@@ -192,7 +192,9 @@ def _waits(case: Diagnosed, coding: SignedDigits) -> Iterator[Proposal]:
     if late.get(latest, 0.0) == 0.0:
         return
     waiting = {**case.silent_steps, latest: silent[latest] + 1}
-    text = f"{waiting[latest]} silent steps of {latest}, of which {100 * late[latest]:.2f} % is late"
+    text = (
+        f"{waiting[latest]} silent steps of {latest}, of which {100 * late[latest]:.2f} % is late"
+    )
     changes = {"coding": replace(coding, silent_steps=waiting)}
     yield Proposal("silent steps", text, coding.steps, changes)
 

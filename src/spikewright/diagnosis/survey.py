@@ -230,7 +230,7 @@ class _Account:
             self.small / self.values if self.values else 0.0,
             float(run.spike_counts()[name].mean()),
             self.values / len(self.samples),
-            self.late / max(1, int(counts.sum())) if cells.sends_digits else None,
+            self.late / max(1, int(population.counted().sum())) if cells.sends_digits else None,
         )
 
 

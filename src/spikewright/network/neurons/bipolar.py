@@ -191,6 +191,11 @@ class BipolarIntegrateAndFire(LinearResponse):
         held = super().in_one_step(steps)
         return replace(held, assumed_spikes=0, spike_heights=(last,) if last > 1 else ())  # type: ignore[call-arg]
 
+    def rates(self, xp: ArrayNamespace, current: Array) -> Array:
+        if self.response is not None:
+            return self.response.rates(xp, current)
+        return super().rates(xp, current)
+
     def initial_values(self) -> Mapping[str, float]:
         return {"sent": 0.0}
 
