@@ -12,6 +12,7 @@ import torch
 
 import spikewright as sw
 from spikewright import demo
+from spikewright.conversion import watch
 from spikewright.errors import SimulationError
 from spikewright.graph import Graph, GraphNode
 from spikewright.graph.layers import Activation, Add, Affine, Input
@@ -48,6 +49,32 @@ def test_a_raster_of_one_sample(conversion: sw.Conversion) -> None:
     assert [panel.get_ylabel().split("\n")[0] for panel in panels] == ["relu1", "relu2", "output"]
     dots = panels[0].collections[0].get_offsets()
     assert len(dots) == np.count_nonzero(run.spikes_over_time("relu1"))
+
+
+def test_a_raster_of_digits_shows_where_layers_start() -> None:
+    """Time is that of the network: a layer sends in its own steps, behind its start."""
+    steps, silent = 4, 2
+    network = sw.convert(
+        demo.MODEL, spiking=True, coding=sw.SignedDigits(steps, silent), calibration=X
+    )
+    panels = sw.plot.raster(network, X[0]).figure.axes
+    ends = []
+    for panel in panels[:2]:
+        found = [np.asarray(c.get_offsets()) for c in panel.collections]
+        times = np.rint(np.concatenate([dots[:, 0] for dots in found if len(dots)])).astype(int)
+        ends.append((times.min(), times.max()))
+    (first, last), (later, end) = ends
+    assert first >= 1 and last <= steps
+    assert silent < later and end <= steps + silent
+    run = network.run(X[:1], record=["relu2"], progress=False)
+    counts = watch(network, X[:1], None).counts["relu2"]
+    assert len(counts) == run.network_steps == steps + silent
+    np.testing.assert_array_equal(counts[silent:], run.spikes_over_time("relu2")[0])
+    assert not counts[:silent].any() and counts.any()
+    answers = watch(network, X[:1], None).answers
+    np.testing.assert_allclose(next(iter(answers.values()))[-1], run.predict()[0], rtol=1e-6)
+    with pytest.raises(SimulationError, match="the complete value"):
+        watch(network, X[:1], None, readout="last")
 
 
 @pytest.mark.parametrize(

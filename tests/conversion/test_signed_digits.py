@@ -220,7 +220,7 @@ def test_other_numbers_of_steps_are_refused() -> None:
     for measure in (conversion.run, conversion.evaluate):
         with pytest.raises(SimulationError, match="digits in 4 steps each, got steps=8"):
             measure(x, steps=8, progress=False)
-    with pytest.raises(BuildError, match="is for steps of 0.001 s"):
+    with pytest.raises(BuildError, match=r"is for steps of 0\.001 s"):
         conversion.run(x, dt=0.002, progress=False)
 
 

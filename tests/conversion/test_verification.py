@@ -105,6 +105,17 @@ def test_a_loaded_conversion_is_compared_with_the_graph_that_was_read(tmp_path: 
     assert {d.compared for d in found.differences if d.error} == {"the rate network", OWN_SUM}
 
 
+def test_a_code_of_spikes_changes_nothing_of_it(tmp_path: Any) -> None:
+    """Signed digits, as made or from a file, are compared as the rate network of the model is."""
+    rates = cancelling()
+    digits = rates.again(spiking=True, coding=sw.SignedDigits(4, 1), calibration=X)
+    assert digits.verify(X).as_dict() == rates.verify(X).as_dict()
+    for conversion, name in ((digits, "digits.sw"), (rates, "rates.sw")):
+        conversion.save(tmp_path / name)
+    found, wanted = (sw.load(tmp_path / name).verify(X) for name in ("digits.sw", "rates.sw"))
+    assert found.as_dict() == wanted.as_dict()
+
+
 def test_an_error_carries_the_record() -> None:
     """So that the table can be looked at where the verdict is bad."""
     conversion = spoiled(cancelling(), "small", 1.5)

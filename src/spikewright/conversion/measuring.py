@@ -27,10 +27,11 @@ from spikewright.evaluation.settings import EvaluateOptions, checked
 from spikewright.graph import evaluate_all
 from spikewright.lower.populations import Roles
 from spikewright.measure import Evaluation, EveryStep, read_out_at_every_step
+from spikewright.network.layer_times import Place
 from spikewright.records import select
 from spikewright.running.converted import Converted
 from spikewright.running.inputs import as_held, batch_of, refuse_sequences
-from spikewright.running.own_steps import complete_readouts, steps_of, value_bits
+from spikewright.running.own_steps import complete_readouts, in_network_steps, steps_of, value_bits
 from spikewright.running.run import run_of
 from spikewright.running.runner import Runner
 
@@ -145,7 +146,8 @@ class Sample:
     `counts` are net spikes in every step `{layer: (steps, *shape)}`, `means` the mean value that
     each layer sent and `activations` the source's values, `{layer: (*shape)}`. `answers` are the
     outputs under the readout after each step, `{output: (steps, *out)}`, and `source` those of
-    the source, `{output: (*out)}`. `dt` is the length of a step in seconds.
+    the source, `{output: (*out)}`. `dt` is the length of a step in seconds. Steps are those of the
+    network: layers that start one after the other do nothing before their start.
     """
 
     counts: dict[str, NDArray]
@@ -159,7 +161,7 @@ class Sample:
 def watch(
     conversion: Converted,
     x: Any,
-    steps: int,
+    steps: int | None,
     dt: float = 0.001,
     *,
     readout: EveryStep = "mean",
@@ -182,22 +184,31 @@ def watch(
     runner = Runner(conversion.lowered)
     run = run_of(runner, arrays, steps, dt, seed, engine=engine, record=spiking)
     warn_of_length(conversion, steps, dt)
+    complete_readouts(conversion.lowered, (readout,))
     values = evaluate_all(conversion.canonical, arrays)
+    layers, outputs = conversion.populations(), conversion.lowered.outputs
     return Sample(
-        {name: run.spikes_over_time(name)[0] for name in spiking},
+        {
+            name: in_network_steps(conversion.lowered, layers[name], run.spikes_over_time(name)[0])
+            for name in spiking
+        },
         {name: run.recorded[name][0].mean(axis=0, dtype=np.float64) for name in spiking},
         {name: values[name][0] for name in spiking},
-        {name: _answers(conversion, name, raw, readout, dt) for name, raw in run.raw.items()},
+        {
+            name: _answers(conversion, name, outputs[name], raw, readout, dt)
+            for name, raw in run.raw.items()
+        },
         {name: values[node][0] for name, node in conversion.canonical.outputs.items()},
         dt,
     )
 
 
 def _answers(
-    conversion: Converted, name: str, raw: NDArray, readout: EveryStep, dt: float
+    conversion: Converted, name: str, place: Place, raw: NDArray, readout: EveryStep, dt: float
 ) -> NDArray:
     """The output under a readout at each step, with its activation on the value read out."""
     values = read_out_at_every_step(raw, readout, dt)[0]
+    values = in_network_steps(conversion.lowered, place, values, stays=True)
     activation = conversion.lowered.readouts.get(name)
     return values if activation is None else activation.evaluate(values)
 

@@ -14,6 +14,7 @@ from spikewright.network import Connection, Ensemble, NeuronsView
 from spikewright.network.neurons import (
     NUMPY_NEURONS,
     TOLERANCE,
+    BipolarIntegrateAndFire,
     IntegrateAndFire,
     NeuronType,
     SpikingLeakyReLU,
@@ -70,7 +71,7 @@ class LayerNeurons:
         """The smallest mean value that these neurons can send."""
         known = self.neuron_type
         signed = known.negative and not known.takes_back
-        if self.sends_digits:
+        if isinstance(known, BipolarIntegrateAndFire):
             signed = known.response is not None
         return -np.inf if signed else 0.0
 

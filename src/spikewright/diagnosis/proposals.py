@@ -122,7 +122,8 @@ class Diagnosed:
     ) -> dict[str, Scale] | None:
         """The scales that a rule chooses on the samples, for all layers or some of them.
 
-        `others` are other arguments that change. None where it cannot, which is noted as a failure of `what`.
+        `others` are other arguments that change. None where it cannot, which is noted as a failure
+        of `what`.
         """
         changes = {"scale_firing_rates": rule, "calibration": self._data, **others}
         try:

@@ -122,6 +122,24 @@ def network_step(lowered: Lowered, own: int) -> int:
     return max(times.starts.get(place, 0) for place in lowered.outputs.values()) + own
 
 
+def in_network_steps(
+    lowered: Lowered, place: Place, values: NDArray, stays: bool = False
+) -> NDArray:
+    """Values `(steps, *shape)` of a place's own steps in the steps of the network.
+
+    They are zero before its start; behind its end the last one `stays`, or they are zero.
+    """
+    times = lowered.times
+    if times is None:
+        return values
+    start = times.starts.get(place, 0)
+    found = np.zeros((times.network_steps, *values.shape[1:]), values.dtype)
+    found[start : start + len(values)] = values
+    if stays:
+        found[start + len(values) :] = values[-1]
+    return found
+
+
 def complete_readouts(lowered: Lowered, readouts: Sequence[EveryStep]) -> tuple[EveryStep, ...]:
     """The readouts of an evaluation: of digits the complete value alone, whose name is "mean".
 

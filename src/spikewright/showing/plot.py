@@ -29,7 +29,7 @@ __all__ = ["raster", "rates", "sweep"]
 def raster(
     source: Conversion | Simulator,
     x: Any,
-    steps: int = 32,
+    steps: int | None = None,
     dt: float = 0.001,
     *,
     seed: int = 0,
@@ -40,13 +40,15 @@ def raster(
 
     Of a conversion a panel a layer, and the output as it tends to the source's: `x` is the sample
     `(*shape)`, or `(1, *shape)`; with several inputs `{name: array}`. It runs for `steps` steps of
-    `dt` seconds. `raster(simulator, probe)` draws what a probe of neurons recorded, or several
-    probes, a panel each; with a batch that of one `sample`. Raises `SimulationError` for anything
-    else, and where nothing spikes, and `MissingExtraError` without matplotlib.
+    `dt` seconds, left out for those of its code, or 32. Where layers start one after the other,
+    time is that of the network. `raster(simulator, probe)` draws what a probe of neurons recorded,
+    or several probes, a panel each; with a batch that of one `sample`. Raises `SimulationError` for
+    anything else, and where nothing spikes, and `MissingExtraError` without matplotlib.
     """
     if isinstance(source, Simulator):
         return _drawn(_recorded(source, x, sample))
-    found = watch(source, _one(source, x), steps, dt, seed=seed, engine=engine)
+    length = source.coding.run_steps(steps) or 32
+    found = watch(source, _one(source, x), length, dt, seed=seed, engine=engine)
     _require(found.counts, "no layer of the network spikes: convert with spiking=True")
     return _drawn(figures.raster_info(found, {"output": next(iter(found.answers))}))
 
