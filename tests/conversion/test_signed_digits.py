@@ -56,9 +56,15 @@ def around(example: LayerExample) -> Graph:
     return Graph((*nodes,), {"output": nodes[-1].name})
 
 
+def samples(graph: Graph) -> dict[str, NDArray]:
+    """Values of all inputs."""
+    rng = np.random.default_rng(2)
+    return {name: rng.normal(size=(6, *graph.shapes[name])) for name in graph.inputs}
+
+
 def is_covered(graph: Graph) -> bool:
     """Whether a graph can be said in digits."""
-    x = {name: np.ones((2, *graph.shapes[name])) for name in graph.inputs}
+    x = samples(graph)
     try:
         sw.convert(graph, spiking=True, coding=sw.SignedDigits(2, 1), calibration=x)
     except ConversionError as error:
@@ -79,8 +85,7 @@ def test_with_all_input_known_every_layer_is_its_rounded_twin(example: LayerExam
     graph = around(example)
     if not is_covered(graph):
         return
-    rng = np.random.default_rng(2)
-    x = {name: rng.normal(size=(6, *graph.shapes[name])) for name in graph.inputs}
+    x = samples(graph)
     coding = sw.SignedDigits(STEPS, STEPS)
     conversion = sw.convert(graph, spiking=True, coding=coding, calibration=x)
     run = conversion.run(x, engine="reference", precision="float64", progress=False)
@@ -221,7 +226,7 @@ def test_other_numbers_of_steps_are_refused() -> None:
     for measure in (conversion.run, conversion.evaluate):
         with pytest.raises(SimulationError, match="digits in 4 steps each, got steps=8"):
             measure(x, steps=8, progress=False)
-    with pytest.raises(BuildError, match="is for steps of 0.001 s"):
+    with pytest.raises(BuildError, match=r"is for steps of 0\.001 s"):
         conversion.run(x, dt=0.002, progress=False)
 
 

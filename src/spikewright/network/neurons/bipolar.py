@@ -140,8 +140,9 @@ class BipolarIntegrateAndFire(LinearResponse):
     ) -> BipolarIntegrateAndFire:
         """The type for signed digits of a binary number in so many steps, behind step `start`.
 
-        Heights are powers of two, down to 1. Thresholds are 2/3 of a height, and 1/2 in the last
-        step, which rounds. Raises `NetworkError` for other than 1 to 16 steps.
+        Heights are powers of two, down to 1. Thresholds are 2/3 of a height, 3/4 in the last step
+        but one and 1/2 in the last one, which rounds: as high as the digits that follow can make
+        good. Raises `NetworkError` for other than 1 to 16 steps.
         """
         if not (is_whole(steps) and 1 <= steps <= _MOST_DIGITS):
             raise NetworkError(
@@ -152,7 +153,7 @@ class BipolarIntegrateAndFire(LinearResponse):
             max_spikes_per_step=1,
             spike_heights=tuple(2**i for i in reversed(range(steps))),
             start=start,
-            spike_thresholds=(*[2.0 / 3.0] * (steps - 1), 0.5),
+            spike_thresholds=(*[2.0 / 3.0] * (steps - 2), 0.75, 0.5)[-steps:],
             response=response,
         )
 
