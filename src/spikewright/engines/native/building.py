@@ -29,7 +29,6 @@ from spikewright.engines.native.buffers import Buffers, SummedOutputs
 from spikewright.engines.native.filling import Filling, Listed, Packing
 from spikewright.engines.native.foreign import add_foreign
 from spikewright.engines.native.groups import FusedOperator, add_together, groups
-from spikewright.engines.native.integrators import add_integrators
 from spikewright.engines.native.layers import add_layer, add_sum
 from spikewright.engines.native.learning import add_learned
 from spikewright.engines.native.moves import add_axis_map, add_choice, add_place, rename
@@ -143,7 +142,6 @@ def _add_linear(b: Buffers, op: Linear) -> None:
 
 
 _KERNELS: dict[type[Operator], Callable[[Buffers, Any], None]] = {
-    Neurons: add_integrators,
     ScaledSum: add_sum,
     Delay: add_delay,
     DelayedLinear: add_arrivals,

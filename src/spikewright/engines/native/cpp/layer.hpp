@@ -271,55 +271,38 @@ inline void expect_next_pixel(const Strip& strip, std::size_t pixel) {
     for (std::size_t t = 0; t < strip.context.steps; ++t) __builtin_prefetch(out[t], 1);
 }
 
-// A pixel's neurons integrate its currents in all steps.
-template <std::size_t lanes, bool uniform, Firing firing>
-[[gnu::noinline]] void fire_pixel(const Strip& strip, std::size_t pixel) {
-    constexpr std::size_t together = std::min(lanes, kAdvanced);
-    const Context& c = strip.context;
-    const std::size_t valid = strip.valid();
-    for (std::size_t first = 0; first < valid; first += together) {
-        const std::size_t channel = strip.block.channel + first;
-        const std::size_t at = pixel * std::size_t(strip.op.layer->out_channels) + channel;
-        const Currents<together> currents(strip, pixel, first);
-        const auto out = c.track<std::int8_t>(strip.op.output, strip.sample, at);
-        const Place place{std::size_t(strip.op.population), strip.sample, pixel, channel,
-                          std::min(valid - first, together)};
-        run_block<together, uniform, firing>(
-            c, place, [&](std::size_t t) __attribute__((always_inline)) { return currents.at(t); },
-            [&](std::size_t t) { return out[t]; });
-    }
-}
-
 // Adds up all limbs of the values of a pixel whose sums are rough (`sheets.hpp`).
 template <std::size_t lanes>
 void sum_finely(const Strip& strip, std::size_t pixel);
 
-// The same of neurons that follow the mean of their current, some at a time.
-template <std::size_t lanes, bool uniform>
-[[gnu::noinline]] void follow_pixel(const Strip& strip, std::size_t pixel) {
+// A pixel's neurons integrate its currents in all steps.
+template <std::size_t lanes, bool uniform, Cell cell>
+[[gnu::noinline]] void fire_pixel(const Strip& strip, std::size_t pixel) {
+    constexpr bool follows = cell == Cell::running_mean;
+    constexpr std::size_t together = follows ? kMeanLanes : std::min(lanes, kAdvanced);
     const Context& c = strip.context;
     Scratch& scratch = strip.scratch;
     const std::size_t valid = strip.valid();
-    const bool counts = leaves_counts(c, strip.op.population);
-    expect_next_pixel(strip, pixel);
-    for (std::size_t first = 0; first < valid; first += kMeanLanes) {
+    [[maybe_unused]] const bool counts = follows && leaves_counts(c, strip.op.population);
+    if constexpr (follows) expect_next_pixel(strip, pixel);
+    for (std::size_t first = 0; first < valid; first += together) {
         const std::size_t channel = strip.block.channel + first;
         const std::size_t at = pixel * std::size_t(strip.op.layer->out_channels) + channel;
-        const Currents<kMeanLanes> currents(strip, pixel, first);
-        const auto out = c.track<std::int8_t>(strip.op.output, strip.sample, at);
+        const Currents<together> currents(strip, pixel, first);
+        const auto track = c.track<std::int8_t>(strip.op.output, strip.sample, at);
         const Place place{std::size_t(strip.op.population), strip.sample, pixel, channel,
-                          std::min(valid - first, kMeanLanes)};
+                          std::min(valid - first, together)};
         const auto current = [&](std::size_t t) __attribute__((always_inline)) { return currents.at(t); };
-        const auto to = [&](std::size_t t) __attribute__((always_inline)) { return out[t]; };
-        const Divisor* numbers = scratch.numbers.data();
-        const double* errors = scratch.rough ? scratch.errors + first : nullptr;
-        if (counts && count_certainly<uniform>(c, place, numbers, errors, current, to)) {
-            ++scratch.certain;
-            continue;
+        const auto out = [&](std::size_t t) __attribute__((always_inline)) { return track[t]; };
+        if constexpr (follows) {
+            const double* errors = scratch.rough ? scratch.errors + first : nullptr;
+            const auto finely = [&] { scratch.rough ? sum_finely<lanes>(strip, pixel) : void(); };
+            const bool certain =
+                follow<uniform>(c, place, counts, scratch.numbers.data(), errors, current, out, finely);
+            ++(certain ? scratch.certain : scratch.followed);
+        } else {
+            run_block<together, uniform, cell>(c, place, current, out);
         }
-        ++scratch.followed;
-        if (scratch.rough) sum_finely<lanes>(strip, pixel);
-        run_following<uniform>(c, place, numbers, current, to);
     }
 }
 
@@ -351,9 +334,7 @@ void finish_pixel(const Strip& strip, std::size_t pixel) {
     const std::int32_t number = strip.op.population;
     if (number < 0) return write_pixel<lanes>(strip, pixel);
     const Population& p = strip.context.job->plan->populations[std::size_t(number)];
-    if (p.follows_mean && p.threshold.uniform) return follow_pixel<lanes, true>(strip, pixel);
-    if (p.follows_mean) return follow_pixel<lanes, false>(strip, pixel);
-    with_firing(p, [&](auto uniform, auto firing) { fire_pixel<lanes, uniform(), firing()>(strip, pixel); });
+    with_cell(p, [&](auto uniform, auto cell) { fire_pixel<lanes, uniform(), cell()>(strip, pixel); });
 }
 
 // Pixels `begin` to `end`, as many at a time as tiles have rows.
@@ -393,7 +374,7 @@ inline void run_weights(const Context& c, const Instruction& op, const Lists& li
     const Layer& l = *op.layer;
     scratch.sums.reserve(c.steps);
     const auto& populations = c.job->plan->populations;
-    if (op.population >= 0 && populations[std::size_t(op.population)].follows_mean)
+    if (op.population >= 0 && populations[std::size_t(op.population)].follows_mean())
         scratch.numbers = step_numbers(c);
     if (!l.low.empty()) scratch.low.reserve(c.steps);
     const std::size_t pixels = l.pixels();

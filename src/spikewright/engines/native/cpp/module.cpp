@@ -493,10 +493,6 @@ void bind_descriptions(nb::module_& m) {
             new (to) SenderForm{form_of(entries_of(receivers, senders, values, steps, count), count)};
         }, nb::kw_only(), "receivers"_a, "senders"_a, "values"_a, "steps"_a, "count"_a)
         .def_ro("width", &SenderForm::width);
-    nb::class_<Bent>(m, "Bent")
-        .def("__init__", [](Bent* to, double slope, double offset, double most, bool gated) {
-            new (to) Bent{slope, offset, most, gated};
-        }, nb::kw_only(), "slope"_a = 1.0, "offset"_a = 0.0, "most"_a, "gated"_a = false);
     nb::class_<FixedPoint>(m, "FixedPoint")
         .def("__init__", [](FixedPoint* to, double leak, double half, double low, double high, bool to_zero) {
             new (to) FixedPoint{leak, half, low, high, to_zero};
@@ -516,15 +512,14 @@ void bind_descriptions(nb::module_& m) {
         .def("__init__", [](Operand* to, int source, bool external, double factor, const Integers& index) {
             new (to) Operand{external, source, factor, copied(index)};
         }, nb::kw_only(), "source"_a, "external"_a = false, "factor"_a = 1.0, "index"_a = nb::none());
-#define FIELD(name) def_rw(#name, &Cells::name)
-    nb::class_<Cells>(m, "Cells")
+#define FIELD(name) def_rw(#name, &NeuronModel::name)
+    nb::class_<NeuronModel>(m, "NeuronModel")
         .def(nb::init<>())
-        .FIELD(cell).FIELD(rate).FIELD(slope).FIELD(most).FIELD(tau_ref).FIELD(tau_rc)
-        .FIELD(amplitude).FIELD(negative).FIELD(truncate).FIELD(floor).FIELD(cap).FIELD(assumed)
-        .FIELD(heights).FIELD(debt).FIELD(dt).FIELD(differ)
+        .FIELD(cell).FIELD(rate).FIELD(blocks).FIELD(slope).FIELD(offset).FIELD(most).FIELD(gated)
+        .FIELD(tau_ref).FIELD(tau_rc).FIELD(amplitude).FIELD(negative).FIELD(truncate).FIELD(floor)
+        .FIELD(cap).FIELD(assumed).FIELD(heights).FIELD(debt).FIELD(dt).FIELD(differ)
         .FIELD(min_voltage).FIELD(most_share).FIELD(adapting).FIELD(added).FIELD(sigma).FIELD(pace)
-        .FIELD(follow).FIELD(coupling).FIELD(reset).FIELD(jump).FIELD(voltage).FIELD(second)
-        .FIELD(third).FIELD(total).FIELD(net).FIELD(recorded).FIELD(fixed);
+        .FIELD(follow).FIELD(coupling).FIELD(reset).FIELD(jump).FIELD(fixed);
 #undef FIELD
 }
 
@@ -576,6 +571,7 @@ NB_MODULE(_kernels, m) {
         const Kernels* kernels = find_kernels(isa);
         return kernels && kernels->has_tiles;
     });
+    m.def("least_voltage", &least_voltage);
     bind_enum<Action>(m, "Action");
     bind_enum<Cell>(m, "Cell");
     bind_enum<Rate>(m, "Rate");
@@ -591,15 +587,15 @@ NB_MODULE(_kernels, m) {
         .def(nb::init<>())
         .def("buffer", &Region::buffer)
         .def("view", &Region::view, "parent"_a, by_name, "offset"_a, "size"_a, "own"_a = false)
-        .def("population", &Region::population, by_name, "threshold"_a, "least"_a, "lowest"_a.none(),
-             "rectify"_a, "cap"_a, "start"_a, "holds"_a, "places"_a, "whole"_a, "follows"_a.none(),
-             "fixed"_a.none(), "charge"_a.none())
+        .def("population", &Region::population, by_name, "model"_a, "threshold"_a, "own"_a.none(),
+             "start"_a, "places"_a, "whole"_a)
         .def("layer", &Region::layer, by_name, "action"_a, input, output, "population"_a, "geometry"_a,
              "gain"_a.none(), "bias"_a, "joined"_a, "factor"_a.none(), "limbs"_a,
              "weight_limbs"_a)
         .def("fill", &Region::fill, "number"_a, by_name, "packed"_a, "factor"_a, "starts"_a,
              "rows"_a, "values"_a)
         .def("bytes", &Region::bytes)
+        .def("fits_bytes", [](const Region& r, std::size_t steps) { return r.plan.fits_bytes(steps); })
         .def("tiled_bytes", &Region::tiled_bytes)
         .def("fire", &Region::fire, by_name, input, "external"_a, output, "population"_a,
              "index"_a = nb::none())
@@ -615,8 +611,8 @@ NB_MODULE(_kernels, m) {
         .def("filter", &Region::filter, by_name, "action"_a, input, output, "A"_a, "B"_a, "C"_a,
              "D"_a.none(), "states"_a, "kept"_a, "line"_a)
         .def("delay", &Region::delay, by_name, "action"_a, input, output, "steps"_a, "rows"_a)
-        .def("cells", &Region::cells, by_name, output, "cells"_a, "threshold"_a, "own"_a.none(),
-             "pieces"_a)
+        .def("cells", &Region::cells, by_name, output, "model"_a, "threshold"_a, "own"_a.none(),
+             "memories"_a, "recorded"_a, "pieces"_a)
         .def("draws", &Region::draws, by_name, "keys"_a, "starts"_a, "places"_a = nb::none())
         .def("encoders", &Region::encoders, by_name, "weights"_a, "gain"_a.none(), "bias"_a, "limbs"_a)
         .def("readout", &Region::readout, by_name, output, "members"_a, "weights"_a, "scale"_a, "limbs"_a)
