@@ -220,16 +220,18 @@ bool along(void (*integrate)(const Along<Real>&), int i) {
     for (Real& x : starts) x = Real(draw(0, 63)) / Real(128);
     std::vector<Real> carried(steps * samples * n), net(samples * n), both(samples * n);
     const Real cap = i % 4 ? std::numeric_limits<Real>::infinity() : Real(1);
-    Along<Real> a{currents.data(), thresholds.data(), starts.data(), steps, samples, n,
-                  held ? 0 : samples * n, cap, nullptr, 0, nullptr, 0, i % 7 == 0, takes_back,
-                  carried.data(), net.data(), all ? both.data() : nullptr};
+    NeuronModel m;
+    m.cell = takes_back ? Cell::bipolar : Cell::integrate, m.cap = i % 4 ? 0.0 : 1.0;
+    if (i % 7 == 0) m.rate = Rate::bent;
+    Along<Real> a{&m, currents.data(), thresholds.data(), starts.data(), steps, samples, n,
+                  held ? 0 : samples * n, carried.data(), net.data(), all ? both.data() : nullptr};
     integrate(a);
     for (std::size_t at = 0; at < samples * n; ++at) {
         const Real unit = thresholds[at % n];
         Real v = starts[at % n], sent = 0, sizes = 0;
         for (std::size_t t = 0; t < steps; ++t) {
             const Real current = currents[(held ? 0 : t * samples * n) + at];
-            v += a.rectifies ? std::fmax(current, Real(0)) : current;
+            v += m.rate == Rate::bent ? std::fmax(current, Real(0)) : current;
             const Real least = takes_back ? -std::fmin(sent, cap) : Real(0);
             const Real count = std::fmin(std::fmax(std::floor(v / unit + Real(kTolerance)), least), cap);
             v -= count * unit, sent += count, sizes += std::fabs(count);

@@ -137,7 +137,9 @@ class NeuronModel:
     blocks: bool
     amplitude: float
     negative: bool
+    floor: float
     cap: float
+    debt: bool
     dt: float
     differ: bool
     adapting: float

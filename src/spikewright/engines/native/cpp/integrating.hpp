@@ -38,14 +38,15 @@ template <bool takes_back, class Real>
 inline void integrate_block(const Along<Real>& a, std::size_t sample, std::size_t from, std::size_t n) {
     alignas(64) Real voltages[kAlong], sent[kAlong] = {}, all[kAlong] = {};
     std::copy_n(a.starts + from, n, voltages);
-    const Real lowest = a.rectifies ? Real(0) : -std::numeric_limits<Real>::infinity();
+    const NeuronModel& m = *a.model;
+    const Real lowest = m.rate == Rate::bent ? Real(0) : -std::numeric_limits<Real>::infinity();
     const std::size_t at = sample * a.size + from;
     for (std::size_t t = 0; t < a.steps; ++t) {
-        // Only spikes that are taken back have heights.
-        const auto step = t < a.high ? step_along<true, true, Real> : step_along<takes_back, false, Real>;
-        step(n, a.cap, t < a.assuming ? Real(a.assumed[t]) : Real(0), t < a.high ? Real(a.heights[t]) : Real(1),
-             lowest, a.thresholds + from, a.currents + t * a.apart + at, voltages, sent, all,
-             a.values + t * a.samples * a.size + at);
+        const bool high = t < m.heights.size();  // only spikes that are taken back have heights
+        const auto step = high ? step_along<true, true, Real> : step_along<takes_back, false, Real>;
+        step(n, Real(m.most_spikes()), t < m.assumed.size() ? Real(m.assumed[t]) : Real(0),
+             high ? Real(m.heights[t]) : Real(1), lowest, a.thresholds + from, a.currents + t * a.apart + at,
+             voltages, sent, all, a.values + t * a.samples * a.size + at);
     }
     std::copy_n(sent, n, a.net + at);
     if (a.all) std::copy_n(all, n, a.all + at);
@@ -56,8 +57,8 @@ void integrate_along(const Along<Real>& a) {
     for (std::size_t sample = 0; sample < a.samples; ++sample)
         for (std::size_t from = 0; from < a.size; from += kAlong) {
             const std::size_t n = a.size - from < kAlong ? a.size - from : kAlong;
-            a.takes_back ? integrate_block<true>(a, sample, from, n)
-                         : integrate_block<false>(a, sample, from, n);
+            a.model->cell == Cell::bipolar ? integrate_block<true>(a, sample, from, n)
+                                           : integrate_block<false>(a, sample, from, n);
         }
 }
 

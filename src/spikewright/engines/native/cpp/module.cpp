@@ -433,12 +433,9 @@ void bind_along(nb::module_& m, void (*Kernels::*kernel)(const Along<Real>&)) {
     using Row = nb::ndarray<const Real, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
     using Values = nb::ndarray<Real, nb::ndim<3>, nb::c_contig, nb::device::cpu>;
     using Sums = nb::ndarray<Real, nb::ndim<2>, nb::c_contig, nb::device::cpu>;
-    m.def("integrate_along", [kernel](const Given& currents, const Row& thresholds, const Row& starts,
-                                      double cap, const std::vector<double>& assumed,
-                                      const std::vector<double>& heights,
-                                      bool rectifies, bool takes_back, const Values& values,
-                                      const Sums& net, const std::optional<Sums>& all,
-                                      const std::string& isa) {
+    m.def("integrate_along", [kernel](const NeuronModel& model, const Given& currents, const Row& thresholds,
+                                      const Row& starts, const Values& values, const Sums& net,
+                                      const std::optional<Sums>& all, const std::string& isa) {
         const Kernels* kernels = find_kernels(isa);
         require(kernels != nullptr, "this processor cannot run those kernels");
         const std::size_t steps = currents.shape(0), samples = currents.shape(1), size = currents.shape(2);
@@ -448,14 +445,14 @@ void bind_along(nb::module_& m, void (*Kernels::*kernel)(const Along<Real>&)) {
         require(thresholds.shape(0) == size && starts.shape(0) == size, "a threshold and start a neuron");
         require(values.shape(0) == steps && values.shape(1) == samples && values.shape(2) == size &&
                     sums(net) && (!all || sums(*all)), "results have the shape of currents");
-        const Along<Real> along{currents.data(), thresholds.data(), starts.data(), steps, samples, size,
-                                std::size_t(currents.stride(0)), Real(cap), assumed.data(), assumed.size(),
-                                heights.data(), heights.size(), rectifies, takes_back, values.data(), net.data(),
+        require(model.cell == Cell::integrate || model.cell == Cell::bipolar, "neurons integrate");
+        const Along<Real> along{&model, currents.data(), thresholds.data(), starts.data(), steps, samples, size,
+                                std::size_t(currents.stride(0)), values.data(), net.data(),
                                 all ? all->data() : nullptr};
         const nb::gil_scoped_release release;
         (kernels->*kernel)(along);
-    }, nb::kw_only(), "currents"_a.noconvert(), "thresholds"_a, "starts"_a, "cap"_a, "assumed"_a,
-       "heights"_a, "rectifies"_a, "takes_back"_a, "values"_a.noconvert(), "net"_a.noconvert(),
+    }, nb::kw_only(), "model"_a, "currents"_a.noconvert(), "thresholds"_a, "starts"_a, "values"_a.noconvert(),
+       "net"_a.noconvert(),
        "all"_a.noconvert().none(), "isa"_a = "");
 }
 
@@ -578,9 +575,9 @@ NB_MODULE(_kernels, m) {
     bind_enum<Rule>(m, "Rule");
     bind_limits(m);
     bind_packing(m);
+    bind_descriptions(m);
     bind_along<float>(m, &Kernels::along);
     bind_along<double>(m, &Kernels::along_in_doubles);
-    bind_descriptions(m);
     constexpr nb::kw_only by_name;
     const auto input = "input"_a, output = "output"_a;
     nb::class_<Region>(m, "Region")
