@@ -8,8 +8,8 @@ namespace spikewright::SPIKEWRIGHT_ISA {
 template <auto value>
 using Constant = std::integral_constant<decltype(value), value>;
 
-// What a block of neurons is between two steps. `step` takes the currents of one, and `keep` leaves what is kept
-// beside the voltage. `checked`: whether a neuron may spike twice.
+// What a block of neurons is between two steps. `step` takes the currents of one; `keep` leaves what is kept
+// beside the voltage, and `keep_brief` the same in bytes. `checked`: whether a neuron may spike twice.
 template <Cell cell, std::size_t lanes, bool uniform, bool checked = true>
 struct Neurons {
     static_assert(cell == Cell::integrate || cell == Cell::fixed_point);
@@ -18,7 +18,7 @@ struct Neurons {
     Block<lanes> v;
     Most most = 1;
 
-    Neurons(const Context& c, const Place& at, std::size_t) : p(population_of(c, at)), limits(p, at) {}
+    Neurons(const Context& c, const Place& at) : p(population_of(c, at)), limits(p, at) {}
 
     [[gnu::always_inline]] void step(const Context& c, const Place& at, std::size_t t, Block<lanes> j,
                                      Fired<lanes>& fired) {
@@ -50,8 +50,8 @@ struct Neurons {
         }
         fired.all = fired.net, fired.most = most;
     }
-    void keep_brief(const Context&, const Place&, std::size_t) const {}
-    void keep(const Context&, const Place&, std::size_t) const {}
+    void keep_brief(const Context&, const Place&) const {}
+    void keep(const Context&, const Place&) const {}
 };
 
 // Neurons that take spikes back. One spike or none, sent or taken back, the usual case, takes comparisons alone.
@@ -63,9 +63,9 @@ struct Neurons<Cell::bipolar, lanes, uniform> {
     const Holds<lanes, uniform> holds;
     Block<lanes> v, sent{};
 
-    Neurons(const Context& c, const Place& at, std::size_t offset)
+    Neurons(const Context& c, const Place& at)
         : p(population_of(c, at)), limits(p, at), holds(p, at) {
-        const double* before = c.sent(at.population, at.sample, offset).from;
+        const double* before = passed(c, at, &State::sent).from;
         if (before) sent.read(before);
     }
 
@@ -91,13 +91,11 @@ struct Neurons<Cell::bipolar, lanes, uniform> {
             sent.v[k] = minus_where(minus_where(sent.v[k], -one, given[k]), one, taken[k]);
         });
     }
-    void keep_brief(const Context& c, const Place& at, std::size_t offset) const {
-        std::int8_t* to = c.brief_sent(at.population, at.sample, offset);
+    void keep_brief(const Context& c, const Place& at) const {
+        std::int8_t* to = c.brief_sent(at.population, at.sample, offset_of(c, at));
         each<n>(SPIKEWRIGHT_EACH(k) { store_bytes(to + k * kDoubles, to_ints(sent.v[k])); });
     }
-    void keep(const Context& c, const Place& at, std::size_t offset) const {
-        sent.write(c.sent(at.population, at.sample, offset).to);
-    }
+    void keep(const Context& c, const Place& at) const { sent.write(passed(c, at, &State::sent).to); }
 };
 
 // The same, one a step at most, in a run whose sums fit bytes.
@@ -108,7 +106,7 @@ struct OnceBothWays {
     Block<lanes> v;
     Counts<lanes> sent{};
 
-    OnceBothWays(const Context& c, const Place& at, std::size_t)
+    OnceBothWays(const Context& c, const Place& at)
         : limits(population_of(c, at), at), holds(population_of(c, at), at) {}
 
     [[gnu::always_inline]] void step(const Context&, const Place&, std::size_t, const Block<lanes>& j,
@@ -119,19 +117,17 @@ struct OnceBothWays {
         fire_once_both_ways<lanes, uniform>(v, owing, limits, holds, given, taken, fired);
         each<Counts<lanes>::n>(SPIKEWRIGHT_EACH(k) { sent.v[k] += fired.net.v[k]; });
     }
-    void keep_brief(const Context& c, const Place& at, std::size_t offset) const {
-        sent.write(c.brief_sent(at.population, at.sample, offset));
+    void keep_brief(const Context& c, const Place& at) const {
+        sent.write(c.brief_sent(at.population, at.sample, offset_of(c, at)));
     }
-    void keep(const Context&, const Place&, std::size_t) const {}
+    void keep(const Context&, const Place&) const {}
 };
 
 // `current(t)` arrives, counts are written to `out(t)`.
 template <class Neurons, std::size_t lanes, class Current, class Out>
 [[gnu::always_inline]] inline void run_neurons(const Context& c, const Place& at, Current&& current, Out&& out) {
-    const std::size_t offset = at.pixel * population_of(c, at).padded + at.channel;
-    const auto state = c.state(at.population, at.sample, at.pixel, at.channel);
-    Neurons neurons(c, at, offset);
-    neurons.v.read(state.voltage);
+    Neurons neurons(c, at);
+    read_voltages(c, at, neurons.v);
     Tally<lanes> tally;
     for (std::size_t t = 0; t < c.steps; ++t) {
         Fired<lanes> fired;
@@ -140,13 +136,12 @@ template <class Neurons, std::size_t lanes, class Current, class Out>
         put_counts(fired.net, out(t), at.valid);
     }
     if (c.job->brief) {
-        neurons.keep_brief(c, at, offset);
-        return tally.recent.write(c.brief_total(at.population, at.sample, offset));
+        neurons.keep_brief(c, at);
+        return tally.recent.write(c.brief_total(at.population, at.sample, offset_of(c, at)));
     }
-    tally.flush();
-    if (state.next_voltage) neurons.v.write(state.next_voltage);
-    neurons.keep(c, at, offset);
-    state.add_total(tally.sum, lanes);
+    if (!c.last()) neurons.v.write(passed(c, at, &State::voltage).to);
+    neurons.keep(c, at);
+    tally.add_to(passed(c, at, &State::total));
 }
 
 template <std::size_t lanes, bool uniform, Cell cell, bool checked = true, class Current, class Out>

@@ -45,14 +45,9 @@ template <bool uniform, class Current, class Out>
     constexpr std::size_t n = Block<kMeanLanes>::n;
     typedef std::int16_t shorts __attribute__((vector_size(2 * kMeanLanes)));
     const Population& p = population_of(c, at);
-    const std::size_t offset = at.pixel * p.padded + at.channel;
-    const auto state = c.state(at.population, at.sample, at.pixel, at.channel);
-    const auto kept = c.followed(at.population, at.sample, offset);
     const double* inverses = p.inverse.at(at.pixel, at.channel);
     const double cap = p.model.cap;
-    Following now{};
-    now.v.read(state.voltage);
-    if (kept.sum) now.sum.read(kept.sum), now.target.read(kept.target);
+    const Following now(c, at);
     doubles inverse[n], before[n], sum[n], sent[n], largest[n], least[n], most[n];
     each<n>(SPIKEWRIGHT_EACH(k) {
         inverse[k] = uniform ? splat(*inverses) : load<doubles>(inverses + k * kDoubles);
@@ -99,10 +94,11 @@ template <bool uniform, class Current, class Out>
     if (!all_of(certain) || beyond) return false;
     alignas(kLine) double net[kMeanLanes];
     each<n>(SPIKEWRIGHT_EACH(k) { store(net + k * kDoubles, sent[k]); });
-    const auto total = c.sent(at.population, at.sample, offset);
+    const auto total = passed(c, at, &State::total);
+    const auto earlier = passed(c, at, &State::sent);
     for (std::size_t k = 0; k < kMeanLanes; ++k) {
-        state.next_total[k] = (state.total ? state.total[k] : 0) + std::uint32_t(sizes[k]);
-        total.to[k] = (total.from ? total.from[k] : 0) + net[k];
+        total.to[k] = (total.from ? total.from[k] : 0) + std::uint32_t(sizes[k]);
+        earlier.to[k] = (earlier.from ? earlier.from[k] : 0) + net[k];
     }
     return true;
 }

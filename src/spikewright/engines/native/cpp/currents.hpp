@@ -26,7 +26,7 @@ template <std::size_t lanes, bool uniform>
 inline bool at_most_once(const Context& c, const Place& place, const Population& p, Block<lanes> j) {
     const Limits<lanes, uniform> limits(p, place);
     Block<lanes> v;
-    v.read(c.state(place.population, place.sample, place.pixel, place.channel).voltage);
+    read_voltages(c, place, v);
     if (p.model.rate == Rate::bent) j.rectify();
     Where above{};
     each<Block<lanes>::n>(SPIKEWRIGHT_EACH(k) {

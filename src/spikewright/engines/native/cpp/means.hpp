@@ -71,7 +71,18 @@ inline few_bytes bytes_of(const half_ints (&whole)[kMeanLanes / kDoubles]) {
 
 // Neurons between two steps.
 struct Following {
-    Block<kMeanLanes> v, sum, target;
+    Block<kMeanLanes> v{}, sum{}, target{};
+
+    Following(const Context& c, const Place& at) {
+        read_voltages(c, at, v);
+        const auto sums = passed(c, at, &State::sum), targets = passed(c, at, &State::target);
+        if (sums.from) sum.read(sums.from), target.read(targets.from);
+    }
+    void keep(const Context& c, const Place& at) const {
+        v.write(passed(c, at, &State::voltage).to);
+        sum.write(passed(c, at, &State::sum).to);
+        target.write(passed(c, at, &State::target).to);
+    }
 };
 
 // What is the same in all steps.
@@ -111,16 +122,15 @@ struct Followers {
                                      const Block<kMeanLanes>& j, const Divisor& number, few_bytes& counts,
                                      double* rests) const {
         constexpr std::size_t n = Block<kMeanLanes>::n;
-        Following next;
+        Following next = now;
         doubles share[n], spikes[n], units[n];
         half_ints whole[n];
         Where doubtful{};
         each<n>(SPIKEWRIGHT_EACH(k) {
-            next.sum.v[k] = now.sum.v[k] + j.v[k];
+            next.sum.v[k] += j.v[k];
             const doubles mean = number(next.sum.v[k]);
             doubtful |= Divisor::doubtful(mean);
-            next.target.v[k] = now.target.v[k];
-            next.v.v[k] = now.v.v[k] + change(next.target.v[k], number.n * bent(p.model, mean));
+            next.v.v[k] += change(next.target.v[k], number.n * bent(p.model, mean));
             units[k] = uniform ? splat(*threshold) : load<doubles>(threshold + k * kDoubles);
             const doubles reciprocal = uniform ? splat(*inverse) : load<doubles>(inverse + k * kDoubles);
             share[k] = next.v.v[k] * reciprocal + kTolerance;
@@ -166,8 +176,8 @@ struct Followers {
 // Counts of either sign, summed over steps: in bytes while these hold.
 class SignedTally {
   public:
-    SignedTally(const Context::Stretch& totals, const Context::Sent& sent)
-        : total_(totals.total), sent_(sent.from), next_total_(totals.next_total), next_sent_(sent.to) {}
+    SignedTally(const Context& c, const Place& at)
+        : total_(passed(c, at, &State::total)), sent_(passed(c, at, &State::sent)) {}
 
     [[gnu::always_inline]] void add(few_bytes counts, Most most) {
         if (bound_ + most > 127) flush();
@@ -179,24 +189,22 @@ class SignedTally {
     // The part of a count that its byte leaves.
     void add_rest(std::size_t k, double rest) {
         flush();
-        next_sent_[k] += rest;
+        sent_.to[k] += rest;
     }
 
     void flush() {
         for (std::size_t k = 0; k < kMeanLanes; ++k) {
-            next_total_[k] = (total_ ? total_[k] : 0) + std::uint32_t(sizes_[k]);
-            next_sent_[k] = (sent_ ? sent_[k] : 0) + net_[k];
+            total_.to[k] = (total_.from ? total_.from[k] : 0) + std::uint32_t(sizes_[k]);
+            sent_.to[k] = (sent_.from ? sent_.from[k] : 0) + net_[k];
         }
-        total_ = next_total_, sent_ = next_sent_;
+        total_.from = total_.to, sent_.from = sent_.to;
         net_ = sizes_ = few_bytes{};
         bound_ = 0;
     }
 
   private:
-    const std::uint32_t* total_;
-    const double* sent_;
-    std::uint32_t* next_total_;
-    double* next_sent_;
+    Context::Passed<std::uint32_t> total_;
+    Context::Passed<double> sent_;
     few_bytes net_{}, sizes_{};
     Most bound_ = 0;
 };
@@ -214,14 +222,9 @@ template <bool uniform, class Current, class Out>
 [[gnu::always_inline]] inline void run_following(const Context& c, const Place& at, const Divisor* numbers,
                                                  Current&& current, Out&& out) {
     const Population& p = population_of(c, at);
-    const std::size_t offset = at.pixel * p.padded + at.channel;
-    const auto state = c.state(at.population, at.sample, at.pixel, at.channel);
-    const auto kept = c.followed(at.population, at.sample, offset);
     const Followers followers{p, p.threshold.at(at.pixel, at.channel), p.inverse.at(at.pixel, at.channel)};
-    SignedTally tally(state, c.sent(at.population, at.sample, offset));
-    Following now{};
-    now.v.read(state.voltage);
-    if (kept.sum) now.sum.read(kept.sum), now.target.read(kept.target);
+    SignedTally tally(c, at);
+    Following now(c, at);
     for (std::size_t t = 0; t < c.steps; ++t) {
         few_bytes counts;
         double rests[kMeanLanes];  // written where they do not fit
@@ -237,10 +240,7 @@ template <bool uniform, class Current, class Out>
             std::memcpy(out(t), &counts, at.valid);
     }
     tally.flush();
-    if (c.last()) return;
-    now.v.write(state.next_voltage);
-    now.sum.write(kept.next_sum);
-    now.target.write(kept.next_target);
+    if (!c.last()) now.keep(c, at);
 }
 
 }  // namespace spikewright::SPIKEWRIGHT_ISA

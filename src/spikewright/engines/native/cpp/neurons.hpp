@@ -26,6 +26,16 @@ inline const Population& population_of(const Context& c, const Place& at) {
     return c.job->plan->populations[at.population];
 }
 
+inline std::size_t offset_of(const Context& c, const Place& at) {
+    return at.pixel * population_of(c, at).padded + at.channel;
+}
+
+// A state of theirs, such as `State::voltage`.
+template <class T>
+inline Context::Passed<T> passed(const Context& c, const Place& at, std::vector<Array<T>> State::*which) {
+    return c.passed(which, at.population, at.sample, offset_of(c, at));
+}
+
 template <std::size_t lanes>
 struct Block {
     static constexpr std::size_t n = lanes / kDoubles;
@@ -44,6 +54,13 @@ struct Block {
         each<n>(SPIKEWRIGHT_EACH(k) { v[k] += other.v[k]; });
     }
 };
+
+// Voltages of a block before its first step here.
+template <std::size_t lanes>
+[[gnu::always_inline]] inline void read_voltages(const Context& c, const Place& at, Block<lanes>& v) {
+    const double* from = passed(c, at, &State::voltage).from;
+    v.read(from ? from : population_of(c, at).start.at(at.pixel, at.channel));
+}
 
 // Parameters of a block of neurons, in vectors or one for all.
 template <std::size_t lanes, bool uniform>
@@ -275,6 +292,10 @@ struct Tally {
     Most bound = 0;
     std::uint32_t sum[lanes] = {};
 
+    void add_to(const Context::Passed<std::uint32_t>& total) {
+        flush();
+        for (std::size_t k = 0; k < lanes; ++k) total.to[k] = (total.from ? total.from[k] : 0) + sum[k];
+    }
     [[gnu::always_inline]] void add(const Counts<lanes>& counts, Most most) {
         if (bound + most > 255) flush();
         bound += most;
