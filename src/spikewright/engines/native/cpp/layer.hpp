@@ -222,6 +222,12 @@ void sum_slab(const Strip& strip, const Slab& slab, std::size_t first, std::size
 template <std::size_t lanes>
 void sum_values(const Strip& strip, std::size_t t);
 
+// The same of a slab whose counts are values.
+template <std::size_t lanes>
+[[gnu::cold, gnu::noinline]] void sum_split(const Strip& strip, std::size_t first, std::size_t steps) {
+    for (std::size_t t = first; t < first + steps; ++t) sum_values<lanes>(strip, t);
+}
+
 // What bytes leave of a step's counts, times weights: a few of them, whose sums are exact.
 template <std::size_t lanes>
 [[gnu::cold, gnu::noinline]] void add_rests(const Strip& strip, std::size_t t) {
@@ -255,13 +261,14 @@ void sum_pixel(const Strip& strip, std::size_t pixel) {
             continue;
         }
         steps = all - first < kSlab ? all - first : kSlab;
-        if (strip.frames(first).whole)
+        if (strip.frames(first).whole) [[likely]]
             sum_slab<lanes>(strip, strip.slab(first), first, steps);
         else
-            for (std::size_t t = first; t < first + steps; ++t) sum_values<lanes>(strip, t);
+            sum_split<lanes>(strip, first, steps);
     }
-    for (std::size_t t = 0; strip.exceeds && t < all; ++t)
-        if (!strip.frames(t).split) add_rests<lanes>(strip, t);
+    if (strip.exceeds) [[unlikely]]
+        for (std::size_t t = 0; t < all; ++t)
+            if (!strip.frames(t).split) add_rests<lanes>(strip, t);
 }
 
 // Asks for the lines that the counts of the next pixel go to, a line of each step: writes would wait for them.
