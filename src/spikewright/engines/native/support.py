@@ -232,10 +232,6 @@ def _dense(transform: Dense, factor: float, shape: Shape, kind: Kind) -> Kind | 
     return "values" if transform.matrix.shape[1] else None
 
 
-def _axis_map(transform: AxisMap, factor: float, shape: Shape, kind: Kind) -> Kind | None:
-    return "values"
-
-
 def _convolution(transform: Convolution, factor: float, shape: Shape, kind: Kind) -> Kind | None:
     spatial, _ = split_shape(shape, transform.channels_last)
     return "values" if len(spatial) <= 2 else None
@@ -254,10 +250,6 @@ def _move(transform: Transform, factor: float, shape: Shape, kind: Kind) -> Kind
     return kind if factor == 1.0 else None
 
 
-def _scale(transform: Scale, factor: float, shape: Shape, kind: Kind) -> Kind | None:
-    return "values"
-
-
 def by_sender(transform: Sparse, counts: bool) -> bool:
     """Whether a sparse map is held by sender, which counts in bytes pay for.
 
@@ -266,22 +258,22 @@ def by_sender(transform: Sparse, counts: bool) -> bool:
     return counts and SenderLists.of(transform).longest_sum <= MAX_FAN_IN["float32"]
 
 
-def _sparse(transform: Sparse, factor: float, shape: Shape, kind: Kind) -> Kind | None:
+def _weighed(transform: Transform, factor: float, shape: Shape, kind: Kind) -> Kind | None:
     return "values"
 
 
 _LINEAR: dict[type[Transform], Callable[[Any, float, Shape, Kind], Kind | None]] = {
     Dense: _dense,
     Convolution: _convolution,
-    Sparse: _sparse,
+    Sparse: _weighed,
     SumPool: _sum_pool,
     Reshape: _move,
     Permute: _move,
     Slice: _move,
     Take: _move,
     Place: _move,
-    AxisMap: _axis_map,
-    Scale: _scale,
+    AxisMap: _weighed,
+    Scale: _weighed,
 }
 
 
