@@ -133,7 +133,9 @@ def test_a_recorded_state_is_the_references(kind: str) -> None:
     rng = np.random.default_rng(8)
     with sw.Network(seed=0) as net:
         stimulus = sw.Node(np.zeros((3, 7, 7)))
-        cells = sw.Ensemble((3, 7, 7), neuron_type=FOLLOWING[kind], gain=1.0, rate_scale=5.0)
+        cells = sw.Ensemble(
+            (3, 7, 7), neuron_type=FOLLOWING[kind], gain=1.0, bias=0.2, rate_scale=5.0
+        )
         sw.Connection(stimulus, cells.neurons, None)
         sw.Probe(cells.neurons)
         sw.Probe(cells.neurons, "voltage")
