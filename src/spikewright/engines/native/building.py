@@ -25,11 +25,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from spikewright.engines.native.ahead import read_ahead
 from spikewright.engines.native.buffers import Buffers, SummedOutputs
 from spikewright.engines.native.filling import Filling, Listed, Packing
 from spikewright.engines.native.foreign import add_foreign
 from spikewright.engines.native.groups import FusedOperator, add_together, groups
-from spikewright.engines.native.integrators import add_integrators
 from spikewright.engines.native.layers import add_layer, add_sum
 from spikewright.engines.native.learning import add_learned
 from spikewright.engines.native.moves import add_axis_map, add_choice, add_place, rename
@@ -152,7 +152,6 @@ def _add_linear(b: Buffers, op: Linear) -> None:
 
 
 _KERNELS: dict[type[Operator], Callable[[Buffers, Any], None]] = {
-    Neurons: add_integrators,
     ScaledSum: add_sum,
     Advance: add_advance,
     Delay: add_delay,
@@ -167,6 +166,9 @@ def build(region: Region, program: Program) -> Built:
     """Kernels for a region."""
     b = Buffers(region, program)
     b.fused.update(op for one in shortcuts(b).values() for op in one.vanishing)
+    for op, one in read_ahead(b).items():
+        b.ahead[op.output] = one
+        b.fused.add(op)
     for group in groups(b):
         # A layer takes the sum behind it with it, but not those that the sum is grouped with.
         left = [unit for unit in group if unit.operator not in b.fused]

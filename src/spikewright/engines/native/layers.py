@@ -13,8 +13,8 @@ from spikewright._base.windows import split_shape
 from spikewright.engines.compensation import grid_of
 from spikewright.engines.native._kernels import Action, Geometry
 from spikewright.engines.native.buffers import Buffers
+from spikewright.engines.native.cells import in_blocks
 from spikewright.engines.native.filling import Filling, PackedWeights, listed
-from spikewright.engines.native.integrators import integrators
 from spikewright.engines.native.orders import (
     Order,
     channels_last_order,
@@ -23,8 +23,8 @@ from spikewright.engines.native.orders import (
     positions,
 )
 from spikewright.engines.native.parts import limbs_of
+from spikewright.engines.native.populations import blocks
 from spikewright.engines.native.shortcuts import Shortcut, shortcut_of
-from spikewright.engines.native.support import is_integrator
 from spikewright.engines.operators import Linear, ScaledSum
 from spikewright.engines.populations import Neurons
 from spikewright.network.transforms import Convolution, Dense, Shape
@@ -94,11 +94,12 @@ class _Ends:
         biases = b.per_pixel(bias, self.output, *shape)
         populations = [-1] * self.pieces
         if self.neurons is not None:
-            populations = integrators(b, self.neurons, *shape)
+            populations = blocks(b, self.neurons, *shape)
         size = b.size(self.output) // self.pieces
         shortcut, counts = self.shortcut, op.inputs[0] in b.op.counts
         grid = grid_of(b.program.precision, op.compensation)
         _, limbs = grid.input_limbs(fan_in)
+        ahead = b.ahead.get(op.inputs[0])
         for i, made in enumerate(weights):
             number = b.kernels.layer(
                 action=action,
@@ -112,6 +113,8 @@ class _Ends:
                 factor=None if shortcut is None else shortcut.factor(b, order, self.pixels),
                 limbs=limbs_of(b, fan_in, op.compensation),
                 weight_limbs=grid.weight_limbs,
+                ahead=0 if ahead is None else ahead.steps,
+                heights=() if ahead is None else ahead.heights,
             )
             tiled = b.kernels.tiled_bytes(number) > 0
             b.listed = b.listed.largest(listed(action, geometry, counts, tiled, limbs))
@@ -145,7 +148,7 @@ def _ends(
     if total is not None and not joins and (len(total.inputs) != 1 or total.output in b.op.counts):
         total = None
     neurons = None if total is None else b.alone(total.output, Neurons)
-    if neurons is not None and not is_integrator(neurons):
+    if neurons is not None and not in_blocks(neurons, b.program.dt):
         neurons = None
     return _Ends(
         b=b,

@@ -10,12 +10,10 @@ from typing import Any
 
 from spikewright.engines.base import Stretch
 from spikewright.engines.native import _kernels
-from spikewright.engines.native._kernels import MOST_COUNTS
 from spikewright.engines.native.building import Built
 from spikewright.engines.native.filling import Often
 from spikewright.engines.native.foreign import Calling
 from spikewright.engines.native.regions import Region
-from spikewright.engines.native.support import followed
 from spikewright.errors import SimulationError
 
 # Bytes that buffers of a group of samples and a block of steps may take up: half of a second-level
@@ -163,7 +161,7 @@ def state_bytes(
     one = Counter(built.state_bytes)
     if stretch.once and stretch.last and block >= steps:
         one.subtract(built.voltage_bytes)
-        if tally and _fit_bytes(built, steps):
+        if tally and built.region.fits_bytes(steps):
             for label, size in built.population_bytes.items():
                 one[label] -= (size - built.voltage_bytes[label]) * 3 // 4
     if stretch.once and group == batch:
@@ -172,14 +170,6 @@ def state_bytes(
         whole.subtract({label: size * batch for label, size in built.population_bytes.items()})
     whole[f"next state of {op.label}"] = workers * group * sum(one.values())
     return whole
-
-
-def _fit_bytes(built: Built, steps: int) -> bool:
-    """Whether the kernels sum the spikes of so many steps in bytes: those of capped neurons."""
-    kinds = [op.neuron_type for op, _, _ in built.populations]
-    return all(
-        followed(kind) is None and 0 < (kind.most_in(steps) or 0) <= MOST_COUNTS for kind in kinds
-    )
 
 
 def _workers(

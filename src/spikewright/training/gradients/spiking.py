@@ -86,14 +86,14 @@ def _natively(
     steps, batch, size = len(currents), len(first), first[0].numel()
     values, net = _like(currents), torch.empty_like(first)
     both = torch.empty_like(first) if every and kind.negative else None
-    along.run(
-        integrator,
+    along.integrate_along(
+        model=integrator,
         currents=currents.as_strided((steps, batch, size), (currents.stride(0), size, 1)),
         thresholds=_neurons(first, threshold),
         starts=_neurons(first, start * threshold),
         values=values.as_strided((steps, batch, size), (batch * size, size, 1)),
         net=net.as_strided((batch, size), (size, 1)),
-        every=None if both is None else both.as_strided((batch, size), (size, 1)),
+        all=None if both is None else both.as_strided((batch, size), (size, 1)),
     )
     return Through(values, net, net if every and both is None else both)
 
