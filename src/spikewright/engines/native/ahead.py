@@ -35,8 +35,9 @@ def _heights(b: Buffers, signal: int) -> tuple[int, ...]:
     op = b.maker_of.get(signal)
     if isinstance(op, Apply) and isinstance(op.node.output, MaxPool) and op.keeps:
         op = b.maker_of.get(op.inputs[0])
-    whole = isinstance(op, Neurons) and op.neuron_type.start == 0
-    return op.neuron_type.spike_heights if whole and signal in b.op.whole else ()
+    if not isinstance(op, Neurons) or op.neuron_type.start != 0 or signal not in b.op.whole:
+        return ()
+    return op.neuron_type.spike_heights
 
 
 def _only_layers(

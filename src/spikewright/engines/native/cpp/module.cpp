@@ -598,6 +598,7 @@ NB_MODULE(_kernels, m) {
              "index"_a = nb::none())
         .def("pool", &Region::pool, by_name, "action"_a, input, output, "geometry"_a,
              "memories"_a = std::vector<std::int32_t>())
+        .def("advance", &Region::advance, by_name, input, output, "steps"_a)
         .def("take", &Region::take, by_name, input, output, "index"_a)
         .def("put", &Region::put, by_name, input, output, "index"_a, "plus"_a)
         .def("combine", &Region::combine, by_name, output, "terms"_a, "gain"_a = nb::none(),
