@@ -54,20 +54,33 @@ struct Neurons {
     void keep(const Context&, const Place&) const {}
 };
 
-// Neurons that take spikes back. One spike or none, sent or taken back, the usual case, takes comparisons alone.
+// What is kept of neurons that take back what they sent.
 template <std::size_t lanes, bool uniform>
-struct Neurons<Cell::bipolar, lanes, uniform> {
+struct BothWays {
     static constexpr std::size_t n = Block<lanes>::n;
     const Population& p;
     const Limits<lanes, uniform> limits;
-    const Holds<lanes, uniform> holds;
     Block<lanes> v, sent{};
 
-    Neurons(const Context& c, const Place& at)
-        : p(population_of(c, at)), limits(p, at), holds(p, at) {
+    BothWays(const Context& c, const Place& at) : p(population_of(c, at)), limits(p, at) {
         const double* before = passed(c, at, &State::sent).from;
         if (before) sent.read(before);
     }
+    void keep_brief(const Context& c, const Place& at) const {
+        std::int8_t* to = c.brief_sent(at.population, at.sample, offset_of(c, at));
+        each<n>(SPIKEWRIGHT_EACH(k) { store_bytes(to + k * kDoubles, to_ints(sent.v[k])); });
+    }
+    void keep(const Context& c, const Place& at) const { sent.write(passed(c, at, &State::sent).to); }
+};
+
+// Neurons that take spikes back. One spike or none, sent or taken back, the usual case, takes comparisons alone.
+template <std::size_t lanes, bool uniform>
+struct Neurons<Cell::bipolar, lanes, uniform> : BothWays<lanes, uniform> {
+    using Base = BothWays<lanes, uniform>;
+    using Base::limits, Base::n, Base::p, Base::sent, Base::v;
+    const Holds<lanes, uniform> holds;
+
+    Neurons(const Context& c, const Place& at) : Base(c, at), holds(p, at) {}
 
     [[gnu::always_inline]] void step(const Context& c, const Place& at, std::size_t t, const Block<lanes>& j,
                                      Fired<lanes>& fired) {
@@ -91,25 +104,13 @@ struct Neurons<Cell::bipolar, lanes, uniform> {
             sent.v[k] = minus_where(minus_where(sent.v[k], -one, given[k]), one, taken[k]);
         });
     }
-    void keep_brief(const Context& c, const Place& at) const {
-        std::int8_t* to = c.brief_sent(at.population, at.sample, offset_of(c, at));
-        each<n>(SPIKEWRIGHT_EACH(k) { store_bytes(to + k * kDoubles, to_ints(sent.v[k])); });
-    }
-    void keep(const Context& c, const Place& at) const { sent.write(passed(c, at, &State::sent).to); }
 };
 
 // Signed digits of all that arrived so far, less what was sent.
 template <std::size_t lanes, bool uniform>
-struct Neurons<Cell::digits, lanes, uniform> {
-    static constexpr std::size_t n = Block<lanes>::n;
-    const Population& p;
-    const Limits<lanes, uniform> limits;
-    Block<lanes> v, sent{};
-
-    Neurons(const Context& c, const Place& at, std::size_t offset) : p(population_of(c, at)), limits(p, at) {
-        const double* before = c.sent(at.population, at.sample, offset).from;
-        if (before) sent.read(before);
-    }
+struct Neurons<Cell::digits, lanes, uniform> : BothWays<lanes, uniform> {
+    using Base = BothWays<lanes, uniform>;
+    using Base::Base, Base::limits, Base::n, Base::p, Base::sent, Base::v;
 
     [[gnu::always_inline]] void step(const Context& c, const Place&, std::size_t t, const Block<lanes>& j,
                                      Fired<lanes>& fired) {
@@ -135,13 +136,6 @@ struct Neurons<Cell::digits, lanes, uniform> {
             fired.net.v[k] = (up.v[k] - down.v[k]) * worth;
             fired.all.v[k] = up.v[k] + down.v[k];
         });
-    }
-    void keep_brief(const Context& c, const Place& at, std::size_t offset) const {
-        std::int8_t* to = c.brief_sent(at.population, at.sample, offset);
-        each<n>(SPIKEWRIGHT_EACH(k) { store_bytes(to + k * kDoubles, to_ints(sent.v[k])); });
-    }
-    void keep(const Context& c, const Place& at, std::size_t offset) const {
-        sent.write(c.sent(at.population, at.sample, offset).to);
     }
 };
 
