@@ -138,7 +138,8 @@ Parameter parameter(const Doubles& values, std::size_t pixels, std::size_t chann
 // between two that bracket it. With `spikes` above 0 it is positive, else negative or, without tolerance, 0.
 inline double least_voltage(double threshold, int spikes, double tolerance) {
     const double sign = spikes > 0 ? 1.0 : -1.0, near = sign * (spikes - tolerance) * threshold;
-    auto low = std::bit_cast<std::int64_t>(near * (1.0 - 1e-12)), high = std::bit_cast<std::int64_t>(near * (1.0 + 1e-12));
+    auto low = std::bit_cast<std::int64_t>(near * (1.0 - 1e-12));
+    auto high = std::bit_cast<std::int64_t>(near * (1.0 + 1e-12));
     while (high - low > 1) {  // doubles above 0 are ordered as their bits are
         const std::int64_t middle = low + (high - low) / 2;
         const double voltage = sign * std::bit_cast<double>(middle);
