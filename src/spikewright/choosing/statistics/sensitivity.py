@@ -316,10 +316,10 @@ def _limits(statistics: Statistics, graph: Graph) -> dict[str, NDArray]:
     with np.errstate(all="ignore"):
         for nodes in zip(*(values_in_order(graph, inputs, draw) for draw in draws), strict=True):
             (name, exact), *drawn = nodes
-            for layer in readers.get(name, ()):
+            for reader in readers.get(name, ()):
                 there = np.broadcast_to(counts(name), exact.shape)
-                axis = statistics.layers[layer].axis
-                found[layer] = _typical(exact, [value for _, value in drawn], there, axis)
+                axis = statistics.layers[reader].axis
+                found[reader] = _typical(exact, [value for _, value in drawn], there, axis)
             del nodes, exact, drawn
     return {name: found[name] for name in statistics.layers}
 
