@@ -140,14 +140,20 @@ class Convolution(Layer):
         return restore_channels(y, self.channels_last)
 
     def _patches(self, x: NDArray) -> Iterator[NDArray]:
-        """All windows, `(batch, *windows, taps, channels)`, some lines of them at a time."""
+        """All windows, `(batch, *windows, taps, channels)`, some lines of them at a time.
+
+        So many that libraries compute their products as those of all: they do small ones otherwise.
+        """
         taps = [view for _, view in self.windows.taps(x)]
         batch, lines, *others, channels = taps[0].shape
         rows = batch * math.prod(others)  # of the product that a line is
         least = _ROWS // math.gcd(_ROWS, max(1, rows))
-        some = max(1, _AT_ONCE // max(1, least * rows * channels * len(taps))) * least
-        for i in range(0, lines, some):
-            yield np.stack([view[:, i : i + some] for view in taps], axis=-2)
+        each = max(1, least * rows * channels // max(1, self.groups) * len(taps))
+        some = -(-_AT_ONCE // each) * least
+        starts = range(0, max(1, lines - some + 1), some)
+        for i in starts:
+            until = i + some if i != starts[-1] else lines
+            yield np.stack([view[:, i:until] for view in taps], axis=-2)
 
 
 @register
