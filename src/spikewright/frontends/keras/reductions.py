@@ -135,11 +135,7 @@ def normalization(call: KerasCall) -> Value:
 def einsum_layer(call: KerasCall, layer: Any, value: Value) -> Value:
     """An EinsumDense layer on a value."""
     note_inputs(call.builder, layer, call.source)
-    operands, bias, function = (
-        (value, kernel_of(layer, value.shape)),
-        bias_of(layer),
-        layer.activation,
-    )
+    operands, function = (value, kernel_of(layer, value.shape)), layer.activation
     labels, result = parsed(layer.equation, ranks(call, operands))
     plain = is_linear(function)
     if not plain:
