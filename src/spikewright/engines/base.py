@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from spikewright._base.markup import Rows, Shown
 from spikewright.engines.grid import GRIDS
 from spikewright.engines.kernel import NUMPY, EngineArrays, Kernel, Kernels, Setup
-from spikewright.engines.operators import Mapped, NodeSource, Operator
+from spikewright.engines.operators import Linear, Mapped, NodeSource, Operator
 from spikewright.engines.populations import Neurons
 from spikewright.engines.program import Program
 from spikewright.engines.sources import Given
@@ -200,7 +200,8 @@ class Engine(ABC):
         if not isinstance(op.transform, AxisMap | Convolution | Dense):
             return Held({}, 0)
         limbs = GRIDS[program.precision].weight_limbs
-        return Held({op.label: 8 * limbs * values}, 8 * values)
+        products = 8 * values if isinstance(op, Linear) and op.heights is not None else 0
+        return Held({op.label: 8 * limbs * values}, 8 * values + products)
 
     def holds(self, op: Operator) -> bool:
         """Whether they are there already."""

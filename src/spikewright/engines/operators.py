@@ -14,7 +14,7 @@ from typing import Any, ClassVar, NamedTuple, Protocol
 from numpy.typing import NDArray
 
 from spikewright.engines.compensation import Compensation
-from spikewright.engines.factors import carries
+from spikewright.engines.factors import carries, weighted
 from spikewright.network import Ensemble, MaxPool, Node, NodeFunction
 from spikewright.network.processes import Process
 from spikewright.network.synapses import DiscreteFilter, Synapse
@@ -169,12 +169,18 @@ class Linear(Mapped):
 
     Weights are the network's own arrays; engines put them on the program's grid (`engines/grid.py`)
     as they make their form of them. Entries of a sparse matrix that meet counts are on it. Sums
-    over analog values have a `compensation`, for what the grid leaves out.
+    over analog values have a `compensation`, for what the grid leaves out. Behind spikes of several
+    heights a matrix, or kernel, is multiplied by `heights` first, one an input channel.
     """
 
     factor: float = 1.0
     compensation: Compensation | None = None
+    heights: NDArray | None = None
     stateless = True
+
+    def weighted(self) -> Transform:
+        """The transform with the heights multiplied in: arrays of its own, which nobody keeps."""
+        return weighted(self.transform, self.heights)
 
     @property
     def passes_counts(self) -> bool:

@@ -241,10 +241,14 @@ def _held(op: Operator, counts: bool, precision: Precision) -> Operator:
         return op
     if isinstance(op.transform, Sparse):
         return replace(op, transform=_on_grid(op.transform, precision)) if counts else op
-    weights = None if counts else weights_of(op.transform)
-    if weights is None or not isinstance(op, Linear):
+    if counts or not isinstance(op, Linear):
         return op
-    return replace(op, compensation=Compensation.of(weights, precision))
+    transform = op.weighted()
+    weights = weights_of(transform)
+    if weights is None:
+        return op
+    compensation = Compensation.of(weights, precision)
+    return replace(op, transform=transform, heights=None, compensation=compensation)
 
 
 def _on_grid(transform: Sparse, precision: Precision) -> Sparse:

@@ -12,7 +12,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright.engines.base import Engine, Feeds
+from spikewright._base.mapped import give_back
+from spikewright.engines.base import Engine, Feeds, arrays_of
 from spikewright.engines.blocks import Resuming, parts_of
 from spikewright.engines.kernel import Array, Kernel
 from spikewright.engines.memory import MemoryNeed, available, lately_available, running_out
@@ -62,6 +63,8 @@ class Execution:
         self._stages = _stages(self._plan)
         with running_out(f"{engine.name} engine"):
             self._parts = parts_of(self._setting)
+        for array in (array for op in program.operators for array in arrays_of(op)):
+            give_back(array)
         kernels = [kernel for part in self._parts for kernel in part.kernels.values()]
         self._kernels = list(dict.fromkeys(kernels))
         steps = [step for kernel in self._kernels for step in kernel.python_steps()]

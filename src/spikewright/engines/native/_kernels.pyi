@@ -88,6 +88,7 @@ def pack(
     weights: NDArray,
     *,
     order: NDArray | None = None,
+    heights: NDArray | None = None,
     widths: Sequence[int],
     reading: Reading,
     channels: int = 0,

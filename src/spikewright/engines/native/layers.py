@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from spikewright._base.windows import split_shape
 from spikewright.engines.compensation import grid_of
+from spikewright.engines.factors import channels_scaled
 from spikewright.engines.native._kernels import Action, Geometry
 from spikewright.engines.native.buffers import Buffers
 from spikewright.engines.native.cells import in_blocks
@@ -39,9 +40,9 @@ def add_layer(b: Buffers, op: Linear, transform: Dense | Convolution) -> None:
     elif transform.groups == 1:
         _add_convolution(b, op, transform)
     elif transform.kernel.shape[1] == 1:
-        _add_depthwise(b, op, transform)
+        _add_depthwise(b, op, channels_scaled(transform, op.heights))
     else:
-        _add_grouped(b, op, transform)
+        _add_grouped(b, op, channels_scaled(transform, op.heights))
 
 
 def add_sum(b: Buffers, op: ScaledSum) -> None:
@@ -179,18 +180,20 @@ def _add_dense(b: Buffers, op: Linear, transform: Dense) -> None:
         source, order = b.held(signal).buffer, b.held(signal).order
     else:
         source = b.held_in(signal)
-    matrix = transform.matrix
+    weights = partial(PackedWeights, transform.matrix, order, transform.matrix, op.heights)
     geometry = Geometry(input=[1, pixels, inner], output=[1, pixels, out])
     action = _action(b, signal)
     ends = _ends(b, op, action, None, pixels)
-    ends.add(action, [source], geometry, [partial(PackedWeights, matrix, order, matrix)], inner)
+    ends.add(action, [source], geometry, [weights], inner)
 
 
-def _by_taps(kernel: NDArray) -> PackedWeights:
+def _by_taps(kernel: NDArray, heights: NDArray | None = None) -> PackedWeights:
     """Weights `(out, taps, channels)` of a kernel `(out, channels, *size)`."""
     channels = kernel.shape[1]
     places = np.arange(kernel[0].size).reshape(channels, -1)
-    return PackedWeights(kernel, None if 1 in places.shape else places.T.ravel(), kernel)
+    order = None if 1 in places.shape else places.T.ravel()
+    each = None if heights is None else np.repeat(heights, places.shape[1])
+    return PackedWeights(kernel, order, kernel, each)
 
 
 def _add_convolution(b: Buffers, op: Linear, transform: Convolution) -> None:
@@ -201,7 +204,7 @@ def _add_convolution(b: Buffers, op: Linear, transform: Convolution) -> None:
     geometry = geometry_of(transform.windows, transform.channels_last, shapes)
     action = _action(b, signal)
     ends = _ends(b, op, action, out_order, _pixels(transform, shapes[1]))
-    weights = partial(_by_taps, transform.kernel)
+    weights = partial(_by_taps, transform.kernel, op.heights)
     ends.add(action, [source], geometry, [weights], transform.kernel[0].size)
 
 

@@ -288,13 +288,14 @@ def add_readouts(b: Buffers, ops: Sequence[Linear]) -> None:
     """Decoders, of several populations at once."""
     members, weights, scales, splits = [], [], [], []
     for op in ops:
-        if not isinstance(op.transform, Dense):
+        decoders = op.weighted()
+        if not isinstance(decoders, Dense):
             raise BuildError(f"{op.label}: decoders are a matrix")
-        limbs, steps = integer_weights(op.transform.matrix, b.program.precision)
+        limbs, steps = integer_weights(decoders.matrix, b.program.precision)
         members.append((*b.placed(op.inputs[0]), limbs[0].shape[1]))
         weights.append(np.stack([limb.T for limb in limbs]))
         scales.append(steps * op.factor)
-        splits.append(limbs_of(b, op.transform.matrix.shape[1]))
+        splits.append(limbs_of(b, decoders.matrix.shape[1]))
     target = b.joint(False, [op.output for op in ops])
     b.kernels.readout(
         output=target,

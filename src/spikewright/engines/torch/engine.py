@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from spikewright._base.arguments import frozen
 from spikewright._base.process import check_threads
 from spikewright.engines.base import Engine, Held, number_of_weights
 from spikewright.engines.factors import shared_row
@@ -236,8 +237,10 @@ def _on_grid(program: Program) -> Program:
         name = _WEIGHT_FIELDS.get(type(op.transform)) if isinstance(op, Linear) else None
         if name is None or not isinstance(op, Linear) or op.compensation is not None:
             return op
-        weights = on_grid(getattr(op.transform, name), program.precision)
-        return replace(op, transform=replace(op.transform, **{name: weights}))  # type: ignore[type-var]
+        transform = op.weighted()
+        weights = frozen(on_grid(getattr(transform, name), program.precision))
+        held = replace(transform, **{name: weights})  # type: ignore[type-var]
+        return replace(op, transform=held, heights=None)
 
     components = (
         replace(one, operators=tuple(map(held, one.operators))) for one in program.components
