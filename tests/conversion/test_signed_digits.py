@@ -15,7 +15,9 @@ import spikewright as sw
 from spikewright.choosing.silent_steps import MOST_APART, measured, rounded_values
 from spikewright.errors import BuildError, ConversionError, NetworkError, SimulationError
 from spikewright.graph import Graph, GraphNode
-from spikewright.graph.layers import Activation, Affine, Input, MaxPool, Multiply
+from spikewright.graph.layers import Activation, Add, Affine, Input, MaxPool, Multiply
+from spikewright.running.inputs import feeds_of
+from spikewright.running.runner import RunJob, Runner
 from spikewright.testing.layers import LayerExample, layer_examples
 
 STEPS = 4
@@ -151,8 +153,6 @@ def test_early_inputs_of_a_sum_wait() -> None:
 
     def dense() -> Affine:
         return Affine(rng.normal(size=(6, 6)) / 3, rng.normal(size=6) / 4)
-
-    from spikewright.graph.layers import Add
 
     graph = Graph(
         (
@@ -346,3 +346,32 @@ def test_streams_are_single_samples() -> None:
         sent_by_it = wanted.recorded["relu2"][number].mean(axis=0)
         np.testing.assert_allclose(stream.recorded["relu2"], sent_by_it, rtol=1e-6)
         assert stream.n_steps == (number + 1) * (STEPS + 2)
+
+
+@pytest.mark.parametrize("engine", sw.engines.available())
+@pytest.mark.parametrize("graph", GRAPHS.values(), ids=GRAPHS)
+def test_layers_side_by_side_send_what_the_network_does(graph: Graph, engine: str) -> None:
+    """In their own steps, looking ahead, layers send the spikes of the network in its steps.
+
+    A run may halt in between there: what is known by then of each layer is what it has sent.
+    """
+    conversion, x = converted(graph, 2)
+    runner = Runner(conversion.lowered)
+    names = tuple(conversion.populations())
+    fed = feeds_of(conversion.as_inputs(x), conversion.inputs, None, STEPS, 0.001, 0)
+    found = []
+    for own_steps in (True, False):
+        program = runner.program(0.001, 0, "float64", names, own_steps=own_steps)
+        assert (program.whole_steps == STEPS) is own_steps
+        job = RunJob(program, runner.engine(engine, program), fed.values, fed.batch, STEPS)
+        at = () if own_steps else (1, 2)
+        (part,) = runner.parts(job, fed.batch, lambda step, totals, fed: totals, at)
+        found.append(part)
+    for ours, theirs in zip(*(part.recorded for part in found), strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-12, atol=1e-12)
+    for name, total in found[0].counted[STEPS].items():
+        np.testing.assert_array_equal(total.sent, found[1].counted[STEPS][name].sent)
+        before = [found[1].counted[step][name].sent.sum() for step in (1, 2, STEPS)]
+        assert before == sorted(before)
+    for name, raw in found[0].raw.items():
+        np.testing.assert_allclose(raw, found[1].raw[name], rtol=1e-9, atol=1e-9)
