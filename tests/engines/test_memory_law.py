@@ -262,7 +262,7 @@ def of_network(case: Case, engine: str, network: sw.Network) -> tuple[float, flo
     program = engines.compile_network(network, 0.001, 0, "float32")
     chosen = engines.get(engine, program, 1)
     taken = Taken()
-    setting = engines.PreparedRun.of(program, chosen, case.batch, network.all_ensembles, fed=())
+    setting = engines.PreparedRun(program, chosen, case.batch, network.all_ensembles, fed=())
     needed = setting.whole(case.steps)
     execution = engines.Execution(program, chosen, case.batch, network.all_ensembles)
     kept = execution.run(case.steps)

@@ -468,7 +468,7 @@ class TestWhatIsLeft:
         called = through(lambda: sw.Node(lambda t, x: x, size_in=SIZE)).program()
         for batch, block in ((1, 10), (8, 10), (8, 40)):
             less, more = (
-                PreparedRun.of(program, NativeEngine(threads=1), batch).whole(40, block)
+                PreparedRun(program, NativeEngine(threads=1), batch).whole(40, block)
                 for program in (plain, called)
             )
             given = 8 * SIZE * batch

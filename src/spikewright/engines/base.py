@@ -169,7 +169,7 @@ class Engine(ABC):
 
     def held(self, op: Operator, program: Program) -> Held:
         """Memory of an operator's weights in this engine's own form."""
-        values = number_of_weights(op) if isinstance(op, Mapped) else 0
+        values = number_of_weights(op)
         return Held({op.label: 8 * GRIDS[program.precision].weight_limbs * values}, 8 * values)
 
     def holds(self, op: Operator) -> bool:
@@ -202,8 +202,8 @@ class Held(NamedTuple):
 
 
 def number_of_weights(op: Operator) -> int:
-    """Numbers that an operator of a program holds."""
-    return sum(array.size for array in arrays_of(op))
+    """Numbers that a map holds; of other operators 0."""
+    return sum(array.size for array in arrays_of(op)) if isinstance(op, Mapped) else 0
 
 
 def arrays_of(op: Operator) -> Sequence[NDArray]:

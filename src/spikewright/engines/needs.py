@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from math import gcd, prod
 
 from numpy.typing import NDArray
@@ -24,7 +24,6 @@ _COMPILING = 10  # bytes a number of the largest operator, beside the numbers th
 _OBJECTS = MemoryPart("work", "Python", 2**21, "objects, and pages that arrays fill in part")
 
 
-@dataclass(frozen=True)
 class PreparedRun:
     """A program as an engine prepared it, and the number of samples, of which `chunk` run at once.
 
@@ -32,18 +31,8 @@ class PreparedRun:
     (None: of all). Where a run is `resumable`, the state before a block of steps is kept beside it.
     """
 
-    given: Program
-    program: Program
-    engine: Engine
-    batch: int
-    chunk: int
-    tally: frozenset[Ensemble]
-    fed: frozenset[Node] | None = None
-    resumable: bool = False
-
-    @classmethod
-    def of(
-        cls,
+    def __init__(
+        self,
         program: Program,
         engine: Engine,
         batch: int,
@@ -51,15 +40,14 @@ class PreparedRun:
         chunk: int | None = None,
         fed: Collection[Node] | None = None,
         resumable: bool = False,
-    ) -> PreparedRun:
-        """Prepare a program; `chunk` is the engine's choice where it is None."""
-        plan = planned(program, engine)
-        size = chunk or engine.chunk_samples(plan, batch)
+    ) -> None:
+        self.given, self.program, self.engine = program, planned(program, engine), engine
+        self.batch, self.tally, self.resumable = batch, frozenset(tally), resumable
+        self._fed = fed
+        size = chunk or engine.chunk_samples(self.program, batch)
         if any(op.by_sample for op in program.operators):
             size = batch  # a function that keeps something sees all samples step by step
-        of_each = None if fed is None else frozenset(fed)
-        names = frozenset(tally)
-        return cls(program, plan, engine, batch, min(size, batch), names, of_each, resumable)
+        self.chunk = min(size, batch)
 
     def tallied(self, op: Operator) -> bool:
         """Whether the spikes of an operator's populations are summed."""
@@ -148,7 +136,7 @@ class PreparedRun:
 
     def kept(self, steps: int) -> MemoryNeed:
         """Results that a run from the start keeps: recordings and totals."""
-        return MemoryNeed((*self._recordings(0, steps), self._totals(steps)))
+        return _some(*self._recordings(0, steps), self._totals(steps))
 
     def _totals(self, steps: int) -> MemoryPart:
         """Returned totals."""
@@ -231,7 +219,7 @@ class PreparedRun:
             if op.stateless and not self.tallied(op) and found.keys() >= set(op.inputs):
                 alike = all(found[s] == 1 for s in op.inputs)
                 if isinstance(op, NodeSource):
-                    alike = self.fed is not None and op.node not in self.fed
+                    alike = self._fed is not None and op.node not in self._fed
                 found.update(dict.fromkeys(op.outputs, 1 if alike else self.batch))
         return found
 

@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from numpy.typing import NDArray
 
-from spikewright.engines.compensation import Compensation
+from spikewright.engines.compensation import Compensation, weights_of
 from spikewright.engines.factors import carries
 from spikewright.network import Ensemble, MaxPool, Node, NodeFunction
 from spikewright.network.processes import Process
 from spikewright.network.synapses import DiscreteFilter, Synapse
-from spikewright.network.transforms import AxisMap, Convolution, Dense, Shape, Sparse, Transform
+from spikewright.network.transforms import Shape, Sparse, Transform
 
 if TYPE_CHECKING:
     from spikewright.engines.program import Block, Program
@@ -165,9 +165,8 @@ class Mapped(Operator):
 
 def fan_in(transform: Transform) -> int:
     """The number of products that each output sums; of maps without weights 0."""
-    if isinstance(transform, Dense | AxisMap):
-        return transform.matrix.shape[1]
-    return transform.kernel[0].size if isinstance(transform, Convolution) else 0
+    weights = weights_of(transform)
+    return 0 if weights is None else math.prod(weights.shape[1:])
 
 
 @dataclass(frozen=True, eq=False)

@@ -32,7 +32,7 @@ class Recorder:
         for recording in program.recordings:
             count = self._count(recording, steps)
             shape = program.shapes[recording.signal]
-            self.arrays.append(_allocate((batch, count, *shape), dtype_of(program), recording))
+            self.arrays.append(np.empty((batch, count, *shape), dtype_of(program)))
 
     def until(self, steps: int) -> list[NDArray]:
         """What was recorded in the first `steps` steps; a copy where there are more of them."""
@@ -179,23 +179,12 @@ class Tape:
         self._rows = rows
 
     def _empty(self, steps: int) -> NDArray:
-        return _allocate((self._batch, steps, *self._shape), self._dtype, self._recording)
+        return np.empty((self._batch, steps, *self._shape), self._dtype)
 
 
 def dtype_of(program: Program) -> type:
     """The type of recorded numbers."""
     return np.float64 if program.precision == "float64" else np.float32
-
-
-def _allocate(shape: tuple[int, ...], dtype: type, recording: Recording) -> NDArray:
-    try:
-        return np.empty(shape, dtype)
-    except (MemoryError, ValueError):
-        gib = np.prod(shape, dtype=float) * np.dtype(dtype).itemsize / 2**30
-        raise SimulationError(
-            f"{recording.probe!r} would need {gib:.1f} GiB for an array of shape {shape}; record "
-            "fewer steps (sample_every=), samples or neurons"
-        ) from None
 
 
 def spike_times(

@@ -52,7 +52,7 @@ class Execution:
     ) -> None:
         self.program, self.engine, self.batch = program, engine, batch
         self.step = 0
-        self._setting = PreparedRun.of(
+        self._setting = PreparedRun(
             program, engine, batch, frozenset(tally), chunk, resumable=resumable
         )
         begun = MemoryNeed((*self._setting.state(), *self._setting.missing()))
@@ -67,8 +67,7 @@ class Execution:
         self._resuming = Resuming(self._kernels, program.operators) if resumable else None
         calls = None if self._resuming is None else self._resuming.calls
         self._functions = Functions(steps, program.operators, batch, calls)
-        self._known: set[tuple[int, int, frozenset[tuple[int, int]]]] = set()
-        self._blocks: dict[frozenset[tuple[int, int]], int] = {}
+        self._known: dict[tuple[int, frozenset[tuple[int, int]]], int] = {}  # blocks of small runs
         self._stepper: Stepper | None = None
         self._steps = len(self._parts) == 1  # whether a stepper may do single steps
 
@@ -182,9 +181,9 @@ class Execution:
         (part,) = self._parts
         with self.engine.working():
             made = Stepper.of(self.program, self._plan, part.kernels, self.batch, self._functions)
-            known = {} if made is None else made.constant
-            looked = (1, self._fitting(1, known), frozenset(known.items()))
-            self._steps = made is not None and looked in self._known
+            if made is not None:
+                self._fitting(1, made.constant)
+            self._steps = made is not None and (1, frozenset(made.constant.items())) in self._known
         self._stepper = made if self._steps else None
 
     def _prepared(self, steps: int, feeds: Feeds | None) -> _Run:
@@ -304,19 +303,18 @@ class Execution:
         `constants` are as in `PreparedRun.running`. Raises `SimulationError` where memory does not
         suffice for `steps` steps, one at a time.
         """
-        known = frozenset(constants.items())
-        if known not in self._blocks:
-            self._blocks[known] = self._block or self._setting.block_steps(constants)
-        block = self._blocks[known]
-        if steps == 0 or (steps, block, known) in self._known:
-            return block
+        known = steps, frozenset(constants.items())
+        if known in self._known:
+            return self._known[known]
+        block = self._block or self._setting.block_steps(constants)
         memory = self._setting.running(self.step, steps, block, constants)
-        if memory.bytes < _SMALL:
-            self._known.add((steps, block, known))
+        small = memory.bytes < _SMALL
         while self._block is None and block > 1 and not self._fits(memory):
             block = min(block, steps) // 2 or 1
             memory = self._setting.running(self.step, steps, block, constants)
         self._fit(memory, f"{self.batch} samples and {steps} steps")
+        if small:
+            self._known[known] = block
         return block
 
     def _fits(self, memory: MemoryNeed) -> bool:

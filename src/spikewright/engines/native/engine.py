@@ -182,7 +182,7 @@ class NativeEngine(Engine):
         kept = Counter(built.weight_bytes(self._has_tiles(program)))
         for other in others:
             kept.update(other.kept)
-        return Held(kept, max([built.making_bytes, *(other.making for other in others)]))
+        return Held(kept, max((one.making for one in (*built.fillings, *others)), default=0))
 
     def holds(self, op: Operator) -> bool:
         return op in self._holding or op in self._shared

@@ -57,11 +57,11 @@ class LinearKernel(Kernel):
 
     def __init__(self, op: Linear, precision: Precision) -> None:
         self._factor = op.factor
-        form = _FORMS.get(type(op.transform))
+        form = _MAPS.get(type(op.transform))
         if form is None:
             raise BuildError(
                 f"{op.label}: the reference engine cannot apply a {type(op.transform).__name__}; "
-                f"it knows {', '.join(sorted(kind.__name__ for kind in _FORMS))}"
+                f"it knows {', '.join(sorted(kind.__name__ for kind in _MAPS))}"
             )
         self._map = form.make(op.transform, ReferenceSums(precision, op.compensation))
 
@@ -329,7 +329,7 @@ def _of_sum_pool(transform: SumPool, op: Linear, block: Block) -> int:
     return block.values((*op.outputs, *(op.inputs if padded else ())))
 
 
-_FORMS: dict[type[Transform], _Form] = {
+_MAPS: dict[type[Transform], _Form] = {
     Dense: _Form(_dense, _of_product),
     AxisMap: _Form(_axis_map, _of_product),
     Convolution: _Form(_convolution, _of_convolution),
@@ -346,7 +346,7 @@ _FORMS: dict[type[Transform], _Form] = {
 
 def working_values(op: Linear, block: Block) -> int:
     """Values that a map's kernel holds at most beside its inputs and outputs."""
-    form = _FORMS.get(type(op.transform))
+    form = _MAPS.get(type(op.transform))
     inside = 0 if form is None else form.working(op.transform, op, block)
     return inside if op.factor == 1.0 else max(inside, block.values(op.outputs))
 

@@ -28,7 +28,6 @@ from spikewright.engines.operators import (
     DelayedLinear,
     Filter,
     Linear,
-    Mapped,
     NodeSource,
     Operator,
     ScaledSum,
@@ -137,7 +136,7 @@ class TorchEngine(Engine):
         return item * max(copies * everything, op.working_values(block))
 
     def held(self, op: Operator, program: Program) -> Held:
-        values = number_of_weights(op) if isinstance(op, Mapped) else 0
+        values = number_of_weights(op)
         return Held({op.label: self.value_bytes(program) * values}, 6 * 8 * values)
 
     def holds(self, op: Operator) -> bool:
