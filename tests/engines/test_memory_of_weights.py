@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from benchmarks.memory import peak_mib
 
 import models
 import spikewright as sw
@@ -20,10 +15,6 @@ from spikewright.engines import grid, memory
 from spikewright.errors import SimulationError
 from spikewright.graph import Graph, GraphNode
 from spikewright.graph.layers import Activation, Affine, Convolution, Input, Reshape
-
-ROOT = Path(__file__).parents[2]
-
-MIB = 2**20
 
 
 def wide(side: int = 32, units: int = 1500) -> Graph:
@@ -152,40 +143,3 @@ def test_grids_do_not_depend_on_how_many_channels_are_done_at_once(
     bits = grid.GRIDS[precision].weight_bits
     integers = sum(limb * 2.0 ** (bits * place) for place, limb in enumerate(reversed(limbs)))
     np.testing.assert_array_equal(integers * steps[:, None, None], whole)
-
-
-def measured(engine: str) -> tuple[float, float]:
-    """Growth of a process's peak from before the question to after the run, and the answer."""
-    path = os.pathsep.join([str(ROOT), str(ROOT / "tests"), os.environ.get("PYTHONPATH", "")])
-    done = subprocess.run(
-        [sys.executable, __file__, engine],
-        capture_output=True, text=True, check=True, env={**os.environ, "PYTHONPATH": path},
-    )  # fmt: skip
-    growth, bound = done.stdout.split()
-    return float(growth), float(bound)
-
-
-def child(engine: str) -> None:
-    """A process of its own: a small run, so that everything is loaded, then that to measure."""
-    small = sw.convert(wide(8, 8), spiking=True)
-    small.run(fed(small), 3, engine=engine, progress=False)
-    conversion = sw.convert(wide(), spiking=True)
-    x = fed(conversion)
-    before = peak_mib()
-    bound = conversion.memory(1, 3, engine=engine)
-    conversion.run(x, 3, engine=engine, progress=False)
-    sys.stdout.write(f"{peak_mib() - before} {bound.bytes / MIB}\n")
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("engine", engines.available())
-def test_compiling_building_and_running_take_no_more_than_the_bound(engine: str) -> None:
-    """From before the question on, weights included, and the bound is no wild guess."""
-    growth, bound = measured(engine)
-    assert growth > 30, "too little to say anything"
-    assert growth < bound + 32 * (engine == "torch") and bound < 4 * growth + 64
-    assert engine != "native" or bound < 1.5 * growth
-
-
-if __name__ == "__main__":
-    child(sys.argv[1])

@@ -188,11 +188,6 @@ class Stretch(NamedTuple):
     block: int
     last: bool
 
-    @property
-    def once(self) -> bool:
-        """True for steps that fit into one block."""
-        return self.steps <= self.block
-
 
 class Held(NamedTuple):
     """Weights in an engine's own form: bytes by label, and temporary bytes while they are made."""

@@ -6,6 +6,7 @@ import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -69,16 +70,13 @@ class MemoryNeed(Shown, tuple[MemoryPart, ...]):
         if room is None or self.bytes <= room:
             return
         largest = sorted(self, key=lambda part: -part.bytes)[:_NAMED]
+        lines = [f"{part.kind} of {part.of} {_gib(part.bytes)} ({part.how})" for part in largest]
         advice = list(dict.fromkeys(_ADVICE[part.kind] for part in largest))
         raise SimulationError(
             f"{what} would need {_gib(self.bytes)}, and {_gib(room)} are available. The largest "
-            f"parts: {'; '.join(_line(part) for part in largest)}. What helps: "
+            f"parts: {'; '.join(lines)}. What helps: "
             f"{'; '.join(advice)}. {LIMIT_VARIABLE} (GiB) in the environment sets another limit"
         )
-
-
-def _line(part: MemoryPart) -> str:
-    return f"{part.kind} of {part.of} {_gib(part.bytes)} ({part.how})"
 
 
 def _gib(size: int) -> str:
@@ -101,17 +99,15 @@ def available() -> int | None:
 
 def lately_available() -> int | None:
     """`available()` of at most a tenth of a second ago: a reading takes longer than a small run."""
-    global _seen
     if os.environ.get(LIMIT_VARIABLE):
         return available()
-    now = time.monotonic()
-    if now - _seen[0] > _LATELY:
-        _seen = now, available()
-    return _seen[1]
+    return _seen_in(int(time.monotonic() / _LATELY))
 
 
-_seen: tuple[float, int | None] = (float("-inf"), None)
-"""When `lately_available` looked, and what there was."""
+@lru_cache(maxsize=1)
+def _seen_in(moment: int) -> int | None:
+    """What was available in a tenth of a second when it was looked up first."""
+    return available()
 
 
 @contextmanager

@@ -70,24 +70,17 @@ class PreparedRun:
         constants = self._constants()
         block = block or self.block_steps(constants)
         kept, making = self._held(self.program.operators)
-        program, compiling = self._compiled()
-        state = self.state(Stretch(steps, block, last))
-        running = self.running(0, steps, block, constants)
-        return _most(
-            _some(*program, *compiling),
-            _some(*program, *kept, *making, _OBJECTS),
-            _some(*program, *kept, *state, *running, _OBJECTS),
-        )
-
-    def _compiled(self) -> tuple[Sequence[MemoryPart], Sequence[MemoryPart]]:
-        """Arrays that the program holds beside the network's, and what making them takes."""
         own = self._own_arrays()
         numbers, size = [array.size for array in own], sum(array.nbytes for array in own)
         how = f"{sum(numbers)} numbers of its own"
-        making = _COMPILING * max(numbers, default=0)
-        return (
-            [MemoryPart("weights", "the program", size, how)],
-            [MemoryPart("weights", "making them", making, "of the largest array")],
+        program = MemoryPart("weights", "the program", size, how)
+        compiling = _making(_COMPILING * max(numbers, default=0), "array")
+        state = self.state(Stretch(steps, block, last))
+        running = self.running(0, steps, block, constants)
+        return _most(
+            _some(program, compiling),
+            _some(program, *kept, making, _OBJECTS),
+            _some(program, *kept, *state, *running, _OBJECTS),
         )
 
     def _own_arrays(self) -> Sequence[NDArray]:
@@ -107,20 +100,16 @@ class PreparedRun:
 
     def missing(self) -> MemoryNeed:
         """Weights that the engine does not hold yet."""
-        kept, making = self._held(
-            [op for op in self.program.operators if not self.engine.holds(op)]
-        )
-        return _some(*kept, *making)
+        held = self.engine.holds
+        kept, making = self._held([op for op in self.program.operators if not held(op)])
+        return _some(*kept, making)
 
-    def _held(
-        self, operators: Sequence[Operator]
-    ) -> tuple[Sequence[MemoryPart], Sequence[MemoryPart]]:
+    def _held(self, operators: Sequence[Operator]) -> tuple[Sequence[MemoryPart], MemoryPart]:
         """The engine's form of weights, and what making it takes, layer by layer."""
         found = [self.engine.held(op, self.program) for op in operators]
         how = f"in the {self.engine.name} engine's form"
         kept = [MemoryPart("weights", n, b, how) for one in found for n, b in one.kept.items()]
-        making = max((one.making for one in found), default=0)
-        return kept, [MemoryPart("weights", "making them", making, "of the largest layer")]
+        return kept, _making(max((one.making for one in found), default=0), "layer")
 
     def state(self, stretch: Stretch | None = None) -> MemoryNeed:
         """State, which lasts from block to block; None: of a run of any number of blocks."""
@@ -222,6 +211,11 @@ class PreparedRun:
                     alike = self._fed is not None and op.node not in self._fed
                 found.update(dict.fromkeys(op.outputs, 1 if alike else self.batch))
         return found
+
+
+def _making(size: int, of: str) -> MemoryPart:
+    """Weights that are there while others are made of them."""
+    return MemoryPart("weights", "making them", size, f"of the largest {of}")
 
 
 def _some(*parts: MemoryPart) -> MemoryNeed:

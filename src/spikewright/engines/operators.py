@@ -86,7 +86,7 @@ class Operator:
     @property
     def stateless(self) -> bool:
         """Whether its output depends on its present input alone."""
-        return False
+        return not (self.keeps or self.changes or self.by_sample)
 
     @property
     def changes(self) -> bool:
@@ -147,9 +147,6 @@ class NodeSource(OfNode):
     def stateless(self) -> bool:
         return not callable(self.node.output)
 
-    def working_values(self, block: Block) -> int:
-        return 0
-
 
 @dataclass(frozen=True, eq=False)
 class Mapped(Operator):
@@ -180,7 +177,6 @@ class Linear(Mapped):
 
     factor: float = 1.0
     compensation: Compensation | None = None
-    stateless = True
 
     @property
     def passes_counts(self) -> bool:
@@ -273,7 +269,6 @@ class ScaledSum(Operator):
 
     gain: NDArray | None = None
     bias: NDArray | None = None
-    stateless = True
 
     @property
     def passes_counts(self) -> bool:
@@ -298,10 +293,6 @@ class Apply(OfNode):
     @property
     def changes(self) -> bool:
         return self.keeps or self.by_sample
-
-    @property
-    def stateless(self) -> bool:
-        return not self.changes
 
     def working_values(self, block: Block) -> int:
         if self.changes:

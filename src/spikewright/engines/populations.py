@@ -63,10 +63,6 @@ class Neurons(Operator):
         return self.neuron_type.spiking or bool(self.neuron_type.initial_values())
 
     @property
-    def stateless(self) -> bool:
-        return not (self.keeps or self.changes)
-
-    @property
     def calls(self) -> Sequence[Called]:
         return (Called(self.neuron_type, ("step",), True),)
 

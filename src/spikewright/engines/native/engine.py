@@ -18,7 +18,6 @@ from spikewright.engines.kernel import Array, Call, Kernel, Stepping
 from spikewright.engines.native import _kernels
 from spikewright.engines.native.building import Built, build
 from spikewright.engines.native.filling import SLAB, Often, Packing
-from spikewright.engines.native.foreign import foreign_bytes
 from spikewright.engines.native.regions import Region, plan_rows, with_regions
 from spikewright.engines.native.running import LinearKernel, RegionKernel
 from spikewright.engines.native.runs import state_bytes, work_bytes
@@ -198,10 +197,12 @@ class NativeEngine(Engine):
         built = self._build(op, program)
         made = {o.output for o in program.operators if not isinstance(o, NodeSource)}
         values = [s for s, counts in built.inputs if not counts and s not in made]
-        called = sum(foreign_bytes(o, block) for o in op.foreign)
-        work = [self._reference.work_bytes(o, block.step) for o in op.foreign]
+        for called in op.foreign:  # it is given inputs of a step, and what it makes is kept
+            values += called.outputs
+        given = sum(block.step.values(called.inputs) for called in op.foreign)
+        work = (self._reference.work_bytes(called, block.step) for called in op.foreign)
         region = work_bytes(op, built, block.samples, block.steps, self.threads, self._often)
-        return 8 * block.values(values) + region + called + max(work, default=0)
+        return 8 * (block.values(values) + given) + region + max(work, default=0)
 
 
 def _threads() -> int:

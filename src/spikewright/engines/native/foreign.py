@@ -11,7 +11,7 @@ from spikewright.engines.kernel import Array, Call, Kernel
 from spikewright.engines.native.buffers import Buffers
 from spikewright.engines.operators import Apply, Generate, Operator
 from spikewright.engines.populations import Learned
-from spikewright.engines.program import Block, Program
+from spikewright.engines.program import Program
 from spikewright.engines.python_steps import PythonStep
 from spikewright.engines.totals import Sums
 
@@ -37,11 +37,6 @@ def _add_call(b: Buffers, op: Operator, first: bool) -> None:
 def parts_of(op: Operator) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """Outputs that are known in an operator's turn, and those that are known at a step's end."""
     return op.outputs[: len(op.outputs) - len(op.late)], op.late
-
-
-def foreign_bytes(op: Operator, block: Block) -> int:
-    """Memory of an operator in a run of a block, in bytes: inputs of a step, and kept outputs."""
-    return 8 * (block.step.values(op.inputs) + block.values(op.outputs))
 
 
 class Foreign(Kernel):

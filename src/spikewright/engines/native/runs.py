@@ -157,10 +157,11 @@ def state_bytes(
         return whole
     steps = min(stretch.steps, stretch.block)
     block, workers, group = _workers(op, built, batch, steps, threads)
-    one, ends = Counter(built.state_bytes), stretch.once and stretch.last
+    one, once = Counter(built.state_bytes), stretch.steps <= stretch.block
+    ends = once and stretch.last
     if ends and block >= steps:
         one.subtract(built.voltage_bytes)
-    if stretch.once and group == batch:
+    if once and group == batch:
         return Counter({label: size * batch for label, size in one.items()})
     if ends and tally:
         whole.subtract({label: size * batch for label, size in built.population_bytes.items()})
