@@ -35,8 +35,8 @@ class Stepper:
     """Steps of an execution without feeds, one by one, where its kernels can (`Kernel.stepping`).
 
     `kernels` hold the state of all `batch` samples, in an engine's form `plan` of the `program`.
-    `functions` are those that nodes have. `constant` are the signals that no step
-    changes, each with its number of samples.
+    `functions` are those that nodes have. `constant` are the signals that no step changes, each
+    with its number of samples.
     """
 
     def __init__(

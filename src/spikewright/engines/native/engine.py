@@ -152,15 +152,12 @@ class NativeEngine(Engine):
 
     def signal_bytes(self, signal: int, program: Program) -> int:
         if program not in self._counts:
-            regions = [
-                op
-                for component in program.components
-                for op in component.operators
-                if isinstance(op, Region) and not component.loops  # there, all are float64
-            ]
-            self._counts[program] = frozenset().union(
-                *(op.counts & {*op.exported} for op in regions)
-            )
+            blocks = [
+                one for one in program.components if not one.loops
+            ]  # in loops, all are float64
+            regions = [op for one in blocks for op in one.operators if isinstance(op, Region)]
+            made = (region.counts & {*region.exported} for region in regions)
+            self._counts[program] = frozenset().union(*made)
         return 1 if signal in self._counts[program] else 8
 
     def state_bytes(
@@ -189,9 +186,8 @@ class NativeEngine(Engine):
     def work_bytes(self, op: Operator, block: Block) -> int:
         program = block.program
         if not isinstance(op, Region):
-            counts = [
-                s for s in op.inputs if s not in block.held and self.signal_bytes(s, program) == 1
-            ]
+            changing = (s for s in op.inputs if s not in block.held)
+            counts = [s for s in changing if self.signal_bytes(s, program) == 1]
             copied = 8 * block.values(counts)  # `_Fallback` reads doubles
             return copied + self._reference.work_bytes(op, block)
         built = self._build(op, program)
