@@ -30,7 +30,7 @@ class Recorder:
         self._first, self._steps = first, steps
         self.arrays: list[NDArray] = []
         for recording in program.recordings:
-            count = self._count(recording, steps)
+            count = kept_steps(recording, first, steps)
             shape = program.shapes[recording.signal]
             self.arrays.append(np.empty((batch, count, *shape), dtype_of(program)))
 
@@ -39,11 +39,7 @@ class Recorder:
         if steps == self._steps:
             return self.arrays
         recordings = zip(self._program.recordings, self.arrays, strict=True)
-        return [array[:, : self._count(one, steps)].copy() for one, array in recordings]
-
-    def _count(self, recording: Recording, steps: int) -> int:
-        """The number of kept steps among the first `steps` steps of this run."""
-        return kept_steps(recording, self._first, steps)
+        return [array[:, : kept_steps(one, self._first, steps)].copy() for one, array in recordings]
 
     def _kept(self, recording: Recording, start: int, count: int) -> NDArray:
         """Offsets within the block of the steps that are kept: every n-th of the simulation."""
@@ -66,9 +62,10 @@ class Recorder:
     def _store(self, index: int, block: NDArray, start: int, samples: slice) -> None:
         recording = self._program.recordings[index]
         array, factor = self.arrays[index][samples], recording.factor
-        before = self._count(recording, start)
+        before = kept_steps(recording, self._first, start)
         if block.shape[1] == 1:  # constant, or a block of one step
-            after = self._count(recording, self._steps if start == 0 else start + 1)
+            done = self._steps if start == 0 else start + 1
+            after = kept_steps(recording, self._first, done)
             if after > before:  # else there may be no values
                 array[:, before:after] = block * factor
             return
