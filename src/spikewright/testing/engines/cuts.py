@@ -201,9 +201,9 @@ class ResumingTests(Suite):
         assert counting.calls > 0
 
     def _check(self, net: Network, feeds: Mapping[Node, NDArray], block: int) -> None:
-        compiled = self.compiled(net, 0.001)
+        program, engine = compiled = self.compiled(net, 0.001)
         whole = _interrupted_run(compiled, feeds, block, 10**9)
-        stages = len(Execution(*compiled, _BATCH)._stages)
+        stages = len(engine.prepare(program).components)
         for after in (1, stages, 2 * stages - 1, 2 * stages):
             for found in _interrupted_run(compiled, feeds, block, after)[1:]:
                 for value, expected in zip(found, whole[0], strict=True):

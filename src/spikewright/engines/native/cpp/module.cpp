@@ -595,7 +595,6 @@ NB_MODULE(_kernels, m) {
         .def("fill", &Region::fill, "number"_a, by_name, "packed"_a, "factor"_a, "starts"_a,
              "rows"_a, "values"_a)
         .def("bytes", &Region::bytes)
-        .def("fits_bytes", [](const Region& r, std::size_t steps) { return r.plan.fits_bytes(steps); })
         .def("tiled_bytes", &Region::tiled_bytes)
         .def("fire", &Region::fire, by_name, input, "external"_a, output, "population"_a,
              "index"_a = nb::none())
