@@ -79,7 +79,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "nengo": {"modelling.nengo_simulator"},
     "exchange": _MODEL | {"lower", "running"},
     "exchange.onnx": _MODEL | {"exchange", "lower", "engines", "running"},
-    "exchange.nir": _MODEL | {"exchange", "lower", "engines", "simulator", "report"},
+    "exchange.nir": _MODEL | {"exchange", "lower", "engines"},
     "results": {
         "conversion", "diagnosis", "explorer", "measure", "modelling.nengo_reader", "network",
         "running", "study", "training",
