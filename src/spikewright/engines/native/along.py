@@ -27,7 +27,7 @@ class IntegratorParameters(NamedTuple):
 def integrator_of(kind: NeuronType) -> IntegratorParameters | None:
     """The form of a type whose equation the kernel computes, else None."""
     cap = math.inf if kind.most_spikes is None else float(kind.most_spikes)
-    if type(kind) is BipolarIntegrateAndFire and kind.debt:
+    if type(kind) is BipolarIntegrateAndFire:
         assumed, heights = (
             tuple(map(float, by_step)) for by_step in (kind.assumed, kind.spike_heights)
         )

@@ -211,7 +211,6 @@ _FORMS: dict[type[NeuronType], Callable[[Any, float], Cells | None]] = {
         cap=kind.max_spikes_per_step or 0,
         assumed=kind.assumed,
         heights=kind.spike_heights,
-        debt=kind.debt,
     ),
     SpikingRectifiedLinear: lambda kind, dt: _cells(Cell.integrate, Rate.rectified),
     SpikingLeakyReLU: lambda kind, dt: _cells(

@@ -155,8 +155,7 @@ def is_integrator(op: Neurons) -> bool:
     kind = op.neuron_type
     fast = type(kind) in _INTEGRATORS or followed(kind) is not None
     varies = kind.assumed or kind.spike_heights  # from step to step
-    loses = isinstance(kind, BipolarIntegrateAndFire) and not kind.debt
-    return fast and not (varies or loses or op.states or op.begins)
+    return fast and not (varies or op.states or op.begins)
 
 
 _INTEGRATORS = (
