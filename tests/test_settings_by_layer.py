@@ -16,7 +16,7 @@ import spikewright as sw
 from spikewright.conversion import Conversion
 from spikewright.conversion.arguments import BY_LAYER
 from spikewright.errors import SpikewrightError
-from spikewright.training import job, options
+from spikewright.training import options
 from spikewright.training.trainable import arrays_of
 
 X = np.random.default_rng(0).normal(size=(6, 5)).astype(np.float32)
@@ -108,20 +108,6 @@ def _twin(model: Any, given: Any) -> dict[str, Any]:
     return {name: found.get(name) for name in made.populations()}
 
 
-def _rates(model: Any, given: Any) -> dict[str, Any]:
-    made = sw.convert(model, example_input=X, spiking=True)
-    found: dict[str, Any] = {}
-
-    def rates(conversion: Any, sites: Any, settings: Any, layer: str, *limits: float) -> Any:
-        found[layer] = limits
-        return ()
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(job, "_rates", rates)
-        made.train(X, steps=4, epochs=1, rates=given, progress=False)
-    return {name: found.get(name) for name in made.populations()}
-
-
 @dataclass(frozen=True)
 class Values:
     """How a setting of values is given and found, two values, and that of layers left out."""
@@ -165,7 +151,6 @@ SETTINGS: Mapping[str, Values] = {
         _converted("fission", _copies, max_spikes_per_step=1), [2, 1, 1, 1], [3, 1, 1, 1], 1, max
     ),
     "twin": Values(_twin, 2.0, 3.0, None),
-    "rates": Values(_rates, (0.0, 5.0), (0.0, 9.0), None),
 }  # fmt: skip
 
 

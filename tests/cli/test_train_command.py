@@ -182,11 +182,9 @@ def test_thresholds_of_a_saved_network_may_be_kept(tmp_path: Path, data: str) ->
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--layer-rate", "relu1=50"], "give LAYER=LOW:HIGH in Hz, got LAYER=50"),
         (["--write-back", "trained.keras"], "is written to a file that ends in .onnx"),
         (["--write-back", "no/trained.onnx"], "its folder does not exist"),
         (["--spikes", "0.01"], "--spikes 0.01: "),
-        (["--layer-rate", "nowhere=1:2"], "no layer with neurons of that name"),
         (["--learning-rate", "best"], "'best' is not a number"),
         (["--learning-rate", "0"], 'must be a number above 0, or "chosen", got 0.0'),
         (["--thresholds", "kept"], "digits.onnx is a model, which has none"),

@@ -10,12 +10,11 @@ import pytest
 from numpy.typing import NDArray
 from tests.training.test_reconstruction import QUICK
 from tests.training.test_rounded import DT, KINDS, converted, reference, rounded, tensors
-from tests.training.test_training_budgets import spent
+from tests.training.test_training_budgets import spikes_of
 from tests.training.trainings import STEPS, assert_same_run, trained
 
 import spikewright as sw
 from spikewright.choosing.fission import Copies
-from spikewright.records import DEFAULT_TABLE, select
 from spikewright.training.gradients.spiking import sent
 from spikewright.training.sites import sites_of
 
@@ -129,22 +128,20 @@ def test_weights_go_home_and_the_neurons_stay(
 
 @pytest.mark.slow
 def test_budgets_count_every_copy(capped: sw.Conversion, digits: tuple[Any, Any]) -> None:
-    """Spikes, rates and joules that the training measures are those of the reference engine.
+    """Spikes and rates that the training measures are those of the reference engine.
 
-    Records of joules name the cost table. Of a budget between nine tenths and all are sent.
+    Of a budget between nine tenths and all are sent.
     """
     x, held = digits[0][:400], digits[0][900:]
-    result = trained(capped, x, joules=1.0, validation=held, epochs=1, keep="last")
-    measured, found = result.history[0].held_back, spent(result.conversion, held)
-    assert measured.spikes == pytest.approx(found["spikes"], rel=1e-3)
-    assert measured.joules == pytest.approx(found["joules"], rel=1e-3)
-    (paid,) = select(result.records, "energy")
-    assert paid.how["table"] == measured.energy_table == DEFAULT_TABLE
-    for name, rate in found["rates"].items():
+    result = trained(capped, x, validation=held, epochs=1, keep="last")
+    measured = result.history[0].held_back
+    run = result.conversion.run(held, steps=STEPS, engine="reference", progress=False)
+    assert measured.spikes == pytest.approx(spikes_of(result.conversion, held), rel=1e-3)
+    for name, rate in run.firing_rates().items():
         assert measured.rates[name] == pytest.approx(rate, rel=1e-2)
-    budget = 0.6 * spent(capped, held)["spikes"]
+    budget = 0.6 * spikes_of(capped, held)
     made = trained(capped, x, spikes=budget, validation=held).conversion
-    assert 0.9 * budget <= spent(made, held)["spikes"] <= budget
+    assert 0.9 * budget <= spikes_of(made, held) <= budget
 
 
 def test_reconstruction_keeps_the_copies(capped: sw.Conversion, digits: tuple[Any, Any]) -> None:

@@ -68,14 +68,6 @@ def _names(text: str) -> tuple[str, ...]:
     return tuple(part.strip() for part in text.split(",") if part.strip())
 
 
-def _range(text: str) -> tuple[float, float]:
-    low, _, high = text.partition(":")
-    try:
-        return float(low), float(high)
-    except ValueError:
-        raise ValueError(f"give LAYER=LOW:HIGH in Hz, got LAYER={text}") from None
-
-
 def _json(text: str) -> Any:
     try:
         return json.loads(text)
@@ -194,10 +186,6 @@ FORMS: Mapping[str, OptionForm] = {
     ),
     "learning_rate": OptionForm(
         "", lambda text: text if text == "chosen" else number(text), "NUMBER"
-    ),
-    "rates": OptionForm(
-        "--layer-rate", _range, "LAYER=LOW:HIGH", "named",
-        "Budget: a layer's mean rate in Hz; repeat for more.",
     ),
     "device": OptionForm(read=str, metavar="TEXT"),
     "space": OptionForm(

@@ -14,16 +14,14 @@ from spikewright._base.arguments import is_whole, refuse
 from spikewright.choosing.correction import CORRECTIONS, PLACES, VoltageCorrection, corrects
 from spikewright.choosing.fission import Fission
 from spikewright.choosing.scales import has_budget
-from spikewright.errors import ConversionError, SimulationError
+from spikewright.errors import SimulationError
 from spikewright.frontends.outputs import wanted_outputs
 from spikewright.graph import Graph
 from spikewright.lower import (
-    LayerKeys,
     Lowered,
     NeuronChoice,
     Options,
     RowStepping,
-    by_layer,
     keys_of_nodes,
 )
 from spikewright.network import Ensemble, Node
@@ -193,8 +191,6 @@ BY_LAYER: Mapping[str, tuple[str, ...]] = {
     "fission": ("convert",),
     "outputs": ("convert",),
     "record": ("run", "stream", "memory"),
-    "twin": ("evaluate",),
-    "rates": ("train",),
     "frozen": ("train", "reconstruct"),
 }
 """Every setting that is given by layer, and the calls that take it."""
@@ -251,17 +247,6 @@ def recorded(record: Any, lowered: Lowered, graph: Graph) -> Any:
             reason = f"record: {key!r} is no layer of the network. {error.args[0]}"
             raise SimulationError(reason) from None
     return list(names)
-
-
-def twin_thresholds(twin: Any, keys: LayerKeys) -> Any:
-    """Thresholds of the twin by the names of layers; raises `SimulationError` for keys of none."""
-    if not isinstance(twin, Mapping):
-        return twin
-    try:
-        found = by_layer(twin, keys.among(keys.members, keys.what), "twin", lambda value: value)
-    except ConversionError as error:
-        raise SimulationError(str(error)) from None
-    return {name: value for name, value in found.items() if value is not None}
 
 
 def _with_values(lowered: Lowered) -> list[str]:

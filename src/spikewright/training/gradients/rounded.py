@@ -23,10 +23,9 @@ from torch import nn
 from spikewright.engines.torch.device import Tensor, numpy_of
 from spikewright.graph import Graph
 from spikewright.graph.layers import Convolution
-from spikewright.graph.whole_weights import WEIGHTED
 from spikewright.lower.populations import steps_at_once
 from spikewright.network.neurons import TOLERANCE
-from spikewright.training.gradients.layers import in_bfloat16, value_of
+from spikewright.training.gradients.layers import value_of
 from spikewright.training.gradients.parameters import (
     Arrays,
     GraphParameters,
@@ -189,15 +188,6 @@ def _within(gradient: Tensor, value: Tensor, bound: float | Tensor) -> Tensor:
     return made
 
 
-def before_neurons(graph: Graph, sites: Collection[str]) -> frozenset[str]:
-    """Layers with weights whose values reach neurons: behind the last ones nothing is rounded."""
-    reaching: set[str] = set()
-    for node in reversed(tuple(graph)):
-        if node.name in sites or node.name in reaching:
-            reaching.update((node.name, *node.inputs))
-    return frozenset(n.name for n in graph if n.name in reaching and isinstance(n.layer, WEIGHTED))
-
-
 class RoundedNetwork(nn.Module):
     """A graph over torch in which the layers of `sites` pass on rounded values."""
 
@@ -214,7 +204,6 @@ class RoundedNetwork(nn.Module):
         self.arrays = GraphParameters(graph, dtype, fixed)
         self.normalised = weighted_before(graph)
         self._sites = tuple(sites)
-        self._before_neurons = before_neurons(graph, sites)
         self._roundings = nn.ModuleList(RoundedSite(site, steps, dtype) for site in sites.values())
 
     @property
@@ -261,14 +250,9 @@ class RoundedNetwork(nn.Module):
             for name, x in inputs.items()
         }
 
-    def stepped(
-        self, neurons: Mapping[str, NeuronsOverSteps], quickly: bool, **how: Any
-    ) -> SteppedNetwork:
-        """The network over steps with such neurons; `quickly`, products before them in bfloat16."""
-        equations = {
-            node.name: in_bfloat16 if quickly and node.name in self._before_neurons else value_of
-            for node in self.graph
-        }
+    def stepped(self, neurons: Mapping[str, NeuronsOverSteps], **how: Any) -> SteppedNetwork:
+        """The network over steps with such neurons."""
+        equations = {node.name: value_of for node in self.graph}
         skipped, following = self.normalised, self.following
         return SteppedNetwork(
             self.graph, self.weights(), equations, neurons, skipped, following, **how
@@ -278,14 +262,12 @@ class RoundedNetwork(nn.Module):
         self,
         inputs: Mapping[str, Tensor],
         sent: Mapping[str, Tensor] | None = None,
-        quickly: bool = False,
         until: str | None = None,
     ) -> tuple[Values, Values]:
         """Values of all nodes, and the counts of all sites, by name.
 
         `sent` are counts that sites have sent in truth: they take the place of the rounded ones,
-        with the gradient of those. `quickly` is as for `stepped`. Nodes behind the node `until`
-        are left out.
+        with the gradient of those. Nodes behind the node `until` are left out.
         """
 
         def rounded(name: str, current: Tensor, *_: Any) -> Passed:
@@ -299,7 +281,7 @@ class RoundedNetwork(nn.Module):
 
         names = [node.name for node in self.graph]
         neurons = {name: partial(rounded, name) for name in self.roundings}
-        once = self.stepped(neurons, quickly, present=names)
+        once = self.stepped(neurons, present=names)
         laid_out = {name: x[None] for name, x in self.laid_out(inputs).items()}
         found = once.block(laid_out, {}, 0, keep=names, until=until)
         return {name: value.squeeze(0) for name, value in found.values.items()}, found.counts

@@ -175,13 +175,11 @@ def sent(
     network: RoundedNetwork,
     inputs: Mapping[str, Tensor],
     net: bool = False,
-    quickly: bool = False,
     until: str | None = None,
 ) -> Sent:
     """All that the network's neurons send in its steps, on inputs that are held constant.
 
-    With `net` those taken back are not counted: there is no `all`. `quickly` and `until` are as for
-    the network.
+    With `net` those taken back are not counted: there is no `all`. `until` is as for the network.
     """
     steps, once = network.steps, network.at_once
     shares = None if once == 1 else torch.tensor(shares_at_once(once, 0, steps))
@@ -189,7 +187,7 @@ def sent(
         name: partial(_population, r, (r.threshold, r.start), not net)
         for name, r in network.roundings.items()
     }
-    stepping = network.stepped(neurons, quickly, shares=shares)
+    stepping = network.stepped(neurons, shares=shares)
 
     @torch.no_grad()  # of this thread alone
     def of(part: tuple[Tensor, ...]) -> dict[str, Through]:
