@@ -202,9 +202,8 @@ def _shards(folder: Path) -> Iterator[Parts]:
 
 
 def _documents(folder: Path) -> Iterator[Parts]:
-    """Of labels beside a quantised twin, and of a measure of one's own."""
-    twin = sw.convert(MODEL).calibrate(models.inputs(MODEL, 20))
-    for settings in ({"twin": twin}, {"metric": _likeness, "source": False}):
+    """Of labels, and of a measure of one's own."""
+    for settings in ({}, {"metric": _likeness, "source": False}):
         evaluated(**settings).save(folder / "document")
         yield json.loads((folder / "document").read_bytes()), {}
 

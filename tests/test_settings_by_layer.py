@@ -91,23 +91,6 @@ def _copies(made: Conversion) -> dict[str, Any]:
     return {name: int(np.max(counts.get(name, 1))) for name in made.populations()}
 
 
-def _twin(model: Any, given: Any) -> dict[str, Any]:
-    made = sw.convert(model, example_input=X, spiking=True)
-    found: dict[str, Any] = {}
-
-    class Seen(SpikewrightError):
-        pass
-
-    def checked(*args: Any, twin: Any, **rest: Any) -> Any:
-        found.update(twin)
-        raise Seen
-
-    with pytest.MonkeyPatch.context() as patch, pytest.raises(Seen):
-        patch.setattr("spikewright.conversion.measuring.checked", checked)
-        made.evaluate(X, steps=4, twin=given)
-    return {name: found.get(name) for name in made.populations()}
-
-
 @dataclass(frozen=True)
 class Values:
     """How a setting of values is given and found, two values, and that of layers left out."""
@@ -150,7 +133,6 @@ SETTINGS: Mapping[str, Values] = {
     "fission": Values(
         _converted("fission", _copies, max_spikes_per_step=1), [2, 1, 1, 1], [3, 1, 1, 1], 1, max
     ),
-    "twin": Values(_twin, 2.0, 3.0, None),
 }  # fmt: skip
 
 

@@ -71,7 +71,7 @@ def test_a_budget_below_what_the_loss_allows(
     conversion: sw.Conversion, digits: tuple[Any, Any]
 ) -> None:
     """It is an error with both losses."""
-    with pytest.raises(TrainingError, match="spikes=0.05: is below what the loss allows"):
+    with pytest.raises(TrainingError, match=r"spikes=0\.05: is below what the loss allows"):
         trained(conversion, digits[0][:200], spikes=0.05)
 
 
