@@ -21,7 +21,7 @@ ROOT = Path(spikewright.__file__).parent
 PACKAGE = "spikewright"
 FRAMEWORKS = {
     "torch", "torchvision", "keras", "tensorflow", "jax", "onnx", "onnxruntime", "nir", "h5py",
-    "matplotlib", "sklearn", "scipy", "dask", "distributed", "ray", "optuna", "sqlalchemy", "nengo",
+    "matplotlib", "sklearn", "scipy", "dask", "distributed", "optuna", "sqlalchemy", "nengo",
     "starlette", "uvicorn",
 }  # fmt: skip
 
