@@ -92,7 +92,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "diagnosis", "study", "showing", "simulator", "modelling",
         "modelling.nengo_reader", "modelling.nengo_simulator",
     },
-    "testing": _MODEL | {"engines", "frontends", "conversion"},
+    "testing": _MODEL | {"frontends", "conversion"},
     "cli": _RUN | _CONVERT | _RULES | {
         "", "records", "report", "running.encoders",
         "study", "diagnosis", "evaluation", "showing", "explorer", "training", "chips",
