@@ -86,7 +86,6 @@ CALIBRATION = (
     "FromWeights",
     "BiasCorrection",
     "StepCorrection",
-    "Fission",
     "VoltageCorrection",
     "Statistics",
 )

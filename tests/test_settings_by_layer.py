@@ -86,11 +86,6 @@ def _converted(
     return apply
 
 
-def _copies(made: Conversion) -> dict[str, Any]:
-    counts = made.resolved["fission"] or {}
-    return {name: int(np.max(counts.get(name, 1))) for name in made.populations()}
-
-
 @dataclass(frozen=True)
 class Values:
     """How a setting of values is given and found, two values, and that of layers left out."""
@@ -129,9 +124,6 @@ SETTINGS: Mapping[str, Values] = {
     ),
     "bias_correction": Values(
         lambda model, given: {n: number(v) for n, v in BIASES(model, given).items()}, 0.5, 0.25, 0.0
-    ),
-    "fission": Values(
-        _converted("fission", _copies, max_spikes_per_step=1), [2, 1, 1, 1], [3, 1, 1, 1], 1, max
     ),
 }  # fmt: skip
 
@@ -200,8 +192,6 @@ def test_a_key_may_be_a_layer_a_module_or_an_activation(name: str, case: Case) -
     found = setting.apply(case.model, {"relu": setting.other, case.layer: setting.value})
     assert (found[case.first], found[case.second]) == (value, other)
     assert found[case.curved] != value and found[case.curved] != other
-    if name == "fission":  # the last one is read by an output's layer: all of the block is named
-        return
     found = setting.apply(case.model, {case.block: setting.value, "relu": setting.other})
     assert (found[case.first], found[case.second], found[case.curved]) == (other, value, value)
 

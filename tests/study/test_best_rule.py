@@ -581,11 +581,10 @@ def test_what_cannot_be_compared_is_refused(
     [
         {"bias_correction": sw.StepCorrection(8)},
         {"initial_voltage": sw.VoltageCorrection(8)},
-        {"fission": sw.Fission(8), "max_spikes_per_step": 1},
     ],
     ids=lambda own: next(iter(own)),
 )
-def test_a_conversions_own_corrections_and_neurons_are_left_out(
+def test_a_conversions_own_corrections_are_left_out(
     rate: sw.Conversion, own: dict[str, Any]
 ) -> None:
     """Rows are what their names say: those of a conversion without any of them."""

@@ -15,7 +15,6 @@ from spikewright import executors
 from spikewright._base.texts import Parser, by_name
 from spikewright.chips import profile
 from spikewright.choosing.correction import BiasCorrection, StepCorrection, VoltageCorrection
-from spikewright.choosing.fission import Fission
 from spikewright.choosing.rules import parse
 from spikewright.cli.files import load_samples
 from spikewright.errors import ChipError
@@ -97,7 +96,6 @@ START = Parser(
 )
 ENCODER = Parser("encoder", by_name(ConstantCurrent, Regular, Poisson, Frames))
 BIAS = Parser("correction", by_name(BiasCorrection, StepCorrection), leading="bias-correction")
-FISSION = Parser("fission", by_name(Fission), leading="fission")
 WEIGHTS = Parser("number of bits", by_name(Quantised), leading="quantised", nameless=_chip)
 SYNAPSE = Parser("synapse", {}, words={"none": None}, numbers=True)
 EXECUTOR = Parser("executor", {}, words={name: name for name in executors.NAMES})
@@ -148,11 +146,6 @@ FORMS: Mapping[str, OptionForm] = {
         "", BIAS, "STEPS", "",
         "Correct biases by what runs of this many steps miss on the calibration data; "
         "step-correction:STEPS gives every step its own.",
-    ),
-    "fission": OptionForm(
-        "", FISSION, "STEPS", "",
-        "Split neurons that round badly in this many steps into several, by the calibration "
-        "data: half a neuron more for each one at most, or STEPS,EXTRA.",
     ),
     "weights": OptionForm(
         "", WEIGHTS, "BITS", "",

@@ -95,8 +95,6 @@ def train(given: Given) -> None:
     source = None if back is None else live(given.model)
     if back is not None:
         check_ending(source, back.name)
-    if "fission" in given.choices:
-        given.choices["calibration"] = samples.x
     conversion = _opened(given, source)
     if reconstruct:
         _reconstruct(given, conversion)

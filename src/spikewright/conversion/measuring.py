@@ -13,7 +13,6 @@ from spikewright._base.arguments import is_whole
 from spikewright._base.options import declared
 from spikewright.choosing import Statistics
 from spikewright.choosing.calibration import collect_sharded
-from spikewright.conversion.making import spelled_out
 from spikewright.conversion.source_model import OfModel
 from spikewright.conversion.trace_warnings import warn_of_length, warn_of_run
 from spikewright.diagnosis import diagnosis
@@ -123,7 +122,7 @@ def diagnose(
     """
     refuse_sequences(self.lowered.stepping, "diagnose")
     check_settings(SimulationError, dt=dt)
-    found = diagnosis.diagnose(spelled_out(self), x, y, steps, dt, **options)
+    found = diagnosis.diagnose(self, x, y, steps, dt, **options)
     warn_of_length(self, found.steps, dt)
     return found
 

@@ -9,7 +9,7 @@ from typing import Any, Protocol, TypeVar, Unpack
 
 from spikewright._base.options import declared
 from spikewright.conversion.arguments import Wanted
-from spikewright.conversion.making import made_of, spelled_out
+from spikewright.conversion.making import made_of
 from spikewright.errors import TrainingError
 from spikewright.frontends import Reading, Source
 from spikewright.frontends.origins import Place
@@ -24,7 +24,6 @@ from spikewright.training.options import (
     settings_of,
 )
 from spikewright.training.result import Training
-from spikewright.training.trainable import in_part_of
 from spikewright.training.training import TrainingRequest
 
 
@@ -162,11 +161,7 @@ def torch_module(self: OfModel, steps: int, **options: Unpack[ModuleOptions]) ->
     than were converted, and for settings that no module can have; `MissingExtraError` without
     PyTorch. Formulas: docs/training.md.
     """
-    made, frozen = spelled_out(self), self._model.frozen
-    if made is self:
-        return module.torch_module(made, steps, options, self._model.live, frozen)
-    frozen = in_part_of(self.canonical, frozen)
-    return module.torch_module(made, steps, options, None, frozen)
+    return module.torch_module(self, steps, options, self._model.live, self._model.frozen)
 
 
 def load_state(self: Of, state: Mapping[str, Any]) -> Of:
@@ -175,9 +170,7 @@ def load_state(self: Of, state: Mapping[str, Any]) -> Of:
     The source is copied and left as it is; choices are those in `resolved`. Raises
     `TrainingError` for names, shapes and values that do not fit.
     """
-    made = spelled_out(self)
-    live = self._model.live if made is self else None
-    return module.loaded(made, state, partial(made_of, type(self)), live)
+    return module.loaded(self, state, partial(made_of, type(self)), self._model.live)
 
 
 def _settings(model: SourceModel, given: Mapping[str, Any]) -> TrainOptions:

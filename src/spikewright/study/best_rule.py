@@ -56,10 +56,10 @@ def best_rule(
 ) -> StudyResult:
     """Compare rules, neurons, corrections and readouts for `steps` steps of `dt` seconds.
 
-    `model` is what `convert` takes, or a `Conversion`, whose corrections and added neurons are left
-    out and whose other arguments stay. `x` is calibration data, some hundred samples, as `convert`
-    takes it, and so are `example_input` (of a PyTorch module the first of `x`, unless it comes in
-    batches) and `outputs`. Labels are not needed: every candidate is calibrated on one half of the
+    `model` is what `convert` takes, or a `Conversion`, whose corrections are left out and whose
+    other arguments stay. `x` is calibration data, some hundred samples, as `convert` takes it, and
+    so are `example_input` (of a PyTorch module the first of `x`, unless it comes in batches) and
+    `outputs`. Labels are not needed: every candidate is calibrated on one half of the
     samples, and its outputs are compared with the source's on the other. Under a cap the cheapest
     is chosen that gives at most half a percent, or one sample, more other answers than the fewest;
     a few that differ say little, so that the loss has a say in how many there are to be expected.
@@ -69,11 +69,11 @@ def best_rule(
     Rules in `candidates`, or else those of the field, are tried with neurons that take spikes back
     and with ones that do not, at most `max_spikes_per_step` spikes a step (None: no cap). All are
     compared on few samples first, and the better ones on twice as many, until those that are left
-    were on all. So is what is added to them. The best rule of the field is
-    tried with corrections, and the next ones with the best of these. Corrections are measured on
-    few samples, and those of the best on all that there are. At last biases, thresholds and starts
-    of the best are fitted (`Conversion.reconstruct`), where PyTorch is installed and there is a
-    `timeout`, or `reconstruct` is True; False leaves it out.
+    were on all. So is what is added to them. The best rule of the field is tried with corrections,
+    and the next ones with the best of these. Corrections are measured on few samples, and those of
+    the best on all that there are. At last biases, thresholds and starts of the best are fitted
+    (`Conversion.reconstruct`), where PyTorch is installed and there is a `timeout`, or
+    `reconstruct` is True; False leaves it out.
 
     Ends after about `timeout` seconds with the best until then; without it the result is a function
     of the other arguments. Raises as `convert` does, `ConversionError` for arguments that it cannot
@@ -114,9 +114,9 @@ def best_rule(
 
 
 def _uncorrected(conversion: Conversion) -> Conversion:
-    """The same without corrections and added neurons: candidates have their own, or none."""
+    """The same without corrections: candidates have their own, or none."""
     given = conversion.arguments
-    measured = [name for name in ("bias_correction", "fission") if given.get(name) is not None]
+    measured = [] if given.get("bias_correction") is None else ["bias_correction"]
     if not isinstance(given.get("initial_voltage"), str | None):
         measured.append("initial_voltage")
     if not measured:

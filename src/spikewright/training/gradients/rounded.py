@@ -41,9 +41,7 @@ _BELOW_ONE = 1.0 - 2.0 * TOLERANCE
 class RoundedSite(nn.Module):
     """A site with parameters: the logarithms of its thresholds, and its starts.
 
-    `by_step` are the biases of each step, `(steps, ...)`, or None. m copies of a channel send
-    together what one neuron of theta/m sends that may spike m times as often (Hermite's identity,
-    `choosing/fission.py`); its start is `m (v0 - 1/2) + 1/2`.
+    `by_step` are the biases of each step, `(steps, ...)`, or None.
 
     Starts from 0 to below 1 stay there: beyond, all silent neurons of a layer spike at once, which
     no gradient tells.
@@ -74,37 +72,22 @@ class RoundedSite(nn.Module):
         return self.logarithm.exp()
 
     def spikes(self, counts: Tensor) -> Tensor:
-        """The fewest spikes that say such counts, of all copies of a channel together."""
+        """The fewest spikes that say such counts."""
         kind = self.site.kind
         assumed: Any = sum(kind.assumed_at(step) for step in range(1, self.steps + 1))
-        if not assumed:
-            return counts.abs() / kind.height_at(1)
-        copies = self._copies(counts)
-        apart = counts - (assumed if copies is None else assumed * copies)
+        apart = counts - assumed if assumed else counts
         return apart.abs() / kind.height_at(1)  # no spike is worth more
-
-    def _copies(self, like: Tensor) -> Tensor | None:
-        """The number of copies of each channel, along that axis; None where all are one neuron."""
-        split = self.site.split
-        if split is None:
-            return None
-        return torch.tensor(split.along(split.copies, like.ndim - 1)).to(like)
 
     def forward(self, value: Tensor, sent: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """The mean over all steps, and spikes less those taken back, with their gradients.
 
-        Counts are those of all copies of a channel together. `sent` are counts that take the place
-        of the rounded ones, with the gradient of those.
+        `sent` are counts that take the place of the rounded ones, with the gradient of those.
         """
-        threshold, start, m = self.threshold, self.start, self._copies(value)
         bound = self.site.kind.most_in(self.steps)
-        most: Any = None if bound is None else float(bound)
-        if m is not None:
-            threshold, start = threshold / m, m * (start - 0.5) + 0.5
-            most = None if most is None else most * m
+        most = None if bound is None else float(bound)
         takes_back = self.site.kind.negative
         made: tuple[Tensor, Tensor] = _Rounded.apply(
-            value, threshold, start, self.steps, most, takes_back, sent
+            value, self.threshold, self.start, self.steps, most, takes_back, sent
         )
         return made
 
@@ -126,7 +109,7 @@ class _Rounded(torch.autograd.Function):
         threshold: Tensor,
         start: Tensor,
         steps: int,
-        most: float | Tensor | None,
+        most: float | None,
         takes_back: bool,
         sent: Tensor | None,
     ) -> tuple[Tensor, Tensor]:
@@ -173,17 +156,15 @@ def _by_step(site: TrainedSite, steps: int, dtype: torch.dtype) -> Tensor | None
     return found
 
 
-def _bounded(free: Tensor, most: float | Tensor | None, takes_back: bool) -> Tensor:
+def _bounded(free: Tensor, most: float | None, takes_back: bool) -> Tensor:
     """Counts within what neurons can send."""
     if most is not None:
-        return free.clamp(-most if takes_back else 0.0 * most, most)
+        return free.clamp(-most if takes_back else 0.0, most)
     return free if takes_back else free.clamp(min=0.0)
 
 
-def _within(gradient: Tensor, value: Tensor, bound: float | Tensor) -> Tensor:
+def _within(gradient: Tensor, value: Tensor, bound: float) -> Tensor:
     """The gradient where a value is nearer to zero than its bound, and zero elsewhere."""
-    if isinstance(bound, torch.Tensor):
-        return gradient * (value.abs() < bound)
     made: Tensor = torch.ops.aten.hardtanh_backward(gradient, value, -bound, bound)
     return made
 
