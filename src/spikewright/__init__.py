@@ -18,7 +18,6 @@ _NAMES = {
     "conversion": "Conversion convert load",
     "explorer": "explore",
     "choosing.correction": "BiasCorrection StepCorrection VoltageCorrection",
-    "choosing.fission": "Fission",
     "evaluation.mismatch": "Mismatch",
     "engines.decoder_cache": "DecoderCache",
     "modelling.nengo_reader": "from_nengo",

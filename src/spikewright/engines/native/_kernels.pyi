@@ -140,7 +140,6 @@ class NeuronModel:
     negative: bool
     floor: float
     cap: float
-    debt: bool
     dt: float
     differ: bool
     adapting: float

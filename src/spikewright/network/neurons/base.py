@@ -109,11 +109,6 @@ class NeuronType(Starting, ABC):
         return self.spike_heights[step - 1] if step <= len(self.spike_heights) else 1
 
     @property
-    def last_height(self) -> int:
-        """The worth of the last spike that has a height, to half of which values are said."""
-        return self.spike_heights[-1] if self.spike_heights else 1
-
-    @property
     def assumed(self) -> tuple[int, ...]:
         """The spikes that receivers take as sent in each of the first steps."""
         given = self.assumed_spikes

@@ -53,39 +53,23 @@ class BipolarIntegrateAndFire(LinearResponse):
     first step about how much it is to send. Weights of steps are those of phase codes (Kim et al.
     2018, Deep neural networks with weighted spikes, Neurocomputing 311); here later spikes can take
     back what earlier ones sent, as in converters of signals by successive approximation.
-
-    With `debt=False` charge cannot fall below zero while nothing is sent: what was sent and the
-    voltage are together `U <- max(0, U + s dt J)`, in spikes, and `N(t) = floor(U)`. So a neuron
-    sends at once when positive current follows negative, and may have sent more than the sum of its
-    currents: `N` depends on their order, as that of `IntegrateAndFire` does.
     """
 
     amplitude: float = 1.0
     max_spikes_per_step: int | None = None
     assumed_spikes: int | tuple[int, ...] = 0
     spike_heights: tuple[int, ...] = ()
-    debt: bool = True
     spiking = True
     counted_names = ("sent",)
     negative = True
     follows_mean = True
+    follows_sum = True
     takes_back = True
 
     def __post_init__(self) -> None:
         super().__post_init__()
         object.__setattr__(self, "assumed_spikes", _assumed(self.assumed_spikes))
         object.__setattr__(self, "spike_heights", _heights(self.spike_heights))
-        if not isinstance(self.debt, bool | np.bool_):
-            raise NetworkError(
-                "BipolarIntegrateAndFire.debt says whether charge may fall below zero before "
-                f"anything is sent: it is True or False, got {self.debt!r}"
-            )
-        object.__setattr__(self, "debt", bool(self.debt))
-
-    @property
-    def follows_sum(self) -> bool:  # type: ignore[override]
-        """True unless charge below zero is lost."""
-        return self.debt
 
     @classmethod
     def in_steps(cls, steps: int, spikes: int = 1) -> BipolarIntegrateAndFire:
@@ -133,8 +117,6 @@ class BipolarIntegrateAndFire(LinearResponse):
                 xp, height, state["voltage"] + current, clock.threshold, least, cap
             )
         state["sent"] = state["sent"] + counts
-        if not self.debt:
-            state["voltage"] = xp.maximum(state["voltage"], 0.0 - state["sent"] * clock.threshold)
         return counts
 
 

@@ -39,7 +39,6 @@ struct NeuronModel {
     double floor = std::numeric_limits<double>::quiet_NaN(), cap = 0.0;  // NaN: no floor, 0: no cap
     std::vector<double> assumed;  // spikes that receivers take as sent in the first steps; 0 afterwards
     std::vector<double> heights;  // of spikes in the first steps; 1 afterwards
-    bool debt = true;             // whether what was sent and the voltage may be below zero together
     double dt = 0.0, min_voltage = 0.0, decay = 0.0, most_share = 0.0;  // of leaky neurons
     double adapting = 0.0, added = 0.0;  // n += adapting (added y - n), of those that tire
     double sigma = 0.0;                  // of rounded corners
