@@ -245,7 +245,6 @@ def test_inputs_that_change_are_refused() -> None:
         ({"synapse": 0.005}, "synapse"),
         ({"initial_voltage": "zero"}, "initial_voltage"),
         ({"bias_correction": sw.StepCorrection(4)}, "bias_correction"),
-        ({"fission": sw.Fission(4)}, "fission"),
         ({"max_spikes_per_step": 2}, "max_spikes_per_step"),
         ({"spiking": {"relu": sw.IntegrateAndFire()}}, "coding"),
         ({"spiking": False}, "coding"),

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from conformance.rule_examples import rule_examples
 from spikewright.engines.native import _kernels, support
 from spikewright.engines.native._kernels import (
     Action,
@@ -22,7 +23,6 @@ from spikewright.engines.native._kernels import (
 from spikewright.engines.native.cells import described, states
 from spikewright.engines.native.rules import form_of
 from spikewright.network.neurons import TOLERANCE, NeuronType
-from spikewright.testing.learning import rule_examples
 from spikewright.testing.modelling import neuron_type_examples
 
 DT = 0.001

@@ -16,7 +16,5 @@ def integrator_of(kind: NeuronType) -> NeuronModel | None:
     model = described(kind, 1.0)  # nothing of an integrator depends on the length of a step
     if model is None:
         return None
-    if model.cell is Cell.bipolar:
-        return model if model.debt else None
-    plain = model.cell is Cell.integrate and model.blocks
-    return model if plain and math.isnan(model.floor) else None
+    plain = model.cell is Cell.integrate and model.blocks and math.isnan(model.floor)
+    return model if plain or model.cell is Cell.bipolar else None

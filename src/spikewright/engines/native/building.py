@@ -72,8 +72,6 @@ from spikewright.network.transforms import (
     Transform,
 )
 
-_PARAMETERS = 16  # bytes a neuron, in use while a population is described
-
 
 @dataclass(frozen=True, eq=False)
 class Built:
@@ -113,16 +111,6 @@ class Built:
         for one in self.fillings:
             found[one.label] += one.bytes + tiles * self.region.tiled_bytes(one.number)
         return dict(found)
-
-    @property
-    def making_bytes(self) -> int:
-        """The largest temporary memory while they are made, in bytes.
-
-        Populations are described before there are any weights of layers.
-        """
-        neurons = max((op.ensemble.n_neurons for op, _, _ in self.populations), default=0)
-        described = _PARAMETERS * neurons - sum(one.bytes for one in self.fillings)
-        return max([described, 0, *(one.making for one in self.fillings)])
 
     def fill(self, threads: int) -> list[Packing | None]:
         """Make all weights; layers' are shared while what is returned is held."""

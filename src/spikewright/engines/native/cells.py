@@ -213,11 +213,10 @@ def _bipolar(kind: BipolarIntegrateAndFire, dt: float) -> NeuronModel | None:
     varies = bool(kind.assumed or kind.spike_heights)  # from step to step
     return _model(
         Cell.bipolar,
-        blocks=kind.debt and not varies,
+        blocks=not varies,
         cap=kind.max_spikes_per_step or 0,
         assumed=kind.assumed,
         heights=kind.spike_heights,
-        debt=kind.debt,
     )
 
 

@@ -150,23 +150,20 @@ def state_bytes(
     """State by label, in bytes: of all samples, and the next state of every worker's group.
 
     The first block of a run reads no state. Its next state becomes that of all samples where they
-    are one group. Where no other block follows, voltages are not kept, and totals alone are told,
-    in bytes if these hold them.
+    are one group. Where no other block follows, voltages are not kept, and totals alone are told.
     """
     whole = Counter({label: size * batch for label, size in built.state_bytes.items()})
     if stretch is None:
         return whole
     steps = min(stretch.steps, stretch.block)
     block, workers, group = _workers(op, built, batch, steps, threads)
-    one = Counter(built.state_bytes)
-    if stretch.once and stretch.last and block >= steps:
+    one, once = Counter(built.state_bytes), stretch.steps <= stretch.block
+    ends = once and stretch.last
+    if ends and block >= steps:
         one.subtract(built.voltage_bytes)
-        if tally and built.region.fits_bytes(steps):
-            for label, size in built.population_bytes.items():
-                one[label] -= (size - built.voltage_bytes[label]) * 3 // 4
-    if stretch.once and group == batch:
+    if once and group == batch:
         return Counter({label: size * batch for label, size in one.items()})
-    if stretch.once and stretch.last and tally:
+    if ends and tally:
         whole.subtract({label: size * batch for label, size in built.population_bytes.items()})
     whole[f"next state of {op.label}"] = workers * group * sum(one.values())
     return whole

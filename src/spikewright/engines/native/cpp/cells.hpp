@@ -182,8 +182,6 @@ class CellChunk {
         else
             for (std::size_t k = 0; k < n_; ++k)
                 out[k] = high * fire_of_height(v[k], second[k], threshold_[k], high, least, most);
-        if (!m_.debt)  // what was sent and the voltage are not below zero together
-            for (std::size_t k = 0; k < n_; ++k) hold_above(v[k], 0.0 - second[k] * threshold_[k]);
     }
 
     // The digit of all that arrived so far, or of a function of it, less what was sent: `second`.

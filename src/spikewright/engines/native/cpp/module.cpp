@@ -517,7 +517,7 @@ void bind_descriptions(nb::module_& m) {
         .def(nb::init<>())
         .FIELD(cell).FIELD(rate).FIELD(blocks).FIELD(slope).FIELD(offset).FIELD(most).FIELD(gated)
         .FIELD(tau_ref).FIELD(tau_rc).FIELD(amplitude).FIELD(negative).FIELD(truncate).FIELD(floor)
-        .FIELD(cap).FIELD(assumed).FIELD(heights).FIELD(parts).FIELD(start).FIELD(debt).FIELD(dt).FIELD(differ)
+        .FIELD(cap).FIELD(assumed).FIELD(heights).FIELD(parts).FIELD(start).FIELD(dt).FIELD(differ)
         .FIELD(min_voltage).FIELD(most_share).FIELD(adapting).FIELD(added).FIELD(sigma).FIELD(pace)
         .FIELD(follow).FIELD(coupling).FIELD(reset).FIELD(jump).FIELD(fixed);
 #undef FIELD
@@ -595,7 +595,6 @@ NB_MODULE(_kernels, m) {
         .def("fill", &Region::fill, "number"_a, by_name, "packed"_a, "factor"_a, "starts"_a,
              "rows"_a, "values"_a)
         .def("bytes", &Region::bytes)
-        .def("fits_bytes", [](const Region& r, std::size_t steps) { return r.plan.fits_bytes(steps); })
         .def("tiled_bytes", &Region::tiled_bytes)
         .def("fire", &Region::fire, by_name, input, "external"_a, output, "population"_a,
              "index"_a = nb::none())

@@ -41,7 +41,6 @@ struct NeuronModel {
     std::vector<double> heights;  // of spikes in the first steps; 1 afterwards
     std::vector<double> parts;    // of digits: the part of its height that is owed where a spike is sent
     double start = 0.0;           // of digits: steps before the first that sends; heights count from there
-    bool debt = true;             // whether what was sent and the voltage may be below zero together
     double dt = 0.0, min_voltage = 0.0, decay = 0.0, most_share = 0.0;  // of leaky neurons
     double adapting = 0.0, added = 0.0;  // n += adapting (added y - n), of those that tire
     double sigma = 0.0;                  // of rounded corners
