@@ -97,7 +97,7 @@ def test_shifts_are_counted_in_both_forms() -> None:
 def test_the_twin_beside_digits_has_as_many_bits(steps: int) -> None:
     """Digits of T steps tell 2^T values apart; T + 1 spikes of a rate code need fewer bits."""
     conversion, x = converted(GRAPH, steps)
-    found = conversion.evaluate(x, twin=conversion.calibrate(x, progress=False), progress=False)
+    found = conversion.evaluate(x, progress=False)
     energies = select(found.records, "energy", table="45nm-fp32")
     rivals = {(r.how["network"], r.how["precision"]): r.value for r in energies}
     assert ("source", "int8") in rivals

@@ -74,7 +74,6 @@ _NO_PLACE: Mapping[str, tuple[Any, ...]] = {
     "synapse": (None,),
     "initial_voltage": (None, "half"),
     "bias_correction": (None,),
-    "fission": (None,),
     "weights": (None,),
     "sequence_step": (None,),
     "max_spikes_per_step": (None, 1),

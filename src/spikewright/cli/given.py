@@ -41,7 +41,7 @@ def is_model(path: Path) -> bool:
 
 
 _SPIKES = (
-    "scale_firing_rates", "initial_voltage", "max_spikes_per_step", "bias_correction", "fission",
+    "scale_firing_rates", "initial_voltage", "max_spikes_per_step", "bias_correction",
 )  # fmt: skip
 """Choices that say something about spikes."""
 

@@ -17,7 +17,6 @@ import click
 
 from spikewright._base.options import REQUIRED, Declared, Option, options_of, whole
 from spikewright.choosing.correction import CORRECTIONS
-from spikewright.choosing.fission import Fission
 from spikewright.choosing.rules import ScaleRule
 from spikewright.cli import option_texts
 from spikewright.cli.given import Given
@@ -225,7 +224,7 @@ def in_steps_of(dt: float, value: Any) -> Any:
     """A choice whose rules and corrections, if it holds any, are for steps of `dt` seconds."""
     if isinstance(value, dict):
         return {name: in_steps_of(dt, item) for name, item in value.items()}
-    of_time = (ScaleRule, *CORRECTIONS, Fission, Quantised)
+    of_time = (ScaleRule, *CORRECTIONS, Quantised)
     if isinstance(value, of_time) and hasattr(value, "dt"):
         return replace(value, dt=dt)  # type: ignore[type-var]
     return value

@@ -13,8 +13,6 @@ from spikewright._base.arguments import is_whole
 from spikewright._base.options import declared
 from spikewright.choosing import Statistics
 from spikewright.choosing.calibration import collect_sharded
-from spikewright.conversion.arguments import twin_thresholds
-from spikewright.conversion.making import spelled_out
 from spikewright.conversion.source_model import OfModel
 from spikewright.conversion.trace_warnings import warn_of_length, warn_of_run
 from spikewright.diagnosis import diagnosis
@@ -25,13 +23,12 @@ from spikewright.errors import SimulationError
 from spikewright.evaluation import sharded
 from spikewright.evaluation.settings import EvaluateOptions, checked
 from spikewright.graph import evaluate_all
-from spikewright.lower.populations import Roles
 from spikewright.measure import Evaluation, EveryStep, read_out_at_every_step
 from spikewright.network.layer_times import Place
 from spikewright.records import select
 from spikewright.running.converted import Converted
 from spikewright.running.inputs import as_held, batch_of, refuse_sequences
-from spikewright.running.own_steps import complete_readouts, in_network_steps, steps_of, value_bits
+from spikewright.running.own_steps import complete_readouts, in_network_steps, steps_of
 from spikewright.running.run import run_of
 from spikewright.running.runner import Runner
 
@@ -93,14 +90,11 @@ def evaluate(
     """
     refuse_sequences(self.lowered.stepping, "evaluate")
     given: dict[str, Any] = dict(options)
-    keys = Roles(self.canonical, self.lowered.stepping).keys
-    twin = twin_thresholds(self._model.named(given.pop("twin")), keys)
     noise = given.pop("noise")
     how = {name: given.pop(name) for name in ("checkpoint", "progress")}
     place = executors.get(given.pop("executor"), given.pop("address"))
     steps = steps_of(self.lowered, self.coding.run_steps(steps))
-    bits = None if self.lowered.times is None else value_bits(self.lowered, steps)
-    settings = checked(steps, dt=dt, twin=twin, bits=bits, **given)
+    settings = checked(steps, dt=dt, **given)
     only = complete_readouts(self.lowered, settings.readouts)
     settings = replace(settings, readouts=only)
     found = sharded.evaluate(self, self._runner, x, y, settings, noise=noise, executor=place, **how)
@@ -134,7 +128,7 @@ def diagnose(
     refuse_sequences(self.lowered.stepping, "diagnose")
     check_settings(SimulationError, dt=dt)
     steps = steps_of(self.lowered, self.coding.run_steps(steps))
-    found = diagnosis.diagnose(spelled_out(self), x, y, steps, dt, **options)
+    found = diagnosis.diagnose(self, x, y, steps, dt, **options)
     warn_of_length(self, found.steps, dt)
     return found
 

@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from spikewright.engines import Program
 from spikewright.errors import SimulationError
 from spikewright.lower import Lowered
-from spikewright.measure.energy import twin_bits
 from spikewright.measure.readout import EveryStep
 from spikewright.network.layer_times import LayerTimes, Place
 
@@ -104,12 +103,6 @@ def network_steps(lowered: Lowered, steps: int) -> int:
     """The steps of the network in a run in which each layer has so many of its own."""
     times = lowered.times
     return steps if times is None else times.network_steps
-
-
-def value_bits(lowered: Lowered, steps: int) -> int:
-    """Bits that tell as many values apart as a neuron says in so many steps, of one sign."""
-    times = lowered.times
-    return twin_bits(steps) if times is None else times.steps
 
 
 def network_step(lowered: Lowered, own: int) -> int:
