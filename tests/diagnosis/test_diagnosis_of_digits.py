@@ -15,6 +15,7 @@ from spikewright.choosing.silent_steps import digit_unit, measured
 from spikewright.graph import Graph, GraphNode
 from spikewright.graph.layers import Activation, Affine, Input
 from spikewright.records import select
+from spikewright.report import figures
 from spikewright.report.tables import loss_table
 
 STEPS = 4
@@ -105,6 +106,9 @@ def test_what_is_told_names_rounding_and_lateness() -> None:
     told = str(found)
     assert "rounding" in told and "lateness" in told and "arrival order" not in told
     assert "if no spike came early or late" in told
+    parts = {record.how["part"] for record in select(found.records, "gap")}
+    assert {"rounding", "lateness"} < parts and not {"quantisation", "arrival order"} & parts
+    assert "lateness: what neurons knew too late" in str(figures.gaps_info(found.records).chart())
     records = select(found.records, "late neurons")
     assert {r.how["layer"] for r in records} == set(conversion.populations())
     assert max(r.value for r in records) > 0

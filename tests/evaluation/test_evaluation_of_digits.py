@@ -69,14 +69,17 @@ def labels(classes: int) -> NDArray:
     return np.random.default_rng(7).integers(0, classes, 30)
 
 
-def test_both_numbers_of_steps_are_told_where_they_differ() -> None:
-    """Those of a layer, and of the network until the last one has said all."""
+def test_both_numbers_of_steps_are_told_where_they_differ(tmp_path: Path) -> None:
+    """Those of a layer, and of the network until the last one has said all; files hold both."""
     conversion, x = converted(GRAPHS["residual"])
     found, run = conversion.evaluate(x, progress=False), conversion.run(x, progress=False)
     assert (found.settings["steps"], found.settings["network_steps"]) == (STEPS, STEPS + SILENT)
     for told in (found, run):
         for text in (repr(told), str(told)):
             assert "4 steps of 0.001 s (6 of the network)" in text
+    found.save(tmp_path / "found.json")
+    loaded = sw.Evaluation.load(tmp_path / "found.json")
+    assert (loaded.records, loaded.settings) == (found.records, found.settings)
     one, x = converted(alone())
     found, run = one.evaluate(x, progress=False), one.run(x, progress=False)
     assert "network_steps" not in found.settings
@@ -97,7 +100,7 @@ def test_commands_and_pages_tell_both_numbers(tmp_path: Path) -> None:
     assert "network_steps" in page.read_text()
 
 
-@pytest.mark.parametrize("graph", [GRAPHS["residual"], GRAPHS["two-signed"]])
+@pytest.mark.parametrize("graph", GRAPHS.values(), ids=GRAPHS)
 def test_what_is_counted_in_between_is_of_the_steps_that_each_layer_has_done(graph: Graph) -> None:
     """At a step of the last output earlier layers have done more; rates divide by their own."""
     conversion, x = converted(graph)
@@ -106,9 +109,10 @@ def test_what_is_counted_in_between_is_of_the_steps_that_each_layer_has_done(gra
     found = conversion.evaluate(x, at=[1, 3], progress=False)
     whole = conversion.evaluate(x, progress=False)
     starts = [e.neuron_type.start for e in conversion.populations().values()]
+    last = max(starts)
     for stop in (1, 3, STEPS):
         for name, start in zip(names, starts, strict=True):
-            done = min(STEPS, starts[-1] + stop - start)
+            done = min(STEPS, last + stop - start)
             sent = np.abs(run.spikes_over_time(name)[:, :done]).sum() / len(x)
             size = run.populations[name].totals[0].size
             how = {"layer": name, "steps": stop}

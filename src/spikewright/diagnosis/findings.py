@@ -150,7 +150,8 @@ def _of_layer(layer: LayerLoss, record: Any) -> Iterator[Record]:
     yield record("change of the layer alone", layer.loss.change, layer=layer.name)
     yield record("gap", layer.gap, layer=layer.name, part="whole")
     for part in PARTS:
-        yield record("gap", layer.parts[part], layer=layer.name, part=part)
+        named = _part_of(layer, part)
+        yield record("gap", layer.parts[part], layer=layer.name, part=named)
     for name, value in (
         ("dead neurons", layer.dead),
         ("saturated neurons", layer.saturated),
@@ -201,8 +202,7 @@ def _causes(found: Diagnosis) -> list[str]:
 
 def _layer_rows(found: Diagnosis) -> list[Row]:
     """Headings, and a row for each layer."""
-    of_digits = any(layer.late is not None for layer in found.layers)
-    headings = [_OF_DIGITS.get(name, name) for name in _LAYER] if of_digits else _LAYER
+    headings = [_part_of(found.layers[0], name) for name in _LAYER]
     return _without_empty(headings, [_layer(layer, found) for layer in found.layers])
 
 
@@ -273,7 +273,12 @@ _LAYER = [
     "spikes",
 ]
 _OF_DIGITS = {"quantisation": "rounding", "arrival order": "lateness"}
-"""Headings of parts as they are of digits."""
+"""The names of parts as they are of digits."""
+
+
+def _part_of(layer: LayerLoss, part: str) -> str:
+    """The name of a part of a layer's gap."""
+    return part if layer.late is None else _OF_DIGITS.get(part, part)
 
 
 def _layer(layer: LayerLoss, found: Diagnosis) -> Row:

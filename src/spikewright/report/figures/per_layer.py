@@ -17,6 +17,8 @@ PARTS = {
     "policy": "what was changed on purpose",
     "clipping": "more than the cap on spikes lets through",
     "quantisation": "what whole spikes cannot express",
+    "rounding": "what digits cannot express",
+    "lateness": "what neurons knew too late to send",
     "arrival order": "spikes sent too early, or not any more, because input came unevenly",
     "settling": "what a synapse had not passed on by the end",
 }
