@@ -189,3 +189,17 @@ def test_the_score_of_the_twin_is_told_for_all_steps() -> None:
     found = conversion.evaluate(x, y, at=[1, 2], progress=False)
     (twin,) = select(found.records, "rounded accuracy")
     assert twin.how["steps"] == STEPS and twin.value == found.accuracy().value
+
+
+def test_few_spikes_of_digits_are_no_reason_to_warn() -> None:
+    """Less than a spike for each two neurons says all digits; a silent layer says none."""
+    graph = leaky(0.1)
+    x = 0.05 * models.inputs(graph, batch=30, seed=6)
+    scale: dict[str, Any] = {"a": 400.0, "b": 1e-6}
+    coding = sw.SignedDigits(STEPS, SILENT)
+    made = sw.convert(graph, spiking=True, coding=coding, scale_firing_rates=scale)
+    run = made.run(x, progress=False)
+    sent = {name: population.totals.mean() for name, population in run.populations.items()}
+    assert 0.0 < sent["a"] < 0.5 and sent["b"] == 0.0
+    warned = {entry.layer for entry in made.trace.warnings if "spikes a neuron" in entry.text}
+    assert warned == {"b"}
