@@ -12,6 +12,7 @@ from spikewright._base.arguments import is_whole
 from spikewright._base.options import Option
 from spikewright._base.progress import progress_bar
 from spikewright.diagnosis.causes import causes
+from spikewright.diagnosis.digits import coding_of, remedies_of_digits
 from spikewright.diagnosis.findings import Diagnosis
 from spikewright.diagnosis.loss import (
     Judge,
@@ -129,13 +130,14 @@ def diagnose(
     found = trial.outcome(source, run)
     advice = _nothing_to_propose(conversion, found)
     proposals: Sequence[Proposal] = ()
-    case = Diagnosed(conversion, samples, layers, found.spikes)
+    case, coding = Diagnosed(conversion, samples, layers, found.spikes), coding_of(conversion)
     if not advice:
-        if case.coding is None:
+        if coding is None:
             proposals = _proposals(case, trial, found, progress)
         else:
-            proposals = _run(case, trial, source, found, verify, progress)
-        if verify and case.coding is None:
+            tried = remedies_of_digits(case, coding)
+            proposals = _run(case, tried, trial, source, found, verify, progress)
+        if verify and coding is None:
             proposals = _verified(case, proposals, trial, source, found, progress)
         proposals = ranked(proposals, found.tally.loss)
     return Diagnosis(
@@ -151,7 +153,7 @@ def diagnose(
         dt=dt,
         failures=case.failures,
         rounded=trial.rounded(conversion, source, steps),
-        causes=causes(case) if found.tally.loss.value > 0 and case.coding is None else (),
+        causes=causes(case) if found.tally.loss.value > 0 and coding is None else (),
         network_steps=run.network_steps,
     )
 
@@ -229,14 +231,15 @@ def _proposals(
 
 def _run(
     case: Diagnosed,
+    proposals: Sequence[Proposal],
     trial: DiagnosisTrial,
     source: Outputs,
     found: RunOutcome,
     verify: bool,
     progress: bool,
 ) -> list[Proposal]:
-    """Every remedy of digits, with the effect that it has in a run: their runs are short."""
-    ran = _verified(case, remedies(case), trial, source, found, progress)
+    """Proposals with the effect that they have in a run, which of digits is short."""
+    ran = _verified(case, proposals, trial, source, found, progress)
     return [
         replace(
             proposal,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import operator
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property, partial
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 
 from spikewright._base.amounts import joules
 from spikewright.choosing import ScaleRule
-from spikewright.choosing.coding import MOST_DIGITS, SignedDigits
 from spikewright.choosing.rules import EnergyBudget, MinimumError
 from spikewright.choosing.rules.rule import shown
 from spikewright.diagnosis.cells import LayerNeurons
@@ -135,19 +134,6 @@ class Diagnosed:
         return scales
 
     @property
-    def coding(self) -> SignedDigits | None:
-        """The code of signed digits, None of firing rates."""
-        coding = self.conversion.coding
-        return coding if isinstance(coding, SignedDigits) else None
-
-    @property
-    def silent_steps(self) -> dict[str, int]:
-        """The steps that each layer of digits waits behind its inputs."""
-        times, layers = self.conversion.lowered.times, self.conversion.populations()
-        assert times is not None
-        return {name: times.starts[e] - times.begins[e] for name, e in layers.items()}
-
-    @property
     def budget(self) -> EnergyBudget | None:
         """The rule that chose the scales, where it was one with a budget."""
         given = self.argument("scale_firing_rates")
@@ -165,39 +151,9 @@ class Diagnosed:
 
 def remedies(case: Diagnosed) -> list[Proposal]:
     """Every remedy against the losses found, in no order."""
-    families: Sequence[Callable[[Diagnosed], Iterable[Proposal]]]
     families = (_policies, _scales_of_worst, _caps, _neurons, _synapses, _starts, _of_all, _rules)
-    if case.coding is not None:
-        families = (partial(_more_digits, coding=case.coding), partial(_waits, coding=case.coding))
     found = [remedy for family in families for remedy in family(case)]
     return [replace(r, arguments={**case.settled, **r.arguments}) for r in found]
-
-
-def _more_digits(case: Diagnosed, coding: SignedDigits) -> Iterator[Proposal]:
-    """One more digit for every layer, at scales of least error for them: less is rounded."""
-    steps = coding.steps + 1
-    if steps > MOST_DIGITS:
-        return
-    more = replace(coding, steps=steps)
-    text = f"{steps} digits in place of {coding.steps}"
-    scales = case.chosen(text, MinimumError(steps, per="channel"), coding=more)
-    if scales is not None:
-        yield Proposal("digits", text, steps, {"coding": more, "scale_firing_rates": scales})
-
-
-def _waits(case: Diagnosed, coding: SignedDigits) -> Iterator[Proposal]:
-    """One more silent step of the layer that is latest, of those that do not wait for all."""
-    silent = {name: times for name, times in case.silent_steps.items() if times < coding.steps}
-    late = {layer.name: layer.late or 0.0 for layer in case.layers if layer.name in silent}
-    latest = max(late, key=lambda name: late[name], default="")
-    if late.get(latest, 0.0) == 0.0:
-        return
-    waiting = {**case.silent_steps, latest: silent[latest] + 1}
-    text = (
-        f"{waiting[latest]} silent steps of {latest}, of which {100 * late[latest]:.2f} % is late"
-    )
-    changes = {"coding": replace(coding, silent_steps=waiting)}
-    yield Proposal("silent steps", text, coding.steps, changes)
 
 
 def _policies(case: Diagnosed) -> Iterator[Proposal]:
