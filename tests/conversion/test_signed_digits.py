@@ -218,6 +218,18 @@ def test_files_and_copies_hold_it(tmp_path: Path) -> None:
             np.testing.assert_array_equal(found, wanted[name])
 
 
+def test_the_trace_says_what_digits_are() -> None:
+    """How far they reach, of each layer; no layer is in doubt, and few spikes are no warning."""
+    leaky = Activation("leaky_relu", {"negative_slope": 0.5})
+    graph = Graph((GraphNode("x", Input((6,))), GraphNode("act", leaky, ("x",))), {"output": "act"})
+    for one in (graph, GRAPHS["mlp"]):
+        conversion, x = converted(one, 1)
+        conversion.run(x, progress=False)
+        text = str(conversion.trace)
+        assert "signed digits of 4 steps: whole units up to 15" in text
+        assert "do not compute" not in text and "warning" not in text
+
+
 def test_other_numbers_of_steps_are_refused() -> None:
     """Steps are left out, or those of the digits; and dt is that of the delays."""
     conversion, x = converted(GRAPHS["mlp"], 1)

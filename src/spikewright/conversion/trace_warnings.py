@@ -107,19 +107,15 @@ def _time(seconds: float, dt: float) -> str:
 
 
 def warn_of_run(conversion: Converted, means: Mapping[str, float], steps: int, dt: float) -> None:
-    """Warn where a run of this length, or with so few spikes, says little of the source.
-
-    A spike of digits says where in a whole range a value is: few are enough, and none is too few.
-    """
+    """Warn where a run of this length, or with so few spikes, says little of the source."""
     warn_of_length(conversion, steps, dt)
     layers = conversion.populations()
-    of_digits = conversion.lowered.times is not None
     scales = conversion.arguments.get("scale_firing_rates")
     known = {
         name: mean
         for name, mean in means.items()
         if name in layers and rounded(conversion.canonical[name].layer) is None
-        if mean == 0.0 or not of_digits
+        if mean == 0.0 or layers[name].neuron_type.start is None  # a digit says more than a spike
     }
     warn_of_few_spikes(conversion.trace, scales, known, steps, dt)
 

@@ -14,7 +14,6 @@ from spikewright.network import Connection, Ensemble, NeuronsView
 from spikewright.network.neurons import (
     NUMPY_NEURONS,
     TOLERANCE,
-    BipolarIntegrateAndFire,
     IntegrateAndFire,
     NeuronType,
     SpikingLeakyReLU,
@@ -71,8 +70,6 @@ class LayerNeurons:
         """The smallest mean value that these neurons can send."""
         known = self.neuron_type
         signed = known.negative and not known.takes_back
-        if isinstance(known, BipolarIntegrateAndFire):
-            signed = known.response is not None
         return -np.inf if signed else 0.0
 
     @property
@@ -124,7 +121,7 @@ class LayerNeurons:
         charge = value / self.unit
         if isinstance(self.neuron_type, IntegrateAndFire):  # the start is sent in the first step
             return np.where(current < 0, current / self.height, charge)
-        if self.neuron_type.takes_back and self.lowest == 0.0:
+        if self.neuron_type.takes_back:
             return np.where(current < 0, current / self.unit, charge)
         return charge
 

@@ -79,7 +79,6 @@ class BipolarIntegrateAndFire(LinearResponse):
     negative = True
     follows_mean = True
     follows_sum = True
-    takes_back = True
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -87,6 +86,16 @@ class BipolarIntegrateAndFire(LinearResponse):
         object.__setattr__(self, "spike_heights", _heights(self.spike_heights))
         object.__setattr__(self, "spike_thresholds", tuple(self.spike_thresholds))
         self._check_digits()
+
+    @property
+    def takes_back(self) -> bool:  # type: ignore[override]
+        """True unless digits say values of both signs."""
+        return self.response is None
+
+    def rates(self, xp: ArrayNamespace, current: Array) -> Array:
+        if self.response is None:
+            return super().rates(xp, current)
+        return self.response.rates(xp, current)
 
     def _check_digits(self) -> None:
         """Raise `NetworkError` where a start, and what goes with one, do not fit the rest."""
@@ -175,11 +184,6 @@ class BipolarIntegrateAndFire(LinearResponse):
         last = self.height_at(steps)
         held = super().in_one_step(steps)
         return replace(held, assumed_spikes=0, spike_heights=(last,) if last > 1 else ())  # type: ignore[call-arg]
-
-    def rates(self, xp: ArrayNamespace, current: Array) -> Array:
-        if self.response is not None:
-            return self.response.rates(xp, current)
-        return super().rates(xp, current)
 
     def initial_values(self) -> Mapping[str, float]:
         return {"sent": 0.0}
