@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright._base.arguments import is_whole, refuse
-from spikewright._base.schema import Where
+from spikewright._base.schema import AboveZero, Where
 from spikewright._base.texts import Parser
 from spikewright.choosing.rules import MinimumError
 from spikewright.choosing.rules.rule import check_fields
@@ -54,11 +54,13 @@ SilentSteps = int | Mapping[str, int] | Literal["auto"]
 class RateCode(Coding):
     """Values as firing rates: the mean of what was sent tends to the value.
 
-    With `steps` the scale of smallest error for so many is chosen (`sw.MinimumError`) where none is
-    given, and runs that are given no number of steps take so many.
+    With `steps` the scale of smallest error for so many, of `dt` seconds, is chosen
+    (`sw.MinimumError`) where none is given, and runs that are given no number of steps take so
+    many.
     """
 
     steps: Steps | None = None
+    dt: AboveZero = STEP
 
     def __post_init__(self) -> None:
         check_fields(self)
@@ -66,7 +68,7 @@ class RateCode(Coding):
     def filled(self, given: Mapping[str, Any]) -> Mapping[str, Any]:
         if self.steps is None or given["scale_firing_rates"] is not None:
             return given
-        rule = MinimumError(self.steps, spikes_per_step=1)
+        rule = MinimumError(self.steps, self.dt, spikes_per_step=1)
         return {**given, "scale_firing_rates": rule}
 
 
@@ -221,7 +223,10 @@ def _why_not(node: GraphNode, roles: Roles) -> str:
 
 def _silent(text: str) -> int | str:
     """A number of silent steps, or the word "auto"."""
-    return text if text == "auto" else int(text)
+    try:
+        return text if text == "auto" else int(text)
+    except ValueError:
+        raise ValueError(f"silent_steps is auto or a whole number, not {text!r}") from None
 
 
 parse_coding = Parser(

@@ -35,6 +35,14 @@ from spikewright.running.run import run_of
 from spikewright.running.runner import Runner
 
 
+def run_steps(conversion: OfModel, steps: Any) -> Any:
+    """The steps of a run that was given so many, or None: those that its code has, if it has any.
+
+    Raises `SimulationError` where layers have another number of steps of their own.
+    """
+    return steps_of(conversion.lowered, conversion.coding.run_steps(steps))
+
+
 def calibrate(
     self: OfModel,
     x: Any,
@@ -97,7 +105,7 @@ def evaluate(
     noise = given.pop("noise")
     how = {name: given.pop(name) for name in ("checkpoint", "progress")}
     place = executors.get(given.pop("executor"), given.pop("address"))
-    steps = steps_of(self.lowered, self.coding.run_steps(steps))
+    steps = run_steps(self, steps)
     settings = checked(steps, dt=dt, twin=twin, **given)
     found = sharded.evaluate(self, self._runner, x, y, settings, noise=noise, executor=place, **how)
     counts = select(found.records, "spikes per neuron", steps=settings.steps)
@@ -129,7 +137,7 @@ def diagnose(
     """
     refuse_sequences(self.lowered.stepping, "diagnose")
     check_settings(SimulationError, dt=dt)
-    steps = steps_of(self.lowered, self.coding.run_steps(steps))
+    steps = run_steps(self, steps)
     found = diagnosis.diagnose(spelled_out(self), x, y, steps, dt, **options)
     warn_of_length(self, found.steps, dt)
     return found
