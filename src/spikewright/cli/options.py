@@ -231,7 +231,7 @@ def _choices(given: Mapping[str, Any], dt: float | None) -> dict[str, Any]:
 
 
 def in_steps_of(dt: float, value: Any) -> Any:
-    """A choice whose rules, corrections and codes, if it holds any, are for steps of `dt` seconds."""
+    """A choice whose rules, corrections and codes, if any, are for steps of `dt` seconds."""
     if isinstance(value, dict):
         return {name: in_steps_of(dt, item) for name, item in value.items()}
     of_time = (ScaleRule, *CORRECTIONS, Fission, Quantised, RateCode)
