@@ -1,6 +1,6 @@
 """Runs saved networks in other simulators of NIR: their spikes and accuracy, and why they differ.
 
-    python scripts/nir_readers.py READERS
+    python -m benchmarks.nir.environments READERS
     python -m benchmarks.nir_readers --mnist mnist.npz --readers READERS \
         --document docs/nir_readers.md
 
@@ -17,7 +17,7 @@ import argparse
 import functools
 import json
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -32,6 +32,8 @@ from torch import nn
 import spikewright as sw
 from benchmarks import sources
 from benchmarks.image_sets import ImageSet, load
+from benchmarks.nir.checking import check
+from benchmarks.nir.semantics import READERS
 from spikewright.exchange.nir.saving import as_bytes
 from spikewright.measure import accuracy
 
@@ -216,12 +218,12 @@ def seconds(
         yield "floor 1", "sinabs", build(1.0)
 
 
-def measured(name: str, network: Network, data: ImageSet, readers: Any, seconds: float) -> dict:
+def measured(
+    name: str, network: Network, data: ImageSet, pythons: Mapping[str, Path], seconds: float
+) -> dict:
     """The check of a network as plain data."""
     labels = data.y_test[:IMAGES]
-    found = sw.nir.check(
-        network.path, network.x, readers, steps=STEPS, labels=labels, seconds=seconds
-    )
+    found = check(network.path, network.x, pythons, steps=STEPS, labels=labels, seconds=seconds)
     print(f"{name}\n{found}\n", flush=True)
     return {**found.as_dict(), "path": name, "source": network.source}
 
@@ -229,7 +231,7 @@ def measured(name: str, network: Network, data: ImageSet, readers: Any, seconds:
 HEAD = """# What readers of NIR make of our networks
 
 For those who take a network to another simulator: what each of them makes of a file that is saved
-here. `sw.nir.check` makes the same table for a file of yours ([NIR](nir.md)).
+here ([NIR](nir.md)).
 
 Measured on {images:,} test images of MNIST, {steps} steps each, by `benchmarks/nir_readers.py`.
 Every file is in the dialect "portable". Rows with "floor 1" are of a second file, of neurons whose
@@ -300,15 +302,16 @@ def main() -> None:
     parser.add_argument("--document", type=Path)
     given = parser.parse_args()
     data = load(given.mnist)
+    pythons = {name: given.readers / name for name in READERS}
     kept = given.cache / "nir_readers.json"
     results = json.loads(kept.read_text()) if kept.exists() else {}
     with tempfile.TemporaryDirectory() as folder:
         for name, build in networks(data, given.cache, Path(folder)).items():
             if given.only is not None and name not in given.only:
                 continue
-            found = measured(name, build(None), data, given.readers, given.seconds)
+            found = measured(name, build(None), data, pythons, given.seconds)
             for what, reader, made in seconds(name, build, data, Path(folder)):
-                there = {reader: given.readers / reader}
+                there = {reader: pythons[reader]}
                 other = measured(name, made, data, there, given.seconds)
                 found["readers"] += [{**row, "second": what} for row in other["readers"]]
             results[name] = found

@@ -3,8 +3,9 @@
     python -m benchmarks.weight_copies [--steps 4]
 
 VGG16 with random weights at 224 pixels, one sample. One process makes, reads, converts and runs it,
-and saves the conversion; a second one loads and runs the file. For each stage: the most memory that
-was resident during it and what was after it, less that after imports, over the bytes of the
+and saves the conversion; a second one loads and runs the file; a third one does what the first did,
+with thresholds for each channel that a rule finds on a few images. For each stage: the most memory
+that was resident during it and what was after it, less that after imports, over the bytes of the
 network's weights in float32. The model of PyTorch is one of these.
 """
 
@@ -27,6 +28,7 @@ ROOT = Path(__file__).parents[1]
 WEIGHTS = 138_357_544 * 4  # bytes
 SHAPE = (1, 3, 224, 224)
 RATE = 100.0
+IMAGES = 4  # for calibration
 
 
 def field(name: str) -> int:
@@ -61,13 +63,25 @@ def show(run: sw.results.Run) -> None:
     print(f"{sum(int(p.totals.sum()) for p in run.populations.values())} spikes", flush=True)
 
 
-def sample() -> Any:
-    """One picture."""
-    return np.random.default_rng(0).normal(size=SHAPE).astype(np.float32)
+def samples(number: int) -> Any:
+    """Some pictures."""
+    return np.random.default_rng(0).normal(size=(number, *SHAPE[1:])).astype(np.float32)
 
 
 def from_model(path: Path, steps: int) -> None:
     """Make, convert, run and save."""
+    stages, conversion = _made(steps, scale_firing_rates=RATE)
+    stages.do("save", lambda: conversion.save(path))
+
+
+def calibrated(path: Path, steps: int) -> None:
+    """Make, convert with a rule and run."""
+    rule = sw.MinimumError(steps=steps, spikes_per_step=1)
+    _made(steps, scale_firing_rates=rule, calibration=samples(IMAGES))
+
+
+def _made(steps: int, **choices: Any) -> tuple[Stages, sw.Conversion]:
+    """The stages of a network that is made, converted and run, and its conversion."""
     import torch
     import torchvision
 
@@ -76,23 +90,24 @@ def from_model(path: Path, steps: int) -> None:
     model = stages.do("model", lambda: torchvision.models.vgg16(weights=None).eval())
     conversion = stages.do(
         "convert",
-        lambda: sw.convert(
-            model, example_input=torch.zeros(SHAPE), spiking=True, scale_firing_rates=RATE
-        ),
+        lambda: sw.convert(model, example_input=torch.zeros(SHAPE), spiking=True, **choices),
     )
-    run = stages.do("run", lambda: conversion.run(sample(), steps, progress=False))
+    run = stages.do("run", lambda: conversion.run(samples(1), steps, progress=False))
     stages.end()
     show(run)
-    stages.do("save", lambda: conversion.save(path))
+    return stages, conversion
 
 
 def from_file(path: Path, steps: int) -> None:
     """Load and run."""
     stages = Stages()
     conversion = stages.do("load", lambda: sw.load(path))
-    run = stages.do("run", lambda: conversion.run(sample(), steps, progress=False))
+    run = stages.do("run", lambda: conversion.run(samples(1), steps, progress=False))
     stages.end()
     show(run)
+
+
+KINDS = {"model": from_model, "file": from_file, "model with a rule": calibrated}
 
 
 def main() -> None:
@@ -102,10 +117,10 @@ def main() -> None:
     p.add_argument("--child", nargs=2, help=argparse.SUPPRESS)
     how = p.parse_args()
     if how.child:
-        {"model": from_model, "file": from_file}[how.child[0]](Path(how.child[1]), how.steps)
+        KINDS[how.child[0]](Path(how.child[1]), how.steps)
         return
     with tempfile.TemporaryDirectory() as folder:
-        for kind in ("model", "file"):
+        for kind in KINDS:
             print(f"from a {kind}", flush=True)
             command = [sys.executable, "-m", "benchmarks.weight_copies", "--steps", str(how.steps)]
             command += ["--child", kind, str(Path(folder) / "vgg16.npz")]

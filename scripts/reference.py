@@ -34,7 +34,7 @@ from spikewright import (
 from spikewright._base.registries import Registry
 from spikewright.conversion import Trace, watch
 from spikewright.exchange import nir, onnx
-from spikewright.measure import energy, operations, twin
+from spikewright.measure import energy, operations
 from spikewright.network import distributions, processes, solvers, transforms
 from spikewright.report import figures
 from spikewright.sources import keras as sources_keras
@@ -86,7 +86,6 @@ CALIBRATION = (
     "FromWeights",
     "BiasCorrection",
     "StepCorrection",
-    "Fission",
     "VoltageCorrection",
     "Statistics",
 )
@@ -172,7 +171,6 @@ def topics() -> dict[str, dict[str, Any]]:
         "Measuring": _module("sw.measure", measure, skip=("Evaluation", "Run", "Window", "After")),
         "Operations and energy": {
             **_module("spikewright.measure.operations", operations),
-            "spikewright.measure.twin.quantised_twin": twin.quantised_twin,
             **of(["energy"]),
             **_module("sw.energy", energy, skip=[n for n in energy.__all__ if n.isupper()]),
         },

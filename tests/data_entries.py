@@ -246,7 +246,6 @@ ENTRIES: dict[str, Callable[[Given], Any]] = {
     "step correction": lambda g: _again(
         g, bias_correction=sw.StepCorrection(STEPS), calibration=g.x
     ),
-    "fission": lambda g: _again(g, fission=sw.Fission(STEPS), calibration=g.x),
     "best rule": lambda g: _scales(
         sw.best_rule(
             g.conversion, g.x, STEPS, candidates=[RULE, sw.Percentile(99.0, 300.0)], progress=False

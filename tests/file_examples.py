@@ -12,6 +12,13 @@ from numpy.typing import NDArray
 
 import models
 import spikewright as sw
+from conformance import (
+    function_examples,
+    neuron_type_examples,
+    rule_examples,
+    synapse_examples,
+    transform_examples,
+)
 from file_uses import MODEL, RESIDUAL, evaluated
 from frontends.recurrent import cell_of
 from frontends.recurrent import graph_of as sequence_of
@@ -27,13 +34,6 @@ from spikewright.network import pointwise
 from spikewright.network import storage as networks
 from spikewright.network.processes import PROCESSES
 from spikewright.running import storage as conversions
-from spikewright.testing.engines import (
-    function_examples,
-    neuron_type_examples,
-    rule_examples,
-    synapse_examples,
-    transform_examples,
-)
 from test_learning import learning_network
 
 Parts = tuple[Any, dict[str, NDArray]]
@@ -202,9 +202,8 @@ def _shards(folder: Path) -> Iterator[Parts]:
 
 
 def _documents(folder: Path) -> Iterator[Parts]:
-    """Of labels beside a quantised twin, and of a measure of one's own."""
-    twin = sw.convert(MODEL).calibrate(models.inputs(MODEL, 20))
-    for settings in ({"twin": twin}, {"metric": _likeness, "source": False}):
+    """Of labels, and of a measure of one's own."""
+    for settings in ({}, {"metric": _likeness, "source": False}):
         evaluated(**settings).save(folder / "document")
         yield json.loads((folder / "document").read_bytes()), {}
 

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 import pytest
 
-from spikewright.testing.engines.base import turns
+from conformance.base import turns
 
 Case = TypeVar("Case")
 

@@ -21,7 +21,7 @@ ROOT = Path(spikewright.__file__).parent
 PACKAGE = "spikewright"
 FRAMEWORKS = {
     "torch", "torchvision", "keras", "tensorflow", "jax", "onnx", "onnxruntime", "nir", "h5py",
-    "matplotlib", "sklearn", "scipy", "dask", "distributed", "ray", "optuna", "sqlalchemy", "nengo",
+    "matplotlib", "sklearn", "scipy", "dask", "distributed", "optuna", "sqlalchemy", "nengo",
     "starlette", "uvicorn",
 }  # fmt: skip
 
@@ -79,7 +79,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "nengo": {"modelling.nengo_simulator"},
     "exchange": _MODEL | {"lower", "running"},
     "exchange.onnx": _MODEL | {"exchange", "lower", "engines", "running"},
-    "exchange.nir": _MODEL | {"exchange", "lower", "engines", "simulator", "report"},
+    "exchange.nir": _MODEL | {"exchange", "lower", "engines"},
     "results": {
         "conversion", "diagnosis", "explorer", "measure", "modelling.nengo_reader", "network",
         "running", "study", "training",
@@ -92,7 +92,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "diagnosis", "study", "showing", "simulator", "modelling",
         "modelling.nengo_reader", "modelling.nengo_simulator",
     },
-    "testing": _MODEL | {"engines", "frontends", "conversion"},
+    "testing": _MODEL | {"frontends", "conversion"},
     "cli": _RUN | _CONVERT | _RULES | {
         "", "records", "report", "running.encoders",
         "study", "diagnosis", "evaluation", "showing", "explorer", "training", "chips",

@@ -7,7 +7,6 @@ import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import count
-from types import ModuleType
 from typing import Any
 
 import click
@@ -18,7 +17,6 @@ from spikewright._base import optional as _optional
 from spikewright.cli import main
 from spikewright.errors import MissingExtraError, SimulationError
 from spikewright.executors.base import Local, Pool
-from spikewright.executors.clusters import Ray
 
 
 def times(shared: int, task: int, threads: int | None) -> int:
@@ -28,65 +26,8 @@ def times(shared: int, task: int, threads: int | None) -> int:
     return shared * task
 
 
-class FakeRay(ModuleType):
-    """The calls of Ray that are used, in this process; newest tasks are done first."""
-
-    def __init__(self) -> None:
-        super().__init__("ray")
-        self.address: Any = "never"
-        self.running = 0
-        self.most = 0
-        self.up = False
-
-    def is_initialized(self) -> bool:
-        return self.up
-
-    def init(self, address: str | None) -> None:
-        self.address, self.up = address, True
-
-    def shutdown(self) -> None:
-        self.up = False
-
-    def cluster_resources(self) -> dict[str, float]:
-        return {"CPU": 2.0}
-
-    def put(self, shared: Any) -> list[Any]:
-        return [shared]
-
-    def remote(self, **options: Any) -> Any:
-        assert options["max_retries"] > 0
-
-        def wrapped(function: Any) -> Any:
-            handle = ModuleType("handle")
-
-            def submit(held: list[Any], task: Any, threads: int) -> Any:
-                self.running += 1
-                self.most = max(self.most, self.running)
-                return lambda: function(held[0], task, threads)
-
-            handle.remote = submit  # type: ignore[attr-defined]
-            return handle
-
-        return wrapped
-
-    def wait(self, running: list[Any], num_returns: int) -> tuple[list[Any], list[Any]]:
-        return running[-1:], running[:-1]
-
-    def get(self, done: list[Any]) -> list[Any]:
-        self.running -= len(done)
-        return [call() for call in done]
-
-
-@pytest.fixture
-def ray(monkeypatch: pytest.MonkeyPatch) -> FakeRay:
-    """A stand-in for Ray."""
-    fake = FakeRay()
-    monkeypatch.setitem(sys.modules, "ray", fake)
-    return fake
-
-
-@pytest.fixture(params=["local", "threads", "ray"])
-def executor(request: pytest.FixtureRequest, ray: FakeRay) -> Iterator[executors.Executor]:
+@pytest.fixture(params=["local", "threads"])
+def executor(request: pytest.FixtureRequest) -> Iterator[executors.Executor]:
     """Each of them, as a user asks for it."""
     with ThreadPoolExecutor(2) as pool:
         yield executors.get(pool if request.param == "threads" else request.param)
@@ -126,36 +67,24 @@ def test_tasks_are_drawn_as_they_are_needed(executor: executors.Executor) -> Non
     assert len(drawn) < 5 + 2 * 300
 
 
-def test_ray_is_begun_and_ended(ray: FakeRay) -> None:
-    """At the address that was given, a few tasks at a time; one in use is left running."""
-    assert sorted(Ray("ray://head:1").completed(times, 1, range(12))) == list(range(12))
-    assert (ray.address, ray.up, ray.most) == ("ray://head:1", False, 4)
-    ray.up, ray.address = True, "theirs"
-    assert len(list(Ray().completed(times, 1, range(3)))) == 3
-    assert (ray.up, ray.address) == (True, "theirs")
-
-
 def test_only_elsewhere_needs_data() -> None:
     """Work that stays in the process needs no copies."""
     assert not Local.remote
     assert Pool.remote
 
 
-@pytest.mark.parametrize("name", ["dask", "ray"])
-def test_what_is_not_installed_says_how_to_install_it(
-    name: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_is_not_installed_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
     """With the extra that holds it."""
-    for module in ("dask", "distributed", "ray"):
+    for module in ("dask", "distributed"):
         monkeypatch.setitem(sys.modules, module, None)
     with pytest.raises(MissingExtraError, match=r"pip install 'spikewright\[cluster\]'"):
-        executors.get(name)
+        executors.get("dask")
 
 
 @pytest.mark.parametrize("bad", ["cloud", None, 3, object()])
 def test_what_is_no_executor_is_refused(bad: Any) -> None:
     """With the names of those that are."""
-    with pytest.raises(SimulationError, match='"local", "dask", "ray"'):
+    with pytest.raises(SimulationError, match='"local", "dask", a dask'):
         executors.get(bad)
 
 
@@ -167,7 +96,7 @@ def test_an_address_belongs_to_a_cluster() -> None:
 
 def test_extras_are_known() -> None:
     """Each package that is asked for has an extra that installs it."""
-    assert {_optional.EXTRA_OF[name] for name in ("dask", "distributed", "ray")} == {"cluster"}
+    assert {_optional.EXTRA_OF[name] for name in ("dask", "distributed")} == {"cluster"}
 
 
 def test_dask_is_not_imported_to_know_its_client() -> None:

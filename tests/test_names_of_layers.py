@@ -110,7 +110,7 @@ RESULTS: dict[str, Callable[[Case], str]] = {
     "inspection": lambda c: str(inspect(c.model, example_input=X)),
     "explorer": _page,
 }
-OF_NO_LAYERS = {"MemoryNeed", "StudyResult", "NirCheck", "Training"}
+OF_NO_LAYERS = {"MemoryNeed", "StudyResult", "Training"}
 """Results whose tables are about settings, objects of another format, or epochs."""
 DATA = ("--data", "{}/data.npz")
 COMMANDS: dict[str, tuple[str, ...]] = {

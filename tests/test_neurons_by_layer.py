@@ -195,9 +195,7 @@ def test_what_is_true_or_false_is_written_so(name: str, field: Field[Any]) -> No
 
 def test_there_are_types_with_such_a_choice() -> None:
     """The law above is no empty one."""
-    assert {("LIF", "skewed_scaling"), ("BipolarIntegrateAndFire", "debt")} <= {
-        (name, f.name) for name, f in WRITTEN
-    }
+    assert ("LIF", "skewed_scaling") in {(name, f.name) for name, f in WRITTEN}
 
 
 def test_the_command_line_takes_neurons_by_name(tmp_path: Path) -> None:

@@ -212,14 +212,6 @@ def test_tune_takes_one_number_a_sample() -> None:
     assert found.best is not None and found.best.lost <= 0.5
 
 
-def test_a_nir_file_is_checked_on_numbers_and_on_columns(tmp_path: Path) -> None:
-    """NIR has an axis for every input, and samples may be `(batch,)` all the same."""
-    sw.nir.save(conversion_of("pytorch", "number"), path := tmp_path / "number.nir", overwrite=True)
-    x = CASES["number"].x["number"]
-    found = [sw.nir.check(path, given, [], steps=STEPS) for given in (x, x[:, None])]
-    assert str(found[0]) == str(found[1])
-
-
 def test_exploring_draws_ids_that_there_are() -> None:
     """Without data the page has numbers of rows for ids, and values from 0 to 1 for the rest."""
     conversion = conversion_of("pytorch", "ratings")

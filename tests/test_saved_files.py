@@ -13,6 +13,7 @@ import pytest
 
 import spikewright as sw
 from saved.make import SPACE, X, Y, model
+from spikewright._base.codec import RecordDecoder
 
 SAVED = Path(__file__).with_name("saved")
 GAVE = np.load(SAVED / "gave.npz")
@@ -73,3 +74,12 @@ def test_a_study_goes_on(tmp_path: Path) -> None:
         example_input=X[:1],
     )  # fmt: skip
     assert found
+
+
+def test_a_field_that_is_left_out_may_have_the_value_that_is_left() -> None:
+    """Neurons whose charge falls below zero said so in files; others are none of today."""
+    entry = {"type": "BipolarIntegrateAndFire", "amplitude": 0.5, "debt": True}
+    decoder = RecordDecoder({}, [sw.network.neurons.NEURON_TYPES])
+    assert decoder.decode(entry) == sw.BipolarIntegrateAndFire(0.5)
+    with pytest.raises(TypeError, match="debt"):
+        decoder.decode({**entry, "debt": False})

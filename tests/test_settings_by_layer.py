@@ -16,7 +16,7 @@ import spikewright as sw
 from spikewright.conversion import Conversion
 from spikewright.conversion.arguments import BY_LAYER
 from spikewright.errors import SpikewrightError
-from spikewright.training import job, options
+from spikewright.training import options
 from spikewright.training.trainable import arrays_of
 
 X = np.random.default_rng(0).normal(size=(6, 5)).astype(np.float32)
@@ -86,42 +86,6 @@ def _converted(
     return apply
 
 
-def _copies(made: Conversion) -> dict[str, Any]:
-    counts = made.resolved["fission"] or {}
-    return {name: int(np.max(counts.get(name, 1))) for name in made.populations()}
-
-
-def _twin(model: Any, given: Any) -> dict[str, Any]:
-    made = sw.convert(model, example_input=X, spiking=True)
-    found: dict[str, Any] = {}
-
-    class Seen(SpikewrightError):
-        pass
-
-    def checked(*args: Any, twin: Any, **rest: Any) -> Any:
-        found.update(twin)
-        raise Seen
-
-    with pytest.MonkeyPatch.context() as patch, pytest.raises(Seen):
-        patch.setattr("spikewright.conversion.measuring.checked", checked)
-        made.evaluate(X, steps=4, twin=given)
-    return {name: found.get(name) for name in made.populations()}
-
-
-def _rates(model: Any, given: Any) -> dict[str, Any]:
-    made = sw.convert(model, example_input=X, spiking=True)
-    found: dict[str, Any] = {}
-
-    def rates(conversion: Any, sites: Any, settings: Any, layer: str, *limits: float) -> Any:
-        found[layer] = limits
-        return ()
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(job, "_rates", rates)
-        made.train(X, steps=4, epochs=1, rates=given, progress=False)
-    return {name: found.get(name) for name in made.populations()}
-
-
 @dataclass(frozen=True)
 class Values:
     """How a setting of values is given and found, two values, and that of layers left out."""
@@ -161,11 +125,6 @@ SETTINGS: Mapping[str, Values] = {
     "bias_correction": Values(
         lambda model, given: {n: number(v) for n, v in BIASES(model, given).items()}, 0.5, 0.25, 0.0
     ),
-    "fission": Values(
-        _converted("fission", _copies, max_spikes_per_step=1), [2, 1, 1, 1], [3, 1, 1, 1], 1, max
-    ),
-    "twin": Values(_twin, 2.0, 3.0, None),
-    "rates": Values(_rates, (0.0, 5.0), (0.0, 9.0), None),
 }  # fmt: skip
 
 
@@ -233,8 +192,6 @@ def test_a_key_may_be_a_layer_a_module_or_an_activation(name: str, case: Case) -
     found = setting.apply(case.model, {"relu": setting.other, case.layer: setting.value})
     assert (found[case.first], found[case.second]) == (value, other)
     assert found[case.curved] != value and found[case.curved] != other
-    if name == "fission":  # the last one is read by an output's layer: all of the block is named
-        return
     found = setting.apply(case.model, {case.block: setting.value, "relu": setting.other})
     assert (found[case.first], found[case.second], found[case.curved]) == (other, value, value)
 

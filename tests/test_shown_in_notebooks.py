@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 from collections.abc import Callable, Iterator
 from html.parser import HTMLParser
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,7 +14,6 @@ import spikewright as sw
 from spikewright import demo
 from spikewright._base import markup
 from spikewright._base.markup import Shown
-from spikewright.exchange.nir.checking import NirCheck, Row
 from spikewright.graph import Graph, GraphNode
 from spikewright.graph.layers import Activation, Affine, Input
 
@@ -59,9 +57,6 @@ EXAMPLES: dict[str, Callable[[], Shown]] = {
     "Verification": lambda: conversion().verify(FLAT),
     "Diagnosis": lambda: conversion().diagnose(FLAT, Y, **SETTINGS),
     "Fit": lambda: conversion().fits("loihi1"),
-    "NirCheck": lambda: NirCheck(
-        Path(EVIL), 2, 3, {EVIL: 4.0}, None, (Row(EVIL, "refused", reason=EVIL),)
-    ),
 }
 
 

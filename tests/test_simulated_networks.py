@@ -10,9 +10,9 @@ import pytest
 from numpy.typing import NDArray
 
 import spikewright as sw
+from conformance.mixed import MixedNetwork
 from populations import cells, simulator
 from spikewright.errors import SimulationError
-from spikewright.testing.mixed import MixedNetwork
 
 # Random starts, seeds, resets
 

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 import spikewright as sw
+from conformance.mixed import MixedNetwork
 from populations import cells, simulator
 from spikewright.errors import BuildError, MissingExtraError, NetworkError, SimulationError
 from spikewright.simulator_data import SimulationData
-from spikewright.testing.mixed import MixedNetwork
 
 both = pytest.mark.parametrize("precision", sw.engines.PRECISIONS)
 

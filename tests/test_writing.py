@@ -355,8 +355,6 @@ def test_a_failure_leaves_the_old_file_and_no_other(
 ELSEWHERE = {
     "frontends/keras/loading.py": "weights of an archive, unpacked into a temporary folder",
     "running/storage.py": "a file in a temporary folder, read at once",
-    "exchange/nir/process.py": "questions to a reader, in a temporary folder",
-    "exchange/nir/runner.py": "the reader's answers, in that folder",
     "cli/output.py": "what cannot be printed goes nowhere",
 }
 _WRITING = {"write_text", "write_bytes", "mkstemp", "NamedTemporaryFile", "mkdir", "makedirs"}

@@ -19,7 +19,6 @@ _NAMES = {
     "explorer": "explore",
     "choosing.coding": "RateCode SignedDigits",
     "choosing.correction": "BiasCorrection StepCorrection VoltageCorrection",
-    "choosing.fission": "Fission",
     "evaluation.mismatch": "Mismatch",
     "engines.decoder_cache": "DecoderCache",
     "modelling.nengo_reader": "from_nengo",

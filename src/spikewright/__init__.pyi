@@ -4,7 +4,6 @@ from spikewright import chips, engines, results
 from spikewright.choosing import ScaleRule, Statistics
 from spikewright.choosing.coding import RateCode, SignedDigits
 from spikewright.choosing.correction import BiasCorrection, StepCorrection, VoltageCorrection
-from spikewright.choosing.fission import Fission
 from spikewright.choosing.rules import (
     EnergyBudget,
     FromWeights,
@@ -112,7 +111,6 @@ __all__ = [
     "EnergyBudget",
     "Ensemble",
     "Evaluation",
-    "Fission",
     "FixedPointIntegrateAndFire",
     "FromWeights",
     "GridLIF",

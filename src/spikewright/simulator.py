@@ -128,7 +128,7 @@ class Simulator:
         Raises `SimulationError` for an invalid number of steps.
         """
         _check_steps(steps)
-        setting = engines.PreparedRun.of(
+        setting = engines.PreparedRun(
             self.program, self._engine, self.batch_size or 1, fed=(), resumable=True
         )
         return setting.whole(steps)

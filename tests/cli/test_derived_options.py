@@ -29,7 +29,7 @@ LIBRARY: dict[str, Callable[..., Any]] = {
 }
 PYTHON_ONLY = {
     "self", "x", "y",  # in the data file
-    "fallback", "metric", "noise", "twin", "record", "readouts", "loss", "optimiser", "keep",
+    "fallback", "metric", "noise", "record", "readouts", "loss", "keep",
 }  # fmt: skip
 """Parameters of which no text can say a value, or that a file or another option stands for."""
 ELSEWHERE = {

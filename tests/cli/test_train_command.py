@@ -63,22 +63,6 @@ def test_files_in_and_files_out(tmp_path: Path, data: str) -> None:
     assert (before != after) == ("Kept: epoch" in found.stdout)
 
 
-def test_more_neurons_stay_in_the_network(tmp_path: Path, data: str) -> None:
-    """Fission adds them by the samples; the written model has the source's shape and goes on."""
-    back = tmp_path / "trained.onnx"
-    given = ["--max-spikes-per-step", "1", "--fission", "2,0.5", "--write-back", str(back)]
-    found = run(tmp_path, data, *given)
-
-    assert found.exit_code == 0, found.output
-    made, plain = sw.load(tmp_path / "out.sw"), sw.convert(MODEL, spiking=True)
-    before = plain.network.n_neurons
-    assert before < made.network.n_neurons <= 1.5 * before
-    again = sw.convert(back, **made.resolved)
-    x, _ = demo.held_out(20)
-    runs = [c.run(x, steps=STEPS, progress=False).predict() for c in (made, again)]
-    np.testing.assert_array_equal(*runs)
-
-
 def test_json_has_every_epoch(tmp_path: Path, data: str) -> None:
     """One document and nothing else: the history, the epoch kept, the files."""
     found = run(tmp_path, data, "--labels", "--json")
@@ -182,11 +166,9 @@ def test_thresholds_of_a_saved_network_may_be_kept(tmp_path: Path, data: str) ->
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--layer-rate", "relu1=50"], "give LAYER=LOW:HIGH in Hz, got LAYER=50"),
         (["--write-back", "trained.keras"], "is written to a file that ends in .onnx"),
         (["--write-back", "no/trained.onnx"], "its folder does not exist"),
         (["--spikes", "0.01"], "--spikes 0.01: "),
-        (["--layer-rate", "nowhere=1:2"], "no layer with neurons of that name"),
         (["--learning-rate", "best"], "'best' is not a number"),
         (["--learning-rate", "0"], 'must be a number above 0, or "chosen", got 0.0'),
         (["--thresholds", "kept"], "digits.onnx is a model, which has none"),

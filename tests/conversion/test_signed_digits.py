@@ -21,7 +21,9 @@ from spikewright.errors import (
     TrainingError,
 )
 from spikewright.graph import Graph, GraphNode
-from spikewright.graph.layers import Activation, Affine, Input, MaxPool, Multiply
+from spikewright.graph.layers import Activation, Add, Affine, Input, MaxPool, Multiply
+from spikewright.running.inputs import feeds_of
+from spikewright.running.runner import RunJob, Runner
 from spikewright.testing.layers import LayerExample, layer_examples
 
 STEPS = 4
@@ -62,9 +64,15 @@ def around(example: LayerExample) -> Graph:
     return Graph((*nodes,), {"output": nodes[-1].name})
 
 
+def samples(graph: Graph) -> dict[str, NDArray]:
+    """Values of all inputs."""
+    rng = np.random.default_rng(2)
+    return {name: rng.normal(size=(6, *graph.shapes[name])) for name in graph.inputs}
+
+
 def is_covered(graph: Graph) -> bool:
     """Whether a graph can be said in digits."""
-    x = {name: np.ones((2, *graph.shapes[name])) for name in graph.inputs}
+    x = samples(graph)
     try:
         sw.convert(graph, spiking=True, coding=sw.SignedDigits(2, 1), calibration=x)
     except ConversionError as error:
@@ -85,8 +93,7 @@ def test_with_all_input_known_every_layer_is_its_rounded_twin(example: LayerExam
     graph = around(example)
     if not is_covered(graph):
         return
-    rng = np.random.default_rng(2)
-    x = {name: rng.normal(size=(6, *graph.shapes[name])) for name in graph.inputs}
+    x = samples(graph)
     coding = sw.SignedDigits(STEPS, STEPS)
     conversion = sw.convert(graph, spiking=True, coding=coding, calibration=x)
     run = conversion.run(x, engine="reference", precision="float64", progress=False)
@@ -152,8 +159,6 @@ def test_early_inputs_of_a_sum_wait() -> None:
 
     def dense() -> Affine:
         return Affine(rng.normal(size=(6, 6)) / 3, rng.normal(size=6) / 4)
-
-    from spikewright.graph.layers import Add
 
     graph = Graph(
         (
@@ -246,7 +251,6 @@ def test_inputs_that_change_are_refused() -> None:
         ({"synapse": 0.005}, "synapse"),
         ({"initial_voltage": "zero"}, "initial_voltage"),
         ({"bias_correction": sw.StepCorrection(4)}, "bias_correction"),
-        ({"fission": sw.Fission(4)}, "fission"),
         ({"max_spikes_per_step": 2}, "max_spikes_per_step"),
         ({"weights": sw.Quantised(8)}, "weights.* neurons that compute in whole numbers send no"),
         ({"sequence_step": 4}, "sequence_step"),
@@ -374,3 +378,32 @@ def test_streams_are_single_samples() -> None:
         sent_by_it = wanted.recorded["relu2"][number].mean(axis=0)
         np.testing.assert_allclose(stream.recorded["relu2"], sent_by_it, rtol=1e-6)
         assert stream.n_steps == (number + 1) * (STEPS + 2)
+
+
+@pytest.mark.parametrize("engine", sw.engines.available())
+@pytest.mark.parametrize("graph", GRAPHS.values(), ids=GRAPHS)
+def test_layers_side_by_side_send_what_the_network_does(graph: Graph, engine: str) -> None:
+    """In their own steps, looking ahead, layers send the spikes of the network in its steps.
+
+    A run may halt in between there: what is known by then of each layer is what it has sent.
+    """
+    conversion, x = converted(graph, 2)
+    runner = Runner(conversion.lowered)
+    names = tuple(conversion.populations())
+    fed = feeds_of(conversion.as_inputs(x), conversion.inputs, None, STEPS, 0.001, 0)
+    found = []
+    for own_steps in (True, False):
+        program = runner.program(0.001, 0, "float64", names, own_steps=own_steps)
+        assert (program.whole_steps == STEPS) is own_steps
+        job = RunJob(program, runner.engine(engine, program), fed.values, fed.batch, STEPS)
+        at = () if own_steps else (1, 2)
+        (part,) = runner.parts(job, fed.batch, lambda step, totals, fed: totals, at)
+        found.append(part)
+    for ours, theirs in zip(*(part.recorded for part in found), strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-12, atol=1e-12)
+    for name, total in found[0].counted[STEPS].items():
+        np.testing.assert_array_equal(total.sent, found[1].counted[STEPS][name].sent)
+        before = [found[1].counted[step][name].sent.sum() for step in (1, 2, STEPS)]
+        assert before == sorted(before)
+    for name, raw in found[0].raw.items():
+        np.testing.assert_allclose(raw, found[1].raw[name], rtol=1e-9, atol=1e-9)

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 import models
 import spikewright as sw
+from conformance import synapse_examples
 from frontends.recurrent import cell_of, samples
 from frontends.recurrent import graph_of as sequence_of
 from lower.layer_graphs import Case, cases, graph_of, inputs_of
@@ -19,7 +20,6 @@ from slowly import in_turn, one_of_each
 from spikewright import demo, engines
 from spikewright.errors import SimulationError
 from spikewright.measure.readout import READOUTS, AtEveryStep, so_far
-from spikewright.testing.engines import synapse_examples
 
 STEPS, BATCH = 9, 3
 CHOICES: dict[str, Any] = {

@@ -10,6 +10,14 @@ from typing import Any
 import numpy as np
 import pytest
 
+from conformance import (
+    EngineSuite,
+    function_examples,
+    neuron_type_examples,
+    rule_examples,
+    synapse_examples,
+    transform_examples,
+)
 from spikewright import engines
 from spikewright.engines.kernel import DelayedKernel, Kernel
 from spikewright.engines.operators import Filter, Linear, Operator, Smooth
@@ -21,14 +29,6 @@ from spikewright.network.learning import LEARNING_RULES
 from spikewright.network.neurons import NEURON_TYPES
 from spikewright.network.synapses import SYNAPSES
 from spikewright.network.transforms import TRANSFORMS
-from spikewright.testing.engines import (
-    EngineSuite,
-    function_examples,
-    neuron_type_examples,
-    rule_examples,
-    synapse_examples,
-    transform_examples,
-)
 
 NAMES = [n for n in engines.available() if find_spec(f"spikewright.engines.{n}") is not None]
 

@@ -9,8 +9,9 @@ import spikewright as sw
 from slowly import in_turn
 from spikewright import engines
 from spikewright._base.windows import Windows
-from spikewright.engines.factors import with_heights
+from spikewright.engines.factors import weighted, with_heights
 from spikewright.engines.reference.linear import matrix_of
+from spikewright.errors import NetworkError
 from spikewright.network.transforms import (
     AxisMap,
     Convolution,
@@ -60,8 +61,23 @@ def test_weights_take_heights_up(name: str) -> None:
     heights = RNG.uniform(0.5, 2.0, of_heights)
     found = with_heights(chain, heights, shape)
     assert found is not None
+    taken = [*found.chain]
+    if found.heights is not None:
+        place = next(i for i, one in enumerate(taken) if isinstance(one, Dense | Convolution))
+        assert taken[place] is chain[place]  # not copied before an engine makes its form of it
+        taken[place] = weighted(taken[place], found.heights)
     expected = matrix_of(chain, shape) * np.broadcast_to(heights, shape).ravel()
-    np.testing.assert_allclose(matrix_of(found, shape), expected, rtol=1e-12)
+    np.testing.assert_allclose(matrix_of(tuple(taken), shape), expected, rtol=1e-12)
+
+
+@pytest.mark.parametrize(
+    "weights", [Dense(np.full((3, 2), 1e200)), Convolution(np.full((3, 2, 2, 2), 10.0))]
+)
+def test_products_beyond_all_numbers_are_refused(weights: Transform) -> None:
+    """When a program is made, and not where an engine makes its form of the weights."""
+    of_heights = (2,) if isinstance(weights, Dense) else (2, 1, 1)
+    with pytest.raises(NetworkError, match="not finite"), np.errstate(over="ignore"):
+        with_heights((weights,), np.full(of_heights, 1e308), (2, 4, 4)[: len(of_heights)])
 
 
 @pytest.mark.parametrize(

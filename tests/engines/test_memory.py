@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 import tracemalloc
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from benchmarks.memory import peak_mib
 
 import spikewright as sw
 from spikewright import engines
@@ -93,48 +89,6 @@ def traced(engine: str) -> Iterator[Callable[[], int]]:
     tracemalloc.start()
     yield lambda: tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-
-
-def grown(network: str, engine: str, batch: int, steps: list[int]) -> list[float]:
-    """MiB by which a process's peak has grown after a run of each number of steps.
-
-    Large blocks go back to the system at once, whatever size was freed before: else a peak also
-    holds what the allocator keeps.
-    """
-    path = os.pathsep.join([str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH", "")])
-    done = subprocess.run(
-        [sys.executable, __file__, network, engine, str(batch), *map(str, steps)],
-        capture_output=True, text=True, check=True,
-        env={**os.environ, "PYTHONPATH": path, "MALLOC_MMAP_THRESHOLD_": str(128 * 1024)},
-    )  # fmt: skip
-    return [float(line) for line in done.stdout.splitlines()]
-
-
-def child(network: str, engine: str, batch: int, steps: list[int]) -> None:
-    """A process of its own: a small run, so that everything is loaded, then those to measure."""
-    with sw.Simulator(NETWORKS[network](50), engine=engine, threads=1, progress=False) as sim:
-        sim.run_steps(3)
-    net = NETWORKS[network](60_000)
-    program = engines.compile_network(net, 0.001, 0, "float32")
-    chosen = engines.get(engine, program, 1)
-    engines.Execution(program, chosen, 1).run(1)  # weights in the engine's form
-    before = peak_mib()
-    for count in steps:
-        execution = engines.Execution(program, chosen, batch, frozenset(net.all_ensembles))
-        execution.run(count)
-        execution.summed()
-        sys.stdout.write(f"{peak_mib() - before}\n")
-        del execution
-
-
-@pytest.mark.parametrize(
-    ("network", "steps"), [("dense", [32, 1100]), ("loop", [40, 160]), ("filtered", [40, 160])]
-)
-def test_more_steps_take_no_more_memory(network: str, steps: list[int]) -> None:
-    """Blocks of time follow one another in the same memory: nothing is kept of one in the next."""
-    name = "native" if "native" in engines.available() else "reference"
-    short, long = grown(network, name, 8, steps)
-    assert long - short < 0.05 * (100 + short)  # of a whole process, which has 100 MiB at least
 
 
 @pytest.mark.parametrize("engine", engines.available())
@@ -339,7 +293,7 @@ def test_small_runs_take_what_was_seen_lately(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(memory.time, "monotonic", lambda: now[0])
     monkeypatch.setattr(memory, "_of_machine", lambda: looked.append(now[0]) or 2**40)
     monkeypatch.setattr(memory, "_of_groups", lambda: iter(()))
-    monkeypatch.setattr(memory, "_seen", (float("-inf"), None))
+    memory._seen_in.cache_clear()
     for later in (0.0, 0.05, 0.04, 0.02, 0.05):
         now[0] += later
         assert memory.lately_available() == 2**40
@@ -392,7 +346,3 @@ def test_recording_in_pieces_changes_nothing(engine: str, monkeypatch: pytest.Mo
     assert found[0][1].any()
     for x, y in zip(*found, strict=True):
         np.testing.assert_array_equal(x, y)
-
-
-if __name__ == "__main__":
-    child(sys.argv[1], sys.argv[2], int(sys.argv[3]), [int(text) for text in sys.argv[4:]])

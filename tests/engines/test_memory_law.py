@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 from test_memory import NETWORKS
+from test_memory_of_weights import wide
 
 import spikewright as sw
 from spikewright import engines
@@ -193,7 +194,8 @@ CASES = {
     "parts": Case(pooled, 64, 16, 20),
     "separable": Case(separable, 96, 4, 8),
     "curves": Case(curved, 48, 8, 16),
-    "layers": Case(layered, 1500, 4, 16),
+    "layers": Case(layered, 2500, 4, 16),
+    "weights": Case(partial(wide, 32), 2500, 1, 3),
     "recorded layer": Case(pooled, 64, 2, 32, ("relu3",)),
     "sparse": Case(random_links, 20_000, 16, 40),
     "vectors": Case(vectors, 500, 64, 400),
@@ -213,11 +215,17 @@ KINDS = {
     },
 }
 """Of every neuron type, and of every map, that reads spikes or values."""
+LENGTHS = {
+    name: [Case(NETWORKS[name], 60_000, 8, steps) for steps in lengths]
+    for name, lengths in {"dense": (32, 1100), "loop": (40, 160), "filtered": (40, 160)}.items()
+}
+"""The same network for a few steps, and for more of them than a block has."""
+ALL = CASES | KINDS | {f"{n} of {c.steps}": c for n, two in LENGTHS.items() for c in two}
 
 
 def case_of(engine: str, name: str) -> Case:
     """A case; where counts are kept in float64, a quarter of its steps are as large."""
-    case = {**CASES, **KINDS}[name]
+    case = ALL[name]
     return case if engine == "native" else case._replace(steps=-(-case.steps // 4))
 
 
@@ -262,7 +270,7 @@ def of_network(case: Case, engine: str, network: sw.Network) -> tuple[float, flo
     program = engines.compile_network(network, 0.001, 0, "float32")
     chosen = engines.get(engine, program, 1)
     taken = Taken()
-    setting = engines.PreparedRun.of(program, chosen, case.batch, network.all_ensembles, fed=())
+    setting = engines.PreparedRun(program, chosen, case.batch, network.all_ensembles, fed=())
     needed = setting.whole(case.steps)
     execution = engines.Execution(program, chosen, case.batch, network.all_ensembles)
     kept = execution.run(case.steps)
@@ -352,7 +360,18 @@ def test_a_native_run_takes_what_it_needs() -> None:
 @pytest.mark.parametrize("engine", engines.available())
 def test_a_run_takes_what_it_needs(engine: str) -> None:
     """From `FLOOR` on: never more, and at least its `MOST`-th part; on the reference half."""
-    check(engine, list(NETWORKS if engine == "torch" else CASES))
+    check(engine, [*NETWORKS, "weights"] if engine == "torch" else list(CASES))
+
+
+@linux
+@pytest.mark.slow
+@pytest.mark.parametrize("network", LENGTHS)
+def test_more_steps_take_no_more_memory(network: str) -> None:
+    """Blocks of time follow one another in the same memory: nothing is kept of one in the next."""
+    engine = "native" if "native" in engines.available() else "reference"
+    names = [f"{network} of {case.steps}" for case in LENGTHS[network]]
+    short, long = (taken for taken, _, _ in measured(engine, names).values())
+    assert long - short < 0.05 * (100 + short)  # of a whole process, which has 100 MiB at least
 
 
 @linux

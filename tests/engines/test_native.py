@@ -18,10 +18,9 @@ import spikewright as sw
 from engines.comparing import Exceeding, assert_same
 from engines.random_networks import DT, RandomNetwork, random_network
 from spikewright.engines import compile_network
-from spikewright.engines.native._kernels import Reading, pack
+from spikewright.engines.native._kernels import Reading, least_voltage, pack
 from spikewright.engines.native.engine import NativeEngine, instruction_sets
 from spikewright.engines.native.filling import lane_widths
-from spikewright.engines.native.integrators import least_voltage
 from spikewright.engines.native.regions import Region
 from spikewright.engines.native.runs import cut
 from spikewright.engines.reference import ReferenceEngine
@@ -181,7 +180,7 @@ def test_a_feed_forward_network_is_one_region() -> None:
 @given(st.floats(1e-12, 1e12), st.integers(-3, 3))
 def test_least_voltages_are_the_formulas(threshold: float, spikes: int) -> None:
     """The least voltage gives the spikes, the next number below does not."""
-    (least,) = least_voltage(np.array([threshold]), spikes)
+    least = least_voltage(threshold, spikes, TOLERANCE)
 
     def count(voltage: float) -> float:
         return float(np.floor(voltage / threshold + TOLERANCE))

@@ -9,6 +9,7 @@ import pytest
 from numpy.typing import NDArray
 
 import spikewright as sw
+from conformance import transform_examples
 from engines.comparing import Exceeding, assert_same
 from spikewright import engines
 from spikewright.engines import Execution, Program, compile_network
@@ -35,7 +36,6 @@ from spikewright.network.transforms import (
     SumPool,
     Transform,
 )
-from spikewright.testing.engines import transform_examples
 
 if "native" not in engines.available():
     pytest.skip("the native engine was not built", allow_module_level=True)

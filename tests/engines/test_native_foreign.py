@@ -14,6 +14,7 @@ import spikewright as sw
 from engines.comparing import Exceeding, assert_same
 from spikewright import engines
 from spikewright.engines import Execution, PreparedRun, Program, compile_network
+from spikewright.engines.program import Block
 from spikewright.engines.reference import ReferenceEngine
 from spikewright.errors import SimulationError
 from spikewright.network.functions import NodeFunction
@@ -418,7 +419,7 @@ def _work(program: Program, batch: int, block: int) -> int:
     engine = NativeEngine(threads=1)
     prepared = engine.prepare(program)
     (region,) = (op for op in prepared.operators if isinstance(op, Region) and op.loops)
-    return engine.work_bytes(region, prepared, batch, block, ())
+    return engine.work_bytes(region, Block(prepared, batch, block))
 
 
 class TestWhatIsLeft:
@@ -467,7 +468,7 @@ class TestWhatIsLeft:
         called = through(lambda: sw.Node(lambda t, x: x, size_in=SIZE)).program()
         for batch, block in ((1, 10), (8, 10), (8, 40)):
             less, more = (
-                PreparedRun.of(program, NativeEngine(threads=1), batch).whole(40, block)
+                PreparedRun(program, NativeEngine(threads=1), batch).whole(40, block)
                 for program in (plain, called)
             )
             given = 8 * SIZE * batch

@@ -10,6 +10,7 @@ import pytest
 from numpy.typing import NDArray
 
 import spikewright as sw
+from conformance import neuron_type_examples, rule_examples, synapse_examples
 from engines.comparing import Exceeding, assert_same
 from spikewright import engines
 from spikewright.engines import Engine, Execution, Program, compile_network
@@ -31,7 +32,6 @@ from spikewright.network.neurons import (
 )
 from spikewright.network.synapses import SYNAPSES, LinearFilter, Synapse, Triangle
 from spikewright.network.transforms import Chain, Convolution, Dense, Reshape
-from spikewright.testing.engines import neuron_type_examples, rule_examples, synapse_examples
 
 if "native" not in engines.available():
     pytest.skip("the native engine was not built", allow_module_level=True)

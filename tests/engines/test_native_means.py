@@ -30,7 +30,7 @@ from test_native_coverage import DT, behind, run
 from slowly import in_turn
 from spikewright.engines.native.building import build
 from spikewright.engines.native.engine import NativeEngine, instruction_sets
-from spikewright.engines.native.regions import Region, with_regions
+from spikewright.engines.native.regions import Region, plan_rows, with_regions
 
 FOLLOWING: dict[str, NeuronType] = {
     "clipped": RunningMeanSpiking(ClippedReLU(2.0)),
@@ -125,6 +125,24 @@ def test_constant_currents_from_outside() -> None:
         fed = rng.normal(0.3, 1.0, (2, 1, 3, 7, 7))
         assert_alike(program, stimulus, [cells], fed, 40)
         assert fused(program) == [RunningMeanSpiking]
+
+
+@pytest.mark.parametrize("kind", FOLLOWING)
+def test_a_recorded_state_is_the_references(kind: str) -> None:
+    """Neurons whose voltage is read run in pieces, natively too, by the same equation."""
+    rng = np.random.default_rng(8)
+    with sw.Network(seed=0) as net:
+        stimulus = sw.Node(np.zeros((3, 7, 7)))
+        cells = sw.Ensemble(
+            (3, 7, 7), neuron_type=FOLLOWING[kind], gain=1.0, bias=0.2, rate_scale=5.0
+        )
+        sw.Connection(stimulus, cells.neurons, None)
+        sw.Probe(cells.neurons)
+        sw.Probe(cells.neurons, "voltage")
+    program = compile_network(net, DT, 0, "float32")
+    assert_alike(program, stimulus, [cells], rng.normal(0.3, 1.0, (2, 40, 3, 7, 7)), 40)
+    assert fused(program) == []
+    assert "native: population" in {row.kernel for row in plan_rows(program)}
 
 
 def test_means_are_rounded_once_whatever_their_size() -> None:

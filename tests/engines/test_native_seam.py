@@ -8,13 +8,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from conformance.rule_examples import rule_examples
 from spikewright.engines.native import _kernels, support
 from spikewright.engines.native._kernels import (
     Action,
     Cell,
-    Cells,
     Geometry,
     Limbs,
+    NeuronModel,
     Rate,
     Rule,
     Term,
@@ -22,7 +23,6 @@ from spikewright.engines.native._kernels import (
 from spikewright.engines.native.cells import described, states
 from spikewright.engines.native.rules import form_of
 from spikewright.network.neurons import TOLERANCE, NeuronType
-from spikewright.testing.learning import rule_examples
 from spikewright.testing.modelling import neuron_type_examples
 
 DT = 0.001
@@ -40,15 +40,15 @@ NAMED += (
 )
 
 
-def _described() -> list[tuple[NeuronType, Cells]]:
+def _described() -> list[tuple[NeuronType, NeuronModel]]:
     kinds = [(one.neuron_type, described(one.neuron_type, DT)) for one in neuron_type_examples()]
-    return [(kind, cells) for kind, cells in kinds if cells is not None]
+    return [(kind, model) for kind, model in kinds if model is not None]
 
 
 def test_each_cell_and_rate_of_the_kernels_is_that_of_a_neuron_type() -> None:
     """The extension lists them; one that no type uses would be dead, and is found here."""
-    assert {cells.cell for _, cells in _described()} >= set(Cell)
-    assert {cells.rate for _, cells in _described()} >= set(Rate)
+    assert {model.cell for _, model in _described()} >= set(Cell)
+    assert {model.rate for _, model in _described()} >= set(Rate)
 
 
 @pytest.mark.parametrize("rule", Rule)
@@ -96,7 +96,7 @@ def test_numbers_go_to_a_kernel_by_name_alone() -> None:
 def test_descriptions_take_names_that_exist() -> None:
     """A misspelled parameter is an error, in a description and in a call."""
     with pytest.raises(AttributeError):
-        Cells().tau_fer = 0.002  # type: ignore[attr-defined]
+        NeuronModel().tau_fer = 0.002  # type: ignore[attr-defined]
     with pytest.raises(TypeError):
         Term(sauce=1)  # type: ignore[call-arg]
     with pytest.raises(TypeError):

@@ -307,7 +307,7 @@ def test_memory_of_lists_is_known_before_they_are_made() -> None:
             transform = entries(rng, form, 300, 300)
             sw.Connection(cells.neurons, cells.neurons, 0.005, transform, label="lists")
         with Simulator(net, DT, engine="native", progress=False) as sim:
-            parts = sim.memory(10).parts
+            parts = sim.memory(10)
         (size,) = (p.bytes for p in parts if "lists" in p.of and p.of.startswith("<Connection"))
         sizes[form] = (size - 8 * 300) / len(transform.values)
     assert sizes["one weight"] < 2.5 and 3 < sizes["few bits"] < 3.5
@@ -327,7 +327,7 @@ def test_memory_of_delayed_lists_is_known_before_they_are_made() -> None:
             link = sw.Connection(cells.neurons, cells.neurons, 0.005, transform, delay=delays)
         with Simulator(net, DT, engine="native", progress=False) as sim:
             memory = sim.memory(10)
-        return sum(part.bytes for part in memory.parts if part.of == repr(link)), memory.bytes
+        return sum(part.bytes for part in memory if part.of == repr(link)), memory.bytes
 
     assert 8 <= needed(7)[0] / len(transform.values) < 9
     assert needed(2001)[1] - needed(1001)[1] >= 8 * 300 * 1000

@@ -103,6 +103,23 @@ def test_weights_are_those_of_the_grid(
     np.testing.assert_array_equal(wide.units, units)
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_weights_times_heights_are_packed_as_their_products(dtype: type) -> None:
+    """To the bit: products are those of float64."""
+    weights, widths = drawn(40, 20, dtype), lane_widths(40, 20)
+    heights = np.random.default_rng(3).uniform(0.5, 2.0, 20)
+    order = np.random.default_rng(1).permutation(20).astype(np.int32)
+    for limbs, bits in ((1, 25), (2, 27)):
+        form = {"order": order, "widths": widths, "reading": Reading.plain, "bits": bits}
+        found = pack(weights, heights=heights, limbs=limbs, **form)
+        made = pack(weights * heights, limbs=limbs, **form)
+        assert (found.units, found.budgets) == (made.units, made.budgets)
+        np.testing.assert_array_equal(found.weights, made.weights)
+        np.testing.assert_array_equal(found.low, made.low)
+    with pytest.raises(ValueError, match="one a column"):
+        pack(weights, heights=heights[:5], **form)
+
+
 def test_budgets_of_limbs_hold_for_any_counts() -> None:
     """Those of the largest entries, whatever the column; of depthwise layers of the largest sum."""
     weights = np.random.default_rng(4).normal(size=(20, 900))

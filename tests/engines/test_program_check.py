@@ -97,10 +97,10 @@ def test_a_plan_is_checked(engine: str, monkeypatch: pytest.MonkeyPatch) -> None
     runs = engines.get(engine, program)
     lost = replace(program, components=program.components[:1])
     monkeypatch.setattr(runs, "prepare", lambda program: lost)
-    engines.PreparedRun.of(program, runs, 1)
+    engines.PreparedRun(program, runs, 1)
     monkeypatch.setenv("SPIKEWRIGHT_CHECK", "1")
     with pytest.raises(BuildError, match=f"planned for the {engine} engine: .* no operator makes"):
-        engines.PreparedRun.of(program, runs, 1)
+        engines.PreparedRun(program, runs, 1)
 
 
 def test_the_trace_names_the_stages(
@@ -109,7 +109,7 @@ def test_the_trace_names_the_stages(
     """Compiling and planning print their milliseconds and operators, on standard error."""
     monkeypatch.setenv("SPIKEWRIGHT_TRACE", "1")
     program = compiled()
-    engines.PreparedRun.of(program, engines.get("reference", program), 1)
+    engines.PreparedRun(program, engines.get("reference", program), 1)
     err = capsys.readouterr().err
     assert f"{len(program.operators)} operators, {len(program.shapes)} signals" in err
     assert err.index("compile ") < err.index("plan reference ")

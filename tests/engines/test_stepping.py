@@ -11,6 +11,7 @@ import pytest
 from numpy.typing import NDArray
 
 import spikewright as sw
+from conformance import neuron_type_examples, synapse_examples
 from engines.comparing import Exceeding
 from engines.looping_networks import looping_network
 from engines.random_networks import random_network
@@ -20,7 +21,6 @@ from spikewright.engines.stepping import Stepper
 from spikewright.errors import SimulationError
 from spikewright.network.learning import PES
 from spikewright.network.neurons import LIF, NeuronType
-from spikewright.testing.engines import neuron_type_examples, synapse_examples
 
 if "native" not in engines.available():
     pytest.skip("the native engine was not built", allow_module_level=True)

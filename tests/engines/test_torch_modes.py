@@ -14,6 +14,7 @@ import pytest
 import torch
 
 import spikewright as sw
+from conformance.mixed import MixedNetwork
 from spikewright import engines
 from spikewright.engines import Execution, compile_network
 from spikewright.engines.operators import Linear, ScaledSum
@@ -22,7 +23,6 @@ from spikewright.engines.reference import ReferenceEngine
 from spikewright.engines.torch import TorchEngine
 from spikewright.errors import BuildError
 from spikewright.network.neurons import Clock, NeuronType
-from spikewright.testing.mixed import MixedNetwork
 
 
 def small_network(**options: Any) -> tuple[sw.Network, sw.Node, sw.Ensemble, sw.Probe]:

@@ -118,20 +118,6 @@ def test_under_a_cap_the_twin_of_fewer_steps_than_heights_answers_too() -> None:
     assert apart == sorted(apart, reverse=True) and apart[0] < 0.25 * np.abs(source).mean()
 
 
-@pytest.mark.parametrize("heights", [(), (3,), (4, 2)], ids=str)
-def test_the_twin_has_the_starts_of_copies(heights: tuple[int, ...]) -> None:
-    """Under a cap that no neuron comes to, copies of channels send what the twin sends."""
-    graph = GRAPHS["mlp"]
-    x, _ = data(graph)
-    kind = sw.BipolarIntegrateAndFire(max_spikes_per_step=1000, spike_heights=heights)
-    steps = len(heights) or 2
-    plain = sw.convert(graph, spiking={"relu": kind}, scale_firing_rates=4000.0)
-    made = plain.again(fission=sw.Fission(steps), calibration=x)
-    run = made.run(x, steps, progress=False).predict()
-    np.testing.assert_allclose(twin_of(made, x, steps), run, rtol=0, atol=3e-6)
-    assert np.abs(run - plain.run(x, steps, progress=False).predict()).max() > 1e-3
-
-
 ASSUMED = {"relu": sw.BipolarIntegrateAndFire(assumed_spikes=4)}
 
 

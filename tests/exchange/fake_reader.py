@@ -35,15 +35,14 @@ def main(how: dict, folder: Path) -> None:
 def work(how: dict, folder: Path) -> None:
     """Simulate the file under the semantics."""
     import nir
-
-    from spikewright.exchange.nir.readers import Semantics
-    from spikewright.exchange.nir.reading import wiring_of
-    from spikewright.exchange.nir.simulate import simulate
+    from benchmarks.nir.semantics import ReaderSemantics
+    from benchmarks.nir.simulate import simulate
+    from benchmarks.nir.wiring import wiring_of
 
     job = json.loads((folder / "job.json").read_text())
     x = np.load(folder / "x.npy")
     x = x if job["timed"] else np.repeat(x[:, None], job["steps"], axis=1)
-    trace = simulate(wiring_of(nir.read(job["path"])), Semantics(**how), x, dt=job["dt"])
+    trace = simulate(wiring_of(nir.read(job["path"])), ReaderSemantics(**how), x, dt=job["dt"])
     arrays = {"output": trace.output.mean(1)}
     for name, spikes in trace.spikes.items():
         arrays |= {f"counts/{name}": spikes.sum(1), f"spikes/{name}": spikes[: job["kept"]]}

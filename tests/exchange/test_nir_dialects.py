@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from benchmarks.nir.semantics import RESETS, under
+from benchmarks.nir.simulate import cell_of, simulate
+from benchmarks.nir.wiring import wiring_of
 
 import spikewright as sw
 from slowly import in_turn
 from spikewright.errors import ExchangeError
-from spikewright.exchange.nir.readers import OURS, RESETS, Semantics
-from spikewright.exchange.nir.reading import read_flat, wiring_of
-from spikewright.exchange.nir.simulate import cell_of, simulate
+from spikewright.exchange.nir.dialects import OURS, Semantics
+from spikewright.exchange.nir.reading import read_flat
 
 nir = pytest.importorskip("nir")
 
@@ -119,10 +120,10 @@ def test_a_start_is_stated_or_added_up_or_refused(
     dialect: str, decays: np.ndarray, tmp_path: Path
 ) -> None:
     """A bias makes of zero, by the reader's rule of time, the voltage that the start would have
-    after the run; snnTorch's leak of an IF, which no file can take away, is left out."""
+    after the run; snnTorch's leak of an IF, which no file can take away, is no part of it."""
     reset = "zero" if THERE[dialect][0] == "zero" else "subtract"
     net, path = _network(_spiking(decays, reset), initial_voltage="half"), tmp_path / "net.nir"
-    semantics = replace(sw.nir.DIALECTS[dialect].semantics, leak=0.0)
+    semantics = sw.nir.DIALECTS[dialect].semantics
     if semantics.stated:
         sw.nir.save(net, path, dialect, dt=DT)
         (a, _) = [n for n in nir.read(path).nodes.values() if "v_init" in n.metadata]
@@ -140,7 +141,7 @@ def test_a_start_is_stated_or_added_up_or_refused(
     read = read_flat(path)
     bias = next(n for n in read.nodes.values() if "bias" in n.fields).numbers("bias")
     node = next(n for n in read.nodes.values() if "v_init" in n.metadata)
-    cell = cell_of(node, semantics, 1)
+    cell = cell_of(node, under(semantics), 1)
     for _ in range(9):
         cell.take(bias)
     np.testing.assert_allclose(cell.voltage[0], 0.5 * decays**9, rtol=1e-5)

@@ -1,6 +1,6 @@
 """The readers themselves: what is stated of each gives every spike that it sends.
 
-python scripts/nir_readers.py FOLDER && SPIKEWRIGHT_NIR_READERS=FOLDER pytest -m nir_readers
+python -m benchmarks.nir.environments FOLDER && SPIKEWRIGHT_NIR_READERS=FOLDER pytest -m nir_readers
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ import spikewright as sw
 
 pytest.importorskip("nir")
 
+from benchmarks.nir.checking import check
+from benchmarks.nir.semantics import OURS, READERS
 from nir_files import GRAPHS, samples, written
-
-from spikewright.exchange.nir.readers import OURS, READERS
 
 STEPS = 24
 FOLDER = os.environ.get("SPIKEWRIGHT_NIR_READERS", "")
@@ -46,7 +46,7 @@ def _place(name: str) -> Path:
 def test_every_spike_of_a_reader_is_given_again(name: str, graph: str, tmp_path: Path) -> None:
     """By NIR's equations under its stated semantics; spikes are ours where these are."""
     place = _place(name)
-    row = sw.nir.check(written(graph, tmp_path), samples(graph), {name: place}, steps=STEPS)[name]
+    row = check(written(graph, tmp_path), samples(graph), {name: place}, steps=STEPS)[name]
 
     if (name, graph) in REFUSED:
         assert row.outcome in ("refused", "failed") and re.search(REFUSED[name, graph], row.reason)
@@ -93,8 +93,8 @@ def test_leaky_neurons_have_their_time_in_a_reader_of_another_rule(
     x = np.random.default_rng(3).random((5, STEPS, 4)).astype(np.float32)
     for dialect in (name, "portable"):
         sw.nir.save(net, tmp_path / "net.nir", dialect)
-        check = sw.nir.check(tmp_path / "net.nir", x, {name: place}, reset=LEAKY[name])
-        rows[dialect] = check[name]
+        found = check(tmp_path / "net.nir", x, {name: place}, reset=LEAKY[name])
+        rows[dialect] = found[name]
     own, plain = rows[name], rows["portable"]
     semantics = READERS[name].semantics or OURS
     reasons = [r for r in own.why if r.startswith(tuple(semantics.said(c) for c in TIME))]

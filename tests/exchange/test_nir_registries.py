@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 
 import spikewright as sw
+from conformance.rule_examples import RuleExample, rule_examples
 from slowly import of_each_type
 from spikewright.errors import ExchangeError, NetworkError
 from spikewright.network.neurons import NEURON_TYPES
 from spikewright.network.synapses import SYNAPSES
 from spikewright.testing.layers import FunctionExample, function_examples
-from spikewright.testing.learning import RuleExample, rule_examples
 from spikewright.testing.modelling import (
     NeuronExample,
     SynapseExample,

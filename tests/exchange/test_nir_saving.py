@@ -200,7 +200,7 @@ def test_all_that_nir_cannot_say_is_refused_at_once(tmp_path: Path) -> None:
         ({"dialect": "sinab"}, "Did you mean 'sinabs'"),
         ({"dt": 0.0}, "dt must be above 0"),
         ({"steps": 1.5}, "steps must be a whole number"),
-        ({"reset": "hard"}, "reset must be one of subtract, zero, or None, got 'hard'"),
+        ({"reset": "hard"}, "reset must be 'subtract', 'zero' or None, got 'hard'"),
     ],
 )
 def test_arguments_that_fit_nothing(arguments: dict, message: str, tmp_path: Path) -> None:

@@ -64,14 +64,12 @@ def test_a_file_is_read_in_the_seconds_it_was_saved_for(dt: float, tmp_path: Pat
 
 
 def test_another_step_than_the_stated_one_is_refused(tmp_path: Path) -> None:
-    """By `load`, `check` and simulators, with both steps, also the one in the file's unit."""
+    """By `load` and simulators, with both steps, also the one in the file's unit."""
     path = tmp_path / "net.nir"
     _, network = _saved(path, 0.001)
     for dt in (1, 0.002):
         with pytest.raises(NetworkError, match=rf"dt={dt}: the file states steps of 0.001 s"):
             sw.nir.load(path, dt)
-        with pytest.raises(NetworkError, match=rf"dt={dt}: the file states steps of 0.001 s"):
-            sw.nir.check(path, demo.held_out(1)[0], [], steps=1, dt=dt)
         with pytest.raises(BuildError, match=rf"dt={float(dt)}: .* is for steps of 0.001 s"):
             sw.Simulator(network, dt)
 

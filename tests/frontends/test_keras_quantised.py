@@ -147,7 +147,7 @@ def test_what_is_left_out_is_within_its_bound(mode: str) -> None:
     """A rounding of each input by half a level, or by half a unit of a mantissa of three bits."""
     model = _quantised(MODELS["Dense"], mode)
     x = 3 * _inputs(model, 200)
-    kernel = np.abs(kernel_of(model.layers[0]))
+    kernel = np.abs(kernel_of(model.layers[0], (7,)))
     found = _called(model, x)
     step = np.abs(x).max(axis=1, keepdims=True) / 254 if mode == "int8" else np.abs(x) / 16 + 2e-3
     bound = np.broadcast_to(step, x.shape) @ kernel
@@ -279,13 +279,14 @@ def test_a_training_leaves_quantised_weights_alone() -> None:
     """They are made of several arrays, so that none can be written: biases train."""
     parts = (L.Dense(9, "relu"), _dense())
     model = _quantised(lambda: _sequential((7,), *parts), "int4")
-    kernels = [kernel_of(layer) for layer in model.layers]
+    widths = ((7,), (9,))
+    kernels = [kernel_of(*pair) for pair in zip(model.layers, widths, strict=True)]
     conversion = sw.convert(model, spiking=True, scale_firing_rates=100.0)
     training = conversion.train(_inputs(model, 64), steps=4, epochs=1, progress=False)
     training.write_back(model)
 
-    for layer, kernel in zip(model.layers, kernels, strict=True):
-        np.testing.assert_array_equal(kernel_of(layer), kernel)
+    for layer, width, kernel in zip(model.layers, widths, kernels, strict=True):
+        np.testing.assert_array_equal(kernel_of(layer, width), kernel)
 
 
 def test_every_mode_and_every_layer_of_keras_is_known() -> None:

@@ -28,6 +28,7 @@ from spikewright.graph.layers import (
     ScaleShift,
     UpsampleNearest,
     ZeroPad,
+    affine,
     register,
 )
 from spikewright.testing.layers import LayerExample, example_inputs, layer_examples
@@ -205,6 +206,24 @@ def _square(**changes: object) -> Convolution:
         "padding": PLAIN, "dilation": (1, 1), "groups": 2,
     }  # fmt: skip
     return Convolution(**{**fields, **changes})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("batch", "last", "groups"), [(1, False, 1), (3, True, 1), (2, False, 2)])
+def test_convolutions_do_not_depend_on_the_lines_done_at_once(
+    batch: int, last: bool, groups: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To the bit: products of some lines are the rows of that of all."""
+    rng = np.random.default_rng(0)
+    layer = _square(
+        weight=rng.normal(size=(12, 6 // groups, 3, 3)), bias=rng.normal(size=12), groups=groups,
+        padding=((1, 1), (1, 1)), channels_last=last,
+    )  # fmt: skip
+    x = rng.normal(size=(batch, 300, 64, 6) if last else (batch, 6, 300, 64))
+    monkeypatch.setattr(affine, "_AT_ONCE", 2**40)
+    whole = layer.evaluate(x)
+    monkeypatch.setattr(affine, "_AT_ONCE", 2**18)
+    assert len([*layer._patches(np.zeros((batch, 300, 64, 6)))]) >= 3
+    np.testing.assert_array_equal(layer.evaluate(x), whole)
 
 
 REFUSED: list[tuple[Layer, list, str]] = [

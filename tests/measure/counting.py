@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import spikewright as sw
+from conformance import oracle
 from spikewright.graph import Graph, GraphNode
 from spikewright.graph.layers import (
     Activation,
@@ -18,7 +19,6 @@ from spikewright.graph.layers import (
 )
 from spikewright.measure.operations import Counter
 from spikewright.network.transforms import Transform
-from spikewright.testing import oracle
 
 RELU = Activation("relu")
 PADDED = ((1, 1), (1, 1))

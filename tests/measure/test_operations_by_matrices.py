@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import spikewright as sw
+from conformance import oracle, transform_examples
 from slowly import one_of_each
 from spikewright._base.windows import Windows
 from spikewright.graph import Graph, GraphNode
@@ -18,8 +19,6 @@ from spikewright.graph.layers import Activation, Affine, Input, MaxPool, Reshape
 from spikewright.measure.operations import Counter, patterns
 from spikewright.measure.operations.patterns import pull_back
 from spikewright.network.transforms import Chain, Transform, flatten
-from spikewright.testing import oracle
-from spikewright.testing.engines import transform_examples
 
 
 @pytest.mark.parametrize(

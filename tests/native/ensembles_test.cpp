@@ -39,10 +39,10 @@ Instruction step(Action action, int input, int output) {
 std::shared_ptr<Cells> population(Plan& plan, std::size_t columns, int source, bool external,
                                   std::size_t limbs) {
     auto p = std::make_shared<Cells>();
-    p->cell = Cell::leaky, p->size = kNeurons;
-    p->tau_ref = 0.002, p->tau_rc = 0.02, p->dt = 0.001, p->decay = std::expm1(-0.05);
-    p->most_share = -p->decay;
-    p->threshold.resize(kNeurons);
+    NeuronModel& m = p->model;
+    m.cell = Cell::leaky, p->channels = kNeurons;
+    m.tau_ref = 0.002, m.tau_rc = 0.02, m.dt = 0.001, m.decay = std::expm1(-0.05);
+    m.most_share = -m.decay;
     p->voltage = add_memory(plan, kNeurons), p->second = add_memory(plan, kNeurons);
     p->total = add_memory(plan, kNeurons);
     Encoders& e = p->encoders;

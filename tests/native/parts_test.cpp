@@ -73,18 +73,19 @@ std::shared_ptr<SparseRows> sparse_rows() {
 
 std::shared_ptr<Cells> cells(Plan& plan, Cell cell, Rate rate, bool negative) {
     auto p = std::make_shared<Cells>();
-    p->cell = cell, p->rate = rate, p->negative = negative, p->size = kFew;
-    p->slope = 0.1, p->most = 6.0, p->tau_ref = 0.002, p->tau_rc = 0.02;
-    p->dt = 0.001, p->decay = -0.048, p->most_share = 0.048;
-    p->threshold.resize(kFew);
-    for (std::size_t i = 0; i < kFew; ++i) p->threshold[i] = 1.0;
+    NeuronModel& m = p->model;
+    m.cell = cell, m.rate = rate, m.negative = negative, p->channels = kFew;
+    m.slope = 0.1, m.most = 6.0, m.tau_ref = 0.002, m.tau_rc = 0.02;
+    m.dt = 0.001, m.decay = -0.048, m.most_share = 0.048;
+    p->threshold.values.resize(kFew);
+    for (std::size_t i = 0; i < kFew; ++i) p->threshold.values[i] = 1.0;
     p->voltage = add_memory(plan, kFew), p->second = add_memory(plan, kFew);
     p->third = add_memory(plan, kFew), p->total = add_memory(plan, kFew);
-    p->adapting = 0.01, p->added = 10.0, p->sigma = 0.5;
-    p->pace = 1.0, p->follow = 0.02, p->coupling = 0.2, p->reset = -65.0, p->jump = 8.0;
+    m.adapting = 0.01, m.added = 10.0, m.sigma = 0.5;
+    m.pace = 1.0, m.follow = 0.02, m.coupling = 0.2, m.reset = -65.0, m.jump = 8.0;
     p->pieces = {{2, false, 0, 0, 10, 0, {3, 4}, 0}, {2, false, 10, 10, kFew - 10, 0, {5, 6}, 0}};
     if (rate == Rate::leaky)  // stored in another order than that of their draws
-        for (std::size_t i = 0; i < kFew; ++i) p->places.push_back(std::int32_t(kFew - 1 - i));
+        for (std::size_t i = 0; i < kFew; ++i) p->draws.push_back(std::int32_t(kFew - 1 - i));
     return p;
 }
 

@@ -41,7 +41,7 @@ Instruction step(Action action, int input, int output) {
 
 // Neurons whose thresholds are powers of two, so that every voltage below is exact.
 struct Neurons {
-    Firing firing = Firing::one_way;
+    Cell cell = Cell::integrate;
     bool uniform = false, rectify = false, has_floor = false;
     double cap = 0.0;
     FixedPoint whole;
@@ -51,12 +51,12 @@ struct Neurons {
 
     Population population() const {
         const std::size_t n = threshold.size();
-        const bool counted = firing == Firing::in_whole_numbers;
         Population p;
+        NeuronModel& m = p.model;
         p.channels = n, p.padded = rounded_up(n, 64);
-        p.rectify = rectify, p.has_floor = has_floor, p.cap = cap;
-        p.takes_back = firing == Firing::both_ways;
-        p.tolerance = counted ? 0.0 : kTolerance;
+        m.cell = cell, m.cap = cap, m.fixed = whole;
+        if (rectify) m.rate = Rate::bent;
+        if (has_floor) m.floor = 1.0;
         const auto made = [&](double behind, auto f) {
             std::vector<double> values(n);
             for (std::size_t i = 0; i < n; ++i) values[i] = f(i);
@@ -65,13 +65,12 @@ struct Neurons {
         p.threshold = made(1.0, [&](std::size_t i) { return threshold[i]; });
         p.inverse = made(1.0, [&](std::size_t i) { return 1.0 / threshold[i]; });
         for (int k = 0; k < 3; ++k)
-            p.least[k] = made(kInfinity, [&](std::size_t i) { return (k + 1 - p.tolerance) * threshold[i]; });
+            p.least[k] = made(kInfinity, [&](std::size_t i) { return (k + 1 - m.tolerance()) * threshold[i]; });
         for (int k = 0; k < 2; ++k)
             p.holds[k] = made(-kInfinity, [&](std::size_t i) { return (-k - kTolerance) * threshold[i]; });
         p.lowest = made(-kInfinity, [&](std::size_t i) { return lowest(i); });
         p.start = made(0.0, [](std::size_t) { return 0.0; });
-        p.charge = made(0.0, [](std::size_t) { return 4.0; });
-        if (counted) p.fixed = whole;
+        p.own = made(0.0, [](std::size_t) { return 4.0; });
         p.output = 1;
         return p;
     }
@@ -79,7 +78,7 @@ struct Neurons {
     // A step as the equations read; returns the count.
     double expected(std::size_t i, double current, double& v, double& sent) const {
         const double unit = threshold[i], most = cap > 0.0 ? cap : kInfinity;
-        if (firing == Firing::in_whole_numbers) {
+        if (cell == Cell::fixed_point) {
             if (whole.leak > 0.0) v -= std::floor(v * whole.leak);
             v = std::fmin(std::fmax(std::floor(v + current * 4.0 + whole.half), whole.low), whole.high);
             const double count = std::fmin(std::fmax(std::floor(v / unit), 0.0), most);
@@ -88,7 +87,7 @@ struct Neurons {
             return count;
         }
         v += rectify ? std::fmax(current, 0.0) : current;
-        const double least = firing == Firing::both_ways ? -std::fmin(sent, most) : 0.0;
+        const double least = cell == Cell::bipolar ? -std::fmin(sent, most) : 0.0;
         const double count = std::fmin(std::fmax(std::floor(v / unit + kTolerance), least), most);
         v -= count * unit;
         if (has_floor) v = std::fmax(v, lowest(i));
@@ -97,13 +96,13 @@ struct Neurons {
     }
 };
 
-Neurons some_neurons(Firing firing, int i) {
+Neurons some_neurons(Cell cell, int i) {
     Neurons neurons;
-    neurons.firing = firing, neurons.uniform = i % 2;
+    neurons.cell = cell, neurons.uniform = i % 2;
     neurons.cap = i % 3 == 0 ? 0.0 : i % 3 == 1 ? 1.0 : 3.0;
-    neurons.rectify = firing == Firing::one_way && i % 5 == 0;
-    neurons.has_floor = firing == Firing::one_way && i % 4 == 0;
-    const bool whole = firing == Firing::in_whole_numbers;
+    neurons.rectify = cell == Cell::integrate && i % 5 == 0;
+    neurons.has_floor = cell == Cell::integrate && i % 4 == 0;
+    const bool whole = cell == Cell::fixed_point;
     if (whole) neurons.whole = {i % 4 == 0 ? 0.0 : 0.25, i % 5 ? 0.5 : 0.0, -9.0, 300.0, i % 7 > 3};
     const double unit = whole ? double(draw(3, 9)) : 1.0;
     for (int n = draw(1, 150); n > 0; --n)
@@ -138,7 +137,7 @@ bool population(const Kernels& kernels, const Neurons& neurons, std::size_t thre
             {{Kind::counts, out.data(), n}}, kBatch, steps, block, 2, threads};
     if (last) {
         job.last = true;
-        job.totals = {{4, sent.data(), neurons.firing == Firing::both_ways ? net.data() : nullptr}};
+        job.totals = {{4, sent.data(), neurons.cell == Cell::bipolar ? net.data() : nullptr}};
         job.brief = fits_bytes(job);
     }
     const Outcome outcome = run(job, kernels, [] { return false; });
@@ -158,7 +157,7 @@ bool population(const Kernels& kernels, const Neurons& neurons, std::size_t thre
             const auto rest = state.beyond[0].find({b, i});
             const double beyond = rest == state.beyond[0].end() ? 0.0 : rest->second;
             if (last && sent[b * n + i] + beyond != all) return false;
-            if (last && neurons.firing == Firing::both_ways && net[b * n + i] != sum) return false;
+            if (last && neurons.cell == Cell::bipolar && net[b * n + i] != sum) return false;
         }
     return true;
 }
@@ -221,16 +220,18 @@ bool along(void (*integrate)(const Along<Real>&), int i) {
     for (Real& x : starts) x = Real(draw(0, 63)) / Real(128);
     std::vector<Real> carried(steps * samples * n), net(samples * n), both(samples * n);
     const Real cap = i % 4 ? std::numeric_limits<Real>::infinity() : Real(1);
-    Along<Real> a{currents.data(), thresholds.data(), starts.data(), steps, samples, n,
-                  held ? 0 : samples * n, cap, nullptr, 0, nullptr, 0, i % 7 == 0, takes_back,
-                  carried.data(), net.data(), all ? both.data() : nullptr};
+    NeuronModel m;
+    m.cell = takes_back ? Cell::bipolar : Cell::integrate, m.cap = i % 4 ? 0.0 : 1.0;
+    if (i % 7 == 0) m.rate = Rate::bent;
+    Along<Real> a{&m, currents.data(), thresholds.data(), starts.data(), steps, samples, n,
+                  held ? 0 : samples * n, carried.data(), net.data(), all ? both.data() : nullptr};
     integrate(a);
     for (std::size_t at = 0; at < samples * n; ++at) {
         const Real unit = thresholds[at % n];
         Real v = starts[at % n], sent = 0, sizes = 0;
         for (std::size_t t = 0; t < steps; ++t) {
             const Real current = currents[(held ? 0 : t * samples * n) + at];
-            v += a.rectifies ? std::fmax(current, Real(0)) : current;
+            v += m.rate == Rate::bent ? std::fmax(current, Real(0)) : current;
             const Real least = takes_back ? -std::fmin(sent, cap) : Real(0);
             const Real count = std::fmin(std::fmax(std::floor(v / unit + Real(kTolerance)), least), cap);
             v -= count * unit, sent += count, sizes += std::fabs(count);
@@ -255,8 +256,8 @@ int main() {
         for (int i = 0; i < 60; ++i) {
             const auto threads = std::size_t(1 + i % 4);
             const std::size_t block = i % 5 ? 32 : 7;
-            for (Firing firing : {Firing::one_way, Firing::both_ways, Firing::in_whole_numbers})
-                check(population(kernels, some_neurons(firing, i), threads, block, i / 2 % 2, i / 2 % 2 && i % 3 == 0,
+            for (Cell cell : {Cell::integrate, Cell::bipolar, Cell::fixed_point})
+                check(population(kernels, some_neurons(cell, i), threads, block, i / 2 % 2, i / 2 % 2 && i % 3 == 0,
                                  i / 4 % 2),
                       kernels, "population", i);
             check(values(kernels, threads, i % 11, i / 2 % 2), kernels, "values", i);

@@ -16,10 +16,10 @@ import scipy.sparse
 from numpy.typing import NDArray
 
 import spikewright as sw
+from conformance.oracle import apply_transform
 from spikewright.errors import NetworkError
 from spikewright.network import load, save
 from spikewright.network.transforms import Reshape, flatten
-from spikewright.testing.oracle import apply_transform
 
 RNG = np.random.default_rng(0)
 UNIFORM = sw.distributions.Uniform(-1.0, 1.0)

@@ -12,18 +12,18 @@ import pytest
 from numpy.typing import NDArray
 
 import spikewright as sw
-from spikewright._base.windows import Windows
-from spikewright.errors import DamagedFileError, NetworkError
-from spikewright.network import load, save, storage
-from spikewright.network.synapses import Synapse
-from spikewright.network.transforms import Transform
-from spikewright.testing.engines import (
+from conformance import (
     function_examples,
     neuron_type_examples,
     synapse_examples,
     transform_examples,
 )
-from spikewright.testing.mixed import MixedNetwork
+from conformance.mixed import MixedNetwork
+from spikewright._base.windows import Windows
+from spikewright.errors import DamagedFileError, NetworkError
+from spikewright.network import load, save, storage
+from spikewright.network.synapses import Synapse
+from spikewright.network.transforms import Transform
 
 
 def rich_network() -> sw.Network:

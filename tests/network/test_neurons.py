@@ -11,11 +11,11 @@ import pytest
 from driving import drive, spike_steps
 
 import spikewright as sw
+from conformance import neuron_type_examples
 from spikewright._base.equations import CURVES
 from spikewright.errors import BuildError, NetworkError
 from spikewright.graph.layers import Activation
 from spikewright.network.neurons import NEURON_TYPES, NUMPY_NEURONS, TOLERANCE, Clock, register
-from spikewright.testing.engines import neuron_type_examples
 from spikewright.testing.layers import CURVE_PARAMETERS
 
 MILLISECOND = 0.001

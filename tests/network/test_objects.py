@@ -11,13 +11,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import spikewright as sw
+from conformance import oracle
 from spikewright import engines
 from spikewright._base.windows import Windows
 from spikewright.engines.operators import Delay
 from spikewright.errors import BuildError, NetworkError
 from spikewright.network import NeuronsView, input_shape, output_shape
 from spikewright.network.neurons import NUMPY_NEURONS
-from spikewright.testing import oracle
 
 
 def population(shape: Any = 3, **options: Any) -> sw.Ensemble:

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 
 import spikewright as sw
+from conformance import oracle
 from spikewright.errors import BuildError, ConversionError, NetworkError
 from spikewright.measure.operations import Counter
 from spikewright.network import load, save
 from spikewright.showing.demo import MODEL, held_out
-from spikewright.testing import oracle
 from spikewright.testing.modelling import (
     VALUES,
     Depressing,

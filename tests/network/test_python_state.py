@@ -14,12 +14,12 @@ import numpy as np
 import pytest
 
 import spikewright as sw
+from conformance.rule_examples import rule_examples
 from spikewright.engines.python_steps import pure
 from spikewright.errors import BuildError
 from spikewright.network.python_copies import copied, why_not_copied
 from spikewright.network.python_state import find_state
 from spikewright.testing.layers import function_examples
-from spikewright.testing.learning import rule_examples
 from spikewright.testing.modelling import neuron_type_examples
 
 LOG: list[float] = []

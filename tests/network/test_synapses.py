@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 import spikewright as sw
+from conformance import oracle
 from spikewright.errors import NetworkError
 from spikewright.network.synapses import (
     SYNAPSES,
@@ -20,7 +21,6 @@ from spikewright.network.synapses import (
     WindowMean,
     as_synapse,
 )
-from spikewright.testing import oracle
 from spikewright.testing.modelling import SynapseExample, synapse_examples
 
 DT = 0.001

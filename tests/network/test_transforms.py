@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import spikewright as sw
+from conformance import oracle, transform_examples
 from spikewright._base.windows import Windows
 from spikewright.errors import BuildError, NetworkError
 from spikewright.network.transforms import (
@@ -19,8 +20,6 @@ from spikewright.network.transforms import (
     flatten,
     register,
 )
-from spikewright.testing import oracle
-from spikewright.testing.engines import transform_examples
 
 NONE = ((0, 0), (0, 0))
 ONES = (1, 1)

@@ -213,7 +213,7 @@ def test_a_profile_of_the_users_own(tmp_path: Path) -> None:
 
 def test_what_runs_no_spiking_network_is_refused() -> None:
     """Chips that send values, profiles without weights, rates, and neurons that a chip lacks."""
-    with pytest.raises(ChipError, match=r"akida1 sends values of 4 bits.*twin="):
+    with pytest.raises(ChipError, match=r"akida1 sends values of 4 bits.*fits"):
         on(dense(1), "akida1")
     with pytest.raises(ChipError, match=r"no chip is named 'spek'\. Did you mean 'speck'"):
         on(dense(1), "spek")

@@ -224,17 +224,6 @@ def test_the_call_makes_it_again(cap: int | None) -> None:
         np.testing.assert_array_equal(eval(run, space), expected)
 
 
-def test_a_tolerance_buys_the_cheapest(rate: sw.Conversion) -> None:
-    """Of those that answer as the source on all but that share, the one with fewest spikes."""
-    found = sw.best_rule(
-        rate, inputs(), 8, max_spikes_per_step=None, tolerance=0.1, progress=False
-    )  # fmt: skip
-    within = [row for row in found.points if row.disagreement <= 0.1]
-    assert len(within) > 1
-    assert found.best.spikes == min(row.spikes for row in within)
-    assert found.best.spikes < found.points[0].spikes
-
-
 def test_candidates_see_one_half_and_are_compared_on_the_other(rate: sw.Conversion) -> None:
     """Rules are given statistics of every other sample, once; rows are about the others."""
     seen: list[int] = []
@@ -567,7 +556,6 @@ def test_a_network_without_relu_has_candidates_too() -> None:
     [
         (lambda rate: sw.best_rule(rate, inputs(), 0), "steps"),
         (lambda rate: sw.best_rule(rate, inputs(), 8, 0.0), "dt"),
-        (lambda rate: sw.best_rule(rate, inputs(), 8, tolerance=2.0), "tolerance"),
         (lambda rate: sw.best_rule(rate, inputs(), 8, timeout=0), "timeout"),
         (lambda rate: sw.best_rule(rate, inputs(1), 8), "at least two samples"),
         (lambda rate: sw.best_rule(rate, np.zeros((4, 3)), 8), "calibration"),
@@ -588,23 +576,15 @@ def test_what_cannot_be_compared_is_refused(
         call(rate)
 
 
-def test_a_tolerance_needs_classes() -> None:
-    """Of one value a sample there is no other answer: that is said, and not passed over."""
-    model = nn.Sequential(nn.Linear(6, 9), nn.ReLU(), nn.Linear(9, 1)).eval()
-    with pytest.raises(ConversionError, match="tolerance': its outputs tell no classes apart"):
-        sw.best_rule(model, inputs(), 8, tolerance=0.1, progress=False)
-
-
 @pytest.mark.parametrize(
     "own",
     [
         {"bias_correction": sw.StepCorrection(8)},
         {"initial_voltage": sw.VoltageCorrection(8)},
-        {"fission": sw.Fission(8), "max_spikes_per_step": 1},
     ],
     ids=lambda own: next(iter(own)),
 )
-def test_a_conversions_own_corrections_and_neurons_are_left_out(
+def test_a_conversions_own_corrections_are_left_out(
     rate: sw.Conversion, own: dict[str, Any]
 ) -> None:
     """Rows are what their names say: those of a conversion without any of them."""

@@ -20,9 +20,9 @@ from spikewright.training import history
 
 WAYS: dict[str, dict[str, Any]] = {
     "budget": {"spikes": 30.0},
-    "time": {"method": "time", "optimiser": "sgd", "trainable": ("weights", "scales")},
+    "time": {"method": "time", "trainable": ("weights", "scales")},
     "chosen": {"learning_rate": "chosen", "epochs": 30},
-    "auto": {"patience": 3, "optimiser": torch.optim.RMSprop},
+    "auto": {},
 }
 
 

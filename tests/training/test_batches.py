@@ -132,16 +132,6 @@ def test_the_loss_is_that_of_samples_and_not_of_batches(
     assert found == pytest.approx(5 * found[:1], rel=1e-4)
 
 
-def test_truth_alone_needs_labels_of_what_is_held_back_too(
-    conversion: sw.Conversion, digits: tuple[Any, Any]
-) -> None:
-    """Samples without any are named, given as validation or as batches."""
-    x, y = digits
-    for data, how in (((x[:50], y[:50]), {"validation": x[50:90]}), ((Batches(x[:64]),), {})):
-        with pytest.raises(TrainingError, match=r'loss="truth" needs labels .* validation=\(x, y'):
-            trained(conversion, *data, loss="truth", **how)
-
-
 def test_a_generator_at_its_end(conversion: sw.Conversion, digits: tuple[Any, Any]) -> None:
     """A generator has nothing for a second epoch, and a budget needs samples to judge by.
 

@@ -212,24 +212,6 @@ def test_a_module_holds_frozen_arrays_as_buffers(tmp_path: Path) -> None:
         assert "0.weight" in module.state_dict()
 
 
-def test_copies_of_a_frozen_channel_are_frozen() -> None:
-    """A module of a conversion with more neurons leaves all of a layer that a frozen one is in."""
-    model, _, x = made("pytorch", "convolution before a normalisation")
-
-    def divided() -> sw.Conversion:
-        made = sw.convert(model, spiking=True, example_input=x[:1], max_spikes_per_step=1)
-        scaled = made.again(scale_firing_rates=300.0)
-        return scaled.again(fission={"2": np.array([2, 1, 1, 1])})
-
-    frozen = divided()
-    names = {name for name, _ in frozen.torch_module(2).named_parameters()}
-    assert fitted(frozen, x).frozen == {"0 Conv2d": ("weight", "bias")}
-    model.requires_grad_(True)
-    free = {name for name, _ in divided().torch_module(2).named_parameters()}
-    assert free - names == {"1.weight", "1.bias"}  # the convolution with its normalisation
-    assert "4.weight" in names
-
-
 def test_a_checkpoint_of_other_frozen_layers_is_refused(tmp_path: Path) -> None:
     """It goes on with the same ones however they were given, and names the difference else."""
     _, conversion, x = made("pytorch", "dense")

@@ -11,7 +11,7 @@ import torch
 import spikewright as sw
 from slowly import in_turn
 from spikewright.engines.native import along
-from spikewright.engines.native._kernels import instruction_sets, integrate_along
+from spikewright.engines.native._kernels import instruction_sets
 from spikewright.network.neurons import NeuronType
 from spikewright.testing.modelling import neuron_type_examples
 from spikewright.training.gradients.spiking import _natively, _step_by_step, through
@@ -73,18 +73,18 @@ def test_the_kernel_computes_the_equation(
 
 
 @pytest.mark.parametrize("isa", instruction_sets())
-@pytest.mark.parametrize("takes_back", [False, True])
-def test_instruction_sets_agree(isa: str, takes_back: bool) -> None:
+@pytest.mark.parametrize("kind", [sw.IntegrateAndFire(), sw.BipolarIntegrateAndFire()], ids=str)
+def test_instruction_sets_agree(isa: str, kind: NeuronType) -> None:
     """To the bit, also on numbers that round."""
     rng = np.random.default_rng(1)
     currents = rng.normal(0.3, 1.0, (STEPS, BATCH, 137)).astype(np.float32)
     found = []
     for name in (isa, "baseline"):
         values, net = np.empty_like(currents), np.empty_like(currents[0])
-        integrate_along(
-            currents=currents, thresholds=np.full(137, 0.7, np.float32), values=values, net=net,
-            starts=np.full(137, 0.3, np.float32), cap=math.inf, assumed=(), heights=(),
-            rectifies=False, takes_back=takes_back, all=None, isa=name,
+        along.integrate_along(
+            model=along.integrator_of(kind), currents=currents, values=values, net=net,
+            thresholds=np.full(137, 0.7, np.float32), starts=np.full(137, 0.3, np.float32),
+            all=None, isa=name,
         )  # fmt: skip
         found.append((values, net))
     assert np.array_equal(found[0][0], found[1][0]) and np.array_equal(found[0][1], found[1][1])

@@ -36,7 +36,7 @@ def arrays(result: Any) -> list[Any]:
 def test_kill_and_resume_gives_the_same_weights(way: str, tmp_path: Path) -> None:
     """A killed process leaves two epochs; the same call does the others, to the last bit.
 
-    With each kind of optimiser, with budgets, shuffled loaders and early stopping.
+    With a budget, a shuffled loader and a rate that is chosen.
     """
     path = tmp_path / "training"
     command = [sys.executable, interrupted.__file__, str(path), way]
@@ -65,11 +65,27 @@ def test_a_checkpoint_of_another_call_is_refused_by_name(tmp_path: Path) -> None
         ({"spikes": 31.0}, r"differs in spikes \(there spikes is 30.0, here 31.0\)"),
         ({"validation": interrupted.samples(3, 100)}, "differs in samples held back"),
         ({"seed": 6}, "differs in seed"),
-        ({"loss": lambda made, y: made.square().mean()}, "differs in loss"),
+        ({"loss": "imitation"}, "differs in loss"),
     ):
         with pytest.raises(TrainingError, match=message):
             interrupted.training(path, "budget", **{"epochs": 1, **changes})
         assert path.read_bytes() == before
+
+
+def test_a_checkpoint_of_an_earlier_version_goes_on(tmp_path: Path) -> None:
+    """It states settings that are left out, and fields; other values than today's are refused."""
+    path = tmp_path / "training"
+    interrupted.training(path, "budget", epochs=1)
+    content, kept = storage.read(path, "training")
+    (epoch,) = content["state"]["map"]["history"]
+    epoch["held_back"] |= {"joules": None, "energy_table": None}
+    about = {**content["about"], "rates": {}, "optimiser": "adam", "patience": None}
+    storage.write(path, "training", {**content, "about": about}, kept, overwrite=True)
+    assert len(interrupted.training(path, "budget", epochs=1).history) == 1
+    about = {**about, "optimiser": "sgd"}
+    storage.write(path, "training", {**content, "about": about}, kept, overwrite=True)
+    with pytest.raises(TrainingError, match="differs in optimiser"):
+        interrupted.training(path, "budget", epochs=1)
 
 
 def test_of_layers_the_first_that_differs_is_told() -> None:
@@ -123,18 +139,21 @@ def test_a_write_that_fails_loses_nothing(tmp_path: Path, monkeypatch: pytest.Mo
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_a_loss_that_is_not_finite_leaves_the_checkpoint(tmp_path: Path) -> None:
+def test_a_loss_that_is_not_finite_leaves_the_checkpoint(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The epochs before stay in the file."""
-    import torch
+    from spikewright.training.gradients.judge import NetworkJudge
 
-    path, calls = tmp_path / "training", []
+    path, calls, loss = tmp_path / "training", [], NetworkJudge.loss
 
-    def loss(made: Any, y: Any) -> Any:
+    def spoiled(self: Any, *batch: Any) -> Any:
         calls.append(1)
-        found = torch.nn.functional.cross_entropy(made, y)
-        return found * float("nan") if made.requires_grad and len(calls) > 30 else found
+        found, penalty = loss(self, *batch)
+        return (found * float("nan") if len(calls) > 12 else found), penalty
 
+    monkeypatch.setattr(NetworkJudge, "loss", spoiled)
     with pytest.raises(TrainingError, match=r"epoch [2-4]: the loss is nan"):
-        interrupted.training(path, "budget", loss=loss)
+        interrupted.training(path, "budget")
     content, _ = storage.read(path, "training")
     assert len(content["state"]["map"]["history"]) >= 1

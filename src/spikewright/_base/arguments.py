@@ -8,6 +8,7 @@ from typing import Any, TypeGuard
 import numpy as np
 from numpy.typing import NDArray
 
+from spikewright._base.mapped import MappedFile
 from spikewright.errors import ConversionError, Refusal
 
 
@@ -134,7 +135,9 @@ def immutable(array: Any) -> TypeGuard[NDArray]:
         return False
     while type(array) is np.ndarray and not array.flags.writeable:
         array = array.base
-    return array is None or type(array) is bytes
+    if type(array) is memoryview:
+        array = array.obj
+    return array is None or type(array) in (bytes, MappedFile)
 
 
 class EqualByValue:

@@ -52,6 +52,15 @@ So that a graph without it has the fingerprint that it had.
 SAVED_AS: Mapping[str, str] = MappingProxyType({"GraphNode": "Node", "CellPart": "Part"})
 """The names in files of classes that have other names today."""
 
+LEFT_OUT: Mapping[tuple[str, str], Any] = MappingProxyType(
+    {
+        ("BipolarIntegrateAndFire", "debt"): True,
+        ("Measured", "joules"): None,
+        ("Measured", "energy_table"): None,
+    }
+)
+"""Fields that classes had in earlier files, with the only value that they may have there."""
+
 _DAMAGE = (
     LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RuntimeError,
     MemoryError,
@@ -217,7 +226,11 @@ class RecordDecoder:
         if not fitting:
             raise TypeError(f"{name} stands where another kind of part is declared")
         _check_declared(fitting[0])
-        entries = {key: item for key, item in data.items() if key != "type"}
+        entries = {
+            key: item
+            for key, item in data.items()
+            if key != "type" and ((name, key) not in LEFT_OUT or LEFT_OUT[name, key] != item)
+        }
         return self._made(fitting[0], entries, None)
 
     def _made(self, kind: type[R], data: Mapping[str, Any], place: str | None) -> R:

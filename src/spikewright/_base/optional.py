@@ -21,7 +21,6 @@ EXTRA_OF = {
     "sqlalchemy": "tune",
     "dask": "cluster",
     "distributed": "cluster",
-    "ray": "cluster",
     "starlette": "explore",
     "uvicorn": "explore",
 }

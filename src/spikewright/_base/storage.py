@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from spikewright._base.budget import Budget, budget_of
 from spikewright._base.files import FileKind, begins_with, file_at, file_kind, write_file
+from spikewright._base.mapped import MappedFile, content_of
 from spikewright.errors import DamagedFileError, FileError
 
 FORMAT = 1
@@ -183,7 +184,7 @@ def _open(source: Path) -> tuple[str, dict[str, NDArray]]:
     try:
         with safe_open(source, framework="np") as file:
             metadata = file.metadata() or {}  # sizes and places of all arrays fit the file
-        content = source.read_bytes()
+        content = content_of(source)
         begin = 8 + int.from_bytes(content[:8], "little")
         head = {k: v for k, v in json.loads(content[8:begin]).items() if k != "__metadata__"}
         foreign = [entry["dtype"] for entry in head.values() if entry["dtype"] not in _DTYPES]
@@ -201,7 +202,7 @@ def _open(source: Path) -> tuple[str, dict[str, NDArray]]:
     return metadata["spikewright"], arrays
 
 
-def _array(content: bytes, begin: int, entry: Mapping[str, Any]) -> NDArray:
+def _array(content: bytes | MappedFile, begin: int, entry: Mapping[str, Any]) -> NDArray:
     """An array in the bytes of a file, which nobody can write to, so that all may share it."""
     kind, shape = _DTYPES[entry["dtype"]], entry["shape"]
     offset = begin + entry["data_offsets"][0]

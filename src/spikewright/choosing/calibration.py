@@ -62,8 +62,7 @@ class Calibration:
         if data is None or is_statistics(data):
             given = "none was given" if data is None else "statistics of it were"
             raise refusal(
-                f"a correction runs the network on data, and fission its source, and {given}",
-                advise("data for a rule"),
+                f"a correction runs the network on data, and {given}", advise("data for a rule")
             )
         (found,) = self._kept(data, graph)
         return found

@@ -77,7 +77,6 @@ _NO_PLACE: Mapping[str, tuple[Any, str]] = {
     "synapse": (None, "a filter mixes steps, and in each step a spike is worth another value"),
     "initial_voltage": ("half", "a neuron of digits begins at half a unit, so that it rounds"),
     "bias_correction": (None, "what digits lose is rounding, which has no mean to correct"),
-    "fission": (None, "copies of a neuron share its spikes, and digits are no numbers of spikes"),
     "weights": (None, "neurons that compute in whole numbers send no digits yet"),
     "sequence_step": (None, "recurrent connections carry no digits yet"),
     "max_spikes_per_step": (1, "a digit is one spike of either sign"),

@@ -20,7 +20,6 @@ from numpy.typing import NDArray
 from spikewright._base.arguments import refuse
 from spikewright._base.progress import progress_bar
 from spikewright._base.schema import AboveZero, Positive
-from spikewright.choosing.fission import NONE, Copies, Fission
 from spikewright.choosing.rules.rule import brief, check_fields
 from spikewright.choosing.scales import has_rule
 from spikewright.choosing.sent import sending, shares, source_means
@@ -60,7 +59,7 @@ class _Correction(ABC):
         return (self.steps,)
 
     @abstractmethod
-    def begin(self, populations: Mapping[str, Ensemble], copies: Copies) -> tuple[Gaps, Shift]:
+    def begin(self, populations: Mapping[str, Ensemble]) -> tuple[Gaps, Shift]:
         """The values of layers found so far, and the function that shifts one by its gaps."""
 
 
@@ -82,14 +81,14 @@ class BiasCorrection(_Correction):
     _argument = "bias_correction"
     _promise = "approximated"
 
-    def begin(self, populations: Mapping[str, Ensemble], copies: Copies) -> tuple[Gaps, Shift]:
+    def begin(self, populations: Mapping[str, Ensemble]) -> tuple[Gaps, Shift]:
         """Additions to biases."""
         added: Gaps = {}
         bases = {name: ensemble.bias for name, ensemble in populations.items()}
 
         def shift(name: str, ensemble: Ensemble, gap: NDArray) -> None:
             added[name] = added.get(name, 0.0) + gap[0]
-            ensemble.bias = bases[name] + copies.spread(name, added[name], len(ensemble.shape))
+            ensemble.bias = bases[name] + added[name]
 
         return added, shift
 
@@ -111,15 +110,14 @@ class VoltageCorrection(_Correction):
     _argument = "initial_voltage"
     _promise = "convergent"
 
-    def begin(self, populations: Mapping[str, Ensemble], copies: Copies) -> tuple[Gaps, Shift]:
+    def begin(self, populations: Mapping[str, Ensemble]) -> tuple[Gaps, Shift]:
         """Initial voltages."""
         voltages: Gaps = dict.fromkeys(populations, np.asarray(NAMED_VOLTAGES[self.start]))
 
         def shift(name: str, ensemble: Ensemble, gap: NDArray) -> None:
-            rank, height = len(ensemble.shape), ensemble.neuron_type.last_height
-            scale = copies.channels(name, np.asarray(ensemble.rate_scale), rank)
+            scale = np.asarray(ensemble.rate_scale)
             voltages[name] = voltages[name] + self.steps * gap[0] * scale * self.dt
-            ensemble.initial_voltage = copies.starts(name, voltages[name], rank, height)
+            ensemble.initial_voltage = voltages[name]
 
         return voltages, shift
 
@@ -150,7 +148,7 @@ class StepCorrection(_Correction):
         """All of them."""
         return range(1, self.steps + 1)
 
-    def begin(self, populations: Mapping[str, Ensemble], copies: Copies) -> tuple[Gaps, Shift]:
+    def begin(self, populations: Mapping[str, Ensemble]) -> tuple[Gaps, Shift]:
         """Biases of each step, `(steps, ...)`."""
         sums: Gaps = {}
         added: Gaps = {}
@@ -163,8 +161,7 @@ class StepCorrection(_Correction):
             steps = np.reshape(self.at, (-1, *[1] * len(ensemble.shape)))
             sums[name] = sums.get(name, 0.0) + self.rate * steps * gap
             added[name] = np.diff(sums[name], axis=0, prepend=0.0)
-            biases = copies.spread(name, added[name], len(ensemble.shape))
-            ensemble.noise = EachStep(together(ahead[name], biases))
+            ensemble.noise = EachStep(together(ahead[name], added[name]))
 
         return added, shift
 
@@ -184,19 +181,17 @@ def corrects(arguments: Mapping[str, Any]) -> bool:
 
 
 def looks_at_data(arguments: Mapping[str, Any]) -> bool:
-    """True where a rule, a correction or fission among arguments of `convert` takes data."""
-    rules = has_rule(arguments.get("scale_firing_rates"))
+    """True where a rule or a correction among arguments of `convert` takes data, or the code."""
     coding = arguments.get("coding")
-    rules = rules or (coding is not None and coding.looks_at_data)
-    return rules or corrects(arguments) or isinstance(arguments.get("fission"), Fission)
+    settles = coding is not None and coding.looks_at_data
+    return settles or has_rule(arguments.get("scale_firing_rates")) or corrects(arguments)
 
 
-def add_bias(conversion: Converted, roles: Roles, value: Any, copies: Copies = NONE) -> Gaps:
+def add_bias(conversion: Converted, roles: Roles, value: Any) -> Gaps:
     """Add numbers or arrays, one for all layers or `{layer: ...}`, to the biases; by layer.
 
-    An array with one axis more than the layer has is a bias for each of the first steps. Copies
-    have the biases of their channels, here and below. Raises `ConversionError` for unknown layers
-    and for arrays that do not fit.
+    An array with one axis more than the layer has is a bias for each of the first steps. Raises
+    `ConversionError` for unknown layers and for arrays that do not fit.
     """
     populations = conversion.populations()
     added = by_layer(value, roles.keys, "bias_correction", as_scale, rest=0.0)
@@ -204,11 +199,10 @@ def add_bias(conversion: Converted, roles: Roles, value: Any, copies: Copies = N
     for name, amount in added.items():
         ensemble = populations[name]
         try:
-            each = copies.spread(name, amount, len(ensemble.shape))
             if amount.ndim == len(ensemble.shape) + 1:
-                _add_each_step(conversion, ensemble, each)
+                _add_each_step(conversion, ensemble, amount)
             else:
-                ensemble.bias = ensemble.bias + each
+                ensemble.bias = ensemble.bias + amount
         except (NetworkError, ValueError) as error:
             refusals.append(Refusal(name, "value of bias_correction", str(error)))
     if refusals:
@@ -242,7 +236,7 @@ def together(ahead: NDArray | None, biases: NDArray) -> NDArray:
     return found
 
 
-def correct(conversion: Converted, rule: Correction, samples: Batch, copies: Copies = NONE) -> Gaps:
+def correct(conversion: Converted, rule: Correction, samples: Batch) -> Gaps:
     """Correct every spiking population by a rule; returns what it gives them, by layer.
 
     A layer's gaps are measured and it is shifted by them, one after the other; there is a trace of
@@ -251,9 +245,9 @@ def correct(conversion: Converted, rule: Correction, samples: Batch, copies: Cop
     populations = conversion.populations()
     if not all(ensemble.neuron_type.spiking for ensemble in populations.values()):
         raise refuse(rule._argument, "only spiking networks have gaps to correct", "spiking=True")
-    given, shift = rule.begin(populations, copies)
+    given, shift = rule.begin(populations)
     source = source_means(conversion, samples, rule.at, rule.dt)
-    averaged = partial(_averaged, conversion, rule.per, shares(conversion, samples), copies)
+    averaged = partial(_averaged, conversion, rule.per, shares(conversion, samples))
     before: dict[str, float] = {}
     after: dict[str, float] = {}
     with progress_bar(rule.rounds * len(populations), True, "layers corrected") as advance:
@@ -275,22 +269,18 @@ def _averaged(
     conversion: Converted,
     per: Per,
     share: Mapping[str, NDArray],
-    copies: Copies,
     name: str,
     gap: NDArray,
 ) -> NDArray:
     """A layer's gaps `(steps, *shape)`, of each neuron or the mean of each channel.
 
-    Of copies the mean gap of all counts: some lack what others have. `share` is that of the samples
-    in which a neuron is no padding: the mean is over these.
+    `share` is that of the samples in which a neuron is no padding: the mean is over these.
     """
     if name in share:
         parts = np.stack([share[name]])
-        gaps, parts = (_averaged(conversion, per, {}, copies, name, x) for x in (gap, parts))
+        gaps, parts = (_averaged(conversion, per, {}, name, x) for x in (gap, parts))
         return np.divide(gaps, parts, out=np.zeros_like(gaps), where=parts > 0)
-    split = copies.splits.get(name)
-    axis = channel_axis(conversion.canonical, name) if split is None else split.axis
-    gap = copies.mean(name, gap)
+    axis = channel_axis(conversion.canonical, name)
     if per == "neuron" or axis is None:
         return gap
     return gap.mean(axis=tuple(i for i in range(1, gap.ndim) if i != axis + 1), keepdims=True)

@@ -43,7 +43,6 @@ def is_model(path: Path) -> bool:
 
 _SPIKES = (
     "coding", "scale_firing_rates", "initial_voltage", "max_spikes_per_step", "bias_correction",
-    "fission",
 )  # fmt: skip
 """Choices that say something about spikes."""
 

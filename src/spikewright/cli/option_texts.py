@@ -16,7 +16,6 @@ from spikewright._base.texts import Parser, by_name
 from spikewright.chips import profile
 from spikewright.choosing.coding import parse_coding
 from spikewright.choosing.correction import BiasCorrection, StepCorrection, VoltageCorrection
-from spikewright.choosing.fission import Fission
 from spikewright.choosing.rules import parse
 from spikewright.cli.files import load_samples
 from spikewright.errors import ChipError
@@ -69,14 +68,6 @@ def _names(text: str) -> tuple[str, ...]:
     return tuple(part.strip() for part in text.split(",") if part.strip())
 
 
-def _range(text: str) -> tuple[float, float]:
-    low, _, high = text.partition(":")
-    try:
-        return float(low), float(high)
-    except ValueError:
-        raise ValueError(f"give LAYER=LOW:HIGH in Hz, got LAYER={text}") from None
-
-
 def _json(text: str) -> Any:
     try:
         return json.loads(text)
@@ -106,7 +97,6 @@ START = Parser(
 )
 ENCODER = Parser("encoder", by_name(ConstantCurrent, Regular, Poisson, Frames))
 BIAS = Parser("correction", by_name(BiasCorrection, StepCorrection), leading="bias-correction")
-FISSION = Parser("fission", by_name(Fission), leading="fission")
 WEIGHTS = Parser("number of bits", by_name(Quantised), leading="quantised", nameless=_chip)
 SYNAPSE = Parser("synapse", {}, words={"none": None}, numbers=True)
 EXECUTOR = Parser("executor", {}, words={name: name for name in executors.NAMES})
@@ -163,11 +153,6 @@ FORMS: Mapping[str, OptionForm] = {
         "Correct biases by what runs of this many steps miss on the calibration data; "
         "step-correction:STEPS gives every step its own.",
     ),
-    "fission": OptionForm(
-        "", FISSION, "STEPS", "",
-        "Split neurons that round badly in this many steps into several, by the calibration "
-        "data: half a neuron more for each one at most, or STEPS,EXTRA.",
-    ),
     "weights": OptionForm(
         "", WEIGHTS, "BITS", "",
         "Weights of 2 to 16 bits, sign included, and neurons that compute in whole numbers: 8 has "
@@ -200,10 +185,6 @@ FORMS: Mapping[str, OptionForm] = {
     ),
     "learning_rate": OptionForm(
         "", lambda text: text if text == "chosen" else number(text), "NUMBER"
-    ),
-    "rates": OptionForm(
-        "--layer-rate", _range, "LAYER=LOW:HIGH", "named",
-        "Budget: a layer's mean rate in Hz; repeat for more.",
     ),
     "device": OptionForm(read=str, metavar="TEXT"),
     "space": OptionForm(

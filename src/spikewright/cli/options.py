@@ -18,7 +18,6 @@ import click
 from spikewright._base.options import REQUIRED, Declared, Option, options_of, whole
 from spikewright.choosing.coding import RateCode
 from spikewright.choosing.correction import CORRECTIONS
-from spikewright.choosing.fission import Fission
 from spikewright.choosing.rules import ScaleRule
 from spikewright.cli import option_texts
 from spikewright.cli.given import Given
@@ -234,7 +233,7 @@ def in_steps_of(dt: float, value: Any) -> Any:
     """A choice whose rules, corrections and codes, if any, are for steps of `dt` seconds."""
     if isinstance(value, dict):
         return {name: in_steps_of(dt, item) for name, item in value.items()}
-    of_time = (ScaleRule, *CORRECTIONS, Fission, Quantised, RateCode)
+    of_time = (ScaleRule, *CORRECTIONS, Quantised, RateCode)
     if isinstance(value, of_time) and hasattr(value, "dt"):
         return replace(value, dt=dt)  # type: ignore[type-var]
     return value

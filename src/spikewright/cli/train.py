@@ -68,14 +68,14 @@ class _CommandOptions(TypedDict, total=False):
     ),
     files.report,
     groups=(TrainOptions, _CommandOptions, SampleOptions),
-    without=("scale_firing_rates", "calibration", "bias_correction"),
+    without=("scale_firing_rates", "calibration", "bias_correction", "loss"),
     spiking=True,
 )
 def train(given: Given) -> None:
     """Fit the weights and thresholds of MODEL to few steps, and save the trained network.
 
     MODEL is a .keras, .h5, .onnx or .pt2 file, or a network that was saved here. Prints the epochs;
-    budgets are met on the samples that are held back.
+    a budget is met on the samples that are held back.
     """
     settings, paths = given.settings, given.paths
     labels, reconstruct = settings.pop("labels"), settings.pop("reconstruct")
@@ -95,8 +95,6 @@ def train(given: Given) -> None:
     source = None if back is None else live(given.model)
     if back is not None:
         check_ending(source, back.name)
-    if "fission" in given.choices:
-        given.choices["calibration"] = samples.x
     conversion = _opened(given, source)
     if reconstruct:
         _reconstruct(given, conversion)
@@ -169,7 +167,7 @@ def _write(given: Given, trained: Training[Conversion]) -> None:
         model=given.paths["out"], conversion=trained.conversion, run=run, choices={}
     )
     found = subject.measured(_SHOWN, progress=False)
-    told = ("steps", "dt", "seed", "method", "refit", "epochs", "batch_size", "spikes", "joules")
+    told = ("steps", "dt", "seed", "method", "refit", "epochs", "batch_size", "spikes")
     subject.write(
         given.paths["report"],
         "Training",

@@ -13,18 +13,14 @@ from typing import Any
 from spikewright._base.arguments import is_whole, refuse
 from spikewright.choosing.coding import Coding, RateCode
 from spikewright.choosing.correction import CORRECTIONS, PLACES, VoltageCorrection, corrects
-from spikewright.choosing.fission import Fission
-from spikewright.choosing.scales import has_budget
-from spikewright.errors import ConversionError, SimulationError
+from spikewright.errors import SimulationError
 from spikewright.frontends.outputs import wanted_outputs
 from spikewright.graph import Graph
 from spikewright.lower import (
-    LayerKeys,
     Lowered,
     NeuronChoice,
     Options,
     RowStepping,
-    by_layer,
     keys_of_nodes,
 )
 from spikewright.network import Ensemble, Node
@@ -71,7 +67,6 @@ class Wanted:
         self._check_sequence()
         self._check_weights()
         self._check_cap()
-        self._check_fission()
         _ = self.neurons  # raises for neurons that cannot be
         self._check_corrections()
 
@@ -121,17 +116,6 @@ class Wanted:
         """True where a correction is to be measured by running the network."""
         return corrects(self.given)
 
-    @property
-    def fission(self) -> Fission | Mapping[str, Any] | None:
-        """The rule by which channels become several, or how many they become; or None."""
-        found: Fission | Mapping[str, Any] | None = self.given.get("fission")
-        return found
-
-    @property
-    def needs_samples(self) -> bool:
-        """True where something runs on the calibration samples themselves."""
-        return self.corrects or isinstance(self.fission, Fission)
-
     def options(self, stepping: RowStepping | None) -> Options:
         """The choices for lowering."""
         start = self["initial_voltage"]
@@ -159,18 +143,6 @@ class Wanted:
         if cap is not None and not self["spiking"]:
             raise refuse("max_spikes_per_step", "rate neurons send no spikes", "Use spiking=True")
         check_cap(cap)
-
-    def _check_fission(self) -> None:
-        if not (self.fission is None or isinstance(self.fission, Fission | Mapping)):
-            options = "Give fission=sw.Fission(steps=4), or leave it out"
-            known = "it is None, sw.Fission or {layer: numbers of neurons}"
-            raise refuse("fission", f"{known}, got {self.fission!r}", options)
-        if self.fission is not None and self.step is not None:
-            reason = "steps of a sequence share neurons, whose starts would be the first's alone"
-            raise refuse("sequence_step", reason, "Convert without it, or without fission")
-        if self.fission is not None and has_budget(self["scale_firing_rates"]):
-            reason = "a budget is kept by moving the thresholds of the model's own channels"
-            raise refuse("fission", reason, "Give it with the numbers that the budget came to")
 
     def _check_weights(self) -> None:
         chip = self.given.get("weights")
@@ -206,11 +178,8 @@ BY_LAYER: Mapping[str, tuple[str, ...]] = {
     "synapse": ("convert",),
     "initial_voltage": ("convert",),
     "bias_correction": ("convert",),
-    "fission": ("convert",),
     "outputs": ("convert",),
     "record": ("run", "stream", "memory"),
-    "twin": ("evaluate",),
-    "rates": ("train",),
     "frozen": ("train", "reconstruct"),
 }
 """Every setting that is given by layer, and the calls that take it."""
@@ -267,17 +236,6 @@ def recorded(record: Any, lowered: Lowered, graph: Graph) -> Any:
             reason = f"record: {key!r} is no layer of the network. {error.args[0]}"
             raise SimulationError(reason) from None
     return list(names)
-
-
-def twin_thresholds(twin: Any, keys: LayerKeys) -> Any:
-    """Thresholds of the twin by the names of layers; raises `SimulationError` for keys of none."""
-    if not isinstance(twin, Mapping):
-        return twin
-    try:
-        found = by_layer(twin, keys.among(keys.members, keys.what), "twin", lambda value: value)
-    except ConversionError as error:
-        raise SimulationError(str(error)) from None
-    return {name: value for name, value in found.items() if value is not None}
 
 
 def _with_values(lowered: Lowered) -> list[str]:

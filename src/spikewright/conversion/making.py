@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
-from math import prod
 from typing import Any, Generic
 
 from numpy.typing import NDArray
@@ -22,7 +21,6 @@ from spikewright.choosing.correction import (
     correct,
     looks_at_data,
 )
-from spikewright.choosing.fission import NONE, Copies, Fission, split_as_told, split_by
 from spikewright.choosing.scales import ChosenScales, choose_scales, has_budget, has_rule, need_data
 from spikewright.conversion.arguments import Wanted
 from spikewright.conversion.trace_warnings import (
@@ -40,7 +38,6 @@ from spikewright.lower.populations import PopulationChoices, Roles
 from spikewright.lower.rate_coding import lowered
 from spikewright.lower.trace import Trace
 from spikewright.passes.sequences import one_step
-from spikewright.passes.split_channels import SplitChannels
 from spikewright.passes.standard import MAX_POOL_FORMS, STANDARD, MaxPoolForm
 from spikewright.passes.standard import run as run_passes
 from spikewright.quantising import Quantised, quantise, round_biases, round_starts
@@ -80,19 +77,16 @@ class ConvertibleModel(Generic[Made]):
         _raise_of(coding.refused_scales(roles, chosen.in_numbers))
         again = partial(self.again, wanted.form)
 
-        def with_copies(copies: Copies, chosen: ChosenScales) -> Made:
-            divided, choices = _divided(copies, roles, chosen.in_numbers)
-            network = coding.arranged(divided, _network(divided, choices, wanted.quantised))
+        def made(chosen: ChosenScales) -> Made:
+            network = _network(roles, chosen.in_numbers, wanted.quantised)
             return self.kind(
-                lowered=network,
-                graph=self.source.graph, canonical=divided.graph, trace=Trace(),
+                lowered=coding.arranged(roles, network),
+                graph=self.source.graph, canonical=canonical, trace=Trace(),
                 source=self.source, arguments=arguments, _convert=again,
                 _reading=self.reading if isinstance(self.reading, Reading) else None,
             )  # fmt: skip
 
-        copies = _copies(data, lambda: with_copies(NONE, chosen))
-        made = partial(with_copies, copies)
-        correct = partial(_correct, data=data, copies=copies) if _changes(wanted) else None
+        correct = partial(_correct, data=data) if _changes(wanted) else None
         measured_on = data.of_budgets(chosen)
         if measured_on is not None:
             conversion, chosen, corrected = with_budgets_kept(chosen, made, measured_on, correct)
@@ -104,9 +98,6 @@ class ConvertibleModel(Generic[Made]):
         tell_of_masks(trace, conversion.lowered)
         warn_of_no_effect(trace, wanted, conversion.lowered)
         warn_of_no_spikes(trace, wanted, conversion.lowered, conversion.canonical)
-        for name, split in copies.splits.items():
-            more = conversion.populations()[name].n_neurons - prod(canonical.shapes[name])
-            trace.add("fission", name, f"{split.text}, {more:,} neurons more", "exact")
         conversion.trace = trace.followed_by(conversion.trace)
         coding = coding.settled(conversion, roles, data.examples())
         conversion.resolved = {
@@ -114,7 +105,6 @@ class ConvertibleModel(Generic[Made]):
             "scale_firing_rates": chosen.scales,
             "initial_voltage": chosen.start(wanted["initial_voltage"]),
             **corrected,
-            "fission": copies.counts,
             "calibration": None,
             "coding": arguments.get("coding") and coding,
         }
@@ -153,7 +143,7 @@ class Data:
                 "nothing that was asked for needs data",
                 "Give a rule, scale_firing_rates=sw.MinimumError(steps=8), or leave it out",
             )
-        if self.wanted.needs_samples:
+        if self.wanted.corrects:
             self.samples()
         elif given is not None and self._measures:
             self.calibration.some(given, self.roles.graph, self.roles.stepping)
@@ -212,26 +202,6 @@ def _chosen(wanted: Wanted, roles: Roles, read: Graph, data: Data) -> ChosenScal
     return choose_scales(options, rounded, read, partial(data.statistics, rounded))
 
 
-def _copies(data: Data, plain: Callable[[], Converted]) -> Copies:
-    """The channels that become several, of a network that is `plain` without."""
-    wanted = data.wanted.fission
-    if wanted is None:
-        return NONE
-    if isinstance(wanted, Fission):
-        return split_by(plain(), wanted, data.samples())
-    return split_as_told(data.roles, wanted)
-
-
-def _divided(
-    copies: Copies, roles: Roles, choices: PopulationChoices
-) -> tuple[Roles, PopulationChoices]:
-    """The roles and choices of a graph whose channels became several."""
-    if not copies.splits:
-        return roles, choices
-    graph = SplitChannels(copies.splits)(roles.graph).graph
-    return Roles(graph, roles.stepping), copies.choices(roles.graph, choices)
-
-
 def _network(roles: Roles, choices: PopulationChoices, bits: Quantised | None) -> Lowered:
     """The network of a graph under choices in numbers, with weights of few bits if asked for."""
     if bits is None:
@@ -258,27 +228,6 @@ def made_of(
     if isinstance(model, Graph):
         return ConvertibleModel(kind, read(model)).converted(wanted)
     return ConvertibleModel(kind, model(**wanted.form), model).converted(wanted)
-
-
-def spelled_out(conversion: Made) -> Made:
-    """The same network, made from a graph in which the copies of channels are channels.
-
-    Gradients and diagnoses look at the channels that there are.
-    """
-    copies = Copies.in_network(conversion)
-    if not copies.splits:
-        return conversion
-    layers = conversion.populations()
-    biases = conversion.resolved["bias_correction"]
-    arguments = {
-        **conversion.resolved,
-        "scale_firing_rates": {name: e.rate_scale for name, e in layers.items()},
-        "initial_voltage": {name: e.initial_voltage for name, e in layers.items()},
-        "bias_correction": biases and copies.biases(biases, layers),
-        "fission": None,
-        "outputs": None,
-    }
-    return made_of(type(conversion), conversion.canonical, arguments)
 
 
 def saved(kind: Callable[..., Made], parts: Parts) -> Made:
@@ -342,19 +291,19 @@ def _changes(wanted: Wanted) -> bool:
     return wanted.corrects or wanted["bias_correction"] is not None
 
 
-def _correct(conversion: Converted, data: Data, copies: Copies) -> dict[str, Any]:
+def _correct(conversion: Converted, data: Data) -> dict[str, Any]:
     """Correct biases, then initial voltages; returns the arguments with numbers in their place."""
     bias, start = data.wanted["bias_correction"], data.wanted["initial_voltage"]
     if isinstance(bias, BiasCorrection | StepCorrection):
-        bias = correct(conversion, bias, data.samples(), copies)
+        bias = correct(conversion, bias, data.samples())
     elif bias is not None:
-        bias = add_bias(conversion, data.roles, bias, copies)
+        bias = add_bias(conversion, data.roles, bias)
     bits, populations = data.wanted["weights"], conversion.populations().values()
     if bias is not None and bits is not None:
         round_biases(populations, bits)
     found = {"bias_correction": bias}
     if isinstance(start, VoltageCorrection):
-        found["initial_voltage"] = correct(conversion, start, data.samples(), copies)
+        found["initial_voltage"] = correct(conversion, start, data.samples())
         if bits is not None:
             round_starts(populations)
     return found

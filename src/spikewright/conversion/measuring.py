@@ -13,8 +13,6 @@ from spikewright._base.arguments import is_whole
 from spikewright._base.options import declared
 from spikewright.choosing import Statistics
 from spikewright.choosing.calibration import collect_sharded
-from spikewright.conversion.arguments import twin_thresholds
-from spikewright.conversion.making import spelled_out
 from spikewright.conversion.source_model import OfModel
 from spikewright.conversion.trace_warnings import warn_of_length, warn_of_run
 from spikewright.diagnosis import diagnosis
@@ -25,7 +23,6 @@ from spikewright.errors import SimulationError
 from spikewright.evaluation import sharded
 from spikewright.evaluation.settings import EvaluateOptions, checked
 from spikewright.graph import evaluate_all
-from spikewright.lower.populations import Roles
 from spikewright.measure import Evaluation, EveryStep, read_out_at_every_step
 from spikewright.records import select
 from spikewright.running.converted import Converted
@@ -100,13 +97,11 @@ def evaluate(
     """
     refuse_sequences(self.lowered.stepping, "evaluate")
     given: dict[str, Any] = dict(options)
-    keys = Roles(self.canonical, self.lowered.stepping).keys
-    twin = twin_thresholds(self._model.named(given.pop("twin")), keys)
     noise = given.pop("noise")
     how = {name: given.pop(name) for name in ("checkpoint", "progress")}
     place = executors.get(given.pop("executor"), given.pop("address"))
     steps = run_steps(self, steps)
-    settings = checked(steps, dt=dt, twin=twin, **given)
+    settings = checked(steps, dt=dt, **given)
     found = sharded.evaluate(self, self._runner, x, y, settings, noise=noise, executor=place, **how)
     counts = select(found.records, "spikes per neuron", steps=settings.steps)
     of_layers = [] if noise is not None else [r for r in counts if "layer" in r.how]
@@ -138,7 +133,7 @@ def diagnose(
     refuse_sequences(self.lowered.stepping, "diagnose")
     check_settings(SimulationError, dt=dt)
     steps = run_steps(self, steps)
-    found = diagnosis.diagnose(spelled_out(self), x, y, steps, dt, **options)
+    found = diagnosis.diagnose(self, x, y, steps, dt, **options)
     warn_of_length(self, found.steps, dt)
     return found
 

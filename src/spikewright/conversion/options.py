@@ -71,16 +71,6 @@ class CommonOptions(TypedDict, total=False):
             "of the first steps, `(steps, ...)`; later steps have none.",
         ),
     ]
-    fission: Annotated[
-        Any,
-        Option(
-            None,
-            "None, `sw.Fission(steps, extra=0.5)`, measured on the calibration data, or numbers of "
-            "neurons for one, `{layer: (channels,)}`: channels that round badly become several, "
-            "which share their work. Everything else that is given by layer is for the channels of "
-            "the model; copies have what their channel has, but starts apart.",
-        ),
-    ]
 
 
 class NeuronOptions(TypedDict, total=False):

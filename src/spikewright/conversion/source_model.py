@@ -10,7 +10,7 @@ from typing import Any, Protocol, TypeVar, Unpack
 from spikewright._base.options import declared
 from spikewright.choosing.coding import Coding
 from spikewright.conversion.arguments import Wanted
-from spikewright.conversion.making import made_of, spelled_out
+from spikewright.conversion.making import made_of
 from spikewright.errors import TrainingError
 from spikewright.frontends import Reading, Source
 from spikewright.frontends.origins import Place
@@ -25,7 +25,6 @@ from spikewright.training.options import (
     settings_of,
 )
 from spikewright.training.result import Training
-from spikewright.training.trainable import in_part_of
 from spikewright.training.training import TrainingRequest
 
 
@@ -103,16 +102,13 @@ def train(self: Of, x: Any, y: Any = None, **options: Unpack[TrainOptions]) -> T
     "time" runs every batch through all steps, and goes back through the rounded network. "auto"
     does that once the two differ by a quarter of the way to the source.
 
-    Budgets (`spikes`, `joules` and `rates`) are met on the samples that are held back. The
-    epoch that is the best on them is kept: by `metric`, else by accuracy, else by the loss.
-    With `keep="last"`, and where nothing is held back, the last one is kept; of an iterable
-    only given samples are. With `precision="bfloat16"` products with weights are in that type,
-    in trained batches alone: faster where the processor multiplies it.
+    A budget of `spikes` is met on the samples that are held back. The epoch that is the best on
+    them is kept: by `metric`, else by accuracy, else by the loss. With `keep="last"`,
+    and where nothing is held back, the last one is kept; of an iterable only given samples are.
 
     With `learning_rate="chosen"` the rate is the best of three that are tried first, for a
     twenty-fifth of the training each, and "auto" begins with the better of its ways. Where a
-    training is too short for that, for an iterator, and with budgets, it is 5e-4, or 5e-3 with
-    "sgd".
+    training is too short for that, for an iterator, and with a budget, it is 5e-4.
 
     With `refit=True` weights are first fitted layer by layer, by least squares: each current to
     the source's, of what the spiking network sends so far. It takes no gradient, some passes a
@@ -120,10 +116,9 @@ def train(self: Of, x: Any, y: Any = None, **options: Unpack[TrainOptions]) -> T
     fall. `epochs=0` leaves it at that.
 
     A training lasts `epochs` epochs, or `timeout` seconds if that is shorter; the rate falls to
-    zero by then. It ends early where no epoch was better for `patience` epochs. After each
-    epoch its state is written to the file `checkpoint`, from which the same call goes on, with
-    the same result. Equal arguments give equal results on one machine. Weights that are zero,
-    as those of a pruned model, stay zero.
+    zero by then. After each epoch its state is written to the file `checkpoint`, from which the
+    same call goes on, with the same result. Equal arguments give equal results on one machine.
+    Weights that are zero, as those of a pruned model, stay zero.
 
     Raises `TrainingError` for settings that no training can have, for neurons that it does not
     know, for a loss that is not finite, for a budget that cannot be met, and for the checkpoint
@@ -174,11 +169,7 @@ def torch_module(self: OfModel, steps: int, **options: Unpack[ModuleOptions]) ->
     PyTorch. Formulas: docs/training.md.
     """
     _refuse_digits(self)
-    made, frozen = spelled_out(self), self._model.frozen
-    if made is self:
-        return module.torch_module(made, steps, options, self._model.live, frozen)
-    frozen = in_part_of(self.canonical, frozen)
-    return module.torch_module(made, steps, options, None, frozen)
+    return module.torch_module(self, steps, options, self._model.live, self._model.frozen)
 
 
 def load_state(self: Of, state: Mapping[str, Any]) -> Of:
@@ -187,9 +178,7 @@ def load_state(self: Of, state: Mapping[str, Any]) -> Of:
     The source is copied and left as it is; choices are those in `resolved`. Raises
     `TrainingError` for names, shapes and values that do not fit.
     """
-    made = spelled_out(self)
-    live = self._model.live if made is self else None
-    return module.loaded(made, state, partial(made_of, type(self)), live)
+    return module.loaded(self, state, partial(made_of, type(self)), self._model.live)
 
 
 def _refuse_digits(conversion: OfModel) -> None:
@@ -203,5 +192,4 @@ def _refuse_digits(conversion: OfModel) -> None:
 
 def _settings(model: SourceModel, given: Mapping[str, Any]) -> TrainOptions:
     """The settings of a training, whose layers are named as in the graph."""
-    by_layer = {name: model.named(given.get(name)) for name in ("frozen", "rates")}
-    return settings_of({**given, **by_layer})
+    return settings_of({**given, "frozen": model.named(given.get("frozen"))})

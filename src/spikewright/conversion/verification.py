@@ -11,7 +11,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright import engines
-from spikewright.choosing.fission import Copies
 from spikewright.conversion.verified import (
     OWN_SUM,
     UNITS,
@@ -148,14 +147,12 @@ def _layers(
     read: Mapping[str, NDArray],
 ) -> Iterator[_Pair]:
     """Every layer's value in the source, and in the network, beside that in the graph."""
-    copies = Copies.in_network(conversion)
     for name, value in read.items():
         if name in inside:
             error = relative_error(inside[name], value)
             yield _Pair(name, READ, error, source.precision)
         if name in network:
-            found = copies.mean(name, network[name])
-            yield _Pair(name, NETWORK, relative_error(value, found), "float32")
+            yield _Pair(name, NETWORK, relative_error(value, network[name]), "float32")
 
 
 def _bounds(

@@ -101,10 +101,14 @@ class Diagnosis(Shown):
         }
 
     def __str__(self) -> str:
-        paragraphs = [summary(self), aligned(_layer_rows(self), numbers=True), *_causes(self)]
+        paragraphs = [
+            summary(self),
+            aligned(_layer_rows(self), range(1, len(_LAYER))),
+            *_causes(self),
+        ]
         if self.proposals:
             rows = [_proposal(proposal, self) for proposal in self.proposals]
-            paragraphs.append(aligned(_without_empty(_PROPOSAL, rows), numbers=True))
+            paragraphs.append(aligned(_without_empty(_PROPOSAL, rows), range(1, len(_PROPOSAL))))
         else:
             paragraphs.append(self.advice)
         paragraphs += [f"Not tried: {what}: {reason}" for what, reason in self.failures.items()]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import NamedTuple, overload
@@ -12,15 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright._base.markup import Rows, Shown
+from spikewright._base.texts import aligned
 from spikewright.engines.grid import GRIDS
 from spikewright.engines.kernel import NUMPY, EngineArrays, Kernel, Kernels, Setup
-from spikewright.engines.operators import Mapped, NodeSource, Operator
+from spikewright.engines.operators import Linear, Mapped, NodeSource, Operator
 from spikewright.engines.populations import Neurons
-from spikewright.engines.program import Program
+from spikewright.engines.program import Block, Program
 from spikewright.engines.sources import Given
-from spikewright.engines.working import SPARSE_TERMS, Work
 from spikewright.network import Node
-from spikewright.network.transforms import AxisMap, Convolution, Dense, Sparse
 
 
 class PlanRow(NamedTuple):
@@ -70,12 +69,7 @@ class Plan(Shown, Sequence[PlanRow]):
         return f"{len(self)} operators on the {self.engine} engine.", lines
 
     def __str__(self) -> str:
-        lines = self._told()[1]
-        widths = [max(len(line[i]) for line in lines) for i in range(3)]
-        return "\n".join(
-            f"{label:<{widths[0]}}  {kernel:<{widths[1]}}  {work:>{widths[2]}}  {why}".rstrip()
-            for label, kernel, work, why in lines
-        )
+        return aligned(self._told()[1], numbers=(2,))
 
 
 class Engine(ABC):
@@ -90,12 +84,6 @@ class Engine(ABC):
     exact: bool
     bound: str
     batch_values = 4_000_000
-
-    tells = False
-    """True for engines that write totals while a run ends, not when they are read."""
-
-    sums_in_turn = True
-    """True for engines whose neurons run step by step where their outputs are summed."""
 
     def prepare(self, program: Program) -> Program:
         """The program in the form in which this engine runs it.
@@ -164,43 +152,27 @@ class Engine(ABC):
         """Bytes of a value of a signal between operators of a prepared program."""
         return self.value_bytes(program)
 
-    def state_bytes(self, op: Operator, program: Program, tally: bool) -> Mapping[str, int]:
-        """Bytes that an operator's kernel holds from block to block, a sample, by label."""
+    def state_bytes(
+        self, op: Operator, program: Program, tally: bool, batch: int, stretch: Stretch | None
+    ) -> Mapping[str, int]:
+        """Bytes of the state of `batch` samples while a stretch is run (None: any), by label."""
         size = op.kept_values(program) * (8 if op.wide else self.value_bytes(program))
         if isinstance(op, Neurons) and tally:
             kind = op.neuron_type
             recent = self.value_bytes(program) if kind.spiking else 0  # sums of the last steps
             size += (8 + recent) * (1 + kind.negative) * op.size(program)
-        return {op.label: size} if size else {}
+        return {op.label: size * batch} if size else {}
 
-    def held_state(
-        self, op: Operator, program: Program, tally: bool, batch: int, stretch: Stretch | None
-    ) -> Mapping[str, int]:
-        """Bytes of the state of `batch` samples while a stretch is run (None: any), by label."""
-        sizes = self.state_bytes(op, program, tally)
-        return {label: size * batch for label, size in sizes.items()}
-
-    def work_bytes(
-        self, op: Operator, program: Program, batch: int, steps: int, held: Collection[int]
-    ) -> int:
-        """Bytes that an operator's kernel takes up while it runs `steps` steps of `batch` samples.
-
-        Its inputs and outputs are left out. Signals in `held` have one step.
-        """
-        return Work.of(op, program, batch, steps, held).bytes
+    def work_bytes(self, op: Operator, block: Block) -> int:
+        """Bytes that an operator's kernel takes up beside inputs and outputs while it runs."""
+        return 8 * op.working_values(block)
 
     def held(self, op: Operator, program: Program) -> Held:
         """Memory of an operator's weights in this engine's own form."""
-        if not isinstance(op, Mapped):
-            return Held({}, 0)
         values = number_of_weights(op)
-        if isinstance(op.transform, Sparse):  # in order, and where the terms of some frames go
-            entries = len(op.transform.values)
-            return Held({op.label: 8 * (values + max(entries, SPARSE_TERMS))}, 2 * 8 * entries)
-        if not isinstance(op.transform, AxisMap | Convolution | Dense):
-            return Held({}, 0)
+        products = 8 * values if isinstance(op, Linear) and op.heights is not None else 0
         limbs = GRIDS[program.precision].weight_limbs
-        return Held({op.label: 8 * limbs * values}, 8 * values)
+        return Held({op.label: 8 * limbs * values}, 8 * values + products)
 
     def holds(self, op: Operator) -> bool:
         """Whether they are there already."""
@@ -218,11 +190,6 @@ class Stretch(NamedTuple):
     block: int
     last: bool
 
-    @property
-    def once(self) -> bool:
-        """True for steps that fit into one block."""
-        return self.steps <= self.block
-
 
 class Held(NamedTuple):
     """Weights in an engine's own form: bytes by label, and temporary bytes while they are made."""
@@ -232,8 +199,8 @@ class Held(NamedTuple):
 
 
 def number_of_weights(op: Operator) -> int:
-    """Numbers that an operator of a program holds."""
-    return sum(array.size for array in arrays_of(op))
+    """Numbers that a map holds; of other operators 0."""
+    return sum(array.size for array in arrays_of(op)) if isinstance(op, Mapped) else 0
 
 
 def arrays_of(op: Operator) -> Sequence[NDArray]:

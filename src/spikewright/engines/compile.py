@@ -45,7 +45,7 @@ from spikewright.network import (
     Probe,
 )
 from spikewright.network.layer_times import LayerTimes, times_of
-from spikewright.network.processes import EachStep, Process
+from spikewright.network.processes import Process
 
 # Words of keys that no index reaches, beside those of `engines.parameters`.
 _CONNECTION, _NODE, _NOISE, _PROBE = 2**32 - 3, 2**32 - 4, 2**32 - 5, 2**32 - 6
@@ -208,13 +208,25 @@ class _Compiler:
             ensemble=ensemble,
             neuron_type=kind,
             threshold=threshold,
-            initial_voltage=_start(built.initial_voltage) * kind.voltage_unit(threshold),
+            initial_voltage=self._begins_with(ensemble, built, threshold),
             key=key,
             states=self._state_signals(ensemble),
             restart=ensemble.restart_every if kind.state_names else None,
             begins=initial_state(ensemble, key),
         )
         self.draft.operators.append(self.populations[neurons])
+
+    def _begins_with(self, ensemble: Ensemble, built: Parameters, threshold: NDArray) -> NDArray:
+        """The voltage before the first step.
+
+        What comes before the first digit, once, is a part of it.
+        """
+        kind = ensemble.neuron_type
+        start = _start(built.initial_voltage) * kind.voltage_unit(threshold)
+        if not _waits(ensemble):
+            return start
+        assert ensemble.step_biases is not None
+        return np.asarray(start + ensemble.step_biases.sum(axis=0))
 
     def _state_signals(self, ensemble: Ensemble) -> dict[str, int]:
         """Signals of the state that probes record."""
@@ -284,7 +296,7 @@ class _Compiler:
             self.draft.values(Scaled(signal, factor / kept), label) for signal, factor in arriving
         )
         output = signals.input_of[item]
-        if isinstance(item, NeuronsView) and item.ensemble.noise is not None:
+        if isinstance(item, NeuronsView) and _is_noisy(item.ensemble):
             output = self.draft.signal(item.shape, label)
             self.add_noise(item, output)
         self.draft.operators.append(ScaledSum(label, values, output, gain, bias))
@@ -305,8 +317,6 @@ class _Compiler:
         process = ensemble.noise
         if process is None:
             raise BuildError(f"{ensemble!r} has no noise")
-        if self.times is not None and isinstance(process, EachStep):
-            process = EachStep(process.values[self.times.begins[ensemble] :])
         self.draft.operators.append(Generate(label, (), noise, process, (0,), key))
         label = f"current of {ensemble!r}"
         self.draft.operators.append(ScaledSum(label, (quiet, noise), self.signals.input_of[item]))
@@ -353,6 +363,17 @@ def _stands_in(node: Node) -> bool:
 def _passes_on(node: Node, driven: bool) -> bool:
     """Whether a node is a junction, where connections lead to it or not."""
     return node.shape_in != (0,) and (node.output is None or (driven and _stands_in(node)))
+
+
+def _waits(ensemble: Ensemble) -> bool:
+    """Whether biases of single steps come while an ensemble waits for its first digit."""
+    start, biases = ensemble.neuron_type.start, ensemble.step_biases
+    return start is not None and biases is not None and len(biases) <= start + 1
+
+
+def _is_noisy(ensemble: Ensemble) -> bool:
+    """Whether something is added to the current of an ensemble at every step."""
+    return ensemble.noise is not None and not _waits(ensemble)
 
 
 def _start(voltage: NDArray) -> NDArray:

@@ -165,10 +165,12 @@ class ProgramDraft:
         chain: tuple[Transform, ...],
         label: str,
         delays: Mapping[int, NDArray] = NO_DELAYS,
+        heights: NDArray | None = None,
     ) -> Scaled:
         """Add a chain of transforms; moves and sums of values do not apply the factor.
 
-        `delays` are seconds, one an entry of the sparse matrices at these places of the chain.
+        `delays` are seconds, one an entry of the sparse matrices at these places of the chain;
+        `heights` are those of the spikes that its first weights meet.
         """
         (signal, factor), shape = sent, self.shapes[sent.signal]
         for place, transform in enumerate(chain):
@@ -178,9 +180,9 @@ class ProgramDraft:
             if carried is None:
                 waits = delays.get(place)
                 self.operators.append(
-                    self._weights(label, signal, output, transform, factor, waits)
+                    self._weights(label, signal, output, transform, factor, waits, heights)
                 )
-                factor = 1.0
+                factor, heights = 1.0, None
             else:
                 self.operators.append(Linear(label, (signal,), output, plain(transform)))
                 factor *= carried
@@ -213,10 +215,11 @@ class ProgramDraft:
         transform: Transform,
         factor: float,
         delays: NDArray | None,
+        heights: NDArray | None,
     ) -> Operator:
         """The operator of a transform with weights."""
         if delays is None or not isinstance(transform, Sparse):
-            return Linear(label, (signal,), output, transform, factor)
+            return Linear(label, (signal,), output, transform, factor, heights=heights)
         steps = self.steps_of(delays, label)
         return DelayedLinear(label, (signal,), output, transform, steps, factor)
 

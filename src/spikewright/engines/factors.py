@@ -20,6 +20,7 @@ Spikes of height 1000 pass a node as counts; the weights behind it have the fact
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Mapping
 from dataclasses import replace
 from typing import NamedTuple
@@ -27,6 +28,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from spikewright._base.arguments import frozen
 from spikewright.network import (
     Connection,
     Ensemble,
@@ -72,9 +74,18 @@ def plain(transform: Transform) -> Transform:
     return replace(transform, factor=np.array(1.0)) if isinstance(transform, SumPool) else transform
 
 
-def with_heights(
-    chain: tuple[Transform, ...], heights: NDArray, shape: Shape
-) -> tuple[Transform, ...] | None:
+class OfCounts(NamedTuple):
+    """A chain for counts of spikes, and the heights that its first weights are multiplied by.
+
+    `heights` `(channels,)` are those of the inputs of these weights; None where the chain has
+    taken them up.
+    """
+
+    chain: tuple[Transform, ...]
+    heights: NDArray | None
+
+
+def with_heights(chain: tuple[Transform, ...], heights: NDArray, shape: Shape) -> OfCounts | None:
     """A chain for counts that does what `chain` does to values: first weights times `heights`.
 
     `heights` broadcast to `shape`, that of the signal. None where the chain does not begin with
@@ -87,22 +98,47 @@ def with_heights(
         elif isinstance(transform, Permute):
             each = each.transpose(transform.axes)
         else:
-            taken = _taken_up(transform, each)
-            return None if taken is None else (*chain[:place], taken, *chain[place + 1 :])
+            return _taken_up(chain, place, each)
     return None
 
 
-def _taken_up(transform: Transform, heights: NDArray) -> Transform | None:
-    """A transform that does to counts of these heights what this one does to values, or None."""
+def _taken_up(chain: tuple[Transform, ...], place: int, heights: NDArray) -> OfCounts | None:
+    """The chain for counts of these heights, whose first weights are at `place`, or None.
+
+    The heights stay beside matrices and kernels, which are the network's own and may be large.
+    """
+    transform = chain[place]
     if isinstance(transform, Sparse):
-        return replace(transform, values=transform.values * heights.reshape(-1)[transform.columns])
+        values = transform.values * heights.reshape(-1)[transform.columns]
+        taken = replace(transform, values=values)
+        return OfCounts((*chain[:place], taken, *chain[place + 1 :]), None)
+    if not isinstance(transform, Dense | Convolution):
+        return None
+    last = isinstance(transform, Dense) or transform.channels_last
+    shared = _along(heights, -1 if last else 0)
+    if shared is None:
+        return None
+    if not _finite(transform, shared):
+        weighted(transform, shared)  # which raises the error
+    return OfCounts(chain, np.array(shared, np.float64))
+
+
+def _finite(transform: Dense | Convolution, heights: NDArray) -> bool:
+    """Whether no weight times a height is beyond the range of float64."""
+    weights = transform.matrix if isinstance(transform, Dense) else transform.kernel
+    largest = max(float(weights.max(initial=0.0)), -float(weights.min(initial=0.0)))
+    return math.isfinite(largest * float(np.abs(heights).max(initial=0.0)))
+
+
+def weighted(transform: Transform, heights: NDArray | None) -> Transform:
+    """A transform that does to counts of these heights what this one does to values."""
+    if heights is None:
+        return transform
     if isinstance(transform, Dense):
-        shared = _along(heights, -1)
-        return None if shared is None else replace(transform, matrix=transform.matrix * shared)
+        return replace(transform, matrix=frozen(transform.matrix * heights))
     if isinstance(transform, Convolution):
-        shared = _along(heights, -1 if transform.channels_last else 0)
-        return None if shared is None else _channels_scaled(transform, shared)
-    return None
+        return channels_scaled(transform, heights)
+    raise TypeError(f"{type(transform).__name__} takes up no heights of spikes")
 
 
 def _along(heights: NDArray, axis: int) -> NDArray | None:
@@ -116,13 +152,15 @@ def shared_row(rows: NDArray) -> NDArray | None:
     return rows[0] if alike else None
 
 
-def _channels_scaled(transform: Convolution, factors: NDArray) -> Convolution:
-    """A convolution whose input channels are multiplied by these factors first."""
+def channels_scaled(transform: Convolution, factors: NDArray | None) -> Convolution:
+    """A convolution whose input channels are multiplied by these factors, if there are any."""
+    if factors is None:
+        return transform
     kernel = transform.kernel
     groups, inner = transform.groups, kernel.shape[1]
     shared = factors.reshape(groups, 1, inner, *(1,) * (kernel.ndim - 2))
     scaled = kernel.reshape(groups, -1, *kernel.shape[1:]) * shared
-    return replace(transform, kernel=scaled.reshape(kernel.shape))
+    return replace(transform, kernel=frozen(scaled).reshape(kernel.shape))
 
 
 def takes_counts(node: Node) -> bool:

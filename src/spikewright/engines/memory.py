@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
-from typing import NamedTuple, overload
+from typing import NamedTuple
 
 from spikewright._base.markup import Rows, Shown
+from spikewright._base.texts import aligned
 from spikewright.errors import SimulationError
 
 LIMIT_VARIABLE = "SPIKEWRIGHT_MEMORY"
@@ -41,65 +42,41 @@ class MemoryPart(NamedTuple):
     how: str
 
 
-@dataclass(frozen=True)
-class MemoryNeed(Shown, Sequence[MemoryPart]):
+class MemoryNeed(Shown, tuple[MemoryPart, ...]):
     """Memory that a run needs beyond the network, by part; printed, a table.
 
     Those that are in use when most is: the sum is an upper bound.
     """
 
-    parts: tuple[MemoryPart, ...]
-
     @property
     def bytes(self) -> int:
         """All parts together."""
-        return sum(part.bytes for part in self.parts)
+        return sum(part.bytes for part in self)
 
     def only(self, *kinds: str) -> MemoryNeed:
         """The parts of these kinds."""
-        return MemoryNeed(tuple(part for part in self.parts if part.kind in kinds))
-
-    @overload
-    def __getitem__(self, index: int) -> MemoryPart: ...
-    @overload
-    def __getitem__(self, index: slice) -> Sequence[MemoryPart]: ...
-    def __getitem__(self, index: int | slice) -> MemoryPart | Sequence[MemoryPart]:
-        return self.parts[index]
-
-    def __len__(self) -> int:
-        return len(self.parts)
-
-    def __iter__(self) -> Iterator[MemoryPart]:
-        return iter(self.parts)
+        return MemoryNeed(part for part in self if part.kind in kinds)
 
     def _told(self) -> tuple[str, Rows]:
-        rows = [(p.kind, p.of, f"{p.bytes / 2**20:.1f}", p.how) for p in self.parts]
+        rows = [(p.kind, p.of, f"{p.bytes / 2**20:.1f}", p.how) for p in self]
         rows = [("kind", "of", "MiB", "how"), *rows, ("total", "", f"{self.bytes / 2**20:.1f}", "")]
         return f"{_gib(self.bytes)} at most, beside the network.", rows
 
     def __str__(self) -> str:
-        rows = self._told()[1]
-        widths = [max(len(row[i]) for row in rows) for i in range(3)]
-        return "\n".join(
-            f"{kind:<{widths[0]}}  {of:<{widths[1]}}  {mib:>{widths[2]}}  {how}".rstrip()
-            for kind, of, mib, how in rows
-        )
+        return aligned(self._told()[1], numbers=(2,))
 
     def require(self, room: int | None, what: str) -> None:
         """Raise `SimulationError` where this exceeds the available bytes; None: not known."""
         if room is None or self.bytes <= room:
             return
-        largest = sorted(self.parts, key=lambda part: -part.bytes)[:_NAMED]
+        largest = sorted(self, key=lambda part: -part.bytes)[:_NAMED]
+        lines = [f"{part.kind} of {part.of} {_gib(part.bytes)} ({part.how})" for part in largest]
         advice = list(dict.fromkeys(_ADVICE[part.kind] for part in largest))
         raise SimulationError(
             f"{what} would need {_gib(self.bytes)}, and {_gib(room)} are available. The largest "
-            f"parts: {'; '.join(_line(part) for part in largest)}. What helps: "
+            f"parts: {'; '.join(lines)}. What helps: "
             f"{'; '.join(advice)}. {LIMIT_VARIABLE} (GiB) in the environment sets another limit"
         )
-
-
-def _line(part: MemoryPart) -> str:
-    return f"{part.kind} of {part.of} {_gib(part.bytes)} ({part.how})"
 
 
 def _gib(size: int) -> str:
@@ -122,17 +99,15 @@ def available() -> int | None:
 
 def lately_available() -> int | None:
     """`available()` of at most a tenth of a second ago: a reading takes longer than a small run."""
-    global _seen
     if os.environ.get(LIMIT_VARIABLE):
         return available()
-    now = time.monotonic()
-    if now - _seen[0] > _LATELY:
-        _seen = now, available()
-    return _seen[1]
+    return _seen_in(int(time.monotonic() / _LATELY))
 
 
-_seen: tuple[float, int | None] = (float("-inf"), None)
-"""When `lately_available` looked, and what there was."""
+@lru_cache(maxsize=1)
+def _seen_in(moment: int) -> int | None:
+    """What was available in a tenth of a second when it was looked up first."""
+    return available()
 
 
 @contextmanager

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
-from math import gcd
+from dataclasses import replace
+from math import gcd, prod
 
-import numpy as np
 from numpy.typing import NDArray
 
 from spikewright._base.arguments import repeated
 from spikewright.engines.base import Engine, Stretch, arrays_of
 from spikewright.engines.memory import MemoryNeed, MemoryPart
-from spikewright.engines.operators import Average, NodeSource, Operator
-from spikewright.engines.populations import Neurons
-from spikewright.engines.program import Component, Program, Recording
+from spikewright.engines.operators import NodeSource, Operator
+from spikewright.engines.program import Block, Component, Program, Recording
 from spikewright.engines.program_check import planned
 from spikewright.engines.totals import total_bytes
 from spikewright.network import Ensemble, Node
@@ -27,7 +24,6 @@ _COMPILING = 10  # bytes a number of the largest operator, beside the numbers th
 _OBJECTS = MemoryPart("work", "Python", 2**21, "objects, and pages that arrays fill in part")
 
 
-@dataclass(frozen=True)
 class PreparedRun:
     """A program as an engine prepared it, and the number of samples, of which `chunk` run at once.
 
@@ -35,18 +31,8 @@ class PreparedRun:
     (None: of all). Where a run is `resumable`, the state before a block of steps is kept beside it.
     """
 
-    given: Program
-    program: Program
-    engine: Engine
-    batch: int
-    chunk: int
-    tally: frozenset[Ensemble]
-    fed: frozenset[Node] | None = None
-    resumable: bool = False
-
-    @classmethod
-    def of(
-        cls,
+    def __init__(
+        self,
         program: Program,
         engine: Engine,
         batch: int,
@@ -54,24 +40,14 @@ class PreparedRun:
         chunk: int | None = None,
         fed: Collection[Node] | None = None,
         resumable: bool = False,
-    ) -> PreparedRun:
-        """Prepare a program; `chunk` is the engine's choice where it is None."""
-        plan = planned(program, engine)
-        size = chunk or engine.chunk_samples(plan, batch)
+    ) -> None:
+        self.given, self.program, self.engine = program, planned(program, engine), engine
+        self.batch, self.tally, self.resumable = batch, frozenset(tally), resumable
+        self._fed = fed
+        size = chunk or engine.chunk_samples(self.program, batch)
         if any(op.by_sample for op in program.operators):
             size = batch  # a function that keeps something sees all samples step by step
-        of_each = None if fed is None else frozenset(fed)
-        names = frozenset(tally)
-        return cls(
-            program,
-            plan,
-            engine,
-            batch=batch,
-            chunk=min(size, batch),
-            tally=names,
-            fed=of_each,
-            resumable=resumable,
-        )
+        self.chunk = min(size, batch)
 
     def tallied(self, op: Operator) -> bool:
         """Whether the spikes of an operator's populations are summed."""
@@ -99,24 +75,17 @@ class PreparedRun:
         constants = self._constants()
         block = block or self.block_steps(constants)
         kept, making = self._held(self.program.operators)
-        program, compiling = self._compiled()
-        state = self.state(Stretch(steps, block, last))
-        running = self.running(0, steps, block, constants)
-        return _most(
-            MemoryNeed((*program, *compiling)),
-            MemoryNeed((*program, *kept, *making, _OBJECTS)),
-            MemoryNeed((*program, *kept, *state, *running, _OBJECTS)),
-        )
-
-    def _compiled(self) -> tuple[MemoryNeed, MemoryNeed]:
-        """Arrays that the program holds beside the network's, and what making them takes."""
         own = self._own_arrays()
         numbers, size = [array.size for array in own], sum(array.nbytes for array in own)
         how = f"{sum(numbers)} numbers of its own"
-        making = _COMPILING * max(numbers, default=0)
-        return (
-            _some(MemoryPart("weights", "the program", size, how)),
-            _some(MemoryPart("weights", "making them", making, "of the largest array")),
+        program = MemoryPart("weights", "the program", size, how)
+        compiling = _making(_COMPILING * max(numbers, default=0), "array")
+        state = self.state(Stretch(steps, block, last))
+        running = self.running(0, steps, block, constants)
+        return _most(
+            _some(program, compiling),
+            _some(program, *kept, making, _OBJECTS),
+            _some(program, *kept, *state, *running, _OBJECTS),
         )
 
     def _own_arrays(self) -> Sequence[NDArray]:
@@ -136,111 +105,92 @@ class PreparedRun:
 
     def missing(self) -> MemoryNeed:
         """Weights that the engine does not hold yet."""
-        operators = [op for op in self.program.operators if not self.engine.holds(op)]
-        return MemoryNeed(tuple(part for found in self._held(operators) for part in found))
+        held = self.engine.holds
+        kept, making = self._held([op for op in self.program.operators if not held(op)])
+        return _some(*kept, making)
 
-    def _held(self, operators: Sequence[Operator]) -> tuple[MemoryNeed, MemoryNeed]:
-        """The engine's form of weights; it is made layer by layer."""
+    def _held(self, operators: Sequence[Operator]) -> tuple[Sequence[MemoryPart], MemoryPart]:
+        """The engine's form of weights, and what making it takes, layer by layer."""
         found = [self.engine.held(op, self.program) for op in operators]
         how = f"in the {self.engine.name} engine's form"
         kept = [MemoryPart("weights", n, b, how) for one in found for n, b in one.kept.items()]
-        making = max((one.making for one in found), default=0)
-        return (
-            _some(*kept),
-            _some(MemoryPart("weights", "making them", making, "of the largest layer")),
-        )
+        return kept, _making(max((one.making for one in found), default=0), "layer")
 
     def state(self, stretch: Stretch | None = None) -> MemoryNeed:
         """State, which lasts from block to block; None: of a run of any number of blocks."""
-        parts, before = [], 0
+        parts, before, how = [], 0, f"of {self.batch} samples"
         for op in self.program.operators:
-            if isinstance(op, NodeSource):
-                continue
-            tally = self.tallied(op)
-            sizes = self.engine.held_state(op, self.program, tally, self.batch, stretch)
-            how = f"of {self.batch} samples"
+            of_op = op, self.program, self.tallied(op), self.batch
+            sizes = self.engine.state_bytes(*of_op, stretch)
             parts += [MemoryPart("state", label, size, how) for label, size in sizes.items()]
             if self.resumable:
-                held = self.engine.held_state(op, self.program, tally, self.batch, None)
-                before += sum(held.values())
+                before += sum(self.engine.state_bytes(*of_op, None).values())
         how = "to go on from, where a run is interrupted"
         return _some(*parts, MemoryPart("state", "before a block of steps", before, how))
 
     def kept(self, steps: int) -> MemoryNeed:
         """Results that a run from the start keeps: recordings and totals."""
-        return MemoryNeed((*self._recordings(0, steps), self._totals(steps)))
+        return _some(*self._recordings(0, steps), self._totals(steps))
 
     def _totals(self, steps: int) -> MemoryPart:
         """Returned totals."""
         size = sum(total_bytes(ensemble, steps) for ensemble in self.tally)
         return MemoryPart("totals", "spikes", size * self.batch, f"{size} B x {self.batch} samples")
 
-    def running(self, first: int, steps: int, block: int, constants: Collection[int]) -> MemoryNeed:
-        """Memory of `steps` steps after step `first`, beside the state."""
-        totals = self._totals(first + steps)
-        busy = self._busy(min(block, steps), constants)
-        done = (
-            MemoryNeed((*busy, totals)) if self.engine.tells else _most(busy, MemoryNeed((totals,)))
-        )
-        return _some(*self._recordings(first, steps), *done)
+    def running(
+        self, first: int, steps: int, block: int, constants: Mapping[int, int]
+    ) -> MemoryNeed:
+        """Memory of `steps` steps after step `first`, beside the state.
 
-    def _busy(self, block: int, constants: Collection[int]) -> MemoryNeed:
+        `constants` are signals that no step changes, each with its number of samples.
+        """
+        busy, totals = self._busy(min(block, steps), constants), self._totals(first + steps)
+        return _some(*self._recordings(first, steps), *busy, totals)
+
+    def _busy(self, block: int, constants: Mapping[int, int]) -> MemoryNeed:
         """Signals between operators and work inside one, when these take most."""
-        once = self._alike(constants)
-        held = sum(self._bytes(s, 1 if s in once else self.batch, 1) for s in constants)
-        readers = last_readers(self.program)
-        recorded = defaultdict(list)
-        for recording in self.program.recordings:
-            recorded[recording.signal].append(recording)
+        held = sum(self._bytes(s, samples, 1) for s, samples in constants.items())
         alive: dict[int, int] = {}
         most = MemoryNeed(())
         how = f"{self.chunk} samples, {block} steps at once"
-        for component in self.program.components:
-            made = [s for op in component.operators for s in op.outputs]
-            outputs = [s for s in made if s not in constants]
-            alive |= {s: self._bytes(s, self.chunk, block) for s in outputs}
+        for stage in self.program.stages:
+            for op in stage.component.operators:
+                made = (s for s in op.outputs if s not in constants)
+                alive |= {s: self._bytes(s, self.chunk, block) for s in made}
             signals = MemoryPart("signals", "all operators", held + sum(alive.values()), how)
-            work = self._work(component, block, constants, once)
-            pieces = (self._piece(r, block) for s in made for r in recorded[s])
-            most = _most(most, *(MemoryNeed((signals, part)) for part in (work, *pieces)))
-            for s in [s for s in alive if s not in readers or readers[s] is component]:
-                del alive[s]
+            work = [
+                self._work(op, stage.component, block, constants)
+                for op in stage.component.operators
+            ]
+            pieces = [
+                self._piece(self.program.recordings[number], block) for _, number in stage.recorded
+            ]
+            most = _most(most, *(MemoryNeed((signals, part)) for part in (*work, *pieces)))
+            for s in stage.dropped:
+                alive.pop(s, None)
         return most
 
     def _work(
-        self,
-        component: Component,
-        block: int,
-        constants: Collection[int],
-        alike: Collection[int],
+        self, op: Operator, component: Component, block: int, constants: Mapping[int, int]
     ) -> MemoryPart:
-        """Inside a component: the largest of its operators, as they run one after the other."""
-        most = MemoryPart("work", "", 0, "")
-        for op in component.operators:
-            if isinstance(op, NodeSource):
-                continue
-            once = op.output in constants
-            batch = 1 if op.output in alike else self.batch if once else self.chunk
-            by_step = component.in_turn or (component.loops and not _in_windows(component))
-            in_turn = self.engine.sums_in_turn and isinstance(op, Neurons) and self.tallied(op)
-            steps = 1 if once or by_step or in_turn else block
-            size = self.engine.work_bytes(op, self.program, batch, steps, constants)
-            if size > most.bytes:
-                how = f"{batch} samples, {steps} steps at once"
-                most = MemoryPart("work", op.label, size, how)
-        return most
+        """Inside an operator: those of a component run one after the other."""
+        samples = constants.get(op.output, self.chunk)
+        steps = 1 if op.output in constants or component.by_step else block
+        of_op = Block(self.program, samples, steps, constants, self.tallied(op))
+        size = self.engine.work_bytes(op, of_op)
+        return MemoryPart("work", op.label, size, f"{samples} samples, {steps} steps at once")
 
     def _piece(self, recording: Recording, block: int) -> MemoryPart:
         """Bytes of the values that a probe converts at once: each as it is, and as a double."""
-        frame = block * int(np.prod(self.program.shapes[recording.signal]))
+        frame = block * prod(self.program.shapes[recording.signal])
         values = min(self.chunk * frame, max(PIECE_VALUES, frame)) if block > 1 else 0
         item = self.engine.signal_bytes(recording.signal, self.program) + 8
         how = f"{values} values as they are recorded"
         return MemoryPart("work", repr(recording.probe), item * values, how)
 
-    def _bytes(self, signal: int, batch: int, steps: int) -> int:
-        size = int(np.prod(self.program.shapes[signal]))
-        return size * batch * steps * self.engine.signal_bytes(signal, self.program)
+    def _bytes(self, signal: int, samples: int, steps: int) -> int:
+        values = Block(self.program, samples, steps).values((signal,))
+        return values * self.engine.signal_bytes(signal, self.program)
 
     def _recordings(self, first: int, steps: int) -> Sequence[MemoryPart]:
         item = 8 if self.program.precision == "float64" else 4
@@ -248,60 +198,39 @@ class PreparedRun:
         for recording in self.program.recordings:
             count = kept_steps(recording, first, steps)
             shape = (self.batch, count, *self.program.shapes[recording.signal])
-            size = item * int(np.prod(shape, dtype=object))
+            size = item * prod(shape)
             how = f"{item} B x {' x '.join(map(str, shape))}"
             parts.append(MemoryPart("recording", repr(recording.probe), size, how))
         return parts
 
-    def _constants(self) -> frozenset[int]:
-        """Signals that no step changes while inputs are held constant."""
-        found: set[int] = set()
-        for component in self.program.components:
-            for op in component.operators:
-                if not component.loops and self._follows(op) and found.issuperset(op.inputs):
-                    found.update(op.outputs)
-        return frozenset(found)
+    def _constants(self) -> dict[int, int]:
+        """Signals that no step changes while inputs are held constant, and their samples.
 
-    def _alike(self, constants: Collection[int]) -> frozenset[int]:
-        """Constant signals that are the same for all samples, which stand once."""
-        found: set[int] = set()
-        for op in self.program.operators:
-            if isinstance(op, NodeSource):
-                alike = self.fed is not None and op.node not in self.fed
-            else:
-                alike = found.issuperset(op.inputs)
-            if alike and op.output in constants:
-                found.update(op.outputs)
-        return frozenset(found)
+        Those that are the same for all samples stand once.
+        """
+        found: dict[int, int] = {}
+        for op in (op for one in self.program.components if not one.loops for op in one.operators):
+            if op.stateless and not self.tallied(op) and found.keys() >= set(op.inputs):
+                alike = all(found[s] == 1 for s in op.inputs)
+                if isinstance(op, NodeSource):
+                    alike = self._fed is not None and op.node not in self._fed
+                found.update(dict.fromkeys(op.outputs, 1 if alike else self.batch))
+        return found
 
-    def _follows(self, op: Operator) -> bool:
-        """Whether an operator's output depends on its present input alone."""
-        if isinstance(op, NodeSource):
-            return not callable(op.node.output)
-        if isinstance(op, Neurons):
-            kind = op.neuron_type
-            return not (kind.spiking or kind.initial_values() or self.tallied(op))
-        return op.stateless
+
+def _making(size: int, of: str) -> MemoryPart:
+    """Weights that are there while others are made of them."""
+    return MemoryPart("weights", "making them", size, f"of the largest {of}")
 
 
 def _some(*parts: MemoryPart) -> MemoryNeed:
     """The parts that take anything."""
-    return MemoryNeed(tuple(part for part in parts if part.bytes))
+    return MemoryNeed(part for part in parts if part.bytes)
 
 
 def _most(*memories: MemoryNeed) -> MemoryNeed:
     """Of parts that are in use at different times, those that take most."""
     return max(memories, key=lambda memory: memory.bytes)
-
-
-def last_readers(program: Program) -> Mapping[int, Component]:
-    """The last component that reads each signal."""
-    readers: dict[int, Component] = {}
-    for component in program.components:
-        for op in component.operators:
-            for s in op.inputs:
-                readers[s] = component
-    return readers
 
 
 def kept_steps(recording: Recording, first: int, steps: int) -> int:
@@ -320,8 +249,3 @@ def sampled(program: Program, others: Sequence[Operator] = ()) -> dict[int, int]
         if recording.signal not in read:
             periods[recording.signal] = gcd(periods.get(recording.signal, 0), recording.every)
     return periods
-
-
-def _in_windows(component: Component) -> bool:
-    """Whether a loop may run several steps at once."""
-    return any(isinstance(op, Average) for op in component.operators)

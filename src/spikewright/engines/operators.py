@@ -9,25 +9,19 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from numpy.typing import NDArray
 
-from spikewright.engines.compensation import Compensation
-from spikewright.engines.factors import carries
+from spikewright.engines.compensation import Compensation, weights_of
+from spikewright.engines.factors import carries, weighted
 from spikewright.network import Ensemble, MaxPool, Node, NodeFunction
 from spikewright.network.processes import Process
 from spikewright.network.synapses import DiscreteFilter, Synapse
-from spikewright.network.transforms import AxisMap, Convolution, Dense, Shape, Sparse, Transform
+from spikewright.network.transforms import Shape, Sparse, Transform
 
-
-class SignalShapes(Protocol):
-    """The facts of a program that operators need: shapes of signals, and the seconds of a step."""
-
-    @property
-    def shapes(self) -> Sequence[Shape]: ...
-    @property
-    def dt(self) -> float: ...
+if TYPE_CHECKING:
+    from spikewright.engines.program import Block, Program
 
 
 class Called(NamedTuple):
@@ -56,6 +50,8 @@ class Operator:
     """Whether it has state from step to step; means over windows do not count."""
     wide: ClassVar[bool] = False
     """Whether the state is in float64 in every precision."""
+    by_window: ClassVar[bool] = False
+    """Whether its output is known for many steps ahead, so that a loop runs these at once."""
     by_sample: ClassVar[bool] = False
     """Whether it calls a function of time and input sample by sample."""
 
@@ -89,8 +85,8 @@ class Operator:
 
     @property
     def stateless(self) -> bool:
-        """Whether its output depends on its present input alone, whatever its node holds."""
-        return False
+        """Whether its output depends on its present input alone."""
+        return not (self.keeps or self.changes or self.by_sample)
 
     @property
     def changes(self) -> bool:
@@ -107,19 +103,23 @@ class Operator:
         """The Python that it calls at every step and that may be a user's."""
         return ()
 
-    def kept_values(self, program: SignalShapes) -> int:
+    def kept_values(self, program: Program) -> int:
         """The number of values of its state, of one sample."""
         return 0
+
+    def working_values(self, block: Block) -> int:
+        """Values that a kernel on whole arrays holds at most beside its inputs and outputs."""
+        return 4 * block.step.values(self.outputs) if self.changes else block.values(self.outputs)
 
     def gives_counts(self, known: set[int]) -> bool:
         """Whether its output is counts of spikes, or whole numbers made of them, as `known` are."""
         return self.passes_counts and bool(self.inputs) and known.issuperset(self.inputs)
 
-    def work(self, program: SignalShapes) -> int:
+    def work(self, program: Program) -> int:
         """Multiply-adds of a step of one sample, zeros too; one a value where it has no weights."""
         return self.size(program)
 
-    def size(self, program: SignalShapes) -> int:
+    def size(self, program: Program) -> int:
         """Values of its output in a step of one sample."""
         return math.prod(program.shapes[self.output])
 
@@ -143,6 +143,10 @@ class OfNode(Operator):
 class NodeSource(OfNode):
     """A node without input: a constant, a function of time alone, or values fed to the run."""
 
+    @property
+    def stateless(self) -> bool:
+        return not callable(self.node.output)
+
 
 @dataclass(frozen=True, eq=False)
 class Mapped(Operator):
@@ -150,7 +154,7 @@ class Mapped(Operator):
 
     transform: Transform
 
-    def work(self, program: SignalShapes) -> int:
+    def work(self, program: Program) -> int:
         if isinstance(self.transform, Sparse):
             return len(self.transform.values)
         return self.size(program) * (fan_in(self.transform) or 1)
@@ -158,9 +162,8 @@ class Mapped(Operator):
 
 def fan_in(transform: Transform) -> int:
     """The number of products that each output sums; of maps without weights 0."""
-    if isinstance(transform, Dense | AxisMap):
-        return transform.matrix.shape[1]
-    return transform.kernel[0].size if isinstance(transform, Convolution) else 0
+    weights = weights_of(transform)
+    return 0 if weights is None else math.prod(weights.shape[1:])
 
 
 @dataclass(frozen=True, eq=False)
@@ -169,12 +172,17 @@ class Linear(Mapped):
 
     Weights are the network's own arrays; engines put them on the program's grid (`engines/grid.py`)
     as they make their form of them. Entries of a sparse matrix that meet counts are on it. Sums
-    over analog values have a `compensation`, for what the grid leaves out.
+    over analog values have a `compensation`, for what the grid leaves out. Behind spikes of several
+    heights a matrix, or kernel, is multiplied by `heights` first, one an input channel.
     """
 
     factor: float = 1.0
     compensation: Compensation | None = None
-    stateless = True
+    heights: NDArray | None = None
+
+    def weighted(self) -> Transform:
+        """The transform with the heights multiplied in: arrays of its own, which nobody keeps."""
+        return weighted(self.transform, self.heights)
 
     @property
     def passes_counts(self) -> bool:
@@ -188,7 +196,7 @@ class Filtered(Operator):
     filter: DiscreteFilter
     keeps = True
 
-    def kept_values(self, program: SignalShapes) -> int:
+    def kept_values(self, program: Program) -> int:
         return self.size(program) * (self.filter.order + 1)
 
 
@@ -216,8 +224,9 @@ class Average(Operator):
     prompt = ()
     changes = True
     wide = True
+    by_window = True
 
-    def kept_values(self, program: SignalShapes) -> int:
+    def kept_values(self, program: Program) -> int:
         return 2 * self.size(program)
 
 
@@ -230,7 +239,7 @@ class Delay(Operator):
     keeps = True
     passes_counts = True
 
-    def kept_values(self, program: SignalShapes) -> int:
+    def kept_values(self, program: Program) -> int:
         return self.size(program) * self.steps
 
 
@@ -263,8 +272,12 @@ class DelayedLinear(Mapped):
         """Steps in which something may wait: those of the longest delay."""
         return int(self.delays.max(initial=1))
 
-    def kept_values(self, program: SignalShapes) -> int:
+    def kept_values(self, program: Program) -> int:
         return self.size(program) * self.rows
+
+    def working_values(self, block: Block) -> int:
+        """Places, senders and products of all entries, where all senders spike, and their masks."""
+        return 6 * len(self.delays) + block.values(self.outputs)
 
 
 @dataclass(frozen=True, eq=False)
@@ -273,7 +286,6 @@ class ScaledSum(Operator):
 
     gain: NDArray | None = None
     bias: NDArray | None = None
-    stateless = True
 
     @property
     def passes_counts(self) -> bool:
@@ -299,6 +311,11 @@ class Apply(OfNode):
     def changes(self) -> bool:
         return self.keeps or self.by_sample
 
+    def working_values(self, block: Block) -> int:
+        if self.changes:
+            return 4 * block.step.values((*self.inputs, self.output))
+        return block.values((*self.inputs, self.output, self.output))
+
     @property
     def by_sample(self) -> bool:  # type: ignore[override]
         return not isinstance(self.node.output, NodeFunction)
@@ -307,7 +324,7 @@ class Apply(OfNode):
     def passes_counts(self) -> bool:
         return isinstance(self.node.output, MaxPool)
 
-    def kept_values(self, program: SignalShapes) -> int:
+    def kept_values(self, program: Program) -> int:
         return self.size(program) + sum(math.prod(program.shapes[s]) for s in self.inputs)
 
 

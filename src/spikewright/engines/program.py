@@ -18,7 +18,7 @@ import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 from numpy.typing import NDArray
 
@@ -43,6 +43,11 @@ class Component:
     loops: bool
     in_turn: bool = False
 
+    @property
+    def by_step(self) -> bool:
+        """Whether it runs one step after the other; loops of means run several at once."""
+        return self.in_turn or (self.loops and not any(op.by_window for op in self.operators))
+
 
 @dataclass(frozen=True, eq=False)
 class Recording:
@@ -52,6 +57,16 @@ class Recording:
     signal: int
     factor: NDArray
     every: int
+
+
+class Stage(NamedTuple):
+    """A component, the recordings of what it makes, by signal and number, and the signals that
+    nothing later in a block reads.
+    """
+
+    component: Component
+    recorded: tuple[tuple[int, int], ...]
+    dropped: tuple[int, ...]
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,9 +103,30 @@ class Program:
         return tuple(op for component in self.components for op in component.operators)
 
     @cached_property
+    def stages(self) -> Sequence[Stage]:
+        """All components in order."""
+        readers = {s: one for one in self.components for op in one.operators for s in op.inputs}
+        recordings: dict[int, list[int]] = {}
+        for number, recording in enumerate(self.recordings):
+            recordings.setdefault(recording.signal, []).append(number)
+        found = []
+        for component in self.components:
+            made = [s for op in component.operators for s in op.outputs]
+            read = [s for op in component.operators for s in op.inputs]
+            recorded = tuple((s, number) for s in made for number in recordings.get(s, ()))
+            dropped = (s for s in (*read, *made) if readers.get(s, component) is component)
+            found.append(Stage(component, recorded, tuple(dict.fromkeys(dropped))))
+        return found
+
+    @cached_property
     def neurons(self) -> Mapping[Ensemble, Neurons]:
         """The operator that steps each population."""
         return {op.ensemble: op for op in self.operators if isinstance(op, Neurons)}
+
+    @cached_property
+    def counts(self) -> frozenset[int]:
+        """Signals that are counts of spikes, or whole numbers made of them."""
+        return counted(self.operators)
 
     @cached_property
     def widest(self) -> int:
@@ -129,6 +165,32 @@ class Program:
         """
         periods = {op.restart for op in self.operators if op.keeps}
         return periods.pop() if len(periods) == 1 else None
+
+
+class Block(NamedTuple):
+    """Some steps of some samples of a program; signals that are `held` have one step.
+
+    With `tally` the outputs of populations are summed.
+    """
+
+    program: Program
+    samples: int
+    steps: int
+    held: Collection[int] = ()
+    tally: bool = False
+
+    @property
+    def step(self) -> Block:
+        """One of its steps."""
+        return self._replace(steps=1)
+
+    def values(self, signals: Sequence[int]) -> int:
+        """Values of signals in it."""
+        sizes = (
+            math.prod(self.program.shapes[s]) * (1 if s in self.held else self.steps)
+            for s in signals
+        )
+        return self.samples * sum(sizes)
 
 
 def order(
@@ -241,10 +303,14 @@ def _held(op: Operator, counts: bool, precision: Precision) -> Operator:
         return op
     if isinstance(op.transform, Sparse):
         return replace(op, transform=_on_grid(op.transform, precision)) if counts else op
-    weights = None if counts else weights_of(op.transform)
-    if weights is None or not isinstance(op, Linear):
+    if counts or not isinstance(op, Linear):
         return op
-    return replace(op, compensation=Compensation.of(weights, precision))
+    transform = op.weighted()
+    weights = weights_of(transform)
+    if weights is None:
+        return op
+    compensation = Compensation.of(weights, precision)
+    return replace(op, transform=transform, heights=None, compensation=compensation)
 
 
 def _on_grid(transform: Sparse, precision: Precision) -> Sparse:

@@ -30,20 +30,16 @@ class Recorder:
         self._first, self._steps = first, steps
         self.arrays: list[NDArray] = []
         for recording in program.recordings:
-            count = self._count(recording, steps)
+            count = kept_steps(recording, first, steps)
             shape = program.shapes[recording.signal]
-            self.arrays.append(_allocate((batch, count, *shape), dtype_of(program), recording))
+            self.arrays.append(np.empty((batch, count, *shape), dtype_of(program)))
 
     def until(self, steps: int) -> list[NDArray]:
         """What was recorded in the first `steps` steps; a copy where there are more of them."""
         if steps == self._steps:
             return self.arrays
         recordings = zip(self._program.recordings, self.arrays, strict=True)
-        return [array[:, : self._count(one, steps)].copy() for one, array in recordings]
-
-    def _count(self, recording: Recording, steps: int) -> int:
-        """The number of kept steps among the first `steps` steps of this run."""
-        return kept_steps(recording, self._first, steps)
+        return [array[:, : kept_steps(one, self._first, steps)].copy() for one, array in recordings]
 
     def _kept(self, recording: Recording, start: int, count: int) -> NDArray:
         """Offsets within the block of the steps that are kept: every n-th of the simulation."""
@@ -66,9 +62,10 @@ class Recorder:
     def _store(self, index: int, block: NDArray, start: int, samples: slice) -> None:
         recording = self._program.recordings[index]
         array, factor = self.arrays[index][samples], recording.factor
-        before = self._count(recording, start)
+        before = kept_steps(recording, self._first, start)
         if block.shape[1] == 1:  # constant, or a block of one step
-            after = self._count(recording, self._steps if start == 0 else start + 1)
+            done = self._steps if start == 0 else start + 1
+            after = kept_steps(recording, self._first, done)
             if after > before:  # else there may be no values
                 array[:, before:after] = block * factor
             return
@@ -179,23 +176,12 @@ class Tape:
         self._rows = rows
 
     def _empty(self, steps: int) -> NDArray:
-        return _allocate((self._batch, steps, *self._shape), self._dtype, self._recording)
+        return np.empty((self._batch, steps, *self._shape), self._dtype)
 
 
 def dtype_of(program: Program) -> type:
     """The type of recorded numbers."""
     return np.float64 if program.precision == "float64" else np.float32
-
-
-def _allocate(shape: tuple[int, ...], dtype: type, recording: Recording) -> NDArray:
-    try:
-        return np.empty(shape, dtype)
-    except (MemoryError, ValueError):
-        gib = np.prod(shape, dtype=float) * np.dtype(dtype).itemsize / 2**30
-        raise SimulationError(
-            f"{recording.probe!r} would need {gib:.1f} GiB for an array of shape {shape}; record "
-            "fewer steps (sample_every=), samples or neurons"
-        ) from None
 
 
 def spike_times(

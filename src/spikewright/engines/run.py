@@ -7,19 +7,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright.engines.base import Engine, Feeds
+from spikewright._base.mapped import give_back
+from spikewright.engines.base import Engine, Feeds, arrays_of
 from spikewright.engines.blocks import Resuming, parts_of
 from spikewright.engines.kernel import Array, Kernel
 from spikewright.engines.memory import MemoryNeed, available, lately_available, running_out
-from spikewright.engines.needs import PreparedRun, last_readers
+from spikewright.engines.needs import PreparedRun
 from spikewright.engines.operators import NodeSource
 from spikewright.engines.populations import Learned
-from spikewright.engines.program import Component, Program
+from spikewright.engines.program import Program
 from spikewright.engines.python_steps import Functions
 from spikewright.engines.recording import Recorder, Tape
 from spikewright.engines.sources import Given
@@ -52,24 +53,24 @@ class Execution:
     ) -> None:
         self.program, self.engine, self.batch = program, engine, batch
         self.step = 0
-        self._setting = PreparedRun.of(
+        self._setting = PreparedRun(
             program, engine, batch, frozenset(tally), chunk, resumable=resumable
         )
         begun = MemoryNeed((*self._setting.state(), *self._setting.missing()))
         self._fit(begun, f"{batch} samples")
         self._block, self._plan = block, self._setting.program
         self._sources = [op for op in self._plan.operators if isinstance(op, NodeSource)]
-        self._stages = _stages(self._plan)
         with running_out(f"{engine.name} engine"):
             self._parts = parts_of(self._setting)
+        for array in (array for op in program.operators for array in arrays_of(op)):
+            give_back(array)
         kernels = [kernel for part in self._parts for kernel in part.kernels.values()]
         self._kernels = list(dict.fromkeys(kernels))
         steps = [step for kernel in self._kernels for step in kernel.python_steps()]
         self._resuming = Resuming(self._kernels, program.operators) if resumable else None
         calls = None if self._resuming is None else self._resuming.calls
         self._functions = Functions(steps, program.operators, batch, calls)
-        self._known: set[tuple[int, int, frozenset[int]]] = set()
-        self._blocks: dict[frozenset[int], int] = {}
+        self._known: dict[tuple[int, frozenset[tuple[int, int]]], int] = {}  # blocks of small runs
         self._stepper: Stepper | None = None
         self._steps = len(self._parts) == 1  # whether a stepper may do single steps
 
@@ -183,8 +184,9 @@ class Execution:
         (part,) = self._parts
         with self.engine.working():
             made = Stepper.of(self.program, self._plan, part.kernels, self.batch, self._functions)
-            known = frozenset() if made is None else made.constant
-            self._steps = made is not None and (1, self._fitting(1, known), known) in self._known
+            if made is not None:
+                self._fitting(1, made.constant)
+            self._steps = made is not None and (1, frozenset(made.constant.items())) in self._known
         self._stepper = made if self._steps else None
 
     def _prepared(self, steps: int, feeds: Feeds | None) -> _Run:
@@ -197,7 +199,8 @@ class Execution:
         constants = [
             constants_of(self._plan, part.kernels, part.of(constant)) for part in self._parts
         ]
-        block = self._fitting(steps, constants[0])
+        samples = {s: sum(len(one[s]) for one in constants) for s in constants[0]}
+        block = self._fitting(steps, samples)
         recorder = Recorder(self.program, self.engine, self.batch, self.step, steps)
         return _Run(self.step, block, sources, constants, recorder)
 
@@ -226,7 +229,7 @@ class Execution:
         read = _read(run.sources, False, done, count)
         for part, known in zip(self._parts, run.constants, strict=True):
             values = {**known, **part.of(read)}
-            for stage in self._stages:
+            for stage in self._plan.stages:
                 part.run(stage.component, values, self.step, count)
                 run.recorder.take(stage.recorded, values, done, part.samples)
                 for s in stage.dropped:
@@ -297,25 +300,25 @@ class Execution:
                     found[op][part.samples] = array(weights)
         return found
 
-    def _fitting(self, steps: int, constants: Iterable[int]) -> int:
+    def _fitting(self, steps: int, constants: Mapping[int, int]) -> int:
         """Steps at a time: the engine's choice, or fewer where memory is short.
 
-        Raises `SimulationError` where memory does not suffice for `steps` steps, one at a time.
+        `constants` are as in `PreparedRun.running`. Raises `SimulationError` where memory does not
+        suffice for `steps` steps, one at a time.
         """
-        known = frozenset(constants)
-        if known not in self._blocks:
-            self._blocks[known] = self._block or self._setting.block_steps(known)
-        block = self._blocks[known]
-        if steps == 0 or (steps, block, known) in self._known:
-            return block
-        memory = self._setting.running(self.step, steps, block, known)
-        if memory.bytes < _SMALL:
-            self._known.add((steps, block, known))
+        known = steps, frozenset(constants.items())
+        if known in self._known:
+            return self._known[known]
+        block = self._block or self._setting.block_steps(constants)
+        memory = self._setting.running(self.step, steps, block, constants)
+        small = memory.bytes < _SMALL
         fixed = self._block is not None or self.program.whole_steps is not None
         while not fixed and block > 1 and not self._fits(memory):
             block = min(block, steps) // 2 or 1
-            memory = self._setting.running(self.step, steps, block, known)
+            memory = self._setting.running(self.step, steps, block, constants)
         self._fit(memory, f"{self.batch} samples and {steps} steps")
+        if small:
+            self._known[known] = block
         return block
 
     def _fits(self, memory: MemoryNeed) -> bool:
@@ -358,32 +361,6 @@ class _Run:
         whole = self.recorder.until(step - self.first)
         for tape, array in zip(tapes, whole if tapes else (), strict=True):
             tape.extend(array, step)
-
-
-class _Stage(NamedTuple):
-    """A component, the recordings of what it makes, by signal and number, and the signals that
-    nothing later in a block reads.
-    """
-
-    component: Component
-    recorded: tuple[tuple[int, int], ...]
-    dropped: tuple[int, ...]
-
-
-def _stages(program: Program) -> list[_Stage]:
-    """A program's components in order."""
-    readers = last_readers(program)
-    recordings: dict[int, list[int]] = {}
-    for number, recording in enumerate(program.recordings):
-        recordings.setdefault(recording.signal, []).append(number)
-    stages = []
-    for component in program.components:
-        made = [s for op in component.operators for s in op.outputs]
-        read = [s for op in component.operators for s in op.inputs]
-        recorded = tuple((s, number) for s in made for number in recordings.get(s, ()))
-        dropped = (s for s in (*read, *made) if readers.get(s, component) is component)
-        stages.append(_Stage(component, recorded, tuple(dict.fromkeys(dropped))))
-    return stages
 
 
 def _read(

@@ -35,7 +35,8 @@ class Stepper:
     """Steps of an execution without feeds, one by one, where its kernels can (`Kernel.stepping`).
 
     `kernels` hold the state of all `batch` samples, in an engine's form `plan` of the `program`.
-    `functions` are those that nodes have. `constant` are the signals that no step changes.
+    `functions` are those that nodes have. `constant` are the signals that no step changes, each
+    with its number of samples.
     """
 
     def __init__(
@@ -51,7 +52,7 @@ class Stepper:
         ]
         self._fixed = [_Fixed(s, node) for s, node in nodes if not callable(node.output)]
         self._values: dict[int, Array] = self._constants()
-        self.constant = frozenset(self._values)
+        self.constant = {s: len(value) for s, value in self._values.items()}
         lasting = {one.signal: one.value for one in self._called}
         self._values.update(lasting)
         self._units: list[_Unit] = []

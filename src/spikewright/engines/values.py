@@ -21,14 +21,14 @@ from collections.abc import Collection, Iterable
 import numpy as np
 
 from spikewright.engines.draft import NO_DELAYS, Signals
-from spikewright.engines.factors import Scaled, with_heights
+from spikewright.engines.factors import OfCounts, Scaled, with_heights
 from spikewright.engines.operators import ScaledSum
 from spikewright.engines.vectors import Vectors
 from spikewright.network import Connection, Ensemble, NeuronsView, Node, input_shape, output_shape
 from spikewright.network.connection import Whole
 from spikewright.network.layer_times import LayerTimes
 from spikewright.network.synapses import Synapse
-from spikewright.network.transforms import Sparse, Transform
+from spikewright.network.transforms import Sparse
 
 _Key = tuple[Whole, Synapse]
 
@@ -68,7 +68,7 @@ class Values:
         None where it is part of what another one sends.
         """
         synapse, pre = connection.synapse, connection.pre_obj
-        sent, chain = self._sent(connection)
+        sent, (chain, heights) = self._sent(connection)
         if connection.function is not None or isinstance(pre, Ensemble):
             sent = self.vectors.applied(connection, sent)
         shape_in, shape_out = self.draft.shapes[sent.signal], input_shape(connection.post_obj)
@@ -94,7 +94,7 @@ class Values:
         if by_windows:
             sent = self.draft.delayed(sent, delay, label)
         cut = len(chain) - (len(connection.placing) if last else 0)
-        sent = self.draft.map(sent, chain[:cut], label, delays)
+        sent = self.draft.map(sent, chain[:cut], label, delays, heights)
         if connection in self._shared:
             return self._filtered(connection, sent)
         if synapse is not None and not first:
@@ -103,7 +103,7 @@ class Values:
             sent = self.draft.delayed(sent, delay, label)
         return self.draft.map(sent, chain[cut:], label)
 
-    def _sent(self, connection: Connection) -> tuple[Scaled, tuple[Transform, ...]]:
+    def _sent(self, connection: Connection) -> tuple[Scaled, OfCounts]:
         """The signal that a connection maps, and the chain that maps it.
 
         The signal is counts of spikes, not values, where weights can absorb different heights, or
@@ -112,7 +112,7 @@ class Values:
         pre, chain = connection.pre_obj, connection.chain()
         heights = self.signals.heights
         if connection.post_obj in heights and isinstance(connection.post_obj, Node):
-            return Scaled(self.signals.output_of[pre], 1.0), chain
+            return Scaled(self.signals.output_of[pre], 1.0), OfCounts(chain, None)
         synapse = connection.synapse
         alike = synapse is None or (synapse.commutes and not synapse.by_windows)
         plain = connection.function is None and alike
@@ -121,7 +121,7 @@ class Values:
             of_counts = with_heights(chain, each, output_shape(pre))
             if of_counts is not None:
                 return Scaled(self.signals.output_of[pre], 1.0), of_counts
-        return self.signals.value(pre), chain
+        return self.signals.value(pre), OfCounts(chain, None)
 
     def _filtered(self, connection: Connection, sent: Scaled) -> Scaled | None:
         """The output of a shared filter, of the first connection; None for others: it adds them."""

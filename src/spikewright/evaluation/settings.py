@@ -2,31 +2,21 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Annotated, Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from spikewright._base.arguments import is_number, is_whole
 from spikewright._base.options import Option
-from spikewright.choosing import Statistics
-from spikewright.choosing.rules.case import SpikeCode
-from spikewright.choosing.rules.least_error import best_threshold
 from spikewright.engines import Precision
 from spikewright.engines.settings import check_settings
 from spikewright.errors import SimulationError
 from spikewright.evaluation.mismatch import Mismatch
 from spikewright.executors.base import KeptOptions
-from spikewright.measure.energy import twin_bits
 from spikewright.measure.readout import AtEveryStep, EveryStep, kind_of, known
 from spikewright.measure.truth import Metric
 from spikewright.running.encoders import Encoder
 from spikewright.running.inputs import EncodedOptions
-
-Thresholds = Mapping[str, NDArray]
 
 
 class EvaluateOptions(EncodedOptions, KeptOptions, total=False):
@@ -45,14 +35,6 @@ class EvaluateOptions(EncodedOptions, KeptOptions, total=False):
     ]
     source: Annotated[bool, Option(True, "Compare with the outputs of the source model.")]
     operations: Annotated[bool, Option(True, "Count operations and energy.")]
-    twin: Annotated[
-        Any,
-        Option(
-            None,
-            "Calibration statistics or `{layer: threshold}`: adds the accuracy of the source's "
-            "quantised twin, whose activations have `ceil(log2(steps + 1))` bits.",
-        ),
-    ]
     noise: Annotated[
         Mismatch | None,
         Option(
@@ -94,7 +76,6 @@ class Settings:
     thresholds: tuple[float, ...] = ()
     source: bool = True
     operations: bool = True
-    twin: Thresholds | None = None
     metric: Metric | None = None
 
     def as_dict(self) -> dict[str, Any]:
@@ -105,7 +86,7 @@ class Settings:
             "at": list(self.at),
             "encoder": None if self.encoder is None else repr(self.encoder),
             "thresholds": list(self.thresholds),
-            "twin": digest_of(self.twin),
+            "twin": None,  # as in folders of earlier versions
             "metric": None if self.metric is None else self.metric.name,
         }
 
@@ -115,7 +96,6 @@ def checked(
     at: Any,
     readouts: Any,
     thresholds: Any,
-    twin: Any,
     metric: Any = None,
     **others: Any,
 ) -> Settings:
@@ -132,7 +112,6 @@ def checked(
         at=_stops(at, int(steps)),
         readouts=_readouts(readouts),
         thresholds=_thresholds(thresholds),
-        twin=thresholds_of(twin, int(steps)),
         metric=Metric.of(metric),
         **others,
     )
@@ -168,41 +147,3 @@ def _several(given: Any, what: str) -> Sequence[Any]:
         return list(given)
     except TypeError:
         raise SimulationError(f"{what} must be a sequence, got {given!r}") from None
-
-
-def thresholds_of(given: Any, steps: int) -> Thresholds | None:
-    """Thresholds of a twin for `steps` steps, from statistics or as a user gave them.
-
-    From statistics they are those of smallest error at the twin's bits, one a channel. Raises
-    `SimulationError` for anything else.
-    """
-    if given is None:
-        return None
-    if isinstance(given, Statistics):
-        code = SpikeCode(2 ** twin_bits(steps) - 1, 1, 0.5)
-        return {
-            name: layer.spread(_above_zero(best_threshold(layer.magnitudes, code)))
-            for name, layer in given.layers.items()
-        }
-    if isinstance(given, Mapping):
-        return {name: np.asarray(value, np.float64) for name, value in given.items()}
-    raise SimulationError(
-        f"twin is statistics of the model's layers or {{layer: threshold}}, got {given!r}"
-    )
-
-
-def _above_zero(thresholds: NDArray) -> NDArray:
-    """Channels that are silent in the data get any threshold."""
-    return np.where(thresholds > 0, thresholds, 1.0)
-
-
-def digest_of(thresholds: Thresholds | None) -> str | None:
-    """The digest of thresholds."""
-    if thresholds is None:
-        return None
-    digest = hashlib.sha256()
-    for name in sorted(thresholds):
-        value = np.ascontiguousarray(thresholds[name])
-        digest.update(f"{name} {value.shape}".encode())
-        digest.update(value.tobytes())
-    return digest.hexdigest()

@@ -17,21 +17,19 @@ from spikewright.engines import Precision, Totals
 from spikewright.engines.memory import available
 from spikewright.evaluation.data import Shard
 from spikewright.evaluation.operations import OperationCounter
-from spikewright.evaluation.settings import Settings, Thresholds
+from spikewright.evaluation.settings import Settings
 from spikewright.graph import Graph
 from spikewright.lower import Lowered, Options, lower
 from spikewright.measure.activity import count
-from spikewright.measure.energy import twin_bits
 from spikewright.measure.scores import metric_scores, scores, scores_of_model
 from spikewright.measure.tally import Key, Tally, appended, side_by_side
 from spikewright.measure.truth import Truth, given_of, place_of
-from spikewright.measure.twin import quantised_twin
 from spikewright.network import Node
 from spikewright.passes.standard import run as run_passes
 from spikewright.running.inputs import Feeds, encoders_for, feeds_of, without_held
 from spikewright.running.recording import outputs_of, real_outputs
 from spikewright.running.runner import RunJob, Runner, RunPart, Whole
-from spikewright.running.still import Answers, StillNetwork, held, rounded
+from spikewright.running.still import Answers, StillNetwork, rounded
 from spikewright.running.storage import from_bytes
 
 Outputs = Mapping[str, NDArray]
@@ -56,20 +54,6 @@ class SourceNetwork(StillNetwork):
         super().__init__(lower(canonical, Options()), 1.0, 0, precision, threads)
 
 
-class TwinNetwork:
-    """The quantised twin of a graph that was read, with weights of 8 bits."""
-
-    def __init__(self, graph: Graph, thresholds: Thresholds, steps: int) -> None:
-        canonical, _ = run_passes(graph)
-        self._twin = quantised_twin(canonical, thresholds, twin_bits(steps))
-
-    def outputs(self, feeds: Feeds, names: Mapping[Node, str]) -> dict[str, NDArray]:
-        """Values `{output: (samples, *shape)}` of the feeds, as a source model takes them."""
-        return self._twin.evaluate(
-            {names[node]: held(value)[:, 0] for node, value in feeds.values.items()}
-        )
-
-
 class ShardEvaluator:
     """Evaluates shards of a lowered network, which came from `graph`."""
 
@@ -78,7 +62,6 @@ class ShardEvaluator:
         self._outputs = outputs_of(runner.lowered)
         self._names = {node: name for name, node in runner.lowered.inputs.items()}
         self._source: SourceNetwork | None = None
-        self._twin: TwinNetwork | None = None
         self._twins = _rounded_twins(runner.lowered, settings)
         self._rounded: dict[int, StillNetwork] = {}
         self._all_known = runner.counting().keys() == runner.populations().keys()
@@ -114,25 +97,20 @@ class ShardEvaluator:
             counted.append(side_by_side(list(part.counted.values())))
         raw, activity = whole.arrays, appended(counted)
         source = self._source_answers(fed, threads) if source is None else source
-        models: dict[str, Outputs] = {
-            "source": {} if source is None else source.outputs,
-            "twin": self._twin_outputs(fed),
-        }
+        answers: Outputs = {} if source is None else source.outputs
         truths = shard.y if given.metric is None else {}
         real = real_outputs(self._runner.lowered, fed)
         rows: dict[Key, NDArray] = {}
         for name, output in self._outputs.items():
             truth, counts = truths.get(name), real.get(name)
             rows |= scores(
-                output=output, raw=raw[name], source=models["source"].get(name), truth=truth,
+                output=output, raw=raw[name], source=answers.get(name), truth=truth,
                 readouts=given.readouts, dt=given.dt, real=counts,
                 thresholds=given.thresholds if output.classes else (),
             )  # fmt: skip
-            if name in models["twin"]:
-                rows |= scores_of_model("twin", output, models["twin"][name], truth, counts)
         if given.metric is not None:
             rows |= metric_scores(
-                metric=given.metric, outputs=self._outputs, raw=raw, models=models, truths=shard.y,
+                metric=given.metric, outputs=self._outputs, raw=raw, source=answers, truths=shard.y,
                 readouts=given.readouts, dt=given.dt, thresholds=given.thresholds,
             )  # fmt: skip
         rows |= self._rounded_scores(fed, truths, shard.y, threads)
@@ -187,14 +165,6 @@ class ShardEvaluator:
                 found["rounded score", place_of(self._outputs)] = given.metric(values, given_of(y))
             rows |= {(*key, str(steps)): row for key, row in found.items()}
         return rows
-
-    def _twin_outputs(self, fed: Feeds) -> Outputs:
-        given = self.settings
-        if given.twin is None:
-            return {}
-        if self._twin is None:
-            self._twin = TwinNetwork(self._graph, given.twin, given.steps)
-        return self._twin.outputs(fed, self._names)
 
 
 def _rounded_twins(lowered: Lowered, settings: Settings) -> dict[int, Lowered]:

@@ -5,7 +5,6 @@ executor               place                                                 `ad
 =====================  ====================================================  ======================
 `"local"`              here, one piece after the other: the default          -
 `"dask"`               on the workers of a Dask cluster                      of its scheduler
-`"ray"`                on the nodes of a Ray cluster                         of its head
 a `dask` `Client`      on the workers of its cluster                         -
 a `futures.Executor`   in its threads or processes                           -
 an `Executor`          wherever your own class of it does them               -
@@ -22,13 +21,11 @@ from typing import Any
 
 from spikewright.errors import SimulationError
 from spikewright.executors.base import Executor, Function, Local, Pool
-from spikewright.executors.clusters import Dask, Ray, is_dask_client
+from spikewright.executors.clusters import Dask, is_dask_client
 
 __all__ = ["CLUSTERS", "NAMES", "Executor", "Function", "get"]
 
-CLUSTERS: Mapping[str, Callable[[str | None], Executor]] = MappingProxyType(
-    {"dask": Dask, "ray": Ray}
-)
+CLUSTERS: Mapping[str, Callable[[str | None], Executor]] = MappingProxyType({"dask": Dask})
 """Executors by name, each made from the address of a cluster."""
 
 NAMES = ("local", *CLUSTERS)

@@ -37,7 +37,7 @@ class Executor(ABC):
 class PlaceOptions(TypedDict, total=False):
     """The executor of work in pieces, and its address."""
 
-    executor: Annotated[Any, Option("local", "Do the work in this process, on Dask or on Ray.")]
+    executor: Annotated[Any, Option("local", "Do the work in this process, or on Dask.")]
     address: Annotated[
         str | None,
         Option(None, "Of the cluster's scheduler (default: workers on this machine)."),

@@ -1,4 +1,4 @@
-"""The workers of a Dask or a Ray cluster."""
+"""The workers of a Dask cluster."""
 
 from __future__ import annotations
 
@@ -12,27 +12,30 @@ from spikewright._base.process import MOST_THREADS
 from spikewright.errors import SimulationError, short_name
 from spikewright.executors.base import Executor, Function
 
-_AHEAD = 2  # tasks a thread or processor of the cluster, so that none waits for the next
+_AHEAD = 2  # tasks a thread of the cluster, so that none waits for the next
 _QUIET = {"distributed.admin.large-graph-warning-threshold": "1 TiB"}
 """Tasks hold their data, which Dask warns of: it is what makes them independent of a worker."""
 
 
+_EXAMPLE = "tcp://10.0.0.5:8786"
+
+
 @contextmanager
-def connecting(cluster: str, address: Any, example: str) -> Iterator[None]:
+def connecting(address: Any) -> Iterator[None]:
     """Errors in reaching a cluster as `SimulationError`s that name its address."""
     if address is not None and not (isinstance(address, str) and address.isprintable()):
         raise SimulationError(
-            f"address={short_name(repr(address))} is no address of a {cluster} cluster. Give a "
-            f'text such as "{example}"'
+            f"address={short_name(repr(address))} is no address of a Dask cluster. Give a text "
+            f'such as "{_EXAMPLE}"'
         )
     try:
         yield
     except Exception as error:  # whatever names, sockets and protocols raise
         where = "on this machine" if address is None else f"at address={short_name(repr(address))}"
         raise SimulationError(
-            f"no {cluster} cluster can be reached {where} ({type(error).__name__}: "
+            f"no Dask cluster can be reached {where} ({type(error).__name__}: "
             f"{short_name(str(error))}). Give the address that it printed when it began, such as "
-            f'"{example}"'
+            f'"{_EXAMPLE}"'
         ) from error
 
 
@@ -50,7 +53,7 @@ class Dask(Executor):
     def _client(self) -> AbstractContextManager[Any]:
         if self._given is not None:
             return nullcontext(self._given)
-        with connecting("Dask", self._address, "tcp://10.0.0.5:8786"):
+        with connecting(self._address):
             client: AbstractContextManager[Any] = self._distributed.Client(
                 self._address, set_as_default=False
             )
@@ -101,34 +104,3 @@ def _on_worker(function: Function, shared: Any, task: Any) -> Any:
     """Do a task with as many threads as the worker was given."""
     worker = require("distributed").get_worker()
     return function(shared, task, min(worker.state.nthreads, MOST_THREADS))
-
-
-class Ray(Executor):
-    """A Ray cluster by its address; without one, or the cluster in use, Ray starts on this machine.
-
-    A task has one processor, and is done again where its worker is lost.
-    """
-
-    def __init__(self, address: str | None = None) -> None:
-        self._ray = require("ray")
-        self._address = address
-
-    def completed(self, function: Function, shared: Any, tasks: Iterable[Any]) -> Iterator[Any]:
-        ray = self._ray
-        ours = not ray.is_initialized()
-        if ours:
-            with connecting("Ray", self._address, "10.0.0.5:6379"):
-                ray.init(address=self._address)
-        try:
-            remote = ray.remote(num_cpus=1, max_retries=3)(function)
-            held, waiting = ray.put(shared), iter(tasks)
-            ahead = _AHEAD * max(1, int(ray.cluster_resources().get("CPU", 1)))
-            running = [remote.remote(held, task, 1) for task in islice(waiting, ahead)]
-            while running:
-                done, running = ray.wait(running, num_returns=1)
-                yield from ray.get(done)
-                drawn = islice(waiting, ahead - len(running))
-                running += [remote.remote(held, task, 1) for task in drawn]
-        finally:
-            if ours:
-                ray.shutdown()

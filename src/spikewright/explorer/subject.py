@@ -25,11 +25,11 @@ _Made = TypeVar("_Made")
 _NETWORKS = 8  # that are kept
 _RESULTS = 1000
 
-DROPPED = ("bias_correction", "calibration", "fission")
+DROPPED = ("bias_correction", "calibration")
 """Arguments of a conversion that a page does not take over."""
 
 # no option of a command sets these to None
-_STAYING = ("synapse", "max_spikes_per_step", "bias_correction", "fission")
+_STAYING = ("synapse", "max_spikes_per_step", "bias_correction")
 
 SHOWN = 60
 """Samples that a page lists, at most."""

@@ -20,7 +20,7 @@ from spikewright.graph.graph import (
     to_text,
     unique_name,
 )
-from spikewright.graph.interpreter import checked_inputs, evaluate, evaluate_all
+from spikewright.graph.interpreter import checked_inputs, evaluate, evaluate_all, values_in_order
 from spikewright.graph.sequences import Carried, Sequences
 from spikewright.graph.storage import load, save
 
@@ -45,4 +45,5 @@ __all__ = [
     "save",
     "to_text",
     "unique_name",
+    "values_in_order",
 ]

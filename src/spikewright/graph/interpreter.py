@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -24,16 +24,29 @@ def evaluate_all(
     rounded.
     Raises `GraphError` when an input is missing, unknown or of the wrong shape.
     """
+    return dict(values_in_order(graph, inputs, passed_on))
+
+
+def values_in_order(
+    graph: Graph,
+    inputs: Mapping[str, ArrayLike],
+    passed_on: Callable[[str, NDArray], NDArray] | None = None,
+) -> Iterator[tuple[str, NDArray]]:
+    """The values of `evaluate_all`, one node after the other; none is held that nothing reads."""
     arrays = checked_inputs({name: graph.shapes[name] for name in graph.inputs}, inputs)
     values = {name: value.astype(np.float64) for name, value in arrays.items()}
     batch = len(values[graph.inputs[0]]) if graph.inputs else 1
+    last = {name: node.name for node in graph for name in node.inputs}
     for node in graph:
         if not isinstance(node.layer, Input):
             value = node.layer.evaluate(*(values[name] for name in node.inputs))
             if node.layer.arity == 0:
                 value = np.broadcast_to(value, (batch, *value.shape[1:]))
             values[node.name] = value if passed_on is None else passed_on(node.name, value)
-    return {node.name: values[node.name] for node in graph}
+            del value
+            for name in {name for name in node.inputs if last[name] == node.name}:
+                del values[name]
+        yield node.name, values[node.name] if node.name in last else values.pop(node.name)
 
 
 def checked_inputs(

@@ -174,10 +174,7 @@ def _rates(
 
 def _spikes(layer: Layer, neuron_type: NeuronType, apart: Parting | None) -> tuple[Status, str]:
     """The guarantee of a spiking type for an activation or a function's value, and the reason."""
-    back = ""
-    if neuron_type.takes_back:
-        back = "; takes spikes back"
-        back += "" if neuron_type.follows_sum else ", loses charge below zero"
+    back = "; takes spikes back" if neuron_type.takes_back else ""
     if neuron_type.assumed:
         back += f"; {_taken_as_sent(neuron_type.assumed)}"
     if heights := neuron_type.spike_heights:

@@ -28,7 +28,7 @@ from spikewright.records import SCORE, Record
 _OVER_TIME = (
     "score", "correct", "agreement", "squared error", "absolute error", "squared difference"
 )  # fmt: skip
-_SCORES = ("score", "source score", "twin score", "rounded score", "exit score")
+_SCORES = ("score", "source score", "rounded score", "exit score")
 
 
 def confidences(raw: NDArray, output: Output, dt: float) -> NDArray:
@@ -129,7 +129,7 @@ def scores_of_model(
     truth: Truth | None,
     real: NDArray | None = None,
 ) -> Rows:
-    """Scores of a model that knows no time, "source" or "twin", of its values `(samples, *shape)`.
+    """Scores of a model that knows no time, "source" or "rounded", of values `(samples, *shape)`.
 
     Rows are `(samples,)`: `("source correct", output)`, or errors.
     """
@@ -168,7 +168,7 @@ def metric_scores(
     metric: Metric,
     outputs: Mapping[str, Output],
     raw: Mapping[str, NDArray],
-    models: Mapping[str, Mapping[str, NDArray]],
+    source: Mapping[str, NDArray],
     truths: Mapping[str, Truth],
     readouts: Sequence[EveryStep],
     dt: float,
@@ -176,15 +176,14 @@ def metric_scores(
 ) -> Rows:
     """Scores of all outputs together: rows of a `Tally`, under the one output's name, or "".
 
-    `raw` are outputs before their activations, `(samples, steps, *shape)`, `models` the answers of
-    models without time ("source", "twin"), `(samples, *shape)`. Rows are `(samples, steps)`, of
-    models `(samples,)`, of early exits `(samples, thresholds)`.
+    `raw` are outputs before their activations, `(samples, steps, *shape)`, `source` the source
+    model's answers, `(samples, *shape)`, or none. Rows are `(samples, steps)`, of the source
+    `(samples,)`, of early exits `(samples, thresholds)`.
     """
     place, y = place_of(outputs), given_of(truths)
     rows: Rows = {}
-    for which, values in models.items():
-        if values:
-            rows[f"{which} score", place] = metric(values, y)
+    if source:
+        rows["source score", place] = metric(source, y)
     for readout in readouts:
         read = {n: o.at_every_step(raw[n], readout, dt) for n, o in outputs.items()}
         steps = next(iter(read.values())).shape[1]
@@ -273,7 +272,6 @@ def score_records(
         named = {"output": output} if output and len(outputs) > 1 else {}
         found = _Found(tally.samples, output, metric or "score")
         records += found.model("source", named)
-        records += found.model("twin", {"steps": steps, **named})
         for stop in found.rounded_at():
             records += found.model("rounded", {"steps": stop, **named}, str(stop))
         for readout in found.readouts():
@@ -305,7 +303,7 @@ class _Found:
         return sorted({int(key[2]) for key in found})
 
     def model(self, which: str, how: Mapping[str, Any], *stop: str) -> Iterator[Record]:
-        """The scores of the source model, of its quantised twin, or of a rounded twin."""
+        """The scores of the source model, or of a rounded twin."""
         for what, scored in (("correct", ACCURACY), ("score", self._scored)):
             rows = self._of(f"{which} {what}", *stop)
             if rows is not None:

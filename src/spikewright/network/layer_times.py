@@ -13,14 +13,11 @@ from dataclasses import dataclass, replace
 from graphlib import CycleError, TopologicalSorter
 from typing import Any
 
-import numpy as np
-
 from spikewright.errors import NetworkError
 from spikewright.network.connection import Connection
 from spikewright.network.ensemble import Ensemble
 from spikewright.network.network import Network
 from spikewright.network.node import Node
-from spikewright.network.processes import EachStep
 
 Place = Ensemble | Node
 
@@ -59,9 +56,7 @@ class LayerTimes:
 def set_times(network: Network, silent: Mapping[Ensemble, int], dt: float) -> None:
     """Start each ensemble of digits so many steps behind its inputs, and delay what is early.
 
-    Steps last `dt` seconds from then on. What ensembles take in one step alone, `step_biases`, is
-    moved to the step in which their first digit arrives. `network` has no loops; it is changed in
-    place.
+    Steps last `dt` seconds from then on. `network` has no loops; it is changed in place.
     """
     network.dt = dt
     arriving, starts = _arriving(network), dict[Place, int]()
@@ -73,10 +68,6 @@ def set_times(network: Network, silent: Mapping[Ensemble, int], dt: float) -> No
         if isinstance(place, Ensemble):
             starts[place] = begin + silent[place] if coming else 0
             place.neuron_type = replace(place.neuron_type, start=starts[place])  # type: ignore[call-arg]
-            if place.step_biases is not None:
-                once = place.step_biases.sum(axis=0, keepdims=True)
-                before = np.zeros((begin, *(1,) * (once.ndim - 1)))
-                place.noise = EachStep(np.concatenate([before + 0.0 * once, once]))
         elif coming:
             starts[place] = begin
 

@@ -135,8 +135,7 @@ def _check(chip: Chip, has: Arithmetic) -> None:
     if has.activation_bits is not None:
         raise ChipError(
             f"{chip.name} sends values of {has.activation_bits} bits in place of spikes, so no "
-            "spiking network runs under its bits. twin= of evaluate measures the network of "
-            "rounded values"
+            f"spiking network runs under its bits. fits({chip.name!r}) says whether there is room"
         )
     if has.weight_bits is None:
         raise ChipError(

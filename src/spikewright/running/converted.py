@@ -58,7 +58,7 @@ def all_capped(conversion: Converted) -> bool:
 
 _OF_SPIKES = (
     "synapse", "initial_voltage", "calibration", "max_spikes_per_step", "bias_correction",
-    "weights", "fission", "coding",
+    "weights", "coding",
 )  # fmt: skip
 """Arguments of `convert` that say what spikes, or bits of weights, change."""
 

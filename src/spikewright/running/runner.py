@@ -205,31 +205,20 @@ class Runner:
 
         While a part is run, what is kept of all samples is filled as far as the parts before.
         """
-        full, left = divmod(job.batch, size)
-        if full == 0 or job.batch == size:
-            return self._part_memory(job, job.batch)
-        parts = [self._kept_memory(job, (full - 1) * size, keep_totals, size)]
-        if left:
-            parts.append(self._kept_memory(job, full * size, keep_totals, left))
+        of_job, tally = (job.program, job.engine), frozenset(self.counting().values())
+        length = self.length(job)
+        kinds = ("recording", "totals") if keep_totals else ("recording",)
+        parts = []
+        for before in range(0, job.batch, size)[-2:]:  # the last ones, of which one may be smaller
+            count = min(size, job.batch - before)
+            need = engines.PreparedRun(*of_job, count, tally).whole(length, last=True)
+            kept = engines.PreparedRun(*of_job, before, tally, count).kept(length)
+            parts.append(MemoryNeed((*need, *kept.only(*kinds))))
         return max(parts, key=lambda memory: memory.bytes)
 
     def length(self, job: RunJob) -> int:
         """The steps of the program that a job takes."""
         return OwnSteps.of(self.lowered, job.steps, job.program).length
-
-    def _part_memory(self, job: RunJob, count: int) -> MemoryNeed:
-        tally = frozenset(self.counting().values())
-        setting = engines.PreparedRun.of(job.program, job.engine, count, tally)
-        return setting.whole(self.length(job), last=True)
-
-    def _kept_memory(self, job: RunJob, before: int, keep_totals: bool, count: int) -> MemoryNeed:
-        """Of a part of `count` samples, and of what is kept of those `before`."""
-        tally = frozenset(self.counting().values())
-        kept = engines.PreparedRun.of(job.program, job.engine, before, tally, count).kept(
-            self.length(job)
-        )
-        found = kept if keep_totals else kept.only("recording")
-        return MemoryNeed((*self._part_memory(job, count), *found))
 
     def parts(
         self,

@@ -80,6 +80,7 @@ class Arguments:
     fallback: Literal["python"] | None = None
     weights: Quantised | None = field(default=None, metadata=ADDED)
     fission: Mapping[str, NDArray] | None = field(default=None, metadata=ADDED)
+    """Channels that are several, in files of earlier versions: no arguments make those again."""
     coding: Coding | None = field(default=None, metadata=ADDED)
 
 
@@ -208,7 +209,8 @@ def load_parts(path: str | Path) -> Parts:
             graph=entry.canonical,
         )
         _check_together(lowered, entry.graph, entry.canonical)
-        arguments = {} if entry.arguments is None else _given(entry.arguments)
+        kept = entry.arguments
+        arguments = {} if kept is None or kept.fission is not None else _given(kept)
     return Parts(lowered, entry.graph, entry.canonical, Trace([*entry.trace]), arguments)
 
 
@@ -222,7 +224,7 @@ def _items(places: Mapping[str, int], objects: Sequence[Any], *kinds: type) -> d
 
 def _given(kept: Arguments) -> dict[str, Any]:
     """Arguments as `convert` takes them."""
-    found = {f.name: getattr(kept, f.name) for f in fields(kept)}
+    found = {f.name: getattr(kept, f.name) for f in fields(kept) if f.name != "fission"}
     found["outputs"] = None if kept.outputs is None else list(kept.outputs)
     if isinstance(kept.spiking, tuple):
         found["spiking"] = {_meant(key): _meant(value) for key, value in kept.spiking}

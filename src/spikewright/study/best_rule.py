@@ -49,7 +49,6 @@ def best_rule(
     dt: float = 0.001,
     *,
     max_spikes_per_step: int | None = 1,
-    tolerance: float | None = None,
     candidates: Sequence[StudySetting | ScaleRule] | None = None,
     timeout: float | None = None,
     reconstruct: bool | None = None,
@@ -57,32 +56,31 @@ def best_rule(
 ) -> StudyResult:
     """Compare rules, neurons, corrections and readouts for `steps` steps of `dt` seconds.
 
-    `model` is what `convert` takes, or a `Conversion`, whose corrections and added neurons are left
-    out and whose other arguments stay. `x` is calibration data, some hundred samples, as `convert`
-    takes it, and so are `example_input` (of a PyTorch module the first of `x`, unless it comes in
-    batches) and `outputs`. Labels are not needed: every candidate is calibrated on one half of the
+    `model` is what `convert` takes, or a `Conversion`, whose corrections are left out and whose
+    other arguments stay. `x` is calibration data, some hundred samples, as `convert` takes it, and
+    so are `example_input` (of a PyTorch module the first of `x`, unless it comes in batches) and
+    `outputs`. Labels are not needed: every candidate is calibrated on one half of the
     samples, and its outputs are compared with the source's on the other. Under a cap the cheapest
     is chosen that gives at most half a percent, or one sample, more other answers than the fewest;
     a few that differ say little, so that the loss has a say in how many there are to be expected.
     Without one, and where outputs tell no classes apart, it is the one with the least loss: the
-    squared difference of outputs over the variance of the source's. With a `tolerance` it is the
-    cheapest that gives another answer than the source on at most that share of samples.
+    squared difference of outputs over the variance of the source's.
 
     Rules in `candidates`, or else those of the field, are tried with neurons that take spikes back
     and with ones that do not, at most `max_spikes_per_step` spikes a step (None: no cap). All are
     compared on few samples first, and the better ones on twice as many, until those that are left
-    were on all (without a `tolerance`). So is what is added to them. The best rule of the field is
-    tried with corrections, and the next ones with the best of these. Corrections are measured on
-    few samples, and those of the best on all that there are. At last biases, thresholds and starts
-    of the best are fitted (`Conversion.reconstruct`), where PyTorch is installed and there is a
-    `timeout`, or `reconstruct` is True; False leaves it out.
+    were on all. So is what is added to them. The best rule of the field is tried with corrections,
+    and the next ones with the best of these. Corrections are measured on few samples, and those of
+    the best on all that there are. At last biases, thresholds and starts of the best are fitted
+    (`Conversion.reconstruct`), where PyTorch is installed and there is a `timeout`, or
+    `reconstruct` is True; False leaves it out.
 
     Ends after about `timeout` seconds with the best until then; without it the result is a function
     of the other arguments. Raises as `convert` does, `ConversionError` for arguments that it cannot
     use, and `MissingExtraError` where `reconstruct` needs PyTorch.
     """
     clock = HalvingClock.of(timeout)
-    _check(steps, dt, tolerance)
+    _check(steps, dt)
     check_cap(max_spikes_per_step)
     fits = _fits(reconstruct, timeout, candidates)
     origin = ModelReference.of(model, options["example_input"], x)
@@ -95,11 +93,8 @@ def best_rule(
     comparison = Comparison(
         base, origin, samples, steps, dt=dt, engine=options["engine"], threads=options["threads"]
     )
-    if tolerance is not None and not comparison.tells_classes:
-        reason = "its outputs tell no classes apart, so that no sample has another answer"
-        raise refuse("tolerance", reason, "Leave it out: the least loss is chosen then")
-    nearly = tolerance is None and max_spikes_per_step is not None and comparison.tells_classes
-    stays = near_enough if nearly else better_half if tolerance is None else None
+    nearly = max_spikes_per_step is not None and comparison.tells_classes
+    stays = near_enough if nearly else better_half
     tried = _tried(candidates, steps, dt, max_spikes_per_step, _rectifies(base))
     with progress_bar(None, options["progress"], "candidates") as advance:
         halving = Halving(comparison, advance, stays)
@@ -114,14 +109,14 @@ def best_rule(
             further.reconstruct(clock)
         if not nearly:
             halving.settle()
-    best = _cheapest(halving.left) if nearly else _chosen(halving.left, tolerance)
-    return _result(best, (*halving.left, *halving.gone), tolerance)
+    best = _cheapest(halving.left) if nearly else halving.left[0]
+    return _result(best, (*halving.left, *halving.gone))
 
 
 def _uncorrected(conversion: Conversion) -> Conversion:
-    """The same without corrections and added neurons: candidates have their own, or none."""
+    """The same without corrections: candidates have their own, or none."""
     given = conversion.arguments
-    measured = [name for name in ("bias_correction", "fission") if given.get(name) is not None]
+    measured = [] if given.get("bias_correction") is None else ["bias_correction"]
     if not isinstance(given.get("initial_voltage"), str | None):
         measured.append("initial_voltage")
     if not measured:
@@ -154,13 +149,11 @@ def _tried(
     return [*ready, *candidates_of(rules, steps, dt, cap, rectifies)]
 
 
-def _check(steps: int, dt: float, tolerance: float | None) -> None:
+def _check(steps: int, dt: float) -> None:
     if not (is_whole(steps) and steps >= 1):
         raise refuse("steps", f"it is a whole number from 1, got {steps!r}")
     if not (is_number(dt) and dt > 0):
         raise refuse("dt", f"it is seconds above 0, got {dt!r}")
-    if tolerance is not None and not (is_number(tolerance) and 0 <= tolerance <= 1):
-        raise refuse("tolerance", f"it is None or a share of samples, got {tolerance!r}")
 
 
 def _fits(wanted: bool | None, timeout: float | None, candidates: Any) -> bool:
@@ -194,15 +187,6 @@ def _require_one(rows: Sequence[OperatingPoint]) -> None:
         raise refuse("candidates", "\n  - ".join(["none of them can be run:", *lines]))
 
 
-def _chosen(rows: Sequence[OperatingPoint], tolerance: float | None) -> OperatingPoint:
-    """The least loss, or the cheapest within the tolerance where there is one."""
-    if tolerance is not None:
-        within = [r for r in rows if r.disagreement is not None and r.disagreement <= tolerance]
-        if within:
-            return min(within, key=lambda row: (row.spikes, row.lost))
-    return rows[0]
-
-
 def _cheapest(rows: Sequence[OperatingPoint]) -> OperatingPoint:
     """The cheapest of those that give hardly more other answers than the fewest, as is expected.
 
@@ -228,9 +212,7 @@ _COLUMNS = (
 )
 
 
-def _result(
-    best: OperatingPoint, points: Sequence[OperatingPoint], tolerance: float | None
-) -> StudyResult:
+def _result(best: OperatingPoint, points: Sequence[OperatingPoint]) -> StudyResult:
     """The result: one row a candidate, under its best readout, the chosen one first."""
     closest = min(points, key=lambda point: (-point.n, point.lost))
     rows = tuple(_row(point, best, closest) for point in by_candidate((best, *points)))
@@ -246,7 +228,6 @@ def _result(
             for point, mark in zip(points, marks, strict=True)
             for record in point.records
         ),
-        limit=tolerance,
     )
 
 

@@ -56,13 +56,12 @@ class Halving:
     the others the better half stays, at least `_KEPT`. So who leaves was no better than who stays,
     on the samples that both were compared on. Law (successive halving): every number of samples
     costs about as much as the one before. Source: Karnin et al. 2013, ICML; racing by intervals is
-    of Maron and Moore 1994, NIPS. `stays` may be another rule of who stays than `better_half`; None
-    compares all on all samples.
+    of Maron and Moore 1994, NIPS. `stays` may be another rule of who stays than `better_half`.
     """
 
     comparison: Comparison
     advance: Callable[[int], None]
-    stays: Stays | None
+    stays: Stays
     left: list[OperatingPoint] = field(default_factory=list)
     """Rows of the candidates that stayed, all on as many samples, the least loss first."""
     gone: list[OperatingPoint] = field(default_factory=list)
@@ -123,13 +122,11 @@ class Halving:
         self, rows: Sequence[OperatingPoint], others: Sequence[OperatingPoint]
     ) -> list[StudySetting]:
         """The candidates in `rows` that stay, where the best may be among others too."""
-        if self.stays is None:
-            return [row.setting for row in by_candidate(_sorted(rows)) if not row.failed]
         return self.stays(_sorted(row for row in rows if not row.failed), others)
 
     def _stages(self, total: int) -> list[int]:
         """The numbers of samples to compare on, one after the other."""
-        return [n for n in self.comparison.stages if n < total and self.stays] + [total]
+        return [n for n in self.comparison.stages if n < total] + [total]
 
     def _stage(
         self, candidates: Sequence[StudySetting], count: int, clock: HalvingClock

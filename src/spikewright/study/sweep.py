@@ -225,7 +225,7 @@ def sweep(model: Any, x: Any, y: Any = None, **options: Unpack[SweepOptions]) ->
     energy_table, synapse = options["energy_table"], options["synapse"]
     cost_table(energy_table)
     settings = checked(
-        at[-1], at, options["readouts"], (), None, options["metric"],
+        at[-1], at, options["readouts"], (), options["metric"],
         source=True, operations=True,
         **{name: options[name] for name in _OF_RUNS},  # type: ignore[literal-required]
     )  # fmt: skip

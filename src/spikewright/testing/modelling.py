@@ -100,9 +100,6 @@ def _linear_neurons() -> Iterator[NeuronExample]:
         "bipolar-cap-heights", kinds.BipolarIntegrateAndFire(1.0, 1, 1, (3, 2, 2, 1)), scale=2.0
     )
     yield NeuronExample("bipolar-levels", kinds.BipolarIntegrateAndFire.in_steps(3, 3))
-    yield NeuronExample("bipolar-no-debt", kinds.BipolarIntegrateAndFire(debt=False))
-    capped = kinds.BipolarIntegrateAndFire(0.5, 1, 1, (3, 2, 2, 1), debt=False)
-    yield NeuronExample("bipolar-no-debt-cap-heights", capped, scale=2.0)
     digits = kinds.BipolarIntegrateAndFire.digits
     yield NeuronExample("bipolar-digits", digits(4))
     yield NeuronExample("bipolar-digits-later", digits(3, 5), scale=2.0)

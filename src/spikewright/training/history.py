@@ -16,7 +16,7 @@ from spikewright._base.files import check_place
 from spikewright._base.storage import differing
 from spikewright.errors import TrainingError
 from spikewright.graph import Graph
-from spikewright.records import Record
+from spikewright.records import DEFAULT_TABLE, Record
 from spikewright.training.sites import TrainedSite
 from spikewright.training.trainable import Group, trained_arrays
 
@@ -29,17 +29,14 @@ class Measured:
     """The spiking network on samples that were held back, run through all its steps.
 
     `accuracy` is the share of right answers, None without labels; `score` a metric's mean.
-    `spikes` and `joules` are a sample's, `rates` those of a neuron of each layer in Hz, on average;
-    joules are counted where they have a budget, under the cost table `energy_table`.
+    `spikes` are a sample's, `rates` those of a neuron of each layer in Hz, on average.
     """
 
     loss: float
     accuracy: float | None
     spikes: float
     rates: Mapping[str, float] = field(default_factory=dict)
-    joules: float | None = None
     score: float | None = None
-    energy_table: str | None = None
 
 
 @dataclass(frozen=True)
@@ -119,8 +116,6 @@ def records_of(epoch: Epoch, kept: bool) -> Iterator[Record]:
     ):
         if value is not None:
             yield Record(name, value, unit, how=how)
-    if found.joules is not None:
-        yield Record("energy", found.joules, "J", how={**how, "table": found.energy_table})
 
 
 @dataclass(frozen=True)
@@ -130,6 +125,13 @@ class TrainingEntry:
     about: dict[str, Any]
     state: Any
 
+
+_LEFT_OUT: Mapping[str, Any] = {
+    "joules": None, "rates": {}, "energy_table": DEFAULT_TABLE, "patience": None,
+    "precision": "float32", "optimiser": "adam",
+}  # fmt: skip
+"""Settings of earlier versions, with the values that all trainings have today."""
+_DEBT = ", debt=True"  # likewise, of a neuron type
 
 _PARTS = {"Epoch": Epoch, "Measured": Measured, "Refitted": Refitted}
 FORMAT = Format("training", TrainingEntry, (_PARTS,))
@@ -155,7 +157,9 @@ class TrainingCheckpoint:
         if not self._path.exists():
             return None
         entry = FORMAT.read(self._path)
-        if what := differing(entry.about, self._about):
+        told = json.loads(json.dumps(entry.about).replace(_DEBT, ""))
+        about = {n: v for n, v in told.items() if n not in _LEFT_OUT or v != _LEFT_OUT[n]}
+        if what := differing(about, self._about):
             raise TrainingError(
                 f"{self._path}: holds another training, which differs in {what}. Use another path"
             )

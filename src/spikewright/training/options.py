@@ -11,26 +11,16 @@ from spikewright._base.options import REQUIRED, Check, Option, checked, number, 
 from spikewright.engines.settings import PrecisionOptions, SeedOptions, StepOptions
 from spikewright.errors import TrainingError
 from spikewright.measure.readout import Readout
-from spikewright.records import DEFAULT_TABLE
 from spikewright.training.surrogates import Surrogate
 
 Method = Literal["rounding", "time", "auto"]
 Trainable = Literal["weights", "biases", "scales", "initial_voltage", "neuron_scales"]
 Thresholds = Literal["chosen", "kept"]
 Keep = Literal["best", "last"]
-Precision = Literal["float32", "bfloat16"]
 LearningRate = float | Literal["chosen"]
-LossName = Literal["both", "imitation", "truth"]
-OptimiserName = Literal["adam", "adamw", "sgd"]
-Range = tuple[float, float]
+Loss = Literal["both", "imitation"]
 TRAINABLE: tuple[Trainable, ...] = ("weights", "biases", "scales", "initial_voltage")
 """Names of the arrays that a training changes by default."""
-
-
-def _or_function(*names: str) -> Check:
-    """One of some names, or a function."""
-    known = f"one of {list(names)}, or a function"
-    return Check(known, lambda value: value in names if isinstance(value, str) else callable(value))
 
 
 _RATE = Check(
@@ -73,15 +63,6 @@ class TrainOptions(FitOptions, total=False):
     """Options of a training."""
 
     spikes: Annotated[float | None, Option(None, "Budget: spikes a sample.", number(above=0.0))]
-    joules: Annotated[
-        float | None,
-        Option(None, "Budget: joules a sample, under the cost table.", number(above=0.0)),
-    ]
-    rates: Annotated[
-        Mapping[str, tuple[float, float]] | None,
-        Option(None, "Budget: mean rates of layers, `{layer: (low, high)}` in Hz."),
-    ]
-    energy_table: Annotated[str, Option(DEFAULT_TABLE, "The cost table of energies.")]
     method: Annotated[
         Method,
         Option(
@@ -98,12 +79,7 @@ class TrainOptions(FitOptions, total=False):
         ),
     ]
     loss: Annotated[
-        LossName | Callable[[Any, Any], Any],
-        Option(
-            "both",
-            "Imitation of the source, truth or both, or a function `f(outputs, y)` of tensors.",
-            _or_function("both", "imitation", "truth"),
-        ),
+        Loss, Option("both", "Imitation of the source alone, or of `y` too where it is given.")
     ]
     refit: Annotated[
         bool,
@@ -115,15 +91,6 @@ class TrainOptions(FitOptions, total=False):
     metric: Annotated[
         Callable[[Any, Any], Any] | None,
         Option(None, "A function that judges in place of accuracy, as for `evaluate`."),
-    ]
-    optimiser: Annotated[
-        OptimiserName | Callable[[Any], Any],
-        Option(
-            "adam",
-            '"adam", "adamw" or "sgd", or a function that makes a `torch.optim.Optimizer` of '
-            "groups of parameters.",
-            _or_function("adam", "adamw", "sgd"),
-        ),
     ]
     learning_rate: Annotated[
         LearningRate,
@@ -138,10 +105,6 @@ class TrainOptions(FitOptions, total=False):
         float | None,
         Option(None, "Seconds after which it ends (default: never).", number(above=0.0)),
     ]
-    patience: Annotated[
-        int | None,
-        Option(None, "End after so many epochs without a better one (default: never).", whole(1)),
-    ]
     keep: Annotated[Keep, Option("best", "Keep the best epoch on samples held back, or the last.")]
     validation: Annotated[
         Any,
@@ -149,13 +112,6 @@ class TrainOptions(FitOptions, total=False):
             0.1,
             "Samples held back: a share of the samples, or samples as `(x, y)`, as x alone or as "
             "batches.",
-        ),
-    ]
-    precision: Annotated[
-        Precision,
-        Option(
-            "float32",
-            "Of products with weights, in trained batches alone; what is measured is in float32.",
         ),
     ]
     checkpoint: Annotated[
@@ -228,16 +184,9 @@ def settings_of(given: Mapping[str, Any]) -> TrainOptions:
         **options,
         "trainable": named(options["trainable"]),
         "frozen": _frozen_names(options["frozen"]),
-        "rates": _rate_ranges(options["rates"]),
     }
     found: TrainOptions = settings
     return found
-
-
-def budgets_of(settings: TrainOptions) -> list[str]:
-    """The names of the budgets that were given."""
-    given: Mapping[str, Any] = settings
-    return [name for name in ("spikes", "joules", "rates") if given[name]]
 
 
 def trains_scales(settings: TrainOptions) -> bool:
@@ -262,22 +211,4 @@ def named(trainable: Sequence[str]) -> tuple[str, ...]:
     known = get_args(Trainable)
     if not found or any(name not in known for name in found):
         raise TrainingError(f"trainable must name some of {list(known)}, got {trainable!r}")
-    return found
-
-
-def _rate_ranges(rates: Any) -> dict[str, Range]:
-    """Ranges of rates by layer; raises `TrainingError` for anything else."""
-    if rates is None:
-        return {}
-    if not isinstance(rates, Mapping):
-        raise TrainingError(f"rates must be {{layer: (low, high)}} in Hz, got {rates!r}")
-    found = {}
-    for layer, given in rates.items():
-        pair = tuple(given) if isinstance(given, tuple | list) else ()
-        if not (len(pair) == 2 and all(map(is_number, pair)) and 0 <= pair[0] < pair[1]):
-            raise TrainingError(
-                f"rates of layer {layer!r} must be (low, high) in Hz, from 0 and low below high, "
-                f"got {given!r}"
-            )
-        found[layer] = (float(pair[0]), float(pair[1]))
     return found

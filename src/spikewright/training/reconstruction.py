@@ -28,7 +28,7 @@ RECONSTRUCTED: Mapping[str, Any] = MappingProxyType(
     {"trainable": ("biases", "scales", "initial_voltage"), "loss": "imitation"}
 )
 """The arguments of a training that is a reconstruction."""
-_NUMBERS = ("scale_firing_rates", "initial_voltage", "fission")
+_NUMBERS = ("scale_firing_rates", "initial_voltage")
 
 
 def reconstruct(conversion: Made, asked: TrainingRequest) -> Made:

@@ -10,10 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright.choosing.correction import together
-from spikewright.choosing.fission import Copies
 from spikewright.errors import TrainingError
 from spikewright.graph import Graph
-from spikewright.graph.splits import Split
 from spikewright.lower.choices import unrounded
 from spikewright.lower.populations import Roles, moved_ahead
 from spikewright.network import Ensemble
@@ -31,16 +29,13 @@ class TrainedSite:
 
     `threshold` is theta = 1 / (s dt) in the units of the source's values, `start` is v0 in spikes.
     A population `follows` the value of a function; others compute an activation of their input.
-    With a `split` its channels are several neurons each, whose mean is the layer's value; numbers
-    are then those of the channels. `biases` are those of each of the first steps alone, `(steps,
-    ...)`; they stay what they are.
+    `biases` are those of each of the first steps alone, `(steps, ...)`; they stay what they are.
     """
 
     threshold: NDArray
     start: NDArray
     kind: NeuronType
     follows: bool = False
-    split: Split | None = None
     biases: NDArray | None = None
 
 
@@ -72,7 +67,6 @@ def sites_of(conversion: Converted, dt: float) -> dict[str, TrainedSite]:
             "sequence_step: networks whose steps share neurons are not trained. Convert without it"
         )
     functions = Roles(conversion.canonical, None).functions
-    copies = Copies.in_network(conversion)
     synapses = {c.pre for c in conversion.network.all_connections if c.synapse is not None}
     found = {}
     for name, ensemble in conversion.populations().items():
@@ -92,21 +86,19 @@ def sites_of(conversion: Converted, dt: float) -> dict[str, TrainedSite]:
                 f"layer {name!r}: values pass a synapse, so that the mean is not what was sent. "
                 "Convert with synapse=None"
             )
-        rank = len(ensemble.shape)
         threshold = kind.amplitude / (ensemble.rate_scale * dt)
         found[name] = TrainedSite(
-            copies.channels(name, np.asarray(threshold), rank),
-            copies.first_starts(name, _start(name, ensemble), rank, kind.last_height),
+            np.asarray(threshold),
+            _start(name, ensemble),
             kind,
             name in functions,
-            copies.splits.get(name),
-            _biases(ensemble, name, copies, conversion.lowered.at_once),
+            _biases(ensemble, conversion.lowered.at_once),
         )
     return found
 
 
-def _biases(ensemble: Ensemble, name: str, copies: Copies, at_once: int) -> NDArray | None:
-    """The biases of each of the first steps, of the channels of the model.
+def _biases(ensemble: Ensemble, at_once: int) -> NDArray | None:
+    """The biases of each of the first steps.
 
     Without what moves the biases of all of these steps into the first: those are trained.
     """
@@ -117,13 +109,13 @@ def _biases(ensemble: Ensemble, name: str, copies: Copies, at_once: int) -> NDAr
         values = together(moved_ahead(-np.asarray(ensemble.bias), at_once), values)
         if not values.any():
             return None
-    return copies.channels(name, values, len(ensemble.shape))
+    return values
 
 
 def with_own(
     number: Literal["threshold", "start"], sites: Mapping[str, TrainedSite], graph: Graph
 ) -> dict[str, TrainedSite]:
-    """The same sites with a number for every neuron, of copies for those of a channel together."""
+    """The same sites with a number for every neuron."""
 
     def own(name: str, site: TrainedSite) -> TrainedSite:
         spread = np.broadcast_to(getattr(site, number), graph.shapes[name])

@@ -222,12 +222,3 @@ def frozen_layers(graph: Graph, frozen: Collection[Place]) -> dict[str, tuple[st
 def in_words(layers: Mapping[str, Sequence[str]]) -> str:
     """Layers and their frozen arrays, in words: of many the first."""
     return listed([f"{layer} ({', '.join(arrays)})" for layer, arrays in layers.items()])
-
-
-def in_part_of(graph: Graph, frozen: Collection[Place]) -> frozenset[Place]:
-    """All arrays of those layers of a rewritten graph that frozen ones became part of.
-
-    A convolution that took in a frozen normalisation has no array of which only a factor may move.
-    """
-    names = {graph.aliases.get(name, name) for name, _ in frozen}
-    return frozenset(place for place in trained_arrays(graph) if place[0] in names)

@@ -25,8 +25,8 @@ from spikewright.running.inputs import feeds_of
 from spikewright.running.recording import outputs_of
 from spikewright.training.data import SampleStream, TrainingSamples, data_of, held_back
 from spikewright.training.history import changes_of
-from spikewright.training.job import TrainingJob, bounds_of
-from spikewright.training.options import TrainOptions, budgets_of
+from spikewright.training.job import TrainingJob
+from spikewright.training.options import TrainOptions
 from spikewright.training.result import SourceWeights, Training
 from spikewright.training.sites import TrainedSite, sites_of, trained_graph, with_own
 from spikewright.training.trainable import (
@@ -132,7 +132,6 @@ def _prepared(conversion: Made, asked: TrainingRequest) -> tuple[Made, TrainingJ
         data=data,
         held_back=held,
         first=first,
-        bounds=bounds_of(chosen, sites, first if held is None else held, settings),
         exact=all(follows_its_sum(site.kind, settings["steps"]) for site in sites.values()),
         fixed=fixed,
         frozen=frozen,
@@ -189,8 +188,6 @@ def _divided(
                 f"epochs={epochs}: x is an iterator, at its end after one epoch. Give epochs=1, or "
                 "a list of batches, a DataLoader or arrays"
             )
-    elif settings["loss"] == "truth" and not data.y:
-        raise TrainingError('loss="truth" needs labels or targets: give y')
     elif is_number(validation):
         rest, held = data.divided(min(validation, _HELD / len(data)), settings["seed"])
         data = rest if len(held) else data  # laid out in memory as it was given
@@ -198,10 +195,9 @@ def _divided(
         held = held_back(conversion, validation)
     elif held is None or not len(held):
         held = None
-        judged = [*budgets_of(settings), *(["patience"] if settings["patience"] else [])]
-        if judged:
+        if settings["spikes"] is not None:
             raise TrainingError(
-                f"{judged[0]}: is measured on samples that are held back, and there are none. Give "
+                "spikes: is measured on samples that are held back, and there are none. Give "
                 "validation=(x, y), or of arrays a share of the samples"
             )
     return data, held

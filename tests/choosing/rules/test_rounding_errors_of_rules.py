@@ -63,7 +63,7 @@ def test_no_rule_makes_spikes_of_rounding_errors(rule) -> None:
 def test_channels_beside_rounding_errors_keep_their_values(rule) -> None:
     """One channel is no rounding error: it is sent, and its scale is what it would be alone."""
     source = sw.convert(cancelling(apart=0.01))
-    layer = above_rounding(source.calibrate(X, progress=False), source.canonical)["tanh"]
+    layer = above_rounding(source.calibrate(X, progress=False), source.canonical, "tanh")
     sends = layer.sent.highest - layer.sent.lowest > 0
     assert sends.tolist() == [True] + [False] * 8
 
@@ -88,7 +88,7 @@ def test_small_values_are_no_rounding_errors(size) -> None:
     graph = Graph(nodes, MLP.outputs)
     statistics = statistics_of(graph, X)
 
-    for layer in above_rounding(statistics, graph).values():
+    for layer in (above_rounding(statistics, graph, name) for name in statistics.layers):
         assert not layer.rounded
         assert not layer.is_silent
     assert np.all(statistics.rounding["act1"] < 1e-4 * statistics.layers["act1"].values.highest)
@@ -99,10 +99,12 @@ def test_rounding_errors_are_measured_once() -> None:
     graph = models.residual(seed=4, pool=True)
     x = models.inputs(graph, 5, 1)
     one, two = (sw.convert(graph).calibrate(x, progress=False) for _ in range(2))
-    above_rounding(one, sw.convert(graph).canonical)
+    above_rounding(one, sw.convert(graph).canonical, next(iter(one.layers)))
     kept = dict(one.rounding)
 
     assert one == two
-    assert above_rounding(one, sw.convert(graph).canonical).keys() == kept.keys()
+    for name in one.layers:
+        above_rounding(one, sw.convert(graph).canonical, name)
+    assert one.rounding.keys() == kept.keys() == one.layers.keys()
     assert all(one.rounding[name] is kept[name] for name in kept)
     assert sw.Statistics.join([one, two]).rounding == {}

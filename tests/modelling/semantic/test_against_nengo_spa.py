@@ -22,6 +22,11 @@ from spikewright.modelling.semantic import Vocabulary
 D, NAMES = 64, "A; B; C; D"
 
 
+def shows(vocabulary: Vocabulary, value: Any) -> semantic.Transcode:
+    """A module that sends an expression, or that of a function of time."""
+    return semantic.Transcode(value, output_vocabulary=vocabulary)
+
+
 def vocabularies(d: int = D, names: str = NAMES) -> tuple[Any, Vocabulary]:
     """The same pointers, theirs and ours."""
     theirs = spa.Vocabulary(d, pointer_gen=np.random.RandomState(1), max_similarity=0.3)
@@ -93,7 +98,10 @@ def test_binding_and_unbinding_are_the_same() -> None:
         left * right * ~spa.sym.B >> out
     found = [_likeness(ours, theirs_run(model, out.output, 0.4), 300)]
     with sw.Network(seed=1) as net:
-        x, y = semantic.Stimulus(ours, "A"), semantic.Stimulus(ours, "B")
+        x, y = (
+            shows(ours, "A"),
+            shows(ours, "B"),
+        )
         state = semantic.State(ours)
         x * y * ~semantic.sym.B >> state
     found.append(_likeness(ours, ours_run(net, state.output, 0.4), 300))
@@ -119,7 +127,7 @@ def test_choices_are_the_same(kind: str) -> None:
             memory = spa.WTAAssocMem(0.3, theirs, mapping=names)
         shown >> memory
     with sw.Network(seed=1) as net:
-        own_shown = semantic.Stimulus(ours, _shown)
+        own_shown = shows(ours, _shown)
         if kind == "accumulators":
             own: Any = semantic.Accumulators(ours)
         else:
@@ -145,7 +153,7 @@ def test_actions_go_round_in_the_same_order() -> None:
             for now, then in zip(order, order[1:] + order[0], strict=True):
                 spa.ifmax(spa.dot(state, spa.sym(now)), spa.sym(then) >> state)
     with sw.Network(seed=1) as net:
-        own_start = semantic.Stimulus(ours, lambda t: "A" if t < 0.1 else "0")
+        own_start = shows(ours, lambda t: "A" if t < 0.1 else "0")
         own = semantic.State(ours)
         own_start >> own
         with semantic.ActionSelection():

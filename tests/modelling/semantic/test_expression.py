@@ -9,13 +9,7 @@ from hypothesis import strategies as st
 
 from spikewright.errors import NetworkError
 from spikewright.modelling.semantic import SemanticPointer, Vocabulary
-from spikewright.modelling.semantic.effects import read_action, read_effects
 from spikewright.modelling.semantic.expression import (
-    Number,
-    ProductExpression,
-    Reference,
-    SumExpression,
-    Symbol,
     read,
 )
 
@@ -50,14 +44,6 @@ def test_expressions_mean_what_they_say(text: str) -> None:
     known = vocabulary()
     wanted = CASES[text](known["A"], known["B"], known["C"])
     np.testing.assert_allclose(known.parse(text).v, wanted.v, atol=1e-12)
-
-
-def test_names_of_modules_begin_with_a_small_letter() -> None:
-    """With a dot for one of several ends."""
-    assert read("bind.a + 0.5*X") == SumExpression(
-        Reference("bind", "a"), ProductExpression(Number(0.5), Symbol("X"))
-    )
-    assert str(Reference("bind", "a")) == "bind.a" and str(Reference("state")) == "state"
 
 
 HOSTILE = [
@@ -160,37 +146,3 @@ def test_expressions_are_text(text: object) -> None:
     """Anything else is named."""
     with pytest.raises(NetworkError, match="an expression is text"):
         read(text)  # type: ignore[arg-type]
-
-
-def test_actions_are_a_utility_and_effects() -> None:
-    """With commas between effects, those inside brackets apart."""
-    action = read_action("0.5 * dot(a, B) --> c = D, e.f = dot(g, H) * I")
-    assert [str(effect.target) for effect in action.effects] == ["c", "e.f"]
-    assert [effect.text for effect in action.effects] == ["c = D", "e.f = dot(g, H) * I"]
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("dot(a, B)", "an action reads"),
-        ("a --> b --> c = D", "an action reads"),
-        (7, "an action reads"),
-        ("a --> ,", "an effect reads 'module = expression', got ''"),
-        ("a --> b", "an effect reads .* got 'b'"),
-        ("a --> b = c = d", "an effect reads"),
-        ("a --> B = c", "'B' is not the name of a module"),
-        ("a --> b + c = d", "is not the name of a module"),
-        ("a --> b = C,", "an effect reads .* got ''"),
-        ("os.system(1) --> b = C", "Call is no part of one"),
-    ],
-)
-def test_what_is_no_action_is_quoted(text: str, message: str) -> None:
-    """With what one looks like."""
-    with pytest.raises(NetworkError, match=message):
-        read_action(text)
-
-
-def test_effects_are_text() -> None:
-    """Anything else is named."""
-    with pytest.raises(NetworkError, match=r"an effect reads .* got 3"):
-        read_effects(3)  # type: ignore[arg-type]

@@ -14,6 +14,11 @@ from spikewright.errors import NetworkError, SimulationError
 from spikewright.modelling.semantic import SemanticPointer, Vocabulary
 
 
+def shows(vocabulary: Vocabulary, value: Any) -> semantic.Transcode:
+    """A module that sends an expression, or that of a function of time."""
+    return semantic.Transcode(value, output_vocabulary=vocabulary)
+
+
 def letters(d: int = 32, names: str = "A; B; C; D", **options: Any) -> Vocabulary:
     """A seeded vocabulary."""
     made = Vocabulary(d, **{"seed": 3, "max_similarity": 0.3, "label": "letters", **options})
@@ -34,40 +39,25 @@ def run(model: sw.Network, node: Any, steps: int) -> NDArray:
 @pytest.mark.parametrize("value", [-0.7, 0.4])
 def test_a_scalar_represents_a_number(value: float) -> None:
     """Within 0.05, through its neurons."""
-    with semantic.Model(seed=1) as model:
-        model.shown = semantic.Transcode(lambda t: value)
-        model.level = semantic.Scalar(100)
-        semantic.Cortical("level = 0.5 * shown + 0.25")
-    assert model.level.n_neurons == 100
-    found = run(model, model.level.output, 300)[150:].mean()
+    with sw.Network(seed=1) as model:
+        shown = semantic.Transcode(lambda t: value)
+        level = semantic.Scalar(100)
+        0.5 * shown + 0.25 >> level
+    assert level.n_neurons == 100
+    found = run(model, level.output, 300)[150:].mean()
     assert found == pytest.approx(0.5 * value + 0.25, abs=0.05)
 
 
 def test_a_product_of_numbers() -> None:
     """`a * b`, within 0.05, for numbers as large as it is made for."""
     for a, b in ((0.8, -0.5), (1.5, 1.2)):
-        with semantic.Model(seed=1) as model:
-            model.left = semantic.Transcode(lambda t, a=a: a)
-            model.right = semantic.Transcode(lambda t, b=b: b)
-            model.product = semantic.Product(300, input_magnitude=max(1.0, a))
-            semantic.Cortical("product.a = left, product.b = right")
-        assert run(model, model.product.output, 300)[150:].mean() == pytest.approx(a * b, abs=0.05)
-
-
-def test_a_superposition_adds() -> None:
-    """As many inputs as it has, each by a letter; there is no single one."""
-    known = letters()
-    with semantic.Model(seed=1) as model:
-        model.total = semantic.Superposition(known, 3)
-        model.cue = semantic.Stimulus(known, "A")
-        semantic.Cortical("total.a = 0.5 * cue", "total.b = 0.3 * B", "total.c = -0.4 * C")
-        with pytest.raises(NetworkError, match="no single input; there are: a, b, c"):
-            semantic.Cortical("total = A")
-    assert set(model.total.inputs) == {"a", "b", "c"}
-    found = SemanticPointer(run(model, model.total.output, 300)[150:].mean(axis=0))
-    wanted = known.parse("0.5 * A + 0.3 * B - 0.4 * C")
-    assert found.compare(wanted) > 0.98
-    assert found.length() == pytest.approx(wanted.length(), abs=0.1)
+        with sw.Network(seed=1) as model:
+            left = semantic.Transcode(lambda t, a=a: a)
+            right = semantic.Transcode(lambda t, b=b: b)
+            product = semantic.Product(300, input_magnitude=max(1.0, a))
+            left >> product.a
+            right >> product.b
+        assert run(model, product.output, 300)[150:].mean() == pytest.approx(a * b, abs=0.05)
 
 
 def test_functions_transcode() -> None:
@@ -79,13 +69,14 @@ def test_functions_transcode() -> None:
         seen.append(t)
         return "X" if pointer.compare(known["A"]) > 0.9 else "0.5 * Y"
 
-    with semantic.Model(seed=1) as model:
-        model.cue = semantic.Stimulus(known, lambda t: "A" if t < 0.0105 else "B")
-        model.named = semantic.Transcode(named, known, other)
-        model.like = semantic.Transcode(lambda t, p: p.dot(known["A"]), known)
-        model.turned = semantic.Transcode(lambda t, p: ~p, known, known)
-        semantic.Cortical("named = cue, like = cue, turned = cue", synapse=None)
-        probes = [sw.Probe(m.output) for m in (model.named, model.like, model.turned)]
+    with sw.Network(seed=1) as model:
+        cue = shows(known, lambda t: "A" if t < 0.0105 else "B")
+        named_by = semantic.Transcode(named, known, other)
+        like_a = semantic.Transcode(lambda t, p: p.dot(known["A"]), known)
+        turned_round = semantic.Transcode(lambda t, p: ~p, known, known)
+        for module in (named_by, like_a, turned_round):
+            sw.Connection(cue.output, module.input, None)
+        probes = [sw.Probe(m.output) for m in (named_by, like_a, turned_round)]
     with sw.Simulator(model, precision="float64") as sim:
         sim.run_steps(20)
     names, like, turned = (sim.data[probe] for probe in probes)
@@ -105,12 +96,10 @@ def test_functions_that_misbehave_are_named() -> None:
         (lambda t: "a +", "'told'>: its function failed .*cannot be read"),
     ]
     for function, message in cases:
-        with semantic.Model() as model:
+        with sw.Network() as model:
             semantic.Transcode(function, output_vocabulary=known, label="told")
         with sw.Simulator(model) as sim, pytest.raises(SimulationError, match=message):
             sim.run_steps(2)
-    with semantic.Model(), pytest.raises(NetworkError, match="function must be callable, got 'A'"):
-        semantic.Transcode("A", output_vocabulary=known)  # type: ignore[arg-type]
 
 
 def noisy(known: Vocabulary) -> Any:
@@ -119,18 +108,18 @@ def noisy(known: Vocabulary) -> Any:
     def shown(t: float) -> str:
         return "0.8 * A + 0.45 * B" if t < 0.5 else "0.35 * A + 0.9 * B" if t < 1.5 else "0"
 
-    return semantic.Stimulus(known, shown)
+    return shows(known, shown)
 
 
 def test_the_winner_takes_all() -> None:
     """Of two pointers above the threshold a cleanup brings up both, this one the larger."""
     known, found = letters(64), {}
     for kind in (semantic.Cleanup, semantic.WinnerTakeAll):
-        with semantic.Model(seed=1) as model:
-            model.shown = noisy(known)
-            model.memory = kind(known, threshold=0.2)
-            semantic.Cortical("memory = shown")
-        utilities = run(model, model.memory.memory.utilities, 1800)
+        with sw.Network(seed=1) as model:
+            shown = noisy(known)
+            memory = kind(known, threshold=0.2)
+            shown >> memory
+        utilities = run(model, memory.memory.utilities, 1800)
         found[kind] = [utilities[at : at + 100].mean(axis=0) for at in (350, 1300, 1700)]
     both, one = found[semantic.Cleanup], found[semantic.WinnerTakeAll]
     assert both[0][:2].min() > 0.2 and both[1][:2].min() > 0.2
@@ -142,14 +131,15 @@ def test_the_winner_takes_all() -> None:
 def test_accumulators_choose_once() -> None:
     """The first to arrive comes up whole and stays, whatever follows, until it is reset."""
     known, others = letters(64), letters(16, "One; Two", label="numbers")
-    with semantic.Model(seed=1) as model:
-        model.shown = noisy(known)
-        model.again = semantic.Transcode(lambda t: float(0.9 < t < 1.0))
-        model.choice = semantic.Accumulators(
+    with sw.Network(seed=1) as model:
+        shown = noisy(known)
+        again = semantic.Transcode(lambda t: float(0.9 < t < 1.0))
+        choice = semantic.Accumulators(
             known, mapping={"A": "One", "B": "Two"}, output_vocabulary=others
         )
-        semantic.Cortical("choice = shown, choice.reset = again")
-    similar = others.dot(run(model, model.choice.output, 2000))
+        shown >> choice
+        again >> choice.reset
+    similar = others.dot(run(model, choice.output, 2000))
     kept, reset, other, left = (similar[at : at + 60].mean(0) for at in (750, 935, 1430, 1900))
     cross = abs(others["One"].dot(others["Two"]))
     assert kept[0] == pytest.approx(1.0, abs=0.15) and abs(kept[1]) < cross + 0.15
@@ -189,13 +179,13 @@ class TestPopulate:
         ("text", "message"),
         [
             ("A.foo()", "is no part of"),
-            ("A.unitary", "is no end of a module"),
+            ("A.unitary", "Attribute is no part of one"),
             ("A.unitary(2)", "is no part of"),
             ("A * B.unitary()", "what is added is a name, 'NAME = ...', got"),
             ("3", "what is added is a name"),
             ("E = 2.unitary()", "cannot be read as an expression"),
             ("E = (2).unitary()", "a pointer of .* is needed here, not the number 2"),
-            ("E = A.v", "is no end of a module"),
+            ("E = A.v", "Attribute is no part of one"),
         ],
     )
     def test_other_texts_are_refused(self, text: str, message: str) -> None:
@@ -210,8 +200,6 @@ class TestPopulate:
     ("make", "message"),
     [
         (lambda v: semantic.Scalar(0), "n_neurons must be a whole number from 1"),
-        (lambda v: semantic.Superposition(v, 0), "n_inputs must be a whole number from 1"),
-        (lambda v: semantic.Superposition(v, 27), "n_inputs is at most 26, got 27"),
         (lambda v: semantic.Accumulators(Vocabulary(8)), "nothing to clean up to"),
         (lambda v: semantic.Accumulators(v, ["A"], {"A": "B"}), "not both"),
         (lambda v: semantic.Accumulators(v, threshold=1.5), "threshold must be below 1"),

@@ -142,7 +142,7 @@ def test_translations_take_names_to_their_namesakes() -> None:
         (lambda v: v.add("X", "3"), "is a number, 3, where a pointer is needed"),
         (lambda v: v.parse("A + 1"), "pointer of .*'letters'> is needed here, not the number 1"),
         (lambda v: v.parse("~2 * A"), "not the number 2"),
-        (lambda v: v.parse("state"), "'state' begins with a small letter: it names a module"),
+        (lambda v: v.parse("state"), "'state' does not begin with a capital letter"),
         (lambda v: v.dot(np.ones(3)), r"must have 64 values, got shape \(3,\)"),
         (lambda v: v.text(np.ones((2, 64))), r"text is of one vector, got many, \(2,\)"),
         (lambda v: v.create_subset(["Q"]), "has no pointer 'Q'"),

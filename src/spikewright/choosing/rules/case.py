@@ -188,12 +188,15 @@ class RuleCase:
 
     @cached_property
     def layers(self) -> dict[str, LayerStatistics]:
-        """The statistics of each of these layers, with 0 for values below rounding errors.
+        """The statistics of each of these layers, as `layer` makes them, kept."""
+        return {name: self.layer(name) for name in self.settings}
 
-        Raises `TypeError` where there is no data.
+    def layer(self, name: str) -> LayerStatistics:
+        """The statistics of one of these layers, with 0 for values below rounding errors.
+
+        They are made anew each time. Raises `TypeError` where there is no data.
         """
-        found = above_rounding(self._known, self.graph)
-        return {name: found[name] for name in self.settings}
+        return above_rounding(self._known, self.graph, name)
 
     @property
     def examples(self) -> Mapping[str, NDArray]:

@@ -116,10 +116,11 @@ class LayerRule(ScaleRule):
 
     def choose(self, case: RuleCase) -> dict[str, ScaleChoice]:
         """See `ScaleRule.choose`."""
-        layers, refusals, found = case.layers, [], {}
+        refusals, found = [], {}
         for name, setting in case.settings.items():
             try:
-                found[name] = self._choice(layers[name], self.threshold(layers[name], setting))
+                layer = case.layer(name)
+                found[name] = self._choice(layer, self.threshold(layer, setting))
             except ConversionError as error:
                 refusals += [Refusal(name, str(self), r.reason, r.options) for r in error.refusals]
         if refusals:

@@ -19,7 +19,7 @@ from spikewright.choosing.statistics.channels import by_channel, channel_axis, c
 from spikewright.choosing.statistics.fingerprint import KEPT, Examples, fingerprint
 from spikewright.choosing.statistics.histogram import Collector
 from spikewright.choosing.statistics.statistics import LayerStatistics, Statistics, refusal
-from spikewright.graph import Graph, Sequences, evaluate_all
+from spikewright.graph import Graph, Sequences, values_in_order
 from spikewright.graph.layers import Activation
 from spikewright.graph.masks import masks_of
 
@@ -192,6 +192,7 @@ def collect(
     `ConversionError` for data that does not fit, and for values that are no finite numbers.
     """
     count = 0
+    read = {_LayerCollector(graph, name).read for name in names}
     expected = count_of(data, graph, sequences)
     with progress_bar(expected, progress, "calibration samples") as advance:
 
@@ -199,7 +200,7 @@ def collect(
             nonlocal count
             for sample in samples(data, graph, sequences):
                 if sequences is None:
-                    yield sample, evaluate_all(graph, sample)
+                    yield sample, {n: v for n, v in values_in_order(graph, sample) if n in read}
                 else:
                     yield from sequences.evaluate(graph, sample)
                 count += 1
@@ -233,6 +234,7 @@ def collect_values(
         if len(examples) > 4 * KEPT:
             examples = [Examples.join(examples)]
         count += size
+        del values  # before the next ones are computed
     found = {layer.name: layer.result() for layer in layers}
     return Statistics(found, count, fingerprint(graph), Examples.join(examples))
 

@@ -10,9 +10,10 @@ the change of the values behind it is measured. The fan-out of a layer's spikes 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import NamedTuple
 
 import numpy as np
@@ -20,14 +21,15 @@ from numpy.typing import NDArray
 
 from spikewright.choosing.statistics.channels import by_channel, channel_axis, channels_of
 from spikewright.choosing.statistics.statistics import LayerStatistics, Per, Statistics
-from spikewright.graph import Graph, evaluate_all
-from spikewright.graph.layers import Affine, Convolution, ConvolutionTranspose
+from spikewright.graph import Graph, evaluate_all, values_in_order
+from spikewright.graph.layers import Affine, Convolution, ConvolutionTranspose, Input
 from spikewright.graph.masks import Real, masks_of
 
 _WEIGHTS = (Affine, Convolution, ConvolutionTranspose)
 _FEWEST, _MOST = 4, 64  # examples
 
 Values = Mapping[str, NDArray]
+PassedOn = Callable[[str, NDArray], NDArray]
 
 
 class _Probe(NamedTuple):
@@ -175,7 +177,10 @@ def random_signs(
 ) -> NDArray:
     """A sign for every entry that counts, 0 for others: padding does not change what is drawn."""
     if counts is True:
-        return rng.choice([-1.0, 1.0], shape)
+        signs = np.empty(shape)
+        for some in signs:
+            some[...] = rng.choice([-1.0, 1.0], some.shape)
+        return signs
     there = np.broadcast_to(counts, shape)
     signs = np.zeros(shape)
     signs[there] = rng.choice([-1.0, 1.0], int(there.sum()))
@@ -251,26 +256,34 @@ def fan_out(graph: Graph, name: str) -> float:
 _UNIT = 2.0**-23  # in the last place of a float32, as a share of its value
 _MARGIN = 8.0  # times the root mean square: no sum of a few errors of either sign is larger
 _EXAMPLES, _DRAWS = 4, 2
+_AT_ONCE = 2**20  # errors that are summed up together
 
 BOUND = _MARGIN * _UNIT
 """The bound of the rounding error of a single term, as a share of its value."""
 
 
-def above_rounding(statistics: Statistics, graph: Graph) -> dict[str, LayerStatistics]:
-    """The layers with 0 in the place of values that are smaller than their rounding errors."""
+def above_rounding(statistics: Statistics, graph: Graph, name: str) -> LayerStatistics:
+    """A layer with 0 in the place of values that are smaller than their rounding errors.
+
+    It shares nothing with the statistics that what is asked of it would be kept in.
+    """
     limits = statistics.rounding
     if not limits:
         limits.update(_limits(statistics, graph))
-    return {name: layer.above(limits[name]) for name, layer in statistics.layers.items()}
+    return statistics.layers[name].above(limits[name])
 
 
 def _limits(statistics: Statistics, graph: Graph) -> dict[str, NDArray]:
-    """Limits that values of each channel have to exceed, by layer, measured on a few examples."""
-    layers = statistics.layers.items()
-    read = {name: graph[name].inputs[0] if layer.rectifies else name for name, layer in layers}
-    inputs = {name: value[:_EXAMPLES] for name, value in statistics.examples.values.items()}
-    rng = np.random.default_rng(0)
+    """Limits that values of each channel have to exceed, by layer, measured on a few examples.
 
+    The source and its rounded draws are evaluated side by side, node by node, so that few values
+    are held at once. Each draw has the signs that it had, were it made when those before are done.
+    """
+    readers: dict[str, list[str]] = {}
+    for name, layer in statistics.layers.items():
+        readers.setdefault(graph[name].inputs[0] if layer.rectifies else name, []).append(name)
+    inputs = {name: value[:_EXAMPLES] for name, value in statistics.examples.values.items()}
+    size = len(next(iter(inputs.values())))
     masks = masks_of(graph)
     real = masks.real(inputs)
 
@@ -278,32 +291,58 @@ def _limits(statistics: Statistics, graph: Graph) -> dict[str, NDArray]:
         found = None if real is None else real.of(name)
         return True if found is None else found
 
-    def rounded(name: str, value: NDArray) -> NDArray:
-        if name in masks.alone:  # zeros and ones, and what is made of them, exactly
+    moved = [
+        node.name
+        for node in graph  # masks are zeros and ones, and what is made of them, exactly
+        if not isinstance(node.layer, Input) and node.name not in masks.alone
+    ]
+
+    def rounded(rng: np.random.Generator, name: str, value: NDArray) -> NDArray:
+        if name in masks.alone:
             return value
-        return value * (1.0 + _UNIT * random_signs(rng, value.shape, counts(name)))
+        signs = random_signs(rng, value.shape, counts(name))
+        signs *= _UNIT
+        signs += 1.0
+        signs *= value
+        return signs
 
+    rng = np.random.default_rng(0)
+    draws: list[PassedOn | None] = [None, partial(rounded, deepcopy(rng))]
+    while len(draws) <= _DRAWS:
+        for name in moved:
+            random_signs(rng, (size, *graph.shapes[name]), counts(name))
+        draws.append(partial(rounded, deepcopy(rng)))
+    found: dict[str, NDArray] = {}
     with np.errstate(all="ignore"):
-        exact, *drawn = (
-            evaluate_all(graph, inputs, passed_on) for passed_on in (None, *[rounded] * _DRAWS)
-        )
-        errors = {
-            name: np.concatenate(
-                [np.where(counts(node), values[node] - exact[node], 0.0) for values in drawn]
-            )
-            for name, node in read.items()
-        }
-        return {name: _typical(errors[name], layer.axis) for name, layer in layers}
+        for nodes in zip(*(values_in_order(graph, inputs, draw) for draw in draws), strict=True):
+            (name, exact), *drawn = nodes
+            for reader in readers.get(name, ()):
+                there = np.broadcast_to(counts(name), exact.shape)
+                axis = statistics.layers[reader].axis
+                found[reader] = _typical(exact, [value for _, value in drawn], there, axis)
+            del nodes, exact, drawn
+    return {name: found[name] for name in statistics.layers}
 
 
-def _typical(errors: NDArray, axis: int | None) -> NDArray:
-    """A bound for the errors `(samples, *shape)` of each channel, from those that are not 0.
+def _typical(exact: NDArray, drawn: Sequence[NDArray], there: NDArray, axis: int | None) -> NDArray:
+    """A bound for the errors of values `(samples, *shape)` of each channel, where they are `there`.
 
-    Of channels without errors, which these samples left at 0, it is the median of the others'.
+    It is made of those that are not 0, some channels at a time. Of channels without errors, which
+    these samples left at 0, it is the median of the others'.
     """
-    found = by_channel(errors, axis)
-    counts = (found != 0).sum(axis=1)
-    bound = _MARGIN * np.sqrt(np.square(found).sum(axis=1) / np.maximum(counts, 1))
+    exact, there, *drawn = (
+        value[None] if axis is None else np.moveaxis(value, axis + 1, 0)
+        for value in (exact, there, *drawn)
+    )
+    counts, sums = np.zeros(len(exact), np.int64), np.zeros(len(exact))
+    some = max(1, _AT_ONCE // max(1, exact[:1].size * len(drawn)))
+    for i in range(0, len(exact), some):
+        part = slice(i, i + some)
+        errors = [np.where(there[part], one[part] - exact[part], 0.0) for one in drawn]
+        each = np.concatenate(errors, axis=1).reshape(len(errors[0]), -1)
+        counts[part] = (each != 0).sum(axis=1)
+        sums[part] = np.square(each).sum(axis=1)
+    bound = _MARGIN * np.sqrt(sums / np.maximum(counts, 1))
     known = (counts > 0) & np.isfinite(bound)
     other = float(np.median(bound[known])) if known.any() else 0.0
     return np.where(known, bound, other)

@@ -59,8 +59,9 @@ class LayerStatistics:
 
     def above(self, least: NDArray) -> LayerStatistics:
         """The same with 0 in the place of values that are smaller than this, channel by channel."""
-        made = replace(self, values=self.values.without(least), least=least)
-        lost = (made.magnitudes.highest == 0) & (self.magnitudes.highest > 0)
+        given = replace(self, values=replace(self.values))  # what it keeps is forgotten here
+        made = replace(self, values=given.values.without(least), least=least)
+        lost = (made.magnitudes.highest == 0) & (given.magnitudes.highest > 0)
         return replace(made, rounded=bool(np.any(lost)))
 
     @cached_property

@@ -22,6 +22,7 @@ TOLERANCE: float
 def instruction_sets() -> list[str]: ...
 def has_tiles(isa: str, /) -> bool: ...
 def integrate_along(**named: Any) -> None: ...
+def least_voltage(threshold: float, spikes: int, tolerance: float, /) -> float: ...
 
 class Action(Enum):
     layer = ...
@@ -57,9 +58,8 @@ class Cell(Enum):
 
 class Rate(Enum):
     identity = ...
-    rectified = ...
+    bent = ...
     leaky = ...
-    clipped = ...
     sigmoid = ...
     tanh = ...
     softplus = ...
@@ -88,6 +88,7 @@ def pack(
     weights: NDArray,
     *,
     order: NDArray | None = None,
+    heights: NDArray | None = None,
     widths: Sequence[int],
     reading: Reading,
     channels: int = 0,
@@ -99,11 +100,6 @@ def pack(
 class Limbs:
     def __init__(
         self, *, bits: int, most: int, weights: int, wide: float = 0.0, reach: float = 0.0
-    ) -> None: ...
-
-class Bent:
-    def __init__(
-        self, *, slope: float = 1.0, offset: float = 0.0, most: float, gated: bool = False
     ) -> None: ...
 
 class Geometry:
@@ -137,28 +133,21 @@ class FixedPoint:
         self, *, leak: float, half: float, low: float, high: float, to_zero: bool
     ) -> None: ...
 
-class Cells:
+class NeuronModel:
     cell: Cell
     rate: Rate
+    blocks: bool
     amplitude: float
     negative: bool
+    floor: float
     cap: float
-    assumed: float
     heights: Sequence[float]
     parts: Sequence[float]
     start: float
-    debt: bool
     dt: float
     differ: bool
     adapting: float
     added: float
-    voltage: int
-    second: int
-    third: int
-    total: int
-    net: int
-    recorded: Sequence[int]
-    fixed: FixedPoint
 
 class SenderForm:
     width: int

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,6 +46,14 @@ class SummedOutputs:
     offset: int
 
 
+class Ahead(NamedTuple):
+    """The digits `signal`, worth `heights` step by step, read `steps` steps ahead."""
+
+    signal: int
+    steps: int
+    heights: tuple[int, ...]
+
+
 class Buffers:
     """A region's `kernels` so far, and the places of signals; `held` and `buffer` store signals."""
 
@@ -74,6 +82,7 @@ class Buffers:
         self.widest = 0
         self.listed = Listed()
         self.fused: set[Operator] = set()
+        self.ahead: dict[int, Ahead] = {}  # signals that readers make themselves, of others
         self.roots: dict[int, tuple[int, int]] = {}  # of parts: the whole buffer, and the start
         self.preferred = preferred_orders(region.operators, program.shapes)
         # Of signals that only probes read: the period of the steps that these keep.
@@ -124,6 +133,8 @@ class Buffers:
 
     def held(self, signal: int) -> Stored:
         """The place of a signal; one from outside the region is loaded into a buffer."""
+        if signal in self.ahead:
+            return self.held(self.ahead[signal].signal)
         if signal not in self.stored:
             order = self.preferred.get(signal)
             counts = signal in self.op.counts

@@ -25,11 +25,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from spikewright.engines.native.ahead import read_ahead
 from spikewright.engines.native.buffers import Buffers, SummedOutputs
 from spikewright.engines.native.filling import Filling, Listed, Packing
 from spikewright.engines.native.foreign import add_foreign
 from spikewright.engines.native.groups import FusedOperator, add_together, groups
-from spikewright.engines.native.integrators import add_integrators
 from spikewright.engines.native.layers import add_layer, add_sum
 from spikewright.engines.native.learning import add_learned
 from spikewright.engines.native.moves import add_axis_map, add_choice, add_place, rename
@@ -72,8 +72,6 @@ from spikewright.network.transforms import (
     Transform,
 )
 
-_PARAMETERS = 16  # bytes a neuron, in use while a population is described
-
 
 @dataclass(frozen=True, eq=False)
 class Built:
@@ -114,16 +112,6 @@ class Built:
             found[one.label] += one.bytes + tiles * self.region.tiled_bytes(one.number)
         return dict(found)
 
-    @property
-    def making_bytes(self) -> int:
-        """The largest temporary memory while they are made, in bytes.
-
-        Populations are described before there are any weights of layers.
-        """
-        neurons = max((op.ensemble.n_neurons for op, _, _ in self.populations), default=0)
-        described = _PARAMETERS * neurons - sum(one.bytes for one in self.fillings)
-        return max([described, 0, *(one.making for one in self.fillings)])
-
     def fill(self, threads: int) -> list[Packing | None]:
         """Make all weights; layers' are shared while what is returned is held."""
         return [one.fill(self.region, threads) for one in self.fillings]
@@ -152,7 +140,6 @@ def _add_linear(b: Buffers, op: Linear) -> None:
 
 
 _KERNELS: dict[type[Operator], Callable[[Buffers, Any], None]] = {
-    Neurons: add_integrators,
     ScaledSum: add_sum,
     Advance: add_advance,
     Delay: add_delay,
@@ -167,6 +154,9 @@ def build(region: Region, program: Program) -> Built:
     """Kernels for a region."""
     b = Buffers(region, program)
     b.fused.update(op for one in shortcuts(b).values() for op in one.vanishing)
+    for op, one in read_ahead(b).items():
+        b.ahead[op.output] = one
+        b.fused.add(op)
     for group in groups(b):
         # A layer takes the sum behind it with it, but not those that the sum is grouped with.
         left = [unit for unit in group if unit.operator not in b.fused]

@@ -6,7 +6,7 @@ import math
 import os
 import threading
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -18,18 +18,16 @@ from spikewright.engines.kernel import Array, Call, Kernel, Stepping
 from spikewright.engines.native import _kernels
 from spikewright.engines.native.building import Built, build
 from spikewright.engines.native.filling import SLAB, Often, Packing
-from spikewright.engines.native.foreign import foreign_bytes
 from spikewright.engines.native.regions import Region, plan_rows, with_regions
 from spikewright.engines.native.running import LinearKernel, RegionKernel
 from spikewright.engines.native.runs import state_bytes, work_bytes
 from spikewright.engines.operators import Generate, NodeSource, Operator
 from spikewright.engines.populations import Learned
-from spikewright.engines.program import Program
+from spikewright.engines.program import Block, Program
 from spikewright.engines.python_steps import PythonStep
 from spikewright.engines.reference import ReferenceEngine
 from spikewright.engines.sources import Given
 from spikewright.engines.totals import Sums
-from spikewright.engines.working import size_of
 from spikewright.errors import BuildError
 
 ISA_VARIABLE = "SPIKEWRIGHT_ISA"
@@ -65,7 +63,6 @@ class NativeEngine(Engine):
     name = "native"
     exact = True
     batch_values = 16_000_000  # signals stay in caches, and each part has a cost of its own
-    tells = True
     bound = (
         "bit-identical whatever the batch, its order, the time block, the threads and the "
         "instruction set; the reference engine's spikes and learned weights (with exp or log in "
@@ -155,26 +152,22 @@ class NativeEngine(Engine):
 
     def signal_bytes(self, signal: int, program: Program) -> int:
         if program not in self._counts:
-            regions = [
-                op
-                for component in program.components
-                for op in component.operators
-                if isinstance(op, Region) and not component.loops  # there, all are float64
-            ]
-            self._counts[program] = frozenset().union(
-                *(op.counts & {*op.exported} for op in regions)
-            )
+            blocks = [
+                one for one in program.components if not one.loops
+            ]  # in loops, all are float64
+            regions = [op for one in blocks for op in one.operators if isinstance(op, Region)]
+            made = (region.counts & {*region.exported} for region in regions)
+            self._counts[program] = frozenset().union(*made)
         return 1 if signal in self._counts[program] else 8
 
-    def held_state(
+    def state_bytes(
         self, op: Operator, program: Program, tally: bool, batch: int, stretch: Stretch | None
     ) -> Mapping[str, int]:
         if not isinstance(op, Region):
-            return super().held_state(op, program, tally, batch, stretch)
+            return super().state_bytes(op, program, tally, batch, stretch)
         found = state_bytes(op, self._build(op, program), batch, stretch, self.threads, tally)
         for foreign in op.foreign:
-            for label, size in self._reference.state_bytes(foreign, program, tally).items():
-                found[label] += size * batch
+            found.update(self._reference.state_bytes(foreign, program, tally, batch, None))
         return found
 
     def held(self, op: Operator, program: Program) -> Held:
@@ -185,26 +178,27 @@ class NativeEngine(Engine):
         kept = Counter(built.weight_bytes(self._has_tiles(program)))
         for other in others:
             kept.update(other.kept)
-        return Held(kept, max([built.making_bytes, *(other.making for other in others)]))
+        return Held(kept, max((one.making for one in (*built.fillings, *others)), default=0))
 
     def holds(self, op: Operator) -> bool:
         return op in self._holding or op in self._shared
 
-    def work_bytes(
-        self, op: Operator, program: Program, batch: int, steps: int, held: Collection[int]
-    ) -> int:
+    def work_bytes(self, op: Operator, block: Block) -> int:
+        program = block.program
         if not isinstance(op, Region):
-            counts = [s for s in op.inputs if s not in held and self.signal_bytes(s, program) == 1]
-            copied = 8 * batch * steps * size_of(program, counts)  # `_Fallback` reads doubles
-            return copied + self._reference.work_bytes(op, program, batch, steps, held)
+            changing = (s for s in op.inputs if s not in block.held)
+            counts = [s for s in changing if self.signal_bytes(s, program) == 1]
+            copied = 8 * block.values(counts)  # `_Fallback` reads doubles
+            return copied + self._reference.work_bytes(op, block)
         built = self._build(op, program)
         made = {o.output for o in program.operators if not isinstance(o, NodeSource)}
         values = [s for s, counts in built.inputs if not counts and s not in made]
-        rows = sum(int(np.prod(program.shapes[s])) * (1 if s in held else steps) for s in values)
-        called = sum(foreign_bytes(o, program, steps) for o in op.foreign)
-        work = [self._reference.work_bytes(o, program, batch, 1, ()) for o in op.foreign]
-        region = work_bytes(op, built, batch, steps, self.threads, self._often)
-        return 8 * batch * rows + region + batch * called + max(work, default=0)
+        for called in op.foreign:  # it is given inputs of a step, and what it makes is kept
+            values += called.outputs
+        given = sum(block.step.values(called.inputs) for called in op.foreign)
+        work = (self._reference.work_bytes(called, block.step) for called in op.foreign)
+        region = work_bytes(op, built, block.samples, block.steps, self.threads, self._often)
+        return 8 * (block.values(values) + given) + region + max(work, default=0)
 
 
 def _threads() -> int:

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright._base.arguments import immutable, memory_of
+from spikewright._base.mapped import give_back
 from spikewright.engines.compensation import Compensation, Residuals, grid_of, residuals_of
 from spikewright.engines.grid import Grid, Precision
 from spikewright.engines.native._kernels import Action, Geometry, Packed, Reading, Region, pack
@@ -40,13 +41,14 @@ def lane_widths(channels: int, rows: int) -> list[int]:
 class PackedWeights:
     """A layer's weights `(out, ...)`, and the column of each row of the kernels' form.
 
-    They are in `order`, or, where that is None, as they are. `owner` is the array of the network
-    of which they are made, if it is one.
+    They are in `order`, or, where that is None, as they are, and multiplied by the `heights` of
+    their columns. `owner` is the array of the network of which they are made, if it is one.
     """
 
     matrix: NDArray
     order: NDArray | None = None
     owner: NDArray | None = None
+    heights: NDArray | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,8 +115,8 @@ class Filling:
         if owner is None:
             packing = self._packing(weights, order, threads)
         else:
-            ordered = None if order is None else order.tobytes()
-            key = (*memory_of(owner), ordered, self.compensation is None, *self._form)
+            along = (None if a is None else a.tobytes() for a in (order, weights.heights))
+            key = (*memory_of(owner), *along, self.compensation is None, *self._form)
             found = _shared.get(key)
             packing = found or self._packing(weights, order, threads)
             _shared[key] = packing
@@ -127,11 +129,12 @@ class Filling:
 
     def _packing(self, weights: PackedWeights, order: NDArray | None, threads: int) -> Packing:
         """The weights' form, and the residuals of its rows, the entries of each row in order."""
-        packed = self._pack(weights.matrix, order, threads)
+        packed = self._pack(weights, order, threads)
         held = self.compensation
         if held is not None:
             held = replace(held, weight=weights.matrix, order=weights.order)
         residuals = residuals_of(held, len(weights.matrix))
+        give_back(weights.matrix)
         return Packing(packed, weights.owner, residuals)
 
     @property
@@ -142,12 +145,14 @@ class Filling:
         widths = lane_widths(self.geometry.out_channels, self._rows)
         return reading, channels, self._limbs, tuple(widths)
 
-    def _pack(self, matrix: NDArray, order: NDArray | None, threads: int) -> Packed:
+    def _pack(self, weights: PackedWeights, order: NDArray | None, threads: int) -> Packed:
         reading, channels, limbs, widths = self._form
+        matrix = weights.matrix
         floats = matrix if matrix.dtype in (np.float32, np.float64) else matrix.astype(np.float64)
         return pack(
             np.ascontiguousarray(floats),
             order=order,
+            heights=weights.heights,
             widths=widths,
             reading=reading,
             channels=channels,

@@ -39,12 +39,6 @@ def parts_of(op: Operator) -> tuple[tuple[int, ...], tuple[int, ...]]:
     return op.outputs[: len(op.outputs) - len(op.late)], op.late
 
 
-def foreign_bytes(op: Operator, program: Program, steps: int) -> int:
-    """Memory of one sample in a run of `steps` steps, in bytes: inputs and kept outputs."""
-    read, made = (sum(int(np.prod(program.shapes[s])) for s in x) for x in (op.inputs, op.outputs))
-    return 8 * (read + steps * made)
-
-
 class Foreign(Kernel):
     """A kernel of the reference engine that a native loop calls.
 

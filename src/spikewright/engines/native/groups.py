@@ -13,18 +13,18 @@ import numpy as np
 
 from spikewright.engines.native._kernels import Rate
 from spikewright.engines.native.buffers import Buffers
-from spikewright.engines.native.cells import described
+from spikewright.engines.native.cells import described, in_blocks
 from spikewright.engines.native.joint import add_choices, add_scatter, add_sums, scattered
 from spikewright.engines.native.moves import chosen_by
 from spikewright.engines.native.parts import add_filters
 from spikewright.engines.native.populations import (
     Driving,
     add_cells,
+    add_population,
     add_readouts,
     driving,
     reads_out,
 )
-from spikewright.engines.native.support import is_integrator
 from spikewright.engines.operators import Filter, Linear, Operator, ScaledSum, Smooth
 from spikewright.engines.populations import Neurons
 from spikewright.network.transforms import Slice, Take
@@ -119,8 +119,8 @@ def _kind(b: Buffers, unit: FusedOperator) -> Hashable:
 
 
 def _kind_of_neurons(op: Neurons, how: Driving | None, dt: float) -> Hashable:
-    cells = described(op.neuron_type, dt)
-    if is_integrator(op) or cells is None or cells.rate is Rate.parametric or op.states:
+    model = described(op.neuron_type, dt)
+    if in_blocks(op, dt) or model is None or model.rate is Rate.parametric or op.states:
         return None
     driven = None if how is None else (how.weights.shape[1], how.sum.gain is None)
     return ("neurons", op.neuron_type, driven, op.restart)
@@ -130,13 +130,15 @@ def add_together(b: Buffers, group: Sequence[FusedOperator]) -> bool:
     """Add units that run as one, or one of such a kind; False for a unit of another kind."""
     ops = [unit.operator for unit in group]
     filters = [op for op in ops if isinstance(op, Filter | Smooth)]
-    populations = [op for op in ops if isinstance(op, Neurons) and not is_integrator(op)]
+    populations = [op for op in ops if isinstance(op, Neurons)]
     sums = [op for op in ops if isinstance(op, ScaledSum)]
     maps = [op for op in ops if isinstance(op, Linear)]
     if filters:
         add_filters(b, filters)
-    elif populations:
+    elif len(populations) > 1:
         add_cells(b, populations, [unit.driving for unit in group])
+    elif populations:
+        add_population(b, populations[0], group[0].driving)
     elif sums and group[0].places:
         add_scatter(b, sums[0], group[0].places)
     elif len(sums) > 1:

@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 
 from spikewright._base.windows import split_shape
 from spikewright.engines.compensation import grid_of
+from spikewright.engines.factors import channels_scaled
 from spikewright.engines.native._kernels import Action, Geometry
 from spikewright.engines.native.buffers import Buffers
+from spikewright.engines.native.cells import in_blocks
 from spikewright.engines.native.filling import Filling, PackedWeights, listed
-from spikewright.engines.native.integrators import integrators
 from spikewright.engines.native.orders import (
     Order,
     channels_last_order,
@@ -23,8 +24,8 @@ from spikewright.engines.native.orders import (
     positions,
 )
 from spikewright.engines.native.parts import limbs_of
+from spikewright.engines.native.populations import blocks
 from spikewright.engines.native.shortcuts import Shortcut, shortcut_of
-from spikewright.engines.native.support import is_integrator
 from spikewright.engines.operators import Linear, ScaledSum
 from spikewright.engines.populations import Neurons
 from spikewright.network.transforms import Convolution, Dense, Shape
@@ -39,9 +40,9 @@ def add_layer(b: Buffers, op: Linear, transform: Dense | Convolution) -> None:
     elif transform.groups == 1:
         _add_convolution(b, op, transform)
     elif transform.kernel.shape[1] == 1:
-        _add_depthwise(b, op, transform)
+        _add_depthwise(b, op, channels_scaled(transform, op.heights))
     else:
-        _add_grouped(b, op, transform)
+        _add_grouped(b, op, channels_scaled(transform, op.heights))
 
 
 def add_sum(b: Buffers, op: ScaledSum) -> None:
@@ -94,11 +95,12 @@ class _Ends:
         biases = b.per_pixel(bias, self.output, *shape)
         populations = [-1] * self.pieces
         if self.neurons is not None:
-            populations = integrators(b, self.neurons, *shape)
+            populations = blocks(b, self.neurons, *shape)
         size = b.size(self.output) // self.pieces
         shortcut, counts = self.shortcut, op.inputs[0] in b.op.counts
         grid = grid_of(b.program.precision, op.compensation)
         _, limbs = grid.input_limbs(fan_in)
+        ahead = b.ahead.get(op.inputs[0])
         for i, made in enumerate(weights):
             number = b.kernels.layer(
                 action=action,
@@ -112,6 +114,8 @@ class _Ends:
                 factor=None if shortcut is None else shortcut.factor(b, order, self.pixels),
                 limbs=limbs_of(b, fan_in, op.compensation),
                 weight_limbs=grid.weight_limbs,
+                ahead=0 if ahead is None else ahead.steps,
+                heights=() if ahead is None else ahead.heights,
             )
             tiled = b.kernels.tiled_bytes(number) > 0
             b.listed = b.listed.largest(listed(action, geometry, counts, tiled, limbs))
@@ -145,7 +149,7 @@ def _ends(
     if total is not None and not joins and (len(total.inputs) != 1 or total.output in b.op.counts):
         total = None
     neurons = None if total is None else b.alone(total.output, Neurons)
-    if neurons is not None and not is_integrator(neurons):
+    if neurons is not None and not in_blocks(neurons, b.program.dt):
         neurons = None
     return _Ends(
         b=b,
@@ -176,18 +180,20 @@ def _add_dense(b: Buffers, op: Linear, transform: Dense) -> None:
         source, order = b.held(signal).buffer, b.held(signal).order
     else:
         source = b.held_in(signal)
-    matrix = transform.matrix
+    weights = partial(PackedWeights, transform.matrix, order, transform.matrix, op.heights)
     geometry = Geometry(input=[1, pixels, inner], output=[1, pixels, out])
     action = _action(b, signal)
     ends = _ends(b, op, action, None, pixels)
-    ends.add(action, [source], geometry, [partial(PackedWeights, matrix, order, matrix)], inner)
+    ends.add(action, [source], geometry, [weights], inner)
 
 
-def _by_taps(kernel: NDArray) -> PackedWeights:
+def _by_taps(kernel: NDArray, heights: NDArray | None = None) -> PackedWeights:
     """Weights `(out, taps, channels)` of a kernel `(out, channels, *size)`."""
     channels = kernel.shape[1]
     places = np.arange(kernel[0].size).reshape(channels, -1)
-    return PackedWeights(kernel, None if 1 in places.shape else places.T.ravel(), kernel)
+    order = None if 1 in places.shape else places.T.ravel()
+    each = None if heights is None else np.repeat(heights, places.shape[1])
+    return PackedWeights(kernel, order, kernel, each)
 
 
 def _add_convolution(b: Buffers, op: Linear, transform: Convolution) -> None:
@@ -198,7 +204,7 @@ def _add_convolution(b: Buffers, op: Linear, transform: Convolution) -> None:
     geometry = geometry_of(transform.windows, transform.channels_last, shapes)
     action = _action(b, signal)
     ends = _ends(b, op, action, out_order, _pixels(transform, shapes[1]))
-    weights = partial(_by_taps, transform.kernel)
+    weights = partial(_by_taps, transform.kernel, op.heights)
     ends.add(action, [source], geometry, [weights], transform.kernel[0].size)
 
 

@@ -1,4 +1,4 @@
-"""Populations of any type: their inputs, and decoders of their spikes."""
+"""Populations described to the kernels: in blocks or in pieces, and decoders of their spikes."""
 
 from __future__ import annotations
 
@@ -10,12 +10,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright.engines.grid import GRIDS, integer_weights, weight_limbs
-from spikewright.engines.native._kernels import CHUNK, MOST_COLUMNS, MOST_OUTPUTS, Cell, Cells, Rate
+from spikewright.engines.native._kernels import (
+    CHUNK,
+    MOST_COLUMNS,
+    MOST_OUTPUTS,
+    Cell,
+    NeuronModel,
+)
 from spikewright.engines.native.buffers import Buffers, SummedOutputs
-from spikewright.engines.native.cells import OWN_ROOM, described, own_rows, rate_of, states
-from spikewright.engines.native.orders import Order
+from spikewright.engines.native.cells import described, in_blocks, parameters, states
+from spikewright.engines.native.orders import Order, every
 from spikewright.engines.native.parts import limbs_of
-from spikewright.engines.native.support import is_integrator
 from spikewright.engines.operators import Linear, ScaledSum
 from spikewright.engines.populations import Neurons
 from spikewright.errors import BuildError
@@ -50,35 +55,97 @@ def driving(b: Buffers, op: Linear) -> tuple[Neurons, Driving] | None:
     if total is None or len(total.inputs) != 1:
         return None
     neurons = b.alone(total.output, Neurons)
-    if neurons is None or is_integrator(neurons):
+    if neurons is None or in_blocks(neurons, b.program.dt):
         return None
     return neurons, Driving(op, total)
 
 
+def model_of(op: Neurons, dt: float) -> NeuronModel:
+    """The description of a population's type; raises `BuildError` where there is none."""
+    model = described(op.neuron_type, dt)
+    if model is None:
+        raise BuildError(f"{op.label}: {op.neuron_type!r} has no native kernel")
+    return model
+
+
+def add_population(b: Buffers, op: Neurons, how: Driving | None = None) -> None:
+    """A population whose input is currents, or a vector and the operators that drive it."""
+    if not in_blocks(op, b.program.dt):
+        return add_cells(b, [op], [how])
+    (signal,) = op.inputs
+    outside = not b.inside(signal)
+    order = b.preferred.get(op.output)
+    if outside:
+        source = b.input(signal, False)
+    else:
+        stored = b.values(signal)
+        order, source = stored.order, stored.buffer
+    (population,) = blocks(b, op, order, 1)
+    target = b.buffer(True, op.output, order)
+    index = order if outside else None
+    b.kernels.fire(
+        input=source, external=outside, output=target, population=population, index=index
+    )
+    return None
+
+
+_STATE = {Cell.running_mean: (36, 24), Cell.bipolar: (20, 8), Cell.digits: (20, 8)}
+"""Bytes of a neuron in blocks: all, and those that are not kept behind a last step."""
+
+
+def blocks(b: Buffers, op: Neurons, order: Order, pixels: int, pieces: int = 1) -> list[int]:
+    """Numbers of a population's parts, `pixels` times some channels each, that run in blocks."""
+    model = model_of(op, b.program.dt)
+    size = b.size(op.output)
+    places = (every(size) if order is None else order).reshape(pieces, pixels, -1)
+
+    def rows(value: Any) -> list[NDArray]:
+        return b.per_pixel(value, op.output, order, pixels, pieces)
+
+    threshold, own = parameters(op, model)
+    thresholds, starts = rows(threshold), rows(op.initial_voltage)
+    owns = [None] * pieces if own is None else rows(own)
+    numbers = [
+        b.kernels.population(
+            model=model, threshold=one, own=numbers, start=start, places=where, whole=size
+        )
+        for one, numbers, start, where in zip(thresholds, owns, starts, places, strict=True)
+    ]
+    # Channels are padded to whole vectors.
+    lanes = 64 if pixels == 1 else 16
+    padded = pieces * pixels * (-(-places.shape[2] // lanes) * lanes)
+    whole, passing = _STATE.get(model.cell, (12, 8))
+    b.population_bytes[op.label] += whole * padded
+    b.voltage_bytes[op.label] += passing * padded
+    b.populations[op] = (op, order, tuple(numbers))
+    return numbers
+
+
 def add_cells(b: Buffers, ops: Sequence[Neurons], driven: Sequence[Driving | None]) -> None:
-    """Populations of one type that has a description, all driven in the same way."""
+    """Populations of one type, all driven in the same way, in pieces."""
     neurons = ops[0].neuron_type
-    cells = described(neurons, b.program.dt)
-    if cells is None:
-        raise BuildError(f"{ops[0].label}: {neurons!r} has no native kernel")
+    model = model_of(ops[0], b.program.dt)
     order, runs = _drives(b, ops, driven)
     size = sum(b.size(op.output) for op in ops)
     memories = _memories(b, ops, order)
-    cells.total = net = b.memory(ops, np.zeros(size))
-    if cells.cell in (Cell.bipolar, Cell.digits):
+    total = net = b.memory(ops, np.zeros(size))
+    sends = model.cell in (Cell.bipolar, Cell.digits)  # and keeps what it sent
+    signed = neurons.negative and not sends
+    if sends:
         net = memories["sent"]
-    elif neurons.negative:
-        net = cells.net = b.memory(ops, np.zeros(size))
+    elif signed:
+        net = b.memory(ops, np.zeros(size))
     target = b.joint(ops[0].output in b.op.counts, [op.output for op in ops], order)
     recorded = {n: b.buffer(False, signal, order) for n, signal in ops[0].states.items()}
     names = ("voltage", *states(neurons))
-    cells.voltage, cells.second, cells.third = (memories.get(name or "", -1) for name in names)
-    cells.recorded = [recorded.get(name or "", -1) for name in names]
+    thresholds, own = zip(*(parameters(op, model) for op in ops), strict=True)
     b.kernels.cells(
         output=target,
-        cells=cells,
-        threshold=_stored([op.threshold for op in ops], ops, order),
-        own=_own(ops, cells, order),
+        model=model,
+        threshold=_stored(thresholds, ops, order),
+        own=_own(own, model, ops, order),
+        memories=[*(memories.get(name or "", -1) for name in names), total, net if signed else -1],
+        recorded=[recorded.get(name or "", -1) for name in names],
         pieces=_pieces(runs),
     )
     if neurons.stochastic:
@@ -88,7 +155,7 @@ def add_cells(b: Buffers, ops: Sequence[Neurons], driven: Sequence[Driving | Non
         _add_encoders(b, found, [b.size(op.output) for op in ops])
     starts = np.cumsum([0, *(b.size(op.output) for op in ops)])
     for op, start in zip(ops, starts, strict=False):
-        b.totals[op] = SummedOutputs(cells.total, net, order, int(start))
+        b.totals[op] = SummedOutputs(total, net, order, int(start))
 
 
 def _add_draws(b: Buffers, ops: Sequence[Neurons], order: Order) -> None:
@@ -101,18 +168,15 @@ def _add_draws(b: Buffers, ops: Sequence[Neurons], order: Order) -> None:
     )
 
 
-def _own(ops: Sequence[Neurons], cells: Cells, order: Order) -> NDArray | None:
-    """Numbers of each neuron, as stored: a slope, a whole threshold, or rows of parameters."""
-    if cells.differ:
-        rows = zip(*(own_rows(op.neuron_type, cells.dt) for op in ops), strict=True)
-        stored = [_stored(values, ops, order) for values in rows]
-        return np.concatenate([*stored, np.zeros(OWN_ROOM)])
-    kinds: list[Any] = [rate_of(op.neuron_type) for op in ops]
-    if cells.rate is Rate.parametric:
-        return _stored([kind.slope for kind in kinds], ops, order)
-    if cells.cell is Cell.fixed_point:
-        return _stored([kind.threshold for kind in kinds], ops, order)
-    return None
+def _own(
+    values: Sequence[Any], model: NeuronModel, ops: Sequence[Neurons], order: Order
+) -> NDArray | None:
+    """Numbers of each neuron, as stored, or rows of them."""
+    if values[0] is None:
+        return None
+    if not model.differ:
+        return _stored(values, ops, order)
+    return np.concatenate([_stored(row, ops, order) for row in zip(*values, strict=True)])
 
 
 class InputSpan(NamedTuple):
@@ -224,13 +288,14 @@ def add_readouts(b: Buffers, ops: Sequence[Linear]) -> None:
     """Decoders, of several populations at once."""
     members, weights, scales, splits = [], [], [], []
     for op in ops:
-        if not isinstance(op.transform, Dense):
+        decoders = op.weighted()
+        if not isinstance(decoders, Dense):
             raise BuildError(f"{op.label}: decoders are a matrix")
-        limbs, steps = integer_weights(op.transform.matrix, b.program.precision)
+        limbs, steps = integer_weights(decoders.matrix, b.program.precision)
         members.append((*b.placed(op.inputs[0]), limbs[0].shape[1]))
         weights.append(np.stack([limb.T for limb in limbs]))
         scales.append(steps * op.factor)
-        splits.append(limbs_of(b, op.transform.matrix.shape[1]))
+        splits.append(limbs_of(b, decoders.matrix.shape[1]))
     target = b.joint(False, [op.output for op in ops])
     b.kernels.readout(
         output=target,

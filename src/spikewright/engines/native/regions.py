@@ -30,7 +30,7 @@ from spikewright.engines.native.support import (
     verdict,
     verdict_alone,
 )
-from spikewright.engines.operators import Average, Linear, Operator
+from spikewright.engines.operators import Linear, Operator
 from spikewright.engines.populations import Neurons
 from spikewright.engines.program import Component, Program
 from spikewright.network import Ensemble
@@ -222,7 +222,7 @@ def _components(parts: _Cut, program: Program) -> list[Component]:
 
 
 def _means(component: Component) -> tuple[Operator, ...]:
-    return tuple(op for op in component.operators if isinstance(op, Average))
+    return tuple(op for op in component.operators if op.by_window)
 
 
 def _region(
@@ -267,7 +267,7 @@ def plan_rows(program: Program, tiles: str | None = None) -> list[PlanRow]:
             inner = parts.windows[component]
             rows += [_row(op, parts.verdicts[op], program, "") for op in _means(component)]
             for op in component.operators:
-                if not isinstance(op, Average):
+                if not op.by_window:
                     how = "in blocks of time, a window at a time"
                     rows += _rows(Component((op,), False), inner.verdicts, program, how)
         else:

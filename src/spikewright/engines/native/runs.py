@@ -10,12 +10,10 @@ from typing import Any
 
 from spikewright.engines.base import Stretch
 from spikewright.engines.native import _kernels
-from spikewright.engines.native._kernels import MOST_COUNTS
 from spikewright.engines.native.building import Built
 from spikewright.engines.native.filling import Often
 from spikewright.engines.native.foreign import Calling
 from spikewright.engines.native.regions import Region
-from spikewright.engines.native.support import followed
 from spikewright.errors import SimulationError
 
 # Bytes that buffers of a group of samples and a block of steps may take up: half of a second-level
@@ -152,34 +150,23 @@ def state_bytes(
     """State by label, in bytes: of all samples, and the next state of every worker's group.
 
     The first block of a run reads no state. Its next state becomes that of all samples where they
-    are one group. Where no other block follows, voltages are not kept, and totals alone are told,
-    in bytes if these hold them.
+    are one group. Where no other block follows, voltages are not kept, and totals alone are told.
     """
     whole = Counter({label: size * batch for label, size in built.state_bytes.items()})
     if stretch is None:
         return whole
     steps = min(stretch.steps, stretch.block)
     block, workers, group = _workers(op, built, batch, steps, threads)
-    one = Counter(built.state_bytes)
-    if stretch.once and stretch.last and block >= steps:
+    one, once = Counter(built.state_bytes), stretch.steps <= stretch.block
+    ends = once and stretch.last
+    if ends and block >= steps:
         one.subtract(built.voltage_bytes)
-        if tally and _fit_bytes(built, steps):
-            for label, size in built.population_bytes.items():
-                one[label] -= (size - built.voltage_bytes[label]) * 3 // 4
-    if stretch.once and group == batch:
+    if once and group == batch:
         return Counter({label: size * batch for label, size in one.items()})
-    if stretch.once and stretch.last and tally:
+    if ends and tally:
         whole.subtract({label: size * batch for label, size in built.population_bytes.items()})
     whole[f"next state of {op.label}"] = workers * group * sum(one.values())
     return whole
-
-
-def _fit_bytes(built: Built, steps: int) -> bool:
-    """Whether the kernels sum the spikes of so many steps in bytes: those of capped neurons."""
-    kinds = [op.neuron_type for op, _, _ in built.populations]
-    return all(
-        followed(kind) is None and 0 < (kind.most_in(steps) or 0) <= MOST_COUNTS for kind in kinds
-    )
 
 
 def _workers(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from typing import Any, Literal, NamedTuple
 
@@ -11,8 +10,14 @@ import numpy as np
 from spikewright._base.windows import split_shape
 from spikewright.engines.grid import GRIDS, Precision
 from spikewright.engines.grid import MAX_FAN_IN as MAX_ANALOG_FAN_IN
-from spikewright.engines.native._kernels import MOST_COUNTS, MOST_ORDER, MOST_WAITING_STEPS, Bent
-from spikewright.engines.native.cells import described, rate_of
+from spikewright.engines.native._kernels import (
+    MOST_COUNTS,
+    MOST_ORDER,
+    MOST_WAITING_STEPS,
+    Cell,
+    NeuronModel,
+)
+from spikewright.engines.native.cells import described, in_blocks, rate_of
 from spikewright.engines.native.rules import why_not
 from spikewright.engines.native.senders import SenderLists
 from spikewright.engines.operators import (
@@ -33,17 +38,7 @@ from spikewright.engines.operators import (
 from spikewright.engines.populations import Learned, Neurons
 from spikewright.engines.program import Program
 from spikewright.network import MaxPool, NodeFunction
-from spikewright.network.neurons import (
-    BipolarIntegrateAndFire,
-    ClippedReLU,
-    Elementwise,
-    FixedPointIntegrateAndFire,
-    IntegrateAndFire,
-    NeuronType,
-    RectifiedLinear,
-    RunningMeanSpiking,
-    SpikingRectifiedLinear,
-)
+from spikewright.network.neurons import NeuronType
 from spikewright.network.synapses import DiscreteFilter
 from spikewright.network.transforms import (
     AxisMap,
@@ -96,45 +91,10 @@ class Verdict(NamedTuple):
 
 def verdict(op: Operator, kinds: dict[int, Kind], program: Program) -> Verdict:
     """Whether an operator has a native kernel; `kinds` are those of native signals."""
-    if isinstance(op, Neurons):
-        return _neurons(op, kinds, program)
-    if isinstance(op, Filter | Smooth):
-        if op.filter.varies:
-            return Verdict(None, "a filter with a time constant for each value")
-        if op.filter.order == 0 and op.filter.feedthrough is None:
-            return Verdict(None, "a filter without order or feedthrough")
-        if op.filter.order > MOST_ORDER and not is_line(op.filter):
-            return Verdict(None, f"a filter of order {op.filter.order}, above {MOST_ORDER}")
-        return Verdict("values", "filter" if isinstance(op, Filter) else "filter without delay")
-    if isinstance(op, Advance):
-        words = f"advance of {op.steps} step{'s' * (op.steps > 1)}"
-        return Verdict(kinds.get(op.inputs[0], "values"), words)
-    if isinstance(op, Delay):
-        return _delay(op, kinds, program)
-    if isinstance(op, DelayedLinear):
-        return _delayed_linear(op, kinds, program)
-    if isinstance(op, ScaledSum):
-        if not any(s in kinds for s in op.inputs):
-            return Verdict(None, _NOTHING_NATIVE)
-        plain = op.gain is None and op.bias is None
-        terms = {kinds.get(s) for s in op.inputs} if plain else {None}
-        if terms <= BYTES:
-            return Verdict("counts" if terms == {"counts"} else "signed", "sum of counts")
-        return Verdict("whole" if terms <= {*BYTES, "whole"} else "values", "sum")
-    if isinstance(op, Linear):
-        return _linear(op, kinds, program)
-    if isinstance(op, Apply):
-        return _apply(op, kinds, program)
-    if isinstance(op, Average):
-        return Verdict(None, "a mean over windows has no native kernel")
-    if isinstance(op, Generate):
-        return Verdict(None, "a process")
-    if isinstance(op, Learned):
-        reason = why_not(op)
-        return Verdict("values", "learned weights") if reason is None else Verdict(None, reason)
-    if isinstance(op, NodeSource):
-        return Verdict(None, "a source: constants are given once")
-    return Verdict(None, f"{type(op).__name__} has no native kernel")
+    judge = _VERDICTS.get(type(op))
+    if judge is None:
+        return Verdict(None, f"{type(op).__name__} has no native kernel")
+    return judge(op, kinds, program)
 
 
 def is_line(filter: DiscreteFilter) -> bool:
@@ -154,51 +114,45 @@ _RESTARTS = "starts again and again, and other parts of the network do not"
 _NOTHING_NATIVE = "reads nothing that is made natively; constants are computed once"
 
 
-def is_integrator(op: Neurons) -> bool:
-    """Whether a population runs in the fastest kernels, those of integrate-and-fire."""
-    kind = op.neuron_type
-    fast = type(kind) in _INTEGRATORS or followed(kind) is not None
-    varies = kind.assumed or kind.spike_heights  # from step to step
-    loses = isinstance(kind, BipolarIntegrateAndFire) and not kind.debt
-    return fast and not (varies or loses or op.states or op.begins)
+def _filter(op: Filter | Smooth, kinds: dict[int, Kind], program: Program) -> Verdict:
+    if op.filter.varies:
+        return Verdict(None, "a filter with a time constant for each value")
+    if op.filter.order == 0 and op.filter.feedthrough is None:
+        return Verdict(None, "a filter without order or feedthrough")
+    if op.filter.order > MOST_ORDER and not is_line(op.filter):
+        return Verdict(None, f"a filter of order {op.filter.order}, above {MOST_ORDER}")
+    return Verdict("values", "filter without delay" if op.prompt else "filter")
 
 
-_INTEGRATORS = (
-    BipolarIntegrateAndFire, FixedPointIntegrateAndFire, IntegrateAndFire, SpikingRectifiedLinear,
-)  # fmt: skip
+def _sum(op: ScaledSum, kinds: dict[int, Kind], program: Program) -> Verdict:
+    if not any(s in kinds for s in op.inputs):
+        return Verdict(None, _NOTHING_NATIVE)
+    terms = {kinds.get(s) for s in op.inputs} if op.passes_counts else {None}
+    if terms <= BYTES:
+        return Verdict("counts" if terms == {"counts"} else "signed", "sum of counts")
+    return Verdict("whole" if terms <= {*BYTES, "whole"} else "values", "sum")
 
 
-def followed(kind: NeuronType) -> Bent | None:
-    """The function of the running mean that a neuron follows, if the fastest kernels have it."""
-    if type(kind) is not RunningMeanSpiking or kind.base_type.amplitude != 1.0:
-        return None
-    base = kind.base_type
-    if type(base) is ClippedReLU:
-        return Bent(most=base.max_value)
-    if type(base) is RectifiedLinear:
-        return Bent(most=math.inf)
-    if type(base) is not Elementwise:
-        return None
-    if base.function == "hard_swish":
-        return Bent(slope=1.0 / 6.0, offset=0.5, most=1.0, gated=True)
-    if base.function == "hard_sigmoid":
-        line: dict[str, Any] = {**base.curve.defaults, **dict(base.parameters)}
-        return Bent(slope=line["slope"], offset=line["offset"], most=1.0)
-    return None
+def _learned(op: Learned, kinds: dict[int, Kind], program: Program) -> Verdict:
+    reason = why_not(op)
+    return Verdict("values", "learned weights") if reason is None else Verdict(None, reason)
+
+
+def _refused(reason: str) -> Callable[[Any, dict[int, Kind], Program], Verdict]:
+    return lambda op, kinds, program: Verdict(None, reason)
 
 
 def _neurons(op: Neurons, kinds: dict[int, Kind], program: Program) -> Verdict:
-    kind = op.neuron_type
+    kind, model = op.neuron_type, described(op.neuron_type, program.dt)
     if op.restart != program.period and op.restart is not None:
         return Verdict(None, _RESTARTS)
-    if is_integrator(op):
-        return Verdict(spikes(kind), "integrate and fire")
-    base = rate_of(kind)
-    if described(kind, program.dt) is None and (kind.arrays or base.arrays):
+    if model is None:
+        base = rate_of(kind)
         each = ", ".join({**base.arrays, **kind.arrays})
-        return Verdict(None, f"{_named(kind)} with {each} for each neuron has no native kernel")
-    if described(kind, program.dt) is None:
-        return Verdict(None, f"{_named(kind)} has no native kernel")
+        whose = f" with {each} for each neuron" if each else ""
+        return Verdict(None, f"{_named(kind)}{whose} has no native kernel")
+    if in_blocks(op, program.dt):
+        return Verdict(_spikes(kind, model), "integrate and fire")
     made = next((name for name in op.states if name in kind.made_names), None)
     if made is not None:
         return Verdict(
@@ -206,7 +160,12 @@ def _neurons(op: Neurons, kinds: dict[int, Kind], program: Program) -> Verdict:
         )
     if not kind.spiking and op.inputs[0] not in kinds:
         return Verdict(None, _NOTHING_NATIVE)
-    return Verdict(spikes(kind), "population")
+    return Verdict(_spikes(kind, model), "population")
+
+
+def _advance(op: Advance, kinds: dict[int, Kind], program: Program) -> Verdict:
+    words = f"advance of {op.steps} step{'s' * (op.steps > 1)}"
+    return Verdict(kinds.get(op.inputs[0], "values"), words)
 
 
 def _delay(op: Delay, kinds: dict[int, Kind], program: Program) -> Verdict:
@@ -233,7 +192,7 @@ def _named(kind: NeuronType) -> str:
     return type(kind).__name__ + ("" if base is None else f" of {made}")
 
 
-def spikes(kind: NeuronType) -> Kind:
+def _spikes(kind: NeuronType, model: NeuronModel) -> Kind:
     """The kind of a population's output."""
     if not kind.spiking:
         return "values"
@@ -241,7 +200,7 @@ def spikes(kind: NeuronType) -> Kind:
         return "counts"
     most = kind.most_in(1)
     fits = most is not None and most <= MOST_COUNTS
-    mostly = type(kind) is BipolarIntegrateAndFire or followed(kind) is not None
+    mostly = model.blocks or model.cell in (Cell.bipolar, Cell.digits)
     return "signed" if fits or mostly else "whole"
 
 
@@ -279,10 +238,6 @@ def _dense(transform: Dense, factor: float, shape: Shape, kind: Kind) -> Kind | 
     return "values" if transform.matrix.shape[1] else None
 
 
-def _axis_map(transform: AxisMap, factor: float, shape: Shape, kind: Kind) -> Kind | None:
-    return "values"
-
-
 def _convolution(transform: Convolution, factor: float, shape: Shape, kind: Kind) -> Kind | None:
     spatial, _ = split_shape(shape, transform.channels_last)
     return "values" if len(spatial) <= 2 else None
@@ -301,10 +256,6 @@ def _move(transform: Transform, factor: float, shape: Shape, kind: Kind) -> Kind
     return kind if factor == 1.0 else None
 
 
-def _scale(transform: Scale, factor: float, shape: Shape, kind: Kind) -> Kind | None:
-    return "values"
-
-
 def by_sender(transform: Sparse, counts: bool) -> bool:
     """Whether a sparse map is held by sender, which counts in bytes pay for.
 
@@ -313,22 +264,22 @@ def by_sender(transform: Sparse, counts: bool) -> bool:
     return counts and SenderLists.of(transform).longest_sum <= MAX_FAN_IN["float32"]
 
 
-def _sparse(transform: Sparse, factor: float, shape: Shape, kind: Kind) -> Kind | None:
+def _weighed(transform: Transform, factor: float, shape: Shape, kind: Kind) -> Kind | None:
     return "values"
 
 
 _LINEAR: dict[type[Transform], Callable[[Any, float, Shape, Kind], Kind | None]] = {
     Dense: _dense,
     Convolution: _convolution,
-    Sparse: _sparse,
+    Sparse: _weighed,
     SumPool: _sum_pool,
     Reshape: _move,
     Permute: _move,
     Slice: _move,
     Take: _move,
     Place: _move,
-    AxisMap: _axis_map,
-    Scale: _scale,
+    AxisMap: _weighed,
+    Scale: _weighed,
 }
 
 
@@ -349,3 +300,20 @@ def _apply(op: Apply, kinds: dict[int, Kind], program: Program) -> Verdict:
     name = _NAMES[kinds[op.inputs[0]]]
     how = "maxima of running sums" if pool.accumulate else "maxima"
     return Verdict(kinds[op.inputs[0]], f"{how} of {name}")
+
+
+_VERDICTS: dict[type[Operator], Callable[[Any, dict[int, Kind], Program], Verdict]] = {
+    Neurons: _neurons,
+    Filter: _filter,
+    Smooth: _filter,
+    Advance: _advance,
+    Delay: _delay,
+    DelayedLinear: _delayed_linear,
+    ScaledSum: _sum,
+    Linear: _linear,
+    Learned: _learned,
+    Apply: _apply,
+    Average: _refused("a mean over windows has no native kernel"),
+    Generate: _refused("a process"),
+    NodeSource: _refused("a source: constants are given once"),
+}

@@ -6,7 +6,8 @@ whatever the batch, its order and the time block.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+import tracemalloc
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -47,10 +48,9 @@ from spikewright.engines.operators import (
     Smooth,
 )
 from spikewright.engines.populations import Learned, Neurons
-from spikewright.engines.program import Program
-from spikewright.engines.reference.linear import LinearKernel, SparseArrivals
+from spikewright.engines.program import Block, Program
+from spikewright.engines.reference.linear import LinearKernel, SparseArrivals, working_values
 from spikewright.engines.sources import Given, SourceKernel
-from spikewright.engines.working import peak_bytes
 from spikewright.network import NodeFunction
 from spikewright.network.neurons import NUMPY_NEURONS
 
@@ -71,14 +71,13 @@ class ReferenceEngine(Engine):
     def source(self, op: NodeSource, program: Program, given: Given, first: int) -> Kernel:
         return SourceKernel(op, program.dt, given, first, NUMPY)
 
-    def work_bytes(
-        self, op: Operator, program: Program, batch: int, steps: int, held: Collection[int]
-    ) -> int:
-        if not isinstance(op, Neurons):
-            return super().work_bytes(op, program, batch, steps, held)
-        at_once = 1 if op.keeps or op.changes else steps
-        size = int(np.prod(op.ensemble.shape))
-        return int(_step_bytes(op, program) * batch * at_once * size)
+    def work_bytes(self, op: Operator, block: Block) -> int:
+        if isinstance(op, Linear):
+            return 8 * working_values(op, block)
+        if isinstance(op, Neurons):
+            done = block if op.stateless and not block.tally else block.step
+            return int(_step_bytes(op, done.program) * done.values((op.output,)))
+        return super().work_bytes(op, block)
 
     def block_steps(self, program: Program, batch: int) -> int:
         return int(np.clip(_BLOCK_VALUES // (program.widest * batch), 1, 1000))
@@ -97,8 +96,23 @@ def _step_bytes(op: Neurons, program: Program) -> float:
         kernel = _Neurons(op, Setup(program, NUMPY, batch, True))
         current = np.ones((batch, 1, *op.ensemble.shape))
         kernel.run([current], 0, 1)  # what is kept from step to step is there
-        _measured[op] = peak_bytes(lambda: kernel.run([current], 1, 1)) / (batch * size)
+        _measured[op] = _peak_bytes(lambda: kernel.run([current], 1, 1)) / (batch * size)
     return _measured[op]
+
+
+def _peak_bytes(call: Callable[[], object]) -> int:
+    """Bytes that a call takes at most, beside what is there, its result included."""
+    traced = tracemalloc.is_tracing()
+    if not traced:
+        tracemalloc.start(1)
+    try:
+        tracemalloc.reset_peak()
+        before, _ = tracemalloc.get_traced_memory()
+        call()
+        return tracemalloc.get_traced_memory()[1] - before
+    finally:
+        if not traced:
+            tracemalloc.stop()
 
 
 _MEASURED_NEURONS = 4096  # beside which objects are small

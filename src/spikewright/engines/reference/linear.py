@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,8 +24,8 @@ from spikewright.engines.compensation import (
 from spikewright.engines.grid import MAX_FAN_IN, Grid, Precision, split_inputs, weight_limbs
 from spikewright.engines.kernel import Array, Kernel
 from spikewright.engines.kernels import DelayedLinearKernel
-from spikewright.engines.operators import Linear
-from spikewright.engines.working import PATCH_VALUES, SPARSE_TERMS
+from spikewright.engines.operators import Linear, fan_in
+from spikewright.engines.program import Block
 from spikewright.errors import BuildError
 from spikewright.network.transforms import (
     AxisMap,
@@ -43,6 +43,9 @@ from spikewright.network.transforms import (
     Transform,
 )
 
+PATCH_VALUES = 4_000_000  # of a convolution's patches that are made at once
+_SPARSE_TERMS = 2**16  # of sparse maps that are made together
+
 Map = Callable[[NDArray], NDArray]  # (batch, steps, *shape_in) -> (batch, steps, *shape_out)
 Exact = Callable[[NDArray, NDArray], NDArray]  # a limb of inputs, a limb of weights
 
@@ -54,13 +57,13 @@ class LinearKernel(Kernel):
 
     def __init__(self, op: Linear, precision: Precision) -> None:
         self._factor = op.factor
-        make = _MAPS.get(type(op.transform))
-        if make is None:
+        form = _MAPS.get(type(op.transform))
+        if form is None:
             raise BuildError(
                 f"{op.label}: the reference engine cannot apply a {type(op.transform).__name__}; "
                 f"it knows {', '.join(sorted(kind.__name__ for kind in _MAPS))}"
             )
-        self._map = make(op.transform, ReferenceSums(precision, op.compensation))
+        self._map = form.make(op.weighted(), ReferenceSums(precision, op.compensation))
 
     def run(self, inputs: Sequence[Array], step: int, steps: int) -> Sequence[Array]:
         (x,) = inputs
@@ -207,7 +210,7 @@ def _sparse(transform: Sparse, sums: ReferenceSums) -> Map:
     rows, columns = transform.rows[order], transform.columns[order]
     values = np.asarray(transform.values, np.float64)[order]
     size = int(np.prod(transform.shape_out))
-    some = max(1, SPARSE_TERMS // max(1, len(rows)))
+    some = max(1, _SPARSE_TERMS // max(1, len(rows)))
     places = (size * np.arange(some)[:, None] + rows).ravel()
 
     def apply(x: NDArray) -> NDArray:
@@ -279,19 +282,73 @@ def _place(transform: Place, sums: ReferenceSums) -> Map:
     return apply
 
 
-_MAPS: dict[type[Transform], Callable[[Any, ReferenceSums], Map]] = {
-    Dense: _dense,
-    AxisMap: _axis_map,
-    Convolution: _convolution,
-    Sparse: _sparse,
-    SumPool: _sum_pool,
-    Scale: _scale,
-    Reshape: _reshape,
-    Permute: _permute,
-    Slice: _slice,
-    Take: _take,
-    Place: _place,
+class _Form(NamedTuple):
+    """A kind of map: what makes it, and the values that it holds beside inputs and outputs."""
+
+    make: Callable[[Any, ReferenceSums], Map]
+    working: Callable[[Any, Linear, Block], int] = lambda *_: 0
+
+
+def _of_product(transform: Transform, op: Linear, block: Block, inside: int = 0) -> int:
+    """Inputs are looked at, and split where they are no counts.
+
+    Of several limbs a sum, a part and their sum are there; `inside` is work of one part.
+    """
+    read, made = block.values(op.inputs), block.values(op.outputs)
+    grid, counts = grid_of(block.program.precision, op.compensation), block.program.counts
+    if op.inputs[0] in counts:
+        split, looked, several = 0, read + read // 8, made * (grid.weight_limbs > 1)
+    else:
+        split = read * grid.input_limbs(min(fan_in(transform), MAX_FAN_IN))[1]
+        looked, several = split + 3 * read, made
+    return max(looked, split + 2 * several, split + several + inside)
+
+
+def _of_convolution(transform: Convolution, op: Linear, block: Block) -> int:
+    """Inputs with channels last; of some frames their patches, borders and products."""
+    frames = max(1, block.samples * block.steps)
+    read, made = (block.values(signals) // frames for signals in (op.inputs, op.outputs))
+    groups, kernel = transform.groups, transform.kernel
+    patches = made * kernel[0].size * groups // len(kernel)
+    of_group = patches // groups if groups > 1 else 0
+    some = min(frames, max(1, PATCH_VALUES // max(1, patches)))
+    inside = frames * read + some * (patches + of_group + 2 * (read + made))
+    return _of_product(transform, op, block, inside)
+
+
+def _of_sparse(transform: Sparse, op: Linear, block: Block) -> int:
+    """Places, inputs and products of the entries for some frames at once, and their sums."""
+    entries = max(1, len(transform.values))
+    some = max(1, _SPARSE_TERMS // entries)
+    return some * (4 * entries + math.prod(transform.shape_out))
+
+
+def _of_sum_pool(transform: SumPool, op: Linear, block: Block) -> int:
+    """A sum beside the output, and frames with a border."""
+    padded = any(map(any, transform.windows.padding))
+    return block.values((*op.outputs, *(op.inputs if padded else ())))
+
+
+_MAPS: dict[type[Transform], _Form] = {
+    Dense: _Form(_dense, _of_product),
+    AxisMap: _Form(_axis_map, _of_product),
+    Convolution: _Form(_convolution, _of_convolution),
+    Sparse: _Form(_sparse, _of_sparse),
+    SumPool: _Form(_sum_pool, _of_sum_pool),
+    Scale: _Form(_scale),
+    Reshape: _Form(_reshape),
+    Permute: _Form(_permute),
+    Slice: _Form(_slice),
+    Take: _Form(_take),
+    Place: _Form(_place),
 }
+
+
+def working_values(op: Linear, block: Block) -> int:
+    """Values that a map's kernel holds at most beside its inputs and outputs."""
+    form = _MAPS.get(type(op.transform))
+    inside = 0 if form is None else form.working(op.transform, op, block)
+    return inside if op.factor == 1.0 else max(inside, block.values(op.outputs))
 
 
 def matrix_of(chain: tuple[Transform, ...], shape: Shape) -> NDArray:

@@ -6,7 +6,7 @@ A sum behind a matrix product or convolution becomes its bias, which saves a pas
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from spikewright._base.arguments import frozen
 from spikewright._base.process import check_threads
 from spikewright.engines.base import Engine, Held, number_of_weights
 from spikewright.engines.factors import shared_row
@@ -34,7 +35,7 @@ from spikewright.engines.operators import (
     Smooth,
 )
 from spikewright.engines.populations import Learned, Neurons
-from spikewright.engines.program import Component, Program
+from spikewright.engines.program import Block, Component, Program
 from spikewright.engines.sources import Given, SourceKernel
 from spikewright.engines.torch.device import Tensors, chosen_device
 from spikewright.engines.torch.functions import linear_map
@@ -48,7 +49,6 @@ from spikewright.engines.torch.kernels import (
     filter_kernel,
 )
 from spikewright.engines.torch.neurons import NeuronsKernel
-from spikewright.engines.working import Work
 from spikewright.errors import BuildError
 from spikewright.network.transforms import AxisMap, Convolution, Dense, Shape, Transform
 
@@ -78,9 +78,6 @@ class TorchEngine(Engine):
         "about 1e-6 (float32) or 1e-14 (float64) of the sum of its terms' magnitudes; "
         "integrators with the same input stay within one spike of each other at every step"
     )
-
-    tells = True  # parts of a batch are summed one by one
-    sums_in_turn = False
 
     def __init__(self, device: Any = None, threads: int | None = None) -> None:
         self.device = chosen_device(device)
@@ -131,20 +128,17 @@ class TorchEngine(Engine):
     def value_bytes(self, program: Program) -> int:
         return 8 if program.precision == "float64" else 4
 
-    def work_bytes(
-        self, op: Operator, program: Program, batch: int, steps: int, held: Collection[int]
-    ) -> int:
-        work, item = Work.of(op, program, batch, steps, held), self.value_bytes(program)
+    def work_bytes(self, op: Operator, block: Block) -> int:
+        everything = block.values((*op.inputs, *op.outputs))
         if isinstance(op, Neurons):
-            return 8 * (2 * (work.inputs + work.outputs) + 8 * work.now)
+            return 8 * (2 * everything + 8 * block.step.values((op.output,)))
         copies = 4 if isinstance(op, Linear) else 2
-        return max(copies * item * (work.inputs + work.outputs), item * work.bytes // 8)
+        item = 8 if block.program.precision == "float64" else 4
+        return item * max(copies * everything, op.working_values(block))
 
     def held(self, op: Operator, program: Program) -> Held:
-        found = super().held(op, program)
-        values = number_of_weights(op) if found.kept else 0
-        kept = {label: self.value_bytes(program) * values for label in found.kept}
-        return Held(kept, 6 * 8 * values)
+        values = number_of_weights(op)
+        return Held({op.label: self.value_bytes(program) * values}, 6 * 8 * values)
 
     def holds(self, op: Operator) -> bool:
         return op in self._linear
@@ -236,8 +230,10 @@ def _on_grid(program: Program) -> Program:
         name = _WEIGHT_FIELDS.get(type(op.transform)) if isinstance(op, Linear) else None
         if name is None or not isinstance(op, Linear) or op.compensation is not None:
             return op
-        weights = on_grid(getattr(op.transform, name), program.precision)
-        return replace(op, transform=replace(op.transform, **{name: weights}))  # type: ignore[type-var]
+        transform = op.weighted()
+        weights = frozen(on_grid(getattr(transform, name), program.precision))
+        held = replace(transform, **{name: weights})  # type: ignore[type-var]
+        return replace(op, transform=held, heights=None)
 
     components = (
         replace(one, operators=tuple(map(held, one.operators))) for one in program.components

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from spikewright._base.optional import require
 from spikewright.engines.reference.linear import matrix_of
 from spikewright.errors import Refusal
+from spikewright.exchange.nir.dialects import OTHER_DIALECT, Dialect
 from spikewright.exchange.nir.maps import Map, by_channel, diagonal, squared, whole
-from spikewright.exchange.nir.readers import OTHER_DIALECT, Dialect
 from spikewright.exchange.nir.reading import Edge, NoForm, late, order_of
 from spikewright.exchange.nir.signals import MOST_WEIGHTS, Signal, image_index
 from spikewright.network import transforms as t

@@ -23,6 +23,7 @@ from spikewright.errors import (
     Refusal,
     UnsupportedLayerError,
 )
+from spikewright.exchange.nir.dialects import require_reset, rule_of
 from spikewright.exchange.nir.primitives import (
     READERS,
     Delayed,
@@ -32,14 +33,10 @@ from spikewright.exchange.nir.primitives import (
     PortForm,
     Time,
 )
-from spikewright.exchange.nir.readers import rule_of
 from spikewright.exchange.nir.reading import Flat, NodeRecord, NoForm, order_of, read_flat
 from spikewright.network import Connection, Ensemble, Network, NeuronsView, Node, Probe
 from spikewright.network.network import detached
 from spikewright.network.transforms import Chain, Reshape, Shape, Sparse, Transform
-
-_RESETS = ("zero", "subtract")
-
 
 ASSUMED = 0.001
 """Seconds of a step, and of the unit of time, of a file that states none."""
@@ -70,8 +67,7 @@ def load(source: str | Path | Any, dt: float | None = None, *, reset: str | None
     wrong arguments.
     """
     require("nir")  # its extra also brings what opens the files
-    if reset not in (None, *_RESETS):
-        raise NetworkError(f"reset must be one of {_RESETS}, or None, got {reset!r}")
+    require_reset(reset)
     flat = read_flat(source)
     step = step_of(flat.metadata, dt)
     if step is None:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright.exchange.nir.readers import DIALECTS, OTHER_DIALECT, OURS, Dialect, Semantics
+from spikewright.exchange.nir.dialects import DIALECTS, OTHER_DIALECT, OURS, Dialect, Semantics
 from spikewright.exchange.nir.reading import NoForm
 from spikewright.exchange.nir.signals import Object, object_of, waits
 from spikewright.network import Connection, Ensemble

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright._base.windows import Windows
+from spikewright.exchange.nir.dialects import Semantics
 from spikewright.exchange.nir.maps import by_channel
-from spikewright.exchange.nir.readers import Semantics
 from spikewright.exchange.nir.reading import NodeRecord, NoForm
 from spikewright.network import transforms as t
 from spikewright.network.neurons import DiscreteLI, DiscreteLIF, IntegrateAndFire, NeuronType

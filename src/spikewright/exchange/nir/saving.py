@@ -13,7 +13,7 @@ from spikewright._base.options import spelled
 from spikewright.engines import step_for
 from spikewright.errors import MissingExtraError, NetworkError, ReadError
 from spikewright.exchange.ends import ends_of
-from spikewright.exchange.nir.readers import RESETS, WRITER, dialect_of
+from spikewright.exchange.nir.dialects import WRITER, dialect_of, require_reset
 from spikewright.exchange.nir.reading import read_flat
 from spikewright.exchange.nir.writing import graph_of
 
@@ -69,8 +69,7 @@ def save(
     target = check_target(path, KIND, overwrite=overwrite)
     if steps is not None and not (is_whole(steps) and steps >= 1):
         raise NetworkError(f"steps must be a whole number from 1, got {steps!r}")
-    if reset not in (None, *RESETS):
-        raise NetworkError(f"reset must be one of {', '.join(RESETS)}, or None, got {reset!r}")
+    require_reset(reset)
     ends = ends_of(model)
     step = step_for(ends.network, dt, NetworkError)
     if not ends.inputs:

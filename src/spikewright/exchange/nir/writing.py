@@ -24,6 +24,7 @@ from spikewright.exchange.nir.building import (
     limits_of,
     single,
 )
+from spikewright.exchange.nir.dialects import OTHER_DIALECT, WRITER, Dialect
 from spikewright.exchange.nir.neurons import (
     FusedSynapse,
     NirNeurons,
@@ -34,7 +35,6 @@ from spikewright.exchange.nir.neurons import (
     suited,
     synapses_of,
 )
-from spikewright.exchange.nir.readers import OTHER_DIALECT, WRITER, Dialect
 from spikewright.exchange.nir.reading import NoForm
 from spikewright.exchange.nir.signals import (
     Follower,

@@ -106,7 +106,7 @@ def applied(op: Linear, x: OnnxSignal, xp: OnnxFunctions, precision: Precision) 
     transform = op.transform
     if isinstance(transform, MOVES):
         return OnnxSignal(_moved(op, x.values), _with_zero(x.bounds) if op.factor == 1.0 else None)
-    y = MAPS[type(transform)](x, transform, OnnxSums(xp, precision, op.compensation))
+    y = MAPS[type(transform)](x, op.weighted(), OnnxSums(xp, precision, op.compensation))
     return OnnxSignal(y if op.factor == 1.0 else y * op.factor)
 
 

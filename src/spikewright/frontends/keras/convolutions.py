@@ -19,7 +19,7 @@ from spikewright._base.optional import require
 from spikewright._base.windows import Pairs, split_shape
 from spikewright.frontends.keras.choices import truth_of
 from spikewright.frontends.keras.elementwise import add_with_activation
-from spikewright.frontends.keras.parameters import bias_of, kernel_of
+from spikewright.frontends.keras.parameters import bias_of
 from spikewright.frontends.keras.registry import KerasCall, Unreadable, Value, array, reads
 from spikewright.frontends.reading.arithmetic import quotient
 from spikewright.frontends.reading.reductions import (
@@ -114,14 +114,14 @@ def _weight(kernel: NDArray) -> NDArray:
 def convolution(call: KerasCall) -> Value:
     """Plain, strided, dilated and grouped convolutions."""
     layer = call.layer
-    weight = _weight(kernel_of(layer))
+    weight = _weight(array(layer.kernel))
     return add_with_activation(call, _convolution(call, weight, bias_of(layer), layer.groups))
 
 
 @reads("DepthwiseConv1D", "DepthwiseConv2D")
 def depthwise_convolution(call: KerasCall) -> Value:
     """As many groups as input channels, `depth_multiplier` filters each."""
-    kernel = kernel_of(call.layer)
+    kernel = array(call.layer.kernel)
     linear = _convolution(call, _depthwise_weight(kernel), bias_of(call.layer), kernel.shape[-2])
     return add_with_activation(call, linear)
 
@@ -150,7 +150,7 @@ def _separated(
 def transposed_convolution(call: KerasCall) -> Value:
     """Strided and dilated transposed convolutions."""
     layer = call.layer
-    return add_with_activation(call, _transposed(call, kernel_of(layer), bias_of(layer)))
+    return add_with_activation(call, _transposed(call, array(layer.kernel), bias_of(layer)))
 
 
 def _transposed(call: KerasCall, kernel: NDArray, bias: NDArray | None) -> ConvolutionTranspose:

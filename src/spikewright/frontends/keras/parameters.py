@@ -1,17 +1,17 @@
 """The weights of Keras models: by their paths, and as the real numbers of quantised layers.
 
-A mode of `model.quantize` decides how a layer holds its weights. Each reads, in float64, what the
-layer's own call multiplies with. What some modes do to their inputs as well is left out, and noted:
-a rounding of every sample to integers or to float8.
+A mode of `model.quantize` decides how a layer holds its weights. What some modes do to their inputs
+as well is left out, and noted: a rounding of every sample to integers or to float8.
 """
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator, Mapping
+import math
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +20,7 @@ from spikewright._base.arguments import frozen as read_only
 from spikewright._base.optional import require
 from spikewright.advice import advise
 from spikewright.errors import ReadError
-from spikewright.frontends.keras.registry import Unreadable, array, plain_array
+from spikewright.frontends.keras.registry import Unreadable, array
 from spikewright.frontends.preserving import preserved
 from spikewright.frontends.source import GraphBuilder, SourceNote
 
@@ -28,25 +28,8 @@ FLOAT8 = 448.0
 """The largest number of `float8_e4m3fn`."""
 
 
-class QuantizedWeights(NamedTuple):
-    """The place of an array of weights in a layer: by the names of its parts, in Keras 3.15.
-
-    `packed` is the axis along which two integers of four bits share a byte, and `columns` whether
-    that axis has a scale for each place (else each row has one).
-    """
-
-    name: str
-    scale: str
-    zero: str
-    packed: int
-    columns: bool
-
-
-KERNEL = QuantizedWeights("_kernel", "kernel_scale", "kernel_zero", -1, True)
-TABLE = QuantizedWeights("_embeddings", "embeddings_scale", "embeddings_zero", -1, False)
-REVERSED = QuantizedWeights(
-    "reverse_embeddings", "reverse_embeddings_scale", "reverse_embeddings_zero", 0, True
-)
+MODES = ("int8", "int4", "float8", "gptq", "awq")
+"""Modes of quantisation of which it is known what they do to inputs."""
 
 
 def mode_of(layer: Any) -> str | None:
@@ -58,11 +41,26 @@ def mode_of(layer: Any) -> str | None:
     return mode
 
 
-def kernel_of(layer: Any) -> NDArray:
-    """The kernel that a layer computes with; raises `Unreadable` for an unknown form of it."""
+def kernel_of(layer: Any, shape: Sequence[int]) -> NDArray:
+    """The kernel of a Dense or EinsumDense layer on inputs `(batch, *shape)`.
+
+    That of a quantised layer is what its own call makes of unit vectors. Raises `Unreadable` for an
+    unknown mode.
+    """
     if mode_of(layer) is None:
         return array(layer.kernel)
-    return read_only(_weights(layer, KERNEL, _shape_of(layer)))
+    if getattr(layer, "equation", None) is None:
+        return read_only(_asked(layer, np.eye(shape[-1], dtype=np.float32)))
+    given, own, result = re.split(r",|->", layer.equation.replace("...", "."))
+    sizes = dict(zip(given[::-1], shape[::-1], strict=False))
+    summed = [label for label in given if label in own]
+    extents = [sizes[label] for label in summed]
+    count = math.prod(extents)
+    inside = [sizes[label] if label in summed else 1 for label in given[1:]]
+    made = _asked(layer, np.eye(count, dtype=np.float32).reshape(count, *inside))
+    others = [label for label in result if label in own]
+    made = made.reshape(*extents, *(made.shape[result.index(label)] for label in others))
+    return read_only(made.transpose([[*summed, *others].index(label) for label in own]))
 
 
 def bias_of(layer: Any) -> NDArray | None:
@@ -79,7 +77,7 @@ def table_of(layer: Any) -> NDArray:
     """The rows of an embedding, (rows, values)."""
     if mode_of(layer) is None:
         return array(layer.embeddings)
-    return read_only(_weights(layer, TABLE, (layer.input_dim, layer.output_dim)))
+    return read_only(_asked(layer, np.arange(layer.input_dim, dtype=np.int32)))
 
 
 def reversed_table_of(layer: Any) -> NDArray:
@@ -88,7 +86,24 @@ def reversed_table_of(layer: Any) -> NDArray:
         return table_of(layer).T
     if mode_of(layer) is None:
         return array(layer.reverse_embeddings)
-    return read_only(_weights(layer, REVERSED, (layer.output_dim, layer.input_dim)))
+    return read_only(_asked(layer, np.eye(layer.output_dim, dtype=np.float32), reverse=True))
+
+
+_AFTER = ("bias", "activation", "logit_soft_cap")
+
+
+def _asked(layer: Any, inputs: NDArray, **arguments: Any) -> NDArray:
+    """The result of a quantised layer's own call, inputs as they are, without what follows."""
+    if (mode := mode_of(layer)) not in MODES:
+        raise Unreadable(
+            f"its weights are quantized ({mode})", advise("quantized weights", mode=mode)
+        )
+    with ExitStack() as stack:
+        for name in _AFTER:
+            if hasattr(layer, name):
+                stack.enter_context(_with(layer, name, None))
+        stack.enter_context(inputs_as_they_are(layer))
+        return array(layer(require("keras").ops.convert_to_tensor(inputs), **arguments))
 
 
 def note_inputs(builder: GraphBuilder, layer: Any, source: str) -> None:
@@ -152,121 +167,10 @@ def _plain_call(layer: Any) -> Callable[..., Any]:
     return call
 
 
-def _shape_of(layer: Any) -> tuple[int, ...]:
-    """The shape of a layer's kernel before it was packed."""
-    for name in ("original_kernel_shape", "kernel_shape"):
-        if getattr(layer, name, None) is not None:
-            return tuple(int(n) for n in getattr(layer, name))
-    rows = getattr(layer, "_orig_input_dim", None)
-    if rows is not None:
-        return (int(rows), int(layer._orig_output_dim))
-    return tuple(layer._kernel.shape)
-
-
-def _weights(layer: Any, of: QuantizedWeights, shape: tuple[int, ...]) -> NDArray:
-    """The weights of a layer in the mode that it has, of this shape."""
-    mode = mode_of(layer)
-    read = MODES.get(mode or "")
-    if read is None:
-        raise Unreadable(f"its weights are quantized ({mode})", _before(mode))
-    try:
-        found = read(layer, of, shape)
-    except AttributeError as error:
-        raise Unreadable(
-            f"its weights are quantized ({mode}) in another form than that of Keras 3.15: {error}",
-            _before(mode),
-        ) from None
-    return np.asarray(found, np.float64) + _adapted(layer, of)
-
-
-def _before(mode: str | None) -> str:
-    return advise("quantized weights", mode=mode)
-
-
-def _adapted(layer: Any, of: QuantizedWeights) -> NDArray | float:
-    """The part that low-rank adaptation (LoRA) adds to the weights."""
-    if not getattr(layer, "lora_enabled", False) or of is REVERSED:
-        return 0.0
-    parts = "lora_embeddings" if of is TABLE else "lora_kernel"
-    first, second = (array(getattr(layer, f"{parts}_{place}")) for place in "ab")
-    return layer.lora_alpha / layer.lora_rank * (first.astype(np.float64) @ second)
-
-
-def _int8(layer: Any, of: QuantizedWeights, shape: tuple[int, ...]) -> NDArray:
-    """`q / scale`, with one scale for each place of the output."""
-    whole, scale = plain_array(getattr(layer, of.name)), array(getattr(layer, of.scale))
-    if whole.shape != shape:
-        raise AttributeError(f"a kernel of shape {whole.shape}, not {shape}")
-    if hasattr(layer, "_adjust_scale_for_dequant"):  # of an equation: its axes are the output's
-        scale = array(layer._adjust_scale_for_dequant(getattr(layer, of.scale)))
-    elif not of.columns:
-        scale = scale[:, None]
-    return whole.astype(np.float64) / scale
-
-
-def _int4(layer: Any, of: QuantizedWeights, shape: tuple[int, ...]) -> NDArray:
-    """`q / scale`, or `scale (q - zero)` in blocks, whose places `g_idx` tells."""
-    flat = (shape[0], shape[1])
-    if hasattr(layer, "_int4_rows"):  # of an equation: its axes are put together
-        flat = (int(layer._int4_rows), int(layer._int4_unpacked_column_size))
-    whole = _unpacked(plain_array(getattr(layer, of.name)), of.packed, flat)
-    scale = array(getattr(layer, of.scale)).astype(np.float64)
-    if not _in_blocks(layer):
-        return (whole / (scale if of.columns else scale[:, None])).reshape(shape)
-    axis = 0 if of.columns else 1
-    places, zero = plain_array(layer.g_idx).astype(int), array(getattr(layer, of.zero))
-    made = np.take(scale, places, axis) * (whole - np.take(zero, places, axis))
-    return made.reshape(shape)
-
-
 def _in_blocks(layer: Any) -> bool:
     """Whether weights of four bits have scales and zeros for blocks of them."""
     size = getattr(layer, "_int4_block_size", None)
     return size is not None and size != -1
-
-
-def _unpacked(packed: NDArray, axis: int, shape: tuple[int, int], signed: bool = True) -> NDArray:
-    """Integers of four bits of which two share a byte along an axis, the low half first."""
-    first = np.moveaxis(packed, axis, 0)
-    number, others = shape[axis], np.delete(shape, axis)
-    if first.shape != ((number + 1) // 2, *others):
-        raise AttributeError(f"a kernel of shape {packed.shape} for one of {shape}")
-    whole = np.stack([first & 0x0F, (first >> 4) & 0x0F], axis=1).reshape(-1, *others)[:number]
-    signs = 16.0 * (whole >= 8) if signed else 0.0
-    return np.moveaxis(whole - signs, 0, axis)
-
-
-def _float8(layer: Any, of: QuantizedWeights, shape: tuple[int, ...]) -> NDArray:
-    """Rounded to float8 in units of a scale, and bounded to what that holds."""
-    ops = require("keras").ops
-    scale = float(array(getattr(layer, of.scale)))
-    kernel = np.clip(array(getattr(layer, of.name)) / np.float32(scale), -FLOAT8, FLOAT8)
-    rounded = ops.cast(ops.cast(ops.convert_to_tensor(kernel), "float8_e4m3fn"), "float32")
-    return array(rounded) * np.float64(scale)
-
-
-def _grouped(layer: Any, of: QuantizedWeights, shape: tuple[int, ...]) -> NDArray:
-    """GPTQ and AWQ: `scale (q - zero)` in groups, after calibration; before it the weights."""
-    mode = mode_of(layer)
-    if not getattr(layer, f"is_{mode}_calibrated"):
-        return array(layer._kernel)
-    scale, zero = array(layer.kernel_scale), array(layer.kernel_zero)
-    places = plain_array(layer.g_idx).astype(int)
-    columns, rows = scale.shape[0], len(places)
-    held = plain_array(layer.quantized_kernel)
-    in_halves = held.shape != (columns, rows)
-    whole = _unpacked(held, 0, (columns, rows), signed=False) if in_halves else held
-    made = np.take(scale, places, 1) * (whole.astype(np.float64) - np.take(zero, places, 1))
-    if mode == "awq":
-        made = made / array(layer.awq_scales)
-    return made.T.reshape(shape)
-
-
-_Mode = Callable[[Any, QuantizedWeights, tuple[int, ...]], NDArray]
-MODES: Mapping[str, _Mode] = MappingProxyType(
-    {"int8": _int8, "int4": _int4, "float8": _float8, "gptq": _grouped, "awq": _grouped}
-)
-"""Readers of weights, by the mode of quantisation."""
 
 
 def parameters(model: Any) -> dict[str, NDArray]:

@@ -64,7 +64,9 @@ from spikewright.graph.layers import (
 def dense(call: KerasCall) -> Value:
     """`kernel` is (in, out)."""
     note_inputs(call.builder, call.layer, call.source)
-    return add_with_activation(call, Affine(kernel_of(call.layer).T, bias_of(call.layer)))
+    return add_with_activation(
+        call, Affine(kernel_of(call.layer, call.shape).T, bias_of(call.layer))
+    )
 
 
 @reads("BatchNormalization", arguments=("mask",))
@@ -133,13 +135,13 @@ def normalization(call: KerasCall) -> Value:
 def einsum_layer(call: KerasCall, layer: Any, value: Value) -> Value:
     """An EinsumDense layer on a value."""
     note_inputs(call.builder, layer, call.source)
-    operands, bias, function = (value, kernel_of(layer)), bias_of(layer), layer.activation
+    operands, function = (value, kernel_of(layer, value.shape)), layer.activation
     labels, result = parsed(layer.equation, ranks(call, operands))
     plain = is_linear(function)
     if not plain:
         of_function(function, (1,) * (len(result) - 1))  # to refuse it even of an unknown value
     linear = call if plain else call.inside("linear")
-    made = _contracted(linear, operands, labels, result, bias)
+    made = _contracted(linear, operands, labels, result, bias_of(layer))
     return made if plain else activate(call, function, made)
 
 

@@ -124,16 +124,36 @@ class Convolution(Layer):
         weight = np.asarray(self.weight, np.float64)
         out, inner = weight.shape[:2]
         kernels = weight.reshape(self.groups, out // self.groups, inner, -1)
-        patches = self.windows.patches(x)  # (batch, *windows, taps, channels)
-        grouped = patches.reshape(*patches.shape[:-1], self.groups, inner)
-        parts = [
-            np.tensordot(grouped[..., g, :], kernels[g], axes=((-2, -1), (2, 1)))
-            for g in range(self.groups)
-        ]
-        y = np.concatenate(parts, axis=-1)
+        y = np.empty((len(x), *self.windows.output_extent(x.shape[1:-1]), out))
+        filled = 0
+        for patches in self._patches(x):
+            grouped = patches.reshape(*patches.shape[:-1], self.groups, inner)
+            parts = [
+                np.tensordot(grouped[..., g, :], kernels[g], axes=((-2, -1), (2, 1)))
+                for g in range(self.groups)
+            ]
+            lines = slice(filled, filled + patches.shape[1])
+            np.concatenate(parts, axis=-1, out=y[:, lines])
+            filled = lines.stop
         if self.bias is not None:
-            y = y + self.bias
+            y += self.bias
         return restore_channels(y, self.channels_last)
+
+    def _patches(self, x: NDArray) -> Iterator[NDArray]:
+        """All windows, `(batch, *windows, taps, channels)`, some lines of them at a time.
+
+        So many that libraries compute their products as those of all: they do small ones otherwise.
+        """
+        taps = [view for _, view in self.windows.taps(x)]
+        batch, lines, *others, channels = taps[0].shape
+        rows = batch * math.prod(others)  # of the product that a line is
+        least = _ROWS // math.gcd(_ROWS, max(1, rows))
+        each = max(1, least * rows * channels // max(1, self.groups) * len(taps))
+        some = -(-_AT_ONCE // each) * least
+        starts = range(0, max(1, lines - some + 1), some)
+        for i in starts:
+            until = i + some if i != starts[-1] else lines
+            yield np.stack([view[:, i:until] for view in taps], axis=-2)
 
 
 @register

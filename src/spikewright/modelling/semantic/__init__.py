@@ -4,7 +4,7 @@ The algebra is that of holographic reduced representations (Plate 1995), the mod
 action selection those of the semantic pointer architecture (Eliasmith 2013).
 """
 
-from spikewright.modelling.semantic.model import ActionSelection, Cortical, Model, ifmax
+from spikewright.modelling.semantic.action_selection import ActionSelection, ifmax
 from spikewright.modelling.semantic.module import Module, dot, reinterpret, sym, translate
 from spikewright.modelling.semantic.pointer import SemanticPointer
 from spikewright.modelling.semantic.recall import (
@@ -16,7 +16,7 @@ from spikewright.modelling.semantic.recall import (
     Scalar,
     WinnerTakeAll,
 )
-from spikewright.modelling.semantic.state import Memory, State, Stimulus, Superposition, Transcode
+from spikewright.modelling.semantic.state import State, Transcode
 from spikewright.modelling.semantic.vocabulary import Vocabulary
 
 __all__ = [
@@ -25,16 +25,11 @@ __all__ = [
     "Bind",
     "Cleanup",
     "Compare",
-    "Cortical",
-    "Memory",
-    "Model",
     "Module",
     "Product",
     "Scalar",
     "SemanticPointer",
     "State",
-    "Stimulus",
-    "Superposition",
     "Transcode",
     "Vocabulary",
     "WinnerTakeAll",

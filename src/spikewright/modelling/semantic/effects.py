@@ -1,8 +1,7 @@
-"""Actions and effects, from text to connections: linear parts are weights, products neurons."""
+"""Actions and effects as connections: linear parts are weights, products neurons."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
@@ -24,7 +23,6 @@ from spikewright.modelling.semantic.expression import (
     SumExpression,
     Symbol,
     Vector,
-    read,
     said,
 )
 from spikewright.modelling.semantic.pointer import SemanticPointer, applied, involution
@@ -70,11 +68,9 @@ class Mixture:
 class Mixer:
     """Evaluates expressions; products of non-constant values become networks of neurons.
 
-    `find` gives the module of a name, `n_neurons` are for each product of two values, and `quote`
-    names the source of an expression.
+    `n_neurons` are for each product of two values, and `quote` names the source of an expression.
     """
 
-    find: Callable[[str], Any]
     n_neurons: int
     quote: str
 
@@ -122,11 +118,6 @@ class Mixer:
             raise self.refuse(f"{what} is of pointers, not of numbers")
         return found
 
-    def module(self, reference: Reference) -> Any:
-        """The module that a reference names, or is of."""
-        named = isinstance(reference.module, str)
-        return self.find(reference.module) if named else reference.module
-
     def vector(self, v: NDArray, vocabulary: Vocabulary | None) -> Mixture:
         """A pointer by its values, in any vocabulary of its size."""
         if vocabulary is None or len(v) != vocabulary.dimensions:
@@ -156,7 +147,7 @@ class Mixer:
 
     def sent(self, reference: Reference, vocabulary: Vocabulary | None) -> Mixture:
         """The output of a module."""
-        node, own = self.module(reference).find_output(reference.end)
+        node, own = reference.module.find_output()
         if own is not None and own is not vocabulary:
             raise self.refuse(
                 f"{reference} has pointers of {own!r}, where "
@@ -173,7 +164,7 @@ class Mixer:
         found: Vocabulary | None = None
         match expression:
             case Reference():
-                found = self.module(expression).find_output(expression.end).vocabulary
+                found = expression.module.find_output().vocabulary
             case Moved():
                 found = expression.vocabulary
             case Inverse(inner) | Made(inner):
@@ -243,11 +234,8 @@ class Mixer:
         return Mixture(mapped.constant, mapped.terms, None)
 
 
-_ARROW = "-->"
-
-
 class Effect(NamedTuple):
-    """`target = value`: the value is sent to the target, a `Reference` or a node."""
+    """`value >> target`: the value is sent to the target, a `Reference` or a node."""
 
     target: Any
     value: Expression
@@ -262,59 +250,17 @@ class Action(NamedTuple):
     text: str
 
 
-def read_action(text: str) -> Action:
-    """An action from its text; raises `NetworkError` quoting a text that is not one."""
-    if not isinstance(text, str) or text.count(_ARROW) != 1:
-        raise NetworkError(f"an action reads 'utility --> module = expression, ...', got {text!r}")
-    utility, effects = text.split(_ARROW)
-    does = (
-        read_effects(effects) if effects.strip() else ()
-    )  # one that does nothing, if it is chosen
-    return Action(read(utility), does, text.strip())
-
-
-def read_effects(text: str) -> tuple[Effect, ...]:
-    """Effects separated by commas; raises `NetworkError` quoting a text that is not one."""
-    if not isinstance(text, str):
-        raise NetworkError(f"an effect reads 'module = expression', got {text!r}")
-    return tuple(_effect(part.strip()) for part in _parts(text))
-
-
-def _effect(text: str) -> Effect:
-    sides = text.split("=")
-    if len(sides) != 2 or not all(side.strip() for side in sides):
-        raise NetworkError(f"an effect reads 'module = expression', got {text!r}")
-    target = read(sides[0])
-    if not isinstance(target, Reference):
-        raise NetworkError(
-            f"{text!r}: {sides[0].strip()!r} is not the name of a module or of one of its inputs"
-        )
-    return Effect(target, read(sides[1]), text)
-
-
-def _parts(text: str) -> list[str]:
-    """A text cut at the commas outside brackets."""
-    parts, depth = [""], 0
-    for letter in text:
-        depth += {"(": 1, ")": -1}.get(letter, 0)
-        if letter == "," and depth == 0:
-            parts.append("")
-        else:
-            parts[-1] += letter
-    return parts
-
-
 SYNAPSE = 0.01
 N_NEURONS = 200
 
 
-def resolve(find: Callable[[str], Any], effect: Effect, n_neurons: int) -> tuple[End, Mixture]:
-    """The target of an effect and the value it sends there; `find` gives modules by name.
+def resolve(effect: Effect, n_neurons: int) -> tuple[End, Mixture]:
+    """The target of an effect and the value it sends there.
 
     Raises `NetworkError` quoting the effect where a number leads to an input of pointers or a
     pointer to one of numbers. The number 0 is the zero of both.
     """
-    mixer = Mixer(find, n_neurons, repr(effect.text))
+    mixer = Mixer(n_neurons, repr(effect.text))
     end = _end(mixer, effect)
     value = mixer.mixture(effect.value, end.vocabulary)
     if (value.vocabulary is None) != (end.vocabulary is None):
@@ -331,7 +277,7 @@ def _end(mixer: Mixer, effect: Effect) -> End:
     """The target of an effect: an input of a module, or a node."""
     target = effect.target
     if isinstance(target, Reference):
-        found: End = mixer.module(target).find_input(target.end)
+        found: End = target.module.find_input()
         return found
     for outermost in being_filled()[:1]:
         for network in (outermost, *outermost.all_networks):
@@ -344,14 +290,14 @@ def _end(mixer: Mixer, effect: Effect) -> End:
     return End(target, vocabulary)
 
 
-def connect(find: Callable[[str], Any], effect: Effect, n_neurons: int, synapse: Any) -> None:
+def connect(effect: Effect) -> None:
     """Connect an effect's value to its target, in the network that is being filled."""
-    end, value = resolve(find, effect, n_neurons)
+    end, value = resolve(effect, N_NEURONS)
     for node, matrix in value.terms:
-        Connection(node, end.node, synapse, transform=matrix)
+        Connection(node, end.node, SYNAPSE, transform=matrix)
     if value.constant.any():
         constant = Node(value.constant, label=f"constant of {effect.text!r}")
-        Connection(constant, end.node, synapse)
+        Connection(constant, end.node, SYNAPSE)
 
 
 class Said(NamedTuple):
@@ -376,10 +322,5 @@ def done(effect: Effect) -> Effect:
     if SAYING.items:
         SAYING.items[-1].effects.append(effect)
     else:
-        connect(unnamed, effect, N_NEURONS, SYNAPSE)
+        connect(effect)
     return effect
-
-
-def unnamed(name: str) -> Any:
-    """Raise `NetworkError` for a name: operators take modules themselves."""
-    raise NetworkError(f"the name {name!r} means nothing here: operators take modules themselves")

@@ -1,13 +1,13 @@
-"""Expressions of pointers and modules, read from text without running any of it.
+"""Expressions of pointers and modules; those of pointers are read from text too.
 
 ::
 
     expression  ::= sum | product | "-" expression | "~" expression | "(" expression ")"
-                  | number | NAME | module | module.end | dot(expression, expression)
+                  | number | NAME | dot(expression, expression)
                   | expression.unitary() | expression.normalized()
 
-Python's parser makes the tree; everything that is not listed here is refused. Operators on modules
-make the same expressions, of the modules themselves, and some that no text can express.
+Python's parser makes the tree, nothing of the text is run, and everything that is not listed here
+is refused. Operators on modules make the other expressions.
 """
 
 from __future__ import annotations
@@ -41,14 +41,12 @@ class Symbol:
 
 @dataclass(frozen=True)
 class Reference:
-    """An output of a module: the module or its name, and the output's name if given."""
+    """The output of a module, or as a target its input."""
 
     module: Any
-    end: str | None = None
 
     def __str__(self) -> str:
-        name = self.module if isinstance(self.module, str) else self.module.name
-        return name if self.end is None else f"{name}.{self.end}"
+        return str(self.module.name)
 
 
 @dataclass(frozen=True)
@@ -198,8 +196,6 @@ class _ExpressionReader:
         match node:
             case ast.Name(id=name):
                 return self.name(name)
-            case ast.Attribute(value=ast.Name(id=module), attr=end):
-                return self.end(module, end)
             case ast.Constant(value=value):
                 return self.number(value)
             case ast.UnaryOp(op=op, operand=operand):
@@ -216,18 +212,14 @@ class _ExpressionReader:
                 return Made(self.expression(inner, depth + 1), method)
         raise self.refuse(f"{type(node).__name__} is no part of one")
 
-    def name(self, name: str) -> Symbol | Reference:
-        """A pointer (first letter a capital) or a module."""
-        if not name.isascii() or name.startswith("_"):
-            raise self.refuse(f"the name {name!r} does not begin with a letter a-z or A-Z")
-        return Symbol(name) if name[0].isupper() else Reference(name)
-
-    def end(self, module: str, end: str) -> Reference:
-        """One end of a module."""
-        found = self.name(module)
-        if isinstance(found, Symbol) or end.startswith("_"):
-            raise self.refuse(f"{module}.{end} is no end of a module")
-        return Reference(module, end)
+    def name(self, name: str) -> Symbol:
+        """A pointer."""
+        if not (name.isascii() and name[0].isupper()):
+            raise self.refuse(
+                f"the name {name!r} does not begin with a capital letter A-Z",
+                " Modules stand outside of texts: 0.5 * state + sym('A * B').",
+            )
+        return Symbol(name)
 
     def number(self, value: object) -> Number:
         """A finite number."""

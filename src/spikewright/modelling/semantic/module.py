@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 from spikewright._base.arguments import is_number
@@ -161,10 +160,10 @@ def operand(value: Any, operator: str) -> Expression:
 
 
 class Module(Network, Operand):
-    """A network with named inputs and outputs; a single one needs no name.
+    """A network with inputs and an output, which operators connect.
 
-    Subclasses fill `inputs` and `outputs`. Expressions name a module by its label in the `Model`
-    around it, and an end of several as `module.end`; operators take the module itself.
+    Subclasses fill `inputs` and `outputs`. A module stands for its output, and as a target for its
+    input; one of several inputs is a target by its node.
     """
 
     def __init__(self, label: str | None = None, seed: int | None = None) -> None:
@@ -182,31 +181,19 @@ class Module(Network, Operand):
         """The name in the labels of its parts: its own label, or its class where it has none."""
         return type(self).__name__.lower() if self.label is None else self.label
 
-    def rename(self, label: str) -> None:
-        """Set its label, also within the labels of its parts."""
-        old = re.compile(rf"\b{re.escape(self.name)}\b")
-        self.label = label
-        parts: list[Any] = [*self.all_nodes, *self.all_ensembles, *self.all_connections]
-        for part in (*parts, *self.all_networks):
-            if part.label is not None:
-                part.label = old.sub(label, part.label)
+    def find_input(self) -> End:
+        """The only input; raises `NetworkError` with the names of several."""
+        return self._only(self.inputs, "input")
 
-    def find_input(self, name: str | None) -> End:
-        """The input of a name, or the only one; raises `NetworkError` with the known names."""
-        return self._find(self.inputs, name, "input")
+    def find_output(self) -> End:
+        """The output; raises `NetworkError` where there is none."""
+        return self._only(self.outputs, "output")
 
-    def find_output(self, name: str | None) -> End:
-        """The output of a name, or the only one; raises `NetworkError` likewise."""
-        return self._find(self.outputs, name, "output")
-
-    def _find(self, ends: dict[str, End], name: str | None, what: str) -> End:
-        if name is None and len(ends) == 1:
+    def _only(self, ends: dict[str, End], what: str) -> End:
+        if len(ends) == 1:
             return next(iter(ends.values()))
-        if name is None or name not in ends:
-            wanted = f"no {what} {name!r}" if name is not None and ends else f"no single {what}"
-            there = ", ".join(ends) or f"it has no {what}"
-            raise NetworkError(f"{self!r} has {wanted}; there are: {there}")
-        return ends[name]
+        there = ", ".join(ends) or f"it has no {what}"
+        raise NetworkError(f"{self!r} has no single {what}; there are: {there}")
 
 
 def as_vocabulary(value: Any, what: str) -> Vocabulary:

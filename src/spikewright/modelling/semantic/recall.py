@@ -260,6 +260,6 @@ class Accumulators(Module):
         self.inputs["reset"] = End(self.reset, None)
         self.outputs["output"] = End(self.output, self.output_vocabulary)
 
-    def find_input(self, name: str | None) -> End:
-        """The input of a name; without one, that of pointers."""
-        return super().find_input("input" if name is None else name)
+    def find_input(self) -> End:
+        """The input of pointers."""
+        return self.inputs["input"]

@@ -18,13 +18,10 @@ from spikewright.modelling.semantic.expression import (
     Expression,
     Inverse,
     Made,
-    Moved,
     Number,
     ProductExpression,
-    Reference,
     SumExpression,
     Symbol,
-    Vector,
     read,
     said,
 )
@@ -205,19 +202,10 @@ class Vocabulary:
                 return value
             case Symbol(name):
                 return self[name]
-            case Reference():
-                raise NetworkError(
-                    f"{str(expression)!r} begins with a small letter: it names a module, where "
-                    f"only pointers of {self!r} can stand"
-                )
             case Inverse(inner):
                 return ~self._pointer(self.evaluate(inner))
             case Made(inner, method):
                 return applied(self._pointer(self.evaluate(inner)), method)
-            case Vector(v):
-                return SemanticPointer(v)
-            case Moved():
-                raise NetworkError(f"{said(expression)} is of what modules send")
             case Dot(left, right):
                 return self._pointer(self.evaluate(left)).dot(self._pointer(self.evaluate(right)))
             case ProductExpression(left, right):
@@ -227,6 +215,7 @@ class Vocabulary:
                 if isinstance(a, SemanticPointer) or isinstance(b, SemanticPointer):
                     return self._pointer(a) + self._pointer(b)
                 return a + b
+        raise NetworkError(f"{said(expression)} is of what modules send")
 
     @staticmethod
     def _times(a: SemanticPointer | float, b: SemanticPointer | float) -> SemanticPointer | float:

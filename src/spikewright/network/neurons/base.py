@@ -117,11 +117,6 @@ class NeuronType(Starting, ABC):
         return max(len(self.assumed), (self.start or 0) + len(self.spike_heights))
 
     @property
-    def last_height(self) -> int:
-        """The worth of the last spike that has a height, to half of which values are said."""
-        return self.spike_heights[-1] if self.spike_heights else 1
-
-    @property
     def assumed(self) -> tuple[int, ...]:
         """The spikes that receivers take as sent in each of the first steps."""
         given = self.assumed_spikes

@@ -65,18 +65,12 @@ class BipolarIntegrateAndFire(LinearResponse):
     of 2/3 sends few spikes. What is owed is then `f` of all current so far, less what was
     sent. `response` is the rate type of this `f`, None for a ReLU, whose digits take back no more
     than was sent. Input is to come at once, or as digits of others.
-
-    With `debt=False` charge cannot fall below zero while nothing is sent: what was sent and the
-    voltage are together `U <- max(0, U + s dt J)`, in spikes, and `N(t) = floor(U)`. So a neuron
-    sends at once when positive current follows negative, and may have sent more than the sum of its
-    currents: `N` depends on their order, as that of `IntegrateAndFire` does.
     """
 
     amplitude: float = 1.0
     max_spikes_per_step: int | None = None
     assumed_spikes: int | tuple[int, ...] = 0
     spike_heights: tuple[int, ...] = ()
-    debt: bool = True
     start: int | None = None
     spike_thresholds: tuple[float, ...] = ()
     response: NeuronType | None = None
@@ -84,18 +78,13 @@ class BipolarIntegrateAndFire(LinearResponse):
     counted_names = ("sent",)
     negative = True
     follows_mean = True
+    follows_sum = True
     takes_back = True
 
     def __post_init__(self) -> None:
         super().__post_init__()
         object.__setattr__(self, "assumed_spikes", _assumed(self.assumed_spikes))
         object.__setattr__(self, "spike_heights", _heights(self.spike_heights))
-        if not isinstance(self.debt, bool | np.bool_):
-            raise NetworkError(
-                "BipolarIntegrateAndFire.debt says whether charge may fall below zero before "
-                f"anything is sent: it is True or False, got {self.debt!r}"
-            )
-        object.__setattr__(self, "debt", bool(self.debt))
         object.__setattr__(self, "spike_thresholds", tuple(self.spike_thresholds))
         self._check_digits()
 
@@ -113,11 +102,11 @@ class BipolarIntegrateAndFire(LinearResponse):
                 f"{name}.start must be None or a whole number of steps from 0 to {_MOST_STEPS}, "
                 f"got {self.start!r}"
             )
-        alone = self.max_spikes_per_step == 1 and self.assumed == () and self.debt
+        alone = self.max_spikes_per_step == 1 and self.assumed == ()
         if not (alone and self.spike_heights):
             raise NetworkError(
                 f"{name} with a start sends digits, one spike a step: give spike_heights such as "
-                "(8, 4, 2, 1) and max_spikes_per_step=1, and leave assumed_spikes and debt out"
+                "(8, 4, 2, 1) and max_spikes_per_step=1, and leave assumed_spikes out"
             )
         given = self.spike_thresholds
         fits = all(is_number(part) and 0 < part < 1 for part in given)
@@ -140,8 +129,9 @@ class BipolarIntegrateAndFire(LinearResponse):
     ) -> BipolarIntegrateAndFire:
         """The type for signed digits of a binary number in so many steps, behind step `start`.
 
-        Heights are powers of two, down to 1. Thresholds are 2/3 of a height, and 1/2 in the last
-        step, which rounds. Raises `NetworkError` for other than 1 to 16 steps.
+        Heights are powers of two, down to 1. Thresholds are 2/3 of a height, 3/4 in the last step
+        but one and 1/2 in the last one, which rounds: as high as the digits that follow can make
+        good. Raises `NetworkError` for other than 1 to 16 steps.
         """
         if not (is_whole(steps) and 1 <= steps <= _MOST_DIGITS):
             raise NetworkError(
@@ -152,14 +142,9 @@ class BipolarIntegrateAndFire(LinearResponse):
             max_spikes_per_step=1,
             spike_heights=tuple(2**i for i in reversed(range(steps))),
             start=start,
-            spike_thresholds=(*[2.0 / 3.0] * (steps - 1), 0.5),
+            spike_thresholds=(*[2.0 / 3.0] * (steps - 2), 0.75, 0.5)[-steps:],
             response=response,
         )
-
-    @property
-    def follows_sum(self) -> bool:  # type: ignore[override]
-        """True unless charge below zero is lost."""
-        return self.debt
 
     @classmethod
     def in_steps(cls, steps: int, spikes: int = 1) -> BipolarIntegrateAndFire:
@@ -214,8 +199,6 @@ class BipolarIntegrateAndFire(LinearResponse):
                 xp, height, state["voltage"] + current, clock.threshold, least, cap
             )
         state["sent"] = state["sent"] + counts
-        if not self.debt:
-            state["voltage"] = xp.maximum(state["voltage"], 0.0 - state["sent"] * clock.threshold)
         return counts
 
     def _digit(self, xp: ArrayNamespace, current: Array, state: State, clock: Clock) -> Array:

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from spikewright._base.amounts import capital, joules, number, percent
+from spikewright._base.amounts import capital, number, percent
 from spikewright.records import Record, Worth, select, worths
 from spikewright.report.figures import charts
 from spikewright.report.figures.picture import Cell, ChartInfo, Row
@@ -15,7 +15,7 @@ from spikewright.report.figures.scale import step_ticks, whole_ticks
 _MOST = 400  # steps that are shown
 _MARKED = 16  # steps up to which each gets a mark
 _MARKED_EPOCHS = 40
-_BY_EPOCH = ("loss", "accuracy", "score", "spikes per sample", "energy")
+_BY_EPOCH = ("loss", "accuracy", "score", "spikes per sample")
 
 
 def over_time_infos(records: Iterable[Record]) -> list[ChartInfo]:
@@ -115,15 +115,15 @@ def epochs_infos(records: Iterable[Record]) -> list[ChartInfo]:
 
 
 def _by_epoch(records: list[Record], kept: int | None) -> ChartInfo:
-    """One measure by epoch; that of an energy names its cost table."""
+    """One measure by epoch."""
     first, fraction = records[0], records[0].name == "accuracy"
-    name = f"{first.name} under {first.how['table']}" if "table" in first.how else first.name
+    name = first.name
     lines: dict[str, list[tuple[int, float]]] = {}
     for record in records:
         line = lines.setdefault(str(record.how["samples"]), [])
         line.append((int(record.how["epoch"]), record.value))
     lines = {samples: sorted(line) for samples, line in lines.items()}
-    y = charts.measure_axis(name, [r.value for r in records], fraction, unit=first.unit)
+    y = charts.measure_axis(name, [r.value for r in records], fraction)
     last = max(line[-1][0] for line in lines.values())
     x = charts.Axis("epoch", 1, max(last, 2), most=(9, 9), ticks_of=whole_ticks)
     unit = 100 if fraction else 1
@@ -131,7 +131,7 @@ def _by_epoch(records: list[Record], kept: int | None) -> ChartInfo:
     marks, ends = charts.series(shown, _MARKED_EPOCHS)
     if kept is not None:
         marks.insert(0, charts.Guide(kept, "source", upright=True))
-    show = percent if fraction else joules if first.unit == "J" else number
+    show = percent if fraction else number
     told = "; ".join(
         f"of samples {samples} from {show(line[0][1])} in epoch {line[0][0]} to "
         f"{show(line[-1][1])} in epoch {line[-1][0]}"

@@ -17,7 +17,7 @@ from spikewright._base.progress import progress_bar
 from spikewright.engines.torch.device import Tensor, chosen_device, numpy_of
 from spikewright.errors import TrainingError
 from spikewright.training.data import SampleStream, TrainingSamples
-from spikewright.training.gradients.budget import scale
+from spikewright.training.gradients.budget import SpikeBudget, scale
 from spikewright.training.gradients.judge import NetworkJudge
 from spikewright.training.gradients.optimisers import (
     JUDGED,
@@ -27,7 +27,6 @@ from spikewright.training.gradients.optimisers import (
     chosen,
     course,
     groups_of,
-    optimiser_of,
     rate_of,
 )
 from spikewright.training.gradients.refitting import refit
@@ -62,7 +61,7 @@ class Fitting:
         self.network = RoundedNetwork(job.graph, job.sites, steps, fixed=fixed).to(device)
         self.judge = NetworkJudge(job, self.network, device)
         groups = groups_of(self.network, self.settings)
-        self._optimiser = optimiser_of(groups, self.settings)
+        self._optimiser = torch.optim.Adam(groups)
         self._trained = [p for part in groups for p in part["params"]]
         self._rates = [part["lr"] for part in self._optimiser.param_groups]
         self.history: list[Epoch] = []
@@ -88,7 +87,8 @@ class Fitting:
         held = None if held is None else self.judge.teacher.remembered(held)
         if not self.history:
             before = None if held is None else self._keep(held, 0)
-            self.judge.budget.begin()
+            if self.judge.budget is not None:
+                self.judge.budget.begin()
             if settings["refit"]:
                 self._refit(held, before)
             if settings["learning_rate"] == "chosen":
@@ -105,15 +105,14 @@ class Fitting:
             self.network.load_state_dict(self._best[1])
         else:
             self.kept = len(self.history)
-        if self.judge.budget and held is not None:
-            self._meet(held)
+        if self.judge.budget is not None and held is not None:
+            self._meet(self.judge.budget, held)
 
     def _ended(self, passed: float) -> bool:
-        """True after so many epochs or seconds, and where none was better for too long."""
+        """True after so many epochs or seconds."""
         epochs, timeout, done = self.settings["epochs"], self.settings["timeout"], len(self.history)
         late = timeout is not None and passed >= timeout
-        patience = self.settings["patience"] or epochs
-        return done >= epochs or (done > 0 and late) or done - self.kept >= patience
+        return done >= epochs or (done > 0 and late)
 
     def _epoch(
         self, data: TrainingSamples | SampleStream, held: TrainingSamples | None, begun: float
@@ -146,8 +145,8 @@ class Fitting:
         size, seed, losses = self.settings["batch_size"], self.settings["seed"], list[float]()
         for index, batch in enumerate(data.shuffled(size, seed, number)):
             share = passed(index)
-            for one in self.judge.budget.multipliers:
-                one.ease(share)
+            if self.judge.budget is not None:
+                self.judge.budget.ease(share)
             for part, rate in zip(self._optimiser.param_groups, self._rates, strict=True):
                 part["lr"] = self._factor * rate * course(min(1.0, share))
             losses.append(self._step(batch))
@@ -168,11 +167,11 @@ class Fitting:
         refit(self.judge, self.job.first, self.settings)
         self._best = None
         self.refitted = Refitted(before, None if held is None else self._keep(held, 0))
-        if self.refitted.kept:
-            self.judge.budget.begin()
-        else:
+        if not self.refitted.kept:
             self.network.load_state_dict(state)
             self._best = best
+        elif self.judge.budget is not None:
+            self.judge.budget.begin()
 
     def _choose(self, data: TrainingSamples | SampleStream, judged: TrainingSamples) -> None:
         """Choose the rate by short trials, and with "auto" how to begin, where there is room.
@@ -240,27 +239,26 @@ class Fitting:
         return {name: value.clone() for name, value in self.network.state_dict().items()}
 
     def _ranked(self, found: Measured) -> tuple[float, ...]:
-        """The better the larger: within all budgets, then a metric or accuracy, then the loss."""
-        excess = self.judge.budget.excess
-        if excess > 0:
-            return (-excess,)
+        """The better the larger: within the budget, then a metric or accuracy, then the loss."""
+        budget = self.judge.budget
+        if budget is not None and budget.excess > 0:
+            return (-budget.excess,)
         first = found.accuracy if found.score is None else found.score
         return (0.0, 0.0 if first is None else first, -found.loss)
 
-    def _meet(self, held: TrainingSamples) -> None:
+    def _meet(self, budget: SpikeBudget, held: TrainingSamples) -> None:
         """Bring thresholds to what is allowed; raises `TrainingError` where little is left."""
-        self.judge.budget.meet(lambda: self.judge.measured(held))
+        budget.meet(lambda: self.judge.measured(held))
         state = self._copied()
         scale(list(self.network.roundings.values()), _SILENCE)
         silent = self.judge.measured(held)
         self.network.load_state_dict(state)  # to the bit
         found = self.judge.measured(held)
         if found.loss >= silent.loss:
-            names = " and ".join(sorted({bound.name for bound in self.job.bounds}))
             raise TrainingError(
-                f"{names}: is below what the loss allows: the loss is {found.loss:.3g}, and "
-                f"{silent.loss:.3g} where no neuron sends a spike. Give a larger budget, or more "
-                "epochs"
+                f"spikes={budget.limit:g}: is below what the loss allows: the loss is "
+                f"{found.loss:.3g}, and {silent.loss:.3g} where no neuron sends a spike. Give a "
+                "larger budget, or more epochs"
             )
 
     def _resumed(self) -> TrainingCheckpoint | None:
@@ -281,12 +279,12 @@ class Fitting:
         Rates and options of the optimiser are a call's arguments.
         """
         rank, best = (None, None) if self._best is None else self._best
-        budget = self.judge.budget.multipliers
+        budget = self.judge.budget
         found: dict[str, Any] = _as_arrays(
             {
                 "network": self.network.state_dict(),
                 "optimiser": self._optimiser.state_dict()["state"],
-                "budget": [(one.value, one.sent, one.first) for one in budget],
+                "budget": [] if budget is None else [(budget.value, budget.sent, budget.first)],
                 "history": self.history,
                 "best": best,
                 "rank": rank,
@@ -306,8 +304,9 @@ class Fitting:
         kept = {int(number): entry for number, entry in found["optimiser"].items()}
         groups = self._optimiser.state_dict()["param_groups"]
         self._optimiser.load_state_dict({"state": kept, "param_groups": groups})
-        for one, numbers in zip(self.judge.budget.multipliers, found["budget"], strict=True):
-            one.value, one.sent, one.first = map(float, numbers)
+        if (budget := self.judge.budget) is not None:
+            (numbers,) = found["budget"]
+            budget.value, budget.sent, budget.first = map(float, numbers)
         self.history = [replace(epoch) for epoch in found["history"]]  # raises for other things
         refitted = found["refitted"]
         self.refitted = None if refitted is None else replace(refitted)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -14,12 +14,11 @@ import torch
 from numpy.typing import NDArray
 
 from spikewright.engines.torch.device import Device, Tensor, numpy_of
-from spikewright.errors import TrainingError
 from spikewright.graph import Graph
 from spikewright.graph.layers import Activation
 from spikewright.measure.truth import Metric, Output, Truth
 from spikewright.training.data import TrainingSamples
-from spikewright.training.gradients.budget import TrainingBudget
+from spikewright.training.gradients.budget import SpikeBudget
 from spikewright.training.gradients.rounded import RoundedNetwork
 from spikewright.training.gradients.spiking import sent
 from spikewright.training.history import Measured, Way
@@ -61,13 +60,6 @@ class JudgedOutput:
         return cls(
             node.name, node.name, output, False, output.classes > 1 and function != "sigmoid"
         )
-
-    def activated(self, values: Tensor) -> Tensor:
-        """Values of the node that is compared as those of the node that is shown."""
-        if not self.logits or self.output.activation is None:
-            return values
-        made = values.softmax(-1)
-        return made.log() if self.output.activation.function == "log_softmax" else made
 
     def imitation(self, made: Tensor, wanted: Tensor) -> Tensor:
         """The divergence from the source, a mean over samples, nats; and relative mean square.
@@ -188,10 +180,7 @@ class Teacher:
 
 
 class NetworkJudge:
-    """A job's network with its teacher and budget: it computes losses, and measures the network.
-
-    Losses are computed with products in the job's precision; what is measured is in float32.
-    """
+    """A job's network with its teacher and budget: it computes losses, and measures the network."""
 
     def __init__(self, job: TrainingJob, network: RoundedNetwork, device: Device) -> None:
         settings = job.settings
@@ -206,59 +195,27 @@ class NetworkJudge:
             name: replace(one, spread=spread_of([part[name] for part in parts]))
             for name, one in judged.items()
         }
-        self.budget = TrainingBudget(job.bounds, network, device)
+        limit = settings["spikes"]
+        self.budget = None if limit is None else SpikeBudget(network, limit)
         self._metric = Metric.of(settings["metric"])
 
     def loss(self, samples: TrainingSamples, way: Way) -> tuple[Tensor, Tensor | float]:
         """The loss of a batch, and what spikes weigh beside it, with their gradients."""
-        batch, quickly = (
-            TrainingBatch(samples, self.teacher),
-            self._settings["precision"] == "bfloat16",
-        )
-        counts = None
+        batch, counts = TrainingBatch(samples, self.teacher), None
         if way == "time":
-            counts = sent(self.network, batch.inputs, net=True, quickly=quickly).net
-        values, made = self.network(batch.inputs, counts, quickly)
-        return self.distance(batch, values), self.budget.penalty(made, len(batch))
+            counts = sent(self.network, batch.inputs, net=True).net
+        values, made = self.network(batch.inputs, counts)
+        penalty = 0.0 if self.budget is None else self.budget.penalty(made, len(batch))
+        return self.distance(batch, values), penalty
 
     def distance(self, batch: TrainingBatch, values: Mapping[str, Tensor]) -> Tensor:
-        """The distance of a batch's values from the source's, from the truth, or both.
-
-        Or a user's function `f(outputs, y)`: of outputs as the model gives them, and of labels or
-        targets, without any the source's outputs; of several outputs `{name: tensor}`.
-        """
-        kind = self._settings["loss"]
-        if not isinstance(kind, str):
-            return self._of_function(kind, batch, values)
+        """The distance of a batch's values from the source's, and from the truth that it has."""
         parts = []
         for name, one in self.judged.items():
-            if kind != "truth":
-                parts.append(one.imitation(values[one.node], batch.wanted[name]))
-            if kind != "imitation" and name in batch.truths:
+            parts.append(one.imitation(values[one.node], batch.wanted[name]))
+            if self._settings["loss"] == "both" and name in batch.truths:
                 parts.append(one.truth(values[one.node], *batch.truths[name]))
-        if not parts:
-            raise TrainingError(
-                'loss="truth" needs labels or targets, and samples have none: give y, and '
-                "validation=(x, y)"
-            )
         return torch.stack(parts).sum()
-
-    def _of_function(
-        self, function: Callable[..., Any], batch: TrainingBatch, values: Mapping[str, Tensor]
-    ) -> Tensor:
-        made = {name: values[one.shown] for name, one in self.judged.items()}
-        y = {
-            name: batch.truths[name][1]
-            if name in batch.truths
-            else one.activated(batch.wanted[name])
-            for name, one in self.judged.items()
-        }
-        (first, *others) = made
-        found = function(made, y) if others else function(made[first], y[first])
-        if not isinstance(found, torch.Tensor) or found.numel() != 1:
-            what = getattr(found, "shape", type(found).__name__)
-            raise TrainingError(f"loss: the function must give one number as a tensor, got {what}")
-        return found.reshape(())
 
     @torch.no_grad()
     def timing(self, samples: TrainingSamples) -> float:
@@ -281,12 +238,14 @@ class NetworkJudge:
         """The spiking network, run through its steps; the budget takes what that spends."""
         loss, hits, labelled = 0.0, 0, 0
         counts, neurons, scores = Counter[str](), dict[str, int](), []
-        self.budget.measure_anew()
+        if self.budget is not None:
+            self.budget.measure_anew()
         for batch in self.teacher.batches(samples):
             found = sent(self.network, batch.inputs)
             values, _ = self.network(batch.inputs, found.net)
             loss += float(self.distance(batch, values)) * len(batch)
-            self.budget.add(batch.samples, found)
+            if self.budget is not None:
+                self.budget.add(len(batch), found)
             for name, every in found.all.items():
                 counts[name] += float(every.sum())  # type: ignore[assignment]
                 neurons[name] = every[0].numel()
@@ -306,7 +265,6 @@ class NetworkJudge:
             spikes=sum(counts.values()) / len(samples),
             rates={name: total / (neurons[name] * seconds) for name, total in counts.items()},
             score=float(np.concatenate(scores).mean()) if scores else None,
-            **self.budget.energy,
         )
 
 

@@ -58,20 +58,6 @@ def value_of(layer: layers.Layer, p: Parameters, *values: Tensor) -> Tensor:
     return torch.where(torch.isfinite(value), value, torch.zeros_like(value))
 
 
-def in_bfloat16(layer: layers.Layer, p: Parameters, *values: Tensor) -> Tensor:
-    """`value_of` of a layer with weights in fewer bits, from and to the type of its values.
-
-    Inputs, weights and the result of the product are rounded to bfloat16; sums within it are not.
-    What neurons do with it, gradients of thresholds and all that is measured are in float32.
-    """
-    arrays: dict[str, Any] = {name: _rounded(array) for name, array in p.items()}
-    return value_of(layer, arrays, *map(_rounded, values)).to(values[0].dtype)
-
-
-def _rounded(values: Tensor) -> Tensor:
-    return values.to(torch.bfloat16) if values.is_floating_point() else values
-
-
 def numbers_alone(value: Tensor) -> Tensor:
     """The value, whose gradient is zero where it is none, as where a function has no slope."""
     if value.requires_grad:

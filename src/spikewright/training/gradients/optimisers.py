@@ -1,4 +1,4 @@
-"""Optimisers by name or from a user's function, the course of their rates, and trials of rates.
+"""Groups of what is trained, the course of their rates, and trials of rates.
 
 A trial is a little of a training at one learning rate, judged on samples held back. The best rates
 of two networks may differ by a factor of ten: one that is near its source already is led away from
@@ -10,30 +10,21 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from operator import attrgetter
 from typing import Any
 
 import numpy as np
-import torch
 
 from spikewright.errors import TrainingError
 from spikewright.training.data import SampleStream, TrainingSamples
 from spikewright.training.gradients.rounded import RoundedNetwork
 from spikewright.training.history import Way
-from spikewright.training.options import OptimiserName, TrainOptions, budgets_of, trains_scales
+from spikewright.training.options import TrainOptions, trains_scales
 from spikewright.training.trainable import GROUPS
 
 _USUAL = 5e-4  # the rate of learning of weights where none is given
-_USUAL_OF: Mapping[str, float] = {"sgd": 5e-3}
 _FASTER = 2.0  # times the rate of weights by which thresholds and starts are learned
 _WARM = 0.05  # of the time, in which rates rise
-
-OPTIMISERS: Mapping[OptimiserName, Callable[..., Any]] = {
-    "adam": torch.optim.Adam,
-    "adamw": torch.optim.AdamW,
-    "sgd": partial(torch.optim.SGD, momentum=0.9),
-}
 
 
 def groups_of(network: RoundedNetwork, settings: TrainOptions) -> list[dict[str, Any]]:
@@ -58,26 +49,7 @@ def groups_of(network: RoundedNetwork, settings: TrainOptions) -> list[dict[str,
 def rate_of(settings: TrainOptions) -> float:
     """The learning rate of weights, before one is chosen."""
     given = settings["learning_rate"]
-    return _USUAL_OF.get(str(settings["optimiser"]), _USUAL) if isinstance(given, str) else given
-
-
-def optimiser_of(groups: list[dict[str, Any]], settings: TrainOptions) -> Any:
-    """The optimiser; raises `TrainingError` where a user's function makes none."""
-    given = settings["optimiser"]
-    if isinstance(given, str):
-        return OPTIMISERS[given](groups)
-    try:
-        made = given(groups)
-    except (TypeError, ValueError) as error:
-        raise TrainingError(
-            f"optimiser: the function failed on groups of parameters, each with its rate: {error}"
-        ) from error
-    if not isinstance(made, torch.optim.Optimizer):
-        raise TrainingError(
-            "optimiser: the function must make a torch.optim.Optimizer of groups of parameters, "
-            f"got a {type(made).__name__}"
-        )
-    return made
+    return _USUAL if isinstance(given, str) else given
 
 
 def course(passed: float) -> float:
@@ -88,7 +60,7 @@ def course(passed: float) -> float:
 
 
 TRIED = (0.25, 1.0, 4.0)
-"""Times the usual rate of an optimiser."""
+"""Times the usual rate."""
 SHARE = 0.04
 """Of a training's batches or time, for each trial."""
 JUDGED = 1000
@@ -115,13 +87,13 @@ class RateTrial:
 def batches_of_a_trial(data: TrainingSamples | SampleStream, settings: TrainOptions) -> int | None:
     """Batches that a trial has at most; None where these are too few, or nothing can be tried.
 
-    An iterator of the user's can be gone through once. With budgets a trial says little: weights
-    and thresholds are on their way to where these are met.
+    An iterator of the user's can be gone through once. With a budget a trial says little: weights
+    and thresholds are on their way to where it is met.
     """
     epoch = data.count(settings["batch_size"])
     most = min(epoch, int(SHARE * settings["epochs"] * epoch))
     once = isinstance(data, SampleStream) and data.once
-    return None if once or budgets_of(settings) or most < _FEWEST else most
+    return None if once or settings["spikes"] is not None or most < _FEWEST else most
 
 
 def chosen(tried: Callable[[float, Way], RateTrial], ways: Sequence[Way]) -> RateTrial | None:

@@ -23,10 +23,9 @@ from torch import nn
 from spikewright.engines.torch.device import Tensor, numpy_of
 from spikewright.graph import Graph
 from spikewright.graph.layers import Convolution
-from spikewright.graph.whole_weights import WEIGHTED
 from spikewright.lower.populations import steps_at_once
 from spikewright.network.neurons import TOLERANCE
-from spikewright.training.gradients.layers import in_bfloat16, value_of
+from spikewright.training.gradients.layers import value_of
 from spikewright.training.gradients.parameters import (
     Arrays,
     GraphParameters,
@@ -42,9 +41,7 @@ _BELOW_ONE = 1.0 - 2.0 * TOLERANCE
 class RoundedSite(nn.Module):
     """A site with parameters: the logarithms of its thresholds, and its starts.
 
-    `by_step` are the biases of each step, `(steps, ...)`, or None. m copies of a channel send
-    together what one neuron of theta/m sends that may spike m times as often (Hermite's identity,
-    `choosing/fission.py`); its start is `m (v0 - 1/2) + 1/2`.
+    `by_step` are the biases of each step, `(steps, ...)`, or None.
 
     Starts from 0 to below 1 stay there: beyond, all silent neurons of a layer spike at once, which
     no gradient tells.
@@ -75,37 +72,22 @@ class RoundedSite(nn.Module):
         return self.logarithm.exp()
 
     def spikes(self, counts: Tensor) -> Tensor:
-        """The fewest spikes that say such counts, of all copies of a channel together."""
+        """The fewest spikes that say such counts."""
         kind = self.site.kind
         assumed: Any = sum(kind.assumed_at(step) for step in range(1, self.steps + 1))
-        if not assumed:
-            return counts.abs() / kind.height_at(1)
-        copies = self._copies(counts)
-        apart = counts - (assumed if copies is None else assumed * copies)
+        apart = counts - assumed if assumed else counts
         return apart.abs() / kind.height_at(1)  # no spike is worth more
-
-    def _copies(self, like: Tensor) -> Tensor | None:
-        """The number of copies of each channel, along that axis; None where all are one neuron."""
-        split = self.site.split
-        if split is None:
-            return None
-        return torch.tensor(split.along(split.copies, like.ndim - 1)).to(like)
 
     def forward(self, value: Tensor, sent: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """The mean over all steps, and spikes less those taken back, with their gradients.
 
-        Counts are those of all copies of a channel together. `sent` are counts that take the place
-        of the rounded ones, with the gradient of those.
+        `sent` are counts that take the place of the rounded ones, with the gradient of those.
         """
-        threshold, start, m = self.threshold, self.start, self._copies(value)
         bound = self.site.kind.most_in(self.steps)
-        most: Any = None if bound is None else float(bound)
-        if m is not None:
-            threshold, start = threshold / m, m * (start - 0.5) + 0.5
-            most = None if most is None else most * m
+        most = None if bound is None else float(bound)
         takes_back = self.site.kind.negative
         made: tuple[Tensor, Tensor] = _Rounded.apply(
-            value, threshold, start, self.steps, most, takes_back, sent
+            value, self.threshold, self.start, self.steps, most, takes_back, sent
         )
         return made
 
@@ -127,7 +109,7 @@ class _Rounded(torch.autograd.Function):
         threshold: Tensor,
         start: Tensor,
         steps: int,
-        most: float | Tensor | None,
+        most: float | None,
         takes_back: bool,
         sent: Tensor | None,
     ) -> tuple[Tensor, Tensor]:
@@ -174,28 +156,17 @@ def _by_step(site: TrainedSite, steps: int, dtype: torch.dtype) -> Tensor | None
     return found
 
 
-def _bounded(free: Tensor, most: float | Tensor | None, takes_back: bool) -> Tensor:
+def _bounded(free: Tensor, most: float | None, takes_back: bool) -> Tensor:
     """Counts within what neurons can send."""
     if most is not None:
-        return free.clamp(-most if takes_back else 0.0 * most, most)
+        return free.clamp(-most if takes_back else 0.0, most)
     return free if takes_back else free.clamp(min=0.0)
 
 
-def _within(gradient: Tensor, value: Tensor, bound: float | Tensor) -> Tensor:
+def _within(gradient: Tensor, value: Tensor, bound: float) -> Tensor:
     """The gradient where a value is nearer to zero than its bound, and zero elsewhere."""
-    if isinstance(bound, torch.Tensor):
-        return gradient * (value.abs() < bound)
     made: Tensor = torch.ops.aten.hardtanh_backward(gradient, value, -bound, bound)
     return made
-
-
-def before_neurons(graph: Graph, sites: Collection[str]) -> frozenset[str]:
-    """Layers with weights whose values reach neurons: behind the last ones nothing is rounded."""
-    reaching: set[str] = set()
-    for node in reversed(tuple(graph)):
-        if node.name in sites or node.name in reaching:
-            reaching.update((node.name, *node.inputs))
-    return frozenset(n.name for n in graph if n.name in reaching and isinstance(n.layer, WEIGHTED))
 
 
 class RoundedNetwork(nn.Module):
@@ -214,7 +185,6 @@ class RoundedNetwork(nn.Module):
         self.arrays = GraphParameters(graph, dtype, fixed)
         self.normalised = weighted_before(graph)
         self._sites = tuple(sites)
-        self._before_neurons = before_neurons(graph, sites)
         self._roundings = nn.ModuleList(RoundedSite(site, steps, dtype) for site in sites.values())
 
     @property
@@ -261,14 +231,9 @@ class RoundedNetwork(nn.Module):
             for name, x in inputs.items()
         }
 
-    def stepped(
-        self, neurons: Mapping[str, NeuronsOverSteps], quickly: bool, **how: Any
-    ) -> SteppedNetwork:
-        """The network over steps with such neurons; `quickly`, products before them in bfloat16."""
-        equations = {
-            node.name: in_bfloat16 if quickly and node.name in self._before_neurons else value_of
-            for node in self.graph
-        }
+    def stepped(self, neurons: Mapping[str, NeuronsOverSteps], **how: Any) -> SteppedNetwork:
+        """The network over steps with such neurons."""
+        equations = {node.name: value_of for node in self.graph}
         skipped, following = self.normalised, self.following
         return SteppedNetwork(
             self.graph, self.weights(), equations, neurons, skipped, following, **how
@@ -278,14 +243,12 @@ class RoundedNetwork(nn.Module):
         self,
         inputs: Mapping[str, Tensor],
         sent: Mapping[str, Tensor] | None = None,
-        quickly: bool = False,
         until: str | None = None,
     ) -> tuple[Values, Values]:
         """Values of all nodes, and the counts of all sites, by name.
 
         `sent` are counts that sites have sent in truth: they take the place of the rounded ones,
-        with the gradient of those. `quickly` is as for `stepped`. Nodes behind the node `until`
-        are left out.
+        with the gradient of those. Nodes behind the node `until` are left out.
         """
 
         def rounded(name: str, current: Tensor, *_: Any) -> Passed:
@@ -299,7 +262,7 @@ class RoundedNetwork(nn.Module):
 
         names = [node.name for node in self.graph]
         neurons = {name: partial(rounded, name) for name in self.roundings}
-        once = self.stepped(neurons, quickly, present=names)
+        once = self.stepped(neurons, present=names)
         laid_out = {name: x[None] for name, x in self.laid_out(inputs).items()}
         found = once.block(laid_out, {}, 0, keep=names, until=until)
         return {name: value.squeeze(0) for name, value in found.values.items()}, found.counts

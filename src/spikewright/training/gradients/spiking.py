@@ -12,7 +12,6 @@ import torch
 from spikewright import engines
 from spikewright.engines.torch.device import Tensor, Tensors
 from spikewright.engines.torch.neurons import Namespace, sent_spikes
-from spikewright.graph.splits import Split
 from spikewright.network.neurons import Clock, NeuronType, no_draws
 from spikewright.network.node import shares_at_once
 from spikewright.training.gradients.rounded import RoundedNetwork, RoundedSite
@@ -44,36 +43,6 @@ def through(
     return _step_by_step(kind, currents, threshold, start, every) if found is None else found
 
 
-def through_copies(
-    kind: NeuronType,
-    split: Split,
-    currents: Tensor,
-    threshold: Tensor,
-    start: Tensor,
-    every: bool,
-) -> Through:
-    """As `through`, for channels that are several neurons each, of thresholds and starts of theirs.
-
-    Values are the means of copies, net spikes their sums; all spikes are those of every copy.
-    """
-    axis, rank = split.axis + 1, currents.ndim - 2
-    copied = torch.tensor(split.channels, device=currents.device)
-    shares, apart = (
-        torch.tensor(split.along(part, rank)).to(currents)
-        for part in (split.shares, kind.last_height * split.apart)
-    )
-
-    def own(numbers: Tensor) -> Tensor:
-        whole = numbers.reshape((1,) * (rank - numbers.ndim) + tuple(numbers.shape))
-        return whole if whole.shape[axis - 1] == 1 else whole.index_select(axis - 1, copied)
-
-    wide = currents.index_select(axis + 1, copied)
-    found = through(kind, wide, own(threshold), own(start) + apart, every)
-    values = _like(currents).zero_().index_add_(axis + 1, copied, found.values * shares)
-    net = torch.zeros_like(currents[0]).index_add_(axis, copied, found.net)
-    return Through(values, net, found.all)
-
-
 def _natively(
     kind: NeuronType, currents: Tensor, threshold: Tensor, start: Tensor, every: bool
 ) -> Through | None:
@@ -86,14 +55,14 @@ def _natively(
     steps, batch, size = len(currents), len(first), first[0].numel()
     values, net = _like(currents), torch.empty_like(first)
     both = torch.empty_like(first) if every and kind.negative else None
-    along.run(
-        integrator,
+    along.integrate_along(
+        model=integrator,
         currents=currents.as_strided((steps, batch, size), (currents.stride(0), size, 1)),
         thresholds=_neurons(first, threshold),
         starts=_neurons(first, start * threshold),
         values=values.as_strided((steps, batch, size), (batch * size, size, 1)),
         net=net.as_strided((batch, size), (size, 1)),
-        every=None if both is None else both.as_strided((batch, size), (size, 1)),
+        all=None if both is None else both.as_strided((batch, size), (size, 1)),
     )
     return Through(values, net, net if every and both is None else both)
 
@@ -161,10 +130,7 @@ _AT_ONCE = 64
 
 
 class Sent(NamedTuple):
-    """Spikes by site after all steps: less those taken back, and all that were sent.
-
-    Of channels that are several neurons the first are sums, and the others of every neuron.
-    """
+    """Spikes by site after all steps: less those taken back, and all that were sent."""
 
     net: dict[str, Tensor]
     all: dict[str, Tensor]
@@ -175,13 +141,11 @@ def sent(
     network: RoundedNetwork,
     inputs: Mapping[str, Tensor],
     net: bool = False,
-    quickly: bool = False,
     until: str | None = None,
 ) -> Sent:
     """All that the network's neurons send in its steps, on inputs that are held constant.
 
-    With `net` those taken back are not counted: there is no `all`. `quickly` and `until` are as for
-    the network.
+    With `net` those taken back are not counted: there is no `all`. `until` is as for the network.
     """
     steps, once = network.steps, network.at_once
     shares = None if once == 1 else torch.tensor(shares_at_once(once, 0, steps))
@@ -189,7 +153,7 @@ def sent(
         name: partial(_population, r, (r.threshold, r.start), not net)
         for name, r in network.roundings.items()
     }
-    stepping = network.stepped(neurons, quickly, shares=shares)
+    stepping = network.stepped(neurons, shares=shares)
 
     @torch.no_grad()  # of this thread alone
     def of(part: tuple[Tensor, ...]) -> dict[str, Through]:
@@ -225,11 +189,7 @@ def _population(
     rounding: RoundedSite, numbers: tuple[Tensor, Tensor], every: bool, currents: Tensor, *_: Any
 ) -> Passed:
     """A site through all steps, of these thresholds and starts; counts as `Through` has them."""
-    site = rounding.site
     if rounding.by_step is not None:
         currents = currents + rounding.by_step.unsqueeze(1)
-    if site.split is None:
-        made = through(site.kind, currents, *numbers, every)
-    else:
-        made = through_copies(site.kind, site.split, currents, *numbers, every)
+    made = through(rounding.site.kind, currents, *numbers, every)
     return Passed(made.values, {}, made)

@@ -1,191 +1,212 @@
 // A block of lanes of integrate-and-fire neurons in a block of time: currents arrive, counts leave.
 #pragma once
 
-#include "bipolar.hpp"
-#include "context.hpp"
+#include "neurons.hpp"
 
 namespace spikewright::SPIKEWRIGHT_ISA {
 
 template <auto value>
 using Constant = std::integral_constant<decltype(value), value>;
 
-// Neurons that are advanced together: `valid` ones from a channel of a pixel on.
-struct Place {
-    std::size_t population, sample, pixel, channel, valid;
+// What a block of neurons is between two steps. `step` takes the currents of one; `keep` leaves what is kept
+// beside the voltage, and `keep_brief` the same in bytes. `checked`: whether a neuron may spike twice.
+template <Cell cell, std::size_t lanes, bool uniform, bool checked = true>
+struct Neurons {
+    static_assert(cell == Cell::integrate || cell == Cell::fixed_point);
+    const Population& p;
+    const Limits<lanes, uniform> limits;
+    Block<lanes> v;
+    Most most = 1;
+
+    Neurons(const Context& c, const Place& at) : p(population_of(c, at)), limits(p, at) {}
+
+    [[gnu::always_inline]] void step(const Context& c, const Place& at, std::size_t t, Block<lanes> j,
+                                     Fired<lanes>& fired) {
+        if constexpr (cell == Cell::fixed_point) {
+            const double* charge = p.own.at(at.pixel, at.channel);
+            each<Block<lanes>::n>(SPIKEWRIGHT_EACH(k) {
+                v.v[k] = charged(v.v[k], j.v[k], load<doubles>(charge + k * kDoubles), p.model.fixed);
+            });
+            const Block<lanes> before = v;
+            most = fire_few(v, limits, p, fired.net);
+            if (most && p.model.fixed.to_zero)
+                each<Block<lanes>::n>(SPIKEWRIGHT_EACH(k) {
+                    v.v[k] = chosen(v.v[k], doubles{}, at_least(before.v[k], limits.least[0][limits.at(k)]));
+                });
+        } else {
+            if (p.model.rate == Rate::bent) j.rectify();
+            v.add(j);
+            most = most > 2 ? 0 : fire_few<lanes, uniform, checked>(v, limits, p, fired.net);
+        }
+        if (checked && most == 0) {
+            const bool fast = cell == Cell::integrate && fire_many(v, limits, p, at, fired.net, most);
+            if (!fast) [[unlikely]] most = fire_by_formula<cell>(c, at, t, v, nullptr, fired.net);
+        }
+        if (p.model.has_floor()) {
+            const double* lowest = p.lowest.at(at.pixel, at.channel);
+            each<Block<lanes>::n>(SPIKEWRIGHT_EACH(k) {
+                v.v[k] = larger_of(v.v[k], load<doubles>(lowest + k * kDoubles));
+            });
+        }
+        fired.all = fired.net, fired.most = most;
+    }
+    void keep_brief(const Context&, const Place&) const {}
+    void keep(const Context&, const Place&) const {}
 };
 
-// The byte of a count of a population's step; one that it does not hold is kept.
-inline std::int8_t put_count(const Context& c, const Place& at, std::size_t t, std::size_t k, double count) {
-    const std::int8_t byte = clamped(count);
-    const Population& p = c.job->plan->populations[at.population];
-    if (count != byte) c.keep_large(p.output, at.sample, t, at.pixel * p.channels + at.channel + k, count);
-    return byte;
-}
+// What is kept of neurons that take back what they sent.
+template <std::size_t lanes, bool uniform>
+struct BothWays {
+    static constexpr std::size_t n = Block<lanes>::n;
+    const Population& p;
+    const Limits<lanes, uniform> limits;
+    Block<lanes> v, sent{};
 
-// A step with counts that bytes do not hold, by the formula. Neurons that take spikes back have `sent`.
-[[gnu::cold, gnu::noinline]] inline void fire_any(const Context& c, const Place& at, std::size_t t, double* v,
-                                                  double* sent, std::int8_t* counts) {
-    const Population& p = c.job->plan->populations[at.population];
-    const double* threshold = p.threshold.at(at.pixel, at.channel);
-    const double cap = p.cap > 0.0 ? p.cap : std::numeric_limits<double>::infinity();
-    for (std::size_t k = 0; k < at.valid; ++k) {
-        const double least = sent ? std::max(-sent[k], -cap) : 0.0;
-        const double spikes = spikes_of(v[k], threshold[k], p.tolerance, least, cap);
-        v[k] = p.fixed && p.fixed->to_zero && spikes > 0.0 ? 0.0 : v[k] - spikes * threshold[k];
-        if (sent) sent[k] += spikes;
-        counts[k] = put_count(c, at, t, k, spikes);
+    BothWays(const Context& c, const Place& at) : p(population_of(c, at)), limits(p, at) {
+        const double* before = passed(c, at, &State::sent).from;
+        if (before) sent.read(before);
     }
-}
-
-// The same of voltages in registers.
-template <std::size_t lanes>
-[[gnu::always_inline]] inline Counts<lanes> fire_any(const Context& c, const Place& at, std::size_t t,
-                                                     Block<lanes>& v, Block<lanes>* sent = nullptr) {
-    alignas(kBytes) double voltages[lanes], before[lanes];
-    alignas(kBytes) std::int8_t bytes[lanes] = {};
-    v.write(voltages);
-    if (sent) sent->write(before);
-    fire_any(c, at, t, voltages, sent ? before : nullptr, bytes);
-    v.read(voltages);
-    if (sent) sent->read(before);
-    Counts<lanes> counts;
-    counts.read(bytes);
-    return counts;
-}
-
-// `current(t)` arrives, counts are written to `out(t)`. `checked`: whether a neuron may spike twice;
-// `whole`: whether all is counted in whole numbers.
-template <std::size_t lanes, bool uniform, bool checked, bool whole, class Current, class Out>
-[[gnu::always_inline]] inline void run_one_way(const Context& c, const Place& at, Current&& current,
-                                               Out&& out) {
-    const Population& p = c.job->plan->populations[at.population];
-    const auto state = c.state(at.population, at.sample, at.pixel, at.channel);
-    const Limits<lanes, uniform> limits(p, at.pixel, at.channel);
-    Block<lanes> v;
-    v.read(state.voltage);
-    [[maybe_unused]] const double* charge = whole ? p.charge.at(at.pixel, at.channel) : nullptr;
-    Tally<lanes> tally;
-    Most most = 1;
-    for (std::size_t t = 0; t < c.steps; ++t) {
-        Block<lanes> j = current(t);
-        Counts<lanes> counts;
-        if constexpr (whole) {
-            take_charge(v, j, *p.fixed, charge);
-            most = fire_whole(v, limits, p, at.pixel, at.channel, at.valid, counts);
-        } else {
-            if (p.rectify) j.rectify();
-            v.add(j);
-            most = most > 2 ? 0 : fire_few<lanes, uniform, checked>(v, limits, p, counts);
-            if (checked && most == 0)
-                most = fire_many(v, limits, p, at.pixel, at.channel, at.valid, counts);
-        }
-        if (most == kTooMany) [[unlikely]] {
-            counts = fire_any(c, at, t, v);
-            most = kMostCounts;
-        }
-        if (p.has_floor) hold_above<lanes>(v, p, at.pixel, at.channel);
-        tally.add(counts, most);
-        put_counts(counts, out(t), at.valid);
+    void keep_brief(const Context& c, const Place& at) const {
+        std::int8_t* to = c.brief_sent(at.population, at.sample, offset_of(c, at));
+        each<n>(SPIKEWRIGHT_EACH(k) { store_bytes(to + k * kDoubles, to_ints(sent.v[k])); });
     }
-    const std::size_t offset = at.pixel * p.padded + at.channel;
-    if (c.job->brief) return tally.recent.write(c.brief_total(at.population, at.sample, offset));
-    tally.flush();
-    if (state.next_voltage) v.write(state.next_voltage);
-    state.add_total(tally.sum, lanes);
-}
+    void keep(const Context& c, const Place& at) const { sent.write(passed(c, at, &State::sent).to); }
+};
 
-// The same, of neurons that take spikes back, one a step at most, in a run whose sums fit bytes.
-template <std::size_t lanes, bool uniform, class Current, class Out>
-[[gnu::always_inline]] inline void run_once_both_ways(const Context& c, const Place& at, Current&& current,
-                                                      Out&& out) {
-    const Population& p = c.job->plan->populations[at.population];
-    const std::size_t offset = at.pixel * p.padded + at.channel;
-    const Limits<lanes, uniform> limits(p, at.pixel, at.channel);
-    const Holds<lanes, uniform> holds(p, at.pixel, at.channel);
-    Block<lanes> v;
-    v.read(c.state(at.population, at.sample, at.pixel, at.channel).voltage);
-    Counts<lanes> sent{}, all{};
-    for (std::size_t t = 0; t < c.steps; ++t) {
-        v.add(current(t));
-        Where owing[Block<lanes>::n], given[Block<lanes>::n], taken[Block<lanes>::n];
-        find_positive(sent, owing);
-        fire_once_both_ways<lanes, uniform>(v, owing, limits, holds, given, taken);
+// Neurons that take spikes back. One spike or none, sent or taken back, the usual case, takes comparisons alone.
+template <std::size_t lanes, bool uniform>
+struct Neurons<Cell::bipolar, lanes, uniform> : BothWays<lanes, uniform> {
+    using Base = BothWays<lanes, uniform>;
+    using Base::limits, Base::n, Base::p, Base::sent, Base::v;
+    const Holds<lanes, uniform> holds;
+
+    Neurons(const Context& c, const Place& at) : Base(c, at), holds(p, at) {}
+
+    [[gnu::always_inline]] void step(const Context& c, const Place& at, std::size_t t, const Block<lanes>& j,
+                                     Fired<lanes>& fired) {
+        const doubles one = splat(1.0), two = splat(2.0);
+        v.add(j);
+        Where owing[n], given[n], taken[n], more{};
+        each<n>(SPIKEWRIGHT_EACH(k) { owing[k] = at_least(sent.v[k], one); });
+        if (p.model.cap != 1.0) {
+            each<n>(SPIKEWRIGHT_EACH(k) {
+                more |= at_least(v.v[k], limits.least[1][limits.at(k)]) |
+                        (at_least(sent.v[k], two) & ~at_least(v.v[k], holds.one[limits.at(k)]));
+            });
+            if (bits_of(more)) [[unlikely]] {
+                fired.most = fire_by_formula<Cell::bipolar>(c, at, t, v, &sent, fired.net);
+                fired.all = fired.net.sizes();
+                return;
+            }
+        }
+        fire_once_both_ways<lanes, uniform>(v, owing, limits, holds, given, taken, fired);
+        each<n>(SPIKEWRIGHT_EACH(k) {
+            sent.v[k] = minus_where(minus_where(sent.v[k], -one, given[k]), one, taken[k]);
+        });
+    }
+};
+
+// Signed digits of all that arrived so far, less what was sent.
+template <std::size_t lanes, bool uniform>
+struct Neurons<Cell::digits, lanes, uniform> : BothWays<lanes, uniform> {
+    using Base = BothWays<lanes, uniform>;
+    using Base::Base, Base::limits, Base::n, Base::p, Base::sent, Base::v;
+
+    [[gnu::always_inline]] void step(const Context& c, const Place&, std::size_t t, const Block<lanes>& j,
+                                     Fired<lanes>& fired) {
+        const NeuronModel& m = p.model;
+        v.add(j);
+        fired = {}, fired.most = 1;
+        const std::size_t own = m.own(c.job->first + c.first_step + t);
+        if (own == m.heights.size()) return;
+        const double height = m.heights[own], enough = height * m.parts[own];
+        const doubles high = splat(height), above = splat(enough + 0.5), below = splat(0.5 - enough), one = splat(1.0);
+        Where given[n], taken[n];
+        each<n>(SPIKEWRIGHT_EACH(k) {
+            const doubles unit = limits.threshold[limits.at(k)];
+            given[k] = at_least(v.v[k], above * unit);
+            taken[k] = at_least(sent.v[k], one) & ~at_least(v.v[k], below * unit);
+            v.v[k] = minus_where(minus_where(v.v[k], high * unit, given[k]), -(high * unit), taken[k]);
+            sent.v[k] = minus_where(minus_where(sent.v[k], -high, given[k]), high, taken[k]);
+        });
         const Counts<lanes> up = counts_of<lanes>(SPIKEWRIGHT_EACH(k) { return given[k]; });
         const Counts<lanes> down = counts_of<lanes>(SPIKEWRIGHT_EACH(k) { return taken[k]; });
-        Counts<lanes> net;
+        const auto worth = std::uint8_t(height);
         each<Counts<lanes>::n>(SPIKEWRIGHT_EACH(k) {
-            net.v[k] = up.v[k] - down.v[k];
-            sent.v[k] += net.v[k];
-            all.v[k] += up.v[k] + down.v[k];
+            fired.net.v[k] = (up.v[k] - down.v[k]) * worth;
+            fired.all.v[k] = up.v[k] + down.v[k];
         });
-        put_counts(net, out(t), at.valid);
     }
-    sent.write(c.brief_sent(at.population, at.sample, offset));
-    all.write(c.brief_total(at.population, at.sample, offset));
-}
+};
 
-// The same of any number of spikes, in any run.
-template <std::size_t lanes, bool uniform, class Current, class Out>
-[[gnu::always_inline]] inline void run_both_ways(const Context& c, const Place& at, Current&& current,
-                                                 Out&& out) {
-    constexpr std::size_t n = Block<lanes>::n;
-    const Population& p = c.job->plan->populations[at.population];
-    const std::size_t offset = at.pixel * p.padded + at.channel;
-    const auto state = c.state(at.population, at.sample, at.pixel, at.channel);
-    const auto kept = c.sent(at.population, at.sample, offset);
-    const Limits<lanes, uniform> limits(p, at.pixel, at.channel);
-    const Holds<lanes, uniform> holds(p, at.pixel, at.channel);
-    Block<lanes> v, sent{};
-    v.read(state.voltage);
-    if (kept.from) sent.read(kept.from);
+// Neurons that take spikes back, one a step at most, in a run whose sums fit bytes.
+template <std::size_t lanes, bool uniform>
+struct OnceBothWays {
+    const Limits<lanes, uniform> limits;
+    const Holds<lanes, uniform> holds;
+    Block<lanes> v;
+    Counts<lanes> sent{};
+
+    OnceBothWays(const Context& c, const Place& at)
+        : limits(population_of(c, at), at), holds(population_of(c, at), at) {}
+
+    [[gnu::always_inline]] void step(const Context&, const Place&, std::size_t, const Block<lanes>& j,
+                                     Fired<lanes>& fired) {
+        v.add(j);
+        Where owing[Block<lanes>::n], given[Block<lanes>::n], taken[Block<lanes>::n];
+        find_positive(sent, owing);
+        fire_once_both_ways<lanes, uniform>(v, owing, limits, holds, given, taken, fired);
+        each<Counts<lanes>::n>(SPIKEWRIGHT_EACH(k) { sent.v[k] += fired.net.v[k]; });
+    }
+    void keep_brief(const Context& c, const Place& at) const {
+        sent.write(c.brief_sent(at.population, at.sample, offset_of(c, at)));
+    }
+    void keep(const Context&, const Place&) const {}
+};
+
+// `current(t)` arrives, counts are written to `out(t)`.
+template <class Neurons, std::size_t lanes, class Current, class Out>
+[[gnu::always_inline]] inline void run_neurons(const Context& c, const Place& at, Current&& current, Out&& out) {
+    Neurons neurons(c, at);
+    read_voltages(c, at, neurons.v);
     Tally<lanes> tally;
     for (std::size_t t = 0; t < c.steps; ++t) {
-        v.add(current(t));
-        BothCounts<lanes> counts;
-        Most most = fire_both_ways<lanes, uniform>(v, sent, limits, holds, p, at.pixel, at.channel,
-                                                   at.valid, counts);
-        if (most == kTooMany) [[unlikely]] {
-            counts.net = fire_any(c, at, t, v, &sent);
-            counts.all = counts.net.sizes();
-            most = kMostCounts;
-        }
-        tally.add(counts.all, most);
-        put_counts(counts.net, out(t), at.valid);
+        Fired<lanes> fired;
+        neurons.step(c, at, t, current(t), fired);
+        tally.add(fired.all, fired.most);
+        put_counts(fired.net, out(t), at.valid);
     }
     if (c.job->brief) {
-        std::int8_t* to = c.brief_sent(at.population, at.sample, offset);
-        each<n>(SPIKEWRIGHT_EACH(k) { store_bytes(to + k * kDoubles, to_ints(sent.v[k])); });
-        return tally.recent.write(c.brief_total(at.population, at.sample, offset));
+        neurons.keep_brief(c, at);
+        return tally.recent.write(c.brief_total(at.population, at.sample, offset_of(c, at)));
     }
-    tally.flush();
-    if (state.next_voltage) v.write(state.next_voltage);
-    sent.write(kept.to);
-    state.add_total(tally.sum, lanes);
+    if (!c.last()) neurons.v.write(passed(c, at, &State::voltage).to);
+    neurons.keep(c, at);
+    tally.add_to(passed(c, at, &State::total));
 }
 
-template <std::size_t lanes, bool uniform, Firing firing, bool checked = true, class Current, class Out>
-[[gnu::always_inline]] inline void run_block(const Context& c, const Place& at, Current&& current,
-                                             Out&& out) {
-    if constexpr (firing == Firing::both_ways) {
-        if (c.job->brief && c.job->plan->populations[at.population].cap == 1.0)
-            run_once_both_ways<lanes, uniform>(c, at, current, out);
-        else
-            run_both_ways<lanes, uniform>(c, at, current, out);
-    } else
-        run_one_way<lanes, uniform, checked, firing == Firing::in_whole_numbers>(c, at, current, out);
+template <std::size_t lanes, bool uniform, Cell cell, bool checked = true, class Current, class Out>
+[[gnu::always_inline]] inline void run_block(const Context& c, const Place& at, Current&& current, Out&& out) {
+    if constexpr (cell == Cell::bipolar)
+        if (c.job->brief && population_of(c, at).model.cap == 1.0)
+            return run_neurons<OnceBothWays<lanes, uniform>, lanes>(c, at, current, out);
+    run_neurons<Neurons<cell, lanes, uniform, checked>, lanes>(c, at, current, out);
 }
 
-// f(uniform, firing) with a population's own as constants.
+// f(uniform, cell) with a population's own as constants.
 template <class F>
-inline void with_firing(const Population& p, F&& f) {
-    const auto fire = [&](auto uniform) {
-        switch (p.firing()) {
-            case Firing::one_way: return f(uniform, Constant<Firing::one_way>{});
-            case Firing::both_ways: return f(uniform, Constant<Firing::both_ways>{});
-            case Firing::in_whole_numbers: return f(uniform, Constant<Firing::in_whole_numbers>{});
+inline void with_cell(const Population& p, F&& f) {
+    const auto of = [&](auto uniform) {
+        switch (p.model.cell) {
+            case Cell::integrate: return f(uniform, Constant<Cell::integrate>{});
+            case Cell::bipolar: return f(uniform, Constant<Cell::bipolar>{});
+            case Cell::fixed_point: return f(uniform, Constant<Cell::fixed_point>{});
+            case Cell::digits: return f(uniform, Constant<Cell::digits>{});
+            case Cell::running_mean: return f(uniform, Constant<Cell::running_mean>{});
+            default: return;  // all others run in pieces
         }
     };
-    p.threshold.uniform ? fire(std::true_type{}) : fire(std::false_type{});
+    p.threshold.uniform ? of(std::true_type{}) : of(std::false_type{});
 }
 
 }  // namespace spikewright::SPIKEWRIGHT_ISA

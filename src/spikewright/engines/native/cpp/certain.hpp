@@ -23,7 +23,7 @@ constexpr std::uint8_t kCertainCounts = 126;  // others, as bytes, may be larger
 inline bool leaves_counts(const Context& c, std::int32_t population) {
     if (population < 0 || !c.last() || c.steps > kFewSteps) return false;
     const Population& p = c.job->plan->populations[std::size_t(population)];
-    return p.follows_mean && !p.followed.gated && !p.followed.tilted();
+    return p.follows_mean() && !p.model.gated && !p.model.tilted();
 }
 
 // Counts without their signs, and whether some may be larger than they look.
@@ -44,14 +44,10 @@ template <bool uniform, class Current, class Out>
                                                    const double* errors, Current&& current, Out&& out) {
     constexpr std::size_t n = Block<kMeanLanes>::n;
     typedef std::int16_t shorts __attribute__((vector_size(2 * kMeanLanes)));
-    const Population& p = c.job->plan->populations[at.population];
-    const std::size_t offset = at.pixel * p.padded + at.channel;
-    const auto state = c.state(at.population, at.sample, at.pixel, at.channel);
-    const auto kept = c.followed(at.population, at.sample, offset);
+    const Population& p = population_of(c, at);
     const double* inverses = p.inverse.at(at.pixel, at.channel);
-    Following now{};
-    now.v.read(state.voltage);
-    if (kept.sum) now.sum.read(kept.sum), now.target.read(kept.target);
+    const double cap = p.model.cap;
+    const Following now(c, at);
     doubles inverse[n], before[n], sum[n], sent[n], largest[n], least[n], most[n];
     each<n>(SPIKEWRIGHT_EACH(k) {
         inverse[k] = uniform ? splat(*inverses) : load<doubles>(inverses + k * kDoubles);
@@ -63,7 +59,7 @@ template <bool uniform, class Current, class Out>
     std::uint64_t beyond = 0;
     for (std::size_t t = 0; t < c.steps; ++t) {
         const Block<kMeanLanes> j = current(t);
-        const doubles top = splat(numbers[t].n * p.followed.most);
+        const doubles top = splat(numbers[t].n * p.model.most);
         half_ints whole[n];
         each<n>(SPIKEWRIGHT_EACH(k) {
             sum[k] += j.v[k];
@@ -73,7 +69,7 @@ template <bool uniform, class Current, class Out>
             least[k] = smaller_of(share - all, least[k]);
             most[k] = larger_of(share - all, most[k]);
             doubles spikes = all - sent[k];
-            if (p.cap > 0.0) spikes = larger_of(smaller_of(spikes, splat(p.cap)), splat(-p.cap));
+            if (cap > 0.0) spikes = larger_of(smaller_of(spikes, splat(cap)), splat(-cap));
             sent[k] += spikes;
             whole[k] = to_ints(spikes);
         });
@@ -98,12 +94,24 @@ template <bool uniform, class Current, class Out>
     if (!all_of(certain) || beyond) return false;
     alignas(kLine) double net[kMeanLanes];
     each<n>(SPIKEWRIGHT_EACH(k) { store(net + k * kDoubles, sent[k]); });
-    const auto total = c.sent(at.population, at.sample, offset);
+    const auto total = passed(c, at, &State::total);
+    const auto earlier = passed(c, at, &State::sent);
     for (std::size_t k = 0; k < kMeanLanes; ++k) {
-        state.next_total[k] = (state.total ? state.total[k] : 0) + std::uint32_t(sizes[k]);
-        total.to[k] = (total.from ? total.from[k] : 0) + net[k];
+        total.to[k] = (total.from ? total.from[k] : 0) + std::uint32_t(sizes[k]);
+        earlier.to[k] = (earlier.from ? earlier.from[k] : 0) + net[k];
     }
     return true;
+}
+
+// A block of neurons, in the way that is enough: `counts` says whether it leaves nothing else, and `finely` makes
+// currents anew whose errors matter. Returns whether all counts were certain.
+template <bool uniform, class Current, class Out, class Finely>
+[[gnu::always_inline]] inline bool follow(const Context& c, const Place& at, bool counts, const Divisor* numbers,
+                                          const double* errors, Current&& current, Out&& out, Finely&& finely) {
+    if (counts && count_certainly<uniform>(c, at, numbers, errors, current, out)) return true;
+    finely();
+    run_following<uniform>(c, at, numbers, current, out);
+    return false;
 }
 
 }  // namespace spikewright::SPIKEWRIGHT_ISA

@@ -111,11 +111,13 @@ struct Context {
         return {input<T>(number, sample, 0), job->inputs[number].step_stride};
     }
 
-    // State that this block reads, and state that it writes. `total` is null at the start.
-    struct Kept {
-        const double* from;
-        double* to;
+    // State that this block reads, null at the start, and state that it writes.
+    template <class T>
+    struct Passed {
+        const T* from;
+        T* to;
     };
+    using Kept = Passed<double>;
     SPIKEWRIGHT_INLINE Kept memory(std::int32_t number, std::size_t sample) const {
         const State& s = *job->state;
         const auto slot = std::size_t(number);
@@ -143,32 +145,16 @@ struct Context {
     // Whether no step follows in which anything would be read.
     bool last() const { return job->last && first_step + steps >= job->steps; }
 
-    // `next_voltage` is null where no step follows.
-    struct Stretch {
-        const double* voltage;
-        double* next_voltage;
-        const std::uint32_t* total;
-        std::uint32_t* next_total;
-
-        void add_total(const std::uint32_t* sums, std::size_t lanes) const {
-            for (std::size_t k = 0; k < lanes; ++k)
-                next_total[k] = (total ? total[k] : 0) + sums[k];
-        }
-    };
-    SPIKEWRIGHT_INLINE Stretch state(std::size_t population, std::size_t sample, std::size_t pixel,
-                  std::size_t channel) const {
+    // A state of a population in blocks, such as `State::voltage`, from one neuron on.
+    template <class T>
+    SPIKEWRIGHT_INLINE Passed<T> passed(std::vector<Array<T>> State::*which, std::size_t population,
+                                        std::size_t sample, std::size_t offset) const {
         const State& s = *job->state;
-        const Population& p = job->plan->populations[population];
-        const std::size_t offset = pixel * p.padded + channel;
-        const std::size_t there = sample * p.state_size() + offset;
-        double* voltage = next->voltage[population].data() + there;
-        double* next_voltage = last() ? nullptr : voltage;
-        std::uint32_t* total = next->total[population].data() + there;
-        if (first_step) return {voltage, next_voltage, total, total};
-        if (!s.started) return {p.start.at(pixel, channel), next_voltage, nullptr, total};
-        const std::size_t here = (first_sample + sample) * p.state_size() + offset;
-        return {s.voltage[population].data() + here, next_voltage,
-                s.total[population].data() + here, total};
+        const std::size_t size = job->plan->populations[population].state_size();
+        T* to = (next->*which)[population].data() + sample * size + offset;
+        if (first_step) return {to, to};
+        if (!s.started) return {nullptr, to};
+        return {(s.*which)[population].data() + (first_sample + sample) * size + offset, to};
     }
 
     // Sums in bytes, of a `brief` run.
@@ -182,37 +168,6 @@ struct Context {
     SPIKEWRIGHT_INLINE std::int8_t* brief(Array<T>& sums, std::size_t population, std::size_t sample) const {
         return reinterpret_cast<std::int8_t*>(sums.data()) +
                sample * job->plan->populations[population].state_size();
-    }
-
-    // Spikes less those taken back so far, of neurons that take spikes back; `from` is null at first.
-    struct Sent {
-        const double* from;
-        double* to;
-    };
-    SPIKEWRIGHT_INLINE Sent sent(std::size_t population, std::size_t sample, std::size_t offset) const {
-        const State& s = *job->state;
-        const Population& p = job->plan->populations[population];
-        double* to = next->sent[population].data() + sample * p.state_size() + offset;
-        if (first_step) return {to, to};
-        if (!s.started) return {nullptr, to};
-        return {s.sent[population].data() + (first_sample + sample) * p.state_size() + offset, to};
-    }
-
-    // What a population that follows means has summed; null at first.
-    struct Followed {
-        const double *sum, *target;
-        double *next_sum, *next_target;
-    };
-    SPIKEWRIGHT_INLINE Followed followed(std::size_t population, std::size_t sample, std::size_t offset) const {
-        const State& s = *job->state;
-        const Population& p = job->plan->populations[population];
-        const std::size_t there = sample * p.state_size() + offset;
-        double* sum = next->sum[population].data() + there;
-        double* target = next->target[population].data() + there;
-        if (first_step) return {sum, target, sum, target};
-        if (!s.started) return {nullptr, nullptr, sum, target};
-        const std::size_t here = (first_sample + sample) * p.state_size() + offset;
-        return {s.sum[population].data() + here, s.target[population].data() + here, sum, target};
     }
 };
 

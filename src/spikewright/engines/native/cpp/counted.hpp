@@ -30,21 +30,23 @@ inline bool halved(const double* from, std::size_t pixels, std::size_t channels,
     return other == 0;
 }
 
-// The same of counts of either sign in bytes.
-inline void halve_bytes(const std::int8_t* from, std::size_t pixels, std::size_t channels,
+// The same of counts of either sign in bytes; with `ones` of their signs alone.
+inline void halve_bytes(const std::int8_t* from, std::size_t pixels, std::size_t channels, bool ones,
                         std::int8_t* to) {
+    const std::int8_t most = ones ? std::int8_t(1) : std::int8_t(127);
     typedef std::int8_t sixteen __attribute__((vector_size(16)));
     for (std::size_t p = 0; p < pixels; ++p, from += channels, to += 2 * channels) {
         std::size_t i = 0;
         for (; i + 16 <= channels; i += 16) {
-            const auto v = load<sixteen>(from + i), up = sixteen(v > 0);  // all bits set, or none
-            store(to + i, v & up);
-            store(to + channels + i, -v & ~up);
+            const auto v = load<sixteen>(from + i), up = sixteen(v > 0), down = sixteen(v < 0);  // all bits set, or none
+            const sixteen size = ones ? most - sixteen{} : (v & up) - (v & ~up);
+            store(to + i, size & up);
+            store(to + channels + i, size & down);
         }
         for (; i < channels; ++i) {
             const std::int8_t v = from[i];
-            to[i] = v > 0 ? v : std::int8_t(0);
-            to[channels + i] = v < 0 ? std::int8_t(-v) : std::int8_t(0);
+            to[i] = v > 0 ? std::min(v, most) : std::int8_t(0);
+            to[channels + i] = v < 0 ? std::min(std::int8_t(-v), most) : std::int8_t(0);
         }
     }
 }
@@ -113,7 +115,7 @@ inline void list_signed(const Context& c, const Instruction& op, Lists& to, Scra
         for (std::size_t u = 0; counts && u < steps; ++u) {
             std::int8_t* halves = scratch.halves.data() + u * stride;
             if (bytes)
-                halve_bytes(c.counts(op.input, s, t + u), pixels, channels, halves);
+                halve_bytes(c.counts(op.input, s, t + u), pixels, channels, !l.heights.empty(), halves);
             else
                 counts = halved(c.values(op.input, s, t + u), pixels, channels, halves);
         }

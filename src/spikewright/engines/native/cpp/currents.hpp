@@ -23,88 +23,58 @@ inline Block<lanes> load_currents(const double* from, const Index& index, std::s
 // Whether no neuron can spike twice in a step: all start below one spike, and receive less than
 // one. With v < (1 - 2^-16) threshold and J < 0.99 threshold, v + J is below two.
 template <std::size_t lanes, bool uniform>
-inline bool at_most_once(const Block<lanes>& v, const Block<lanes>& j,
-                         const Limits<lanes, uniform>& limits) {
+inline bool at_most_once(const Context& c, const Place& place, const Population& p, Block<lanes> j) {
+    const Limits<lanes, uniform> limits(p, place);
+    Block<lanes> v;
+    read_voltages(c, place, v);
+    if (p.model.rate == Rate::bent) j.rectify();
     Where above{};
     each<Block<lanes>::n>(SPIKEWRIGHT_EACH(k) {
-        constexpr std::size_t at = uniform ? 0 : k;
-        above |= at_least(v.v[k], limits.least[0][at]) | at_least(j.v[k], limits.threshold[at] * 0.99);
+        const doubles most = limits.threshold[limits.at(k)] * 0.99;
+        above |= at_least(v.v[k], limits.least[0][limits.at(k)]) | at_least(j.v[k], most);
     });
     return bits_of(above) == 0;
 }
 
 // Currents that are `held` arrive in every step.
-template <bool uniform, Firing firing, bool held>
+template <bool uniform, Cell cell, bool held>
 void fire_currents(const Context& c, const Instruction& op) {
-    constexpr std::size_t lanes = kAdvanced;
+    constexpr bool follows = cell == Cell::running_mean;
+    constexpr std::size_t lanes = follows ? kMeanLanes : kAdvanced;
     const auto number = std::size_t(op.population);
     const Population& p = c.job->plan->populations[number];
     const Share share = c.share((p.channels + lanes - 1) / lanes);
+    const std::vector<Divisor> numbers = follows ? step_numbers(c) : std::vector<Divisor>();
     for (std::size_t s = 0; s < c.samples; ++s)
         for (std::size_t at = share.begin * lanes; at < share.end * lanes; at += lanes) {
             const Track<const double> from = op.external
                                                  ? c.input_track<double>(std::size_t(op.input), s)
                                                  : c.track<const double>(op.input, s);
-            const Place place{number, s, 0, at, at + lanes <= p.channels ? lanes : p.channels - at};
+            const Place place{number, s, 0, at, std::min(p.channels - at, lanes)};
             const auto track = c.track<std::int8_t>(op.output, s, at);
-            const auto out = [&](std::size_t t) { return track[t]; };
-            if constexpr (!held) {
-                const auto current = [&](std::size_t t) __attribute__((always_inline)) {
-                    return load_currents<lanes>(from[t], op.index, at, p.channels);
-                };
-                run_block<lanes, uniform, firing>(c, place, current, out);
-                continue;
-            }
-            Block<lanes> j = load_currents<lanes>(from[0], op.index, at, p.channels);
-            if (p.rectify) j.rectify();
-            const auto current = [j](std::size_t) __attribute__((always_inline)) { return j; };
-            Block<lanes> v;
-            v.read(c.state(number, s, 0, at).voltage);
-            constexpr bool one_way = firing == Firing::one_way;
-            if (one_way && at_most_once<lanes>(v, j, Limits<lanes, uniform>(p, 0, at)))
-                run_block<lanes, uniform, firing, !one_way>(c, place, current, out);
-            else
-                run_block<lanes, uniform, firing>(c, place, current, out);
-        }
-}
-
-// The same of neurons that follow the mean of their current.
-template <bool uniform, bool held>
-void follow_currents(const Context& c, const Instruction& op) {
-    const auto number = std::size_t(op.population);
-    const std::size_t channels = c.job->plan->populations[number].channels;
-    const Share share = c.share((channels + kMeanLanes - 1) / kMeanLanes);
-    const std::vector<Divisor> numbers = step_numbers(c);
-    const bool counts = leaves_counts(c, op.population);
-    for (std::size_t s = 0; s < c.samples; ++s)
-        for (std::size_t at = share.begin * kMeanLanes; at < share.end * kMeanLanes; at += kMeanLanes) {
-            const Track<const double> from = op.external
-                                                 ? c.input_track<double>(std::size_t(op.input), s)
-                                                 : c.track<const double>(op.input, s);
-            const Place place{number, s, 0, at, std::min(channels - at, kMeanLanes)};
-            const auto track = c.track<std::int8_t>(op.output, s, at);
-            const Block<kMeanLanes> first = load_currents<kMeanLanes>(from[0], op.index, at, channels);
+            const Block<lanes> first = load_currents<lanes>(from[0], op.index, at, p.channels);
             const auto current = [&](std::size_t t) __attribute__((always_inline)) {
-                return held ? first : load_currents<kMeanLanes>(from[t], op.index, at, channels);
+                return held ? first : load_currents<lanes>(from[t], op.index, at, p.channels);
             };
             const auto out = [&](std::size_t t) __attribute__((always_inline)) { return track[t]; };
-            if (!counts || !count_certainly<uniform>(c, place, numbers.data(), nullptr, current, out))
-                run_following<uniform>(c, place, numbers.data(), current, out);
+            if constexpr (follows) {
+                const bool counts = leaves_counts(c, op.population);
+                follow<uniform>(c, place, counts, numbers.data(), nullptr, current, out, [] {});
+            } else {
+                if constexpr (cell == Cell::integrate && held)
+                    if (at_most_once<lanes, uniform>(c, place, p, first)) {
+                        run_block<lanes, uniform, cell, false>(c, place, current, out);
+                        continue;
+                    }
+                run_block<lanes, uniform, cell>(c, place, current, out);
+            }
         }
-}
-
-inline void follow_currents(const Context& c, const Instruction& op, bool held) {
-    const bool uniform = c.job->plan->populations[std::size_t(op.population)].threshold.uniform;
-    if (uniform) return held ? follow_currents<true, true>(c, op) : follow_currents<true, false>(c, op);
-    return held ? follow_currents<false, true>(c, op) : follow_currents<false, false>(c, op);
 }
 
 inline void run_currents(const Context& c, const Instruction& op) {
-    const Population& p = c.job->plan->populations[std::size_t(op.population)];
     const bool held = op.external && c.job->inputs[std::size_t(op.input)].step_stride == 0;
-    if (p.follows_mean) return follow_currents(c, op, held);
-    with_firing(p, [&](auto uniform, auto firing) {
-        held ? fire_currents<uniform(), firing(), true>(c, op) : fire_currents<uniform(), firing(), false>(c, op);
+    with_cell(c.job->plan->populations[std::size_t(op.population)], [&](auto uniform, auto cell) {
+        held ? fire_currents<uniform(), cell(), true>(c, op) : fire_currents<uniform(), cell(), false>(c, op);
     });
 }
 

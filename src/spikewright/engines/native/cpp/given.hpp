@@ -9,6 +9,8 @@
 #include <nanobind/stl/tuple.h>
 #include <nanobind/stl/vector.h>
 
+#include <bit>
+#include <cmath>
 #include <limits>
 #include <stdexcept>
 
@@ -103,9 +105,10 @@ inline Entries entries_of(const Integers& receivers, const Integers& senders, co
 }
 
 // `(pixels or 1, channels)` values with padded channels, `behind` in the padding; or `(1, 1)`, the
-// value of all. Where several pixels are lanes side by side, a row stands once for each.
-inline Parameter parameter(const Doubles& values, std::size_t pixels, std::size_t channels,
-                           std::size_t padded, double behind) {
+// value of all; each is given to `f`. Where several pixels are lanes side by side, a row stands once for each.
+template <class F>
+Parameter parameter(const Doubles& values, std::size_t pixels, std::size_t channels, std::size_t padded,
+                    double behind, F&& f) {
     Parameter p;
     const bool one = values.size() == 1;
     require(values.ndim() == 2 && (one || values.shape(1) == channels),
@@ -120,14 +123,31 @@ inline Parameter parameter(const Doubles& values, std::size_t pixels, std::size_
     p.uniform = rows == 1;
     for (std::size_t r = 0; r < rows; ++r)
         for (std::size_t c = 0; c < padded; ++c) {
-            const double value = c < channels ? values.data()[one ? 0 : r * given + c % given] : behind;
+            const double value = c < channels ? f(values.data()[one ? 0 : r * given + c % given]) : behind;
             p.values[r * padded + c] = value;
-            p.uniform = p.uniform && (c >= channels || value == values.data()[0]);
+            p.uniform = p.uniform && (c >= channels || value == p.values[0]);
         }
     // Spare room belongs to blocks that reach beyond the last channel: nothing fires there.
     for (std::size_t k = 0; k < kSpare / sizeof(double); ++k)
         p.values.data()[rows * padded + k] = behind;
     return p;
+}
+
+// The least voltage v with floor(v / threshold + tolerance) >= spikes. The left side is a rounded division and a
+// rounded sum, each monotone in v, so that this voltage exists; it is found by bisection over the numbers
+// between two that bracket it. With `spikes` above 0 it is positive, else negative or, without tolerance, 0.
+inline double least_voltage(double threshold, int spikes, double tolerance) {
+    const double sign = spikes > 0 ? 1.0 : -1.0, near = sign * (spikes - tolerance) * threshold;
+    auto low = std::bit_cast<std::int64_t>(near * (1.0 - 1e-12));
+    auto high = std::bit_cast<std::int64_t>(near * (1.0 + 1e-12));
+    while (high - low > 1) {  // doubles above 0 are ordered as their bits are
+        const std::int64_t middle = low + (high - low) / 2;
+        const double voltage = sign * std::bit_cast<double>(middle);
+        const bool reached = std::floor(voltage / threshold + tolerance) >= spikes;
+        // The one that is looked for lies at or below the middle.
+        (reached == (sign > 0.0) ? high : low) = middle;
+    }
+    return sign * std::bit_cast<double>(sign > 0.0 ? high : low);
 }
 
 // Places `(pixels, channels)` among `whole` ones; regular ones need no index.

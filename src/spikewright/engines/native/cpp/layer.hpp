@@ -86,6 +86,10 @@ class Currents {
         const Layer& l = *strip.op.layer;
         const std::size_t channel = strip.block.channel + first;
         scale_ = l.scale.data() + channel;
+        if (!l.heights.empty()) {
+            heights_ = l.heights.data(), ahead_ = l.ahead, steps_ = strip.context.steps;
+            listed_ = !strip.frames(0).dense;  // tiles multiply counts with their heights
+        }
         gain_ = l.has_gain ? l.gain.at(pixel, channel) : nullptr;
         bias_ = l.bias.at(pixel, channel);
         if (strip.op.operands.empty()) return;
@@ -102,10 +106,10 @@ class Currents {
     }
 
     [[gnu::always_inline]] Block<lanes> at(std::size_t step) const {
-        Block<lanes> b = sums_.at(step);
+        Block<lanes> b = heights_ ? so_far(sums_, step) : sums_.at(step);
         if (has_low_) {
             each<Block<lanes>::n>(SPIKEWRIGHT_EACH(k) { b.v[k] *= splat(kLimb); });
-            b.add(low_.at(step));
+            b.add(heights_ ? so_far(low_, step) : low_.at(step));
         }
         each<Block<lanes>::n>(SPIKEWRIGHT_EACH(k) {
             b.v[k] *= load<doubles>(scale_ + k * kDoubles);
@@ -145,9 +149,32 @@ class Currents {
         std::size_t stride;
     };
 
+    // What arrives in a step of digits: first all until then, last nothing. Sums of whole numbers are exact.
+    template <class Sums>
+    [[gnu::always_inline]] Block<lanes> so_far(const Sums& sums, std::size_t step) const {
+        Block<lanes> b{};
+        for (std::size_t t = step ? step + ahead_ : 0; t <= step + ahead_ && t < steps_; ++t) {
+            const Block<lanes> part = sums.at(t);
+            const doubles height = splat(listed_ ? heights_[t] : 1.0);
+            each<Block<lanes>::n>(SPIKEWRIGHT_EACH(k) { b.v[k] += part.v[k] * height; });
+        }
+        return b;
+    }
+
+    // The counts of digits that join, in the same way.
+    [[gnu::always_inline]] void add_digits(Block<lanes>& b, std::size_t step) const {
+        Block<lanes> count{};
+        for (std::size_t t = step ? step + ahead_ : 0; t <= step + ahead_ && t < steps_; ++t) {
+            const std::int8_t* from = counts_[t];
+            each<Block<lanes>::n>(SPIKEWRIGHT_EACH(k) { count.v[k] += bytes_to_doubles(from + k * kDoubles); });
+        }
+        each<Block<lanes>::n>(SPIKEWRIGHT_EACH(k) { b.v[k] += count.v[k] * load<doubles>(factor_ + k * kDoubles); });
+    }
+
     // Behind the last channel the factor is zero.
     [[gnu::always_inline]] void add_counts(Block<lanes>& b, std::size_t step) const {
         if (far_.context) [[unlikely]] return add_far_counts(b, step);
+        if (heights_) return add_digits(b, step);
         const std::int8_t* from = counts_[step];
         each<Block<lanes>::n>(SPIKEWRIGHT_EACH(k) {
             const doubles count = bytes_to_doubles(from + k * kDoubles);
@@ -179,7 +206,9 @@ class Currents {
     }
 
     // By value: compilers must assume that a write of counts changes anything behind a reference.
-    bool has_low_;
+    bool has_low_, listed_ = false;
+    std::size_t ahead_ = 0, steps_ = 0;
+    const double* heights_ = nullptr;  // of digits
     Limb sums_, low_;
     std::size_t valid_;
     const double *scale_, *gain_, *bias_, *factor_ = nullptr;
@@ -222,6 +251,12 @@ void sum_slab(const Strip& strip, const Slab& slab, std::size_t first, std::size
 template <std::size_t lanes>
 void sum_values(const Strip& strip, std::size_t t);
 
+// The same of a slab whose counts are values.
+template <std::size_t lanes>
+[[gnu::cold, gnu::noinline]] void sum_split(const Strip& strip, std::size_t first, std::size_t steps) {
+    for (std::size_t t = first; t < first + steps; ++t) sum_values<lanes>(strip, t);
+}
+
 // What bytes leave of a step's counts, times weights: a few of them, whose sums are exact.
 template <std::size_t lanes>
 [[gnu::cold, gnu::noinline]] void add_rests(const Strip& strip, std::size_t t) {
@@ -255,13 +290,14 @@ void sum_pixel(const Strip& strip, std::size_t pixel) {
             continue;
         }
         steps = all - first < kSlab ? all - first : kSlab;
-        if (strip.frames(first).whole)
+        if (strip.frames(first).whole) [[likely]]
             sum_slab<lanes>(strip, strip.slab(first), first, steps);
         else
-            for (std::size_t t = first; t < first + steps; ++t) sum_values<lanes>(strip, t);
+            sum_split<lanes>(strip, first, steps);
     }
-    for (std::size_t t = 0; strip.exceeds && t < all; ++t)
-        if (!strip.frames(t).split) add_rests<lanes>(strip, t);
+    if (strip.exceeds) [[unlikely]]
+        for (std::size_t t = 0; t < all; ++t)
+            if (!strip.frames(t).split) add_rests<lanes>(strip, t);
 }
 
 // Asks for the lines that the counts of the next pixel go to, a line of each step: writes would wait for them.
@@ -271,55 +307,38 @@ inline void expect_next_pixel(const Strip& strip, std::size_t pixel) {
     for (std::size_t t = 0; t < strip.context.steps; ++t) __builtin_prefetch(out[t], 1);
 }
 
-// A pixel's neurons integrate its currents in all steps.
-template <std::size_t lanes, bool uniform, Firing firing>
-[[gnu::noinline]] void fire_pixel(const Strip& strip, std::size_t pixel) {
-    constexpr std::size_t together = std::min(lanes, kAdvanced);
-    const Context& c = strip.context;
-    const std::size_t valid = strip.valid();
-    for (std::size_t first = 0; first < valid; first += together) {
-        const std::size_t channel = strip.block.channel + first;
-        const std::size_t at = pixel * std::size_t(strip.op.layer->out_channels) + channel;
-        const Currents<together> currents(strip, pixel, first);
-        const auto out = c.track<std::int8_t>(strip.op.output, strip.sample, at);
-        const Place place{std::size_t(strip.op.population), strip.sample, pixel, channel,
-                          std::min(valid - first, together)};
-        run_block<together, uniform, firing>(
-            c, place, [&](std::size_t t) __attribute__((always_inline)) { return currents.at(t); },
-            [&](std::size_t t) { return out[t]; });
-    }
-}
-
 // Adds up all limbs of the values of a pixel whose sums are rough (`sheets.hpp`).
 template <std::size_t lanes>
 void sum_finely(const Strip& strip, std::size_t pixel);
 
-// The same of neurons that follow the mean of their current, some at a time.
-template <std::size_t lanes, bool uniform>
-[[gnu::noinline]] void follow_pixel(const Strip& strip, std::size_t pixel) {
+// A pixel's neurons integrate its currents in all steps.
+template <std::size_t lanes, bool uniform, Cell cell>
+[[gnu::noinline]] void fire_pixel(const Strip& strip, std::size_t pixel) {
+    constexpr bool follows = cell == Cell::running_mean;
+    constexpr std::size_t together = follows ? kMeanLanes : std::min(lanes, kAdvanced);
     const Context& c = strip.context;
     Scratch& scratch = strip.scratch;
     const std::size_t valid = strip.valid();
-    const bool counts = leaves_counts(c, strip.op.population);
-    expect_next_pixel(strip, pixel);
-    for (std::size_t first = 0; first < valid; first += kMeanLanes) {
+    [[maybe_unused]] const bool counts = follows && leaves_counts(c, strip.op.population);
+    if constexpr (follows) expect_next_pixel(strip, pixel);
+    for (std::size_t first = 0; first < valid; first += together) {
         const std::size_t channel = strip.block.channel + first;
         const std::size_t at = pixel * std::size_t(strip.op.layer->out_channels) + channel;
-        const Currents<kMeanLanes> currents(strip, pixel, first);
-        const auto out = c.track<std::int8_t>(strip.op.output, strip.sample, at);
+        const Currents<together> currents(strip, pixel, first);
+        const auto track = c.track<std::int8_t>(strip.op.output, strip.sample, at);
         const Place place{std::size_t(strip.op.population), strip.sample, pixel, channel,
-                          std::min(valid - first, kMeanLanes)};
+                          std::min(valid - first, together)};
         const auto current = [&](std::size_t t) __attribute__((always_inline)) { return currents.at(t); };
-        const auto to = [&](std::size_t t) __attribute__((always_inline)) { return out[t]; };
-        const Divisor* numbers = scratch.numbers.data();
-        const double* errors = scratch.rough ? scratch.errors + first : nullptr;
-        if (counts && count_certainly<uniform>(c, place, numbers, errors, current, to)) {
-            ++scratch.certain;
-            continue;
+        const auto out = [&](std::size_t t) __attribute__((always_inline)) { return track[t]; };
+        if constexpr (follows) {
+            const double* errors = scratch.rough ? scratch.errors + first : nullptr;
+            const auto finely = [&] { scratch.rough ? sum_finely<lanes>(strip, pixel) : void(); };
+            const bool certain =
+                follow<uniform>(c, place, counts, scratch.numbers.data(), errors, current, out, finely);
+            ++(certain ? scratch.certain : scratch.followed);
+        } else {
+            run_block<together, uniform, cell>(c, place, current, out);
         }
-        ++scratch.followed;
-        if (scratch.rough) sum_finely<lanes>(strip, pixel);
-        run_following<uniform>(c, place, numbers, current, to);
     }
 }
 
@@ -351,9 +370,7 @@ void finish_pixel(const Strip& strip, std::size_t pixel) {
     const std::int32_t number = strip.op.population;
     if (number < 0) return write_pixel<lanes>(strip, pixel);
     const Population& p = strip.context.job->plan->populations[std::size_t(number)];
-    if (p.follows_mean && p.threshold.uniform) return follow_pixel<lanes, true>(strip, pixel);
-    if (p.follows_mean) return follow_pixel<lanes, false>(strip, pixel);
-    with_firing(p, [&](auto uniform, auto firing) { fire_pixel<lanes, uniform(), firing()>(strip, pixel); });
+    with_cell(p, [&](auto uniform, auto cell) { fire_pixel<lanes, uniform(), cell()>(strip, pixel); });
 }
 
 // Pixels `begin` to `end`, as many at a time as tiles have rows.
@@ -393,7 +410,7 @@ inline void run_weights(const Context& c, const Instruction& op, const Lists& li
     const Layer& l = *op.layer;
     scratch.sums.reserve(c.steps);
     const auto& populations = c.job->plan->populations;
-    if (op.population >= 0 && populations[std::size_t(op.population)].follows_mean)
+    if (op.population >= 0 && populations[std::size_t(op.population)].follows_mean())
         scratch.numbers = step_numbers(c);
     if (!l.low.empty()) scratch.low.reserve(c.steps);
     const std::size_t pixels = l.pixels();

@@ -26,7 +26,7 @@ template <bool differ>
 class OwnParameters {
   public:
     OwnParameters(const Cells& p, const Piece& piece)
-        : from_(differ ? p.own.data() + piece.at : nullptr), size_(p.size) {}
+        : from_(differ ? p.own.at(0, piece.at) : nullptr), size_(p.channels) {}
 
     doubles at(OwnRow row, double same, std::size_t k) const {
         if constexpr (differ) return load<doubles>(from_ + row * size_ + k);
@@ -46,7 +46,7 @@ template <bool differ>
 class LeakyChunk {
   public:
     LeakyChunk(const Context& c, const Cells& p, const Piece& piece, std::size_t sample)
-        : c_(c), p_(p), piece_(piece), own_(p, piece), sample_(sample) {
+        : c_(c), p_(p), m_(p.model), piece_(piece), own_(p, piece), sample_(sample) {
         each_kept([&](std::int32_t memory, double* x) {
             c.fetch(memory, sample, piece.at, piece.n, x);
             std::memset(x + piece.n, 0, kDoubles * sizeof(double));
@@ -60,12 +60,12 @@ class LeakyChunk {
     // Voltage, second and third.
     const double* state(std::size_t i) const { return i == 0 ? v_ : i == 1 ? silent_ : tired_; }
 
-    // One step of currents j; `spikes` are bytes.
-    void step(const double* j, std::int8_t* spikes) {
+    // One step of currents j, to an output of bytes.
+    void step(const double* j, std::int32_t output, std::size_t t) {
         if (p_.third >= 0) j = less_adaptation(j);
         integrate(j);
         finish_partly(j);
-        fire(j, spikes);
+        fire(j, c_.counts(output, sample_, t) + piece_.at);
         reset_clocks();
     }
 
@@ -78,7 +78,7 @@ class LeakyChunk {
 
     // v -= (j - v) expm1(-active / tau), of those that are active in the whole step or not at all.
     void integrate(const double* j) {
-        const doubles dt = splat(p_.dt), none{};
+        const doubles dt = splat(m_.dt), none{};
         partly_ = 0;
         for (std::size_t at = 0; at < piece_.n; at += 64) {
             const std::size_t end = piece_.n - at < 64 ? piece_.n : at + 64;
@@ -89,7 +89,7 @@ class LeakyChunk {
                 const Where whole = at_least(active, dt), some = more_than(active, none);
                 between |= std::uint64_t(bits_of(some & ~whole)) << (k - at);
                 const doubles v = load<doubles>(v_ + k);
-                const doubles decay = own_.at(kDecay, p_.decay, k);
+                const doubles decay = own_.at(kDecay, m_.decay, k);
                 store(v_ + k, v - (load<doubles>(j + k) - v) * chosen(none, decay, whole));
             }
             partly_ += listed(between, at, end, at_ + partly_);
@@ -97,9 +97,9 @@ class LeakyChunk {
     }
 
     void finish_partly(const double* j) {
-        const double rate = -1.0 / p_.tau_rc;
+        const double rate = -1.0 / m_.tau_rc;
         for (std::size_t i = 0; i < partly_; ++i)
-            share_[i] = (p_.dt - silent_[at_[i]]) * own_.of(kPace, rate, at_[i]);
+            share_[i] = (m_.dt - silent_[at_[i]]) * own_.of(kPace, rate, at_[i]);
         each_vector(share_, share_, partly_, [](doubles x) { return expm1_of(x); });
         for (std::size_t i = 0; i < partly_; ++i) {
             const std::uint32_t k = at_[i];
@@ -108,7 +108,7 @@ class LeakyChunk {
     }
 
     void fire(const double* j, std::int8_t* spikes) {
-        const doubles one = splat(1.0), lowest = splat(p_.min_voltage);
+        const doubles one = splat(1.0), lowest = splat(m_.min_voltage);
         fired_ = 0;
         for (std::size_t at = 0; at < piece_.n; at += 64) {
             const std::size_t end = piece_.n - at < 64 ? piece_.n : at + 64;
@@ -137,21 +137,21 @@ class LeakyChunk {
 
     void adapt(std::size_t k, Where fired) {
         const doubles n = load<doubles>(tired_ + k);
-        const doubles added = chosen(doubles{}, own_.at(kAdded, p_.added, k), fired);
-        store(tired_ + k, n + own_.at(kAdapting, p_.adapting, k) * (added - n));
+        const doubles added = chosen(doubles{}, own_.at(kAdded, m_.added, k), fired);
+        store(tired_ + k, n + own_.at(kAdapting, m_.adapting, k) * (added - n));
     }
 
     // Silence counts from the crossing within the step: dt + tau ln(1 - (v - 1) / (j - 1)).
     void reset_clocks() {
         if constexpr (differ) return reset_each();
-        const doubles most = splat(p_.most_share);
-        const bool near = p_.most_share <= kNearOne;
+        const doubles most = splat(m_.most_share);
+        const bool near = m_.most_share <= kNearOne;
         each_vector(share_, share_, fired_, [&, over = over_](doubles drive) mutable {
             const doubles share = load<doubles>(over) / drive;
             over += kDoubles;
             const doubles least = share < most ? share : most;
             const doubles crossing = near ? log_near_one(-least, doubles{}) : log1p_of(-least);
-            return p_.tau_ref + (p_.dt + p_.tau_rc * crossing);
+            return m_.tau_ref + (m_.dt + m_.tau_rc * crossing);
         });
         for (std::size_t i = 0; i < fired_; ++i) silent_[at_[i]] = share_[i];
     }
@@ -172,7 +172,7 @@ class LeakyChunk {
         });
         for (std::size_t i = 0; i < fired_; ++i) {
             const std::uint32_t k = at_[i];
-            silent_[k] = own_.of(kSilence, 0.0, k) + (p_.dt + own_.of(kTau, 0.0, k) * share_[i]);
+            silent_[k] = own_.of(kSilence, 0.0, k) + (m_.dt + own_.of(kTau, 0.0, k) * share_[i]);
         }
     }
 
@@ -190,6 +190,7 @@ class LeakyChunk {
     static constexpr std::size_t kRoom = kChunk + kDoubles;
     const Context& c_;
     const Cells& p_;
+    const NeuronModel& m_;
     const Piece& piece_;
     OwnParameters<differ> own_;
     std::size_t sample_, partly_ = 0, fired_ = 0;
@@ -204,8 +205,8 @@ template <bool differ>
 class GridLeaky {
   public:
     GridLeaky(const Context& c, const Cells& p, const Piece& piece, std::size_t sample)
-        : p_(p), own_(p, piece), n_(piece.n), memories_{c.memory(p.voltage, sample), c.memory(p.second, sample),
-                                        c.memory(p.total, sample)} {
+        : c_(c), m_(p.model), piece_(piece), own_(p, piece), sample_(sample), n_(piece.n),
+          memories_{c.memory(p.voltage, sample), c.memory(p.second, sample), c.memory(p.total, sample)} {
         for (Context::Kept& m : memories_) m.from += piece.at, m.to += piece.at;
     }
 
@@ -214,8 +215,9 @@ class GridLeaky {
 
     void write() const {}  // the state is advanced where it lies
 
-    // One step of currents j; `spikes` are bytes.
-    void step(const double* j, std::int8_t* spikes) {
+    // One step of currents j, to an output of bytes.
+    void step(const double* j, std::int32_t output, std::size_t t) {
+        std::int8_t* spikes = c_.counts(output, sample_, t) + piece_.at;
         auto& [v, silent, total] = memories_;
         std::size_t k = 0;
         for (; k + kDoubles <= n_; k += kDoubles) {
@@ -231,13 +233,13 @@ class GridLeaky {
     // The neurons of a vector from `at` on; which of them fire.
     std::uint32_t advance(std::size_t at, const double* j, const double* v, double* next_v, const double* silent,
                           double* next_silent, const double* total, double* next_total) const {
-        const doubles none{}, one = splat(1.0), lowest = splat(p_.min_voltage);
+        const doubles none{}, one = splat(1.0), lowest = splat(m_.min_voltage);
         const doubles waits = load<doubles>(silent), before = load<doubles>(v);
-        const doubles moved = before + (load<doubles>(j) - before) * own_.at(kShare, p_.most_share, at);
+        const doubles moved = before + (load<doubles>(j) - before) * own_.at(kShare, m_.most_share, at);
         const doubles x = chosen(moved, before, more_than(waits, none));
         const Where fired = more_than(x, one);
         const doubles left = waits - one;
-        const doubles silence = own_.at(kSilence, p_.tau_ref, at);
+        const doubles silence = own_.at(kSilence, m_.tau_ref, at);
         store(next_silent, chosen(left > none ? left : none, silence, fired));
         store(next_v, chosen(x > lowest ? x : lowest, none, fired));
         store(next_total, load<doubles>(total) + chosen(none, one, fired));
@@ -256,9 +258,11 @@ class GridLeaky {
         put_bytes(spread(fired), spikes, n);
     }
 
-    const Cells& p_;
+    const Context& c_;
+    const NeuronModel& m_;
+    const Piece& piece_;
     OwnParameters<differ> own_;
-    std::size_t n_;
+    std::size_t sample_, n_;
     Context::Kept memories_[3];  // voltage, second, total
 };
 

@@ -1,5 +1,5 @@
 // Integrate-and-fire that follows a function of the running mean of its current, made of a few straight
-// pieces or parabolas (`Bent`):
+// pieces or parabolas (`bent`):
 //
 //   sum += J; target' = t f(sum / t); v += target' - target; target = target';
 //   k = floor(v / threshold + tolerance), of either sign; v -= k threshold
@@ -16,6 +16,7 @@ namespace spikewright::SPIKEWRIGHT_ISA {
 
 constexpr std::size_t kMeanLanes = 16;  // whose state stays in registers
 constexpr int kFewSpikes = 15;          // of either sign: more are rare, and taken by the formula
+constexpr Most kTooMany = 128;          // where a count does not fit a byte
 
 // Quotients by a whole number below 2^31, rounded once: the remainder, which is exact, corrects a product
 // with the reciprocal. A quotient is never half way between two doubles (53 bits times an odd number is
@@ -70,61 +71,69 @@ inline few_bytes bytes_of(const half_ints (&whole)[kMeanLanes / kDoubles]) {
 
 // Neurons between two steps.
 struct Following {
-    Block<kMeanLanes> v, sum, target;
+    Block<kMeanLanes> v{}, sum{}, target{};
+
+    Following(const Context& c, const Place& at) {
+        read_voltages(c, at, v);
+        const auto sums = passed(c, at, &State::sum), targets = passed(c, at, &State::target);
+        if (sums.from) sum.read(sums.from), target.read(targets.from);
+    }
+    void keep(const Context& c, const Place& at) const {
+        v.write(passed(c, at, &State::voltage).to);
+        sum.write(passed(c, at, &State::sum).to);
+        target.write(passed(c, at, &State::target).to);
+    }
 };
 
 // What is the same in all steps.
 struct Followers {
+    const Population& p;
     const double *threshold, *inverse;
-    Bent f;
-    double cap;
-    std::size_t valid;
 
-    // A step by the formula. Where a count does not fit a byte `all` has them: `kTooMany`.
-    [[gnu::noinline]] Most step_exactly(Following& now, const Block<kMeanLanes>& j, double number, bool uniform,
-                                        few_bytes& counts, double* all) const {
+    // A step by the formula. Where a count does not fit a byte `rests` has what is left of all.
+    template <bool uniform>
+    [[gnu::noinline]] Most step_exactly(const Context& c, const Place& at, std::size_t t, Following& now,
+                                        const Block<kMeanLanes>& j, double number, few_bytes& counts,
+                                        double* rests) const {
         alignas(kLine) double v[kMeanLanes], sum[kMeanLanes], target[kMeanLanes], added[kMeanLanes];
+        double spikes[kMeanLanes], largest = 0.0;
+        bool fits = true;
         now.v.write(v), now.sum.write(sum), now.target.write(target), j.write(added);
-        double largest = 0.0;
-        counts = few_bytes{};
-        for (std::size_t k = 0; k < valid; ++k) {
-            const double unit = threshold[uniform ? 0 : k];
+        const double most = p.model.most_spikes();
+        for (std::size_t k = 0; k < at.valid; ++k) {
             sum[k] += added[k];
-            const double mean = sum[k] / number, tilted = f.tilted() ? f.slope * mean + f.offset : mean;
-            const double above = tilted > 0.0 ? tilted : 0.0, held = above < f.most ? above : f.most;
-            const double wanted = number * (f.gated ? mean * held : held);
-            v[k] += wanted - target[k];
-            target[k] = wanted;
-            double spikes = std::floor(v[k] / unit + kTolerance);
-            if (cap > 0.0) spikes = spikes > cap ? cap : spikes < -cap ? -cap : spikes;
-            v[k] = v[k] - spikes * unit;
-            const double size = std::fabs(spikes);
-            largest = size <= largest ? largest : size;
-            counts[k] = clamped(spikes);
-            all[k] = spikes;
+            v[k] += change(target[k], number * bent(p.model, sum[k] / number));
+            spikes[k] = fire(v[k], threshold[uniform ? 0 : k], kTolerance, -most, most);
+            largest = larger_of(std::fabs(spikes[k]), largest);
+            fits &= std::fabs(spikes[k]) <= kMostCounts;  // NaN does not
         }
         now.v.read(v), now.sum.read(sum), now.target.read(target);
-        return largest <= kMostCounts ? Most(largest) : kTooMany;
+        counts = few_bytes{};
+        for (std::size_t k = 0; k < at.valid; ++k) {
+            counts[k] = fits ? std::int8_t(spikes[k]) : put_count(c, at, t, k, spikes[k]);
+            rests[k] = spikes[k] - counts[k];
+        }
+        return fits ? Most(largest) : kTooMany;
     }
 
     // A step; the largest count that it may have given.
     template <bool uniform>
-    [[gnu::always_inline]] Most step(Following& now, const Block<kMeanLanes>& j, const Divisor& number,
-                                     few_bytes& counts, double* all) const {
+    [[gnu::always_inline]] Most step(const Context& c, const Place& at, std::size_t t, Following& now,
+                                     const Block<kMeanLanes>& j, const Divisor& number, few_bytes& counts,
+                                     double* rests) const {
         constexpr std::size_t n = Block<kMeanLanes>::n;
-        Following next;
+        Following next = now;
         doubles share[n], spikes[n], units[n];
         half_ints whole[n];
         Where doubtful{};
         each<n>(SPIKEWRIGHT_EACH(k) {
-            next.sum.v[k] = now.sum.v[k] + j.v[k];
+            next.sum.v[k] += j.v[k];
             const doubles mean = number(next.sum.v[k]);
             doubtful |= Divisor::doubtful(mean);
-            next.target.v[k] = number.n * value(mean);
-            next.v.v[k] = now.v.v[k] + (next.target.v[k] - now.target.v[k]);
-            const std::size_t at = k * kDoubles;
-            units[k] = uniform ? splat(*threshold) : load<doubles>(threshold + at);
-            share[k] = next.v.v[k] * (uniform ? splat(*inverse) : load<doubles>(inverse + at)) + kTolerance;
+            next.v.v[k] += change(next.target.v[k], number.n * bent(p.model, mean));
+            units[k] = uniform ? splat(*threshold) : load<doubles>(threshold + k * kDoubles);
+            const doubles reciprocal = uniform ? splat(*inverse) : load<doubles>(inverse + k * kDoubles);
+            share[k] = next.v.v[k] * reciprocal + kTolerance;
             spikes[k] = floor_of(share[k]);
         });
         // A product differs from the quotient by some units in the last place: its floor is another only
@@ -134,6 +143,7 @@ struct Followers {
             const auto size = doubles(longs(rest) & INT64_MAX);
             doubtful |= ~at_least(splat(0.5 - 1.0 / (1 << 30)), size);  // of NaN, too
         });
+        const double cap = p.model.cap;
         if (cap > 0.0)
             each<n>(SPIKEWRIGHT_EACH(k) {
                 spikes[k] = larger_of(smaller_of(spikes[k], splat(cap)), splat(-cap));
@@ -145,19 +155,12 @@ struct Followers {
         counts = bytes_of(whole);
         if (bits_of(doubtful) || outside(counts)) [[unlikely]] {
             next = now;
-            const Most most = step_exactly(next, j, number.n, uniform, counts, all);
+            const Most most = step_exactly<uniform>(c, at, t, next, j, number.n, counts, rests);
             now = next;
             return most;
         }
         now = next;
         return kFewSpikes;
-    }
-
-    // The function; NaN gives something else, which is doubtful anyway.
-    [[gnu::always_inline]] doubles value(doubles mean) const {
-        const doubles tilted = f.tilted() ? f.slope * mean + f.offset : mean;
-        const doubles held = smaller_of(larger_of(tilted, doubles{}), splat(f.most));
-        return f.gated ? mean * held : held;
     }
 
     // Whether some count is not among the few.
@@ -173,8 +176,8 @@ struct Followers {
 // Counts of either sign, summed over steps: in bytes while these hold.
 class SignedTally {
   public:
-    SignedTally(const Context::Stretch& totals, const Context::Sent& sent)
-        : total_(totals.total), sent_(sent.from), next_total_(totals.next_total), next_sent_(sent.to) {}
+    SignedTally(const Context& c, const Place& at)
+        : total_(passed(c, at, &State::total)), sent_(passed(c, at, &State::sent)) {}
 
     [[gnu::always_inline]] void add(few_bytes counts, Most most) {
         if (bound_ + most > 127) flush();
@@ -186,24 +189,22 @@ class SignedTally {
     // The part of a count that its byte leaves.
     void add_rest(std::size_t k, double rest) {
         flush();
-        next_sent_[k] += rest;
+        sent_.to[k] += rest;
     }
 
     void flush() {
         for (std::size_t k = 0; k < kMeanLanes; ++k) {
-            next_total_[k] = (total_ ? total_[k] : 0) + std::uint32_t(sizes_[k]);
-            next_sent_[k] = (sent_ ? sent_[k] : 0) + net_[k];
+            total_.to[k] = (total_.from ? total_.from[k] : 0) + std::uint32_t(sizes_[k]);
+            sent_.to[k] = (sent_.from ? sent_.from[k] : 0) + net_[k];
         }
-        total_ = next_total_, sent_ = next_sent_;
+        total_.from = total_.to, sent_.from = sent_.to;
         net_ = sizes_ = few_bytes{};
         bound_ = 0;
     }
 
   private:
-    const std::uint32_t* total_;
-    const double* sent_;
-    std::uint32_t* next_total_;
-    double* next_sent_;
+    Context::Passed<std::uint32_t> total_;
+    Context::Passed<double> sent_;
     few_bytes net_{}, sizes_{};
     Most bound_ = 0;
 };
@@ -220,22 +221,16 @@ inline std::vector<Divisor> step_numbers(const Context& c) {
 template <bool uniform, class Current, class Out>
 [[gnu::always_inline]] inline void run_following(const Context& c, const Place& at, const Divisor* numbers,
                                                  Current&& current, Out&& out) {
-    const Population& p = c.job->plan->populations[at.population];
-    const std::size_t offset = at.pixel * p.padded + at.channel;
-    const auto state = c.state(at.population, at.sample, at.pixel, at.channel);
-    const auto kept = c.followed(at.population, at.sample, offset);
-    const Followers followers{p.threshold.at(at.pixel, at.channel), p.inverse.at(at.pixel, at.channel),
-                              p.followed, p.cap, at.valid};
-    SignedTally tally(state, c.sent(at.population, at.sample, offset));
-    Following now{};
-    now.v.read(state.voltage);
-    if (kept.sum) now.sum.read(kept.sum), now.target.read(kept.target);
+    const Population& p = population_of(c, at);
+    const Followers followers{p, p.threshold.at(at.pixel, at.channel), p.inverse.at(at.pixel, at.channel)};
+    SignedTally tally(c, at);
+    Following now(c, at);
     for (std::size_t t = 0; t < c.steps; ++t) {
         few_bytes counts;
-        double all[kMeanLanes];  // written where they do not fit
-        Most most = followers.step<uniform>(now, current(t), numbers[t], counts, all);
+        double rests[kMeanLanes];  // written where they do not fit
+        Most most = followers.step<uniform>(c, at, t, now, current(t), numbers[t], counts, rests);
         if (most == kTooMany) [[unlikely]] {
-            for (std::size_t k = 0; k < at.valid; ++k) tally.add_rest(k, all[k] - put_count(c, at, t, k, all[k]));
+            for (std::size_t k = 0; k < at.valid; ++k) tally.add_rest(k, rests[k]);
             most = kMostCounts;
         }
         tally.add(counts, most);
@@ -245,10 +240,7 @@ template <bool uniform, class Current, class Out>
             std::memcpy(out(t), &counts, at.valid);
     }
     tally.flush();
-    if (c.last()) return;
-    now.v.write(state.next_voltage);
-    now.sum.write(kept.next_sum);
-    now.target.write(kept.next_target);
+    if (!c.last()) now.keep(c, at);
 }
 
 }  // namespace spikewright::SPIKEWRIGHT_ISA

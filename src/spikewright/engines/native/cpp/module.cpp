@@ -376,16 +376,18 @@ void bind_enum(nb::module_& m, const char* name) {
     for (std::string one; std::getline(names >> std::ws, one, ',');) bound.value(one.c_str(), E(number++));
 }
 
-// Weights `(out, ...)` of a network as kernels read them; row k of the lanes is column `order[k]`.
+// Weights `(out, ...)` of a network, times the heights of their columns, as kernels read them; row k of
+// the lanes is column `order[k]`.
 Packed packed(const nb::ndarray<nb::ro, nb::c_contig, nb::device::cpu>& weights, const Integers& order,
-              const std::vector<std::size_t>& widths, Reading reading, std::size_t channels, int bits,
-              std::size_t limbs, std::size_t threads) {
+              const Doubles& heights, const std::vector<std::size_t>& widths, Reading reading,
+              std::size_t channels, int bits, std::size_t limbs, std::size_t threads) {
     require(bits > 1 && bits <= 27, "a limb of a weight has at most 27 bits");
     require(limbs >= 1 && limbs <= kMostWeightLimbs, "weights are one limb or two");
     require(weights.ndim() > 0 && weights.shape(0) > 0, "weights are (out, ...)");
     const std::size_t out = weights.shape(0), columns = weights.size() / out;
     const std::size_t rows = order.size() ? order.size() : columns;
     index_of(order, order.size(), columns);
+    require(!heights.size() || heights.size() == columns, "heights are one a column");
     std::size_t covered = 0;
     for (std::size_t width : widths) {
         require(width == 16 || width == 32 || width == 64, "lanes are 16, 32 or 64 wide");
@@ -397,7 +399,8 @@ Packed packed(const nb::ndarray<nb::ro, nb::c_contig, nb::device::cpu>& weights,
     const Order held{order.size() ? order.data() : nullptr, rows};
     const auto make = [&](const auto* values) {
         const nb::gil_scoped_release release;
-        return pack(values, out, columns, held, widths, reading, channels, bits, limbs, threads);
+        const double* each = heights.size() ? heights.data() : nullptr;
+        return pack(values, each, out, columns, held, widths, reading, channels, bits, limbs, threads);
     };
     if (weights.dtype() == nb::dtype<float>()) return make(static_cast<const float*>(weights.data()));
     require(weights.dtype() == nb::dtype<double>(), "weights are float32 or float64");
@@ -422,8 +425,8 @@ void bind_packing(nb::module_& m) {
         .def_ro("low_budget", &Packed::low_budget)
         .def_prop_ro("weights", [](const Packed& p) { return copy_of(p.weights); })
         .def_prop_ro("low", [](const Packed& p) { return copy_of(p.low); });
-    m.def("pack", &packed, "weights"_a, nb::kw_only(), "order"_a = nb::none(), "widths"_a, "reading"_a,
-          "channels"_a = 0, "bits"_a, "limbs"_a = 1, "threads"_a = 1);
+    m.def("pack", &packed, "weights"_a, nb::kw_only(), "order"_a = nb::none(), "heights"_a = nb::none(),
+          "widths"_a, "reading"_a, "channels"_a = 0, "bits"_a, "limbs"_a = 1, "threads"_a = 1);
 }
 
 // Integrators through all steps; arrays of one precision.
@@ -433,12 +436,9 @@ void bind_along(nb::module_& m, void (*Kernels::*kernel)(const Along<Real>&)) {
     using Row = nb::ndarray<const Real, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
     using Values = nb::ndarray<Real, nb::ndim<3>, nb::c_contig, nb::device::cpu>;
     using Sums = nb::ndarray<Real, nb::ndim<2>, nb::c_contig, nb::device::cpu>;
-    m.def("integrate_along", [kernel](const Given& currents, const Row& thresholds, const Row& starts,
-                                      double cap, const std::vector<double>& assumed,
-                                      const std::vector<double>& heights,
-                                      bool rectifies, bool takes_back, const Values& values,
-                                      const Sums& net, const std::optional<Sums>& all,
-                                      const std::string& isa) {
+    m.def("integrate_along", [kernel](const NeuronModel& model, const Given& currents, const Row& thresholds,
+                                      const Row& starts, const Values& values, const Sums& net,
+                                      const std::optional<Sums>& all, const std::string& isa) {
         const Kernels* kernels = find_kernels(isa);
         require(kernels != nullptr, "this processor cannot run those kernels");
         const std::size_t steps = currents.shape(0), samples = currents.shape(1), size = currents.shape(2);
@@ -448,14 +448,14 @@ void bind_along(nb::module_& m, void (*Kernels::*kernel)(const Along<Real>&)) {
         require(thresholds.shape(0) == size && starts.shape(0) == size, "a threshold and start a neuron");
         require(values.shape(0) == steps && values.shape(1) == samples && values.shape(2) == size &&
                     sums(net) && (!all || sums(*all)), "results have the shape of currents");
-        const Along<Real> along{currents.data(), thresholds.data(), starts.data(), steps, samples, size,
-                                std::size_t(currents.stride(0)), Real(cap), assumed.data(), assumed.size(),
-                                heights.data(), heights.size(), rectifies, takes_back, values.data(), net.data(),
+        require(model.cell == Cell::integrate || model.cell == Cell::bipolar, "neurons integrate");
+        const Along<Real> along{&model, currents.data(), thresholds.data(), starts.data(), steps, samples, size,
+                                std::size_t(currents.stride(0)), values.data(), net.data(),
                                 all ? all->data() : nullptr};
         const nb::gil_scoped_release release;
         (kernels->*kernel)(along);
-    }, nb::kw_only(), "currents"_a.noconvert(), "thresholds"_a, "starts"_a, "cap"_a, "assumed"_a,
-       "heights"_a, "rectifies"_a, "takes_back"_a, "values"_a.noconvert(), "net"_a.noconvert(),
+    }, nb::kw_only(), "model"_a, "currents"_a.noconvert(), "thresholds"_a, "starts"_a, "values"_a.noconvert(),
+       "net"_a.noconvert(),
        "all"_a.noconvert().none(), "isa"_a = "");
 }
 
@@ -493,10 +493,6 @@ void bind_descriptions(nb::module_& m) {
             new (to) SenderForm{form_of(entries_of(receivers, senders, values, steps, count), count)};
         }, nb::kw_only(), "receivers"_a, "senders"_a, "values"_a, "steps"_a, "count"_a)
         .def_ro("width", &SenderForm::width);
-    nb::class_<Bent>(m, "Bent")
-        .def("__init__", [](Bent* to, double slope, double offset, double most, bool gated) {
-            new (to) Bent{slope, offset, most, gated};
-        }, nb::kw_only(), "slope"_a = 1.0, "offset"_a = 0.0, "most"_a, "gated"_a = false);
     nb::class_<FixedPoint>(m, "FixedPoint")
         .def("__init__", [](FixedPoint* to, double leak, double half, double low, double high, bool to_zero) {
             new (to) FixedPoint{leak, half, low, high, to_zero};
@@ -516,15 +512,14 @@ void bind_descriptions(nb::module_& m) {
         .def("__init__", [](Operand* to, int source, bool external, double factor, const Integers& index) {
             new (to) Operand{external, source, factor, copied(index)};
         }, nb::kw_only(), "source"_a, "external"_a = false, "factor"_a = 1.0, "index"_a = nb::none());
-#define FIELD(name) def_rw(#name, &Cells::name)
-    nb::class_<Cells>(m, "Cells")
+#define FIELD(name) def_rw(#name, &NeuronModel::name)
+    nb::class_<NeuronModel>(m, "NeuronModel")
         .def(nb::init<>())
-        .FIELD(cell).FIELD(rate).FIELD(slope).FIELD(most).FIELD(tau_ref).FIELD(tau_rc)
-        .FIELD(amplitude).FIELD(negative).FIELD(truncate).FIELD(floor).FIELD(cap).FIELD(assumed)
-        .FIELD(heights).FIELD(parts).FIELD(start).FIELD(debt).FIELD(dt).FIELD(differ)
+        .FIELD(cell).FIELD(rate).FIELD(blocks).FIELD(slope).FIELD(offset).FIELD(most).FIELD(gated)
+        .FIELD(tau_ref).FIELD(tau_rc).FIELD(amplitude).FIELD(negative).FIELD(truncate).FIELD(floor)
+        .FIELD(cap).FIELD(assumed).FIELD(heights).FIELD(parts).FIELD(start).FIELD(dt).FIELD(differ)
         .FIELD(min_voltage).FIELD(most_share).FIELD(adapting).FIELD(added).FIELD(sigma).FIELD(pace)
-        .FIELD(follow).FIELD(coupling).FIELD(reset).FIELD(jump).FIELD(voltage).FIELD(second)
-        .FIELD(third).FIELD(total).FIELD(net).FIELD(recorded).FIELD(fixed);
+        .FIELD(follow).FIELD(coupling).FIELD(reset).FIELD(jump).FIELD(fixed);
 #undef FIELD
 }
 
@@ -576,27 +571,27 @@ NB_MODULE(_kernels, m) {
         const Kernels* kernels = find_kernels(isa);
         return kernels && kernels->has_tiles;
     });
+    m.def("least_voltage", &least_voltage);
     bind_enum<Action>(m, "Action");
     bind_enum<Cell>(m, "Cell");
     bind_enum<Rate>(m, "Rate");
     bind_enum<Rule>(m, "Rule");
     bind_limits(m);
     bind_packing(m);
+    bind_descriptions(m);
     bind_along<float>(m, &Kernels::along);
     bind_along<double>(m, &Kernels::along_in_doubles);
-    bind_descriptions(m);
     constexpr nb::kw_only by_name;
     const auto input = "input"_a, output = "output"_a;
     nb::class_<Region>(m, "Region")
         .def(nb::init<>())
         .def("buffer", &Region::buffer)
         .def("view", &Region::view, "parent"_a, by_name, "offset"_a, "size"_a, "own"_a = false)
-        .def("population", &Region::population, by_name, "threshold"_a, "least"_a, "lowest"_a.none(),
-             "rectify"_a, "cap"_a, "start"_a, "holds"_a, "places"_a, "whole"_a, "follows"_a.none(),
-             "fixed"_a.none(), "charge"_a.none())
+        .def("population", &Region::population, by_name, "model"_a, "threshold"_a, "own"_a.none(),
+             "start"_a, "places"_a, "whole"_a)
         .def("layer", &Region::layer, by_name, "action"_a, input, output, "population"_a, "geometry"_a,
              "gain"_a.none(), "bias"_a, "joined"_a, "factor"_a.none(), "limbs"_a,
-             "weight_limbs"_a)
+             "weight_limbs"_a, "ahead"_a = 0, "heights"_a = std::vector<double>())
         .def("fill", &Region::fill, "number"_a, by_name, "packed"_a, "factor"_a, "starts"_a,
              "rows"_a, "values"_a)
         .def("bytes", &Region::bytes)
@@ -616,8 +611,8 @@ NB_MODULE(_kernels, m) {
         .def("filter", &Region::filter, by_name, "action"_a, input, output, "A"_a, "B"_a, "C"_a,
              "D"_a.none(), "states"_a, "kept"_a, "line"_a)
         .def("delay", &Region::delay, by_name, "action"_a, input, output, "steps"_a, "rows"_a)
-        .def("cells", &Region::cells, by_name, output, "cells"_a, "threshold"_a, "own"_a.none(),
-             "pieces"_a)
+        .def("cells", &Region::cells, by_name, output, "model"_a, "threshold"_a, "own"_a.none(),
+             "memories"_a, "recorded"_a, "pieces"_a)
         .def("draws", &Region::draws, by_name, "keys"_a, "starts"_a, "places"_a = nb::none())
         .def("encoders", &Region::encoders, by_name, "weights"_a, "gain"_a.none(), "bias"_a, "limbs"_a)
         .def("readout", &Region::readout, by_name, output, "members"_a, "weights"_a, "scale"_a, "limbs"_a)

@@ -1,4 +1,5 @@
-// Integrate-and-fire: v += J; k = floor(v / threshold + tolerance); v -= k threshold.
+// Blocks of integrate-and-fire neurons (`equations.hpp`), advanced together, step by step, while their voltages
+// stay in registers.
 //
 // The division is avoided: the least voltages that give one, two and three spikes are known. Only
 // where some neuron of a block reaches three is the formula evaluated for all of them; so it is in the
@@ -8,13 +9,32 @@
 #include <cmath>
 #include <limits>
 
+#include "context.hpp"
 #include "counting.hpp"
-#include "plan.hpp"
+#include "equations.hpp"
 
 namespace spikewright::SPIKEWRIGHT_ISA {
 
-// Neurons that are advanced together, step by step, while their voltages stay in registers.
-constexpr std::size_t kAdvanced = kBytes;
+constexpr std::size_t kAdvanced = kBytes;  // neurons that are advanced together
+
+// Neurons that are advanced together: `valid` ones from a channel of a pixel on.
+struct Place {
+    std::size_t population, sample, pixel, channel, valid;
+};
+
+inline const Population& population_of(const Context& c, const Place& at) {
+    return c.job->plan->populations[at.population];
+}
+
+inline std::size_t offset_of(const Context& c, const Place& at) {
+    return at.pixel * population_of(c, at).padded + at.channel;
+}
+
+// A state of theirs, such as `State::voltage`.
+template <class T>
+inline Context::Passed<T> passed(const Context& c, const Place& at, std::vector<Array<T>> State::*which) {
+    return c.passed(which, at.population, at.sample, offset_of(c, at));
+}
 
 template <std::size_t lanes>
 struct Block {
@@ -35,52 +55,99 @@ struct Block {
     }
 };
 
+// Voltages of a block before its first step here.
+template <std::size_t lanes>
+[[gnu::always_inline]] inline void read_voltages(const Context& c, const Place& at, Block<lanes>& v) {
+    const double* from = passed(c, at, &State::voltage).from;
+    v.read(from ? from : population_of(c, at).start.at(at.pixel, at.channel));
+}
+
 // Parameters of a block of neurons, in vectors or one for all.
 template <std::size_t lanes, bool uniform>
 struct Limits {
     static constexpr std::size_t n = uniform ? 1 : lanes / kDoubles;
+    static constexpr std::size_t at(std::size_t k) { return uniform ? 0 : k; }
     doubles threshold[n], least[3][n];
 
-    Limits(const Population& p, std::size_t pixel, std::size_t channel) {
+    Limits(const Population& p, const Place& place) {
         for (std::size_t k = 0; k < n; ++k) {
-            const std::size_t at = channel + k * kDoubles;
-            threshold[k] = load<doubles>(p.threshold.at(pixel, at));
+            const std::size_t channel = place.channel + k * kDoubles;
+            threshold[k] = load<doubles>(p.threshold.at(place.pixel, channel));
             for (int spikes = 0; spikes < 3; ++spikes)
-                least[spikes][k] = load<doubles>(p.least[spikes].at(pixel, at));
+                least[spikes][k] = load<doubles>(p.least[spikes].at(place.pixel, channel));
         }
     }
 };
 
-// Whole spikes of a voltage, within bounds. NaN stays: comparisons with it are false.
-template <class Real>
-inline Real spikes_of(Real v, Real threshold, Real tolerance, Real least, Real most) {
-    const Real down = std::floor(v / threshold + tolerance), held = down < least ? least : down;
-    return held > most ? most : held;
-}
-
-// The largest count that a step may have given; `kTooMany` where one does not fit a byte: then the step is not
-// done.
+// The largest count that a step may have given, as bytes hold it.
 using Most = unsigned;
-constexpr Most kTooMany = 128;
 
-// The cap, or the least number that does not fit a byte.
-inline doubles most_of(const Population& p) {
-    return splat(p.cap > 0.0 && p.cap <= kMostCounts ? p.cap : double(kMostCounts + 1));
+// The byte of a count of a population's step; one that it does not hold is kept.
+inline std::int8_t put_count(const Context& c, const Place& at, std::size_t t, std::size_t k, double count) {
+    const std::int8_t byte = clamped(count);
+    const Population& p = population_of(c, at);
+    if (count != byte) c.keep_large(p.output, at.sample, t, at.pixel * p.channels + at.channel + k, count);
+    return byte;
 }
 
-// Whole spikes by the formula, between 0 and the cap.
-template <std::size_t lanes>
-[[gnu::noinline]] void count_by_division(const double* v, const double* threshold, double tolerance,
-                                         doubles cap, std::int32_t* whole) {
+[[gnu::cold, gnu::noinline]] inline void put_counts_of_any_size(const Context& c, const Place& at, std::size_t t,
+                                                                const double* spikes, std::int8_t* counts) {
+    for (std::size_t k = 0; k < at.valid; ++k) counts[k] = put_count(c, at, t, k, spikes[k]);
+}
+
+// Any number of spikes, by the formula. Neurons that take spikes back have `sent`.
+template <std::size_t lanes, Cell cell>
+[[gnu::noinline]] Most fire_by_formula(const Context& c, const Place& at, std::size_t t, double* v,
+                                       [[maybe_unused]] double* sent, std::int8_t* counts) {
+    const Population& p = population_of(c, at);
+    const double* threshold = p.threshold.at(at.pixel, at.channel);
+    const doubles most = splat(p.model.most_spikes());
+    alignas(kBytes) double spikes[lanes];
+    doubles sizes{};
     for (std::size_t k = 0; k < lanes; k += kDoubles) {
-        doubles spikes = load<doubles>(v + k) / load<doubles>(threshold + k) + tolerance;
-        spikes = spikes > 0.0 ? spikes : doubles{};
-        spikes = spikes < cap ? spikes : cap;
-        store(whole + k, to_ints(spikes));
+        const doubles unit = load<doubles>(threshold + k);
+        doubles x = load<doubles>(v + k), fired;
+        if constexpr (cell == Cell::bipolar) {
+            doubles before = load<doubles>(sent + k);
+            fired = fire_both_ways(x, before, unit, -most, most);
+            store(sent + k, before);
+        } else if constexpr (cell == Cell::fixed_point) {
+            fired = fire_whole(x, unit, most, p.model.fixed);
+        } else {
+            fired = fire(x, unit, splat(kTolerance), doubles{}, most);
+        }
+        sizes = larger_of(magnitude_of(fired), sizes);
+        store(v + k, x), store(spikes + k, fired);
     }
+    double largest = 0.0;
+    for (std::size_t k = 0; k < kDoubles; ++k) largest = larger_of(sizes[k], largest);
+    if (largest > kMostCounts) [[unlikely]] {
+        std::memset(counts, 0, lanes);
+        put_counts_of_any_size(c, at, t, spikes, counts);
+        return kMostCounts;
+    }
+    for (std::size_t k = 0; k < lanes; k += kDoubles) store_bytes(counts + k, to_ints(load<doubles>(spikes + k)));
+    std::memset(counts + at.valid, 0, lanes - at.valid);
+    return Most(largest);
 }
 
-// The same by a product with the reciprocal, which differs from the quotient by a few units in the
+// The same of voltages in registers.
+template <Cell cell, std::size_t lanes>
+[[gnu::always_inline]] inline Most fire_by_formula(const Context& c, const Place& at, std::size_t t, Block<lanes>& v,
+                                                   std::type_identity_t<Block<lanes>>* sent,
+                                                   Counts<lanes>& counts) {
+    alignas(kBytes) double voltages[lanes], before[lanes];
+    alignas(kBytes) std::int8_t bytes[lanes];
+    v.write(voltages);
+    if (sent) sent->write(before);
+    const Most most = fire_by_formula<lanes, cell>(c, at, t, voltages, sent ? before : nullptr, bytes);
+    v.read(voltages);
+    if (sent) sent->read(before);
+    counts.read(bytes);
+    return most;
+}
+
+// Whole spikes by a product with the reciprocal, which differs from the quotient by a few units in the
 // last place. Returns false where that may matter: some lane is close to a whole number.
 template <std::size_t lanes>
 [[gnu::always_inline]] inline bool count_by_product(const Block<lanes>& b, const double* inverse,
@@ -98,61 +165,29 @@ template <std::size_t lanes>
     return all_of(clear);
 }
 
-// Any number of spikes, by the formula: where a product does not tell, or the block is not full.
-template <std::size_t lanes>
-[[gnu::noinline]] Most fire_by_division(double* v, const Population& p, std::size_t pixel,
-                                        std::size_t channel, std::size_t valid, std::int8_t* counts) {
-    const double* threshold = p.threshold.at(pixel, channel);
-    alignas(kBytes) std::int32_t whole[lanes];
-    count_by_division<lanes>(v, threshold, p.tolerance, most_of(p), whole);
-    std::int32_t most = 0;
-    for (std::size_t k = valid; k < lanes; ++k) whole[k] = 0;
-    for (std::size_t k = 0; k < lanes; ++k) most = whole[k] > most ? whole[k] : most;
-    if (most > kMostCounts) return kTooMany;
-    each<lanes / kDoubles>(SPIKEWRIGHT_EACH(k) {
-        const std::size_t at = k * kDoubles;
-        const doubles spent = to_doubles(load<half_ints>(whole + at)) * load<doubles>(threshold + at);
-        store(v + at, load<doubles>(v + at) - spent);
-    });
-    for (std::size_t k = 0; k < lanes; ++k) counts[k] = std::int8_t(whole[k]);
-    return Most(most);
-}
-
-// The same of voltages in registers.
-template <std::size_t lanes>
-[[gnu::always_inline]] inline Most fire_by_formula(Block<lanes>& b, const Population& p, std::size_t pixel,
-                                                   std::size_t channel, std::size_t valid,
-                                                   Counts<lanes>& counts) {
-    alignas(kBytes) double v[lanes];
-    alignas(kBytes) std::int8_t bytes[lanes];
-    b.write(v);
-    const Most most = fire_by_division<lanes>(v, p, pixel, channel, valid, bytes);
-    b.read(v);
-    counts.read(bytes);
-    return most;
-}
-
-// Fire: voltages already hold this step's charge. Any number of spikes.
+// Fire: voltages already hold this step's charge. Any number of spikes; returns false, with nothing changed, where
+// only the formula tells.
 template <std::size_t lanes, bool uniform>
-[[gnu::always_inline]] inline Most fire_many(Block<lanes>& b, const Limits<lanes, uniform>& limits,
-                                             const Population& p, std::size_t pixel, std::size_t channel,
-                                             std::size_t valid, Counts<lanes>& counts) {
+[[gnu::always_inline]] inline bool fire_many(Block<lanes>& b, const Limits<lanes, uniform>& limits,
+                                             const Population& p, const Place& at, Counts<lanes>& counts,
+                                             Most& most) {
     constexpr std::size_t n = Block<lanes>::n;
     half_ints whole[n];
     alignas(kBytes) std::int8_t bytes[lanes];
-    if (valid < lanes || !count_by_product(b, p.inverse.at(pixel, channel), most_of(p), whole)) [[unlikely]]
-        return fire_by_formula(b, p, pixel, channel, valid, counts);
+    const doubles cap = splat(smaller_of(p.model.most_spikes(), double(kMostCounts + 1)));
+    if (at.valid < lanes || !count_by_product(b, p.inverse.at(at.pixel, at.channel), cap, whole)) return false;
     half_ints largest{};
     each<n>(SPIKEWRIGHT_EACH(k) { largest = whole[k] > largest ? whole[k] : largest; });
-    std::int32_t most = 0;
-    for (std::size_t i = 0; i < kDoubles; ++i) most = largest[i] > most ? largest[i] : most;
-    if (most > kMostCounts) [[unlikely]] return kTooMany;
+    std::int32_t found = 0;
+    for (std::size_t i = 0; i < kDoubles; ++i) found = largest[i] > found ? largest[i] : found;
+    if (found > kMostCounts) [[unlikely]] return false;
     each<n>(SPIKEWRIGHT_EACH(k) {
-        b.v[k] -= to_doubles(whole[k]) * limits.threshold[uniform ? 0 : std::size_t(k)];
+        b.v[k] -= to_doubles(whole[k]) * limits.threshold[limits.at(k)];
         store_bytes(bytes + k * kDoubles, whole[k]);
     });
     counts.read(bytes);
-    return Most(most);
+    most = Most(found);
+    return true;
 }
 
 // Whether some neuron of a block reaches its limit, which may be the same for all.
@@ -175,7 +210,7 @@ template <std::size_t lanes, bool uniform, bool checked = true>
 [[gnu::always_inline]] inline Most fire_few(Block<lanes>& b, const Limits<lanes, uniform>& limits,
                                             const Population& p, Counts<lanes>& counts) {
     constexpr auto at = [](std::size_t k) { return uniform ? 0 : k; };
-    if (checked && p.cap != 1.0 && some_reach<lanes, uniform>(b, limits.least[1])) {
+    if (checked && p.model.cap != 1.0 && some_reach<lanes, uniform>(b, limits.least[1])) {
         if (some_reach<lanes, uniform>(b, limits.least[2])) return 0;
         const Counts<lanes> again =
             counts_of<lanes>(SPIKEWRIGHT_EACH(k) { return at_least(b.v[k], limits.least[1][at(k)]); });
@@ -196,6 +231,49 @@ template <std::size_t lanes, bool uniform, bool checked = true>
     return 1;
 }
 
+// The least voltages at which no spike is taken back, and no more than one.
+template <std::size_t lanes, bool uniform>
+struct Holds {
+    static constexpr std::size_t n = uniform ? 1 : lanes / kDoubles;
+    doubles none[n], one[n];
+
+    Holds(const Population& p, const Place& at) {
+        for (std::size_t k = 0; k < n; ++k) {
+            none[k] = load<doubles>(p.holds[0].at(at.pixel, at.channel + k * kDoubles));
+            one[k] = load<doubles>(p.holds[1].at(at.pixel, at.channel + k * kDoubles));
+        }
+    }
+};
+
+// Counts of one step: spikes less those taken back, and spikes of either sign.
+template <std::size_t lanes>
+struct Fired {
+    Counts<lanes> net, all;
+    Most most;
+};
+
+// One spike a neuron at most, sent or taken back: voltages already hold this step's charge. Neurons that sent
+// spikes before are in `owing`.
+template <std::size_t lanes, bool uniform>
+[[gnu::always_inline]] inline void fire_once_both_ways(
+    Block<lanes>& v, const Where (&owing)[Block<lanes>::n], const Limits<lanes, uniform>& limits,
+    const Holds<lanes, uniform>& holds, Where (&given)[Block<lanes>::n], Where (&taken)[Block<lanes>::n],
+    Fired<lanes>& fired) {
+    each<Block<lanes>::n>(SPIKEWRIGHT_EACH(k) {
+        const doubles unit = limits.threshold[limits.at(k)];
+        given[k] = at_least(v.v[k], limits.least[0][limits.at(k)]);
+        taken[k] = owing[k] & ~at_least(v.v[k], holds.none[limits.at(k)]);
+        v.v[k] = minus_where(minus_where(v.v[k], unit, given[k]), -unit, taken[k]);
+    });
+    const Counts<lanes> up = counts_of<lanes>(SPIKEWRIGHT_EACH(k) { return given[k]; });
+    const Counts<lanes> down = counts_of<lanes>(SPIKEWRIGHT_EACH(k) { return taken[k]; });
+    each<Counts<lanes>::n>(SPIKEWRIGHT_EACH(k) {
+        fired.net.v[k] = up.v[k] - down.v[k];
+        fired.all.v[k] = up.v[k] + down.v[k];
+    });
+    fired.most = 1;
+}
+
 // The first `valid` counts of a block.
 template <std::size_t lanes>
 [[gnu::always_inline]] inline void put_counts(const Counts<lanes>& counts, std::int8_t* out,
@@ -206,17 +284,6 @@ template <std::size_t lanes>
     std::memcpy(out, part, valid);
 }
 
-// The voltage floor.
-template <std::size_t lanes>
-inline void hold_above(Block<lanes>& b, const Population& p, std::size_t pixel,
-                       std::size_t channel) {
-    const double* lowest = p.lowest.at(pixel, channel);
-    each<Block<lanes>::n>(SPIKEWRIGHT_EACH(k) {
-        const doubles low = load<doubles>(lowest + k * kDoubles);
-        b.v[k] = larger_of(b.v[k], low);
-    });
-}
-
 // Spikes of a block per neuron, summed over the steps of a block of time: in bytes while these hold.
 template <std::size_t lanes>
 struct Tally {
@@ -225,6 +292,10 @@ struct Tally {
     Most bound = 0;
     std::uint32_t sum[lanes] = {};
 
+    void add_to(const Context::Passed<std::uint32_t>& total) {
+        flush();
+        for (std::size_t k = 0; k < lanes; ++k) total.to[k] = (total.from ? total.from[k] : 0) + sum[k];
+    }
     [[gnu::always_inline]] void add(const Counts<lanes>& counts, Most most) {
         if (bound + most > 255) flush();
         bound += most;
@@ -238,40 +309,5 @@ struct Tally {
         bound = 0;
     }
 };
-
-// In whole numbers (`FixedPoint`): floor(v / threshold) spikes, no tolerance.
-
-// A step's charge: voltages leak, currents arrive in whole numbers, and the sum stays within its bounds.
-template <std::size_t lanes>
-[[gnu::always_inline]] inline void take_charge(Block<lanes>& v, const Block<lanes>& current, const FixedPoint& f,
-                                               const double* charge) {
-    constexpr std::size_t n = Block<lanes>::n;
-    const doubles low = splat(f.low), high = splat(f.high);
-    if (f.leak > 0.0) each<n>(SPIKEWRIGHT_EACH(k) { v.v[k] -= floor_of(v.v[k] * f.leak); });
-    each<n>(SPIKEWRIGHT_EACH(k) {
-        const doubles added = current.v[k] * load<doubles>(charge + k * kDoubles);
-        const doubles x = floor_of(v.v[k] + added + f.half);
-        v.v[k] = smaller_of(larger_of(x, low), high);
-    });
-}
-
-// Fire: voltages already hold this step's charge. With whole numbers v >= k threshold says the same as
-// floor(v / threshold) >= k.
-template <std::size_t lanes, bool uniform>
-[[gnu::always_inline]] inline Most fire_whole(Block<lanes>& v, const Limits<lanes, uniform>& limits,
-                                              const Population& p, std::size_t pixel, std::size_t channel,
-                                              std::size_t valid, Counts<lanes>& counts) {
-    constexpr std::size_t n = Block<lanes>::n;
-    Where fired[n] = {};
-    if (p.fixed->to_zero)
-        each<n>(SPIKEWRIGHT_EACH(k) {
-            fired[k] = at_least(v.v[k], limits.least[0][uniform ? 0 : std::size_t(k)]);
-        });
-    Most most = fire_few<lanes, uniform>(v, limits, p, counts);
-    if (most == 0) most = fire_by_formula(v, p, pixel, channel, valid, counts);
-    if (most == kTooMany) [[unlikely]] return most;
-    if (p.fixed->to_zero) each<n>(SPIKEWRIGHT_EACH(k) { v.v[k] = chosen(v.v[k], doubles{}, fired[k]); });
-    return most;
-}
 
 }  // namespace spikewright::SPIKEWRIGHT_ISA

@@ -194,10 +194,11 @@ void interleave(const std::int32_t* from, std::size_t rows, std::size_t valid, s
 template <class T>
 class Packer {
   public:
-    Packer(const T* weights, std::size_t columns, const Order& order, Reading reading,
+    Packer(const T* weights, const double* heights, std::size_t columns, const Order& order, Reading reading,
            std::size_t channels, int bits, std::size_t limbs, Packed& packed, Array<std::int32_t>* to)
-        : weights_(weights), columns_(columns), order_(order), reading_(reading), channels_(channels),
-          limbs_(limbs), bits_(bits), packed_(packed), to_(to), made_(Array<std::int32_t>::raw(limbs * room())) {
+        : weights_(weights), heights_(heights), columns_(columns), order_(order), reading_(reading),
+          channels_(channels), limbs_(limbs), bits_(bits), packed_(packed), to_(to),
+          made_(Array<std::int32_t>::raw(limbs * room())), scaled_(heights ? columns : 0) {
         std::fill_n(budgets_, kMostRepeats + 1, kNoBudget);
     }
 
@@ -224,6 +225,13 @@ class Packer {
 
     void read(std::size_t channel, std::int32_t* made) {
         const T* from = weights_ + channel * columns_;
+        if (!heights_) return read(channel, from, made);
+        for (std::size_t k = 0; k < columns_; ++k) scaled_[k] = double(from[k]) * heights_[k];
+        read(channel, scaled_.data(), made);
+    }
+
+    template <class Number>
+    void read(std::size_t channel, const Number* from, std::int32_t* made) {
         if (limbs_ == 1) {
             packed_.units[channel] = column_.read(from, columns_, order_, bits_, made);
             return column_.limit(made, order_.rows, reading_, budgets_);
@@ -236,6 +244,7 @@ class Packer {
     }
 
     const T* weights_;
+    const double* heights_;
     std::size_t columns_;
     const Order& order_;
     Reading reading_;
@@ -244,6 +253,7 @@ class Packer {
     Packed& packed_;
     Array<std::int32_t>* to_;
     Array<std::int32_t> made_;
+    std::vector<double> scaled_;  // a channel's weights times the heights
     Column column_;
     std::int64_t budgets_[kMostRepeats + 1], low_budget_ = kNoBudget;
 };
@@ -251,7 +261,7 @@ class Packer {
 }  // namespace
 
 template <class T>
-Packed pack(const T* weights, std::size_t out, std::size_t columns, const Order& order,
+Packed pack(const T* weights, const double* heights, std::size_t out, std::size_t columns, const Order& order,
             const std::vector<std::size_t>& widths, Reading reading, std::size_t channels, int bits,
             std::size_t limbs, std::size_t threads) {
     const std::size_t held = reading == Reading::both ? 2 * order.rows : order.rows;
@@ -272,7 +282,7 @@ Packed pack(const T* weights, std::size_t out, std::size_t columns, const Order&
     std::mutex mutex;
     std::atomic<std::size_t> next{0};
     const auto work = [&](std::size_t) {
-        Packer<T> packer(weights, columns, order, reading, channels, bits, limbs, packed, integers);
+        Packer<T> packer(weights, heights, columns, order, reading, channels, bits, limbs, packed, integers);
         for (std::size_t b = next++; b < packed.lanes.size(); b = next++) packer.pack(packed.lanes[b]);
         const std::lock_guard lock(mutex);
         packer.limit();
@@ -286,9 +296,9 @@ Packed pack(const T* weights, std::size_t out, std::size_t columns, const Order&
     return packed;
 }
 
-template Packed pack(const float*, std::size_t, std::size_t, const Order&, const std::vector<std::size_t>&,
-                     Reading, std::size_t, int, std::size_t, std::size_t);
-template Packed pack(const double*, std::size_t, std::size_t, const Order&, const std::vector<std::size_t>&,
-                     Reading, std::size_t, int, std::size_t, std::size_t);
+template Packed pack(const float*, const double*, std::size_t, std::size_t, const Order&,
+                     const std::vector<std::size_t>&, Reading, std::size_t, int, std::size_t, std::size_t);
+template Packed pack(const double*, const double*, std::size_t, std::size_t, const Order&,
+                     const std::vector<std::size_t>&, Reading, std::size_t, int, std::size_t, std::size_t);
 
 }  // namespace spikewright

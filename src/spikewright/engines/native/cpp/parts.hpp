@@ -1,9 +1,7 @@
-// Filters, populations of any type, sparse maps: parts of a plan whose state is kept in memories.
+// Filters, decoders, weights that learn, sparse maps: parts of a plan whose state is kept in memories.
 #pragma once
 
-#include <array>
 #include <cstdint>
-#include <limits>
 #include <vector>
 
 #include "memory.hpp"
@@ -55,79 +53,6 @@ constexpr int kMostLimbs = 5;
 constexpr std::size_t kMostWeightLimbs = 2;
 constexpr double kWhole = 0x1.8p52;  // added and taken away again, it rounds to the nearest integer, ties to even
 constexpr double kLimb = 134217728.0;  // 2^27: the first limb of weights in two is in units of the second
-
-SPIKEWRIGHT_ENUM(Cell, rate, integrate, running_mean, leaky, bipolar, adaptive_leaky, adaptive_rate,
-                 quadratic, grid_leaky, stochastic, poisson, fixed_point,
-                 digits)
-SPIKEWRIGHT_ENUM(Rate, identity, rectified, leaky, clipped, sigmoid, tanh, softplus, lif, parametric,
-                 soft_lif)
-
-// Some neurons that are advanced together, and the place of their input: a buffer, or an input of the
-// region. With encoders `weights` is where theirs begin.
-struct Piece {
-    std::int32_t source;
-    bool external;
-    std::size_t from, at, n, weights;
-    std::array<std::uint64_t, 2> key{};  // of random draws: its population's,
-    std::size_t draw = 0;                // and the place of its first neuron in it
-};
-
-// Encoders turn a represented vector x of `columns` values into currents:
-// J = gain * (sum of x[c] w[c]) + bias. Weights lie limb by limb and column by column, a piece's in
-// whole lines; sums are exact, values in limbs as `engines/grid.py` says.
-struct Encoders {
-    std::size_t columns = 0;  // 0: currents come as they are
-    Array<double> weights, gain, bias;
-    bool has_gain = false;
-    Limbs limbs;
-};
-
-// Neurons in whole numbers: v -= floor(leak v); v = floor(v + q + half), within bounds; a spike takes its
-// threshold away, or all of the voltage.
-struct FixedPoint {
-    double leak = 0.0;  // a power of two; 0 for none
-    double half = 0.5;
-    double low = -std::numeric_limits<double>::infinity(), high = -low;
-    bool to_zero = false;
-};
-
-// A population of any type: a function of the current, and an integrator.
-// Rows of parameters of leaky neurons that differ: of a whole step without silence 1 - exp(-dt / tau)
-// with its sign turned, -1 / tau, tau, the silence in seconds or steps, the share of a step, and how
-// neurons tire.
-enum OwnRow : std::size_t { kDecay, kPace, kTau, kSilence, kShare, kAdapting, kAdded, kOwnRows };
-constexpr std::size_t kOwnRoom = 16;  // values that a vector may read behind the last row
-
-struct Cells {
-    Cell cell = Cell::rate;
-    Rate rate = Rate::identity;
-    std::size_t size = 0;
-    double slope = 0.0, most = 0.0, tau_ref = 0.0, tau_rc = 0.0, amplitude = 1.0;  // of the function
-    bool negative = false, truncate = false;                                       // of integrators
-    double floor = std::numeric_limits<double>::quiet_NaN(), cap = 0.0;  // NaN: no floor, 0: no cap
-    std::vector<double> assumed;  // spikes that receivers take as sent in the first steps; 0 afterwards
-    std::vector<double> heights;  // of spikes in the first steps; 1 afterwards
-    std::vector<double> parts;    // of digits: from which part of its height a spike is sent
-    double start = 0.0;           // of digits: steps before the first that sends; heights count from there
-    bool debt = true;             // whether what was sent and the voltage may be below zero together
-    double dt = 0.0, min_voltage = 0.0, decay = 0.0, most_share = 0.0;  // of leaky neurons
-    double adapting = 0.0, added = 0.0;  // n += adapting (added y - n), of those that tire
-    double sigma = 0.0;                  // of rounded corners
-    // v += pace (0.04 v^2 + 5 v + 140 - u + J); u += follow (coupling v - u), and jumps.
-    double pace = 0.0, follow = 0.0, coupling = 0.0, reset = 0.0, jump = 0.0;
-    FixedPoint fixed;
-    std::vector<Piece> pieces;
-    Encoders encoders;
-    // `own` are slopes of parametric rectifiers, thresholds in whole numbers, or of leaky neurons that
-    // `differ` rows of parameters (`leaky.hpp`) and room behind them, else empty.
-    bool differ = false;
-    Array<double> threshold, own;
-    // Memories, or -1. `second` and `third` are the type's state beside the voltage, in its own order;
-    // `total` sums outputs without their sign, `net` with it.
-    std::int32_t voltage = -1, second = -1, third = -1, total = -1, net = -1;
-    std::array<std::int32_t, 3> recorded = {-1, -1, -1};  // buffers of voltage, second and third
-    std::vector<std::int32_t> places;  // of draws, where neurons are stored in another order than theirs
-};
 
 // Outputs of few values from neurons of which few spike: decoders. Weights are whole numbers, a row of
 // each limb a neuron, padded to whole lines where there are several outputs.

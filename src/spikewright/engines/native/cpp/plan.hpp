@@ -14,11 +14,10 @@
 #include <map>
 #include <memory>
 #include <mutex>
-#include <optional>
 #include <vector>
 
 #include "memory.hpp"
-#include "parts.hpp"
+#include "population.hpp"
 #include "senders.hpp"
 #include "synapses.hpp"
 
@@ -34,13 +33,9 @@ constexpr std::size_t pixels_together(std::size_t channels) {
     return channels == 16 || channels == 32 ? kVector / channels : 1;
 }
 
-constexpr double kTolerance = 1.0 / 65536.0;  // of a spike: rounding that integrators absorb
-
 constexpr double kNeverDense = std::numeric_limits<double>::infinity();
 
 constexpr std::int64_t kNoBudget = std::int64_t(1) << 40;  // any number of events fits
-
-using Index = Array<std::int32_t>;
 
 enum class Kind : std::int32_t { counts, values };
 
@@ -58,66 +53,6 @@ struct Buffer {
     std::size_t bytes() const {
         return parent >= 0 ? 0 : stride() * (kind == Kind::counts ? 1 : sizeof(double));
     }
-};
-
-// Parameters that repeat with every pixel, or differ from pixel to pixel; `(pixels, padded)`.
-struct Parameter {
-    Array<double> values;
-    std::size_t pixel_stride = 0;    // 0 where they repeat
-    std::size_t channel_stride = 1;  // 0 where one vector stands for all channels
-    bool uniform = false;            // one value for all neurons
-    const double* at(std::size_t pixel, std::size_t channel) const {
-        return values.data() + pixel * pixel_stride + channel * channel_stride;
-    }
-};
-
-// Where the neurons of a population are in the program's order: element `first + k` of `whole`, or one
-// channel after the other where they are `turned`, or `index[k]`.
-struct Places {
-    std::size_t first = 0, whole = 0;
-    bool turned = false;
-    Index index;
-};
-
-// f(x) = g = min(max(slope x + offset, 0), most), or x g where it is `gated`.
-struct Bent {
-    double slope = 1.0, offset = 0.0, most = 0.0;
-    bool gated = false;
-    bool tilted() const { return slope != 1.0 || offset != 0.0; }
-};
-
-// How neurons fire: spikes are sent; or taken back too; or all is counted in whole numbers.
-enum class Firing { one_way, both_ways, in_whole_numbers };
-
-// Integrate-and-fire neurons, stored as `pixels` times `channels`; state has padded channels.
-struct Population {
-    std::size_t pixels = 1, channels = 0, padded = 0;
-    Parameter threshold;  // of one spike
-    Parameter inverse;    // 1 / threshold
-    Parameter least[3];   // the least voltage that gives one spike, two, three, tolerance included
-    Parameter lowest;     // the voltage floor; unused without `has_floor`
-    bool has_floor = false, rectify = false;
-    // Spikes may be taken back, as many as were sent: `holds` are the least voltages at which none is
-    // taken back, and at most one.
-    bool takes_back = false;
-    Parameter holds[2];
-    // Follows a function of the running mean of its current.
-    bool follows_mean = false;
-    Bent followed;
-    // Voltages are whole numbers, as thresholds are: a current of one adds `charge` of them.
-    std::optional<FixedPoint> fixed;
-    Parameter charge;
-    double tolerance = kTolerance;  // of a spike
-    double cap = 0.0;               // spikes in a step; 0 for any number
-    Parameter start;      // voltages before the first step
-    Places places;
-    std::int32_t output = -1;  // the buffer of its counts
-    Firing firing() const {
-        return fixed ? Firing::in_whole_numbers : takes_back ? Firing::both_ways : Firing::one_way;
-    }
-    std::size_t state_size() const { return pixels * padded; }
-    std::size_t sent_size() const { return takes_back || follows_mean ? state_size() : 0; }
-    std::size_t followed_size() const { return follows_mean ? state_size() : 0; }
 };
 
 // Channels of a layer that are computed together, and where their weights begin.
@@ -193,6 +128,9 @@ struct Layer : Geometry {
     bool has_gain = false;
     Parameter gain, bias;
     Parameter joined;             // of the counts that join the sums, where an operand does
+    // Of digits: what arrives counts so many steps earlier, and spikes of each step are worth a height.
+    std::size_t ahead = 0;
+    std::vector<double> heights;
     Limbs limbs;                  // of values, or of counts that bytes do not hold
     Residuals residuals;          // of weights that meet values
     std::shared_ptr<TiledWeights> tiled;  // the same in tiles; none where they would not pay
@@ -277,6 +215,12 @@ struct Plan {
     bool calls() const {
         return std::ranges::any_of(instructions, [](const Instruction& op) { return op.call != nullptr; });
     }
+    // Whether bytes hold what neurons in blocks send in so many steps: their spikes have a cap.
+    bool fits_bytes(std::size_t steps) const {
+        return std::ranges::all_of(populations, [&](const Population& p) {
+            return !p.follows_mean() && p.model.cap > 0.0 && p.model.cap * double(steps) <= kMostCounts;
+        });
+    }
 };
 
 // An array from outside, `(batch or 1, steps or 1, size)`; a stride of 0 repeats.
@@ -342,7 +286,7 @@ struct State {
 // Where a population's sums go: `(batch, whole)` whole numbers of 1, 2 or 4 bytes, or doubles.
 struct Totals {
     std::size_t bytes = 0;
-    void *sent = nullptr, *net = nullptr;  // of neurons that take spikes back, the second too
+    void *sent = nullptr, *net = nullptr;  // of neurons whose spikes have a sign, the second too
 };
 
 // The other side of a call in one run: `(batch, size)` of each input, `(steps, batch, size)` of each
@@ -369,10 +313,7 @@ struct Job {
 
 // Whether all sums of a run that tells them fit bytes: it is the first and one block of capped neurons.
 inline bool fits_bytes(const Job& job) {
-    return !job.totals.empty() && job.steps <= job.block && !job.state->started &&
-           std::ranges::all_of(job.plan->populations, [&](const Population& p) {
-               return !p.follows_mean && p.cap > 0.0 && p.cap * double(job.steps) <= kMostCounts;
-           });
+    return !job.totals.empty() && job.steps <= job.block && !job.state->started && job.plan->fits_bytes(job.steps);
 }
 
 // `exceeded`: some counts of outputs are beyond their bytes, as `State::large` tells.

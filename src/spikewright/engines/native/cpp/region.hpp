@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <functional>
 #include <ranges>
 
 #include "functions.hpp"
@@ -28,39 +29,36 @@ class Region {
         return int(plan.buffers.size()) - 1;
     }
 
-    // Without `lowest` voltages have no floor; with `holds` spikes may be taken back; with `follows` that
-    // function of the running mean is followed; with `fixed` all is counted in whole numbers, of which a
-    // current of one adds `charge`. Arrays are `(pixels, channels)` or one row. `places` are those of
-    // `(pixels, channels)` neurons among `whole` in the program's order.
-    int population(const Doubles& threshold, const std::vector<Doubles>& least, const Doubles& lowest,
-                   bool rectify, double cap, const Doubles& start, const std::vector<Doubles>& holds,
-                   const Integers& places, std::size_t whole, const std::optional<Bent>& follows,
-                   const std::optional<FixedPoint>& fixed, const Doubles& charge) {
+    // A population in blocks: `threshold`, `own` and `start` are `(pixels, channels)` or one row; `places` are
+    // those of `(pixels, channels)` neurons among `whole` in the program's order.
+    int population(const NeuronModel& model, const Doubles& threshold, const Doubles& own, const Doubles& start,
+                   const Integers& places, std::size_t whole) {
         constexpr double inf = std::numeric_limits<double>::infinity();
+        require(model.blocks, "neurons of this type run in pieces");
         require(places.ndim() == 2 && places.shape(0) > 0, "places are (pixels, channels)");
-        require(least.size() == 3, "least voltages are for one, two and three spikes");
-        require(holds.empty() || holds.size() == 2, "voltages that hold are for none and one spike");
+        require(own.is_valid() == model.has_own(), "numbers of each neuron");
         Population p;
+        p.model = model;
         p.pixels = places.shape(0), p.channels = places.shape(1);
         p.padded = rounded_up(p.channels, p.pixels == 1 ? 64 : 16);  // alone, 64 lanes at once
         p.places = places_of(places, whole);
-        const auto set = [&](Parameter& to, const Doubles& from, double behind) {
-            to = parameter(from, p.pixels, p.channels, p.padded, behind);
+        const auto set = [&](Parameter& to, const Doubles& from, double behind, auto f) {
+            to = parameter(from, p.pixels, p.channels, p.padded, behind, f);
         };
-        set(p.threshold, threshold, 1.0);
-        p.inverse = p.threshold;
-        for (std::size_t i = 0; i < p.inverse.values.size(); ++i)
-            p.inverse.values[i] = 1.0 / p.threshold.values[i];
-        for (std::size_t i = 0; i < 3; ++i) set(p.least[i], least[i], inf);
-        p.has_floor = lowest.is_valid();
-        if (p.has_floor) set(p.lowest, lowest, -inf);
-        p.rectify = rectify, p.cap = cap, p.takes_back = !holds.empty();
-        p.follows_mean = follows.has_value(), p.followed = follows.value_or(Bent{});
-        for (std::size_t i = 0; i < holds.size(); ++i) set(p.holds[i], holds[i], -inf);
-        require(fixed.has_value() == charge.is_valid(), "whole numbers have a charge");
-        p.fixed = fixed;
-        if (fixed) set(p.charge, charge, 0.0), p.tolerance = 0.0;
-        set(p.start, start, 0.0);
+        set(p.threshold, threshold, 1.0, std::identity{});
+        set(p.inverse, threshold, 1.0, [](double x) { return 1.0 / x; });
+        const auto least = [&](int spikes) {
+            return [=, tolerance = model.tolerance()](double x) { return least_voltage(x, spikes, tolerance); };
+        };
+        for (int i = 0; i < 3; ++i) set(p.least[i], threshold, inf, least(i + 1));
+        for (int i = 0; i < 2 && model.cell == Cell::bipolar; ++i) set(p.holds[i], threshold, -inf, least(-i));
+        const bool whole_numbers = model.cell == Cell::fixed_point;
+        if (model.has_floor())
+            set(p.lowest, threshold, -inf, [&](double x) {
+                return whole_numbers ? std::floor(-model.floor * x) + 0.0 : -model.floor * x;  // not -0
+            });
+        if (own.is_valid()) set(p.own, own, 0.0, std::identity{});
+        set(p.start, start, 0.0, std::identity{});
         plan.populations.push_back(std::move(p));
         return int(plan.populations.size()) - 1;
     }
@@ -71,7 +69,8 @@ class Region {
     // input that is no counts, or counts that bytes do not hold. Weights come later, in so many limbs: returns the number to give them to.
     int layer(Action action, int input, int output, int population, const Geometry& geometry,
               const Doubles& gain, const Doubles& bias, int joined, const Doubles& factor,
-              const Limbs& limbs, std::size_t weight_limbs) {
+              const Limbs& limbs, std::size_t weight_limbs, std::size_t ahead,
+              const std::vector<double>& heights) {
         const std::size_t out = std::size_t(geometry.out_channels), padded = rounded_up(out, 64);
         require(size_of(input) >= geometry.input_pixels() * std::size_t(geometry.channels) &&
                     size_of(output) == geometry.pixels() * out,
@@ -81,12 +80,14 @@ class Region {
         auto l = std::make_shared<Layer>(Layer{geometry});
         if (action == Action::signed_layer) l->channels *= 2;
         const auto set = [&](Parameter& to, const Doubles& from) {
-            to = parameter(from, l->pixels(), out, padded, 0.0);
+            to = parameter(from, l->pixels(), out, padded, 0.0, std::identity{});
         };
         l->has_gain = gain.is_valid();
         if (l->has_gain) set(l->gain, gain);
         set(l->bias, bias);
         l->limbs = limbs;
+        require(heights.empty() || action == Action::signed_layer, "digits have a sign");
+        l->ahead = ahead, l->heights = heights;
         Instruction& op = add(action, input, output);
         require(op.lists(), "a layer sums weights");
         op.population = population;
@@ -138,8 +139,8 @@ class Region {
     std::size_t bytes() const {
         std::size_t values = 0, indices = 0;
         for (const Population& p : plan.populations) {
-            for (const Parameter* one : {&p.threshold, &p.inverse, &p.least[0], &p.least[1], &p.least[2],
-                                         &p.lowest, &p.holds[0], &p.holds[1], &p.charge, &p.start})
+            for (const Parameter* one : {&p.threshold, &p.own, &p.inverse, &p.least[0], &p.least[1], &p.least[2],
+                                         &p.lowest, &p.holds[0], &p.holds[1], &p.start})
                 values += one->values.size();
             indices += p.places.index.size();
         }
@@ -268,27 +269,27 @@ class Region {
         add(action, input, output).delay = std::make_shared<Delaying>(Delaying{steps, rows});
     }
 
-    // `pieces`: source, external, from, at, n of each; `own`: a number of each neuron, of types that have one.
-    void cells(int output, const Cells& given, const Doubles& threshold, const Doubles& own,
+    // A population in pieces, of which `pieces` has source, external, from, at and n; `own`: numbers of each neuron,
+    // of types that have some. `memories` are of voltage, second, third, total and net; `recorded` are buffers.
+    void cells(int output, const NeuronModel& model, const Doubles& threshold, const Doubles& own,
+               const std::array<std::int32_t, 5>& memories, const std::array<std::int32_t, 3>& recorded,
                const Integers& pieces) {
-        auto p = std::make_shared<Cells>(given);
-        p->size = size_of(output);
-        p->decay = p->tau_rc > 0.0 ? expm1_of(p->dt * (-1.0 / p->tau_rc)) : 0.0;
-        require(threshold.size() == p->size, "a population's size");
-        const bool has_own = p->rate == Rate::parametric || p->cell == Cell::fixed_point;
-        const std::size_t rows = p->differ ? kOwnRows * p->size + kOwnRoom : has_own ? p->size : 0;
-        require(own.size() == rows, "numbers of each neuron");
-        p->own = copied(own);
-        if (p->differ)
-            for (std::size_t k = 0; k < p->size; ++k)
-                p->own.data()[kDecay * p->size + k] = expm1_of(p->dt * p->own.data()[kPace * p->size + k]);
-        p->threshold = copied(threshold);
-        const std::int32_t memories[] = {p->voltage, p->second, p->third, p->total, p->net};
+        auto p = std::make_shared<Cells>();
+        const std::size_t size = p->channels = size_of(output);
+        require(threshold.size() == size, "a population's size");
+        require(own.size() == (model.differ ? kOwnRows * size : model.has_own() ? size : 0),
+                "numbers of each neuron");
+        p->model = model, p->threshold.values = copied(threshold), p->own.values = copied(own);
+        p->model.decay = model.tau_rc > 0.0 ? expm1_of(model.dt * (-1.0 / model.tau_rc)) : 0.0;
+        double* rows = p->own.values.data();
+        for (std::size_t k = 0; model.differ && k < size; ++k)
+            rows[kDecay * size + k] = expm1_of(model.dt * rows[kPace * size + k]);
         for (std::int32_t memory : memories)
-            if (memory >= 0) require_memory(memory, p->size);
+            if (memory >= 0) require_memory(memory, size);
         for (std::size_t i = 0; i < 3; ++i)
-            require(p->recorded[i] < 0 || (memories[i] >= 0 && size_of(p->recorded[i]) == p->size),
-                    "what is recorded is kept");
+            require(recorded[i] < 0 || (memories[i] >= 0 && size_of(recorded[i]) == size), "what is recorded is kept");
+        p->voltage = memories[0], p->second = memories[1], p->third = memories[2];
+        p->total = memories[3], p->net = memories[4], p->recorded = recorded;
         require(pieces.ndim() == 2 && pieces.shape(1) == 5, "a piece has five numbers");
         for (std::size_t i = 0; i < pieces.shape(0); ++i) add_piece(*p, pieces.data() + 5 * i);
         add(Action::cells, -1, output).cells = std::move(p);
@@ -309,9 +310,9 @@ class Region {
             piece.key = {keys.data()[2 * i], keys.data()[2 * i + 1]};
             piece.draw = piece.at - starts[i];
         }
-        require(places.size() == 0 || (places.size() == p.size && starts.size() == 1),
+        require(places.size() == 0 || (places.size() == p.channels && starts.size() == 1),
                 "one population has an order");
-        p.places.assign(places.data(), places.data() + places.size());
+        p.draws.assign(places.data(), places.data() + places.size());
     }
 
     // The population added last is driven by vectors of `columns` values: `weights` are
@@ -321,10 +322,10 @@ class Region {
         Cells& p = *plan.instructions.back().cells;
         Encoders& e = p.encoders;
         const auto count = std::size_t(limbs.weights);
-        require(weights.ndim() == 3 && weights.shape(0) == count && weights.shape(2) == p.size &&
+        require(weights.ndim() == 3 && weights.shape(0) == count && weights.shape(2) == p.channels &&
                     weights.shape(1) > 0 && weights.shape(1) <= kMostColumns,
                 "encoders are (limbs, columns, neurons)");
-        require((!gain.is_valid() || gain.size() == p.size) && bias.size() == p.size,
+        require((!gain.is_valid() || gain.size() == p.channels) && bias.size() == p.channels,
                 "one gain and bias a neuron");
         e.columns = weights.shape(1), e.has_gain = gain.is_valid(), e.limbs = limbs;
         e.gain = copied(gain), e.bias = copied(bias);
@@ -338,7 +339,7 @@ class Region {
         e.weights.resize(room);
         for (const Piece& piece : p.pieces)
             for (std::size_t c = 0; c < count * e.columns; ++c)
-                std::copy_n(weights.data() + c * p.size + piece.at, piece.n,
+                std::copy_n(weights.data() + c * p.channels + piece.at, piece.n,
                             e.weights.data() + piece.weights + c * rounded_up(piece.n, kLineValues));
     }
 
@@ -600,7 +601,7 @@ class Region {
     void add_piece(Cells& p, const std::int32_t* given) const {
         const bool external = given[1] != 0;
         const auto from = std::size_t(given[2]), at = std::size_t(given[3]), n = std::size_t(given[4]);
-        require(n > 0 && n <= kChunk && at + n <= p.size, "a piece fits a chunk and its population");
+        require(n > 0 && n <= kChunk && at + n <= p.channels, "a piece fits a chunk and its population");
         require(external || from < size_of(given[0]), "a piece's source lies in its buffer");
         p.pieces.push_back({given[0], external, from, at, n, 0});
     }

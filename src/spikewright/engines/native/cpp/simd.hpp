@@ -163,6 +163,18 @@ inline doubles smaller_of(doubles a, doubles b) {
 #endif
 }
 
+// The same of numbers, so that an equation may be one of either.
+template <class Real>
+    requires std::is_floating_point_v<Real>
+inline Real larger_of(Real a, Real b) {
+    return a > b ? a : b;
+}
+template <class Real>
+    requires std::is_floating_point_v<Real>
+inline Real smaller_of(Real a, Real b) {
+    return a < b ? a : b;
+}
+
 // sum + x * y where it does not matter how often that is rounded.
 inline doubles about(doubles sum, doubles x, doubles y) {
 #if defined(__AVX512F__)
@@ -186,6 +198,21 @@ inline doubles floor_of(doubles x) {
     for (std::size_t i = 0; i < kDoubles; ++i) x[i] = std::floor(x[i]);
     return x;
 #endif
+}
+
+template <class Real>
+    requires std::is_floating_point_v<Real>
+inline Real floor_of(Real x) {
+    return std::floor(x);
+}
+
+// A number, or a vector of it.
+template <class Real>
+inline Real same(double x) {
+    if constexpr (std::is_floating_point_v<Real>)
+        return Real(x);
+    else
+        return splat(x);
 }
 
 // The cost of adding a weight to some of sixteen sums at once, in weights that are added one by one.

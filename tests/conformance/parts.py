@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from conformance import oracle
+from conformance.base import EPSILON, Suite, both, cells, in_turn
 from spikewright.engines import Precision
 from spikewright.engines.built import connection_parameters, ensemble_parameters
 from spikewright.engines.parameters import uniform_draws
@@ -23,8 +25,6 @@ from spikewright.network.neurons import (
 from spikewright.network.solvers import LstsqL2
 from spikewright.network.synapses import Lowpass, WindowMean
 from spikewright.network.transforms import Chain, Transform
-from spikewright.testing import oracle
-from spikewright.testing.engines.base import EPSILON, Suite, both, cells, in_turn
 from spikewright.testing.modelling import (
     NeuronExample,
     SynapseExample,

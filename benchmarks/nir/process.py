@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright.exchange.nir.readers import Reader
-from spikewright.exchange.nir.reading import NirWiring
+from benchmarks.nir.semantics import Reader
+from benchmarks.nir.wiring import NirWiring
 from spikewright.network import Ensemble, Probe
 from spikewright.simulator import Simulator
 

@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from conformance.base import EPSILON, Suite, both, in_turn
+from conformance.mixed import MixedNetwork
 from spikewright._base.equations import NUMPY
 from spikewright._base.windows import Windows
 from spikewright.engines import Execution, Precision
 from spikewright.errors import SimulationError
 from spikewright.network import Connection, MaxPool, Network, Node, NodeFunction, Probe
-from spikewright.testing.engines.base import EPSILON, Suite, both, in_turn
 from spikewright.testing.layers import FunctionExample, function_examples
-from spikewright.testing.mixed import MixedNetwork
 from spikewright.testing.modelling import sent_of
 
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from conformance.base import EPSILON, Suite, both, cells
 from spikewright import engines
 from spikewright._base.windows import Windows
 from spikewright.engines import Execution, Precision
@@ -24,7 +25,6 @@ from spikewright.network.neurons import (
 from spikewright.network.node_functions import Softmax
 from spikewright.network.synapses import Lowpass, WindowMean
 from spikewright.network.transforms import Chain, Convolution, Dense, Permute, Reshape, SumPool
-from spikewright.testing.engines.base import EPSILON, Suite, both, cells
 
 
 class StepTests(Suite):

@@ -11,6 +11,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from conformance.base import Suite, both, in_turn
+from conformance.learning import learning_setting
+from conformance.mixed import MixedNetwork
+from conformance.rule_examples import RuleExample, rule_examples
 from spikewright import engines
 from spikewright.engines import Engine, Execution, Precision, Program, Tape
 from spikewright.engines.recording import Recorder
@@ -18,10 +22,6 @@ from spikewright.network import Connection, Ensemble, Network, Node, Probe
 from spikewright.network.neurons import SpikingRectifiedLinear
 from spikewright.network.processes import FilteredNoise, WhiteNoise
 from spikewright.network.synapses import Lowpass
-from spikewright.testing.engines.base import Suite, both, in_turn
-from spikewright.testing.engines.learning import learning_setting
-from spikewright.testing.learning import RuleExample, rule_examples
-from spikewright.testing.mixed import MixedNetwork
 from spikewright.testing.modelling import neuron_type_examples, synapse_examples
 
 
@@ -201,9 +201,9 @@ class ResumingTests(Suite):
         assert counting.calls > 0
 
     def _check(self, net: Network, feeds: Mapping[Node, NDArray], block: int) -> None:
-        compiled = self.compiled(net, 0.001)
+        program, engine = compiled = self.compiled(net, 0.001)
         whole = _interrupted_run(compiled, feeds, block, 10**9)
-        stages = len(Execution(*compiled, _BATCH)._stages)
+        stages = len(engine.prepare(program).components)
         for after in (1, stages, 2 * stages - 1, 2 * stages):
             for found in _interrupted_run(compiled, feeds, block, after)[1:]:
                 for value, expected in zip(found, whole[0], strict=True):

@@ -13,11 +13,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.nir.semantics import OURS, ReaderSemantics
+from benchmarks.nir.wiring import NirWiring
 from spikewright.engines.operators import Linear as Operator
 from spikewright.engines.reference.linear import LinearKernel
 from spikewright.exchange.nir.primitives import READERS, LinearForm, PortForm, Time
-from spikewright.exchange.nir.readers import OURS, Semantics
-from spikewright.exchange.nir.reading import SPIKING, NirWiring, NodeRecord
+from spikewright.exchange.nir.reading import SPIKING, NodeRecord
 from spikewright.network.neurons.namespace import TOLERANCE
 from spikewright.network.transforms import Shape
 
@@ -55,7 +56,7 @@ class SimulatedNeurons:
     """A node with a state: current behind a synapse, voltage, and spikes unless it sends `v`."""
 
     node: NodeRecord
-    semantics: Semantics
+    semantics: ReaderSemantics
     voltage: NDArray
     near: NDArray
     keeps: NDArray | float
@@ -114,7 +115,7 @@ class SimulatedNeurons:
 
 
 def cell_of(
-    node: NodeRecord, semantics: Semantics, batch: int, dt: float = 1.0
+    node: NodeRecord, semantics: ReaderSemantics, batch: int, dt: float = 1.0
 ) -> SimulatedNeurons:
     """The state of a node for a batch, under the semantics of a reader, for steps of `dt`."""
     shape = (batch, *node.numbers("r").shape)
@@ -133,7 +134,7 @@ def cell_of(
     return cell
 
 
-def _decay(node: NodeRecord, semantics: Semantics, dt: float) -> tuple[Any, Any, Any]:
+def _decay(node: NodeRecord, semantics: ReaderSemantics, dt: float) -> tuple[Any, Any, Any]:
     """The share of the voltage that a step leaves, the factor of the current, and an addend."""
     r = node.numbers("r")
     if node.kind in ("IF", "I"):
@@ -157,7 +158,7 @@ class SpikeTrace:
 
 def simulate(
     wiring: NirWiring,
-    semantics: Semantics,
+    semantics: ReaderSemantics,
     x: NDArray,
     given: Mapping[str, NDArray] = MappingProxyType({}),
     dt: float = 1.0,
@@ -238,11 +239,11 @@ class Explanation:
 
 def explain(
     wiring: NirWiring,
-    semantics: Semantics,
+    semantics: ReaderSemantics,
     x: NDArray,
     there: Mapping[str, NDArray],
     dt: float = 1.0,
-    ours: Semantics = OURS,
+    ours: ReaderSemantics = OURS,
 ) -> Explanation:
     """Compare a reader's spikes with its stated semantics, on samples `(batch, steps, *shape)`.
 

@@ -1,4 +1,4 @@
-"""The conformance suite that every engine passes (needs pytest).
+"""The conformance suite that every engine passes.
 
 ::
 
@@ -10,14 +10,14 @@ exact arithmetic wherever the arithmetic is exact (whole and dyadic numbers). An
 rounding. Elsewhere a spike moves to a neighbouring step at most.
 """
 
-from spikewright.testing.engines.cuts import CutTests, ResumingTests
-from spikewright.testing.engines.delays import DelayTests, SynapseTests
-from spikewright.testing.engines.learning import LearningTests
-from spikewright.testing.engines.nodes import FunctionTests, NodeTests
-from spikewright.testing.engines.parts import PartTests, ProbeTests
-from spikewright.testing.engines.steps import StepTests, WindowTests
+from conformance.cuts import CutTests, ResumingTests
+from conformance.delays import DelayTests, SynapseTests
+from conformance.learning import LearningTests
+from conformance.nodes import FunctionTests, NodeTests
+from conformance.parts import PartTests, ProbeTests
+from conformance.rule_examples import rule_examples
+from conformance.steps import StepTests, WindowTests
 from spikewright.testing.layers import function_examples
-from spikewright.testing.learning import rule_examples
 from spikewright.testing.modelling import neuron_type_examples, synapse_examples, transform_examples
 
 __all__ = [

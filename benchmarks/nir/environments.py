@@ -1,6 +1,6 @@
-"""Makes an environment for every reader of NIR, so that `sw.nir.check` can ask it.
+"""Makes an environment for every reader of NIR, so that `benchmarks/nir_readers.py` can ask it.
 
-    python scripts/nir_readers.py FOLDER [READER...]
+    python -m benchmarks.nir.environments FOLDER [READER...]
 
 Each is a virtual environment `FOLDER/READER` with what `READERS` says it needs, and nothing of
 this project: readers want versions of nir that exclude each other. One that cannot be installed is
@@ -15,7 +15,7 @@ import sys
 import venv
 from pathlib import Path
 
-from spikewright.exchange.nir import READERS
+from benchmarks.nir.semantics import READERS
 
 LONGEST = 1800  # seconds for one of them
 

@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from conformance import oracle
+from conformance.base import EPSILON, Suite, both, cells, each, in_turn
 from spikewright.engines import Precision
 from spikewright.network import Connection, Ensemble, LearningRule, Network, Node, Probe
 from spikewright.network.learning import PES
@@ -16,8 +18,6 @@ from spikewright.network.neurons import Direct, IntegrateAndFire, RectifiedLinea
 from spikewright.network.solvers import LstsqL2
 from spikewright.network.synapses import Alpha, Lowpass, Synapse, WindowMean
 from spikewright.network.transforms import Dense, Reshape, Sparse
-from spikewright.testing import oracle
-from spikewright.testing.engines.base import EPSILON, Suite, both, cells, each, in_turn
 from spikewright.testing.modelling import VALUES, SynapseExample, delivered_synapse_examples
 
 _DT, _N = 0.125, 6

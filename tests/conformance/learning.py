@@ -9,6 +9,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from conformance import oracle
+from conformance.base import EPSILON, Suite, both, in_turn
+from conformance.rule_examples import RuleExample, rule_examples
 from spikewright.engines import Precision
 from spikewright.errors import SimulationError
 from spikewright.network import Connection, Ensemble, LearningRuleType, Network, Node, Probe
@@ -16,9 +19,6 @@ from spikewright.network.learning import BCM, PES, Oja
 from spikewright.network.neurons import RectifiedLinear, SpikingRectifiedLinear
 from spikewright.network.solvers import LstsqL2
 from spikewright.network.synapses import Lowpass
-from spikewright.testing import oracle
-from spikewright.testing.engines.base import EPSILON, Suite, both, in_turn
-from spikewright.testing.learning import RuleExample, rule_examples
 
 _SENDERS, _RECEIVERS, _DT = 5, 4, 0.001
 

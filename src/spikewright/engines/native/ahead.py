@@ -1,0 +1,66 @@
+"""Digits that layers read ahead: their kernels add up each step's spikes and weigh the sums.
+
+So no spike of height 8 is added eight times, and what has come by a layer's first step is no signal
+of its own.
+"""
+
+from __future__ import annotations
+
+from spikewright.engines.native.buffers import Ahead, Buffers
+from spikewright.engines.native.shortcuts import Shortcut, shortcuts
+from spikewright.engines.operators import Advance, Apply, Linear, Operator
+from spikewright.engines.populations import Neurons
+from spikewright.network import MaxPool
+from spikewright.network.transforms import Convolution, Dense
+
+
+def read_ahead(b: Buffers) -> dict[Advance, Ahead]:
+    """The advances of a region that kernels of layers do themselves."""
+    found: dict[Advance, Ahead] = {}
+    for op in b.op.operators:
+        heights = _heights(b, op.inputs[0]) if isinstance(op, Advance) else ()
+        if isinstance(op, Advance) and heights and op.output not in b.op.exported:
+            found[op] = Ahead(op.inputs[0], op.steps, heights)
+    joins = {s.signal: s for s in shortcuts(b).values()}
+    left = 0
+    while len(found) != left:  # a shortcut is read as its layer's input is
+        left = len(found)
+        made = {op.output: op for op in found}
+        found = {op: one for op, one in found.items() if _only_layers(b, op, made, joins)}
+    return found
+
+
+def _heights(b: Buffers, signal: int) -> tuple[int, ...]:
+    """The worth of a spike in each step of a signal of digits; none of any other."""
+    op = b.maker_of.get(signal)
+    if isinstance(op, Apply) and isinstance(op.node.output, MaxPool) and op.keeps:
+        op = b.maker_of.get(op.inputs[0])
+    if not isinstance(op, Neurons) or op.neuron_type.start != 0 or signal not in b.op.whole:
+        return ()
+    return op.neuron_type.spike_heights
+
+
+def _only_layers(
+    b: Buffers, op: Advance, made: dict[int, Advance], joins: dict[int, Shortcut]
+) -> bool:
+    """Whether all that reads an advance are layers, and shortcuts of such layers."""
+    shortcut = joins.get(op.output)
+    readers = [one for one in b.op.operators if op.output in one.inputs]
+    return all(_sums_weights(r) or _joins(r, op, made, shortcut) for r in readers)
+
+
+def _sums_weights(op: Operator) -> bool:
+    if not isinstance(op, Linear):
+        return False
+    of_all = isinstance(op.transform, Convolution) and op.transform.groups == 1
+    return of_all or isinstance(op.transform, Dense)
+
+
+def _joins(
+    reader: Operator, op: Advance, made: dict[int, Advance], shortcut: Shortcut | None
+) -> bool:
+    """Whether a reader is the shortcut of a layer that reads as far ahead."""
+    if shortcut is None or reader not in (shortcut.scale, shortcut.total):
+        return False
+    other = made.get(shortcut.layer.inputs[0])
+    return other is not None and other.steps == op.steps

@@ -1,0 +1,145 @@
+// A population as kernels see it: a neuron type, and what each neuron has. It runs in one of two ways:
+// integrate-and-fire in blocks of lanes that stay in registers through many steps (`blocks.hpp`), with state in
+// arrays of their own, or any type in pieces (`cells.hpp`), with state in memories.
+#pragma once
+
+#include <array>
+#include <cmath>
+#include <cstdint>
+#include <limits>
+#include <vector>
+
+#include "parts.hpp"
+
+namespace spikewright {
+
+constexpr double kTolerance = 1.0 / 65536.0;  // of a spike: rounding that integrators absorb
+
+SPIKEWRIGHT_ENUM(Cell, rate, integrate, running_mean, leaky, bipolar, adaptive_leaky, adaptive_rate,
+                 quadratic, grid_leaky, stochastic, poisson, fixed_point, digits)
+SPIKEWRIGHT_ENUM(Rate, identity, bent, leaky, sigmoid, tanh, softplus, lif, parametric, soft_lif)
+
+// Neurons in whole numbers: v -= floor(leak v); v = floor(v + q + half), within bounds; a spike takes its
+// threshold away, or all of the voltage.
+struct FixedPoint {
+    double leak = 0.0;  // a power of two; 0 for none
+    double half = 0.5;
+    double low = -std::numeric_limits<double>::infinity(), high = -low;
+    bool to_zero = false;
+};
+
+// A neuron type: a function of the current, and an integrator, leaky or quadratic neurons, or nothing.
+struct NeuronModel {
+    Cell cell = Cell::rate;
+    Rate rate = Rate::identity;
+    bool blocks = false;  // whether it may run in blocks of lanes
+    double slope = 1.0, offset = 0.0, most = 0.0, tau_ref = 0.0, tau_rc = 0.0, amplitude = 1.0;  // of the function
+    bool gated = false;                                                                          // of `bent`
+    bool negative = false, truncate = false;                                                     // of integrators
+    double floor = std::numeric_limits<double>::quiet_NaN(), cap = 0.0;  // NaN: no floor, 0: no cap
+    std::vector<double> assumed;  // spikes that receivers take as sent in the first steps; 0 afterwards
+    std::vector<double> heights;  // of spikes in the first steps; 1 afterwards
+    std::vector<double> parts;    // of digits: the part of its height that is owed where a spike is sent
+    double start = 0.0;           // of digits: steps before the first that sends; heights count from there
+    double dt = 0.0, min_voltage = 0.0, decay = 0.0, most_share = 0.0;  // of leaky neurons
+    double adapting = 0.0, added = 0.0;  // n += adapting (added y - n), of those that tire
+    double sigma = 0.0;                  // of rounded corners
+    // v += pace (0.04 v^2 + 5 v + 140 - u + J); u += follow (coupling v - u), and jumps.
+    double pace = 0.0, follow = 0.0, coupling = 0.0, reset = 0.0, jump = 0.0;
+    FixedPoint fixed;
+    bool differ = false;  // leaky neurons have rows of parameters
+
+    bool has_floor() const { return !std::isnan(floor); }
+    bool tilted() const { return slope != 1.0 || offset != 0.0; }
+    double most_spikes() const { return cap > 0.0 ? cap : std::numeric_limits<double>::infinity(); }
+    // The place of a step, which counts from 0, among the heights of digits; their number outside.
+    std::size_t own(std::size_t step) const {
+        const double place = double(step) - start;
+        return place >= 0.0 && place < double(heights.size()) ? std::size_t(place) : heights.size();
+    }
+    double tolerance() const { return cell == Cell::fixed_point ? 0.0 : kTolerance; }
+    bool has_own() const { return rate == Rate::parametric || cell == Cell::fixed_point; }
+};
+
+// Rows of parameters of leaky neurons that differ: of a whole step without silence 1 - exp(-dt / tau)
+// with its sign turned, -1 / tau, tau, the silence in seconds or steps, the share of a step, and how
+// neurons tire.
+enum OwnRow : std::size_t { kDecay, kPace, kTau, kSilence, kShare, kAdapting, kAdded, kOwnRows };
+
+// Parameters that repeat with every pixel, or differ from pixel to pixel; `(pixels, padded)`.
+struct Parameter {
+    Array<double> values;
+    std::size_t pixel_stride = 0;    // 0 where they repeat
+    std::size_t channel_stride = 1;  // 0 where one vector stands for all channels
+    bool uniform = false;            // one value for all neurons
+    const double* at(std::size_t pixel, std::size_t channel) const {
+        return values.data() + pixel * pixel_stride + channel * channel_stride;
+    }
+};
+
+using Index = Array<std::int32_t>;
+
+// Where the neurons of a population are in the program's order: element `first + k` of `whole`, or one
+// channel after the other where they are `turned`, or `index[k]`.
+struct Places {
+    std::size_t first = 0, whole = 0;
+    bool turned = false;
+    Index index;
+};
+
+// Neurons of one type, stored as `pixels` times `channels`.
+struct Population {
+    NeuronModel model;
+    std::size_t pixels = 1, channels = 0;
+    Parameter threshold;  // of one spike
+    // Numbers of the type: slopes of parametric rectifiers; the charge of a current of one, in whole numbers; or
+    // the rows of leaky neurons that differ.
+    Parameter own;
+    // In blocks: state has `padded` channels.
+    std::size_t padded = 0;
+    Parameter inverse;     // 1 / threshold
+    Parameter least[3];    // the least voltage that gives one spike, two, three, tolerance included
+    Parameter holds[2];    // the least voltages at which no spike is taken back, and at most one
+    Parameter lowest;      // the voltage floor, if there is one
+    Parameter start;       // voltages before the first step
+    Places places;
+    std::int32_t output = -1;  // the buffer of its counts
+
+    bool follows_mean() const { return model.cell == Cell::running_mean; }
+    bool has_sign() const { return follows_mean() || model.cell == Cell::bipolar || model.cell == Cell::digits; }  // spikes have one
+    std::size_t state_size() const { return pixels * padded; }
+    std::size_t sent_size() const { return has_sign() ? state_size() : 0; }
+    std::size_t followed_size() const { return follows_mean() ? state_size() : 0; }
+};
+
+// Some neurons that are advanced together, and the place of their input: a buffer, or an input of the
+// region. With encoders `weights` is where theirs begin.
+struct Piece {
+    std::int32_t source;
+    bool external;
+    std::size_t from, at, n, weights;
+    std::array<std::uint64_t, 2> key{};  // of random draws: its population's,
+    std::size_t draw = 0;                // and the place of its first neuron in it
+};
+
+// Encoders turn a represented vector x of `columns` values into currents:
+// J = gain * (sum of x[c] w[c]) + bias. Weights lie limb by limb and column by column, a piece's in
+// whole lines; sums are exact, values in limbs as `engines/grid.py` says.
+struct Encoders {
+    std::size_t columns = 0;  // 0: currents come as they are
+    Array<double> weights, gain, bias;
+    bool has_gain = false;
+    Limbs limbs;
+};
+
+// A population in pieces. `second` and `third` are the memories of its type's state beside the voltage, in its
+// own order; `total` sums outputs without their sign, `net` with it; -1: none.
+struct Cells : Population {
+    std::vector<Piece> pieces;
+    Encoders encoders;
+    std::int32_t voltage = -1, second = -1, third = -1, total = -1, net = -1;
+    std::array<std::int32_t, 3> recorded = {-1, -1, -1};  // buffers of voltage, second and third
+    std::vector<std::int32_t> draws;  // places of draws, where neurons are stored in another order than theirs
+};
+
+}  // namespace spikewright
