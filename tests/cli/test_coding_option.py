@@ -87,3 +87,11 @@ def test_steps_and_codes_that_do_not_fit(
     command, model, *rest = (part.replace("{made}", made) for part in arguments)
     found = invoke(command, model, "--data", data, *rest, code=2)
     assert said in " ".join(found.stderr.split())
+
+
+def test_codes_are_swept(data: str) -> None:
+    """`--coding` is repeated, and each code is read after its own steps."""
+    codes = ("--coding", "rate:8", "--coding", "digits:4,silent_steps=1")
+    found = document("sweep", MODEL, "--data", data, *codes, "--calibration", data)
+    points = [(point["scale"], point["steps"]) for point in found["points"]]
+    assert dict(points) == {"RateCode(steps=8)": 8, "SignedDigits(steps=4, silent_steps=1)": 4}
