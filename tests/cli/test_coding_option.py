@@ -93,5 +93,5 @@ def test_codes_are_swept(data: str) -> None:
     """`--coding` is repeated, and each code is read after its own steps."""
     codes = ("--coding", "rate:8", "--coding", "digits:4,silent_steps=1")
     found = document("sweep", MODEL, "--data", data, *codes, "--calibration", data)
-    points = [(point["scale"], point["steps"]) for point in found["points"]]
-    assert dict(points) == {"RateCode(steps=8)": 8, "SignedDigits(steps=4, silent_steps=1)": 4}
+    steps = {row["scale"]: row["steps"] for row in found["table"]}
+    assert steps == {"RateCode(steps=8)": 8, "SignedDigits(steps=4, silent_steps=1)": 4}
