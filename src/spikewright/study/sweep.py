@@ -212,7 +212,7 @@ def _neurons_text(value: Any) -> str:
     return str(_text(value))
 
 
-_IN_COMMON = ("max_pool", *(name for name in options_of(CommonOptions) if name != "coding"))
+_IN_COMMON = ("max_pool", *options_of(CommonOptions))
 _OF_RUNS = ("dt", "seed", "engine", "precision", "batch_size", "threads", "encoder")
 _EQUAL = 1e-12  # losses that differ by less are the same: means are rounded
 
