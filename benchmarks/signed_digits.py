@@ -23,9 +23,10 @@ from benchmarks.marked import add_document, tell
 from benchmarks.results import markdown_table
 from benchmarks.sources import Source, add_arguments
 from benchmarks.timing import with_threads
-from spikewright.choosing.silent_steps import rounded_values
-from spikewright.lower.populations import Roles
+from spikewright.lower.choices import STEP
 from spikewright.measure.intervals import paired_interval
+from spikewright.running.inputs import feeds_of
+from spikewright.running.still import StillNetwork, rounded
 
 SEEN = 128
 DIGITS = {"mnist": (3, 4), "fashion_mnist": (3, 4, 5), "cifar10": (3, 4, 5, 6)}
@@ -41,7 +42,6 @@ class Answers:
     source: NDArray
     truth: NDArray
     spikes: float
-    active: float
 
     def told(self) -> Told:
         """Points lost, with their interval."""
@@ -50,7 +50,7 @@ class Answers:
         interval = paired_interval(*(int(np.count_nonzero(pair)) for pair in pairs))
         twin = float((self.twin.argmax(1) == self.truth).mean())
         own, found = float(before.mean()), float(right.mean())
-        return Told(own, own - found, *interval, self.spikes, own - twin, self.spikes / self.active)
+        return Told(own, own - found, *interval, self.spikes, own - twin)
 
     @property
     def ratio(self) -> float:
@@ -69,22 +69,24 @@ def _apart(values: NDArray, others: NDArray) -> float:
 
 def answers(conversion: sw.Conversion, found: Source, images: int) -> Answers:
     """All that a network says of so many test images, and what it is compared with."""
-    graph, populations = conversion.canonical, conversion.populations()
-    (read,), some = Roles(graph).read_from(), drawn(found, images)
-    spiking, twin, source, spikes, active = [], [], [], 0.0, 0.0
+    steps, some = conversion.coding.steps, drawn(found, images)
+    lowered = rounded(conversion.lowered, steps or 1)
+    assert lowered is not None and steps is not None
+    still = StillNetwork(lowered, STEP * steps, 0, "float32", 1)
+    nodes = {node: name for name, node in conversion.inputs.items()}
+    spiking, twin, source, spikes = [], [], [], 0.0
     for part in np.array_split(some, -(-len(some) // AT_ONCE)):
-        x = conversion.as_inputs(found.x_test[part])
-        run = conversion.run(x, progress=False)
+        x = found.x_test[part]
+        run = conversion.run(x, threads=1, progress=False)
         (raw,) = run.raw.values()
         spiking.append(raw.mean(axis=1, dtype=np.float64))
         spikes += sum(float(n.sum()) for n in run.spike_counts().values())
-        exact = rounded_values(graph, {}, x)
-        twin.append(rounded_values(graph, populations, x)[read])
-        source.append(exact[read])
-        active += sum(float(np.count_nonzero(exact[name])) for name in populations)
-    n = len(some)
+        fed = feeds_of(conversion.as_inputs(x), conversion.inputs, None, 1, STEP, 0)
+        (answer,) = still.answers(fed, nodes).outputs.values()
+        twin.append(answer)
+        source.append(found.outputs(x))
     return Answers(
-        *map(np.concatenate, (spiking, twin, source)), found.y_test[some], spikes / n, active / n
+        *map(np.concatenate, (spiking, twin, source)), found.y_test[some], spikes / len(some)
     )
 
 
@@ -106,7 +108,6 @@ def row(found: Source, steps: int, images: int) -> list[str]:
         f"{seen.ratio:.2f}",
         f"{seen.changed:.2%}",
         f"{result.spikes:,.0f}",
-        result.active,
     ]
     print(found.name, *line, flush=True)
     return line
@@ -114,7 +115,7 @@ def row(found: Source, steps: int, images: int) -> list[str]:
 
 HEAD = (
     "digits", "silent steps", "steps of the network", "lost", "by rounding",
-    "distance, of the twin's", "decisions changed", "spikes", "of an active neuron",
+    "distance, of the twin's", "decisions changed", "spikes",
 )  # fmt: skip
 
 

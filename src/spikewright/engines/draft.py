@@ -267,27 +267,30 @@ class Signals:
         self.delivered: dict[Connection, Scaled] = {}
         self.heights: dict[Spiking, NDArray] = {}
         self.factors: dict[Node, float] = {}
-        self._values: dict[Spiking, int] = {}
+        self._values: dict[tuple[Spiking, int], int] = {}
         self._activities: dict[NeuronsView, int] = {}
         self._smoothed: dict[tuple[int, Synapse], int] = {}
 
-    def value(self, pre: Sender) -> Scaled:
-        """The signal that an object sends, and the factor that makes it the value."""
+    def value(self, pre: Sender, sent: int | None = None) -> Scaled:
+        """The signal that an object sends, and the factor that makes it the value.
+
+        `sent` stands in the place of that signal, where it comes at another time.
+        """
+        source = self.output_of[pre] if sent is None else sent
         if isinstance(pre, Ensemble):
-            return Scaled(self.output_of[pre], 1.0)
+            return Scaled(source, 1.0)
         height = self.heights.get(pre)
         if height is None:
-            return Scaled(self.output_of[pre], self.factors.get(pre, 1.0))  # type: ignore[arg-type]
+            return Scaled(source, self.factors.get(pre, 1.0))  # type: ignore[arg-type]
         if height.ndim == 0:
-            return Scaled(self.output_of[pre], float(height))
-        if pre not in self._values:
+            return Scaled(source, float(height))
+        if (pre, source) not in self._values:
             signal = self.draft.signal(output_shape(pre), f"values of {pre!r}")
-            source = self.output_of[pre]
             self.draft.operators.append(
                 Linear(f"heights of {pre!r}", (source,), signal, Scale(height))
             )
-            self._values[pre] = signal
-        return Scaled(self._values[pre], 1.0)
+            self._values[pre, source] = signal
+        return Scaled(self._values[pre, source], 1.0)
 
     def activity(self, neurons: NeuronsView) -> int:
         """A population's output in Hz, `(n,)`, made once however many rules read it."""

@@ -83,9 +83,7 @@ class Values:
         delay, delays = connection.delay, NO_DELAYS
         if isinstance(delay, np.ndarray):  # each synapse waits by itself
             delays, delay = {connection.transform_place: delay}, 0.0
-        if self.times is not None:  # of layers in their own steps
-            sent = self.draft.advanced(sent, self.times.waits(connection), f"{connection!r}")
-        elif not (by_windows or stepped):  # spikes wait as counts
+        if self.times is None and not (by_windows or stepped):  # spikes wait as counts
             sent = self.draft.delayed(sent, delay, f"{connection!r}")
         first = by_windows or (synapse is not None and fewer and not last)
         label, of = f"{connection!r}", f"synapse of {connection!r}"
@@ -110,9 +108,9 @@ class Values:
         maxima are taken of counts.
         """
         pre, chain = connection.pre_obj, connection.chain()
-        heights = self.signals.heights
+        heights, sent = self.signals.heights, self._ahead(connection)
         if connection.post_obj in heights and isinstance(connection.post_obj, Node):
-            return Scaled(self.signals.output_of[pre], 1.0), OfCounts(chain, None)
+            return Scaled(sent, 1.0), OfCounts(chain, None)
         synapse = connection.synapse
         alike = synapse is None or (synapse.commutes and not synapse.by_windows)
         plain = connection.function is None and alike
@@ -120,8 +118,16 @@ class Values:
         if plain and each is not None and each.ndim > 0:
             of_counts = with_heights(chain, each, output_shape(pre))
             if of_counts is not None:
-                return Scaled(self.signals.output_of[pre], 1.0), of_counts
-        return self.signals.value(pre), OfCounts(chain, None)
+                return Scaled(sent, 1.0), of_counts
+        return self.signals.value(pre, sent), OfCounts(chain, None)
+
+    def _ahead(self, connection: Connection) -> int:
+        """The signal of what sends; of layers in their own steps as their reader has it."""
+        signal = self.signals.output_of[connection.pre_obj]
+        if self.times is None:
+            return signal
+        waits = self.times.waits(connection)
+        return self.draft.advanced(Scaled(signal, 1.0), waits, f"{connection!r}").signal
 
     def _filtered(self, connection: Connection, sent: Scaled) -> Scaled | None:
         """The output of a shared filter, of the first connection; None for others: it adds them."""
