@@ -211,3 +211,23 @@ def test_a_leak_and_a_reset_are_seen_in_neurons_of_every_type(name: str) -> None
     assert ("arithmetic.decay" in {broken.rule for broken in fit.broken}) == kind.leaks
     told = any("sets those of 'asked' to zero" in sentence for sentence in fit.assumptions)
     assert told == kind.hard_reset
+
+
+@pytest.mark.parametrize("name", chips.names())
+def test_signed_digits_fit_where_a_program_doubles_states(name: str) -> None:
+    """Loihi 2 says so, and takes two states a neuron; others are refused, in one reason."""
+    with sw.Network() as network:
+        dense(population(4, label="plain"), given(4))
+        dense(population(4, sw.BipolarIntegrateAndFire.digits(4), label="said"), given(4))
+    found = chips.fits(network, name)
+    reasons = [broken.reason for broken in found.broken if broken.layer == "said"]
+    told = [said for said in found.assumptions if "'said' doubles its two states" in said]
+    if name == "loihi2":
+        plain, said = (layer.shares["core_bytes"] for layer in found.layers)
+        room = chips.profile(name).limits.core_bytes or 0
+        assert (reasons, len(told)) == ([], 1)
+        assert (said - plain) * room == pytest.approx(4 * 4)
+    else:
+        about = [reason for reason in reasons if "signed digits" in reason]
+        assert (len(about), told) == (1, [])
+        assert not any("either sign" in reason for reason in reasons)

@@ -13,7 +13,13 @@ from numpy.typing import NDArray
 import models
 import spikewright as sw
 from spikewright.choosing.silent_steps import MOST_APART, measured, rounded_values
-from spikewright.errors import BuildError, ConversionError, NetworkError, SimulationError
+from spikewright.errors import (
+    BuildError,
+    ConversionError,
+    NetworkError,
+    SimulationError,
+    TrainingError,
+)
 from spikewright.graph import Graph, GraphNode
 from spikewright.graph.layers import Activation, Add, Affine, Input, MaxPool, Multiply
 from spikewright.running.inputs import feeds_of
@@ -257,6 +263,10 @@ def test_inputs_that_change_are_refused() -> None:
         ({"initial_voltage": "zero"}, "initial_voltage"),
         ({"bias_correction": sw.StepCorrection(4)}, "bias_correction"),
         ({"max_spikes_per_step": 2}, "max_spikes_per_step"),
+        ({"weights": sw.Quantised(8)}, "weights.* neurons that compute in whole numbers send no"),
+        ({"sequence_step": 4}, "sequence_step"),
+        ({"scale_firing_rates": sw.EnergyBudget(4, spikes=20.0)}, "scale_firing_rates.* a budget"),
+        ({"scale_firing_rates": {"default": sw.MinimumError(8)}}, "rule is for 8 steps, and digi"),
         ({"spiking": {"relu": sw.IntegrateAndFire()}}, "coding"),
         ({"spiking": False}, "coding"),
         ({"coding": "digits"}, "coding"),
@@ -269,6 +279,29 @@ def test_what_has_no_place_is_refused(arguments: dict[str, Any], named: str) -> 
     given = {"spiking": True, "coding": sw.SignedDigits(4, 1), "calibration": x, **arguments}
     with pytest.raises(ConversionError, match=named):
         sw.convert(graph, **given)
+
+
+@pytest.mark.parametrize(
+    "called",
+    [
+        lambda c, x: c.train(x, steps=STEPS),
+        lambda c, x: c.reconstruct(x, steps=STEPS),
+        lambda c, x: c.torch_module(STEPS),
+    ],
+    ids=["train", "reconstruct", "torch_module"],
+)
+def test_nothing_trains_digits(called: Any) -> None:
+    """One sentence says why, before anything is computed, and one what would do."""
+    conversion, x = converted(GRAPHS["mlp"], 1)
+    with pytest.raises(TrainingError, match=r"signed digits are not trained: .*=sw\.RateCode"):
+        called(conversion, x)
+
+
+def test_bits_of_a_chip_are_refused() -> None:
+    """Also of a chip whose programs could say digits: its whole numbers are not simulated."""
+    conversion, _ = converted(GRAPHS["mlp"], 1)
+    with pytest.raises(ConversionError, match="compute in whole numbers send no digits yet"):
+        conversion.on("loihi2")
 
 
 def test_layers_without_digits_are_refused_together() -> None:

@@ -265,3 +265,15 @@ def test_a_function_of_the_readout_is_stated(tmp_path: Path) -> None:
     sw.nir.save(sw.convert(graph, spiking=True), tmp_path / "net.nir")
 
     assert nir.read(tmp_path / "net.nir").metadata["readout_y"] == "softmax"
+
+
+def test_signed_digits_are_refused_by_name(tmp_path: Path) -> None:
+    """Their spikes are worth less with every step, for which NIR has no word."""
+    graph = Graph(
+        (GraphNode("x", g.Input((3,))), GraphNode("relu", g.Activation("relu"), ("x",))),
+        {"output": "relu"},
+    )
+    x = np.random.default_rng(0).random((20, 3))
+    conversion = sw.convert(graph, spiking=True, coding=sw.SignedDigits(3, 1), calibration=x)
+    with pytest.raises(ExchangeError, match=r"signed digits, .* NIR has only .*=sw\.RateCode"):
+        sw.nir.save(conversion, tmp_path / "digits.nir")

@@ -19,6 +19,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "lower"))
 
 from layer_graphs import Case, graph_of, inputs_of, kinds, two_layers
 
+import models
 import spikewright as sw
 from slowly import in_turn, of_each_type
 from spikewright.cli import main
@@ -383,3 +384,38 @@ def test_the_command_writes_the_step(tmp_path: Path) -> None:
     conversion = sw.convert(MODEL, spiking=True, scale_firing_rates=200)
     sw.onnx.save_step(conversion, tmp_path / "other.onnx", dt=0.002, spikes=True)
     assert path.read_bytes() == (tmp_path / "other.onnx").read_bytes()
+
+
+@pytest.mark.parametrize("silent", [1, 2])
+def test_a_sample_of_digits_is_said_step_by_step(silent: int, tmp_path: Path) -> None:
+    """Each layer sends the engines' digits in its own steps, and none in others.
+
+    The input is held, and taken in the first step; the mean is that of the output's own steps, and
+    complete after as many steps as the metadata say, whatever comes later. With a residual sum and
+    max pooling.
+    """
+    graph = models.residual(seed=4, pool=True)
+    x = models.inputs(graph, batch=6, seed=6).astype(np.float32)
+    coding = sw.SignedDigits(4, silent)
+    conversion = sw.convert(graph, spiking=True, coding=coding, calibration=x)
+    sw.onnx.save_step(conversion, tmp_path / "step.onnx", spikes=True)
+    deployed = Deployed(tmp_path / "step.onnx")
+    told = deployed.session.get_modelmeta().custom_metadata_map
+    names = list(conversion.populations())
+    run = conversion.run(x, engine="reference", record=names, progress=False)
+    (name,) = conversion.inputs
+    found = deployed.run({name: x}, run.network_steps + 2)
+
+    assert json.loads(told["steps"]) == run.network_steps == 4 + silent
+    for layer, ensemble in conversion.populations().items():
+        start, heights = ensemble.neuron_type.start, ensemble.neuron_type.spike_heights
+        worth = np.reshape(heights, (-1, *(1,) * len(ensemble.shape)))
+        sent = found[f"spikes {layer}"]
+        own = sent[:, start : start + 4]
+        np.testing.assert_array_equal(own, run.spikes_over_time(layer) * worth)
+        assert own.any() and np.count_nonzero(own) == np.count_nonzero(sent)
+    (output,) = conversion.outputs
+    at_every = run.predict_at_every_step("mean")
+    for step in (-3, -2, -1):
+        np.testing.assert_allclose(found[f"mean {output}"][:, step], run.predict(), atol=1e-6)
+    np.testing.assert_allclose(found[f"mean {output}"][:, silent : 4 + silent], at_every, atol=1e-6)

@@ -15,6 +15,7 @@ from explorers import accuracy, unpacked
 
 import spikewright as sw
 from spikewright.cli import main
+from spikewright.errors import SimulationError
 from spikewright.explorer import answers
 from spikewright.explorer.answers import look
 from spikewright.explorer.explore import _subject as subject_of
@@ -115,3 +116,11 @@ def test_a_conversion_is_made_again() -> None:
     expected = made.again(scale_firing_rates=scales).run(x, steps=5, progress=False)
     found = names["conversion"].run(x, steps=5, progress=False)
     np.testing.assert_array_equal(found.output, expected.output)
+
+
+def test_a_code_with_steps_is_not_explored() -> None:
+    """A page moves all that the code chooses, and so would show another network."""
+    x, y = sw.demo.held_out(30)
+    made = sw.convert(sw.demo.MODEL, spiking=True, coding=sw.SignedDigits(4, 1), calibration=x)
+    with pytest.raises(SimulationError, match="all of which SignedDigits chooses: give the model"):
+        sw.explore(made, x, y)

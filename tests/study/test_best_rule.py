@@ -22,7 +22,7 @@ from spikewright.errors import ConversionError
 from spikewright.measure.truth import Output
 from spikewright.records import Record
 from spikewright.study import candidates as ways
-from spikewright.study.candidates import Further, candidates_of, compared_rules
+from spikewright.study.candidates import Further, candidates_of, codes_of, compared_rules
 from spikewright.study.comparison import LOSS, Comparison, by_candidate, kept, losses
 from spikewright.study.halving import Halving, HalvingClock, better_half, expected_others
 from spikewright.study.point import OutputScore
@@ -38,7 +38,8 @@ def loss(output: Output, source: NDArray, found: NDArray) -> float:
 
 def first_candidates() -> list[sw.StudySetting]:
     """Those that are tried where none are given."""
-    return candidates_of(compared_rules(8, 0.001, None), 8, 0.001, None)
+    rules = candidates_of(compared_rules(8, 0.001, None), 8, 0.001, None)
+    return [*rules, *codes_of(8, None)]
 
 
 def network(activation: type[nn.Module] = nn.ReLU) -> nn.Module:
@@ -116,7 +117,7 @@ def test_the_least_loss_is_chosen(best: sw.results.StudyResult) -> None:
     assert kinds == {"voltages corrected", "steps corrected", "biases corrected"}
     assert {str(row.readout) for row in best.points} >= {"mean", "After(start=0.004)"}
     first = min(
-        (row for row in best.points if "corrected" not in row.setting.name),
+        (row for row in best.points if row.setting.name in plain and "Digits" not in row.name),
         key=lambda row: row.lost,
     )
     assert {f"{first.setting.name}, {kind}" for kind in kinds} <= names
@@ -270,6 +271,28 @@ def test_many_samples_are_kept_for_the_few_that_may_win(
     assert len(plain) <= 3 and len(final - plain) <= 3 * (1 + 3)
     assert not final & (first | second)
     assert found.best.n == 40
+
+
+@pytest.mark.parametrize("cap", [1, None, 2])
+def test_signed_digits_are_compared_too(rate: sw.Conversion, cap: int | None) -> None:
+    """Unless several spikes a step are asked for; their loss is that of a run of the code's steps.
+
+    Nothing is added to them: corrections and fits are for rates.
+    """
+    found = sw.best_rule(rate, inputs(), 4, max_spikes_per_step=cap, progress=False)
+    coded = [row for row in found.points if "SignedDigits" in row.setting.name]
+    assert {row.setting.name for row in coded} == ({"SignedDigits(steps=4)"} if cap != 2 else set())
+    for row in coded:
+        assert not row.failed and row.conversion.coding.steps == 4
+        assert row.conversion.run(inputs(3), progress=False).steps == 4
+
+
+def test_layers_that_digits_cannot_say_are_named() -> None:
+    """The candidate failed, with the layers and the reason; another one is chosen."""
+    made = sw.convert(network(nn.Tanh), example_input=inputs(1))
+    found = sw.best_rule(made, inputs(), 4, progress=False)
+    assert "signed digits are for ReLU" in found.failed["SignedDigits(steps=4)"]
+    assert found.best is not None and "Digits" not in found.best.name
 
 
 @pytest.mark.slow
@@ -530,7 +553,7 @@ def test_a_rounding_error_ends_no_search() -> None:
             return self.second(torch.relu(h) + nothing)
 
     found = sw.best_rule(Cancelling().eval(), inputs(), 8, example_input=inputs(1), progress=False)
-    assert not any(row.failed for row in found.points)
+    assert {*found.failed} <= {"SignedDigits(steps=8)"}  # which have no tanh
     assert found.best.disagreement < 0.5
 
 

@@ -537,3 +537,34 @@ def test_it_is_plain_data() -> None:
     assert plain["call"] == found.call
     assert len(plain["records"]) == len(found.records)
     assert [row["scale"] for row in plain["table"][:4:2]] == [str(RULE), 100.0]
+
+
+def test_codes_are_one_more_axis_each_in_its_own_steps() -> None:
+    """Points are those of `evaluate` of a conversion with the code, which is given no steps."""
+    codes = [sw.RateCode(8), sw.SignedDigits(4, 1), sw.SignedDigits(3, 2)]
+    found = sw.sweep(GRAPH, X, Y, coding=codes, calibration=X, readouts=["mean"], progress=False)
+    assert [point.steps for point in found.points] == [8, 4, 3] and not found.failed
+    assert [row["steps"] for row in found.table.as_dicts()] == [8, 4, 3]
+    for point, code in zip(found.points, codes, strict=True):
+        made = sw.convert(GRAPH, spiking=True, coding=code, calibration=X)
+        expected = made.evaluate(X, Y, readouts=["mean"], progress=False)
+        assert point.evaluation is not None
+        assert stripped(point.evaluation.records) == stripped(expected.records)
+        assert point.conversion.coding == code
+
+
+def test_digits_are_read_after_their_own_steps_alone() -> None:
+    """Of steps that are given for all; where theirs are not among them, the reason is told."""
+    digits = sw.SignedDigits(4, 1)
+    asked: dict[str, Any] = {"calibration": X, "readouts": ["mean"], "progress": False}
+    found = sw.sweep(GRAPH, X, Y, coding=[None, digits], scales=50.0, steps=[2, 4], **asked)
+    assert [(point.setting.how["scale"], point.steps) for point in found.points] == [
+        (50.0, 2), (50.0, 4), ("SignedDigits(steps=4, silent_steps=1), scale 50.0", 4)
+    ]  # fmt: skip
+    found = sw.sweep(GRAPH, X, Y, coding=[None, digits], steps=8, scales=[None], **asked)
+    assert ["digits in 4 steps each, got steps=8" in p.failed for p in found.points] == [
+        False,
+        True,
+    ]
+    with pytest.raises(SimulationError, match="digits in 4 steps each, got steps=8"):
+        sw.sweep(GRAPH, X, Y, coding=digits, steps=8, **asked)

@@ -127,6 +127,8 @@ class Arithmetic:
     * `floor`: the lowest voltage, "-threshold" or "zero";
     * `decay`: leak of voltages and currents: "none", "shift" (`v -= v >> d`) or "factor"
       (`v = v (2^b - d) / 2^b`); `decay_bits`: of `d`, and `b`;
+    * `digits`: "yes" where neurons may double their state at every step, start layer by layer and
+      send spikes of either sign, as signed digits need;
     * `analog`: "yes" where neurons and weights are circuits that differ from their numbers.
     """
 
@@ -150,6 +152,7 @@ class Arithmetic:
     floor: Literal["-threshold", "zero"] | None = None
     decay: Literal["none", "shift", "factor"] | None = None
     decay_bits: Positive | None = None
+    digits: Literal["yes"] | None = None
     analog: Literal["yes"] | None = None
 
     def __post_init__(self) -> None:

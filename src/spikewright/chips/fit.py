@@ -22,7 +22,7 @@ from spikewright.network.neurons import IntegrateAndFire
 
 def assumptions_of(case: ChipMapping) -> tuple[str, ...]:
     """The sentences of the chip's profile, and those about this network."""
-    about = (_readouts, _step_biases, _loops, _resets, _floors, _caps)
+    about = (_readouts, _digits, _step_biases, _loops, _resets, _floors, _caps)
     return (*case.chip.assumptions, *(said for each in about for said in each(case)))
 
 
@@ -39,9 +39,20 @@ def _readouts(case: ChipMapping) -> Iterator[str]:
         )
 
 
+def _digits(case: ChipMapping) -> Iterator[str]:
+    """The program of neurons that send signed digits, on a chip that has one for them."""
+    found = [layer for layer in case.layers if layer.sends_digits]
+    if case.chip.arithmetic.digits is not None and found:
+        yield (
+            f"The program of {_named(found)} doubles its two states at every step, 8 bytes a "
+            "neuron, and starts some silent steps after its inputs."
+        )
+
+
 def _step_biases(case: ChipMapping) -> Iterator[str]:
     """Biases of each step, which are memory where neurons are programs, and refused elsewhere."""
-    found = [layer for layer in case.layers if layer.step_biases is not None]
+    biased = [layer for layer in case.layers if layer.step_biases is not None]
+    found = [layer for layer in biased if not layer.sends_digits]
     if case.chip.limits.core_bytes is not None and found:
         yield (
             f"The program of {_named(found)} adds a bias of its own in each of the first steps, "

@@ -63,6 +63,11 @@ class ChipLayer:
         return int(np.prod(self.shape))
 
     @property
+    def sends_digits(self) -> bool:
+        """Whether its neurons send signed digits, in steps of their own."""
+        return self.neuron_type is not None and self.neuron_type.start is not None
+
+    @property
     def step_biases(self) -> NDArray | None:
         """The biases that each of the first steps has of its own, `(steps, ...)`, if it has any."""
         return self.noise.values if isinstance(self.noise, EachStep) else None

@@ -238,14 +238,19 @@ def _demand(job: _Job, part: NDArray, out: Mapping[Path, NDArray]) -> Demand:
         "core_axons_in": read * (chip.limits.axons_per_input or 1),
         "core_axons_out": float(sent.sum()),
         "core_synapse_bits": bits,
-        "core_bytes": (bits + _step_bias_bits(job, part)) / 8 + _NEURON_BYTES * len(part),
+        "core_bytes": (bits + _step_bias_bits(job, part)) / 8 + _state_bytes(job.layer) * len(part),
     }
+
+
+def _state_bytes(layer: ChipLayer) -> int:
+    """Memory of a neuron's state: of digits there are two, what is known and what was sent."""
+    return _NEURON_BYTES * (2 if layer.sends_digits else 1)
 
 
 def _step_bias_bits(job: _Job, part: NDArray) -> int:
     """Memory for biases of each step: of every neuron in a part, or of every channel in it."""
     biases = job.layer.step_biases
-    if biases is None:
+    if biases is None or job.layer.sends_digits:  # what digits take once is a bias like any other
         return 0
     each = np.broadcast_to(np.arange(biases[0].size).reshape(biases[0].shape), job.layer.shape)
     values = len(biases) * len(np.unique(each.ravel()[part]))

@@ -150,7 +150,7 @@ def _neurons(case: ChipMapping, placed: Placements, resets: tuple[str, ...]) -> 
         if not neurons.spiking:
             remedy = "spiking neurons: convert with spiking=True"
             yield Breach(layer.name, f"{kind} neurons send rates; the chip's send spikes", remedy)
-        elif neurons.negative:
+        elif neurons.negative and neurons.start is None:
             remedy = "neurons whose spikes have one sign, such as sw.IntegrateAndFire()"
             reason = f"{kind} neurons send spikes of either sign; the chip's have one"
             yield Breach(layer.name, reason, remedy)
@@ -315,7 +315,10 @@ rule("limits.hidden_to_output")(
 def formless(case: ChipMapping) -> Iterator[Breach]:
     """Layers that read a function or a process, or are no convolution on cores of convolutions."""
     for layer in case.layers:
-        yield from _processes(case, layer)
+        if layer.sends_digits:
+            yield from _digits(case, layer)
+        else:
+            yield from _processes(case, layer)
         for path in layer.paths:
             if path.origin in case.network.functions:
                 reason = f"it reads {path.origin!r}, a function of values that no spikes carry"
@@ -324,6 +327,16 @@ def formless(case: ChipMapping) -> Iterator[Breach]:
     if case.chip.placement == "one layer a core":
         for layer in case.layers:
             yield from _no_convolution(case, layer)
+
+
+def _digits(case: ChipMapping, layer: ChipLayer) -> Iterator[Breach]:
+    """Signed digits, on a chip of which nothing is published that its neurons could send them."""
+    if case.chip.arithmetic.digits is None:
+        reason = (
+            "it sends signed digits, for which neurons double their state at every step and start "
+            "layer by layer; nothing published says that the chip's can"
+        )
+        yield Breach(layer.name, reason, "firing rates: convert with coding=sw.RateCode()")
 
 
 def _processes(case: ChipMapping, layer: ChipLayer) -> Iterator[Breach]:

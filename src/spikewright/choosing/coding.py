@@ -16,10 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright._base.arguments import is_whole, refuse
-from spikewright._base.schema import Where
+from spikewright._base.schema import AboveZero, Where
 from spikewright._base.texts import Parser
 from spikewright.choosing.rules import MinimumError
-from spikewright.choosing.rules.rule import check_fields
+from spikewright.choosing.rules.rule import StepsRule, check_fields
+from spikewright.choosing.scales import has_budget
 from spikewright.choosing.silent_steps import found_silent_steps
 from spikewright.choosing.statistics.collect import Batch
 from spikewright.errors import Refusal
@@ -54,11 +55,13 @@ SilentSteps = int | Mapping[str, int] | Literal["auto"]
 class RateCode(Coding):
     """Values as firing rates: the mean of what was sent tends to the value.
 
-    With `steps` the scale of smallest error for so many is chosen (`sw.MinimumError`) where none is
-    given, and runs that are given no number of steps take so many.
+    With `steps` the scale of smallest error for so many, of `dt` seconds, is chosen
+    (`sw.MinimumError`) where none is given, and runs that are given no number of steps take so
+    many.
     """
 
     steps: Steps | None = None
+    dt: AboveZero = STEP
 
     def __post_init__(self) -> None:
         check_fields(self)
@@ -66,19 +69,19 @@ class RateCode(Coding):
     def filled(self, given: Mapping[str, Any]) -> Mapping[str, Any]:
         if self.steps is None or given["scale_firing_rates"] is not None:
             return given
-        rule = MinimumError(self.steps, spikes_per_step=1)
+        rule = MinimumError(self.steps, self.dt, spikes_per_step=1)
         return {**given, "scale_firing_rates": rule}
 
 
-_NO_PLACE: Mapping[str, tuple[Any, ...]] = {
-    "synapse": (None,),
-    "initial_voltage": (None, "half"),
-    "bias_correction": (None,),
-    "weights": (None,),
-    "sequence_step": (None,),
-    "max_spikes_per_step": (None, 1),
+_NO_PLACE: Mapping[str, tuple[Any, str]] = {
+    "synapse": (None, "a filter mixes steps, and in each step a spike is worth another value"),
+    "initial_voltage": ("half", "a neuron of digits begins at half a unit, so that it rounds"),
+    "bias_correction": (None, "what digits lose is rounding, which has no mean to correct"),
+    "weights": (None, "neurons that compute in whole numbers send no digits yet"),
+    "sequence_step": (None, "recurrent connections carry no digits yet"),
+    "max_spikes_per_step": (1, "a digit is one spike of either sign"),
 }
-"""Arguments of `convert` that signed digits leave as they are, and what may be given for them."""
+"""Arguments of `convert` that digits leave no choice: what may be given beside None, and why."""
 
 _RATES = (RectifiedLinear, ClippedReLU, LeakyReLU, ParametricReLU)
 """Responses whose values are said in digits."""
@@ -122,16 +125,29 @@ class SignedDigits(Coding):
         if given["spiking"] is not True:
             reason = f"signed digits choose the neurons, got spiking={given['spiking']!r}"
             raise refuse("coding", reason, "Give spiking=True")
-        for name, fitting in _NO_PLACE.items():
+        for name, (fitting, why) in _NO_PLACE.items():
             value = given.get(name)
-            if not (value is None or (isinstance(value, str | int) and value in fitting)):
-                reason = f"signed digits have no place for it, got {value!r}"
-                raise refuse(name, reason, "Leave it out, or coding=sw.RateCode()")
+            if not (value is None or (isinstance(value, str | int) and value == fitting)):
+                told = repr(value) if isinstance(value, str | int | float) else type(value).__name__
+                reason = f"signed digits have no place for it, since {why}; got {told}"
+                raise refuse(name, reason, "Leave it out, or give coding=sw.RateCode()")
         scale = given["scale_firing_rates"]
+        self._check_scale(scale)
         found = {**given, "max_spikes_per_step": 1}
         if scale is None:
             found["scale_firing_rates"] = MinimumError(self.steps, per="channel")
         return found
+
+    def _check_scale(self, given: Any) -> None:
+        """Raise `ConversionError` for rules that are for rates, or for other numbers of steps."""
+        if has_budget(given):
+            reason = "a budget buys numbers of spikes, and what digits say is no number of them"
+            raise refuse("scale_firing_rates", reason, "Leave it out, or give coding=sw.RateCode()")
+        rules = given.values() if isinstance(given, Mapping) else [given]
+        for rule in rules:
+            if isinstance(rule, StepsRule) and rule.steps != self.steps:
+                reason = f"the rule is for {rule.steps} steps, and digits are said in {self.steps}"
+                raise refuse("scale_firing_rates", reason, "Leave it out, or give equal steps")
 
     @property
     def looks_at_data(self) -> bool:
@@ -220,7 +236,10 @@ def _why_not(node: GraphNode, roles: Roles) -> str:
 
 def _silent(text: str) -> int | str:
     """A number of silent steps, or the word "auto"."""
-    return text if text == "auto" else int(text)
+    try:
+        return text if text == "auto" else int(text)
+    except ValueError:
+        raise ValueError(f"silent_steps is auto or a whole number, not {text!r}") from None
 
 
 parse_coding = Parser(

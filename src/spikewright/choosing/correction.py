@@ -182,9 +182,12 @@ def corrects(arguments: Mapping[str, Any]) -> bool:
 
 def looks_at_data(arguments: Mapping[str, Any]) -> bool:
     """True where a rule or a correction among arguments of `convert` takes data, or the code."""
-    coding = arguments.get("coding")
-    settles = coding is not None and coding.looks_at_data
-    return settles or has_rule(arguments.get("scale_firing_rates")) or corrects(arguments)
+    coding, scale = arguments.get("coding"), arguments.get("scale_firing_rates")
+    if coding is not None:
+        chooses = coding.steps is not None and scale is None
+        if chooses or coding.looks_at_data:
+            return True
+    return has_rule(scale) or corrects(arguments)
 
 
 def add_bias(conversion: Converted, roles: Roles, value: Any) -> Gaps:

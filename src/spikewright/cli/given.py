@@ -22,6 +22,7 @@ from spikewright.cli.files import FileSamples, load_samples
 from spikewright.cli.option_texts import flag
 from spikewright.cli.output import emit, introduce, network_of, tell
 from spikewright.conversion import Conversion, convert, watch
+from spikewright.conversion.measuring import run_steps
 from spikewright.errors import DamagedFileError, ReadError
 from spikewright.frontends import SUFFIXES
 from spikewright.frontends.live import instead_of_weights
@@ -41,7 +42,7 @@ def is_model(path: Path) -> bool:
 
 
 _SPIKES = (
-    "scale_firing_rates", "initial_voltage", "max_spikes_per_step", "bias_correction",
+    "coding", "scale_firing_rates", "initial_voltage", "max_spikes_per_step", "bias_correction",
 )  # fmt: skip
 """Choices that say something about spikes."""
 
@@ -265,7 +266,8 @@ class Given:
     @property
     def run(self) -> dict[str, Any]:
         """The steps of a run and their length, its seed and its engine."""
-        return {name: self.settings[name] for name in ("steps", "dt", "seed", "engine")}
+        found = {name: self.settings[name] for name in ("steps", "dt", "seed", "engine")}
+        return {**found, "steps": run_steps(self.conversion, found["steps"])}
 
     def subject(self, **changes: Any) -> PageSubject:
         """The subject of a page: the network as it was opened, or others."""

@@ -102,8 +102,9 @@ def evaluate(given: Given) -> None:
     work is done, and after an interruption.
     """
     samples, settings = given.samples, given.settings
-    if given.paths["report"] is not None:
-        settings["at"] = settings["at"] or powers_of_two(settings["steps"])
+    steps = given.run["steps"]
+    if given.paths["report"] is not None and steps is not None:
+        settings["at"] = settings["at"] or powers_of_two(steps)
     found = given.conversion.evaluate(samples.x, samples.y, **settings)
     given.save(found)
     if given.paths["report"] is not None:

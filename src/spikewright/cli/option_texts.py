@@ -205,6 +205,11 @@ SEVERAL: Mapping[str, OptionForm] = {
         "Time constants in seconds of a lowpass filter on what leaves neurons, such as none,0.005 "
         "(default none).",
     ),
+    "coding": OptionForm(
+        "", parse_coding, "CODING", "commas",
+        "A code of values in spikes: rate, rate:STEPS or digits:STEPS; repeat it for several. One "
+        "with steps runs for that many, and chooses its scales unless --scale is given.",
+    ),
     "steps": OptionForm(
         "", _steps, "STEPS,...", "commas",
         "Steps after which outputs are read, such as 8,16,30 (default 1,2,4,8,16,32).",

@@ -16,6 +16,7 @@ from typing import Annotated, Any, TypedDict
 import click
 
 from spikewright._base.options import REQUIRED, Declared, Option, options_of, whole
+from spikewright.choosing.coding import RateCode
 from spikewright.choosing.correction import CORRECTIONS
 from spikewright.choosing.rules import ScaleRule
 from spikewright.cli import option_texts
@@ -42,7 +43,15 @@ class SampleOptions(TypedDict, total=False):
 class RunStepOptions(StepOptions, total=False):
     """The length of a run."""
 
-    steps: Annotated[int, Option(REQUIRED, "Time steps for each sample.", whole(1))]
+    steps: Annotated[
+        int | None,
+        Option(
+            None,
+            "Time steps for each sample; needed unless --coding, or that of a saved network, says "
+            "how many.",
+            whole(1),
+        ),
+    ]
 
 
 class ChoiceOptions(ConvertOptions, total=False):
@@ -221,10 +230,10 @@ def _choices(given: Mapping[str, Any], dt: float | None) -> dict[str, Any]:
 
 
 def in_steps_of(dt: float, value: Any) -> Any:
-    """A choice whose rules and corrections, if it holds any, are for steps of `dt` seconds."""
+    """A choice whose rules, corrections and codes, if any, are for steps of `dt` seconds."""
     if isinstance(value, dict):
         return {name: in_steps_of(dt, item) for name, item in value.items()}
-    of_time = (ScaleRule, *CORRECTIONS, Quantised)
+    of_time = (ScaleRule, *CORRECTIONS, Quantised, RateCode)
     if isinstance(value, of_time) and hasattr(value, "dt"):
         return replace(value, dt=dt)  # type: ignore[type-var]
     return value

@@ -21,6 +21,7 @@ from rich.text import Text
 
 from spikewright._base.amounts import steps_text
 from spikewright._base.texts import written
+from spikewright.choosing.coding import parse_coding
 from spikewright.conversion import Conversion
 from spikewright.errors import printable
 from spikewright.report.tables import Column, Table
@@ -43,6 +44,8 @@ def _text(text: str) -> Text:
     return Text(printable(text))
 
 
+_CODES = {kind.__name__: name for name, kind in parse_coding.kinds.items()}
+"""The names that commands have for codes of values, by their classes."""
 _CALL = re.compile(r"sw\.(\w+)\(([^()]*)\)")
 _VALUE = r"sw\.\w+\([^()]*\)|\"[^\"]*\"|'[^']*'|-?\w+(?:\.\w+)*"
 
@@ -87,7 +90,7 @@ def _as_text(value: str) -> str:
     call = _CALL.fullmatch(value)
     if call is None:
         return value.strip("\"'")
-    name = written(call[1])
+    name = _CODES.get(call[1]) or written(call[1])
     arguments = call[2].replace(" ", "")
     return f"{name}:{arguments}" if arguments else name
 

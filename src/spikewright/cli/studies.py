@@ -20,7 +20,7 @@ from spikewright.records import select, worths
 from spikewright.report import figures
 from spikewright.report.sweeps import rates_table
 from spikewright.report.tables import shown
-from spikewright.study.options import SweepOptions, TuneOptions
+from spikewright.study.options import SCALES, SweepOptions, TuneOptions
 from spikewright.study.point import OperatingPoint
 from spikewright.study.programs import ProgramWriter
 from spikewright.study.result import StudyResult
@@ -56,7 +56,9 @@ def sweep(given: Given) -> None:
     with the cheapest setting near the source, and the call of sw.convert that makes it.
     """
     samples, settings = given.samples, given.settings
-    settings["scales"] = [in_steps_of(settings["dt"], scale) for scale in settings["scales"]]
+    for name, left_out in (("scales", SCALES), ("coding", None)):
+        if settings[name] is not left_out:
+            settings[name] = [in_steps_of(settings["dt"], value) for value in settings[name]]
     found = library_sweep(given.model, samples.x, samples.y, **settings, **given.choices)
     if given.paths["picture"] is not None:
         info = figures.sweep_info(found.records)
@@ -98,7 +100,9 @@ def _print_sweep(found: StudyResult, model: Path) -> None:
     samples = f"{model.name} on {given['samples']} samples, steps of {1000 * given['dt']:g} ms"
     show(replace(found.table, title=", ".join([samples, *source])))
     steps = max(given["at"])
-    rates = rates_table(found.records, steps, f"Mean firing rates in Hz, after {steps} steps")
+    ends = {point.evaluation.settings["steps"] for point in found.points if point.evaluation}
+    after = f"after {steps} steps" if len(ends) == 1 else "after the last step of each setting"
+    rates = rates_table(found.records, steps, f"Mean firing rates in Hz, {after}")
     if rates is not None:
         show(rates)
     for name, reason in found.failed.items():

@@ -33,6 +33,14 @@ from spikewright.running.run import run_of
 from spikewright.running.runner import Runner
 
 
+def run_steps(conversion: OfModel, steps: Any) -> Any:
+    """The steps of a run that was given so many, or None: those that its code has, if it has any.
+
+    Raises `SimulationError` where layers have another number of steps of their own.
+    """
+    return steps_of(conversion.lowered, conversion.coding.run_steps(steps))
+
+
 def calibrate(
     self: OfModel,
     x: Any,
@@ -93,7 +101,7 @@ def evaluate(
     noise = given.pop("noise")
     how = {name: given.pop(name) for name in ("checkpoint", "progress")}
     place = executors.get(given.pop("executor"), given.pop("address"))
-    steps = steps_of(self.lowered, self.coding.run_steps(steps))
+    steps = run_steps(self, steps)
     settings = checked(steps, dt=dt, **given)
     only = complete_readouts(self.lowered, settings.readouts)
     settings = replace(settings, readouts=only)
@@ -127,7 +135,7 @@ def diagnose(
     """
     refuse_sequences(self.lowered.stepping, "diagnose")
     check_settings(SimulationError, dt=dt)
-    steps = steps_of(self.lowered, self.coding.run_steps(steps))
+    steps = run_steps(self, steps)
     found = diagnosis.diagnose(self, x, y, steps, dt, **options)
     warn_of_length(self, found.steps, dt)
     return found

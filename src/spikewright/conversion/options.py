@@ -36,16 +36,6 @@ class CommonOptions(TypedDict, total=False):
             "`Conversion.calibrate`, or a file of it.",
         ),
     ]
-    coding: Annotated[
-        Coding | None,
-        Option(
-            None,
-            "The code of values in spikes: None or `sw.RateCode(steps)` for firing rates, or "
-            "`sw.SignedDigits(steps)`: digits of a binary number, one spike of either sign a "
-            "neuron and step, each layer some steps behind its inputs. It chooses neurons, scales "
-            "and the steps of runs.",
-        ),
-    ]
     max_spikes_per_step: Annotated[
         int | None,
         Option(
@@ -74,7 +64,7 @@ class CommonOptions(TypedDict, total=False):
 
 
 class NeuronOptions(TypedDict, total=False):
-    """Neurons, their scales and the filters behind them."""
+    """Neurons, the code of their values, their scales and the filters behind them."""
 
     spiking: Annotated[
         Spiking,
@@ -86,6 +76,16 @@ class NeuronOptions(TypedDict, total=False):
             "a module or model around layers, an activation or a neuron type; the most specific "
             'one wins, a layer\'s name first. `"default"` means all other layers; those that no '
             "key means have the default.",
+        ),
+    ]
+    coding: Annotated[
+        Coding | None,
+        Option(
+            None,
+            "The code of values in spikes: None or `sw.RateCode(steps)` for firing rates, or "
+            "`sw.SignedDigits(steps)`: digits of a binary number, one spike of either sign a "
+            "neuron and step, each layer some steps behind its inputs. It chooses neurons, scales "
+            "and the steps of runs.",
         ),
     ]
     scale_firing_rates: Annotated[

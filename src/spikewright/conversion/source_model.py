@@ -121,6 +121,7 @@ def train(self: Of, x: Any, y: Any = None, **options: Unpack[TrainOptions]) -> T
     `DamagedFileError` for another file; `MissingExtraError` without PyTorch. Formulas:
     docs/training.md.
     """
+    _refuse_digits(self)
     model = self._model
     asked = TrainingRequest(x, y, _settings(model, options), model.reading, model.live)
     return training.train(self, asked, partial(made_of, type(self)))
@@ -142,6 +143,7 @@ def reconstruct(self: Of, x: Any, **options: Unpack[ReconstructOptions]) -> Of:
     Source: reconstruction of Li et al. 2021 (arXiv 2102.05426), here of the whole network at
     once, and without its weights.
     """
+    _refuse_digits(self)
     model = self._model
     settings = _settings(model, {**reconstruction.RECONSTRUCTED, **options})
     return reconstruction.reconstruct(self, TrainingRequest(x, None, settings, model.reading))
@@ -161,6 +163,7 @@ def torch_module(self: OfModel, steps: int, **options: Unpack[ModuleOptions]) ->
     than were converted, and for settings that no module can have; `MissingExtraError` without
     PyTorch. Formulas: docs/training.md.
     """
+    _refuse_digits(self)
     return module.torch_module(self, steps, options, self._model.live, self._model.frozen)
 
 
@@ -171,6 +174,15 @@ def load_state(self: Of, state: Mapping[str, Any]) -> Of:
     `TrainingError` for names, shapes and values that do not fit.
     """
     return module.loaded(self, state, partial(made_of, type(self)), self._model.live)
+
+
+def _refuse_digits(conversion: OfModel) -> None:
+    """Raise `TrainingError` for layers that start one after the other, which no gradient knows."""
+    if conversion.lowered.times is not None:
+        raise TrainingError(
+            "signed digits are not trained: their layers start one after the other, and no "
+            "gradient goes through that yet. Train the source, or convert with coding=sw.RateCode()"
+        )
 
 
 def _settings(model: SourceModel, given: Mapping[str, Any]) -> TrainOptions:

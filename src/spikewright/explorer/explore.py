@@ -162,6 +162,11 @@ def _subject(
     first = None if ready else example_for(model, example, x)
     made = model if ready else convert(model, example_input=first)
     refuse_sequences(made.lowered.stepping, "explore")
+    if made.coding.steps is not None:
+        raise SimulationError(
+            "explore moves scales, starts and numbers of steps, all of which "
+            f"{type(made.coding).__name__} chooses: give the model, or a Conversion without coding"
+        )
     if not made.populations():
         raise SimulationError("no layer of the model has neurons: there is nothing to explore")
     arrays = as_held(_random(made) if x is None else x, made.graph, ", held constant")

@@ -73,7 +73,8 @@ def sweep_table(
     Columns are the scores of answers under each readout with 95 % intervals, the mean rate of all
     neurons, spikes and energy a sample, under the cost table `energies`;
     those of synapses and neurons only where they tell settings apart. `tried` are the settings, in
-    order: one without records has a row without values.
+    order: one without records has a row without values. There is no row for steps after which
+    spikes of other settings alone were counted.
     """
     found = by_setting(records)
     keys = list(dict.fromkeys([*map(Key.of, tried), *found]))
@@ -82,7 +83,8 @@ def sweep_table(
     rows: list[dict[str, Value]] = []
     for key in keys:
         whole = [r for r in found.get(key, []) if "layer" not in r.how]
-        for count in steps if whole else [None]:
+        counted = {r.how["steps"] for r in select(whole, "spikes per sample")}
+        for count in [n for n in steps if n in counted or not counted] if whole else [None]:
             at = [r for r in whole if r.how.get("steps") == count]
             rows.append({**_setting(key, count, at), **_worth(at, judged), **_costs(at, energies)})
     costs = *_COSTS, energy_column("energy_j", "energy\nper sample", energies)
@@ -214,13 +216,15 @@ def scale_table(records: Iterable[Record], title: str = "") -> Table:
 def rates_table(records: Iterable[Record], steps: int, title: str = "") -> Table | None:
     """One row a layer, one column a setting: mean firing rates in Hz after a number of steps.
 
-    None of more than twelve settings, which do not fit beside each other.
+    Those of a setting that ends before are after its last. None of more than twelve settings, which
+    do not fit beside each other.
     """
     found = by_setting(r for r in records if r.name == "firing rate" and "layer" in r.how)
     if not 0 < len(found) <= _MOST:
         return None
+    last = {key: max(n for n in steps_of_spikes(some) if n <= steps) for key, some in found.items()}
     rates = {
-        key: {r.how["layer"]: r.value for r in some if r.how.get("steps") == steps}
+        key: {r.how["layer"]: r.value for r in some if r.how.get("steps") == last[key]}
         for key, some in found.items()
     }
     layers = dict.fromkeys(layer for layers in rates.values() for layer in layers)

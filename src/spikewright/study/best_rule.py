@@ -22,7 +22,7 @@ from spikewright.graph.layers import Activation
 from spikewright.lower.trace import silently
 from spikewright.report.tables import Column, Table
 from spikewright.running.inputs import refuse_sequences
-from spikewright.study.candidates import Further, candidates_of, compared_rules
+from spikewright.study.candidates import Further, candidates_of, codes_of, compared_rules
 from spikewright.study.comparison import Comparison, by_candidate
 from spikewright.study.halving import (
     Halving,
@@ -67,11 +67,12 @@ def best_rule(
     squared difference of outputs over the variance of the source's.
 
     Rules in `candidates`, or else those of the field, are tried with neurons that take spikes back
-    and with ones that do not, at most `max_spikes_per_step` spikes a step (None: no cap). All are
-    compared on few samples first, and the better ones on twice as many, until those that are left
-    were on all. So is what is added to them. The best rule of the field is tried with corrections,
-    and the next ones with the best of these. Corrections are measured on few samples, and those of
-    the best on all that there are. At last biases, thresholds and starts of the best are fitted
+    and with ones that do not, at most `max_spikes_per_step` spikes a step (None: no cap). Where
+    that is 1 or None, signed digits are tried too, `sw.SignedDigits(steps)`. All are compared on
+    few samples first, and the better ones on twice as many, until those that are left were on all.
+    So is what is added to them. The best rule of the field is tried with corrections, and the next
+    ones with the best of these. Corrections are measured on few samples, and those of the best on
+    all that there are. At last biases, thresholds and starts of the best are fitted
     (`Conversion.reconstruct`), where PyTorch is installed and there is a `timeout`, or
     `reconstruct` is True; False leaves it out.
 
@@ -146,7 +147,8 @@ def _tried(
     for item in ready:
         if not isinstance(item, StudySetting):
             raise refuse("candidates", f"{known}, got {item!r}")
-    return [*ready, *candidates_of(rules, steps, dt, cap, rectifies)]
+    codes = [] if given else codes_of(steps, cap)
+    return [*ready, *candidates_of(rules, steps, dt, cap, rectifies), *codes]
 
 
 def _check(steps: int, dt: float) -> None:

@@ -9,12 +9,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from spikewright.choosing.calibration import count
+from spikewright.choosing.coding import MOST_DIGITS, SignedDigits
 from spikewright.choosing.correction import (
     BiasCorrection,
     StepCorrection,
     VoltageCorrection,
 )
 from spikewright.choosing.rules import RULES, ScaleRule
+from spikewright.choosing.rules.rule import brief
 from spikewright.errors import SpikewrightError
 from spikewright.measure.readout import READOUTS, EveryStep
 from spikewright.network.neurons import BipolarIntegrateAndFire, IntegrateAndFire, RectifiedLinear
@@ -40,6 +42,18 @@ def candidates_of(
         for what, neurons in _neurons(steps, cap, rectifies).items()
         for name, rule in rules.items()
     ]
+
+
+def codes_of(steps: int, cap: int | None) -> list[StudySetting]:
+    """Signed digits in so many steps, where nothing asks for several spikes a step.
+
+    They are one reading, the complete value; models that they cannot say make it fail by name.
+    """
+    if cap not in (None, 1) or steps > MOST_DIGITS:
+        return []
+    coding = SignedDigits(steps)
+    chosen = {"spiking": True, "max_spikes_per_step": cap, "scale_firing_rates": None}
+    return [StudySetting(brief(coding), {**chosen, "coding": coding})]
 
 
 def compared_rules(steps: int, dt: float, cap: int | None) -> dict[str, ScaleRule]:
@@ -112,13 +126,20 @@ class Further:
         """The comparison that all candidates are part of."""
         return self.halving.comparison
 
+    @property
+    def _rates(self) -> list[StudySetting]:
+        """The candidates to which something can be added, the best first: those of firing rates."""
+        return [one for one in self.halving.ranked if one.arguments.get("coding") is None]
+
     def correct(self, clock: HalvingClock) -> None:
         """Compare with corrections: those of the best, then the best of these with other rules.
 
         These are the one that helps most and those that are not surely worse. Rules may have left:
         one that cuts off less may lose more alone, and less corrected.
         """
-        first, *others = self.halving.ranked[: 1 + _OTHERS]
+        if not self._rates:
+            return
+        first, *others = self._rates[: 1 + _OTHERS]
         made = self._corrected(first)
         self.halving.join(made, clock)
         close = self.halving.close
@@ -150,7 +171,9 @@ class Further:
 
     def reconstruct(self, clock: HalvingClock) -> None:
         """Compare the best with its biases, thresholds and starts fitted."""
-        best = self.halving.ranked[0]
+        if not self._rates:
+            return
+        best = self._rates[0]
         timed = clock.end is not None
         seconds = clock.left - self.comparison.seconds_to_run if timed else None
         if seconds is not None and seconds < _SHORT:

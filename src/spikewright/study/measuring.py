@@ -5,13 +5,14 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from spikewright._base.progress import progress_bar
 from spikewright.conversion import Conversion
+from spikewright.conversion.measuring import run_steps
 from spikewright.conversion.trace_warnings import doubt_of_length
 from spikewright.errors import MissingExtraError, SimulationError, SpikewrightError
 from spikewright.evaluation.checkpoint import Checkpoint
@@ -34,7 +35,8 @@ _OF_TRUTH = ("accuracy", "relative error")
 class Measuring:
     """The measurement of a sweep's settings on one model, with energies under a cost `table`.
 
-    `doubts` says why no length of a setting's runs is a right one, where that is so.
+    With `own_steps` a code that has a number of steps is read after these, in place of those of the
+    settings. `doubts` says why no length of a setting's runs is a right one, where that is so.
     """
 
     base: Conversion
@@ -43,6 +45,7 @@ class Measuring:
     executor: Executor
     table: str
     checkpoint: Path | None = None
+    own_steps: bool = False
     doubts: list[str] = field(default_factory=list, init=False)
 
     def all(
@@ -83,13 +86,26 @@ class Measuring:
     ) -> Iterator[OperatingPoint]:
         """The points of a setting; raises as converting and running it does."""
         conversion = self.base.again(**setting.arguments)
-        work = Evaluating(conversion, Runner(conversion.lowered), self.settings, size)
+        given = self._settings(conversion)
+        work = Evaluating(conversion, Runner(conversion.lowered), given, size)
         found = work.over(shards, self._store(work, shards), self.executor, advance, known)
-        given = self.settings
         doubt = doubt_of_length(conversion, given.at, given.dt, "the longest run has")
         self.doubts += [doubt] if doubt else []
         make = partial(self.base.again, **conversion.resolved)
         return self._read(setting, Evaluation(found.records, found.settings), make)
+
+    def _settings(self, conversion: Conversion) -> Settings:
+        """The settings for a network, whose code may have a number of steps of its own.
+
+        Raises `SimulationError` where that is none of those that were asked for.
+        """
+        own, given = conversion.coding.steps, self.settings
+        digits = conversion.lowered.times is not None
+        if own is None or not (self.own_steps or digits):
+            return given
+        if not self.own_steps and own not in given.at:
+            run_steps(conversion, given.steps)
+        return replace(given, steps=own, at=(own,))
 
     def _read(
         self, setting: StudySetting, found: Evaluation, make: Callable[[], Conversion]

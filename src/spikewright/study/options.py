@@ -16,6 +16,7 @@ from spikewright.engines.settings import (
     StepOptions,
 )
 from spikewright.executors.base import KeptOptions
+from spikewright.lower.coding import Coding
 from spikewright.measure import EveryStep
 from spikewright.passes import MaxPoolForm
 from spikewright.quantising import Quantised
@@ -60,6 +61,14 @@ class SweepOptions(
     scales: Annotated[
         Any,
         Option(SCALES, "Firing-rate scales, one or a list: numbers, rules or `{layer: ...}`."),
+    ]
+    coding: Annotated[
+        Coding | Sequence[Coding] | None,
+        Option(
+            None,
+            "Codes of values in spikes, one or a list, as `convert` takes them; each runs for its "
+            "own number of steps.",
+        ),
     ]
     synapse: Annotated[Any, Option(None, "Filters on what leaves neurons, one or a list.")]
     steps: Annotated[

@@ -94,10 +94,13 @@ def _shortest(
     origin: ModelReference, numbers: Mapping[str, Any], given: Mapping[str, Any]
 ) -> tuple[dict[str, Any], str | None]:
     """Arguments with a rule in the place of many numbers, and the code of the data it looks at."""
+    code = {"coding": given.get("coding")}
     rules = {
         name: given[name]
         for name, value in numbers.items()
-        if name in given and _size(value) > _FEW and looks_at_data({name: given[name]})
+        if name in given
+        and _size(value) > _FEW
+        and looks_at_data({name: given[name], **(code if name == "scale_firing_rates" else {})})
     }
     data = origin.named(given.get("calibration"))
     if not rules or data is None:

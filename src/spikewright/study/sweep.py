@@ -21,6 +21,7 @@ from spikewright.conversion import Conversion, convert
 from spikewright.conversion.options import CommonOptions
 from spikewright.errors import SimulationError
 from spikewright.evaluation.settings import checked
+from spikewright.lower.coding import Coding
 from spikewright.lower.trace import say, silently
 from spikewright.measure import Evaluation, EveryStep
 from spikewright.measure.energy import cost_table
@@ -30,7 +31,7 @@ from spikewright.report.sweeps import sweep_table, synapse_text
 from spikewright.report.tables import shown
 from spikewright.running.inputs import refuse_sequences
 from spikewright.study.measuring import Measuring
-from spikewright.study.options import SweepOptions
+from spikewright.study.options import SCALES, STEPS, SweepOptions
 from spikewright.study.point import Minimise, OperatingPoint, OutputScore, Plain, StudySetting
 from spikewright.study.programs import ModelReference
 from spikewright.study.result import ONE_STEP, StudyResult, nearest
@@ -119,6 +120,7 @@ def settings_of(
     scales: Any,
     synapse: Any,
     neurons: Any,
+    codings: Any,
     common: Mapping[str, Any],
     readouts: Sequence[EveryStep],
 ) -> list[StudySetting]:
@@ -129,16 +131,32 @@ def settings_of(
     choices = [
         _named("neurons", neurons, _neurons_text),
         _named("synapse", synapse, _text),
-        _named("scales", scales, _text),
+        _coded(codings, scales),
     ]
     found = []
-    for (cells, type_), (filtered, tau), (scaled, scale) in product(*choices):
+    for (cells, type_), (filtered, tau), (scaled, (coding, scale)) in product(*choices):
         given = {"spiking": type_, "synapse": tau, "scale_firing_rates": scale}
+        given |= {} if coding is None else {"coding": coding}
         how = {"scale": scaled, "synapse": filtered, "neurons": cells}
         arguments = {**common, **given}
         if not looks_at_data(arguments):
             arguments.pop("calibration", None)
         found.append(StudySetting(_name(how), arguments, readouts, how=how))
+    return found
+
+
+def _coded(codings: Any, scales: Any) -> list[tuple[Plain, Any]]:
+    """Each code with its scales, and the text that tells both from the others.
+
+    A code with a number of steps chooses its scales where none are given.
+    """
+    found: list[tuple[Plain, Any]] = []
+    for text, coding in _named("coding", codings, _text):
+        chooses = coding is not None and coding.steps is not None
+        mine = None if chooses and scales is SCALES else scales
+        for scaled, scale in _named("scales", mine, _text):
+            told = scaled if not chooses else text if scale is None else f"{text}, scale {scaled}"
+            found.append((told, (coding, scale)))
     return found
 
 
@@ -180,7 +198,7 @@ def _text(value: Any) -> Plain:
 def _part(value: Any) -> str:
     if isinstance(value, ScaleRule):
         return str(value)
-    if isinstance(value, NeuronType):
+    if isinstance(value, NeuronType | Coding):
         return brief(value)
     if isinstance(value, np.ndarray) and value.ndim:
         return f"{value.size} values"
@@ -201,7 +219,7 @@ _EQUAL = 1e-12  # losses that differ by less are the same: means are rounded
 
 @declared(SimulationError)
 def sweep(model: Any, x: Any, y: Any = None, **options: Unpack[SweepOptions]) -> StudyResult:
-    """Measure a model at every combination of firing-rate scales, synapses and neurons.
+    """Measure a model at every combination of firing-rate scales, synapses, neurons and codes.
 
     `model` is what `convert` takes, or a `Conversion` (a PyTorch module without `example_input` is
     traced with the first of `x`); `x`, `y` and `metric` are those of `Conversion.evaluate`, which
@@ -209,7 +227,9 @@ def sweep(model: Any, x: Any, y: Any = None, **options: Unpack[SweepOptions]) ->
     `neurons` are one value or a list: what `convert` takes as `scale_firing_rates` (a number, a
     rule, `{layer: ...}`), as `synapse`, and as `spiking`. `steps` are one number or several, of
     `dt` seconds: the network runs for the most, and one run answers for all of them and for all
-    `readouts`. Arguments that follow `metric` are those of `convert`, the same for all.
+    `readouts`. `coding` is one code of values or a list: one with a number of steps, such as
+    `sw.SignedDigits(4)`, runs for that many, whatever the others do, and chooses its scales unless
+    some are given. Arguments that follow `metric` are those of `convert`, the same for all.
     Combinations that fail are found with their reason.
 
     The result names the cheapest setting whose outputs are at most `within` worse than the
@@ -221,7 +241,8 @@ def sweep(model: Any, x: Any, y: Any = None, **options: Unpack[SweepOptions]) ->
     combinations; `executor` and `address` are as for `evaluate`. Raises as `convert` and `evaluate`
     do for arguments that suit no combination, and `SimulationError` where all failed.
     """
-    at, within, minimise = _steps(options["steps"]), options["within"], options["minimise"]
+    given_steps = options["steps"]
+    at, within, minimise = _steps(given_steps), options["within"], options["minimise"]
     energy_table, synapse = options["energy_table"], options["synapse"]
     cost_table(energy_table)
     settings = checked(
@@ -236,7 +257,8 @@ def sweep(model: Any, x: Any, y: Any = None, **options: Unpack[SweepOptions]) ->
     if not isinstance(model, Conversion):
         with silently():
             base = convert(model, example_input=origin.example, outputs=options["outputs"])
-    wanted = settings_of(options["scales"], synapse, options["neurons"], given, settings.readouts)
+    axes = options["scales"], synapse, options["neurons"], options["coding"]
+    wanted = settings_of(*axes, given, settings.readouts)
     refuse_sequences(base.lowered.stepping, "sweep")
     if not base.populations():
         raise SimulationError(
@@ -244,7 +266,9 @@ def sweep(model: Any, x: Any, y: Any = None, **options: Unpack[SweepOptions]) ->
         )
     folder = None if options["checkpoint"] is None else path_of(options["checkpoint"])
     workers = executors.get(options["executor"], options["address"])
-    measuring = Measuring(base, origin, settings, workers, energy_table, folder)
+    measuring = Measuring(
+        base, origin, settings, workers, energy_table, folder, own_steps=given_steps is STEPS
+    )
     with silently():
         points = measuring.all(wanted, x, y, options["progress"])
     if doubts := measuring.doubts:
@@ -261,14 +285,15 @@ def _result(
     best, closest = _cheapest(measured, within, minimise), nearest(measured, minimise)
     records = _records(points, best)
     settings = {point.setting: point.setting.how for point in points}
-    facts = cast(Evaluation, closest.evaluation).settings
+    at = sorted({point.steps for point in measured})
+    facts = {**cast(Evaluation, closest.evaluation).settings, "at": at}
     return StudyResult(
         points=tuple(points),
         best=best,
         closest=closest,
         conclusion=found_nothing(closest, within) if best is None
         else found_one(best, within, minimise),
-        table=sweep_table(records, facts["at"], "", settings.values(), table),
+        table=sweep_table(records, at, "", settings.values(), table),
         records=records,
         minimised=minimise,
         limit=within,

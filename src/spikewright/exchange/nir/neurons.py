@@ -188,6 +188,12 @@ _NO_FLOOR = "Use sw.GridLIF(tau_rc, tau_ref=0, min_voltage=-math.inf), whose equ
 def _reason(kind: NeuronType) -> tuple[str, str]:
     """The reason why NIR has no node for a neuron type, and what would help."""
     name = type(kind).__name__
+    if kind.start is not None:
+        return (
+            "it sends signed digits, spikes of either sign whose worth halves with each step, and "
+            "NIR has only spikes of height 1",
+            "Convert with coding=sw.RateCode()",
+        )
     if isinstance(kind, LIF):
         return f"{name} counts time from the crossing inside a step, and no reader does", _NO_FLOOR
     if not kind.spiking:

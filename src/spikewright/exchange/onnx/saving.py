@@ -46,10 +46,11 @@ def save_step(
 
     Its inputs are those of the network, `(batch, *shape)` in float32, the whole number `step`,
     which counts from 0 (`step number` beside an input `step`), and states in float64, whose values
-    at step 0 are ignored. Its outputs are the network's at this step; `mean NAME`, an output's mean
-    until now with its last activation; with `spikes=True`, `spikes LAYER`; and `next STATE`, for
-    every state its value at the next step. The model's metadata list the states. `dt` is in seconds
-    (default: the network's `dt`, else 1 ms).
+    at step 0 are ignored. Of signed digits a sample takes the steps in the metadata `steps`, each
+    layer in its own of them; then outputs are complete. Its outputs are the network's at this step;
+    `mean NAME`, an output's mean until now with its last activation; with `spikes=True`, `spikes
+    LAYER`; and `next STATE`, for every state its value at the next step. The model's metadata list
+    the states. `dt` is in seconds (default: the network's `dt`, else 1 ms).
 
     Numbers of spikes are those of the engines in the same `precision`: sums are exact. Only
     functions such as `exp` may differ in their last place. In a network made by hand constant nodes
@@ -90,7 +91,7 @@ def _model(step: OnnxStep, ends: Ends, counted: Mapping[str, Probe]) -> ModelPro
         value = _recorded(step, by_probe[probe], counts=name not in ends.outputs)
         step.output(name, value)
         if ends.lowered is not None and name in ends.outputs:
-            _mean(step, name, value, ends.readouts.get(name))
+            _mean(step, name, value, ends.readouts.get(name), ends.lowered)
     graph = helper.make_graph(
         step.writer.nodes, "step", step.inputs, step.outputs, step.writer.constants
     )
@@ -98,11 +99,13 @@ def _model(step: OnnxStep, ends: Ends, counted: Mapping[str, Probe]) -> ModelPro
         graph, producer_name="spikewright", ir_version=IR,
         opset_imports=[helper.make_opsetid("", OPSET)],
     )  # fmt: skip
-    told = {
+    told: dict[str, Any] = {
         "dt": step.program.dt,
         "step": step.counter,
         "states": {name: f"{NEXT}{name}" for name in step.states},
     }
+    if ends.lowered is not None and ends.lowered.times is not None:
+        told["steps"] = ends.lowered.times.network_steps
     helper.set_model_props(made, {name: json.dumps(value) for name, value in told.items()})
     checker.check_model(made)
     return made
@@ -117,10 +120,19 @@ def _recorded(step: OnnxStep, recording: Recording, counts: bool) -> OnnxArray:
     return whole + step.constant(np.zeros(shape))  # an array of its own, of the whole shape
 
 
-def _mean(step: OnnxStep, name: str, value: OnnxArray, activation: Activation | None) -> None:
-    """The mean of an output over the steps until now, with the activation on it."""
+def _mean(
+    step: OnnxStep, name: str, value: OnnxArray, activation: Activation | None, lowered: Lowered
+) -> None:
+    """The mean of an output over its steps until now, with the activation on it.
+
+    Of layers that start one after the other they are the output's own steps.
+    """
     before = step.state(f"{name}.sum", value.shape[1:], 0.0)
     total = before + value
     step.goes_on(before, total)
-    mean = total / (step.since(None) + 1.0)
+    count: Any = step.since(None) + 1.0
+    if lowered.times is not None:
+        count = count - float(lowered.times.starts.get(lowered.outputs[name], 0))
+        count = step.xp.minimum(step.xp.maximum(count, 1.0), float(lowered.times.steps))
+    mean = total / count
     step.output(f"{MEAN}{name}", mean if activation is None else activation.of(step.xp, mean))

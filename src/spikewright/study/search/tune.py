@@ -39,7 +39,7 @@ from spikewright.study.search.objective import Objective
 from spikewright.study.search.parameters import Translation, allocate, space_of, with_rules
 from spikewright.study.search.samples import Labelled, Running, digest, divided
 from spikewright.study.search.search import ProposedSetting, Search
-from spikewright.study.search.space import restricted
+from spikewright.study.search.space import CODES, NO_CODES, restricted
 from spikewright.study.search.trials import Study, open_study, shown
 from spikewright.training.options import named
 
@@ -56,7 +56,7 @@ _OF_RUNS = ("dt", "engine", "precision", "threads", "seed")
 _OF_MODEL = ("max_pool", "weights", "outputs")
 
 
-@declared(TuningError)
+@declared(TuningError, dict.fromkeys(CODES, NO_CODES))
 def tune(model: Any, x: Any, y: Any, **options: Unpack[TuneOptions]) -> StudyResult:
     """Search for the cheapest setting that loses at most `max_drop` accuracy, a fraction.
 
