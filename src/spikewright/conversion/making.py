@@ -99,7 +99,8 @@ class ConvertibleModel(Generic[Made]):
         warn_of_no_effect(trace, wanted, conversion.lowered)
         warn_of_no_spikes(trace, wanted, conversion.lowered, conversion.canonical)
         conversion.trace = trace.followed_by(conversion.trace)
-        coding = coding.settled(conversion, roles, data.examples())
+        samples = data.examples() if coding.looks_at_data else None
+        coding = coding.settled(conversion, roles, samples)
         conversion.resolved = {
             **arguments,
             "scale_firing_rates": chosen.scales,

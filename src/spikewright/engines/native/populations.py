@@ -37,7 +37,7 @@ class Driving:
     @property
     def weights(self) -> NDArray:
         """`(neurons, columns)`."""
-        transform = self.encoders.transform
+        transform = self.encoders.weighted()
         if not isinstance(transform, Dense):
             raise BuildError(f"{self.encoders.label}: encoders are a matrix")
         return np.asarray(transform.matrix, np.float64)
