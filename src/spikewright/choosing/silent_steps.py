@@ -34,11 +34,6 @@ class DigitsMeasured:
     twin: float
     late: Mapping[str, float]
 
-    @property
-    def fits(self) -> bool:
-        """Whether the network is about as close as its twin."""
-        return self.spiking <= MOST_APART * self.twin
-
 
 def digit_unit(ensemble: Ensemble) -> NDArray:
     """The value of a last digit, which broadcasts to the ensemble's shape."""
@@ -67,27 +62,42 @@ def rounded_values(
 
 def measured(conversion: Converted, samples: Batch) -> DigitsMeasured:
     """The distances of a network of digits, and its late neurons, on samples."""
-    graph, populations = conversion.canonical, conversion.populations()
-    run = run_of(Runner(conversion.lowered), samples, None, STEP, 0)
-    sent = run.layer_means()
-    late: dict[str, float] = {}
+    compared = _Compared(conversion, samples)
+    spiking, sent = compared.distance()
+    return DigitsMeasured(spiking, compared.twin, compared.late(sent))
 
-    def passed_on(name: str, value: NDArray) -> NDArray:
-        if name not in populations:
-            return value
-        apart = np.abs(rounded_to_digits(populations[name], value) - sent[name])
-        late[name] = float(np.mean(apart > 0.5 * digit_unit(populations[name])))
-        return sent[name]
 
-    evaluate_all(graph, samples, passed_on)
-    exact, twin = evaluate_all(graph, samples), rounded_values(graph, populations, samples)
-    places = dict(zip(graph.outputs, Roles(graph).read_from(), strict=True))
-    answers = {name: value.mean(axis=1, dtype=np.float64) for name, value in run.raw.items()}
-    return DigitsMeasured(
-        _distance(exact, {places[name]: value for name, value in answers.items()}),
-        _distance(exact, {place: twin[place] for place in places.values()}),
-        late,
-    )
+class _Compared:
+    """A network of digits beside its source and its twin, which stay while it is arranged anew."""
+
+    def __init__(self, conversion: Converted, samples: Batch) -> None:
+        graph, populations = conversion.canonical, conversion.populations()
+        self._conversion, self._samples = conversion, samples
+        self._places = dict(zip(graph.outputs, Roles(graph).read_from(), strict=True))
+        exact, twin = evaluate_all(graph, samples), rounded_values(graph, populations, samples)
+        self._exact = {place: exact[place] for place in self._places.values()}
+        self.twin = _distance(self._exact, {place: twin[place] for place in self._exact})
+
+    def distance(self) -> tuple[float, Mapping[str, NDArray]]:
+        """How far the outputs of a run are from the source's, and what every layer sent."""
+        run = run_of(Runner(self._conversion.lowered), self._samples, None, STEP, 0)
+        answers = {name: value.mean(axis=1, dtype=np.float64) for name, value in run.raw.items()}
+        found = {self._places[name]: value for name, value in answers.items()}
+        return _distance(self._exact, found), run.layer_means()
+
+    def late(self, sent: Mapping[str, NDArray]) -> dict[str, float]:
+        """The share of each layer's neurons that did not say the digits of what they were sent."""
+        populations, found = self._conversion.populations(), dict[str, float]()
+
+        def passed_on(name: str, value: NDArray) -> NDArray:
+            if name not in populations:
+                return value
+            apart = np.abs(rounded_to_digits(populations[name], value) - sent[name])
+            found[name] = float(np.mean(apart > 0.5 * digit_unit(populations[name])))
+            return sent[name]
+
+        evaluate_all(self._conversion.canonical, self._samples, passed_on)
+        return found
 
 
 def _distance(exact: Mapping[str, NDArray], found: Mapping[str, NDArray]) -> float:
@@ -105,11 +115,14 @@ def found_silent_steps(
     late on the samples, until the network is about as close to its source as its twin.
     """
     few = {name: array[:_MEASURED] for name, array in samples.items()}
-    silent = dict.fromkeys(conversion.populations(), 1)
+    silent, compared = dict.fromkeys(conversion.populations(), 1), _Compared(conversion, few)
     while True:
         arrange(silent)
-        seen = measured(conversion, few)
-        waiting = {name: share for name, share in seen.late.items() if silent[name] < most}
-        if seen.fits or not any(waiting.values()):
+        spiking, sent = compared.distance()
+        if spiking <= MOST_APART * compared.twin:
+            return silent
+        late = compared.late(sent)
+        waiting = {name: share for name, share in late.items() if silent[name] < most}
+        if not any(waiting.values()):
             return silent
         silent[max(waiting, key=lambda name: waiting[name])] += 1
