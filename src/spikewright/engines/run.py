@@ -310,6 +310,8 @@ class Execution:
         if known in self._known:
             return self._known[known]
         block = self._block or self._setting.block_steps(constants)
+        if steps == 0:
+            return block
         memory = self._setting.running(self.step, steps, block, constants)
         small = memory.bytes < _SMALL
         fixed = self._block is not None or self.program.whole_steps is not None
