@@ -65,6 +65,10 @@ FIGURES = (
     _few_steps("ways", 610, SOURCES),
     _few_steps("levels", 90, SOURCES[:2]),
     Figures(
+        "digits", "few_step_accuracy.md", "digits", f"signed_digits {MNIST} {FASHION} {CIFAR}",
+        900, SOURCES,
+    ),
+    Figures(
         "fits", "few_step_accuracy.md", "fits", f"fits {FASHION} {CIFAR}", 130,
         (*SOURCES[1:], "fitted_fashion_1_0", "fitted_fashion_4_0", "fitted_cifar10_1_0",
          "fitted_cifar10_4_0"),

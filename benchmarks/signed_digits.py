@@ -29,7 +29,7 @@ from spikewright.running.inputs import feeds_of
 from spikewright.running.still import StillNetwork, rounded
 
 SEEN = 128
-DIGITS = {"mnist": (3, 4), "fashion_mnist": (3, 4, 5), "cifar10": (3, 4, 5, 6)}
+DIGITS = {"mnist": (3, 4), "fashion_mnist": (3, 4, 5), "cifar10": (4, 5, 6, 3)}
 """Steps of a layer, by network; three digits wait two steps."""
 
 

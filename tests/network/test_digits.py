@@ -37,14 +37,14 @@ def known_in_turn(rng: np.random.Generator, neurons: int, steps: int, silent: in
 
 
 @settings(max_examples=50)
-@given(sums=sixteenths, start=st.integers(0, 3))
-def test_what_comes_at_once_is_rounded(sums: NDArray, start: int) -> None:
+@given(sums=sixteenths, start=st.integers(0, 3), steps=st.integers(1, 9))
+def test_what_comes_at_once_is_rounded(sums: NDArray, start: int, steps: int) -> None:
     """The digits say the whole number nearest to it, a tie upwards, as far as they reach."""
-    values = sums / 16.0
-    currents = np.zeros((start + STEPS + 2, len(values)))
+    values, most = sums / 16.0 * 2.0 ** (steps - STEPS), 2**steps - 1
+    currents = np.zeros((start + steps + 2, len(values)))
     currents[0] = values
-    counts = sent(digits(STEPS, start), currents)
-    np.testing.assert_array_equal(counts.sum(axis=0), np.clip(np.floor(values + 0.5), 0, 15))
+    counts = sent(digits(steps, start), currents)
+    np.testing.assert_array_equal(counts.sum(axis=0), np.clip(np.floor(values + 0.5), 0, most))
 
 
 @settings(max_examples=50)

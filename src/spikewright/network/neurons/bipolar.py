@@ -138,9 +138,10 @@ class BipolarIntegrateAndFire(LinearResponse):
     ) -> BipolarIntegrateAndFire:
         """The type for signed digits of a binary number in so many steps, behind step `start`.
 
-        Heights are powers of two, down to 1. Thresholds are 2/3 of a height, 3/4 in the last step
-        but one and 1/2 in the last one, which rounds: as high as the digits that follow can make
-        good. Raises `NetworkError` for other than 1 to 16 steps.
+        Heights are powers of two, down to 1. Thresholds are 2/3 of a height, 0.7 in the last step
+        but one and 1/2 in the last one, which rounds; 0.6 of heights from 32 on, which take the
+        most digits to make good. They were found on ResNet-20 (docs/few_step_accuracy.md). Raises
+        `NetworkError` for other than 1 to 16 steps.
         """
         if not (is_whole(steps) and 1 <= steps <= _MOST_DIGITS):
             raise NetworkError(
@@ -151,7 +152,7 @@ class BipolarIntegrateAndFire(LinearResponse):
             max_spikes_per_step=1,
             spike_heights=tuple(2**i for i in reversed(range(steps))),
             start=start,
-            spike_thresholds=(*[2.0 / 3.0] * (steps - 2), 0.75, 0.5)[-steps:],
+            spike_thresholds=(*[0.6] * (steps - 5), *[2.0 / 3.0] * 3, 0.7, 0.5)[-steps:],
             response=response,
         )
 
