@@ -112,6 +112,7 @@ STATED = {
     ("speed.md", "way"): "properties of instructions",
     ("architecture.md", "task"): "numbers of files",
     ("training.md", "`surrogate`"): "factors of formulas",
+    ("memory.md", "VGG16 at 224 pixels, times its weights in float32, at most"): "limits of a law",
 }
 """Tables of figures that nothing here measures: page, first word of the head, and what they are."""
 

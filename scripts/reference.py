@@ -99,7 +99,6 @@ MODELLING = (
     "Config",
     "Default",
     "Simulator",
-    "full_weights",
     "DecoderCache",
     "from_nengo",
     "results.NengoNetwork",

@@ -198,7 +198,7 @@ def test_another_table_is_named_in_the_place_of_the_default(setting: Setting, ta
 
 def _defaults() -> Iterable[tuple[str, Any]]:
     """The default of every function, command and constructor that takes a cost table by name."""
-    for function in (sw.sweep, sw.tune, sw.Conversion.train):
+    for function in (sw.sweep, sw.tune):
         yield function.__name__, inspect.signature(function).parameters["energy_table"].default
     for name, one in main.commands.items():
         yield from ((name, p.default) for p in one.params if p.name == "energy_table")
@@ -209,7 +209,7 @@ def test_every_function_and_command_has_the_same_default() -> None:
     found = dict(_defaults())
 
     assert set(found.values()) == {DEFAULT_TABLE} == {sw.energy.DEFAULT_TABLE}
-    assert {"sweep", "tune", "train"} <= set(found)
+    assert {"sweep", "tune"} <= set(found)
     assert DEFAULT_TABLE in TABLES
 
 

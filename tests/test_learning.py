@@ -73,7 +73,7 @@ def test_a_network_begins_with_what_it_kept(form: str) -> None:
         weights, current = sw.Probe(*attr), sw.Probe(b.neurons, "input")
     with sw.Simulator(net, precision="float64") as sim:
         before = sim.data[b].encoders if turning else sim.data[link].weights
-        first = sw.full_weights(sim, link)
+        first = sim.full_weights(link)
         sim.run_steps(100)
         (owner,) = sim.learned
         assert owner is (b if turning else link) and len(sim.learned) == 1
@@ -95,7 +95,7 @@ def test_a_network_begins_with_what_it_kept(form: str) -> None:
             sim.run_steps(1)
             built = sim.data[b].encoders if turning else sim.data[link].weights
             np.testing.assert_allclose(built, learned, rtol=1e-14, atol=0)
-            assert np.abs(sw.full_weights(sim, link) - first).max() > 0
+            assert np.abs(sim.full_weights(link) - first).max() > 0
         shown = sim.data[b].scaled_encoders if turning else built
         np.testing.assert_allclose(sim.data[weights][0], shown, rtol=1e-14, atol=1e-300)
         recorded.append(sim.data[current])
@@ -120,7 +120,7 @@ def test_kept_weights_act_where_they_are_shown(form: str) -> None:
         spikes, current = sw.Probe(a.neurons), sw.Probe(b.neurons, "input")
     with sw.Simulator(net, precision="float64") as sim:
         sim.run_steps(20)
-        matrix, bias = sw.full_weights(sim, link), sim.data[b].bias
+        matrix, bias = sim.full_weights(link), sim.data[b].bias
         other = sim.data[b].scaled_encoders @ [0.5, 0.25]
     sent = sim.data[spikes].reshape(20, -1)
     assert sent.any()

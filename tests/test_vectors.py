@@ -214,7 +214,7 @@ def test_weights_between_neurons_do_what_factors_do(solver: solvers.Solver) -> N
         net, link, two, probe = made(each)
         with simulator(net) as sim:
             sim.run_steps(1)
-            full = sw.full_weights(sim, link)
+            full = sim.full_weights(link)
             currents.append(sim.data[probe][0])
         assert full.shape == (40, 50)
         if each is not None:
@@ -241,8 +241,8 @@ def test_the_whole_matrix_and_what_a_scale_touches() -> None:
         with simulator(net) as sim:
             found.append(
                 (
-                    sw.full_weights(sim, link), sim.data[link].weights, sim.data[two].encoders,
-                    sim.data[two].scaled_encoders, sw.full_weights(sim, into),
+                    sim.full_weights(link), sim.data[link].weights, sim.data[two].encoders,
+                    sim.data[two].scaled_encoders, sim.full_weights(into),
                     sim.data[one].amplitude,
                 )
             )  # fmt: skip
@@ -455,4 +455,4 @@ def test_the_whole_matrix_of_a_foreign_connection_is_a_key_error() -> None:
     one, _ = channel()
     other, _ = channel()
     with pytest.raises(KeyError, match="is no connection of"):
-        sw.full_weights(simulator(one), other.connections[0])
+        simulator(one).full_weights(other.connections[0])

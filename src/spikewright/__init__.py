@@ -41,7 +41,7 @@ _NAMES = {
     "quantising": "Quantised",
     "study.best_rule": "best_rule",
     "study.point": "StudySetting",
-    "simulator": "Simulator full_weights",
+    "simulator": "Simulator",
     "study.sweep": "sweep",
     "study.search.tune": "tune",
 }

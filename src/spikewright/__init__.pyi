@@ -75,7 +75,7 @@ from spikewright.network.transforms import Convolution, Dense, Sparse, Transform
 from spikewright.quantising import Quantised
 from spikewright.running import encoders
 from spikewright.showing import demo, plot
-from spikewright.simulator import Simulator, full_weights
+from spikewright.simulator import Simulator
 from spikewright.sources import keras as keras
 from spikewright.sources import torch as torch
 from spikewright.study.best_rule import best_rule
@@ -175,7 +175,6 @@ __all__ = [
     "engines",
     "explore",
     "from_nengo",
-    "full_weights",
     "load",
     "networks",
     "plot",

@@ -326,6 +326,24 @@ class Simulator:
         self._begin()
         self._restore(state)
 
+    def full_weights(self, connection: Connection) -> NDArray:
+        """The whole matrix of a connection, `(receivers, senders)`.
+
+        It is `gain . encoders / radius . transform . decoders`. The product leads from neurons
+        (their decoders) or values, through the transform, to the receiving neurons' encoders and
+        gain. Factors that a connection lacks are left out: into a node there is no gain and no
+        encoder, into `.neurons` no encoder, from a node or from `.neurons` no decoder. It is made
+        for this call; simulators keep the factors apart.
+
+        `rate_scale` touches the gain alone, and with it every row of the result, and the height of
+        spikes, `amplitude / (s dt)`, which is no part of it; encoders, transform and decoders are
+        the same at every scale. Raises `BuildError` for a function that is computed exactly, and
+        `KeyError` for a connection that the simulator does not hold.
+        """
+        if connection not in self.program.weights:
+            raise KeyError(f"{connection!r} is no connection of {self.network!r}")
+        return _built.full_weights(self.program, connection)
+
     def __deepcopy__(self, memo: dict[int, Any]) -> Simulator:
         """A simulator of the same network, which goes on by itself: functions are copied."""
         made = memo[id(self)] = object.__new__(type(self))
@@ -353,25 +371,6 @@ class Simulator:
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-
-def full_weights(simulator: Simulator, connection: Connection) -> NDArray:
-    """The whole matrix of a connection, `(receivers, senders)`.
-
-    It is `gain . encoders / radius . transform . decoders`. The product leads from neurons (their
-    decoders) or values, through the transform, to the receiving neurons' encoders and gain. Factors
-    that a connection lacks are left out: into a node there is no gain and no encoder, into
-    `.neurons` no encoder, from a node or from `.neurons` no decoder. It is made for this call;
-    simulators keep the factors apart.
-
-    `rate_scale` touches the gain alone, and with it every row of the result, and the height of
-    spikes, `amplitude / (s dt)`, which is no part of it; encoders, transform and decoders are the
-    same at every scale. Raises `BuildError` for a function that is computed exactly, and `KeyError`
-    for a connection that the simulator does not hold.
-    """
-    if connection not in simulator.program.weights:
-        raise KeyError(f"{connection!r} is no connection of {simulator.network!r}")
-    return _built.full_weights(simulator.program, connection)
 
 
 def _keep(connection: Connection, owner: Connection | Ensemble, values: NDArray) -> None:

@@ -220,7 +220,7 @@ def _refuse_vector(ensemble: Ensemble, name: str) -> None:
     if ensemble.represents:
         raise ChipError(
             f"population {name!r} represents a vector: chips hold neurons and weights. Connect "
-            "its neurons, or solve for full weights (see sw.full_weights)"
+            "its neurons, or solve for full weights (see Simulator.full_weights)"
         )
 
 

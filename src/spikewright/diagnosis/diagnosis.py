@@ -136,7 +136,7 @@ def diagnose(
             proposals = _proposals(case, trial, found, progress)
         else:
             tried = remedies_of_digits(case, coding)
-            proposals = _run(case, tried, trial, source, found, verify, progress)
+            proposals = _run(case, tried, trial, source, found, verify=verify, progress=progress)
         if verify and coding is None:
             proposals = _verified(case, proposals, trial, source, found, progress)
         proposals = ranked(proposals, found.tally.loss)
@@ -235,6 +235,7 @@ def _run(
     trial: DiagnosisTrial,
     source: Outputs,
     found: RunOutcome,
+    *,
     verify: bool,
     progress: bool,
 ) -> list[Proposal]:

@@ -76,7 +76,9 @@ def compile_network(
     cache = chosen_cache(decoder_cache)
     with traced("compile") as changes:
         times = times_of(network) if own_steps else None
-        program = _Compiler(network, dt, seed, precision, wanted, cache, times).program(turns)
+        program = _Compiler(network, dt, seed, precision, wanted, cache=cache, times=times).program(
+            turns
+        )
         changes.append([f"{len(program.operators)} operators, {len(program.shapes)} signals"])
     if checking():
         check_program(program, "as compiled")

@@ -180,7 +180,9 @@ class ProgramDraft:
             if carried is None:
                 waits = delays.get(place)
                 self.operators.append(
-                    self._weights(label, signal, output, transform, factor, waits, heights)
+                    self._weights(
+                        label, signal, output, transform, factor, delays=waits, heights=heights
+                    )
                 )
                 factor, heights = 1.0, None
             else:
@@ -214,6 +216,7 @@ class ProgramDraft:
         output: int,
         transform: Transform,
         factor: float,
+        *,
         delays: NDArray | None,
         heights: NDArray | None,
     ) -> Operator:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple, Protocol
 
 from numpy.typing import NDArray
 
@@ -20,8 +20,27 @@ from spikewright.network.processes import Process
 from spikewright.network.synapses import DiscreteFilter, Synapse
 from spikewright.network.transforms import Shape, Sparse, Transform
 
-if TYPE_CHECKING:
-    from spikewright.engines.program import Block, Program
+
+class SignalShapes(Protocol):
+    """The facts of a program that operators need: shapes of signals, and the seconds of a step."""
+
+    @property
+    def shapes(self) -> Sequence[Shape]: ...
+    @property
+    def dt(self) -> float: ...
+
+
+class WorkedOn(Protocol):
+    """Some steps of some samples of a program, as operators tell what they work on."""
+
+    @property
+    def samples(self) -> int: ...
+    @property
+    def step(self) -> WorkedOn:
+        """One of its steps."""
+
+    def values(self, signals: Sequence[int]) -> int:
+        """Values of signals in it."""
 
 
 class Called(NamedTuple):
@@ -103,11 +122,11 @@ class Operator:
         """The Python that it calls at every step and that may be a user's."""
         return ()
 
-    def kept_values(self, program: Program) -> int:
+    def kept_values(self, program: SignalShapes) -> int:
         """The number of values of its state, of one sample."""
         return 0
 
-    def working_values(self, block: Block) -> int:
+    def working_values(self, block: WorkedOn) -> int:
         """Values that a kernel on whole arrays holds at most beside its inputs and outputs."""
         return 4 * block.step.values(self.outputs) if self.changes else block.values(self.outputs)
 
@@ -115,11 +134,11 @@ class Operator:
         """Whether its output is counts of spikes, or whole numbers made of them, as `known` are."""
         return self.passes_counts and bool(self.inputs) and known.issuperset(self.inputs)
 
-    def work(self, program: Program) -> int:
+    def work(self, program: SignalShapes) -> int:
         """Multiply-adds of a step of one sample, zeros too; one a value where it has no weights."""
         return self.size(program)
 
-    def size(self, program: Program) -> int:
+    def size(self, program: SignalShapes) -> int:
         """Values of its output in a step of one sample."""
         return math.prod(program.shapes[self.output])
 
@@ -154,7 +173,7 @@ class Mapped(Operator):
 
     transform: Transform
 
-    def work(self, program: Program) -> int:
+    def work(self, program: SignalShapes) -> int:
         if isinstance(self.transform, Sparse):
             return len(self.transform.values)
         return self.size(program) * (fan_in(self.transform) or 1)
@@ -196,7 +215,7 @@ class Filtered(Operator):
     filter: DiscreteFilter
     keeps = True
 
-    def kept_values(self, program: Program) -> int:
+    def kept_values(self, program: SignalShapes) -> int:
         return self.size(program) * (self.filter.order + 1)
 
 
@@ -226,7 +245,7 @@ class Average(Operator):
     wide = True
     by_window = True
 
-    def kept_values(self, program: Program) -> int:
+    def kept_values(self, program: SignalShapes) -> int:
         return 2 * self.size(program)
 
 
@@ -239,7 +258,7 @@ class Delay(Operator):
     keeps = True
     passes_counts = True
 
-    def kept_values(self, program: Program) -> int:
+    def kept_values(self, program: SignalShapes) -> int:
         return self.size(program) * self.steps
 
 
@@ -272,10 +291,10 @@ class DelayedLinear(Mapped):
         """Steps in which something may wait: those of the longest delay."""
         return int(self.delays.max(initial=1))
 
-    def kept_values(self, program: Program) -> int:
+    def kept_values(self, program: SignalShapes) -> int:
         return self.size(program) * self.rows
 
-    def working_values(self, block: Block) -> int:
+    def working_values(self, block: WorkedOn) -> int:
         """Places, senders and products of all entries, where all senders spike, and their masks."""
         return 6 * len(self.delays) + block.values(self.outputs)
 
@@ -311,7 +330,7 @@ class Apply(OfNode):
     def changes(self) -> bool:
         return self.keeps or self.by_sample
 
-    def working_values(self, block: Block) -> int:
+    def working_values(self, block: WorkedOn) -> int:
         if self.changes:
             return 4 * block.step.values((*self.inputs, self.output))
         return block.values((*self.inputs, self.output, self.output))
@@ -324,7 +343,7 @@ class Apply(OfNode):
     def passes_counts(self) -> bool:
         return isinstance(self.node.output, MaxPool)
 
-    def kept_values(self, program: Program) -> int:
+    def kept_values(self, program: SignalShapes) -> int:
         return self.size(program) + sum(math.prod(program.shapes[s]) for s in self.inputs)
 
 

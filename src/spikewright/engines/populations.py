@@ -4,17 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from numpy.typing import NDArray
 
-from spikewright.engines.operators import Called, Operator
+from spikewright.engines.operators import Called, Operator, SignalShapes, WorkedOn
 from spikewright.network import Ensemble
 from spikewright.network.learning import LearningRuleType
 from spikewright.network.neurons import NeuronType
-
-if TYPE_CHECKING:
-    from spikewright.engines.program import Block, Program
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,7 +52,7 @@ class Neurons(Operator):
     def wide(self) -> bool:  # type: ignore[override]
         return self.neuron_type.stochastic
 
-    def kept_values(self, program: Program) -> int:
+    def kept_values(self, program: SignalShapes) -> int:
         return self.size(program) * len(self.neuron_type.state_names)
 
     @property
@@ -105,17 +102,17 @@ class Learned(Operator):
     keeps = True
     wide = True
 
-    def work(self, program: Program) -> int:
+    def work(self, program: SignalShapes) -> int:
         return int(self.initial.size)
 
-    def kept_values(self, program: Program) -> int:
+    def kept_values(self, program: SignalShapes) -> int:
         """Weights, applied weights, and the state of rules."""
         size = self.initial.shape[1]
         states = [one.rule.initial_state(size, program.dt) for one in self.rules]
         kept = sum(value.size for state in states for value in state.values())
         return 3 * self.initial.size + kept
 
-    def working_values(self, block: Block) -> int:
+    def working_values(self, block: WorkedOn) -> int:
         kept = 4 * block.samples * self.initial.size
         return kept + block.values((*self.inputs, *self.outputs))
 

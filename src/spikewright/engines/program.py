@@ -59,7 +59,7 @@ class Recording:
     every: int
 
 
-class Stage(NamedTuple):
+class RunStage(NamedTuple):
     """A component, the recordings of what it makes, by signal and number, and the signals that
     nothing later in a block reads.
     """
@@ -103,7 +103,7 @@ class Program:
         return tuple(op for component in self.components for op in component.operators)
 
     @cached_property
-    def stages(self) -> Sequence[Stage]:
+    def stages(self) -> Sequence[RunStage]:
         """All components in order."""
         readers = {s: one for one in self.components for op in one.operators for s in op.inputs}
         recordings: dict[int, list[int]] = {}
@@ -115,7 +115,7 @@ class Program:
             read = [s for op in component.operators for s in op.inputs]
             recorded = tuple((s, number) for s in made for number in recordings.get(s, ()))
             dropped = (s for s in (*read, *made) if readers.get(s, component) is component)
-            found.append(Stage(component, recorded, tuple(dict.fromkeys(dropped))))
+            found.append(RunStage(component, recorded, tuple(dict.fromkeys(dropped))))
         return found
 
     @cached_property

@@ -282,7 +282,7 @@ def _place(transform: Place, sums: ReferenceSums) -> Map:
     return apply
 
 
-class _Form(NamedTuple):
+class _MapKind(NamedTuple):
     """A kind of map: what makes it, and the values that it holds beside inputs and outputs."""
 
     make: Callable[[Any, ReferenceSums], Map]
@@ -329,18 +329,18 @@ def _of_sum_pool(transform: SumPool, op: Linear, block: Block) -> int:
     return block.values((*op.outputs, *(op.inputs if padded else ())))
 
 
-_MAPS: dict[type[Transform], _Form] = {
-    Dense: _Form(_dense, _of_product),
-    AxisMap: _Form(_axis_map, _of_product),
-    Convolution: _Form(_convolution, _of_convolution),
-    Sparse: _Form(_sparse, _of_sparse),
-    SumPool: _Form(_sum_pool, _of_sum_pool),
-    Scale: _Form(_scale),
-    Reshape: _Form(_reshape),
-    Permute: _Form(_permute),
-    Slice: _Form(_slice),
-    Take: _Form(_take),
-    Place: _Form(_place),
+_MAPS: dict[type[Transform], _MapKind] = {
+    Dense: _MapKind(_dense, _of_product),
+    AxisMap: _MapKind(_axis_map, _of_product),
+    Convolution: _MapKind(_convolution, _of_convolution),
+    Sparse: _MapKind(_sparse, _of_sparse),
+    SumPool: _MapKind(_sum_pool, _of_sum_pool),
+    Scale: _MapKind(_scale),
+    Reshape: _MapKind(_reshape),
+    Permute: _MapKind(_permute),
+    Slice: _MapKind(_slice),
+    Take: _MapKind(_take),
+    Place: _MapKind(_place),
 }
 
 

@@ -125,14 +125,12 @@ def _mean(
 ) -> None:
     """The mean of an output over its steps until now, with the activation on it.
 
-    Of layers that start one after the other they are the output's own steps.
+    Of digits it is what is known of the complete value: the sum so far over all own steps.
     """
     before = step.state(f"{name}.sum", value.shape[1:], 0.0)
     total = before + value
     step.goes_on(before, total)
-    count: Any = step.since(None) + 1.0
-    if lowered.times is not None:
-        count = count - float(lowered.times.starts.get(lowered.outputs[name], 0))
-        count = step.xp.minimum(step.xp.maximum(count, 1.0), float(lowered.times.steps))
+    times = lowered.times
+    count: Any = step.since(None) + 1.0 if times is None else float(times.steps)
     mean = total / count
     step.output(f"{MEAN}{name}", mean if activation is None else activation.of(step.xp, mean))
