@@ -210,7 +210,7 @@ def test_unknown_forms_of_quantised_weights_are_refused() -> None:
     model.quantize("int4")
     dense = model.layers[0]
     del dense.kernel_scale
-    assert "in another form than that of Keras 3.15" in refusals_of(model)["dense"].reason
+    assert "quantized weights (int4) raises AttributeError" in refusals_of(model)["dense"].reason
     dense.dtype_policy._quantization_mode = "int2"
     assert "quantized (int2)" in refusals_of(model)["dense"].reason
 

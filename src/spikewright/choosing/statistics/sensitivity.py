@@ -178,8 +178,8 @@ def random_signs(
     """A sign for every entry that counts, 0 for others: padding does not change what is drawn."""
     if counts is True:
         signs = np.empty(shape)
-        for some in signs:
-            some[...] = rng.choice([-1.0, 1.0], some.shape)
+        for sample in range(len(signs)):
+            signs[sample] = rng.choice([-1.0, 1.0], shape[1:])
         return signs
     there = np.broadcast_to(counts, shape)
     signs = np.zeros(shape)

@@ -45,7 +45,7 @@ def kernel_of(layer: Any, shape: Sequence[int]) -> NDArray:
     """The kernel of a Dense or EinsumDense layer on inputs `(batch, *shape)`.
 
     That of a quantised layer is what its own call makes of unit vectors. Raises `Unreadable` for an
-    unknown mode.
+    unknown mode, and where that call fails.
     """
     if mode_of(layer) is None:
         return array(layer.kernel)
@@ -103,7 +103,12 @@ def _asked(layer: Any, inputs: NDArray, **arguments: Any) -> NDArray:
             if hasattr(layer, name):
                 stack.enter_context(_with(layer, name, None))
         stack.enter_context(inputs_as_they_are(layer))
-        return array(layer(require("keras").ops.convert_to_tensor(inputs), **arguments))
+        given = require("keras").ops.convert_to_tensor(inputs)
+        try:
+            return array(layer(given, **arguments))
+        except Exception as error:  # whatever weights in another form make Keras raise
+            reason = f"its own call on its quantized weights ({mode}) raises {type(error).__name__}"
+            raise Unreadable(reason, advise("quantized weights", mode=mode)) from error
 
 
 def note_inputs(builder: GraphBuilder, layer: Any, source: str) -> None:
