@@ -367,7 +367,8 @@ def _writes(path: Path) -> bool:
             name = ast.unparse(node.func).rpartition(".")[2]
             modes = [a.value for a in node.args if isinstance(a, ast.Constant)]
             opens = name in ("open", "fdopen") and {"w", "wb", "a", "ab", "x", "xb"} & {*modes}
-            if name in _WRITING or opens or ast.unparse(node.func) == "os.open":
+            reads = "O_RDONLY" in ast.unparse(node)
+            if name in _WRITING or opens or (ast.unparse(node.func) == "os.open" and not reads):
                 return True
     return False
 
