@@ -66,7 +66,7 @@ FIGURES = (
     _few_steps("levels", 90, SOURCES[:2]),
     Figures(
         "digits", "few_step_accuracy.md", "digits", f"signed_digits {MNIST} {FASHION} {CIFAR}",
-        900, SOURCES,
+        1800, SOURCES,
     ),
     Figures(
         "fits", "few_step_accuracy.md", "fits", f"fits {FASHION} {CIFAR}", 130,

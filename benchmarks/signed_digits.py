@@ -11,6 +11,7 @@ Distances are root mean squares over the outputs.
 from __future__ import annotations
 
 import argparse
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -90,6 +91,13 @@ def answers(conversion: sw.Conversion, found: Source, images: int) -> Answers:
     )
 
 
+def _layer_by_layer(silent_steps: object) -> str:
+    """One number, or those of the layers in order."""
+    if isinstance(silent_steps, Mapping):
+        return ", ".join(map(str, silent_steps.values()))
+    return str(silent_steps)
+
+
 def row(found: Source, steps: int, images: int) -> list[str]:
     """A network under so many digits."""
     conversion = sw.convert(
@@ -101,12 +109,12 @@ def row(found: Source, steps: int, images: int) -> list[str]:
     result = seen.told()
     line = [
         str(steps),
-        str(coding.silent_steps),
+        _layer_by_layer(coding.silent_steps),
         f"{conversion.lowered.times.network_steps}",
         result.lost,
         result.rounded,
         f"{seen.ratio:.2f}",
-        f"{seen.changed:.2%}",
+        f"{100 * seen.changed:.2f} %",
         f"{result.spikes:,.0f}",
     ]
     print(found.name, *line, flush=True)
@@ -132,7 +140,7 @@ def main() -> None:
         lines = [row(found, steps, how.images) for steps in DIGITS[name]]
         some = drawn(found, how.images)
         before = float(np.mean(found.right[some]))
-        parts.append(f"### {NAMES[name]}, {before:.2%}\n\n{markdown_table(HEAD, lines)}")
+        parts.append(f"### {NAMES[name]}, {100 * before:.2f} %\n\n{markdown_table(HEAD, lines)}")
     tell("digits", "\n\n".join(parts), how.document)
 
 
