@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import resource
 import subprocess
 import sys
 from collections.abc import Callable
@@ -13,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from benchmarks.memory import peak_mib
 
 import models
 import spikewright as sw
@@ -24,11 +24,6 @@ from spikewright.graph.layers import Activation, Affine, Convolution, Input, Res
 
 ROOT = Path(__file__).parents[2]
 MIB = 2**20
-
-
-def peak_mib() -> float:
-    """The peak of this process's resident size, in MiB."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 def wide(side: int = 32, units: int = 1500) -> Graph:
