@@ -36,7 +36,7 @@ DIGITS = {"mnist": (3, 4), "fashion_mnist": (3, 4, 5), "cifar10": (4, 5, 6, 3)}
 
 @dataclass(frozen=True)
 class Answers:
-    """What a network answers to some images: its own outputs, its twin's, its source's."""
+    """Outputs `(images, classes)` of a spiking network, its rounded twin and its source."""
 
     spiking: NDArray
     twin: NDArray

@@ -65,12 +65,19 @@ def content_of(path: Path) -> bytes | MappedFile:
     return MappedFile.of(path) if mapped else path.read_bytes()
 
 
-def give_back(array: Any) -> None:
-    """Give back the memory of an array that lies in a file; others stay as they are.
+def give_back(*arrays: Any) -> None:
+    """Give back the memory of arrays that lie in files, a file once; others stay as they are.
 
-    Raises `DamagedFileError` where the file was written to since it was opened.
+    Raises `DamagedFileError` where a file was written to since it was opened.
     """
+    files = {id(file): file for file in map(_file_of, arrays) if file is not None}
+    for file in files.values():
+        file.give_back()
+
+
+def _file_of(array: Any) -> MappedFile | None:
+    """The file that an array lies in, if there is one."""
     while isinstance(array, np.ndarray):
         array = array.base
-    if isinstance(array, memoryview) and isinstance(array.obj, MappedFile):
-        array.obj.give_back()
+    file = array.obj if isinstance(array, memoryview) else None
+    return file if isinstance(file, MappedFile) else None

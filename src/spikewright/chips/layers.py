@@ -64,8 +64,8 @@ class ChipLayer:
 
     @property
     def sends_digits(self) -> bool:
-        """Whether its neurons send signed digits, in steps of their own."""
-        return self.neuron_type is not None and self.neuron_type.start is not None
+        """True for a layer whose neurons send signed digits."""
+        return self.neuron_type is not None and self.neuron_type.sends_digits
 
     @property
     def step_biases(self) -> NDArray | None:

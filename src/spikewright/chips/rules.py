@@ -150,7 +150,7 @@ def _neurons(case: ChipMapping, placed: Placements, resets: tuple[str, ...]) -> 
         if not neurons.spiking:
             remedy = "spiking neurons: convert with spiking=True"
             yield Breach(layer.name, f"{kind} neurons send rates; the chip's send spikes", remedy)
-        elif neurons.negative and neurons.start is None:
+        elif neurons.negative and not neurons.sends_digits:
             remedy = "neurons whose spikes have one sign, such as sw.IntegrateAndFire()"
             reason = f"{kind} neurons send spikes of either sign; the chip's have one"
             yield Breach(layer.name, reason, remedy)

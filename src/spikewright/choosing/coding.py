@@ -1,4 +1,4 @@
-"""How values become spikes: the code of a conversion, one argument of `convert`.
+"""Codes of values in spikes, which are values of `convert(coding=...)`.
 
 Firing rates say T + 1 values in T steps. Signed digits of a binary number say 2^T: the spike of a
 layer's step k is worth 2^(T-k), and may be negative, so that an early guess is repaired by later
@@ -40,9 +40,9 @@ from spikewright.network.neurons import (
     ParametricReLU,
     RectifiedLinear,
 )
+from spikewright.network.neurons.bipolar import MOST_DIGITS
 from spikewright.running.converted import Converted
 
-MOST_DIGITS = 16
 Digits = Annotated[int, Where(lambda n: 1 <= n <= MOST_DIGITS, f"from 1 to {MOST_DIGITS}")]
 Steps = Annotated[int, Where(lambda n: n >= 1, "from 1")]
 
@@ -209,7 +209,7 @@ class SignedDigits(Coding):
 
 
 def _differs(pool: g.Layer, scale: NDArray, roles: Roles, read: str) -> bool:
-    """Whether scales differ along the axes that a maximum is taken over."""
+    """True where neurons in one window of a maximum have different scales."""
     shape = roles.graph.shapes[read]
     whole = np.broadcast_to(scale, shape)
     if isinstance(pool, g.MaxPool):

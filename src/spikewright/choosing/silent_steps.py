@@ -18,7 +18,7 @@ from spikewright.running.run import run_of
 from spikewright.running.runner import Runner
 
 MOST_APART = 1.1
-"""How far a network may be from its source, in distances of its rounded twin."""
+"""The largest distance from the source that is good enough, in distances of the rounded twin."""
 _MEASURED = 128  # samples
 
 
@@ -79,7 +79,7 @@ class _Compared:
         self.twin = _distance(self._exact, {place: twin[place] for place in self._exact})
 
     def distance(self) -> tuple[float, Mapping[str, NDArray]]:
-        """How far the outputs of a run are from the source's, and what every layer sent."""
+        """The distance of a run's outputs from the source's, and the mean values of layers."""
         run = run_of(Runner(self._conversion.lowered), self._samples, None, STEP, 0)
         answers = {name: value.mean(axis=1, dtype=np.float64) for name, value in run.raw.items()}
         found = {self._places[name]: value for name, value in answers.items()}

@@ -151,7 +151,7 @@ class Data:
 
     @property
     def _measures(self) -> bool:
-        """Whether the network is run on some samples."""
+        """True where a budget, or the code, runs the network on some samples."""
         return has_budget(self.wanted["scale_firing_rates"]) or self.wanted.coding.looks_at_data
 
     @property

@@ -24,7 +24,7 @@ from spikewright.evaluation import sharded
 from spikewright.evaluation.settings import EvaluateOptions, checked
 from spikewright.graph import evaluate_all
 from spikewright.measure import Evaluation, EveryStep, read_out_at_every_step
-from spikewright.network.layer_times import Place
+from spikewright.network.connection import Object
 from spikewright.records import select
 from spikewright.running.converted import Converted
 from spikewright.running.inputs import as_held, batch_of, refuse_sequences
@@ -206,7 +206,7 @@ def watch(
 
 
 def _answers(
-    conversion: Converted, name: str, place: Place, raw: NDArray, readout: EveryStep, dt: float
+    conversion: Converted, name: str, place: Object, raw: NDArray, readout: EveryStep, dt: float
 ) -> NDArray:
     """The output under a readout at each step, with its activation on the value read out."""
     values = read_out_at_every_step(raw, readout, dt)[0]

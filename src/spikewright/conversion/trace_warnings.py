@@ -115,7 +115,7 @@ def warn_of_run(conversion: Converted, means: Mapping[str, float], steps: int, d
         name: mean
         for name, mean in means.items()
         if name in layers and rounded(conversion.canonical[name].layer) is None
-        if mean == 0.0 or layers[name].neuron_type.start is None  # a digit says more than a spike
+        if mean == 0.0 or not layers[name].neuron_type.sends_digits  # which say more than spikes
     }
     warn_of_few_spikes(conversion.trace, scales, known, steps, dt)
 

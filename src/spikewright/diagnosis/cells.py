@@ -53,14 +53,9 @@ class LayerNeurons:
         return self.neuron_type.most_spikes
 
     @property
-    def sends_digits(self) -> bool:
-        """Whether it sends signed digits, in steps of its own."""
-        return self.neuron_type.start is not None
-
-    @property
     def most(self) -> float:
         """The most spikes that a neuron can have sent at the end, less those taken back."""
-        if self.sends_digits:
+        if self.neuron_type.sends_digits:
             return float(sum(self.neuron_type.spike_heights))
         most = self.neuron_type.most_in(self.steps)
         return np.inf if most is None else float(most)

@@ -134,11 +134,11 @@ def diagnose(
     if not advice:
         if coding is None:
             proposals = _proposals(case, trial, found, progress)
+            if verify:
+                proposals = _verified(case, proposals, trial, source, found, progress)
         else:
             tried = remedies_of_digits(case, coding)
             proposals = _run(case, tried, trial, source, found, verify=verify, progress=progress)
-        if verify and coding is None:
-            proposals = _verified(case, proposals, trial, source, found, progress)
         proposals = ranked(proposals, found.tally.loss)
     return Diagnosis(
         loss=found.tally.loss,

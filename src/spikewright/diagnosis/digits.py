@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from spikewright.choosing.coding import MOST_DIGITS, SignedDigits
+from spikewright.choosing.coding import SignedDigits
 from spikewright.choosing.rules import MinimumError
 from spikewright.diagnosis.proposals import Diagnosed, Proposal
+from spikewright.network.neurons.bipolar import MOST_DIGITS
 from spikewright.running.converted import Converted
 
 
@@ -18,7 +19,7 @@ def coding_of(conversion: Converted) -> SignedDigits | None:
 
 
 def remedies_of_digits(case: Diagnosed, coding: SignedDigits) -> list[Proposal]:
-    """What helps against rounding, and against lateness."""
+    """One more digit, against rounding, and one more silent step, against lateness."""
     found = [*_more_digits(case, coding), *_waits(case, coding)]
     return [replace(r, arguments={**case.settled, **r.arguments}) for r in found]
 
@@ -27,7 +28,7 @@ def _silent_steps(conversion: Converted) -> dict[str, int]:
     """The steps that each layer waits behind its inputs."""
     times, layers = conversion.lowered.times, conversion.populations()
     assert times is not None
-    return {name: times.starts[e] - times.begins[e] for name, e in layers.items()}
+    return {name: times.silent_steps(ensemble) for name, ensemble in layers.items()}
 
 
 def _more_digits(case: Diagnosed, coding: SignedDigits) -> Iterator[Proposal]:

@@ -152,7 +152,7 @@ class MeanFlow:
             for sender in self.senders[name]
             if (cells := self.sites[sender].cells) is not None and cells.neuron_type.spiking
         }
-        if not heights or not site.cells.integrates or site.cells.sends_digits:
+        if not heights or not site.cells.integrates or site.cells.neuron_type.sends_digits:
             return {name: 1.0}
         total = sum(height**2 for height in heights.values())
         return {sender: height**2 / total for sender, height in heights.items()}
@@ -160,12 +160,7 @@ class MeanFlow:
 
 def _added(ensemble: Ensemble, bias: NDArray, steps: int) -> NDArray:
     """The sum of corrections of a layer's bias, a mean over the steps."""
-    added = np.asarray(ensemble.bias) - bias
-    if ensemble.step_biases is not None:
-        waits = ensemble.neuron_type.start is not None  # and what it takes comes once, then
-        taken = ensemble.step_biases if waits else ensemble.step_biases[:steps]
-        added = added + taken.sum(axis=0) / steps
-    return added
+    return np.asarray(np.asarray(ensemble.bias) - bias + ensemble.mean_step_bias(steps))
 
 
 def _biases(graph: Graph) -> dict[str, NDArray]:

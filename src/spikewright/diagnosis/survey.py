@@ -224,13 +224,14 @@ class _Account:
         population = run.populations[name]
         counts, silent = population.counted() > 0, ~population.totals.any(axis=0)
         saturated = None if cells.cap is None else run.saturated_fractions()[name]
+        late = self.late / max(1, int(population.counted().sum()))
         return (
             float((self.active & silent).sum()) / max(1, int(counts.sum())),
             saturated,
             self.small / self.values if self.values else 0.0,
             float(run.spike_counts()[name].mean()),
             self.values / len(self.samples),
-            self.late / max(1, int(population.counted().sum())) if cells.sends_digits else None,
+            late if cells.neuron_type.sends_digits else None,
         )
 
 

@@ -76,9 +76,8 @@ def compile_network(
     cache = chosen_cache(decoder_cache)
     with traced("compile") as changes:
         times = times_of(network) if own_steps else None
-        program = _Compiler(network, dt, seed, precision, wanted, cache=cache, times=times).program(
-            turns
-        )
+        compiler = _Compiler(network, dt, seed, precision, wanted, cache=cache, times=times)
+        program = compiler.program(turns)
         changes.append([f"{len(program.operators)} operators, {len(program.shapes)} signals"])
     if checking():
         check_program(program, "as compiled")
@@ -190,7 +189,7 @@ class _Compiler:
             signals.input_of[ensemble] = signals.output_of[ensemble] = signal
             return
         neurons, kind = ensemble.neurons, ensemble.neuron_type
-        if self.times is not None and kind.start is not None:
+        if self.times is not None and kind.sends_digits:
             kind = replace(kind, start=0)  # type: ignore[call-arg]
         solved = build_parameters(ensemble, key)
         self.vectors.represent(ensemble, key, solved)
@@ -368,13 +367,13 @@ def _passes_on(node: Node, driven: bool) -> bool:
 
 
 def _waits(ensemble: Ensemble) -> bool:
-    """Whether biases of single steps come while an ensemble waits for its first digit."""
+    """True where all biases of single steps come before an ensemble sends its first digit."""
     start, biases = ensemble.neuron_type.start, ensemble.step_biases
     return start is not None and biases is not None and len(biases) <= start + 1
 
 
 def _is_noisy(ensemble: Ensemble) -> bool:
-    """Whether something is added to the current of an ensemble at every step."""
+    """True where the current of an ensemble has noise, or biases of single steps, added."""
     return ensemble.noise is not None and not _waits(ensemble)
 
 

@@ -124,7 +124,7 @@ def _taken_up(chain: tuple[Transform, ...], place: int, heights: NDArray) -> OfC
 
 
 def _finite(transform: Dense | Convolution, heights: NDArray) -> bool:
-    """Whether no weight times a height is beyond the range of float64."""
+    """True where every weight times a height is within the range of float64."""
     weights = transform.matrix if isinstance(transform, Dense) else transform.kernel
     largest = max(float(weights.max(initial=0.0)), -float(weights.min(initial=0.0)))
     return math.isfinite(largest * float(np.abs(heights).max(initial=0.0)))

@@ -62,8 +62,7 @@ class Execution:
         self._sources = [op for op in self._plan.operators if isinstance(op, NodeSource)]
         with running_out(f"{engine.name} engine"):
             self._parts = parts_of(self._setting)
-        for array in (array for op in program.operators for array in arrays_of(op)):
-            give_back(array)
+        give_back(*(array for op in program.operators for array in arrays_of(op)))
         kernels = [kernel for part in self._parts for kernel in part.kernels.values()]
         self._kernels = list(dict.fromkeys(kernels))
         steps = [step for kernel in self._kernels for step in kernel.python_steps()]

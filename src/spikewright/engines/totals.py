@@ -39,7 +39,7 @@ def total_type(ensemble: Ensemble, steps: int) -> np.dtype:
     kind = ensemble.neuron_type
     if not kind.spiking:
         return np.dtype(np.float64)
-    if kind.start is not None:
+    if kind.sends_digits:
         return np.min_scalar_type(-1 - sum(kind.spike_heights))
     window = ensemble.restart_every or max(1, steps)
     runs, rest = divmod(steps, window)

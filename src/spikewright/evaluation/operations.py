@@ -24,7 +24,7 @@ from spikewright.network import Ensemble, Node
 from spikewright.network.layer_times import OwnStepsDone
 from spikewright.records import Record
 from spikewright.running.encoders import Encoder
-from spikewright.running.own_steps import network_step
+from spikewright.running.own_steps import steps_done
 from spikewright.running.recording import padding_in
 
 _WHAT = "operations"
@@ -87,12 +87,7 @@ class OperationCounter:
         return sums
 
     def _done(self, step: int) -> Mapping[str, OwnStepsDone] | None:
-        """The steps of layers that start one after the other, up to a step of the last output."""
-        times = self._lowered.times
-        if times is None:
-            return None
-        whole = network_step(self._lowered, step)
-        return {name: times.done(place, whole) for name, place in self._populations.items()}
+        return steps_done(self._lowered, self._populations, step)
 
     def records(
         self, sums: Mapping[Key, NDArray], n: int, at: Sequence[int], dt: float, graph: Graph

@@ -189,7 +189,7 @@ def _spikes(layer: Layer, neuron_type: NeuronType, apart: Parting | None) -> tup
         return "approximated", on_average if neuron_type.stochastic else neuron_type.departs
     if neuron_type.rounds_charge:
         return "approximated", "charge is rounded to a whole number at every step"
-    if neuron_type.start is not None:
+    if neuron_type.sends_digits:
         steps, most = len(neuron_type.spike_heights), sum(neuron_type.spike_heights)
         return "approximated", f"signed digits of {steps} steps: whole units up to {most}"
     if neuron_type.most_spikes is not None:

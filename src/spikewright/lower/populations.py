@@ -226,7 +226,7 @@ class PopulationChoices:
     @property
     def once(self) -> bool:
         """Whether input and biases come once: those of layers that start one after the other."""
-        return any(kind.start is not None for kind in self.types.values())
+        return any(kind.sends_digits for kind in self.types.values())
 
     def ensemble(self, graph: Graph, name: str, bias: ArrayLike) -> Ensemble:
         """A layer's neurons under the choices made for them."""

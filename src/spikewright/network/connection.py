@@ -33,6 +33,7 @@ from spikewright.network.transforms import (
 from spikewright.network.view import NeuronsView, ObjView
 
 _DEFAULT_SYNAPSE = Lowpass(0.005)
+Object = Ensemble | Node
 Sender = Node | NeuronsView | Ensemble
 Whole = Sender | LearningRule
 End = Whole | ObjView
@@ -388,6 +389,12 @@ class Connection(Checked):
         if self.label:
             return f"<Connection {self.label!r}>"
         return f"<Connection from {getattr(self, 'pre', '?')!r} to {getattr(self, 'post', '?')!r}>"
+
+
+def object_of(end: Any) -> Object:
+    """The ensemble or node at an end of a connection: of neurons their ensemble."""
+    found: Object = getattr(end, "ensemble", end)
+    return found
 
 
 def output_shape(item: Sender) -> Shape:

@@ -187,6 +187,17 @@ class Ensemble(Checked):
         """The biases that each of the first steps has of its own, `(steps, ...)`, if it has any."""
         return self.noise.values if isinstance(self.noise, EachStep) else None
 
+    def mean_step_bias(self, steps: int) -> Any:
+        """The mean of `step_biases` over a run of so many steps, `(...)`; 0 without any.
+
+        Neurons of signed digits take all of them, once, before they send.
+        """
+        biases = self.step_biases
+        if biases is None:
+            return 0.0
+        taken = biases if self.neuron_type.sends_digits else biases[:steps]
+        return taken.sum(axis=0) / steps
+
     @property
     def default_eval_points(self) -> int:
         """The number of evaluation points drawn where it is not given."""

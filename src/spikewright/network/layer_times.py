@@ -11,15 +11,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from graphlib import CycleError, TopologicalSorter
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from spikewright.errors import NetworkError
-from spikewright.network.connection import Connection
+from spikewright.network.connection import Connection, Object, object_of
 from spikewright.network.ensemble import Ensemble
 from spikewright.network.network import Network
-from spikewright.network.node import Node
-
-Place = Ensemble | Node
 
 
 class OwnStepsDone(NamedTuple):
@@ -39,23 +36,25 @@ class LayerTimes:
     """
 
     steps: int
-    starts: Mapping[Place, int]
-    begins: Mapping[Place, int]
+    starts: Mapping[Object, int]
+    begins: Mapping[Object, int]
 
     def waits(self, connection: Connection) -> int:
         """The silent steps of the receiver of a connection, where it brings digits; else 0."""
-        place = _end(connection.post_obj)
-        if _end(connection.pre_obj) not in self.starts:
+        if object_of(connection.pre_obj) not in self.starts:
             return 0
+        return self.silent_steps(object_of(connection.post_obj))
+
+    def silent_steps(self, place: Object) -> int:
+        """How long a layer waits behind its inputs."""
         return self.starts[place] - self.begins[place]
 
-    def done(self, place: Place, step: int) -> OwnStepsDone:
+    def done(self, place: Object, step: int) -> OwnStepsDone:
         """The steps that a layer has done up to a step of the network, silent ones as updates."""
         if place not in self.starts:
             return OwnStepsDone(step, step)
-        start, begin = self.starts[place], self.begins[place]
-        updates = min(max(step - begin, 0), self.steps + start - begin)
-        return OwnStepsDone(min(max(step - start, 0), self.steps), updates)
+        updates = min(max(step - self.begins[place], 0), self.steps + self.silent_steps(place))
+        return OwnStepsDone(min(max(step - self.starts[place], 0), self.steps), updates)
 
     @property
     def network_steps(self) -> int:
@@ -65,7 +64,7 @@ class LayerTimes:
     @property
     def pace(self) -> int:
         """The steps of the network from one sample to the next, where samples follow each other."""
-        return self.steps + max(self.starts[place] - begin for place, begin in self.begins.items())
+        return self.steps + max(map(self.silent_steps, self.begins))
 
 
 def set_times(network: Network, silent: Mapping[Ensemble, int], dt: float) -> None:
@@ -74,12 +73,12 @@ def set_times(network: Network, silent: Mapping[Ensemble, int], dt: float) -> No
     Steps last `dt` seconds from then on. `network` has no loops; it is changed in place.
     """
     network.dt = dt
-    arriving, starts = _arriving(network), dict[Place, int]()
+    arriving, starts = _arriving(network), dict[Object, int]()
     for place in _in_order(network, arriving):
-        coming = [c for c in arriving[place] if _end(c.pre_obj) in starts]
-        begin = max((starts[_end(c.pre_obj)] for c in coming), default=0)
+        coming = [c for c in arriving[place] if object_of(c.pre_obj) in starts]
+        begin = max((starts[object_of(c.pre_obj)] for c in coming), default=0)
         for connection in coming:
-            connection.delay = (begin - starts[_end(connection.pre_obj)]) * dt
+            connection.delay = (begin - starts[object_of(connection.pre_obj)]) * dt
         if isinstance(place, Ensemble):
             starts[place] = begin + silent[place] if coming else 0
             place.neuron_type = replace(place.neuron_type, start=starts[place])  # type: ignore[call-arg]
@@ -92,7 +91,7 @@ def times_of(network: Network) -> LayerTimes | None:
 
     Raises `NetworkError` for loops, and for layers of several numbers of steps.
     """
-    kinds = [e.neuron_type for e in network.all_ensembles if e.neuron_type.start is not None]
+    kinds = [e.neuron_type for e in network.all_ensembles if e.neuron_type.sends_digits]
     if not kinds:
         return None
     lengths = {len(kind.spike_heights) for kind in kinds}
@@ -102,10 +101,10 @@ def times_of(network: Network) -> LayerTimes | None:
             "give all of them as many spike_heights"
         )
     arriving = _arriving(network)
-    starts, begins = dict[Place, int](), dict[Place, int]()
+    starts, begins = dict[Object, int](), dict[Object, int]()
     for place in _in_order(network, arriving):
-        coming = [c for c in arriving[place] if _end(c.pre_obj) in starts]
-        arrivals = [starts[_end(c.pre_obj)] + _steps_of(c, network) for c in coming]
+        coming = [c for c in arriving[place] if object_of(c.pre_obj) in starts]
+        arrivals = [starts[object_of(c.pre_obj)] + _steps_of(c, network) for c in coming]
         own = place.neuron_type.start if isinstance(place, Ensemble) else None
         if arrivals or own is not None:
             begins[place] = max(arrivals, default=0)
@@ -113,18 +112,18 @@ def times_of(network: Network) -> LayerTimes | None:
     return LayerTimes(lengths.pop(), starts, begins)
 
 
-def _arriving(network: Network) -> dict[Place, list[Connection]]:
+def _arriving(network: Network) -> dict[Object, list[Connection]]:
     """The connections to each ensemble and node."""
-    places: list[Place] = [*network.all_nodes, *network.all_ensembles]
-    found: dict[Place, list[Connection]] = {place: [] for place in places}
+    places: list[Object] = [*network.all_nodes, *network.all_ensembles]
+    found: dict[Object, list[Connection]] = {place: [] for place in places}
     for connection in network.all_connections:
-        found[_end(connection.post_obj)].append(connection)
+        found[object_of(connection.post_obj)].append(connection)
     return found
 
 
-def _in_order(network: Network, arriving: Mapping[Place, list[Connection]]) -> list[Place]:
+def _in_order(network: Network, arriving: Mapping[Object, list[Connection]]) -> list[Object]:
     """Ensembles and nodes, each behind all that it reads."""
-    reads = {place: [_end(c.pre_obj) for c in found] for place, found in arriving.items()}
+    reads = {place: [object_of(c.pre_obj) for c in found] for place, found in arriving.items()}
     try:
         return list(TopologicalSorter(reads).static_order())
     except CycleError as error:
@@ -132,12 +131,6 @@ def _in_order(network: Network, arriving: Mapping[Place, list[Connection]]) -> l
             f"{network!r}: layers of signed digits start one after the other, and {error.args[1]} "
             "are a loop"
         ) from None
-
-
-def _end(item: Any) -> Place:
-    """The ensemble or node at an end of a connection."""
-    found: Place = getattr(item, "ensemble", item)
-    return found
 
 
 def _steps_of(connection: Connection, network: Network) -> int:

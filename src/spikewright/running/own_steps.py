@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +13,9 @@ from spikewright.engines import Program
 from spikewright.errors import SimulationError
 from spikewright.lower import Lowered
 from spikewright.measure.readout import EveryStep
-from spikewright.network.layer_times import LayerTimes, Place
+from spikewright.network import Ensemble
+from spikewright.network.connection import Object, object_of
+from spikewright.network.layer_times import LayerTimes, OwnStepsDone
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,12 +57,12 @@ class OwnSteps:
         if self.times is None:
             return found
         if not self.side_by_side:
-            places = [_place(recording.probe.obj) for recording in program.recordings]
+            places = [object_of(recording.probe.obj) for recording in program.recordings]
             found = [self._own(*one) for one in zip(places, found, strict=True)]
         outputs = len(lowered.outputs)
         return [*map(_known_by_mean, found[:outputs]), *found[outputs:]]
 
-    def _own(self, place: Place, values: NDArray) -> NDArray:
+    def _own(self, place: Object, values: NDArray) -> NDArray:
         assert self.times is not None
         start = self.times.starts.get(place, 0)
         first = values[:, : start + 1].sum(axis=1, keepdims=True, dtype=np.float64)
@@ -75,12 +77,6 @@ def _known_by_mean(values: NDArray) -> NDArray:
     numbers = np.arange(1, steps + 1).reshape(1, -1, *(1,) * (values.ndim - 2))
     known = np.cumsum(values, axis=1, dtype=np.float64) / steps
     return np.diff(known * numbers, axis=1, prepend=0.0)
-
-
-def _place(item: Any) -> Place:
-    """The ensemble or node that a probe records."""
-    found: Place = getattr(item, "ensemble", item)
-    return found
 
 
 def steps_of(lowered: Lowered, steps: Any) -> Any:
@@ -115,8 +111,22 @@ def network_step(lowered: Lowered, own: int) -> int:
     return max(times.starts.get(place, 0) for place in lowered.outputs.values()) + own
 
 
+def steps_done(
+    lowered: Lowered, populations: Mapping[str, Ensemble], own: int
+) -> dict[str, OwnStepsDone] | None:
+    """What each population has done when the last output has done so many steps of its own.
+
+    None where all layers run in all steps.
+    """
+    times = lowered.times
+    if times is None:
+        return None
+    step = network_step(lowered, own)
+    return {name: times.done(ensemble, step) for name, ensemble in populations.items()}
+
+
 def in_network_steps(
-    lowered: Lowered, place: Place, values: NDArray, stays: bool = False
+    lowered: Lowered, place: Object, values: NDArray, stays: bool = False
 ) -> NDArray:
     """Values `(steps, *shape)` of a place's own steps in the steps of the network.
 

@@ -19,9 +19,8 @@ from spikewright.graph.masks import Real
 from spikewright.lower import Lowered
 from spikewright.measure import Population
 from spikewright.network import Connection, Ensemble, Network, Node
-from spikewright.network.layer_times import OwnStepsDone
 from spikewright.running.inputs import Encoded
-from spikewright.running.own_steps import OwnSteps, network_step
+from spikewright.running.own_steps import OwnSteps, steps_done
 from spikewright.running.recording import layers_of, probes_of, real_of
 
 
@@ -164,16 +163,15 @@ class Runner:
         """The spike counts of neurons by layer, with the factors needed to read them."""
         return {name: _population(total) for name, total in totals.items()}
 
-    def own_steps(self, own: int) -> dict[str, OwnStepsDone]:
-        """The steps that each population has done when the last output has done so many."""
-        times, step = self.lowered.times, network_step(self.lowered, own)
-        if times is None:
-            return dict.fromkeys(self.counting(), OwnStepsDone(own, own))
-        return {name: times.done(place, step) for name, place in self.counting().items()}
-
     def sending_steps(self, own: int) -> dict[str, int]:
-        """The steps that each population has sent in by then, at least one."""
-        return {name: max(1, done.sending) for name, done in self.own_steps(own).items()}
+        """The steps that each population has sent in, at least one.
+
+        That is when the last output has done so many steps of its own.
+        """
+        found = steps_done(self.lowered, self.counting(), own)
+        if found is None:
+            return dict.fromkeys(self.counting(), max(1, own))
+        return {name: max(1, done.sending) for name, done in found.items()}
 
     def program(
         self,

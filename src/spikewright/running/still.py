@@ -66,12 +66,10 @@ def _follows(ensemble: Ensemble) -> bool:
 
 def _hold(ensemble: Ensemble, steps: int) -> None:
     """Give a population in one step what it has in `steps` of them: their cap, and their biases."""
-    biases, waits = ensemble.step_biases, ensemble.neuron_type.start is not None
-    ensemble.neuron_type = ensemble.neuron_type.in_one_step(steps)
-    if biases is not None:
+    if ensemble.step_biases is not None:
+        ensemble.bias = ensemble.bias + ensemble.mean_step_bias(steps)
         ensemble.noise = None
-        taken = biases if waits else biases[:steps]
-        ensemble.bias = ensemble.bias + taken.sum(axis=0) / steps
+    ensemble.neuron_type = ensemble.neuron_type.in_one_step(steps)
 
 
 class Answers(NamedTuple):

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from spikewright.choosing.calibration import count
-from spikewright.choosing.coding import MOST_DIGITS, SignedDigits
+from spikewright.choosing.coding import SignedDigits
 from spikewright.choosing.correction import (
     BiasCorrection,
     StepCorrection,
@@ -20,6 +20,7 @@ from spikewright.choosing.rules.rule import brief
 from spikewright.errors import SpikewrightError
 from spikewright.measure.readout import READOUTS, EveryStep
 from spikewright.network.neurons import BipolarIntegrateAndFire, IntegrateAndFire, RectifiedLinear
+from spikewright.network.neurons.bipolar import MOST_DIGITS
 from spikewright.running.converted import all_capped
 from spikewright.study.comparison import Comparison
 from spikewright.study.halving import Halving, HalvingClock

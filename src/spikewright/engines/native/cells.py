@@ -208,7 +208,7 @@ def _digits(kind: BipolarIntegrateAndFire, dt: float) -> NeuronModel | None:
 
 
 def _bipolar(kind: BipolarIntegrateAndFire, dt: float) -> NeuronModel | None:
-    if kind.start is not None:
+    if kind.sends_digits:
         return _digits(kind, dt)
     varies = bool(kind.assumed or kind.spike_heights)  # from step to step
     return _model(

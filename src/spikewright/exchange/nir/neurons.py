@@ -188,7 +188,7 @@ _NO_FLOOR = "Use sw.GridLIF(tau_rc, tau_ref=0, min_voltage=-math.inf), whose equ
 def _reason(kind: NeuronType) -> tuple[str, str]:
     """The reason why NIR has no node for a neuron type, and what would help."""
     name = type(kind).__name__
-    if kind.start is not None:
+    if kind.sends_digits:
         return (
             "it sends signed digits, spikes of either sign whose worth halves with each step, and "
             "NIR has only spikes of height 1",

@@ -19,16 +19,9 @@ from spikewright.exchange.nir.maps import Map, by_channel, composed, whole
 from spikewright.exchange.nir.reading import NoForm
 from spikewright.network import Connection, Ensemble, NeuronsView, Node, Probe
 from spikewright.network import transforms as t
+from spikewright.network.connection import Object, object_of
 from spikewright.network.synapses import Lowpass
 from spikewright.network.transforms import Shape, Transform
-
-Object = Ensemble | Node
-
-
-def object_of(end: Any) -> Object:
-    """The ensemble of neurons, or the node."""
-    found: Object = getattr(end, "ensemble", end)
-    return found
 
 
 def recorded(probe: Probe) -> Object:

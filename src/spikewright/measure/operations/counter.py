@@ -143,9 +143,8 @@ class Counter:
         the number of steps in which each neuron spiked, for the other way to count bursts; left
         out, it is at most the number of spikes and of steps. Of `padding` nothing counts. `done`
         are the steps of populations that have some of their own, by name, left out all of them.
-        Raises
-        `SimulationError` where a population is missing, shapes differ or totals are not whole
-        numbers from 0.
+        Raises `SimulationError` where a population is missing, shapes differ or totals are not
+        whole numbers from 0.
         """
         n = _samples(totals, inputs or {})
         spikes = self._wiring.with_gates(self._spikes(totals, n))

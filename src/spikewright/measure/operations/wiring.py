@@ -178,7 +178,7 @@ class Wiring:
         elif isinstance(item, NeuronsView):
             kind = item.ensemble.neuron_type
             self.kinds[item] = "spikes" if kind.spiking else "graded"
-            if kind.spiking and (not kind.negative or kind.start is not None):
+            if kind.spiking and (not kind.negative or kind.sends_digits):
                 self._units[item] = np.ones(item.shape)  # its signal is counts
         elif isinstance(item.output, np.ndarray) and not self.arriving[item]:
             self.kinds[item] = "input" if item in self._inputs else "constant"
@@ -278,7 +278,7 @@ class Wiring:
     def digits(self) -> int | None:
         """The number of digits that populations of signed digits send; None of other networks."""
         kinds = [i.ensemble.neuron_type for i in self.items if isinstance(i, NeuronsView)]
-        lengths = [len(kind.spike_heights) for kind in kinds if kind.start is not None]
+        lengths = [len(kind.spike_heights) for kind in kinds if kind.sends_digits]
         return max(lengths, default=None)
 
     def binary(self) -> set[Item]:

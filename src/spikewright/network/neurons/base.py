@@ -102,6 +102,11 @@ class NeuronType(Starting, ABC):
         return {name: value for name, value in given.items() if isinstance(value, np.ndarray)}
 
     @property
+    def sends_digits(self) -> bool:
+        """True for signed digits, which a neuron sends in steps of its own."""
+        return self.start is not None
+
+    @property
     def most_spikes(self) -> int | None:
         """The largest number of spikes of a neuron in one step, of either sign; None: no bound."""
         return getattr(self, "max_spikes_per_step", None)

@@ -22,7 +22,7 @@ _MOST_STEPS = 2**16
 """Steps in which spikes may be taken as sent; engines hold a number for each."""
 _MOST = 2**16
 """Spikes of a step that may be taken as sent, and what one may be worth."""
-_MOST_DIGITS = 16
+MOST_DIGITS = 16
 _HIGHEST = 64
 """The worth of a first spike, in last ones, where steps send several."""
 
@@ -143,9 +143,9 @@ class BipolarIntegrateAndFire(LinearResponse):
         most digits to make good. They were found on ResNet-20 (docs/few_step_accuracy.md). Raises
         `NetworkError` for other than 1 to 16 steps.
         """
-        if not (is_whole(steps) and 1 <= steps <= _MOST_DIGITS):
+        if not (is_whole(steps) and 1 <= steps <= MOST_DIGITS):
             raise NetworkError(
-                f"BipolarIntegrateAndFire.digits: steps is a whole number from 1 to {_MOST_DIGITS},"
+                f"BipolarIntegrateAndFire.digits: steps is a whole number from 1 to {MOST_DIGITS},"
                 f" got {steps!r}"
             )
         return cls(
