@@ -4,7 +4,7 @@
         --cifar10 cifar10.npz [--images 10000] [--document]
 
 Networks whose images are not given are left out; their weights are kept in `weights/`. Units are
-those of the smallest error on 128 training images without labels, and no weight is changed.
+those of the smallest error on 512 training images without labels, and no weight is changed.
 Distances are root mean squares over the outputs.
 """
 
@@ -29,7 +29,7 @@ from spikewright.measure.intervals import paired_interval
 from spikewright.running.inputs import feeds_of
 from spikewright.running.still import StillNetwork, rounded
 
-SEEN = 128
+SEEN = 512
 DIGITS = {"mnist": (3, 4), "fashion_mnist": (3, 4, 5), "cifar10": (4, 5, 6, 3)}
 """Steps of a layer, by network; three digits wait two steps."""
 

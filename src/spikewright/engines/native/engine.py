@@ -36,7 +36,7 @@ THREADS_VARIABLE = "SPIKEWRIGHT_THREADS"
 _building = threading.RLock()  # regions are built and filled once, however many threads run them
 
 _MASKED = 8  # events of an input in a slab, beyond which AVX-512 lists it once
-_TILED = 3  # the same where tiles pay, which is from 1 event of an input in 16 steps on, on average
+_EARLY = 4  # times as many events as pay for tiles, on average, an input may have that is listed
 _BLOCK_VALUES = 16_000_000  # values of the widest signal in a block of all samples: 128 MB
 _GENERATED_VALUES = (
     4_000_000  # the same of processes, whose arrays the allocator gives again: 32 MB
@@ -79,8 +79,9 @@ class NativeEngine(Engine):
                 f"{', '.join(instruction_sets())}"
             )
         self.dense = 1.0 if _kernels.has_tiles(self.isa) else math.inf
-        listed = _MASKED if self.isa in ("avx512", "amx") else SLAB
-        self._often = Often(listed, _TILED if self.dense < math.inf else listed)
+        listed = SLAB if self.isa in ("baseline", "avx2") else _MASKED
+        tiled = _EARLY * math.ceil(SLAB * _kernels.tile_share(self.isa))
+        self._often = Often(listed, min(tiled, listed), self.dense < math.inf)
         self._reference = ReferenceEngine()
         self._prepared: WeakKeyDictionary[Program, Program] = WeakKeyDictionary()
         self._built: WeakKeyDictionary[Operator, Built] = WeakKeyDictionary()

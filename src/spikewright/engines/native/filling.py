@@ -169,11 +169,13 @@ SLAB = 16  # steps that are listed together
 class Often(NamedTuple):
     """Events of an input in a slab beyond which they are not listed step by step.
 
-    `listed`: then they are listed at once; `tiled`: then tiles multiply the slab.
+    `listed`: then they are listed at once; `tiled`: then tiles multiply the slab, if there
+    are `tiles`.
     """
 
     listed: int
     tiled: int
+    tiles: bool
 
 
 class Listed(NamedTuple):
@@ -194,8 +196,9 @@ class Listed(NamedTuple):
         """Of a sample."""
         slabs = -(-steps // SLAB)
         events = self.events * min(steps, often.listed * slabs)
-        tiled = self.tiled_events * min(steps, often.tiled * slabs)
-        frames = self.frames if often.tiled < often.listed else 0
+        most = often.tiled if often.tiles else often.listed
+        tiled = self.tiled_events * min(steps, most * slabs)
+        frames = self.frames if often.tiles else 0
         return self.offsets * slabs + max(events, tiled) + (frames + self.values) * steps
 
     def largest(self, other: Listed) -> Listed:

@@ -21,7 +21,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from spikewright.engines.base import PlanRow
-from spikewright.engines.native._kernels import TILE_SHARE
+from spikewright.engines.native._kernels import tile_share
 from spikewright.engines.native.support import (
     BYTES,
     Kind,
@@ -289,7 +289,7 @@ def _with_tiles(row: PlanRow, op: Operator, found: Verdict, tiles: str) -> PlanR
     """A row that says from how many spikes on counts are multiplied and not listed."""
     if not takes_tiles(op, found):
         return row
-    when = f"by tiles of {tiles} where about {TILE_SHARE:.0%} of the inputs or more spike"
+    when = f"by tiles of {tiles} where about {tile_share(tiles):.0%} of the inputs or more spike"
     if isinstance(op, Linear) and isinstance(op.transform, Convolution):
         when += "; in fewer than 16 steps pixels are their rows, which pays earlier"
     return row._replace(why=f"{row.why}; {when}")

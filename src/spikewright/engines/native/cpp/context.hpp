@@ -46,7 +46,7 @@ struct Context {
     LargeCounts* large = nullptr;    // of the group
     void (*along)(const Along<float>&);
     void (*along_in_doubles)(const Along<double>&);
-    Multiply multiply = nullptr;  // by tiles
+    Multiply multiply;  // by tiles
 
     Share share(std::size_t count) const {
         return {count * rank / members, count * (rank + 1) / members};
@@ -187,8 +187,8 @@ struct Kernels {
                  const double* net);
     void (*along)(const Along<float>&);
     void (*along_in_doubles)(const Along<double>&);
-    Multiply multiply = nullptr;  // by tiles, which `dispatch.cpp` adds
-    bool has_tiles = false;       // of the processor
+    Multiply multiply = {};  // by tiles, which `dispatch.cpp` adds
+    bool has_tiles = false;  // of the processor
 };
 
 }  // namespace spikewright

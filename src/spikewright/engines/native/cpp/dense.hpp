@@ -6,18 +6,23 @@
 
 namespace spikewright::SPIKEWRIGHT_ISA {
 
-// The sum of counts without their signs.
-inline std::uint32_t spikes_of(const std::int8_t* from, std::size_t n) {
+// The sum of counts without their signs, or of their signs alone, where they are `once` a step at most.
+inline std::uint32_t spikes_of(const std::int8_t* from, std::size_t n, bool once = false) {
 #if defined(__AVX512BW__)
     __m512i sums = _mm512_setzero_si512();
+    const __m512i most = _mm512_set1_epi8(once ? 1 : 127);
     for (std::size_t i = 0; i < n; i += 64) {
-        const __m512i counts = _mm512_abs_epi8(_mm512_maskz_loadu_epi8(first_bits(n - i), from + i));
+        __m512i counts = _mm512_abs_epi8(_mm512_maskz_loadu_epi8(first_bits(n - i), from + i));
+        counts = _mm512_min_epu8(counts, most);
         sums = _mm512_add_epi64(sums, _mm512_sad_epu8(counts, _mm512_setzero_si512()));
     }
     return std::uint32_t(_mm512_reduce_add_epi64(sums));
 #else
     std::size_t sum = 0;
-    for (std::size_t i = 0; i < n; ++i) sum += std::size_t(from[i] < 0 ? -from[i] : from[i]);
+    for (std::size_t i = 0; i < n; ++i) {
+        const std::size_t count = std::size_t(from[i] < 0 ? -from[i] : from[i]);
+        sum += once ? count > 0 : count;
+    }
     return std::uint32_t(sum);
 #endif
 }
@@ -31,6 +36,7 @@ inline std::int64_t budget_of(const Layer& l, const Slab& slab) {
 struct CountRows {
     const std::int8_t* from;
     std::size_t stride, steps, size;
+    bool once;  // digits, each of which is one spike of some height
 
     const std::int8_t* row(std::size_t t) const { return from + t * stride; }
 };
@@ -43,7 +49,7 @@ inline double spikes_in(const CountRows& slab) {
     std::size_t seen = 0, sum = 0;
     for (std::size_t at = 0; at < chunks || at == 0; at += distance) {
         const std::size_t n = chunks ? 64 : slab.size;
-        for (std::size_t t = 0; t < slab.steps; ++t) sum += spikes_of(slab.row(t) + at * 64, n);
+        for (std::size_t t = 0; t < slab.steps; ++t) sum += spikes_of(slab.row(t) + at * 64, n, slab.once);
         seen += n;
     }
     return double(sum) * double(slab.size) / double(seen);
@@ -58,14 +64,14 @@ inline std::size_t blocks_of(const Layer& l) {
 
 // Whether tiles pay for so many spikes: so many products of some rows each, and the rows of all of them.
 // Events are listed once for all windows that read them.
-inline bool tiles_pay(const Layer& l, const TiledWeights& w, double spikes, double products, double rows,
-                      double factor) {
+inline bool tiles_pay(const Context& c, const Layer& l, const TiledWeights& w, double spikes, double products,
+                      double rows) {
     const double blocks = double(blocks_of(l));
     const double inputs = double(l.input_pixels() * w.channels());
     const double windows = double(l.pixels() * w.inputs()) / inputs;
     const double events = spikes * windows * blocks + kListCost * inputs / kTileInputs;
     const double tiles = double(w.chunks()) * blocks;
-    return events > factor * tiles * (kTileCost * products + kTileStepCost * rows);
+    return events > c.job->dense * tiles * c.multiply.cost(products, rows);
 }
 
 // What is known of a slab that is not listed: the largest count, and the spikes before each pixel if
@@ -91,9 +97,9 @@ inline bool find_dense(const Context& c, const Instruction& op, std::size_t samp
     const Layer& l = *op.layer;
     if (!l.tiled) return false;
     const CountRows rows{c.counts(op.input, sample, t), c.stride(op.input), steps,
-                         l.input_pixels() * l.tiled->channels()};
+                         l.input_pixels() * l.tiled->channels(), !l.heights.empty()};
     const double pixels = double(l.pixels());
-    if (!tiles_pay(l, *l.tiled, spikes_in(rows), pixels, pixels * double(steps), c.job->dense)) return false;
+    if (!tiles_pay(c, l, *l.tiled, spikes_in(rows), pixels, pixels * double(steps))) return false;
     l.tiled->make(l);
     measure(l, rows, slab);
     return true;

@@ -22,6 +22,11 @@ namespace avx512 {
 extern const Kernels kernels;
 }
 #endif
+#ifdef SPIKEWRIGHT_VNNI
+namespace vnni {
+extern const Multiply multiply;
+}
+#endif
 #ifdef SPIKEWRIGHT_AMX
 namespace amx {
 extern const Multiply multiply;
@@ -30,6 +35,7 @@ extern const Multiply multiply;
 
 namespace {
 
+// With a `name` where products are the processor's own.
 Kernels with_tiles(Kernels kernels, Multiply multiply, const char* name = nullptr) {
     kernels.multiply = multiply;
     kernels.has_tiles = name != nullptr;
@@ -59,6 +65,10 @@ std::vector<Kernels> find_usable() {
     if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
         __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl")) {
         found.push_back(with_tiles(avx512::kernels, plain::multiply));
+#ifdef SPIKEWRIGHT_VNNI
+        if (__builtin_cpu_supports("avx512vnni"))
+            found.push_back(with_tiles(avx512::kernels, vnni::multiply, "vnni"));
+#endif
 #ifdef SPIKEWRIGHT_AMX
         if (may_use_tiles()) found.push_back(with_tiles(avx512::kernels, amx::multiply, "amx"));
 #endif

@@ -89,6 +89,7 @@ class Currents {
         if (!l.heights.empty()) {
             heights_ = l.heights.data(), ahead_ = l.ahead, steps_ = strip.context.steps;
             listed_ = !strip.frames(0).dense;  // tiles multiply counts with their heights
+            if (strip.frames(0).rows) arrivals_ = l.arrivals(steps_);
         }
         gain_ = l.has_gain ? l.gain.at(pixel, channel) : nullptr;
         bias_ = l.bias.at(pixel, channel);
@@ -153,6 +154,7 @@ class Currents {
     template <class Sums>
     [[gnu::always_inline]] Block<lanes> so_far(const Sums& sums, std::size_t step) const {
         Block<lanes> b{};
+        if (arrivals_) return step < arrivals_ ? sums.at(step) : b;
         for (std::size_t t = step ? step + ahead_ : 0; t <= step + ahead_ && t < steps_; ++t) {
             const Block<lanes> part = sums.at(t);
             const doubles height = splat(listed_ ? heights_[t] : 1.0);
@@ -207,7 +209,7 @@ class Currents {
 
     // By value: compilers must assume that a write of counts changes anything behind a reference.
     bool has_low_, listed_ = false;
-    std::size_t ahead_ = 0, steps_ = 0;
+    std::size_t ahead_ = 0, steps_ = 0, arrivals_ = 0;  // the last of pixels that are rows
     const double* heights_ = nullptr;  // of digits
     Limb sums_, low_;
     std::size_t valid_;

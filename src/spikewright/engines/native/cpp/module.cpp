@@ -472,7 +472,6 @@ void bind_limits(nb::module_& m) {
     m.attr("MOST_WAITING_STEPS") = kMostWaitingSteps;
     m.attr("MOST_RULES") = kMostRules;
     m.attr("NO_BUDGET") = kNoBudget;
-    m.attr("TILE_SHARE") = (kTileCost + kTileStepCost * 16) / (16 * kTileInputs);
     m.attr("TOLERANCE") = kTolerance;
 }
 
@@ -570,6 +569,11 @@ NB_MODULE(_kernels, m) {
     m.def("has_tiles", [](const std::string& isa) {
         const Kernels* kernels = find_kernels(isa);
         return kernels && kernels->has_tiles;
+    });
+    // The share of inputs that spike in a step from which on tiles pay, of 16 steps.
+    m.def("tile_share", [](const std::string& isa) {
+        const Kernels* kernels = find_kernels(isa);
+        return kernels ? kernels->multiply.cost(1.0, kTileRows) / double(kTileRows * kTileInputs) : 0.0;
     });
     m.def("least_voltage", &least_voltage);
     bind_enum<Action>(m, "Action");

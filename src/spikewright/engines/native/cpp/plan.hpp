@@ -131,6 +131,10 @@ struct Layer : Geometry {
     // Of digits: what arrives counts so many steps earlier, and spikes of each step are worth a height.
     std::size_t ahead = 0;
     std::vector<double> heights;
+    // In how many of its steps something arrives: the digits ahead come at once, in the first one.
+    std::size_t arrivals(std::size_t steps) const {
+        return heights.empty() ? steps : steps - std::min(ahead, steps - 1);
+    }
     Limbs limbs;                  // of values, or of counts that bytes do not hold
     Residuals residuals;          // of weights that meet values
     std::shared_ptr<TiledWeights> tiled;  // the same in tiles; none where they would not pay

@@ -69,9 +69,9 @@ void multiply_steps(const Strip& strip, std::size_t first, std::size_t steps) {
     const bool fits = sums_fit(strip, first, steps);
     const std::size_t stride = find_inputs(strip, first, steps);
     const std::vector<TileInput>& inputs = strip.scratch.tile_inputs;
-    strip.context.multiply({inputs.data(), inputs.size(), stride, steps, w.of(strip.block.channel),
-                            w.chunks(), lanes / kTileLanes, sums.narrow.data() + first * 64,
-                            fits ? nullptr : sums.wide.data() + first * 64});
+    strip.context.multiply.run({inputs.data(), inputs.size(), stride, steps, w.of(strip.block.channel),
+                                w.chunks(), w.limbs(), lanes / kTileLanes, sums.narrow.data() + first * 64,
+                                fits ? nullptr : sums.wide.data() + first * 64});
     for (std::size_t t = first; t < first + steps; ++t) sums.is_wide[t] = !fits;
 }
 

@@ -25,10 +25,16 @@ class Bordered {
 
     void copy(const std::int8_t* from, std::int8_t* to) const {
         std::memset(to, 0, bytes());
-        const std::size_t row = std::size_t(l_.width) * channels_;
-        to += (std::size_t(l_.pad_y) * width_ + std::size_t(l_.pad_x)) * channels_;
-        for (std::int64_t y = 0; y < l_.height; ++y, from += row, to += width_ * channels_)
-            std::memcpy(to, from, row);
+        each_row(from, to, [](const std::int8_t* row, std::int8_t* copied, std::size_t n) {
+            std::memcpy(copied, row, n);
+        });
+    }
+
+    // Adds what arrives in the same step.
+    void add(const std::int8_t* from, std::int8_t* to) const {
+        each_row(from, to, [](const std::int8_t* row, std::int8_t* sum, std::size_t n) {
+            for (std::size_t i = 0; i < n; ++i) sum[i] = std::int8_t(sum[i] + row[i]);
+        });
     }
 
     std::size_t place(std::size_t pixel) const {
@@ -59,30 +65,42 @@ class Bordered {
     }
 
   private:
+    // f(row, where it stands in a frame, bytes) for the rows of a step.
+    template <class F>
+    void each_row(const std::int8_t* from, std::int8_t* to, F&& f) const {
+        const std::size_t row = std::size_t(l_.width) * channels_;
+        to += (std::size_t(l_.pad_y) * width_ + std::size_t(l_.pad_x)) * channels_;
+        for (std::int64_t y = 0; y < l_.height; ++y, from += row, to += width_ * channels_) f(from, to, row);
+    }
+
     const Layer& l_;
     std::size_t channels_, width_, height_;
     bool goes_on_;
 };
 
-// Decides whether pixels are rows; then the steps are copied into frames with a border.
+// Decides whether pixels are rows; then what arrives in each step is copied into a frame with a border.
 inline bool find_rows(const Context& c, const Instruction& op, std::size_t sample, Frames& frames, Slab& slab) {
     const Layer& l = *op.layer;
     if (!l.by_line || c.steps >= kTileRows) return false;
     const std::size_t channels = l.by_line->channels();
     const Bordered frame(l, channels);
     const CountRows rows{c.counts(op.input, sample, 0), c.stride(op.input), c.steps,
-                         l.input_pixels() * channels};
-    const double steps = double(c.steps);
-    if (!tiles_pay(l, *l.by_line, spikes_in(rows), steps * double(frame.products()),
-                   steps * double(frame.rows()), c.job->dense))
+                         l.input_pixels() * channels, !l.heights.empty()};
+    const std::size_t arrivals = l.arrivals(c.steps);
+    const double steps = double(arrivals);
+    if (!tiles_pay(c, l, *l.by_line, spikes_in(rows), steps * double(frame.products()),
+                   steps * double(frame.rows())))
         return false;
     l.by_line->make(l);
     frames.stride = frame.bytes();
-    frames.bytes.reserve(c.steps * frames.stride, 0);
+    frames.bytes.reserve(arrivals * frames.stride, 0);
     slab.most = 0;
-    for (std::size_t t = 0; t < c.steps; ++t) {
-        slab.most = std::max<std::size_t>(slab.most, largest(rows.row(t), rows.size));
-        frame.copy(rows.row(t), frames.bytes.data() + t * frames.stride);
+    const std::size_t first = c.steps - arrivals;  // those until then come at once
+    for (std::size_t t = 0; t < arrivals; ++t) {
+        std::int8_t* to = frames.bytes.data() + t * frames.stride;
+        frame.copy(rows.row(first + t), to);
+        for (std::size_t earlier = 0; t == 0 && earlier < first; ++earlier) frame.add(rows.row(earlier), to);
+        slab.most = std::max<std::size_t>(slab.most, largest(to, frames.stride));
     }
     return true;
 }
@@ -119,15 +137,15 @@ void multiply_rows(const Strip& strip, const Bordered& frame, std::size_t pixel,
     const std::int64_t budget = budget_of(*strip.op.layer, strip.slab(0));
     const bool fits = budget == kNoBudget || w.inputs() * strip.slab(0).most <= std::size_t(budget);
     const std::size_t chunks = w.chunks() / w.lines();
-    const std::size_t steps = strip.context.steps;
+    const std::size_t steps = strip.op.layer->arrivals(strip.context.steps);
     const std::int8_t* from = frames.bytes.data() + frame.first(pixel);
     inputs.clear();
     for (std::size_t i = 0; i < w.chunks(); ++i)
         inputs.push_back({from + i / chunks * frame.line() + i % chunks * kTileInputs, i});
-    strip.context.multiply({inputs.data(), inputs.size(), frame.stride(), rows, w.of(strip.block.channel),
-                            w.chunks(), lanes / kTileLanes, sums.narrow.data(),
-                            fits ? nullptr : sums.wide.data(), strip.apart, steps, frames.stride,
-                            strip.pitch});
+    strip.context.multiply.run({inputs.data(), inputs.size(), frame.stride(), rows, w.of(strip.block.channel),
+                                w.chunks(), w.limbs(), lanes / kTileLanes, sums.narrow.data(),
+                                fits ? nullptr : sums.wide.data(), strip.apart, steps, frames.stride,
+                                strip.pitch});
     std::fill_n(sums.is_wide.begin(), steps, !fits);
 }
 

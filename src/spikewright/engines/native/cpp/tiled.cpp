@@ -1,3 +1,6 @@
+#include <algorithm>
+#include <stdexcept>
+
 #include "plan.hpp"
 #include "tiles.hpp"
 
@@ -13,17 +16,21 @@ void TiledWeights::make(const Layer& l) {
 }
 
 void TiledWeights::pack(const std::int32_t* rows, std::size_t width, std::size_t lane) {
-    auto* to = const_cast<std::uint8_t*>(of(lane));
+    auto* to = const_cast<std::int8_t*>(of(lane));
     for (std::size_t i = 0; i < inputs_; ++i) {
         const std::size_t row = i / channels_ * channels_ * halves_ + i % channels_;
         const std::size_t at = i / line_ * rounded_up(line_, kTileInputs) + i % line_;
         const std::size_t chunk = at / kTileInputs, in = at % kTileInputs;
         for (std::size_t n = 0; n < kTileLanes; ++n) {
-            const auto weight = std::uint32_t(rows[row * width + n]);
+            std::int64_t rest = rows[row * width + n];
             const std::size_t place = in / 4 * kTileInputs + 4 * n + in % 4;
-            for (std::size_t limb = 0; limb < kWeightLimbs; ++limb)
-                to[((limb / 2 * chunks() + chunk) * 2 + limb % 2) * kTileBytes + place] =
-                    std::uint8_t(weight >> (8 * limb));
+            for (std::size_t limb = 0; rest != 0; ++limb) {
+                if (limb == kWeightLimbs) throw std::invalid_argument("a weight has more than four limbs");
+                const auto digit = std::int8_t(rest);
+                to[((limb / 2 * chunks() + chunk) * 2 + limb % 2) * kTileBytes + place] = digit;
+                rest = (rest - digit) / 256;
+                limbs_in_use_ = std::max(limbs_in_use_, limb + 1);
+            }
         }
     }
 }

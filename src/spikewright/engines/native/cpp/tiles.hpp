@@ -1,9 +1,9 @@
 // Dense products of counts and weights by tiles: what is multiplied, and in which form.
 //
-// A weight is four limbs of eight bits, the bytes of its two's complement: the last one has a sign. A
-// tile product adds up products of bytes in 32 bits, so that each limb's sums are exact, and so is
-// their sum. Steps are rows of counts as they lie in a buffer; of weights a tile holds 64 inputs of
-// one limb of 16 lanes, four inputs side by side, as the processors' instructions want them.
+// A weight is up to four limbs, signed bytes: w = l0 + 256 l1 + 65536 l2 + ... Weights of few bits have
+// fewer. A tile product adds up products of bytes in 32 bits, so that each limb's sums are exact, and so
+// is their sum. Steps are rows of counts as they lie in a buffer; of weights a tile holds 64 inputs of one
+// limb of 16 lanes, four inputs side by side, as the processors' instructions want them.
 #pragma once
 
 #include <mutex>
@@ -14,15 +14,13 @@ namespace spikewright {
 
 constexpr std::size_t kTileRows = 16, kTileInputs = 64, kTileLanes = 16, kTileBytes = 1024;
 constexpr std::size_t kWeightLimbs = 4;
-constexpr std::size_t kMostTiledInputs = std::size_t(1) << 16;  // 127 * 255 times that fits 32 bits
+constexpr std::size_t kMostTiledInputs = std::size_t(1) << 16;  // 255 * 128 times that fits 32 bits
 
 // Weights beyond that come from memory, not from a cache, whatever they are multiplied by.
 constexpr std::size_t kMostTiledBytes = std::size_t(32) << 20;
 
-// Costs, in times that it takes to add the weights of an event to 16 lanes: of a product of 64 inputs
-// and 16 lanes, and of each step of it; and of listing the events of 64 inputs. Measured on processors
-// with AMX.
-constexpr double kTileCost = 15.0, kTileStepCost = 2.0, kListCost = 60.0;
+// What listing the events of 64 inputs costs, in times that it takes to add the weights of one to 16 lanes.
+constexpr double kListCost = 60.0;
 
 // A layer's weights in tiles: by 16 lanes, by pairs of limbs, by 64 inputs. They are made when the
 // first counts are found that they pay for.
@@ -39,6 +37,7 @@ class TiledWeights {
     }
 
     std::size_t bytes() const { return bytes(chunks() * kTileInputs, lanes_); }
+    std::size_t limbs() const { return limbs_in_use_; }  // of all weights, once they are made
     std::size_t inputs() const { return inputs_; }
     std::size_t channels() const { return channels_; }
     std::size_t lines() const { return inputs_ / line_; }
@@ -46,7 +45,7 @@ class TiledWeights {
     std::int64_t halves() const { return std::int64_t(halves_); }
 
     // Bytes of 16 lanes from one on.
-    const std::uint8_t* of(std::size_t lane) const {
+    const std::int8_t* of(std::size_t lane) const {
         return limbs_.data() + lane / kTileLanes * kWeightLimbs * chunks() * kTileBytes;
     }
 
@@ -56,8 +55,8 @@ class TiledWeights {
     // Sixteen lanes of rows of `width` weights.
     void pack(const std::int32_t* rows, std::size_t width, std::size_t lane);
 
-    std::size_t inputs_, channels_, halves_, lanes_, line_;
-    Array<std::uint8_t> limbs_;
+    std::size_t inputs_, channels_, halves_, lanes_, line_, limbs_in_use_ = 1;
+    Array<std::int8_t> limbs_;
     std::once_flag made_;
 };
 
@@ -73,13 +72,20 @@ struct TileInput {
 struct TileJob {
     const TileInput* inputs;
     std::size_t n, stride, rows;
-    const std::uint8_t* weights;
-    std::size_t chunks, blocks;
+    const std::int8_t* weights;
+    std::size_t chunks, limbs, blocks;
     std::int32_t* narrow;
     double* wide;
     std::size_t apart = 64, times = 1, further = 0, pitch = 0;
 };
 
-using Multiply = void (*)(const TileJob&);
+// What multiplies, and what that costs, in times that it takes to add the weights of an event to 16 lanes: a
+// product of 64 inputs and 16 lanes in all limbs, and each row of it.
+struct Multiply {
+    void (*run)(const TileJob&) = nullptr;
+    double product = 0.0, row = 0.0;
+
+    double cost(double products, double rows) const { return product * products + row * rows; }
+};
 
 }  // namespace spikewright
