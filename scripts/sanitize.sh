@@ -75,6 +75,9 @@ case $(uname -m) in
         kernels avx512 avx512f -mavx512f -mavx512bw -mavx512dq -mavx512vl -mbmi -mbmi2 -mpopcnt
         DEFINES="-DSPIKEWRIGHT_X86 -DSPIKEWRIGHT_AMX"
         tiles amx amx_int8 -mavx512f -mavx512bw -mavx512dq -mavx512vl -mfma -mamx-tile -mamx-int8
+        DEFINES="$DEFINES -DSPIKEWRIGHT_VNNI"
+        $CXX $(flags_for avx512_vnni) -mavx512f -mavx512bw -mavx512dq -mavx512vl -mfma -mavx512vnni \
+            -c "$SOURCE/vnni.cpp" -o "$WORK/tiles_vnni.o"
         ;;
 esac
 for part in run dispatch functions memory threads tiled; do
@@ -86,7 +89,7 @@ if [ -n "$SYMBOLS" ]; then
         name=$(basename "$object" .o)
         case $name in
             avx2 | avx512) mkdir "$WORK/$name" && mv "$object" "$WORK/$name/" ;;
-            tiles_amx) mkdir -p "$WORK/amx" && mv "$object" "$WORK/amx/" ;;
+            tiles_amx | tiles_vnni) mkdir -p "$WORK/$name" && mv "$object" "$WORK/$name/" ;;
             *) mv "$object" "$WORK/other/" ;;
         esac
     done

@@ -326,7 +326,7 @@ def bound(engine: str, name: str) -> float:
     """What may be said to be needed, as a multiple of what is taken; torch has any bound."""
     if engine != "native":
         return 2.0 if engine == "reference" else float("inf")
-    masks = instruction_sets()[-1] in ("avx512", "amx")
+    masks = instruction_sets()[-1] not in ("baseline", "avx2")
     return LOOSER.get(name, MOST) * (1.0 if masks else UNMASKED)
 
 

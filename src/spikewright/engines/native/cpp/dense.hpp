@@ -63,15 +63,17 @@ inline std::size_t blocks_of(const Layer& l) {
 }
 
 // Whether tiles pay for so many spikes: so many products of some rows each, and the rows of all of them.
-// Events are listed once for all windows that read them.
+// Events are listed once for all windows that read them, where those above zero are apart from those below,
+// and gathered for each window.
 inline bool tiles_pay(const Context& c, const Layer& l, const TiledWeights& w, double spikes, double products,
                       double rows) {
     const double blocks = double(blocks_of(l));
     const double inputs = double(l.input_pixels() * w.channels());
     const double windows = double(l.pixels() * w.inputs()) / inputs;
-    const double events = spikes * windows * blocks + kListCost * inputs / kTileInputs;
+    const double gathering = windows > 1.0 ? kGatherCost : 0.0;
+    const double events = spikes * windows * (blocks + gathering) + kListCost * double(w.halves()) * inputs / kTileInputs;
     const double tiles = double(w.chunks()) * blocks;
-    return events > c.job->dense * tiles * c.multiply.cost(products, rows);
+    return events > c.job->dense * tiles * c.multiply.cost(products, rows, w.limbs());
 }
 
 // What is known of a slab that is not listed: the largest count, and the spikes before each pixel if
@@ -98,8 +100,8 @@ inline bool find_dense(const Context& c, const Instruction& op, std::size_t samp
     if (!l.tiled) return false;
     const CountRows rows{c.counts(op.input, sample, t), c.stride(op.input), steps,
                          l.input_pixels() * l.tiled->channels(), !l.heights.empty()};
-    const double pixels = double(l.pixels());
-    if (!tiles_pay(c, l, *l.tiled, spikes_in(rows), pixels, pixels * double(steps))) return false;
+    const double pixels = double(l.pixels()), spikes = std::min(spikes_in(rows), kMostEvents * double(rows.size));
+    if (!tiles_pay(c, l, *l.tiled, spikes, pixels, pixels * double(steps))) return false;
     l.tiled->make(l);
     measure(l, rows, slab);
     return true;

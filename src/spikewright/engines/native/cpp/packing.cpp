@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <bit>
 #include <cmath>
 #include <functional>
 #include <mutex>
@@ -22,6 +23,17 @@ double grid_step(double largest, int bits) {
     return std::ldexp(1.0, std::max(exponent, -1000));
 }
 
+// Integers without the zeros at the end of all of them: weights of few bits are small numbers. Returns by how much
+// a unit grows.
+double without_zeros(std::int32_t* values, std::size_t n) {
+    std::uint32_t bits = 0;
+    for (std::size_t k = 0; k < n; ++k) bits |= std::uint32_t(values[k]);
+    if (bits == 0 || bits % 2) return 1.0;
+    const int zeros = std::countr_zero(bits);
+    for (std::size_t k = 0; k < n; ++k) values[k] >>= zeros;
+    return std::ldexp(1.0, zeros);
+}
+
 // Integers of one channel, and what of them bounds the sums of events.
 class Column {
   public:
@@ -35,8 +47,9 @@ class Column {
         else
             for (std::size_t k = 0; k < order.rows; ++k)
                 to[k] = std::int32_t(double(from[k]) * inverse + kWhole - kWhole);
+        const double grown = without_zeros(to, order.rows);
         sum(to, order.rows);
-        return step;
+        return step * grown;
     }
 
     // The same in two limbs, of which the first is in units of 2^27 of the second; returns that of the

@@ -140,8 +140,11 @@ void multiply_rows(const Strip& strip, const Bordered& frame, std::size_t pixel,
     const std::size_t steps = strip.op.layer->arrivals(strip.context.steps);
     const std::int8_t* from = frames.bytes.data() + frame.first(pixel);
     inputs.clear();
-    for (std::size_t i = 0; i < w.chunks(); ++i)
-        inputs.push_back({from + i / chunks * frame.line() + i % chunks * kTileInputs, i});
+    const std::size_t line = w.inputs() / w.lines();
+    for (std::size_t i = 0; i < w.chunks(); ++i) {
+        const std::size_t at = i % chunks * kTileInputs;
+        inputs.push_back({from + i / chunks * frame.line() + at, i, std::min(line - at, kTileInputs)});
+    }
     strip.context.multiply.run({inputs.data(), inputs.size(), frame.stride(), rows, w.of(strip.block.channel),
                                 w.chunks(), w.limbs(), lanes / kTileLanes, sums.narrow.data(),
                                 fits ? nullptr : sums.wide.data(), strip.apart, steps, frames.stride,

@@ -1,10 +1,15 @@
-#include <algorithm>
 #include <stdexcept>
 
 #include "plan.hpp"
 #include "tiles.hpp"
 
 namespace spikewright {
+
+void TiledWeights::expect(std::int64_t largest) {
+    limbs_in_use_ = 1;
+    for (std::int64_t held = 127; held < largest; held = 256 * held + 127) ++limbs_in_use_;
+    if (limbs_in_use_ > kWeightLimbs) throw std::invalid_argument("a weight has more than four limbs");
+}
 
 void TiledWeights::make(const Layer& l) {
     std::call_once(made_, [&] {
@@ -25,11 +30,9 @@ void TiledWeights::pack(const std::int32_t* rows, std::size_t width, std::size_t
             std::int64_t rest = rows[row * width + n];
             const std::size_t place = in / 4 * kTileInputs + 4 * n + in % 4;
             for (std::size_t limb = 0; rest != 0; ++limb) {
-                if (limb == kWeightLimbs) throw std::invalid_argument("a weight has more than four limbs");
                 const auto digit = std::int8_t(rest);
                 to[((limb / 2 * chunks() + chunk) * 2 + limb % 2) * kTileBytes + place] = digit;
                 rest = (rest - digit) / 256;
-                limbs_in_use_ = std::max(limbs_in_use_, limb + 1);
             }
         }
     }

@@ -19,8 +19,12 @@ constexpr std::size_t kMostTiledInputs = std::size_t(1) << 16;  // 255 * 128 tim
 // Weights beyond that come from memory, not from a cache, whatever they are multiplied by.
 constexpr std::size_t kMostTiledBytes = std::size_t(32) << 20;
 
-// What listing the events of 64 inputs costs, in times that it takes to add the weights of one to 16 lanes.
-constexpr double kListCost = 60.0;
+// What listing the events of 64 inputs costs, and gathering one for a window, in times that it takes to add the
+// weights of one to 16 lanes.
+constexpr double kListCost = 60.0, kGatherCost = 1.0;
+
+// So many events of an input cost as much as its events in all steps of a slab, which are added together.
+constexpr double kMostEvents = 5.0;
 
 // A layer's weights in tiles: by 16 lanes, by pairs of limbs, by 64 inputs. They are made when the
 // first counts are found that they pay for.
@@ -37,7 +41,7 @@ class TiledWeights {
     }
 
     std::size_t bytes() const { return bytes(chunks() * kTileInputs, lanes_); }
-    std::size_t limbs() const { return limbs_in_use_; }  // of all weights, once they are made
+    std::size_t limbs() const { return limbs_in_use_; }
     std::size_t inputs() const { return inputs_; }
     std::size_t channels() const { return channels_; }
     std::size_t lines() const { return inputs_ / line_; }
@@ -49,7 +53,8 @@ class TiledWeights {
         return limbs_.data() + lane / kTileLanes * kWeightLimbs * chunks() * kTileBytes;
     }
 
-    void make(const Layer& l);  // once, whoever asks
+    void expect(std::int64_t largest);  // the largest magnitude of the weights, which tells their limbs
+    void make(const Layer& l);          // once, whoever asks
 
   private:
     // Sixteen lanes of rows of `width` weights.
@@ -60,10 +65,10 @@ class TiledWeights {
     std::once_flag made_;
 };
 
-// 64 counts in each step, and the number of their weights among the chunks.
+// 64 counts in each step, and the number of their weights among the chunks. Weights behind those in use are zero.
 struct TileInput {
     const std::int8_t* counts;
-    std::size_t chunk;
+    std::size_t chunk, used = kTileInputs;
 };
 
 // Sums of `blocks` times 16 lanes, for `rows` of counts that are `stride` apart: steps of one pixel. The
@@ -80,12 +85,14 @@ struct TileJob {
 };
 
 // What multiplies, and what that costs, in times that it takes to add the weights of an event to 16 lanes: a
-// product of 64 inputs and 16 lanes in all limbs, and each row of it.
+// product of 64 inputs and 16 lanes in four limbs, and each row of it.
 struct Multiply {
     void (*run)(const TileJob&) = nullptr;
     double product = 0.0, row = 0.0;
 
-    double cost(double products, double rows) const { return product * products + row * rows; }
+    double cost(double products, double rows, std::size_t limbs = kWeightLimbs) const {
+        return (product * products + row * rows) * double(limbs) / double(kWeightLimbs);
+    }
 };
 
 }  // namespace spikewright

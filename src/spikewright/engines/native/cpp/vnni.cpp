@@ -31,8 +31,8 @@ Sums<limbs> offsets(const TileJob& job, const std::int8_t* weights) {
     for (std::size_t i = 0; i < job.n; ++i)
         for (std::size_t limb = 0; limb < limbs; ++limb) {
             const std::int8_t* from = limb_of(job, weights, job.inputs[i].chunk, limb);
-            for (std::size_t r = 0; r < kTileRows; ++r)
-                sums.of[limb] = _mm512_dpbusd_epi32(sums.of[limb], all, _mm512_loadu_si512(from + r * 64));
+            for (std::size_t four = 0; four < job.inputs[i].used; four += 4, from += 64)
+                sums.of[limb] = _mm512_dpbusd_epi32(sums.of[limb], all, _mm512_loadu_si512(from));
         }
     for (__m512i& sum : sums.of) sum = _mm512_sub_epi32(_mm512_setzero_si512(), sum);
     return sums;
@@ -79,7 +79,7 @@ template <std::size_t limbs, std::size_t rows>
         const std::int8_t* counts = job.inputs[i].counts + place.counts;
         const std::int8_t* from = limb_of(job, weights, job.inputs[i].chunk, 0);
         const std::size_t pair = 2 * job.chunks * kTileBytes;
-        for (std::size_t four = 0; four < kTileInputs; four += 4, from += 64) {
+        for (std::size_t four = 0; four < job.inputs[i].used; four += 4, from += 64) {
             __m512i w[limbs];
 #pragma GCC unroll 4
             for (std::size_t limb = 0; limb < limbs; ++limb)
@@ -108,7 +108,7 @@ template <std::size_t limbs, std::size_t rows>
 template <std::size_t limbs>
 constexpr std::size_t kMostRows = limbs == 1 ? 16 : limbs == 2 ? 12 : limbs == 3 ? 8 : 6;
 
-// As many rows at a time as registers hold, then half as many, down to one.
+// As many rows at a time as registers hold, then fewer, down to one.
 template <std::size_t limbs, std::size_t rows = kMostRows<limbs>>
 void multiply_all(const TileJob& job, const std::int8_t* weights, const Sums<limbs>& start, Rows place,
                   std::size_t left) {
@@ -117,7 +117,7 @@ void multiply_all(const TileJob& job, const std::int8_t* weights, const Sums<lim
         place.counts += rows * job.stride, place.at += rows * job.apart;
     }
     if constexpr (rows > 1)
-        if (left) multiply_all<limbs, rows / 2>(job, weights, start, place, left);
+        if (left) multiply_all<limbs, (rows > 4 ? 4 : rows / 2)>(job, weights, start, place, left);
 }
 
 template <std::size_t limbs>
@@ -144,6 +144,6 @@ void run(const TileJob& job) {
 }  // namespace
 
 extern const Multiply multiply;
-const Multiply multiply{run, 0.0, 9.0};
+const Multiply multiply{run, 0.0, 22.0};
 
 }  // namespace spikewright::vnni
