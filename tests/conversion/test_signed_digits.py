@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 import models
 import spikewright as sw
-from spikewright.choosing.silent_steps import MOST_APART, measured, rounded_values
+from slowly import in_turn
+from spikewright.choosing.silent_steps import MOST_APART, digit_unit, measured, rounded_values
 from spikewright.errors import (
     BuildError,
     ConversionError,
@@ -70,39 +71,34 @@ def samples(graph: Graph) -> dict[str, NDArray]:
     return {name: rng.normal(size=(6, *graph.shapes[name])) for name in graph.inputs}
 
 
-def is_covered(graph: Graph) -> bool:
-    """Whether a graph can be said in digits."""
-    x = samples(graph)
-    try:
-        sw.convert(graph, spiking=True, coding=sw.SignedDigits(2, 1), calibration=x)
-    except ConversionError as error:
-        assert "digits" in str(error) or "differ in their thresholds" in str(error), error
-        return False
-    return True
-
-
 EXAMPLES = [e for e in layer_examples() if e.layer.kind != "Constant"]
 
 
-@pytest.mark.parametrize("example", EXAMPLES, ids=lambda e: e.id)
-def test_with_all_input_known_every_layer_is_its_rounded_twin(example: LayerExample) -> None:
-    """With `silent_steps=steps` values are the twin's, but where one lies within 1e-6 of a half.
+@pytest.mark.parametrize(("example", "precision"), in_turn(EXAMPLES, sw.engines.PRECISIONS))
+def test_with_all_input_known_every_layer_is_its_rounded_twin(
+    example: LayerExample, precision: Any
+) -> None:
+    """With `silent_steps=steps` every neuron says its twin's value, to the unit, on every engine.
 
-    For every layer that can be said in digits; any other is refused by name.
+    For every layer that can be said in digits, all linear ones; any other is refused by name.
     """
     graph = around(example)
-    if not is_covered(graph):
+    x, coding = samples(graph), sw.SignedDigits(STEPS, STEPS)
+    try:
+        conversion = sw.convert(graph, spiking=True, coding=coding, calibration=x)
+    except ConversionError as error:
+        assert "digits" in str(error) or "differ in their thresholds" in str(error), error
+        assert not example.layer.linear
         return
-    x = samples(graph)
-    coding = sw.SignedDigits(STEPS, STEPS)
-    conversion = sw.convert(graph, spiking=True, coding=coding, calibration=x)
-    run = conversion.run(x, engine="reference", precision="float64", progress=False)
     twin = rounded_values(conversion.canonical, conversion.populations(), x)
-    for name, values in run.layer_means().items():
-        unit = conversion.populations()[name].rate_scale * (0.001 * STEPS)
-        apart = np.abs(values - twin[name]) * unit
-        assert np.mean(apart > 1e-6) <= 1e-3, name
-    assert np.allclose(run.predict(), twin[conversion.canonical.outputs["output"]], atol=1e-6)
+    units = {name: digit_unit(kind) for name, kind in conversion.populations().items()}
+    for engine in sw.engines.available():
+        run = conversion.run(x, engine=engine, precision=precision, progress=False)
+        for name, population in run.populations.items():
+            wanted = np.rint(twin[name] / units[name])
+            np.testing.assert_array_equal(population.net, wanted, f"{name} on {engine}")
+        output = twin[conversion.canonical.outputs["output"]]
+        np.testing.assert_allclose(run.predict(), output, rtol=1e-6, atol=1e-5)
 
 
 @pytest.mark.parametrize("silent", [1, 2, "auto"])
