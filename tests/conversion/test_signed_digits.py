@@ -13,19 +13,21 @@ from numpy.typing import NDArray
 import models
 import spikewright as sw
 from slowly import in_turn
-from spikewright.choosing.silent_steps import MOST_APART, digit_unit, measured, rounded_values
+from spikewright.choosing.silent_steps import MOST_APART, DigitsCompared
 from spikewright.errors import (
     BuildError,
     ConversionError,
+    ConversionWarning,
     NetworkError,
     SimulationError,
     TrainingError,
 )
-from spikewright.graph import Graph, GraphNode
+from spikewright.graph import Graph, GraphNode, evaluate_all
 from spikewright.graph.layers import Activation, Add, Affine, Input, MaxPool, Multiply
 from spikewright.running.inputs import feeds_of
 from spikewright.running.runner import RunJob, Runner
 from spikewright.testing.layers import LayerExample, layer_examples
+from twins import rounded_values, units_of
 
 STEPS = 4
 GRAPHS = {
@@ -90,8 +92,7 @@ def test_with_all_input_known_every_layer_is_its_rounded_twin(
         assert "digits" in str(error) or "differ in their thresholds" in str(error), error
         assert not example.layer.linear
         return
-    twin = rounded_values(conversion.canonical, conversion.populations(), x)
-    units = {name: digit_unit(kind) for name, kind in conversion.populations().items()}
+    twin, units = rounded_values(conversion, x), units_of(conversion)
     for engine in sw.engines.available():
         run = conversion.run(x, engine=engine, precision=precision, progress=False)
         for name, population in run.populations.items():
@@ -124,8 +125,12 @@ def test_every_engine_sends_the_same(graph: Graph, silent: Any) -> None:
 def test_auto_is_about_as_close_as_the_twin(graph: Graph) -> None:
     """Outputs are at most 1.1 times as far from the source's as the twin's, with whole digits."""
     conversion, x = converted(graph)
-    seen = measured(conversion, conversion.as_inputs(x))
-    assert seen.spiking <= MOST_APART * seen.twin
+    compared = DigitsCompared(conversion, conversion.as_inputs(x))
+    assert compared.distance()[0] <= MOST_APART * compared.twin
+    exact = evaluate_all(conversion.canonical, conversion.as_inputs(x))
+    twin = rounded_values(conversion, x)
+    lost = [np.ravel(twin[n] - exact[n]) for n in conversion.canonical.outputs.values()]
+    assert compared.twin == pytest.approx(np.sqrt(np.square(np.concatenate(lost)).mean()))
     chosen = conversion.coding
     assert isinstance(chosen, sw.SignedDigits) and chosen.silent_steps != "auto"
     again = sw.convert(graph, **conversion.resolved)
@@ -191,7 +196,7 @@ def test_one_digit_is_a_network_of_zeros_and_ones() -> None:
     graph = GRAPHS["mlp"]
     conversion, x = converted(graph, 1, steps=1)
     run = conversion.run(x, progress=False)
-    twin = rounded_values(conversion.canonical, conversion.populations(), conversion.as_inputs(x))
+    twin = rounded_values(conversion, x)
     for name, population in run.populations.items():
         assert set(np.unique(population.net)) <= {0, 1}
         np.testing.assert_allclose(population.means(1, 0.001), twin[name], atol=1e-6)
@@ -329,6 +334,17 @@ def test_without_samples_auto_is_refused() -> None:
     with pytest.raises(ConversionError, match="silent_steps"):
         sw.convert(graph, coding=sw.SignedDigits(4), **given)
     assert sw.convert(graph, coding=sw.SignedDigits(4, 1), **given).coding.steps == 4
+
+
+def test_a_network_without_neurons_waits_for_nothing() -> None:
+    """Nothing says digits: "auto" has nothing to find, and the network is its source."""
+    rng = np.random.default_rng(0)
+    fc = GraphNode("fc", Affine(rng.normal(size=(3, 6)), rng.normal(size=3)), ("x",))
+    graph = Graph((GraphNode("x", Input((6,))), fc), {"output": "fc"})
+    with pytest.warns(ConversionWarning, match="no activations: nothing spikes"):
+        conversion, x = converted(graph)
+    found = conversion.run(x, progress=False).predict()
+    np.testing.assert_allclose(found, evaluate_all(graph, {"x": x})["fc"], rtol=1e-5, atol=1e-5)
 
 
 def test_a_maximum_of_neurons_of_different_thresholds_is_refused() -> None:
