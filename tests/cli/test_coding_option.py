@@ -96,3 +96,15 @@ def test_codes_are_swept(data: str) -> None:
     found = document("sweep", MODEL, "--data", data, *codes, "--calibration", data)
     steps = {row["scale"]: row["steps"] for row in found["table"]}
     assert steps == {"RateCode(steps=8)": 8, "SignedDigits(steps=4, silent_steps=1)": 4}
+
+
+def test_codes_are_searched(data: str) -> None:
+    """`--coding` is repeated for several, as in a sweep; firing rates are `rate`."""
+    codes = ("--coding", "digits:3,silent_steps=1", "--coding", "digits:4,silent_steps=2")
+    found = document("tune", MODEL, "--data", data, *codes, "--trials", "3", "--max-drop", "0.05")
+    told = {(row["coding"], row["steps"]) for row in found["table"]}
+    assert told <= {
+        ("SignedDigits(steps=3, silent_steps=1)", 3),
+        ("SignedDigits(steps=4, silent_steps=2)", 4),
+    }
+    assert "coding=sw.SignedDigits" in found["call"]

@@ -12,19 +12,22 @@ from numpy.typing import NDArray
 
 import models
 import spikewright as sw
-from spikewright.choosing.silent_steps import MOST_APART, measured, rounded_values
+from slowly import in_turn
+from spikewright.choosing.silent_steps import MOST_APART, DigitsCompared
 from spikewright.errors import (
     BuildError,
     ConversionError,
+    ConversionWarning,
     NetworkError,
     SimulationError,
     TrainingError,
 )
-from spikewright.graph import Graph, GraphNode
+from spikewright.graph import Graph, GraphNode, evaluate_all
 from spikewright.graph.layers import Activation, Add, Affine, Input, MaxPool, Multiply
 from spikewright.running.inputs import feeds_of
 from spikewright.running.runner import RunJob, Runner
 from spikewright.testing.layers import LayerExample, layer_examples
+from twins import rounded_values, units_of
 
 STEPS = 4
 GRAPHS = {
@@ -70,39 +73,33 @@ def samples(graph: Graph) -> dict[str, NDArray]:
     return {name: rng.normal(size=(6, *graph.shapes[name])) for name in graph.inputs}
 
 
-def is_covered(graph: Graph) -> bool:
-    """Whether a graph can be said in digits."""
-    x = samples(graph)
-    try:
-        sw.convert(graph, spiking=True, coding=sw.SignedDigits(2, 1), calibration=x)
-    except ConversionError as error:
-        assert "digits" in str(error) or "differ in their thresholds" in str(error), error
-        return False
-    return True
-
-
 EXAMPLES = [e for e in layer_examples() if e.layer.kind != "Constant"]
 
 
-@pytest.mark.parametrize("example", EXAMPLES, ids=lambda e: e.id)
-def test_with_all_input_known_every_layer_is_its_rounded_twin(example: LayerExample) -> None:
-    """With `silent_steps=steps` values are the twin's, but where one lies within 1e-6 of a half.
+@pytest.mark.parametrize(("example", "precision"), in_turn(EXAMPLES, sw.engines.PRECISIONS))
+def test_with_all_input_known_every_layer_is_its_rounded_twin(
+    example: LayerExample, precision: Any
+) -> None:
+    """With `silent_steps=steps` every neuron says its twin's value, to the unit, on every engine.
 
-    For every layer that can be said in digits; any other is refused by name.
+    For every layer that can be said in digits, all linear ones; any other is refused by name.
     """
     graph = around(example)
-    if not is_covered(graph):
+    x, coding = samples(graph), sw.SignedDigits(STEPS, STEPS)
+    try:
+        conversion = sw.convert(graph, spiking=True, coding=coding, calibration=x)
+    except ConversionError as error:
+        assert "digits" in str(error) or "differ in their thresholds" in str(error), error
+        assert not example.layer.linear
         return
-    x = samples(graph)
-    coding = sw.SignedDigits(STEPS, STEPS)
-    conversion = sw.convert(graph, spiking=True, coding=coding, calibration=x)
-    run = conversion.run(x, engine="reference", precision="float64", progress=False)
-    twin = rounded_values(conversion.canonical, conversion.populations(), x)
-    for name, values in run.layer_means().items():
-        unit = conversion.populations()[name].rate_scale * (0.001 * STEPS)
-        apart = np.abs(values - twin[name]) * unit
-        assert np.mean(apart > 1e-6) <= 1e-3, name
-    assert np.allclose(run.predict(), twin[conversion.canonical.outputs["output"]], atol=1e-6)
+    twin, units = rounded_values(conversion, x), units_of(conversion)
+    for engine in sw.engines.available():
+        run = conversion.run(x, engine=engine, precision=precision, progress=False)
+        for name, population in run.populations.items():
+            wanted = np.rint(twin[name] / units[name])
+            np.testing.assert_array_equal(population.net, wanted, f"{name} on {engine}")
+        output = twin[conversion.canonical.outputs["output"]]
+        np.testing.assert_allclose(run.predict(), output, rtol=1e-6, atol=1e-5)
 
 
 @pytest.mark.parametrize("silent", [1, 2, "auto"])
@@ -128,8 +125,12 @@ def test_every_engine_sends_the_same(graph: Graph, silent: Any) -> None:
 def test_auto_is_about_as_close_as_the_twin(graph: Graph) -> None:
     """Outputs are at most 1.1 times as far from the source's as the twin's, with whole digits."""
     conversion, x = converted(graph)
-    seen = measured(conversion, conversion.as_inputs(x))
-    assert seen.spiking <= MOST_APART * seen.twin
+    compared = DigitsCompared(conversion, conversion.as_inputs(x))
+    assert compared.distance()[0] <= MOST_APART * compared.twin
+    exact = evaluate_all(conversion.canonical, conversion.as_inputs(x))
+    twin = rounded_values(conversion, x)
+    lost = [np.ravel(twin[n] - exact[n]) for n in conversion.canonical.outputs.values()]
+    assert compared.twin == pytest.approx(np.sqrt(np.square(np.concatenate(lost)).mean()))
     chosen = conversion.coding
     assert isinstance(chosen, sw.SignedDigits) and chosen.silent_steps != "auto"
     again = sw.convert(graph, **conversion.resolved)
@@ -195,7 +196,7 @@ def test_one_digit_is_a_network_of_zeros_and_ones() -> None:
     graph = GRAPHS["mlp"]
     conversion, x = converted(graph, 1, steps=1)
     run = conversion.run(x, progress=False)
-    twin = rounded_values(conversion.canonical, conversion.populations(), conversion.as_inputs(x))
+    twin = rounded_values(conversion, x)
     for name, population in run.populations.items():
         assert set(np.unique(population.net)) <= {0, 1}
         np.testing.assert_allclose(population.means(1, 0.001), twin[name], atol=1e-6)
@@ -333,6 +334,17 @@ def test_without_samples_auto_is_refused() -> None:
     with pytest.raises(ConversionError, match="silent_steps"):
         sw.convert(graph, coding=sw.SignedDigits(4), **given)
     assert sw.convert(graph, coding=sw.SignedDigits(4, 1), **given).coding.steps == 4
+
+
+def test_a_network_without_neurons_waits_for_nothing() -> None:
+    """Nothing says digits: "auto" has nothing to find, and the network is its source."""
+    rng = np.random.default_rng(0)
+    fc = GraphNode("fc", Affine(rng.normal(size=(3, 6)), rng.normal(size=3)), ("x",))
+    graph = Graph((GraphNode("x", Input((6,))), fc), {"output": "fc"})
+    with pytest.warns(ConversionWarning, match="no activations: nothing spikes"):
+        conversion, x = converted(graph)
+    found = conversion.run(x, progress=False).predict()
+    np.testing.assert_allclose(found, evaluate_all(graph, {"x": x})["fc"], rtol=1e-5, atol=1e-5)
 
 
 def test_a_maximum_of_neurons_of_different_thresholds_is_refused() -> None:

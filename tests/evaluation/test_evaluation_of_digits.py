@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 
 import models
 import spikewright as sw
-from spikewright.choosing.silent_steps import rounded_values
 from spikewright.cli import main
 from spikewright.errors import SimulationError
 from spikewright.graph import Graph, GraphNode
@@ -22,6 +21,7 @@ from spikewright.measure.truth import Output
 from spikewright.records import select
 from spikewright.running.inputs import feeds_of
 from spikewright.running.still import StillNetwork, rounded
+from twins import rounded_values
 
 STEPS, SILENT = 4, 2
 
@@ -177,7 +177,7 @@ def test_the_rounded_twin_is_that_of_the_digits(graph: Graph) -> None:
     still = StillNetwork(held, STEPS * 0.001, 0, "float64", 1)
     names = {node: name for name, node in held.inputs.items()}
     answers = still.answers(fed, names).outputs
-    twin = rounded_values(conversion.canonical, conversion.populations(), conversion.as_inputs(x))
+    twin = rounded_values(conversion, x)
     for output, node in conversion.canonical.outputs.items():
         np.testing.assert_allclose(answers[output], twin[node], rtol=0, atol=1e-6)
 

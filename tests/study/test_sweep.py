@@ -551,6 +551,10 @@ def test_codes_are_one_more_axis_each_in_its_own_steps() -> None:
         assert point.evaluation is not None
         assert stripped(point.evaluation.records) == stripped(expected.records)
         assert point.conversion.coding == code
+        whole = made.run(X, progress=False).network_steps
+        assert point.latency == whole and (whole > point.steps) == (code.steps != 8)
+    times = [row["latency_ms"] for row in found.table.as_dicts()]
+    assert times == [point.latency for point in found.points]
 
 
 def test_digits_are_read_after_their_own_steps_alone() -> None:

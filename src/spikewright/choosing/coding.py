@@ -191,6 +191,8 @@ class SignedDigits(Coding):
         """The code with a number of silent steps in the place of "auto"; the network is changed."""
         if self.silent_steps != "auto":
             return self
+        if not conversion.populations():  # nothing says anything, or waits
+            return replace(self, silent_steps=1)
         if samples is None:
             raise refuse(
                 "SignedDigits.silent_steps",

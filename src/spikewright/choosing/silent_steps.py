@@ -3,36 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from spikewright.choosing.statistics.collect import Batch
-from spikewright.graph import Graph, evaluate_all
+from spikewright.graph import evaluate_all
 from spikewright.lower.choices import STEP
 from spikewright.lower.populations import Roles
+from spikewright.measure import Run
 from spikewright.network import Ensemble
 from spikewright.running.converted import Converted
 from spikewright.running.run import run_of
 from spikewright.running.runner import Runner
+from spikewright.running.still import rounded
 
 MOST_APART = 1.1
 """The largest distance from the source that is good enough, in distances of the rounded twin."""
 _MEASURED = 128  # samples
-
-
-@dataclass(frozen=True, eq=False)
-class DigitsMeasured:
-    """Distances of a network's and its twin's outputs from the source's, on some samples.
-
-    They are root mean squares over all outputs. `late` is the share of each layer's neurons that
-    did not say the digits of what they know in the end, by layer.
-    """
-
-    spiking: float
-    twin: float
-    late: Mapping[str, float]
 
 
 def digit_unit(ensemble: Ensemble) -> NDArray:
@@ -49,41 +37,34 @@ def rounded_to_digits(ensemble: Ensemble, values: NDArray) -> NDArray:
     return found
 
 
-def rounded_values(
-    graph: Graph, populations: Mapping[str, Ensemble], samples: Batch
-) -> dict[str, NDArray]:
-    """The values of all nodes of the rounded twin, `{name: (batch, *shape)}`."""
+class DigitsCompared:
+    """A network of digits beside its source and its twin, which stay while it is arranged anew.
 
-    def passed_on(name: str, value: NDArray) -> NDArray:
-        return rounded_to_digits(populations[name], value) if name in populations else value
-
-    return evaluate_all(graph, samples, passed_on)
-
-
-def measured(conversion: Converted, samples: Batch) -> DigitsMeasured:
-    """The distances of a network of digits, and its late neurons, on samples."""
-    compared = _Compared(conversion, samples)
-    spiking, sent = compared.distance()
-    return DigitsMeasured(spiking, compared.twin, compared.late(sent))
-
-
-class _Compared:
-    """A network of digits beside its source and its twin, which stay while it is arranged anew."""
+    Distances are root mean squares over all outputs. `twin` is that of the rounded twin's outputs
+    from the source's.
+    """
 
     def __init__(self, conversion: Converted, samples: Batch) -> None:
-        graph, populations = conversion.canonical, conversion.populations()
+        graph, times = conversion.canonical, conversion.lowered.times
+        assert times is not None
         self._conversion, self._samples = conversion, samples
         self._places = dict(zip(graph.outputs, Roles(graph).read_from(), strict=True))
-        exact, twin = evaluate_all(graph, samples), rounded_values(graph, populations, samples)
+        exact, twin = evaluate_all(graph, samples), rounded(conversion.lowered, times.steps)
+        assert twin is not None
         self._exact = {place: exact[place] for place in self._places.values()}
-        self.twin = _distance(self._exact, {place: twin[place] for place in self._exact})
+        self.twin = self._distance(run_of(Runner(twin), samples, 1, STEP * times.steps, 0))
 
     def distance(self) -> tuple[float, Mapping[str, NDArray]]:
         """The distance of a run's outputs from the source's, and the mean values of layers."""
         run = run_of(Runner(self._conversion.lowered), self._samples, None, STEP, 0)
-        answers = {name: value.mean(axis=1, dtype=np.float64) for name, value in run.raw.items()}
-        found = {self._places[name]: value for name, value in answers.items()}
-        return _distance(self._exact, found), run.layer_means()
+        return self._distance(run), run.layer_means()
+
+    def _distance(self, run: Run) -> float:
+        apart = [
+            np.square(value.mean(axis=1, dtype=np.float64) - self._exact[self._places[name]])
+            for name, value in run.raw.items()
+        ]
+        return float(np.sqrt(np.concatenate([squares.ravel() for squares in apart]).mean()))
 
     def late(self, sent: Mapping[str, NDArray]) -> dict[str, float]:
         """The share of each layer's neurons that did not say the digits of what they were sent."""
@@ -100,12 +81,6 @@ class _Compared:
         return found
 
 
-def _distance(exact: Mapping[str, NDArray], found: Mapping[str, NDArray]) -> float:
-    """The root mean square of how far values are from exact ones, over all of them."""
-    squares = [np.square(value - exact[name]).ravel() for name, value in found.items()]
-    return float(np.sqrt(np.concatenate(squares).mean()))
-
-
 def found_silent_steps(
     conversion: Converted, arrange: Callable[[Mapping[str, int]], None], most: int, samples: Batch
 ) -> dict[str, int]:
@@ -115,7 +90,7 @@ def found_silent_steps(
     late on the samples, until the network is about as close to its source as its twin.
     """
     few = {name: array[:_MEASURED] for name, array in samples.items()}
-    silent, compared = dict.fromkeys(conversion.populations(), 1), _Compared(conversion, few)
+    silent, compared = dict.fromkeys(conversion.populations(), 1), DigitsCompared(conversion, few)
     while True:
         arrange(silent)
         spiking, sent = compared.distance()

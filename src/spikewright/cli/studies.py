@@ -116,7 +116,11 @@ _SHOWN = 2000
 """Samples that a report's figures over time are of, at most."""
 
 
-_LEFT_OUT = {*options_of(SpikeOptions), "sequence_step", "neurons"}
+_CODES = (
+    "A code of values in spikes: rate, which is searched without it, or digits:STEPS, which runs "
+    "for these; repeat it for several."
+)
+_LEFT_OUT = {*options_of(SpikeOptions), "sequence_step", "neurons"} - {"coding"}
 
 
 @command(
@@ -131,6 +135,7 @@ _LEFT_OUT = {*options_of(SpikeOptions), "sequence_step", "neurons"}
     files.out("the chosen network here"),
     files.report,
     groups=(TuneOptions, SampleOptions),
+    forms={"coding": replace(SEVERAL["coding"], help=_CODES)},
     without=_LEFT_OUT,
 )
 def tune(given: Given) -> None:
@@ -147,6 +152,8 @@ def tune(given: Given) -> None:
         raise click.UsageError("--train: weights that are trained need a place, -o FILE")
     if held is not None:
         settings["validation"] = (held.x, held.y)
+    if settings["coding"] is not None:
+        settings["coding"] = [in_steps_of(settings["dt"], code) for code in settings["coding"]]
     found = library_tune(given.model, samples.x, samples.y, **settings, **given.choices)
     given.save(found.shown.conversion)
     if given.paths["report"] is not None:
@@ -156,7 +163,7 @@ def tune(given: Given) -> None:
 
 def _print_search(found: StudyResult, out: Path | None) -> None:
     best = found.shown
-    steps = duration(best.steps, best.dt)
+    steps = duration(best.steps, best.dt, best.latency)
     lost = f"at most {100 * (found.limit or 0.0):g} points may be lost; the best runs {steps}"
     show(replace(found.table, title=f"{found.facts['held_back']} held-back samples, {lost}"))
     say(f"{found.conclusion}\n")

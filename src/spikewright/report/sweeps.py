@@ -144,13 +144,14 @@ def _key(readout: str, output: str | None, worth: Worth) -> str:
 
 def _setting(key: Key, steps: int | None, at: Sequence[Record]) -> dict[str, Value]:
     dt = next((r.how["dt"] for r in at if "dt" in r.how), None)
+    whole = next((r.how["network_steps"] for r in at if "network_steps" in r.how), steps)
     return {
         "chosen": any(r.how.get("chosen") for r in at),
         "neurons": key.neurons,
         "scale": key.scale,
         "synapse": "none" if key.synapse is None else key.synapse,
         "steps": steps,
-        "latency_ms": None if dt is None or steps is None else 1000 * dt * steps,
+        "latency_ms": None if dt is None or whole is None else 1000 * dt * whole,
     }
 
 

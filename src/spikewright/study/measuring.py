@@ -24,7 +24,7 @@ from spikewright.measure import Evaluation
 from spikewright.records import Record, Worth, own_energies, select, worths
 from spikewright.running.runner import Runner
 from spikewright.running.still import Answers
-from spikewright.study.point import OperatingPoint, OutputScore, StudySetting
+from spikewright.study.point import NETWORK_STEPS, OperatingPoint, OutputScore, StudySetting
 from spikewright.study.programs import ModelReference
 
 _FOLDER = re.compile(r"[0-9a-f]{16}")  # holds what is finished of one setting
@@ -117,6 +117,8 @@ class Measuring:
             at = [r for r in whole if r.how.get("steps") == steps]
             costs = select(at, "spikes per sample")
             costs += own_energies(at, table=self.table) if costs else []
+            if more := found.settings.get("network_steps"):
+                costs.append(Record(NETWORK_STEPS, more, "steps", found.settings["samples"]))
             for readout in setting.readouts:
                 read = [r for r in at if r.how.get("readout") == str(readout)]
                 scores = tuple(_score(w, output, read, whole) for output, w in measures.items())

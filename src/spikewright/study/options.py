@@ -136,6 +136,14 @@ class TuneOptions(
             "processes may work on one.",
         ),
     ]
+    coding: Annotated[
+        Coding | Sequence[Coding] | None,
+        Option(
+            None,
+            "Codes of values in spikes, one or a list, as `convert` takes them; each that has "
+            "steps runs for these, and `sw.RateCode()` is what is searched without it.",
+        ),
+    ]
     max_pool: Annotated[MaxPoolForm, Option("gate", "Max pooling, as `convert` takes it.")]
     weights: Annotated[Quantised | None, Option(None, "Weights of few bits, for all settings.")]
     train: Annotated[

@@ -37,6 +37,9 @@ class StudySetting:
     how: Mapping[str, Plain] = field(default_factory=dict)
 
 
+NETWORK_STEPS = "network steps"
+"""The record, among the costs, of the steps of a network whose layers start one after the other."""
+
 T = TypeVar("T")
 
 Minimise = Literal["spikes", "energy", "latency"]
@@ -104,6 +107,11 @@ class OperatingPoint:
     origin: ModelReference = MODEL
 
     @property
+    def latency(self) -> int:
+        """The steps of the network until the answer is there."""
+        return int(self.cost(NETWORK_STEPS) or self.steps)
+
+    @property
     def lost(self) -> float:
         """The loss against the source, of several outputs the largest; infinite where it failed."""
         return max((score.lost for score in self.scores), default=float("inf"))
@@ -163,8 +171,8 @@ class OperatingPoint:
     def price(self, minimise: Minimise) -> tuple[float, ...]:
         """The cost to minimise, and the values that decide among equals."""
         spikes, energy = (float("inf") if c is None else c for c in (self.spikes, self.energy))
-        first = {"spikes": spikes, "energy": energy, "latency": float(self.steps)}[minimise]
-        return (first, spikes, float(self.steps), self.lost)
+        first = {"spikes": spikes, "energy": energy, "latency": float(self.latency)}[minimise]
+        return (first, spikes, float(self.latency), self.lost)
 
     def behind(self, other: OperatingPoint, confidence: float = 0.95) -> Interval | None:
         """The interval of how much more this one loses than another, for paired samples.
@@ -218,6 +226,7 @@ class OperatingPoint:
         return {
             "name": self.name,
             **self.how,
+            "network_steps": self.latency,
             "dt": self.dt,
             "failed": self.failed or None,
             "lost": None if self.failed else self.lost,

@@ -10,7 +10,13 @@ from typing import Any, Unpack, cast
 import numpy as np
 
 from spikewright import executors
-from spikewright._base.amounts import format_difference, format_energy, loss_unit, number
+from spikewright._base.amounts import (
+    format_difference,
+    format_energy,
+    loss_unit,
+    number,
+    steps_text,
+)
 from spikewright._base.arguments import is_number, is_whole
 from spikewright._base.files import path_of
 from spikewright._base.options import declared, options_of
@@ -60,9 +66,8 @@ def found_nothing(point: OperatingPoint, within: float) -> str:
 
 def _point_text(point: OperatingPoint) -> str:
     """A setting, its steps and its readout."""
-    steps = "1 step" if point.steps == 1 else f"{point.steps} steps"
-    readout = str(point.readout)
-    return f"{point.setting.name}, {steps} of {1000 * point.dt:g} ms, {readout} readout"
+    steps = steps_text(point.steps, point.latency, f"{1000 * point.dt:g} ms")
+    return f"{point.setting.name}, {steps}, {point.readout!s} readout"
 
 
 def _distance(within: float, point: OperatingPoint) -> str:
@@ -313,7 +318,7 @@ def _records(points: Sequence[OperatingPoint], best: OperatingPoint | None) -> t
     """Those of `Conversion.evaluate` under each setting, and the source's, once.
 
     The setting is in their `how` as "scale", "synapse" and "neurons", numbers or text; the score of
-    the best point has "chosen".
+    the best point has "chosen". "network_steps" are those of the network, where they are more.
     """
     settings = {p.setting: p for p in points if p.evaluation is not None}
     chosen = [] if best is None else [score.value for score in best.scores]
@@ -322,11 +327,13 @@ def _records(points: Sequence[OperatingPoint], best: OperatingPoint | None) -> t
         mine = chosen if best is not None and point.setting is best.setting else []
         records = cast(Evaluation, point.evaluation).records
         source = [r for r in records if r.name.startswith("source ")]
+        whole = {"network_steps": point.latency} if point.latency != point.steps else {}
+        how = {**point.setting.how, **whole}
         found = [*source, *found] if place == 0 else found
         for record in records:
             if not record.name.startswith("source "):
                 mark = {"chosen": True} if record in mine else {}
-                found.append(replace(record, how={**record.how, **point.setting.how, **mark}))
+                found.append(replace(record, how={**record.how, **how, **mark}))
     return tuple(found)
 
 

@@ -62,12 +62,15 @@ class Made:
         return True
 
 
-def searching(study: Study, measuring: Any = measure, starts: Sequence[Values] = ()) -> Search:
+def searching(
+    study: Study, measuring: Any = measure, starts: Sequence[Values] = (), sampling: bool = True
+) -> Search:
     """A search for the least cost at which at most 2 % are lost."""
     begin = starts or [{"kind": "plain", "level": 5.0, "tilt": 0.0}]
     generators = [lambda study: [ProposedSetting(values, "start") for values in begin]]
     made: Any = Made(measuring)
-    return Search(study, made, lambda *place: [], [Aim.of(0.02, 0.02, N)], generators)
+    aims = [Aim.of(0.02, 0.02, N)]
+    return Search(study, made, lambda *place: [], aims, generators, sampling=sampling)
 
 
 def limits(trials: int, seconds: float = 60.0) -> Callable[[int], bool]:
@@ -80,6 +83,15 @@ def best_cost(study: Study) -> float:
     """The least cost that was found within the limit."""
     study.refresh()
     return min(p.cost for p in study.finished() if p.drop <= 0.02)
+
+
+def test_without_sampling_all_begins_with_what_is_proposed() -> None:
+    """Steps lead on from there; it ends when none is left, and waits for nothing else."""
+    study = open_study(None, FACTS, 0)
+    searching(study, sampling=False).run(limits(1000))
+    study.refresh()
+    assert "free" not in {trial.user_attrs["origin"] for trial in study.trials}
+    assert 10 < len(study.trials) < 1000 and best_cost(study) < 3.0
 
 
 def test_the_optimum_is_found() -> None:
@@ -249,6 +261,8 @@ def test_a_search_that_gets_nowhere_ends() -> None:
         {"values": '{"level": [1.0]}'},
         {"values": '{"level": NaN}'},
         {"values": "[]"},
+        {"values": '{"coding": "digits"}'},
+        {"values": '{"coding": "[\\"Digits\\", {}]"}'},
         {"points": "3"},
         {"points": "[{}]"},
         {"points": None},

@@ -2,9 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-import spikewright as sw
 from spikewright.errors import TuningError
-from spikewright.study.search.space import CODES, Choices, Range, asked, begin, restricted
+from spikewright.study.search.space import Choices, Range, asked, begin, restricted
 
 SPACE = {
     "cap": Choices((None, 1)),
@@ -55,12 +54,3 @@ def test_only_what_is_open_is_asked_of_a_trial() -> None:
 def test_the_beginning_is_the_first_choice_and_the_start() -> None:
     """Where a search begins."""
     assert begin(SPACE) == {"cap": None, "level": 0.0, "rule": "a"}
-
-
-@pytest.mark.parametrize("name", CODES)
-def test_codes_of_values_are_not_searched(name: str) -> None:
-    """Who looks for one is told what compares them, by `space` and as an argument of `tune`."""
-    with pytest.raises(TuningError, match=r"digits are not searched, .* sw\.sweep\(coding="):
-        restricted(SPACE, {name: 4})
-    with pytest.raises(TypeError, match=r"digits are not searched, .* sw\.sweep\(coding="):
-        sw.tune(None, None, None, **{name: 4})

@@ -9,12 +9,21 @@ from functools import partial
 from typing import Any
 
 from spikewright._base.amounts import POINTS, Unit, format_difference, number
+from spikewright.choosing.rules.rule import brief
 from spikewright.errors import SpikewrightError, TuningError
 from spikewright.records import SCORE, Record, Worth
 from spikewright.report.tables import Column, Table, Value, energy_column
-from spikewright.study.point import Certificate, OperatingPoint, OutputScore, StudySetting, front
+from spikewright.study.point import (
+    NETWORK_STEPS,
+    Certificate,
+    OperatingPoint,
+    OutputScore,
+    StudySetting,
+    front,
+)
 from spikewright.study.programs import ModelReference
 from spikewright.study.result import ONE_STEP, StudyResult, nearest
+from spikewright.study.search.codes import code_of
 from spikewright.study.search.measurement import Measurement, unbeaten
 from spikewright.study.search.objective import Objective
 from spikewright.study.search.trials import Study
@@ -267,7 +276,9 @@ def _point(
 ) -> OperatingPoint:
     """A setting of the search, on the held-back samples where it was checked on these."""
     checked, found, running = one.held is not None, one.checked, objective.running
-    how, on = {"trial": one.trial}, "held back" if checked else "searched"
+    code = code_of(one.values)
+    how: dict[str, Any] = {"trial": one.trial, **({} if code is None else {"coding": brief(code)})}
+    on = "held back" if checked else "searched"
     read = {"steps": found.steps, "dt": running.dt, "readout": found.readout}
     told = {**how, **read, "samples": on}
     paired, n, sure = found.paired, found.paired.n, asked["confidence"]
@@ -277,6 +288,8 @@ def _point(
     unit = "fraction" if worth.fraction else SCORE
     drop = Record(f"{worth.name} drop", found.drop, unit, n, interval, told)
     energy = {**told, "table": running.table, "network": "spiking"}
+    whole = found.network_steps
+    lasts = () if whole is None else (Record(NETWORK_STEPS, whole, "steps", n, None, told),)
     return OperatingPoint(
         setting=StudySetting(f"trial {one.trial}", {}, how=how),
         steps=found.steps,
@@ -286,7 +299,8 @@ def _point(
         costs=tuple(
             Record(_NAMES[name], value, _UNITS[name], n, None, energy if name == "energy" else told)
             for name, value in found.costs.items()
-        ),
+        )
+        + lasts,
         on=on,
         check=Certificate(one.certified, needed) if checked else None,
         rule=objective.translation.rule(one.values, found.steps, found.costs["spikes"]),
@@ -310,6 +324,7 @@ def _unit(worth: Worth) -> Unit:
 def conclusion(asked: Mapping[str, Any], best: OperatingPoint) -> str:
     """The setting, its loss, and what is certain of it."""
     steps = "1 step" if best.steps == 1 else f"{best.steps} steps"
+    steps += f" ({best.latency} of the network)" if best.latency != best.steps else ""
     trained = "" if best.training is None else ", trained"
     lost = format_difference(best.lost, unit=_unit(best.scores[0].worth))
     told = f"{steps}, {best.costs_text}{trained}; {lost}. {_verdict(asked, best)}"
@@ -364,6 +379,8 @@ def _table(
     if energies is not None:
         columns.insert(3, energy_column("energy", "energy", energies))
     rows = [_row(point, best) for point in points]
+    if any(row["coding"] for row in rows):
+        columns += [Column("network steps", "steps of the network"), Column("coding", "code")]
     cells = tuple(tuple(row[column.key] for column in columns) for row in rows)
     return Table("", tuple(columns), cells)
 
@@ -373,6 +390,7 @@ def _row(point: OperatingPoint, best: OperatingPoint) -> dict[str, Value]:
     return {
         "chosen": "chosen" if point is best else None,
         "steps": point.steps,
+        "network steps": point.latency,
         "spikes": point.spikes,
         "energy": point.energy,
         "drop": point.lost,
@@ -380,4 +398,5 @@ def _row(point: OperatingPoint, best: OperatingPoint) -> dict[str, Value]:
         "certified": "yes" if check is not None and check.certified else "no",
         "needed": None if check is None else check.needed,
         "rule": "" if point.rule is None else str(point.rule),
+        "coding": point.setting.how.get("coding", ""),
     }

@@ -21,7 +21,7 @@ class Measurement:
 
     `costs` are means a sample by name ("spikes", "energy"); `cost` is the one that is minimised.
     `risk` goes with the drop, and says more where few samples are lost: answers that become less
-    sure raise it.
+    sure raise it. `network_steps` are those of the network, where layers start one after the other.
 
     `values` are those of the setting's parameters, `trial` its number in the study and `origin`
     says how the search came to it. `training` is of its network, where it was trained. Settings
@@ -35,6 +35,7 @@ class Measurement:
     cost: Finite
     costs: Mapping[str, Finite]
     risk: Finite = 0.0
+    network_steps: Positive | None = None
     values: Values = field(default_factory=dict, compare=False)
     trial: int = field(default=0, compare=False)
     origin: str = field(default="", compare=False)
@@ -60,14 +61,17 @@ class Measurement:
 
     def as_dict(self) -> dict[str, Any]:
         """What was measured as plain data, ready for JSON."""
-        return {"paired": vars(self.paired), **{name: getattr(self, name) for name in _MEASURED}}
+        whole = {} if self.network_steps is None else {"network_steps": self.network_steps}
+        measured = {name: getattr(self, name) for name in _MEASURED}
+        return {"paired": vars(self.paired), **measured, **whole}
 
     @classmethod
     def of(cls, entry: Mapping[str, Any], **setting: Any) -> Measurement:
         """From plain data, and the setting that was measured; raises as the types do for others."""
         counts = "lost" in entry["paired"]  # as earlier versions wrote them
         paired = (PairedLoss.counts if counts else PairedLoss)(**entry["paired"])
-        found = cls(paired=paired, **{name: entry[name] for name in _MEASURED}, **setting)
+        names = [*_MEASURED, *(["network_steps"] if "network_steps" in entry else [])]
+        found = cls(paired=paired, **{name: entry[name] for name in names}, **setting)
         check_types(found)
         return found
 

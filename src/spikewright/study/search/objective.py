@@ -15,12 +15,21 @@ from numpy.typing import NDArray
 
 from spikewright.choosing.correction import StepCorrection
 from spikewright.conversion import Conversion
+from spikewright.lower.coding import Coding
 from spikewright.measure.readout import READOUTS, EveryStep, kind_of
+from spikewright.running.own_steps import complete_readouts, network_steps
 from spikewright.study.point import Minimise
 from spikewright.study.programs import ProgramWriter
 from spikewright.study.search.certificate import PairedLoss
+from spikewright.study.search.codes import CODING, with_code
 from spikewright.study.search.measurement import Measurement
-from spikewright.study.search.parameters import CORRECTION, Translation, rounded
+from spikewright.study.search.parameters import (
+    CORRECTION,
+    Translation,
+    neurons_of,
+    rounded,
+    values_for,
+)
 from spikewright.study.search.samples import Labelled, Outcome, Running, run
 from spikewright.study.search.space import Plain, Space, Values, choices_of
 
@@ -107,6 +116,18 @@ class Objective:
             return True
         return self.trial(values, len(self.samples)) <= _TRIAL * self.timeout
 
+    def coded(self, code: Coding) -> Values:
+        """The values of a code with a number of steps, as it is said with its own scales.
+
+        They are tried on a sample. Raises as `values_for` does, and as converting and running do.
+        """
+        values = values_for(code, self.space)
+        made = self.conversion.again(**neurons_of(values), calibration=self.known)
+        scales = self.translation.by_channel(made.resolved["scale_firing_rates"])
+        found = self.translation.refined(with_code(values, made.coding), scales)
+        self.measure(found, slice(1))
+        return found
+
     def identify(self, values: Mapping[str, Plain]) -> str:
         """A key of the network and run that values stand for."""
         given = tuple(sorted(values.items()))
@@ -144,9 +165,11 @@ class Objective:
 
     def measure(self, values: Mapping[str, Plain], part: slice) -> list[Measurement]:
         """Measure on some of the samples, at every number of steps and under every readout."""
-        most = int(values["steps"] or 1)
-        at = sorted({step for step in choices_of(self.space, "steps") if step <= most} | {most})
-        return self._points(self.convert(values), self.samples[part], at, self._readouts(at))
+        most, conversion = int(values["steps"] or 1), self.convert(values)
+        fewer = () if values.get(CODING) is not None else choices_of(self.space, "steps")
+        at = sorted({step for step in fewer if step <= most} | {most})
+        readouts = self._readouts(conversion, at)
+        return self._points(conversion, self.samples[part], at, readouts)
 
     def network(self, candidate: Measurement) -> Conversion:
         """The network of a setting, the trained one where there is one."""
@@ -173,8 +196,11 @@ class Objective:
             for name, readout in READOUTS[kind].searched(kind, steps, self.running.dt).items()
         }
 
-    def _readouts(self, at: Sequence[int]) -> dict[str, EveryStep]:
+    def _readouts(self, conversion: Conversion, at: Sequence[int]) -> dict[str, EveryStep]:
         wanted = [str(name) for name in choices_of(self.space, "readout")]
+        if conversion.lowered.times is not None and "mean" in wanted:
+            wanted = ["mean"]
+        complete_readouts(conversion.lowered, wanted)
         found = self._searched(wanted, at[-1]) or self._searched(["mean"], at[-1])
         if at[-1] == 1:  # of a single step they are all the same
             return dict([next(iter(found.items()))])
@@ -191,20 +217,28 @@ class Objective:
         found = run(conversion, samples.x, samples.y, at, list(readouts.values()), self.running)
         self.pace.add(len(samples) * at[-1], time.monotonic() - begun)
         return [
-            self._point(found, samples, t, name, readout)
+            self._point(found, samples, (t, network_steps(conversion.lowered, t)), name, readout)
             for t in at
             for name, readout in readouts.items()
             if (kind := kind_of(readout)) is None or kind.fits(t, self.running.dt)
         ]
 
     def _point(
-        self, found: Outcome, samples: Labelled, steps: int, name: str, readout: EveryStep
+        self,
+        found: Outcome,
+        samples: Labelled,
+        lasts: tuple[int, int],
+        name: str,
+        readout: EveryStep,
     ) -> Measurement:
+        steps, whole = lasts
         costs = found.costs[steps]
         paired = PairedLoss.of(samples.scores, found.scores[steps, readout])
         margins = found.margins.get((steps, readout))
         risk = paired.drop if margins is None else self.risk(samples, margins)
-        return Measurement(steps, name, paired, self._cost(costs, steps), costs, risk)
+        cost = self._cost(costs, whole)
+        more = whole if whole != steps else None
+        return Measurement(steps, name, paired, cost, costs, risk, network_steps=more)
 
     def risk(self, samples: Labelled, margins: NDArray) -> float:
         """Mean rise of a soft count of errors: each is `1 / (1 + exp(margin / unit))`.
@@ -219,7 +253,7 @@ class Objective:
         return float(np.mean(_soft(margins / unit) - _soft(own / self.samples.unit)))
 
     def _cost(self, costs: Mapping[str, float], steps: int) -> float:
-        """The cost that is minimised; for latency the steps, and among equal ones the spikes."""
+        """The cost that is minimised; for latency the network's steps, then the spikes."""
         if self.minimise != "latency":
             return costs[self.minimise]
         spikes = costs["spikes"]

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -17,14 +18,26 @@ from spikewright._base.texts import bare_name
 from spikewright.choosing import LayerStatistics, NeuronSetting, RuleCase, ScaleRule
 from spikewright.choosing.rules import RULES, EnergyBudget, parse
 from spikewright.choosing.rules.energy_budget import proportions_of
+from spikewright.choosing.rules.rule import brief
 from spikewright.choosing.rules.spending import Item, Spending, Thresholds
 from spikewright.choosing.statistics.sensitivity import sensitivities
 from spikewright.conversion import Conversion
 from spikewright.errors import ConversionError, TuningError
+from spikewright.lower.coding import Coding
 from spikewright.lower.populations import Roles
 from spikewright.measure.readout import READOUTS
 from spikewright.network.neurons import BipolarIntegrateAndFire, IntegrateAndFire, RectifiedLinear
-from spikewright.study.search.space import Choices, Parameter, Plain, Range, Values
+from spikewright.study.search.codes import CODING, code_of, with_code
+from spikewright.study.search.space import (
+    Choices,
+    Parameter,
+    Plain,
+    Range,
+    Space,
+    Values,
+    begin,
+    choices_of,
+)
 
 _CURVES = 64  # of layers, that are held at once
 
@@ -235,8 +248,11 @@ class Translation:
         return self.refined(values, scales)
 
     def rule(self, values: Mapping[str, Plain], steps: int, spikes: float) -> ScaleRule | None:
-        """The rule of these values, with so many spikes a sample to spend; None with none."""
-        if not spikes > 0:
+        """The rule of these values, with so many spikes a sample to spend; None with none.
+
+        A code with steps of its own has none either.
+        """
+        if not spikes > 0 or values.get(CODING) is not None:
             return None
         like = self.allocation.rules[str(values["rule"])]
         budget = float(f"{spikes:.{_DIGITS}g}")
@@ -256,7 +272,10 @@ class Translation:
 
     def scales(self, values: Mapping[str, Plain]) -> dict[str, NDArray]:
         """The scales `(channels,)` of each layer."""
-        found = self.arguments(values)["scale_firing_rates"]
+        return self.by_channel(self.arguments(values)["scale_firing_rates"])
+
+    def by_channel(self, found: Mapping[str, Any]) -> dict[str, NDArray]:
+        """Scales of each layer, as a network has them, one for each channel."""
         return {
             name: np.broadcast_to(np.reshape(found[name], -1), (layer.values.channels,))
             for name, layer in self.allocation.layers.items()
@@ -277,13 +296,52 @@ class Translation:
             "scale_firing_rates": {
                 name: _plain(layers[name].spread(rounded(scale))) for name, scale in scales.items()
             },
-            "synapse": values["synapse"],
-            "initial_voltage": values["initial_voltage"],
-            "spiking": {RectifiedLinear: BipolarIntegrateAndFire()}
-            if values["neuron"] == "bipolar"
-            else True,
-            "max_spikes_per_step": values["max_spikes_per_step"],
+            **neurons_of(values),
         }
+
+
+def neurons_of(values: Mapping[str, Plain]) -> dict[str, Any]:
+    """Arguments of `convert` that choose neurons and their code."""
+    code = code_of(values)
+    return {
+        "synapse": values["synapse"],
+        "initial_voltage": values["initial_voltage"],
+        "spiking": {RectifiedLinear: BipolarIntegrateAndFire()}
+        if values["neuron"] == "bipolar"
+        else True,
+        "max_spikes_per_step": values["max_spikes_per_step"],
+        **({} if code is None else {"coding": code}),
+    }
+
+
+_NEURONS_OF_CODES = ("max_spikes_per_step", "neuron", "initial_voltage", "synapse", CORRECTION)
+"""Parameters that a code may leave no choice."""
+
+
+def values_for(code: Coding, space: Space) -> Values:
+    """The first values of a space that a code has a place for, all but its scales.
+
+    Raises `TuningError` for steps that are not those of the code, and as `convert` does where none
+    have a place.
+    """
+    steps, allowed = code.steps, choices_of(space, "steps")
+    if steps not in allowed and allowed != STEPS:
+        raise TuningError(
+            f"space: 'steps' is {list(allowed)}, and {brief(code)} says its values in {steps}: "
+            "leave steps out of the space, or give a code of as many"
+        )
+    refused: ConversionError | None = None
+    for chosen in product(*(choices_of(space, name) for name in _NEURONS_OF_CODES)):
+        values = {**begin(space), **dict(zip(_NEURONS_OF_CODES, chosen, strict=True))}
+        given = {"bias_correction": values[CORRECTION], "scale_firing_rates": None}
+        try:
+            code.filled({**neurons_of(values), **given})
+        except ConversionError as error:
+            refused = refused or error
+        else:
+            return with_code({**values, "steps": steps}, code)
+    assert refused is not None
+    raise refused
 
 
 def _setting(values: Mapping[str, Plain]) -> NeuronSetting:

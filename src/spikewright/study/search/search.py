@@ -48,7 +48,8 @@ class Search:
 
     What `generators` propose is tried in turn; then, for each of `aims` in turn, settings one step
     away from the best so far. The first aim is the one that Optuna's sampler and the pruning go by.
-    `refine` gives settings near a point that parameters cannot express.
+    `refine` gives settings near a point that parameters cannot express. With `sampling` Optuna
+    proposes settings too; without it all begin with those of the generators.
     """
 
     study: Study
@@ -56,6 +57,7 @@ class Search:
     refine: Callable[..., Iterable[Values]]
     aims: Sequence[Aim]
     generators: Sequence[Generator]
+    sampling: bool = True
 
     def run(
         self, over: Callable[[int], bool], advance: Callable[[int], None] = lambda done: None
@@ -86,7 +88,11 @@ class Search:
     def stale(self) -> bool:
         """Whether nothing better was found for long, and no step is left to try."""
         points = self.study.finished()
-        if not points or self.study.counts().get("WAITING"):
+        if self.study.counts().get("WAITING"):
+            return False
+        if not self.sampling:
+            return self.next() is None
+        if not points:
             return False
         last = max(self._informed(aim).best(points).trial for aim in self.aims)
         later = [t for t in self.study.trials if t.number > last]
@@ -101,7 +107,7 @@ class Search:
                 return proposal
         points = self.study.finished()
         turn = len(known)
-        if not points or (turn % _TURNS == 0 and not stepping):
+        if not points or (self.sampling and turn % _TURNS == 0 and not stepping):
             return None
         stepped = chain.from_iterable(self.steps_from(*base) for base in self._bases(points, turn))
         return next((p for p in stepped if self._is_new(p, known)), None)

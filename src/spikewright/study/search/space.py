@@ -91,14 +91,6 @@ Space = Mapping[str, Parameter]
 Values = dict[str, Plain]
 
 
-CODES = ("coding", "digits", "silent_steps")
-NO_CODES = (
-    "Signed digits are not searched, as they leave no scales, caps and starts to choose: "
-    "sw.sweep(coding=[...]) compares them in several numbers of steps."
-)
-"""The answer to those who look for codes of values in a search."""
-
-
 def restricted(space: Space, wanted: Mapping[str, Any]) -> dict[str, Parameter]:
     """A space with some parameters restricted: `{name: value, choices or (low, high)}`.
 
@@ -108,9 +100,8 @@ def restricted(space: Space, wanted: Mapping[str, Any]) -> dict[str, Parameter]:
     """
     unknown = sorted(set(wanted) - set(space))
     if unknown:
-        hint = f" {NO_CODES}" if unknown[0] in CODES else ""
         raise TuningError(
-            f"space: there is no parameter {unknown[0]!r}; parameters are {', '.join(space)}.{hint}"
+            f"space: there is no parameter {unknown[0]!r}; parameters are {', '.join(space)}"
         )
     return {
         name: parameter.restricted(name, wanted[name]) if name in wanted else parameter

@@ -22,6 +22,7 @@ from typing import Any
 from spikewright._base.optional import require
 from spikewright._base.schema import Finite, check
 from spikewright.errors import TuningError
+from spikewright.study.search.codes import code_of
 from spikewright.study.search.measurement import Measurement, unbeaten
 from spikewright.study.search.space import Values
 
@@ -256,6 +257,7 @@ def values_of(trial: Any) -> Values:
     with _own(trial):
         values: Values = json.loads(trial.user_attrs["values"])
         check(values, dict[str, bool | Finite | str | None])
+        code_of(values)
     return values
 
 

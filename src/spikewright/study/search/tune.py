@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -14,6 +14,7 @@ from spikewright._base.optional import require
 from spikewright._base.options import declared
 from spikewright._base.progress import progress_bar
 from spikewright.choosing import fingerprint
+from spikewright.choosing.rules.rule import brief
 from spikewright.conversion import convert
 from spikewright.errors import TuningError
 from spikewright.lower.trace import silently
@@ -31,6 +32,7 @@ from spikewright.study.search.choice import (
     short_list,
     undecided,
 )
+from spikewright.study.search.codes import codes_of
 from spikewright.study.search.fine_tuning import FineTuning, material
 from spikewright.study.search.generators import PlainSweep, Refinement
 from spikewright.study.search.generators import begun as begin_with
@@ -39,7 +41,7 @@ from spikewright.study.search.objective import Objective
 from spikewright.study.search.parameters import Translation, allocate, space_of, with_rules
 from spikewright.study.search.samples import Labelled, Running, digest, divided
 from spikewright.study.search.search import ProposedSetting, Search
-from spikewright.study.search.space import CODES, NO_CODES, restricted
+from spikewright.study.search.space import Values, restricted
 from spikewright.study.search.trials import Study, open_study, shown
 from spikewright.training.options import named
 
@@ -56,7 +58,7 @@ _OF_RUNS = ("dt", "engine", "precision", "threads", "seed")
 _OF_MODEL = ("max_pool", "weights", "outputs")
 
 
-@declared(TuningError, dict.fromkeys(CODES, NO_CODES))
+@declared(TuningError)
 def tune(model: Any, x: Any, y: Any, **options: Unpack[TuneOptions]) -> StudyResult:
     """Search for the cheapest setting that loses at most `max_drop` accuracy, a fraction.
 
@@ -65,12 +67,14 @@ def tune(model: Any, x: Any, y: Any, **options: Unpack[TuneOptions]) -> StudyRes
     energy a sample under the cost table `energy_table`, or latency: steps, then spikes. Searched
     are firing-rate scales (in all, by layer, and over the channels of a layer by a rule), caps,
     neurons, start, synapse, steps and readout; `space` restricts any of them (see
-    `docs/tuning.md`). At most `searched` samples are searched on; those that are held back,
-    `validation`, a fraction or `(x, y)`, decide the choice: the cheapest setting that they show to
-    lose at most `max_drop`, with `confidence`; where they cannot show it for any, the cheapest
-    whose estimate holds it. `metric`, `f(outputs, y)` as for `evaluate`, stands in for accuracy:
-    then `max_drop` is in its unit, and y is its second argument. `weights`, `sw.Quantised(...)`,
-    are those of all settings.
+    `docs/tuning.md`). `coding` is one code of values or a list: one with a number of steps, such as
+    `sw.SignedDigits(4)`, runs for that many, its scales are searched beginning with its own, and
+    its latency is that of the network; `sw.RateCode()` is what is searched without it. At most
+    `searched` samples are searched on; those that are held back, `validation`, a fraction or
+    `(x, y)`, decide the choice: the cheapest setting that they show to lose at most `max_drop`,
+    with `confidence`; where they cannot show it for any, the cheapest whose estimate holds it.
+    `metric`, `f(outputs, y)` as for `evaluate`, stands in for accuracy: then `max_drop` is in its
+    unit, and y is its second argument. `weights`, `sw.Quantised(...)`, are those of all settings.
 
     `train=True` spends 0.6 of the time on training the best setting, for half of its cost and for
     other parts: on the samples searched on, or on `(x, y)` given in its place, `y` being None where
@@ -134,8 +138,11 @@ def _search(
         samples=mine,
         timeout=asked["timeout"],
     )
+    codes = codes_of(asked["coding"])
+    coded = [objective.coded(code) for code in codes if code.steps is not None]
+    rates = len(coded) < len(codes)
     study = open_study(asked["study"], _facts(asked, objective, held), running.seed)
-    tuning = _Tuning(asked, objective, held, study, begun)
+    tuning = _Tuning(asked, objective, held, study, begun, coded=coded, rates=rates)
     with _bar(asked) as advance:
         tuning.trying.run(tuning.is_over, advance)
     checked, refused = tuning.checked(trainable)
@@ -164,6 +171,7 @@ def _search(
 class _Tuning:
     """The stages of a search, which `begun` at some time: trials, training, and the last check.
 
+    `coded` are values of codes with steps of their own, beside firing rates where `rates` is true.
     `held` are the samples that are held back, `sure` the drop that they will probably certify; None
     where that is hardly any. Then estimates decide, and every cheap setting has a chance.
     """
@@ -173,6 +181,8 @@ class _Tuning:
     held: Labelled
     study: Study
     begun: float
+    coded: Sequence[Values]
+    rates: bool
     sure: float | None = field(init=False)
     plain: PlainSweep = field(init=False)
     trying: Search = field(init=False)
@@ -195,7 +205,7 @@ class _Tuning:
             space, seconds, asked["timeout"], holds, asked["trials"], self.sure is not None
         )
         translation = self.objective.translation
-        first = begin_with(space, translation.dt, translation.as_chosen)
+        first = begin_with(space, translation.dt, translation.as_chosen) if self.rates else []
         refinement = Refinement(self.objective, _REFINING * asked["timeout"])
         self.trying = Search(
             self.study,
@@ -203,10 +213,13 @@ class _Tuning:
             refinement.proposals,
             aims,
             [
-                lambda study: plain(study) if len(study.known()) >= _WARM else (),
-                lambda study: (ProposedSetting(values, "start") for values in first),
+                lambda study: (ProposedSetting(values, "start") for values in first[:_WARM]),
+                lambda study: (ProposedSetting(values, "code") for values in self.coded),
+                lambda study: plain(study) if len(study.known()) >= _WARM and self.rates else (),
+                lambda study: (ProposedSetting(values, "start") for values in first[_WARM:]),
                 plain.finer,
             ],
+            sampling=self.rates,
         )
 
     def listed(self) -> list[Measurement]:
@@ -271,6 +284,8 @@ def _facts(asked: TuneOptions, objective: Objective, held: Labelled) -> dict[str
         "seed": running.seed,
         "space": {name: repr(parameter) for name, parameter in objective.space.items()},
     }
+    if asked["coding"] is not None:
+        facts["coding"] = [brief(code) for code in codes_of(asked["coding"])]
     if running.metric is not None:
         facts["metric"] = f"{running.worth.name} {running.metric.key}"
     return facts
