@@ -30,7 +30,7 @@ from spikewright.running.inputs import feeds_of
 from spikewright.running.still import StillNetwork, rounded
 
 SEEN = 512
-DIGITS = {"mnist": (3, 4), "fashion_mnist": (3, 4, 5), "cifar10": (4, 5, 6, 3)}
+DIGITS = {"mnist": (3, 4), "fashion_mnist": (3, 4, 5), "cifar10": (3, 4, 5, 6)}
 """Steps of a layer, by network; three digits wait two steps."""
 
 
