@@ -97,7 +97,7 @@ def test_a_readout_of_ones_own_is_taken_everywhere(late_half: str) -> None:
     space = space_of(conversion)
     translation: Any = None  # nothing is converted
     objective = Objective(conversion, translation, space, "spikes", Running(), translation, 1.0)
-    assert list(objective._readouts([4, 12])) == [
+    assert list(objective._readouts(conversion, [4, 12])) == [
         "mean",
         "last",
         "after 2",

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from spikewright._base.budget import Budget, budget_of
 from spikewright._base.files import FileKind, begins_with, file_at, file_kind, write_file
-from spikewright._base.mapped import MappedFile, content_of
+from spikewright._base.mapped import MappedFile, content_of, give_back
 from spikewright.errors import DamagedFileError, FileError
 
 FORMAT = 1
@@ -166,6 +166,7 @@ def read(path: str | Path, what: str) -> tuple[Any, Arrays]:
             f"{source}: its content does not match its checksum, so it was damaged after it was "
             f"written. Copy or save it again."
         )
+    give_back(*arrays.values())  # the checksum has read them all
     return content, Arrays(arrays, budget_of(source))
 
 
