@@ -11,13 +11,29 @@ DOCS = Path(__file__).parents[1] / "docs"
 
 def put(section: str, text: str, path: Path) -> None:
     """Replace the text between the marks of a section; raises `ValueError` without marks."""
-    first, last = (f"<!-- {section}: {word} -->" for word in ("measured", "end"))
+    before, _, rest = _parts(section, path)
+    path.write_text(f"{before}\n\n{text.strip()}\n\n{rest}", encoding="utf-8")
+
+
+def found(section: str, path: Path) -> str:
+    """The text between the marks of a section; raises `ValueError` without marks."""
+    return _parts(section, path)[1].strip()
+
+
+def marks(section: str) -> tuple[str, str]:
+    """The lines around a section."""
+    return f"<!-- {section}: measured -->", f"<!-- {section}: end -->"
+
+
+def _parts(section: str, path: Path) -> tuple[str, str, str]:
+    """A page up to its section, the section, and the rest; marks belong to what is around."""
+    first, last = marks(section)
     page = path.read_text(encoding="utf-8")
     if page.count(first) != 1 or page.count(last) != 1:
         raise ValueError(f"{path}: the section {section!r} needs the marks {first} and {last}")
     before, rest = page.split(first)
-    made = f"{before}{first}\n\n{text.strip()}\n\n{last}{rest.split(last)[1]}"
-    path.write_text(made, encoding="utf-8")
+    inside, after = rest.split(last)
+    return before + first, inside, last + after
 
 
 def names(page: str) -> list[str]:

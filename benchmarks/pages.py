@@ -92,6 +92,7 @@ FIGURES = (
     Figures("explorer", "explore.md", "explorer", f"explorer {MNIST}", 120, ("mnist_0",),
             times=True),
     Figures("networks", "families.md", "", "families", 1800, times=True),
+    Figures("said", "families.md", "digits", "families --digits", 900, times=True),
     Figures("readers", "nir_readers.md", "", f"nir_readers {MNIST} --readers {{readers}}", 600,
             ("mnist_0",)),
     _speed("peers", "Engines and peers", "peers", 1500),

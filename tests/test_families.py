@@ -13,9 +13,9 @@ import onnx
 import pytest
 import torch
 import torchvision
-from benchmarks import families
-from benchmarks.families import apart, measuring, of_keras, of_torchvision, page, unchanged
-from benchmarks.families.__main__ import chosen, is_done, summary
+from benchmarks import families, marked
+from benchmarks.families import apart, digits, measuring, of_keras, of_torchvision, page, unchanged
+from benchmarks.families.__main__ import chosen, is_done, summary, write
 from benchmarks.families.exporting import torch_file
 from benchmarks.families.inputs import lengths, mask, padded_ids, values
 from benchmarks.families.member import ONLY, Member, Origin
@@ -23,9 +23,12 @@ from benchmarks.families.origins import EXPORTED, ONNX, ORIGINS, found, keys
 from benchmarks.families.warming import alive, warm_module
 from torch import nn
 
-from pages import Page
+import spikewright as sw
+from pages import DOCS, Page
 from spikewright.conversion.verified import Difference, Verification
 from spikewright.frontends.keras.loading import import_keras
+from spikewright.graph import Graph, GraphNode
+from spikewright.graph.layers import Activation, Affine, Input
 
 keras = import_keras()
 
@@ -130,9 +133,14 @@ def test_padding_that_changes_an_output_is_seen(
     assert ("in n it does" in text) == (said == measuring.SEEN)
 
 
+def _said_of_digits() -> str:
+    """What the page says of signed digits between its marks."""
+    return marked.found(page.DIGITS, DOCS / "families.md")
+
+
 def _rows() -> Iterator[list[str]]:
     """The cells of every row of the page's tables."""
-    for line in Page("families.md").text.splitlines():
+    for line in Page("families.md").text.replace(_said_of_digits(), "").splitlines():
         if line.startswith("| ") and not line.startswith("| network"):
             yield [cell.strip() for cell in line.strip("|").split("|")]
 
@@ -202,6 +210,78 @@ def test_what_is_refused_is_named_below_the_table() -> None:
     assert "| NASNetMobile | NASNet | 32 x 32 x 3 | - | - | refused | - | - | - | - | - |" in text
     assert "**1 of 2 networks and 0 of 1 ONNX files are converted and verified**" in text
     assert "* keras/NASNetMobile: layer 'a' (Sparse): no" in text
+
+
+def _of_digits(**distances: float) -> dict[str, Any]:
+    """A row of signed digits."""
+    row = {"outcome": "converted", "layers": 3, "seconds": 2.0, digits.DEVIATION: 1e-4}
+    return row | dict.fromkeys(digits.DISTANCES, 0.25) | distances
+
+
+def test_digits_are_a_section_of_the_page_that_stays(tmp_path: Path) -> None:
+    """With medians, rows beyond 1, and kinds of layers that are refused; the rest is written anew.
+
+    The page in docs/ is one that was written so.
+    """
+    rows = {
+        "keras/VGG16": _of_digits(**{"network from twin": 2.0}),
+        "torchvision/resnet18": _of_digits(),
+        "keras/ResNet50": _of_digits(),
+        "timm/xcit": {"outcome": "refused", "why": "", "kinds": ["GELU", "Softmax"]},
+        "text/BertModel": {"outcome": "refused", "why": "", "kinds": ["GELU"]},
+        "text/T5": {"outcome": "refused", "why": "cannot be read", "kinds": []},
+        "timm/a": {"outcome": "failed", "why": "not done in 600 s"},
+    }
+    part = page.digits_part(rows, {"torch": "2"})
+    assert "**3 of 7 networks**" in part and "network from twin 0.25" in part
+    assert "than that is from the source: keras/VGG16, whose outputs deviate by 1e-04" in part
+    assert "3 are refused by name, 1 of them whatever the code." in part
+    assert "GELU (2), Softmax (1)." in part
+    assert "| VGG16 | Keras | 3 | 0.25 | 2.00 |" in part and "* timm/a: `not done in 600 s`" in part
+
+    path = tmp_path / "page.md"
+    for made in ("", part):
+        write({"torchvision/resnet18": {"outcome": "refused", "why": "no"}}, path)
+        assert marked.found(page.DIGITS, path) == made
+        marked.put(page.DIGITS, part, path)
+    assert page.around(_said_of_digits()) in Page("families.md").text
+
+
+@pytest.mark.parametrize(("silent", "least", "most"), [(6, 0.0, 1e-5), (0, 0.1, np.inf)])
+def test_distances_are_those_of_rounding_and_of_lateness(
+    silent: int, least: float, most: float
+) -> None:
+    """In front of a softmax, of a network of units of 1/40 whose twin is computed by hand.
+
+    One that waits for all of its input is its twin, and one that never waits is not.
+    """
+    rng = np.random.default_rng(0)
+    weights = [rng.normal(size=shape) / 3 for shape in ((30, 5), (30, 30), (3, 30))]
+    nodes = [GraphNode("x", Input((5,)))]
+    for array, function in zip(weights, ("relu", "relu", "softmax"), strict=True):
+        made = Affine(array, np.zeros(len(array)))
+        nodes.append(GraphNode(f"fc{len(nodes)}", made, (nodes[-1].name,)))
+        nodes.append(GraphNode(f"f{len(nodes)}", Activation(function), (nodes[-1].name,)))
+    x, coding = rng.normal(size=(9, 5)), sw.SignedDigits(6, silent)
+    graph = Graph((*nodes,), {"output": nodes[-1].name})
+    conversion = sw.convert(graph, spiking=True, coding=coding, scale_firing_rates=40 / 0.006)
+    found = digits.distances(conversion, conversion.as_inputs(x))
+
+    source = twin = x
+    for array in weights[:2]:
+        source = np.maximum(source @ array.T, 0)
+        twin = np.minimum(np.floor(np.maximum(twin @ array.T, 0) * 40 + 0.5), 63) / 40
+    source, twin = (values @ weights[2].T for values in (source, twin))
+    of_outputs = np.sqrt(source.var(axis=0, ddof=1).mean())
+    assert found["twin from source"] * of_outputs == pytest.approx(
+        np.sqrt(np.square(twin - source).mean())
+    )
+    size = np.sqrt(np.square(source).mean())
+    assert found[digits.DEVIATION] == pytest.approx(of_outputs / size)
+    assert least <= found["network from twin"] <= most
+    assert abs(found["network from source"] - 1) <= found["network from twin"] + 1e-9
+    assert found["from twin, later"] < 0.5 * found["network from twin"] + 1e-5
+    assert found["from twin, changed"] > 0
 
 
 def test_where_an_error_was_on_this_machine_is_nowhere_told() -> None:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
+from statistics import median
 from typing import Any
 
+from benchmarks import marked
 from benchmarks.families.apart import FAILED
+from benchmarks.families.digits import DEVIATION, DISTANCES
 from benchmarks.families.measuring import CONVERTED, DIFFERS, NOT_EXPORTED, REFUSED, SEEN
 from benchmarks.families.origins import ONNX, ORIGINS
 from benchmarks.results import markdown_table
@@ -46,6 +50,26 @@ the outputs of two calls; so it does where the network is refused.
   ([what can be converted](support.md)), or why there is none;
 * **seconds**: of one core, for making, exporting, converting and verifying it.
 """
+DIGITS = "digits"
+COMMONEST = 6  # kinds of layers that digits cannot say, as the page names them
+DIGITS_HEAD = """## Signed digits
+
+Networks whose values can be said in [signed digits](few_steps.md#signed-digits): six of them, two
+silent steps, units from 32 samples, and four other samples measured. Written by
+`python -m benchmarks.families --digits --document docs/families.md`.
+
+The twin is the network without time, with every activation rounded to the same units. Distances are
+root mean squares over all values that are read out, in front of a softmax:
+
+* **twin from source**: what rounding makes, in deviations of the source's outputs, which are those
+  of each output over the four samples, root mean square;
+* **network from twin**: what neurons say too late, in distances of the twin from the source, as all
+  that follows; **later** with three silent steps;
+* **network from source**: 1 where it is as close as its twin;
+* **from twin, changed**: the twin beside itself with one unit more in one of a thousand active
+  neurons of its first layer. Behind that many neurons round otherwise, in every layer more, so that
+  a twin which differs as little as this is about as far from the other as a late network is.
+"""
 COLUMNS = [
     "network", "family", "input", "layers", "parameters", "verdict", "error of bound", "seconds",
     "its ONNX file", "error of bound", "seconds",
@@ -59,11 +83,10 @@ REASONS = {
 }
 
 
-def page(rows: Rows, used: Mapping[str, str]) -> str:
-    """All of it; networks that were not measured are left out."""
-    versions = ", ".join(f"{name} {version}" for name, version in used.items())
-    parts = [HEAD, _count(rows), *(_section(place, rows) for place in ORIGINS)]
-    return "\n".join([*parts, *_reasons(rows), f"With {versions}.", ""])
+def page(rows: Rows, used: Mapping[str, str], digits: str = "") -> str:
+    """All of it, and what `digits` says of signed digits; what was not measured is left out."""
+    parts = [HEAD, _count(rows), *(_section(place, rows) for place in ORIGINS), around(digits)]
+    return "\n".join([*parts, *_reasons(rows), _with(used), ""])
 
 
 def _count(rows: Rows) -> str:
@@ -152,3 +175,40 @@ def _why(row: Row) -> str:
     """A network's reason; other libraries' errors are quoted as code."""
     why: str = row["why"]
     return "`" + why.replace("`", "'") + "`" if row["outcome"] in (FAILED, NOT_EXPORTED) else why
+
+
+def around(digits: str) -> str:
+    """The section of signed digits, with what was measured between its marks."""
+    first, last = marked.marks(DIGITS)
+    return "\n\n".join([DIGITS_HEAD, *filter(None, (first, digits, last)), ""])
+
+
+def digits_part(rows: Rows, used: Mapping[str, str]) -> str:
+    """The networks that digits can say, what the others have that they cannot, and failures."""
+    done = {key: row for key, row in rows.items() if row["outcome"] == CONVERTED}
+    kinds = [row["kinds"] for row in rows.values() if row["outcome"] == REFUSED]
+    common = Counter(kind for those in kinds for kind in those).most_common(COMMONEST)
+    middle = {name: median(row[name] for row in done.values()) for name in DISTANCES}
+    far = [
+        f"{key}, whose outputs deviate by {row[DEVIATION]:.0e} of their size"
+        for key, row in done.items()
+        if row["network from twin"] > 1
+    ]
+    count = (
+        f"**{len(done)} of {len(rows)} networks** can be said in digits. Medians: "
+        f"{', '.join(f'{name} {value:.2f}' for name, value in middle.items())}. Further from the "
+        f"twin than that is from the source: {'; '.join(far) or 'none'}.\n\n"
+        f"{len(kinds)} are refused by name, {kinds.count([])} of them whatever the code. Layers "
+        f"that most of the others have: {', '.join(f'{kind} ({n})' for kind, n in common)}."
+    )
+    table = markdown_table(["network", "from", "layers", *DISTANCES, "seconds"], [
+        [key.split("/", 1)[1], ORIGINS[key.split("/", 1)[0]].title, str(row["layers"]),
+         *(f"{row[name]:.2f}" for name in DISTANCES), f"{row['seconds']:.0f}"]
+        for key, row in done.items()
+    ])  # fmt: skip
+    failed = [f"* {key}: {_why(row)}" for key, row in rows.items() if row["outcome"] == FAILED]
+    return "\n\n".join([count, table, *filter(None, ["\n".join(failed)]), _with(used)])
+
+
+def _with(used: Mapping[str, str]) -> str:
+    return f"With {', '.join(f'{name} {version}' for name, version in used.items())}."
