@@ -14,12 +14,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+import models
 import spikewright as sw
 from engines.comparing import assert_same
 from engines.random_networks import DT
 from spikewright import engines
 from spikewright.engines import Execution, compile_network
 from spikewright.engines.reference import ReferenceEngine
+from spikewright.graph import Graph, GraphNode
+from spikewright.graph.layers import Activation, Add, Input
 from spikewright.network.transforms import Convolution
 
 if "native" not in engines.available():
@@ -181,3 +184,47 @@ def test_silent_layers_are_listed_and_busy_ones_have_rows() -> None:
     for scale, busy in ((1.0, True), (0.0, False)):
         _, (listed, _, rows, _) = recorded(native(None), net, scale * fed, [4])
         assert bool(rows) == busy and bool(listed) != busy
+
+
+@pytest.mark.parametrize(("isa", "silent"), in_turn(3 * [*ISAS], range(5)))
+def test_digits_that_arrive_together_are_added_up_first(
+    isa: str, silent: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By tiles alone, in a residual network: spikes are the reference's, and pixels were rows."""
+    rng = np.random.default_rng(silent)
+    nodes = [
+        GraphNode("x", Input((2, 7, 8))),
+        GraphNode("conv1", models.convolution(rng, 16, 2), ("x",)),
+        GraphNode("relu1", Activation("relu"), ("conv1",)),
+        GraphNode("conv2", models.convolution(rng, 16, 16), ("relu1",)),
+        GraphNode("relu2", Activation("relu"), ("conv2",)),
+        GraphNode("conv3", models.convolution(rng, 16, 16), ("relu2",)),
+        GraphNode("add", Add(), ("conv3", "relu1")),
+        GraphNode("relu3", Activation("relu"), ("add",)),
+    ]
+    graph = Graph(tuple(nodes), {"y": "relu3"})
+    x = models.inputs(graph, 6)
+    rows: list[int] = []
+    run, made = RegionKernel.run, NativeEngine.__init__
+
+    def always(self: NativeEngine, *arguments: Any) -> None:
+        made(self, *arguments)
+        self.dense = ALWAYS
+
+    def noted(self: RegionKernel, *arguments: Any) -> Any:
+        found = run(self, *arguments)
+        rows.extend(row[3] for row in self._state.slabs())
+        return found
+
+    monkeypatch.setenv("SPIKEWRIGHT_ISA", isa)
+    monkeypatch.setattr(NativeEngine, "__init__", always)
+    monkeypatch.setattr(RegionKernel, "run", noted)
+    coding = sw.SignedDigits(4, silent)
+    conversion = sw.convert(graph, spiking=True, coding=coding, calibration=x)
+    expected = conversion.run(x, engine="reference", progress=False)
+    found = conversion.run(x, engine="native", progress=False)
+    assert sum(rows) > 0
+    np.testing.assert_array_equal(found.output, expected.output)
+    for name, counts in expected.spike_counts().items():
+        assert counts.any()
+        np.testing.assert_array_equal(found.spike_counts()[name], counts)
