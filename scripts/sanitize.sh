@@ -77,7 +77,7 @@ case $(uname -m) in
         tiles amx amx_int8 -mavx512f -mavx512bw -mavx512dq -mavx512vl -mfma -mamx-tile -mamx-int8
         DEFINES="$DEFINES -DSPIKEWRIGHT_VNNI"
         $CXX $(flags_for avx512_vnni) -mavx512f -mavx512bw -mavx512dq -mavx512vl -mfma -mavx512vnni \
-            -c "$SOURCE/vnni.cpp" -o "$WORK/tiles_vnni.o"
+            -c "$SOURCE/tiles_vnni.cpp" -o "$WORK/tiles_vnni.o"
         ;;
 esac
 for part in run dispatch functions memory threads tiled; do

@@ -134,7 +134,7 @@ def test_padding_that_changes_an_output_is_seen(
 
 
 def _said_of_digits() -> str:
-    """What the page says of signed digits between its marks."""
+    """The part of the page between the marks of signed digits, for some rows."""
     return marked.found(page.DIGITS, DOCS / "families.md")
 
 

@@ -91,7 +91,10 @@ def distances(conversion: Conversion, x: Mapping[str, NDArray]) -> dict[str, flo
 
 
 def _rounding(populations: Mapping[str, Any], more: int) -> Any:
-    """What neurons pass on in a twin, where a few of the first layer say `more` units more."""
+    """A function `(name, value)` that rounds values of neurons to their digits, as the twin does.
+
+    In the first layer one of `FEW` neurons that are not zero gets `more` units on top.
+    """
     from spikewright.choosing.silent_steps import digit_unit, rounded_to_digits
 
     first = next(iter(populations))

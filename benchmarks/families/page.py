@@ -84,7 +84,7 @@ REASONS = {
 
 
 def page(rows: Rows, used: Mapping[str, str], digits: str = "") -> str:
-    """All of it, and what `digits` says of signed digits; what was not measured is left out."""
+    """The whole page, with the section `digits`; networks that were not measured are left out."""
     parts = [HEAD, _count(rows), *(_section(place, rows) for place in ORIGINS), around(digits)]
     return "\n".join([*parts, *_reasons(rows), _with(used), ""])
 

@@ -35,13 +35,13 @@ def counted(number: int, name: str) -> str:
     return f"{number:,} {name}{'s' * (number != 1)}"
 
 
-def steps_text(steps: int, network_steps: int, each: str) -> str:
-    """The steps of a run, each so long: "4 steps of 1 ms (22 of the network)".
+def steps_text(steps: int, network_steps: int, each: str = "") -> str:
+    """The steps of a run, each so long if that is said: "4 steps of 1 ms (22 of the network)".
 
     Those of the network are told where they are more than those of a layer.
     """
     whole = f" ({network_steps} of the network)" if network_steps != steps else ""
-    return f"{steps} step{'s' * (steps != 1)} of {each}{whole}"
+    return f"{steps} step{'s' * (steps != 1)}{each and f' of {each}'}{whole}"
 
 
 def capital(text: str) -> str:

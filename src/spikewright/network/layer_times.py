@@ -46,7 +46,7 @@ class LayerTimes:
         return self.silent_steps(object_of(connection.post_obj))
 
     def silent_steps(self, place: Object) -> int:
-        """How long a layer waits behind its inputs."""
+        """The number of steps from the first one that brings input to the first own step."""
         return self.starts[place] - self.begins[place]
 
     def done(self, place: Object, step: int) -> OwnStepsDone:

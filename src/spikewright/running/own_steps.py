@@ -114,7 +114,7 @@ def network_step(lowered: Lowered, own: int) -> int:
 def steps_done(
     lowered: Lowered, populations: Mapping[str, Ensemble], own: int
 ) -> dict[str, OwnStepsDone] | None:
-    """What each population has done when the last output has done so many steps of its own.
+    """The own steps and updates of each population until the last output has done `own` steps.
 
     None where all layers run in all steps.
     """

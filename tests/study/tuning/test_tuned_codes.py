@@ -92,7 +92,7 @@ def test_latency_is_that_of_the_network(tmp_path: Path) -> None:
 
 
 def test_a_study_goes_on_with_the_same_codes(tmp_path: Path) -> None:
-    """What was tried is known, and tried once; other codes are another study."""
+    """A resumed study does not try a code a second time, and refuses other codes."""
     given = {**FEW, "study": tmp_path / "search.db", "coding": [sw.SignedDigits(3), DIGITS]}
     data = digits(0, 120)
     sw.tune(MODEL, *data, **{**given, "trials": 1})
@@ -144,7 +144,7 @@ def test_firing_rates_may_have_steps_too() -> None:
 
 
 def test_digits_are_not_trained() -> None:
-    """What was found stays, and the reason is told."""
+    """With train=True the search keeps its best setting, and its failures say why."""
     found = sw.tune(MODEL, *digits(0, 120), coding=DIGITS, train=True, **{**FEW, "trials": 1})
     assert found.best.training is None
     assert any("signed digits are not trained" in reason for reason in found.facts["failures"])

@@ -8,7 +8,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from spikewright._base.amounts import POINTS, Unit, format_difference, number
+from spikewright._base.amounts import POINTS, Unit, format_difference, number, steps_text
 from spikewright.choosing.rules.rule import brief
 from spikewright.errors import SpikewrightError, TuningError
 from spikewright.records import SCORE, Record, Worth
@@ -23,7 +23,7 @@ from spikewright.study.point import (
 )
 from spikewright.study.programs import ModelReference
 from spikewright.study.result import ONE_STEP, StudyResult, nearest
-from spikewright.study.search.codes import code_of
+from spikewright.study.search.coding import code_of
 from spikewright.study.search.measurement import Measurement, unbeaten
 from spikewright.study.search.objective import Objective
 from spikewright.study.search.trials import Study
@@ -323,8 +323,7 @@ def _unit(worth: Worth) -> Unit:
 
 def conclusion(asked: Mapping[str, Any], best: OperatingPoint) -> str:
     """The setting, its loss, and what is certain of it."""
-    steps = "1 step" if best.steps == 1 else f"{best.steps} steps"
-    steps += f" ({best.latency} of the network)" if best.latency != best.steps else ""
+    steps = steps_text(best.steps, best.latency)
     trained = "" if best.training is None else ", trained"
     lost = format_difference(best.lost, unit=_unit(best.scores[0].worth))
     told = f"{steps}, {best.costs_text}{trained}; {lost}. {_verdict(asked, best)}"

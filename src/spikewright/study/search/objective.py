@@ -21,7 +21,7 @@ from spikewright.running.own_steps import complete_readouts, network_steps
 from spikewright.study.point import Minimise
 from spikewright.study.programs import ProgramWriter
 from spikewright.study.search.certificate import PairedLoss
-from spikewright.study.search.codes import CODING, with_code
+from spikewright.study.search.coding import CODING, with_code
 from spikewright.study.search.measurement import Measurement
 from spikewright.study.search.parameters import (
     CORRECTION,

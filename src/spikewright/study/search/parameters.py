@@ -27,7 +27,7 @@ from spikewright.lower.coding import Coding
 from spikewright.lower.populations import Roles
 from spikewright.measure.readout import READOUTS
 from spikewright.network.neurons import BipolarIntegrateAndFire, IntegrateAndFire, RectifiedLinear
-from spikewright.study.search.codes import CODING, code_of, with_code
+from spikewright.study.search.coding import CODING, code_of, with_code
 from spikewright.study.search.space import (
     Choices,
     Parameter,

@@ -22,7 +22,7 @@ from typing import Any
 from spikewright._base.optional import require
 from spikewright._base.schema import Finite, check
 from spikewright.errors import TuningError
-from spikewright.study.search.codes import code_of
+from spikewright.study.search.coding import code_of
 from spikewright.study.search.measurement import Measurement, unbeaten
 from spikewright.study.search.space import Values
 

@@ -32,7 +32,7 @@ from spikewright.study.search.choice import (
     short_list,
     undecided,
 )
-from spikewright.study.search.codes import codes_of
+from spikewright.study.search.coding import codes_of
 from spikewright.study.search.fine_tuning import FineTuning, material
 from spikewright.study.search.generators import PlainSweep, Refinement
 from spikewright.study.search.generators import begun as begin_with

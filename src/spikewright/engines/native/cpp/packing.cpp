@@ -89,6 +89,8 @@ class Column {
         limit_by(down_, values, n, budgets, [](std::int32_t v) { return -v; });
     }
 
+    std::int64_t largest() const { return largest_; }  // magnitude of the values
+
   private:
     static constexpr int kShift = 14;  // entries are sorted coarsely by their upper bits
     static constexpr std::size_t kBins = (std::size_t(1) << (kMostBits - 1 - kShift)) + 1;
@@ -225,8 +227,9 @@ class Packer {
         }
     }
 
-    // Lowers the budgets of all by those of this worker.
+    // Lowers the budgets of all by those of this worker, and raises the largest magnitude.
     void limit() const {
+        packed_.largest = std::max(packed_.largest, largest_);
         for (std::size_t i = 0; i <= kMostRepeats; ++i)
             packed_.budgets[i] = std::min(packed_.budgets[i], budgets_[i]);
         packed_.low_budget = std::min(packed_.low_budget, low_budget_);
@@ -247,6 +250,7 @@ class Packer {
     void read(std::size_t channel, const Number* from, std::int32_t* made) {
         if (limbs_ == 1) {
             packed_.units[channel] = column_.read(from, columns_, order_, bits_, made);
+            largest_ = std::max(largest_, column_.largest());
             return column_.limit(made, order_.rows, reading_, budgets_);
         }
         std::int32_t* low = made + room();
@@ -268,7 +272,7 @@ class Packer {
     Array<std::int32_t> made_;
     std::vector<double> scaled_;  // a channel's weights times the heights
     Column column_;
-    std::int64_t budgets_[kMostRepeats + 1], low_budget_ = kNoBudget;
+    std::int64_t budgets_[kMostRepeats + 1], low_budget_ = kNoBudget, largest_ = 0;
 };
 
 }  // namespace

@@ -20,6 +20,7 @@ struct Packed {
     std::vector<Lanes> lanes;
     SharedWeights weights, low;  // low: the second limb; empty where all of it is zero
     std::vector<double> units;   // per output channel: the value of one unit of the last limb
+    std::int64_t largest = 0;    // magnitude of weights in one limb
     // Numbers of events whose sums fit 32 bits, as a layer has them.
     std::int64_t budgets[kMostRepeats + 1], low_budget;
 };

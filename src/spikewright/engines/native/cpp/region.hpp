@@ -119,11 +119,8 @@ class Region {
         set_residuals(l, packed.units, depthwise, channels, starts, rows, values);
         l.lanes = packed.lanes, l.weights = packed.weights, l.low = packed.low;
         l.low_budget = packed.low_budget;
-        std::int64_t largest = 0;
-        for (std::size_t i = 0; l.tiled && i < l.weights.size(); ++i)
-            largest = std::max(largest, std::abs(std::int64_t(l.weights.data()[i])));
         for (const auto& tiled : {l.tiled, l.by_line})
-            if (tiled) tiled->expect(largest);
+            if (tiled) tiled->expect(packed.largest);
         l.scale.resize(rounded_up(out, 64));
         for (std::size_t i = 0; i < out * pixels_together(out); ++i) l.scale[i] = packed.units[i % out] * factor;
         for (std::size_t i = 0; i <= kMostRepeats; ++i) {

@@ -31,7 +31,7 @@ void TiledWeights::pack(const std::int32_t* rows, std::size_t width, std::size_t
             const std::size_t place = in / 4 * kTileInputs + 4 * n + in % 4;
             for (std::size_t limb = 0; rest != 0; ++limb) {
                 const auto digit = std::int8_t(rest);
-                to[((limb / 2 * chunks() + chunk) * 2 + limb % 2) * kTileBytes + place] = digit;
+                to[limb_place(chunks(), chunk, limb) + place] = digit;
                 rest = (rest - digit) / 256;
             }
         }

@@ -26,6 +26,11 @@ constexpr double kListCost = 60.0, kGatherCost = 1.0;
 // So many events of an input cost as much as its events in all steps of a slab, which are added together.
 constexpr double kMostEvents = 5.0;
 
+// Where a limb of 64 inputs lies among the weights of 16 lanes: by pairs of limbs, by 64 inputs, limb by limb.
+constexpr std::size_t limb_place(std::size_t chunks, std::size_t chunk, std::size_t limb) {
+    return ((limb / 2 * chunks + chunk) * 2 + limb % 2) * kTileBytes;
+}
+
 // A layer's weights in tiles: by 16 lanes, by pairs of limbs, by 64 inputs. They are made when the
 // first counts are found that they pay for.
 class TiledWeights {

@@ -17,12 +17,6 @@ struct Sums {
     __m512i of[limbs];
 };
 
-// Where a limb of the weights of a chunk begins.
-[[gnu::always_inline]] inline const std::int8_t* limb_of(const TileJob& job, const std::int8_t* weights,
-                                                         std::size_t chunk, std::size_t limb) {
-    return weights + ((limb / 2 * job.chunks + chunk) * 2 + limb % 2) * kTileBytes;
-}
-
 // What 128 in the place of every count gives, taken away.
 template <std::size_t limbs>
 Sums<limbs> offsets(const TileJob& job, const std::int8_t* weights) {
@@ -30,7 +24,7 @@ Sums<limbs> offsets(const TileJob& job, const std::int8_t* weights) {
     const __m512i all = _mm512_set1_epi8(char(0x80));
     for (std::size_t i = 0; i < job.n; ++i)
         for (std::size_t limb = 0; limb < limbs; ++limb) {
-            const std::int8_t* from = limb_of(job, weights, job.inputs[i].chunk, limb);
+            const std::int8_t* from = weights + limb_place(job.chunks, job.inputs[i].chunk, limb);
             for (std::size_t four = 0; four < job.inputs[i].used; four += 4, from += 64)
                 sums.of[limb] = _mm512_dpbusd_epi32(sums.of[limb], all, _mm512_loadu_si512(from));
         }
@@ -77,13 +71,12 @@ template <std::size_t limbs, std::size_t rows>
         for (std::size_t limb = 0; limb < limbs; ++limb) sums[r][limb] = start.of[limb];
     for (std::size_t i = 0; i < job.n; ++i) {
         const std::int8_t* counts = job.inputs[i].counts + place.counts;
-        const std::int8_t* from = limb_of(job, weights, job.inputs[i].chunk, 0);
-        const std::size_t pair = 2 * job.chunks * kTileBytes;
+        const std::int8_t* from = weights + limb_place(job.chunks, job.inputs[i].chunk, 0);
         for (std::size_t four = 0; four < job.inputs[i].used; four += 4, from += 64) {
             __m512i w[limbs];
 #pragma GCC unroll 4
             for (std::size_t limb = 0; limb < limbs; ++limb)
-                w[limb] = _mm512_loadu_si512(from + limb / 2 * pair + limb % 2 * kTileBytes);
+                w[limb] = _mm512_loadu_si512(from + limb_place(job.chunks, 0, limb));
 #pragma GCC unroll 16
             for (std::size_t r = 0; r < rows; ++r) {
                 std::int32_t count;
