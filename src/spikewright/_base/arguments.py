@@ -64,12 +64,20 @@ def numbers_or_nan(value: Any) -> NDArray:
         return np.array(np.nan)
 
 
-def as_real(value: Any) -> NDArray:
+NARROW = (np.uint8, np.int8, np.float32)
+"""Types of numbers that float64 holds, and in which kernels read many of them."""
+
+
+def as_real(value: Any, as_given: bool = False) -> NDArray:
     """Data as a float64 array, which may be the one that was given.
 
-    Raises as `as_numbers` does, but truth values are zeros and ones.
+    `as_given`, one of a narrower type stays as it is (`NARROW`). Raises as `as_numbers` does, but
+    truth values are zeros and ones.
     """
-    return np.asarray(_real(value, truth_values=True), np.float64)
+    found = _real(value, truth_values=True)
+    if as_given and found.dtype == np.bool_:
+        return found.view(np.uint8)
+    return found if as_given and found.dtype in NARROW else np.asarray(found, np.float64)
 
 
 def _real(value: Any, truth_values: bool) -> NDArray:

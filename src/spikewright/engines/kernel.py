@@ -44,7 +44,7 @@ class EngineArrays:
 
     def holding(self, values: NDArray) -> Array:
         """An array of these values, which may be the same one."""
-        return values
+        return np.asarray(values, np.float64)
 
     def zeros(self, shape: Shape) -> Array:
         """An array of zeros, such as a state that is changed in place."""

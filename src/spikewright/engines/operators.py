@@ -160,7 +160,17 @@ class OfNode(Operator):
 
 @dataclass(frozen=True, eq=False)
 class NodeSource(OfNode):
-    """A node without input: a constant, a function of time alone, or values fed to the run."""
+    """A node without input: a constant, a function of time alone, or values fed to the run.
+
+    It `moves` where values that differ from step to step are expected; what reads it then runs in
+    blocks of time with all others, and gives the same values if they do not.
+    """
+
+    moves: bool = False
+
+    @property
+    def changes(self) -> bool:
+        return self.moves
 
     @property
     def stateless(self) -> bool:

@@ -97,6 +97,17 @@ class Program:
     turned: dict[Ensemble, NDArray] = field(default_factory=dict)
     whole_steps: int | None = None
 
+    def with_moving(self, nodes: Collection[Node]) -> Program:
+        """The same program for runs in which the values of these sources move."""
+        components = []
+        for component in self.components:
+            operators = (
+                replace(op, moves=True) if isinstance(op, NodeSource) and op.node in nodes else op
+                for op in component.operators
+            )
+            components.append(replace(component, operators=tuple(operators)))
+        return replace(self, components=tuple(components))
+
     @cached_property
     def operators(self) -> tuple[Operator, ...]:
         """All operators in order."""

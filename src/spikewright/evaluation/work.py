@@ -121,7 +121,9 @@ class ShardEvaluator:
     def _run(self, fed: Feeds, threads: int | None) -> Iterator[RunPart[Tally]]:
         given, runner = self.settings, self._runner
         whole = given.at == (given.steps,)
-        program = runner.program(given.dt, given.seed, given.precision, own_steps=whole)
+        program = runner.program(
+            given.dt, given.seed, given.precision, own_steps=whole, moving=fed.moving
+        )
         engine = runner.engine(given.engine, program, threads)
         job = RunJob(program, engine, fed.values, fed.batch, given.steps)
         size = given.batch_size or runner.batch_size(engine, fed.sample_bytes())

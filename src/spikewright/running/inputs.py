@@ -21,7 +21,7 @@ from spikewright.lower import Lowered, RowStepping
 from spikewright.network import Node
 from spikewright.network.shapes import as_real
 from spikewright.network.transforms import Shape
-from spikewright.running.encoders import Encoder, Frames
+from spikewright.running.encoders import ConstantCurrent, Encoder, Frames
 
 
 def as_named(x: Any, structure: Structure) -> dict[str, Any]:
@@ -43,10 +43,13 @@ def as_arrays(x: Any, structure: Structure) -> dict[str, NDArray]:
     return arrays
 
 
-def as_array(name: str, value: Any) -> NDArray:
-    """A float64 array of the values given for an input; raises `SimulationError` as `as_arrays`."""
+def as_array(name: str, value: Any, as_given: bool = False) -> NDArray:
+    """An array of the values given for an input; raises `SimulationError` as `as_arrays`.
+
+    It is float64; `as_given`, it may also be one of the narrower types whose values float64 holds.
+    """
     try:
-        array = as_real(readable(value))
+        array = as_real(readable(value), as_given)
     except (TypeError, ValueError) as error:
         raise SimulationError(f"input {name!r} is not an array of numbers: {error}") from None
     if not np.all(np.isfinite(array)):
@@ -108,14 +111,15 @@ def as_feeds(
 ) -> tuple[dict[Node, NDArray], int]:
     """Inputs as `{node: (batch, steps or 1, *shape)}`, and the number of steps.
 
-    Raises `SimulationError` for shapes that do not fit, and where no number of steps follows.
+    Those that are held are float64, others as they are given: they may be many. Raises
+    `SimulationError` for shapes that do not fit, and where no number of steps follows.
     """
     shapes = {name: node.shape_out for name, node in inputs.items()}
     if steps is None:
         lasting = (duration(arrays[name], shape) for name, shape in shapes.items())
         steps = max((found for found in lasting if found is not None), default=None)
     feeds = {
-        node: fitted(name, over_time, arrays[name], shapes[name], steps)
+        node: _held_wide(fitted(name, over_time, arrays[name], shapes[name], steps))
         for name, node in inputs.items()
     }
     if not steps:
@@ -123,6 +127,10 @@ def as_feeds(
             f"give a number of steps above 0 for input that is held constant, got steps={steps!r}"
         )
     return feeds, steps
+
+
+def _held_wide(values: NDArray) -> NDArray:
+    return np.asarray(values, np.float64) if values.shape[1] == 1 else values
 
 
 @dataclass(frozen=True, eq=False)
@@ -159,9 +167,20 @@ class Feeds(NamedTuple):
     batch: int
     steps: int
 
+    @property
+    def moving(self) -> frozenset[Node]:
+        """The nodes whose values differ from step to step."""
+        return frozenset(node for node, value in self.values.items() if _moves(value))
+
     def sample_bytes(self) -> int:
         """Memory of one sample in all inputs that are encoded, in bytes."""
         return sum(v.sample_bytes for v in self.values.values() if isinstance(v, Encoded))
+
+
+def _moves(value: NDArray | Encoded) -> bool:
+    if isinstance(value, Encoded):
+        return not isinstance(value.encoder, ConstantCurrent)
+    return value.shape[1] > 1
 
 
 def feeds_of(
@@ -183,7 +202,7 @@ def feeds_of(
     given: dict[str, Any] = {}
     for name, value in x.items():
         chosen = encoders.get(name)
-        given[name] = value if chosen and not chosen.takes_arrays else as_array(name, value)
+        given[name] = value if chosen and not chosen.takes_arrays else as_array(name, value, True)
         if chosen:
             given[name] = chosen.samples(given[name], name, inputs[name].shape_out)
     batch = batch_of(given)

@@ -54,7 +54,7 @@ def run_of(
     check_settings(SimulationError, dt=dt)
     fed = feeds_for(runner.lowered, x, encoder, steps, dt, seed)
     layers = tuple(layers_of(runner.lowered, record))
-    program = runner.program(dt, seed, precision, layers)
+    program = runner.program(dt, seed, precision, layers, moving=fed.moving)
     chosen = runner.engine(engine, program, threads)
     job = RunJob(program, chosen, fed.values, fed.batch, fed.steps)
     size = batch_size or runner.batch_size(chosen, fed.sample_bytes())
@@ -149,7 +149,8 @@ class Stream:
         self._closed = False
 
         def begin() -> Execution:
-            program = runner.program(dt, seed, precision, self._record)
+            moving = frozenset(runner.lowered.inputs.values())
+            program = runner.program(dt, seed, precision, self._record, moving=moving)
             return Execution(program, runner.engine(engine, program, threads), batch_size or 1)
 
         self._begin = begin

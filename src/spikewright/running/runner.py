@@ -180,19 +180,22 @@ class Runner:
         precision: Precision,
         record: tuple[str, ...] = (),
         own_steps: bool = True,
+        moving: frozenset[Node] = frozenset(),
     ) -> Program:
         """The compiled program; layers in `record` are recorded behind the outputs.
 
         Layers that start one after the other run side by side in it, each in its `own_steps`. It
-        cannot halt in between then: without it can.
+        cannot halt in between then: without it can. Values of `moving` inputs differ from step to
+        step.
         """
-        key = (dt, seed, precision, record, own_steps, fingerprint(self.lowered.network))
+        key = (dt, seed, precision, record, own_steps, moving, fingerprint(self.lowered.network))
         if key not in self._programs:
             outputs, layers = self.lowered.outputs, layers_of(self.lowered, record)
             probes = [*probes_of(outputs), *probes_of(layers)]
             program = engines.compile_network(
                 self.lowered.network, dt, seed, precision, probes, own_steps=own_steps
             )
+            program = program.with_moving(moving) if moving else program
             self._programs.clear()
             self._programs[key] = program
         return self._programs[key]

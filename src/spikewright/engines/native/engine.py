@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from spikewright._base.process import MOST_THREADS, check_threads, processors
 from spikewright.engines.base import Engine, Held, Plan, Stretch
-from spikewright.engines.kernel import Array, Call, Kernel, Stepping
+from spikewright.engines.kernel import Array, Call, EngineArrays, Kernel, Stepping
 from spikewright.engines.native import _kernels
 from spikewright.engines.native.building import Built, build
 from spikewright.engines.native.filling import SLAB, Often, Packing
@@ -26,7 +26,7 @@ from spikewright.engines.populations import Learned
 from spikewright.engines.program import Block, Program
 from spikewright.engines.python_steps import PythonStep
 from spikewright.engines.reference import ReferenceEngine
-from spikewright.engines.sources import Given
+from spikewright.engines.sources import Given, SourceKernel
 from spikewright.engines.totals import Sums
 from spikewright.errors import BuildError
 
@@ -106,7 +106,9 @@ class NativeEngine(Engine):
         if isinstance(op, Region):
             built = self._filled(op, program)
             if op.stateless:
-                self._shared[op] = LinearKernel(op, built, program, self.isa, self.threads)
+                self._shared[op] = LinearKernel(
+                    op, built, program, self.isa, self.threads, self.dense
+                )
                 return self._shared[op]
             return RegionKernel(
                 op=op,
@@ -142,7 +144,7 @@ class NativeEngine(Engine):
             return built
 
     def source(self, op: NodeSource, program: Program, given: Given, first: int) -> Kernel:
-        return self._reference.source(op, program, given, first)
+        return SourceKernel(op, program.dt, given, first, _AS_GIVEN)
 
     def block_steps(self, program: Program, batch: int) -> int:
         sizes = (int(np.prod(program.shapes[s])) for op in program.operators for s in op.outputs)
@@ -214,6 +216,16 @@ def _threads() -> int:
 def _values(inputs: Sequence[Array]) -> list[Array]:
     """Counts as float64."""
     return [np.asarray(x, np.float64) for x in inputs]
+
+
+class _AsGiven(EngineArrays):
+    """Arrays of fed values stay as they are: kernels read several types of numbers."""
+
+    def holding(self, values: NDArray) -> Array:
+        return values
+
+
+_AS_GIVEN = _AsGiven()
 
 
 class _Fallback(Kernel):

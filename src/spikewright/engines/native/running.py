@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from spikewright._base.arguments import NARROW
 from spikewright.engines.kernel import Array, Kernel, Stepping, copied
 from spikewright.engines.kernels import diverged, restarting
 from spikewright.engines.native import _kernels
@@ -123,8 +124,14 @@ class RegionKernel(Kernel):
         """Inputs as the kernels read them: counts that exceed bytes are float64."""
         kinds = {s: counts and given[s].dtype == np.int8 for s, counts in self._built.inputs}
         return [
-            as_read(given[s], np.int8 if kinds[s] else np.float64) for s, _ in self._built.inputs
+            as_read(given[s], np.int8 if kinds[s] else self._type(number, given[s]))
+            for number, (s, _) in enumerate(self._built.inputs)
         ]
+
+    def _type(self, number: int, values: Array) -> type:
+        """The type of the numbers in which kernels read values from outside."""
+        narrow = values.dtype in NARROW and self._built.region.only_loads(number)
+        return values.dtype.type if narrow else np.float64
 
     def _whole(self, outputs: Sequence[NDArray]) -> list[Array]:
         """Outputs of the last run, float64 where counts exceed bytes."""
@@ -271,14 +278,16 @@ class LinearKernel(Kernel):
 
     stateless = True
 
-    def __init__(self, op: Region, built: Built, program: Program, isa: str, threads: int) -> None:
+    def __init__(
+        self, op: Region, built: Built, program: Program, isa: str, threads: int, dense: float
+    ) -> None:
         self._built, self._shape = built, program.shapes[op.output]
-        self._runs = Runs(op, built, isa, threads)
+        self._runs = Runs(op, built, isa, threads, dense)
 
     def run(self, inputs: Sequence[Array], step: int, steps: int) -> Sequence[Array]:
         (x,) = inputs
         batch, count = x.shape[:2]
-        x = as_read(x, np.float64)
+        x = as_read(x, x.dtype.type if x.dtype in NARROW else np.float64)
         y = np.empty((batch, count, *self._shape))
         self._runs.run(
             _kernels.Running(self._built.region, batch),

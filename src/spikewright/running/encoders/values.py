@@ -164,13 +164,22 @@ class Frames(Encoder):
     A run that is given no number of steps lasts as long as the frames do; a longer one holds the
     last frame, a shorter one is refused. With `hold=1` it equals a run of `(batch, steps, *shape)`
     without an encoder.
+
+    Values are multiplied by a `scale`, in float32: with `scale=1 / 255` frames of bytes are from 0
+    to 1. Products with values from 0 to 255 are exact, and run faster than other numbers.
     """
 
     hold: int = 1
+    scale: float | None = None
 
     def __post_init__(self) -> None:
         if not (is_whole(self.hold) and self.hold >= 1):
             raise SimulationError(f"Frames: hold is a whole number from 1, got {self.hold!r}")
+        scale = self.scale
+        if scale is not None and not (is_number(scale) and np.float32(abs(scale)) > 0):
+            raise SimulationError(
+                f"Frames: scale is a number other than 0 that float32 holds, got {scale!r}"
+            )
 
     def samples(self, given: Any, name: str, shape: Shape) -> Sequence[Any]:
         found: Sequence[Any] | None = held_over(given, shape)
@@ -187,11 +196,15 @@ class Frames(Encoder):
     def encode(
         self, samples: Sequence[Any], shape: Shape, steps: int, dt: float, key: tuple[int, ...]
     ) -> NDArray:
-        frames = np.asarray(samples, np.float64)
+        frames = np.asarray(samples)
         count = frames.shape[1]
         if steps < count * self.hold:
             raise SimulationError(
                 f"{count} frames held for {self.hold} steps each take {count * self.hold} steps, "
                 f"the run has {steps}"
             )
+        if self.scale is not None:
+            frames = np.float64(np.float32(self.scale)) * frames
+        if steps == count:
+            return frames
         return frames[:, np.minimum(np.arange(steps) // self.hold, count - 1)]

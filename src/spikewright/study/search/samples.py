@@ -79,9 +79,11 @@ def run(
     lowered, steps = conversion.lowered, max(at)
     runner = Runner(lowered)
     whole = {*at} == {steps}
-    program = runner.program(running.dt, running.seed, running.precision, own_steps=whole)
-    engine = runner.engine(running.engine, program, running.threads)
     fed = feeds_of(x, lowered.inputs, None, steps, running.dt, running.seed)
+    program = runner.program(
+        running.dt, running.seed, running.precision, own_steps=whole, moving=fed.moving
+    )
+    engine = runner.engine(running.engine, program, running.threads)
     job = RunJob(program, engine, fed.values, fed.batch, steps)
     costs, outputs = _Costs(conversion, running.table, program), outputs_of(lowered)
     found: dict[str, Any] = {what: defaultdict(list) for what in ("scores", "margins")}

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <bit>
 
+#include "products.hpp"
 #include "sheets.hpp"
 
 namespace spikewright::SPIKEWRIGHT_ISA {
@@ -97,27 +98,86 @@ inline void split_step(const Context& c, const Instruction& op, std::size_t chan
           extent_elsewhere(c, op.input, s, t));
 }
 
-// Every member finds out how a slab is split; sheets are laid out by one, lists are made by all.
+// What it costs to add a value in two limbs, times the weights of 16 lanes, in times that an event takes.
+constexpr double kValueCost = 3.0;
+
+// Decides whether a slab is summed as multiples of a unit: as events, or by products; by which of both, too.
+inline bool find_multiples(const Context& c, const Instruction& op, std::size_t s, std::size_t t, std::size_t steps,
+                           Multiples& to, Slab& slab) {
+    const Layer& l = *op.layer;
+    const bool multiplies = c.multiply.run_unsigned && l.tiled && c.job->dense < kNeverDense;
+    to.planes = 0;
+    if (l.limbs.weights != 1 || c.job->plan->buffers[std::size_t(op.input)].parent >= 0) return false;
+    Multiplicity found(c, op, s, t, steps, to);
+    if (!found.find(multiplies)) return false;
+    constexpr double never = std::numeric_limits<double>::infinity();
+    const std::size_t channels = std::size_t(l.channels), pixels = l.input_pixels();
+    const double blocks = double(blocks_of(l));
+    const double windows = double(l.pixels() * l.taps()) / double(pixels);
+    const double values = kValueCost * double(found.used) * windows * blocks;
+    const bool few = to.planes == 1 && found.most <= std::size_t(kMostCounts);
+    const double listed = few ? listing_cost(l, channels, 1, double(found.events)) : never;
+    double multiplied = never;
+    if (multiplies) {
+        const double rows = double(to.planes * l.pixels() * steps * l.tiled->chunks() * l.tiled->limbs());
+        multiplied = c.job->dense * c.multiply.unsigned_row * rows * blocks / double(kWeightLimbs);
+    }
+    to.listed = listed <= multiplied;
+    if (std::min(listed, multiplied) > values) to.planes = 0;
+    if (to.planes && to.listed) slab.list(to.plane(0), to.stride, pixels, channels, steps);
+    if (to.planes && !to.listed) l.tiled->make(l);
+    return to.planes > 0;
+}
+
+// Decides how the slabs of values are summed, and lays them out.
 inline void list_analog(const Context& c, const Instruction& op, Lists& to) {
-    for (std::size_t s = 0; s < c.samples; ++s)
-        for (std::size_t t = 0; t < c.steps; t += kSlab) {
-            const std::size_t slab = s * slabs_in(c.job->block) + t / kSlab;
-            const std::size_t steps = c.steps - t < kSlab ? c.steps - t : kSlab;
-            const Survey found(c, op, s, t, steps);
-            if (slab % c.members == c.rank) {
-                to.sheets[slab].laid_out = found.pays;
-                if (found.pays) lay_out(c, op, s, t, steps, found, to.sheets[slab]);
-            }
-            for (std::size_t u = t; !found.pays && u < t + steps; ++u)
-                if ((s * c.job->block + u) % c.members == c.rank)
-                    split_step(c, op, std::size_t(op.layer->channels), s, u, to);
-        }
+    each_slab(c, [&](std::size_t slab, std::size_t s, std::size_t t, std::size_t steps) {
+        to.sheets[slab].laid_out = false;
+        if (find_multiples(c, op, s, t, steps, to.multiples[slab], to.events[slab])) return;
+        const Survey found(c, op, s, t, steps);
+        to.sheets[slab].laid_out = found.pays;
+        if (found.pays) return lay_out(c, op, s, t, steps, found, to.sheets[slab]);
+        for (std::size_t u = t; u < t + steps; ++u) split_step(c, op, std::size_t(op.layer->channels), s, u, to);
+    });
+}
+
+// Sums of one plane of multiples by products.
+template <std::size_t lanes>
+void multiply_plane(const Strip& strip, const std::int8_t* frame, std::size_t stride, std::size_t steps, double* to) {
+    const TiledWeights& w = *strip.op.layer->tiled;
+    const std::size_t apart = find_inputs(strip, frame, stride, steps);
+    const std::vector<TileInput>& inputs = strip.scratch.tile_inputs;
+    strip.context.multiply.run_unsigned({inputs.data(), inputs.size(), apart, steps, w.of(strip.block.channel),
+                                         w.chunks(), w.limbs(), lanes / kTileLanes, nullptr, to});
+}
+
+// Adds up the weights of a slab's multiples as those of counts, then times the unit.
+template <std::size_t lanes>
+void sum_multiples(const Strip& strip, std::size_t t, std::size_t steps) {
+    const Multiples& m = strip.multiples(t);
+    SumBuffer& sums = strip.scratch.sums;
+    double* rests = strip.scratch.low.wide.data() + t * 64;
+    if (m.listed) {
+        sum_slab<lanes>(strip, strip.slab(t), t, steps);
+    } else {
+        multiply_plane<lanes>(strip, m.plane(0), m.stride, steps, sums.wide.data() + t * 64);
+        std::fill_n(sums.is_wide.begin() + std::ptrdiff_t(t), steps, 1);
+        if (m.planes > 1) multiply_plane<lanes>(strip, m.plane(1), m.stride, steps, rests);
+    }
+    for (std::size_t u = t; u < t + steps; ++u, rests += 64) {
+        double* to = sums.widened<lanes>(u);
+        if (m.planes > 1)
+            for (std::size_t k = 0; k < lanes; ++k) to[k] = Multiples::of(to[k], rests[k]);
+        else
+            for (std::size_t k = 0; k < lanes; ++k) to[k] = m.of(to[k]);
+    }
 }
 
 inline void run_analog(const Context& c, const Instruction& op, const Lists& lists, Scratch& scratch) {
     const bool rough = is_rough(c, op);
     const Lanes* block = nullptr;
     std::size_t sample = 0;
+    scratch.low.reserve(c.steps);
     run_weights(c, op, lists, scratch, [&](const Strip& strip, std::size_t pixel, auto lanes) {
         scratch.rough = rough;
         if (rough && (block != &strip.block || sample != strip.sample)) {
@@ -127,13 +187,17 @@ inline void run_analog(const Context& c, const Instruction& op, const Lists& lis
         find_segments(*op.layer, pixel, scratch.segments);
         for (std::size_t t = 0; t < c.steps; t += kSlab) {
             const std::size_t steps = c.steps - t < kSlab ? c.steps - t : kSlab;
-            if (strip.sheet(t).laid_out)
+            if (strip.multiples(t).planes) {
+                sum_multiples<lanes()>(strip, t, steps);
+                compensate<lanes()>(strip, pixel, nullptr, t, steps);
+            } else if (strip.sheet(t).laid_out) {
                 sum_sheet<lanes()>(strip, pixel, strip.sheet(t), scratch.segments, t, steps);
-            else
+            } else {
                 for (std::size_t u = t; u < t + steps; ++u) {
                     sum_values<lanes()>(strip, u);
                     compensate<lanes()>(strip, pixel, &strip.split(u), u);
                 }
+            }
         }
     });
     scratch.rough = false;

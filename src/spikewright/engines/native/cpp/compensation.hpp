@@ -59,37 +59,39 @@ inline void add_remainders(const Strip& strip, const Split& frame, std::size_t t
     for (std::size_t k = 0; k < lanes; ++k) to[k] += sums[k];
 }
 
-// Residuals of weights times a step's values in the window of a pixel.
+// Residuals of weights times the values of some steps of a slab, in the window of a pixel. Terms of a sum are
+// added in their order; those of several steps are side by side.
 template <std::size_t lanes>
-inline void add_residuals(const Strip& strip, std::size_t pixel, std::size_t t) {
+inline void add_residuals(const Strip& strip, std::size_t pixel, std::size_t t, std::size_t steps) {
     const Layer& l = *strip.op.layer;
     const std::size_t first = strip.block.channel, behind = first + strip.valid();
-    const auto row_of = [&](std::size_t out) {
-        return std::ranges::lower_bound(l.residuals.rows, out, {}, &ResidualRow::out);
-    };
-    const double* values = strip.context.values(strip.op.input, strip.sample, t);
+    auto row = std::ranges::lower_bound(l.residuals.rows, first, {}, &ResidualRow::out);
+    if (row == l.residuals.rows.end() || row->out >= behind) return;
+    const Track<const double> values = strip.context.track<const double>(strip.op.input, strip.sample);
+    const double* from = values[t];
+    double* to[kSlab];
+    for (std::size_t u = 0; u < steps; ++u) to[u] = whole_sums<lanes>(strip, t + u);
     const std::int64_t top = std::int64_t(pixel) / l.out_width * l.stride_y - l.pad_y;
     const std::int64_t left = std::int64_t(pixel) % l.out_width * l.stride_x - l.pad_x;
-    double* to = nullptr;
-    for (auto row = row_of(first); row != l.residuals.rows.end() && row->out < behind; ++row) {
-        double sum = 0.0;
+    for (; row != l.residuals.rows.end() && row->out < behind; ++row) {
+        double sums[kSlab] = {};
         for (std::size_t i = row->begin; i < row->end; ++i) {
             const Residual& part = l.residuals.entries[i];
             const std::int64_t y = top + part.down, x = left + part.right;
             if (std::uint64_t(y) >= std::uint64_t(l.height) || std::uint64_t(x) >= std::uint64_t(l.width)) continue;
-            sum += part.value * values[(y * l.width + x) * l.channels + part.channel];
+            const double* at = from + (y * l.width + x) * l.channels + part.channel;
+            for (std::size_t u = 0; u < steps; ++u) sums[u] += part.value * at[u * values.stride];
         }
-        if (!to) to = whole_sums<lanes>(strip, t);
-        to[row->out - first] += sum;
+        for (std::size_t u = 0; u < steps; ++u) to[u][row->out - first] += sums[u];
     }
 }
 
-// Adds both for a step of a pixel whose segments are found. Without a `frame` no value of the step has a
-// remainder that is added.
+// Adds both for some steps of a pixel whose segments are found; for one where there is a `frame`, without which no
+// value has a remainder that is added.
 template <std::size_t lanes>
-inline void compensate(const Strip& strip, std::size_t pixel, const Split* frame, std::size_t t) {
+inline void compensate(const Strip& strip, std::size_t pixel, const Split* frame, std::size_t t, std::size_t steps = 1) {
     if (frame) add_remainders<lanes>(strip, *frame, t);
-    if (!strip.op.layer->residuals.rows.empty()) add_residuals<lanes>(strip, pixel, t);
+    if (!strip.op.layer->residuals.rows.empty()) add_residuals<lanes>(strip, pixel, t, steps);
 }
 
 }  // namespace spikewright::SPIKEWRIGHT_ISA

@@ -34,6 +34,17 @@ inline void by_kind(Kind kind, F&& f) {
         f(double{});
 }
 
+// The same with a number of the type of an input.
+template <class F>
+inline void by_number(Number number, F&& f) {
+    switch (number) {
+        case Number::float64: return f(double{});
+        case Number::float32: return f(float{});
+        case Number::int8: return f(std::int8_t{});
+        case Number::uint8: return f(std::uint8_t{});
+    }
+}
+
 struct Context {
     const Job* job = nullptr;
     std::size_t first_sample = 0, samples = 0;  // of the batch

@@ -62,17 +62,20 @@ inline std::size_t blocks_of(const Layer& l) {
     return blocks;
 }
 
+// What it costs to list so many spikes once for all windows that read them, where those above zero are apart from
+// those below, and to add their weights.
+inline double listing_cost(const Layer& l, std::size_t channels, std::size_t halves, double spikes) {
+    const double blocks = double(blocks_of(l)), inputs = double(l.input_pixels() * channels);
+    const double windows = double(l.pixels() * l.taps() * channels) / inputs;
+    const double gathering = windows > 1.0 ? kGatherCost : 0.0;
+    return spikes * windows * (blocks + gathering) + kListCost * double(halves) * inputs / kTileInputs;
+}
+
 // Whether tiles pay for so many spikes: so many products of some rows each, and the rows of all of them.
-// Events are listed once for all windows that read them, where those above zero are apart from those below,
-// and gathered for each window.
 inline bool tiles_pay(const Context& c, const Layer& l, const TiledWeights& w, double spikes, double products,
                       double rows) {
-    const double blocks = double(blocks_of(l));
-    const double inputs = double(l.input_pixels() * w.channels());
-    const double windows = double(l.pixels() * w.inputs()) / inputs;
-    const double gathering = windows > 1.0 ? kGatherCost : 0.0;
-    const double events = spikes * windows * (blocks + gathering) + kListCost * double(w.halves()) * inputs / kTileInputs;
-    const double tiles = double(w.chunks()) * blocks;
+    const double tiles = double(w.chunks()) * double(blocks_of(l));
+    const double events = listing_cost(l, w.channels(), std::size_t(w.halves()), spikes);
     return events > c.job->dense * tiles * c.multiply.cost(products, rows, w.limbs());
 }
 

@@ -1,8 +1,7 @@
 // The input of a layer in a block of time: lists of events, bytes, or limbs.
 #pragma once
 
-#include "events.hpp"
-#include "limbs.hpp"
+#include "multiples.hpp"
 
 namespace spikewright::SPIKEWRIGHT_ISA {
 
@@ -57,14 +56,15 @@ struct Sheet {
     bool laid_out = false;
 };
 
-// The input of all samples: events and frames slab by slab, limbs step by step.
+// The input of all samples: events, frames and multiples slab by slab, limbs step by step.
 struct Lists {
     Lists(std::size_t samples, std::size_t steps)
         : events(samples * slabs_in(steps)), frames(events.size()), sheets(events.size()),
-          values(samples * steps) {}
+          multiples(events.size()), values(samples * steps) {}
     std::vector<Slab> events;
     std::vector<Frames> frames;
     std::vector<Sheet> sheets;
+    std::vector<Multiples> multiples;
     std::vector<Split> values;
 };
 

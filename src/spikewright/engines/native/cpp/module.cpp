@@ -57,7 +57,12 @@ class Running {
     // One block of this many steps, all samples and one thread.
     Job job_of(const std::vector<Taken>& inputs, const std::vector<Taken>& outputs, std::size_t steps) {
         Job job{&region_->plan, &state_, {}, {}, batch_, steps, steps, batch_, 1};
-        for (const Taken& array : inputs) job.inputs.push_back(input(array, steps));
+        for (const Taken& array : inputs) {
+            job.inputs.push_back(input(array, steps));
+            const Number number = job.inputs.back().number;
+            const bool wide = number == Number::float64 || number == Number::int8;
+            require(wide || region_->only_loads(job.inputs.size() - 1), "an input of such numbers is loaded");
+        }
         for (const Taken& array : outputs)
             job.outputs.push_back({kind(array), const_cast<void*>(static_cast<const void*>(array.data())),
                                    array.size() / (batch_ * steps)});
@@ -323,12 +328,21 @@ class Running {
         return Kind::values;
     }
 
+    static Number number_of(const Taken& array) {
+        if (array.dtype() == nb::dtype<double>()) return Number::float64;
+        if (array.dtype() == nb::dtype<float>()) return Number::float32;
+        if (array.dtype() == nb::dtype<std::int8_t>()) return Number::int8;
+        require(array.dtype() == nb::dtype<std::uint8_t>(), "an input is float64, float32, int8 or uint8");
+        return Number::uint8;
+    }
+
     Input input(const Taken& array, std::size_t steps) const {
         require(array.ndim() == 3, "an input is (batch or 1, steps or 1, size)");
         const std::size_t samples = array.shape(0), count = array.shape(1), size = array.shape(2);
         require((samples == batch_ || samples == 1) && (count == steps || count == 1),
                 "an input has the batch's samples, and the run's steps");
-        return {kind(array), array.data(), samples == 1 ? 0 : count * size, count == 1 ? 0 : size};
+        const Number number = number_of(array);
+        return {number == Number::int8 ? Kind::counts : Kind::values, number, array.data(), samples == 1 ? 0 : count * size, count == 1 ? 0 : size};
     }
 
     const Region* region_;
@@ -590,6 +604,7 @@ NB_MODULE(_kernels, m) {
     nb::class_<Region>(m, "Region")
         .def(nb::init<>())
         .def("buffer", &Region::buffer)
+        .def("only_loads", &Region::only_loads)
         .def("view", &Region::view, "parent"_a, by_name, "offset"_a, "size"_a, "own"_a = false)
         .def("population", &Region::population, by_name, "model"_a, "threshold"_a, "own"_a.none(),
              "start"_a, "places"_a, "whole"_a)

@@ -21,12 +21,12 @@ inline void copy_runs(const std::vector<Run>& runs, const T* from, T* to) {
 }
 
 // to[k] = from[index[k]], or from[k] without an index.
-template <class T>
-inline void pick(const Index& index, const T* from, T* to, std::size_t n) {
+template <class T, class U>
+inline void pick(const Index& index, const T* from, U* to, std::size_t n) {
     if (index.empty())
-        std::memcpy(to, from, n * sizeof(T));
+        std::copy_n(from, n, to);
     else
-        for (std::size_t k = 0; k < n; ++k) to[k] = from[index[k]];
+        for (std::size_t k = 0; k < n; ++k) to[k] = U(from[index[k]]);
 }
 
 inline void run_take(const Context& c, const Instruction& op) {
@@ -172,15 +172,15 @@ inline void run_sum(const Context& c, const Instruction& op) {
 }
 
 inline void run_load(const Context& c, const Instruction& op) {
-    if (c.job->inputs[std::size_t(op.input)].kind == Kind::values)
-        return each_step(c, [&](std::size_t s, std::size_t t) {  // of counts, too, that bytes do not hold
-            make_step(c, op.output, s, t, [&](double* to) {
-                pick(op.index, c.input<double>(std::size_t(op.input), s, t), to, c.size(op.output));
-            });
+    const auto number = std::size_t(op.input);
+    by_number(c.job->inputs[number].number, [&]<class T>(T) {
+        each_step(c, [&](std::size_t s, std::size_t t) {
+            const T* from = c.input<T>(number, s, t);
+            if constexpr (std::is_same_v<T, std::int8_t>)
+                if (c.kind(op.output) == Kind::counts) return pick(op.index, from, c.counts(op.output, s, t), c.size(op.output));
+            // Of counts, too, that bytes do not hold.
+            make_step(c, op.output, s, t, [&](double* to) { pick(op.index, from, to, c.size(op.output)); });
         });
-    each_step(c, [&](std::size_t s, std::size_t t) {
-        const auto* from = c.input<std::int8_t>(std::size_t(op.input), s, t);
-        pick(op.index, from, c.counts(op.output, s, t), c.size(op.output));
     });
 }
 

@@ -6,15 +6,13 @@
 
 namespace spikewright::SPIKEWRIGHT_ISA {
 
-// The window of a pixel as inputs of tiles, in steps from `first` on: where it lies if chunks of it are
-// whole there, else copied side by side. Returns the distance between two steps.
-inline std::size_t find_inputs(const Strip& strip, std::size_t first, std::size_t steps) {
-    const Context& c = strip.context;
+// The window of a pixel as inputs of tiles, in `steps` frames that are `stride` apart: where it lies if chunks of
+// it are whole there, else copied side by side. Returns the distance between two steps.
+inline std::size_t find_inputs(const Strip& strip, const std::int8_t* frame, std::size_t stride, std::size_t steps) {
     const TiledWeights& w = *strip.op.layer->tiled;
     const std::vector<Segment>& segments = strip.scratch.segments;
     std::vector<TileInput>& inputs = strip.scratch.tile_inputs;
-    const std::int8_t* frame = c.counts(strip.op.input, strip.sample, first);
-    const std::size_t stride = c.stride(strip.op.input), channels = w.channels();
+    const std::size_t channels = w.channels();
     inputs.clear();
     const bool whole =
         segments.size() == 1 && (segments[0].end - segments[0].begin) * channels == w.inputs();
@@ -67,9 +65,11 @@ void multiply_steps(const Strip& strip, std::size_t first, std::size_t steps) {
     const TiledWeights& w = *strip.op.layer->tiled;
     SumBuffer& sums = strip.scratch.sums;
     const bool fits = sums_fit(strip, first, steps);
-    const std::size_t stride = find_inputs(strip, first, steps);
+    const Context& c = strip.context;
+    const std::size_t stride =
+        find_inputs(strip, c.counts(strip.op.input, strip.sample, first), c.stride(strip.op.input), steps);
     const std::vector<TileInput>& inputs = strip.scratch.tile_inputs;
-    strip.context.multiply.run({inputs.data(), inputs.size(), stride, steps, w.of(strip.block.channel),
+    c.multiply.run({inputs.data(), inputs.size(), stride, steps, w.of(strip.block.channel),
                                 w.chunks(), w.limbs(), lanes / kTileLanes, sums.narrow.data() + first * 64,
                                 fits ? nullptr : sums.wide.data() + first * 64});
     for (std::size_t t = first; t < first + steps; ++t) sums.is_wide[t] = !fits;

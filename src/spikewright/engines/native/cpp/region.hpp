@@ -99,7 +99,7 @@ class Region {
             op.operands.push_back({.source = joined});
         }
         op.layer = std::move(l);
-        if ((action == Action::layer || action == Action::signed_layer) && weight_limbs == 1) add_tiles(op);
+        if (op.action != Action::depthwise && weight_limbs == 1) add_tiles(op);
         return last();
     }
 
@@ -556,15 +556,26 @@ class Region {
         return bytes;
     }
 
+    // Whether nothing but loads reads an input: these take any type of numbers.
+    bool only_loads(std::size_t input) const {
+        return std::ranges::none_of(plan.instructions, [&](const Instruction& op) {
+            const auto reads = [&](const auto& one) { return one.external && std::size_t(one.source) == input; };
+            return (op.external && std::size_t(op.input) == input) || std::ranges::any_of(op.operands, reads) ||
+                   (op.cells && std::ranges::any_of(op.cells->pieces, reads));
+        });
+    }
+
     std::size_t size_of(int buffer) const { return plan.buffers.at(std::size_t(buffer)).size; }
 
     Plan plan;
 
   private:
-    // Room for a layer's weights in tiles, if it reads counts in bytes and they are not too many.
+    // Room for a layer's weights in tiles, if it reads counts in bytes, or values from outside, which may be such,
+    // and weights are not too many.
     void add_tiles(const Instruction& op) const {
         Layer& l = *op.layer;
-        if (plan.buffers[std::size_t(op.input)].kind != Kind::counts) return;
+        const bool counts = plan.buffers[std::size_t(op.input)].kind == Kind::counts;
+        if (!counts && !is_loaded(op.input)) return;
         const std::size_t halves = op.action == Action::signed_layer ? 2 : 1;
         const std::size_t channels = std::size_t(l.channels) / halves, inputs = l.taps() * channels;
         const std::size_t lanes = rounded_up(std::size_t(l.out_channels), kTileLanes);
@@ -574,7 +585,11 @@ class Region {
             return std::make_shared<TiledWeights>(inputs, channels, halves, lanes, n);
         };
         l.tiled = made(line % kTileInputs ? inputs : line);
-        if (l.dilation_x == 1 && l.out_width > 1) l.by_line = line % kTileInputs ? made(line) : l.tiled;
+        if (counts && l.dilation_x == 1 && l.out_width > 1) l.by_line = line % kTileInputs ? made(line) : l.tiled;
+    }
+    bool is_loaded(int buffer) const {
+        const auto loads = [&](const Instruction& op) { return op.action == Action::load && op.output == buffer; };
+        return std::ranges::any_of(plan.instructions, loads);
     }
     Instruction& add(Action action, int input, int output) {
         Instruction op{action};

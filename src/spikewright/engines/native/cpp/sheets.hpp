@@ -183,7 +183,7 @@ inline void sum_sheet(const Strip& strip, std::size_t pixel, const Sheet& sheet,
             else add(add_sheet<lanes, 3>);
         }
     std::fill_n(sums.is_wide.begin() + std::ptrdiff_t(t), steps, 1);
-    for (std::size_t u = t; u < t + steps; ++u) compensate<lanes>(strip, pixel, nullptr, u);
+    compensate<lanes>(strip, pixel, nullptr, t, steps);
 }
 
 // The most that currents are off in all steps, of a block of lanes of a sample.

@@ -91,6 +91,7 @@ struct Strip {
     const Slab& slab(std::size_t t) const { return lists.events[first_slab() + t / kSlab]; }
     const Frames& frames(std::size_t t) const { return lists.frames[first_slab() + t / kSlab]; }
     const Sheet& sheet(std::size_t t) const { return lists.sheets[first_slab() + t / kSlab]; }
+    const Multiples& multiples(std::size_t t) const { return lists.multiples[first_slab() + t / kSlab]; }
     const Split& split(std::size_t t) const { return lists.values[sample * context.job->block + t]; }
 
     std::size_t valid() const {

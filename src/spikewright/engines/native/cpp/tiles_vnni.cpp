@@ -1,7 +1,8 @@
 // Tile products by AVX-512 VNNI, whose instructions add up products of four bytes in each of 16 lanes: those of
 // a few rows of counts and all limbs of 16 lanes stay in registers.
 //
-// One factor must be unsigned: counts become so by adding 128, and what that adds to the sums is taken away.
+// One factor must be unsigned: counts become so by adding 128, and what that adds to the sums is taken away. Counts
+// from 0 to 255 are unsigned as they are.
 
 #include <immintrin.h>
 
@@ -61,9 +62,9 @@ struct Rows {
 };
 
 // A function of its own: in one with others GCC runs out of registers and sums in memory.
-template <std::size_t limbs, std::size_t rows>
+template <std::size_t limbs, bool signs, std::size_t rows>
 [[gnu::noinline]] void multiply_rows(const TileJob& job, const std::int8_t* weights, const Sums<limbs>& start, const Rows& place) {
-    const __m512i sign = _mm512_set1_epi8(char(0x80));
+    [[maybe_unused]] const __m512i sign = _mm512_set1_epi8(char(0x80));
     __m512i sums[rows][limbs];
 #pragma GCC unroll 16
     for (std::size_t r = 0; r < rows; ++r)
@@ -81,7 +82,8 @@ template <std::size_t limbs, std::size_t rows>
             for (std::size_t r = 0; r < rows; ++r) {
                 std::int32_t count;
                 std::memcpy(&count, counts + r * job.stride + four, sizeof count);
-                const __m512i whole = _mm512_xor_si512(_mm512_set1_epi32(count), sign);
+                __m512i whole = _mm512_set1_epi32(count);
+                if constexpr (signs) whole = _mm512_xor_si512(whole, sign);
 #pragma GCC unroll 4
                 for (std::size_t limb = 0; limb < limbs; ++limb)
                     sums[r][limb] = _mm512_dpbusd_epi32(sums[r][limb], whole, w[limb]);
@@ -102,41 +104,42 @@ template <std::size_t limbs>
 constexpr std::size_t kMostRows = limbs == 1 ? 16 : limbs == 2 ? 12 : limbs == 3 ? 8 : 6;
 
 // As many rows at a time as registers hold, then fewer, down to one.
-template <std::size_t limbs, std::size_t rows = kMostRows<limbs>>
+template <std::size_t limbs, bool signs, std::size_t rows = kMostRows<limbs>>
 void multiply_all(const TileJob& job, const std::int8_t* weights, const Sums<limbs>& start, Rows place,
                   std::size_t left) {
     for (; left >= rows; left -= rows) {
-        multiply_rows<limbs, rows>(job, weights, start, place);
+        multiply_rows<limbs, signs, rows>(job, weights, start, place);
         place.counts += rows * job.stride, place.at += rows * job.apart;
     }
     if constexpr (rows > 1)
-        if (left) multiply_all<limbs, (rows > 4 ? 4 : rows / 2)>(job, weights, start, place, left);
+        if (left) multiply_all<limbs, signs, (rows > 4 ? 4 : rows / 2)>(job, weights, start, place, left);
 }
 
-template <std::size_t limbs>
+template <std::size_t limbs, bool signs>
 void multiply_blocks(const TileJob& job) {
     const std::int8_t* weights = job.weights;
     for (std::size_t block = 0; block < job.blocks; ++block, weights += kWeightLimbs * job.chunks * kTileBytes) {
-        const Sums<limbs> start = offsets<limbs>(job, weights);
+        const Sums<limbs> start = signs ? offsets<limbs>(job, weights) : Sums<limbs>{};
         for (std::size_t time = 0; time < job.times; ++time) {
             const Rows place{time * job.further, time * job.pitch * job.apart + block * kTileLanes};
-            multiply_all<limbs>(job, weights, start, place, job.rows);
+            multiply_all<limbs, signs>(job, weights, start, place, job.rows);
         }
     }
 }
 
+template <bool signs>
 void run(const TileJob& job) {
     switch (job.limbs) {
-        case 1: return multiply_blocks<1>(job);
-        case 2: return multiply_blocks<2>(job);
-        case 3: return multiply_blocks<3>(job);
-        default: return multiply_blocks<4>(job);
+        case 1: return multiply_blocks<1, signs>(job);
+        case 2: return multiply_blocks<2, signs>(job);
+        case 3: return multiply_blocks<3, signs>(job);
+        default: return multiply_blocks<4, signs>(job);
     }
 }
 
 }  // namespace
 
 extern const Multiply multiply;
-const Multiply multiply{run, 0.0, 22.0};
+const Multiply multiply{run<true>, 0.0, 22.0, run<false>, 20.0};
 
 }  // namespace spikewright::vnni
