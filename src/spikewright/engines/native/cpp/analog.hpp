@@ -105,7 +105,7 @@ constexpr double kValueCost = 3.0;
 inline bool find_multiples(const Context& c, const Instruction& op, std::size_t s, std::size_t t, std::size_t steps,
                            Multiples& to, Slab& slab) {
     const Layer& l = *op.layer;
-    const bool multiplies = c.multiply.run_unsigned && l.tiled && c.job->dense < kNeverDense;
+    const bool multiplies = l.tiled && c.job->dense < kNeverDense;
     to.planes = 0;
     if (l.limbs.weights != 1 || c.job->plan->buffers[std::size_t(op.input)].parent >= 0) return false;
     Multiplicity found(c, op, s, t, steps, to);
@@ -119,14 +119,19 @@ inline bool find_multiples(const Context& c, const Instruction& op, std::size_t 
     const double listed = few ? listing_cost(l, channels, 1, double(found.events)) : never;
     double multiplied = never;
     if (multiplies) {
-        const double rows = double(to.planes * l.pixels() * steps * l.tiled->chunks() * l.tiled->limbs());
-        multiplied = c.job->dense * c.multiply.unsigned_row * rows * blocks / double(kWeightLimbs);
+        const double tiles = double(l.tiled->chunks()) * blocks, products = double(to.planes * l.pixels());
+        multiplied = c.job->dense * tiles * c.multiply.cost(products, products * double(steps), l.tiled->limbs());
     }
     to.listed = listed <= multiplied;
     if (std::min(listed, multiplied) > values) to.planes = 0;
-    if (to.planes && to.listed) slab.list(to.plane(0), to.stride, pixels, channels, steps);
-    if (to.planes && !to.listed) l.tiled->make(l);
-    return to.planes > 0;
+    if (!to.planes) return false;
+    if (to.listed)
+        slab.list(to.plane(0), to.stride, pixels, channels, steps);
+    else
+        l.tiled->make(l);
+    State::Slabs& slabs = c.job->state->slabs[std::size_t(&op - c.job->plan->instructions.data())];
+    (to.listed ? slabs.listed : slabs.dense).fetch_add(1, std::memory_order_relaxed);
+    return true;
 }
 
 // Decides how the slabs of values are summed, and lays them out.

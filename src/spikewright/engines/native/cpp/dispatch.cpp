@@ -43,12 +43,6 @@ Kernels with_tiles(Kernels kernels, Multiply multiply, const char* name = nullpt
     return kernels;
 }
 
-// With products of unsigned counts, which tiles leave to another way of multiplying.
-[[maybe_unused]] Multiply with_unsigned(Multiply multiply, const Multiply& other) {
-    multiply.run_unsigned = other.run_unsigned, multiply.unsigned_row = other.unsigned_row;
-    return multiply;
-}
-
 // Whether the processor has tiles of bytes, and the system lets this process use them: it asks once.
 bool may_use_tiles() {
 #ifdef SPIKEWRIGHT_AMX
@@ -76,11 +70,7 @@ std::vector<Kernels> find_usable() {
             found.push_back(with_tiles(avx512::kernels, vnni::multiply, "vnni"));
 #endif
 #ifdef SPIKEWRIGHT_AMX
-        if (may_use_tiles()) {
-            const bool has_vnni = found.back().multiply.run_unsigned != nullptr;
-            const Multiply tiles = has_vnni ? with_unsigned(amx::multiply, found.back().multiply) : amx::multiply;
-            found.push_back(with_tiles(avx512::kernels, tiles, "amx"));
-        }
+        if (may_use_tiles()) found.push_back(with_tiles(avx512::kernels, amx::multiply, "amx"));
 #endif
     }
 #endif

@@ -205,13 +205,13 @@ class Running {
     // Whether any count so far was beyond its byte.
     bool exceeded() const { return state_.exceeded; }
 
-    // Of each layer of counts: its number, and how many slabs of steps were listed and multiplied by
+    // Of each layer, but for depthwise ones: its number, and how many slabs of steps were listed and multiplied by
     // tiles; of these, how many with pixels as rows.
     std::vector<std::array<std::size_t, 5>> slabs() const {
         std::vector<std::array<std::size_t, 5>> found;
         for (std::size_t i = 0; i < region_->plan.instructions.size(); ++i) {
             const Action action = region_->plan.instructions[i].action;
-            if (action == Action::layer || action == Action::signed_layer)
+            if (action == Action::layer || action == Action::signed_layer || action == Action::analog)
                 found.push_back({i, state_.slabs[i].listed, state_.slabs[i].dense, state_.slabs[i].rows,
                                  state_.slabs[i].together});
         }

@@ -575,7 +575,7 @@ class Region {
     void add_tiles(const Instruction& op) const {
         Layer& l = *op.layer;
         const bool counts = plan.buffers[std::size_t(op.input)].kind == Kind::counts;
-        if (!counts && !is_loaded(op.input)) return;
+        if (op.action == Action::analog ? !is_loaded(op.input) : !counts) return;
         const std::size_t halves = op.action == Action::signed_layer ? 2 : 1;
         const std::size_t channels = std::size_t(l.channels) / halves, inputs = l.taps() * channels;
         const std::size_t lanes = rounded_up(std::size_t(l.out_channels), kTileLanes);

@@ -1,6 +1,8 @@
 // Tile products for one kind of tiles. CMake compiles this file once for each, with SPIKEWRIGHT_TILES
 // as the name of its namespace: `amx` are the processor's, `plain` do the same in plain C++.
 
+#include <type_traits>
+
 #include "tiles.hpp"
 
 #if defined(__AMX_INT8__)
@@ -40,9 +42,12 @@ class Tiles {
     [[gnu::always_inline]] void load(const void* from, std::size_t stride) {
         asm volatile("tileloadd (%0,%1,1), %%tmm%c2" ::"r"(from), "r"(stride), "i"(tile) : "memory");
     }
-    template <int sum, int counts, int weights>
+    template <class Count, int sum, int counts, int weights>
     [[gnu::always_inline]] void add() {
-        asm volatile("tdpbssd %%tmm%c2, %%tmm%c1, %%tmm%c0" ::"i"(sum), "i"(counts), "i"(weights));
+        if constexpr (std::is_signed_v<Count>)
+            asm volatile("tdpbssd %%tmm%c2, %%tmm%c1, %%tmm%c0" ::"i"(sum), "i"(counts), "i"(weights));
+        else
+            asm volatile("tdpbusd %%tmm%c2, %%tmm%c1, %%tmm%c0" ::"i"(sum), "i"(counts), "i"(weights));
     }
     template <int sum>
     [[gnu::always_inline]] void store(std::int32_t (*to)[kTileLanes]) const {
@@ -85,11 +90,11 @@ class Tiles {
                         kTileInputs);
     }
 
-    template <int sum, int counts, int weights>
+    template <class Count, int sum, int counts, int weights>
     void add() {
         for (std::size_t r = 0; r < rows_[counts - kCounts]; ++r)
             for (std::size_t i = 0; i < kTileInputs; ++i) {
-                const std::int32_t count = bytes_[counts - kCounts][r][i];
+                const std::int32_t count = Count(bytes_[counts - kCounts][r][i]);
                 const std::int8_t* row = bytes_[weights - kCounts][i / 4];
                 for (std::size_t n = 0; n < kTileLanes; ++n) sums_[sum][r][n] += count * row[4 * n + i % 4];
             }
@@ -119,7 +124,8 @@ struct Piece {
     std::size_t counts = 0, rows = 0, sums = 0;
 };
 
-// Adds up products of two limbs.
+// Adds up products of two limbs and counts, bytes with a sign or without.
+template <class Count>
 void add_pair(Tiles& tiles, const TileJob& job, const Piece& piece, const std::int8_t* weights, Pair& to) {
     const bool two = piece.rows > kTileRows;
     tiles.start(two ? kTileRows : piece.rows, two ? piece.rows - kTileRows : 0);
@@ -128,13 +134,13 @@ void add_pair(Tiles& tiles, const TileJob& job, const Piece& piece, const std::i
         const std::int8_t* limbs = weights + job.inputs[i].chunk * 2 * kTileBytes;
         tiles.load<kCounts>(counts, job.stride);
         tiles.load<kWeights>(limbs, kTileInputs);
-        tiles.add<0, kCounts, kWeights>();
+        tiles.add<Count, 0, kCounts, kWeights>();
         tiles.load<kWeights + 1>(limbs + kTileBytes, kTileInputs);
-        tiles.add<1, kCounts, kWeights + 1>();
+        tiles.add<Count, 1, kCounts, kWeights + 1>();
         if (!two) continue;
         tiles.load<kCounts + 1>(counts + kTileRows * job.stride, job.stride);
-        tiles.add<2, kCounts + 1, kWeights>();
-        tiles.add<3, kCounts + 1, kWeights + 1>();
+        tiles.add<Count, 2, kCounts + 1, kWeights>();
+        tiles.add<Count, 3, kCounts + 1, kWeights + 1>();
     }
     tiles.store<0>(to.low);
     tiles.store<1>(to.high);
@@ -175,6 +181,7 @@ void each_piece(const TileJob& job, F&& f) {
 }
 
 // Limbs of a piece are joined while the tiles of the next one are at work.
+template <class Count>
 void run(const TileJob& job) {
     Tiles tiles;
     alignas(kLine) Pair low[2], high[2];
@@ -189,9 +196,9 @@ void run(const TileJob& job) {
             join(low[1 - turn], high[1 - turn], before.rows, job.narrow + before.sums, job.apart);
     };
     each_piece(job, [&](const Piece& piece, const std::int8_t* weights) {
-        add_pair(tiles, job, piece, weights, low[turn]);
+        add_pair<Count>(tiles, job, piece, weights, low[turn]);
         finish();
-        if (pairs) add_pair(tiles, job, piece, weights + 2 * job.chunks * kTileBytes, high[turn]);
+        if (pairs) add_pair<Count>(tiles, job, piece, weights + 2 * job.chunks * kTileBytes, high[turn]);
         before = piece, turn = 1 - turn;
     });
     finish();
@@ -200,6 +207,6 @@ void run(const TileJob& job) {
 }  // namespace
 
 extern const Multiply multiply;
-const Multiply multiply{run, 15.0, 2.0};  // measured on processors with AMX
+const Multiply multiply{run<std::int8_t>, 15.0, 2.0, run<std::uint8_t>};  // measured on processors with AMX
 
 }  // namespace spikewright::SPIKEWRIGHT_TILES

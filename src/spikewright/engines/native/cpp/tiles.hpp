@@ -92,13 +92,12 @@ struct TileJob {
 using Multiplier = void (*)(const TileJob&);
 
 // What multiplies, and what that costs, in times that it takes to add the weights of an event to 16 lanes: a
-// product of 64 inputs and 16 lanes in four limbs, and each row of it. Where the processor can, `run_unsigned` does
-// the same with counts from 0 to 255, at the cost `unsigned_row` of a row.
+// product of 64 inputs and 16 lanes in four limbs, and each row of it. `run_unsigned` is the same with counts from 0
+// to 255.
 struct Multiply {
     Multiplier run = nullptr;
     double product = 0.0, row = 0.0;
     Multiplier run_unsigned = nullptr;
-    double unsigned_row = 0.0;
 
     double cost(double products, double rows, std::size_t limbs = kWeightLimbs) const {
         return (product * products + row * rows) * double(limbs) / double(kWeightLimbs);

@@ -140,6 +140,6 @@ void run(const TileJob& job) {
 }  // namespace
 
 extern const Multiply multiply;
-const Multiply multiply{run<true>, 0.0, 22.0, run<false>, 20.0};
+const Multiply multiply{run<true>, 0.0, 22.0, run<false>};
 
 }  // namespace spikewright::vnni
