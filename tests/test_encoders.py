@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 import spikewright as sw
 from slowly import in_turn
+from spikewright import engines
 from spikewright.errors import SimulationError
 from spikewright.graph import Graph, GraphNode
 from spikewright.graph.layers import Activation, Add, Affine, Input
@@ -137,6 +138,46 @@ def test_frames_are_held() -> None:
     np.testing.assert_array_equal(longer[:, 20:], longer[:, 19:20].repeat(3, axis=1))
     with pytest.raises(SimulationError, match="20 steps, the run has 19"):
         _run(Frames(hold=4), frames, steps=19)
+
+
+def test_frames_of_bytes_have_a_scale() -> None:
+    """Every value is multiplied by the scale, rounded to float32: products with bytes are exact."""
+    frames = RNG.integers(0, 256, (2, 5, 3, 4)).astype(np.uint8)
+    run = _run(Frames(hold=2, scale=1 / 255), frames, steps=None)
+    wide = _run(Frames(hold=2), frames * float(np.float32(1 / 255)), steps=None)
+
+    np.testing.assert_array_equal(run.output, wide.output)
+    np.testing.assert_allclose(run.output, np.repeat(frames / 255.0, 2, axis=1), rtol=1e-6)
+
+
+NARROW = (bool, np.uint8, np.int8, np.float32)
+
+
+@pytest.mark.parametrize("engine", engines.available())
+def test_narrow_numbers_are_those_of_float64(engine: str) -> None:
+    """Over time and held, on every engine, in a layer with weights and without; the array stays."""
+    weights = RNG.normal(size=(5, 12)).astype(np.float32)
+    nodes = (
+        GraphNode("x", Input((12,))),
+        GraphNode("y", Affine(weights, np.ones(5)), ("x",)),
+        GraphNode("z", Activation("relu"), ("y",)),
+    )
+    for graph in (Graph(nodes, {"z": "z"}), Graph(nodes[:1], {"x": "x"})):
+        conversion = sw.convert(graph, spiking=True)
+        for kind in NARROW:
+            for shape in ((3, 20, 12), (3, 12)):
+                x = RNG.integers(0, 100, shape).astype(kind)
+                given = x.copy()
+                found, wide = (
+                    conversion.run(v, steps=20, engine=engine, progress=False, dt=1.0)
+                    for v in (x, x.astype(np.float64))
+                )
+                np.testing.assert_array_equal(found.output, wide.output)
+                np.testing.assert_array_equal(x, given)
+                for a, b in zip(
+                    found.spike_counts().values(), wide.spike_counts().values(), strict=True
+                ):
+                    np.testing.assert_array_equal(a, b)
 
 
 def _events(rank: int) -> list[NDArray]:
@@ -340,6 +381,7 @@ def test_microseconds_taken_for_seconds_are_noticed() -> None:
         (Events, "rate", [-1.0]),
         (Events, "time_unit", [0, "us"]),
         (Frames, "hold", [0, 1.5, True]),
+        (Frames, "scale", [0, 1e-60, np.nan, np.inf, True, "1"]),
     ],
 )
 def test_rates_and_units_are_above_zero_and_steps_whole(

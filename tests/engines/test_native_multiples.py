@@ -87,7 +87,9 @@ def _dense(rng: np.random.Generator, size: int = SIZE) -> Transform:
 
 
 def _convolution(rng: np.random.Generator) -> Transform:
-    return Convolution(rng.normal(0, 1.0, (17, 2, 3, 3)).astype(np.float32), padding=((1, 1), (1, 1)))
+    return Convolution(
+        rng.normal(0, 1.0, (17, 2, 3, 3)).astype(np.float32), padding=((1, 1), (1, 1))
+    )
 
 
 TRANSFORMS = {"dense": (_dense, (SIZE,)), "convolution": (_convolution, SHAPE)}

@@ -2,15 +2,15 @@
 
 `conversion.run(x, steps, encoder=...)` takes one for all inputs, or `{input name: encoder}`:
 
-===================  =============================================  ===============================
-encoder              a value x over T seconds                       error of its mean
-===================  =============================================  ===============================
-`ConstantCurrent()`  held as a constant current: the default        none
-`Regular(rate)`      spikes at equal distances                      at most 1 / (2 rate T)
-`Poisson(rate)`      spikes at random                               sqrt(|x| / (rate T)) on average
-`Frames(hold)`       `(batch, frames, *shape)`, each held           none
-`Events(...)`        events (time, index, value) of a sensor        none: the sum of the values
-===================  =============================================  ===============================
+=====================  =========================================  ===============================
+encoder                a value x over T seconds                   error of its mean
+=====================  =========================================  ===============================
+`ConstantCurrent()`    held as a constant current: the default    none
+`Regular(rate)`        spikes at equal distances                  at most 1 / (2 rate T)
+`Poisson(rate)`        spikes at random                           sqrt(|x| / (rate T)) on average
+`Frames(hold, scale)`  `(batch, frames, *shape)`, each held       none
+`Events(...)`          events (time, index, value) of a sensor    none: the sum of the values
+=====================  =========================================  ===============================
 """
 
 from spikewright.running.encoders.events import Events
