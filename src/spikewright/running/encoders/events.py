@@ -105,7 +105,9 @@ class Events(Encoder):
     def encode(
         self, samples: Sequence[Any], shape: Shape, steps: int, dt: float, key: tuple[int, ...]
     ) -> NDArray:
-        frames = np.zeros((len(samples), steps, math.prod(shape)))
+        size = math.prod(shape)
+        frames = np.zeros((len(samples), steps * size))
+        factor = steps if self.rate is None else 1.0 / (self.rate * dt)
         for sample, frame in zip(samples, frames, strict=True):
             step = self._steps(sample, dt)
             if len(sample) and step.max() >= steps:
@@ -113,9 +115,10 @@ class Events(Encoder):
                     f"an event at {sample[:, 0].max() * self._unit:g} s comes after the run's "
                     f"{steps} steps of {dt:g} s; give more steps, or cut the events off"
                 )
-            np.add.at(frame, (step.astype(np.int64), _places(sample, shape)), sample[:, -1])
-        factor = steps if self.rate is None else 1.0 / (self.rate * dt)
-        return frames.reshape(len(samples), steps, *shape) * factor
+            at = step.astype(np.int64) * size + _places(sample, shape)
+            np.add.at(frame, at, sample[:, -1])
+            frame[np.unique(at)] *= factor  # all others are zero, and most are never written
+        return frames.reshape(len(samples), steps, *shape)
 
 
 def _is_structured(given: Any) -> bool:

@@ -154,7 +154,9 @@ class Poisson(_Spikes):
         counts = np.empty((len(x), steps, *shape))
         for sample, mean, row in zip(x, expected, counts, strict=True):
             row[...] = generator_of(sample, key).poisson(mean, row.shape)
-        return np.sign(x)[:, None] * counts / (self.rate * dt)
+        counts *= np.sign(x)[:, None]
+        counts /= self.rate * dt
+        return counts
 
 
 @dataclass(frozen=True)
