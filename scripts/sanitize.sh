@@ -4,6 +4,9 @@
 #
 #     scripts/sanitize.sh [thread] [TEST...]     with "thread", the thread sanitizer instead;
 #                                                with names, such as maps_test, those tests alone
+#     scripts/sanitize.sh under 'COMMAND' [TEST...]
+#                                                builds all instruction sets of the compiler's machine as releases
+#                                                do, without sanitizers, and runs the tests by an emulator's command
 #     scripts/sanitize.sh symbols [OBJECT...]    builds the kernels as releases do, and fails where objects
 #                                                for different instruction sets hold the same weak symbol
 #                                                (with OBJECTs, those, each for a set of its own)
@@ -13,11 +16,16 @@ CXX=${CXX:-g++}
 SOURCE=src/spikewright/engines/native/cpp
 WORK=$(mktemp -d)
 trap 'rm -rf "$WORK"' EXIT
+RUNNER=
+if [ "${1:-}" = under ]; then
+    RUNNER=${2:?under what?}
+    shift 2
+fi
 # The linker keeps one copy of a weak symbol: code for a processor that this one may not be.
 shared_symbols() {  # shared_symbols FOLDER: each of its folders has the objects for one instruction set
     local set found
     found=$(for set in "$1"/*/; do
-        nm "$set"*.o | awk 'NF == 3 && $2 ~ /^[WVuC]$/ && $3 !~ /^DW[.]ref[.]/ {print $3}' | sort -u
+        ${NM:-nm} "$set"*.o | awk 'NF == 3 && $2 ~ /^[WVuC]$/ && $3 !~ /^DW[.]ref[.]/ {print $3}' | sort -u
     done | sort | uniq -d | c++filt)
     [ -z "$found" ] && return
     echo "$found"
@@ -47,11 +55,11 @@ BASE="-std=c++20 -ffp-contract=off -Wall -Wextra -Wno-psabi -I $SOURCE"
 FLAGS="$BASE -O1 -g -fno-var-tracking $SANITIZE"
 RELEASE="$BASE -O3 -DNDEBUG -fPIC -fvisibility=hidden -fvisibility-inlines-hidden"
 RELEASE="$RELEASE -fno-trapping-math -fno-math-errno"
-[ -z "$SYMBOLS" ] || FLAGS=$RELEASE
+[ -z "$SYMBOLS$RUNNER" ] || FLAGS=$RELEASE
 
 # What this processor has is built with sanitizers; the rest is linked, never run, and built fast.
 flags_for() {  # flags_for FEATURE
-    if [ -n "$SYMBOLS" ] || [ ! -r /proc/cpuinfo ] || grep -qw "$1" /proc/cpuinfo; then echo "$FLAGS"; else echo "$BASE -O0"; fi
+    if [ -n "$SYMBOLS$RUNNER" ] || [ ! -r /proc/cpuinfo ] || grep -qw "$1" /proc/cpuinfo; then echo "$FLAGS"; else echo "$BASE -O0"; fi
 }
 
 kernels() {  # kernels NAME FEATURE FLAGS...: the kernels for one instruction set
@@ -69,8 +77,8 @@ tiles() {  # tiles NAME FEATURE FLAGS...: products of tiles of one kind
 kernels baseline processor
 tiles plain processor
 DEFINES=
-case $(uname -m) in
-    x86_64 | amd64)
+case $($CXX -dumpmachine) in
+    x86_64-* | amd64-*)
         kernels avx2 avx2 -mavx2 -mfma -mbmi -mbmi2 -mpopcnt
         kernels avx512 avx512f -mavx512f -mavx512bw -mavx512dq -mavx512vl -mbmi -mbmi2 -mpopcnt
         DEFINES="-DSPIKEWRIGHT_X86 -DSPIKEWRIGHT_AMX"
@@ -78,6 +86,11 @@ case $(uname -m) in
         DEFINES="$DEFINES -DSPIKEWRIGHT_VNNI"
         $CXX $(flags_for avx512_vnni) -mavx512f -mavx512bw -mavx512dq -mavx512vl -mfma -mavx512vnni \
             -c "$SOURCE/tiles_vnni.cpp" -o "$WORK/tiles_vnni.o"
+        ;;
+    aarch64-* | arm64-*)
+        kernels neon asimd -DSPIKEWRIGHT_NEON
+        DEFINES="-DSPIKEWRIGHT_ARM64 -DSPIKEWRIGHT_DOTPROD"
+        tiles dotprod asimddp -march=armv8.2-a+dotprod
         ;;
 esac
 for part in run dispatch functions memory threads tiled; do
@@ -88,8 +101,8 @@ if [ -n "$SYMBOLS" ]; then
     for object in "$WORK"/*.o; do
         name=$(basename "$object" .o)
         case $name in
-            avx2 | avx512) mkdir "$WORK/$name" && mv "$object" "$WORK/$name/" ;;
-            tiles_amx | tiles_vnni) mkdir -p "$WORK/$name" && mv "$object" "$WORK/$name/" ;;
+            avx2 | avx512 | neon) mkdir "$WORK/$name" && mv "$object" "$WORK/$name/" ;;
+            tiles_amx | tiles_vnni | tiles_dotprod) mkdir -p "$WORK/$name" && mv "$object" "$WORK/$name/" ;;
             *) mv "$object" "$WORK/other/" ;;
         esac
     done
@@ -101,5 +114,5 @@ export ASAN_OPTIONS=${ASAN_OPTIONS:-detect_stack_use_after_return=0}
 for test in "${TESTS[@]}"; do
     $CXX $FLAGS $DEFINES "tests/native/$test.cpp" "$WORK"/*.o -pthread -o "$WORK/$test"
     echo "$test"
-    "$WORK/$test"
+    $RUNNER "$WORK/$test"
 done

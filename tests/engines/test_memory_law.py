@@ -19,7 +19,9 @@ from test_memory_of_weights import wide
 import spikewright as sw
 from spikewright import engines
 from spikewright._base.windows import Windows
+from spikewright.engines.native import _kernels
 from spikewright.engines.native.engine import instruction_sets
+from spikewright.engines.native.filling import SLAB
 from spikewright.graph import Graph, GraphNode
 from spikewright.graph.layers import (
     Activation,
@@ -326,7 +328,7 @@ def bound(engine: str, name: str) -> float:
     """What may be said to be needed, as a multiple of what is taken; torch has any bound."""
     if engine != "native":
         return 2.0 if engine == "reference" else float("inf")
-    masks = instruction_sets()[-1] not in ("baseline", "avx2")
+    masks = _kernels.masked_cost(instruction_sets()[-1]) < SLAB
     return LOOSER.get(name, MOST) * (1.0 if masks else UNMASKED)
 
 

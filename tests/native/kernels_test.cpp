@@ -172,6 +172,9 @@ bool same(const Case& k, const Kernels& kernels, std::size_t threads, int most, 
 
 int main() {
     int failures = 0, done = 0;
+    std::printf("instruction sets:");
+    for (const Kernels& kernels : usable_kernels()) std::printf(" %s", kernels.name);
+    std::printf("\n");
     for (const Kernels& kernels : usable_kernels())
         for (int i = 0; i < 60; ++i, ++done) {
             Case k{draw(1, 7), draw(1, 7), draw(1, 70), draw(1, 100), 1, 1, draw(1, 3), draw(0, 2),

@@ -33,9 +33,11 @@ from spikewright.errors import BuildError
 ISA_VARIABLE = "SPIKEWRIGHT_ISA"
 THREADS_VARIABLE = "SPIKEWRIGHT_THREADS"
 
+INSTRUCTION_SETS = ("baseline", "avx2", "avx512", "vnni", "amx", "neon", "dotprod")
+"""All that kernels are made for; a processor has some of them."""
+
 _building = threading.RLock()  # regions are built and filled once, however many threads run them
 
-_MASKED = 8  # events of an input in a slab, beyond which AVX-512 lists it once
 _EARLY = 4  # times as many events as pay for tiles, on average, an input may have that is listed
 _BLOCK_VALUES = 16_000_000  # values of the widest signal in a block of all samples: 128 MB
 _GENERATED_VALUES = (
@@ -79,7 +81,7 @@ class NativeEngine(Engine):
                 f"{', '.join(instruction_sets())}"
             )
         self.dense = 1.0 if _kernels.has_tiles(self.isa) else math.inf
-        listed = SLAB if self.isa in ("baseline", "avx2") else _MASKED
+        listed = _kernels.masked_cost(self.isa)  # events in a slab, beyond which it is listed once
         tiled = _EARLY * math.ceil(SLAB * _kernels.tile_share(self.isa))
         self._often = Often(listed, min(tiled, listed), self.dense < math.inf)
         self._reference = ReferenceEngine()

@@ -198,6 +198,7 @@ struct Kernels {
                  const double* net);
     void (*along)(const Along<float>&);
     void (*along_in_doubles)(const Along<double>&);
+    unsigned masked_cost;    // see `simd.hpp`
     Multiply multiply = {};  // by tiles, which `dispatch.cpp` adds
     bool has_tiles = false;  // of the processor
 };

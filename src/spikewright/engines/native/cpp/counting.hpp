@@ -60,6 +60,24 @@ template <std::size_t lanes, class F>
         std::memcpy(&counts.v[part], &ones, sizeof counts.v[part]);
     });
     return counts;
+#elif defined(SPIKEWRIGHT_NEON)
+    each<Counts<lanes>::n>(SPIKEWRIGHT_EACH(part) {
+        static_assert(Counts<lanes>::width == 16);
+        int8x16_t half[2];
+        each<2>(SPIKEWRIGHT_EACH(i) {
+            int16x8_t pair[2];
+            each<2>(SPIKEWRIGHT_EACH(j) {
+                constexpr std::size_t k = 8 * part + 4 * i + 2 * j;
+                const auto one = int32x4_t(where(std::integral_constant<std::size_t, k>{}));
+                const auto other = int32x4_t(where(std::integral_constant<std::size_t, k + 1>{}));
+                pair[j] = int16x8_t(vuzp1q_s32(one, other));
+            });
+            half[i] = int8x16_t(vuzp1q_s16(pair[0], pair[1]));
+        });
+        const int8x16_t ones = vnegq_s8(vuzp1q_s8(half[0], half[1]));
+        std::memcpy(&counts.v[part], &ones, sizeof ones);
+    });
+    return counts;
 #else
     std::uint64_t bits = 0;
     each<lanes / kDoubles>(SPIKEWRIGHT_EACH(k) { bits |= std::uint64_t(bits_of(where(k))) << (k * kDoubles); });
@@ -108,6 +126,12 @@ inline std::uint64_t above(const std::int8_t* from, std::int8_t level) {
         bits |= std::uint64_t(unsigned(_mm_movemask_epi8(more))) << (16 * i);
     }
     return bits;
+#elif defined(SPIKEWRIGHT_NEON)
+    const uint8x16_t bit = vreinterpretq_u8_u64(vdupq_n_u64(0x8040201008040201u));
+    uint8x16_t more[4];
+    for (int i = 0; i < 4; ++i) more[i] = vandq_u8(vcgtq_s8(vld1q_s8(from + 16 * i), vdupq_n_s8(level)), bit);
+    const uint8x16_t sums = vpaddq_u8(vpaddq_u8(more[0], more[1]), vpaddq_u8(more[2], more[3]));
+    return vgetq_lane_u64(vreinterpretq_u64_u8(vpaddq_u8(sums, sums)), 0);
 #else
     std::uint64_t bits = 0;
     const std::uint64_t add = 0x0101010101010101u * std::uint64_t(127 - level);
@@ -135,6 +159,17 @@ template <std::size_t lanes>
     each<lanes / kDoubles>(SPIKEWRIGHT_EACH(k) {
         const __m128i four = _mm_cvtsi32_si128(load<int>(bytes + k * kDoubles));
         where[k] = Where(_mm256_cvtepi8_epi64(_mm_cmpgt_epi8(four, _mm_setzero_si128())));
+    });
+#elif defined(SPIKEWRIGHT_NEON)
+    each<lanes / 8>(SPIKEWRIGHT_EACH(part) {
+        int8x8_t eight;
+        std::memcpy(&eight, reinterpret_cast<const char*>(counts.v) + 8 * part, 8);
+        const int16x8_t wide = vmovl_s8(int8x8_t(vcgtz_s8(eight)));
+        each<2>(SPIKEWRIGHT_EACH(i) {
+            const int32x4_t four = vmovl_s16(i ? vget_high_s16(wide) : vget_low_s16(wide));
+            where[4 * part + 2 * i] = Where(vmovl_s32(vget_low_s32(four)));
+            where[4 * part + 2 * i + 1] = Where(vmovl_s32(vget_high_s32(four)));
+        });
     });
 #else
     alignas(kBytes) std::int8_t bytes[lanes];

@@ -18,8 +18,17 @@ inline std::uint32_t spikes_of(const std::int8_t* from, std::size_t n, bool once
     }
     return std::uint32_t(_mm512_reduce_add_epi64(sums));
 #else
-    std::size_t sum = 0;
-    for (std::size_t i = 0; i < n; ++i) {
+    std::size_t sum = 0, i = 0;
+#if defined(SPIKEWRIGHT_NEON)
+    uint32x4_t sums = vdupq_n_u32(0);
+    const uint8x16_t most = vdupq_n_u8(once ? 1 : 255);
+    for (; i + 16 <= n; i += 16) {
+        const uint8x16_t counts = vminq_u8(vreinterpretq_u8_s8(vabsq_s8(vld1q_s8(from + i))), most);
+        sums = vpadalq_u16(sums, vpaddlq_u8(counts));
+    }
+    sum = vaddvq_u32(sums);
+#endif
+    for (; i < n; ++i) {
         const std::size_t count = std::size_t(from[i] < 0 ? -from[i] : from[i]);
         sum += once ? count > 0 : count;
     }

@@ -14,6 +14,8 @@ inline ints widened(const std::int8_t* from) {
     return ints(_mm512_cvtepi8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(from))));
 #elif defined(__AVX2__)
     return ints(_mm256_cvtepi8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(from))));
+#elif defined(SPIKEWRIGHT_NEON)
+    return ints(vmovl_s16(vget_low_s16(vmovl_s8(vcreate_s8(load<std::uint32_t>(from))))));
 #else
     ints v;
     for (std::size_t i = 0; i < kInts; ++i) v[i] = std::uint32_t(std::int32_t(from[i]));

@@ -5,6 +5,9 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 #endif
+#if defined(SPIKEWRIGHT_DOTPROD) && defined(__linux__)
+#include <sys/auxv.h>
+#endif
 
 namespace spikewright {
 
@@ -33,6 +36,17 @@ extern const Multiply multiply;
 }
 #endif
 
+#ifdef SPIKEWRIGHT_ARM64
+namespace neon {
+extern const Kernels kernels;
+}
+#endif
+#ifdef SPIKEWRIGHT_DOTPROD
+namespace dotprod {
+extern const Multiply multiply;
+}
+#endif
+
 namespace {
 
 // With a `name` where products are the processor's own.
@@ -44,7 +58,7 @@ Kernels with_tiles(Kernels kernels, Multiply multiply, const char* name = nullpt
 }
 
 // Whether the processor has tiles of bytes, and the system lets this process use them: it asks once.
-bool may_use_tiles() {
+[[maybe_unused]] bool may_use_tiles() {
 #ifdef SPIKEWRIGHT_AMX
     unsigned a = 0, b = 0, c = 0, d = 0;
     constexpr unsigned amx_tile = 1u << 24, amx_int8 = 1u << 25;
@@ -53,6 +67,16 @@ bool may_use_tiles() {
     return syscall(SYS_arch_prctl, request_permission, tile_data) == 0;
 #else
     return false;
+#endif
+}
+
+// Whether the processor has products of bytes; of Apple's all have.
+[[maybe_unused]] bool has_dot_products() {
+#if defined(SPIKEWRIGHT_DOTPROD) && defined(__linux__)
+    constexpr unsigned long dot_products = 1ul << 20;
+    return getauxval(AT_HWCAP) & dot_products;
+#else
+    return true;
 #endif
 }
 
@@ -73,6 +97,12 @@ std::vector<Kernels> find_usable() {
         if (may_use_tiles()) found.push_back(with_tiles(avx512::kernels, amx::multiply, "amx"));
 #endif
     }
+#endif
+#ifdef SPIKEWRIGHT_ARM64
+    found.push_back(with_tiles(neon::kernels, plain::multiply));
+#endif
+#ifdef SPIKEWRIGHT_DOTPROD
+    if (has_dot_products()) found.push_back(with_tiles(neon::kernels, dotprod::multiply, "dotprod"));
 #endif
     return found;
 }

@@ -92,6 +92,7 @@ const Kernels kernels{
     tell<std::uint32_t, double>,
     integrate_along<float>,
     integrate_along<double>,
+    kMaskedCost,
 };
 
 }  // namespace spikewright::SPIKEWRIGHT_ISA

@@ -59,6 +59,12 @@ inline few_bytes bytes_of(const half_ints (&whole)[kMeanLanes / kDoubles]) {
     const __m128i low = _mm_packs_epi32(__m128i(whole[0]), __m128i(whole[1]));
     const __m128i high = _mm_packs_epi32(__m128i(whole[2]), __m128i(whole[3]));
     return few_bytes(_mm_packs_epi16(low, high));
+#elif defined(SPIKEWRIGHT_NEON)
+    int16x4_t four[4];
+    each<4>(SPIKEWRIGHT_EACH(k) {
+        four[k] = vqmovn_s32(vcombine_s32(int32x2_t(whole[2 * k]), int32x2_t(whole[2 * k + 1])));
+    });
+    return few_bytes(vqmovn_high_s16(vqmovn_s16(vcombine_s16(four[0], four[1])), vcombine_s16(four[2], four[3])));
 #else
     std::int32_t wide[kMeanLanes];
     few_bytes bytes;

@@ -584,6 +584,11 @@ NB_MODULE(_kernels, m) {
         const Kernels* kernels = find_kernels(isa);
         return kernels && kernels->has_tiles;
     });
+    // What adding a weight to the sums of sixteen steps at once costs, in additions to one.
+    m.def("masked_cost", [](const std::string& isa) {
+        const Kernels* kernels = find_kernels(isa);
+        return kernels ? kernels->masked_cost : 0;
+    });
     // The share of inputs that spike in a step from which on tiles pay, of 16 steps.
     m.def("tile_share", [](const std::string& isa) {
         const Kernels* kernels = find_kernels(isa);

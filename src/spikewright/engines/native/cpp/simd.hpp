@@ -12,6 +12,9 @@
 #if defined(__x86_64__) || defined(_M_X64)
 #include <immintrin.h>
 #endif
+#if defined(SPIKEWRIGHT_NEON)  // of arm64; without it its kernels are the compiler's own vectors alone
+#include <arm_neon.h>
+#endif
 
 #ifndef SPIKEWRIGHT_ISA
 #error "kernels are compiled once per instruction set: define SPIKEWRIGHT_ISA"
@@ -98,20 +101,28 @@ inline doubles bytes_to_doubles(const std::int8_t* from) {
     return to_doubles(half_ints(_mm256_cvtepi8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(from)))));
 #elif defined(__AVX2__)
     return to_doubles(half_ints(_mm_cvtepi8_epi32(_mm_cvtsi32_si128(load<int>(from)))));
+#elif defined(SPIKEWRIGHT_NEON)
+    const int16x8_t pairs = vmovl_s8(vreinterpret_s8_s16(vdup_n_s16(load<std::int16_t>(from))));
+    return to_doubles(half_ints(vget_low_s32(vmovl_s16(vget_low_s16(pairs)))));
 #else
     typedef std::int8_t few __attribute__((vector_size(kDoubles)));
     return to_doubles(__builtin_convertvector(load<few>(from), half_ints));
 #endif
 }
 
-// Towards zero.
+// Towards zero; what does not fit becomes some other large number.
 inline half_ints to_ints(doubles x) {
 #if defined(__AVX512F__)
     return half_ints(_mm512_cvttpd_epi32(__m512d(x)));
 #elif defined(__AVX2__)
     return half_ints(_mm256_cvttpd_epi32(__m256d(x)));
-#else
+#elif defined(__SSE2__)
     return __builtin_convertvector(x, half_ints);
+#elif defined(SPIKEWRIGHT_NEON)
+    return half_ints(vqmovn_s64(vcvtq_s64_f64(float64x2_t(x))));
+#else
+    const doubles least = double(INT32_MIN) - doubles{}, most = double(INT32_MAX) - doubles{};
+    return __builtin_convertvector(x < least ? least : x > most ? most : x, half_ints);
 #endif
 }
 
@@ -181,6 +192,8 @@ inline doubles about(doubles sum, doubles x, doubles y) {
     return doubles(_mm512_fmadd_pd(__m512d(x), __m512d(y), __m512d(sum)));
 #elif defined(__FMA__)
     return doubles(_mm256_fmadd_pd(__m256d(x), __m256d(y), __m256d(sum)));
+#elif defined(SPIKEWRIGHT_NEON)
+    return doubles(vfmaq_f64(float64x2_t(sum), float64x2_t(x), float64x2_t(y)));
 #else
     return sum + x * y;
 #endif
@@ -194,6 +207,8 @@ inline doubles floor_of(doubles x) {
     return doubles(_mm512_roundscale_pd(__m512d(x), _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC));
 #elif defined(__AVX2__)
     return doubles(_mm256_floor_pd(__m256d(x)));
+#elif defined(SPIKEWRIGHT_NEON)
+    return doubles(vrndmq_f64(float64x2_t(x)));
 #else
     for (std::size_t i = 0; i < kDoubles; ++i) x[i] = std::floor(x[i]);
     return x;
@@ -299,6 +314,8 @@ inline std::uint32_t bits_of(Where where) {
     return std::uint32_t(_mm256_movemask_pd(__m256d(where)));
 #elif defined(__SSE2__)
     return std::uint32_t(_mm_movemask_pd(__m128d(where)));
+#elif defined(SPIKEWRIGHT_NEON)
+    return std::uint32_t((where[0] & 1) | (where[1] & 2));
 #else
     std::uint32_t bits = 0;
     for (std::size_t i = 0; i < kDoubles; ++i) bits |= std::uint32_t(where[i] != 0) << i;
