@@ -37,6 +37,22 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.slow)
 
 
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """Say which instruction sets these tests could not run."""
+    terminalreporter.write_line(kernels_here())
+
+
+def kernels_here() -> str:
+    """The native kernels that run on this processor, and those that do not."""
+    try:
+        from spikewright.engines.native.engine import INSTRUCTION_SETS, instruction_sets
+    except ImportError as error:
+        return f"native kernels: none are built ({error})"
+    here = instruction_sets()
+    absent = [name for name in INSTRUCTION_SETS if name not in here]
+    return f"native kernels: {', '.join(here)}; not run here: {', '.join(absent)}"
+
+
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
     """The machine's own browser."""
