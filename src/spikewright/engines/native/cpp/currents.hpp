@@ -37,8 +37,8 @@ inline bool at_most_once(const Context& c, const Place& place, const Population&
 }
 
 // Currents that are `held` arrive in every step.
-template <bool uniform, Cell cell, bool held>
-void fire_currents(const Context& c, const Instruction& op) {
+template <bool uniform, Cell cell>
+void fire_currents(const Context& c, const Instruction& op, bool held) {
     constexpr bool follows = cell == Cell::running_mean;
     constexpr std::size_t lanes = follows ? kMeanLanes : kAdvanced;
     const auto number = std::size_t(op.population);
@@ -61,9 +61,13 @@ void fire_currents(const Context& c, const Instruction& op) {
                 const bool counts = leaves_counts(c, op.population);
                 follow<uniform>(c, place, counts, numbers.data(), nullptr, current, out, [] {});
             } else {
-                if constexpr (cell == Cell::integrate && held)
-                    if (at_most_once<lanes, uniform>(c, place, p, first)) {
-                        run_block<lanes, uniform, cell, false>(c, place, current, out);
+                if constexpr (cell == Cell::integrate)
+                    if (held) {
+                        const auto same = [&](std::size_t) __attribute__((always_inline)) { return first; };
+                        if (at_most_once<lanes, uniform>(c, place, p, first))
+                            run_block<lanes, uniform, cell, false>(c, place, same, out);
+                        else
+                            run_block<lanes, uniform, cell>(c, place, same, out);
                         continue;
                     }
                 run_block<lanes, uniform, cell>(c, place, current, out);
@@ -74,7 +78,7 @@ void fire_currents(const Context& c, const Instruction& op) {
 inline void run_currents(const Context& c, const Instruction& op) {
     const bool held = op.external && c.job->inputs[std::size_t(op.input)].step_stride == 0;
     with_cell(c.job->plan->populations[std::size_t(op.population)], [&](auto uniform, auto cell) {
-        held ? fire_currents<uniform(), cell(), true>(c, op) : fire_currents<uniform(), cell(), false>(c, op);
+        fire_currents<uniform(), cell()>(c, op, held);
     });
 }
 

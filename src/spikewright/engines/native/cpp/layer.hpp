@@ -313,11 +313,10 @@ inline void expect_next_pixel(const Strip& strip, std::size_t pixel) {
 template <std::size_t lanes>
 void sum_finely(const Strip& strip, std::size_t pixel);
 
-// A pixel's neurons integrate its currents in all steps.
-template <std::size_t lanes, bool uniform, Cell cell>
-[[gnu::noinline]] void fire_pixel(const Strip& strip, std::size_t pixel) {
+// A pixel's neurons integrate its currents in all steps, `together` at a time; `sum` is that of all limbs.
+template <std::size_t together, bool uniform, Cell cell>
+[[gnu::noinline]] void fire_pixel(const Strip& strip, std::size_t pixel, void (*sum)(const Strip&, std::size_t)) {
     constexpr bool follows = cell == Cell::running_mean;
-    constexpr std::size_t together = follows ? kMeanLanes : std::min(lanes, kAdvanced);
     const Context& c = strip.context;
     Scratch& scratch = strip.scratch;
     const std::size_t valid = strip.valid();
@@ -334,7 +333,7 @@ template <std::size_t lanes, bool uniform, Cell cell>
         const auto out = [&](std::size_t t) __attribute__((always_inline)) { return track[t]; };
         if constexpr (follows) {
             const double* errors = scratch.rough ? scratch.errors + first : nullptr;
-            const auto finely = [&] { scratch.rough ? sum_finely<lanes>(strip, pixel) : void(); };
+            const auto finely = [&] { scratch.rough ? sum(strip, pixel) : void(); };
             const bool certain =
                 follow<uniform>(c, place, counts, scratch.numbers.data(), errors, current, out, finely);
             ++(certain ? scratch.certain : scratch.followed);
@@ -372,7 +371,10 @@ void finish_pixel(const Strip& strip, std::size_t pixel) {
     const std::int32_t number = strip.op.population;
     if (number < 0) return write_pixel<lanes>(strip, pixel);
     const Population& p = strip.context.job->plan->populations[std::size_t(number)];
-    with_cell(p, [&](auto uniform, auto cell) { fire_pixel<lanes, uniform(), cell()>(strip, pixel); });
+    with_cell(p, [&](auto uniform, auto cell) {
+        constexpr std::size_t together = cell() == Cell::running_mean ? kMeanLanes : std::min(lanes, kAdvanced);
+        fire_pixel<together, uniform(), cell()>(strip, pixel, sum_finely<lanes>);
+    });
 }
 
 // Pixels `begin` to `end`, as many at a time as tiles have rows.
