@@ -61,13 +61,15 @@ void fire_currents(const Context& c, const Instruction& op, bool held) {
                 const bool counts = leaves_counts(c, op.population);
                 follow<uniform>(c, place, counts, numbers.data(), nullptr, current, out, [] {});
             } else {
-                if constexpr (cell == Cell::integrate)
-                    if (held) {
+                if constexpr (cell == Cell::integrate || cell == Cell::bipolar)
+                    if (held) {  // in registers, where a step takes little time
                         const auto same = [&](std::size_t) __attribute__((always_inline)) { return first; };
-                        if (at_most_once<lanes, uniform>(c, place, p, first))
-                            run_block<lanes, uniform, cell, false>(c, place, same, out);
-                        else
-                            run_block<lanes, uniform, cell>(c, place, same, out);
+                        if constexpr (cell == Cell::integrate)
+                            if (at_most_once<lanes, uniform>(c, place, p, first)) {
+                                run_block<lanes, uniform, cell, false>(c, place, same, out);
+                                continue;
+                            }
+                        run_block<lanes, uniform, cell>(c, place, same, out);
                         continue;
                     }
                 run_block<lanes, uniform, cell>(c, place, current, out);
