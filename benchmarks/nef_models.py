@@ -1,8 +1,8 @@
 """Networks made by hand, described once for every library that speaks Nengo's words.
 
-`words` is a module with `Network`, `Node`, `Ensemble`, `Connection`, `Probe`, `PES` and `Sparse`:
-Spikewright or Nengo itself. What is common to both is all that is used, so both build from the same
-lines. Nothing here needs more than NumPy.
+`words` is a module with `Network`, `Node`, `Ensemble`, `Connection`, `Probe`, learning rules and
+`Sparse`: Spikewright or Nengo itself. What is common to both is all that is used, so both build
+from the same lines. Nothing here needs more than NumPy.
 """
 
 from __future__ import annotations
@@ -123,6 +123,42 @@ def learning(words: Words) -> tuple[Any, Any]:
         return network, words.Probe(post, synapse=PROBED)
 
 
+def oja(words: Words, neurons: int = 500, kind: str = "LIF", rate: float = 1e-6) -> tuple[Any, Any]:
+    """Neurons that drive as many others by weights which all change in every step (Oja's rule)."""
+    weights = np.random.default_rng(9).normal(0, 1e-3, (neurons, neurons))
+    with words.Network(seed=9) as network:
+        stimulus = words.Node(wave)
+        pre, post = (
+            words.Ensemble(neurons, 1, neuron_type=getattr(words, kind)()) for _ in range(2)
+        )
+        words.Connection(stimulus, pre)
+        rule = words.Oja(learning_rate=rate)
+        words.Connection(pre.neurons, post.neurons, transform=weights, learning_rule_type=rule)
+        return network, words.Probe(post, synapse=PROBED)
+
+
+def oja_of_rates(words: Words, neurons: int = 500) -> tuple[Any, Any]:
+    """The same of neurons that send rates: every weight is read in every step, too."""
+    return oja(words, neurons, "LIFRate", 1e-9)
+
+
+def rls(words: Words, neurons: int = 80) -> tuple[Any, Any]:
+    """80 neurons that learn to send a value on by recursive least squares, its matrix recorded."""
+    with words.Network(seed=10) as network:
+        stimulus = words.Node(wave)
+        pre, post = words.Ensemble(neurons, 1), words.Ensemble(neurons, 1)
+        error = words.Node(size_in=1)
+        words.Connection(stimulus, pre)
+        learned = words.Connection(
+            pre, post, function=lambda x: 0 * x, learning_rule_type=words.RLS()
+        )
+        words.Connection(post, error)
+        words.Connection(stimulus, error, transform=-1)
+        words.Connection(error, learned.learning_rule)
+        words.Probe(learned.learning_rule, "inv_gamma")
+        return network, words.Probe(post, synapse=PROBED)
+
+
 def dense(words: Words, neurons: int = 2000) -> tuple[Any, Any]:
     """2000 LIF neurons that drive each other by a matrix of weights of either sign."""
     weights = np.random.default_rng(6).standard_normal((neurons, neurons))
@@ -156,6 +192,9 @@ MODELS: dict[str, Callable[[Words], tuple[Any, Any]]] = {
     "convolution": convolution,
     "array": array,
     "learning": learning,
+    "oja": oja,
+    "oja of rates": oja_of_rates,
+    "rls": rls,
     "dense": dense,
     "sparse": sparse,
 }

@@ -13,8 +13,7 @@ import pytest
 import spikewright as sw
 from spikewright import engines
 from spikewright.engines import memory, recording
-from spikewright.engines.needs import PreparedRun
-from spikewright.engines.program import Recording
+from spikewright.engines.reference import ReferenceEngine
 from spikewright.errors import SimulationError
 from spikewright.showing.demo import MODEL
 
@@ -225,23 +224,6 @@ def test_the_bound_is_a_sum_that_can_be_read() -> None:
     assert len(few) == len(list(few)) and few[0].kind == "weights"
 
 
-def test_a_probe_is_looked_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The time to know what a run needs grows with its layers and probes, not their product."""
-    with sw.Network(seed=0) as network:
-        for _ in range(20):
-            sw.Probe(sw.Node(1.0))
-    looked, piece = [], PreparedRun._piece
-
-    def counted(self: PreparedRun, recording: Recording, block: int) -> memory.MemoryPart:
-        looked.append(recording)
-        return piece(self, recording, block)
-
-    with sw.Simulator(network, engine="reference", progress=False) as sim:
-        monkeypatch.setattr(PreparedRun, "_piece", counted)
-        sim.memory(10)
-    assert len(looked) == len(set(map(id, looked))) == 20
-
-
 def test_where_memory_is_short_blocks_are_shorter(monkeypatch: pytest.MonkeyPatch) -> None:
     """A run that fits with fewer steps at a time runs so, with the same results."""
     conversion = sw.convert(MODEL, spiking=True, scale_firing_rates=5.0)
@@ -333,16 +315,21 @@ def test_where_nothing_is_known_nothing_is_refused(monkeypatch: pytest.MonkeyPat
     needed.require(memory.available(), "a run")
 
 
-@pytest.mark.parametrize("engine", engines.available())
-def test_recording_in_pieces_changes_nothing(engine: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A block is converted some samples at a time; the recording is the same."""
-    found = []
-    for piece in (1_000_000, 1):
-        monkeypatch.setattr(recording, "PIECE_VALUES", piece)
-        net = recorded()
-        with sw.Simulator(net, batch_size=7, engine=engine, progress=False) as sim:
-            sim.run_steps(9)
-        found.append([sim.data[probe] for probe in net.all_probes])
-    assert found[0][1].any()
-    for x, y in zip(*found, strict=True):
-        np.testing.assert_array_equal(x, y)
+def test_recording_takes_no_memory_beside_its_array() -> None:
+    """Values of a block, of every n-th step and times a factor, go where they stay."""
+    with sw.Network(seed=0) as net:
+        node = sw.Node(np.zeros(1000))
+        for every in (None, 0.003):
+            sw.Probe(node, sample_every=every)
+    program = engines.compile_network(net, 0.001, 0, "float32")
+    recorder = recording.Recorder(program, ReferenceEngine(), 2, 4, 100)
+    block = np.random.default_rng(0).normal(size=(2, 90, 1000))
+    tracemalloc.start()
+    for number, one in enumerate(program.recordings):
+        recorder.take([(one.signal, number)], {one.signal: block}, 10, slice(None))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < block.nbytes / 10
+    whole, thirds = recorder.arrays
+    np.testing.assert_array_equal(whole[:, 10:], block.astype(np.float32))
+    np.testing.assert_array_equal(thirds[:, 3:], block[:, 0::3].astype(np.float32))

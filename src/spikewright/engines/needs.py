@@ -18,7 +18,6 @@ from spikewright.engines.totals import total_bytes
 from spikewright.network import Ensemble, Node
 from spikewright.network.transforms.layout import flatten
 
-PIECE_VALUES = 1_000_000  # of a block that are recorded at once
 _COMPILING = 10  # bytes a number of the largest operator, beside the numbers that are kept
 
 _OBJECTS = MemoryPart("work", "Python", 2**21, "objects, and pages that arrays fill in part")
@@ -162,10 +161,7 @@ class PreparedRun:
                 self._work(op, stage.component, block, constants)
                 for op in stage.component.operators
             ]
-            pieces = [
-                self._piece(self.program.recordings[number], block) for _, number in stage.recorded
-            ]
-            most = _most(most, *(MemoryNeed((signals, part)) for part in (*work, *pieces)))
+            most = _most(most, *(MemoryNeed((signals, part)) for part in work))
             for s in stage.dropped:
                 alive.pop(s, None)
         return most
@@ -179,14 +175,6 @@ class PreparedRun:
         of_op = Block(self.program, samples, steps, constants, self.tallied(op))
         size = self.engine.work_bytes(op, of_op)
         return MemoryPart("work", op.label, size, f"{samples} samples, {steps} steps at once")
-
-    def _piece(self, recording: Recording, block: int) -> MemoryPart:
-        """Bytes of the values that a probe converts at once: each as it is, and as a double."""
-        frame = block * prod(self.program.shapes[recording.signal])
-        values = min(self.chunk * frame, max(PIECE_VALUES, frame)) if block > 1 else 0
-        item = self.engine.signal_bytes(recording.signal, self.program) + 8
-        how = f"{values} values as they are recorded"
-        return MemoryPart("work", repr(recording.probe), item * values, how)
 
     def _bytes(self, signal: int, samples: int, steps: int) -> int:
         values = Block(self.program, samples, steps).values((signal,))

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from spikewright.engines.base import Engine
 from spikewright.engines.kernel import Array
-from spikewright.engines.needs import PIECE_VALUES, kept_steps
+from spikewright.engines.needs import kept_steps
 from spikewright.engines.populations import Neurons
 from spikewright.engines.program import Program, Recording
 from spikewright.errors import SimulationError
@@ -41,11 +41,6 @@ class Recorder:
         recordings = zip(self._program.recordings, self.arrays, strict=True)
         return [array[:, : kept_steps(one, self._first, steps)].copy() for one, array in recordings]
 
-    def _kept(self, recording: Recording, start: int, count: int) -> NDArray:
-        """Offsets within the block of the steps that are kept: every n-th of the simulation."""
-        numbers = self._first + start + np.arange(1, count + 1)
-        return np.flatnonzero(numbers % recording.every == 0)
-
     def take(
         self,
         recorded: Iterable[tuple[int, int]],
@@ -69,10 +64,13 @@ class Recorder:
             if after > before:  # else there may be no values
                 array[:, before:after] = block * factor
             return
-        kept = self._kept(recording, start, block.shape[1])
-        rows = max(1, PIECE_VALUES // max(1, block[0].size))
-        for i in range(0, len(block), rows):  # what is converted at once stays small
-            array[i : i + rows, before : before + len(kept)] = block[i : i + rows, kept] * factor
+        skipped = (
+            -(self._first + start + 1) % recording.every
+        )  # the simulation's every n-th is kept
+        kept = block[:, skipped :: recording.every]
+        np.multiply(
+            kept, factor, out=array[:, before : before + kept.shape[1]], casting="same_kind"
+        )
 
 
 class Tape:

@@ -28,13 +28,17 @@ def add_learned(b: Buffers, op: Learned) -> None:
     if not b.op.loops:
         read = {s: b.values_in(s) for s in op.inputs[1:]}
         gains = _add_recursions(b, op, forms, kept, read)
+    if op.weights is not None:
+        b.buffer(False, op.weights)
+    recorded, every = _recorded(b, op.weights)
     number = b.kernels.weights(
         loops=b.op.loops,
         input=source,
         output=b.buffer(False, op.output),
         held=kept["weights"],
         largest=b.kernels.memory(np.abs(op.initial).max(axis=1, initial=0.0)),
-        recorded=-1 if op.weights is None else b.buffer(False, op.weights),
+        recorded=recorded,
+        every=every,
         factor=op.factor,
         unit=None if op.unit is None else np.ravel(op.unit),
         weight_bits=GRIDS[b.program.precision].weight_bits,
@@ -63,6 +67,13 @@ def _kept(b: Buffers, op: Learned, forms: list[RuleParameters]) -> dict[str, int
     return {name: b.memory([op], start) for name, start in starts.items()}
 
 
+def _recorded(b: Buffers, signal: int | None) -> tuple[int, int]:
+    """The buffer of what is recorded, -1 where nothing is, and the period of the steps in which it
+    is filled.
+    """
+    return (-1, 1) if signal is None else (b.stored[signal].buffer, b.every.get(signal, 1))
+
+
 def _named(rule: int, name: str) -> str:
     """The name of a rule's own state beside that of the others."""
     return f"{rule} {name}"
@@ -83,9 +94,7 @@ def _add_recursions(
             gain = b.scratch(False, op.initial.shape[1])
             names = ("inverse", "along", "gain")
             memories = {name: kept[_named(i, name)] for name in names}
-            matrix = learning.recorded.get("inv_gamma")
-            recorded = -1 if matrix is None else b.stored[matrix].buffer
-            every = 1 if matrix is None else b.every.get(matrix, 1)
+            recorded, every = _recorded(b, learning.recorded.get("inv_gamma"))
             b.kernels.recursion(
                 input=activities, output=gain, **memories, recorded=recorded, every=every
             )
@@ -104,7 +113,7 @@ def _add_rules(
 ) -> None:
     for learning, form, sender in zip(op.rules, forms, senders, strict=True):
         signals = {name: read[s] for name, s in learning.signals.items()}
-        delta = learning.recorded.get("delta")
+        delta, every = _recorded(b, learning.recorded.get("delta"))
         b.kernels.rule(
             number,
             rule=form.rule,
@@ -114,6 +123,7 @@ def _add_rules(
             senders=sender,
             theta=signals.get(form.theta or "", -1),
             signal=signals.get(form.signal or "", -1),
-            delta=-1 if delta is None else b.stored[delta].buffer,
+            delta=delta,
+            every=every,
             scale=None if learning.scale is None else np.ravel(learning.scale),
         )

@@ -34,7 +34,8 @@ inline double limb_step(double largest, int bits) {
 }
 
 // To the nearest integer, ties to even, for magnitudes below 2^51.
-inline double nearest(double x) {
+template <class Real>
+inline Real nearest(Real x) {
     return (x + kWhole) - kWhole;
 }
 
@@ -142,10 +143,10 @@ inline void split(const double* from, std::size_t pixels, std::size_t channels, 
     find_remainders(from, n, extent, limbs, to, [&](std::size_t i) { return to.codes[i]; });
 }
 
-// Splits a frame of values, each at its own place. Lanes behind the last channel read on: zeros.
-inline void split_dense(const double* from, std::size_t size, const Limbs& limbs, Split& to) {
+// The same, each value at its own place. Lanes behind the last channel read on: zeros.
+inline void split_dense(const double* from, std::size_t size, const Limbs& limbs, Split& to,
+                        Extent extent = {}) {
     to.reserve(size, limbs.most);
-    Extent extent;
     extent.add(from, size);
     std::copy_n(from, size, to.parts[0].data());
     take_limbs(to, size, extent.largest, limbs);

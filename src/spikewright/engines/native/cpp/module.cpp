@@ -642,9 +642,9 @@ NB_MODULE(_kernels, m) {
         .def("readout", &Region::readout, by_name, output, "members"_a, "weights"_a, "scale"_a, "limbs"_a)
         .def("scatter", &Region::scatter, by_name, output, "start"_a, "sources"_a, "runs"_a)
         .def("weights", &Region::weights, by_name, "loops"_a, input, output, "held"_a, "largest"_a,
-             "recorded"_a, "factor"_a, "unit"_a.none(), "weight_bits"_a, "limbs"_a)
+             "recorded"_a, "every"_a, "factor"_a, "unit"_a.none(), "weight_bits"_a, "limbs"_a)
         .def("rule", &Region::rule, "number"_a, by_name, "rule"_a, "first"_a, "second"_a, "receivers"_a,
-             "senders"_a, "theta"_a, "signal"_a, "delta"_a, "scale"_a.none())
+             "senders"_a, "theta"_a, "signal"_a, "delta"_a, "every"_a, "scale"_a.none())
         .def("finish", &Region::finish)
         .def("recursion", &Region::recursion, by_name, input, output, "inverse"_a, "along"_a, "gain"_a, "recorded"_a = -1, "every"_a = 1)
         .def("call", &Region::call, by_name, "inputs"_a, "outputs"_a)

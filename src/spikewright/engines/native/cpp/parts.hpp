@@ -89,7 +89,8 @@ struct Learning {
     Rule rule = Rule::outer;
     double first = 0.0, second = 0.0;
     std::int32_t receivers = -1, senders = -1, theta = -1, signal = -1;  // buffers
-    std::int32_t delta = -1;  // buffer of a probe
+    std::int32_t delta = -1;  // buffer of a probe, filled in every so many steps
+    std::size_t every = 1;
     Array<double> scale;
 };
 
@@ -108,7 +109,8 @@ struct Recursion {
 // the row's.
 struct Weights {
     std::size_t out = 0, in = 0;
-    std::int32_t weights = -1, largest = -1, recorded = -1;
+    std::int32_t weights = -1, largest = -1, recorded = -1;  // recorded: in every so many steps
+    std::size_t every = 1;
     int weight_bits = 0;
     Limbs limbs;
     double factor = 1.0;

@@ -408,14 +408,15 @@ class Region {
     // Weights that change, and where they are kept; in a loop they answer here, and learn at the end of
     // a step. Returns the number by which rules are added.
     int weights(bool loops, int input, int output, std::int32_t held, std::int32_t largest,
-                int recorded, double factor, const Doubles& unit, int weight_bits, const Limbs& limbs) {
+                int recorded, std::size_t every, double factor, const Doubles& unit, int weight_bits, const Limbs& limbs) {
         auto w = std::make_shared<Weights>();
         w->out = size_of(output), w->in = size_of(input);
         require_memory(held, w->out * w->in);
         require_memory(largest, w->out);
         require(unit.size() == 0 || unit.size() == w->out, "one unit a row");
         require(recorded < 0 || size_of(recorded) == w->out * w->in, "recorded weights' size");
-        w->weights = held, w->largest = largest, w->recorded = recorded, w->factor = factor;
+        require(every > 0, "a period has steps");
+        w->weights = held, w->largest = largest, w->recorded = recorded, w->every = every, w->factor = factor;
         w->weight_bits = weight_bits, w->limbs = limbs, w->unit = copied(unit);
         add(loops ? Action::respond : Action::learn, input, output).weights = std::move(w);
         return last();
@@ -423,14 +424,15 @@ class Region {
 
     // Adds a rule; `receivers`, `senders`, `theta`, `signal` and `delta` are buffers.
     void rule(int number, Rule rule, double first, double second, int receivers, int senders, int theta,
-              int signal, int delta, const Doubles& scale) {
+              int signal, int delta, std::size_t every, const Doubles& scale) {
         Weights& w = *weights_of(number).weights;
         require(size_of(receivers) == w.out && size_of(senders) == w.in, "a rule's signals");
         require(theta < 0 || size_of(theta) == w.out, "a rule's signals");
         require(delta < 0 || size_of(delta) == w.out * w.in, "a delta's size");
+        require(every > 0, "a period has steps");
         require(rule != Rule::voja || (signal >= 0 && scale.size() == w.out), "a rule's scale");
         require(w.rules.size() < kMostRules, "rules are few");
-        w.rules.push_back({rule, first, second, receivers, senders, theta, signal, delta, copied(scale)});
+        w.rules.push_back({rule, first, second, receivers, senders, theta, signal, delta, every, copied(scale)});
     }
 
     // The end of a loop's step, where weights learn.

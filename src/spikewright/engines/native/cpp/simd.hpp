@@ -67,6 +67,19 @@ inline void store_some(double* to, std::size_t n, doubles v) {
     std::memcpy(to, part, n * sizeof(double));
 }
 
+// Values at these places.
+inline doubles gathered(const double* from, const std::uint32_t* places) {
+    doubles v;
+    for (std::size_t i = 0; i < kDoubles; ++i) v[i] = from[places[i]];
+    return v;
+}
+
+inline double sum_of(doubles v) {
+    double sum = 0.0;
+    for (std::size_t i = 0; i < kDoubles; ++i) sum += v[i];
+    return sum;
+}
+
 // The largest magnitude of counts.
 inline std::uint8_t largest(const std::int8_t* from, std::size_t size) {
     octets most{};
