@@ -122,6 +122,48 @@ def test_weights_are_the_references(case: str, kind: str, precision: Precision) 
                 assert_same(found, expected)
 
 
+def sampled(name: str, kind: NeuronType, intercepts: tuple[float, float]) -> Built:
+    """A rule between neurons of which few or most are active; every third step is recorded.
+
+    Rows of 70 weights are some vectors side by side, one after these, and a part of one.
+    """
+    rule, every = LEARNING_RULES[name](), 3 * DT
+    with sw.Network(seed=4) as net:
+        stimulus = sw.Node(np.zeros(2))
+        pre = sw.Ensemble(70, 2, neuron_type=kind, intercepts=sw.distributions.Uniform(*intercepts))
+        post = sw.Ensemble(19, 2, neuron_type=kind)
+        sw.Connection(stimulus, pre, None)
+        if rule.modifies == "weights":
+            weights = sw.Dense(np.random.default_rng(2).normal(0, 1e-4, (19, 70)))
+            made = sw.Connection(pre.neurons, post.neurons, 0.005, weights, learning_rule_type=rule)
+        else:
+            made = sw.Connection(pre, post, 0.005, learning_rule_type=rule)
+        sw.Probe(post.neurons)
+        if rule.modifies != "encoders":
+            sw.Probe(made, "weights", sample_every=every)
+        for attr in rule.probeable:
+            sw.Probe(made.learning_rule, attr, sample_every=every)
+        if rule.receives == "error":
+            sw.Connection(post, made.learning_rule, 0.01)
+    return net, stimulus
+
+
+@pytest.mark.parametrize("intercepts", [(0.5, 0.9), (-1.0, -0.8)], ids=["few", "most"])
+@pytest.mark.parametrize("kind", ["counts", "values"])
+@pytest.mark.parametrize("name", LEARNING_RULES)
+def test_what_is_recorded_now_and_then_is_the_references(
+    name: str, kind: str, intercepts: tuple[float, float]
+) -> None:
+    """Weights, deltas and a rule's state, of steps in whatever blocks and runs, are native."""
+    built = sampled(name, SENDERS[kind], intercepts)
+    expected = run(ReferenceEngine(), built)
+    assert np.any(expected[-1] != next(iter(_operators(built))).initial)
+    for isa in instruction_sets():
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("SPIKEWRIGHT_ISA", isa)
+            assert_same(run(NativeEngine(1), built, block=7), expected)
+
+
 def _operators(built: Built) -> Iterator[Learned]:
     program = compile_network(built[0], DT, 0, "float32")
     return (op for op in program.operators if isinstance(op, Learned))

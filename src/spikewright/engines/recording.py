@@ -64,13 +64,10 @@ class Recorder:
             if after > before:  # else there may be no values
                 array[:, before:after] = block * factor
             return
-        skipped = (
-            -(self._first + start + 1) % recording.every
-        )  # the simulation's every n-th is kept
+        skipped = -(self._first + start + 1) % recording.every  # every n-th of the simulation stays
         kept = block[:, skipped :: recording.every]
-        np.multiply(
-            kept, factor, out=array[:, before : before + kept.shape[1]], casting="same_kind"
-        )
+        room = array[:, before : before + kept.shape[1]]
+        np.multiply(kept, factor, out=room, casting="same_kind")
 
 
 class Tape:
