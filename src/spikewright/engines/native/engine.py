@@ -40,9 +40,12 @@ _building = threading.RLock()  # regions are built and filled once, however many
 
 _EARLY = 4  # times as many events as pay for tiles, on average, an input may have that is listed
 _BLOCK_VALUES = 16_000_000  # values of the widest signal in a block of all samples: 128 MB
-_GENERATED_VALUES = (
-    4_000_000  # the same of processes, whose arrays the allocator gives again: 32 MB
-)
+# The same of processes and of what learns, whose arrays the allocator gives again: 32 MB.
+_DOUBLES = 4_000_000
+
+
+def _learns(op: Operator) -> bool:
+    return isinstance(op, Region) and any(isinstance(one, Learned) for one in op.operators)
 
 
 def instruction_sets() -> tuple[str, ...]:
@@ -151,8 +154,8 @@ class NativeEngine(Engine):
     def block_steps(self, program: Program, batch: int) -> int:
         sizes = (int(np.prod(program.shapes[s])) for op in program.operators for s in op.outputs)
         widest = max(sizes, default=1)
-        generated = any(isinstance(op, Generate) for op in program.operators)
-        most = _GENERATED_VALUES if generated else _BLOCK_VALUES
+        doubles = any(isinstance(op, Generate) or _learns(op) for op in program.operators)
+        most = _DOUBLES if doubles else _BLOCK_VALUES
         return int(np.clip(most // max(1, widest * batch), 1, 1000))
 
     def signal_bytes(self, signal: int, program: Program) -> int:
