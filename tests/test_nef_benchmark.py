@@ -60,6 +60,18 @@ def test_the_learner_learns() -> None:
     assert np.abs(found[1500:, 0] - wave).mean() < 0.5 * np.abs(wave).mean()
 
 
+@pytest.mark.parametrize("model", ["oja", "oja of rates", "rls"])
+def test_weights_change_in_the_rows_of_learning(model: str) -> None:
+    """What is timed is learning: the weights at the end are others than those at first."""
+    network, _ = nef_models.MODELS[model](sw, neurons=30)
+    (learned,) = (c for c in network.all_connections if c.learning_rules)
+    with network:
+        weights = sw.Probe(learned, "weights")
+    with sw.Simulator(network, nef_models.DT, progress=False) as simulator:
+        simulator.run(0.1)
+    assert np.ptp(simulator.data[weights], axis=0).max() > 0
+
+
 @pytest.mark.parametrize("model", ["dense", "sparse"])
 def test_neurons_that_drive_each_other_go_on(model: str) -> None:
     """Some tens of spikes a second each, not all the same; what they are sent makes a change."""
