@@ -72,8 +72,8 @@ class Sent {
         }
         double total = 0.0;
         each<parts>(SPIKEWRIGHT_EACH(p) {
-            total += sum_of(high[p]) * step;
-            if constexpr (limbs == 2) total += sum_of(low[p]) * (step / kLimb);
+            total += sum_of(high[p], used_) * step;
+            if constexpr (limbs == 2) total += sum_of(low[p], used_) * (step / kLimb);
         });
         return total;
     }
@@ -159,10 +159,9 @@ template <class F>
         for (std::size_t i = n - k; i < kDoubles; ++i) after[i] = 0.0;
         largest[0] = larger_of(magnitude_of(after), largest[0]);
     }
+    each<together - 1>(SPIKEWRIGHT_EACH(i) { largest[0] = larger_of(largest[i + 1], largest[0]); });
     double most = 0.0;
-    each<together>(SPIKEWRIGHT_EACH(i) {
-        for (std::size_t j = 0; j < kDoubles; ++j) most = largest[i][j] > most ? largest[i][j] : most;
-    });
+    for (std::size_t j = 0; j < std::min(n, kDoubles); ++j) most = largest[0][j] > most ? largest[0][j] : most;
     return most;
 }
 

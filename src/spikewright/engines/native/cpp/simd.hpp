@@ -74,9 +74,10 @@ inline doubles gathered(const double* from, const std::uint32_t* places) {
     return v;
 }
 
-inline double sum_of(doubles v) {
+// The sum of the first n values, or of all.
+inline double sum_of(doubles v, std::size_t n) {
     double sum = 0.0;
-    for (std::size_t i = 0; i < kDoubles; ++i) sum += v[i];
+    for (std::size_t i = 0; i < kDoubles && i < n; ++i) sum += v[i];
     return sum;
 }
 
