@@ -63,7 +63,7 @@ def network(setting: Setting) -> Any:
     for norm in norms:
         norm.momentum = None  # a cumulative average: exactly the batch's statistics
     if norms:
-        side = max(setting.member.shape[-1], 64)
+        side = max(*setting.member.samples(1).shape[-2:], 64)
         model.train()
         with torch.no_grad():
             model(torch.randn(8, 3, side, side))

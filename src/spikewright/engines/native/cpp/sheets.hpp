@@ -127,10 +127,11 @@ inline void lay_out(const Context& c, const Instruction& op, std::size_t s, std:
     const Layer& l = *op.layer;
     const std::size_t size = l.input_pixels() * std::size_t(l.channels);
     const bool rough = is_rough(c, op);
-    to.most = rough ? 1 : std::size_t(l.limbs.most), to.limbs = 1, to.rest = 0.0;
+    to.most = rough ? 1 : std::size_t(l.limbs.most), to.limbs = 1, to.rest = to.sizes = 0.0;
     for (std::size_t u = 0; u < kSlab; ++u) {
         const double largest = u < steps ? found.largest[u] : 0.0;
         to.units[u] = largest > 0.0 ? limb_step(largest, l.limbs.bits) : 1.0;
+        to.sizes += largest;
         if (rough && largest > 0.0) to.rest += rounding(l, largest, to.units[u]);
     }
     to.values.reserve(size * to.most * kSlab, 0);
@@ -183,21 +184,26 @@ inline void sum_sheet(const Strip& strip, std::size_t pixel, const Sheet& sheet,
             else add(add_sheet<lanes, 3>);
         }
     std::fill_n(sums.is_wide.begin() + std::ptrdiff_t(t), steps, 1);
-    compensate<lanes>(strip, pixel, nullptr, t, steps);
+    if (!strip.scratch.rough) compensate<lanes>(strip, pixel, nullptr, t, steps);
 }
 
-// The most that currents are off in all steps, of a block of lanes of a sample.
+// The most that currents are off in all steps, of a block of lanes of a sample: residuals of weights are left out.
 template <std::size_t lanes>
 inline void find_errors(const Strip& strip, double* errors) {
     const Layer& l = *strip.op.layer;
-    double rest = 0.0;
+    double rest = 0.0, sizes = 0.0;
     for (std::size_t t = 0; t < strip.context.steps; t += kSlab)
-        if (strip.sheet(t).laid_out) rest += strip.sheet(t).rest;
+        if (strip.sheet(t).laid_out) rest += strip.sheet(t).rest, sizes += strip.sheet(t).sizes;
     const std::int32_t* row = l.weights.data() + strip.block.offset;
     std::fill_n(errors, 64, 0.0);
     for (std::size_t i = 0; i < l.taps() * std::size_t(l.channels); ++i, row += lanes)
         for (std::size_t k = 0; k < lanes; ++k) errors[k] += std::fabs(double(row[k]));
-    for (std::size_t k = 0; k < lanes; ++k) errors[k] *= rest * std::fabs(l.scale[strip.block.channel + k]);
+    for (std::size_t k = 0; k < lanes; ++k) errors[k] *= rest;
+    for (const ResidualRow& left : l.residuals.rows)
+        if (left.out >= strip.block.channel && left.out < strip.block.channel + strip.valid())
+            for (std::size_t i = left.begin; i < left.end; ++i)
+                errors[left.out - strip.block.channel] += sizes * std::fabs(l.residuals.entries[i].value);
+    for (std::size_t k = 0; k < lanes; ++k) errors[k] *= std::fabs(l.scale[strip.block.channel + k]);
 }
 
 // Adds up all limbs of the window of a pixel.
