@@ -48,12 +48,12 @@ struct Frames {
 
 // The steps of a slab of values as limbs side by side: `(values, most, kSlab)`, of which `limbs` are needed.
 // First limbs are multiples of the `units` of their steps. Where sums may be rounded values are as they are, and
-// `rest` is the most that sums over weights that add up to 1 differ in all steps, and `sizes` the largest magnitude
-// of each step, added up.
+// `rest` is the most that sums over weights that add up to 1 differ in all steps.
 struct Sheet {
     Array<double> values;
     std::size_t most = 0, limbs = 0;
-    double units[kSlab] = {}, rest = 0.0, sizes = 0.0;
+    Extent extents[kSlab];
+    double units[kSlab] = {}, rest = 0.0;
     bool laid_out = false;
 };
 
