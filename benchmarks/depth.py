@@ -63,7 +63,7 @@ def network(setting: Setting) -> Any:
     for norm in norms:
         norm.momentum = None  # a cumulative average: exactly the batch's statistics
     if norms:
-        side = max(setting.member.shape[-1], 64)
+        side = max(*setting.member.samples(1).shape[-2:], 64)
         model.train()
         with torch.no_grad():
             model(torch.randn(8, 3, side, side))
@@ -172,7 +172,7 @@ def main() -> None:
         steps = setting.steps if how.steps is None else min(how.steps, setting.steps)
         found = measured(setting, steps, how.batch)
         print(
-            f"{name}: {' x '.join(map(str, setting.member.shape))}, {found['neurons']:,} neurons, "
+            f"{name}: {setting.member.shown}, {found['neurons']:,} neurons, "
             f"scale {found['scale']:.3g}, rate {found['rate']:.1%}, {found['engine']} engine, "
             f"{found['guarantee']}"
         )

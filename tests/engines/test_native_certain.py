@@ -155,6 +155,41 @@ def test_sums_next_to_a_whole_number_are_taken_step_by_step() -> None:
     assert stepwise and not certain
 
 
+@pytest.mark.parametrize("bits", [16, 13])
+def test_what_the_grid_leaves_of_weights_makes_spikes(bits: int) -> None:
+    """Rounded sums leave it out: it is among their bounds, and added where it alone makes a spike.
+
+    A weight far below the grid meets a large value, a neuron that is 2^-16 or 2^-13 below a spike.
+    """
+    weights = np.zeros((48, 6))
+    weights[:, 0], weights[:, 1] = np.repeat([0.0, 1.5, -1.5], 16) * 2.0 ** -(bits + 18), 1.0
+    near = 1.0 - 2.0**-16 - 2.0**-bits
+    made = behind_values(2.0**18, np.full(48, near), weights)
+    fed = np.ones((1, 16, 6))
+    fed[..., 1] = 0.0
+    expected, _ = told(ReferenceEngine(), made, fed, [16])
+    first = expected[0][0, 0]
+    assert first[16:32].all() and not first[:16].any() and not first[32:].any()
+    _, stepwise = assert_alike(made, fed, [16])
+    assert stepwise
+
+
+@pytest.mark.parametrize("bits", [0, 16, 22])
+def test_rounded_sums_of_values_of_very_different_sizes(bits: int) -> None:
+    """Beside large values, whose weights are zero, small ones decide: exactly, to what limbs leave.
+
+    Most counts are certain, unless values are so large that bounds are wide: then some are not.
+    """
+    rng = np.random.default_rng(6)
+    weights = rng.normal(size=(48, 40))
+    weights[:, :4] = 0.0
+    made = behind_values(1.0, np.full(48, 0.3), weights)
+    fed = rng.normal(0.1, 5.0, (2, 20, 40))
+    fed[..., :4] *= 2.0**bits
+    certain, stepwise = assert_alike(made, fed, [20])
+    assert certain > stepwise if bits == 0 else stepwise
+
+
 @pytest.mark.parametrize("steps", [12, 150])
 def test_values_of_any_size_in_runs_of_any_length(steps: int) -> None:
     """Sums of every size, and runs too long for bounds."""

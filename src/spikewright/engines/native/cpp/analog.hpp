@@ -78,16 +78,51 @@ inline void sum_frame(const WeightLimbs<count>& weights, const Split& frame,
 // Adds up the weights of one step's values for a pixel whose segments are found. With two limbs the
 // sum over both is that of the second.
 template <std::size_t lanes>
-void sum_values(const Strip& strip, std::size_t t) {
+void sum_values(const Strip& strip, const Split& frame, std::size_t t) {
     const Layer& l = *strip.op.layer;
     const std::int32_t* weights = l.weights.data() + strip.block.offset;
-    const Split& frame = strip.split(t);
     const auto& segments = strip.scratch.segments;
     double* to = strip.scratch.sums.doubles_of(t);
     if (l.low.empty()) return sum_frame<lanes>(WeightLimbs<1>{{weights}}, frame, segments, to);
     std::fill_n(to, lanes, 0.0);
     sum_frame<lanes>(WeightLimbs<2>{{weights, l.low.data() + strip.block.offset}}, frame, segments,
                      strip.scratch.low.doubles_of(t));
+}
+
+template <std::size_t lanes>
+void sum_values(const Strip& strip, std::size_t t) {
+    sum_values<lanes>(strip, strip.split(t), t);
+}
+
+// Adds up all limbs of the window of a pixel, whose values are copied side by side and split step by step.
+template <std::size_t lanes>
+void sum_finely(const Strip& strip, std::size_t pixel) {
+    const Context& c = strip.context;
+    const Layer& l = *strip.op.layer;
+    const auto channels = std::size_t(l.channels);
+    Scratch& scratch = strip.scratch;
+    std::vector<Segment> window;
+    std::size_t size = 0;
+    for (const Segment& s : scratch.segments) {
+        const std::size_t end = size + s.end - s.begin;
+        const auto base = s.base + (std::int64_t(s.begin) - std::int64_t(size)) * std::int64_t(channels);
+        window.push_back({std::uint32_t(size), std::uint32_t(end), base});
+        size = end;
+    }
+    scratch.rough = false;
+    scratch.values.reserve(size * channels, 0);
+    window.swap(scratch.segments);
+    for (std::size_t t = 0; t < c.steps; ++t) {
+        if (!strip.sheet(t).laid_out) continue;  // all limbs are listed
+        double* to = scratch.values.data();
+        for (const Segment& s : window)
+            to = std::copy(c.values(strip.op.input, strip.sample, t) + s.begin * channels,
+                           c.values(strip.op.input, strip.sample, t) + s.end * channels, to);
+        split(scratch.values.data(), size, channels, l.limbs, scratch.fine, strip.sheet(t).extents[t % kSlab]);
+        sum_values<lanes>(strip, scratch.fine, t);
+        compensate<lanes>(strip, pixel, &scratch.fine, t);
+    }
+    window.swap(scratch.segments);
 }
 
 // Splits one step's values; zeros are left out.

@@ -93,13 +93,11 @@ template <bool uniform, class Current, class Out>
     });
     if (!all_of(certain) || beyond) return false;
     alignas(kLine) double net[kMeanLanes];
+    alignas(kLine) std::int16_t all[kMeanLanes];
     each<n>(SPIKEWRIGHT_EACH(k) { store(net + k * kDoubles, sent[k]); });
-    const auto total = passed(c, at, &State::total);
-    const auto earlier = passed(c, at, &State::sent);
-    for (std::size_t k = 0; k < kMeanLanes; ++k) {
-        total.to[k] = (total.from ? total.from[k] : 0) + std::uint32_t(sizes[k]);
-        earlier.to[k] = (earlier.from ? earlier.from[k] : 0) + net[k];
-    }
+    store(all, sizes);
+    add_on(passed(c, at, &State::total), all, kMeanLanes);
+    add_on(passed(c, at, &State::sent), net, kMeanLanes);
     return true;
 }
 

@@ -52,6 +52,7 @@ struct Frames {
 struct Sheet {
     Array<double> values;
     std::size_t most = 0, limbs = 0;
+    Extent extents[kSlab];
     double units[kSlab] = {}, rest = 0.0;
     bool laid_out = false;
 };

@@ -199,10 +199,10 @@ class SignedTally {
     }
 
     void flush() {
-        for (std::size_t k = 0; k < kMeanLanes; ++k) {
-            total_.to[k] = (total_.from ? total_.from[k] : 0) + std::uint32_t(sizes_[k]);
-            sent_.to[k] = (sent_.from ? sent_.from[k] : 0) + net_[k];
-        }
+        std::int8_t sizes[kMeanLanes], net[kMeanLanes];
+        store(sizes, sizes_), store(net, net_);
+        add_on(total_, sizes, kMeanLanes);
+        add_on(sent_, net, kMeanLanes);
         total_.from = total_.to, sent_.from = sent_.to;
         net_ = sizes_ = few_bytes{};
         bound_ = 0;

@@ -55,6 +55,16 @@ struct Block {
     }
 };
 
+// A sum over all blocks of time: what it was, and what is added. That is asked once: a choice in each lane would be
+// a load under a mask, which waits for hundreds of cycles where the address is none.
+template <class T, class Added>
+inline void add_on(const Context::Passed<T>& sum, const Added* added, std::size_t n) {
+    if (sum.from)
+        for (std::size_t k = 0; k < n; ++k) sum.to[k] = sum.from[k] + T(added[k]);
+    else
+        for (std::size_t k = 0; k < n; ++k) sum.to[k] = T(added[k]);
+}
+
 // Voltages of a block before its first step here.
 template <std::size_t lanes>
 [[gnu::always_inline]] inline void read_voltages(const Context& c, const Place& at, Block<lanes>& v) {
@@ -294,7 +304,7 @@ struct Tally {
 
     void add_to(const Context::Passed<std::uint32_t>& total) {
         flush();
-        for (std::size_t k = 0; k < lanes; ++k) total.to[k] = (total.from ? total.from[k] : 0) + sum[k];
+        add_on(total, sum, lanes);
     }
     [[gnu::always_inline]] void add(const Counts<lanes>& counts, Most most) {
         if (bound + most > 255) flush();

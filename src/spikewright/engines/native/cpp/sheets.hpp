@@ -12,10 +12,15 @@ namespace spikewright::SPIKEWRIGHT_ISA {
 constexpr std::size_t kTogether = kBytes == 64 ? 8 : 4;  // steps whose sums stay in registers
 
 
-// What is found out of a slab before it is split: the largest magnitude of each step, and how many values
-// are not zero. A sheet costs its places, whole groups of steps, so that single steps are listed.
+// Whether sums of values may be rounded: neurons tell their counts from bounds.
+inline bool is_rough(const Context& c, const Instruction& op) {
+    return op.layer->limbs.weights == 1 && !op.layer->has_gain && leaves_counts(c, op.population);
+}
+
+// What is found out of a slab before it is split: the extent of each step, and how many values are not zero.
+// A sheet costs its places, whole groups of steps, so that single steps are listed.
 struct Survey {
-    double largest[kSlab] = {};
+    Extent extents[kSlab];
     std::size_t used = 0;
     // Reciprocals of units of tiny values do not exist; remainders are added to lists.
     bool tiny = false, pays = false;
@@ -24,12 +29,12 @@ struct Survey {
         const std::size_t size = op.layer->input_pixels() * std::size_t(op.layer->channels);
         const std::size_t groups = rounded_up(steps, kTogether);
         if (op.layer->limbs.weights != 1 || 2 * steps < groups) return;
+        const bool split = !is_rough(c, op);
         for (std::size_t u = 0; u < steps; ++u) {
-            Extent extent = extent_elsewhere(c, op.input, s, t + u);
+            Extent& extent = extents[u] = extent_elsewhere(c, op.input, s, t + u);
             look(c.values(op.input, s, t + u), size, extent);
-            largest[u] = extent.largest;
-            if (largest[u] > 0.0 && largest[u] < 0x1p-900) tiny = true;
-            if (extent.is_wide(op.layer->limbs)) tiny = true;
+            if (extent.largest > 0.0 && extent.largest < 0x1p-900) tiny = true;
+            if (split && extent.is_wide(op.layer->limbs)) tiny = true;
         }
         pays = 2 * used >= size * groups && !tiny;
     }
@@ -100,11 +105,6 @@ inline void find_splitters(const Sheet& sheet, int bits, std::size_t most, Split
     for (std::size_t u = 0; u < kSlab; ++u) to[u] = {sheet.units[u], std::ldexp(1.0, -bits), most};
 }
 
-// Whether sums of values may be rounded: neurons tell their counts from bounds.
-inline bool is_rough(const Context& c, const Instruction& op) {
-    return op.layer->limbs.weights == 1 && !op.layer->has_gain && leaves_counts(c, op.population);
-}
-
 // The same of values as they are.
 inline void lay_out_whole(const Context& c, const Instruction& op, std::size_t s, std::size_t t,
                           std::size_t steps, std::size_t size, double* to) {
@@ -128,8 +128,9 @@ inline void lay_out(const Context& c, const Instruction& op, std::size_t s, std:
     const std::size_t size = l.input_pixels() * std::size_t(l.channels);
     const bool rough = is_rough(c, op);
     to.most = rough ? 1 : std::size_t(l.limbs.most), to.limbs = 1, to.rest = 0.0;
+    std::copy_n(found.extents, kSlab, to.extents);
     for (std::size_t u = 0; u < kSlab; ++u) {
-        const double largest = u < steps ? found.largest[u] : 0.0;
+        const double largest = u < steps ? found.extents[u].largest : 0.0;
         to.units[u] = largest > 0.0 ? limb_step(largest, l.limbs.bits) : 1.0;
         if (rough && largest > 0.0) to.rest += rounding(l, largest, to.units[u]);
     }
@@ -183,53 +184,29 @@ inline void sum_sheet(const Strip& strip, std::size_t pixel, const Sheet& sheet,
             else add(add_sheet<lanes, 3>);
         }
     std::fill_n(sums.is_wide.begin() + std::ptrdiff_t(t), steps, 1);
-    compensate<lanes>(strip, pixel, nullptr, t, steps);
+    if (!strip.scratch.rough) compensate<lanes>(strip, pixel, nullptr, t, steps);
 }
 
-// The most that currents are off in all steps, of a block of lanes of a sample.
+// The most that currents are off in all steps, of a block of lanes of a sample: residuals of weights are left out.
 template <std::size_t lanes>
 inline void find_errors(const Strip& strip, double* errors) {
     const Layer& l = *strip.op.layer;
-    double rest = 0.0;
+    double rest = 0.0, sizes = 0.0;
     for (std::size_t t = 0; t < strip.context.steps; t += kSlab)
-        if (strip.sheet(t).laid_out) rest += strip.sheet(t).rest;
+        if (strip.sheet(t).laid_out) {
+            rest += strip.sheet(t).rest;
+            for (const Extent& extent : strip.sheet(t).extents) sizes += extent.largest;
+        }
     const std::int32_t* row = l.weights.data() + strip.block.offset;
     std::fill_n(errors, 64, 0.0);
     for (std::size_t i = 0; i < l.taps() * std::size_t(l.channels); ++i, row += lanes)
         for (std::size_t k = 0; k < lanes; ++k) errors[k] += std::fabs(double(row[k]));
-    for (std::size_t k = 0; k < lanes; ++k) errors[k] *= rest * std::fabs(l.scale[strip.block.channel + k]);
-}
-
-// Adds up all limbs of the window of a pixel.
-template <std::size_t lanes>
-void sum_finely(const Strip& strip, std::size_t pixel) {
-    const Context& c = strip.context;
-    const Layer& l = *strip.op.layer;
-    const auto channels = std::size_t(l.channels);
-    Scratch& scratch = strip.scratch;
-    Sheet& fine = scratch.fine;
-    fine.most = std::size_t(l.limbs.most);
-    scratch.rough = false;
-    for (std::size_t t = 0; t < c.steps; t += kSlab) {
-        const Sheet& sheet = strip.sheet(t);
-        if (!sheet.laid_out) continue;  // all limbs are listed
-        const std::size_t steps = std::min(c.steps - t, kSlab), apart = fine.most * kSlab;
-        Splitters splitters;
-        find_splitters(sheet, l.limbs.bits, fine.most, splitters);
-        fine.limbs = 1;
-        scratch.fine_segments.clear();
-        std::size_t at = 0;
-        for (const Segment& s : scratch.segments) {
-            const std::size_t size = s.end - s.begin;
-            fine.values.reserve((at + size) * channels * apart, at * channels * apart);
-            lay_out(c, strip.op, strip.sample, t, steps, splitters, s.begin * channels, size * channels, fine,
-                    fine.values.data() + at * channels * apart);
-            const auto base = s.base + (std::int64_t(s.begin) - std::int64_t(at)) * std::int64_t(channels);
-            scratch.fine_segments.push_back({std::uint32_t(at), std::uint32_t(at + size), base});
-            at += size;
-        }
-        sum_sheet<lanes>(strip, pixel, fine, scratch.fine_segments, t, steps);
-    }
+    for (std::size_t k = 0; k < lanes; ++k) errors[k] *= rest;
+    for (const ResidualRow& left : l.residuals.rows)
+        if (left.out >= strip.block.channel && left.out < strip.block.channel + strip.valid())
+            for (std::size_t i = left.begin; i < left.end; ++i)
+                errors[left.out - strip.block.channel] += sizes * std::fabs(l.residuals.entries[i].value);
+    for (std::size_t k = 0; k < lanes; ++k) errors[k] *= std::fabs(l.scale[strip.block.channel + k]);
 }
 
 }  // namespace spikewright::SPIKEWRIGHT_ISA

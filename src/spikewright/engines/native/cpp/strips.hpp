@@ -28,11 +28,11 @@ struct Scratch {
     std::vector<TileInput> tile_inputs;
     Array<std::int8_t> window;  // of counts, side by side
     // Sums of a pixel's values are rounded: `errors` are the most that this makes in the currents of all steps.
-    // `fine` has the limbs of a window.
+    // `values` and `fine` are those of a window, and their limbs.
     bool rough = false;
     alignas(kLine) double errors[64];
-    Sheet fine;
-    std::vector<Segment> fine_segments;
+    Array<double> values;
+    Split fine;
     // Groups of neurons whose counts were certain, and those that were followed step by step.
     std::size_t certain = 0, followed = 0;
 };
