@@ -21,6 +21,7 @@ from spikewright.engines.grid import (
     limbs,
     on_grid,
     weight_limbs,
+    whole_steps,
 )
 
 magnitudes = st.floats(1e-12, 1e6)
@@ -208,3 +209,28 @@ def test_longer_sums_are_refused_here() -> None:
     """Who sums over more inputs than fit must do it in pieces."""
     with pytest.raises(ValueError, match="in pieces of 65536"):
         input_limbs(np.ones((1, 1, 3)), MAX_FAN_IN + 1, GRIDS["float32"])
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@given(most=st.integers(1, 127), seed=st.integers(0, 2**32 - 1))
+def test_weights_of_few_bits_are_whole_numbers_of_a_step(dtype: type, most: int, seed: int) -> None:
+    """Whatever the step, each weight is within half a step of the grid of its whole number."""
+    rng = np.random.default_rng(seed)
+    whole = rng.integers(-most, most + 1, (5, 40))
+    weight = (whole * np.exp2(rng.uniform(-20, 20, (5, 1)))).astype(dtype)
+    steps = whole_steps(weight)
+    assert steps is not None
+    found = np.rint(weight / steps[:, None])
+    assert np.abs(found).max() <= most
+    largest = np.abs(weight).max(axis=1, keepdims=True)
+    assert np.all(np.abs(found * steps[:, None] - weight) <= 2.0**-24 * largest)
+
+
+def test_weights_of_more_bits_have_no_step() -> None:
+    """One that is off by more than the grid would move it is enough; so is a channel without."""
+    whole = np.random.default_rng(0).integers(-127, 128, (3, 50)) * 0.0123
+    assert whole_steps(whole) is not None
+    whole[2, 17] += 1e-6
+    assert whole_steps(whole) is None
+    assert whole_steps(whole[:2]) is not None
+    assert whole_steps(np.random.default_rng(0).normal(size=(4, 60))) is None

@@ -104,6 +104,21 @@ def test_weights_are_those_of_the_grid(
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_weights_of_steps_are_their_whole_numbers(dtype: type) -> None:
+    """Integers are those of the steps that are given, and units the steps themselves."""
+    rng = np.random.default_rng(0)
+    whole, given = rng.integers(-127, 128, (40, 20)), rng.uniform(0.001, 0.1, 40)
+    weights, widths = (whole * given[:, None]).astype(dtype), lane_widths(40, 20)
+    form = {"widths": widths, "reading": Reading.plain, "bits": 25}
+    found = pack(weights, steps=given, **form)
+    np.testing.assert_array_equal(found.units, given)
+    order = np.arange(20)
+    np.testing.assert_array_equal(found.weights, expected(whole, order, Reading.plain, widths))
+    with pytest.raises(ValueError, match="one an output channel"):
+        pack(weights, steps=given[:5], **form)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_weights_times_heights_are_packed_as_their_products(dtype: type) -> None:
     """To the bit: products are those of float64."""
     weights, widths = drawn(40, 20, dtype), lane_widths(40, 20)

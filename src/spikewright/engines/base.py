@@ -170,7 +170,7 @@ class Engine(ABC):
     def held(self, op: Operator, program: Program) -> Held:
         """Memory of an operator's weights in this engine's own form."""
         values = number_of_weights(op)
-        products = 8 * values if isinstance(op, Linear) and op.heights is not None else 0
+        products = 8 * values if isinstance(op, Linear) and op.is_scaled else 0
         limbs = GRIDS[program.precision].weight_limbs
         return Held({op.label: 8 * limbs * values}, 8 * values + products)
 

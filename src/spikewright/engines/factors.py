@@ -141,6 +141,25 @@ def weighted(transform: Transform, heights: NDArray | None) -> Transform:
     raise TypeError(f"{type(transform).__name__} takes up no heights of spikes")
 
 
+def in_steps(transform: Transform, steps: NDArray) -> Transform:
+    """The transform whose weights are whole numbers of an output channel's step `(out,)`."""
+    if isinstance(transform, Dense):
+        return replace(transform, matrix=frozen(np.rint(transform.matrix / steps[:, None])))
+    if isinstance(transform, Convolution):
+        each = steps.reshape(-1, *(1 for _ in transform.kernel.shape[1:]))
+        return replace(transform, kernel=frozen(np.rint(transform.kernel / each)))
+    raise TypeError(f"{type(transform).__name__} has no whole numbers for weights")
+
+
+def heights_of(transform: Transform, heights: NDArray | None) -> NDArray | None:
+    """Heights of input channels as they broadcast to the weights of a transform."""
+    if heights is None or not isinstance(transform, Convolution):
+        return heights
+    out, inner, *size = transform.kernel.shape
+    each = np.repeat(heights.reshape(transform.groups, inner), out // transform.groups, axis=0)
+    return each.reshape(out, inner, *(1 for _ in size))
+
+
 def _along(heights: NDArray, axis: int) -> NDArray | None:
     """Heights that differ along one axis alone, `(axis,)`; else None."""
     return shared_row(np.moveaxis(heights, axis, -1).reshape(-1, heights.shape[axis]))

@@ -7,7 +7,9 @@ operands alone, whatever the batch, the block or the library:
 * weights are held on a grid per output channel: a sign and 24 bits carry no less than fp32 does
   relative to the channel's largest weight (and are exact in fp32), 53 bits no less than fp64;
 * an input is split into limbs relative to the largest magnitude of its sample and step, narrow
-  enough that `fan_in` products stay within 53 bits. Counts of spikes are one limb, exactly.
+  enough that `fan_in` products stay within 53 bits. Counts of spikes are one limb, exactly;
+* weights of 8 bits that meet counts are whole numbers of a step that is no power of two: where all
+  weights of a layer are, as near as the grid has them, sums of whole numbers meet the step at last.
 
 The parts of analog operands that weights on the grid, and limbs, leave out are added by
 `engines/compensation.py`.
@@ -33,7 +35,11 @@ PRECISIONS: tuple[Precision, ...] = ("float32", "float64")
 MAX_FAN_IN = 2**16
 """The longest sum that is exact; beyond it, exact sums of pieces are added in order."""
 
+MOST_WHOLE = 127
+"""The largest of the whole numbers that weights of 8 bits are."""
+
 _AT_ONCE = 2**20  # weights that are put on the grid together
+_SEEN_FIRST = 16  # weights of a channel that tell most steps from its own
 
 
 @dataclass(frozen=True)
@@ -137,6 +143,68 @@ def integer_weights(weight: NDArray, precision: Precision) -> tuple[list[NDArray
             limb[some], steps[some] = whole, step.reshape(-1)
             rest, step = rest - whole * step, step * 2.0**-grid.weight_bits
     return integers, steps
+
+
+def whole_steps(weight: NDArray, heights: NDArray | None = None) -> NDArray | None:
+    """Steps `(out,)` of which weights `(out, ...)` are whole numbers up to 127, or None.
+
+    A weight is as near to its whole number as the grid of float32 holds it: half a step of that.
+    Weights are those times `heights`, which broadcast to them. Channels of a layer have a step
+    each; one without is enough for None.
+    """
+    steps = np.empty(len(weight))
+    size = max(1, weight[:1].size, MOST_WHOLE * _SEEN_FIRST)
+    for start in range(0, len(weight), max(1, _AT_ONCE // size)):
+        some = slice(start, start + max(1, _AT_ONCE // size))
+        held = np.asarray(weight[some], np.float64)
+        if heights is not None:
+            held = held * np.broadcast_to(heights, weight.shape)[some]
+        found = _whole_steps(np.abs(held.reshape(len(held), -1)))
+        if found is None:
+            return None
+        steps[some] = found
+    return steps
+
+
+def _whole_steps(sizes: NDArray) -> NDArray | None:
+    """Those of magnitudes `(out, n)`.
+
+    The largest is the number `n` of steps. Numbers are sorted out by some weights, and by those
+    that show a number to be wrong.
+    """
+    largest = sizes.max(axis=1, initial=0.0)
+    if not np.all(np.isfinite(largest)):
+        return None
+    reach = 0.5 * _step(largest, GRIDS["float32"].weight_bits)
+    largest = np.where(largest > 0.0, largest, 1.0)
+    numbers = np.arange(1, MOST_WHOLE + 1)
+    possible = np.ones((len(sizes), MOST_WHOLE), bool)
+    seen = sizes[:, :: max(1, sizes.shape[1] // _SEEN_FIRST)][:, :_SEEN_FIRST]
+    while True:
+        for column in seen.T:
+            parts = (column / largest)[:, None] * numbers
+            slack = 2.0 * (reach / largest)[:, None] * numbers
+            possible &= np.abs(parts - np.rint(parts)) <= slack
+        if not np.all(possible.any(axis=1)):
+            return None
+        number = numbers[possible.argmax(axis=1)]
+        step = _middle(sizes, largest / number, reach)
+        off = np.abs(sizes - np.rint(sizes / step[:, None]) * step[:, None])
+        wrong = off.max(axis=1, initial=0.0) > reach
+        if not wrong.any():
+            return step
+        possible[wrong, number[wrong] - 1] = False
+        seen = np.take_along_axis(sizes, off.argmax(axis=1)[:, None], axis=1)
+
+
+def _middle(sizes: NDArray, step: NDArray, reach: NDArray) -> NDArray:
+    """A step near to a given one that has every magnitude within reach, if any has."""
+    whole = np.rint(sizes / step[:, None])
+    with np.errstate(divide="ignore", invalid="ignore"):
+        bounds = [(sizes + sign * reach[:, None]) / whole for sign in (-1.0, 1.0)]
+    low, high = (np.where(whole > 0, bound, np.nan) for bound in bounds)
+    least, most = np.fmax.reduce(low, axis=1), np.fmin.reduce(high, axis=1)
+    return np.where((step < least) | (step > most), 0.5 * (least + most), step)
 
 
 def on_grid(weight: NDArray, precision: Precision) -> NDArray:

@@ -14,11 +14,11 @@ from typing import Any, ClassVar, NamedTuple, Protocol
 from numpy.typing import NDArray
 
 from spikewright.engines.compensation import Compensation, weights_of
-from spikewright.engines.factors import carries, weighted
+from spikewright.engines.factors import carries, in_steps, weighted
 from spikewright.network import Ensemble, MaxPool, Node, NodeFunction
 from spikewright.network.processes import Process
 from spikewright.network.synapses import DiscreteFilter, Synapse
-from spikewright.network.transforms import Shape, Sparse, Transform
+from spikewright.network.transforms import Convolution, Shape, Sparse, Transform
 
 
 class SignalShapes(Protocol):
@@ -202,16 +202,37 @@ class Linear(Mapped):
     Weights are the network's own arrays; engines put them on the program's grid (`engines/grid.py`)
     as they make their form of them. Entries of a sparse matrix that meet counts are on it. Sums
     over analog values have a `compensation`, for what the grid leaves out. Behind spikes of several
-    heights a matrix, or kernel, is multiplied by `heights` first, one an input channel.
+    heights a matrix, or kernel, is multiplied by `heights` first, one an input channel. Where
+    there are `steps`, one an output channel, weights are whole numbers of them.
     """
 
     factor: float = 1.0
     compensation: Compensation | None = None
     heights: NDArray | None = None
+    steps: NDArray | None = None
 
     def weighted(self) -> Transform:
-        """The transform with the heights multiplied in: arrays of its own, which nobody keeps."""
-        return weighted(self.transform, self.heights)
+        """The transform with the heights multiplied in: arrays of its own, which nobody keeps.
+
+        Where there are steps, weights are the whole numbers of them.
+        """
+        transform = weighted(self.transform, self.heights)
+        return transform if self.steps is None else in_steps(transform, self.steps)
+
+    @property
+    def is_scaled(self) -> bool:
+        """Whether `weighted()` makes arrays."""
+        return self.heights is not None or self.steps is not None
+
+    @property
+    def unit(self) -> NDArray | float:
+        """What sums over `weighted()` are multiplied by: it broadcasts to a sample's output."""
+        if self.steps is None:
+            return self.factor
+        unit = self.steps * self.factor
+        if not isinstance(self.transform, Convolution) or self.transform.channels_last:
+            return unit
+        return unit.reshape(-1, *(1 for _ in self.transform.windows.size))
 
     @property
     def passes_counts(self) -> bool:

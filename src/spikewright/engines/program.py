@@ -23,13 +23,14 @@ from typing import Any, NamedTuple
 from numpy.typing import NDArray
 
 from spikewright.engines.compensation import Compensation, weights_of
-from spikewright.engines.grid import Precision, entries_on_grid
+from spikewright.engines.factors import heights_of
+from spikewright.engines.grid import Precision, entries_on_grid, whole_steps
 from spikewright.engines.operators import Linear, Mapped, NodeSource, Operator
 from spikewright.engines.parameters import Parameters
 from spikewright.engines.populations import Learned, Neurons
 from spikewright.errors import BuildError, SimulationError
 from spikewright.network import Connection, Ensemble, Node, Probe
-from spikewright.network.transforms import Shape, Sparse
+from spikewright.network.transforms import AxisMap, Shape, Sparse
 
 
 @dataclass(frozen=True)
@@ -314,8 +315,13 @@ def _held(op: Operator, counts: bool, precision: Precision) -> Operator:
         return op
     if isinstance(op.transform, Sparse):
         return replace(op, transform=_on_grid(op.transform, precision)) if counts else op
-    if counts or not isinstance(op, Linear):
+    if not isinstance(op, Linear):
         return op
+    if counts:
+        weights = weights_of(op.transform)
+        if weights is None or precision != "float32" or isinstance(op.transform, AxisMap):
+            return op
+        return replace(op, steps=whole_steps(weights, heights_of(op.transform, op.heights)))
     transform = op.weighted()
     weights = weights_of(transform)
     if weights is None:

@@ -90,6 +90,7 @@ def pack(
     *,
     order: NDArray | None = None,
     heights: NDArray | None = None,
+    steps: NDArray | None = None,
     widths: Sequence[int],
     reading: Reading,
     channels: int = 0,

@@ -42,13 +42,15 @@ class PackedWeights:
     """A layer's weights `(out, ...)`, and the column of each row of the kernels' form.
 
     They are in `order`, or, where that is None, as they are, and multiplied by the `heights` of
-    their columns. `owner` is the array of the network of which they are made, if it is one.
+    their columns. Where there are `steps`, one a channel, they are whole numbers of these. `owner`
+    is the array of the network of which they are made, if it is one.
     """
 
     matrix: NDArray
     order: NDArray | None = None
     owner: NDArray | None = None
     heights: NDArray | None = None
+    steps: NDArray | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,7 +117,8 @@ class Filling:
         if owner is None:
             packing = self._packing(weights, order, threads)
         else:
-            along = (None if a is None else a.tobytes() for a in (order, weights.heights))
+            beside = (order, weights.heights, weights.steps)
+            along = (None if a is None else a.tobytes() for a in beside)
             key = (*memory_of(owner), *along, self.compensation is None, *self._form)
             found = _shared.get(key)
             packing = found or self._packing(weights, order, threads)
@@ -153,6 +156,7 @@ class Filling:
             np.ascontiguousarray(floats),
             order=order,
             heights=weights.heights,
+            steps=weights.steps,
             widths=widths,
             reading=reading,
             channels=channels,

@@ -180,20 +180,22 @@ def _add_dense(b: Buffers, op: Linear, transform: Dense) -> None:
         source, order = b.held(signal).buffer, b.held(signal).order
     else:
         source = b.held_in(signal)
-    weights = partial(PackedWeights, transform.matrix, order, transform.matrix, op.heights)
+    weights = partial(
+        PackedWeights, transform.matrix, order, transform.matrix, op.heights, op.steps
+    )
     geometry = Geometry(input=[1, pixels, inner], output=[1, pixels, out])
     action = _action(b, signal)
     ends = _ends(b, op, action, None, pixels)
     ends.add(action, [source], geometry, [weights], inner)
 
 
-def _by_taps(kernel: NDArray, heights: NDArray | None = None) -> PackedWeights:
+def _by_taps(kernel: NDArray, heights: NDArray | None, steps: NDArray | None) -> PackedWeights:
     """Weights `(out, taps, channels)` of a kernel `(out, channels, *size)`."""
     channels = kernel.shape[1]
     places = np.arange(kernel[0].size).reshape(channels, -1)
     order = None if 1 in places.shape else places.T.ravel()
     each = None if heights is None else np.repeat(heights, places.shape[1])
-    return PackedWeights(kernel, order, kernel, each)
+    return PackedWeights(kernel, order, kernel, each, steps)
 
 
 def _add_convolution(b: Buffers, op: Linear, transform: Convolution) -> None:
@@ -204,7 +206,7 @@ def _add_convolution(b: Buffers, op: Linear, transform: Convolution) -> None:
     geometry = geometry_of(transform.windows, transform.channels_last, shapes)
     action = _action(b, signal)
     ends = _ends(b, op, action, out_order, _pixels(transform, shapes[1]))
-    weights = partial(_by_taps, transform.kernel, op.heights)
+    weights = partial(_by_taps, transform.kernel, op.heights, op.steps)
     ends.add(action, [source], geometry, [weights], transform.kernel[0].size)
 
 
@@ -229,7 +231,7 @@ def _add_depthwise(b: Buffers, op: Linear, transform: Convolution) -> None:
         source = b.taken(signal, stored.buffer, index)
     geometry = geometry_of(transform.windows, transform.channels_last, shapes, (out, out))
     ends = _ends(b, op, Action.depthwise, out_order, _pixels(transform, shapes[1]))
-    weights = partial(_by_taps, transform.kernel)
+    weights = partial(_by_taps, transform.kernel, None, op.steps)
     ends.add(Action.depthwise, [source], geometry, [weights], transform.kernel[0].size)
 
 
@@ -254,14 +256,15 @@ def _add_grouped(b: Buffers, op: Linear, transform: Convolution) -> None:
     geometry = geometry_of(transform.windows, last, shapes, (merged * inner, merged * outer))
     ends = _ends(b, op, action, out_order, _pixels(transform, shapes[1]), pieces)
     kernels = transform.kernel.reshape(pieces, merged, outer, inner, -1)
-    weights = [partial(_merged, kernel) for kernel in kernels]
+    each = [None] * pieces if op.steps is None else op.steps.reshape(pieces, -1)
+    weights = [partial(_merged, kernel, steps) for kernel, steps in zip(kernels, each, strict=True)]
     ends.add(action, sources, geometry, weights, transform.kernel[0].size)
 
 
-def _merged(kernel: NDArray) -> PackedWeights:
+def _merged(kernel: NDArray, steps: NDArray | None) -> PackedWeights:
     """Groups `(groups, out, channels, taps)` that are computed as one layer."""
     groups, outer, inner, taps = kernel.shape
     whole = np.zeros((groups, outer, taps, groups, inner), kernel.dtype)
     for i in range(groups):
         whole[i, :, :, i] = kernel[i].swapaxes(1, 2)
-    return PackedWeights(whole.reshape(groups * outer, -1))
+    return PackedWeights(whole.reshape(groups * outer, -1), steps=steps)

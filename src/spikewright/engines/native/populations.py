@@ -294,7 +294,7 @@ def add_readouts(b: Buffers, ops: Sequence[Linear]) -> None:
         limbs, steps = integer_weights(decoders.matrix, b.program.precision)
         members.append((*b.placed(op.inputs[0]), limbs[0].shape[1]))
         weights.append(np.stack([limb.T for limb in limbs]))
-        scales.append(steps * op.factor)
+        scales.append(steps * op.unit)
         splits.append(limbs_of(b, decoders.matrix.shape[1]))
     target = b.joint(False, [op.output for op in ops])
     b.kernels.readout(

@@ -51,12 +51,12 @@ Exact = Callable[[NDArray, NDArray], NDArray]  # a limb of inputs, a limb of wei
 
 
 class LinearKernel(Kernel):
-    """`factor * transform(x)`, sums exact or in a fixed order."""
+    """`unit * transform(x)`, sums exact or in a fixed order."""
 
     stateless = True
 
     def __init__(self, op: Linear, precision: Precision) -> None:
-        self._factor = op.factor
+        self._unit = op.unit
         form = _MAPS.get(type(op.transform))
         if form is None:
             raise BuildError(
@@ -68,7 +68,7 @@ class LinearKernel(Kernel):
     def run(self, inputs: Sequence[Array], step: int, steps: int) -> Sequence[Array]:
         (x,) = inputs
         y = self._map(x)
-        return [y if self._factor == 1.0 else y * self._factor]
+        return [y if np.ndim(self._unit) == 0 and self._unit == 1.0 else y * self._unit]
 
 
 Rows = Callable[[NDArray, int], NDArray]  # (rows, n) of a group -> (rows, out of the group)
@@ -348,7 +348,9 @@ def working_values(op: Linear, block: Block) -> int:
     """Values that a map's kernel holds at most beside its inputs and outputs."""
     form = _MAPS.get(type(op.transform))
     inside = 0 if form is None else form.working(op.transform, op, block)
-    return inside if op.factor == 1.0 else max(inside, block.values(op.outputs))
+    return (
+        inside if op.steps is None and op.factor == 1.0 else max(inside, block.values(op.outputs))
+    )
 
 
 def matrix_of(chain: tuple[Transform, ...], shape: Shape) -> NDArray:

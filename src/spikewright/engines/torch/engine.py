@@ -231,9 +231,11 @@ def _on_grid(program: Program) -> Program:
         if name is None or not isinstance(op, Linear) or op.compensation is not None:
             return op
         transform = op.weighted()
-        weights = frozen(on_grid(getattr(transform, name), program.precision))
-        held = replace(transform, **{name: weights})  # type: ignore[type-var]
-        return replace(op, transform=held, heights=None)
+        weights = on_grid(getattr(transform, name), program.precision)
+        if op.steps is not None:
+            weights *= op.steps.reshape(-1, *(1 for _ in weights.shape[1:]))
+        held = replace(transform, **{name: frozen(weights)})  # type: ignore[type-var]
+        return replace(op, transform=held, heights=None, steps=None)
 
     components = (
         replace(one, operators=tuple(map(held, one.operators))) for one in program.components

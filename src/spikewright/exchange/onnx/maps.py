@@ -107,7 +107,8 @@ def applied(op: Linear, x: OnnxSignal, xp: OnnxFunctions, precision: Precision) 
     if isinstance(transform, MOVES):
         return OnnxSignal(_moved(op, x.values), _with_zero(x.bounds) if op.factor == 1.0 else None)
     y = MAPS[type(transform)](x, op.weighted(), OnnxSums(xp, precision, op.compensation))
-    return OnnxSignal(y if op.factor == 1.0 else y * op.factor)
+    plain = op.steps is None and op.factor == 1.0
+    return OnnxSignal(y if plain else y * op.unit)
 
 
 def _with_zero(bounds: Bounds | None) -> Bounds | None:

@@ -390,10 +390,10 @@ void bind_enum(nb::module_& m, const char* name) {
     for (std::string one; std::getline(names >> std::ws, one, ',');) bound.value(one.c_str(), E(number++));
 }
 
-// Weights `(out, ...)` of a network, times the heights of their columns, as kernels read them; row k of
-// the lanes is column `order[k]`.
+// Weights `(out, ...)` of a network, times the heights of their columns, as kernels read them: on the grid, or whole
+// numbers of the `steps` of their channels. Row k of the lanes is column `order[k]`.
 Packed packed(const nb::ndarray<nb::ro, nb::c_contig, nb::device::cpu>& weights, const Integers& order,
-              const Doubles& heights, const std::vector<std::size_t>& widths, Reading reading,
+              const Doubles& heights, const Doubles& steps, const std::vector<std::size_t>& widths, Reading reading,
               std::size_t channels, int bits, std::size_t limbs, std::size_t threads) {
     require(bits > 1 && bits <= 27, "a limb of a weight has at most 27 bits");
     require(limbs >= 1 && limbs <= kMostWeightLimbs, "weights are one limb or two");
@@ -402,6 +402,7 @@ Packed packed(const nb::ndarray<nb::ro, nb::c_contig, nb::device::cpu>& weights,
     const std::size_t rows = order.size() ? order.size() : columns;
     index_of(order, order.size(), columns);
     require(!heights.size() || heights.size() == columns, "heights are one a column");
+    require(!steps.size() || (steps.size() == out && limbs == 1), "steps are one an output channel, of one limb");
     std::size_t covered = 0;
     for (std::size_t width : widths) {
         require(width == 16 || width == 32 || width == 64, "lanes are 16, 32 or 64 wide");
@@ -411,10 +412,10 @@ Packed packed(const nb::ndarray<nb::ro, nb::c_contig, nb::device::cpu>& weights,
     require((reading == Reading::both) == (channels > 0) && (!channels || rows % channels == 0),
             "counts of either sign have their channels in every tap");
     const Order held{order.size() ? order.data() : nullptr, rows};
+    const Scales scales{heights.size() ? heights.data() : nullptr, steps.size() ? steps.data() : nullptr};
     const auto make = [&](const auto* values) {
         const nb::gil_scoped_release release;
-        const double* each = heights.size() ? heights.data() : nullptr;
-        return pack(values, each, out, columns, held, widths, reading, channels, bits, limbs, threads);
+        return pack(values, scales, out, columns, held, widths, reading, channels, bits, limbs, threads);
     };
     if (weights.dtype() == nb::dtype<float>()) return make(static_cast<const float*>(weights.data()));
     require(weights.dtype() == nb::dtype<double>(), "weights are float32 or float64");
@@ -440,7 +441,7 @@ void bind_packing(nb::module_& m) {
         .def_prop_ro("weights", [](const Packed& p) { return copy_of(p.weights); })
         .def_prop_ro("low", [](const Packed& p) { return copy_of(p.low); });
     m.def("pack", &packed, "weights"_a, nb::kw_only(), "order"_a = nb::none(), "heights"_a = nb::none(),
-          "widths"_a, "reading"_a, "channels"_a = 0, "bits"_a, "limbs"_a = 1, "threads"_a = 1);
+          "steps"_a = nb::none(), "widths"_a, "reading"_a, "channels"_a = 0, "bits"_a, "limbs"_a = 1, "threads"_a = 1);
 }
 
 // Integrators through all steps; arrays of one precision.

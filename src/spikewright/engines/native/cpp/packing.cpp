@@ -37,10 +37,11 @@ double without_zeros(std::int32_t* values, std::size_t n) {
 // Integers of one channel, and what of them bounds the sums of events.
 class Column {
   public:
-    // Returns the value of one unit.
+    // Returns the value of one unit: `step`, or, where that is 0, one of the grid.
     template <class T>
-    double read(const T* from, std::size_t n, const Order& order, int bits, std::int32_t* to) {
-        const double step = grid_step(largest_of(from, n), bits), inverse = 1.0 / step;
+    double read(const T* from, std::size_t n, const Order& order, int bits, double step, std::int32_t* to) {
+        if (step == 0.0) step = grid_step(largest_of(from, n), bits);
+        const double inverse = 1.0 / step;
         if (order.columns)
             for (std::size_t k = 0; k < order.rows; ++k)
                 to[k] = std::int32_t(double(from[order.columns[k]]) * inverse + kWhole - kWhole);
@@ -209,11 +210,11 @@ void interleave(const std::int32_t* from, std::size_t rows, std::size_t valid, s
 template <class T>
 class Packer {
   public:
-    Packer(const T* weights, const double* heights, std::size_t columns, const Order& order, Reading reading,
+    Packer(const T* weights, const Scales& scales, std::size_t columns, const Order& order, Reading reading,
            std::size_t channels, int bits, std::size_t limbs, Packed& packed, Array<std::int32_t>* to)
-        : weights_(weights), heights_(heights), columns_(columns), order_(order), reading_(reading),
+        : weights_(weights), scales_(scales), columns_(columns), order_(order), reading_(reading),
           channels_(channels), limbs_(limbs), bits_(bits), packed_(packed), to_(to),
-          made_(Array<std::int32_t>::raw(limbs * room())), scaled_(heights ? columns : 0) {
+          made_(Array<std::int32_t>::raw(limbs * room())), scaled_(scales.heights ? columns : 0) {
         std::fill_n(budgets_, kMostRepeats + 1, kNoBudget);
     }
 
@@ -241,15 +242,16 @@ class Packer {
 
     void read(std::size_t channel, std::int32_t* made) {
         const T* from = weights_ + channel * columns_;
-        if (!heights_) return read(channel, from, made);
-        for (std::size_t k = 0; k < columns_; ++k) scaled_[k] = double(from[k]) * heights_[k];
+        if (!scales_.heights) return read(channel, from, made);
+        for (std::size_t k = 0; k < columns_; ++k) scaled_[k] = double(from[k]) * scales_.heights[k];
         read(channel, scaled_.data(), made);
     }
 
     template <class Number>
     void read(std::size_t channel, const Number* from, std::int32_t* made) {
         if (limbs_ == 1) {
-            packed_.units[channel] = column_.read(from, columns_, order_, bits_, made);
+            const double step = scales_.steps ? scales_.steps[channel] : 0.0;
+            packed_.units[channel] = column_.read(from, columns_, order_, bits_, step, made);
             largest_ = std::max(largest_, column_.largest());
             return column_.limit(made, order_.rows, reading_, budgets_);
         }
@@ -261,7 +263,7 @@ class Packer {
     }
 
     const T* weights_;
-    const double* heights_;
+    Scales scales_;
     std::size_t columns_;
     const Order& order_;
     Reading reading_;
@@ -278,7 +280,7 @@ class Packer {
 }  // namespace
 
 template <class T>
-Packed pack(const T* weights, const double* heights, std::size_t out, std::size_t columns, const Order& order,
+Packed pack(const T* weights, const Scales& scales, std::size_t out, std::size_t columns, const Order& order,
             const std::vector<std::size_t>& widths, Reading reading, std::size_t channels, int bits,
             std::size_t limbs, std::size_t threads) {
     const std::size_t held = reading == Reading::both ? 2 * order.rows : order.rows;
@@ -299,7 +301,7 @@ Packed pack(const T* weights, const double* heights, std::size_t out, std::size_
     std::mutex mutex;
     std::atomic<std::size_t> next{0};
     const auto work = [&](std::size_t) {
-        Packer<T> packer(weights, heights, columns, order, reading, channels, bits, limbs, packed, integers);
+        Packer<T> packer(weights, scales, columns, order, reading, channels, bits, limbs, packed, integers);
         for (std::size_t b = next++; b < packed.lanes.size(); b = next++) packer.pack(packed.lanes[b]);
         const std::lock_guard lock(mutex);
         packer.limit();
@@ -313,9 +315,9 @@ Packed pack(const T* weights, const double* heights, std::size_t out, std::size_
     return packed;
 }
 
-template Packed pack(const float*, const double*, std::size_t, std::size_t, const Order&,
+template Packed pack(const float*, const Scales&, std::size_t, std::size_t, const Order&,
                      const std::vector<std::size_t>&, Reading, std::size_t, int, std::size_t, std::size_t);
-template Packed pack(const double*, const double*, std::size_t, std::size_t, const Order&,
+template Packed pack(const double*, const Scales&, std::size_t, std::size_t, const Order&,
                      const std::vector<std::size_t>&, Reading, std::size_t, int, std::size_t, std::size_t);
 
 }  // namespace spikewright

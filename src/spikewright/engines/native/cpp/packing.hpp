@@ -16,6 +16,12 @@ struct Order {
     std::size_t rows = 0;
 };
 
+// What weights are multiplied by, one a column, and the steps of which they are whole numbers, one a channel; null:
+// none, and steps of the grid.
+struct Scales {
+    const double *heights = nullptr, *steps = nullptr;
+};
+
 struct Packed {
     std::vector<Lanes> lanes;
     SharedWeights weights, low;  // low: the second limb; empty where all of it is zero
@@ -26,16 +32,16 @@ struct Packed {
 };
 
 // Weights `(out, columns)` in blocks of these widths, as so many limbs; one limb has so many `bits`, at most
-// 27, with the sign. They are multiplied by the `heights` of their columns, if there are any. `channels` is 0,
+// 27, with the sign, where scales have no steps. `channels` is 0,
 // or the number of the input's where counts of either sign are read.
 template <class T>
-Packed pack(const T* weights, const double* heights, std::size_t out, std::size_t columns, const Order& order,
+Packed pack(const T* weights, const Scales& scales, std::size_t out, std::size_t columns, const Order& order,
             const std::vector<std::size_t>& widths, Reading reading, std::size_t channels, int bits,
             std::size_t limbs, std::size_t threads);
 
-extern template Packed pack(const float*, const double*, std::size_t, std::size_t, const Order&,
+extern template Packed pack(const float*, const Scales&, std::size_t, std::size_t, const Order&,
                             const std::vector<std::size_t>&, Reading, std::size_t, int, std::size_t, std::size_t);
-extern template Packed pack(const double*, const double*, std::size_t, std::size_t, const Order&,
+extern template Packed pack(const double*, const Scales&, std::size_t, std::size_t, const Order&,
                             const std::vector<std::size_t>&, Reading, std::size_t, int, std::size_t, std::size_t);
 
 }  // namespace spikewright
