@@ -234,3 +234,14 @@ def test_weights_of_more_bits_have_no_step() -> None:
     assert whole_steps(whole) is None
     assert whole_steps(whole[:2]) is not None
     assert whole_steps(np.random.default_rng(0).normal(size=(4, 60))) is None
+
+
+@pytest.mark.parametrize("kept", [1.0, 0.02, 0.002])
+def test_every_channel_of_many_has_its_step(kept: float) -> None:
+    """Numbers as networks have them, few of them large, and pruned: none of 500 steps is missed."""
+    rng = np.random.default_rng(3)
+    whole = np.rint(rng.normal(0, 30, (500, 1000))).clip(-127, 127) * (
+        rng.random((500, 1000)) < kept
+    )
+    steps = whole_steps((whole * rng.uniform(0.1, 1.1, (500, 1))).astype(np.float32))
+    assert steps is not None

@@ -179,22 +179,25 @@ def _whole_steps(sizes: NDArray) -> NDArray | None:
     largest = np.where(largest > 0.0, largest, 1.0)
     numbers = np.arange(1, MOST_WHOLE + 1)
     possible = np.ones((len(sizes), MOST_WHOLE), bool)
-    seen = sizes[:, :: max(1, sizes.shape[1] // _SEEN_FIRST)][:, :_SEEN_FIRST]
-    while True:
+    starts = np.unique(np.linspace(0, sizes.shape[1], _SEEN_FIRST, False).astype(int))
+    seen = np.maximum.reduceat(sizes, starts, axis=1)  # zeros would tell nothing
+    steps, left = np.empty(len(sizes)), np.arange(len(sizes))
+    while len(left):
+        slack = 2.0 * (reach[left] / largest[left])[:, None] * numbers
         for column in seen.T:
-            parts = (column / largest)[:, None] * numbers
-            slack = 2.0 * (reach / largest)[:, None] * numbers
-            possible &= np.abs(parts - np.rint(parts)) <= slack
-        if not np.all(possible.any(axis=1)):
+            parts = (column / largest[left])[:, None] * numbers
+            possible[left] &= np.abs(parts - np.rint(parts)) <= slack
+        if not np.all(possible[left].any(axis=1)):
             return None
-        number = numbers[possible.argmax(axis=1)]
-        step = _middle(sizes, largest / number, reach)
-        off = np.abs(sizes - np.rint(sizes / step[:, None]) * step[:, None])
-        wrong = off.max(axis=1, initial=0.0) > reach
-        if not wrong.any():
-            return step
-        possible[wrong, number[wrong] - 1] = False
-        seen = np.take_along_axis(sizes, off.argmax(axis=1)[:, None], axis=1)
+        number = numbers[possible[left].argmax(axis=1)]
+        mine = sizes[left]
+        steps[left] = step = _middle(mine, largest[left] / number, reach[left])
+        off = np.abs(mine - np.rint(mine / step[:, None]) * step[:, None])
+        wrong = off.max(axis=1, initial=0.0) > reach[left]
+        possible[left[wrong], number[wrong] - 1] = False
+        seen = np.take_along_axis(mine[wrong], off[wrong].argmax(axis=1)[:, None], axis=1)
+        left = left[wrong]
+    return steps
 
 
 def _middle(sizes: NDArray, step: NDArray, reach: NDArray) -> NDArray:
@@ -204,7 +207,8 @@ def _middle(sizes: NDArray, step: NDArray, reach: NDArray) -> NDArray:
         bounds = [(sizes + sign * reach[:, None]) / whole for sign in (-1.0, 1.0)]
     low, high = (np.where(whole > 0, bound, np.nan) for bound in bounds)
     least, most = np.fmax.reduce(low, axis=1), np.fmin.reduce(high, axis=1)
-    return np.where((step < least) | (step > most), 0.5 * (least + most), step)
+    edge = (most - least) / 64.0  # where rounding might say that a weight is beyond reach
+    return np.where((step < least + edge) | (step > most - edge), 0.5 * (least + most), step)
 
 
 def on_grid(weight: NDArray, precision: Precision) -> NDArray:
