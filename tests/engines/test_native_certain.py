@@ -166,7 +166,7 @@ def test_what_the_grid_leaves_of_weights_makes_spikes(bits: int) -> None:
     near = 1.0 - 2.0**-16 - 2.0**-bits
     made = behind_values(2.0**18, np.full(48, near), weights)
     fed = np.ones((1, 16, 6))
-    fed[..., 1] = 0.0
+    fed[..., 1], fed[..., 2] = 0.0, -1.0  # values of either sign are no multiples of a unit
     expected, _ = told(ReferenceEngine(), made, fed, [16])
     first = expected[0][0, 0]
     assert first[16:32].all() and not first[:16].any() and not first[32:].any()

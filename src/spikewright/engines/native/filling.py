@@ -167,6 +167,7 @@ class Filling:
 
 
 _CODE, _LIMB, _OFFSETS = 4, 8, 4 * 34  # bytes of an entry, of a limb, and of where a pixel's begin
+_PLANES = 2  # bytes of a value that is a multiple of a unit
 SLAB = 16  # steps that are listed together
 
 
@@ -214,7 +215,7 @@ def listed(action: Action, geometry: Geometry, counts: bool, tiled: bool, limbs:
     """Of a layer that reads counts, which tiles may multiply, or values of so many `limbs`."""
     pixels, size = geometry.input_pixels, geometry.input_pixels * geometry.channels
     if action is Action.analog or not counts:
-        return Listed(values=(_CODE + _LIMB * limbs) * size + _CODE * pixels)
+        return Listed(values=(_CODE + _LIMB * limbs + _PLANES) * size + _CODE * pixels)
     if action is Action.depthwise:
         return Listed()
     signs = 2 if action is Action.signed_layer else 1

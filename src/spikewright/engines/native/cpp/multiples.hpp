@@ -44,11 +44,10 @@ class Multiplicity {
     // Whether the values are multiples of a unit or, if `pixels` are wanted, such.
     bool find(bool pixels) {
         to_.planes = 0;
-        const double seen = first_value();
-        if (seen < 0x1p-900) return false;  // negative, or without a reciprocal; or there is none
+        double unit = 0.0;
+        if (!look_at_first(unit, pixels)) return false;
         to_.stride = rounded_up(size_, kLine) + kLine;
         to_.bytes.reserve(2 * kSlab * to_.stride, 0);
-        double unit = seen;
         for (int tries = 0; unit > 0.0 && tries < kTries; ++tries) {
             const double other = to_counts(unit);
             if (other == 0.0) return fits(unit);
@@ -59,14 +58,30 @@ class Multiplicity {
 
   private:
     static constexpr int kTries = 8;
+    static constexpr std::size_t kSeen = 16;  // values
 
     const double* row(std::size_t u) const { return values_[first_ + u]; }
 
-    double first_value() const {
+    // Finds the unit of the first values; whether they are multiples of it or may be `pixels`. So most
+    // others are left before anything is written.
+    bool look_at_first(double& unit, bool& pixels) const {
+        std::size_t seen = 0;
         for (std::size_t u = 0; u < steps_; ++u)
-            for (std::size_t i = 0; i < size_; ++i)
-                if (row(u)[i] != 0.0) return row(u)[i];
-        return 0.0;
+            for (std::size_t i = 0; i < size_; ++i) {
+                const double x = row(u)[i];
+                if (x == 0.0) continue;
+                if (x < 0x1p-900) return false;  // negative, or without a reciprocal
+                unit = seen ? (unit > 0.0 ? divisor(unit, x) : 0.0) : x;
+                pixels = pixels && is_pixel(x);
+                if (unit == 0.0 && !pixels) return false;
+                if (++seen == kSeen) return true;
+            }
+        return seen > 0;
+    }
+
+    static bool is_pixel(double x) {
+        const double units = x * (1.0 / kPixelUnit), count = nearest(units * (1.0 / kPixel)), rest = units - count * kPixel;
+        return count <= kMostMultiple && rest >= 0.0 && rest <= 128.0 && nearest(rest) == rest;
     }
 
     // The greatest common divisor of a number above zero and another one, exact; 0 where there is none of which
