@@ -326,7 +326,8 @@ def memory_section(measured: Mapping[str, Any]) -> str:
 
 
 EDGES = (
-    "Four steps", "Large networks", "Mobile networks", "One step at a time", "Part by part"
+    "Moving inputs", "Four steps", "Large networks", "Mobile networks", "One step at a time",
+    "Part by part",
 )  # fmt: skip
 """Parts of the page whose text `edges.py` keeps, by title."""
 SECTIONS: Mapping[str, tuple[str, Callable[[Mapping[str, Any]], str]]] = {
