@@ -103,8 +103,9 @@ class Stepper:
         """
         if len(feeds) != len(self._fed) or not self._same_sources():
             return None
-        if not all(fed.take(feeds) for fed in self._fed):
-            return None
+        for fed in self._fed:
+            if not fed.take(feeds):
+                return None
         time = (number + 1) * self._dt
         for source in self._called:
             read_once(source.node, source.recalled, source.value[0, 0], time)
