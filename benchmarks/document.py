@@ -23,9 +23,10 @@ HEAD = """# Benchmarks
 
 For those who ask how fast it is, beside which other library, and on what.
 
-Every figure is from the machine described here, which did other work meanwhile: processor time of
-one thread, medians of five or more runs in turn. So ratios say more than seconds, and other
-machines have other ratios. Each part names the command that writes it; do not edit.
+Every figure is from the machine described here, unless its part names another processor. It did
+other work meanwhile: processor time of one thread, medians of five or more runs in turn. So ratios
+say more than seconds, and other machines have other ratios. Each part names the command that writes
+it; do not edit.
 """
 
 NETWORKS = """| | network | batch | steps | input |
@@ -326,7 +327,8 @@ def memory_section(measured: Mapping[str, Any]) -> str:
 
 
 EDGES = (
-    "Four steps", "Large networks", "Mobile networks", "One step at a time", "Part by part"
+    "Moving inputs", "Four steps", "Large networks", "Mobile networks", "One step at a time",
+    "Part by part",
 )  # fmt: skip
 """Parts of the page whose text `edges.py` keeps, by title."""
 SECTIONS: Mapping[str, tuple[str, Callable[[Mapping[str, Any]], str]]] = {

@@ -57,13 +57,26 @@ Layer = Conv | Dense | Pool | Flatten
 
 @dataclass(frozen=True, eq=False)
 class Workload:
-    """A network with weights, and its input `x`, `(batch, *shape)` float32, for `steps` steps."""
+    """A network with weights, and its input for `steps` steps.
+
+    `x` `(batch, *shape)`, float32, is held, unless there are `frames` `(batch, steps, *shape)`, of
+    which each lasts a step. Frames of bytes are parts of 255.
+    """
 
     name: str
     rate: float
     steps: int
     x: NDArray
     layers: tuple[Layer, ...]
+    frames: NDArray | None = None
+
+    @property
+    def values(self) -> NDArray:
+        """What arrives at the steps, `(steps or 1, batch, *shape)`, float32."""
+        if self.frames is None:
+            return self.x[None]
+        found = np.ascontiguousarray(self.frames.swapaxes(0, 1), np.float32)
+        return found / np.float32(255) if self.frames.dtype == np.uint8 else found
 
     @property
     def batch(self) -> int:
@@ -82,14 +95,21 @@ class Workload:
 
     def cut(self, batch: int | None = None, steps: int | None = None) -> Workload:
         """The same network with the first samples, repeated where there are too few."""
-        x = self.x if batch is None else np.resize(self.x, (batch, *self.x.shape[1:]))
-        return replace(self, x=x, steps=self.steps if steps is None else steps)
+        batch, steps = batch or self.batch, steps or self.steps
+        frames = None if self.frames is None else _resized(self.frames, batch)[:, :steps]
+        return replace(self, x=_resized(self.x, batch), steps=steps, frames=frames)
+
+
+def _resized(samples: NDArray, batch: int) -> NDArray:
+    return np.resize(samples, (batch, *samples.shape[1:]))
 
 
 def save(work: Workload, path: Path) -> None:
     """Write atomically: several benchmarks may want the same file."""
     arrays: dict[str, Any] = {"x": work.x, "steps": work.steps, "rate": work.rate}
     arrays["name"] = work.name
+    if work.frames is not None:
+        arrays["frames"] = work.frames
     for index, layer in enumerate(work.layers):
         match layer:
             case Conv():
@@ -119,7 +139,12 @@ def load(path: Path | str) -> Workload:
             for index in sorted(kinds, key=int)
         )
         return Workload(
-            str(file["name"]), float(file["rate"]), int(file["steps"]), file["x"], layers
+            str(file["name"]),
+            float(file["rate"]),
+            int(file["steps"]),
+            file["x"],
+            layers,
+            file.get("frames"),
         )
 
 

@@ -228,7 +228,9 @@ def run(arguments: argparse.Namespace, results: Results) -> None:
                 "rate": percent,
                 "absent": {**absent, **broken},
                 "versions": found,
-                **compared(some, SPECS[name], percent, arguments),
+                **compared(
+                    some, stored(name, percent / 100, arguments.cache), SPECS[name], arguments
+                ),
             }
             results.put("peers", f"{name} {percent:g}", cell)
             print(f"\n{document.cell_table(cell)}")
@@ -236,16 +238,15 @@ def run(arguments: argparse.Namespace, results: Results) -> None:
 
 
 def compared(
-    clients: Sequence[Client], spec: Spec, percent: float, arguments: argparse.Namespace
+    clients: Sequence[Client], path: Path, spec: Spec, arguments: argparse.Namespace
 ) -> dict[str, Any]:
-    """Rows of everything that ran, and why the rest did not, for one workload at one rate."""
+    """Rows of everything that ran, and why the rest did not, for the workload of a file."""
     settings = Settings(
         arguments.rounds,
         arguments.budget,
         arguments.batch or spec.batch,
         arguments.steps or spec.steps,
     )
-    path = stored(spec.name, percent / 100, arguments.cache)
     checks = check(clients, path, settings)
     rows = measure(clients, path, checks, settings)
     return {"rows": rows, "failed": {n: why for n, why in checks.items() if isinstance(why, str)}}

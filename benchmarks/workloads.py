@@ -14,7 +14,7 @@ step is the wanted rate. They are cached outside the repository.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -35,6 +35,7 @@ from benchmarks.network import (
 )
 
 CACHE = Path.home() / ".cache" / "spikewright"
+Draw = Callable[["Spec"], NDArray]
 RATES = (0.02, 0.10, 0.50)
 SEED = 1
 
@@ -96,13 +97,16 @@ def workload(spec: Spec | str, rate: float, cache: Path = CACHE) -> Workload:
     return load(path)
 
 
-def stored(spec: Spec | str, rate: float, cache: Path = CACHE) -> Path:
-    """The file of a calibrated network, made where it is not there yet."""
+def stored(spec: Spec | str, rate: float, cache: Path = CACHE, frames: Draw | None = None) -> Path:
+    """The file of a calibrated network, made where it is not there yet.
+
+    `frames` draws those of an input that moves; a spec of its own name says which they are.
+    """
     spec = SPECS[spec] if isinstance(spec, str) else spec
     digest = hashlib.sha256(repr((spec, rate, SEED)).encode()).hexdigest()[:12]
     path = cache / "workloads" / f"{spec.name}-{100 * rate:g}-{digest}.npz"
     if not path.exists():
-        save(calibrated(spec, rate), path)
+        save(calibrated(spec, rate, None if frames is None else frames(spec)), path)
     return path
 
 
@@ -139,11 +143,15 @@ def _photographs(spec: Spec) -> NDArray:
     return np.ascontiguousarray(np.stack(crops), np.float32)
 
 
-def calibrated(spec: Spec, rate: float) -> Workload:
-    """Draw weights and scale them, layer by layer, until neurons spike `rate` times a step."""
-    x = images(spec)
+def calibrated(spec: Spec, rate: float, frames: NDArray | None = None) -> Workload:
+    """Draw weights and scale them, layer by layer, until neurons spike `rate` times a step.
+
+    They do so on `frames` `(batch, steps, *shape)` that change, or on images that are held.
+    """
+    x = images(spec) if frames is None else frames[:, 0].astype(np.float32)
+    work = Workload(spec.name, rate, spec.steps, x, (), frames)
     rng = np.random.default_rng(SEED)
-    values = x[None]  # (steps or 1, batch, *shape): what the next layer reads
+    values = work.values  # what the next layer reads
     layers: list[Layer] = []
     for index, wanted in enumerate(spec.layers):
         layer = _drawn(wanted, values.shape[2:], rng)
@@ -155,7 +163,7 @@ def calibrated(spec: Spec, rate: float) -> Workload:
             currents = spikes(currents, scale, spec.steps)
         values = currents
         layers.append(layer)
-    return Workload(spec.name, rate, spec.steps, x, tuple(layers))
+    return replace(work, layers=tuple(layers))
 
 
 def _drawn(

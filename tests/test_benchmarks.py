@@ -263,7 +263,7 @@ class Loop(TorchRunner):
     def simulate(self) -> torch.Tensor:
         for neuron in self.neurons:
             neuron.voltage = torch.zeros(())
-        return sum(self.net(self.x) for _ in range(self.steps))
+        return sum(self.net(x) for x in self.inputs)
 
 
 @pytest.mark.parametrize("spec", [DENSE, CONV], ids=lambda spec: spec.name)

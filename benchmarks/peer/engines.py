@@ -13,7 +13,10 @@ from numpy.typing import NDArray
 import spikewright as sw
 from benchmarks.network import Workload, as_graph
 from benchmarks.peer.base import Contestant, Layout, Outcome, Runner, Spikes
+from spikewright.engines.native.engine import ISA_VARIABLE
 
+ISA = os.environ.get(ISA_VARIABLE, "")
+"""The instruction set that this process was told to use; the best one where it is empty."""
 NUDGE = 2.0**-15
 """Of a spike: twice the tolerance with which the engines compare a voltage with the threshold."""
 
@@ -32,7 +35,10 @@ def converted(
 
 def run(conversion: sw.Conversion, work: Workload, **how: Any) -> sw.results.Run:
     """One run with `dt = 1`, on one thread."""
-    return conversion.run(work.x, steps=work.steps, dt=1.0, threads=1, progress=False, **how)
+    x = work.x if work.frames is None else work.frames
+    if x.dtype == np.uint8:
+        how["encoder"] = sw.encoders.Frames(scale=1 / 255)
+    return conversion.run(x, steps=work.steps, dt=1.0, threads=1, progress=False, **how)
 
 
 class EngineRunner(Runner):
@@ -45,14 +51,14 @@ class EngineRunner(Runner):
             import torch
 
             torch.set_num_threads(1)
-        self.work, self.isa, self.how = work, isa, how
+        self.work, self.isa, self.how = work, isa or ISA, how
         self.conversion = converted(work, spikes)
 
     def run(self) -> Outcome:
         return self.outcome()
 
     def outcome(self) -> Outcome:
-        os.environ["SPIKEWRIGHT_ISA"] = self.isa  # read where an engine is made: on the first run
+        os.environ[ISA_VARIABLE] = self.isa  # read where an engine is made: on the first run
         return _read(run(self.conversion, self.work, **self.how))
 
 

@@ -47,9 +47,9 @@ class Norse(TorchRunner):
         return output[0]
 
     def simulate(self) -> torch.Tensor:
-        x = self.input
-        outputs, state = self.net(x, None)
-        for _ in range(self.steps - 1):
+        first, *later = self.inputs
+        outputs, state = self.net(first, None)
+        for x in later:
             value, state = self.net(x, state)
             outputs = outputs + value
         return outputs

@@ -34,8 +34,7 @@ class Sinabs(TorchRunner):
     def simulate(self) -> torch.Tensor:
         for neuron in self.neurons:
             neuron.reset_states()
-        x = self.input
-        every = x.unsqueeze(1).expand(-1, self.steps, *x.shape[1:]).flatten(0, 1)
+        every = self.inputs.transpose(0, 1).flatten(0, 1)
         return self.net(every).unflatten(0, (-1, self.steps)).sum(1)
 
 

@@ -48,15 +48,15 @@ class SnnTorch(TorchRunner):
         spiking = [isinstance(layer, snntorch.Leaky) for layer in layers]
         net, _ = formatted(Step(layers, spiking), work, layout)
         self.neurons = [layer for layer in layers if isinstance(layer, snntorch.Leaky)]
+        self.steps = work.steps
         self.zeros = self._voltages(layers)
         self.net = compiled(net) if compile else net
-        self.steps = work.steps
 
     def _voltages(self, layers: list[nn.Module]) -> list[torch.Tensor]:
         """A zero for every neuron, in the format of what arrives there."""
         zeros = []
         with torch.inference_mode():
-            value = self.input
+            value = self.inputs[0]
             for layer in layers:
                 if layer in self.neurons:
                     zeros.append(torch.zeros_like(value))
@@ -68,9 +68,9 @@ class SnnTorch(TorchRunner):
         return output[0]
 
     def simulate(self) -> torch.Tensor:
-        x = self.input
-        outputs, voltages = self.net(x, [torch.zeros_like(zero) for zero in self.zeros])
-        for _ in range(self.steps - 1):
+        first, *later = self.inputs
+        outputs, voltages = self.net(first, [torch.zeros_like(zero) for zero in self.zeros])
+        for x in later:
             value, voltages = self.net(x, voltages)
             outputs = outputs + value
         return outputs

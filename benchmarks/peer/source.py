@@ -21,8 +21,8 @@ class ForwardPasses(TorchRunner):
         self.steps = work.steps
 
     def simulate(self) -> torch.Tensor:
-        for _ in range(self.steps):
-            outputs = self.net(self.x)
+        for x in self.inputs:
+            outputs = self.net(x)
         return outputs
 
 

@@ -40,11 +40,11 @@ class SpikingJelly(TorchRunner):
 
     def simulate(self) -> torch.Tensor:
         self.reset()
-        x = self.input
         if self.mode == "m":
-            return self.net(x.expand(self.steps, *x.shape)).sum(0)
-        outputs = self.net(x)
-        for _ in range(self.steps - 1):
+            return self.net(self.inputs).sum(0)
+        first, *later = self.inputs
+        outputs = self.net(first)
+        for x in later:
             outputs = outputs + self.net(x)
         return outputs
 

@@ -66,11 +66,15 @@ def modules(
 
 
 def formatted(net: nn.Module, work: Workload, layout: Layout) -> tuple[Any, torch.Tensor]:
-    """The network in evaluation mode and its input, both in one memory format."""
-    x = torch.from_numpy(work.x)
+    """The network in evaluation mode and its inputs, both in one memory format.
+
+    Inputs are `(steps or 1, batch, *shape)`.
+    """
+    x = torch.from_numpy(work.values)
     if work.convolutional:
         net = net.to(memory_format=FORMATS[layout])
-        x = x.contiguous(memory_format=FORMATS[layout])
+        every = x.flatten(0, 1).contiguous(memory_format=FORMATS[layout])
+        x = every.unflatten(0, x.shape[:2])
     return net.eval(), x
 
 
@@ -84,6 +88,7 @@ class TorchRunner(Runner):
     """
 
     neurons: Sequence[nn.Module]
+    steps: int
     x: torch.Tensor
     first: nn.Module | None = None
 
@@ -99,9 +104,13 @@ class TorchRunner(Runner):
         return layers[1:]
 
     @property
-    def input(self) -> torch.Tensor:
-        """The input of a step."""
-        return self.x if self.first is None else self.first(self.x)
+    def inputs(self) -> torch.Tensor:
+        """What the network reads at every step, `(steps, batch, *shape)`; one that is held once."""
+        x = self.x
+        if self.first is not None:
+            (held,) = x
+            x = self.first(held)[None]
+        return x.expand(self.steps, *x.shape[1:])
 
     @abstractmethod
     def simulate(self) -> torch.Tensor:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
@@ -65,6 +67,13 @@ def test_steps_are_shared_while_that_pays() -> None:
     for _ in range(10):
         found.learn(100, 1, 100 * pace._LONG * 3)
     assert found.long
+
+
+@pytest.mark.parametrize(("batch", "threads"), [(1, 1), (3, 3), (20, 8)])
+def test_threads_have_samples_of_their_own(batch: int, threads: int) -> None:
+    """Where they share no step there is no thread without a sample, however long steps are."""
+    op, built = SimpleNamespace(foreign=(), loops=False), SimpleNamespace(step_bytes=100)
+    assert pace.shares(op, built, batch, 1, 8)[2] == threads
 
 
 def test_threads_change_no_result() -> None:

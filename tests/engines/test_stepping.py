@@ -75,6 +75,29 @@ def test_steps_of_loops_are_a_run(seed: int) -> None:
     assert_steps_are_a_run(made.network, 0.001, batch=1 + seed % 3, steps=25, threads=1 + seed % 2)
 
 
+@pytest.mark.parametrize("seed", range(400, 430))
+def test_steps_that_are_fed_are_a_run(seed: int) -> None:
+    """Bit by bit, whatever the type of a step's values, and where it is another one than before."""
+    made = random_network(np.random.default_rng(seed))
+    rng = np.random.default_rng(seed)
+    kinds = [np.uint8, np.float32, np.float64]
+    fed = rng.integers(0, 9, (1 + seed % 3, STEPS, *made.stimulus.shape_out)).astype(float)
+    program = compile_network(made.network, 0.125, 0, "float32")
+    program = program.with_moving([made.stimulus]) if seed % 2 else program
+    engine = NativeEngine(1)
+    whole, single = (Execution(program, engine, len(fed), made.populations) for _ in range(2))
+    expected = whole.run(STEPS, {made.stimulus: fed})
+    steps = []
+    for i in range(STEPS):
+        frame = fed[:, i : i + 1].astype(kinds[i // 8 % 3])
+        steps.append(single.follow({made.stimulus: frame}))
+        frame[...] = 7  # a buffer that is used again
+    for recorded, values in zip(zip(*steps, strict=True), expected, strict=True):
+        np.testing.assert_array_equal(np.concatenate(recorded, axis=1), values)
+    for ensemble, sums in whole.summed().items():
+        np.testing.assert_array_equal(single.summed()[ensemble].sent, sums.sent)
+
+
 def driven(
     kind: NeuronType | None = None, output: Any = None, synapse: Any = 0.005, n: int = 20
 ) -> tuple[sw.Network, sw.Node, sw.Probe]:

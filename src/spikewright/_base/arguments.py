@@ -80,7 +80,14 @@ def as_real(value: Any, as_given: bool = False) -> NDArray:
     return found if as_given and found.dtype in NARROW else np.asarray(found, np.float64)
 
 
+def _is_plain(value: Any) -> TypeGuard[NDArray]:
+    """Whether a value is a NumPy array of real numbers, which need no look at each of them."""
+    return type(value) is np.ndarray and value.dtype.kind in "fiub"
+
+
 def _real(value: Any, truth_values: bool) -> NDArray:
+    if _is_plain(value) and (truth_values or value.dtype.kind != "b"):
+        return value
     check_unmasked(value)
     given = np.asarray(value)
     if np.iscomplexobj(given):
@@ -123,6 +130,8 @@ def readable(value: Any) -> Any:
 
     Raises `TypeError` for an array with masked values.
     """
+    if _is_plain(value):
+        return value
     check_unmasked(value)
     for method in ("detach", "cpu"):
         value = getattr(value, method)() if hasattr(value, method) else value

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -112,20 +113,28 @@ class Execution:
                 raise
         return run.recorder.arrays
 
-    def advance(self, tapes: Sequence[Tape]) -> None:
-        """Advance by one step without feeds; what is recorded goes to `tapes`, one a recording.
+    def follow(self, feeds: Feeds) -> list[NDArray]:
+        """As `run` of one step, for steps that follow each other with `feeds` of their own."""
+        tapes = [Tape.of(self.program, one, self.batch) for one in self.program.recordings]
+        for tape in tapes:
+            tape.clear(self.step)
+        self.advance(tapes, feeds)
+        return [tape.array().copy() for tape in tapes]  # without the room for more
+
+    def advance(self, tapes: Sequence[Tape], feeds: Feeds = MappingProxyType({})) -> None:
+        """Advance by one step; what is recorded goes to `tapes`, one a recording.
 
         The rest is as in `run`.
         """
         self._begin()
         if self._stepper is None and self._steps:
-            self._prepare()
+            self._prepare(feeds)
         if self._stepper is None:
-            self.run(1, tapes=tapes)
+            self.run(1, feeds, tapes=tapes)
             return
         try:
             self._mark()
-            going = self._stepper.step(self.step, tapes)
+            going = self._stepper.step(self.step, tapes, feeds)
             self.step += going is not None
         except BaseException:
             self._settle()
@@ -137,7 +146,7 @@ class Execution:
         if not going:
             self._stepper = None
         if going is None:
-            self.run(1, tapes=tapes)
+            self.run(1, feeds, tapes=tapes)
 
     def state(self, apart: bool = False) -> dict[str, Any]:
         """All that later steps depend on, as values.
@@ -178,11 +187,15 @@ class Execution:
             self._resuming.failed(self.step)
         self._stepper = None  # its kernels may step in another way now
 
-    def _prepare(self) -> None:
+    def _prepare(self, feeds: Feeds) -> None:
         """Make a stepper, if there is one and its memory need not be looked at again and again."""
         (part,) = self._parts
+        for node in feeds:
+            self.program.check_fed(node)
         with self.engine.working():
-            made = Stepper.of(self.program, self._plan, part.kernels, self.batch, self._functions)
+            made = Stepper.of(
+                self.program, self._plan, part.kernels, self.batch, self._functions, feeds=feeds
+            )
             if made is not None:
                 self._fitting(1, made.constant)
             self._steps = made is not None and (1, frozenset(made.constant.items())) in self._known

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from spikewright.engines.base import Feeds
 from spikewright.engines.kernel import Array, Kernel
 from spikewright.engines.operators import NodeSource, Operator
 from spikewright.engines.program import Program
@@ -32,19 +33,29 @@ def constants_of(plan: Program, kernels: Kernels, values: dict[int, Array]) -> d
 
 
 class Stepper:
-    """Steps of an execution without feeds, one by one, where its kernels can (`Kernel.stepping`).
+    """Steps of an execution, one by one, where its kernels can (`Kernel.stepping`).
 
     `kernels` hold the state of all `batch` samples, in an engine's form `plan` of the `program`.
-    `functions` are those that nodes have. `constant` are the signals that no step changes, each
-    with its number of samples.
+    `functions` are those that nodes have, `feeds` those of a first step of one's own, whose types
+    later ones have. `constant` are the signals that no step changes, each with its number of
+    samples.
     """
 
     def __init__(
-        self, program: Program, plan: Program, kernels: Kernels, batch: int, functions: Functions
+        self,
+        program: Program,
+        plan: Program,
+        kernels: Kernels,
+        batch: int,
+        functions: Functions,
+        *,
+        feeds: Feeds,
     ) -> None:
         self._recordings, self._dt = program.recordings, program.dt
         self._plan, self._kernels = plan, kernels
-        nodes = [(op.output, op.node) for op in plan.operators if isinstance(op, NodeSource)]
+        sources = [(op.output, op.node) for op in plan.operators if isinstance(op, NodeSource)]
+        self._fed = [_Fed(s, node, feeds[node]) for s, node in sources if node in feeds]
+        nodes = [(s, node) for s, node in sources if node not in feeds]
         self._called = [
             _Called(s, node, functions.of_source(node))
             for s, node in nodes
@@ -54,6 +65,7 @@ class Stepper:
         self._values: dict[int, Array] = self._constants()
         self.constant = {s: len(value) for s, value in self._values.items()}
         lasting = {one.signal: one.value for one in self._called}
+        lasting |= {one.signal: one.value for one in self._fed}
         self._values.update(lasting)
         self._units: list[_Unit] = []
         for component in plan.components:
@@ -68,23 +80,32 @@ class Stepper:
 
     @staticmethod
     def of(
-        program: Program, plan: Program, kernels: Kernels, batch: int, functions: Functions
+        program: Program,
+        plan: Program,
+        kernels: Kernels,
+        batch: int,
+        functions: Functions,
+        *,
+        feeds: Feeds,
     ) -> Stepper | None:
         """A stepper, or None where no kernel steps by itself, or a loop is not one kernel."""
         loops = any(component.loops for component in plan.components)
         sources = (op.node for op in plan.operators if isinstance(op, NodeSource))
         if loops or any(node.at_once > 1 or node.once for node in sources):
             return None
-        made = Stepper(program, plan, kernels, batch, functions)
+        made = Stepper(program, plan, kernels, batch, functions, feeds=feeds)
         return made if any(unit.stepping is not None for unit in made._units) else None
 
-    def step(self, number: int, tapes: Sequence[Tape]) -> bool | None:
+    def step(self, number: int, tapes: Sequence[Tape], feeds: Feeds) -> bool | None:
         """Do the step after step `number`; whether the next one may be done so too.
 
         None: nothing was done, since the output of a node is of another kind than before.
         """
-        if not self._same_sources():
+        if len(feeds) != len(self._fed) or not self._same_sources():
             return None
+        for fed in self._fed:
+            if not fed.take(feeds):
+                return None
         time = (number + 1) * self._dt
         for source in self._called:
             read_once(source.node, source.recalled, source.value[0, 0], time)
@@ -133,6 +154,22 @@ class _Called:
         self.signal, self.node, self.function = signal, node, node.output
         self.recalled = recalled
         self.value = np.empty((1, 1, *node.shape_out))
+
+
+class _Fed:
+    """A source whose values are given at every step, and the array that they are copied into."""
+
+    def __init__(self, signal: int, node: Node, value: NDArray) -> None:
+        self.signal, self.node = signal, node
+        self.value = np.array(value)
+
+    def take(self, feeds: Feeds) -> bool:
+        """Copy the values of a step; False where there are none of the same type and shape."""
+        found = feeds.get(self.node)
+        if found is None or (found.dtype, found.shape) != (self.value.dtype, self.value.shape):
+            return False
+        np.copyto(self.value, found)
+        return True
 
 
 class _Fixed:

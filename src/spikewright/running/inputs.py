@@ -52,7 +52,7 @@ def as_array(name: str, value: Any, as_given: bool = False) -> NDArray:
         array = as_real(readable(value), as_given)
     except (TypeError, ValueError) as error:
         raise SimulationError(f"input {name!r} is not an array of numbers: {error}") from None
-    if not np.all(np.isfinite(array)):
+    if not np.isfinite(array).all():
         raise SimulationError(f"input {name!r} holds NaN or infinity")
     return array
 

@@ -205,16 +205,19 @@ class Stream:
         self._broken = True
         if self._times is not None and self._frames:
             self._execution = self._begin()  # samples have nothing to do with each other
-        arrays = self._execution.run(self._steps, feeds)
+        if self._steps == 1:
+            arrays = self._execution.follow(feeds)
+        else:
+            arrays = self._execution.run(self._steps, feeds)
         self._broken = False
         self._frames += 1
         outputs = dict(zip(self._lowered.outputs, arrays, strict=False))
         recorded = zip(self._record, arrays[len(outputs) :], strict=True)
-        self._recorded = {name: self._alone(value.mean(axis=1)) for name, value in recorded}
+        self._recorded = {name: self._alone(_mean(value)) for name, value in recorded}
         for name, values in outputs.items():
             for step in range(self._steps):
                 self._so_far[name].add(values[:, step])
-        return self._told({name: values.mean(axis=1) for name, values in outputs.items()})
+        return self._told({name: _mean(values) for name, values in outputs.items()})
 
     def predict(self) -> Values:
         """Outputs under the `readout` until now, `(batch, *out)`; of several `{name: array}`.
@@ -280,3 +283,8 @@ class Stream:
 
     def _alone(self, value: NDArray) -> NDArray:
         return value[0] if self.batch_size is None else value
+
+
+def _mean(values: NDArray) -> NDArray:
+    """The mean over the steps of `(batch, steps, *shape)`."""
+    return values[:, 0].copy() if values.shape[1] == 1 else values.mean(axis=1)

@@ -115,10 +115,13 @@ class RegionKernel(Kernel):
 
     def stepping(self, inputs: Sequence[Array]) -> Stepping | None:
         given = dict(zip(self._op.inputs, inputs, strict=True))
-        kinds = {s: np.int8 if counts else np.float64 for s, counts in self._built.inputs}
-        if any(given[s].dtype != kind for s, kind in kinds.items()):
+        read = [
+            (given[s], np.int8 if counts else self._type(number, given[s]))
+            for number, (s, counts) in enumerate(self._built.inputs)
+        ]
+        if any(value.dtype != kind for value, kind in read):
             return None
-        return RegionSteps(self, given)
+        return RegionSteps(self, [as_read(value, kind) for value, kind in read])
 
     def _read(self, given: Mapping[int, Array]) -> list[NDArray]:
         """Inputs as the kernels read them: counts that exceed bytes are float64."""
@@ -249,15 +252,9 @@ def _other(sums: Sums) -> NDArray | None:
 class RegionSteps(Stepping):
     """Steps of a region, each one call of its kernels: arrays and buffers stay."""
 
-    def __init__(self, kernel: RegionKernel, given: dict[int, Array]) -> None:
+    def __init__(self, kernel: RegionKernel, inputs: list[NDArray]) -> None:
         self._kernel, self.outputs = kernel, kernel._empty(1)
-        kinds = (
-            (given[s], np.int8 if counts else np.float64) for s, counts in kernel._built.inputs
-        )
-        self._arrays = {
-            "inputs": [as_read(value, kind) for value, kind in kinds],
-            "outputs": self.outputs,
-        }
+        self._arrays = {"inputs": inputs, "outputs": self.outputs}
         self._native = kernel._runs.stepping(kernel._state, kernel._batch, **self._arrays)
 
     def step(self, number: int) -> Sequence[Array]:

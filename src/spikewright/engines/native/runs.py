@@ -103,7 +103,7 @@ class Runs:
 
     def alone(self, batch: int) -> bool:
         """Whether a step is worth no more than one thread."""
-        return self._pace.threads(batch) == 1
+        return (batch == 1 and not self._op.loops) or self._pace.threads(batch) == 1
 
     def step(
         self, stepping: _kernels.Stepping, batch: int, number: int, calls: Sequence[Calling]
@@ -125,7 +125,7 @@ def shares(
 ) -> tuple[int, int, int]:
     """Steps and samples that are worked on at once, and the threads that share them.
 
-    In a loop threads take samples; where these are few and steps are `long`, they share each step.
+    Threads take samples; in a loop, where these are few and steps are `long`, they share each step.
     """
     if op.foreign:  # functions are called for every sample of a step before the next one
         return 1, batch, 1
@@ -135,6 +135,7 @@ def shares(
             return 1, min(_MOST_SAMPLES, fitting, batch), threads
         threads = min(threads, batch)
         return 1, min(_MOST_SAMPLES, fitting, batch // threads), threads
+    threads = min(threads, batch)
     return *cut(built.step_bytes, batch, steps, threads), threads
 
 
