@@ -68,24 +68,25 @@ kernels() {  # kernels NAME FEATURE FLAGS...: the kernels for one instruction se
     $CXX $(flags_for "$feature") -DSPIKEWRIGHT_ISA="$isa" "$@" -c "$SOURCE/kernels.cpp" -o "$WORK/$isa.o"
 }
 
-tiles() {  # tiles NAME FEATURE FLAGS...: products of tiles of one kind
-    local kind=$1 feature=$2
-    shift 2
-    $CXX $(flags_for "$feature") -DSPIKEWRIGHT_TILES="$kind" "$@" -c "$SOURCE/tiles.cpp" -o "$WORK/tiles_$kind.o"
+tiles() {  # tiles NAME FEATURE FILE FLAGS...: products of tiles of one kind
+    local kind=$1 feature=$2 file=$3
+    shift 3
+    $CXX $(flags_for "$feature") -DSPIKEWRIGHT_TILES="$kind" "$@" -c "$SOURCE/$file.cpp" -o "$WORK/tiles_$kind.o"
 }
 
 kernels baseline processor
-tiles plain processor
+tiles plain processor tiles
 DEFINES=
 case $($CXX -dumpmachine) in
     x86_64-* | amd64-*)
         kernels avx2 avx2 -mavx2 -mfma -mbmi -mbmi2 -mpopcnt
         kernels avx512 avx512f -mavx512f -mavx512bw -mavx512dq -mavx512vl -mbmi -mbmi2 -mpopcnt
+        tiles avx2 avx2 tiles_words -mavx2 -mfma
+        tiles avx512 avx512f tiles_words -mavx512f -mavx512bw -mavx512dq -mavx512vl -mfma
         DEFINES="-DSPIKEWRIGHT_X86 -DSPIKEWRIGHT_AMX"
-        tiles amx amx_int8 -mavx512f -mavx512bw -mavx512dq -mavx512vl -mfma -mamx-tile -mamx-int8
+        tiles amx amx_int8 tiles -mavx512f -mavx512bw -mavx512dq -mavx512vl -mfma -mamx-tile -mamx-int8
         DEFINES="$DEFINES -DSPIKEWRIGHT_VNNI"
-        $CXX $(flags_for avx512_vnni) -mavx512f -mavx512bw -mavx512dq -mavx512vl -mfma -mavx512vnni \
-            -c "$SOURCE/tiles_vnni.cpp" -o "$WORK/tiles_vnni.o"
+        tiles vnni avx512_vnni tiles_vnni -mavx512f -mavx512bw -mavx512dq -mavx512vl -mfma -mavx512vnni
         ;;
     aarch64-* | arm64-*)
         kernels neon asimd -DSPIKEWRIGHT_NEON
@@ -102,7 +103,8 @@ if [ -n "$SYMBOLS" ]; then
         name=$(basename "$object" .o)
         case $name in
             avx2 | avx512 | neon) mkdir "$WORK/$name" && mv "$object" "$WORK/$name/" ;;
-            tiles_amx | tiles_vnni | tiles_dotprod) mkdir -p "$WORK/$name" && mv "$object" "$WORK/$name/" ;;
+            tiles_amx | tiles_avx2 | tiles_avx512 | tiles_vnni | tiles_dotprod)
+                mkdir -p "$WORK/$name" && mv "$object" "$WORK/$name/" ;;
             *) mv "$object" "$WORK/other/" ;;
         esac
     done

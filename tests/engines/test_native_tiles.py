@@ -208,6 +208,7 @@ def test_slabs_are_listed_or_multiplied_as_they_come(isa: str, watched: list[Reg
     """In one run, silent slabs by events and busy ones by tiles, where the processor has them.
 
     VNNI does not pay for matrices by itself: they have one window, for which nothing is gathered.
+    AVX2, and AVX-512 without it, multiply weights of one limb alone.
     """
     net, fed = bursts()
     program = compile_network(net, DT, 0, "float32")
@@ -220,7 +221,7 @@ def test_slabs_are_listed_or_multiplied_as_they_come(isa: str, watched: list[Reg
         execution = Execution(program, engine, 2, net.all_ensembles)
         assert_same(execution.run(160, {net.all_nodes[0]: fed}), expected)
         seen = slabs(watched)
-        tiles = dense is not None or isa == "amx"
+        tiles = isa == "amx" or (dense is not None and _kernels.tile_share(isa) < 1.0)
         assert seen.listed and bool(seen.dense) == tiles
 
 
@@ -269,7 +270,7 @@ def test_plan_and_memory_tell_of_tiles() -> None:
 @pytest.mark.skipif(not _kernels.has_tiles(ISAS[-1]), reason="this processor has no tiles")
 def test_tiles_come_with_the_most_capable_instruction_set() -> None:
     """A processor whose system lets tiles be used uses them by itself; VNNI stands for them."""
-    able = [isa for isa in ISAS if _kernels.has_tiles(isa)]
+    able = [isa for isa in ISAS if _kernels.tile_share(isa) < 1.0 and isa != "baseline"]
     assert able in (["vnni"], ["amx"], ["vnni", "amx"]) and ISAS[-1] == able[-1]
 
 

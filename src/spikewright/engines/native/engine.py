@@ -21,7 +21,7 @@ from spikewright.engines.native.filling import SLAB, Often, Packing
 from spikewright.engines.native.regions import Region, plan_rows, with_regions
 from spikewright.engines.native.running import LinearKernel, RegionKernel
 from spikewright.engines.native.runs import state_bytes, work_bytes
-from spikewright.engines.operators import Generate, NodeSource, Operator
+from spikewright.engines.operators import Generate, Linear, NodeSource, Operator
 from spikewright.engines.populations import Learned
 from spikewright.engines.program import Block, Program
 from spikewright.engines.python_steps import PythonStep
@@ -132,7 +132,13 @@ class NativeEngine(Engine):
         return fallback
 
     def _has_tiles(self, program: Program) -> bool:
-        return self.dense < math.inf and program.precision == "float32"
+        """Whether tiles may pay for a layer: some multiply weights of one limb alone."""
+        if self.dense == math.inf or program.precision != "float32":
+            return False
+        if _kernels.tile_share(self.isa) <= 1.0:
+            return True
+        each = (op.operators if isinstance(op, Region) else (op,) for op in program.operators)
+        return any(isinstance(op, Linear) and op.steps is not None for ops in each for op in ops)
 
     def _build(self, op: Region, program: Program) -> Built:
         with _building:

@@ -287,9 +287,10 @@ def plan_rows(program: Program, tiles: str | None = None) -> list[PlanRow]:
 
 def _with_tiles(row: PlanRow, op: Operator, found: Verdict, tiles: str) -> PlanRow:
     """A row that says from how many spikes on counts are multiplied and not listed."""
-    if not takes_tiles(op, found):
+    share = tile_share(tiles, *([1] if isinstance(op, Linear) and op.steps is not None else []))
+    if share > 1.0 or not takes_tiles(op, found):
         return row
-    when = f"by tiles of {tiles} where about {tile_share(tiles):.0%} of the inputs or more spike"
+    when = f"by tiles of {tiles} where about {share:.0%} of the inputs or more spike"
     if isinstance(op, Linear) and isinstance(op.transform, Convolution):
         when += "; in fewer than 16 steps pixels are their rows, which pays earlier"
     return row._replace(why=f"{row.why}; {when}")

@@ -20,9 +20,11 @@ extern const Multiply multiply;
 #ifdef SPIKEWRIGHT_X86
 namespace avx2 {
 extern const Kernels kernels;
+extern const Multiply multiply;
 }
 namespace avx512 {
 extern const Kernels kernels;
+extern const Multiply multiply;
 }
 #endif
 #ifdef SPIKEWRIGHT_VNNI
@@ -85,10 +87,10 @@ std::vector<Kernels> find_usable() {
 #ifdef SPIKEWRIGHT_X86
     __builtin_cpu_init();
     if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
-        found.push_back(with_tiles(avx2::kernels, plain::multiply));
+        found.push_back(with_tiles(avx2::kernels, avx2::multiply, "avx2"));
     if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
         __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl")) {
-        found.push_back(with_tiles(avx512::kernels, plain::multiply));
+        found.push_back(with_tiles(avx512::kernels, avx512::multiply, "avx512"));
 #ifdef SPIKEWRIGHT_VNNI
         if (__builtin_cpu_supports("avx512vnni"))
             found.push_back(with_tiles(avx512::kernels, vnni::multiply, "vnni"));

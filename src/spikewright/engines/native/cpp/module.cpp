@@ -590,11 +590,11 @@ NB_MODULE(_kernels, m) {
         const Kernels* kernels = find_kernels(isa);
         return kernels ? kernels->masked_cost : 0;
     });
-    // The share of inputs that spike in a step from which on tiles pay, of 16 steps.
-    m.def("tile_share", [](const std::string& isa) {
+    // The share of inputs that spike in a step from which on tiles pay, of 16 steps and weights of so many limbs.
+    m.def("tile_share", [](const std::string& isa, std::size_t limbs) {
         const Kernels* kernels = find_kernels(isa);
-        return kernels ? kernels->multiply.cost(1.0, kTileRows) / double(kTileRows * kTileInputs) : 0.0;
-    });
+        return kernels ? kernels->multiply.cost(1.0, kTileRows, limbs) / double(kTileRows * kTileInputs) : 0.0;
+    }, "isa"_a, "limbs"_a = kWeightLimbs);
     m.def("least_voltage", &least_voltage);
     bind_enum<Action>(m, "Action");
     bind_enum<Cell>(m, "Cell");

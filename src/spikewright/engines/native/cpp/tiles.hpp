@@ -23,6 +23,9 @@ constexpr std::size_t kMostTiledBytes = std::size_t(32) << 20;
 // weights of one to 16 lanes.
 constexpr double kListCost = 60.0, kGatherCost = 1.0;
 
+// The cost of products that never pay.
+constexpr double kNeverPays = 1e300;
+
 // So many events of an input cost as much as its events in all steps of a slab, which are added together.
 constexpr double kMostEvents = 5.0;
 
@@ -93,13 +96,15 @@ using Multiplier = void (*)(const TileJob&);
 
 // What multiplies, and what that costs, in times that it takes to add the weights of an event to 16 lanes: a
 // product of 64 inputs and 16 lanes in four limbs, and each row of it. `run_unsigned` is the same with counts from 0
-// to 255.
+// to 255. Weights of more limbs than `most` are never worth it.
 struct Multiply {
     Multiplier run = nullptr;
     double product = 0.0, row = 0.0;
     Multiplier run_unsigned = nullptr;
+    std::size_t most = kWeightLimbs;
 
     double cost(double products, double rows, std::size_t limbs = kWeightLimbs) const {
+        if (limbs > most) return kNeverPays;
         return (product * products + row * rows) * double(limbs) / double(kWeightLimbs);
     }
 };
