@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
-
 import numpy as np
 import pytest
 
@@ -57,7 +55,7 @@ def test_steps_are_shared_while_that_pays() -> None:
     assert not found.long  # nothing is known
     found.learn(100, 1, 100 * pace._LONG / 2)
     assert not found.long
-    for _ in range(3):
+    for _ in range(6):
         found.learn(100, 1, 100 * pace._LONG * 3)
     assert found.long
     found.learn_shared(100, 100 * pace._LONG * 2)
@@ -69,11 +67,24 @@ def test_steps_are_shared_while_that_pays() -> None:
     assert found.long
 
 
-@pytest.mark.parametrize(("batch", "threads"), [(1, 1), (3, 3), (20, 8)])
-def test_threads_have_samples_of_their_own(batch: int, threads: int) -> None:
-    """Where they share no step there is no thread without a sample, however long steps are."""
-    op, built = SimpleNamespace(foreign=(), loops=False), SimpleNamespace(step_bytes=100)
-    assert pace.shares(op, built, batch, 1, 8)[2] == threads
+def test_a_slow_step_wakes_no_threads() -> None:
+    """A step that others have delayed is not taken for a long one."""
+    found = pace.Pace(8)
+    for spent in (WAKING, WAKING, 50 * WAKING, WAKING):
+        found.learn(1, 1, spent)
+        assert found.threads(1) == 1
+
+
+def test_threads_that_gain_nothing_are_left() -> None:
+    """Where steps on several threads take longer than they did on one, one is used again."""
+    found = pace.Pace(2)
+    found.learn(1, 1, 5 * WAKING)
+    assert found.threads(1) == 2
+    for _ in range(3):
+        found.learn(1, 1, 2 * WAKING)
+    found.learn(1, 2, 30 * WAKING)
+    found.learn(1, 2, 30 * WAKING)
+    assert found.threads(1) == 1
 
 
 def test_threads_change_no_result() -> None:

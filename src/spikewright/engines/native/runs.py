@@ -23,6 +23,7 @@ _LEAST_STEPS, _MOST_STEPS, _MOST_SAMPLES = 32, 128, 16
 
 _WAKING = 100e-6  # seconds, of one thread: made, and waited for at the end
 _FORGOTTEN = 0.95  # what a run leaves of a bad experience
+_TIMES = 2.0  # as long as those before it a run is taken to be at most
 _LONG = 300e-6  # seconds of a step whose parts are worth waiting for, instruction by instruction
 
 
@@ -34,6 +35,7 @@ class Pace:
 
     def __init__(self, most: int) -> None:
         self._most, self._seconds = most, math.inf
+        self._alone = math.inf  # of the last run on one thread
         self._shared = 0.0  # seconds of a step of a sample that threads shared, lately
 
     def threads(self, frames: int) -> int:
@@ -52,8 +54,16 @@ class Pace:
         return max(_LONG, self._shared) < self._seconds < math.inf
 
     def learn(self, frames: int, threads: int, spent: float) -> None:
-        """Take note of the seconds that a run took; the last runs count most."""
+        """Take note of the seconds that a run took; the last runs count most.
+
+        One slow run says little: others use the machine, too. Threads that were no faster than one
+        share nothing.
+        """
         seconds = max(spent - _WAKING * (threads - 1), 0.0) * threads / frames
+        if threads == 1:
+            self._alone = seconds = min(seconds, _TIMES * self._seconds)
+        elif spent / frames > self._alone:
+            seconds = self._alone
         self._seconds = seconds if math.isinf(self._seconds) else (self._seconds + seconds) / 2
         self._shared *= _FORGOTTEN
 
@@ -103,7 +113,7 @@ class Runs:
 
     def alone(self, batch: int) -> bool:
         """Whether a step is worth no more than one thread."""
-        return (batch == 1 and not self._op.loops) or self._pace.threads(batch) == 1
+        return self._pace.threads(batch) == 1
 
     def step(
         self, stepping: _kernels.Stepping, batch: int, number: int, calls: Sequence[Calling]
@@ -125,7 +135,7 @@ def shares(
 ) -> tuple[int, int, int]:
     """Steps and samples that are worked on at once, and the threads that share them.
 
-    Threads take samples; in a loop, where these are few and steps are `long`, they share each step.
+    In a loop threads take samples; where these are few and steps are `long`, they share each step.
     """
     if op.foreign:  # functions are called for every sample of a step before the next one
         return 1, batch, 1
@@ -135,7 +145,6 @@ def shares(
             return 1, min(_MOST_SAMPLES, fitting, batch), threads
         threads = min(threads, batch)
         return 1, min(_MOST_SAMPLES, fitting, batch // threads), threads
-    threads = min(threads, batch)
     return *cut(built.step_bytes, batch, steps, threads), threads
 
 
