@@ -84,7 +84,7 @@ struct Slab {
         most = 0;
         std::memset(n_, 0, sizeof n_);
         offsets.reserve((pixels + 1) * kRow, 0);
-        const std::size_t together = channels < 64 && channels % 16 == 0 ? 64 / channels : 1;
+        const std::size_t together = channels < 64 ? 64 / channels : 1;
         for (std::size_t p = 0; p < pixels;) {
             const std::size_t n = pixels - p < together ? pixels - p : together;
             if (n > 1 && list_together(from, stride, steps, p, n, channels)) {
