@@ -51,20 +51,39 @@ inline void store(T* to, V v) {
     std::memcpy(to, &v, sizeof v);
 }
 
+#if defined(__AVX2__) && !defined(__AVX512F__)
+// All bits of the first n lanes.
+inline __m256i first_lanes(std::size_t n) {
+    return _mm256_cmpgt_epi64(_mm256_set1_epi64x(std::int64_t(n)), _mm256_setr_epi64x(0, 1, 2, 3));
+}
+#endif
+
 // Up to a vector of values, zeros behind the last one; nothing behind it is read.
 inline doubles load_some(const double* from, std::size_t n) {
     if (n >= kDoubles) return load<doubles>(from);
+#if defined(__AVX512F__)
+    return doubles(_mm512_maskz_loadu_pd(__mmask8((1u << n) - 1), from));
+#elif defined(__AVX2__)
+    return doubles(_mm256_maskload_pd(from, first_lanes(n)));
+#else
     double part[kDoubles] = {};
     std::memcpy(part, from, n * sizeof(double));
     return load<doubles>(part);
+#endif
 }
 
 // Up to a vector of values; nothing behind the last one is written.
 inline void store_some(double* to, std::size_t n, doubles v) {
     if (n >= kDoubles) return store(to, v);
+#if defined(__AVX512F__)
+    _mm512_mask_storeu_pd(to, __mmask8((1u << n) - 1), __m512d(v));
+#elif defined(__AVX2__)
+    _mm256_maskstore_pd(to, first_lanes(n), __m256d(v));
+#else
     double part[kDoubles];
     store(part, v);
     std::memcpy(to, part, n * sizeof(double));
+#endif
 }
 
 // Values at these places.
