@@ -342,7 +342,8 @@ class Running {
         require((samples == batch_ || samples == 1) && (count == steps || count == 1),
                 "an input has the batch's samples, and the run's steps");
         const Number number = number_of(array);
-        return {number == Number::int8 ? Kind::counts : Kind::values, number, array.data(), samples == 1 ? 0 : count * size, count == 1 ? 0 : size};
+        return {number == Number::int8 ? Kind::counts : Kind::values, array.data(), samples == 1 ? 0 : count * size,
+                count == 1 ? 0 : size, number};
     }
 
     const Region* region_;

@@ -173,7 +173,8 @@ inline void run_sum(const Context& c, const Instruction& op) {
 
 inline void run_load(const Context& c, const Instruction& op) {
     const auto number = std::size_t(op.input);
-    by_number(c.job->inputs[number].number, [&]<class T>(T) {
+    const Input& in = c.job->inputs[number];
+    by_number(in.kind == Kind::counts ? Number::int8 : in.number, [&]<class T>(T) {
         each_step(c, [&](std::size_t s, std::size_t t) {
             const T* from = c.input<T>(number, s, t);
             if constexpr (std::is_same_v<T, std::int8_t>)

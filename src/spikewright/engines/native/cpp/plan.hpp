@@ -227,15 +227,15 @@ struct Plan {
     }
 };
 
-// An array from outside, `(batch or 1, steps or 1, size)`; a stride of 0 repeats.
-// The type of the numbers of an input; those of counts are bytes.
+// The type of the numbers of an input.
 enum class Number { float64, float32, int8, uint8 };
 
+// An array from outside, `(batch or 1, steps or 1, size)`; a stride of 0 repeats.
 struct Input {
     Kind kind;
-    Number number;
     const void* data;
     std::size_t sample_stride, step_stride;
+    Number number = Number::float64;  // of values; counts are int8
 };
 
 struct Output {
