@@ -111,6 +111,7 @@ STATED = {
     ("few_step_accuracy.md", "method and network"): "points lost in published tables",
     ("benchmarks.md", ""): "the networks that are timed",
     ("speed.md", "way"): "properties of instructions",
+    ("speed.md", "work"): "operations that are counted, over times that other commands measure",
     ("architecture.md", "task"): "numbers of files",
     ("training.md", "`surrogate`"): "factors of formulas",
     ("memory.md", "VGG16 at 224 pixels, times its weights in float32, at most"): "limits of a law",
