@@ -185,6 +185,7 @@ bool values(const Kernels& kernels, std::size_t threads, int zeros, bool few_bit
             for (std::size_t c = 0; c < b.width && b.channel + c < std::size_t(out); ++c)
                 packed[b.offset + r * b.width + c] = weights[r * std::size_t(out) + b.channel + c];
     l->weights = std::move(packed);
+    for (auto& budget : l->budgets) budget = 31;  // of weights of 26 bits
     std::vector<std::int32_t> whole(kBatch * steps * size);
     const int most = few_bits ? 100 : 1 << 19;
     for (auto& x : whole) x = draw(0, 9) < zeros ? 0 : draw(-most, most);

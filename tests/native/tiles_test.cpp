@@ -37,7 +37,7 @@ bool same(const Multiply& multiply, std::size_t limbs, bool wide, bool far) {
                     for (std::size_t lane = 0; lane < kTileLanes; ++lane) {
                         const std::size_t place = block * kWeightLimbs * chunks * kTileBytes + limb_place(chunks, in.chunk, limb);
                         std::int8_t& w = weights[place + i / 4 * kTileInputs + 4 * lane + i % 4];
-                        w = std::int8_t(draw(-128, 127));
+                        w = std::int8_t(draw(limb + 1 < limbs ? -128 : -127, 127));  // the last is at most 127
                         for (std::size_t row = 0; row < times * rows; ++row)
                             sums[(row / rows * pitch + row % rows) * apart + block * kTileLanes + lane] +=
                                 (std::int64_t(w) << (8 * limb)) *
