@@ -381,7 +381,7 @@ def test_microseconds_taken_for_seconds_are_noticed() -> None:
         (Events, "rate", [-1.0]),
         (Events, "time_unit", [0, "us"]),
         (Frames, "hold", [0, 1.5, True]),
-        (Frames, "scale", [0, 1e-60, np.nan, np.inf, True, "1"]),
+        (Frames, "scale", [0, 1e-60, 1e39, np.nan, np.inf, True, "1"]),
     ],
 )
 def test_rates_and_units_are_above_zero_and_steps_whole(

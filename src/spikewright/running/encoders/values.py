@@ -87,6 +87,7 @@ def generator_of(sample: NDArray, key: tuple[int, ...]) -> np.random.Generator:
 
 
 _TOLERANCE = 2.0**-16  # of a spike: what rounding may take from a sum that is whole
+_FLOAT32 = np.finfo(np.float32)
 _MOST = 1e9  # expected spikes a step: beyond, counts are no longer whole numbers that can be drawn
 
 
@@ -177,8 +178,8 @@ class Frames(Encoder):
     def __post_init__(self) -> None:
         if not (is_whole(self.hold) and self.hold >= 1):
             raise SimulationError(f"Frames: hold is a whole number from 1, got {self.hold!r}")
-        scale = self.scale
-        if scale is not None and not (is_number(scale) and np.float32(abs(scale)) > 0):
+        scale, least, most = self.scale, *map(float, (_FLOAT32.tiny, _FLOAT32.max))
+        if scale is not None and not (is_number(scale) and least <= abs(scale) <= most):
             raise SimulationError(
                 f"Frames: scale is a number other than 0 that float32 holds, got {scale!r}"
             )
