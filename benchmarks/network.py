@@ -72,7 +72,7 @@ class Workload:
 
     @property
     def values(self) -> NDArray:
-        """What arrives at the steps, `(steps or 1, batch, *shape)`, float32."""
+        """Inputs by step, `(steps or 1, batch, *shape)`, float32."""
         if self.frames is None:
             return self.x[None]
         found = np.ascontiguousarray(self.frames.swapaxes(0, 1), np.float32)

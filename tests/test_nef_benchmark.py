@@ -62,7 +62,7 @@ def test_the_learner_learns() -> None:
 
 @pytest.mark.parametrize("model", ["oja", "oja of rates", "rls"])
 def test_weights_change_in_the_rows_of_learning(model: str) -> None:
-    """What is timed is learning: the weights at the end are others than those at first."""
+    """Weights change during the timed run."""
     network, _ = nef_models.MODELS[model](sw, neurons=30)
     (learned,) = (c for c in network.all_connections if c.learning_rules)
     with network:

@@ -105,7 +105,7 @@ class TorchRunner(Runner):
 
     @property
     def inputs(self) -> torch.Tensor:
-        """What the network reads at every step, `(steps, batch, *shape)`; one that is held once."""
+        """Inputs of the network by step, `(steps, batch, *shape)`; a held input has one step."""
         x = self.x
         if self.first is not None:
             (held,) = x

@@ -103,7 +103,7 @@ def _run(
 
 @pytest.fixture
 def seen(monkeypatch: pytest.MonkeyPatch) -> Callable[[], tuple[int, int]]:
-    """How many slabs were listed, and multiplied, since the last call."""
+    """A function that counts the slabs listed, and those multiplied, since its last call."""
     kernels: dict[RegionKernel, None] = {}
     run = RegionKernel.run
 
@@ -189,7 +189,7 @@ def test_long_sums_of_pixels_stay_sums_over_limbs(
 
 @pytest.mark.parametrize("precision", ["float32", "float64"])
 def test_moving_inputs_are_those_of_any_program(precision: engines.Precision) -> None:
-    """Whether values are expected to move changes nothing, moving or held."""
+    """A program for moving inputs gives the results of one for held inputs, for both kinds."""
     rng = np.random.default_rng(11)
     net, node = _network(_convolution(rng), SHAPE)
     program = compile_network(net, 0.125, 0, precision)

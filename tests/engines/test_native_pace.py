@@ -76,7 +76,7 @@ def test_a_slow_step_wakes_no_threads() -> None:
 
 
 def test_threads_that_gain_nothing_are_left() -> None:
-    """Where steps on several threads take longer than they did on one, one is used again."""
+    """One thread is used again if steps on several take longer than they did on one."""
     found = pace.Pace(2)
     found.learn(1, 1, 5 * WAKING)
     assert found.threads(1) == 2

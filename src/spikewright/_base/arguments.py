@@ -81,7 +81,7 @@ def as_real(value: Any, as_given: bool = False) -> NDArray:
 
 
 def _is_plain(value: Any) -> TypeGuard[NDArray]:
-    """Whether a value is a NumPy array of real numbers, which need no look at each of them."""
+    """Whether a value is a NumPy array of integers, floats or truth values."""
     return type(value) is np.ndarray and value.dtype.kind in "fiub"
 
 

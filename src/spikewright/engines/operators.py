@@ -221,12 +221,12 @@ class Linear(Mapped):
 
     @property
     def is_scaled(self) -> bool:
-        """Whether `weighted()` makes arrays."""
+        """Whether `weighted()` has other weights than the transform."""
         return self.heights is not None or self.steps is not None
 
     @property
     def unit(self) -> NDArray | float:
-        """What sums over `weighted()` are multiplied by: it broadcasts to a sample's output."""
+        """The factor of the sums over `weighted()`, as it broadcasts to a sample's output."""
         if self.steps is None:
             return self.factor
         unit = self.steps * self.factor

@@ -25,7 +25,7 @@ from spikewright.engines.program import Program
 from spikewright.engines.python_steps import Functions
 from spikewright.engines.recording import Recorder, Tape
 from spikewright.engines.sources import Given
-from spikewright.engines.stepping import Stepper, constants_of
+from spikewright.engines.stepping import Stepper, can_step, constants_of
 from spikewright.engines.totals import Totals
 from spikewright.network import Ensemble
 
@@ -192,13 +192,16 @@ class Execution:
         (part,) = self._parts
         for node in feeds:
             self.program.check_fed(node)
+        self._steps = can_step(self._plan)
+        if not self._steps:
+            return
         with self.engine.working():
-            made = Stepper.of(
-                self.program, self._plan, part.kernels, self.batch, self._functions, feeds=feeds
-            )
-            if made is not None:
+            given = self.program, self._plan, part.kernels, self.batch, self._functions
+            made = Stepper(*given, feeds=feeds)
+            self._steps = made.pays
+            if self._steps:
                 self._fitting(1, made.constant)
-            self._steps = made is not None and (1, frozenset(made.constant.items())) in self._known
+                self._steps = (1, frozenset(made.constant.items())) in self._known
         self._stepper = made if self._steps else None
 
     def _prepared(self, steps: int, feeds: Feeds | None) -> _Run:

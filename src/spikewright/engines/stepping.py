@@ -32,6 +32,13 @@ def constants_of(plan: Program, kernels: Kernels, values: dict[int, Array]) -> d
     return values
 
 
+def can_step(plan: Program) -> bool:
+    """Whether a plan has no loop of several kernels, and no source that gives values at once."""
+    loops = any(component.loops for component in plan.components)
+    sources = (op.node for op in plan.operators if isinstance(op, NodeSource))
+    return not loops and not any(node.at_once > 1 or node.once for node in sources)
+
+
 class Stepper:
     """Steps of an execution, one by one, where its kernels can (`Kernel.stepping`).
 
@@ -78,23 +85,10 @@ class Stepper:
                 self._values.update(unit.lasting)
                 self._units.append(unit)
 
-    @staticmethod
-    def of(
-        program: Program,
-        plan: Program,
-        kernels: Kernels,
-        batch: int,
-        functions: Functions,
-        *,
-        feeds: Feeds,
-    ) -> Stepper | None:
-        """A stepper, or None where no kernel steps by itself, or a loop is not one kernel."""
-        loops = any(component.loops for component in plan.components)
-        sources = (op.node for op in plan.operators if isinstance(op, NodeSource))
-        if loops or any(node.at_once > 1 or node.once for node in sources):
-            return None
-        made = Stepper(program, plan, kernels, batch, functions, feeds=feeds)
-        return made if any(unit.stepping is not None for unit in made._units) else None
+    @property
+    def pays(self) -> bool:
+        """Whether some kernel steps by itself."""
+        return any(unit.stepping is not None for unit in self._units)
 
     def step(self, number: int, tapes: Sequence[Tape], feeds: Feeds) -> bool | None:
         """Do the step after step `number`; whether the next one may be done so too.

@@ -132,7 +132,7 @@ class NativeEngine(Engine):
         return fallback
 
     def _has_tiles(self, program: Program) -> bool:
-        """Whether tiles may pay for a layer: some multiply weights of one limb alone."""
+        """Whether the program has a layer for which products may pay on this instruction set."""
         if self.dense == math.inf or program.precision != "float32":
             return False
         if _kernels.tile_share(self.isa) <= 1.0:
