@@ -148,8 +148,7 @@ inline bool find_multiples(const Context& c, const Instruction& op, std::size_t 
     constexpr double never = std::numeric_limits<double>::infinity();
     const std::size_t channels = std::size_t(l.channels), pixels = l.input_pixels();
     const double blocks = double(blocks_of(l));
-    const double windows = double(l.pixels() * l.taps()) / double(pixels);
-    const double values = kValueCost * double(found.used) * windows * blocks;
+    const double values = kValueCost * double(found.used) * windows_of(l) * blocks;
     const bool few = to.planes == 1 && found.most <= std::size_t(kMostCounts);
     const double listed = few ? listing_cost(l, channels, 1, double(found.events)) : never;
     double multiplied = never;
@@ -161,7 +160,7 @@ inline bool find_multiples(const Context& c, const Instruction& op, std::size_t 
     if (std::min(listed, multiplied) > values) to.planes = 0;
     if (!to.planes) return false;
     if (to.listed)
-        slab.list(to.plane(0), to.stride, pixels, channels, steps);
+        list_events(l, {to.plane(0), to.stride, steps, pixels * channels, false}, channels, slab);
     else
         l.tiled->make(l);
     State::Slabs& slabs = c.job->state->slabs[std::size_t(&op - c.job->plan->instructions.data())];
@@ -193,12 +192,12 @@ void multiply_plane(const Strip& strip, const std::int8_t* frame, std::size_t st
 
 // Adds up the weights of a slab's multiples as those of counts, then times the unit.
 template <std::size_t lanes>
-void sum_multiples(const Strip& strip, std::size_t t, std::size_t steps) {
+void sum_multiples(const Strip& strip, std::size_t pixel, std::size_t t, std::size_t steps) {
     const Multiples& m = strip.multiples(t);
     SumBuffer& sums = strip.scratch.sums;
     double* rests = strip.scratch.low.wide.data() + t * 64;
     if (m.listed) {
-        sum_slab<lanes>(strip, strip.slab(t), t, steps);
+        sum_slab<lanes>(strip, strip.slab(t), pixel, t, steps);
     } else {
         multiply_plane<lanes>(strip, m.plane(0), m.stride, steps, sums.wide.data() + t * 64);
         std::fill_n(sums.is_wide.begin() + std::ptrdiff_t(t), steps, 1);
@@ -206,10 +205,7 @@ void sum_multiples(const Strip& strip, std::size_t t, std::size_t steps) {
     }
     for (std::size_t u = t; u < t + steps; ++u, rests += 64) {
         double* to = sums.widened<lanes>(u);
-        if (m.planes > 1)
-            for (std::size_t k = 0; k < lanes; ++k) to[k] = Multiples::of(to[k], rests[k]);
-        else
-            for (std::size_t k = 0; k < lanes; ++k) to[k] = m.of(to[k]);
+        m.planes > 1 ? Multiples::join(to, rests, lanes) : m.scale(to, lanes);
     }
 }
 
@@ -228,7 +224,7 @@ inline void run_analog(const Context& c, const Instruction& op, const Lists& lis
         for (std::size_t t = 0; t < c.steps; t += kSlab) {
             const std::size_t steps = c.steps - t < kSlab ? c.steps - t : kSlab;
             if (strip.multiples(t).planes) {
-                sum_multiples<lanes()>(strip, t, steps);
+                sum_multiples<lanes()>(strip, pixel, t, steps);
                 compensate<lanes()>(strip, pixel, nullptr, t, steps);
             } else if (strip.sheet(t).laid_out) {
                 sum_sheet<lanes()>(strip, pixel, strip.sheet(t), scratch.segments, t, steps);

@@ -96,8 +96,9 @@ inline void list_layer(const Context& c, const Instruction& op, Lists& to) {
         if (exceeds_by_far(c, op, s, t, steps)) return split_slab(c, op, slab, s, t, steps, 1, to);
         to.frames[slab].whole = true, to.frames[slab].split = false;
         if (is_dense(c, op, s, t, steps, to.frames[slab], to.events[slab])) return;
-        to.events[slab].list(c.counts(op.input, s, t), c.stride(op.input), l.input_pixels(),
-                             std::size_t(l.channels), steps);
+        const auto channels = std::size_t(l.channels);
+        list_events(l, {c.counts(op.input, s, t), c.stride(op.input), steps, l.input_pixels() * channels, false}, channels,
+                    to.events[slab]);
     });
 }
 
@@ -121,7 +122,7 @@ inline void list_signed(const Context& c, const Instruction& op, Lists& to, Scra
         }
         if (!counts) return split_slab(c, op, slab, s, t, steps, 2, to);
         to.frames[slab].whole = true, to.frames[slab].split = false;
-        return to.events[slab].list(scratch.halves.data(), stride, pixels, 2 * channels, steps);
+        list_events(l, {scratch.halves.data(), stride, steps, 2 * pixels * channels, false}, 2 * channels, to.events[slab]);
     });
 }
 

@@ -71,11 +71,14 @@ inline std::size_t blocks_of(const Layer& l) {
     return blocks;
 }
 
+// How many windows read an input, on average.
+inline double windows_of(const Layer& l) { return double(l.pixels() * l.taps()) / double(l.input_pixels()); }
+
 // What it costs to list so many spikes once for all windows that read them, where those above zero are apart from
 // those below, and to add their weights.
 inline double listing_cost(const Layer& l, std::size_t channels, std::size_t halves, double spikes) {
     const double blocks = double(blocks_of(l)), inputs = double(l.input_pixels() * channels);
-    const double windows = double(l.pixels() * l.taps() * channels) / inputs;
+    const double windows = windows_of(l);
     const double gathering = windows > 1.0 ? kGatherCost : 0.0;
     return spikes * windows * (blocks + gathering) + kListCost * double(halves) * inputs / kTileInputs;
 }

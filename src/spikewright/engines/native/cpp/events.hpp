@@ -78,10 +78,11 @@ struct Slab {
     // before it in every step.
     Array<std::uint32_t> offsets;
     std::size_t most = 0;  // the largest count
+    bool by_line = false;  // only in steps, and the pixels of `offsets` are lines of the frame
 
     void list(const std::int8_t* from, std::size_t stride, std::size_t pixels, std::size_t channels,
               std::size_t steps) {
-        most = 0;
+        most = 0, by_line = false;
         std::memset(n_, 0, sizeof n_);
         offsets.reserve((pixels + 1) * kRow, 0);
         const std::size_t together = channels < 64 ? 64 / channels : 1;
@@ -100,12 +101,39 @@ struct Slab {
         begin(pixels);
     }
 
+    // The same of frames of `lines`, of few events.
+    void list_lines(const std::int8_t* from, std::size_t stride, std::size_t lines, std::size_t line, std::size_t steps) {
+        most = 0, by_line = true;
+        offsets.reserve((lines + 1) * kRow, 0);
+        for (std::size_t t = 0; t < steps; ++t) {
+            const std::int8_t* row = from + t * stride;
+            Array<std::uint32_t>& to = codes[kFirstStep + t];
+            std::uint32_t* begin = offsets.data() + kFirstStep + t;
+            std::size_t n = 0;
+            for (std::size_t y = 0; y < lines; ++y, begin += kRow) {
+                *begin = std::uint32_t(n);
+                for (std::size_t i = y * line; i < (y + 1) * line; i += 64) {
+                    const std::uint64_t mine = first_bits((y + 1) * line - i);
+                    std::size_t level = 0;
+                    for (std::uint64_t bits; (bits = above(row + i, std::int8_t(level)) & mine); ++level) {
+                        to.reserve(n + 2 * kLine, n);
+                        n += positions(bits, 4, std::uint32_t(i), to.data() + n);
+                        if (level + 1 == std::size_t(kMostCounts)) break;
+                    }
+                    most = std::max(most, level);
+                }
+            }
+            *begin = std::uint32_t(n);
+        }
+    }
+
   private:
     static constexpr std::size_t kMostLevels = 8;  // of pixels that are listed together
 
     // Bits of inputs with an event at one level: in each step, in all steps, in many.
     struct Level {
         std::uint64_t bits[kSlab], any, throughout, often;
+        std::uint32_t steps;
     };
 
     void begin(std::size_t pixel) { std::memcpy(offsets.data() + pixel * kRow, n_, sizeof n_); }
@@ -148,11 +176,12 @@ struct Slab {
     bool look_at(const Chunk& chunk, std::size_t level, Level& found) {
         const std::size_t steps = fixed ? fixed : chunk.steps;
         std::memset(found.bits, 0, sizeof found.bits);
-        found.any = 0, found.throughout = chunk.mine, found.often = 0;
+        found.any = 0, found.throughout = chunk.mine, found.often = 0, found.steps = 0;
         std::size_t events = 0;
         for (std::size_t t = 0; t < steps; ++t) {
             found.bits[t] = above(chunk.row(t), std::int8_t(level)) & chunk.mine;
             found.any |= found.bits[t];
+            found.steps |= std::uint32_t(found.bits[t] != 0) << t;
             found.throughout &= found.bits[t];
             events += std::size_t(__builtin_popcountll(found.bits[t]));
         }
@@ -173,7 +202,8 @@ struct Slab {
         add(kAlways, throughout, sixteens, at);
         if (often) add_masked(level, from, often, at);
         const std::uint64_t few = mine & ~(throughout | often);
-        for (std::size_t t = 0; t < kSlab; ++t) {
+        for (std::uint32_t steps = level.steps; steps; steps &= steps - 1) {
+            const auto t = std::size_t(__builtin_ctz(steps));
             const std::uint64_t bits = level.bits[t] >> from & mine;
             n_[kSpikes + t] += std::uint32_t(__builtin_popcountll(bits));
             add(kFirstStep + t, bits & few, sixteens, at);

@@ -239,7 +239,8 @@ void sum_limb(const std::int32_t* weights, const Seen& seen, std::int64_t budget
 }
 
 template <std::size_t lanes>
-void sum_slab(const Strip& strip, const Slab& slab, std::size_t first, std::size_t steps) {
+void sum_slab(const Strip& strip, const Slab& slab, std::size_t pixel, std::size_t first, std::size_t steps) {
+    if (slab.by_line) return sum_of_line<lanes>(strip, slab, pixel, first, steps);
     const Layer& l = *strip.op.layer;
     const std::size_t at = strip.block.offset;
     const Seen& seen = see(slab, steps, strip.scratch);
@@ -293,7 +294,7 @@ void sum_pixel(const Strip& strip, std::size_t pixel) {
         }
         steps = all - first < kSlab ? all - first : kSlab;
         if (strip.frames(first).whole) [[likely]]
-            sum_slab<lanes>(strip, strip.slab(first), first, steps);
+            sum_slab<lanes>(strip, strip.slab(first), pixel, first, steps);
         else
             sum_split<lanes>(strip, first, steps);
     }
@@ -413,6 +414,9 @@ inline void run_weights(const Context& c, const Instruction& op, const Lists& li
                         Sum&& sum) {
     const Layer& l = *op.layer;
     scratch.sums.reserve(c.steps);
+    scratch.readers.all.clear();
+    scratch.lines.resize(std::max(scratch.lines.size(), slabs_in(c.steps)));
+    for (LineSums& line : scratch.lines) line.slab = nullptr;
     const auto& populations = c.job->plan->populations;
     if (op.population >= 0 && populations[std::size_t(op.population)].follows_mean())
         scratch.numbers = step_numbers(c);

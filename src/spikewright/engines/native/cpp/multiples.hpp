@@ -24,12 +24,18 @@ struct Multiples {
         return reinterpret_cast<const std::int8_t*>(bytes.data() + number * kSlab * stride);
     }
     // Sums over weights as those of values: of counts, and of the second plane of pixels.
-    double of(double counts) const {
-        double total = parts[0] * counts;
-        for (int l = 1; l < limbs; ++l) total += parts[l] * counts;
-        return total;
+    void scale(double* counts, std::size_t n) const {
+        const double unit = parts[0];
+        for (std::size_t k = 0; k < n && limbs == 1; ++k) counts[k] *= unit;
+        for (std::size_t k = 0; k < n && limbs > 1; ++k) {
+            double total = unit * counts[k];
+            for (int l = 1; l < limbs; ++l) total += parts[l] * counts[k];
+            counts[k] = total;
+        }
     }
-    static double of(double counts, double rests) { return std::fma(kPixel * kPixelUnit, counts, kPixelUnit * rests); }
+    static void join(double* counts, const double* rests, std::size_t n) {
+        for (std::size_t k = 0; k < n; ++k) counts[k] = std::fma(kPixel * kPixelUnit, counts[k], kPixelUnit * rests[k]);
+    }
 };
 
 // Looks for the multiples of one unit in a slab of values, and makes their bytes.

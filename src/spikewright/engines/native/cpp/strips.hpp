@@ -16,12 +16,37 @@ struct Segment {
     std::int64_t base;
 };
 
+// The outputs of a line that read each pixel of a line of the input, `most` of each. An event's row of weights lies
+// so many rows behind its place in the line.
+struct Readers {
+    struct Reader {
+        std::int32_t move;
+        std::uint32_t out;
+    };
+    std::vector<Reader> all;
+    std::size_t most = 0;
+    std::uint64_t inverse = 0;  // of the channels, in 2^32
+};
+
+// Sums of a line of outputs in the steps of a slab: of which line, slab and lanes they are.
+struct LineSums {
+    Array<std::int32_t> narrow;
+    Array<double> wide;
+    bool is_wide[kSlab] = {};
+    std::size_t number = 0;
+    const Slab* slab = nullptr;
+    const Lanes* block = nullptr;
+};
+
 // One member's room for the sums of a pixel.
 struct Scratch {
     std::vector<Segment> segments;
     Array<std::uint32_t> rows, when;
     Seen seen;
     SumBuffer sums, low;  // of the weights' first limb, and of the second
+    Readers readers;
+    std::vector<LineSums> lines;  // of each slab
+    std::vector<std::uint32_t> read;  // events of each output of a line
     Array<std::int8_t> halves;  // counts above zero and below, while they are listed
     Sending sending;
     std::vector<Divisor> numbers;  // of the steps
