@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -55,14 +56,15 @@ def network(x: NDArray[np.float32]) -> nn.Sequential:
     return model.eval()
 
 
-def converted(model: nn.Module, x: NDArray[np.float32]) -> sw.Conversion:
-    """The spiking network."""
+def converted(model: nn.Module, x: NDArray[np.float32], **how: Any) -> sw.Conversion:
+    """The spiking network, with these options of `convert` beside its own."""
     return sw.convert(
         model,
         example_input=x[:1],
         spiking={"relu": sw.BipolarIntegrateAndFire(max_spikes_per_step=1)},
         scale_firing_rates=sw.MinimumError(STEPS),
         calibration=x,
+        **how,
     )
 
 

@@ -46,12 +46,12 @@ def source(name: str) -> tuple[Any, Any]:
     return model.eval(), torch.randn(1, 3, 224, 224)
 
 
-def converted(case: str, model: Any, x: Any) -> Any:
-    """The spiking network of a case."""
+def converted(case: str, model: Any, x: Any, **how: Any) -> Any:
+    """The spiking network of a case, with these options of `convert` beside its own."""
     import torch
 
     seen = torch.randn(2, 3, 224, 224).numpy()
-    how: dict[str, Any] = {"scale_firing_rates": sw.TargetRate(600), "calibration": seen}
+    how |= {"scale_firing_rates": sw.TargetRate(600), "calibration": seen}
     if case == "once":
         how["max_spikes_per_step"] = 1
     return sw.convert(model, example_input=x, spiking=True, **how)

@@ -95,6 +95,7 @@ FIGURES = (
     Figures("said", "families.md", "digits", "families --digits", 900, times=True),
     Figures("readers", "nir_readers.md", "", f"nir_readers {MNIST} --readers {{readers}}", 600,
             ("mnist_0",)),
+    Figures("few_bits", "speed.md", "bits", "few_bits", 900, times=True),
     _speed("peers", "Engines and peers", "peers", 1500),
     _speed("nef", "Networks made by hand, beside Nengo", "nef", 120),
     _speed("neurons", "Random networks of neurons", "networks_of_neurons --peers {peers}", 200),

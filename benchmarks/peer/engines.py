@@ -22,23 +22,28 @@ NUDGE = 2.0**-15
 
 
 def converted(
-    work: Workload, spikes: Spikes = "many", start: str | NDArray = "zero"
+    work: Workload, spikes: Spikes = "many", start: str | NDArray = "zero", **how: Any
 ) -> sw.Conversion:
-    """The workload's network at scale 1, its neurons started at zero unless told otherwise."""
+    """The workload's network at scale 1, its neurons started at zero unless told otherwise.
+
+    `how` are options of `convert` beside these.
+    """
     return sw.convert(
         as_graph(work),
         spiking=True,
         initial_voltage=start,
         max_spikes_per_step=1 if spikes == "one" else None,
+        **how,
     )
 
 
 def run(conversion: sw.Conversion, work: Workload, **how: Any) -> sw.results.Run:
-    """One run with `dt = 1`, on one thread."""
+    """One run with `dt = 1`, on one thread unless told otherwise."""
     x = work.x if work.frames is None else work.frames
     if x.dtype == np.uint8:
         how["encoder"] = sw.encoders.Frames(scale=1 / 255)
-    return conversion.run(x, steps=work.steps, dt=1.0, threads=1, progress=False, **how)
+    how = {"threads": 1, **how}
+    return conversion.run(x, steps=work.steps, dt=1.0, progress=False, **how)
 
 
 class EngineRunner(Runner):
