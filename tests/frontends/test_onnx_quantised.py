@@ -23,6 +23,10 @@ from onnxruntime.quantization import (
 )
 
 import spikewright as sw
+from spikewright.engines.compensation import weights_of
+from spikewright.engines.compile import compile_network
+from spikewright.engines.native.engine import ISA_VARIABLE, NativeEngine, instruction_sets
+from spikewright.engines.operators import Linear
 from spikewright.errors import ConversionWarning, ReadError, UnsupportedLayerError
 from spikewright.frontends.onnx import read
 from spikewright.frontends.onnx.dequantising import HANDLERS
@@ -357,9 +361,27 @@ def network() -> onnx.ModelProto:
     return model(nodes, {"x": ["n", 3, 8, 8]}, ["y"], weights, opset=17)
 
 
-def statically(path: Path, form: QuantFormat, **settings: Any) -> onnx.ModelProto:
-    """The network, quantised by onnxruntime."""
-    onnx.save(network(), path / "real.onnx")
+def chain() -> onnx.ModelProto:
+    """Three convolutions with ReLU between them."""
+    nodes = [
+        node("Conv", "x w1 b1", "c1", "conv1", pads=[1, 1, 1, 1]),
+        node("Relu", "c1", "r1", "relu1"),
+        node("Conv", "r1 w2 b1", "c2", "conv2", strides=[2, 2]),
+        node("Relu", "c2", "r2", "relu2"),
+        node("Conv", "r2 w3", "y", "conv3"),
+    ]
+    weights = {
+        "w1": random(6, 3, 3, 3) / 3, "b1": random(6) / 3, "w2": random(6, 6, 3, 3, seed=1) / 3,
+        "w3": random(4, 6, 3, 3, seed=2) / 3,
+    }  # fmt: skip
+    return model(nodes, {"x": ["n", 3, 8, 8]}, ["y"], weights, opset=17)
+
+
+def statically(
+    path: Path, form: QuantFormat, proto: onnx.ModelProto | None = None, **settings: Any
+) -> onnx.ModelProto:
+    """A network, quantised by onnxruntime."""
+    onnx.save(proto or network(), path / "real.onnx")
     quantize_static(
         path / "real.onnx", path / "q.onnx", Batches(), quant_format=form,
         weight_type=QuantType.QInt8, **settings,
@@ -385,6 +407,40 @@ def test_what_the_static_quantiser_writes(
     theirs, (ours,) = run(proto, {"x": x}), evaluate(source.graph, {"x": x}).values()
     error = np.abs(theirs - ours).max() / np.abs(theirs).max()
     assert 0 < error < bound
+
+
+@pytest.mark.parametrize("per_channel", [False, True])
+def test_weights_stay_whole_steps_of_the_files_scales(
+    per_channel: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Convolutions of spikes hold the file's integers, times steps that are no powers of two, so
+    that they are one limb; spikes on every instruction set are the reference engine's.
+    """
+    proto = statically(tmp_path, QuantFormat.QDQ, chain(), per_channel=per_channel)
+    held = {t.name: onnx.numpy_helper.to_array(t) for t in proto.graph.initializer}
+    with pytest.warns(ConversionWarning, match="the file rounds"):
+        conversion = sw.convert(proto, spiking=True, scale_firing_rates=600)
+    program = compile_network(conversion.network, 0.001, 0, "float32")
+    reading = [op for op in program.operators if isinstance(op, Linear) and op.steps is not None]
+    for op, name in zip(reading, ("w2", "w3"), strict=True):
+        weights = weights_of(op.transform)
+        assert weights is not None and op.steps is not None
+        assert np.all(np.frexp(op.steps)[0] != 0.5)
+        whole = np.rint(weights / op.steps.reshape(-1, *[1] * (weights.ndim - 1)))
+        np.testing.assert_array_equal(whole, held[f"{name}_quantized"])
+    x, how = 3 * random(4, 3, 8, 8), {"steps": 40, "progress": False}
+    expected = conversion.run(x, engine="reference", **how)
+    assert all(counts.any() for counts in expected.spike_counts().values())
+    always = property(lambda engine: 1e-9, lambda engine, given: None)
+    monkeypatch.setattr(NativeEngine, "dense", always, raising=False)  # multiply whatever spikes
+    for isa in instruction_sets():
+        monkeypatch.setenv(ISA_VARIABLE, isa)
+        with pytest.warns(ConversionWarning, match="the file rounds"):
+            conversion = sw.convert(proto, spiking=True, scale_firing_rates=600)
+        found = conversion.run(x, engine="native", **how)
+        for name, counts in expected.spike_counts().items():
+            np.testing.assert_array_equal(found.spike_counts()[name], counts)
+        np.testing.assert_array_equal(found.output, expected.output)
 
 
 def test_the_trace_says_what_is_not_rounded(tmp_path: Path) -> None:
