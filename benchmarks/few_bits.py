@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import statistics
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -99,8 +98,8 @@ ROWS: dict[str, tuple[str, Callable[[], Runs]]] = {
 
 def cells(name: str, isas: list[str], rounds: int) -> list[str]:
     """A line of the table: of each instruction set the ratio, and milliseconds of float32."""
-    says, made = ROWS[name]
-    line = [says]
+    title, made = ROWS[name]
+    line = [title]
     for isa in isas:
         os.environ[ISA_VARIABLE] = isa  # read where an engine is made: on the first run
         whole, few = medians(made(), rounds)
@@ -119,22 +118,14 @@ def on_two_threads(rounds: int) -> str:
         partial(engines.run, conversion, work, engine="native", threads=2),
         *passes(net, x, work.steps),
     ]
-    for run in runs:
-        run()
-    took: list[list[float]] = [[] for _ in runs]
-    for _ in range(rounds):
-        for run, of in zip(runs, took, strict=True):
-            begun = time.perf_counter()
-            run()
-            of.append(time.perf_counter() - begun)
-    ours, *theirs = map(statistics.median, took)
+    ours, *theirs = medians(runs, rounds, now=time.perf_counter)
     return (
         f"W3 at 50 %, weights of float32, two threads: {ours / min(theirs):.2f} of "
         f"{work.steps} forward passes with two ({1e3 * min(theirs):.0f} ms of wall time)."
     )
 
 
-def told(how: argparse.Namespace) -> Iterator[str]:
+def section(how: argparse.Namespace) -> Iterator[str]:
     """The parts of the section."""
     yield (
         f"`python -m benchmarks.few_bits` ({machine()['processor']}): processor time of a whole "
@@ -155,7 +146,7 @@ def main() -> None:
     add_document(p, "speed.md")
     how = p.parse_args()
     with_threads(1)
-    tell("bits", "\n\n".join(told(how)), how.document)
+    tell("bits", "\n\n".join(section(how)), how.document)
 
 
 if __name__ == "__main__":

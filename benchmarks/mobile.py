@@ -14,6 +14,7 @@ on the reference.
 from __future__ import annotations
 
 import argparse
+import time
 from collections import Counter
 from collections.abc import Callable
 from copy import deepcopy
@@ -40,11 +41,13 @@ NAMES = (
 )
 
 
-def medians(runs: list[Callable[[], object]], rounds: int) -> NDArray:
-    """Median seconds `(runs,)` of runs that take turns, all of them warm."""
+def medians(
+    runs: list[Callable[[], object]], rounds: int, now: Callable[[], float] = time.process_time
+) -> NDArray:
+    """Median seconds `(runs,)` by `now` of runs that take turns, all of them warm."""
     for run in runs:
         run()
-    times = [[clocked(run) for run in runs] for _ in range(rounds)]
+    times = [[clocked(run, now=now) for run in runs] for _ in range(rounds)]
     median: NDArray = np.median(np.array(times), axis=0)
     return median
 

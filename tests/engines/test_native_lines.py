@@ -48,8 +48,8 @@ class Case:
             padding=((self.padding, self.padding),) * 2,
         )
 
-    def spikes(self, rng: np.random.Generator, batch: int = BATCH) -> NDArray:
-        shape = (batch, STEPS, *self.shape)
+    def spikes(self, rng: np.random.Generator) -> NDArray:
+        shape = (BATCH, STEPS, *self.shape)
         spikes = (rng.random(shape) < self.share) * rng.integers(1, self.most + 1, shape)
         if self.at_once:
             spikes[:, [t for t in range(STEPS) if t not in (5, 30)]] = 0

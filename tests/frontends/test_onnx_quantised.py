@@ -23,9 +23,9 @@ from onnxruntime.quantization import (
 )
 
 import spikewright as sw
+from spikewright import engines
 from spikewright.engines.compensation import weights_of
 from spikewright.engines.compile import compile_network
-from spikewright.engines.native.engine import ISA_VARIABLE, NativeEngine, instruction_sets
 from spikewright.engines.operators import Linear
 from spikewright.errors import ConversionWarning, ReadError, UnsupportedLayerError
 from spikewright.frontends.onnx import read
@@ -409,6 +409,7 @@ def test_what_the_static_quantiser_writes(
     assert 0 < error < bound
 
 
+@pytest.mark.skipif("native" not in engines.available(), reason="no compiler")
 @pytest.mark.parametrize("per_channel", [False, True])
 def test_weights_stay_whole_steps_of_the_files_scales(
     per_channel: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -416,6 +417,8 @@ def test_weights_stay_whole_steps_of_the_files_scales(
     """Convolutions of spikes hold the file's integers, times steps that are no powers of two, so
     that they are one limb; spikes on every instruction set are the reference engine's.
     """
+    from spikewright.engines.native.engine import ISA_VARIABLE, NativeEngine, instruction_sets
+
     proto = statically(tmp_path, QuantFormat.QDQ, chain(), per_channel=per_channel)
     held = {t.name: onnx.numpy_helper.to_array(t) for t in proto.graph.initializer}
     with pytest.warns(ConversionWarning, match="the file rounds"):

@@ -160,7 +160,7 @@ inline bool find_multiples(const Context& c, const Instruction& op, std::size_t 
     if (std::min(listed, multiplied) > values) to.planes = 0;
     if (!to.planes) return false;
     if (to.listed)
-        list_events(l, {to.plane(0), to.stride, steps, pixels * channels, false}, channels, slab);
+        list_events(l, to.plane(0), to.stride, steps, slab);
     else
         l.tiled->make(l);
     State::Slabs& slabs = c.job->state->slabs[std::size_t(&op - c.job->plan->instructions.data())];

@@ -96,9 +96,7 @@ inline void list_layer(const Context& c, const Instruction& op, Lists& to) {
         if (exceeds_by_far(c, op, s, t, steps)) return split_slab(c, op, slab, s, t, steps, 1, to);
         to.frames[slab].whole = true, to.frames[slab].split = false;
         if (is_dense(c, op, s, t, steps, to.frames[slab], to.events[slab])) return;
-        const auto channels = std::size_t(l.channels);
-        list_events(l, {c.counts(op.input, s, t), c.stride(op.input), steps, l.input_pixels() * channels, false}, channels,
-                    to.events[slab]);
+        list_events(l, c.counts(op.input, s, t), c.stride(op.input), steps, to.events[slab]);
     });
 }
 
@@ -122,7 +120,7 @@ inline void list_signed(const Context& c, const Instruction& op, Lists& to, Scra
         }
         if (!counts) return split_slab(c, op, slab, s, t, steps, 2, to);
         to.frames[slab].whole = true, to.frames[slab].split = false;
-        list_events(l, {scratch.halves.data(), stride, steps, 2 * pixels * channels, false}, 2 * channels, to.events[slab]);
+        list_events(l, scratch.halves.data(), stride, steps, to.events[slab]);
     });
 }
 

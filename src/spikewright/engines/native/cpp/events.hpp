@@ -133,7 +133,7 @@ struct Slab {
     // Bits of inputs with an event at one level: in each step, in all steps, in many.
     struct Level {
         std::uint64_t bits[kSlab], any, throughout, often;
-        std::uint32_t steps;
+        std::uint32_t steps;  // a bit for each that has some
     };
 
     void begin(std::size_t pixel) { std::memcpy(offsets.data() + pixel * kRow, n_, sizeof n_); }

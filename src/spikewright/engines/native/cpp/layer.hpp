@@ -4,6 +4,7 @@
 
 #include <utility>
 
+#include "events_by_line.hpp"
 #include "rows.hpp"
 
 namespace spikewright::SPIKEWRIGHT_ISA {

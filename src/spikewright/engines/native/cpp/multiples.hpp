@@ -23,16 +23,16 @@ struct Multiples {
     const std::int8_t* plane(std::size_t number) const {
         return reinterpret_cast<const std::int8_t*>(bytes.data() + number * kSlab * stride);
     }
-    // Sums over weights as those of values: of counts, and of the second plane of pixels.
+    // Makes sums of counts, whole vectors of them, those of values.
     void scale(double* counts, std::size_t n) const {
-        const double unit = parts[0];
-        for (std::size_t k = 0; k < n && limbs == 1; ++k) counts[k] *= unit;
-        for (std::size_t k = 0; k < n && limbs > 1; ++k) {
-            double total = unit * counts[k];
-            for (int l = 1; l < limbs; ++l) total += parts[l] * counts[k];
-            counts[k] = total;
+        for (std::size_t k = 0; k < n; k += kDoubles) {
+            const doubles count = load<doubles>(counts + k);
+            doubles total = splat(parts[0]) * count;
+            for (int l = 1; l < limbs; ++l) total += splat(parts[l]) * count;
+            store(counts + k, total);
         }
     }
+    // The same of pixels, whose second plane has its own.
     static void join(double* counts, const double* rests, std::size_t n) {
         for (std::size_t k = 0; k < n; ++k) counts[k] = std::fma(kPixel * kPixelUnit, counts[k], kPixelUnit * rests[k]);
     }

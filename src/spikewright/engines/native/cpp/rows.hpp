@@ -2,7 +2,6 @@
 // pixel's window lies side by side in a frame with a border, so that nothing is copied for each pixel.
 #pragma once
 
-#include "lines.hpp"
 #include "products.hpp"
 
 namespace spikewright::SPIKEWRIGHT_ISA {

@@ -46,7 +46,7 @@ struct Scratch {
     SumBuffer sums, low;  // of the weights' first limb, and of the second
     Readers readers;
     std::vector<LineSums> lines;  // of each slab
-    std::vector<std::uint32_t> read;  // events of each output of a line
+    std::vector<std::uint32_t> in_windows;  // events of each output of a line
     Array<std::int8_t> halves;  // counts above zero and below, while they are listed
     Sending sending;
     std::vector<Divisor> numbers;  // of the steps

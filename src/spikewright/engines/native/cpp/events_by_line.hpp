@@ -13,15 +13,15 @@ constexpr double kFewEvents = 24.0;
 constexpr std::int64_t kMostLineLanes = 32;
 
 // Lists the events of a slab: line by line where they are few, else pixel by pixel.
-inline void list_events(const Layer& l, const CountRows& slab, std::size_t channels, Slab& to) {
-    const std::size_t line = std::size_t(l.width) * channels;
+inline void list_events(const Layer& l, const std::int8_t* from, std::size_t stride, std::size_t steps, Slab& to) {
+    const auto channels = std::size_t(l.channels), line = std::size_t(l.width) * channels;
     const bool fits = l.low.empty() && l.taps() > 1 && l.out_width > 1 && l.out_channels <= kMostLineLanes &&
                       line * channels < (std::size_t(1) << 32);
-    const double few = kFewEvents * double(l.pixels() * slab.steps);
-    if (fits && spikes_in(slab) * windows_of(l) <= few)
-        to.list_lines(slab.from, slab.stride, std::size_t(l.height), line, slab.steps);
+    const double few = kFewEvents * double(l.pixels() * steps);
+    if (fits && spikes_in({from, stride, steps, l.input_pixels() * channels, false}) * windows_of(l) <= few)
+        to.list_lines(from, stride, std::size_t(l.height), line, steps);
     else
-        to.list(slab.from, slab.stride, l.input_pixels(), channels, slab.steps);
+        to.list(from, stride, l.input_pixels(), channels, steps);
 }
 
 // The outputs of a line that read each pixel of a line of the input: as many of each, where some are beyond the line.
@@ -95,8 +95,8 @@ template <std::size_t lanes>
         each_reading(l, scratch.readers, slab, number, t, add);
         return true;
     }
-    scratch.read.assign(width + 1, 0);
-    std::uint32_t* seen = scratch.read.data();
+    scratch.in_windows.assign(width + 1, 0);
+    std::uint32_t* seen = scratch.in_windows.data();
     each_reading(l, scratch.readers, slab, number, t, [&](std::size_t row, std::uint32_t out) {
         ++seen[out];
         add(row, out);
@@ -109,6 +109,7 @@ template <std::size_t lanes>
 [[gnu::cold, gnu::noinline]] void sum_line_wide(const Layer& l, const std::int32_t* weights, const Slab& slab,
                                                 std::size_t number, std::size_t t, const Readers& readers, LineSums& to) {
     const auto width = std::size_t(l.out_width);
+    to.wide.reserve(kSlab * (width + 1) * lanes, 0);
     double* sums = to.wide.data() + t * (width + 1) * lanes;
     std::fill_n(sums, width * lanes, 0.0);
     each_reading(l, readers, slab, number, t, [&](std::size_t row, std::uint32_t out) {
@@ -127,7 +128,7 @@ void sum_of_line(const Strip& strip, const Slab& slab, std::size_t pixel, std::s
     if (line.number != number || line.slab != &slab || line.block != &strip.block) {
         line.number = number, line.slab = &slab, line.block = &strip.block;
         if (scratch.readers.all.empty()) find_readers(l, scratch.readers);
-        line.narrow.reserve(kSlab * (width + 1) * lanes, 0), line.wide.reserve(kSlab * (width + 1) * lanes, 0);
+        line.narrow.reserve(kSlab * (width + 1) * lanes, 0);
         const std::int32_t* weights = l.weights.data() + strip.block.offset;
         for (std::size_t t = 0; t < steps; ++t) {
             line.is_wide[t] = !sum_line<lanes>(l, weights, slab, number, t, budget_of(l, slab), scratch, line);
