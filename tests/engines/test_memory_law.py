@@ -40,9 +40,14 @@ MIB = 2**20
 FLOOR, MOST = 64, 4 / 3
 """MiB below which objects and pages count more than arrays; the bound over what is taken."""
 
-LOOSER = {"loop": 5 / 3, "separable": 1.5, "bipolar": 1.35, "Reshape of values": 1.5}
-"""Exceptions: lists counted as full, inputs that another buffer holds already, values in limbs that
-the last block of a run sums as they are, and values that another signal holds already."""
+LOOSER = {
+    "few steps": 1.4,  # lists of lines take less than those of pixels, for which there is room
+    "loop": 5 / 3,  # lists counted as full
+    "separable": 1.5,  # inputs that another buffer holds already
+    "bipolar": 1.35,  # values in limbs that the last block of a run sums as they are
+    "Reshape of values": 1.5,  # values that another signal holds already
+}
+"""Exceptions: what is counted beside what they take."""
 
 UNMASKED = 1.1
 """How much looser without AVX-512: an input that spikes in every step of sixteen is listed sixteen
