@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 import models
 import spikewright as sw
 from slowly import in_turn
+from spikewright._base.equations import CURVES
 from spikewright.choosing.silent_steps import MOST_APART, DigitsCompared
 from spikewright.errors import (
     BuildError,
@@ -23,10 +24,13 @@ from spikewright.errors import (
     TrainingError,
 )
 from spikewright.graph import Graph, GraphNode, evaluate_all
-from spikewright.graph.layers import Activation, Add, Affine, Input, MaxPool, Multiply
+from spikewright.graph.layers import Activation, Add, Affine, Divide, Input, MaxPool, Multiply
+from spikewright.lower.choices import STEP
 from spikewright.running.inputs import feeds_of
+from spikewright.running.run import run_of
 from spikewright.running.runner import RunJob, Runner
-from spikewright.testing.layers import LayerExample, layer_examples
+from spikewright.running.still import rounded
+from spikewright.testing.layers import CURVE_PARAMETERS, LayerExample, layer_examples
 from twins import rounded_values, units_of
 
 STEPS = 4
@@ -50,12 +54,17 @@ def sent(run: Any) -> dict[str, NDArray]:
 
 
 def around(example: LayerExample) -> Graph:
-    """A graph in which a layer reads digits, and neurons read it."""
+    """A graph in which a layer reads digits, of no zeros where it has no value there."""
     rng, nodes, read = np.random.default_rng(5), [], []
+    layer = example.layer
+    everywhere = not isinstance(layer, Divide)
+    if isinstance(layer, Activation) and layer.elementwise:
+        everywhere = CURVES[layer.function].domain == "all"
+    before = Activation("relu" if everywhere else "sigmoid")
     for number, shape in enumerate(example.shapes):
         nodes += [
             GraphNode(f"x{number}", Input(shape)),
-            GraphNode(f"sent{number}", Activation("relu"), (f"x{number}",)),
+            GraphNode(f"sent{number}", before, (f"x{number}",)),
         ]
         read.append(f"sent{number}")
     nodes.append(GraphNode("layer", example.layer, tuple(read)))
@@ -73,7 +82,11 @@ def samples(graph: Graph) -> dict[str, NDArray]:
     return {name: rng.normal(size=(6, *graph.shapes[name])) for name in graph.inputs}
 
 
-EXAMPLES = [e for e in layer_examples() if e.layer.kind != "Constant"]
+EXAMPLES = [e for e in layer_examples() if e.layer.kind != "Constant"] + [
+    LayerExample(name, Activation(name, CURVE_PARAMETERS.get(name, {})), ((5,),))
+    for name, curve in CURVES.items()
+    if curve.domain == "above zero"
+]
 
 
 @pytest.mark.parametrize(("example", "precision"), in_turn(EXAMPLES, sw.engines.PRECISIONS))
@@ -82,19 +95,27 @@ def test_with_all_input_known_every_layer_is_its_rounded_twin(
 ) -> None:
     """With `silent_steps=steps` every neuron says its twin's value, to the unit, on every engine.
 
-    For every layer that can be said in digits, all linear ones; any other is refused by name.
+    So does the network that computes the twin in one step. For every layer but those that round by
+    themselves, and maxima over neurons of several units, which are refused by name.
     """
     graph = around(example)
     x, coding = samples(graph), sw.SignedDigits(STEPS, STEPS)
     try:
         conversion = sw.convert(graph, spiking=True, coding=coding, calibration=x)
     except ConversionError as error:
-        assert "digits" in str(error) or "differ in their thresholds" in str(error), error
-        assert not example.layer.linear
+        refused = "are no digits" in str(error) or "differ in their thresholds" in str(error)
+        assert refused and not example.layer.linear, error
         return
     twin, units = rounded_values(conversion, x), units_of(conversion)
-    for engine in sw.engines.available():
-        run = conversion.run(x, engine=engine, precision=precision, progress=False)
+    runs = {
+        engine: conversion.run(x, engine=engine, precision=precision, progress=False)
+        for engine in sw.engines.available()
+    }
+    at_once, given = rounded(conversion.lowered, STEPS), conversion.as_inputs(x)
+    assert (at_once is None) == (not units)  # nothing says anything, for instance of whole numbers
+    if at_once is not None:
+        runs["one step"] = run_of(Runner(at_once), given, 1, STEP * STEPS, 0, precision=precision)
+    for engine, run in runs.items():
         for name, population in run.populations.items():
             wanted = np.rint(twin[name] / units[name])
             np.testing.assert_array_equal(population.net, wanted, f"{name} on {engine}")
@@ -306,20 +327,21 @@ def test_bits_of_a_chip_are_refused() -> None:
 
 
 def test_layers_without_digits_are_refused_together() -> None:
-    """One error names every layer that digits do not pass through."""
+    """One error names every layer that rounds to levels of its own."""
+    rounding = Activation("rounded_relu", {"threshold": 1.0, "levels": 4.0})
     graph = Graph(
         (
             GraphNode("x", Input((6,))),
-            GraphNode("a", Activation("tanh"), ("x",)),
-            GraphNode("b", Activation("relu"), ("x",)),
+            GraphNode("a", rounding, ("x",)),
+            GraphNode("b", Activation("tanh"), ("x",)),
             GraphNode("c", Multiply(), ("a", "b")),
-            GraphNode("d", Activation("relu"), ("c",)),
+            GraphNode("d", rounding, ("c",)),
         ),
         {"output": "d"},
     )
     with pytest.raises(ConversionError) as caught:
         converted(graph, 1)
-    assert "'a'" in str(caught.value) and "'c'" in str(caught.value)
+    assert [refused.layer for refused in caught.value.refusals] == ["a", "d"]
     with pytest.raises(ConversionError, match="silent_steps"):
         sw.SignedDigits(4, 5)
     with pytest.raises(ConversionError, match="steps"):

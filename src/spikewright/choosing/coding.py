@@ -27,19 +27,11 @@ from spikewright.errors import Refusal
 from spikewright.graph import GraphNode
 from spikewright.graph import layers as g
 from spikewright.lower import Lowered, by_layer
-from spikewright.lower.choices import STEP, rate_type, rounded
+from spikewright.lower.choices import STEP, rounded
 from spikewright.lower.coding import CODINGS, Coding
-from spikewright.lower.node_functions import is_function
 from spikewright.lower.populations import PopulationChoices, Roles, refusal
 from spikewright.network.layer_times import set_times
-from spikewright.network.neurons import (
-    BipolarIntegrateAndFire,
-    ClippedReLU,
-    LeakyReLU,
-    NeuronType,
-    ParametricReLU,
-    RectifiedLinear,
-)
+from spikewright.network.neurons import BipolarIntegrateAndFire, NeuronType, RectifiedLinear
 from spikewright.network.neurons.bipolar import MOST_DIGITS
 from spikewright.running.converted import Converted
 
@@ -83,10 +75,7 @@ _NO_PLACE: Mapping[str, tuple[Any, str]] = {
 }
 """Arguments of `convert` that digits leave no choice: what may be given beside None, and why."""
 
-_RATES = (RectifiedLinear, ClippedReLU, LeakyReLU, ParametricReLU)
-"""Responses whose values are said in digits."""
-
-_FUNCTIONS = (g.MaxPool, g.GlobalMaxPool)
+_MAXIMA = (g.MaxPool, g.GlobalMaxPool)
 """Layers that pass digits on as they come."""
 
 
@@ -172,7 +161,7 @@ class SignedDigits(Coding):
         """
         refusals = []
         for node in roles.graph:
-            read = node.inputs[0] if isinstance(node.layer, _FUNCTIONS) else ""
+            read = node.inputs[0] if isinstance(node.layer, _MAXIMA) else ""
             if read in choices.scales and _differs(node.layer, choices.scales[read], roles, read):
                 why = f"the neurons of {read!r} differ in their thresholds within its windows"
                 move = "Give one scale a channel, MinimumError(steps, per='channel')"
@@ -224,15 +213,8 @@ def _differs(pool: g.Layer, scale: NDArray, roles: Roles, read: str) -> bool:
 
 def _why_not(node: GraphNode, roles: Roles) -> str:
     """The reason why a layer's values cannot be said in digits; empty where they can."""
-    layer, name = node.layer, node.name
-    if name in roles.read_out:
-        return ""
-    if name in roles.held or (is_function(layer) and not isinstance(layer, _FUNCTIONS)):
-        return "signed digits do not pass through it yet"
-    if name in roles.activations and (
-        rounded(layer) is not None or not isinstance(rate_type(layer), _RATES)
-    ):
-        return "signed digits are for ReLU, ReLU6, LeakyReLU and PReLU so far"
+    if node.name in roles.activations and rounded(node.layer) is not None:
+        return "it rounds its values to levels of its own, which are no digits"
     return ""
 
 

@@ -357,6 +357,10 @@ class Apply(OfNode):
         function = self.node.output
         return isinstance(function, NodeFunction) and function.accumulate
 
+    def mean_over(self, steps: Any) -> Any:
+        """The steps over which the node's means are taken, once so many are done."""
+        return self.node.at_once if self.node.once else steps
+
     @property
     def changes(self) -> bool:
         return self.keeps or self.by_sample

@@ -97,11 +97,16 @@ class FunctionPlan(NamedTuple):
 
 
 def plan(
-    layer: Layer, shapes: tuple[Shape, ...], accumulate: bool, fed: bool = False
+    layer: Layer,
+    shapes: tuple[Shape, ...],
+    accumulate: bool,
+    fed: bool = False,
+    once: bool = False,
 ) -> FunctionPlan:
     """The function of a layer on inputs of these unbatched shapes.
 
-    `fed` values are given by the network's inputs, and are looked up at every step.
+    `fed` values are given by the network's inputs, and are looked up at every step, or, where all
+    comes `once`, as what has come so far.
 
     Raises `TypeError` for a layer that is not such a function.
     """
@@ -117,7 +122,7 @@ def plan(
             f.Elementwise(layer.function, tuple(layer.parameters.items()), accumulate)
         )
     if isinstance(layer, g.Lookup):
-        return _lookup(layer, shapes[0], accumulate, fed)
+        return _lookup(layer, shapes[0], accumulate and (once or not fed), fed)
     if isinstance(layer, g.PythonCall):
         return FunctionPlan(
             f.PythonCall(layer.function, shapes, layer.made, layer.called, accumulate)
@@ -145,7 +150,7 @@ def _of_several(
 
 def _lookup(layer: g.Lookup, shape: Shape, accumulate: bool, fed: bool) -> FunctionPlan:
     """Rows of a table; of a single number, which is an array of one value here."""
-    function = f.Lookup(layer.table, accumulate and not fed, whole=fed)
+    function = f.Lookup(layer.table, accumulate, whole=fed)
     if shape:
         return FunctionPlan(function)
     return FunctionPlan(function, t.Reshape((1,)), (t.Reshape(layer.output_shape(shape)),))

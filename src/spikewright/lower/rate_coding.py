@@ -287,12 +287,9 @@ class _Lowering:
     def function(self, node: GraphNode, shape: Shape) -> Object:
         """A node with a function: of running means where the network spikes."""
         shapes = tuple(self.graph.shapes[name] for name in node.inputs)
-        planned = plan(
-            node.layer,
-            shapes,
-            accumulate=self.choices.spiking and node.name not in self.roles.held,
-            fed=node.name in self.roles.fed,
-        )
+        once, held = self.choices.once, node.name in self.roles.held
+        accumulate = once or (self.choices.spiking and not held)
+        planned = plan(node.layer, shapes, accumulate, fed=node.name in self.roles.fed, once=once)
         spikes = node.name in self.roles.populations
         alone = not (spikes or planned.after or planned.shift is not None)
         label = node.name if alone else f"{node.name}.function"
@@ -344,8 +341,15 @@ class _Lowering:
 
     def node(self, function: NodeFunction, shape: Shape, label: str) -> NetworkNode:
         """A node with a function."""
-        every = self.choices.restart_every
-        return NetworkNode(function, size_in=shape, label=label, restart_every=every)
+        once = self.choices.once
+        return NetworkNode(
+            function,
+            size_in=shape,
+            label=label,
+            restart_every=self.choices.restart_every,
+            at_once=self.choices.at_once if once else 1,
+            once=once,
+        )
 
     def follower(
         self,

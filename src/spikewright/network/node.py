@@ -53,7 +53,9 @@ class Node(Checked):
 
     What a constant, or values held for it, would give in the first `at_once` steps of a simulation
     comes in the first of them, and nothing in the others; then it is held. So the sum is the same
-    from that step on. With `once` nothing comes after them either.
+    from that step on. With `once` nothing comes after them either. Of a `NodeFunction` with
+    `accumulate` it says that its inputs come so: in place of running means it takes the sum of what
+    has come so far, over `at_once` steps.
 
     `stateless` says of a function that its result depends on its arguments alone. Functions that
     are not known to be so may share something, so that two or more of them are called in turn,
@@ -109,8 +111,11 @@ class Node(Checked):
         else:
             self.output = self._constant(output, size_out)
             self.shape_out = self.output.shape
-        if (self.at_once > 1 or self.once) and not isinstance(self.output, np.ndarray):
-            raise NetworkError(f"{self!r}: at_once and once are for constants, got {output!r}")
+        if (self.at_once > 1 or self.once) and not self._takes_once():
+            raise NetworkError(
+                f"{self!r}: at_once and once are for constants, and once for node functions with "
+                f"accumulate=True, got {output!r}"
+            )
         container("Node").nodes.append(self)
 
     def __setattr__(self, name: str, value: Any) -> None:
@@ -118,6 +123,12 @@ class Node(Checked):
             other = value is None or callable(value) or isinstance(value, Process | NodeFunction)
             value = value if other else self._replacing(value)
         super().__setattr__(name, value)
+
+    def _takes_once(self) -> bool:
+        output = self.output
+        if isinstance(output, NodeFunction):
+            return output.accumulate and self.once
+        return isinstance(output, np.ndarray)
 
     def _replacing(self, output: Any) -> NDArray:
         """Another constant in the place of the present one; raises `NetworkError` for others."""

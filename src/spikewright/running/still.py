@@ -19,6 +19,8 @@ from spikewright import engines
 from spikewright.engines import Precision, Totals
 from spikewright.lower import Lowered
 from spikewright.network import Ensemble, Node
+from spikewright.network.ensemble import NAMED_VOLTAGES
+from spikewright.network.neurons import TOLERANCE
 from spikewright.running.inputs import Encoded, Feeds
 from spikewright.running.runner import RunJob, Runner
 
@@ -66,6 +68,8 @@ def _follows(ensemble: Ensemble) -> bool:
 
 def _hold(ensemble: Ensemble, steps: int) -> None:
     """Give a population in one step what it has in `steps` of them: their cap, and their biases."""
+    if ensemble.neuron_type.sends_digits:  # which no spike fires early
+        ensemble.initial_voltage = NAMED_VOLTAGES["half"] - TOLERANCE
     if ensemble.step_biases is not None:
         ensemble.bias = ensemble.bias + ensemble.mean_step_bias(steps)
         ensemble.noise = None

@@ -224,7 +224,7 @@ class _Accumulated(Kernel):
     changing = ("_sums", "_sent")
 
     def __init__(self, op: Apply, function: NodeFunction, setup: Setup) -> None:
-        self._function = function
+        self._op, self._function = op, function
         self._sums = np.zeros((setup.batch, *op.node.shape_in))
         self._sent = np.zeros((setup.batch, *op.node.shape_out))
 
@@ -236,8 +236,9 @@ class _Accumulated(Kernel):
         outputs = np.empty((len(self._sums), steps, *self._sent.shape[1:]))
         for i in range(steps):
             self._sums = self._sums + x[:, 0 if x.shape[1] == 1 else i]
+            t = self._op.mean_over(step + i + 1)
             with np.errstate(all="ignore"):
-                reached = self._function.reached(FUNCTIONS, self._sums, step + i + 1, self._sent)
+                reached = self._function.reached(FUNCTIONS, self._sums, t, self._sent)
             outputs[:, i] = reached - self._sent
             self._sent = reached
         return [outputs]

@@ -233,7 +233,7 @@ class AccumulatedKernel(Kernel):
     changing = ("_sums", "_sent")
 
     def __init__(self, op: Apply, function: NodeFunction, setup: Setup) -> None:
-        self._function, self._tensors = function, tensors_of(setup)
+        self._op, self._function, self._tensors = op, function, tensors_of(setup)
         wide, batch = self._tensors.wide, setup.batch
         self._xp = TorchFunctions(wide)
         self._sums = wide.zeros((batch, 1, *op.node.shape_in))
@@ -258,10 +258,12 @@ class AccumulatedKernel(Kernel):
     def _reached(self, sums: Tensor, step: int) -> Tensor:
         if self._function.homogeneous:
             return self._function.apply(self._xp, sums)
-        t = torch.arange(step + 1, step + 1 + sums.shape[1], device=sums.device).to(sums.dtype)
-        means = sums.div_(t.reshape(1, -1, *(1,) * (sums.ndim - 2)))
-        value = self._function.apply(self._xp, means)
-        value = value.mul_(t.reshape(1, -1, *(1,) * (value.ndim - 2)))
+        steps = torch.arange(step + 1, step + 1 + sums.shape[1], device=sums.device)
+        t = self._op.mean_over(steps.to(sums.dtype).reshape(1, -1, *(1,) * (sums.ndim - 2)))
+        value = self._function.apply(self._xp, sums.div_(t))
+        if not self._op.node.once:
+            t = t.reshape(1, -1, *(1,) * (value.ndim - 2))
+        value = value.mul_(t)
         return with_last_numbers(value, self._sent[:, 0], axis=1)
 
 

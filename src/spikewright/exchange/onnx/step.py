@@ -273,7 +273,7 @@ def _apply(step: OnnxStep, op: Apply, inputs: Mapping[Node, str]) -> None:
     sums = step.state(f"{op.label}.sums", op.node.shape_in, 0.0, op.restart)
     sent = step.state(f"{op.label}.sent", op.node.shape_out, 0.0, op.restart)
     reached = sums + x
-    t = step.since(op.restart) + 1.0
+    t = op.mean_over(step.since(op.restart) + 1.0)
     value = function.reached(step.xp, reached, t, sent)
     step.signals[op.output] = OnnxSignal(value - sent)
     step.goes_on(sums, reached)
