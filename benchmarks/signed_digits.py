@@ -1,7 +1,7 @@
 """Signed digits: what a few steps lose, beside the source and the rounded twin, on all images.
 
     python -m benchmarks.signed_digits --mnist mnist.npz --fashion-mnist fashion_mnist.npz \
-        --cifar10 cifar10.npz [--images 10000] [--document]
+        --cifar10 cifar10.npz [--networks vit] [--images 10000] [--document]
 
 Networks whose images are not given are left out; their weights are kept in `weights/`. Units are
 those of the smallest error on 512 training images without labels, and no weight is changed.
@@ -18,11 +18,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 import spikewright as sw
+from benchmarks import trained_families
 from benchmarks.answers import AT_ONCE, NAMES, Told, drawn, samples
-from benchmarks.few_step_accuracy import given_sources
 from benchmarks.marked import add_document, tell
 from benchmarks.results import markdown_table
-from benchmarks.sources import Source, add_arguments
+from benchmarks.sources import IMAGES, Source, add_arguments, source
 from benchmarks.timing import with_threads
 from spikewright.lower.choices import STEP
 from spikewright.measure.intervals import paired_interval
@@ -30,8 +30,14 @@ from spikewright.running.inputs import feeds_of
 from spikewright.running.still import StillNetwork, rounded
 
 SEEN = 512
-DIGITS = {"mnist": (3, 4), "fashion_mnist": (3, 4, 5), "cifar10": (3, 4, 5, 6)}
+LISTED = 20
+"""Layers whose numbers stand in the table one by one."""
+DIGITS = {
+    "mnist": (3, 4), "fashion_mnist": (3, 4, 5), "cifar10": (3, 4, 5, 6),
+    **dict.fromkeys(trained_families.NAMES, (4, 5, 6)),
+}  # fmt: skip
 """Steps of a layer, by network; three digits wait two steps."""
+TITLES = {**NAMES, **trained_families.NAMES}
 
 
 @dataclass(frozen=True)
@@ -92,10 +98,13 @@ def answers(conversion: sw.Conversion, found: Source, images: int) -> Answers:
 
 
 def _layer_by_layer(silent_steps: object) -> str:
-    """One number, or those of the layers in order."""
-    if isinstance(silent_steps, Mapping):
-        return ", ".join(map(str, silent_steps.values()))
-    return str(silent_steps)
+    """One number, or those of the layers in order; of many layers their range."""
+    if not isinstance(silent_steps, Mapping):
+        return str(silent_steps)
+    numbers = list(silent_steps.values())
+    if len(numbers) <= LISTED:
+        return ", ".join(map(str, numbers))
+    return f"{min(numbers)} to {max(numbers)}, mean {np.mean(numbers):.1f}"
 
 
 def row(found: Source, steps: int, images: int) -> list[str]:
@@ -131,16 +140,21 @@ def main() -> None:
     """Measure what was asked for, and write it into the page."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     add_arguments(parser)
+    parser.add_argument("--networks", nargs="+", choices=list(DIGITS), default=list(DIGITS))
     parser.add_argument("--images", type=int, default=10_000, help="test images of a row")
     add_document(parser, "few_step_accuracy.md")
     how = parser.parse_args()
     with_threads(1)
     parts = []
-    for name, found in given_sources(how):
+    for name in how.networks:
+        path = getattr(how, IMAGES.get(name, name))
+        if path is None:
+            continue
+        found = source(name, path, how.cache)
         lines = [row(found, steps, how.images) for steps in DIGITS[name]]
         some = drawn(found, how.images)
         before = float(np.mean(found.right[some]))
-        parts.append(f"### {NAMES[name]}, {100 * before:.2f} %\n\n{markdown_table(HEAD, lines)}")
+        parts.append(f"### {TITLES[name]}, {100 * before:.2f} %\n\n{markdown_table(HEAD, lines)}")
     tell("digits", "\n\n".join(parts), how.document)
 
 

@@ -21,6 +21,7 @@ from spikewright.running.still import rounded
 MOST_APART = 1.1
 """The largest distance from the source that is good enough, in distances of the rounded twin."""
 _MEASURED = 128  # samples
+_TOGETHER = 16  # layers of which one is given a step at once
 
 
 def digit_unit(ensemble: Ensemble) -> NDArray:
@@ -87,7 +88,8 @@ def found_silent_steps(
     """Silent steps of each layer, at most `most`; `arrange` gives them to the network.
 
     All begin with one. One more is given, again and again, to the layer of which most neurons are
-    late on the samples, until the network is about as close to its source as its twin.
+    late on the samples, until the network is about as close to its source as its twin; in networks
+    of many layers to several at once.
     """
     few = {name: array[:_MEASURED] for name, array in samples.items()}
     silent, compared = dict.fromkeys(conversion.populations(), 1), DigitsCompared(conversion, few)
@@ -97,7 +99,9 @@ def found_silent_steps(
         if spiking <= MOST_APART * compared.twin:
             return silent
         late = compared.late(sent)
-        waiting = {name: share for name, share in late.items() if silent[name] < most}
-        if not any(waiting.values()):
+        waiting = [name for name, share in late.items() if share and silent[name] < most]
+        if not waiting:
             return silent
-        silent[max(waiting, key=lambda name: waiting[name])] += 1
+        waiting.sort(key=lambda name: late[name], reverse=True)
+        for name in waiting[: max(1, len(silent) // _TOGETHER)]:
+            silent[name] += 1
