@@ -4,8 +4,9 @@
         [--networks vit gru] [--images 2000] [--document]
 
 Five networks, each in firing rates with a bias for every step, in graded spikes, in spikes of
-falling heights where all its neurons are ReLU, and in signed digits. Scales, biases and silent steps
-are found on 512 training images without labels; nothing is trained, and no weight changes. With `--document` the table goes into the page, and a picture of points against spikes beside it.
+falling heights where all its neurons are ReLU, and in signed digits. Scales, biases and silent
+steps are found on 512 training images without labels; nothing is trained, and no weight changes.
+With `--document` the table goes into the page, and a picture of points against spikes beside it.
 Networks whose images are not given are left out; their weights are kept in `weights/`.
 """
 
