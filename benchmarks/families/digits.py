@@ -55,6 +55,8 @@ def measured(key: str) -> Row:
         layers = error.refusals if isinstance(error, ConversionError) else ()
         kinds = sorted({layer.kind for layer in layers})
         return {"outcome": REFUSED, "why": without_places(str(error)), "kinds": kinds}
+    if not conversion.populations():
+        return {"outcome": REFUSED, "why": "no layer has neurons: nothing is said", "kinds": []}
     row: Row = {"outcome": CONVERTED, "layers": len(conversion.populations())}
     row |= distances(conversion, conversion.as_inputs(others))
     return row | {"seconds": time.process_time() - begin}
