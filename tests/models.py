@@ -14,6 +14,8 @@ from spikewright.graph.layers import (
     Convolution,
     GlobalAveragePool,
     Input,
+    LayerNormalization,
+    MatMul,
     MaxPool,
 )
 
@@ -86,6 +88,29 @@ def residual(seed: int = 0, pool: bool = False) -> Graph:
         GraphNode("fc", Affine(rng.normal(size=(5, 12)) / 3, rng.normal(size=5) / 4), ("mean",)),
     ]
     return Graph(tuple(nodes), {"output": "fc"})
+
+
+def attention(seed: int = 0) -> Graph:
+    """Rows that attend to each other, behind a normalisation and before a curved activation."""
+    rng = np.random.default_rng(seed)
+
+    def dense(out: int, inner: int) -> Affine:
+        return Affine(rng.normal(size=(out, inner)) / np.sqrt(inner), rng.normal(size=out) / 4)
+
+    nodes = (
+        GraphNode("x", Input((5, 6))),
+        GraphNode("norm", LayerNormalization((1,), 1e-5), ("x",)),
+        GraphNode("q", dense(6, 6), ("norm",)),
+        GraphNode("k", dense(6, 6), ("norm",)),
+        GraphNode("v", dense(6, 6), ("norm",)),
+        GraphNode("scores", MatMul(transpose_b=True), ("q", "k")),
+        GraphNode("weights", Activation("softmax", {"axis": -1}), ("scores",)),
+        GraphNode("attended", MatMul(), ("weights", "v")),
+        GraphNode("hidden", dense(8, 6), ("attended",)),
+        GraphNode("gelu", Activation("gelu"), ("hidden",)),
+        GraphNode("fc", dense(3, 8), ("gelu",)),
+    )
+    return Graph(nodes, {"output": "fc"})
 
 
 def two_headed(rng: np.random.Generator | int = 5, level: float = 0.0) -> Graph:

@@ -38,6 +38,7 @@ GRAPHS = {
     "mlp": models.mlp(seed=3),
     "residual": models.residual(seed=4, pool=True),
     "two heads": models.two_headed(3),
+    "attention": models.attention(),
 }
 
 

@@ -386,15 +386,24 @@ def test_the_command_writes_the_step(tmp_path: Path) -> None:
     assert path.read_bytes() == (tmp_path / "other.onnx").read_bytes()
 
 
-@pytest.mark.parametrize("silent", [1, 2])
-def test_a_sample_of_digits_is_said_step_by_step(silent: int, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("graph", "silent"),
+    [
+        (models.residual(seed=4, pool=True), 1),
+        (models.residual(seed=4, pool=True), 2),
+        (models.attention(), 2),
+    ],
+    ids=["residual, 1", "residual, 2", "attention"],
+)
+def test_a_sample_of_digits_is_said_step_by_step(
+    graph: Graph, silent: int, tmp_path: Path
+) -> None:
     """Each layer sends the engines' digits in its own steps, and none in others.
 
     The input is held, and taken in the first step; the mean is that of the output's own steps, and
     complete after as many steps as the metadata say, whatever comes later. With a residual sum and
-    max pooling.
+    max pooling, and with functions of what has come so far.
     """
-    graph = models.residual(seed=4, pool=True)
     x = models.inputs(graph, batch=6, seed=6).astype(np.float32)
     coding = sw.SignedDigits(4, silent)
     conversion = sw.convert(graph, spiking=True, coding=coding, calibration=x)
@@ -406,7 +415,11 @@ def test_a_sample_of_digits_is_said_step_by_step(silent: int, tmp_path: Path) ->
     (name,) = conversion.inputs
     found = deployed.run({name: x}, run.network_steps + 2)
 
-    assert json.loads(told["steps"]) == run.network_steps == 4 + silent
+    first = conversion.outputs["output"]
+    times = conversion.lowered.times
+    assert times is not None
+    late = times.starts[first]
+    assert json.loads(told["steps"]) == run.network_steps == 4 + late
     for layer, ensemble in conversion.populations().items():
         start, heights = ensemble.neuron_type.start, ensemble.neuron_type.spike_heights
         worth = np.reshape(heights, (-1, *(1,) * len(ensemble.shape)))
@@ -418,4 +431,4 @@ def test_a_sample_of_digits_is_said_step_by_step(silent: int, tmp_path: Path) ->
     at_every = run.predict_at_every_step("mean")
     for step in (-3, -2, -1):
         np.testing.assert_allclose(found[f"mean {output}"][:, step], run.predict(), atol=1e-6)
-    np.testing.assert_allclose(found[f"mean {output}"][:, silent : 4 + silent], at_every, atol=1e-6)
+    np.testing.assert_allclose(found[f"mean {output}"][:, late : 4 + late], at_every, atol=1e-6)

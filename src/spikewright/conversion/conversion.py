@@ -268,7 +268,7 @@ class Conversion(Shown):
     def memory(
         self,
         batch: int,
-        steps: int,
+        steps: int | None = None,
         dt: float = 0.001,
         *,
         engine: str = "auto",
@@ -279,6 +279,7 @@ class Conversion(Shown):
     ) -> MemoryNeed:
         """Memory that such a run of `batch` samples needs, in bytes; print it for a table.
 
+        Steps are those of the code where it brings some and none are given.
         An upper bound beside the network and the input, which is held constant: weights as the
         engine holds them, state and work of the samples that run side by side, outputs, layers in
         `record` and spike counts of all. Nothing is built for it. `run` compares it with the memory
@@ -288,6 +289,7 @@ class Conversion(Shown):
         check_settings(
             SimulationError, dt=dt, precision=precision, batch_size=batch_size, threads=threads
         )
+        steps = self.coding.run_steps(steps)
         for name, number in (("batch", batch), ("steps", steps)):
             if not (is_whole(number) and number >= 1):
                 raise SimulationError(f"{name} must be a whole number from 1, got {number!r}")
