@@ -124,6 +124,32 @@ def test_with_all_input_known_every_layer_is_its_rounded_twin(
         np.testing.assert_allclose(run.predict(), output, rtol=1e-6, atol=1e-5)
 
 
+FUNCTIONS = [
+    e
+    for e in EXAMPLES
+    if not e.layer.linear and e.layer.kind not in ("Input", "MaxPool", "GlobalMaxPool")
+    if getattr(e.layer, "function", "") != "rounded_relu"
+]
+"""Layers whose values are no sums, and which digits pass through at any units."""
+
+
+@pytest.mark.parametrize(("example", "precision"), in_turn(FUNCTIONS, sw.engines.PRECISIONS))
+def test_what_is_said_too_soon_is_the_same_on_every_engine(
+    example: LayerExample, precision: Any
+) -> None:
+    """With one silent step, of every layer whose values are no sums: what is late, and how late."""
+    graph = around(example)
+    x, coding = samples(graph), sw.SignedDigits(STEPS, 1)
+    conversion = sw.convert(graph, spiking=True, coding=coding, calibration=x)
+    first, *others = (
+        sent(conversion.run(x, engine=engine, precision=precision, progress=False))
+        for engine in sw.engines.available()
+    )
+    for other in others:
+        for name, found in other.items():
+            np.testing.assert_array_equal(found, first[name], name)
+
+
 @pytest.mark.parametrize("silent", [1, 2, "auto"])
 @pytest.mark.parametrize("graph", GRAPHS.values(), ids=GRAPHS)
 def test_every_engine_sends_the_same(graph: Graph, silent: Any) -> None:

@@ -395,9 +395,7 @@ def test_the_command_writes_the_step(tmp_path: Path) -> None:
     ],
     ids=["residual, 1", "residual, 2", "attention"],
 )
-def test_a_sample_of_digits_is_said_step_by_step(
-    graph: Graph, silent: int, tmp_path: Path
-) -> None:
+def test_a_sample_of_digits_is_said_step_by_step(graph: Graph, silent: int, tmp_path: Path) -> None:
     """Each layer sends the engines' digits in its own steps, and none in others.
 
     The input is held, and taken in the first step; the mean is that of the output's own steps, and
