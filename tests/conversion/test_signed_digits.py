@@ -239,6 +239,26 @@ def test_readouts_are_of_the_output_s_own_steps() -> None:
     assert errors[0] > errors[1] > errors[2] > errors[3]
 
 
+@pytest.mark.parametrize("steps", [7, 8, 12, 16])
+@pytest.mark.parametrize("graph", GRAPHS.values(), ids=GRAPHS)
+def test_many_digits_are_those_of_the_twin(graph: Graph, steps: int) -> None:
+    """From 8 on a spike is worth more than a byte holds: it is weighed once all the same.
+
+    The torch engine computes in float32, which tells no more than seven digits apart everywhere.
+    """
+    exact = [engine for engine in sw.engines.available() if engine != "torch"]
+    for silent in (1, steps):
+        conversion, x = converted(graph, silent, steps=steps)
+        runs = [conversion.run(x, engine=engine, progress=False) for engine in exact]
+        for run in runs[1:]:
+            for name, found in sent(run).items():
+                np.testing.assert_array_equal(found, sent(runs[0])[name], name)
+    twin, units = rounded_values(conversion, x), units_of(conversion)
+    for name, population in runs[0].populations.items():
+        apart = np.abs(population.net - np.rint(twin[name] / units[name]))
+        assert apart.max() <= 1 and apart.mean() < 0.01, name  # of 16 digits floats round some
+
+
 def test_one_digit_is_a_network_of_zeros_and_ones() -> None:
     """Rounded to 0 and one unit, each layer in one step; two-signed ones to -1, 0 and 1."""
     graph = GRAPHS["mlp"]

@@ -7,6 +7,7 @@ of its own.
 from __future__ import annotations
 
 from spikewright.engines.native.buffers import Ahead, Buffers
+from spikewright.engines.native.cells import DIGITS_IN_BYTES
 from spikewright.engines.native.shortcuts import Shortcut, shortcuts
 from spikewright.engines.operators import Advance, Apply, Linear, Operator
 from spikewright.engines.populations import Neurons
@@ -31,13 +32,17 @@ def read_ahead(b: Buffers) -> dict[Advance, Ahead]:
 
 
 def _heights(b: Buffers, signal: int) -> tuple[int, ...]:
-    """The worth of a spike in each step of a signal of digits; none of any other."""
+    """The worth of a spike in each step of a signal of digits that bytes hold; none of any other.
+
+    What no byte holds is read as values, which have their heights already.
+    """
     op = b.maker_of.get(signal)
     if isinstance(op, Apply) and isinstance(op.node.output, MaxPool) and op.keeps:
         op = b.maker_of.get(op.inputs[0])
     if not isinstance(op, Neurons) or op.neuron_type.start != 0 or signal not in b.op.whole:
         return ()
-    return op.neuron_type.spike_heights
+    heights = op.neuron_type.spike_heights
+    return heights if len(heights) <= DIGITS_IN_BYTES else ()
 
 
 def _only_layers(

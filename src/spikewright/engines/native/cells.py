@@ -190,7 +190,7 @@ def _in_whole_numbers(kind: FixedPointIntegrateAndFire, dt: float) -> NeuronMode
     )
 
 
-_MOST_DIGITS = 7
+DIGITS_IN_BYTES = 7
 """Digits whose worth together fits a byte, as kernels in blocks count."""
 
 
@@ -203,7 +203,7 @@ def _digits(kind: BipolarIntegrateAndFire, dt: float) -> NeuronModel | None:
         made.cell, made.amplitude = Cell.digits, kind.response.amplitude
     made.start, made.heights, made.cap = float(kind.start or 0), kind.spike_heights, 1
     made.parts = kind.spike_thresholds or (0.5,) * len(kind.spike_heights)
-    made.blocks = kind.response is None and len(kind.spike_heights) <= _MOST_DIGITS
+    made.blocks = kind.response is None and len(kind.spike_heights) <= DIGITS_IN_BYTES
     return made
 
 
