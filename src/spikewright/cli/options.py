@@ -22,7 +22,7 @@ from spikewright.choosing.rules import ScaleRule
 from spikewright.cli import option_texts
 from spikewright.cli.given import Given
 from spikewright.cli.option_texts import FORMS, PYTHON_ONLY, OptionForm, between_commas, by_layer
-from spikewright.conversion.options import ConvertOptions
+from spikewright.conversion.options import GivenOptions
 from spikewright.engines.settings import StepOptions
 from spikewright.quantising import Quantised
 
@@ -54,7 +54,7 @@ class RunStepOptions(StepOptions, total=False):
     ]
 
 
-class ChoiceOptions(ConvertOptions, total=False):
+class ChoiceOptions(GivenOptions, total=False):
     """The options of a conversion, and what commands have in the place of objects."""
 
     neurons: Annotated[
@@ -103,7 +103,7 @@ def command(
     The function gets what was given. With `without` the command has the options of a conversion but
     these too. `spiking` commands make spiking networks of models unless `--rate` is given.
     """
-    of_choices = set() if without is None else {*options_of(ConvertOptions)} - {*forms}
+    of_choices = set() if without is None else {*options_of(GivenOptions)} - {*forms}
     own: dict[str, Declared] = {}
     for group in groups:
         own |= _of_commands(group, of_choices, forms)

@@ -21,9 +21,11 @@ from spikewright.choosing.correction import (
     correct,
     looks_at_data,
 )
+from spikewright.choosing.default import candidates
 from spikewright.choosing.scales import ChosenScales, choose_scales, has_budget, has_rule, need_data
 from spikewright.conversion.arguments import Wanted
 from spikewright.conversion.trace_warnings import (
+    tell_of_choice,
     tell_of_masks,
     warn_of_no_effect,
     warn_of_no_spikes,
@@ -61,7 +63,24 @@ class ConvertibleModel(Generic[Made]):
     calibration: Calibration = field(default_factory=Calibration)
 
     def converted(self, wanted: Wanted) -> Made:
-        """The model converted; raises `ConversionError` for layers and data that do not fit."""
+        """The model converted; raises `ConversionError` for layers and data that do not fit.
+
+        Of what `steps` chooses the first that has a place for all layers and arguments.
+        """
+        *others, last = candidates(wanted.given)
+        why = ""
+        for one in others:
+            try:
+                made = self._made(Wanted(one))
+            except ConversionError as error:
+                why = why or f"; signed digits do not suit, since {error.refusals[0].reason}"
+            else:
+                return tell_of_choice(made, why)
+        made = self._made(Wanted(last))
+        return made if wanted.given.get("steps") is None else tell_of_choice(made, why)
+
+    def _made(self, wanted: Wanted) -> Made:
+        """The model converted as the arguments say, whose steps are chosen for."""
         arguments, wanted = wanted.given, wanted.filled()
         coding = wanted.coding
         trace, graph, stepping = Trace(), self.source.graph, None

@@ -107,6 +107,20 @@ class NeuronOptions(TypedDict, total=False):
     ]
 
 
+class StepsOption(TypedDict, total=False):
+    """The one number that chooses all else."""
+
+    steps: Annotated[
+        int | None,
+        Option(
+            None,
+            "Steps of a layer for which all else is chosen, on the calibration data: signed "
+            "digits, or, where a layer or an argument has no place in them, one spike a step with "
+            "the scale of smallest error and corrected means. Runs then take so many.",
+        ),
+    ]
+
+
 class SpikeOptions(NeuronOptions, CommonOptions, total=False):
     """Options of the spiking form: neurons, scales, starts and corrections."""
 
@@ -156,5 +170,9 @@ class ReadOptions(ModelOptions, total=False):
     ]
 
 
-class ConvertOptions(SpikeOptions, ReadOptions, total=False):
+class GivenOptions(SpikeOptions, ReadOptions, total=False):
+    """The options of a conversion that commands have too, whose steps are those of runs."""
+
+
+class ConvertOptions(GivenOptions, StepsOption, total=False):
     """All options of a conversion."""

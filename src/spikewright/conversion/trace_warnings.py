@@ -19,7 +19,7 @@ from spikewright.lower.trace import Trace, kind_of, steps_in
 from spikewright.network import Node, NodeFunction
 from spikewright.network.neurons import NeuronType
 from spikewright.network.node_functions import PythonCall
-from spikewright.running.converted import Converted
+from spikewright.running.converted import Converted, Made
 
 _RUN = "this run has"
 _COARSE = 1.0  # spikes a neuron and run, below which the trace says so
@@ -104,6 +104,21 @@ def _time(seconds: float, dt: float) -> str:
     """A number of steps, or milliseconds where no whole number of steps lasts so long."""
     steps = steps_in(seconds, dt)
     return f"{seconds * 1000:.6g} ms" if steps is None else counted(steps, "step")
+
+
+def tell_of_choice(conversion: Made, why: str) -> Made:
+    """Trace what was chosen for a number of steps, and why nothing better; the conversion."""
+    coding, times = conversion.coding, conversion.lowered.times
+    steps = counted(coding.steps or 0, "step")
+    text = f"firing rates of one spike a step in {steps}, means corrected{why}"
+    if times is not None:
+        waits = sorted({times.silent_steps(place) for place in conversion.populations().values()})
+        text = (
+            f"signed digits in {steps} of a layer and {times.network_steps} of the network; "
+            f"layers wait {waits[0]} to {waits[-1]} of them"
+        )
+    conversion.trace.add("steps", "", text, "exact")
+    return conversion
 
 
 def warn_of_run(conversion: Converted, means: Mapping[str, float], steps: int, dt: float) -> None:
