@@ -120,22 +120,6 @@ def test_an_unknown_frozen_layer_is_a_sentence(tmp_path: Path, data: str) -> Non
     assert "frozen: the model has no layer 'nothing'." in " ".join(found.output.split())
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("held", [True, False])
-def test_least_squares_alone(tmp_path: Path, data: str, held: bool) -> None:
-    """Without epochs it says what came of weights, in words and numbers, and makes the page."""
-    page = tmp_path / "page.html"
-    more = ["--refit", "--epochs", "0", "--max-spikes-per-step", "1", "--report", str(page)]
-    found = run(tmp_path, data, *more, *([] if held else ["--validation", data]))
-    assert found.exit_code == 0, found.output
-    assert "least squares" in found.stdout and "epoch" not in found.stdout
-    assert f"Saved as {tmp_path}" in found.stdout
-    assert "Training" in page.read_text(encoding="utf-8")
-
-    told = json.loads(run(tmp_path, data, *more, "--json").stdout)
-    assert told["history"] == [] and told["refitted"]["before"]["loss"] > 0
-
-
 def test_a_saved_network_is_trained_and_goes_on(tmp_path: Path, data: str) -> None:
     """From its graph; with a checkpoint the second command finds all done, and ends alike."""
     first = tmp_path / "first.sw"

@@ -105,11 +105,6 @@ def train(self: Of, x: Any, y: Any = None, **options: Unpack[TrainOptions]) -> T
     twenty-fifth of the training each, and "auto" begins with the better of its ways. Where a
     training is too short for that, for an iterator, and with a budget, it is 5e-4.
 
-    With `refit=True` weights are first fitted layer by layer, by least squares: each current to
-    the source's, of what the spiking network sends so far. It takes no gradient, some passes a
-    layer over at most 500 samples, and is left out where the loss on what is held back does not
-    fall. `epochs=0` leaves it at that.
-
     A training lasts `epochs` epochs, or `timeout` seconds if that is shorter; the rate falls to
     zero by then. After each epoch its state is written to the file `checkpoint`, from which the
     same call goes on, with the same result. Equal arguments give equal results on one machine.

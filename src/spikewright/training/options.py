@@ -27,9 +27,6 @@ _RATE = Check(
     'a number above 0, or "chosen"',
     lambda value: value == "chosen" if isinstance(value, str) else is_number(value) and value > 0,
 )
-_EPOCHS = Check(
-    "a whole number from 1, or 0 with refit=True", lambda value: is_whole(value) and value >= 0
-)
 
 
 class FitOptions(StepOptions, total=False):
@@ -81,13 +78,6 @@ class TrainOptions(FitOptions, total=False):
     loss: Annotated[
         Loss, Option("both", "Imitation of the source alone, or of `y` too where it is given.")
     ]
-    refit: Annotated[
-        bool,
-        Option(
-            False,
-            "First fit weights layer by layer, by least squares; with 0 epochs that alone.",
-        ),
-    ]
     metric: Annotated[
         Callable[[Any, Any], Any] | None,
         Option(None, "A function that judges in place of accuracy, as for `evaluate`."),
@@ -100,7 +90,7 @@ class TrainOptions(FitOptions, total=False):
             _RATE,
         ),
     ]
-    epochs: Annotated[int, Option(10, "Times that all samples are seen, at most.", _EPOCHS)]
+    epochs: Annotated[int, Option(10, "Times that all samples are seen, at most.", whole(1))]
     timeout: Annotated[
         float | None,
         Option(None, "Seconds after which it ends (default: never).", number(above=0.0)),
@@ -176,10 +166,6 @@ def settings_of(given: Mapping[str, Any]) -> TrainOptions:
         raise TrainingError(
             f"validation must be samples, or a share of them from 0, below 1, got {share!r}"
         )
-    if options["refit"] and "weights" not in named(options["trainable"]):
-        raise TrainingError('refit=True fits weights: name "weights" in trainable')
-    if not (options["epochs"] or options["refit"]):
-        raise TrainingError(f"epochs must be {_EPOCHS.must}, got 0")
     settings: Any = {
         **options,
         "trainable": named(options["trainable"]),

@@ -96,7 +96,6 @@ def train(
         done.kept,
         done.learning_rate,
         changes=tuple(changes_of(chosen.graph, trained, job.sites, sites)),
-        refitted=done.refitted,
         frozen=frozen_layers(job.graph, job.frozen),
         _weights=weights,
     )

@@ -243,12 +243,11 @@ class RoundedNetwork(nn.Module):
         self,
         inputs: Mapping[str, Tensor],
         sent: Mapping[str, Tensor] | None = None,
-        until: str | None = None,
     ) -> tuple[Values, Values]:
         """Values of all nodes, and the counts of all sites, by name.
 
         `sent` are counts that sites have sent in truth: they take the place of the rounded ones,
-        with the gradient of those. Nodes behind the node `until` are left out.
+        with the gradient of those.
         """
 
         def rounded(name: str, current: Tensor, *_: Any) -> Passed:
@@ -264,5 +263,5 @@ class RoundedNetwork(nn.Module):
         neurons = {name: partial(rounded, name) for name in self.roundings}
         once = self.stepped(neurons, present=names)
         laid_out = {name: x[None] for name, x in self.laid_out(inputs).items()}
-        found = once.block(laid_out, {}, 0, keep=names, until=until)
+        found = once.block(laid_out, {}, 0, keep=names)
         return {name: value.squeeze(0) for name, value in found.values.items()}, found.counts

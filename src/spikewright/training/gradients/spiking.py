@@ -137,15 +137,10 @@ class Sent(NamedTuple):
 
 
 @torch.no_grad()
-def sent(
-    network: RoundedNetwork,
-    inputs: Mapping[str, Tensor],
-    net: bool = False,
-    until: str | None = None,
-) -> Sent:
+def sent(network: RoundedNetwork, inputs: Mapping[str, Tensor], net: bool = False) -> Sent:
     """All that the network's neurons send in its steps, on inputs that are held constant.
 
-    With `net` those taken back are not counted: there is no `all`. `until` is as for the network.
+    With `net` those taken back are not counted: there is no `all`.
     """
     steps, once = network.steps, network.at_once
     shares = None if once == 1 else torch.tensor(shares_at_once(once, 0, steps))
@@ -158,7 +153,7 @@ def sent(
     @torch.no_grad()  # of this thread alone
     def of(part: tuple[Tensor, ...]) -> dict[str, Through]:
         values = {n: stepping.over_time(x, steps) for n, x in zip(inputs, part, strict=True)}
-        return stepping.block(values, {}, 0, until=until).counts
+        return stepping.block(values, {}, 0).counts
 
     laid_out, size = network.laid_out(inputs), max(1, _AT_ONCE // steps)
     parts = list(zip(*(values.split(size) for values in laid_out.values()), strict=True))
