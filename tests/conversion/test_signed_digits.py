@@ -21,7 +21,6 @@ from spikewright.errors import (
     ConversionWarning,
     NetworkError,
     SimulationError,
-    TrainingError,
 )
 from spikewright.graph import Graph, GraphNode, evaluate_all
 from spikewright.graph.layers import Activation, Add, Affine, Divide, Input, MaxPool, Multiply
@@ -348,22 +347,6 @@ def test_what_has_no_place_is_refused(arguments: dict[str, Any], named: str) -> 
     given = {"spiking": True, "coding": sw.SignedDigits(4, 1), "calibration": x, **arguments}
     with pytest.raises(ConversionError, match=named):
         sw.convert(graph, **given)
-
-
-@pytest.mark.parametrize(
-    "called",
-    [
-        lambda c, x: c.train(x, steps=STEPS),
-        lambda c, x: c.reconstruct(x, steps=STEPS),
-        lambda c, x: c.torch_module(STEPS),
-    ],
-    ids=["train", "reconstruct", "torch_module"],
-)
-def test_nothing_trains_digits(called: Any) -> None:
-    """One sentence says why, before anything is computed, and one what would do."""
-    conversion, x = converted(GRAPHS["mlp"], 1)
-    with pytest.raises(TrainingError, match=r"signed digits are not trained: .*=sw\.RateCode"):
-        called(conversion, x)
 
 
 def test_bits_of_a_chip_are_refused() -> None:

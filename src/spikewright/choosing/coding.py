@@ -75,7 +75,7 @@ _NO_PLACE: Mapping[str, tuple[Any, str]] = {
 }
 """Arguments of `convert` that digits leave no choice: what may be given beside None, and why."""
 
-_MAXIMA = (g.MaxPool, g.GlobalMaxPool)
+MAXIMA = (g.MaxPool, g.GlobalMaxPool)
 """Layers that pass digits on as they come."""
 
 
@@ -161,7 +161,7 @@ class SignedDigits(Coding):
         """
         refusals = []
         for node in roles.graph:
-            read = node.inputs[0] if isinstance(node.layer, _MAXIMA) else ""
+            read = node.inputs[0] if isinstance(node.layer, MAXIMA) else ""
             if read in choices.scales and _differs(node.layer, choices.scales[read], roles, read):
                 why = f"the neurons of {read!r} differ in their thresholds within its windows"
                 move = "Give one scale a channel, MinimumError(steps, per='channel')"

@@ -16,6 +16,7 @@ from spikewright.measure.readout import EveryStep
 from spikewright.network import Ensemble
 from spikewright.network.connection import Object, object_of
 from spikewright.network.layer_times import LayerTimes, OwnStepsDone
+from spikewright.running.converted import Converted
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,6 +94,14 @@ def steps_of(lowered: Lowered, steps: Any) -> Any:
             f"steps out, or convert with coding=sw.SignedDigits(steps={steps!r})"
         )
     return times.steps
+
+
+def run_steps(conversion: Converted, steps: Any) -> Any:
+    """The steps of a run that was given so many, or None: those that its code has, if it has any.
+
+    Raises `SimulationError` where layers have another number of steps of their own.
+    """
+    return steps_of(conversion.lowered, conversion.coding.run_steps(steps))
 
 
 def network_steps(lowered: Lowered, steps: int) -> int:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
 from spikewright._base.arguments import is_number, is_whole
-from spikewright._base.options import REQUIRED, Check, Option, checked, number, whole
+from spikewright._base.options import Check, Option, checked, number, whole
 from spikewright.engines.settings import PrecisionOptions, SeedOptions, StepOptions
 from spikewright.errors import TrainingError
 from spikewright.measure.readout import Readout
@@ -29,10 +29,18 @@ _RATE = Check(
 )
 
 
+_STEPS = Check(
+    "None or a whole number from 1",
+    lambda value: value is None or (is_whole(value) and value >= 1),
+)
+
+
 class FitOptions(StepOptions, total=False):
     """How arrays are fitted to a run."""
 
-    steps: Annotated[int, Option(REQUIRED, "Steps of the run that is trained for.", whole(1))]
+    steps: Annotated[
+        int, Option(None, "Steps of the run that is trained for (default: the code's).", _STEPS)
+    ]
     thresholds: Annotated[
         Thresholds,
         Option(
@@ -72,7 +80,7 @@ class TrainOptions(FitOptions, total=False):
         Option(
             TRAINABLE,
             'Names of what may change: `"scales"` are thresholds of channels or layers, '
-            '`"neuron_scales"` one for every neuron.',
+            '`"neuron_scales"` one for every neuron. Starts of signed digits stay.',
         ),
     ]
     loss: Annotated[

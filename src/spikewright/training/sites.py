@@ -30,6 +30,7 @@ class TrainedSite:
     `threshold` is theta = 1 / (s dt) in the units of the source's values, `start` is v0 in spikes.
     A population `follows` the value of a function; others compute an activation of their input.
     `biases` are those of each of the first steps alone, `(steps, ...)`; they stay what they are.
+    Signed digits know all of their input before the first of them.
     """
 
     threshold: NDArray
@@ -90,7 +91,7 @@ def sites_of(conversion: Converted, dt: float) -> dict[str, TrainedSite]:
         found[name] = TrainedSite(
             np.asarray(threshold),
             _start(name, ensemble),
-            kind,
+            replace(kind, start=0) if kind.sends_digits else kind,  # type: ignore[call-arg]
             name in functions,
             _biases(ensemble, conversion.lowered.at_once),
         )
@@ -103,7 +104,7 @@ def _biases(ensemble: Ensemble, at_once: int) -> NDArray | None:
     Without what moves the biases of all of these steps into the first: those are trained.
     """
     values = ensemble.step_biases
-    if values is None:
+    if values is None or ensemble.neuron_type.sends_digits:
         return None
     if at_once > 1:
         values = together(moved_ahead(-np.asarray(ensemble.bias), at_once), values)

@@ -24,7 +24,7 @@ from spikewright.engines.torch.device import Tensor, numpy_of
 from spikewright.graph import Graph
 from spikewright.graph.layers import Convolution
 from spikewright.lower.populations import steps_at_once
-from spikewright.network.neurons import TOLERANCE
+from spikewright.network.neurons import TOLERANCE, NeuronType
 from spikewright.training.gradients.layers import value_of
 from spikewright.training.gradients.parameters import (
     Arrays,
@@ -83,13 +83,48 @@ class RoundedSite(nn.Module):
 
         `sent` are counts that take the place of the rounded ones, with the gradient of those.
         """
-        bound = self.site.kind.most_in(self.steps)
-        most = None if bound is None else float(bound)
-        takes_back = self.site.kind.negative
-        made: tuple[Tensor, Tensor] = _Rounded.apply(
-            value, self.threshold, self.start, self.steps, most, takes_back, sent
-        )
-        return made
+        return rounded(self.site.kind, value, self.threshold, self.start, self.steps, sent)
+
+
+def rounded(
+    kind: NeuronType,
+    value: Tensor,
+    threshold: Tensor,
+    start: Tensor,
+    steps: int,
+    sent: Tensor | None = None,
+) -> tuple[Tensor, Tensor]:
+    """The mean over all steps, and spikes less those taken back, as `RoundedSite` has them.
+
+    No digit is sent early: those of neither sign have a tolerance.
+    """
+    bound = kind.most_in(steps)
+    most = None if bound is None else float(bound)
+    start = start - TOLERANCE if kind.sends_digits else start
+    made: tuple[Tensor, Tensor] = _Rounded.apply(
+        value, threshold, start, steps, most, kind.negative, sent
+    )
+    return made
+
+
+class DigitNeurons(nn.Module):
+    """Neurons of signed digits that say all of them at once, as a part of a module.
+
+    `forward` takes currents of one step `(1, batch, *shape)`, and passes on rounded values.
+    """
+
+    def __init__(self, site: TrainedSite, steps: int, dtype: torch.dtype) -> None:
+        super().__init__()
+        self._site, self._steps = site, steps
+        for name in ("threshold", "start"):
+            kept = torch.tensor(getattr(site, name), dtype=dtype)
+            self.register_buffer(name, kept, persistent=False)
+
+    def forward(self, xp: Any, currents: Tensor, state: Values, first: int) -> Passed:
+        kind, numbers = self._site.kind, (self.get_buffer("threshold"), self.get_buffer("start"))
+        values = currents if self._site.follows else kind.rates(xp, currents)
+        mean, counts = rounded(kind, values, *numbers, self._steps)
+        return Passed(mean, {}, counts)
 
 
 class _Rounded(torch.autograd.Function):
