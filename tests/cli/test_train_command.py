@@ -120,6 +120,19 @@ def test_an_unknown_frozen_layer_is_a_sentence(tmp_path: Path, data: str) -> Non
     assert "frozen: the model has no layer 'nothing'." in " ".join(found.output.split())
 
 
+def test_digits_are_trained_for_their_own_steps(tmp_path: Path, data: str) -> None:
+    """`--steps` may be left out, and the page shows the digits; without a code it is asked for."""
+    page, code = tmp_path / "page.html", ["--coding", "digits:2"]
+    given = ["train", str(MODEL), "--data", data, "--epochs", "1", "-o", str(tmp_path / "out.sw")]
+    found = CliRunner().invoke(main, [*given, *code, "--report", str(page)])
+    assert found.exit_code == 0, found.output
+    assert "2 steps" in found.stdout
+    assert "signed digits of 2 steps" in page.read_text(encoding="utf-8")
+    assert isinstance(sw.load(tmp_path / "out.sw").coding, sw.SignedDigits)
+    found = CliRunner().invoke(main, given)
+    assert found.exit_code == 2 and "steps must be a whole number from 1" in found.output
+
+
 def test_a_saved_network_is_trained_and_goes_on(tmp_path: Path, data: str) -> None:
     """From its graph; with a checkpoint the second command finds all done, and ends alike."""
     first = tmp_path / "first.sw"

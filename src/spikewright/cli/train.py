@@ -22,6 +22,7 @@ from spikewright.conversion import Conversion, convert
 from spikewright.frontends.live import check_ending, live, packed
 from spikewright.measure import neuron_rates
 from spikewright.report.tables import Column
+from spikewright.running.own_steps import run_steps
 from spikewright.training.options import ReconstructOptions, TrainOptions
 from spikewright.training.result import Training
 from spikewright.training.trainable import in_words
@@ -95,6 +96,7 @@ def train(given: Given) -> None:
     if back is not None:
         check_ending(source, back.name)
     conversion = _opened(given, source)
+    settings["steps"] = run_steps(conversion, settings["steps"])
     if reconstruct:
         _reconstruct(given, conversion)
         return
@@ -170,8 +172,13 @@ def _write(given: Given, trained: Training[Conversion]) -> None:
 
 
 def _opened(given: Given, source: Any) -> Conversion:
-    """The network to train, with spiking neurons; of a live source where there is one."""
-    chosen = {"spiking": True, **given.choices} if is_model(given.model) else given.choices
+    """The network to train, with spiking neurons; of a live source where there is one.
+
+    A code that chooses units does so on the data.
+    """
+    chosen = {"spiking": True, **given.choices} if is_model(given.model) else {**given.choices}
+    if "coding" in chosen and chosen["coding"].steps is not None:
+        chosen["calibration"] = given.samples.x
     if source is not None:
         return convert(source, **with_spikes(chosen))
     return open_conversion(given.model, chosen)
