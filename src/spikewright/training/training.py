@@ -160,7 +160,7 @@ def _check_digits(conversion: Converted, settings: TrainOptions) -> None:
             "initial_voltage" in given,
             "they begin at half a unit: they round",
         ),
-        ("neuron_scales", "neuron_scales" in given and maxima, "maxima pass digits of one unit on"),
+        ("neuron_scales", "neuron_scales" in given and maxima, "maxima pass on digits of one unit"),
     ):
         if refused:
             raise TrainingError(f"{name}: signed digits have no place for it, since {why}")

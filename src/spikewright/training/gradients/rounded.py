@@ -96,7 +96,7 @@ def rounded(
 ) -> tuple[Tensor, Tensor]:
     """The mean over all steps, and spikes less those taken back, as `RoundedSite` has them.
 
-    No digit is sent early: those of neither sign have a tolerance.
+    Digits are decided without the tolerance that other spikes have.
     """
     bound = kind.most_in(steps)
     most = None if bound is None else float(bound)
@@ -285,7 +285,7 @@ class RoundedNetwork(nn.Module):
         with the gradient of those.
         """
 
-        def rounded(name: str, current: Tensor, *_: Any) -> Passed:
+        def passed_on(name: str, current: Tensor, *_: Any) -> Passed:
             rounding, given = self.roundings[name], None if sent is None else sent[name]
             value = rounding.biased(current.squeeze(0))
             if not rounding.site.follows:
@@ -295,7 +295,7 @@ class RoundedNetwork(nn.Module):
             return Passed(mean[None], {}, made)
 
         names = [node.name for node in self.graph]
-        neurons = {name: partial(rounded, name) for name in self.roundings}
+        neurons = {name: partial(passed_on, name) for name in self.roundings}
         once = self.stepped(neurons, present=names)
         laid_out = {name: x[None] for name, x in self.laid_out(inputs).items()}
         found = once.block(laid_out, {}, 0, keep=names)
