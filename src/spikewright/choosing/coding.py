@@ -70,7 +70,6 @@ _NO_PLACE: Mapping[str, tuple[Any, str]] = {
     "initial_voltage": ("half", "a neuron of digits begins at half a unit, so that it rounds"),
     "bias_correction": (None, "what digits lose is rounding, which has no mean to correct"),
     "weights": (None, "neurons that compute in whole numbers send no digits yet"),
-    "sequence_step": (None, "recurrent connections carry no digits yet"),
     "max_spikes_per_step": (1, "a digit is one spike of either sign"),
 }
 """Arguments of `convert` that digits leave no choice: what may be given beside None, and why."""
@@ -120,12 +119,23 @@ class SignedDigits(Coding):
                 told = repr(value) if isinstance(value, str | int | float) else type(value).__name__
                 reason = f"signed digits have no place for it, since {why}; got {told}"
                 raise refuse(name, reason, "Leave it out, or give coding=sw.RateCode()")
+        self._check_step(given.get("sequence_step"))
         scale = given["scale_firing_rates"]
         self._check_scale(scale)
         found = {**given, "max_spikes_per_step": 1}
         if scale is None:
             found["scale_firing_rates"] = MinimumError(self.steps, per="channel")
         return found
+
+    def _check_step(self, given: Any) -> None:
+        """Raise `ConversionError` for steps of a sequence that are not those of a layer."""
+        if given not in (None, self.steps):
+            raise refuse(
+                "sequence_step",
+                f"a layer says its digits in {self.steps} steps, also in each step of a sequence, "
+                f"got {given!r}",
+                f"Give sequence_step={self.steps}",
+            )
 
     def _check_scale(self, given: Any) -> None:
         """Raise `ConversionError` for rules that are for rates, or for other numbers of steps."""

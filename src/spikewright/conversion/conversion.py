@@ -192,7 +192,8 @@ class Conversion(Shown):
         at this `dt`, and `MissingExtraError` for an engine that is not installed.
         """
         given: dict[str, Any] = dict(options)
-        steps = self.coding.run_steps(steps)
+        if self.lowered.stepping is None:  # steps of sequences follow from their lengths
+            steps = self.coding.run_steps(steps)
         encoder = without_held(given.pop("encoder"), self.lowered)
         lists = lists_of(encoders_for(encoder, self.inputs))
         structure = replace(self.graph.structure, lists=lists)

@@ -163,10 +163,12 @@ class NodeSource(OfNode):
     """A node without input: a constant, a function of time alone, or values fed to the run.
 
     It `moves` where values that differ from step to step are expected; what reads it then runs in
-    blocks of time with all others, and gives the same values if they do not.
+    blocks of time with all others, and gives the same values if they do not. What comes once comes
+    again after every `repeats` steps (None: never).
     """
 
     moves: bool = False
+    repeats: int | None = None
 
     @property
     def changes(self) -> bool:
@@ -294,8 +296,17 @@ class Delay(Operator):
 
 
 @dataclass(frozen=True, eq=False)
+class Carry(Delay):
+    """A delay by a whole window of `steps` steps, of which each is known when it begins."""
+
+    keeps = False
+    changes = True
+    by_window = True
+
+
+@dataclass(frozen=True, eq=False)
 class Advance(Operator):
-    """Passes on each value `steps` steps before it comes: of a whole run, in one block.
+    """Passes on each value `steps` steps before it comes: of a whole run or row, in one block.
 
     The first output is the sum of all that has come until then; behind the last input come zeros.
     """

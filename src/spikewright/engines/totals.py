@@ -40,7 +40,8 @@ def total_type(ensemble: Ensemble, steps: int) -> np.dtype:
     if not kind.spiking:
         return np.dtype(np.float64)
     if kind.sends_digits:
-        return np.min_scalar_type(-1 - sum(kind.spike_heights))
+        rows = -(-steps // len(kind.spike_heights)) if ensemble.restart_every else 1
+        return np.min_scalar_type(-1 - rows * sum(kind.spike_heights))
     window = ensemble.restart_every or max(1, steps)
     runs, rest = divmod(steps, window)
     in_window, in_rest = kind.most_in(window), kind.most_in(rest)

@@ -26,7 +26,7 @@ from spikewright.engines.operators import ScaledSum
 from spikewright.engines.vectors import Vectors
 from spikewright.network import Connection, Ensemble, NeuronsView, Node, input_shape, output_shape
 from spikewright.network.connection import Whole
-from spikewright.network.layer_times import LayerTimes
+from spikewright.network.layer_times import LayerTimes, is_carried
 from spikewright.network.synapses import Synapse
 from spikewright.network.transforms import Sparse
 
@@ -44,7 +44,7 @@ class Values:
     """Adds connections of values and spikes, without decoders, to a program in the making.
 
     A connection in `apart`, or one that learns, has a filter of its own. With `times` every layer
-    is in steps of its own, so that nothing is delayed.
+    is in steps of its own, so that nothing is delayed but by a row of a sequence.
     """
 
     def __init__(
@@ -85,6 +85,8 @@ class Values:
             delays, delay = {connection.transform_place: delay}, 0.0
         if self.times is None and not (by_windows or stepped):  # spikes wait as counts
             sent = self.draft.delayed(sent, delay, f"{connection!r}")
+        elif self.times is not None and is_carried(connection):
+            sent = self.draft.carried(sent, self.times.steps, f"{connection!r}")
         first = by_windows or (synapse is not None and fewer and not last)
         label, of = f"{connection!r}", f"synapse of {connection!r}"
         if synapse is not None and first:

@@ -34,6 +34,7 @@ from spikewright.graph.layers import (
 )
 from spikewright.graph.masks import Masks, masks_of
 from spikewright.graph.ranges import ValueRange, ranges
+from spikewright.lower.choices import STEP
 from spikewright.lower.linear import has_map, linear_map
 from spikewright.lower.node_functions import FunctionPlan, is_function, plan
 from spikewright.lower.notes import (
@@ -214,7 +215,11 @@ class _Lowering:
         return outputs
 
     def carry(self) -> None:
-        """Connections from one step of a sequence to the next: the mean of the sent values."""
+        """Connections from one step of a sequence to the next: the mean of the sent values.
+
+        Digits come as they are, delayed by a row, and a state that is there at first as all that is
+        held does.
+        """
         if self.stepping is None:
             return
         for state in self.stepping.carried:
@@ -222,6 +227,13 @@ class _Lowering:
             read = self.objects[state.read]
             assert isinstance(read, NetworkNode)  # what an input becomes
             end = made.neurons if isinstance(made, Ensemble) else made
+            if self.choices.once:
+                Connection(end, read, synapse=None, delay=STEP)  # `set_times` finds the steps
+                if np.any(state.initial):
+                    begins = self.constant(f"{state.read}.initial", state.initial, read.shape_in)
+                    begins.restart_every = None
+                    Connection(begins, read, synapse=None)
+                continue
             initial = tuple(np.ravel(state.initial).tolist()) if np.any(state.initial) else ()
             Connection(end, read, synapse=WindowMean(self.stepping.steps, initial))
 
@@ -248,10 +260,7 @@ class _Lowering:
         shape = self.graph.shapes[node.name]
         layer = node.layer
         if isinstance(layer, Input) and self.stepping and node.name in self.stepping.read:
-            steps = self.stepping.steps
-            text = f"mean over the {steps} steps of the sequence's step before, held"
-            self.notes.append(LayerNote(node.name, text, "exact", text))
-            return NetworkNode(size_in=shape, label=node.name)
+            return self.state(node.name, shape)
         if isinstance(layer, Input):
             return self.given(node.name, np.zeros(shape), shape, None)
         if isinstance(layer, Constant):
@@ -262,6 +271,15 @@ class _Lowering:
             return self.function(node, shape)
         self.notes.append(linear_note(node.name))
         return self.junction(node.name, shape, *self.expand(node))
+
+    def state(self, name: str, shape: Shape) -> NetworkNode:
+        """What a layer sent in the step of the sequence before."""
+        digits, every = self.choices.once, self.choices.restart_every
+        text = f"mean over the {every} steps of the sequence's step before, held"
+        if digits:
+            text = "digits of the sequence's step before, as they come"
+        self.notes.append(LayerNote(name, text, "exact", text))
+        return NetworkNode(size_in=shape, label=name, restart_every=every if digits else None)
 
     def constant(self, label: str, value: ArrayLike, shape: Shape) -> NetworkNode:
         """A node that sends a value of this shape at every step."""
@@ -274,7 +292,10 @@ class _Lowering:
         """A node that sends what is given, as the code of the network takes it."""
         choices = self.choices
         at_once, once = choices.at_once, choices.once
-        return NetworkNode(value, size_in, size_out, label, at_once=at_once, once=once)
+        every = choices.restart_every if once else None
+        return NetworkNode(
+            value, size_in, size_out, label, restart_every=every, at_once=at_once, once=once
+        )
 
     def population(self, node: GraphNode) -> Ensemble:
         """An activation's neurons, with the constants of their inputs as bias."""

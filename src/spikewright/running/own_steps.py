@@ -60,8 +60,8 @@ class OwnSteps:
         if not self.side_by_side:
             places = [object_of(recording.probe.obj) for recording in program.recordings]
             found = [self._own(*one) for one in zip(places, found, strict=True)]
-        outputs = len(lowered.outputs)
-        return [*map(_known_by_mean, found[:outputs]), *found[outputs:]]
+        outputs, steps = len(lowered.outputs), self.times.steps
+        return [*(_known_by_mean(value, steps) for value in found[:outputs]), *found[outputs:]]
 
     def _own(self, place: Object, values: NDArray) -> NDArray:
         assert self.times is not None
@@ -72,21 +72,24 @@ class OwnSteps:
         return found
 
 
-def _known_by_mean(values: NDArray) -> NDArray:
-    """Values whose mean over the first k steps is the sum of the given ones over all steps."""
-    steps = values.shape[1]
-    numbers = np.arange(1, steps + 1).reshape(1, -1, *(1,) * (values.ndim - 2))
-    known = np.cumsum(values, axis=1, dtype=np.float64) / steps
-    return np.diff(known * numbers, axis=1, prepend=0.0)
+def _known_by_mean(values: NDArray, steps: int) -> NDArray:
+    """Values whose mean over the first k steps is the sum of the given ones over all `steps`.
+
+    Values are `(batch, rows x steps, *shape)`; every row is a run of its own.
+    """
+    rows = values.reshape(len(values), -1, steps, *values.shape[2:])
+    numbers = np.arange(1, steps + 1).reshape(1, 1, -1, *(1,) * (values.ndim - 2))
+    known = np.cumsum(rows, axis=2, dtype=np.float64) / steps
+    return np.diff(known * numbers, axis=2, prepend=0.0).reshape(values.shape)
 
 
 def steps_of(lowered: Lowered, steps: Any) -> Any:
     """The steps of a run: of layers with steps of their own as many as these have.
 
-    Raises `SimulationError` for another number.
+    Those of sequences follow from their lengths. Raises `SimulationError` for another number.
     """
     times = lowered.times
-    if times is None:
+    if times is None or lowered.stepping is not None:
         return steps
     if steps is not None and steps != times.steps:
         raise SimulationError(
@@ -107,7 +110,7 @@ def run_steps(conversion: Converted, steps: Any) -> Any:
 def network_steps(lowered: Lowered, steps: int) -> int:
     """The steps of the network in a run in which each layer has so many of its own."""
     times = lowered.times
-    return steps if times is None else times.network_steps
+    return steps if times is None else steps // times.steps * times.network_steps
 
 
 def network_step(lowered: Lowered, own: int) -> int:
@@ -115,9 +118,9 @@ def network_step(lowered: Lowered, own: int) -> int:
     times = lowered.times
     if times is None:
         return own
-    if own == times.steps:
-        return times.network_steps
-    return max(times.starts.get(place, 0) for place in lowered.outputs.values()) + own
+    rows, rest = divmod(own, times.steps)
+    start = max(times.starts.get(place, 0) for place in lowered.outputs.values()) if rest else 0
+    return rows * times.network_steps + start + rest
 
 
 def steps_done(

@@ -203,7 +203,8 @@ class Stream:
         if self._begins_anew():
             self._read_anew()
         self._broken = True
-        if self._times is not None and self._frames:
+        alone = self._lowered.stepping is None
+        if self._times is not None and self._frames and alone:
             self._execution = self._begin()  # samples have nothing to do with each other
         if self._steps == 1:
             arrays = self._execution.follow(feeds)

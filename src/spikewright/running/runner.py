@@ -360,7 +360,7 @@ def _counting(totals: Totals, real: Real | None, name: str) -> Totals:
 
 
 def _population(totals: Totals) -> Population:
-    kind = totals.ensemble.neuron_type
+    kind, every = totals.ensemble.neuron_type, totals.ensemble.restart_every
     scale, amplitude = totals.ensemble.rate_scale, kind.amplitude
     return Population(
         totals=totals.sent,
@@ -370,7 +370,7 @@ def _population(totals: Totals) -> Population:
         net=totals.net,
         amplitude=amplitude,
         assumed=kind.assumed,
-        window=totals.ensemble.restart_every,
+        window=len(kind.spike_heights) if kind.sends_digits else every,  # own steps of a row
         heights=kind.spike_heights,
         real=totals.real,
     )

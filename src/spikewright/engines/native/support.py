@@ -24,6 +24,7 @@ from spikewright.engines.operators import (
     Advance,
     Apply,
     Average,
+    Carry,
     Delay,
     DelayedLinear,
     Filter,
@@ -314,6 +315,7 @@ _VERDICTS: dict[type[Operator], Callable[[Any, dict[int, Kind], Program], Verdic
     Learned: _learned,
     Apply: _apply,
     Average: _refused("a mean over windows has no native kernel"),
+    Carry: _refused("what a row leaves to the next one has no native kernel"),
     Generate: _refused("a process"),
     NodeSource: _refused("a source: constants are given once"),
 }
