@@ -111,7 +111,8 @@ def set_times(network: Network, silent: Mapping[Ensemble, int], dt: float) -> No
 def _set_rows(network: Network, starts: Mapping[Object, int]) -> None:
     """Let all that restarts do so after a row, and states get what was said in the row before."""
     assert network.dt is not None
-    row = max(starts[e] + len(e.neuron_type.spike_heights) for e in network.all_ensembles)
+    steps = max((len(e.neuron_type.spike_heights) for e in network.all_ensembles), default=0)
+    row = steps + max(starts.values(), default=0)
     places: tuple[Ensemble | Node, ...] = (*network.all_ensembles, *network.all_nodes)
     for place in places:
         if place.restart_every is not None:
