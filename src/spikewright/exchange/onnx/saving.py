@@ -125,12 +125,13 @@ def _mean(
 ) -> None:
     """The mean of an output over its steps until now, with the activation on it.
 
-    Of digits it is what is known of the complete value: the sum so far over all own steps.
+    Of digits it is what is known of the complete value: the sum so far over all own steps, of
+    sequences in the present row.
     """
-    before = step.state(f"{name}.sum", value.shape[1:], 0.0)
+    times = lowered.times
+    before = step.state(f"{name}.sum", value.shape[1:], 0.0, None if times is None else times.row)
     total = before + value
     step.goes_on(before, total)
-    times = lowered.times
     count: Any = step.since(None) + 1.0 if times is None else float(times.steps)
     mean = total / count
     step.output(f"{MEAN}{name}", mean if activation is None else activation.of(step.xp, mean))
