@@ -105,9 +105,13 @@ def test_a_row_takes_the_critical_path_of_the_cell(kind: str, waits: int, silent
 
 
 @pytest.mark.parametrize("silent", [1, 2])
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "gru-after"])
 def test_both_forms_say_the_same(kind: str, silent: int) -> None:
-    """Step by step and written out, where units are the same: to the unit, whatever is late."""
+    """Step by step and written out, where units are the same: to the unit, whatever is late.
+
+    A GRU that resets behind its weights multiplies constants in its first row, which need no
+    neurons where it is written out.
+    """
     x = samples()
     given: dict[str, Any] = {
         "spiking": True,
