@@ -46,8 +46,9 @@ def save_step(
 
     Its inputs are those of the network, `(batch, *shape)` in float32, the whole number `step`,
     which counts from 0 (`step number` beside an input `step`), and states in float64, whose values
-    at step 0 are ignored. Of signed digits a sample takes the steps in the metadata `steps`, each
-    layer in its own of them; then outputs are complete. Its outputs are the network's at this step;
+    at step 0 are ignored. Of signed digits a sample, or row of a sequence, takes the steps in the
+    metadata `steps`, each layer in its own of them; then outputs are complete. Its outputs are the
+    network's at this step;
     `mean NAME`, an output's mean until now with its last activation; with `spikes=True`, `spikes
     LAYER`; and `next STATE`, for every state its value at the next step. The model's metadata list
     the states. `dt` is in seconds (default: the network's `dt`, else 1 ms).
