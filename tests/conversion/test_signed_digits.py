@@ -316,12 +316,72 @@ def test_other_numbers_of_steps_are_refused() -> None:
 
 
 def test_inputs_that_change_are_refused() -> None:
-    """All of an input comes at once: encoders, and values of every step, have no place."""
+    """All of an input comes at once: spikes of values, and values of every step, have no place."""
     conversion, x = converted(GRAPHS["mlp"], 1)
-    with pytest.raises(SimulationError, match="takes what is held"):
-        conversion.run(np.repeat(x[:, None], STEPS, axis=1), progress=False)
-    with pytest.raises(SimulationError, match="takes what is held"):
-        conversion.run(np.abs(x), encoder=sw.encoders.Poisson(rate=100.0), progress=False)
+    steps, poisson = np.repeat(x[:, None], STEPS, axis=1), sw.encoders.Poisson(rate=100.0)
+    with pytest.raises(SimulationError, match=r"takes what is held.*encoder=Frames\(\)"):
+        conversion.run(steps, progress=False)
+    with pytest.raises(SimulationError, match=r"Poisson.* takes what is held.*Frames\(\)"):
+        conversion.run(np.abs(x), encoder=poisson, progress=False)
+    for given in ({"x": steps}, {"x": np.abs(x), "encoder": poisson}):
+        with pytest.raises(SimulationError, match="takes what is held"):
+            conversion.evaluate(**given, progress=False)
+
+
+def test_frames_are_samples_that_follow_each_other() -> None:
+    """Each is answered as it is alone, the prediction is their mean, and spikes are those of all.
+
+    Between them nothing stays: their order changes nothing.
+    """
+    conversion, x = converted(GRAPHS["two heads"], 2)
+    frames = x.reshape(6, 5, *x.shape[1:])
+    given: dict[str, Any] = {"record": list(conversion.populations()), "progress": False}
+    alone = conversion.run(x, **given)
+    run = conversion.run(frames, encoder=sw.encoders.Frames(), **given)
+    times = conversion.lowered.times
+    assert times is not None
+    lasts = 4 * times.pace + alone.network_steps
+    assert (run.steps, run.network_steps) == (5 * STEPS, lasts)
+    for name, value in alone.predict().items():
+        of_frames = value.reshape(6, 5, *value.shape[1:])
+        np.testing.assert_allclose(run.predict_frames()[name], of_frames, atol=1e-6)
+        np.testing.assert_allclose(run.predict()[name], of_frames.mean(axis=1), atol=1e-6)
+        known = run.predict_at_every_step()[name][:, STEPS - 1 :: STEPS]
+        numbers = np.arange(1, 6).reshape(-1, *(1,) * (value.ndim - 1))
+        np.testing.assert_allclose(known, of_frames.cumsum(axis=1) / numbers, atol=1e-6)
+    for name, spikes in alone.spike_counts().items():
+        np.testing.assert_array_equal(run.spike_counts()[name], spikes.reshape(6, 5).sum(axis=1))
+        np.testing.assert_array_equal(
+            run.spikes_over_time(name).reshape(alone.spikes_over_time(name).shape),
+            alone.spikes_over_time(name),
+        )
+        sums = alone.populations[name].net.reshape(6, 5, *alone.populations[name].net.shape[1:])
+        np.testing.assert_array_equal(run.populations[name].net, sums.sum(axis=1))
+    few = conversion.run(frames, encoder=sw.encoders.Frames(), batch_size=4, **given)
+    for name, value in run.raw.items():
+        np.testing.assert_array_equal(few.raw[name], value)
+    for name, population in run.populations.items():
+        np.testing.assert_array_equal(few.populations[name].totals, population.totals)
+    assert alone.frames == 1
+    np.testing.assert_array_equal(
+        *(next(iter(v.values())).ravel() for v in (alone.predict_frames(), alone.predict()))
+    )
+
+
+def test_events_make_frames_of_the_time_of_a_sample() -> None:
+    """Those of the time from one sample to the next are a frame; the sum of all is the mean."""
+    conversion, _ = converted(GRAPHS["mlp"], 1)
+    ((name, node),) = conversion.inputs.items()
+    last, frame = node.shape_out[0] - 1, (STEPS + 1) * STEP
+    events = np.array([[0.1, 0, 1.0], [0.9, last, -2.0], [2.5, 0, 3.0]]) * [frame, 1, 1]
+    run = conversion.run({name: [events]}, encoder=sw.encoders.Events(1.0), progress=False)
+    frames = np.zeros((1, 3, *node.shape_out))
+    frames[0, 0, [0, last]], frames[0, 2, 0] = (1.0, -2.0), 3.0
+    wanted = conversion.run(3 * frames, encoder=sw.encoders.Frames(), progress=False)
+    np.testing.assert_array_equal(run.output, wanted.output)
+    rates = sw.convert(GRAPHS["mlp"], spiking=True).run(frames[:, 0], 8, progress=False)
+    with pytest.raises(SimulationError, match="answered by themselves where layers say signed"):
+        rates.predict_frames()
 
 
 @pytest.mark.parametrize(
@@ -332,7 +392,7 @@ def test_inputs_that_change_are_refused() -> None:
         ({"bias_correction": sw.StepCorrection(4)}, "bias_correction"),
         ({"max_spikes_per_step": 2}, "max_spikes_per_step"),
         ({"weights": sw.Quantised(8)}, "weights.* neurons that compute in whole numbers send no"),
-        ({"sequence_step": 4}, "sequence_step"),
+        ({"sequence_step": 5}, "sequence_step"),
         ({"scale_firing_rates": sw.EnergyBudget(4, spikes=20.0)}, "scale_firing_rates.* a budget"),
         ({"scale_firing_rates": {"default": sw.MinimumError(8)}}, "rule is for 8 steps, and digi"),
         ({"spiking": {"relu": sw.IntegrateAndFire()}}, "coding"),

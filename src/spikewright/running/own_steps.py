@@ -110,7 +110,10 @@ def run_steps(conversion: Converted, steps: Any) -> Any:
 def network_steps(lowered: Lowered, steps: int) -> int:
     """The steps of the network in a run in which each layer has so many of its own."""
     times = lowered.times
-    return steps if times is None else steps // times.steps * times.network_steps
+    if times is None:
+        return steps
+    others = steps // times.steps - 1  # rows or frames, each of which follows the one before
+    return others * times.pace + times.network_steps
 
 
 def network_step(lowered: Lowered, own: int) -> int:

@@ -108,13 +108,18 @@ Counted = TypeVar("Counted")
 
 
 class RunJob(NamedTuple):
-    """A run to do: inputs `(batch, steps or 1, *shape)` for `steps` steps."""
+    """A run to do: inputs `(batch, steps or 1, *shape)` for `steps` steps.
+
+    With several `frames` inputs are `(batch, frames or 1, *shape)`, and each of them is a sample by
+    itself, for `steps` steps.
+    """
 
     program: Program
     engine: Engine
     feeds: Mapping[Node, NDArray | Encoded]
     batch: int
     steps: int
+    frames: int = 1
 
 
 @dataclass(frozen=True, eq=False)
@@ -224,6 +229,7 @@ class Runner:
         parts = []
         for before in range(0, job.batch, size)[-2:]:  # the last ones, of which one may be smaller
             count = min(size, job.batch - before)
+            before, count = before * job.frames, count * job.frames
             need = engines.PreparedRun(*of_job, count, tally).whole(length, last=True)
             kept = engines.PreparedRun(*of_job, before, tally, count).kept(length)
             parts.append(MemoryNeed((*need, *kept.only(*kinds))))
@@ -260,9 +266,9 @@ class Runner:
     ) -> RunPart[Counted]:
         """One part of `parts`: nothing of it is held here when the next one is run."""
         populations = self.counting()
-        n = samples.stop - samples.start
+        n = (samples.stop - samples.start) * job.frames
         own = OwnSteps.of(self.lowered, job.steps, job.program)
-        fed = {node: value[samples] for node, value in job.feeds.items()}
+        fed = {node: _framed(value[samples], job.frames) for node, value in job.feeds.items()}
         real = real_of(self.lowered, job.feeds, samples)
         execution = Execution(job.program, job.engine, n, populations.values())
         found: list[list[NDArray]] = []
@@ -272,16 +278,18 @@ class Runner:
             last, stop = number == job.steps, own.stops(self.lowered, number)
             given = {node: _between(value, done, stop) for node, value in fed.items()}
             found.append(execution.run(stop - done, given, _times(advance, n), last=last))
-            totals = execution.summed()
+            length = number * job.frames
+            totals = {e: t.of_frames(job.frames, length) for e, t in execution.summed().items()}
             by_name = {
                 name: _counting(totals[e], real, name)
                 for name, e in populations.items()
                 if e in totals
             }
-            counted[number] = count(number, by_name, fed)
+            counted[length] = count(length, by_name, fed)
             done = stop
         whole = (_joined_in_time(pieces) for pieces in zip(*found, strict=True))
         kept = own.kept(self.lowered, job.program, whole)
+        kept = [value.reshape(n // job.frames, -1, *value.shape[2:]) for value in kept]
         outputs = dict(zip(self.lowered.outputs, kept, strict=False))
         return RunPart(samples, outputs, kept[len(outputs) :], counted)
 
@@ -337,6 +345,14 @@ def _add_totals(totals: dict[str, Totals], part: RunPart[dict[str, Totals]], bat
         totals[name].put(part.samples, found.sent, found.net)
         if found.real is not None:
             totals[name] = totals[name].with_real(part.samples, found.real)
+
+
+def _framed(fed: NDArray, frames: int) -> NDArray:
+    """Values `(batch, frames or 1, *shape)` with each frame as a sample, one after the other."""
+    if frames == 1:
+        return fed
+    shape = (len(fed), frames, *fed.shape[2:])
+    return np.broadcast_to(fed, shape).reshape(-1, 1, *shape[2:])
 
 
 def _between(fed: NDArray, start: int, stop: int) -> NDArray:
