@@ -88,7 +88,9 @@ class SignedDigits(Coding):
     data, one a channel. A layer starts `silent_steps` behind its inputs: a number, one for each
     `{layer: number}`, or "auto": 1, and more for the layers that say most too late, until the
     outputs are at most 1.1 times as far from the source's as those of the rounded twin. With as
-    many silent steps as steps a layer waits for all of its input. No weight is changed.
+    many silent steps as steps a layer waits for all of its input. No weight is changed. Recurrent
+    layers that run step by step take `sequence_step=steps`: a step of the sequence takes these, and
+    the silent ones along the cell.
 
     Law: with `silent_steps=steps` the network's values are those of its rounded twin, the same
     network without time whose activations are rounded to units. Source of the parts: Ercegovac

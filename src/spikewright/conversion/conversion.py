@@ -183,6 +183,7 @@ class Conversion(Shown):
         `encoder` makes spikes of values, or currents of frames and of events; one for all inputs
         leaves whole numbers and masks as they are, held. With `sequence_step` `x` is
         `(batch, time, *shape)`, of any length, and the run lasts `time x sequence_step` steps.
+        With signed digits each frame of `encoder=Frames()` or `Events()` is a sample by itself.
         Neither `batch_size` nor `threads` changes a result of an exact engine. `record` names
         layers whose values at every step are kept too, in `Run.recorded`.
 
