@@ -85,6 +85,8 @@ FIGURES = (
     Figures("regularised", "rates.md", "regularised", f"regularised {MNIST}", 80,
             ("regularised_mnist_0",)),
     Figures("sequences", "sequences.md", "sequences", "sequence_law", 50),
+    Figures("rows of digits", "sequences.md", "rows of digits", f"rows_of_digits {FASHION}", 40,
+            ("gru_0",)),
     Figures("models", "nengo.md", "models", "nengo_models", 10),
     Figures("errors", "nengo.md", "errors", "nengo_errors", 90),
     Figures("suite", "nengo.md", "suite", "nengo_suite", 900),

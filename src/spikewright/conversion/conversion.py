@@ -291,7 +291,8 @@ class Conversion(Shown):
         check_settings(
             SimulationError, dt=dt, precision=precision, batch_size=batch_size, threads=threads
         )
-        steps = self.coding.run_steps(steps)
+        if self.lowered.stepping is None:
+            steps = self.coding.run_steps(steps)
         for name, number in (("batch", batch), ("steps", steps)):
             if not (is_whole(number) and number >= 1):
                 raise SimulationError(f"{name} must be a whole number from 1, got {number!r}")
