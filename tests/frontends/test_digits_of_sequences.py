@@ -22,8 +22,9 @@ import spikewright as sw
 from spikewright.choosing.rows import rows_of_graph
 from spikewright.choosing.silent_steps import MOST_APART, DigitsCompared
 from spikewright.engines import Execution, compile_network, get
-from spikewright.errors import ConversionError, NetworkError
+from spikewright.errors import ConversionError, NetworkError, SimulationError
 from spikewright.lower.choices import STEP
+from spikewright.measure.operations import Counter
 from spikewright.running.recording import probes_of
 from twins import units_of
 
@@ -255,6 +256,27 @@ def test_the_layers_of_every_reader_are_their_twins(made: Any, kind: str) -> Non
     """Stacks, states to begin with, which are not rounded, and layers around."""
     conversion, x = by_rows(*made(kind), STEPS)
     check_is_its_twin(conversion, x)
+
+
+def test_operations_are_those_of_all_rows() -> None:
+    """Neurons change in their own steps and in the silent ones before, row by row."""
+    conversion, x = converted("gru", 2)
+    run = conversion.run(x, progress=False)
+    counter = Counter(conversion.network, conversion.populations(), conversion.inputs)
+    found = counter.count({n: p.totals for n, p in run.populations.items()}, run.steps)
+    neurons = conversion.network.n_neurons
+    assert found.neuron_updates == TIME * (STEPS + 2) * neurons
+    spikes = sum(int(p.totals.sum()) for p in run.populations.values())
+    assert found.total().accumulates.sum() > spikes
+
+
+def test_memory_is_that_of_all_rows() -> None:
+    """Sequences say how many there are: no number of steps follows from the code."""
+    conversion, _ = converted("gru")
+    few, many = (conversion.memory(2, STEPS * rows).bytes for rows in (TIME, 10 * TIME))
+    assert few < many
+    with pytest.raises(SimulationError, match="steps must be a whole number"):
+        conversion.memory(2)
 
 
 def test_a_conversion_comes_back_from_a_file(tmp_path: Path) -> None:

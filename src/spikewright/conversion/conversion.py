@@ -291,15 +291,14 @@ class Conversion(Shown):
         check_settings(
             SimulationError, dt=dt, precision=precision, batch_size=batch_size, threads=threads
         )
-        if self.lowered.stepping is None:
-            steps = self.coding.run_steps(steps)
-        for name, number in (("batch", batch), ("steps", steps)):
+        length: Any = steps if self.lowered.stepping else self.coding.run_steps(steps)
+        for name, number in (("batch", batch), ("steps", length)):
             if not (is_whole(number) and number >= 1):
                 raise SimulationError(f"{name} must be a whole number from 1, got {number!r}")
         layers = tuple(layers_of(self.lowered, self._record(record)))
         program = self._runner.program(dt, 0, precision, layers)
         chosen = self._runner.engine(engine, program, threads)
-        job = RunJob(program, chosen, {}, batch, steps)
+        job = RunJob(program, chosen, {}, batch, length)
         return self._runner.memory(job, batch_size or self._runner.batch_size(chosen))
 
     def fits(self, chip: str | Path | Mapping[str, Any] | Chip) -> Fit:

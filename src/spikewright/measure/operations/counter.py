@@ -78,15 +78,15 @@ class Counter:
         self.state_bytes = state_bytes(network, program, self._wiring)
         self._filtered = sum(filtered_values(c, program) for c in network.all_connections)
         self._binary = self._wiring.binary()
-        self._bits, self._all_done = self._wiring.digits, self._own_steps(network)
+        self._bits, self._times = self._wiring.digits, times_of(network)
         self._spiking = any(e.neuron_type.spiking for e in network.all_ensembles)
 
-    def _own_steps(self, network: Network) -> dict[str, OwnStepsDone]:
-        """All steps of populations that have some of their own, by name."""
-        times = times_of(network)
+    def _own_steps(self, steps: int) -> dict[str, OwnStepsDone]:
+        """All steps of populations that have some of their own, by name; those of all rows."""
+        times = self._times
         if times is None:
             return {}
-        end = times.network_steps
+        end = times.network_steps * (1 if times.row is None else steps // times.steps)
         return {name: times.done(c.ensemble, end) for name, c in self._cells.items()}
 
     def _named(self, network: Network) -> dict[Item, str]:
@@ -148,7 +148,7 @@ class Counter:
         """
         n = _samples(totals, inputs or {})
         spikes = self._wiring.with_gates(self._spikes(totals, n))
-        happened, own = self._events(spikes, steps, events or {}), done or self._all_done
+        happened, own = self._events(spikes, steps, events or {}), done or self._own_steps(steps)
         values = self._values(totals, inputs or {}, n)
         layers: dict[str, LayerOperations] = {}
         for hop in self._wiring.hops:
