@@ -16,8 +16,6 @@ from spikewright.engines.factors import Scaled, carries, plain
 from spikewright.engines.grid import Precision
 from spikewright.engines.operators import (
     Advance,
-    Average,
-    Carry,
     Delay,
     DelayedLinear,
     Filter,
@@ -28,6 +26,7 @@ from spikewright.engines.operators import (
     Smooth,
 )
 from spikewright.engines.parameters import object_key
+from spikewright.engines.windows import Average, Carry
 from spikewright.errors import BuildError, NetworkError
 from spikewright.network import (
     Connection,

@@ -17,7 +17,6 @@ from spikewright.engines.calling import ProcessKernel
 from spikewright.engines.kernel import Array, Call, DelayedKernel, Kernel, Kernels, Setup
 from spikewright.engines.operators import (
     Advance,
-    Carry,
     Delay,
     DelayedLinear,
     Generate,
@@ -29,6 +28,7 @@ from spikewright.engines.populations import Learned
 from spikewright.engines.program import Program
 from spikewright.engines.python_steps import PythonStep
 from spikewright.engines.totals import Sums
+from spikewright.engines.windows import Carry
 from spikewright.errors import SimulationError
 from spikewright.network.learning import Facts
 

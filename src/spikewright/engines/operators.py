@@ -265,24 +265,6 @@ class Smooth(Filtered):
 
 
 @dataclass(frozen=True, eq=False)
-class Average(Operator):
-    """A synapse: the mean of every `steps` steps, passed on in the `steps` steps after them.
-
-    In the first window it passes on `initial`, which broadcasts to the signal.
-    """
-
-    steps: int
-    initial: NDArray
-    prompt = ()
-    changes = True
-    wide = True
-    by_window = True
-
-    def kept_values(self, program: SignalShapes) -> int:
-        return 2 * self.size(program)
-
-
-@dataclass(frozen=True, eq=False)
 class Delay(Operator):
     """Passes its input on `steps` steps later, from 1; zeros before that."""
 
@@ -293,15 +275,6 @@ class Delay(Operator):
 
     def kept_values(self, program: SignalShapes) -> int:
         return self.size(program) * self.steps
-
-
-@dataclass(frozen=True, eq=False)
-class Carry(Delay):
-    """A delay by a whole window of `steps` steps, of which each is known when it begins."""
-
-    keeps = False
-    changes = True
-    by_window = True
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from spikewright.errors import Refusal
+from spikewright.lower.lowered import Lowered
 from spikewright.lower.populations import PopulationChoices, Roles
-from spikewright.lower.rate_coding import Lowered
 from spikewright.network.attributes import ClassRegistry
 from spikewright.network.neurons import NeuronType
 

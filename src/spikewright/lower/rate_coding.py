@@ -12,7 +12,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -32,10 +32,10 @@ from spikewright.graph.layers import (
     Recurrence,
     Shape,
 )
-from spikewright.graph.masks import Masks, masks_of
 from spikewright.graph.ranges import ValueRange, ranges
 from spikewright.lower.choices import STEP
 from spikewright.lower.linear import has_map, linear_map
+from spikewright.lower.lowered import Lowered, Object
 from spikewright.lower.node_functions import FunctionPlan, is_function, plan
 from spikewright.lower.notes import (
     LayerNote,
@@ -48,14 +48,12 @@ from spikewright.lower.populations import (
     Options,
     PopulationChoices,
     Roles,
-    RowStepping,
     check,
     refusal,
     resolve,
 )
 from spikewright.network import Connection, Ensemble, Network, NeuronsView, NodeFunction
 from spikewright.network import Node as NetworkNode
-from spikewright.network.layer_times import LayerTimes, times_of
 from spikewright.network.network import detached
 from spikewright.network.node_functions import PythonCall
 from spikewright.network.synapses import WindowMean
@@ -91,46 +89,7 @@ def _why(layer: Layer) -> tuple[str, str]:
     )
 
 
-Object = Ensemble | NetworkNode
 Source = tuple[str, Transform | None]  # an existing object's name, and the transform from it
-
-
-@dataclass(frozen=True, eq=False)
-class Lowered:
-    """A network, and the form of every layer in it.
-
-    `layers` maps names of source layers to the ensemble or node that they became (a part of);
-    `exact_values` names those whose output is exactly that object's. `readouts` are the activations
-    to apply to the readout of an output. `stepping` is None, or the steps of simulation in a step
-    of a sequence. `graph` is the graph that was lowered, whose nodes have the names of `layers`.
-    """
-
-    network: Network
-    layers: Mapping[str, Object]
-    exact_values: frozenset[str]
-    inputs: Mapping[str, NetworkNode]
-    outputs: Mapping[str, Object]
-    readouts: Mapping[str, Activation]
-    notes: tuple[LayerNote, ...]
-    stepping: RowStepping | None = None
-    graph: Graph | None = None
-
-    @property
-    def masks(self) -> Masks | None:
-        """The masks of padding among the inputs; None where there are none."""
-        if self.graph is None or self.stepping is not None:
-            return None
-        return masks_of(self.graph) or None
-
-    @property
-    def times(self) -> LayerTimes | None:
-        """The steps of layers that start one after the other; None where all run in all steps."""
-        return times_of(self.network)
-
-    @property
-    def at_once(self) -> int:
-        """The number of steps whose input and constants come at once, in the first."""
-        return int(max((node.at_once for node in self.inputs.values()), default=1))
 
 
 def lower(graph: Graph, options: Options) -> Lowered:

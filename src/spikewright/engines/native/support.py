@@ -23,8 +23,6 @@ from spikewright.engines.native.senders import SenderLists
 from spikewright.engines.operators import (
     Advance,
     Apply,
-    Average,
-    Carry,
     Delay,
     DelayedLinear,
     Filter,
@@ -38,6 +36,7 @@ from spikewright.engines.operators import (
 )
 from spikewright.engines.populations import Learned, Neurons
 from spikewright.engines.program import Program
+from spikewright.engines.windows import Average, Carry
 from spikewright.network import MaxPool, NodeFunction
 from spikewright.network.neurons import NeuronType
 from spikewright.network.synapses import DiscreteFilter

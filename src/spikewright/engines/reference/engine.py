@@ -38,7 +38,6 @@ from spikewright.engines.kernels import (
 )
 from spikewright.engines.operators import (
     Apply,
-    Average,
     DelayedLinear,
     Filter,
     Linear,
@@ -51,6 +50,7 @@ from spikewright.engines.populations import Learned, Neurons
 from spikewright.engines.program import Block, Program
 from spikewright.engines.reference.linear import LinearKernel, SparseArrivals, working_values
 from spikewright.engines.sources import Given, SourceKernel
+from spikewright.engines.windows import Average
 from spikewright.network import NodeFunction
 from spikewright.network.neurons import NUMPY_NEURONS
 

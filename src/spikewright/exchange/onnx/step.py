@@ -14,7 +14,6 @@ from onnx import TensorProto, ValueInfoProto, helper
 from spikewright.engines.kernels import summed
 from spikewright.engines.operators import (
     Apply,
-    Average,
     Delay,
     Filter,
     Generate,
@@ -26,6 +25,7 @@ from spikewright.engines.operators import (
 )
 from spikewright.engines.populations import Neurons
 from spikewright.engines.program import Program
+from spikewright.engines.windows import Average
 from spikewright.errors import Refusal
 from spikewright.exchange.onnx.functions import OnnxArray, OnnxFunctions, OnnxWriter, Shape
 from spikewright.exchange.onnx.maps import MAPS, MOVES, Bounds, OnnxSignal, applied
