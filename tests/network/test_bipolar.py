@@ -304,6 +304,27 @@ def test_heights_for_so_many_steps() -> None:
             sw.BipolarIntegrateAndFire.in_steps(4, wrong)  # type: ignore[arg-type]
 
 
+FALLING = {
+    (4, 1): "0 0 0 6 12 12|0 0 0 4 4 4|0 0 0 -3 0 3|3 0 0 3 -3 -3|1 0 0 -1 1 -1|1 0 0 0 0 -1",
+    (2, 3): "0 0 2 8 12 12|0 0 -1 0 3 3|0 0 0 0 1 3|3 0 -1 1 -2 -3|2 0 0 0 0 -3|0 0 0 0 0 -3",
+    (3, 2): "0 0 0 8 16 16|0 0 0 0 0 6|0 0 2 0 0 4|2 0 -2 1 -2 -2|2 0 0 0 0 -2|1 0 0 0 0 -2",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("steps", "spikes"), FALLING)
+def test_falling_heights_send_these_spikes(steps: int, spikes: int) -> None:
+    """What six neurons say in each step, with what is taken as sent in the first, written down."""
+    currents = np.zeros((6, 6))
+    currents[0] = -5, 0, 1.25, 8.375, 15.75, 50
+    currents[3] = 10, 0, -10, 0.5, -1.75, -75
+    kind = sw.BipolarIntegrateAndFire.in_steps(steps, spikes)
+    found = drive(kind, currents, dt=1.0, start="half").counts
+    wanted = [list(map(int, row.split())) for row in FALLING[steps, spikes].split("|")]
+    assert found is not None and found.tolist() == wanted
+    first = np.array(wanted[0]) / kind.spike_heights[0] - spikes
+    np.testing.assert_array_equal(kind.sent_in(1, found[0]), np.abs(first))
+
+
 @pytest.mark.parametrize("spikes", [1, 2, 3, 7, 15])
 def test_heights_of_several_spikes(spikes: int) -> None:
     """Each is (n + 1) / 2 of the next, to rounding; all of them can say every value in reach.
