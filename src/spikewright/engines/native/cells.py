@@ -210,12 +210,11 @@ def _digits(kind: BipolarIntegrateAndFire, dt: float) -> NeuronModel | None:
 def _bipolar(kind: BipolarIntegrateAndFire, dt: float) -> NeuronModel | None:
     if kind.sends_digits:
         return _digits(kind, dt)
-    varies = bool(kind.assumed or kind.spike_heights)  # from step to step
     return _model(
         Cell.bipolar,
-        blocks=not varies,
+        blocks=not kind.spike_heights,
         cap=kind.max_spikes_per_step or 0,
-        assumed=kind.assumed,
+        assumed=(kind.assumed,),
         heights=kind.spike_heights,
     )
 
