@@ -132,21 +132,23 @@ class Search:
     def steps_from(self, aim: Aim, point: Measurement) -> Iterator[ProposedSetting]:
         """Settings one step away from a point, coarse ones first.
 
-        Other silent steps of digits; numbers up and down, smaller and smaller; in between
-        refinements; at last other choices.
+        Numbers up and down, smaller and smaller; in between refinements, and other silent steps of
+        digits, which come first where latency counts; at last other choices.
         """
         values = self.objective.shorten(dict(point.values), point.steps)
         if values != point.values:
             yield ProposedSetting(values, "fewer steps")
         refined = set(values) - set(self.objective.space)
-        for other in waiting_otherwise(values):
-            yield ProposedSetting(other, "silent steps")
+        waiting = [ProposedSetting(other, "silent steps") for other in waiting_otherwise(values)]
+        if self.objective.minimise == "latency":
+            yield from waiting
         if not refined:
             for size in _COARSE:
                 yield from _numbers(self.objective.space, values, size)
         for size in _REFINED:
             for found in self.refine(values, point, size, aim.exchange):
                 yield ProposedSetting(found, f"refined {size:g}")
+            yield from waiting
         for size in _FINE:
             yield from _numbers(self.objective.space, values, size)
         if not refined:
