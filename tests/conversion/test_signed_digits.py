@@ -407,6 +407,8 @@ def test_without_samples_auto_is_refused() -> None:
     given = {"spiking": True, "scale_firing_rates": scale}
     with pytest.raises(ConversionError, match="silent_steps"):
         sw.convert(graph, coding=sw.SignedDigits(4), **given)
+    with pytest.raises(ConversionError, match="the code SignedDigits needs data, and none"):
+        sw.convert(graph, spiking=True, coding=sw.SignedDigits(4, 1))
     assert sw.convert(graph, coding=sw.SignedDigits(4, 1), **given).coding.steps == 4
 
 

@@ -177,7 +177,9 @@ class Data:
         """
         given, roles = self.wanted["calibration"], roles or self.roles
         if given is None:
-            raise need_data("a rule in scale_firing_rates")
+            code = self.wanted.given.get("coding")
+            rule = "a rule in scale_firing_rates"
+            raise need_data(rule if code is None else f"the code {type(code).__name__}")
         return self.calibration.statistics(given, roles.graph, roles.populations, roles.stepping)
 
     def of_budgets(self, chosen: ChosenScales) -> Batches | None:
