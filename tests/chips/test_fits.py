@@ -277,6 +277,23 @@ def test_functions_between_layers_do_not_fit() -> None:
     assert any("a function of values that no spikes carry" in str(b) for b in fit.broken)
 
 
+@pytest.mark.parametrize("chip", chips.names())
+def test_functions_that_mix_values_do_not_fit(chip: str) -> None:
+    """A product reads more values than it has: every chip is told of it by its layer."""
+    nodes = [GraphNode("input", g.Input((4,)))]
+    for name in "ab":
+        nodes.append(GraphNode(name, g.Affine(_weights(5, 4), None), ("input",)))
+        nodes.append(GraphNode(f"relu {name}", g.Activation("relu"), (name,)))
+    nodes += [
+        GraphNode("product", g.Multiply(), ("relu a", "relu b")),
+        GraphNode("then", g.Affine(_weights(3, 5), None), ("product",)),
+        GraphNode("last", g.Activation("relu"), ("then",)),
+    ]
+    fit = _converted(Graph(tuple(nodes), {"output": "last"})).fits(chip)
+    assert not fit.fits
+    assert any("a function of values that no spikes carry" in str(b) for b in fit.broken)
+
+
 def test_neurons_that_differ_are_assumptions() -> None:
     """A reset, a floor and a cap that the chip has and the network lacks are said."""
     graph = _graph(g.Affine(_weights(5, 4), None), g.Activation("relu"), shape=(4,))
