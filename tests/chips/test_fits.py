@@ -279,17 +279,16 @@ def test_functions_between_layers_do_not_fit() -> None:
 
 @pytest.mark.parametrize("chip", chips.names())
 def test_functions_that_mix_values_do_not_fit(chip: str) -> None:
-    """A product reads more values than it has: every chip is told of it by its layer."""
-    nodes = [GraphNode("input", g.Input((4,)))]
-    for name in "ab":
-        nodes.append(GraphNode(name, g.Affine(_weights(5, 4), None), ("input",)))
-        nodes.append(GraphNode(f"relu {name}", g.Activation("relu"), (name,)))
+    """A product of matrices reads other values than it has: the chip lacks it, which is told."""
+    nodes = [GraphNode("input", g.Input((3, 4)))]
+    for name, width in (("a", 2), ("b", 5)):
+        nodes.append(GraphNode(name, g.Affine(_weights(width, 4), None), ("input",)))
     nodes += [
-        GraphNode("product", g.Multiply(), ("relu a", "relu b")),
-        GraphNode("then", g.Affine(_weights(3, 5), None), ("product",)),
-        GraphNode("last", g.Activation("relu"), ("then",)),
+        GraphNode("turned", g.Permute((1, 0)), ("a",)),
+        GraphNode("product", g.MatMul(), ("turned", "b")),
+        GraphNode("last", g.Affine(_weights(3, 5), None), ("product",)),
     ]
-    fit = _converted(Graph(tuple(nodes), {"output": "last"})).fits(chip)
+    fit = sw.convert(Graph(tuple(nodes), {"output": "last"}), spiking=True).fits(chip)
     assert not fit.fits
     assert any("a function of values that no spikes carry" in str(b) for b in fit.broken)
 
