@@ -19,6 +19,8 @@ from torch import nn
 import spikewright as sw
 from spikewright.choosing.rules import MinimumError
 from spikewright.errors import ConversionError
+from spikewright.graph import Graph, GraphNode
+from spikewright.graph import layers as g
 from spikewright.measure.truth import Output
 from spikewright.records import Record
 from spikewright.study import candidates as ways
@@ -289,9 +291,15 @@ def test_signed_digits_are_compared_too(rate: sw.Conversion, cap: int | None) ->
 
 def test_layers_that_digits_cannot_say_are_named() -> None:
     """The candidate failed, with the layers and the reason; another one is chosen."""
-    made = sw.convert(network(nn.Tanh), example_input=inputs(1))
-    found = sw.best_rule(made, inputs(), 4, progress=False)
-    assert "signed digits are for ReLU" in found.failed["SignedDigits(steps=4)"]
+    rounding = g.Activation("rounded_relu", {"threshold": 1.0, "levels": 4.0})
+    weights = np.random.default_rng(0).normal(size=(5, 6))
+    nodes = (
+        GraphNode("x", g.Input((6,))),
+        GraphNode("rounds", rounding, ("x",)),
+        GraphNode("out", g.Affine(weights, None), ("rounds",)),
+    )
+    found = sw.best_rule(Graph(nodes, {"out": "out"}), inputs(), 4, progress=False)
+    assert "it rounds its values to levels" in found.failed["SignedDigits(steps=4)"]
     assert found.best is not None and "Digits" not in found.best.name
 
 

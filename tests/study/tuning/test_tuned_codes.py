@@ -190,8 +190,8 @@ def test_firing_rates_may_have_steps_too() -> None:
     assert (found.best.steps, found.best.latency) == (8, 8)
 
 
-def test_digits_are_not_trained() -> None:
+def test_digits_are_not_trained_for_fewer_spikes() -> None:
     """With train=True the search keeps its best setting, and its failures say why."""
     found = sw.tune(MODEL, *digits(0, 120), coding=DIGITS, train=True, **{**FEW, "trials": 1})
     assert found.best.training is None
-    assert any("signed digits are not trained" in reason for reason in found.facts["failures"])
+    assert any("no number of spikes" in reason for reason in found.facts["failures"])
