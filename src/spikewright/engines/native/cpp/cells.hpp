@@ -51,6 +51,14 @@ inline void apply_rate(const Cells& cells, const double* from, double* to, std::
             for (std::size_t k = 0; k < n; ++k) to[k] = (1.0 / p.tau_ref) * to[k];
             break;
         case Rate::softplus: each_lane(from, to, n, [](doubles x) { return softplus(x); }); break;
+        case Rate::gelu: each_lane(from, to, n, [](doubles x) { return 0.5 * x * (1.0 + erf_of(kRootHalf * x)); }); break;
+        case Rate::silu: {
+            double part[kChunk];
+            for (std::size_t k = 0; k < n; ++k) part[k] = 0.5 * (p.slope * from[k]);
+            tanh_of(part, part, n);
+            for (std::size_t k = 0; k < n; ++k) to[k] = from[k] * (0.5 * (1.0 + part[k]));
+            break;
+        }
         case Rate::lif:
             each_lane(from, to, n, [&](doubles j) {
                 const longs above = j > 1.0;
@@ -190,7 +198,7 @@ class CellChunk {
         const std::size_t own = m_.own(std::size_t(step) - 1);
         if (own == m_.heights.size()) return void(std::fill_n(out, n_, 0.0));
         const double high = m_.heights[own], enough = high * m_.parts[own], scale = double(m_.heights.size());
-        const bool follows = m_.rate != Rate::identity;
+        const bool follows = m_.responds;
         if (follows) {
             for (std::size_t k = 0; k < n_; ++k) charge[k] = (v[k] + (second[k] - 0.5) * threshold_[k]) / scale;
             apply_scaled_rate(cells_, charge, charge, piece_.at, n_);

@@ -532,7 +532,7 @@ void bind_descriptions(nb::module_& m) {
         .def(nb::init<>())
         .FIELD(cell).FIELD(rate).FIELD(blocks).FIELD(slope).FIELD(offset).FIELD(most).FIELD(gated)
         .FIELD(tau_ref).FIELD(tau_rc).FIELD(amplitude).FIELD(negative).FIELD(truncate).FIELD(floor)
-        .FIELD(cap).FIELD(assumed).FIELD(heights).FIELD(parts).FIELD(start).FIELD(dt).FIELD(differ)
+        .FIELD(cap).FIELD(assumed).FIELD(heights).FIELD(parts).FIELD(responds).FIELD(start).FIELD(dt).FIELD(differ)
         .FIELD(min_voltage).FIELD(most_share).FIELD(adapting).FIELD(added).FIELD(sigma).FIELD(pace)
         .FIELD(follow).FIELD(coupling).FIELD(reset).FIELD(jump).FIELD(fixed);
 #undef FIELD
