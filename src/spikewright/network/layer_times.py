@@ -11,7 +11,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from graphlib import CycleError, TopologicalSorter
+from operator import is_
 from typing import NamedTuple
+from weakref import WeakKeyDictionary
 
 from spikewright.errors import NetworkError
 from spikewright.network.connection import Connection, Object, object_of
@@ -89,8 +91,23 @@ def set_times(network: Network, silent: Mapping[Ensemble, int], dt: float) -> No
 def times_of(network: Network) -> LayerTimes | None:
     """The steps of the layers of a network of signed digits; None of any other.
 
-    Raises `NetworkError` for loops, and for layers of several numbers of steps.
+    They are found again where the network has changed. Raises `NetworkError` for loops, and for
+    layers of several numbers of steps.
     """
+    connections = network.all_connections
+    kinds = [ensemble.neuron_type for ensemble in network.all_ensembles]
+    now = [network.dt, *network.all_nodes, *kinds, *connections, *(c.delay for c in connections)]
+    known, times = _known.get(network, ([], None))
+    if len(known) != len(now) or not all(map(is_, known, now)):
+        times = _found_times(network)
+        _known[network] = now, times
+    return times
+
+
+_known: WeakKeyDictionary[Network, tuple[list[object], LayerTimes | None]] = WeakKeyDictionary()
+
+
+def _found_times(network: Network) -> LayerTimes | None:
     kinds = [e.neuron_type for e in network.all_ensembles if e.neuron_type.sends_digits]
     if not kinds:
         return None

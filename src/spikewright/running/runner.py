@@ -137,6 +137,7 @@ class Runner:
     def __init__(self, lowered: Lowered) -> None:
         self.lowered = lowered
         self._programs: dict[tuple, Program] = {}
+        self._needs: dict[tuple, MemoryNeed] = {}
         self._engines: dict[tuple[str, int | None], Engine] = {}
 
     def populations(self) -> dict[str, Ensemble]:
@@ -196,7 +197,7 @@ class Runner:
                 self.lowered.network, dt, seed, precision, probes, own_steps=own_steps
             )
             program = program.with_moving(moving) if moving else program
-            self._programs.clear()
+            self._programs.clear(), self._needs.clear()
             self._programs[key] = program
         return self._programs[key]
 
@@ -218,8 +219,14 @@ class Runner:
 
         While a part is run, what is kept of all samples is filled as far as the parts before.
         """
-        of_job, tally = (job.program, job.engine), frozenset(self.counting().values())
         length = self.length(job)
+        key = (job.program, job.engine, job.batch, length, size, keep_totals)
+        if key not in self._needs:
+            self._needs[key] = self._need(job, size, length, keep_totals)
+        return self._needs[key]
+
+    def _need(self, job: RunJob, size: int, length: int, keep_totals: bool) -> MemoryNeed:
+        of_job, tally = (job.program, job.engine), frozenset(self.counting().values())
         kinds = ("recording", "totals") if keep_totals else ("recording",)
         parts = []
         for before in range(0, job.batch, size)[-2:]:  # the last ones, of which one may be smaller

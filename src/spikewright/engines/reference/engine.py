@@ -221,26 +221,32 @@ def _applied(op: Apply, setup: Setup) -> Kernel:
 class _Accumulated(Kernel):
     """`t f(X_t / t)` less the earlier outputs, `X` the running sums; `f(X_t)` if homogeneous."""
 
-    changing = ("_sums", "_sent")
+    changing = ("_sums", "_sent", "_known")
 
     def __init__(self, op: Apply, function: NodeFunction, setup: Setup) -> None:
         self._op, self._function = op, function
+        self._known = False  # whether `f` of the sums has been sent
         self._sums = np.zeros((setup.batch, *op.node.shape_in))
         self._sent = np.zeros((setup.batch, *op.node.shape_out))
 
     def restart(self) -> None:
         self._sums, self._sent = np.zeros_like(self._sums), np.zeros_like(self._sent)
+        self._known = False
 
     def run(self, inputs: Sequence[Array], step: int, steps: int) -> Sequence[Array]:
         (x,) = inputs
         outputs = np.empty((len(self._sums), steps, *self._sent.shape[1:]))
         for i in range(steps):
-            self._sums = self._sums + x[:, 0 if x.shape[1] == 1 else i]
+            now = x[:, 0 if x.shape[1] == 1 else i]
+            if self._known and not now.any():
+                outputs[:, i] = 0.0
+                continue
+            self._sums = self._sums + now
             t = self._op.mean_over(step + i + 1)
             with np.errstate(all="ignore"):
                 reached = self._function.reached(FUNCTIONS, self._sums, t, self._sent)
-            outputs[:, i] = reached - self._sent
-            self._sent = reached
+            np.subtract(reached, self._sent, out=outputs[:, i])
+            self._sent, self._known = reached, self._op.node.once
         return [outputs]
 
 
