@@ -14,7 +14,7 @@ from weakref import WeakKeyDictionary
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright._base.equations import NUMPY as FUNCTIONS
+from spikewright._base.equations import NumpyFunctions
 from spikewright.engines.base import Engine
 from spikewright.engines.calling import CallableKernel, PresentKernel
 from spikewright.engines.grid import GRIDS, MAX_FAN_IN, input_limbs, limbs
@@ -53,6 +53,21 @@ from spikewright.engines.reference.linear import LinearKernel, SparseArrivals, w
 from spikewright.engines.sources import Given, SourceKernel
 from spikewright.network import NodeFunction
 from spikewright.network.neurons import NUMPY_NEURONS
+
+
+class _Functions(NumpyFunctions):
+    """NumPy's functions, and products of matrices that add one term after the other."""
+
+    @staticmethod
+    def matmul(a: NDArray, b: NDArray) -> NDArray:
+        """`a @ b` in an order that is the same on every machine, as other engines have it."""
+        total: NDArray = a[..., :1] * b[..., :1, :]
+        for k in range(1, a.shape[-1]):
+            total += a[..., k : k + 1] * b[..., k : k + 1, :]
+        return total
+
+
+FUNCTIONS: Any = _Functions()
 
 _BLOCK_VALUES = 2_000_000  # values of the widest signal in a block: some tens of MB altogether
 

@@ -15,15 +15,6 @@ namespace spikewright::SPIKEWRIGHT_ISA {
 
 constexpr double kFarBelow = -20.0;
 
-// to = f(from), lane by lane; nothing behind the last value is written.
-template <class F>
-[[gnu::always_inline]] inline void each_lane(const double* from, double* to, std::size_t n, F&& f) {
-    std::size_t k = 0;
-    for (; k + kDoubles <= n; k += kDoubles) store(to + k, f(load<doubles>(from + k)));
-    if (k == n) return;
-    store_some(to + k, n - k, f(load_some(from + k, n - k)));
-}
-
 inline doubles softplus(doubles x) {
     doubles less = x > 0.0 ? -x : x;
     less = less > -700.0 ? less : splat(-700.0);

@@ -113,6 +113,15 @@ inline doubles erf_of(doubles x) {
     return magnitude <= split ? inner : x < 0.0 ? -outer : outer;
 }
 
+// to = f(from), lane by lane; nothing behind the last value is written.
+template <class F>
+[[gnu::always_inline]] inline void each_lane(const double* from, double* to, std::size_t n, F&& f) {
+    std::size_t k = 0;
+    for (; k + kDoubles <= n; k += kDoubles) store(to + k, f(load<doubles>(from + k)));
+    if (k == n) return;
+    store_some(to + k, n - k, f(load_some(from + k, n - k)));
+}
+
 // to = f(from), vector by vector; both have room for a whole vector behind the last value.
 template <class F>
 inline void each_vector(const double* from, double* to, std::size_t n, F&& f) {

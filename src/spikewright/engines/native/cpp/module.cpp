@@ -536,6 +536,12 @@ void bind_descriptions(nb::module_& m) {
         .FIELD(min_voltage).FIELD(most_share).FIELD(adapting).FIELD(added).FIELD(sigma).FIELD(pace)
         .FIELD(follow).FIELD(coupling).FIELD(reset).FIELD(jump).FIELD(fixed);
 #undef FIELD
+#define FIELD(name) def_rw(#name, &Computed::name)
+    nb::class_<Computed>(m, "Computed")
+        .def(nb::init<>())
+        .FIELD(kind).FIELD(rows).FIELD(inner).FIELD(columns).FIELD(epsilon).FIELD(transpose_a)
+        .FIELD(transpose_b).FIELD(first).FIELD(second).FIELD(once);
+#undef FIELD
 }
 
 }  // namespace
@@ -601,6 +607,7 @@ NB_MODULE(_kernels, m) {
     bind_enum<Cell>(m, "Cell");
     bind_enum<Rate>(m, "Rate");
     bind_enum<Rule>(m, "Rule");
+    bind_enum<Computing>(m, "Computing");
     bind_limits(m);
     bind_packing(m);
     bind_descriptions(m);
@@ -626,6 +633,7 @@ NB_MODULE(_kernels, m) {
              "index"_a = nb::none())
         .def("pool", &Region::pool, by_name, "action"_a, input, output, "geometry"_a,
              "memories"_a = std::vector<std::int32_t>())
+        .def("compute", &Region::compute, by_name, input, output, "function"_a, "memories"_a)
         .def("advance", &Region::advance, by_name, input, output, "steps"_a)
         .def("take", &Region::take, by_name, input, output, "index"_a)
         .def("put", &Region::put, by_name, input, output, "index"_a, "plus"_a)
