@@ -202,7 +202,7 @@ def _digits(kind: BipolarIntegrateAndFire, dt: float) -> NeuronModel | None:
     made.cell, made.responds = Cell.digits, kind.response is not None
     made.start, made.heights, made.cap = float(kind.start or 0), kind.spike_heights, 1
     made.parts = kind.spike_thresholds or (0.5,) * len(kind.spike_heights)
-    made.blocks = kind.response is None and len(kind.spike_heights) <= DIGITS_IN_BYTES
+    made.blocks = len(kind.spike_heights) <= DIGITS_IN_BYTES
     return made
 
 

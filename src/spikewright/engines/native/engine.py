@@ -71,7 +71,7 @@ class NativeEngine(Engine):
     bound = (
         "bit-identical whatever the batch, its order, the time block, the threads and the "
         "instruction set; the reference engine's spikes and learned weights (with exp or log in "
-        "the neurons, as far as two libraries' functions agree)"
+        "neurons or nodes, as far as two libraries' functions agree)"
     )
 
     def __init__(self, threads: int | None = None) -> None:

@@ -105,32 +105,34 @@ inline void run_computed(const Context& c, const Instruction& op) {
         return each_step(c, [&](std::size_t s, std::size_t t) {
             compute(f, read(s, t), c.values(op.output, s, t), room);
         });
-    Array<double> means(size);
+    Array<double> means(size), last(size + out + 1);
     const Share share = c.share(c.samples);
     for (std::size_t s = share.begin; s < share.end; ++s) {
-        const auto sums = c.memory(op.memories[0], s), sent = c.memory(op.memories[1], s);
-        const auto known = c.memory(op.memories[2], s);
-        if (sums.from != sums.to) std::copy_n(sums.from, size, sums.to);
-        if (sent.from != sent.to) std::copy_n(sent.from, out, sent.to);
-        known.to[0] = known.from[0];
+        // A memory's values, where they are from now on: in no memory where no step follows.
+        const auto held = [&](std::size_t number, std::size_t at, std::size_t n) {
+            const auto memory = c.memory(op.memories[number], s);
+            double* to = c.last() ? last.data() + at : memory.to;
+            if (memory.from != to) std::copy_n(memory.from, n, to);
+            return to;
+        };
+        double *sums = held(0, 0, size), *sent = held(1, size, out), *known = held(2, size + out, 1);
         for (std::size_t t = 0; t < c.steps; ++t) {
             const double* x = read(s, t);
             double* to = c.values(op.output, s, t);
-            const bool comes = std::any_of(x, x + size, [](double v) { return v != 0.0; });
-            if (!comes && known.to[0] != 0.0) {
+            if (known[0] != 0.0 && std::all_of(x, x + size, [](double v) { return v == 0.0; })) {
                 std::fill_n(to, out, 0.0);
                 continue;
             }
             const double over = f.once > 0.0 ? f.once : double(c.job->first + c.first_step + t + 1);
-            for (std::size_t k = 0; k < size; ++k) sums.to[k] = sums.to[k] + x[k];
-            for (std::size_t k = 0; k < size; ++k) means[k] = sums.to[k] / over;
+            for (std::size_t k = 0; k < size; ++k) sums[k] = sums[k] + x[k];
+            for (std::size_t k = 0; k < size; ++k) means[k] = sums[k] / over;
             compute(f, means.data(), to, room);
             for (std::size_t k = 0; k < out; ++k) {
-                const double value = over * to[k], reached = std::fabs(value) <= kMostFinite ? value : sent.to[k];
-                to[k] = reached - sent.to[k];
-                sent.to[k] = reached;
+                const double value = over * to[k], reached = std::fabs(value) <= kMostFinite ? value : sent[k];
+                to[k] = reached - sent[k];
+                sent[k] = reached;
             }
-            known.to[0] = f.once > 0.0 ? 1.0 : 0.0;
+            known[0] = f.once > 0.0 ? 1.0 : 0.0;
         }
     }
 }

@@ -17,6 +17,7 @@ namespace spikewright {
 struct Memory {
     std::size_t size;
     Array<double> start;
+    bool passing = false;  // nothing reads it behind a last step
 };
 
 constexpr std::size_t kMostOrder = 8;     // of a filter

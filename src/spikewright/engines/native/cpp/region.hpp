@@ -199,6 +199,7 @@ class Region {
         op.computed = std::make_shared<Computed>(f);
         op.memories = memories;
         require(memories.empty() || memories.size() == 3, "running sums, what was sent and whether");
+        for (const std::int32_t memory : memories) plan.memories.at(std::size_t(memory)).passing = true;
         for (std::size_t i = 0; i < memories.size(); ++i)
             require_memory(memories[i], i == 0 ? size_of(input) : i == 1 ? size_of(output) : 1);
     }
