@@ -92,7 +92,13 @@ def times_of(network: Network) -> LayerTimes | None:
     """
     connections = network.all_connections
     kinds = [ensemble.neuron_type for ensemble in network.all_ensembles]
-    now = [network.dt, *network.all_nodes, *kinds, *connections, *(c.delay for c in connections)]
+    now: list[object] = [
+        network.dt,
+        *network.all_nodes,
+        *kinds,
+        *connections,
+        *(c.delay for c in connections),
+    ]
     known, times = _known.get(network, ([], None))
     if len(known) != len(now) or not all(map(is_, known, now)):
         times = _found_times(network)
@@ -140,7 +146,9 @@ def waits_of(
     for place, connections in arriving.items():
         for connection in connections:
             reading[object_of(connection.pre_obj)].append(place)
-    wait = {e: times.silent_steps(e) for e in network.all_ensembles if e in times.starts}
+    wait: dict[Object, int] = {
+        e: times.silent_steps(e) for e in network.all_ensembles if e in times.starts
+    }
     computing = set[Object]()
     for place in reversed(order):
         if isinstance(place, Node) and (_computes(place) or computing & {*reading[place]}):

@@ -190,16 +190,18 @@ class Runner:
         step.
         """
         key = (dt, seed, precision, record, own_steps, moving, fingerprint(self.lowered.network))
-        if key not in self._programs:
+        program = self._programs.get(key)
+        if program is None:
             outputs, layers = self.lowered.outputs, layers_of(self.lowered, record)
             probes = [*probes_of(outputs), *probes_of(layers)]
             program = engines.compile_network(
                 self.lowered.network, dt, seed, precision, probes, own_steps=own_steps
             )
             program = program.with_moving(moving) if moving else program
-            self._programs.clear(), self._needs.clear()
+            self._programs.clear()
+            self._needs.clear()
             self._programs[key] = program
-        return self._programs[key]
+        return program
 
     def engine(self, name: str, program: Program, threads: int | None = None) -> Engine:
         """The engine: it holds weights in its own form."""
