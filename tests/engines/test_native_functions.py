@@ -9,7 +9,8 @@ import pytest
 
 import spikewright as sw
 from spikewright import engines
-from spikewright.engines import compile_network
+from spikewright.engines import Execution, compile_network
+from spikewright.engines.reference import ReferenceEngine
 from spikewright.network import Node, NodeFunction
 from spikewright.network import node_functions as f
 from spikewright.network.neurons import (
@@ -28,6 +29,8 @@ if "native" not in engines.available():
 
 from test_native_coverage import DT, behind, on_reference
 from test_native_means import assert_alike
+
+from spikewright.engines.native.engine import NativeEngine
 
 FUNCTIONS: dict[str, tuple[NodeFunction, tuple[int, ...]]] = {
     "layer normalisation": (f.LayerNormalization((-1,), 1e-5), (3, 21)),
@@ -63,6 +66,23 @@ def test_functions_of_nodes(name: str, how: str) -> None:
     fed = np.random.default_rng(2).normal(0.0, 900.0, (2, 12, 9))
     fed[:, 5:9] = -250.0  # nothing comes: less than nothing is taken away by the sender's bias
     assert_alike(program, stimulus, [*populations, last], fed, 12)
+    assert on_reference(program) == set()
+
+
+def test_softmax_is_the_reference_to_within_its_exp() -> None:
+    """Of the running means: values that are far below the largest are nothing."""
+    weights = 90.0 * np.random.default_rng(1).normal(size=(63, 9))
+    net, stimulus, _ = behind(SignedIntegrateAndFire(), Dense(weights), (9,))
+    with net:
+        node = Node(f.Softmax(-1, True), size_in=(3, 21))
+        sw.Connection(net.nodes[1], node, None, Reshape((3, 21)))
+        found = sw.Probe(node)
+    fed = np.random.default_rng(2).normal(0.0, 900.0, (2, 12, 9))
+    answers = []
+    for engine in (NativeEngine(1), ReferenceEngine()):
+        program = compile_network(net, DT, 0, "float64", [found])
+        answers.append(Execution(program, engine, 2).run(12, {stimulus: fed})[0])
+    np.testing.assert_allclose(*answers, rtol=0, atol=1e-13)
     assert on_reference(program) == set()
 
 
