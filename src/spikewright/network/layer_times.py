@@ -8,15 +8,19 @@ the first step of all; a population that reads nothing else starts there.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from graphlib import CycleError, TopologicalSorter
+from operator import is_
 from typing import NamedTuple
+from weakref import WeakKeyDictionary
 
 from spikewright.errors import NetworkError
 from spikewright.network.connection import Connection, Object, object_of
 from spikewright.network.ensemble import Ensemble
+from spikewright.network.functions import NodeFunction
 from spikewright.network.network import Network
+from spikewright.network.node import Node
 
 
 class OwnStepsDone(NamedTuple):
@@ -38,12 +42,6 @@ class LayerTimes:
     steps: int
     starts: Mapping[Object, int]
     begins: Mapping[Object, int]
-
-    def waits(self, connection: Connection) -> int:
-        """The silent steps of the receiver of a connection, where it brings digits; else 0."""
-        if object_of(connection.pre_obj) not in self.starts:
-            return 0
-        return self.silent_steps(object_of(connection.post_obj))
 
     def silent_steps(self, place: Object) -> int:
         """The number of steps from the first one that brings input to the first own step."""
@@ -89,8 +87,29 @@ def set_times(network: Network, silent: Mapping[Ensemble, int], dt: float) -> No
 def times_of(network: Network) -> LayerTimes | None:
     """The steps of the layers of a network of signed digits; None of any other.
 
-    Raises `NetworkError` for loops, and for layers of several numbers of steps.
+    They are found again where the network has changed. Raises `NetworkError` for loops, and for
+    layers of several numbers of steps.
     """
+    connections = network.all_connections
+    kinds = [ensemble.neuron_type for ensemble in network.all_ensembles]
+    now: list[object] = [
+        network.dt,
+        *network.all_nodes,
+        *kinds,
+        *connections,
+        *(c.delay for c in connections),
+    ]
+    known, times = _known.get(network, ([], None))
+    if len(known) != len(now) or not all(map(is_, known, now)):
+        times = _found_times(network)
+        _known[network] = now, times
+    return times
+
+
+_known: WeakKeyDictionary[Network, tuple[list[object], LayerTimes | None]] = WeakKeyDictionary()
+
+
+def _found_times(network: Network) -> LayerTimes | None:
     kinds = [e.neuron_type for e in network.all_ensembles if e.neuron_type.sends_digits]
     if not kinds:
         return None
@@ -110,6 +129,44 @@ def times_of(network: Network) -> LayerTimes | None:
             begins[place] = max(arrivals, default=0)
             starts[place] = begins[place] if own is None else own
     return LayerTimes(lengths.pop(), starts, begins)
+
+
+def waits_of(
+    network: Network, times: LayerTimes, recorded: Collection[object]
+) -> dict[Connection, int]:
+    """The steps that each connection looks ahead where every layer counts steps of its own.
+
+    The readers of digits wait for silent steps. What a node computes of several values waits with
+    them, as long as all do that read it, and none of these is `recorded`: what is not read before
+    then is not computed.
+    """
+    arriving = _arriving(network)
+    order = [*_in_order(network, arriving)]
+    reading: dict[Object, list[Object]] = {place: [] for place in order}
+    for place, connections in arriving.items():
+        for connection in connections:
+            reading[object_of(connection.pre_obj)].append(place)
+    wait: dict[Object, int] = {
+        e: times.silent_steps(e) for e in network.all_ensembles if e in times.starts
+    }
+    computing = set[Object]()
+    for place in reversed(order):
+        if isinstance(place, Node) and (_computes(place) or computing & {*reading[place]}):
+            computing.add(place)
+            after = () if place in recorded else [wait.get(reader, 0) for reader in reading[place]]
+            wait[place] = min(after, default=0)
+    return {
+        connection: wait.get(place, 0) - (wait.get(pre, 0) if isinstance(pre, Node) else 0)
+        for place, connections in arriving.items()
+        for connection in connections
+        if (pre := object_of(connection.pre_obj)) in times.starts
+    }
+
+
+def _computes(node: Node) -> bool:
+    """Whether a node computes something other than a maximum, which takes digits as they come."""
+    function = node.output
+    return isinstance(function, NodeFunction) and function.accumulate and not function.homogeneous
 
 
 def _arriving(network: Network) -> dict[Object, list[Connection]]:
