@@ -8,6 +8,7 @@ from spikewright.passes.drop_identities import DropIdentities
 from spikewright.passes.folding import FoldBatchNorm, MergeAffine
 from spikewright.passes.fuse_activations import FuseActivations
 from spikewright.passes.fuse_normalizations import FuseNormalizations
+from spikewright.passes.send_values import SendValues
 from spikewright.passes.standard import (
     MAX_POOL_FORMS,
     STANDARD,
@@ -30,6 +31,7 @@ __all__ = [
     "Note",
     "Pass",
     "PassResult",
+    "SendValues",
     "TraceLine",
     "run",
 ]
