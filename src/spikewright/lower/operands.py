@@ -1,4 +1,7 @@
-"""Values that a code of spikes sends though no activation makes them: operands of products."""
+"""Values that a code of spikes sends though no activation makes them: operands of products.
+
+And the layers that multiply numbers all the same.
+"""
 
 from __future__ import annotations
 
@@ -78,3 +81,20 @@ def _before_moves(roles: Roles, name: str) -> str:
     while isinstance(node.layer, (*MOVES, g.ScaleShift)) and len(node.inputs) == 1:
         node = roles.graph[node.inputs[0]]
     return node.name
+
+
+def multiplies_numbers(roles: Roles) -> frozenset[str]:
+    """The layers that multiply two numbers, in place of adding up weights that spikes meet.
+
+    They are functions of several values, and weights that read what no neuron sends: inputs, and
+    sums of weights.
+    """
+    spikes, found = set[str](), set[str]()
+    for node in roles.graph:
+        meets = bool(node.inputs) and spikes.issuperset(node.inputs)
+        adds = node.layer.linear and not isinstance(node.layer, WEIGHTS)
+        if node.name in roles.populations or (meets and (adds or is_homogeneous(node.layer))):
+            spikes.add(node.name)
+        if not (meets and node.layer.linear):
+            found.add(node.name)
+    return frozenset(found)
