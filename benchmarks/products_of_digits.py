@@ -1,6 +1,7 @@
 """Products of signed digits: the operations of the ways to compute them, on the vision transformer.
 
-    python -m benchmarks.products_of_digits --fashion-mnist fashion_mnist.npz [--images 1000]
+    python -m benchmarks.products_of_digits --fashion-mnist fashion_mnist.npz [--images 1000] \
+        [--document]
 
 Products are computed anew for each digit that the layer behind them uses, so once where it waits
 for all but the last, or by differences, dA B + A dB + dA dB: each spike adds values of the other
@@ -16,6 +17,7 @@ import numpy as np
 
 import spikewright as sw
 from benchmarks.answers import drawn, samples
+from benchmarks.marked import add_document, tell
 from benchmarks.results import markdown_table
 from benchmarks.signed_digits import SEEN, answers
 from benchmarks.sources import Source, add_arguments, source
@@ -62,6 +64,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     add_arguments(parser)
     parser.add_argument("--images", type=int, default=1000, help="test images")
+    add_document(parser, "few_steps.md")
     how = parser.parse_args()
     with_threads(1)
     found, cost = source("vit", how.fashion_mnist, how.cache), TABLES[DEFAULT_TABLE]
@@ -92,7 +95,7 @@ def main() -> None:
             print(*lines[-1], flush=True)
     head = ("way", "silent steps", "steps of the network", "distance",
             "multiply-accumulates", "accumulates", "energy")  # fmt: skip
-    print(markdown_table(head, lines))
+    tell("products", markdown_table(head, lines), how.document)
 
 
 if __name__ == "__main__":
