@@ -169,6 +169,28 @@ def _computes(node: Node) -> bool:
     return isinstance(function, NodeFunction) and function.accumulate and not function.homogeneous
 
 
+def evaluations(network: Network, times: LayerTimes) -> dict[Object, int]:
+    """How often each node's value is computed: for each digit by which its readers know more.
+
+    A layer uses nothing of its silent steps but the last: with d of them it reads what the first
+    d + 1 digits say, and then each digit more. What follows from held input is computed once, and
+    what nothing reads, since it is read out, in every step.
+    """
+    arriving, found = _arriving(network), dict[Object, int]()
+    reading: dict[Object, list[Object]] = {}
+    for place, coming in arriving.items():
+        for connection in coming:
+            reading.setdefault(object_of(connection.pre_obj), []).append(place)
+    for place in reversed(_in_order(network, arriving)):
+        if isinstance(place, Ensemble):
+            found[place] = max(1, times.steps - times.silent_steps(place))
+        elif place not in times.starts:
+            found[place] = 1
+        else:
+            found[place] = max((found[n] for n in reading.get(place, ())), default=times.steps)
+    return found
+
+
 def _arriving(network: Network) -> dict[Object, list[Connection]]:
     """The connections to each ensemble and node."""
     places: list[Object] = [*network.all_nodes, *network.all_ensembles]

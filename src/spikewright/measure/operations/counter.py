@@ -28,7 +28,7 @@ from spikewright.measure.operations.operations import (
 )
 from spikewright.measure.operations.wiring import Hop, Item, Partial, Wiring
 from spikewright.network import Ensemble, Network, NeuronsView, Node, NodeFunction
-from spikewright.network.layer_times import OwnStepsDone, times_of
+from spikewright.network.layer_times import OwnStepsDone, evaluations, times_of
 from spikewright.network.node_functions import MatMul, Multiply
 from spikewright.records import Record
 
@@ -40,7 +40,8 @@ class Counter:
     are those of NeuroBench (Yik et al. 2025, Nat. Commun. 16:1545): an effective operation has an
     input and a weight that are not zero; an accumulate where the input is a spike, else a
     multiply-accumulate; biases and constants do not count. The height of a spike is part of the
-    weights behind it. Values that are no spikes are taken to be non-zero at every step.
+    weights behind it. Values that are no spikes are taken to be non-zero at every step. Of digits
+    they count as often as they are computed: once for a layer that waits for all of its input.
 
     `weight_bytes` (`dense`, `nonzero`) and `state_bytes` are of the network as described, 4 bytes a
     number. `not_counted` names functions whose work has no count, and learning rules; `readouts`
@@ -79,6 +80,8 @@ class Counter:
         self._filtered = sum(filtered_values(c, program) for c in network.all_connections)
         self._binary = self._wiring.binary()
         self._bits, self._all_done = self._wiring.digits, self._own_steps(network)
+        times = times_of(network)
+        self._computed: Mapping[Any, int] = {} if times is None else evaluations(network, times)
         self._spiking = any(e.neuron_type.spiking for e in network.all_ensembles)
 
     def _own_steps(self, network: Network) -> dict[str, OwnStepsDone]:
@@ -157,9 +160,10 @@ class Counter:
                 sent = own.get(self._names[hop.origin])
                 self._add(layers, hop, found, sent.sending if sent else steps, padding)
             elif hop.origin not in values:
-                self._add(layers, hop, _of_values(hop, steps, n, padding), steps, padding)
+                times = self._times(hop.origin, steps)
+                self._add(layers, hop, _of_values(hop, times, n, padding), times, padding)
         for node, products in self._products.items():
-            made = np.full(n, padding.products.get(node, products) * steps)
+            made = np.full(n, padding.products.get(node, products) * self._times(node, steps))
             _put(layers, self._names[node], LayerOperations.of(n, multiply_accumulates=made))
         for hop in self._wiring.hops:
             if hop.origin in values:
@@ -180,6 +184,10 @@ class Counter:
             updates={name: steps.updates for name, steps in own.items()},
             bits=self._bits,
         )
+
+    def _times(self, item: Item, steps: int) -> int:
+        """How often a value that is no spike is computed in so many steps."""
+        return min(steps, self._computed.get(item, steps))
 
     def _add(
         self,
