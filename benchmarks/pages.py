@@ -69,6 +69,9 @@ FIGURES = (
         1800, SOURCES,
     ),
     Figures(
+        "products", "few_steps.md", "products", f"products_of_digits {FASHION}", 330, ("vit_0",)
+    ),
+    Figures(
         "fits", "few_step_accuracy.md", "fits", f"fits {FASHION} {CIFAR}", 70,
         (*SOURCES[1:], "fitted_fashion_1_0", "fitted_cifar10_1_0"),
     ),

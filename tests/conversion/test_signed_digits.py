@@ -248,7 +248,10 @@ def test_many_digits_are_those_of_the_twin(graph: Graph, steps: int) -> None:
     exact = [engine for engine in sw.engines.available() if engine != "torch"]
     for silent in (1, steps):
         conversion, x = converted(graph, silent, steps=steps)
-        runs = [conversion.run(x, engine=engine, progress=False) for engine in exact]
+        runs = [
+            conversion.run(x, engine=engine, precision="float64", progress=False)
+            for engine in exact
+        ]
         for run in runs[1:]:
             for name, found in sent(run).items():
                 np.testing.assert_array_equal(found, sent(runs[0])[name], name)
@@ -290,6 +293,28 @@ def test_files_and_copies_hold_it(tmp_path: Path) -> None:
         assert run.network_steps == STEPS + 2
         for name, found in sent(run).items():
             np.testing.assert_array_equal(found, wanted[name])
+
+
+@pytest.mark.parametrize("silent", [1, 2])
+def test_another_code_chooses_its_scales_anew(tmp_path: Path, silent: int) -> None:
+    """Also of a loaded network, whose scales are numbers; other silent steps leave them."""
+    graph = GRAPHS["mlp"]
+    x = models.inputs(graph, batch=30, seed=6)
+    wanted, _ = converted(graph, silent)
+    rates = sw.convert(graph, spiking=True, scale_firing_rates=3.0)
+    for number, made in enumerate([rates, converted(graph, 1, steps=2)[0]]):
+        made.save(tmp_path / f"{number}.sw")
+        loaded = sw.load(tmp_path / f"{number}.sw")
+        found = loaded.again(coding=sw.SignedDigits(STEPS, silent), calibration=x)
+        np.testing.assert_array_equal(
+            found.run(x, progress=False).output, wanted.run(x, progress=False).output
+        )
+        given = loaded.again(coding=sw.SignedDigits(STEPS, 1), scale_firing_rates=3.0)
+        assert given.resolved["scale_firing_rates"] == 3.0
+    waits = wanted.again(**wanted.resolved).again(coding=sw.SignedDigits(STEPS, 4))
+    for name, scales in wanted.resolved["scale_firing_rates"].items():
+        np.testing.assert_array_equal(waits.resolved["scale_firing_rates"][name], scales)
+    assert waits.again(coding=sw.RateCode()).resolved["scale_firing_rates"] == 1.0
 
 
 def test_the_trace_says_what_digits_are() -> None:
@@ -445,6 +470,8 @@ def test_without_samples_auto_is_refused() -> None:
     given = {"spiking": True, "scale_firing_rates": scale}
     with pytest.raises(ConversionError, match="silent_steps"):
         sw.convert(graph, coding=sw.SignedDigits(4), **given)
+    with pytest.raises(ConversionError, match="the code SignedDigits needs data, and none"):
+        sw.convert(graph, spiking=True, coding=sw.SignedDigits(4, 1))
     assert sw.convert(graph, coding=sw.SignedDigits(4, 1), **given).coding.steps == 4
 
 

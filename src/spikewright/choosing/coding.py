@@ -154,6 +154,10 @@ class SignedDigits(Coding):
     def looks_at_data(self) -> bool:
         return self.silent_steps == "auto"
 
+    @property
+    def sends_operands(self) -> bool:
+        return True
+
     def neuron_type(self, rate: NeuronType) -> NeuronType:
         """The type that sends the digits of a rate type's values."""
         response = None if isinstance(rate, RectifiedLinear) else rate

@@ -111,10 +111,11 @@ class Conversion(Shown):
     def again(self, **changes: Any) -> Conversion:
         """The same model converted once more, without reading it, with these arguments changed.
 
-        Takes the arguments of `convert` but `example_input`. Raises as `convert` does, and
-        `ConversionError` for unknown arguments. A conversion that was loaded from a file is made
-        from the graph in it: arguments that need the model (another form of its recurrent layers,
-        or outputs that were cut) are refused.
+        Takes the arguments of `convert` but `example_input`. Another `coding` chooses its scales
+        anew where none are given with it: those of other steps say other values. Raises as
+        `convert` does, and `ConversionError` for unknown arguments. A conversion that was loaded
+        from a file is made from the graph in it: arguments that need the model (another form of its
+        recurrent layers, or outputs that were cut) are refused.
         """
         if self._convert is None:
             reason = "its file is from before files held arguments"
@@ -124,6 +125,9 @@ class Conversion(Shown):
             hint = meant(unknown[0], self.arguments, FROM_ELSEWHERE)
             known = f"{hint} Arguments are {', '.join(self.arguments)}".lstrip()
             raise refuse(unknown[0], "convert has no such argument", known)
+        now, then = self.coding, changes.get("coding", self.coding) or RateCode()
+        if isinstance(then, Coding) and (type(then), then.steps) != (type(now), now.steps):
+            changes = {"scale_firing_rates": None, **changes}
         return self._convert({**self.arguments, **in_names(changes, self._model.named)})
 
     def on(self, chip: str | Path | Mapping[str, Any] | Chip, *, dt: float = 0.001) -> Conversion:

@@ -44,7 +44,7 @@ from spikewright.network import (
     Node,
     Probe,
 )
-from spikewright.network.layer_times import LayerTimes, times_of
+from spikewright.network.layer_times import LayerTimes, times_of, waits_of
 from spikewright.network.processes import Process
 
 # Words of keys that no index reaches, beside those of `engines.parameters`.
@@ -128,9 +128,10 @@ class _Compiler:
         signals.heights.update(pooled_heights(self.network, spikes))
         represented = self.vectors.representations
         self.learners = Learners(signals, represented, connections, self.probes)
-        self.values = Values(
-            signals, self.vectors, connections, {p.obj for p in self.probes}, self.times
-        )
+        recorded = {probe.obj for probe in self.probes}
+        waits = None if self.times is None else waits_of(self.network, self.times, recorded)
+        row = 0 if self.times is None else self.times.steps
+        self.values = Values(signals, self.vectors, connections, recorded, waits, row=row)
         for connection in connections:
             self.connect(connection)
         self.values.finish()

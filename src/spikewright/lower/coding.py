@@ -37,6 +37,11 @@ class Coding(ABC):
         """Whether the code is settled by running the network on samples."""
         return False
 
+    @property
+    def sends_operands(self) -> bool:
+        """Whether neurons send the operands of products too."""
+        return False
+
     def neuron_type(self, rate: NeuronType) -> NeuronType | None:
         """The spiking type for a rate type; None for the usual one."""
         return None

@@ -59,6 +59,11 @@ from spikewright.network.node_functions import PythonCall
 from spikewright.network.synapses import WindowMean
 from spikewright.network.transforms import Chain, Place, Reshape, Transform
 
+_LARGEST = 1e30
+"""The largest constant of a network, in place of larger ones: masks of -3.4e38.
+
+No exponential tells the two apart, and sums of it over 1e8 steps are numbers in single precision.
+"""
 _OTHERS = (Activation, Add, Concatenate, Constant, Input, ParametricReLU)
 
 
@@ -242,7 +247,7 @@ class _Lowering:
 
     def constant(self, label: str, value: ArrayLike, shape: Shape) -> NetworkNode:
         """A node that sends a value of this shape at every step."""
-        wide = np.broadcast_to(value, shape)
+        wide = np.clip(np.broadcast_to(value, shape), -_LARGEST, _LARGEST)
         return self.given(label, wide, None, shape)
 
     def given(

@@ -37,7 +37,7 @@ class Population:
     over steps of its rate in Hz, without its sign and with it. `scale` is the layer's firing-rate
     scale, and `cap` the spikes that a neuron may send in a step, or None. `amplitude` is that of
     the neuron type; none of the counts is multiplied by it. `assumed` are the spikes that receivers
-    take as sent in each of the first steps, and again after every `window` steps: `net` counts
+    take as sent in the first step, and again after every `window` steps: `net` counts
     them, and `totals` does not. In `net` a spike of first steps counts as often as `heights` says.
     `real` says which neurons count in which samples, `(batch, *shape)`, where some belong to
     padding: all that these sent is 0 here. None where all of them count.
@@ -49,7 +49,7 @@ class Population:
     cap: int | None
     net: NDArray = None  # type: ignore[assignment]  # given below where it is left out
     amplitude: float = 1.0
-    assumed: tuple[int, ...] = ()
+    assumed: int = 0
     window: int | None = None
     heights: tuple[int, ...] = ()
     real: NDArray | None = None
@@ -82,7 +82,7 @@ class Population:
 
     def taken_as_sent(self, steps: int) -> NDArray:
         """The number of spikes, `(steps,)`, that receivers take as sent in each step of a run."""
-        return self._listed(self.assumed, 0, steps)
+        return self._listed((self.assumed,), 0, steps)
 
     def height(self, steps: int) -> NDArray:
         """The worth of a spike in each step of a run, `(steps,)`."""

@@ -12,14 +12,17 @@ in the first steps of the next one, by a delay that makes up a row.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from graphlib import CycleError, TopologicalSorter
+from operator import is_
 from typing import NamedTuple
+from weakref import WeakKeyDictionary
 
 from spikewright.errors import NetworkError
 from spikewright.network.connection import Connection, Object, object_of
 from spikewright.network.ensemble import Ensemble
+from spikewright.network.functions import NodeFunction
 from spikewright.network.network import Network
 from spikewright.network.node import Node
 
@@ -45,12 +48,6 @@ class LayerTimes:
     starts: Mapping[Object, int]
     begins: Mapping[Object, int]
     row: int | None = None
-
-    def waits(self, connection: Connection) -> int:
-        """The silent steps of the receiver of a connection, where it brings digits; else 0."""
-        if object_of(connection.pre_obj) not in self.starts:
-            return 0
-        return self.silent_steps(object_of(connection.post_obj))
 
     def silent_steps(self, place: Object) -> int:
         """The number of steps from the first one that brings input to the first own step."""
@@ -124,9 +121,31 @@ def _set_rows(network: Network, starts: Mapping[Object, int]) -> None:
 def times_of(network: Network) -> LayerTimes | None:
     """The steps of the layers of a network of signed digits; None of any other.
 
-    Raises `NetworkError` for loops, for layers of several numbers of steps, and for rows that end
-    before a layer has said all.
+    They are found again where the network has changed. Raises `NetworkError` for loops, for layers
+    of several numbers of steps, and for rows that end before a layer has said all.
     """
+    connections = network.all_connections
+    kinds = [ensemble.neuron_type for ensemble in network.all_ensembles]
+    now: list[object] = [
+        network.dt,
+        *network.all_nodes,
+        *kinds,
+        *connections,
+        *(c.delay for c in connections),
+        *(node.restart_every for node in network.all_nodes),
+        *(ensemble.restart_every for ensemble in network.all_ensembles),
+    ]
+    known, times = _known.get(network, ([], None))
+    if len(known) != len(now) or not all(map(is_, known, now)):
+        times = _found_times(network)
+        _known[network] = now, times
+    return times
+
+
+_known: WeakKeyDictionary[Network, tuple[list[object], LayerTimes | None]] = WeakKeyDictionary()
+
+
+def _found_times(network: Network) -> LayerTimes | None:
     kinds = [e.neuron_type for e in network.all_ensembles if e.neuron_type.sends_digits]
     if not kinds:
         return None
@@ -165,6 +184,70 @@ def _row(network: Network, starts: Mapping[Object, int], steps: int) -> int | No
             f"{comes}. Convert with sequence_step={steps}, which sets restart_every and delays"
         )
     return row
+
+
+def waits_of(
+    network: Network, times: LayerTimes, recorded: Collection[object]
+) -> dict[Connection, int]:
+    """The steps that each connection looks ahead where every layer counts steps of its own.
+
+    The readers of digits wait for silent steps. What a node computes of several values waits with
+    them, as long as all do that read it, none of these is `recorded` and the next row of a sequence
+    does not read it: what is not read before then is not computed.
+    """
+    carries = {object_of(c.pre_obj) for c in network.all_connections if is_carried(c)}
+    arriving = _arriving(network)
+    order = [*_in_order(network, arriving)]
+    reading: dict[Object, list[Object]] = {place: [] for place in order}
+    for place, connections in arriving.items():
+        for connection in connections:
+            reading[object_of(connection.pre_obj)].append(place)
+    wait: dict[Object, int] = {
+        e: times.silent_steps(e) for e in network.all_ensembles if e in times.starts
+    }
+    computing = set[Object]()
+    for place in reversed(order):
+        if is_state(place) or not isinstance(place, Node):
+            continue
+        if _computes(place) or computing & {*reading[place]}:
+            computing.add(place)
+            now = place in recorded or place in carries
+            after = () if now else [wait.get(reader, 0) for reader in reading[place]]
+            wait[place] = min(after, default=0)
+    return {
+        connection: wait.get(place, 0) - (wait.get(pre, 0) if isinstance(pre, Node) else 0)
+        for place, connections in arriving.items()
+        for connection in connections
+        if (pre := object_of(connection.pre_obj)) in times.starts
+    }
+
+
+def _computes(node: Node) -> bool:
+    """Whether a node computes something other than a maximum, which takes digits as they come."""
+    function = node.output
+    return isinstance(function, NodeFunction) and function.accumulate and not function.homogeneous
+
+
+def evaluations(network: Network, times: LayerTimes) -> dict[Object, int]:
+    """How often each node's value is computed: for each digit by which its readers know more.
+
+    A layer uses nothing of its silent steps but the last: with d of them it reads what the first
+    d + 1 digits say, and then each digit more. What follows from held input is computed once, and
+    what nothing reads, since it is read out, in every step.
+    """
+    arriving, found = _arriving(network), dict[Object, int]()
+    reading: dict[Object, list[Object]] = {}
+    for place, coming in arriving.items():
+        for connection in coming:
+            reading.setdefault(object_of(connection.pre_obj), []).append(place)
+    for place in reversed(_in_order(network, arriving)):
+        if isinstance(place, Ensemble):
+            found[place] = max(1, times.steps - times.silent_steps(place))
+        elif place not in times.starts:
+            found[place] = 1
+        else:
+            found[place] = max((found[n] for n in reading.get(place, ())), default=times.steps)
+    return found
 
 
 def _arriving(network: Network) -> dict[Object, list[Connection]]:

@@ -142,6 +142,7 @@ class Runner:
     def __init__(self, lowered: Lowered) -> None:
         self.lowered = lowered
         self._programs: dict[tuple, Program] = {}
+        self._needs: dict[tuple, MemoryNeed] = {}
         self._engines: dict[tuple[str, int | None], Engine] = {}
 
     def populations(self) -> dict[str, Ensemble]:
@@ -194,7 +195,8 @@ class Runner:
         step.
         """
         key = (dt, seed, precision, record, own_steps, moving, fingerprint(self.lowered.network))
-        if key not in self._programs:
+        program = self._programs.get(key)
+        if program is None:
             outputs, layers = self.lowered.outputs, layers_of(self.lowered, record)
             probes = [*probes_of(outputs), *probes_of(layers)]
             program = engines.compile_network(
@@ -202,8 +204,9 @@ class Runner:
             )
             program = program.with_moving(moving) if moving else program
             self._programs.clear()
+            self._needs.clear()
             self._programs[key] = program
-        return self._programs[key]
+        return program
 
     def engine(self, name: str, program: Program, threads: int | None = None) -> Engine:
         """The engine: it holds weights in its own form."""
@@ -223,8 +226,14 @@ class Runner:
 
         While a part is run, what is kept of all samples is filled as far as the parts before.
         """
-        of_job, tally = (job.program, job.engine), frozenset(self.counting().values())
         length = self.length(job)
+        key = (job.program, job.engine, job.batch, length, size, keep_totals)
+        if key not in self._needs:
+            self._needs[key] = self._need(job, size, length, keep_totals)
+        return self._needs[key]
+
+    def _need(self, job: RunJob, size: int, length: int, keep_totals: bool) -> MemoryNeed:
+        of_job, tally = (job.program, job.engine), frozenset(self.counting().values())
         kinds = ("recording", "totals") if keep_totals else ("recording",)
         parts = []
         for before in range(0, job.batch, size)[-2:]:  # the last ones, of which one may be smaller

@@ -17,8 +17,8 @@ from spikewright.lower.populations import Roles, moved_ahead
 from spikewright.network import Ensemble
 from spikewright.network.ensemble import NAMED_VOLTAGES
 from spikewright.network.neurons import NeuronType
-from spikewright.passes import DropIdentities, FuseActivations
-from spikewright.passes.standard import MAX_POOL_FORMS, MaxPoolForm
+from spikewright.passes.send_values import SendValues
+from spikewright.passes.standard import MAX_POOL_FORMS, UNFOLDED, MaxPoolForm
 from spikewright.passes.standard import run as run_passes
 from spikewright.running.converted import Converted
 
@@ -48,8 +48,8 @@ def trained_graph(conversion: Converted) -> Graph:
     for no layer of it.
     """
     form: MaxPoolForm = conversion.arguments.get("max_pool", "gate")
-    passes = (DropIdentities(), FuseActivations(), *MAX_POOL_FORMS[form])
-    graph, _ = run_passes(conversion.graph, passes)
+    send = SendValues.like(conversion.canonical)
+    graph, _ = run_passes(conversion.graph, (*UNFOLDED, *MAX_POOL_FORMS[form], send))
     missing = [name for name in conversion.populations() if name not in graph]
     if missing:
         raise TrainingError(f"layers {missing} have neurons and no place in the model as read")
