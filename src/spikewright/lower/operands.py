@@ -19,9 +19,9 @@ _PRODUCTS = (g.MatMul, g.Multiply, g.Divide)
 def unsent_operands(roles: Roles) -> tuple[str, ...]:
     """The values that neurons are to send, so that spikes meet spikes or weights, in order.
 
-    They are the operands of products of computed values, but for plain sums of what is sent, and the maxima of values that no neurons
-    send where weights read these. Of an operand that is moved about or scaled, it is the value
-    before that. Two kinds stay numbers, met by the spikes of the other operand: divisors, which
+    They are the operands of products of computed values, but for plain sums of what is sent, and
+    the maxima of values that no neurons send where weights read these. Of an operand that is moved
+    about or scaled, it is the value before that. Two kinds stay numbers, met by the spikes of the other operand: divisors, which
     rounding could make zero, and the shares of a softmax, most of which are far below the largest
     of their channel and lost to its unit.
     """
