@@ -53,9 +53,7 @@ class Plan:
 
 PLANS: Mapping[str, Plan] = {
     "fashion_1": Plan("fashion_mnist", 1, 10, None, 9960),
-    "fashion_4": Plan("fashion_mnist", 4, 10),
     "cifar10_1": Plan("cifar10", 1, 9, 7),
-    "cifar10_4": Plan("cifar10", 4, 25),
 }
 
 

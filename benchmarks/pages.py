@@ -69,9 +69,11 @@ FIGURES = (
         1800, SOURCES,
     ),
     Figures(
-        "fits", "few_step_accuracy.md", "fits", f"fits {FASHION} {CIFAR}", 130,
-        (*SOURCES[1:], "fitted_fashion_1_0", "fitted_fashion_4_0", "fitted_cifar10_1_0",
-         "fitted_cifar10_4_0"),
+        "products", "few_steps.md", "products", f"products_of_digits {FASHION}", 330, ("vit_0",)
+    ),
+    Figures(
+        "fits", "few_step_accuracy.md", "fits", f"fits {FASHION} {CIFAR}", 70,
+        (*SOURCES[1:], "fitted_fashion_1_0", "fitted_cifar10_1_0"),
     ),
     Figures(
         "families", "trained_families.md", "families", f"trained_families {FASHION} {CIFAR}", 240,
@@ -86,6 +88,8 @@ FIGURES = (
     Figures("regularised", "rates.md", "regularised", f"regularised {MNIST}", 80,
             ("regularised_mnist_0",)),
     Figures("sequences", "sequences.md", "sequences", "sequence_law", 50),
+    Figures("rows of digits", "sequences.md", "rows of digits", f"rows_of_digits {FASHION}", 40,
+            ("gru_0",)),
     Figures("models", "nengo.md", "models", "nengo_models", 10),
     Figures("errors", "nengo.md", "errors", "nengo_errors", 90),
     Figures("suite", "nengo.md", "suite", "nengo_suite", 900),

@@ -2,9 +2,9 @@
 
     python -m scripts.explorer_pictures [--folder docs]
 
-The conversion is the shipped one, in light, in dark and as wide as a telephone; then with a digit
-that was drawn, half played, and with a scale that is too small, and advice. The network made by
-hand is the one on that page, after a slider was moved.
+The conversion is the shipped one, in light, in dark and as wide as a telephone; then in signed
+digits, with a digit that was drawn, half played, and with a scale that is too small, and advice.
+The network made by hand is the one on that page, after a slider was moved.
 """
 
 from __future__ import annotations
@@ -51,6 +51,14 @@ def of_conversion(chromium: Any, folder: Path) -> None:
         page = _opened(chromium, explorer.url, *view)
         page.screenshot(path=folder / f"{name}.png")
         page.close()
+    explorer.close()
+
+
+def of_digits(chromium: Any, folder: Path) -> None:
+    """Four signed digits."""
+    explorer = sw.explore()
+    page = _opened(chromium, f"{explorer.url}#digits=4", "light", 1300, 950)
+    page.screenshot(path=folder / "explore_digits.png")
     explorer.close()
 
 
@@ -110,6 +118,7 @@ def main() -> None:
     folder = parser.parse_args().folder
     with browser() as chromium:
         of_conversion(chromium, folder)
+        of_digits(chromium, folder)
         of_a_drawing(chromium, folder)
         of_advice(chromium, folder)
         of_network(chromium, folder)

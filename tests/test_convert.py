@@ -306,13 +306,15 @@ def test_the_trace_says_what_is_exact_convergent_and_approximated():
 
 def test_the_trace_says_that_spikes_are_taken_back():
     """Bipolar neurons converge without a cap, clip with one, and the trace says what they do."""
-    for cap, assumed, status, text in (
-        (None, 0, "convergent", "mean tends to the source's; takes spikes back"),
-        (1, 0, "approximated", "at most 1 spike a step, larger values clip; takes spikes back"),
-        (None, 1, "convergent", "takes spikes back; one is taken as sent in the first step"),
-        (1, 3, "approximated", "; one is taken as sent in each of the first 3 steps"),
+    for cap, heights, status, text in (
+        (None, (), "convergent", "mean tends to the source's; takes spikes back"),
+        (1, (), "approximated", "at most 1 spike a step, larger values clip; takes spikes back"),
+        (None, (2, 1), "convergent", "steps are worth 2, 1, and all comes at once"),
+        (1, (2, 2), "approximated", "steps are worth 2, 2, and all comes at once"),
+        (1, (2, 1), "approximated", "at once; one is taken as sent in the first step"),
+        (3, (2, 1), "approximated", "at once; 3 are taken as sent in the first step"),
     ):
-        kind = sw.BipolarIntegrateAndFire(1.0, cap, assumed)
+        kind = sw.BipolarIntegrateAndFire(1.0, cap, heights)
         conversion = sw.convert(models.mlp(), spiking={"relu": kind})
         notes = [e for e in conversion.trace if "Bipolar" in e.text]
         assert len(notes) == 2

@@ -9,6 +9,7 @@ import pytest
 from benchmarks import few_step_accuracy, few_step_levels
 from benchmarks.few_step_accuracy import MADE, PARTS, Plan
 
+import spikewright as sw
 from small_images import small_images
 
 PLANS = tuple(Plan("fashion_mnist", 2, 1, what) for what in MADE)
@@ -42,7 +43,7 @@ def test_every_part_is_written(command: list[str], monkeypatch: pytest.MonkeyPat
         for line in text.splitlines()
         if line.startswith("| 2 | 1 |")
     ]
-    assert [row[4] for row in rows] == list(MADE)
+    assert [row[3] for row in rows] == list(MADE)
     assert all(float(row[-1]) > 0 for row in rows)
     assert all(f"| {rule} |" in text for rule in few_step_accuracy.RULES)
     assert "| Fashion-MNIST, 2 steps |" in text and "| 15 levels |" in text
@@ -52,7 +53,6 @@ def test_every_part_is_written(command: list[str], monkeypatch: pytest.MonkeyPat
 
 
 def test_a_plan_names_its_neurons() -> None:
-    """What is taken as sent, and heights, are those of the type."""
-    plan = replace(PLANS[0], assumed=1, heights=(4, 3))
-    assert plan.neurons.assumed == (1,) and plan.neurons.spike_heights == (4, 3)
-    assert plan.neurons.max_spikes_per_step == 1
+    """Heights and the cap are those of the type."""
+    plan = replace(PLANS[0], heights=(4, 3))
+    assert plan.neurons == sw.BipolarIntegrateAndFire.in_steps(2)

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 import spikewright as sw
-from slowly import one_of_each
+from slowly import in_turn, one_of_each
 from spikewright.cli import main
 from spikewright.errors import ConversionError, DamagedFileError
 from spikewright.graph import Graph, GraphNode
@@ -29,6 +29,7 @@ from spikewright.graph.layers import (
     Interpolate,
     Layer,
     MatMul,
+    Reshape,
     ScaleShift,
     Shape,
 )
@@ -36,6 +37,7 @@ from spikewright.showing.inspection import inspect
 from spikewright.testing.layers import LayerExample, layer_examples
 
 rng = np.random.default_rng(7)
+DIGITS = sw.SignedDigits(4, 1)
 
 
 def model(*nodes: onnx.NodeProto, output: str, **weights: np.ndarray) -> onnx.ModelProto:
@@ -400,3 +402,66 @@ def _invoke(*arguments: str) -> Result:
     result = CliRunner().invoke(main, arguments)
     assert result.exit_code == 2
     return result
+
+
+def gated() -> Graph:
+    """Two matrices of one value, multiplied, and weights that read the product."""
+    dense = [Affine(rng.normal(size=(4, 4)), rng.normal(size=4)) for _ in range(3)]
+    nodes = (
+        GraphNode("x", Input((4,))),
+        GraphNode("first", dense[0], ("x",)),
+        GraphNode("act", Activation("relu"), ("first",)),
+        GraphNode("gate", dense[1], ("act",)),
+        GraphNode("open", Activation("sigmoid"), ("gate",)),
+        GraphNode("up", dense[2], ("act",)),
+        GraphNode("product", MatMul(transpose_b=True), ("rows", "columns")),
+        GraphNode("down", dense[0], ("product",)),
+    )
+    row, column = Reshape((4, 1)), Reshape((4, 1))
+    nodes = (*nodes[:6], GraphNode("rows", row, ("open",)), GraphNode("columns", column, ("up",)),
+             *nodes[6:])  # fmt: skip
+    return Graph(nodes, {"y": "down"})
+
+
+def test_places_that_spike_and_products_of_numbers_are_listed() -> None:
+    """In both codes: digits send the operand that rates leave a number; spikes meet weights."""
+    rates, digits = (inspect(gated(), coding=c) for c in (None, DIGITS))
+    assert rates.places == ("act", "open", "product")
+    assert digits.places == ("act", "open", "up/spikes", "product")
+    for found in (rates, digits):
+        analog = {layer.name: layer.analog for layer in found.layers if layer.analog}
+        assert analog == {"first": 16, "product": 16}
+        assert found.analog == 32 and found.operations == 16 * 4 + 64
+    (up,) = (layer for layer in digits.layers if layer.name == "up")
+    assert up.becomes == "4 BipolarIntegrateAndFire neurons"
+
+
+EVERY = [example for example in layer_examples() if example.layer.arity != 0]
+
+
+@pytest.mark.parametrize(("example", "code"), in_turn(EVERY, (sw.RateCode(), DIGITS)))
+def test_inspection_says_what_a_conversion_has(example: LayerExample, code: Any) -> None:
+    """The places are the populations of `convert`, for every layer of the registry."""
+    read = [f"x{i}" for i in range(len(example.shapes))]
+    acts = [f"{name}/act" for name in read]
+    nodes = [GraphNode(n, Input(s)) for n, s in zip(read, example.shapes, strict=True)]
+    nodes += [GraphNode(a, Activation("sigmoid"), (n,)) for a, n in zip(acts, read, strict=True)]
+    nodes.append(GraphNode("layer", example.layer, tuple(acts)))
+    nodes.append(GraphNode("end", Activation("relu"), ("layer",)))
+    graph = Graph(tuple(nodes), {"y": "end"})
+    found = inspect(graph, coding=code)
+    if found.convertible:
+        scale = dict.fromkeys(found.places, 100.0) or None
+        made = sw.convert(graph, spiking=True, coding=code, scale_firing_rates=scale)
+        assert set(found.places) == set(made.populations())
+
+
+def test_the_command_takes_a_code(tmp_path: Path) -> None:
+    """The last sentence names places, and layers with their shares."""
+    file = tmp_path / "model.onnx"
+    onnx.save(good(), file)
+    result = CliRunner().invoke(main, ["inspect", str(file), "--coding", "digits:4"])
+    assert result.exit_code == 0, result.output
+    told = " ".join(result.output.split())
+    assert "1 place sends spikes: relu." in told
+    assert "multiply two numbers, neither of them a spike (conv" in told

@@ -83,3 +83,14 @@ def test_a_field_that_is_left_out_may_have_the_value_that_is_left() -> None:
     assert decoder.decode(entry) == sw.BipolarIntegrateAndFire(0.5)
     with pytest.raises(TypeError, match="debt"):
         decoder.decode({**entry, "debt": False})
+    for entry, kind in (
+        ({"assumed_spikes": 0}, sw.BipolarIntegrateAndFire()),
+        ({"assumed_spikes": 1, "max_spikes_per_step": 1, "spike_heights": [4, 3]},
+         sw.BipolarIntegrateAndFire.in_steps(2)),
+        ({"assumed_spikes": [3], "max_spikes_per_step": 3, "spike_heights": [2, 1]},
+         sw.BipolarIntegrateAndFire.in_steps(2, 3)),
+    ):  # fmt: skip
+        entry = {"type": "BipolarIntegrateAndFire", **entry}
+        assert decoder.decode(entry) == kind
+        with pytest.raises(TypeError, match="assumed_spikes"):
+            decoder.decode({**entry, "assumed_spikes": 2})

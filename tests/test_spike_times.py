@@ -87,13 +87,13 @@ def test_times_go_on_where_recordings_were_deleted() -> None:
 
 
 def test_neurons_that_start_again_send_what_is_assumed_again() -> None:
-    """A spike that receivers take as sent is none, in the first steps of every window."""
-    kind = sw.BipolarIntegrateAndFire(assumed_spikes=1)
+    """A spike that receivers take as sent is none, in the first step of every window."""
+    kind = sw.BipolarIntegrateAndFire(max_spikes_per_step=1, spike_heights=(2, 1))
     net, stimulus, cells = driven(NeuronExample("", kind), 1, restart_every=3)
     with net:
         probe = sw.Probe(cells.neurons)
     with sw.Simulator(net, dt=0.5, progress=False) as sim:
-        sim.run_steps(6, {stimulus: [2.0]})
+        sim.run_steps(6, {stimulus: [4.0]})
     assert sim.spike_times(probe)[0].tolist() == [1.0, 1.5, 2.5, 3.0]
 
 

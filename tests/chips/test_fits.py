@@ -277,6 +277,22 @@ def test_functions_between_layers_do_not_fit() -> None:
     assert any("a function of values that no spikes carry" in str(b) for b in fit.broken)
 
 
+@pytest.mark.parametrize("chip", chips.names())
+def test_functions_that_mix_values_do_not_fit(chip: str) -> None:
+    """A product of matrices reads other values than it has: the chip lacks it, which is told."""
+    nodes = [GraphNode("input", g.Input((3, 4)))]
+    for name, width in (("a", 2), ("b", 5)):
+        nodes.append(GraphNode(name, g.Affine(_weights(width, 4), None), ("input",)))
+    nodes += [
+        GraphNode("turned", g.Permute((1, 0)), ("a",)),
+        GraphNode("product", g.MatMul(), ("turned", "b")),
+        GraphNode("last", g.Affine(_weights(3, 5), None), ("product",)),
+    ]
+    fit = sw.convert(Graph(tuple(nodes), {"output": "last"}), spiking=True).fits(chip)
+    assert not fit.fits
+    assert any("a function of values that no spikes carry" in str(b) for b in fit.broken)
+
+
 def test_neurons_that_differ_are_assumptions() -> None:
     """A reset, a floor and a cap that the chip has and the network lacks are said."""
     graph = _graph(g.Affine(_weights(5, 4), None), g.Activation("relu"), shape=(4,))

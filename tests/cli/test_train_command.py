@@ -120,20 +120,17 @@ def test_an_unknown_frozen_layer_is_a_sentence(tmp_path: Path, data: str) -> Non
     assert "frozen: the model has no layer 'nothing'." in " ".join(found.output.split())
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("held", [True, False])
-def test_least_squares_alone(tmp_path: Path, data: str, held: bool) -> None:
-    """Without epochs it says what came of weights, in words and numbers, and makes the page."""
-    page = tmp_path / "page.html"
-    more = ["--refit", "--epochs", "0", "--max-spikes-per-step", "1", "--report", str(page)]
-    found = run(tmp_path, data, *more, *([] if held else ["--validation", data]))
+def test_digits_are_trained_for_their_own_steps(tmp_path: Path, data: str) -> None:
+    """`--steps` may be left out, and the page shows the digits; without a code it is asked for."""
+    page, code = tmp_path / "page.html", ["--coding", "digits:2"]
+    given = ["train", str(MODEL), "--data", data, "--epochs", "1", "-o", str(tmp_path / "out.sw")]
+    found = CliRunner().invoke(main, [*given, *code, "--report", str(page)])
     assert found.exit_code == 0, found.output
-    assert "least squares" in found.stdout and "epoch" not in found.stdout
-    assert f"Saved as {tmp_path}" in found.stdout
-    assert "Training" in page.read_text(encoding="utf-8")
-
-    told = json.loads(run(tmp_path, data, *more, "--json").stdout)
-    assert told["history"] == [] and told["refitted"]["before"]["loss"] > 0
+    assert "2 steps" in found.stdout
+    assert "signed digits of 2 steps" in page.read_text(encoding="utf-8")
+    assert isinstance(sw.load(tmp_path / "out.sw").coding, sw.SignedDigits)
+    found = CliRunner().invoke(main, given)
+    assert found.exit_code == 2 and "steps must be a whole number from 1" in found.output
 
 
 def test_a_saved_network_is_trained_and_goes_on(tmp_path: Path, data: str) -> None:

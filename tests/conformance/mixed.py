@@ -85,7 +85,7 @@ class MixedNetwork:
         Connection(features.neurons[::2], curved.neurons, Alpha(0.004), 0.2)
         rates = self._ensemble(10, Sigmoid(1.0))
         Connection(flat, rates.neurons, 0.02, self._weights(10, 54))
-        bipolar = self._ensemble(7, BipolarIntegrateAndFire(1.0, 1, assumed_spikes=5), 40.0)
+        bipolar = self._ensemble(7, BipolarIntegrateAndFire(max_spikes_per_step=1), 40.0)
         Connection(features.neurons, bipolar.neurons, None, self._weights(7, 24))
         random = self._ensemble(9, StochasticSpiking(RectifiedLinear()), 50.0, bias=1.5)
         Connection(rates.neurons[[3, 1, 4, 1, 5, 9, 2, 6, 5]], random.neurons, None)

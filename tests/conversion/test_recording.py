@@ -21,10 +21,7 @@ CHOICES: dict[str, Any] = {
     "integrate": {"spiking": True},
     "capped": {"spiking": True, "max_spikes_per_step": 1},
     "signed": {"spiking": {"relu": sw.BipolarIntegrateAndFire()}},
-    "taken as sent": {
-        "spiking": {"relu": sw.BipolarIntegrateAndFire(assumed_spikes=4)},
-        "max_spikes_per_step": 1,
-    },
+    "taken as sent": {"spiking": {"relu": sw.BipolarIntegrateAndFire.in_steps(4)}},
     "loud": {"spiking": {"relu": sw.SpikingRectifiedLinear(amplitude=0.5)}},
     "slow": {"spiking": True, "synapse": 0.004},
     "rate": {"spiking": False},
@@ -56,7 +53,11 @@ def test_what_is_recorded_is_what_was_counted(choice: str, engine: str) -> None:
         if choice != "rate":
             spikes = run.spikes_over_time(name)
             assert np.abs(spikes).sum() > 0
-            sent = plain.populations[name].taken_as_sent(STEPS).sum() + spikes.sum(axis=1)
+            taken, worth = (
+                of(STEPS).reshape(STEPS, *(1,) * (spikes.ndim - 2))
+                for of in (plain.populations[name].taken_as_sent, plain.populations[name].height)
+            )
+            sent = ((spikes + taken) * worth).sum(axis=1)
             np.testing.assert_array_equal(sent, plain.populations[name].net)
             np.testing.assert_array_equal(
                 np.abs(spikes).sum(axis=1), plain.populations[name].totals
@@ -118,29 +119,6 @@ def test_sequences_are_recorded_in_all_their_steps() -> None:
     x = np.random.default_rng(0).normal(size=(2, 6, 3))
 
     assert network.run(x, record=[name]).recorded[name].shape[:2] == (2, 30)
-
-
-@pytest.mark.parametrize("engine", engines.available())
-def test_every_step_of_a_sequence_begins_with_spikes_taken_as_sent(engine: str) -> None:
-    """On every engine neurons of shared steps start again, and so do the steps that are counted."""
-    keras.utils.set_random_seed(0)
-    sequence = keras.Input((4, 3))
-    cell = keras.layers.SimpleRNN(4, name="cell", activation="relu")(sequence)
-    network = sw.convert(
-        keras.Model(sequence, keras.layers.Dense(2)(cell)), sequence_step=5, max_spikes_per_step=1,
-        spiking={"relu": sw.BipolarIntegrateAndFire(assumed_spikes=2)}, scale_firing_rates=900.0,
-    )  # fmt: skip
-    x = np.random.default_rng(0).normal(size=(3, 4, 3))
-    (name,) = network.populations()
-    run = network.run(x, record=[name], engine=engine)
-    population, spikes = run.populations[name], run.spikes_over_time(name)
-
-    assert population.taken_as_sent(20).tolist() == 4 * [True, True, False, False, False]
-    np.testing.assert_array_equal(np.abs(spikes).sum(axis=1), population.totals)
-    np.testing.assert_array_equal(8 + spikes.sum(axis=1), population.net)
-    assert np.abs(spikes).max() == 1 and (population.totals > 0).all()
-    expected = network.run(x, engine="reference").populations[name]
-    np.testing.assert_array_equal(expected.totals, population.totals)
 
 
 @pytest.mark.parametrize("engine", engines.available())

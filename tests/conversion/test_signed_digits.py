@@ -21,7 +21,6 @@ from spikewright.errors import (
     ConversionWarning,
     NetworkError,
     SimulationError,
-    TrainingError,
 )
 from spikewright.graph import Graph, GraphNode, evaluate_all
 from spikewright.graph.layers import Activation, Add, Affine, Divide, Input, MaxPool, Multiply
@@ -249,7 +248,10 @@ def test_many_digits_are_those_of_the_twin(graph: Graph, steps: int) -> None:
     exact = [engine for engine in sw.engines.available() if engine != "torch"]
     for silent in (1, steps):
         conversion, x = converted(graph, silent, steps=steps)
-        runs = [conversion.run(x, engine=engine, progress=False) for engine in exact]
+        runs = [
+            conversion.run(x, engine=engine, precision="float64", progress=False)
+            for engine in exact
+        ]
         for run in runs[1:]:
             for name, found in sent(run).items():
                 np.testing.assert_array_equal(found, sent(runs[0])[name], name)
@@ -293,6 +295,28 @@ def test_files_and_copies_hold_it(tmp_path: Path) -> None:
             np.testing.assert_array_equal(found, wanted[name])
 
 
+@pytest.mark.parametrize("silent", [1, 2])
+def test_another_code_chooses_its_scales_anew(tmp_path: Path, silent: int) -> None:
+    """Also of a loaded network, whose scales are numbers; other silent steps leave them."""
+    graph = GRAPHS["mlp"]
+    x = models.inputs(graph, batch=30, seed=6)
+    wanted, _ = converted(graph, silent)
+    rates = sw.convert(graph, spiking=True, scale_firing_rates=3.0)
+    for number, made in enumerate([rates, converted(graph, 1, steps=2)[0]]):
+        made.save(tmp_path / f"{number}.sw")
+        loaded = sw.load(tmp_path / f"{number}.sw")
+        found = loaded.again(coding=sw.SignedDigits(STEPS, silent), calibration=x)
+        np.testing.assert_array_equal(
+            found.run(x, progress=False).output, wanted.run(x, progress=False).output
+        )
+        given = loaded.again(coding=sw.SignedDigits(STEPS, 1), scale_firing_rates=3.0)
+        assert given.resolved["scale_firing_rates"] == 3.0
+    waits = wanted.again(**wanted.resolved).again(coding=sw.SignedDigits(STEPS, 4))
+    for name, scales in wanted.resolved["scale_firing_rates"].items():
+        np.testing.assert_array_equal(waits.resolved["scale_firing_rates"][name], scales)
+    assert waits.again(coding=sw.RateCode()).resolved["scale_firing_rates"] == 1.0
+
+
 def test_the_trace_says_what_digits_are() -> None:
     """How far they reach, of each layer; no layer is in doubt, and few spikes are no warning."""
     leaky = Activation("leaky_relu", {"negative_slope": 0.5})
@@ -317,12 +341,72 @@ def test_other_numbers_of_steps_are_refused() -> None:
 
 
 def test_inputs_that_change_are_refused() -> None:
-    """All of an input comes at once: encoders, and values of every step, have no place."""
+    """All of an input comes at once: spikes of values, and values of every step, have no place."""
     conversion, x = converted(GRAPHS["mlp"], 1)
-    with pytest.raises(SimulationError, match="takes what is held"):
-        conversion.run(np.repeat(x[:, None], STEPS, axis=1), progress=False)
-    with pytest.raises(SimulationError, match="takes what is held"):
-        conversion.run(np.abs(x), encoder=sw.encoders.Poisson(rate=100.0), progress=False)
+    steps, poisson = np.repeat(x[:, None], STEPS, axis=1), sw.encoders.Poisson(rate=100.0)
+    with pytest.raises(SimulationError, match=r"takes what is held.*encoder=Frames\(\)"):
+        conversion.run(steps, progress=False)
+    with pytest.raises(SimulationError, match=r"Poisson.* takes what is held.*Frames\(\)"):
+        conversion.run(np.abs(x), encoder=poisson, progress=False)
+    for given in ({"x": steps}, {"x": np.abs(x), "encoder": poisson}):
+        with pytest.raises(SimulationError, match="takes what is held"):
+            conversion.evaluate(**given, progress=False)
+
+
+def test_frames_are_samples_that_follow_each_other() -> None:
+    """Each is answered as it is alone, the prediction is their mean, and spikes are those of all.
+
+    Between them nothing stays: their order changes nothing.
+    """
+    conversion, x = converted(GRAPHS["two heads"], 2)
+    frames = x.reshape(6, 5, *x.shape[1:])
+    given: dict[str, Any] = {"record": list(conversion.populations()), "progress": False}
+    alone = conversion.run(x, **given)
+    run = conversion.run(frames, encoder=sw.encoders.Frames(), **given)
+    times = conversion.lowered.times
+    assert times is not None
+    lasts = 4 * times.pace + alone.network_steps
+    assert (run.steps, run.network_steps) == (5 * STEPS, lasts)
+    for name, value in alone.predict().items():
+        of_frames = value.reshape(6, 5, *value.shape[1:])
+        np.testing.assert_allclose(run.predict_frames()[name], of_frames, atol=1e-6)
+        np.testing.assert_allclose(run.predict()[name], of_frames.mean(axis=1), atol=1e-6)
+        known = run.predict_at_every_step()[name][:, STEPS - 1 :: STEPS]
+        numbers = np.arange(1, 6).reshape(-1, *(1,) * (value.ndim - 1))
+        np.testing.assert_allclose(known, of_frames.cumsum(axis=1) / numbers, atol=1e-6)
+    for name, spikes in alone.spike_counts().items():
+        np.testing.assert_array_equal(run.spike_counts()[name], spikes.reshape(6, 5).sum(axis=1))
+        np.testing.assert_array_equal(
+            run.spikes_over_time(name).reshape(alone.spikes_over_time(name).shape),
+            alone.spikes_over_time(name),
+        )
+        sums = alone.populations[name].net.reshape(6, 5, *alone.populations[name].net.shape[1:])
+        np.testing.assert_array_equal(run.populations[name].net, sums.sum(axis=1))
+    few = conversion.run(frames, encoder=sw.encoders.Frames(), batch_size=4, **given)
+    for name, value in run.raw.items():
+        np.testing.assert_array_equal(few.raw[name], value)
+    for name, population in run.populations.items():
+        np.testing.assert_array_equal(few.populations[name].totals, population.totals)
+    assert alone.frames == 1
+    np.testing.assert_array_equal(
+        *(next(iter(v.values())).ravel() for v in (alone.predict_frames(), alone.predict()))
+    )
+
+
+def test_events_make_frames_of_the_time_of_a_sample() -> None:
+    """Those of the time from one sample to the next are a frame; the sum of all is the mean."""
+    conversion, _ = converted(GRAPHS["mlp"], 1)
+    ((name, node),) = conversion.inputs.items()
+    last, frame = node.shape_out[0] - 1, (STEPS + 1) * STEP
+    events = np.array([[0.1, 0, 1.0], [0.9, last, -2.0], [2.5, 0, 3.0]]) * [frame, 1, 1]
+    run = conversion.run({name: [events]}, encoder=sw.encoders.Events(1.0), progress=False)
+    frames = np.zeros((1, 3, *node.shape_out))
+    frames[0, 0, [0, last]], frames[0, 2, 0] = (1.0, -2.0), 3.0
+    wanted = conversion.run(3 * frames, encoder=sw.encoders.Frames(), progress=False)
+    np.testing.assert_array_equal(run.output, wanted.output)
+    rates = sw.convert(GRAPHS["mlp"], spiking=True).run(frames[:, 0], 8, progress=False)
+    with pytest.raises(SimulationError, match="answered by themselves where layers say signed"):
+        rates.predict_frames()
 
 
 @pytest.mark.parametrize(
@@ -333,7 +417,7 @@ def test_inputs_that_change_are_refused() -> None:
         ({"bias_correction": sw.StepCorrection(4)}, "bias_correction"),
         ({"max_spikes_per_step": 2}, "max_spikes_per_step"),
         ({"weights": sw.Quantised(8)}, "weights.* neurons that compute in whole numbers send no"),
-        ({"sequence_step": 4}, "sequence_step"),
+        ({"sequence_step": 5}, "sequence_step"),
         ({"scale_firing_rates": sw.EnergyBudget(4, spikes=20.0)}, "scale_firing_rates.* a budget"),
         ({"scale_firing_rates": {"default": sw.MinimumError(8)}}, "rule is for 8 steps, and digi"),
         ({"spiking": {"relu": sw.IntegrateAndFire()}}, "coding"),
@@ -348,22 +432,6 @@ def test_what_has_no_place_is_refused(arguments: dict[str, Any], named: str) -> 
     given = {"spiking": True, "coding": sw.SignedDigits(4, 1), "calibration": x, **arguments}
     with pytest.raises(ConversionError, match=named):
         sw.convert(graph, **given)
-
-
-@pytest.mark.parametrize(
-    "called",
-    [
-        lambda c, x: c.train(x, steps=STEPS),
-        lambda c, x: c.reconstruct(x, steps=STEPS),
-        lambda c, x: c.torch_module(STEPS),
-    ],
-    ids=["train", "reconstruct", "torch_module"],
-)
-def test_nothing_trains_digits(called: Any) -> None:
-    """One sentence says why, before anything is computed, and one what would do."""
-    conversion, x = converted(GRAPHS["mlp"], 1)
-    with pytest.raises(TrainingError, match=r"signed digits are not trained: .*=sw\.RateCode"):
-        called(conversion, x)
 
 
 def test_bits_of_a_chip_are_refused() -> None:
@@ -402,6 +470,8 @@ def test_without_samples_auto_is_refused() -> None:
     given = {"spiking": True, "scale_firing_rates": scale}
     with pytest.raises(ConversionError, match="silent_steps"):
         sw.convert(graph, coding=sw.SignedDigits(4), **given)
+    with pytest.raises(ConversionError, match="the code SignedDigits needs data, and none"):
+        sw.convert(graph, spiking=True, coding=sw.SignedDigits(4, 1))
     assert sw.convert(graph, coding=sw.SignedDigits(4, 1), **given).coding.steps == 4
 
 

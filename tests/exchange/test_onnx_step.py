@@ -11,6 +11,7 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
+import torch
 from click.testing import CliRunner
 from numpy.typing import NDArray
 from onnx import numpy_helper
@@ -430,3 +431,32 @@ def test_a_sample_of_digits_is_said_step_by_step(graph: Graph, silent: int, tmp_
     for step in (-3, -2, -1):
         np.testing.assert_allclose(found[f"mean {output}"][:, step], run.predict(), atol=1e-6)
     np.testing.assert_allclose(found[f"mean {output}"][:, late : 4 + late], at_every, atol=1e-6)
+
+
+@pytest.mark.parametrize("kind", ["RNN", "GRU", "LSTM"])
+def test_rows_of_digits_follow_each_other(kind: str, tmp_path: Path) -> None:
+    """A row takes the steps in the metadata, and at its end the mean is that of a run's row."""
+
+    class Model(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.rnn = getattr(torch.nn, kind)(3, 5, batch_first=True)
+            self.head = torch.nn.Linear(5, 2)
+
+        def forward(self, x: torch.Tensor) -> Any:
+            return self.head(self.rnn(x)[0])
+
+    torch.manual_seed(0)
+    x = np.random.default_rng(0).normal(size=(3, 5, 3)).astype(np.float32)
+    conversion = sw.convert(
+        Model().eval(), example_input=x, spiking=True, coding=sw.SignedDigits(4, 1),
+        sequence_step=4, calibration=x,
+    )  # fmt: skip
+    sw.onnx.save_step(conversion, tmp_path / "step.onnx")
+    deployed = Deployed(tmp_path / "step.onnx")
+    row = json.loads(deployed.session.get_modelmeta().custom_metadata_map["steps"])
+    run = conversion.run(x, engine="reference", progress=False)
+    assert row * 5 == run.network_steps
+    (name,), (output,) = conversion.inputs, conversion.outputs
+    found = deployed.run({name: np.repeat(x, row, axis=1)}, row * 5)
+    np.testing.assert_allclose(found[f"mean {output}"][:, row - 1 :: row], run.predict(), atol=1e-6)

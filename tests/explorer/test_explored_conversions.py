@@ -11,15 +11,15 @@ from typing import Any
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from explorers import accuracy, unpacked
+from explorers import accuracy, subject, unpacked
 
 import spikewright as sw
 from spikewright.cli import main
-from spikewright.errors import SimulationError
+from spikewright.errors import ConversionError
 from spikewright.explorer import answers
 from spikewright.explorer.answers import look
 from spikewright.explorer.explore import _subject as subject_of
-from spikewright.explorer.message import Wish
+from spikewright.explorer.message import Wish, changes_of
 
 MADE: list[dict[str, Any]] = [
     {"scale_firing_rates": 6.0, "max_spikes_per_step": 1},
@@ -118,9 +118,66 @@ def test_a_conversion_is_made_again() -> None:
     np.testing.assert_array_equal(found.output, expected.output)
 
 
-def test_a_code_with_steps_is_not_explored() -> None:
-    """A page moves all that the code chooses, and so would show another network."""
-    x, y = sw.demo.held_out(30)
-    made = sw.convert(sw.demo.MODEL, spiking=True, coding=sw.SignedDigits(4, 1), calibration=x)
-    with pytest.raises(SimulationError, match="all of which SignedDigits chooses: give the model"):
-        sw.explore(made, x, y)
+CODES = [
+    (sw.SignedDigits(4, 1), {"digits": 4, "silent": 1}),
+    (sw.SignedDigits(3), {"digits": 3, "silent": 1}),
+    (sw.SignedDigits(4, {"relu1": 0, "relu2": 2}), {"digits": 4, "silent": None}),
+    (sw.RateCode(8), {"steps": 8}),
+]
+
+
+@pytest.mark.parametrize(("coding", "expected"), CODES, ids=str)
+def test_a_page_begins_with_the_code_of_a_conversion(coding: Any, expected: dict[str, Any]) -> None:
+    """Silent steps of each layer's own are found anew."""
+    x, y = sw.demo.held_out(8)
+    made = sw.convert(sw.demo.MODEL, spiking=True, coding=coding, calibration=x)
+    first = subject_of(made, x, y, None, (), "").first
+    assert {name: getattr(first, name) for name in expected} == expected
+
+
+@pytest.mark.parametrize("made_with", [{}, {"coding": sw.SignedDigits(2, 2)}], ids=["rates", "2"])
+@pytest.mark.parametrize("wanted", [Wish(digits=4), Wish(digits=3, silent=2), Wish(steps=6)])
+def test_digits_are_those_of_convert(
+    tmp_path: Path, made_with: dict[str, Any], wanted: Wish
+) -> None:
+    """Spikes of either sign in the network's steps, accuracy, Python and the command."""
+    x, y = sw.demo.held_out(60)
+    np.savez(tmp_path / "x.npz", x=x, y=y)
+    data = {"calibration": x} if made_with else {}
+    made = sw.convert(sw.demo.MODEL, spiking=True, **made_with, **data)
+    made.save(tmp_path / "net.sw")
+    made = sw.load(tmp_path / "net.sw")
+    command = ("spikewright", "evaluate", str(tmp_path / "net.sw"), f"--data={tmp_path / 'x.npz'}")
+    whole = subject_of(made, x, y, None, command, "")
+    header, arrays = unpacked(look(whole, 0, wanted))
+    coding = wanted.coding
+    given = {"coding": coding, "calibration": x} if coding else {"scale_firing_rates": 10.0}
+    direct = sw.convert(sw.demo.MODEL, spiking=True, **given)
+    run = direct.run(x, wanted.run[0], progress=False)
+    assert (header["own_steps"], header["steps"]) == (run.steps, run.network_steps)
+    assert header["silent"] == getattr(direct.coding, "silent_steps", None)
+    assert sum(layer["spikes"] for layer in header["layers"]) == sum(
+        int(counts[0]) for counts in run.spike_counts().values()
+    )
+    raster = arrays["1 raster"]
+    assert len(raster) == run.network_steps and (raster.min() == -1) == (coding is not None)
+    names: dict[str, Any] = {"conversion": made, "x": x}
+    exec(header["call"], names)
+    found = names["conversion"].run(x, wanted.run[0], progress=False).predict()
+    np.testing.assert_array_equal(found, run.predict())
+    _, *words = shlex.split(whole.command_of(wanted))
+    done = CliRunner().invoke(main, [*words, "--json"])
+    (last,) = answers.measured(whole, wanted, bool)
+    assert last["value"] == accuracy(json.loads(done.stdout), wanted.run[0])
+    points = list(answers.curve(whole, wanted, bool))
+    assert bool(points) == (coding is None)
+
+
+def test_more_digits_are_one_press_away() -> None:
+    """A proposal of digits is a change that the page can make."""
+    more = {"coding": sw.SignedDigits(5, 1), "scale_firing_rates": {"relu1": np.ones(8)}}
+    assert changes_of(more, 5, Wish(digits=4)) == {"digits": 5, "silent": 1}
+    each = {"coding": sw.SignedDigits(4, {"relu1": 0, "relu2": 2})}
+    assert changes_of(each, 4, Wish(digits=4)) is None
+    with pytest.raises(ConversionError, match="whole numbers from 0 to steps=2"):
+        look(subject(60), 0, Wish(digits=2, silent=3))

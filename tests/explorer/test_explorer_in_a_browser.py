@@ -58,6 +58,39 @@ def test_the_slider_moves_spikes_and_accuracy(window: Window) -> None:
     assert window.pixels("raster-0") != before
 
 
+def test_values_as_signed_digits(window: Window) -> None:
+    """Choices of digits in the place of those of rates, and steps of both kinds."""
+    page = window.page
+    assert not page.is_visible("#digits") and page.is_visible("#scale")
+    page.select_option("#code", "digits")
+    window.wait()
+    rates = window.pixels("raster-1")
+    page.select_option("#digits", "3")
+    page.select_option("#silent", "2")
+    window.wait()
+
+    x, y = sw.demo.held_out(SAMPLES)
+    coding = sw.SignedDigits(3, 2)
+    made = sw.convert(sw.demo.MODEL, spiking=True, coding=coding, calibration=x)
+    run = made.run(x, progress=False)
+    assert window.spikes == sum(int(layer[0]) for layer in run.spike_counts().values())
+    assert window.text("status").endswith("3 steps of each layer, 5 of the network")
+    assert "inputs: 2. Time" in window.text("waits") and window.text("time-told") == "5 of 5"
+    right = (run.predict().argmax(axis=1) == y).mean()
+    assert window.text("score") == f"{100 * right:.1f} % accuracy"
+    assert not page.is_visible("#scale") and not page.is_visible("#curve")
+    assert window.pixels("raster-1") != rates
+    page.select_option("#digits", "1")  # which has no room for two silent steps
+    window.wait()
+    assert page.input_value("#silent") == "1" and "digits=1&silent=1" in page.url
+    page.reload()
+    window.wait()
+    assert window.text("status").endswith("1 steps of each layer, 2 of the network")
+    page.select_option("#code", "rates")
+    window.wait()
+    assert window.text("status").endswith("in 64 steps") and page.is_visible("#scale")
+
+
 def test_a_digit_is_drawn(window: Window) -> None:
     """Strokes on the pad become spikes; clearing it goes back to the sample."""
     sample, spikes = window.pixels("maps-0"), window.spikes

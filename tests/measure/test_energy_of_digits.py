@@ -9,9 +9,10 @@ from numpy.typing import NDArray
 import models
 import spikewright as sw
 from spikewright.graph import Graph, GraphNode
-from spikewright.graph.layers import Activation, Affine, Input, MaxPool, Reshape
+from spikewright.graph.layers import Activation, Affine, Input, MatMul, MaxPool, Reshape
 from spikewright.measure.energy import integer_multiply_accumulate
 from spikewright.records import Record, select
+from twins import rounded_values
 
 STEPS, SILENT = 4, 2
 GRAPH = models.mlp(seed=3)
@@ -116,3 +117,30 @@ def test_a_maximum_passes_on_at_most_one_digit_a_step() -> None:
     assert told(found, "accumulates", layer="b").value == pytest.approx(5 * most)
     assert told(found, "multiply-accumulates", layer="b").value == 0
     assert 0 < most < windows.sum() / len(x)
+
+
+@pytest.mark.parametrize("silent", [1, 2, 3, 4])
+def test_products_are_computed_for_each_digit_that_is_used(silent: int) -> None:
+    """With d silent steps from digit d + 1 on, so once where a layer waits for all but the last.
+
+    There the network is its rounded twin already, whose products are those of one pass.
+    """
+    rng = np.random.default_rng(4)
+    left, right = (Affine(rng.normal(size=(3, 3)), rng.normal(size=3)) for _ in range(2))
+    nodes = (
+        GraphNode("x", Input((3, 3))),
+        GraphNode("a", Activation("tanh"), ("x",)),
+        GraphNode("l", left, ("a",)),
+        GraphNode("r", right, ("a",)),
+        GraphNode("m", MatMul(), ("l", "r")),
+        GraphNode("y", Affine(rng.normal(size=(2, 3)), np.zeros(2)), ("m",)),
+    )
+    graph = Graph(nodes, {"output": "y"})
+    x = rng.normal(size=(12, 3, 3))
+    coding = sw.SignedDigits(STEPS, {"m": silent, "default": 1})
+    conversion = sw.convert(graph, spiking=True, coding=coding, calibration=x)
+    found = conversion.evaluate(x, progress=False)
+    products = told(found, "multiply-accumulates", layer="m.function").value
+    assert products == 27 * max(1, STEPS - silent)
+    waiting = conversion.again(coding=sw.SignedDigits(STEPS, STEPS - 1)).run(x, progress=False)
+    np.testing.assert_allclose(waiting.predict(), rounded_values(conversion, x)["y"], atol=1e-6)

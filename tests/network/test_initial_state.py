@@ -24,7 +24,7 @@ from spikewright.testing.modelling import NeuronExample, neuron_type_examples
 N, STEPS = 6, 40
 KEEPING = of_each_type(e for e in neuron_type_examples() if e.neuron_type.state_names)
 COUNTING = [e for e in KEEPING if isinstance(e.neuron_type, RunningMeanSpiking)]
-VARYING = [e for e in KEEPING if e.neuron_type.assumed_spikes or e.neuron_type.spike_heights]
+VARYING = [e for e in KEEPING if e.neuron_type.spike_heights]
 CONTINUED = [e for e in KEEPING if e not in (*COUNTING, *VARYING)]
 """Examples whose state is all that they know: others count their steps as well."""
 

@@ -83,6 +83,7 @@ def test_a_residual_network_becomes_convolutions_sums_and_activations() -> None:
         "drop identities [20 -> 18 nodes] 'dropout': dropped: an identity",
         "drop identities [20 -> 18 nodes] 'linear': dropped: a linear activation is an identity",
         "fuse activations [18 -> 18 nodes]: nothing to do",
+        "fuse normalizations [18 -> 18 nodes]: nothing to do",
         "fold batch norm [18 -> 14 nodes] 'bn1': BatchNormalization folded into 'conv1' before it",
         "fold batch norm [18 -> 14 nodes] 'bn2': BatchNormalization folded into 'conv2' before it",
         "fold batch norm [18 -> 14 nodes] 'bn3': BatchNormalization folded into 'conv3' before it",
@@ -116,7 +117,13 @@ def test_a_network_that_needs_nothing_is_left_as_it_is() -> None:
     assert to_text(done) == to_text(graph)
     assert [str(line) for line in trace] == [
         f"{name} [3 -> 3 nodes]: nothing to do"
-        for name in ("drop identities", "fuse activations", "fold batch norm", "merge affine")
+        for name in (
+            "drop identities",
+            "fuse activations",
+            "fuse normalizations",
+            "fold batch norm",
+            "merge affine",
+        )
     ]
 
 

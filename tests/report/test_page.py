@@ -273,6 +273,14 @@ def test_the_sentence_follows_from_the_records(records: list[Record], text: str)
     assert sentence(records) == text
 
 
+def test_steps_of_the_network_stand_beside_those_of_a_layer(tmp_path: Path) -> None:
+    """Where layers start one after the other, as the settings of an evaluation say."""
+    records = [Record("spikes per sample", 12.0, "spikes", 3, None, {"steps": 4, "dt": 0.001})]
+    path = write_html(tmp_path / "a.html", records, facts={"network_steps": 22})
+    text = path.read_text(encoding="utf-8")
+    assert "After 4 steps of 1 ms (22 of the network) the network has sent 12 spikes" in text
+
+
 @pytest.mark.parametrize(("value", "text"), [(0.0, "0 points lost"), (-0.02, "2.0 points gained")])
 def test_no_loss_and_a_gain_are_named(value: float, text: str) -> None:
     """No loss and a gain are named as they are."""

@@ -19,6 +19,8 @@ from torch import nn
 import spikewright as sw
 from spikewright.choosing.rules import MinimumError
 from spikewright.errors import ConversionError
+from spikewright.graph import Graph, GraphNode
+from spikewright.graph import layers as g
 from spikewright.measure.truth import Output
 from spikewright.records import Record
 from spikewright.study import candidates as ways
@@ -289,9 +291,15 @@ def test_signed_digits_are_compared_too(rate: sw.Conversion, cap: int | None) ->
 
 def test_layers_that_digits_cannot_say_are_named() -> None:
     """The candidate failed, with the layers and the reason; another one is chosen."""
-    made = sw.convert(network(nn.Tanh), example_input=inputs(1))
-    found = sw.best_rule(made, inputs(), 4, progress=False)
-    assert "signed digits are for ReLU" in found.failed["SignedDigits(steps=4)"]
+    rounding = g.Activation("rounded_relu", {"threshold": 1.0, "levels": 4.0})
+    weights = np.random.default_rng(0).normal(size=(5, 6))
+    nodes = (
+        GraphNode("x", g.Input((6,))),
+        GraphNode("rounds", rounding, ("x",)),
+        GraphNode("out", g.Affine(weights, None), ("rounds",)),
+    )
+    found = sw.best_rule(Graph(nodes, {"out": "out"}), inputs(), 4, progress=False)
+    assert "it rounds its values to levels" in found.failed["SignedDigits(steps=4)"]
     assert found.best is not None and "Digits" not in found.best.name
 
 
@@ -467,24 +475,18 @@ def test_without_an_end_it_is_a_function_of_its_arguments(
     assert tables[0] == tables[1] == tables[2]
 
 
-@pytest.mark.parametrize(
-    ("steps", "assumed"), [(1, 1), (2, 2), (3, 2), (4, 3), (8, 7), (9, 0), (16, 0)]
-)
-def test_first_spikes_are_taken_as_sent_in_few_steps(steps: int, assumed: int) -> None:
-    """The last step stays free where there are enough; without a cap there is no room to make."""
-    rules = {"one": sw.OneScale()}
+@pytest.mark.parametrize("steps", [1, 2, 8, 32, 33])
+def test_heights_fall_in_few_steps_of_capped_spikes(steps: int) -> None:
+    """From two steps to 32; without a cap there is no room to make."""
     for cap in (1, 3, None):
         kinds = [
             c.arguments["spiking"][sw.RectifiedLinear]
-            for c in candidates_of(rules, steps, 0.001, cap)
+            for c in candidates_of({"one": sw.OneScale()}, steps, 0.001, cap)
         ]
-        falling = sw.BipolarIntegrateAndFire.in_steps(steps, cap or 1)
-        wanted = cap and max(steps, cap) > 1
-        assert (falling in kinds) == bool(wanted)
-        flat = [kind for kind in kinds if kind != falling or not wanted]
-        found = {kind.assumed_spikes for kind in flat if kind.negative}
-        assert found == ({0, assumed} if cap else {0})
-        assert len(flat) == (3 if cap and assumed else 2)
+        falls = cap is not None and 1 < steps <= 32
+        falling = [sw.BipolarIntegrateAndFire.in_steps(steps, cap or 1)] if falls else []
+        assert [kind for kind in kinds if kind.spike_heights] == falling
+        assert len(kinds) == 2 + falls
 
 
 def test_given_candidates_alone_are_compared(rate: sw.Conversion) -> None:

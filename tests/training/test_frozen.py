@@ -163,29 +163,6 @@ def test_a_source_that_is_frozen_as_a_whole() -> None:
         result.write_back(model)
 
 
-@pytest.mark.parametrize("frozen", ["2", "3"], ids=["product", "normalisation"])
-def test_least_squares_obey(frozen: str) -> None:
-    """`refit` changes weights in front of a frozen normalisation, and biases there too.
-
-    Without, the normalisation takes what would be added to the current.
-    """
-    torch.manual_seed(0)
-    model = nn.Sequential(
-        nn.Linear(6, 8), nn.ReLU(), nn.Linear(8, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Linear(8, 3)
-    ).eval()
-    x = np.random.default_rng(0).normal(size=(100, 6)).astype(np.float32)
-    conversion = sw.convert(model, spiking=True, example_input=x[:1])
-    how = {"refit": True, "epochs": 0, "validation": 0.0}
-    changed, free = (
-        moved_arrays(conversion.graph, fitted(conversion, x, frozen=names, **how).conversion.graph)
-        for names in ((frozen,), ())
-    )
-    last = {("5 Linear", "weight"), ("5 Linear", "bias")}
-    assert free == {("2 Linear", "weight"), ("3 BatchNorm1d", "beta"), *last}
-    product = {("2 Linear", "weight"), ("2 Linear", "bias")}
-    assert changed == ({*product, *last} if frozen == "3" else last)
-
-
 def test_reconstruction_leaves_biases_of_frozen_layers() -> None:
     """Nothing is added to their neurons' currents, and the trace says so."""
     _, conversion, _ = made("pytorch", "dense")

@@ -22,10 +22,9 @@ EXAMPLES = [
     sw.IntegrateAndFire(max_spikes_per_step=1),
     sw.BipolarIntegrateAndFire(max_spikes_per_step=1),
     sw.BipolarIntegrateAndFire(max_spikes_per_step=3),
-    sw.BipolarIntegrateAndFire(max_spikes_per_step=1, assumed_spikes=2),
     sw.BipolarIntegrateAndFire.in_steps(3, 3),
     sw.BipolarIntegrateAndFire(1.0, 2, (2, 1)),
-    sw.BipolarIntegrateAndFire(1.0, 1, 1, (3, 2, 2)),
+    sw.BipolarIntegrateAndFire(1.0, 1, (3, 2, 2)),
 ]
 KERNELS = list(dict.fromkeys(kind for kind in EXAMPLES if along.integrator_of(kind) is not None))
 LAYOUTS = {

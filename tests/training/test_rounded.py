@@ -138,8 +138,8 @@ def test_the_rounded_network_has_the_counts_of_the_spiking_one(
 
 
 KINDS = [
-    sw.BipolarIntegrateAndFire(), sw.BipolarIntegrateAndFire(assumed_spikes=3),
-    sw.IntegrateAndFire(), sw.BipolarIntegrateAndFire(assumed_spikes=1, spike_heights=(3, 2)),
+    sw.BipolarIntegrateAndFire(), sw.IntegrateAndFire(),
+    sw.BipolarIntegrateAndFire(spike_heights=(3, 2)),
     sw.BipolarIntegrateAndFire.in_steps(2, 3),
 ]  # fmt: skip
 
@@ -149,10 +149,10 @@ KINDS = [
     [
         (KINDS[0], "averages", 1, False, None),
         (KINDS[0], "dense", None, True, 7),
-        (KINDS[1], "maxima", 2, True, 2),
-        (KINDS[2], "dense", None, False, 5),
-        (KINDS[3], "averages", 1, True, 7),
-        (KINDS[4], "maxima", 1, False, None),
+        (KINDS[0], "maxima", 2, True, 2),
+        (KINDS[1], "dense", None, False, 5),
+        (KINDS[2], "averages", 1, True, 7),
+        (KINDS[3], "maxima", 1, False, None),
     ],
 )
 def test_steps_without_gradient_are_those_of_the_spiking_network(

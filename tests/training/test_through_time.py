@@ -85,7 +85,7 @@ def test_neurons_that_draw_or_round_are_refused_by_name(example: NeuronExample) 
     name = type(example.neuron_type).__name__
     named = rf"'inner' \({name}.*'outer'.*IntegrateAndFire"
     digits = conversion.lowered.times is not None
-    with pytest.raises(TrainingError, match="digits.*RateCode" if digits else named):
+    with pytest.raises(TrainingError, match="digits.*SignedDigits" if digits else named):
         conversion.torch_module(3)
 
 

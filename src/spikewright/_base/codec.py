@@ -52,19 +52,39 @@ So that a graph without it has the fingerprint that it had.
 SAVED_AS: Mapping[str, str] = MappingProxyType({"GraphNode": "Node", "CellPart": "Part"})
 """The names in files of classes that have other names today."""
 
+
+def _taken_as_sent(entries: Mapping[str, Any]) -> Any:
+    """What files of earlier versions say of the spikes that heights imply to be taken as sent."""
+    most, heights = entries.get("max_spikes_per_step"), entries.get("spike_heights", ())
+    falls = most is not None and entries.get("start") is None and len(set(heights)) > 1
+    return 0 if not falls else 1 if most == 1 else [most]
+
+
 LEFT_OUT: Mapping[tuple[str, str], Any] = MappingProxyType(
     {
         ("BipolarIntegrateAndFire", "debt"): True,
+        ("BipolarIntegrateAndFire", "assumed_spikes"): _taken_as_sent,
         ("Measured", "joules"): None,
         ("Measured", "energy_table"): None,
     }
 )
-"""Fields that classes had in earlier files, with the only value that they may have there."""
+"""Fields that classes had in earlier files, with the only value that they may have there.
+
+Where that depends on the other entries, it is a function of them.
+"""
 
 _DAMAGE = (
     LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RuntimeError,
     MemoryError,
 )  # fmt: skip
+
+
+def _is_left_out(name: str, key: str, entries: Mapping[str, Any]) -> bool:
+    """Whether an entry is one of a field left out, with the value that it may have."""
+    if (name, key) not in LEFT_OUT:
+        return False
+    only = LEFT_OUT[name, key]
+    return bool(entries[key] == (only(entries) if callable(only) else only))
 
 
 def saved_name(kind: type) -> str:
@@ -229,7 +249,7 @@ class RecordDecoder:
         entries = {
             key: item
             for key, item in data.items()
-            if key != "type" and ((name, key) not in LEFT_OUT or LEFT_OUT[name, key] != item)
+            if key != "type" and not _is_left_out(name, key, data)
         }
         return self._made(fitting[0], entries, None)
 

@@ -18,10 +18,6 @@ def _whole_numbers(text: str) -> tuple[int, ...]:
     return tuple(int(number) for number in text.removesuffix("/").split("/"))
 
 
-def _one_or_several(text: str) -> int | tuple[int, ...]:
-    return _whole_numbers(text) if "/" in text else int(text)
-
-
 def _truth(text: str) -> bool:
     if text.lower() not in ("true", "false"):
         raise ValueError(text)
@@ -31,11 +27,10 @@ def _truth(text: str) -> bool:
 _KINDS: Mapping[frozenset[Any], Callable[[str], Any]] = {
     frozenset({float}): float, frozenset({int}): int, frozenset({bool}): _truth,
     frozenset({tuple[int, ...]}): _whole_numbers,
-    frozenset({int, tuple[int, ...]}): _one_or_several,
 }  # fmt: skip
 _WORDS: Mapping[Callable[[str], Any], str] = {
     float: "a number", int: "a whole number", _whole_numbers: "whole numbers such as 6/4/3/3",
-    _one_or_several: "a whole number, or several such as 3/1", _truth: "true or false",
+    _truth: "true or false",
 }  # fmt: skip
 
 

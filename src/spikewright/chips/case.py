@@ -313,7 +313,7 @@ class ChipMapping:
         """The largest number of weights from a neuron of a layer, to all of its readers or some."""
         to = self.network.readers(layer.name) if readers is None else readers
         paths = [p for reader in to for p in reader.paths if p.origin == layer.name]
-        total = sum((self.fan_out(path) for path in paths), start=np.zeros(layer.shape))
+        total = sum((self.fan_out(path) for path in paths), start=np.zeros(1))
         return int(total.max(initial=0))
 
     def synapses(self, layer: ChipLayer) -> int:

@@ -70,12 +70,11 @@ _NO_PLACE: Mapping[str, tuple[Any, str]] = {
     "initial_voltage": ("half", "a neuron of digits begins at half a unit, so that it rounds"),
     "bias_correction": (None, "what digits lose is rounding, which has no mean to correct"),
     "weights": (None, "neurons that compute in whole numbers send no digits yet"),
-    "sequence_step": (None, "recurrent connections carry no digits yet"),
     "max_spikes_per_step": (1, "a digit is one spike of either sign"),
 }
 """Arguments of `convert` that digits leave no choice: what may be given beside None, and why."""
 
-_MAXIMA = (g.MaxPool, g.GlobalMaxPool)
+MAXIMA = (g.MaxPool, g.GlobalMaxPool)
 """Layers that pass digits on as they come."""
 
 
@@ -89,7 +88,9 @@ class SignedDigits(Coding):
     data, one a channel. A layer starts `silent_steps` behind its inputs: a number, one for each
     `{layer: number}`, or "auto": 1, and more for the layers that say most too late, until the
     outputs are at most 1.1 times as far from the source's as those of the rounded twin. With as
-    many silent steps as steps a layer waits for all of its input. No weight is changed.
+    many silent steps as steps a layer waits for all of its input. No weight is changed. Recurrent
+    layers that run step by step take `sequence_step=steps`: a step of the sequence takes these, and
+    the silent ones along the cell.
 
     Law: with `silent_steps=steps` the network's values are those of its rounded twin, the same
     network without time whose activations are rounded to units. Source of the parts: Ercegovac
@@ -120,12 +121,23 @@ class SignedDigits(Coding):
                 told = repr(value) if isinstance(value, str | int | float) else type(value).__name__
                 reason = f"signed digits have no place for it, since {why}; got {told}"
                 raise refuse(name, reason, "Leave it out, or give coding=sw.RateCode()")
+        self._check_step(given.get("sequence_step"))
         scale = given["scale_firing_rates"]
         self._check_scale(scale)
         found = {**given, "max_spikes_per_step": 1}
         if scale is None:
             found["scale_firing_rates"] = MinimumError(self.steps, per="channel")
         return found
+
+    def _check_step(self, given: Any) -> None:
+        """Raise `ConversionError` for steps of a sequence that are not those of a layer."""
+        if given not in (None, self.steps):
+            raise refuse(
+                "sequence_step",
+                f"a layer says its digits in {self.steps} steps, also in each step of a sequence, "
+                f"got {given!r}",
+                f"Give sequence_step={self.steps}",
+            )
 
     def _check_scale(self, given: Any) -> None:
         """Raise `ConversionError` for rules that are for rates, or for other numbers of steps."""
@@ -141,6 +153,10 @@ class SignedDigits(Coding):
     @property
     def looks_at_data(self) -> bool:
         return self.silent_steps == "auto"
+
+    @property
+    def sends_operands(self) -> bool:
+        return True
 
     def neuron_type(self, rate: NeuronType) -> NeuronType:
         """The type that sends the digits of a rate type's values."""
@@ -161,7 +177,7 @@ class SignedDigits(Coding):
         """
         refusals = []
         for node in roles.graph:
-            read = node.inputs[0] if isinstance(node.layer, _MAXIMA) else ""
+            read = node.inputs[0] if isinstance(node.layer, MAXIMA) else ""
             if read in choices.scales and _differs(node.layer, choices.scales[read], roles, read):
                 why = f"the neurons of {read!r} differ in their thresholds within its windows"
                 move = "Give one scale a channel, MinimumError(steps, per='channel')"

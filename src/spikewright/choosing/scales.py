@@ -159,8 +159,8 @@ def _settings(choices: PopulationChoices) -> dict[str, NeuronSetting]:
             neuron_type.most_spikes,
             _start(choices.starts[name]),
             _averages(choices.synapses[name]),
-            neuron_type.assumed,
             neuron_type.spike_heights,
+            neuron_type.assumed,
         )
         for name, neuron_type in choices.types.items()
     }

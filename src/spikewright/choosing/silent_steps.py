@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
+from spikewright.choosing.rows import RowsOfRun, rows_of_graph
 from spikewright.choosing.statistics.collect import Batch
-from spikewright.graph import evaluate_all
 from spikewright.lower.choices import STEP
 from spikewright.lower.populations import Roles
-from spikewright.measure import Run
 from spikewright.network import Ensemble
 from spikewright.running.converted import Converted
-from spikewright.running.run import run_of
-from spikewright.running.runner import Runner
-from spikewright.running.still import rounded
 
 MOST_APART = 1.1
 """The largest distance from the source that is good enough, in distances of the rounded twin."""
@@ -41,45 +37,57 @@ def rounded_to_digits(ensemble: Ensemble, values: NDArray) -> NDArray:
 class DigitsCompared:
     """A network of digits beside its source and its twin, which stay while it is arranged anew.
 
-    Distances are root mean squares over all outputs. `twin` is that of the rounded twin's outputs
-    from the source's.
+    Distances are root mean squares over all outputs, of sequences in all rows. `twin` is that of
+    the rounded twin's outputs from the source's.
     """
 
     def __init__(self, conversion: Converted, samples: Batch) -> None:
-        graph, times = conversion.canonical, conversion.lowered.times
-        assert times is not None
+        graph, populations = conversion.canonical, conversion.populations()
+
+        def twin(name: str, value: NDArray) -> NDArray:
+            layer = populations.get(name)
+            return value if layer is None else rounded_to_digits(layer, value)
+
         self._conversion, self._samples = conversion, samples
         self._places = dict(zip(graph.outputs, Roles(graph).read_from(), strict=True))
-        exact, twin = evaluate_all(graph, samples), rounded(conversion.lowered, times.steps)
-        assert twin is not None
-        self._exact = {place: exact[place] for place in self._places.values()}
-        self.twin = self._distance(run_of(Runner(twin), samples, 1, STEP * times.steps, 0))
+        self._exact = self._outputs(rows_of_graph(conversion, samples))
+        self.twin = self._distance(self._outputs(rows_of_graph(conversion, samples, twin)))
+
+    def _outputs(self, rows: Sequence[Mapping[str, NDArray]]) -> dict[str, NDArray]:
+        return {
+            name: np.stack([row[place] for row in rows if place in row], axis=1)
+            for name, place in self._places.items()
+            if name in self._conversion.lowered.outputs
+        }
 
     def distance(self) -> tuple[float, Mapping[str, NDArray]]:
-        """The distance of a run's outputs from the source's, and the mean values of layers."""
-        run = run_of(Runner(self._conversion.lowered), self._samples, None, STEP, 0)
-        return self._distance(run), run.layer_means()
+        """The distance of a run's outputs from the source's, and the values of layers by row."""
+        run = RowsOfRun(self._conversion, self._samples)
+        return self._distance(run.outputs()), run.layers()
 
-    def _distance(self, run: Run) -> float:
+    def _distance(self, outputs: Mapping[str, NDArray]) -> float:
         apart = [
-            np.square(value.mean(axis=1, dtype=np.float64) - self._exact[self._places[name]])
-            for name, value in run.raw.items()
+            np.square(outputs[name][:, -exact.shape[1] :] - exact)
+            for name, exact in self._exact.items()
         ]
         return float(np.sqrt(np.concatenate([squares.ravel() for squares in apart]).mean()))
 
     def late(self, sent: Mapping[str, NDArray]) -> dict[str, float]:
         """The share of each layer's neurons that did not say the digits of what they were sent."""
-        populations, found = self._conversion.populations(), dict[str, float]()
+        populations = self._conversion.populations()
+        rows = {name: iter(np.moveaxis(value, 1, 0)) for name, value in sent.items()}
+        found: dict[str, list[float]] = {name: [] for name in populations}
 
         def passed_on(name: str, value: NDArray) -> NDArray:
             if name not in populations:
                 return value
-            apart = np.abs(rounded_to_digits(populations[name], value) - sent[name])
-            found[name] = float(np.mean(apart > 0.5 * digit_unit(populations[name])))
-            return sent[name]
+            said = next(rows[name])
+            apart = np.abs(rounded_to_digits(populations[name], value) - said)
+            found[name].append(float(np.mean(apart > 0.5 * digit_unit(populations[name]))))
+            return said
 
-        evaluate_all(self._conversion.canonical, self._samples, passed_on)
-        return found
+        rows_of_graph(self._conversion, self._samples, passed_on)
+        return {name: float(np.mean(shares)) for name, shares in found.items()}
 
 
 def found_silent_steps(

@@ -22,7 +22,6 @@ from spikewright.cli.files import FileSamples, load_samples
 from spikewright.cli.option_texts import flag
 from spikewright.cli.output import emit, introduce, network_of, tell
 from spikewright.conversion import Conversion, convert, watch
-from spikewright.conversion.measuring import run_steps
 from spikewright.errors import DamagedFileError, ReadError
 from spikewright.frontends import SUFFIXES
 from spikewright.frontends.live import instead_of_weights
@@ -32,6 +31,7 @@ from spikewright.records import Record
 from spikewright.report import write_html
 from spikewright.report.figures import RasterInfo, raster_info
 from spikewright.report.tables import powers_of_two
+from spikewright.running.own_steps import run_steps
 from spikewright.running.recording import truth_of_only
 from spikewright.study.programs import ProgramWriter
 

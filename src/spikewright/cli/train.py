@@ -22,7 +22,7 @@ from spikewright.conversion import Conversion, convert
 from spikewright.frontends.live import check_ending, live, packed
 from spikewright.measure import neuron_rates
 from spikewright.report.tables import Column
-from spikewright.training.history import Refitted
+from spikewright.running.own_steps import run_steps
 from spikewright.training.options import ReconstructOptions, TrainOptions
 from spikewright.training.result import Training
 from spikewright.training.trainable import in_words
@@ -96,6 +96,7 @@ def train(given: Given) -> None:
     if back is not None:
         check_ending(source, back.name)
     conversion = _opened(given, source)
+    settings["steps"] = run_steps(conversion, settings["steps"])
     if reconstruct:
         _reconstruct(given, conversion)
         return
@@ -110,28 +111,14 @@ def train(given: Given) -> None:
 
 def _print(given: Given, trained: Training[Conversion]) -> None:
     run, kept = duration(given.settings["steps"], given.settings["dt"]), trained.kept
-    if trained.history:
-        show(table_of(f"{given.model.name}, {run}", trained.history, *_COLUMNS))
-    if trained.refitted is not None:
-        say(_told(trained.refitted))
-    if trained.history:
-        say(f"Learning rate: {trained.learning_rate:g}.")
-        say("No epoch was better than the beginning." if not kept else f"Kept: epoch {kept}.")
+    show(table_of(f"{given.model.name}, {run}", trained.history, *_COLUMNS))
+    say(f"Learning rate: {trained.learning_rate:g}.")
+    say("No epoch was better than the beginning." if not kept else f"Kept: epoch {kept}.")
     if trained.frozen:
         say(f"Frozen: {in_words(trained.frozen)}.")
     tell(f"Saved as {given.paths['out']}")
     if given.paths["write_back"] is not None:
         tell(f"Weights written to {given.paths['write_back']}")
-
-
-def _told(refitted: Refitted) -> str:
-    """One sentence: whether fitted weights were kept, and the losses before and after."""
-    if refitted.before is None or refitted.after is None:
-        return "Weights were fitted by least squares."
-    loss = f"{refitted.before.loss:.4g} to {refitted.after.loss:.4g}"
-    if refitted.kept:
-        return f"Weights were fitted by least squares: the loss on samples held back fell, {loss}."
-    return f"Weights stayed: fitted by least squares they have a larger loss, {loss}."
 
 
 def _given() -> list[str]:
@@ -167,7 +154,7 @@ def _write(given: Given, trained: Training[Conversion]) -> None:
         model=given.paths["out"], conversion=trained.conversion, run=run, choices={}
     )
     found = subject.measured(_SHOWN, progress=False)
-    told = ("steps", "dt", "seed", "method", "refit", "epochs", "batch_size", "spikes")
+    told = ("steps", "dt", "seed", "method", "epochs", "batch_size", "spikes")
     subject.write(
         given.paths["report"],
         "Training",
@@ -185,8 +172,13 @@ def _write(given: Given, trained: Training[Conversion]) -> None:
 
 
 def _opened(given: Given, source: Any) -> Conversion:
-    """The network to train, with spiking neurons; of a live source where there is one."""
-    chosen = {"spiking": True, **given.choices} if is_model(given.model) else given.choices
+    """The network to train, with spiking neurons; of a live source where there is one.
+
+    A code that chooses units does so on the data.
+    """
+    chosen = {"spiking": True, **given.choices} if is_model(given.model) else {**given.choices}
+    if "coding" in chosen and chosen["coding"].steps is not None:
+        chosen["calibration"] = given.samples.x
     if source is not None:
         return convert(source, **with_spikes(chosen))
     return open_conversion(given.model, chosen)
@@ -198,7 +190,6 @@ def _plain(trained: Training[Conversion], paths: Mapping[str, Path | None]) -> d
         "kept": trained.kept,
         "learning_rate": trained.learning_rate,
         "frozen": {layer: list(arrays) for layer, arrays in trained.frozen.items()},
-        "refitted": None if trained.refitted is None else asdict(trained.refitted),
         "history": [asdict(epoch) for epoch in trained.history],
         "saved": str(paths["out"]),
         "written_back": None if back is None else str(back),

@@ -23,7 +23,10 @@ from spikewright.showing.doctor import doctor as library_doctor
 from spikewright.showing.inspection import Inspection
 from spikewright.showing.inspection import inspect as library_inspect
 
-_LEFT_OUT = {*options_of(SpikeOptions), "sequence_step", "neurons"} - {"max_spikes_per_step"}
+_LEFT_OUT = {*options_of(SpikeOptions), "sequence_step", "neurons"} - {
+    "max_spikes_per_step",
+    "coding",
+}
 
 
 _COLUMNS = (
@@ -32,6 +35,7 @@ _COLUMNS = (
     Column("shape", "shape", lambda shape: ", ".join(map(str, shape))),
     Column("parameters", "parameters", lambda value: f"{value:,}"),
     Column("operations", "operations", lambda value: f"{value:,}"),
+    Column("analog", "of numbers", lambda value: f"{value:,}"),
     Column("becomes", "becomes"),
     Column("status", "status"),
     Column("why", "why"),
@@ -44,11 +48,12 @@ def inspect(given: Given) -> None:
 
     MODEL is a .keras, .h5, .onnx or .pt2 file; nothing is run. Each layer is exact (as a spiking
     network it has the source's value), exact after a number of steps alone, convergent (its mean
-    tends to it), approximated or refused; the last line gives the guarantee of the whole. Exits
-    with 2 where a layer is refused; every reason is listed.
+    tends to it), approximated or refused; the last line gives the guarantee of the whole, the
+    places that send spikes in this code, and the share of multiplications that no spike takes part
+    in. Exits with 2 where a layer is refused; every reason is listed.
     """
     found = library_inspect(given.model, **given.choices)
-    told = ("parameters", "operations", "guarantee")
+    told = ("parameters", "operations", "analog", "guarantee")
     document = {**asdict(found), **{name: getattr(found, name) for name in told}}
     given.answer(document, lambda: _print_inspection(found, given.model))
     if not found.convertible:
@@ -63,7 +68,8 @@ def _print_inspection(found: Inspection, model: Path) -> None:
 def _summary(found: Inspection) -> str:
     if found.convertible:
         return (
-            f"{found.parameters:,} parameters, {found.operations:,} multiply-accumulates a sample. "
+            f"{found.parameters:,} parameters, {found.operations:,} multiply-accumulates a sample; "
+            f"{_analog(found)}. {_places(found.places)}. "
             f"Every layer can be converted; the network is {found.guarantee}, as the weakest of "
             "its layers."
         )
@@ -76,6 +82,29 @@ def _summary(found: Inspection) -> str:
     )
 
 
+def _places(names: Sequence[str]) -> str:
+    """How many places send spikes, and which."""
+    if not names:
+        return "No place sends spikes"
+    several = len(names) > 1
+    return f"{len(names)} place{'s send' if several else ' sends'} spikes: {', '.join(names)}"
+
+
+def _analog(found: Inspection) -> str:
+    """How many multiplications are of two numbers, and in which layers most of them."""
+    total = found.operations or 0
+    if not (total and found.analog):
+        return "none of them multiplies two numbers"
+    layers = sorted((r for r in found.layers if r.analog), key=lambda r: -(r.analog or 0))
+    shares = [f"{layer.name} {percent((layer.analog or 0) / total)}" for layer in layers[:_SHOWN]]
+    more = f" and {len(layers) - _SHOWN} more layers" if len(layers) > _SHOWN else ""
+    return (
+        f"{percent(found.analog / total)} of them multiply two numbers, neither of them a spike "
+        f"({', '.join(shares)}{more})"
+    )
+
+
+_SHOWN = 6  # layers in a sentence
 _ALL = "all"
 
 

@@ -218,8 +218,10 @@ class Layers(Mapping[str, Ensemble | Node]):
 
 def recorded(record: Any, lowered: Lowered, graph: Graph) -> Any:
     """The names of the layers to record; raises `SimulationError` for keys of none."""
-    keys = keys_of_nodes(graph, _with_values(lowered), "layer")
     given = [record] if isinstance(record, str) or not _is_several(record) else list(record)
+    if not given:
+        return []
+    keys = keys_of_nodes(graph, _with_values(lowered), "layer")
     names: dict[Any, None] = {}
     if not all(isinstance(key, Hashable) for key in given):
         return record  # it is refused with what names are

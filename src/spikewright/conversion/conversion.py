@@ -111,10 +111,11 @@ class Conversion(Shown):
     def again(self, **changes: Any) -> Conversion:
         """The same model converted once more, without reading it, with these arguments changed.
 
-        Takes the arguments of `convert` but `example_input`. Raises as `convert` does, and
-        `ConversionError` for unknown arguments. A conversion that was loaded from a file is made
-        from the graph in it: arguments that need the model (another form of its recurrent layers,
-        or outputs that were cut) are refused.
+        Takes the arguments of `convert` but `example_input`. Another `coding` chooses its scales
+        anew where none are given with it: those of other steps say other values. Raises as
+        `convert` does, and `ConversionError` for unknown arguments. A conversion that was loaded
+        from a file is made from the graph in it: arguments that need the model (another form of its
+        recurrent layers, or outputs that were cut) are refused.
         """
         if self._convert is None:
             reason = "its file is from before files held arguments"
@@ -124,6 +125,9 @@ class Conversion(Shown):
             hint = meant(unknown[0], self.arguments, FROM_ELSEWHERE)
             known = f"{hint} Arguments are {', '.join(self.arguments)}".lstrip()
             raise refuse(unknown[0], "convert has no such argument", known)
+        now, then = self.coding, changes.get("coding", self.coding) or RateCode()
+        if isinstance(then, Coding) and (type(then), then.steps) != (type(now), now.steps):
+            changes = {"scale_firing_rates": None, **changes}
         return self._convert({**self.arguments, **in_names(changes, self._model.named)})
 
     def on(self, chip: str | Path | Mapping[str, Any] | Chip, *, dt: float = 0.001) -> Conversion:
@@ -183,6 +187,7 @@ class Conversion(Shown):
         `encoder` makes spikes of values, or currents of frames and of events; one for all inputs
         leaves whole numbers and masks as they are, held. With `sequence_step` `x` is
         `(batch, time, *shape)`, of any length, and the run lasts `time x sequence_step` steps.
+        With signed digits each frame of `encoder=Frames()` or `Events()` is a sample by itself.
         Neither `batch_size` nor `threads` changes a result of an exact engine. `record` names
         layers whose values at every step are kept too, in `Run.recorded`.
 
@@ -192,7 +197,8 @@ class Conversion(Shown):
         at this `dt`, and `MissingExtraError` for an engine that is not installed.
         """
         given: dict[str, Any] = dict(options)
-        steps = self.coding.run_steps(steps)
+        if self.lowered.stepping is None:  # steps of sequences follow from their lengths
+            steps = self.coding.run_steps(steps)
         encoder = without_held(given.pop("encoder"), self.lowered)
         lists = lists_of(encoders_for(encoder, self.inputs))
         structure = replace(self.graph.structure, lists=lists)
@@ -289,14 +295,14 @@ class Conversion(Shown):
         check_settings(
             SimulationError, dt=dt, precision=precision, batch_size=batch_size, threads=threads
         )
-        steps = self.coding.run_steps(steps)
-        for name, number in (("batch", batch), ("steps", steps)):
+        length: Any = steps if self.lowered.stepping else self.coding.run_steps(steps)
+        for name, number in (("batch", batch), ("steps", length)):
             if not (is_whole(number) and number >= 1):
                 raise SimulationError(f"{name} must be a whole number from 1, got {number!r}")
         layers = tuple(layers_of(self.lowered, self._record(record)))
         program = self._runner.program(dt, 0, precision, layers)
         chosen = self._runner.engine(engine, program, threads)
-        job = RunJob(program, chosen, {}, batch, steps)
+        job = RunJob(program, chosen, {}, batch, length)
         return self._runner.memory(job, batch_size or self._runner.batch_size(chosen))
 
     def fits(self, chip: str | Path | Mapping[str, Any] | Chip) -> Fit:

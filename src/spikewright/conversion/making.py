@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Generic
@@ -36,9 +36,13 @@ from spikewright.frontends.source import SourceNote
 from spikewright.graph import Graph
 from spikewright.graph.layers import Layer, Recurrence
 from spikewright.lower import LayerNote, Lowered, RowStepping, without_form
+from spikewright.lower.coding import Coding
+from spikewright.lower.operands import unsent_operands
 from spikewright.lower.populations import PopulationChoices, Roles
 from spikewright.lower.rate_coding import lowered
 from spikewright.lower.trace import Trace
+from spikewright.passes.base import Pass
+from spikewright.passes.send_values import SendValues
 from spikewright.passes.sequences import one_step
 from spikewright.passes.standard import MAX_POOL_FORMS, STANDARD, MaxPoolForm
 from spikewright.passes.standard import run as run_passes
@@ -88,7 +92,8 @@ class ConvertibleModel(Generic[Made]):
         if wanted.step is not None:
             graph, stepping = _one_step(graph, wanted.step)
         canonical = canonicalise(graph, trace, wanted["max_pool"])
-        roles = Roles(canonical, stepping)
+        roles = roles_in(coding, Roles(canonical, stepping), trace)
+        canonical = roles.graph
         data = Data(self.calibration, wanted, roles)
         data.check()
         _raise_of(coding.refused(roles))
@@ -196,7 +201,9 @@ class Data:
         """
         given, roles = self.wanted["calibration"], roles or self.roles
         if given is None:
-            raise need_data("a rule in scale_firing_rates")
+            code = self.wanted.given.get("coding")
+            rule = "a rule in scale_firing_rates"
+            raise need_data(rule if code is None else f"the code {type(code).__name__}")
         return self.calibration.statistics(given, roles.graph, roles.populations, roles.stepping)
 
     def of_budgets(self, chosen: ChosenScales) -> Batches | None:
@@ -291,10 +298,23 @@ def canonicalise(graph: Graph, trace: Trace, max_pool: MaxPoolForm = "gate") -> 
         known = " or ".join(f'"{name}"' for name in MAX_POOL_FORMS)
         raise refuse("max_pool", f"it is {known}, got {max_pool!r}")
     _refuse_without_form(graph)
-    graph, lines = run_passes(graph, (*STANDARD, *MAX_POOL_FORMS[max_pool]))
+    return _traced(trace, graph, (*STANDARD, *MAX_POOL_FORMS[max_pool]))
+
+
+def _traced(trace: Trace, graph: Graph, passes: Sequence[Pass]) -> Graph:
+    """The graph that passes make, and an entry for each of their changes."""
+    graph, lines = run_passes(graph, passes)
     for line in lines:
         trace.add(line.pass_name, line.layer, line.text, "exact" if line.exact else "approximated")
     return graph
+
+
+def roles_in(coding: Coding, roles: Roles, trace: Trace) -> Roles:
+    """The roles of layers in a code: where it asks for them, neurons send operands of products."""
+    if not coding.sends_operands:
+        return roles
+    send = SendValues(unsent_operands(roles))
+    return replace(roles, graph=_traced(trace, roles.graph, (send,)))
 
 
 def _refuse_without_form(graph: Graph, but: type[Layer] | tuple[()] = ()) -> None:

@@ -28,17 +28,9 @@ from spikewright.network.connection import Object
 from spikewright.records import select
 from spikewright.running.converted import Converted
 from spikewright.running.inputs import as_held, batch_of, refuse_sequences
-from spikewright.running.own_steps import complete_readouts, in_network_steps, steps_of
+from spikewright.running.own_steps import complete_readouts, in_network_steps, run_steps, steps_of
 from spikewright.running.run import run_of
 from spikewright.running.runner import Runner
-
-
-def run_steps(conversion: OfModel, steps: Any) -> Any:
-    """The steps of a run that was given so many, or None: those that its code has, if it has any.
-
-    Raises `SimulationError` where layers have another number of steps of their own.
-    """
-    return steps_of(conversion.lowered, conversion.coding.run_steps(steps))
 
 
 def calibrate(

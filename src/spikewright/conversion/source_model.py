@@ -7,7 +7,9 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Protocol, TypeVar, Unpack
 
+from spikewright._base.arguments import is_whole
 from spikewright._base.options import declared
+from spikewright.choosing.coding import SignedDigits
 from spikewright.conversion.arguments import Wanted
 from spikewright.conversion.making import made_of
 from spikewright.errors import TrainingError
@@ -15,9 +17,11 @@ from spikewright.frontends import Reading, Source
 from spikewright.frontends.origins import Place
 from spikewright.graph import Graph
 from spikewright.running.converted import Converted
+from spikewright.running.own_steps import run_steps
 from spikewright.running.runner import Runner
 from spikewright.training import module, reconstruction, training
 from spikewright.training.options import (
+    TRAINABLE,
     ModuleOptions,
     ReconstructOptions,
     TrainOptions,
@@ -92,6 +96,9 @@ def train(self: Of, x: Any, y: Any = None, **options: Unpack[TrainOptions]) -> T
     alone or `(x, y)`, such as a `DataLoader`. Without `y` the network imitates its source;
     labels or targets are added to that.
 
+    Of signed digits what is trained is the rounded twin: with as many silent steps as steps it is
+    the network. Where "auto" was asked for, silent steps are found anew.
+
     `method="rounding"` trains the network whose activations are rounded, for the price of the
     source's training: it is the spiking one where neurons take spikes back and have no cap.
     "time" runs every batch through all steps, and goes back through the rounded network. "auto"
@@ -105,11 +112,6 @@ def train(self: Of, x: Any, y: Any = None, **options: Unpack[TrainOptions]) -> T
     twenty-fifth of the training each, and "auto" begins with the better of its ways. Where a
     training is too short for that, for an iterator, and with a budget, it is 5e-4.
 
-    With `refit=True` weights are first fitted layer by layer, by least squares: each current to
-    the source's, of what the spiking network sends so far. It takes no gradient, some passes a
-    layer over at most 500 samples, and is left out where the loss on what is held back does not
-    fall. `epochs=0` leaves it at that.
-
     A training lasts `epochs` epochs, or `timeout` seconds if that is shorter; the rate falls to
     zero by then. After each epoch its state is written to the file `checkpoint`, from which the
     same call goes on, with the same result. Equal arguments give equal results on one machine.
@@ -121,9 +123,8 @@ def train(self: Of, x: Any, y: Any = None, **options: Unpack[TrainOptions]) -> T
     `DamagedFileError` for another file; `MissingExtraError` without PyTorch. Formulas:
     docs/training.md.
     """
-    _refuse_digits(self)
     model = self._model
-    asked = TrainingRequest(x, y, _settings(model, options), model.reading, model.live)
+    asked = TrainingRequest(x, y, _settings(self, options), model.reading, model.live)
     return training.train(self, asked, partial(made_of, type(self)))
 
 
@@ -143,27 +144,32 @@ def reconstruct(self: Of, x: Any, **options: Unpack[ReconstructOptions]) -> Of:
     Source: reconstruction of Li et al. 2021 (arXiv 2102.05426), here of the whole network at
     once, and without its weights.
     """
-    _refuse_digits(self)
-    model = self._model
-    settings = _settings(model, {**reconstruction.RECONSTRUCTED, **options})
-    return reconstruction.reconstruct(self, TrainingRequest(x, None, settings, model.reading))
+    if self.lowered.times is not None:
+        raise TrainingError(
+            "signed digits are not reconstructed: what they lose is rounding, which has no mean to "
+            'correct. Train them, with trainable=("biases", "scales") no weight changes'
+        )
+    settings = _settings(self, {**reconstruction.RECONSTRUCTED, **options})
+    asked = TrainingRequest(x, None, settings, self._model.reading)
+    return reconstruction.reconstruct(self, asked)
 
 
 @declared(TrainingError)
-def torch_module(self: OfModel, steps: int, **options: Unpack[ModuleOptions]) -> Any:
+def torch_module(self: OfModel, steps: int | None = None, **options: Unpack[ModuleOptions]) -> Any:
     """The network through `steps` steps of `dt` seconds, an ordinary `torch.nn.Module`.
 
     It computes what the torch engine does, with gradients: a training loop of your own may
     train it. Its parameters have the names of the source's, in its state dict too; those of a
     file or a graph are named by layer and array. What the source froze, and what no training
     changes, are buffers. The module begins anew with every call. `seed` fixes starts that are
-    drawn.
+    drawn. `steps` are those of the code where it has some. Signed digits are whole samples: what
+    the network says with as many silent steps as steps, whose gradient passes rounding.
 
     Raises `TrainingError` for neurons without a surrogate, for a live model with other layers
     than were converted, and for settings that no module can have; `MissingExtraError` without
     PyTorch. Formulas: docs/training.md.
     """
-    _refuse_digits(self)
+    steps = _steps(self, steps)
     return module.torch_module(self, steps, options, self._model.live, self._model.frozen)
 
 
@@ -176,15 +182,24 @@ def load_state(self: Of, state: Mapping[str, Any]) -> Of:
     return module.loaded(self, state, partial(made_of, type(self)), self._model.live)
 
 
-def _refuse_digits(conversion: OfModel) -> None:
-    """Raise `TrainingError` for layers that start one after the other, which no gradient knows."""
-    if conversion.lowered.times is not None:
+def _steps(conversion: Converted, steps: Any) -> int:
+    """As `run_steps`; raises `TrainingError` where there are none, and for digits of no code."""
+    if conversion.lowered.times is not None and not isinstance(conversion.coding, SignedDigits):
         raise TrainingError(
-            "signed digits are not trained: their layers start one after the other, and no "
-            "gradient goes through that yet. Train the source, or convert with coding=sw.RateCode()"
+            "layers send digits that were chosen by spiking=, whose start and heights may be any. "
+            "Convert with coding=sw.SignedDigits(steps)"
         )
+    found = run_steps(conversion, steps)
+    if not (is_whole(found) and found >= 1):
+        raise TrainingError(f"steps must be a whole number from 1, got {found!r}")
+    return int(found)
 
 
-def _settings(model: SourceModel, given: Mapping[str, Any]) -> TrainOptions:
+def _settings(conversion: OfModel, given: Mapping[str, Any]) -> TrainOptions:
     """The settings of a training, whose layers are named as in the graph."""
-    return settings_of({**given, "frozen": model.named(given.get("frozen"))})
+    trainable = given["trainable"]
+    if trainable is TRAINABLE and conversion.lowered.times is not None:  # unless it was given
+        trainable = [name for name in TRAINABLE if name != "initial_voltage"]
+    frozen = conversion._model.named(given.get("frozen"))
+    steps = _steps(conversion, given["steps"])
+    return settings_of({**given, "steps": steps, "trainable": trainable, "frozen": frozen})

@@ -22,7 +22,9 @@ from spikewright.graph.layers import Layer
 from spikewright.lower import Options, lower
 from spikewright.lower.node_functions import is_function
 from spikewright.network import Ensemble
+from spikewright.passes import STANDARD
 from spikewright.passes import run as run_passes
+from spikewright.passes.send_values import SendValues
 from spikewright.running.converted import Converted
 
 
@@ -100,7 +102,8 @@ class MeanFlow:
 
         `like` is the plan of another conversion of the same model.
         """
-        graph = run_passes(conversion.graph)[0] if like is None else like.graph
+        send = SendValues.like(conversion.canonical)
+        graph = run_passes(conversion.graph, (*STANDARD, send))[0] if like is None else like.graph
         biases = _biases(conversion.canonical) if like is None else like.biases
         connections = conversion.network.all_connections
         keys = dict(keyed_ensembles(conversion.network, seed))

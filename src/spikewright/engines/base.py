@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import NamedTuple, overload
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import NDArray
@@ -205,9 +206,14 @@ def number_of_weights(op: Operator) -> int:
 
 def arrays_of(op: Operator) -> Sequence[NDArray]:
     """The arrays that an operator of a program holds, or its transform."""
-    owners = (op.transform, op) if isinstance(op, Mapped) else (op,)
-    values = (value for owner in owners for value in vars(owner).values())
-    return [value for value in values if isinstance(value, np.ndarray)]
+    if op not in _arrays:
+        owners = (op.transform, op) if isinstance(op, Mapped) else (op,)
+        values = (value for owner in owners for value in vars(owner).values())
+        _arrays[op] = [value for value in values if isinstance(value, np.ndarray)]
+    return _arrays[op]
+
+
+_arrays: WeakKeyDictionary[Operator, Sequence[NDArray]] = WeakKeyDictionary()
 
 
 Feeds = Mapping[Node, NDArray]

@@ -15,7 +15,7 @@ from spikewright.engines.draft import ProgramDraft, Receiver, Signals
 from spikewright.engines.factors import Scaled, carried_factors, pooled_heights, takes_counts
 from spikewright.engines.grid import Precision
 from spikewright.engines.learned import Learners
-from spikewright.engines.operators import Apply, Generate, NodeSource, ScaledSum
+from spikewright.engines.operators import Apply, Generate, NodeSource, Operator, ScaledSum
 from spikewright.engines.parameters import (
     Parameters,
     affine,
@@ -44,7 +44,7 @@ from spikewright.network import (
     Node,
     Probe,
 )
-from spikewright.network.layer_times import LayerTimes, times_of
+from spikewright.network.layer_times import LayerTimes, times_of, waits_of
 from spikewright.network.processes import Process
 
 # Words of keys that no index reaches, beside those of `engines.parameters`.
@@ -128,9 +128,10 @@ class _Compiler:
         signals.heights.update(pooled_heights(self.network, spikes))
         represented = self.vectors.representations
         self.learners = Learners(signals, represented, connections, self.probes)
-        self.values = Values(
-            signals, self.vectors, connections, {p.obj for p in self.probes}, self.times
-        )
+        recorded = {probe.obj for probe in self.probes}
+        waits = None if self.times is None else waits_of(self.network, self.times, recorded)
+        row = 0 if self.times is None else self.times.steps
+        self.values = Values(signals, self.vectors, connections, recorded, waits, row=row)
         for connection in connections:
             self.connect(connection)
         self.values.finish()
@@ -212,7 +213,7 @@ class _Compiler:
             initial_voltage=self._begins_with(ensemble, built, threshold),
             key=key,
             states=self._state_signals(ensemble),
-            restart=ensemble.restart_every if kind.state_names else None,
+            restart=self._period(ensemble) if kind.state_names else None,
             begins=initial_state(ensemble, key),
         )
         self.draft.operators.append(self.populations[neurons])
@@ -335,12 +336,19 @@ class _Compiler:
                 Generate(f"{node!r}", inputs, output, node.output, node.shape_in, self.keys[node])
             )
         elif node not in signals.input_of:
-            kind = Apply if node_may_share(node) else NodeSource
-            self.draft.operators.append(kind(f"{node!r}", (), output, node))
+            source: Operator = Apply(f"{node!r}", (), output, node)
+            if not node_may_share(node):
+                source = NodeSource(f"{node!r}", (), output, node, repeats=self._period(node))
+            self.draft.operators.append(source)
         elif node.output is not None and not _stands_in(node):
             applied = Apply(f"{node!r}", (signals.input_of[node],), output, node)
-            restart = node.restart_every if applied.keeps else None
+            restart = self._period(node) if applied.keeps else None
             self.draft.operators.append(replace(applied, restart=restart))
+
+    def _period(self, place: Ensemble | Node) -> int | None:
+        """The steps of the program after which a place begins anew; None: never."""
+        every = place.restart_every
+        return every if every is None or self.times is None else self.times.steps
 
     def recordings(self) -> tuple[Recording, ...]:
         """Recordings of the probes."""

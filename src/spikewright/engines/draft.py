@@ -16,7 +16,6 @@ from spikewright.engines.factors import Scaled, carries, plain
 from spikewright.engines.grid import Precision
 from spikewright.engines.operators import (
     Advance,
-    Average,
     Delay,
     DelayedLinear,
     Filter,
@@ -27,6 +26,7 @@ from spikewright.engines.operators import (
     Smooth,
 )
 from spikewright.engines.parameters import object_key
+from spikewright.engines.windows import Average, Carry
 from spikewright.errors import BuildError, NetworkError
 from spikewright.network import (
     Connection,
@@ -144,6 +144,12 @@ class ProgramDraft:
             self.operators.append(Advance(f"advance of {label}", (sent.signal,), output, steps))
             self._delayed[key] = output
         return Scaled(self._delayed[key], sent.factor)
+
+    def carried(self, sent: Scaled, steps: int, label: str) -> Scaled:
+        """Values a window of so many steps later."""
+        output = self.signal(self.shapes[sent.signal], f"carry of {label}")
+        self.operators.append(Carry(f"carry of {label}", (sent.signal,), output, steps))
+        return Scaled(output, sent.factor)
 
     def _too_short(self, seconds: float, label: str, instead: str) -> BuildError:
         return BuildError(

@@ -7,7 +7,7 @@ from __future__ import annotations
 import math
 from abc import abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +28,7 @@ from spikewright.engines.populations import Learned
 from spikewright.engines.program import Program
 from spikewright.engines.python_steps import PythonStep
 from spikewright.engines.totals import Sums
+from spikewright.engines.windows import Carry
 from spikewright.errors import SimulationError
 from spikewright.network.learning import Facts
 
@@ -73,7 +74,7 @@ class SmoothKernel(Kernel):
 class DelayKernel(DelayedKernel):
     """Passes values on some steps later: those of step `t` lie in row `t mod steps` until then."""
 
-    changing = ("_kept",)
+    changing: ClassVar[tuple[str, ...]] = ("_kept",)
 
     def __init__(self, op: Operator, setup: Setup, steps: int) -> None:
         super().__init__(op, setup)
@@ -93,6 +94,37 @@ class DelayKernel(DelayedKernel):
     def begin(self, inputs: Sequence[Array], step: int, steps: int) -> Sequence[Array]:
         self._row = step % self._kept.shape[1]
         return [self.emit()]
+
+
+class CarryKernel(DelayKernel):
+    """Passes on what came in the window before, some steps at once."""
+
+    changing = ("_kept", "_row")
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        super().restore(state)
+        self._row = state["_row"]
+
+    @property
+    def ahead(self) -> int:
+        return self._kept.shape[1] - self._row
+
+    def begin(self, inputs: Sequence[Array], step: int, steps: int) -> Sequence[Array]:
+        self._now = slice(self._row, self._row + steps)
+        return [self._kept[:, self._now]]
+
+    def absorb(self, value: Array) -> None:
+        self._kept[:, self._now] = value
+        self._row = self._now.stop % self._kept.shape[1]
+
+    def run(self, inputs: Sequence[Array], step: int, steps: int) -> Sequence[Array]:
+        (x,), outputs, done = inputs, self._setup.empty(self._op, steps), 0
+        while done < steps:
+            now = slice(done, done + min(self.ahead, steps - done))
+            (outputs[:, now],) = self.begin([], step + done, now.stop - done)
+            self.absorb(x if x.shape[1] == 1 else x[:, now])
+            done = now.stop
+        return [outputs]
 
 
 class AdvanceKernel(Kernel):
@@ -296,6 +328,7 @@ class RestartingKernel(Kernel):
 
 SHARED: Kernels = {
     Advance: AdvanceKernel,
+    Carry: lambda op, setup: CarryKernel(op, setup, op.steps),
     Delay: lambda op, setup: DelayKernel(op, setup, op.steps),
     Generate: ProcessKernel,
 }

@@ -163,10 +163,12 @@ class NodeSource(OfNode):
     """A node without input: a constant, a function of time alone, or values fed to the run.
 
     It `moves` where values that differ from step to step are expected; what reads it then runs in
-    blocks of time with all others, and gives the same values if they do not.
+    blocks of time with all others, and gives the same values if they do not. What comes once comes
+    again after every `repeats` steps (None: never).
     """
 
     moves: bool = False
+    repeats: int | None = None
 
     @property
     def changes(self) -> bool:
@@ -263,24 +265,6 @@ class Smooth(Filtered):
 
 
 @dataclass(frozen=True, eq=False)
-class Average(Operator):
-    """A synapse: the mean of every `steps` steps, passed on in the `steps` steps after them.
-
-    In the first window it passes on `initial`, which broadcasts to the signal.
-    """
-
-    steps: int
-    initial: NDArray
-    prompt = ()
-    changes = True
-    wide = True
-    by_window = True
-
-    def kept_values(self, program: SignalShapes) -> int:
-        return 2 * self.size(program)
-
-
-@dataclass(frozen=True, eq=False)
 class Delay(Operator):
     """Passes its input on `steps` steps later, from 1; zeros before that."""
 
@@ -295,7 +279,7 @@ class Delay(Operator):
 
 @dataclass(frozen=True, eq=False)
 class Advance(Operator):
-    """Passes on each value `steps` steps before it comes: of a whole run, in one block.
+    """Passes on each value `steps` steps before it comes: of a whole run or row, in one block.
 
     The first output is the sum of all that has come until then; behind the last input come zeros.
     """

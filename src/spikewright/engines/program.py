@@ -136,6 +136,11 @@ class Program:
         return {op.ensemble: op for op in self.operators if isinstance(op, Neurons)}
 
     @cached_property
+    def computed(self) -> frozenset[int]:
+        """Signals that are first outputs of operators that are no sources."""
+        return frozenset(op.output for op in self.operators if not isinstance(op, NodeSource))
+
+    @cached_property
     def counts(self) -> frozenset[int]:
         """Signals that are counts of spikes, or whole numbers made of them."""
         return counted(self.operators)

@@ -8,16 +8,9 @@ import numpy as np
 
 from spikewright._base.debugging import checking, traced
 from spikewright.engines.base import Engine, arrays_of
-from spikewright.engines.operators import (
-    Advance,
-    Average,
-    Delay,
-    Filtered,
-    Mapped,
-    Operator,
-    ScaledSum,
-)
+from spikewright.engines.operators import Advance, Delay, Filtered, Mapped, Operator, ScaledSum
 from spikewright.engines.program import Component, Program
+from spikewright.engines.windows import Average
 from spikewright.errors import BuildError
 
 

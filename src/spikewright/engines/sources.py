@@ -38,7 +38,7 @@ class SourceKernel(Kernel):
     def __init__(
         self, op: NodeSource, dt: float, given: Given, first: int, arrays: EngineArrays
     ) -> None:
-        self._node, self._dt, self._given, self._first = op.node, dt, given, first
+        self._op, self._dt, self._given, self._first = op, dt, given, first
         self._arrays, constant = arrays, constant_value(op.node, given)
         self._constant = None if constant is None else arrays.holding(constant)
         self.stateless = constant is not None
@@ -47,37 +47,41 @@ class SourceKernel(Kernel):
         if self.stateless:
             return [self._constant]
         first = self._first + step
-        block = source_block(self._node, self._given, step, first, steps, self._dt)
+        block = source_block(self._op, self._given, step, first, steps, self._dt)
         return [self._arrays.holding(block)]
 
 
-def source_block(node: Node, given: Given, start: int, step: int, count: int, dt: float) -> NDArray:
+def source_block(
+    op: NodeSource, given: Given, start: int, step: int, count: int, dt: float
+) -> NDArray:
     """A changing source's values `(batch or 1, count, *shape)`.
 
     `start` counts steps within the run (the index into fed values), `step` those of the whole
     simulation; the first step's time is `dt`.
     """
-    fed = given if isinstance(given, np.ndarray) else None
+    node, now = op.node, None
+    if isinstance(given, np.ndarray):
+        now = given if given.shape[1] == 1 else given[:, start : start + count]
     if node.at_once > 1 or node.once:
-        return _at_once(node, fed, step, count)
-    if fed is not None:
-        return fed[:, start : start + count]
+        held = np.asarray(node.output)[None, None] if now is None else _at_once(op, given, now)
+        shares = shares_at_once(node.at_once, step, count, node.once, op.repeats)
+        return held * shares.reshape(-1, *[1] * (held.ndim - 2))
+    if now is not None:
+        return now
     times = [((step + i) * dt,) for i in range(1, count + 1)]
     function = given if callable(given) else _function(node)
     return called(function, f"{node!r}", "function", node.shape_out, times)[None]
 
 
-def _at_once(node: Node, fed: NDArray | None, step: int, count: int) -> NDArray:
-    """Values in steps of the whole simulation, of which those of the first come at once."""
-    held = np.asarray(node.output)[None, None] if fed is None else fed
-    if held.shape[1] != 1:
+def _at_once(op: NodeSource, given: Any, now: NDArray) -> NDArray:
+    """The values of the present steps; raises where all comes in the first of them."""
+    if given.shape[1] != 1 and op.repeats is None:
         raise SimulationError(
-            f"{node!r} takes what is held, since all of {node.at_once} steps comes at once, got "
-            f"values for {held.shape[1]} steps: give samples without steps, or convert with "
+            f"{op.node!r} takes what is held, since all of {op.node.at_once} steps comes at once, "
+            f"got values for {given.shape[1]} steps: give samples without steps, or convert with "
             "neurons without spike_heights"
         )
-    shares = shares_at_once(node.at_once, step, count, node.once)
-    return held * shares.reshape(-1, *[1] * (held.ndim - 2))
+    return now
 
 
 def read_once(node: Node, function: Callable[..., Any], to: NDArray, time: float) -> None:

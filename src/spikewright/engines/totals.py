@@ -40,7 +40,8 @@ def total_type(ensemble: Ensemble, steps: int) -> np.dtype:
     if not kind.spiking:
         return np.dtype(np.float64)
     if kind.sends_digits:
-        return np.min_scalar_type(-1 - sum(kind.spike_heights))
+        times = max(1, -(-steps // len(kind.spike_heights)))  # of rows and frames, each once
+        return np.min_scalar_type(-1 - times * sum(kind.spike_heights))
     window = ensemble.restart_every or max(1, steps)
     runs, rest = divmod(steps, window)
     in_window, in_rest = kind.most_in(window), kind.most_in(rest)
@@ -85,6 +86,19 @@ class Totals:
         known = np.ones(self.sent.shape, bool) if self.real is None else self.real
         known[samples] = real
         return Totals(self.ensemble, self.sent, self.net, known)
+
+    def of_frames(self, frames: int, steps: int) -> Totals:
+        """Sums over so many samples that follow each other, of `steps` steps in all."""
+        if frames == 1:
+            return self
+        kind = total_type(self.ensemble, steps)
+
+        def summed(values: NDArray) -> NDArray:
+            found: NDArray = values.reshape(-1, frames, *values.shape[1:]).sum(axis=1, dtype=kind)
+            return found
+
+        sent = summed(self.sent)
+        return Totals(self.ensemble, sent, sent if self.net is self.sent else summed(self.net))
 
     @classmethod
     def empty(cls, ensemble: Ensemble, batch: int, steps: int) -> Totals:

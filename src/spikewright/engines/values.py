@@ -16,7 +16,7 @@ several such connections into one receiver have the same synapse, their sum is f
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 
 import numpy as np
 
@@ -26,7 +26,7 @@ from spikewright.engines.operators import ScaledSum
 from spikewright.engines.vectors import Vectors
 from spikewright.network import Connection, Ensemble, NeuronsView, Node, input_shape, output_shape
 from spikewright.network.connection import Whole
-from spikewright.network.layer_times import LayerTimes
+from spikewright.network.layer_times import is_carried
 from spikewright.network.synapses import Synapse
 from spikewright.network.transforms import Sparse
 
@@ -43,8 +43,9 @@ def reads_spikes_sparsely(connection: Connection) -> bool:
 class Values:
     """Adds connections of values and spikes, without decoders, to a program in the making.
 
-    A connection in `apart`, or one that learns, has a filter of its own. With `times` every layer
-    is in steps of its own, so that nothing is delayed.
+    A connection in `apart`, or one that learns, has a filter of its own. With `waits` every layer
+    is in steps of its own, so that nothing is delayed but by a row of `row` steps of a sequence:
+    connections look ahead.
     """
 
     def __init__(
@@ -53,9 +54,11 @@ class Values:
         vectors: Vectors,
         connections: Iterable[Connection],
         apart: Collection[object],
-        times: LayerTimes | None = None,
+        waits: Mapping[Connection, int] | None = None,
+        *,
+        row: int = 0,
     ) -> None:
-        self.times = times
+        self.waits, self._row = waits, row
         self.signals, self.draft, self.vectors = signals, signals.draft, vectors
         keys = {c: _key(c) for c in connections if c not in apart}
         number = Counter(keys.values())
@@ -83,8 +86,10 @@ class Values:
         delay, delays = connection.delay, NO_DELAYS
         if isinstance(delay, np.ndarray):  # each synapse waits by itself
             delays, delay = {connection.transform_place: delay}, 0.0
-        if self.times is None and not (by_windows or stepped):  # spikes wait as counts
+        if self.waits is None and not (by_windows or stepped):  # spikes wait as counts
             sent = self.draft.delayed(sent, delay, f"{connection!r}")
+        elif self.waits is not None and is_carried(connection):
+            sent = self.draft.carried(sent, self._row, f"{connection!r}")
         first = by_windows or (synapse is not None and fewer and not last)
         label, of = f"{connection!r}", f"synapse of {connection!r}"
         if synapse is not None and first:
@@ -124,9 +129,9 @@ class Values:
     def _ahead(self, connection: Connection) -> int:
         """The signal of what sends; of layers in their own steps as their reader has it."""
         signal = self.signals.output_of[connection.pre_obj]
-        if self.times is None:
+        if self.waits is None:
             return signal
-        waits = self.times.waits(connection)
+        waits = self.waits.get(connection, 0)
         return self.draft.advanced(Scaled(signal, 1.0), waits, f"{connection!r}").signal
 
     def _filtered(self, connection: Connection, sent: Scaled) -> Scaled | None:

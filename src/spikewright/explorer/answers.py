@@ -4,7 +4,7 @@ All numbers of the data are those of `spikewright.sweep` and of `Conversion.diag
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -21,7 +21,9 @@ from spikewright.explorer.message import MOST_STEPS, NEURONS, SCALES, STARTS, Wi
 from spikewright.explorer.subject import DROPPED, SHOWN, Subject
 from spikewright.lower.trace import silently
 from spikewright.measure.readout import named
+from spikewright.network.neurons.bipolar import MOST_DIGITS
 from spikewright.records import select
+from spikewright.running.own_steps import network_steps
 from spikewright.study.programs import ProgramWriter
 from spikewright.study.result import StudyResult
 from spikewright.study.sweep import sweep
@@ -49,6 +51,7 @@ def facts(subject: Subject) -> bytes:
         "layers": [{"name": name} for name in subject.base.populations()],
         "scales": SCALES,
         "most_steps": MOST_STEPS,
+        "most_digits": MOST_DIGITS,
         "neurons": list(NEURONS),
         "starts": STARTS,
         "readouts": named(),
@@ -66,7 +69,8 @@ def look(subject: Subject, number: int, wish: Wish) -> bytes:
     """
     x = subject.chosen(wish)
     conversion = subject.converted(wish)
-    found = watch(conversion, x, wish.steps, DT, readout=wish.readout)
+    steps, readout = wish.run
+    found = watch(conversion, x, steps, DT, readout=readout)
     arrays: dict[str, NDArray] = {}
     layers = []
     for place, (name, counts) in enumerate(found.counts.items()):
@@ -74,13 +78,15 @@ def look(subject: Subject, number: int, wish: Wish) -> bytes:
         parts = {**_raster(counts, spikes), **_maps(counts, spikes, subject.channels(name))}
         arrays |= {f"{place} {what}": array for what, array in parts.items()}
         total = int(spikes.sum())
-        rate = total / (counts.size * DT)
+        rate = total / (spikes.size * steps * DT)
         layers.append({"name": name, "neurons": spikes.size, "spikes": total, "rate": rate})
     output, values = _output(found)
     header = {
         "kind": "sample",
         "number": number,
-        "steps": wish.steps,
+        "steps": network_steps(conversion.lowered, steps),
+        "own_steps": steps,
+        "silent": _silent(conversion),
         "layers": layers,
         "output": output,
         "label": subject.label(wish.sample) if wish.drawn is None else None,
@@ -88,6 +94,12 @@ def look(subject: Subject, number: int, wish: Wish) -> bytes:
         "command": subject.command_of(wish),
     }
     return pack(header, arrays | values)
+
+
+def _silent(conversion: Conversion) -> int | Mapping[str, int] | None:
+    """The silent steps of digits, as they were found; None of firing rates."""
+    found: Any = getattr(conversion.coding, "silent_steps", None)
+    return found
 
 
 def _bytes(counts: NDArray) -> NDArray:
@@ -137,7 +149,8 @@ def _call(subject: Subject, wish: Wish, conversion: Conversion) -> str:
         made = writer.again(subject.model, numbers, [*chosen, *dropped])
     else:
         made = writer.call(subject.model, numbers)
-    run = writer.run(wish.steps, DT, wish.readout)
+    steps, readout = wish.run
+    run = writer.run(steps, DT, readout)
     return "\n".join([*writer.imports(made), *subject.lines, "", f"conversion = {made}", run])
 
 
@@ -184,9 +197,9 @@ def measured(subject: Subject, wish: Wish, stopped: Callable[[], bool]) -> Itera
 def curve(subject: Subject, wish: Wish, stopped: Callable[[], bool]) -> Iterator[dict[str, Any]]:
     """A message for each scale of the curve, one for all layers, all else as wished.
 
-    Raises as `measured` does.
+    Digits have one scale, that of the least error. Raises as `measured` does.
     """
-    for scale in CURVE:
+    for scale in CURVE if wish.digits is None else ():
         same = replace(wish, scale=scale, layers=(), rule=None)
         found = _known(subject, same, len(subject), stopped)
         yield {"kind": "curve", "scale": scale, **found}
@@ -208,18 +221,24 @@ def _known(subject: Subject, wish: Wish, count: int, stopped: Callable[[], bool]
 
 def _swept(subject: Subject, wish: Wish, count: int, stopped: Callable[[], bool]) -> StudyResult:
     (x, y), chosen = subject.part(count), subject.arguments(wish)
+    if wish.digits is not None:  # in numbers, so that they are chosen once
+        made = subject.converted(wish)
+        numbers = {name: made.resolved[name] for name in ("coding", "scale_firing_rates")}
+        chosen = {**chosen, **numbers, "calibration": None}
+    steps, readout = wish.run
     return sweep(
         subject.base,
         x,
         y,
         scales=chosen["scale_firing_rates"],
+        coding=chosen["coding"],
         neurons=chosen["spiking"],
         synapse=chosen["synapse"],
         calibration=chosen.get("calibration"),
         initial_voltage=chosen["initial_voltage"],
         max_spikes_per_step=chosen["max_spikes_per_step"],
-        steps=wish.steps,
-        readouts=[wish.readout],
+        steps=steps,
+        readouts=[readout],
         executor=Stopping(stopped),
         progress=False,
     )
@@ -256,7 +275,7 @@ def advised(subject: Subject, wish: Wish, stopped: Callable[[], bool]) -> Iterat
 def _diagnosed(subject: Subject, wish: Wish) -> dict[str, Any]:
     x, y = subject.part(_DIAGNOSED)
     try:
-        found = subject.converted(wish).diagnose(x, y, wish.steps, progress=False)
+        found = subject.converted(wish).diagnose(x, y, wish.run[0], progress=False)
     except SpikewrightError as error:
         return {"text": str(error), "samples": 0, "layers": [], "proposals": []}
     unit = loss_unit(found.score.worth.fraction) if found.score is not None else _CHANGE

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from spikewright._base.optional import require
+from spikewright.choosing.coding import SignedDigits
 from spikewright.conversion import Conversion, convert
 from spikewright.errors import SimulationError
 from spikewright.explorer.live import LiveRun, is_network, live
@@ -162,11 +163,6 @@ def _subject(
     first = None if ready else example_for(model, example, x)
     made = model if ready else convert(model, example_input=first)
     refuse_sequences(made.lowered.stepping, "explore")
-    if made.coding.steps is not None:
-        raise SimulationError(
-            "explore moves scales, starts and numbers of steps, all of which "
-            f"{type(made.coding).__name__} chooses: give the model, or a Conversion without coding"
-        )
     if not made.populations():
         raise SimulationError("no layer of the model has neurons: there is nothing to explore")
     arrays = as_held(_random(made) if x is None else x, made.graph, ", held constant")
@@ -190,6 +186,7 @@ def _plain(made: Conversion) -> Conversion:
     """The network without what the page chooses."""
     return made.again(
         spiking=True,
+        coding=None,
         scale_firing_rates=None,
         initial_voltage=None,
         max_spikes_per_step=None,
@@ -199,8 +196,12 @@ def _plain(made: Conversion) -> Conversion:
 
 
 def _first(made: Conversion) -> Wish:
-    """The choices that a conversion was made with, where the page has them."""
-    found: dict[str, Any] = {}
+    """The choices that a conversion was made with, where the page has them.
+
+    Silent steps of each layer's own are found anew.
+    """
+    digits = isinstance(made.coding, SignedDigits)
+    found: dict[str, Any] = {"digits": made.coding.steps} if digits else {}
     for name, value in made.arguments.items():
         if value is not None:
             found |= change_of(name, made.resolved[name]) or {}

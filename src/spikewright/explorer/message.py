@@ -24,8 +24,10 @@ from numpy.typing import NDArray
 from spikewright._base.arguments import is_number
 from spikewright._base.options import Check, number, one_of, whole
 from spikewright.choosing import ScaleRule
+from spikewright.choosing.coding import RateCode, SignedDigits
 from spikewright.choosing.rules import parse
 from spikewright.errors import SimulationError, SpikewrightError, printable, short_name
+from spikewright.lower.coding import Coding
 from spikewright.measure.readout import named
 from spikewright.network.neurons import (
     BipolarIntegrateAndFire,
@@ -35,6 +37,7 @@ from spikewright.network.neurons import (
     SignedIntegrateAndFire,
     StochasticSpiking,
 )
+from spikewright.network.neurons.bipolar import MOST_DIGITS
 
 if TYPE_CHECKING:
     from starlette.websockets import WebSocket
@@ -171,7 +174,8 @@ class Wish:
 
     `layers` are layers with scales of their own, and `rule` the text of a rule that chooses all
     scales in the place of numbers. `synapse` is a time constant in seconds. `drawn` are values
-    from 0 (black) to 255, in the order of the input, in base64.
+    from 0 (black) to 255, in the order of the input, in base64. Of signed `digits`, so many of
+    them, choices of firing rates mean nothing; `silent` are their silent steps, None those found.
     """
 
     sample: int = asked(whole(0), 0)
@@ -185,11 +189,30 @@ class Wish:
     layers: tuple[tuple[str, float], ...] = asked(_LAYERS, ())
     rule: str | None = asked(_TEXT)
     synapse: float | None = asked(or_none(number(above=0, most=1)))
+    digits: int | None = asked(or_none(whole(1, MOST_DIGITS)))
+    silent: int | None = asked(or_none(whole(0, MOST_DIGITS)))
 
     @property
     def anywhere(self) -> Wish:
         """The same choices, for no sample in particular."""
         return replace(self, sample=0, drawn=None)
+
+    @property
+    def coding(self) -> SignedDigits | None:
+        """The code of values, None for firing rates; raises `ConversionError` as the code does."""
+        if self.digits is None:
+            return None
+        return SignedDigits(self.digits, "auto" if self.silent is None else self.silent)
+
+    @property
+    def run(self) -> tuple[int, str]:
+        """The steps of a run, and its readout."""
+        return (self.steps, self.readout) if self.digits is None else (self.digits, "mean")
+
+    @property
+    def looks_at_data(self) -> bool:
+        """Whether a rule or a code chooses by data."""
+        return self.rule is not None or self.digits is not None
 
     @property
     def spiking(self) -> bool | dict[type[NeuronType], NeuronType]:
@@ -219,7 +242,11 @@ class Wish:
 
     def arguments(self, layers: Iterable[str]) -> dict[str, Any]:
         """The arguments of `Conversion.again`, for a network with these layers."""
+        if self.digits is not None:
+            free = ("scale_firing_rates", *_FIELDS)
+            return {"spiking": True, "coding": self.coding, **dict.fromkeys(free)}
         return {
+            "coding": None,
             "spiking": self.spiking,
             "scale_firing_rates": self.scales(layers),
             **{name: getattr(self, field) for name, field in _FIELDS.items()},
@@ -230,8 +257,13 @@ class Wish:
 
         A rule looks at data, which is another option.
         """
+        if self.digits is not None:
+            silent = "auto" if self.silent is None else self.silent
+            code = f"--coding=digits:{self.digits},silent_steps={silent}"
+            return ["--spiking", code, f"--scale=minimum-error:{self.digits},per=channel"]
         chosen = NEURONS[self.neuron]
         found = ["--spiking" if chosen is None else f"--neurons=relu={chosen[1]}"]
+        found += ["--coding=rate"] * (given.get("coding") is not None)
         wanted = self.arguments(layers)
         scales = wanted["scale_firing_rates"]
         each = scales.items() if isinstance(scales, dict) else [("", self.rule or self.scale)]
@@ -276,6 +308,8 @@ def wish_with(given: Mapping[str, Any]) -> Wish:
 
 def changes_of(arguments: Mapping[str, Any], steps: int, wish: Wish) -> dict[str, Any] | None:
     """The changes to a wish that mean these arguments and steps; None where no wish says them."""
+    if "coding" in arguments:  # which chooses all else
+        return change_of("coding", arguments["coding"])
     found: dict[str, Any] = {"steps": steps} if steps != wish.steps else {}
     said = [change_of(name, value) for name, value in arguments.items()]
     if steps > MOST_STEPS or None in said:
@@ -291,6 +325,8 @@ def change_of(name: str, value: Any) -> dict[str, Any] | None:
     elif name == "spiking":
         same = [neuron for neuron in NEURONS if Wish(neuron=neuron).spiking == value]
         said = {"neuron": same[0]} if same else {}
+    elif name == "coding":
+        said = _change_of_code(value)
     elif name == "scale_firing_rates" and is_number(value):
         said = {"scale": float(value), "layers": {}, "rule": None}
     elif name == "scale_firing_rates" and isinstance(value, Mapping):
@@ -298,3 +334,14 @@ def change_of(name: str, value: Any) -> dict[str, Any] | None:
         said = {"layers": each, "rule": None} if len(each) == len(value) else {}
     known = bool(said) and all(fits(Wish, field, changed) for field, changed in said.items())
     return said if known else None
+
+
+def _change_of_code(code: Coding) -> dict[str, Any]:
+    """The changes to a wish that mean a code; none where no wish says it."""
+    if isinstance(code, RateCode):
+        steps = {} if code.steps is None else {"steps": code.steps}
+        return {"digits": None, "silent": None, **steps}
+    if not isinstance(code, SignedDigits) or isinstance(code.silent_steps, Mapping):
+        return {}
+    silent = None if code.silent_steps == "auto" else code.silent_steps
+    return {"digits": code.steps, "silent": silent}

@@ -29,7 +29,7 @@ DROPPED = ("bias_correction", "calibration")
 """Arguments of a conversion that a page does not take over."""
 
 # no option of a command sets these to None
-_STAYING = ("synapse", "max_spikes_per_step", "bias_correction")
+_STAYING = ("synapse", "max_spikes_per_step", "bias_correction", "initial_voltage")
 
 SHOWN = 60
 """Samples that a page lists, at most."""
@@ -130,7 +130,7 @@ class Subject:
     def arguments(self, wish: Wish) -> dict[str, Any]:
         """The arguments of `Conversion.again` that a wish means."""
         chosen = wish.arguments(self.base.populations())
-        needed = {"calibration": self.statistics} if wish.rule is not None else {}
+        needed = {"calibration": self.statistics} if wish.looks_at_data else {}
         return {**chosen, **needed}
 
     @cached_property
@@ -154,17 +154,18 @@ class Subject:
     def command_of(self, wish: Wish) -> str:
         """The command that measures what a wish asks for; empty where data has no file.
 
-        It is empty for rules, too, where the file holds more data than is looked at here, and where
-        no option takes back what the network was made with.
+        It is empty for what looks at data, too, where the file holds more than is looked at here,
+        and where no option takes back what the network was made with.
         """
         limited = any(part.startswith("--limit") for part in self.command)
         wanted = wish.arguments(self.base.populations())
-        lost = (name for name in _STAYING if wanted.get(name) is None)
-        stays = any(self.given.get(name) is not None for name in lost)
-        if not self.command or stays or (limited and wish.rule is not None):
+        lost = (self.given.get(name) for name in _STAYING if wanted.get(name) is None)
+        stays = any(value is not None and str(value) != "half" for value in lost)
+        if not self.command or stays or (limited and wish.looks_at_data):
             return ""
         file = next(part for part in self.command if part.startswith("--data="))
-        calibration = [] if wish.rule is None else [file.replace("--data=", "--calibration=", 1)]
+        beside = file.replace("--data=", "--calibration=", 1)
+        calibration = [beside] if wish.looks_at_data else []
         options = wish.options(self.base.populations(), self.given)
         return shlex.join([*self.command, *options, *calibration])
 

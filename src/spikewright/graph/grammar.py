@@ -6,7 +6,7 @@ stage           grammar
 IMPORTED        every registered layer, and PythonCall: the layers that a frontend may produce
 IDENTITY_FREE   imported, and neither Identity nor the activation `linear`
 CANONICAL       identity-free, and no BatchNormalization: the result of the standard passes
-SPIKING_READY   canonical, which is all that lowering to a network asks for
+SPIKING_READY   canonical, and the activation `linear`: neurons that send a value as it is
 ==============  ================================================================================
 """
 
@@ -19,6 +19,8 @@ from spikewright.errors import GraphError
 from spikewright.graph.graph import Graph, GraphNode
 from spikewright.graph.layers import LAYERS, Activation, BatchNormalization, Identity, PythonCall
 
+SENT = Activation("linear")
+"""Neurons that send a value as it is: what the activation means in a spiking-ready graph."""
 Rule = Callable[[Graph, GraphNode], str | None]
 
 
@@ -84,6 +86,8 @@ CANONICAL = Stage(
         _forbid(BatchNormalization, "batch normalisation must have been folded"),
     ),
 )
-SPIKING_READY = Stage("spiking-ready", CANONICAL.rules)
+SPIKING_READY = Stage(
+    "spiking-ready", tuple(rule for rule in CANONICAL.rules if rule is not _no_linear_activation)
+)
 
 STAGES = (IMPORTED, IDENTITY_FREE, CANONICAL, SPIKING_READY)

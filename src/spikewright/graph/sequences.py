@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
@@ -70,11 +70,17 @@ class Sequences:
             found[name] = shape if time is None else (*shape[:time], None, *shape[time:])
         return found
 
-    def evaluate(self, graph: Graph, inputs: Mapping[str, NDArray]) -> Iterator[Step]:
+    def evaluate(
+        self,
+        graph: Graph,
+        inputs: Mapping[str, NDArray],
+        passed_on: Callable[[str, NDArray], NDArray] | None = None,
+    ) -> Iterator[Step]:
         """At each step the values that the graph reads, states included, and the values of use.
 
         `inputs` are those of the whole sequence, `(batch, *shape)`. Nodes that only lead to the end
-        of a sequence have a value at its last step alone.
+        of a sequence have a value at its last step alone. `passed_on(name, value)` is what readers
+        of a node get, of its value.
         """
         lasting = self._lasting(graph)
         batch = len(next(iter(inputs.values())))
@@ -85,7 +91,7 @@ class Sequences:
         steps = self.length(inputs)
         for step in range(steps):
             read = {**self._at(inputs, step), **states}
-            values = evaluate_all(graph, read)
+            values = evaluate_all(graph, read, passed_on)
             states = {state.read: values[graph.outputs[state.made]] for state in self.carried}
             if step < steps - 1:
                 values = {name: value for name, value in values.items() if name in lasting}

@@ -2,9 +2,10 @@
 
 from spikewright.lower.choices import NeuronChoice, Spiking
 from spikewright.lower.keys import LayerKeys, by_layer, keys_of_nodes
+from spikewright.lower.lowered import Lowered
 from spikewright.lower.notes import LayerNote
 from spikewright.lower.populations import Options, RowStepping
-from spikewright.lower.rate_coding import Lowered, lower, without_form
+from spikewright.lower.rate_coding import lower, without_form
 
 __all__ = [
     "LayerKeys",

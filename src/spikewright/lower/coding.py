@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from spikewright.errors import Refusal
+from spikewright.lower.lowered import Lowered
 from spikewright.lower.populations import PopulationChoices, Roles
-from spikewright.lower.rate_coding import Lowered
 from spikewright.network.attributes import ClassRegistry
 from spikewright.network.neurons import NeuronType
 
@@ -35,6 +35,11 @@ class Coding(ABC):
     @property
     def looks_at_data(self) -> bool:
         """Whether the code is settled by running the network on samples."""
+        return False
+
+    @property
+    def sends_operands(self) -> bool:
+        """Whether neurons send the operands of products too."""
         return False
 
     def neuron_type(self, rate: NeuronType) -> NeuronType | None:

@@ -14,7 +14,7 @@ from typing import NamedTuple
 from numpy.typing import NDArray
 
 from spikewright._base.windows import Windows, split_shape
-from spikewright.graph import Graph, GraphNode, leading_to
+from spikewright.graph import SENT, Graph, GraphNode, leading_to
 from spikewright.graph import layers as g
 from spikewright.graph.layers import Layer, Shape
 from spikewright.graph.layers.activation import OVER_AXIS
@@ -35,7 +35,7 @@ ROUND = "round"
 
 _HOMOGENEOUS = (g.MaxPool, g.GlobalMaxPool, g.Maximum, g.Minimum)
 _NOWHERE: Mapping[str, Sequence[str]] = MappingProxyType({})
-_WEIGHTS = (g.Affine, g.Convolution, g.ConvolutionTranspose)
+WEIGHTS = (g.Affine, g.Convolution, g.ConvolutionTranspose)
 
 
 def is_function(layer: Layer) -> bool:
@@ -76,8 +76,10 @@ def sent_as_spikes(
         if reader in seen or reader in read_out:
             continue
         seen.add(reader)
+        if layer == SENT:
+            continue  # neurons that send it are there
         passes_on = layer.linear or is_homogeneous(layer)
-        if isinstance(layer, _WEIGHTS) or not (passes_on or is_function(layer)):
+        if isinstance(layer, WEIGHTS) or not (passes_on or is_function(layer)):
             return True
         if passes_on:
             waiting += readers(reader)

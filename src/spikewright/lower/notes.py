@@ -175,13 +175,13 @@ def _rates(
 def _spikes(layer: Layer, neuron_type: NeuronType, apart: Parting | None) -> tuple[Status, str]:
     """The guarantee of a spiking type for an activation or a function's value, and the reason."""
     back = "; takes spikes back" if neuron_type.takes_back else ""
-    if neuron_type.assumed:
-        back += f"; {_taken_as_sent(neuron_type.assumed)}"
     if heights := neuron_type.spike_heights:
         worth = ", ".join(map(str, heights))
         back += (
             f"; spikes of the first {len(heights)} steps are worth {worth}, and all comes at once"
         )
+    if taken := neuron_type.assumed:
+        back += f"; {'one is' if taken == 1 else f'{taken} are'} taken as sent in the first step"
     if apart is not None:
         return "approximated", f"they answer {apart}"
     if not neuron_type.follows_mean:
@@ -199,16 +199,6 @@ def _spikes(layer: Layer, neuron_type: NeuronType, apart: Parting | None) -> tup
     if neuron_type.scaling == "gain":
         return "convergent", f"mean tends to the source's{back}"
     return "convergent", f"mean tends to f of the mean current{_exception(layer)}"
-
-
-def _taken_as_sent(assumed: tuple[int, ...]) -> str:
-    """The spikes that receivers take as sent in each of the first steps, in words."""
-    steps = "the first step" if len(assumed) == 1 else f"the first {len(assumed)} steps"
-    if len(set(assumed)) > 1:
-        return f"{', '.join(map(str, assumed))} are taken as sent in {steps}"
-    spikes = "one is" if assumed[0] == 1 else f"{assumed[0]} are"
-    each = "" if len(assumed) == 1 else "each of "
-    return f"{spikes} taken as sent in {each}{steps}"
 
 
 def _exception(layer: Layer) -> str:

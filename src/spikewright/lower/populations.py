@@ -29,7 +29,7 @@ from spikewright.network.synapses import Synapse, as_synapse
 
 @dataclass(frozen=True, eq=False)
 class RowStepping(Sequences):
-    """Sequences of which every step takes `steps` steps of the simulation."""
+    """Sequences of which every step takes `steps` steps of the simulation, of digits own ones."""
 
     steps: Positive
 
@@ -275,7 +275,8 @@ def resolve(
         else {}
     )
     types = _types(graph, choice, layers, keys)
-    if options.stepping is not None and steps_at_once(types.values()) > 1:
+    digits = any(kind.sends_digits for kind in types.values())
+    if options.stepping is not None and steps_at_once(types.values()) > 1 and not digits:
         raise refuse(
             "sequence_step",
             "spikes have heights in the first steps of a run alone, and every step of a sequence "

@@ -12,7 +12,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -32,9 +32,10 @@ from spikewright.graph.layers import (
     Recurrence,
     Shape,
 )
-from spikewright.graph.masks import Masks, masks_of
 from spikewright.graph.ranges import ValueRange, ranges
+from spikewright.lower.choices import STEP
 from spikewright.lower.linear import has_map, linear_map
+from spikewright.lower.lowered import Lowered, Object
 from spikewright.lower.node_functions import FunctionPlan, is_function, plan
 from spikewright.lower.notes import (
     LayerNote,
@@ -47,19 +48,22 @@ from spikewright.lower.populations import (
     Options,
     PopulationChoices,
     Roles,
-    RowStepping,
     check,
     refusal,
     resolve,
 )
 from spikewright.network import Connection, Ensemble, Network, NeuronsView, NodeFunction
 from spikewright.network import Node as NetworkNode
-from spikewright.network.layer_times import LayerTimes, times_of
 from spikewright.network.network import detached
 from spikewright.network.node_functions import PythonCall
 from spikewright.network.synapses import WindowMean
 from spikewright.network.transforms import Chain, Place, Reshape, Transform
 
+_LARGEST = 1e30
+"""The largest constant of a network, in place of larger ones: masks of -3.4e38.
+
+No exponential tells the two apart, and sums of it over 1e8 steps are numbers in single precision.
+"""
 _OTHERS = (Activation, Add, Concatenate, Constant, Input, ParametricReLU)
 
 
@@ -90,46 +94,7 @@ def _why(layer: Layer) -> tuple[str, str]:
     )
 
 
-Object = Ensemble | NetworkNode
 Source = tuple[str, Transform | None]  # an existing object's name, and the transform from it
-
-
-@dataclass(frozen=True, eq=False)
-class Lowered:
-    """A network, and the form of every layer in it.
-
-    `layers` maps names of source layers to the ensemble or node that they became (a part of);
-    `exact_values` names those whose output is exactly that object's. `readouts` are the activations
-    to apply to the readout of an output. `stepping` is None, or the steps of simulation in a step
-    of a sequence. `graph` is the graph that was lowered, whose nodes have the names of `layers`.
-    """
-
-    network: Network
-    layers: Mapping[str, Object]
-    exact_values: frozenset[str]
-    inputs: Mapping[str, NetworkNode]
-    outputs: Mapping[str, Object]
-    readouts: Mapping[str, Activation]
-    notes: tuple[LayerNote, ...]
-    stepping: RowStepping | None = None
-    graph: Graph | None = None
-
-    @property
-    def masks(self) -> Masks | None:
-        """The masks of padding among the inputs; None where there are none."""
-        if self.graph is None or self.stepping is not None:
-            return None
-        return masks_of(self.graph) or None
-
-    @property
-    def times(self) -> LayerTimes | None:
-        """The steps of layers that start one after the other; None where all run in all steps."""
-        return times_of(self.network)
-
-    @property
-    def at_once(self) -> int:
-        """The number of steps whose input and constants come at once, in the first."""
-        return int(max((node.at_once for node in self.inputs.values()), default=1))
 
 
 def lower(graph: Graph, options: Options) -> Lowered:
@@ -214,7 +179,11 @@ class _Lowering:
         return outputs
 
     def carry(self) -> None:
-        """Connections from one step of a sequence to the next: the mean of the sent values."""
+        """Connections from one step of a sequence to the next: the mean of the sent values.
+
+        Digits come as they are, delayed by a row, and a state that is there at first as all that is
+        held does.
+        """
         if self.stepping is None:
             return
         for state in self.stepping.carried:
@@ -222,6 +191,13 @@ class _Lowering:
             read = self.objects[state.read]
             assert isinstance(read, NetworkNode)  # what an input becomes
             end = made.neurons if isinstance(made, Ensemble) else made
+            if self.choices.once:
+                Connection(end, read, synapse=None, delay=STEP)  # `set_times` finds the steps
+                if np.any(state.initial):
+                    begins = self.constant(f"{state.read}.initial", state.initial, read.shape_in)
+                    begins.restart_every = None
+                    Connection(begins, read, synapse=None)
+                continue
             initial = tuple(np.ravel(state.initial).tolist()) if np.any(state.initial) else ()
             Connection(end, read, synapse=WindowMean(self.stepping.steps, initial))
 
@@ -248,10 +224,7 @@ class _Lowering:
         shape = self.graph.shapes[node.name]
         layer = node.layer
         if isinstance(layer, Input) and self.stepping and node.name in self.stepping.read:
-            steps = self.stepping.steps
-            text = f"mean over the {steps} steps of the sequence's step before, held"
-            self.notes.append(LayerNote(node.name, text, "exact", text))
-            return NetworkNode(size_in=shape, label=node.name)
+            return self.state(node.name, shape)
         if isinstance(layer, Input):
             return self.given(node.name, np.zeros(shape), shape, None)
         if isinstance(layer, Constant):
@@ -263,9 +236,18 @@ class _Lowering:
         self.notes.append(linear_note(node.name))
         return self.junction(node.name, shape, *self.expand(node))
 
+    def state(self, name: str, shape: Shape) -> NetworkNode:
+        """What a layer sent in the step of the sequence before."""
+        digits, every = self.choices.once, self.choices.restart_every
+        text = f"mean over the {every} steps of the sequence's step before, held"
+        if digits:
+            text = "digits of the sequence's step before, as they come"
+        self.notes.append(LayerNote(name, text, "exact", text))
+        return NetworkNode(size_in=shape, label=name, restart_every=every if digits else None)
+
     def constant(self, label: str, value: ArrayLike, shape: Shape) -> NetworkNode:
         """A node that sends a value of this shape at every step."""
-        wide = np.broadcast_to(value, shape)
+        wide = np.clip(np.broadcast_to(value, shape), -_LARGEST, _LARGEST)
         return self.given(label, wide, None, shape)
 
     def given(
@@ -274,7 +256,10 @@ class _Lowering:
         """A node that sends what is given, as the code of the network takes it."""
         choices = self.choices
         at_once, once = choices.at_once, choices.once
-        return NetworkNode(value, size_in, size_out, label, at_once=at_once, once=once)
+        every = choices.restart_every if once else None
+        return NetworkNode(
+            value, size_in, size_out, label, restart_every=every, at_once=at_once, once=once
+        )
 
     def population(self, node: GraphNode) -> Ensemble:
         """An activation's neurons, with the constants of their inputs as bias."""

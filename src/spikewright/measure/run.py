@@ -37,7 +37,7 @@ class Population:
     over steps of its rate in Hz, without its sign and with it. `scale` is the layer's firing-rate
     scale, and `cap` the spikes that a neuron may send in a step, or None. `amplitude` is that of
     the neuron type; none of the counts is multiplied by it. `assumed` are the spikes that receivers
-    take as sent in each of the first steps, and again after every `window` steps: `net` counts
+    take as sent in the first step, and again after every `window` steps: `net` counts
     them, and `totals` does not. In `net` a spike of first steps counts as often as `heights` says.
     `real` says which neurons count in which samples, `(batch, *shape)`, where some belong to
     padding: all that these sent is 0 here. None where all of them count.
@@ -49,7 +49,7 @@ class Population:
     cap: int | None
     net: NDArray = None  # type: ignore[assignment]  # given below where it is left out
     amplitude: float = 1.0
-    assumed: tuple[int, ...] = ()
+    assumed: int = 0
     window: int | None = None
     heights: tuple[int, ...] = ()
     real: NDArray | None = None
@@ -82,7 +82,7 @@ class Population:
 
     def taken_as_sent(self, steps: int) -> NDArray:
         """The number of spikes, `(steps,)`, that receivers take as sent in each step of a run."""
-        return self._listed(self.assumed, 0, steps)
+        return self._listed((self.assumed,), 0, steps)
 
     def height(self, steps: int) -> NDArray:
         """The worth of a spike in each step of a run, `(steps,)`."""
@@ -122,7 +122,8 @@ class Run(Shown):
     Where layers start one after the other, as those of signed digits, `steps` are those of each
     layer, and so are all that are counted here; `network_steps` is the number until the last one
     has said all. Else both are one. Outputs of digits have one readout, the `complete` value: the
-    mean of `raw` over the steps so far is what is known of it.
+    mean of `raw` over the steps so far is what is known of it. Of several `frames` each is answered
+    by itself, in as many steps, and what is read out is the mean of their answers.
 
     With a `sequence_step` the run is one of sequences, each step of which took that many steps;
     `time_axes` has the axis of time of every output that the source gives for every step, and None
@@ -140,6 +141,7 @@ class Run(Shown):
     recorded: Mapping[str, NDArray] = field(default_factory=dict)
     network_steps: int = 0
     complete: bool = False
+    frames: int = 1
 
     def __post_init__(self) -> None:
         if not self.network_steps:
@@ -203,6 +205,26 @@ class Run(Shown):
         self._check_complete(readout)
         return self._single(
             {name: self._predicted(name, value, readout) for name, value in self.raw.items()}
+        )
+
+    def predict_frames(self) -> Values:
+        """The answer to each frame by itself, `(batch, frames, *out)`; several as `{name: array}`.
+
+        Of layers that say a complete value for each: a run of one sample of signed digits has one
+        frame. Raises `SimulationError` for others.
+        """
+        if not self.complete or self.sequence_step is not None:
+            raise SimulationError(
+                "frames are answered by themselves where layers say signed digits, and are no "
+                "steps of a sequence. Use predict, or predict_at_every_step"
+            )
+        return self._single(
+            {
+                name: self._activated(
+                    name, value.reshape(len(value), self.frames, -1, *value.shape[2:]).mean(axis=2)
+                )
+                for name, value in self.raw.items()
+            }
         )
 
     def _predicted(self, name: str, value: NDArray, readout: Readout) -> NDArray:

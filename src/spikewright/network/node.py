@@ -27,13 +27,15 @@ from spikewright.network.shapes import (
 from spikewright.network.view import ObjView
 
 
-def shares_at_once(at_once: float, start: int, count: int, once: bool = False) -> NDArray:
+def shares_at_once(
+    at_once: float, start: int, count: int, once: bool = False, every: int | None = None
+) -> NDArray:
     """Factors by which a held value arrives in the `count` steps behind step `start`, `(count,)`.
 
     `at_once` in the first step of all, 0 in the others up to step `at_once`, and 1 afterwards, or
-    with `once` 0.
+    with `once` 0. It begins anew after `every` so many steps.
     """
-    numbers = np.arange(start, start + count)
+    numbers = np.arange(start, start + count) % (every or start + count + 1)
     first = np.where(numbers == 0, float(at_once), 0.0)
     return first if once else np.where(numbers < at_once, first, 1.0)
 
@@ -49,7 +51,9 @@ class Node(Checked):
     0. A number is a constant of shape `(1,)`, or `()` if a size says so. A constant with a
     `size_in`, its own shape, is a default: where connections lead to the node
     it passes on their sum instead, as the input of a converted network does. A `NodeFunction` of
-    running means begins anew after every `restart_every` steps (None: never).
+    running means begins anew after every `restart_every` steps (None: never), and a constant that
+    comes once comes again. A junction that restarts is a state between rows of signed digits: what
+    arrives with a delay was sent in the row before (`sequence_step` of `convert`).
 
     What a constant, or values held for it, would give in the first `at_once` steps of a simulation
     comes in the first of them, and nothing in the others; then it is held. So the sum is the same

@@ -7,6 +7,8 @@ from spikewright.passes.base import Note, Pass, PassResult
 from spikewright.passes.drop_identities import DropIdentities
 from spikewright.passes.folding import FoldBatchNorm, MergeAffine
 from spikewright.passes.fuse_activations import FuseActivations
+from spikewright.passes.fuse_normalizations import FuseNormalizations
+from spikewright.passes.send_values import SendValues
 from spikewright.passes.standard import (
     MAX_POOL_FORMS,
     STANDARD,
@@ -23,11 +25,13 @@ __all__ = [
     "DropIdentities",
     "FoldBatchNorm",
     "FuseActivations",
+    "FuseNormalizations",
     "MaxPoolForm",
     "MergeAffine",
     "Note",
     "Pass",
     "PassResult",
+    "SendValues",
     "TraceLine",
     "run",
 ]

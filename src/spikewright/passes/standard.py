@@ -14,6 +14,7 @@ from spikewright.passes.base import Note, Pass, PassResult
 from spikewright.passes.drop_identities import DropIdentities
 from spikewright.passes.folding import FoldBatchNorm, MergeAffine
 from spikewright.passes.fuse_activations import FuseActivations
+from spikewright.passes.fuse_normalizations import FuseNormalizations
 
 
 def _average(layer: Layer) -> Layer | None:
@@ -51,12 +52,9 @@ class AverageMaxPools(Pass):
         return PassResult(Graph(tuple(nodes), graph.outputs, graph.aliases), tuple(notes))
 
 
-STANDARD: tuple[Pass, ...] = (
-    DropIdentities(),
-    FuseActivations(),
-    FoldBatchNorm(),
-    MergeAffine(),
-)
+UNFOLDED: tuple[Pass, ...] = (DropIdentities(), FuseActivations(), FuseNormalizations())
+"""The passes that leave weights and batch normalisations as they are."""
+STANDARD: tuple[Pass, ...] = (*UNFOLDED, FoldBatchNorm(), MergeAffine())
 
 MaxPoolForm = Literal["gate", "average"]
 MAX_POOL_FORMS: Mapping[MaxPoolForm, tuple[Pass, ...]] = MappingProxyType(

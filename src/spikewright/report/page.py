@@ -7,7 +7,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Unpack
 
-from spikewright._base.amounts import counted, format_difference, loss_unit, number
+from spikewright._base.amounts import counted, format_difference, loss_unit, number, steps_text
 from spikewright._base.files import begins_with, check_target, file_kind, write_file
 from spikewright._base.markup import STYLE, Markup, el, html
 from spikewright._base.options import declared
@@ -44,7 +44,9 @@ def write_html(
     """
     target = check_target(path, PAGE, overwrite=overwrite)
     contents: Any = {name: _held(part) for name, part in (*parts.items(), ("records", records))}
-    said = sentence(contents["records"] or contents["diagnosis"]) if summary is None else summary
+    whole = (contents["facts"] or {}).get("network_steps")
+    measured = contents["records"] or contents["diagnosis"]
+    said = sentence(measured, whole) if summary is None else summary
     sections = [found for make in SECTIONS if (found := make(contents)) is not None]
     page = html(el("html", _head(title), _body(title, said, sections), lang="en"))
     return write_file(target, page.encode("utf-8"), PAGE, overwrite=overwrite)
@@ -92,8 +94,11 @@ _SAID = {
 _SCORED = "{network} has a mean {name} of {value}, over {n} samples"
 
 
-def sentence(records: Iterable[Record]) -> str:
-    """The spiking network's score after its last step, beside its source's, and its cost."""
+def sentence(records: Iterable[Record], network_steps: int | None = None) -> str:
+    """The spiking network's score after its last step, beside its source's, and its cost.
+
+    `network_steps` are those of the network, where layers start one after the other.
+    """
     parts = ("layer", "threshold", "change")  # of what is no run of the whole network
     found = [r for r in records if not any(part in r.how for part in parts)]
     steps = max((int(r.how["steps"]) for r in found if "steps" in r.how), default=None)
@@ -101,8 +106,9 @@ def sentence(records: Iterable[Record]) -> str:
         return "Nothing was measured."
     last = [r for r in found if r.how.get("steps") == steps]
     dt = next((float(r.how["dt"]) for r in last if "dt" in r.how), None)
-    each = "" if dt is None else f" of {dt * 1000:g} ms"
-    run, worth, cost = f"After {counted(steps, 'step')}{each}", _worth(last, found), _cost(last)
+    each = "" if dt is None else f"{dt * 1000:g} ms"
+    run = f"After {steps_text(steps, network_steps or steps, each)}"
+    worth, cost = _worth(last, found), _cost(last)
     if worth:
         return f"{run} {worth}{f', for {cost}' if cost else ''}."
     if cost:

@@ -19,9 +19,10 @@ from spikewright.graph import Graph
 from spikewright.graph.lookups import whole_inputs
 from spikewright.lower import Lowered, RowStepping
 from spikewright.network import Node
+from spikewright.network.layer_times import LayerTimes
 from spikewright.network.shapes import as_real
 from spikewright.network.transforms import Shape
-from spikewright.running.encoders import ConstantCurrent, Encoder, Frames
+from spikewright.running.encoders import ConstantCurrent, Encoder, Events, Frames
 
 
 def as_named(x: Any, structure: Structure) -> dict[str, Any]:
@@ -161,11 +162,15 @@ class Encoded:
 
 
 class Feeds(NamedTuple):
-    """The values of the inputs by node, `(batch, steps or 1, *shape)`, sliced by sample."""
+    """The values of the inputs by node, `(batch, steps or 1, *shape)`, sliced by sample.
+
+    Of several `frames`, each a sample by itself, they are `(batch, frames or 1, *shape)`.
+    """
 
     values: dict[Node, NDArray | Encoded]
     batch: int
     steps: int
+    frames: int = 1
 
     @property
     def moving(self) -> frozenset[Node]:
@@ -307,6 +312,35 @@ def sequence_feeds(
             f"{fed.steps} steps, got steps={steps!r}: leave it out"
         )
     return fed
+
+
+def frame_feeds(
+    times: LayerTimes, x: Mapping[str, Any], inputs: Mapping[str, Node], encoder: Any, dt: float
+) -> Feeds:
+    """The feeds of signed digits: held, or frame by frame, each of which is a sample by itself.
+
+    Frames follow each other as samples do, so that one lasts the network's steps from one sample to
+    the next: events are those of that time. Raises `SimulationError` as `feeds_of` does, and for
+    encoders of values in spikes.
+    """
+    encoders = encoders_for(encoder, inputs)
+    for name, found in encoders.items():
+        if not isinstance(found, ConstantCurrent | Frames | Events):
+            raise SimulationError(
+                f"input {name!r}: {found!r} gives values of every step, and a layer of signed "
+                "digits takes what is held. Leave the encoder out, or give Frames() or Events()"
+            )
+    for name, node in inputs.items():
+        plain = None if name in encoders else as_array(name, x[name], True)
+        if plain is not None and plain.ndim > len(node.shape_out) + 1:
+            raise SimulationError(
+                f"input {name!r} has values of several steps, shape {plain.shape}, and a layer of "
+                "signed digits takes what is held. Give encoder=Frames(), which answers each frame "
+                "by itself, or samples without steps"
+            )
+    framed = any(isinstance(found, Frames | Events) for found in encoders.values())
+    fed = feeds_of(x, inputs, encoder, None if framed else 1, dt * times.pace, 0)
+    return fed._replace(steps=fed.steps * times.steps, frames=fed.steps)
 
 
 def refuse_sequences(stepping: RowStepping | None, what: str) -> None:

@@ -16,6 +16,7 @@ from spikewright.measure.readout import EveryStep
 from spikewright.network import Ensemble
 from spikewright.network.connection import Object, object_of
 from spikewright.network.layer_times import LayerTimes, OwnStepsDone
+from spikewright.running.converted import Converted
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,8 +60,8 @@ class OwnSteps:
         if not self.side_by_side:
             places = [object_of(recording.probe.obj) for recording in program.recordings]
             found = [self._own(*one) for one in zip(places, found, strict=True)]
-        outputs = len(lowered.outputs)
-        return [*map(_known_by_mean, found[:outputs]), *found[outputs:]]
+        outputs, steps = len(lowered.outputs), self.times.steps
+        return [*(_known_by_mean(value, steps) for value in found[:outputs]), *found[outputs:]]
 
     def _own(self, place: Object, values: NDArray) -> NDArray:
         assert self.times is not None
@@ -71,21 +72,24 @@ class OwnSteps:
         return found
 
 
-def _known_by_mean(values: NDArray) -> NDArray:
-    """Values whose mean over the first k steps is the sum of the given ones over all steps."""
-    steps = values.shape[1]
-    numbers = np.arange(1, steps + 1).reshape(1, -1, *(1,) * (values.ndim - 2))
-    known = np.cumsum(values, axis=1, dtype=np.float64) / steps
-    return np.diff(known * numbers, axis=1, prepend=0.0)
+def _known_by_mean(values: NDArray, steps: int) -> NDArray:
+    """Values whose mean over the first k steps is the sum of the given ones over all `steps`.
+
+    Values are `(batch, rows x steps, *shape)`; every row is a run of its own.
+    """
+    rows = values.reshape(len(values), -1, steps, *values.shape[2:])
+    numbers = np.arange(1, steps + 1).reshape(1, 1, -1, *(1,) * (values.ndim - 2))
+    known = np.cumsum(rows, axis=2, dtype=np.float64) / steps
+    return np.diff(known * numbers, axis=2, prepend=0.0).reshape(values.shape)
 
 
 def steps_of(lowered: Lowered, steps: Any) -> Any:
     """The steps of a run: of layers with steps of their own as many as these have.
 
-    Raises `SimulationError` for another number.
+    Those of sequences follow from their lengths. Raises `SimulationError` for another number.
     """
     times = lowered.times
-    if times is None:
+    if times is None or lowered.stepping is not None:
         return steps
     if steps is not None and steps != times.steps:
         raise SimulationError(
@@ -95,10 +99,21 @@ def steps_of(lowered: Lowered, steps: Any) -> Any:
     return times.steps
 
 
+def run_steps(conversion: Converted, steps: Any) -> Any:
+    """The steps of a run that was given so many, or None: those that its code has, if it has any.
+
+    Raises `SimulationError` where layers have another number of steps of their own.
+    """
+    return steps_of(conversion.lowered, conversion.coding.run_steps(steps))
+
+
 def network_steps(lowered: Lowered, steps: int) -> int:
     """The steps of the network in a run in which each layer has so many of its own."""
     times = lowered.times
-    return steps if times is None else times.network_steps
+    if times is None:
+        return steps
+    others = steps // times.steps - 1  # rows or frames, each of which follows the one before
+    return others * times.pace + times.network_steps
 
 
 def network_step(lowered: Lowered, own: int) -> int:
@@ -106,9 +121,9 @@ def network_step(lowered: Lowered, own: int) -> int:
     times = lowered.times
     if times is None:
         return own
-    if own == times.steps:
-        return times.network_steps
-    return max(times.starts.get(place, 0) for place in lowered.outputs.values()) + own
+    rows, rest = divmod(own, times.steps)
+    start = max(times.starts.get(place, 0) for place in lowered.outputs.values()) if rest else 0
+    return rows * times.network_steps + start + rest
 
 
 def steps_done(

@@ -27,6 +27,7 @@ from spikewright.running.inputs import (
     as_named,
     feeds_of,
     fitted,
+    frame_feeds,
     sequence_feeds,
     without_held,
 )
@@ -56,12 +57,13 @@ def run_of(
     layers = tuple(layers_of(runner.lowered, record))
     program = runner.program(dt, seed, precision, layers, moving=fed.moving)
     chosen = runner.engine(engine, program, threads)
-    job = RunJob(program, chosen, fed.values, fed.batch, fed.steps)
-    size = batch_size or runner.batch_size(chosen, fed.sample_bytes())
+    job = RunJob(program, chosen, fed.values, fed.batch, fed.steps // fed.frames, fed.frames)
+    size = batch_size or max(1, runner.batch_size(chosen, fed.sample_bytes()) // fed.frames)
     runner.memory(job, size).only("recording", "totals").require(
         available(), f"a run of {fed.batch} samples and {fed.steps} steps"
     )
-    with progress_bar(fed.batch * runner.length(job), progress, "samples x steps") as advance:
+    length = fed.batch * fed.frames * runner.length(job)
+    with progress_bar(length, progress, "samples x steps") as advance:
         parts = runner.parts(job, size, lambda step, totals, fed: totals, advance=advance)
         found = collected(parts, fed.batch, layers)
     about = {
@@ -81,6 +83,7 @@ def run_of(
         populations=runner.counted(found.totals),
         dt=dt,
         steps=fed.steps,
+        frames=fed.frames,
         record=about,
         sequence_step=None if stepping is None else stepping.steps,
         time_axes={} if stepping is None else stepping.outputs,
@@ -95,6 +98,8 @@ def feeds_for(
     steps = steps_of(lowered, steps)
     if lowered.stepping is None:
         encoder = without_held(encoder, lowered)
+        if lowered.times is not None:
+            return frame_feeds(lowered.times, x, lowered.inputs, encoder, dt)
         return feeds_of(x, lowered.inputs, encoder, steps, dt, seed)
     return sequence_feeds(
         lowered.stepping, x, lowered.inputs, encoder, steps=steps, dt=dt, seed=seed
@@ -203,7 +208,8 @@ class Stream:
         if self._begins_anew():
             self._read_anew()
         self._broken = True
-        if self._times is not None and self._frames:
+        alone = self._lowered.stepping is None
+        if self._times is not None and self._frames and alone:
             self._execution = self._begin()  # samples have nothing to do with each other
         if self._steps == 1:
             arrays = self._execution.follow(feeds)

@@ -108,13 +108,18 @@ Counted = TypeVar("Counted")
 
 
 class RunJob(NamedTuple):
-    """A run to do: inputs `(batch, steps or 1, *shape)` for `steps` steps."""
+    """A run to do: inputs `(batch, steps or 1, *shape)` for `steps` steps.
+
+    With several `frames` inputs are `(batch, frames or 1, *shape)`, and each of them is a sample by
+    itself, for `steps` steps.
+    """
 
     program: Program
     engine: Engine
     feeds: Mapping[Node, NDArray | Encoded]
     batch: int
     steps: int
+    frames: int = 1
 
 
 @dataclass(frozen=True, eq=False)
@@ -137,6 +142,7 @@ class Runner:
     def __init__(self, lowered: Lowered) -> None:
         self.lowered = lowered
         self._programs: dict[tuple, Program] = {}
+        self._needs: dict[tuple, MemoryNeed] = {}
         self._engines: dict[tuple[str, int | None], Engine] = {}
 
     def populations(self) -> dict[str, Ensemble]:
@@ -189,7 +195,8 @@ class Runner:
         step.
         """
         key = (dt, seed, precision, record, own_steps, moving, fingerprint(self.lowered.network))
-        if key not in self._programs:
+        program = self._programs.get(key)
+        if program is None:
             outputs, layers = self.lowered.outputs, layers_of(self.lowered, record)
             probes = [*probes_of(outputs), *probes_of(layers)]
             program = engines.compile_network(
@@ -197,8 +204,9 @@ class Runner:
             )
             program = program.with_moving(moving) if moving else program
             self._programs.clear()
+            self._needs.clear()
             self._programs[key] = program
-        return self._programs[key]
+        return program
 
     def engine(self, name: str, program: Program, threads: int | None = None) -> Engine:
         """The engine: it holds weights in its own form."""
@@ -218,12 +226,19 @@ class Runner:
 
         While a part is run, what is kept of all samples is filled as far as the parts before.
         """
-        of_job, tally = (job.program, job.engine), frozenset(self.counting().values())
         length = self.length(job)
+        key = (job.program, job.engine, job.batch, length, size, keep_totals)
+        if key not in self._needs:
+            self._needs[key] = self._need(job, size, length, keep_totals)
+        return self._needs[key]
+
+    def _need(self, job: RunJob, size: int, length: int, keep_totals: bool) -> MemoryNeed:
+        of_job, tally = (job.program, job.engine), frozenset(self.counting().values())
         kinds = ("recording", "totals") if keep_totals else ("recording",)
         parts = []
         for before in range(0, job.batch, size)[-2:]:  # the last ones, of which one may be smaller
             count = min(size, job.batch - before)
+            before, count = before * job.frames, count * job.frames
             need = engines.PreparedRun(*of_job, count, tally).whole(length, last=True)
             kept = engines.PreparedRun(*of_job, before, tally, count).kept(length)
             parts.append(MemoryNeed((*need, *kept.only(*kinds))))
@@ -260,9 +275,9 @@ class Runner:
     ) -> RunPart[Counted]:
         """One part of `parts`: nothing of it is held here when the next one is run."""
         populations = self.counting()
-        n = samples.stop - samples.start
+        n = (samples.stop - samples.start) * job.frames
         own = OwnSteps.of(self.lowered, job.steps, job.program)
-        fed = {node: value[samples] for node, value in job.feeds.items()}
+        fed = {node: _framed(value[samples], job.frames) for node, value in job.feeds.items()}
         real = real_of(self.lowered, job.feeds, samples)
         execution = Execution(job.program, job.engine, n, populations.values())
         found: list[list[NDArray]] = []
@@ -272,16 +287,18 @@ class Runner:
             last, stop = number == job.steps, own.stops(self.lowered, number)
             given = {node: _between(value, done, stop) for node, value in fed.items()}
             found.append(execution.run(stop - done, given, _times(advance, n), last=last))
-            totals = execution.summed()
+            length = number * job.frames
+            totals = {e: t.of_frames(job.frames, length) for e, t in execution.summed().items()}
             by_name = {
                 name: _counting(totals[e], real, name)
                 for name, e in populations.items()
                 if e in totals
             }
-            counted[number] = count(number, by_name, fed)
+            counted[length] = count(length, by_name, fed)
             done = stop
         whole = (_joined_in_time(pieces) for pieces in zip(*found, strict=True))
         kept = own.kept(self.lowered, job.program, whole)
+        kept = [value.reshape(n // job.frames, -1, *value.shape[2:]) for value in kept]
         outputs = dict(zip(self.lowered.outputs, kept, strict=False))
         return RunPart(samples, outputs, kept[len(outputs) :], counted)
 
@@ -339,6 +356,14 @@ def _add_totals(totals: dict[str, Totals], part: RunPart[dict[str, Totals]], bat
             totals[name] = totals[name].with_real(part.samples, found.real)
 
 
+def _framed(fed: NDArray, frames: int) -> NDArray:
+    """Values `(batch, frames or 1, *shape)` with each frame as a sample, one after the other."""
+    if frames == 1:
+        return fed
+    shape = (len(fed), frames, *fed.shape[2:])
+    return np.broadcast_to(fed, shape).reshape(-1, 1, *shape[2:])
+
+
 def _between(fed: NDArray, start: int, stop: int) -> NDArray:
     """The values fed in the steps from `start` to `stop`; a constant stays one step."""
     return fed if fed.shape[1] == 1 else fed[:, start:stop]
@@ -360,7 +385,7 @@ def _counting(totals: Totals, real: Real | None, name: str) -> Totals:
 
 
 def _population(totals: Totals) -> Population:
-    kind = totals.ensemble.neuron_type
+    kind, every = totals.ensemble.neuron_type, totals.ensemble.restart_every
     scale, amplitude = totals.ensemble.rate_scale, kind.amplitude
     return Population(
         totals=totals.sent,
@@ -370,7 +395,7 @@ def _population(totals: Totals) -> Population:
         net=totals.net,
         amplitude=amplitude,
         assumed=kind.assumed,
-        window=totals.ensemble.restart_every,
+        window=len(kind.spike_heights) if kind.sends_digits else every,  # own steps of a row
         heights=kind.spike_heights,
         real=totals.real,
     )

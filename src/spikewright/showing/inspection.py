@@ -8,19 +8,22 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from spikewright.choosing.coding import Coding, RateCode
 from spikewright.conversion import Trace
-from spikewright.conversion.making import canonicalise
+from spikewright.conversion.making import canonicalise, roles_in
 from spikewright.errors import ConversionError, Refusal, UnsupportedLayerError
 from spikewright.frontends import read
-from spikewright.graph import Graph, GraphNode
+from spikewright.graph import SENT, Graph, GraphNode
 from spikewright.graph.layers import Activation, Input, ParametricReLU, ScaleShift
 from spikewright.lower import Lowered, NeuronChoice, Options, lower, without_form
 from spikewright.lower.node_functions import is_homogeneous
+from spikewright.lower.operands import multiplies_numbers
+from spikewright.lower.populations import Roles
 from spikewright.lower.trace import Status, weakest
 from spikewright.network import Ensemble, NodeFunction
 from spikewright.passes import MaxPoolForm
@@ -35,6 +38,7 @@ class LayerReport:
 
     `parameters` counts weights, biases and statistics, each once; `operations` the
     multiply-accumulates for one sample (`Layer.multiply_accumulates` has the formulas).
+    `analog` are those of them that multiply two numbers, neither of which is a spike.
     `becomes` is its form in the spiking network, `status` the guarantee of that form and `why` the
     reason. For a refused layer `why` lists every reason, with the next move. Facts that cannot be
     known while a layer is refused are None or "".
@@ -45,6 +49,7 @@ class LayerReport:
     shape: tuple[int, ...] | None = None
     parameters: int | None = None
     operations: int | None = None
+    analog: int | None = None
     becomes: str = ""
     status: Status = ""
     why: str = ""
@@ -52,10 +57,14 @@ class LayerReport:
 
 @dataclass(frozen=True)
 class Inspection:
-    """Every layer of a model in order, and every reason for which one is refused."""
+    """Every layer of a model in order, and every reason for which one is refused.
+
+    `places` are the names of the populations: the values that are sent in spikes.
+    """
 
     layers: tuple[LayerReport, ...]
     refusals: tuple[Refusal, ...]
+    places: tuple[str, ...] = ()
 
     @property
     def convertible(self) -> bool:
@@ -73,6 +82,11 @@ class Inspection:
         return _total(layer.operations for layer in self.layers)
 
     @property
+    def analog(self) -> int | None:
+        """Those of the operations that multiply two numbers; None where a layer is unknown."""
+        return _total(layer.analog for layer in self.layers)
+
+    @property
     def guarantee(self) -> Status:
         """The weakest guarantee of all layers, which is the network's."""
         return "refused" if self.refusals else weakest(layer.status for layer in self.layers)
@@ -88,6 +102,7 @@ def inspect(
     *,
     example_input: Any = None,
     max_pool: MaxPoolForm = "gate",
+    coding: Coding | None = None,
     max_spikes_per_step: int | None = None,
     outputs: Sequence[str] | None = None,
 ) -> Inspection:
@@ -97,29 +112,45 @@ def inspect(
     there is nothing to report on (no model, or a damaged file), `ConversionError` for a choice that
     does not exist.
     """
-    options = Options(NeuronChoice(True, max_spikes_per_step))
+    code = coding or RateCode()
+    given = {
+        "spiking": True,
+        "scale_firing_rates": None,
+        "max_spikes_per_step": max_spikes_per_step,
+    }
+    cap = code.filled(given)["max_spikes_per_step"]
+    choices = _Choices(Options(NeuronChoice(True, cap, code.neuron_type)), max_pool, code)
     try:
         source = read(model, example_input, outputs=outputs)
     except UnsupportedLayerError as error:
-        return _of_parts(error, options, max_pool)
-    forms, refusals = _forms_of(source.graph, options, max_pool)
+        return _of_parts(error, choices)
+    forms, refusals = _forms_of(source.graph, choices)
     rows = _rows(source.graph, forms, refusals)
     for left_out in source.notes:
         row = rows[left_out.layer]
         if row.status != "refused":
             rows[row.name] = replace(row, status="approximated", why=left_out.text)
-    return Inspection(tuple(rows.values()), refusals)
+    return Inspection(tuple(rows.values()), refusals, _places(forms))
 
 
-def _of_parts(error: UnsupportedLayerError, options: Options, max_pool: MaxPoolForm) -> Inspection:
+class _Choices(NamedTuple):
+    """What a spiking network is made with."""
+
+    options: Options
+    max_pool: MaxPoolForm
+    coding: Coding
+
+
+def _of_parts(error: UnsupportedLayerError, choices: _Choices) -> Inspection:
     """The report on a model of which some layers could not be read."""
     rows: dict[str, LayerReport] = {}
+    forms: dict[str, _Form] = {}
     refusals = error.refusals
     if error.read:
         read_by = {name for node in error.read for name in node.inputs}
         ends = {node.name: node.name for node in error.read if node.name not in read_by}
         graph = Graph(error.read, ends)
-        forms, more = _forms_of(graph, options, max_pool, whole=False)
+        forms, more = _forms_of(graph, choices, whole=False)
         rows = _rows(graph, forms, more)
         unread = {refusal.layer for refusal in error.refusals}
         refusals += tuple(refusal for refusal in more if refusal.layer not in unread)
@@ -129,7 +160,8 @@ def _of_parts(error: UnsupportedLayerError, options: Options, max_pool: MaxPoolF
         rows[name] = LayerReport(name, kind, status="refused", why=why)
     met = dict.fromkeys([*error.met, *rows])
     unreached = (LayerReport(name, error.met.get(name, ""), why=_NOT_REACHED) for name in met)
-    return Inspection(tuple(rows.get(row.name, row) for row in unreached), refusals)
+    found = tuple(rows.get(row.name, row) for row in unreached)
+    return Inspection(found, refusals, _places(forms))
 
 
 def _reasons(refusals: Iterable[Refusal]) -> str:
@@ -159,6 +191,7 @@ def _rows(
             graph.shapes[name if name in graph else last.name],
             _parameters(name, nodes, counted),
             sum(_operations(graph, node) for node in nodes),
+            sum(_operations(graph, node) for node in nodes if forms[node.name].analog),
             _joined(own),
             status=status,
             why=_reasons(r for r in refusals if r.layer == name) or "; ".join(reasons),
@@ -213,15 +246,24 @@ _Part = tuple[str, int]  # a name and a number of elements; 0 where these are no
 
 @dataclass(frozen=True)
 class _Form:
-    """The form of a node in the network, its guarantee and the reason; empty where unknown."""
+    """The form of a node in the network, its guarantee and the reason; empty where unknown.
+
+    `analog` says whether it multiplies numbers, `place` names the population of its value.
+    """
 
     becomes: tuple[_Part, ...]
     status: Status
     why: str
+    analog: bool = False
+    place: str = ""
+
+
+def _places(forms: Mapping[str, _Form]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(form.place for form in forms.values() if form.place))
 
 
 def _forms_of(
-    graph: Graph, options: Options, max_pool: MaxPoolForm, whole: bool = True
+    graph: Graph, choices: _Choices, whole: bool = True
 ) -> tuple[dict[str, _Form], tuple[Refusal, ...]]:
     """A form for every node, and the refusals of those that have none.
 
@@ -234,7 +276,7 @@ def _forms_of(
     while True:
         known = _without(known, {refusal.layer for refusal in refusals})
         try:
-            forms = _lowered(known, options, max_pool)
+            forms = _lowered(known, choices)
             break
         except ConversionError as error:
             names = {node.source or node.name for node in known}
@@ -283,11 +325,17 @@ def _open(graph: Graph) -> list[str]:
     return [node.name for node in graph if node.name in found and node.layer.arity != 0]
 
 
-def _lowered(graph: Graph, options: Options, max_pool: MaxPoolForm) -> dict[str, _Form]:
+def _lowered(graph: Graph, choices: _Choices) -> dict[str, _Form]:
     """The form of every node of a graph that lowers; raises `ConversionError`."""
     trace = Trace()
-    canonical = canonicalise(graph, trace, max_pool)
-    lowered = lower(canonical, options)
+    roles = Roles(canonicalise(graph, trace, choices.max_pool))
+    roles = roles_in(choices.coding, roles, trace)
+    refused = choices.coding.refused(roles)
+    if refused:
+        raise ConversionError(refused)
+    canonical, lowered = roles.graph, lower(roles.graph, choices.options)
+    sent = {node.inputs[0]: node.name for node in canonical if node.layer == SENT}
+    analog = multiplies_numbers(roles)
     losses = {entry.layer: entry.text for entry in trace if entry.status == "approximated"}
     notes = {note.layer: note for note in lowered.notes}
     functions = _functions(lowered)
@@ -299,7 +347,12 @@ def _lowered(graph: Graph, options: Options, max_pool: MaxPoolForm) -> dict[str,
             status, why = "approximated", losses[node.name]
         elif note is not None:
             status, why = note.status, note.why or note.text
-        forms[node.name] = _Form(_becomes(node, canonical, lowered, functions), status, why)
+        place = sent.get(node.name, node.name if node.name in roles.populations else "")
+        parts = _becomes(node, canonical, lowered, functions)
+        if node.name in sent:
+            parts += _becomes(canonical[place], canonical, lowered, functions)
+        multiplies = canonical.aliases.get(node.name, node.name) in analog
+        forms[node.name] = _Form(parts, status, why, multiplies, place)
     return forms
 
 

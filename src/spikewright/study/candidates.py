@@ -26,7 +26,6 @@ from spikewright.study.comparison import Comparison
 from spikewright.study.halving import Halving, HalvingClock
 from spikewright.study.point import StudySetting
 
-_FEW = 8  # steps, up to which first spikes that are taken as sent are tried
 _SOME = 32  # steps, up to which heights that fall are
 
 
@@ -71,12 +70,8 @@ def _neurons(steps: int, cap: int | None, rectifies: bool) -> dict[str, dict[str
     if not rectifies:
         return {"": {"spiking": True, "max_spikes_per_step": cap}}
     types = {", takes spikes back": BipolarIntegrateAndFire(), "": IntegrateAndFire()}
-    if cap is not None and steps <= _FEW:  # in more, silent neurons would send too many spikes
-        assumed = max(min(steps, 2), steps - 1)  # the last one stays free for what comes late
-        types[f", {assumed} taken as sent"] = BipolarIntegrateAndFire(assumed_spikes=assumed)
-    if cap is not None and steps <= _SOME and max(steps, cap) > 1:
-        what = ", heights fall" if steps > 1 else f", {cap} taken as sent at once"
-        types[what] = BipolarIntegrateAndFire.in_steps(steps, cap)
+    if cap is not None and 1 < steps <= _SOME:
+        types[", heights fall"] = BipolarIntegrateAndFire.in_steps(steps, cap)
     return {
         what: {"spiking": {RectifiedLinear: neurons}, "max_spikes_per_step": cap}
         for what, neurons in types.items()

@@ -12,7 +12,6 @@ from typing import Any
 
 from spikewright._base.progress import progress_bar
 from spikewright.conversion import Conversion
-from spikewright.conversion.measuring import run_steps
 from spikewright.conversion.trace_warnings import doubt_of_length
 from spikewright.errors import MissingExtraError, SimulationError, SpikewrightError
 from spikewright.evaluation.checkpoint import Checkpoint
@@ -22,6 +21,7 @@ from spikewright.evaluation.sharded import Evaluating, reader_of, shard_size
 from spikewright.executors import Executor
 from spikewright.measure import Evaluation
 from spikewright.records import Record, Worth, own_energies, select, worths
+from spikewright.running.own_steps import run_steps
 from spikewright.running.runner import Runner
 from spikewright.running.still import Answers
 from spikewright.study.point import NETWORK_STEPS, OperatingPoint, OutputScore, StudySetting

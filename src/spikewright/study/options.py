@@ -144,6 +144,10 @@ class TuneOptions(
             "steps runs for these, and `sw.RateCode()` is what is searched without it.",
         ),
     ]
+    max_network_steps: Annotated[
+        int | None,
+        Option(None, "Steps of the network that an answer may take, at most.", _plain(whole(1))),
+    ]
     max_pool: Annotated[MaxPoolForm, Option("gate", "Max pooling, as `convert` takes it.")]
     weights: Annotated[Quantised | None, Option(None, "Weights of few bits, for all settings.")]
     train: Annotated[

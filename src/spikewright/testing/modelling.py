@@ -93,11 +93,9 @@ def _linear_neurons() -> Iterator[NeuronExample]:
     yield NeuronExample(
         "bipolar-cap-amplitude-scale", kinds.BipolarIntegrateAndFire(0.5, 2), scale=4.0
     )
-    yield NeuronExample("bipolar-assumed", kinds.BipolarIntegrateAndFire(assumed_spikes=2))
-    yield NeuronExample("bipolar-cap-assumed", kinds.BipolarIntegrateAndFire(1.0, 1, 3), scale=2.0)
     yield NeuronExample("bipolar-heights", kinds.BipolarIntegrateAndFire(spike_heights=(3, 2, 2)))
     yield NeuronExample(
-        "bipolar-cap-heights", kinds.BipolarIntegrateAndFire(1.0, 1, 1, (3, 2, 2, 1)), scale=2.0
+        "bipolar-cap-heights", kinds.BipolarIntegrateAndFire(1.0, 1, (3, 2, 2, 1)), scale=2.0
     )
     yield NeuronExample("bipolar-levels", kinds.BipolarIntegrateAndFire.in_steps(3, 3))
     digits = kinds.BipolarIntegrateAndFire.digits

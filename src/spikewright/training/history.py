@@ -40,22 +40,6 @@ class Measured:
 
 
 @dataclass(frozen=True)
-class Refitted:
-    """Weights fitted by least squares before the epochs: what was measured before and after.
-
-    On samples that are held back; None where none are. Where the loss did not fall, weights stayed.
-    """
-
-    before: Measured | None
-    after: Measured | None
-
-    @property
-    def kept(self) -> bool:
-        """True where the training went on from these weights."""
-        return self.before is None or self.after is None or self.after.loss < self.before.loss
-
-
-@dataclass(frozen=True)
 class Epoch:
     """One epoch: its mean loss, what was measured after it, and how long it took in seconds.
 
@@ -128,12 +112,12 @@ class TrainingEntry:
 
 _LEFT_OUT: Mapping[str, Any] = {
     "joules": None, "rates": {}, "energy_table": DEFAULT_TABLE, "patience": None,
-    "precision": "float32", "optimiser": "adam",
+    "precision": "float32", "optimiser": "adam", "refit": False,
 }  # fmt: skip
 """Settings of earlier versions, with the values that all trainings have today."""
 _DEBT = ", debt=True"  # likewise, of a neuron type
 
-_PARTS = {"Epoch": Epoch, "Measured": Measured, "Refitted": Refitted}
+_PARTS = {"Epoch": Epoch, "Measured": Measured}
 FORMAT = Format("training", TrainingEntry, (_PARTS,))
 
 

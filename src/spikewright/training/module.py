@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright._base.arguments import is_whole
 from spikewright.errors import TrainingError
 from spikewright.frontends import Reading
 from spikewright.frontends.origins import Place, parameters_of
@@ -30,8 +29,6 @@ def torch_module(
     frozen: Collection[Place],
 ) -> Any:
     """The module of a conversion; raises as `Conversion.torch_module` does."""
-    if not (is_whole(steps) and steps >= 1):
-        raise TrainingError(f"steps must be a whole number from 1, got {steps!r}")
     _refuse_steps(conversion)
     from spikewright.training.gradients.through_time import ThroughTime  # late: it imports torch
 
@@ -39,7 +36,12 @@ def torch_module(
 
 
 def _refuse_steps(conversion: Converted) -> None:
-    """Raise `TrainingError` where currents have a part that differs from step to step."""
+    """Raise `TrainingError` where currents have a part that differs from step to step.
+
+    Signed digits are whole samples, which have no steps.
+    """
+    if conversion.lowered.times is not None:
+        return
     if conversion.lowered.stepping is not None:
         raise TrainingError(
             "sequence_step: networks whose steps share neurons have no module. Convert without it"

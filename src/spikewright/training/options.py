@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
 from spikewright._base.arguments import is_number, is_whole
-from spikewright._base.options import REQUIRED, Check, Option, checked, number, whole
+from spikewright._base.options import Check, Option, checked, number, whole
 from spikewright.engines.settings import PrecisionOptions, SeedOptions, StepOptions
 from spikewright.errors import TrainingError
 from spikewright.measure.readout import Readout
@@ -27,15 +27,20 @@ _RATE = Check(
     'a number above 0, or "chosen"',
     lambda value: value == "chosen" if isinstance(value, str) else is_number(value) and value > 0,
 )
-_EPOCHS = Check(
-    "a whole number from 1, or 0 with refit=True", lambda value: is_whole(value) and value >= 0
+
+
+_STEPS = Check(
+    "None or a whole number from 1",
+    lambda value: value is None or (is_whole(value) and value >= 1),
 )
 
 
 class FitOptions(StepOptions, total=False):
     """How arrays are fitted to a run."""
 
-    steps: Annotated[int, Option(REQUIRED, "Steps of the run that is trained for.", whole(1))]
+    steps: Annotated[
+        int, Option(None, "Steps of the run that is trained for (default: the code's).", _STEPS)
+    ]
     thresholds: Annotated[
         Thresholds,
         Option(
@@ -75,18 +80,11 @@ class TrainOptions(FitOptions, total=False):
         Option(
             TRAINABLE,
             'Names of what may change: `"scales"` are thresholds of channels or layers, '
-            '`"neuron_scales"` one for every neuron.',
+            '`"neuron_scales"` one for every neuron. Starts of signed digits stay.',
         ),
     ]
     loss: Annotated[
         Loss, Option("both", "Imitation of the source alone, or of `y` too where it is given.")
-    ]
-    refit: Annotated[
-        bool,
-        Option(
-            False,
-            "First fit weights layer by layer, by least squares; with 0 epochs that alone.",
-        ),
     ]
     metric: Annotated[
         Callable[[Any, Any], Any] | None,
@@ -100,7 +98,7 @@ class TrainOptions(FitOptions, total=False):
             _RATE,
         ),
     ]
-    epochs: Annotated[int, Option(10, "Times that all samples are seen, at most.", _EPOCHS)]
+    epochs: Annotated[int, Option(10, "Times that all samples are seen, at most.", whole(1))]
     timeout: Annotated[
         float | None,
         Option(None, "Seconds after which it ends (default: never).", number(above=0.0)),
@@ -176,10 +174,6 @@ def settings_of(given: Mapping[str, Any]) -> TrainOptions:
         raise TrainingError(
             f"validation must be samples, or a share of them from 0, below 1, got {share!r}"
         )
-    if options["refit"] and "weights" not in named(options["trainable"]):
-        raise TrainingError('refit=True fits weights: name "weights" in trainable')
-    if not (options["epochs"] or options["refit"]):
-        raise TrainingError(f"epochs must be {_EPOCHS.must}, got 0")
     settings: Any = {
         **options,
         "trainable": named(options["trainable"]),

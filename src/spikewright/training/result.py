@@ -19,7 +19,7 @@ from spikewright.graph.lookups import random_inputs
 from spikewright.lower.trace import say
 from spikewright.records import Record
 from spikewright.running.converted import Made
-from spikewright.training.history import THRESHOLDS, Epoch, Refitted, records_of
+from spikewright.training.history import THRESHOLDS, Epoch, records_of
 from spikewright.training.trainable import in_words
 
 _CLOSE = {"bfloat16": 0.1, "float16": 0.01, "float32": 1e-3, "float64": 1e-3}
@@ -126,8 +126,8 @@ class Training(Shown, Generic[Made]):
     `conversion` is one like any other; its source is the trained graph. `kept` is the number of the
     epoch that it is from, 0 where none was better than the beginning. `learning_rate` is that of
     weights, as it was given or chosen. `changes` are records of the change of each layer.
-    `refitted` has what was measured before and after `refit=True`, and is None without. `frozen`
-    has the layers of the source that stayed as they were, each with the names of its arrays.
+    `frozen` has the layers of the source that stayed as they were, each with the names of its
+    arrays.
     """
 
     conversion: Made
@@ -135,7 +135,6 @@ class Training(Shown, Generic[Made]):
     kept: int
     learning_rate: float
     changes: tuple[Record, ...] = ()
-    refitted: Refitted | None = None
     frozen: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     _weights: SourceWeights | None = None
 
@@ -147,16 +146,11 @@ class Training(Shown, Generic[Made]):
         """The time that it took, the epoch that was kept and the frozen layers, in words."""
         count = len(self.history)
         parts = [f"{count} epoch{'s' * (count != 1)}"]
-        if self._kept_nothing:
+        if not self.kept:
             parts.append("none better than the start, which was kept")
         if self.frozen:
             parts.append(f"frozen: {in_words(self.frozen)}")
         return "; ".join(parts)
-
-    @property
-    def _kept_nothing(self) -> bool:
-        """True where weights are those of the start: no epoch and no refit was better."""
-        return not self.kept and not (self.refitted is not None and self.refitted.kept)
 
     def _told(self) -> tuple[str, Rows]:
         rows = [_row(epoch, epoch.number == self.kept) for epoch in self.history]
@@ -180,7 +174,7 @@ class Training(Shown, Generic[Made]):
         changes = (
             replace(r, value=r.value / factor) if r.name == THRESHOLDS else r for r in self.changes
         )
-        again = self.conversion.again(scale_firing_rates=more, calibration=None)
+        again = self.conversion.again(**{**self.conversion.resolved, "scale_firing_rates": more})
         return replace(self, conversion=again, changes=tuple(changes))
 
     def source_state(self) -> dict[str, NDArray]:
@@ -203,7 +197,7 @@ class Training(Shown, Generic[Made]):
         weights = self._source_weights()
         made = weights.written(model)
         if not weights.moved:
-            why = "no epoch was better than the start" if self._kept_nothing else "none was trained"
+            why = "none was trained" if self.kept else "no epoch was better than the start"
             say(
                 f"write_back: the model keeps the weights that it has, since {why}. Thresholds and "
                 "starts are in trained.conversion"

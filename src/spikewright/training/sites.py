@@ -17,8 +17,8 @@ from spikewright.lower.populations import Roles, moved_ahead
 from spikewright.network import Ensemble
 from spikewright.network.ensemble import NAMED_VOLTAGES
 from spikewright.network.neurons import NeuronType
-from spikewright.passes import DropIdentities, FuseActivations
-from spikewright.passes.standard import MAX_POOL_FORMS, MaxPoolForm
+from spikewright.passes.send_values import SendValues
+from spikewright.passes.standard import MAX_POOL_FORMS, UNFOLDED, MaxPoolForm
 from spikewright.passes.standard import run as run_passes
 from spikewright.running.converted import Converted
 
@@ -30,6 +30,7 @@ class TrainedSite:
     `threshold` is theta = 1 / (s dt) in the units of the source's values, `start` is v0 in spikes.
     A population `follows` the value of a function; others compute an activation of their input.
     `biases` are those of each of the first steps alone, `(steps, ...)`; they stay what they are.
+    Signed digits know all of their input before the first of them.
     """
 
     threshold: NDArray
@@ -47,8 +48,8 @@ def trained_graph(conversion: Converted) -> Graph:
     for no layer of it.
     """
     form: MaxPoolForm = conversion.arguments.get("max_pool", "gate")
-    passes = (DropIdentities(), FuseActivations(), *MAX_POOL_FORMS[form])
-    graph, _ = run_passes(conversion.graph, passes)
+    send = SendValues.like(conversion.canonical)
+    graph, _ = run_passes(conversion.graph, (*UNFOLDED, *MAX_POOL_FORMS[form], send))
     missing = [name for name in conversion.populations() if name not in graph]
     if missing:
         raise TrainingError(f"layers {missing} have neurons and no place in the model as read")
@@ -90,7 +91,7 @@ def sites_of(conversion: Converted, dt: float) -> dict[str, TrainedSite]:
         found[name] = TrainedSite(
             np.asarray(threshold),
             _start(name, ensemble),
-            kind,
+            replace(kind, start=0) if kind.sends_digits else kind,  # type: ignore[call-arg]
             name in functions,
             _biases(ensemble, conversion.lowered.at_once),
         )
@@ -103,7 +104,7 @@ def _biases(ensemble: Ensemble, at_once: int) -> NDArray | None:
     Without what moves the biases of all of these steps into the first: those are trained.
     """
     values = ensemble.step_biases
-    if values is None:
+    if values is None or ensemble.neuron_type.sends_digits:
         return None
     if at_once > 1:
         values = together(moved_ahead(-np.asarray(ensemble.bias), at_once), values)

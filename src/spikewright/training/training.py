@@ -11,8 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright._base.arguments import is_number
+from spikewright.choosing.coding import MAXIMA, SignedDigits
 from spikewright.choosing.correction import StepCorrection, VoltageCorrection
 from spikewright.choosing.rules import MinimumError
+from spikewright.engines.settings import check_step
 from spikewright.errors import TrainingError
 from spikewright.frontends import Reading
 from spikewright.frontends.origins import Origin, Place
@@ -80,6 +82,7 @@ def train(
     from spikewright.training.gradients import deterministic, fitted  # late: they import torch
 
     settings = asked.settings
+    _check_digits(conversion, settings)
     with deterministic(settings["seed"]):  # a user's batches may be drawn
         chosen, job = _prepared(conversion, asked)
     done = fitted(job)
@@ -90,13 +93,17 @@ def train(
         weights = SourceWeights.of(asked.live, origins, chosen.graph, trained)
         trained = weights.trained
     sites = {name: replace(job.sites[name], **now) for name, now in done.network.numbers.items()}
+    arguments = {
+        **_arguments(chosen.resolved, sites, settings),
+        "coding": (coding := conversion.arguments.get("coding")),  # as it was asked for
+        "calibration": dict(job.first.x) if coding is not None and coding.looks_at_data else None,
+    }
     return Training(
-        remade(trained.with_frozen(frozen), _arguments(chosen.resolved, sites, settings)),
+        remade(trained.with_frozen(frozen), arguments),
         tuple(done.history),
         done.kept,
         done.learning_rate,
         changes=tuple(changes_of(chosen.graph, trained, job.sites, sites)),
-        refitted=done.refitted,
         frozen=frozen_layers(job.graph, job.frozen),
         _weights=weights,
     )
@@ -138,6 +145,27 @@ def _prepared(conversion: Made, asked: TrainingRequest) -> tuple[Made, TrainingJ
     )
 
 
+def _check_digits(conversion: Converted, settings: TrainOptions) -> None:
+    """Raise `TrainingError` for settings that signed digits have no place for, by name."""
+    if conversion.lowered.times is None:
+        return
+    check_step(conversion.network, settings["dt"], TrainingError)
+    given = settings["trainable"]
+    maxima = any(isinstance(node.layer, MAXIMA) for node in conversion.canonical)
+    for name, refused, why in (
+        ("method", settings["method"] == "time", "with all input known no digit comes late"),
+        ("spikes", settings["spikes"] is not None, "what digits say is no number of spikes"),
+        (
+            "initial_voltage",
+            "initial_voltage" in given,
+            "they begin at half a unit: they round",
+        ),
+        ("neuron_scales", "neuron_scales" in given and maxima, "maxima pass on digits of one unit"),
+    ):
+        if refused:
+            raise TrainingError(f"{name}: signed digits have no place for it, since {why}")
+
+
 def _check_heights(conversion: Converted, steps: int) -> None:
     """Raise `TrainingError` for fewer steps than spikes have heights in."""
     once = conversion.lowered.at_once
@@ -170,8 +198,10 @@ def follows_its_sum(kind: NeuronType, steps: int) -> bool:
     """True where neurons have sent the rounded value of their mean current, whatever the order.
 
     They take spikes back and have no cap; in a single step there is no order. Spikes of the last
-    step are worth one: others cannot say every whole number.
+    step are worth one: others cannot say every whole number. Digits that know all of it do.
     """
+    if kind.sends_digits:
+        return True
     if kind.height_at(steps) > 1:
         return False
     return steps == 1 or (kind.follows_sum and kind.most_spikes is None)
@@ -206,8 +236,14 @@ def _divided(
 def _with_thresholds(conversion: Made, first: TrainingSamples, settings: TrainOptions) -> Made:
     """The conversion with thresholds chosen anew for the number of steps, unless they are kept.
 
-    Biases of each step are kept with thresholds, or measured anew for others.
+    Biases of each step are kept with thresholds, or measured anew for others. Of signed digits the
+    code has a rule of its own; silent steps do not matter to their twin.
     """
+    if isinstance(coding := conversion.coding, SignedDigits):
+        if settings["thresholds"] == "kept":
+            return conversion
+        coding = replace(coding, silent_steps=coding.steps)
+        return conversion.again(coding=coding, scale_firing_rates=None, calibration=dict(first.x))
     if settings["thresholds"] == "kept":
         return conversion.again(bias_correction=_of_steps(conversion))
     chosen = _with_chosen(conversion, first, settings)

@@ -48,6 +48,7 @@ class Made:
     measure: Any = measure
     space: Any = field(default_factory=lambda: SPACE)
     samples: Any = range(N)
+    minimise: str = "spikes"
 
     def shorten(self, values: Values, steps: int) -> Values:
         """The same."""

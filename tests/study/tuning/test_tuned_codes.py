@@ -15,10 +15,15 @@ import spikewright as sw
 from spikewright import demo
 from spikewright.errors import BuildError, ConversionError, SimulationError, TuningError
 from spikewright.records import select
+from spikewright.study.search.coding import code_of, waiting_otherwise, with_code
 
 MODEL = demo.MODEL
 FEW: dict[str, Any] = {"trials": 5, "timeout": 60.0, "max_drop": 0.02, "progress": False}
 DIGITS = sw.SignedDigits(4, 2)
+
+
+class OwnDigits(sw.SignedDigits):
+    """A code that files hold none of."""
 
 
 def digits(first: int, last: int) -> tuple[np.ndarray, np.ndarray]:
@@ -35,7 +40,7 @@ def coded(found: sw.results.StudyResult) -> dict[str, sw.results.OperatingPoint]
 def test_points_are_what_an_evaluation_measures() -> None:
     """Loss, spikes, energy and steps on the held-back samples; tables and JSON name the code."""
     held, codes = digits(150, 300), [sw.SignedDigits(2), DIGITS]
-    given = {**FEW, "trials": 3, "minimise": "energy", "validation": held}
+    given = {**FEW, "trials": 2, "minimise": "energy", "validation": held}
     found = sw.tune(MODEL, *digits(0, 150), coding=codes, **given)
     lengths = {name: (point.steps, point.latency) for name, point in coded(found).items()}
     assert lengths == {
@@ -69,6 +74,45 @@ def kept(study: Path) -> list[tuple[dict[str, Any], list[dict[str, Any]]]]:
         values, points = (file.execute(asked, (key,)).fetchall() for key in ("values", "points"))
     read = [[json.loads(json.loads(text)) for (text,) in rows] for rows in (values, points)]
     return list(zip(*read, strict=True))
+
+
+@pytest.mark.parametrize("most", [None, 5, 4])
+def test_silent_steps_are_searched_within_the_steps_of_the_network(
+    most: int | None, tmp_path: Path
+) -> None:
+    """They begin with those of the code, or as few as the bound needs, and change by one."""
+    study = tmp_path / "search.db"
+    given = {**FEW, "trials": 3, "minimise": "latency", "study": study, "max_network_steps": most}
+    sw.tune(MODEL, *digits(0, 150), coding=DIGITS, **given)
+    found = {
+        json.loads(values["coding"])[1]["silent_steps"]: int(points[0]["cost"])
+        for values, points in kept(study)
+    }
+    assert next(iter(found)) == (2 if most is None else most - 4)
+    assert all(length == 4 + silent for silent, length in found.items())
+    assert found.keys() == {0} if most == 4 else len(found) > 1
+    assert max(found.values()) <= (most or 7)
+
+
+@pytest.mark.parametrize(
+    ("silent", "others"),
+    [(1, [0, 2]), (0, [0, 1]), (3, [2, 3]),
+     ({"a": 0, "b": 2}, [{"a": 0, "b": 1}, {"a": 1, "b": 3}])],
+)  # fmt: skip
+def test_other_silent_steps_are_one_less_and_one_more(silent: Any, others: list[Any]) -> None:
+    """From none to the steps of the code, in every layer; firing rates have none."""
+    values = with_code({"level": 1.0}, sw.SignedDigits(3, silent))
+    found = list(waiting_otherwise(values))
+    assert [code_of(v) for v in found] == [sw.SignedDigits(3, other) for other in others]
+    assert all(v["level"] == 1.0 for v in found)
+    assert not list(waiting_otherwise({"level": 1.0}))
+
+
+def test_rates_keep_within_the_steps_of_the_network_too() -> None:
+    """A study of rates has no more steps than an answer may take."""
+    found = sw.tune(MODEL, *digits(0, 150), max_network_steps=3, **FEW)
+    assert {point.steps for point in found.points} <= {1, 2, 3}
+    assert found.records
 
 
 def test_latency_is_that_of_the_network(tmp_path: Path) -> None:
@@ -119,6 +163,9 @@ def test_a_study_goes_on_with_the_same_codes(tmp_path: Path) -> None:
         ({"dt": 0.002}, BuildError, r"steps of 0\.001 s"),
         ({"coding": "digits:4"}, TuningError, "coding is a code of values"),
         ({"coding": []}, TuningError, "coding is a code of values"),
+        ({"coding": OwnDigits(4, 1)}, TuningError, "'OwnDigits' is none of the registered codes"),
+        ({"max_network_steps": 3}, TuningError, r"=3: SignedDigits.*silent_steps=0.* takes 4 st"),
+        ({"max_network_steps": 2, "space": {"steps": [4, 8]}}, TuningError, r"'steps' .* \[4, 8\]"),
     ],
 )
 def test_what_has_no_place_is_refused(given: dict, error: type, said: str) -> None:
@@ -143,8 +190,8 @@ def test_firing_rates_may_have_steps_too() -> None:
     assert (found.best.steps, found.best.latency) == (8, 8)
 
 
-def test_digits_are_not_trained() -> None:
+def test_digits_are_not_trained_for_fewer_spikes() -> None:
     """With train=True the search keeps its best setting, and its failures say why."""
     found = sw.tune(MODEL, *digits(0, 120), coding=DIGITS, train=True, **{**FEW, "trials": 1})
     assert found.best.training is None
-    assert any("signed digits are not trained" in reason for reason in found.facts["failures"])
+    assert any("no number of spikes" in reason for reason in found.facts["failures"])

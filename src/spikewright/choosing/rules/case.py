@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from itertools import zip_longest
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,20 +24,20 @@ class SpikeCode:
     """The values that a neuron can send in `steps` steps at a constant input `a`.
 
     There is one threshold a channel. The mean value is a multiple of theta / steps of the sign of
-    `a`, at most `cap` theta; None: no cap. `start` is in spikes; None: drawn uniformly. In each of
-    the first steps receivers take `assumed` spikes as sent, so that it may say as many more.
+    `a`, at most `cap` theta; None: no cap. `start` is in spikes; None: drawn uniformly.
 
-    Spikes of the first steps have `heights`; then all of the input comes in the first step. Their
-    error is told as if every whole number could be said, up to the most: thresholds that count on
-    the coarser ones that can are too small, since room to make up for what comes late is worth more
+    Spikes of the first steps have `heights`; then all of the input comes in the first step, in
+    which receivers take `assumed` spikes as sent, so that it may say as many more. Their error is
+    told as if every whole number could be said, up to the most: thresholds that count on the
+    coarser ones that can are too small, since room to make up for what comes late is worth more
     (docs/few_steps.md has the measurements).
     """
 
     steps: float
     cap: float | None
     start: float | None
-    assumed: tuple[float, ...] = ()
     heights: tuple[int, ...] = ()
+    assumed: int = 0
 
     @property
     def most(self) -> float:
@@ -51,21 +50,21 @@ class SpikeCode:
         if self.cap is None:
             return np.inf
         if not self.heights:
-            return self.cap * self.steps + sum(self.assumed)
+            return self.cap * self.steps
         return sum((self.cap + taken) * height for height, taken in self._by_step)
 
     @property
-    def _by_step(self) -> list[tuple[int, float]]:
+    def _by_step(self) -> list[tuple[int, int]]:
         """The worth of a spike and the number that is taken as sent, of every step."""
         steps = round(self.steps)
-        heights, assumed = (*self.heights, *[1] * steps), (*self.assumed, *[0.0] * steps)
-        return list(zip(heights[:steps], assumed[:steps], strict=True))
+        heights = (*self.heights, *[1] * steps)[:steps]
+        return [(height, 0 if step else self.assumed) for step, height in enumerate(heights)]
 
     def error(self, values: Histogram, thresholds: NDArray) -> NDArray:
         """`E[(sent - a)^2]` of each channel, `sent` the mean value."""
         unit, arrived = self._arrived(values, thresholds)
         if self.start is not None:
-            return values.squared_error(unit * self._counts(arrived)[-1])
+            return values.squared_error(unit * self._counts(arrived))
         below = np.floor(arrived)
         share = arrived - below  # how often the uniform start makes it one spike more
         low, high = (self._within(below + extra) * unit for extra in (0, 1))
@@ -73,43 +72,24 @@ class SpikeCode:
         return values.expectation(squared + values.spreads)
 
     def spikes(self, values: Histogram, thresholds: NDArray) -> NDArray:
-        """The mean number of spikes of each channel's neurons, of either sign.
-
-        In steps that assume a spike, neurons send what differs from it.
-        """
+        """The mean number of spikes of each channel's neurons, of either sign."""
         _, arrived = self._arrived(values, thresholds)
         if self.heights:
             starts = _DRAWN if self.start is None else (self.start,)
             spikes = sum(self._spikes_of_heights(arrived, start) for start in starts)
             return values.expectation(np.asarray(spikes) / len(starts))
-        said = np.diff(self._counts(arrived), axis=0, prepend=0.0)
-        apart = zip_longest(said, self.assumed, fillvalue=0.0)
-        return values.expectation(sum(np.abs(spikes - taken) for spikes, taken in apart))
+        return values.expectation(np.abs(self._counts(arrived)))
 
     def _arrived(self, values: Histogram, thresholds: NDArray) -> tuple[NDArray, NDArray]:
         """The share of a spike in the mean, and the number of spikes that arrive, for every bin."""
         unit = np.where(thresholds > 0, thresholds, 1.0)[values.channel] / self.steps
         return unit, values.means / unit
 
-    def _counts(self, arrived: NDArray) -> list[NDArray]:
-        """Spikes up to each step that assumes some, and all; whole ones from a known start.
+    def _counts(self, arrived: NDArray) -> NDArray:
+        """The spikes that say what arrived, as many as can be sent.
 
-        A step makes up for at most the cap, beside what is assumed.
+        From a known start they are whole ones.
         """
-        found: list[NDArray] = []
-        room = np.zeros_like(arrived)
-        cap = np.inf if self.cap is None else self.cap
-        for step, taken in enumerate(() if self.heights else self.assumed, 1):
-            said = self._whole(arrived * min(1.0, step / self.steps))
-            found.append(np.minimum(said, room + cap + taken))
-            room = found[-1]
-        counts, left = self._whole(arrived), self.steps - len(found)
-        if found:
-            counts = np.minimum(counts, room + (cap * left if left > 0 else 0.0))
-        return [*found, counts]
-
-    def _whole(self, arrived: NDArray) -> NDArray:
-        """The spikes that say what arrived, as many as can be sent."""
         known = arrived if self.start is None else np.floor(arrived + self.start + _EARLY)
         return self._within(known)
 
@@ -137,28 +117,20 @@ class NeuronSetting:
     `cap` is the largest number of spikes in a step, or None. `start` is the voltage before the
     first step in spikes (0.5 makes flooring rounding), or None where it is drawn uniformly from
     [0, 1). `averages` gives the number of steps of dt seconds over which the layer's synapse
-    averages. In the first steps receivers take `assumed` spikes as sent, and spikes are worth
-    `heights`.
+    averages. In the first steps spikes are worth `heights`, and in the first one receivers take
+    `assumed` as sent.
     """
 
     cap: int | None = None
     start: float | None = 0.5
     averages: Callable[[float], float] = field(default=lambda dt: 1.0, repr=False)
-    assumed: tuple[int, ...] = ()
     heights: tuple[int, ...] = ()
+    assumed: int = 0
 
     def code(self, window: float, steps: float, cap: float | None) -> SpikeCode:
         """The code of neurons in the last `window` of so many steps, `cap` of them a step."""
-        assumed = self.assumed_in(window, steps)
-        return SpikeCode(window, cap, self.start, assumed, self.heights if window == steps else ())
-
-    def assumed_in(self, window: float, steps: float) -> tuple[float, ...]:
-        """The spikes that receivers take as sent in each of the last `window` of so many steps."""
-        before = steps - window
-        shares = (min(1.0, steps - i, i + 1 - before) for i in range(len(self.assumed)))
-        return tuple(
-            spikes * share for spikes, share in zip(self.assumed, shares, strict=True) if share > 0
-        )
+        heights = self.heights if window == steps else ()
+        return SpikeCode(window, cap, self.start, heights, self.assumed)
 
     def window(self, steps: int, dt: float, readout: EveryStep) -> float:
         """The number of steps, of `steps`, over which the readout averages.

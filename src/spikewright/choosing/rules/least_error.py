@@ -73,12 +73,11 @@ class MinimumError(StepsRule):
     def threshold(self, layer: LayerStatistics, setting: NeuronSetting) -> NDArray:
         """See the class; candidates are searched from coarse to fine."""
         cap, window = self.cap(setting), self.window(setting)
-        assumed = sum(setting.assumed_in(window, self.steps))
         usable: float = cap
         if self.share < 1 and setting.heights:
             usable = cap * self.share
         elif self.share < 1:
-            usable = (_counted_on(self.share, self.most(setting)) - assumed) / window
+            usable = _counted_on(self.share, self.most(setting)) / window
         return best_threshold(layer.sends(self.per), setting.code(window, self.steps, usable))
 
 

@@ -37,7 +37,7 @@ from spikewright.engines.native.orders import Order, positions
 from spikewright.engines.native.parts import (
     add_advance,
     add_delay,
-    add_max_pool,
+    add_function,
     add_scale,
     add_sum_pool,
 )
@@ -145,7 +145,7 @@ _KERNELS: dict[type[Operator], Callable[[Buffers, Any], None]] = {
     Delay: add_delay,
     DelayedLinear: add_arrivals,
     Learned: add_learned,
-    Apply: add_max_pool,
+    Apply: add_function,
     Linear: _add_linear,
 }
 

@@ -196,26 +196,42 @@ DIGITS_IN_BYTES = 7
 
 def _digits(kind: BipolarIntegrateAndFire, dt: float) -> NeuronModel | None:
     """Digits of what arrives, or of a response; None where that has no kernel."""
-    made = _model(Cell.digits) if kind.response is None else described(kind.response, dt)
+    made = _model(Cell.digits) if kind.response is None else _responding(kind.response, dt)
     if made is None or (kind.response is not None and made.cell is not Cell.rate):
         return None
-    if kind.response is not None:
-        made.cell, made.amplitude = Cell.digits, kind.response.amplitude
+    made.cell, made.responds = Cell.digits, kind.response is not None
     made.start, made.heights, made.cap = float(kind.start or 0), kind.spike_heights, 1
     made.parts = kind.spike_thresholds or (0.5,) * len(kind.spike_heights)
-    made.blocks = kind.response is None and len(kind.spike_heights) <= DIGITS_IN_BYTES
+    made.blocks = len(kind.spike_heights) <= DIGITS_IN_BYTES
     return made
+
+
+_CURVES: dict[str, Callable[[dict[str, Any]], NeuronModel]] = {
+    "linear": lambda line: _model(Cell.rate),
+    "sigmoid": lambda line: _model(Cell.rate, Rate.sigmoid, tau_ref=1.0),
+    "tanh": lambda line: _model(Cell.rate, Rate.tanh, tau_ref=1.0),
+    "softplus": lambda line: _model(Cell.rate, Rate.softplus),
+    "gelu": lambda line: _model(Cell.rate, Rate.gelu),
+    "silu": lambda line: _model(Cell.rate, Rate.silu, slope=line["beta"]),
+}
+"""Elementwise functions by name that digits follow in kernels."""
+
+
+def _responding(kind: NeuronType, dt: float) -> NeuronModel | None:
+    """The rate type whose values digits say; None where it has no kernel."""
+    if isinstance(kind, Elementwise) and kind.function in _CURVES:
+        return _CURVES[kind.function]({**kind.curve.defaults, **dict(kind.parameters)})
+    return described(kind, dt)
 
 
 def _bipolar(kind: BipolarIntegrateAndFire, dt: float) -> NeuronModel | None:
     if kind.sends_digits:
         return _digits(kind, dt)
-    varies = bool(kind.assumed or kind.spike_heights)  # from step to step
     return _model(
         Cell.bipolar,
-        blocks=not varies,
+        blocks=not kind.spike_heights,
         cap=kind.max_spikes_per_step or 0,
-        assumed=kind.assumed,
+        assumed=(kind.assumed,),
         heights=kind.spike_heights,
     )
 

@@ -71,7 +71,7 @@ class NativeEngine(Engine):
     bound = (
         "bit-identical whatever the batch, its order, the time block, the threads and the "
         "instruction set; the reference engine's spikes and learned weights (with exp or log in "
-        "the neurons, as far as two libraries' functions agree)"
+        "neurons or nodes, as far as two libraries' functions agree)"
     )
 
     def __init__(self, threads: int | None = None) -> None:
@@ -93,6 +93,7 @@ class NativeEngine(Engine):
         # Weights in the kernels' form.
         self._holding: WeakKeyDictionary[Operator, list[Packing | None]] = WeakKeyDictionary()
         self._shared: WeakKeyDictionary[Operator, Kernel] = WeakKeyDictionary()
+        self._tiled: WeakKeyDictionary[Program, bool] = WeakKeyDictionary()
         self._counts: WeakKeyDictionary[Program, frozenset[int]] = WeakKeyDictionary()
 
     def prepare(self, program: Program) -> Program:
@@ -135,10 +136,12 @@ class NativeEngine(Engine):
         """Whether the program has a layer for which products may pay on this instruction set."""
         if self.dense == math.inf or program.precision != "float32":
             return False
-        if _kernels.tile_share(self.isa) <= 1.0:
-            return True
-        each = (op.operators if isinstance(op, Region) else (op,) for op in program.operators)
-        return any(isinstance(op, Linear) and op.steps is not None for ops in each for op in ops)
+        if program not in self._tiled:
+            each = (op.operators if isinstance(op, Region) else (op,) for op in program.operators)
+            self._tiled[program] = _kernels.tile_share(self.isa) <= 1.0 or any(
+                isinstance(op, Linear) and op.steps is not None for ops in each for op in ops
+            )
+        return self._tiled[program]
 
     def _build(self, op: Region, program: Program) -> Built:
         with _building:
@@ -205,8 +208,7 @@ class NativeEngine(Engine):
             copied = 8 * block.values(counts)  # `_Fallback` reads doubles
             return copied + self._reference.work_bytes(op, block)
         built = self._build(op, program)
-        made = {o.output for o in program.operators if not isinstance(o, NodeSource)}
-        values = [s for s, counts in built.inputs if not counts and s not in made]
+        values = [s for s, counts in built.inputs if not counts and s not in program.computed]
         for called in op.foreign:  # it is given inputs of a step, and what it makes is kept
             values += called.outputs
         given = sum(block.step.values(called.inputs) for called in op.foreign)

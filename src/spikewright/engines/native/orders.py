@@ -110,8 +110,9 @@ def preferred_orders(operators: Sequence[Operator], shapes: Sequence[Shape]) -> 
 
 def _preferred(op: Operator, shape: Shape, below: Order) -> Order:
     """The order in which an operator likes to read, if others like to read its output `below`."""
-    if isinstance(op, Apply) and isinstance(op.node.output, MaxPool):
-        return channels_last_order(shape, op.node.output.channels_last)
+    if isinstance(op, Apply):  # others than maxima read their input as it is
+        pool = op.node.output
+        return channels_last_order(shape, pool.channels_last) if isinstance(pool, MaxPool) else None
     transform = op.transform if isinstance(op, Linear) else None
     if transform is None or isinstance(transform, Reshape):
         return below

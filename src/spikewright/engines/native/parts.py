@@ -9,11 +9,12 @@ import numpy as np
 from spikewright.engines.compensation import Compensation, grid_of
 from spikewright.engines.native._kernels import Action, Limbs, Term
 from spikewright.engines.native.buffers import Buffers
+from spikewright.engines.native.computing import described_function
 from spikewright.engines.native.joint import joined
 from spikewright.engines.native.orders import Order, channels_last_order, geometry_of
 from spikewright.engines.native.support import is_line
 from spikewright.engines.operators import Advance, Apply, Delay, Filter, Linear, Smooth
-from spikewright.network import MaxPool
+from spikewright.network import MaxPool, NodeFunction
 from spikewright.network.transforms import Scale, SumPool
 
 
@@ -116,16 +117,34 @@ def add_sum_pool(b: Buffers, op: Linear, pool: SumPool) -> None:
     _add_pool(b, op, pool, Action.pool if op.output in b.op.counts else Action.pool_values)
 
 
-def add_max_pool(b: Buffers, op: Apply) -> None:
+def _add_max_pool(b: Buffers, op: Apply, pool: MaxPool) -> None:
     """Maxima of counts or values, or of their running sums."""
-    pool = op.node.output
-    if not isinstance(pool, MaxPool):
-        raise TypeError(f"{op.label}: a region holds no {type(pool).__name__}")
     if not pool.accumulate:
         _add_pool(b, op, pool, Action.max_pool)
         return
     memories = [b.memory([op], np.zeros(b.size(s))) for s in (op.inputs[0], op.output)]
     _add_pool(b, op, pool, Action.running_max_pool, memories)
+
+
+def add_function(b: Buffers, op: Apply) -> None:
+    """A function of present values, or of the running means of its inputs."""
+    function = op.node.output
+    if isinstance(function, MaxPool):
+        return _add_max_pool(b, op, function)
+    (signal,) = op.inputs
+    made = None
+    if isinstance(function, NodeFunction):
+        made = described_function(function, b.program.shapes[signal])
+    if made is None:
+        raise TypeError(f"{op.label}: a region holds no {type(function).__name__}")
+    memories = []
+    if op.keeps:
+        made.once = float(op.node.at_once) if op.node.once else 0.0
+        sizes = (b.size(signal), b.size(op.output), 1)
+        memories = [b.memory([op], np.zeros(size)) for size in sizes]
+    source = b.held_in(signal)
+    target = b.buffer(False, op.output)
+    b.kernels.compute(input=source, output=target, function=made, memories=memories)
 
 
 def _add_pool(

@@ -129,7 +129,8 @@ class _Cut:
             return False
         made = {s for op in others for s in op.outputs}
         known = {s: k for s, k in {**self.outside, **self.kinds}.items() if s not in made}
-        known.update({op.output: "values" for op in means})
+        counts = self.program.counts
+        known.update({m.output: "whole" if m.output in counts else "values" for m in means})
         inner = replace(self.program, components=tuple(Component((op,), False) for op in others))
         found = _Cut(inner, outside=known, changing={*self.changing, *(m.output for m in means)})
         for one in inner.components:

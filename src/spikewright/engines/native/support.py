@@ -18,12 +18,12 @@ from spikewright.engines.native._kernels import (
     NeuronModel,
 )
 from spikewright.engines.native.cells import described, in_blocks, rate_of
+from spikewright.engines.native.computing import described_function
 from spikewright.engines.native.rules import why_not
 from spikewright.engines.native.senders import SenderLists
 from spikewright.engines.operators import (
     Advance,
     Apply,
-    Average,
     Delay,
     DelayedLinear,
     Filter,
@@ -37,6 +37,7 @@ from spikewright.engines.operators import (
 )
 from spikewright.engines.populations import Learned, Neurons
 from spikewright.engines.program import Program
+from spikewright.engines.windows import Average, Carry
 from spikewright.network import MaxPool, NodeFunction
 from spikewright.network.neurons import NeuronType
 from spikewright.network.synapses import DiscreteFilter
@@ -288,7 +289,7 @@ def _apply(op: Apply, kinds: dict[int, Kind], program: Program) -> Verdict:
     if op.restart != program.period and op.restart is not None:
         return Verdict(None, _RESTARTS)
     if isinstance(pool, NodeFunction) and not isinstance(pool, MaxPool):
-        return Verdict(None, f"{type(pool).__name__} has no native kernel")
+        return _computed(op, pool, kinds, program)
     if not isinstance(pool, MaxPool):
         return Verdict(None, "a Python function")
     if op.inputs[0] not in kinds:
@@ -300,6 +301,17 @@ def _apply(op: Apply, kinds: dict[int, Kind], program: Program) -> Verdict:
     name = _NAMES[kinds[op.inputs[0]]]
     how = "maxima of running sums" if pool.accumulate else "maxima"
     return Verdict(kinds[op.inputs[0]], f"{how} of {name}")
+
+
+def _computed(
+    op: Apply, function: NodeFunction, kinds: dict[int, Kind], program: Program
+) -> Verdict:
+    name, signal = type(function).__name__, op.inputs[0]
+    if described_function(function, program.shapes[signal]) is None:
+        return Verdict(None, f"{name} has no native kernel")
+    if signal not in kinds:
+        return Verdict(None, _NOTHING_NATIVE)
+    return Verdict("values", f"{name} of running means" if op.keeps else name)
 
 
 _VERDICTS: dict[type[Operator], Callable[[Any, dict[int, Kind], Program], Verdict]] = {
@@ -314,6 +326,7 @@ _VERDICTS: dict[type[Operator], Callable[[Any, dict[int, Kind], Program], Verdic
     Learned: _learned,
     Apply: _apply,
     Average: _refused("a mean over windows has no native kernel"),
+    Carry: _refused("what a row leaves to the next one has no native kernel"),
     Generate: _refused("a process"),
     NodeSource: _refused("a source: constants are given once"),
 }

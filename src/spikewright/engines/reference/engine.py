@@ -14,7 +14,7 @@ from weakref import WeakKeyDictionary
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright._base.equations import NUMPY as FUNCTIONS
+from spikewright._base.equations import NumpyFunctions
 from spikewright.engines.base import Engine
 from spikewright.engines.calling import CallableKernel, PresentKernel
 from spikewright.engines.grid import GRIDS, MAX_FAN_IN, input_limbs, limbs
@@ -38,7 +38,6 @@ from spikewright.engines.kernels import (
 )
 from spikewright.engines.operators import (
     Apply,
-    Average,
     DelayedLinear,
     Filter,
     Linear,
@@ -51,8 +50,24 @@ from spikewright.engines.populations import Learned, Neurons
 from spikewright.engines.program import Block, Program
 from spikewright.engines.reference.linear import LinearKernel, SparseArrivals, working_values
 from spikewright.engines.sources import Given, SourceKernel
+from spikewright.engines.windows import Average
 from spikewright.network import NodeFunction
 from spikewright.network.neurons import NUMPY_NEURONS
+
+
+class _Functions(NumpyFunctions):
+    """NumPy's functions, and products of matrices that add one term after the other."""
+
+    @staticmethod
+    def matmul(a: NDArray, b: NDArray) -> NDArray:
+        """`a @ b` in an order that is the same on every machine, as other engines have it."""
+        total: NDArray = a[..., :1] * b[..., :1, :]
+        for k in range(1, a.shape[-1]):
+            total += a[..., k : k + 1] * b[..., k : k + 1, :]
+        return total
+
+
+FUNCTIONS: Any = _Functions()
 
 _BLOCK_VALUES = 2_000_000  # values of the widest signal in a block: some tens of MB altogether
 
@@ -221,26 +236,32 @@ def _applied(op: Apply, setup: Setup) -> Kernel:
 class _Accumulated(Kernel):
     """`t f(X_t / t)` less the earlier outputs, `X` the running sums; `f(X_t)` if homogeneous."""
 
-    changing = ("_sums", "_sent")
+    changing = ("_sums", "_sent", "_known")
 
     def __init__(self, op: Apply, function: NodeFunction, setup: Setup) -> None:
         self._op, self._function = op, function
+        self._known = False  # whether `f` of the sums has been sent
         self._sums = np.zeros((setup.batch, *op.node.shape_in))
         self._sent = np.zeros((setup.batch, *op.node.shape_out))
 
     def restart(self) -> None:
         self._sums, self._sent = np.zeros_like(self._sums), np.zeros_like(self._sent)
+        self._known = False
 
     def run(self, inputs: Sequence[Array], step: int, steps: int) -> Sequence[Array]:
         (x,) = inputs
         outputs = np.empty((len(self._sums), steps, *self._sent.shape[1:]))
         for i in range(steps):
-            self._sums = self._sums + x[:, 0 if x.shape[1] == 1 else i]
+            now = x[:, 0 if x.shape[1] == 1 else i]
+            if self._known and not now.any():
+                outputs[:, i] = 0.0
+                continue
+            self._sums = self._sums + now
             t = self._op.mean_over(step + i + 1)
             with np.errstate(all="ignore"):
                 reached = self._function.reached(FUNCTIONS, self._sums, t, self._sent)
-            outputs[:, i] = reached - self._sent
-            self._sent = reached
+            np.subtract(reached, self._sent, out=outputs[:, i])
+            self._sent, self._known = reached, self._op.node.once
         return [outputs]
 
 

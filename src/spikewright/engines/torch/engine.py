@@ -25,7 +25,6 @@ from spikewright.engines.kernel import Kernel, Kernels
 from spikewright.engines.kernels import SHARED, SmoothKernel
 from spikewright.engines.operators import (
     Apply,
-    Average,
     DelayedLinear,
     Filter,
     Linear,
@@ -49,6 +48,7 @@ from spikewright.engines.torch.kernels import (
     filter_kernel,
 )
 from spikewright.engines.torch.neurons import NeuronsKernel
+from spikewright.engines.windows import Average
 from spikewright.errors import BuildError
 from spikewright.network.transforms import AxisMap, Convolution, Dense, Shape, Transform
 

@@ -46,8 +46,9 @@ def save_step(
 
     Its inputs are those of the network, `(batch, *shape)` in float32, the whole number `step`,
     which counts from 0 (`step number` beside an input `step`), and states in float64, whose values
-    at step 0 are ignored. Of signed digits a sample takes the steps in the metadata `steps`, each
-    layer in its own of them; then outputs are complete. Its outputs are the network's at this step;
+    at step 0 are ignored. Of signed digits a sample, or row of a sequence, takes the steps in the
+    metadata `steps`, each layer in its own of them; then outputs are complete. Its outputs are the
+    network's at this step;
     `mean NAME`, an output's mean until now with its last activation; with `spikes=True`, `spikes
     LAYER`; and `next STATE`, for every state its value at the next step. The model's metadata list
     the states. `dt` is in seconds (default: the network's `dt`, else 1 ms).
@@ -125,12 +126,13 @@ def _mean(
 ) -> None:
     """The mean of an output over its steps until now, with the activation on it.
 
-    Of digits it is what is known of the complete value: the sum so far over all own steps.
+    Of digits it is what is known of the complete value: the sum so far over all own steps, of
+    sequences in the present row.
     """
-    before = step.state(f"{name}.sum", value.shape[1:], 0.0)
+    times = lowered.times
+    before = step.state(f"{name}.sum", value.shape[1:], 0.0, None if times is None else times.row)
     total = before + value
     step.goes_on(before, total)
-    times = lowered.times
     count: Any = step.since(None) + 1.0 if times is None else float(times.steps)
     mean = total / count
     step.output(f"{MEAN}{name}", mean if activation is None else activation.of(step.xp, mean))

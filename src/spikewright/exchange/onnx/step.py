@@ -14,7 +14,6 @@ from onnx import TensorProto, ValueInfoProto, helper
 from spikewright.engines.kernels import summed
 from spikewright.engines.operators import (
     Apply,
-    Average,
     Delay,
     Filter,
     Generate,
@@ -26,6 +25,7 @@ from spikewright.engines.operators import (
 )
 from spikewright.engines.populations import Neurons
 from spikewright.engines.program import Program
+from spikewright.engines.windows import Average
 from spikewright.errors import Refusal
 from spikewright.exchange.onnx.functions import OnnxArray, OnnxFunctions, OnnxWriter, Shape
 from spikewright.exchange.onnx.maps import MAPS, MOVES, Bounds, OnnxSignal, applied
@@ -78,10 +78,9 @@ class OnnxStep:
             self._since[every] = OnnxArray(self.writer, name, ()).cast(TensorProto.DOUBLE)
         return self._since[every]
 
-    @property
-    def clock(self) -> _Clock:
-        """The clock of the whole run."""
-        now: Any = self.since(None) + 1.0
+    def clock_of(self, every: int | None) -> _Clock:
+        """The clock of the whole run, or of every so many steps."""
+        now: Any = self.since(every) + 1.0
         return _Clock(now, self.program.dt, 1.0, no_draws)
 
     def given(self, name: str, shape: Shape) -> OnnxArray:
@@ -185,9 +184,10 @@ def _source(step: OnnxStep, op: NodeSource, inputs: Mapping[Node, str]) -> None:
     else:
         value = step.constant(np.asarray(op.node.output))
     if op.node.at_once > 1 or op.node.once:
-        share = step.clock.within(1) * float(op.node.at_once)
+        clock = step.clock_of(op.repeats)
+        share = clock.within(1) * float(op.node.at_once)
         if not op.node.once:
-            share = share + (1.0 - step.clock.within(int(op.node.at_once)))
+            share = share + (1.0 - clock.within(int(op.node.at_once)))
         value = value * share
     step.signals[op.output] = OnnxSignal(value)
 
@@ -201,7 +201,7 @@ def _each_step(step: OnnxStep, op: Generate, inputs: Mapping[Node, str]) -> None
     for number, fall in enumerate(-np.diff(values, axis=0, append=0.0 * values[:1]), 1):
         if fall.any():
             each = np.ascontiguousarray(np.broadcast_to(fall, shape))
-            value = value + step.constant(each) * step.clock.within(number)
+            value = value + step.constant(each) * step.clock_of(None).within(number)
     step.signals[op.output] = OnnxSignal(value)
 
 

@@ -32,6 +32,7 @@ function begin(message) {
   for (const [name, values] of [["neuron", facts.neurons], ["start", facts.starts], ["readout", facts.readouts]]) {
     element(name).replaceChildren(...values.map((value) => new Option(value)));
   }
+  element("digits").replaceChildren(...whole(1, facts.most_digits).map((digits) => new Option(digits)));
   element("rules").replaceChildren(...facts.rules.map((rule) => new Option(rule)));
   listSamples();
   listScales();
@@ -75,6 +76,8 @@ function listScales() {
   element("each").replaceChildren(...parts);
 }
 
+const whole = (first, last) => [...Array(last - first + 1).keys()].map((place) => first + place);
+
 // Sliders of scales have places: a hundred times the logarithm of the scale to base ten.
 const placeOf = (scale) => Math.round(100 * Math.log10(scale));
 const scaleOf = (place) => Number((10 ** (place / 100)).toPrecision(3));
@@ -90,6 +93,14 @@ function showChoices() {
   element("scale").setAttribute("aria-valuetext", wish.scale);
   element("steps").value = wish.steps;
   element("steps-told").textContent = wish.steps;
+  const coded = wish.digits !== null;
+  element("code").value = coded ? "digits" : "rates";
+  element("of-digits").hidden = !coded;
+  element("of-rates").hidden = element("by-scale").hidden = coded;
+  element("digits").value = wish.digits ?? 4;
+  const waits = [["found", ""], ...whole(0, wish.digits ?? 0).map((steps) => [steps, steps])];
+  element("silent").replaceChildren(...waits.map(([text, value]) => new Option(text, value)));
+  choose("silent", wish.silent);
   choose("cap", wish.cap);
   element("rule").value = wish.rule ?? "";
   choose("synapse", wish.synapse, (seconds) => `${Number((1000 * seconds).toPrecision(3))} ms`);
@@ -107,7 +118,7 @@ function showChoices() {
 }
 
 function change(changes) {
-  const others = ["steps", "cap", "neuron", "start", "readout", "synapse"];
+  const others = ["steps", "cap", "neuron", "start", "readout", "synapse", "digits"];
   if (others.some((name) => name in changes)) points = [];
   wish = { ...wish, ...changes };
   if (!wish.drawn && pad) pad.clear();
@@ -136,7 +147,7 @@ function fromAddress() {
   const found = {};
   for (const [name, text] of new URLSearchParams(location.hash.slice(1))) {
     if (!(name in facts.first)) continue;
-    const plain = ["sample", "scale", "steps", "cap", "synapse", "layers"].includes(name);
+    const plain = ["sample", "scale", "steps", "cap", "synapse", "layers", "digits", "silent"].includes(name);
     try {
       found[name] = text === "" ? null : plain ? JSON.parse(text) : text;
     } catch {
@@ -152,13 +163,21 @@ function showSample(message) {
   const { answer, source } = sample.output;
   const label = sample.label === null ? "" : `, label ${sample.label}`;
   element("answer").textContent = `: answer ${answer}, source ${source}${label}`;
-  tell(`${spikes.toLocaleString("en")} spikes in ${sample.steps} steps`);
+  const coded = sample.silent !== null;
+  const steps = coded ? `${sample.own_steps} steps of each layer, ${sample.steps} of the network` : `${sample.steps} steps`;
+  tell(`${spikes.toLocaleString("en")} spikes in ${steps}`);
+  element("waits").textContent = coded ? waitsOf(sample.silent) : "";
   element("call").textContent = sample.call;
   element("command").textContent = sample.command;
   element("shell").hidden = !sample.command;
   listLayers();
   player.load(sample.steps);
   document.body.dataset.latency = performance.now() - sent;
+}
+
+function waitsOf(silent) {
+  const each = typeof silent === "number" ? `${silent}` : Object.entries(silent).map(([name, steps]) => `${name} ${steps}`).join(", ");
+  return `Silent steps of a layer behind its inputs: ${each}. Time is that of the network; orange spikes are negative.`;
 }
 
 function listLayers() {
@@ -266,6 +285,10 @@ for (const name of ["neuron", "start", "readout"]) {
 }
 element("synapse").addEventListener("change", (event) => change({ synapse: Number(event.target.value) || null }));
 element("rule").addEventListener("change", (event) => change({ rule: event.target.value.trim() || null }));
+const digitsAnd = (digits) => ({ digits, silent: wish.silent === null ? null : Math.min(wish.silent, digits) });
+element("code").addEventListener("change", (event) => change(event.target.value === "digits" ? digitsAnd(4) : { digits: null, silent: null }));
+element("digits").addEventListener("change", (event) => change(digitsAnd(Number(event.target.value))));
+element("silent").addEventListener("change", (event) => change({ silent: event.target.value === "" ? null : Number(event.target.value) }));
 element("alike").addEventListener("click", () => change({ layers: {} }));
 element("clear").addEventListener("click", () => change({ drawn: null }));
 element("link").addEventListener("click", (event) => copy(location.href, event.target));

@@ -28,7 +28,7 @@ from spikewright.measure.operations.operations import (
 )
 from spikewright.measure.operations.wiring import Hop, Item, Partial, Wiring
 from spikewright.network import Ensemble, Network, NeuronsView, Node, NodeFunction
-from spikewright.network.layer_times import OwnStepsDone, times_of
+from spikewright.network.layer_times import OwnStepsDone, evaluations, times_of
 from spikewright.network.node_functions import MatMul, Multiply
 from spikewright.records import Record
 
@@ -40,7 +40,8 @@ class Counter:
     are those of NeuroBench (Yik et al. 2025, Nat. Commun. 16:1545): an effective operation has an
     input and a weight that are not zero; an accumulate where the input is a spike, else a
     multiply-accumulate; biases and constants do not count. The height of a spike is part of the
-    weights behind it. Values that are no spikes are taken to be non-zero at every step.
+    weights behind it. Values that are no spikes are taken to be non-zero at every step. Of digits
+    they count as often as they are computed: once for a layer that waits for all of its input.
 
     `weight_bytes` (`dense`, `nonzero`) and `state_bytes` are of the network as described, 4 bytes a
     number. `not_counted` names functions whose work has no count, and learning rules; `readouts`
@@ -78,15 +79,18 @@ class Counter:
         self.state_bytes = state_bytes(network, program, self._wiring)
         self._filtered = sum(filtered_values(c, program) for c in network.all_connections)
         self._binary = self._wiring.binary()
-        self._bits, self._all_done = self._wiring.digits, self._own_steps(network)
+        self._bits, self._layer_times = self._wiring.digits, times_of(network)
+        self._computed: Mapping[Any, int] = {}
+        if self._layer_times is not None:
+            self._computed = evaluations(network, self._layer_times)
         self._spiking = any(e.neuron_type.spiking for e in network.all_ensembles)
 
-    def _own_steps(self, network: Network) -> dict[str, OwnStepsDone]:
-        """All steps of populations that have some of their own, by name."""
-        times = times_of(network)
+    def _own_steps(self, steps: int) -> dict[str, OwnStepsDone]:
+        """All steps of populations that have some of their own, by name; those of all rows."""
+        times = self._layer_times
         if times is None:
             return {}
-        end = times.network_steps
+        end = times.network_steps * self._rows(steps)
         return {name: times.done(c.ensemble, end) for name, c in self._cells.items()}
 
     def _named(self, network: Network) -> dict[Item, str]:
@@ -148,7 +152,7 @@ class Counter:
         """
         n = _samples(totals, inputs or {})
         spikes = self._wiring.with_gates(self._spikes(totals, n))
-        happened, own = self._events(spikes, steps, events or {}), done or self._all_done
+        happened, own = self._events(spikes, steps, events or {}), done or self._own_steps(steps)
         values = self._values(totals, inputs or {}, n)
         layers: dict[str, LayerOperations] = {}
         for hop in self._wiring.hops:
@@ -157,9 +161,10 @@ class Counter:
                 sent = own.get(self._names[hop.origin])
                 self._add(layers, hop, found, sent.sending if sent else steps, padding)
             elif hop.origin not in values:
-                self._add(layers, hop, _of_values(hop, steps, n, padding), steps, padding)
+                times = self._times(hop.origin, steps)
+                self._add(layers, hop, _of_values(hop, times, n, padding), times, padding)
         for node, products in self._products.items():
-            made = np.full(n, padding.products.get(node, products) * steps)
+            made = np.full(n, padding.products.get(node, products) * self._times(node, steps))
             _put(layers, self._names[node], LayerOperations.of(n, multiply_accumulates=made))
         for hop in self._wiring.hops:
             if hop.origin in values:
@@ -180,6 +185,15 @@ class Counter:
             updates={name: steps.updates for name, steps in own.items()},
             bits=self._bits,
         )
+
+    def _times(self, item: Item, steps: int) -> int:
+        """How often a value that is no spike is computed in so many steps."""
+        return min(steps, self._computed.get(item, steps) * self._rows(steps))
+
+    def _rows(self, steps: int) -> int:
+        """The rows of a sequence in so many steps; 1 of what is no sequence."""
+        times = self._layer_times
+        return 1 if times is None or times.row is None else steps // times.steps
 
     def _add(
         self,

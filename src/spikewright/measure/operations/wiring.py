@@ -20,7 +20,6 @@ from numpy.typing import NDArray
 from spikewright._base.equations import NUMPY
 from spikewright.engines.operators import (
     Apply,
-    Average,
     DelayedLinear,
     Filter,
     Generate,
@@ -30,6 +29,7 @@ from spikewright.engines.operators import (
 )
 from spikewright.engines.populations import Learned
 from spikewright.engines.program import Program
+from spikewright.engines.windows import Average
 from spikewright.measure.operations.patterns import adds, applied, pull_back_chain, weighs
 from spikewright.network import Node, NodeFunction
 from spikewright.network.ensemble import Ensemble

@@ -68,11 +68,6 @@ class NeuronType(Starting, ABC):
     stochastic: ClassVar[bool] = False
     threshold_current: ClassVar[float | None] = 0.0
     """The current at which the response begins, where intercepts lie (None: searched)."""
-    assumed_spikes: int | tuple[int, ...] = 0
-    """In how many steps from the start receivers take one spike as sent, unless told otherwise.
-
-    A tuple gives the spikes of each of the first steps.
-    """
     spike_heights: tuple[int, ...] = ()
     """The worth of a spike in each of the first steps, in spikes of later ones; 1 unless told."""
     start: int | None = None
@@ -118,14 +113,14 @@ class NeuronType(Starting, ABC):
 
     @property
     def special_steps(self) -> int:
-        """The number of first steps in which spikes have a height, or some are taken as sent."""
-        return max(len(self.assumed), (self.start or 0) + len(self.spike_heights))
+        """The number of first steps in which spikes have a height."""
+        return (self.start or 0) + len(self.spike_heights)
 
     @property
-    def assumed(self) -> tuple[int, ...]:
-        """The spikes that receivers take as sent in each of the first steps."""
-        given = self.assumed_spikes
-        return given if isinstance(given, tuple) else (1,) * given
+    def assumed(self) -> int:
+        """The spikes that receivers take as sent in the first step, where heights fall."""
+        falls = self.start is None and len(set(self.spike_heights)) > 1
+        return (self.most_spikes or 0) if falls else 0
 
     def assumed_at(self, step: int) -> float:
         """The worth of what receivers take as sent in a step, counted from 1.
@@ -133,9 +128,7 @@ class NeuronType(Starting, ABC):
         A neuron that is to have sent `k` in that step sends `(k - assumed_at(step)) /
         height_at(step)` spikes.
         """
-        if step > len(self.assumed):
-            return 0.0
-        return float(self.assumed[step - 1] * self.height_at(step))
+        return float(self.assumed * self.height_at(1)) if step == 1 else 0.0
 
     def sent_in(self, step: int, counts: Array) -> Array:
         """The spikes of either sign that a step sends, of its counts."""
@@ -150,10 +143,7 @@ class NeuronType(Starting, ABC):
         if self.start is not None:
             return most * sum(self.spike_heights[: max(0, steps - self.start)])
         extra = sum(self.spike_heights[:steps]) - len(self.spike_heights[:steps])
-        assumed = sum(
-            spikes * self.height_at(step) for step, spikes in enumerate(self.assumed[:steps], 1)
-        )
-        return most * (steps + extra) + assumed
+        return most * (steps + extra) + self.assumed * self.height_at(1)
 
     def capped(self, most: int) -> NeuronType:
         """The type with at most `most` spikes of either sign a step, or itself if it sends no more.

@@ -18,10 +18,8 @@ from spikewright.network.neurons.wrappers import RunningMeanSpiking
 
 _LAST = 3
 """The last height of single spikes, in whole numbers: those between are as fine as a third."""
-_MOST_STEPS = 2**16
-"""Steps in which spikes may be taken as sent; engines hold a number for each."""
 _MOST = 2**16
-"""Spikes of a step that may be taken as sent, and what one may be worth."""
+"""What a spike may be worth, and the steps before the first digit; engines hold a number each."""
 MOST_DIGITS = 16
 _HIGHEST = 64
 """The worth of a first spike, in last ones, where steps send several."""
@@ -40,21 +38,19 @@ class BipolarIntegrateAndFire(LinearResponse):
     bipolar integrate-and-fire with spike tracer (ST-BIF; You et al. 2024, arXiv:2406.03470), and
     the negative spikes of SNM (Wang et al. 2022) and Fast-SNN (Hu et al. 2023).
 
-    In each of the first steps receivers take `assumed_spikes` of that step as sent, as by a bias.
-    A number k stands for one spike in each of the first k steps. A neuron then sends what differs
-    from that, more or fewer spikes, so that at `max_spikes_per_step=1` a step gives 0, 1 or 2 in
-    place of 0 or 1. Nothing can be taken back in the first steps, where messages below zero would
-    be wasted. In T steps T levels and one for each assumed spike can be sent; a silent neuron costs
-    that many spikes. Counts (`k`, `N`) are what receivers add up, the spikes that are counted what
-    is sent.
-
     A spike of the first steps is worth `spike_heights`, whole numbers that do not rise, and 1
     afterwards. Such a step sends the multiple of its height that is nearest to what is owed: first
     steps say roughly what later ones make exact. `N` may be below zero by half a height. It is made
     for input that comes at once, as `convert` gives it to such neurons: so a neuron knows in its
     first step about how much it is to send. Weights of steps are those of phase codes (Kim et al.
     2018, Deep neural networks with weighted spikes, Neurocomputing 311); here later spikes can take
-    back what earlier ones sent, as in converters of signals by successive approximation.
+    take back what earlier ones sent, as in converters of signals by successive approximation.
+
+    Nothing can be taken back in the first step, where messages below zero would be wasted. So where
+    heights fall, receivers take `max_spikes_per_step` spikes as sent in it, as by a bias. A neuron
+    then sends what differs from that, more or fewer: of one spike at most the step says 0, 1 or 2
+    in place of 0 or 1, and a silent neuron costs a spike. Counts (`k`, `N`) are what receivers add
+    up, the spikes that are counted what is sent.
 
     With a `start` the type sends the signed digits of its input. It sends in as many steps behind
     the first `start` as there are heights, and in no others: its own steps. In each of them it
@@ -69,7 +65,6 @@ class BipolarIntegrateAndFire(LinearResponse):
 
     amplitude: float = 1.0
     max_spikes_per_step: int | None = None
-    assumed_spikes: int | tuple[int, ...] = 0
     spike_heights: tuple[int, ...] = ()
     start: int | None = None
     spike_thresholds: tuple[float, ...] = ()
@@ -82,7 +77,6 @@ class BipolarIntegrateAndFire(LinearResponse):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        object.__setattr__(self, "assumed_spikes", _assumed(self.assumed_spikes))
         object.__setattr__(self, "spike_heights", _heights(self.spike_heights))
         object.__setattr__(self, "spike_thresholds", tuple(self.spike_thresholds))
         self._check_digits()
@@ -106,16 +100,15 @@ class BipolarIntegrateAndFire(LinearResponse):
                     f"{name}: spike_thresholds and response are for digits: give a start too"
                 )
             return
-        if not (is_whole(self.start) and 0 <= self.start <= _MOST_STEPS):
+        if not (is_whole(self.start) and 0 <= self.start <= _MOST):
             raise NetworkError(
-                f"{name}.start must be None or a whole number of steps from 0 to {_MOST_STEPS}, "
+                f"{name}.start must be None or a whole number of steps from 0 to {_MOST}, "
                 f"got {self.start!r}"
             )
-        alone = self.max_spikes_per_step == 1 and self.assumed == ()
-        if not (alone and self.spike_heights):
+        if not (self.max_spikes_per_step == 1 and self.spike_heights):
             raise NetworkError(
                 f"{name} with a start sends digits, one spike a step: give spike_heights such as "
-                "(8, 4, 2, 1) and max_spikes_per_step=1, and leave assumed_spikes out"
+                "(8, 4, 2, 1) and max_spikes_per_step=1"
             )
         given = self.spike_thresholds
         fits = all(is_number(part) and 0 < part < 1 for part in given)
@@ -160,21 +153,19 @@ class BipolarIntegrateAndFire(LinearResponse):
     def in_steps(cls, steps: int, spikes: int = 1) -> BipolarIntegrateAndFire:
         """The type for `spikes` of either sign in each of so many steps, with heights that fall.
 
-        As many are taken as sent in the first step. Of one spike a step, the first is worth
-        `steps / 2` of the last one, and 4/3 at least. Heights between are a geometric sequence, and
-        the last two are equal, so that what the first says can be taken back. Of n > 1 spikes each
-        is worth (n + 1) / 2 of those in the next step, and 64 of the last ones at most. Heights
-        were found on ResNet-20 (docs/few_steps.md). Raises `NetworkError` for other than whole
-        numbers from 1.
+        Of one spike a step, the first is worth `steps / 2` of the last one, and 4/3 at least.
+        Heights between are a geometric sequence, and the last two are equal, so that what the first
+        says can be taken back. Of n > 1 spikes each is worth (n + 1) / 2 of those in the next step,
+        and 64 of the last ones at most. Heights were found on ResNet-20 (docs/few_steps.md). Raises
+        `NetworkError` for other than two steps or more, and a spike or more.
         """
-        for name, given in {"steps": steps, "spikes": spikes}.items():
-            if not (is_whole(given) and given >= 1):
+        for name, given, least in (("steps", steps, 2), ("spikes", spikes, 1)):
+            if not (is_whole(given) and given >= least):
                 raise NetworkError(
-                    f"BipolarIntegrateAndFire.in_steps: {name} is a whole number from 1, "
+                    f"BipolarIntegrateAndFire.in_steps: {name} is a whole number from {least}, "
                     f"got {given!r}"
                 )
-        heights = _falling(steps, spikes) if steps > 1 else ()
-        return cls(max_spikes_per_step=spikes, assumed_spikes=(spikes,), spike_heights=heights)
+        return cls(max_spikes_per_step=spikes, spike_heights=_falling(steps, spikes))
 
     def in_one_step(self, steps: int) -> NeuronType:
         if self.start is not None:
@@ -184,7 +175,7 @@ class BipolarIntegrateAndFire(LinearResponse):
             return BipolarIntegrateAndFire(self.amplitude, max_spikes_per_step=most)
         last = self.height_at(steps)
         held = super().in_one_step(steps)
-        return replace(held, assumed_spikes=0, spike_heights=(last,) if last > 1 else ())  # type: ignore[call-arg]
+        return replace(held, spike_heights=(last,) if last > 1 else ())  # type: ignore[call-arg]
 
     def initial_values(self) -> Mapping[str, float]:
         return {"sent": 0.0}
@@ -198,7 +189,7 @@ class BipolarIntegrateAndFire(LinearResponse):
         if height is not None:
             least = xp.floor(0.5 - state["sent"] / height)
         if cap is not None:
-            assumed = clock.listed(self.assumed, 0.0)
+            assumed = clock.listed((self.assumed,), 0.0)
             least, cap = xp.maximum(least, assumed - cap), cap + assumed
         if height is None:
             counts, state["voltage"] = xp.integrate(
@@ -256,37 +247,13 @@ def _falling(steps: int, spikes: int) -> tuple[int, ...]:
     return tuple(round(last * fall) for fall in falls)
 
 
-def _assumed(given: Any) -> int | tuple[int, ...]:
-    """Spikes that are taken as sent, checked: a number of steps where it is one in each of them.
-
-    Raises `NetworkError`.
-    """
-    if is_whole(given) and 0 <= given <= _MOST_STEPS:
-        return int(given)
-    assumed = _whole_from(0, given)
-    if assumed is None:
-        raise NetworkError(
-            "BipolarIntegrateAndFire.assumed_spikes must be a whole number of steps from 0 to "
-            f"{_MOST_STEPS}, got {given!r}; one spike is taken as sent in each of them. "
-            f"For more, give whole numbers up to {_MOST} for the first steps, such as (3, 1)"
-        )
-    return len(assumed) if set(assumed) <= {1} else assumed
-
-
-def _whole_from(least: int, given: Any) -> tuple[int, ...] | None:
-    """Whole numbers from the least to the most, or None where they are anything else."""
-    if not isinstance(given, Sequence | np.ndarray):
-        return None
-    whole = all(is_whole(number) and least <= number <= _MOST for number in given)
-    return tuple(map(int, given)) if whole else None
-
-
 def _heights(given: Any) -> tuple[int, ...]:
     """Heights of spikes, checked; raises `NetworkError`."""
-    heights = _whole_from(1, given)
-    if heights is None or any(later > before for before, later in pairwise(heights)):
+    several = isinstance(given, Sequence | np.ndarray)
+    whole = several and all(is_whole(height) and 1 <= height <= _MOST for height in given)
+    if not whole or any(later > before for before, later in pairwise(given)):
         raise NetworkError(
             "BipolarIntegrateAndFire.spike_heights must be whole numbers from 1 to "
             f"{_MOST} of which none is above the one before it, such as (3, 2, 2, 1), got {given!r}"
         )
-    return heights
+    return tuple(map(int, given))

@@ -14,14 +14,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright.choosing.correction import StepCorrection
+from spikewright.choosing.rules.rule import brief
 from spikewright.conversion import Conversion
+from spikewright.errors import TuningError
 from spikewright.lower.coding import Coding
 from spikewright.measure.readout import READOUTS, EveryStep, kind_of
 from spikewright.running.own_steps import complete_readouts, network_steps
 from spikewright.study.point import Minimise
 from spikewright.study.programs import ProgramWriter
 from spikewright.study.search.certificate import PairedLoss
-from spikewright.study.search.coding import CODING, with_code
+from spikewright.study.search.coding import CODING, code_of, waiting_otherwise, with_code
 from spikewright.study.search.measurement import Measurement
 from spikewright.study.search.parameters import (
     CORRECTION,
@@ -76,7 +78,8 @@ class SamplePace:
 class Objective:
     """Converts, runs and measures settings of a `space` on the samples that a search sees.
 
-    `minimise` names the cost, `timeout` says how many seconds the search may take.
+    `minimise` names the cost, `timeout` says how many seconds the search may take, and `most_steps`
+    how many steps of the network an answer.
     """
 
     conversion: Conversion
@@ -86,10 +89,12 @@ class Objective:
     running: Running
     samples: Labelled
     timeout: float
+    most_steps: int | None = None
     pace: SamplePace = field(default_factory=SamplePace, init=False)
     correcting: SamplePace = field(default_factory=SamplePace, init=False)
     _converted: tuple[str, Conversion] | None = field(default=None, init=False)
     _keys: dict[tuple, str] = field(default_factory=dict, init=False)
+    _lengths: dict[Plain, int] = field(default_factory=dict, init=False)
 
     @cached_property
     def known(self) -> Mapping[str, NDArray]:
@@ -109,24 +114,50 @@ class Objective:
     def affordable(self, values: Mapping[str, Plain]) -> bool:
         """True for trials that take at most their share of the time, and for the shortest runs.
 
-        Without these nothing would be run after one that was slow by chance.
+        Without these nothing would be run after one that was slow by chance; a code has no shorter
+        one. An answer takes at most as many steps as it may.
         """
-        shortest = values["steps"] == min(choices_of(self.space, "steps"))
+        if self.most_steps is not None and self.length(values) > self.most_steps:
+            return False
+        shortest = values.get(CODING) or values["steps"] == min(choices_of(self.space, "steps"))
         if shortest and values.get(CORRECTION) is None:
             return True
         return self.trial(values, len(self.samples)) <= _TRIAL * self.timeout
 
-    def coded(self, code: Coding) -> Values:
+    def length(self, values: Mapping[str, Plain]) -> int:
+        """The steps of the network that an answer takes under these values."""
+        steps, code = int(values["steps"] or 1), values.get(CODING)
+        if code is None:
+            return steps
+        if code not in self._lengths:
+            self._lengths[code] = network_steps(self.convert(values).lowered, steps)
+        return self._lengths[code]
+
+    def coded(self, code: Coding, space: Space) -> Values:
         """The values of a code with a number of steps, as it is said with its own scales.
 
-        They are tried on a sample. Raises as `values_for` does, and as converting and running do.
+        They are tried on a sample, with as few silent steps as the network's steps need. Raises as
+        `values_for` does, as converting and running do, and `TuningError` for too many steps.
         """
-        values = values_for(code, self.space)
+        values = values_for(code, space)
         made = self.conversion.again(**neurons_of(values), calibration=self.known)
         scales = self.translation.by_channel(made.resolved["scale_firing_rates"])
-        found = self.translation.refined(with_code(values, made.coding), scales)
+        found = self._fitting(self.translation.refined(with_code(values, made.coding), scales))
         self.measure(found, slice(1))
         return found
+
+    def _fitting(self, values: Values) -> Values:
+        """The values, with silent steps less until an answer takes no more steps than it may."""
+        most = self.most_steps
+        while most is not None and (length := self.length(values)) > most:
+            fewer = next(waiting_otherwise(values), values)
+            if fewer == values:
+                raise TuningError(
+                    f"max_network_steps={most}: {brief(code_of(values))} takes {length} steps of "
+                    "the network. Allow more, or leave that code out"
+                )
+            values = fewer
+        return values
 
     def identify(self, values: Mapping[str, Plain]) -> str:
         """A key of the network and run that values stand for."""

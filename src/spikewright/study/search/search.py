@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 from spikewright._base.optional import require
 from spikewright.errors import SpikewrightError, TuningError
+from spikewright.study.search.coding import waiting_otherwise
 from spikewright.study.search.measurement import Aim, Measurement, joined
 from spikewright.study.search.objective import Objective
 from spikewright.study.search.space import Choices, Range, Space, Values, asked
@@ -131,18 +132,23 @@ class Search:
     def steps_from(self, aim: Aim, point: Measurement) -> Iterator[ProposedSetting]:
         """Settings one step away from a point, coarse ones first.
 
-        Numbers up and down, smaller and smaller; in between refinements; at last other choices.
+        Numbers up and down, smaller and smaller; in between refinements, and other silent steps of
+        digits, which come first where latency counts; at last other choices.
         """
         values = self.objective.shorten(dict(point.values), point.steps)
         if values != point.values:
             yield ProposedSetting(values, "fewer steps")
         refined = set(values) - set(self.objective.space)
+        waiting = [ProposedSetting(other, "silent steps") for other in waiting_otherwise(values)]
+        if self.objective.minimise == "latency":
+            yield from waiting
         if not refined:
             for size in _COARSE:
                 yield from _numbers(self.objective.space, values, size)
         for size in _REFINED:
             for found in self.refine(values, point, size, aim.exchange):
                 yield ProposedSetting(found, f"refined {size:g}")
+            yield from waiting
         for size in _FINE:
             yield from _numbers(self.objective.space, values, size)
         if not refined:

@@ -109,6 +109,15 @@ def restricted(space: Space, wanted: Mapping[str, Any]) -> dict[str, Parameter]:
     }
 
 
+def within(space: Space, most: int) -> Space:
+    """A space with no more than `most` steps; raises `TuningError` where all have more."""
+    steps = choices_of(space, "steps")
+    fewer = [step for step in steps if step <= most]
+    if not fewer:
+        raise TuningError(f"max_network_steps={most}, and 'steps' of the space is {list(steps)}")
+    return restricted(space, {"steps": fewer})
+
+
 def begin(space: Space) -> Values:
     """The values that the search begins with."""
     return {name: parameter.first for name, parameter in space.items()}

@@ -41,7 +41,7 @@ from spikewright.study.search.objective import Objective
 from spikewright.study.search.parameters import Translation, allocate, space_of, with_rules
 from spikewright.study.search.samples import Labelled, Running, digest, divided
 from spikewright.study.search.search import ProposedSetting, Search
-from spikewright.study.search.space import Values, restricted
+from spikewright.study.search.space import Values, restricted, within
 from spikewright.study.search.trials import Study, open_study, shown
 from spikewright.training.options import named
 
@@ -68,8 +68,9 @@ def tune(model: Any, x: Any, y: Any, **options: Unpack[TuneOptions]) -> StudyRes
     are firing-rate scales (in all, by layer, and over the channels of a layer by a rule), caps,
     neurons, start, synapse, steps and readout; `space` restricts any of them (see
     `docs/tuning.md`). `coding` is one code of values or a list: one with a number of steps, such as
-    `sw.SignedDigits(4)`, runs for that many, its scales are searched beginning with its own, and
-    its latency is that of the network; `sw.RateCode()` is what is searched without it. At most
+    `sw.SignedDigits(4)`, runs for that many, its scales and silent steps are searched beginning
+    with its own, and its latency is that of the network, which `max_network_steps` bounds;
+    `sw.RateCode()` is what is searched without it. At most
     `searched` samples are searched on; those that are held back, `validation`, a fraction or
     `(x, y)`, decide the choice: the cheapest setting that they show to lose at most `max_drop`,
     with `confidence`; where they cannot show it for any, the cheapest whose estimate holds it.
@@ -129,18 +130,19 @@ def _search(
     mine, held = divided(conversion, (x, y), asked["validation"], asked["searched"], running)
     allocation = allocate(conversion, mine[slice(_CALIBRATED)].x, _WORK * asked["timeout"], rules)
     translation = Translation(allocation, running.dt)
+    codes, most = codes_of(asked["coding"]), asked["max_network_steps"]
+    rates = any(code.steps is None for code in codes)
     objective = Objective(
         conversion,
         translation,
-        space,
+        within(space, most) if rates and most is not None else space,
         minimise=asked["minimise"],
         running=running,
         samples=mine,
         timeout=asked["timeout"],
+        most_steps=most,
     )
-    codes = codes_of(asked["coding"])
-    coded = [objective.coded(code) for code in codes if code.steps is not None]
-    rates = len(coded) < len(codes)
+    coded = [objective.coded(code, space) for code in codes if code.steps is not None]
     study = open_study(asked["study"], _facts(asked, objective, held), running.seed)
     tuning = _Tuning(asked, objective, held, study, begun, coded=coded, rates=rates)
     with _bar(asked) as advance:
@@ -286,6 +288,8 @@ def _facts(asked: TuneOptions, objective: Objective, held: Labelled) -> dict[str
     }
     if asked["coding"] is not None:
         facts["coding"] = [brief(code) for code in codes_of(asked["coding"])]
+    if objective.most_steps is not None:
+        facts["max_network_steps"] = objective.most_steps
     if running.metric is not None:
         facts["metric"] = f"{running.worth.name} {running.metric.key}"
     return facts

@@ -29,9 +29,8 @@ from spikewright.training.gradients.optimisers import (
     groups_of,
     rate_of,
 )
-from spikewright.training.gradients.refitting import refit
 from spikewright.training.gradients.rounded import RoundedNetwork
-from spikewright.training.history import FORMAT, Epoch, Measured, Refitted, TrainingCheckpoint, Way
+from spikewright.training.history import FORMAT, Epoch, Measured, TrainingCheckpoint, Way
 from spikewright.training.job import TrainingJob
 
 _NORM = 1.0  # of all gradients together, at most
@@ -50,8 +49,7 @@ def fitted(job: TrainingJob) -> Fitting:
 class Fitting:
     """One training: its network, the optimiser, and what it has come to.
 
-    That are the epochs in `history`, the number of the one that was `kept`, and what was measured
-    before them where weights were `refitted`.
+    That are the epochs in `history`, and the number of the one that was `kept`.
     """
 
     def __init__(self, job: TrainingJob) -> None:
@@ -66,7 +64,6 @@ class Fitting:
         self._rates = [part["lr"] for part in self._optimiser.param_groups]
         self.history: list[Epoch] = []
         self.kept = 0
-        self.refitted: Refitted | None = None
         self._best: tuple[tuple[float, ...], dict[str, Tensor]] | None = None
         self._way: Way = "time" if self.settings["method"] == "time" else "rounding"
         self._factor = 1.0  # of the rates
@@ -86,11 +83,10 @@ class Fitting:
             data = self.judge.teacher.remembered(data)
         held = None if held is None else self.judge.teacher.remembered(held)
         if not self.history:
-            before = None if held is None else self._keep(held, 0)
+            if held is not None:
+                self._keep(held, 0)
             if self.judge.budget is not None:
                 self.judge.budget.begin()
-            if settings["refit"]:
-                self._refit(held, before)
             if settings["learning_rate"] == "chosen":
                 self._choose(data, self.job.first if held is None else held)
             self._before = time.monotonic() - begun
@@ -157,21 +153,6 @@ class Fitting:
     def _share_of_time(self, begun: float) -> float:
         timeout = self.settings["timeout"]
         return 0.0 if timeout is None else (time.monotonic() - begun) / timeout
-
-    def _refit(self, held: TrainingSamples | None, before: Measured | None) -> None:
-        """Fit weights by least squares; where the loss on what is held back rises, they stay.
-
-        `before` is what was measured there before.
-        """
-        state, best = self._copied(), self._best
-        refit(self.judge, self.job.first, self.settings)
-        self._best = None
-        self.refitted = Refitted(before, None if held is None else self._keep(held, 0))
-        if not self.refitted.kept:
-            self.network.load_state_dict(state)
-            self._best = best
-        elif self.judge.budget is not None:
-            self.judge.budget.begin()
 
     def _choose(self, data: TrainingSamples | SampleStream, judged: TrainingSamples) -> None:
         """Choose the rate by short trials, and with "auto" how to begin, where there is room.
@@ -292,7 +273,6 @@ class Fitting:
                 "way": self._way,
                 "factor": self._factor,
                 "before": self._before,
-                "refitted": self.refitted,
                 "random": torch.get_rng_state(),
             }
         )
@@ -308,8 +288,6 @@ class Fitting:
             (numbers,) = found["budget"]
             budget.value, budget.sent, budget.first = map(float, numbers)
         self.history = [replace(epoch) for epoch in found["history"]]  # raises for other things
-        refitted = found["refitted"]
-        self.refitted = None if refitted is None else replace(refitted)
         if found["best"] is not None:
             self._best = tuple(found["rank"]), found["best"]
         self.kept, self._way = found["kept"], found["way"]

@@ -55,12 +55,6 @@ class GraphParameters(nn.Module):
         for name, kept in self.named_buffers():
             self._arrays[int(name.removeprefix("kept_"))].mul_(kept)
 
-    def own(self, node: str, field: str) -> bool:
-        """True for an array that may be trained and is this layer's alone."""
-        place = self._places[node].get(field)
-        uses = sum(place in fields.values() for fields in self._places.values())
-        return place in self._groups and uses == 1
-
     def of(self, node: str) -> dict[str, nn.Parameter]:
         """A layer's arrays, by field."""
         return {field: self._arrays[place] for field, place in self._places[node].items()}

@@ -24,7 +24,7 @@ from spikewright.engines.torch.device import Tensor, numpy_of
 from spikewright.graph import Graph
 from spikewright.graph.layers import Convolution
 from spikewright.lower.populations import steps_at_once
-from spikewright.network.neurons import TOLERANCE
+from spikewright.network.neurons import TOLERANCE, NeuronType
 from spikewright.training.gradients.layers import value_of
 from spikewright.training.gradients.parameters import (
     Arrays,
@@ -74,22 +74,55 @@ class RoundedSite(nn.Module):
     def spikes(self, counts: Tensor) -> Tensor:
         """The fewest spikes that say such counts."""
         kind = self.site.kind
-        assumed: Any = sum(kind.assumed_at(step) for step in range(1, self.steps + 1))
-        apart = counts - assumed if assumed else counts
-        return apart.abs() / kind.height_at(1)  # no spike is worth more
+        return (counts - kind.assumed_at(1)).abs() / kind.height_at(1)  # no spike is worth more
 
     def forward(self, value: Tensor, sent: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """The mean over all steps, and spikes less those taken back, with their gradients.
 
         `sent` are counts that take the place of the rounded ones, with the gradient of those.
         """
-        bound = self.site.kind.most_in(self.steps)
-        most = None if bound is None else float(bound)
-        takes_back = self.site.kind.negative
-        made: tuple[Tensor, Tensor] = _Rounded.apply(
-            value, self.threshold, self.start, self.steps, most, takes_back, sent
-        )
-        return made
+        return rounded(self.site.kind, value, self.threshold, self.start, self.steps, sent)
+
+
+def rounded(
+    kind: NeuronType,
+    value: Tensor,
+    threshold: Tensor,
+    start: Tensor,
+    steps: int,
+    sent: Tensor | None = None,
+) -> tuple[Tensor, Tensor]:
+    """The mean over all steps, and spikes less those taken back, as `RoundedSite` has them.
+
+    Digits are decided without the tolerance that other spikes have.
+    """
+    bound = kind.most_in(steps)
+    most = None if bound is None else float(bound)
+    start = start - TOLERANCE if kind.sends_digits else start
+    made: tuple[Tensor, Tensor] = _Rounded.apply(
+        value, threshold, start, steps, most, kind.negative, sent
+    )
+    return made
+
+
+class DigitNeurons(nn.Module):
+    """Neurons of signed digits that say all of them at once, as a part of a module.
+
+    `forward` takes currents of one step `(1, batch, *shape)`, and passes on rounded values.
+    """
+
+    def __init__(self, site: TrainedSite, steps: int, dtype: torch.dtype) -> None:
+        super().__init__()
+        self._site, self._steps = site, steps
+        for name in ("threshold", "start"):
+            kept = torch.tensor(getattr(site, name), dtype=dtype)
+            self.register_buffer(name, kept, persistent=False)
+
+    def forward(self, xp: Any, currents: Tensor, state: Values, first: int) -> Passed:
+        kind, numbers = self._site.kind, (self.get_buffer("threshold"), self.get_buffer("start"))
+        values = currents if self._site.follows else kind.rates(xp, currents)
+        mean, counts = rounded(kind, values, *numbers, self._steps)
+        return Passed(mean, {}, counts)
 
 
 class _Rounded(torch.autograd.Function):
@@ -243,15 +276,14 @@ class RoundedNetwork(nn.Module):
         self,
         inputs: Mapping[str, Tensor],
         sent: Mapping[str, Tensor] | None = None,
-        until: str | None = None,
     ) -> tuple[Values, Values]:
         """Values of all nodes, and the counts of all sites, by name.
 
         `sent` are counts that sites have sent in truth: they take the place of the rounded ones,
-        with the gradient of those. Nodes behind the node `until` are left out.
+        with the gradient of those.
         """
 
-        def rounded(name: str, current: Tensor, *_: Any) -> Passed:
+        def passed_on(name: str, current: Tensor, *_: Any) -> Passed:
             rounding, given = self.roundings[name], None if sent is None else sent[name]
             value = rounding.biased(current.squeeze(0))
             if not rounding.site.follows:
@@ -261,8 +293,8 @@ class RoundedNetwork(nn.Module):
             return Passed(mean[None], {}, made)
 
         names = [node.name for node in self.graph]
-        neurons = {name: partial(rounded, name) for name in self.roundings}
+        neurons = {name: partial(passed_on, name) for name in self.roundings}
         once = self.stepped(neurons, present=names)
         laid_out = {name: x[None] for name, x in self.laid_out(inputs).items()}
-        found = once.block(laid_out, {}, 0, keep=names, until=until)
+        found = once.block(laid_out, {}, 0, keep=names)
         return {name: value.squeeze(0) for name, value in found.values.items()}, found.counts

@@ -137,18 +137,16 @@ class Sent(NamedTuple):
 
 
 @torch.no_grad()
-def sent(
-    network: RoundedNetwork,
-    inputs: Mapping[str, Tensor],
-    net: bool = False,
-    until: str | None = None,
-) -> Sent:
+def sent(network: RoundedNetwork, inputs: Mapping[str, Tensor], net: bool = False) -> Sent:
     """All that the network's neurons send in its steps, on inputs that are held constant.
 
-    With `net` those taken back are not counted: there is no `all`. `until` is as for the network.
+    Layers of signed digits are run one after the other, each with all of its input known.
+    With `net` those taken back are not counted: there is no `all`.
     """
     steps, once = network.steps, network.at_once
-    shares = None if once == 1 else torch.tensor(shares_at_once(once, 0, steps))
+    whole = any(r.site.kind.sends_digits for r in network.roundings.values())
+    length = 1 if whole else steps
+    shares = None if once == 1 or whole else torch.tensor(shares_at_once(once, 0, steps))
     neurons = {
         name: partial(_population, r, (r.threshold, r.start), not net)
         for name, r in network.roundings.items()
@@ -157,8 +155,8 @@ def sent(
 
     @torch.no_grad()  # of this thread alone
     def of(part: tuple[Tensor, ...]) -> dict[str, Through]:
-        values = {n: stepping.over_time(x, steps) for n, x in zip(inputs, part, strict=True)}
-        return stepping.block(values, {}, 0, until=until).counts
+        values = {n: stepping.over_time(x, length) for n, x in zip(inputs, part, strict=True)}
+        return stepping.block(values, {}, 0).counts
 
     laid_out, size = network.laid_out(inputs), max(1, _AT_ONCE // steps)
     parts = list(zip(*(values.split(size) for values in laid_out.values()), strict=True))
@@ -191,5 +189,10 @@ def _population(
     """A site through all steps, of these thresholds and starts; counts as `Through` has them."""
     if rounding.by_step is not None:
         currents = currents + rounding.by_step.unsqueeze(1)
+    if not rounding.site.kind.sends_digits:
+        made = through(rounding.site.kind, currents, *numbers, every)
+        return Passed(made.values, {}, made)
+    steps = rounding.steps  # all of which is known before the first
+    currents = torch.cat([steps * currents, *[torch.zeros_like(currents)] * (steps - 1)])
     made = through(rounding.site.kind, currents, *numbers, every)
-    return Passed(made.values, {}, made)
+    return Passed(made.values.mean(0, keepdim=True), {}, made)

@@ -73,12 +73,11 @@ class SteppedNetwork:
         before: States,
         first: int,
         keep: Collection[str] = (),
-        until: str | None = None,
     ) -> SteppedBlock:
         """The steps behind the `first` ones, of inputs there; values of nodes in `keep` are kept.
 
         What is known of other nodes may stand among the inputs. A value is dropped behind the last
-        layer that reads it. Nodes behind `until` are left out.
+        layer that reads it.
         """
         values, kept, after = dict(inputs), Values(), States()
         counts: dict[str, Any] = {}
@@ -98,8 +97,6 @@ class SteppedNetwork:
                 values[name], after[at] = self.synapses[name](arriving, before.get(at, {}), first)
             if name in keep:
                 kept[name] = values[name]
-            if name == until:
-                break
             for read_there in node.inputs:
                 if last[read_there] == name:
                     values.pop(read_there, None)

@@ -11,9 +11,10 @@ import torch
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
+from spikewright._base.options import options_of
 from spikewright._base.samples import check_rows, over_time
 from spikewright.engines.torch.device import Tensor, Tensors
-from spikewright.errors import SimulationError
+from spikewright.errors import SimulationError, TrainingError
 from spikewright.frontends.origins import Origin, Place
 from spikewright.graph import Graph
 from spikewright.lower import NeuronChoice
@@ -26,6 +27,7 @@ from spikewright.running.recording import outputs_of
 from spikewright.running.runner import Runner
 from spikewright.training.gradients.layers import check_gradients, equation
 from spikewright.training.gradients.parameters import taken_in, weighted_before
+from spikewright.training.gradients.rounded import DigitNeurons
 from spikewright.training.gradients.stepping import States, SteppedNetwork, Values, as_held
 from spikewright.training.gradients.surrogate import (
     Differentiable,
@@ -34,7 +36,7 @@ from spikewright.training.gradients.surrogate import (
     check_surrogates,
 )
 from spikewright.training.options import ModuleOptions
-from spikewright.training.sites import trained_graph
+from spikewright.training.sites import sites_of, trained_graph
 from spikewright.training.surrogates import surrogate_of
 from spikewright.training.trainable import NamedParameters
 
@@ -95,6 +97,7 @@ class ThroughTime(nn.Module):
     It begins anew with every call. `forward` takes `(batch, *shape)`, held constant, or `(batch,
     steps, *shape)`; of several inputs `{name: tensor}`, or one after the other. It returns the
     readout `(batch, *out)`, of several outputs `{name: tensor}`. `through` returns every step.
+    Signed digits are one step: that in which each layer has all of its input.
     """
 
     def __init__(
@@ -107,7 +110,10 @@ class ThroughTime(nn.Module):
     ) -> None:
         super().__init__()
         dt, precision = options["dt"], options["precision"]
-        self.steps, self.options = steps, options
+        self.whole = conversion.lowered.times is not None
+        if self.whole:
+            _check_whole(options)
+        self.steps, self.options = 1 if self.whole else steps, options
         self.surrogate = surrogate_of(options["surrogate"])
         graph = self.graph = trained_graph(conversion)
         dtype: torch.dtype = getattr(torch, precision)
@@ -115,7 +121,8 @@ class ThroughTime(nn.Module):
             check_gradients(node.layer, node.name)
         ensembles = conversion.populations()
         kinds = {name: ensemble.neuron_type for name, ensemble in ensembles.items()}
-        check_surrogates(kinds, self.functions(torch.empty((), dtype=dtype)), dt)
+        if not self.whole:
+            check_surrogates(kinds, self.functions(torch.empty((), dtype=dtype)), dt)
         self.layers = tuple(ensembles)
         self.following = frozenset(Roles(conversion.canonical).functions) & ensembles.keys()
         self.normalised = weighted_before(graph)
@@ -130,15 +137,18 @@ class ThroughTime(nn.Module):
             _put(self, name, torch.tensor(array, dtype=dtype), name in trained)
         program = Runner(conversion.lowered).program(dt, options["seed"], precision)
         offsets = conversion.resolved.get("bias_correction") or {}
+        sites = sites_of(conversion, dt) if self.whole else {}
         self._populations = nn.ModuleList(
-            ModuleNeurons(program.neurons[ensemble], offsets.get(name), dt, dtype)
+            DigitNeurons(sites[name], steps, dtype)
+            if self.whole
+            else ModuleNeurons(program.neurons[ensemble], offsets.get(name), dt, dtype)
             for name, ensemble in ensembles.items()
         )
         self._arrays = NamedArrays(graph, named, dtype)
 
     def forward(self, *x: Any, **named: Any) -> Any:
         """The readout of a run."""
-        sent, found = self.through(*x, **named).outputs, {}
+        sent, found = self._sent(x, named, ()).outputs, {}
         for name, raw in sent.items():
             values: Any = read_out(raw, self.options["readout"], self.options["dt"])
             activation = self.outputs[name].activation
@@ -148,8 +158,20 @@ class ThroughTime(nn.Module):
     def through(self, *x: Any, record: Sequence[str] = (), **named: Any) -> ModuleOutputs:
         """Outputs at every step, and spikes of the layers in `record`.
 
-        Raises `SimulationError` for inputs of other names or shapes.
+        Raises `SimulationError` for inputs of other names or shapes, and `TrainingError` for signed
+        digits, which have no steps here.
         """
+        if self.whole:
+            raise TrainingError(
+                "through: this module answers whole samples in signed digits, whose layers start "
+                "one after the other, and has nothing at every step. Call the module itself, or "
+                "run the conversion"
+            )
+        return self._sent(x, named, record)
+
+    def _sent(
+        self, x: tuple[Any, ...], named: Mapping[str, Any], record: Sequence[str]
+    ) -> ModuleOutputs:
         unknown = [name for name in record if name not in self.layers]
         if unknown:
             raise SimulationError(f"record: {unknown} are none of the layers {self.layers}")
@@ -180,7 +202,8 @@ class ThroughTime(nn.Module):
 
     def like(self) -> Tensor:
         """A tensor of the module's type, on its device."""
-        return next(iter((*self.parameters(), *self.buffers())))
+        none = torch.empty((), dtype=getattr(torch, self.options["precision"]))
+        return next(iter((*self.parameters(), *self.buffers())), none)
 
     def functions(self, like: Tensor) -> Differentiable:
         """The array functions of neurons' equations, with gradients."""
@@ -267,6 +290,16 @@ class _ModuleRun:
             states = found.states
             made.append([*(found.values[n] for n in read), *(found.counts[n] for n in self.record)])
         return states, made
+
+
+def _check_whole(options: ModuleOptions) -> None:
+    """Raise `TrainingError` for options of steps and spikes, of which whole samples have none."""
+    for name in ("surrogate", "reset", "readout", "checkpoint"):
+        if options[name] != options_of(ModuleOptions)[name].option.default:
+            raise TrainingError(
+                f"{name}={options[name]!r}: a module of signed digits answers whole samples, in "
+                "one pass whose gradient goes straight through rounding. Leave it out"
+            )
 
 
 def _put(root: nn.Module, name: str, value: Tensor, trained: bool) -> None:

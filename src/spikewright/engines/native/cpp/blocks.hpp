@@ -1,7 +1,10 @@
 // A block of lanes of integrate-and-fire neurons in a block of time: currents arrive, counts leave.
 #pragma once
 
+#include <bit>
+
 #include "neurons.hpp"
+#include "rates.hpp"
 
 namespace spikewright::SPIKEWRIGHT_ISA {
 
@@ -106,13 +109,38 @@ struct Neurons<Cell::bipolar, lanes, uniform> : BothWays<lanes, uniform> {
     }
 };
 
-// Signed digits of all that arrived so far, less what was sent.
+// f(x) of a block, of functions that take more than a comparison.
+template <std::size_t lanes>
+[[gnu::noinline]] void respond(const Population& p, const Place& at, Block<lanes>& x) {
+    alignas(kBytes) double values[lanes];
+    x.write(values);
+    apply_rate(p.model, p.own, values, values, at.channel, lanes, at.pixel);
+    x.read(values);
+}
+
+// Signed digits of all that arrived so far, or of a function of it, less what was sent.
 template <std::size_t lanes, bool uniform>
 struct Neurons<Cell::digits, lanes, uniform> : BothWays<lanes, uniform> {
     using Base = BothWays<lanes, uniform>;
     using Base::Base, Base::limits, Base::n, Base::p, Base::sent, Base::v;
 
-    [[gnu::always_inline]] void step(const Context& c, const Place&, std::size_t t, const Block<lanes>& j,
+    // The voltages of neurons that follow a function, in the reference's order of operations.
+    [[gnu::always_inline]] Block<lanes> followed(const Place& at) const {
+        const double steps = double(p.model.heights.size());
+        const doubles scale = splat(steps), inverse = splat(1.0 / steps), half = splat(0.5);
+        const bool exact = std::has_single_bit(p.model.heights.size());  // products with the inverse are
+        Block<lanes> known, owed;
+        each<n>(SPIKEWRIGHT_EACH(k) {
+            owed.v[k] = (sent.v[k] - half) * limits.threshold[limits.at(k)];
+            const doubles total = v.v[k] + owed.v[k];
+            known.v[k] = exact ? total * inverse : total / scale;
+        });
+        if (p.model.rate != Rate::identity) respond(p, at, known);
+        each<n>(SPIKEWRIGHT_EACH(k) { known.v[k] = known.v[k] * scale - owed.v[k]; });
+        return known;
+    }
+
+    [[gnu::always_inline]] void step(const Context& c, const Place& at, std::size_t t, const Block<lanes>& j,
                                      Fired<lanes>& fired) {
         const NeuronModel& m = p.model;
         v.add(j);
@@ -122,10 +150,12 @@ struct Neurons<Cell::digits, lanes, uniform> : BothWays<lanes, uniform> {
         const double height = m.heights[own], enough = height * m.parts[own];
         const doubles high = splat(height), above = splat(enough + 0.5), below = splat(0.5 - enough), one = splat(1.0);
         Where given[n], taken[n];
+        const Block<lanes> known = m.responds ? followed(at) : v;
+        const doubles least = m.responds ? splat(-std::numeric_limits<double>::infinity()) : one;
         each<n>(SPIKEWRIGHT_EACH(k) {
             const doubles unit = limits.threshold[limits.at(k)];
-            given[k] = at_least(v.v[k], above * unit);
-            taken[k] = at_least(sent.v[k], one) & ~at_least(v.v[k], below * unit);
+            given[k] = at_least(known.v[k], above * unit);
+            taken[k] = at_least(sent.v[k], least) & ~at_least(known.v[k], below * unit);
             v.v[k] = minus_where(minus_where(v.v[k], high * unit, given[k]), -(high * unit), taken[k]);
             sent.v[k] = minus_where(minus_where(sent.v[k], -high, given[k]), high, taken[k]);
         });

@@ -7,72 +7,15 @@
 
 #include "draws.hpp"
 #include "equations.hpp"
-#include "functions.hpp"
 #include "leaky.hpp"
+#include "rates.hpp"
 #include "readings.hpp"
 
 namespace spikewright::SPIKEWRIGHT_ISA {
 
-constexpr double kFarBelow = -20.0;
-
-// to = f(from), lane by lane; nothing behind the last value is written.
-template <class F>
-[[gnu::always_inline]] inline void each_lane(const double* from, double* to, std::size_t n, F&& f) {
-    std::size_t k = 0;
-    for (; k + kDoubles <= n; k += kDoubles) store(to + k, f(load<doubles>(from + k)));
-    if (k == n) return;
-    store_some(to + k, n - k, f(load_some(from + k, n - k)));
-}
-
-inline doubles softplus(doubles x) {
-    doubles less = x > 0.0 ? -x : x;
-    less = less > -700.0 ? less : splat(-700.0);
-    return (x > 0.0 ? x : doubles{}) + log1p_of(exp_of(less));
-}
-
-// to = f(from) of n neurons from `at` on, in the reference's order of operations.
+// to = f(from) of n neurons from `at` on.
 inline void apply_rate(const Cells& cells, const double* from, double* to, std::size_t at, std::size_t n) {
-    const NeuronModel& p = cells.model;
-    switch (p.rate) {
-        case Rate::identity: std::memcpy(to, from, n * sizeof(double)); break;
-        case Rate::bent:
-            for (std::size_t k = 0; k < n; ++k) to[k] = bent(p, from[k]);
-            break;
-        case Rate::leaky:
-            for (std::size_t k = 0; k < n; ++k) to[k] = from[k] >= 0.0 ? from[k] : p.slope * from[k];
-            break;
-        case Rate::sigmoid:
-            for (std::size_t k = 0; k < n; ++k) to[k] = 0.5 * from[k];
-            tanh_of(to, to, n);
-            for (std::size_t k = 0; k < n; ++k) to[k] = (0.5 / p.tau_ref) * (1.0 + to[k]);
-            break;
-        case Rate::tanh:
-            tanh_of(from, to, n);
-            for (std::size_t k = 0; k < n; ++k) to[k] = (1.0 / p.tau_ref) * to[k];
-            break;
-        case Rate::softplus: each_lane(from, to, n, [](doubles x) { return softplus(x); }); break;
-        case Rate::lif:
-            each_lane(from, to, n, [&](doubles j) {
-                const longs above = j > 1.0;
-                const doubles period = log1p_of(1.0 / where(above, j - 1.0, splat(1.0)));
-                return where(above, 1.0 / (p.tau_ref + p.tau_rc * period), doubles{});
-            });
-            break;
-        case Rate::soft_lif:
-            each_lane(from, to, n, [&](doubles current) {
-                const doubles j = (current - 1.0) / p.sigma;
-                const longs far = j < kFarBelow;  // there the softened excess is exp(j)
-                const doubles excess = p.sigma * where(far, splat(1.0), softplus(j));
-                const doubles inverse = where(far, -j - p.most, log1p_of(1.0 / excess));
-                return 1.0 / (p.tau_ref + p.tau_rc * inverse);
-            });
-            break;
-        case Rate::parametric: {
-            const double* slope = cells.own.at(0, at);
-            for (std::size_t k = 0; k < n; ++k) to[k] = from[k] >= 0.0 ? from[k] : slope[k] * from[k];
-            break;
-        }
-    }
+    apply_rate(cells.model, cells.own, from, to, at, n);
 }
 
 // The same times the amplitude of a rate that is integrated.
@@ -190,7 +133,7 @@ class CellChunk {
         const std::size_t own = m_.own(std::size_t(step) - 1);
         if (own == m_.heights.size()) return void(std::fill_n(out, n_, 0.0));
         const double high = m_.heights[own], enough = high * m_.parts[own], scale = double(m_.heights.size());
-        const bool follows = m_.rate != Rate::identity;
+        const bool follows = m_.responds;
         if (follows) {
             for (std::size_t k = 0; k < n_; ++k) charge[k] = (v[k] + (second[k] - 0.5) * threshold_[k]) / scale;
             apply_scaled_rate(cells_, charge, charge, piece_.at, n_);

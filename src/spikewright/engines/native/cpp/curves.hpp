@@ -83,6 +83,45 @@ inline doubles log_of(doubles x) {
     return log_near_one(m - 1.0, k * kLn2Low) + k * kLn2High;
 }
 
+template <std::size_t n>
+SPIKEWRIGHT_INLINE doubles polynomial(const double (&coefficients)[n], doubles x) {
+    doubles value = coefficients[0] * x + coefficients[1];
+    for (std::size_t i = 2; i < n; ++i) value = value * x + coefficients[i];
+    return value;
+}
+
+constexpr double kRootHalf = 0.70710678118654757;  // math.sqrt(0.5)
+
+// The error function, as `_base/equations/namespace.py` computes it, operation by operation (Cody 1969).
+inline doubles erf_of(doubles x) {
+    constexpr double top[] = {1.85777706184603153e-1, 3.16112374387056560e0, 1.13864154151050156e2,
+                              3.77485237685302021e2, 3.20937758913846947e3};
+    constexpr double bottom[] = {1.0, 2.36012909523441209e1, 2.44024637934444173e2, 1.28261652607737228e3,
+                                 2.84423683343917062e3};
+    constexpr double outer_top[] = {2.15311535474403846e-8, 5.64188496988670089e-1, 8.88314979438837594e0,
+                                    6.61191906371416295e1, 2.98635138197400131e2, 8.81952221241769090e2,
+                                    1.71204761263407058e3, 2.05107837782607147e3, 1.23033935479799725e3};
+    constexpr double outer_bottom[] = {1.0, 1.57449261107098347e1, 1.17693950891312499e2, 5.37181101862009858e2,
+                                       1.62138957456669019e3, 3.29079923573345963e3, 4.36261909014324716e3,
+                                       3.43936767414372164e3, 1.23033935480374942e3};
+    const doubles split = splat(0.46875), size = magnitude_of(x);
+    const doubles magnitude = size < 6.0 ? size : splat(6.0), small = magnitude < split ? magnitude : split;
+    const doubles square = small * small;
+    const doubles inner = x * (polynomial(top, square) / polynomial(bottom, square));
+    const doubles ratio = polynomial(outer_top, magnitude) / polynomial(outer_bottom, magnitude);
+    const doubles outer = 1.0 - exp_of(-magnitude * magnitude) * ratio;
+    return magnitude <= split ? inner : x < 0.0 ? -outer : outer;
+}
+
+// to = f(from), lane by lane; nothing behind the last value is written.
+template <class F>
+[[gnu::always_inline]] inline void each_lane(const double* from, double* to, std::size_t n, F&& f) {
+    std::size_t k = 0;
+    for (; k + kDoubles <= n; k += kDoubles) store(to + k, f(load<doubles>(from + k)));
+    if (k == n) return;
+    store_some(to + k, n - k, f(load_some(from + k, n - k)));
+}
+
 // to = f(from), vector by vector; both have room for a whole vector behind the last value.
 template <class F>
 inline void each_vector(const double* from, double* to, std::size_t n, F&& f) {

@@ -46,7 +46,8 @@ inline void keep(const Context& c, const Kernels& kernels) {
         put(s.sent[i], c.next->sent[i], p.sent_size());
     }
     for (std::size_t i = 0; i < s.memory.size(); ++i)
-        put(s.memory[i], c.next->memory[i], job.plan->memories[i].size);
+        if (!job.last || !job.plan->memories[i].passing)
+            put(s.memory[i], c.next->memory[i], job.plan->memories[i].size);
 }
 
 }  // namespace spikewright

@@ -4,6 +4,7 @@
 #include "analog.hpp"
 #include "arriving.hpp"
 #include "cells.hpp"
+#include "computing.hpp"
 #include "currents.hpp"
 #include "depthwise.hpp"
 #include "filters.hpp"
@@ -70,6 +71,7 @@ void execute(const Context& c, const Instruction& op) {
         case Action::receive: return run_arrivals<true, false>(c, op, scratch(c).sending);
         case Action::send: return run_arrivals<false, true>(c, op, scratch(c).sending);
         case Action::advance: return run_advance(c, op);
+        case Action::compute: return run_computed(c, op);
         case Action::call: return;  // not computed here
     }
 }

@@ -532,9 +532,15 @@ void bind_descriptions(nb::module_& m) {
         .def(nb::init<>())
         .FIELD(cell).FIELD(rate).FIELD(blocks).FIELD(slope).FIELD(offset).FIELD(most).FIELD(gated)
         .FIELD(tau_ref).FIELD(tau_rc).FIELD(amplitude).FIELD(negative).FIELD(truncate).FIELD(floor)
-        .FIELD(cap).FIELD(assumed).FIELD(heights).FIELD(parts).FIELD(start).FIELD(dt).FIELD(differ)
+        .FIELD(cap).FIELD(assumed).FIELD(heights).FIELD(parts).FIELD(responds).FIELD(start).FIELD(dt).FIELD(differ)
         .FIELD(min_voltage).FIELD(most_share).FIELD(adapting).FIELD(added).FIELD(sigma).FIELD(pace)
         .FIELD(follow).FIELD(coupling).FIELD(reset).FIELD(jump).FIELD(fixed);
+#undef FIELD
+#define FIELD(name) def_rw(#name, &Computed::name)
+    nb::class_<Computed>(m, "Computed")
+        .def(nb::init<>())
+        .FIELD(kind).FIELD(rows).FIELD(inner).FIELD(columns).FIELD(epsilon).FIELD(transpose_a)
+        .FIELD(transpose_b).FIELD(first).FIELD(second).FIELD(once);
 #undef FIELD
 }
 
@@ -601,6 +607,7 @@ NB_MODULE(_kernels, m) {
     bind_enum<Cell>(m, "Cell");
     bind_enum<Rate>(m, "Rate");
     bind_enum<Rule>(m, "Rule");
+    bind_enum<Computing>(m, "Computing");
     bind_limits(m);
     bind_packing(m);
     bind_descriptions(m);
@@ -626,6 +633,7 @@ NB_MODULE(_kernels, m) {
              "index"_a = nb::none())
         .def("pool", &Region::pool, by_name, "action"_a, input, output, "geometry"_a,
              "memories"_a = std::vector<std::int32_t>())
+        .def("compute", &Region::compute, by_name, input, output, "function"_a, "memories"_a)
         .def("advance", &Region::advance, by_name, input, output, "steps"_a)
         .def("take", &Region::take, by_name, input, output, "index"_a)
         .def("put", &Region::put, by_name, input, output, "index"_a, "plus"_a)

@@ -17,6 +17,7 @@ namespace spikewright {
 struct Memory {
     std::size_t size;
     Array<double> start;
+    bool passing = false;  // nothing reads it behind a last step
 };
 
 constexpr std::size_t kMostOrder = 8;     // of a filter
@@ -133,6 +134,19 @@ struct AxisRows : SparseRows {
     std::vector<double> low;
     Limbs limbs;  // of values
     SparseRows residuals;  // of the weights
+};
+
+SPIKEWRIGHT_ENUM(Computing, normalise, normalise_size, softmax, product)
+
+// A function of several values: of `rows` lines of `inner` values each; or products of matrices, `rows` times
+// `inner` and `inner` times `columns`, which begin at `first` and `second` in the input.
+struct Computed {
+    Computing kind = Computing::normalise;
+    std::size_t rows = 0, inner = 0, columns = 0;
+    double epsilon = 0.0;
+    bool transpose_a = false, transpose_b = false;
+    std::vector<std::size_t> first, second;
+    double once = 0.0;  // of what comes once: the steps over which means are taken; 0: all so far
 };
 
 }  // namespace spikewright

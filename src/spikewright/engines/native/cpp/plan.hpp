@@ -160,7 +160,7 @@ struct Operand {
 SPIKEWRIGHT_ENUM(Action, layer, fire, pool, take, put, sum, add, load, store, filter, emit, absorb,
                  cells, analog, signed_layer, depthwise, sparse, axis_map, pool_values, max_pool,
                  running_max_pool, readout, scatter, smooth, learn, respond, finish, recur, call, delay,
-                 release, keep, senders, arrive, receive, send, advance)
+                 release, keep, senders, arrive, receive, send, advance, compute)
 
 // An operator that has no kernel here: whoever makes a plan computes it, from buffers and into buffers.
 struct Call {
@@ -186,6 +186,7 @@ struct Instruction {
     std::shared_ptr<Weights> weights;
     std::shared_ptr<Recursion> recursion;
     std::shared_ptr<AxisRows> axis_rows;
+    std::shared_ptr<Computed> computed;
     std::shared_ptr<Call> call;
     std::vector<std::int32_t> memories;
     std::vector<Operand> operands;  // of a layer at most one, stored as its output is

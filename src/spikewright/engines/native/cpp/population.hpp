@@ -17,7 +17,7 @@ constexpr double kTolerance = 1.0 / 65536.0;  // of a spike: rounding that integ
 
 SPIKEWRIGHT_ENUM(Cell, rate, integrate, running_mean, leaky, bipolar, adaptive_leaky, adaptive_rate,
                  quadratic, grid_leaky, stochastic, poisson, fixed_point, digits)
-SPIKEWRIGHT_ENUM(Rate, identity, bent, leaky, sigmoid, tanh, softplus, lif, parametric, soft_lif)
+SPIKEWRIGHT_ENUM(Rate, identity, bent, leaky, sigmoid, tanh, softplus, lif, parametric, soft_lif, gelu, silu)
 
 // Neurons in whole numbers: v -= floor(leak v); v = floor(v + q + half), within bounds; a spike takes its
 // threshold away, or all of the voltage.
@@ -40,6 +40,7 @@ struct NeuronModel {
     std::vector<double> assumed;  // spikes that receivers take as sent in the first steps; 0 afterwards
     std::vector<double> heights;  // of spikes in the first steps; 1 afterwards
     std::vector<double> parts;    // of digits: the part of its height that is owed where a spike is sent
+    bool responds = false;        // of digits: they say values of both signs, those of the rate
     double start = 0.0;           // of digits: steps before the first that sends; heights count from there
     double dt = 0.0, min_voltage = 0.0, decay = 0.0, most_share = 0.0;  // of leaky neurons
     double adapting = 0.0, added = 0.0;  // n += adapting (added y - n), of those that tire

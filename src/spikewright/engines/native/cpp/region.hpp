@@ -184,6 +184,26 @@ class Region {
         require_memory(memories[1], size_of(output));
     }
 
+    // `memories` are none, or running sums of the input, the sum of outputs, and whether that is known.
+    void compute(int input, int output, const Computed& f, const std::vector<std::int32_t>& memories) {
+        const bool product = f.kind == Computing::product;
+        require(f.inner > 0 && f.first.size() == f.second.size(), "a function has values");
+        require(size_of(output) == f.rows * (product ? f.columns * f.first.size() : f.inner) &&
+                    (product || size_of(input) == size_of(output)),
+                "a function's buffers have its sizes");
+        for (std::size_t i = 0; i < f.first.size(); ++i)
+            require(f.first[i] + f.rows * f.inner <= size_of(input) &&
+                        f.second[i] + f.inner * f.columns <= size_of(input),
+                    "matrices lie in the input");
+        Instruction& op = add(Action::compute, input, output);
+        op.computed = std::make_shared<Computed>(f);
+        op.memories = memories;
+        require(memories.empty() || memories.size() == 3, "running sums, what was sent and whether");
+        for (const std::int32_t memory : memories) plan.memories.at(std::size_t(memory)).passing = true;
+        for (std::size_t i = 0; i < memories.size(); ++i)
+            require_memory(memories[i], i == 0 ? size_of(input) : i == 1 ? size_of(output) : 1);
+    }
+
     void advance(int input, int output, std::size_t steps) {
         require(size_of(input) == size_of(output), "an advance keeps the size");
         add(Action::advance, input, output).every = steps;

@@ -1,0 +1,60 @@
+"""Functions of nodes described to the kernels: normalisations, softmax and products of matrices."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from spikewright.engines.native._kernels import Computed, Computing
+from spikewright.network import NodeFunction
+from spikewright.network.node_functions import (
+    LayerNormalization,
+    MatMul,
+    RMSNormalization,
+    Softmax,
+)
+from spikewright.network.transforms import Shape
+
+_NORMS: dict[type[NodeFunction], Computing] = {
+    LayerNormalization: Computing.normalise,
+    RMSNormalization: Computing.normalise_size,
+}
+
+
+def described_function(function: NodeFunction, shape: Shape) -> Computed | None:
+    """A function of an input of this shape; None where it has no kernel."""
+    made, last = Computed(), 0
+    if isinstance(function, MatMul):
+        return _product(function)
+    if isinstance(function, LayerNormalization | RMSNormalization):
+        last = len(function.axes)
+        if function.axes != tuple(range(-last, 0)):  # sums are over what lies side by side
+            return None
+        made.kind, made.epsilon = _NORMS[type(function)], function.epsilon
+    elif isinstance(function, Softmax) and function.axis == -1:
+        made.kind, last = Computing.softmax, 1
+    if not last:
+        return None
+    made.rows, made.inner = math.prod(shape[:-last]), math.prod(shape[-last:])
+    return made
+
+
+def _product(function: MatMul) -> Computed | None:
+    """A product for each of the matrices that lie one after the other."""
+    a, b = function.shapes
+    *lead, rows, columns = function.value_shape()
+    made = Computed()
+    made.kind, made.rows, made.columns = Computing.product, rows, columns
+    made.inner = a[-2] if function.transpose_a else a[-1]
+    made.transpose_a, made.transpose_b = function.transpose_a, function.transpose_b
+    made.first = _starts(a, tuple(lead), 0)
+    made.second = _starts(b, tuple(lead), math.prod(a))
+    return made
+
+
+def _starts(shape: Shape, lead: Shape, start: int) -> list[int]:
+    """Where the matrices of an array begin, broadcast to these axes."""
+    numbers = np.arange(math.prod(shape[:-2])).reshape(shape[:-2])
+    matrices = np.broadcast_to(numbers, lead).ravel()
+    return (start + matrices * math.prod(shape[-2:])).tolist()

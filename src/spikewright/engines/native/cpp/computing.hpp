@@ -1,0 +1,140 @@
+// Functions of several values at once, which nodes compute: normalisations, softmax and products of matrices. Sums
+// over lines are taken in NumPy's order, those of products one term after the other: so they are the reference
+// engine's bits, as far as exp is.
+#pragma once
+
+#include <cmath>
+#include <limits>
+
+#include "curves.hpp"
+#include "moves.hpp"
+#include "recursion.hpp"
+
+namespace spikewright::SPIKEWRIGHT_ISA {
+
+constexpr double kMostFinite = std::numeric_limits<double>::max();
+constexpr double kLeastExponent = -700.0;  // exp of less is nothing beside one
+
+// One sample's room to compute in.
+struct ComputingRoom {
+    std::vector<double> ones, line, turned;
+};
+
+inline double sum_of(const double* x, const ComputingRoom& room, std::size_t n) {
+    return 0.0 + products<1>({x}, room.ones.data(), n)[0];
+}
+
+// (x - mean) / sqrt(variance + epsilon), or without means x / sqrt(mean x^2 + epsilon).
+inline void normalise_line(const Computed& f, const double* x, double* to, const ComputingRoom& room) {
+    const std::size_t n = f.inner;
+    const double count = double(n), mean = f.kind == Computing::normalise ? sum_of(x, room, n) / count : 0.0;
+    if (f.kind == Computing::normalise)
+        for (std::size_t k = 0; k < n; ++k) to[k] = x[k] - mean;
+    else
+        std::copy_n(x, n, to);
+    const double variance = (0.0 + products<1>({to}, to, n)[0]) / count, by = std::sqrt(variance + f.epsilon);
+    for (std::size_t k = 0; k < n; ++k) to[k] = to[k] / by;
+}
+
+inline void softmax_line(const Computed& f, const double* x, double* to, const ComputingRoom& room) {
+    const std::size_t n = f.inner;
+    double most = x[0];
+    for (std::size_t k = 1; k < n; ++k) most = larger_of(most, x[k]);
+    for (std::size_t k = 0; k < n; ++k) to[k] = x[k] - most;
+    each_lane(to, to, n, [](doubles v) {
+        const longs far = v < kLeastExponent;
+        return where(far, doubles{}, exp_of(where(far, splat(kLeastExponent), v)));
+    });
+    const double all = sum_of(to, room, n);
+    for (std::size_t k = 0; k < n; ++k) to[k] = to[k] / all;
+}
+
+// `to` = a b, with axes that change places first.
+inline void multiply(const Computed& f, const double* a, const double* b, double* to, ComputingRoom& room) {
+    const std::size_t rows = f.rows, inner = f.inner, columns = f.columns;
+    if (f.transpose_b) {
+        room.turned.resize(inner * columns);
+        for (std::size_t k = 0; k < inner; ++k)
+            for (std::size_t j = 0; j < columns; ++j) room.turned[k * columns + j] = b[j * inner + k];
+        b = room.turned.data();
+    }
+    constexpr std::size_t together = 4 * kDoubles;
+    for (std::size_t i = 0; i < rows; ++i, to += columns) {
+        const double* row = f.transpose_a ? a + i : a + i * inner;
+        const std::size_t step = f.transpose_a ? rows : 1;
+        std::size_t j = 0;
+        for (; j + together <= columns; j += together) {
+            doubles sums[4];
+            each<4>(SPIKEWRIGHT_EACH(p) { sums[p] = splat(row[0]) * load<doubles>(b + j + p * kDoubles); });
+            for (std::size_t k = 1; k < inner; ++k) {
+                const doubles factor = splat(row[k * step]);
+                each<4>(SPIKEWRIGHT_EACH(p) {
+                    sums[p] = sums[p] + factor * load<doubles>(b + k * columns + j + p * kDoubles);
+                });
+            }
+            each<4>(SPIKEWRIGHT_EACH(p) { store(to + j + p * kDoubles, sums[p]); });
+        }
+        for (; j < columns; ++j) {
+            double sum = row[0] * b[j];
+            for (std::size_t k = 1; k < inner; ++k) sum = sum + row[k * step] * b[k * columns + j];
+            to[j] = sum;
+        }
+    }
+}
+
+inline void compute(const Computed& f, const double* x, double* to, ComputingRoom& room) {
+    if (f.kind == Computing::product) {
+        const std::size_t each = f.rows * f.columns;
+        for (std::size_t i = 0; i < f.first.size(); ++i)
+            multiply(f, x + f.first[i], x + f.second[i], to + i * each, room);
+        return;
+    }
+    for (std::size_t i = 0; i < f.rows; ++i, x += f.inner, to += f.inner)
+        f.kind == Computing::softmax ? softmax_line(f, x, to, room) : normalise_line(f, x, to, room);
+}
+
+// Of present values; or t f(X / t) less what was sent, X the running sums, which are kept with what was sent and
+// whether it is `f` of them. Of what comes once t stays, so that nothing is sent where nothing comes.
+inline void run_computed(const Context& c, const Instruction& op) {
+    const Computed& f = *op.computed;
+    const std::size_t size = c.size(op.input), out = c.size(op.output);
+    ComputingRoom room;
+    room.ones.assign(f.inner, 1.0);
+    Values read(c, op.input);
+    if (op.memories.empty())
+        return each_step(c, [&](std::size_t s, std::size_t t) {
+            compute(f, read(s, t), c.values(op.output, s, t), room);
+        });
+    Array<double> means(size), last(size + out + 1);
+    const Share share = c.share(c.samples);
+    for (std::size_t s = share.begin; s < share.end; ++s) {
+        // A memory's values, where they are from now on: in no memory where no step follows.
+        const auto held = [&](std::size_t number, std::size_t at, std::size_t n) {
+            const auto memory = c.memory(op.memories[number], s);
+            double* to = c.last() ? last.data() + at : memory.to;
+            if (memory.from != to) std::copy_n(memory.from, n, to);
+            return to;
+        };
+        double *sums = held(0, 0, size), *sent = held(1, size, out), *known = held(2, size + out, 1);
+        for (std::size_t t = 0; t < c.steps; ++t) {
+            const double* x = read(s, t);
+            double* to = c.values(op.output, s, t);
+            if (known[0] != 0.0 && std::all_of(x, x + size, [](double v) { return v == 0.0; })) {
+                std::fill_n(to, out, 0.0);
+                continue;
+            }
+            const double over = f.once > 0.0 ? f.once : double(c.job->first + c.first_step + t + 1);
+            for (std::size_t k = 0; k < size; ++k) sums[k] = sums[k] + x[k];
+            for (std::size_t k = 0; k < size; ++k) means[k] = sums[k] / over;
+            compute(f, means.data(), to, room);
+            for (std::size_t k = 0; k < out; ++k) {
+                const double value = over * to[k], reached = std::fabs(value) <= kMostFinite ? value : sent[k];
+                to[k] = reached - sent[k];
+                sent[k] = reached;
+            }
+            known[0] = f.once > 0.0 ? 1.0 : 0.0;
+        }
+    }
+}
+
+}  // namespace spikewright::SPIKEWRIGHT_ISA
