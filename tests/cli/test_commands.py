@@ -123,7 +123,9 @@ def test_inspect_lists_every_layer() -> None:
     assert rows[2]["becomes"] == "512 IntegrateAndFire neurons"
     assert all(name in text for name in names)
     assert [row["operations"] for row in rows] == [0, 4608, 0, 18432, 0, 0, 2560]
-    assert "3,818 parameters, 25,600 multiply-accumulates a sample." in text
+    told = " ".join(text.split())
+    assert "3,818 parameters, 25,600 multiply-accumulates a sample; 18.0 % of them" in told
+    assert "2 places send spikes: relu1, relu2." in told
     assert "the network is convergent" in text.splitlines()[-1]
 
 

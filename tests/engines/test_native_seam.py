@@ -22,7 +22,12 @@ from spikewright.engines.native._kernels import (
 )
 from spikewright.engines.native.cells import described, states
 from spikewright.engines.native.rules import form_of
-from spikewright.network.neurons import TOLERANCE, NeuronType
+from spikewright.network.neurons import (
+    TOLERANCE,
+    BipolarIntegrateAndFire,
+    Elementwise,
+    NeuronType,
+)
 from spikewright.testing.modelling import neuron_type_examples
 
 DT = 0.001
@@ -41,8 +46,11 @@ NAMED += (
 
 
 def _described() -> list[tuple[NeuronType, NeuronModel]]:
-    kinds = [(one.neuron_type, described(one.neuron_type, DT)) for one in neuron_type_examples()]
-    return [(kind, model) for kind, model in kinds if model is not None]
+    kinds = [one.neuron_type for one in neuron_type_examples()]
+    curves = [Elementwise.of(name) for name in ("gelu", "silu")]
+    kinds += [BipolarIntegrateAndFire.digits(4, response=curve) for curve in curves]
+    models = [(kind, described(kind, DT)) for kind in kinds]
+    return [(kind, model) for kind, model in models if model is not None]
 
 
 def test_each_cell_and_rate_of_the_kernels_is_that_of_a_neuron_type() -> None:
