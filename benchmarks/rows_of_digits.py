@@ -21,7 +21,7 @@ import spikewright as sw
 from benchmarks.answers import AT_ONCE, drawn, samples
 from benchmarks.marked import add_document, tell
 from benchmarks.results import markdown_table
-from benchmarks.signed_digits import SEEN, Answers
+from benchmarks.signed_digits import Answers, SEEN, silent_steps
 from benchmarks.sources import Source, source
 from benchmarks.timing import with_threads
 from spikewright.choosing.rows import rows_of_graph
@@ -65,7 +65,7 @@ def row(found: Source, form: str, steps: int, images: int) -> list[str]:
     given: dict[str, Any] = {} if form == "written out" else {"sequence_step": steps}
     conversion = sw.convert(
         found.model, example_input=x[:1], spiking=True, calibration=x,
-        coding=sw.SignedDigits(steps), **given,
+        coding=sw.SignedDigits(steps, silent_steps("gru", steps)), **given,
     )  # fmt: skip
     times, seen = conversion.lowered.times, answers(conversion, found, images)
     assert times is not None
