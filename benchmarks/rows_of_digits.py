@@ -21,7 +21,7 @@ import spikewright as sw
 from benchmarks.answers import AT_ONCE, drawn, samples
 from benchmarks.marked import add_document, tell
 from benchmarks.results import markdown_table
-from benchmarks.signed_digits import Answers, SEEN, silent_steps
+from benchmarks.signed_digits import SEEN, Answers, silent_steps
 from benchmarks.sources import Source, source
 from benchmarks.timing import with_threads
 from spikewright.choosing.rows import rows_of_graph
