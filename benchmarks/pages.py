@@ -66,7 +66,11 @@ FIGURES = (
     _few_steps("levels", 90, SOURCES[:2]),
     Figures(
         "digits", "few_step_accuracy.md", "digits", f"signed_digits {MNIST} {FASHION} {CIFAR}",
-        1800, SOURCES,
+        3000, (*SOURCES, "vit_0", "mobilenet_v3_0"),
+    ),
+    Figures(
+        "front", "few_steps.md", "front", f"front {FASHION} {CIFAR}", 3600,
+        (*SOURCES[1:], "vit_0", "gru_0", "mobilenet_v3_0"),
     ),
     Figures(
         "products", "few_steps.md", "products", f"products_of_digits {FASHION}", 330, ("vit_0",)
