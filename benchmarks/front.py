@@ -1,12 +1,12 @@
 """What few steps cost, by code and network: points lost, spikes, steps, neurons, images seen.
 
     python -m benchmarks.front --fashion-mnist fashion_mnist.npz --cifar10 cifar10.npz \
-        [--networks vit gru] [--images 2000] [--document]
+        [--networks vit gru] [--images 2000] [--picture front.png]
 
 Five networks, each in firing rates with a bias for every step, in graded spikes, in spikes of
 falling heights where all its neurons are ReLU, and in signed digits. Scales, biases and silent
 steps are found on 512 training images without labels; nothing is trained, and no weight changes.
-With `--document` the table goes into the page, and a picture of points against spikes beside it.
+With `--picture` points against spikes are drawn.
 Networks whose images are not given are left out; their weights are kept in `weights/`.
 """
 
@@ -22,7 +22,6 @@ from typing import Any
 import spikewright as sw
 from benchmarks import trained_families
 from benchmarks.answers import IMAGES, SHORT, Told, answered, samples
-from benchmarks.marked import add_document, tell
 from benchmarks.results import markdown_table
 from benchmarks.sources import IMAGES as IMAGES_OF
 from benchmarks.sources import Source, add_arguments, source
@@ -169,12 +168,12 @@ def draw(rows: Mapping[str, list[Found]], to: Path) -> None:
 
 
 def main() -> None:
-    """Measure what was asked for, write it into the page and draw it."""
+    """Measure what was asked for, and draw it."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     add_arguments(parser)
     parser.add_argument("--networks", nargs="+", choices=list(NETWORKS), default=list(NETWORKS))
     parser.add_argument("--images", type=int, default=IMAGES, help="test images of a row")
-    add_document(parser, "few_steps.md")
+    parser.add_argument("--picture", type=Path, help="draw points against spikes here")
     how = parser.parse_args()
     with_threads(1)
     rows: dict[str, list[Found]] = {}
@@ -195,9 +194,9 @@ def main() -> None:
         + markdown_table(HEAD, [found.line for found in several])
         for network, several in rows.items()
     ]
-    tell("front", "\n\n".join(parts), how.document)
-    if how.document is not None:
-        draw(rows, how.document.with_name("few_steps.png"))
+    print("\n\n".join(parts))
+    if how.picture is not None:
+        draw(rows, how.picture)
 
 
 if __name__ == "__main__":
