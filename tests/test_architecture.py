@@ -85,7 +85,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "running", "study", "training",
     },
     "showing": _RUN | _CONVERT | {
-        "records", "report", "simulator", "choosing.rules", "diagnosis", "study",
+        "records", "report", "simulator", "choosing", "choosing.rules", "diagnosis", "study",
     },
     "explorer": _RUN | _CONVERT | {
         "records", "choosing", "choosing.rules", "choosing.statistics",

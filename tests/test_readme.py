@@ -47,7 +47,7 @@ def test_your_own_module_takes_three_lines() -> None:
         exec(compile(code, "README.md", "exec"), names)
 
     assert len(code.splitlines()) == 3
-    assert sum(counts.sum() for counts in names["conversion"].run(x, 32).spike_counts().values())
+    assert sum(counts.sum() for counts in names["conversion"].run(x).spike_counts().values())
 
 
 @pytest.mark.slow

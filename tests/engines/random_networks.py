@@ -24,7 +24,7 @@ from spikewright.network.neurons import (
     SpikingLeakyReLU,
     StochasticSpiking,
 )
-from spikewright.network.node_functions import Softmax
+from spikewright.network.node_functions import LogSoftmax
 from spikewright.network.transforms import (
     AxisMap,
     Chain,
@@ -211,7 +211,8 @@ class _Maker:
         if rng.random() < 0.7:
             return before.neurons, before.shape
         if rng.random() < 0.2:  # without a kernel
-            function = sw.Node(Softmax(-1, accumulate=True), size_in=before.shape)
+            # without a kernel: that of a softmax differs from the reference by rounding of exp
+            function = sw.Node(LogSoftmax(-1, accumulate=True), size_in=before.shape)
             sw.Connection(before.neurons, function, None)
             return function, before.shape
         if len(before.shape) > 1 and rng.random() < 0.3:

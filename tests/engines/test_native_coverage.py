@@ -26,7 +26,7 @@ from spikewright.network.neurons import (
     RunningMeanSpiking,
     SignedIntegrateAndFire,
 )
-from spikewright.network.node_functions import Softmax
+from spikewright.network.node_functions import LogSoftmax
 from spikewright.network.transforms import (
     Chain,
     Convolution,
@@ -338,7 +338,7 @@ def test_what_follows_a_function_of_a_node_is_native_again() -> None:
     """Values from outside, that change from step to step, enter regions; constants do not."""
     net, stimulus, populations = behind(sw.IntegrateAndFire(), Dense(np.eye(6)), (6,))
     with net:
-        function = sw.Node(Softmax(-1, accumulate=True), size_in=6)
+        function = sw.Node(LogSoftmax(-1, accumulate=True), size_in=6)
         sw.Connection(populations[1].neurons, function, None)
         after = sw.Ensemble(5, neuron_type=SignedIntegrateAndFire(), gain=1.0, bias=0.0)
         weights = Dense(np.random.default_rng(0).normal(size=(5, 6)))
