@@ -225,7 +225,7 @@ def answered(name: str, images: Path, seconds: float, steps: int) -> list[str]:
 
 
 def _lost(name: str, source: NDArray, found: NDArray, wanted: NDArray) -> tuple[str, str]:
-    """How good the source is, and what is lost: points, or a distance in deviations."""
+    """The source's accuracy and the points lost; of values its error, and a distance."""
     if name in VALUES:
         apart = np.sqrt(np.square(found - source).mean()) / source.std()
         return f"{np.sqrt(np.square(source - wanted).mean()):.3f} off", f"{apart:.3f} deviations"

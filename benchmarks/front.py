@@ -52,7 +52,7 @@ class Plan:
 
     @property
     def arguments(self) -> dict[str, Any]:
-        """What `sw.convert` takes."""
+        """The arguments of `sw.convert` beside the model and its samples."""
         if self.code == DIGITS:
             return {"spiking": True, "coding": sw.SignedDigits(self.steps)}
         relu = sw.BipolarIntegrateAndFire()

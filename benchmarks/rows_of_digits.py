@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 import spikewright as sw
 from benchmarks.answers import AT_ONCE, drawn, samples
@@ -25,7 +24,7 @@ from benchmarks.signed_digits import SEEN, Answers, silent_steps
 from benchmarks.sources import Source, source
 from benchmarks.timing import with_threads
 from spikewright.choosing.rows import rows_of_graph
-from spikewright.choosing.silent_steps import rounded_to_digits
+from spikewright.choosing.silent_steps import rounding
 from spikewright.lower.populations import Roles
 
 DIGITS = (4, 5, 6)
@@ -37,20 +36,15 @@ HEAD = (
 
 def answers(conversion: sw.Conversion, found: Source, images: int) -> Answers:
     """All that the network says of so many test images, and what it is compared with."""
-    populations, some = conversion.populations(), drawn(found, images)
+    twin_of, some = rounding(conversion.populations()), drawn(found, images)
     place, *_ = Roles(conversion.canonical).read_from()
-
-    def passed_on(name: str, value: NDArray) -> NDArray:
-        layer = populations.get(name)
-        return value if layer is None else rounded_to_digits(layer, value)
-
     spiking, twin, spikes = [], [], 0.0
     for part in np.array_split(some, -(-len(some) // AT_ONCE)):
         x = found.x_test[part, 0]
         run = conversion.run(x, threads=1, progress=False)
         spiking.append(run.predict())
         spikes += sum(float(n.sum()) for n in run.spike_counts().values())
-        rows = rows_of_graph(conversion, conversion.as_inputs(x), passed_on)
+        rows = rows_of_graph(conversion, conversion.as_inputs(x), twin_of)
         twin.append(rows[-1][place])
     of_source = found.outputs(found.x_test[some])
     return Answers(

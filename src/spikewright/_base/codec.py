@@ -54,7 +54,7 @@ SAVED_AS: Mapping[str, str] = MappingProxyType({"GraphNode": "Node", "CellPart":
 
 
 def _taken_as_sent(entries: Mapping[str, Any]) -> Any:
-    """What files of earlier versions say of the spikes that heights imply to be taken as sent."""
+    """The `assumed_spikes` that an earlier file may hold: those that its heights imply today."""
     most, heights = entries.get("max_spikes_per_step"), entries.get("spike_heights", ())
     falls = most is not None and entries.get("start") is None and len(set(heights)) > 1
     return 0 if not falls else 1 if most == 1 else [most]
@@ -80,7 +80,7 @@ _DAMAGE = (
 
 
 def _is_left_out(name: str, key: str, entries: Mapping[str, Any]) -> bool:
-    """Whether an entry is one of a field left out, with the value that it may have."""
+    """Whether an entry belongs to a removed field, and has the only value that it may have."""
     if (name, key) not in LEFT_OUT:
         return False
     only = LEFT_OUT[name, key]

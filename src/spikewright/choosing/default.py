@@ -50,7 +50,7 @@ def _in_rates(given: Mapping[str, Any], steps: int) -> dict[str, Any]:
 
 
 def _has_samples(given: Mapping[str, Any]) -> bool:
-    """Whether corrections have what they run the network on, and a start to go from."""
+    """Whether means can be corrected: there are samples, and no start was given."""
     return given["initial_voltage"] is None and not is_statistics(given["calibration"])
 
 

@@ -31,7 +31,7 @@ def rows_of_graph(
 
 
 class RowsOfRun:
-    """What layers of digits sent in every row of a run: outputs and populations, by name."""
+    """Outputs and layers of a run of signed digits, row by row."""
 
     def __init__(self, conversion: Converted, samples: Batch) -> None:
         stepping = conversion.lowered.stepping

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright.choosing.rows import RowsOfRun, rows_of_graph
+from spikewright.choosing.rows import PassedOn, RowsOfRun, rows_of_graph
 from spikewright.choosing.statistics.collect import Batch
 from spikewright.lower.choices import STEP
 from spikewright.lower.populations import Roles
@@ -34,6 +34,16 @@ def rounded_to_digits(ensemble: Ensemble, values: NDArray) -> NDArray:
     return found
 
 
+def rounding(populations: Mapping[str, Ensemble]) -> PassedOn:
+    """The values that readers of each layer get in the rounded twin, `(name, value)`."""
+
+    def passed_on(name: str, value: NDArray) -> NDArray:
+        layer = populations.get(name)
+        return value if layer is None else rounded_to_digits(layer, value)
+
+    return passed_on
+
+
 class DigitsCompared:
     """A network of digits beside its source and its twin, which stay while it is arranged anew.
 
@@ -42,12 +52,7 @@ class DigitsCompared:
     """
 
     def __init__(self, conversion: Converted, samples: Batch) -> None:
-        graph, populations = conversion.canonical, conversion.populations()
-
-        def twin(name: str, value: NDArray) -> NDArray:
-            layer = populations.get(name)
-            return value if layer is None else rounded_to_digits(layer, value)
-
+        graph, twin = conversion.canonical, rounding(conversion.populations())
         self._conversion, self._samples = conversion, samples
         self._places = dict(zip(graph.outputs, Roles(graph).read_from(), strict=True))
         self._exact = self._outputs(rows_of_graph(conversion, samples))

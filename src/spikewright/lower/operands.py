@@ -49,11 +49,20 @@ def _carried(roles: Roles, states: Collection[str]) -> set[str]:
     """The same where those of these states are carried by spikes."""
     found: set[str] = {*states}
     for node in roles.graph:
-        adds = bool(node.inputs) and node.layer.linear and not isinstance(node.layer, WEIGHTS)
-        moved = (adds or is_homogeneous(node.layer)) and found.issuperset(node.inputs)
-        if moved or _is_given(roles, node) or node.name in roles.populations:
+        if _passes_spikes(node, found) or _is_given(roles, node) or node.name in roles.populations:
             found.add(node.name)
     return found
+
+
+def _passes_spikes(node: GraphNode, spikes: Collection[str]) -> bool:
+    """Whether a layer reads nothing but spikes of these, and passes them on without weights."""
+    adds = node.layer.linear and not isinstance(node.layer, WEIGHTS)
+    return (adds or is_homogeneous(node.layer)) and _meets(node, spikes)
+
+
+def _meets(node: GraphNode, spikes: Collection[str]) -> bool:
+    """Whether all that a layer reads is in spikes."""
+    return bool(node.inputs) and all(name in spikes for name in node.inputs)
 
 
 def _is_given(roles: Roles, node: GraphNode) -> bool:
@@ -105,10 +114,8 @@ def multiplies_numbers(roles: Roles) -> frozenset[str]:
     """
     spikes, found = set[str](), set[str]()
     for node in roles.graph:
-        meets = bool(node.inputs) and spikes.issuperset(node.inputs)
-        adds = node.layer.linear and not isinstance(node.layer, WEIGHTS)
-        if node.name in roles.populations or (meets and (adds or is_homogeneous(node.layer))):
+        if node.name in roles.populations or _passes_spikes(node, spikes):
             spikes.add(node.name)
-        if not (meets and node.layer.linear):
+        if not (_meets(node, spikes) and node.layer.linear):
             found.add(node.name)
     return frozenset(found)

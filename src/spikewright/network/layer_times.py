@@ -197,11 +197,7 @@ def waits_of(
     """
     carries = {object_of(c.pre_obj) for c in network.all_connections if is_carried(c)}
     arriving = _arriving(network)
-    order = [*_in_order(network, arriving)]
-    reading: dict[Object, list[Object]] = {place: [] for place in order}
-    for place, connections in arriving.items():
-        for connection in connections:
-            reading[object_of(connection.pre_obj)].append(place)
+    order, reading = _in_order(network, arriving), _reading(arriving)
     wait: dict[Object, int] = {
         e: times.silent_steps(e) for e in network.all_ensembles if e in times.starts
     }
@@ -236,17 +232,14 @@ def evaluations(network: Network, times: LayerTimes) -> dict[Object, int]:
     what nothing reads, since it is read out, in every step.
     """
     arriving, found = _arriving(network), dict[Object, int]()
-    reading: dict[Object, list[Object]] = {}
-    for place, coming in arriving.items():
-        for connection in coming:
-            reading.setdefault(object_of(connection.pre_obj), []).append(place)
+    reading = _reading(arriving)
     for place in reversed(_in_order(network, arriving)):
         if isinstance(place, Ensemble):
             found[place] = max(1, times.steps - times.silent_steps(place))
         elif place not in times.starts:
             found[place] = 1
         else:
-            found[place] = max((found[n] for n in reading.get(place, ())), default=times.steps)
+            found[place] = max((found[n] for n in reading[place]), default=times.steps)
     return found
 
 
@@ -257,6 +250,15 @@ def _arriving(network: Network) -> dict[Object, list[Connection]]:
     for connection in network.all_connections:
         if not is_carried(connection):
             found[object_of(connection.post_obj)].append(connection)
+    return found
+
+
+def _reading(arriving: Mapping[Object, list[Connection]]) -> dict[Object, list[Object]]:
+    """The places that read each ensemble and node."""
+    found: dict[Object, list[Object]] = {place: [] for place in arriving}
+    for place, connections in arriving.items():
+        for connection in connections:
+            found[object_of(connection.pre_obj)].append(place)
     return found
 
 
