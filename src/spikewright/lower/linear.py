@@ -36,6 +36,17 @@ from spikewright.graph.layers import (
 )
 from spikewright.network import transforms as t
 
+_LARGEST = 2.0**100
+
+
+def limited(values: NDArray) -> NDArray:
+    """Values, with +-2^100 in place of larger ones, such as masks of -3.4e38.
+
+    No exponential tells the two apart, and sums over 1e8 steps are numbers in single precision.
+    Scales and shifts have one limit, a power of two, so that what a mask adds and takes is zero.
+    """
+    return np.clip(values, -_LARGEST, _LARGEST)
+
 
 def _zero_pad(layer: ZeroPad, shape: Shape) -> t.Transform:
     """The input surrounded by zeros."""
@@ -173,7 +184,7 @@ def _convolution_transpose(layer: ConvolutionTranspose, shape: Shape) -> Map:
 
 
 def _scale_shift(layer: ScaleShift, shape: Shape) -> Map:
-    return None if layer.scale is None else t.Scale(layer.scale), layer.shift
+    return None if layer.scale is None else t.Scale(limited(layer.scale)), layer.shift
 
 
 def _average_pool(layer: AveragePool, shape: Shape) -> Map:

@@ -34,7 +34,7 @@ from spikewright.graph.layers import (
 )
 from spikewright.graph.ranges import ValueRange, ranges
 from spikewright.lower.choices import STEP
-from spikewright.lower.linear import has_map, linear_map
+from spikewright.lower.linear import has_map, limited, linear_map
 from spikewright.lower.lowered import Lowered, Object
 from spikewright.lower.node_functions import FunctionPlan, is_function, plan
 from spikewright.lower.notes import (
@@ -59,11 +59,6 @@ from spikewright.network.node_functions import PythonCall
 from spikewright.network.synapses import WindowMean
 from spikewright.network.transforms import Chain, Place, Reshape, Transform
 
-_LARGEST = 1e30
-"""The largest constant of a network, in place of larger ones: masks of -3.4e38.
-
-No exponential tells the two apart, and sums of it over 1e8 steps are numbers in single precision.
-"""
 _OTHERS = (Activation, Add, Concatenate, Constant, Input, ParametricReLU)
 
 
@@ -247,8 +242,7 @@ class _Lowering:
 
     def constant(self, label: str, value: ArrayLike, shape: Shape) -> NetworkNode:
         """A node that sends a value of this shape at every step."""
-        wide = np.clip(np.broadcast_to(value, shape), -_LARGEST, _LARGEST)
-        return self.given(label, wide, None, shape)
+        return self.given(label, limited(np.broadcast_to(value, shape)), None, shape)
 
     def given(
         self, label: str, value: NDArray, size_in: Shape | None, size_out: Shape | None

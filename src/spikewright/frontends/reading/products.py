@@ -343,7 +343,8 @@ def masked(call: Call, scores: Value, mask: Operand) -> Value:
         raise Unreadable(f"its mask of shape {mask.shape} does not fit scores of {scores.shape}")
     if isinstance(mask, Value):
         if mask.seen is not None:
-            return hidden_unless(call, mask.seen, scores)
+            both = total(call.inside("added"), scores, replace(mask, seen=None))
+            return hidden_unless(call, mask.seen, both)
         if mask.truth:
             raise Unreadable(
                 "its mask of truth values is computed from the data, and may hide every key",
@@ -359,12 +360,14 @@ def masked(call: Call, scores: Value, mask: Operand) -> Value:
     return replace(scores, masked=hidden if scores.masked is None else hidden | scores.masked)
 
 
-def hidden_unless(call: Call, allowed: Value, scores: Value) -> Value:
+def hidden_unless(call: Call, allowed: Value, scores: Operand) -> Value:
     """The scores where truth values hold, and `HIDDEN` elsewhere."""
-    allowed = call.expand(allowed, scores.shape, "allowed")
+    allowed = call.expand(allowed, common_shape(allowed, scores), "allowed")
+    hidden = call.add(ScaleShift(np.array(-HIDDEN), np.array(HIDDEN)), allowed, part="hidden")
+    if not isinstance(scores, Value) and not np.any(scores):
+        return hidden
     kept = product(call.inside("kept"), allowed, scores)
-    other = ScaleShift(scale=np.array(-HIDDEN), shift=np.array(HIDDEN))
-    return total(call.inside("masked"), kept, call.add(other, allowed, part="hidden"))
+    return total(call.inside("masked"), kept, hidden)
 
 
 def hiding(allowed: NDArray) -> NDArray:

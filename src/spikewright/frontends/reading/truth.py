@@ -13,7 +13,6 @@ from dataclasses import replace
 import numpy as np
 
 from spikewright.frontends.reading.arithmetic import (
-    HIDDEN,
     LEAST,
     chosen,
     combined,
@@ -156,17 +155,10 @@ def _hiding(call: Call, condition: Value, yes: Operand, no: Operand) -> Value | 
         return None
     kept = no if least[0] else yes
     seen = call.add(NOT, condition, part="seen") if least[0] else condition
-    if not isinstance(kept, Value):
-        if np.any(kept):
-            return None
-        other = ScaleShift(np.array(-HIDDEN), np.array(HIDDEN))
-        shape = common_shape(seen, kept)
-        made = call.add(other, call.expand(seen, shape))
-        seen = call.expand(seen, shape)
-    else:
-        shape = common_shape(seen, kept)
-        seen = call.expand(seen, shape, "seen/broadcast")
-        made = hidden_unless(call, seen, call.expand(kept, shape))
+    shape = common_shape(seen, kept)
+    seen = call.expand(seen, shape, "seen/broadcast")
+    kept = call.expand(kept, shape) if isinstance(kept, Value) else kept
+    made = hidden_unless(call, seen, kept)
     return replace(made, seen=seen)
 
 
