@@ -1,12 +1,12 @@
 """What few steps cost, by code and network: points lost, spikes, steps, neurons, images seen.
 
     python -m benchmarks.front --fashion-mnist fashion_mnist.npz --cifar10 cifar10.npz \
-        [--networks vit gru] [--images 2000] [--picture front.png]
+        [--networks vit gru] [--images 2000] [--picture docs/few_steps.png] [--document]
 
 Five networks, each in firing rates with a bias for every step, in graded spikes, in spikes of
 falling heights where all its neurons are ReLU, and in signed digits. Scales, biases and silent
 steps are found on 512 training images without labels; nothing is trained, and no weight changes.
-With `--picture` points against spikes are drawn.
+With `--picture` points against spikes are drawn; `--document` writes the tables.
 Networks whose images are not given are left out; their weights are kept in `weights/`.
 """
 
@@ -22,6 +22,7 @@ from typing import Any
 import spikewright as sw
 from benchmarks import trained_families
 from benchmarks.answers import IMAGES, SHORT, Told, answered, samples
+from benchmarks.marked import add_document, tell
 from benchmarks.results import markdown_table
 from benchmarks.sources import IMAGES as IMAGES_OF
 from benchmarks.sources import Source, add_arguments, source
@@ -140,11 +141,15 @@ def draw(rows: Mapping[str, list[Found]], to: Path) -> None:
 
     matplotlib.use("Agg")
     from matplotlib import pyplot
+    from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
+    across = min(3, len(rows))
     figure, panels = pyplot.subplots(
-        1, len(rows), figsize=(3.0 * len(rows), 3.2), squeeze=False, layout="constrained"
+        -(-len(rows) // across), across, figsize=(9.6, 5.6), squeeze=False, layout="constrained"
     )
-    for axes, (network, several) in zip(panels[0], rows.items(), strict=True):
+    for empty in panels.flat[len(rows) :]:
+        empty.set_axis_off()
+    for axes, (network, several) in zip(panels.flat, rows.items(), strict=False):
         for code, colour in COLOURS.items():
             one = [found for found in several if found.plan.code == code]
             if not one:
@@ -156,12 +161,20 @@ def draw(rows: Mapping[str, list[Found]], to: Path) -> None:
                     str(found.plan.steps), place, xytext=(3, 3), textcoords="offset points",
                     fontsize=7, color=colour,
                 )  # fmt: skip
-        axes.set(title=NETWORKS[network], xlabel="spikes an image", xscale="log")
+        axes.set(title=NETWORKS[network], xlabel="thousand spikes an image", xscale="log")
         axes.set_yscale("symlog", linthresh=1.0)
+        axes.margins(0.12, 0.1)
         axes.axhline(0.0, color="grey", linewidth=0.5)
+        axes.xaxis.set_major_locator(FixedLocator([25_000 * 2**i for i in range(7)]))
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda spikes, _: f"{spikes / 1000:g}"))
+        axes.yaxis.set_major_locator(FixedLocator([0, 0.5, 1, 2, 4, 6]))
+        axes.yaxis.set_major_formatter("{x:g}")
+        for axis in (axes.xaxis, axes.yaxis):
+            axis.set_minor_locator(NullLocator())
         axes.grid(alpha=0.3)
-    panels[0][0].set_ylabel("points lost")
-    handles = {line.get_label(): line for axes in panels[0] for line in axes.get_lines()[::-1]}
+    for first in panels[:, 0]:
+        first.set_ylabel("points lost")
+    handles = {line.get_label(): line for axes in panels.flat for line in axes.get_lines()[::-1]}
     known = [code for code in COLOURS if code in handles]
     figure.legend([handles[code] for code in known], known, loc="outside lower center", ncols=4)
     figure.savefig(to, dpi=100)
@@ -174,6 +187,7 @@ def main() -> None:
     parser.add_argument("--networks", nargs="+", choices=list(NETWORKS), default=list(NETWORKS))
     parser.add_argument("--images", type=int, default=IMAGES, help="test images of a row")
     parser.add_argument("--picture", type=Path, help="draw points against spikes here")
+    add_document(parser, "few_step_accuracy.md")
     how = parser.parse_args()
     with_threads(1)
     rows: dict[str, list[Found]] = {}
@@ -194,7 +208,7 @@ def main() -> None:
         + markdown_table(HEAD, [found.line for found in several])
         for network, several in rows.items()
     ]
-    print("\n\n".join(parts))
+    tell("front", "\n\n".join(parts), how.document)
     if how.picture is not None:
         draw(rows, how.picture)
 

@@ -69,6 +69,10 @@ FIGURES = (
         3000, (*SOURCES, "vit_0", "mobilenet_v3_0"),
     ),
     Figures(
+        "front", "few_step_accuracy.md", "front", f"front {FASHION} {CIFAR}", 2400,
+        (*SOURCES[1:], "vit_0", "gru_0", "mobilenet_v3_0"),
+    ),
+    Figures(
         "products", "few_steps.md", "products", f"products_of_digits {FASHION}", 330, ("vit_0",)
     ),
     Figures(
