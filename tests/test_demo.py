@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -152,14 +153,20 @@ def test_pictures_come_with_their_data(shown: demo.Demonstration, tmp_path: Path
     assert [float(row[header.index("scale")]) for row in rows] == [1.0, 50.0] * 2
 
 
-def test_the_conclusion_is_that_of_the_sweep_and_of_the_rule(shown: demo.Demonstration) -> None:
-    """The cheapest scale with the call that makes it, then what the rule gives."""
-    assert shown.conclusion.startswith(shown.sweep.conclusion)
-    assert shown.conclusion.endswith(
-        f"after 4 steps, for {shown.chosen.reading.spikes:.0f} spikes an image."
-    )
-    assert shown.sweep.best is not None
-    assert f"sw.convert({str(demo.MODEL)!r}, spiking=True, scale" in shown.sweep.call
+def test_the_cheapest_row_comes_first(shown: demo.Demonstration) -> None:
+    """Of all rows, the rule's too: sentences do not contradict the table, and the call makes it."""
+    best = shown.sweep.best
+    assert best is not None and best.spikes is not None
+    near = replace(shown, sweep=replace(shown.sweep, limit=shown.chosen.reading.lost))
+    cheap = replace(best, costs=tuple(replace(record, value=1.0) for record in best.costs))
+    dearer = replace(near, sweep=replace(near.sweep, best=cheap))
+    assert near.rule_is_cheapest and not dearer.rule_is_cheapest
+    for one in (shown, near, dearer):
+        first, second = one.chosen.conclusion, one.sweep.conclusion[1:]
+        if not one.rule_is_cheapest:
+            first, second = one.sweep.conclusion, one.chosen.conclusion
+        assert one.conclusion.index(first) < one.conclusion.index(second)
+        assert one.call == (one.chosen.call if one.rule_is_cheapest else one.sweep.call)
 
 
 def test_what_is_not_installed_is_named_at_once(monkeypatch: pytest.MonkeyPatch) -> None:

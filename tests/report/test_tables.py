@@ -10,6 +10,7 @@ from rich.console import Console
 from spikewright._base.amounts import joules, number, percent
 from spikewright.cli.output import to_rich
 from spikewright.records import Record
+from spikewright.report.layout import fitted
 from spikewright.report.sweeps import scale_table
 from spikewright.report.tables import (
     Column,
@@ -23,7 +24,8 @@ from spikewright.report.tables import (
 
 def _text(table: Table) -> str:
     stream = io.StringIO()
-    Console(file=stream, width=120).print(to_rich(table))
+    for part in fitted(table, 120):
+        Console(file=stream, width=120).print(to_rich(part, 120))
     return stream.getvalue()
 
 
@@ -175,3 +177,35 @@ def test_energy_stands_beside_its_rivals() -> None:
     assert [joules(v) for v in (0.0, 2.5e-15, 1.2345e-7, 0.02)] == [
         "0 pJ", "0.0025 pJ", "123 nJ", "20 mJ",
     ]  # fmt: skip
+
+
+NARROW = Table(
+    "title",
+    (
+        Column("name", "the name"),
+        Column("worth", "accuracy", percent),
+        Column("worth_low", "from", lambda value: f"{100 * value:.1f}"),
+        Column("worth_high", "to", lambda value: f"{100 * value:.1f}"),
+        Column("dear", "spikes\nper sample", number, rank=2),
+        Column("extra", "of a neuron", number, rank=1),
+    ),
+    (("one", 0.5, 0.25, 0.75, 1234.0, 1.5), ("two", None, None, None, 2.0, 2.5)),
+)
+
+
+@pytest.mark.parametrize("line", range(20, 100))
+def test_lines_of_any_length_hold_whole_words(line: int) -> None:
+    """Columns go by rank, then tables are cut; no cell is lost but those that are named."""
+    parts = list(fitted(NARROW, line))
+    headings = [column.heading for part in parts for column in part.columns]
+    left_out = [name for part in parts for name in part.left_out]
+
+    for part in parts:
+        assert 1 + sum(width + 2 for width in part.widths(line)) <= max(line, 35)
+        assert part.columns[0].cells == ("one", "two")
+        assert all(w >= c.least for w, c in zip(part.widths(line), part.columns, strict=True))
+    assert "accuracy\n95 % interval" in headings
+    assert len(set(headings)) + len(left_out) == 4
+    assert left_out in ([], ["of a neuron"], ["of a neuron", "spikes per sample"])
+    (interval,) = {c for part in parts for c in part.columns if "interval" in c.heading}
+    assert interval.cells == ("50.0 % (25.0 to 75.0)", "-")

@@ -22,6 +22,7 @@ from spikewright.choosing.rules import ScaleRule
 from spikewright.cli import option_texts
 from spikewright.cli.given import Given
 from spikewright.cli.option_texts import FORMS, PYTHON_ONLY, OptionForm, between_commas, by_layer
+from spikewright.cli.resuming import resumable
 from spikewright.conversion.options import GivenOptions
 from spikewright.engines.settings import StepOptions
 from spikewright.quantising import Quantised
@@ -115,7 +116,8 @@ def command(
         def called(**values: Any) -> None:
             choices = _choices({n: values.pop(n) for n in chosen}, values.get("dt"))
             settings = {name: values.pop(name) for name in own}
-            function(Given(values, choices, settings, values.pop("as_json"), spiking))
+            with resumable(settings):
+                function(Given(values, choices, settings, values.pop("as_json"), spiking))
 
         made: Any = as_json(called)
         for one in (*reversed(chosen.values()), *reversed(own.values())):

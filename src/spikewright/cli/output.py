@@ -11,7 +11,7 @@ import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import IO, Any
 
 import click
 from rich import box
@@ -24,19 +24,19 @@ from spikewright._base.texts import written
 from spikewright.choosing.coding import parse_coding
 from spikewright.conversion import Conversion
 from spikewright.errors import printable
+from spikewright.report.layout import TextTable, fitted
 from spikewright.report.tables import Column, Table
 
 
-def to_rich(table: Table) -> RichTable:
-    """The table for a terminal: texts to the left, numbers to the right."""
+def to_rich(table: TextTable, line: int) -> RichTable:
+    """A table for a terminal of so many columns: texts to the left, numbers to the right."""
     title = _text(table.title) if table.title else None  # Text: names are not markup
-    drawn = RichTable(title=title, title_justify="left", box=box.SIMPLE_HEAD)
-    for index, column in enumerate(table.columns):
-        side: JustifyMethod = "left" if table.is_text(index) else "right"
-        drawn.add_column(_text(column.heading), justify=side, overflow="fold")
-    for row in table.rows:
-        cells = zip(row, table.columns, strict=True)
-        drawn.add_row(*(_text("-" if value is None else c.show(value)) for value, c in cells))
+    drawn = RichTable(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    for column, width in zip(table.columns, table.widths(line), strict=True):
+        side: JustifyMethod = "left" if column.left else "right"
+        drawn.add_column(_text(column.heading), justify=side, overflow="fold", width=width)
+    for row in zip(*(column.cells for column in table.columns), strict=True):
+        drawn.add_row(*map(_text, row))
     return drawn
 
 
@@ -104,6 +104,18 @@ class OutputLost(click.ClickException):
         super().__init__(f"standard output cannot be written to ({reason}), so output is lost")
 
 
+class ReaderLeft(OutputLost):
+    """The program behind a pipe has read enough, as `head` does: nothing is said.
+
+    It exits with 141, as shells count the signal.
+    """
+
+    exit_code = 141
+
+    def show(self, file: IO[Any] | None = None) -> None:
+        """Print nothing."""
+
+
 @contextmanager
 def nothing_lost() -> Iterator[None]:
     """Output that cannot be printed raises `OutputLost`; a closed stdout ends the program."""
@@ -147,7 +159,8 @@ class _Checked:
         try:
             yield
         except OSError as error:
-            self._lost = OutputLost(error.strerror or str(error))
+            left = isinstance(error, BrokenPipeError)
+            self._lost = (ReaderLeft if left else OutputLost)(error.strerror or str(error))
             self._drop()
             raise self._lost from error
 
@@ -176,8 +189,13 @@ def tell(text: str, err: bool = False) -> None:
 
 
 def show(table: Table) -> None:
-    """Print a table, as wide as the terminal allows; never wrapped in files and pipes."""
-    _console().print(to_rich(table))
+    """Print a table, as wide as the terminal allows; in files and pipes with all its columns."""
+    console = _console()
+    for part in fitted(table, console.width):
+        console.print(to_rich(part, console.width))
+        if part.left_out:
+            names = ", ".join(part.left_out)
+            tell(f"Left out of lines so short: {names}. Files and --json have them.")
 
 
 def table_of(title: str, items: Iterable[Any], *columns: Column) -> Table:

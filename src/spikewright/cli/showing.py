@@ -77,7 +77,7 @@ def demo(given: Given) -> None:
             "records": [record.as_dict() for record in shown.records],
             "agreement": shown.agreement,
             "conclusion": shown.conclusion,
-            "call": shown.sweep.call,
+            "call": shown.call,
             "files": [str(path) for path in (*pictures, report)],
         },
         lambda: _print_demonstration(shown, settings["dt"], [*pictures, report]),
@@ -91,8 +91,8 @@ def _print_demonstration(
     of = f"{library_demo.MODEL.name} on {images} held-out digits, steps of {dt * 1000:g} ms"
     show(scale_table(shown.records, of))
     say(f"{shown.conclusion}\n")
-    if shown.sweep.call:
-        tell(f"{shown.sweep.call}\n")
+    if shown.call:
+        tell(f"{shown.call}\n")
     say(
         "As a rate network it equals the ONNX model layer by layer, within "
         f"{shown.agreement:.0e} of the largest value."

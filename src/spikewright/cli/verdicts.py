@@ -123,14 +123,15 @@ def fits(given: Given) -> None:
 
     MODEL is a .keras, .h5, .onnx or .pt2 file, or a network that `spikewright convert -o` saved.
     A model is converted with spiking neurons unless options say otherwise; nothing is run. For one
-    chip every layer is listed, for several one row a chip. Exits with 2 where it fits on none.
+    chip every layer is listed, for several one row a chip. Exits with 1 where it fits on none, and
+    with 2 after a mistake, such as a misspelt chip.
     """
     found = [given.conversion.fits(chip) for chip in _asked(given.settings["chips"])]
     given.answer(
         {"chips": [fit.as_dict() for fit in found]}, lambda: _print_fits(found, given.model)
     )
     if not any(fit.fits for fit in found):
-        click.get_current_context().exit(2)
+        click.get_current_context().exit(1)
 
 
 def _asked(chips: Sequence[str]) -> list[str]:

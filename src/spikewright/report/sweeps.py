@@ -87,7 +87,7 @@ def sweep_table(
         for count in [n for n in steps if n in counted or not counted] if whole else [None]:
             at = [r for r in whole if r.how.get("steps") == count]
             rows.append({**_setting(key, count, at), **_worth(at, judged), **_costs(at, energies)})
-    costs = *_COSTS, energy_column("energy_j", "energy\nper sample", energies)
+    costs = *_COSTS, energy_column("energy_j", "energy\nper sample", energies, rank=4)
     columns = [c for c in (*_SETTING, *judged.columns, *costs) if _tells(c.key, rows)]
     return Table(title, tuple(columns), tuple(tuple(row[c.key] for c in columns) for row in rows))
 
@@ -97,11 +97,11 @@ _SETTING = (
     Column("scale", "scale", scale_text),
     Column("synapse", "synapse", synapse_text),
     Column("steps", "steps"),
-    Column("latency_ms", "time\n(ms)", lambda value: f"{value:g}"),
+    Column("latency_ms", "time\n(ms)", lambda value: f"{value:g}", rank=1),
     Column("chosen", "", lambda value: "chosen" if value else ""),
 )
 _COSTS = (
-    Column("rate_hz", "mean rate\n(Hz)", number),
+    Column("rate_hz", "mean rate\n(Hz)", number, rank=2),
     Column("spikes_per_sample", "spikes\nper sample", number),
 )
 _ALIKE = {"chosen": False, "neurons": "default", "synapse": "none"}
@@ -125,15 +125,16 @@ def _judged(measured: Sequence[Record]) -> _Judged:
     for worth in worths(measured):
         for record in select(measured, worth.name):
             places.setdefault((record.how["readout"], record.how.get("output")), worth)
-    columns = []
+    columns: list[Column] = []
     for (readout, output), worth in places.items():
         of = "" if output is None else f"{output}\n"
         key = _key(readout, output, worth)
         short = (lambda v: f"{100 * v:.1f}") if worth.fraction else number
+        rank = 3 if columns else None  # the intervals of all but the first
         columns += [
             Column(key, f"{of}{worth.name},\n{readout}", shown(worth)),
-            Column(f"{key}_low", "95 %\nfrom", short),
-            Column(f"{key}_high", "to", short),
+            Column(f"{key}_low", "95 %\nfrom", short, rank=rank),
+            Column(f"{key}_high", "to", short, rank=rank),
         ]
     return _Judged([(r, o, worth) for (r, o), worth in places.items()], columns)
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from operator import itemgetter
 from typing import Any
 
-from spikewright._base.amounts import POINTS, joules, loss_unit, number, percent, points
+from spikewright._base.amounts import joules, loss_unit, number, percent, points
 from spikewright.records import OWN_NETWORKS, SCORE, Record, Worth, own_energies, select, worths
 
 Value = str | int | float | None
@@ -19,13 +19,15 @@ Place = Mapping[str, Any]
 class Column:
     """A column: its key in plain data, its heading, and how a value is shown, as text or markup.
 
-    `common` holds for all values of the column, by the keys that it has in plain data.
+    `common` holds for all values of the column, by the keys that it has in plain data. Columns with
+    a `rank` are left out where lines of text are too short for all, the lowest first.
     """
 
     key: str
     heading: str
     show: Callable[[Any], Any] = str
     common: Mapping[str, Value] = field(default_factory=dict)
+    rank: int | None = None
 
 
 @dataclass(frozen=True)
@@ -74,9 +76,9 @@ def shown(worth: Worth) -> Callable[[float], str]:
     return percent if worth.fraction else number
 
 
-def energy_column(key: str, heading: str, table: str | None) -> Column:
+def energy_column(key: str, heading: str, table: str | None, rank: int | None = None) -> Column:
     """A column of joules under a cost table, which its heading and the plain data name."""
-    return Column(key, f"{heading}\n({table})", joules, {"energy_table": table})
+    return Column(key, f"{heading}\n({table})", joules, {"energy_table": table}, rank)
 
 
 def network_text(network: str) -> str:
@@ -271,9 +273,13 @@ def _last(records: Iterable[Record], name: str) -> int:
     return max((int(r.how["steps"]) for r in select(records, name) if "steps" in r.how), default=0)
 
 
+def _tenths_of_percent(fraction: float) -> str:
+    return percent(fraction).removesuffix(" %")
+
+
 _MEASURES = (  # name, heading, how it is shown, whether its interval is
     ("accuracy", "accuracy", percent, True),
-    ("accuracy drop", "difference\n(points)", POINTS.format_signed, True),
+    ("accuracy drop", "points\nlost", _tenths_of_percent, True),
     ("agreement", "agreement\nwith source", percent, False),
     ("relative error", "relative\nerror", percent, True),
     ("mean absolute error", "mean absolute\nerror", number, True),
@@ -309,13 +315,14 @@ def over_time_table(records: Iterable[Record], steps: Iterable[int], title: str 
         if name in present:
             columns.append((Column(key, heading, show), _measured(found, name)))
         if name in present and interval:
-            ends = Column(f"{key}_low", "from", show), Column(f"{key}_high", "to", show)
+            short = _tenths_of_percent if show is percent else show
+            ends = Column(f"{key}_low", "from", short), Column(f"{key}_high", "to", short)
             columns += [(end, _measured(found, name, place)) for place, end in enumerate(ends)]
         if name in present and f"rounded {name}" in present:
-            twin = Column(f"rounded_{key}", "if spikes were\non time", show)
+            twin = Column(f"rounded_{key}", "rounded\ntwin", show, rank=2)
             columns.append((twin, _at_steps(found, f"rounded {name}", "output")))
     if "spikes per active neuron" in present:
-        active = Column("spikes_per_active_neuron", "spikes per\nactive neuron", number)
+        active = Column("spikes_per_active_neuron", "spikes per\nactive neuron", number, rank=1)
         columns.append((active, _at_steps(found, "spikes per active neuron")))
     return Table.of(title, places, columns)
 

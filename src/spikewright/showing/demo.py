@@ -111,9 +111,27 @@ class Demonstration:
         return (*self.sweep.records, *own)
 
     @property
+    def rule_is_cheapest(self) -> bool:
+        """Whether the rule's setting is near enough to the source, at fewer spikes."""
+        best, reading = self.sweep.best, self.chosen.reading
+        near = self.sweep.limit is None or reading.lost <= self.sweep.limit
+        return near and (best is None or reading.price("spikes") < best.price("spikes"))
+
+    @property
     def conclusion(self) -> str:
-        """The conclusions of the sweep and of the chosen setting, in words."""
-        return f"{self.sweep.conclusion} {self.chosen.conclusion}"
+        """The conclusions of the sweep and of the chosen setting, in words, the cheapest first."""
+        if not self.rule_is_cheapest:
+            return f"{self.sweep.conclusion} {self.chosen.conclusion}"
+        of_scales = self.sweep.conclusion
+        return (
+            f"The cheapest row is the one by rule. {self.chosen.conclusion} Of the scales alone: "
+            f"{of_scales[0].lower()}{of_scales[1:]}"
+        )
+
+    @property
+    def call(self) -> str:
+        """The lines that make the cheapest setting again; empty where there is none."""
+        return self.chosen.call if self.rule_is_cheapest else self.sweep.call
 
 
 def digits() -> tuple[tuple[NDArray, NDArray], tuple[NDArray, NDArray]]:

@@ -1,0 +1,56 @@
+"""Commands that go on after an interruption: what they say when they stop and when they go on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+import click
+
+from spikewright.cli.output import tell
+
+_PLACES = ("checkpoint", "study")
+"""Settings that name the place where a command keeps what is finished."""
+
+
+class Stopped(click.ClickException):
+    """The user interrupted a command; it exits with 130, as shells count the signal."""
+
+    exit_code = 130
+
+    def show(self, file: IO[Any] | None = None) -> None:
+        """Print the message: it is no error."""
+        tell(self.message, err=True)
+
+
+@contextmanager
+def resumable(settings: Mapping[str, Any]) -> Iterator[None]:
+    """Say what an earlier run left in the place of a command, and at Ctrl-C how to go on."""
+    flags = [f"--{name}" for name in _PLACES if name in settings]
+    place = next(filter(None, map(settings.get, _PLACES)), None)
+    left = None if place is None else _left(str(place))
+    if left is not None:
+        tell(f"Goes on from {place}, {left}", err=True)
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise Stopped(_advice(place, flags)) from None
+
+
+def _left(place: str) -> str | None:
+    """What an earlier run left; None where there is nothing, or a database that is elsewhere."""
+    path = Path(place)
+    if path.is_dir():
+        parts = sum(1 for _ in path.rglob("shard-*.safetensors"))
+        return f"which holds {parts} finished part{'s' * (parts != 1)}" if parts else None
+    return "which holds what was finished" if path.is_file() and path.stat().st_size else None
+
+
+def _advice(place: Any, flags: list[str]) -> str:
+    if place is not None:
+        return f"Stopped. {place} keeps what is finished: run the same command again to go on"
+    if flags:
+        return f"Stopped, and nothing is kept. With {flags[0]} PATH it would go on from there"
+    return "Stopped"
