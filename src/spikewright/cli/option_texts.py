@@ -165,6 +165,7 @@ FORMS: Mapping[str, OptionForm] = {
         "Shape of one sample, such as 1,28,28, where the model leaves it open; INPUT=SHAPE, "
         "repeated, for several inputs.",
     ),
+    "class_names": OptionForm("", _names, "NAMES"),
     "outputs": OptionForm("--outputs", metavar="NAME"),
     "encoder": OptionForm(
         "", ENCODER, "ENCODER", "named",

@@ -107,6 +107,10 @@ class _PageOptions(TypedDict, total=False):
         Option(0, "The port of 127.0.0.1 to serve the page at (0: any free one).", whole(0, 65535)),
     ]
     browser: Annotated[bool, Option(True, "Open the page (default), or do not.")]
+    class_names: Annotated[
+        Sequence[str],
+        Option((), "Names to show in the place of class numbers: T-shirt,Trouser,Pullover."),
+    ]
 
 
 @command(

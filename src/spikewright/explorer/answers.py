@@ -47,7 +47,9 @@ def facts(subject: Subject) -> bytes:
         "samples": len(subject),
         "labels": [subject.label(number) for number in range(min(SHOWN, len(subject)))],
         "picture": subject.picture,
-        "drawable": subject.picture is not None and subject.picture[2] == 1,
+        "drawable": subject.drawable,
+        "class_names": subject.class_names,
+        "dt": DT,
         "layers": [{"name": name} for name in subject.base.populations()],
         "scales": SCALES,
         "most_steps": MOST_STEPS,
@@ -161,8 +163,14 @@ _FIRST = 64  # samples, then four times as many, until all are measured
 _GROWTH = 4
 
 _CHANGE = Unit("%", 100.0, 1, above="off the source", below="closer to the source")
-_DIAGNOSED = 128  # samples that are diagnosed
 _PROPOSALS = 4  # that are shown, the best first
+
+
+FIRST_ADVICE = 16
+"""Samples that are diagnosed at first, so that advice comes within seconds."""
+
+ADVICE = 128
+"""Samples that are diagnosed in the end."""
 
 
 class Stopped(Exception):
@@ -262,18 +270,23 @@ def _numbers(found: StudyResult) -> dict[str, Any]:
     }
 
 
-def advised(subject: Subject, wish: Wish, stopped: Callable[[], bool]) -> Iterator[dict[str, Any]]:
+def advised(
+    subject: Subject, wish: Wish, stopped: Callable[[], bool], most: int = ADVICE
+) -> Iterator[dict[str, Any]]:
     """One message: the layers that cost most, and changes that would win something back.
+
+    The first `most` samples are diagnosed; `last` is True where no more will be.
 
     A network that has nothing to diagnose gives a sentence. Raises as `Conversion.diagnose` does.
     """
     if not stopped():
-        found = subject.result(wish, "advice", lambda: _diagnosed(subject, wish))
-        yield {"kind": "advice", **found}
+        count, last = min(most, len(subject)), min(ADVICE, len(subject))
+        found = subject.result(wish, ("advice", count), lambda: _diagnosed(subject, wish, count))
+        yield {"kind": "advice", "last": count == last, **found}
 
 
-def _diagnosed(subject: Subject, wish: Wish) -> dict[str, Any]:
-    x, y = subject.part(_DIAGNOSED)
+def _diagnosed(subject: Subject, wish: Wish, samples: int) -> dict[str, Any]:
+    x, y = subject.part(samples)
     try:
         found = subject.converted(wish).diagnose(x, y, wish.run[0], progress=False)
     except SpikewrightError as error:

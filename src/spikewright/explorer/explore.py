@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import logging
+import math
 import secrets
 import socket
 import threading
 import webbrowser
 from collections.abc import Sequence
+from dataclasses import replace
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -25,6 +27,7 @@ from spikewright.frontends import example_for
 from spikewright.graph.lookups import random_rows, whole_inputs
 from spikewright.lower.trace import silently
 from spikewright.running.inputs import as_held, refuse_sequences
+from spikewright.running.recording import outputs_of
 from spikewright.showing import demo
 from spikewright.study.programs import source_text
 
@@ -107,6 +110,7 @@ def explore(
     browser: bool = False,
     command: Sequence[str] = (),
     name: str = "",
+    class_names: Sequence[str] = (),
 ) -> Explorer:
     """Serve a page on which choices or inputs are moved, and what they do is seen.
 
@@ -117,7 +121,8 @@ def explore(
     without `x` there are some random samples. The page is served on 127.0.0.1 at `port` (0: any
     that is free), with a token in its address, `Explorer.url`, until `Explorer.close`. `browser`
     opens it. For the page to show, `command` is the beginning of a command that measures
-    the same network and data, and `name` the Python that gives a `Conversion`.
+    the same network and data, and `name` the Python that gives a `Conversion`. `class_names` stand
+    in the place of class numbers, as many as the output has values.
 
     Raises as `convert` or a simulator does, `SimulationError` for data that does not fit, for
     sequences, for a network without probes and for a port that is taken, and `MissingExtraError`
@@ -125,11 +130,12 @@ def explore(
     """
     require("starlette")
     if is_network(model):
-        _refuse_data(x=x, y=y, example_input=example_input)
+        names = tuple(class_names) or None
+        _refuse_data(x=x, y=y, example_input=example_input, class_names=names)
         found = Explorer(live(model), port)
     else:
         given = model, x, y, example_input, tuple(command), name
-        subject = _digits() if model is None else _subject(*given)
+        subject = _named(_digits() if model is None else _subject(*given), class_names)
         _ = subject.truth  # raises for labels or targets that do not fit
         found = Explorer(subject, port)
     if browser:
@@ -145,6 +151,18 @@ def _refuse_data(**given: Any) -> None:
                 f"{name}= is for models that are converted: the inputs of a Network are moved on "
                 "the page, so leave it out"
             )
+
+
+def _named(subject: Subject, names: Sequence[str]) -> Subject:
+    """The subject with names of its classes; raises `SimulationError` for too few or too many."""
+    names = tuple(map(str, names))
+    shape = next(iter(outputs_of(subject.base.lowered).values())).shape
+    if names and len(names) != math.prod(shape):
+        raise SimulationError(
+            f"class_names: the output has shape {shape}, so give {math.prod(shape)} names; got "
+            f"{len(names)}: {', '.join(names)}"
+        )
+    return replace(subject, class_names=names)
 
 
 def _digits() -> Subject:

@@ -18,6 +18,7 @@ from spikewright._base.arguments import is_number
 from spikewright._base.options import Check, number, one_of, whole
 from spikewright.engines.program import Recording
 from spikewright.errors import SimulationError
+from spikewright.explorer.diagram import Names, diagram_of, names_of
 from spikewright.explorer.message import asked, pack, received, shown
 from spikewright.modelling.curves import response_curves, tuning_curves
 from spikewright.modelling.nengo_reader.kinds import is_a
@@ -33,9 +34,6 @@ SLIDERS = 16
 
 _LINES = 10  # of values that are drawn over time
 _ROWS = 50  # of neurons, evenly chosen
-
-Names = Mapping[Any, str]
-"""The names of a network's nodes and ensembles."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,16 +72,6 @@ class Plot:
         if self.height is None:
             return chosen.astype(np.float32)
         return np.clip(np.rint(chosen / self.height), -127, 127).astype(np.int8)
-
-
-def names_of(network: Network) -> Names:
-    """Labels of nodes and ensembles, or what and the how many-eth they are."""
-    kinds: dict[str, Any] = {"Node": network.all_nodes, "Ensemble": network.all_ensembles}
-    return {
-        item: item.label or f"{kind} {place}"
-        for kind, items in kinds.items()
-        for place, item in enumerate(items, 1)
-    }
 
 
 def _name_of(probe: Probe, names: Names) -> str:
@@ -293,8 +281,15 @@ def run_facts(run: LiveRun) -> bytes:
         "held": run.held,
         "plots": list(map(_told, run.plots)),
         "ensembles": [name for name, _ in run.ensembles],
+        "diagram": diagram_of(run.simulator.network, names_of(run.simulator.network), _opens(run)),
     }
     return pack(header, {})
+
+
+def _opens(run: LiveRun) -> dict[Any, dict[str, int]]:
+    """The place of an input, or of an ensemble that has curves, that a box leads to."""
+    inputs = {given.node: {"input": place} for place, given in enumerate(run.inputs)}
+    return inputs | {e: {"curves": place} for place, (_, e) in enumerate(run.ensembles)}
 
 
 def _told(plot: Plot) -> dict[str, Any]:
@@ -303,6 +298,7 @@ def _told(plot: Plot) -> dict[str, Any]:
         "raster": plot.height is not None,
         "every": plot.every,
         "size": plot.size,
+        "numbers": plot.numbers.tolist(),
         "shown": len(plot.numbers),
         "bound": plot.bound,
     }

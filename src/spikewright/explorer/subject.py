@@ -31,6 +31,8 @@ DROPPED = ("bias_correction", "calibration")
 # no option of a command sets these to None
 _STAYING = ("synapse", "max_spikes_per_step", "bias_correction", "initial_voltage")
 
+_PAD = 64  # lines and columns of a pad to draw on, at most
+
 SHOWN = 60
 """Samples that a page lists, at most."""
 
@@ -43,7 +45,8 @@ class Subject:
     are lines of Python before the call, `model` the text of its first argument. `command` is the
     beginning of a command of `spikewright` that measures the network, and `title` its name.
     `given` are the arguments that its network was made with; with `again` the model is the text of
-    a `Conversion` made with them. `first` is what a page begins with, `known` the results for the
+    a `Conversion` made with them. `class_names` are those of labels, none for
+    numbers. `first` is what a page begins with, `known` the results for the
     latest wishes, and `kept` the latest networks.
     """
 
@@ -57,6 +60,7 @@ class Subject:
     first: Wish = field(default_factory=Wish)
     given: Mapping[str, Any] = field(default_factory=dict)
     again: bool = False
+    class_names: tuple[str, ...] = ()
     known: dict[Any, dict[str, Any]] = field(default_factory=dict)
     kept: dict[Wish, Conversion] = field(default_factory=dict)
 
@@ -74,6 +78,11 @@ class Subject:
         """Lines, columns and colours of the input, where it is one picture."""
         only = len(self.x) == 1
         return picture_shape(next(iter(self.x.values())).shape[1:]) if only else None
+
+    @property
+    def drawable(self) -> bool:
+        """Whether the input is a grey picture that is small enough to draw."""
+        return self.picture is not None and self.picture[2] == 1 and max(self.picture) <= _PAD
 
     @cached_property
     def truth(self) -> Truth | None:

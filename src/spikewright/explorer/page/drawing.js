@@ -1,6 +1,9 @@
 // Everything that is drawn: rasters, feature maps, lines over time, and the curve of scales.
 export const shade = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 export const SERIES = ["--c0", "--c1", "--c2"]; // of the three largest outputs
+export const LEFT = 52; // where numbers beside a drawing end
+export const FOOT = 18; // pixels of an axis below a drawing
+const HEAD = 16; // pixels of a name above the numbers
 const GLOW = 10; // steps for which a spike is seen in a feature map
 
 // A canvas of this height in CSS pixels, cleared, as sharp as the screen.
@@ -25,6 +28,36 @@ export function across(pen, left, right, y, dash = []) {
   pen.setLineDash([]);
 }
 
+// An axis below a drawing: round numbers from `from` to `to`, none below zero of time, and their unit.
+export function axisBelow(pen, right, y, { from, to, unit = "", least = -Infinity }) {
+  const rough = ((to - from) * 56) / (right - LEFT);
+  const power = 10 ** Math.floor(Math.log10(rough));
+  const step = [1, 2, 5, 10].map((one) => one * power).find((one) => one >= rough);
+  pen.fillStyle = shade("--muted");
+  pen.strokeStyle = shade("--rule");
+  pen.lineWidth = 1;
+  across(pen, LEFT, right, y);
+  pen.textAlign = "right";
+  pen.fillText(unit, LEFT - 8, y + 14);
+  pen.textAlign = "center";
+  for (let mark = Math.ceil(Math.max(from, least) / step - 1e-9); mark * step <= to + 1e-9 * step; mark++) {
+    const x = LEFT + ((right - LEFT) * (mark * step - from)) / (to - from);
+    pen.fillRect(x, y, 1, 4);
+    pen.fillText(Number((mark * step).toPrecision(6)), Math.min(x, right - 8), y + 14);
+  }
+  pen.textAlign = "left";
+}
+
+// Numbers of neurons beside the rows of a raster, as many as fit.
+function numberRows(pen, numbers, line) {
+  pen.fillStyle = shade("--muted");
+  pen.textAlign = "right";
+  pen.fillText("neuron", LEFT - 6, 11);
+  const every = Math.ceil(13 / line);
+  for (let row = 0; row < numbers.length; row += every) pen.fillText(numbers[row], LEFT - 6, HEAD + row * line + Math.min(line / 2 + 4, 10));
+  pen.textAlign = "left";
+}
+
 // A colour `#rrggbb` of the page as a pixel, opaque or nearly.
 function ink(name, alpha) {
   const [red, green, blue] = [1, 3, 5].map((at) => parseInt(shade(name).slice(at, at + 2), 16));
@@ -32,12 +65,14 @@ function ink(name, alpha) {
 }
 
 // Pixels are set one by one: a run has too many spikes for a rectangle each.
-export function raster(canvas, { shape: [steps, rows], values }, time, left = 0) {
+// `numbers` are those of its neurons, `axis` that of time.
+export function raster(canvas, { shape: [steps, rows], values }, time, numbers, axis) {
   const line = Math.max(2, Math.min(6, 160 / rows));
-  const { pen, height } = sheet(canvas, rows * line);
+  const { pen, width, height } = sheet(canvas, HEAD + rows * line + FOOT);
+  numberRows(pen, numbers, line);
   const ratio = window.devicePixelRatio || 1;
-  const start = Math.round(left * ratio);
-  const image = new ImageData(Math.max(1, canvas.width - start), Math.max(1, canvas.height));
+  const [start, top] = [Math.round(LEFT * ratio), Math.round(HEAD * ratio)];
+  const image = new ImageData(Math.max(1, canvas.width - start), Math.max(1, Math.round(rows * line * ratio)));
   const pixels = new Uint32Array(image.data.buffer);
   const shades = (name) => [1, 2, 3].map((count) => ink(name, Math.min(1, 0.55 + 0.15 * count)));
   const [past, taken, coming] = [shades("--c0"), shades("--c1"), shades("--faint")];
@@ -55,10 +90,11 @@ export function raster(canvas, { shape: [steps, rows], values }, time, left = 0)
       for (let y = Math.floor(row * high); y < last; y++) pixels.fill(colour, y * image.width + from, y * image.width + to);
     }
   }
-  pen.putImageData(image, start, 0);
+  pen.putImageData(image, start, top);
+  axisBelow(pen, width, height - FOOT, axis);
   if (time < steps) {
     pen.fillStyle = shade("--text");
-    pen.fillRect(left + (time * wide) / ratio, 0, 1, height);
+    pen.fillRect(LEFT + (time * wide) / ratio, HEAD, 1, height - HEAD - FOOT);
   }
 }
 
@@ -96,29 +132,43 @@ export function featureMaps(canvas, maps, time) {
   }
 }
 
-export function output(canvas, answers, source, told, time) {
+// `names` are those of the shown values.
+export function output(canvas, answers, source, names, time) {
   const [steps, count] = answers.shape;
-  const { pen, width, height } = sheet(canvas, 180);
-  const right = width - 44;
+  const { pen, width, height } = sheet(canvas, 190);
   const all = [...source.values, ...answers.values].filter(Number.isFinite);
   const [low, high] = [Math.min(...all), Math.max(...all)];
-  const y = (value) => 8 + (height - 16) * (1 - (value - low) / (high - low || 1));
-  const x = (t) => (steps > 1 ? (right * t) / (steps - 1) : right / 2);
+  const bottom = height - FOOT;
+  const y = (value) => 8 + (bottom - 16) * (1 - (value - low) / (high - low || 1));
   const order = [...source.values.keys()].sort((a, b) => source.values[b] - source.values[a]);
+  const longest = Math.max(...order.slice(0, SERIES.length).map((place) => pen.measureText(names[place]).width));
+  const right = width - Math.min(longest + 12, width / 3);
+  const x = (t) => LEFT + ((right - LEFT) * (t + 1)) / steps;
+  axisBelow(pen, right, bottom, { from: 0, to: steps, unit: "step" });
+  pen.textAlign = "right";
+  for (const value of [low, high]) pen.fillText(Number(value.toPrecision(3)), LEFT - 6, y(value) + 4);
+  pen.textAlign = "left";
   for (const place of [...order].reverse()) {
     const rank = order.indexOf(place);
     const large = rank < SERIES.length;
     pen.strokeStyle = pen.fillStyle = shade(large ? SERIES[rank] : "--other");
     pen.lineWidth = large ? 2 : 1;
-    across(pen, 0, right, y(source.values[place]), [4, 4]);
+    across(pen, LEFT, right, y(source.values[place]), [4, 4]);
     pen.beginPath();
+    if (time > 0) pen.moveTo(LEFT, y(answers.values[place]));
     for (let t = 0; t < Math.min(time, steps); t++) {
       pen.lineTo(x(t), y(answers.values[t * count + place]));
     }
     pen.stroke();
     if (steps === 1) pen.fillRect(x(0) - 3, y(answers.values[place]) - 3, 6, 6);
-    if (large) pen.fillText(told.numbers[place], right + 8 + 12 * rank, y(source.values[place]) + 4);
   }
+  let next = 12; // names keep clear of each other, from top to bottom
+  order.slice(0, SERIES.length).forEach((place, rank) => {
+    next = Math.max(next, y(source.values[place]) + 4);
+    pen.fillStyle = shade(SERIES[rank]);
+    pen.fillText(names[place], right + 8, Math.min(next, bottom - 13 * (Math.min(order.length, SERIES.length) - 1 - rank)), width - right - 8);
+    next += 13;
+  });
 }
 
 // `scales` are the ends of the axis, powers of ten.

@@ -45,16 +45,20 @@ function begin(message) {
   ask();
 }
 
+const nameOf = (number) => facts.class_names[number] ?? String(number);
+
 function listSamples() {
   const { shape, values } = facts.arrays.thumbnails;
   const size = values.length / shape[0];
   const buttons = [...Array(shape[0]).keys()].map((place) => {
     const button = document.createElement("button");
+    const label = facts.labels[place] ?? null;
     const canvas = document.createElement("canvas");
     drawing.thumbnail(canvas, shape.slice(1), values.subarray(place * size, (place + 1) * size));
     button.type = "button";
-    button.append(canvas, facts.labels[place] ?? "");
-    button.setAttribute("aria-label", `Sample ${place}` + (facts.labels[place] === null ? "" : `, label ${facts.labels[place]}`));
+    button.append(canvas, label === null ? "" : nameOf(label));
+    button.title = label === null ? "" : nameOf(label);
+    button.setAttribute("aria-label", `Sample ${place}` + (label === null ? "" : `, label ${nameOf(label)}`));
     button.addEventListener("click", () => change({ sample: place, drawn: null }));
     return button;
   });
@@ -132,7 +136,21 @@ function ask() {
   document.body.dataset.state = "busy";
   sent = performance.now();
   measured = null;
+  for (const name of ["measured", "proposed", "brief"]) age(name, true);
+  progress("Measuring what would help …");
   socket.send(JSON.stringify({ number, ...wish }));
+}
+
+// What was measured for other choices is grey.
+function age(name, old) {
+  element(name).classList.toggle("old", old);
+  for (const button of element(name).querySelectorAll("button")) button.disabled = old;
+}
+
+// The spinner above advice, with words; none where no more will come.
+function progress(text) {
+  element("advising").hidden = !text;
+  element("advising").lastElementChild.textContent = text;
 }
 
 const asText = (value) => (value === null ? "" : typeof value === "object" ? JSON.stringify(value) : String(value));
@@ -161,8 +179,8 @@ function showSample(message) {
   sample = message;
   const spikes = sample.layers.reduce((sum, layer) => sum + layer.spikes, 0);
   const { answer, source } = sample.output;
-  const label = sample.label === null ? "" : `, label ${sample.label}`;
-  element("answer").textContent = `: answer ${answer}, source ${source}${label}`;
+  const label = sample.label === null ? "" : `, label ${nameOf(sample.label)}`;
+  element("answer").textContent = `: answer ${nameOf(answer)}, source ${nameOf(source)}${label}`;
   const coded = sample.silent !== null;
   const steps = coded ? `${sample.own_steps} steps of each layer, ${sample.steps} of the network` : `${sample.steps} steps`;
   tell(`${spikes.toLocaleString("en")} spikes in ${steps}`);
@@ -206,12 +224,13 @@ function plot(name, label) {
 
 function drawSample() {
   if (!sample) return;
+  const steps = { from: 0, to: sample.steps, unit: "step" };
   sample.layers.forEach((layer, place) => {
-    drawing.raster(element(`raster-${place}`), sample.arrays[`${place} raster`], player.time);
+    drawing.raster(element(`raster-${place}`), sample.arrays[`${place} raster`], player.time, sample.arrays[`${place} numbers`].values, steps);
     const maps = sample.arrays[`${place} maps`];
     if (maps) drawing.featureMaps(element(`maps-${place}`), maps, player.time);
   });
-  drawing.output(element("output"), sample.arrays.answers, sample.arrays.source, sample.output, player.time);
+  drawing.output(element("output"), sample.arrays.answers, sample.arrays.source, sample.output.numbers.map(nameOf), player.time);
 }
 
 function showMeasured(message) {
@@ -223,6 +242,8 @@ function showMeasured(message) {
   const between = message.interval ? `${words(message.interval[0])} to ${words(message.interval[1])}, ` : "";
   const source = message.source === null ? "" : `; source ${words(message.source)}`;
   element("interval").textContent = `${between}on ${message.samples} of ${message.of} samples${source}`;
+  element("brief").textContent = element("score").textContent + source;
+  for (const name of ["measured", "brief"]) age(name, false);
   const costs = [["Spikes a sample", message.spikes.toLocaleString("en", { minimumFractionDigits: 1, maximumFractionDigits: 1 })]];
   for (const layer of message.layers) costs.push([layer.name, `${layer.rate.toFixed(2)} Hz`]);
   if (message.energy !== null) costs.push(["Energy a sample", message.energy_text]);
@@ -245,7 +266,7 @@ function drawCurve() {
   if (any) drawing.curve(element("curve"), points, measured, any.source, any.fraction, facts.scales);
 }
 
-function showAdvice({ text, samples, layers, proposals }) {
+function showAdvice({ text, samples, layers, proposals, last }) {
   const most = layers.slice(0, 3).map(({ name, text: lost }) => `${name} ${lost}`);
   const costs = most.length ? `Each layer alone, over ${samples} samples: ${most.join(", ")}.` : "";
   element("advice").textContent = `${costs} ${text}`.trim();
@@ -262,10 +283,13 @@ function showAdvice({ text, samples, layers, proposals }) {
     }
     return item;
   }));
+  age("proposed", false);
+  progress(last ? "" : "Measuring on more samples …");
 }
 
 function showError({ text }) {
   tell(text, true);
+  progress("");
   document.body.dataset.state = "wrong";
 }
 

@@ -1,9 +1,10 @@
 // The page of a network that runs on the server: inputs are moved, and what is new is drawn.
 import { raster } from "./drawing.js";
-import { LEFT, Track, responses, traces } from "./plots.js";
+import { Diagram } from "./diagram.js";
+import { Track, responses, traces } from "./plots.js";
 import { choose, connect, element, tell } from "./talk.js";
 
-let facts, socket, curves;
+let facts, socket, curves, diagram;
 let sent = 0;
 let number = 0; // of the latest request: an older state says nothing about what it moved
 let state = { begun: -1, step: 0, playing: false, speed: 1, values: [] };
@@ -31,6 +32,7 @@ function begin(message) {
   element("held").textContent = facts.held.length ? `Held, too many values to move: ${facts.held.join(", ")}` : "";
   element("first").hidden = !facts.inputs.length;
   listInputs();
+  diagram = new Diagram(element("diagram"), facts.diagram, facts.title, openBox);
   listPlots();
   element("ensemble").replaceChildren(...facts.ensembles.map((name, place) => new Option(name, place)));
   element("results").hidden = !facts.ensembles.length;
@@ -49,6 +51,14 @@ function listInputs() {
   }));
   element("inputs").replaceChildren(...parts);
   if (!parts.length) element("inputs").textContent = "No node has a constant output that could be moved.";
+}
+
+// A box leads to its slider, or to its tuning curves.
+function openBox({ input, curves: ensemble }) {
+  if (input !== undefined) element(`input-${input}-0`).focus();
+  if (ensemble === undefined) return;
+  element("ensemble").value = ensemble;
+  ask({ curves: ensemble });
 }
 
 function move(place, entry, value) {
@@ -114,11 +124,12 @@ function redraw() {
 function draw() {
   const begun = performance.now();
   waiting = false;
+  const time = { from: (state.step - facts.window) * facts.dt, to: state.step * facts.dt, unit: "s", least: 0 };
   facts.plots.forEach((plot, place) => {
     const [canvas, track] = [element(`plot-${place}`), tracks[place]];
     if (!seen.has(canvas)) return;
-    if (plot.raster) raster(canvas, track, track.shape[0], LEFT);
-    else traces(canvas, track, plot.bound);
+    if (plot.raster) raster(canvas, track, track.shape[0], plot.numbers, time);
+    else traces(canvas, track, plot.bound, time);
   });
   facts.plots.forEach((plot, place) => {
     element(`plot-${place}-now`).textContent = now(plot, tracks[place].last);
@@ -154,11 +165,15 @@ element("step").addEventListener("click", () => ask({ act: "step" }));
 element("reset").addEventListener("click", () => ask({ act: "reset" }));
 element("speed").addEventListener("change", (event) => ask({ speed: Number(event.target.value) }));
 element("ensemble").addEventListener("change", (event) => ask({ curves: Number(event.target.value) }));
+element("arrange").addEventListener("click", () => diagram.arrangeAnew());
 element("first").addEventListener("click", () => {
   state.values = facts.inputs.map(({ first }) => first);
   showInputs();
   ask({ values: Object.fromEntries(state.values.entries()) });
 });
-window.addEventListener("resize", redraw);
+window.addEventListener("resize", () => {
+  diagram?.show();
+  redraw();
+});
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redraw);
 socket = connect(take, "The server has ended: start the explorer again.");

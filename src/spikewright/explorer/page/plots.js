@@ -1,7 +1,5 @@
 // What is drawn of a network that runs: values of the latest steps, and tuning curves.
-import { SERIES, across, shade, sheet } from "./drawing.js";
-
-export const LEFT = 46; // where numbers of the axis end
+import { FOOT, LEFT, SERIES, across, axisBelow, shade, sheet } from "./drawing.js";
 
 // The latest samples of one probe, with room for a whole window: new ones push old ones out.
 export class Track {
@@ -28,10 +26,11 @@ export class Track {
   }
 }
 
-// A sheet with a level line at each end and in the middle; returns how to place a value on it.
-function axis(canvas, tall, low, high) {
+// A sheet with a level line at each end and in the middle, and `below` as `axisBelow` takes it;
+// returns how to place a value on it.
+function axes(canvas, tall, low, high, below) {
   const { pen, width, height } = sheet(canvas, tall);
-  const y = (value) => 8 + (height - 16) * (1 - (value - low) / (high - low || 1));
+  const y = (value) => 8 + (height - FOOT - 14) * (1 - (value - low) / (high - low || 1));
   pen.fillStyle = shade("--muted");
   pen.strokeStyle = shade("--rule");
   pen.textAlign = "right";
@@ -39,6 +38,8 @@ function axis(canvas, tall, low, high) {
     pen.fillText(Number(value.toPrecision(3)), LEFT - 6, y(value) + 4);
     across(pen, LEFT, width, y(value));
   }
+  pen.textAlign = "left";
+  axisBelow(pen, width, height - FOOT, below);
   return { pen, width, y };
 }
 
@@ -52,8 +53,8 @@ export function ends(values, bound) {
   return low === high ? [low - 1, high + 1] : [Number.isFinite(low) ? low : -bound, high];
 }
 
-export function traces(canvas, { shape: [samples, lines], values }, bound) {
-  const { pen, width, y } = axis(canvas, 130, ...ends(values, bound));
+export function traces(canvas, { shape: [samples, lines], values }, bound, time) {
+  const { pen, width, y } = axes(canvas, 140, ...ends(values, bound), time);
   const x = (sample) => LEFT + ((width - LEFT) * (sample + 1)) / samples;
   for (let line = lines - 1; line >= 0; line--) {
     pen.strokeStyle = shade(SERIES[line] ?? "--other");
@@ -68,7 +69,7 @@ export function traces(canvas, { shape: [samples, lines], values }, bound) {
 }
 
 export function responses(canvas, { shape: [points], values: x }, { shape: [, neurons], values }) {
-  const { pen, width, y } = axis(canvas, 220, ...ends(values, 0));
+  const { pen, width, y } = axes(canvas, 230, ...ends(values, 0), { from: x[0], to: x[points - 1] });
   const place = (value) => LEFT + ((width - LEFT) * (value - x[0])) / (x[points - 1] - x[0] || 1);
   for (let neuron = 0; neuron < neurons; neuron++) {
     pen.strokeStyle = shade(SERIES[neuron % SERIES.length]);

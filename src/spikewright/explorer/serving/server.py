@@ -25,7 +25,15 @@ from starlette.websockets import WebSocket, WebSocketClose, WebSocketDisconnect
 
 from spikewright._base.markup import STYLE
 from spikewright.errors import printable
-from spikewright.explorer.answers import Stopped, advised, curve, facts, look, measured
+from spikewright.explorer.answers import (
+    FIRST_ADVICE,
+    Stopped,
+    advised,
+    curve,
+    facts,
+    look,
+    measured,
+)
 from spikewright.explorer.live import LiveRun, curves, news, request_of, run_facts
 from spikewright.explorer.live import Request as Asked
 from spikewright.explorer.message import messages, refuse, wish_of
@@ -170,7 +178,7 @@ class Talk:
             self._task.cancel()
 
     async def _answer(self, text: str | bytes, stop: threading.Event) -> None:
-        """The sample at once; then, if no other wish came, the data and the curve."""
+        """The sample at once; if no other wish came, advice, the data, the curve, more advice."""
         number = None
         try:
             number, wish = wish_of(text)
@@ -178,7 +186,7 @@ class Talk:
                 await asyncio.to_thread(look, self._subject, number, wish)
             )
             await asyncio.sleep(_PAUSE)
-            for stages in (measured, curve, advised):
+            for stages in (partial(advised, most=FIRST_ADVICE), measured, curve, advised):
                 await self._stages(number, stages(self._subject, wish, stop.is_set))
             await self._socket.send_json({"kind": "done", "number": number})
         except (Stopped, WebSocketDisconnect):
