@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -232,6 +233,42 @@ def test_a_rule_chooses_scales(window: Window) -> None:
 
     assert window.page.locator("#status.wrong").count() == 0
     assert re.search(r"scale_firing_rates={'relu1': \d+\.\d+", window.text("call"))
+
+
+def test_old_advice_is_grey(window: Window) -> None:
+    """While it is measured anew there is a spinner, the old is grey, and nothing can be tried."""
+    page = window.page
+    window.slide("scale", 0)
+    window.wait()
+    assert not page.is_visible(".spinner") and not page.locator("#results .old").count()
+    buttons = page.locator("#proposals button")
+    assert buttons.count() and buttons.first.is_enabled()
+    window.slide("scale", 10)
+    assert page.is_visible(".spinner")
+    assert page.get_attribute("#proposed", "class") == "old" and buttons.first.is_disabled()
+
+
+def test_classes_have_names(browser: Any) -> None:
+    """They stand in the place of numbers beside samples and in the answer."""
+    names = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"]
+    explorer = Explorer(replace(subject(SAMPLES), class_names=tuple(names)))
+    with opened(browser, explorer.url) as window:
+        assert window.text("answer") == ": answer six, source six, label six"
+        assert window.page.inner_text("#samples button >> nth=3") == "two"
+        label = window.page.get_attribute("#samples button >> nth=3", "aria-label")
+        assert label == "Sample 3, label two"
+    explorer.close()
+
+
+def test_accuracy_stays_in_view_on_a_telephone(browser: Any, explorer: Explorer) -> None:
+    """Wherever a narrow page is scrolled to, its accuracy is in the window."""
+    with opened(browser, explorer.url, width=375) as window:
+        for place in (0, 1000, 10_000):
+            window.page.mouse.wheel(0, place)
+            window.page.wait_for_timeout(100)
+            box = window.page.locator("#brief").bounding_box()
+            assert box["y"] >= 0 and box["y"] + box["height"] <= 900
+        assert window.text("brief").startswith(window.text("score"))
 
 
 def test_advice_is_taken(window: Window) -> None:

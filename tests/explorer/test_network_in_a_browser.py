@@ -124,6 +124,46 @@ def test_curves_of_each_ensemble(window: Window) -> None:
     assert window.pixels("curves") != before
 
 
+def _middle(window: Window, box: Any) -> tuple[float, float]:
+    """Where the middle of a box is."""
+    found = box.bounding_box()
+    return found["x"] + found["width"] / 2, found["y"] + found["height"] / 2
+
+
+def test_the_diagram_is_arranged(window: Window) -> None:
+    """A box is dragged, or moved by keys, and its arrows follow; a reload keeps where it is."""
+    box = window.page.locator("#diagram button >> nth=3")
+    way = window.page.locator("#diagram path >> nth=0")
+    (x, y), before = _middle(window, box), way.get_attribute("d")
+    window.page.mouse.move(x, y)
+    window.page.mouse.down()
+    window.page.mouse.move(x + 40, y - 30, steps=5)
+    window.page.mouse.up()
+    assert _middle(window, box) == pytest.approx((x + 40, y - 30), abs=1)
+    assert way.get_attribute("d") != before
+    box.press("ArrowDown")
+    assert _middle(window, box) == pytest.approx((x + 40, y - 18), abs=1)
+
+    window.page.reload()
+    window.wait()
+    assert _middle(window, box) == pytest.approx((x + 40, y - 18), abs=1)
+    window.page.click("#arrange")
+    assert _middle(window, box) == pytest.approx((x, y), abs=1)
+    assert way.get_attribute("d") == before
+
+
+def test_the_diagram_says_what_is_joined(window: Window) -> None:
+    """Names hold the ends of arrows; a press leads to the slider, or to the tuning curves."""
+    box = window.page.locator("#diagram button")
+    assert box.nth(3).get_attribute("aria-label") == (
+        "a, ensemble, 80 neurons, from stimulus, to Ensemble 2"
+    )
+    box.nth(4).press("Enter")
+    assert window.page.input_value("#ensemble") == "1"
+    box.nth(1).press("Enter")
+    assert window.page.evaluate("document.activeElement.id") == "input-1-0"
+
+
 def test_a_failing_model_is_told(browser: Any) -> None:
     """The page shows why it stands still."""
     with sw.Network(seed=0) as net:

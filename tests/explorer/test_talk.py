@@ -24,6 +24,7 @@ from slowly import in_turn
 from spikewright._base.amounts import SPIKES, format_difference
 from spikewright.cli import main
 from spikewright.conversion import watch
+from spikewright.errors import SimulationError
 from spikewright.explorer import answers
 from spikewright.explorer.answers import advised, facts, look
 from spikewright.explorer.explore import _subject as subject_of
@@ -198,6 +199,37 @@ def test_the_latest_wish_wins(page: Page) -> None:
     measured = {m["number"] for m in found if m["kind"] in ("measured", "curve")}
     assert measured == {30}
     assert [m["scale"] for m in found if m["kind"] == "curve"] == list(answers.CURVE)
+
+
+def test_advice_comes_before_all_data_is_measured(page: Page) -> None:
+    """Advice on few samples follows the first score; that on all of them comes last."""
+    page.wish(1, steps=4)
+    found = [message for message in page.until("done", 1) if message["kind"] != "curve"]
+
+    assert [message["kind"] for message in found] == [
+        "sample", "measured", "advice", "advice", "done",
+    ]  # fmt: skip
+    advice = [(message["samples"], message["last"]) for message in found[2:4]]
+    assert advice == [(answers.FIRST_ADVICE, False), (SAMPLES, True)]
+
+
+def test_names_of_classes(digits: Subject) -> None:
+    """The page is told them; another number of names is refused with both numbers."""
+    x, y = digits.x, digits.y
+    explorer = sw.explore(sw.demo.MODEL, x, y, class_names="abcdefghij")
+    assert unpacked(facts(explorer._subject))[0]["class_names"] == list("abcdefghij")
+    explorer.close()
+    with pytest.raises(SimulationError, match="so give 10 names; got 3: a, b, c"):
+        sw.explore(sw.demo.MODEL, x, y, class_names="abc")
+
+
+@pytest.mark.parametrize(("shape", "drawable"), [((1, 64, 64), True), ((1, 65, 64), False)])
+def test_only_small_pictures_are_drawn(shape: tuple[int, ...], drawable: bool) -> None:
+    """A pad has no more than 64 lines and columns."""
+    model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64 * shape[1], 2))
+    model.append(torch.nn.ReLU())
+    x = np.zeros((2, *shape), np.float32)
+    assert subject_of(model.eval(), x, None, None, (), "").drawable == drawable
 
 
 def test_work_that_nobody_waits_for_is_given_up(digits: Subject) -> None:

@@ -85,9 +85,9 @@ def ranks(boxes: int, arrows: Iterable[tuple[int, int, bool]]) -> list[int]:
         after[start] += [end] * (start != end)
     reached = {end for ends in after.values() for end in ends}
     found: dict[int, int] = {}
-    near = deque((box, 0) for box in after if box not in reached)
-    for first in after:
-        near.extend([(first, 0)] * (first not in found and not near))
+    first = [box for box in after if box not in reached]
+    for starts in (first, *([box] for box in after)):
+        near = deque((box, 0) for box in starts if box not in found)
         while near:
             box, rank = near.popleft()
             if box not in found:

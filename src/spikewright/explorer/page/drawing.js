@@ -28,6 +28,9 @@ export function across(pen, left, right, y, dash = []) {
   pen.setLineDash([]);
 }
 
+// A number as precise as a range of values asks for.
+export const rounded = (value, range) => Number(value.toFixed(Math.min(20, Math.max(0, 2 - Math.floor(Math.log10(range || 1))))));
+
 // An axis below a drawing: round numbers from `from` to `to`, none below zero of time, and their unit.
 export function axisBelow(pen, right, y, { from, to, unit = "", least = -Infinity }) {
   const rough = ((to - from) * 56) / (right - LEFT);
@@ -43,7 +46,8 @@ export function axisBelow(pen, right, y, { from, to, unit = "", least = -Infinit
   for (let mark = Math.ceil(Math.max(from, least) / step - 1e-9); mark * step <= to + 1e-9 * step; mark++) {
     const x = LEFT + ((right - LEFT) * (mark * step - from)) / (to - from);
     pen.fillRect(x, y, 1, 4);
-    pen.fillText(Number((mark * step).toPrecision(6)), Math.min(x, right - 8), y + 14);
+    const text = Number((mark * step).toPrecision(6));
+    pen.fillText(text, Math.min(x, right - pen.measureText(text).width / 2), y + 14);
   }
   pen.textAlign = "left";
 }
@@ -146,7 +150,7 @@ export function output(canvas, answers, source, names, time) {
   const x = (t) => LEFT + ((right - LEFT) * (t + 1)) / steps;
   axisBelow(pen, right, bottom, { from: 0, to: steps, unit: "step" });
   pen.textAlign = "right";
-  for (const value of [low, high]) pen.fillText(Number(value.toPrecision(3)), LEFT - 6, y(value) + 4);
+  for (const value of [low, high]) pen.fillText(rounded(value, high - low), LEFT - 6, y(value) + 4);
   pen.textAlign = "left";
   for (const place of [...order].reverse()) {
     const rank = order.indexOf(place);
@@ -174,7 +178,7 @@ export function output(canvas, answers, source, names, time) {
 // `scales` are the ends of the axis, powers of ten.
 export function curve(canvas, points, here, source, fraction, scales) {
   const { pen, width, height } = sheet(canvas, 190);
-  const [left, bottom, right] = [42, height - 22, width - 10];
+  const [left, bottom, right] = [46, height - 22, width - 10];
   const [first, last] = scales.map(Math.log10);
   const x = (scale) => left + ((right - left) * (Math.log10(scale) - first)) / (last - first);
   const values = [...points, here].filter(Boolean).map((point) => point.value);

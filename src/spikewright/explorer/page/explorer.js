@@ -63,6 +63,7 @@ function listSamples() {
     return button;
   });
   element("samples").replaceChildren(...buttons);
+  element("samples").classList.toggle("named", facts.class_names.length > 0);
 }
 
 // A slider for each layer.
@@ -136,7 +137,7 @@ function ask() {
   document.body.dataset.state = "busy";
   sent = performance.now();
   measured = null;
-  for (const name of ["measured", "proposed", "brief"]) age(name, true);
+  for (const name of ["measured", "costs", "proposed", "brief"]) age(name, true);
   progress("Measuring what would help …");
   socket.send(JSON.stringify({ number, ...wish }));
 }
@@ -243,7 +244,7 @@ function showMeasured(message) {
   const source = message.source === null ? "" : `; source ${words(message.source)}`;
   element("interval").textContent = `${between}on ${message.samples} of ${message.of} samples${source}`;
   element("brief").textContent = element("score").textContent + source;
-  for (const name of ["measured", "brief"]) age(name, false);
+  for (const name of ["measured", "costs", "brief"]) age(name, false);
   const costs = [["Spikes a sample", message.spikes.toLocaleString("en", { minimumFractionDigits: 1, maximumFractionDigits: 1 })]];
   for (const layer of message.layers) costs.push([layer.name, `${layer.rate.toFixed(2)} Hz`]);
   if (message.energy !== null) costs.push(["Energy a sample", message.energy_text]);

@@ -1,5 +1,5 @@
 // What is drawn of a network that runs: values of the latest steps, and tuning curves.
-import { FOOT, LEFT, SERIES, across, axisBelow, shade, sheet } from "./drawing.js";
+import { FOOT, LEFT, SERIES, across, axisBelow, rounded, shade, sheet } from "./drawing.js";
 
 // The latest samples of one probe, with room for a whole window: new ones push old ones out.
 export class Track {
@@ -35,7 +35,7 @@ function axes(canvas, tall, low, high, below) {
   pen.strokeStyle = shade("--rule");
   pen.textAlign = "right";
   for (const value of [low, (low + high) / 2, high]) {
-    pen.fillText(Number(value.toPrecision(3)), LEFT - 6, y(value) + 4);
+    pen.fillText(rounded(value, high - low), LEFT - 6, y(value) + 4);
     across(pen, LEFT, width, y(value));
   }
   pen.textAlign = "left";

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -178,7 +179,7 @@ class Talk:
             self._task.cancel()
 
     async def _answer(self, text: str | bytes, stop: threading.Event) -> None:
-        """The sample at once; if no other wish came, advice, the data, the curve, more advice."""
+        """The sample at once; if no other wish came, the first data, advice, then all the data."""
         number = None
         try:
             number, wish = wish_of(text)
@@ -186,8 +187,10 @@ class Talk:
                 await asyncio.to_thread(look, self._subject, number, wish)
             )
             await asyncio.sleep(_PAUSE)
-            for stages in (partial(advised, most=FIRST_ADVICE), measured, curve, advised):
-                await self._stages(number, stages(self._subject, wish, stop.is_set))
+            about = self._subject, wish, stop.is_set
+            data, advice = measured(*about), advised(*about, FIRST_ADVICE)
+            for stages in (islice(data, 1), advice, data, curve(*about), advised(*about)):
+                await self._stages(number, stages)
             await self._socket.send_json({"kind": "done", "number": number})
         except (Stopped, WebSocketDisconnect):
             return
