@@ -22,15 +22,19 @@ DOCS = Path(__file__).parents[1] / "docs"
 
 
 def network() -> sw.Network:
-    """A value and its square."""
-    with sw.Network("A value and its square", seed=1) as net:
+    """A value, its square, and the integral of that."""
+    with sw.Network("A value, its square and the integral", seed=1) as net:
         stimulus = sw.Node([0.5], label="stimulus")
         a = sw.Ensemble(100, 1, label="value")
         b = sw.Ensemble(100, 1, label="square")
+        c = sw.Ensemble(100, 1, label="integral")
         sw.Connection(stimulus, a)
         sw.Connection(a, b, function=np.square)
+        sw.Connection(b, c, transform=0.1, synapse=0.1)
+        sw.Connection(c, c, synapse=0.1)
         sw.Probe(a, synapse=0.03)
         sw.Probe(b, synapse=0.03)
+        sw.Probe(c, synapse=0.03)
         sw.Probe(a.neurons)
     return net
 
@@ -98,7 +102,7 @@ def of_advice(chromium: Any, folder: Path) -> None:
 def of_network(chromium: Any, folder: Path) -> None:
     """A run in which the input has just moved."""
     explorer = sw.explore(network())
-    page = _opened(chromium, explorer.url, "light", 1300, 760)
+    page = _opened(chromium, explorer.url, "light", 1300, 1200)
     page.click("#play")
     for value in (0.5, -0.8):
         page.locator("#input-0-0").evaluate(

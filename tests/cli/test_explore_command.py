@@ -54,6 +54,17 @@ def test_the_address_stands_on_a_line(served: list[Any], data: Path, model: bool
     assert "<h1" in answer.text
 
 
+def test_names_of_classes_are_read(served: list[Any], data: Path) -> None:
+    """Names are separated by commas; too few are refused with both numbers."""
+    told = ["explore", "--no-browser", str(demo.MODEL), f"--data={data}"]
+    done = CliRunner().invoke(main, [*told, "--class-names=a,b b,c,d,e,f,g,h,i,j"])
+    assert done.exit_code == 0, done.output
+    assert served[0][0]._subject.class_names[:3] == ("a", "b b", "c")
+    done = CliRunner().invoke(main, [*told, "--class-names=a,b"])
+    assert done.exit_code != 0
+    assert "give 10 names; got 2: a, b" in done.output
+
+
 def test_a_saved_network_is_loaded_again(
     served: list[Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -41,7 +41,9 @@ def _wanted(window: Window) -> None:
     window.wait()
 
 
-@pytest.mark.parametrize("scheme, width", [("light", 375), ("dark", 900), ("light", 1400)])
+@pytest.mark.parametrize(
+    "scheme, width", [("light", 375), ("dark", 375), ("dark", 900), ("light", 1400)]
+)
 def test_a_page_is_quiet_and_accessible(
     browser: Any, explorer: Explorer, scheme: str, width: int
 ) -> None:

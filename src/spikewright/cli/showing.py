@@ -108,8 +108,8 @@ class _PageOptions(TypedDict, total=False):
     ]
     browser: Annotated[bool, Option(True, "Open the page (default), or do not.")]
     class_names: Annotated[
-        Sequence[str],
-        Option((), "Names to show in the place of class numbers: T-shirt,Trouser,Pullover."),
+        Sequence[str] | None,
+        Option(None, "Names to show in the place of class numbers: T-shirt,Trouser,Pullover."),
     ]
 
 

@@ -110,7 +110,7 @@ def explore(
     browser: bool = False,
     command: Sequence[str] = (),
     name: str = "",
-    class_names: Sequence[str] = (),
+    class_names: Sequence[str] | None = None,
 ) -> Explorer:
     """Serve a page on which choices or inputs are moved, and what they do is seen.
 
@@ -130,8 +130,7 @@ def explore(
     """
     require("starlette")
     if is_network(model):
-        names = tuple(class_names) or None
-        _refuse_data(x=x, y=y, example_input=example_input, class_names=names)
+        _refuse_data(x=x, y=y, example_input=example_input, class_names=class_names)
         found = Explorer(live(model), port)
     else:
         given = model, x, y, example_input, tuple(command), name
@@ -153,11 +152,13 @@ def _refuse_data(**given: Any) -> None:
             )
 
 
-def _named(subject: Subject, names: Sequence[str]) -> Subject:
+def _named(subject: Subject, given: Sequence[str] | None) -> Subject:
     """The subject with names of its classes; raises `SimulationError` for too few or too many."""
-    names = tuple(map(str, names))
+    if given is None:
+        return subject
+    names = tuple(map(str, given))
     shape = next(iter(outputs_of(subject.base.lowered).values())).shape
-    if names and len(names) != math.prod(shape):
+    if len(names) != math.prod(shape):
         raise SimulationError(
             f"class_names: the output has shape {shape}, so give {math.prod(shape)} names; got "
             f"{len(names)}: {', '.join(names)}"

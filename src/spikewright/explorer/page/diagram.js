@@ -1,6 +1,7 @@
 // The diagram of a network: boxes to drag or to move with arrow keys, and arrows between them.
 const [WIDE, HIGH] = [110, 84]; // pixels of a box with its surroundings
 const MOVES = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
+const LOOP = 30; // pixels for loops above the first boxes
 const STEP = 12; // pixels of one press of an arrow key
 
 // In a frame on a page of another site a browser may keep nothing: places then hold until it closes.
@@ -66,7 +67,7 @@ export class Diagram {
     this.upright = upright;
     const [columns, lines] = upright ? [most, ranks] : [ranks, most];
     this.inner.style.minWidth = `${columns * WIDE}px`;
-    this.inner.style.height = `${lines * HIGH}px`;
+    this.inner.style.height = `${lines * HIGH + LOOP}px`;
     this.key = JSON.stringify([this.title, this.boxes.map(({ name }) => name), upright]);
     const kept = JSON.parse(this.kept.getItem(this.key));
     this.places = kept ?? this.boxes.map(({ rank }, place) => {

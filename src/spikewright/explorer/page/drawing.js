@@ -3,7 +3,7 @@ export const shade = (name) => getComputedStyle(document.documentElement).getPro
 export const SERIES = ["--c0", "--c1", "--c2"]; // of the three largest outputs
 export const LEFT = 52; // where numbers beside a drawing end
 export const FOOT = 18; // pixels of an axis below a drawing
-const HEAD = 16; // pixels of a name above the numbers
+const HEAD = 19; // pixels of a name above the numbers
 const GLOW = 10; // steps for which a spike is seen in a feature map
 
 // A canvas of this height in CSS pixels, cleared, as sharp as the screen.
