@@ -11,6 +11,7 @@ import pytest
 from keras_helpers import assert_close, keras, layers, randomise
 
 import spikewright as sw
+from spikewright.choosing.silent_steps import DigitsCompared
 from spikewright.errors import UnsupportedLayerError
 from spikewright.frontends import read as read_in_form
 from spikewright.frontends.keras import read
@@ -143,6 +144,18 @@ def test_attention_sees_no_padding(name: str, causal: bool) -> None:
     kind, settings = ATTENTION[name]
     given = {"use_causal_mask": True} if causal else {}
     assert_masks(of_tokens(lambda x: attending(kind, **settings)(x, **given)), TOKENS)
+
+
+def test_padding_is_not_late() -> None:
+    """Where layers wait for all digits nothing is late, though no spike of padding counts."""
+    attention = attending("MultiHeadAttention", num_heads=2, key_dim=3)
+    model = of_tokens(attention, L.Dense(3, activation="relu"))
+    conversion = sw.convert(model, spiking=True, coding=sw.SignedDigits(4, 4), calibration=TOKENS)
+    compared = DigitsCompared(conversion, conversion.as_inputs(TOKENS))
+    sent = compared.distance()[1]
+
+    assert any(np.isnan(value).any() for value in sent.values())
+    assert set(compared.late(sent).values()) == {0.0}
 
 
 def test_masks_of_scores_may_depend_on_the_data() -> None:

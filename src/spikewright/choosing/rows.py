@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
+import numpy as np
 from numpy.typing import NDArray
 
 from spikewright.choosing.statistics.collect import Batch
@@ -44,10 +45,14 @@ class RowsOfRun:
         return {name: self._complete(value) for name, value in self._run.raw.items()}
 
     def layers(self) -> dict[str, NDArray]:
-        """The values of populations, `(batch, rows, *shape)`."""
+        """The values of populations, `(batch, rows, *shape)`; those of padding are NaN."""
         run: Run = self._run
         if run.sequence_step is None:
-            return {name: value[:, None] for name, value in run.layer_means().items()}
+            means = run.layer_means()
+            for name, population in run.populations.items():
+                if population.real is not None:
+                    means[name] = np.where(population.real, means[name], np.nan)
+            return {name: value[:, None] for name, value in means.items()}
         return {name: self._complete(value) for name, value in run.recorded.items()}
 
     def _complete(self, values: NDArray) -> NDArray:

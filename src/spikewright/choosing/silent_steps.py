@@ -78,7 +78,10 @@ class DigitsCompared:
         return float(np.sqrt(np.concatenate([squares.ravel() for squares in apart]).mean()))
 
     def late(self, sent: Mapping[str, NDArray]) -> dict[str, float]:
-        """The share of each layer's neurons that did not say the digits of what they were sent."""
+        """The share of each layer's neurons that did not say the digits of what they were sent.
+
+        Padding, NaN in `sent`, says them.
+        """
         populations = self._conversion.populations()
         rows = {name: iter(np.moveaxis(value, 1, 0)) for name, value in sent.items()}
         found: dict[str, list[float]] = {name: [] for name in populations}
@@ -86,8 +89,9 @@ class DigitsCompared:
         def passed_on(name: str, value: NDArray) -> NDArray:
             if name not in populations:
                 return value
-            said = next(rows[name])
-            apart = np.abs(rounded_to_digits(populations[name], value) - said)
+            said, digits = next(rows[name]), rounded_to_digits(populations[name], value)
+            said = np.where(np.isnan(said), digits, said)
+            apart = np.abs(digits - said)
             found[name].append(float(np.mean(apart > 0.5 * digit_unit(populations[name]))))
             return said
 
