@@ -15,7 +15,7 @@ _PLACES = ("checkpoint", "study")
 """Settings that name the place where a command keeps what is finished."""
 
 
-class Stopped(click.ClickException):
+class Interrupted(click.ClickException):
     """The user interrupted a command; it exits with 130, as shells count the signal."""
 
     exit_code = 130
@@ -36,7 +36,7 @@ def resumable(settings: Mapping[str, Any]) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        raise Stopped(_advice(place, flags)) from None
+        raise Interrupted(_advice(place, flags)) from None
 
 
 def _left(place: str) -> str | None:
