@@ -15,18 +15,16 @@ from spikewright._base.storage import SAVED
 from spikewright.choosing import Statistics
 from spikewright.choosing.correction import looks_at_data
 from spikewright.cli import files
-from spikewright.cli.given import Given
+from spikewright.cli.given import NIR, Given
 from spikewright.cli.options import command
-from spikewright.cli.output import show, tell
+from spikewright.cli.output import say, show, tell
 from spikewright.conversion.verified import Verification
 from spikewright.engines.settings import StepOptions
 from spikewright.exchange.nir import DIALECTS
 from spikewright.exchange.nir import save as save_nir
-from spikewright.exchange.nir.saving import KIND as NIR
+from spikewright.exchange.nir.saving import KIND as NIR_FILE
 from spikewright.executors.base import PlaceOptions
 from spikewright.report.tables import Column, Table, Value
-
-_NIR = ".nir"
 
 
 class _NirOptions(TypedDict, total=False):
@@ -39,8 +37,9 @@ class _NirOptions(TypedDict, total=False):
         int | None,
         Option(
             None,
-            "Of a .nir file: steps of a run in which biases add up the initial voltages "
-            "(default: these are in its metadata).",
+            "Steps of a layer for which all else is chosen on the samples of --calibration. Of a "
+            ".nir file, for which nothing is chosen: steps of a run in which biases add up the "
+            "initial voltages (default: these are in its metadata).",
             whole(1),
         ),
     ]
@@ -57,7 +56,7 @@ class _ConvertOptions(StepOptions, PlaceOptions, total=False):
 
 
 def _check_out(path: Path, *, overwrite: bool) -> None:
-    check_target(path, NIR if path.suffix == _NIR else SAVED["conversion"], overwrite=overwrite)
+    check_target(path, NIR_FILE if path.suffix == NIR else SAVED["conversion"], overwrite=overwrite)
 
 
 def _check_step(path: Path, *, overwrite: bool) -> None:
@@ -111,7 +110,7 @@ def convert(given: Given) -> None:
         place = {name: given.settings[name] for name in ("executor", "address")}
         found = conversion.calibrate(x, **place)
         given.save(found, "statistics")
-    if _is_nir(given.paths["out"]):
+    if given.nir:
         _save_nir(given)
     else:
         given.save(conversion)
@@ -128,6 +127,8 @@ def _print(given: Given, verification: Verification | None, found: Statistics | 
     tell(str(conversion.trace))
     neurons, guarantee = conversion.network.n_neurons, conversion.trace.guarantee
     tell(f"\n{neurons:,} neurons; the network is {guarantee}, as the weakest of its layers.")
+    if given.chosen:
+        say(given.chosen)
     if verification is not None:
         tell(f"Verified: {verification}.")
     if found is not None:
@@ -139,19 +140,17 @@ def _print(given: Given, verification: Verification | None, found: Statistics | 
         tell(f"One time step saved as {paths['step']}")
 
 
-def _is_nir(out: Path | None) -> bool:
-    return out is not None and out.suffix == _NIR
-
-
 def _refuse_without_nir(given: Given) -> None:
     """Raises a usage error for an option of NIR files where none is written."""
     out = given.paths["out"]
-    if _is_nir(out):
+    if given.nir:
         return
     stem = "network" if out is None else out.with_suffix("")
     for name, one in options_of(_NirOptions).items():
+        if name == "steps" and given.chooses:
+            continue
         if given.settings[name] != one.option.default:
-            raise click.UsageError(f"--{name} is of NIR files: name one, -o {stem}{_NIR}")
+            raise click.UsageError(f"--{name} is of NIR files: name one, -o {stem}{NIR}")
 
 
 def _samples(given: Given) -> Any:
@@ -161,7 +160,7 @@ def _samples(given: Given) -> Any:
     x = given.choices.get("calibration")
     if x is None or isinstance(x, Path):
         raise click.UsageError("--statistics: give samples, --calibration FILE.npz")
-    if not looks_at_data(given.choices):
+    if not (given.chooses or looks_at_data(given.choices)):
         del given.choices["calibration"]
     return x
 
@@ -183,6 +182,7 @@ def _plain(
         "saved": str(paths["statistics"]),
     }
     return {
+        "chosen": given.chosen,
         "neurons": conversion.network.n_neurons,
         "inputs": {name: list(node.shape_out) for name, node in conversion.inputs.items()},
         "outputs": list(conversion.outputs),

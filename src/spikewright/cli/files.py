@@ -112,6 +112,13 @@ class FileSamples:
     x: NDArray | dict[str, NDArray]
     y: NDArray | None
 
+    def __len__(self) -> int:
+        return len(next(iter(self.x.values())) if isinstance(self.x, dict) else self.x)
+
+    def __getitem__(self, part: slice) -> FileSamples:
+        x = {n: a[part] for n, a in self.x.items()} if isinstance(self.x, dict) else self.x[part]
+        return FileSamples(x, None if self.y is None else self.y[part])
+
 
 def load_samples(path: Path, limit: int | None = None) -> FileSamples:
     """Read a data file, the first `limit` samples of it; runs no code from it.

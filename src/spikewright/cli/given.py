@@ -20,11 +20,13 @@ from spikewright._base.samples import held as held_constant
 from spikewright.cli import files
 from spikewright.cli.files import FileSamples, load_samples
 from spikewright.cli.option_texts import flag
-from spikewright.cli.output import emit, introduce, network_of, tell
+from spikewright.cli.output import emit, introduce, network_of, say, tell
 from spikewright.conversion import Conversion, convert, watch
+from spikewright.conversion.trace_warnings import CHOICE
 from spikewright.errors import DamagedFileError, ReadError
 from spikewright.frontends import SUFFIXES
 from spikewright.frontends.live import instead_of_weights
+from spikewright.lower.choices import STEP
 from spikewright.measure import Evaluation
 from spikewright.measure.truth import Truth
 from spikewright.records import Record
@@ -41,6 +43,7 @@ def is_model(path: Path) -> bool:
     return path.suffix.lower() in SUFFIXES
 
 
+NIR = ".nir"
 _SPIKES = (
     "coding", "scale_firing_rates", "initial_voltage", "max_spikes_per_step", "bias_correction",
 )  # fmt: skip
@@ -227,7 +230,8 @@ def _named(path: Path) -> str:
 class Given:
     """The arguments of a command: of files by name, of a conversion, and those of its groups.
 
-    `spiking` commands make spiking networks of models, unless the choices say otherwise.
+    `spiking` commands make spiking networks of models, unless the choices say otherwise. Those that
+    `may_choose` choose for their steps what was not given.
     """
 
     def __init__(
@@ -236,11 +240,13 @@ class Given:
         choices: dict[str, Any],
         settings: dict[str, Any],
         as_json: bool,
+        *,
         spiking: bool,
+        may_choose: bool,
     ) -> None:
         self.limit = settings.pop("limit", None)
         self.paths, self.choices, self.settings = paths, choices, settings
-        self.as_json, self._spiking = as_json, spiking
+        self.as_json, self._spiking, self._may_choose = as_json, spiking, may_choose
 
     @property
     def model(self) -> Path:
@@ -249,9 +255,41 @@ class Given:
         return path
 
     @cached_property
-    def samples(self) -> FileSamples:
+    def chooses(self) -> bool:
+        """Whether all else is chosen for --steps, as `convert(steps=...)` does.
+
+        It is not where rates or a code were given, nor for encoded input, other lengths of a step,
+        networks that were saved, NIR files and a single sample.
+        """
+        settings, given = self.settings, self.choices
+        if not self._may_choose or settings.get("steps") is None or not is_model(self.model):
+            return False
+        fixed = given.keys() & {"coding", "scale_firing_rates"} or given.get("spiking") is False
+        if fixed or settings.get("encoder") is not None or settings["dt"] != STEP or self.nir:
+            return False
+        return "data" not in self.paths or "calibration" in given or len(self._all) > 1
+
+    @property
+    def nir(self) -> bool:
+        """Whether a NIR file is to be written."""
+        out = self.paths.get("out")
+        return out is not None and out.suffix == NIR
+
+    @cached_property
+    def _all(self) -> FileSamples:
         """The samples of the data, as many as are asked for."""
         return load_samples(self.paths["data"], self.limit)
+
+    @cached_property
+    def _seen(self) -> int:
+        """The number of samples at the beginning of the data that the choice is made on."""
+        own = self.chooses and "data" in self.paths and "calibration" not in self.choices
+        return len(self._all) // 2 if own else 0
+
+    @cached_property
+    def samples(self) -> FileSamples:
+        """The samples of the data to measure on."""
+        return self._all[self._seen :]
 
     def others(self, name: str) -> FileSamples | None:
         """All samples of another file, where it was given."""
@@ -260,8 +298,31 @@ class Given:
 
     @cached_property
     def conversion(self) -> Conversion:
-        """MODEL as a network, under the choices."""
-        return open_conversion(self.model, self.choices, self._spiking)
+        """MODEL as a network, under the choices, or with all else chosen for its steps."""
+        if not self.chooses:
+            return open_conversion(self.model, self.choices, self._spiking)
+        chosen = {"spiking": True, **self.choices, "steps": self.settings["steps"]}
+        if self._seen:
+            chosen["calibration"] = self._all[: self._seen].x
+        made = convert(self.model, **chosen)
+        made.trace.add(CHOICE, "", f"chosen on {self._where}", "exact")
+        return made
+
+    @property
+    def _where(self) -> str:
+        """The samples that the choice is made on."""
+        if not self._seen:
+            return "the samples of --calibration"
+        seen, others = self._seen, len(self.samples)
+        return f"the first {seen:,} of {seen + others:,} samples, measured on the other {others:,}"
+
+    @property
+    def chosen(self) -> str | None:
+        """What was chosen for --steps and on which samples; None where nothing was."""
+        if not self.chooses:
+            return None
+        what, where = (e.text for e in self.conversion.trace if e.stage == CHOICE)
+        return f"{where.capitalize()}: {what}."
 
     @property
     def run(self) -> dict[str, Any]:
@@ -294,6 +355,9 @@ class Given:
 
         def introduced() -> None:
             introduce(self.conversion, self.model.name)
+            if self.chosen:
+                say(self.chosen)
             tell()
 
-        self.answer({"network": network_of(self.conversion), **document}, introduced)
+        told = {"network": network_of(self.conversion), "chosen": self.chosen}
+        self.answer({**told, **document}, introduced)

@@ -116,8 +116,9 @@ def command(
         def called(**values: Any) -> None:
             choices = _choices({n: values.pop(n) for n in chosen}, values.get("dt"))
             settings = {name: values.pop(name) for name in own}
+            how = {"spiking": spiking, "may_choose": "scale_firing_rates" in chosen}
             with resumable(settings):
-                function(Given(values, choices, settings, values.pop("as_json"), spiking))
+                function(Given(values, choices, settings, values.pop("as_json"), **how))
 
         made: Any = as_json(called)
         for one in (*reversed(chosen.values()), *reversed(own.values())):

@@ -21,6 +21,9 @@ from spikewright.network.neurons import NeuronType
 from spikewright.network.node_functions import PythonCall
 from spikewright.running.converted import Converted, Made
 
+CHOICE = "steps"
+"""The stage of entries about what was chosen for a number of steps."""
+
 _RUN = "this run has"
 _COARSE = 1.0  # spikes a neuron and run, below which the trace says so
 _LOST = 0.25  # below which it is said aloud, where nobody chose the scales by data
@@ -117,7 +120,7 @@ def tell_of_choice(conversion: Made, why: str) -> Made:
             f"signed digits in {steps} of a layer and {times.network_steps} of the network; "
             f"layers wait {waits[0]} to {waits[-1]} of them"
         )
-    conversion.trace.add("steps", "", text, "exact")
+    conversion.trace.add(CHOICE, "", text, "exact")
     return conversion
 
 
