@@ -238,7 +238,8 @@ def test_run_without_labels_or_spikes(tmp_path: Path) -> None:
 
 def test_run_takes_the_first_samples(data: str) -> None:
     """`--limit` shortens inputs and labels alike."""
-    found = document("run", MODEL, "--data", data, "--steps", "2", "--limit", "5")
+    scale = ("--scale", "1")
+    found = document("run", MODEL, "--data", data, "--steps", "2", "--limit", "5", *scale)
 
     assert found["run"]["batch"] == 5
     assert {r["n"] for r in found["records"] if r["name"] == "accuracy"} == {5}

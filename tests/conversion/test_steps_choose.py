@@ -85,7 +85,7 @@ def test_a_choice_needs_samples_and_spikes_and_no_code() -> None:
     graph = GRAPHS["mlp"]
     x = models.inputs(graph)
     for given, wanted in (
-        ({"spiking": True, "steps": 8}, "Give calibration=x"),
+        ({"spiking": True, "steps": 8}, "calibration=x"),
         ({"spiking": True, "steps": 8, "calibration": x, "coding": sw.RateCode(4)}, "Leave one"),
         ({"steps": 8, "calibration": x}, "Give spiking=True"),
         ({"spiking": True, "steps": 0, "calibration": x}, "whole number from 1"),

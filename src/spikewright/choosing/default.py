@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from spikewright._base.arguments import is_whole, refuse
+from spikewright.advice import advise
 from spikewright.choosing.calibration import is_statistics
 from spikewright.choosing.coding import RateCode, SignedDigits
 from spikewright.choosing.correction import StepCorrection
@@ -65,4 +66,4 @@ def _check(given: Mapping[str, Any]) -> None:
         raise refuse("steps", "rate neurons answer in one step", "Give spiking=True")
     if given["calibration"] is None:
         reason = "the choice for so many steps is made on samples, and none were given"
-        raise refuse("steps", reason, "Give calibration=x, some hundred samples without labels")
+        raise refuse("steps", reason, advise("data for a rule"))

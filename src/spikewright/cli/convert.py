@@ -15,7 +15,8 @@ from spikewright._base.storage import SAVED
 from spikewright.choosing import Statistics
 from spikewright.choosing.correction import looks_at_data
 from spikewright.cli import files
-from spikewright.cli.given import NIR, Given
+from spikewright.cli.given import FIXED, NIR, Given, is_model
+from spikewright.cli.option_texts import flag
 from spikewright.cli.options import command
 from spikewright.cli.output import say, show, tell
 from spikewright.conversion.verified import Verification
@@ -149,6 +150,10 @@ def _refuse_without_nir(given: Given) -> None:
     for name, one in options_of(_NirOptions).items():
         if name == "steps" and given.chooses:
             continue
+        if name == "steps" and given.settings[name] and is_model(given.model):
+            other = "--rate" if given.choices.get("spiking") is False else "--dt"
+            taken = next((flag(one) for one in FIXED if one in given.choices), other)
+            raise click.UsageError(f"--steps and {taken} say different things: leave one out")
         if given.settings[name] != one.option.default:
             raise click.UsageError(f"--{name} is of NIR files: name one, -o {stem}{NIR}")
 

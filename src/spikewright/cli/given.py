@@ -23,7 +23,7 @@ from spikewright.cli.option_texts import flag
 from spikewright.cli.output import emit, introduce, network_of, say, tell
 from spikewright.conversion import Conversion, convert, watch
 from spikewright.conversion.trace_warnings import CHOICE
-from spikewright.errors import DamagedFileError, ReadError
+from spikewright.errors import ConversionError, DamagedFileError, ReadError
 from spikewright.frontends import SUFFIXES
 from spikewright.frontends.live import instead_of_weights
 from spikewright.lower.choices import STEP
@@ -42,6 +42,9 @@ def is_model(path: Path) -> bool:
     """Whether a file is a model to convert, and not a network that was saved."""
     return path.suffix.lower() in SUFFIXES
 
+
+FIXED = ("coding", "scale_firing_rates")
+"""Choices of firing rates, beside which nothing is chosen for a number of steps."""
 
 NIR = ".nir"
 _SPIKES = (
@@ -256,7 +259,7 @@ class Given:
 
     @cached_property
     def chooses(self) -> bool:
-        """Whether all else is chosen for --steps, as `convert(steps=...)` does.
+        """Whether all else is to be chosen for --steps, as `convert(steps=...)` does.
 
         It is not where rates or a code were given, nor for encoded input, other lengths of a step,
         networks that were saved, NIR files and a single sample.
@@ -264,7 +267,7 @@ class Given:
         settings, given = self.settings, self.choices
         if not self._may_choose or settings.get("steps") is None or not is_model(self.model):
             return False
-        fixed = given.keys() & {"coding", "scale_firing_rates"} or given.get("spiking") is False
+        fixed = any(name in given for name in FIXED) or given.get("spiking") is False
         if fixed or settings.get("encoder") is not None or settings["dt"] != STEP or self.nir:
             return False
         return "data" not in self.paths or "calibration" in given or len(self._all) > 1
@@ -280,16 +283,16 @@ class Given:
         """The samples of the data, as many as are asked for."""
         return load_samples(self.paths["data"], self.limit)
 
-    @cached_property
-    def _seen(self) -> int:
-        """The number of samples at the beginning of the data that the choice is made on."""
-        own = self.chooses and "data" in self.paths and "calibration" not in self.choices
-        return len(self._all) // 2 if own else 0
-
-    @cached_property
+    @property
     def samples(self) -> FileSamples:
-        """The samples of the data to measure on."""
-        return self._all[self._seen :]
+        """The samples of the data to measure on: all that no choice was made on."""
+        return self._all if self._choice is None else self._all[self._seen :]
+
+    @property
+    def _seen(self) -> int:
+        """The number of samples at the beginning of the data that a choice is made on."""
+        own = "data" in self.paths and "calibration" not in self.choices
+        return len(self._all) // 2 if own else 0
 
     def others(self, name: str) -> FileSamples | None:
         """All samples of another file, where it was given."""
@@ -299,29 +302,38 @@ class Given:
     @cached_property
     def conversion(self) -> Conversion:
         """MODEL as a network, under the choices, or with all else chosen for its steps."""
-        if not self.chooses:
-            return open_conversion(self.model, self.choices, self._spiking)
-        chosen = {"spiking": True, **self.choices, "steps": self.settings["steps"]}
-        if self._seen:
-            chosen["calibration"] = self._all[: self._seen].x
-        made = convert(self.model, **chosen)
-        made.trace.add(CHOICE, "", f"chosen on {self._where}", "exact")
-        return made
+        return self._choice or open_conversion(self.model, self.choices, self._spiking)
 
-    @property
-    def _where(self) -> str:
-        """The samples that the choice is made on."""
-        if not self._seen:
-            return "the samples of --calibration"
-        seen, others = self._seen, len(self.samples)
-        return f"the first {seen:,} of {seen + others:,} samples, measured on the other {others:,}"
+    @cached_property
+    def _choice(self) -> Conversion | None:
+        """MODEL with all else chosen for its steps; None where nothing is chosen.
+
+        Nothing is on the samples to measure on where they are such that no choice can be made on
+        them: a run takes them, over time, or says what is wrong with them.
+        """
+        if not self.chooses:
+            return None
+        chosen = {"spiking": True, **self.choices, "steps": self.settings["steps"]}
+        seen, where = self._seen, "the samples of --calibration"
+        if seen:
+            chosen["calibration"] = self._all[:seen].x
+            all_ = len(self._all)
+            where = f"the first {seen:,} of {all_:,} samples, measured on the other {all_ - seen:,}"
+        try:
+            made = convert(self.model, **chosen)
+        except ConversionError as error:
+            if seen and error.refusals[0].layer == "calibration":
+                return None
+            raise
+        made.trace.add(CHOICE, "", f"chosen on {where}", "exact")
+        return made
 
     @property
     def chosen(self) -> str | None:
         """What was chosen for --steps and on which samples; None where nothing was."""
-        if not self.chooses:
+        if self._choice is None:
             return None
-        what, where = (e.text for e in self.conversion.trace if e.stage == CHOICE)
+        what, where = (e.text for e in self._choice.trace if e.stage == CHOICE)
         return f"{where.capitalize()}: {what}."
 
     @property
