@@ -139,7 +139,7 @@ def _rate(model: Any, x: Any) -> Any:
 
 
 def _few(model: Any, x: Any) -> Any:
-    return sw.convert(model, spiking=True).run(x, 4, progress=False)
+    return sw.convert(model, spiking=True, scale_firing_rates=1.0).run(x, 4, progress=False)
 
 
 def _backend(model: Any, x: Any) -> Any:
@@ -237,9 +237,14 @@ CASES: dict[str, Callable[[], Case]] = {
     "data for a rule": lambda: Case(
         dense(), fail=_rate, command=("convert", "{model}", "--scale", "percentile")
     ),
+    "rates that nothing chose": lambda: Case(
+        dense(), facts={"example": "example_input=x[:1], "},
+        fail=lambda model, x: sw.convert(model, example_input=x, spiking=True),
+        command=("convert", "{model}", "--spiking"),
+    ),
     "few spikes": lambda: Case(
         dense(), facts={"steps": 4}, fail=_few,
-        command=("run", "{model}", "--data", "{folder}/data.npz", "--steps", "4", "--spiking"),
+        command=("run", "{model}", "--data", "{folder}/data.npz", "--steps", "4", "--limit", "1"),
     ),
 }  # fmt: skip
 

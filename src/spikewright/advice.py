@@ -38,6 +38,11 @@ def on_the_command_line() -> Iterator[None]:
         _COMMAND.reset(token)
 
 
+def is_command() -> bool:
+    """Whether a command runs."""
+    return _COMMAND.get()
+
+
 def advise(cause: str, **facts: Any) -> str:
     """The clause of the advice for a cause, for Python or for the command that runs."""
     advice = ADVICE[cause]
@@ -163,6 +168,13 @@ ADVICE: Mapping[str, Advice] = {
         "sw.convert(model, spiking=True, scale_firing_rates=sw.Percentile(), calibration=x)",
         "Give a file with some hundred samples: --calibration data.npz",
         "--calibration data.npz",
+    ),
+    "rates that nothing chose": Advice(
+        "a spiking network without samples or rates",
+        "Let samples choose: sw.convert(model, {example}spiking=True, calibration=x, steps=8)",
+        "sw.convert(model, {example}spiking=True, calibration=x, steps=8)",
+        "Let samples choose: --calibration data.npz --steps 8",
+        "--calibration data.npz --steps 8",
     ),
     "few spikes": Advice(
         "a run in which neurons hardly spike",

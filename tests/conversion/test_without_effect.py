@@ -119,5 +119,5 @@ def test_a_spiking_network_without_a_spike_is_told() -> None:
     assert "the model has no activations: nothing spikes" in linear
     (text,) = _told(lambda: sw.convert(softmax, spiking=True))
     assert "0 of 1 activations spike, and these layers hold those that stay analog: end" in text
-    assert _told(lambda: sw.convert(read_out, spiking=True)) == []
+    assert _told(lambda: sw.convert(read_out, spiking=True, scale_firing_rates=1.0)) == []
     assert _told(lambda: sw.convert(read_out, spiking=rates)) == []  # which were asked for

@@ -19,6 +19,7 @@ from spikewright.cli.given import FIXED, NIR, Given, is_model
 from spikewright.cli.option_texts import flag
 from spikewright.cli.options import command
 from spikewright.cli.output import say, show, tell
+from spikewright.conversion.trace_warnings import warn_of_unit_scale
 from spikewright.conversion.verified import Verification
 from spikewright.engines.settings import StepOptions
 from spikewright.exchange.nir import DIALECTS
@@ -105,6 +106,8 @@ def convert(given: Given) -> None:
     _refuse_without_nir(given)
     x = _samples(given)
     conversion = given.conversion
+    if is_model(given.model):
+        warn_of_unit_scale(conversion)
     verification = conversion.verify() if given.settings["verify"] else None
     found = None
     if x is not None:

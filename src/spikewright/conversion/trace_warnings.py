@@ -124,6 +124,21 @@ def tell_of_choice(conversion: Made, why: str) -> Made:
     return conversion
 
 
+def warn_of_unit_scale(conversion: Converted, example: bool = False) -> None:
+    """Warn once that firing rates have a scale of 1, since neither samples nor a number chose one.
+
+    Layers that round bring their own. `example` tells whether an example input was given.
+    """
+    given = conversion.arguments
+    chosen = ("scale_firing_rates", "coding", "steps", "calibration", "weights", "sequence_step")
+    if given["spiking"] is not True or any(given.get(name) is not None for name in chosen):
+        return
+    spiking = [n for n, e in conversion.populations().items() if e.neuron_type.spiking]
+    if any(rounded(conversion.canonical[name].layer) is None for name in spiking):
+        told = advise("rates that nothing chose", example="example_input=x[:1], " * example)
+        conversion.trace.say("run", f"firing rates have a scale of 1, at which few spike. {told}")
+
+
 def warn_of_run(conversion: Converted, means: Mapping[str, float], steps: int, dt: float) -> None:
     """Warn where a run of this length, or with so few spikes, says little of the source."""
     warn_of_length(conversion, steps, dt)
