@@ -46,7 +46,7 @@ def test_a_network_that_hardly_spikes_says_so_and_what_would_help() -> None:
 
 def test_it_is_said_at_the_users_line_and_logged(caplog: pytest.LogCaptureFixture) -> None:
     """The warning points to the file that called the library; the logger has the same words."""
-    conversion = sw.convert(mlp(), spiking=True)
+    conversion = sw.convert(mlp(), spiking=True, scale_firing_rates=1.0)
     with caplog.at_level(logging.WARNING, "spikewright"), pytest.warns(ConversionWarning) as caught:
         conversion.run(X, steps=4)
 
@@ -56,7 +56,7 @@ def test_it_is_said_at_the_users_line_and_logged(caplog: pytest.LogCaptureFixtur
 
 def test_it_is_said_once_a_conversion() -> None:
     """A second run is silent; another conversion speaks for itself; the trace keeps all."""
-    conversion = sw.convert(mlp(), spiking=True)
+    conversion = sw.convert(mlp(), spiking=True, scale_firing_rates=1.0)
 
     assert len(_run(conversion)) == 1
     assert _run(conversion, steps=5) == []
@@ -67,7 +67,7 @@ def test_it_is_said_once_a_conversion() -> None:
 def test_evaluations_say_it_too() -> None:
     """`evaluate` of a network that hardly spikes is no quieter than `run`."""
     with pytest.warns(ConversionWarning, match="hardly spike"):
-        sw.convert(mlp(), spiking=True).evaluate(X, steps=4, progress=False)
+        sw.convert(mlp(), spiking=True, scale_firing_rates=1.0).evaluate(X, steps=4, progress=False)
 
 
 def test_nothing_is_said_of_networks_that_spike_or_have_rates() -> None:
@@ -98,11 +98,26 @@ def test_guesses_without_data_are_said_when_they_are_made() -> None:
 
 def test_candidates_say_nothing_and_what_is_chosen_does() -> None:
     """Inside searches nothing is said, and what was not said there is not lost."""
-    conversion = sw.convert(mlp(), spiking=True)
+    conversion = sw.convert(mlp(), spiking=True, scale_firing_rates=1.0)
     with silently():
         assert _run(conversion) == []
 
     assert len(_run(conversion)) == 1
+
+
+def test_a_scale_that_nothing_chose_is_said_by_convert_alone() -> None:
+    """One sentence with the call to make, which is silent; a scale that was given says nothing."""
+    with pytest.warns(ConversionWarning) as caught:
+        conversion = sw.convert(mlp(), spiking=True)
+    (text,) = _said(list(caught))
+    assert "sw.convert(model, spiking=True, calibration=x, steps=8)" in text and len(text) <= 140
+    assert caught[0].filename == __file__
+    assert _run(conversion) == []
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", ConversionWarning)
+        sw.convert(mlp(), spiking=True, calibration=X, steps=8).run(X, progress=False)
+        sw.convert(mlp(), spiking=True, scale_firing_rates=1.0)
+        sw.convert(mlp())
 
 
 @pytest.mark.parametrize("search", ["best_rule", "diagnose", "tune"])
