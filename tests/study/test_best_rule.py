@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 import spikewright as sw
+from spikewright import demo
 from spikewright.choosing.rules import MinimumError
 from spikewright.errors import ConversionError
 from spikewright.graph import Graph, GraphNode
@@ -752,3 +753,13 @@ def test_a_fit_takes_the_time_that_is_given(
     halving.compare([sw.StudySetting("A", {})], HalvingClock(None))
     Further(halving).reconstruct(HalvingClock(time.monotonic() + 1))  # type: ignore[arg-type]
     assert [row.setting.name for row in halving.left] == ["A"]
+
+
+def test_a_result_in_the_place_of_a_scale_is_refused_with_the_call_that_takes_it() -> None:
+    """Both the result and its best point."""
+    x = demo.held_out(24)[0]
+    result = sw.best_rule(demo.MODEL, x, 8, progress=False)
+    for wrong in (result, result.best):
+        with pytest.raises(ConversionError, match=r"\*\*result\.best\.arguments"):
+            sw.convert(demo.MODEL, spiking=True, scale_firing_rates=wrong)
+    sw.convert(demo.MODEL, **result.best.arguments)

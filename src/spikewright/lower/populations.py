@@ -357,6 +357,9 @@ def as_scale(value: object) -> NDArray:
     try:
         return as_numbers(value)
     except (TypeError, ValueError) as error:
-        raise NetworkError(
-            f"{value!r} is not a number, an array or a dict of them: {error}"
-        ) from None
+        reason = f"{value!r} is not a number, an array or a dict of them"
+        study = hasattr(value, "best") or hasattr(type(value), "arguments")
+        if study:  # its result, or one of its points
+            move = "Give all that it chose: sw.convert(model, **result.best.arguments)"
+            raise NetworkError(f"{reason}. {move}") from None
+        raise NetworkError(f"{reason}: {error}") from None
