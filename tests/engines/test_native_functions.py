@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -108,3 +109,28 @@ def test_digits_of_responses(name: str, steps: int) -> None:
     fed = np.random.default_rng(4).normal(0.0, 900.0, (2, 12, 9))
     expected = assert_alike(program, stimulus, populations, fed, 12)
     assert len(np.unique(expected[0])) > 2 and on_reference(program) == set()
+
+
+def test_digits_of_gelu_at_their_thresholds() -> None:
+    """Kernels decide by rough values where these suffice: within rounding of one they are exact."""
+    size, unit = 400, 0.75
+    gelu = np.vectorize(lambda x: 0.5 * x * (1.0 + math.erf(x * math.sqrt(0.5))))
+    low, high = 0.0, 4.0
+    for _ in range(60):  # the current at which four times gelu is two thirds of a digit of 8
+        middle = (low + high) / 2
+        low, high = (middle, high) if 4.0 * gelu(middle) < 8 * 2 / 3 * unit else (low, middle)
+    apart = np.sort(np.outer([-1.0, 1.0], np.logspace(-17, -4, size // 2)).ravel())
+    kind = BipolarIntegrateAndFire.digits(4, 0, Elementwise.of("gelu"))
+    with sw.Network(seed=0) as net:
+        stimulus = sw.Node(np.zeros(size))
+        reader = sw.Ensemble(
+            size, neuron_type=kind, gain=1.0, bias=0.0, rate_scale=1.0 / unit / DT,
+            initial_voltage="half",
+        )  # fmt: skip
+        sw.Connection(stimulus, reader.neurons, None)
+        sw.Probe(reader.neurons, "spike_count")
+    fed = np.zeros((1, 4, size))
+    fed[0, 0] = 4.0 * low * (1.0 + apart)
+    expected = assert_alike(compile_network(net, DT, 0, "float64"), stimulus, [reader], fed, 4)
+    first = expected[0][0, 0]
+    assert not first[np.searchsorted(apart, -1e-7)] and first[np.searchsorted(apart, 1e-7)]

@@ -118,25 +118,45 @@ template <std::size_t lanes>
     x.read(values);
 }
 
+// Whose digits: of a sum above zero; or of both signs, of a sum, or of a function of it.
+enum class Said { positive, sum, function };
+
 // Signed digits of all that arrived so far, or of a function of it, less what was sent.
-template <std::size_t lanes, bool uniform>
-struct Neurons<Cell::digits, lanes, uniform> : BothWays<lanes, uniform> {
+template <std::size_t lanes, bool uniform, Said said>
+struct Digits : BothWays<lanes, uniform> {
     using Base = BothWays<lanes, uniform>;
     using Base::Base, Base::limits, Base::n, Base::p, Base::sent, Base::v;
 
-    // The voltages of neurons that follow a function, in the reference's order of operations.
-    [[gnu::always_inline]] Block<lanes> followed(const Place& at) const {
-        const double steps = double(p.model.heights.size());
-        const doubles scale = splat(steps), inverse = splat(1.0 / steps), half = splat(0.5);
-        const bool exact = std::has_single_bit(p.model.heights.size());  // products with the inverse are
-        Block<lanes> known, owed;
+    // What the sum of all inputs is divided by, and whether products with its inverse are the same.
+    const double steps = double(p.model.heights.size()), inverse = 1.0 / steps;
+    const bool exact = std::has_single_bit(p.model.heights.size());
+
+    [[gnu::always_inline]] doubles owed(std::size_t k) const {
+        return (sent.v[k] - 0.5) * limits.threshold[limits.at(k)];
+    }
+
+    // The voltages of neurons that follow a function, in the reference's order of operations; or nearly so, where
+    // all are as certainly on the same side of so many thresholds, `above` and `below`.
+    [[gnu::always_inline]] Block<lanes> followed(const Place& at, double above, double below) const {
+        Block<lanes> known;
         each<n>(SPIKEWRIGHT_EACH(k) {
-            owed.v[k] = (sent.v[k] - half) * limits.threshold[limits.at(k)];
-            const doubles total = v.v[k] + owed.v[k];
-            known.v[k] = exact ? total * inverse : total / scale;
+            const doubles total = v.v[k] + owed(k);
+            known.v[k] = exact ? total * inverse : total / steps;
         });
+        if (p.model.rate == Rate::gelu) {
+            Block<lanes> near;
+            Where clear = ~Where{};
+            each<n>(SPIKEWRIGHT_EACH(k) {
+                const doubles unit = limits.threshold[limits.at(k)], x = known.v[k];
+                near.v[k] = gelu_nearly(x) * steps - owed(k);
+                const doubles error = 0x1p-21 * (steps * magnitude_of(x) + magnitude_of(owed(k)));
+                for (const double one : {above, below})
+                    clear &= at_least(magnitude_of(near.v[k] - one * unit), error);
+            });
+            if (all_of(clear)) return near;
+        }
         if (p.model.rate != Rate::identity) respond(p, at, known);
-        each<n>(SPIKEWRIGHT_EACH(k) { known.v[k] = known.v[k] * scale - owed.v[k]; });
+        each<n>(SPIKEWRIGHT_EACH(k) { known.v[k] = known.v[k] * steps - owed(k); });
         return known;
     }
 
@@ -148,22 +168,27 @@ struct Neurons<Cell::digits, lanes, uniform> : BothWays<lanes, uniform> {
         const std::size_t own = m.own(c.job->first + c.first_step + t);
         if (own == m.heights.size()) return;
         const double height = m.heights[own], enough = height * m.parts[own];
-        const doubles high = splat(height), above = splat(enough + 0.5), below = splat(0.5 - enough), one = splat(1.0);
-        Where given[n], taken[n];
-        const Block<lanes> known = m.responds ? followed(at) : v;
-        const doubles least = m.responds ? splat(-std::numeric_limits<double>::infinity()) : one;
-        each<n>(SPIKEWRIGHT_EACH(k) {
+        const double above = enough + 0.5, below = 0.5 - enough;
+        const doubles high = splat(height), one = splat(1.0);
+        Block<lanes> known;
+        if constexpr (said == Said::function) known = followed(at, above, below);
+        Where taken[n];
+        const Counts<lanes> up = counts_of<lanes>(SPIKEWRIGHT_EACH(k) {
             const doubles unit = limits.threshold[limits.at(k)];
-            given[k] = at_least(known.v[k], above * unit);
-            taken[k] = at_least(sent.v[k], least) & ~at_least(known.v[k], below * unit);
-            v.v[k] = minus_where(minus_where(v.v[k], high * unit, given[k]), -(high * unit), taken[k]);
-            sent.v[k] = minus_where(minus_where(sent.v[k], -high, given[k]), high, taken[k]);
+            doubles now = said == Said::function ? known.v[k] : v.v[k];
+            if constexpr (said == Said::sum) now = (now + owed(k)) - owed(k);  // as a function does
+            const Where given = at_least(now, above * unit);
+            taken[k] = ~at_least(now, below * unit);
+            if constexpr (said == Said::positive) taken[k] &= at_least(sent.v[k], one);
+            const doubles digit = minus_where(minus_where(doubles{}, -high, given), high, taken[k]);
+            v.v[k] -= digit * unit;
+            sent.v[k] += digit;
+            return given;
         });
-        const Counts<lanes> up = counts_of<lanes>(SPIKEWRIGHT_EACH(k) { return given[k]; });
         const Counts<lanes> down = counts_of<lanes>(SPIKEWRIGHT_EACH(k) { return taken[k]; });
         const auto worth = std::uint8_t(height);
         each<Counts<lanes>::n>(SPIKEWRIGHT_EACH(k) {
-            fired.net.v[k] = (up.v[k] - down.v[k]) * worth;
+            fired.net.v[k] = (-up.v[k] & worth) - (-down.v[k] & worth);
             fired.all.v[k] = up.v[k] + down.v[k];
         });
     }
@@ -220,7 +245,15 @@ template <std::size_t lanes, bool uniform, Cell cell, bool checked = true, class
     if constexpr (cell == Cell::bipolar)
         if (c.job->brief && population_of(c, at).model.cap == 1.0)
             return run_neurons<OnceBothWays<lanes, uniform>, lanes>(c, at, current, out);
-    run_neurons<Neurons<cell, lanes, uniform, checked>, lanes>(c, at, current, out);
+    if constexpr (cell == Cell::digits) {
+        const NeuronModel& m = population_of(c, at).model;
+        if (!m.responds) return run_neurons<Digits<lanes, uniform, Said::positive>, lanes>(c, at, current, out);
+        if (m.rate == Rate::identity && std::has_single_bit(m.heights.size()))
+            return run_neurons<Digits<lanes, uniform, Said::sum>, lanes>(c, at, current, out);
+        return run_neurons<Digits<lanes, uniform, Said::function>, lanes>(c, at, current, out);
+    } else {
+        run_neurons<Neurons<cell, lanes, uniform, checked>, lanes>(c, at, current, out);
+    }
 }
 
 // f(uniform, cell) with a population's own as constants.

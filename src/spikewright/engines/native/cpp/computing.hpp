@@ -36,61 +36,74 @@ inline void normalise_line(const Computed& f, const double* x, double* to, const
     for (std::size_t k = 0; k < n; ++k) to[k] = to[k] / by;
 }
 
-inline void softmax_line(const Computed& f, const double* x, double* to, const ComputingRoom& room) {
+// Lines of exp(x), x the values less the largest, over their sum: all exponentials at once.
+inline void softmax(const Computed& f, const double* x, double* to, const ComputingRoom& room) {
     const std::size_t n = f.inner;
-    double most = x[0];
-    for (std::size_t k = 1; k < n; ++k) most = larger_of(most, x[k]);
-    for (std::size_t k = 0; k < n; ++k) to[k] = x[k] - most;
-    each_lane(to, to, n, [](doubles v) {
+    for (std::size_t i = 0; i < f.rows; ++i) {
+        const double *line = x + i * n, *last = line + (n < kDoubles ? 0 : n - kDoubles);
+        doubles largest = n < kDoubles ? splat(line[0]) : load<doubles>(last);
+        for (const double* from = line; from < last; from += kDoubles) largest = larger_of(largest, load<doubles>(from));
+        double most = largest[0];
+        for (std::size_t k = 1; k < std::min(n, kDoubles); ++k) most = larger_of(most, n < kDoubles ? line[k] : largest[k]);
+        for (std::size_t k = 0; k < n; ++k) to[i * n + k] = line[k] - most;
+    }
+    each_lane(to, to, f.rows * n, [](doubles v) {
         const longs far = v < kLeastExponent;
         return where(far, doubles{}, exp_of(where(far, splat(kLeastExponent), v)));
     });
-    const double all = sum_of(to, room, n);
-    for (std::size_t k = 0; k < n; ++k) to[k] = to[k] / all;
+    for (double* line = to; line < to + f.rows * n; line += n) {
+        const double all = sum_of(line, room, n);
+        for (std::size_t k = 0; k < n; ++k) line[k] = line[k] / all;
+    }
+}
+
+// Some columns of a product, `n` vectors of them, of which the last has `last` values; rows of b are `pitch` apart.
+template <std::size_t n>
+inline void multiply_columns(const Computed& f, const double* a, const double* b, std::size_t pitch, std::size_t last,
+                             double* to) {
+    const std::size_t next = f.transpose_a ? 1 : f.inner, step = f.transpose_a ? f.rows : 1;
+    for (std::size_t i = 0; i < f.rows; ++i, a += next, to += f.columns) {
+        doubles sums[n];
+        each<n>(SPIKEWRIGHT_EACH(p) { sums[p] = splat(a[0]) * load<doubles>(b + p * kDoubles); });
+        for (std::size_t k = 1; k < f.inner; ++k) {
+            const doubles factor = splat(a[k * step]);
+            each<n>(SPIKEWRIGHT_EACH(p) {
+                sums[p] = sums[p] + factor * load<doubles>(b + k * pitch + p * kDoubles);
+            });
+        }
+        each<n - 1>(SPIKEWRIGHT_EACH(p) { store(to + p * kDoubles, sums[p]); });
+        store_some(to + (n - 1) * kDoubles, last, sums[n - 1]);
+    }
 }
 
 // `to` = a b, with axes that change places first.
 inline void multiply(const Computed& f, const double* a, const double* b, double* to, ComputingRoom& room) {
-    const std::size_t rows = f.rows, inner = f.inner, columns = f.columns;
-    if (f.transpose_b) {
-        room.turned.resize(inner * columns);
+    const std::size_t inner = f.inner, columns = f.columns, pitch = rounded_up(columns, kDoubles);
+    if (f.transpose_b || pitch > columns) {
+        room.turned.resize(inner * pitch);
+        const std::size_t row = f.transpose_b ? 1 : columns, column = f.transpose_b ? inner : 1;
         for (std::size_t k = 0; k < inner; ++k)
-            for (std::size_t j = 0; j < columns; ++j) room.turned[k * columns + j] = b[j * inner + k];
+            for (std::size_t j = 0; j < columns; ++j) room.turned[k * pitch + j] = b[k * row + j * column];
         b = room.turned.data();
     }
-    constexpr std::size_t together = 4 * kDoubles;
-    for (std::size_t i = 0; i < rows; ++i, to += columns) {
-        const double* row = f.transpose_a ? a + i : a + i * inner;
-        const std::size_t step = f.transpose_a ? rows : 1;
-        std::size_t j = 0;
-        for (; j + together <= columns; j += together) {
-            doubles sums[4];
-            each<4>(SPIKEWRIGHT_EACH(p) { sums[p] = splat(row[0]) * load<doubles>(b + j + p * kDoubles); });
-            for (std::size_t k = 1; k < inner; ++k) {
-                const doubles factor = splat(row[k * step]);
-                each<4>(SPIKEWRIGHT_EACH(p) {
-                    sums[p] = sums[p] + factor * load<doubles>(b + k * columns + j + p * kDoubles);
-                });
-            }
-            each<4>(SPIKEWRIGHT_EACH(p) { store(to + j + p * kDoubles, sums[p]); });
-        }
-        for (; j < columns; ++j) {
-            double sum = row[0] * b[j];
-            for (std::size_t k = 1; k < inner; ++k) sum = sum + row[k * step] * b[k * columns + j];
-            to[j] = sum;
-        }
+    constexpr std::size_t together = 6;
+    for (std::size_t j = 0; j < columns; j += together * kDoubles) {
+        const std::size_t left = columns - j, vectors = std::min(together, (left + kDoubles - 1) / kDoubles);
+        each<together>(SPIKEWRIGHT_EACH(n) {
+            if (vectors == n + 1) multiply_columns<n + 1>(f, a, b + j, pitch, std::min(left - n * kDoubles, kDoubles), to + j);
+        });
     }
 }
 
 inline void compute(const Computed& f, const double* x, double* to, ComputingRoom& room) {
+    if (f.kind == Computing::softmax) return softmax(f, x, to, room);
     if (f.kind == Computing::product) {
         const std::size_t each = f.rows * f.columns;
         for (std::size_t i = 0; i < f.first.size(); ++i)
             multiply(f, x + f.first[i], x + f.second[i], to + i * each, room);
         return;
     }
-    for (std::size_t i = 0; i < f.rows; ++i, x += f.inner, to += f.inner)
-        f.kind == Computing::softmax ? softmax_line(f, x, to, room) : normalise_line(f, x, to, room);
+    for (std::size_t i = 0; i < f.rows; ++i, x += f.inner, to += f.inner) normalise_line(f, x, to, room);
 }
 
 // Of present values; or t f(X / t) less what was sent, X the running sums, which are kept with what was sent and
@@ -116,6 +129,7 @@ inline void run_computed(const Context& c, const Instruction& op) {
             return to;
         };
         double *sums = held(0, 0, size), *sent = held(1, size, out), *known = held(2, size + out, 1);
+        int exponent = 0;
         for (std::size_t t = 0; t < c.steps; ++t) {
             const double* x = read(s, t);
             double* to = c.values(op.output, s, t);
@@ -124,8 +138,12 @@ inline void run_computed(const Context& c, const Instruction& op) {
                 continue;
             }
             const double over = f.once > 0.0 ? f.once : double(c.job->first + c.first_step + t + 1);
-            for (std::size_t k = 0; k < size; ++k) sums[k] = sums[k] + x[k];
-            for (std::size_t k = 0; k < size; ++k) means[k] = sums[k] / over;
+            const double inverse = 1.0 / over;
+            const bool exact = std::frexp(over, &exponent) == 0.5;  // products with the inverse are
+            for (std::size_t k = 0; k < size; ++k) {
+                sums[k] = sums[k] + x[k];
+                means[k] = exact ? sums[k] * inverse : sums[k] / over;
+            }
             compute(f, means.data(), to, room);
             for (std::size_t k = 0; k < out; ++k) {
                 const double value = over * to[k], reached = std::fabs(value) <= kMostFinite ? value : sent[k];

@@ -315,6 +315,15 @@ inline void expect_next_pixel(const Strip& strip, std::size_t pixel) {
 template <std::size_t lanes>
 void sum_finely(const Strip& strip, std::size_t pixel);
 
+// The currents of all steps, one step after the other.
+template <std::size_t lanes>
+[[gnu::noinline]] double* currents_of(const Strip& strip, const Currents<lanes>& currents) {
+    Array<double>& to = strip.scratch.currents;
+    to.reserve(strip.context.steps * lanes, 0);
+    for (std::size_t t = 0; t < strip.context.steps; ++t) currents.at(t).write(to.data() + t * lanes);
+    return to.data();
+}
+
 // A pixel's neurons integrate its currents in all steps, `together` at a time; `sum` is that of all limbs.
 template <std::size_t together, bool uniform, Cell cell>
 [[gnu::noinline]] void fire_pixel(const Strip& strip, std::size_t pixel, void (*sum)(const Strip&, std::size_t)) {
@@ -331,7 +340,7 @@ template <std::size_t together, bool uniform, Cell cell>
         const auto track = c.track<std::int8_t>(strip.op.output, strip.sample, at);
         const Place place{std::size_t(strip.op.population), strip.sample, pixel, channel,
                           std::min(valid - first, together)};
-        const auto current = [&](std::size_t t) __attribute__((always_inline)) { return currents.at(t); };
+        [[maybe_unused]] const auto current = [&](std::size_t t) __attribute__((always_inline)) { return currents.at(t); };
         const auto out = [&](std::size_t t) __attribute__((always_inline)) { return track[t]; };
         if constexpr (follows) {
             const double* errors = scratch.rough ? scratch.errors + first : nullptr;
@@ -339,6 +348,13 @@ template <std::size_t together, bool uniform, Cell cell>
             const bool certain =
                 follow<uniform>(c, place, counts, scratch.numbers.data(), errors, current, out, finely);
             ++(certain ? scratch.certain : scratch.followed);
+        } else if constexpr (cell == Cell::digits) {  // whose states fill the registers
+            const double* from = currents_of(strip, currents);
+            run_block<together, uniform, cell>(c, place, SPIKEWRIGHT_EACH(t) {
+                Block<together> now;
+                now.read(from + t * together);
+                return now;
+            }, out);
         } else {
             run_block<together, uniform, cell>(c, place, current, out);
         }

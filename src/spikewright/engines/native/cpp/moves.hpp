@@ -47,16 +47,21 @@ inline void run_take(const Context& c, const Instruction& op) {
 // Values some steps before they come, all of a run in one block: first the sum of all until then, last zeros.
 inline void run_advance(const Context& c, const Instruction& op) {
     const std::size_t size = c.size(op.output), ahead = op.every;
+    const bool bytes = are_bytes(c, op.input) && c.kind(op.output) == Kind::counts;
     const auto made = [&](auto&& read) {
         each_step(c, [&](std::size_t s, std::size_t t) {
-            make_step(c, op.output, s, t, [&](double* to) {
-                std::fill_n(to, size, 0.0);
-                const std::size_t begin = t ? t + ahead : 0, end = std::min(t + ahead + 1, c.steps);
+            const std::size_t begin = t ? t + ahead : 0, end = std::min(t + ahead + 1, c.steps);
+            const auto sum = [&](auto* to) {
+                std::fill_n(to, size, 0);
                 for (std::size_t u = begin; u < end; ++u) {
                     const auto* from = read(s, u);
-                    for (std::size_t k = 0; k < size; ++k) to[k] += double(from[k]);
+                    for (std::size_t k = 0; k < size; ++k) to[k] = std::decay_t<decltype(*to)>(to[k] + from[k]);
                 }
-            });
+            };
+            int most = 0;
+            for (std::size_t u = begin; bytes && u < end; ++u) most += largest(c.counts(op.input, s, u), size);
+            if (bytes && most <= kMostCounts) return sum(c.counts(op.output, s, t));
+            make_step(c, op.output, s, t, sum);
         });
     };
     by_reading(c, op.input, made);

@@ -300,7 +300,8 @@ struct Tally {
     static constexpr std::size_t n = Counts<lanes>::n;
     Counts<lanes> recent = {};
     Most bound = 0;
-    std::uint32_t sum[lanes] = {};
+    bool whole = true;         // whether `recent` is all
+    std::uint32_t sum[lanes];  // of what is not recent
 
     void add_to(const Context::Passed<std::uint32_t>& total) {
         flush();
@@ -315,8 +316,8 @@ struct Tally {
         std::int8_t bytes[lanes];
         recent.write(bytes);
         recent = {};
-        for (std::size_t k = 0; k < lanes; ++k) sum[k] += std::uint8_t(bytes[k]);
-        bound = 0;
+        for (std::size_t k = 0; k < lanes; ++k) sum[k] = (whole ? 0 : sum[k]) + std::uint8_t(bytes[k]);
+        bound = 0, whole = false;
     }
 };
 

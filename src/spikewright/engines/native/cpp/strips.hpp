@@ -58,6 +58,7 @@ struct Scratch {
     alignas(kLine) double errors[64];
     Array<double> values;
     Split fine;
+    Array<double> currents;  // of neurons that are advanced together, step by step
     // Groups of neurons whose counts were certain, and those that were followed step by step.
     std::size_t certain = 0, followed = 0;
 };

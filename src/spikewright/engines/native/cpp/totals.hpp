@@ -1,6 +1,7 @@
 // Sums over a run, from the order in which neurons are stored to that of the program.
 #pragma once
 
+#include <algorithm>
 #include <limits>
 #include <type_traits>
 
@@ -70,12 +71,13 @@ inline void unpack(const Population& p, const From* from, To* to) {
                      std::min<std::size_t>(16, p.pixels - i), to + places.first + c * p.pixels + i, p.pixels);
         return;
     }
-    for (std::size_t i = 0; i < p.pixels; ++i)
-        for (std::size_t c = 0; c < p.channels; ++c) {
-            const std::size_t k = i * p.channels + c;
-            to[places.index.empty() ? places.first + k : std::size_t(places.index[k])] =
-                narrowed<To>(from[i * p.padded + c]);
-        }
+    for (std::size_t i = 0; i < p.pixels; ++i, from += p.padded) {
+        const std::size_t at = i * p.channels;
+        if (places.index.empty())
+            std::transform(from, from + p.channels, to + places.first + at, narrowed<To, From>);
+        else
+            for (std::size_t c = 0; c < p.channels; ++c) to[places.index[at + c]] = narrowed<To>(from[c]);
+    }
 }
 
 // Sample `row` gets the sums `sent` of either sign, and `net` of those that take spikes back.
