@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 import spikewright as sw
 from slowly import in_turn
@@ -19,6 +20,7 @@ from spikewright.network.transforms import (
     Permute,
     Reshape,
     Shape,
+    Slice,
     Sparse,
     SumPool,
     Transform,
@@ -120,6 +122,37 @@ def test_natively_a_layer_behind_several_heights_reads_events(heights_differ: bo
     (layer,) = (kernel for kernel in kernels.values() if "Convolution" in kernel)
     assert layer == "native: Convolution of events"
     assert not any("heights" in operator for operator in kernels)
+
+
+@pytest.mark.parametrize("engine", engines.available())
+def test_heights_pass_junctions_that_move_spikes(engine: str) -> None:
+    """Weights behind them take the heights up, and give what they give of values; sums do not."""
+    weights, bias = RNG.normal(size=(2, 3)), RNG.uniform(20.0, 90.0, (4, 3))
+
+    def answers(junctions: bool, added: bool = False) -> tuple[NDArray, list[str]]:
+        with sw.Network(seed=1) as net:
+            first = sw.Ensemble(
+                (4, 3), None, neuron_type=sw.IntegrateAndFire(), gain=1.0, bias=bias
+            )
+            first.rate_scale = np.array([1.0, 3.0, 7.0])
+            turned, cut = sw.Node(size_in=(3, 4)), sw.Node(size_in=(3, 2))
+            back, out = sw.Node(size_in=(2, 3)), sw.Node(size_in=(2 if junctions else 4, 2))
+            if junctions:
+                sw.Connection(first.neurons, turned, None, Permute((1, 0)))
+                sw.Connection(turned, cut, None, Slice(((0, 3, 1), (1, 3, 1))))
+                sw.Connection(cut, back, None, Permute((1, 0)))
+            if added:
+                sw.Connection(sw.Node(np.ones((2, 3))), back, None)
+            sw.Connection(back if junctions else first.neurons, out, None, Dense(weights))
+            probe = sw.Probe(out)
+        with sw.Simulator(net, engine=engine, progress=False) as sim:
+            sim.run_steps(200)
+            return sim.data[probe], [row.operator for row in sim.plan]
+
+    found, operators = answers(True)
+    np.testing.assert_array_equal(found, answers(False)[0][:, 1:3])
+    assert np.any(found) and not any("heights" in operator for operator in operators)
+    assert any("heights" in operator for operator in answers(True, added=True)[1])
 
 
 def test_a_mean_over_windows_is_one_of_values() -> None:

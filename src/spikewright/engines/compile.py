@@ -12,7 +12,13 @@ from spikewright._base.arguments import repeated
 from spikewright._base.debugging import checking, traced
 from spikewright.engines.decoder_cache import Choice, DecoderCache, chosen_cache
 from spikewright.engines.draft import ProgramDraft, Receiver, Signals
-from spikewright.engines.factors import Scaled, carried_factors, pooled_heights, takes_counts
+from spikewright.engines.factors import (
+    Scaled,
+    carried_factors,
+    passed_heights,
+    pooled_heights,
+    takes_counts,
+)
 from spikewright.engines.grid import Precision
 from spikewright.engines.learned import Learners
 from spikewright.engines.operators import Apply, Generate, NodeSource, Operator, ScaledSum
@@ -122,8 +128,9 @@ class _Compiler:
         for ensemble in self.network.all_ensembles:
             self.declare(ensemble, self.keys[ensemble])
         junctions = [node for node in self.network.all_nodes if node in signals.input_of]
-        junctions += [node for node in self.network.all_nodes if takes_counts(node)]
         spikes = {n: h for n, h in signals.heights.items() if isinstance(n, NeuronsView)}
+        signals.heights.update(passed_heights(self.network, junctions, spikes))
+        junctions += [node for node in self.network.all_nodes if takes_counts(node)]
         signals.factors = carried_factors(self.network, junctions, spikes)
         signals.heights.update(pooled_heights(self.network, spikes))
         represented = self.vectors.representations

@@ -21,9 +21,10 @@ Spikes of height 1000 pass a node as counts; the weights behind it have the fact
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Collection, Mapping
 from dataclasses import replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,6 +38,7 @@ from spikewright.network import (
     NeuronsView,
     Node,
     NodeFunction,
+    output_shape,
 )
 from spikewright.network.transforms import (
     Convolution,
@@ -93,13 +95,20 @@ def with_heights(chain: tuple[Transform, ...], heights: NDArray, shape: Shape) -
     """
     each = np.broadcast_to(heights, shape)
     for place, transform in enumerate(chain):
-        if isinstance(transform, Reshape):
-            each = each.reshape(transform.shape)
-        elif isinstance(transform, Permute):
-            each = each.transpose(transform.axes)
-        else:
+        moved = _moved(transform, each)
+        if moved is None:
             return _taken_up(chain, place, each)
+        each = moved
     return None
+
+
+def _moved(transform: Transform, values: NDArray) -> NDArray | None:
+    """Values behind a transform that only moves them; None behind any other."""
+    if isinstance(transform, Reshape):
+        return values.reshape(transform.shape)
+    if isinstance(transform, Permute):
+        return values.transpose(transform.axes)
+    return values[transform.index] if isinstance(transform, Slice) else None
 
 
 def _taken_up(chain: tuple[Transform, ...], place: int, heights: NDArray) -> OfCounts | None:
@@ -206,6 +215,38 @@ def pooled_heights(
             if each is not None:
                 found[node] = each
     return found
+
+
+def passed_heights(
+    network: Network, junctions: Collection[Node], heights: Mapping[NeuronsView, NDArray]
+) -> dict[NeuronsView | Node, NDArray]:
+    """Heights at junctions that one connection alone leads to, where those of neurons differ.
+
+    It only moves what it brings, so that weights behind the junction may absorb the heights.
+    """
+    arriving = Counter(connection.post_obj for connection in network.all_connections)
+    found: dict[Any, NDArray] = {n: each for n, each in heights.items() if each.ndim > 0}
+    left = [
+        c for c in network.all_connections if c.post_obj in junctions and arriving[c.post_obj] == 1
+    ]
+    known = -1
+    while known < len(found):
+        known = len(found)
+        for connection in left:
+            pre = connection.pre_obj
+            if (
+                pre not in found
+                or connection.synapse
+                or connection.function
+                or np.any(connection.delay)
+            ):
+                continue
+            each: NDArray | None = np.broadcast_to(found[pre], output_shape(pre))
+            for transform in connection.chain():
+                each = None if each is None else _moved(transform, each)
+            if each is not None:
+                found[connection.post_obj] = each
+    return {place: each for place, each in found.items() if isinstance(place, Node)}
 
 
 def _of_channels(

@@ -9,10 +9,10 @@ from __future__ import annotations
 from spikewright.engines.native.buffers import Ahead, Buffers
 from spikewright.engines.native.cells import DIGITS_IN_BYTES
 from spikewright.engines.native.shortcuts import Shortcut, shortcuts
-from spikewright.engines.operators import Advance, Apply, Linear, Operator
+from spikewright.engines.operators import Advance, Apply, Linear, Operator, ScaledSum
 from spikewright.engines.populations import Neurons
 from spikewright.network import MaxPool
-from spikewright.network.transforms import Convolution, Dense
+from spikewright.network.transforms import Convolution, Dense, Permute, Reshape
 
 
 def read_ahead(b: Buffers) -> dict[Advance, Ahead]:
@@ -20,13 +20,13 @@ def read_ahead(b: Buffers) -> dict[Advance, Ahead]:
     found: dict[Advance, Ahead] = {}
     for op in b.op.operators:
         heights = _heights(b, op.inputs[0]) if isinstance(op, Advance) else ()
-        if isinstance(op, Advance) and heights and op.output not in b.op.exported:
+        if isinstance(op, Advance) and heights:
             found[op] = Ahead(op.inputs[0], op.steps, heights)
     joins = {s.signal: s for s in shortcuts(b).values()}
     left = 0
     while len(found) != left:  # a shortcut is read as its layer's input is
         left = len(found)
-        made = {op.output: op for op in found}
+        made = {signal: op for op in found for signal in orders_of(b, op.output)}
         found = {op: one for op, one in found.items() if _only_layers(b, op, made, joins)}
     return found
 
@@ -49,9 +49,27 @@ def _only_layers(
     b: Buffers, op: Advance, made: dict[int, Advance], joins: dict[int, Shortcut]
 ) -> bool:
     """Whether all that reads an advance are layers, and shortcuts of such layers."""
-    shortcut = joins.get(op.output)
-    readers = [one for one in b.op.operators if op.output in one.inputs]
-    return all(_sums_weights(r) or _joins(r, op, made, shortcut) for r in readers)
+    orders = orders_of(b, op.output)
+    return not {*b.op.exported} & {*orders} and all(
+        _reorders(reader) or _sums_weights(reader) or _joins(reader, op, made, joins.get(signal))
+        for signal in orders
+        for reader in b.op.operators
+        if signal in reader.inputs
+    )
+
+
+def orders_of(b: Buffers, signal: int) -> list[int]:
+    """A signal, and those that have its values in other orders."""
+    found = [signal]
+    for one in found:
+        found += [op.output for op in b.op.operators if one in op.inputs and _reorders(op)]
+    return found
+
+
+def _reorders(op: Operator) -> bool:
+    if isinstance(op, ScaledSum):
+        return len(op.inputs) == 1 and op.gain is None and op.bias is None
+    return isinstance(op, Linear) and isinstance(op.transform, Reshape | Permute)
 
 
 def _sums_weights(op: Operator) -> bool:

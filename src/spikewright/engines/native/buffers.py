@@ -133,7 +133,7 @@ class Buffers:
 
     def held(self, signal: int) -> Stored:
         """The place of a signal; one from outside the region is loaded into a buffer."""
-        if signal in self.ahead:
+        if signal in self.ahead and signal not in self.stored:
             return self.held(self.ahead[signal].signal)
         if signal not in self.stored:
             order = self.preferred.get(signal)

@@ -25,7 +25,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from spikewright.engines.native.ahead import read_ahead
+from spikewright.engines.native.ahead import orders_of, read_ahead
 from spikewright.engines.native.buffers import Buffers, SummedOutputs
 from spikewright.engines.native.filling import Filling, Listed, Packing
 from spikewright.engines.native.foreign import add_foreign
@@ -155,7 +155,7 @@ def build(region: Region, program: Program) -> Built:
     b = Buffers(region, program)
     b.fused.update(op for one in shortcuts(b).values() for op in one.vanishing)
     for op, one in read_ahead(b).items():
-        b.ahead[op.output] = one
+        b.ahead.update(dict.fromkeys(orders_of(b, op.output), one))
         b.fused.add(op)
     for group in groups(b):
         # A layer takes the sum behind it with it, but not those that the sum is grouped with.
