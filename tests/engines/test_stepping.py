@@ -450,7 +450,7 @@ def test_a_large_network_looks_at_its_memory_before_every_step(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Only where a step needs little it is prepared for later ones."""
-    monkeypatch.setattr("spikewright.engines.run._SMALL", 0)
+    monkeypatch.setattr("spikewright.engines.run.SMALL", 0)
     net, _, _ = driven()
     with sw.Simulator(net, progress=False, engine="native") as sim:
         sim.step()

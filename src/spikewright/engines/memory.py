@@ -18,6 +18,8 @@ LIMIT_VARIABLE = "SPIKEWRIGHT_MEMORY"
 _GIB = 2**30
 _NAMED = 3  # parts that an error names
 _LATELY = 0.1  # seconds
+# Bytes for which memory need not be looked at every time; their share of what was left.
+SMALL, _SMALL_SHARE = 64 * 2**20, 32
 _ADVICE = {
     "weights": "convert a smaller network, or in a process that holds less",
     "state": "run fewer samples at once (batch_size=)",
@@ -102,6 +104,12 @@ def lately_available() -> int | None:
     if os.environ.get(LIMIT_VARIABLE):
         return available()
     return _seen_in(int(time.monotonic() / _LATELY))
+
+
+def available_for(size: int) -> int | None:
+    """`available()` for so many bytes; where these are few, as of a tenth of a second ago."""
+    small = size < max(SMALL, (lately_available() or 0) // _SMALL_SHARE)
+    return lately_available() if small else available()
 
 
 @lru_cache(maxsize=1)

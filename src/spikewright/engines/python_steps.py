@@ -13,6 +13,7 @@ import types
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Literal
+from weakref import WeakKeyDictionary
 
 from spikewright._base.process import outside
 from spikewright.engines.operators import NodeSource, OfNode, Operator
@@ -309,12 +310,17 @@ def _entries(target: Any) -> tuple[str, ...]:
     return ("make_state", "make_step") if isinstance(target, Process | Synapse) else ()
 
 
+_KEEPING_NOTHING: WeakKeyDictionary[Operator, Any] = WeakKeyDictionary()
+
+
 def _check_arrays(op: Operator, samples: int) -> None:
     """Refuse state of what is called once for all samples, on arrays."""
     for target, methods, shared in op.calls:
-        if not shared or _marked(target):
+        if not shared or _marked(target) or _KEEPING_NOTHING.get(op) is target:
             continue
         state = find_state(target, *methods)
+        if state.pure and any(one is target for one in state.kept):  # it never changes
+            _KEEPING_NOTHING[op] = target
         if not state.pure and _keeps(state):
             raise BuildError(
                 f"{op.label}: {target!r} keeps something outside the network, which {samples} "

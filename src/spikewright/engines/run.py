@@ -17,7 +17,7 @@ from spikewright._base.mapped import give_back
 from spikewright.engines.base import Engine, Feeds, arrays_of
 from spikewright.engines.blocks import Resuming, parts_of
 from spikewright.engines.kernel import Array, Kernel
-from spikewright.engines.memory import MemoryNeed, available, lately_available, running_out
+from spikewright.engines.memory import SMALL, MemoryNeed, available_for, running_out
 from spikewright.engines.needs import PreparedRun
 from spikewright.engines.operators import NodeSource
 from spikewright.engines.populations import Learned
@@ -28,9 +28,6 @@ from spikewright.engines.sources import Given
 from spikewright.engines.stepping import Stepper, can_step, constants_of
 from spikewright.engines.totals import Totals
 from spikewright.network import Ensemble
-
-# Bytes of a run for which memory need not be looked at every time; their share of what was left.
-_SMALL, _SMALL_SHARE = 64 * 2**20, 32
 
 
 class Execution:
@@ -328,7 +325,7 @@ class Execution:
         if steps == 0:
             return block
         memory = self._setting.running(self.step, steps, block, constants)
-        small = memory.bytes < _SMALL
+        small = memory.bytes < SMALL
         fixed = self._block is not None or self.program.whole_steps is not None
         while not fixed and block > 1 and not self._fits(memory):
             block = min(block, steps) // 2 or 1
@@ -347,15 +344,13 @@ class Execution:
 
     def _rooms(self, memory: MemoryNeed) -> Sequence[tuple[MemoryNeed, int | None, str]]:
         """Parts of memory and the bytes that hold them: of the machine, and of a device if any."""
-        room, left = self.engine.device_room(), available
-        if memory.bytes < max(_SMALL, (lately_available() or 0) // _SMALL_SHARE):
-            left = lately_available
+        room, left = self.engine.device_room(), available_for(memory.bytes)
         if room is None:
-            return [(memory, left(), "")]
+            return [(memory, left, "")]
         device, machine = ("weights", "state", "signals", "work"), ("recording", "totals")
         return [
             (memory.only(*device), room, " and its device"),
-            (memory.only(*machine), left(), ""),
+            (memory.only(*machine), left, ""),
         ]
 
 

@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from graphlib import CycleError, TopologicalSorter
-from operator import is_
+from operator import attrgetter, is_
 from typing import NamedTuple
 from weakref import WeakKeyDictionary
 
@@ -131,9 +131,8 @@ def times_of(network: Network) -> LayerTimes | None:
         *network.all_nodes,
         *kinds,
         *connections,
-        *(c.delay for c in connections),
-        *(node.restart_every for node in network.all_nodes),
-        *(ensemble.restart_every for ensemble in network.all_ensembles),
+        *map(attrgetter("delay"), connections),
+        *map(attrgetter("restart_every"), [*network.all_nodes, *network.all_ensembles]),
     ]
     known, times = _known.get(network, ([], None))
     if len(known) != len(now) or not all(map(is_, known, now)):

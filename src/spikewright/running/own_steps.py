@@ -34,8 +34,9 @@ class OwnSteps:
     @classmethod
     def of(cls, lowered: Lowered, steps: int | None, program: Program) -> OwnSteps:
         """Those of a run of so many steps; raises as `steps_of` does."""
-        counted = steps_of(lowered, steps)
-        return cls(counted, lowered.times, program.whole_steps is not None)
+        times = lowered.times
+        counted = _steps_of(times, lowered, steps)
+        return cls(counted, times, program.whole_steps is not None)
 
     @property
     def length(self) -> int:
@@ -88,7 +89,10 @@ def steps_of(lowered: Lowered, steps: Any) -> Any:
 
     Those of sequences follow from their lengths. Raises `SimulationError` for another number.
     """
-    times = lowered.times
+    return _steps_of(lowered.times, lowered, steps)
+
+
+def _steps_of(times: LayerTimes | None, lowered: Lowered, steps: Any) -> Any:
     if times is None or lowered.stepping is not None:
         return steps
     if steps is not None and steps != times.steps:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from spikewright._base.progress import progress_bar
 from spikewright._base.samples import Structure, check_rows, held
 from spikewright.engines import Execution, Precision
-from spikewright.engines.memory import available
+from spikewright.engines.memory import available_for
 from spikewright.engines.settings import check_settings
 from spikewright.errors import SimulationError
 from spikewright.lower import Lowered
@@ -59,9 +59,8 @@ def run_of(
     chosen = runner.engine(engine, program, threads)
     job = RunJob(program, chosen, fed.values, fed.batch, fed.steps // fed.frames, fed.frames)
     size = batch_size or max(1, runner.batch_size(chosen, fed.sample_bytes()) // fed.frames)
-    runner.memory(job, size).only("recording", "totals").require(
-        available(), f"a run of {fed.batch} samples and {fed.steps} steps"
-    )
+    need = runner.memory(job, size).only("recording", "totals")
+    need.require(available_for(need.bytes), f"a run of {fed.batch} samples and {fed.steps} steps")
     length = fed.batch * fed.frames * runner.length(job)
     with progress_bar(length, progress, "samples x steps") as advance:
         parts = runner.parts(job, size, lambda step, totals, fed: totals, advance=advance)
@@ -98,8 +97,9 @@ def feeds_for(
     steps = steps_of(lowered, steps)
     if lowered.stepping is None:
         encoder = without_held(encoder, lowered)
-        if lowered.times is not None:
-            return frame_feeds(lowered.times, x, lowered.inputs, encoder, dt)
+        times = lowered.times
+        if times is not None:
+            return frame_feeds(times, x, lowered.inputs, encoder, dt)
         return feeds_of(x, lowered.inputs, encoder, steps, dt, seed)
     return sequence_feeds(
         lowered.stepping, x, lowered.inputs, encoder, steps=steps, dt=dt, seed=seed

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
+from types import MethodType
 from typing import Any, Generic, NamedTuple, TypeVar
 
 import numpy as np
@@ -27,7 +28,7 @@ from spikewright.running.recording import layers_of, probes_of, real_of
 def fingerprint(network: Network) -> tuple:
     """Equal for two states of a network exactly if it need not be compiled again."""
     return (
-        tuple((_Same(net), net.seed, net.dt) for net in (network, *network.all_networks)),
+        tuple((_same(net), net.seed, net.dt) for net in (network, *network.all_networks)),
         tuple(_description(ensemble) for ensemble in network.all_ensembles),
         tuple(_link(connection) for connection in network.all_connections),
         tuple(_node(node) for node in network.all_nodes),
@@ -35,20 +36,12 @@ def fingerprint(network: Network) -> tuple:
 
 
 def _node(node: Node) -> tuple:
-    return _Same(node), node.restart_every, node.at_once, node.once, _value(node.output)
+    return _same(node), node.restart_every, node.at_once, node.once, _value(node.output)
 
 
-class _Same:
+def _same(item: Any) -> MethodType:
     """An object as a key: equal to itself alone, and alive as long as the key is."""
-
-    def __init__(self, item: Any) -> None:
-        self.item = item
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Same) and other.item is self.item
-
-    def __hash__(self) -> int:
-        return id(self.item)
+    return MethodType(_same, item)  # methods are equal if their objects are the same
 
 
 def _description(ensemble: Ensemble) -> tuple:
@@ -74,19 +67,19 @@ def _description(ensemble: Ensemble) -> tuple:
         ensemble.normalize_encoders,
         tuple(ensemble.initial_state),
     )
-    return (_Same(ensemble), *plain, *map(_value, given))
+    return (_same(ensemble), *plain, *map(_value, given))
 
 
 def _link(connection: Connection) -> tuple:
     """Everything of a connection that a program is compiled from, but for its ends."""
     decoding = (connection.function, connection.eval_points, connection.solver)
-    rules = tuple(_Same(rule.learning_rule_type) for rule in connection.learning_rules)
+    rules = tuple(_same(rule.learning_rule_type) for rule in connection.learning_rules)
     learned = tuple((name, _value(values)) for name, values in connection.learned.items())
     return (
-        _Same(connection),
+        _same(connection),
         connection.synapse,
         _value(connection.delay),
-        _Same(connection.transform),
+        _value(connection.transform),
         *map(_value, decoding),
         connection.scale_eval_points,
         connection.seed,
@@ -97,9 +90,11 @@ def _link(connection: Connection) -> tuple:
 
 def _value(item: Any) -> Any:
     """Something comparable that changes when an attribute, or an array in it, does."""
+    if item is None or isinstance(item, float | str | tuple):
+        return item
     if isinstance(item, np.ndarray):
         return item.shape, blake2b(item.tobytes()).digest()
-    return item if item is None or isinstance(item, float | str | tuple) else _Same(item)
+    return _same(item)
 
 
 _ENCODED = 512 * 2**20  # bytes of encoded input of samples that run side by side
