@@ -3,6 +3,11 @@
     python -m benchmarks.signed_digits --mnist mnist.npz --fashion-mnist fashion_mnist.npz \
         --cifar10 cifar10.npz [--networks vit] [--images 10000] [--document]
 
+    python -m benchmarks.signed_digits --fashion-mnist fashion_mnist.npz --networks vit --batch 64
+
+With a `--batch` runs of so many images are timed instead, beside a forward pass of the source: in
+turn, one thread, medians of processor time. `SPIKEWRIGHT_ISA` names the instruction set.
+
 Networks whose images are not given are left out; their weights are kept in `weights/`. Units are
 those of the smallest error on 512 training images without labels, and no weight is changed.
 Distances are root mean squares over the outputs.
@@ -15,12 +20,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 import spikewright as sw
 from benchmarks import trained_families
 from benchmarks.answers import AT_ONCE, NAMES, Told, drawn, samples
 from benchmarks.marked import add_document, tell
+from benchmarks.mobile import medians, passes
 from benchmarks.results import markdown_table
 from benchmarks.sources import IMAGES, Source, add_arguments, source
 from benchmarks.timing import with_threads
@@ -114,12 +121,32 @@ def _layer_by_layer(silent_steps: object) -> str:
     return f"{min(numbers)} to {max(numbers)}, mean {np.mean(numbers):.1f}"
 
 
-def row(found: Source, steps: int, images: int) -> list[str]:
+def converted(found: Source, steps: int) -> sw.Conversion:
     """A network under so many digits."""
-    conversion = sw.convert(
+    return sw.convert(
         found.model, example_input=found.example, spiking=True, calibration=samples(found, SEEN),
         coding=sw.SignedDigits(steps, silent_steps(found.name, steps)),
     )  # fmt: skip
+
+
+def timed(found: Source, steps: int, batch: int, rounds: int = 11) -> str:
+    """What a run of so many images takes, and over a forward pass of the source."""
+    conversion, x = converted(found, steps), found.x_test[:batch]
+
+    def run() -> sw.results.Run:
+        return conversion.run(x, engine="native", threads=1, progress=False)
+
+    once = passes(found.model, torch.from_numpy(np.asarray(x, np.float32)), 1)
+    ours, *theirs = medians([run, *once], rounds)
+    return (
+        f"{found.name}, {steps} digits, {batch} images: {1000 * ours:.1f} ms, "
+        f"{ours / min(theirs):.1f} x a forward pass of the source, {1000 * min(theirs):.2f} ms"
+    )
+
+
+def row(found: Source, steps: int, images: int) -> list[str]:
+    """The figures of a network under so many digits."""
+    conversion = converted(found, steps)
     seen, coding = answers(conversion, found, images), conversion.coding
     assert isinstance(coding, sw.SignedDigits) and conversion.lowered.times is not None
     result = seen.told()
@@ -149,6 +176,7 @@ def main() -> None:
     add_arguments(parser)
     parser.add_argument("--networks", nargs="+", choices=list(DIGITS), default=list(DIGITS))
     parser.add_argument("--images", type=int, default=10_000, help="test images of a row")
+    parser.add_argument("--batch", type=int, help="time runs of so many images")
     add_document(parser, "few_step_accuracy.md")
     how = parser.parse_args()
     with_threads(1)
@@ -158,11 +186,15 @@ def main() -> None:
         if path is None:
             continue
         found = source(name, path, how.cache)
+        if how.batch is not None:
+            print(*(timed(found, steps, how.batch) for steps in DIGITS[name]), sep="\n", flush=True)
+            continue
         lines = [row(found, steps, how.images) for steps in DIGITS[name]]
         some = drawn(found, how.images)
         before = float(np.mean(found.right[some]))
         parts.append(f"### {TITLES[name]}, {100 * before:.2f} %\n\n{markdown_table(HEAD, lines)}")
-    tell("digits", "\n\n".join(parts), how.document)
+    if parts:
+        tell("digits", "\n\n".join(parts), how.document)
 
 
 if __name__ == "__main__":
