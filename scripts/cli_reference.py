@@ -26,6 +26,16 @@ Each command is a thin shell of a library call: `spikewright.demo.run`,
 `Conversion.run`, `Conversion.evaluate`, `spikewright.explore`, `spikewright.sweep`,
 `Conversion.diagnose`, `spikewright.tune` and `Conversion.train`. Its options are those of the call,
 declared once for both.
+
+Names of commands and options are completed by the Tab key once this line is in the settings of the
+shell, `~/.bashrc` for bash:
+
+    eval "$(_SPIKEWRIGHT_COMPLETE=bash_source spikewright)"
+
+For zsh, in `~/.zshrc`, it is `zsh_source`. For fish, in
+`~/.config/fish/completions/spikewright.fish`:
+
+    _SPIKEWRIGHT_COMPLETE=fish_source spikewright | source
 """
 
 

@@ -160,7 +160,7 @@ def test_a_profile_without_limits_is_refused() -> None:
 
 def test_an_unknown_chip_is_refused() -> None:
     """The error has the name that was meant, and all there are."""
-    with pytest.raises(ChipError, match=r"Did you mean 'speck'\? \(there are akida1, .*\.toml"):
+    with pytest.raises(ChipError, match=r"Did you mean 'speck'\? Chips are akida1, .*\.toml"):
         chips.profile("spek")
 
 

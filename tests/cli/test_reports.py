@@ -70,7 +70,8 @@ def test_a_rate_network_has_no_spikes_to_report(tmp_path: Path, data: str) -> No
     page, found = sections(path)
 
     assert found == ["accuracy", "rates", "trace", "reproduce"]
-    assert "After 2 steps of 1 ms the network answers" in page.all("p")[0].text
+    assert page.all("p")[0].text == "100.0 % of samples are right, after 2 steps."
+    assert "After 2 steps of 1 ms the network answers" in page.all("p")[1].text
 
 
 def test_a_diagnosis_is_reported(tmp_path: Path, data: str) -> None:

@@ -24,7 +24,7 @@ from report.report_pages import (
 from spikewright.records import Record
 from spikewright.report import write_html
 from spikewright.report.figures import raster_info
-from spikewright.report.page import sentence
+from spikewright.report.page import answer, sentence
 
 SECTIONS = [
     "accuracy", "trade-off", "rates", "sample", "diagnosis", "energy", "trace", "reproduce",
@@ -322,3 +322,24 @@ def test_a_place_that_cannot_be_written_is_known_before(tmp_path: Path) -> None:
     with pytest.raises(IsADirectoryError, match="is a folder"):
         write_html(tmp_path)
     assert write_html(tmp_path / "new.html") == tmp_path / "new.html"
+
+
+@pytest.mark.parametrize(
+    ("records", "text"),
+    [
+        (
+            evaluated(),
+            "88.0 % of samples are right, 2.0 points lost against the source, after 8 steps, for "
+            "80 spikes a sample.",
+        ),
+        (
+            [Record("agreement", 0.5, "fraction", 4, None, {"steps": 2, "readout": "last"})],
+            "50.0 % of answers are the source's, after 2 steps.",
+        ),
+        ([], ""),
+    ],
+)
+def test_the_answer_on_top_is_short(records: list[Record], text: str) -> None:
+    """At most 25 words; the sentence with intervals stands below it."""
+    assert answer(records) == text
+    assert len(text.split()) <= 25

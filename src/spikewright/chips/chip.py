@@ -237,8 +237,9 @@ def profile(chip: str | Path | Mapping[str, Any] | Chip) -> Chip:
         return _made(_read(Path(chip)), str(chip))
     if chip not in names():
         hint = meant(chip, names())
-        known = f"there are {', '.join(names())}, and files of your own that end in .toml"
-        raise ChipError(f"no chip is named {short_name(chip)!r}. {hint}".rstrip() + f" ({known})")
+        known = f"Chips are {', '.join(names())}, and files of your own that end in .toml"
+        told = [f"no chip is named {short_name(chip)!r}.", hint, known]
+        raise ChipError(" ".join(filter(None, told)))
     return _made(_read(_FOLDER / f"{chip}.toml"), chip)
 
 

@@ -35,7 +35,7 @@ from spikewright.report.figures import RasterInfo, raster_info
 from spikewright.report.tables import powers_of_two
 from spikewright.running.own_steps import run_steps
 from spikewright.running.recording import truth_of_only
-from spikewright.study.programs import ProgramWriter
+from spikewright.study.programs import ProgramWriter, with_rules
 
 
 def is_model(path: Path) -> bool:
@@ -207,10 +207,12 @@ class PageSubject:
 
 
 def _python(subject: PageSubject) -> str:
-    """The network as a call, with numbers in the place of rules."""
+    """The network as a call; a rule stands in the place of more than some numbers."""
     path, numbers = repr(str(subject.model)), subject.conversion.resolved
     if is_model(subject.model):
-        return ProgramWriter().call(path, numbers)
+        given = subject.conversion.arguments
+        known = None if given.get("calibration") is None else "calibration"
+        return ProgramWriter().call(path, *with_rules(numbers, given, known))
     if not subject.choices:
         return f"sw.load({path})"
     changed = ["spiking", *subject.choices]

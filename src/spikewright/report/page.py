@@ -37,7 +37,7 @@ def write_html(
     """Write a page about a spiking network, atomically; returns its path.
 
     Everything but the path may be left out, and its section with it. `records` are those of a run
-    or an evaluation. `summary` replaces the sentence that is made from records.
+    or an evaluation. Below one short sentence made from them stands `summary`, or a longer one.
 
     An older page is replaced, any other file only with `overwrite` (`ExistingFileError`).
     Raises `MissingFileError` where the folder does not exist.
@@ -48,7 +48,7 @@ def write_html(
     measured = contents["records"] or contents["diagnosis"]
     said = sentence(measured, whole) if summary is None else summary
     sections = [found for make in SECTIONS if (found := make(contents)) is not None]
-    page = html(el("html", _head(title), _body(title, said, sections), lang="en"))
+    page = html(el("html", _head(title), _body(title, answer(measured), said, sections), lang="en"))
     return write_file(target, page.encode("utf-8"), PAGE, overwrite=overwrite)
 
 
@@ -72,13 +72,18 @@ def _head(title: str) -> Markup:
     )
 
 
-def _body(title: str, summary: str, sections: list[Markup]) -> Markup:
+def _body(title: str, short: str, summary: str, sections: list[Markup]) -> Markup:
     headings = [heading for section in sections for heading in section.iterfind("h2")]
     links = [el("li", el("a", "".join(h.itertext()), href=f"#{h.get('id')}")) for h in headings]
     return el(
         "body",
         el("a", "Skip to the results", href="#results", class_="skip"),
-        el("header", el("h1", title), el("p", summary, class_="summary")),
+        el(
+            "header",
+            el("h1", title),
+            el("p", short, class_="summary") if short else None,
+            el("p", summary, class_="note" if short else "summary"),
+        ),
         el("nav", el("ul", links), aria_label="Sections"),
         el("main", sections, id="results", tabindex="-1"),
         el("footer", f"Written by Spikewright {version('spikewright')}."),
@@ -115,6 +120,38 @@ def sentence(records: Iterable[Record], network_steps: int | None = None) -> str
         samples = counted(select(last, "spikes per sample")[0].n, "sample")
         return f"{run} the network has sent {cost}, over {samples}."
     return "The answers were not scored."
+
+
+_ANSWERS = {
+    "accuracy": "{value} of samples are right",
+    "agreement": "{value} of answers are the source's",
+    "relative error": "Answers are {value} off their targets",
+    "relative difference": "Answers are {value} off the source's",
+}
+
+
+def answer(records: Iterable[Record]) -> str:
+    """The result in at most 25 words: score, loss against the source, steps and spikes.
+
+    "" where the answers were not scored.
+    """
+    parts = ("layer", "threshold", "change")
+    found = [r for r in records if "steps" in r.how and not any(part in r.how for part in parts)]
+    last = [r for r in found if r.how["steps"] == max(int(r.how["steps"]) for r in found)]
+    for worth in worths(last)[:1]:
+        judged = select(last, worth.name)
+        (record, *_) = [*(r for r in judged if r.how.get("readout") == "mean"), *judged]
+        said = _ANSWERS.get(worth.name, "Answers have a mean {name} of {value}")
+        told = [said.format(name=worth.name, value=shown(worth)(record.value))]
+        same = {k: record.how[k] for k in ("readout", "output") if k in record.how}
+        for drop in select(last, f"{worth.name} drop", **same)[:1]:
+            lost = format_difference(drop.value, None, loss_unit(worth.fraction))
+            told.append(f"{lost} against the source")
+        told.append(f"after {counted(int(record.how['steps']), 'step')}")
+        for spikes in select(last, "spikes per sample")[:1]:
+            told.append(f"for {number(spikes.value)} spikes a sample")
+        return f"{', '.join(told)}."
+    return ""
 
 
 def _cost(last: list[Record]) -> str:

@@ -94,6 +94,16 @@ def _shortest(
     origin: ModelReference, numbers: Mapping[str, Any], given: Mapping[str, Any]
 ) -> tuple[dict[str, Any], str | None]:
     """Arguments with a rule in the place of many numbers, and the code of the data it looks at."""
+    return with_rules(numbers, given, origin.named(given.get("calibration")))
+
+
+def with_rules(
+    numbers: Mapping[str, Any], given: Mapping[str, Any], data: str | None
+) -> tuple[dict[str, Any], str | None]:
+    """Arguments with a rule in the place of many numbers, and `data` where a rule looks at it.
+
+    `given` are the arguments that the numbers come from; with no code for the data they stay.
+    """
     code = {"coding": given.get("coding")}
     rules = {
         name: given[name]
@@ -102,7 +112,6 @@ def _shortest(
         and _size(value) > _FEW
         and looks_at_data({name: given[name], **(code if name == "scale_firing_rates" else {})})
     }
-    data = origin.named(given.get("calibration"))
     if not rules or data is None:
         return dict(numbers), None
     return {**numbers, **rules}, data
