@@ -54,7 +54,7 @@ def _data(name: str, rows: list[Row]) -> Markup:
     return el(
         "div",
         el("a", f"Download {file}", download=file, href=place),
-        el("details", el("summary", f"Data as a table, {told}"), table(shown, name)),
+        el("details", el("summary", f"Data as a table, {told}"), table(shown, f"Data of {name}")),
         class_="data",
     )
 
