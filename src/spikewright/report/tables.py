@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from operator import itemgetter
 from typing import Any
 
-from spikewright._base.amounts import joules, loss_unit, number, percent, points
+from spikewright._base.amounts import POINTS, joules, loss_unit, number, percent, points
 from spikewright.records import OWN_NETWORKS, SCORE, Record, Worth, own_energies, select, worths
 
 Value = str | int | float | None
@@ -279,7 +279,7 @@ def _tenths_of_percent(fraction: float) -> str:
 
 _MEASURES = (  # name, heading, how it is shown, whether its interval is
     ("accuracy", "accuracy", percent, True),
-    ("accuracy drop", "points\nlost", _tenths_of_percent, True),
+    ("accuracy drop", "difference\n(points)", POINTS.format_signed, True),
     ("agreement", "agreement\nwith source", percent, False),
     ("relative error", "relative\nerror", percent, True),
     ("mean absolute error", "mean absolute\nerror", number, True),
@@ -310,13 +310,19 @@ def over_time_table(records: Iterable[Record], steps: Iterable[int], title: str 
         Column("readout", "readout"),
         Column("steps", "steps"),
     )
+    behind = False  # an interval
     for name, heading, show, interval in (*_metrics(found), *_MEASURES):
         key = name.replace(" ", "_")
         if name in present:
             columns.append((Column(key, heading, show), _measured(found, name)))
         if name in present and interval:
             short = _tenths_of_percent if show is percent else show
-            ends = Column(f"{key}_low", "from", short), Column(f"{key}_high", "to", short)
+            rank = 3 if behind else None  # the intervals of all but the first go in short lines
+            behind = True
+            ends = (
+                Column(f"{key}_low", "from", short, rank=rank),
+                Column(f"{key}_high", "to", short, rank=rank),
+            )
             columns += [(end, _measured(found, name, place)) for place, end in enumerate(ends)]
         if name in present and f"rounded {name}" in present:
             twin = Column(f"rounded_{key}", "rounded\ntwin", show, rank=2)
