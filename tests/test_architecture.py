@@ -129,6 +129,7 @@ LATE = {
     ("cli/convert.py", "spikewright.exchange.onnx.saving"): "the same",
     ("measure/run.py", "spikewright.report.figures"): "notebooks alone draw it",
     ("measure/evaluation.py", "spikewright.report.figures"): "the same",
+    ("measure/evaluation.py", "spikewright.report.printed"): "what is printed needs it alone",
 }
 # Modules that may compute the name of what they import, each with its reason.
 COMPUTED = {

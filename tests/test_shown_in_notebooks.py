@@ -143,6 +143,16 @@ def test_what_was_measured_has_a_picture(name: str, monkeypatch: pytest.MonkeyPa
     assert parsed(item._repr_html_()).pictures == []
 
 
+@pytest.mark.filterwarnings("ignore::spikewright.errors.ConversionWarning")
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_printed_a_result_is_its_table_and_its_repr_one_line(name: str) -> None:
+    """`print` shows lines, `repr` one short line with a figure, also of names that are markup."""
+    item = EXAMPLES[name]()
+    short = repr(item)
+    assert "\n" not in short and len(short) < 400 and any(c.isdigit() for c in short)
+    assert "\n" in str(item) or name == "Verification"  # its table is an attribute
+
+
 @pytest.mark.parametrize("name", ["Trace", "Plan", "MemoryNeed"])
 def test_the_table_has_what_is_printed(name: str) -> None:
     """The rows are those of the text."""

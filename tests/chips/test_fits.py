@@ -357,10 +357,10 @@ def test_the_verdict_as_text_and_as_data() -> None:
     """Printed it has the verdict, cores and the bottleneck; as data JSON takes it."""
     fit = _converted(_pooled(MAXIMUM)).fits("speck")
 
-    assert repr(fit).startswith(
+    assert str(fit).startswith(
         "does not fit on Speck (DYNAP-CNN), SynSense: 2 of 9 cores; scarcest cores, 22% of the room"
     )
-    assert "  - layer '4 Activation': it reads maxima over windows of 2 x 2" in repr(fit)
+    assert "  - layer '4 Activation': it reads maxima over windows of 2 x 2" in str(fit)
     assert "core 1" in fit.table
     told = json.loads(json.dumps(fit.as_dict()))
     assert told["verdict"] == "does not fit"

@@ -25,7 +25,7 @@ def test_one_chip() -> None:
     fit = sw.convert(MODEL, spiking=True).fits("speck")
 
     assert code == (0 if fit.fits else 2)
-    assert repr(fit) in text
+    assert str(fit) in text
     assert all(layer.layer in text for layer in fit.layers)
 
 

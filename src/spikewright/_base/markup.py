@@ -15,6 +15,9 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
+from spikewright._base.texts import aligned
+from spikewright.errors import printable
+
 Markup = ElementTree.Element
 STYLE = Path(__file__).with_name("page.css")
 """The style sheet that all pages begin with: their colours, light and dark."""
@@ -90,6 +93,14 @@ class Shown:
     @abstractmethod
     def _told(self) -> tuple[str, Rows]:
         """A sentence about it, and its rows."""
+
+    def __str__(self) -> str:
+        """Its sentence and its table."""
+        sentence, rows = self._told()
+        return "\n\n".join([printable(sentence), *([aligned(rows)] if len(rows) > 1 else [])])
+
+    def __repr__(self) -> str:
+        return printable(f"<{type(self).__name__}: {self._told()[0]}>")
 
     def _drawn(self) -> Any:
         """A `matplotlib.figure.Figure` of it; None where there is nothing to draw."""

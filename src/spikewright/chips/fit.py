@@ -15,7 +15,7 @@ from spikewright.chips.chip import Chip, FigureSource, profile
 from spikewright.chips.layers import ChipLayer, layers_of
 from spikewright.chips.placing import place
 from spikewright.chips.rules import formless
-from spikewright.errors import listed
+from spikewright.errors import listed, printable
 from spikewright.network import Network, Node
 from spikewright.network.neurons import IntegrateAndFire
 
@@ -231,6 +231,9 @@ class Fit(Shown):
         return [Bottleneck(name, "", share) for name, share in total.items()]
 
     def __repr__(self) -> str:
+        return printable(f"<Fit: {self.verdict} on {self.chip.title}: {self._room()}>")
+
+    def __str__(self) -> str:
         lines = [f"{self.verdict} on {self.chip.title}: {self._room()}"]
         lines += [f"  - {broken}" for broken in self.broken]
         lines += [f"  assumed: {sentence}" for sentence in self.assumptions]
@@ -258,7 +261,7 @@ class Fit(Shown):
             )
             for each in self.layers
         ]
-        return repr(self), rows
+        return str(self), rows
 
     def as_dict(self) -> dict[str, Any]:
         """The verdict as plain data, ready for JSON."""

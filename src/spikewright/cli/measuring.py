@@ -10,21 +10,16 @@ from spikewright._base.options import Option, whole
 from spikewright.cli import files
 from spikewright.cli.given import Given
 from spikewright.cli.options import RunStepOptions, SampleOptions, command
-from spikewright.cli.output import duration, show, tell, warnings_of
+from spikewright.cli.output import duration, show, show_all, tell, warnings_of
 from spikewright.diagnosis.diagnosis import DiagnoseOptions
 from spikewright.engines.settings import StepOptions
 from spikewright.evaluation.settings import EvaluateOptions
 from spikewright.measure import Evaluation, accuracy, activity, neuron_rates
-from spikewright.measure.activity import BITS
 from spikewright.measure.evaluation import KIND as EVALUATION
-from spikewright.measure.evaluation import length_of
 from spikewright.records import Record, select
 from spikewright.report.tables import (
     accuracy_table,
-    early_exit_table,
-    energy_table,
     layer_table,
-    over_time_table,
     powers_of_two,
 )
 from spikewright.running.inputs import EncodedOptions
@@ -116,25 +111,7 @@ def evaluate(given: Given) -> None:
 
 
 def _print_evaluation(found: Evaluation, out: Path | None) -> None:
-    steps = found.settings["steps"]
-    lasts = length_of(found.settings, f"{1000 * found.settings['dt']:g} ms")
-    title = f"{found.settings['samples']} samples, {lasts}"
-    show(over_time_table(found.records, powers_of_two(steps), title))
-    if select(found.records, "early exit steps"):
-        show(early_exit_table(found.records, "Leaving early"))
-    last = [record for record in found.records if record.how.get("steps") == steps]
-    show(layer_table(last, f"Layers after step {steps}"))
-    for record in found.records:
-        ends = record.how.get("steps", steps) == steps
-        if ends and record.name.startswith(("source ", "rounded ")):
-            output = f" of {record.how['output']}" if "output" in record.how else ""
-            value = f"{record.value:.2%}" if record.unit == "fraction" else number(record.value)
-            tell(f"{record.name}{output} {value}")
-    for name in ("spikes per sample", "spikes per active neuron", BITS):
-        for record in select(last, name, layer=None):
-            tell(f"{number(record.value)} {name}")
-    if select(last, "energy"):
-        show(energy_table(last, "Energy per sample"))
+    show_all(found.parts())
     if out is not None:
         tell(f"Saved as {out}")
 

@@ -25,6 +25,7 @@ from spikewright.choosing.coding import parse_coding
 from spikewright.conversion import Conversion
 from spikewright.errors import printable
 from spikewright.report.layout import TextTable, fitted
+from spikewright.report.printed import Part, left_out
 from spikewright.report.tables import Column, Table
 
 
@@ -194,8 +195,16 @@ def show(table: Table) -> None:
     for part in fitted(table, console.width):
         console.print(to_rich(part, console.width))
         if part.left_out:
-            names = ", ".join(part.left_out)
-            tell(f"Left out of lines so short: {names}. Files and --json have them.")
+            tell(left_out(part))
+
+
+def show_all(parts: Iterable[Part]) -> None:
+    """Print the tables and paragraphs of a result."""
+    for part in parts:
+        if isinstance(part, Table):
+            show(part)
+        elif part:
+            say(f"{part}\n")
 
 
 def table_of(title: str, items: Iterable[Any], *columns: Column) -> Table:

@@ -13,13 +13,10 @@ from spikewright.cli.files import FileSamples
 from spikewright.cli.given import Given
 from spikewright.cli.option_texts import SEVERAL
 from spikewright.cli.options import SampleOptions, command, in_steps_of
-from spikewright.cli.output import duration, say, show, tell
+from spikewright.cli.output import show_all, tell
 from spikewright.conversion.options import SpikeOptions
 from spikewright.measure import neuron_rates
-from spikewright.records import select, worths
 from spikewright.report import figures
-from spikewright.report.sweeps import rates_table
-from spikewright.report.tables import shown
 from spikewright.study.options import SCALES, SweepOptions, TuneOptions
 from spikewright.study.point import OperatingPoint
 from spikewright.study.programs import ProgramWriter
@@ -91,23 +88,8 @@ def _write_sweep(given: Given, found: StudyResult) -> None:
 
 
 def _print_sweep(found: StudyResult, model: Path) -> None:
-    given = found.facts
-    source = [
-        f"source {r.name.removeprefix('source ')} {shown(worth)(r.value)}"
-        for worth in worths(found.records)[:1]
-        for r in select(found.records, f"source {worth.name}")
-    ]
-    samples = f"{model.name} on {given['samples']} samples, steps of {1000 * given['dt']:g} ms"
-    show(replace(found.table, title=", ".join([samples, *source])))
-    steps = max(given["at"])
-    ends = {point.evaluation.settings["steps"] for point in found.points if point.evaluation}
-    after = f"after {steps} steps" if len(ends) == 1 else "after the last step of each setting"
-    rates = rates_table(found.records, steps, f"Mean firing rates in Hz, {after}")
-    if rates is not None:
-        show(rates)
-    for name, reason in found.failed.items():
-        say(f"failed: {name}: {reason}\n")
-    say(f"{found.conclusion}\n")
+    tell(model.name)
+    show_all(found.parts())
     if found.call:
         tell(found.call)
 
@@ -162,25 +144,10 @@ def tune(given: Given) -> None:
 
 
 def _print_search(found: StudyResult, out: Path | None) -> None:
-    best = found.shown
-    steps = duration(best.steps, best.dt, best.latency)
-    lost = f"at most {100 * (found.limit or 0.0):g} points may be lost; the best runs {steps}"
-    show(replace(found.table, title=f"{found.facts['held_back']} held-back samples, {lost}"))
-    say(f"{found.conclusion}\n")
-    for reason, count in found.facts["failures"].items():
-        say(f"{count} x failed: {reason}")
-    say(
-        f"Searched on {found.facts['searched_on']} samples; trials: {_trials(found)}. To make the "
-        "network again:\n"
-    )
-    tell(_lines(best, out))
+    show_all(found.parts())
+    tell(_lines(found.shown, out))
     if out is not None:
-        say(f"\nSaved as {out}")
-
-
-def _trials(found: StudyResult) -> str:
-    """The trials by state."""
-    return ", ".join(f"{n} {state.lower()}" for state, n in found.facts["trials"].items())
+        tell(f"\nSaved as {out}")
 
 
 def _lines(best: OperatingPoint, out: Path | None) -> str:
@@ -211,7 +178,7 @@ def _write_search(given: Given, found: StudyResult, held: FileSamples | None) ->
         "readout": best.readout,
         "searched on": found.facts["searched_on"],
         "held back": found.facts["held_back"],
-        "trials": _trials(found),
+        "trials": found.trials,
         "figures over time": (
             f"{evaluation.settings['samples']} samples of {subject.data.name}{among}"
         ),

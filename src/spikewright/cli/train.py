@@ -10,18 +10,16 @@ from typing import Annotated, Any, TypedDict
 import click
 from click.core import ParameterSource
 
-from spikewright._base.amounts import number, percent
 from spikewright._base.files import file_kind, write_file
 from spikewright._base.options import Option, options_of
 from spikewright.cli import files
 from spikewright.cli.given import Given, is_model, open_conversion, with_spikes
 from spikewright.cli.option_texts import flag
 from spikewright.cli.options import SampleOptions, command
-from spikewright.cli.output import duration, say, show, table_of, tell
+from spikewright.cli.output import duration, tell
 from spikewright.conversion import Conversion, convert
 from spikewright.frontends.live import check_ending, live, packed
 from spikewright.measure import neuron_rates
-from spikewright.report.tables import Column
 from spikewright.running.own_steps import run_steps
 from spikewright.training.options import ReconstructOptions, TrainOptions
 from spikewright.training.result import Training
@@ -32,16 +30,6 @@ _SHOWN = 2000
 
 _MODEL = file_kind("a model with trained weights", lambda path: False)
 """Models are a user's own: nothing tells one that was written here."""
-
-
-_COLUMNS = (
-    Column("number", "epoch"),
-    Column("way", "way"),
-    Column("loss", "loss", number),
-    Column("held_back.loss", "loss,\nheld back", number),
-    Column("held_back.accuracy", "accuracy", percent),
-    Column("held_back.spikes", "spikes\na sample", number),
-)
 
 
 class _CommandOptions(TypedDict, total=False):
@@ -110,12 +98,8 @@ def train(given: Given) -> None:
 
 
 def _print(given: Given, trained: Training[Conversion]) -> None:
-    run, kept = duration(given.settings["steps"], given.settings["dt"]), trained.kept
-    show(table_of(f"{given.model.name}, {run}", trained.history, *_COLUMNS))
-    say(f"Learning rate: {trained.learning_rate:g}.")
-    say("No epoch was better than the beginning." if not kept else f"Kept: epoch {kept}.")
-    if trained.frozen:
-        say(f"Frozen: {in_words(trained.frozen)}.")
+    run = duration(given.settings["steps"], given.settings["dt"])
+    tell(f"{given.model.name}, {run}\n\n{trained}")
     tell(f"Saved as {given.paths['out']}")
     if given.paths["write_back"] is not None:
         tell(f"Weights written to {given.paths['write_back']}")

@@ -145,7 +145,7 @@ def _print_fits(found: list[Fit], model: Path) -> None:
         show(_overview(found, model.name))
         return
     (fit,) = found
-    tell(f"{fit.chip.title}\n\n{fit.table}\n\n{fit!r}")
+    tell(f"{fit.chip.title}\n\n{fit.table}\n\n{fit}")
     for broken in fit.broken:
         tell(f"  {broken.rule}: {broken.source}")
 

@@ -11,6 +11,7 @@ from typing import Any, Unpack
 import numpy as np
 from numpy.typing import NDArray
 
+from spikewright._base.amounts import steps_text
 from spikewright._base.arguments import is_number, is_whole, refuse
 from spikewright._base.markup import Rows, Shown
 from spikewright._base.options import declared, meant, spelled
@@ -44,6 +45,7 @@ from spikewright.running.inputs import (
     lists_of,
     without_held,
 )
+from spikewright.running.own_steps import network_steps
 from spikewright.running.recording import layers_of
 from spikewright.running.run import Stream, run_of
 from spikewright.running.runner import RunJob, Runner
@@ -157,17 +159,15 @@ class Conversion(Shown):
         return printable(f"<Conversion with neurons {sizes or 'nowhere'}>")
 
     def _told(self) -> tuple[str, Rows]:
+        status = self.trace.status
         rows = [
-            (
-                name,
-                f"{e.n_neurons:,}",
-                repr(e.neuron_type),
-                _range(e.rate_scale),
-                self.trace.status(name),
-            )
-            for name, e in self.populations().items()
+            (n, f"{e.n_neurons:,}", type(e.neuron_type).__name__, _range(e.rate_scale), status(n))
+            for n, e in self.populations().items()
         ]
         sentence = f"A network with {self.network.n_neurons:,} neurons: {self.trace.guarantee}."
+        if steps := self.coding.steps:
+            whole = network_steps(self.lowered, steps)
+            sentence += f" Runs take {steps_text(steps, whole)}."
         return sentence, [("layer", "neurons", "type", "firing-rate scale", "status"), *rows]
 
     @declared(SimulationError)

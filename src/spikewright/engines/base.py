@@ -35,7 +35,7 @@ class PlanRow(NamedTuple):
     work: int
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Plan(Shown, Sequence[PlanRow]):
     """The operators of a program in order; printed, a table with what each costs."""
 

@@ -116,7 +116,7 @@ class Entry(NamedTuple):
     status: Status
 
 
-@dataclass
+@dataclass(repr=False)
 class Trace(Shown):
     """All entries in order; `print(trace)` shows them as a table."""
 

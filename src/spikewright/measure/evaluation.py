@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
@@ -28,7 +28,7 @@ from spikewright.measure.activity import BITS
 from spikewright.measure.readout import EveryStep
 from spikewright.measure.run import Run
 from spikewright.measure.tally import Key
-from spikewright.records import SCORE, Record, select, table_of
+from spikewright.records import SCORE, Record, select, table_of, worths
 
 FORMAT = 1
 KIND = file_kind("a saved evaluation", begins_with(rb'\s*\{\s*"spikewright": "evaluation"'))
@@ -148,7 +148,26 @@ class Evaluation(Shown):
     totals: Mapping[str, NDArray] = field(default_factory=dict)
 
     def __repr__(self) -> str:
-        return f"<Evaluation of {self.settings['samples']} samples, {self._length}>"
+        how = {"steps": self.settings["steps"]}
+        told = [r for worth in worths(self.records)[:1] for r in select(self.records, worth.name)]
+        last = [r for r in told if r.how.get("steps") == how["steps"]][:1]
+        spikes = select(self.records, "spikes per sample", **how, layer=None)
+        rows = table_of([*last, *spikes[:1]])[1:]
+        figures = "".join(f", {name} {value}" for name, _, value, _ in rows)
+        return f"<Evaluation of {self.settings['samples']} samples, {self._length}{figures}>"
+
+    def __str__(self) -> str:
+        from spikewright.report.printed import as_text
+
+        return as_text(self.parts())
+
+    def parts(self) -> Iterator[Any]:
+        """The tables and paragraphs that `print` and `spikewright evaluate` show, in order."""
+        from spikewright.report.printed import parts_of_evaluation
+
+        lasts = length_of(self.settings, f"{1000 * self.settings['dt']:g} ms")
+        title = f"{self.settings['samples']} samples, {lasts}"
+        return parts_of_evaluation(self.records, self.settings["steps"], title)
 
     @property
     def _length(self) -> str:

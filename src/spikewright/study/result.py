@@ -8,10 +8,14 @@ from functools import cached_property
 from itertools import groupby
 from typing import Any
 
+from spikewright._base.amounts import steps_text
 from spikewright._base.markup import Rows, Shown
-from spikewright.records import Record, plain
+from spikewright.errors import printable
+from spikewright.records import Record, plain, select, worths
 from spikewright.report import figures
-from spikewright.report.tables import Table
+from spikewright.report.printed import Part, as_text
+from spikewright.report.sweeps import rates_table
+from spikewright.report.tables import Table, shown
 from spikewright.study.point import Minimise, OperatingPoint, front
 
 ONE_STEP = "One step has no order of spikes: this is a quantised rate network."
@@ -89,11 +93,60 @@ class StudyResult(Shown):
         return None
 
     def __str__(self) -> str:
-        return f"{self.conclusion}\n\n{self.call}".rstrip()
+        return as_text([*self.parts(), self.call])
+
+    def parts(self) -> Iterator[Part]:
+        """The tables and paragraphs that `print` and commands show, in order, but for the call."""
+        yield replace(self.table, title=self._title)
+        rates = self._rates
+        if rates is not None:
+            yield rates
+        yield from (f"failed: {name}: {reason}" for name, reason in self.failed.items())
+        yield self.conclusion
+        failures = self.facts.get("failures", {})
+        yield from (f"{count} x failed: {reason}" for reason, count in failures.items())
+        if "trials" in self.facts:
+            searched = f"Searched on {self.facts['searched_on']} samples; trials: {self.trials}."
+            yield f"{searched} To make the network again:"
+
+    @property
+    def trials(self) -> str:
+        """The trials of a search by state, in words."""
+        return ", ".join(f"{n} {state.lower()}" for state, n in self.facts["trials"].items())
+
+    @property
+    def _title(self) -> str:
+        given = self.facts
+        if "held_back" in given:
+            best, lost = self.shown, 100 * (self.limit or 0.0)
+            lasts = steps_text(best.steps, best.latency or best.steps, f"{best.dt * 1000:g} ms")
+            return (
+                f"{given['held_back']} held-back samples, at most {lost:g} points may be lost; "
+                f"the best runs {lasts}"
+            )
+        source = [
+            f"source {r.name.removeprefix('source ')} {shown(worth)(r.value)}"
+            for worth in worths(self.records)[:1]
+            for r in select(self.records, f"source {worth.name}")
+        ]
+        if "samples" not in given:
+            return self.table.title
+        samples = f"{given['samples']} samples, steps of {1000 * given['dt']:g} ms"
+        return ", ".join([samples, *source])
+
+    @property
+    def _rates(self) -> Table | None:
+        """Firing rates of each layer under each setting of a sweep."""
+        if "at" not in self.facts:
+            return None
+        steps = max(self.facts["at"])
+        ends = {point.evaluation.settings["steps"] for point in self.points if point.evaluation}
+        after = f"after {steps} steps" if len(ends) == 1 else "after the last step of each setting"
+        return rates_table(self.records, steps, f"Mean firing rates in Hz, {after}")
 
     def __repr__(self) -> str:
         best = "none near the source" if self.best is None else f"best: {self.best.name}"
-        return f"<StudyResult of {len(self.points)} points, {best}>"
+        return printable(f"<StudyResult of {len(self.points)} points, {best}>")
 
     def as_dict(self) -> dict[str, Any]:
         """The result as plain data, ready for JSON."""

@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright._base.markup import Rows, Shown
-from spikewright.errors import TrainingError
+from spikewright._base.texts import aligned
+from spikewright.errors import TrainingError, printable
 from spikewright.frontends import Reading
 from spikewright.frontends.origins import Origin, Place, as_held, parameters_of
 from spikewright.graph import Graph, evaluate
@@ -141,6 +142,15 @@ class Training(Shown, Generic[Made]):
     def __repr__(self) -> str:
         return f"<Training of {self._summary}>"
 
+    def __str__(self) -> str:
+        """The epochs as `spikewright train` prints them, the learning rate and what was kept."""
+        none = "No epoch was better than the beginning."
+        kept = f"Kept: epoch {self.kept}." if self.kept else none
+        lines = [f"Learning rate: {self.learning_rate:g}.", kept]
+        if self.frozen:
+            lines.append(f"Frozen: {in_words(self.frozen)}.")
+        return "\n\n".join([aligned(self._told()[1]), printable("\n".join(lines))])
+
     @property
     def _summary(self) -> str:
         """The time that it took, the epoch that was kept and the frozen layers, in words."""
@@ -154,7 +164,7 @@ class Training(Shown, Generic[Made]):
 
     def _told(self) -> tuple[str, Rows]:
         rows = [_row(epoch, epoch.number == self.kept) for epoch in self.history]
-        headings = ("epoch", "loss", "held back: loss", "accuracy", "spikes", "kept")
+        headings = ("epoch", "way", "loss", "held back: loss", "accuracy", "spikes", "kept")
         return f"{self._summary}.", [headings, *rows]
 
     @property
@@ -215,8 +225,9 @@ class Training(Shown, Generic[Made]):
 
 def _row(epoch: Epoch, kept: bool) -> tuple[str, ...]:
     found, mark = epoch.held_back, "yes" if kept else ""
+    first = (str(epoch.number), epoch.way, f"{epoch.loss:.4g}")
     if found is None:
-        return str(epoch.number), f"{epoch.loss:.4g}", "", "", "", mark
+        return *first, "", "", "", mark
     right = "" if found.accuracy is None else f"{found.accuracy:.1%}"
     measured = (f"{found.loss:.4g}", right, f"{found.spikes:.4g}")
-    return str(epoch.number), f"{epoch.loss:.4g}", *measured, mark
+    return *first, *measured, mark
