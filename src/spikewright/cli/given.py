@@ -27,6 +27,7 @@ from spikewright.errors import ConversionError, DamagedFileError, ReadError
 from spikewright.frontends import SUFFIXES
 from spikewright.frontends.live import instead_of_weights
 from spikewright.lower.choices import STEP
+from spikewright.lower.trace import silently
 from spikewright.measure import Evaluation
 from spikewright.measure.truth import Truth
 from spikewright.records import Record
@@ -149,9 +150,10 @@ class PageSubject:
     def measured(self, most: int | None, **how: Any) -> Evaluation:
         """Its results over time on the first samples."""
         x, y = self.first(most)
-        return self.conversion.evaluate(
-            x, y, **self.run, at=powers_of_two(self.run["steps"]), **how
-        )
+        with silently():
+            return self.conversion.evaluate(
+                x, y, **self.run, at=powers_of_two(self.run["steps"]), **how
+            )
 
     def _diagnosis(self) -> tuple[Record, ...]:
         """Records of a diagnosis on some samples; none where there is nothing to diagnose."""

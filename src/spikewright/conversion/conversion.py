@@ -19,6 +19,7 @@ from spikewright.chips import Chip, Fit, fits, profile
 from spikewright.choosing.coding import Coding, RateCode
 from spikewright.conversion import measuring, source_model
 from spikewright.conversion.arguments import FROM_ELSEWHERE, Layers, in_names, recorded
+from spikewright.conversion.loss_warnings import warn_of_answers
 from spikewright.conversion.making import saved
 from spikewright.conversion.source_model import SourceModel
 from spikewright.conversion.trace_warnings import warn_of_length, warn_of_run
@@ -208,6 +209,8 @@ class Conversion(Shown):
         run = run_of(self._runner, named, steps, dt, encoder=encoder, record=recorded, **given)
         means = {name: p.mean() for name, p in run.populations.items() if p.spiking}
         warn_of_run(self, means, run.steps, dt)
+        if encoder is None:
+            warn_of_answers(self, named, run)
         return run
 
     @spelled()

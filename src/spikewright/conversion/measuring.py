@@ -13,6 +13,7 @@ from spikewright._base.arguments import is_whole
 from spikewright._base.options import declared
 from spikewright.choosing import Statistics
 from spikewright.choosing.calibration import collect_sharded
+from spikewright.conversion.loss_warnings import warn_of_evaluation
 from spikewright.conversion.source_model import OfModel
 from spikewright.conversion.trace_warnings import warn_of_length, warn_of_run
 from spikewright.diagnosis import diagnosis
@@ -102,6 +103,8 @@ def evaluate(
     of_layers = [] if noise is not None else [r for r in counts if "layer" in r.how]
     means = {r.how["layer"]: r.value for r in of_layers}
     warn_of_run(self, means, settings.steps, dt)
+    if noise is None and settings.encoder is None:
+        warn_of_evaluation(self, found)
     return found
 
 

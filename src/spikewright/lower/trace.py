@@ -98,8 +98,18 @@ def say(text: str) -> bool:
     if _silent.get():
         return False
     _LOGGER.warning(text)
-    warnings.warn(text, ConversionWarning, stacklevel=outside())
+    warn(text)
     return True
+
+
+def is_silent() -> bool:
+    """Whether nothing may be said."""
+    return _silent.get()
+
+
+def warn(text: str) -> None:
+    """Raise a `ConversionWarning` at the line outside this package that led here."""
+    warnings.warn(text, ConversionWarning, stacklevel=outside())
 
 
 class Entry(NamedTuple):
@@ -142,6 +152,15 @@ class Trace(Shown):
         """Say a sentence, the first of its stage alone."""
         if stage not in self._said and say(sentence):
             self._said.add(stage)
+
+    @property
+    def has_said(self) -> bool:
+        """Whether a sentence was said, or a stage is marked as if."""
+        return bool(self._said)
+
+    def mark(self, stage: str) -> None:
+        """Say no sentence of a stage."""
+        self._said.add(stage)
 
     def __iter__(self) -> Iterator[Entry]:
         return iter(self.entries)

@@ -20,7 +20,7 @@ from spikewright.frontends import Reading
 from spikewright.frontends.origins import Origin, Place
 from spikewright.graph import Graph
 from spikewright.lower.choices import plain
-from spikewright.lower.trace import say
+from spikewright.lower.trace import say, silently
 from spikewright.network.neurons import NeuronType
 from spikewright.running.converted import Converted, Made, all_capped, as_source
 from spikewright.running.inputs import feeds_of
@@ -296,7 +296,8 @@ def _distance(
     settings: TrainOptions,
 ) -> float:
     """The mean square error of all outputs' means, each over the variance that is wanted."""
-    raw = conversion.run(x, steps=settings["steps"], dt=settings["dt"], progress=False).raw
+    with silently():
+        raw = conversion.run(x, steps=settings["steps"], dt=settings["dt"], progress=False).raw
     return float(
         sum(
             np.mean((raw[name].mean(axis=1) - value[:, -1]) ** 2) / max(float(value.var()), 1e-30)
