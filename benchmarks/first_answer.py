@@ -5,14 +5,17 @@
 Ten networks, each trained here for so many seconds, are converted by `sw.convert(model,
 example_input=..., spiking=True, calibration=x, steps=8)` and nothing else. Printed: points lost on
 test samples, or of networks that answer values their distance from the source's (root mean square,
-in deviations of the source's outputs), steps of the network, spikes, and the code that was chosen.
+in deviations of the source's outputs) and how many warnings came, then both of `spiking=True` alone
+in 32 steps; steps of the network, spikes, and the code that was chosen.
 """
 
 from __future__ import annotations
 
 import argparse
 import time
+import warnings
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -28,6 +31,7 @@ import spikewright as sw
 from benchmarks.image_sets import load
 from benchmarks.results import markdown_table
 from benchmarks.timing import with_threads
+from spikewright.errors import ConversionWarning
 
 SEEN = 256
 TESTED = 1000
@@ -205,23 +209,40 @@ def answered(name: str, images: Path, seconds: float, steps: int) -> list[str]:
     given, model = task(name, images), NETWORKS[name]()
     train(model, given, seconds)
     seen, x = given.x[:SEEN].numpy(), given.x_test.numpy()
-    begin = time.process_time()
-    conversion = sw.convert(
-        model, example_input=seen[:1], spiking=True, calibration=seen, steps=steps
-    )
-    took = time.process_time() - begin
     with torch.no_grad():
         source = model(given.x_test).numpy()
-    run = conversion.run(x, progress=False)
+    begin = time.process_time()
+    with _counted() as said:
+        conversion = sw.convert(
+            model, example_input=seen[:1], spiking=True, calibration=seen, steps=steps
+        )
+        took = time.process_time() - begin
+        run = conversion.run(x, progress=False)
+    with _counted() as said_of_naive:
+        naive = sw.convert(model, example_input=seen[:1], spiking=True)
+        answers = naive.run(x, steps=32, progress=False).predict()
     spikes = sum(float(n.sum()) for n in run.spike_counts().values()) / len(x)
     return [
         name,
         *_lost(name, source, run.predict(), given.y_test.numpy()),
+        str(len(said)),
+        _lost(name, source, answers, given.y_test.numpy())[1],
+        str(len(said_of_naive)),
         f"{run.network_steps}",
         f"{spikes:,.0f}",
         type(conversion.coding).__name__,
         f"{took:.0f}",
     ]
+
+
+@contextmanager
+def _counted() -> Iterator[list[warnings.WarningMessage]]:
+    """The warnings of conversions that a user sees."""
+    found: list[warnings.WarningMessage] = []
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        yield found
+    found += [one for one in caught if issubclass(one.category, ConversionWarning)]
 
 
 def _lost(name: str, source: NDArray, found: NDArray, wanted: NDArray) -> tuple[str, str]:
@@ -233,7 +254,10 @@ def _lost(name: str, source: NDArray, found: NDArray, wanted: NDArray) -> tuple[
     return f"{before:.1f} %", f"{before - after:.2f} points"
 
 
-HEAD = ("network", "source", "lost", "steps of the network", "spikes", "code", "seconds to convert")
+HEAD = (
+    "network", "source", "lost", "warnings", "lost, naive", "warnings", "steps of the network",
+    "spikes", "code", "seconds to convert",
+)  # fmt: skip
 
 
 def main() -> None:

@@ -71,7 +71,7 @@ def test_a_run_that_goes_on_says_from_what(
         str(demo.MODEL),
         "--data=data.npz",
         "--steps=4",
-        "--scale=50",
+        "--scale=200",
         "--checkpoint=kept",
     ]
     main(line, standalone_mode=False)
