@@ -167,8 +167,7 @@ class Conversion(Shown):
         ]
         sentence = f"A network with {self.network.n_neurons:,} neurons: {self.trace.guarantee}."
         if steps := self.coding.steps:
-            whole = network_steps(self.lowered, steps)
-            sentence += f" Runs take {steps_text(steps, whole)}."
+            sentence += f" Runs take {steps_text(steps, network_steps(self.lowered, steps))}."
         return sentence, [("layer", "neurons", "type", "firing-rate scale", "status"), *rows]
 
     @declared(SimulationError)

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from spikewright._base.amounts import percent, steps_text
 from spikewright._base.samples import held
+from spikewright.advice import advise, is_command
 from spikewright.choosing.scales import has_rule
 from spikewright.graph import Graph, evaluate
 from spikewright.lower.trace import Trace, is_silent, warn
@@ -116,6 +117,8 @@ def _tell(conversion: Converted, lost: str) -> None:
     move = "Give more steps, or train it: conversion.train(x)"
     if not chosen and given.get("steps") is None:
         move = "Let samples choose: convert with calibration=x, steps=8"
+        if is_command():
+            move = advise("rates that nothing chose")
     warn(f"{lost}. {move}")
 
 
