@@ -113,6 +113,20 @@ class _Spikes(Encoder):
     def spike_height(self, dt: float) -> float | None:
         return 1.0 / (self.rate * dt)
 
+    def encode(
+        self, samples: Sequence[Any], shape: Shape, steps: int, dt: float, key: tuple[int, ...]
+    ) -> NDArray:
+        rate, found = self.rate * dt, np.empty((len(samples), steps, *shape))
+        for sample, row in zip(np.asarray(samples, np.float64), found, strict=True):
+            # A sample at a time stays in the processor's cache.
+            np.multiply(np.sign(sample), self._counts(sample, steps, rate, key), out=row)
+            row /= rate
+        return found
+
+    @abstractmethod
+    def _counts(self, sample: NDArray, steps: int, rate: float, key: tuple[int, ...]) -> NDArray:
+        """The numbers of spikes `(steps, *shape)` of a sample, `rate` a step for a size of 1."""
+
 
 @dataclass(frozen=True)
 class Regular(_Spikes):
@@ -123,13 +137,11 @@ class Regular(_Spikes):
     for a value of 1.
     """
 
-    def encode(
-        self, samples: Sequence[Any], shape: Shape, steps: int, dt: float, key: tuple[int, ...]
-    ) -> NDArray:
-        x = np.asarray(samples, np.float64)[:, None]
-        times = np.arange(steps + 1).reshape(1, -1, *(1,) * len(shape))
-        sent = np.floor(times * (np.abs(x) * (self.rate * dt)) + (0.5 + _TOLERANCE))
-        return np.sign(x) * np.diff(sent, axis=1) / (self.rate * dt)
+    def _counts(self, sample: NDArray, steps: int, rate: float, key: tuple[int, ...]) -> NDArray:
+        ends = np.arange(steps + 1).reshape(-1, *(1,) * sample.ndim) * (np.abs(sample) * rate)
+        ends += 0.5 + _TOLERANCE
+        np.floor(ends, out=ends)
+        return ends[1:] - ends[:-1]
 
 
 @dataclass(frozen=True)
@@ -142,22 +154,14 @@ class Poisson(_Spikes):
     values: not from the batch that it is in, nor from its place there.
     """
 
-    def encode(
-        self, samples: Sequence[Any], shape: Shape, steps: int, dt: float, key: tuple[int, ...]
-    ) -> NDArray:
-        x = np.asarray(samples, np.float64)
-        expected = np.abs(x) * (self.rate * dt)
+    def _counts(self, sample: NDArray, steps: int, rate: float, key: tuple[int, ...]) -> NDArray:
+        expected = np.abs(sample) * rate
         if expected.size and expected.max() > _MOST:
             raise SimulationError(
-                f"{self!r}: a value of {np.abs(x).max():g} makes {expected.max():g} spikes a step, "
-                f"and {_MOST:g} are the limit; scale the input down, or lower the rate"
+                f"{self!r}: a value of {np.abs(sample).max():g} makes {expected.max():g} spikes a "
+                f"step, and {_MOST:g} are the limit; scale the input down, or lower the rate"
             )
-        counts = np.empty((len(x), steps, *shape))
-        for sample, mean, row in zip(x, expected, counts, strict=True):
-            row[...] = generator_of(sample, key).poisson(mean, row.shape)
-        counts *= np.sign(x)[:, None]
-        counts /= self.rate * dt
-        return counts
+        return generator_of(sample, key).poisson(expected, (steps, *sample.shape))
 
 
 @dataclass(frozen=True)

@@ -69,9 +69,12 @@ void multiply_steps(const Strip& strip, std::size_t first, std::size_t steps) {
     const std::size_t stride =
         find_inputs(strip, c.counts(strip.op.input, strip.sample, first), c.stride(strip.op.input), steps);
     const std::vector<TileInput>& inputs = strip.scratch.tile_inputs;
-    c.multiply.run({inputs.data(), inputs.size(), stride, steps, w.of(strip.block.channel),
-                                w.chunks(), w.limbs(), lanes / kTileLanes, sums.narrow.data() + first * 64,
-                                fits ? nullptr : sums.wide.data() + first * 64});
+    c.multiply.run({.inputs = inputs.data(), .n = inputs.size(), .stride = stride, .rows = steps,
+                    .weights = w.of(strip.block.channel), .chunks = w.chunks(), .limbs = w.limbs(),
+                    .blocks = lanes / kTileLanes, .narrow = sums.narrow.data() + first * 64,
+                    .wide = fits ? nullptr : sums.wide.data() + first * 64,
+                    .shifts = inputs.size() == w.chunks() ? w.shifts(strip.block.channel) : nullptr,
+                    .positive = w.halves() == 1});
     for (std::size_t t = first; t < first + steps; ++t) sums.is_wide[t] = !fits;
 }
 

@@ -148,7 +148,7 @@ void multiply_rows(const Strip& strip, const Bordered& frame, std::size_t pixel,
     strip.context.multiply.run({inputs.data(), inputs.size(), frame.stride(), rows, w.of(strip.block.channel),
                                 w.chunks(), w.limbs(), lanes / kTileLanes, sums.narrow.data(),
                                 fits ? nullptr : sums.wide.data(), strip.apart, steps, frames.stride,
-                                strip.pitch});
+                                strip.pitch, w.shifts(strip.block.channel), w.halves() == 1});
     std::fill_n(sums.is_wide.begin(), steps, !fits);
 }
 

@@ -14,6 +14,7 @@ void TiledWeights::expect(std::int64_t largest) {
 void TiledWeights::make(const Layer& l) {
     std::call_once(made_, [&] {
         limbs_.resize(bytes());
+        shifts_.resize(lanes_ * kWeightLimbs);
         for (const Lanes& block : l.lanes)
             for (std::size_t lane = 0; lane < block.width; lane += kTileLanes)
                 pack(l.weights.data() + block.offset + lane, block.width, block.channel + lane);
@@ -22,6 +23,7 @@ void TiledWeights::make(const Layer& l) {
 
 void TiledWeights::pack(const std::int32_t* rows, std::size_t width, std::size_t lane) {
     auto* to = const_cast<std::int8_t*>(of(lane));
+    auto* shifts = const_cast<std::int32_t*>(this->shifts(lane));
     for (std::size_t i = 0; i < inputs_; ++i) {
         const std::size_t row = i / channels_ * channels_ * halves_ + i % channels_;
         const std::size_t at = i / line_ * rounded_up(line_, kTileInputs) + i % line_;
@@ -32,6 +34,7 @@ void TiledWeights::pack(const std::int32_t* rows, std::size_t width, std::size_t
             for (std::size_t limb = 0; rest != 0; ++limb) {
                 const auto digit = std::int8_t(rest);
                 to[limb_place(chunks(), chunk, limb) + place] = digit;
+                shifts[limb * kTileLanes + n] += 128 * digit;
                 rest = (rest - digit) / 256;
             }
         }

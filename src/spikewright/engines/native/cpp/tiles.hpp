@@ -61,6 +61,9 @@ class TiledWeights {
         return limbs_.data() + lane / kTileLanes * kWeightLimbs * chunks() * kTileBytes;
     }
 
+    // 128 times the sum over all inputs, of 16 lanes from one on, limb by limb.
+    const std::int32_t* shifts(std::size_t lane) const { return shifts_.data() + lane * kWeightLimbs; }
+
     void expect(std::int64_t largest);  // the largest magnitude of the weights, which tells their limbs
     void make(const Layer& l);          // once, whoever asks
 
@@ -70,6 +73,7 @@ class TiledWeights {
 
     std::size_t inputs_, channels_, halves_, lanes_, line_, limbs_in_use_ = 1;
     Array<std::int8_t> limbs_;
+    Array<std::int32_t> shifts_;
     std::once_flag made_;
 };
 
@@ -81,7 +85,8 @@ struct TileInput {
 
 // Sums of `blocks` times 16 lanes, for `rows` of counts that are `stride` apart: steps of one pixel. The
 // same again, `times` in all, with counts `further` and their sums `pitch` rows on. Rows of sums are
-// `apart`, in doubles where `wide` is given.
+// `apart`, in doubles where `wide` is given. `shifts` are those of the weights (`TiledWeights`) where inputs are
+// all that there are; `positive` says that no count is below zero.
 struct TileJob {
     const TileInput* inputs;
     std::size_t n, stride, rows;
@@ -90,6 +95,8 @@ struct TileJob {
     std::int32_t* narrow;
     double* wide;
     std::size_t apart = 64, times = 1, further = 0, pitch = 0;
+    const std::int32_t* shifts = nullptr;
+    bool positive = false;
 };
 
 using Multiplier = void (*)(const TileJob&);

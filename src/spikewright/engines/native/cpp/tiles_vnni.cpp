@@ -20,8 +20,14 @@ struct Sums {
 
 // What 128 in the place of every count gives, taken away.
 template <std::size_t limbs>
-Sums<limbs> offsets(const TileJob& job, const std::int8_t* weights) {
+Sums<limbs> offsets(const TileJob& job, const std::int8_t* weights, std::size_t block) {
     Sums<limbs> sums{};
+    if (job.shifts) {
+        const std::int32_t* of = job.shifts + block * kWeightLimbs * kTileLanes;
+        for (std::size_t limb = 0; limb < limbs; ++limb)
+            sums.of[limb] = _mm512_sub_epi32(_mm512_setzero_si512(), _mm512_loadu_si512(of + limb * kTileLanes));
+        return sums;
+    }
     const __m512i all = _mm512_set1_epi8(char(0x80));
     for (std::size_t i = 0; i < job.n; ++i)
         for (std::size_t limb = 0; limb < limbs; ++limb) {
@@ -119,7 +125,7 @@ template <std::size_t limbs, bool signs>
 void multiply_blocks(const TileJob& job) {
     const std::int8_t* weights = job.weights;
     for (std::size_t block = 0; block < job.blocks; ++block, weights += kWeightLimbs * job.chunks * kTileBytes) {
-        const Sums<limbs> start = signs ? offsets<limbs>(job, weights) : Sums<limbs>{};
+        const Sums<limbs> start = signs ? offsets<limbs>(job, weights, block) : Sums<limbs>{};
         for (std::size_t time = 0; time < job.times; ++time) {
             const Rows place{time * job.further, time * job.pitch * job.apart + block * kTileLanes};
             multiply_all<limbs, signs>(job, weights, start, place, job.rows);
@@ -129,6 +135,7 @@ void multiply_blocks(const TileJob& job) {
 
 template <bool signs>
 void run(const TileJob& job) {
+    if (signs && job.positive) return run<false>(job);
     switch (job.limbs) {
         case 1: return multiply_blocks<1, signs>(job);
         case 2: return multiply_blocks<2, signs>(job);
