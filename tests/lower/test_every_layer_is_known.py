@@ -13,6 +13,7 @@ from layer_graphs import graph_of, kinds
 
 import spikewright as sw
 from slowly import in_turn
+from spikewright.errors import ConversionWarning
 from spikewright.graph import Graph
 from spikewright.graph.lookups import random_inputs
 from spikewright.lower.node_functions import is_function
@@ -33,6 +34,7 @@ LOOKS: dict[str, dict[str, Any]] = {
 def _no_warnings() -> Iterator[None]:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
+        warnings.simplefilter("ignore", ConversionWarning)  # of what few steps lose
         yield
 
 
