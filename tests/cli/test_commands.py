@@ -153,7 +153,7 @@ def test_convert_verifies_and_says_how_near_it_is(
 ) -> None:
     """One line of what the library found, all of it as JSON; and nothing is saved if it differs."""
     found = sw.convert(MODEL).verify()
-    assert f"Verified: {found}." in invoke("convert", MODEL, "--verify").stdout
+    assert f"Verified: {found!r}." in invoke("convert", MODEL, "--verify").stdout
     plain = document("convert", MODEL, "--verify")["verification"]
     assert len(plain["differences"]) == len(found.differences)
     assert document("convert", MODEL)["verification"] is None
@@ -270,7 +270,7 @@ def test_run_takes_an_encoder(data: str) -> None:
 
 def test_few_spikes_are_warned_of(data: str) -> None:
     """The warning goes to standard error, and into the JSON document."""
-    arguments = ("run", MODEL, "--data", data, "--steps", "8", "--spiking")
+    arguments = ("run", MODEL, "--data", data, "--steps", "8", "--scale", "1")
     result = invoke(*arguments)
 
     assert result.stderr.count("warning: neurons hardly spike in 8 steps of 0.001 s") == 1
@@ -331,8 +331,8 @@ def test_a_saved_network_runs_as_the_model_did(data: str, tmp_path: Path) -> Non
         ("--scale", "relu1=20", "--scale", "relu2=30", "--synapse", "0.005"),
         ("--scale", "minimum-error:8", "--initial-voltage", "zero", "--max-spikes-per-step", "1"),
         ("--rate", "--max-pool", "average"),
-        ("--bias-correction", "8"),
-        ("--bias-correction", "step-correction:8"),
+        ("--scale", "20", "--bias-correction", "8"),
+        ("--scale", "20", "--bias-correction", "step-correction:8"),
     ],
 )
 def test_a_saved_network_takes_the_options_that_its_model_takes(

@@ -47,7 +47,7 @@ def test_a_saved_network_is_diagnosed_as_its_model_is(data: str, tmp_path: Path)
     sw.convert(demo.MODEL, spiking=True).save(path)
     given = ("--data", data, "--steps", str(STEPS))
 
-    for options in ((), ("--scale", "2")):
+    for options in (("--scale", "1"), ("--scale", "2")):
         found = invoke(path, *given, *options).stdout.partition("\n")
         assert "take spikes back" in found[2] or "raise the scale" in found[2]
         assert found[0] == "Spiking network of network.swt, 768 neurons"

@@ -124,4 +124,4 @@ def test_a_search_is_reported(tmp_path: Path) -> None:
     ]  # fmt: skip
     assert "360 samples of digits.npz, some of which were searched on" in page.all("body")[0].text
     assert "conversion = sw.convert(" in page.all("code")[1].text
-    assert "held-back samples" in page.all("p")[0].text
+    assert "of samples are right" in page.all("p")[0].text

@@ -39,7 +39,8 @@ def test_it_ends_in_the_cheapest_setting_and_its_call(data: str) -> None:
     program = expected.call.splitlines()
     assert lines[-len(program) :] == [line.strip() for line in program]
     assert expected.conclusion in " ".join(found.stdout.split())
-    assert "digits.onnx on 40 samples, steps of 1 ms, source accuracy" in lines[0]
+    assert lines[0] == "digits.onnx"
+    assert "40 samples, steps of 1 ms, source accuracy" in lines[1]
     assert [line.split()[:2] for line in lines if line.startswith(("20 ", "100 "))] == [
         ["20", "4"], ["20", "8"], ["100", "4"], ["100", "8"],
     ]  # fmt: skip

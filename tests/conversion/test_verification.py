@@ -77,10 +77,12 @@ def test_a_verification_is_a_line_a_table_and_a_dict() -> None:
     """One line names the worst layer, its error and its bound; the table has every difference."""
     found = cancelling().verify(X)
 
-    assert str(found).count("\n") == 0
-    assert found.worst.layer in str(found)
-    assert f"{found.worst.error:.2g}" in str(found) and f"{found.worst.bound:.2g}" in str(found)
-    assert "PyTorch" in str(found) and "float32" in str(found) and "5 samples" in str(found)
+    line = repr(found)
+    assert line.count("\n") == 0
+    assert str(found) == f"{line}.\n\n{found.table}"
+    assert found.worst.layer in line
+    assert f"{found.worst.error:.2g}" in line and f"{found.worst.bound:.2g}" in line
+    assert "PyTorch" in line and "float32" in line and "5 samples" in line
     lines = found.table.splitlines()
     assert len(lines) == 1 + len(found.differences)
     assert lines[0].split()[:2] == ["layer", "kind"]

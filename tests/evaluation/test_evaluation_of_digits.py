@@ -74,9 +74,9 @@ def test_both_numbers_of_steps_are_told_where_they_differ(tmp_path: Path) -> Non
     conversion, x = converted(GRAPHS["residual"])
     found, run = conversion.evaluate(x, progress=False), conversion.run(x, progress=False)
     assert (found.settings["steps"], found.settings["network_steps"]) == (STEPS, STEPS + SILENT)
-    for told in (found, run):
-        for text in (repr(told), str(told)):
-            assert "4 steps of 0.001 s (6 of the network)" in text
+    for text in (repr(found), repr(run), str(run)):
+        assert "4 steps of 0.001 s (6 of the network)" in text
+    assert "4 steps of 1 ms (6 of the network)" in str(found)
     found.save(tmp_path / "found.json")
     loaded = sw.Evaluation.load(tmp_path / "found.json")
     assert (loaded.records, loaded.settings) == (found.records, found.settings)

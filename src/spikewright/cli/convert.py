@@ -134,7 +134,7 @@ def _print(given: Given, verification: Verification | None, found: Statistics | 
     if given.chosen:
         say(given.chosen)
     if verification is not None:
-        tell(f"Verified: {verification}.")
+        tell(f"Verified: {verification!r}.")
     if found is not None:
         show(statistics_table(found))
         tell(f"Statistics saved as {paths['statistics']}")
