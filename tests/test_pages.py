@@ -80,7 +80,7 @@ def test_the_examples_print_what_stands_below_them(
         assert len(points) == len(told)
         assert all(abs(a - b) <= PERCENT[name] for a, b in zip(points, told, strict=True))
     elif name == "verification.md":
-        assert len(printed.splitlines()) == 1 + len(names["found"].differences) + 1
+        assert len(printed.splitlines()) == 3 + len(names["found"].differences)
     elif name == "explore.md":
         assert re.fullmatch(r"http://127\.0\.0\.1:\d+/[\w-]{32}/\n", printed)
     elif name in TRAINED:

@@ -28,6 +28,7 @@ _VALUES = 0.05  # of the deviation of an output's values
 _HALF = 0.5  # of a sigmoid
 _FEWEST, _MOST = 10, 100  # samples: of fewer a share says little
 _WORK = 2e9  # multiply-accumulates of the source, some seconds
+_KEPT = 2_000_000  # values of the source's layers, 16 MB
 _LOOKED = "answers"
 """The stage of a conversion that was looked at, whatever was found."""
 
@@ -41,15 +42,15 @@ def warn_of_answers(conversion: Converted, x: Mapping[str, NDArray], run: Run) -
     nodes = conversion.inputs
     if not _is_open(conversion) or run.sequence_step is not None or run.frames > 1:
         return
-    if any(held(x[name], node.shape_out) is None for name, node in nodes.items()):
+    given = {name: np.asarray(x[name]) for name in nodes}
+    if any(held(given[name], node.shape_out) is None for name, node in nodes.items()):
         return  # it moves: the source has no answer to all of it
-    count = _samples(conversion.graph, len(next(iter(x.values()))))
+    count = _samples(conversion.graph, len(next(iter(given.values()))))
     if count < _FEWEST:
         return
     _close(conversion.trace)
     some = {
-        name: np.asarray(x[name])[:count].reshape(count, *node.shape_out)
-        for name, node in nodes.items()
+        name: given[name][:count].reshape(count, *node.shape_out) for name, node in nodes.items()
     }
     source, found = evaluate(conversion.graph, some), run.predict()
     answers = found if isinstance(found, dict) else dict.fromkeys(source, found)
@@ -129,8 +130,8 @@ def _samples(graph: Graph, there: int) -> int:
         for node in graph
         if node.inputs
     )
-    work += sum(prod(shape) for shape in graph.shapes.values())
-    return int(min(there, _MOST, _WORK / max(1, work)))
+    values = sum(prod(shape) for shape in graph.shapes.values())
+    return int(min(there, _MOST, _WORK / max(1, work + values), _KEPT / max(1, values)))
 
 
 def _off(found: NDArray, source: NDArray) -> float:
