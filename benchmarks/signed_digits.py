@@ -130,7 +130,7 @@ def converted(found: Source, steps: int) -> sw.Conversion:
 
 
 def timed(found: Source, steps: int, batch: int, rounds: int = 11) -> str:
-    """What a run of so many images takes, and over a forward pass of the source."""
+    """The time of a run of so many images, in ms and in forward passes of the source."""
     conversion, x = converted(found, steps), found.x_test[:batch]
 
     def run() -> sw.results.Run:

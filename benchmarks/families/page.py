@@ -70,9 +70,8 @@ root mean squares over all values that are read out, in front of a softmax:
   neurons of its first layer. Behind that many neurons round otherwise, in every layer more, so that
   a twin which differs as little as this is about as far from the other as a late network is.
 
-Networks whose weights are random and whose outputs hardly deviate tell little: VGG16's change by
-3e-04 of their size from sample to sample, so that any difference is large beside them. With three
-silent steps half of all networks are their twins (0.00).
+Networks of random weights whose outputs hardly differ from sample to sample tell little: beside
+such deviations, which are named below, any difference is large.
 """
 COLUMNS = [
     "network", "family", "input", "layers", "parameters", "verdict", "error of bound", "seconds",

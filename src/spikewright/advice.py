@@ -39,7 +39,7 @@ def on_the_command_line() -> Iterator[None]:
 
 
 def is_command() -> bool:
-    """Whether a command runs."""
+    """True while a command of the command line is at work, and False in Python."""
     return _COMMAND.get()
 
 

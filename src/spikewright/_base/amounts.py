@@ -11,12 +11,17 @@ _ROUND_OFF = 1e-12  # of the largest of the numbers that stand together: less is
 
 def percent(value: float) -> str:
     """A fraction as percent with one decimal: `98.3 %`."""
-    return f"{_tenths(100 * value)} %"
+    return f"{bare_percent(value)} %"
+
+
+def bare_percent(value: float) -> str:
+    """A fraction as percent without the sign, as in intervals behind a percentage: `98.3`."""
+    return _tenths(100 * value)
 
 
 def points(value: float) -> str:
     """A difference of fractions in percentage points, with its sign: `-0.3 points`."""
-    return f"{_tenths(100 * value)} points"
+    return f"{bare_percent(value)} points"
 
 
 def _tenths(value: float) -> str:

@@ -263,7 +263,7 @@ class Given:
 
     @cached_property
     def chooses(self) -> bool:
-        """Whether all else is to be chosen for --steps, as `convert(steps=...)` does.
+        """True if the network is chosen for --steps on samples, as by `convert(steps=...)`.
 
         It is not where rates or a code were given, nor for encoded input, other lengths of a step,
         networks that were saved, NIR files and a single sample.
@@ -278,7 +278,7 @@ class Given:
 
     @property
     def nir(self) -> bool:
-        """Whether a NIR file is to be written."""
+        """True if -o names a .nir file."""
         out = self.paths.get("out")
         return out is not None and out.suffix == NIR
 
@@ -334,7 +334,7 @@ class Given:
 
     @property
     def chosen(self) -> str | None:
-        """What was chosen for --steps and on which samples; None where nothing was."""
+        """A sentence: the code that was chosen for --steps, and the samples that chose it."""
         if self._choice is None:
             return None
         what, where = (e.text for e in self._choice.trace if e.stage == CHOICE)

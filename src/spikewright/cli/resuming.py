@@ -10,6 +10,7 @@ from typing import IO, Any
 import click
 
 from spikewright.cli.output import tell
+from spikewright.evaluation.checkpoint import finished_shards
 
 _PLACES = ("checkpoint", "study")
 """Settings that name the place where a command keeps what is finished."""
@@ -40,10 +41,10 @@ def resumable(settings: Mapping[str, Any]) -> Iterator[None]:
 
 
 def _left(place: str) -> str | None:
-    """What an earlier run left; None where there is nothing, or a database that is elsewhere."""
+    """The work of an earlier run in a place, in words; None for an empty place or an address."""
     path = Path(place)
     if path.is_dir():
-        parts = sum(1 for _ in path.rglob("shard-*.safetensors"))
+        parts = finished_shards(path)
         return f"which holds {parts} finished part{'s' * (parts != 1)}" if parts else None
     return "which holds what was finished" if path.is_file() and path.stat().st_size else None
 

@@ -16,7 +16,7 @@ from spikewright._base.samples import held
 from spikewright.advice import advise, is_command
 from spikewright.choosing.scales import has_rule
 from spikewright.graph import Graph, evaluate
-from spikewright.lower.trace import Trace, is_silent, warn
+from spikewright.lower.trace import is_silent, warn
 from spikewright.measure import Evaluation, Run
 from spikewright.records import Record, select
 from spikewright.running.converted import Converted
@@ -40,15 +40,18 @@ def warn_of_answers(conversion: Converted, x: Mapping[str, NDArray], run: Run) -
     ten samples or more.
     """
     nodes = conversion.inputs
-    if not _is_open(conversion) or run.sequence_step is not None or run.frames > 1:
+    there = len(next(iter(x.values())))
+    if there < _FEWEST or run.sequence_step is not None or run.frames > 1:
+        return  # before anything that costs: loops run few samples at a time
+    if not _is_open(conversion):
         return
     given = {name: np.asarray(x[name]) for name in nodes}
     if any(held(given[name], node.shape_out) is None for name, node in nodes.items()):
         return  # it moves: the source has no answer to all of it
-    count = _samples(conversion.graph, len(next(iter(given.values()))))
+    count = _samples(conversion.graph, there)
     if count < _FEWEST:
         return
-    _close(conversion.trace)
+    conversion.trace.mark(_LOOKED)
     some = {
         name: given[name][:count].reshape(count, *node.shape_out) for name, node in nodes.items()
     }
@@ -100,19 +103,14 @@ def warn_of_evaluation(conversion: Converted, found: Evaluation) -> None:
 
 
 def _is_open(conversion: Converted) -> bool:
-    """Whether a spiking network has said nothing yet, and may."""
+    """True for a spiking, inexact network that has not warned yet, where warnings are wanted."""
     if is_silent() or conversion.trace.has_said or conversion.trace.guarantee == "exact":
         return False
     return any(e.neuron_type.spiking for e in conversion.populations().values())
 
 
-def _close(trace: Trace) -> None:
-    """Look no more."""
-    trace.mark(_LOOKED)
-
-
 def _tell(conversion: Converted, lost: str) -> None:
-    _close(conversion.trace)
+    conversion.trace.mark(_LOOKED)
     given = conversion.arguments
     chosen = given.get("coding") is not None or has_rule(given.get("scale_firing_rates"))
     move = "Give more steps, or train it: conversion.train(x)"

@@ -43,6 +43,11 @@ class ShardEntry:
 _SHARDS = Format("evaluation shard", ShardEntry)
 
 
+def finished_shards(folder: Path) -> int:
+    """The number of shards that are finished in a folder and in those inside it."""
+    return sum(_SHARD.fullmatch(path.name) is not None for path in folder.rglob("*"))
+
+
 class Checkpoint:
     """The results of one evaluation in a folder, which is made where there is none.
 

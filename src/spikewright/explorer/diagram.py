@@ -49,7 +49,7 @@ def diagram_of(
 
 
 def _inside(network: Network, names: Names) -> Iterable[tuple[Any, str]]:
-    """What has a box, with its name: all nodes and ensembles, or networks as one where many."""
+    """The items that get a box, with names: nodes and ensembles, or above 40 networks as one."""
     if len(names) <= BOXES:
         return names.items()
     own = [(item, name) for item, name in names.items() if item in set(_own(network))]

@@ -81,7 +81,7 @@ class Subject:
 
     @property
     def drawable(self) -> bool:
-        """Whether the input is a grey picture that is small enough to draw."""
+        """True for one input that is a grey picture of at most 64 x 64 pixels."""
         return self.picture is not None and self.picture[2] == 1 and max(self.picture) <= _PAD
 
     @cached_property

@@ -103,7 +103,7 @@ def say(text: str) -> bool:
 
 
 def is_silent() -> bool:
-    """Whether nothing may be said."""
+    """True within `silently`, where no warning of a conversion is given."""
     return _silent.get()
 
 
@@ -155,11 +155,11 @@ class Trace(Shown):
 
     @property
     def has_said(self) -> bool:
-        """Whether a sentence was said, or a stage is marked as if."""
+        """True once a sentence was said, or a stage was marked."""
         return bool(self._said)
 
     def mark(self, stage: str) -> None:
-        """Say no sentence of a stage."""
+        """Count a stage as said: no sentence of it comes any more."""
         self._said.add(stage)
 
     def __iter__(self) -> Iterator[Entry]:

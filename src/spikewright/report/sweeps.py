@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from spikewright._base.amounts import number, percent
+from spikewright._base.amounts import bare_percent, number, percent
 from spikewright.records import DEFAULT_TABLE, Record, Worth, own_energies, select, worths
 from spikewright.report.tables import Column, Table, Value, energy_column, shown, value_of
 
@@ -129,7 +129,7 @@ def _judged(measured: Sequence[Record]) -> _Judged:
     for (readout, output), worth in places.items():
         of = "" if output is None else f"{output}\n"
         key = _key(readout, output, worth)
-        short = (lambda v: f"{100 * v:.1f}") if worth.fraction else number
+        short = bare_percent if worth.fraction else number
         rank = 3 if columns else None  # the intervals of all but the first
         columns += [
             Column(key, f"{of}{worth.name},\n{readout}", shown(worth)),

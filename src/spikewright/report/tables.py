@@ -7,7 +7,15 @@ from dataclasses import dataclass, field
 from operator import itemgetter
 from typing import Any
 
-from spikewright._base.amounts import POINTS, joules, loss_unit, number, percent, points
+from spikewright._base.amounts import (
+    POINTS,
+    bare_percent,
+    joules,
+    loss_unit,
+    number,
+    percent,
+    points,
+)
 from spikewright.records import OWN_NETWORKS, SCORE, Record, Worth, own_energies, select, worths
 
 Value = str | int | float | None
@@ -273,10 +281,6 @@ def _last(records: Iterable[Record], name: str) -> int:
     return max((int(r.how["steps"]) for r in select(records, name) if "steps" in r.how), default=0)
 
 
-def _tenths_of_percent(fraction: float) -> str:
-    return percent(fraction).removesuffix(" %")
-
-
 _MEASURES = (  # name, heading, how it is shown, whether its interval is
     ("accuracy", "accuracy", percent, True),
     ("accuracy drop", "difference\n(points)", POINTS.format_signed, True),
@@ -316,7 +320,7 @@ def over_time_table(records: Iterable[Record], steps: Iterable[int], title: str 
         if name in present:
             columns.append((Column(key, heading, show), _measured(found, name)))
         if name in present and interval:
-            short = _tenths_of_percent if show is percent else show
+            short = bare_percent if show is percent else show
             rank = 3 if behind else None  # the intervals of all but the first go in short lines
             behind = True
             ends = (

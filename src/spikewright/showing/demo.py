@@ -113,7 +113,7 @@ class Demonstration:
 
     @property
     def rule_is_cheapest(self) -> bool:
-        """Whether the rule's setting is near enough to the source, at fewer spikes."""
+        """True if the rule's setting keeps the sweep's limit with the fewest spikes."""
         best, reading = self.sweep.best, self.chosen.reading
         near = self.sweep.limit is None or reading.lost <= self.sweep.limit
         return near and (best is None or reading.price("spikes") < best.price("spikes"))
