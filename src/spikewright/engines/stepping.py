@@ -124,7 +124,10 @@ class Stepper:
         for called in self._called:
             if called.node.output is not called.function:
                 return False
-        if all(fixed.same() for fixed in self._fixed):
+        for fixed in self._fixed:  # a loop: asked at every step, where a generator's frame counts
+            if not fixed.same():
+                break
+        else:
             return True
         if any(callable(fixed.node.output) for fixed in self._fixed):
             return False
