@@ -146,7 +146,7 @@ inline bool find_multiples(const Context& c, const Instruction& op, std::size_t 
     Multiplicity found(c, op, s, t, steps, to);
     if (!found.find(multiplies)) return false;
     constexpr double never = std::numeric_limits<double>::infinity();
-    const std::size_t channels = std::size_t(l.channels), pixels = l.input_pixels();
+    const std::size_t channels = std::size_t(l.channels);
     const double blocks = double(blocks_of(l));
     const double values = kValueCost * double(found.used) * windows_of(l) * blocks;
     const bool few = to.planes == 1 && found.most <= std::size_t(kMostCounts);
