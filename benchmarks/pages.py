@@ -86,7 +86,7 @@ FIGURES = (
     Figures(
         "texts", "trained_families.md", "texts", "texts_and_ratings", 700, ("bert_0", "ncf_0")
     ),
-    Figures("bits", "bits.md", "bits", f"chip_bits {MNIST} {FASHION}", 330, SOURCES[:2]),
+    Figures("bits", "chips.md", "bits", f"chip_bits {MNIST} {FASHION}", 330, SOURCES[:2]),
     Figures("wide", "calibration.md", "wide", "wide_channels", 40),
     Figures("features", "guarantees.md", "features", "raw_features", 15),
     Figures("regularised", "rates.md", "regularised", f"regularised {MNIST}", 80,

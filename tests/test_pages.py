@@ -36,7 +36,7 @@ TRAINED = {"from_nengo_dl.md", "start.md"}
 """Pages that train a network: machines round otherwise, so numbers are nearly as printed."""
 PERCENT = {"quantised_sources.md": 3, "rates.md": 5, "training.md": 3}
 """Likewise, by how many points the accuracies may differ."""
-ELSEWHERE = {"nir.md", "nengo.md", "own_layers.md", "bits.md", "memory.md", "keras.md"}
+ELSEWHERE = {"nir.md", "nengo.md", "own_layers.md", "chips.md", "memory.md", "keras.md"}
 """Pages with code that needs what a reader has, a model or a framework: tested beside that."""
 RUN = [n for n in NAMES if n not in ELSEWHERE and "```python" in Page(n).text]
 
