@@ -101,7 +101,7 @@ FIGURES = (
             times=True),
     Figures("networks", "families.md", "", "families", 1800, times=True),
     Figures("said", "families.md", "digits", "families --digits", 900, times=True),
-    Figures("readers", "nir_readers.md", "", f"nir_readers {MNIST} --readers {{readers}}", 600,
+    Figures("readers", "nir.md", "readers", f"nir_readers {MNIST} --readers {{readers}}", 600,
             ("mnist_0",)),
     Figures("few_bits", "speed.md", "bits", "few_bits", 900, times=True),
     _speed("peers", "Engines and peers", "peers", 1500),
