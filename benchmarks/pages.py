@@ -121,7 +121,7 @@ STATED = {
     ("benchmarks.md", ""): "the networks that are timed",
     ("speed.md", "way"): "properties of instructions",
     ("speed.md", "work"): "operations that are counted, over times that other commands measure",
-    ("architecture.md", "task"): "numbers of files",
+    ("stability.md", "limited"): "limits of what reading a file makes",
     ("training.md", "`surrogate`"): "factors of formulas",
     ("memory.md", "VGG16 at 224 pixels, times its weights in float32, at most"): "limits of a law",
 }

@@ -30,7 +30,7 @@ tables as the ONNX file that their framework exports (PyTorch's exporter with `d
 Rows are kept until they are measured anew: those of torchvision and of ONNX files are from before
 models were read at one sample.
 
-Each is read, made spiking, and verified on two random samples ([verification](verification.md)):
+Each is read, made spiking, and verified on two random samples ([verification](guarantees.md#verify-a-conversion)):
 its outputs as the framework computes them, then every layer. Inputs are given as users give them:
 by name, token ids with the mask of a padded batch, ids of users and timesteps as one number a
 sample. The second sample of a padded batch is half as long as the first, and outputs at padded
