@@ -84,7 +84,7 @@ FRONT_ENDS = (
         of_pytorch,
         PYTORCH_REASONS,
         "Functions and tensor methods; a module is read as the functions that it calls "
-        "(`nn.Conv2d` as `conv2d`). Functions of constants and sizes are computed during reading.",
+        "(`Conv2d` as `conv2d`). Functions of constants and sizes are computed during reading.",
     ),
     FrontEnd(
         "ONNX",
