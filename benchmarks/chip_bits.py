@@ -1,4 +1,4 @@
-"""Accuracy under weights of few bits, and under the bits of chips: a section of docs/bits.md.
+"""Accuracy under weights of few bits, and under the bits of chips: a section of docs/chips.md.
 
     python -m benchmarks.chip_bits --mnist mnist.npz --fashion-mnist fashion_mnist.npz \
         [--images 2000] [--document]
@@ -64,7 +64,7 @@ def main() -> None:
     parser.add_argument("--fashion-mnist", type=Path, help="its images, .npz")
     parser.add_argument("--cache", type=Path, default=Path.home() / ".cache" / "spikewright")
     parser.add_argument("--images", type=int, default=IMAGES)
-    add_document(parser, "bits.md")
+    add_document(parser, "chips.md")
     given = parser.parse_args()
     rows = []
     for network in ("mnist", "fashion_mnist"):

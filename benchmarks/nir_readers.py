@@ -1,8 +1,7 @@
 """Runs saved networks in other simulators of NIR: their spikes and accuracy, and why they differ.
 
     python -m benchmarks.nir.environments READERS
-    python -m benchmarks.nir_readers --mnist mnist.npz --readers READERS \
-        --document docs/nir_readers.md
+    python -m benchmarks.nir_readers --mnist mnist.npz --readers READERS --document
 
 Six networks on MNIST: a dense one, the published convolutional one, one with residual edges, one
 with depthwise convolutions, and recurrent LIF neurons made by hand, alone and behind a synapse.
@@ -30,8 +29,9 @@ from numpy.typing import NDArray
 from torch import nn
 
 import spikewright as sw
-from benchmarks import sources
+from benchmarks import marked, sources
 from benchmarks.image_sets import ImageSet, load
+from benchmarks.marked import add_document
 from benchmarks.nir.checking import check
 from benchmarks.nir.semantics import READERS
 from spikewright.exchange.nir.saving import as_bytes
@@ -228,26 +228,6 @@ def measured(
     return {**found.as_dict(), "path": name, "source": network.source}
 
 
-HEAD = """# What readers of NIR make of our networks
-
-For those who take a network to another simulator: what each of them makes of a file that is saved
-here ([NIR](nir.md)).
-
-Measured on {images:,} test images of MNIST, {steps} steps each, by `benchmarks/nir_readers.py`.
-Every file is in the dialect "portable". Rows with "floor 1" are of a second file, of neurons whose
-voltage does not fall below minus one threshold here either, as in sinabs. The row with "step
-0.0001" is of a second file, whose unit of time is 10,000 steps: snnTorch knows no other step.
-
-* **spikes an image**: all spikes of all neurons, the mean over images.
-* **same**: neurons that send as many spikes as here, the mean over layers.
-* **explained**: neurons whose every spike is given again by NIR's equations under the semantics
-  that are stated for the reader, in the images that were followed.
-* **outputs differ by**: the largest difference of a mean output, as a share of the largest here.
-* **why**: reasons; a percentage behind one is what it alone does to our spikes.
-
-Followed are the first four images; where these show no difference, up to 32 of those that do.
-"""
-
 NETWORKS = {
     "dense": "784-128-64-10, rectifiers between.",
     "published": "The convolutional network of NengoDL's keras-to-snn example, six epochs.",
@@ -260,14 +240,14 @@ NETWORKS = {
 
 
 def page(results: dict[str, dict]) -> str:
-    """The page of all networks."""
-    parts = [HEAD.format(images=IMAGES, steps=STEPS)]
+    """The tables of all networks."""
+    parts = []
     for name, found in results.items():
         here = found["here"]
         source = "" if found["source"] is None else f", source {found['source']:.1%}"
         spikes = f"{sum(here['spikes'].values()):,.0f}"
         parts += [
-            f"## {name}\n\n{NETWORKS[name]}\n",
+            f"### {name}\n\n{NETWORKS[name]}\n",
             "| reader | spikes an image | same | explained | outputs differ by | accuracy | why |",
             "|---|---|---|---|---|---|---|",
             f"| here | {spikes} | | | | {here['accuracy']:.1%}{source} | |",
@@ -299,7 +279,7 @@ def main() -> None:
     parser.add_argument("--cache", type=Path, default=Path.home() / ".cache" / "spikewright")
     parser.add_argument("--only", nargs="*", help="networks to measure")
     parser.add_argument("--seconds", type=float, default=900.0, help="for one reader")
-    parser.add_argument("--document", type=Path)
+    add_document(parser, "nir.md")
     given = parser.parse_args()
     data = load(given.mnist)
     pythons = {name: given.readers / name for name in READERS}
@@ -319,7 +299,7 @@ def main() -> None:
             kept.write_text(json.dumps(results))
     if given.document is not None:
         order = [name for name in NETWORKS if name in results]
-        given.document.write_text(page({name: results[name] for name in order}))
+        marked.put("readers", page({name: results[name] for name in order}), given.document)
 
 
 if __name__ == "__main__":

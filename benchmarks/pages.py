@@ -86,7 +86,7 @@ FIGURES = (
     Figures(
         "texts", "trained_families.md", "texts", "texts_and_ratings", 700, ("bert_0", "ncf_0")
     ),
-    Figures("bits", "bits.md", "bits", f"chip_bits {MNIST} {FASHION}", 330, SOURCES[:2]),
+    Figures("bits", "chips.md", "bits", f"chip_bits {MNIST} {FASHION}", 330, SOURCES[:2]),
     Figures("wide", "calibration.md", "wide", "wide_channels", 40),
     Figures("features", "guarantees.md", "features", "raw_features", 15),
     Figures("regularised", "rates.md", "regularised", f"regularised {MNIST}", 80,
@@ -101,7 +101,7 @@ FIGURES = (
             times=True),
     Figures("networks", "families.md", "", "families", 1800, times=True),
     Figures("said", "families.md", "digits", "families --digits", 900, times=True),
-    Figures("readers", "nir_readers.md", "", f"nir_readers {MNIST} --readers {{readers}}", 600,
+    Figures("readers", "nir.md", "readers", f"nir_readers {MNIST} --readers {{readers}}", 600,
             ("mnist_0",)),
     Figures("few_bits", "speed.md", "bits", "few_bits", 900, times=True),
     _speed("peers", "Engines and peers", "peers", 1500),
@@ -121,7 +121,7 @@ STATED = {
     ("benchmarks.md", ""): "the networks that are timed",
     ("speed.md", "way"): "properties of instructions",
     ("speed.md", "work"): "operations that are counted, over times that other commands measure",
-    ("architecture.md", "task"): "numbers of files",
+    ("stability.md", "limited"): "limits of what reading a file makes",
     ("training.md", "`surrogate`"): "factors of formulas",
     ("memory.md", "VGG16 at 224 pixels, times its weights in float32, at most"): "limits of a law",
 }

@@ -50,7 +50,7 @@ Written by `scripts/reference.py` from the docstrings, of which these are the fi
 `help(name)` shows the rest: shapes, units, what is raised, and the source of a formula. On the site
 a name leads there. `sw` is `import spikewright as sw`. [The command line](cli.md) has a page of its
 own. [CONTRIBUTING](../CONTRIBUTING.md) says how to add a layer, a pass, a neuron type, a transform
-or an engine. [Architecture](architecture.md) lists the files and explains the design.
+or an engine. [Architecture](architecture.md) says where things are and why.
 """
 CONVERSION = (
     "convert",

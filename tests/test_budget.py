@@ -362,6 +362,6 @@ def test_all_values_of_an_hdf5_file_are_counted(tmp_path: Path) -> None:
 
 def test_the_page_says_the_numbers() -> None:
     """As the code has them."""
-    text = (Path(__file__).parents[1] / "SECURITY.md").read_text(encoding="utf-8")
+    text = (Path(__file__).parents[1] / "docs" / "stability.md").read_text(encoding="utf-8")
     for said in ("1 GiB, or 100 times", f"{NODES}, or 16 times", "READ_BYTES", "READ_NODES"):
         assert said in text

@@ -1,4 +1,4 @@
-"""The page of NIR's readers is made of checks."""
+"""The tables of NIR's readers are made of checks."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def test_a_row_says_what_became_of_a_reader() -> None:
     here = {"spikes": {"n": 4.0, "m": 6.0}, "accuracy": 0.95}
     text = page({"dense": {"here": here, "source": 0.975, "readers": rows}})
 
-    assert "## dense\n\n784-128-64-10" in text
+    assert "### dense\n\n784-128-64-10" in text
     assert "| here | 10 | | | | 95.0%, source 97.5% | |" in text
     assert "| a 1.2 | 8 | 75.0% | 100.0% | 25.0% | 90.0% | hard reset |" in text
     assert "| b 1.2 | 8 | 75.0% | 100.0% |  |  | hard reset |" in text

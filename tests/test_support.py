@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
-from scripts.support import TARGET, graph_section, support
+from scripts.support import FRONT_ENDS, TARGET, listed, shown, support
 
 PAGE = TARGET.read_text(encoding="utf-8")
 
@@ -14,6 +16,21 @@ def test_the_page_is_up_to_date() -> None:
     assert support() == PAGE
 
 
-def test_the_layers_of_the_graph_are_up_to_date() -> None:
-    """The quick part of the page: every layer, with the guarantee that lowering gives it."""
-    assert graph_section() in PAGE
+@pytest.mark.parametrize("front_end", FRONT_ENDS, ids=lambda front_end: front_end.title)
+def test_a_new_reader_is_on_the_page(front_end) -> None:
+    """The quick part: every public name that is read stands in its section."""
+    part = PAGE.split(f"## {front_end.title}\n")[1].split("\n## ")[0]
+    words = {stem for name in re.findall(r"`([^`]+)`", part) for stem in [_stem(name)]}
+    names = {shown(name) for name in front_end.names()}
+    assert {n for n in names if not n.startswith("_") and _stem(n) not in words} == set()
+
+
+def _stem(name: str) -> str:
+    """The name without its dimensions."""
+    return re.sub(r"[123][Dd](-[123][Dd])?", "#", name)
+
+
+def test_names_that_differ_in_their_dimensions_are_one() -> None:
+    """And all others stand as they are, in alphabetical order."""
+    names = ["Dense", "Conv3D", "conv1d", "Conv1D", "Conv2D", "Conv1DTranspose"]
+    assert listed(names) == "`Conv1D-3D`, `conv1d`, `Conv1DTranspose`, `Dense`"

@@ -19,59 +19,47 @@ Rows = Mapping[str, Row]
 
 HEAD = """# Families of networks
 
-For those who ask whether a published network can be converted.
+Published networks, one of each family, and whether they can be converted: made spiking, and
+verified layer by layer.
 
-Written by `python -m benchmarks.families --document docs/families.md`; do not edit. It lists
-published networks, one of each family, and whether they can be converted. They have random weights
-and a small input or a small configuration. Each is tried as it is, and those of the first four
-tables as the ONNX file that their framework exports (PyTorch's exporter with `dynamo=True`, Keras's
-`model.export`).
+<!-- Written by `python -m benchmarks.families --document docs/families.md`; do not edit. -->
 
-Rows are kept until they are measured anew: those of torchvision and of ONNX files are from before
-models were read at one sample.
+The networks have random weights and a small input or configuration. Those of the first four tables
+are also converted from the ONNX file that their framework exports. Outputs and every layer are
+[verified](guarantees.md#verify-a-conversion) on two random samples. Inputs are those of users:
+token ids with the mask of a padded batch, ids and timesteps as one number a sample. Where a mask
+hides padding, a third sample has other padding. Statistics of batch normalisation are those of
+random input, and constant weights, such as scales of layers, are made random. The rows of
+torchvision and of ONNX files are older: from before models were read at one sample.
 
-Each is read, made spiking, and verified on two random samples ([verification](verification.md)):
-its outputs as the framework computes them, then every layer. Inputs are given as users give them:
-by name, token ids with the mask of a padded batch, ids of users and timesteps as one number a
-sample. The second sample of a padded batch is half as long as the first, and outputs at padded
-positions are compared as all others are. Where a mask leaves padding out, a third sample is the
-second with other padding.
+* **verdict**: the guarantee of the spiking network, the weakest of its layers
+  ([what can be converted](support.md)); refused networks have a reason below the tables;
+* **error of bound**: the error of the outputs relative to the largest value, and the bound that
+  rounding explains; every layer is within its own bound;
+* **seconds**: of one core, to make, export, convert and verify it.
 
-Statistics of batch normalisation are those of random input. Weights that are all one number at
-first, such as scales of layers, are made random, so that no layer hides errors of earlier ones.
-
-Reading leaves a network as it was: `python -m benchmarks.families --unchanged` makes each one twice
-from one seed, reads one of the two, which nothing has called before, and compares their states and
-the outputs of two calls; so it does where the network is refused.
-
-* **error of bound**: of its outputs, relative to the largest value, and what rounding explains of
-  that; every layer is within such a bound of its own;
-* **verdict**: what the spiking network guarantees, the weakest of its layers
-  ([what can be converted](support.md)), or why there is none;
-* **seconds**: of one core, for making, exporting, converting and verifying it.
+`python -m benchmarks.families --unchanged` reads one of two equal copies of each network, refused
+ones included, and compares their states and outputs: reading leaves a network as it was.
 """
 DIGITS = "digits"
-COMMONEST = 6  # kinds of layers that digits cannot say, as the page names them
+COMMONEST = 6  # kinds of layers that digits cannot express, as the page names them
 DIGITS_HEAD = """## Signed digits
 
-Networks whose values can be said in [signed digits](few_steps.md#signed-digits): six of them, two
-silent steps, units from 32 samples, and four other samples measured. Written by
-`python -m benchmarks.families --digits --document docs/families.md`.
+The networks whose values [signed digits](few_steps.md#signed-digits) can express, with six digits,
+two silent steps and units from 32 samples, measured on four others.
 
-The twin is the network without time, with every activation rounded to the same units. Distances are
-root mean squares over all values that are read out, in front of a softmax:
+<!-- Written by `python -m benchmarks.families --digits --document docs/families.md`. -->
 
-* **twin from source**: what rounding makes, in deviations of the source's outputs, which are those
-  of each output over the four samples, root mean square;
-* **network from twin**: what neurons say too late, in distances of the twin from the source, as all
-  that follows; **later** with three silent steps;
+The twin is the network without time, every activation rounded to the same units. Distances are root
+mean squares over all outputs, before a softmax. Networks whose outputs hardly differ from sample to
+sample, named below, show large differences whatever the code.
+
+* **twin from source**: the effect of rounding, in deviations of the source's outputs;
+* **network from twin**: the effect of late values, in units of the distance of twin and source, as
+  are the next columns; **later** has three silent steps;
 * **network from source**: 1 where it is as close as its twin;
-* **from twin, changed**: the twin beside itself with one unit more in one of a thousand active
-  neurons of its first layer. Behind that many neurons round otherwise, in every layer more, so that
-  a twin which differs as little as this is about as far from the other as a late network is.
-
-Networks of random weights whose outputs hardly differ from sample to sample tell little: beside
-such deviations, which are named below, any difference is large.
+* **from twin, changed**: the distance of the twin from itself with one more unit in a thousandth of
+  the active neurons of its first layer, for comparison.
 """
 COLUMNS = [
     "network", "family", "input", "layers", "parameters", "verdict", "error of bound", "seconds",
@@ -198,7 +186,7 @@ def digits_part(rows: Rows, used: Mapping[str, str]) -> str:
         if row["network from twin"] > 1
     ]
     count = (
-        f"**{len(done)} of {len(rows)} networks** can be said in digits. Medians: "
+        f"**{len(done)} of {len(rows)} networks** can use digits. Medians: "
         f"{', '.join(f'{name} {value:.2f}' for name, value in middle.items())}. Further from the "
         f"twin than that is from the source: {'; '.join(far) or 'none'}.\n\n"
         f"{len(kinds)} are refused by name, {kinds.count([])} of them whatever the code. Layers "

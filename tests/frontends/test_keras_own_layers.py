@@ -35,16 +35,12 @@ def nothing_stays_registered(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     yield
 
 
-@pytest.mark.parametrize(
-    ("example", "name", "layer"), [(0, "network", "window"), (1, "conversion", "gated")]
-)
-def test_the_documented_examples_run(example: int, name: str, layer: str) -> None:
-    """As they stand in the documentation; the conversions are verified by them."""
-    found = re.findall(r"^```python\n(.*?)^```$", DOCUMENT.read_text(), re.M | re.S)
+def test_the_documented_example_runs() -> None:
+    """As it stands in the documentation; it verifies the conversion."""
+    (found,) = re.findall(r"^```python\n(.*?)^```$", DOCUMENT.read_text(), re.M | re.S)
     names: dict[str, Any] = {"__name__": "example"}
-    exec(compile(found[example], DOCUMENT.name, "exec"), names)
-    assert layer in names[name].layers
-    assert len(found) == 2
+    exec(compile(found, DOCUMENT.name, "exec"), names)
+    assert "window" in names["network"].layers
 
 
 def test_the_documented_layers_have_readers() -> None:

@@ -125,7 +125,7 @@ def diagnose(
     source and their time means is split into parts. Layers are ranked by the effect of each
     alone on the output. Causes that are known by name are told in words. Changes to the
     arguments of `convert` are proposed, with their predicted gain and cost. With `verify` each
-    of them is run on the same samples. Formulas: docs/diagnosis.md. Raises as `run` does, and
+    of them is run on the same samples. Formulas: docs/guarantees.md. Raises as `run` does, and
     `SimulationError` where y does not fit and where the network has nothing to diagnose.
     """
     refuse_sequences(self.lowered.stepping, "diagnose")

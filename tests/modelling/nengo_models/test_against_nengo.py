@@ -131,9 +131,11 @@ def test_what_was_learned_is_where_it_begins(fill: Fill) -> None:
 
 
 def test_the_pages_examples_run() -> None:
-    """docs/nengo.md, from top to bottom."""
-    _, names = Page("nengo.md").run()
+    """docs/nengo.md, from top to bottom; behind Nengo's progress it prints what stands on it."""
+    page = Page("nengo.md")
+    printed, names = page.run()
 
+    assert printed.endswith(page.printed) and page.printed
     assert names["sim"].closed
     assert isinstance(names["network"], sw.Network)
 

@@ -22,7 +22,7 @@ PARTS = {
     "arrival order": "spikes sent too early, or not any more, because input came unevenly",
     "settling": "what a synapse had not passed on by the end",
 }
-"""Parts of the gap in words; docs/diagnosis.md has the formulas."""
+"""Parts of the gap in words; docs/guarantees.md has the formulas."""
 _ROW = 24  # pixels of a layer
 _BOX = 8 / _ROW
 _LEAST = 5e-4  # of a layer's values: a part that is smaller everywhere is not shown
