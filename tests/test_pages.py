@@ -41,7 +41,7 @@ ELSEWHERE = {"nir.md", "nengo.md", "own_layers.md", "chips.md", "memory.md", "ke
 RUN = [n for n in NAMES if n not in ELSEWHERE and "```python" in Page(n).text]
 
 
-QUICK = {"deploy.md", "energy.md", "inputs.md", "learning.md", "networks.md", "stability.md"}
+QUICK = {"deploy.md", "energy.md", "inputs.md", "stability.md"}
 
 
 @pytest.fixture(autouse=True)
@@ -105,7 +105,7 @@ NAMED: dict[str, tuple[str, Callable[[], set[str]]]] = {
     "parts of the gap": ("guarantees.md", lambda: {f"\n| {part} | " for part in PARTS}),
     "causes": ("guarantees.md", lambda: {f"\n| {cause} | " for cause in CAUSES}),
     "learning rules": ("learning.md", lambda: {f"\n| `{rule}(" for rule in RULES_OF_LEARNING}),
-    "modules": ("semantic.md", lambda: {f"\n| `{name}(" for name in _modules()}),
+    "modules": ("learning.md", lambda: {f"\n| `{name}(" for name in _modules()}),
     "encoders": ("sequences.md", lambda: {f"`{n}(" for n in {*encoders.__all__} - {"Encoder"}}),
     "extras": ("start.md", lambda: {f"`{extra}`" for extra in _extras()}),
     "loops": ("onnx.md", lambda: {f"up to {NODES} nodes"}),
@@ -114,7 +114,7 @@ NAMED: dict[str, tuple[str, Callable[[], set[str]]]] = {
         lambda: {decoder_cache.MODE, decoder_cache.FOLDER, decoder_cache.SIZE},
     ),
     "networks": (
-        "networks.md",
+        "modelling.md",
         lambda: {n for n in sw.networks.__all__ if isinstance(getattr(sw.networks, n), type)},
     ),
     "searched": (
