@@ -182,7 +182,7 @@ def main() -> None:
     add_arguments(parser)
     parser.add_argument("--parts", nargs="+", choices=list(PARTS), default=list(PARTS))
     parser.add_argument("--images", type=int, default=IMAGES, help="test images of a row")
-    add_document(parser, "few_step_accuracy.md")
+    add_document(parser, "accuracy.md")
     how = parser.parse_args()
     with_threads(1)
     sources = dict(given_sources(how))

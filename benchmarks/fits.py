@@ -144,7 +144,7 @@ def main() -> None:
     parser.add_argument("--rows", nargs="+", choices=list(PLANS), default=list(PLANS))
     parser.add_argument("--images", type=int, default=IMAGES, help="test images of a row")
     parser.add_argument("--train", action="store_true", help="fit the rows anew")
-    add_document(parser, "few_step_accuracy.md")
+    add_document(parser, "accuracy.md")
     given = parser.parse_args()
     with_threads(1)
     lines = []

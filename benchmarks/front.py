@@ -187,7 +187,7 @@ def main() -> None:
     parser.add_argument("--networks", nargs="+", choices=list(NETWORKS), default=list(NETWORKS))
     parser.add_argument("--images", type=int, default=IMAGES, help="test images of a row")
     parser.add_argument("--picture", type=Path, help="draw points against spikes here")
-    add_document(parser, "few_step_accuracy.md")
+    add_document(parser, "accuracy.md")
     how = parser.parse_args()
     with_threads(1)
     rows: dict[str, list[Found]] = {}

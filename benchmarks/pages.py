@@ -53,7 +53,7 @@ class Figures:
 
 def _few_steps(part: str, seconds: int, weights: tuple[str, ...]) -> Figures:
     command = f"few_step_accuracy {MNIST} {FASHION} {CIFAR} --parts {part}"
-    return Figures(part, "few_step_accuracy.md", part, command, seconds, weights)
+    return Figures(part, "accuracy.md", part, command, seconds, weights)
 
 
 def _speed(name: str, part: str, command: str, seconds: int) -> Figures:
@@ -65,31 +65,31 @@ FIGURES = (
     _few_steps("ways", 610, SOURCES),
     _few_steps("levels", 90, SOURCES[:2]),
     Figures(
-        "digits", "few_step_accuracy.md", "digits", f"signed_digits {MNIST} {FASHION} {CIFAR}",
+        "digits", "accuracy.md", "digits", f"signed_digits {MNIST} {FASHION} {CIFAR}",
         3000, (*SOURCES, "vit_0", "mobilenet_v3_0"),
     ),
     Figures(
-        "front", "few_step_accuracy.md", "front", f"front {FASHION} {CIFAR}", 2400,
+        "front", "accuracy.md", "front", f"front {FASHION} {CIFAR}", 2400,
         (*SOURCES[1:], "vit_0", "gru_0", "mobilenet_v3_0"),
     ),
     Figures(
-        "products", "few_steps.md", "products", f"products_of_digits {FASHION}", 330, ("vit_0",)
+        "products", "accuracy.md", "products", f"products_of_digits {FASHION}", 330, ("vit_0",)
     ),
     Figures(
-        "fits", "few_step_accuracy.md", "fits", f"fits {FASHION} {CIFAR}", 70,
+        "fits", "accuracy.md", "fits", f"fits {FASHION} {CIFAR}", 70,
         (*SOURCES[1:], "fitted_fashion_1_0", "fitted_cifar10_1_0"),
     ),
     Figures(
-        "families", "trained_families.md", "families", f"trained_families {FASHION} {CIFAR}", 240,
+        "families", "accuracy.md", "families", f"trained_families {FASHION} {CIFAR}", 240,
         ("mobilenet_v3_0", "vit_0", "gru_0"),
     ),
     Figures(
-        "texts", "trained_families.md", "texts", "texts_and_ratings", 700, ("bert_0", "ncf_0")
+        "texts", "accuracy.md", "texts", "texts_and_ratings", 700, ("bert_0", "ncf_0")
     ),
     Figures("bits", "chips.md", "bits", f"chip_bits {MNIST} {FASHION}", 330, SOURCES[:2]),
-    Figures("wide", "calibration.md", "wide", "wide_channels", 40),
+    Figures("wide", "choosing.md", "wide", "wide_channels", 40),
     Figures("features", "guarantees.md", "features", "raw_features", 15),
-    Figures("regularised", "rates.md", "regularised", f"regularised {MNIST}", 80,
+    Figures("regularised", "training.md", "regularised", f"regularised {MNIST}", 80,
             ("regularised_mnist_0",)),
     Figures("sequences", "sequences.md", "sequences", "sequence_law", 50),
     Figures("rows of digits", "sequences.md", "rows of digits", f"rows_of_digits {FASHION}", 40,
@@ -117,7 +117,7 @@ FIGURES = (
 
 STATED = {
     ("energy.md", "table"): "prices of operations, as they were published",
-    ("few_step_accuracy.md", "method and network"): "points lost in published tables",
+    ("accuracy.md", "method and network"): "points lost in published tables",
     ("benchmarks.md", ""): "the networks that are timed",
     ("speed.md", "way"): "properties of instructions",
     ("speed.md", "work"): "operations that are counted, over times that other commands measure",

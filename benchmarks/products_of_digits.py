@@ -64,7 +64,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     add_arguments(parser)
     parser.add_argument("--images", type=int, default=1000, help="test images")
-    add_document(parser, "few_steps.md")
+    add_document(parser, "accuracy.md")
     how = parser.parse_args()
     with_threads(1)
     found, cost = source("vit", how.fashion_mnist, how.cache), TABLES[DEFAULT_TABLE]

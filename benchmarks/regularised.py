@@ -126,7 +126,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--mnist", type=Path, required=True, help="mnist.npz")
     parser.add_argument("--images", type=int, default=2000, help="test images")
-    add_document(parser, "rates.md")
+    add_document(parser, "training.md")
     arguments = parser.parse_args()
     data = load(arguments.mnist)
     model = trained(data)

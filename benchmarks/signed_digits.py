@@ -177,7 +177,7 @@ def main() -> None:
     parser.add_argument("--networks", nargs="+", choices=list(DIGITS), default=list(DIGITS))
     parser.add_argument("--images", type=int, default=10_000, help="test images of a row")
     parser.add_argument("--batch", type=int, help="time runs of so many images")
-    add_document(parser, "few_step_accuracy.md")
+    add_document(parser, "accuracy.md")
     how = parser.parse_args()
     with_threads(1)
     parts = []

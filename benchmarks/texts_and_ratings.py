@@ -272,7 +272,7 @@ def main() -> None:
     parser.add_argument("--rows", nargs="+", choices=list(PLANS), default=list(PLANS))
     parser.add_argument("--samples", type=int, help="test samples of a row, at most")
     parser.add_argument("--keep", action="store_true", help="keep the weights beside this file")
-    add_document(parser, "trained_families.md")
+    add_document(parser, "accuracy.md")
     given = parser.parse_args()
     with_threads(1)
     lines = []

@@ -103,7 +103,7 @@ def main() -> None:
     add_arguments(parser)
     parser.add_argument("--rows", nargs="+", choices=list(PLANS), default=list(PLANS))
     parser.add_argument("--images", type=int, default=1000, help="test images of a row")
-    add_document(parser, "trained_families.md")
+    add_document(parser, "accuracy.md")
     given = parser.parse_args()
     with_threads(1)
     parts = []
@@ -119,7 +119,7 @@ def main() -> None:
             lines.append(_line(plan, neurons, answers))
             print(network, *lines[-1], f"{time.monotonic() - begun:.0f} s", flush=True)
         accuracy = f"{100 * answers.source:.1f} %"
-        parts.append(f"## {title}, {accuracy}\n\n{markdown_table(list(HEAD), lines)}")
+        parts.append(f"### {title}, {accuracy}\n\n{markdown_table(list(HEAD), lines)}")
     tell("families", "\n\n".join(parts), given.document)
 
 

@@ -142,7 +142,7 @@ def main() -> None:
     """Print the table, or the causes of one loss."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--causes", action="store_true", help="of one loss, in words")
-    add_document(parser, "calibration.md")
+    add_document(parser, "choosing.md")
     given = parser.parse_args()
     model = trained()
     if given.causes:

@@ -79,7 +79,7 @@ def test_every_readout_is_offered_everywhere(name: str) -> None:
     space = space_of(conversion)
     assert name in choices_of(space, "readout")
     restricted(space, {"readout": name})
-    assert f"`{name}`" in Page("tuning.md").text
+    assert f"`{name}`" in Page("choosing.md").text
 
 
 def test_a_readout_of_ones_own_is_taken_everywhere(late_half: str) -> None:

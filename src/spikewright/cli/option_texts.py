@@ -126,7 +126,7 @@ FORMS: Mapping[str, OptionForm] = {
         "Firing-rate scale (default 1, or that of a layer that rounds), or a rule such as "
         "target-rate:250 or minimum-error:8; "
         "LAYER=SCALE, repeated or separated by commas, for some layers or activations, and "
-        "default=SCALE for the others: default=1,conv0=100. Rules: see docs/calibration.md.",
+        "default=SCALE for the others: default=1,conv0=100. Rules: see docs/choosing.md.",
     ),
     "coding": OptionForm(
         "", parse_coding, "CODING", "",

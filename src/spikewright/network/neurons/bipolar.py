@@ -133,7 +133,7 @@ class BipolarIntegrateAndFire(LinearResponse):
 
         Heights are powers of two, down to 1. Thresholds are 2/3 of a height, 0.7 in the last step
         but one and 1/2 in the last one, which rounds; 0.6 of heights from 32 on, which take the
-        most digits to make good. They were found on ResNet-20 (docs/few_step_accuracy.md). Raises
+        most digits to make good. They were found on ResNet-20 (docs/accuracy.md). Raises
         `NetworkError` for other than 1 to 16 steps.
         """
         if not (is_whole(steps) and 1 <= steps <= MOST_DIGITS):

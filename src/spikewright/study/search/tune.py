@@ -67,8 +67,8 @@ def tune(model: Any, x: Any, y: Any, **options: Unpack[TuneOptions]) -> StudyRes
     energy a sample under the cost table `energy_table`, or latency: steps, then spikes. Searched
     are firing-rate scales (in all, by layer, and over the channels of a layer by a rule), caps,
     neurons, start, synapse, steps and readout; `space` restricts any of them (see
-    `docs/tuning.md`). `coding` is one code of values or a list: one with a number of steps, such as
-    `sw.SignedDigits(4)`, runs for that many, its scales and silent steps are searched beginning
+    `docs/choosing.md`). `coding` is one code of values or a list: one with a number of steps, such
+    as `sw.SignedDigits(4)`, runs for that many, its scales and silent steps are searched beginning
     with its own, and its latency is that of the network, which `max_network_steps` bounds;
     `sw.RateCode()` is what is searched without it. At most
     `searched` samples are searched on; those that are held back, `validation`, a fraction or
