@@ -21,12 +21,19 @@ Row = Mapping[str, Any]
 
 HEAD = """# Benchmarks
 
-For those who ask how fast it is, beside which other library, and on what.
+How fast Spikewright is, compared with other simulators on the same networks. [Memory of a
+run](#memory-of-a-run) and [what limits the speed](#what-limits-the-speed) follow at the end.
 
-Every figure is from the machine described here, unless its part names another processor. It did
-other work meanwhile: processor time of one thread, medians of five or more runs in turn. So ratios
-say more than seconds, and other machines have other ratios. Each part names the command that writes
-it; do not edit.
+![Times of five simulators for two networks](pictures/benchmarks.png)
+
+*The fastest variant of each library, at 10 % of spikes; 1 is the time of as many forward passes
+of the source in PyTorch.*
+
+Unless a section names another processor, times are processor time of one thread on the machine
+below, which did other work meanwhile: medians of five or more interleaved runs. Ratios transfer
+to other machines better than seconds. Each section names the command that measures it again.
+
+<!-- `benchmarks/document.py` writes all but the last two sections. -->
 """
 
 NETWORKS = """| | network | batch | steps | input |
@@ -35,49 +42,50 @@ NETWORKS = """| | network | batch | steps | input |
 | W2 | 28x28: conv 32, conv 64 stride 2, conv 128 stride 2, 10 | 64 | 60 | handwritten digits |
 | W3 | 32x32x3: two each of conv 64, 128, 256, pooled; 512, 10 | 16 | 32 | photographs |
 
-All convolutions are 3x3. Integrate-and-fire neurons (threshold 1, soft reset, started at zero)
+All convolutions are 3x3. Integrate-and-fire neurons (threshold 1, soft reset, initial voltage 0)
 follow every weighted layer but the last; the input is a constant current. Weights are random,
-seeded, and scaled layer by layer until neurons spike 2, 10 or 50 times in a hundred steps on
-average.
+seeded, and scaled layer by layer until neurons spike on average 2, 10 or 50 times in a hundred
+steps.
 """
 
-HOW = """Written by `python -m benchmarks.peers --document`, beside the peers in
+HOW = """Written by `python -m benchmarks.peers --document`, with
 
     pip install snntorch spikingjelly norse sinabs
 
-* **The same weights, the same neuron, the same input** for all. Before timing, each contestant
-  computes a small batch; its spikes and its outputs are compared with the reference engine in
-  float64 (table of agreement below). A contestant that differs by more than rounding computes
-  another model: it is named, and not ranked. What rounding does is measured on the same network:
-  three times the change of the reference engine's own results when its neurons start 2^-15 of a
-  spike lower or higher. A spike that moves by a step moves spikes of later layers, so in a deep
-  network the last bit matters more than one would expect. Spikewright compares voltages with the
-  threshold with a tolerance of 2^-16 of a spike, so that 10 times 0.1 makes one; peers compare
-  rounded sums, so some of their spikes are a step late.
-* **Two neurons.** Most peers send at most one spike a step and keep the rest of their voltage;
-  Spikewright and sinabs also send all that they can ("many"). At 50 % that is a difference:
-  one-spike networks send fewer spikes. Each is checked against the reference engine with the same
-  neuron, and Spikewright is timed with both.
-* **First layer once.** The input is constant, so the first layer's currents are too. Spikewright
-  computes them once a run. Peers are timed as their examples are written, with the whole network
-  in every step, and with the first layer computed once.
-* **L1** is as many forward passes of the source network in PyTorch (float32,
-  `torch.inference_mode`, the faster memory format) as there are steps.
-* Peers, too, run under `torch.inference_mode` in the faster of the two memory formats; the step
-  of those that loop is also timed through `torch.compile` ("compiled": one graph, no fallback).
-  Building, compiling and the first run are not timed. What peers do in a step does not depend on
-  the spikes in it, so they are timed at 10 % alone.
-* What is timed ends with the outputs in hand: peers sum them over the steps, Spikewright returns
-  those of every step and the spike counts of every sample besides.
-* Every library has a process of its own. In each round everything runs once; the order moves on by
-  one every round. Work that takes less than 50 ms is repeated within a sample.
-* **Deviation** is that of outputs summed over all steps from the reference engine in float64
-  (2-norm, relative): the precision that each time buys.
+* **Same weights, neuron and input.** Before timing, each contestant's spikes and outputs on a
+  small batch are compared with the reference engine in float64. One that differs by more than
+  rounding computes another model and is not ranked. What rounding may do is three times the
+  change of the reference engine's own results when its neurons start 2^-15 of a spike higher or
+  lower.
+* **Two neurons.** Most peers send at most one spike per step ("one"); Spikewright and sinabs also
+  send several ("many"). Each is checked against the reference engine with the same neuron.
+* **First layer once.** The input is constant, so Spikewright computes the first layer's currents
+  once per run. Peers are timed as in their examples, and with the first layer computed once.
+* **L1** is as many forward passes of the source in PyTorch as there are steps. It and the peers
+  run in float32 under `torch.inference_mode`, in the faster memory format; peers also through
+  `torch.compile` ("compiled"). Building, compiling and the first run are not timed. A peer's time
+  does not depend on the spikes, so it is measured at 10 % only.
+* Peers sum the outputs over the steps; Spikewright returns those of every step and all spike
+  counts besides. Every library has a process of its own.
 """
 
-AGREEMENT = """At 10 %: deviation of summed outputs, the largest difference of a layer's number of
-spikes, and the number of all spikes, on an eighth of the batch. Rounding alone may make of the
-outputs what the column says. Ways of a library that agree in all of this stand once.
+AGREEMENT = """\
+At 10 %, on an eighth of the batch: the relative difference of summed outputs (2-norm), how much
+rounding alone may change them, the largest difference of a layer's number of spikes, and the
+number of all spikes. Variants of a library that agree are one row.
+"""
+
+NEF = """\
+The same networks, built by the same lines (`benchmarks/nef_models.py`), in Spikewright and in
+Nengo's own simulator with its optimiser and SciPy: microseconds per step of 1 ms, and seconds to
+build, decoders solved anew. Last, how far the decoded values differ, and their size: the two draw
+different neurons. Spikewright has weights of 24 bits, Nengo float64. Written by
+`python -m benchmarks.nef --document`.
+"""
+
+PEAK = """Peak memory in MiB of a whole process that runs W3 once at 10 %
+(`python -m benchmarks.memory --document`). Steps are made in [blocks](#memory-of-a-run), so a
+hundred times as many need little more.
 """
 
 
@@ -92,17 +100,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def write(results: Results, path: Path = PATH) -> None:
     """Write the document from all sections that were measured here.
 
-    Of a document of the same machine it keeps the sections that these results lack.
+    It keeps the sections that no benchmark writes, and of a document of the same machine those that
+    these results lack.
     """
     machine = _machine(results)
     kept = sections(path.read_text(encoding="utf-8")) if path.exists() else {}
-    if kept.get("Machine") != machine:
-        kept = {}
+    measured = {"Networks", *(title for title, _ in SECTIONS.values()), *EDGES}
     parts = {"Machine": machine, "Networks": NETWORKS}
+    if kept.get("Machine") != machine:
+        kept = {title: text for title, text in kept.items() if title not in measured}
     for name, (title, render) in SECTIONS.items():
-        measured = results.section(name)
-        if measured:
-            parts[title] = f"{render(measured).strip()}\n\n{_versions(measured)}"
+        found = results.section(name)
+        if found:
+            parts[title] = f"{render(found).strip()}\n\n{_versions(found)}"
         elif title in kept:
             parts[title] = kept[title]
     edges = results.section("edges")
@@ -111,6 +121,7 @@ def write(results: Results, path: Path = PATH) -> None:
             parts[title] = f"{edges[title]['text'].strip()}\n\n{_versions({title: edges[title]})}"
         elif title in kept:
             parts[title] = kept[title]
+    parts = {**parts, **{title: text for title, text in kept.items() if title not in parts}}
     path.parent.mkdir(parents=True, exist_ok=True)
     texts = [f"## {title}\n\n{text.strip()}\n" for title, text in parts.items()]
     path.write_text("\n".join([HEAD, *texts]), encoding="utf-8")
@@ -277,15 +288,7 @@ def _agreement(cells: Mapping[str, Cell]) -> str:
 
 def nef_section(measured: Mapping[str, Any]) -> str:
     """Networks made by hand beside Nengo's simulator."""
-    intro = (
-        "The same networks, built from the same lines (`benchmarks/nef_models.py`), in\n"
-        "Spikewright and in Nengo's own simulator with its optimiser and SciPy: microseconds of a\n"
-        "step of 1 ms, and seconds from the description to where it can run, decoders solved\n"
-        "anew. Last, how far what both decode differs, and its size: they draw other neurons, so\n"
-        "as far as two sets of neurons differ. Spikewright has weights of 24 bits, its default;\n"
-        "Nengo computes in float64. Written by `python -m benchmarks.nef --document`.\n"
-    )
-    return f"{intro}\n{nef_table(list(measured.values()))}\n"
+    return f"{NEF}\n{nef_table(list(measured.values()))}\n"
 
 
 def nef_table(rows: Sequence[Mapping[str, Any]]) -> str:
@@ -317,13 +320,8 @@ def memory_section(measured: Mapping[str, Any]) -> str:
         for row in kept["rows"]
     ]
     steps = next(iter(measured.values()))["steps"]
-    intro = (
-        "Peak memory in MiB of a whole process that runs W3 once at 10 %. Steps are made in\n"
-        "blocks ([memory](memory.md)), so that a hundred times as many need little more.\n"
-        "Written by `python -m benchmarks.memory --document`.\n"
-    )
     table = markdown_table(["engine", *(f"{n} steps" for n in steps), "growth"], rows)
-    return f"{intro}\n{table}\n"
+    return f"{PEAK}\n{table}\n"
 
 
 EDGES = (
@@ -333,8 +331,8 @@ EDGES = (
 """Parts of the page whose text `edges.py` keeps, by title."""
 SECTIONS: Mapping[str, tuple[str, Callable[[Mapping[str, Any]], str]]] = {
     "peers": ("Engines and peers", peers_section),
-    "nef": ("Networks made by hand, beside Nengo", nef_section),
+    "nef": ("Networks made by hand", nef_section),
     "networks_of_neurons": ("Random networks of neurons", neurons.section),
-    "memory": ("Memory", memory_section),
+    "memory": ("Peak memory", memory_section),
 }
 """Sections of the results by name: their headings, and what writes them."""

@@ -143,7 +143,7 @@ def main() -> None:
     p.add_argument("--isas", nargs="+", choices=instruction_sets(), default=sets)
     p.add_argument("--rows", nargs="+", choices=tuple(ROWS), default=list(ROWS))
     p.add_argument("--rounds", type=int, default=MIN_ROUNDS, help=f"at least {MIN_ROUNDS}")
-    add_document(p, "speed.md")
+    add_document(p, "benchmarks.md")
     how = p.parse_args()
     with_threads(1)
     tell("bits", "\n\n".join(section(how)), how.document)

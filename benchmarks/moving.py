@@ -243,7 +243,7 @@ def told(how: argparse.Namespace) -> Iterator[str]:
     )
     if not how.stream:
         yield ratios(how)
-    yield "Batch 1, frame by frame: wall time, with whatever else the machine did."
+    yield "Wall time of one frame, batch 1, while the machine did other work."
     yield streams(how)
 
 

@@ -20,6 +20,7 @@ from benchmarks import (
     memory,
     network,
     peers,
+    picture,
     timing,
     workloads,
 )
@@ -444,10 +445,31 @@ def test_the_document_keeps_what_was_measured_before_on_the_same_machine(tmp_pat
         later.put("edges", "Four steps", {"text": "2.0 x", "versions": {"b": "2"}})
         document.write(later, page)
         found = document.sections(page.read_text(encoding="utf-8"))
-        assert ("Memory" in found) is kept
+        assert ("Peak memory" in found) is kept
         assert "2.0 x" in found["Four steps"]
         assert "Versions: b 2." in found["Four steps"]
-        assert not kept or "Versions: a 1." in found["Memory"]
+        assert not kept or "Versions: a 1." in found["Peak memory"]
+
+
+def test_sections_that_no_benchmark_writes_stay(tmp_path: Path) -> None:
+    """On any machine, behind those that are measured."""
+    page = tmp_path / "benchmarks.md"
+    page.write_text("# Benchmarks\n\n## Machine\n\n* none\n\n## By hand\n\nWords.\n", "utf-8")
+    document.write(Results(tmp_path / "results.json", {"processor": "one"}), page)
+    found = document.sections(page.read_text(encoding="utf-8"))
+    assert list(found)[-1] == "By hand"
+    assert found["By hand"] == "Words."
+
+
+def test_the_picture_has_the_fastest_variant_of_each_library() -> None:
+    """As the page's tables have it, for every network that is drawn."""
+    text = document.PATH.read_text(encoding="utf-8")
+    for drawn in picture.NETWORKS:
+        found = picture.fastest(text, drawn)
+        assert tuple(found) == picture.LIBRARIES
+        assert f"| {found['SpikingJelly']:#.3g} (" in text.split(f"### {drawn}")[1]
+    bars = picture.figure(text).axes[0].containers[0]
+    assert [bar.get_width() for bar in bars] == list(picture.fastest(text, "W1").values())
 
 
 def test_a_part_measured_again_replaces_itself_alone(tmp_path: Path) -> None:

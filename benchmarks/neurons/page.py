@@ -11,20 +11,19 @@ from benchmarks.results import markdown_table
 Row = Mapping[str, Any]
 OWN = "Spikewright"
 
-INTRO = """The same networks, drawn once and read from one file by every simulator
-(`benchmarks/neurons/`), with exact integration in all of them. Seconds that a second of the
-network's time takes: simulation alone, without recordings. A run of no step, in which Brian 2
-prepares the code that Cython compiled, is subtracted. "Faster" is Spikewright's advantage over
-either peer. Written by
+INTRO = """\
+The same networks, drawn once and read from one file by every simulator (`benchmarks/neurons/`),
+integrated exactly: seconds per second of the network's time, simulation alone, without recordings
+and without compiling. Written by
 
     python -m venv peers && peers/bin/pip install 'numpy<2.4' brian2 cython nest-simulator
     python -m benchmarks.networks_of_neurons --peers peers/bin/python --document
 """
-AGREEMENT = f"""What they compute, beside Spikewright. Without random input all simulators send
-the same spikes for as long as the table says; later, rounding in the last digit has moved one, and
-a chaotic network forgets its past. Means of populations agree where they differ by at most
-{ERRORS:g} standard errors; the last column is the largest distance of the distributions of neurons'
-rates.
+AGREEMENT = f"""\
+Agreement with Spikewright: how long all spikes are the same without random input (later, rounding
+in the last digit moves one, and a chaotic network diverges); whether means of populations differ
+by at most {ERRORS:g} standard errors; and the largest distance of the distributions of the
+neurons' rates.
 """
 
 
