@@ -75,7 +75,7 @@ def test_the_examples_print_what_stands_below_them(
     """In one session, from top to bottom, in an empty folder; a picture is the one that is kept."""
     monkeypatch.chdir(tmp_path)
     page = Page(name)
-    printed, _ = page.run(_commands if name == "start.md" else None)
+    printed, names = page.run(_commands if name == "start.md" else None)
 
     if name in PERCENT:
         points, told = (
