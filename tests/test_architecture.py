@@ -123,7 +123,7 @@ LATE = {
     ("training/gradients/spiking.py", "spikewright.engines.native.along"): "the same",
     ("frontends/keras/loading.py", "spikewright.sources.keras"): "it imports keras",
     ("training/training.py", "spikewright.training.gradients"): "it imports torch",
-    ("training/module.py", "spikewright.training.gradients.through_time"): "the same",
+    ("training/module.py", "spikewright.training.gradients.bptt"): "the same",
     ("explorer/explore.py", "spikewright.explorer.serving"): "it imports starlette",
     ("cli/convert.py", "spikewright.exchange.onnx"): "it imports onnx",
     ("cli/convert.py", "spikewright.exchange.onnx.saving"): "the same",

@@ -33,7 +33,7 @@ from spikewright.lower.operands import unsent_operands
 from spikewright.lower.populations import Roles
 from spikewright.passes import SendValues
 from spikewright.testing.layers import LayerExample, layer_examples
-from spikewright.training.sites import trained_graph
+from spikewright.training.quantized_layers import trained_graph
 from twins import rounded_values, units_of
 
 STEPS = 4

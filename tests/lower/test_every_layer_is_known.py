@@ -17,9 +17,9 @@ from spikewright.errors import ConversionWarning
 from spikewright.graph import Graph
 from spikewright.graph.lookups import random_inputs
 from spikewright.lower.node_functions import is_function
-from spikewright.training.gradients.rounded import RoundedNetwork
-from spikewright.training.gradients.spiking import sent
-from spikewright.training.sites import sites_of, trained_graph
+from spikewright.training.gradients.spiking import spike_counts
+from spikewright.training.gradients.straight_through import StraightThroughNetwork
+from spikewright.training.quantized_layers import quantized_layers_of, trained_graph
 
 STEPS, SPIKES = 16, 2000.0
 LOOKS: dict[str, dict[str, Any]] = {
@@ -80,10 +80,10 @@ def test_a_training_counts_the_spikes_of_every_layer(case: Any) -> None:
     graph, steps = graph_of(case, behind_spikes=True), 7
     found, x = sw.convert(graph, spiking=True, scale_firing_rates=3000.0), given(graph)
     run = found.run(x, steps=steps, engine="reference", progress=False)
-    sites = sites_of(found, 0.001)
-    network = RoundedNetwork(trained_graph(found), sites, steps, torch.float64)
+    sites = quantized_layers_of(found, 0.001)
+    network = StraightThroughNetwork(trained_graph(found), sites, steps, torch.float64)
     inputs = {name: torch.from_numpy(np.asarray(value, np.float64)) for name, value in x.items()}
-    made = sent(network, inputs)
+    made = spike_counts(network, inputs)
     values, _ = network(inputs, made.net)
 
     apart = [made.net[n].numpy() != p.net for n, p in run.populations.items()]

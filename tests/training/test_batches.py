@@ -14,7 +14,7 @@ from trainings import moved_arrays, trained
 import spikewright as sw
 from spikewright.errors import TrainingError
 from spikewright.training.data import SampleStream, data_of
-from spikewright.training.gradients import judge
+from spikewright.training.gradients import validation
 
 
 class Batches:
@@ -156,20 +156,20 @@ def test_what_the_source_answers_is_computed_once(
     Outputs that are computed anew in every batch lead to the same network, but for rounding.
     """
     seen = []
-    ask = judge.Teacher.outputs
+    ask = validation.Teacher.outputs
 
     def counted(self: Any, batch: Any) -> Any:
         if not batch.samples.aside:
             seen.append(len(batch))
         return ask(self, batch)
 
-    monkeypatch.setattr(judge.Teacher, "outputs", counted)
+    monkeypatch.setattr(validation.Teacher, "outputs", counted)
     x = digits[0][:200]
     found = [trained(conversion, x)]
     first = 0.9 * len(x)  # those that are trained on, for the units of squares
     assert sum(seen) == first + len(x)
     seen.clear()
-    monkeypatch.setattr(judge, "ROOM", 0)
+    monkeypatch.setattr(validation, "TARGET_MEMORY", 0)
     found.append(trained(conversion, x))
     assert sum(seen) >= 3 * len(x)
     losses = [[epoch.loss for epoch in result.history] for result in found]

@@ -12,9 +12,9 @@ from trainings import STEPS, trained
 import spikewright as sw
 from spikewright.errors import BuildError, SimulationError
 from spikewright.training.gradients import fitting
-from spikewright.training.gradients.judge import NetworkJudge, spread_of
-from spikewright.training.gradients.rounded import RoundedNetwork
-from spikewright.training.sites import sites_of, trained_graph
+from spikewright.training.gradients.straight_through import StraightThroughNetwork
+from spikewright.training.gradients.validation import Validator, spread_of
+from spikewright.training.quantized_layers import quantized_layers_of, trained_graph
 
 
 def weights(result: Any) -> Any:
@@ -81,7 +81,7 @@ def test_time_is_taken_where_it_is_measured_to_matter(
     Nothing is measured where the rounded network is the spiking one: without a cap, in one step.
     """
     shares = iter([0.1, 0.3])
-    monkeypatch.setattr(NetworkJudge, "timing", lambda self, samples: next(shares))
+    monkeypatch.setattr(Validator, "timing", lambda self, samples: next(shares))
     before = conversion.again(max_spikes_per_step=cap)
     history = trained(before, digits[0][:200], steps=steps, epochs=4).history
     matters = cap is not None and steps > 1
@@ -107,14 +107,14 @@ def differences() -> tuple[sw.Conversion, Any]:
 def test_the_measured_share_of_timing(monkeypatch: pytest.MonkeyPatch) -> None:
     """The spiking network's distance from the rounded one over that from the source."""
     seen = []
-    timing = NetworkJudge.timing
+    timing = Validator.timing
 
     def noted(self: Any, samples: Any) -> float:
         (judged,) = self.judged.values()
         seen.append((timing(self, samples), samples, judged.spread))
         return seen[-1][0]
 
-    monkeypatch.setattr(NetworkJudge, "timing", noted)
+    monkeypatch.setattr(Validator, "timing", noted)
     monkeypatch.setattr(fitting, "_TIMING", 2.0)
     before, x = differences()
     how = {"steps": 4, "epochs": 2, "learning_rate": 1e-9, "keep": "last"}
@@ -122,7 +122,7 @@ def test_the_measured_share_of_timing(monkeypatch: pytest.MonkeyPatch) -> None:
     ((share, samples, unit),) = seen
     (x,) = samples.x.values()
     (wanted,) = made.source.call({made.graph.inputs[0]: x}).values()
-    network = RoundedNetwork(trained_graph(made), sites_of(made, 0.001), 4)
+    network = StraightThroughNetwork(trained_graph(made), quantized_layers_of(made, 0.001), 4)
     values, _ = network({made.graph.inputs[0]: torch.from_numpy(x)})
     rounded = values[next(iter(made.graph.outputs.values()))]
     spiking = made.run(x, steps=4, engine="reference", progress=False).predict()

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 from onnx.numpy_helper import to_array
-from test_through_time import assert_same
+from test_bptt import assert_same
 from torch import nn
 from trainings import MODELS, READERS, assert_same_run, same_model
 

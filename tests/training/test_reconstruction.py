@@ -18,8 +18,8 @@ from spikewright import demo
 from spikewright.cli import main
 from spikewright.errors import TrainingError
 from spikewright.lower.populations import Roles
+from spikewright.training.quantized_layers import trained_graph
 from spikewright.training.reconstruction import added_biases, out_of_reach
-from spikewright.training.sites import trained_graph
 
 QUICK = {"steps": STEPS, "epochs": 8, "learning_rate": 5e-3, "progress": False}
 

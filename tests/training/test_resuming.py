@@ -143,16 +143,16 @@ def test_a_loss_that_is_not_finite_leaves_the_checkpoint(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The epochs before stay in the file."""
-    from spikewright.training.gradients.judge import NetworkJudge
+    from spikewright.training.gradients.validation import Validator
 
-    path, calls, loss = tmp_path / "training", [], NetworkJudge.loss
+    path, calls, loss = tmp_path / "training", [], Validator.loss
 
     def spoiled(self: Any, *batch: Any) -> Any:
         calls.append(1)
         found, penalty = loss(self, *batch)
         return (found * float("nan") if len(calls) > 12 else found), penalty
 
-    monkeypatch.setattr(NetworkJudge, "loss", spoiled)
+    monkeypatch.setattr(Validator, "loss", spoiled)
     with pytest.raises(TrainingError, match=r"epoch [2-4]: the loss is nan"):
         interrupted.training(path, "budget")
     content, _ = storage.read(path, "training")

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from scipy.integrate import quad
-from test_through_time import WITH, given, two_layers
+from test_bptt import WITH, given, two_layers
 
 import spikewright as sw
 from slowly import in_turn
@@ -16,7 +16,7 @@ from spikewright._base.equations import NUMPY
 from spikewright.engines.torch.device import Tensors
 from spikewright.errors import TrainingError
 from spikewright.training.gradients import surrogate as gradients
-from spikewright.training.gradients.surrogate import Differentiable, IntegratorBounds, jump_at
+from spikewright.training.gradients.surrogate import Differentiable, IntegratorBounds, nearest_jump
 from spikewright.training.surrogates import SURROGATES, TriangleSurrogate, surrogate_of
 
 EVERY = pytest.mark.parametrize("name", SURROGATES)
@@ -80,9 +80,9 @@ def test_jumps_are_where_the_number_of_spikes_changes() -> None:
         jumps = fine[1:][counts.diff() != 0].numpy().round(3)
         nearest = np.abs(u[:, None] - jumps).min(1)
         bounds = IntegratorBounds(rounding, None, cap)
-        found = jump_at(torch.from_numpy(u), least, bounds, every=True).numpy()
+        found = nearest_jump(torch.from_numpy(u), least, bounds, every=True).numpy()
         np.testing.assert_allclose(np.abs(u - found), nearest, atol=2e-3)
-        first = np.asarray(jump_at(torch.from_numpy(u), least, bounds, every=False))
+        first = np.asarray(nearest_jump(torch.from_numpy(u), least, bounds, every=False))
         silent = (counts[1:] == 0) | (counts[:-1] == 0)
         beside = fine[1:][(counts.diff() != 0) & silent].numpy()
         np.testing.assert_allclose(np.abs(u - first), np.abs(u[:, None] - beside).min(1), atol=2e-3)
@@ -143,7 +143,7 @@ def test_gradients_are_those_of_the_smoothed_network(
         if smoothed.call == len(smoothed.held):
             counts, _ = xp.engine.integrate(v, 0.0, threshold, least=least, **bounds._asdict())
             u = v / threshold
-            jump = jump_at(u, least, bounds, xp.surrogate.every)
+            jump = nearest_jump(u, least, bounds, xp.surrogate.every)
             held = torch.floor(u + 2.0**-16) < least if isinstance(least, torch.Tensor) else None
             smoothed.held.append((u, jump, counts, least, held))
         u, jump, counts, before, held = smoothed.held[smoothed.call]

@@ -15,9 +15,9 @@ import spikewright as sw
 from slowly import in_turn
 from spikewright.choosing.silent_steps import MOST_APART, DigitsCompared
 from spikewright.errors import ConversionError, SimulationError, TrainingError
-from spikewright.training.gradients.rounded import RoundedNetwork
-from spikewright.training.gradients.spiking import sent
-from spikewright.training.sites import sites_of, trained_graph
+from spikewright.training.gradients.spiking import spike_counts
+from spikewright.training.gradients.straight_through import StraightThroughNetwork
+from spikewright.training.quantized_layers import quantized_layers_of, trained_graph
 
 STEPS = 3
 HELD = slice(800, 1000)
@@ -70,11 +70,11 @@ def test_what_is_trained_is_the_network(name: str) -> None:
         assert "levels of its own" in str(error)
         return
     run = conversion.run(x, precision="float64", progress=False)
-    sites = sites_of(conversion, 0.001)
-    network = RoundedNetwork(trained_graph(conversion), sites, STEPS, torch.float64)
+    quantized = quantized_layers_of(conversion, 0.001)
+    network = StraightThroughNetwork(trained_graph(conversion), quantized, STEPS, torch.float64)
     inputs = {n: torch.from_numpy(v) for n, v in conversion.as_inputs(x).items()}
     with torch.no_grad():
-        found, (_, counts) = sent(network, inputs), network(inputs)
+        found, (_, counts) = spike_counts(network, inputs), network(inputs)
     for layer, population in run.populations.items():
         np.testing.assert_array_equal(population.net, counts[layer])
         np.testing.assert_array_equal(population.net, found.net[layer])

@@ -17,7 +17,7 @@ from spikewright._base.storage import differing
 from spikewright.errors import TrainingError
 from spikewright.graph import Graph
 from spikewright.records import DEFAULT_TABLE, Record
-from spikewright.training.sites import TrainedSite
+from spikewright.training.quantized_layers import QuantizedLayer
 from spikewright.training.trainable import Group, trained_arrays
 
 Way = Literal["rounding", "time"]
@@ -56,8 +56,8 @@ class Epoch:
 def changes_of(
     before: Graph,
     after: Graph,
-    sites: Mapping[str, TrainedSite],
-    trained: Mapping[str, TrainedSite],
+    quantized: Mapping[str, QuantizedLayer],
+    trained: Mapping[str, QuantizedLayer],
 ) -> Iterator[Record]:
     """By layer: the relative change of weights and biases, and of thresholds and starts.
 
@@ -71,10 +71,10 @@ def changes_of(
         arrays = (graph[node].layer.arrays() for graph in (before, after))
         moved = _relative(*(np.concatenate([np.ravel(a[f]) for f in entries]) for a in arrays))
         yield Record(f"change of {group}", moved, "fraction", how={"layer": node})
-    for name, site in sites.items():
-        ratio = float(np.exp(np.mean(np.log(trained[name].threshold / site.threshold))))
+    for name, layer in quantized.items():
+        ratio = float(np.exp(np.mean(np.log(trained[name].threshold / layer.threshold))))
         yield Record(THRESHOLDS, ratio, "ratio", how={"layer": name})
-        moved = float(np.mean(trained[name].start - site.start))
+        moved = float(np.mean(trained[name].start - layer.start))
         yield Record("change of start", moved, "spikes", how={"layer": name})
 
 

@@ -1,4 +1,4 @@
-"""All that a training is of, before anything is computed with gradients: samples and sites."""
+"""All that a training is of, before anything is computed with gradients: samples and layers."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from spikewright.graph import Graph
 from spikewright.measure.truth import Metric, Output
 from spikewright.training.data import SampleStream, TrainingSamples
 from spikewright.training.options import TrainOptions
-from spikewright.training.sites import TrainedSite
+from spikewright.training.quantized_layers import QuantizedLayer
 
 _NO_RESULT = ("progress", "checkpoint", "thresholds", "frozen", "validation")
 """Settings that have no part in a result, and three of which what they come to is told."""
@@ -22,7 +22,7 @@ _NO_RESULT = ("progress", "checkpoint", "thresholds", "frozen", "validation")
 
 @dataclass(frozen=True, eq=False)
 class TrainingJob:
-    """A graph with its sites, samples and settings.
+    """A graph with its quantized layers, samples and settings.
 
     `first` are some samples to train on, by which the network is judged where none are held back.
     `exact` says that the rounded network is the spiking one. Arrays in `fixed` are not trained, nor
@@ -30,7 +30,7 @@ class TrainingJob:
     """
 
     graph: Graph
-    sites: Mapping[str, TrainedSite]
+    quantized: Mapping[str, QuantizedLayer]
     settings: TrainOptions
     outputs: Mapping[str, Output]
     data: TrainingSamples | SampleStream
@@ -45,11 +45,13 @@ class TrainingJob:
         told = {n: _plain(value) for n, value in self.settings.items() if n not in _NO_RESULT}
         return {
             "model": fingerprint(self.graph),
-            "thresholds": _digest({n: s.threshold for n, s in self.sites.items()}),
-            "starts": _digest({n: s.start for n, s in self.sites.items()}),
-            "biases": _digest({n: s.biases for n, s in self.sites.items() if s.biases is not None}),
+            "thresholds": _digest({n: s.threshold for n, s in self.quantized.items()}),
+            "starts": _digest({n: s.start for n, s in self.quantized.items()}),
+            "biases": _digest(
+                {n: s.biases for n, s in self.quantized.items() if s.biases is not None}
+            ),
             "frozen": [f"{name}.{field}" for name, field in sorted(self.frozen)],
-            "neurons": {name: str(site.kind) for name, site in self.sites.items()},
+            "neurons": {name: str(layer.kind) for name, layer in self.quantized.items()},
             "x and y": getattr(self.data, "digest", "batches"),
             "samples held back": getattr(self.held_back, "digest", None),
             **told,

@@ -30,9 +30,9 @@ def torch_module(
 ) -> Any:
     """The module of a conversion; raises as `Conversion.torch_module` does."""
     _refuse_steps(conversion)
-    from spikewright.training.gradients.through_time import ThroughTime  # late: it imports torch
+    from spikewright.training.gradients.bptt import BpttModule  # late: it imports torch
 
-    return ThroughTime(conversion, named(conversion.graph, reading), frozen, steps, options)
+    return BpttModule(conversion, named(conversion.graph, reading), frozen, steps, options)
 
 
 def _refuse_steps(conversion: Converted) -> None:

@@ -19,8 +19,8 @@ from spikewright.graph import Graph
 from spikewright.lower.populations import Roles
 from spikewright.running.converted import Made
 from spikewright.training.options import TrainOptions
+from spikewright.training.quantized_layers import trained_graph
 from spikewright.training.result import Training
-from spikewright.training.sites import trained_graph
 from spikewright.training.trainable import trained_arrays, with_sharing
 from spikewright.training.training import TrainingRequest, follows_its_sum, train
 

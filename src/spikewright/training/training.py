@@ -29,8 +29,13 @@ from spikewright.training.data import SampleStream, TrainingSamples, data_of, he
 from spikewright.training.history import changes_of
 from spikewright.training.job import TrainingJob
 from spikewright.training.options import TrainOptions
+from spikewright.training.quantized_layers import (
+    QuantizedLayer,
+    quantized_layers_of,
+    trained_graph,
+    with_own,
+)
 from spikewright.training.result import SourceWeights, Training
-from spikewright.training.sites import TrainedSite, sites_of, trained_graph, with_own
 from spikewright.training.trainable import (
     GROUPS,
     arrays_of,
@@ -92,9 +97,11 @@ def train(
     if asked.live is not None:
         weights = SourceWeights.of(asked.live, origins, chosen.graph, trained)
         trained = weights.trained
-    sites = {name: replace(job.sites[name], **now) for name, now in done.network.numbers.items()}
+    quantized = {
+        name: replace(job.quantized[name], **now) for name, now in done.network.numbers.items()
+    }
     arguments = {
-        **_arguments(chosen.resolved, sites, settings),
+        **_arguments(chosen.resolved, quantized, settings),
         "coding": (coding := conversion.arguments.get("coding")),  # as it was asked for
         "calibration": dict(job.first.x) if coding is not None and coding.looks_at_data else None,
     }
@@ -103,7 +110,7 @@ def train(
         tuple(done.history),
         done.kept,
         done.learning_rate,
-        changes=tuple(changes_of(chosen.graph, trained, job.sites, sites)),
+        changes=tuple(changes_of(chosen.graph, trained, job.quantized, quantized)),
         frozen=frozen_layers(job.graph, job.frozen),
         _weights=weights,
     )
@@ -119,7 +126,7 @@ def _prepared(conversion: Made, asked: TrainingRequest) -> tuple[Made, TrainingJ
     feeds_of(first.x, conversion.inputs, None, settings["steps"], settings["dt"], 0)  # raises
     chosen = _with_thresholds(conversion, first, settings)
     _check_heights(chosen, settings["steps"])
-    sites = sites_of(chosen, settings["dt"])
+    quantized = quantized_layers_of(chosen, settings["dt"])
     origins, of_source = asked.source(chosen.graph)
     graph = with_shared(trained_graph(chosen), origins)
     fixed = {*asked.fixed}
@@ -128,18 +135,18 @@ def _prepared(conversion: Made, asked: TrainingRequest) -> tuple[Made, TrainingJ
     frozen = frozen_arrays(graph, of_source if named is None else named)
     _check_frozen(graph, frozen, settings)
     if "initial_voltage" in settings["trainable"]:
-        sites = with_own("start", sites, graph)
+        quantized = with_own("start", quantized, graph)
     if "neuron_scales" in settings["trainable"]:
-        sites = with_own("threshold", sites, graph)
+        quantized = with_own("threshold", quantized, graph)
     return chosen, TrainingJob(
         graph,
-        sites,
+        quantized,
         settings,
         outputs=outputs_of(chosen.lowered),
         data=data,
         held_back=held,
         first=first,
-        exact=all(follows_its_sum(site.kind, settings["steps"]) for site in sites.values()),
+        exact=all(follows_its_sum(layer.kind, settings["steps"]) for layer in quantized.values()),
         fixed=fixed,
         frozen=frozen,
     )
@@ -307,14 +314,16 @@ def _distance(
 
 
 def _arguments(
-    resolved: Mapping[str, Any], sites: Mapping[str, TrainedSite], settings: TrainOptions
+    resolved: Mapping[str, Any], quantized: Mapping[str, QuantizedLayer], settings: TrainOptions
 ) -> dict[str, Any]:
     """The arguments of `convert` with trained scales, `s = amplitude / (theta dt)`, and starts."""
     scales = {
-        name: plain(site.kind.amplitude / (site.threshold * settings["dt"]))
-        for name, site in sites.items()
+        name: plain(layer.kind.amplitude / (layer.threshold * settings["dt"]))
+        for name, layer in quantized.items()
     }
     arguments = {**resolved, "scale_firing_rates": scales}
     if "initial_voltage" in settings["trainable"]:
-        arguments["initial_voltage"] = {name: plain(site.start) for name, site in sites.items()}
+        arguments["initial_voltage"] = {
+            name: plain(layer.start) for name, layer in quantized.items()
+        }
     return arguments

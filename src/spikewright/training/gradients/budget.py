@@ -17,8 +17,8 @@ import torch
 
 from spikewright.engines.torch.device import Tensor, numpy_of
 from spikewright.errors import TrainingError
-from spikewright.training.gradients.rounded import RoundedNetwork, RoundedSite
-from spikewright.training.gradients.spiking import Sent
+from spikewright.training.gradients.spiking import SpikeCounts
+from spikewright.training.gradients.straight_through import LearnedQuantizer, StraightThroughNetwork
 
 AIM = 0.97
 """The share of a bound that is aimed at."""
@@ -43,7 +43,7 @@ class SpikeBudget:
     the share that is aimed at now.
     """
 
-    network: RoundedNetwork
+    network: StraightThroughNetwork
     limit: float
     value: float = _FIRST
     sent: float = 1.0
@@ -86,7 +86,7 @@ class SpikeBudget:
         """Forget the samples that were measured."""
         self.samples, self.spent, self.kept = 0, 0.0, 0.0
 
-    def add(self, samples: int, found: Sent) -> None:
+    def add(self, samples: int, found: SpikeCounts) -> None:
         """Take what a run on so many samples sent."""
         roundings = self.network.roundings
         self.samples += samples
@@ -122,7 +122,7 @@ class SpikeBudget:
 
 
 def tuned(
-    roundings: Sequence[RoundedSite], amount: Callable[[], float], low: float, high: float
+    roundings: Sequence[LearnedQuantizer], amount: Callable[[], float], low: float, high: float
 ) -> bool:
     """Multiply thresholds by the factor at which `amount` is in a range; it falls with the factor.
 
@@ -159,7 +159,7 @@ def _between(above: float, below: float) -> float:
 
 
 @torch.no_grad()
-def scale(roundings: Sequence[RoundedSite], factor: float) -> None:
+def scale(roundings: Sequence[LearnedQuantizer], factor: float) -> None:
     """Multiply thresholds."""
     for rounding in roundings:
         rounding.logarithm.add_(math.log(factor))

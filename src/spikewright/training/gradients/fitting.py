@@ -18,7 +18,6 @@ from spikewright.engines.torch.device import Tensor, chosen_device, numpy_of
 from spikewright.errors import TrainingError
 from spikewright.training.data import SampleStream, TrainingSamples
 from spikewright.training.gradients.budget import SpikeBudget, scale
-from spikewright.training.gradients.judge import NetworkJudge
 from spikewright.training.gradients.optimisers import (
     JUDGED,
     SHARE,
@@ -29,7 +28,8 @@ from spikewright.training.gradients.optimisers import (
     groups_of,
     rate_of,
 )
-from spikewright.training.gradients.rounded import RoundedNetwork
+from spikewright.training.gradients.straight_through import StraightThroughNetwork
+from spikewright.training.gradients.validation import Validator
 from spikewright.training.history import FORMAT, Epoch, Measured, TrainingCheckpoint, Way
 from spikewright.training.job import TrainingJob
 
@@ -56,8 +56,10 @@ class Fitting:
         self.job, self.settings = job, job.settings
         device = chosen_device(self.settings["device"])
         fixed, steps = {*job.fixed, *job.frozen}, self.settings["steps"]
-        self.network = RoundedNetwork(job.graph, job.sites, steps, fixed=fixed).to(device)
-        self.judge = NetworkJudge(job, self.network, device)
+        self.network = StraightThroughNetwork(job.graph, job.quantized, steps, fixed=fixed).to(
+            device
+        )
+        self.validator = Validator(job, self.network, device)
         groups = groups_of(self.network, self.settings)
         self._optimiser = torch.optim.Adam(groups)
         self._trained = [p for part in groups for p in part["params"]]
@@ -80,13 +82,13 @@ class Fitting:
         checkpoint = self._resumed()
         begun = time.monotonic() - sum((e.seconds for e in self.history), self._before)
         if isinstance(data, TrainingSamples) and settings["epochs"] > 1:
-            data = self.judge.teacher.remembered(data)
-        held = None if held is None else self.judge.teacher.remembered(held)
+            data = self.validator.teacher.with_cached_targets(data)
+        held = None if held is None else self.validator.teacher.with_cached_targets(held)
         if not self.history:
             if held is not None:
                 self._keep(held, 0)
-            if self.judge.budget is not None:
-                self.judge.budget.begin()
+            if self.validator.budget is not None:
+                self.validator.budget.begin()
             if settings["learning_rate"] == "chosen":
                 self._choose(data, self.job.first if held is None else held)
             self._before = time.monotonic() - begun
@@ -101,8 +103,8 @@ class Fitting:
             self.network.load_state_dict(self._best[1])
         else:
             self.kept = len(self.history)
-        if self.judge.budget is not None and held is not None:
-            self._meet(self.judge.budget, held)
+        if self.validator.budget is not None and held is not None:
+            self._meet(self.validator.budget, held)
 
     def _ended(self, passed: float) -> bool:
         """True after so many epochs or seconds."""
@@ -141,8 +143,8 @@ class Fitting:
         size, seed, losses = self.settings["batch_size"], self.settings["seed"], list[float]()
         for index, batch in enumerate(data.shuffled(size, seed, number)):
             share = passed(index)
-            if self.judge.budget is not None:
-                self.judge.budget.ease(share)
+            if self.validator.budget is not None:
+                self.validator.budget.ease(share)
             for part, rate in zip(self._optimiser.param_groups, self._rates, strict=True):
                 part["lr"] = self._factor * rate * course(min(1.0, share))
             losses.append(self._step(batch))
@@ -163,7 +165,7 @@ class Fitting:
         if most is None:
             return
         judged = judged.at(slice(0, JUDGED))
-        first, start = self.judge.measured(judged).loss, deepcopy(self._state())
+        first, start = self.validator.measured(judged).loss, deepcopy(self._state())
 
         def tried(factor: float, way: Way) -> RateTrial:
             self._take(start)
@@ -174,7 +176,7 @@ class Fitting:
 
             losses = self._losses(data, 0, passed)
             finite = np.isfinite(losses[-1])
-            loss = self.judge.measured(judged).loss if finite else losses[-1]
+            loss = self.validator.measured(judged).loss if finite else losses[-1]
             return RateTrial(loss, factor, way, len(losses), deepcopy(self._state()))
 
         undecided = self.settings["method"] == "auto" and not self.job.exact
@@ -190,14 +192,14 @@ class Fitting:
         if not self.history:
             return "rounding"
         samples = self.job.first if held is None else held
-        return "time" if self.judge.timing(samples) > _TIMING else "rounding"
+        return "time" if self.validator.timing(samples) > _TIMING else "rounding"
 
     def _step(self, batch: TrainingSamples) -> float:
         """One step of the optimiser, unless the loss is not finite; returns it.
 
         What spikes weigh beside it is left out.
         """
-        loss, penalty = self.judge.loss(batch, self._way)
+        loss, penalty = self.validator.loss(batch, self._way)
         whole, value = loss + penalty, float(loss.detach())
         if not np.isfinite(float(whole.detach())):
             return value if not np.isfinite(value) else float("nan")
@@ -210,7 +212,7 @@ class Fitting:
 
     def _keep(self, held: TrainingSamples, number: int) -> Measured:
         """Measure on what is held back, and remember the network if none before was better."""
-        found = self.judge.measured(held)
+        found = self.validator.measured(held)
         rank = self._ranked(found)
         if self._best is None or rank > self._best[0]:
             self._best, self.kept = (rank, self._copied()), number
@@ -221,7 +223,7 @@ class Fitting:
 
     def _ranked(self, found: Measured) -> tuple[float, ...]:
         """The better the larger: within the budget, then a metric or accuracy, then the loss."""
-        budget = self.judge.budget
+        budget = self.validator.budget
         if budget is not None and budget.excess > 0:
             return (-budget.excess,)
         first = found.accuracy if found.score is None else found.score
@@ -229,12 +231,12 @@ class Fitting:
 
     def _meet(self, budget: SpikeBudget, held: TrainingSamples) -> None:
         """Bring thresholds to what is allowed; raises `TrainingError` where little is left."""
-        budget.meet(lambda: self.judge.measured(held))
+        budget.meet(lambda: self.validator.measured(held))
         state = self._copied()
         scale(list(self.network.roundings.values()), _SILENCE)
-        silent = self.judge.measured(held)
+        silent = self.validator.measured(held)
         self.network.load_state_dict(state)  # to the bit
-        found = self.judge.measured(held)
+        found = self.validator.measured(held)
         if found.loss >= silent.loss:
             raise TrainingError(
                 f"spikes={budget.limit:g}: is below what the loss allows: the loss is "
@@ -260,7 +262,7 @@ class Fitting:
         Rates and options of the optimiser are a call's arguments.
         """
         rank, best = (None, None) if self._best is None else self._best
-        budget = self.judge.budget
+        budget = self.validator.budget
         found: dict[str, Any] = _as_arrays(
             {
                 "network": self.network.state_dict(),
@@ -284,7 +286,7 @@ class Fitting:
         kept = {int(number): entry for number, entry in found["optimiser"].items()}
         groups = self._optimiser.state_dict()["param_groups"]
         self._optimiser.load_state_dict({"state": kept, "param_groups": groups})
-        if (budget := self.judge.budget) is not None:
+        if (budget := self.validator.budget) is not None:
             (numbers,) = found["budget"]
             budget.value, budget.sent, budget.first = map(float, numbers)
         self.history = [replace(epoch) for epoch in found["history"]]  # raises for other things

@@ -17,7 +17,7 @@ import numpy as np
 
 from spikewright.errors import TrainingError
 from spikewright.training.data import SampleStream, TrainingSamples
-from spikewright.training.gradients.rounded import RoundedNetwork
+from spikewright.training.gradients.straight_through import StraightThroughNetwork
 from spikewright.training.history import Way
 from spikewright.training.options import TrainOptions, trains_scales
 from spikewright.training.trainable import GROUPS
@@ -27,7 +27,7 @@ _FASTER = 2.0  # times the rate of weights by which thresholds and starts are le
 _WARM = 0.05  # of the time, in which rates rise
 
 
-def groups_of(network: RoundedNetwork, settings: TrainOptions) -> list[dict[str, Any]]:
+def groups_of(network: StraightThroughNetwork, settings: TrainOptions) -> list[dict[str, Any]]:
     """What is trained, with its rate; raises `TrainingError` where there is nothing."""
     named, roundings = settings["trainable"], network.roundings.values()
     slow = [p for name in GROUPS if name in named for p in network.arrays.group(name)]

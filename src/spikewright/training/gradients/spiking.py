@@ -14,8 +14,8 @@ from spikewright.engines.torch.device import Tensor, Tensors
 from spikewright.engines.torch.neurons import Namespace, sent_spikes
 from spikewright.network.neurons import Clock, NeuronType, no_draws
 from spikewright.network.node import shares_at_once
-from spikewright.training.gradients.rounded import RoundedNetwork, RoundedSite
 from spikewright.training.gradients.stepping import Passed
+from spikewright.training.gradients.straight_through import LearnedQuantizer, StraightThroughNetwork
 
 _TYPES = (torch.float32, torch.float64)
 
@@ -129,22 +129,24 @@ _AT_ONCE = 64
 """Samples times steps that are run together: their values stay in the processor's caches."""
 
 
-class Sent(NamedTuple):
-    """Spikes by site after all steps: less those taken back, and all that were sent."""
+class SpikeCounts(NamedTuple):
+    """Spikes by layer after all steps: less those taken back, and all that were sent."""
 
     net: dict[str, Tensor]
     all: dict[str, Tensor]
 
 
 @torch.no_grad()
-def sent(network: RoundedNetwork, inputs: Mapping[str, Tensor], net: bool = False) -> Sent:
+def spike_counts(
+    network: StraightThroughNetwork, inputs: Mapping[str, Tensor], net: bool = False
+) -> SpikeCounts:
     """All that the network's neurons send in its steps, on inputs that are held constant.
 
     Layers of signed digits are run one after the other, each with all of its input known.
     With `net` those taken back are not counted: there is no `all`.
     """
     steps, once = network.steps, network.at_once
-    whole = any(r.site.kind.sends_digits for r in network.roundings.values())
+    whole = any(r.layer.kind.sends_digits for r in network.roundings.values())
     length = 1 if whole else steps
     shares = None if once == 1 or whole else torch.tensor(shares_at_once(once, 0, steps))
     neurons = {
@@ -161,7 +163,7 @@ def sent(network: RoundedNetwork, inputs: Mapping[str, Tensor], net: bool = Fals
     laid_out, size = network.laid_out(inputs), max(1, _AT_ONCE // steps)
     parts = list(zip(*(values.split(size) for values in laid_out.values()), strict=True))
     found = _side_by_side(of, parts)
-    return Sent(
+    return SpikeCounts(
         {name: torch.cat([part[name].net for part in found]) for name in found[0]},
         {} if net else {name: torch.cat([part[name].all for part in found]) for name in found[0]},
     )
@@ -184,15 +186,19 @@ def _side_by_side(of: Callable[[_Part], _Found], parts: Sequence[_Part]) -> list
 
 
 def _population(
-    rounding: RoundedSite, numbers: tuple[Tensor, Tensor], every: bool, currents: Tensor, *_: Any
+    rounding: LearnedQuantizer,
+    numbers: tuple[Tensor, Tensor],
+    every: bool,
+    currents: Tensor,
+    *_: Any,
 ) -> Passed:
-    """A site through all steps, of these thresholds and starts; counts as `Through` has them."""
+    """A population through all steps, of these thresholds and starts; counts are `Through`."""
     if rounding.by_step is not None:
         currents = currents + rounding.by_step.unsqueeze(1)
-    if not rounding.site.kind.sends_digits:
-        made = through(rounding.site.kind, currents, *numbers, every)
+    if not rounding.layer.kind.sends_digits:
+        made = through(rounding.layer.kind, currents, *numbers, every)
         return Passed(made.values, {}, made)
     steps = rounding.steps  # all of which is known before the first
     currents = torch.cat([steps * currents, *[torch.zeros_like(currents)] * (steps - 1)])
-    made = through(rounding.site.kind, currents, *numbers, every)
+    made = through(rounding.layer.kind, currents, *numbers, every)
     return Passed(made.values.mean(0, keepdim=True), {}, made)

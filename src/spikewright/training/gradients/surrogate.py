@@ -73,32 +73,32 @@ class Differentiable(TorchFunctions):
         Other choices by that are its reset.
         """
         chosen = super().where(condition, first, second)
-        over = getattr(condition, "over", None)
-        if over is None or (self.detached and chosen.requires_grad):
+        distance = getattr(condition, "surrogate_distance", None)
+        if distance is None or (self.detached and chosen.requires_grad):
             return chosen
         jump = torch.as_tensor(first - second).detach()
-        return chosen + jump * _Slope.apply(over, self)
+        return chosen + jump * _Slope.apply(distance, self)
 
 
 def _deciding(mask: Tensor, x: Tensor, threshold: float) -> Tensor:
-    """A mask that knows by how much: `over` is the distance from the threshold, in units of it."""
-    mask.over = (x - threshold) / abs(threshold)
+    """A mask with `surrogate_distance`, the distance from the threshold in units of it."""
+    mask.surrogate_distance = (x - threshold) / abs(threshold)
     return mask
 
 
 class _Slope(torch.autograd.Function):
-    """Zero, with the slope of a jump from 0 to 1 at `over = 0`."""
+    """Zero, with the slope of a jump from 0 to 1 at `distance = 0`."""
 
     @staticmethod
-    def forward(ctx: Any, over: Tensor, xp: Differentiable) -> Tensor:
-        ctx.save_for_backward(over)
+    def forward(ctx: Any, distance: Tensor, xp: Differentiable) -> Tensor:
+        ctx.save_for_backward(distance)
         ctx.xp = xp
-        return torch.zeros_like(over)
+        return torch.zeros_like(distance)
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
-        (over,) = ctx.saved_tensors
-        return gradient * ctx.xp.surrogate.slope(ctx.xp, over), None
+        (distance,) = ctx.saved_tensors
+        return gradient * ctx.xp.surrogate.slope(ctx.xp, distance), None
 
 
 class _Integrated(torch.autograd.Function):
@@ -138,7 +138,7 @@ class _Integrated(torch.autograd.Function):
         if of_n is None:
             return of_left, None, None, None, None
         u, inverse = v / threshold, 1.0 / threshold
-        slope = xp.surrogate.slope(xp, u - jump_at(u, least, bounds, xp.surrogate.every))
+        slope = xp.surrogate.slope(xp, u - nearest_jump(u, least, bounds, xp.surrogate.every))
         of_u = of_n * slope
         of_v = of_u.mul(inverse) if of_left is None else _added(of_left, of_u, inverse)
         of_threshold = of_least = None
@@ -159,7 +159,7 @@ def _added(first: Tensor, second: Tensor, factor: Any) -> Tensor:
     return torch.add(first, second, alpha=factor)
 
 
-def jump_at(u: Tensor, least: Any, bounds: IntegratorBounds, every: bool) -> Any:
+def nearest_jump(u: Tensor, least: Any, bounds: IntegratorBounds, every: bool) -> Any:
     """The jump that voltages of `u` thresholds are nearest to, in thresholds.
 
     Numbers of spikes jump at whole numbers: `every` of those that the bounds allow, or those next
@@ -242,7 +242,7 @@ class ModuleNeurons(nn.Module):
         return self._numbers[name] if name in self._numbers else self.get_buffer(name)
 
 
-def along_time(synapse: Synapse, dt: float) -> FilterOverSteps:
+def stepwise_filter(synapse: Synapse, dt: float) -> FilterOverSteps:
     """A synapse in steps of `dt` seconds."""
     if isinstance(synapse, WindowMean):
         return partial(stepwise, partial(_averaged, synapse))

@@ -1,4 +1,4 @@
-"""The judge of a training: batches, the source as a teacher, the loss, and the network measured."""
+"""Validation of a network in training: its loss against the source (the teacher) and the truth."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from spikewright.graph.layers import Activation
 from spikewright.measure.truth import Metric, Output, Truth
 from spikewright.training.data import TrainingSamples
 from spikewright.training.gradients.budget import SpikeBudget
-from spikewright.training.gradients.rounded import RoundedNetwork
-from spikewright.training.gradients.spiking import sent
+from spikewright.training.gradients.spiking import spike_counts
+from spikewright.training.gradients.straight_through import StraightThroughNetwork
 from spikewright.training.history import Measured, Way
 from spikewright.training.job import TrainingJob
 
@@ -33,7 +33,7 @@ _CONSTANT = 1e-9  # of the mean square: a variance that is rounding alone
 
 
 @dataclass(frozen=True, eq=False)
-class JudgedOutput:
+class OutputLoss:
     """An output as losses see it: the node whose values they compare, and the one that is shown.
 
     Of an output behind softmax the first is in front of it, `logits`: divergences are computed
@@ -49,7 +49,7 @@ class JudgedOutput:
     spread: float = 1.0
 
     @classmethod
-    def of(cls, graph: Graph, output: Output, name: str) -> JudgedOutput:
+    def of(cls, graph: Graph, output: Output, name: str) -> OutputLoss:
         """The output of this name in a graph."""
         node = graph[graph.outputs[name]]
         layer, function = node.layer, ""
@@ -108,7 +108,7 @@ def spread_of(parts: Sequence[Tensor]) -> float:
     return variance if variance > _CONSTANT * whole else whole or 1.0
 
 
-ROOM = 2**30
+TARGET_MEMORY = 2**30
 """Bytes that the outputs of all samples may take; fixed, so that results depend on nothing else."""
 
 
@@ -148,8 +148,8 @@ class Teacher:
     Its outputs are computed once for all epochs where they fit into memory.
     """
 
-    network: RoundedNetwork
-    judged: Mapping[str, JudgedOutput]
+    network: StraightThroughNetwork
+    losses: Mapping[str, OutputLoss]
     size: int
     device: Device
 
@@ -165,35 +165,35 @@ class Teacher:
     def outputs(self, batch: TrainingBatch) -> dict[str, Tensor]:
         """The outputs for a batch: those that are known, or computed now."""
         if aside := batch.samples.aside:
-            return {name: self.tensor(aside[name]) for name in self.judged}
+            return {name: self.tensor(aside[name]) for name in self.losses}
         values, _ = self.network(batch.inputs)
-        return {name: values[one.node] for name, one in self.judged.items()}
+        return {name: values[one.node] for name, one in self.losses.items()}
 
-    def remembered(self, samples: TrainingSamples) -> TrainingSamples:
-        """The same samples with these outputs aside; unchanged where they would take more room."""
-        shapes = (self.network.graph.shapes[one.node] for one in self.judged.values())
-        if 4 * len(samples) * sum(map(math.prod, shapes)) > ROOM:
+    def with_cached_targets(self, samples: TrainingSamples) -> TrainingSamples:
+        """The same samples with these outputs kept; unchanged where they would take more memory."""
+        shapes = (self.network.graph.shapes[one.node] for one in self.losses.values())
+        if 4 * len(samples) * sum(map(math.prod, shapes)) > TARGET_MEMORY:
             return samples
         parts = [batch.wanted for batch in self.batches(samples)]
-        outputs = {n: numpy_of(torch.cat([part[n] for part in parts])) for n in self.judged}
+        outputs = {n: numpy_of(torch.cat([part[n] for part in parts])) for n in self.losses}
         return replace(samples, aside=outputs)
 
 
-class NetworkJudge:
+class Validator:
     """A job's network with its teacher and budget: it computes losses, and measures the network."""
 
-    def __init__(self, job: TrainingJob, network: RoundedNetwork, device: Device) -> None:
+    def __init__(self, job: TrainingJob, network: StraightThroughNetwork, device: Device) -> None:
         settings = job.settings
         self.network, self._settings = network, settings
-        judged = {
-            name: JudgedOutput.of(job.graph, output, name) for name, output in job.outputs.items()
+        losses = {
+            name: OutputLoss.of(job.graph, output, name) for name, output in job.outputs.items()
         }
-        source = RoundedNetwork(job.graph, {}, settings["steps"]).to(device)
-        self.teacher = Teacher(source, judged, settings["batch_size"], device)
+        source = StraightThroughNetwork(job.graph, {}, settings["steps"]).to(device)
+        self.teacher = Teacher(source, losses, settings["batch_size"], device)
         parts = [batch.wanted for batch in self.teacher.batches(job.first)]
-        self.judged = {
+        self.losses = {
             name: replace(one, spread=spread_of([part[name] for part in parts]))
-            for name, one in judged.items()
+            for name, one in losses.items()
         }
         limit = settings["spikes"]
         self.budget = None if limit is None else SpikeBudget(network, limit)
@@ -203,7 +203,7 @@ class NetworkJudge:
         """The loss of a batch, and what spikes weigh beside it, with their gradients."""
         batch, counts = TrainingBatch(samples, self.teacher), None
         if way == "time":
-            counts = sent(self.network, batch.inputs, net=True).net
+            counts = spike_counts(self.network, batch.inputs, net=True).net
         values, made = self.network(batch.inputs, counts)
         penalty = 0.0 if self.budget is None else self.budget.penalty(made, len(batch))
         return self.distance(batch, values), penalty
@@ -211,7 +211,7 @@ class NetworkJudge:
     def distance(self, batch: TrainingBatch, values: Mapping[str, Tensor]) -> Tensor:
         """The distance of a batch's values from the source's, and from the truth that it has."""
         parts = []
-        for name, one in self.judged.items():
+        for name, one in self.losses.items():
             parts.append(one.imitation(values[one.node], batch.wanted[name]))
             if self._settings["loss"] == "both" and name in batch.truths:
                 parts.append(one.truth(values[one.node], *batch.truths[name]))
@@ -226,8 +226,10 @@ class NetworkJudge:
         apart, whole = 0.0, 0.0
         for batch in self.teacher.batches(samples):
             rounded, _ = self.network(batch.inputs)
-            values, _ = self.network(batch.inputs, sent(self.network, batch.inputs, net=True).net)
-            for name, one in self.judged.items():
+            values, _ = self.network(
+                batch.inputs, spike_counts(self.network, batch.inputs, net=True).net
+            )
+            for name, one in self.losses.items():
                 made = values[one.node]
                 apart += float(one.imitation(made, rounded[one.node])) * len(batch)
                 whole += float(one.imitation(made, batch.wanted[name])) * len(batch)
@@ -241,7 +243,7 @@ class NetworkJudge:
         if self.budget is not None:
             self.budget.measure_anew()
         for batch in self.teacher.batches(samples):
-            found = sent(self.network, batch.inputs)
+            found = spike_counts(self.network, batch.inputs)
             values, _ = self.network(batch.inputs, found.net)
             loss += float(self.distance(batch, values)) * len(batch)
             if self.budget is not None:
@@ -250,13 +252,13 @@ class NetworkJudge:
                 counts[name] += float(every.sum())  # type: ignore[assignment]
                 neurons[name] = every[0].numel()
             for name, (truth, _) in batch.truths.items():
-                one = self.judged[name]
+                one = self.losses[name]
                 if truth.kind == "labels":
                     decided = one.output.decided(numpy_of(values[one.node]))
                     hits += int((decided == truth.values).sum())
                     labelled += len(batch)
             if self._metric is not None:
-                shown = {n: numpy_of(values[one.shown]) for n, one in self.judged.items()}
+                shown = {n: numpy_of(values[one.shown]) for n, one in self.losses.items()}
                 scores.append(self._metric(shown, _given(batch.samples)))
         seconds = self._settings["steps"] * self._settings["dt"] * len(samples)
         return Measured(

@@ -1,4 +1,4 @@
-"""The network whose activations are rounded: what neurons that take spikes back have sent.
+"""The straight-through network: values rounded to whole spikes, gradients as if they were not.
 
 A population has sent, after T steps of a mean current with response `f`, the value
 `theta/T floor(T f/theta + v0)`, bounded by its cap of c spikes a step (and those that receivers
@@ -33,13 +33,13 @@ from spikewright.training.gradients.parameters import (
     weighted_before,
 )
 from spikewright.training.gradients.stepping import NeuronsOverSteps, Passed, SteppedNetwork, Values
-from spikewright.training.sites import TrainedSite
+from spikewright.training.quantized_layers import QuantizedLayer
 
 _BELOW_ONE = 1.0 - 2.0 * TOLERANCE
 
 
-class RoundedSite(nn.Module):
-    """A site with parameters: the logarithms of its thresholds, and its starts.
+class LearnedQuantizer(nn.Module):
+    """A quantized layer with parameters: the logarithms of its thresholds, and its starts.
 
     `by_step` are the biases of each step, `(steps, ...)`, or None.
 
@@ -47,13 +47,13 @@ class RoundedSite(nn.Module):
     no gradient tells.
     """
 
-    def __init__(self, site: TrainedSite, steps: int, dtype: torch.dtype) -> None:
+    def __init__(self, layer: QuantizedLayer, steps: int, dtype: torch.dtype) -> None:
         super().__init__()
-        self.site, self.steps = site, steps
-        self.logarithm = nn.Parameter(torch.tensor(np.log(site.threshold), dtype=dtype))
-        self.start = nn.Parameter(torch.tensor(site.start, dtype=dtype))
+        self.layer, self.steps = layer, steps
+        self.logarithm = nn.Parameter(torch.tensor(np.log(layer.threshold), dtype=dtype))
+        self.start = nn.Parameter(torch.tensor(layer.start, dtype=dtype))
         start = self.start.detach()
-        self.register_buffer("by_step", _by_step(site, steps, dtype), persistent=False)
+        self.register_buffer("by_step", _by_step(layer, steps, dtype), persistent=False)
         self.register_buffer("_lowest", start.clamp(max=0.0), persistent=False)
         self.register_buffer("_highest", start.clamp(min=_BELOW_ONE), persistent=False)
 
@@ -73,7 +73,7 @@ class RoundedSite(nn.Module):
 
     def spikes(self, counts: Tensor) -> Tensor:
         """The fewest spikes that say such counts."""
-        kind = self.site.kind
+        kind = self.layer.kind
         return (counts - kind.assumed_at(1)).abs() / kind.height_at(1)  # no spike is worth more
 
     def forward(self, value: Tensor, sent: Tensor | None = None) -> tuple[Tensor, Tensor]:
@@ -81,7 +81,7 @@ class RoundedSite(nn.Module):
 
         `sent` are counts that take the place of the rounded ones, with the gradient of those.
         """
-        return rounded(self.site.kind, value, self.threshold, self.start, self.steps, sent)
+        return rounded(self.layer.kind, value, self.threshold, self.start, self.steps, sent)
 
 
 def rounded(
@@ -92,7 +92,7 @@ def rounded(
     steps: int,
     sent: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """The mean over all steps, and spikes less those taken back, as `RoundedSite` has them.
+    """The mean over all steps, and spikes less those taken back, as `LearnedQuantizer` has them.
 
     Digits are decided without the tolerance that other spikes have.
     """
@@ -111,16 +111,16 @@ class DigitNeurons(nn.Module):
     `forward` takes currents of one step `(1, batch, *shape)`, and passes on rounded values.
     """
 
-    def __init__(self, site: TrainedSite, steps: int, dtype: torch.dtype) -> None:
+    def __init__(self, layer: QuantizedLayer, steps: int, dtype: torch.dtype) -> None:
         super().__init__()
-        self._site, self._steps = site, steps
+        self._layer, self._steps = layer, steps
         for name in ("threshold", "start"):
-            kept = torch.tensor(getattr(site, name), dtype=dtype)
+            kept = torch.tensor(getattr(layer, name), dtype=dtype)
             self.register_buffer(name, kept, persistent=False)
 
     def forward(self, xp: Any, currents: Tensor, state: Values, first: int) -> Passed:
-        kind, numbers = self._site.kind, (self.get_buffer("threshold"), self.get_buffer("start"))
-        values = currents if self._site.follows else kind.rates(xp, currents)
+        kind, numbers = self._layer.kind, (self.get_buffer("threshold"), self.get_buffer("start"))
+        values = currents if self._layer.follows else kind.rates(xp, currents)
         mean, counts = rounded(kind, values, *numbers, self._steps)
         return Passed(mean, {}, counts)
 
@@ -180,12 +180,12 @@ def _array(values: Tensor) -> NDArray:
     return numpy_of(values.detach()).astype(np.float64)
 
 
-def _by_step(site: TrainedSite, steps: int, dtype: torch.dtype) -> Tensor | None:
+def _by_step(layer: QuantizedLayer, steps: int, dtype: torch.dtype) -> Tensor | None:
     """The biases of each of so many steps, `(steps, ...)`; None where steps have none."""
-    if site.biases is None:
+    if layer.biases is None:
         return None
-    found = torch.zeros((steps, *site.biases.shape[1:]), dtype=dtype)
-    found[: len(site.biases)] = torch.tensor(site.biases[:steps], dtype=dtype)
+    found = torch.zeros((steps, *layer.biases.shape[1:]), dtype=dtype)
+    found[: len(layer.biases)] = torch.tensor(layer.biases[:steps], dtype=dtype)
     return found
 
 
@@ -202,13 +202,13 @@ def _within(gradient: Tensor, value: Tensor, bound: float) -> Tensor:
     return made
 
 
-class RoundedNetwork(nn.Module):
-    """A graph over torch in which the layers of `sites` pass on rounded values."""
+class StraightThroughNetwork(nn.Module):
+    """A graph over torch in which the layers of `quantized` pass on rounded values."""
 
     def __init__(
         self,
         graph: Graph,
-        sites: Mapping[str, TrainedSite],
+        quantized: Mapping[str, QuantizedLayer],
         steps: int,
         dtype: torch.dtype = torch.float32,
         fixed: Collection[tuple[str, str]] = (),
@@ -217,27 +217,29 @@ class RoundedNetwork(nn.Module):
         self.graph, self.steps = graph, steps
         self.arrays = GraphParameters(graph, dtype, fixed)
         self.normalised = weighted_before(graph)
-        self._sites = tuple(sites)
-        self._roundings = nn.ModuleList(RoundedSite(site, steps, dtype) for site in sites.values())
+        self._sites = tuple(quantized)
+        self._roundings = nn.ModuleList(
+            LearnedQuantizer(layer, steps, dtype) for layer in quantized.values()
+        )
 
     @property
     def at_once(self) -> int:
         """The number of steps whose input and biases come at once, in the first."""
-        return steps_at_once(rounding.site.kind for rounding in self._roundings)
+        return steps_at_once(rounding.layer.kind for rounding in self._roundings)
 
     @property
     def following(self) -> list[str]:
-        """The sites that round the value of a function."""
-        return [name for name, rounding in self.roundings.items() if rounding.site.follows]
+        """The quantized layers that round the value of a function."""
+        return [name for name, rounding in self.roundings.items() if rounding.layer.follows]
 
     @property
-    def roundings(self) -> dict[str, RoundedSite]:
-        """The rounding of every site, by name."""
+    def roundings(self) -> dict[str, LearnedQuantizer]:
+        """The rounding of every quantized layer, by name."""
         return dict(zip(self._sites, self._roundings, strict=True))
 
     @property
     def numbers(self) -> dict[str, dict[str, NDArray]]:
-        """The `threshold` and the `start` of every site, float64."""
+        """The `threshold` and the `start` of every quantized layer, float64."""
         return {
             name: {"threshold": _array(one.threshold), "start": _array(one.start)}
             for name, one in self.roundings.items()
@@ -277,16 +279,16 @@ class RoundedNetwork(nn.Module):
         inputs: Mapping[str, Tensor],
         sent: Mapping[str, Tensor] | None = None,
     ) -> tuple[Values, Values]:
-        """Values of all nodes, and the counts of all sites, by name.
+        """Values of all nodes, and the counts of quantized layers, by name.
 
-        `sent` are counts that sites have sent in truth: they take the place of the rounded ones,
+        `sent` are counts that layers have sent in truth: they take the place of the rounded,
         with the gradient of those.
         """
 
         def passed_on(name: str, current: Tensor, *_: Any) -> Passed:
             rounding, given = self.roundings[name], None if sent is None else sent[name]
             value = rounding.biased(current.squeeze(0))
-            if not rounding.site.follows:
+            if not rounding.layer.follows:
                 layer, weights = self.graph[name].layer, once.weights[name]
                 value = once.equations[name](layer, weights, value)
             mean, made = rounding(value, given)

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from torch import nn
 
 import spikewright as sw
-from spikewright.training.gradients.rounded import RoundedNetwork, RoundedSite
-from spikewright.training.gradients.spiking import sent
-from spikewright.training.sites import TrainedSite, sites_of, trained_graph
+from spikewright.training.gradients.spiking import spike_counts
+from spikewright.training.gradients.straight_through import LearnedQuantizer, StraightThroughNetwork
+from spikewright.training.quantized_layers import QuantizedLayer, quantized_layers_of, trained_graph
 
 DT = 0.001
 
@@ -83,10 +83,10 @@ def with_a_scale_for_every_neuron(conversion: sw.Conversion) -> sw.Conversion:
     return conversion.again(scale_firing_rates=scales, calibration=None)
 
 
-def rounded(conversion: sw.Conversion, steps: int) -> RoundedNetwork:
+def rounded(conversion: sw.Conversion, steps: int) -> StraightThroughNetwork:
     """The rounded network of a conversion, float64."""
-    sites = sites_of(conversion, DT)
-    return RoundedNetwork(trained_graph(conversion), sites, steps, torch.float64)
+    quantized = quantized_layers_of(conversion, DT)
+    return StraightThroughNetwork(trained_graph(conversion), quantized, steps, torch.float64)
 
 
 def tensors(conversion: sw.Conversion, x: NDArray) -> dict[str, Any]:
@@ -169,7 +169,7 @@ def test_steps_without_gradient_are_those_of_the_spiking_network(
     conversion = conversion.again(
         spiking={"relu": kind}, max_spikes_per_step=cap, bias_correction=biases
     )
-    found = sent(rounded(conversion, steps), tensors(conversion, x))
+    found = spike_counts(rounded(conversion, steps), tensors(conversion, x))
     for name, population in reference(conversion, x, steps).populations.items():
         assert population.totals.any()
         np.testing.assert_array_equal(found.all[name].numpy(), population.totals)
@@ -224,7 +224,7 @@ def test_threads_share_samples_and_change_no_count() -> None:
     try:
         for threads in (1, 3):
             torch.set_num_threads(threads)
-            found.append(sent(network, tensors(conversion, many)))
+            found.append(spike_counts(network, tensors(conversion, many)))
             assert torch.get_num_threads() == threads
     finally:
         torch.set_num_threads(before)
@@ -249,14 +249,14 @@ def test_gradients_are_those_of_held_rounding(family: str, monkeypatch: Any) -> 
     torch.manual_seed(1)
     direction = torch.randn_like(network(given)[0][output])
     (network(given)[0][output] * direction).sum().backward()
-    rests: dict[RoundedSite, Any] = {}
+    rests: dict[LearnedQuantizer, Any] = {}
 
-    def charge(rounding: RoundedSite, value: Any, sent: Any = None) -> Any:
+    def charge(rounding: LearnedQuantizer, value: Any, spike_counts: Any = None) -> Any:
         u = value * (rounding.steps / rounding.threshold) + rounding.start
         n = u + rests.setdefault(rounding, torch.floor(u) - u)
         return n * rounding.threshold / rounding.steps, n
 
-    monkeypatch.setattr(RoundedSite, "forward", charge)
+    monkeypatch.setattr(LearnedQuantizer, "forward", charge)
 
     def moved(size: float) -> float:
         for p, move in zip(free, moves, strict=True):
@@ -290,24 +290,26 @@ def test_rounding_in_one_operation_is_that_in_many(
     rng = np.random.default_rng(3)
     kind = sw.BipolarIntegrateAndFire(max_spikes_per_step=cap)
     starts = rng.uniform(0.2, 0.8, shape)
-    site = TrainedSite(rng.uniform(0.5, 1.5, shape), starts, kind)
-    rounding = RoundedSite(site, 4, torch.float64)
+    layer = QuantizedLayer(rng.uniform(0.5, 1.5, shape), starts, kind)
+    rounding = LearnedQuantizer(layer, 4, torch.float64)
     value = torch.from_numpy(rng.normal(0.0, 2.0, (5, 3, 7))).requires_grad_()
     weights = torch.from_numpy(rng.normal(size=(2, 5, 3, 7)))
-    sent = torch.from_numpy(rng.integers(-2, 5, (5, 3, 7)).astype(float)) if replaced else None
+    spike_counts = (
+        torch.from_numpy(rng.integers(-2, 5, (5, 3, 7)).astype(float)) if replaced else None
+    )
 
     def written() -> Any:
         u = value * (4 / rounding.threshold) + rounding.start
         n = u + (torch.floor(u) - u).detach()
         if cap is not None:
             n = torch.where(n.abs() > 4 * cap, n.sign().detach() * 4 * cap, n)
-        n = n if sent is None else n + (sent - n).detach()
+        n = n if spike_counts is None else n + (spike_counts - n).detach()
         return n * rounding.threshold / 4, n
 
     inputs = (value, rounding.logarithm, rounding.start)
     for used in ((1.0, 0.0), (0.0, 1.0), (1.0, 1.0)):
         found = []
-        for made in (rounding(value, sent), written()):
+        for made in (rounding(value, spike_counts), written()):
             loss = sum(u * (w * part).sum() for u, w, part in zip(used, weights, made, strict=True))
             found.append((*made, *torch.autograd.grad(loss, inputs)))
         for one, other in zip(*found, strict=True):
@@ -326,18 +328,18 @@ def test_what_takes_no_spikes_back_sends_none_below_zero(cap: int | None, start:
         probe = sw.Probe(neurons.neurons)
     with sw.Simulator(network, engine="reference", progress=False) as sim:
         sim.run_steps(4)
-        sent = sim.data[probe].sum(axis=0) / 1000.0
-    site = TrainedSite(np.asarray(1.0), np.asarray(start), kind)
-    _, counts = RoundedSite(site, 4, torch.float64)(torch.from_numpy(current[None]))
-    np.testing.assert_array_equal(counts[0].detach(), sent)
+        spike_counts = sim.data[probe].sum(axis=0) / 1000.0
+    layer = QuantizedLayer(np.asarray(1.0), np.asarray(start), kind)
+    _, counts = LearnedQuantizer(layer, 4, torch.float64)(torch.from_numpy(current[None]))
+    np.testing.assert_array_equal(counts[0].detach(), spike_counts)
     assert counts[0, 0] == 0
 
 
 @pytest.mark.parametrize("first", [-0.7, 0.0, 0.3, 1.4])
 def test_starts_stay_where_silent_neurons_stay_silent(first: float) -> None:
     """From 0 to below 1, for those that were there; others may go on to where they began."""
-    site = TrainedSite(np.asarray(1.0), np.full(3, first), sw.BipolarIntegrateAndFire())
-    rounding = RoundedSite(site, 4, torch.float32)
+    layer = QuantizedLayer(np.asarray(1.0), np.full(3, first), sw.BipolarIntegrateAndFire())
+    rounding = LearnedQuantizer(layer, 4, torch.float32)
     with torch.no_grad():
         rounding.start.copy_(torch.tensor([-2.0, first, 2.0]))
     rounding.bring_back()

@@ -1,4 +1,4 @@
-"""What is trained of a conversion: its graph as its neurons see it, and where these round."""
+"""The quantized layers of a conversion, as training sees them: thresholds and start voltages."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from spikewright.running.converted import Converted
 
 
 @dataclass(frozen=True, eq=False)
-class TrainedSite:
+class QuantizedLayer:
     """A population that rounds: its thresholds and starts, which broadcast to its shape.
 
     `threshold` is theta = 1 / (s dt) in the units of the source's values, `start` is v0 in spikes.
@@ -57,8 +57,8 @@ def trained_graph(conversion: Converted) -> Graph:
     return Graph(nodes, graph.outputs, graph.aliases)
 
 
-def sites_of(conversion: Converted, dt: float) -> dict[str, TrainedSite]:
-    """Every population of a conversion as a site, in the graph's order.
+def quantized_layers_of(conversion: Converted, dt: float) -> dict[str, QuantizedLayer]:
+    """Every population of a conversion as a layer, in the graph's order.
 
     Raises `TrainingError` for neurons that do not spike or draw random numbers, for synapses, and
     for recurrent steps: what they send is not the rounded value of their layer.
@@ -88,7 +88,7 @@ def sites_of(conversion: Converted, dt: float) -> dict[str, TrainedSite]:
                 "Convert with synapse=None"
             )
         threshold = kind.amplitude / (ensemble.rate_scale * dt)
-        found[name] = TrainedSite(
+        found[name] = QuantizedLayer(
             np.asarray(threshold),
             _start(name, ensemble),
             replace(kind, start=0) if kind.sends_digits else kind,  # type: ignore[call-arg]
@@ -114,16 +114,16 @@ def _biases(ensemble: Ensemble, at_once: int) -> NDArray | None:
 
 
 def with_own(
-    number: Literal["threshold", "start"], sites: Mapping[str, TrainedSite], graph: Graph
-) -> dict[str, TrainedSite]:
-    """The same sites with a number for every neuron."""
+    number: Literal["threshold", "start"], quantized: Mapping[str, QuantizedLayer], graph: Graph
+) -> dict[str, QuantizedLayer]:
+    """The same layers with a number for every neuron."""
 
-    def own(name: str, site: TrainedSite) -> TrainedSite:
-        spread = np.broadcast_to(getattr(site, number), graph.shapes[name])
+    def own(name: str, layer: QuantizedLayer) -> QuantizedLayer:
+        spread = np.broadcast_to(getattr(layer, number), graph.shapes[name])
         changed: dict[str, Any] = {number: spread.copy()}
-        return replace(site, **changed)
+        return replace(layer, **changed)
 
-    return {name: own(name, site) for name, site in sites.items()}
+    return {name: own(name, layer) for name, layer in quantized.items()}
 
 
 def _start(name: str, ensemble: Ensemble) -> NDArray:

@@ -1,4 +1,4 @@
-"""The network through time as a module, with gradients through every step."""
+"""Backpropagation through time: the spiking network as a module, differentiable at every step."""
 
 from __future__ import annotations
 
@@ -27,16 +27,16 @@ from spikewright.running.recording import outputs_of
 from spikewright.running.runner import Runner
 from spikewright.training.gradients.layers import check_gradients, equation
 from spikewright.training.gradients.parameters import taken_in, weighted_before
-from spikewright.training.gradients.rounded import DigitNeurons
 from spikewright.training.gradients.stepping import States, SteppedNetwork, Values, as_held
+from spikewright.training.gradients.straight_through import DigitNeurons
 from spikewright.training.gradients.surrogate import (
     Differentiable,
     ModuleNeurons,
-    along_time,
     check_surrogates,
+    stepwise_filter,
 )
 from spikewright.training.options import ModuleOptions
-from spikewright.training.sites import sites_of, trained_graph
+from spikewright.training.quantized_layers import quantized_layers_of, trained_graph
 from spikewright.training.surrogates import surrogate_of
 from spikewright.training.trainable import NamedParameters
 
@@ -91,7 +91,7 @@ def _index(origin: Origin, named: NamedParameters) -> Any:
     return np.asarray(origin.index + first[origin.which])
 
 
-class ThroughTime(nn.Module):
+class BpttModule(nn.Module):
     """A converted network through time; its parameters have the names of the source's.
 
     It begins anew with every call. `forward` takes `(batch, *shape)`, held constant, or `(batch,
@@ -126,7 +126,7 @@ class ThroughTime(nn.Module):
         self.layers = tuple(ensembles)
         self.following = frozenset(Roles(conversion.canonical).functions) & ensembles.keys()
         self.normalised = weighted_before(graph)
-        self.synapses = {n: along_time(s, dt) for n, s in _synapses(conversion).items()}
+        self.synapses = {n: stepwise_filter(s, dt) for n, s in _synapses(conversion).items()}
         roles = Roles(graph)
         accumulate = NeuronChoice(conversion.arguments["spiking"]).is_spiking
         self.present = [n.name for n in graph if not accumulate or n.name in roles.fed]
@@ -137,9 +137,9 @@ class ThroughTime(nn.Module):
             _put(self, name, torch.tensor(array, dtype=dtype), name in trained)
         program = Runner(conversion.lowered).program(dt, options["seed"], precision)
         offsets = conversion.resolved.get("bias_correction") or {}
-        sites = sites_of(conversion, dt) if self.whole else {}
+        quantized = quantized_layers_of(conversion, dt) if self.whole else {}
         self._populations = nn.ModuleList(
-            DigitNeurons(sites[name], steps, dtype)
+            DigitNeurons(quantized[name], steps, dtype)
             if self.whole
             else ModuleNeurons(program.neurons[ensemble], offsets.get(name), dt, dtype)
             for name, ensemble in ensembles.items()
@@ -214,7 +214,7 @@ class ThroughTime(nn.Module):
 class _ModuleRun:
     """One run of a module, step by step."""
 
-    def __init__(self, module: ThroughTime, inputs: Values, record: tuple[str, ...]) -> None:
+    def __init__(self, module: BpttModule, inputs: Values, record: tuple[str, ...]) -> None:
         self.module, self.record, graph = module, record, module.graph
         batch = max(map(len, inputs.values()))
         inputs = {name: x.expand(batch, *x.shape[1:]) for name, x in inputs.items()}
