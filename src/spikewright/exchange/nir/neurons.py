@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from spikewright.exchange.nir.dialects import DIALECTS, OTHER_DIALECT, OURS, Dialect, Semantics
 from spikewright.exchange.nir.reading import NoForm
-from spikewright.exchange.nir.signals import Object, object_of, waits
+from spikewright.exchange.nir.signals import Object, has_delay, object_of
 from spikewright.network import Connection, Ensemble
 from spikewright.network import transforms as t
 from spikewright.network.ensemble import NAMED_VOLTAGES
@@ -210,7 +210,7 @@ _STAGES = (("tau", "r"), ("tau_mem", "r"), ("tau_syn", "w_in"))
 _RESETS = {"subtract": "keeps what is above the threshold", "zero": "sets the voltage to zero"}
 
 
-def suited(cell: NirNeurons, semantics: Semantics) -> NirNeurons:
+def adapted_to_dialect(cell: NirNeurons, semantics: Semantics) -> NirNeurons:
     """Neurons whose node a reader with these semantics steps as NIR's equations say.
 
     In steps NIR leaves `d = exp(-1 / tau)` of a value, and a current adds `1 - d`. A reader with
@@ -341,7 +341,7 @@ def _population(
         return None
     (connection,) = arriving
     front, chain = object_of(connection.pre_obj), connection.chain()
-    plain = not (waits(connection) or connection.function or connection.learning_rules)
+    plain = not (has_delay(connection) or connection.function or connection.learning_rules)
     alone = isinstance(front, Ensemble) and front.shape == item.shape and readers[id(front)] == 1
     if not (plain and alone and all(isinstance(part, t.Scale) for part in chain)):
         return None

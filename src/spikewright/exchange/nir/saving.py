@@ -12,10 +12,10 @@ from spikewright._base.optional import require
 from spikewright._base.options import spelled
 from spikewright.engines import step_for
 from spikewright.errors import MissingExtraError, NetworkError, ReadError
-from spikewright.exchange.ends import ends_of
 from spikewright.exchange.nir.dialects import WRITER, dialect_of, require_reset
 from spikewright.exchange.nir.reading import read_flat
 from spikewright.exchange.nir.writing import graph_of
+from spikewright.exchange.ports import ports_of
 
 _HDF5 = b"\x89HDF\r\n\x1a\n"
 
@@ -70,20 +70,20 @@ def save(
     if steps is not None and not (is_whole(steps) and steps >= 1):
         raise NetworkError(f"steps must be a whole number from 1, got {steps!r}")
     require_reset(reset)
-    ends = ends_of(model)
-    step = step_for(ends.network, dt, NetworkError)
-    if not ends.inputs:
+    ports = ports_of(model)
+    step = step_for(ports.network, dt, NetworkError)
+    if not ports.inputs:
         raise NetworkError(
             f"{model!r}: it has no input, and NIR needs one. Give it a constant node, whose values "
             "a run may replace"
         )
-    once = [name for name, node in ends.inputs.items() if node.at_once > 1]
-    if once and ends.lowered is None:  # of a conversion the neurons say why
+    once = [name for name, node in ports.inputs.items() if node.at_once > 1]
+    if once and ports.lowered is None:  # of a conversion the neurons say why
         raise NetworkError(
             f"inputs {once} give what several steps bring at once (at_once), which NIR cannot say. "
             "Make these nodes without at_once"
         )
-    graph = graph_of(ends, reader, step, steps, reset)
+    graph = graph_of(ports, reader, step, steps, reset)
     write_file(target, as_bytes(graph), KIND, overwrite=overwrite)
 
 

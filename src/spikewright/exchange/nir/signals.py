@@ -64,14 +64,14 @@ def wait_of(connection: Connection, dt: float) -> tuple[int, float]:
     return steps + 1, synapse.tau / dt
 
 
-def waits(connection: Connection) -> bool:
+def has_delay(connection: Connection) -> bool:
     """True where a connection delivers values of an earlier step."""
     return connection.synapse is not None or bool(np.any(connection.delay))
 
 
 def delivered_constant(connection: Connection) -> NDArray:
     """A node's constant behind a connection; raises `NoForm` where it begins later."""
-    if waits(connection):
+    if has_delay(connection):
         raise NoForm(
             f"{connection!r} delivers a constant that begins later, and constants of NIR are there "
             "from the first step on",
@@ -129,7 +129,7 @@ def layout_of(connections: Sequence[Connection], item: Object) -> bool | None:
         else:
             found = (
                 None
-                if waits(connection)
+                if has_delay(connection)
                 else layout_of(connections, object_of(connection.post_obj))
             )
             if found is not None:

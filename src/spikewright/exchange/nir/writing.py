@@ -12,7 +12,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright.errors import ExchangeError, Refusal
-from spikewright.exchange.ends import Ends
 from spikewright.exchange.nir.building import (
     Building,
     Form,
@@ -28,11 +27,11 @@ from spikewright.exchange.nir.dialects import OTHER_DIALECT, WRITER, Dialect
 from spikewright.exchange.nir.neurons import (
     FusedSynapse,
     NirNeurons,
+    adapted_to_dialect,
     behind,
     cell_of,
     check_reset,
     check_start,
-    suited,
     synapses_of,
 )
 from spikewright.exchange.nir.reading import NoForm
@@ -42,6 +41,7 @@ from spikewright.exchange.nir.signals import (
     Signal,
     check,
     delivered_constant,
+    has_delay,
     image_index,
     layout_of,
     object_of,
@@ -51,21 +51,21 @@ from spikewright.exchange.nir.signals import (
     reachable,
     recorded,
     wait_of,
-    waits,
 )
+from spikewright.exchange.ports import Ports
 from spikewright.network import Connection, Ensemble, MaxPool, Node, Probe
 from spikewright.network.transforms import Shape
 
 
 def graph_of(
-    ends: Ends, dialect: Dialect, dt: float, steps: int | None = None, reset: str | None = None
+    ports: Ports, dialect: Dialect, dt: float, steps: int | None = None, reset: str | None = None
 ) -> Any:
     """The NIR graph of a network in steps of `dt` seconds, for runs of `steps` steps.
 
     `reset` is one that the reader may have in place of the neurons' own. Raises `ExchangeError`
     with everything that NIR cannot say.
     """
-    writing = _Writing(ends, dialect, dt, steps, reset)
+    writing = _Writing(ports, dialect, dt, steps, reset)
     writing.write()
     if writing.refusals:
         raise ExchangeError(writing.refusals)
@@ -75,7 +75,7 @@ def graph_of(
 
 @dataclass
 class _Writing:
-    ends: Ends
+    ports: Ports
     dialect: Dialect
     dt: float
     steps: int | None
@@ -87,7 +87,7 @@ class _Writing:
 
     def __post_init__(self) -> None:
         self.made = Building(self.dialect)
-        network = self.ends.network
+        network = self.ports.network
         self.connections = network.all_connections
         self.after = reachable(self.connections)
         straight = [c for c in self.connections if not self.closes(c)]
@@ -97,7 +97,7 @@ class _Writing:
         for connection in self.connections:
             self.incoming[id(object_of(connection.post_obj))].append(connection)
             self.readers[id(object_of(connection.pre_obj))] += 1
-        probes = self.ends.outputs.items()
+        probes = self.ports.outputs.items()
         found = {name: self.attempt(probe, partial(recorded, probe)) for name, probe in probes}
         self.outputs: dict[str, Object] = {n: item for n, item in found.items() if item is not None}
         for output in self.outputs.values():
@@ -118,7 +118,7 @@ class _Writing:
         }
         if self.steps is not None:
             found["steps"] = self.steps
-        readouts = {f"readout_{n}": layer.function for n, layer in self.ends.readouts.items()}
+        readouts = {f"readout_{n}": layer.function for n, layer in self.ports.readouts.items()}
         return found | readouts
 
     def write(self) -> None:
@@ -139,7 +139,7 @@ class _Writing:
         """True for a connection from a node of constant values that is no input."""
         pre = object_of(connection.pre_obj)
         held = isinstance(pre, Node) and isinstance(pre.output, np.ndarray)
-        return held and all(pre is not node for node in self.ends.inputs.values())
+        return held and all(pre is not node for node in self.ports.inputs.values())
 
     def attempt(self, item: Object | Probe, make: Any) -> Any:
         """The result, or None and a refusal that is kept."""
@@ -152,7 +152,7 @@ class _Writing:
 
     def value_of(self, item: Object) -> list[Signal] | None:
         """The signals whose sum an object sends, or None behind something that was refused."""
-        name = next((n for n, node in self.ends.inputs.items() if node is item), None)
+        name = next((n for n, node in self.ports.inputs.items() if node is item), None)
         if name is not None:
             return [self.input(name, item)]
         if isinstance(item, Node) and isinstance(item.output, np.ndarray):
@@ -172,7 +172,7 @@ class _Writing:
         self.attempt(item, partial(check_reset, cell, self.dialect, self.reset))
         synapse = self.synapses.get(id(item))
         if synapse is None:
-            cell = suited(cell, self.dialect.semantics)
+            cell = adapted_to_dialect(cell, self.dialect.semantics)
             return [self.population(item, cell, _something(arriving), bias)]
         return self.filtered(item, cell, synapse, arriving, bias)
 
@@ -184,7 +184,7 @@ class _Writing:
         if last is not None:
             shape = (natural[-1], *natural[:-1]) if last else natural
         index = image_index(shape, natural, bool(last))
-        given = "input" if len(self.ends.inputs) == 1 else f"input_{name}"
+        given = "input" if len(self.ports.inputs) == 1 else f"input_{name}"
         node = self.made.add(given, self.made.nir.Input(np.array(shape)), [])
         return plain((node,), shape, index)
 
@@ -210,7 +210,7 @@ class _Writing:
     def closes(self, connection: Connection) -> bool:
         """True for a connection that closes a loop."""
         pre, post = object_of(connection.pre_obj), object_of(connection.post_obj)
-        return waits(connection) and id(pre) in self.after.get(id(post), ())
+        return has_delay(connection) and id(pre) in self.after.get(id(post), ())
 
     def delivered(
         self, connection: Connection, item: Object, sent: Sequence[Signal], least: int = 1
@@ -272,7 +272,7 @@ class _Writing:
         if np.any(rest) and not dialect.rests:
             why = "its bias behind the synapse is a v_leak, which {} does not read as NIR says it"
             raise NoForm(why.format(dialect.name), OTHER_DIALECT)
-        whole = suited(behind(cell, synapse, rest), dialect.semantics)
+        whole = adapted_to_dialect(behind(cell, synapse, rest), dialect.semantics)
         front, worth = synapse.front, synapse.worth * whole.unit
         if front is None:
             unit = np.asarray(item.gain) * cell.unit * worth
@@ -361,7 +361,7 @@ class _Writing:
         if not in_order(forms[0]):
             forms = [as_matrix(signal, np.ones(signal.index.shape)) for signal in signals]
         sources = [n for form in forms for n in self.made.sent(f"{_name(item)}_values", form)]
-        given = "output" if len(self.ends.outputs) == 1 else f"output_{name}"
+        given = "output" if len(self.ports.outputs) == 1 else f"output_{name}"
         self.made.add(given, self.made.nir.Output(np.array(forms[0].shape)), sources)
 
 

@@ -15,9 +15,9 @@ from spikewright._base.options import spelled
 from spikewright.engines import Precision, compile_network, step_for
 from spikewright.engines.program import Recording
 from spikewright.errors import ExchangeError
-from spikewright.exchange.ends import Ends, ends_of
 from spikewright.exchange.onnx.functions import OnnxArray
 from spikewright.exchange.onnx.step import NEXT, OnnxStep, refusals, written
+from spikewright.exchange.ports import Ports, ports_of
 from spikewright.graph.layers import Activation
 from spikewright.lower import Lowered
 from spikewright.network import Ensemble, Probe
@@ -63,7 +63,7 @@ def save_step(
     replaced, and `OSError` where none can be written.
     """
     target = check_target(path, STEP, overwrite=overwrite)
-    ends = ends_of(model)
+    ends = ports_of(model)
     counted = {} if ends.lowered is None or not spikes else _counted(ends.lowered)
     probes = [*ends.outputs.values(), *counted.values()]
     step = step_for(ends.network, dt)
@@ -85,7 +85,7 @@ def _counted(lowered: Lowered) -> dict[str, Probe]:
     return dict(zip(found, probes_of(found), strict=True))
 
 
-def _model(step: OnnxStep, ends: Ends, counted: Mapping[str, Probe]) -> ModelProto:
+def _model(step: OnnxStep, ends: Ports, counted: Mapping[str, Probe]) -> ModelProto:
     named = {**ends.outputs, **{f"{SPIKES}{name}": probe for name, probe in counted.items()}}
     by_probe = {recording.probe: recording for recording in step.program.recordings}
     for name, probe in named.items():

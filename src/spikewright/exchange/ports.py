@@ -1,4 +1,4 @@
-"""The ends of what is written for other tools: inputs and outputs by name, for every format."""
+"""The ports of what is written for other tools: inputs and outputs by name, for every format."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _Item = TypeVar("_Item", Node, Probe)
 
 
 @dataclass(frozen=True, eq=False)
-class Ends:
+class Ports:
     """A network, its inputs, and probes of its outputs, by name.
 
     `readouts` are the functions applied to the mean of an output. `lowered` is what a conversion
@@ -32,17 +32,17 @@ class Ends:
     lowered: Lowered | None = None
 
 
-def ends_of(model: Any) -> Ends:
-    """The ends of a conversion, or of a network made by hand.
+def ports_of(model: Any) -> Ports:
+    """The ports of a conversion, or of a network made by hand.
 
     In a network the outputs are its probes. The inputs are what its attribute `inputs` names, as in
     one that `sw.nir.load` read, or else its constant nodes. Raises `NetworkError` for another
-    model, for a network without probes, and for two ends of one name.
+    model, for a network without probes, and for two ports of one name.
     """
     lowered = getattr(model, "lowered", None)
     if isinstance(lowered, Lowered):
         probes = dict(zip(lowered.outputs, probes_of(lowered.outputs), strict=True))
-        return Ends(lowered.network, lowered.inputs, probes, lowered.readouts, lowered)
+        return Ports(lowered.network, lowered.inputs, probes, lowered.readouts, lowered)
     if not isinstance(model, Network):
         raise NetworkError(f"a conversion or a Network can be written, got {model!r}")
     inputs = getattr(model, "inputs", None)
@@ -51,7 +51,7 @@ def ends_of(model: Any) -> Ends:
         inputs = _named(model, "input", constant)
     if not model.all_probes:
         raise NetworkError(f"{model!r}: it has no probe, so that no value would come out. Add one")
-    return Ends(model, inputs, _named(model, "output", model.all_probes))
+    return Ports(model, inputs, _named(model, "output", model.all_probes))
 
 
 def _named(network: Network, what: str, items: Iterable[_Item]) -> dict[str, _Item]:
