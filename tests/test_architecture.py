@@ -138,7 +138,7 @@ COMPUTED = {
     "showing/doctor.py": "it tries them all",
     "frontends/__init__.py": "each front end's framework is imported only when it is needed",
     "frontends/live.py": "the same",
-    "frontends/origins.py": "the same",
+    "frontends/provenance.py": "the same",
 }
 
 

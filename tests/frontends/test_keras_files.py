@@ -396,7 +396,9 @@ def test_a_registered_class_with_a_reader_is_loaded(
     with pytest.raises(UnsupportedLayerError, match=r"'own' \(Passing\)"):
         read(path)
     monkeypatch.setattr(registry, "_readers", dict(READERS))
-    monkeypatch.setattr("spikewright.frontends.keras.scanning.READERS", registry._readers)
+    monkeypatch.setattr(
+        "spikewright.frontends.keras.safe_deserialization.READERS", registry._readers
+    )
 
     @reads("Passing")
     def passing(call: KerasCall) -> str | None:

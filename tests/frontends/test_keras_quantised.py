@@ -25,7 +25,7 @@ from spikewright.errors import ConversionWarning
 from spikewright.frontends import read
 from spikewright.frontends.keras import READERS
 from spikewright.frontends.keras.parameters import MODES, kernel_of
-from spikewright.frontends.keras.scanning import _QUANTIZERS
+from spikewright.frontends.keras.safe_deserialization import _QUANTIZERS
 
 Make = Callable[[], keras.Model]
 

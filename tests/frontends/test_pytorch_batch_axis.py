@@ -15,7 +15,7 @@ from torch.nn import functional as F
 import spikewright as sw
 from spikewright.errors import UnsupportedLayerError
 from spikewright.frontends.pytorch import read
-from spikewright.frontends.pytorch.opaque import ask_every_expert
+from spikewright.frontends.pytorch.custom_op_wrapper import ask_every_expert
 from spikewright.graph import evaluate
 
 LOW = torch.tensor([True, False, False, False])

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 import spikewright as sw
 from spikewright.errors import ReadError, UnsupportedLayerError
 from spikewright.frontends.pytorch import read
-from spikewright.frontends.pytorch.registry import why_not
+from spikewright.frontends.pytorch.registry import unsupported_reason
 
 W = torch.randn(4, 4, generator=torch.Generator().manual_seed(0))
 
@@ -322,9 +322,9 @@ def test_activations_check_their_inputs(inputs: Any, message: str) -> None:
 
 def test_reasons_are_for_pytorchs_own_operators() -> None:
     """An operator of another library that shares a name gets the general reason."""
-    assert "jumps" in why_not("aten.sign.default")[0]
-    assert "packed" in why_not("aten.lstm.data")[0]
-    assert "no reading" in why_not("mine.sign.default")[0]
+    assert "jumps" in unsupported_reason("aten.sign.default")[0]
+    assert "packed" in unsupported_reason("aten.lstm.data")[0]
+    assert "no reading" in unsupported_reason("mine.sign.default")[0]
 
 
 def test_operators_on_complex_values_are_not_called() -> None:

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from spikewright.frontends.reading.call import Unreadable
+from spikewright.frontends.reading.call import UnsupportedOp
 from spikewright.frontends.reading.contraction import Factor, contract
 from spikewright.frontends.reading.products import (
     batch_label,
@@ -186,7 +186,7 @@ def test_equations_that_do_not_fit(equation: str, ranks: tuple[int, ...], reason
     """An equation that NumPy refuses is refused with its text."""
     with pytest.raises(ValueError):
         np.einsum(equation, *(np.ones((2,) * rank) for rank in ranks))
-    with pytest.raises(Unreadable, match=reason):
+    with pytest.raises(UnsupportedOp, match=reason):
         parsed(equation, ranks)
 
 
@@ -200,7 +200,7 @@ def test_equations_that_do_not_fit(equation: str, ranks: tuple[int, ...], reason
 def test_extents_that_do_not_fit(equation: str, shapes: list[tuple[int, ...]], reason: str) -> None:
     """Axes of one label have one extent."""
     read = partial(_read, equation, _values(shapes), [False] * len(shapes))
-    with pytest.raises(Unreadable, match=reason):
+    with pytest.raises(UnsupportedOp, match=reason):
         read()
 
 
@@ -215,7 +215,7 @@ def test_extents_that_do_not_fit(equation: str, shapes: list[tuple[int, ...]], r
 )
 def test_samples_never_meet(values: list[tuple[str, int]], result: str) -> None:
     """The batch is one label, once in every value, and in the result."""
-    with pytest.raises(Unreadable, match="sums over the samples"):
+    with pytest.raises(UnsupportedOp, match="sums over the samples"):
         batch_label([(tuple(labels), axis) for labels, axis in values], tuple(result))
 
 

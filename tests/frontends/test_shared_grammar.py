@@ -15,11 +15,11 @@ from pytorch_helpers import Of
 
 from spikewright.errors import UnsupportedLayerError
 from spikewright.frontends.keras import read as read_keras
-from spikewright.frontends.keras.registry import why_not as of_keras
+from spikewright.frontends.keras.registry import unsupported_reason as of_keras
 from spikewright.frontends.onnx import read as read_onnx
 from spikewright.frontends.onnx.registry import reason_for as of_onnx
 from spikewright.frontends.pytorch import read as read_pytorch
-from spikewright.frontends.pytorch.registry import why_not as of_pytorch
+from spikewright.frontends.pytorch.registry import unsupported_reason as of_pytorch
 from spikewright.frontends.reading import call as reasons
 from spikewright.graph import Graph, evaluate
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from recurrent import INPUTS, UNITS, cell_of
 
 import spikewright as sw
-from spikewright.frontends.reading.call import Unreadable
+from spikewright.frontends.reading.call import UnsupportedOp
 from spikewright.frontends.source import GraphBuilder
 from spikewright.frontends.unrolling import (
     MAX_STEPS,
@@ -146,5 +146,5 @@ def test_sequences_of_any_number_of_steps_up_to_the_limit() -> None:
     cell = cell_of("gru")
     found = evaluate(graph_of(cell, steps=1), {"x": x})["sequence"]
     np.testing.assert_allclose(found, by_hand(cell, x, [np.zeros((2, UNITS))])[0], atol=1e-12)
-    with pytest.raises(Unreadable, match=f"{MAX_STEPS + 1} steps.* {MAX_STEPS} are the limit"):
+    with pytest.raises(UnsupportedOp, match=f"{MAX_STEPS + 1} steps.* {MAX_STEPS} are the limit"):
         graph_of(cell, steps=MAX_STEPS + 1)

@@ -16,7 +16,7 @@ from trainings import READERS, moved_arrays, same_model, trained
 import spikewright as sw
 from spikewright.choosing.statistics.fingerprint import fingerprint
 from spikewright.errors import ConversionWarning, ReadError, TrainingError
-from spikewright.frontends.origins import parameters_of
+from spikewright.frontends.provenance import parameters_of
 from spikewright.graph import storage as graph_storage
 
 FROZEN = {"keras": frozen_by_keras, "pytorch": frozen_by_pytorch}

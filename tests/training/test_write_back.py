@@ -14,7 +14,7 @@ from trainings import MODELS, READERS, Transposed, Twice, assert_same_run, moved
 import spikewright as sw
 from spikewright.errors import TrainingError
 from spikewright.frontends import read
-from spikewright.frontends.origins import parameters_of
+from spikewright.frontends.provenance import parameters_of
 from spikewright.graph import evaluate
 
 

@@ -14,7 +14,7 @@ from spikewright.conversion.arguments import Wanted
 from spikewright.conversion.making import made_of
 from spikewright.errors import TrainingError
 from spikewright.frontends import Reading, Source
-from spikewright.frontends.origins import Place
+from spikewright.frontends.provenance import ArrayKey
 from spikewright.graph import Graph
 from spikewright.running.converted import Converted
 from spikewright.running.own_steps import run_steps
@@ -42,7 +42,7 @@ class SourceModel:
     source: Source
     graph: Graph
     arguments: Mapping[str, Any]
-    _found: tuple[set[str], frozenset[Place]] | None = field(default=None, init=False)
+    _found: tuple[set[str], frozenset[ArrayKey]] | None = field(default=None, init=False)
 
     @property
     def reading(self) -> Reading | None:
@@ -64,7 +64,7 @@ class SourceModel:
         return value if reading is None else reading.named(value)
 
     @property
-    def frozen(self) -> frozenset[Place]:
+    def frozen(self) -> frozenset[ArrayKey]:
         """The arrays of the graph that the source does not train.
 
         To find them the source is read anew: they are kept for as long as it freezes the same.

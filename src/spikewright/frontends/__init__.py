@@ -16,7 +16,6 @@ from spikewright._base.samples import first_samples
 from spikewright.errors import ReadError, UnsupportedLayerError
 from spikewright.frontends.fallback import calling_what_is_not_read, without_futile_advice
 from spikewright.frontends.live import instead_of_weights
-from spikewright.frontends.origins import Origin, Place, frozen_names, origins
 from spikewright.frontends.outputs import (
     refusing_shown_names,
     restricted,
@@ -25,6 +24,7 @@ from spikewright.frontends.outputs import (
     with_shown_names,
 )
 from spikewright.frontends.preserving import preserved
+from spikewright.frontends.provenance import ArrayKey, Provenance, frozen_names, origins
 from spikewright.frontends.source import GraphBuilder, Source, Values
 from spikewright.frontends.unrolling import keeping_recurrence
 from spikewright.graph import Graph, evaluate, evaluate_all
@@ -185,7 +185,7 @@ class Reading:
         """A setting by layer with names in the place of the layers of a live model."""
         return with_names(value, self.model, self.framework)
 
-    def origins(self, graph: Graph) -> dict[Place, Origin]:
+    def origins(self, graph: Graph) -> dict[ArrayKey, Provenance]:
         """The parameters that the arrays of a graph come from, which was read so.
 
         Raises `ReadError` for a model without parameters that could be written.
@@ -207,7 +207,9 @@ class Reading:
         """The names of parameters that the model does not train; none of files and graphs."""
         return set() if self.framework is None else frozen_names(self.model, self.framework)
 
-    def frozen(self, graph: Graph, found: Mapping[Place, Origin] | None = None) -> frozenset[Place]:
+    def frozen(
+        self, graph: Graph, found: Mapping[ArrayKey, Provenance] | None = None
+    ) -> frozenset[ArrayKey]:
         """The arrays of a graph with values of parameters that the model does not train.
 
         `found` are the origins of the graph, if they are known. Raises as `origins` does.

@@ -9,7 +9,7 @@ from typing import Any
 
 from spikewright.choosing.statistics.fingerprint import fingerprint
 from spikewright.evaluation.data import add_array
-from spikewright.frontends.origins import Place
+from spikewright.frontends.provenance import ArrayKey
 from spikewright.graph import Graph
 from spikewright.measure.truth import Metric, Output
 from spikewright.training.data import SampleStream, TrainingSamples
@@ -37,8 +37,8 @@ class TrainingJob:
     held_back: TrainingSamples | None
     first: TrainingSamples
     exact: bool
-    fixed: Collection[Place]
-    frozen: Collection[Place]
+    fixed: Collection[ArrayKey]
+    frozen: Collection[ArrayKey]
 
     def about(self) -> dict[str, Any]:
         """Plain data: what results depend on, by name. Of a user's own batches only that it is."""

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from spikewright.errors import TrainingError
 from spikewright.frontends import Reading
-from spikewright.frontends.origins import Place, parameters_of
+from spikewright.frontends.provenance import ArrayKey, parameters_of
 from spikewright.graph import Graph
 from spikewright.running.converted import Converted, Made
 from spikewright.training.options import ModuleOptions
@@ -26,7 +26,7 @@ def torch_module(
     steps: int,
     options: ModuleOptions,
     reading: Reading | None,
-    frozen: Collection[Place],
+    frozen: Collection[ArrayKey],
 ) -> Any:
     """The module of a conversion; raises as `Conversion.torch_module` does."""
     _refuse_steps(conversion)

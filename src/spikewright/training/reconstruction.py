@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright.frontends.origins import Place
+from spikewright.frontends.provenance import ArrayKey
 from spikewright.graph import Graph
 from spikewright.lower.populations import Roles
 from spikewright.running.converted import Made
@@ -87,7 +87,7 @@ def _narrowed(value: NDArray) -> NDArray:
     return value
 
 
-def out_of_reach(graph: Graph, neurons: Collection[str]) -> set[Place]:
+def out_of_reach(graph: Graph, neurons: Collection[str]) -> set[ArrayKey]:
     """Arrays whose change is no constant in the current of neurons, such as an output's bias.
 
     One that several layers share is among them with each of its places.

@@ -14,7 +14,7 @@ from spikewright._base.markup import Rows, Shown
 from spikewright._base.texts import aligned
 from spikewright.errors import TrainingError, printable
 from spikewright.frontends import Reading
-from spikewright.frontends.origins import Origin, Place, as_held, parameters_of
+from spikewright.frontends.provenance import ArrayKey, Provenance, as_held, parameters_of
 from spikewright.graph import Graph, evaluate
 from spikewright.graph.lookups import random_inputs
 from spikewright.lower.trace import say
@@ -33,13 +33,13 @@ class SourceWeights:
     """The graph of a model before and after training, and where its arrays come from."""
 
     reading: Reading
-    origins: Mapping[Place, Origin]
+    origins: Mapping[ArrayKey, Provenance]
     before: Graph
     trained: Graph
 
     @classmethod
     def of(
-        cls, reading: Reading, origins: Mapping[Place, Origin], before: Graph, trained: Graph
+        cls, reading: Reading, origins: Mapping[ArrayKey, Provenance], before: Graph, trained: Graph
     ) -> SourceWeights:
         """The weights of a trained graph, rounded to what the model can hold.
 
@@ -65,7 +65,7 @@ class SourceWeights:
         return changed
 
     @cached_property
-    def moved(self) -> dict[Place, NDArray]:
+    def moved(self) -> dict[ArrayKey, NDArray]:
         """The trained arrays of the model's own parameters that have other values than before."""
         before, after = (
             {place: graph[place[0]].layer.arrays()[place[1]] for place in self.origins}

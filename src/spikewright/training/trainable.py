@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from spikewright._base.texts import bare_name
 from spikewright.errors import TrainingError, listed
 from spikewright.frontends import Reading
-from spikewright.frontends.origins import Origin, Place, parameters_of
+from spikewright.frontends.provenance import ArrayKey, Provenance, parameters_of
 from spikewright.graph import Graph, layers
 from spikewright.graph.layers import Layer
 from spikewright.lower import keys_of_nodes
@@ -46,7 +46,7 @@ Others are constants of the model: factors, matrices of resizing, statistics of 
 """
 
 
-def trained_arrays(graph: Graph) -> dict[Place, Group]:
+def trained_arrays(graph: Graph) -> dict[ArrayKey, Group]:
     """The arrays of a graph that may be trained by their kind of layer, with their group."""
     return {
         (node.name, field): group
@@ -56,13 +56,13 @@ def trained_arrays(graph: Graph) -> dict[Place, Group]:
     }
 
 
-def with_shared(graph: Graph, origins: Mapping[Place, Origin]) -> Graph:
+def with_shared(graph: Graph, origins: Mapping[ArrayKey, Provenance]) -> Graph:
     """The same graph, in which arrays of the same numbers of a parameter are one array.
 
     So they are trained as one, and written back as one.
     """
     known: dict[object, NDArray] = {}
-    changed: dict[Place, NDArray] = {}
+    changed: dict[ArrayKey, NDArray] = {}
     for node in graph:
         for field, array in node.layer.arrays().items():
             origin = origins.get((node.name, field))
@@ -79,7 +79,7 @@ def memory_of(array: NDArray) -> object:
     return found["data"][0], array.shape, array.strides, array.dtype
 
 
-def with_sharing(places: Iterable[Place], graph: Graph) -> set[Place]:
+def with_sharing(places: Iterable[ArrayKey], graph: Graph) -> set[ArrayKey]:
     """Arrays, and all those of other layers that are the same values of memory."""
     every = {
         (node.name, field): memory_of(array)
@@ -90,12 +90,12 @@ def with_sharing(places: Iterable[Place], graph: Graph) -> set[Place]:
     return {place for place, memory in every.items() if memory in memories}
 
 
-def in_other_orders(origins: Mapping[Place, Origin]) -> set[Place]:
+def in_other_orders(origins: Mapping[ArrayKey, Provenance]) -> set[ArrayKey]:
     """Arrays with a number of a parameter that stands elsewhere too, in another order.
 
     A weight and its transpose are two such arrays. Trained apart they could not both go back.
     """
-    places: dict[object, list[Place]] = {}
+    places: dict[object, list[ArrayKey]] = {}
     for place, origin in origins.items():
         places.setdefault(_key(origin), []).append(place)
     firsts = [origins[some[0]] for some in places.values()]
@@ -107,7 +107,7 @@ def in_other_orders(origins: Mapping[Place, Origin]) -> set[Place]:
     return {place for i, some in enumerate(places.values()) if i in several for place in some}
 
 
-def _key(origin: Origin) -> object:
+def _key(origin: Provenance) -> object:
     """A key: arrays of the same numbers of a parameter, in the same order, have the same one."""
     names = tuple(origin.held)
     return names, origin.which.tobytes(), origin.index.tobytes(), origin.index.shape
@@ -119,14 +119,14 @@ class NamedParameters:
 
     graph: Graph
     arrays: Mapping[str, NDArray]
-    origins: Mapping[Place, Origin]
+    origins: Mapping[ArrayKey, Provenance]
 
     @cached_property
     def reached(self) -> frozenset[str]:
         """Names of the parameters that arrays of the graph hold."""
         return frozenset(name for origin in self.origins.values() for name in origin.held)
 
-    def trained(self, fixed: Container[str], frozen: Container[Place]) -> frozenset[str]:
+    def trained(self, fixed: Container[str], frozen: Container[ArrayKey]) -> frozenset[str]:
         """Names of those that may be trained by their kind of layer.
 
         Arrays of nodes in `fixed` are not trained, nor is what `frozen` arrays hold.
@@ -173,7 +173,7 @@ def _form(graph: Graph) -> list[tuple]:
 def _of_graph(graph: Graph) -> NamedParameters:
     """Arrays that may be trained; one that several layers share has the name of the first."""
     arrays: dict[str, NDArray] = {}
-    origins: dict[Place, Origin] = {}
+    origins: dict[ArrayKey, Provenance] = {}
     known: dict[int, str] = {}
     for node, field in trained_arrays(graph):
         array = graph[node].layer.arrays()[field]
@@ -181,11 +181,11 @@ def _of_graph(graph: Graph) -> NamedParameters:
         name = known.setdefault(id(array), f"{own}.{field}")
         arrays[name] = array
         index = np.arange(array.size).reshape(array.shape)
-        origins[node, field] = Origin([name], np.zeros_like(index), index)
+        origins[node, field] = Provenance([name], np.zeros_like(index), index)
     return NamedParameters(graph, arrays, origins)
 
 
-def arrays_of(graph: Graph, names: Sequence[str] | None) -> set[Place] | None:
+def arrays_of(graph: Graph, names: Sequence[str] | None) -> set[ArrayKey] | None:
     """The arrays of layers, each by its own name or that of the model or module around it.
 
     None without names. Raises `TrainingError` for a name of no layer.
@@ -193,7 +193,7 @@ def arrays_of(graph: Graph, names: Sequence[str] | None) -> set[Place] | None:
     if names is None:
         return None
     keys = keys_of_nodes(graph, [node.name for node in graph], "layer")
-    found: set[Place] = set()
+    found: set[ArrayKey] = set()
     for name in names:
         nodes = keys.named(name) | keys.inside(name) or keys.alike(name)
         if not nodes:
@@ -202,7 +202,7 @@ def arrays_of(graph: Graph, names: Sequence[str] | None) -> set[Place] | None:
     return found
 
 
-def frozen_arrays(graph: Graph, given: Collection[Place]) -> frozenset[Place]:
+def frozen_arrays(graph: Graph, given: Collection[ArrayKey]) -> frozenset[ArrayKey]:
     """Of given arrays those that could be trained, and all that are the same values.
 
     An array that several layers share is frozen with any of them.
@@ -210,7 +210,7 @@ def frozen_arrays(graph: Graph, given: Collection[Place]) -> frozenset[Place]:
     return frozenset(with_sharing(given, graph) & trained_arrays(graph).keys())
 
 
-def frozen_layers(graph: Graph, frozen: Collection[Place]) -> dict[str, tuple[str, ...]]:
+def frozen_layers(graph: Graph, frozen: Collection[ArrayKey]) -> dict[str, tuple[str, ...]]:
     """The source's layers with frozen arrays, and the names of these."""
     found: dict[str, dict[str, None]] = {}
     for node, entry in trained_arrays(graph):

@@ -17,7 +17,7 @@ from spikewright.choosing.rules import MinimumError
 from spikewright.engines.settings import check_step
 from spikewright.errors import TrainingError
 from spikewright.frontends import Reading
-from spikewright.frontends.origins import Origin, Place
+from spikewright.frontends.provenance import ArrayKey, Provenance
 from spikewright.graph import Graph
 from spikewright.lower.choices import plain
 from spikewright.lower.trace import say, silently
@@ -65,9 +65,9 @@ class TrainingRequest:
     settings: TrainOptions
     model: Reading | None = None
     live: Reading | None = None
-    fixed: Collection[Place] = ()
+    fixed: Collection[ArrayKey] = ()
 
-    def source(self, graph: Graph) -> tuple[Mapping[Place, Origin], frozenset[Place]]:
+    def source(self, graph: Graph) -> tuple[Mapping[ArrayKey, Provenance], frozenset[ArrayKey]]:
         """The arrays of a graph that are parameters of its live model, and those that it froze."""
         if self.live is not None:
             origins = self.live.origins(graph)
@@ -184,7 +184,7 @@ def _check_heights(conversion: Converted, steps: int) -> None:
         )
 
 
-def _check_frozen(graph: Graph, frozen: Collection[Place], settings: TrainOptions) -> None:
+def _check_frozen(graph: Graph, frozen: Collection[ArrayKey], settings: TrainOptions) -> None:
     """Warn where the source froze all that would be trained; raise where nothing else may move."""
     arrays = [name for name in settings["trainable"] if name in GROUPS]
     if not arrays or not frozen or trained_arrays(graph).keys() - frozen:

@@ -19,6 +19,13 @@ from spikewright.frontends.keras import (  # these modules register their reader
     shapes,
 )
 from spikewright.frontends.keras.model import read
-from spikewright.frontends.keras.registry import READERS, KerasCall, Unreadable, Value, array, reads
+from spikewright.frontends.keras.registry import (
+    READERS,
+    KerasCall,
+    UnsupportedOp,
+    Value,
+    array,
+    reads,
+)
 
-__all__ = ["READERS", "KerasCall", "Unreadable", "Value", "array", "read", "reads"]
+__all__ = ["READERS", "KerasCall", "UnsupportedOp", "Value", "array", "read", "reads"]

@@ -14,14 +14,14 @@ from spikewright.frontends.keras.choices import truth_of
 from spikewright.frontends.keras.reductions import einsum_layer
 from spikewright.frontends.keras.registry import (
     KerasCall,
-    Unreadable,
+    UnsupportedOp,
     Value,
     array,
     plain_array,
     reads,
 )
 from spikewright.frontends.keras.running import unbatched_constant
-from spikewright.frontends.keras.walking import flatten
+from spikewright.frontends.keras.traversal import flatten
 from spikewright.frontends.reading.arithmetic import extremum, product, scaled, softmax, total
 from spikewright.frontends.reading.call import Operand
 from spikewright.frontends.reading.products import (
@@ -71,7 +71,9 @@ def _hiding(
         masks.append(hiding(allowed.reshape(*before, *(1,) * missing, *own)))
     parts = [*_of_inputs(call), *([("attention_mask", given)] if isinstance(given, Value) else [])]
     if parts and axes > 1:
-        raise Unreadable("its mask depends on the data, and it works over several axes", _ONE_AXIS)
+        raise UnsupportedOp(
+            "its mask depends on the data, and it works over several axes", _ONE_AXIS
+        )
     return _together(call, masks, parts)
 
 
@@ -112,7 +114,7 @@ def _constant_mask(given: Any) -> NDArray:
     if found.ndim < 3:
         return found
     if len(found) != 1:
-        raise Unreadable("its mask differs from sample to sample", "Use a batch axis of 1")
+        raise UnsupportedOp("its mask differs from sample to sample", "Use a batch axis of 1")
     return found[0]
 
 
@@ -278,7 +280,7 @@ def dot_product_attention(call: KerasCall) -> Value:
     layer, given = call.layer, call.arguments
     query, key, value = (_sample(given[name], 3) for name in ("query", "key", "value"))
     if getattr(layer, "attn_logits_soft_cap", None) is not None:
-        raise Unreadable("its scores are capped", "Leave attn_logits_soft_cap out")
+        raise UnsupportedOp("its scores are capped", "Leave attn_logits_soft_cap out")
     scale = given.get("scale")
     factor = 1.0 / math.sqrt(query.shape[-1]) if scale is None else float(array(scale))
     masks = [band(query.shape[0], key.shape[0], after=0)] if layer.is_causal else []

@@ -12,15 +12,15 @@ from spikewright._base.optional import require
 from spikewright.frontends.keras.parameters import note_inputs, reversed_table_of, table_of
 from spikewright.frontends.keras.registry import (
     KerasCall,
-    Unreadable,
+    UnsupportedOp,
     Value,
     array,
     plain_array,
     reads,
-    why_not,
+    unsupported_reason,
 )
 from spikewright.frontends.keras.running import constant_value, operands, run_operation
-from spikewright.frontends.keras.walking import filled
+from spikewright.frontends.keras.traversal import filled
 from spikewright.frontends.reading.arithmetic import combined, extremum, soft_capped
 from spikewright.frontends.reading.call import afford
 from spikewright.frontends.reading.reductions import reduced
@@ -58,7 +58,7 @@ def equality(call: KerasCall) -> Value:
         return equal(call, x, y, call.kind == "ops.Equal")
     value, other = (x, y) if isinstance(x, Value) else (y, x)
     if isinstance(other, Value):
-        raise Unreadable(*why_not(call.kind))
+        raise UnsupportedOp(*unsupported_reason(call.kind))
     if call.kind == "ops.NotEqual":
         return unequal_to(call, value, other)
     return call.add(NOT, unequal_to(call.inside("unequal"), value, other))
@@ -67,12 +67,12 @@ def equality(call: KerasCall) -> Value:
 def unequal_to(call: KerasCall, x: Value, constant: NDArray) -> Value:
     """Whether a value differs from a constant: whole numbers, or an input as it is given.
 
-    Raises `Unreadable` for real numbers that a layer has computed.
+    Raises `UnsupportedOp` for real numbers that a layer has computed.
     """
     if are_whole(x, constant):
         return equal(call, x, constant, same=False)
     if x.name is not None and not _is_given(call, x):
-        raise Unreadable(*why_not("ops.NotEqual"))
+        raise UnsupportedOp(*unsupported_reason("ops.NotEqual"))
     difference = combined(call.inside("difference"), (1.0, x), (-1.0, constant))
     distance = call.add(Activation("abs"), difference, part="distance")
     return greater(call, distance, np.zeros(()), strict=True)
@@ -101,7 +101,7 @@ def _is_given(call: KerasCall, x: Value) -> bool:
 def connective(call: KerasCall) -> Value:
     """The smaller, or larger, of truth values, one minus one, or whether two differ."""
     if not all(value.truth for value in call.inputs):
-        raise Unreadable(*why_not(call.kind))
+        raise UnsupportedOp(*unsupported_reason(call.kind))
     if call.kind == "ops.LogicalNot":
         return call.add(NOT, *call.inputs)
     if call.kind == "ops.LogicalXor":
@@ -115,7 +115,7 @@ def over_axes(call: KerasCall) -> Value:
     """Whether some, or all, of truth values hold along axes."""
     (x,) = call.inputs
     if not x.truth:
-        raise Unreadable(*why_not("ops.LogicalAnd"))
+        raise UnsupportedOp(*unsupported_reason("ops.LogicalAnd"))
     kind = "max" if call.kind == "ops.Any" else "min"
     return reduced(call, x, kind, call.axes, bool(call.layer.keepdims))
 
@@ -134,7 +134,7 @@ def select(call: KerasCall) -> Value:
         list(enumerate(zip(conditions, choices, strict=True)))
     ):
         if isinstance(condition, Value) and not condition.truth:
-            raise Unreadable("its condition holds numbers", "Compare them, such as x > 0")
+            raise UnsupportedOp("its condition holds numbers", "Compare them, such as x > 0")
         part = call.inside(f"choice_{index}") if index else call
         made = choice(part, *part.operands(condition, chosen, made))
     return made
@@ -145,7 +145,7 @@ def where(call: KerasCall) -> Value:
     """A choice between tensors and constants, by a constant condition or by a truth value."""
     condition, x, y = operands(call, "condition", "x1", "x2")
     if isinstance(condition, Value) and not condition.truth:
-        raise Unreadable("its condition holds numbers", "Compare them, such as x > 0")
+        raise UnsupportedOp("its condition holds numbers", "Compare them, such as x > 0")
     return choice(call, condition, x, y)
 
 
@@ -207,7 +207,7 @@ def one_hot(call: KerasCall) -> Value:
     """The row of a unit matrix."""
     layer = call.layer
     if layer.axis not in (-1, len(call.shape) + 1):
-        raise Unreadable(f"its new axis is {layer.axis}", "Put it last, axis=-1, and transpose")
+        raise UnsupportedOp(f"its new axis is {layer.axis}", "Put it last, axis=-1, and transpose")
     afford(int(layer.num_classes) ** 2)
     return call.add(Lookup(np.eye(layer.num_classes)))
 
@@ -222,7 +222,7 @@ _CHOOSING = (
 def chosen_values(call: KerasCall) -> list[Value]:
     """Values of one tensor at other places, by constant indices."""
     if len(call.inputs) != 1:
-        raise Unreadable(
+        raise UnsupportedOp(
             "it chooses by computed positions", "Use constant positions, or keras.ops.where"
         )
     (x,) = call.inputs
@@ -251,7 +251,7 @@ def _positions(call: KerasCall) -> list[NDArray]:
         for one in made
     )
     if not made or not apart or any((one[:1] < 1).any() for one in made):
-        raise Unreadable(
+        raise UnsupportedOp(
             "it chooses among the samples of the batch", "Choose along other axes than 0"
         )
     return [np.asarray(one[0] - 1, np.int64) for one in made]

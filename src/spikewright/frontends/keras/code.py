@@ -17,8 +17,8 @@ from spikewright.frontends.fallback import is_asked_for
 from spikewright.frontends.keras.registry import (
     KerasCall,
     OwnCode,
-    Unknown,
-    Unreadable,
+    UnsupportedInput,
+    UnsupportedOp,
     Value,
     plain_array,
 )
@@ -30,16 +30,16 @@ from spikewright.frontends.keras.symbolic import (
     record,
     samples_like,
 )
-from spikewright.frontends.keras.tracing import (
-    Graft,
+from spikewright.frontends.keras.torch_trace import (
     TracedCode,
+    TracedSubgraph,
     called,
     can_trace,
     is_layer,
     sample_of,
     way_to,
 )
-from spikewright.frontends.keras.walking import filled, values_in
+from spikewright.frontends.keras.traversal import filled, values_in
 from spikewright.frontends.source import GraphBuilder
 from spikewright.graph.layers import Identity
 
@@ -57,8 +57,8 @@ def read_code(call: KerasCall, why: OwnCode, through: Through) -> list[Any]:
     """The outputs of what no reader reads, `why` not: values, or constants.
 
     Raises `why` on backends other than torch and of operations that PyTorch's readers cannot read,
-    `Unreadable` where code cannot be traced or mixes samples, and `Unknown` where parts of it are
-    refused.
+    `UnsupportedOp` where code cannot be traced or mixes samples, and `UnsupportedInput` where parts
+    of it are refused.
     """
     if not can_trace(call.layer):
         known = "KERAS_BACKEND" in why.options
@@ -81,19 +81,19 @@ def read_code(call: KerasCall, why: OwnCode, through: Through) -> list[Any]:
     try:
         given = {value.name for value in values_in(dict(call.arguments))}
         if any(mask.name not in given for mask in call.masks.values()):
-            raise Unreadable(
+            raise UnsupportedOp(
                 "layers in its code look for masks",
                 f"Give them as arguments. {advise('reader of a Keras layer', kind=call.kind)}",
             )
         return _traced(call)
-    except (Unreadable, Unknown):
+    except (UnsupportedOp, UnsupportedInput):
         if first is None:
             raise
         if is_asked_for():  # where a part of it cannot be called, the layer itself may be
-            raise Unreadable("; ".join(first.reasons)) from None
+            raise UnsupportedOp("; ".join(first.reasons)) from None
         reader = advise("reader of a Keras layer", kind=call.kind)
         first.redo(f"Or: {reader[:1].lower()}{reader[1:]}")  # under the names of Keras
-        raise Unknown from None
+        raise UnsupportedInput from None
 
 
 def _read_operation(call: KerasCall, why: OwnCode) -> list[Any]:
@@ -101,20 +101,20 @@ def _read_operation(call: KerasCall, why: OwnCode) -> list[Any]:
     attempt = Attempt(call.builder)
     try:
         return _traced(call)
-    except (Unreadable, Unknown):
+    except (UnsupportedOp, UnsupportedInput):
         if any(value.name is None for value in call.inputs):
-            raise Unknown from None
+            raise UnsupportedInput from None
         attempt.undo()
         raise why from None
 
 
 def _apart(call: KerasCall, outputs: list[Any]) -> list[Any]:
-    """The outputs of code whose own call keeps samples apart; raises `Unreadable` for others."""
+    """The outputs of code whose own call keeps samples apart; raises `UnsupportedOp` for others."""
     found = mixed_by(call, outputs)
     if found is None:
         return outputs
     reason = f"samples of a batch do not stay apart in its code: {found}"
-    raise Unreadable(reason, "Keep the batch axis first, and every sample to itself")
+    raise UnsupportedOp(reason, "Keep the batch axis first, and every sample to itself")
 
 
 def _recorded(call: KerasCall, batch: int | None, through: Through) -> list[Any] | None:
@@ -155,19 +155,19 @@ def _traced(call: KerasCall) -> list[Any]:
         return list(require("keras").tree.flatten(called(call.layer, filled(arguments, given))))
 
     code = TracedCode(call.layer, made)
-    graft = Graft(call.builder, code, call.name, call.source)
+    graft = TracedSubgraph(call.builder, code, call.name, call.source)
     try:
         source = code.read(list(map(sample_of, tensors)))
     except UnsupportedLayerError as error:
         if is_asked_for():  # where no operator of it can be called, the layer itself may be
-            raise Unreadable("; ".join(refusal.reason for refusal in error.refusals)) from error
+            raise UnsupportedOp("; ".join(refusal.reason for refusal in error.refusals)) from error
         graft.refuse(error)
-        raise Unknown from None
+        raise UnsupportedInput from None
     except ReadError as error:
         if any(value.name is None and 1 in value.shape for value in tensors):
-            raise Unknown from None  # the shape may be a stand-in, which the code need not take
+            raise UnsupportedInput from None  # the shape may be a stand-in for another
         reason = f"it runs Python code, and {error}"
-        raise Unreadable(reason, advise("reader of a Keras layer", kind=call.kind)) from error
+        raise UnsupportedOp(reason, advise("reader of a Keras layer", kind=call.kind)) from error
     graph = source.graph
     inputs = {name: tensors[int(way_to(graph[name])[0])].name for name in graph.inputs}
     nodes = graft.add(graph, inputs)

@@ -20,7 +20,7 @@ from spikewright._base.windows import Pairs, split_shape
 from spikewright.frontends.keras.choices import truth_of
 from spikewright.frontends.keras.elementwise import add_with_activation
 from spikewright.frontends.keras.parameters import bias_of
-from spikewright.frontends.keras.registry import KerasCall, Unreadable, Value, array, reads
+from spikewright.frontends.keras.registry import KerasCall, UnsupportedOp, Value, array, reads
 from spikewright.frontends.reading.arithmetic import quotient
 from spikewright.frontends.reading.reductions import (
     adaptive_maximum,
@@ -74,7 +74,7 @@ def explicit_padding(
 def spatial_extent(call: KerasCall, rank: int) -> tuple[int, ...]:
     """Extent of the first input's spatial axes, of which there must be `rank`."""
     if len(call.shape) != rank + 1:
-        raise Unreadable(
+        raise UnsupportedOp(
             f"a {rank}-D window slides over an input of shape {call.shape}",
             f"Reshape the input to {rank} axes and channels",
         )
@@ -180,7 +180,7 @@ def _transposed(call: KerasCall, kernel: NDArray, bias: NDArray | None) -> Convo
 def transposed_convolution_operation(call: KerasCall) -> Value:
     """Transposed convolutions by constant kernels."""
     if len(call.inputs) != 1 or isinstance(call.arguments["kernel"], Value):
-        raise Unreadable("its kernel is a computed value", "Convolve with a constant")
+        raise UnsupportedOp("its kernel is a computed value", "Convolve with a constant")
     return call.add(_transposed(call, array(call.arguments["kernel"]), None))
 
 
@@ -201,7 +201,7 @@ def convolution_operation(call: KerasCall) -> Value:
     """Convolutions by constant kernels."""
     names = [name for name in call.arguments if name != "inputs"]
     if len(call.inputs) != 1 or any(isinstance(call.arguments[n], Value) for n in names):
-        raise Unreadable("its kernel is a computed value", "Convolve with a constant")
+        raise UnsupportedOp("its kernel is a computed value", "Convolve with a constant")
     first, *rest = (array(call.arguments[name]) for name in names)
     if call.kind == "ops.SeparableConv":
         depthwise, pointwise = _separated(call, first, rest[0], None)
@@ -244,7 +244,7 @@ def average_pooling(call: KerasCall) -> Value:
     if not uneven or uneven_means() == LEFT_OUT:
         return call.add(AveragePool(size, stride, padding, channels_last=last))
     if uneven_means() != REPEATED:
-        raise Unreadable(
+        raise UnsupportedOp(
             f"padding {padding} is uneven, and its meaning on this backend of Keras is unknown",
             "Pad evenly, or use padding='valid'",
         )
@@ -349,12 +349,12 @@ def resizing(call: KerasCall) -> Value:
     """To a given size, without regard to the aspect ratio."""
     layer = call.layer
     if len(call.shape) != 3:
-        raise Unreadable(
+        raise UnsupportedOp(
             f"it resizes an input of shape {call.shape}", "Give it images, with channels"
         )
     for option in ("crop_to_aspect_ratio", "pad_to_aspect_ratio"):
         if getattr(layer, option, False):
-            raise Unreadable(f"it has {option}=True", "Crop or pad the data before the network")
+            raise UnsupportedOp(f"it has {option}=True", "Crop or pad the data before the network")
     size = (layer.height, layer.width) if call.kind == "Resizing" else tuple(layer.size)
     antialias = bool(getattr(layer, "antialias", False))
     return _resized(call, size, is_channels_last(layer), layer.interpolation, antialias)

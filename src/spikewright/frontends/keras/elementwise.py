@@ -16,7 +16,7 @@ from spikewright.frontends.keras.choices import unequal_to
 from spikewright.frontends.keras.registry import (
     KerasCall,
     OwnCode,
-    Unreadable,
+    UnsupportedOp,
     Value,
     array,
     kind_of,
@@ -78,7 +78,7 @@ def _relu(
     if threshold == 0 and slope == 0 and top > 0:
         return clip_steps(0.0, top)
     if threshold < 0 and not math.isinf(top):
-        raise Unreadable(
+        raise UnsupportedOp(
             f"max_value={max_value} and threshold={threshold} cut its values twice",
             "Use a threshold of 0 or more together with max_value",
         )
@@ -150,7 +150,7 @@ def of_function(function: Any, shape: Shape) -> Steps:
             if function is getattr(module, name, module):
                 return NAMED[name](shape, **_parameters(function, given))
     if function is keras.activations.glu or function is keras.ops.glu:
-        raise Unreadable(
+        raise UnsupportedOp(
             "its activation 'glu' halves an axis, which the layer's own shape does not tell",
             "Apply keras.ops.glu to the layer's output",
         )
@@ -163,7 +163,7 @@ def of_function(function: Any, shape: Shape) -> Steps:
     found = getattr(function, "__name__", None) or getattr(function, "name", repr(function))
     module = str(getattr(function, "__module__", ""))
     ours = module.startswith("keras.") and not module.startswith("keras.src.ops.")
-    refusal = Unreadable if ours or of_keras(function) else OwnCode
+    refusal = UnsupportedOp if ours or of_keras(function) else OwnCode
     raise refusal(f"its activation {found!r} is unknown", f"{OPTIONS}, by name")
 
 
@@ -172,7 +172,7 @@ def _parameters(function: Any, given: Mapping[str, Any]) -> dict[str, Any]:
     _, *rest = inspect.signature(function).parameters.values()
     lacking = [p.name for p in rest if p.default is p.empty and p.name not in given]
     if lacking:
-        raise Unreadable(
+        raise UnsupportedOp(
             f"its activation {function.__name__!r} needs a value for {', '.join(lacking)}",
             "Give it with functools.partial, or use a layer",
         )
@@ -329,7 +329,7 @@ def power(call: KerasCall) -> Value:
     x, y = operands(call, "x1", "x2")
     constant = x if isinstance(y, Value) else y
     if isinstance(constant, Value) or constant.size != 1:
-        raise Unreadable("neither its base nor its exponent is a number", "Use a number for one")
+        raise UnsupportedOp("neither its base nor its exponent is a number", "Use a number for one")
     number = float(constant.ravel()[0])
     return exponential(call, number, y) if isinstance(y, Value) else powered(call, x, number)
 
@@ -351,7 +351,7 @@ def clip(call: KerasCall) -> Value:
 def rounding(call: KerasCall) -> Value:
     """To whole numbers, as a part of an activation with steps."""
     if getattr(call.layer, "decimals", 0):
-        raise Unreadable(*JUMPS)
+        raise UnsupportedOp(*JUMPS)
     return rounded(call, call.inputs[0], call.kind.removeprefix("ops.").lower())
 
 
@@ -364,7 +364,7 @@ def cast(call: KerasCall) -> Value:
         return unequal_to(call, x, np.zeros(()))
     exact = dtype in ("float16", "bfloat16", "float32", "float64") or x.truth
     if not (exact or ("int" in dtype and x.whole)):
-        raise Unreadable(f"it rounds to {dtype}", "Leave the cast out")
+        raise UnsupportedOp(f"it rounds to {dtype}", "Leave the cast out")
     return call.add(Identity())
 
 

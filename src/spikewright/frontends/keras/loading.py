@@ -27,7 +27,7 @@ from spikewright._base.optional import require
 from spikewright.advice import advise
 from spikewright.errors import DamagedFileError, MissingExtraError, ReadError, UnsupportedLayerError
 from spikewright.frontends.keras.legacy import repaired
-from spikewright.frontends.keras.scanning import Scan
+from spikewright.frontends.keras.safe_deserialization import ConfigChecker
 
 BACKENDS = ("torch", "jax", "tensorflow")
 
@@ -229,7 +229,7 @@ def load(path: Path) -> Any:
             description = repaired(stored.description) if stored.of_keras_2 else stored.description
             import spikewright.sources.keras  # noqa: F401  (a file may hold its layers)
 
-            scan = Scan()
+            scan = ConfigChecker()
             scan.layer({k: v for k, v in description.items() if k != "compile_config"})
         except DamagedFileError:
             raise

@@ -32,15 +32,15 @@ from spikewright.frontends.keras.running import (
     ran,
     to_numpy,
 )
-from spikewright.frontends.keras.tracing import (
-    Graft,
+from spikewright.frontends.keras.torch_trace import (
     TracedCode,
+    TracedSubgraph,
     called,
     can_trace,
     sample_of,
     way_to,
 )
-from spikewright.frontends.keras.walking import (
+from spikewright.frontends.keras.traversal import (
     calls_as_keras,
     graph_of,
     input_names,
@@ -92,7 +92,7 @@ def _traced(
 ) -> Source:
     """The model, read from the operators of PyTorch that its code runs."""
     code, builder = TracedCode(model, partial(called, model)), GraphBuilder()
-    graft, alone = Graft(builder, code), len(arguments) == 1
+    graft, alone = TracedSubgraph(builder, code), len(arguments) == 1
     try:
         source = code.read(arguments, None if outputs is None else _meant(code, outputs))
     except UnsupportedLayerError as error:

@@ -20,7 +20,7 @@ from spikewright._base.arguments import frozen as read_only
 from spikewright._base.optional import require
 from spikewright.advice import advise
 from spikewright.errors import ReadError
-from spikewright.frontends.keras.registry import Unreadable, array
+from spikewright.frontends.keras.registry import UnsupportedOp, array
 from spikewright.frontends.preserving import preserved
 from spikewright.frontends.source import GraphBuilder, SourceNote
 
@@ -44,8 +44,8 @@ def mode_of(layer: Any) -> str | None:
 def kernel_of(layer: Any, shape: Sequence[int]) -> NDArray:
     """The kernel of a Dense or EinsumDense layer on inputs `(batch, *shape)`.
 
-    That of a quantised layer is what its own call makes of unit vectors. Raises `Unreadable` for an
-    unknown mode, and where that call fails.
+    That of a quantised layer is what its own call makes of unit vectors. Raises `UnsupportedOp` for
+    an unknown mode, and where that call fails.
     """
     if mode_of(layer) is None:
         return array(layer.kernel)
@@ -95,7 +95,7 @@ _AFTER = ("bias", "activation", "logit_soft_cap")
 def _asked(layer: Any, inputs: NDArray, **arguments: Any) -> NDArray:
     """The result of a quantised layer's own call, inputs as they are, without what follows."""
     if (mode := mode_of(layer)) not in MODES:
-        raise Unreadable(
+        raise UnsupportedOp(
             f"its weights are quantized ({mode})", advise("quantized weights", mode=mode)
         )
     with ExitStack() as stack:
@@ -108,7 +108,7 @@ def _asked(layer: Any, inputs: NDArray, **arguments: Any) -> NDArray:
             return array(layer(given, **arguments))
         except Exception as error:  # whatever weights in another form make Keras raise
             reason = f"its own call on its quantized weights ({mode}) raises {type(error).__name__}"
-            raise Unreadable(reason, advise("quantized weights", mode=mode)) from error
+            raise UnsupportedOp(reason, advise("quantized weights", mode=mode)) from error
 
 
 def note_inputs(builder: GraphBuilder, layer: Any, source: str) -> None:

@@ -10,8 +10,8 @@ import numpy as np
 
 from spikewright.errors import Refusal
 from spikewright.frontends.keras.reading import read_layer
-from spikewright.frontends.keras.registry import KerasCall, Unreadable, Value, array, reads
-from spikewright.frontends.keras.walking import knows_masks
+from spikewright.frontends.keras.registry import KerasCall, UnsupportedOp, Value, array, reads
+from spikewright.frontends.keras.traversal import knows_masks
 from spikewright.frontends.reading.call import afford
 from spikewright.frontends.reading.truth import greater
 from spikewright.frontends.source import GraphBuilder
@@ -50,7 +50,7 @@ def center_crop(call: KerasCall) -> Value:
     for axis, n in enumerate(shape):
         left = n - wanted.get(axis, n)
         if left < 0:
-            raise Unreadable(
+            raise UnsupportedOp(
                 f"the image {shape} is smaller than what is cut out, so that it is resized",
                 "Resize the images before the network",
             )
@@ -62,7 +62,9 @@ def center_crop(call: KerasCall) -> Value:
 def category_encoding(call: KerasCall) -> Value:
     """Numbers as rows of a unit matrix: of one each, of all that occur, or their counts."""
     if call.arguments.get("count_weights") is not None:
-        raise Unreadable("its categories are weighted by an input", "Multiply one-hot rows instead")
+        raise UnsupportedOp(
+            "its categories are weighted by an input", "Multiply one-hot rows instead"
+        )
     count = int(call.layer.num_tokens)
     afford(count**2)
     return _encoded(call, Lookup(np.eye(count)), call.inputs[0])
@@ -93,7 +95,7 @@ def _encoded(call: KerasCall, rows: Layer, value: Value, rank: int | None = None
         shrunk = rank > 0 and outer[-1] == 1
         return call.add(Reshape((*outer[:-1], last)) if shrunk else Identity(), made)
     if rank != 1:
-        raise Unreadable(
+        raise UnsupportedOp(
             f"it encodes categories of shape {call.shape} in mode {mode!r}",
             "Give it vectors of categories, or use one_hot",
         )
@@ -106,9 +108,9 @@ def time_distributed(call: KerasCall) -> Value:
     """A layer or model at every step of a sequence, the first axis."""
     value = call.inputs[0]
     if call.arguments.get("mask") is not None and knows_masks(call.layer.layer):
-        raise Unreadable("the layer inside it takes account of masks", "Leave the mask out")
+        raise UnsupportedOp("the layer inside it takes account of masks", "Leave the mask out")
     if len(value.shape) < 2:
-        raise Unreadable(
+        raise UnsupportedOp(
             f"its input of shape {value.shape} has no axis beside time",
             "Put a Reshape layer before it",
         )

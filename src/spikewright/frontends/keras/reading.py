@@ -20,8 +20,8 @@ from spikewright.frontends.keras.registry import (
     Output,
     OwnCode,
     Reader,
-    Unknown,
-    Unreadable,
+    UnsupportedInput,
+    UnsupportedOp,
     Value,
     built_in,
     kind_of,
@@ -38,9 +38,9 @@ from spikewright.frontends.keras.running import (
     with_constants,
 )
 from spikewright.frontends.keras.symbolic import masks_beside, record
-from spikewright.frontends.keras.walking import (
+from spikewright.frontends.keras.traversal import (
     Application,
-    Walk,
+    CallTraversal,
     flatten,
     graph_of,
     makes_masks,
@@ -52,7 +52,7 @@ from spikewright.frontends.source import GraphBuilder
 from spikewright.graph.layers import Identity
 
 
-class KerasReading(Walk[Value]):
+class KerasReading(CallTraversal[Value]):
     """Collects graph nodes and refusals in a builder.
 
     `nodes` maps (name of a call, number of its output) to the node that has that output. `hidden`
@@ -80,7 +80,7 @@ class KerasReading(Walk[Value]):
     def _masks(self, call: Application[Value]) -> dict[str, Value]:
         """The masks of a call's inputs that are there when the model runs, by node of those.
 
-        Raises `Unreadable` for a mask that only a run has, of a layer that takes account of it.
+        Raises `UnsupportedOp` for a mask that only a run has, of a layer that takes account of it.
         """
         known = {
             value.name: mask
@@ -94,7 +94,7 @@ class KerasReading(Walk[Value]):
         there = zip(leaves, self._masks_when_run()[call.name], strict=True)
         names = {leaf.name for leaf, has_mask in there if has_mask and isinstance(leaf, Value)}
         if uses and not names <= known.keys():
-            raise Unreadable(
+            raise UnsupportedOp(
                 "its input has a mask when the model runs, and none in the graph of Keras",
                 "Give the layer that makes the mask supports_masking = True, or give the mask as "
                 "an argument: mask=",
@@ -109,9 +109,9 @@ class KerasReading(Walk[Value]):
                 constants: Sequence[Any] = folded(call)  # arrays stand for themselves
                 return constants
             found = self._read(call)
-        except Unreadable as why:
+        except UnsupportedOp as why:
             return self.refused(call, why)
-        except Unknown:
+        except UnsupportedInput:
             found = [None] * len(call.outputs)
         outputs: list[Any] = [
             one if isinstance(one, np.ndarray) else self._value(call, index, one)
@@ -130,8 +130,10 @@ class KerasReading(Walk[Value]):
             values = values_in(given.arguments)
             recorded = record(call.operation, given.arguments, values, self.batch, masks)
             if recorded is None:
-                raise Unreadable("the masks of its inputs cannot be followed", "Read it unmasked")
-        except Unreadable as why:
+                raise UnsupportedOp(
+                    "the masks of its inputs cannot be followed", "Read it unmasked"
+                )
+        except UnsupportedOp as why:
             return self.refused(call, why)
         inner, inputs = recorded.graph, [*values, *masks_beside(values, masks)]
         places = f"{call.name}/", f"{call.source}/"
@@ -145,7 +147,7 @@ class KerasReading(Walk[Value]):
         inputs = super().enter(call, graph)
         for value, tensor in zip(inputs, graph.inputs, strict=True):
             if len(value.shape) != len(tensor.shape) - 1:
-                raise Unreadable(
+                raise UnsupportedOp(
                     f"it is called with an input of shape {value.shape} where its own input has "
                     f"the shape {tuple(tensor.shape[1:])}",
                     "Put a Reshape layer before it",
@@ -163,7 +165,7 @@ class KerasReading(Walk[Value]):
             named.append(self._value(call, index, node))
         return named
 
-    def refused(self, call: Application[Value], why: Unreadable) -> Sequence[Value]:
+    def refused(self, call: Application[Value], why: UnsupportedOp) -> Sequence[Value]:
         """Call the layer where that is asked for, else remember why: the outputs are unknown."""
         kind, reason = kind_of(call.operation), why.reason
         runs_alone = not call.masks  # those would be lost
@@ -210,7 +212,7 @@ class KerasReading(Walk[Value]):
     def _read(self, application: Application[Value]) -> Sequence[str | NDArray | None]:
         operation = application.operation
         if kind_of(operation) in ("Add", "ops.Add") and _adds_truths(application):
-            raise Unreadable("a sum of truth values is another", "Use ops.logical_or")
+            raise UnsupportedOp("a sum of truth values is another", "Use ops.logical_or")
         found = read_call(
             operation,
             application.name,
@@ -226,12 +228,12 @@ class KerasReading(Walk[Value]):
             self._note_hidden(node, value)
         wanted = [tuple(tensor.shape[1:]) for tensor in application.outputs]
         if len(nodes) != len(wanted):
-            raise Unreadable(
+            raise UnsupportedOp(
                 f"its reader makes {len(nodes)} values and the layer has {len(wanted)} outputs"
             )
         for node, declared in zip(nodes, wanted, strict=True):
             if isinstance(node, str) and not fits(self.builder.shapes[node], declared):
-                raise Unreadable(
+                raise UnsupportedOp(
                     f"its reader makes a value of shape {self.builder.shapes[node]} where Keras "
                     f"has {declared}"
                 )
@@ -256,7 +258,7 @@ def read_call(
     batch: int | None = None,
     masks: Mapping[str, Value] = MappingProxyType({}),
 ) -> Sequence[Output]:
-    """Read one call of a layer or operation: its outputs, in order; raises `Unreadable`."""
+    """Read one call of a layer or operation: its outputs, in order; raises `UnsupportedOp`."""
     given, signature = dict(kwargs), inspect.signature(operation.call)
     trains = signature.parameters.get("training")
     if given.pop("training", None) and trains is not None and trains.default is not True:
@@ -303,7 +305,7 @@ def _read_with(reader: Reader, call: KerasCall) -> Sequence[Output]:
         for value in call.inputs:
             finite(value)
     refused = len(builder.refusals)
-    with calling(reader, call.source, call.kind, Unreadable, Unknown):
+    with calling(reader, call.source, call.kind, UnsupportedOp, UnsupportedInput):
         found = reader(call)
     lone = found is None or isinstance(found, str | Value | np.ndarray)
     outputs: Any = [found] if lone else found
@@ -313,7 +315,7 @@ def _read_with(reader: Reader, call: KerasCall) -> Sequence[Output]:
 
 
 def _check_outputs(outputs: Any, builder: GraphBuilder, known: bool, constants: bool) -> None:
-    """Raise `Unreadable` unless a reader returned values, or `constants` where it may.
+    """Raise `UnsupportedOp` unless a reader returned values, or `constants` where it may.
 
     The values of `known` inputs are known.
     """
@@ -323,7 +325,7 @@ def _check_outputs(outputs: Any, builder: GraphBuilder, known: bool, constants: 
         if constant or (isinstance(node, str) and node in builder.shapes):
             continue
         if node is not None or known:
-            raise Unreadable(
+            raise UnsupportedOp(
                 f"its reader returns {shown(output)}, which is no value of the graph",
                 "Return the result of call.value, or a list of such, one for each output",
             )
@@ -338,7 +340,7 @@ def read_layer(
     graph = graph_of(layer)
     if graph is not None:
         if len(graph.inputs) != 1 or len(graph.outputs) != 1:
-            raise Unreadable(
+            raise UnsupportedOp(
                 f"the model inside it has {len(graph.inputs)} inputs and {len(graph.outputs)} "
                 f"outputs",
                 "Use a model with one of each",
@@ -352,7 +354,7 @@ def read_layer(
     if isinstance(found, Value):
         return finite(found)
     if found is None:
-        raise Unknown
+        raise UnsupportedInput
     return Value(found, builder.shapes[found])
 
 
@@ -382,8 +384,8 @@ def stand_in_shape(tensor: Any) -> tuple[int, ...]:
     return tuple(1 if n is None else int(n) for n in tensor.shape[1:])
 
 
-def _in_training() -> Unreadable:
-    return Unreadable(
+def _in_training() -> UnsupportedOp:
+    return UnsupportedOp(
         "it is called with training=True, so that it behaves as in training at inference",
         "Call it without training=True",
     )
@@ -393,4 +395,4 @@ def _only_inputs(call: KerasCall, understood: frozenset[str]) -> None:
     """Raise if one of Keras's layers is called with more than its inputs, such as a mask."""
     for name, value in list(call.arguments.items())[1:]:
         if value is not None and value is not False and name not in understood:
-            raise Unreadable(f"it is called with the argument {name!r}", f"Leave {name!r} out")
+            raise UnsupportedOp(f"it is called with the argument {name!r}", f"Leave {name!r} out")

@@ -21,8 +21,8 @@ from spikewright.frontends.keras.running import (
     to_numpy,
 )
 from spikewright.frontends.keras.symbolic import Recorded, is_recorded_right, mixed_in, record
-from spikewright.frontends.keras.tracing import called
-from spikewright.frontends.keras.walking import filled, graph_of, map_structure, paths, values_in
+from spikewright.frontends.keras.torch_trace import called
+from spikewright.frontends.keras.traversal import filled, graph_of, map_structure, paths, values_in
 from spikewright.frontends.outputs import pick
 from spikewright.frontends.source import GraphBuilder, Source
 from spikewright.graph import unique_name

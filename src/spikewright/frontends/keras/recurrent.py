@@ -12,14 +12,14 @@ from spikewright.frontends.keras.elementwise import of_function
 from spikewright.frontends.keras.registry import (
     KerasCall,
     OwnCode,
-    Unknown,
-    Unreadable,
+    UnsupportedInput,
+    UnsupportedOp,
     Value,
     array,
     of_keras,
     reads,
 )
-from spikewright.frontends.keras.walking import flatten
+from spikewright.frontends.keras.traversal import flatten
 from spikewright.frontends.reading.selection import flipped
 from spikewright.frontends.unrolling import (
     MaskedCell,
@@ -112,16 +112,16 @@ def _mask(call: KerasCall) -> Value | None:
 def _inputs(call: KerasCall) -> list[Value]:
     """The sequence, and the states to begin with."""
     if any(value.name is None for value in call.inputs):
-        raise Unknown
+        raise UnsupportedInput
     sequence, *_ = call.inputs
     given = flatten(call.arguments.get("initial_state"))
     states = [state for state in given if state is not None]
     if not all(isinstance(state, Value) for state in states):
-        raise Unreadable(
+        raise UnsupportedOp(
             "its initial state is a constant", "Leave it out, or make it an input of the model"
         )
     if len(sequence.shape) != 2:
-        raise Unreadable(
+        raise UnsupportedOp(
             f"its input of shape {sequence.shape} is not a sequence of vectors",
             "Flatten the values of one step, keras.layers.TimeDistributed(Flatten())",
         )
@@ -139,7 +139,7 @@ def _run(
     """Unroll a layer; with several cells, one after the other over the whole sequence."""
     left = [state.name for state in states]
     if left and len(left) != sum(cell.states for cell in cells):
-        raise Unreadable(f"it begins with {len(left)} states, which its cells do not have")
+        raise UnsupportedOp(f"it begins with {len(left)} states, which its cells do not have")
     steps = value.shape[0]
     sequence: str | Sequence[str] = str(value.name)
     last: list[str] = []
@@ -181,9 +181,9 @@ def _output(
 def _cells_of(layer: Any) -> list[UnrolledCell]:
     """The cells of a recurrent layer, more than one where they are stacked."""
     if type(layer).__name__ not in ("SimpleRNN", "LSTM", "GRU", "RNN") or not of_keras(layer):
-        raise Unreadable(f"it runs a {type(layer).__name__}, whose steps are not known", _CELLS)
+        raise UnsupportedOp(f"it runs a {type(layer).__name__}, whose steps are not known", _CELLS)
     if layer.stateful:
-        raise Unreadable(
+        raise UnsupportedOp(
             "it is stateful: its outputs for a sequence depend on those before",
             "Build it with stateful=False",
         )
@@ -230,5 +230,5 @@ def _weights(cell: Any) -> Weights:
 def _gate(cell: Any) -> Steps:
     steps = of_function(cell.recurrent_activation, (cell.units,))
     if not elementwise(steps):
-        raise Unreadable("its recurrent activation is not elementwise", "Use sigmoid")
+        raise UnsupportedOp("its recurrent activation is not elementwise", "Use sigmoid")
     return steps

@@ -19,7 +19,7 @@ from spikewright.frontends.keras.elementwise import (
 from spikewright.frontends.keras.parameters import bias_of, kernel_of, note_inputs
 from spikewright.frontends.keras.registry import (
     KerasCall,
-    Unreadable,
+    UnsupportedOp,
     Value,
     array,
     reads,
@@ -89,7 +89,7 @@ def batch_normalization_operation(call: KerasCall) -> Value:
     """`keras.ops.batch_normalization` by constant statistics."""
     given = [call.arguments.get(name) for name in ("mean", "variance", "scale", "offset")]
     if any(isinstance(value, Value) for value in given):
-        raise Unreadable("its statistics are computed values", "Use a LayerNormalization layer")
+        raise UnsupportedOp("its statistics are computed values", "Use a LayerNormalization layer")
     statistics = (array(given[0]), array(given[1]))
     weights = (None if value is None else array(value) for value in given[2:])
     return by_statistics(call, call.inputs[0], call.axis, statistics, call.layer.epsilon, *weights)
@@ -169,10 +169,10 @@ def _contracted(
     pairs = list(zip(operands, labels, strict=True))
     batch = batch_label([own for x, own in pairs if isinstance(x, Value)], result)
     if result[0] != batch:
-        raise Unreadable("its result does not have the batch first", "Keep the batch on axis 0")
+        raise UnsupportedOp("its result does not have the batch first", "Keep the batch on axis 0")
     for x, own in pairs:
         if not isinstance(x, Value) and batch in own and x.shape[own.index(batch)] != 1:
-            raise Unreadable(
+            raise UnsupportedOp(
                 f"its constant of shape {x.shape} differs from sample to sample",
                 "Use a constant without a batch axis",
             )
@@ -213,7 +213,7 @@ def _along(value: Any, axes: tuple[int, ...], shape: Shape) -> NDArray | None:
     if value is None:
         return None
     if isinstance(value, Value):
-        raise Unreadable("its weights are computed values", "Multiply and add them afterwards")
+        raise UnsupportedOp("its weights are computed values", "Multiply and add them afterwards")
     return array(value).reshape(tuple(n if i in axes else 1 for i, n in enumerate(shape)))
 
 
@@ -260,7 +260,7 @@ def rms_normalization(call: KerasCall) -> Value:
     axes = call.axes
     scale = layer.scale if call.kind == "RMSNormalization" else call.arguments.get("scale")
     if isinstance(scale, Value):
-        raise Unreadable("its scale is a computed value", "Multiply by it afterwards")
+        raise UnsupportedOp("its scale is a computed value", "Multiply by it afterwards")
     weights = None if scale is None else array(scale)  # aligned with the last axis, as Keras does
     return call.add(RMSNormalization(axes, _epsilon(layer), weights), x)
 
@@ -271,7 +271,7 @@ def unit_normalization(call: KerasCall) -> Value:
     layer = call.layer
     order = getattr(layer, "order", 2)
     if order != 2:
-        raise Unreadable(f"its length is of order {order}", "Use order=2")
+        raise UnsupportedOp(f"its length is of order {order}", "Use order=2")
     epsilon = 1e-12 if call.kind == "UnitNormalization" else _epsilon(layer)
     return call.add(UnitNormalization(call.axes, epsilon))
 
@@ -292,7 +292,7 @@ def reduce(call: KerasCall) -> Value:
     """Sum, mean, extrema, products and the like over whole axes other than the batch."""
     layer, (x,), axes = call.layer, call.inputs, call.axes
     if getattr(layer, "initial", None) is not None:
-        raise Unreadable("it has an initial value", "Leave `initial` out")
+        raise UnsupportedOp("it has an initial value", "Leave `initial` out")
     if call.kind == "ops.Prod":
         return product_over(call, x, axes, bool(layer.keepdims))
     kind = _REDUCTIONS[call.kind.removeprefix("ops.")]
@@ -318,7 +318,9 @@ def weighted_mean(call: KerasCall) -> Value:
         return call.add(GlobalAveragePool(call.axes))
     over = call.axes
     if isinstance(weights, Value) or array(weights).ndim != 1 or len(over) != 1:
-        raise Unreadable("its weights are no constant along one axis", "Multiply, then take sums")
+        raise UnsupportedOp(
+            "its weights are no constant along one axis", "Multiply, then take sums"
+        )
     share = array(weights).astype(np.float64)
     n = call.shape[over[0]]
     matrix = (share / share.sum()).reshape(1, n)
@@ -347,7 +349,7 @@ def norm(call: KerasCall) -> Value:
     order, axes = call.layer.ord, call.axes
     euclidean = order in (None, "fro", 2) and (len(axes) == 1 or order != 2)
     if not euclidean and not (len(axes) == 1 and order in (1, math.inf)):
-        raise Unreadable(
+        raise UnsupportedOp(
             f"its order {order!r} has no form in the graph", "Use ord=2 along one axis"
         )
     kind = "norm 2" if euclidean else f"norm {order}"

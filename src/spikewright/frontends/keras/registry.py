@@ -21,8 +21,8 @@ from spikewright.frontends.reading.call import (
     LOOKS_UP,
     ORDERS,
     Reason,
-    Unknown,
-    Unreadable,
+    UnsupportedInput,
+    UnsupportedOp,
     Value,
     by_kind,
 )
@@ -111,7 +111,7 @@ def why_not_code(name: str) -> Reason:
     )
 
 
-def why_not(kind: str) -> Reason:
+def unsupported_reason(kind: str) -> Reason:
     """Reason and options for a kind of layer that has no reader."""
     unknown = Reason(
         f"{kind} has no reader",
@@ -121,8 +121,8 @@ def why_not(kind: str) -> Reason:
 
 
 __all__ = [
-    "READERS", "KerasCall", "Output", "OwnCode", "Reader", "Unknown", "Unreadable", "Value",
-    "array",
+    "READERS", "KerasCall", "Output", "OwnCode", "Reader", "UnsupportedInput",
+    "UnsupportedOp", "Value", "array",
     "built_in", "kind_of", "of_keras", "plain_array", "readable_class", "reader_of", "reads",
     "unbatched_axes", "unbatched_axis", "understood_by",
 ]  # fmt: skip
@@ -130,7 +130,7 @@ __all__ = [
 _PACKAGE = __name__.rpartition(".")[0]
 
 
-class OwnCode(Unreadable):
+class OwnCode(UnsupportedOp):
     """Raised for Python code, which has no reader, but which its backend may let us trace.
 
     `reason` and `options` are for a backend that does not.
@@ -183,7 +183,7 @@ class KerasCall(reading.Call):
 
         It reads the call's own inputs unless `values` names others. Without `part` its value is
         the source layer's output; with it, an intermediate value named `<layer>/<part>`. Raises
-        `Unreadable` where the shapes do not fit.
+        `UnsupportedOp` where the shapes do not fit.
         """
         if not values and getattr(layer, "arity", None) != 0:
             values = self.inputs
@@ -216,7 +216,7 @@ def reads(
 
     A kind is a class, or the name of one: a layer's, `"Dense"`, or `"ops."` and an operation's,
     `"ops.Relu"`. The reader adds the graph layers of one call and returns the value of the
-    layer's output, or one value an output; it raises `Unreadable` where it cannot. Example::
+    layer's output, or one value an output; it raises `UnsupportedOp` where it cannot. Example::
 
         from spikewright.frontends.keras import array, reads
         from spikewright.graph.layers import ScaleShift
@@ -276,14 +276,14 @@ def kind_of(operation: Any) -> str:
 
 
 def reader_of(operation: Any) -> Reader:
-    """The reader of a Keras layer or operation; raises `Unreadable` if there is none."""
+    """The reader of a Keras layer or operation; raises `UnsupportedOp` if there is none."""
     kind = kind_of(operation)
     reader = _of_classes.get(type(operation)) or _readers.get(kind)
     own = not of_keras(operation)
     if own and (reader is None or built_in(reader)):
         raise OwnCode(*why_not_code(f"{type(operation).__module__}.{type(operation).__name__}"))
     if reader is None:
-        raise (OwnCode if is_code(kind) else Unreadable)(*why_not(kind))
+        raise (OwnCode if is_code(kind) else UnsupportedOp)(*unsupported_reason(kind))
     return reader
 
 
@@ -311,14 +311,14 @@ def unbatched_axes(axes: Any, rank: int) -> tuple[int, ...]:
 def unbatched_axis(axis: Any, rank: int) -> int:
     """A Keras axis, which counts the batch, as an axis of an unbatched shape of this rank."""
     if axis is None:
-        raise Unreadable(
+        raise UnsupportedOp(
             "it works over all axes, the batch among them", "Name the axes, without axis 0"
         )
     axis = int(axis)
     if not -rank - 1 <= axis <= rank:
-        raise Unreadable(f"its axis {axis} does not exist in an input of rank {rank + 1}")
+        raise UnsupportedOp(f"its axis {axis} does not exist in an input of rank {rank + 1}")
     if axis % (rank + 1) == 0:
-        raise Unreadable(
+        raise UnsupportedOp(
             "it works along the batch axis, which the graph leaves out",
             "Use another axis than 0",
         )

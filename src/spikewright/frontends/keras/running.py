@@ -23,15 +23,15 @@ from spikewright.frontends.fallback import python_call
 from spikewright.frontends.keras.parameters import inputs_as_they_are
 from spikewright.frontends.keras.registry import (
     KerasCall,
-    Unknown,
-    Unreadable,
+    UnsupportedInput,
+    UnsupportedOp,
     Value,
     array,
     plain_array,
 )
-from spikewright.frontends.keras.walking import (
+from spikewright.frontends.keras.traversal import (
     Application,
-    Walk,
+    CallTraversal,
     filled,
     flatten,
     map_structure,
@@ -44,7 +44,7 @@ from spikewright.graph.layers import Constant, PythonCall, Shape
 from spikewright.graph.lookups import whole_inputs
 
 
-class KerasRun(Walk[Any]):
+class KerasRun(CallTraversal[Any]):
     """Keeps, as NumPy arrays, the outputs that `nodes` names: {(call, number): node}."""
 
     def __init__(self, graph: Any, nodes: Mapping[tuple[str, int], str]) -> None:
@@ -65,7 +65,7 @@ class KerasRun(Walk[Any]):
         return outputs
 
 
-class KerasMasks(Walk[Any]):
+class KerasMasks(CallTraversal[Any]):
     """Notes which arguments of each call have a mask when the model runs.
 
     Keras takes masks off the inputs of attention, so that the next layer may find none there.
@@ -284,7 +284,7 @@ def is_constant(leaf: Any) -> bool:
 def with_constants(call: KerasCall) -> KerasCall:
     """The call of a layer with values in the place of constants among its inputs.
 
-    Raises `Unreadable` for a constant that differs from sample to sample, or has no batch axis.
+    Raises `UnsupportedOp` for a constant that differs from sample to sample, or has no batch axis.
     """
     first = next(iter(call.arguments), "")
     given = {name: call.arguments[name] for name in {first, *_INPUTS} & set(call.arguments)}
@@ -297,7 +297,7 @@ def with_constants(call: KerasCall) -> KerasCall:
 
 
 def as_values(call: KerasCall, tensors: Sequence[Any]) -> list[Value]:
-    """Tensors that a call joins, with values in the place of constants; raises `Unreadable`."""
+    """Tensors that a call joins, with values in the place of constants; raises `UnsupportedOp`."""
     return [x if isinstance(x, Value) else _as_value(call, x) for x in tensors]
 
 
@@ -305,7 +305,7 @@ def _as_value(call: KerasCall, constant: Any) -> Value:
     found = plain_array(constant)
     ranks = {len(value.shape) + 1 for value in call.inputs}
     if found.ndim not in ranks or found.shape[0] != 1:
-        raise Unreadable(
+        raise UnsupportedOp(
             f"its constant of shape {found.shape} has no batch axis of extent 1",
             "Give the constant that axis, constant[None]",
         )
@@ -320,7 +320,7 @@ def constant_value(
     value = np.asarray(constant[0], np.float64)
     node = builder.add(name, Constant(value), source=source, kind=kind)
     if node is None:
-        raise Unknown
+        raise UnsupportedInput
     whole, truth = constant.dtype.kind in "iu", constant.dtype.kind == "b"
     return Value(node, value.shape, whole=int(whole), truth=truth)
 
@@ -349,13 +349,13 @@ def _mask_of(masks: Mapping[str, Value], leaf: Any) -> Value | None:
 def operands(call: KerasCall, *names: str) -> list[Any]:
     """The arguments of these names: values, or constants that broadcast against them.
 
-    Raises `Unreadable` where ranks differ, so that Keras would mix samples of a batch.
+    Raises `UnsupportedOp` where ranks differ, so that Keras would mix samples of a batch.
     """
     given = [call.arguments[name] for name in names]
     ranks = {len(x.shape) for x in given if isinstance(x, Value)}
     if len(ranks) > 1:
         shapes = [x.shape for x in given if isinstance(x, Value)]
-        raise Unreadable(
+        raise UnsupportedOp(
             f"its inputs of shapes {shapes} have different ranks, so that Keras aligns the batch "
             f"of one with another axis of the other",
             "Make the ranks equal with a Reshape layer",
@@ -372,7 +372,7 @@ def unbatched_constant(constant: NDArray, shape: Shape) -> NDArray:
         return constant
     if constant.ndim == len(shape) + 1 and len(constant) == 1:
         return constant[0]
-    raise Unreadable(
+    raise UnsupportedOp(
         f"its constant of shape {constant.shape} differs from sample to sample",
         "Use a constant without a batch axis",
     )

@@ -13,7 +13,7 @@ from spikewright._base.windows import Pairs
 from spikewright.frontends.keras.convolutions import is_channels_last
 from spikewright.frontends.keras.registry import (
     KerasCall,
-    Unreadable,
+    UnsupportedOp,
     Value,
     array,
     plain_array,
@@ -127,7 +127,7 @@ def reshape_operation(call: KerasCall) -> Value:
     batch, *rest = call.layer.newshape
     free = batch in (-1, None) or (batch == 1 and call.batch == 1)
     if not free or (batch == -1 and -1 in rest):
-        raise Unreadable(
+        raise UnsupportedOp(
             f"its new shape {tuple(call.layer.newshape)} fixes the batch size",
             "Use a Reshape layer, or (-1, ...) with the other extents given",
         )
@@ -139,7 +139,9 @@ def broadcast(call: KerasCall) -> Value:
     """A value repeated along axes of extent one."""
     batch, *shape = call.layer.shape
     if batch not in (-1, None, call.batch) or None in shape:
-        raise Unreadable(f"its shape {tuple(call.layer.shape)} repeats samples", "Keep the batch")
+        raise UnsupportedOp(
+            f"its shape {tuple(call.layer.shape)} repeats samples", "Keep the batch"
+        )
     x = call.lift(call.inputs[0], len(shape))
     wanted = tuple(n if m == -1 else int(m) for m, n in zip(shape, x.shape, strict=True))
     return call.add(Broadcast(wanted), x)
@@ -174,7 +176,9 @@ def transpose(call: KerasCall) -> Value:
     else:
         axes = [int(n) for n in _moved(rank, layer.source, layer.destination)]
     if axes[0] != 0:
-        raise Unreadable("it moves the batch axis, which the graph leaves out", "Keep axis 0 first")
+        raise UnsupportedOp(
+            "it moves the batch axis, which the graph leaves out", "Keep axis 0 first"
+        )
     return call.add(Permute(tuple(axis - 1 for axis in axes[1:])))
 
 
@@ -190,7 +194,7 @@ def get_item(call: KerasCall) -> Value:
     key = call.arguments["key"]
     parts = list(key) if isinstance(key, tuple | list) else [key]
     if not all(part is None or part is ... or isinstance(part, int | slice) for part in parts):
-        raise Unreadable(
+        raise UnsupportedOp(
             "it chooses by something else than numbers and slices", "Use keras.ops.take"
         )
     rank = len(call.shape) + 1
@@ -198,7 +202,9 @@ def get_item(call: KerasCall) -> Value:
     at = parts.index(...) if ... in parts else len(parts)
     parts[at : at + 1] = [slice(None)] * (rank - used)
     if parts[0] != slice(None):
-        raise Unreadable("it chooses samples of the batch", "Begin with `:`, which keeps them all")
+        raise UnsupportedOp(
+            "it chooses samples of the batch", "Begin with `:`, which keeps them all"
+        )
     chosen: dict[int, slice] = {}
     shape: list[int] = []
     axis = 0
@@ -226,7 +232,7 @@ def take(call: KerasCall) -> Value:
     indices, table = call.arguments["indices"], call.arguments["x"]
     if isinstance(indices, Value):
         if isinstance(table, Value) or call.layer.axis != 0:
-            raise Unreadable(
+            raise UnsupportedOp(
                 "it chooses by computed positions",
                 "Use constant positions, or choose rows of a constant table, axis=0",
             )
@@ -246,7 +252,7 @@ def split(call: KerasCall) -> list[Value]:
     parts = np.array_split(np.arange(n), wanted if isinstance(wanted, int) else list(wanted))
     sizes = [len(part) for part in parts]
     if not all(sizes):
-        raise Unreadable("one of its parts is empty", "Split into parts that hold something")
+        raise UnsupportedOp("one of its parts is empty", "Split into parts that hold something")
     return split_up(call, x, axis, sizes, [""] * len(sizes))
 
 
@@ -282,7 +288,7 @@ def tile(call: KerasCall) -> Value:
     rank = len(call.shape) + 1
     times = [1] * (rank - len(times)) + times
     if len(times) > rank or times[0] != 1:
-        raise Unreadable("it repeats samples of the batch", "Give 1 for axis 0")
+        raise UnsupportedOp("it repeats samples of the batch", "Give 1 for axis 0")
     return tiled(call, call.inputs[0], dict(enumerate(times[1:])))
 
 
@@ -293,7 +299,7 @@ def pad(call: KerasCall) -> Value:
     width = np.asarray(layer.pad_width)
     pairs = np.broadcast_to(width, (len(x.shape) + 1, 2))
     if pairs[0].any():
-        raise Unreadable("it pads the batch", "Give (0, 0) for axis 0")
+        raise UnsupportedOp("it pads the batch", "Give (0, 0) for axis 0")
     pads = tuple((int(a), int(b)) for a, b in pairs[1:])
     if layer.mode != "constant":
         return padded(call, x, pads, _border(x.shape, pads, layer.mode))
@@ -314,7 +320,7 @@ def _border(shape: Shape, pads: Pairs, mode: str) -> Copied:
         layer = Pad(pads, name)
         if np.array_equal(layer.evaluate(places), made):
             return name
-    raise Unreadable(f"its mode {mode!r} is none of {', '.join(_MODES)}", "Use another mode")
+    raise UnsupportedOp(f"its mode {mode!r} is none of {', '.join(_MODES)}", "Use another mode")
 
 
 _MODES: tuple[Copied, ...] = ("reflect", "symmetric", "edge", "wrap")
@@ -324,7 +330,7 @@ _MODES: tuple[Copied, ...] = ("reflect", "symmetric", "edge", "wrap")
 def triangle(call: KerasCall) -> Value:
     """Zeros above or below a diagonal of the last two axes."""
     if len(call.shape) < 2:
-        raise Unreadable("its triangle would be of the batch", "Give three axes or more")
+        raise UnsupportedOp("its triangle would be of the batch", "Give three axes or more")
     cut = np.tril if call.kind == "ops.Tril" else np.triu
     return call.add(ScaleShift(scale=cut(np.ones(call.shape[-2:]), call.layer.k)))
 
@@ -334,7 +340,7 @@ def blocks(call: KerasCall) -> Value:
     """Channels as blocks of pixels and back, channels last."""
     layer, (x,) = call.layer, call.inputs
     if layer.data_format != "channels_last":
-        raise Unreadable("its channels come first", 'Use data_format="channels_last"')
+        raise UnsupportedOp("its channels come first", 'Use data_format="channels_last"')
     x = call.add(Permute((2, 0, 1)), x, part="channels_first")
     move = depth_to_space if call.kind == "ops.DepthToSpace" else space_to_depth
     made = move(call.inside("moved"), x, int(layer.block_size), blocks_first=True)

@@ -21,8 +21,8 @@ from spikewright._base.samples import Place, leaves
 from spikewright.frontends.keras.parameters import inputs_as_they_are
 from spikewright.frontends.keras.registry import KerasCall, Value, plain_array
 from spikewright.frontends.keras.running import KerasRun, without_gradients
-from spikewright.frontends.keras.tracing import called
-from spikewright.frontends.keras.walking import filled, values_in
+from spikewright.frontends.keras.torch_trace import called
+from spikewright.frontends.keras.traversal import filled, values_in
 from spikewright.frontends.mixing import parted
 from spikewright.frontends.preserving import preserved
 

@@ -1,7 +1,7 @@
 """ONNX in, graph out.
 
 `read` takes a `ModelProto` or a path. Operators are read by functions registered with `reads`; each
-gets an `OnnxNode` and raises `Unreadable` where it cannot.
+gets an `OnnxNode` and raises `UnsupportedOp` where it cannot.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ from spikewright.frontends.onnx.files import load, opset_of
 from spikewright.frontends.onnx.inputs import cut, examples_of, inputs_of
 from spikewright.frontends.onnx.parameters import half_of, widen
 from spikewright.frontends.onnx.registry import READERS, OnnxNode, reads
-from spikewright.frontends.onnx.values import Unreadable
+from spikewright.frontends.onnx.values import UnsupportedOp
 from spikewright.frontends.onnx.walk import OnnxWalk
 from spikewright.frontends.reading.call import afford_call
 from spikewright.frontends.source import Source
 
-__all__ = ["READERS", "OnnxNode", "Unreadable", "read", "reads"]
+__all__ = ["READERS", "OnnxNode", "UnsupportedOp", "read", "reads"]
 
 
 def read(model: Any, example_input: Any = None, outputs: Sequence[str] | None = None) -> Source:

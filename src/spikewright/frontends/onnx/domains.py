@@ -15,7 +15,13 @@ from numpy.typing import NDArray
 
 from spikewright.frontends.onnx.reductions import product_of
 from spikewright.frontends.onnx.registry import READERS, OnnxNode, Result, reads
-from spikewright.frontends.onnx.values import ConstantValue, Label, Missing, SignalValue, Unreadable
+from spikewright.frontends.onnx.values import (
+    ConstantValue,
+    Label,
+    Missing,
+    SignalValue,
+    UnsupportedOp,
+)
 from spikewright.frontends.onnx.values import Value as OnnxValue
 from spikewright.frontends.reading.call import Value
 from spikewright.frontends.reading.products import contracted, matrix_labels, ranks
@@ -46,7 +52,7 @@ def _linear(node: OnnxNode, weight: NDArray, shift: NDArray) -> Value:
     then = node.attributes.get("post_transform", "NONE")
     functions = {"NONE": "", "LOGISTIC": "sigmoid", "SOFTMAX": "softmax"}
     if then not in functions:
-        raise Unreadable(
+        raise UnsupportedOp(
             f"it transforms scores by {then}", "NONE, LOGISTIC and SOFTMAX can be read"
         )
     layer = Affine(weight, shift if shift.size else None)
@@ -66,7 +72,9 @@ def linear_classifier(node: OnnxNode) -> Sequence[Value | Label]:
     if len(weight) == 1 and len(labels or ()) == 2:  # of two classes one score says all
         then = node.attributes.get("post_transform", "NONE")
         if then == "SOFTMAX":
-            raise Unreadable("it makes a softmax of one score, which evaluators understand apart")
+            raise UnsupportedOp(
+                "it makes a softmax of one score, which evaluators understand apart"
+            )
         whole = np.float32(0 if then == "LOGISTIC" else 1)  # onnxruntime's 1 - score, for the other
         weight, shift = np.concatenate([-weight, weight]), np.concatenate([whole - shift, shift])
     return [Label(), _linear(node, weight, shift)]
@@ -85,7 +93,7 @@ def scaler(node: OnnxNode) -> Value:
     """`(x - offset) scale`, one number each or one for each feature."""
     offset, scale = (_numbers(node, name).astype(np.float64) for name in ("offset", "scale"))
     if not offset.size or not scale.size:
-        raise Unreadable("its offset or its scale is missing")
+        raise UnsupportedOp("its offset or its scale is missing")
     return node.add(ScaleShift(_one(scale), _one(-offset * scale)), node.view(0))
 
 
@@ -103,7 +111,7 @@ def normalizer(node: OnnxNode) -> Value:
     if norm == "L1" and _sums_to_one(node, view):
         return node.add(Identity(), view)
     if norm not in ("L1", "MAX"):
-        raise Unreadable(f"its norm is {norm!r}, which the standard does not know")
+        raise UnsupportedOp(f"its norm is {norm!r}, which the standard does not know")
     kind = "norm 1" if norm == "L1" else "max"
     return node.add(Divide(), view, reduced(node.inside("norm"), view, kind, (axis,), True))
 
@@ -124,7 +132,7 @@ def array_feature_extractor(node: OnnxNode) -> Value:
     """Features by constant numbers, of the last axis."""
     indices = node.constant(1)
     if indices is None:
-        raise Unreadable("its numbers of features are missing")
+        raise UnsupportedOp("its numbers of features are missing")
     view = node.view(0, -1)
     return taken(node, view, np.ravel(indices), view.axis(-1))
 
@@ -147,7 +155,7 @@ def binarizer(node: OnnxNode) -> Value:
 def imputer(node: OnnxNode) -> Value:
     """Unchanged, where it replaces NaN alone."""
     if not np.isnan(float(node.attributes.get("replaced_value_float", 0.0))):
-        raise Unreadable(
+        raise UnsupportedOp(
             "it replaces one number by another, a jump for the smallest difference",
             "Apply it to the data, before the network",
         )
@@ -190,7 +198,7 @@ def _activated(node: OnnxNode, value: Value, settings: Mapping[str, float]) -> A
     """The activation that follows a fused operator."""
     kind = str(node.attributes.get("activation", ""))
     if ("", kind) not in READERS:
-        raise Unreadable(f"its activation {kind!r} is none that is known")
+        raise UnsupportedOp(f"its activation {kind!r} is none that is known")
     return _step(node, kind, [value], "", settings)
 
 
@@ -217,7 +225,7 @@ def fused_gemm(node: OnnxNode) -> Result:
 def fused_product(node: OnnxNode) -> Value:
     """`alpha` times the product of matrices, of which either may be transposed."""
     if node.attributes.get("transBatchA") or node.attributes.get("transBatchB"):
-        raise Unreadable("it turns leading axes of a matrix", "Optimise the file less")
+        raise UnsupportedOp("it turns leading axes of a matrix", "Optimise the file less")
     alpha = float(node.attributes.get("alpha", 1.0))
 
     def product(given: list[Any]) -> Value:
@@ -306,7 +314,7 @@ def attention(node: OnnxNode) -> Any:
     x, weight, bias, mask, past, scores = (_given(node, index) for index in range(6))
     heads = int(node.attributes.get("num_heads", 0))
     if past is not None or heads < 1:
-        raise Unreadable("it reads keys and values of earlier calls", "Export without a cache")
+        raise UnsupportedOp("it reads keys and values of earlier calls", "Export without a cache")
     whole = _plus(node, _step(node, "MatMul", [x, weight], "product"), bias, "projected")
     width = node.known(1).shape[1]
     sizes = node.attributes.get("qkv_hidden_sizes") or [width // 3] * 3
@@ -332,7 +340,7 @@ def _hidden(node: OnnxNode, mask: Any, length: int) -> Any:
     low = float(node.attributes.get("mask_filter_value", -10000.0))
     full = mask.full if isinstance(mask, SignalValue) else mask.array.shape
     if len(full) > 2 or full[0] != 1:
-        raise Unreadable(f"its mask has shape {full} for one sample", "Give (batch, length)")
+        raise UnsupportedOp(f"its mask has shape {full} for one sample", "Give (batch, length)")
     if isinstance(mask, ConstantValue):
         kept = mask.array if len(full) == 2 else np.arange(length)[None] < mask.array[:, None]
         return ConstantValue(np.where(kept, 0.0, low).astype(np.float32)[:, None, None])

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright.frontends.onnx.registry import OnnxNode, reads, reason_for
-from spikewright.frontends.onnx.values import ConstantValue, SignalValue, Unreadable
+from spikewright.frontends.onnx.values import ConstantValue, SignalValue, UnsupportedOp
 from spikewright.frontends.reading.arithmetic import (
     HIDDEN,
     LEAST,
@@ -72,7 +72,9 @@ def gelu(node: OnnxNode) -> Value:
     """With the error function, or its approximation by tanh."""
     approximate = node.attributes.get("approximate", "none")
     if approximate not in ("none", "tanh"):
-        raise Unreadable(f"its approximation is {approximate!r}, which the standard does not know")
+        raise UnsupportedOp(
+            f"its approximation is {approximate!r}, which the standard does not know"
+        )
     return node.add(Activation("gelu" if approximate == "none" else "gelu_tanh"), node.view(0))
 
 
@@ -89,7 +91,7 @@ def shrink(node: OnnxNode) -> Value:
     threshold = float(node.attributes.get("lambd", 0.5))
     bias = float(node.attributes.get("bias", 0.0))
     if bias not in (0.0, threshold) or threshold < 0:
-        raise Unreadable(
+        raise UnsupportedOp(
             f"its lambd is {threshold}, its bias {bias}",
             "A bias of 0 or of lambd, which must not be negative, can be read",
         )
@@ -116,7 +118,7 @@ def _one(value: Any, name: str) -> float:
     """A setting or constant that is one number."""
     if np.size(value) != 1 or value is None:
         shape = None if value is None else np.shape(value)
-        raise Unreadable(f"its {name} has shape {shape}, one number is expected")
+        raise UnsupportedOp(f"its {name} has shape {shape}, one number is expected")
     return float(np.ravel(value)[0])
 
 
@@ -180,7 +182,7 @@ def equality(node: OnnxNode) -> Value:
     """The truth values of an equality of whole numbers; for real ones they would jump."""
     first, second = node.inputs_of_sample()
     if not are_whole(first, second):
-        raise Unreadable(*reason_for("", "Equal"))
+        raise UnsupportedOp(*reason_for("", "Equal"))
     return equal(node, first, second)
 
 
@@ -268,7 +270,7 @@ def is_no_number(node: OnnxNode) -> ConstantValue:
     layer = guarded.layer
     function = layer.function if isinstance(layer, Activation) else layer.kind
     if function in _PARTIAL or isinstance(layer, Divide):
-        raise Unreadable(
+        raise UnsupportedOp(
             f"it asks where {function} has no value, which jumps there",
             "Keep its input where it has one, e.g. by adding a small number",
         )
@@ -283,7 +285,7 @@ def _masked_everywhere(
 ) -> NDArray:
     """True for the rows of a softmax that a constant masks everywhere.
 
-    Raises `Unreadable` where there are some and they are moved behind the softmax.
+    Raises `UnsupportedOp` where there are some and they are moved behind the softmax.
     """
     (name,) = softmax.inputs
     shape, layer = node.builder.shapes[name], softmax.layer
@@ -291,7 +293,7 @@ def _masked_everywhere(
     shift = made[name].layer.arrays().get("shift", np.zeros(()))
     found = np.all(np.broadcast_to(shift, shape) <= HIDDEN, axis=axis, keepdims=True)
     if found.any() and moved:
-        raise Unreadable(
+        raise UnsupportedOp(
             "it asks which rows of a softmax are masked everywhere, and some are",
             "Leave something of every row unmasked",
         )

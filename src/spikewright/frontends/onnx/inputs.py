@@ -26,7 +26,7 @@ from spikewright.frontends.onnx.runtime import Runtime, observed
 from spikewright.frontends.onnx.values import (
     ConstantValue,
     SignalValue,
-    Unreadable,
+    UnsupportedOp,
     Value,
     integer_types,
 )
@@ -324,12 +324,12 @@ class Several:
         return tuple(found)
 
     def check(self, name: str, value: Value) -> None:
-        """Raise `Unreadable` where the batch is no factor of one axis of a result."""
+        """Raise `UnsupportedOp` where the batch is no factor of one axis of a result."""
         many = self.shapes.get(name)
         if many is None or not isinstance(value, SignalValue) or many == value.full:
             return
         if multiplied(many, value.full, self.samples) is None:
-            raise Unreadable(
+            raise UnsupportedOp(
                 f"it makes shape {many} of a batch of {self.samples} and {value.full} of one "
                 "sample: axis 0 is no longer the batch, nor is another",
                 KEEP_BATCH,
@@ -355,7 +355,7 @@ class Several:
                 if fits and extent % (outer * self.samples) == 0:
                     return [n // self.samples if k == place else n for k, n in enumerate(wide)]
                 passed *= extent
-        raise Unreadable(
+        raise UnsupportedOp(
             f"it turns a batch of {self.samples}, of which one sample has shape {x.full}, into "
             f"{wide}: axis 0 is no longer the batch, nor is another",
             KEEP_BATCH,
@@ -378,7 +378,7 @@ class Several:
     def _row(self, array: NDArray, axis: int) -> NDArray:
         apart = MixingPlace(axis, 1).first(array, self.samples)
         if not alike(apart, apart[:1]):
-            raise Unreadable(
+            raise UnsupportedOp(
                 f"its constant of shape {array.shape} differs from sample to sample",
                 "Use one without a batch axis: samples cannot be mixed in a spiking network.",
             )

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from spikewright.frontends.onnx.elementwise import NAMED
 from spikewright.frontends.onnx.registry import OnnxNode, reads
-from spikewright.frontends.onnx.values import SignalValue, Unreadable
+from spikewright.frontends.onnx.values import SignalValue, UnsupportedOp
 from spikewright.frontends.reading.arithmetic import function
 from spikewright.frontends.reading.call import UNBATCHED, layout_of, sample_shape
 from spikewright.frontends.unrolling import UnrolledCell, stack, unroll
@@ -55,7 +55,7 @@ def _gru(node: OnnxNode, weights: Weights, seen: NDArray | None, given: Function
 def _lstm(node: OnnxNode, weights: Weights, seen: NDArray | None, given: Functions) -> UnrolledCell:
     """An LSTM; its peepholes are those of input, output and forget gate, in this order."""
     if node.attributes.get("input_forget", 0):
-        raise Unreadable("its input gate is coupled to the forget gate", "Train it without")
+        raise UnsupportedOp("its input gate is coupled to the forget gate", "Train it without")
     peepholes = None if seen is None else seen.reshape(3, -1)[[0, 2, 1]]
     gate, candidate, output = given
     return lstm(weights, "iofg", gate, candidate, output, peepholes)
@@ -87,7 +87,7 @@ def recurrent(node: OnnxNode) -> list[SignalValue]:
     make, default = _MAKE[node.kind]
     direction = node.attributes.get("direction", "forward")
     if direction not in _WAYS:
-        raise Unreadable(f"its direction {direction!r} is none that the standard knows")
+        raise UnsupportedOp(f"its direction {direction!r} is none that the standard knows")
     ways = _WAYS[direction]
     functions = _functions(node, default, len(ways))
     cells = [
@@ -119,7 +119,7 @@ def _functions(node: OnnxNode, default: Sequence[str], ways: int) -> list[Functi
     """The functions of each direction; alphas and betas are used up by those that have some."""
     names = [str(_text(name)) for name in node.attributes.get("activations") or [*default] * ways]
     if len(names) != len(default) * ways:
-        raise Unreadable(f"its activations {names} are not {len(default) * ways}")
+        raise UnsupportedOp(f"its activations {names} are not {len(default) * ways}")
     alphas, betas = (
         [float(value) for value in node.attributes.get(f"activation_{name}") or []]
         for name in ("alpha", "beta")
@@ -139,7 +139,7 @@ def _function(name: str, alphas: list[float], betas: list[float], clip: float) -
         steps = (("clipped", Activation("clip", {"minimum": -clip, "maximum": clip})),)
     if name in ("Affine", "ScaledTanh"):
         if not (alphas and betas):
-            raise Unreadable(f"its activation {name!r} lacks an alpha or a beta", "Give both")
+            raise UnsupportedOp(f"its activation {name!r} lacks an alpha or a beta", "Give both")
         alpha, beta = alphas.pop(0), betas.pop(0)
         if name == "Affine":
             return (*steps, ("", ScaleShift(np.array(alpha), np.array(beta))))
@@ -147,7 +147,7 @@ def _function(name: str, alphas: list[float], betas: list[float], clip: float) -
         outer = ScaleShift(np.array(alpha))
         return (*steps, ("scaled", inner), ("tanh", Activation("tanh")), ("", outer))
     if name not in _FUNCTIONS:
-        raise Unreadable(f"its activation {name!r} is none that the standard knows")
+        raise UnsupportedOp(f"its activation {name!r} is none that the standard knows")
     found = _FUNCTIONS[name]
     attributes = zip(found.parameters.values(), (alphas, betas), strict=False)
     given = {theirs: values.pop(0) for (theirs, _), values in attributes if values}
@@ -161,7 +161,7 @@ def _weights(node: OnnxNode, ways: int) -> list[tuple[Weights, NDArray | None]]:
     operands = (given, fed_back, biases, peepholes)
     shapes = [operand.shape for operand in operands if operand is not None]
     if any(shape[0] != ways for shape in shapes):
-        raise Unreadable(f"its operands of shapes {shapes} are not for {ways} direction(s)")
+        raise UnsupportedOp(f"its operands of shapes {shapes} are not for {ways} direction(s)")
     found = []
     for way in range(ways):
         both = (None, None) if biases is None else np.split(biases[way], 2)
@@ -175,12 +175,12 @@ def _sequence(node: OnnxNode) -> _Sequence:
     batch_first = bool(node.attributes.get("layout", 0))
     view = node.view(0)
     if view.rank != 3:
-        raise Unreadable(f"its input has {view.rank} axes, not time, batch and values", _TIME)
+        raise UnsupportedOp(f"its input has {view.rank} axes, not time, batch and values", _TIME)
     steps, samples, inputs = (view.full[axis] for axis in (batch_first, not batch_first, 2))
     lead = () if samples == 1 else (samples,)
     lengths = node.constant(4)
     if lengths is not None and not (lengths == steps).all():
-        raise Unreadable("its sequences differ in length", "Feed sequences of one length")
+        raise UnsupportedOp("its sequences differ in length", "Feed sequences of one length")
     name = _flat(node, view, (steps, *lead, inputs), batch_first and bool(lead), "sequence")
     return _Sequence(name, steps, lead, batch_first)
 
@@ -216,7 +216,7 @@ def _state(node: OnnxNode, sequence: _Sequence, way: int, index: int) -> str | N
         return node.node(Constant(values), part=part) if values.any() else None
     view = node.view(index)
     if view.rank != 3 or view.full[1 - axis] != (lead or (1,))[0]:
-        raise Unreadable(f"its initial state of one sample has shape {view.full}", _TIME)
+        raise UnsupportedOp(f"its initial state of one sample has shape {view.full}", _TIME)
     shape = (view.full[axis], *lead, view.full[2])
     all_ways = _flat(node, view, shape, bool(axis and lead), f"{part}/all")
     return node.node(Take(np.array(way), 0), all_ways, part=part)

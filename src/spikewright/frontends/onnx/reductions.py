@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright.frontends.onnx.registry import OnnxNode, reads
-from spikewright.frontends.onnx.values import SignalValue, Unreadable
+from spikewright.frontends.onnx.values import SignalValue, UnsupportedOp
 from spikewright.frontends.reading import reductions
 from spikewright.frontends.reading.arithmetic import normalised_exponentials
 from spikewright.frontends.reading.call import Operand, Value
@@ -49,7 +49,7 @@ def product_of(node: OnnxNode, product: Callable[[list[Any]], Value]) -> Value:
     given = [i if node.is_constant(i) or not node.has(i) else node.view(i) for i in indices]
     try:
         return product(given)
-    except Unreadable:
+    except UnsupportedOp:
         whole = [x if isinstance(x, int) else node.whole_sample(i) for i, x in enumerate(given)]
     return product(whole)
 
@@ -78,7 +78,7 @@ def gemm(node: OnnxNode) -> Value:
 
     def product(given: list[Any]) -> Value:
         if ranks(node, given[:2]) != [2, 2]:
-            raise Unreadable("its inputs A and B must have two axes each")
+            raise UnsupportedOp("its inputs A and B must have two axes each")
         bias = given[2] if node.has(2) and beta else None
         return contracted(
             node, given[:2], labels, result=("row", "column"), bias=bias, alpha=alpha, beta=beta
@@ -94,7 +94,7 @@ _STATELESS = "Export the model without a cache of keys and values"
 def attention(node: OnnxNode) -> Value:
     """Of signals or constants; inputs of three axes hold the heads side by side."""
     if any(node.has(index) for index in (4, 5, 6)):
-        raise Unreadable("it reads keys and values of earlier calls", _STATELESS)
+        raise UnsupportedOp("it reads keys and values of earlier calls", _STATELESS)
     given = [_sample(node, index) for index in range(3)]
     joined = len(given[0].shape) == 2
     axes = HEADS_INSIDE if joined else Axes.of_rank(3)
@@ -135,7 +135,7 @@ def _heads(node: OnnxNode, x: Operand, attribute: str) -> Operand:
         return x
     heads = int(node.attributes.get(attribute, 0))
     if len(x.shape) != 2 or heads < 1 or x.shape[1] % heads:
-        raise Unreadable(f"an input of unbatched shape {x.shape} has not {heads} heads")
+        raise UnsupportedOp(f"an input of unbatched shape {x.shape} has not {heads} heads")
     split = (x.shape[0], heads, x.shape[1] // heads)
     return node.add(Reshape(split), x, part="heads") if isinstance(x, Value) else x.reshape(split)
 
@@ -165,15 +165,15 @@ def _masks(node: OnnxNode, rows: int, columns: int) -> list[Operand]:
 def batch_normalization(node: OnnxNode) -> Value:
     """Normalisation of axis 1 by constants, at inference, wherever the batch is else."""
     if node.attributes.get("training_mode", 0):
-        raise Unreadable("it is in training mode", "Export the model for inference")
+        raise UnsupportedOp("it is in training mode", "Export the model for inference")
     if node.opset < 14 and node.output_count > 1:
-        raise Unreadable(
+        raise UnsupportedOp(
             "it has outputs for running statistics, so it is in training mode",
             "Export the model for inference",
         )
     view = node.view(0, 1)
     if not node.attributes.get("spatial", 1) and view.rank > 2:
-        raise Unreadable(
+        raise UnsupportedOp(
             "spatial is 0: each value of a channel has statistics of its own",
             "Export with operator set 9 or newer",
         )
@@ -193,7 +193,7 @@ def batch_normalization(node: OnnxNode) -> Value:
 def _channels(node: OnnxNode) -> tuple[SignalValue, int]:
     """The input, one image or several, and its axis of channels."""
     if node.view(0).rank < 2:
-        raise Unreadable("its input has no axis beside the batch")
+        raise UnsupportedOp("its input has no axis beside the batch")
     view = node.view(0, 1)
     return view, view.axis(1)
 
@@ -220,7 +220,7 @@ def _from_axis(node: OnnxNode, default: int) -> tuple[SignalValue, tuple[int, ..
     rank = node.view(0).rank
     first = int(node.attributes.get("axis", default))
     if not -rank <= first < rank:
-        raise Unreadable(f"its axis {first} does not exist in {rank} axes")
+        raise UnsupportedOp(f"its axis {first} does not exist in {rank} axes")
     full = tuple(range(first % rank, rank))
     view = node.view(0, *full)
     return view, view.axes(full)
@@ -260,7 +260,7 @@ def lp_normalization(node: OnnxNode) -> Value:
     if p == 2:
         return node.add(UnitNormalization((axis,)), view)
     if p != 1:
-        raise Unreadable(f"its p is {p}; 1 and 2 can be read")
+        raise UnsupportedOp(f"its p is {p}; 1 and 2 can be read")
     return node.add(Divide(), view, reduced(node.inside("length"), view, "norm 1", (axis,), True))
 
 
@@ -352,7 +352,7 @@ def cumulative_sum(node: OnnxNode) -> Value:
     """Sums of all values up to each one, along an axis."""
     axes = node.integers("axis", 1)
     if axes is None or len(axes) != 1:
-        raise Unreadable(f"its axis is {axes}, one number is expected")
+        raise UnsupportedOp(f"its axis is {axes}, one number is expected")
     view = node.view(0, *axes)
     exclusive, reverse = (bool(node.attributes.get(name, 0)) for name in ("exclusive", "reverse"))
     return reductions.cumulative_sum(node, view, view.axis(axes[0]), exclusive, reverse)

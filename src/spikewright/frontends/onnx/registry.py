@@ -25,8 +25,8 @@ from spikewright.frontends.reading.call import (
     Layout,
     Operand,
     Reason,
-    Unknown,
-    Unreadable,
+    UnsupportedInput,
+    UnsupportedOp,
     by_kind,
     layout_of,
     sample_shape,
@@ -86,9 +86,9 @@ class OnnxNode(reading.Call):
     def _input(self, index: int) -> SignalValue | ConstantValue:
         value = self.inputs[index] if index < len(self.inputs) else None
         if value is None:
-            raise Unreadable(f"its input {index} is missing")
+            raise UnsupportedOp(f"its input {index} is missing")
         if isinstance(value, Missing):
-            raise Unreadable(value.why) if value.why else Unknown
+            raise UnsupportedOp(value.why) if value.why else UnsupportedInput
         return value
 
     # --- signals ---------------------------------------------------------------------------------
@@ -96,14 +96,14 @@ class OnnxNode(reading.Call):
     def signal(self, index: int) -> SignalValue:
         """A data input of one sample without its axis 0, the batch.
 
-        Raises `Unreadable` for a constant, and where axis 0 is none of a batch.
+        Raises `UnsupportedOp` for a constant, and where axis 0 is none of a batch.
         """
         view = self.view(index)
         if view.layout == BATCH_FIRST:
             return view
         if view.full[:1] == (1,):
             return self._laid_out(view, BATCH_FIRST)
-        raise Unreadable(
+        raise UnsupportedOp(
             f"the batch is not axis 0 of its input {index}, of which one sample is {view.full}",
             KEEP_BATCH,
         )
@@ -115,11 +115,11 @@ class OnnxNode(reading.Call):
     def view(self, index: int, *axes: int) -> SignalValue:
         """A data input of which these full axes are needed.
 
-        Raises `Unreadable` for a constant, and where an axis does not exist.
+        Raises `UnsupportedOp` for a constant, and where an axis does not exist.
         """
         view = self._input(index)
         if isinstance(view, ConstantValue):
-            raise Unreadable(
+            raise UnsupportedOp(
                 f"its input {index} is a constant where data is expected",
                 "Fold constants before exporting (e.g. with onnxsim or the exporter's optimiser)",
             )
@@ -181,7 +181,7 @@ class OnnxNode(reading.Call):
             return None
         value = self._input(index)
         if isinstance(value, SignalValue):
-            raise Unreadable(
+            raise UnsupportedOp(
                 f"its input {index} is computed from the data; it must be a constant",
                 "Store it in the model as an initialiser",
             )
@@ -191,14 +191,14 @@ class OnnxNode(reading.Call):
         """A constant input that must be there."""
         value = self.constant(index)
         if value is None:
-            raise Unreadable(f"its input {index} is missing")
+            raise UnsupportedOp(f"its input {index} is missing")
         return value
 
     def parameter(self, index: int) -> NDArray:
         """A constant input that must be there and holds floating-point numbers."""
         value = self.known(index)
         if not np.issubdtype(value.dtype, np.floating):
-            raise Unreadable(f"its input {index} holds {value.dtype} values, not floating point")
+            raise UnsupportedOp(f"its input {index} holds {value.dtype} values, not floating point")
         return value
 
     def optional(self, index: int) -> NDArray | None:
@@ -218,7 +218,7 @@ class OnnxNode(reading.Call):
         if axis is None or axis < 0:
             return array
         if array.shape[axis] != 1:
-            raise Unreadable(
+            raise UnsupportedOp(
                 f"its constant of shape {array.shape} does not fit one sample of {like.shape}, or "
                 "differs from sample to sample",
                 "Use one without a batch axis: samples cannot be mixed in a spiking network.",
@@ -243,7 +243,7 @@ class OnnxNode(reading.Call):
         if value is None:
             return None
         if not np.issubdtype(value.dtype, np.integer):
-            raise Unreadable(f"its input {index} holds {value.dtype} values, not integers")
+            raise UnsupportedOp(f"its input {index} holds {value.dtype} values, not integers")
         return tuple(int(n) for n in np.ravel(value))
 
     # --- results ---------------------------------------------------------------------------------
@@ -270,7 +270,7 @@ class OnnxNode(reading.Call):
         """
         made = super().add(layer, *values, part=part)
         if made.name is None:
-            raise Unknown  # the builder has noted the reason
+            raise UnsupportedInput  # the builder has noted the reason
         return SignalValue(made.name, made.shape, made.layout)
 
     def placed(self, name: str, layout: Layout = BATCH_FIRST) -> SignalValue:
@@ -364,7 +364,7 @@ def reads(
     """Decorator: let a function read these operator types of a domain.
 
     The function gets an `OnnxNode` and returns the value of the operator's first output (or
-    one value per output). It raises `Unreadable` with the reason where it cannot.
+    one value per output). It raises `UnsupportedOp` with the reason where it cannot.
     `replace` allows to take over an operator that has a reader; ValueError otherwise. `evaluator`,
     an `onnx.reference.op_run.OpRun` named like the operator, lets `verify` evaluate a domain of
     your own.

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright.frontends.onnx.registry import OnnxNode, reads
-from spikewright.frontends.onnx.values import SignalValue, Unreadable
+from spikewright.frontends.onnx.values import SignalValue, UnsupportedOp
 from spikewright.frontends.reading.call import Value, afford
 from spikewright.frontends.reading.reductions import resampled
 from spikewright.graph.layers import ScaleShift
@@ -58,7 +58,7 @@ def positions(
             if length == 1:
                 return np.full(outputs, 0.5 * (start + end) * last)
             return start * last + x * (end - start) * last / (length - 1)
-    raise Unreadable(f"its coordinates are {convention.transform!r}, which is not known")
+    raise UnsupportedOp(f"its coordinates are {convention.transform!r}, which is not known")
 
 
 def weights(where: NDArray, extent: int, factor: float, convention: Convention) -> NDArray:
@@ -96,7 +96,7 @@ def _rounded(where: NDArray, rounding: str) -> NDArray:
         case "round_prefer_ceil":
             found = np.floor(where + 0.5)
         case _:
-            raise Unreadable(f"its nearest_mode is {rounding!r}, which is not known")
+            raise UnsupportedOp(f"its nearest_mode is {rounding!r}, which is not known")
     return found.astype(np.int64)
 
 
@@ -138,7 +138,7 @@ def _convention(node: OnnxNode) -> Convention:
     mode = get("mode", "nearest")
     mode = {"bilinear": "linear"}.get(mode, mode)
     if mode not in ("nearest", "linear", "cubic"):
-        raise Unreadable(f"its mode is {mode!r}, which the standard does not know")
+        raise UnsupportedOp(f"its mode is {mode!r}, which the standard does not know")
     if node.opset < 11:
         return Convention(mode, "asymmetric", "floor")
     return Convention(
@@ -164,14 +164,14 @@ def _targets(node: OnnxNode, view: SignalValue) -> dict[int, Target]:
     if scales is not None and np.size(scales) > 0:
         factors = np.ravel(np.asarray(scales)).astype(np.float64)
         if len(factors) != len(axes):
-            raise Unreadable(f"it gives {len(factors)} factors for {len(axes)} axes")
+            raise UnsupportedOp(f"it gives {len(factors)} factors for {len(axes)} axes")
         if not (factors > 0).all():
-            raise Unreadable(f"its factors {factors.tolist()} are not all positive")
+            raise UnsupportedOp(f"its factors {factors.tolist()} are not all positive")
         extents = [math.floor(full[a] * f) for a, f in zip(axes, factors, strict=True)]
     else:
         extents, factors = _from_sizes(node, full, axes)
     if any(extent < 1 for extent in extents):
-        raise Unreadable(f"it makes extents {extents} of {full}")
+        raise UnsupportedOp(f"it makes extents {extents} of {full}")
     made = zip(extents, map(float, factors), regions, strict=True)
     return {axis: Target(*each) for axis, each in zip(axes, made, strict=True)}
 
@@ -182,7 +182,7 @@ def _regions(node: OnnxNode, axes: tuple[int, ...]) -> list[tuple[float, float]]
         return [(0.0, 1.0)] * len(axes)
     roi = node.constant(1)
     if roi is None or roi.size != 2 * len(axes):
-        raise Unreadable("its region of interest is not one pair per axis")
+        raise UnsupportedOp("its region of interest is not one pair per axis")
     starts, ends = np.ravel(roi).astype(np.float64).reshape(2, -1)
     return list(zip(map(float, starts), map(float, ends), strict=True))
 
@@ -193,16 +193,16 @@ def _from_sizes(
     """New extents and factors from the input `sizes`."""
     sizes = node.whole_numbers(3)
     if sizes is None:
-        raise Unreadable("it has neither scales nor sizes")
+        raise UnsupportedOp("it has neither scales nor sizes")
     own = [full[axis] for axis in axes]
     if len(sizes) != len(axes):
-        raise Unreadable(f"it gives sizes {list(sizes)} for {len(axes)} axes")
+        raise UnsupportedOp(f"it gives sizes {list(sizes)} for {len(axes)} axes")
     factors = np.array(sizes, np.float64) / own
     policy = node.attributes.get("keep_aspect_ratio_policy", "stretch")
     if policy == "stretch":
         return list(sizes), factors
     if policy not in ("not_larger", "not_smaller"):
-        raise Unreadable(f"its keep_aspect_ratio_policy is {policy!r}, which is not known")
+        raise UnsupportedOp(f"its keep_aspect_ratio_policy is {policy!r}, which is not known")
     factor = factors.min() if policy == "not_larger" else factors.max()
     return [math.floor(factor * n + 0.5) for n in own], np.full(len(axes), factor)
 

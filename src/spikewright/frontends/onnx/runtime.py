@@ -40,7 +40,7 @@ from spikewright.errors import ReadError, SpikewrightError
 from spikewright.frontends.onnx.files import needed_nodes, opset_of
 from spikewright.frontends.onnx.parameters import evaluated_dequantize, evaluated_quantize
 from spikewright.frontends.onnx.registry import EVALUATORS
-from spikewright.frontends.onnx.values import ConstantValue, Unreadable
+from spikewright.frontends.onnx.values import ConstantValue, UnsupportedOp
 from spikewright.frontends.reading.call import afford
 from spikewright.graph.layers import Shape
 
@@ -283,7 +283,7 @@ def extents(operator: str, full: Shape, attributes: Mapping[str, Any]) -> Consta
 def fold(node: Any, inputs: Sequence[ConstantValue | None], opset: int) -> list[ConstantValue]:
     """Compute a node whose inputs are known; one constant per output.
 
-    Raises `Unreadable` where it cannot be computed or would be too large.
+    Raises `UnsupportedOp` where it cannot be computed or would be too large.
     """
     arrays = [None if value is None else value.array for value in inputs]
     return [ConstantValue(made) for made in _computed(node, arrays, opset)]
@@ -303,10 +303,10 @@ def _computed(node: Any, arrays: Sequence[NDArray | None], opset: int) -> tuple[
         evaluator = make(graph, opsets={"": opset}, new_ops=operators(opset))
         with np.errstate(all="ignore"):  # an infinity that reaches a parameter is reported there
             outputs = dict(zip(evaluator.output_names, evaluator.run(None, known), strict=True))
-    except Unreadable:
+    except UnsupportedOp:
         raise
     except Exception as error:  # the evaluator raises whatever NumPy raised
-        raise Unreadable(
+        raise UnsupportedOp(
             f"this constant part of the model cannot be computed ({type(error).__name__}: {error})"
         ) from error
     return tuple(np.asarray(outputs.get(name)) for name in node.output)

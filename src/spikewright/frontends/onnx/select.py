@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright.frontends.onnx.registry import OnnxNode, reads
-from spikewright.frontends.onnx.values import ConstantValue, SignalValue, Unreadable
+from spikewright.frontends.onnx.values import ConstantValue, SignalValue, UnsupportedOp
 from spikewright.frontends.reading.call import Value, afford, layout_of, sample_shape
 from spikewright.frontends.reading.selection import sliced, taken
 from spikewright.graph.layers import (
@@ -29,10 +29,10 @@ from spikewright.graph.layers import (
 
 
 def _numbers(node: OnnxNode, index: int) -> SignalValue:
-    """The signal of whole numbers that rows are counted by; raises `Unreadable` for others."""
+    """The signal of whole numbers that rows are counted by; raises `UnsupportedOp` for others."""
     value, view = node.inputs[index], node.view(index)
     if not (isinstance(value, SignalValue) and value.whole):
-        raise Unreadable(
+        raise UnsupportedOp(
             f"its input {index} counts rows and is computed from real numbers, so that it jumps",
             "Count rows by an input of whole numbers",
         )
@@ -43,7 +43,7 @@ def rows_of_a_table(node: OnnxNode, axis: int) -> SignalValue:
     """Rows of a constant by whole numbers; their axes come behind those of the numbers."""
     numbers, table = _numbers(node, 1), node.constant(0)
     if table is None or not table.ndim or axis % table.ndim:
-        raise Unreadable(
+        raise UnsupportedOp(
             f"it looks entries up along axis {axis} of a table",
             "Transpose it, and use axis 0",
         )
@@ -55,7 +55,7 @@ def values_of_a_row(node: OnnxNode, axis: int) -> SignalValue:
     view, numbers = node.view(1), _numbers(node, 1)
     table = node.per_sample(0, view)
     if table.ndim != 1 or view.full_axis(axis) != view.rank - 1:
-        raise Unreadable(
+        raise UnsupportedOp(
             f"it looks values up along axis {axis} of a table of shape {table.shape} a sample",
             "Look them up in a vector, along the last axis",
         )
@@ -67,7 +67,7 @@ def one_hot(node: OnnxNode) -> Value:
     """A vector for each whole number, one value at its place and another elsewhere."""
     depth, values = node.constant(1), node.constant(2)
     if depth is None or values is None or int(np.ravel(depth)[0]) < 1:
-        raise Unreadable("how many places it has must be a constant above 0")
+        raise UnsupportedOp("how many places it has must be a constant above 0")
     places = int(np.ravel(depth)[0])
     off, on = (float(value) for value in np.ravel(values))
     table, numbers, view = off + (on - off) * np.eye(places), _numbers(node, 0), node.view(0)
@@ -77,7 +77,7 @@ def one_hot(node: OnnxNode) -> Value:
         return node.add(Lookup(table), numbers)
     lead = view.rank - len(view.shape)
     if axis < lead:
-        raise Unreadable("its new axis comes before the batch", "Put it last, and transpose")
+        raise UnsupportedOp("its new axis comes before the batch", "Put it last, and transpose")
     at = axis - lead
     last = len(view.shape)
     order = (*range(at), last, *range(at, last))
@@ -96,18 +96,20 @@ def slice_(node: OnnxNode) -> Value:
         for entry in zip(("starts", "ends", "axes", "steps"), range(1, 5), strict=True)
     )
     if starts is None or ends is None:
-        raise Unreadable("its starts or ends are missing")
+        raise UnsupportedOp("its starts or ends are missing")
     axes = tuple(range(len(starts))) if axes is None else axes
     steps = (1,) * len(starts) if steps is None else steps
     if not len(starts) == len(ends) == len(axes) == len(steps):
-        raise Unreadable(f"starts {starts}, ends {ends}, axes {axes}, steps {steps} do not match")
+        raise UnsupportedOp(
+            f"starts {starts}, ends {ends}, axes {axes}, steps {steps} do not match"
+        )
     whole, parts = node.view(0), {}
     for start, end, given, step in zip(starts, ends, axes, steps, strict=True):
         axis = whole.full_axis(given)
         if step == 0:
-            raise Unreadable(f"its step along axis {axis} is 0")
+            raise UnsupportedOp(f"its step along axis {axis} is 0")
         if node.free and whole.is_batch(axis) and 1 < end < _FEW:
-            raise Unreadable(f"it leaves {end} samples of axis {axis}, the batch", _SAMPLES)
+            raise UnsupportedOp(f"it leaves {end} samples of axis {axis}, the batch", _SAMPLES)
         part = slice(start, end, step)  # bounds beyond the ends mean what they do in Python
         if range(*part.indices(whole.full[axis])) != range(whole.full[axis]):
             parts[axis] = part
@@ -115,7 +117,7 @@ def slice_(node: OnnxNode) -> Value:
     for axis, part in parts.items():
         if not range(*part.indices(whole.full[axis])):
             batch = ", the batch" if whole.is_batch(axis) else ""
-            raise Unreadable(
+            raise UnsupportedOp(
                 f"its range {part} does not leave something of {whole.full[axis]} along axis "
                 f"{axis}{batch}"
             )
@@ -129,7 +131,7 @@ def split(node: OnnxNode) -> list[Value | ConstantValue]:
     if node.view(0).is_batch(full):
         if node.output_count == 1:
             return [node.add(Identity(), node.view(0))]
-        raise Unreadable(f"it splits axis {full}, the batch", _SAMPLES)
+        raise UnsupportedOp(f"it splits axis {full}, the batch", _SAMPLES)
     view = node.view(0, full)
     axis = view.axis(full)
     extent, count = view.shape[axis], node.output_count
@@ -138,7 +140,7 @@ def split(node: OnnxNode) -> list[Value | ConstantValue]:
         largest = -(-extent // count)
         sizes = (*(largest,) * (count - 1), extent - largest * (count - 1))
     if len(sizes) != count or sum(sizes) != extent or min(sizes) < 0:
-        raise Unreadable(f"it splits an axis of {extent} into {sizes} for {count} outputs")
+        raise UnsupportedOp(f"it splits an axis of {extent} into {sizes} for {count} outputs")
     results: list[Value | ConstantValue] = []
     for index, (size, stop) in enumerate(zip(sizes, np.cumsum(sizes).tolist(), strict=True)):
         if size == 0:
@@ -163,7 +165,7 @@ def gather(node: OnnxNode) -> Value:
     indices, whole = node.known(1), node.view(0)
     if whole.is_batch(full):
         if np.abs(indices + 0.5).max(initial=0) > 1:
-            raise Unreadable(
+            raise UnsupportedOp(
                 f"it takes entries {indices.tolist()!s:.60} of axis {full}, the batch", _SAMPLES
             )
         if indices.shape == (1,):
@@ -180,7 +182,7 @@ def compress(node: OnnxNode) -> Value:
     """Entries of an axis, or of all values, where a constant condition holds."""
     condition = node.constant(1)
     if condition is None:
-        raise Unreadable("its condition is missing")
+        raise UnsupportedOp("its condition is missing")
     (indices,) = np.nonzero(np.ravel(condition))
     if "axis" not in node.attributes:
         view = node.view(0, *node.view(0).every_axis())
@@ -227,7 +229,7 @@ def by_position(
     try:
         made = run(arrays)
     except (IndexError, ValueError) as error:
-        raise Unreadable(f"its positions do not fit ({error})") from error
+        raise UnsupportedOp(f"its positions do not fit ({error})") from error
     chosen, values = _numbered(made, end, np.concatenate(constants))
     shape, layout = sample_shape(made.shape), layout_of(made.shape)
     parts: list[Value] = [
@@ -299,7 +301,7 @@ def scatter(node: OnnxNode) -> Value:
     """Values put to constant positions along an axis of others, or runs along the first axes."""
     reduction = node.attributes.get("reduction", "none")
     if reduction != "none":
-        raise Unreadable(
+        raise UnsupportedOp(
             f"it combines new values with old ones ({reduction})",
             "Add, multiply or compare the two, and put the result there",
         )

@@ -12,7 +12,12 @@ from spikewright._base.optional import require
 from spikewright.frontends.onnx.elementwise import nonzero
 from spikewright.frontends.onnx.files import type_name
 from spikewright.frontends.onnx.registry import OnnxNode, reads
-from spikewright.frontends.onnx.values import ConstantValue, SignalValue, Unreadable, integer_types
+from spikewright.frontends.onnx.values import (
+    ConstantValue,
+    SignalValue,
+    UnsupportedOp,
+    integer_types,
+)
 from spikewright.frontends.reading.call import BATCH_FIRST, Value, afford, layout_of, sample_shape
 from spikewright.frontends.reading.selection import (
     Mode,
@@ -29,7 +34,7 @@ def reshape(node: OnnxNode) -> SignalValue:
     """Reshape to a constant shape, or to one computed from shapes."""
     target = node.whole_numbers(1)
     if target is None:
-        raise Unreadable("its target shape is missing")
+        raise UnsupportedOp("its target shape is missing")
     view, keep_zero = node.view(0), bool(node.attributes.get("allowzero", 0))
     return node.reshaped(view, _resolve(list(target), view.full, keep_zero))
 
@@ -40,13 +45,13 @@ def _resolve(target: list[int], full: Shape, keep_zero: bool) -> list[int]:
     for axis, extent in enumerate(target):
         if extent == 0 and not keep_zero:
             if axis >= len(full):
-                raise Unreadable(f"its target {said} copies axis {axis}, which {full} has not")
+                raise UnsupportedOp(f"its target {said} copies axis {axis}, which {full} has not")
             target[axis] = full[axis]
     known = math.prod(extent for extent in target if extent != -1)
     if target.count(-1) == 1 and known > 0:
         target[target.index(-1)] = math.prod(full) // known
     if math.prod(target) != math.prod(full) or min(target, default=0) < 0:
-        raise Unreadable(f"its target {said} does not fit the input's shape {full}")
+        raise UnsupportedOp(f"its target {said} does not fit the input's shape {full}")
     return target
 
 
@@ -65,7 +70,7 @@ def squeeze(node: OnnxNode) -> SignalValue:
     if given is not None:
         drop = [_normal(axis, view.rank) for axis in given]
     if any(view.full[axis] != 1 for axis in drop):
-        raise Unreadable(f"its axes {given} of shape {view.full} do not all have extent 1")
+        raise UnsupportedOp(f"its axes {given} of shape {view.full} do not all have extent 1")
     return node.reshaped(view, [n for axis, n in enumerate(view.full) if axis not in drop])
 
 
@@ -74,19 +79,19 @@ def unsqueeze(node: OnnxNode) -> SignalValue:
     """Insert axes of extent one."""
     given = node.integers("axes", 1)
     if given is None:
-        raise Unreadable("its axes are missing")
+        raise UnsupportedOp("its axes are missing")
     view = node.view(0)
     rank = view.rank + len(given)
     new = {_normal(axis, rank) for axis in given}
     if len(new) < len(given):
-        raise Unreadable(f"its axes {given} name one axis twice")
+        raise UnsupportedOp(f"its axes {given} name one axis twice")
     rest = iter(view.full)
     return node.reshaped(view, [1 if axis in new else next(rest) for axis in range(rank)])
 
 
 def _normal(axis: int, rank: int) -> int:
     if not -rank <= axis < rank:
-        raise Unreadable(f"its axis {axis} does not exist in {rank} axes")
+        raise UnsupportedOp(f"its axis {axis} does not exist in {rank} axes")
     return axis % rank
 
 
@@ -96,7 +101,7 @@ def transpose(node: OnnxNode) -> Value:
     view = node.view(0)
     order = node.integers("perm") or view.every_axis()[::-1]
     if sorted(axis % max(view.rank, 1) for axis in order) != list(view.every_axis()):
-        raise Unreadable(f"perm is {order}, no permutation of {view.rank} axes")
+        raise UnsupportedOp(f"perm is {order}, no permutation of {view.rank} axes")
     order = tuple(axis % view.rank for axis in order)
     if view.layout == BATCH_FIRST and order[0] == 0:
         return node.add(Permute(tuple(axis - 1 for axis in order[1:])), view)
@@ -117,7 +122,7 @@ def depth_and_space(node: OnnxNode) -> Value:
     block = int(node.attributes["blocksize"])
     shape = node.shape()
     if len(shape) != 3:
-        raise Unreadable(f"its input has {len(shape) + 1} axes, 4 are expected")
+        raise UnsupportedOp(f"its input has {len(shape) + 1} axes, 4 are expected")
     move = space_to_depth if node.kind == "SpaceToDepth" else depth_to_space
     return move(node, node.signal(0), block, node.attributes.get("mode", "DCR") == "DCR")
 
@@ -133,7 +138,7 @@ def dropout(node: OnnxNode) -> SignalValue:
     """Nothing, at inference."""
     training = node.constant(2)
     if training is not None and bool(np.ravel(training)[0]):
-        raise Unreadable("it is in training mode", "Export the model for inference")
+        raise UnsupportedOp("it is in training mode", "Export the model for inference")
     return node.add(Identity(), node.view(0))
 
 
@@ -164,7 +169,7 @@ def cast_like(node: OnnxNode) -> SignalValue | ConstantValue:
 def _require_floating(target: int) -> None:
     types = require("onnx").TensorProto
     if target not in (types.FLOAT, types.DOUBLE):
-        raise Unreadable(
+        raise UnsupportedOp(
             f"it rounds to {type_name(target)}; values here are real numbers",
             "Remove the rounding",
         )
@@ -193,7 +198,7 @@ def concat(node: OnnxNode) -> Value:
         if array.size == 0:
             continue
         if array.ndim != len(shape):
-            raise Unreadable(f"a constant of shape {array.shape} does not fit beside {shape}")
+            raise UnsupportedOp(f"a constant of shape {array.shape} does not fit beside {shape}")
         wanted = (*shape[:axis], array.shape[axis], *shape[axis + 1 :])
         values.append(node.constant_like(_spread(array, wanted), like, f"constant {index}"))
     return node.add(Concatenate(axis), *values)
@@ -204,7 +209,7 @@ def _spread(value: NDArray, shape: Shape) -> NDArray:
     try:
         return np.broadcast_to(value, shape)
     except ValueError:
-        raise Unreadable(f"a constant of shape {value.shape} does not fit {shape}") from None
+        raise UnsupportedOp(f"a constant of shape {value.shape} does not fit {shape}") from None
 
 
 @reads("Expand")
@@ -212,13 +217,13 @@ def expand(node: OnnxNode) -> Value:
     """Repeat along axes where the signal holds one value."""
     target = node.whole_numbers(1)
     if target is None:
-        raise Unreadable("its target shape is missing")
+        raise UnsupportedOp("its target shape is missing")
     view = node.view(0)
     try:
         full = np.broadcast_shapes(view.full, target)
     except ValueError:
         shapes = [view.full, target]
-        raise Unreadable(f"its inputs of shapes {shapes} do not broadcast") from None
+        raise UnsupportedOp(f"its inputs of shapes {shapes} do not broadcast") from None
     afford(math.prod(full))
     shape = sample_shape(full)
     if len(shape) < len(view.shape):
@@ -232,7 +237,7 @@ def tile(node: OnnxNode) -> Value:
     repeats = node.integers("repeats", 1)
     view = node.view(0)
     if repeats is None or len(repeats) != view.rank or min(repeats, default=1) < 1:
-        raise Unreadable(f"its repeats {repeats} are not one positive number per axis")
+        raise UnsupportedOp(f"its repeats {repeats} are not one positive number per axis")
     axes = tuple(axis for axis, times in enumerate(repeats) if times > 1)
     view = node.view(0, *axes)
     times = {view.axis(axis): repeats[axis] for axis in axes}
@@ -248,7 +253,7 @@ def pad(node: OnnxNode) -> Value:
     """A constant, or copies of the signal's own values, around it; negative counts remove."""
     mode = node.attributes.get("mode", "constant")
     if mode not in _MODES:
-        raise Unreadable(f"its mode is {mode!r}, which the standard does not know")
+        raise UnsupportedOp(f"its mode is {mode!r}, which the standard does not know")
     value = _pad_value(node) if mode == "constant" else 0.0
     counts = _pad_counts(node)
     view = node.view(0, *(axis for axis, pair in enumerate(counts) if any(pair)))
@@ -273,7 +278,7 @@ def _pad_counts(node: OnnxNode) -> list[tuple[int, int]]:
         axes = view.every_axis()
     axes = tuple(view.full_axis(axis) for axis in axes)
     if counts is None or len(counts) != 2 * len(axes):
-        raise Unreadable(f"its pads {counts} are not one pair for each of the axes {axes}")
+        raise UnsupportedOp(f"its pads {counts} are not one pair for each of the axes {axes}")
     pairs = [(0, 0)] * view.rank
     for position, axis in enumerate(axes):
         pairs[axis] = counts[position], counts[position + len(axes)]

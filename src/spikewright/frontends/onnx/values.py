@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from spikewright._base.optional import require
 from spikewright.frontends.onnx.files import type_name
-from spikewright.frontends.reading.call import BATCH_FIRST, Unreadable
+from spikewright.frontends.reading.call import BATCH_FIRST, UnsupportedOp
 from spikewright.frontends.reading.call import Value as ReadValue
 from spikewright.graph.layers import Shape
 
@@ -46,16 +46,16 @@ class SignalValue(ReadValue):
         return self.layout == BATCH_FIRST and axis % max(self.rank, 1) == 0
 
     def full_axis(self, axis: int) -> int:
-        """A full axis counted from the front; raises `Unreadable` where there is none."""
+        """A full axis counted from the front; raises `UnsupportedOp` where there is none."""
         if not -self.rank <= axis < self.rank:
-            raise Unreadable(f"its axis {axis} does not exist in {self.rank} axes")
+            raise UnsupportedOp(f"its axis {axis} does not exist in {self.rank} axes")
         return axis % self.rank
 
     def axis(self, axis: int) -> int:
-        """The graph's axis that a full axis is; raises `Unreadable` for the batch's."""
+        """The graph's axis that a full axis is; raises `UnsupportedOp` for the batch's."""
         full = self.full_axis(axis)
         if self.is_batch(full):
-            raise Unreadable(
+            raise UnsupportedOp(
                 f"its axis {axis} is the batch: samples would influence each other",
                 "Only the other axes can be read",
             )
@@ -132,7 +132,7 @@ _TRUTHS = frozenset((*_COMPARING.split(), "And", "IsInf", "IsNaN", "Not", "Or", 
 def whole_type(operator: str, inputs: Sequence[Value | None], attributes: Mapping[str, Any]) -> int:
     """The element type of the whole numbers that a standard operator makes, 0 of real ones.
 
-    Raises `Unreadable` where it makes something else of whole numbers than of real ones.
+    Raises `UnsupportedOp` where it makes something else of whole numbers than of real ones.
     """
     kinds = [value.whole for value in inputs if isinstance(value, SignalValue) and value.whole]
     if operator == "Cast":
@@ -148,7 +148,7 @@ def whole_type(operator: str, inputs: Sequence[Value | None], attributes: Mappin
         return _counted(kinds[0])
     if operator in _ANSWERING:
         return 0
-    raise Unreadable(
+    raise UnsupportedOp(
         "it reads whole numbers, and treats them otherwise than real ones",
         "Look rows of a table up by them, or export the model behind the layer that reads them "
         "and feed its output, as inputs_embeds of a language model",
@@ -174,7 +174,7 @@ def _cast_type(kinds: Sequence[int], to: int) -> int:
     if to not in integer_types():
         return 0
     if kinds and not (_is_wide(to) or to == kinds[0]):
-        raise Unreadable(
+        raise UnsupportedOp(
             f"numbers that {type_name(to)} does not hold become others",
             "Cast to INT64, or leave the cast out",
         )
@@ -184,7 +184,7 @@ def _cast_type(kinds: Sequence[int], to: int) -> int:
 def _counted(kind: int) -> int:
     """The type of a number that counts entries, which must not overflow."""
     if not _is_wide(kind):
-        raise Unreadable(
+        raise UnsupportedOp(
             f"it counts in {type_name(kind)}, where numbers too large or below zero become others",
             "Cast to INT64 before",
         )

@@ -32,14 +32,19 @@ from spikewright.frontends.onnx.values import (
     Label,
     Missing,
     SignalValue,
-    Unreadable,
+    UnsupportedOp,
     Value,
     full_shape,
     integer_types,
     is_truth,
     whole_type,
 )
-from spikewright.frontends.reading.call import Unknown, afford_nodes, layout_of, sample_shape
+from spikewright.frontends.reading.call import (
+    UnsupportedInput,
+    afford_nodes,
+    layout_of,
+    sample_shape,
+)
 from spikewright.frontends.source import GraphBuilder
 from spikewright.graph import Graph, unique_name
 from spikewright.graph.layers import Reshape, Shape
@@ -60,7 +65,7 @@ class Flow:
         self.inputs, self.attributes = inputs, attributes
 
     def run(self) -> list[Value]:
-        """The values of the outputs; raises `Unreadable` where the data decide what runs."""
+        """The values of the outputs; raises `UnsupportedOp` where the data decide what runs."""
         return {"If": self._branch, "Loop": self._loop, "Scan": self._scan}[self.node.op_type]()
 
     def _branch(self) -> list[Value]:
@@ -125,7 +130,7 @@ class Flow:
     def _known(self, value: Value | None, what: str) -> Any:
         """The number that a constant holds."""
         if not isinstance(value, ConstantValue):
-            raise Unreadable(
+            raise UnsupportedOp(
                 f"{what} is computed from the data, and a graph is fixed",
                 "Export with constant conditions, or simplify the model (e.g. with onnxsim)",
             )
@@ -134,7 +139,7 @@ class Flow:
     def _extent(self, value: Value | None, axis: int) -> int:
         """The number of entries along an axis that is not the batch's."""
         if not isinstance(value, SignalValue | ConstantValue):
-            raise Unknown
+            raise UnsupportedInput
         return full_shape(value)[axis]
 
     def _stacked(
@@ -165,7 +170,7 @@ class Flow:
     ) -> Value:
         """The first output of an ordinary operator."""
         if Missing() in inputs:
-            raise Unknown
+            raise UnsupportedInput
         names = [f"input {k}" for k in range(len(inputs))]
         node = require("onnx").helper.make_node(operator, names, ["output"], label, **attributes)
         origin = NodeOrigin(self.label, self.node.op_type)
@@ -295,13 +300,13 @@ class OnnxWalk:
             results = self.read(node, label, origin, inputs)
             for name, result in zip(node.output, results if self.several else (), strict=False):
                 self.several.check(name, result)  # type: ignore[union-attr]
-        except Unreadable as error:
+        except UnsupportedOp as error:
             tail = node.op_type in TAILS or any(isinstance(value, Label) for value in inputs)
             cut = self._read_by(node) if tail else None
             options = error.options or (KEEP_BATCH if self.several else "")
             self.builder.refuse(*origin, error.reason, options, cut=cut)
             results = ()
-        except Unknown:
+        except UnsupportedInput:
             results = ()
         infinite = node.op_type not in _FINITE_AGAIN and any(map(_has_infinity, inputs))
         for index, name in enumerate(node.output):
@@ -334,7 +339,7 @@ class OnnxWalk:
     def read(
         self, node: Any, label: str, origin: NodeOrigin, inputs: tuple[Value | None, ...]
     ) -> Sequence[Value]:
-        """The values of a node's outputs; raises `Unreadable` or `Unknown`."""
+        """The values of a node's outputs; raises `UnsupportedOp` or `UnsupportedInput`."""
         standard = not node.domain
         attributes = attributes_of(node)
         if standard and node.op_type in ("If", "Loop", "Scan"):
@@ -346,10 +351,10 @@ class OnnxWalk:
                 known = [value if isinstance(value, ConstantValue) else None for value in inputs]
                 return fold(node, known, self.opset)
             if Missing() in inputs and (node.domain, node.op_type) not in READERS:
-                raise Unknown  # shape arithmetic over something refused says nothing new
+                raise UnsupportedInput  # shape arithmetic over something refused says nothing new
         reader = READERS.get((node.domain, node.op_type))
         if reader is None:
-            raise Unreadable(*reason_for(node.domain, node.op_type))
+            raise UnsupportedOp(*reason_for(node.domain, node.op_type))
         whole = whole_type(node.op_type, inputs, attributes) if standard else 0
         truth = standard and is_truth(node.op_type, inputs, attributes)
         view = OnnxNode(
@@ -364,7 +369,7 @@ class OnnxWalk:
             origin=origin,
             reserved=self.reserved,
         )
-        with calling(reader, label, node.op_type, Unreadable, Unknown):
+        with calling(reader, label, node.op_type, UnsupportedOp, UnsupportedInput):
             made = reader(view)
         results = made if isinstance(made, list | tuple) else [made]
         return [self._result(result, whole, truth) for result in results]
@@ -372,13 +377,13 @@ class OnnxWalk:
     def _result(self, made: Any, whole: int, truth: bool) -> Value:
         """The value that a reader returned, of this `whole` type or of truth values.
 
-        Raises `Unreadable` where it returned none of the graph.
+        Raises `UnsupportedOp` where it returned none of the graph.
         """
         value = made
         if isinstance(value, SignalValue) and value.name not in self.builder.shapes:
             value = None
         if not isinstance(value, SignalValue | ConstantValue | Missing):
-            raise Unreadable(
+            raise UnsupportedOp(
                 f"its reader returns {shown(made)}, which is no value of the graph",
                 "Return the result of node.add, or a list of such, one for each output",
             )

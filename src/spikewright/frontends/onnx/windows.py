@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from spikewright._base.windows import Pairs, Windows
 from spikewright.frontends.onnx.registry import OnnxNode, reads
-from spikewright.frontends.onnx.values import SignalValue, Unreadable
+from spikewright.frontends.onnx.values import SignalValue, UnsupportedOp
 from spikewright.frontends.reading.call import Value
 from spikewright.frontends.reading.reductions import folded, halves, same_padding, windowed
 from spikewright.graph.layers import (
@@ -31,7 +31,7 @@ def windows_of(node: OnnxNode, size: Sequence[int], spatial: Sequence[int]) -> W
     """
     rank = len(spatial)
     if not 1 <= rank <= 3 or len(size) != rank:
-        raise Unreadable(f"a window {tuple(size)} over {rank} spatial axes; 1 to 3 can be read")
+        raise UnsupportedOp(f"a window {tuple(size)} over {rank} spatial axes; 1 to 3 can be read")
     stride = positive(node, "strides", rank)
     dilation = positive(node, "dilations", rank)
     automatic = automatic_padding(node)
@@ -50,7 +50,7 @@ def automatic_padding(node: OnnxNode) -> str:
     """The attribute `auto_pad`."""
     given = str(node.attributes.get("auto_pad", "NOTSET"))
     if given not in ("NOTSET", "VALID", "SAME_UPPER", "SAME_LOWER"):
-        raise Unreadable(f"auto_pad is {given!r}, which the standard does not know")
+        raise UnsupportedOp(f"auto_pad is {given!r}, which the standard does not know")
     return given
 
 
@@ -58,7 +58,7 @@ def positive(node: OnnxNode, name: str, rank: int) -> tuple[int, ...]:
     """An attribute of one positive number for each spatial axis, ones where it is not given."""
     values = node.integers(name) or (1,) * rank
     if len(values) != rank or min(values) < 1:
-        raise Unreadable(f"{name} is {values}, it must hold {rank} positive numbers")
+        raise UnsupportedOp(f"{name} is {values}, it must hold {rank} positive numbers")
     return values
 
 
@@ -66,7 +66,7 @@ def explicit_pads(node: OnnxNode, rank: int) -> Pairs:
     """The padding that the node states, zero where it states none."""
     pads = node.integers("pads") or (0,) * (2 * rank)
     if len(pads) != 2 * rank:
-        raise Unreadable(f"pads is {pads}, it must hold {2 * rank} numbers")
+        raise UnsupportedOp(f"pads is {pads}, it must hold {2 * rank} numbers")
     return tuple(zip(pads[:rank], pads[rank:], strict=True))
 
 
@@ -83,13 +83,13 @@ def _weights(node: OnnxNode, expected: str) -> tuple[NDArray, int]:
     """The kernel and the number of groups."""
     weight = node.parameter(1)
     if weight.ndim < 3:
-        raise Unreadable(f"its weights have shape {weight.shape}, {expected} is expected")
+        raise UnsupportedOp(f"its weights have shape {weight.shape}, {expected} is expected")
     size = node.integers("kernel_shape") or weight.shape[2:]
     if size != weight.shape[2:]:
-        raise Unreadable(f"kernel_shape is {size}, its weights are {weight.shape}")
+        raise UnsupportedOp(f"kernel_shape is {size}, its weights are {weight.shape}")
     groups = int(node.attributes.get("group", 1))
     if groups < 1:
-        raise Unreadable(f"group is {groups}, it must be positive")
+        raise UnsupportedOp(f"group is {groups}, it must be positive")
     return weight, groups
 
 
@@ -116,11 +116,11 @@ def convolution_transpose(node: OnnxNode) -> Value:
     weight, groups = _weights(node, "(in, out, *size)")
     spatial, rank = node.shape()[1:], weight.ndim - 2
     if len(spatial) != rank:
-        raise Unreadable(f"its weights {weight.shape} do not fit {len(spatial)} spatial axes")
+        raise UnsupportedOp(f"its weights {weight.shape} do not fit {len(spatial)} spatial axes")
     stride, dilation = positive(node, "strides", rank), positive(node, "dilations", rank)
     extra = node.integers("output_padding") or (0,) * rank
     if len(extra) != rank or min(extra) < 0:
-        raise Unreadable(f"output_padding is {extra}, it must hold {rank} numbers of 0 or more")
+        raise UnsupportedOp(f"output_padding is {extra}, it must hold {rank} numbers of 0 or more")
     reach = [
         s * (n - 1) + e + d * (k - 1) + 1
         for n, k, s, d, e in zip(spatial, weight.shape[2:], stride, dilation, extra, strict=True)
@@ -144,7 +144,7 @@ def blocks_to_image(node: OnnxNode) -> Value:
     """Blocks put back in place, overlaps added up."""
     image, size = node.integers("", 1), node.integers("", 2)
     if image is None or size is None or len(image) != len(size):
-        raise Unreadable(f"its image and blocks have extents {image} and {size}")
+        raise UnsupportedOp(f"its image and blocks have extents {image} and {size}")
     rank = len(size)
     stride, dilation = positive(node, "strides", rank), positive(node, "dilations", rank)
     windows = Windows(size, stride, explicit_pads(node, rank), dilation)
@@ -160,7 +160,7 @@ def _wanted_extent(
         if len(given) == len(spatial) + 2:
             given = given[2:]
         if len(given) != len(spatial) or min(given) < 1:
-            raise Unreadable(f"output_shape is {given}, for {len(spatial)} spatial axes")
+            raise UnsupportedOp(f"output_shape is {given}, for {len(spatial)} spatial axes")
         return given
     automatic = automatic_padding(node)
     if automatic.startswith("SAME"):
@@ -171,7 +171,7 @@ def _wanted_extent(
 def _pool_windows(node: OnnxNode) -> tuple[SignalValue, Windows]:
     size = node.integers("kernel_shape")
     if not size or min(size) < 1:
-        raise Unreadable(f"kernel_shape is {size}, it must hold positive numbers")
+        raise UnsupportedOp(f"kernel_shape is {size}, it must hold positive numbers")
     x, spatial = images(node)
     return x, windows_of(node, size, spatial)
 
@@ -218,7 +218,7 @@ def _dilated_mean(node: OnnxNode, windows: Windows, counted: bool) -> Value:
     plain = Windows(windows.size, windows.stride, (), windows.dilation)
     counts = plain.patches(ones[..., None]).sum(axis=(-1, -2))[:, *(slice(n) for n in extent)]
     if not counts.all():
-        raise Unreadable("a window lies beside its input, so that there is nothing to pool")
+        raise UnsupportedOp("a window lies beside its input, so that there is nothing to pool")
     layer = Convolution(
         np.ones((channels, 1, *windows.size)),
         None,

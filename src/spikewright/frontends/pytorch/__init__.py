@@ -51,10 +51,10 @@ from spikewright.frontends.pytorch.exporting import quiet  # noqa: E402
 from spikewright.frontends.pytorch.files import read_file  # noqa: E402
 from spikewright.frontends.pytorch.modules import read_module, read_program  # noqa: E402
 from spikewright.frontends.pytorch.registry import READERS, TorchCall, reads  # noqa: E402
-from spikewright.frontends.reading.call import Unreadable, Value  # noqa: E402
+from spikewright.frontends.reading.call import UnsupportedOp, Value  # noqa: E402
 from spikewright.frontends.source import Source  # noqa: E402
 
-__all__ = ["READERS", "TorchCall", "Unreadable", "Value", "read", "reads"]
+__all__ = ["READERS", "TorchCall", "UnsupportedOp", "Value", "read", "reads"]
 
 
 def read(model: Any, example_input: Any = None, outputs: Sequence[str] | None = None) -> Source:

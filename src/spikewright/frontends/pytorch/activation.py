@@ -11,7 +11,7 @@ import torch
 
 from spikewright.frontends.fallback import is_asked_for
 from spikewright.frontends.pytorch.arithmetic import extremum, times
-from spikewright.frontends.pytorch.registry import TorchCall, reads, why_not
+from spikewright.frontends.pytorch.registry import TorchCall, reads, unsupported_reason
 from spikewright.frontends.pytorch.windows import Complex, size_of
 from spikewright.frontends.reading.arithmetic import (
     clipped,
@@ -25,7 +25,7 @@ from spikewright.frontends.reading.arithmetic import (
     scaled,
     softmax,
 )
-from spikewright.frontends.reading.call import Unreadable, Value, finite
+from spikewright.frontends.reading.call import UnsupportedOp, Value, finite
 from spikewright.frontends.reading.names import names_in
 from spikewright.frontends.reading.rounding import Rounds
 from spikewright.graph.layers import Activation, ScaleShift
@@ -54,12 +54,12 @@ def _named(call: TorchCall) -> Value:
 def _sign(call: TorchCall) -> Value:
     """Only in the product with the size of the same value, which is that value again."""
     if is_asked_for():
-        raise Unreadable(*why_not(call.target))
+        raise UnsupportedOp(*unsupported_reason(call.target))
     x = call.value("self")
     made = call.add(Rounds("floor"), x)
     if made.name is None:
-        raise Unreadable(*why_not(call.target))
-    call.builder.rounds(made.name, call.refusal(*why_not(call.target)))
+        raise UnsupportedOp(*unsupported_reason(call.target))
+    call.builder.rounds(made.name, call.refusal(*unsupported_reason(call.target)))
     call.notes["sign", made.name] = x
     return made
 
@@ -90,7 +90,7 @@ def _exponential(call: TorchCall) -> Value:
     alpha = float(call["alpha"])
     scale, inner = float(call.get("scale", 1)), float(call.get("input_scale", 1))
     if inner != 1:
-        raise Unreadable(f"it scales its input by {inner} on the way")
+        raise UnsupportedOp(f"it scales its input by {inner} on the way")
     curve = Activation("celu" if "celu" in call.target else "elu", {"alpha": alpha})
     after = None if scale == 1 else ScaleShift(np.asarray(scale))
     return call.chain(call.value("self"), ("elu", curve), ("scale", after))
@@ -113,7 +113,7 @@ def _power_of_tensors(call: TorchCall) -> Value:
     if not isinstance(x, Value):
         base = call.array("self")
         if not (base > 0).all():
-            raise Unreadable("its base is not positive everywhere", "Use a base above 0")
+            raise UnsupportedOp("its base is not positive everywhere", "Use a base above 0")
         logarithm: Any = torch.from_numpy(np.log(np.asarray(base, np.float64)))
     else:
         logarithm = call.add(Activation("log"), finite(x), part="logarithm")
@@ -157,7 +157,7 @@ def _clipped_to_arrays(call: TorchCall) -> Value:
 @reads("aten.rrelu.default")
 def _random_leaky_relu(call: TorchCall) -> Value:
     if call["training"]:
-        raise Unreadable("its slope is drawn at random, which is meant for training only")
+        raise UnsupportedOp("its slope is drawn at random, which is meant for training only")
     slope = (float(call["lower"]) + float(call["upper"])) / 2
     return call.add(Activation("leaky_relu", {"negative_slope": slope}), call.value("self"))
 
@@ -175,7 +175,7 @@ def _softplus(call: TorchCall) -> Value:
     beta, threshold = float(call["beta"]), float(call["threshold"])
     # Above its threshold PyTorch returns x itself: log(1 + e^-x) must be below float32's rounding.
     if beta <= 0 or threshold <= 0 or math.log1p(math.exp(-threshold)) / threshold > 2.0**-24:
-        raise Unreadable(
+        raise UnsupportedOp(
             f"softplus with beta={beta} and threshold={threshold} is not log(1 + exp(x))",
             "Use a positive beta and a threshold of 20, as nn.Softplus has it.",
         )

@@ -9,13 +9,13 @@ import numpy as np
 import torch
 
 from spikewright.frontends.pytorch.reductions import over
-from spikewright.frontends.pytorch.registry import TorchCall, reads, to_array, why_not
+from spikewright.frontends.pytorch.registry import TorchCall, reads, to_array, unsupported_reason
 from spikewright.frontends.reading import arithmetic
 from spikewright.frontends.reading.arithmetic import rounded
 from spikewright.frontends.reading.call import (
     JUMPS,
     PLACES,
-    Unreadable,
+    UnsupportedOp,
     Value,
     common_shape,
     finite,
@@ -38,7 +38,7 @@ from spikewright.graph.layers import Concatenate, Identity, UnitNormalization
 @reads("aten.add.Tensor", "aten.add.Scalar")
 def _add(call: TorchCall) -> Value:
     if call.results.dtype == torch.bool:
-        raise Unreadable("a sum of truth values is another", "Use torch.logical_or.")
+        raise UnsupportedOp("a sum of truth values is another", "Use torch.logical_or.")
     return combine(call, call["self"], 1, call["other"], call["alpha"])
 
 
@@ -103,7 +103,7 @@ def _whole_quotient(call: TorchCall) -> Value:
     x, divisor = call.operands(call["self"], call["other"])
     constant = not isinstance(divisor, Value) and are_whole(divisor) and bool((divisor > 0).all())
     if mode != "floor" or not constant or not isinstance(x, Value) or not are_whole(x):
-        raise Unreadable(*JUMPS)
+        raise UnsupportedOp(*JUMPS)
     middle = arithmetic.combined(call.inside("middle"), (1.0, x), (1.0, np.array(0.5)))
     return rounded(call, arithmetic.quotient(call.inside("quotient"), middle, divisor), "floor")
 
@@ -153,7 +153,7 @@ def _chosen(call: TorchCall, condition: Any, yes: Any, no: Any) -> Value:
 def _index_fill(call: TorchCall) -> Value:
     """A number at constant places of an axis."""
     if isinstance(call["index"], Value):
-        raise Unreadable(*PLACES)
+        raise UnsupportedOp(*PLACES)
     sizes = call.results.shape
     filled = torch.zeros(tuple(sizes), dtype=torch.bool)
     filled = filled.index_fill(call["dim"], call["index"].cpu(), True)
@@ -243,7 +243,7 @@ def _equality(call: TorchCall) -> Value:
             made = greater(call, value, call.expand(best, value.shape), strict=False)
             return made if "eq" in call.target else call.add(NOT, made)
     if not are_whole(x, y):
-        raise Unreadable(*why_not(call.target))
+        raise UnsupportedOp(*unsupported_reason(call.target))
     return equal(call, x, y, "eq" in call.target)
 
 
@@ -270,7 +270,7 @@ def _truths(call: TorchCall) -> list[Any]:
     given = [call["self"], call["other"]]
     bits = "logical" not in call.target
     if bits and not all(x.truth for x in given if isinstance(x, Value)):
-        raise Unreadable(*why_not(call.target))
+        raise UnsupportedOp(*unsupported_reason(call.target))
     return [
         truth_of(call.inside(f"truth_{i}"), x) if isinstance(x, Value) else x != 0
         for i, x in enumerate(given)
@@ -282,7 +282,7 @@ def _negation(call: TorchCall) -> Value:
     """One minus a truth value."""
     value = call.value("self")
     if not value.truth and "bitwise" in call.target:
-        raise Unreadable(*why_not(call.target))
+        raise UnsupportedOp(*unsupported_reason(call.target))
     return call.add(NOT, truth_of(call.inside("truth"), value))
 
 

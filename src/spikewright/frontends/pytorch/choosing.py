@@ -18,7 +18,7 @@ from spikewright.frontends.reading.arithmetic import combined, product
 from spikewright.frontends.reading.call import (
     BATCH_FIRST,
     Operand,
-    Unreadable,
+    UnsupportedOp,
     Value,
     finite,
     sample_shape,
@@ -38,7 +38,7 @@ def _embedding(call: TorchCall) -> Value:
 def _one_hot(call: TorchCall) -> Value:
     classes = call["num_classes"]
     if classes < 1:
-        raise Unreadable(
+        raise UnsupportedOp(
             "how many classes it has depends on the data", "Give one_hot the number of classes."
         )
     return call.add(Lookup(np.eye(classes)), call.value("self"))
@@ -51,7 +51,7 @@ def rows_of_constant(call: TorchCall, numbers: Value) -> Value:
 
 def _whole(call: TorchCall, indices: Any) -> np.ndarray:
     if not isinstance(indices, torch.Tensor):
-        raise Unreadable(
+        raise UnsupportedOp(
             "its indices depend on the input",
             "Make them constants of a module around this one.",
         )
@@ -128,7 +128,9 @@ def _gathered(call: TorchCall, x: Any, dim: int, index: Value) -> Value:
     others = [(n, m) for i, (n, m) in enumerate(zip(index.shape, operand.shape, strict=True))
               if i != axis]  # fmt: skip
     if any(m not in (1, n) for n, m in others):
-        raise Unreadable("it reads from a part of the other axes alone", "Cut them off before it.")
+        raise UnsupportedOp(
+            "it reads from a part of the other axes alone", "Cut them off before it."
+        )
     chosen = one_hot(call, index, operand.shape[axis])
     labels = [(*own, "place"), tuple("place" if i == axis else i for i in own)]
     return multiplied(call, [chosen, operand], labels, own)
@@ -281,7 +283,7 @@ def _check_extents(x: Operand, index: Operand, new: Operand, axis: int) -> None:
     """Refuse places in a part of the other axes, and values of which only a part is written."""
     others = [tuple(n for i, n in enumerate(one.shape) if i != axis) for one in (x, index)]
     if others[0] != others[1] or (new.shape and new.shape != index.shape):
-        raise Unreadable(
+        raise UnsupportedOp(
             "it writes a part of its values, or into a part of the other axes",
             "Cut the values, or what they are written into, before it.",
         )

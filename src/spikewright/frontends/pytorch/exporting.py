@@ -31,7 +31,11 @@ from spikewright.frontends.pytorch.arguments import (
     set_by_forward,
     variants,
 )
-from spikewright.frontends.pytorch.opaque import as_operators, ask_every_expert, by_lengths
+from spikewright.frontends.pytorch.custom_op_wrapper import (
+    as_operators,
+    ask_every_expert,
+    by_lengths,
+)
 
 _QUANTISED = (
     "torch.ao.nn.quantized",

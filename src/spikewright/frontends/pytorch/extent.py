@@ -12,7 +12,7 @@ import torch
 from spikewright._base.windows import Pairs
 from spikewright.frontends.pytorch.program import sizes_of
 from spikewright.frontends.pytorch.registry import WHOLE, TorchCall, reads
-from spikewright.frontends.reading.call import Unreadable, Value, sample_shape
+from spikewright.frontends.reading.call import UnsupportedOp, Value, sample_shape
 from spikewright.frontends.reading.selection import (
     Mode,
     depth_to_space,
@@ -62,7 +62,7 @@ def _padded(call: TorchCall, mode: str, value: float, name: str = "pad") -> Valu
     if value == -np.inf and mode == "constant" and any(map(any, own)) and min(map(min, own)) >= 0:
         return _surrounded(call, x, tuple(own))
     if mode not in _MODES:
-        raise Unreadable(f"padding of mode {mode!r} with {value} has no reading")
+        raise UnsupportedOp(f"padding of mode {mode!r} with {value} has no reading")
     return padded(call, x, own, _MODES[mode], value)
 
 
@@ -90,7 +90,7 @@ def first_index(start: Any, extent: int) -> int:
     if start is None:
         return 0
     if not isinstance(start, int):
-        raise Unreadable("where it starts depends on the input", "Use fixed indices.")
+        raise UnsupportedOp("where it starts depends on the input", "Use fixed indices.")
     return min(max(start + extent if start < 0 else start, 0), extent)
 
 
@@ -103,7 +103,7 @@ def cut(call: TorchCall, x: Value, axis: int, start: int, kept: int, step: int =
 def _select(call: TorchCall) -> Value:
     x = call.value("self")
     if not isinstance(call["index"], int):
-        raise Unreadable("its index depends on the input", "Use a fixed index.")
+        raise UnsupportedOp("its index depends on the input", "Use a fixed index.")
     if call["dim"] % x.rank == x.layout.axis:
         return call.view(x, sizes_of(call.results))
     return entry(call, x, call.axis(x, call["dim"]), call["index"])
@@ -168,7 +168,7 @@ def _repeat(call: TorchCall) -> Value:
 def _repeat_each(call: TorchCall) -> Value:
     x = call.value("self")
     if call["dim"] is None:
-        raise Unreadable("it flattens the batch axis", "Give dim.")
+        raise UnsupportedOp("it flattens the batch axis", "Give dim.")
     return repeated(call, x, call.axis(x, call["dim"]), call["repeats"])
 
 
@@ -176,7 +176,7 @@ def _repeat_each(call: TorchCall) -> Value:
 def _roll(call: TorchCall) -> Value:
     x = call.value("self")
     if not call["dims"]:
-        raise Unreadable("it rolls over all axes, the batch's too", "Give dims.")
+        raise UnsupportedOp("it rolls over all axes, the batch's too", "Give dims.")
     pairs = zip(call["dims"], call["shifts"], strict=True)
     return rolled(call, x, [(call.axis(x, dim), shift) for dim, shift in pairs])
 
@@ -277,7 +277,7 @@ def _same(call: TorchCall) -> Value:
 )  # fmt: skip
 def _dropout(call: TorchCall) -> Value:
     if call["train"] is not False and call["p"] > 0:
-        raise Unreadable(
+        raise UnsupportedOp(
             "it drops values at random, which is meant for training only",
             "Give F.dropout(x, training=self.training), or export the model in evaluation mode.",
         )
@@ -298,9 +298,9 @@ def _convert(call: TorchCall) -> Value:
     if to == torch.bool:
         return call.add(Identity(), truth_of(call.inside("truth"), call.value("self")))
     if not to.is_floating_point:
-        raise Unreadable(*WHOLE)
+        raise UnsupportedOp(*WHOLE)
     if to not in (torch.float32, torch.float64, call.dtype, call.precision):
-        raise Unreadable(
+        raise UnsupportedOp(
             f"it rounds values to {str(to).removeprefix('torch.')}",
             "Convert the model to float32 first: model.float().",
         )

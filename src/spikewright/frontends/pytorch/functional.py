@@ -24,7 +24,7 @@ from spikewright.frontends.pytorch.program import (
 )
 from spikewright.frontends.pytorch.registry import READERS, STATE
 from spikewright.frontends.pytorch.running import results, sample_inputs
-from spikewright.frontends.reading.call import Unreadable, afford
+from spikewright.frontends.reading.call import UnsupportedOp, afford
 
 _FOLDABLE = frozenset(
     f"aten.{name}"
@@ -81,17 +81,17 @@ def is_settled(target: Any, args: Sequence[Any]) -> bool:
 
 
 def fold(target: Any, args: list[Any], kwargs: dict[str, Any]) -> Any:
-    """The result of an operator on constants; raises `Unreadable` where it cannot be computed."""
+    """The result of an operator on constants; raises `UnsupportedOp` where there is none."""
     try:
         _afford(target, args, kwargs)
         with torch.no_grad():
             return target(*args, **kwargs)
     except (RuntimeError, IndexError, TypeError, ValueError) as error:
-        raise Unreadable(f"it cannot be computed from its constants: {error}") from None
+        raise UnsupportedOp(f"it cannot be computed from its constants: {error}") from None
 
 
 def _afford(target: Any, args: Any, kwargs: Any) -> None:
-    """Count the values of a result, known by their shapes; raises `Unreadable` for too many.
+    """Count the values of a result, known by their shapes; raises `UnsupportedOp` for too many.
 
     Operators whose shapes follow from values, or that PyTorch cannot foresee, are computed at once.
     """

@@ -28,6 +28,7 @@ from spikewright.frontends.pytorch.arguments import (
     refuse_memory,
     shapes_of,
 )
+from spikewright.frontends.pytorch.custom_op_wrapper import plain_rows
 from spikewright.frontends.pytorch.exporting import Traced, refuse_kind, trace, untraceable_part
 from spikewright.frontends.pytorch.functional import (
     without_side_effects,
@@ -43,7 +44,6 @@ from spikewright.frontends.pytorch.one_sample import (
     of_one_sample,
     samples_of,
 )
-from spikewright.frontends.pytorch.opaque import plain_rows
 from spikewright.frontends.pytorch.program import (
     TorchProgram,
     by_name,

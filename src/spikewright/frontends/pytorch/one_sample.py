@@ -33,7 +33,7 @@ from spikewright.frontends.pytorch.program import (
 )
 from spikewright.frontends.pytorch.registry import ArgumentPlace
 from spikewright.frontends.pytorch.running import random_inputs, recorded
-from spikewright.frontends.reading.call import MIXES, Unreadable
+from spikewright.frontends.reading.call import MIXES, UnsupportedOp
 
 _TRIED = 200
 """Ways to divide the numbers of an operator that are tried."""
@@ -242,7 +242,7 @@ class _Shrinking:
             args, kwargs = torch.fx.map_arg((list(node.args), node.kwargs), operands.get)
             try:
                 self._constants[node] = fold(node.target, args, kwargs)
-            except Unreadable:
+            except UnsupportedOp:
                 return None
         return self._constants[node]
 

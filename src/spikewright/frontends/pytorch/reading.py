@@ -14,6 +14,7 @@ from torch.utils import _pytree as pytree
 from spikewright._base.samples import Place as Way
 from spikewright.errors import UnsupportedLayerError
 from spikewright.frontends.fallback import CannotCall, calling, is_asked_for, shown
+from spikewright.frontends.pytorch.custom_op_wrapper import OpaqueOperand, operator_call
 from spikewright.frontends.pytorch.functional import (
     fold,
     functional_name,
@@ -35,7 +36,6 @@ from spikewright.frontends.pytorch.naming import (
     place_of_function,
     why_no_output,
 )
-from spikewright.frontends.pytorch.opaque import OpaqueOperand, operator_call
 from spikewright.frontends.pytorch.program import (
     TorchProgram,
     full_name,
@@ -52,7 +52,7 @@ from spikewright.frontends.pytorch.registry import (
     TorchCall,
     is_tail,
     pretty,
-    why_not,
+    unsupported_reason,
 )
 from spikewright.frontends.pytorch.windows import (
     BY_PARTS,
@@ -63,8 +63,8 @@ from spikewright.frontends.pytorch.windows import (
 )
 from spikewright.frontends.reading.call import (
     BATCH_FIRST,
-    Unknown,
-    Unreadable,
+    UnsupportedInput,
+    UnsupportedOp,
     Value,
     layout_of,
 )
@@ -152,16 +152,16 @@ class TorchWalk:
             if not find(Value, [*args, *kwargs.values()]):
                 return self._constant(node, place, args, kwargs)
             return self._read(node, place, args, kwargs)
-        except Unknown:
+        except UnsupportedInput:
             pass  # missing values were refused where they got lost
-        except Unreadable as why:
+        except UnsupportedOp as why:
             try:
                 if self.live and is_asked_for():
                     return self._called(node, place)
-            except Unknown:
+            except UnsupportedInput:
                 return lost(node.meta.get("val"))
             except CannotCall as other:
-                why = Unreadable(f"{why.reason}, and {other}", why.options)
+                why = UnsupportedOp(f"{why.reason}, and {other}", why.options)
             cut = self._read_by(node) if is_tail(full_name(node.target)) else None
             self.builder.remember(
                 place.refusal(full_name(node.target), why.reason, why.options, self.live), cut
@@ -187,14 +187,14 @@ class TorchWalk:
         return result(results, node.args[1] if several else None)
 
     def _operand(self, node: Any) -> Any:
-        """The operand for a call of an operator on a node; raises `CannotCall` or `Unknown`."""
+        """The operand for a call on a node; raises `CannotCall` or `UnsupportedInput`."""
         value, meta = self._resolve(node), node.meta.get("val")
         if isinstance(value, Lacking):
             raise CannotCall("it needs a constant that depends on more than the model")
         if not isinstance(value, Value):
             return value
         if value.name is None:
-            raise Unknown
+            raise UnsupportedInput
         if value.masked is not None:
             raise CannotCall("it reads values that are minus infinity")
         if isinstance(value, Complex):
@@ -216,7 +216,7 @@ class TorchWalk:
         if isinstance(results, Value | Lacking):
             return results
         if index >= len(results) or results[index] is None:
-            raise Unreadable(f"its result number {index} is used, which has no reading")
+            raise UnsupportedOp(f"its result number {index} is used, which has no reading")
         return results[index]
 
     def _leave_shapes(self, node: Any, args: list[Any]) -> None:
@@ -237,9 +237,9 @@ class TorchWalk:
                 return fold(node.target, args, kwargs)
             if is_foldable(target, args):
                 return fold(target, args, kwargs)
-            reason, options = why_not(full_name(node.target))
-            raise Unreadable(f"it is applied to constants, and {reason}", options)
-        except Unreadable as why:
+            reason, options = unsupported_reason(full_name(node.target))
+            raise UnsupportedOp(f"it is applied to constants, and {reason}", options)
+        except UnsupportedOp as why:
             unknown = Lacking(place.refusal(full_name(node.target), why.reason, why.options))
         if self.program.has_side_effects:
             self.builder.remember(unknown.why)
@@ -261,16 +261,18 @@ class TorchWalk:
             inside = unknown_inside(node)
             for inner in inside:
                 name = full_name(inner.target)
-                self.builder.remember(place_of_function(inner).refusal(name, *why_not(name)))
+                self.builder.remember(
+                    place_of_function(inner).refusal(name, *unsupported_reason(name))
+                )
             if inside:
-                raise Unknown
-            raise Unreadable(*why_not(full_name(node.target)))
+                raise UnsupportedInput
+            raise UnsupportedOp(*unsupported_reason(full_name(node.target)))
         operands = [*args, *kwargs.values()]
         unknown = find(Lacking, operands)
         for constant in unknown:
             self.builder.remember(constant.why)
         if unknown or any(isinstance(value, Shapeless) for value in find(Value, operands)):
-            raise Unknown
+            raise UnsupportedInput
         nothing = empty(node.meta["val"])
         if nothing is not None:
             return nothing
@@ -284,7 +286,7 @@ class TorchWalk:
         """The result for complex values, of an operator that does the same to both parts."""
         name = functional_name(node.target)
         if name not in BY_PARTS:
-            raise Unreadable(*NOT_READ)
+            raise UnsupportedOp(*NOT_READ)
         made = (
             self._called_by(
                 READERS[name], node, replace(place, name=f"{place.name}/{part}"),
@@ -299,7 +301,9 @@ class TorchWalk:
     ) -> Any:
         """The results of an operator's reader."""
         call = self._call(node, place, args, kwargs)
-        with calling(reader, place.name, place.kind, Unreadable, Unknown, AlongFirstAxis):
+        with calling(
+            reader, place.name, place.kind, UnsupportedOp, UnsupportedInput, AlongFirstAxis
+        ):
             before = len(self.builder.nodes)
             try:
                 return self._results(call, reader(call), node.meta["val"])
@@ -331,7 +335,7 @@ class TorchWalk:
         if isinstance(value, Complex):
             return Complex.of(*(call.settled(part, sizes_of(expected)) for part in value.parts))
         if not isinstance(value, Value):
-            raise Unreadable(
+            raise UnsupportedOp(
                 f"its reading returns {shown(value)}, which is no value of the graph",
                 "Return the result of call.add, or a tuple of such, one for each result.",
             )

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from spikewright.frontends.pytorch.registry import TorchCall, reads, to_array
 from spikewright.frontends.reading.arithmetic import function
-from spikewright.frontends.reading.call import Unknown, Unreadable, Value
+from spikewright.frontends.reading.call import UnsupportedInput, UnsupportedOp, Value
 from spikewright.frontends.reading.selection import entry, stacked
 from spikewright.frontends.reading.truth import greater
 from spikewright.frontends.unrolling import MaskedCell, UnrolledCell, beside_mask, stack, unroll
@@ -62,7 +62,7 @@ def _recurrent(call: TorchCall, make: Make, inside: Value | None = None) -> Any:
     Steps that are not `inside` leave the states as they are, and the sequence is zero there.
     """
     if call["train"] and call["dropout"]:
-        raise Unreadable("it drops values at random", "Export the model in evaluation mode.")
+        raise UnsupportedOp("it drops values at random", "Export the model in evaluation mode.")
     ways = 2 if call["bidirectional"] else 1
     cells = [make(*weights) for weights in _weights(call, ways * call["num_layers"])]
     sequences = _sequences(call)
@@ -123,7 +123,7 @@ def _sequences(call: TorchCall) -> list[str]:
     """The nodes of the sequences `(time, units)`; several where the batch is merged with others."""
     value = call.value("input")
     if value.name is None:
-        raise Unknown
+        raise UnsupportedInput
     sizes = (*(1,) * (value.rank - len(value.shape)), *value.shape)
     if len(sizes) == 2:
         sizes = (1, *sizes)
@@ -146,7 +146,7 @@ def _weights(call: TorchCall, count: int) -> list[tuple[Weights, NDArray | None]
     """The parameters of every direction of every layer."""
     params = call["params"]
     if not all(isinstance(param, torch.Tensor) for param in params):
-        raise Unreadable("its weights depend on the input", "Only constant weights can be read.")
+        raise UnsupportedOp("its weights depend on the input", "Only constant weights can be read.")
     arrays = [to_array(param) for param in params]
     each = len(arrays) // count
     found = []
@@ -177,7 +177,7 @@ def _rows(call: TorchCall, state: Any, count: int, part: str) -> Any:
     if not isinstance(state, Value):
         return to_array(state).reshape(count, -1)
     if state.name is None:
-        raise Unknown
+        raise UnsupportedInput
     shape = (count, state.shape[-1])
     return state.name if state.shape == shape else call.node(Reshape(shape), state.name, part=part)
 
@@ -197,7 +197,7 @@ def _cell(call: TorchCall) -> Any:
     """One step of a loop that the program has unrolled itself."""
     value = call.value("input")
     if value.name is None:
-        raise Unknown
+        raise UnsupportedInput
     sizes = call.results[0].shape if isinstance(call.results, tuple | list) else call.results.shape
     biases = (call.optional_array("b_ih"), call.optional_array("b_hh"))
     name = call.target.split(".")[1].removesuffix("_cell")
@@ -206,7 +206,7 @@ def _cell(call: TorchCall) -> Any:
     several = given if isinstance(given, list | tuple) else [given]
     count = sizes[0] if len(sizes) > 1 else 1
     if count > 1:
-        raise Unreadable(f"it is applied to {count} vectors of one sample")
+        raise UnsupportedOp(f"it is applied to {count} vectors of one sample")
     adder, units = call.node, value.shape[-1]
     rows = [_rows(call, state, 1, f"initial_{i}") for i, state in enumerate(several)]
     initial = tuple(_state(call, row, 0, f"initial_{i}") for i, row in enumerate(rows))

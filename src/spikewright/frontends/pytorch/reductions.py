@@ -11,7 +11,7 @@ import torch
 
 from spikewright.frontends.pytorch.registry import LIVE_NORM, TorchCall, reads
 from spikewright.frontends.reading.arithmetic import combined
-from spikewright.frontends.reading.call import Operand, Unreadable, Value, finite
+from spikewright.frontends.reading.call import Operand, UnsupportedOp, Value, finite
 from spikewright.frontends.reading.contraction import Labels
 from spikewright.frontends.reading.products import (
     Axes,
@@ -120,7 +120,7 @@ def _summed_along(call: TorchCall, operands: Sequence[Any], dim: int) -> Value:
 )
 def _attention(call: TorchCall) -> Any:
     if call["dropout_p"]:
-        raise Unreadable(
+        raise UnsupportedOp(
             f"it drops attention weights at random (dropout_p={call['dropout_p']})",
             "Give dropout_p=0.0 in evaluation mode.",
         )
@@ -163,7 +163,7 @@ def _masks(call: TorchCall, query: Operand, key: Operand) -> list[Operand]:
 )  # fmt: skip
 def _batch_norm(call: TorchCall) -> Value:
     if call.get("training") or call["running_mean"] is None or call["running_var"] is None:
-        raise Unreadable(*LIVE_NORM)
+        raise UnsupportedOp(*LIVE_NORM)
     return _fixed(call)
 
 
@@ -239,11 +239,13 @@ def _norm(call: TorchCall) -> Value:
     several = call["dim"] is None or len(np.atleast_1d(call["dim"])) > 1
     of_matrix = "vector" not in call.target and "norm.Scalar" not in call.target and several
     if order not in (None, "fro") and of_matrix:
-        raise Unreadable(f"norms of matrices of order {order} have no reading", "Use 'fro'.")
+        raise UnsupportedOp(f"norms of matrices of order {order} have no reading", "Use 'fro'.")
     order = 2.0 if order in (None, "fro") else float(order)
     axes, keep = over(call, x), bool(call["keepdim"])
     if order not in ORDERS:
-        raise Unreadable(f"norms of order {order} have no reading", "Use order 1, 2 or infinity.")
+        raise UnsupportedOp(
+            f"norms of order {order} have no reading", "Use order 1, 2 or infinity."
+        )
     value = reduced(call, x, ORDERS[order], axes, keep)
     if order == 2 and keep:
         call.notes["norm", value.name] = (x, axes, 0.0)
@@ -290,7 +292,7 @@ def _distances(call: TorchCall) -> Value:
     order = float(call["p"])
     if order not in ORDERS:
         options = "Use order 1, 2 or infinity."
-        raise Unreadable(f"distances of order {order} have no reading", options)
+        raise UnsupportedOp(f"distances of order {order} have no reading", options)
     first, second = (
         call.view(x, (*x_sizes[:at], 1, *x_sizes[at:]), name) if isinstance(x, Value)
         else x.unsqueeze(at - len(x_sizes) - 1)
@@ -321,7 +323,7 @@ def _product_along(call: TorchCall) -> Value:
 def _differences(call: TorchCall) -> Value:
     x = call.value("self")
     if call["prepend"] is not None or call["append"] is not None:
-        raise Unreadable("it puts values before or behind its own", "Use torch.cat before it.")
+        raise UnsupportedOp("it puts values before or behind its own", "Use torch.cat before it.")
     return differences(call, x, call.axis(x, call["dim"]), call["n"])
 
 

@@ -24,7 +24,7 @@ from spikewright.frontends.reading.call import (
     PLACES,
     UNBATCHED,
     Reason,
-    Unreadable,
+    UnsupportedOp,
     Value,
     by_kind,
     finite,
@@ -99,7 +99,7 @@ class TorchCall(reading.Call):
         """The argument as a value that depends on the input."""
         argument = self.arguments[name]
         if not isinstance(argument, Value):
-            raise Unreadable(f"its operand {name!r} is a constant, it must depend on the input")
+            raise UnsupportedOp(f"its operand {name!r} is a constant, it must depend on the input")
         return finite(argument)
 
     def sample(self, name: str) -> Value:
@@ -107,7 +107,7 @@ class TorchCall(reading.Call):
         value = self.value(name)
         if value.layout == BATCH_FIRST:
             return value
-        raise Unreadable(
+        raise UnsupportedOp(
             f"its operand {name!r} of shape {value.shape} has no batch axis, or is several of one "
             "sample",
             "Give it one sample in front of the other axes: x.unsqueeze(0).",
@@ -123,7 +123,7 @@ class TorchCall(reading.Call):
         argument = self.arguments[name]
         if isinstance(argument, torch.Tensor):
             return frozen(to_array(argument))
-        raise Unreadable(
+        raise UnsupportedOp(
             f"its {name!r} depends on the input",
             "Only products with constant weights can be read.",
         )
@@ -147,7 +147,7 @@ class TorchCall(reading.Call):
         axis = dim % max(value.rank, 1)
         if axis == value.layout.axis:
             raise AlongFirstAxis
-        return value.layout.own_axis(axis)
+        return value.layout.sample_axis(axis)
 
     def along(self) -> tuple[Value, int]:
         """The argument `self` as a value, and the axis of it that `dim` is."""
@@ -167,7 +167,7 @@ class TorchCall(reading.Call):
         if value.shape == shape:
             return replace(value, layout=layout)
         if _wide(value.shape) != _wide(shape):
-            raise Unreadable(
+            raise UnsupportedOp(
                 f"PyTorch makes {pretty(sizes)} of it, which does not match its reading "
                 f"{pretty(value.shape)}"
             )
@@ -268,7 +268,7 @@ _REASONS = by_kind(
 )
 
 
-def why_not(target: str) -> Reason:
+def unsupported_reason(target: str) -> Reason:
     """Reason and options for an operator without a reading, by its full name."""
     namespace, _, rest = target.partition(".")
     unknown = Reason(
@@ -299,8 +299,8 @@ def reads(*targets: str, replace: bool = False) -> Callable[[R], R]:
 
     It takes a `TorchCall` and returns the `Value` that the operator makes, or a tuple of them for
     operators with several results (None where one has no reading, those behind the last alike); it
-    raises `Unreadable` to refuse. With `replace` it takes the place of existing readings; without
-    it a name that is taken raises `ValueError`.
+    raises `UnsupportedOp` to refuse. With `replace` it takes the place of existing readings;
+    without it a name that is taken raises `ValueError`.
     """
 
     def register(function: R) -> R:

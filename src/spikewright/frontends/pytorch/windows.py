@@ -18,7 +18,7 @@ from spikewright._base.windows import Pairs, Windows
 from spikewright.frontends.pytorch.program import sizes_of
 from spikewright.frontends.pytorch.registry import TorchCall, reads
 from spikewright.frontends.reading.arithmetic import combined, product
-from spikewright.frontends.reading.call import BATCH_FIRST, Unknown, Unreadable, Value
+from spikewright.frontends.reading.call import BATCH_FIRST, UnsupportedInput, UnsupportedOp, Value
 from spikewright.frontends.reading.reductions import (
     adaptive_average,
     adaptive_maximum,
@@ -68,7 +68,7 @@ class Complex(Value):
     def parts(self) -> tuple[Value, Value]:
         """The real part and the imaginary part."""
         if self.imaginary is None:
-            raise Unknown
+            raise UnsupportedInput
         return Value(self.name, self.shape, self.layout), self.imaginary
 
 
@@ -93,7 +93,7 @@ def _spectra(call: TorchCall) -> Value:
     """
     x = call.value("self")
     if x.layout != BATCH_FIRST or len(x.shape) != 1:
-        raise Unreadable(
+        raise UnsupportedOp(
             f"it is applied to {len(x.shape)} axes of a sample", "Give it one signal (batch, time)."
         )
     size = call["n_fft"]
@@ -122,9 +122,9 @@ def _kernels(call: TorchCall, size: int) -> tuple[NDArray, NDArray]:
 def _complex(call: TorchCall, name: str = "self") -> Complex:
     value = call[name]
     if isinstance(value, Value) and value.name is None:
-        raise Unknown
+        raise UnsupportedInput
     if not isinstance(value, Complex):
-        raise Unreadable(*NOT_READ)
+        raise UnsupportedOp(*NOT_READ)
     return value
 
 
@@ -180,7 +180,7 @@ def _transposed(call: TorchCall) -> Value:
     weight = call.array("weight")
     rank = weight.ndim - 2
     if not 1 <= rank <= 3:
-        raise Unreadable(
+        raise UnsupportedOp(
             f"its weights have shape {weight.shape}, which is no kernel of 1 to 3 axes"
         )
     layer = ConvolutionTranspose(

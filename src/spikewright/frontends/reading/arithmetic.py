@@ -20,7 +20,7 @@ from spikewright.frontends.reading.call import (
     ROUNDS,
     Call,
     Operand,
-    Unreadable,
+    UnsupportedOp,
     Value,
     common_shape,
     finite,
@@ -59,7 +59,9 @@ def combined(call: Call, *terms: tuple[float, Operand], divisor: float = 1.0) ->
         ((factor, x),) = values
         return _shifted(call, x, factor / divisor, shift, hidden)
     if hidden is not None:
-        raise Unreadable("it adds minus infinity to several values", "Add the mask to their sum.")
+        raise UnsupportedOp(
+            "it adds minus infinity to several values", "Add the mask to their sum."
+        )
     whole = divisor == 1 and shift is None
     parts = [_scaled_part(call, factor, finite(x), shape) for factor, x in values]
     made = call.add(Add(), *parts, part="" if whole else "sum")
@@ -84,7 +86,7 @@ def _shifted(
 ) -> Value:
     """`factor x + shift`, minus infinity where it is `hidden` or was before."""
     if x.masked is not None and factor <= 0:
-        raise Unreadable("it turns around values that are minus infinity")
+        raise UnsupportedOp("it turns around values that are minus infinity")
     masked = x.masked
     if hidden is not None:
         masked = hidden if masked is None else hidden | masked
@@ -127,7 +129,7 @@ def quotient(call: Call, x: Operand, y: Operand) -> Value:
     if not isinstance(y, Value):
         assert isinstance(x, Value)
         if not np.all(y):
-            raise Unreadable("it divides by zero", "Divide by other constants")
+            raise UnsupportedOp("it divides by zero", "Divide by other constants")
         return scaled(call, x, 1.0 / np.asarray(y, np.float64))
     if isinstance(x, Value):
         return call.add(Divide(), finite(x), finite(y))
@@ -152,7 +154,7 @@ def powered(call: Call, x: Value, exponent: float) -> Value:
 def exponential(call: Call, base: float, x: Value) -> Value:
     """`base ** x`."""
     if not base > 0:
-        raise Unreadable(
+        raise UnsupportedOp(
             f"its base is {base}; a power of a value needs a positive one", "Use a base above 0"
         )
     scale = ScaleShift(np.array(math.log(base)))
@@ -164,7 +166,7 @@ def clipped(call: Call, x: Value, low: float, high: float) -> Value:
     try:
         steps = clip_steps(low, high)
     except ValueError as error:
-        raise Unreadable(str(error), "Give a lower bound below the upper") from None
+        raise UnsupportedOp(str(error), "Give a lower bound below the upper") from None
     return call.chain(finite(x), *steps)
 
 
@@ -180,7 +182,7 @@ def extremum(call: Call, largest: bool, *operands: Operand) -> Value:
     for constant in constants[1:]:
         bound = (np.maximum if largest else np.minimum)(bound, constant)
     if bound.size > 1 and not np.isfinite(bound).all():
-        raise Unreadable("its bounds are infinite in places")
+        raise UnsupportedOp("its bounds are infinite in places")
     if len(values) == 1 and (bound.size == 1 or np.ptp(bound) == 0):
         x, number = call.expand(values[0], shape), float(bound.flat[0])
         low, high = (number, math.inf) if largest else (-math.inf, number)
@@ -215,7 +217,7 @@ def chosen(call: Call, condition: NDArray, yes: Operand, no: Operand) -> Value:
     if np.isneginf(constant).all():
         return replace(x, masked=~kept if x.masked is None else ~kept | x.masked)
     if np.isneginf(shift).any():
-        raise Unreadable("it chooses minus infinity in places, and other values elsewhere")
+        raise UnsupportedOp("it chooses minus infinity in places, and other values elsewhere")
     return call.add(ScaleShift(kept.astype(float), shift), finite(x))
 
 
@@ -298,7 +300,7 @@ def rounded(call: Call, x: Value, name: str) -> Value:
     Where layers that cannot be read are called, so is this one.
     """
     if is_asked_for():
-        raise Unreadable(*JUMPS)
+        raise UnsupportedOp(*JUMPS)
     made = call.add(Rounds(name), finite(x))
     if made.name is not None:
         call.builder.rounds(made.name, call.refusal(*ROUNDS))
@@ -355,7 +357,7 @@ LEAST = -1e30
 def softmax(call: Call, x: Value, axes: Sequence[int], zero_rows: bool = False) -> Value:
     """Softmax over some axes together; minus infinity gets no share.
 
-    Raises `Unreadable` where all along them is minus infinity, unless zeros are meant then.
+    Raises `UnsupportedOp` where all along them is minus infinity, unless zeros are meant then.
     """
     hidden, x = x.masked, replace(x, masked=None)
     steps = normalised_exponentials("softmax", x.shape, axes)
@@ -363,7 +365,7 @@ def softmax(call: Call, x: Value, axes: Sequence[int], zero_rows: bool = False) 
         return call.chain(x, *steps)
     empty = np.broadcast_to(hidden, x.shape).all(axis=tuple(axes), keepdims=True)
     if empty.any() and not zero_rows:
-        raise Unreadable("its mask leaves nothing of some rows", "Let every row see something.")
+        raise UnsupportedOp("its mask leaves nothing of some rows", "Let every row see something.")
     x = call.add(ScaleShift(shift=np.where(hidden, HIDDEN, 0.0)), x, part="mask")
     if not empty.any():
         return call.chain(x, *steps)

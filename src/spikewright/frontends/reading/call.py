@@ -72,7 +72,7 @@ def by_kind(*families: tuple[Reason, str]) -> Mapping[str, Reason]:
     return {kind: reason for reason, kinds in families for kind in kinds.split()}
 
 
-class Unreadable(Exception):
+class UnsupportedOp(Exception):
     """Raised by a reader: the reason why this layer cannot be read, and the user's options."""
 
     def __init__(self, reason: str, options: str = "") -> None:
@@ -81,7 +81,7 @@ class Unreadable(Exception):
         self.options = options
 
 
-class Unknown(Exception):
+class UnsupportedInput(Exception):
     """Raised where a layer reads what was refused already: there is nothing to add to that."""
 
 
@@ -104,7 +104,7 @@ class Layout(Enum):
         """Number of foreign axes of a value with `own` axes in the graph."""
         return own + self.value
 
-    def own_axis(self, axis: int) -> int:
+    def sample_axis(self, axis: int) -> int:
         """The graph's axis that another foreign axis (counted from the front) is."""
         return axis - self.value
 
@@ -173,7 +173,7 @@ Operand = Value | NDArray
 def finite(value: Value) -> Value:
     """The value; refuses one that is minus infinity in places."""
     if value.masked is not None:
-        raise Unreadable(
+        raise UnsupportedOp(
             "it reads values that are minus infinity, which only a softmax can take",
             "Apply the mask right before the softmax.",
         )
@@ -181,14 +181,14 @@ def finite(value: Value) -> Value:
 
 
 def common_shape(*operands: Operand) -> Shape:
-    """The shape that all broadcast to; raises `Unreadable` where there is none."""
+    """The shape that all broadcast to; raises `UnsupportedOp` where there is none."""
     shapes = [operand.shape for operand in operands]
     try:
         return np.broadcast_shapes(*shapes)
     except ValueError:
         if any(isinstance(operand, Value) and operand.name is None for operand in operands):
-            raise Unknown from None  # the shapes are stand-ins
-        raise Unreadable(f"its inputs of shapes {shapes} do not broadcast") from None
+            raise UnsupportedInput from None  # the shapes are stand-ins
+        raise UnsupportedOp(f"its inputs of shapes {shapes} do not broadcast") from None
 
 
 def alike(first: NDArray, second: NDArray) -> bool:
@@ -201,7 +201,7 @@ def alike(first: NDArray, second: NDArray) -> bool:
 
 
 def afford(values: float, itemsize: int = 8) -> None:
-    """Count so many numbers; raises `Unreadable` where the file's budget has no room for them.
+    """Count so many numbers; raises `UnsupportedOp` where the file's budget has no room for them.
 
     Nothing is counted while a live model is read: its user made it.
     """
@@ -209,14 +209,14 @@ def afford(values: float, itemsize: int = 8) -> None:
     if budget is None:
         return
     if reason := budget.spend(int(min(values, 2.0**100)) * itemsize):
-        raise Unreadable(f"it makes {int(values)} values, which take {reason}", MORE_BYTES)
+        raise UnsupportedOp(f"it makes {int(values)} values, which take {reason}", MORE_BYTES)
 
 
 def afford_nodes(count: int, what: str) -> None:
-    """Count so many nodes of `what`; raises `Unreadable` where the budget has no room for them."""
+    """Count so many nodes of `what`; raises `UnsupportedOp` where the budget is spent."""
     budget = current()
     if budget is not None and (reason := budget.spend_nodes(count)):
-        raise Unreadable(f"{what}: {reason}", MORE_NODES)
+        raise UnsupportedOp(f"{what}: {reason}", MORE_NODES)
 
 
 def afford_call(graph: Graph) -> None:
@@ -276,14 +276,14 @@ class Call(ABC):
     def add(self, layer: Layer, *values: Value, part: str = "") -> Value:
         """Add a node; without `part` it gets the call's own name and is its result.
 
-        Raises `Unreadable` where shapes do not fit.
+        Raises `UnsupportedOp` where shapes do not fit.
         """
         try:
             shape = shape_made(layer, *(value.shape for value in values))
         except GraphError as error:
             if any(value.name is None for value in values):
-                raise Unknown from None  # the shapes are stand-ins
-            raise Unreadable(str(error)) from None
+                raise UnsupportedInput from None  # the shapes are stand-ins
+            raise UnsupportedOp(str(error)) from None
         name = self._made(layer, [value.name for value in values], part)
         if not values:
             return Value(name, shape)
@@ -295,7 +295,7 @@ class Call(ABC):
         if not hidden or (isinstance(layer, Activation) and layer.function in _TAKES_HIDDEN):
             return None
         if len(values) > 1 or not isinstance(layer, _MOVES):
-            raise Unreadable(
+            raise UnsupportedOp(
                 "it reads values that a mask of the data makes minus infinity, or nearly",
                 "Apply the mask to the scores right before the softmax.",
             )
@@ -304,10 +304,10 @@ class Call(ABC):
         return self.add(layer, value.seen, part=f"{part}/seen".lstrip("/"))
 
     def node(self, layer: Layer, *inputs: str, part: str = "") -> str:
-        """Add a layer behind known nodes; raises `Unknown` where the shapes do not fit."""
+        """Add a layer behind known nodes; raises `UnsupportedInput` where the shapes do not fit."""
         name = self._made(layer, inputs, part)
         if name is None:
-            raise Unknown  # the builder has noted the reason
+            raise UnsupportedInput  # the builder has noted the reason
         return name
 
     def _made(self, layer: Layer, inputs: Sequence[str | None], part: str) -> str | None:

@@ -15,8 +15,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright.frontends.reading.call import Call, Operand, Unknown, Unreadable, Value, finite
-from spikewright.frontends.unrolling.cells import Adder
+from spikewright.frontends.reading.call import (
+    Call,
+    Operand,
+    UnsupportedInput,
+    UnsupportedOp,
+    Value,
+    finite,
+)
+from spikewright.frontends.unrolling.cells import AddNode
 from spikewright.graph.layers import (
     Affine,
     Broadcast,
@@ -48,11 +55,11 @@ def multiplied(
 
     Labels and shapes are those of the graph. Constants that share a label are multiplied first,
     the rest from left to right. `bias` broadcasts against the result and is added. Raises
-    `Unreadable` where nothing is a value, or axes of one label differ.
+    `UnsupportedOp` where nothing is a value, or axes of one label differ.
     """
     values = [finite(value) for value in values_of(operands)]
     if any(value.name is None for value in values):
-        raise Unknown
+        raise UnsupportedInput
     factors = [
         Factor(own, x.shape, (str(x.name),)) if isinstance(x, Value) else Factor.of(x, own)
         for x, own in zip(operands, labels, strict=True)
@@ -62,10 +69,10 @@ def multiplied(
 
 
 def values_of(operands: Sequence[Any]) -> list[Value]:
-    """The operands that are no constants; raises `Unreadable` where there are none."""
+    """The operands that are no constants; raises `UnsupportedOp` where there are none."""
     values = [x for x in operands if isinstance(x, Value)]
     if not values:
-        raise Unreadable("none of its operands depends on the input", "Compute it beforehand")
+        raise UnsupportedOp("none of its operands depends on the input", "Compute it beforehand")
     return values
 
 
@@ -154,7 +161,7 @@ class Factor:
         else:
             self.then("shift", ScaleShift(shift=bias), self.labels)
 
-    def added(self, add: Adder, part: str) -> str:
+    def added(self, add: AddNode, part: str) -> str:
         """Add the layers to the graph, the last one under this part's name; returns its node."""
         nodes = self.nodes
         for index, (step, layer) in enumerate(self.layers):
@@ -165,7 +172,7 @@ class Factor:
 
 
 def contract(
-    add: Adder,
+    add: AddNode,
     factors: Sequence[Factor],
     result: Labels,
     bias: NDArray | None = None,
@@ -211,7 +218,7 @@ def _extents(factors: Iterable[Factor]) -> dict[Hashable, int]:
         for label, n in zip(factor.labels, factor.shape, strict=True):
             known = extents.get(label, 1)
             if 1 not in (n, known) and n != known:
-                raise Unreadable(f"it multiplies along axes of {known} and {n} values")
+                raise UnsupportedOp(f"it multiplies along axes of {known} and {n} values")
             extents[label] = max(known, n)
     return extents
 
@@ -222,7 +229,7 @@ def _check_bias(bias: NDArray | None, shape: Shape) -> None:
     try:
         np.broadcast_to(bias, shape)
     except ValueError:
-        raise Unreadable(
+        raise UnsupportedOp(
             f"its bias of shape {bias.shape} does not fit a result of shape {shape}"
         ) from None
 
@@ -245,7 +252,7 @@ def _without_diagonals(factor: Factor) -> Factor:
     axes = [[i for i, one in enumerate(factor.labels) if one == label] for label in labels]
     extents = [{factor.shape[axis] for axis in some} for some in axes]
     if any(len(some) > 1 for some in extents):
-        raise Unreadable(f"it takes the diagonal of axes of {factor.shape} values")
+        raise UnsupportedOp(f"it takes the diagonal of axes of {factor.shape} values")
     sizes = [(n, n ** len(some)) for (n,), some in zip(extents, axes, strict=True)]
     flat = tuple(wide for _, wide in sizes)
     steps = [slice(None, None, max((wide - 1) // max(n - 1, 1), 1)) for n, wide in sizes]
@@ -278,7 +285,7 @@ class _Product:
     def _size(self, labels: Labels) -> Shape:
         return tuple(self._extents[label] for label in labels)
 
-    def factor(self, add: Adder, part: str) -> Factor:
+    def factor(self, add: AddNode, part: str) -> Factor:
         """The product as layers behind the nodes that it reads."""
         alike = (self._x.constant is None) == (self._y.constant is None)
         if not self._summed:
@@ -291,7 +298,7 @@ class _Product:
         made.shift(self._bias)
         return made
 
-    def _joint(self, add: Adder, layer: Layer, labels: Labels, part: str) -> Factor:
+    def _joint(self, add: AddNode, layer: Layer, labels: Labels, part: str) -> Factor:
         """A layer of two constants, or of two values."""
         x, y = self._x, self._y
         shape = layer.output_shape(x.shape, y.shape)
@@ -300,7 +307,7 @@ class _Product:
         nodes = x.added(add, _joined(part, "first")), y.added(add, _joined(part, "second"))
         return Factor(labels, shape, nodes, layers=[("product", layer)])
 
-    def _elementwise(self, add: Adder, part: str, alike: bool) -> Factor:
+    def _elementwise(self, add: AddNode, part: str, alike: bool) -> Factor:
         x, y, wanted = self._x, self._y, self._wanted
         x.spread(wanted)
         y.spread(wanted)
@@ -311,7 +318,7 @@ class _Product:
         x.then("scale", ScaleShift(y.constant), wanted)
         return x
 
-    def _matrix_product(self, add: Adder, part: str) -> Factor:
+    def _matrix_product(self, add: AddNode, part: str) -> Factor:
         """One product of matrices for each value of the labels in both and in the result."""
         turned_x = self._x.matrix(self._both, self._own, self._summed)
         turned_y = self._y.matrix(self._both, self._summed, self._other)

@@ -26,7 +26,7 @@ from spikewright.frontends.reading.call import (
     Call,
     Layout,
     Operand,
-    Unreadable,
+    UnsupportedOp,
     Value,
     common_shape,
     layout_of,
@@ -45,14 +45,14 @@ def parsed(equation: str, ranks: Sequence[int]) -> tuple[list[Labels], Labels]:
     """Labels of operands with these ranks and of the result.
 
     An ellipsis becomes negative numbers, counted from its end. Without an arrow the result has the
-    ellipsis and the letters that stand once, in alphabetical order. Raises `Unreadable` where the
-    equation does not fit.
+    ellipsis and the letters that stand once, in alphabetical order. Raises `UnsupportedOp` where
+    the equation does not fit.
     """
     text = equation.replace(" ", "")
     left, arrow, right = text.partition("->")
     terms = left.split(",")
     if len(terms) != len(ranks):
-        raise Unreadable(f"its equation {equation!r} does not fit {len(ranks)} operands")
+        raise UnsupportedOp(f"its equation {equation!r} does not fit {len(ranks)} operands")
     labels = [_of_term(equation, *pair) for pair in zip(terms, ranks, strict=True)]
     numbers = sorted({one for some in labels for one in some if isinstance(one, int)})
     if not arrow:
@@ -62,7 +62,7 @@ def parsed(equation: str, ranks: Sequence[int]) -> tuple[list[Labels], Labels]:
     result = (*front, *(numbers if dots else ()), *back)
     known = {one for some in labels for one in some}
     if len(set(result)) < len(result) or not known.issuperset(result):
-        raise Unreadable(f"its equation {equation!r} has no such result")
+        raise UnsupportedOp(f"its equation {equation!r} has no such result")
     return labels, result
 
 
@@ -71,7 +71,7 @@ def _of_term(equation: str, term: str, rank: int) -> Labels:
     letters = front + back
     extra = rank - len(letters)
     if extra < 0 or (extra and not dots) or (letters and not letters.isalpha()):
-        raise Unreadable(f"its equation {equation!r} does not fit {rank} axes of {term!r}")
+        raise UnsupportedOp(f"its equation {equation!r} does not fit {rank} axes of {term!r}")
     return (*front, *range(-extra, 0), *back)
 
 
@@ -102,13 +102,15 @@ def tensordot_labels(
 def batch_label(values: Sequence[Labels], result: Labels) -> Hashable:
     """The label of the batch, axis 0 of every value.
 
-    Raises `Unreadable` where samples would meet others: the batch is to be one label, once in
+    Raises `UnsupportedOp` where samples would meet others: the batch is to be one label, once in
     every value and in the result.
     """
     found = {labels[0] for labels in values}
     once = all(labels.count(labels[0]) == 1 for labels in values)
     if len(found) != 1 or not once or not found.issubset(result):
-        raise Unreadable("it sums over the samples of a batch, or joins different ones", _SAMPLES)
+        raise UnsupportedOp(
+            "it sums over the samples of a batch, or joins different ones", _SAMPLES
+        )
     return found.pop()
 
 
@@ -181,7 +183,7 @@ def _check_sums(
             continue  # it is repeated along the longer one
         both = {known.setdefault(label, extent), extent}
         if len(both) > 1 and 1 in both:
-            raise Unreadable(f"it sums over a batch of one sample and {max(both)} values", MIXES)
+            raise UnsupportedOp(f"it sums over a batch of one sample and {max(both)} values", MIXES)
 
 
 def _bias_of(call: Call, bias: Any, kept: Sequence[bool]) -> Operand:
@@ -326,7 +328,7 @@ def _for_all_heads(
     for label, n in zip(labels, x.shape, strict=True):
         wanted = heads.get(label, n)
         if n > 1 and wanted > 1 and wanted % n:
-            raise Unreadable(f"{wanted} heads of queries do not divide into {n} of its {part}s")
+            raise UnsupportedOp(f"{wanted} heads of queries do not divide into {n} of its {part}s")
         times.append(max(wanted // n, 1) if n > 1 else 1)
     if max(times, default=1) == 1:
         return x
@@ -340,13 +342,13 @@ def _for_all_heads(
 def masked(call: Call, scores: Value, mask: Operand) -> Value:
     """Scores and a mask that is added to them; where it is minus infinity, so are they."""
     if common_shape(scores, mask) != scores.shape:
-        raise Unreadable(f"its mask of shape {mask.shape} does not fit scores of {scores.shape}")
+        raise UnsupportedOp(f"its mask of shape {mask.shape} does not fit scores of {scores.shape}")
     if isinstance(mask, Value):
         if mask.seen is not None:
             both = total(call.inside("added"), scores, replace(mask, seen=None))
             return hidden_unless(call, mask.seen, both)
         if mask.truth:
-            raise Unreadable(
+            raise UnsupportedOp(
                 "its mask of truth values is computed from the data, and may hide every key",
                 "Add numbers to the scores: 0 where a key is seen, -1e4 elsewhere",
             )

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from spikewright._base.windows import Pairs, Windows
 from spikewright.frontends.reading.arithmetic import combined, function
-from spikewright.frontends.reading.call import BATCH_FIRST, Call, Unreadable, Value, finite
+from spikewright.frontends.reading.call import BATCH_FIRST, Call, UnsupportedOp, Value, finite
 from spikewright.frontends.reading.selection import entry, stacked
 from spikewright.graph.clipping import Steps
 from spikewright.graph.layers import (
@@ -99,7 +99,7 @@ def variance(
     """The sum of squares of the deviations from the mean over `n - correction`, or its root."""
     n = math.prod(x.shape[axis] for axis in axes)
     if n <= correction:
-        raise Unreadable(f"the variance of {n} values is not a number")
+        raise UnsupportedOp(f"the variance of {n} values is not a number")
     over = tuple(axes)
     mean = call.add(GlobalAveragePool(over, True), finite(x), part="mean")
     centred = combined(call.inside("centred"), (1.0, x), (-1.0, mean))
@@ -128,7 +128,7 @@ def cumulative_sum(
     """Sums of all values up to each one along an axis, or from each one on."""
     n = x.shape[axis]
     if n * n > _LARGEST:
-        raise Unreadable(f"it sums along {n} values, for which the matrix is too large")
+        raise UnsupportedOp(f"it sums along {n} values, for which the matrix is too large")
     matrix = np.tri(n, k=-1 if exclusive else 0)
     if reverse:
         matrix = matrix[::-1, ::-1]
@@ -294,7 +294,9 @@ def folded(call: Call, x: Value, image: Sequence[int], windows: Windows) -> Valu
     """
     steps, places = windows.output_extent(image), math.prod(windows.size)
     if len(x.shape) != 2 or x.shape[0] % places or math.prod(steps) != x.shape[1]:
-        raise Unreadable(f"its input {x.shape} holds no blocks of {windows.size} at {steps} places")
+        raise UnsupportedOp(
+            f"its input {x.shape} holds no blocks of {windows.size} at {steps} places"
+        )
     channels = x.shape[0] // places
     extra = tuple(
         (n + before + after - d * (k - 1) - 1) % s

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright._base.windows import Pairs
-from spikewright.frontends.reading.call import Call, Unreadable, Value, finite
+from spikewright.frontends.reading.call import Call, UnsupportedOp, Value, finite
 from spikewright.graph.layers import (
     Concatenate,
     Crop,
@@ -35,7 +35,7 @@ def sliced(call: Call, x: Value, slices: Mapping[int, slice]) -> Value:
     layer: Layer = Slice.along(x.shape, slices)
     counts = [count for _, count, _ in layer.ranges]  # type: ignore[attr-defined]
     if min(counts, default=1) < 1:
-        raise Unreadable(
+        raise UnsupportedOp(
             f"its ranges {list(slices.values())} leave nothing of {x.shape}",
             "Leave out what is empty.",
         )
@@ -125,7 +125,7 @@ def _border(pads: Pairs, mode: Mode, value: float) -> list[tuple[str, Layer]]:
     if mode != "constant":
         return [("padded", Pad(pads, mode))]
     if not np.isfinite(value):
-        raise Unreadable(f"it pads with {value}, which is no finite number")
+        raise UnsupportedOp(f"it pads with {value}, which is no finite number")
     if not value:
         return [("padded", ZeroPad(pads))]
     before, after = ScaleShift(shift=np.array(-value)), ScaleShift(shift=np.array(value))
@@ -152,7 +152,7 @@ def depth_to_space(call: Call, x: Value, block: int, blocks_first: bool = False)
     """Channels of `(..., channels, height, width)` laid out as blocks of pixels."""
     *front, channels, height, width = x.shape
     if block < 1 or channels % block**2:
-        raise Unreadable(f"{channels} channels do not divide into blocks of {block} x {block}")
+        raise UnsupportedOp(f"{channels} channels do not divide into blocks of {block} x {block}")
     inner, lead = channels // block**2, len(front)
     blocks = (block, block, inner) if blocks_first else (inner, block, block)
     order = (2, 3, 0, 4, 1) if blocks_first else (0, 3, 1, 4, 2)
@@ -169,7 +169,7 @@ def space_to_depth(call: Call, x: Value, block: int, blocks_first: bool = False)
     """Blocks of pixels of `(..., channels, height, width)` as channels."""
     *front, channels, height, width = x.shape
     if block < 1 or height % block or width % block:
-        raise Unreadable(f"blocks of {block} do not divide an image of {height} x {width}")
+        raise UnsupportedOp(f"blocks of {block} do not divide an image of {height} x {width}")
     lead = len(front)
     order = (2, 4, 0, 1, 3) if blocks_first else (0, 2, 4, 1, 3)
     return rearranged(

@@ -27,7 +27,7 @@ from spikewright.frontends.reading.arithmetic import (
 from spikewright.frontends.reading.call import (
     Call,
     Operand,
-    Unreadable,
+    UnsupportedOp,
     Value,
     common_shape,
     finite,
@@ -141,7 +141,7 @@ def choice(call: Call, condition: Operand, yes: Operand, no: Operand) -> Value:
     if hidden is not None:
         return hidden
     if any(not isinstance(x, Value) and not np.isfinite(x).all() for x in (yes, no)):
-        raise Unreadable(
+        raise UnsupportedOp(
             "its condition depends on the input, and it chooses a number that is not finite",
             "Use a large number, such as -1e4.",
         )
@@ -182,10 +182,10 @@ _MOST = 64  # each further one is compared with all values that are left
 def in_order(call: Call, x: Value, axis: int, count: int, falling: bool) -> tuple[Value, Value]:
     """So many of the largest or smallest values along an axis, and their places.
 
-    Raises `Unreadable` for more than 64 of them.
+    Raises `UnsupportedOp` for more than 64 of them.
     """
     if count > _MOST:
-        raise Unreadable(
+        raise UnsupportedOp(
             f"it puts {count} values into order, for which each is compared with all others, and "
             f"at most {_MOST} can be",
             "Ask for fewer, as torch.topk does, or do it with the outputs: outputs=[...].",

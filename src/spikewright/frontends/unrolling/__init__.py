@@ -20,9 +20,9 @@ from typing import NamedTuple, overload
 
 import numpy as np
 
-from spikewright.frontends.reading.call import Call, Unreadable
+from spikewright.frontends.reading.call import Call, UnsupportedOp
 from spikewright.frontends.unrolling.cells import (
-    Adder,
+    AddNode,
     CellProduct,
     CellStep,
     GRUCell,
@@ -50,7 +50,7 @@ from spikewright.graph.layers.recurrence import Cell as StepOfCell
 from spikewright.graph.layers.recurrence import CellPart
 
 __all__ = [
-    "MAX_STEPS", "Adder", "CellProduct", "GRUCell", "LSTMCell", "MaskedCell", "SimpleCell",
+    "MAX_STEPS", "AddNode", "CellProduct", "GRUCell", "LSTMCell", "MaskedCell", "SimpleCell",
     "StepsOf", "Unrolled", "UnrolledCell", "beside_mask", "elementwise", "keeping_recurrence",
     "stack", "unroll",
 ]  # fmt: skip
@@ -88,7 +88,7 @@ class StepsOf(Sequence[str]):
     A step has a node of its own once it is asked for.
     """
 
-    adder: Adder
+    adder: AddNode
     node: str
     prefix: str
     steps: int
@@ -117,7 +117,7 @@ class StepsOf(Sequence[str]):
 
 
 def unroll(
-    adder: Adder,
+    adder: AddNode,
     cell: UnrolledCell,
     sequence: str | Sequence[str],
     steps: int,
@@ -130,10 +130,10 @@ def unroll(
     That is a node `(steps, *lead, inputs)`, or one node `(*lead, inputs)` a step, such as another
     cell's outputs. `initial` are the states to begin with, `(*lead, size)`, zeros where there are
     none; `backwards` begins at the end. `lead` are axes along which the same happens everywhere.
-    Raises `Unreadable` for more than `MAX_STEPS` steps that are to be written out.
+    Raises `UnsupportedOp` for more than `MAX_STEPS` steps that are to be written out.
     """
     if steps > MAX_STEPS and not _KEPT.get():
-        raise Unreadable(
+        raise UnsupportedOp(
             f"its sequence has {steps} steps, and every step becomes layers of its own: "
             f"{MAX_STEPS} are the limit. sequence_step=P gives each of them P steps of time "
             "instead",
@@ -170,7 +170,7 @@ def unroll(
 
 
 def _kept(
-    adder: Adder,
+    adder: AddNode,
     cell: UnrolledCell,
     maps: Sequence[Affine],
     sequence: str | Sequence[str],
@@ -217,7 +217,7 @@ def _kept(
     return Unrolled(made[0], tuple(of_state[0 if backwards else -1] for of_state in made))
 
 
-def stack(adder: Adder, values: Sequence[str], shape: Shape, part: str = "") -> str:
+def stack(adder: AddNode, values: Sequence[str], shape: Shape, part: str = "") -> str:
     """Nodes of one shape one below the other, `(len(values), *shape)`.
 
     A few at a time: a concatenation is as wide as its result for each of its parts.

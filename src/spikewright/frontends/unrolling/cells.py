@@ -18,7 +18,7 @@ from spikewright.graph.clipping import Steps
 from spikewright.graph.layers import Add, Affine, Layer, Multiply, ScaleShift, Shape, Slice
 
 
-class Adder(Protocol):
+class AddNode(Protocol):
     """A function that adds a layer to a front end's graph: returns the node's name, or raises.
 
     Without `part` the node has the name of the source's layer, otherwise it is a part of that.
@@ -71,7 +71,7 @@ class UnrolledCell(ABC):
 class CellStep:
     """Adds the layers of one step, under names that say which."""
 
-    adder: Adder
+    adder: AddNode
     prefix: str
     lead: Shape = ()
 

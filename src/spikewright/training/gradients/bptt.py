@@ -15,7 +15,7 @@ from spikewright._base.options import options_of
 from spikewright._base.samples import check_rows, over_time
 from spikewright.engines.torch.device import Tensor, Tensors
 from spikewright.errors import SimulationError, TrainingError
-from spikewright.frontends.origins import Origin, Place
+from spikewright.frontends.provenance import ArrayKey, Provenance
 from spikewright.graph import Graph
 from spikewright.lower import NeuronChoice
 from spikewright.lower.populations import Roles
@@ -57,8 +57,8 @@ class NamedArrays(nn.Module):
 
     def __init__(self, graph: Graph, named: NamedParameters, dtype: torch.dtype) -> None:
         super().__init__()
-        self._made: dict[Place, tuple[list[str], str]] = {}
-        self._fixed: dict[Place, str] = {}
+        self._made: dict[ArrayKey, tuple[list[str], str]] = {}
+        self._fixed: dict[ArrayKey, str] = {}
         for node in graph:
             for field, array in node.layer.arrays().items():
                 place, key = (node.name, field), f"_{len(self._made)}_{len(self._fixed)}"
@@ -83,7 +83,7 @@ class NamedArrays(nn.Module):
         return found
 
 
-def _index(origin: Origin, named: NamedParameters) -> Any:
+def _index(origin: Provenance, named: NamedParameters) -> Any:
     """The place of every value of an array in the parameters that it holds, laid end to end."""
     first, end = np.zeros(len(origin.names), np.int64), 0
     for number, name in zip(np.unique(origin.which), origin.held, strict=True):
@@ -104,7 +104,7 @@ class BpttModule(nn.Module):
         self,
         conversion: Converted,
         named: NamedParameters,
-        frozen: Collection[Place],
+        frozen: Collection[ArrayKey],
         steps: int,
         options: ModuleOptions,
     ) -> None:

@@ -1,4 +1,4 @@
-"""Checks of a file's description of a model, made before Keras sees it.
+"""Safe deserialization: a file's description of a model is checked before Keras sees it.
 
 Keras builds whatever classes and functions a file names. Here a file may name the layers that can
 be read, and the parts of Keras that hold no code of their own; anything else is refused by name.
@@ -12,7 +12,7 @@ from typing import Any
 from spikewright._base.optional import require
 from spikewright.errors import Refusal
 from spikewright.frontends.keras.elementwise import NAMED, OPTIONS
-from spikewright.frontends.keras.registry import CODE, READERS, readable_class, why_not
+from spikewright.frontends.keras.registry import CODE, READERS, readable_class, unsupported_reason
 
 _MODELS = frozenset({"Functional", "Model", "Sequential"})
 
@@ -58,7 +58,7 @@ _OWN_CODE = (
 )
 
 
-class Scan:
+class ConfigChecker:
     """Collects the refusals of a model's description, and whether it has classes of the user's."""
 
     def __init__(self) -> None:
@@ -83,7 +83,7 @@ class Scan:
         elif kind in _MODELS:
             self._model(entry, config, path, inside="" if prefix is None else f"{path}/")
         elif kind != "InputLayer" and kind not in READERS and not _registered(entry, kind):
-            self._refuse(path, kind, *why_not(kind), callable=_runs_alone(kind))
+            self._refuse(path, kind, *unsupported_reason(kind), callable=_runs_alone(kind))
         elif kind in _WRAPPERS and isinstance(config.get("layer"), dict):
             self.layer(config["layer"], f"{path}/")
             self._parts(_without(config, "layer"), path, kind)

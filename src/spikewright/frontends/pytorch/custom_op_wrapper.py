@@ -1,4 +1,4 @@
-"""Parts of a module as one operator each: those that cannot be traced or read, packed sequences.
+"""Custom operators around parts that cannot be traced or read, and packed sequences.
 
 A graph has a fixed number of steps, so a packed sequence holds the padded values and their lengths,
 and a recurrent layer over it is one operator. Experts of Hugging Face's models sort tokens by

@@ -11,7 +11,7 @@ from same_models import READERS
 from test_same_model import MODELS, QUICK
 
 from spikewright.frontends import Reading
-from spikewright.frontends.origins import parameters_of
+from spikewright.frontends.provenance import parameters_of
 from spikewright.training.trainable import TRAINED
 
 WEIGHTED = {name: model for name, model in MODELS.items() if list(model.torch().parameters())}

@@ -1,4 +1,4 @@
-"""Python code in layers, read from the operators that it runs: on Keras's torch backend.
+"""Tracing of Python code in layers into operators of PyTorch, on Keras's torch backend.
 
 There every layer is a module of PyTorch too, so PyTorch's readers can read it; layers inside keep
 their names in Keras.
@@ -24,7 +24,7 @@ from spikewright.errors import ReadError, UnsupportedLayerError
 from spikewright.frontends import read_bare
 from spikewright.frontends.keras.parameters import inputs_as_they_are, note_inputs
 from spikewright.frontends.keras.registry import Value
-from spikewright.frontends.keras.walking import flatten
+from spikewright.frontends.keras.traversal import flatten
 from spikewright.frontends.reading.call import NO_READER
 from spikewright.frontends.source import GraphBuilder, Source
 from spikewright.graph import GraphNode
@@ -174,7 +174,7 @@ def _parts(layer: Any, name: str = "") -> Iterator[tuple[str, Any]]:
 
 
 @dataclass(frozen=True)
-class Graft:
+class TracedSubgraph:
     """Adds the nodes that PyTorch's readers made of a layer's code to a graph.
 
     `name` and `source` are those of the layer, empty where it is the whole model.

@@ -1,4 +1,4 @@
-"""Walking a Keras model call by call, with its masks: reading and running are the same walk.
+"""Traversal of a Keras model call by call, with its masks: reading and running share it.
 
 Keras hands masks from layer to layer beside the tensors that they belong to. A layer that knows
 masks is given those of its inputs when it is called. Code and nested models find them at the
@@ -16,7 +16,7 @@ from typing import Any, Generic, TypeVar
 
 from spikewright._base.optional import require
 from spikewright._base.samples import Place, leaves
-from spikewright.frontends.keras.registry import Unreadable, Value, of_keras
+from spikewright.frontends.keras.registry import UnsupportedOp, Value, of_keras
 from spikewright.graph import unique_name
 
 _UNUSED = frozenset({"BatchNormalization"})
@@ -126,7 +126,7 @@ class Application(Generic[V]):
     masks: tuple[tuple[Any, Any], ...] = ()
 
 
-class Walk(ABC, Generic[V]):
+class CallTraversal(ABC, Generic[V]):
     """Passes a `V` for every tensor through a model, and through the models nested in it.
 
     The second call of a shared layer is named `<layer>_1`, and so on; a name that another layer of
@@ -151,14 +151,14 @@ class Walk(ABC, Generic[V]):
         return
 
     def enter(self, call: Application[V], graph: Any) -> Sequence[V]:
-        """The inputs of a nested model; raises `Unreadable`."""
+        """The inputs of a nested model; raises `UnsupportedOp`."""
         return _arranged(graph, call)
 
     def leave(self, call: Application[V], outputs: Sequence[V]) -> Sequence[V]:
         """The outputs of a nested model, given the results of its last layers."""
         return outputs
 
-    def refused(self, call: Application[V], why: Unreadable) -> Sequence[V]:
+    def refused(self, call: Application[V], why: UnsupportedOp) -> Sequence[V]:
         """The outputs of a nested model that could not be entered."""
         raise why
 
@@ -215,7 +215,7 @@ class Walk(ABC, Generic[V]):
         """The outputs of a nested model."""
         try:
             inputs = self.enter(call, graph)
-        except Unreadable as why:
+        except UnsupportedOp as why:
             return self.refused(call, why)
         return self.leave(call, self.through(graph, inputs, f"{call.name}/", f"{call.source}/"))
 
@@ -324,5 +324,5 @@ def _arranged(graph: Any, call: Application[V]) -> list[V]:
     values = flatten(given)
     if isinstance(given, dict) or len(values) != len(names):
         keys = sorted(given) if isinstance(given, dict) else f"{len(values)} tensors"
-        raise Unreadable(f"it is called with {keys} and its inputs are {names}")
+        raise UnsupportedOp(f"it is called with {keys} and its inputs are {names}")
     return values

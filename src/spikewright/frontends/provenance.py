@@ -1,4 +1,4 @@
-"""Where the arrays of a graph come from: which number of which parameter of the model.
+"""The provenance of a graph's arrays: which number of which parameter of the model each is.
 
 A copy of the model, whose parameters hold numbers that count them, is read as the model was. What
 stands in the arrays of its graph then says where each value comes from, whatever a reader did to
@@ -25,7 +25,7 @@ from spikewright.errors import ReadError
 from spikewright.graph import Graph
 
 Arrays = Mapping[str, NDArray]
-Place = tuple[str, str]
+ArrayKey = tuple[str, str]
 """A node of a graph, and the name of one of its arrays."""
 
 _STATISTICS = ("running_mean", "running_var", "moving_mean", "moving_variance")
@@ -35,7 +35,7 @@ _BASES = (1024, 250)  # digits: float16 holds each of the first exactly, bfloat1
 
 
 @dataclass(frozen=True, eq=False)
-class Origin:
+class Provenance:
     """The parameters that an array's values are: `names[which]`, number `index` of each."""
 
     names: Sequence[str]
@@ -85,7 +85,7 @@ def as_held(model: Any, access: ModuleType, values: Mapping[str, NDArray]) -> di
 
 def origins(
     model: Any, framework: str, graph: Graph, read: Callable[[Any], Graph]
-) -> dict[Place, Origin]:
+) -> dict[ArrayKey, Provenance]:
     """The origin of every array of `graph` that has one; `read` reads a model as this was read.
 
     The model may have other weights by now than when `graph` was read. Raises `ReadError` where a
@@ -95,7 +95,7 @@ def origins(
     held: dict[str, NDArray] = access.parameters(model)
     names = list(held)
     starts = np.cumsum([0, *(held[name].size for name in names)])
-    codes: dict[Place, NDArray] = {}
+    codes: dict[ArrayKey, NDArray] = {}
     base, unit = _base_of(model, access, held), 1
     while unit == 1 or unit < starts[-1]:
         coded = {
@@ -112,7 +112,7 @@ def origins(
     flat = np.concatenate([np.zeros(0), *values])
     good = {p: c for p, c in codes.items() if c.size and c.min() >= 0 and c.max() < starts[-1]}
 
-    def equal(arrays: Mapping[Place, NDArray]) -> list[Place]:
+    def equal(arrays: Mapping[ArrayKey, NDArray]) -> list[ArrayKey]:
         made = {place: flat[code].astype(arrays[place].dtype) for place, code in good.items()}
         return [place for place, array in made.items() if np.array_equal(array, arrays[place])]
 
@@ -122,7 +122,7 @@ def origins(
     found = {}
     for place in places:
         which = np.searchsorted(starts, good[place], "right") - 1
-        found[place] = Origin(names, which, good[place] - starts[which])
+        found[place] = Provenance(names, which, good[place] - starts[which])
     return found
 
 
@@ -142,7 +142,7 @@ def _digit(array: NDArray, base: int) -> NDArray:
     return np.where(good, whole, -(2.0**50)).astype(np.int64)
 
 
-def _arrays(graph: Graph, like: Graph) -> dict[Place, NDArray]:
+def _arrays(graph: Graph, like: Graph) -> dict[ArrayKey, NDArray]:
     """All arrays by node and field; raises `ReadError` where the graphs are not of one form."""
     nodes = [(node.name, node.layer.kind, node.inputs) for node in graph]
     if nodes != [(node.name, node.layer.kind, node.inputs) for node in like]:
