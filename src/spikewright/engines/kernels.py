@@ -30,7 +30,7 @@ from spikewright.engines.python_steps import PythonStep
 from spikewright.engines.totals import Sums
 from spikewright.engines.windows import Carry
 from spikewright.errors import SimulationError
-from spikewright.network.learning import Facts
+from spikewright.network.learning import RuleInputs
 
 
 def summed(op: ScaledSum, values: Sequence[Any]) -> Any:
@@ -201,7 +201,7 @@ class LearningKernel(Kernel):
         starts = [learning.rule.initial_state(size, dt) for learning in op.rules]
         self._states = [{k: of_each(v) for k, v in start.items()} for start in starts]
         scales = [learning.scale for learning in op.rules]
-        self._facts = [Facts(dt, size, None if x is None else array(x)) for x in scales]
+        self._facts = [RuleInputs(dt, size, None if x is None else array(x)) for x in scales]
 
     @property
     def ahead(self) -> int:

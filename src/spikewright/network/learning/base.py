@@ -34,7 +34,7 @@ LEARNING_RULES = ClassRegistry("learning rule")
 """Every registered learning rule, by name (read only)."""
 
 
-class Facts(NamedTuple):
+class RuleInputs(NamedTuple):
     """Facts for a rule: the step `dt` in seconds, the number of senders, and the receivers'
     `scale`, `(out, 1)`: of encoders `gain / radius`, else None.
     """
@@ -79,7 +79,9 @@ class LearningRuleType(ABC):
         return (*self.filtered, *received, "delta", *self.state_names, *encoders)
 
     @abstractmethod
-    def delta(self, xp: Any, weights: Array, signals: Signals, state: State, facts: Facts) -> Array:
+    def delta(
+        self, xp: Any, weights: Array, signals: Signals, state: State, facts: RuleInputs
+    ) -> Array:
         """The change of `weights`, `(batch, out, in)`, for the next step.
 
         `signals` are the `filtered` activities, `(batch, in)` from "pre" and `(batch, out)` from
@@ -159,7 +161,9 @@ class BCM(FilteredRule):
         ("post_filtered", "post", "post_synapse"),
     )
 
-    def delta(self, xp: Any, weights: Array, signals: Signals, state: State, facts: Facts) -> Array:
+    def delta(
+        self, xp: Any, weights: Array, signals: Signals, state: State, facts: RuleInputs
+    ) -> Array:
         post = signals["post_filtered"]
         drive = (self.learning_rate * facts.dt) * post * (post - signals["theta"])
         return outer(drive, signals["pre_filtered"])
@@ -186,7 +190,9 @@ class Oja(FilteredRule):
         ("post_filtered", "post", "post_synapse"),
     )
 
-    def delta(self, xp: Any, weights: Array, signals: Signals, state: State, facts: Facts) -> Array:
+    def delta(
+        self, xp: Any, weights: Array, signals: Signals, state: State, facts: RuleInputs
+    ) -> Array:
         rate, post = self.learning_rate * facts.dt, signals["post_filtered"]
         grown = outer(rate * post, signals["pre_filtered"])
         return grown - (rate * self.beta * post * post)[:, :, None] * weights
@@ -213,7 +219,9 @@ class PES(FilteredRule):
     def probeable(self) -> tuple[str, ...]:
         return ("error", "activities", "delta")
 
-    def delta(self, xp: Any, weights: Array, signals: Signals, state: State, facts: Facts) -> Array:
+    def delta(
+        self, xp: Any, weights: Array, signals: Signals, state: State, facts: RuleInputs
+    ) -> Array:
         rate = self.learning_rate * facts.dt / facts.senders
         return outer(-rate * signals["error"], signals["activities"])
 
@@ -240,7 +248,9 @@ class RLS(FilteredRule):
     def initial_state(self, senders: int, dt: float) -> Mapping[str, NDArray]:
         return {"inv_gamma": self.learning_rate * dt / senders * np.eye(senders)}
 
-    def delta(self, xp: Any, weights: Array, signals: Signals, state: State, facts: Facts) -> Array:
+    def delta(
+        self, xp: Any, weights: Array, signals: Signals, state: State, facts: RuleInputs
+    ) -> Array:
         r, P = signals["pre_filtered"], state["inv_gamma"]
         along = xp.sum(P * r[:, None, :], axis=-1)
         share = 1.0 / (1.0 + xp.sum(r * along, axis=-1))
@@ -267,7 +277,9 @@ class Voja(FilteredRule):
     receives = "learning_signal"
     reads = (("post_filtered", "post", "post_synapse"),)
 
-    def delta(self, xp: Any, weights: Array, signals: Signals, state: State, facts: Facts) -> Array:
+    def delta(
+        self, xp: Any, weights: Array, signals: Signals, state: State, facts: RuleInputs
+    ) -> Array:
         drive = (self.learning_rate * facts.dt) * signals["learning_signal"]
         drive = drive * signals["post_filtered"]
         return drive[:, :, None] * (facts.scale * signals["value"][:, None, :] - weights)
