@@ -32,6 +32,7 @@ from spikewright.conversion.verified import (
 from spikewright.errors import VerificationError
 from spikewright.frontends import Source, read
 from spikewright.graph import Graph, GraphNode, evaluate_all
+from spikewright.graph.integer_inputs import random_inputs, whole_inputs
 from spikewright.graph.layers import (
     Activation,
     Add,
@@ -41,7 +42,6 @@ from spikewright.graph.layers import (
     Reshape,
     ScaleShift,
 )
-from spikewright.graph.lookups import random_inputs, whole_inputs
 from spikewright.testing.layers import LayerExample, example_inputs, layer_examples
 
 SINGLE = UNITS["float32"]

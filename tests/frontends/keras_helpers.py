@@ -10,7 +10,7 @@ from spikewright.frontends import Source
 from spikewright.frontends.keras import read
 from spikewright.frontends.keras.loading import import_keras
 from spikewright.graph import evaluate_all
-from spikewright.graph.lookups import random_inputs
+from spikewright.graph.integer_inputs import random_inputs
 from spikewright.testing.frontends import check_call
 
 keras = import_keras()

@@ -12,7 +12,7 @@ from torch import nn
 from spikewright.frontends import Source
 from spikewright.frontends.pytorch import read
 from spikewright.graph import Graph, evaluate_all
-from spikewright.graph.lookups import random_inputs
+from spikewright.graph.integer_inputs import random_inputs
 from spikewright.testing.frontends import check_call
 
 

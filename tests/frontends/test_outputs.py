@@ -25,7 +25,7 @@ from spikewright.cli import main
 from spikewright.errors import ReadError, UnsupportedLayerError
 from spikewright.frontends import read
 from spikewright.graph import evaluate, evaluate_all
-from spikewright.graph.lookups import random_inputs
+from spikewright.graph.integer_inputs import random_inputs
 from spikewright.showing.inspection import inspect
 from spikewright.study.programs import ProgramWriter
 

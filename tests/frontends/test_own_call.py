@@ -21,7 +21,7 @@ from torch import nn
 
 from spikewright.errors import ReadError
 from spikewright.frontends import read
-from spikewright.graph.lookups import random_inputs
+from spikewright.graph.integer_inputs import random_inputs
 from spikewright.testing.frontends import check_call
 
 Draw = np.random.Generator

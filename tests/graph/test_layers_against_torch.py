@@ -26,7 +26,7 @@ from spikewright.graph.layers import (
     MaxPool,
     Shape,
 )
-from spikewright.graph.layers.steps import AlongTimeError
+from spikewright.graph.layers.time_semantics import AlongTimeError
 from spikewright.testing.layers import LayerExample, example_inputs, layer_examples
 
 STEPS = 3

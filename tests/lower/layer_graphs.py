@@ -11,8 +11,8 @@ import spikewright as sw
 from slowly import one_of_each
 from spikewright._base.equations import CURVES
 from spikewright.graph import Graph, GraphNode, evaluate
+from spikewright.graph.integer_inputs import random_inputs
 from spikewright.graph.layers import Activation, Affine, Divide, Input, Layer, Reshape, Shape
-from spikewright.graph.lookups import random_inputs
 from spikewright.testing.layers import CURVE_PARAMETERS, LayerExample, layer_examples
 
 STEPS = np.array([16, 32, 64, 128, 256, 512, 1024])

@@ -15,7 +15,7 @@ import spikewright as sw
 from slowly import in_turn
 from spikewright.errors import ConversionWarning
 from spikewright.graph import Graph
-from spikewright.graph.lookups import random_inputs
+from spikewright.graph.integer_inputs import random_inputs
 from spikewright.lower.node_functions import is_function
 from spikewright.training.gradients.spiking import spike_counts
 from spikewright.training.gradients.straight_through import StraightThroughNetwork

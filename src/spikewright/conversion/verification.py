@@ -24,8 +24,8 @@ from spikewright.engines import Execution
 from spikewright.errors import SpikewrightError, VerificationError
 from spikewright.frontends import Source
 from spikewright.graph import Graph, GraphNode, evaluate, evaluate_all
+from spikewright.graph.integer_inputs import random_inputs, random_rows, whole_inputs
 from spikewright.graph.layers import Affine, Convolution, ScaleShift
-from spikewright.graph.lookups import random_inputs, random_rows, whole_inputs
 from spikewright.lower import Lowered, Options, RowStepping, lower
 from spikewright.running.converted import Converted
 from spikewright.running.inputs import stepped

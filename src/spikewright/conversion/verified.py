@@ -30,6 +30,7 @@ from spikewright._base.markup import Rows, Shown
 from spikewright._base.texts import aligned
 from spikewright._base.windows import split_shape
 from spikewright.graph import Graph, GraphNode, evaluate_all
+from spikewright.graph.integer_inputs import whole_nodes
 from spikewright.graph.layers import (
     Activation,
     AdaptiveAveragePool,
@@ -42,7 +43,6 @@ from spikewright.graph.layers import (
     Recurrence,
 )
 from spikewright.graph.layers.pooling import OverAxes
-from spikewright.graph.lookups import whole_nodes
 
 OWN_SUM = "its own sum"
 

@@ -24,7 +24,7 @@ from spikewright.explorer.live import LiveRun, is_network, live
 from spikewright.explorer.message import Wish, change_of, wish_with
 from spikewright.explorer.subject import DROPPED, Subject
 from spikewright.frontends import example_for
-from spikewright.graph.lookups import random_rows, whole_inputs
+from spikewright.graph.integer_inputs import random_rows, whole_inputs
 from spikewright.lower.trace import silently
 from spikewright.running.inputs import as_held, refuse_sequences
 from spikewright.running.recording import outputs_of

@@ -22,7 +22,7 @@ from spikewright.graph.graph import (
     unique_name,
 )
 from spikewright.graph.interpreter import checked_inputs, evaluate, evaluate_all, values_in_order
-from spikewright.graph.sequences import Carried, Sequences
+from spikewright.graph.sequences import RecurrentState, Sequences
 from spikewright.graph.storage import load, save
 
 __all__ = [
@@ -32,9 +32,9 @@ __all__ = [
     "SENT",
     "SPIKING_READY",
     "STAGES",
-    "Carried",
     "Graph",
     "GraphNode",
+    "RecurrentState",
     "Sequences",
     "Stage",
     "check_finite",

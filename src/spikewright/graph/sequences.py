@@ -19,7 +19,7 @@ Step = tuple[Values, Values]
 """The values that the graph reads at a step, and those of its nodes, by name."""
 
 
-class Carried(NamedTuple):
+class RecurrentState(NamedTuple):
     """A state: at each step the input `read` has the value of the output `made` at the last.
 
     `initial` is its value at the first step.
@@ -40,7 +40,7 @@ class Sequences:
     under the same name.
     """
 
-    carried: tuple[Carried, ...]
+    carried: tuple[RecurrentState, ...]
     inputs: Mapping[str, Natural | None]
     outputs: Mapping[str, Natural | None]
     values: Mapping[str, Natural | None]

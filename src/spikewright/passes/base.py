@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from spikewright._base.debugging import checking
 from spikewright.errors import GraphError, PassError
 from spikewright.graph import Graph, GraphNode, Stage, check_finite, evaluate_all
+from spikewright.graph.integer_inputs import random_inputs
 from spikewright.graph.layers import Layer, Shape
-from spikewright.graph.lookups import random_inputs
 
 _ROUNDED = 1e-6  # of the largest value along the way: constants may be rounded to single precision
 
@@ -165,7 +165,7 @@ def _check_same(output: str, before: NDArray, after: NDArray, scale: float) -> N
         )
 
 
-class Draft:
+class GraphRewriter:
     """A mutable copy of a graph.
 
     Nodes keep their order, and a node that stays keeps its name, its value and hence its shape.

@@ -32,7 +32,7 @@ from spikewright.graph.layers import (
     UpsampleNearest,
     ZeroPad,
 )
-from spikewright.passes.base import Draft, Note, Pass, PassResult
+from spikewright.passes.base import GraphRewriter, Note, Pass, PassResult
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ class DropIdentities(Pass):
 
     def rewrite(self, graph: Graph) -> PassResult:
         """See the class."""
-        draft, notes = Draft(graph), []
+        draft, notes = GraphRewriter(graph), []
         for node in draft:
             reason = _why_identity(node.layer, tuple(map(draft.shape, node.inputs)))
             if reason is not None:

@@ -23,7 +23,7 @@ from spikewright.graph.layers import (
     ScaleShift,
     Shape,
 )
-from spikewright.passes.base import Draft, Note, Pass, PassResult
+from spikewright.passes.base import GraphRewriter, Note, Pass, PassResult
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,7 +115,7 @@ def _per_weight(layer: Affine | Convolution, channels: NDArray) -> NDArray:
 _APART = 2.0**4  # times that scales of one kind of quantity, such as colours, lie apart at most
 
 
-def absorb_into_producer(draft: Draft, node: GraphNode) -> Note | None:
+def absorb_into_producer(draft: GraphRewriter, node: GraphNode) -> Note | None:
     """Fold an elementwise node into the weights before it; None where that is not exact.
 
     The node stays, with its name and value, and takes the producer's place.
@@ -132,7 +132,7 @@ def absorb_into_producer(draft: Draft, node: GraphNode) -> Note | None:
     return Note(node.name, f"{node.layer.kind} folded into {producer.name!r} before it")
 
 
-def absorb_into_consumers(draft: Draft, node: GraphNode) -> Note | None:
+def absorb_into_consumers(draft: GraphRewriter, node: GraphNode) -> Note | None:
     """Fold an elementwise node into the weights of every layer after it, or None.
 
     One that brings inputs of different units onto one scale stays: an engine holds weights relative
@@ -159,7 +159,7 @@ def absorb_into_consumers(draft: Draft, node: GraphNode) -> Note | None:
     return Note(node.name, f"{node.layer.kind} folded into {names} after it")
 
 
-def _joins_units(draft: Draft, node: GraphNode, inner: PerChannel) -> bool:
+def _joins_units(draft: GraphRewriter, node: GraphNode, inner: PerChannel) -> bool:
     """Whether a node scales the features of an input very differently."""
     sizes = np.abs(inner.scale[inner.scale != 0])
     read = draft[node.inputs[0]].layer
@@ -190,7 +190,7 @@ class FoldBatchNorm(Pass):
 
     def rewrite(self, graph: Graph) -> PassResult:
         """See the class."""
-        draft = Draft(graph)
+        draft = GraphRewriter(graph)
         notes = [
             _replace(draft, node, node.layer)
             for node in draft
@@ -199,7 +199,7 @@ class FoldBatchNorm(Pass):
         return PassResult(draft.finish(), tuple(notes))
 
 
-def _replace(draft: Draft, node: GraphNode, layer: BatchNormalization) -> Note:
+def _replace(draft: GraphRewriter, node: GraphNode, layer: BatchNormalization) -> Note:
     note = absorb_into_producer(draft, node) or absorb_into_consumers(draft, node)
     if note is None:
         draft.set_layer(node.name, layer.as_scale_shift(len(draft.shape(node.name))))
@@ -231,13 +231,13 @@ class MergeAffine(Pass):
 
     def rewrite(self, graph: Graph) -> PassResult:
         """See the class."""
-        draft, notes = Draft(graph), list[Note]()
+        draft, notes = GraphRewriter(graph), list[Note]()
         while found := [note for node in draft if (note := _merge(draft, node)) is not None]:
             notes += found
         return PassResult(draft.finish(), tuple(notes))
 
 
-def _merge(draft: Draft, node: GraphNode) -> Note | None:
+def _merge(draft: GraphRewriter, node: GraphNode) -> Note | None:
     """Apply the first rule that fits a node, if any; every application removes a node."""
     match node.layer:
         case ScaleShift():
@@ -251,7 +251,7 @@ def _merge(draft: Draft, node: GraphNode) -> Note | None:
     return None
 
 
-def _join_scales(draft: Draft, node: GraphNode, outer: ScaleShift) -> Note | None:
+def _join_scales(draft: GraphRewriter, node: GraphNode, outer: ScaleShift) -> Note | None:
     """Rule 1: `s2 (s1 x + t1) + t2 = (s2 s1) x + (s2 t1 + t2)`."""
     producer = draft.private_producer(node)
     if producer is None or not isinstance(producer.layer, ScaleShift):
@@ -271,7 +271,7 @@ def _product(a: NDArray | None, b: NDArray | None) -> NDArray | None:
     return np.multiply(*known) if len(known) == 2 else next(iter(known), None)
 
 
-def _join_affines(draft: Draft, node: GraphNode, outer: Affine) -> Note | None:
+def _join_affines(draft: GraphRewriter, node: GraphNode, outer: Affine) -> Note | None:
     """Rule 4: `W2 (W1 x + b1) + b2 = (W2 W1) x + (W2 b1 + b2)`."""
     producer = draft.private_producer(node)
     if producer is None or not isinstance(producer.layer, Affine):

@@ -11,7 +11,7 @@ import numpy as np
 from spikewright.graph import IDENTITY_FREE, Graph, GraphNode
 from spikewright.graph.elementwise_parts import below, between, evaluated, is_scalar
 from spikewright.graph.layers import Activation, Add, Layer, Multiply, ScaleShift
-from spikewright.passes.base import Draft, Note, Pass, PassResult
+from spikewright.passes.base import GraphRewriter, Note, Pass, PassResult
 
 _GRID = np.linspace(-8.0, 8.0, 257)
 _CLOSE = 1e-6  # of the largest value: files hold constants such as 1/sqrt(2) in float32
@@ -36,7 +36,7 @@ class FuseActivations(Pass):
 
     def rewrite(self, graph: Graph) -> PassResult:
         """See the class."""
-        draft, notes = Draft(graph), []
+        draft, notes = GraphRewriter(graph), []
         for node in draft:
             found = _recognised(draft, node)
             if found is not None:
@@ -47,7 +47,7 @@ class FuseActivations(Pass):
         return PassResult(draft.finish(), tuple(notes))
 
 
-def _recognised(draft: Draft, top: GraphNode) -> tuple[str, list[str], Activation] | None:
+def _recognised(draft: GraphRewriter, top: GraphNode) -> tuple[str, list[str], Activation] | None:
     """The input of an activation that ends at a node, the layers between, and it; or None."""
     if not isinstance(_below(draft, top).layer, Multiply):
         return None
@@ -61,18 +61,18 @@ def _recognised(draft: Draft, top: GraphNode) -> tuple[str, list[str], Activatio
     return None
 
 
-def _below(draft: Draft, node: GraphNode) -> GraphNode:
+def _below(draft: GraphRewriter, node: GraphNode) -> GraphNode:
     """The node itself, or for a scalar multiple the node that it multiplies."""
     return draft[node.inputs[0]] if is_scalar(node.layer) else node
 
 
-def _candidates(draft: Draft, top: GraphNode) -> Iterator[str]:
+def _candidates(draft: GraphRewriter, top: GraphNode) -> Iterator[str]:
     """The values of a node's shape that it depends on by elementwise layers, nearest first."""
     shape = draft.shape(top.name)
     return takewhile(lambda name: draft.shape(name) == shape, below(draft, top, _KINDS, _MOST))
 
 
-def _between(draft: Draft, top: GraphNode, source: str) -> list[str] | None:
+def _between(draft: GraphRewriter, top: GraphNode, source: str) -> list[str] | None:
     """The layers from `source` to `top`, if `top` depends on nothing else and no one reads them."""
 
     def readers(name: str) -> list[str]:
@@ -83,7 +83,9 @@ def _between(draft: Draft, top: GraphNode, source: str) -> list[str] | None:
     )
 
 
-def _activation(draft: Draft, top: GraphNode, source: str, inner: list[str]) -> Activation | None:
+def _activation(
+    draft: GraphRewriter, top: GraphNode, source: str, inner: list[str]
+) -> Activation | None:
     """The activation that these layers compute together, or None."""
     found = evaluated(draft, top.name, {source: _GRID})
     slopes = sorted({1.0}.union(*(_slopes(draft[name].layer) for name in inner)))

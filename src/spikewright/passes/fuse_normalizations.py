@@ -20,7 +20,7 @@ from spikewright.graph.layers import (
     RMSNormalization,
     Sum,
 )
-from spikewright.passes.base import Draft, Note, Pass, PassResult
+from spikewright.passes.base import GraphRewriter, Note, Pass, PassResult
 
 _GRID = np.linspace(-8.0, 8.0, 33)
 _MEANS = np.concatenate([[0.0], np.logspace(-6.0, 4.0, 41)])
@@ -44,7 +44,7 @@ class FuseNormalizations(Pass):
 
     def rewrite(self, graph: Graph) -> PassResult:
         """See the class."""
-        draft, notes = Draft(graph), []
+        draft, notes = GraphRewriter(graph), []
         for node in draft:
             found = next(filter(None, _readings(draft, node)), None)
             if found is not None:
@@ -59,7 +59,7 @@ class FuseNormalizations(Pass):
 Found = tuple[str, list[str], RMSNormalization]
 
 
-def _readings(draft: Draft, top: GraphNode) -> Iterator[Found | None]:
+def _readings(draft: GraphRewriter, top: GraphNode) -> Iterator[Found | None]:
     """What a product or quotient is with each of its operands as the value that is normalised."""
     if isinstance(top.layer, Multiply | Divide) and len(top.inputs) == 2:
         first, second = top.inputs
@@ -68,7 +68,7 @@ def _readings(draft: Draft, top: GraphNode) -> Iterator[Found | None]:
             yield _recognised(draft, top, second, first)
 
 
-def _recognised(draft: Draft, top: GraphNode, source: str, factor: str) -> Found | None:
+def _recognised(draft: GraphRewriter, top: GraphNode, source: str, factor: str) -> Found | None:
     """The input of a normalisation that ends at a node, the layers between, and it; or None."""
     behind, node = [], draft[factor]
     while is_elementwise(node.layer) or isinstance(node.layer, Reshape):
@@ -107,7 +107,7 @@ def _of_squares(found: NDArray) -> float:
     return a if np.all(np.abs(found - a * _GRID**2) <= _CLOSE * abs(a) * _GRID**2) else 0.0
 
 
-def _through(draft: Draft, behind: list[str], mean: str) -> NDArray:
+def _through(draft: GraphRewriter, behind: list[str], mean: str) -> NDArray:
     """The values that elementwise layers, the last first, give for means."""
     known = {mean: _MEANS}
     for name in reversed(behind):

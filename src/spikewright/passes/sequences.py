@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from spikewright._base.arguments import refuse
 from spikewright.errors import ConversionError, Refusal
-from spikewright.graph import Carried, Graph, GraphNode, Sequences, prune, unique_name
+from spikewright.graph import Graph, GraphNode, RecurrentState, Sequences, prune, unique_name
 from spikewright.graph.layers import (
     Constant,
     Crop,
@@ -28,7 +28,7 @@ from spikewright.graph.layers import (
     Slice,
     Take,
 )
-from spikewright.graph.layers.steps import AlongTimeError, without
+from spikewright.graph.layers.time_semantics import AlongTimeError, without
 
 _LEAVE_OUT = "Leave sequence_step out: every step of the sequence then has neurons of its own"
 
@@ -128,7 +128,7 @@ class _Stepping:
         for read, made, initial in self.states:
             label = unique_name(f"{read}, next", outputs)
             outputs[label] = made
-            states.append(Carried(read, label, initial))
+            states.append(RecurrentState(read, label, initial))
         return OneStep(
             tuple(states),
             {name: found[name].time for name in self.graph.inputs},

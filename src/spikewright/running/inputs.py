@@ -16,7 +16,7 @@ from spikewright._base.samples import Structure, check_rows, duration, held_cons
 from spikewright.engines.settings import RunOptions
 from spikewright.errors import ConversionError, Refusal, SimulationError
 from spikewright.graph import Graph
-from spikewright.graph.lookups import whole_inputs
+from spikewright.graph.integer_inputs import whole_inputs
 from spikewright.lower import Lowered, RowStepping
 from spikewright.network import Node
 from spikewright.network.layer_times import LayerTimes

@@ -26,7 +26,7 @@ from spikewright.conversion import Conversion, convert
 from spikewright.conversion.verified import relative_error
 from spikewright.frontends import Source, read
 from spikewright.graph import evaluate, evaluate_all
-from spikewright.graph.lookups import random_inputs
+from spikewright.graph.integer_inputs import random_inputs
 from spikewright.testing.states import left_as_it_was
 
 STEPS = np.array([16, 32, 64, 128, 256, 512])

@@ -16,7 +16,7 @@ from spikewright.errors import TrainingError, printable
 from spikewright.frontends import Reading
 from spikewright.frontends.provenance import ArrayKey, Provenance, as_held, parameters_of
 from spikewright.graph import Graph, evaluate
-from spikewright.graph.lookups import random_inputs
+from spikewright.graph.integer_inputs import random_inputs
 from spikewright.lower.trace import say
 from spikewright.records import Record
 from spikewright.running.converted import Made

@@ -14,8 +14,8 @@ from spikewright.choosing.rules.rule import ScaleRule, refused, register
 from spikewright.choosing.statistics.collect import Values, collect_values
 from spikewright.choosing.statistics.statistics import refusal
 from spikewright.graph import Graph
+from spikewright.graph.integer_inputs import random_rows, whole_inputs
 from spikewright.graph.layers import BatchNormalization, Input
-from spikewright.graph.lookups import random_rows, whole_inputs
 
 
 @register("one-scale")

@@ -52,8 +52,8 @@ from spikewright.frontends.keras.traversal import (
 from spikewright.frontends.outputs import named_examples
 from spikewright.frontends.source import GraphBuilder, Source, Values
 from spikewright.graph import Graph, GraphNode, unique_name
+from spikewright.graph.integer_inputs import whole_inputs
 from spikewright.graph.layers import Input, Shape
-from spikewright.graph.lookups import whole_inputs
 
 _EXAMPLE = "Give an example_input, the arguments of the model's call, arrays (batch, *shape)"
 

@@ -26,8 +26,8 @@ from spikewright.frontends.keras.traversal import filled, graph_of, map_structur
 from spikewright.frontends.outputs import pick
 from spikewright.frontends.source import GraphBuilder, Source
 from spikewright.graph import unique_name
+from spikewright.graph.integer_inputs import whole_inputs
 from spikewright.graph.layers import Shape
-from spikewright.graph.lookups import whole_inputs
 
 
 class GraphEnd(NamedTuple):

@@ -40,8 +40,8 @@ from spikewright.frontends.keras.traversal import (
 from spikewright.frontends.reading.call import afford
 from spikewright.frontends.source import COARSEST_FIRST, GraphBuilder, Values
 from spikewright.graph import Graph, checked_inputs
+from spikewright.graph.integer_inputs import whole_inputs
 from spikewright.graph.layers import Constant, PythonCall, Shape
-from spikewright.graph.lookups import whole_inputs
 
 
 class KerasRun(CallTraversal[Any]):

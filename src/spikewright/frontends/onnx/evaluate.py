@@ -21,8 +21,8 @@ from spikewright.frontends.onnx.values import SignalValue, full_shape, integer_t
 from spikewright.frontends.onnx.walk import OnnxWalk, Tensor
 from spikewright.frontends.source import SourceNote, Values
 from spikewright.graph import Graph, checked_inputs, evaluate_all
+from spikewright.graph.integer_inputs import random_inputs
 from spikewright.graph.layers import Shape
-from spikewright.graph.lookups import random_inputs
 
 
 class Evaluator:

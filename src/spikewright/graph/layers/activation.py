@@ -20,7 +20,7 @@ from spikewright.graph.layers.base import (
     require,
     require_broadcast,
 )
-from spikewright.graph.layers.steps import Acts, in_front, remaining
+from spikewright.graph.layers.time_semantics import TimeSemantics, in_front, remaining
 
 OVER_AXIS: Mapping[str, Callable[..., NDArray]] = MappingProxyType(
     {"softmax": equations.softmax, "log_softmax": equations.log_softmax}
@@ -104,7 +104,7 @@ class ParametricReLU(Layer):
     """`y = x` where `x >= 0`, else `slope x`; `slope` broadcasts against the unbatched input."""
 
     slope: NDArray
-    acts = Acts(arrays=("slope",))
+    acts = TimeSemantics(arrays=("slope",))
 
     def output_shape(self, *shapes: Shape) -> Shape:
         (shape,) = shapes

@@ -19,7 +19,7 @@ from spikewright.graph.layers.base import (
     require_broadcast,
 )
 from spikewright.graph.layers.pooling import require_bias, windowed_extent
-from spikewright.graph.layers.steps import OWN, Acts, Windowed, no_pair, one
+from spikewright.graph.layers.time_semantics import OWN, TimeSemantics, Windowed, no_pair, one
 
 _ROWS = 384  # a multiple of the blocks of matrix libraries: products are the same to the last bit
 _AT_ONCE = 2**21  # weights that are float64 at once
@@ -36,7 +36,7 @@ class Affine(Layer):
     weight: NDArray
     bias: NDArray | None = None
     linear = True
-    acts = Acts(last=1, reason="its weights act along time")
+    acts = TimeSemantics(last=1, reason="its weights act along time")
 
     def output_shape(self, *shapes: Shape) -> Shape:
         (shape,) = shapes
@@ -164,7 +164,7 @@ class ScaleShift(Layer):
     scale: NDArray | None = None
     shift: NDArray | None = None
     linear = True
-    acts = Acts(arrays=("scale", "shift"))
+    acts = TimeSemantics(arrays=("scale", "shift"))
 
     def output_shape(self, *shapes: Shape) -> Shape:
         (shape,) = shapes
@@ -197,7 +197,7 @@ class BatchNormalization(Layer):
     epsilon: float
     axis: int
     linear = True
-    acts = Acts("axis", reason=OWN)
+    acts = TimeSemantics("axis", reason=OWN)
 
     def output_shape(self, *shapes: Shape) -> Shape:
         (shape,) = shapes

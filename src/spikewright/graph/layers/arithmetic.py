@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from spikewright.errors import GraphError
 from spikewright.graph.layers.base import Layer, Shape, normalise_axis, register, require
-from spikewright.graph.layers.steps import Acts
+from spikewright.graph.layers.time_semantics import TimeSemantics
 
 
 @register
@@ -24,7 +24,7 @@ class Add(Layer):
 
     arity = None
     linear = True
-    acts = Acts()
+    acts = TimeSemantics()
 
     def output_shape(self, *shapes: Shape) -> Shape:
         require(len(set(shapes)) == 1, f"Add: inputs of shapes {list(shapes)} do not match")
@@ -45,7 +45,7 @@ class Concatenate(Layer):
     axis: int
     arity = None
     linear = True
-    acts = Acts("axis", reason="it joins sequences one behind the other")
+    acts = TimeSemantics("axis", reason="it joins sequences one behind the other")
 
     def output_shape(self, *shapes: Shape) -> Shape:
         axis = normalise_axis(self.axis, len(shapes[0]), "Concatenate")
@@ -86,7 +86,7 @@ class _Elementwise(Layer):
     """
 
     arity: ClassVar[int | None] = None
-    acts = Acts()
+    acts = TimeSemantics()
     combine: ClassVar[Any]
 
     def output_shape(self, *shapes: Shape) -> Shape:
@@ -141,7 +141,7 @@ class MatMul(Layer):
     transpose_a: bool = False
     transpose_b: bool = False
     arity = 2
-    acts = Acts(last=2)
+    acts = TimeSemantics(last=2)
 
     def output_shape(self, *shapes: Shape) -> Shape:
         a, b = shapes

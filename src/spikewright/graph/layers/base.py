@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from spikewright._base.registries import Registry
 from spikewright.errors import GraphError
-from spikewright.graph.layers.steps import Acts, AlongTimeError, Shape
+from spikewright.graph.layers.time_semantics import AlongTimeError, Shape, TimeSemantics
 
 LAYERS: Registry[type[Layer]] = Registry("layer")
 """Every registered kind of layer, by name (read only)."""
@@ -28,7 +28,7 @@ class Layer(ABC):
 
     arity: ClassVar[int | None] = 1
     linear: ClassVar[bool] = False
-    acts: ClassVar[Acts | None] = None
+    acts: ClassVar[TimeSemantics | None] = None
 
     def __post_init__(self) -> None:
         """Make arrays of NumPy's scalars, which its arithmetic makes of arrays without axes."""

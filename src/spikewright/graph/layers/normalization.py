@@ -18,7 +18,7 @@ from spikewright.graph.layers.base import (
     require,
     require_broadcast,
 )
-from spikewright.graph.layers.steps import Acts
+from spikewright.graph.layers.time_semantics import TimeSemantics
 
 
 def from_the_end(axes: tuple[int, ...], rank: int) -> tuple[int, ...]:
@@ -55,7 +55,7 @@ class LayerNormalization(Layer):
     epsilon: float
     scale: NDArray | None = None
     shift: NDArray | None = None
-    acts = Acts("axes", arrays=("scale", "shift"))
+    acts = TimeSemantics("axes", arrays=("scale", "shift"))
 
     def output_shape(self, *shapes: Shape) -> Shape:
         (shape,) = shapes
@@ -124,7 +124,7 @@ class RMSNormalization(Layer):
     axes: tuple[int, ...]
     epsilon: float
     scale: NDArray | None = None
-    acts = Acts("axes", arrays=("scale",))
+    acts = TimeSemantics("axes", arrays=("scale",))
 
     def output_shape(self, *shapes: Shape) -> Shape:
         (shape,) = shapes
@@ -144,7 +144,7 @@ class UnitNormalization(Layer):
 
     axes: tuple[int, ...]
     epsilon: float = 1e-12
-    acts = Acts("axes")
+    acts = TimeSemantics("axes")
 
     def output_shape(self, *shapes: Shape) -> Shape:
         (shape,) = shapes

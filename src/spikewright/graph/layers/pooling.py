@@ -24,7 +24,7 @@ from spikewright.graph.layers.base import (
     register,
     require,
 )
-from spikewright.graph.layers.steps import Acts, Windowed, no_pair, one
+from spikewright.graph.layers.time_semantics import TimeSemantics, Windowed, no_pair, one
 
 
 def require_numbers(kind: str, rank: int, padding: Pairs, **sizes: tuple[int, ...]) -> None:
@@ -156,7 +156,7 @@ class OverAxes(Layer):
 
     axes: tuple[int, ...]
     keepdims: bool = False
-    acts = Acts("axes", becomes=lambda layer: int(layer.keepdims))
+    acts = TimeSemantics("axes", becomes=lambda layer: int(layer.keepdims))
     reduction: ClassVar[Any]
 
     def output_shape(self, *shapes: Shape) -> Shape:

@@ -17,7 +17,7 @@ from spikewright._base.windows import (
 )
 from spikewright.graph.layers.base import Layer, Shape, normalise_axes, register, require
 from spikewright.graph.layers.pooling import OverAxes, require_bias, require_numbers
-from spikewright.graph.layers.steps import Acts, Windowed, no_pair, one
+from spikewright.graph.layers.time_semantics import TimeSemantics, Windowed, no_pair, one
 
 
 @register
@@ -41,7 +41,7 @@ class Interpolate(Layer):
     matrices: tuple[NDArray, ...]
     axes: tuple[int, ...]
     linear = True
-    acts = Acts("axes")
+    acts = TimeSemantics("axes")
 
     def output_shape(self, *shapes: Shape) -> Shape:
         (shape,) = shapes

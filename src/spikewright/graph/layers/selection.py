@@ -13,7 +13,7 @@ from spikewright._base.equations import NUMPY
 from spikewright._base.windows import Pairs
 from spikewright.graph.layers.base import Layer, Shape, normalise_axis, register, require
 from spikewright.graph.layers.shape import padded_shape
-from spikewright.graph.layers.steps import Acts, no_pair, one, shared, without
+from spikewright.graph.layers.time_semantics import TimeSemantics, no_pair, one, shared, without
 
 
 @register
@@ -52,7 +52,7 @@ class Slice(Layer):
 
     ranges: tuple[tuple[int, int, int], ...]
     linear = True
-    acts = Acts(
+    acts = TimeSemantics(
         entries={"ranges": lambda extent: (0, extent, 1)},
         reason="it chooses some steps of the sequence",
     )
@@ -105,7 +105,7 @@ class Take(Layer):
     indices: NDArray
     axis: int
     linear = True
-    acts = Acts("axis", becomes=lambda layer: layer.indices.ndim)
+    acts = TimeSemantics("axis", becomes=lambda layer: layer.indices.ndim)
 
     def output_shape(self, *shapes: Shape) -> Shape:
         (shape,) = shapes
@@ -135,7 +135,7 @@ class Tile(Layer):
 
     repeats: tuple[int, ...]
     linear = True
-    acts = Acts(entries={"repeats": one})
+    acts = TimeSemantics(entries={"repeats": one})
 
     def output_shape(self, *shapes: Shape) -> Shape:
         (shape,) = shapes
@@ -194,7 +194,7 @@ class Pad(Layer):
     pads: Pairs
     mode: Literal["reflect", "symmetric", "edge", "wrap"]
     linear = True
-    acts = Acts(entries={"pads": no_pair})
+    acts = TimeSemantics(entries={"pads": no_pair})
 
     def output_shape(self, *shapes: Shape) -> Shape:
         (shape,) = shapes
@@ -226,7 +226,7 @@ class Lookup(Layer):
     """
 
     table: NDArray
-    acts = Acts()
+    acts = TimeSemantics()
 
     def output_shape(self, *shapes: Shape) -> Shape:
         (shape,) = shapes

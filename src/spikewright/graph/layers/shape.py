@@ -12,7 +12,13 @@ from spikewright._base.codec import ADDED
 from spikewright._base.samples import Place
 from spikewright._base.windows import Pairs
 from spikewright.graph.layers.base import Layer, Shape, register, require
-from spikewright.graph.layers.steps import Acts, AlongTimeError, no_pair, one, without
+from spikewright.graph.layers.time_semantics import (
+    AlongTimeError,
+    TimeSemantics,
+    no_pair,
+    one,
+    without,
+)
 
 
 @register
@@ -43,7 +49,7 @@ class Identity(Layer):
     """`y = x`: dropout and noise at inference, an unused branch, a renamed value."""
 
     linear = True
-    acts = Acts()
+    acts = TimeSemantics()
 
     def output_shape(self, *shapes: Shape) -> Shape:
         return shapes[0]
@@ -127,7 +133,7 @@ class ZeroPad(Layer):
 
     pads: Pairs
     linear = True
-    acts = Acts(entries={"pads": no_pair})
+    acts = TimeSemantics(entries={"pads": no_pair})
 
     def output_shape(self, *shapes: Shape) -> Shape:
         (shape,) = shapes
@@ -144,7 +150,7 @@ class Crop(Layer):
 
     crops: Pairs
     linear = True
-    acts = Acts(entries={"crops": no_pair})
+    acts = TimeSemantics(entries={"crops": no_pair})
 
     def output_shape(self, *shapes: Shape) -> Shape:
         (shape,) = shapes
@@ -173,7 +179,7 @@ class UpsampleNearest(Layer):
 
     factors: tuple[int, ...]
     linear = True
-    acts = Acts(entries={"factors": one})
+    acts = TimeSemantics(entries={"factors": one})
 
     def output_shape(self, *shapes: Shape) -> Shape:
         (shape,) = shapes

@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 
 from spikewright.graph import layers as g
 from spikewright.graph.graph import Graph
+from spikewright.graph.integer_inputs import FEW, random_inputs, whole_inputs
 from spikewright.graph.interpreter import evaluate_all
-from spikewright.graph.lookups import FEW, random_inputs, whole_inputs
 from spikewright.graph.masks.positions import MaskPlace, Span, places
 
 _NEAR = 1e-9  # of the largest of a value's entries, or of 1: they differ by rounding

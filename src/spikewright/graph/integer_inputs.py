@@ -1,4 +1,4 @@
-"""Inputs that are whole numbers: because rows of a table are looked up by them, or declared."""
+"""Integer inputs: rows of a table are looked up by them, or the model declares them."""
 
 from __future__ import annotations
 

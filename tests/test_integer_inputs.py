@@ -17,8 +17,8 @@ from torch import nn
 import spikewright as sw
 from spikewright.errors import SimulationError
 from spikewright.graph import evaluate, load, save
+from spikewright.graph.integer_inputs import random_inputs, whole_inputs
 from spikewright.graph.layers import Input, Lookup
-from spikewright.graph.lookups import random_inputs, whole_inputs
 
 L, ops = keras.layers, keras.ops
 ROWS, STEPS = 11, 6

@@ -1,4 +1,4 @@
-"""Layers along a sequence: the form of a layer on all steps at once, and its form at one step.
+"""Time semantics of layers: the form on all steps of a sequence at once, and that at one step.
 
 A layer does the same at every position of an axis that it leaves alone. So it has a form on whole
 sequences, with an axis of time more, and one at a single step, without it. Each layer declares how
@@ -64,7 +64,7 @@ def no_pair(extent: int) -> tuple[int, int]:
 
 
 @dataclass(frozen=True)
-class Acts:
+class TimeSemantics:
     """How a layer acts on the axes of its inputs, told by the names of its fields.
 
     `axes` is the field of the axis, or axes, along which it acts; each becomes `becomes` axes. It
@@ -120,7 +120,7 @@ def _each(change: Callable[[int], int], axes: Any) -> Any:
 
 
 @dataclass(frozen=True)
-class Windowed(Acts):
+class Windowed(TimeSemantics):
     """Sliding windows: entries are those of the one to three spatial axes, beside the channels.
 
     A field `weight` has these axes behind its first two.
