@@ -34,7 +34,7 @@ from benchmarks.timing import with_threads
 from spikewright.lower.choices import STEP
 from spikewright.measure.intervals import paired_interval
 from spikewright.running.inputs import feeds_of
-from spikewright.running.still import StillNetwork, rounded
+from spikewright.running.single_step import SingleStepNetwork, rounded
 
 SEEN = 512
 LISTED = 20
@@ -93,7 +93,7 @@ def answers(conversion: sw.Conversion, found: Source, images: int) -> Answers:
     steps, some = conversion.coding.steps, drawn(found, images)
     lowered = rounded(conversion.lowered, steps or 1)
     assert lowered is not None and steps is not None
-    still = StillNetwork(lowered, STEP * steps, 0, "float32", 1)
+    still = SingleStepNetwork(lowered, STEP * steps, 0, "float32", 1)
     nodes = {node: name for name, node in conversion.inputs.items()}
     spiking, twin, source, spikes = [], [], [], 0.0
     for part in np.array_split(some, -(-len(some) // AT_ONCE)):

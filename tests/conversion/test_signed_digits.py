@@ -28,7 +28,7 @@ from spikewright.lower.choices import STEP
 from spikewright.running.inputs import feeds_of
 from spikewright.running.run import run_of
 from spikewright.running.runner import RunJob, Runner
-from spikewright.running.still import rounded
+from spikewright.running.single_step import rounded
 from spikewright.testing.layers import CURVE_PARAMETERS, LayerExample, layer_examples
 from twins import rounded_values, units_of
 

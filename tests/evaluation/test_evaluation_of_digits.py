@@ -20,7 +20,7 @@ from spikewright.measure.scores import confidences, exit_steps
 from spikewright.measure.truth import Output
 from spikewright.records import select
 from spikewright.running.inputs import feeds_of
-from spikewright.running.still import StillNetwork, rounded
+from spikewright.running.single_step import SingleStepNetwork, rounded
 from twins import rounded_values
 
 STEPS, SILENT = 4, 2
@@ -174,7 +174,7 @@ def test_the_rounded_twin_is_that_of_the_digits(graph: Graph) -> None:
     held = rounded(conversion.lowered, STEPS)
     assert held is not None
     fed = feeds_of(conversion.as_inputs(x), held.inputs, None, 1, STEPS * 0.001, 0)
-    still = StillNetwork(held, STEPS * 0.001, 0, "float64", 1)
+    still = SingleStepNetwork(held, STEPS * 0.001, 0, "float64", 1)
     names = {node: name for name, node in held.inputs.items()}
     answers = still.answers(fed, names).outputs
     twin = rounded_values(conversion, x)

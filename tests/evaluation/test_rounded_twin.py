@@ -14,7 +14,7 @@ from spikewright.graph import Graph
 from spikewright.records import select
 from spikewright.report.tables import over_time_table
 from spikewright.running.inputs import feeds_of
-from spikewright.running.still import StillNetwork, rounded
+from spikewright.running.single_step import SingleStepNetwork, rounded
 
 GRAPHS = {"mlp": models.mlp(seed=3), "residual": models.residual(seed=4, pool=True)}
 BIPOLAR = {"relu": sw.BipolarIntegrateAndFire()}
@@ -26,7 +26,7 @@ def twin_of(conversion: sw.Conversion, x: np.ndarray, steps: int) -> np.ndarray:
     held = rounded(conversion.lowered, steps)
     assert held is not None
     fed = feeds_of(conversion.as_inputs(x), conversion.inputs, None, steps, 0.001, 0)
-    still = StillNetwork(held, steps * 0.001, 0, "float32", 1)
+    still = SingleStepNetwork(held, steps * 0.001, 0, "float32", 1)
     names = {node: name for name, node in conversion.inputs.items()}
     (values,) = still.answers(fed, names).outputs.values()
     return np.asarray(values)

@@ -42,7 +42,7 @@ from spikewright.running.inputs import encoders_for, lists_of, without_held
 from spikewright.running.own_steps import network_steps
 from spikewright.running.recording import outputs_of
 from spikewright.running.runner import Runner
-from spikewright.running.still import Answers
+from spikewright.running.single_step import StepAnswers
 from spikewright.running.storage import WHAT, as_data
 
 _HISTORY = ("trace", "arguments")
@@ -140,7 +140,7 @@ class Evaluating:
         store: Checkpoint | None,
         executor: Executor,
         advance: Callable[[int], None],
-        sources: dict[int, Answers] | None = None,
+        sources: dict[int, StepAnswers] | None = None,
     ) -> Evaluation:
         """Do it; `advance` takes how many samples are done.
 

@@ -29,7 +29,7 @@ from spikewright.passes.standard import run as run_passes
 from spikewright.running.inputs import Feeds, encoders_for, feeds_of, without_held
 from spikewright.running.recording import outputs_of, real_outputs
 from spikewright.running.runner import RunJob, Runner, RunPart, Whole
-from spikewright.running.still import Answers, StillNetwork, rounded
+from spikewright.running.single_step import SingleStepNetwork, StepAnswers, rounded
 from spikewright.running.storage import from_bytes
 
 Outputs = Mapping[str, NDArray]
@@ -43,7 +43,7 @@ def operations_of(runner: Runner, settings: Settings) -> OperationCounter:
     return OperationCounter(lowered, runner.counting(), encoders, settings.dt, program)
 
 
-class SourceNetwork(StillNetwork):
+class SourceNetwork(SingleStepNetwork):
     """The source model's outputs: the rate network of a graph that was read, on an exact engine.
 
     Unlike a matrix library's, its results depend neither on the batch nor on processor and threads.
@@ -63,13 +63,13 @@ class ShardEvaluator:
         self._names = {node: name for name, node in runner.lowered.inputs.items()}
         self._source: SourceNetwork | None = None
         self._twins = _rounded_twins(runner.lowered, settings)
-        self._rounded: dict[int, StillNetwork] = {}
+        self._rounded: dict[int, SingleStepNetwork] = {}
         self._all_known = runner.counting().keys() == runner.populations().keys()
         self._operations = operations_of(runner, settings) if settings.operations else None
         self._one_at_a_time = threading.Lock()
 
     def __call__(
-        self, shard: Shard, threads: int | None = None, source: Answers | None = None
+        self, shard: Shard, threads: int | None = None, source: StepAnswers | None = None
     ) -> Tally:
         """The counts of a shard; raises what `Conversion.run` raises.
 
@@ -79,7 +79,7 @@ class ShardEvaluator:
         with self._one_at_a_time:
             return self._counted(shard, self.settings.threads or threads, source)
 
-    def source(self, shard: Shard, threads: int | None = None) -> Answers | None:
+    def source(self, shard: Shard, threads: int | None = None) -> StepAnswers | None:
         """The source model's answers for a shard; None where they are not asked for."""
         with self._one_at_a_time:
             return self._source_answers(self._fed(shard), self.settings.threads or threads)
@@ -89,7 +89,7 @@ class ShardEvaluator:
         encoder = without_held(given.encoder, lowered)
         return feeds_of(shard.x, lowered.inputs, encoder, given.steps, given.dt, given.seed)
 
-    def _counted(self, shard: Shard, threads: int | None, source: Answers | None) -> Tally:
+    def _counted(self, shard: Shard, threads: int | None, source: StepAnswers | None) -> Tally:
         given, fed = self.settings, self._fed(shard)
         whole, counted = Whole(fed.batch), []
         for part in self._run(fed, threads):
@@ -140,7 +140,7 @@ class ShardEvaluator:
 
         return runner.parts(job, size, counted, given.at)
 
-    def _source_answers(self, fed: Feeds, threads: int | None) -> Answers | None:
+    def _source_answers(self, fed: Feeds, threads: int | None) -> StepAnswers | None:
         if not self.settings.source:
             return None
         if self._source is None:
@@ -156,7 +156,7 @@ class ShardEvaluator:
         for steps, twin in self._twins.items():
             if steps not in self._rounded:
                 dt = steps * given.dt
-                still = StillNetwork(twin, dt, given.seed, given.precision, threads)
+                still = SingleStepNetwork(twin, dt, given.seed, given.precision, threads)
                 self._rounded[steps] = still
             values = self._rounded[steps].answers(fed, self._names).outputs
             found: dict[Key, NDArray] = {}
@@ -201,7 +201,7 @@ class Task(NamedTuple):
 
     key: str
     shard: Shard
-    source: Answers | None = None
+    source: StepAnswers | None = None
     keep: bool = False
 
 
@@ -211,7 +211,7 @@ class Done(NamedTuple):
     key: str
     shard: int
     tally: Tally
-    source: Answers | None = None
+    source: StepAnswers | None = None
 
 
 _opening = threading.Lock()

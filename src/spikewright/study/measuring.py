@@ -23,7 +23,7 @@ from spikewright.measure import Evaluation
 from spikewright.records import Record, Worth, own_energies, select, worths
 from spikewright.running.own_steps import run_steps
 from spikewright.running.runner import Runner
-from spikewright.running.still import Answers
+from spikewright.running.single_step import StepAnswers
 from spikewright.study.point import NETWORK_STEPS, OperatingPoint, OutputScore, StudySetting
 from spikewright.study.programs import ModelReference
 
@@ -61,7 +61,7 @@ class Measuring:
         size = shard_size(self.base.lowered, self.settings)
         shards = list(reader.shards(x, y, size))
         samples = sum(map(len, shards))
-        known: dict[int, Answers] = {}
+        known: dict[int, StepAnswers] = {}
         found: list[OperatingPoint] = []
         with progress_bar(samples * len(settings), progress, "samples x settings") as advance:
             for setting in settings:
@@ -81,7 +81,7 @@ class Measuring:
         setting: StudySetting,
         shards: Sequence[Shard],
         size: int,
-        known: dict[int, Answers],
+        known: dict[int, StepAnswers],
         advance: Callable[[int], None],
     ) -> Iterator[OperatingPoint]:
         """The points of a setting; raises as converting and running it does."""

@@ -1,4 +1,4 @@
-"""Networks that answer in one step, exactly: the rounded twin, as if all spikes were on time.
+"""Single-step networks: all T steps in one, exactly, as if every spike were on time.
 
 What is sent in T steps of constant input is a whole number of spikes, whenever they come. So one
 step as long as all T, in which as many spikes may be sent as in all of them, loses what rounding
@@ -76,7 +76,7 @@ def _hold(ensemble: Ensemble, steps: int) -> None:
     ensemble.neuron_type = ensemble.neuron_type.in_one_step(steps)
 
 
-class Answers(NamedTuple):
+class StepAnswers(NamedTuple):
     """Answers of a network without time: values `{output: (samples, *shape)}`, active neurons.
 
     `active` is the number of neurons of each sample whose value is not 0, `(samples,)`.
@@ -86,7 +86,7 @@ class Answers(NamedTuple):
     active: NDArray
 
 
-class StillNetwork:
+class SingleStepNetwork:
     """A network that answers in one step of `dt` seconds, on an exact engine."""
 
     def __init__(
@@ -97,7 +97,7 @@ class StillNetwork:
         name = "native" if "native" in engines.available() else "reference"
         self._engine = self._runner.engine(name, self._program, threads)
 
-    def answers(self, feeds: Feeds, names: Mapping[Node, str]) -> Answers:
+    def answers(self, feeds: Feeds, names: Mapping[Node, str]) -> StepAnswers:
         """The answers to the values fed to the inputs of these names.
 
         It knows no time: it answers the mean over the steps of an input that changes,
@@ -113,7 +113,7 @@ class StillNetwork:
             name: lowered.readouts[name].evaluate(value) if name in lowered.readouts else value
             for name, value in raw.items()
         }
-        return Answers(outputs, np.concatenate([part.counted[1] for part in found]))
+        return StepAnswers(outputs, np.concatenate([part.counted[1] for part in found]))
 
 
 def _active(step: int, totals: Mapping[str, Totals], fed: Mapping[Node, NDArray]) -> NDArray:
