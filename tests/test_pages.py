@@ -24,7 +24,7 @@ from spikewright.choosing.rules import RULES
 from spikewright.cli import main
 from spikewright.conversion import verified
 from spikewright.diagnosis.causes import CAUSES
-from spikewright.diagnosis.survey import PARTS
+from spikewright.diagnosis.layer_losses import PARTS
 from spikewright.engines import decoder_cache
 from spikewright.measure.energy import TABLES, _registry
 from spikewright.modelling import semantic

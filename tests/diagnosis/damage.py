@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 import models
 import spikewright as sw
+from spikewright.diagnosis.layer_losses import Batch, DiagnosedSamples
 from spikewright.diagnosis.sites import MeanFlow
-from spikewright.diagnosis.survey import Batch, DiagnosedSamples
 from spikewright.graph import Graph, GraphNode
 from spikewright.graph.layers import Activation, Add, Affine, Input, MaxPool, Reshape
 from spikewright.showing.demo import digits

@@ -16,7 +16,7 @@ import spikewright as sw
 from spikewright import demo
 from spikewright.diagnosis import proposals
 from spikewright.diagnosis.findings import Diagnosis
-from spikewright.diagnosis.survey import PARTS
+from spikewright.diagnosis.layer_losses import PARTS
 from spikewright.errors import ConversionError, Refusal, SimulationError
 from spikewright.graph import Graph, GraphNode, evaluate
 from spikewright.graph.layers import Affine, Input, MaxPool, Reshape

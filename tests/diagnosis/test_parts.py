@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 
 import models
 import spikewright as sw
-from spikewright.diagnosis import survey as survey_module
-from spikewright.diagnosis.cells import passed
+from spikewright.diagnosis import layer_losses as survey_module
+from spikewright.diagnosis.layer_losses import PARTS, DiagnosedSamples, shares
+from spikewright.diagnosis.mean_response import passed
 from spikewright.diagnosis.sites import alone, outputs_of, present
-from spikewright.diagnosis.survey import PARTS, DiagnosedSamples, shares
 from spikewright.graph import Graph, GraphNode
 from spikewright.graph.layers import Activation, Affine, Input, LayerNormalization
 

@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from spikewright._base.registries import Registry
 from spikewright.choosing.rules.rule import shown
 from spikewright.choosing.statistics.channels import by_channel, channel_axis, spread
+from spikewright.diagnosis.layer_losses import LayerLoss, ablation_change, change_if_sent
 from spikewright.diagnosis.proposals import Diagnosed
 from spikewright.diagnosis.sites import MeanFlow, Site, present
-from spikewright.diagnosis.survey import LayerLoss, change_alone, change_if_sent
 from spikewright.engines.grid import on_grid
 from spikewright.graph import GraphNode
 from spikewright.graph.layers import Affine, Convolution
@@ -67,8 +67,8 @@ def _narrow_channels(case: Diagnosed) -> Iterator[Cause]:
         factor = _as_many_levels(case, site)
         if factor is None:
             continue
-        before = change_alone(case.samples, layer.name)
-        after = change_alone(case.samples, layer.name, factor)
+        before = ablation_change(case.samples, layer.name)
+        after = ablation_change(case.samples, layer.name, factor)
         if after <= _HALF * before:
             said = _ranges(case, site)
             text = (

@@ -14,14 +14,15 @@ from spikewright._base.progress import progress_bar
 from spikewright.diagnosis.causes import causes
 from spikewright.diagnosis.digits import coding_of, remedies_of_digits
 from spikewright.diagnosis.findings import Diagnosis
+from spikewright.diagnosis.layer_losses import DiagnosedSamples, survey
 from spikewright.diagnosis.loss import (
-    Judge,
+    CustomScore,
+    LabelScore,
     Loss,
     LossTally,
-    OfLabels,
-    OfMetric,
-    OfTargets,
     Outputs,
+    Scorer,
+    TargetScore,
 )
 from spikewright.diagnosis.proposals import (
     Diagnosed,
@@ -32,7 +33,6 @@ from spikewright.diagnosis.proposals import (
     remedies,
 )
 from spikewright.diagnosis.sites import MeanFlow
-from spikewright.diagnosis.survey import DiagnosedSamples, survey
 from spikewright.engines.settings import WorkOptions
 from spikewright.errors import SimulationError, SpikewrightError
 from spikewright.lower.trace import silently
@@ -41,7 +41,7 @@ from spikewright.measure.truth import Metric, given_for, truth_of
 from spikewright.running.converted import Converted
 from spikewright.running.inputs import as_held, batch_of, feeds_of
 from spikewright.running.recording import outputs_of, real_outputs
-from spikewright.running.still import StillNetwork, rounded
+from spikewright.running.single_step import SingleStepNetwork, rounded
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,7 +60,7 @@ class DiagnosisTrial:
     """
 
     inputs: Mapping[str, NDArray]
-    judge: Judge | None
+    scorer: Scorer | None
     real: Outputs
     dt: float
     settings: Mapping[str, Any]
@@ -73,7 +73,7 @@ class DiagnosisTrial:
         """The loss of a run's mean outputs, and its spikes."""
         found = run.predict("mean")
         outputs = found if isinstance(found, dict) else {next(iter(source)): found}
-        tally = LossTally(self.judge, self.real)
+        tally = LossTally(self.scorer, self.real)
         tally.add(slice(None), source, outputs)
         return RunOutcome(tally, float(sum(n.mean() for n in run.spike_counts().values())))
 
@@ -84,8 +84,8 @@ class DiagnosisTrial:
             return None
         length, seed = steps * self.dt, given["seed"]
         fed = feeds_of(dict(self.inputs), held.inputs, None, 1, length, seed)
-        still = StillNetwork(held, length, seed, "float32", given["threads"])
-        tally = LossTally(self.judge, self.real)
+        still = SingleStepNetwork(held, length, seed, "float32", given["threads"])
+        tally = LossTally(self.scorer, self.real)
         names = {node: name for name, node in held.inputs.items()}
         tally.add(slice(None), source, still.answers(fed, names).outputs)
         return tally.loss
@@ -119,14 +119,14 @@ def diagnose(
         raise SimulationError(f"give the steps of the run, a whole number from 1, got {steps!r}")
     inputs = as_held(x, conversion.graph, ", held constant as the source takes it")
     real = _real(conversion, inputs)
-    judge = _judge(conversion, y, Metric.of(metric), batch_of(inputs), real)
-    trial = DiagnosisTrial(inputs, judge, real, dt, settings)
+    scorer = _judge(conversion, y, Metric.of(metric), batch_of(inputs), real)
+    trial = DiagnosisTrial(inputs, scorer, real, dt, settings)
     plan = MeanFlow.of(conversion, steps, dt, settings["seed"])
     _require_something(plan)
     run = trial.run(conversion, steps)
     samples = DiagnosedSamples(plan, inputs, run, real)
     with progress_bar(len(samples.slices) * len(plan.sites), progress, "layers") as advance:
-        layers, source = survey(samples, trial.judge, advance)
+        layers, source = survey(samples, trial.scorer, advance)
     found = trial.outcome(source, run)
     advice = _nothing_to_propose(conversion, found)
     proposals: Sequence[Proposal] = ()
@@ -178,11 +178,11 @@ def _real(conversion: Converted, inputs: Mapping[str, NDArray]) -> Outputs:
 
 def _judge(
     conversion: Converted, y: Any, metric: Metric | None, samples: int, real: Outputs
-) -> Judge | None:
+) -> Scorer | None:
     """The judge of the outputs, None without y; raises `SimulationError` where y does not fit."""
     outputs = outputs_of(conversion.lowered)
     if metric is not None:
-        return OfMetric(metric, given_for(y, samples))
+        return CustomScore(metric, given_for(y, samples))
     if y is None:
         return None
     named = y if isinstance(y, Mapping) else dict.fromkeys(outputs, y)
@@ -195,8 +195,8 @@ def _judge(
     ((name, given),) = named.items()
     truth = truth_of(given, outputs[name], samples)
     if truth.kind == "labels":
-        return OfLabels(outputs[name], truth)
-    return OfTargets(outputs[name], truth, real.get(name))
+        return LabelScore(outputs[name], truth)
+    return TargetScore(outputs[name], truth, real.get(name))
 
 
 def _require_something(plan: MeanFlow) -> None:
@@ -218,7 +218,7 @@ def _proposals(
     able = [(remedy, plan) for remedy, plan in planned if plan is not None]
     with progress_bar(len(samples.slices), progress, "proposals") as advance:
         plans = [plan for _, plan in able]
-        effects = predict(samples, trial.judge, found.spikes, plans, advance)
+        effects = predict(samples, trial.scorer, found.spikes, plans, advance)
     return [
         replace(
             remedy,

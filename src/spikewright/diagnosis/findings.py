@@ -10,9 +10,9 @@ from spikewright._base.amounts import format_difference, loss_unit, percent, poi
 from spikewright._base.markup import Rows, Shown
 from spikewright._base.texts import aligned
 from spikewright.diagnosis.causes import Cause
+from spikewright.diagnosis.layer_losses import PARTS, LayerLoss
 from spikewright.diagnosis.loss import Loss, Score
 from spikewright.diagnosis.proposals import Proposal
-from spikewright.diagnosis.survey import PARTS, LayerLoss
 from spikewright.errors import listed
 from spikewright.records import SCORE, Record, plain
 

@@ -37,7 +37,7 @@ class Score:
         return self.worth.sign * (self.source - self.found)
 
 
-class Judge(ABC):
+class Scorer(ABC):
     """Says of each sample how right its outputs are."""
 
     worth: Worth
@@ -56,7 +56,7 @@ class Judge(ABC):
 
 
 @dataclass(frozen=True, eq=False)
-class OfLabels(Judge):
+class LabelScore(Scorer):
     """One where the answer is the label."""
 
     output: Output
@@ -69,7 +69,7 @@ class OfLabels(Judge):
 
 
 @dataclass(frozen=True, eq=False)
-class OfTargets(Judge):
+class TargetScore(Scorer):
     """The squared distance from the target; of values that are `real`, `(samples, *shape)`."""
 
     output: Output
@@ -98,7 +98,7 @@ class OfTargets(Judge):
 
 
 @dataclass(frozen=True, eq=False)
-class OfMetric(Judge):
+class CustomScore(Scorer):
     """The scores of a metric, for the given truth of the samples."""
 
     metric: Metric
@@ -154,8 +154,8 @@ class LossTally:
     padding.
     """
 
-    def __init__(self, judge: Judge | None, real: Outputs = NOTHING) -> None:
-        self._judge, self._real = judge, real
+    def __init__(self, scorer: Scorer | None, real: Outputs = NOTHING) -> None:
+        self._judge, self._real = scorer, real
         self._off: dict[str, NDArray] = {}  # squares of the change, and of the source's values
         self._amounts: list[tuple[NDArray, NDArray]] = []  # of the source's outputs, and of these
 
@@ -168,9 +168,9 @@ class LossTally:
                 value, source_value = (np.where(counts, v, 0.0) for v in (value, source_value))
             squares = np.array([_square(value - source_value), _square(source_value)])
             self._off[name] = self._off.get(name, 0.0) + squares
-        judge = self._judge
-        if judge is not None:
-            self._amounts.append((judge.amounts(samples, source), judge.amounts(samples, found)))
+        scorer = self._judge
+        if scorer is not None:
+            self._amounts.append((scorer.amounts(samples, source), scorer.amounts(samples, found)))
 
     @property
     def interval(self) -> Interval | None:

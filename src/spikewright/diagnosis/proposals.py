@@ -15,10 +15,10 @@ from spikewright._base.amounts import joules
 from spikewright.choosing import ScaleRule
 from spikewright.choosing.rules import EnergyBudget, MinimumError
 from spikewright.choosing.rules.rule import shown
-from spikewright.diagnosis.cells import LayerNeurons
-from spikewright.diagnosis.loss import Judge, Loss, LossTally
+from spikewright.diagnosis.layer_losses import Batch, DiagnosedSamples, LayerLoss, level_with_others
+from spikewright.diagnosis.loss import Loss, LossTally, Scorer
+from spikewright.diagnosis.mean_response import LayerNeurons
 from spikewright.diagnosis.sites import MeanFlow, outputs_of, present
-from spikewright.diagnosis.survey import Batch, DiagnosedSamples, LayerLoss, level_with_others
 from spikewright.errors import SpikewrightError
 from spikewright.network.neurons import BipolarIntegrateAndFire, IntegrateAndFire, RectifiedLinear
 from spikewright.running.converted import Converted
@@ -299,7 +299,7 @@ _LEAST = 1e-9  # a gain
 
 def predict(
     samples: DiagnosedSamples,
-    judge: Judge | None,
+    scorer: Scorer | None,
     spikes: float,
     plans: Sequence[MeanFlow],
     advance: Callable[[int], None],
@@ -307,7 +307,7 @@ def predict(
     """The predicted effect of each plan on the samples of a run that had `spikes` a sample."""
     present_plan, accounts = (
         samples.plan,
-        [_Forecast(judge, samples) for _ in range(len(plans) + 1)],
+        [_Forecast(scorer, samples) for _ in range(len(plans) + 1)],
     )
     for batch in samples:
         for plan, account in zip((present_plan, *plans), accounts, strict=True):
@@ -328,8 +328,8 @@ def predict(
 class _Forecast:
     """Adds up outputs and spikes of a plan, batch by batch."""
 
-    def __init__(self, judge: Judge | None, samples: DiagnosedSamples) -> None:
-        self.tally, self.spikes = LossTally(judge, samples.real_outputs), 0.0
+    def __init__(self, scorer: Scorer | None, samples: DiagnosedSamples) -> None:
+        self.tally, self.spikes = LossTally(scorer, samples.real_outputs), 0.0
 
     def add(self, batch: Batch, before: MeanFlow, plan: MeanFlow) -> None:
         values = present(plan, batch.source, carried_over(batch.disorder, before, plan))

@@ -15,7 +15,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright.diagnosis.cells import LayerNeurons, cells_of, finite
+from spikewright.diagnosis.mean_response import LayerNeurons, cells_of, finite
 from spikewright.engines.parameters import build_parameters, keyed_ensembles
 from spikewright.graph import Graph
 from spikewright.graph.layers import Layer

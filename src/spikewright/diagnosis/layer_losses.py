@@ -11,7 +11,7 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright.diagnosis.loss import Judge, Loss, LossTally
+from spikewright.diagnosis.loss import Loss, LossTally, Scorer
 from spikewright.diagnosis.sites import MeanFlow, Site, Values, alone, follow, outputs_of
 from spikewright.graph import evaluate_all
 from spikewright.graph.masks import Real, masks_of
@@ -183,9 +183,9 @@ class LayerLoss:
 class _Account:
     """Adds up one layer, batch by batch."""
 
-    def __init__(self, site: Site, samples: DiagnosedSamples, judge: Judge | None) -> None:
+    def __init__(self, site: Site, samples: DiagnosedSamples, scorer: Scorer | None) -> None:
         self.site, self.samples = site, samples
-        self.tally = LossTally(judge, samples.real_outputs)
+        self.tally = LossTally(scorer, samples.real_outputs)
         self.whole = self.gap = 0.0
         self.parts: dict[Part, float] = dict.fromkeys(PARTS, 0.0)
         self.active: NDArray | bool = False
@@ -236,14 +236,14 @@ class _Account:
 
 
 def survey(
-    samples: DiagnosedSamples, judge: Judge | None, advance: Callable[[int], None]
+    samples: DiagnosedSamples, scorer: Scorer | None, advance: Callable[[int], None]
 ) -> tuple[tuple[LayerLoss, ...], dict[str, NDArray]]:
     """Every site's loss, the largest first, and the source's outputs for all samples.
 
     `advance` is told of each site and batch.
     """
     plan = samples.plan
-    accounts = [_Account(site, samples, judge) for site in plan.sites.values()]
+    accounts = [_Account(site, samples, scorer) for site in plan.sites.values()]
     outputs: dict[str, list[NDArray]] = {name: [] for name in plan.graph.outputs}
     for batch in samples:
         for name, value in outputs_of(plan, batch.source).items():
@@ -259,7 +259,7 @@ def survey(
 _LARGEST = 2.0**14  # times the rates of a layer
 
 
-def change_alone(samples: DiagnosedSamples, name: str, factor: float | NDArray = 1.0) -> float:
+def ablation_change(samples: DiagnosedSamples, name: str, factor: float | NDArray = 1.0) -> float:
     """By the layer alone at rates multiplied by `factor`, the order of its spikes included."""
     batch = samples.first
     return _change(samples, alone(samples.plan, batch.source, batch.disorder, name, factor))
@@ -302,5 +302,5 @@ def level_with_others(
     while change > level and factor < _LARGEST:
         # the change falls about as one over the factor, later only where the layer was silent
         factor *= 2.0 ** max(1.0, np.floor(np.log2(change / level)))
-        change = change_alone(samples, layer.name, factor)
+        change = ablation_change(samples, layer.name, factor)
     return float(factor)
