@@ -60,7 +60,7 @@ CONVERSION = (
     "results.Run",
     "results.Stream",
     "Evaluation",
-    "Mismatch",
+    "DeviceNoise",
     "results",
     "results.Diagnosis",
     "results.Verification",

@@ -19,7 +19,7 @@ _NAMES = {
     "explorer": "explore",
     "choosing.coding": "RateCode SignedDigits",
     "choosing.correction": "BiasCorrection StepCorrection VoltageCorrection",
-    "evaluation.mismatch": "Mismatch",
+    "evaluation.device_noise": "DeviceNoise",
     "engines.decoder_cache": "DecoderCache",
     "modelling.nengo_reader": "from_nengo",
     "measure": "After Evaluation Window",

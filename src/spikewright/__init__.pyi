@@ -16,7 +16,7 @@ from spikewright.choosing.rules import (
 )
 from spikewright.conversion import Conversion, convert, load
 from spikewright.engines.decoder_cache import DecoderCache
-from spikewright.evaluation.mismatch import Mismatch
+from spikewright.evaluation.device_noise import DeviceNoise
 from spikewright.exchange import nir as nir
 from spikewright.exchange import onnx as onnx
 from spikewright.explorer import explore
@@ -104,6 +104,7 @@ __all__ = [
     "DecoderCache",
     "Default",
     "Dense",
+    "DeviceNoise",
     "Direct",
     "DiscreteLI",
     "DiscreteLIF",
@@ -124,7 +125,6 @@ __all__ = [
     "Lowpass",
     "MaxPool",
     "MinimumError",
-    "Mismatch",
     "NengoSimulator",
     "Network",
     "NeuronType",

@@ -89,7 +89,7 @@ WAYS: Mapping[str, Callable[[sw.Conversion, int], object]] = {
     "run": lambda c, steps: c.run(_data(), steps, progress=False),
     "evaluate": lambda c, steps: c.evaluate(_data(), None, steps, progress=False),
     "evaluate with noise": lambda c, steps: c.evaluate(
-        _data(), None, steps, noise=sw.Mismatch(weights=0.05, draws=2), progress=False
+        _data(), None, steps, noise=sw.DeviceNoise(weights=0.05, draws=2), progress=False
     ),
     "diagnose": lambda c, steps: c.diagnose(_data(), None, steps, progress=False),
     "watch": lambda c, steps: watch(c, _data(1), steps),

@@ -11,7 +11,7 @@ from spikewright._base.options import Option
 from spikewright.engines import Precision
 from spikewright.engines.settings import check_settings
 from spikewright.errors import SimulationError
-from spikewright.evaluation.mismatch import Mismatch
+from spikewright.evaluation.device_noise import DeviceNoise
 from spikewright.executors.base import KeptOptions
 from spikewright.measure.readout import AtEveryStep, EveryStep, kind_of, known
 from spikewright.measure.truth import Metric
@@ -40,10 +40,10 @@ class EvaluateOptions(EncodedOptions, KeptOptions, total=False):
     source: Annotated[bool, Option(True, "Compare with the outputs of the source model.")]
     operations: Annotated[bool, Option(True, "Count operations and energy.")]
     noise: Annotated[
-        Mismatch | None,
+        DeviceNoise | None,
         Option(
             None,
-            "That of analog chips, `sw.Mismatch(weights=0.05)`, whose weights miss their values: "
+            "That of analog chips, `sw.DeviceNoise(weights=0.05)`, whose weights miss theirs: "
             "the network is measured once a draw; records are means over the draws, with their "
             "least and largest value as interval.",
         ),

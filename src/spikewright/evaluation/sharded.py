@@ -20,7 +20,7 @@ from spikewright._base.progress import progress_bar
 from spikewright.errors import DamagedFileError, SimulationError
 from spikewright.evaluation.checkpoint import Checkpoint
 from spikewright.evaluation.data import DataReader, Shard, add_array
-from spikewright.evaluation.mismatch import Mismatch, over_draws
+from spikewright.evaluation.device_noise import DeviceNoise, over_draws
 from spikewright.evaluation.settings import Settings
 from spikewright.evaluation.work import (
     Packed,
@@ -66,7 +66,7 @@ def evaluate(
     checkpoint: str | Path | None,
     executor: Executor,
     progress: bool,
-    noise: Mismatch | None = None,
+    noise: DeviceNoise | None = None,
 ) -> Evaluation:
     """See `Conversion.evaluate`."""
     if noise is not None:

@@ -1,4 +1,4 @@
-"""`evaluate(noise=sw.Mismatch(...))`: faults of weights, several draws."""
+"""`evaluate(noise=sw.DeviceNoise(...))`: faults of weights, several draws."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def data(graph: Any = None) -> tuple[np.ndarray, np.ndarray]:
     return x, y
 
 
-def measured(noise: sw.Mismatch | None, **more: Any) -> sw.Evaluation:
+def measured(noise: sw.DeviceNoise | None, **more: Any) -> sw.Evaluation:
     """The evaluation under this noise."""
     x, y = data()
     return conversion().evaluate(x, y, STEPS, noise=noise, progress=False, **more)
@@ -37,14 +37,14 @@ def measured(noise: sw.Mismatch | None, **more: Any) -> sw.Evaluation:
 
 def test_no_noise_is_no_noise() -> None:
     """Faults of nothing: every record is that of the plain evaluation, and nothing spreads."""
-    plain, none = measured(None), measured(sw.Mismatch(draws=2))
+    plain, none = measured(None), measured(sw.DeviceNoise(draws=2))
     assert [r.value for r in none.records] == pytest.approx([r.value for r in plain.records])
     assert all(r.how["spread"] == 0 and r.how["draws"] == 2 for r in none.records)
 
 
 def test_more_noise_loses_more() -> None:
     """Means over the draws lie between the least and the largest, and agreement falls."""
-    found = [measured(sw.Mismatch(weights=w, draws=6)) for w in (0.0, 0.1, 1.0)]
+    found = [measured(sw.DeviceNoise(weights=w, draws=6)) for w in (0.0, 0.1, 1.0)]
     means = [e.accuracy().value for e in found]
     assert means[0] >= means[1] > means[2]
     for record in (e.accuracy() for e in found[1:]):
@@ -57,14 +57,14 @@ def test_more_noise_loses_more() -> None:
 def test_draws_differ_and_come_again() -> None:
     """Equal seeds give equal chips; every draw, and every seed, another one."""
 
-    def chip(noise: sw.Mismatch, draw: int) -> np.ndarray:
+    def chip(noise: sw.DeviceNoise, draw: int) -> np.ndarray:
         return _first(noise.chip(conversion(), draw))
 
-    noise = sw.Mismatch(weights=0.1)
+    noise = sw.DeviceNoise(weights=0.1)
     assert np.array_equal(chip(noise, 0), chip(noise, 0))
     assert not np.array_equal(chip(noise, 0), chip(noise, 1))
-    assert not np.array_equal(chip(noise, 0), chip(sw.Mismatch(weights=0.1, seed=1), 0))
-    ratio = chip(sw.Mismatch(weights=0.05), 0) / _first(conversion())
+    assert not np.array_equal(chip(noise, 0), chip(sw.DeviceNoise(weights=0.1, seed=1), 0))
+    ratio = chip(sw.DeviceNoise(weights=0.05), 0) / _first(conversion())
     assert 0.02 < np.std(ratio) < 0.1 and abs(np.mean(ratio) - 1) < 0.03
 
 
@@ -79,13 +79,13 @@ def test_the_conversion_stays_as_it_is() -> None:
     made = conversion()
     x, y = data()
     before = made.run(x, steps=STEPS, progress=False).predict()
-    made.evaluate(x, y, STEPS, noise=sw.Mismatch(0.5, draws=2), progress=False)
+    made.evaluate(x, y, STEPS, noise=sw.DeviceNoise(0.5, draws=2), progress=False)
     assert np.array_equal(before, made.run(x, steps=STEPS, progress=False).predict())
 
 
 def test_it_goes_on_from_a_checkpoint(tmp_path: Path) -> None:
     """Each draw has a folder of its own; batches of data are as good as arrays."""
-    noise = sw.Mismatch(0.1, draws=2)
+    noise = sw.DeviceNoise(0.1, draws=2)
     first = measured(noise, checkpoint=tmp_path / "kept")
     again = measured(noise, checkpoint=tmp_path / "kept")
     assert sorted(p.name for p in (tmp_path / "kept").iterdir()) == ["draw 0", "draw 1"]
@@ -103,7 +103,7 @@ def test_noise_under_the_bits_of_a_chip() -> None:
     found = (
         conversion()
         .on("brainscales2")
-        .evaluate(x, y, STEPS, noise=sw.Mismatch(0.5, draws=3), progress=False)
+        .evaluate(x, y, STEPS, noise=sw.DeviceNoise(0.5, draws=3), progress=False)
     )
     assert found.accuracy().how["spread"] > 0
 
@@ -117,14 +117,14 @@ def test_noise_under_the_bits_of_a_chip() -> None:
 )  # fmt: skip
 def test_noise_that_cannot_be_is_refused(field: str, value: Any) -> None:
     """The error names the field and the value."""
-    with pytest.raises(SimulationError, match=rf"Mismatch.{field} .*got {value!r}"):
-        sw.Mismatch(**{field: value})
+    with pytest.raises(SimulationError, match=rf"DeviceNoise.{field} .*got {value!r}"):
+        sw.DeviceNoise(**{field: value})
 
 
 def test_other_arguments_are_refused() -> None:
     """Noise of another kind, and data that is read once."""
     x, y = data()
-    with pytest.raises(SimulationError, match=r"noise is None or sw\.Mismatch, got 0\.1"):
+    with pytest.raises(SimulationError, match=r"noise is None or sw\.DeviceNoise, got 0\.1"):
         measured(0.1)  # type: ignore[arg-type]
     with pytest.raises(SimulationError, match="an iterator can be read once"):
-        conversion().evaluate(iter([(x, y)]), steps=4, noise=sw.Mismatch(), progress=False)
+        conversion().evaluate(iter([(x, y)]), steps=4, noise=sw.DeviceNoise(), progress=False)

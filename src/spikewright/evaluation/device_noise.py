@@ -1,4 +1,4 @@
-"""Chips with circuits of analog parts, whose weights miss their values."""
+"""Device noise: chips with circuits of analog parts, whose weights miss their values."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ Made = TypeVar("Made", bound=Converted)
 
 
 @dataclass(frozen=True)
-class Mismatch:
+class DeviceNoise:
     """Noise of analog chips, `noise=` of `Conversion.evaluate`.
 
     In each of `draws` draws every weight is multiplied by `1 + weights z`, `z` normal and its own,
@@ -59,7 +59,7 @@ class Mismatch:
 
 
 def _refused(field: str, what: str, value: Any) -> SimulationError:
-    return SimulationError(f"Mismatch.{field} is {what}, got {value!r}")
+    return SimulationError(f"DeviceNoise.{field} is {what}, got {value!r}")
 
 
 def _with_faults(transform: Transform, deviation: float, rng: np.random.Generator) -> Transform:
@@ -75,14 +75,14 @@ def _with_faults(transform: Transform, deviation: float, rng: np.random.Generato
     return made
 
 
-def over_draws(noise: Mismatch, x: Any, evaluate: Callable[[int], Evaluation]) -> Evaluation:
+def over_draws(noise: DeviceNoise, x: Any, evaluate: Callable[[int], Evaluation]) -> Evaluation:
     """Evaluations of all draws as one: means, and the spread in `how` of their records.
 
     An interval is from the least to the largest of the draws; `how["spread"]` is their standard
     deviation. Raises `SimulationError` for data that can be read only once.
     """
-    if not isinstance(noise, Mismatch):
-        raise SimulationError(f"noise is None or sw.Mismatch, got {noise!r}")
+    if not isinstance(noise, DeviceNoise):
+        raise SimulationError(f"noise is None or sw.DeviceNoise, got {noise!r}")
     if isinstance(x, Iterator):
         raise SimulationError(
             "noise needs the data once a draw, and an iterator can be read once: give a list of it"
