@@ -34,8 +34,8 @@ class Diagnosis(Shown):
 
     `rounded` is the loss of the rounded twin, as if all spikes were on time: it is lost to rounding
     and the cap, and what is lost beyond it to timing. It is None where there is no such network
-    (see `running.still`). `rounded_score` is its score. `causes` say in words what makes the loss
-    of a layer, with figures and what helps. `spikes_per_active` are spikes for each
+    (see `running.single_step`). `rounded_score` is its score. `causes` say in words what makes the
+    loss of a layer, with figures and what helps. `spikes_per_active` are spikes for each
     neuron whose value in the source is not 0. Of signed digits `steps` are those of a layer and
     `network_steps` those of the network; quantisation is rounding then, and arrival order lateness.
     """
