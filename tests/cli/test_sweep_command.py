@@ -150,3 +150,16 @@ def test_a_pictures_data_replaces_nothing(data: str, tmp_path: Path) -> None:
     assert found.exit_code == 2
     assert "a.csv: exists and is not the data of a picture" in found.stderr
     assert mine.read_text() == "mine" and not (tmp_path / "a.png").exists()
+
+
+def test_the_default_of_convert_is_a_row(data: str) -> None:
+    """Where no scales were given, and with --reference; a sentence says on which samples."""
+    without = run(data, "--steps", "8", "--json")
+    assert without.exit_code == 0, without.output
+    rows = json.loads(without.stdout)["table"]
+    assert [row["scale"] for row in rows] == ["default", 1.0, 2.0, 5.0, 10.0, 50.0]
+    scales = [row["scale"] for row in json.loads(run(data, *GIVEN, "--json").stdout)["table"]]
+    assert "default" not in scales
+    told = run(data, *GIVEN, "--reference", "--calibration", data)
+    assert "default: signed digits in 8 steps of a layer" in told.stdout
+    assert "Chosen on the calibration samples." in " ".join(told.stdout.split())

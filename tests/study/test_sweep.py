@@ -572,3 +572,51 @@ def test_digits_are_read_after_their_own_steps_alone() -> None:
     ]
     with pytest.raises(SimulationError, match="digits in 4 steps each, got steps=8"):
         sw.sweep(GRAPH, X, Y, coding=digits, steps=8, **asked)
+
+
+def test_what_convert_chooses_for_eight_steps_is_a_row() -> None:
+    """Beside scales that were left out: `evaluate` of the one-line default, and a program."""
+    found = sw.sweep(GRAPH, X, Y, steps=[4, 32], progress=False)
+    point = next(p for p in found.points if p.setting.name == "default")
+    made = sw.convert(GRAPH, spiking=True, calibration=X, steps=8)
+    single = made.evaluate(X, Y, progress=False, readouts=["mean", "last"])
+    assert point.evaluation is not None and point.evaluation.records == single.records
+    assert found.table.as_dicts()[0]["scale"] == "default"
+    assert [row["steps"] for row in found.table.as_dicts()[:3]] == [8, 4, 32]
+    names: dict[str, Any] = {"model": GRAPH, "x": X}
+    exec(point.call, names)
+    assert np.array_equal(names["conversion"].run(X).predict(), made.run(X).predict())
+    assert "sw.convert(model, spiking=True, steps=8, calibration=x)" in point.call
+    assert "Chosen on the samples measured here, without their labels." in str(found)
+    assert "signed digits in 8 steps of a layer and" in found.as_dict()["reference"]
+
+
+@pytest.mark.parametrize(
+    ("given", "there"),
+    [
+        ({"scales": [50]}, False),
+        ({"neurons": [False, True]}, False),
+        ({"dt": 0.002}, False),
+        ({"reference": False}, False),
+        ({"scales": [50], "reference": True}, True),
+    ],
+)
+def test_the_row_of_the_default_is_there_where_asked_for(given: Any, there: bool) -> None:
+    """Choices that a user made have none unless it is asked for."""
+    found = sw.sweep(GRAPH, X, Y, **{"steps": 8, **given}, progress=False)
+    assert any(p.setting.name == "default" for p in found.points) == there
+    assert bool(found.facts["reference"]) == there
+
+
+def test_samples_of_calibration_choose_the_default() -> None:
+    """They are named in place of those that are measured; the figure draws it as a line."""
+    few = X[:12]
+    found = sw.sweep(GRAPH, X, Y, scales=[50, 100], steps=8, calibration=few, reference=True,
+                     progress=False)  # fmt: skip
+    point = found.points[0]
+    made = sw.convert(GRAPH, spiking=True, calibration=few, steps=8)
+    assert np.array_equal(point.conversion.run(X).predict(), made.run(X).predict())
+    assert found.facts["reference"].endswith(" of them. Chosen on the calibration samples.")
+    info = sw.report.figures.sweep_info(found.records)
+    assert info.scales == (50.0, 100.0) and [c.steps for c in info.reference] == [8]
+    assert any("default, 8 steps" in entry.text for entry in info.chart().keys)

@@ -173,7 +173,7 @@ def _click(one: Declared, forms: Mapping[str, OptionForm], spiking: bool) -> Fun
         help = f"{told}, or {rate}, which compute what the model does."
         return click.option(form.flag, default=None, help=help)
     if bool in one.kinds:
-        flags = f"--{name}/--no-{name}" if option.default else f"--{name}"
+        flags = f"--{name}" if option.default is False else f"--{name}/--no-{name}"
         return click.option(flags, one.name, is_flag=True, default=option.default, help=help)
     repeated = one.item is not None and form.read is None
     several = bool(form.several) or repeated

@@ -13,6 +13,8 @@ from spikewright.records import DEFAULT_TABLE, Record, Worth, own_energies, sele
 from spikewright.report.tables import Column, Table, Value, energy_column, shown, value_of
 
 _MOST = 12  # settings beside each other
+REFERENCE = "default"
+"""The scale of the setting that is what `convert` chooses for a number of steps."""
 
 
 class Key(NamedTuple):
@@ -218,13 +220,15 @@ def scale_table(records: Iterable[Record], title: str = "") -> Table:
 def rates_table(records: Iterable[Record], steps: int, title: str = "") -> Table | None:
     """One row a layer, one column a setting: mean firing rates in Hz after a number of steps.
 
-    Those of a setting that ends before are after its last. None of more than twelve settings, which
+    Those of a setting that ends before are after its last, of one that is read later after its
+    first. None of more than twelve settings, which
     do not fit beside each other.
     """
     found = by_setting(r for r in records if r.name == "firing rate" and "layer" in r.how)
     if not 0 < len(found) <= _MOST:
         return None
-    last = {key: max(n for n in steps_of_spikes(some) if n <= steps) for key, some in found.items()}
+    counted = {key: steps_of_spikes(some) for key, some in found.items()}
+    last = {key: max([n for n in at if n <= steps] or at[:1]) for key, at in counted.items()}
     rates = {
         key: {r.how["layer"]: r.value for r in some if r.how.get("steps") == last[key]}
         for key, some in found.items()

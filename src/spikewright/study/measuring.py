@@ -12,7 +12,7 @@ from typing import Any
 
 from spikewright._base.progress import progress_bar
 from spikewright.conversion import Conversion
-from spikewright.conversion.trace_warnings import doubt_of_length
+from spikewright.conversion.trace_warnings import CHOICE, doubt_of_length
 from spikewright.errors import MissingExtraError, SimulationError, SpikewrightError
 from spikewright.evaluation.checkpoint import Checkpoint
 from spikewright.evaluation.data import Shard
@@ -21,7 +21,7 @@ from spikewright.evaluation.sharded import Evaluating, reader_of, shard_size
 from spikewright.executors import Executor
 from spikewright.measure import Evaluation
 from spikewright.records import Record, Worth, own_energies, select, worths
-from spikewright.running.own_steps import run_steps
+from spikewright.running.own_steps import complete_readouts, run_steps
 from spikewright.running.runner import Runner
 from spikewright.running.single_step import StepAnswers
 from spikewright.study.point import NETWORK_STEPS, OperatingPoint, OutputScore, StudySetting
@@ -36,7 +36,8 @@ class Measuring:
     """The measurement of a sweep's settings on one model, with energies under a cost `table`.
 
     With `own_steps` a code that has a number of steps is read after these, in place of those of the
-    settings. `doubts` says why no length of a setting's runs is a right one, where that is so.
+    settings. `doubts` says why no length of a setting's runs is a right one, where that is so, and
+    `chosen` what settings with steps of their own came to, by name.
     """
 
     base: Conversion
@@ -47,6 +48,7 @@ class Measuring:
     checkpoint: Path | None = None
     own_steps: bool = False
     doubts: list[str] = field(default_factory=list, init=False)
+    chosen: dict[str, str] = field(default_factory=dict, init=False)
 
     def all(
         self, settings: Sequence[StudySetting], x: Any, y: Any, progress: bool
@@ -86,20 +88,25 @@ class Measuring:
     ) -> Iterator[OperatingPoint]:
         """The points of a setting; raises as converting and running it does."""
         conversion = self.base.again(**setting.arguments)
-        given = self._settings(conversion)
+        given = self._settings(conversion, setting.steps)
         work = Evaluating(conversion, Runner(conversion.lowered), given, size)
         found = work.over(shards, self._store(work, shards), self.executor, advance, known)
+        for entry in (entry for entry in conversion.trace if entry.stage == CHOICE):
+            self.chosen[setting.name] = entry.text
         doubt = doubt_of_length(conversion, given.at, given.dt, "the longest run has")
         self.doubts += [doubt] if doubt else []
         make = partial(self.base.again, **conversion.resolved)
         return self._read(setting, Evaluation(found.records, found.settings), make)
 
-    def _settings(self, conversion: Conversion) -> Settings:
+    def _settings(self, conversion: Conversion, wanted: int | None) -> Settings:
         """The settings for a network, whose code may have a number of steps of its own.
 
         Raises `SimulationError` where that is none of those that were asked for.
         """
-        own, given = conversion.coding.steps, self.settings
+        own, readouts = conversion.coding.steps, self.settings.readouts
+        given = replace(self.settings, readouts=complete_readouts(conversion.lowered, readouts))
+        if wanted is not None:
+            return replace(given, steps=wanted, at=(wanted,))
         digits = conversion.lowered.times is not None
         if own is None or not (self.own_steps or digits):
             return given
@@ -120,6 +127,8 @@ class Measuring:
             if more := found.settings.get("network_steps"):
                 costs.append(Record(NETWORK_STEPS, more, "steps", found.settings["samples"]))
             for readout in setting.readouts:
+                if str(readout) not in found.settings["readouts"]:
+                    continue  # digits have one reading
                 read = [r for r in at if r.how.get("readout") == str(readout)]
                 scores = tuple(_score(w, output, read, whole) for output, w in measures.items())
                 yield self._point(

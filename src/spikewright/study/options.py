@@ -89,6 +89,14 @@ class SweepOptions(
             number(least=0.0),
         ),
     ]
+    reference: Annotated[
+        bool | None,
+        Option(
+            None,
+            "A row for what `convert(model, spiking=True, calibration=x, steps=8)` chooses "
+            "(default: beside scales that were left out).",
+        ),
+    ]
     max_pool: Annotated[
         MaxPoolForm | None, Option(None, "Max pooling, as `convert` takes it (default: gate).")
     ]

@@ -102,6 +102,7 @@ class StudyResult(Shown):
         if rates is not None:
             yield rates
         yield from (f"failed: {name}: {reason}" for name, reason in self.failed.items())
+        yield self.facts.get("reference", "")
         yield self.conclusion
         failures = self.facts.get("failures", {})
         yield from (f"{count} x failed: {reason}" for reason, count in failures.items())

@@ -40,6 +40,7 @@ from spikewright.study.measuring import Measuring
 from spikewright.study.options import SCALES, STEPS, SweepOptions
 from spikewright.study.point import Minimise, OperatingPoint, OutputScore, Plain, StudySetting
 from spikewright.study.programs import ModelReference
+from spikewright.study.reference import reference_of, told_of, wants_reference
 from spikewright.study.result import ONE_STEP, StudyResult, nearest
 
 _PRICE = {"spikes": "in spikes", "energy": "in energy", "latency": "in steps"}
@@ -234,8 +235,9 @@ def sweep(model: Any, x: Any, y: Any = None, **options: Unpack[SweepOptions]) ->
     `dt` seconds: the network runs for the most, and one run answers for all of them and for all
     `readouts`. `coding` is one code of values or a list: one with a number of steps, such as
     `sw.SignedDigits(4)`, runs for that many, whatever the others do, and chooses its scales unless
-    some are given. Arguments that follow `metric` are those of `convert`, the same for all.
-    Combinations that fail are found with their reason.
+    some are given. `reference` adds what `convert(model, spiking=True, calibration=x, steps=8)`
+    chooses, on `calibration`, else on at most 256 of `x`. Arguments that follow `metric` are those
+    of `convert`, the same for all. Combinations that fail are found with their reason.
 
     The result names the cheapest setting whose outputs are at most `within` worse than the
     source's: points of accuracy as a fraction, or in the unit of the metric, of errors or of
@@ -264,6 +266,10 @@ def sweep(model: Any, x: Any, y: Any = None, **options: Unpack[SweepOptions]) ->
             base = convert(model, example_input=origin.example, outputs=options["outputs"])
     axes = options["scales"], synapse, options["neurons"], options["coding"]
     wanted = settings_of(*axes, given, settings.readouts)
+    added: list[StudySetting] = []
+    if wants_reference(options):
+        reference, origin = reference_of(given, settings.readouts, origin, x)
+        added.append(reference)
     refuse_sequences(base.lowered.stepping, "sweep")
     if not base.populations():
         raise SimulationError(
@@ -275,15 +281,21 @@ def sweep(model: Any, x: Any, y: Any = None, **options: Unpack[SweepOptions]) ->
         base, origin, settings, workers, energy_table, folder, own_steps=given_steps is STEPS
     )
     with silently():
-        points = measuring.all(wanted, x, y, options["progress"])
+        points = measuring.all([*added, *wanted], x, y, options["progress"])
     if doubts := measuring.doubts:
         others = f" (so it is with {len(doubts) - 1} more settings)" if len(doubts) > 1 else ""
         say(f"{doubts[0]}{others}")
-    return _result(points, float(within), minimise, energy_table)
+    made = measuring.chosen
+    told = [told_of(one, origin, made[one.name]) for one in added if one.name in made]
+    return _result(points, float(within), minimise, energy_table, " ".join(told))
 
 
 def _result(
-    points: Sequence[OperatingPoint], within: float, minimise: Minimise, table: str
+    points: Sequence[OperatingPoint],
+    within: float,
+    minimise: Minimise,
+    table: str,
+    reference: str,
 ) -> StudyResult:
     """The result: the cheapest point that loses at most `within`, and the sentence about it."""
     measured = [point for point in points if not point.failed]
@@ -302,7 +314,7 @@ def _result(
         records=records,
         minimised=minimise,
         limit=within,
-        facts={**facts, "energy_table": table},
+        facts={**facts, "energy_table": table, "reference": reference},
     )  # fmt: skip
 
 

@@ -13,11 +13,13 @@ from spikewright.records import Record, Worth, select, worths
 from spikewright.report.figures import charts
 from spikewright.report.figures.over_time import with_interval
 from spikewright.report.figures.picture import Row
-from spikewright.report.sweeps import Key, by_setting, scale_text, steps_of_spikes
+from spikewright.report.sweeps import REFERENCE, Key, by_setting, scale_text, steps_of_spikes
 from spikewright.report.tables import shown, value_of
 
 _PANELS = 4  # numbers of steps that are shown beside each other
 _WHISKERS = 24  # points up to which each gets its interval: more would hide each other
+_BESIDE = "other dash1"
+"""The style of what `convert` chooses."""
 _TITLE, _SCALE = "Scores and spikes by firing-rate scale", "firing-rate scale"
 
 
@@ -59,7 +61,8 @@ class SweepInfo:
 
     `worth` is the measure of answers, `source` the score of the source (None where scores are
     relative to the source); `dt` is the length of a step in seconds, `n` the number of samples,
-    `output` which of several outputs it is.
+    `output` which of several outputs it is. `reference` is what `convert` chooses for some steps, a
+    point for each readout.
     """
 
     scales: tuple[float | str, ...]
@@ -69,6 +72,7 @@ class SweepInfo:
     dt: float
     n: int
     output: str | None = None
+    reference: tuple[ScaleCurve, ...] = ()
     columns: ClassVar[tuple[str, ...]] = ("setting", "scale", "steps")
     """The first columns of the data, by which an older file of them is known."""
 
@@ -104,14 +108,16 @@ class SweepInfo:
         """One row a point, header first."""
         key = self.worth.name.replace(" ", "_")
         header = (*self.columns, "time_ms", "readout", key, f"{key}_low")
+        places = [(curve, self.scales) for curve in self.curves]
+        places += [(curve, (REFERENCE,)) for curve in self.reference]
         body = [
             (
-                curve.name or "default", self.scales[point.place], curve.steps,
+                curve.name or "default", scales[point.place], curve.steps,
                 1000 * self.dt * curve.steps, curve.readout, point.value, point.low, point.high,
                 "" if point.spikes is None else point.spikes,
                 "" if self.source is None else self.source, int(point.chosen),
             )
-            for curve in self.curves
+            for curve, scales in places
             for point in curve.points
         ]  # fmt: skip
         return [(*header, f"{key}_high", "spikes_per_sample", "source", "chosen"), *body]
@@ -149,13 +155,15 @@ class SweepInfo:
         """The scores of the answers, with intervals, beside the source."""
         unit = 100 if self.worth.fraction else 1
         source = [] if self.source is None else [self.source]
-        reached = [v for c in shown for p in c.points for v in (p.low, p.high)]
+        beside = [point.value for curve in self.reference[:1] for point in curve.points]
+        reached = [v for c in shown for p in c.points for v in (p.low, p.high)] + beside
         y = charts.measure_axis(
             self.worth.name, [*reached, *source], self.worth.fraction, whole=True
         )
         curves = [c for c in shown if c.steps == steps]
         marks: list[charts.Mark] = [charts.Guide(unit * value, "source") for value in source]
         points = {c: [(self._at[p.place], unit * p.value) for p in c.points] for c in curves}
+        marks += [charts.Guide(unit * value, _BESIDE) for value in beside]
         marks += [charts.Line(points[c], self._style(c)) for c in curves]
         few = sum(len(c.points) for c in curves) <= _WHISKERS
         for curve in curves:
@@ -212,9 +220,20 @@ class SweepInfo:
         if self.source is not None:
             text = f"the source, {shown(self.worth)(self.source)}"
             keys.append(charts.LegendEntry("line", "source", text))
+        keys += [
+            charts.LegendEntry("line", _BESIDE, self._reference(curve, point))
+            for curve in self.reference[:1]
+            for point in curve.points
+        ]
         if self.chosen is not None:
             keys.append(charts.LegendEntry("mark", "ring", "chosen", 2))
         return keys
+
+    def _reference(self, curve: ScaleCurve, point: Point) -> str:
+        cost = "" if point.spikes is None else f", {number(point.spikes)} spikes a sample"
+        chosen = ", chosen" if any(p.chosen for c in self.reference for p in c.points) else ""
+        value = shown(self.worth)(point.value)
+        return f"{REFERENCE}, {counted(curve.steps, 'step')}: {value}{cost}{chosen}"
 
     def _title(self, curve: ScaleCurve, point: Point) -> str:
         show = shown(self.worth)
@@ -244,6 +263,10 @@ def sweep_info(records: Iterable[Record]) -> SweepInfo:
     """
     found = list(records)
     settings = by_setting(r for r in found if "threshold" not in r.how)
+    beside = {key: some for key, some in settings.items() if key.scale == REFERENCE}
+    if len(beside) == len(settings):
+        beside = {}  # it is all that there is
+    settings = {key: some for key, some in settings.items() if key not in beside}
     measured = [r for some in settings.values() for r in some if "readout" in r.how]
     if not measured:
         raise ValueError("a sweep needs what answers are worth, at scales that are in their `how`")
@@ -260,6 +283,7 @@ def sweep_info(records: Iterable[Record]) -> SweepInfo:
         dt=float(first.how.get("dt", 0.001)),
         n=first.n,
         output=output,
+        reference=tuple(_curves(beside, (REFERENCE,), worth, output)),
     )
 
 
