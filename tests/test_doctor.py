@@ -94,3 +94,11 @@ def test_the_citation_has_the_package_version() -> None:
         if line.startswith("version = ")
     )
     assert f"version: {version}\n" in (ROOT / "CITATION.cff").read_text()
+
+
+def test_it_prints_what_the_command_prints() -> None:
+    """The same table and sentence; `repr` is one line with figures."""
+    found = doctor()
+    printed = CliRunner().invoke(main, ["doctor"]).stdout
+    assert str(found).split("\n\n")[-1] == printed.strip().split("\n\n")[-1]
+    assert repr(found).startswith("<Checkup: ") and "\n" not in repr(found)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -465,3 +466,26 @@ def test_the_command_takes_a_code(tmp_path: Path) -> None:
     told = " ".join(result.output.split())
     assert "1 place sends spikes: relu." in told
     assert "multiply two numbers, neither of them a spike (conv" in told
+
+
+def test_it_prints_what_the_command_prints(tmp_path: Path) -> None:
+    """The same tables and sentences; `repr` is one line with figures."""
+    from spikewright.showing.demo import MODEL
+
+    found = inspect(MODEL)
+    printed = CliRunner().invoke(main, ["inspect", str(MODEL)]).stdout
+    text = str(found)
+    assert " ".join(printed.split()).endswith(" ".join(text.split("\n\n")[-1].split()))
+    assert all(layer.name in text for layer in found.layers) and "2 places send spikes" in text
+    assert repr(found) == f"<Inspection of {len(found.layers)} layers, convergent>"
+    assert max(map(len, text.split("\n\n")[0].splitlines())) <= 80
+
+
+def test_a_piped_table_is_plain_columns() -> None:
+    """Columns are apart by two blanks or more, a row a line, without lines or colours."""
+    from spikewright.showing.demo import MODEL
+
+    printed = CliRunner().invoke(main, ["inspect", str(MODEL)]).stdout
+    rows = printed.split("\n\n")[0].splitlines()[1:]
+    assert printed.isascii()
+    assert {len(re.split(r"  +", row)) for row in rows} == {9}, rows

@@ -11,6 +11,7 @@ import pytest
 
 import spikewright as sw
 from models import mlp
+from spikewright import demo
 from spikewright.errors import ConversionWarning
 from spikewright.lower.trace import silently
 
@@ -137,3 +138,11 @@ def test_searches_are_silent(search: str) -> None:
         calls[search]()
 
     assert _said(caught) == []
+
+
+def test_the_warning_of_an_unchosen_scale_is_short() -> None:
+    """At most 120 characters, the call that mends it among them."""
+    with pytest.warns(ConversionWarning) as found:
+        sw.convert(demo.MODEL, spiking=True)
+    (text,) = {str(w.message) for w in found}
+    assert len(text) <= 120 and "sw.convert(model, spiking=True, calibration=x, steps=8)" in text

@@ -25,8 +25,8 @@ from spikewright.choosing.coding import parse_coding
 from spikewright.conversion import Conversion
 from spikewright.errors import printable
 from spikewright.report.layout import TextTable, fitted
-from spikewright.report.printed import Part, left_out
-from spikewright.report.tables import Column, Table
+from spikewright.report.printed import Part, as_text, left_out
+from spikewright.report.tables import Table
 
 
 def to_rich(table: TextTable, line: int) -> RichTable:
@@ -190,7 +190,10 @@ def tell(text: str, err: bool = False) -> None:
 
 
 def show(table: Table) -> None:
-    """Print a table, as wide as the terminal allows; in files and pipes with all its columns."""
+    """Print a table, as wide as the terminal allows; in files and pipes plain, with all columns."""
+    if not sys.stdout.isatty():
+        click.echo(as_text([table], _FILE_WIDTH) + "\n")
+        return
     console = _console()
     for part in fitted(table, console.width):
         console.print(to_rich(part, console.width))
@@ -205,21 +208,6 @@ def show_all(parts: Iterable[Part]) -> None:
             show(part)
         elif part:
             say(f"{part}\n")
-
-
-def table_of(title: str, items: Iterable[Any], *columns: Column) -> Table:
-    """A table of one row an item: the attributes that columns have for keys; "" is no value.
-
-    A key may name an attribute of an attribute, `held_back.loss`; that of None is no value.
-    """
-
-    def value(item: Any, key: str) -> Any:
-        for name in key.split("."):
-            item = None if item is None else getattr(item, name)
-        return item
-
-    rows = (tuple(value(item, column.key) for column in columns) for item in items)
-    return Table(title, columns, tuple(tuple(None if v == "" else v for v in row) for row in rows))
 
 
 def say(text: str) -> None:

@@ -15,31 +15,16 @@ from spikewright.chips import Fit, names
 from spikewright.cli import files
 from spikewright.cli.given import Given
 from spikewright.cli.options import command
-from spikewright.cli.output import say, show, table_of, tell
+from spikewright.cli.output import show, show_all, tell
 from spikewright.conversion.options import SpikeOptions
 from spikewright.report.tables import Column, Table
-from spikewright.showing.doctor import Checkup
 from spikewright.showing.doctor import doctor as library_doctor
-from spikewright.showing.inspection import Inspection
 from spikewright.showing.inspection import inspect as library_inspect
 
 _LEFT_OUT = {*options_of(SpikeOptions), "sequence_step", "neurons"} - {
     "max_spikes_per_step",
     "coding",
 }
-
-
-_COLUMNS = (
-    Column("name", "layer"),
-    Column("kind", "kind"),
-    Column("shape", "shape", lambda shape: ", ".join(map(str, shape))),
-    Column("parameters", "parameters", lambda value: f"{value:,}"),
-    Column("operations", "operations", lambda value: f"{value:,}"),
-    Column("analog", "of numbers", lambda value: f"{value:,}"),
-    Column("becomes", "becomes"),
-    Column("status", "status"),
-    Column("why", "why"),
-)
 
 
 @command(files.model(), without=_LEFT_OUT)
@@ -55,56 +40,11 @@ def inspect(given: Given) -> None:
     found = library_inspect(given.model, **given.choices)
     told = ("parameters", "operations", "analog", "guarantee")
     document = {**asdict(found), **{name: getattr(found, name) for name in told}}
-    given.answer(document, lambda: _print_inspection(found, given.model))
+    given.answer(document, lambda: show_all(found.parts(given.model.name)))
     if not found.convertible:
         click.get_current_context().exit(2)
 
 
-def _print_inspection(found: Inspection, model: Path) -> None:
-    show(table_of(model.name, found.layers, *_COLUMNS))
-    say(_summary(found))
-
-
-def _summary(found: Inspection) -> str:
-    if found.convertible:
-        return (
-            f"{found.parameters:,} parameters, {found.operations:,} multiply-accumulates a sample; "
-            f"{_analog(found)}. {_places(found.places)}. "
-            f"Every layer can be converted; the network is {found.guarantee}, as the weakest of "
-            "its layers."
-        )
-    reasons = len(found.refusals)
-    layers = len({refusal.layer for refusal in found.refusals})
-    return (
-        f"{layers} layer{'s' * (layers != 1)} refused, for {reasons} reason{'s' * (reasons != 1)}; "
-        "what cannot be known before they are mended is empty (-). "
-        "The model cannot be converted as it is."
-    )
-
-
-def _places(names: Sequence[str]) -> str:
-    """How many places send spikes, and which."""
-    if not names:
-        return "No place sends spikes"
-    several = len(names) > 1
-    return f"{len(names)} place{'s send' if several else ' sends'} spikes: {', '.join(names)}"
-
-
-def _analog(found: Inspection) -> str:
-    """How many multiplications are of two numbers, and in which layers most of them."""
-    total = found.operations or 0
-    if not (total and found.analog):
-        return "none of them multiplies two numbers"
-    layers = sorted((r for r in found.layers if r.analog), key=lambda r: -(r.analog or 0))
-    shares = [f"{layer.name} {percent((layer.analog or 0) / total)}" for layer in layers[:_SHOWN]]
-    more = f" and {len(layers) - _SHOWN} more layers" if len(layers) > _SHOWN else ""
-    return (
-        f"{percent(found.analog / total)} of them multiply two numbers, neither of them a spike "
-        f"({', '.join(shares)}{more})"
-    )
-
-
-_SHOWN = 6  # layers in a sentence
 _ALL = "all"
 
 
@@ -178,28 +118,6 @@ def doctor(given: Given) -> None:
     absent ones are no fault. Put the output into reports of errors.
     """
     found = library_doctor()
-    given.answer(found.as_dict(), lambda: _print_checkup(found))
+    given.answer(found.as_dict(), lambda: show_all(found.parts()))
     if found.broken:
         click.get_current_context().exit(2)
-
-
-def _print_checkup(found: Checkup) -> None:
-    title = (
-        f"spikewright {found.version}, Python {found.python}, {found.machine}, "
-        f"{found.processors} processors"
-    )
-    columns = (
-        Column("what", ""),
-        Column("name", "name"),
-        Column("state", "state"),
-        Column("detail", "version or instruction sets"),
-        Column("advice", "what to do"),
-    )
-    show(table_of(title, found.findings, *columns))
-    absent = sum(f.state == "absent" for f in found.findings)
-    if found.broken:
-        say(f"Broken: {', '.join(f.name for f in found.broken)}.")
-    elif absent:
-        say(f"What is installed works; {absent} are absent.")
-    else:
-        say("Everything works.")

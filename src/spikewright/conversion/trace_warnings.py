@@ -136,7 +136,7 @@ def warn_of_unit_scale(conversion: Converted, example: bool = False) -> None:
     spiking = [n for n, e in conversion.populations().items() if e.neuron_type.spiking]
     if any(rounded(conversion.canonical[name].layer) is None for name in spiking):
         told = advise("rates that nothing chose", example="example_input=x[:1], " * example)
-        conversion.trace.say("run", f"firing rates have a scale of 1, at which few spike. {told}")
+        conversion.trace.say("run", f"a firing-rate scale of 1 gives few spikes. {told}")
 
 
 def warn_of_run(conversion: Converted, means: Mapping[str, float], steps: int, dt: float) -> None:

@@ -24,9 +24,9 @@ Part = Table | str
 """A table, or a paragraph."""
 
 
-def as_text(parts: Iterable[Part]) -> str:
-    """Tables and paragraphs as text; tables in lines of 80 characters."""
-    return "\n\n".join(text for part in parts for text in _texts(part) if text)
+def as_text(parts: Iterable[Part], line: int = _LINE) -> str:
+    """Tables and paragraphs as text; tables in lines of at most so many characters."""
+    return "\n\n".join(text for part in parts for text in _texts(part, line) if text)
 
 
 def left_out(table: TextTable) -> str:
@@ -35,20 +35,20 @@ def left_out(table: TextTable) -> str:
     return f"Left out of lines so short: {names}. Files and --json have them." if names else ""
 
 
-def _texts(part: Part) -> Iterator[str]:
+def _texts(part: Part, line: int) -> Iterator[str]:
     if isinstance(part, str):
         yield printable(part)
         return
-    for table in fitted(part, _LINE):
-        rows = _rows(table)
+    for table in fitted(part, line):
+        rows = _rows(table, line)
         numbers = [place for place, column in enumerate(table.columns) if not column.left]
         yield "\n".join(filter(None, [printable(table.title), aligned(rows, numbers)]))
         yield left_out(table)
 
 
-def _rows(table: TextTable) -> list[list[str]]:
+def _rows(table: TextTable, line: int) -> list[list[str]]:
     """Headings and rows in lines; what is wider than its column goes on in the next."""
-    widths = table.widths(_LINE)
+    widths = table.widths(line)
     columns = [
         [_wrapped(c.heading, w, c.left), *(_wrapped(cell, w, c.left) for cell in c.cells)]
         for c, w in zip(table.columns, widths, strict=True)

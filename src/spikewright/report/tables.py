@@ -372,3 +372,18 @@ def early_exit_table(records: Iterable[Record], title: str = "") -> Table:
         (steps,) = select(found, "early exit steps", threshold=threshold, output=output)
         rows.append((threshold, record.value, steps.value))
     return Table(title, columns, tuple(rows))
+
+
+def table_of(title: str, items: Iterable[Any], *columns: Column) -> Table:
+    """A table of one row an item: the attributes that columns have for keys; "" is no value.
+
+    A key may name an attribute of an attribute, `held_back.loss`; that of None is no value.
+    """
+
+    def value(item: Any, key: str) -> Any:
+        for name in key.split("."):
+            item = None if item is None else getattr(item, name)
+        return item
+
+    rows = (tuple(value(item, column.key) for column in columns) for item in items)
+    return Table(title, columns, tuple(tuple(None if v == "" else v for v in row) for row in rows))

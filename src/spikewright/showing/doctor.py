@@ -14,6 +14,8 @@ from spikewright._base.optional import EXTRA_OF
 from spikewright._base.process import processors
 from spikewright.advice import advise
 from spikewright.frontends.keras.loading import import_keras
+from spikewright.report.printed import Part, as_text
+from spikewright.showing.verdict_tables import parts_of_checkup
 
 State = Literal["works", "absent", "broken"]
 
@@ -29,7 +31,7 @@ class Finding:
     advice: str = ""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Checkup:
     """All findings, and the machine that they hold for."""
 
@@ -47,6 +49,17 @@ class Checkup:
     def as_dict(self) -> dict[str, Any]:
         """Plain data, ready for JSON."""
         return asdict(self)
+
+    def parts(self) -> Iterator[Part]:
+        """The table and the sentence that `print` and `spikewright doctor` show."""
+        return parts_of_checkup(self)
+
+    def __str__(self) -> str:
+        return as_text(self.parts())
+
+    def __repr__(self) -> str:
+        works = sum(f.state == "works" for f in self.findings)
+        return f"<Checkup: {works} of {len(self.findings)} work, {len(self.broken)} broken>"
 
 
 def doctor() -> Checkup:

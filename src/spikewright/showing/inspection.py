@@ -6,7 +6,7 @@ A layer of the source is one row, whatever nodes of the graph it is read as.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
@@ -27,6 +27,8 @@ from spikewright.lower.populations import Roles
 from spikewright.lower.trace import Status, weakest
 from spikewright.network import Ensemble, NodeFunction
 from spikewright.passes import MaxPoolForm
+from spikewright.report.printed import Part, as_text
+from spikewright.showing.verdict_tables import parts_of_inspection
 
 _OPEN = "depends on its readers, which cannot be read"
 _NOT_REACHED = "reads a layer that could not be read"
@@ -55,7 +57,7 @@ class LayerReport:
     why: str = ""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Inspection:
     """Every layer of a model in order, and every reason for which one is refused.
 
@@ -90,6 +92,17 @@ class Inspection:
     def guarantee(self) -> Status:
         """The weakest guarantee of all layers, which is the network's."""
         return "refused" if self.refusals else weakest(layer.status for layer in self.layers)
+
+    def parts(self, title: str = "") -> Iterator[Part]:
+        """The table and sentences that `print` and `spikewright inspect` show."""
+        return parts_of_inspection(self, title)
+
+    def __str__(self) -> str:
+        return as_text(self.parts())
+
+    def __repr__(self) -> str:
+        refused = f", {len(self.refusals)} refusals" if self.refusals else ""
+        return f"<Inspection of {len(self.layers)} layers, {self.guarantee or 'empty'}{refused}>"
 
 
 def _total(counts: Iterable[int | None]) -> int | None:
