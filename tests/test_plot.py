@@ -40,8 +40,8 @@ def is_shown(axes: Any) -> bool:
 
 
 def test_a_raster_of_one_sample(conversion: sw.Conversion) -> None:
-    """A panel a layer and one for the output; every spike of the sample is a dot."""
-    axes = sw.plot.raster(conversion, X[0], 12)
+    """A panel a layer and one for the output; every spike of the neurons is a dot."""
+    axes = sw.plot.raster(conversion, X[0], 12, neurons=512)
     run = conversion.run(X[:1], 12, record=["relu1"], progress=False)
     panels = axes.figure.axes
 
@@ -194,3 +194,41 @@ def test_a_raster_of_a_sample_of_a_batch() -> None:
             sw.plot.raster(alone, probe, sample=0)
         with pytest.raises(SimulationError, match="nothing to draw: name a probe"):
             sw.plot.raster(alone, [])
+
+
+def test_a_raster_has_the_most_active_neurons(conversion: sw.Conversion) -> None:
+    """So many of a layer as asked for, and the title says of how many."""
+    panel = sw.plot.raster(conversion, X[0], 12, neurons=5).figure.axes[0]
+    spikes = conversion.run(X[:1], 12, record=["relu1"], progress=False).spikes_over_time("relu1")
+    totals = np.sort(spikes.reshape(12, -1).sum(axis=0))[-5:]
+    assert f"{int(totals.sum())} spikes of the 5 most active of 512 neurons" in panel.get_title(
+        "left"
+    )
+    with sw.Network(seed=1) as network:
+        cells = sw.Ensemble(30, 1, label="cells")
+        probe = sw.Probe(cells.neurons)
+    with sw.Simulator(network, progress=False) as simulator:
+        simulator.run_steps(200)
+    axes = sw.plot.raster(simulator, probe, neurons=4)
+    most = np.sort([len(t) for t in simulator.spike_times(probe)])[-4:]
+    assert axes.get_ylabel() == "cells\n4 most active of 30"
+    assert sum(len(c.get_offsets()) for c in axes.collections) == most.sum()
+
+
+PICTURES = {
+    "raster": lambda c: sw.plot.raster(c, X[0], 12),
+    "rates": lambda c: sw.plot.rates(c.run(X, 12, progress=False)),
+    "sweep": lambda c: sw.plot.sweep(sw.sweep(demo.MODEL, X, Y, steps=8, progress=False)),
+}
+"""A picture of every function."""
+
+
+@pytest.mark.parametrize("name", sw.plot.__all__)
+def test_every_picture_says_what_it_shows(name: str, conversion: sw.Conversion) -> None:
+    """A title, a name and a unit for the numbers of the lowest axis, and a legend."""
+    figure = PICTURES[name](conversion).figure
+    texts = [t.get_text() for t in figure.findobj(plt.Text)]
+    units = ("(ms)", "(Hz)", "scale")
+    assert figure.axes and any(t[:1].isupper() for t in texts)
+    assert any(unit in panel.get_xlabel() for panel in figure.axes for unit in units)
+    assert any(word in texts for word in ("a spike", "mean", "mean readout"))

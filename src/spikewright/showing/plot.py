@@ -35,6 +35,7 @@ def raster(
     seed: int = 0,
     engine: str = "auto",
     sample: int | None = None,
+    neurons: int = 64,
 ) -> Any:
     """Spikes over time, a dot each: of one sample of a conversion, or of a simulator's probes.
 
@@ -42,15 +43,17 @@ def raster(
     `(*shape)`, or `(1, *shape)`; with several inputs `{name: array}`. It runs for `steps` steps of
     `dt` seconds, left out for those of its code, or 32. Where layers start one after the other,
     time is that of the network. `raster(simulator, probe)` draws what a probe of neurons recorded,
-    or several probes, a panel each; with a batch that of one `sample`. Raises `SimulationError` for
+    or several probes, a panel each; with a batch that of one `sample`. A panel has the `neurons`
+    with the most spikes, and says of how many. Raises `SimulationError` for
     anything else, and where nothing spikes, and `MissingExtraError` without matplotlib.
     """
     if isinstance(source, Simulator):
-        return _drawn(_recorded(source, x, sample))
+        return _drawn(_recorded(source, x, sample, neurons))
     length = source.coding.run_steps(steps) or 32
     found = watch(source, _one(source, x), length, dt, seed=seed, engine=engine)
     _require(found.counts, "no layer of the network spikes: convert with spiking=True")
-    return _drawn(figures.raster_info(found, {"output": next(iter(found.answers))}))
+    info = figures.raster_info(found, {"output": next(iter(found.answers))})
+    return _drawn(info.thinned(len(info.spikes), neurons, length, events=10**9))
 
 
 def sweep(found: StudyResult | Iterable[Record]) -> Any:
@@ -74,7 +77,9 @@ def rates(measured: Run | Evaluation) -> Any:
     return _drawn(figures.rates_info(found))
 
 
-def _recorded(simulator: Simulator, probes: Any, sample: int | None) -> figures.ChartInfo:
+def _recorded(
+    simulator: Simulator, probes: Any, sample: int | None, neurons: int
+) -> figures.ChartInfo:
     """Spikes that probes of a simulator recorded, of one sample."""
     chosen = [probes] if isinstance(probes, Probe) else list(probes)
     size = simulator.batch_size
@@ -95,7 +100,7 @@ def _recorded(simulator: Simulator, probes: Any, sample: int | None) -> figures.
     (recorded,) = steps
     _require(recorded, "nothing was recorded: run the simulator first")
     before = simulator.n_steps - recorded
-    return figures.spike_times_info(times, recorded, simulator.dt, before)
+    return figures.spike_times_info(times, recorded, simulator.dt, before, neurons)
 
 
 def _drawn(info: figures.Info) -> Any:

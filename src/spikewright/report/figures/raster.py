@@ -45,11 +45,16 @@ def events_of(counts: NDArray, order: ArrayLike | None = None) -> Events:
 
 
 def spike_times_info(
-    times: Mapping[str, Sequence[NDArray]], steps: int, dt: float, before: int = 0
+    times: Mapping[str, Sequence[NDArray]],
+    steps: int,
+    dt: float,
+    before: int = 0,
+    most: int | None = None,
 ) -> ChartInfo:
     """From times of spikes in seconds, `{population: one array a neuron}`, as simulators give them.
 
-    `steps` of `dt` seconds were recorded, behind `before` others.
+    `steps` of `dt` seconds were recorded, behind `before` others. Of a population at most `most`
+    neurons are drawn, those with the most spikes.
     """
     events = {}
     for name, neurons in times.items():
@@ -58,11 +63,13 @@ def spike_times_info(
             at, counts = np.unique(np.rint(found / dt).astype(int), return_counts=True)
             rows.append(np.stack([at, np.full(len(at), neuron), counts], axis=1))
         events[name] = np.concatenate(rows), len(neurons)
-    return _figure(events, steps, dt, before)
+    return _figure(events, steps, dt, before, most)
 
 
-def _figure(events: Mapping[str, Events], steps: int, dt: float, before: int) -> ChartInfo:
-    """Spikes of `steps` steps, behind `before` others."""
+def _figure(
+    events: Mapping[str, Events], steps: int, dt: float, before: int, most: int | None = None
+) -> ChartInfo:
+    """Spikes of `steps` steps, behind `before` others, of the `most` active neurons."""
     panels: list[charts.Panel] = []
     words: list[str] = []
     for name, (spikes, neurons) in events.items():
@@ -70,17 +77,21 @@ def _figure(events: Mapping[str, Events], steps: int, dt: float, before: int) ->
         rate = f"{np.abs(count).sum() / (neurons * steps * dt):.3g} Hz"
         heading = "time (s)" if len(panels) == len(events) - 1 else ""
         x = charts.Axis(heading, before * dt, (before + steps) * dt, grid=True)
-        y = charts.Axis(f"{name}\nneuron", 0, neurons, most=(4, 4))
-        marks = spike_marks(step * dt, neuron, count, dt)
-        panels.append(charts.Panel(x, y, marks, height_of(neurons), remark=rate))
+        shown = most_active(spikes, np.arange(neurons), neurons if most is None else most)
+        drawn = np.isin(neuron, shown)
+        of = f"{len(shown)} most active of {neurons:,}" if len(shown) < neurons else "neuron"
+        y = charts.Axis(f"{name}\n{of}", 0, len(shown), most=(4, 4))
+        rows = np.searchsorted(shown, neuron[drawn])
+        marks = spike_marks(step[drawn] * dt, rows, count[drawn], dt)
+        panels.append(charts.Panel(x, y, marks, height_of(len(shown)), remark=rate))
         words.append(f"{name}: {rate}")
-    rows = [
+    body = [
         (name, int(n), float(t * dt), int(c))
         for name, (spikes, _) in events.items()
         for t, n, c in spikes
     ]
-    chart = charts.Chart("spikes", "", panels, f"{'; '.join(words)}.")
-    return ChartInfo(chart, [("population", "neuron", "time_s", "spikes"), *rows])
+    chart = charts.Chart("spikes", "Spikes over time", panels, f"{'; '.join(words)}.")
+    return ChartInfo(chart, [("population", "neuron", "time_s", "spikes"), *body])
 
 
 KINDS = (
@@ -97,6 +108,13 @@ def spike_marks(times: NDArray, rows: NDArray, counts: NDArray, step: float) -> 
     return [
         charts.Spikes(times[at], rows[at], counts[at], step, s) for s, at in found if np.any(at)
     ]
+
+
+def most_active(spikes: NDArray, neurons: NDArray, most: int) -> NDArray:
+    """At most so many of the `neurons`, in their order: those with the most spikes."""
+    counts = np.zeros(1 + max(neurons.max(initial=0), spikes[:, 1].max(initial=0)), int)
+    np.add.at(counts, spikes[:, 1], np.abs(spikes[:, 2]))
+    return neurons[np.sort(np.argsort(-counts[neurons], kind="stable")[:most])]
 
 
 def height_of(neurons: int) -> float:
@@ -167,8 +185,8 @@ class RasterInfo:
 
     def _part(self, layers: list[str], neurons: int, steps: int) -> RasterInfo:
         steps = max(1, min(steps, len(self.running_mean)))
-        places = {name: self._most_active(name, neurons) for name in layers}
-        shown = {name: self.shown[name][places[name]] for name in layers}
+        shown = {n: most_active(self.spikes[n], self.shown[n], neurons) for n in layers}
+        places = {n: np.searchsorted(self.shown[n], shown[n]) for n in layers}
         spikes = {}
         for name in layers:
             found = self.spikes[name]
@@ -186,12 +204,6 @@ class RasterInfo:
             outputs=self.outputs[outputs],
             picture=None if self.picture is None else _coarse(self.picture),
         )
-
-    def _most_active(self, layer: str, most: int) -> NDArray:
-        """Places of the neurons with the most spikes among those that are shown, in their order."""
-        events, counts = self.spikes[layer], np.zeros(self.neurons[layer], int)
-        np.add.at(counts, events[:, 1], np.abs(events[:, 2]))
-        return np.sort(np.argsort(-counts[self.shown[layer]], kind="stable")[:most])
 
     def rows(self) -> list[Row]:
         """Long form, header first: spikes, layers' values, running means, the source's values."""
@@ -249,7 +261,7 @@ class RasterInfo:
         shown, events = self.shown[name], self.spikes[name]
         title = f"{shortened(name, _NAME)}: {int(np.abs(events[:, 2]).sum()):,} spikes"
         if len(shown) < self.neurons[name]:
-            title += f" of {len(shown)} neurons in {self.neurons[name]:,}"
+            title += f" of the {len(shown)} most active of {self.neurons[name]:,} neurons"
         step, neuron, count = events.T
         unit = 1000 * self.dt
         marks = spike_marks(step * unit, np.searchsorted(shown, neuron), count, unit)
