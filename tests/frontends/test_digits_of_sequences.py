@@ -25,6 +25,8 @@ from spikewright.engines import Execution, compile_network, get
 from spikewright.errors import ConversionError, NetworkError, SimulationError
 from spikewright.lower.choices import STEP
 from spikewright.measure.operations import Counter
+from spikewright.network.connection import object_of
+from spikewright.network.layer_times import evaluations, is_carried, waits_of
 from spikewright.running.recording import probes_of
 from twins import units_of
 
@@ -187,6 +189,24 @@ def test_auto_is_about_as_close_as_the_twin(kind: str) -> None:
     at_end = found[-1]["end"] - rows_of_graph(conversion, conversion.as_inputs(x))[-1]["end"]
     squares = np.concatenate([np.square(of_all).ravel(), np.square(at_end).ravel()])
     np.testing.assert_allclose(compared.twin, np.sqrt(squares.mean()), rtol=1e-9)
+
+
+@pytest.mark.parametrize("silent", [1, 2])
+@pytest.mark.parametrize("kind", KINDS)
+def test_values_are_counted_as_often_as_engines_compute_them(kind: str, silent: int) -> None:
+    """Counters and engines agree; what the next row reads is computed for every digit."""
+    conversion, _ = converted(kind, silent)
+    network, times = conversion.network, conversion.lowered.times
+    assert times is not None
+    counted = evaluations(network, times)
+    for connection, ahead in waits_of(network, times, ()).items():
+        pre, post = object_of(connection.pre_obj), object_of(connection.post_obj)
+        sent_at_once = isinstance(pre, sw.Ensemble)
+        assert ahead == (STEPS if sent_at_once else counted[pre]) - counted[post]
+    carried = [object_of(c.pre_obj) for c in network.all_connections if is_carried(c)]
+    nodes = [place for place in carried if isinstance(place, sw.Node)]
+    assert all(counted[node] == STEPS for node in nodes)
+    assert bool(nodes) == kind.startswith(("gru", "lstm"))
 
 
 def a_torch_model(kind: str) -> tuple[Any, NDArray]:

@@ -194,14 +194,27 @@ def waits_of(
     them, as long as all do that read it, none of these is `recorded` and the next row of a sequence
     does not read it: what is not read before then is not computed.
     """
+    wait = _waiting(network, times, recorded)
+    return {
+        connection: wait.get(place, 0) - (wait.get(pre, 0) if isinstance(pre, Node) else 0)
+        for place, connections in _arriving(network).items()
+        for connection in connections
+        if (pre := object_of(connection.pre_obj)) in times.starts
+    }
+
+
+def _waiting(
+    network: Network, times: LayerTimes, recorded: Collection[object] = ()
+) -> dict[Object, int]:
+    """The steps that ensembles, and nodes that compute something or feed it, wait for digits."""
     carries = {object_of(c.pre_obj) for c in network.all_connections if is_carried(c)}
     arriving = _arriving(network)
-    order, reading = _in_order(network, arriving), _reading(arriving)
+    reading = _reading(arriving)
     wait: dict[Object, int] = {
         e: times.silent_steps(e) for e in network.all_ensembles if e in times.starts
     }
     computing = set[Object]()
-    for place in reversed(order):
+    for place in reversed(_in_order(network, arriving)):
         if is_state(place) or not isinstance(place, Node):
             continue
         if _computes(place) or computing & {*reading[place]}:
@@ -209,12 +222,7 @@ def waits_of(
             now = place in recorded or place in carries
             after = () if now else [wait.get(reader, 0) for reader in reading[place]]
             wait[place] = min(after, default=0)
-    return {
-        connection: wait.get(place, 0) - (wait.get(pre, 0) if isinstance(pre, Node) else 0)
-        for place, connections in arriving.items()
-        for connection in connections
-        if (pre := object_of(connection.pre_obj)) in times.starts
-    }
+    return wait
 
 
 def _computes(node: Node) -> bool:
@@ -224,22 +232,18 @@ def _computes(node: Node) -> bool:
 
 
 def evaluations(network: Network, times: LayerTimes) -> dict[Object, int]:
-    """How often each node's value is computed: for each digit by which its readers know more.
+    """How often the value of each ensemble and node is computed: where nothing is recorded.
 
     A layer uses nothing of its silent steps but the last: with d of them it reads what the first
     d + 1 digits say, and then each digit more. What follows from held input is computed once, and
-    what nothing reads, since it is read out, in every step.
+    what is read out, or by the next row of a sequence, in every step.
     """
-    arriving, found = _arriving(network), dict[Object, int]()
-    reading = _reading(arriving)
-    for place in reversed(_in_order(network, arriving)):
-        if isinstance(place, Ensemble):
-            found[place] = max(1, times.steps - times.silent_steps(place))
-        elif place not in times.starts:
-            found[place] = 1
-        else:
-            found[place] = max((found[n] for n in reading[place]), default=times.steps)
-    return found
+    wait = _waiting(network, times)
+    places: tuple[Object, ...] = (*network.all_nodes, *network.all_ensembles)
+    return {
+        place: max(1, times.steps - wait.get(place, 0)) if place in times.starts else 1
+        for place in places
+    }
 
 
 def _arriving(network: Network) -> dict[Object, list[Connection]]:
