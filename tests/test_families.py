@@ -224,7 +224,7 @@ def test_digits_are_a_section_of_the_page_that_stays(tmp_path: Path) -> None:
     The page in docs/ is one that was written so.
     """
     rows = {
-        "keras/VGG16": _of_digits(**{"network from twin": 2.0}),
+        "keras/VGG16": _of_digits(**{"network from twin": 2.0}) | {digits.CHOSEN: [0.5, 1.05]},
         "torchvision/resnet18": _of_digits(),
         "keras/ResNet50": _of_digits(),
         "timm/xcit": {"outcome": "refused", "why": "", "kinds": ["GELU", "Softmax"]},
@@ -235,6 +235,7 @@ def test_digits_are_a_section_of_the_page_that_stays(tmp_path: Path) -> None:
     part = page.digits_part(rows, {"torch": "2"})
     assert "**3 of 7 networks**" in part and "network from twin 0.25" in part
     assert "than that is from the source: keras/VGG16, whose outputs deviate by 1e-04" in part
+    assert "of their size (chosen by samples: 0.50 from the twin, 1.05 from the source)." in part
     assert "3 are refused by name, 1 of them whatever the code." in part
     assert "GELU (2), Softmax (1)." in part
     assert "| VGG16 | Keras | 3 | 0.25 | 2.00 |" in part and "* timm/a: `not done in 600 s`" in part

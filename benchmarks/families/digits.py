@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from spikewright import Conversion
 
 STEPS, SILENT, LATER = 6, 2, 3
+CHOSEN = "with silent steps that samples choose"  # from twin and from source, where twins are far
 DEVIATION = "deviation"  # of the source's outputs, beside their size
 MEASURED = 4  # samples, behind those that units are chosen on
 FEW = 1000  # one neuron of so many says a unit more
@@ -58,17 +59,26 @@ def measured(key: str) -> Row:
     if not conversion.populations():
         return {"outcome": REFUSED, "why": "no layer has neurons: nothing is said", "kinds": []}
     row: Row = {"outcome": CONVERTED, "layers": len(conversion.populations())}
-    row |= distances(conversion, conversion.as_inputs(others))
+    x = conversion.as_inputs(others)
+    row |= distances(conversion, x)
+    if row["network from twin"] > 1:
+        chosen = conversion.again(
+            coding=sw.SignedDigits(STEPS), calibration=seen,
+            scale_firing_rates=conversion.resolved["scale_firing_rates"],
+        )  # fmt: skip
+        found_by_samples = distances(chosen, x)
+        row[CHOSEN] = [found_by_samples[name] for name in DISTANCES[1:3]]
     return row | {"seconds": time.process_time() - begin}
 
 
 def distances(conversion: Conversion, x: Mapping[str, NDArray]) -> dict[str, float]:
     """The distances of a network of digits, its twin and its source from each other on samples."""
     import spikewright as sw
+    from spikewright.choosing.silent_steps import rounding
     from spikewright.graph import evaluate_all
     from spikewright.lower.populations import Roles
 
-    graph, populations = conversion.canonical, conversion.populations()
+    graph, rounded = conversion.canonical, rounding(conversion.populations())
     places = Roles(graph).read_from()
 
     def still(passed_on: Any = None) -> NDArray:
@@ -80,35 +90,33 @@ def distances(conversion: Conversion, x: Mapping[str, NDArray]) -> dict[str, flo
         return _flat([raw[name].mean(axis=1, dtype=np.float64) for name in graph.outputs])
 
     source, network = still(), spiking(conversion)
-    twin, changed = (still(_rounding(populations, more)) for more in (0, 1))
+    twin, changed = still(rounded), still(_changed(conversion.populations(), rounded))
     later = conversion.again(
         coding=sw.SignedDigits(STEPS, LATER), calibration=None,
         scale_firing_rates=conversion.resolved["scale_firing_rates"],
     )  # fmt: skip
-    rounding = _rms(twin - source)
+    unit = _rms(twin - source)
     others = (network - twin, network - source, spiking(later) - twin, changed - twin)
     deviation = _rms(source.std(axis=0, ddof=1))
-    found = (rounding / deviation, *(_rms(a) / rounding for a in others))
+    found = (unit / deviation, *(_rms(a) / unit for a in others))
     return {**dict(zip(DISTANCES, found, strict=True)), DEVIATION: deviation / _rms(source)}
 
 
-def _rounding(populations: Mapping[str, Any], more: int) -> Any:
-    """A function `(name, value)` that rounds values of neurons to their digits, as the twin does.
+def _changed(populations: Mapping[str, Any], rounded: Any) -> Any:
+    """What the twin passes on, with a unit more in one of `FEW` active neurons of the first layer.
 
-    In the first layer one of `FEW` neurons that are not zero gets `more` units on top.
+    `rounded` is what it passes on itself, a function `(name, value)` as this one.
     """
-    from spikewright.choosing.silent_steps import digit_unit, rounded_to_digits
+    from spikewright.choosing.silent_steps import digit_unit
 
     first = next(iter(populations))
 
     def passed_on(name: str, value: NDArray) -> NDArray:
-        if name not in populations:
-            return value
-        sent = rounded_to_digits(populations[name], value)
+        sent: NDArray = rounded(name, value)
         if name == first:
             units = np.broadcast_to(digit_unit(populations[name]), sent.shape)
             few = np.flatnonzero(sent)[::FEW]
-            sent.flat[few] += more * units.flat[few]
+            sent.flat[few] += units.flat[few]
         return sent
 
     return passed_on
