@@ -243,3 +243,14 @@ def test_masks_of_the_smallest_number_stay_numbers(engine: str) -> None:
         found = conversion.run(x, engine=engine, progress=False).predict()
     twin = rounded_values(conversion, x)["y"]
     np.testing.assert_allclose(found, twin, rtol=1e-5, atol=1e-5)
+
+
+def test_the_trace_of_products_says_what_digits_guarantee() -> None:
+    """Functions of digits are those of rounded values in the end, and tend to no source."""
+    x = RNG.normal(size=(8, 5, 6))
+    coding = sw.SignedDigits(STEPS, 1)
+    conversion = sw.convert(attention(), spiking=True, coding=coding, calibration=x)
+    entries = {entry.layer: entry for entry in conversion.trace if entry.stage == "lower"}
+    assert entries["shares"].status == "approximated"
+    assert "of the rounded values once all are known" in entries["shares"].text
+    assert "convergent" not in {entry.status for entry in entries.values()}

@@ -90,6 +90,7 @@ def _plainest(points: NDArray, where: NDArray) -> tuple[int, int]:
 
 
 _OF_MEANS = "mean is f of the inputs' means"
+_OF_DIGITS = "f of the digits known so far: of the rounded values once all are known"
 _NEAREST = "mean is the rounded mean of its input, save where rounding jumps"
 
 
@@ -234,8 +235,8 @@ def linear_note(name: str, part_of: str | None = None) -> LayerNote:
     return LayerNote(name, f"{why}{where}", "exact", why)
 
 
-def function_note(name: str, function: NodeFunction) -> LayerNote:
-    """The note on a layer whose value is that of a node's function alone."""
+def function_note(name: str, function: NodeFunction, digits: bool = False) -> LayerNote:
+    """The note on a layer whose value is that of a node's function alone; of `digits` or rates."""
     if isinstance(function, PythonCall):
         return _python_note(name, function)
     largest = isinstance(function, MaxPool | ReduceMax)
@@ -244,6 +245,8 @@ def function_note(name: str, function: NodeFunction) -> LayerNote:
         what = "maximum of its inputs" if largest else "computed"
         what = "rounded without spikes" if rounds else what
         return LayerNote(name, f"{what} at every step", "exact", f"{what} at every step")
+    if digits:
+        return LayerNote(name, _OF_DIGITS, "approximated", _OF_DIGITS)
     why = "mean is the maximum of the inputs' means" if largest else _OF_MEANS
     if rounds:
         return LayerNote(name, f"rounds without spikes: {_sent(function)}", "convergent", _NEAREST)

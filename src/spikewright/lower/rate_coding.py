@@ -274,17 +274,17 @@ class _Lowering:
         label = node.name if alone else f"{node.name}.function"
         computed = self.computing(node, planned, shapes, label)
         if alone:
-            self.notes.append(function_note(node.name, planned.function))
+            self.notes.append(function_note(node.name, planned.function, once))
             return computed
         after = Chain(planned.after) if planned.after else None
         if not spikes:
-            self.notes.append(function_note(node.name, planned.function))
+            self.notes.append(function_note(node.name, planned.function, once))
             return self.follower(node.name, shape, computed, after, planned.shift)
         bias = 0.0 if planned.shift is None else planned.shift
         ensemble = self.choices.ensemble(self.graph, node.name, bias)
         Connection(computed, ensemble.neurons, synapse=None, transform=after)
         if isinstance(planned.function, PythonCall):
-            self.notes.append(function_note(node.name, planned.function))
+            self.notes.append(function_note(node.name, planned.function, once))
         behind = behind_function(planned.function)
         self.notes.append(self.population_note(node, ensemble, self.ranges[node.name], behind))
         return ensemble
