@@ -219,3 +219,13 @@ def test_the_command_keeps_the_network_that_it_trained(tmp_path: Path) -> None:
     assert f"sw.Conversion.load({str(out)!r})" in found.output
     saved = sw.Conversion.load(out)
     assert saved.run(x[1000:1010], steps=2, progress=False).spike_counts()
+
+
+def test_digits_are_trained_for_all_of_their_steps() -> None:
+    """What they say is no number of spikes: no part of it is asked for, and nothing is refused."""
+    model, (x, y) = network(), digits()
+    found = sw.tune(
+        model, x[:300], y[:300], max_drop=0.02, trials=3, timeout=10, progress=False,
+        coding=sw.SignedDigits(2), train=True,
+    )  # fmt: skip
+    assert "not trained" not in str(found)

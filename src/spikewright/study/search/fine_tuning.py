@@ -11,7 +11,9 @@ from typing import Any
 
 import numpy as np
 
+from spikewright.choosing.coding import SignedDigits
 from spikewright.errors import SpikewrightError
+from spikewright.study.search.coding import code_of
 from spikewright.study.search.measurement import Measurement
 from spikewright.study.search.objective import Objective
 from spikewright.study.search.parameters import CORRECTION
@@ -152,8 +154,11 @@ class FineTuning:
     def _limits(self, base: Measurement, share: float) -> dict[str, Any]:
         """The arguments of `Conversion.train` that keep a part of the cost of a setting.
 
-        Energy falls with spikes, and has a part that no training can spare.
+        Energy falls with spikes, and has a part that no training can spare. Signed digits are
+        trained for all of their steps: what they say is no number of spikes.
         """
+        if isinstance(code_of(base.values), SignedDigits):
+            return {"steps": base.steps}
         if self.objective.minimise == "latency":
             return {"steps": max(1, int(share * base.steps))}
         return {"steps": base.steps, "spikes": share * base.costs["spikes"]}
