@@ -487,3 +487,11 @@ def test_members_are_converted_and_verified(key: str) -> None:
     assert (row["outcome"], row.get("why", "")) == ("converted", "")
     assert row["guarantee"] == _verdicts()[key]
     assert row["error"] <= row["bound"]
+
+
+@pytest.mark.parametrize("name", ["GPT2Model", "GPT2LMHeadModel", "LlamaModel", "LlamaForCausalLM"])
+def test_language_models_in_digits_are_about_as_close_as_their_twins(name: str) -> None:
+    """The page has those of random weights, in six digits, at most 1.2 times as far as the twin."""
+    rows = [line.split("|") for line in _said_of_digits().splitlines() if f"| {name} |" in line]
+    assert len(rows) == 1
+    assert float(rows[0][4 + digits.DISTANCES.index("network from source")]) <= 1.2
