@@ -141,7 +141,7 @@ def measured(case: Case, budget: float, **arguments: Any) -> dict[str, float] | 
     """The spikes sent as a share of the budget, by the data; or the reason of a refusal."""
     rule = sw.EnergyBudget(STEPS, spikes=float(budget))
     try:
-        conversion = case.source.again(
+        conversion = case.source.replace(
             spiking=True, scale_firing_rates=rule, calibration=case.calibration, **arguments
         )
     except ConversionError as error:

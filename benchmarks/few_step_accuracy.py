@@ -150,7 +150,7 @@ def rules(sources: Mapping[str, Source], how: argparse.Namespace) -> str:
         for steps in several:
             for rule, arguments in RULES.items():
                 usual = {"spiking": True, "max_spikes_per_step": 1, "calibration": statistics}
-                conversion = base.again(**{**usual, **arguments(steps)})
+                conversion = base.replace(**{**usual, **arguments(steps)})
                 lines[rule].append(answered(conversion, found, steps, min(how.images, ROUGH)).lost)
                 print(found.name, steps, rule, lines[rule][-1], flush=True)
     head = [f"{SHORT[name]}, {steps} steps" for name, several in asked.items() for steps in several]

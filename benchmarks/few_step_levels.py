@@ -19,19 +19,19 @@ SEEN = 500
 def percentile(base: sw.Conversion, levels: int) -> sw.Conversion:
     """n spikes are the 99.9th percentile of a channel's values."""
     rule = sw.Percentile(99.9, per="channel")
-    one = base.again(scale_firing_rates=rule).resolved["scale_firing_rates"]
+    one = base.replace(scale_firing_rates=rule).resolved["scale_firing_rates"]
     scales = {name: scale * levels for name, scale in one.items()}
-    return base.again(scale_firing_rates=scales, calibration=None)
+    return base.replace(scale_firing_rates=scales, calibration=None)
 
 
 def minimum_error(base: sw.Conversion, levels: int) -> sw.Conversion:
     """Least squared error on the data."""
-    return base.again(scale_firing_rates=sw.MinimumError(1))
+    return base.replace(scale_firing_rates=sw.MinimumError(1))
 
 
 def iteration(base: sw.Conversion, levels: int) -> sw.Conversion:
     """Least squared error of normally distributed currents."""
-    return base.again(scale_firing_rates=sw.ThresholdIteration(1))
+    return base.replace(scale_firing_rates=sw.ThresholdIteration(1))
 
 
 RULES: Mapping[str, Callable[[sw.Conversion, int], sw.Conversion]] = {

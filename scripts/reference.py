@@ -66,7 +66,7 @@ CONVERSION = (
     "results.Verification",
     "results.Training",
     "Window",
-    "After",
+    "MeanAfter",
     "best_rule",
     "sweep",
     "tune",
@@ -79,11 +79,11 @@ CALIBRATION = (
     "TargetRate",
     "Percentile",
     "MinimumError",
-    "OneScale",
+    "ConstantScale",
     "LocalThresholdBalancing",
     "ThresholdIteration",
     "EnergyBudget",
-    "FromWeights",
+    "DataFreeCalibration",
     "BiasCorrection",
     "StepCorrection",
     "VoltageCorrection",
@@ -167,7 +167,9 @@ def topics() -> dict[str, dict[str, Any]]:
             **of(["transforms"]),
             **_module("sw.transforms", transforms, skip=("Shape", "transposed")),
         },
-        "Measuring": _module("sw.measure", measure, skip=("Evaluation", "Run", "Window", "After")),
+        "Measuring": _module(
+            "sw.measure", measure, skip=("Evaluation", "Run", "Window", "MeanAfter")
+        ),
         "Operations and energy": {
             **_module("spikewright.measure.operations", operations),
             **of(["energy"]),

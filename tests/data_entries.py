@@ -179,7 +179,7 @@ def _trained(given: Given, x: Any, y: Any = None, **more: Any) -> Any:
 
 
 def _module(given: Given) -> Any:
-    module = given.conversion.torch_module(STEPS)
+    module = given.conversion.to_torch(STEPS)
     inputs = [torch.as_tensor(array) for array in given.arrays.values()]
     over_time = [x[:, None].expand(-1, STEPS, *x.shape[1:]) for x in inputs]
     return module(*inputs).detach().numpy(), module(*over_time).detach().numpy()
@@ -193,7 +193,7 @@ def _scales(conversion: sw.Conversion) -> Any:
 
 
 def _again(given: Given, **changes: Any) -> Any:
-    return given.conversion.again(**changes).run(given.x, **QUIET).predict()
+    return given.conversion.replace(**changes).run(given.x, **QUIET).predict()
 
 
 ENTRIES: dict[str, Callable[[Given], Any]] = {
@@ -226,16 +226,16 @@ ENTRIES: dict[str, Callable[[Given], Any]] = {
     "evaluate over time": lambda g: _evaluated(g, g.over_time(), g.y),
     "evaluate elsewhere": lambda g: _elsewhere(g),
     "calibration": lambda g: _scales(
-        g.conversion.again(scale_firing_rates=RULE, calibration=g.x)
+        g.conversion.replace(scale_firing_rates=RULE, calibration=g.x)
     ),
     "calibration in batches": lambda g: _scales(
-        g.conversion.again(scale_firing_rates=RULE, calibration=g.batches())
+        g.conversion.replace(scale_firing_rates=RULE, calibration=g.batches())
     ),
     "calibration from a loader": lambda g: _scales(
-        g.conversion.again(scale_firing_rates=RULE, calibration=g.loader())
+        g.conversion.replace(scale_firing_rates=RULE, calibration=g.loader())
     ),
     "statistics": lambda g: _scales(
-        g.conversion.again(
+        g.conversion.replace(
             scale_firing_rates=sw.Percentile(99.0, 300.0),
             calibration=g.conversion.calibrate(g.x, progress=False),
         )

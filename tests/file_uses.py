@@ -46,7 +46,7 @@ def _conversion(path: Path) -> None:
     x, steps = _fed(loaded)
     loaded.run(x, steps, progress=False).predict()
     loaded.memory(2, STEPS)
-    loaded.again(initial_voltage="zero").run(x, steps, progress=False)
+    loaded.replace(initial_voltage="zero").run(x, steps, progress=False)
     loaded.save(path.with_suffix(".again"))
 
 

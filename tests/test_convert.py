@@ -525,7 +525,7 @@ def test_again_changes_these_arguments_and_keeps_the_others() -> None:
     """A conversion converts its model once more, with the arguments given changed."""
     first = sw.convert(demo.MODEL, spiking=True, scale_firing_rates=5, synapse=0.01)
 
-    second = first.again(scale_firing_rates=7)
+    second = first.replace(scale_firing_rates=7)
 
     assert {float(e.rate_scale) for e in second.populations().values()} == {7.0}
     assert second.arguments == {**first.arguments, "scale_firing_rates": 7}
@@ -538,4 +538,4 @@ def test_again_changes_these_arguments_and_keeps_the_others() -> None:
 def test_again_refuses_unknown_arguments() -> None:
     """What convert does not know is refused by name."""
     with pytest.raises(ConversionError, match=r"scale.*no such argument"):
-        sw.convert(demo.MODEL, spiking=True).again(scale=3)
+        sw.convert(demo.MODEL, spiking=True).replace(scale=3)

@@ -226,7 +226,7 @@ def test_spiking_it_follows_the_means(name: str) -> None:
 def test_it_is_measured_and_converted_again() -> None:
     """As any network is, by rules that look at data too."""
     conversion = _convert(CASES["torch operator"].make(), fallback="python")
-    again = conversion.again(
+    again = conversion.replace(
         spiking=True, scale_firing_rates=sw.MinimumError(steps=8, spikes_per_step=1), calibration=X
     )
     assert again.trace.guarantee == "approximated"
@@ -372,9 +372,9 @@ def test_a_model_that_is_read_calls_nothing(tmp_path: Path) -> None:
     conversion = _convert(model, fallback="python")
     assert not any(isinstance(node.layer, PythonCall) for node in conversion.graph)
     conversion.save(path := tmp_path / "conversion")
-    loaded = sw.load(path).again(spiking=True, scale_firing_rates=50)
+    loaded = sw.load(path).replace(spiking=True, scale_firing_rates=50)
     assert loaded.trace.guarantee == "convergent"
-    assert loaded.again(fallback=None).graph is not None
+    assert loaded.replace(fallback=None).graph is not None
 
 
 def test_the_layer_and_the_function_check_shapes() -> None:

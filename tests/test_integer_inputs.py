@@ -183,7 +183,7 @@ def test_statistics_and_rules_look_at_rows_of_random_numbers() -> None:
     """A rule without data draws numbers of rows; one with data reads them."""
     model = keras_model()
     known = sw.convert(model).calibrate(IDS, progress=False)
-    drawn = sw.convert(model, spiking=True, scale_firing_rates=sw.FromWeights())
+    drawn = sw.convert(model, spiking=True, scale_firing_rates=sw.DataFreeCalibration())
     seen = sw.convert(model, spiking=True, scale_firing_rates=sw.TargetRate(100), calibration=known)
     for conversion in (drawn, seen):
         assert conversion.run(IDS, steps=5, progress=False).populations["hidden"].totals.sum() > 0

@@ -40,13 +40,13 @@ def test_every_misspelt_keyword_is_recognised(name: str) -> None:
 
 @pytest.mark.parametrize("keyword", FROM_ELSEWHERE)
 def test_keywords_of_another_converter_say_what_means_them_here(keyword: str) -> None:
-    """In `convert` and in `again`; what the hint names is an argument of `convert`."""
+    """In `convert` and in `replace`; what the hint names is an argument of `convert`."""
     hint = FROM_ELSEWHERE[keyword]
     with pytest.raises(TypeError) as info:
         sw.convert(models.mlp(), **{keyword: True})
     assert str(info.value) == f"convert() has no argument {keyword!r}. {hint}"
     with pytest.raises(ConversionError) as refused:
-        sw.convert(models.mlp()).again(**{keyword: True})
+        sw.convert(models.mlp()).replace(**{keyword: True})
     assert hint in str(refused.value)
     named = hint.partition("=")[0] if "=" in hint else ""
     assert not named or named in inspect.signature(sw.convert).parameters

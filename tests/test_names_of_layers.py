@@ -178,7 +178,7 @@ def test_a_printed_name_is_a_layers_own_with_its_kind() -> None:
 def test_names_are_taken_without_their_kind_too(case: Case) -> None:
     """In dicts, lists and outputs; on the command line."""
     bare, other = (name.partition(" ")[0] for name in case.names)
-    made = case.made.again(scale_firing_rates={bare: 7.0, case.names[1]: 9.0})
+    made = case.made.replace(scale_firing_rates={bare: 7.0, case.names[1]: 9.0})
     assert made.resolved["scale_firing_rates"] == dict(zip(case.names, (7.0, 9.0), strict=True))
     assert list(made.run(X, **FEW, record=[other]).recorded) == [case.names[1]]
     for name in (bare, case.names[0]):
@@ -196,7 +196,7 @@ def test_a_name_with_another_kind_is_no_layer(case: Case) -> None:
     with pytest.raises(ReadError, match=f"no output, layer or tensor '{wrong}'.*{case.names[0]}"):
         sw.convert(case.model, example_input=X, outputs=[wrong])
     with pytest.raises(ValueError, match=f"Did you mean '{case.names[0]}'"):
-        case.made.again(scale_firing_rates={wrong: 7.0})
+        case.made.replace(scale_firing_rates={wrong: 7.0})
 
 
 def test_errors_name_layers_with_their_kind() -> None:
@@ -221,5 +221,5 @@ def test_files_and_weights_go_by_the_models_own_names(case: Case) -> None:
     """A saved network has the printed names; parameters of a live model have the model's."""
     assert list(sw.load(case.folder / "net.spk").populations()) == list(case.names)
     if isinstance(case.model, torch.nn.Module):
-        state = case.made.torch_module(4).state_dict()
+        state = case.made.to_torch(4).state_dict()
         assert set(case.model.state_dict()) <= set(state)

@@ -135,7 +135,7 @@ def test_whole_numbers_hold_for_their_step(tmp_path: Path) -> None:
 
     model = models.mlp()
     made = sw.convert(model, spiking=True, weights=sw.Quantised(8, dt=STEP))
-    assert made.on("speck", dt=OTHER).network.dt == OTHER
+    assert made.for_chip("speck", dt=OTHER).network.dt == OTHER
     made.save(tmp_path / "net.sw")
     for conversion in (made, sw.load(tmp_path / "net.sw")):
         x = models.inputs(model, 2)

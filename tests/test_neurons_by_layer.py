@@ -84,13 +84,13 @@ def types(conversion: sw.Conversion) -> list[Any]:
 @pytest.mark.parametrize("framework", MODELS)
 @pytest.mark.parametrize("activation", ["relu", sw.RectifiedLinear, sw.RectifiedLinear()])
 def test_a_layers_name_wins_over_its_activation(framework: str, activation: Any) -> None:
-    """In every front end, whichever comes first in the dict, and `again` too."""
+    """In every front end, whichever comes first in the dict, and `replace` too."""
     model = MODELS[framework]()
     conversion = sw.convert(model, spiking={"first": LEAKY, activation: SIGNED}, example_input=X)
     assert types(conversion) == [LEAKY, SIGNED]
-    turned = conversion.again(spiking={activation: LEAKY, "second": SIGNED})
+    turned = conversion.replace(spiking={activation: LEAKY, "second": SIGNED})
     assert types(turned) == [LEAKY, SIGNED]
-    assert types(conversion.again(spiking={"other": LEAKY})) == [sw.IntegrateAndFire(), LEAKY]
+    assert types(conversion.replace(spiking={"other": LEAKY})) == [sw.IntegrateAndFire(), LEAKY]
 
 
 def test_files_keep_the_types_of_layers(tmp_path: Path) -> None:
@@ -136,8 +136,8 @@ def test_functions_in_code_have_no_name_but_what_they_do(framework: str) -> None
     conversion = sw.convert(model, spiking={"relu": LEAKY, "relu_1": SIGNED}, example_input=X)
     assert list(conversion.populations()) == ["relu", "relu_1"]
     assert types(conversion) == [LEAKY, SIGNED]
-    assert types(conversion.again(spiking={"relu": LEAKY})) == [LEAKY, LEAKY]
-    assert types(conversion.again(spiking={"first": LEAKY, "relu": SIGNED})) == [LEAKY, SIGNED]
+    assert types(conversion.replace(spiking={"relu": LEAKY})) == [LEAKY, LEAKY]
+    assert types(conversion.replace(spiking={"first": LEAKY, "relu": SIGNED})) == [LEAKY, SIGNED]
 
 
 def test_two_names_of_one_population_agree() -> None:

@@ -97,7 +97,7 @@ def _plain(given: str, pooling: str, mask: str) -> sw.Conversion:
 @cache
 def _ruled(given: str, pooling: str, mask: str) -> sw.Conversion:
     changes = {"scale_firing_rates": RULE, "calibration": GIVEN[given]}
-    return _plain(given, pooling, mask).again(**changes)
+    return _plain(given, pooling, mask).replace(**changes)
 
 
 def _scales(conversion: sw.Conversion) -> dict[str, NDArray]:
@@ -111,7 +111,7 @@ def _scales(conversion: sw.Conversion) -> dict[str, NDArray]:
 def test_thresholds_do_not_depend_on_padding(rule: str, kind: tuple[str, str]) -> None:
     """Every rule chooses the same thresholds whatever padding holds, and however long it is."""
     found = {
-        name: _scales(_plain(name, *kind).again(scale_firing_rates=RULES[rule], calibration=x))
+        name: _scales(_plain(name, *kind).replace(scale_firing_rates=RULES[rule], calibration=x))
         for name, x in GIVEN.items()
     }
     for other in OTHERS:
@@ -195,7 +195,7 @@ def test_corrections_do_not_depend_on_padding(correction: str) -> None:
     ((argument, _),) = CORRECTIONS[correction].items()
     found = {}
     for name, x in GIVEN.items():
-        made = _ruled(name, "mean", "added").again(calibration=x, **CORRECTIONS[correction])
+        made = _ruled(name, "mean", "added").replace(calibration=x, **CORRECTIONS[correction])
         found[name] = made.resolved[argument]
     for other in OTHERS:
         for name, value in found["same"].items():

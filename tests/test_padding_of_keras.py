@@ -148,7 +148,7 @@ def test_steps_that_no_sample_reaches_are_as_the_nearest_one() -> None:
     ]
     np.testing.assert_array_equal(scales[LENGTH], scales[LENGTH - 1])
     np.testing.assert_array_equal(scales[LENGTH + 1], scales[LENGTH - 1])
-    again = conversion.again(calibration=conversion.calibrate(x, progress=False))
+    again = conversion.replace(calibration=conversion.calibrate(x, progress=False))
     np.testing.assert_array_equal(
         again.populations()[f"simple_rnn/step_{LENGTH}/output"].rate_scale, scales[LENGTH - 1]
     )

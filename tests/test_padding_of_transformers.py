@@ -61,7 +61,7 @@ def test_tokens_under_the_mask_change_nothing(name: str) -> None:
     (found,) = masks_of(conversion.canonical).found
     assert (found.node, found.hides, found.reached) == ("attention_mask", 0.0, ())
     conversion.verify(second)
-    again = conversion.again(calibration=second)
+    again = conversion.replace(calibration=second)
     for layer, ensemble in conversion.populations().items():
         np.testing.assert_array_equal(again.populations()[layer].rate_scale, ensemble.rate_scale)
     spikes = [conversion.run(x, STEPS, progress=False).spike_counts() for x in (first, second)]

@@ -244,5 +244,5 @@ def test_files_hold_names(case: Case, tmp_path: Any) -> None:
     made = sw.convert(case.model, example_input=X, spiking=True, synapse={case.layer: 0.01})
     assert made.arguments["synapse"] == {case.first.partition(" ")[0]: 0.01}
     made.save(tmp_path / "net.spk")
-    again = sw.load(tmp_path / "net.spk").again(scale_firing_rates={"relu": 3.0})
+    again = sw.load(tmp_path / "net.spk").replace(scale_firing_rates={"relu": 3.0})
     assert again.resolved["scale_firing_rates"][case.first] == 3.0

@@ -62,7 +62,7 @@ def measured(key: str) -> Row:
     x = conversion.as_inputs(others)
     row |= distances(conversion, x)
     if row["network from twin"] > 1:
-        chosen = conversion.again(
+        chosen = conversion.replace(
             coding=sw.SignedDigits(STEPS), calibration=seen,
             scale_firing_rates=conversion.resolved["scale_firing_rates"],
         )  # fmt: skip
@@ -91,7 +91,7 @@ def distances(conversion: Conversion, x: Mapping[str, NDArray]) -> dict[str, flo
 
     source, network = still(), spiking(conversion)
     twin, changed = still(rounded), still(_changed(conversion.populations(), rounded))
-    later = conversion.again(
+    later = conversion.replace(
         coding=sw.SignedDigits(STEPS, LATER), calibration=None,
         scale_firing_rates=conversion.resolved["scale_firing_rates"],
     )  # fmt: skip

@@ -12,8 +12,8 @@ __version__ = "0.1.0"
 _NAMES = {
     "choosing": "ScaleRule Statistics",
     "choosing.rules": """
-        EnergyBudget FromWeights LocalThresholdBalancing MinimumError OneScale Percentile
-        TargetRate ThresholdIteration
+        ConstantScale DataFreeCalibration EnergyBudget LocalThresholdBalancing MinimumError
+        Percentile TargetRate ThresholdIteration
     """,
     "conversion": "Conversion convert load",
     "explorer": "explore",
@@ -22,7 +22,7 @@ _NAMES = {
     "evaluation.device_noise": "DeviceNoise",
     "engines.decoder_cache": "DecoderCache",
     "modelling.nengo_reader": "from_nengo",
-    "measure": "After Evaluation Window",
+    "measure": "MeanAfter Evaluation Window",
     "modelling.nengo_simulator": "NengoSimulator",
     "network": """
         Config Connection Default Ensemble MaxPool Network Node Probe distributions processes

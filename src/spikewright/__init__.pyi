@@ -5,11 +5,11 @@ from spikewright.choosing import ScaleRule, Statistics
 from spikewright.choosing.coding import RateCode, SignedDigits
 from spikewright.choosing.correction import BiasCorrection, StepCorrection, VoltageCorrection
 from spikewright.choosing.rules import (
+    ConstantScale,
+    DataFreeCalibration,
     EnergyBudget,
-    FromWeights,
     LocalThresholdBalancing,
     MinimumError,
-    OneScale,
     Percentile,
     TargetRate,
     ThresholdIteration,
@@ -20,7 +20,7 @@ from spikewright.evaluation.device_noise import DeviceNoise
 from spikewright.exchange import nir as nir
 from spikewright.exchange import onnx as onnx
 from spikewright.explorer import explore
-from spikewright.measure import After, Evaluation, Window, energy
+from spikewright.measure import Evaluation, MeanAfter, Window, energy
 from spikewright.modelling import curves, networks, semantic
 from spikewright.modelling.nengo_reader import from_nengo
 from spikewright.modelling.nengo_simulator import NengoSimulator
@@ -92,15 +92,16 @@ __all__ = [
     "RLS",
     "AdaptiveLIF",
     "AdaptiveLIFRate",
-    "After",
     "Alpha",
     "BiasCorrection",
     "BipolarIntegrateAndFire",
     "ClippedReLU",
     "Config",
     "Connection",
+    "ConstantScale",
     "Conversion",
     "Convolution",
+    "DataFreeCalibration",
     "DecoderCache",
     "Default",
     "Dense",
@@ -113,7 +114,6 @@ __all__ = [
     "Ensemble",
     "Evaluation",
     "FixedPointIntegrateAndFire",
-    "FromWeights",
     "GridLIF",
     "IntegrateAndFire",
     "Izhikevich",
@@ -124,13 +124,13 @@ __all__ = [
     "LocalThresholdBalancing",
     "Lowpass",
     "MaxPool",
+    "MeanAfter",
     "MinimumError",
     "NengoSimulator",
     "Network",
     "NeuronType",
     "Node",
     "Oja",
-    "OneScale",
     "ParametricReLU",
     "Percentile",
     "PoissonSpiking",

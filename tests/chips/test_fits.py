@@ -306,14 +306,14 @@ def test_neurons_that_differ_are_assumptions() -> None:
 
 
 def test_a_network_under_a_chips_bits_assumes_less() -> None:
-    """What `on` has made equal is said no more: reset, floor and cap; the layout stays as it is."""
+    """What `for_chip` has made equal is said no more: reset, floor and cap; the layout stays."""
     graph = _graph(
         g.Affine(_weights(5, 4), None), g.Activation("relu"), g.Affine(_weights(3, 5), None),
         shape=(4,),
     )  # fmt: skip
     conversion = _converted(graph, spiking=True)
     for chip, said in (("loihi1", "sets the chip's neurons to zero"), ("speck", "voltage_floor")):
-        free, under = conversion.fits(chip), conversion.on(chip).fits(chip)
+        free, under = conversion.fits(chip), conversion.for_chip(chip).fits(chip)
         assert any(said in sentence for sentence in free.assumptions)
         assert not any(said in sentence for sentence in under.assumptions)
         assert [layer.cores for layer in free.layers] == [layer.cores for layer in under.layers]

@@ -98,6 +98,6 @@ def test_a_conversion_with_corrected_steps() -> None:
         calibration=x,
         bias_correction=sw.StepCorrection(STEPS),
     )
-    for fit in (made.fits("speck"), made.on("speck").fits("speck")):
+    for fit in (made.fits("speck"), made.for_chip("speck").fits("speck")):
         assert [b.layer for b in fit.broken if f"{STEPS} steps" in b.reason] == ["relu"]
     assert made.fits("loihi2").fits

@@ -80,7 +80,7 @@ def gaps(conversion: sw.Conversion, x: np.ndarray, steps: int) -> dict[str, np.n
     return {name: source[name] - sent[name] for name in sent}
 
 
-@pytest.mark.parametrize("rule", [*STATISTICS_RULES, sw.FromWeights(-2, 2)], ids=repr)
+@pytest.mark.parametrize("rule", [*STATISTICS_RULES, sw.DataFreeCalibration(-2, 2)], ids=repr)
 def test_rules_resolve_to_numbers_that_reproduce_the_network(rule) -> None:
     """`resolved` needs neither rule nor data and gives the same network, bit for bit."""
     found = convert(
@@ -182,23 +182,23 @@ def test_a_rate_network_may_have_a_rule() -> None:
 
 
 def test_statistics_are_collected_once(tmp_path, monkeypatch) -> None:
-    """`again` and equal data share them; saved ones and `calibrate` give the same scales."""
+    """`replace` and equal data share them; saved ones and `calibrate` give the same scales."""
     calls = []
     original = calibration.collect
     monkeypatch.setattr(
         calibration, "collect", lambda *a, **k: calls.append(1) or original(*a, **k)
     )
     found = convert(MLP, scale_firing_rates=sw.Percentile(), calibration=X)
-    other = found.again(scale_firing_rates=sw.MinimumError(8))
+    other = found.replace(scale_firing_rates=sw.MinimumError(8))
     assert len(calls) == 1
 
     statistics = convert(MLP).calibrate(X, progress=False)
     statistics.save(tmp_path / "statistics")
     for given in (statistics, tmp_path / "statistics", str(tmp_path / "statistics")):
-        assert same(other, other.again(calibration=given), X)
+        assert same(other, other.replace(calibration=given), X)
     before = len(calls)
-    other.again(calibration=X.copy())
-    other.again(calibration=X)
+    other.replace(calibration=X.copy())
+    other.replace(calibration=X)
     assert len(calls) == before + 1
 
 
@@ -243,7 +243,7 @@ def test_a_correction_closes_the_gaps(graph, x, kind, steps) -> None:
     """The mean gap of every layer is smaller than before, on the data it was measured on."""
     argument = {BiasCorrection: "bias_correction", VoltageCorrection: "initial_voltage"}[kind]
     plain = convert(graph, scale_firing_rates=sw.MinimumError(steps), calibration=x)
-    found = plain.again(**{argument: kind(steps)})
+    found = plain.replace(**{argument: kind(steps)})
     before, after = gaps(plain, x, steps), gaps(found, x, steps)
 
     for name, gap in before.items():
@@ -265,7 +265,7 @@ def test_what_has_no_error_stays_as_it_is(steps) -> None:
     graph = Graph(tuple(nodes), MLP.outputs)
     x = np.random.default_rng(0).integers(0, 3, (20, 6)).astype(float)
     plain = convert(graph, scale_firing_rates=1000.0, max_spikes_per_step=None)
-    found = plain.again(
+    found = plain.replace(
         bias_correction=BiasCorrection(steps),
         initial_voltage=VoltageCorrection(steps),
         calibration=x,
@@ -318,10 +318,10 @@ def test_corrections_need_data_to_run_on() -> None:
     batches = iter([X[:30], X[30:]])
     once = convert(MLP, scale_firing_rates=sw.Percentile(), calibration=batches)
     with pytest.raises(ConversionError, match="read before"):
-        once.again(bias_correction=correction)
+        once.replace(bias_correction=correction)
     fresh = convert(MLP, scale_firing_rates=sw.Percentile(), bias_correction=correction,
                     calibration=iter([X[:30], X[30:]]))  # fmt: skip
-    assert same(fresh, once.again(calibration=X, bias_correction=correction), X)
+    assert same(fresh, once.replace(calibration=X, bias_correction=correction), X)
 
 
 def test_only_spiking_networks_are_corrected() -> None:

@@ -133,7 +133,7 @@ def test_biases_are_kept(tmp_path) -> None:
     loaded = sw.load(tmp_path / "network")
 
     assert {b.shape for b in found.resolved["bias_correction"].values()} == {(STEPS, 6, 1, 1)}
-    for other in (sw.convert(RESIDUAL, **found.resolved), loaded, loaded.again()):
+    for other in (sw.convert(RESIDUAL, **found.resolved), loaded, loaded.replace()):
         assert np.array_equal(other.run(IMAGES, 9, progress=False).output, wanted)
 
 
@@ -161,7 +161,7 @@ def test_what_cannot_keep_the_biases_says_so() -> None:
     """Steps of a sequence, a module through time, and NIR."""
     found = convert(MLP, bias_correction=np.ones((4, 1)))
     with pytest.raises(TrainingError, match=r"act1.*biases of each step.*bias_correction=None"):
-        found.torch_module(steps=4)
+        found.to_torch(steps=4)
     with pytest.raises(ConversionError, match="every step of the sequence is a start"):
         sw.convert(
             sequence_of(cell_of("gru")), spiking=True, sequence_step=4,

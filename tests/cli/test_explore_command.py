@@ -79,7 +79,7 @@ def test_a_saved_network_is_loaded_again(
     (subject,) = asked
 
     assert done.exit_code == 0, done.output
-    made = eval(f"{subject.model}.again(max_spikes_per_step=1)", {"sw": sw})
+    made = eval(f"{subject.model}.replace(max_spikes_per_step=1)", {"sw": sw})
     assert made.resolved["scale_firing_rates"] == subject.first.scale == 6.0
 
 

@@ -100,7 +100,7 @@ def _errors(folder: Path) -> Iterator[str]:
     spiking = sw.load(folder / "net.sw")
     for use in (
         lambda: sw.convert(folder / "model.onnx", outputs=[BAD]),
-        lambda: spiking.again(scale_firing_rates={BAD: 2.0}),
+        lambda: spiking.replace(scale_firing_rates={BAD: 2.0}),
         lambda: spiking.run({BAD: np.zeros((1, 1, 8, 8))}, 2),
         lambda: sw.load(folder / "model.onnx"),
         lambda: sw.load(folder / BAD.replace("\0", "")),

@@ -49,7 +49,7 @@ def test_a_saved_network_is_reported_with_what_makes_it(tmp_path: Path, data: st
     for options, line in (((), ""), (("--scale", "10"), "spiking=True, scale_firing_rates=10.0")):
         invoke(*asked, *options)
         code = sections(page)[0].all("code")[1].text.splitlines()[-1]
-        assert code == f"sw.load({saved!r})" + (f".again({line})" if line else "")
+        assert code == f"sw.load({saved!r})" + (f".replace({line})" if line else "")
 
 
 def test_an_evaluation_is_reported_with_all_that_there_is(tmp_path: Path, data: str) -> None:

@@ -55,7 +55,7 @@ def lines(conversion: sw.Conversion) -> list[str]:
 def test_a_budget_is_kept(digits, data, start, cap, budget) -> None:
     """Within 5 % on the data that it was measured on, within 10 % on others."""
     x, others = data
-    found = digits.again(
+    found = digits.replace(
         spiking=True,
         max_spikes_per_step=cap,
         initial_voltage=start,
@@ -72,7 +72,7 @@ def test_spikes_cost_more_than_a_rule_expects(digits, data) -> None:
     """Without correction the same budget is overspent: here is something to correct."""
     x, _ = data
     rule = sw.EnergyBudget(STEPS, spikes=300.0)
-    expected = digits.again(spiking=True, scale_firing_rates=_Expected(rule), calibration=x)
+    expected = digits.replace(spiking=True, scale_firing_rates=_Expected(rule), calibration=x)
 
     assert sent(expected, x) > 300 * 1.06
     assert all("expected and not measured" in text for text in lines(expected))
@@ -101,7 +101,7 @@ TYPES: dict[str, dict[str, Any]] = {
 def test_a_budget_is_kept_by_neurons_of_all_types(digits, data, kind, synapse) -> None:
     """Whatever they send for a current, behind synapses too."""
     x, _ = data
-    found = digits.again(
+    found = digits.replace(
         spiking=TYPES[kind],
         synapse=synapse,
         scale_firing_rates=sw.EnergyBudget(STEPS, spikes=300.0),
@@ -146,7 +146,7 @@ def test_a_start_of_zero_counts_a_spike_for_every_value_below_it() -> None:
 def test_neurons_that_start_with_spikes_need_them(digits, data) -> None:
     """Three spikes a neuron are sent at any scale."""
     with pytest.raises(ConversionError, match="the least possible is") as caught:
-        digits.again(
+        digits.replace(
             spiking=True,
             initial_voltage=3.0,
             scale_firing_rates=sw.EnergyBudget(STEPS, spikes=100.0),
@@ -160,7 +160,7 @@ def test_neurons_that_start_with_spikes_need_them(digits, data) -> None:
 def test_a_budget_of_joules_is_what_the_report_says(digits, data, joules) -> None:
     """Additions at 0.9 pJ are the synapses of the table 45nm-fp32, to the last digit."""
     x, others = data
-    found = digits.again(
+    found = digits.replace(
         spiking=True, scale_firing_rates=sw.EnergyBudget(STEPS, joules=joules), calibration=x
     )
 
@@ -189,7 +189,7 @@ def test_a_budget_is_kept_with_corrections(digits, data, corrections) -> None:
     """They change what is sent; the scales and they are found together."""
     x, _ = data
     rule = sw.EnergyBudget(STEPS, spikes=300.0)
-    found = digits.again(spiking=True, scale_firing_rates=rule, calibration=x, **corrections)
+    found = digits.replace(spiking=True, scale_firing_rates=rule, calibration=x, **corrections)
 
     assert sent(found, x) == pytest.approx(300.0, rel=0.05)
     again = sw.convert(demo.MODEL, **found.resolved)
@@ -201,14 +201,14 @@ def test_what_was_kept_is_reproduced_without_data(digits, data) -> None:
     x, others = data
     arguments = {"spiking": True, "calibration": x}
     rule = sw.EnergyBudget(STEPS, spikes=300.0)
-    found = digits.again(**arguments, scale_firing_rates=rule)
+    found = digits.replace(**arguments, scale_firing_rates=rule)
     numbers = found.resolved["scale_firing_rates"]
 
     assert found.resolved["calibration"] is None
     for other in (
         sw.convert(demo.MODEL, **found.resolved),
-        found.again(),
-        digits.again(**arguments, scale_firing_rates=rule),
+        found.replace(),
+        digits.replace(**arguments, scale_firing_rates=rule),
     ):
         assert other.resolved["scale_firing_rates"] == numbers
         assert np.array_equal(
@@ -217,7 +217,7 @@ def test_what_was_kept_is_reproduced_without_data(digits, data) -> None:
         )
     assert not np.allclose(
         [*numbers.values()],
-        [*digits.again(**arguments, scale_firing_rates=_Expected(rule))
+        [*digits.replace(**arguments, scale_firing_rates=_Expected(rule))
          .resolved["scale_firing_rates"].values()],
         rtol=0.05,
     )  # fmt: skip
@@ -232,7 +232,7 @@ def test_statistics_hold_few_samples(digits, data, tmp_path) -> None:
     statistics.save(tmp_path / "statistics")
     for given in (statistics, tmp_path / "statistics"):
         rule = sw.EnergyBudget(STEPS, spikes=300.0)
-        found = digits.again(spiking=True, scale_firing_rates=rule, calibration=given)
+        found = digits.replace(spiking=True, scale_firing_rates=rule, calibration=given)
         assert all("estimated on 16 samples" in text for text in lines(found))
         assert sent(found, statistics.examples.values["image"]) == pytest.approx(300.0, rel=0.05)
         assert sent(found, x) == pytest.approx(300.0, rel=0.25)
@@ -242,9 +242,9 @@ def test_iterators_can_be_read_once(digits, data) -> None:
     """They are kept where a budget needs them twice, for statistics and to be run on."""
     x, _ = data
     rule = sw.EnergyBudget(STEPS, spikes=300.0)
-    whole = digits.again(spiking=True, scale_firing_rates=rule, calibration=x)
+    whole = digits.replace(spiking=True, scale_firing_rates=rule, calibration=x)
     parts = iter([x[:70], x[70:]])
-    found = digits.again(spiking=True, scale_firing_rates=rule, calibration=parts)
+    found = digits.replace(spiking=True, scale_firing_rates=rule, calibration=parts)
     assert found.resolved["scale_firing_rates"] == whole.resolved["scale_firing_rates"]
 
 
@@ -255,12 +255,12 @@ def test_layers_may_have_budgets_of_their_own(digits, data) -> None:
         "relu1": sw.EnergyBudget(STEPS, spikes=200.0),
         "relu2": sw.EnergyBudget(STEPS, spikes=90.0),
     }
-    found = digits.again(spiking=True, scale_firing_rates=rules, calibration=x)
+    found = digits.replace(spiking=True, scale_firing_rates=rules, calibration=x)
     counts = found.run(x, STEPS, progress=False).spike_counts()
     assert counts["relu1"].mean() == pytest.approx(200.0, rel=0.05)
     assert counts["relu2"].mean() == pytest.approx(90.0, rel=0.05)
 
-    found = digits.again(spiking=True, scale_firing_rates={**rules, "relu1": 30.0}, calibration=x)
+    found = digits.replace(spiking=True, scale_firing_rates={**rules, "relu1": 30.0}, calibration=x)
     assert found.resolved["scale_firing_rates"]["relu1"] == 30.0
     counts = found.run(x, STEPS, progress=False).spike_counts()
     assert counts["relu2"].mean() == pytest.approx(90.0, rel=0.05)
@@ -271,7 +271,7 @@ def test_a_budget_beyond_use_is_not_spent(digits, data) -> None:
     x, _ = data
     rule = sw.EnergyBudget(4, spikes=1e6)
     with pytest.warns(ConversionWarning, match="only make errors larger"):
-        found = digits.again(
+        found = digits.replace(
             spiking=True, max_spikes_per_step=1, scale_firing_rates=rule, calibration=x
         )
     assert sent(found, x, 4) < 768 * 4
@@ -281,7 +281,7 @@ def test_a_budget_beyond_use_is_not_spent(digits, data) -> None:
 def test_a_network_of_rates_sends_no_spikes(digits, data) -> None:
     """There is nothing to measure; the rule says what it expects."""
     rule = sw.EnergyBudget(STEPS, spikes=300.0)
-    found = digits.again(spiking=False, scale_firing_rates=rule, calibration=data[0])
+    found = digits.replace(spiking=False, scale_firing_rates=rule, calibration=data[0])
     assert all("expected and not measured" in text for text in lines(found))
     assert found.verify(data[0][:4])
 
@@ -294,15 +294,15 @@ def test_no_other_rule_runs_the_network(digits, data, name, monkeypatch) -> None
         "percentile": sw.Percentile(),
         "target-rate": sw.TargetRate(250.0),
         "minimum-error": sw.MinimumError(8, spikes_per_step=1),
-        "one-scale": sw.OneScale(20.0),
+        "constant-scale": sw.ConstantScale(20.0),
         "local-threshold-balancing": sw.LocalThresholdBalancing(),
         "threshold-iteration": sw.ThresholdIteration(8, spikes_per_step=1),
-        "from-weights": sw.FromWeights(0, 1, sw.EnergyBudget(8, spikes=100.0)),
+        "data-free-calibration": sw.DataFreeCalibration(0, 1, sw.EnergyBudget(8, spikes=100.0)),
     }
     monkeypatch.setattr(Meter, "spent", lambda *a: pytest.fail("it was run"))
     rule = examples[name]
     given = {"calibration": data[0]} if rule.needs_data else {}
-    digits.again(spiking=True, scale_firing_rates=rule, **given)
+    digits.replace(spiking=True, scale_firing_rates=rule, **given)
 
 
 def test_few_runs_find_the_scales(digits, data, monkeypatch) -> None:
@@ -312,6 +312,6 @@ def test_few_runs_find_the_scales(digits, data, monkeypatch) -> None:
     monkeypatch.setattr(Meter, "spent", lambda *a: runs.append(1) or original(*a))
     for budget in (60.0, 200.0, 700.0):
         rule = sw.EnergyBudget(STEPS, spikes=budget)
-        digits.again(spiking=True, scale_firing_rates=rule, calibration=data[0])
+        digits.replace(spiking=True, scale_firing_rates=rule, calibration=data[0])
     assert len(runs) <= 3 * 5
     assert keeping._SPLITS + keeping._RUNS <= 20  # whatever the network

@@ -155,7 +155,7 @@ def test_layers_of_different_levels_are_exact_at_no_number_of_steps() -> None:
     conversion, x = _conversion(2, 4), _data()
     (text,) = _warned(lambda: conversion.run(x, 4, progress=False))
     scales = {"1": 2 / (THRESHOLD * 0.004), "3": 4 / (THRESHOLD * 0.004)}
-    together = conversion.again(scale_firing_rates=scales)
+    together = conversion.replace(scale_firing_rates=scales)
     wanted = _module(2, 4)(torch.tensor(x)).detach().numpy()
 
     assert conversion.trace.guarantee == "exact after different numbers of steps (2, 4)"
@@ -208,7 +208,7 @@ def test_a_run_shorter_than_what_comes_at_once_warns() -> None:
         np.abs(conversion.run(_data(), n, progress=False).predict() - wanted).max() for n in (4, 2)
     ]
 
-    (text,) = _warned(lambda: conversion.again().run(_data(), 2, progress=False))
+    (text,) = _warned(lambda: conversion.replace().run(_data(), 2, progress=False))
     assert "the input of 4 comes at once" in text
     assert "2 times too large" in text
     assert _warned(lambda: conversion.run(_data(), 4, progress=False)) == []
@@ -266,7 +266,7 @@ def test_the_default_neurons_of_a_layer_that_rounds_are_exact_after_its_levels()
 
     assert plain.trace.status("layer") == "exact after 4 steps"
     for choices in others:
-        assert plain.again(**choices).trace.status("layer") == "approximated"
+        assert plain.replace(**choices).trace.status("layer") == "approximated"
 
 
 def test_neurons_whose_spikes_depend_on_their_order_are_not_called_exact() -> None:

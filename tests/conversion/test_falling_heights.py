@@ -59,7 +59,7 @@ def test_it_tends_to_its_source(graph: Graph) -> None:
     """The error falls as 1 / T behind the steps with heights, biases of each step and all."""
     conversion, x = converted(graph, **CORRECTED)
     without_cap = {"relu": replace(KIND, max_spikes_per_step=None)}
-    capless = conversion.again(**{**conversion.resolved, "spiking": without_cap})
+    capless = conversion.replace(**{**conversion.resolved, "spiking": without_cap})
     wanted = sw.convert(graph).run(x, 1, progress=False).predict()
     errors = [
         np.abs(capless.run(x, steps, progress=False).predict() - wanted).max()
@@ -77,7 +77,7 @@ def test_a_file_holds_it(graph: Graph, kind: Any, tmp_path: Path) -> None:
     loaded = sw.load(tmp_path / "made.sw")
     again = sw.convert(graph, **conversion.resolved)
     wanted = conversion.run(x, STEPS, progress=False)
-    for other in (loaded, again, loaded.again(**loaded.resolved)):
+    for other in (loaded, again, loaded.replace(**loaded.resolved)):
         assert other.lowered.at_once == STEPS
         found = other.run(x, STEPS, progress=False)
         for name, population in wanted.populations.items():
@@ -143,6 +143,6 @@ def test_what_has_no_place_for_them_says_so() -> None:
     with pytest.raises(SimulationError, match=r"a stream takes a frame.* all of 4 steps"):
         conversion.stream()
     with pytest.raises(TrainingError, match=r"have spike_heights.*conversion.train"):
-        conversion.torch_module(STEPS)
+        conversion.to_torch(STEPS)
     with pytest.raises(ConversionError, match=r"'sequence_step': spikes have heights.*without"):
         sw.convert(graph_of(cell_of("relu")), spiking={"relu": KIND}, sequence_step=3)

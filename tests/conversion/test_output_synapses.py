@@ -55,7 +55,7 @@ def test_an_output_with_neurons_passes_their_synapse(
     """Spikes stay the same; what is read out is their filter, late by one step, once."""
     graph = _graph(last, readout)
     plain = sw.convert(graph, spiking=True, scale_firing_rates=100.0)
-    found = plain.again(synapse={"A": None, "B": TAU})
+    found = plain.replace(synapse={"A": None, "B": TAU})
     spikes = _raw(plain, engine)
 
     assert (spikes > 0).any(axis=1).sum() > 5
@@ -67,7 +67,7 @@ def test_none_on_the_output_changes_nothing() -> None:
     """A synapse on the layer before acts on the connection alone; without any there is no node."""
     graph = _graph("relu")
     plain = sw.convert(graph, spiking=True, scale_firing_rates=100.0)
-    before = plain.again(synapse={"A": TAU, "B": None})
+    before = plain.replace(synapse={"A": TAU, "B": None})
 
     for conversion in (plain, before):
         assert conversion.outputs["y"] is conversion.layers["B"]
@@ -85,7 +85,7 @@ def test_rate_networks_filter_their_outputs_too() -> None:
     """The synapse is the layer's, whatever its neurons."""
     graph = _graph("relu")
     plain = sw.convert(graph)
-    found = plain.again(synapse={"A": None, "B": TAU})
+    found = plain.replace(synapse={"A": None, "B": TAU})
 
     np.testing.assert_allclose(_raw(found), _filtered(_raw(plain)), atol=1e-5)
 
@@ -122,7 +122,7 @@ def test_the_trace_names_neurons_start_and_synapse_of_every_population() -> None
     assert "12 IntegrateAndFire neurons" in text["act1"]
     assert "start zero, Lowpass(tau=0.005)" in text["act1"]
     assert "start 0.25, no synapse" in text["act2"]
-    rates = {e.layer: e.text for e in conversion.again(spiking=False).trace if e.stage == "lower"}
+    rates = {e.layer: e.text for e in conversion.replace(spiking=False).trace if e.stage == "lower"}
     assert "RectifiedLinear neurons, Lowpass(tau=0.005)" in rates["act1"]
 
 
@@ -131,7 +131,7 @@ def test_a_filter_on_an_output_costs_no_weights() -> None:
     graph = _graph("relu")
     x = np.random.default_rng(5).normal(size=(7, 6)) * 2
     plain = sw.convert(graph, spiking=True, scale_firing_rates=100.0)
-    found = plain.again(synapse={"A": None, "B": TAU})
+    found = plain.replace(synapse={"A": None, "B": TAU})
     counts = [
         {r.name: r.value for r in c.evaluate(x, steps=8, progress=False).records if "op" in r.name}
         for c in (plain, found)

@@ -216,7 +216,7 @@ def test_folded_layers_send_the_same() -> None:
 
 
 def test_settings_and_files_know_them(tmp_path: Path) -> None:
-    """By the name of the value that they send; a loaded file and `again` send the same spikes."""
+    """By the name of the value that they send; a loaded file and `replace` send the same spikes."""
     x = np.random.default_rng(2).normal(size=(12, 5, 6))
     coding = sw.SignedDigits(STEPS, {"q": 2, "default": 1})
     conversion = sw.convert(attention(), spiking=True, coding=coding, calibration=x)
@@ -226,7 +226,7 @@ def test_settings_and_files_know_them(tmp_path: Path) -> None:
         assert times.silent_steps(ensemble) == (0 if name == "n1" else 1 + (name == "q/spikes"))
     conversion.save(tmp_path / "made.sw")
     wanted = conversion.run(x, progress=False).spike_counts()
-    for other in (sw.load(tmp_path / "made.sw"), conversion.again()):
+    for other in (sw.load(tmp_path / "made.sw"), conversion.replace()):
         for name, counts in other.run(x, progress=False).spike_counts().items():
             np.testing.assert_array_equal(counts, wanted[name])
 

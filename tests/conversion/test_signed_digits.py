@@ -282,11 +282,11 @@ def test_one_digit_is_a_network_of_zeros_and_ones() -> None:
 
 
 def test_files_and_copies_hold_it(tmp_path: Path) -> None:
-    """Loaded conversions, copies and `again` send the same spikes in the same steps."""
+    """Loaded conversions, copies and `replace` send the same spikes in the same steps."""
     conversion, x = converted(GRAPHS["residual"], {"relu2": 2, "default": 1})
     conversion.save(tmp_path / "made.sw")
     wanted = sent(conversion.run(x, progress=False))
-    others = [sw.load(tmp_path / "made.sw"), copy.deepcopy(conversion), conversion.again()]
+    others = [sw.load(tmp_path / "made.sw"), copy.deepcopy(conversion), conversion.replace()]
     for other in others:
         assert other.coding == sw.SignedDigits(STEPS, {"relu1": 1, "relu2": 2}) or other.coding
         run = other.run(x, progress=False)
@@ -305,16 +305,16 @@ def test_another_code_chooses_its_scales_anew(tmp_path: Path, silent: int) -> No
     for number, made in enumerate([rates, converted(graph, 1, steps=2)[0]]):
         made.save(tmp_path / f"{number}.sw")
         loaded = sw.load(tmp_path / f"{number}.sw")
-        found = loaded.again(coding=sw.SignedDigits(STEPS, silent), calibration=x)
+        found = loaded.replace(coding=sw.SignedDigits(STEPS, silent), calibration=x)
         np.testing.assert_array_equal(
             found.run(x, progress=False).output, wanted.run(x, progress=False).output
         )
-        given = loaded.again(coding=sw.SignedDigits(STEPS, 1), scale_firing_rates=3.0)
+        given = loaded.replace(coding=sw.SignedDigits(STEPS, 1), scale_firing_rates=3.0)
         assert given.resolved["scale_firing_rates"] == 3.0
-    waits = wanted.again(**wanted.resolved).again(coding=sw.SignedDigits(STEPS, 4))
+    waits = wanted.replace(**wanted.resolved).replace(coding=sw.SignedDigits(STEPS, 4))
     for name, scales in wanted.resolved["scale_firing_rates"].items():
         np.testing.assert_array_equal(waits.resolved["scale_firing_rates"][name], scales)
-    assert waits.again(coding=sw.RateCode()).resolved["scale_firing_rates"] == 1.0
+    assert waits.replace(coding=sw.RateCode()).resolved["scale_firing_rates"] == 1.0
 
 
 def test_the_trace_says_what_digits_are() -> None:
@@ -438,7 +438,7 @@ def test_bits_of_a_chip_are_refused() -> None:
     """Also of a chip whose programs could say digits: its whole numbers are not simulated."""
     conversion, _ = converted(GRAPHS["mlp"], 1)
     with pytest.raises(ConversionError, match="compute in whole numbers send no digits yet"):
-        conversion.on("loihi2")
+        conversion.for_chip("loihi2")
 
 
 def test_layers_without_digits_are_refused_together() -> None:

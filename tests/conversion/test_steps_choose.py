@@ -102,4 +102,4 @@ def test_the_choice_is_kept_in_files(tmp_path: Path) -> None:
     loaded = sw.load(tmp_path / "made.sw")
     found, wanted = (one.run(x, progress=False) for one in (loaded, conversion))
     np.testing.assert_array_equal(found.predict(), wanted.predict())
-    assert loaded.again(coding=sw.RateCode(9), scale_firing_rates=100.0).coding.steps == 9
+    assert loaded.replace(coding=sw.RateCode(9), scale_firing_rates=100.0).coding.steps == 9

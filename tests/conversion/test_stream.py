@@ -135,7 +135,7 @@ def small(**choices: Any) -> sw.Conversion:
 
 
 FRAMES = frames_of({"x": models.inputs(models.mlp(), BATCH)}, 20)["x"]
-READOUTS_OF_STREAMS = ["mean", "last", sw.After(0.006), sw.After(0.5), sw.Window(0.004)]
+READOUTS_OF_STREAMS = ["mean", "last", sw.MeanAfter(0.006), sw.MeanAfter(0.5), sw.Window(0.004)]
 
 
 def test_every_kind_of_readout_is_tested_below() -> None:
@@ -176,7 +176,7 @@ def test_readouts_that_a_stream_cannot_follow_are_refused() -> None:
             return steps // 2
 
     for readout, reason in (
-        (sw.Window(0.01, start=0.02), r"leave out its start .* or use After\(0.02\)"),
+        (sw.Window(0.01, start=0.02), r"leave out its start .* or use MeanAfter\(0.02\)"),
         ("median", "a readout is .*median"),
     ):
         with pytest.raises(SimulationError, match=reason):

@@ -110,7 +110,7 @@ def test_a_loaded_conversion_is_compared_with_the_graph_that_was_read(tmp_path: 
 def test_a_code_of_spikes_changes_nothing_of_it(tmp_path: Any) -> None:
     """Signed digits, as made or from a file, are compared as the rate network of the model is."""
     rates = cancelling()
-    digits = rates.again(spiking=True, coding=sw.SignedDigits(4, 1), calibration=X)
+    digits = rates.replace(spiking=True, coding=sw.SignedDigits(4, 1), calibration=X)
     assert digits.verify(X).as_dict() == rates.verify(X).as_dict()
     for conversion, name in ((digits, "digits.sw"), (rates, "rates.sw")):
         conversion.save(tmp_path / name)
@@ -348,7 +348,7 @@ def spoiled(conversion: sw.Conversion, layer: str, factor: float) -> sw.Conversi
         found = source.activations(inputs)
         return {**found, layer: factor * found[layer]}
 
-    made = conversion.again()
+    made = conversion.replace()
     made.source = replace(source, activations=activations)
     return made
 

@@ -62,7 +62,7 @@ def test_it_is_said_once_a_conversion() -> None:
     assert len(_run(conversion)) == 1
     assert _run(conversion, steps=5) == []
     assert len([e for e in conversion.trace.warnings if "in 5 steps" in e.text]) == 2
-    assert len(_run(conversion.again(initial_voltage="zero"))) == 1
+    assert len(_run(conversion.replace(initial_voltage="zero"))) == 1
 
 
 def test_evaluations_say_it_too() -> None:
@@ -92,9 +92,11 @@ def test_rules_that_chose_few_spikes_are_not_doubted() -> None:
 
 
 def test_guesses_without_data_are_said_when_they_are_made() -> None:
-    """`FromWeights` chooses without having seen an input: that is said by `convert` itself."""
-    with pytest.warns(ConversionWarning, match=r"FromWeights\(\).*act1, act2.*not from data"):
-        sw.convert(mlp(), spiking=True, scale_firing_rates=sw.FromWeights())
+    """`DataFreeCalibration` chooses without having seen an input: `convert` itself says so."""
+    with pytest.warns(
+        ConversionWarning, match=r"DataFreeCalibration\(\).*act1, act2.*not from data"
+    ):
+        sw.convert(mlp(), spiking=True, scale_firing_rates=sw.DataFreeCalibration())
 
 
 def test_candidates_say_nothing_and_what_is_chosen_does() -> None:
@@ -125,7 +127,7 @@ def test_a_scale_that_nothing_chose_is_said_by_convert_alone() -> None:
 def test_searches_are_silent(search: str) -> None:
     """None of what searches try speaks to the user."""
     conversion = sw.convert(mlp(), spiking=True)
-    labels = conversion.again(spiking=False).run(X, steps=1).predict().argmax(axis=-1)
+    labels = conversion.replace(spiking=False).run(X, steps=1).predict().argmax(axis=-1)
     calls = {
         "best_rule": lambda: sw.best_rule(conversion, X, steps=2, progress=False),
         "diagnose": lambda: conversion.diagnose(X, steps=4, verify=True, progress=False),

@@ -138,9 +138,9 @@ def test_predictions_come_close_to_what_runs_give(found: Diagnosis) -> None:
 def test_a_proposal_can_be_followed(
     coarse: sw.Conversion, found: Diagnosis, data: tuple[NDArray, NDArray]
 ) -> None:
-    """`again` takes its arguments, and gives what was measured."""
+    """`replace` takes its arguments, and gives what was measured."""
     for proposal in found.proposals:
-        run = coarse.again(**proposal.arguments).run(data[0], proposal.steps, progress=False)
+        run = coarse.replace(**proposal.arguments).run(data[0], proposal.steps, progress=False)
         after = accuracy(run, data[1]).value
         assert proposal.measured is not None
         assert found.score is not None
@@ -270,7 +270,7 @@ def test_what_rules_chose_is_kept_in_numbers(data: tuple[NDArray, NDArray]) -> N
     for proposal in again.proposals:
         assert proposal.arguments["calibration"] is None
         assert proposal.arguments["bias_correction"] is added
-        made = conversion.again(**proposal.arguments)
+        made = conversion.replace(**proposal.arguments)
         assert made.resolved["calibration"] is None
 
 
@@ -299,7 +299,7 @@ def test_a_budget_of_joules_stays_one(data: tuple[NDArray, NDArray]) -> None:
     assert spread
     assert all("J a sample" in p.text for p in spread)
     for proposal in spread:
-        made = conversion.again(**proposal.arguments)
+        made = conversion.replace(**proposal.arguments)
         found = made.evaluate(data[0][:100], None, 16, progress=False).records
         (record,) = select(
             found, "energy part", part="synapses", table="45nm-fp32", network="spiking"
@@ -342,7 +342,7 @@ def test_what_cannot_be_diagnosed_is_refused(
 ) -> None:
     """With the reason, before anything runs."""
     x, y = data
-    rate = coarse.again(spiking=False)
+    rate = coarse.replace(spiking=False)
     over_time = np.repeat(x[:2, None], STEPS, axis=1)
     for conversion, arguments, words in (
         (rate, (x, y, STEPS), "nothing to diagnose"),

@@ -86,7 +86,9 @@ def test_more_digits_and_more_silent_steps_are_proposed() -> None:
     waits, more = by_kind["silent steps"], by_kind["digits"]
     assert waits.arguments["coding"].silent_steps == {"act0": 0, "act1": 1, "act2": 1}
     assert (more.arguments["coding"].steps, more.steps) == (STEPS + 1, STEPS + 1)
-    source = conversion.again(spiking=False, coding=None, scale_firing_rates=1.0, calibration=None)
+    source = conversion.replace(
+        spiking=False, coding=None, scale_firing_rates=1.0, calibration=None
+    )
     exact = source.run(x, 1, progress=False).predict()
 
     def apart(made: sw.Conversion) -> float:
@@ -94,7 +96,7 @@ def test_more_digits_and_more_silent_steps_are_proposed() -> None:
         return float(np.linalg.norm(answers - exact) / np.linalg.norm(exact))
 
     for proposal in (waits, more):
-        made = conversion.again(**proposal.arguments)
+        made = conversion.replace(**proposal.arguments)
         assert proposal.predicted == pytest.approx(apart(conversion) - apart(made), abs=1e-5)
         assert proposal.predicted > 0 and proposal.measured is None
     assert not found.causes and not found.failures

@@ -52,7 +52,7 @@ def check(
     assert found.layers[0].name in names
     assert found.loss.drop == pytest.approx(found.score.source - after)  # type: ignore[union-attr]
     first = found.proposals[0]
-    mended = accuracy(spoiled.again(**first.arguments), data, first.steps)
+    mended = accuracy(spoiled.replace(**first.arguments), data, first.steps)
     assert mended - after >= 0.9 * (before - after)
     assert first.predicted == pytest.approx(mended - after, abs=0.1 * (before - after))
     assert first.steps == STEPS
@@ -66,7 +66,7 @@ def test_small_values_under_one_global_scale(
     """A layer's values divided by 20 and its reader's weights times 20: the same function."""
     scale = 10.0
     rate = sw.convert(demo.MODEL)
-    sound = rate.again(spiking=True, scale_firing_rates=scale)
+    sound = rate.replace(spiking=True, scale_firing_rates=scale)
     graph = damage.sabotaged(rate.graph, layer, reader)
     spoiled = sw.convert(graph, spiking=True, scale_firing_rates=scale)
 
@@ -81,7 +81,7 @@ def test_one_layer_left_at_one(name: str, data: tuple[NDArray, NDArray]) -> None
     scales = {"relu1": 50.0, "relu2": 50.0}
     sound = sw.convert(demo.MODEL, spiking=True, scale_firing_rates=scales)
 
-    check(sound, sound.again(scale_firing_rates={**scales, name: 1.0}), data, {name})
+    check(sound, sound.replace(scale_firing_rates={**scales, name: 1.0}), data, {name})
 
 
 def test_a_layer_that_was_misspelt_is_refused_before_that() -> None:
@@ -96,7 +96,7 @@ def test_one_layer_far_beyond_its_cap(name: str, data: tuple[NDArray, NDArray]) 
     options: dict[str, Any] = {"spiking": True, "max_spikes_per_step": 1}
     scales = {"relu1": 50.0, "relu2": 50.0}
     sound = sw.convert(demo.MODEL, scale_firing_rates=scales, **options)
-    spoiled = sound.again(scale_firing_rates={**scales, name: 5000.0})
+    spoiled = sound.replace(scale_firing_rates={**scales, name: 5000.0})
     before, after = accuracy(sound, data), accuracy(spoiled, data)
     found = spoiled.diagnose(*data, STEPS, progress=False)
 
@@ -104,7 +104,7 @@ def test_one_layer_far_beyond_its_cap(name: str, data: tuple[NDArray, NDArray]) 
     worst = found.layers[0]
     assert worst.name == name
     assert worst.parts["clipping"] > 0.9 * worst.gap
-    mended = spoiled.again(**found.proposals[0].arguments)
+    mended = spoiled.replace(**found.proposals[0].arguments)
     assert accuracy(mended, data) - after >= 0.9 * (before - after)
     assert found.proposals[0].price < 0
 
@@ -115,7 +115,7 @@ def test_small_values_in_a_deeper_network(
     layer: str, reader: str, name: str, deeper: sw.Conversion, data: tuple[NDArray, NDArray]
 ) -> None:
     """As above, in each of three layers, with max pooling between them."""
-    sound = deeper.again(spiking=True, scale_firing_rates=10.0)
+    sound = deeper.replace(spiking=True, scale_firing_rates=10.0)
     graph = damage.sabotaged(deeper.graph, layer, reader)
 
     check(sound, sw.convert(graph, spiking=True, scale_firing_rates=10.0), data, {name})
@@ -128,8 +128,8 @@ def test_one_layer_left_at_one_in_a_deeper_network(
 ) -> None:
     """As above; the layers' values are small, so that one spike is worth too much."""
     scales = dict.fromkeys(["relu1", "relu2", "relu3"], 50.0)
-    sound = deeper.again(spiking=True, scale_firing_rates=scales)
-    spoiled = sound.again(scale_firing_rates={**scales, name: 0.5})
+    sound = deeper.replace(spiking=True, scale_firing_rates=scales)
+    spoiled = sound.replace(scale_firing_rates={**scales, name: 0.5})
 
     check(sound, spoiled, data, {name})
 
@@ -137,8 +137,8 @@ def test_one_layer_left_at_one_in_a_deeper_network(
 @pytest.mark.slow
 def test_average_for_max_pooling(deeper: sw.Conversion, data: tuple[NDArray, NDArray]) -> None:
     """A policy spoils the layers it changed: pooling is named, not the neurons around it."""
-    sound = deeper.again(spiking=True, scale_firing_rates=10.0)
-    spoiled = sound.again(max_pool="average")
+    sound = deeper.replace(spiking=True, scale_firing_rates=10.0)
+    spoiled = sound.replace(max_pool="average")
 
     found = check(sound, spoiled, data, {"pool1", "pool2"})
     assert found.proposals[0].arguments == {"max_pool": "gate"}

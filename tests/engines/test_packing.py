@@ -209,7 +209,7 @@ def test_copies_share_weights_which_are_freed_with_the_last() -> None:
     first.run(x, 3, engine="native", progress=False)
     held = set(filling._shared.values())
     assert len(held) == before + 3
-    second = first.again(scale_firing_rates=50.0)
+    second = first.replace(scale_firing_rates=50.0)
     second.run(x, 3, engine="native", progress=False)
     second.run(x, 3, engine="native", threads=2, progress=False)
     assert set(filling._shared.values()) == held

@@ -102,7 +102,7 @@ def test_noise_under_the_bits_of_a_chip() -> None:
     x, y = data()
     found = (
         conversion()
-        .on("brainscales2")
+        .for_chip("brainscales2")
         .evaluate(x, y, STEPS, noise=sw.DeviceNoise(0.5, draws=3), progress=False)
     )
     assert found.accuracy().how["spread"] > 0

@@ -159,7 +159,7 @@ def test_other_readouts_are_refused() -> None:
     with pytest.raises(SimulationError, match="the complete value, got \\['last'\\]"):
         conversion.evaluate(x, readouts="last", progress=False)
     run = conversion.run(x, progress=False)
-    readouts: list[Any] = ["last", sw.After(0.001), sw.Window(0.001)]
+    readouts: list[Any] = ["last", sw.MeanAfter(0.001), sw.Window(0.001)]
     for readout in readouts:
         with pytest.raises(SimulationError, match="the complete value"):
             run.predict(readout)

@@ -110,7 +110,7 @@ def test_under_a_cap_the_twin_of_fewer_steps_than_heights_answers_too() -> None:
         graph, spiking={"relu": sw.BipolarIntegrateAndFire.in_steps(4)}, max_spikes_per_step=1,
         scale_firing_rates=sw.MinimumError(4), calibration=x,
     )  # fmt: skip
-    source = conversion.again(spiking=False, max_spikes_per_step=None, scale_firing_rates=1.0,
+    source = conversion.replace(spiking=False, max_spikes_per_step=None, scale_firing_rates=1.0,
                               calibration=None).run(x, 1, progress=False).predict()  # fmt: skip
     apart = [
         np.abs(twin_of(conversion, x, steps) * steps / 4 - source).mean() for steps in (1, 2, 4)
@@ -131,7 +131,7 @@ def test_under_a_cap_the_twin_is_nearer_to_the_source(neurons: Any) -> None:
     )  # fmt: skip
     held = rounded(conversion.lowered, STEPS)
     assert held is not None
-    source = conversion.again(spiking=False, max_spikes_per_step=None, scale_firing_rates=1.0,
+    source = conversion.replace(spiking=False, max_spikes_per_step=None, scale_firing_rates=1.0,
                               calibration=None).run(x, 1, progress=False).predict()  # fmt: skip
     run = conversion.run(x, STEPS, progress=False).predict()
     twin = twin_of(conversion, x, STEPS)

@@ -102,7 +102,7 @@ def test_numbers_of_a_rule_are_where_a_page_begins() -> None:
 
 
 def test_a_conversion_is_made_again() -> None:
-    """Of a `Conversion` the lines of Python say `again`, and change what the page chose."""
+    """Of a `Conversion` the lines of Python say `replace`, and change what the page chose."""
     x, y = sw.demo.held_out(8)
     made = sw.convert(sw.demo.MODEL, spiking=True, scale_firing_rates=7.0, max_spikes_per_step=2)
     whole = subject_of(made, x, y, None, (), "")
@@ -113,7 +113,7 @@ def test_a_conversion_is_made_again() -> None:
     exec(header["call"], {"x": x}, names)
 
     scales = {"relu1": 50.0, "relu2": 7.0}
-    expected = made.again(scale_firing_rates=scales).run(x, steps=5, progress=False)
+    expected = made.replace(scale_firing_rates=scales).run(x, steps=5, progress=False)
     found = names["conversion"].run(x, steps=5, progress=False)
     np.testing.assert_array_equal(found.output, expected.output)
 

@@ -96,7 +96,7 @@ def test_a_sample_is_what_watch_gives(
     """Spikes of the most active neurons, feature maps and outputs, to the last spike."""
     page.wish(1, readout=readout, cap=cap, **{**FEW, "scale": 100.0})
     header, arrays = page.read()
-    made = digits.base.again(spiking=True, scale_firing_rates=100.0, max_spikes_per_step=cap)
+    made = digits.base.replace(spiking=True, scale_firing_rates=100.0, max_spikes_per_step=cap)
     (x,) = digits.x.values()
     expected = watch(made, x[3:4], 8, readout=readout)
 
@@ -160,7 +160,7 @@ def test_the_call_makes_it_again(
     exec(header["call"], names)
     (x,) = digits.x.values()
     data = {"calibration": x} if "calibration" in arguments else {}
-    made = digits.base.again(**{"spiking": True, "scale_firing_rates": 20.0, **arguments, **data})
+    made = digits.base.replace(**{"spiking": True, "scale_firing_rates": 20.0, **arguments, **data})
     mine = names["conversion"].run(x, steps=8, progress=False)
     np.testing.assert_array_equal(mine.output, made.run(x, steps=8, progress=False).output)
 
@@ -359,7 +359,7 @@ def test_a_drawing_is_a_sample(page: Page, digits: Subject) -> None:
     page.wish(1, **{**FEW, "sample": 0}, drawn=base64.b64encode(levels.tobytes()).decode())
     header, _ = page.read()
     exact = (levels.astype(np.float32) / 255 * 16)[None, None]
-    made = digits.base.again(spiking=True, scale_firing_rates=20.0)
+    made = digits.base.replace(spiking=True, scale_firing_rates=20.0)
     spikes = watch(made, exact, 8).counts["relu1"]
 
     assert header["label"] is None
@@ -389,7 +389,7 @@ def test_advice_is_the_diagnosis_of_the_same_network(page: Page, digits: Subject
     """Layers and changes are those of `Conversion.diagnose`; taken up, a change is that change."""
     page.wish(1, steps=16, scale=5.0, cap=1)
     advice = page.until("done", 1)[-2]
-    made = digits.base.again(spiking=True, scale_firing_rates=5.0, max_spikes_per_step=1)
+    made = digits.base.replace(spiking=True, scale_firing_rates=5.0, max_spikes_per_step=1)
     (x,) = digits.x.values()
     expected = made.diagnose(x, digits.y, 16, progress=False)
 
@@ -412,7 +412,7 @@ def test_advice_is_the_diagnosis_of_the_same_network(page: Page, digits: Subject
             layers = tuple(changes.pop("layers").items())
             wish = replace(Wish(steps=16, scale=5.0, cap=1, layers=layers), **changes)
             changed = digits.converted(wish).run(x, wish.steps, progress=False)
-            wanted = made.again(**proposal.arguments).run(x, proposal.steps, progress=False)
+            wanted = made.replace(**proposal.arguments).run(x, proposal.steps, progress=False)
             np.testing.assert_array_equal(changed.output, wanted.output)
 
 

@@ -171,15 +171,15 @@ def test_what_is_no_name_is_an_error(outputs: Any) -> None:
 
 @pytest.mark.parametrize("front_end", MODELS)
 def test_outputs_stay_with_the_conversion(front_end: str, tmp_path: Path) -> None:
-    """In `arguments` and `resolved`, through `again`, which reads the model anew for others, in the
-    call that reproduces it, and in a file.
+    """In `arguments` and `resolved`, through `replace`, which reads the model anew for others, in
+    the call that reproduces it, and in a file.
     """
     make, example = MODELS[front_end]
     name = WITHOUT_B[front_end]
     first = sw.convert(make(True), example_input=example, outputs=name, spiking=True)
     assert first.arguments["outputs"] == first.resolved["outputs"] == [name]
-    assert list(first.again(spiking=False).outputs) == [name]
-    assert list(first.again(outputs=["z"]).inputs) == ["a", "b"]
+    assert list(first.replace(spiking=False).outputs) == [name]
+    assert list(first.replace(outputs=["z"]).inputs) == ["a", "b"]
     assert f"outputs=['{name}']" in ProgramWriter().call("model", first.resolved)
     again = sw.convert(make(True), example_input=example, **first.resolved)
     feed = random_inputs(first.graph, 3)

@@ -194,7 +194,7 @@ def test_keras() -> None:
     assert {"before", "simple", "gru", "norm", "cells", "classes"} <= errors.keys()
     assert {"simple", "gru", "cells"} <= conversion.layers.keys()
     assert conversion.layers["simple"].shape == (6,)  # type: ignore[union-attr]
-    spiking = conversion.again(spiking=True, scale_firing_rates=2000.0, sequence_step=128)
+    spiking = conversion.replace(spiking=True, scale_firing_rates=2000.0, sequence_step=128)
     run = spiking.run(x, progress=False)
     assert error(run.predict(), wanted) < 0.1
     assert run.predict_at_every_step().shape == (4, TIME * 128, 3)
@@ -358,7 +358,7 @@ def test_arguments_that_do_not_go_together() -> None:
     with pytest.raises(ConversionError, match="read for another form"):
         model = ConvertibleModel(sw.Conversion, sw.frontends.read(graph))  # type: ignore[attr-defined]
         wanted = Wanted(sw.convert(graph, sequence_step=2).arguments)
-        model.converted(wanted).again(sequence_step=None)
+        model.converted(wanted).replace(sequence_step=None)
 
 
 def test_a_sequence_of_open_length_and_the_command_line(tmp_path: Path) -> None:

@@ -21,11 +21,11 @@ EXAMPLES: dict[str, sw.ScaleRule] = {
     "percentile": sw.Percentile(),
     "target-rate": sw.TargetRate(500.0),
     "minimum-error": sw.MinimumError(64, spikes_per_step=1),
-    "one-scale": sw.OneScale(1000.0),
+    "constant-scale": sw.ConstantScale(1000.0),
     "local-threshold-balancing": sw.LocalThresholdBalancing(),
     "threshold-iteration": sw.ThresholdIteration(64, spikes_per_step=1),
     "energy-budget": sw.EnergyBudget(64, spikes=700.0),
-    "from-weights": sw.FromWeights(-2, 2),
+    "data-free-calibration": sw.DataFreeCalibration(-2, 2),
 }
 X = samples(40)
 

@@ -108,8 +108,8 @@ def _is_apart(layer: Layer, neuron_type: NeuronType, doubt: str, why: str) -> No
     if found is None:
         changes = not neuron_type.spiking and bool(neuron_type.initial_values())
         capped = neuron_type.spiking and neuron_type.most_spikes is not None
-        strays = neuron_type.spiking and not neuron_type.follows_mean
-        strays = strays or neuron_type.rounds_charge
+        strays = neuron_type.spiking and not neuron_type.rate_consistent
+        strays = strays or neuron_type.integer_charge
         counted = layer == COUNTED
         assert why and not doubt and (changes or capped or strays or counted)
         return

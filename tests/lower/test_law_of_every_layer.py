@@ -97,7 +97,7 @@ def test_with_one_spike_a_step(case: Case) -> None:
     values = evaluate_all(graph, x)
     rate = sw.convert(graph)
     scales = {n: 1000.0 / (2 * float(np.abs(values[n]).max())) for n in rate.populations()}
-    conversion = rate.again(spiking=True, scale_firing_rates=scales, max_spikes_per_step=1)
+    conversion = rate.replace(spiking=True, scale_firing_rates=scales, max_spikes_per_step=1)
     run = conversion.run(x, steps=int(STEPS[-1]), progress=False)
     errors = errors_over_time(conversion, x)
 
@@ -116,7 +116,7 @@ def test_layers_that_round_send_what_they_round(case: Case, behind_spikes: bool)
     """
     plain = case._replace(layer=unrounded(case.layer))
     conversions = [
-        _convert(one, behind_spikes).again(initial_voltage="half") for one in (case, plain)
+        _convert(one, behind_spikes).replace(initial_voltage="half") for one in (case, plain)
     ]
     x = inputs_of(conversions[0].graph, case.positive)
     runs = [c.run(x, steps=20, progress=False) for c in conversions]

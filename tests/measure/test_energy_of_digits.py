@@ -142,5 +142,5 @@ def test_products_are_computed_for_each_digit_that_is_used(silent: int) -> None:
     found = conversion.evaluate(x, progress=False)
     products = told(found, "multiply-accumulates", layer="m.function").value
     assert products == 27 * max(1, STEPS - silent)
-    waiting = conversion.again(coding=sw.SignedDigits(STEPS, STEPS - 1)).run(x, progress=False)
+    waiting = conversion.replace(coding=sw.SignedDigits(STEPS, STEPS - 1)).run(x, progress=False)
     np.testing.assert_allclose(waiting.predict(), rounded_values(conversion, x)["y"], atol=1e-6)

@@ -157,9 +157,9 @@ def test_after_is_the_mean_from_a_time_on():
     """Of any run: what follows the start, or what there is where nothing does."""
     values = np.arange(10.0).reshape(1, 10, 1)
     run = run_of(values, dt=0.01)
-    assert run.predict(sw.After(0.0)) == run.predict("mean")
-    assert run.predict(sw.After(0.07)) == [[8.0]]
-    assert run.predict(sw.After(0.1)) == run.predict(sw.After(5.0)) == [[4.5]]
+    assert run.predict(sw.MeanAfter(0.0)) == run.predict("mean")
+    assert run.predict(sw.MeanAfter(0.07)) == [[8.0]]
+    assert run.predict(sw.MeanAfter(0.1)) == run.predict(sw.MeanAfter(5.0)) == [[4.5]]
 
 
 @pytest.mark.parametrize("start", [0, 1, 4, 11, 12, 40])
@@ -167,7 +167,7 @@ def test_after_at_every_step_is_that_of_a_run_that_ends_there(start):
     """Step by step, before the start, at it and behind it."""
     values = np.random.default_rng(start).normal(size=(3, 12, 2, 2))
     run = run_of(values, dt=0.01)
-    readout = sw.After(start * 0.01)
+    readout = sw.MeanAfter(start * 0.01)
     every = run.predict_at_every_step(readout)
     for t in range(1, 13):
         shorter = run_of(values[:, :t], dt=0.01).predict(readout)
@@ -191,7 +191,7 @@ def test_after_waits_for_spikes_to_come_through():
     graph, x = Graph(tuple(nodes), {"y": "r3"}), rng.uniform(0.0, 1.0, (30, 20))
     values = evaluate_all(graph, {"x": x})["r3"]
     run = sw.convert(graph, spiking=True, initial_voltage="zero").run(x, steps=200, dt=0.05)
-    late, whole = (np.abs(run.predict(r) - values).mean() for r in (sw.After(3.0), "mean"))
+    late, whole = (np.abs(run.predict(r) - values).mean() for r in (sw.MeanAfter(3.0), "mean"))
     assert late < 0.7 * whole
 
 
@@ -199,7 +199,7 @@ def test_after_waits_for_spikes_to_come_through():
 def test_after_starts_at_a_time(start):
     """A start that is none is named."""
     with pytest.raises(SimulationError, match="starts at 0 s or later"):
-        sw.After(start)
+        sw.MeanAfter(start)
 
 
 @pytest.mark.parametrize("bad", [{"seconds": 0}, {"seconds": -1}, {"seconds": 1, "start": -1}])

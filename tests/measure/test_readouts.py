@@ -109,9 +109,9 @@ def test_a_readout_of_ones_own_is_taken_everywhere(late_half: str) -> None:
     assert late_half in candidate.readouts
 
 
-@pytest.mark.parametrize("given", ["first", "late", "", None, 3, sw.Window(0.01)])
+@pytest.mark.parametrize("given", ["first", "mean-after", "", None, 3, sw.Window(0.01)])
 def test_what_is_no_readout_at_every_step_is_refused(given: object) -> None:
     """With all that there are; a kind that takes arguments goes by no name alone."""
     assert kind_of(given) is None
-    with pytest.raises(SimulationError, match=r'"mean", "last" or After\(seconds\)'):
+    with pytest.raises(SimulationError, match=r'"mean", "last" or MeanAfter\(seconds\)'):
         read_out_at_every_step(VALUES, given)  # type: ignore[arg-type]

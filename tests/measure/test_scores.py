@@ -8,7 +8,7 @@ import pytest
 from spikewright import measure
 from spikewright.errors import SimulationError
 from spikewright.graph.layers import Activation
-from spikewright.measure import After, Run
+from spikewright.measure import MeanAfter, Run
 from spikewright.measure.scores import confidences, exit_steps, score_records, scores
 from spikewright.measure.tally import Tally, added, appended
 from spikewright.measure.truth import Output, truth_of
@@ -145,11 +145,11 @@ def test_probabilities_are_taken_as_they_are() -> None:
 
 
 def test_a_delayed_readout_has_its_name() -> None:
-    """`After` appears in records as text."""
-    rows = scores(CLASSES, RAW, None, truth_of(LABELS, CLASSES, 40), (After(0.002),), 0.001)
+    """`MeanAfter` appears in records as text."""
+    rows = scores(CLASSES, RAW, None, truth_of(LABELS, CLASSES, 40), (MeanAfter(0.002),), 0.001)
     found = score_records(Tally(rows, {}), ["out"], 9, 0.001)
 
-    assert {r.how["readout"] for r in found} == {"After(start=0.002)"}
+    assert {r.how["readout"] for r in found} == {"MeanAfter(start=0.002)"}
     assert found[-1].value == np.mean(RAW[:, 2:].mean(1).argmax(1) == LABELS)
 
 

@@ -58,7 +58,7 @@ def test_a_capped_type_obeys_or_says_that_it_cannot(example: NeuronExample, most
 
 def test_every_type_that_follows_the_mean_can_be_capped() -> None:
     """What conversion chooses by itself runs on hardware with one spike a step."""
-    following = {type(e.neuron_type) for e in SPIKING if e.neuron_type.follows_mean}
+    following = {type(e.neuron_type) for e in SPIKING if e.neuron_type.rate_consistent}
 
     assert len(following) >= 4
     for example in SPIKING:
@@ -142,10 +142,10 @@ MEAN = [  # whose scale is not their own, without a cap, which is left out of ac
 
 @pytest.mark.parametrize("example", MEAN, ids=lambda e: e.id)
 def test_what_a_type_says_of_means_is_so(example: NeuronExample) -> None:
-    """`follows_mean`: the gap falls with the steps, however current arrives; of others it stays."""
+    """`rate_consistent`: the gap falls with the steps, however current arrives; else it stays."""
     gaps = _gaps(example)
 
-    if example.neuron_type.follows_mean:
+    if example.neuron_type.rate_consistent:
         assert gaps[-1] < 0.05 and gaps[-1] < gaps[0] / 8, gaps
     else:
         assert gaps[-1] > 0.05, gaps
@@ -153,7 +153,7 @@ def test_what_a_type_says_of_means_is_so(example: NeuronExample) -> None:
 
 @pytest.mark.parametrize("example", MEAN, ids=lambda e: e.id)
 def test_what_a_type_says_of_sums_is_so(example: NeuronExample) -> None:
-    """`follows_sum`: currents of one sum send the same in the end, rising, falling or even.
+    """`order_independent`: currents of one sum send the same in the end, rising, falling or even.
 
     Counts are compared to one spike, since sums round. Types that draw their spikes never say so.
     """
@@ -165,13 +165,13 @@ def test_what_a_type_says_of_sums_is_so(example: NeuronExample) -> None:
     ]
     sent = np.array([counts.sum(axis=0) for counts in ways if counts is not None])
     assert len(sent) == len(ways)
-    assert (np.ptp(sent, axis=0).max() <= 1) == kind.follows_sum
+    assert (np.ptp(sent, axis=0).max() <= 1) == kind.order_independent
 
 
 def test_both_sorts_of_types_are_looked_at() -> None:
     """The law above is no empty one."""
-    looked_at = [e.neuron_type.follows_mean for e in MEAN]
-    sums = [e.neuron_type.follows_sum for e in MEAN]
+    looked_at = [e.neuron_type.rate_consistent for e in MEAN]
+    sums = [e.neuron_type.order_independent for e in MEAN]
     assert sums.count(True) >= 3 and sums.count(False) >= 3
 
     assert looked_at.count(True) >= 8 and looked_at.count(False) >= 5

@@ -327,7 +327,7 @@ def _left(neuron_type: sw.NeuronType, start: float) -> float:
     threshold = np.array(1 / MILLISECOND)
     unit = neuron_type.voltage_unit(threshold)
     number = start * unit
-    begin = np.floor(number) if neuron_type.rounds_charge else number
+    begin = np.floor(number) if neuron_type.integer_charge else number
     state = {name: np.full(1, v) for name, v in neuron_type.initial_values().items()}
     state["voltage"] = np.full(1, begin)
     clock = Clock(1, MILLISECOND, threshold, lambda index: np.full(1, 0.5))
@@ -346,7 +346,7 @@ def test_a_leak_and_a_reset_are_what_a_type_says(example: Any) -> None:
     """
     kind = example.neuron_type
     unit = float(kind.voltage_unit(np.array(1 / MILLISECOND)))
-    whole = np.floor if kind.rounds_charge else np.positive
+    whole = np.floor if kind.integer_charge else np.positive
 
     def apart(high: float, low: float) -> tuple[float, float]:
         return _left(kind, high) - _left(kind, low), float(whole(high * unit) - whole(low * unit))

@@ -138,7 +138,7 @@ def on(graph: Any, chip: Any) -> tuple[sw.Conversion, Any]:
     x = given(graph)
     rule = sw.MinimumError(steps=8, spikes_per_step=1)
     plain = sw.convert(graph, spiking=True, scale_firing_rates=rule, calibration=x)
-    return plain.on(chip), x
+    return plain.for_chip(chip), x
 
 
 @pytest.mark.parametrize(("chip", "engine"), in_turn(SPIKING, engines.available()))
@@ -223,10 +223,10 @@ def test_what_runs_no_spiking_network_is_refused() -> None:
     with pytest.raises(ChipError, match=r"bare says nothing of weights.*weight_bits"):
         bits_of(chips.profile(bare))
     with pytest.raises(ConversionError, match=r"this one has rates. *Convert with spiking=True"):
-        sw.convert(dense(1)).on("speck")
+        sw.convert(dense(1)).for_chip("speck")
     signed = sw.convert(dense(1), spiking={"relu": sw.SignedIntegrateAndFire()})
     with pytest.raises(ConversionError, match=r"SignedIntegrateAndFire.*sw.IntegrateAndFire"):
-        signed.on("speck")
+        signed.for_chip("speck")
 
 
 def test_it_is_a_conversion_like_any_other(tmp_path: Path) -> None:
@@ -242,5 +242,5 @@ def test_it_is_a_conversion_like_any_other(tmp_path: Path) -> None:
     again = sw.load(path).evaluate(x, y, steps=16, progress=False, source=False)
     first = [r.value for r in found.records if r.name == "accuracy"]
     assert first == [r.value for r in again.records if r.name == "accuracy"]
-    assert conversion.again(weights=None).arguments["weights"] is None
+    assert conversion.replace(weights=None).arguments["weights"] is None
     assert converted(dense(6), bits_of(chips.profile("loihi1")), x).arguments["weights"].chip

@@ -5,10 +5,10 @@
     python -m venv FOLDER/nengo_loihi && FOLDER/nengo_loihi/bin/pip install nengo-loihi "numpy<2"
     SPIKEWRIGHT_EMULATORS=FOLDER pytest -m emulators
 
-sinabs gives every spike of `on("speck")` behind the first layer, and we give every spike of what
-it makes whole itself. XyloSim does not give those of `on("xylo_audio2")`, because its neurons are
-no integrators: see `xylo`. nengo-loihi gives every spike of our neurons whose layers hear each
-other a step later, up to what its currents keep of large charges: see `loihi`.
+sinabs gives every spike of `for_chip("speck")` behind the first layer, and we give every spike of
+what it makes whole itself. XyloSim does not give those of `for_chip("xylo_audio2")`, because its
+neurons are no integrators: see `xylo`. nengo-loihi gives every spike of our neurons whose layers
+hear each other a step later, up to what its currents keep of large charges: see `loihi`.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def on(graph: Graph, chip: str) -> tuple[sw.Conversion, NDArray]:
     plain = sw.convert(
         graph, spiking=True, scale_firing_rates=rule, calibration=x, initial_voltage="zero"
     )
-    return plain.on(chip), x
+    return plain.for_chip(chip), x
 
 
 def convolutions(seed: int) -> Graph:
@@ -305,7 +305,7 @@ def driven(seed: int) -> Graph:
 @pytest.mark.emulators
 @pytest.mark.parametrize("seed", [0, 1, 8])
 def test_loihi1_in_nengo_loihi(seed: int, tmp_path: Path) -> None:
-    """The emulator computes the integers of `on("loihi1")`, with a delay and what currents keep.
+    """The emulator computes the integers of `for_chip("loihi1")`, with a delay and kept currents.
 
     Its neurons have no voltage below zero, so neither have ours here. Without what currents keep,
     nine neurons of ten and more send as many spikes, and the others one more or one fewer.

@@ -66,7 +66,7 @@ def test_commands_take_bits(
     network, samples = saved
     shown = invoke("evaluate", network, "--data", samples, "--steps", 12, *options, "--json")
     found = {r["name"]: r["value"] for r in json.loads(shown.stdout)["records"]}
-    again = sw.load(network).again(weights=expected)
+    again = sw.load(network).replace(weights=expected)
     x, y = (np.load(samples)[name] for name in ("x", "y"))
     dt = expected.dt
     wanted = again.evaluate(x, y, steps=12, dt=dt, progress=False)
@@ -87,7 +87,7 @@ def test_a_saved_network_keeps_its_neurons_on_a_chip(
     sw.convert(graph).save(tmp_path / "rates")
     on_chip = {"weights": bits_of(chips.profile("speck"))}
     opened = open_conversion(tmp_path / "chosen", on_chip)
-    wanted = chosen.on("speck")
+    wanted = chosen.for_chip("speck")
     kinds = [[e.neuron_type for e in c.network.all_ensembles] for c in (opened, wanted)]
     assert kinds[0] == kinds[1] and {kind.most_spikes for kind in kinds[0]} == {1}
     rates = open_conversion(tmp_path / "rates", on_chip)
@@ -284,7 +284,7 @@ def test_files_hold_the_bits(tmp_path: Path, name: str) -> None:
     conversion.save(path := tmp_path / "whole")
     loaded = sw.load(path)
     assert loaded.arguments["weights"] == SETTINGS[name]
-    for other in (loaded, loaded.again()):
+    for other in (loaded, loaded.replace()):
         for layer, spikes in counts_of(other, x, "reference").items():
             np.testing.assert_array_equal(spikes, counts_of(conversion, x, "reference")[layer])
 

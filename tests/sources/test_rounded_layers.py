@@ -259,8 +259,8 @@ def test_choices_of_the_user_are_kept_and_told() -> None:
     """A scale of one's own is no longer the layer's, and the trace says so."""
     module, x = _torch_model(4, 0.0), _data(9, 5, 2, 6, 6)
     own = sw.convert(module, example_input=x[:1], spiking=True)
-    other = own.again(scale_firing_rates=500.0)
-    half = own.again(scale_firing_rates={"1": None, "5": 100.0}, initial_voltage="half")
+    other = own.replace(scale_firing_rates=500.0)
+    half = own.replace(scale_firing_rates={"1": None, "5": 100.0}, initial_voltage="half")
 
     scales = [[float(e.rate_scale) for e in c.populations().values()] for c in (own, other, half)]
     np.testing.assert_allclose(scales[0], [1 / 0.0005, 1 / 0.0002], rtol=1e-5)
@@ -283,7 +283,7 @@ def test_a_saved_conversion_keeps_what_layers_brought_along(tmp_path: Path) -> N
     loaded = sw.load(tmp_path / "network.sw")
 
     assert set(conversion.resolved["scale_firing_rates"]) == {"1 RoundedReLU", "5 RoundedReLU"}
-    for one in (loaded, loaded.again(), conversion.again(**conversion.resolved)):
+    for one in (loaded, loaded.replace(), conversion.replace(**conversion.resolved)):
         np.testing.assert_array_equal(
             one.run(x, steps=3, progress=False).predict(),
             conversion.run(x, steps=3, progress=False).predict(),

@@ -118,7 +118,7 @@ def test_the_least_loss_is_chosen(best: sw.results.StudyResult) -> None:
     assert plain <= names and len(names) >= len(plain) + 3
     kinds = {name.rsplit(", ", 1)[-1] for name in names - plain}
     assert kinds == {"voltages corrected", "steps corrected", "biases corrected"}
-    assert {str(row.readout) for row in best.points} >= {"mean", "After(start=0.004)"}
+    assert {str(row.readout) for row in best.points} >= {"mean", "MeanAfter(start=0.004)"}
     first = min(
         (row for row in best.points if row.setting.name in plain and "Digits" not in row.name),
         key=lambda row: row.lost,
@@ -132,7 +132,7 @@ def test_the_choice_is_better_than_a_simple_rule_on_new_samples(
     """On samples that no part of it saw, its outputs are nearer to the source's."""
     x = inputs(200, seed=1)
     source = rate.run(x, steps=1).predict()
-    simple = rate.again(
+    simple = rate.replace(
         spiking=True, max_spikes_per_step=1, calibration=inputs(),
         scale_firing_rates=sw.Percentile(99.9),
     )  # fmt: skip
@@ -482,7 +482,7 @@ def test_heights_fall_in_few_steps_of_capped_spikes(steps: int) -> None:
     for cap in (1, 3, None):
         kinds = [
             c.arguments["spiking"][sw.RectifiedLinear]
-            for c in candidates_of({"one": sw.OneScale()}, steps, 0.001, cap)
+            for c in candidates_of({"one": sw.ConstantScale()}, steps, 0.001, cap)
         ]
         falls = cap is not None and 1 < steps <= 32
         falling = [sw.BipolarIntegrateAndFire.in_steps(steps, cap or 1)] if falls else []
@@ -617,7 +617,7 @@ def test_a_conversions_own_corrections_are_left_out(
     rules = [sw.Percentile(99.0), MinimumError(8)]
     given = {"steps": 8, "candidates": rules, "progress": False}
     plain = sw.best_rule(rate, inputs(), **given)
-    made = rate.again(spiking=True, calibration=inputs(), **own)
+    made = rate.replace(spiking=True, calibration=inputs(), **own)
     found = sw.best_rule(made, inputs(), **given)
     for one, other in zip(found.points, plain.points, strict=True):
         assert one.setting.name == other.setting.name

@@ -85,7 +85,7 @@ CASES: dict[str, dict[str, Any]] = {
     "nothing said": {"y": None},
     "shares": {"metric": top_2},
     "scores": {"metric": margin},
-    "after": {"readouts": [sw.After(0.002), "last"]},
+    "after": {"readouts": [sw.MeanAfter(0.002), "last"]},
     "encoded": {"encoder": sw.encoders.Regular(300.0), "x": np.abs(X)},
     "capped": {"max_spikes_per_step": 2, "initial_voltage": "zero"},
     "rules": {"scales": [RULE, sw.TargetRate(200.0)], "calibration": X},
@@ -190,7 +190,7 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
 
 def test_what_does_not_depend_on_the_setting_is_done_once(counted: dict[str, int]) -> None:
     """One run a setting answers for all steps and readouts; the source runs once, is read once."""
-    swept(steps=[1, 2, 3, 8], readouts=["mean", "last", sw.After(0.001)])
+    swept(steps=[1, 2, 3, 8], readouts=["mean", "last", sw.MeanAfter(0.001)])
 
     assert counted == {"shards": 6 * 5, "source": 5, "read": 1}
 
@@ -277,7 +277,7 @@ class Half(AtEveryStep):
         return int(self.share * steps)
 
 
-@pytest.mark.parametrize("readout", ["mean", sw.After(0.002), Half(0.25)], ids=str)
+@pytest.mark.parametrize("readout", ["mean", sw.MeanAfter(0.002), Half(0.25)], ids=str)
 @pytest.mark.parametrize("model", [GRAPH, sw.convert(GRAPH)], ids=["model", "conversion"])
 def test_the_call_makes_the_best_again(readout: Any, model: Any) -> None:
     """The printed program predicts the same, with rules in the place of many numbers.

@@ -42,7 +42,7 @@ def assert_same(
     conversion: sw.Conversion, x: Any, steps: int = STEPS, dt: float = 0.001, **how: Any
 ) -> float:
     """The module sends and answers what the torch engine does; returns the spikes of all layers."""
-    module = conversion.torch_module(steps, dt=dt, precision="float64", **how)
+    module = conversion.to_torch(steps, dt=dt, precision="float64", **how)
     names = list(conversion.populations())
     run = conversion.run(
         x, steps=steps, dt=dt, engine="torch", precision="float64", record=names, progress=False
@@ -86,7 +86,7 @@ def test_neurons_that_draw_or_round_are_refused_by_name(example: NeuronExample) 
     named = rf"'inner' \({name}.*'outer'.*IntegrateAndFire"
     digits = conversion.lowered.times is not None
     with pytest.raises(TrainingError, match="digits.*SignedDigits" if digits else named):
-        conversion.torch_module(3)
+        conversion.to_torch(3)
 
 
 @pytest.mark.parametrize("example", synapse_examples(), ids=lambda e: e.id)
@@ -126,7 +126,7 @@ def test_single_precision_is_close() -> None:
     """In float32 fewer than one count in a hundred differs from the torch engine's."""
     conversion = sw.convert(two_layers(), spiking=True, scale_firing_rates=2000.0)
     run = conversion.run(given(), steps=40, engine="torch", progress=False)
-    module = conversion.torch_module(40)
+    module = conversion.to_torch(40)
     sent = module.through(torch.from_numpy(given()), record=["inner", "outer"])
     assert all(p.dtype == torch.float32 for p in module.parameters())
     for name, counts in sent.counts.items():
@@ -142,7 +142,7 @@ def test_steps_that_are_run_again_give_the_same(checkpoint: Any) -> None:
     )
     found = []
     for how in (False, checkpoint):
-        module = conversion.torch_module(7, precision="float64", checkpoint=how)
+        module = conversion.to_torch(7, precision="float64", checkpoint=how)
         value = module(torch.from_numpy(given()))
         value.square().sum().backward()
         found.append([value.detach(), *(p.grad for p in module.parameters())])
@@ -155,7 +155,7 @@ def test_code_of_the_source_is_refused() -> None:
     call = PythonCall(np.sin, ((9,),), (9,), "sin")
     graph = Graph((GraphNode("x", Input((9,))), GraphNode("call", call, ("x",))), {"y": "call"})
     with pytest.raises(TrainingError, match=r"layer 'call' of kind PythonCall.*outputs="):
-        sw.convert(graph, spiking=True).torch_module(3)
+        sw.convert(graph, spiking=True).to_torch(3)
 
 
 @pytest.mark.parametrize(
@@ -171,12 +171,12 @@ def test_settings_that_cannot_be_are_told(how: dict[str, Any], message: str) -> 
     """Each names the argument, what it may be and what it is."""
     conversion = sw.convert(two_layers(), spiking=True)
     with pytest.raises(TrainingError, match=message):
-        conversion.torch_module(**{"steps": 3, **how})
+        conversion.to_torch(**{"steps": 3, **how})
 
 
 def test_input_that_does_not_fit_is_told() -> None:
     """Shapes, names and values that are no numbers."""
-    module = sw.convert(two_layers(), spiking=True).torch_module(3)
+    module = sw.convert(two_layers(), spiking=True).to_torch(3)
     for bad, message in (
         (torch.zeros(2, 8), r"'x' must be \(batch, 9\) held constant or .* got shape \(2, 8\)"),
         (torch.zeros(2, 4, 9), "'x' has 4 steps, the run 3"),

@@ -82,7 +82,7 @@ def test_time_is_taken_where_it_is_measured_to_matter(
     """
     shares = iter([0.1, 0.3])
     monkeypatch.setattr(Validator, "timing", lambda self, samples: next(shares))
-    before = conversion.again(max_spikes_per_step=cap)
+    before = conversion.replace(max_spikes_per_step=cap)
     history = trained(before, digits[0][:200], steps=steps, epochs=4).history
     matters = cap is not None and steps > 1
     found = [epoch.way for epoch in history]
@@ -101,7 +101,7 @@ def differences() -> tuple[sw.Conversion, Any]:
     model = torch.nn.Sequential(first, relu, second, relu, torch.nn.Linear(16, 4))
     x = np.random.default_rng(0).normal(size=(400, 8)).astype(np.float32)
     made = sw.convert(model, spiking=True, example_input=torch.from_numpy(x[:1]))
-    return made.again(max_spikes_per_step=1), x
+    return made.replace(max_spikes_per_step=1), x
 
 
 def test_the_measured_share_of_timing(monkeypatch: pytest.MonkeyPatch) -> None:

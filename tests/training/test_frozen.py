@@ -182,7 +182,7 @@ def test_a_module_holds_frozen_arrays_as_buffers(tmp_path: Path) -> None:
     """Those of a live model and of a file; an optimiser of its parameters leaves them alone."""
     _, conversion, _ = made("pytorch", "one variable")
     conversion.save(tmp_path / "conversion.sw")
-    for module in (conversion.torch_module(2), sw.load(tmp_path / "conversion.sw").torch_module(2)):
+    for module in (conversion.to_torch(2), sw.load(tmp_path / "conversion.sw").to_torch(2)):
         names = {name for name, _ in module.named_parameters()}
         assert "0.weight" not in names
         assert {"0.bias", "2.weight"} <= names

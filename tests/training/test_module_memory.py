@@ -55,7 +55,7 @@ def test_eight_steps_take_twice_the_memory_of_one_at_most(kind: Any) -> None:
     conversion = sw.convert(model, spiking={"relu": kind}, example_input=x[:1])
 
     def peak(steps: int, checkpoint: bool) -> int:
-        module = conversion.torch_module(steps, checkpoint=checkpoint)
+        module = conversion.to_torch(steps, checkpoint=checkpoint)
         module(x).sum().backward()
         module.zero_grad()
         with Peak() as found:

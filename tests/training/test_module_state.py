@@ -50,7 +50,7 @@ CASES = pytest.mark.parametrize(
 def test_a_state_has_the_names_and_values_of_the_source(name: str, kind: str) -> None:
     """Out and in again is the conversion that it was, and its model takes it as its own."""
     model, _, conversion, inputs = same_model(name, kind, **SCALED)
-    state = conversion.torch_module(STEPS).state_dict()
+    state = conversion.to_torch(STEPS).state_dict()
     assert set(state) == names_of(model, kind)
     if kind == "pytorch":
         assert all(torch.equal(state[n], model.state_dict()[n]) for n in state)
@@ -63,7 +63,7 @@ def test_a_trained_module_is_the_conversion_with_its_state(name: str, kind: str)
     """After steps of an optimiser engines send what the module sends; the source is untouched."""
     _, _, conversion, inputs = same_model(name, kind, **SCALED)
     tensors = {n: torch.from_numpy(v) for n, v in conversion.as_inputs(inputs).items()}
-    module = conversion.torch_module(STEPS, precision="float64")
+    module = conversion.to_torch(STEPS, precision="float64")
     before = copy.deepcopy(module.state_dict())
     trained(module, tensors)
     # a conversion holds the source's own type, and so does the module that is compared
@@ -74,7 +74,7 @@ def test_a_trained_module_is_the_conversion_with_its_state(name: str, kind: str)
     assert len(moved) >= 4
     made = conversion.load_state(state)
     assert assert_same(made, inputs, STEPS) > 0
-    again, found = (c.torch_module(STEPS).state_dict() for c in (made, conversion))
+    again, found = (c.to_torch(STEPS).state_dict() for c in (made, conversion))
     assert again.keys() == state.keys()
     assert all(torch.equal(again[n], state[n].float()) for n in again)
     assert all(torch.equal(found[n], before[n].float()) for n in found)
@@ -84,7 +84,7 @@ def test_of_a_graph_parameters_are_named_by_layer_and_array() -> None:
     """A file or a graph has no live model: "layer.weight"; the state leads back all the same."""
     graph = MODELS["perceptron"].graph("keras")
     conversion = sw.convert(graph, spiking=True, scale_firing_rates=500.0)
-    module = conversion.torch_module(STEPS, precision="float64")
+    module = conversion.to_torch(STEPS, precision="float64")
     places = {f"{n.name}.{f}" for n in graph for f in n.layer.arrays()}
     assert set(module.state_dict()) == places
     x = {graph.inputs[0]: torch.from_numpy(MODELS["perceptron"].inputs()[0])}
@@ -93,13 +93,13 @@ def test_of_a_graph_parameters_are_named_by_layer_and_array() -> None:
     module.load_state_dict(state)
     made = conversion.load_state(state)
     assert assert_same(made, {n: v.numpy() for n, v in x.items()}, STEPS) > 0
-    assert all(torch.equal(made.torch_module(STEPS).state_dict()[n], state[n]) for n in state)
+    assert all(torch.equal(made.to_torch(STEPS).state_dict()[n], state[n]) for n in state)
 
 
 def test_a_state_that_does_not_fit_is_told_and_nothing_is_changed() -> None:
     """Names that are missing or unknown, other shapes, and NaN."""
     _, _, conversion, _ = same_model("perceptron", "pytorch", **SCALED)
-    state = conversion.torch_module(STEPS).state_dict()
+    state = conversion.to_torch(STEPS).state_dict()
     name = next(iter(state))
     for bad, message in (
         ({n: v for n, v in state.items() if n != name}, rf"lacks \['{name}'\]"),
@@ -118,7 +118,7 @@ def test_a_module_has_the_weights_that_were_converted() -> None:
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.mul_(2.0)
-    module = conversion.torch_module(STEPS, precision="float64")
+    module = conversion.to_torch(STEPS, precision="float64")
     assert all(torch.equal(v.float(), before[n]) for n, v in module.state_dict().items())
     assert assert_same(conversion.load_state(module.state_dict()), inputs, STEPS) > 0
 
@@ -130,7 +130,7 @@ def test_a_model_with_other_layers_is_refused() -> None:
     conversion = sw.convert(model, spiking=True, example_input=torch.ones(1, 3))
     model[0], model[2] = nn.Linear(3, 5), nn.Linear(5, 2)
     with pytest.raises(TrainingError, match=r"has other layers.*convert it again"):
-        conversion.torch_module(STEPS)
+        conversion.to_torch(STEPS)
 
 
 def test_any_name_may_be_a_parameters() -> None:
@@ -144,7 +144,7 @@ def test_any_name_may_be_a_parameters() -> None:
         nodes.append(GraphNode(f"{name}.cells", Activation("relu"), (name,)))
         before = f"{name}.cells"
     conversion = sw.convert(Graph(tuple(nodes), {"y": before}), spiking=True)
-    module = conversion.torch_module(3)
+    module = conversion.to_torch(3)
     state = module.state_dict()
     assert set(state) == {f"{name}.{field}" for name in names for field in ("weight", "bias")}
     module.load_state_dict({name: 100.0 * value for name, value in state.items()})

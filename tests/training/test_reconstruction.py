@@ -27,7 +27,7 @@ QUICK = {"steps": STEPS, "epochs": 8, "learning_rate": 5e-3, "progress": False}
 @pytest.fixture(scope="module")
 def capped(conversion: sw.Conversion) -> sw.Conversion:
     """At most one spike of either sign a step."""
-    return conversion.again(max_spikes_per_step=1)
+    return conversion.replace(max_spikes_per_step=1)
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +67,7 @@ def test_outputs_come_closer_without_labels(
     (wanted,) = capped.source.call({capped.graph.inputs[0]: x}).values()
     gaps = [
         np.square(c.run(x, steps=STEPS, progress=False).predict("mean") - wanted).mean()
-        for c in (capped.again(**chosen), made)
+        for c in (capped.replace(**chosen), made)
     ]
     assert gaps[1] < 0.8 * gaps[0]
 
@@ -78,7 +78,7 @@ def test_all_that_changed_are_arguments(
     """Given to another conversion they make the same network, as does its file."""
     x = digits[0][800:820]
     made.save(tmp_path / "made.sw")
-    for other in (sw.load(tmp_path / "made.sw"), capped.again(**made.resolved)):
+    for other in (sw.load(tmp_path / "made.sw"), capped.replace(**made.resolved)):
         assert_same_run(made, other, x)
     assert {e.status for e in made.trace if e.stage == "reconstruct"} == {"approximated"}
 
@@ -110,7 +110,7 @@ def test_added_biases_make_up_for_those_of_the_source(digits: tuple[Any, Any]) -
     neurons = set(before.populations())
     added = added_biases(trained_graph(before), trained_graph(after), neurons)
     assert sorted(value.shape for value in added.values()) == [(3, 4, 4), (3, 4, 4)]
-    made = before.again(bias_correction=added)
+    made = before.replace(bias_correction=added)
     plain, found, wanted = (
         c.run(x, steps=1, precision="float64", progress=False).predict()
         for c in (before, made, after)
@@ -140,7 +140,7 @@ def test_biases_of_steps_stay(
     """
     x = digits[0][:100]
     rule = {"scale_firing_rates": sw.MinimumError(STEPS), "calibration": x}
-    own = capped.again(**rule, bias_correction=sw.StepCorrection(STEPS))
+    own = capped.replace(**rule, bias_correction=sw.StepCorrection(STEPS))
     how = {**QUICK, "epochs": 1, "thresholds": thresholds}
     still = own.reconstruct(x, **{**how, "learning_rate": 1e-9})
     fitted = own.reconstruct(x, **{**how, "learning_rate": 1e-2})
@@ -160,7 +160,7 @@ def test_biases_of_steps_stay(
 def test_mistakes(capped: sw.Conversion, digits: tuple[Any, Any]) -> None:
     """Rate neurons have nothing to fit, and settings are checked as those of a training."""
     with pytest.raises(TrainingError, match="spiking=True"):
-        capped.again(spiking=False, max_spikes_per_step=None).reconstruct(digits[0][:50], **QUICK)
+        capped.replace(spiking=False, max_spikes_per_step=None).reconstruct(digits[0][:50], **QUICK)
     with pytest.raises(TrainingError, match="timeout must be None or a number above 0, got -1"):
         capped.reconstruct(digits[0][:50], **{**QUICK, "timeout": -1})
     with pytest.raises(TrainingError, match=r"thresholds must be one of.*'kept'.*got 'some'"):

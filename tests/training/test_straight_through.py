@@ -80,7 +80,7 @@ def with_a_scale_for_every_neuron(conversion: sw.Conversion) -> sw.Conversion:
         name: ensemble.rate_scale * rng.uniform(0.5, 1.5, ensemble.shape)
         for name, ensemble in conversion.populations().items()
     }
-    return conversion.again(scale_firing_rates=scales, calibration=None)
+    return conversion.replace(scale_firing_rates=scales, calibration=None)
 
 
 def rounded(conversion: sw.Conversion, steps: int) -> StraightThroughNetwork:
@@ -123,7 +123,7 @@ def test_the_rounded_network_has_the_counts_of_the_spiking_one(
     plain = with_a_scale_for_every_neuron(conversion) if own else conversion
     biases = biases_of_steps(plain, steps + 2)
     found = []
-    for made in (plain, plain.again(bias_correction=biases)):
+    for made in (plain, plain.replace(bias_correction=biases)):
         values, counts = rounded(made, steps)(tensors(made, x))
         run = reference(made, x, steps)
         for name, means in run.layer_means().items():
@@ -166,7 +166,7 @@ def test_steps_without_gradient_are_those_of_the_spiking_network(
     conversion, x = converted(family, 3, steps)
     conversion = with_a_scale_for_every_neuron(conversion) if own else conversion
     biases = None if biased is None else biases_of_steps(conversion, biased)
-    conversion = conversion.again(
+    conversion = conversion.replace(
         spiking={"relu": kind}, max_spikes_per_step=cap, bias_correction=biases
     )
     found = spike_counts(rounded(conversion, steps), tensors(conversion, x))
@@ -197,12 +197,12 @@ def test_under_a_cap_training_begins_no_farther_from_the_source(trainable: tuple
     gains = []
     for seed in range(2):
         conversion, x = _deep(seed)
-        plain = conversion.again(scale_firing_rates=sw.MinimumError(4), calibration=x)
+        plain = conversion.replace(scale_firing_rates=sw.MinimumError(4), calibration=x)
         trained = conversion.train(
             x, steps=4, epochs=1, learning_rate=1e-12, trainable=trainable, validation=0.0,
             progress=False,
         ).conversion  # fmt: skip
-        source = conversion.again(spiking=False, max_spikes_per_step=None)
+        source = conversion.replace(spiking=False, max_spikes_per_step=None)
         (wanted,) = source.run(x, steps=1, progress=False).raw.values()
         far, near = (
             float(((raw.mean(axis=1) - wanted[:, 0]) ** 2).mean())

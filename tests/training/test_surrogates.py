@@ -130,7 +130,7 @@ def test_gradients_are_those_of_the_smoothed_network(
         two_layers(40.0 if dt < 0.01 else 12.0), spiking={"relu": kind}, scale_firing_rates=scale
     )
     how = {"precision": "float64", "surrogate": name, "reset": "attached"}
-    module = conversion.torch_module(4, dt=dt, **how)
+    module = conversion.to_torch(4, dt=dt, **how)
     x = torch.from_numpy(given().astype(np.float64))
     module(x).sum().backward()
     free = list(module.parameters())
@@ -191,7 +191,7 @@ def test_gradients_are_those_of_a_small_network_of_its_own() -> None:
     conversion = sw.convert(graph, spiking=True, scale_firing_rates=500.0)
     x, theta = torch.from_numpy(given().astype(np.float64)), 2.0
     for reset in ("detached", "attached"):
-        module = conversion.torch_module(5, precision="float64", reset=reset)
+        module = conversion.to_torch(5, precision="float64", reset=reset)
         module(x).square().sum().backward()
         w = {n: p.detach().clone().requires_grad_() for n, p in module.named_parameters()}
         layers = [(w[f"{n}.weight"], w[f"{n}.bias"]) for n in ("first", "second", "last")]
@@ -215,7 +215,7 @@ def test_gradients_are_those_of_a_small_network_of_its_own() -> None:
 def test_every_surrogate_trains(name: str) -> None:
     """Every parameter has a gradient that is finite and not nothing."""
     conversion = sw.convert(two_layers(), spiking=True, scale_firing_rates=500.0)
-    module = conversion.torch_module(4, surrogate=name)
+    module = conversion.to_torch(4, surrogate=name)
     module(torch.from_numpy(given())).square().sum().backward()
     for parameter in module.parameters():
         assert torch.isfinite(parameter.grad).all() and parameter.grad.any()

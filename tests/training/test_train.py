@@ -34,10 +34,10 @@ def test_outputs_come_closer_to_the_source(
     In two steps of one spike there is little room: a value is one of three.
     """
     x = digits[0]
-    before = conversion.again(max_spikes_per_step=cap)
+    before = conversion.replace(max_spikes_per_step=cap)
     after = trained(before, x[:800], method=method, epochs=12, learning_rate=5e-3).conversion
     rule = sw.MinimumError(STEPS, spikes_per_step=1)
-    chosen = before.again(scale_firing_rates=rule, calibration=x[:500])
+    chosen = before.replace(scale_firing_rates=rule, calibration=x[:500])
     (wanted,) = conversion.source.call({conversion.graph.inputs[0]: x[800:]}).values()
     gaps = [
         np.square(c.run(x[800:], steps=STEPS, progress=False).predict("mean") - wanted).mean()
@@ -79,7 +79,7 @@ def test_thresholds_and_starts_begin_as_they_are(
     """With "kept" thresholds those of the conversion stay, where they are not trained."""
     x = digits[0][:200]
     rule = sw.Percentile(90.0, per="channel")
-    own = conversion.again(scale_firing_rates=rule, initial_voltage=0.3, calibration=x)
+    own = conversion.replace(scale_firing_rates=rule, initial_voltage=0.3, calibration=x)
     how = {"epochs": 1, "validation": 0.0, "trainable": "biases"}
     for thresholds, same in (("kept", True), ("chosen", False)):
         made = trained(own, x, thresholds=thresholds, **how).conversion
@@ -104,7 +104,7 @@ def test_only_what_is_named_is_trained(
     moved = moved_arrays(conversion.graph, made.graph)
     changed = {GROUPS.get(field, field) for _, field in moved}
     rule = sw.MinimumError(STEPS, spikes_per_step=1)
-    chosen = conversion.again(scale_firing_rates=rule, calibration=digits[0][:200])
+    chosen = conversion.replace(scale_firing_rates=rule, calibration=digits[0][:200])
     before = {name: ensemble.rate_scale for name, ensemble in chosen.populations().items()}
     after = {name: ensemble.rate_scale for name, ensemble in made.populations().items()}
     if any(not np.allclose(after[name], scale, rtol=1e-6) for name, scale in before.items()):
@@ -190,7 +190,7 @@ def test_networks_that_do_not_send_rounded_values(
 ) -> None:
     """They are refused by the layer's name, with the next move."""
     with pytest.raises(TrainingError, match=message):
-        trained(conversion.again(**changes), digits[0][:200])
+        trained(conversion.replace(**changes), digits[0][:200])
 
 
 def test_data_that_does_not_fit(conversion: sw.Conversion, digits: tuple[Any, Any]) -> None:

@@ -50,7 +50,7 @@ def whole(conversion: sw.Conversion) -> sw.Conversion:
     """The same network, each layer of which waits for all of its input."""
     code: Any = conversion.coding
     numbers = {**conversion.resolved, "coding": sw.SignedDigits(code.steps, code.steps)}
-    return conversion.again(**numbers)
+    return conversion.replace(**numbers)
 
 
 @pytest.mark.parametrize("name", in_turn(MODELS))
@@ -79,7 +79,7 @@ def test_what_is_trained_is_the_network(name: str) -> None:
         np.testing.assert_array_equal(population.net, counts[layer])
         np.testing.assert_array_equal(population.net, found.net[layer])
         np.testing.assert_array_equal(population.totals, found.all[layer])
-    answers = conversion.torch_module(precision="float64")(inputs)
+    answers = conversion.to_torch(precision="float64")(inputs)
     answers = answers if isinstance(answers, dict) else {next(iter(run.raw)): answers}
     for output, values in answers.items():
         expected = run.predict("mean", output) if len(answers) > 1 else run.predict()
@@ -154,12 +154,12 @@ def test_kept_units_stay_where_they_may_not_change(
     """Those of the conversion; chosen ones are those of the code's own rule, one a channel."""
     x = digits[0]
     scale = dict.fromkeys(said(deep, x, 1).populations(), 400.0)
-    before = said(deep, x).again(scale_firing_rates=scale)
+    before = said(deep, x).replace(scale_firing_rates=scale)
     for thresholds in ("kept", "chosen"):
         how = {"thresholds": thresholds, "trainable": "biases", "epochs": 1, "validation": 0.0}
         after = trained(before, x[:300], **how).conversion
         assert {field for _, field in moved_arrays(before.graph, after.graph)} <= {"bias", "beta"}
-        rule = before.again(scale_firing_rates=None, calibration=x[:300])
+        rule = before.replace(scale_firing_rates=None, calibration=x[:300])
         wanted = (before if thresholds == "kept" else rule).resolved["scale_firing_rates"]
         for name, scale in after.resolved["scale_firing_rates"].items():
             np.testing.assert_allclose(scale, wanted[name], rtol=1e-6)
@@ -191,7 +191,7 @@ def test_steps_are_those_of_the_code(deep: nn.Module, digits: tuple[Any, Any]) -
     x = digits[0]
     conversion = said(deep, x, 1)
     trained(conversion, x[:100], steps=STEPS, epochs=1)
-    for call in (lambda: trained(conversion, x[:100], steps=5), lambda: conversion.torch_module(5)):
+    for call in (lambda: trained(conversion, x[:100], steps=5), lambda: conversion.to_torch(5)):
         with pytest.raises(SimulationError, match="digits in 3 steps each, got steps=5"):
             call()
     rates = sw.convert(deep, spiking=True, example_input=x[:1])
@@ -215,7 +215,7 @@ def test_a_module_is_trained_by_a_loop_of_ones_own(
     """Its gradient is that of the values before rounding; the conversion takes what was learned."""
     x, y = digits
     conversion = said(deep, x, 2, steps=2)
-    module = conversion.torch_module()
+    module = conversion.to_torch()
     images, labels = (torch.from_numpy(part[:400]) for part in (x, y))
     counted = {"2.num_batches_tracked"}  # which is no value of the network
     assert module.state_dict().keys() == deep.state_dict().keys() - counted
@@ -239,8 +239,8 @@ def test_a_module_without_steps_says_so(deep: nn.Module, digits: tuple[Any, Any]
     conversion = said(deep, digits[0], 1)
     for how in ({"surrogate": "sigmoid"}, {"reset": "attached"}, {"checkpoint": 2}):
         with pytest.raises(TrainingError, match=f"{next(iter(how))}=.*answers whole samples"):
-            conversion.torch_module(**how)
+            conversion.to_torch(**how)
     with pytest.raises(TrainingError, match=r"readout='last': .*whole samples"):
-        conversion.torch_module(readout="last")
+        conversion.to_torch(readout="last")
     with pytest.raises(TrainingError, match=r"through: .*whole samples"):
-        conversion.torch_module().through(torch.from_numpy(digits[0][:2]))
+        conversion.to_torch().through(torch.from_numpy(digits[0][:2]))

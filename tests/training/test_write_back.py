@@ -116,7 +116,7 @@ def test_a_weight_and_its_transpose_go_home() -> None:
     made = result.write_back(model)
     assert torch.equal(made.weight, before["weight"])
     assert not torch.equal(made.last.weight, before["last.weight"])
-    rates = result.conversion.again(spiking=False, max_spikes_per_step=None)
+    rates = result.conversion.replace(spiking=False, max_spikes_per_step=None)
     found = rates.run(x, steps=1, progress=False).predict()
     np.testing.assert_allclose(made(torch.from_numpy(x)).detach(), found, atol=1e-5)
 

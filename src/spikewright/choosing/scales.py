@@ -201,5 +201,6 @@ def need_data(what: str) -> ConversionError:
     return refuse(
         "calibration",
         f"{what} needs data, and none was given",
-        f"{advise('data for a rule')}, or statistics that were collected; FromWeights needs none",
+        f"{advise('data for a rule')}, or statistics that were collected; DataFreeCalibration "
+        "needs none",
     )

@@ -73,7 +73,7 @@ def open_conversion(path: Path, choices: dict[str, Any], spiking: bool = False) 
     """A model file, converted, or a saved network, converted again where there are choices.
 
     A model has spiking neurons where the choices say so, or `spiking` does and they say nothing.
-    Raises as `convert`, `Conversion.load` and `Conversion.again` do.
+    Raises as `convert`, `Conversion.load` and `Conversion.replace` do.
     """
     if is_model(path):
         chosen = with_spikes(choices)
@@ -90,7 +90,7 @@ def open_conversion(path: Path, choices: dict[str, Any], spiking: bool = False) 
     if not choices:
         return saved
     spikes = saved.arguments.get("spiking", False) is not False
-    return saved.again(**with_spikes(choices, spikes))
+    return saved.replace(**with_spikes(choices, spikes))
 
 
 ARGUMENTS = "spikewright.arguments"
@@ -218,7 +218,7 @@ def _python(subject: PageSubject) -> str:
     if not subject.choices:
         return f"sw.load({path})"
     changed = ["spiking", *subject.choices]
-    return ProgramWriter().again(f"sw.load({path})", numbers, changed)
+    return ProgramWriter().replace(f"sw.load({path})", numbers, changed)
 
 
 def command_line() -> str:

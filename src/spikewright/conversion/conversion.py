@@ -111,7 +111,7 @@ class Conversion(Shown):
         """The ensemble or node that each output is read from, by name."""
         return self.lowered.outputs
 
-    def again(self, **changes: Any) -> Conversion:
+    def replace(self, **changes: Any) -> Conversion:
         """The same model converted once more, without reading it, with these arguments changed.
 
         Takes the arguments of `convert` but `example_input`. Another `coding` chooses its scales
@@ -122,7 +122,7 @@ class Conversion(Shown):
         """
         if self._convert is None:
             reason = "its file is from before files held arguments"
-            raise refuse("again", reason, "Convert the model, and save that")
+            raise refuse("replace", reason, "Convert the model, and save that")
         unknown = sorted(set(changes) - set(self.arguments))
         if unknown:
             hint = meant(unknown[0], self.arguments, FROM_ELSEWHERE)
@@ -133,21 +133,21 @@ class Conversion(Shown):
             changes = {"scale_firing_rates": None, **changes}
         return self._convert({**self.arguments, **in_names(changes, self._model.named)})
 
-    def on(self, chip: str | Path | Mapping[str, Any] | Chip, *, dt: float = 0.001) -> Conversion:
+    def for_chip(
+        self, chip: str | Path | Mapping[str, Any] | Chip, *, dt: float = 0.001
+    ) -> Conversion:
         """The same model under the bits of a chip: a conversion like any other.
 
         `chip` is a name in `spikewright.chips.names()`, a profile of your own, or its file.
         Weights, biases, thresholds and states have the chip's bits, and neurons its reset, floor
-        and cap (see `sw.Quantised`). Scales are chosen anew where rules choose them. It is not
-        asked whether the network fits. Values from outside arrive as charge; an `encoder` makes
-        spikes of them. Its numbers are whole for steps of `dt` seconds, and runs of others are
-        refused. Raises `ChipError` for chips that no spiking network runs on, and
-        `ConversionError` for networks without spikes and for neurons that the chip lacks.
+        and cap (see `sw.Quantised`). Scales are chosen anew where rules choose them. Whether
+        the network fits is not asked. Values from outside arrive as charge; an `encoder` makes
+        spikes of them. Runs in steps of other than `dt` seconds are refused. Raises `ChipError` for
+        chips without spikes, `ConversionError` for networks without spikes or other neurons.
         """
         if self.arguments.get("spiking") is False:
-            reason = "a chip runs spiking networks, and this one has rates"
-            raise refuse("spiking", reason, "Convert with spiking=True")
-        return self.again(weights=replace(bits_of(profile(chip)), dt=dt))
+            raise refuse("spiking", "chips run spiking networks alone", "Convert with spiking=True")
+        return self.replace(weights=replace(bits_of(profile(chip)), dt=dt))
 
     calibrate = measuring.calibrate
 
@@ -251,7 +251,7 @@ class Conversion(Shown):
 
     evaluate, diagnose = measuring.evaluate, measuring.diagnose
     train, reconstruct = source_model.train, source_model.reconstruct
-    torch_module, load_state = source_model.torch_module, source_model.load_state
+    to_torch, load_state = source_model.to_torch, source_model.load_state
 
     def _record(self, record: Any) -> Any:
         """The names of the layers to record."""

@@ -99,7 +99,7 @@ class ConvertibleModel(Generic[Made]):
         _raise_of(coding.refused(roles))
         chosen = _chosen(wanted, roles, graph, data)
         _raise_of(coding.refused_scales(roles, chosen.in_numbers))
-        again = partial(self.again, wanted.form)
+        again = partial(self.replace, wanted.form)
 
         def made(chosen: ChosenScales) -> Made:
             network = _network(roles, chosen.in_numbers, wanted.quantised)
@@ -135,14 +135,14 @@ class ConvertibleModel(Generic[Made]):
         }
         return conversion
 
-    def again(self, form: Mapping[str, Any], arguments: Mapping[str, Any]) -> Made:
+    def replace(self, form: Mapping[str, Any], arguments: Mapping[str, Any]) -> Made:
         """Convert what was read in this form once more: read it in another if need be."""
         wanted = Wanted(arguments)
         if wanted.form == form:
             return self.converted(wanted)
         if self.reading is None:
             reason = "the model was read for another form of its recurrent layers or outputs"
-            raise refuse("again", reason, "Convert the model")
+            raise refuse("replace", reason, "Convert the model")
         source = self.reading(**wanted.form)
         return ConvertibleModel(self.kind, source, self.reading).converted(wanted)
 
@@ -267,7 +267,7 @@ def saved(kind: Callable[..., Made], parts: Parts) -> Made:
     if arguments:
         form = Wanted(arguments).form
         again = partial(
-            ConvertibleModel(kind, source, partial(_read_saved, source, form)).again, form
+            ConvertibleModel(kind, source, partial(_read_saved, source, form)).replace, form
         )
     made = kind(*parts[:-1], source, arguments, again)
     made.resolved = arguments

@@ -45,7 +45,7 @@ def calibrate(
     """Statistics of the layers on calibration data: collected once, used for many rules.
 
     `x` is input as for `run`, `(batch, *shape)` held constant, or an iterable of batches or of
-    (x, y) pairs. The result goes into `calibration=` of `convert` and `again`; it can be saved,
+    (x, y) pairs. The result goes into `calibration=` of `convert` and `replace`; it can be saved,
     and does not depend on the order of samples, on batches or on the place of the work.
     `executor` and `address` are those of `evaluate`. With `sequence_step` samples are sequences
     `(batch, time, *shape)` of any length, and layers are recorded at every step. Raises

@@ -1,6 +1,6 @@
 """Options of conversions: how spikes are made, and what is read of a model.
 
-`conversion/arguments.py` checks them, since saved conversions and `again` bring them too.
+`conversion/arguments.py` checks them, since saved conversions and `replace` bring them too.
 """
 
 from __future__ import annotations

@@ -155,7 +155,7 @@ def reconstruct(self: Of, x: Any, **options: Unpack[ReconstructOptions]) -> Of:
 
 
 @declared(TrainingError)
-def torch_module(self: OfModel, steps: int | None = None, **options: Unpack[ModuleOptions]) -> Any:
+def to_torch(self: OfModel, steps: int | None = None, **options: Unpack[ModuleOptions]) -> Any:
     """The network through `steps` steps of `dt` seconds, an ordinary `torch.nn.Module`.
 
     It computes what the torch engine does, with gradients: a training loop of your own may
@@ -170,7 +170,7 @@ def torch_module(self: OfModel, steps: int | None = None, **options: Unpack[Modu
     PyTorch. Formulas: docs/training.md.
     """
     steps = _steps(self, steps)
-    return module.torch_module(self, steps, options, self._model.live, self._model.frozen)
+    return module.to_torch(self, steps, options, self._model.live, self._model.frozen)
 
 
 def load_state(self: Of, state: Mapping[str, Any]) -> Of:

@@ -256,7 +256,7 @@ def _planned(case: Diagnosed, trial: DiagnosisTrial, remedy: Proposal) -> MeanFl
     """The plan of a remedy; None, and noted, where it cannot be converted."""
     before = case.samples.plan
     try:
-        made = case.conversion.again(**remedy.arguments)
+        made = case.conversion.replace(**remedy.arguments)
         return MeanFlow.of(made, remedy.steps, before.dt, trial.settings["seed"], before)
     except SpikewrightError as error:
         case.failures[remedy.text] = str(error)
@@ -276,7 +276,7 @@ def _verified(
     with progress_bar(len(proposals), progress, "proposals run") as advance:
         for proposal in proposals:
             try:
-                made = case.conversion.again(**proposal.arguments)
+                made = case.conversion.replace(**proposal.arguments)
                 after = trial.outcome(source, trial.run(made, proposal.steps))
             except SpikewrightError as error:
                 case.failures[proposal.text] = str(error)

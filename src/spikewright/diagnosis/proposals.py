@@ -41,7 +41,7 @@ class ProposalEffect:
 
 @dataclass(frozen=True, eq=False)
 class Proposal:
-    """A change to make: `conversion.again(**arguments)`, run for `steps` steps.
+    """A change to make: `conversion.replace(**arguments)`, run for `steps` steps.
 
     Those of one `kind` change the same thing, more or less of it. `spikes` a sample are known where
     they were measured already. `predicted` follows the means through the network as it would be;
@@ -126,7 +126,7 @@ class Diagnosed:
         """
         changes = {"scale_firing_rates": rule, "calibration": self._data, **others}
         try:
-            made = self.conversion.again(**{**self.settled, **changes})
+            made = self.conversion.replace(**{**self.settled, **changes})
         except SpikewrightError as error:
             self.failures[what] = str(error)
             return None
@@ -354,7 +354,7 @@ def carried_over(
         new = after.sites[name].cells if name in after.sites else None
         if old is None or new is None:
             continue
-        if new.neuron_type.follows_sum and not old.neuron_type.follows_sum:
+        if new.neuron_type.order_independent and not old.neuron_type.order_independent:
             continue
         heights = [
             share * _height(after, sender) / _height(before, sender)

@@ -67,7 +67,7 @@ def facts(subject: Subject) -> bytes:
 def look(subject: Subject, number: int, wish: Wish) -> bytes:
     """The answer to request `number`, about one sample: see `message.pack`.
 
-    Names of a layer's arrays begin with its place. Raises as `Conversion.again` and `watch` do.
+    Names of a layer's arrays begin with its place. Raises as `Conversion.replace` and `watch` do.
     """
     x = subject.chosen(wish)
     conversion = subject.converted(wish)
@@ -148,7 +148,7 @@ def _call(subject: Subject, wish: Wish, conversion: Conversion) -> str:
     if subject.again:
         dropped = [name for name in DROPPED if subject.given.get(name) is not None]
         chosen = wish.arguments(subject.base.populations())
-        made = writer.again(subject.model, numbers, [*chosen, *dropped])
+        made = writer.replace(subject.model, numbers, [*chosen, *dropped])
     else:
         made = writer.call(subject.model, numbers)
     steps, readout = wish.run

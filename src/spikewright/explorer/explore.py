@@ -203,7 +203,7 @@ def _subject(
 
 def _plain(made: Conversion) -> Conversion:
     """The network without what the page chooses."""
-    return made.again(
+    return made.replace(
         spiking=True,
         coding=None,
         scale_firing_rates=None,

@@ -241,7 +241,7 @@ class Wish:
         return found
 
     def arguments(self, layers: Iterable[str]) -> dict[str, Any]:
-        """The arguments of `Conversion.again`, for a network with these layers."""
+        """The arguments of `Conversion.replace`, for a network with these layers."""
         if self.digits is not None:
             free = ("scale_firing_rates", *_FIELDS)
             return {"spiking": True, "coding": self.coding, **dict.fromkeys(free)}

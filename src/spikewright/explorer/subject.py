@@ -137,7 +137,7 @@ class Subject:
         return ((flat[:, ::step] - low) / ((high - low) or 1.0)).astype(np.float32)
 
     def arguments(self, wish: Wish) -> dict[str, Any]:
-        """The arguments of `Conversion.again` that a wish means."""
+        """The arguments of `Conversion.replace` that a wish means."""
         chosen = wish.arguments(self.base.populations())
         needed = {"calibration": self.statistics} if wish.looks_at_data else {}
         return {**chosen, **needed}
@@ -150,10 +150,10 @@ class Subject:
     def converted(self, wish: Wish) -> Conversion:
         """The network that a wish means; the latest few are kept.
 
-        Raises as `Conversion.again` does.
+        Raises as `Conversion.replace` does.
         """
         return remembered(
-            self.kept, wish.anywhere, _NETWORKS, lambda: self.base.again(**self.arguments(wish))
+            self.kept, wish.anywhere, _NETWORKS, lambda: self.base.replace(**self.arguments(wish))
         )
 
     def result(self, wish: Wish, kind: Any, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:

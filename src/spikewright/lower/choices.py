@@ -212,8 +212,8 @@ def seconds_until_exact(layer: Layer, ensemble: Ensemble) -> float | None:
     `T = L amplitude / (s theta)` alone. So it is one time for neurons of one scale.
     """
     found, kind = rounded(layer), ensemble.neuron_type
-    held = kind.most_spikes is not None or kind.rounds_charge or len(kind.spike_heights) > 0
-    if found is None or held or not (kind.spiking and kind.follows_sum):
+    held = kind.most_spikes is not None or kind.integer_charge or len(kind.spike_heights) > 0
+    if found is None or held or not (kind.spiking and kind.order_independent):
         return None
     start: Any = ensemble.initial_voltage
     if isinstance(start, str):

@@ -185,10 +185,13 @@ def _spikes(layer: Layer, neuron_type: NeuronType, apart: Parting | None) -> tup
         back += f"; {'one is' if taken == 1 else f'{taken} are'} taken as sent in the first step"
     if apart is not None:
         return "approximated", f"they answer {apart}"
-    if not neuron_type.follows_mean:
+    if not neuron_type.rate_consistent:
         on_average = "it holds on average alone"
-        return "approximated", on_average if neuron_type.stochastic else neuron_type.departs
-    if neuron_type.rounds_charge:
+        return (
+            "approximated",
+            on_average if neuron_type.stochastic else neuron_type.nonconvergence_reason,
+        )
+    if neuron_type.integer_charge:
         return "approximated", "charge is rounded to a whole number at every step"
     if neuron_type.sends_digits:
         steps, most = len(neuron_type.spike_heights), sum(neuron_type.spike_heights)

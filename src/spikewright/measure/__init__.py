@@ -4,8 +4,8 @@ from spikewright.measure.activity import accuracy, accuracy_over_time, activity
 from spikewright.measure.evaluation import Evaluation, neuron_rates
 from spikewright.measure.intervals import mean_interval, paired_interval, wilson_interval
 from spikewright.measure.readout import (
-    After,
     EveryStep,
+    MeanAfter,
     Readout,
     Window,
     read_out,
@@ -14,9 +14,9 @@ from spikewright.measure.readout import (
 from spikewright.measure.run import Population, Run
 
 __all__ = [
-    "After",
     "Evaluation",
     "EveryStep",
+    "MeanAfter",
     "Population",
     "Readout",
     "Run",

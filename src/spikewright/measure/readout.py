@@ -128,9 +128,9 @@ class Last(AtEveryStep):
         return ()
 
 
-@register("late")
+@register("mean-after")
 @dataclass(frozen=True)
-class After(AtEveryStep):
+class MeanAfter(AtEveryStep):
     """The mean from `start` (s) to the end, however long the run: a delayed readout (Bu 2024).
 
     It leaves out the steps in which spikes were still on their way through the layers. Of a run, or
@@ -169,7 +169,7 @@ class After(AtEveryStep):
 
 
 EveryStep = str | AtEveryStep
-"""Readouts that a run has at every step: "mean", "last" or another name of one, or `After`."""
+"""Readouts that a run has at every step: "mean", "last" or another name of one, or `MeanAfter`."""
 
 Readout = EveryStep | Window
 
@@ -182,7 +182,7 @@ def named() -> tuple[str, ...]:
 def known() -> str:
     """All readouts at every step, in words."""
     names = ", ".join(f'"{name}"' for name in named())
-    return f"{names} or After(seconds)"
+    return f"{names} or MeanAfter(seconds)"
 
 
 def kind_of(readout: object) -> AtEveryStep | None:
@@ -204,7 +204,7 @@ def read_out(values: NDArray, readout: Readout, dt: float) -> NDArray:
     """Read `(batch, steps, *out)` out as `(batch, *out)`.
 
     "last" is the last step, "mean" the mean over the run, a `Window` the mean over a part of it,
-    `After` that of the steps after a time. Raises `SimulationError` for an unknown readout or a
+    `MeanAfter` that of the steps after a time. Raises `SimulationError` for an unknown readout or a
     window that no step lies in.
     """
     return (readout if isinstance(readout, Window) else _kind(readout)).read(values, dt)
@@ -213,8 +213,8 @@ def read_out(values: NDArray, readout: Readout, dt: float) -> NDArray:
 def read_out_at_every_step(values: NDArray, readout: EveryStep, dt: float = 0.001) -> NDArray:
     """The readout of the run had it ended at each step, `(batch, steps, *out)`.
 
-    `dt` is the length of a step in seconds, which `After` needs. Raises `SimulationError` for other
-    readouts.
+    `dt` is the length of a step in seconds, which `MeanAfter` needs. Raises `SimulationError` for
+    other readouts.
     """
     kind = kind_of(readout)
     if kind is None:
@@ -280,7 +280,7 @@ def so_far(readout: Readout, dt: float) -> SoFar:
         if readout.start is not None:
             raise SimulationError(
                 f"{readout} ends while values still come: leave out its start for the last "
-                f"{readout.seconds:g} s, or use After({readout.start:g})"
+                f"{readout.seconds:g} s, or use MeanAfter({readout.start:g})"
             )
         return _Sliding(max(1, round(readout.seconds / dt)))
     return _Mean(_kind(readout), dt)

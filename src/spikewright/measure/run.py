@@ -194,7 +194,7 @@ class Run(Shown):
         )
 
     def predict(self, readout: Readout = "mean") -> Values:
-        """Output values `(batch, *out)` under a readout: "last", "mean", `After` or a `Window`.
+        """Output values `(batch, *out)` under a readout: "last", "mean", `MeanAfter` or a `Window`.
 
         An activation without neurons on the output is applied to the value read out. Of a run of
         sequences every step is read out by itself, as if it were the run: an output is
@@ -245,8 +245,8 @@ class Run(Shown):
     def predict_at_every_step(self, readout: EveryStep = "mean") -> Values:
         """The result of `predict` had the run ended at each step, `(batch, steps, *out)`.
 
-        `After` gives the mean of all steps so far until its start. Of a run of sequences it is the
-        result of each of their steps had that step ended there. Raises as `predict` does.
+        `MeanAfter` gives the mean of all steps so far until its start. Of a run of sequences it is
+        the result of each of their steps had that step ended there. Raises as `predict` does.
         """
         self._check_complete(readout)
         result = {}

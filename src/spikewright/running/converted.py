@@ -48,7 +48,7 @@ class Converted(Protocol):
         """Runs it on inputs, for a number of steps."""
 
     @property
-    def again(self) -> Callable[..., Self]:
+    def replace(self) -> Callable[..., Self]:
         """Converts the same model once more, with some arguments changed."""
 
 
@@ -71,4 +71,4 @@ _OF_SPIKES = (
 def as_source(conversion: Made) -> Made:
     """The source's values as a conversion: its network of rates, with the weights of the model."""
     plain = dict.fromkeys(_OF_SPIKES)
-    return conversion.again(**plain, spiking=False, scale_firing_rates=1.0)
+    return conversion.replace(**plain, spiking=False, scale_firing_rates=1.0)

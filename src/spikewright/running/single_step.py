@@ -63,7 +63,7 @@ def _is_rounded(lowered: Lowered) -> bool:
 def _follows(ensemble: Ensemble) -> bool:
     kind = ensemble.neuron_type
     alone = ensemble.noise is None or ensemble.step_biases is not None
-    return kind.spiking and kind.follows_mean and not kind.rounds_charge and alone
+    return kind.spiking and kind.rate_consistent and not kind.integer_charge and alone
 
 
 def _hold(ensemble: Ensemble, steps: int) -> None:

@@ -183,7 +183,7 @@ def run(
         MODEL, x, y, scales=rule, steps=powers_of_two(rule.steps), max_spikes_per_step=1,
         calibration=chosen.arguments["calibration"], **swept,
     )  # fmt: skip
-    shown = rate.again(spiking=True, scale_firing_rates=SAMPLE_SCALE)
+    shown = rate.replace(spiking=True, scale_firing_rates=SAMPLE_SCALE)
     digit = {"digit": int(y[0])}
     told = {"scale": f"{SAMPLE_SCALE:g}", **digit}
     sample = figures.raster_info(watch(shown, x[:1], steps, dt, **settings), told, x[0])
@@ -218,7 +218,7 @@ def choose(
     source = accuracy(rate.run(x, steps=1, progress=False), y).value
     for count in (n for n in RULE_STEPS if n <= steps):
         rule = MinimumError(steps=count, dt=dt, per="layer")
-        found = rate.again(
+        found = rate.replace(
             spiking=True, max_spikes_per_step=1, scale_firing_rates=rule, calibration=seen
         )
         measured = found.run(x, count, dt, seed=seed, engine=engine, progress=False)

@@ -125,7 +125,7 @@ def _uncorrected(conversion: Conversion) -> Conversion:
     changes: dict[str, Any] = dict.fromkeys(measured)
     if not looks_at_data({**given, **changes}):
         changes["calibration"] = None
-    return conversion.again(**changes)
+    return conversion.replace(**changes)
 
 
 def _tried(

@@ -263,11 +263,11 @@ class Comparison:
         """A candidate's network: rules and corrections are worked out the first time alone."""
         numbers = self._numbers.get(candidate)
         if numbers is not None:
-            return self._base.again(**numbers)
+            return self._base.replace(**numbers)
         changes = {"calibration": None, **candidate.arguments}
         if changes["calibration"] is None and looks_at_data({**self._base.arguments, **changes}):
             changes["calibration"] = self.fitted
-        made = self._base.again(**changes)
+        made = self._base.replace(**changes)
         self._numbers[candidate] = made.resolved
         return made
 

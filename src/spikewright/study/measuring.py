@@ -87,7 +87,7 @@ class Measuring:
         advance: Callable[[int], None],
     ) -> Iterator[OperatingPoint]:
         """The points of a setting; raises as converting and running it does."""
-        conversion = self.base.again(**setting.arguments)
+        conversion = self.base.replace(**setting.arguments)
         given = self._settings(conversion, setting.steps)
         work = Evaluating(conversion, Runner(conversion.lowered), given, size)
         found = work.over(shards, self._store(work, shards), self.executor, advance, known)
@@ -95,7 +95,7 @@ class Measuring:
             self.chosen[setting.name] = entry.text
         doubt = doubt_of_length(conversion, given.at, given.dt, "the longest run has")
         self.doubts += [doubt] if doubt else []
-        make = partial(self.base.again, **conversion.resolved)
+        make = partial(self.base.replace, **conversion.resolved)
         return self._read(setting, Evaluation(found.records, found.settings), make)
 
     def _settings(self, conversion: Conversion, wanted: int | None) -> Settings:
@@ -138,7 +138,7 @@ class Measuring:
 
     def _point(self, setting: StudySetting, **measured: Any) -> OperatingPoint:
         place = {"steps": self.settings.steps, "dt": self.settings.dt, "origin": self.origin}
-        make = partial(self.base.again, **setting.arguments)
+        make = partial(self.base.replace, **setting.arguments)
         return OperatingPoint(setting=setting, **{**place, "make": make, **measured})
 
     def _store(self, work: Evaluating, shards: Sequence[Shard]) -> Checkpoint | None:

@@ -85,7 +85,7 @@ def program(
         if origin.base is None:
             made = writer.call(origin.text, arguments, data)
         else:
-            made = writer.again(origin.text, arguments, [*given, "calibration"], data)
+            made = writer.replace(origin.text, arguments, [*given, "calibration"], data)
     run = writer.run(*read)
     return "\n".join([*writer.imports(f"{made}{run}"), f"conversion = {made}", run])
 
@@ -146,17 +146,17 @@ class ProgramWriter:
         ]
         return f"sw.convert({', '.join([model, *given, *_calibration(data)])})"
 
-    def again(
+    def replace(
         self,
         conversion: str,
         numbers: Mapping[str, Any],
         changed: Iterable[str],
         data: str | None = None,
     ) -> str:
-        """`CONVERSION.again(...)` with those of the arguments that are changed."""
+        """`CONVERSION.replace(...)` with those of the arguments that are changed."""
         names = [name for name in dict.fromkeys(changed) if not (data and name == "calibration")]
         given = [f"{name}={self.text(numbers[name])}" for name in names]
-        return f"{conversion}.again({', '.join([*given, *_calibration(data)])})"
+        return f"{conversion}.replace({', '.join([*given, *_calibration(data)])})"
 
     def run(self, steps: int, dt: float, readout: Any) -> str:
         """The line that runs `conversion`, the result of a call, on `x`, and reads it out."""

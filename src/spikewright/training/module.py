@@ -1,6 +1,6 @@
 """The network as a module with parameters of the source's names, and back.
 
-That is `Conversion.torch_module` and `Conversion.load_state`.
+That is `Conversion.to_torch` and `Conversion.load_state`.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from spikewright.training.options import ModuleOptions
 from spikewright.training.trainable import NamedParameters, named
 
 
-def torch_module(
+def to_torch(
     conversion: Converted,
     steps: int,
     options: ModuleOptions,
     reading: Reading | None,
     frozen: Collection[ArrayKey],
 ) -> Any:
-    """The module of a conversion; raises as `Conversion.torch_module` does."""
+    """The module of a conversion; raises as `Conversion.to_torch` does."""
     _refuse_steps(conversion)
     from spikewright.training.gradients.bptt import BpttModule  # late: it imports torch
 

@@ -77,7 +77,7 @@ def quantized_layers_of(conversion: Converted, dt: float) -> dict[str, Quantized
                 f"layer {name!r}: {kind} sends no counts that follow from its input. Convert with "
                 "spiking=True"
             )
-        if kind.rounds_charge:
+        if kind.integer_charge:
             raise TrainingError(
                 f"layer {name!r} computes in whole numbers, through which no gradient goes. Train "
                 "the conversion without weights=, then give them to again"

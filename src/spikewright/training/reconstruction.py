@@ -42,7 +42,7 @@ def reconstruct(conversion: Made, asked: TrainingRequest) -> Made:
         numbers = {name: arguments[name] for name in _NUMBERS}
         for name, by_step in (arguments["bias_correction"] or {}).items():
             added[name] = added[name] + by_step
-        return conversion.again(**numbers, bias_correction=added, calibration=None)
+        return conversion.replace(**numbers, bias_correction=added, calibration=None)
 
     kinds = {ensemble.neuron_type for ensemble in conversion.populations().values()}
     steps = asked.settings["steps"]

@@ -184,7 +184,7 @@ class Training(Shown, Generic[Made]):
         changes = (
             replace(r, value=r.value / factor) if r.name == THRESHOLDS else r for r in self.changes
         )
-        again = self.conversion.again(**{**self.conversion.resolved, "scale_firing_rates": more})
+        again = self.conversion.replace(**{**self.conversion.resolved, "scale_firing_rates": more})
         return replace(self, conversion=again, changes=tuple(changes))
 
     def source_state(self) -> dict[str, NDArray]:

@@ -211,7 +211,7 @@ def follows_its_sum(kind: NeuronType, steps: int) -> bool:
         return True
     if kind.height_at(steps) > 1:
         return False
-    return steps == 1 or (kind.follows_sum and kind.most_spikes is None)
+    return steps == 1 or (kind.order_independent and kind.most_spikes is None)
 
 
 def _divided(
@@ -250,15 +250,15 @@ def _with_thresholds(conversion: Made, first: TrainingSamples, settings: TrainOp
         if settings["thresholds"] == "kept":
             return conversion
         coding = replace(coding, silent_steps=coding.steps)
-        return conversion.again(coding=coding, scale_firing_rates=None, calibration=dict(first.x))
+        return conversion.replace(coding=coding, scale_firing_rates=None, calibration=dict(first.x))
     if settings["thresholds"] == "kept":
-        return conversion.again(bias_correction=_of_steps(conversion))
+        return conversion.replace(bias_correction=_of_steps(conversion))
     chosen = _with_chosen(conversion, first, settings)
     correction = conversion.arguments.get("bias_correction")
     if not isinstance(correction, StepCorrection):
         return chosen
     numbers = {**chosen.resolved, "bias_correction": correction}
-    return chosen.again(**{**numbers, "calibration": dict(first.x)})
+    return chosen.replace(**{**numbers, "calibration": dict(first.x)})
 
 
 def _with_chosen(conversion: Made, first: TrainingSamples, settings: TrainOptions) -> Made:
@@ -272,12 +272,12 @@ def _with_chosen(conversion: Made, first: TrainingSamples, settings: TrainOption
     changes: dict[str, Any] = {"calibration": x, "bias_correction": None}
     if not capped or steps == 1:
         rule = MinimumError(steps, dt=dt, spikes_per_step=None if capped else 1)
-        return conversion.again(**changes, scale_firing_rates=rule)
+        return conversion.replace(**changes, scale_firing_rates=rule)
     wanted = as_source(conversion).run(x, steps=1, progress=False).raw
 
     def tried(share: float, **start: Any) -> tuple[float, float, Made]:
         rule = MinimumError(steps, dt=dt, share=share)
-        made = conversion.again(**changes, **start, scale_firing_rates=rule)
+        made = conversion.replace(**changes, **start, scale_firing_rates=rule)
         return _distance(made, x, wanted, settings), share, made
 
     nearest = itemgetter(0)

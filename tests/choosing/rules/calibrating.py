@@ -27,10 +27,13 @@ EXAMPLES: Mapping[str, list[sw.ScaleRule]] = {
         sw.EnergyBudget(8, spikes=100.0, per="channel"),
         sw.EnergyBudget(8, spikes=100.0, like=sw.Percentile()),
     ],
-    "one-scale": [sw.OneScale(), sw.OneScale(50.0)],
-    "from-weights": [sw.FromWeights(-2, 2), sw.FromWeights(0, 1, sw.MinimumError(8))],
+    "constant-scale": [sw.ConstantScale(), sw.ConstantScale(50.0)],
+    "data-free-calibration": [
+        sw.DataFreeCalibration(-2, 2),
+        sw.DataFreeCalibration(0, 1, sw.MinimumError(8)),
+    ],
 }
-ALL = [rule for name, rules in EXAMPLES.items() if name != "one-scale" for rule in rules]
+ALL = [rule for name, rules in EXAMPLES.items() if name != "constant-scale" for rule in rules]
 """Those that look at values: a number that is given does not follow them."""
 
 

@@ -106,7 +106,7 @@ def test_budgets_are_kept_as_before(name: str, cap: int | None) -> None:
 
 
 @each_graph
-@pytest.mark.parametrize("like", [None, sw.OneScale(), sw.Percentile(per="channel")], ids=str)
+@pytest.mark.parametrize("like", [None, sw.ConstantScale(), sw.Percentile(per="channel")], ids=str)
 def test_a_budget_of_channels_is_kept(name: str, like: sw.ScaleRule | None) -> None:
     """By running: channels have thresholds of their own, or those of another rule, all moved."""
     graph, steps, spikes = GRAPHS[name], 8, 150.0
@@ -117,7 +117,7 @@ def test_a_budget_of_channels_is_kept(name: str, like: sw.ScaleRule | None) -> N
 
     assert sum(float(c.mean()) for c in counts.values()) == pytest.approx(spikes, rel=0.05)
     different = {round(float(s), 6) for scale in scales.values() for s in np.reshape(scale, -1)}
-    assert (len(different) == 1) == isinstance(like, sw.OneScale)
+    assert (len(different) == 1) == isinstance(like, sw.ConstantScale)
     if isinstance(like, sw.Percentile):
         alone = like.choose(case(graph, NeuronSetting()))
         ratios = [alone[layer].scale / scale for layer, scale in scales.items()]
@@ -138,13 +138,13 @@ def test_channels_err_less_than_layers_for_the_same_spikes() -> None:
         return total
 
     found = {}
-    for per, like in (("channel", None), ("channel", sw.OneScale())):
+    for per, like in (("channel", None), ("channel", sw.ConstantScale())):
         rule = sw.EnergyBudget(8, spikes=100.0, per=per, like=like)  # type: ignore[arg-type]
         found[like is None] = {n: c.scale for n, c in rule.choose(given).items()}
     assert error(found[True]) < error(found[False])
 
 
-@pytest.mark.parametrize("like", [sw.OneScale(), sw.Percentile(per="channel")], ids=str)
+@pytest.mark.parametrize("like", [sw.ConstantScale(), sw.Percentile(per="channel")], ids=str)
 def test_proportions_are_not_driven_beyond_their_best(like: sw.ScaleRule) -> None:
     """Under a cap a huge budget is not spent: smaller thresholds would only cut off."""
     given = case(MLP, NeuronSetting(cap=1))

@@ -113,15 +113,15 @@ def test_every_rule_is_taken_by_all_three(name: str) -> None:
 
 def test_rules_are_searched_as_text_too() -> None:
     """As the command line takes them, beside the names that studies know."""
-    given = ["percentile", "target-rate:50,99", sw.OneScale(3.0)]
+    given = ["percentile", "target-rate:50,99", sw.ConstantScale(3.0)]
     wanted, known = with_rules({"rule": iter(given)})
 
-    assert wanted["rule"] == ["percentile", "target-rate:50,99", "OneScale(scale=3.0)"]
+    assert wanted["rule"] == ["percentile", "target-rate:50,99", "ConstantScale(scale=3.0)"]
     assert known["percentile"] == sw.Percentile(per="layer")
     assert known["target-rate:50,99"] == sw.TargetRate(50.0, 99.0)
 
 
-@pytest.mark.parametrize("given", ["fastest", "target-rate:-1", 3, [sw.OneScale(), None]])
+@pytest.mark.parametrize("given", ["fastest", "target-rate:-1", 3, [sw.ConstantScale(), None]])
 def test_what_is_no_rule_is_refused_by_a_search(given: object) -> None:
     """With the names that there are."""
     with pytest.raises(TuningError, match="'rule' is"):

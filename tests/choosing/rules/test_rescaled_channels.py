@@ -16,7 +16,7 @@ import pytest
 from calibrating import EXAMPLES
 
 import spikewright as sw
-from spikewright.choosing.rules import RULES, FromWeights
+from spikewright.choosing.rules import RULES, DataFreeCalibration
 from spikewright.choosing.rules.rule import StepsRule
 from spikewright.graph import Graph, evaluate_all
 from wide_networks import CHANNELS, NETWORKS, before_and_after
@@ -26,7 +26,7 @@ STEPS = 8
 
 def of_channels(rule: sw.ScaleRule, per: str = "channel", cap: int | None = 1) -> sw.ScaleRule:
     """The rule for channels, or for layers; neurons without a cap have room for two spikes."""
-    if isinstance(rule, FromWeights):
+    if isinstance(rule, DataFreeCalibration):
         return replace(rule, rule=of_channels(rule.rule, per, cap))
     rule = replace(rule, per=per)  # type: ignore[call-arg]
     like = getattr(rule, "like", None)
@@ -39,7 +39,7 @@ def of_channels(rule: sw.ScaleRule, per: str = "channel", cap: int | None = 1) -
 
 def claims_channels(rule: object) -> bool:
     """Whether it has a choice between layers and channels."""
-    inner = rule.rule if isinstance(rule, FromWeights) else rule
+    inner = rule.rule if isinstance(rule, DataFreeCalibration) else rule
     return "per" in {field.name for field in fields(inner)}  # type: ignore[arg-type]
 
 
@@ -63,7 +63,7 @@ def in_turn_on_networks() -> Iterator[Any]:
 def test_every_rule_that_claims_channels_is_tried() -> None:
     """All of the registry but the one that looks at nothing."""
     cases = [param.values for param in in_turn_on_networks()]
-    assert {type(rule) for rule, *_ in cases} == {*RULES.values()} - {sw.OneScale}
+    assert {type(rule) for rule, *_ in cases} == {*RULES.values()} - {sw.ConstantScale}
     assert {name for _, name, _ in cases} == {*NETWORKS}
 
 
@@ -101,7 +101,7 @@ DEFAULTS = {
     "percentile": sw.Percentile(),
     "target-rate": sw.TargetRate(1000.0),
     "energy-budget": sw.EnergyBudget(STEPS, spikes=1000.0),
-    "from-weights": sw.FromWeights(-2, 2),
+    "data-free-calibration": sw.DataFreeCalibration(-2, 2),
 }
 """Rules that choose between layers and channels themselves."""
 

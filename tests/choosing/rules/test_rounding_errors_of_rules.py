@@ -48,13 +48,13 @@ def test_no_rule_makes_spikes_of_rounding_errors(rule) -> None:
     assert 0 < np.abs([values.lowest, values.highest]).max() < 1e-6
 
     data = {"calibration": X} if rule.needs_data else {}
-    found = source.again(spiking=True, max_spikes_per_step=1, scale_firing_rates=rule, **data)
+    found = source.replace(spiking=True, max_spikes_per_step=1, scale_firing_rates=rule, **data)
 
     assert np.max(found.resolved["scale_firing_rates"]["tanh"]) < 1e6
     (line,) = [e for e in found.trace if e.stage == "calibrate" and e.layer == "tanh"]
     assert line.status == "warning"
     assert "nothing but rounding errors" in line.text
-    free = source.again(**{**found.resolved, "max_spikes_per_step": None})
+    free = source.replace(**{**found.resolved, "max_spikes_per_step": None})
     assert free.run(X, STEPS, progress=False).spike_counts()["tanh"].max() < 100
 
 
@@ -67,7 +67,7 @@ def test_channels_beside_rounding_errors_keep_their_values(rule) -> None:
     sends = layer.sent.highest - layer.sent.lowest > 0
     assert sends.tolist() == [True] + [False] * 8
 
-    found = source.again(
+    found = source.replace(
         spiking=True, max_spikes_per_step=1, scale_firing_rates=rule, calibration=X
     )
     (line,) = [e for e in found.trace if e.stage == "calibrate" and e.layer == "tanh"]

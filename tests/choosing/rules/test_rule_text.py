@@ -18,7 +18,7 @@ from spikewright.errors import ConversionError
         ("minimum-error:8,per=layer", sw.MinimumError(8, per="layer")),
         ("minimum-error:steps=8,spikes_per_step=4", sw.MinimumError(8, spikes_per_step=4)),
         ("energy-budget:8,joules=1e-6", sw.EnergyBudget(8, joules=1e-6)),
-        ("from-weights:0,255", sw.FromWeights(0.0, 255.0)),
+        ("data-free-calibration:0,255", sw.DataFreeCalibration(0.0, 255.0)),
     ],
 )
 def test_text_means_the_rule(text, rule) -> None:
@@ -29,7 +29,7 @@ def test_text_means_the_rule(text, rule) -> None:
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("percentage", "rules are energy-budget"),
+        ("percentage", "rules are constant-scale"),
         ("target-rate", "hz is missing"),
         ("target-rate:fast", "hz is a number, not 'fast'"),
         ("minimum-error:2.5", "steps is a whole number"),

@@ -440,7 +440,7 @@ def test_batch_norm_statistics_stand_for_data() -> None:
 
     assert values.mean(axis=(0, 2, 3)) == pytest.approx(layer.beta, abs=1e-9)
     assert values.std(axis=(0, 2, 3)) == pytest.approx(layer.gamma, rel=0.05)
-    chosen = sw.FromWeights(0, 1).choose(case(graph, None))
+    chosen = sw.DataFreeCalibration(0, 1).choose(case(graph, None))
     assert "batch-norm statistics" in chosen["relu"].text
     assert "not from data" in chosen["relu"].text
     assert chosen["relu"].doubtful
@@ -480,7 +480,7 @@ def test_neurons_without_a_cap_have_no_smallest_error(kind) -> None:
         (lambda: sw.Percentile(per="neuron"), '"auto", "layer" or "channel"'),
         (lambda: sw.MinimumError(0), "whole number from 1"),
         (lambda: sw.MinimumError(2.5), "whole number from 1"),
-        (lambda: sw.MinimumError(8, readout="middle"), '"mean", "last" or After'),
+        (lambda: sw.MinimumError(8, readout="middle"), '"mean", "last" or MeanAfter'),
         (lambda: sw.MinimumError(8, spikes_per_step=0), "whole number from 1"),
         (lambda: sw.MinimumError(8, share=1.5), "at most 1"),
         (lambda: sw.MinimumError(8, share=0.0), "above 0"),
@@ -489,9 +489,9 @@ def test_neurons_without_a_cap_have_no_smallest_error(kind) -> None:
         (lambda: sw.EnergyBudget(8), "one of them"),
         (lambda: sw.EnergyBudget(8, spikes=1.0, joules=1.0), "one of them"),
         (lambda: sw.EnergyBudget(8, spikes=-1.0), "above 0"),
-        (lambda: sw.FromWeights(1.0, 0.0), "from low to high"),
-        (lambda: sw.FromWeights(rule=8), "a rule for data"),
-        (lambda: sw.FromWeights(seed=-1), "whole number from 0"),
+        (lambda: sw.DataFreeCalibration(1.0, 0.0), "from low to high"),
+        (lambda: sw.DataFreeCalibration(rule=8), "a rule for data"),
+        (lambda: sw.DataFreeCalibration(seed=-1), "whole number from 0"),
     ],
 )
 def test_impossible_arguments_are_refused(make, words) -> None:

@@ -153,7 +153,7 @@ def test_corrected_settings_have_biases_of_each_step_measured_on_samples(
     """They are those of `StepCorrection` on the samples known, of few digits."""
     plain, chosen = values(objective), values(objective, correction=EACH_STEP)
     rule = sw.StepCorrection(4, per="channel")
-    measured = objective.convert(plain).again(bias_correction=rule, calibration=objective.known)
+    measured = objective.convert(plain).replace(bias_correction=rule, calibration=objective.known)
     found = objective.convert(chosen)
 
     assert objective.identify(chosen) != objective.identify(plain)

@@ -4,16 +4,16 @@ from spikewright.choosing.rules.clipping import LocalThresholdBalancing, Percent
 from spikewright.choosing.rules.energy_budget import EnergyBudget
 from spikewright.choosing.rules.least_error import MinimumError, ThresholdIteration
 from spikewright.choosing.rules.rule import RULES, LayerRule, ScaleRule, parse, register
-from spikewright.choosing.rules.without_data import FromWeights, OneScale
+from spikewright.choosing.rules.without_data import ConstantScale, DataFreeCalibration
 
 __all__ = [
     "RULES",
+    "ConstantScale",
+    "DataFreeCalibration",
     "EnergyBudget",
-    "FromWeights",
     "LayerRule",
     "LocalThresholdBalancing",
     "MinimumError",
-    "OneScale",
     "Percentile",
     "ScaleRule",
     "TargetRate",

@@ -18,14 +18,14 @@ from spikewright.graph.integer_inputs import random_rows, whole_inputs
 from spikewright.graph.layers import BatchNormalization, Input
 
 
-@register("one-scale")
+@register("constant-scale")
 @dataclass(frozen=True)
-class OneScale(ScaleRule):
+class ConstantScale(ScaleRule):
     """s = `scale` for every layer, as a number in the place of a rule chooses it.
 
-    It needs no data. With a budget, `EnergyBudget(steps, spikes, like=OneScale())`, the scale is
-    the one that spends it. Law: equal for all layers. Source: the global scale of Rasmussen 2019,
-    Neuroinformatics 17:611.
+    It needs no data. With a budget, `EnergyBudget(steps, spikes, like=ConstantScale())`, the scale
+    is the one that spends it. Law: equal for all layers. Source: the global scale of Rasmussen
+    2019, Neuroinformatics 17:611.
     """
 
     scale: AboveZero = 1.0
@@ -43,9 +43,9 @@ class OneScale(ScaleRule):
         return dict.fromkeys(case.settings, choice)
 
 
-@register("from-weights")
+@register("data-free-calibration")
 @dataclass(frozen=True)
-class FromWeights(ScaleRule):
+class DataFreeCalibration(ScaleRule):
     """Another `rule`, on the values that random inputs cause, instead of data.
 
     Inputs are `samples` seeded draws between `low` and `high`, from even areas to noise. Weights
@@ -72,7 +72,7 @@ class FromWeights(ScaleRule):
         super().__post_init__()
         if not (np.isfinite(self.low) and np.isfinite(self.high) and self.low < self.high):
             raise refused(self, "low", f"inputs lie from low to high, got {self.low}, {self.high}")
-        if not isinstance(self.rule, ScaleRule) or isinstance(self.rule, FromWeights):
+        if not isinstance(self.rule, ScaleRule) or isinstance(self.rule, DataFreeCalibration):
             raise refused(self, "rule", f"it is a rule for data, got {self.rule!r}")
 
     def choose(self, case: RuleCase) -> dict[str, ScaleChoice]:

@@ -173,8 +173,9 @@ class Flow:
             raise UnsupportedInput
         names = [f"input {k}" for k in range(len(inputs))]
         node = require("onnx").helper.make_node(operator, names, ["output"], label, **attributes)
-        origin = NodeOrigin(self.label, self.node.op_type)
-        return self.walk.read(node, label, origin, tuple(inputs))[0]
+        return self.walk.read(
+            node, label, NodeOrigin(self.label, self.node.op_type), tuple(inputs)
+        )[0]
 
 
 def _constant(value: Any) -> ConstantValue:
@@ -185,7 +186,6 @@ def _given(value: Value | None) -> Value:
     return Missing() if value is None else value
 
 
-_REMOVE = "Remove it from the model's outputs"
 _FINITE_AGAIN = frozenset(("Softmax", "Exp", "Sigmoid", "ReduceMax", "Max", "Relu", "Where"))
 """Operators in which a minus infinity of their inputs vanishes."""
 
@@ -259,8 +259,7 @@ class OnnxWalk:
     def _constants(self, graph: Any) -> None:
         """Note the initialisers of a graph."""
         for tensor in graph.initializer:
-            array = array_of(tensor, self.place)
-            self.values[tensor.name] = ConstantValue(array)
+            self.values[tensor.name] = ConstantValue(array_of(tensor, self.place))
         for sparse in graph.sparse_initializer:
             why = "its weights are a sparse initialiser; store them dense"
             self.values[sparse.values.name] = Missing(why)
@@ -274,7 +273,8 @@ class OnnxWalk:
             return made
         why = "it does not depend on the data" if isinstance(value, ConstantValue) else value.why
         if why:
-            self.builder.refuse(name, "graph output", why, _REMOVE, cut={})
+            remedy = "Remove it from the model's outputs"
+            self.builder.refuse(name, "graph output", why, remedy, cut={})
         return None
 
     def _sample(self, name: str, value: SignalValue) -> str | None:

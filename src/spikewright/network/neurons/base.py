@@ -46,19 +46,19 @@ class NeuronType(Starting, ABC):
 
     spiking: ClassVar[bool] = False
     negative: ClassVar[bool] = False
-    follows_mean: bool = False
+    rate_consistent: bool = False
     """Whether a spiking type's mean output tends to `rates` of the mean current, however the
     current arrives; a cap on spikes a step is not considered."""
-    follows_sum: bool = False
+    order_independent: bool = False
     """True where the spikes sent, less those taken back, are set by the sum of the currents alone.
 
     The order of the currents makes no difference; a cap on spikes a step is not considered.
     """
     takes_back: bool = False
     """True where a spike below zero takes one back, so that none is sent but for these."""
-    departs: ClassVar[str] = "the mean of f of a spiky current is not f of its mean"
+    nonconvergence_reason: ClassVar[str] = "the mean of f of a spiky current is not f of its mean"
     """The reason why the mean of a type without random draws does not follow, where it does not."""
-    rounds_charge: bool = False
+    integer_charge: bool = False
     """True where each step rounds the charge to a whole number, through which no gradient goes."""
     leaks: bool = False
     """True where the voltage changes by itself, without a current."""

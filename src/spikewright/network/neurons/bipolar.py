@@ -72,8 +72,8 @@ class BipolarIntegrateAndFire(LinearResponse):
     spiking = True
     counted_names = ("sent",)
     negative = True
-    follows_mean = True
-    follows_sum = True
+    rate_consistent = True
+    order_independent = True
 
     def __post_init__(self) -> None:
         super().__post_init__()

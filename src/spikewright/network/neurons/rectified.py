@@ -65,7 +65,7 @@ class SpikingRectifiedLinear(LinearResponse):
 
     amplitude: float = 1.0
     spiking = True
-    departs = "negative current is thrown away at every step"
+    nonconvergence_reason = "negative current is thrown away at every step"
 
     def step(self, xp: ArrayNamespace, current: Array, state: State, clock: Clock) -> Array:
         return integrated(xp, state, xp.maximum(current, 0.0), clock)
@@ -84,10 +84,10 @@ class IntegrateAndFire(LinearResponse):
     voltage_floor: float | None = None
     max_spikes_per_step: int | None = None
     spiking = True
-    departs = "charge below the voltage's floor is lost"
+    nonconvergence_reason = "charge below the voltage's floor is lost"
 
     @property
-    def follows_mean(self) -> bool:  # type: ignore[override]
+    def rate_consistent(self) -> bool:  # type: ignore[override]
         """True unless a floor of the voltage discards charge."""
         return self.voltage_floor is None
 
@@ -114,8 +114,8 @@ class SignedIntegrateAndFire(LinearResponse):
     max_spikes_per_step: int | None = None
     spiking = True
     negative = True
-    follows_mean = True
-    follows_sum = True
+    rate_consistent = True
+    order_independent = True
 
     def rates(self, xp: ArrayNamespace, current: Array) -> Array:
         return current
@@ -208,8 +208,8 @@ class FixedPointIntegrateAndFire(EqualByValue, LinearResponse):
     decay: int | None = None
     reset: Reset = "subtract"
     spiking = True
-    departs = "charge is lost in a reset, a leak, or at the bounds of the voltage"
-    rounds_charge = True
+    nonconvergence_reason = "charge is lost in a reset, a leak, or at the bounds of the voltage"
+    integer_charge = True
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -228,7 +228,7 @@ class FixedPointIntegrateAndFire(EqualByValue, LinearResponse):
             )
 
     @property
-    def follows_mean(self) -> bool:  # type: ignore[override]
+    def rate_consistent(self) -> bool:  # type: ignore[override]
         """True, up to the rounding of charges, where nothing discards charge."""
         bounds = (self.voltage_floor, self.state_bits, self.decay)
         return not self.hard_reset and all(bound is None for bound in bounds)

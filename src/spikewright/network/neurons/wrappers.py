@@ -101,8 +101,8 @@ class RunningMeanSpiking(_Wrapper):
     """
 
     max_spikes_per_step: int | None = None
-    follows_mean = True
-    follows_sum = True
+    rate_consistent = True
+    order_independent = True
 
     @property
     def negative(self) -> bool:  # type: ignore[override]

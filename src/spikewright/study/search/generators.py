@@ -284,7 +284,7 @@ class Refinement:
             changes = self.objective.translation.arguments(
                 self.objective.translation.refined(values, scales)
             )
-            moved = self.objective.conversion.again(**changes, bias_correction=biases)
+            moved = self.objective.conversion.replace(**changes, bias_correction=biases)
             found = self.objective.of(moved, point.where, some)
             return found.cost, found.risk
 

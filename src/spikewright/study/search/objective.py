@@ -140,7 +140,7 @@ class Objective:
         `values_for` does, as converting and running do, and `TuningError` for too many steps.
         """
         values = values_for(code, space)
-        made = self.conversion.again(**neurons_of(values), calibration=self.known)
+        made = self.conversion.replace(**neurons_of(values), calibration=self.known)
         scales = self.translation.by_channel(made.resolved["scale_firing_rates"])
         found = self._fitting(self.translation.refined(with_code(values, made.coding), scales))
         self.measure(found, slice(1))
@@ -180,14 +180,16 @@ class Objective:
             arguments = self.translation.arguments(values)
             if values.get(CORRECTION) is not None:
                 arguments["bias_correction"] = self._biases(arguments, int(values["steps"] or 1))
-            self._converted = key, self.conversion.again(**arguments)
+            self._converted = key, self.conversion.replace(**arguments)
         return self._converted[1]
 
     def _biases(self, arguments: Mapping[str, Any], steps: int) -> dict[str, NDArray]:
         """A bias for each channel and step, of few digits, by layer."""
         begun = time.monotonic()
         rule = StepCorrection(steps, dt=self.running.dt, per="channel")
-        measured = self.conversion.again(**arguments, bias_correction=rule, calibration=self.known)
+        measured = self.conversion.replace(
+            **arguments, bias_correction=rule, calibration=self.known
+        )
         self.correcting.add(steps, time.monotonic() - begun)
         return {
             name: rounded(biases).reshape(biases.shape)
