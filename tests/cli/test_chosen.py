@@ -32,6 +32,28 @@ def test_the_first_half_of_the_data_chooses_and_the_rest_is_measured(data: str) 
     assert found["chosen"] in invoke("run", MODEL, "--data", data, "--steps", "8").stdout
 
 
+def test_of_many_samples_few_choose(tmp_path: Path) -> None:
+    """At most 256, so that a choice on a large file takes as long as on a small one."""
+    x, y = (np.concatenate([part] * 2) for part in demo.held_out())
+    np.savez(tmp_path / "many.npz", x=x, y=y)
+    found = document("evaluate", MODEL, "--data", str(tmp_path / "many.npz"), "--steps", "4")
+    left = len(x) - 256
+    assert found["chosen"].startswith(f"Chosen on the first 256 of {len(x)} samples, measured on ")
+    assert found["settings"]["samples"] == left
+
+
+def test_the_same_samples_choose_the_same_network() -> None:
+    """Again, and with another number of threads: thresholds, scales and spikes are equal."""
+    x, _ = demo.held_out(60)
+    first, again = (sw.convert(MODEL, spiking=True, calibration=x[:40], steps=8) for _ in range(2))
+    assert first.resolved.keys() == again.resolved.keys()
+    assert repr(first.resolved) == repr(again.resolved)
+    runs = [c.run(x, progress=False, threads=n) for c, n in ((first, 1), (again, 2))]
+    for name, counts in runs[0].spike_counts().items():
+        np.testing.assert_array_equal(counts, runs[1].spike_counts()[name])
+    np.testing.assert_array_equal(runs[0].output, runs[1].output)
+
+
 def test_samples_of_calibration_choose_and_all_the_data_is_measured(data: str) -> None:
     """The same network is made by `convert`, whose file knows its steps."""
     given = ("--calibration", data, "--steps", "8")
