@@ -188,10 +188,3 @@ def test_firing_rates_may_have_steps_too() -> None:
     found = sw.tune(MODEL, x, y, coding=sw.RateCode(8), **{**FEW, "trials": 1})
     assert coded(found).keys() == {"RateCode(steps=8)"}
     assert (found.best.steps, found.best.latency) == (8, 8)
-
-
-def test_digits_are_not_trained_for_fewer_spikes() -> None:
-    """With train=True the search keeps its best setting, and its failures say why."""
-    found = sw.tune(MODEL, *digits(0, 120), coding=DIGITS, train=True, **{**FEW, "trials": 1})
-    assert found.best.training is None
-    assert any("no number of spikes" in reason for reason in found.facts["failures"])
