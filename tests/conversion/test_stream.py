@@ -310,7 +310,7 @@ def test_after_a_network_is_saved_it_streams_the_same(tmp_path: Path) -> None:
 
 
 def test_a_floor_of_the_voltage_forgets_what_was_shown_before() -> None:
-    """Without one a neuron that a picture held down owes charge to the next: docs/real_time.md."""
+    """Without one a neuron that a picture held down owes charge to the next: docs/sequences.md."""
     x, y = demo.held_out()
     seen = {}
     for floor in (None, 1.0):
