@@ -110,8 +110,8 @@ def test_the_measured_share_of_timing(monkeypatch: pytest.MonkeyPatch) -> None:
     timing = Validator.timing
 
     def noted(self: Any, samples: Any) -> float:
-        (judged,) = self.judged.values()
-        seen.append((timing(self, samples), samples, judged.spread))
+        (loss,) = self.losses.values()
+        seen.append((timing(self, samples), samples, loss.spread))
         return seen[-1][0]
 
     monkeypatch.setattr(Validator, "timing", noted)

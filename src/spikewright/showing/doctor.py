@@ -5,61 +5,15 @@ from __future__ import annotations
 import importlib
 import platform
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
 from importlib import metadata
-from typing import Any, Literal
+from typing import Any
 
 from spikewright import engines
 from spikewright._base.optional import EXTRA_OF
 from spikewright._base.process import processors
 from spikewright.advice import advise
 from spikewright.frontends.keras.loading import import_keras
-from spikewright.report.printed import Part, as_text
-from spikewright.showing.verdict_tables import parts_of_checkup
-
-State = Literal["works", "absent", "broken"]
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One thing that was looked at: its state, its version or form, and the next move."""
-
-    what: str
-    name: str
-    state: State
-    detail: str = ""
-    advice: str = ""
-
-
-@dataclass(frozen=True, repr=False)
-class Checkup:
-    """All findings, and the machine that they hold for."""
-
-    version: str
-    python: str
-    machine: str
-    processors: int
-    findings: tuple[Finding, ...]
-
-    @property
-    def broken(self) -> tuple[Finding, ...]:
-        """Engines and packages that are installed and do not work."""
-        return tuple(f for f in self.findings if f.state == "broken")
-
-    def as_dict(self) -> dict[str, Any]:
-        """Plain data, ready for JSON."""
-        return asdict(self)
-
-    def parts(self) -> Iterator[Part]:
-        """The table and the sentence that `print` and `spikewright doctor` show."""
-        return parts_of_checkup(self)
-
-    def __str__(self) -> str:
-        return as_text(self.parts())
-
-    def __repr__(self) -> str:
-        works = sum(f.state == "works" for f in self.findings)
-        return f"<Checkup: {works} of {len(self.findings)} work, {len(self.broken)} broken>"
+from spikewright.showing.verdicts import Checkup, Finding, State
 
 
 def doctor() -> Checkup:

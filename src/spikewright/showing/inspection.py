@@ -6,7 +6,7 @@ A layer of the source is one row, whatever nodes of the graph it is read as.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
@@ -27,87 +27,10 @@ from spikewright.lower.populations import Roles
 from spikewright.lower.trace import Status, weakest
 from spikewright.network import Ensemble, NodeFunction
 from spikewright.passes import MaxPoolForm
-from spikewright.report.printed import Part, as_text
-from spikewright.showing.verdict_tables import parts_of_inspection
+from spikewright.showing.verdicts import Inspection, LayerReport
 
 _OPEN = "depends on its readers, which cannot be read"
 _NOT_REACHED = "reads a layer that could not be read"
-
-
-@dataclass(frozen=True)
-class LayerReport:
-    """One layer of the source: its name and kind there, unbatched shape of its output.
-
-    `parameters` counts weights, biases and statistics, each once; `operations` the
-    multiply-accumulates for one sample (`Layer.multiply_accumulates` has the formulas).
-    `analog` are those of them that multiply two numbers, neither of which is a spike.
-    `becomes` is its form in the spiking network, `status` the guarantee of that form and `why` the
-    reason. For a refused layer `why` lists every reason, with the next move. Facts that cannot be
-    known while a layer is refused are None or "".
-    """
-
-    name: str
-    kind: str
-    shape: tuple[int, ...] | None = None
-    parameters: int | None = None
-    operations: int | None = None
-    analog: int | None = None
-    becomes: str = ""
-    status: Status = ""
-    why: str = ""
-
-
-@dataclass(frozen=True, repr=False)
-class Inspection:
-    """Every layer of a model in order, and every reason for which one is refused.
-
-    `places` are the names of the populations: the values that are sent in spikes.
-    """
-
-    layers: tuple[LayerReport, ...]
-    refusals: tuple[Refusal, ...]
-    places: tuple[str, ...] = ()
-
-    @property
-    def convertible(self) -> bool:
-        """Whether no layer was refused."""
-        return not self.refusals
-
-    @property
-    def parameters(self) -> int | None:
-        """Of the whole model; None where a layer could not be read."""
-        return _total(layer.parameters for layer in self.layers)
-
-    @property
-    def operations(self) -> int | None:
-        """Multiply-accumulates of the whole model; None where a layer could not be read."""
-        return _total(layer.operations for layer in self.layers)
-
-    @property
-    def analog(self) -> int | None:
-        """Those of the operations that multiply two numbers; None where a layer is unknown."""
-        return _total(layer.analog for layer in self.layers)
-
-    @property
-    def guarantee(self) -> Status:
-        """The weakest guarantee of all layers, which is the network's."""
-        return "refused" if self.refusals else weakest(layer.status for layer in self.layers)
-
-    def parts(self, title: str = "") -> Iterator[Part]:
-        """The table and sentences that `print` and `spikewright inspect` show."""
-        return parts_of_inspection(self, title)
-
-    def __str__(self) -> str:
-        return as_text(self.parts())
-
-    def __repr__(self) -> str:
-        refused = f", {len(self.refusals)} refusals" if self.refusals else ""
-        return f"<Inspection of {len(self.layers)} layers, {self.guarantee or 'empty'}{refused}>"
-
-
-def _total(counts: Iterable[int | None]) -> int | None:
-    known = list(counts)
-    return None if None in known else sum(n for n in known if n is not None)
 
 
 def inspect(

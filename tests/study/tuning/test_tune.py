@@ -97,7 +97,7 @@ class Late(AtEveryStep):
         return {f"{name} {share}": cls(share) for share in (0.25,)}
 
 
-@pytest.mark.parametrize("kind", ["late", "of one's own"])
+@pytest.mark.parametrize("kind", ["mean-after", "of one's own"])
 def test_the_program_of_a_readout_with_a_parameter_runs(
     kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
