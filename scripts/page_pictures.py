@@ -8,7 +8,6 @@ Without names all pages are run whose code leaves a `figure`; their pictures are
 from __future__ import annotations
 
 import contextlib
-import io
 import re
 import sys
 import tempfile
@@ -16,21 +15,15 @@ from pathlib import Path
 from typing import Any
 
 from scripts.gallery import draw
+from scripts.pages import DOCS, NAMES, Page
 
-DOCS = Path(__file__).parents[1] / "docs"
 PICTURES = DOCS / "pictures"
-_BLOCK = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+_FIGURE = re.compile(r"^figure(, \w+)? = ", re.MULTILINE)
 
 
-def code_of(page: Path) -> str:
-    """The Python blocks of a page, in their order."""
-    return "\n".join(_BLOCK.findall(page.read_text(encoding="utf-8")))
-
-
-def drawn() -> list[Path]:
+def drawn() -> list[str]:
     """The pages whose code leaves a picture."""
-    found = r"^figure(, \w+)? = "
-    return [p for p in sorted(DOCS.glob("*.md")) if re.search(found, code_of(p), re.MULTILINE)]
+    return [name for name in NAMES if any(_FIGURE.search(code) for _, code in Page(name).blocks)]
 
 
 def save(page: Path, figure: Any, folder: Path = PICTURES) -> Path:
@@ -43,15 +36,10 @@ def save(page: Path, figure: Any, folder: Path = PICTURES) -> Path:
 def main(names: list[str]) -> None:
     """Run pages, in an empty folder each, and save what they drew."""
     PICTURES.mkdir(exist_ok=True)
-    for page in [DOCS / name for name in names] or drawn():
-        left: dict[str, Any] = {}
-        with (
-            tempfile.TemporaryDirectory() as folder,
-            contextlib.chdir(folder),
-            contextlib.redirect_stdout(io.StringIO()),
-        ):
-            exec(compile(code_of(page), page.name, "exec"), left)
-        print(save(page, left["figure"]), flush=True)
+    for name in names or drawn():
+        with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
+            _, left = Page(name).run()
+        print(save(Path(name), left["figure"]), flush=True)
 
 
 if __name__ == "__main__":

@@ -104,7 +104,7 @@ _READ = {
     ("convergent",): "Convergent",
     ("exact after",): "Exact after L steps",
 }
-"""What is printed of the guarantees that the cases of a name have."""
+"""Headings of lists, by the guarantees of the test cases of a name."""
 
 
 def rows(front_end: FrontEnd) -> dict[str, set[str]]:
@@ -161,7 +161,7 @@ def _joined(stem: str, names: list[str]) -> str:
 
 
 def section(front_end: FrontEnd) -> str:
-    """What a front end reads, by guarantee, and what it refuses."""
+    """The lists of one front end: names by guarantee, and those that are refused."""
     found = {name: kinds for name, kinds in rows(front_end).items() if not name.startswith("_")}
     groups: dict[str, list[str]] = {}
     reasons: dict[str, list[str]] = {}

@@ -12,8 +12,7 @@ from urllib.parse import unquote, urlsplit
 
 import pytest
 from docs import conf
-
-from pages import DOCS
+from scripts.pages import DOCS
 
 pytestmark = pytest.mark.slow
 links, reference = conf.links, conf.reference

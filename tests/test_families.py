@@ -21,10 +21,10 @@ from benchmarks.families.inputs import lengths, mask, padded_ids, values
 from benchmarks.families.member import ONLY, Member, Origin
 from benchmarks.families.origins import EXPORTED, ONNX, ORIGINS, found, keys
 from benchmarks.families.warming import alive, warm_module
+from scripts.pages import DOCS, Page
 from torch import nn
 
 import spikewright as sw
-from pages import DOCS, Page
 from spikewright.conversion.verified import Difference, Verification
 from spikewright.frontends.keras.loading import import_keras
 from spikewright.graph import Graph, GraphNode

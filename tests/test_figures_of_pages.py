@@ -11,8 +11,7 @@ from pathlib import Path
 import pytest
 from benchmarks import kept, marked, pages
 from benchmarks.pages import FIGURES, STATED, Figures
-
-from pages import DOCS
+from scripts.pages import DOCS
 
 GENERATED = {"reference.md", "support.md", "cli.md"}
 """Pages whose tables say what there is."""

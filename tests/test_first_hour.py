@@ -9,8 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-
-from pages import Page, alike
+from scripts.pages import Page, alike
 
 PAGE = Page("start.md")
 FOLDER = os.environ.get("SPIKEWRIGHT_WHEELS")

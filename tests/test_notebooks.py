@@ -12,8 +12,7 @@ from typing import Any
 import nbformat
 import pytest
 from scripts.notebooks import NOTEBOOKS, read
-
-from pages import alike
+from scripts.pages import alike
 
 every = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 TRAINED = {"keras_to_spikes", "torch_one_spike"}

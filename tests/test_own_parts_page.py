@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scripts.pages import DOCS
 
 import spikewright as sw
-from pages import DOCS
 from spikewright import engines
 
 SECTIONS = ("A neuron type of your own", "A synapse of your own")

@@ -13,9 +13,9 @@ import pytest
 from click.testing import CliRunner
 from PIL import Image
 from scripts import page_pictures
+from scripts.pages import NAMES, Page, alike
 
 import spikewright as sw
-from pages import NAMES, Page, alike
 from slowly import slow_but
 from spikewright import encoders
 from spikewright._base.budget import NODES

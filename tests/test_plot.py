@@ -63,6 +63,7 @@ def test_a_raster_of_digits_shows_where_layers_start() -> None:
         found = [np.asarray(c.get_offsets()) for c in panel.collections]
         times = np.rint(np.concatenate([dots[:, 0] for dots in found if len(dots)])).astype(int)
         ends.append((times.min(), times.max()))
+    assert {panel.get_xlim()[1] for panel in panels[:2]} == {steps + silent}
     (first, last), (later, end) = ends
     assert first >= 1 and last <= steps
     assert silent < later and end <= steps + silent

@@ -7,8 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from docs import conf
-
-from pages import DOCS, NAMES, NOTEBOOKS, prose
+from scripts.pages import DOCS, NAMES, NOTEBOOKS, prose
 
 ROOT, DECISIONS = DOCS.parent, DOCS / "decisions"
 FILES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(DOCS / name for name in NAMES)]

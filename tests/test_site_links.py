@@ -5,8 +5,7 @@ from __future__ import annotations
 import re
 
 from docs import conf
-
-from pages import DOCS, NAMES
+from scripts.pages import DOCS, NAMES
 
 links, reference = conf.links, conf.reference
 PROJECTS = sorted(path.stem for path in (DOCS / "inventories").glob("*.txt"))

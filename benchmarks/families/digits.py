@@ -103,7 +103,7 @@ def distances(conversion: Conversion, x: Mapping[str, NDArray]) -> dict[str, flo
 
 
 def _changed(populations: Mapping[str, Any], rounded: Any) -> Any:
-    """What the twin passes on, with a unit more in one of `FEW` active neurons of the first layer.
+    """The rounded twin's values, a unit more in one of `FEW` active neurons of its first layer.
 
     `rounded` is what it passes on itself, a function `(name, value)` as this one.
     """

@@ -306,7 +306,7 @@ def test_neurons_that_differ_are_assumptions() -> None:
 
 
 def test_a_network_under_a_chips_bits_assumes_less() -> None:
-    """What `for_chip` has made equal is said no more: reset, floor and cap; the layout stays."""
+    """After `for_chip` no remedy names reset, floor or cap; those of the layout stay."""
     graph = _graph(
         g.Affine(_weights(5, 4), None), g.Activation("relu"), g.Affine(_weights(3, 5), None),
         shape=(4,),

@@ -47,7 +47,7 @@ def test_the_same_samples_choose_the_same_network() -> None:
     x, _ = demo.held_out(60)
     first, again = (sw.convert(MODEL, spiking=True, calibration=x[:40], steps=8) for _ in range(2))
     assert first.resolved.keys() == again.resolved.keys()
-    assert repr(first.resolved) == repr(again.resolved)
+    np.testing.assert_equal(first.resolved, again.resolved)
     runs = [c.run(x, progress=False, threads=n) for c, n in ((first, 1), (again, 2))]
     for name, counts in runs[0].spike_counts().items():
         np.testing.assert_array_equal(counts, runs[1].spike_counts()[name])

@@ -153,7 +153,7 @@ def test_a_pictures_data_replaces_nothing(data: str, tmp_path: Path) -> None:
 
 
 def test_the_default_of_convert_is_a_row(data: str) -> None:
-    """Where no scales were given, and with --reference; a sentence says on which samples."""
+    """It is there without --scale, and with --reference; a sentence names the samples."""
     without = run(data, "--steps", "8", "--json")
     assert without.exit_code == 0, without.output
     rows = json.loads(without.stdout)["table"]

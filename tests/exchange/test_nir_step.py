@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scripts.pages import Page
 
 import spikewright as sw
-from pages import Page
 from spikewright import demo
 from spikewright.errors import BuildError, ConversionWarning, NetworkError
 

@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scripts.pages import Page
 
 import models
 import spikewright as sw
-from pages import Page
 from spikewright.choosing import NeuronSetting
 from spikewright.errors import SimulationError
 from spikewright.measure import readout as readouts

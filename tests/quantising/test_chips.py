@@ -222,7 +222,7 @@ def test_what_runs_no_spiking_network_is_refused() -> None:
     }  # fmt: skip
     with pytest.raises(ChipError, match=r"bare says nothing of weights.*weight_bits"):
         bits_of(chips.profile(bare))
-    with pytest.raises(ConversionError, match=r"spiking networks alone.*Convert with"):
+    with pytest.raises(ConversionError, match=r"this one has rates. *Convert with spiking=True"):
         sw.convert(dense(1)).for_chip("speck")
     signed = sw.convert(dense(1), spiking={"relu": sw.SignedIntegrateAndFire()})
     with pytest.raises(ConversionError, match=r"SignedIntegrateAndFire.*sw.IntegrateAndFire"):

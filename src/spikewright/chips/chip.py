@@ -218,7 +218,11 @@ def names() -> tuple[str, ...]:
     return tuple(sorted(path.stem for path in _FOLDER.glob("*.toml")))
 
 
-def profile(chip: str | Path | Mapping[str, Any] | Chip) -> Chip:
+AnyChip = str | Path | Mapping[str, Any] | Chip
+"""The name of a chip, its file, or a profile."""
+
+
+def profile(chip: AnyChip) -> Chip:
     """The profile of a chip: by its name, from a file, or as given.
 
     A `.toml` file or a mapping has what the files of the package have (docs/chips.md describes

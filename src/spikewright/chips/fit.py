@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from spikewright._base.markup import Rows, Shown
 from spikewright._base.texts import aligned
 from spikewright.chips.broken import Broken, broken_rules
 from spikewright.chips.case import ChipMapping, Placed
-from spikewright.chips.chip import Chip, FigureSource, profile
+from spikewright.chips.chip import AnyChip, Chip, FigureSource, profile
 from spikewright.chips.layers import ChipLayer, layers_of
 from spikewright.chips.placing import place
 from spikewright.chips.rules import formless
@@ -299,7 +298,7 @@ def limit_in_words(name: str) -> str:
 
 def fits(
     network: Network,
-    chip: str | Path | Mapping[str, Any] | Chip,
+    chip: AnyChip,
     inputs: Collection[Node] | None = None,
 ) -> Fit:
     """The verdict on a network of neurons and weights and a chip, which is given as to `profile`.

@@ -17,6 +17,7 @@ import click
 from numpy.typing import NDArray
 
 from spikewright._base.samples import held as held_constant
+from spikewright.choosing.default import ENOUGH
 from spikewright.cli import files
 from spikewright.cli.files import FileSamples, load_samples
 from spikewright.cli.option_texts import flag
@@ -234,10 +235,6 @@ def _named(path: Path) -> str:
     return f"{path.name}, SHA-256 {digest}"
 
 
-_MOST_CHOOSING = 256
-"""Samples of the data that a choice is made on: more gain under .05 points on Fashion-MNIST."""
-
-
 class Given:
     """The arguments of a command: of files by name, of a conversion, and those of its groups.
 
@@ -300,7 +297,7 @@ class Given:
     def _seen(self) -> int:
         """The number of samples at the beginning of the data that a choice is made on."""
         own = "data" in self.paths and "calibration" not in self.choices
-        return min(len(self._all) // 2, _MOST_CHOOSING) if own else 0
+        return min(len(self._all) // 2, ENOUGH) if own else 0
 
     def others(self, name: str) -> FileSamples | None:
         """All samples of another file, where it was given."""

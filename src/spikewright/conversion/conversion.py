@@ -15,7 +15,8 @@ from spikewright._base.amounts import steps_text
 from spikewright._base.arguments import is_number, is_whole, refuse
 from spikewright._base.markup import Rows, Shown
 from spikewright._base.options import declared, meant, spelled
-from spikewright.chips import Chip, Fit, fits, profile
+from spikewright.chips import Fit, fits, profile
+from spikewright.chips.chip import AnyChip
 from spikewright.choosing.coding import Coding, RateCode
 from spikewright.conversion import measuring, source_model
 from spikewright.conversion.arguments import FROM_ELSEWHERE, Layers, in_names, recorded
@@ -133,20 +134,20 @@ class Conversion(Shown):
             changes = {"scale_firing_rates": None, **changes}
         return self._convert({**self.arguments, **in_names(changes, self._model.named)})
 
-    def for_chip(
-        self, chip: str | Path | Mapping[str, Any] | Chip, *, dt: float = 0.001
-    ) -> Conversion:
+    def for_chip(self, chip: AnyChip, *, dt: float = 0.001) -> Conversion:
         """The same model under the bits of a chip: a conversion like any other.
 
         `chip` is a name in `spikewright.chips.names()`, a profile of your own, or its file.
         Weights, biases, thresholds and states have the chip's bits, and neurons its reset, floor
         and cap (see `sw.Quantised`). Scales are chosen anew where rules choose them. Whether
-        the network fits is not asked. Values from outside arrive as charge; an `encoder` makes
-        spikes of them. Runs in steps of other than `dt` seconds are refused. Raises `ChipError` for
-        chips without spikes, `ConversionError` for networks without spikes or other neurons.
+        the network fits is another question: see `fits`. Values from outside arrive as charge; an
+        `encoder` makes spikes of them. Its numbers are whole for steps of `dt` seconds, and runs in
+        others are refused. Raises `ChipError` for chips that no spiking network runs on, and
+        `ConversionError` for networks without spikes and for neurons that the chip lacks.
         """
         if self.arguments.get("spiking") is False:
-            raise refuse("spiking", "chips run spiking networks alone", "Convert with spiking=True")
+            reason = "a chip runs spiking networks, and this one has rates"
+            raise refuse("spiking", reason, "Convert with spiking=True")
         return self.replace(weights=replace(bits_of(profile(chip)), dt=dt))
 
     calibrate = measuring.calibrate
@@ -307,7 +308,7 @@ class Conversion(Shown):
         job = RunJob(program, chosen, {}, batch, length)
         return self._runner.memory(job, batch_size or self._runner.batch_size(chosen))
 
-    def fits(self, chip: str | Path | Mapping[str, Any] | Chip) -> Fit:
+    def fits(self, chip: AnyChip) -> Fit:
         """The verdict on the network and a chip: cores, memory and broken rules, layer by layer.
 
         `chip` is a name in `sw.chips.names()`, or a profile of your own: a `.toml` file, a mapping

@@ -186,11 +186,8 @@ def _spikes(layer: Layer, neuron_type: NeuronType, apart: Parting | None) -> tup
     if apart is not None:
         return "approximated", f"they answer {apart}"
     if not neuron_type.rate_consistent:
-        on_average = "it holds on average alone"
-        return (
-            "approximated",
-            on_average if neuron_type.stochastic else neuron_type.nonconvergence_reason,
-        )
+        why = neuron_type.nonconvergence_reason
+        return "approximated", "it holds on average alone" if neuron_type.stochastic else why
     if neuron_type.integer_charge:
         return "approximated", "charge is rounded to a whole number at every step"
     if neuron_type.sends_digits:

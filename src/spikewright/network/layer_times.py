@@ -194,21 +194,24 @@ def waits_of(
     them, as long as all do that read it, none of these is `recorded` and the next row of a sequence
     does not read it: what is not read before then is not computed.
     """
-    wait = _waiting(network, times, recorded)
+    arriving = _arriving(network)
+    wait = _waiting(network, times, arriving, recorded)
     return {
         connection: wait.get(place, 0) - (wait.get(pre, 0) if isinstance(pre, Node) else 0)
-        for place, connections in _arriving(network).items()
+        for place, connections in arriving.items()
         for connection in connections
         if (pre := object_of(connection.pre_obj)) in times.starts
     }
 
 
 def _waiting(
-    network: Network, times: LayerTimes, recorded: Collection[object] = ()
+    network: Network,
+    times: LayerTimes,
+    arriving: Mapping[Object, list[Connection]],
+    recorded: Collection[object] = (),
 ) -> dict[Object, int]:
     """The steps that ensembles, and nodes that compute something or feed it, wait for digits."""
     carries = {object_of(c.pre_obj) for c in network.all_connections if is_carried(c)}
-    arriving = _arriving(network)
     reading = _reading(arriving)
     wait: dict[Object, int] = {
         e: times.silent_steps(e) for e in network.all_ensembles if e in times.starts
@@ -232,13 +235,13 @@ def _computes(node: Node) -> bool:
 
 
 def evaluations(network: Network, times: LayerTimes) -> dict[Object, int]:
-    """How often the value of each ensemble and node is computed: where nothing is recorded.
+    """The number of times that each ensemble and node is computed, where nothing is recorded.
 
     A layer uses nothing of its silent steps but the last: with d of them it reads what the first
     d + 1 digits say, and then each digit more. What follows from held input is computed once, and
     what is read out, or by the next row of a sequence, in every step.
     """
-    wait = _waiting(network, times)
+    wait = _waiting(network, times, _arriving(network))
     places: tuple[Object, ...] = (*network.all_nodes, *network.all_ensembles)
     return {
         place: max(1, times.steps - wait.get(place, 0)) if place in times.starts else 1

@@ -221,8 +221,7 @@ def rates_table(records: Iterable[Record], steps: int, title: str = "") -> Table
     """One row a layer, one column a setting: mean firing rates in Hz after a number of steps.
 
     Those of a setting that ends before are after its last, of one that is read later after its
-    first. None of more than twelve settings, which
-    do not fit beside each other.
+    first. None of more than twelve settings, which do not fit beside each other.
     """
     found = by_setting(r for r in records if r.name == "firing rate" and "layer" in r.how)
     if not 0 < len(found) <= _MOST:

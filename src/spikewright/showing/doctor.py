@@ -13,7 +13,7 @@ from spikewright._base.optional import EXTRA_OF
 from spikewright._base.process import processors
 from spikewright.advice import advise
 from spikewright.frontends.keras.loading import import_keras
-from spikewright.showing.verdicts import Checkup, Finding, State
+from spikewright.showing.findings import Checkup, Finding, State
 
 
 def doctor() -> Checkup:

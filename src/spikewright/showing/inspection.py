@@ -27,7 +27,7 @@ from spikewright.lower.populations import Roles
 from spikewright.lower.trace import Status, weakest
 from spikewright.network import Ensemble, NodeFunction
 from spikewright.passes import MaxPoolForm
-from spikewright.showing.verdicts import Inspection, LayerReport
+from spikewright.showing.findings import Inspection, LayerReport
 
 _OPEN = "depends on its readers, which cannot be read"
 _NOT_REACHED = "reads a layer that could not be read"

@@ -44,8 +44,8 @@ def raster(
     `dt` seconds, left out for those of its code, or 32. Where layers start one after the other,
     time is that of the network. `raster(simulator, probe)` draws what a probe of neurons recorded,
     or several probes, a panel each; with a batch that of one `sample`. A panel has the `neurons`
-    with the most spikes, and says of how many. Raises `SimulationError` for
-    anything else, and where nothing spikes, and `MissingExtraError` without matplotlib.
+    with the most spikes, and says of how many. Raises `SimulationError` for anything else, and
+    where nothing spikes, and `MissingExtraError` without matplotlib.
     """
     if isinstance(source, Simulator):
         return _drawn(_recorded(source, x, sample, neurons))
@@ -53,7 +53,7 @@ def raster(
     found = watch(source, _one(source, x), length, dt, seed=seed, engine=engine)
     _require(found.counts, "no layer of the network spikes: convert with spiking=True")
     info = figures.raster_info(found, {"output": next(iter(found.answers))})
-    return _drawn(info.thinned(len(info.spikes), neurons, length, events=10**9))
+    return _drawn(info.thinned(len(info.spikes), neurons, len(info.running_mean), np.inf))
 
 
 def sweep(found: StudyResult | Iterable[Record]) -> Any:

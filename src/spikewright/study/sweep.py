@@ -36,11 +36,11 @@ from spikewright.records import Record, own_energies
 from spikewright.report.sweeps import sweep_table, synapse_text
 from spikewright.report.tables import shown
 from spikewright.running.inputs import refuse_sequences
+from spikewright.study.default_row import reference_of, sentence_of, wants_reference
 from spikewright.study.measuring import Measuring
 from spikewright.study.options import SCALES, STEPS, SweepOptions
 from spikewright.study.point import Minimise, OperatingPoint, OutputScore, Plain, StudySetting
 from spikewright.study.programs import ModelReference
-from spikewright.study.reference import reference_of, told_of, wants_reference
 from spikewright.study.result import ONE_STEP, StudyResult, nearest
 
 _PRICE = {"spikes": "in spikes", "energy": "in energy", "latency": "in steps"}
@@ -286,8 +286,8 @@ def sweep(model: Any, x: Any, y: Any = None, **options: Unpack[SweepOptions]) ->
         others = f" (so it is with {len(doubts) - 1} more settings)" if len(doubts) > 1 else ""
         say(f"{doubts[0]}{others}")
     made = measuring.chosen
-    told = [told_of(one, origin, made[one.name]) for one in added if one.name in made]
-    return _result(points, float(within), minimise, energy_table, " ".join(told))
+    chosen = [sentence_of(one, origin, made[one.name]) for one in added if one.name in made]
+    return _result(points, float(within), minimise, energy_table, " ".join(chosen))
 
 
 def _result(

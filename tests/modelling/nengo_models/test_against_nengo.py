@@ -12,9 +12,9 @@ import nengo
 import numpy as np
 from benchmarks.nengo_models import CHAOTIC, MODELS, compare
 from nengo_cases import RULES, SEED, Fill, cases
+from scripts.pages import Page
 
 import spikewright as sw
-from pages import Page
 from sharing import WAYS, close
 from spikewright import engines
 from spikewright.errors import ReadError

@@ -222,7 +222,7 @@ def test_the_command_keeps_the_network_that_it_trained(tmp_path: Path) -> None:
 
 
 def test_digits_are_trained_for_all_of_their_steps() -> None:
-    """What they say is no number of spikes: no part of it is asked for, and nothing is refused."""
+    """A search with train=True trains digits without a limit of spikes, and no trial is refused."""
     model, (x, y) = network(), digits()
     found = sw.tune(
         model, x[:300], y[:300], max_drop=0.02, trials=3, timeout=10, progress=False,

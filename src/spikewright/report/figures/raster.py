@@ -167,7 +167,7 @@ class RasterInfo:
         return np.argsort(self.source, kind="stable")[::-1]
 
     def thinned(
-        self, layers: int = 12, neurons: int = 64, steps: int = 512, events: int = 12_000
+        self, layers: int = 12, neurons: int = 64, steps: int = 512, events: float = 12_000
     ) -> RasterInfo:
         """The part that fits a page: so many layers, neurons, steps, and the ten largest outputs.
 

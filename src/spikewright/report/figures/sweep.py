@@ -230,17 +230,15 @@ class SweepInfo:
         return keys
 
     def _reference(self, curve: ScaleCurve, point: Point) -> str:
-        cost = "" if point.spikes is None else f", {number(point.spikes)} spikes a sample"
         chosen = ", chosen" if any(p.chosen for c in self.reference for p in c.points) else ""
         value = shown(self.worth)(point.value)
-        return f"{REFERENCE}, {counted(curve.steps, 'step')}: {value}{cost}{chosen}"
+        return f"{REFERENCE}, {counted(curve.steps, 'step')}: {value}{_cost(point)}{chosen}"
 
     def _title(self, curve: ScaleCurve, point: Point) -> str:
         show = shown(self.worth)
-        cost = "" if point.spikes is None else f", {number(point.spikes)} spikes a sample"
         interval = f"{show(point.low)} to {show(point.high)}"
         scale = scale_text(self.scales[point.place])
-        return f"scale {scale}, {curve.text}: {show(point.value)} ({interval}){cost}"
+        return f"scale {scale}, {curve.text}: {show(point.value)} ({interval}){_cost(point)}"
 
     def _words(self, curves: Sequence[ScaleCurve]) -> str:
         show = shown(self.worth)
@@ -253,6 +251,11 @@ class SweepInfo:
         )
         chosen = "" if self.chosen is None else f" Chosen: {self._title(*self.chosen)}."
         return f"{self.worth.name} against the firing-rate scale. {lines}.{chosen}"
+
+
+def _cost(point: Point) -> str:
+    """The spikes of a point as the end of a sentence, where they were counted."""
+    return "" if point.spikes is None else f", {number(point.spikes)} spikes a sample"
 
 
 def sweep_info(records: Iterable[Record]) -> SweepInfo:

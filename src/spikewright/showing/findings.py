@@ -13,6 +13,18 @@ from spikewright.report.printed import Part, as_text
 from spikewright.report.tables import Column, table_of
 
 State = Literal["works", "absent", "broken"]
+_SHOWN = 6  # layers in a sentence
+_COLUMNS = (
+    Column("name", "layer"),
+    Column("kind", "kind"),
+    Column("shape", "shape", lambda shape: ", ".join(map(str, shape))),
+    Column("parameters", "parameters", lambda value: f"{value:,}"),
+    Column("operations", "operations", lambda value: f"{value:,}"),
+    Column("analog", "of numbers", lambda value: f"{value:,}"),
+    Column("becomes", "becomes"),
+    Column("status", "status"),
+    Column("why", "why"),
+)
 
 
 @dataclass(frozen=True)
@@ -51,7 +63,7 @@ class Inspection:
 
     @property
     def convertible(self) -> bool:
-        """Whether no layer was refused."""
+        """True where every layer can be converted."""
         return not self.refusals
 
     @property
@@ -76,7 +88,8 @@ class Inspection:
 
     def parts(self, title: str = "") -> Iterator[Part]:
         """The table and sentences that `print` and `spikewright inspect` show."""
-        return parts_of_inspection(self, title)
+        yield table_of(title, self.layers, *_COLUMNS)
+        yield _summary(self)
 
     def __str__(self) -> str:
         return as_text(self.parts())
@@ -123,7 +136,25 @@ class Checkup:
 
     def parts(self) -> Iterator[Part]:
         """The table and the sentence that `print` and `spikewright doctor` show."""
-        return parts_of_checkup(self)
+        title = (
+            f"spikewright {self.version}, Python {self.python}, {self.machine}, "
+            f"{self.processors} processors"
+        )
+        columns = (
+            Column("what", ""),
+            Column("name", "name"),
+            Column("state", "state"),
+            Column("detail", "version or instruction sets"),
+            Column("advice", "what to do"),
+        )
+        yield table_of(title, self.findings, *columns)
+        absent = sum(f.state == "absent" for f in self.findings)
+        if self.broken:
+            yield f"Broken: {', '.join(f.name for f in self.broken)}."
+        elif absent:
+            yield f"What is installed works; {absent} are absent."
+        else:
+            yield "Everything works."
 
     def __str__(self) -> str:
         return as_text(self.parts())
@@ -131,25 +162,6 @@ class Checkup:
     def __repr__(self) -> str:
         works = sum(f.state == "works" for f in self.findings)
         return f"<Checkup: {works} of {len(self.findings)} work, {len(self.broken)} broken>"
-
-
-_COLUMNS = (
-    Column("name", "layer"),
-    Column("kind", "kind"),
-    Column("shape", "shape", lambda shape: ", ".join(map(str, shape))),
-    Column("parameters", "parameters", lambda value: f"{value:,}"),
-    Column("operations", "operations", lambda value: f"{value:,}"),
-    Column("analog", "of numbers", lambda value: f"{value:,}"),
-    Column("becomes", "becomes"),
-    Column("status", "status"),
-    Column("why", "why"),
-)
-
-
-def parts_of_inspection(found: Inspection, title: str = "") -> Iterator[Part]:
-    """The layers, and the sentences on the whole model."""
-    yield table_of(title, found.layers, *_COLUMNS)
-    yield _summary(found)
 
 
 def _summary(found: Inspection) -> str:
@@ -170,7 +182,7 @@ def _summary(found: Inspection) -> str:
 
 
 def _places(names: Sequence[str]) -> str:
-    """How many places send spikes, and which."""
+    """The number and names of the populations that send spikes, as a clause."""
     if not names:
         return "No place sends spikes"
     several = len(names) > 1
@@ -178,7 +190,7 @@ def _places(names: Sequence[str]) -> str:
 
 
 def _analog(found: Inspection) -> str:
-    """How many multiplications are of two numbers, and in which layers most of them."""
+    """The share of multiplications that no spike takes part in, with the layers of most."""
     total = found.operations or 0
     if not (total and found.analog):
         return "none of them multiplies two numbers"
@@ -189,29 +201,3 @@ def _analog(found: Inspection) -> str:
         f"{percent(found.analog / total)} of them multiply two numbers, neither of them a spike "
         f"({', '.join(shares)}{more})"
     )
-
-
-_SHOWN = 6  # layers in a sentence
-
-
-def parts_of_checkup(found: Checkup) -> Iterator[Part]:
-    """Everything that was looked at, and the sentence on what works."""
-    title = (
-        f"spikewright {found.version}, Python {found.python}, {found.machine}, "
-        f"{found.processors} processors"
-    )
-    columns = (
-        Column("what", ""),
-        Column("name", "name"),
-        Column("state", "state"),
-        Column("detail", "version or instruction sets"),
-        Column("advice", "what to do"),
-    )
-    yield table_of(title, found.findings, *columns)
-    absent = sum(f.state == "absent" for f in found.findings)
-    if found.broken:
-        yield f"Broken: {', '.join(f.name for f in found.broken)}."
-    elif absent:
-        yield f"What is installed works; {absent} are absent."
-    else:
-        yield "Everything works."

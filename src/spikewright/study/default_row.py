@@ -1,4 +1,4 @@
-"""The choice of `convert(calibration=x, steps=8)`, beside which a sweep's settings stand."""
+"""The row of a sweep for the default of `convert(model, spiking=True, calibration=x, steps=8)`."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from spikewright._base.arguments import is_array
+from spikewright.choosing.default import ENOUGH
 from spikewright.lower.choices import STEP
 from spikewright.measure import EveryStep
 from spikewright.report.sweeps import REFERENCE
@@ -14,8 +15,8 @@ from spikewright.study.options import SCALES
 from spikewright.study.point import StudySetting
 from spikewright.study.programs import ModelReference
 
-STEPS = 8
-_SOME = 256  # samples that it is made on, where no others were given
+_STEPS = 8  # of a layer
+_FIRST = f"x[:{ENOUGH}]"
 
 
 def wants_reference(options: Mapping[str, Any]) -> bool:
@@ -33,19 +34,19 @@ def reference_of(
     """The setting, and the origin that names its samples: those of `calibration`, else of `x`."""
     samples = common.get("calibration")
     if samples is None:
-        few = is_array(x) and tuple(x.shape[:1]) > (_SOME,)
-        samples = x[:_SOME] if few else x
-        origin = replace(origin, data=((samples, f"x[:{_SOME}]" if few else "x"), *origin.data))
+        many = is_array(x) and tuple(x.shape[:1]) > (ENOUGH,)
+        samples, name = (x[:ENOUGH], _FIRST) if many else (x, "x")
+        origin = replace(origin, data=((samples, name), *origin.data))
     free = {"coding": None, "scale_firing_rates": None, "synapse": None}
-    given = {**free, **common, "spiking": True, "calibration": samples, "steps": STEPS}
+    given = {**free, **common, "spiking": True, "calibration": samples, "steps": _STEPS}
     how = {"scale": REFERENCE, "synapse": None, "neurons": "default"}
-    return StudySetting(REFERENCE, given, readouts, STEPS, how), origin
+    return StudySetting(REFERENCE, given, readouts, _STEPS, how), origin
 
 
-def told_of(setting: StudySetting, origin: ModelReference, chosen: str) -> str:
+def sentence_of(setting: StudySetting, origin: ModelReference, chosen: str) -> str:
     """The sentences on the row: what was chosen, and on which samples."""
     samples = origin.named(setting.arguments["calibration"])
-    few = f" first {_SOME} of the" * (samples == f"x[:{_SOME}]")
+    few = f" first {ENOUGH} of the" * (samples == _FIRST)
     measured = f"the{few} samples measured here, without their labels"
     where = "the calibration samples" if samples == "calibration" else measured
     return f"{REFERENCE}: {chosen}. Chosen on {where}."
