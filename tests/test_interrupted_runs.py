@@ -250,7 +250,7 @@ def test_going_on_with_another_input_is_refused() -> None:
         sim.run_steps(10)
     assert sim.n_steps == 4
     with (
-        pytest.warns(UserWarning, match=r"'late'.*counts it twice"),
+        pytest.warns(UserWarning, match=r"'late'.*sees it twice"),
         pytest.raises(SimulationError, match=r"'ahead'.*with another input.*reset"),
     ):
         sim.run_steps(3, {source: [2.0]})

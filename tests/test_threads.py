@@ -148,7 +148,7 @@ def test_memory_that_runs_out_in_kernels_is_an_error() -> None:
     """It says how much was asked for; the simulator goes on when there is room."""
     said = in_a_process(
         """
-        run.available = run.lately_available = lambda: None  # else the need is told before
+        run.available = run.recently_available = lambda: None  # else the need is told before
         with sw.Network(seed=0) as net:
             source = sw.Node(np.linspace(0.0, 1.0, 200_000))
             first = sw.Ensemble(200_000, neuron_type=sw.IntegrateAndFire(), gain=1.0, bias=0.0)

@@ -14,7 +14,7 @@ from spikewright._base.arguments import is_number, is_whole
 from spikewright._base.options import spelled
 from spikewright._base.progress import progress_bar as progress
 from spikewright.engines import MemoryNeed, Plan, Precision
-from spikewright.engines import built as _built
+from spikewright.engines import build_info as _built
 from spikewright.engines.decoder_cache import DecoderCache
 from spikewright.engines.python_steps import check_pickled
 from spikewright.engines.settings import check_settings

@@ -7,7 +7,11 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from spikewright.engines.built import connection_parameters, ensemble_parameters, learned_values
+from spikewright.engines.build_info import (
+    connection_parameters,
+    ensemble_parameters,
+    learned_values,
+)
 from spikewright.network import Connection, Ensemble, Probe
 from spikewright.network.summary import listed, of_connection, of_ensemble
 

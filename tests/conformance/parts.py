@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from conformance import oracle
 from conformance.base import EPSILON, Suite, both, cells, in_turn
 from spikewright.engines import Precision
-from spikewright.engines.built import connection_parameters, ensemble_parameters
+from spikewright.engines.build_info import connection_parameters, ensemble_parameters
 from spikewright.engines.parameters import uniform_draws
 from spikewright.network import Connection, Ensemble, Network, Node, Probe
 from spikewright.network.neurons import (

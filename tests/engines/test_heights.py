@@ -10,8 +10,8 @@ import spikewright as sw
 from slowly import in_turn
 from spikewright import engines
 from spikewright._base.windows import Windows
-from spikewright.engines.factors import weighted, with_heights
 from spikewright.engines.reference.linear import matrix_of
+from spikewright.engines.spike_scaling import weighted, with_heights
 from spikewright.errors import NetworkError
 from spikewright.network.transforms import (
     AxisMap,

@@ -278,11 +278,11 @@ def test_small_runs_take_what_was_seen_lately(monkeypatch: pytest.MonkeyPatch) -
     memory._seen_in.cache_clear()
     for later in (0.0, 0.05, 0.04, 0.02, 0.05):
         now[0] += later
-        assert memory.lately_available() == 2**40
+        assert memory.recently_available() == 2**40
 
     assert looked == pytest.approx([1e9, 1e9 + 0.11])
     monkeypatch.setenv(memory.LIMIT_VARIABLE, "0.25")
-    assert memory.lately_available() == 2**28
+    assert memory.recently_available() == 2**28
 
 
 def test_limits_of_control_groups_are_read(tmp_path: Path) -> None:

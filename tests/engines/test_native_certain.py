@@ -75,7 +75,7 @@ def told(
         for array in execution.run(steps, {stimulus: fed}, last=number == len(runs))
     ]
     totals = [execution.summed()[p] for p in populations]
-    kernels = [k for part in execution._parts for k in part.kernels.values()]
+    kernels = [k for chunk in execution._chunks for k in chunk.kernels.values()]
     rows = [row[1:] for k in kernels if isinstance(k, RegionKernel) for row in k._state.followed()]
     followed = np.sum(rows, axis=0, dtype=int) if rows else np.zeros(2, int)
     return [*arrays, *(array for one in totals for array in (one.sent, one.net))], followed

@@ -419,7 +419,7 @@ def _work(program: Program, batch: int, block: int) -> int:
     engine = NativeEngine(threads=1)
     prepared = engine.prepare(program)
     (region,) = (op for op in prepared.operators if isinstance(op, Region) and op.loops)
-    return engine.work_bytes(region, Block(prepared, batch, block))
+    return engine.workspace_bytes(region, Block(prepared, batch, block))
 
 
 class TestWhatIsLeft:

@@ -95,7 +95,7 @@ def recorded(
         for array in execution.run(steps, {stimulus: fed}, last=number == len(runs))
     ]
     totals = [execution.summed()[p] for p in net.all_ensembles]
-    kernels = [k for part in execution._parts for k in part.kernels.values()]
+    kernels = [k for chunk in execution._chunks for k in chunk.kernels.values()]
     slabs = [row[1:] for k in kernels if isinstance(k, RegionKernel) for row in k._state.slabs()]
     arrays = [*made, *(array for one in totals for array in (one.sent, one.net))]
     return arrays, np.sum(slabs, axis=0, dtype=int) if slabs else np.zeros(4, int)

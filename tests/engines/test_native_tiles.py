@@ -261,7 +261,10 @@ def test_plan_and_memory_tell_of_tiles() -> None:
     assert f"by tiles of {ISAS[-1]} where about {_kernels.tile_share(ISAS[-1]):.0%}" in rows[0].why
     assert not any("tiles" in row.why for row in without.explain(program))
     held = [
-        sum(sum(engine.held(op, program).kept.values()) for op in engine.prepare(program).operators)
+        sum(
+            sum(engine.weight_memory(op, program).kept.values())
+            for op in engine.prepare(program).operators
+        )
         for engine in (without, tiled)
     ]
     assert held[1] - held[0] == 4 * 64 * 9 * 48  # bytes of a weight, inputs, lanes

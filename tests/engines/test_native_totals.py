@@ -88,7 +88,7 @@ def test_totals_come_in_the_programs_order(channels: int, last: bool, groups: in
         assert np.any(found[2] != found[3])  # some spikes were taken back
     execution = Execution(program, NativeEngine(1), 20, [a, b])
     execution.run(9, fed, last=True)
-    (kernel,) = (k for k in execution._parts[0].kernels.values() if isinstance(k, RegionKernel))
+    (kernel,) = (k for k in execution._chunks[0].kernels.values() if isinstance(k, RegionKernel))
     kinds = {array.dtype for sums in kernel.totals() for array in sums}
     assert kinds == {total_type(a, 9)} == {np.dtype(np.int8)}
 

@@ -12,7 +12,7 @@ from spikewright.engines.base import Engine, Plan, PlanRow
 from spikewright.engines.compile import compile_network
 from spikewright.engines.grid import PRECISIONS, Precision
 from spikewright.engines.memory import MemoryNeed, MemoryPart
-from spikewright.engines.needs import PreparedRun
+from spikewright.engines.memory_estimate import PreparedRun
 from spikewright.engines.parameters import Parameters
 from spikewright.engines.program import Program
 from spikewright.engines.recording import Tape, spike_times

@@ -1,4 +1,4 @@
-"""The base of engines: kernels for operators, over an array library of the engine's own."""
+"""The base class of engines, which make kernels for operators over an array library."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ from spikewright.network import Node
 
 
 class PlanRow(NamedTuple):
-    """An operator's label, the kernel that runs it, the reason, and its multiply-adds a step.
+    """An operator's label, the kernel that runs it, the reason, and its multiply-adds per step.
 
-    These are an estimate, of one sample: weights times the values that they meet, spikes or not.
+    `work` estimates the multiply-adds of one sample, with zero inputs counted too.
     """
 
     operator: str
@@ -56,9 +56,10 @@ class Plan(Shown, Sequence[PlanRow]):
         return iter(self.rows)
 
     def share(self, kernel: str) -> float:
-        """The share of the multiply-adds of a step that such kernels do: 0 where there are none.
+        """The share of a step's multiply-adds that kernels of this name do; 0 if there are none.
 
-        `kernel` is how their names begin; "reference" are those off the native engine's fast path.
+        `kernel` is how their names begin; with "reference" it is the share that the native engine
+        leaves to the reference engine.
         """
         total = sum(row.work for row in self.rows)
         return sum(row.work for row in self.rows if row.kernel.startswith(kernel)) / max(1, total)
@@ -74,7 +75,7 @@ class Plan(Shown, Sequence[PlanRow]):
 
 
 class Engine(ABC):
-    """Makes kernels and arrays. Engines hold no run state.
+    """Makes the kernels that run a program's operators, and arrays; engines hold no run state.
 
     `name` is the name that users give; `exact` engines give bit-identical results for every batch,
     order of samples and time block; `bound` states the guarantee of the others. `batch_values` are
@@ -99,8 +100,8 @@ class Engine(ABC):
         rows = (PlanRow(op.label, self.name, "", op.work(program)) for op in program.operators)
         return Plan(self.name, tuple(rows))
 
-    def working(self) -> AbstractContextManager[None]:
-        """A context around a run, e.g. a number of threads that is put back afterwards."""
+    def run_context(self) -> AbstractContextManager[None]:
+        """A context around a run, e.g. one that sets a number of threads and restores it."""
         return nullcontext()
 
     @property
@@ -132,15 +133,15 @@ class Engine(ABC):
         return NUMPY
 
     def chunk_samples(self, program: Program, batch: int) -> int:
-        """The number of samples to work on at once; all of them unless an engine chooses."""
+        """The number of samples to compute at once: the whole batch, unless an engine chooses."""
         return batch
 
     @abstractmethod
     def block_steps(self, program: Program, batch: int) -> int:
-        """The number of steps of `batch` samples to work on at once.
+        """The number of steps of `batch` samples to compute at once.
 
-        `program` holds the operators whose output changes from step to step.
-        The working set should stay in memory, or in a cache.
+        `program` holds the operators whose output changes from step to step. Their working set
+        should fit in memory, or in a cache.
         """
 
     # How much memory a run takes: upper bounds, for an engine that works on whole arrays.
@@ -154,9 +155,9 @@ class Engine(ABC):
         return self.value_bytes(program)
 
     def state_bytes(
-        self, op: Operator, program: Program, tally: bool, batch: int, stretch: Stretch | None
+        self, op: Operator, program: Program, tally: bool, batch: int, span: RunSpan | None
     ) -> Mapping[str, int]:
-        """Bytes of the state of `batch` samples while a stretch is run (None: any), by label."""
+        """Bytes of the state of `batch` samples during a span of a run (None: any), by label."""
         size = op.kept_values(program) * (8 if op.wide else self.value_bytes(program))
         if isinstance(op, Neurons) and tally:
             kind = op.neuron_type
@@ -164,48 +165,48 @@ class Engine(ABC):
             size += (8 + recent) * (1 + kind.negative) * op.size(program)
         return {op.label: size * batch} if size else {}
 
-    def work_bytes(self, op: Operator, block: Block) -> int:
-        """Bytes that an operator's kernel takes up beside inputs and outputs while it runs."""
-        return 8 * op.working_values(block)
+    def workspace_bytes(self, op: Operator, block: Block) -> int:
+        """Bytes that an operator's kernel needs while it runs, beside its inputs and outputs."""
+        return 8 * op.workspace_values(block)
 
-    def held(self, op: Operator, program: Program) -> Held:
-        """Memory of an operator's weights in this engine's own form."""
+    def weight_memory(self, op: Operator, program: Program) -> EngineWeights:
+        """The memory of an operator's weights in this engine's format."""
         values = number_of_weights(op)
         products = 8 * values if isinstance(op, Linear) and op.is_scaled else 0
         limbs = GRIDS[program.precision].weight_limbs
-        return Held({op.label: 8 * limbs * values}, 8 * values + products)
+        return EngineWeights({op.label: 8 * limbs * values}, 8 * values + products)
 
-    def holds(self, op: Operator) -> bool:
-        """Whether they are there already."""
+    def has_weights(self, op: Operator) -> bool:
+        """Whether the engine already has an operator's weights in its format."""
         return False
 
-    def device_room(self) -> int | None:
-        """Bytes left where the arrays are, or None where that is the machine's memory."""
+    def device_memory(self) -> int | None:
+        """Free bytes of the device that holds arrays; None where that is the machine's memory."""
         return None
 
 
-class Stretch(NamedTuple):
-    """Steps of a run from the start, so many in a block; whether none follow."""
+class RunSpan(NamedTuple):
+    """The steps of a run from its start, the steps of a block, and whether no run follows."""
 
     steps: int
     block: int
     last: bool
 
 
-class Held(NamedTuple):
-    """Weights in an engine's own form: bytes by label, and temporary bytes while they are made."""
+class EngineWeights(NamedTuple):
+    """Memory of weights in an engine's format: bytes by label, temporary bytes of converting."""
 
     kept: Mapping[str, int]
-    making: int
+    temporary: int
 
 
 def number_of_weights(op: Operator) -> int:
-    """Numbers that a map holds; of other operators 0."""
+    """The number of weights of a linear map; 0 for other operators."""
     return sum(array.size for array in arrays_of(op)) if isinstance(op, Mapped) else 0
 
 
 def arrays_of(op: Operator) -> Sequence[NDArray]:
-    """The arrays that an operator of a program holds, or its transform."""
+    """The arrays that an operator, or its transform, holds."""
     if op not in _arrays:
         owners = (op.transform, op) if isinstance(op, Mapped) else (op,)
         values = (value for owner in owners for value in vars(owner).values())

@@ -1,7 +1,4 @@
-"""Blocks of steps: some samples of a batch, the kernels with their state, and how these run one.
-
-From a block that fails the execution returns to where it began, and can go on.
-"""
+"""Blocks of steps: running one on a chunk of the batch, and returning to its start if it fails."""
 
 from __future__ import annotations
 
@@ -11,29 +8,29 @@ from collections.abc import Mapping, Sequence
 from spikewright._base.process import outside
 from spikewright.engines.kernel import Array, Call, Kernel
 from spikewright.engines.kernels import restarting
-from spikewright.engines.needs import PreparedRun
+from spikewright.engines.memory_estimate import PreparedRun
 from spikewright.engines.operators import NodeSource, Operator
 from spikewright.engines.program import Component
 from spikewright.engines.python_steps import Functions, keeping
-from spikewright.engines.recalling import Calls
+from spikewright.engines.replay import CallLog
 
 
-class Part:
-    """Some samples of the batch, and the kernels that hold their state."""
+class BatchChunk:
+    """A chunk of the batch: a slice of its samples, and the kernels that hold their state."""
 
     def __init__(
-        self, samples: slice, kernels: dict[Operator, Kernel], setting: PreparedRun
+        self, samples: slice, kernels: dict[Operator, Kernel], prepared: PreparedRun
     ) -> None:
         self.samples, self.kernels = samples, kernels
         self.size = samples.stop - samples.start
-        self._program, self._engine = setting.given, setting.engine
+        self._program, self._engine = prepared.given, prepared.engine
 
     def of(self, values: Mapping[int, Array]) -> dict[int, Array]:
-        """These samples of values of the whole batch (or of one sample that stands for all)."""
+        """This chunk's samples of the values of the whole batch (or of one shared sample)."""
         return {s: v if v.shape[0] == 1 else v[self.samples] for s, v in values.items()}
 
     def run(self, component: Component, values: dict[int, Array], step: int, count: int) -> None:
-        """Advance a component by `count` steps after step `step`, from signals to signals."""
+        """Advance a component by `count` steps after step `step`; adds its outputs to `values`."""
         if component.loops:
             self._run_loop(component, values, step, count)
             return
@@ -46,9 +43,9 @@ class Part:
     def _run_loop(
         self, component: Component, values: dict[int, Array], step: int, count: int
     ) -> None:
-        """Step by step: filters emit first and absorb last, the rest runs in between.
+        """Run a loop step by step: filters emit first and absorb last, the rest is in between.
 
-        It runs several steps at once where the outputs of all filters are known already.
+        Several steps run at once where the outputs of all filters are known already.
         """
         kernels = {op: self.kernels[op] for op in component.operators}
         shapes, empty = self._program.shapes, self._engine.arrays(self._program).empty
@@ -64,29 +61,29 @@ class Part:
             t += now
 
 
-def parts_of(setting: PreparedRun) -> list[Part]:
-    """The batch cut into chunks; kernels without state serve all of them."""
-    parts: list[Part] = []
-    program, engine = setting.program, setting.engine
-    for start in range(0, setting.batch, setting.chunk):
-        samples = slice(start, min(start + setting.chunk, setting.batch))
+def chunks_of(prepared: PreparedRun) -> list[BatchChunk]:
+    """Split the batch into chunks; they share the kernels without state."""
+    chunks: list[BatchChunk] = []
+    program, engine = prepared.program, prepared.engine
+    for start in range(0, prepared.batch, prepared.chunk):
+        samples = slice(start, min(start + prepared.chunk, prepared.batch))
         kernels: dict[Operator, Kernel] = {}
         for op in program.operators:
             if isinstance(op, NodeSource):
                 continue
-            shared = parts[0].kernels[op] if parts else None
+            shared = chunks[0].kernels[op] if chunks else None
             if shared is not None and shared.stateless:
                 kernels[op] = shared
             else:
                 size = samples.stop - samples.start
-                kernel = engine.kernel(op, program, size, setting.tallied(op))
+                kernel = engine.kernel(op, program, size, prepared.tallied(op))
                 kernels[op] = restarting(kernel, op, program, engine, size)
-        parts.append(Part(samples, kernels, setting))
-    return parts
+        chunks.append(BatchChunk(samples, kernels, prepared))
+    return chunks
 
 
 def _calls(kernels: Mapping[Operator, Kernel], values: Mapping[int, Array]) -> dict[Operator, Call]:
-    """Functions of a step of a block, of operators that fill arrays by themselves."""
+    """The functions of those kernels that write a step's output into an array themselves."""
     found: dict[Operator, Call] = {}
     for op, kernel in kernels.items():
         made = values[op.output].swapaxes(0, 1)
@@ -104,7 +101,7 @@ def _loop_once(
     t: int,
     now: int,
 ) -> None:
-    """Steps `t` to `t + now` of a loop, in a block behind step `step`."""
+    """Run steps `t` to `t + now` of a loop, in a block that follows step `step`."""
     at: dict[int, Array] = {}
 
     def read(s: int) -> Array:
@@ -120,7 +117,8 @@ def _loop_once(
         outputs = kernel.begin([read(s) for s in op.prompt], step + t, now)
         for s, output in zip(op.outputs, outputs, strict=False):
             values[s][:, t : t + now] = output
-            # What waits changes in place; of all else its readers see the kernel's own.
+            # A delayed output changes in place, so that its readers get the copy; all others get
+            # the kernel's own array.
             at[s] = output if op.prompt else values[s][:, t : t + now]
     for op, kernel in kernels.items():
         if op.prompt != op.inputs:
@@ -129,8 +127,8 @@ def _loop_once(
                 values[s][:, t : t + now] = output
 
 
-class Resuming:
-    """The state of kernels at the start of a block, and the answers of functions since then.
+class BlockCheckpoint:
+    """The state at the start of a block: that of kernels, and the calls of functions since then.
 
     `operators` are those of the program.
     """
@@ -138,30 +136,30 @@ class Resuming:
     def __init__(self, kernels: Sequence[Kernel], operators: Sequence[Operator]) -> None:
         self._kernels = [kernel for kernel in kernels if not kernel.stateless]
         self._operators = operators
-        self.calls = Calls()
-        self._step: int | None = None  # that of the mark; None while there is none
-        self._again: set[str] = set()  # labels of what counts some steps twice
-        self.ended = False  # whether a run ended early and none has gone on
+        self.calls = CallLog()
+        self._step: int | None = None  # of the mark; None while there is none
+        self._repeated: set[str] = set()  # labels of operators that saw some steps twice
+        self.ended = False  # whether a run ended early and was not resumed
 
     def mark(self, step: int) -> None:
-        """Note the state after step `step`."""
+        """Save the state after step `step`."""
         self._step = None
         for kernel in self._kernels:
             kernel.mark()
         self.calls.mark()
         self._step = step
 
-    def forget(self) -> None:
-        """Leave out all that was noted: kernels have another state now."""
-        self._step, self.ended, self._again = None, False, set()
+    def clear(self) -> None:
+        """Delete the saved state: kernels have been given another one."""
+        self._step, self.ended, self._repeated = None, False, set()
 
     def at(self, step: int) -> bool:
-        """Whether the mark is at `step`: the block behind it is not done."""
+        """Whether the mark is at `step`: the block after it is not done."""
         return self._step == step
 
-    def settle(self, step: int) -> bool:
-        """Return to the mark if it is at `step`; whether it is."""
-        self.calls.moment.time = None
+    def roll_back(self, step: int) -> bool:
+        """Return to the mark if it is at `step`; returns whether it is."""
+        self.calls.call_time.seconds = None
         if not self.at(step):
             return False
         for kernel in self._kernels:
@@ -169,24 +167,24 @@ class Resuming:
         self.calls.rewind()
         return True
 
-    def failed(self, step: int) -> None:
-        """The same of a run that ended early."""
+    def roll_back_failed(self, step: int) -> None:
+        """Roll back a run that ended early."""
         self.ended = True
-        if self.settle(step):
-            self._again.update(keeping(self._operators))
+        if self.roll_back(step):
+            self._repeated.update(keeping(self._operators))
 
-    def go_on(self, functions: Functions) -> None:
-        """Call functions again that failed; warns where steps count twice for what they keep."""
-        self._again.update(functions.failed())
-        functions.forgive()
-        try:  # a signal before the end of the warning leaves it for the next run
-            if self._again:
+    def resume(self, functions: Functions) -> None:
+        """Let functions that failed be called again; warns of state that sees a step twice."""
+        self._repeated.update(functions.failed())
+        functions.clear_error()
+        try:  # if an interrupt comes before the end of the warning, the next run gives it
+            if self._repeated:
                 warnings.warn(
-                    f"{', '.join(sorted(self._again))}: the last run ended within a step, which is "
-                    "run again; what is kept there outside the network counts it twice",
+                    f"{', '.join(sorted(self._repeated))}: the last run ended within a step, and "
+                    "that step is run again; state kept outside the network sees it twice",
                     stacklevel=outside(),
                 )
-        except Warning:  # where warnings are errors, it is one once
-            self._again, self.ended = set(), False
+        except Warning:  # where warnings are errors, it is raised only once
+            self._repeated, self.ended = set(), False
             raise
-        self._again, self.ended = set(), False
+        self._repeated, self.ended = set(), False

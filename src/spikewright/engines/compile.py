@@ -10,17 +10,12 @@ from numpy.typing import NDArray
 
 from spikewright._base.arguments import repeated
 from spikewright._base.debugging import checking, traced
+from spikewright.engines.builder import ProgramBuilder, Receiver, Signals
 from spikewright.engines.decoder_cache import Choice, DecoderCache, chosen_cache
-from spikewright.engines.draft import ProgramDraft, Receiver, Signals
-from spikewright.engines.factors import (
-    Scaled,
-    carried_factors,
-    passed_heights,
-    pooled_heights,
-    takes_counts,
-)
+from spikewright.engines.direct_connections import DirectConnections
 from spikewright.engines.grid import Precision
-from spikewright.engines.learned import Learners
+from spikewright.engines.learned import LearningBuilder
+from spikewright.engines.nef_operators import NefOperators
 from spikewright.engines.operators import Apply, Generate, NodeSource, Operator, ScaledSum
 from spikewright.engines.parameters import (
     Parameters,
@@ -33,13 +28,18 @@ from spikewright.engines.parameters import (
     seeded_networks,
 )
 from spikewright.engines.populations import Neurons
-from spikewright.engines.probed import GivenWeights, Probed
+from spikewright.engines.probes import GivenWeights, ProbeResolver
 from spikewright.engines.program import Program, Recording, order, with_weights_held
 from spikewright.engines.program_check import check_program
 from spikewright.engines.python_steps import Turns, node_may_share, taking_turns
 from spikewright.engines.settings import check_settings, check_sizes, check_step
-from spikewright.engines.values import Values
-from spikewright.engines.vectors import Vectors
+from spikewright.engines.spike_scaling import (
+    ScaledSignal,
+    carried_factors,
+    passed_heights,
+    pooled_heights,
+    takes_counts,
+)
 from spikewright.errors import BuildError
 from spikewright.network import (
     Connection,
@@ -104,13 +104,13 @@ class _Compiler:
         self.times = times
         self.network, self.dt, self.seed, self.precision = network, dt, seed, precision
         self.probes = probes
-        self.draft = ProgramDraft(dt, precision)
-        self.vectors = Vectors(self.draft, cache)
-        self.signals = Signals(self.draft)
+        self.builder = ProgramBuilder(dt, precision)
+        self.nef = NefOperators(self.builder, cache)
+        self.signals = Signals(self.builder)
         self.populations: dict[NeuronsView, Neurons] = {}
         self.parameters: dict[Ensemble, Parameters] = {}
         self.keys: dict[Ensemble | Connection | Node | Probe, tuple[int, int]] = {}
-        self.draft.keys = self.keys
+        self.builder.keys = self.keys
         self.affine: dict[NeuronsView, tuple[NDArray | None, NDArray | None]] = {}
 
     def program(self, turns: Turns) -> Program:
@@ -119,7 +119,7 @@ class _Compiler:
         signals, connections = self.signals, self.network.all_connections
         driven = {connection.post_obj for connection in connections}
         for node in self.network.all_nodes:
-            signals.output_of[node] = self.draft.signal(node.shape_out, f"{node!r}")
+            signals.output_of[node] = self.builder.signal(node.shape_out, f"{node!r}")
             signals.arriving[node] = []
             if _passes_on(node, node in driven):
                 # A junction: what arrives is its value.
@@ -133,28 +133,28 @@ class _Compiler:
         junctions += [node for node in self.network.all_nodes if takes_counts(node)]
         signals.factors = carried_factors(self.network, junctions, spikes)
         signals.heights.update(pooled_heights(self.network, spikes))
-        represented = self.vectors.representations
-        self.learners = Learners(signals, represented, connections, self.probes)
+        represented = self.nef.representations
+        self.learning = LearningBuilder(signals, represented, connections, self.probes)
         recorded = {probe.obj for probe in self.probes}
         waits = None if self.times is None else waits_of(self.network, self.times, recorded)
         row = 0 if self.times is None else self.times.steps
-        self.values = Values(signals, self.vectors, connections, recorded, waits, row=row)
+        self.direct = DirectConnections(signals, self.nef, connections, recorded, waits, row=row)
         for connection in connections:
             self.connect(connection)
-        self.values.finish()
+        self.direct.finish()
         for item in signals.arriving:
             self.receive(item)
         for node in self.network.all_nodes:
             self.compute(node)
         recordings = self.recordings()
-        self.vectors.forget()
-        operators = with_weights_held(self.draft.operators, self.precision, self.draft.encoders)
+        self.nef.forget()
+        operators = with_weights_held(self.builder.operators, self.precision, self.builder.encoders)
         in_turn = taking_turns(operators, turns)
         return Program(
             dt=self.dt,
             seed=self.seed,
             precision=self.precision,
-            shapes=tuple(self.draft.shapes),
+            shapes=tuple(self.builder.shapes),
             components=order(operators, in_turn),
             recordings=recordings,
             parameters=self.parameters,
@@ -162,10 +162,10 @@ class _Compiler:
             input_of=signals.input_of,
             output_of=signals.output_of,
             representations=represented,
-            decodings=self.vectors.decodings,
-            labels=self.draft.labels,
-            learned=self.learners.operators,
-            turned=self.learners.held_encoders(),
+            decodings=self.nef.decodings,
+            labels=self.builder.labels,
+            learned=self.learning.operators,
+            turned=self.learning.held_encoders(),
             whole_steps=None if self.times is None else self.times.steps,
         )
 
@@ -192,22 +192,22 @@ class _Compiler:
         signals = self.signals
         signals.arriving[ensemble] = []
         if ensemble.is_direct:
-            self.vectors.represent(ensemble, key, None)
-            signal = self.draft.signal((ensemble.dimensions,), f"{ensemble!r}")
+            self.nef.represent(ensemble, key, None)
+            signal = self.builder.signal((ensemble.dimensions,), f"{ensemble!r}")
             signals.input_of[ensemble] = signals.output_of[ensemble] = signal
             return
         neurons, kind = ensemble.neurons, ensemble.neuron_type
         if self.times is not None and kind.sends_digits:
             kind = replace(kind, start=0)  # type: ignore[call-arg]
         solved = build_parameters(ensemble, key)
-        self.vectors.represent(ensemble, key, solved)
+        self.nef.represent(ensemble, key, solved)
         built = self.parameters[ensemble] = solved.parameters
         check_sizes(ensemble, self.dt, built.initial_voltage)
         threshold = 1.0 / (np.asarray(ensemble.rate_scale, np.float64) * self.dt)
         heights = kind.amplitude * (threshold if kind.spiking else 1.0)
         signals.heights[neurons] = np.asarray(heights)
-        signals.input_of[neurons] = self.draft.signal(ensemble.shape, f"current of {ensemble!r}")
-        signals.output_of[neurons] = self.draft.signal(ensemble.shape, f"{ensemble!r}")
+        signals.input_of[neurons] = self.builder.signal(ensemble.shape, f"current of {ensemble!r}")
+        signals.output_of[neurons] = self.builder.signal(ensemble.shape, f"{ensemble!r}")
         signals.arriving[neurons] = []
         self.affine[neurons] = affine(ensemble, solved)
         self.populations[neurons] = Neurons(
@@ -223,7 +223,7 @@ class _Compiler:
             restart=self._period(ensemble) if kind.state_names else None,
             begins=initial_state(ensemble, key),
         )
-        self.draft.operators.append(self.populations[neurons])
+        self.builder.operators.append(self.populations[neurons])
 
     def _begins_with(self, ensemble: Ensemble, built: Parameters, threshold: NDArray) -> NDArray:
         """The voltage before the first step.
@@ -243,7 +243,7 @@ class _Compiler:
         kind = ensemble.neuron_type
         kept = (*kind.state_names, *kind.made_names)
         names = dict.fromkeys(name for name in wanted if name in kept)
-        return {n: self.draft.signal(ensemble.shape, f"{n} of {ensemble!r}") for n in names}
+        return {n: self.builder.signal(ensemble.shape, f"{n} of {ensemble!r}") for n in names}
 
     def connect(self, connection: Connection) -> None:
         """Operators from the sending signal to the receiver's input."""
@@ -253,17 +253,17 @@ class _Compiler:
         receiver: Receiver = connection.post_obj
         decoded = None
         if connection.decodes:
-            decoded = self.vectors.decode(connection, self.keys[connection])
+            decoded = self.nef.decode(connection, self.keys[connection])
             if decoded.full is not None and isinstance(receiver, Ensemble):
                 receiver = receiver.neurons  # the encoders are in the weights
-        sent: Scaled | None
-        if self.learners.changes(connection):
-            sent = self.learners.weighted(connection, decoded)
+        sent: ScaledSignal | None
+        if self.learning.changes(connection):
+            sent = self.learning.weighted(connection, decoded)
         elif decoded is not None:
             pre: NeuronsView = connection.pre_obj.neurons  # type: ignore[union-attr]
-            sent = self.vectors.decoded(connection, decoded, self.signals.value(pre))
+            sent = self.nef.decoded(connection, decoded, self.signals.value(pre))
         else:
-            sent = self.values.connected(connection)
+            sent = self.direct.connected(connection)
         if sent is not None:
             self.signals.delivered[connection] = sent
             self.signals.arriving[receiver].append(sent)
@@ -286,7 +286,7 @@ class _Compiler:
             if not (item.is_direct or arriving or self._input_probed(item)):
                 return  # nothing is represented
             if item not in signals.input_of:
-                signals.input_of[item] = self.draft.signal((item.dimensions,), label)
+                signals.input_of[item] = self.builder.signal((item.dimensions,), label)
                 self.encode(item)
         elif isinstance(item, NeuronsView):
             gain, bias = self.affine[item]
@@ -299,36 +299,37 @@ class _Compiler:
                 raise BuildError(f"{item!r} takes no input, but connections lead to it")
             return
         elif item not in signals.input_of:
-            signals.input_of[item] = self.draft.signal(item.shape_in, label)
+            signals.input_of[item] = self.builder.signal(item.shape_in, label)
         kept = signals.factors.get(item, 1.0) if isinstance(item, Node) else 1.0
         values = tuple(
-            self.draft.values(Scaled(signal, factor / kept), label) for signal, factor in arriving
+            self.builder.values(ScaledSignal(signal, factor / kept), label)
+            for signal, factor in arriving
         )
         output = signals.input_of[item]
         if isinstance(item, NeuronsView) and _is_noisy(item.ensemble):
-            output = self.draft.signal(item.shape, label)
+            output = self.builder.signal(item.shape, label)
             self.add_noise(item, output)
-        self.draft.operators.append(ScaledSum(label, values, output, gain, bias))
+        self.builder.operators.append(ScaledSum(label, values, output, gain, bias))
 
     def encode(self, ensemble: Ensemble) -> None:
         """The input of an ensemble's neurons from the vector it represents."""
         signal = self.signals.input_of[ensemble]
-        encoded = self.learners.encoded(ensemble, signal)
+        encoded = self.learning.encoded(ensemble, signal)
         if encoded is None:
-            encoded = self.vectors.encoded(ensemble, signal)
+            encoded = self.nef.encoded(ensemble, signal)
         self.signals.arriving[ensemble.neurons].append(encoded)
 
     def add_noise(self, item: NeuronsView, quiet: int) -> None:
         """The current of a population with noise: a process added to its input."""
         ensemble, label = item.ensemble, f"noise of {item.ensemble!r}"
         key = object_key(*self.keys[ensemble], _NOISE)
-        noise = self.draft.signal(item.shape, label)
+        noise = self.builder.signal(item.shape, label)
         process = ensemble.noise
         if process is None:
             raise BuildError(f"{ensemble!r} has no noise")
-        self.draft.operators.append(Generate(label, (), noise, process, (0,), key))
+        self.builder.operators.append(Generate(label, (), noise, process, (0,), key))
         label = f"current of {ensemble!r}"
-        self.draft.operators.append(ScaledSum(label, (quiet, noise), self.signals.input_of[item]))
+        self.builder.operators.append(ScaledSum(label, (quiet, noise), self.signals.input_of[item]))
 
     def _input_probed(self, ensemble: Ensemble) -> bool:
         return any(p.obj is ensemble and p.attr == "input" for p in self.probes)
@@ -339,18 +340,18 @@ class _Compiler:
         output = signals.output_of[node]
         if isinstance(node.output, Process):
             inputs = (signals.input_of[node],) if node.shape_in != (0,) else ()
-            self.draft.operators.append(
+            self.builder.operators.append(
                 Generate(f"{node!r}", inputs, output, node.output, node.shape_in, self.keys[node])
             )
         elif node not in signals.input_of:
             source: Operator = Apply(f"{node!r}", (), output, node)
             if not node_may_share(node):
                 source = NodeSource(f"{node!r}", (), output, node, repeats=self._period(node))
-            self.draft.operators.append(source)
+            self.builder.operators.append(source)
         elif node.output is not None and not _stands_in(node):
             applied = Apply(f"{node!r}", (signals.input_of[node],), output, node)
             restart = self._period(node) if applied.keeps else None
-            self.draft.operators.append(replace(applied, restart=restart))
+            self.builder.operators.append(replace(applied, restart=restart))
 
     def _period(self, place: Ensemble | Node) -> int | None:
         """The steps of the program after which a place begins anew; None: never."""
@@ -359,11 +360,11 @@ class _Compiler:
 
     def recordings(self) -> tuple[Recording, ...]:
         """Recordings of the probes."""
-        probed = Probed(
+        probed = ProbeResolver(
             network=self.network,
             signals=self.signals,
-            vectors=self.vectors,
-            learners=self.learners,
+            nef=self.nef,
+            learning=self.learning,
             populations=self.populations,
             parameters=self.parameters,
             decoder_key=lambda ensemble: object_key(*self.keys[ensemble], _CONNECTION),

@@ -157,7 +157,7 @@ class Kernel(ABC):
             kernel.rewind()
         self.restore(self._marked)
 
-    def stepping(self, inputs: Sequence[Array]) -> Stepping | None:
+    def prepare_step(self, inputs: Sequence[Array]) -> PreparedStep | None:
         """The coming steps one by one, between arrays that stay; None where `run` does them.
 
         `inputs` are `(batch or 1, 1, *shape)`; whoever asks writes into them.
@@ -191,7 +191,7 @@ class Kernel(ABC):
         return None
 
 
-class Stepping(ABC):
+class PreparedStep(ABC):
     """Steps of a kernel one by one: what `run` would make anew for each of them is made once."""
 
     outputs: Sequence[Array]

@@ -13,7 +13,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright.engines.base import Engine
-from spikewright.engines.calling import ProcessKernel
 from spikewright.engines.kernel import Array, Call, DelayedKernel, Kernel, Kernels, Setup
 from spikewright.engines.operators import (
     Advance,
@@ -26,6 +25,7 @@ from spikewright.engines.operators import (
 )
 from spikewright.engines.populations import Learned
 from spikewright.engines.program import Program
+from spikewright.engines.python_calls import ProcessKernel
 from spikewright.engines.python_steps import PythonStep
 from spikewright.engines.totals import Sums
 from spikewright.engines.windows import Carry

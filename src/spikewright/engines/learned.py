@@ -9,11 +9,11 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright.engines.draft import Signals
-from spikewright.engines.factors import Scaled
+from spikewright.engines.builder import Signals
 from spikewright.engines.populations import Learned, Learning
 from spikewright.engines.reference.linear import matrix_of
 from spikewright.engines.representation import Decoded, Representation
+from spikewright.engines.spike_scaling import ScaledSignal
 from spikewright.errors import BuildError
 from spikewright.network import Connection, Ensemble, LearningRule, NeuronsView, ObjView, Probe
 from spikewright.network.learning.rule import check_fit, matrix_place
@@ -32,7 +32,7 @@ class _Weights(NamedTuple):
     unit: NDArray | None
 
 
-class Learners:
+class LearningBuilder:
     """Weights that change, added to a program in the making.
 
     `operators` are those of connections and of ensembles whose encoders change; `read` are the
@@ -46,7 +46,7 @@ class Learners:
         connections: Iterable[Connection],
         probes: Sequence[Probe],
     ) -> None:
-        self.signals, self.draft = signals, signals.draft
+        self.signals, self.builder = signals, signals.builder
         self.represented = representations
         self.operators: dict[Connection | Ensemble, Learned] = {}
         self.read: dict[tuple[LearningRule, str], int] = {}
@@ -66,7 +66,7 @@ class Learners:
             if rule.size_in:
                 label = f"input of {rule!r}"
                 self.signals.arriving[rule] = []
-                self.signals.input_of[rule] = self.draft.signal(rule.shape_in, label)
+                self.signals.input_of[rule] = self.builder.signal(rule.shape_in, label)
         if _turns(connection) and isinstance(connection.post_obj, Ensemble):
             self._turning.setdefault(connection.post_obj, []).append(connection)
 
@@ -76,24 +76,24 @@ class Learners:
         """Whether a connection has weights that are or were learned."""
         return "weights" in connection.learned or bool(_rules(connection, False))
 
-    def weighted(self, connection: Connection, decoded: Decoded | None) -> Scaled:
+    def weighted(self, connection: Connection, decoded: Decoded | None) -> ScaledSignal:
         """The output of a connection with learned weights, filtered behind them."""
         pre, label = connection.pre_obj, f"{connection!r}"
         neurons = pre.neurons if isinstance(pre, Ensemble) else pre
         if not isinstance(neurons, NeuronsView):
             raise BuildError(f"{connection!r}: learned weights are for connections from neurons")
         weights = self._weights(connection, decoded)
-        sent = self.draft.map(self.signals.value(neurons), weights.before, label)
+        sent = self.builder.map(self.signals.value(neurons), weights.before, label)
         if _rules(connection, False):
             output = self._learn(connection, weights, sent)
-            sent = Scaled(output, 1.0)
+            sent = ScaledSignal(output, 1.0)
         else:
-            sent = self.draft.map(sent, (Dense(weights.matrix),), label)
+            sent = self.builder.map(sent, (Dense(weights.matrix),), label)
         after, synapse, cut = weights.after, connection.synapse, 0
         if synapse is not None and not synapse.commutes:  # of the values that are delivered
             whole = decoded is not None and decoded.full is not None
             cut = len(after) - (0 if whole else len(connection.placing))
-        return self.draft.deliver(connection, sent, after, cut)
+        return self.builder.deliver(connection, sent, after, cut)
 
     def _weights(self, connection: Connection, decoded: Decoded | None) -> _Weights:
         if decoded is None:
@@ -120,9 +120,9 @@ class Learners:
         """Initial weights: as built, or as learned before."""
         return _in_units(connection, "weights", built, unit)
 
-    def _learn(self, connection: Connection, weights: _Weights, sent: Scaled) -> int:
+    def _learn(self, connection: Connection, weights: _Weights, sent: ScaledSignal) -> int:
         label = f"weights of {connection!r}"
-        senders = self.draft.values(sent, f"activities for {connection!r}")
+        senders = self.builder.values(sent, f"activities for {connection!r}")
         rules = []
         for rule in _rules(connection, False):
             signals = self._activities(rule, senders)
@@ -154,7 +154,7 @@ class Learners:
         else:
             return signal
         label = f"error of {rule!r} along encoders"
-        return self.draft.map(Scaled(signal, 1.0), (Dense(encoders),), label).signal
+        return self.builder.map(ScaledSignal(signal, 1.0), (Dense(encoders),), label).signal
 
     def _scaled_encoders(self, ensemble: Ensemble) -> NDArray:
         found = self.represented[ensemble]
@@ -162,7 +162,7 @@ class Learners:
 
     # Encoders of ensembles.
 
-    def encoded(self, ensemble: Ensemble, signal: int) -> Scaled | None:
+    def encoded(self, ensemble: Ensemble, signal: int) -> ScaledSignal | None:
         """Input of neurons through learned encoders; None: the ensemble's are not learned."""
         turning = self._turning.get(ensemble)
         if turning is None:
@@ -175,15 +175,15 @@ class Learners:
             for rule in _rules(connection, True)
         ]
         if rules:
-            sent = Scaled(signal, 1.0)
+            sent = ScaledSignal(signal, 1.0)
             output = self._add(
                 ensemble, label, sent, matrix=matrix, rules=rules, unit=unit, attr="scaled_encoders"
             )
-            sent = Scaled(output, 1.0)
+            sent = ScaledSignal(output, 1.0)
         else:
             dense = (Dense(matrix),)
-            sent = self.draft.encode(signal, dense, label)
-        return self.draft.map(sent, (Reshape(ensemble.shape),), label)
+            sent = self.builder.encode(signal, dense, label)
+        return self.builder.map(sent, (Reshape(ensemble.shape),), label)
 
     def held_encoders(self) -> dict[Ensemble, NDArray]:
         """Encoders over radius of every ensemble for which there are learned ones."""
@@ -235,17 +235,17 @@ class Learners:
             return activity
         part = ObjView(connection.post.target, (connection.post.numbers(post.shape).ravel(),))
         shape, label = (neurons.ensemble.n_neurons,), f"activities at {connection!r}"
-        return self.draft.map(Scaled(activity, 1.0), (part.select(shape),), label).signal
+        return self.builder.map(ScaledSignal(activity, 1.0), (part.select(shape),), label).signal
 
     def _learning(
         self, rule: LearningRule, signals: dict[str, int], shape: Shape, scale: NDArray | None
     ) -> Learning:
         kind = rule.learning_rule_type
-        state = kind.initial_state(shape[1], self.draft.dt)
+        state = kind.initial_state(shape[1], self.builder.dt)
         shapes = {"delta": shape, **{name: value.shape for name, value in state.items()}}
         wanted = self._recorded.get(rule, set())
         recorded = {
-            name: self.draft.signal(made, f"{name} of {rule!r}")
+            name: self.builder.signal(made, f"{name} of {rule!r}")
             for name, made in shapes.items()
             if name in wanted
         }
@@ -256,7 +256,7 @@ class Learners:
         self,
         owner: Connection | Ensemble,
         label: str,
-        sent: Scaled,
+        sent: ScaledSignal,
         matrix: NDArray,
         rules: Sequence[Learning],
         unit: NDArray | None,
@@ -266,9 +266,9 @@ class Learners:
             rule.connection.post_obj is owner and attr in names
             for rule, names in self._recorded.items()
         )
-        output = self.draft.signal((len(matrix),), label)
+        output = self.builder.signal((len(matrix),), label)
         read = dict.fromkeys(s for learning in rules for s in learning.signals.values())
-        weights = self.draft.signal(matrix.shape, f"{attr} of {owner!r}") if probed else None
+        weights = self.builder.signal(matrix.shape, f"{attr} of {owner!r}") if probed else None
         self.operators[owner] = Learned(
             label=label,
             inputs=(sent.signal, *read),
@@ -279,7 +279,7 @@ class Learners:
             unit=unit,
             weights=weights,
         )
-        self.draft.operators.append(self.operators[owner])
+        self.builder.operators.append(self.operators[owner])
         return output
 
 

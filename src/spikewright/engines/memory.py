@@ -99,7 +99,7 @@ def available() -> int | None:
     return min((limit for limit in limits if limit is not None), default=None)
 
 
-def lately_available() -> int | None:
+def recently_available() -> int | None:
     """`available()` of at most a tenth of a second ago: a reading takes longer than a small run."""
     if os.environ.get(LIMIT_VARIABLE):
         return available()
@@ -108,8 +108,8 @@ def lately_available() -> int | None:
 
 def available_for(size: int) -> int | None:
     """`available()` for so many bytes; where these are few, as of a tenth of a second ago."""
-    small = size < max(SMALL, (lately_available() or 0) // _SMALL_SHARE)
-    return lately_available() if small else available()
+    small = size < max(SMALL, (recently_available() or 0) // _SMALL_SHARE)
+    return recently_available() if small else available()
 
 
 @lru_cache(maxsize=1)
@@ -119,7 +119,7 @@ def _seen_in(moment: int) -> int | None:
 
 
 @contextmanager
-def running_out(where: str) -> Iterator[None]:
+def memory_errors(where: str) -> Iterator[None]:
     """A context in which memory that runs out is a `SimulationError`: it says for how much."""
     try:
         yield

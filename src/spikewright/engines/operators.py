@@ -14,7 +14,7 @@ from typing import Any, ClassVar, NamedTuple, Protocol
 from numpy.typing import NDArray
 
 from spikewright.engines.compensation import Compensation, weights_of
-from spikewright.engines.factors import carries, in_steps, weighted
+from spikewright.engines.spike_scaling import carries, in_steps, weighted
 from spikewright.network import Ensemble, MaxPool, Node, NodeFunction
 from spikewright.network.processes import Process
 from spikewright.network.synapses import DiscreteFilter, Synapse
@@ -30,20 +30,20 @@ class SignalShapes(Protocol):
     def dt(self) -> float: ...
 
 
-class WorkedOn(Protocol):
+class BlockShape(Protocol):
     """Some steps of some samples of a program, as operators tell what they work on."""
 
     @property
     def samples(self) -> int: ...
     @property
-    def step(self) -> WorkedOn:
+    def step(self) -> BlockShape:
         """One of its steps."""
 
     def values(self, signals: Sequence[int]) -> int:
         """Values of signals in it."""
 
 
-class Called(NamedTuple):
+class CalledObject(NamedTuple):
     """An object that an operator calls at every step, which may be a user's, and its methods.
 
     No methods stand for the object itself. It is `shared` by all samples where it is called on
@@ -118,7 +118,7 @@ class Operator:
         return None
 
     @property
-    def calls(self) -> Sequence[Called]:
+    def calls(self) -> Sequence[CalledObject]:
         """The Python that it calls at every step and that may be a user's."""
         return ()
 
@@ -126,7 +126,7 @@ class Operator:
         """The number of values of its state, of one sample."""
         return 0
 
-    def working_values(self, block: WorkedOn) -> int:
+    def workspace_values(self, block: BlockShape) -> int:
         """Values that a kernel on whole arrays holds at most beside its inputs and outputs."""
         return 4 * block.step.values(self.outputs) if self.changes else block.values(self.outputs)
 
@@ -150,12 +150,12 @@ class OfNode(Operator):
     node: Node
 
     @property
-    def calls(self) -> Sequence[Called]:
+    def calls(self) -> Sequence[CalledObject]:
         function = self.node.output
         if isinstance(function, NodeFunction):
-            return (Called(function, ("apply", "reached"), True),)
+            return (CalledObject(function, ("apply", "reached"), True),)
         alone = callable(function) and not self.node.stateless
-        return (Called(function, (), False),) if alone else ()
+        return (CalledObject(function, (), False),) if alone else ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -309,7 +309,7 @@ class DelayedLinear(Mapped):
     def kept_values(self, program: SignalShapes) -> int:
         return self.size(program) * self.rows
 
-    def working_values(self, block: WorkedOn) -> int:
+    def workspace_values(self, block: BlockShape) -> int:
         """Places, senders and products of all entries, where all senders spike, and their masks."""
         return 6 * len(self.delays) + block.values(self.outputs)
 
@@ -349,7 +349,7 @@ class Apply(OfNode):
     def changes(self) -> bool:
         return self.keeps or self.by_sample
 
-    def working_values(self, block: WorkedOn) -> int:
+    def workspace_values(self, block: BlockShape) -> int:
         if self.changes:
             return 4 * block.step.values((*self.inputs, self.output))
         return block.values((*self.inputs, self.output, self.output))
@@ -379,5 +379,5 @@ class Generate(Operator):
     by_sample = True
 
     @property
-    def calls(self) -> Sequence[Called]:
-        return (Called(self.process, ("make_state", "make_step"), False),)
+    def calls(self) -> Sequence[CalledObject]:
+        return (CalledObject(self.process, ("make_state", "make_step"), False),)

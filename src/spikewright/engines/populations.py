@@ -8,7 +8,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from spikewright.engines.operators import Called, Operator, SignalShapes, WorkedOn
+from spikewright.engines.operators import BlockShape, CalledObject, Operator, SignalShapes
 from spikewright.network import Ensemble
 from spikewright.network.learning import LearningRuleType
 from spikewright.network.neurons import NeuronType
@@ -60,8 +60,8 @@ class Neurons(Operator):
         return self.neuron_type.spiking or bool(self.neuron_type.initial_values())
 
     @property
-    def calls(self) -> Sequence[Called]:
-        return (Called(self.neuron_type, ("step",), True),)
+    def calls(self) -> Sequence[CalledObject]:
+        return (CalledObject(self.neuron_type, ("step",), True),)
 
     def gives_counts(self, known: set[int]) -> bool:
         return self.neuron_type.spiking
@@ -112,7 +112,7 @@ class Learned(Operator):
         kept = sum(value.size for state in states for value in state.values())
         return 3 * self.initial.size + kept
 
-    def working_values(self, block: WorkedOn) -> int:
+    def workspace_values(self, block: BlockShape) -> int:
         kept = 4 * block.samples * self.initial.size
         return kept + block.values((*self.inputs, *self.outputs))
 
@@ -130,6 +130,6 @@ class Learned(Operator):
         return (*early, *self.late)
 
     @property
-    def calls(self) -> Sequence[Called]:
+    def calls(self) -> Sequence[CalledObject]:
         methods = ("delta", "initial_state")
-        return [Called(learning.rule, methods, True) for learning in self.rules]
+        return [CalledObject(learning.rule, methods, True) for learning in self.rules]

@@ -23,11 +23,11 @@ from typing import Any, NamedTuple
 from numpy.typing import NDArray
 
 from spikewright.engines.compensation import Compensation, weights_of
-from spikewright.engines.factors import heights_of
 from spikewright.engines.grid import Precision, entries_on_grid, whole_steps
 from spikewright.engines.operators import Linear, Mapped, NodeSource, Operator
 from spikewright.engines.parameters import Parameters
 from spikewright.engines.populations import Learned, Neurons
+from spikewright.engines.spike_scaling import heights_of
 from spikewright.errors import BuildError, SimulationError
 from spikewright.network import Connection, Ensemble, Node, Probe
 from spikewright.network.transforms import AxisMap, Shape, Sparse

@@ -17,7 +17,7 @@ from weakref import WeakKeyDictionary
 
 from spikewright._base.process import outside
 from spikewright.engines.operators import NodeSource, OfNode, Operator
-from spikewright.engines.recalling import Calls, Recalled
+from spikewright.engines.replay import CallLog, ReplayedFunction
 from spikewright.errors import BuildError, SimulationError
 from spikewright.network import Network, Node
 from spikewright.network.processes import Process
@@ -83,8 +83,8 @@ class PythonStep:
         self.original: Any = find()
         self.copies: tuple[Any, ...] = (self.original,)  # one, or one for each sample
         self.called: tuple[Any, ...] = self.copies  # the same, as they are called
-        self._calls: Calls | None = None
-        self.recalling: list[Recalled] = []  # of the functions that keep their answers
+        self._calls: CallLog | None = None
+        self.recalling: list[ReplayedFunction] = []  # of the functions that keep their answers
 
     @property
     def changed(self) -> bool:
@@ -115,7 +115,7 @@ class PythonStep:
         whole = self.what == "function"  # of a process its steps are called
         self.called = tuple(map(self.recalled, copies)) if whole else copies
 
-    def recall(self, calls: Calls) -> None:
+    def recall(self, calls: CallLog) -> None:
         """Keep the answers of functions from now on."""
         self._calls = calls
         self.take(self.copies)
@@ -145,7 +145,7 @@ class Functions:
         steps: Sequence[PythonStep],
         operators: Sequence[Operator],
         samples: int,
-        calls: Calls | None = None,
+        calls: CallLog | None = None,
     ) -> None:
         self.steps, self._samples, self._calls = steps, samples, calls
         nodes = [op.node for op in operators if isinstance(op, OfNode)]
@@ -153,7 +153,7 @@ class Functions:
             node: node.output for node in nodes if callable(node.output)
         }
         self._sources = [op.node for op in operators if isinstance(op, NodeSource)]
-        self._recalled: dict[Node, Recalled] = {}
+        self._recalled: dict[Node, ReplayedFunction] = {}
         if calls is not None:
             for step in steps:
                 step.recall(calls)
@@ -200,10 +200,10 @@ class Functions:
         called += [(one, f"{node!r}") for node, one in self._recalled.items()]
         return [label for one, label in called if one.failed and not pure(one.function)]
 
-    def forgive(self) -> None:
+    def clear_error(self) -> None:
         """Call functions that ended the last run again for the step in which they did."""
         if self._calls is not None:
-            self._calls.forgive()
+            self._calls.clear_error()
 
     def check(self) -> None:
         """Take functions that nodes have been given since the last run.

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from spikewright.engines.base import Engine
 from spikewright.engines.kernel import Array
-from spikewright.engines.needs import kept_steps
+from spikewright.engines.memory_estimate import kept_steps
 from spikewright.engines.populations import Neurons
 from spikewright.engines.program import Program, Recording
 from spikewright.errors import SimulationError

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from spikewright.engines.kernel import Array, EngineArrays, Kernel
 from spikewright.engines.operators import NodeSource
-from spikewright.engines.recalling import reject
+from spikewright.engines.replay import reject
 from spikewright.errors import SimulationError
 from spikewright.network import Node
 from spikewright.network.node import shares_at_once

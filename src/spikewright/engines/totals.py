@@ -1,4 +1,4 @@
-"""Totals: outputs of every neuron summed over a run, in the smallest safe type."""
+"""Totals: the outputs of every neuron summed over a run, in the smallest safe type."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ _MOST = int(np.iinfo(np.int64).max)
 class Sums(NamedTuple):
     """A population's outputs summed since the start, `(batch, *shape)` arrays of an engine.
 
-    `sent` sums the spikes that were sent (of rates, their magnitudes), `net` the values; both are
-    one array where none is negative.
+    `sent` sums the magnitudes of spikes or rates, `net` their values; where none is negative both
+    are the same array.
     """
 
     sent: Any
     net: Any
 
     def plus(self, other: Sums) -> Sums:
-        """Sums of both."""
+        """The sums of both, added."""
         sent = self.sent + other.sent
         return Sums(sent, sent if self.net is self.sent else self.net + other.net)
 
@@ -61,11 +61,10 @@ def total_bytes(ensemble: Ensemble, steps: int) -> int:
 class Totals:
     """Outputs of each neuron of a population summed since the start, `(batch, *shape)`.
 
-    `sent` counts its spikes of either sign; `net` is what they have said to receivers: the number
-    of positive less that of negative ones, and those taken as sent. It is the same array where none
-    is negative. For rate neurons they are sums over steps of the
-    magnitude of the rate in Hz, and of the rate. `real` says which of them count, broadcasting to
-    theirs, where some belong to padding: these are 0 in both sums.
+    `sent` is the number of spikes of both signs; `net` is the number of positive less that of
+    negative ones, with the spikes that receivers assume. Where none is negative, they are the same
+    array. For rate neurons `sent` sums the magnitude of the rate in Hz over the steps, and `net`
+    the rate. `real` masks the neurons of padding, where there is any: they are 0 in both sums.
     """
 
     ensemble: Ensemble
@@ -74,7 +73,7 @@ class Totals:
     real: NDArray | None = None
 
     def where(self, real: NDArray) -> Totals:
-        """The same without what padding sent; the sums themselves stay as they are."""
+        """A copy in which the outputs of padding are 0; these sums stay as they are."""
         real = np.broadcast_to(real, self.sent.shape)
         sent = np.where(real, self.sent, self.sent.dtype.type(0))
         alone = self.net is self.sent
@@ -82,13 +81,13 @@ class Totals:
         return Totals(self.ensemble, sent, net, real)
 
     def with_real(self, samples: slice, real: NDArray) -> Totals:
-        """The same with what is known of some samples; all neurons of the others count so far."""
+        """The same sums with the mask of some samples; the others keep theirs, or all neurons."""
         known = np.ones(self.sent.shape, bool) if self.real is None else self.real
         known[samples] = real
         return Totals(self.ensemble, self.sent, self.net, known)
 
     def of_frames(self, frames: int, steps: int) -> Totals:
-        """Sums over so many samples that follow each other, of `steps` steps in all."""
+        """Sums over groups of `frames` consecutive samples, each group of `steps` steps in all."""
         if frames == 1:
             return self
         kind = total_type(self.ensemble, steps)
@@ -102,19 +101,21 @@ class Totals:
 
     @classmethod
     def empty(cls, ensemble: Ensemble, batch: int, steps: int) -> Totals:
-        """Arrays for the outputs of `batch` samples in `steps` steps."""
+        """Uninitialised totals of `batch` samples and `steps` steps."""
         shape, kind = (batch, *ensemble.shape), total_type(ensemble, steps)
         sent = np.empty(shape, kind)
         return cls(ensemble, sent, np.empty(shape, kind) if ensemble.neuron_type.negative else sent)
 
     @classmethod
-    def told(cls, ensemble: Ensemble, steps: int, sent: NDArray, net: NDArray) -> Totals | None:
-        """The arrays of all samples themselves, where an engine gives whole numbers of the type."""
+    def without_copy(
+        cls, ensemble: Ensemble, steps: int, sent: NDArray, net: NDArray
+    ) -> Totals | None:
+        """Totals that hold an engine's own arrays, where these have the right integer type."""
         fits = sent.dtype.kind == "i" and sent.dtype == total_type(ensemble, steps)
         return cls(ensemble, sent, net) if fits else None
 
     def put(self, samples: slice, sent: NDArray, net: NDArray) -> None:
-        """Fill in some samples.
+        """Write the totals of some samples.
 
         Raises `SimulationError` for numbers of spikes that are not finite, or too many to count.
         """

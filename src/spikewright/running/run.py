@@ -212,7 +212,7 @@ class Stream:
         if self._times is not None and self._frames and alone:
             self._execution = self._begin()  # samples have nothing to do with each other
         if self._steps == 1:
-            arrays = self._execution.follow(feeds)
+            arrays = self._execution.run_step(feeds)
         else:
             arrays = self._execution.run(self._steps, feeds)
         self._broken = False

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright._base.arguments import repeated
-from spikewright.engines.factors import shared_row
+from spikewright.engines.memory_estimate import sampled
 from spikewright.engines.native import _kernels
 from spikewright.engines.native._kernels import Term
 from spikewright.engines.native.filling import Filling, Listed
@@ -27,10 +27,10 @@ from spikewright.engines.native.orders import (
 )
 from spikewright.engines.native.regions import Region
 from spikewright.engines.native.senders import ArrivalFilling, SenderFilling
-from spikewright.engines.needs import sampled
 from spikewright.engines.operators import Operator
 from spikewright.engines.populations import Learned, Neurons
 from spikewright.engines.program import Program
+from spikewright.engines.spike_scaling import shared_row
 
 
 @dataclass(frozen=True, eq=False)

@@ -13,14 +13,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright._base.process import MOST_THREADS, check_threads, processors
-from spikewright.engines.base import Engine, Held, Plan, Stretch
-from spikewright.engines.kernel import Array, Call, EngineArrays, Kernel, Stepping
+from spikewright.engines.base import Engine, EngineWeights, Plan, RunSpan
+from spikewright.engines.kernel import Array, Call, EngineArrays, Kernel, PreparedStep
 from spikewright.engines.native import _kernels
 from spikewright.engines.native.building import Built, build
 from spikewright.engines.native.filling import SLAB, Often, Packing
 from spikewright.engines.native.regions import Region, plan_rows, with_regions
 from spikewright.engines.native.running import LinearKernel, RegionKernel
-from spikewright.engines.native.runs import state_bytes, work_bytes
+from spikewright.engines.native.runs import state_bytes, workspace_bytes
 from spikewright.engines.operators import Generate, Linear, NodeSource, Operator
 from spikewright.engines.populations import Learned
 from spikewright.engines.program import Block, Program
@@ -178,42 +178,44 @@ class NativeEngine(Engine):
         return 1 if signal in self._counts[program] else 8
 
     def state_bytes(
-        self, op: Operator, program: Program, tally: bool, batch: int, stretch: Stretch | None
+        self, op: Operator, program: Program, tally: bool, batch: int, span: RunSpan | None
     ) -> Mapping[str, int]:
         if not isinstance(op, Region):
-            return super().state_bytes(op, program, tally, batch, stretch)
-        found = state_bytes(op, self._build(op, program), batch, stretch, self.threads, tally)
+            return super().state_bytes(op, program, tally, batch, span)
+        found = state_bytes(op, self._build(op, program), batch, span, self.threads, tally)
         for foreign in op.foreign:
             found.update(self._reference.state_bytes(foreign, program, tally, batch, None))
         return found
 
-    def held(self, op: Operator, program: Program) -> Held:
+    def weight_memory(self, op: Operator, program: Program) -> EngineWeights:
         if not isinstance(op, Region):
-            return super().held(op, program)
+            return super().weight_memory(op, program)
         built = self._build(op, program)
-        others = [self._reference.held(foreign, program) for foreign in op.foreign]
+        others = [self._reference.weight_memory(foreign, program) for foreign in op.foreign]
         kept = Counter(built.weight_bytes(self._has_tiles(program)))
         for other in others:
             kept.update(other.kept)
-        return Held(kept, max((one.making for one in (*built.fillings, *others)), default=0))
+        return EngineWeights(
+            kept, max((one.temporary for one in (*built.fillings, *others)), default=0)
+        )
 
-    def holds(self, op: Operator) -> bool:
+    def has_weights(self, op: Operator) -> bool:
         return op in self._holding or op in self._shared
 
-    def work_bytes(self, op: Operator, block: Block) -> int:
+    def workspace_bytes(self, op: Operator, block: Block) -> int:
         program = block.program
         if not isinstance(op, Region):
             changing = (s for s in op.inputs if s not in block.held)
             counts = [s for s in changing if self.signal_bytes(s, program) == 1]
             copied = 8 * block.values(counts)  # `_Fallback` reads doubles
-            return copied + self._reference.work_bytes(op, block)
+            return copied + self._reference.workspace_bytes(op, block)
         built = self._build(op, program)
         values = [s for s, counts in built.inputs if not counts and s not in program.computed]
         for called in op.foreign:  # it is given inputs of a step, and what it makes is kept
             values += called.outputs
         given = sum(block.step.values(called.inputs) for called in op.foreign)
-        work = (self._reference.work_bytes(called, block.step) for called in op.foreign)
-        region = work_bytes(op, built, block.samples, block.steps, self.threads, self._often)
+        work = (self._reference.workspace_bytes(called, block.step) for called in op.foreign)
+        region = workspace_bytes(op, built, block.samples, block.steps, self.threads, self._often)
         return 8 * (block.values(values) + given) + region + max(work, default=0)
 
 
@@ -279,5 +281,5 @@ class _Fallback(Kernel):
         counts = any(x.dtype == np.int8 for x in inputs)
         return None if counts else self._kernel.into(inputs, outputs)
 
-    def stepping(self, inputs: Sequence[Array]) -> Stepping | None:
-        return self._kernel.stepping(inputs)
+    def prepare_step(self, inputs: Sequence[Array]) -> PreparedStep | None:
+        return self._kernel.prepare_step(inputs)

@@ -103,7 +103,7 @@ class Filling:
         return self._grid.weight_limbs
 
     @property
-    def making(self) -> int:
+    def temporary(self) -> int:
         """Temporary bytes of a thread while they are made: the integers of a block of lanes."""
         signs = 2 if self.action is Action.signed_layer else 1
         lanes = min(64, self.geometry.out_channels)

@@ -27,14 +27,14 @@ def add_foreign(b: Buffers, op: Operator) -> None:
 
 
 def _add_call(b: Buffers, op: Operator, first: bool) -> None:
-    early, late = parts_of(op)
+    early, late = outputs_of(op)
     inputs = op.prompt if first else op.inputs[len(op.prompt) :]
     read = [b.held_in(s) for s in dict.fromkeys(inputs)]
     b.kernels.call(inputs=read, outputs=[b.buffer(False, s) for s in (early if first else late)])
     b.calls.append((op, first))
 
 
-def parts_of(op: Operator) -> tuple[tuple[int, ...], tuple[int, ...]]:
+def outputs_of(op: Operator) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """Outputs that are known in an operator's turn, and those that are known at a step's end."""
     return op.outputs[: len(op.outputs) - len(op.late)], op.late
 
@@ -55,7 +55,7 @@ class Foreign(Kernel):
         self._keeps = not isinstance(op, Apply | Generate)
         self._prompt = [self._inputs[s] for s in op.prompt]
         self._all = [self._inputs[s] for s in op.inputs]
-        self._early, self._late = parts_of(op)
+        self._early, self._late = outputs_of(op)
         self._made: dict[int, NDArray] = {}
         self._called: Call | None = None  # the kernel's own function of the operator's turn
         self._first = 0

@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 from spikewright._base.windows import split_shape
 from spikewright.engines.compensation import grid_of
-from spikewright.engines.factors import channels_scaled
 from spikewright.engines.native._kernels import Action, Geometry
 from spikewright.engines.native.buffers import Buffers
 from spikewright.engines.native.cells import in_blocks
@@ -28,6 +27,7 @@ from spikewright.engines.native.populations import blocks
 from spikewright.engines.native.shortcuts import Shortcut, shortcut_of
 from spikewright.engines.operators import Linear, ScaledSum
 from spikewright.engines.populations import Neurons
+from spikewright.engines.spike_scaling import channels_scaled
 from spikewright.network.transforms import Convolution, Dense, Shape
 
 _MERGED_LANES = 32  # groups are merged up to so many outputs: fewer are padded to whole vectors

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright._base.arguments import NARROW
-from spikewright.engines.kernel import Array, Kernel, Stepping, copied
+from spikewright.engines.kernel import Array, Kernel, PreparedStep, copied
 from spikewright.engines.kernels import diverged, restarting
 from spikewright.engines.native import _kernels
 from spikewright.engines.native._kernels import MOST_COUNTS
@@ -113,7 +113,7 @@ class RegionKernel(Kernel):
         self._check_weights()
         return self._whole(outputs) if exceeded else outputs
 
-    def stepping(self, inputs: Sequence[Array]) -> Stepping | None:
+    def prepare_step(self, inputs: Sequence[Array]) -> PreparedStep | None:
         given = dict(zip(self._op.inputs, inputs, strict=True))
         read = [
             (given[s], np.int8 if counts else self._type(number, given[s]))
@@ -249,13 +249,13 @@ def _other(sums: Sums) -> NDArray | None:
     return None if sums.net is sums.sent else sums.net
 
 
-class RegionSteps(Stepping):
+class RegionSteps(PreparedStep):
     """Steps of a region, each one call of its kernels: arrays and buffers stay."""
 
     def __init__(self, kernel: RegionKernel, inputs: list[NDArray]) -> None:
         self._kernel, self.outputs = kernel, kernel._empty(1)
         self._arrays = {"inputs": inputs, "outputs": self.outputs}
-        self._native = kernel._runs.stepping(kernel._state, kernel._batch, **self._arrays)
+        self._native = kernel._runs.prepare_step(kernel._state, kernel._batch, **self._arrays)
 
     def step(self, number: int) -> Sequence[Array]:
         kernel = self._kernel

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from time import perf_counter
 from typing import Any
 
-from spikewright.engines.base import Stretch
+from spikewright.engines.base import RunSpan
 from spikewright.engines.native import _kernels
 from spikewright.engines.native.building import Built
 from spikewright.engines.native.filling import Often
@@ -106,7 +106,7 @@ class Runs:
             self._pace.learn(batch * steps, threads, spent)
         return self._exceeded(outcome)
 
-    def stepping(self, state: _kernels.Running, batch: int, **arrays: Any) -> _kernels.Stepping:
+    def prepare_step(self, state: _kernels.Running, batch: int, **arrays: Any) -> _kernels.Stepping:
         """Single steps of the state on one thread, between these arrays."""
         _, group, _ = shares(self._op, self._built, batch, 1, 1)
         return _kernels.Stepping(running=state, group=group, isa=self._isa, **arrays)
@@ -148,14 +148,16 @@ def shares(
     return *cut(built.step_bytes, batch, steps, threads), threads
 
 
-def work_bytes(op: Region, built: Built, batch: int, steps: int, threads: int, often: Often) -> int:
+def workspace_bytes(
+    op: Region, built: Built, batch: int, steps: int, threads: int, often: Often
+) -> int:
     """Temporary memory of a run, in bytes: buffers and lists of every worker's group."""
     block, workers, group = _workers(op, built, batch, steps, threads)
     return workers * group * (block * built.buffer_bytes + built.listed.bytes(block, often))
 
 
 def state_bytes(
-    op: Region, built: Built, batch: int, stretch: Stretch | None, threads: int, tally: bool
+    op: Region, built: Built, batch: int, span: RunSpan | None, threads: int, tally: bool
 ) -> Counter[str]:
     """State by label, in bytes: of all samples, and the next state of every worker's group.
 
@@ -163,12 +165,12 @@ def state_bytes(
     are one group. Where no other block follows, voltages are not kept, and totals alone are told.
     """
     whole = Counter({label: size * batch for label, size in built.state_bytes.items()})
-    if stretch is None:
+    if span is None:
         return whole
-    steps = min(stretch.steps, stretch.block)
+    steps = min(span.steps, span.block)
     block, workers, group = _workers(op, built, batch, steps, threads)
-    one, once = Counter(built.state_bytes), stretch.steps <= stretch.block
-    ends = once and stretch.last
+    one, once = Counter(built.state_bytes), span.steps <= span.block
+    ends = once and span.last
     if ends and block >= steps:
         one.subtract(built.voltage_bytes)
     if once and group == batch:

@@ -100,7 +100,7 @@ class SenderFilling:
         return self.lists.bytes
 
     @property
-    def making(self) -> int:
+    def temporary(self) -> int:
         """Temporary bytes while they are made."""
         return 8 * (self.lists.senders + self.lists.receivers)
 
@@ -158,7 +158,7 @@ class ArrivalFilling:
         return self.lists.bytes
 
     @property
-    def making(self) -> int:
+    def temporary(self) -> int:
         """Temporary bytes while they are made: orders of the entries, delays and weights."""
         entries = self.lists.entries
         return 24 * len(entries["values"]) + 8 * self.lists.senders * self.lists.parts

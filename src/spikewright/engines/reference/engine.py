@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 
 from spikewright._base.equations import NumpyFunctions
 from spikewright.engines.base import Engine
-from spikewright.engines.calling import CallableKernel, PresentKernel
 from spikewright.engines.grid import GRIDS, MAX_FAN_IN, input_limbs, limbs
 from spikewright.engines.kernel import (
     NUMPY,
@@ -48,7 +47,8 @@ from spikewright.engines.operators import (
 )
 from spikewright.engines.populations import Learned, Neurons
 from spikewright.engines.program import Block, Program
-from spikewright.engines.reference.linear import LinearKernel, SparseArrivals, working_values
+from spikewright.engines.python_calls import CallableKernel, PresentKernel
+from spikewright.engines.reference.linear import LinearKernel, SparseArrivals, workspace_values
 from spikewright.engines.sources import Given, SourceKernel
 from spikewright.engines.windows import Average
 from spikewright.network import NodeFunction
@@ -86,13 +86,13 @@ class ReferenceEngine(Engine):
     def source(self, op: NodeSource, program: Program, given: Given, first: int) -> Kernel:
         return SourceKernel(op, program.dt, given, first, NUMPY)
 
-    def work_bytes(self, op: Operator, block: Block) -> int:
+    def workspace_bytes(self, op: Operator, block: Block) -> int:
         if isinstance(op, Linear):
-            return 8 * working_values(op, block)
+            return 8 * workspace_values(op, block)
         if isinstance(op, Neurons):
             done = block if op.stateless and not block.tally else block.step
             return int(_step_bytes(op, done.program) * done.values((op.output,)))
-        return super().work_bytes(op, block)
+        return super().workspace_bytes(op, block)
 
     def block_steps(self, program: Program, batch: int) -> int:
         return int(np.clip(_BLOCK_VALUES // (program.widest * batch), 1, 1000))

@@ -344,7 +344,7 @@ _MAPS: dict[type[Transform], _MapKind] = {
 }
 
 
-def working_values(op: Linear, block: Block) -> int:
+def workspace_values(op: Linear, block: Block) -> int:
     """Values that a map's kernel holds at most beside its inputs and outputs."""
     form = _MAPS.get(type(op.transform))
     inside = 0 if form is None else form.working(op.transform, op, block)

@@ -18,8 +18,7 @@ from numpy.typing import NDArray
 
 from spikewright._base.arguments import frozen
 from spikewright._base.process import check_threads
-from spikewright.engines.base import Engine, Held, number_of_weights
-from spikewright.engines.factors import shared_row
+from spikewright.engines.base import Engine, EngineWeights, number_of_weights
 from spikewright.engines.grid import on_grid
 from spikewright.engines.kernel import Kernel, Kernels
 from spikewright.engines.kernels import SHARED, SmoothKernel
@@ -36,6 +35,7 @@ from spikewright.engines.operators import (
 from spikewright.engines.populations import Learned, Neurons
 from spikewright.engines.program import Block, Component, Program
 from spikewright.engines.sources import Given, SourceKernel
+from spikewright.engines.spike_scaling import shared_row
 from spikewright.engines.torch.device import Tensors, chosen_device
 from spikewright.engines.torch.functions import linear_map
 from spikewright.engines.torch.kernels import (
@@ -87,7 +87,7 @@ class TorchEngine(Engine):
         self._linear: WeakKeyDictionary[Linear, LinearKernel] = WeakKeyDictionary()
 
     @contextmanager
-    def working(self) -> Iterator[None]:
+    def run_context(self) -> Iterator[None]:
         before = torch.get_num_threads()
         if self.threads is not None:
             torch.set_num_threads(self.threads)
@@ -128,22 +128,22 @@ class TorchEngine(Engine):
     def value_bytes(self, program: Program) -> int:
         return 8 if program.precision == "float64" else 4
 
-    def work_bytes(self, op: Operator, block: Block) -> int:
+    def workspace_bytes(self, op: Operator, block: Block) -> int:
         everything = block.values((*op.inputs, *op.outputs))
         if isinstance(op, Neurons):
             return 8 * (2 * everything + 8 * block.step.values((op.output,)))
         copies = 4 if isinstance(op, Linear) else 2
         item = 8 if block.program.precision == "float64" else 4
-        return item * max(copies * everything, op.working_values(block))
+        return item * max(copies * everything, op.workspace_values(block))
 
-    def held(self, op: Operator, program: Program) -> Held:
+    def weight_memory(self, op: Operator, program: Program) -> EngineWeights:
         values = number_of_weights(op)
-        return Held({op.label: self.value_bytes(program) * values}, 6 * 8 * values)
+        return EngineWeights({op.label: self.value_bytes(program) * values}, 6 * 8 * values)
 
-    def holds(self, op: Operator) -> bool:
+    def has_weights(self, op: Operator) -> bool:
         return op in self._linear
 
-    def device_room(self) -> int | None:
+    def device_memory(self) -> int | None:
         if self.device.type != "cuda":
             return None
         free: int = torch.cuda.mem_get_info(self.device)[0]

@@ -9,11 +9,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from spikewright.engines.calling import CallableKernel, PresentKernel
 from spikewright.engines.kernel import Call, DelayedKernel, Kernel, Setup
 from spikewright.engines.kernels import DelayedLinearKernel, LearningKernel, adding, diverged
 from spikewright.engines.operators import Apply, DelayedLinear, Filter, ScaledSum, Smooth
 from spikewright.engines.populations import Learned
+from spikewright.engines.python_calls import CallableKernel, PresentKernel
 from spikewright.engines.torch.device import Tensor, full_products, numpy_of, tensors_of
 from spikewright.engines.torch.functions import Map, TorchFunctions
 from spikewright.engines.windows import Average

@@ -13,8 +13,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from spikewright.engines.nef_operators import decoding
 from spikewright.engines.program import Program
-from spikewright.engines.vectors import decoding
 from spikewright.measure.operations.wiring import Partial, Wiring
 from spikewright.network import Connection, Ensemble, Network, Node, NodeFunction
 from spikewright.network.connection import Sender, output_shape

@@ -128,7 +128,7 @@ def draw_seed(rng: np.random.RandomState) -> int:
     return int(rng.randint(MOST))
 
 
-_CALLER = "spikewright.engines.recalling"  # the module that calls a user's function
+_CALLER = "spikewright.engines.replay"  # the module that calls a user's function
 _NAMES = {NetworkError: "BuildError", ReadError: "BuildError", BuildError: "BuildError",
           SimulationError: "SimulationError"}  # fmt: skip
 

@@ -1,4 +1,4 @@
-"""One step at a time: constants, buffers and recordings stay from step to step."""
+"""Running one step at a time, with constants, buffers and recordings kept from step to step."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Kernels = Mapping[Operator, Kernel]
 
 
 def constants_of(plan: Program, kernels: Kernels, values: dict[int, Array]) -> dict[int, Array]:
-    """Signals that no step of a run changes, from those of its constant sources: one step each."""
+    """All signals that are constant during a run, computed once from its constant sources."""
     for component in plan.components:
         for op in component.operators:
             kernel = kernels.get(op)
@@ -32,20 +32,20 @@ def constants_of(plan: Program, kernels: Kernels, values: dict[int, Array]) -> d
     return values
 
 
-def can_step(plan: Program) -> bool:
-    """Whether a plan has no loop of several kernels, and no source that gives values at once."""
+def can_run_incrementally(plan: Program) -> bool:
+    """Whether a plan has no loop of several kernels and no source that sends all at once."""
     loops = any(component.loops for component in plan.components)
     sources = (op.node for op in plan.operators if isinstance(op, NodeSource))
     return not loops and not any(node.at_once > 1 or node.once for node in sources)
 
 
-class Stepper:
-    """Steps of an execution, one by one, where its kernels can (`Kernel.stepping`).
+class IncrementalRunner:
+    """Runs single steps of an execution, with prepared steps of kernels that have them.
 
-    `kernels` hold the state of all `batch` samples, in an engine's form `plan` of the `program`.
-    `functions` are those that nodes have, `feeds` those of a first step of one's own, whose types
-    later ones have. `constant` are the signals that no step changes, each with its number of
-    samples.
+    `kernels` hold the state of all `batch` samples; `plan` is the `program` as the engine prepared
+    it. `functions` are those of nodes, `feeds` the fed values of the first step: later ones must
+    have the same types and shapes. `constant` are the signals that no step changes, each with its
+    number of samples.
     """
 
     def __init__(
@@ -61,37 +61,37 @@ class Stepper:
         self._recordings, self._dt = program.recordings, program.dt
         self._plan, self._kernels = plan, kernels
         sources = [(op.output, op.node) for op in plan.operators if isinstance(op, NodeSource)]
-        self._fed = [_Fed(s, node, feeds[node]) for s, node in sources if node in feeds]
+        self._fed = [_FedSource(s, node, feeds[node]) for s, node in sources if node in feeds]
         nodes = [(s, node) for s, node in sources if node not in feeds]
-        self._called = [
-            _Called(s, node, functions.of_source(node))
+        self._functions = [
+            _FunctionSource(s, node, functions.of_source(node))
             for s, node in nodes
             if callable(node.output)
         ]
-        self._fixed = [_Fixed(s, node) for s, node in nodes if not callable(node.output)]
+        self._fixed = [_ConstantSource(s, node) for s, node in nodes if not callable(node.output)]
         self._values: dict[int, Array] = self._constants()
         self.constant = {s: len(value) for s, value in self._values.items()}
-        lasting = {one.signal: one.value for one in self._called}
+        lasting = {one.signal: one.value for one in self._functions}
         lasting |= {one.signal: one.value for one in self._fed}
         self._values.update(lasting)
-        self._units: list[_Unit] = []
+        self._units: list[_OperatorStep] = []
         for component in plan.components:
             (op,) = component.operators
             if op.output not in self._values:
                 inner = (s for s in op.inputs if s not in self._values)
                 empty = {s: np.empty((batch, 1, *plan.shapes[s])) for s in inner}
-                unit = _Unit(op, kernels[op], lasting, self._values, empty)
+                unit = _OperatorStep(op, kernels[op], lasting, self._values, empty)
                 lasting.update(unit.lasting)
                 self._values.update(unit.lasting)
                 self._units.append(unit)
 
     @property
-    def pays(self) -> bool:
-        """Whether some kernel steps by itself."""
-        return any(unit.stepping is not None for unit in self._units)
+    def is_faster(self) -> bool:
+        """Whether some kernel has a prepared step."""
+        return any(unit.prepared is not None for unit in self._units)
 
     def step(self, number: int, tapes: Sequence[Tape], feeds: Feeds) -> bool | None:
-        """Do the step after step `number`; whether the next one may be done so too.
+        """Run the step after step `number`; returns whether the next one may be run here too.
 
         None: nothing was done, since the output of a node is of another kind than before.
         """
@@ -101,8 +101,8 @@ class Stepper:
             if not fed.take(feeds):
                 return None
         time = (number + 1) * self._dt
-        for source in self._called:
-            read_once(source.node, source.recalled, source.value[0, 0], time)
+        for source in self._functions:
+            read_once(source.node, source.recorded, source.value[0, 0], time)
         going = True
         for unit in self._units:
             going = unit.step(number, self._values, going) and going
@@ -110,7 +110,7 @@ class Stepper:
         return going
 
     def _record(self, number: int, tapes: Sequence[Tape]) -> None:
-        """Record step `number`, counted from 1, where probes keep it: by all of them or by none."""
+        """Record step `number` (from 1) on all tapes that sample it, or on none if one fails."""
         kept = []
         for recording, tape in zip(self._recordings, tapes, strict=True):
             if number % recording.every == 0:
@@ -120,12 +120,14 @@ class Stepper:
             tape.keep()
 
     def _same_sources(self) -> bool:
-        """Whether nodes give what they gave; constants may have other values, of the same shape."""
-        for called in self._called:
-            if called.node.output is not called.function:
+        """Whether all sources are of the same kind; changed constants of the same shape are read
+        again.
+        """
+        for source in self._functions:
+            if source.node.output is not source.function:
                 return False
-        for fixed in self._fixed:  # a loop: asked at every step, where a generator's frame counts
-            if not fixed.same():
+        for fixed in self._fixed:  # a plain loop: in every step a generator would take longer
+            if not fixed.is_unchanged():
                 break
         else:
             return True
@@ -136,7 +138,7 @@ class Stepper:
             return False
         self._values.update(found)
         for unit in self._units:
-            unit.take(found)
+            unit.update(found)
         return True
 
     def _constants(self) -> dict[int, Array]:
@@ -144,24 +146,24 @@ class Stepper:
         return constants_of(self._plan, self._kernels, read)
 
 
-class _Called:
+class _FunctionSource:
     """A source that is a function of time, and the array that its values are written into."""
 
-    def __init__(self, signal: int, node: Node, recalled: Any) -> None:
+    def __init__(self, signal: int, node: Node, recorded: Any) -> None:
         self.signal, self.node, self.function = signal, node, node.output
-        self.recalled = recalled
+        self.recorded = recorded
         self.value = np.empty((1, 1, *node.shape_out))
 
 
-class _Fed:
-    """A source whose values are given at every step, and the array that they are copied into."""
+class _FedSource:
+    """A source that is fed a value at every step, and the array that values are copied into."""
 
     def __init__(self, signal: int, node: Node, value: NDArray) -> None:
         self.signal, self.node = signal, node
         self.value = np.array(value)
 
     def take(self, feeds: Feeds) -> bool:
-        """Copy the values of a step; False where there are none of the same type and shape."""
+        """Copy the value of a step; returns False unless its type and shape are the same."""
         found = feeds.get(self.node)
         if found is None or (found.dtype, found.shape) != (self.value.dtype, self.value.shape):
             return False
@@ -169,7 +171,7 @@ class _Fed:
         return True
 
 
-class _Fixed:
+class _ConstantSource:
     """A constant source; users may replace its array or write into it."""
 
     def __init__(self, signal: int, node: Node) -> None:
@@ -177,24 +179,25 @@ class _Fixed:
         self._seen: tuple[object, bytes] = (None, b"")
 
     def read(self) -> NDArray:
-        """Its value now, `(1, 1, *shape)`."""
+        """Its present value, `(1, 1, *shape)`."""
         value = constant_value(self.node, None)
         if value is None:
             raise TypeError(f"{self.node!r} is no constant")
         self._seen = self.node.output, value.tobytes()
         return value.copy()
 
-    def same(self) -> bool:
-        """Whether it has the value that was read."""
+    def is_unchanged(self) -> bool:
+        """Whether it still has the value that was read last."""
         output, seen = self._seen
         now = self.node.output
         return now is output and isinstance(now, np.ndarray) and now.tobytes() == seen
 
 
-class _Unit:
-    """An operator and its kernel, which reads signals that are `lasting` where they are.
+class _OperatorStep:
+    """A step of one operator's kernel, with its input arrays.
 
-    Others are copied for it: constants when they change, what other kernels make at every step.
+    Signals in `lasting` are arrays that stay from step to step, which it reads in place. The others
+    are copied for it: constants when they change, outputs of other kernels at every step.
     """
 
     def __init__(
@@ -211,29 +214,32 @@ class _Unit:
         self._constant = {s: np.array(constants[s]) for s in fixed}
         self._made = empty
         arrays = {**lasting, **self._constant, **empty}
-        self.stepping = kernel.stepping([arrays[s] for s in op.inputs])
-        outputs = () if self.stepping is None else self.stepping.outputs
+        self.prepared = kernel.prepare_step([arrays[s] for s in op.inputs])
+        outputs = () if self.prepared is None else self.prepared.outputs
         self.lasting: dict[int, NDArray] = dict(zip(op.outputs, outputs, strict=False))
 
-    def take(self, constants: Mapping[int, Array]) -> None:
-        """Note constants that have changed."""
+    def update(self, constants: Mapping[int, Array]) -> None:
+        """Copy constants that have changed."""
         for s, copy in self._constant.items():
             np.copyto(copy, constants[s])
 
     def step(self, number: int, values: dict[int, Array], going: bool) -> bool:
-        """Do a step; False where the kernel no longer steps by itself. If not `going` it runs."""
-        if self.stepping is None or not going:
+        """Run one step; returns False where the prepared step no longer serves.
+
+        Unless `going`, the kernel runs without its prepared step.
+        """
+        if self.prepared is None or not going:
             return self._run(number, values)
         for s, copy in self._made.items():
             np.copyto(copy, values[s])
-        outputs = self.stepping.step(number)
-        if outputs is self.stepping.outputs:
+        outputs = self.prepared.step(number)
+        if outputs is self.prepared.outputs:
             return True
         values.update(zip(self._op.outputs, outputs, strict=True))
         return False
 
     def _run(self, number: int, values: dict[int, Array]) -> bool:
-        """By the kernel itself, which may keep what it is given: not the arrays that stay."""
+        """Run the kernel itself; it may keep its inputs, so it gets copies of lasting arrays."""
         given = [
             values[s].copy() if shared else values[s]
             for s, shared in zip(self._op.inputs, self._shared, strict=True)

@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright.engines.kernel import NUMPY, Array, Call, Kernel, Setup, Stepping
+from spikewright.engines.kernel import NUMPY, Array, Call, Kernel, PreparedStep, Setup
 from spikewright.engines.operators import Apply, Generate
 from spikewright.engines.parameters import generator
 from spikewright.engines.python_steps import PythonStep
-from spikewright.engines.recalling import Recalled, reject
+from spikewright.engines.replay import ReplayedFunction, reject
 from spikewright.engines.sources import applying, called, failed, value_of
 from spikewright.errors import BuildError, NetworkError, SimulationError
 from spikewright.network import Node, NodeFunction
@@ -27,7 +27,7 @@ _NUMBERS = frozenset({float, np.float64})
 _FEW = 16  # values that are checked faster one by one
 
 
-class Caller:
+class NodeCaller:
     """Calls a node's function of time, and of its input if it has one, for a batch of samples.
 
     Every sample has a function of its own where these differ.
@@ -89,7 +89,7 @@ class Caller:
 
         return call
 
-    def stepping(self, inputs: Sequence[NDArray]) -> Stepping:
+    def prepare_step(self, inputs: Sequence[NDArray]) -> PreparedStep:
         """Steps one by one, between arrays that stay."""
         return _Steps(self, inputs, np.empty((1, self._batch, *self._node.shape_out)))
 
@@ -121,8 +121,8 @@ class Caller:
         return failed(self.python.label, "function", time, error)
 
 
-class _Steps(Stepping):
-    def __init__(self, caller: Caller, inputs: Sequence[NDArray], made: NDArray) -> None:
+class _Steps(PreparedStep):
+    def __init__(self, caller: NodeCaller, inputs: Sequence[NDArray], made: NDArray) -> None:
         self.outputs = [made.swapaxes(0, 1)]
         self._call = caller.into(inputs, made)
 
@@ -135,7 +135,10 @@ class CallableKernel(Kernel):
     """A Python function of time and input, called once a sample and step."""
 
     def __init__(self, op: Apply, setup: Setup) -> None:
-        self._caller, self._arrays = Caller(op.node, setup.program.dt, setup.batch), setup.arrays
+        self._caller, self._arrays = (
+            NodeCaller(op.node, setup.program.dt, setup.batch),
+            setup.arrays,
+        )
 
     def python_steps(self) -> Iterable[PythonStep]:
         yield self._caller.python
@@ -146,8 +149,8 @@ class CallableKernel(Kernel):
         numpy = self._arrays.numpy
         return self._caller.into([numpy(x) for x in inputs], numpy(outputs[0]))
 
-    def stepping(self, inputs: Sequence[Array]) -> Stepping | None:
-        return self._caller.stepping(inputs) if self._arrays is NUMPY else None
+    def prepare_step(self, inputs: Sequence[Array]) -> PreparedStep | None:
+        return self._caller.prepare_step(inputs) if self._arrays is NUMPY else None
 
     def run(self, inputs: Sequence[Array], step: int, steps: int) -> Sequence[Array]:
         given = [self._arrays.numpy(x) for x in inputs]
@@ -222,7 +225,7 @@ class ProcessKernel(Kernel):
 
     def restore(self, state: Mapping[str, Any]) -> None:
         for step, held in zip(self._steps, state["steps"], strict=True):
-            if isinstance(step, Recalled):
+            if isinstance(step, ReplayedFunction):
                 step.function = holding(step.function, held)
 
     def mark(self) -> None:

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright.engines.built import ConnectionParameters, EnsembleParameters
-from spikewright.engines.draft import Signals
-from spikewright.engines.factors import Scaled
-from spikewright.engines.learned import Learners
+from spikewright.engines.build_info import ConnectionParameters, EnsembleParameters
+from spikewright.engines.builder import Signals
+from spikewright.engines.learned import LearningBuilder
+from spikewright.engines.nef_operators import NefOperators, identity_of
 from spikewright.engines.operators import (
     Delay,
     Filter,
@@ -26,7 +26,7 @@ from spikewright.engines.operators import (
 from spikewright.engines.parameters import Parameters, gain_scale
 from spikewright.engines.populations import Neurons
 from spikewright.engines.program import Recording
-from spikewright.engines.vectors import Vectors, identity_of
+from spikewright.engines.spike_scaling import ScaledSignal
 from spikewright.errors import BuildError
 from spikewright.network import (
     Connection,
@@ -45,7 +45,7 @@ from spikewright.network.transforms import Transform, flatten
 Found = tuple[int, NDArray | float]
 
 
-class Probed:
+class ProbeResolver:
     """Finds the signals of probes, and adds operators for them to a program in the making.
 
     `populations` are the operators of neurons, `decoder_key` gives the key of an ensemble's own
@@ -56,26 +56,26 @@ class Probed:
         self,
         network: Network,
         signals: Signals,
-        vectors: Vectors,
-        learners: Learners,
+        nef: NefOperators,
+        learning: LearningBuilder,
         populations: Mapping[NeuronsView, Neurons],
         parameters: Mapping[Ensemble, Parameters],
         decoder_key: Callable[[Ensemble], tuple[int, int]],
     ) -> None:
-        self.network, self.signals, self.draft = network, signals, signals.draft
-        self.vectors, self.learners = vectors, learners
+        self.network, self.signals, self.builder = network, signals, signals.builder
+        self.nef, self.learning = nef, learning
         self.populations, self.parameters = populations, parameters
         self._decoder_key = decoder_key
 
     def recording(self, probe: Probe) -> Recording:
         """The recording of a probe: signal, factor, filter and period."""
-        sent = Scaled(*self._part(probe, *self._whole(probe)))  # type: ignore[arg-type]
+        sent = ScaledSignal(*self._part(probe, *self._whole(probe)))  # type: ignore[arg-type]
         every = 1
         if probe.sample_every is not None:
-            every = max(1, round(probe.sample_every / self.draft.dt))
+            every = max(1, round(probe.sample_every / self.builder.dt))
         if probe.synapse is not None:
-            sent = Scaled(self._at_the_start(probe, sent.signal), sent.factor)
-            sent = self.draft.filtered(sent, probe.synapse, f"{probe!r}", probe)
+            sent = ScaledSignal(self._at_the_start(probe, sent.signal), sent.factor)
+            sent = self.builder.filtered(sent, probe.synapse, f"{probe!r}", probe)
         return Recording(probe, sent.signal, np.asarray(sent.factor, np.float64), every)
 
     def _whole(self, probe: Probe) -> Found:
@@ -90,9 +90,9 @@ class Probed:
         """The part that a probe's target is; counts stay counts."""
         if not isinstance(probe.target, ObjView):
             return signal, factor
-        shape = self.draft.shapes[signal]
+        shape = self.builder.shapes[signal]
         chain = tuple(flatten(probe.target.select(shape)))
-        part = self.draft.map(Scaled(signal, 1.0), chain, f"part for {probe!r}").signal
+        part = self.builder.map(ScaledSignal(signal, 1.0), chain, f"part for {probe!r}").signal
         if np.ndim(factor):
             factor = np.broadcast_to(factor, shape).ravel()[probe.target.numbers(shape)]
         return part, factor
@@ -133,21 +133,21 @@ class Probed:
         if probe.attr == "input" or ensemble.is_direct:
             return self.signals.input_of[ensemble], 1.0
         connection = identity_of(ensemble, probe.solver, f"{probe!r}")
-        decoded = self.vectors.decode(connection, self._decoder_key(ensemble))
-        return self.vectors.decoded(connection, decoded, self.signals.value(ensemble.neurons))
+        decoded = self.nef.decode(connection, self._decoder_key(ensemble))
+        return self.nef.decoded(connection, decoded, self.signals.value(ensemble.neurons))
 
     def _encoders(self, ensemble: Ensemble) -> Found:
         built = EnsembleParameters(
             ensemble,
             self.parameters.get(ensemble),
-            self.vectors.representations[ensemble],
-            self.learners.turned(ensemble),
+            self.nef.representations[ensemble],
+            self.learning.turned(ensemble),
         )
-        learned = self.learners.operators.get(ensemble)
+        learned = self.learning.operators.get(ensemble)
         if learned is not None and learned.weights is not None:
             return learned.weights, built.gain.reshape(-1, 1)
         values = built.scaled_encoders
-        return self.draft.constant(values, f"scaled encoders of {ensemble!r}"), 1.0
+        return self.builder.constant(values, f"scaled encoders of {ensemble!r}"), 1.0
 
     def of_connection(self, probe: Probe, connection: Connection) -> Found:
         """The output of a connection, the whole output of its `pre`, or its weights."""
@@ -158,9 +158,9 @@ class Probed:
             pre = connection.pre_obj
             decodes = isinstance(pre, Ensemble) and connection.decodes
             return self.signals.value(pre.neurons if decodes else pre)  # type: ignore[union-attr]
-        decoded, post = self.vectors.decodings.get(connection), connection.post_obj
+        decoded, post = self.nef.decodings.get(connection), connection.post_obj
         if decoded is not None and decoded.full is not None and isinstance(post, Ensemble):
-            gain = self.vectors.representations[post].gain  # it is a current, of all neurons
+            gain = self.nef.representations[post].gain  # it is a current, of all neurons
             signal, factor = self._sent(probe, connection, 0)
             return signal, factor * gain.reshape(post.shape)
         return self._sent(probe, connection, len(connection.placing))
@@ -175,7 +175,7 @@ class Probed:
         signal, factor = self.signals.delivered[connection]
         by_windows = connection.synapse is not None and connection.synapse.by_windows
         at_the_end = connection.synapse is not None and probe.synapse is None and not by_windows
-        producers = {s: op for op in self.draft.operators for s in op.outputs}
+        producers = {s: op for op in self.builder.operators for s in op.outputs}
         behind: list[Operator] = []
         filters = int(at_the_end)
         while placing or filters:
@@ -197,46 +197,46 @@ class Probed:
     def _once_more(self, probe: Probe, op: Operator, signal: int, at_the_end: bool) -> int:
         """An operator of a connection on another signal; a filter without its step `at_the_end`."""
         moves = isinstance(op, Mapped)
-        shape = self.draft.shapes[op.output if moves else signal]
-        made = self.draft.signal(shape, f"output for {probe!r}")
+        shape = self.builder.shapes[op.output if moves else signal]
+        made = self.builder.signal(shape, f"output for {probe!r}")
         if at_the_end and isinstance(op, Filter):
-            self.draft.operators.append(Smooth(f"{probe!r}", (signal,), made, op.filter))
+            self.builder.operators.append(Smooth(f"{probe!r}", (signal,), made, op.filter))
         else:
-            self.draft.operators.append(replace(op, inputs=(signal,), output=made))
+            self.builder.operators.append(replace(op, inputs=(signal,), output=made))
         return made
 
     def _at_the_start(self, probe: Probe, signal: int) -> int:
         """A signal as a filter reads it: one that a step makes at its end, a step later."""
         rule = probe.obj
-        late = (s for op in self.learners.operators.values() for s in op.late)
+        late = (s for op in self.learning.operators.values() for s in op.late)
         if signal not in late or not isinstance(rule, LearningRule):
             return signal
-        shape, label = self.draft.shapes[signal], f"last step's {probe.attr} for {probe!r}"
-        before = self.draft.signal(shape, label)
-        self.draft.operators.append(Delay(label, (signal,), before, 1))
-        begins = rule.learning_rule_type.initial_state(shape[-1], self.draft.dt).get(probe.attr)
+        shape, label = self.builder.shapes[signal], f"last step's {probe.attr} for {probe!r}"
+        before = self.builder.signal(shape, label)
+        self.builder.operators.append(Delay(label, (signal,), before, 1))
+        begins = rule.learning_rule_type.initial_state(shape[-1], self.builder.dt).get(probe.attr)
         if begins is None:
             return before
-        first, total = self._in_the_first_step(begins, label), self.draft.signal(shape, label)
-        self.draft.operators.append(ScaledSum(label, (before, first), total))
+        first, total = self._in_the_first_step(begins, label), self.builder.signal(shape, label)
+        self.builder.operators.append(ScaledSum(label, (before, first), total))
         return total
 
     def _in_the_first_step(self, values: NDArray, label: str) -> int:
         """A signal of values in the first step, and of zeros after it."""
-        signal = self.draft.signal(values.shape, label)
+        signal = self.builder.signal(values.shape, label)
         process = EachStep(values[None])
-        self.draft.operators.append(Generate(label, (), signal, process, (0,), (0, 0)))
+        self.builder.operators.append(Generate(label, (), signal, process, (0,), (0, 0)))
         return signal
 
     def _weights(self, connection: Connection) -> Found:
-        learned = self.learners.operators.get(connection)
+        learned = self.learning.operators.get(connection)
         if learned is not None and learned.weights is not None:
             return learned.weights, 1.0 if learned.unit is None else learned.unit
         post = connection.post_obj
-        into = self.vectors.representations[post] if isinstance(post, Ensemble) else None
-        decoded = self.vectors.decodings.get(connection)
+        into = self.nef.representations[post] if isinstance(post, Ensemble) else None
+        decoded = self.nef.decodings.get(connection)
         built = ConnectionParameters(connection, weights_of(connection), decoded, into)
-        return self.draft.constant(built.weights, f"weights of {connection!r}"), 1.0
+        return self.builder.constant(built.weights, f"weights of {connection!r}"), 1.0
 
     def of_rule(self, probe: Probe, rule: LearningRule) -> Found:
         """A signal that a learning rule reads or makes."""
@@ -244,16 +244,16 @@ class Probed:
         if probe.attr == "scaled_encoders" and isinstance(post, Ensemble):
             self._known(probe, rule.connection, self.signals.delivered)
             return self._encoders(post)
-        self._known(probe, (rule, probe.attr), self.learners.read)
-        return self.learners.read[rule, probe.attr], 1.0
+        self._known(probe, (rule, probe.attr), self.learning.read)
+        return self.learning.read[rule, probe.attr], 1.0
 
 
-_FINDERS: dict[type, Callable[[Probed, Probe, Any], Found]] = {
-    Node: Probed.of_node,
-    NeuronsView: Probed.of_neurons,
-    Ensemble: Probed.of_ensemble,
-    Connection: Probed.of_connection,
-    LearningRule: Probed.of_rule,
+_FINDERS: dict[type, Callable[[ProbeResolver, Probe, Any], Found]] = {
+    Node: ProbeResolver.of_node,
+    NeuronsView: ProbeResolver.of_neurons,
+    Ensemble: ProbeResolver.of_ensemble,
+    Connection: ProbeResolver.of_connection,
+    LearningRule: ProbeResolver.of_rule,
 }
 
 

@@ -20,10 +20,10 @@ from collections.abc import Collection, Iterable, Mapping
 
 import numpy as np
 
-from spikewright.engines.draft import NO_DELAYS, Signals
-from spikewright.engines.factors import OfCounts, Scaled, with_heights
+from spikewright.engines.builder import NO_DELAYS, Signals
+from spikewright.engines.nef_operators import NefOperators
 from spikewright.engines.operators import ScaledSum
-from spikewright.engines.vectors import Vectors
+from spikewright.engines.spike_scaling import CountChain, ScaledSignal, with_heights
 from spikewright.network import Connection, Ensemble, NeuronsView, Node, input_shape, output_shape
 from spikewright.network.connection import Whole
 from spikewright.network.layer_times import is_carried
@@ -40,7 +40,7 @@ def reads_spikes_sparsely(connection: Connection) -> bool:
     return spikes and any(isinstance(transform, Sparse) for transform in connection.chain())
 
 
-class Values:
+class DirectConnections:
     """Adds connections of values and spikes, without decoders, to a program in the making.
 
     A connection in `apart`, or one that learns, has a filter of its own. With `waits` every layer
@@ -51,7 +51,7 @@ class Values:
     def __init__(
         self,
         signals: Signals,
-        vectors: Vectors,
+        nef: NefOperators,
         connections: Iterable[Connection],
         apart: Collection[object],
         waits: Mapping[Connection, int] | None = None,
@@ -59,13 +59,13 @@ class Values:
         row: int = 0,
     ) -> None:
         self.waits, self._row = waits, row
-        self.signals, self.draft, self.vectors = signals, signals.draft, vectors
+        self.signals, self.builder, self.nef = signals, signals.builder, nef
         keys = {c: _key(c) for c in connections if c not in apart}
         number = Counter(keys.values())
         self._shared = {c: key for c, key in keys.items() if key is not None and number[key] > 1}
         self._sums: dict[_Key, tuple[int, list[int]]] = {}
 
-    def connected(self, connection: Connection) -> Scaled | None:
+    def connected(self, connection: Connection) -> ScaledSignal | None:
         """The output of a connection that maps values, or an exact function of them.
 
         None where it is part of what another one sends.
@@ -73,8 +73,8 @@ class Values:
         synapse, pre = connection.synapse, connection.pre_obj
         sent, (chain, heights) = self._sent(connection)
         if connection.function is not None or isinstance(pre, Ensemble):
-            sent = self.vectors.applied(connection, sent)
-        shape_in, shape_out = self.draft.shapes[sent.signal], input_shape(connection.post_obj)
+            sent = self.nef.applied(connection, sent)
+        shape_in, shape_out = self.builder.shapes[sent.signal], input_shape(connection.post_obj)
         # Linear maps and filters commute: the filter goes where there are fewer values to filter,
         # but behind sparse weights, which read little of what spikes little. A mean over windows is
         # that of the sent values.
@@ -87,26 +87,26 @@ class Values:
         if isinstance(delay, np.ndarray):  # each synapse waits by itself
             delays, delay = {connection.transform_place: delay}, 0.0
         if self.waits is None and not (by_windows or stepped):  # spikes wait as counts
-            sent = self.draft.delayed(sent, delay, f"{connection!r}")
+            sent = self.builder.delayed(sent, delay, f"{connection!r}")
         elif self.waits is not None and is_carried(connection):
-            sent = self.draft.carried(sent, self._row, f"{connection!r}")
+            sent = self.builder.carried(sent, self._row, f"{connection!r}")
         first = by_windows or (synapse is not None and fewer and not last)
         label, of = f"{connection!r}", f"synapse of {connection!r}"
         if synapse is not None and first:
-            sent = self.draft.filtered(sent, synapse, of, connection)
+            sent = self.builder.filtered(sent, synapse, of, connection)
         if by_windows:
-            sent = self.draft.delayed(sent, delay, label)
+            sent = self.builder.delayed(sent, delay, label)
         cut = len(chain) - (len(connection.placing) if last else 0)
-        sent = self.draft.map(sent, chain[:cut], label, delays, heights)
+        sent = self.builder.map(sent, chain[:cut], label, delays, heights)
         if connection in self._shared:
             return self._filtered(connection, sent)
         if synapse is not None and not first:
-            sent = self.draft.filtered(sent, synapse, of, connection)
+            sent = self.builder.filtered(sent, synapse, of, connection)
         if stepped:
-            sent = self.draft.delayed(sent, delay, label)
-        return self.draft.map(sent, chain[cut:], label)
+            sent = self.builder.delayed(sent, delay, label)
+        return self.builder.map(sent, chain[cut:], label)
 
-    def _sent(self, connection: Connection) -> tuple[Scaled, OfCounts]:
+    def _sent(self, connection: Connection) -> tuple[ScaledSignal, CountChain]:
         """The signal that a connection maps, and the chain that maps it.
 
         The signal is counts of spikes, not values, where weights can absorb different heights, or
@@ -115,7 +115,7 @@ class Values:
         pre, chain = connection.pre_obj, connection.chain()
         heights, sent = self.signals.heights, self._ahead(connection)
         if connection.post_obj in heights and isinstance(connection.post_obj, Node):
-            return Scaled(sent, 1.0), OfCounts(chain, None)
+            return ScaledSignal(sent, 1.0), CountChain(chain, None)
         synapse = connection.synapse
         alike = synapse is None or (synapse.commutes and not synapse.by_windows)
         plain = connection.function is None and alike
@@ -123,8 +123,8 @@ class Values:
         if plain and each is not None and each.ndim > 0:
             of_counts = with_heights(chain, each, output_shape(pre))
             if of_counts is not None:
-                return Scaled(sent, 1.0), of_counts
-        return self.signals.value(pre, sent), OfCounts(chain, None)
+                return ScaledSignal(sent, 1.0), of_counts
+        return self.signals.value(pre, sent), CountChain(chain, None)
 
     def _ahead(self, connection: Connection) -> int:
         """The signal of what sends; of layers in their own steps as their reader has it."""
@@ -132,25 +132,25 @@ class Values:
         if self.waits is None:
             return signal
         waits = self.waits.get(connection, 0)
-        return self.draft.advanced(Scaled(signal, 1.0), waits, f"{connection!r}").signal
+        return self.builder.advanced(ScaledSignal(signal, 1.0), waits, f"{connection!r}").signal
 
-    def _filtered(self, connection: Connection, sent: Scaled) -> Scaled | None:
+    def _filtered(self, connection: Connection, sent: ScaledSignal) -> ScaledSignal | None:
         """The output of a shared filter, of the first connection; None for others: it adds them."""
         key = receiver, synapse = self._shared[connection]
         shape, label = input_shape(receiver), f"sparse input of {receiver!r}"
-        values = self.draft.values(sent, f"{connection!r}")
+        values = self.builder.values(sent, f"{connection!r}")
         if key in self._sums:
             self._sums[key][1].append(values)
             return None
-        total = self.draft.signal(shape, label)
+        total = self.builder.signal(shape, label)
         self._sums[key] = total, [values]
-        return self.draft.filtered(Scaled(total, 1.0), synapse, f"synapse of {label}", None)
+        return self.builder.filtered(ScaledSignal(total, 1.0), synapse, f"synapse of {label}", None)
 
     def finish(self) -> None:
         """Add the sums that are filtered, of all connections."""
         for (receiver, _), (total, terms) in self._sums.items():
             label = f"sparse input of {receiver!r}"
-            self.draft.operators.append(ScaledSum(label, tuple(terms), total))
+            self.builder.operators.append(ScaledSum(label, tuple(terms), total))
 
 
 def _key(connection: Connection) -> _Key | None:

@@ -1,4 +1,4 @@
-"""Memory that a run of a program needs: state, signals, work, recordings, in bytes."""
+"""Estimates of the memory in bytes that a run needs: state, signals, workspace, recordings."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from math import gcd, prod
 from numpy.typing import NDArray
 
 from spikewright._base.arguments import repeated
-from spikewright.engines.base import Engine, Stretch, arrays_of
+from spikewright.engines.base import Engine, RunSpan, arrays_of
 from spikewright.engines.memory import MemoryNeed, MemoryPart
 from spikewright.engines.operators import NodeSource, Operator
 from spikewright.engines.program import Block, Component, Program, Recording
@@ -18,16 +18,17 @@ from spikewright.engines.totals import total_bytes
 from spikewright.network import Ensemble, Node
 from spikewright.network.transforms.layout import flatten
 
-_COMPILING = 10  # bytes a number of the largest operator, beside the numbers that are kept
+_COMPILING = 10  # temporary bytes for each number of the largest operator
 
 _OBJECTS = MemoryPart("work", "Python", 2**21, "objects, and pages that arrays fill in part")
 
 
 class PreparedRun:
-    """A program as an engine prepared it, and the number of samples, of which `chunk` run at once.
+    """A program as an engine runs it, with its batch, and estimates of the memory of a run.
 
-    `given` is the program before preparation. Of nodes in `fed` every sample has a value of its own
-    (None: of all). Where a run is `resumable`, the state before a block of steps is kept beside it.
+    Of the `batch` samples, `chunk` are computed at once. `given` is the program before the engine
+    prepared it. Nodes in `fed` have a value for every sample (None: all nodes do). Where a run is
+    `resumable`, the state before each block of steps is kept too.
     """
 
     def __init__(
@@ -45,7 +46,7 @@ class PreparedRun:
         self._fed = fed
         size = chunk or engine.chunk_samples(self.program, batch)
         if any(op.by_sample for op in program.operators):
-            size = batch  # a function that keeps something sees all samples step by step
+            size = batch  # a function with a state is called for all samples, step by step
         self.chunk = min(size, batch)
 
     def tallied(self, op: Operator) -> bool:
@@ -53,9 +54,9 @@ class PreparedRun:
         return not self.tally.isdisjoint(op.populations)
 
     def block_steps(self, constants: Collection[int]) -> int:
-        """Steps worked on at once: the engine's choice, for signals that are not constant.
+        """The steps of a block: the engine's choice for the signals that are not constant.
 
-        Where layers look ahead, all of them.
+        Where layers look ahead, it is all steps of the run.
         """
         if self.program.whole_steps is not None:
             return self.program.whole_steps
@@ -67,9 +68,8 @@ class PreparedRun:
         return self.engine.block_steps(replace(self.program, components=changing), self.chunk)
 
     def whole(self, steps: int, block: int | None = None, last: bool = False) -> MemoryNeed:
-        """Memory of a run from the start, its inputs held constant; `last`: no other follows.
-
-        These are the parts that are in use when most of it is.
+        """The peak memory of a run from the start, with constant inputs; no run follows a `last`
+        one.
         """
         constants = self._constants()
         block = block or self.block_steps(constants)
@@ -78,8 +78,8 @@ class PreparedRun:
         numbers, size = [array.size for array in own], sum(array.nbytes for array in own)
         how = f"{sum(numbers)} numbers of its own"
         program = MemoryPart("weights", "the program", size, how)
-        compiling = _making(_COMPILING * max(numbers, default=0), "array")
-        state = self.state(Stretch(steps, block, last))
+        compiling = _temporary(_COMPILING * max(numbers, default=0), "array")
+        state = self.state(RunSpan(steps, block, last))
         running = self.running(0, steps, block, constants)
         return _most(
             _some(program, compiling),
@@ -88,7 +88,7 @@ class PreparedRun:
         )
 
     def _own_arrays(self) -> Sequence[NDArray]:
-        """Arrays that operators hold and the network does not, each once."""
+        """The arrays of operators that are not the network's own, without duplicates."""
         network = {
             id(value)
             for connection in self.given.weights
@@ -103,24 +103,24 @@ class PreparedRun:
         return [array for array in found if repeated(array) is None]
 
     def missing(self) -> MemoryNeed:
-        """Weights that the engine does not hold yet."""
-        held = self.engine.holds
-        kept, making = self._held([op for op in self.program.operators if not held(op)])
+        """The memory of weights that the engine has still to convert."""
+        known = self.engine.has_weights
+        kept, making = self._held([op for op in self.program.operators if not known(op)])
         return _some(*kept, making)
 
     def _held(self, operators: Sequence[Operator]) -> tuple[Sequence[MemoryPart], MemoryPart]:
-        """The engine's form of weights, and what making it takes, layer by layer."""
-        found = [self.engine.held(op, self.program) for op in operators]
+        """The weights in the engine's format, and the temporary memory of converting them."""
+        found = [self.engine.weight_memory(op, self.program) for op in operators]
         how = f"in the {self.engine.name} engine's form"
         kept = [MemoryPart("weights", n, b, how) for one in found for n, b in one.kept.items()]
-        return kept, _making(max((one.making for one in found), default=0), "layer")
+        return kept, _temporary(max((one.temporary for one in found), default=0), "layer")
 
-    def state(self, stretch: Stretch | None = None) -> MemoryNeed:
-        """State, which lasts from block to block; None: of a run of any number of blocks."""
+    def state(self, span: RunSpan | None = None) -> MemoryNeed:
+        """The state that lasts from block to block; None: for a run of any number of blocks."""
         parts, before, how = [], 0, f"of {self.batch} samples"
         for op in self.program.operators:
             of_op = op, self.program, self.tallied(op), self.batch
-            sizes = self.engine.state_bytes(*of_op, stretch)
+            sizes = self.engine.state_bytes(*of_op, span)
             parts += [MemoryPart("state", label, size, how) for label, size in sizes.items()]
             if self.resumable:
                 before += sum(self.engine.state_bytes(*of_op, None).values())
@@ -128,18 +128,18 @@ class PreparedRun:
         return _some(*parts, MemoryPart("state", "before a block of steps", before, how))
 
     def kept(self, steps: int) -> MemoryNeed:
-        """Results that a run from the start keeps: recordings and totals."""
+        """The results of a run from the start: recordings and totals."""
         return _some(*self._recordings(0, steps), self._totals(steps))
 
     def _totals(self, steps: int) -> MemoryPart:
-        """Returned totals."""
+        """The totals that a run returns."""
         size = sum(total_bytes(ensemble, steps) for ensemble in self.tally)
         return MemoryPart("totals", "spikes", size * self.batch, f"{size} B x {self.batch} samples")
 
     def running(
         self, first: int, steps: int, block: int, constants: Mapping[int, int]
     ) -> MemoryNeed:
-        """Memory of `steps` steps after step `first`, beside the state.
+        """The memory of `steps` steps after step `first`, without the state.
 
         `constants` are signals that no step changes, each with its number of samples.
         """
@@ -147,7 +147,7 @@ class PreparedRun:
         return _some(*self._recordings(first, steps), *busy, totals)
 
     def _busy(self, block: int, constants: Mapping[int, int]) -> MemoryNeed:
-        """Signals between operators and work inside one, when these take most."""
+        """The peak of the signals between operators and the workspace of one operator."""
         held = sum(self._bytes(s, samples, 1) for s, samples in constants.items())
         alive: dict[int, int] = {}
         most = MemoryNeed(())
@@ -169,11 +169,11 @@ class PreparedRun:
     def _work(
         self, op: Operator, component: Component, block: int, constants: Mapping[int, int]
     ) -> MemoryPart:
-        """Inside an operator: those of a component run one after the other."""
+        """The workspace of one operator; those of a component run one after the other."""
         samples = constants.get(op.output, self.chunk)
         steps = 1 if op.output in constants or component.by_step else block
         of_op = Block(self.program, samples, steps, constants, self.tallied(op))
-        size = self.engine.work_bytes(op, of_op)
+        size = self.engine.workspace_bytes(op, of_op)
         return MemoryPart("work", op.label, size, f"{samples} samples, {steps} steps at once")
 
     def _bytes(self, signal: int, samples: int, steps: int) -> int:
@@ -192,9 +192,9 @@ class PreparedRun:
         return parts
 
     def _constants(self) -> dict[int, int]:
-        """Signals that no step changes while inputs are held constant, and their samples.
+        """The signals that are constant where inputs are, each with its number of samples.
 
-        Those that are the same for all samples stand once.
+        A signal that is the same for all samples has one.
         """
         found: dict[int, int] = {}
         for op in (op for one in self.program.components if not one.loops for op in one.operators):
@@ -206,30 +206,30 @@ class PreparedRun:
         return found
 
 
-def _making(size: int, of: str) -> MemoryPart:
-    """Weights that are there while others are made of them."""
+def _temporary(size: int, of: str) -> MemoryPart:
+    """The temporary memory of converting weights."""
     return MemoryPart("weights", "making them", size, f"of the largest {of}")
 
 
 def _some(*parts: MemoryPart) -> MemoryNeed:
-    """The parts that take anything."""
+    """The parts that are not empty."""
     return MemoryNeed(part for part in parts if part.bytes)
 
 
 def _most(*memories: MemoryNeed) -> MemoryNeed:
-    """Of parts that are in use at different times, those that take most."""
+    """The largest of several needs that do not occur at the same time."""
     return max(memories, key=lambda memory: memory.bytes)
 
 
 def kept_steps(recording: Recording, first: int, steps: int) -> int:
-    """The number of `steps` steps after step `first` that a probe keeps: every n-th one."""
+    """How many of the `steps` steps after step `first` a probe records: every n-th one."""
     return (first + steps) // recording.every - first // recording.every
 
 
 def sampled(program: Program, others: Sequence[Operator] = ()) -> dict[int, int]:
-    """Signals that only probes read, and the period of the steps that these keep.
+    """The signals that only probes read, each with the sampling period in steps.
 
-    `others` are operators that read signals beside those of the program.
+    `others` are operators outside the program that read signals too.
     """
     read = {s for op in (*program.operators, *others) for s in op.inputs}
     periods: dict[int, int] = {}

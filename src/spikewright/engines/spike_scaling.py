@@ -55,7 +55,7 @@ from spikewright.network.transforms import (
 )
 
 
-class Scaled(NamedTuple):
+class ScaledSignal(NamedTuple):
     """A signal and the factor that makes its values, e.g. counts of spikes and their height."""
 
     signal: int
@@ -76,7 +76,7 @@ def plain(transform: Transform) -> Transform:
     return replace(transform, factor=np.array(1.0)) if isinstance(transform, SumPool) else transform
 
 
-class OfCounts(NamedTuple):
+class CountChain(NamedTuple):
     """A chain for counts of spikes, and the heights that its first weights are multiplied by.
 
     `heights` `(channels,)` are those of the inputs of these weights; None where the chain has
@@ -87,7 +87,7 @@ class OfCounts(NamedTuple):
     heights: NDArray | None
 
 
-def with_heights(chain: tuple[Transform, ...], heights: NDArray, shape: Shape) -> OfCounts | None:
+def with_heights(chain: tuple[Transform, ...], heights: NDArray, shape: Shape) -> CountChain | None:
     """A chain for counts that does what `chain` does to values: first weights times `heights`.
 
     `heights` broadcast to `shape`, that of the signal. None where the chain does not begin with
@@ -111,7 +111,7 @@ def _moved(transform: Transform, values: NDArray) -> NDArray | None:
     return values[transform.index] if isinstance(transform, Slice) else None
 
 
-def _taken_up(chain: tuple[Transform, ...], place: int, heights: NDArray) -> OfCounts | None:
+def _taken_up(chain: tuple[Transform, ...], place: int, heights: NDArray) -> CountChain | None:
     """The chain for counts of these heights, whose first weights are at `place`, or None.
 
     The heights stay beside matrices and kernels, which are the network's own and may be large.
@@ -120,7 +120,7 @@ def _taken_up(chain: tuple[Transform, ...], place: int, heights: NDArray) -> OfC
     if isinstance(transform, Sparse):
         values = transform.values * heights.reshape(-1)[transform.columns]
         taken = replace(transform, values=values)
-        return OfCounts((*chain[:place], taken, *chain[place + 1 :]), None)
+        return CountChain((*chain[:place], taken, *chain[place + 1 :]), None)
     if not isinstance(transform, Dense | Convolution):
         return None
     last = isinstance(transform, Dense) or transform.channels_last
@@ -129,7 +129,7 @@ def _taken_up(chain: tuple[Transform, ...], place: int, heights: NDArray) -> OfC
         return None
     if not _finite(transform, shared):
         weighted(transform, shared)  # which raises the error
-    return OfCounts(chain, np.array(shared, np.float64))
+    return CountChain(chain, np.array(shared, np.float64))
 
 
 def _finite(transform: Dense | Convolution, heights: NDArray) -> bool:

@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright.engines.factors import Scaled, carries, plain
 from spikewright.engines.grid import Precision
 from spikewright.engines.operators import (
     Advance,
@@ -26,6 +25,7 @@ from spikewright.engines.operators import (
     Smooth,
 )
 from spikewright.engines.parameters import object_key
+from spikewright.engines.spike_scaling import ScaledSignal, carries, plain
 from spikewright.engines.windows import Average, Carry
 from spikewright.errors import BuildError, NetworkError
 from spikewright.network import (
@@ -46,7 +46,7 @@ _SYNAPSE = 101  # a word of a key: the synapse of a connection or probe
 NO_DELAYS: Mapping[int, NDArray] = MappingProxyType({})
 
 
-class ProgramDraft:
+class ProgramBuilder:
     """Signals and operators so far, for steps of `dt` seconds and weights of `precision`.
 
     `encoders` are signals that encoders make of represented vectors.
@@ -78,11 +78,11 @@ class ProgramDraft:
 
     def filtered(
         self,
-        sent: Scaled,
+        sent: ScaledSignal,
         synapse: Synapse,
         label: str,
         owner: Connection | Probe | None,
-    ) -> Scaled:
+    ) -> ScaledSignal:
         """Values behind the synapse of its owner; behind a linear one their factor stays separate.
 
         Raises `BuildError` for time constants of another number of values.
@@ -94,9 +94,9 @@ class ProgramDraft:
         key = object_key(*self.keys[owner], _SYNAPSE)
         self.operators.append(Generate(label, (source,), now, synapse, shape, key))
         self.operators.append(Delay(label, (now,), later, 1))  # its output a step later is read
-        return Scaled(later, 1.0)
+        return ScaledSignal(later, 1.0)
 
-    def _linear(self, sent: Scaled, synapse: Synapse, label: str) -> Scaled:
+    def _linear(self, sent: ScaledSignal, synapse: Synapse, label: str) -> ScaledSignal:
         """Values behind a linear filter, or a mean over windows."""
         (signal, factor), shape = sent, self.shapes[sent.signal]
         output = self.signal(shape, label)
@@ -110,9 +110,9 @@ class ProgramDraft:
             except NetworkError as error:
                 raise BuildError(str(error)) from None
             self.operators.append(Filter(label, (signal,), output, discrete))
-        return Scaled(output, factor)
+        return ScaledSignal(output, factor)
 
-    def delayed(self, sent: Scaled, seconds: float | NDArray, label: str) -> Scaled:
+    def delayed(self, sent: ScaledSignal, seconds: float | NDArray, label: str) -> ScaledSignal:
         """Values so much later, in whole steps; made once however many connections read them.
 
         Raises `BuildError` for a delay that rounds to no step, or for one of each synapse.
@@ -132,9 +132,9 @@ class ProgramDraft:
             output = self.signal(self.shapes[sent.signal], f"delay of {label}")
             self.operators.append(Delay(f"delay of {label}", (sent.signal,), output, steps))
             self._delayed[key] = output
-        return Scaled(self._delayed[key], sent.factor)
+        return ScaledSignal(self._delayed[key], sent.factor)
 
-    def advanced(self, sent: Scaled, steps: int, label: str) -> Scaled:
+    def advanced(self, sent: ScaledSignal, steps: int, label: str) -> ScaledSignal:
         """Values so many steps earlier; made once however many connections read them."""
         if steps == 0:
             return sent
@@ -143,13 +143,13 @@ class ProgramDraft:
             output = self.signal(self.shapes[sent.signal], f"advance of {label}")
             self.operators.append(Advance(f"advance of {label}", (sent.signal,), output, steps))
             self._delayed[key] = output
-        return Scaled(self._delayed[key], sent.factor)
+        return ScaledSignal(self._delayed[key], sent.factor)
 
-    def carried(self, sent: Scaled, steps: int, label: str) -> Scaled:
+    def carried(self, sent: ScaledSignal, steps: int, label: str) -> ScaledSignal:
         """Values a window of so many steps later."""
         output = self.signal(self.shapes[sent.signal], f"carry of {label}")
         self.operators.append(Carry(f"carry of {label}", (sent.signal,), output, steps))
-        return Scaled(output, sent.factor)
+        return ScaledSignal(output, sent.factor)
 
     def _too_short(self, seconds: float, label: str, instead: str) -> BuildError:
         return BuildError(
@@ -167,12 +167,12 @@ class ProgramDraft:
 
     def map(
         self,
-        sent: Scaled,
+        sent: ScaledSignal,
         chain: tuple[Transform, ...],
         label: str,
         delays: Mapping[int, NDArray] = NO_DELAYS,
         heights: NDArray | None = None,
-    ) -> Scaled:
+    ) -> ScaledSignal:
         """Add a chain of transforms; moves and sums of values do not apply the factor.
 
         `delays` are seconds, one an entry of the sparse matrices at these places of the chain;
@@ -195,11 +195,11 @@ class ProgramDraft:
                 self.operators.append(Linear(label, (signal,), output, plain(transform)))
                 factor *= carried
             signal = output
-        return Scaled(signal, factor)
+        return ScaledSignal(signal, factor)
 
     def deliver(
-        self, connection: Connection, sent: Scaled, chain: tuple[Transform, ...], cut: int
-    ) -> Scaled:
+        self, connection: Connection, sent: ScaledSignal, chain: tuple[Transform, ...], cut: int
+    ) -> ScaledSignal:
         """Values that a connection maps, and filters and delays behind the first `cut` maps."""
         label, synapse = f"{connection!r}", connection.synapse
         sent = self.map(sent, chain[:cut], label)
@@ -208,10 +208,10 @@ class ProgramDraft:
         sent = self.delayed(sent, connection.delay, label)
         return self.map(sent, chain[cut:], label)
 
-    def encode(self, signal: int, chain: tuple[Transform, ...], label: str) -> Scaled:
+    def encode(self, signal: int, chain: tuple[Transform, ...], label: str) -> ScaledSignal:
         """Add the encoders of a represented vector."""
         before = len(self.operators)
-        encoded = self.map(Scaled(signal, 1.0), chain, label)
+        encoded = self.map(ScaledSignal(signal, 1.0), chain, label)
         self.encoders.update(op.output for op in self.operators[before:])
         return encoded
 
@@ -232,7 +232,7 @@ class ProgramDraft:
         steps = self.steps_of(delays, label)
         return DelayedLinear(label, (signal,), output, transform, steps, factor)
 
-    def values(self, sent: Scaled, label: str) -> int:
+    def values(self, sent: ScaledSignal, label: str) -> int:
         """The signal of the values themselves, with a separate factor multiplied in."""
         if np.all(sent.factor == 1.0):
             return sent.signal
@@ -268,46 +268,46 @@ class Signals:
     maxima of spikes whose heights differ; `factors` are those of junctions between counts.
     """
 
-    def __init__(self, draft: ProgramDraft) -> None:
-        self.draft = draft
+    def __init__(self, builder: ProgramBuilder) -> None:
+        self.builder = builder
         self.input_of: dict[Receiver, int] = {}
         self.output_of: dict[Sender, int] = {}
-        self.arriving: dict[Receiver, list[Scaled]] = {}
-        self.delivered: dict[Connection, Scaled] = {}
+        self.arriving: dict[Receiver, list[ScaledSignal]] = {}
+        self.delivered: dict[Connection, ScaledSignal] = {}
         self.heights: dict[Spiking, NDArray] = {}
         self.factors: dict[Node, float] = {}
         self._values: dict[tuple[Spiking, int], int] = {}
         self._activities: dict[NeuronsView, int] = {}
         self._smoothed: dict[tuple[int, Synapse], int] = {}
 
-    def value(self, pre: Sender, sent: int | None = None) -> Scaled:
+    def value(self, pre: Sender, sent: int | None = None) -> ScaledSignal:
         """The signal that an object sends, and the factor that makes it the value.
 
         `sent` stands in the place of that signal, where it comes at another time.
         """
         source = self.output_of[pre] if sent is None else sent
         if isinstance(pre, Ensemble):
-            return Scaled(source, 1.0)
+            return ScaledSignal(source, 1.0)
         height = self.heights.get(pre)
         if height is None:
-            return Scaled(source, self.factors.get(pre, 1.0))  # type: ignore[arg-type]
+            return ScaledSignal(source, self.factors.get(pre, 1.0))  # type: ignore[arg-type]
         if height.ndim == 0:
-            return Scaled(source, float(height))
+            return ScaledSignal(source, float(height))
         if (pre, source) not in self._values:
-            signal = self.draft.signal(output_shape(pre), f"values of {pre!r}")
-            self.draft.operators.append(
+            signal = self.builder.signal(output_shape(pre), f"values of {pre!r}")
+            self.builder.operators.append(
                 Linear(f"heights of {pre!r}", (source,), signal, Scale(height))
             )
             self._values[pre, source] = signal
-        return Scaled(self._values[pre, source], 1.0)
+        return ScaledSignal(self._values[pre, source], 1.0)
 
     def activity(self, neurons: NeuronsView) -> int:
         """A population's output in Hz, `(n,)`, made once however many rules read it."""
         if neurons not in self._activities:
             label, size = f"activities of {neurons!r}", math.prod(neurons.shape)
             chain = () if len(neurons.shape) == 1 else (Reshape((size,)),)
-            sent = self.draft.map(self.value(neurons), chain, label)
-            self._activities[neurons] = self.draft.values(sent, label)
+            sent = self.builder.map(self.value(neurons), chain, label)
+            self._activities[neurons] = self.builder.values(sent, label)
         return self._activities[neurons]
 
     def smoothed(self, signal: int, synapse: Synapse | None, label: str) -> int:
@@ -316,9 +316,9 @@ class Signals:
             return signal
         key = (signal, synapse)
         if key not in self._smoothed:
-            output = self.draft.signal(self.draft.shapes[signal], label)
-            filtered = synapse.discretise(self.draft.dt)
-            filtered.check_shape(self.draft.shapes[signal], label)
-            self.draft.operators.append(Smooth(label, (signal,), output, filtered))
+            output = self.builder.signal(self.builder.shapes[signal], label)
+            filtered = synapse.discretise(self.builder.dt)
+            filtered.check_shape(self.builder.shapes[signal], label)
+            self.builder.operators.append(Smooth(label, (signal,), output, filtered))
             self._smoothed[key] = output
         return self._smoothed[key]

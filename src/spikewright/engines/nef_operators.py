@@ -12,12 +12,12 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
+from spikewright.engines.builder import ProgramBuilder
 from spikewright.engines.decoder_cache import DecoderCache
-from spikewright.engines.draft import ProgramDraft
-from spikewright.engines.factors import Scaled
 from spikewright.engines.operators import Apply
 from spikewright.engines.parameters import Solved
 from spikewright.engines.representation import Decoded, Representation, decode
+from spikewright.engines.spike_scaling import ScaledSignal
 from spikewright.errors import BuildError
 from spikewright.network import Connection, Ensemble, Network, Node, ObjView, output_shape
 from spikewright.network.network import detached
@@ -26,11 +26,11 @@ from spikewright.network.transforms import Dense, Reshape, Scale, Shape, Transfo
 _KEPT_BYTES = 64 * 2**20  # of activities at evaluation points, which connections share
 
 
-class Vectors:
+class NefOperators:
     """Adds represented vectors and decoded connections to a program in the making."""
 
-    def __init__(self, draft: ProgramDraft, cache: DecoderCache | None = None) -> None:
-        self.draft, self.cache = draft, cache
+    def __init__(self, builder: ProgramBuilder, cache: DecoderCache | None = None) -> None:
+        self.builder, self.cache = builder, cache
         self.representations: dict[Ensemble, Representation] = {}
         self.decodings: dict[Connection, Decoded] = {}
         self._recent: dict[Representation, int] = {}
@@ -39,10 +39,10 @@ class Vectors:
         """Note that an ensemble represents a vector; nothing is drawn before it is needed."""
         self.representations[ensemble] = Representation(ensemble, key, solved)
 
-    def encoded(self, ensemble: Ensemble, signal: int) -> Scaled:
+    def encoded(self, ensemble: Ensemble, signal: int) -> ScaledSignal:
         """The input of an ensemble's neurons from the vector that it represents."""
         chain = encoding(ensemble, self.representations[ensemble].input_weights)
-        return self.draft.encode(signal, chain, f"encoders of {ensemble!r}")
+        return self.builder.encode(signal, chain, f"encoders of {ensemble!r}")
 
     def decode(self, connection: Connection, key: tuple[int, int]) -> Decoded:
         """Solve a connection's decoders."""
@@ -64,7 +64,7 @@ class Vectors:
             oldest.forget()
             del self._recent[oldest]
 
-    def decoded(self, connection: Connection, decoded: Decoded, sent: Scaled) -> Scaled:
+    def decoded(self, connection: Connection, decoded: Decoded, sent: ScaledSignal) -> ScaledSignal:
         """Values decoded from the spikes `sent`, filtered and delayed where values are fewest."""
         chain, synapse = decoding(connection, decoded), connection.synapse
         if synapse is not None and not synapse.commutes:  # of the values that are delivered
@@ -72,21 +72,21 @@ class Vectors:
         else:
             first = synapse is not None and synapse.by_windows
             cut = 0 if first else smallest(chain, _ensemble(connection.pre_obj).shape)
-        return self.draft.deliver(connection, sent, chain, cut)
+        return self.builder.deliver(connection, sent, chain, cut)
 
-    def applied(self, connection: Connection, sent: Scaled) -> Scaled:
+    def applied(self, connection: Connection, sent: ScaledSignal) -> ScaledSignal:
         """(A part of) a value, put through the connection's function, if any."""
         shape = output_shape(connection.pre_obj)
         if isinstance(connection.pre, ObjView):
             chain = flatten(connection.pre.select(shape))
-            sent = self.draft.map(sent, chain, f"part for {connection!r}")
+            sent = self.builder.map(sent, chain, f"part for {connection!r}")
         if connection.function is None:
             return sent
         node = function_node(connection)
-        source = self.draft.values(sent, f"input of {node!r}")
-        output = self.draft.signal(connection.sent_shape, f"{node!r}")
-        self.draft.operators.append(Apply(f"{node!r}", (source,), output, node))
-        return Scaled(output, 1.0)
+        source = self.builder.values(sent, f"input of {node!r}")
+        output = self.builder.signal(connection.sent_shape, f"{node!r}")
+        self.builder.operators.append(Apply(f"{node!r}", (source,), output, node))
+        return ScaledSignal(output, 1.0)
 
     def forget(self) -> None:
         """Delete arrays that only solving needs."""

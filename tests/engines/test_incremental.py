@@ -17,7 +17,7 @@ from engines.looping_networks import looping_network
 from engines.random_networks import random_network
 from spikewright import engines
 from spikewright.engines import Execution, Tape, compile_network
-from spikewright.engines.stepping import Stepper
+from spikewright.engines.incremental import IncrementalRunner
 from spikewright.errors import SimulationError
 from spikewright.network.learning import PES
 from spikewright.network.neurons import LIF, NeuronType
@@ -90,7 +90,7 @@ def test_steps_that_are_fed_are_a_run(seed: int) -> None:
     steps = []
     for i in range(STEPS):
         frame = fed[:, i : i + 1].astype(kinds[i // 8 % 3])
-        steps.append(single.follow({made.stimulus: frame}))
+        steps.append(single.run_step({made.stimulus: frame}))
         frame[...] = 7  # a buffer that is used again
     for recorded, values in zip(zip(*steps, strict=True), expected, strict=True):
         np.testing.assert_array_equal(np.concatenate(recorded, axis=1), values)
@@ -129,9 +129,9 @@ def test_every_synapse_steps(example: Any) -> None:
     assert_steps_are_a_run(net, 0.001)
 
 
-def taken(sim: sw.Simulator) -> Stepper | None:
-    """The stepper that a simulator's last step left for the next one."""
-    return sim._execution._stepper
+def incremental_runner(sim: sw.Simulator) -> IncrementalRunner | None:
+    """The incremental runner that a simulator keeps for its next step."""
+    return sim._execution._incremental
 
 
 def test_a_step_is_one_call_of_the_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -139,13 +139,13 @@ def test_a_step_is_one_call_of_the_kernels(monkeypatch: pytest.MonkeyPatch) -> N
     net, _, probe = driven(output=np.sin)
     with sw.Simulator(net, progress=False, engine="native") as sim:
         sim.step()
-        stepper = taken(sim)
-        assert stepper is not None
-        monkeypatch.setattr(Execution, "_prepared", lambda *_: pytest.fail("a step was run so"))
+        runner = incremental_runner(sim)
+        assert runner is not None
+        monkeypatch.setattr(Execution, "_start_run", lambda *_: pytest.fail("a step was run so"))
         monkeypatch.setattr(RegionKernel, "run", lambda *_: pytest.fail("a kernel was run"))
         for _ in range(STEPS):
             sim.step()
-        assert taken(sim) is stepper
+        assert incremental_runner(sim) is runner
         assert sim.n_steps == STEPS + 1
         assert len(sim.data[probe]) == STEPS + 1
 
@@ -161,7 +161,7 @@ def test_engines_without_steps_of_their_own_run() -> None:
             else:
                 for _ in range(STEPS):
                     sim.step()
-                assert taken(sim) is None
+                assert incremental_runner(sim) is None
             found.append(sim.data[probe])
     assert found[0].any()
     np.testing.assert_array_equal(*found)
@@ -256,7 +256,7 @@ def test_a_step_makes_no_room_for_many_large_ones() -> None:
         sw.Connection(source[:5], cells.neurons, None)
     with sw.Simulator(net, progress=False, engine="native") as sim:
         sim.step()
-        assert taken(sim) is not None
+        assert incremental_runner(sim) is not None
         assert sim._recorded[probe]._rows.shape == (1, 1, 100_000)
 
 
@@ -340,7 +340,7 @@ def test_what_kernels_of_others_are_given_is_their_own() -> None:
         Keeping.seen.clear()
         for _ in range(60):
             sim.step()
-        assert taken(sim) is not None
+        assert incremental_runner(sim) is not None
         spikes = np.array([x[0].any() for x in Keeping.seen])
     assert len({id(x) for x in Keeping.seen}) == 60
     assert 0 < spikes.sum() < 60  # they differ, so none was overwritten by a later one
@@ -454,7 +454,7 @@ def test_a_large_network_looks_at_its_memory_before_every_step(
     net, _, _ = driven()
     with sw.Simulator(net, progress=False, engine="native") as sim:
         sim.step()
-        assert taken(sim) is None
+        assert incremental_runner(sim) is None
         monkeypatch.setenv("SPIKEWRIGHT_MEMORY", "1e-9")
         with pytest.raises(SimulationError, match="available"):
             sim.step()
