@@ -120,7 +120,7 @@ LATE = {
     ("engines/__init__.py", "spikewright.engines.torch"): "the engine imports torch",
     ("engines/__init__.py", "spikewright.engines.native.engine"): "it may not have been built",
     ("showing/doctor.py", "spikewright.engines.native.engine"): "the same",
-    ("training/gradients/spiking.py", "spikewright.engines.native.along"): "the same",
+    ("training/gradients/spiking.py", "spikewright.engines.native.integrate_sequence"): "the same",
     ("frontends/keras/loading.py", "spikewright.sources.keras"): "it imports keras",
     ("training/training.py", "spikewright.training.gradients"): "it imports torch",
     ("training/module.py", "spikewright.training.gradients.bptt"): "the same",

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from spikewright.engines.native.running import RegionKernel
+    from spikewright.engines.native.region_kernel import RegionKernel
 
 
 @pytest.fixture
 def exceeding(monkeypatch: pytest.MonkeyPatch) -> Callable[[], list[RegionKernel]]:
     """Gives the regions in which some count was beyond its byte, of all that were made so far."""
-    from spikewright.engines.native.running import RegionKernel  # late: needs a compiler
+    from spikewright.engines.native.region_kernel import RegionKernel  # late: needs a compiler
 
     made: list[RegionKernel] = []
     begin = RegionKernel.__init__

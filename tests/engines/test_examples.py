@@ -12,7 +12,7 @@ import spikewright as sw
 from spikewright.engines import compile_network
 from spikewright.engines.native.regions import with_regions
 
-MODULES = ("spike_scaling", "native.regions", "native.building")
+MODULES = ("spike_scaling", "native.regions", "native.region_builder")
 
 
 @pytest.mark.parametrize("name", MODULES)

@@ -26,7 +26,7 @@ if "native" not in engines.available():
     pytest.skip("the native engine was not built", allow_module_level=True)
 
 from spikewright.engines.native.engine import NativeEngine
-from spikewright.engines.native.running import RegionKernel
+from spikewright.engines.native.region_kernel import RegionKernel
 
 STEPS = 30
 
@@ -441,8 +441,8 @@ def test_steps_that_are_worth_threads_have_them(monkeypatch: pytest.MonkeyPatch)
     """Times decide step by step; the results are those of one thread."""
     net, _, _ = driven(n=500)
     turns = iter(range(10**6))
-    pace = pytest.importorskip("spikewright.engines.native.runs").Pace
-    monkeypatch.setattr(pace, "threads", lambda *_: 1 + next(turns) % 3)
+    tuner = pytest.importorskip("spikewright.engines.native.thread_tuning").ThreadTuner
+    monkeypatch.setattr(tuner, "threads", lambda *_: 1 + next(turns) % 3)
     assert_steps_are_a_run(net, 0.001, batch=2, threads=3)
 
 

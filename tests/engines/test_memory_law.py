@@ -21,7 +21,7 @@ from spikewright import engines
 from spikewright._base.windows import Windows
 from spikewright.engines.native import _kernels
 from spikewright.engines.native.engine import instruction_sets
-from spikewright.engines.native.filling import SLAB
+from spikewright.engines.native.weight_packing import SLAB
 from spikewright.graph import Graph, GraphNode
 from spikewright.graph.layers import (
     Activation,

@@ -59,9 +59,9 @@ class Counted:
         kind = type(engines.get(engine, sw.Simulator(sw.Network()).program))
         self._watch(kind, "kernel", "kernels", monkeypatch)
         if engine == "native":
-            from spikewright.engines.native.filling import Filling
+            from spikewright.engines.native.weight_packing import LayerPacking
 
-            self._watch(Filling, "fill", "weights", monkeypatch)
+            self._watch(LayerPacking, "pack", "weights", monkeypatch)
         if engine == "torch":
             from spikewright.engines.torch import engine as torch_engine
 

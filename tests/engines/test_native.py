@@ -20,9 +20,9 @@ from engines.random_networks import DT, RandomNetwork, random_network
 from spikewright.engines import compile_network
 from spikewright.engines.native._kernels import Reading, least_voltage, pack
 from spikewright.engines.native.engine import NativeEngine, instruction_sets
-from spikewright.engines.native.filling import lane_widths
 from spikewright.engines.native.regions import Region
-from spikewright.engines.native.runs import cut
+from spikewright.engines.native.scheduling import fit_to_cache
+from spikewright.engines.native.weight_packing import lane_widths
 from spikewright.engines.reference import ReferenceEngine
 from spikewright.errors import BuildError
 from spikewright.network.neurons import TOLERANCE
@@ -238,6 +238,6 @@ def test_lanes_cover_the_channels(channels: int, rows: int) -> None:
 def test_cuts_fit_the_run(step_bytes: int) -> None:
     """At least a step and a sample, at most the run's."""
     for batch, steps, threads in [(1, 1, 1), (1, 500, 4), (64, 60, 2), (3, 7, 8)]:
-        block, group = cut(step_bytes, batch, steps, threads)
+        block, group = fit_to_cache(step_bytes, batch, steps, threads)
         assert 1 <= block <= steps
         assert 1 <= group <= batch

@@ -35,7 +35,7 @@ from test_native_means import SENDERS, layers
 
 from slowly import in_turn
 from spikewright.engines.native.engine import NativeEngine, instruction_sets
-from spikewright.engines.native.running import RegionKernel
+from spikewright.engines.native.region_kernel import RegionKernel
 
 CLIPPED = RunningMeanSpiking(ClippedReLU(2.0))
 KINDS: dict[str, NeuronType] = {

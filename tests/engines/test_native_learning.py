@@ -23,8 +23,8 @@ if "native" not in engines.available():
 
 from slowly import in_turn
 from spikewright.engines.native.engine import NativeEngine, instruction_sets
+from spikewright.engines.native.region_kernel import RegionKernel
 from spikewright.engines.native.regions import plan_rows
-from spikewright.engines.native.running import RegionKernel
 
 DT = 0.001
 SENDERS: dict[str, NeuronType] = {
@@ -32,10 +32,10 @@ SENDERS: dict[str, NeuronType] = {
     "signed": sw.BipolarIntegrateAndFire(),
     "values": sw.RectifiedLinear(),
 }
-Built = tuple[sw.Network, sw.Node]
+CompiledRegion = tuple[sw.Network, sw.Node]
 
 
-def decoding(rule: object, kind: NeuronType, neurons: bool = False) -> Built:
+def decoding(rule: object, kind: NeuronType, neurons: bool = False) -> CompiledRegion:
     """An error that learns from what is decoded: a loop."""
     with sw.Network(seed=3) as net:
         stimulus = sw.Node(np.zeros(2))
@@ -56,7 +56,7 @@ def decoding(rule: object, kind: NeuronType, neurons: bool = False) -> Built:
     return net, stimulus
 
 
-def between(rule: object, kind: NeuronType) -> Built:
+def between(rule: object, kind: NeuronType) -> CompiledRegion:
     """Weights between neurons that know the activities of both ends."""
     rng = np.random.default_rng(1)
     with sw.Network(seed=3) as net:
@@ -72,7 +72,7 @@ def between(rule: object, kind: NeuronType) -> Built:
     return net, stimulus
 
 
-def turning(rule: object, kind: NeuronType) -> Built:
+def turning(rule: object, kind: NeuronType) -> CompiledRegion:
     """Encoders that turn to what arrives."""
     with sw.Network(seed=3) as net:
         stimulus = sw.Node(np.zeros(2))
@@ -84,7 +84,7 @@ def turning(rule: object, kind: NeuronType) -> Built:
     return net, stimulus
 
 
-CASES: dict[str, Callable[[NeuronType], Built]] = {
+CASES: dict[str, Callable[[NeuronType], CompiledRegion]] = {
     "PES": lambda kind: decoding(sw.PES(1e-2), kind),
     "PES, neurons": lambda kind: decoding(sw.PES(1e-6), kind, neurons=True),
     "BCM": lambda kind: between(sw.BCM(1e-9), kind),
@@ -95,7 +95,7 @@ CASES: dict[str, Callable[[NeuronType], Built]] = {
 
 
 def run(
-    engine: engines.Engine, built: Built, precision: Precision = "float32", **cut: int
+    engine: engines.Engine, built: CompiledRegion, precision: Precision = "float32", **cut: int
 ) -> list[NDArray]:
     """Recordings of two runs, then the weights."""
     net, stimulus = built
@@ -122,7 +122,7 @@ def test_weights_are_the_references(case: str, kind: str, precision: Precision) 
                 assert_same(found, expected)
 
 
-def sampled(name: str, kind: NeuronType, intercepts: tuple[float, float]) -> Built:
+def sampled(name: str, kind: NeuronType, intercepts: tuple[float, float]) -> CompiledRegion:
     """A rule between neurons of which few or most are active; every third step is recorded.
 
     Rows of 70 weights are some vectors side by side, one after these, and a part of one.
@@ -164,7 +164,7 @@ def test_what_is_recorded_now_and_then_is_the_references(
             assert_same(run(NativeEngine(1), built, block=7), expected)
 
 
-def _operators(built: Built) -> Iterator[Learned]:
+def _operators(built: CompiledRegion) -> Iterator[Learned]:
     program = compile_network(built[0], DT, 0, "float32")
     return (op for op in program.operators if isinstance(op, Learned))
 

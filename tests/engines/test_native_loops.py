@@ -20,7 +20,7 @@ from spikewright.network.transforms import Dense
 if "native" not in engines.available():
     pytest.skip("the native engine was not built", allow_module_level=True)
 
-from spikewright.engines.native import runs
+from spikewright.engines.native import thread_tuning
 from spikewright.engines.native.engine import NativeEngine, instruction_sets
 from spikewright.engines.native.regions import Region, with_regions
 
@@ -72,11 +72,13 @@ def test_threads_share_steps_without_a_change(
     curved: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Where threads outnumber samples and steps are long, each step of a loop is shared."""
-    monkeypatch.setattr(runs, "_LONG", 0.0)
-    monkeypatch.setattr(runs, "_WAKING", 1e-12)
+    monkeypatch.setattr(thread_tuning, "_LONG_STEP", 0.0)
+    monkeypatch.setattr(thread_tuning, "_THREAD_START", 1e-12)
     shared: list[int] = []
     monkeypatch.setattr(
-        runs.Pace, "learn_shared", lambda self, frames, spent: shared.append(frames)
+        thread_tuning.ThreadTuner,
+        "record_shared",
+        lambda self, frames, spent: shared.append(frames),
     )
     for seed in range(3000, 3040):
         net = looping_network(np.random.default_rng(seed), curved=curved)

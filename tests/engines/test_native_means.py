@@ -28,8 +28,8 @@ if "native" not in engines.available():
 from test_native_coverage import DT, behind, run
 
 from slowly import in_turn
-from spikewright.engines.native.building import build
 from spikewright.engines.native.engine import NativeEngine, instruction_sets
+from spikewright.engines.native.region_builder import build_region
 from spikewright.engines.native.regions import Region, plan_rows, with_regions
 
 FOLLOWING: dict[str, NeuronType] = {
@@ -65,7 +65,7 @@ def fused(program: Program) -> list[type[NeuronType]]:
     found: list[type[NeuronType]] = []
     for op in with_regions(program).operators:
         if isinstance(op, Region):
-            built = build(op, program)
+            built = build_region(op, program)
             found += [type(neurons.neuron_type) for neurons, _, _ in built.populations]
     return found
 

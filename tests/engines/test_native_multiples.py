@@ -25,7 +25,7 @@ if "native" not in engines.available():
     pytest.skip("the native engine was not built", allow_module_level=True)
 
 from spikewright.engines.native.engine import NativeEngine, instruction_sets
-from spikewright.engines.native.running import RegionKernel
+from spikewright.engines.native.region_kernel import RegionKernel
 
 ISAS = instruction_sets()
 BATCH, STEPS = 3, 37  # two whole slabs of steps, and a part of one

@@ -20,8 +20,8 @@ if "native" not in engines.available():
 from spikewright.engines.native import _kernels
 from spikewright.engines.native._kernels import Reading, pack
 from spikewright.engines.native.engine import NativeEngine, instruction_sets
+from spikewright.engines.native.kernel_selection import MAX_FAN_IN
 from spikewright.engines.native.regions import plan_rows
-from spikewright.engines.native.support import MAX_FAN_IN
 
 DT = 0.001
 

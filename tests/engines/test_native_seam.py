@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from conformance.rule_examples import rule_examples
-from spikewright.engines.native import _kernels, support
+from spikewright.engines.native import _kernels, kernel_selection
 from spikewright.engines.native._kernels import (
     Action,
     Cell,
@@ -20,8 +20,8 @@ from spikewright.engines.native._kernels import (
     Rule,
     Term,
 )
-from spikewright.engines.native.cells import described, states
-from spikewright.engines.native.rules import form_of
+from spikewright.engines.native.learning_kernels import rule_parameters
+from spikewright.engines.native.neuron_kernels import kernel_model, states
 from spikewright.network.neurons import (
     TOLERANCE,
     BipolarIntegrateAndFire,
@@ -49,7 +49,7 @@ def _described() -> list[tuple[NeuronType, NeuronModel]]:
     kinds = [one.neuron_type for one in neuron_type_examples()]
     curves = [Elementwise.of(name) for name in ("gelu", "silu")]
     kinds += [BipolarIntegrateAndFire.digits(4, response=curve) for curve in curves]
-    models = [(kind, described(kind, DT)) for kind in kinds]
+    models = [(kind, kernel_model(kind, DT)) for kind in kinds]
     return [(kind, model) for kind, model in models if model is not None]
 
 
@@ -65,7 +65,7 @@ def test_each_form_of_a_rule_is_that_of_a_learning_rule(rule: Rule) -> None:
     forms = []
     for example in rule_examples():
         try:
-            forms.append(form_of(example.rule, DT, 3).rule)
+            forms.append(rule_parameters(example.rule, DT, 3).rule)
         except KeyError:  # no kernel
             continue
     assert rule in forms
@@ -113,7 +113,7 @@ def test_descriptions_take_names_that_exist() -> None:
 
 def test_stubs_name_all_that_the_extension_has() -> None:
     """What Python may read is in the stubs that type checkers see."""
-    stubs = Path(support.__file__).with_name("_kernels.pyi").read_text()
+    stubs = Path(kernel_selection.__file__).with_name("_kernels.pyi").read_text()
     public = [name for name in vars(_kernels) if not name.startswith("_")]
     assert [name for name in public if f"{name}:" not in stubs and f"{name}(" not in stubs] == []
     members = [one.name for kind in (Cell, Rate, Rule) for one in kind]

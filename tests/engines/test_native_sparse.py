@@ -26,9 +26,9 @@ if "native" not in engines.available():
     pytest.skip("the native engine was not built", allow_module_level=True)
 
 from slowly import in_turn
+from spikewright.engines.native.csc import DelayedCscWeights
 from spikewright.engines.native.engine import NativeEngine, instruction_sets
-from spikewright.engines.native.runs import Pace
-from spikewright.engines.native.senders import DelayedLists
+from spikewright.engines.native.thread_tuning import ThreadTuner
 
 DT = 0.001
 KINDS = (
@@ -204,12 +204,14 @@ def test_threads_share_receivers_of_delayed_synapses(
         sw.Connection(cells.neurons, sw.Node(size_in=n), None, weights, delay=delays)
         sw.Probe(cells.neurons), sw.Probe(link, "input")
     program = compile_network(net, DT, 0, "float32")
-    (lists, *_) = [DelayedLists(op) for op in program.operators if isinstance(op, DelayedLinear)]
+    (lists, *_) = [
+        DelayedCscWeights(op) for op in program.operators if isinstance(op, DelayedLinear)
+    ]
     assert lists.parts == 4
     results = []
     for engine in (ReferenceEngine(), NativeEngine(threads=1), NativeEngine(threads=3)):
         with monkeypatch.context() as patched:
-            patched.setattr(Pace, "long", True)
+            patched.setattr(ThreadTuner, "shares_frames", True)
             results.append(Execution(program, engine, 1).run(60))
     assert np.count_nonzero(results[0][0]) > 500
     for found in results[1:]:

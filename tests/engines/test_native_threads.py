@@ -88,18 +88,18 @@ def test_weights_are_made_once_for_threads_that_begin_together(
 ) -> None:
     """A region that one thread still fills is not run by another, nor filled twice."""
     from spikewright.engines.native.engine import NativeEngine  # late: needs a compiler
-    from spikewright.engines.native.filling import Filling, Packing
     from spikewright.engines.native.regions import Region, with_regions
+    from spikewright.engines.native.weight_packing import LayerPacking, PackedMatrix
 
     filled: list[object] = []
-    fill = Filling.fill
+    fill = LayerPacking.pack
 
-    def slowly(self: Filling, kernels: Any, threads: int) -> Packing:
+    def slowly(self: LayerPacking, kernels: Any, threads: int) -> PackedMatrix:
         filled.append(self)
         time.sleep(0.05)  # other threads get here, if they may
         return fill(self, kernels, threads)
 
-    monkeypatch.setattr(Filling, "fill", slowly)
+    monkeypatch.setattr(LayerPacking, "pack", slowly)
     with sw.Network(seed=0) as net:
         a, b = (sw.Ensemble(30, None, neuron_type=sw.IntegrateAndFire()) for _ in range(2))
         sw.Connection(a.neurons, b.neurons, transform=np.eye(30), synapse=None)

@@ -32,7 +32,7 @@ if "native" not in engines.available():
 from slowly import in_turn
 from spikewright.engines.native import _kernels
 from spikewright.engines.native.engine import NativeEngine, instruction_sets
-from spikewright.engines.native.running import RegionKernel
+from spikewright.engines.native.region_kernel import RegionKernel
 
 ISAS = instruction_sets()
 DT = 0.125

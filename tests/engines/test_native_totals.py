@@ -21,7 +21,7 @@ if "native" not in sw.engines.available():
 
 from slowly import in_turn
 from spikewright.engines.native.engine import NativeEngine
-from spikewright.engines.native.running import RegionKernel
+from spikewright.engines.native.region_kernel import RegionKernel
 
 seeds = st.integers(0, 2**32 - 1)
 CAPPED = sw.BipolarIntegrateAndFire(max_spikes_per_step=2)

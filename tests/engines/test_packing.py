@@ -17,9 +17,9 @@ if "native" not in engines.available():
     pytest.skip("native kernels are not built", allow_module_level=True)
 
 from slowly import in_turn
-from spikewright.engines.native import filling
+from spikewright.engines.native import weight_packing
 from spikewright.engines.native._kernels import MOST_REPEATS, NO_BUDGET, Reading, pack
-from spikewright.engines.native.filling import lane_widths
+from spikewright.engines.native.weight_packing import lane_widths
 
 CHANNELS = 6  # of an input of either sign
 
@@ -203,22 +203,22 @@ def network() -> torch.nn.Module:
 def test_copies_share_weights_which_are_freed_with_the_last() -> None:
     """Other choices of firing rates pack nothing anew; nothing is held when nobody has it."""
     gc.collect()
-    before = len(filling._shared)
+    before = len(weight_packing._shared)
     x = np.random.default_rng(0).normal(size=(2, 2, 6, 6)).astype(np.float32)
     first = sw.convert(network(), example_input=torch.from_numpy(x), spiking=True)
     first.run(x, 3, engine="native", progress=False)
-    held = set(filling._shared.values())
+    held = set(weight_packing._shared.values())
     assert len(held) == before + 3
     second = first.replace(scale_firing_rates=50.0)
     second.run(x, 3, engine="native", progress=False)
     second.run(x, 3, engine="native", threads=2, progress=False)
-    assert set(filling._shared.values()) == held
+    assert set(weight_packing._shared.values()) == held
     del first, held
     gc.collect()
-    assert len(filling._shared) == before + 3
+    assert len(weight_packing._shared) == before + 3
     del second
     gc.collect()
-    assert len(filling._shared) == before
+    assert len(weight_packing._shared) == before
 
 
 def test_an_array_that_nobody_can_write_is_shared() -> None:

@@ -10,7 +10,7 @@ from layer_graphs import errors_over_time, slope
 from numpy.typing import NDArray
 
 import spikewright as sw
-from spikewright.engines.native.support import verdict
+from spikewright.engines.native.kernel_selection import choose_kernel
 from spikewright.engines.operators import Apply
 from spikewright.errors import ConversionError
 from spikewright.graph import Graph, GraphNode, evaluate, evaluate_all
@@ -289,7 +289,7 @@ def test_functions_of_attention_have_native_kernels() -> None:
     applied = [op for op in program.operators if isinstance(op, Apply)]
     assert len(applied) == 6
     for op in applied:
-        found = verdict(op, everything, program)  # type: ignore[arg-type]
+        found = choose_kernel(op, everything, program)  # type: ignore[arg-type]
         assert found.kind == "values"
         assert found.text == f"{type(op.node.output).__name__} of running means"
 

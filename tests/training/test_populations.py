@@ -10,7 +10,7 @@ import torch
 
 import spikewright as sw
 from slowly import in_turn
-from spikewright.engines.native import along
+from spikewright.engines.native import integrate_sequence
 from spikewright.engines.native._kernels import instruction_sets
 from spikewright.network.neurons import NeuronType
 from spikewright.testing.modelling import neuron_type_examples
@@ -26,7 +26,9 @@ EXAMPLES = [
     sw.BipolarIntegrateAndFire(1.0, 2, (2, 1)),
     sw.BipolarIntegrateAndFire(1.0, 1, (3, 2, 2)),
 ]
-KERNELS = list(dict.fromkeys(kind for kind in EXAMPLES if along.integrator_of(kind) is not None))
+KERNELS = list(
+    dict.fromkeys(kind for kind in EXAMPLES if integrate_sequence.integrator_of(kind) is not None)
+)
 LAYOUTS = {
     "rows": lambda x: x,
     "channels last": lambda x: x.permute(0, 1, 3, 4, 2).contiguous().permute(0, 1, 4, 2, 3),
@@ -80,8 +82,8 @@ def test_instruction_sets_agree(isa: str, kind: NeuronType) -> None:
     found = []
     for name in (isa, "baseline"):
         values, net = np.empty_like(currents), np.empty_like(currents[0])
-        along.integrate_along(
-            model=along.integrator_of(kind), currents=currents, values=values, net=net,
+        integrate_sequence.integrate_along(
+            model=integrate_sequence.integrator_of(kind), currents=currents, values=values, net=net,
             thresholds=np.full(137, 0.7, np.float32), starts=np.full(137, 0.3, np.float32),
             all=None, isa=name,
         )  # fmt: skip
@@ -107,7 +109,10 @@ def test_what_the_kernel_lacks_is_left_to_the_equation() -> None:
         pass
 
     floored = sw.IntegrateAndFire(voltage_floor=0.5)
-    assert along.integrator_of(floored) is None and along.integrator_of(Mine()) is None
+    assert (
+        integrate_sequence.integrator_of(floored) is None
+        and integrate_sequence.integrator_of(Mine()) is None
+    )
     gaps = torch.stack([currents, currents], -1)[..., 0]
     assert _natively(sw.IntegrateAndFire(), gaps, thresholds, starts, True) is None
     made = through(sw.IntegrateAndFire(), gaps, thresholds, starts, every=False)

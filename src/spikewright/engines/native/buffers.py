@@ -1,6 +1,6 @@
-"""Buffers of a region: where each signal lies, and in which order.
+"""Buffers of a region: where each signal is stored, and in which order.
 
-Functions that add kernels take a `Buffers` and nothing that is above this file.
+Functions that add kernels to a region take its `Buffers`.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ from spikewright._base.arguments import repeated
 from spikewright.engines.memory_estimate import sampled
 from spikewright.engines.native import _kernels
 from spikewright.engines.native._kernels import Term
-from spikewright.engines.native.filling import Filling, Listed
+from spikewright.engines.native.csc import CscPacking, DelayedCscPacking
 from spikewright.engines.native.orders import (
     Order,
-    Stored,
+    StoredSignal,
     positions,
     preferred_orders,
     same,
 )
 from spikewright.engines.native.regions import Region
-from spikewright.engines.native.senders import ArrivalFilling, SenderFilling
+from spikewright.engines.native.weight_packing import EventListBytes, LayerPacking
 from spikewright.engines.operators import Operator
 from spikewright.engines.populations import Learned, Neurons
 from spikewright.engines.program import Program
@@ -35,9 +35,9 @@ from spikewright.engines.spike_scaling import shared_row
 
 @dataclass(frozen=True, eq=False)
 class SummedOutputs:
-    """The memories in which a population's outputs are summed, from `offset` on, in this order.
+    """The memories in which a population's outputs are summed, from `offset` on, in an order.
 
-    `net` has their signs; it is `total` itself where none is negative.
+    `total` sums magnitudes, `net` values; where none is negative they are the same memory.
     """
 
     total: int
@@ -46,8 +46,10 @@ class SummedOutputs:
     offset: int
 
 
-class Ahead(NamedTuple):
-    """The digits `signal`, worth `heights` step by step, read `steps` steps ahead."""
+class Lookahead(NamedTuple):
+    """A signal of digits that is read `steps` steps ahead; `heights` are those of its spikes, by
+    step.
+    """
 
     signal: int
     steps: int
@@ -55,7 +57,7 @@ class Ahead(NamedTuple):
 
 
 class Buffers:
-    """A region's `kernels` so far, and the places of signals; `held` and `buffer` store signals."""
+    """Assigns buffers to a region's signals while its `kernels` are added one by one."""
 
     def __init__(self, region: Region, program: Program) -> None:
         self.op, self.program = region, program
@@ -64,25 +66,25 @@ class Buffers:
         readers = Counter(s for op in region.operators for s in op.inputs)
         readers.update(region.exported)
         self.readers = readers
-        native = [op for op in region.operators if op not in region.foreign]
+        native = [op for op in region.operators if op not in region.host_operators]
         self.reader_of = {s: op for op in native for s in op.inputs}
-        self.maker_of = {op.output: op for op in native}
-        self.stored: dict[int, Stored] = {}
+        self.producer_of = {op.output: op for op in native}
+        self.stored: dict[int, StoredSignal] = {}
         self.inputs: list[tuple[int, bool]] = []
         self.learned: dict[Learned, int] = {}  # memories of weights
         self.totals: dict[Neurons, SummedOutputs] = {}
-        self.last: list[Callable[[], None]] = []  # calls that add the end of a loop's step
+        self.step_end: list[Callable[[], None]] = []  # calls that add the end of a loop's step
         self.calls: list[tuple[Operator, bool]] = []
-        self.fillings: list[Filling | SenderFilling | ArrivalFilling] = []
+        self.packings: list[LayerPacking | CscPacking | DelayedCscPacking] = []
         self.populations: dict[Neurons, tuple[Neurons, Order, tuple[int, ...]]] = {}
         self.buffer_bytes: list[int] = []
         self.state_bytes: Counter[str] = Counter()  # beside populations
         self.population_bytes: Counter[str] = Counter()
         self.voltage_bytes: Counter[str] = Counter()
         self.widest = 0
-        self.listed = Listed()
+        self.event_list_bytes = EventListBytes()
         self.fused: set[Operator] = set()
-        self.ahead: dict[int, Ahead] = {}  # signals that readers make themselves, of others
+        self.ahead: dict[int, Lookahead] = {}  # signals that readers make themselves, of others
         self.roots: dict[int, tuple[int, int]] = {}  # of parts: the whole buffer, and the start
         self.preferred = preferred_orders(region.operators, program.shapes)
         # Of signals that only probes read: the period of the steps that these keep.
@@ -98,7 +100,7 @@ class Buffers:
     def buffer(self, counts: bool, signal: int, order: Order = None) -> int:
         """A new buffer, in which `signal` is stored from now on."""
         number = self.scratch(counts, self.size(signal))
-        self.stored[signal] = Stored(number, order)
+        self.stored[signal] = StoredSignal(number, order)
         return number
 
     def scratch(self, counts: bool, size: int) -> int:
@@ -114,14 +116,14 @@ class Buffers:
         self.roots[number] = (buffer, at)
         return number
 
-    def joint(self, counts: bool, signals: Sequence[int], order: Order = None) -> int:
-        """A new buffer that holds signals one after the other; of one alone, in this order."""
+    def batched(self, counts: bool, signals: Sequence[int], order: Order = None) -> int:
+        """A new buffer for signals one after the other; a single signal is stored in `order`."""
         if len(signals) == 1:
             return self.buffer(counts, signals[0], order)
         number = self.scratch(counts, sum(map(self.size, signals)))
         at = 0
         for signal in signals:
-            self.stored[signal] = Stored(self.part(number, at, self.size(signal)), None)
+            self.stored[signal] = StoredSignal(self.part(number, at, self.size(signal)), None)
             at += self.size(signal)
         return number
 
@@ -131,10 +133,10 @@ class Buffers:
             self.inputs.append((signal, counts))
         return self.inputs.index((signal, counts))
 
-    def held(self, signal: int) -> Stored:
-        """The place of a signal; one from outside the region is loaded into a buffer."""
+    def locate(self, signal: int) -> StoredSignal:
+        """The buffer and order of a signal; one from outside is first loaded into a buffer."""
         if signal in self.ahead and signal not in self.stored:
-            return self.held(self.ahead[signal].signal)
+            return self.locate(self.ahead[signal].signal)
         if signal not in self.stored:
             order = self.preferred.get(signal)
             counts = signal in self.op.counts
@@ -143,33 +145,33 @@ class Buffers:
             self.kernels.load(input=number, output=target, index=order)
         return self.stored[signal]
 
-    def held_in(self, signal: int, order: Order = None) -> int:
+    def buffer_in(self, signal: int, order: Order = None) -> int:
         """A buffer that holds a signal in this order."""
-        stored = self.held(signal)
+        stored = self.locate(signal)
         if same(stored.order, order):
             return stored.buffer
         where = positions(stored.order, self.size(signal))
-        return self.taken(signal, stored.buffer, where if order is None else where[order])
+        return self.gathered(signal, stored.buffer, where if order is None else where[order])
 
-    def taken(self, signal: int, buffer: int, index: NDArray) -> int:
-        """A new buffer with the values of a signal's buffer at these places."""
+    def gathered(self, signal: int, buffer: int, index: NDArray) -> int:
+        """A new buffer with the elements of a signal's buffer at these indices."""
         number = self.scratch(signal in self.op.counts, len(index))
         self.kernels.take(input=buffer, output=number, index=index)
         return number
 
-    def placed(self, signal: int) -> tuple[int, int]:
-        """The whole buffer that holds a signal in its own order, and the signal's start there."""
-        number = self.held_in(signal)
+    def root_of(self, signal: int) -> tuple[int, int]:
+        """The whole buffer that holds a signal in its own order, and the signal's offset in it."""
+        number = self.buffer_in(signal)
         return self.roots.get(number, (number, 0))
 
-    def values(self, signal: int) -> Stored:
-        """The place of a signal as values."""
-        stored = self.held(signal)
-        return Stored(self._as_values(signal, stored.buffer), stored.order)
+    def values(self, signal: int) -> StoredSignal:
+        """The buffer and order of a signal as values, to which counts are converted."""
+        stored = self.locate(signal)
+        return StoredSignal(self._as_values(signal, stored.buffer), stored.order)
 
     def values_in(self, signal: int, order: Order = None) -> int:
         """A buffer that holds a signal as values in this order."""
-        return self._as_values(signal, self.held_in(signal, order))
+        return self._as_values(signal, self.buffer_in(signal, order))
 
     def _as_values(self, signal: int, buffer: int) -> int:
         if signal not in self.op.counts:
@@ -178,7 +180,7 @@ class Buffers:
         self.kernels.combine(output=number, terms=[Term(source=buffer)])
         return number
 
-    def alone(self, signal: int, kind: type) -> Any:
+    def only_reader(self, signal: int, kind: type) -> Any:
         """The operator of this kind that is the only reader of a signal, or None."""
         reader = self.reader_of.get(signal)
         return reader if self.readers[signal] == 1 and isinstance(reader, kind) else None
@@ -186,9 +188,9 @@ class Buffers:
     def per_pixel(
         self, value: Any, signal: int, order: Order, pixels: int, pieces: int = 1
     ) -> list[NDArray]:
-        """`(pixels, channels)` for each piece of a broadcast array.
+        """A broadcast array as `(pixels, channels)` for each piece.
 
-        One row if all are alike, and `(1, 1)` if all values are.
+        It has one row if all rows are equal, and is `(1, 1)` if all values are.
         """
         given = np.asarray(value, np.float64)
         one = repeated(given)
@@ -198,7 +200,7 @@ class Buffers:
         return [_repeated(rows) for rows in parts]
 
     def per_element(self, value: Any, signal: int, order: Order) -> NDArray:
-        """One number for each value of a signal, as stored."""
+        """One number for each element of a signal, in the stored order."""
         flat = np.broadcast_to(np.asarray(value, np.float64), self.program.shapes[signal]).ravel()
         return flat if order is None else flat[order]
 
@@ -209,9 +211,9 @@ class Buffers:
         gain: NDArray | None = None,
         bias: NDArray | None = None,
     ) -> None:
-        """A sum of counts, times these factors, and values, stored as the first of them is."""
+        """Add a sum of counts (times `factors`) and values, in the order of its first term."""
         places = {
-            s: self.held(s) if s in self.op.counts else self.stored[s]
+            s: self.locate(s) if s in self.op.counts else self.stored[s]
             for s in op.inputs
             if self.inside(s)
         }
@@ -238,7 +240,7 @@ class Buffers:
         )
 
     def memory(self, ops: Sequence[Operator], start: NDArray) -> int:
-        """The number of a memory: state of operators side by side, which starts so."""
+        """A new memory for the state of operators side by side, with these initial values."""
         for op in ops:
             share = start.size if len(ops) == 1 else self.size(op.output)
             self.state_bytes[op.label] += 8 * share
@@ -246,7 +248,7 @@ class Buffers:
 
 
 def _repeated(rows: NDArray) -> NDArray:
-    """The least part of rows that they repeat: one value, one row, or all of them."""
+    """The rows without repetition: one value, one row, or all of them."""
     if rows.size and np.all(rows == rows[0, 0]):
         return rows[:1, :1]
     return rows if shared_row(rows) is None else rows[:1]

@@ -1,4 +1,4 @@
-"""The engine: regions run natively, everything else on the reference's kernels."""
+"""The native engine: C++ kernels run regions, the reference engine's kernels all else."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from spikewright._base.process import MOST_THREADS, check_threads, processors
 from spikewright.engines.base import Engine, EngineWeights, Plan, RunSpan
 from spikewright.engines.kernel import Array, Call, EngineArrays, Kernel, PreparedStep
 from spikewright.engines.native import _kernels
-from spikewright.engines.native.building import Built, build
-from spikewright.engines.native.filling import SLAB, Often, Packing
+from spikewright.engines.native.region_builder import CompiledRegion, build_region
+from spikewright.engines.native.region_kernel import LinearKernel, RegionKernel
 from spikewright.engines.native.regions import Region, plan_rows, with_regions
-from spikewright.engines.native.running import LinearKernel, RegionKernel
-from spikewright.engines.native.runs import state_bytes, workspace_bytes
+from spikewright.engines.native.scheduling import state_bytes, workspace_bytes
+from spikewright.engines.native.weight_packing import SLAB, ListingThresholds, PackedMatrix
 from spikewright.engines.operators import Generate, Linear, NodeSource, Operator
 from spikewright.engines.populations import Learned
 from spikewright.engines.program import Block, Program
@@ -34,13 +34,13 @@ ISA_VARIABLE = "SPIKEWRIGHT_ISA"
 THREADS_VARIABLE = "SPIKEWRIGHT_THREADS"
 
 INSTRUCTION_SETS = ("baseline", "avx2", "avx512", "vnni", "amx", "neon", "dotprod")
-"""All that kernels are made for; a processor has some of them."""
+"""The instruction sets that kernels are compiled for; a processor has some of them."""
 
 _building = threading.RLock()  # regions are built and filled once, however many threads run them
 
-_EARLY = 4  # times as many events as pay for tiles, on average, an input may have that is listed
+_EARLY = 4  # an input is listed up to so many times the average events at which tiles are faster
 _BLOCK_VALUES = 16_000_000  # values of the widest signal in a block of all samples: 128 MB
-# The same of processes and of what learns, whose arrays the allocator gives again: 32 MB.
+# The same for processes and learned weights, whose arrays the allocator reuses: 32 MB.
 _DOUBLES = 4_000_000
 
 
@@ -54,15 +54,16 @@ def instruction_sets() -> tuple[str, ...]:
 
 
 class NativeEngine(Engine):
-    """C++ kernels whose cost follows the spikes.
+    """C++ kernels whose cost is proportional to the number of spikes.
 
     `threads` is the number of threads, 1 to 256 (default: the environment's SPIKEWRIGHT_THREADS,
     else one a processor). The environment's SPIKEWRIGHT_ISA names the instruction set, else it is
     the most capable that the processor has. Neither changes a result. Raises `BuildError` for an
     instruction set that the processor lacks, or another number of threads.
 
-    Where many inputs spike, a layer of counts is a dense product by tiles: where its events would
-    cost more than `dense` times as much. That is 1 where the instruction set has tiles, else never.
+    Where so many inputs spike that events would cost more than `dense` times as much, a layer is
+    computed as a dense matrix product by tiles. `dense` is 1 where the instruction set has tiles,
+    else infinite.
     """
 
     name = "native"
@@ -84,14 +85,16 @@ class NativeEngine(Engine):
                 f"{', '.join(instruction_sets())}"
             )
         self.dense = 1.0 if _kernels.has_tiles(self.isa) else math.inf
-        listed = _kernels.masked_cost(self.isa)  # events in a slab, beyond which it is listed once
+        listed = _kernels.masked_cost(self.isa)  # events of a slab beyond which it is listed once
         tiled = _EARLY * math.ceil(SLAB * _kernels.tile_share(self.isa))
-        self._often = Often(listed, min(tiled, listed), self.dense < math.inf)
+        self._thresholds = ListingThresholds(listed, min(tiled, listed), self.dense < math.inf)
         self._reference = ReferenceEngine()
         self._prepared: WeakKeyDictionary[Program, Program] = WeakKeyDictionary()
-        self._built: WeakKeyDictionary[Operator, Built] = WeakKeyDictionary()
+        self._built: WeakKeyDictionary[Operator, CompiledRegion] = WeakKeyDictionary()
         # Weights in the kernels' form.
-        self._holding: WeakKeyDictionary[Operator, list[Packing | None]] = WeakKeyDictionary()
+        self._packed_weights: WeakKeyDictionary[Operator, list[PackedMatrix | None]] = (
+            WeakKeyDictionary()
+        )
         self._shared: WeakKeyDictionary[Operator, Kernel] = WeakKeyDictionary()
         self._tiled: WeakKeyDictionary[Program, bool] = WeakKeyDictionary()
         self._counts: WeakKeyDictionary[Program, frozenset[int]] = WeakKeyDictionary()
@@ -110,7 +113,7 @@ class NativeEngine(Engine):
         if op in self._shared:
             return self._shared[op]
         if isinstance(op, Region):
-            built = self._filled(op, program)
+            built = self._with_weights(op, program)
             if op.stateless:
                 self._shared[op] = LinearKernel(
                     op, built, program, self.isa, self.threads, self.dense
@@ -133,7 +136,7 @@ class NativeEngine(Engine):
         return fallback
 
     def _has_tiles(self, program: Program) -> bool:
-        """Whether the program has a layer for which products may pay on this instruction set."""
+        """Whether dense products may be faster for a layer of the program, on this processor."""
         if self.dense == math.inf or program.precision != "float32":
             return False
         if program not in self._tiled:
@@ -143,22 +146,22 @@ class NativeEngine(Engine):
             )
         return self._tiled[program]
 
-    def _build(self, op: Region, program: Program) -> Built:
+    def _build(self, op: Region, program: Program) -> CompiledRegion:
         with _building:
             if op not in self._built:
-                self._built[op] = build(op, program)
+                self._built[op] = build_region(op, program)
             return self._built[op]
 
-    def _filled(self, op: Region, program: Program) -> Built:
-        """A region that is to run: with its weights."""
+    def _with_weights(self, op: Region, program: Program) -> CompiledRegion:
+        """A compiled region whose weights are packed, ready to run."""
         with _building:
             built = self._build(op, program)
-            if op not in self._holding:
-                self._holding[op] = built.fill(self.threads)
+            if op not in self._packed_weights:
+                self._packed_weights[op] = built.pack(self.threads)
             return built
 
     def source(self, op: NodeSource, program: Program, given: Given, first: int) -> Kernel:
-        return SourceKernel(op, program.dt, given, first, _AS_GIVEN)
+        return SourceKernel(op, program.dt, given, first, _UNCHANGED)
 
     def block_steps(self, program: Program, batch: int) -> int:
         sizes = (int(np.prod(program.shapes[s])) for op in program.operators for s in op.outputs)
@@ -183,24 +186,24 @@ class NativeEngine(Engine):
         if not isinstance(op, Region):
             return super().state_bytes(op, program, tally, batch, span)
         found = state_bytes(op, self._build(op, program), batch, span, self.threads, tally)
-        for foreign in op.foreign:
-            found.update(self._reference.state_bytes(foreign, program, tally, batch, None))
+        for called in op.host_operators:
+            found.update(self._reference.state_bytes(called, program, tally, batch, None))
         return found
 
     def weight_memory(self, op: Operator, program: Program) -> EngineWeights:
         if not isinstance(op, Region):
             return super().weight_memory(op, program)
         built = self._build(op, program)
-        others = [self._reference.weight_memory(foreign, program) for foreign in op.foreign]
+        others = [self._reference.weight_memory(called, program) for called in op.host_operators]
         kept = Counter(built.weight_bytes(self._has_tiles(program)))
         for other in others:
             kept.update(other.kept)
         return EngineWeights(
-            kept, max((one.temporary for one in (*built.fillings, *others)), default=0)
+            kept, max((one.temporary for one in (*built.packings, *others)), default=0)
         )
 
     def has_weights(self, op: Operator) -> bool:
-        return op in self._holding or op in self._shared
+        return op in self._packed_weights or op in self._shared
 
     def workspace_bytes(self, op: Operator, block: Block) -> int:
         program = block.program
@@ -211,11 +214,13 @@ class NativeEngine(Engine):
             return copied + self._reference.workspace_bytes(op, block)
         built = self._build(op, program)
         values = [s for s, counts in built.inputs if not counts and s not in program.computed]
-        for called in op.foreign:  # it is given inputs of a step, and what it makes is kept
+        for called in op.host_operators:  # it is given inputs of a step, and what it makes is kept
             values += called.outputs
-        given = sum(block.step.values(called.inputs) for called in op.foreign)
-        work = (self._reference.workspace_bytes(called, block.step) for called in op.foreign)
-        region = workspace_bytes(op, built, block.samples, block.steps, self.threads, self._often)
+        given = sum(block.step.values(called.inputs) for called in op.host_operators)
+        work = (self._reference.workspace_bytes(called, block.step) for called in op.host_operators)
+        region = workspace_bytes(
+            op, built, block.samples, block.steps, self.threads, self._thresholds
+        )
         return 8 * (block.values(values) + given) + region + max(work, default=0)
 
 
@@ -229,22 +234,22 @@ def _threads() -> int:
 
 
 def _values(inputs: Sequence[Array]) -> list[Array]:
-    """Counts as float64."""
+    """Inputs as float64, to which counts in bytes are converted."""
     return [np.asarray(x, np.float64) for x in inputs]
 
 
-class _AsGiven(EngineArrays):
-    """Arrays of fed values stay as they are: kernels read several types of numbers."""
+class _UnchangedArrays(EngineArrays):
+    """Leaves fed arrays as they are, since kernels read several types of numbers."""
 
     def holding(self, values: NDArray) -> Array:
         return values
 
 
-_AS_GIVEN = _AsGiven()
+_UNCHANGED = _UnchangedArrays()
 
 
 class _Fallback(Kernel):
-    """A kernel of the reference engine."""
+    """A reference engine's kernel in a native program, to whose inputs counts are converted."""
 
     changing = ("_kernel",)
 

@@ -1,7 +1,7 @@
-"""Groups of operators that run as one: of one kind, and independent of each other.
+"""Groups of independent operators of one kind, which run as one batched operation.
 
-So hundreds of small ensembles cost as much as one large one. Operators are sorted by the number of
-operators before them, filters of a loop first.
+So hundreds of small ensembles cost as much as one large one. Operators are sorted by their depth in
+the graph, the filters of a loop first.
 """
 
 from __future__ import annotations
@@ -12,19 +12,24 @@ from dataclasses import dataclass
 import numpy as np
 
 from spikewright.engines.native._kernels import Rate
+from spikewright.engines.native.batched_buffers import (
+    add_gathers,
+    add_scatter,
+    add_sums,
+    placed_terms,
+)
 from spikewright.engines.native.buffers import Buffers
-from spikewright.engines.native.cells import described, in_blocks
-from spikewright.engines.native.joint import add_choices, add_scatter, add_sums, scattered
-from spikewright.engines.native.moves import chosen_by
-from spikewright.engines.native.parts import add_filters
+from spikewright.engines.native.layout_ops import gather_index
+from spikewright.engines.native.neuron_kernels import in_blocks, kernel_model
 from spikewright.engines.native.populations import (
-    Driving,
-    add_cells,
+    DrivingOperators,
     add_population,
+    add_population_pieces,
     add_readouts,
     driving,
     reads_out,
 )
+from spikewright.engines.native.region_operators import add_filters
 from spikewright.engines.operators import Filter, Linear, Operator, ScaledSum, Smooth
 from spikewright.engines.populations import Neurons
 from spikewright.network.transforms import Slice, Take
@@ -32,15 +37,15 @@ from spikewright.network.transforms import Slice, Take
 
 @dataclass(frozen=True, eq=False)
 class FusedOperator:
-    """An operator, with those fused into it: encoders of a population, parts of a sum."""
+    """An operator with those that are fused into it: a population's encoders, a sum's parts."""
 
     operator: Operator
     inputs: tuple[int, ...]
-    driving: Driving | None = None
+    driving: DrivingOperators | None = None
     places: tuple[Linear, ...] = ()
 
     @property
-    def vanishing(self) -> bool:
+    def is_fused(self) -> bool:
         """Whether other operators are fused into it."""
         return self.driving is not None or bool(self.places)
 
@@ -55,10 +60,10 @@ def groups(b: Buffers) -> list[list[FusedOperator]]:
     called = -1  # functions are called in the operators' order
     found: dict[tuple[int, Hashable], list[FusedOperator]] = {}
     for unit in units:
-        needed = unit.operator.prompt if b.op.loops and not unit.vanishing else unit.inputs
+        needed = unit.operator.prompt if b.op.loops and not unit.is_fused else unit.inputs
         before = [depths[makers[s]] for s in needed if s in makers]
         depths[unit] = max(before, default=-1) + 1
-        if unit.operator in b.op.foreign:
+        if unit.operator in b.op.host_operators:
             depths[unit] = called = max(depths[unit], called)
         kind = _kind(b, unit)
         found.setdefault((depths[unit], unit if kind is None else kind), []).append(unit)
@@ -68,17 +73,17 @@ def groups(b: Buffers) -> list[list[FusedOperator]]:
 
 
 def _units(b: Buffers) -> list[FusedOperator]:
-    """Operators in order, fewer where some are fused into others."""
-    driven: dict[Operator, Driving] = {}
+    """The operators in order, with some fused into others."""
+    driven: dict[Operator, DrivingOperators] = {}
     places: dict[Operator, tuple[Linear, ...]] = {}
-    vanished: set[Operator] = set()
+    fused: set[Operator] = set()
     for op in b.op.operators:
         if isinstance(op, Linear) and (how := driving(b, op)) is not None:
             driven[how[0]] = how[1]
-            vanished |= {op, how[1].sum}
-        elif isinstance(op, ScaledSum) and (parts := scattered(b, op)):
+            fused |= {op, how[1].sum}
+        elif isinstance(op, ScaledSum) and (parts := placed_terms(b, op)):
             places[op] = tuple(parts)
-            vanished.update(parts)
+            fused.update(parts)
     units = []
     for op in b.op.operators:
         if op in driven:
@@ -87,17 +92,17 @@ def _units(b: Buffers) -> list[FusedOperator]:
             moved = {part.output: part.inputs[0] for part in places[op]}
             inputs = tuple(moved.get(s, s) for s in op.inputs)
             units.append(FusedOperator(op, inputs, None, places[op]))
-        elif op not in vanished:
+        elif op not in fused:
             units.append(FusedOperator(op, op.inputs))
     return units
 
 
 def _kind(b: Buffers, unit: FusedOperator) -> Hashable:
-    """The properties that units which run as one share; None: this one runs by itself."""
+    """A key that is equal for units that can run as one; None: this one runs by itself."""
     op = unit.operator
     if any(len(b.program.shapes[s]) != 1 for s in (*op.inputs, *op.outputs)) or unit.places:
         return None
-    if op in b.op.foreign:
+    if op in b.op.host_operators:
         return None
     if isinstance(op, Neurons):
         return _kind_of_neurons(op, unit.driving, b.program.dt)
@@ -118,8 +123,8 @@ def _kind(b: Buffers, unit: FusedOperator) -> Hashable:
     return None
 
 
-def _kind_of_neurons(op: Neurons, how: Driving | None, dt: float) -> Hashable:
-    model = described(op.neuron_type, dt)
+def _kind_of_neurons(op: Neurons, how: DrivingOperators | None, dt: float) -> Hashable:
+    model = kernel_model(op.neuron_type, dt)
     if in_blocks(op, dt) or model is None or model.rate is Rate.parametric or op.states:
         return None
     driven = None if how is None else (how.weights.shape[1], how.sum.gain is None)
@@ -127,7 +132,7 @@ def _kind_of_neurons(op: Neurons, how: Driving | None, dt: float) -> Hashable:
 
 
 def add_together(b: Buffers, group: Sequence[FusedOperator]) -> bool:
-    """Add units that run as one, or one of such a kind; False for a unit of another kind."""
+    """Add units that run as one, or a single one of such a kind; returns False for other kinds."""
     ops = [unit.operator for unit in group]
     filters = [op for op in ops if isinstance(op, Filter | Smooth)]
     populations = [op for op in ops if isinstance(op, Neurons)]
@@ -136,7 +141,7 @@ def add_together(b: Buffers, group: Sequence[FusedOperator]) -> bool:
     if filters:
         add_filters(b, filters)
     elif len(populations) > 1:
-        add_cells(b, populations, [unit.driving for unit in group])
+        add_population_pieces(b, populations, [unit.driving for unit in group])
     elif populations:
         add_population(b, populations[0], group[0].driving)
     elif sums and group[0].places:
@@ -147,7 +152,7 @@ def add_together(b: Buffers, group: Sequence[FusedOperator]) -> bool:
         add_readouts(b, maps)
     elif len(maps) > 1:
         shape = b.program.shapes[maps[0].inputs[0]]
-        add_choices(b, maps, [chosen_by(op.transform, shape) for op in maps])
+        add_gathers(b, maps, [gather_index(op.transform, shape) for op in maps])
     else:
         return False
     return True

@@ -1,4 +1,4 @@
-"""Layers of weights: matrix products and convolutions, with their only readers."""
+"""Layers of weights: matrix products and convolutions, fused with the operators behind them."""
 
 from __future__ import annotations
 
@@ -13,8 +13,7 @@ from spikewright._base.windows import split_shape
 from spikewright.engines.compensation import grid_of
 from spikewright.engines.native._kernels import Action, Geometry
 from spikewright.engines.native.buffers import Buffers
-from spikewright.engines.native.cells import in_blocks
-from spikewright.engines.native.filling import Filling, PackedWeights, listed
+from spikewright.engines.native.neuron_kernels import in_blocks
 from spikewright.engines.native.orders import (
     Order,
     channels_last_order,
@@ -22,9 +21,10 @@ from spikewright.engines.native.orders import (
     grouped_order,
     positions,
 )
-from spikewright.engines.native.parts import limbs_of
 from spikewright.engines.native.populations import blocks
-from spikewright.engines.native.shortcuts import Shortcut, shortcut_of
+from spikewright.engines.native.region_operators import limbs_of
+from spikewright.engines.native.residual_fusion import Shortcut, shortcut_of
+from spikewright.engines.native.weight_packing import LayerPacking, WeightSource, event_list_bytes
 from spikewright.engines.operators import Linear, ScaledSum
 from spikewright.engines.populations import Neurons
 from spikewright.engines.spike_scaling import channels_scaled
@@ -34,7 +34,7 @@ _MERGED_LANES = 32  # groups are merged up to so many outputs: fewer are padded 
 
 
 def add_layer(b: Buffers, op: Linear, transform: Dense | Convolution) -> None:
-    """A matrix product or convolution with the sum and the population that alone read it."""
+    """Add a matrix product or convolution, fused with the sum and the population behind it."""
     if isinstance(transform, Dense):
         _add_dense(b, op, transform)
     elif transform.groups == 1:
@@ -46,19 +46,22 @@ def add_layer(b: Buffers, op: Linear, transform: Dense | Convolution) -> None:
 
 
 def add_sum(b: Buffers, op: ScaledSum) -> None:
-    """A sum of counts or values; one with a shortcut is made by its layer, with its other terms."""
+    """Add a sum of counts or values; one with a residual shortcut is added with its layer."""
     shortcut = shortcut_of(b, op)
     if shortcut is not None:
         add_layer(b, shortcut.layer, shortcut.transform)
     elif len(op.inputs) == 1 and op.gain is None and op.bias is None:
-        b.stored[op.output] = b.held(op.inputs[0])
+        b.stored[op.output] = b.locate(op.inputs[0])
     else:
         b.combine(op, {}, op.gain, op.bias)
 
 
 @dataclass(frozen=True)
-class _Ends:
-    """A layer and its fused operators; `output` is stored in `order`, `pieces` of `pixels`."""
+class _FusedLayer:
+    """A layer and the operators fused with it.
+
+    The output is stored in `order`, as `pieces` of `pixels` each.
+    """
 
     b: Buffers
     op: Linear
@@ -71,7 +74,7 @@ class _Ends:
 
     @property
     def output(self) -> int:
-        """The last signal that is made."""
+        """The output of the last fused operator."""
         return next(o for o in (self.neurons, self.sum, self.op) if o is not None).output
 
     def add(
@@ -79,12 +82,12 @@ class _Ends:
         action: Action,
         sources: list[int],
         geometry: Geometry,
-        weights: Sequence[Callable[[], PackedWeights]],
+        weights: Sequence[Callable[[], WeightSource]],
         fan_in: int,
     ) -> None:
-        """A kernel for every piece: where it reads, and its weights.
+        """Add a kernel for every piece, given its source and its weights.
 
-        `fan_in` is the number of inputs of an output, as the reference counts them.
+        `fan_in` is the number of inputs of an output, as the reference engine counts them.
         """
         b, op, order, total = self.b, self.op, self.order, self.sum
         target = b.buffer(self.neurons is not None, self.output, order)
@@ -110,7 +113,7 @@ class _Ends:
                 geometry=geometry,
                 gain=None if gains is None else gains[i],
                 bias=biases[i],
-                joined=-1 if shortcut is None else b.held_in(shortcut.signal, order),
+                joined=-1 if shortcut is None else b.buffer_in(shortcut.signal, order),
                 factor=None if shortcut is None else shortcut.factor(b, order, self.pixels),
                 limbs=limbs_of(b, fan_in, op.compensation),
                 weight_limbs=grid.weight_limbs,
@@ -118,9 +121,11 @@ class _Ends:
                 heights=() if ahead is None else ahead.heights,
             )
             tiled = b.kernels.tiled_bytes(number) > 0
-            b.listed = b.listed.largest(listed(action, geometry, counts, tiled, limbs))
-            b.fillings.append(
-                Filling(
+            b.event_list_bytes = b.event_list_bytes.largest(
+                event_list_bytes(action, geometry, counts, tiled, limbs)
+            )
+            b.packings.append(
+                LayerPacking(
                     label=op.label,
                     number=number,
                     action=action,
@@ -139,19 +144,19 @@ def _view(b: Buffers, buffer: int, number: int, size: int) -> int:
     return b.kernels.view(buffer, offset=number * size, size=size)
 
 
-def _ends(
+def _fuse(
     b: Buffers, op: Linear, action: Action, order: Order, pixels: int, pieces: int = 1
-) -> _Ends:
-    """The operators that a layer is fused with."""
-    total = b.alone(op.output, ScaledSum)
+) -> _FusedLayer:
+    """The layer with the operators that it is fused with."""
+    total = b.only_reader(op.output, ScaledSum)
     shortcut = None if total is None else shortcut_of(b, total)
     joins = shortcut is not None and shortcut.layer is op
     if total is not None and not joins and (len(total.inputs) != 1 or total.output in b.op.counts):
         total = None
-    neurons = None if total is None else b.alone(total.output, Neurons)
+    neurons = None if total is None else b.only_reader(total.output, Neurons)
     if neurons is not None and not in_blocks(neurons, b.program.dt):
         neurons = None
-    return _Ends(
+    return _FusedLayer(
         b=b,
         op=op,
         sum=total,
@@ -164,7 +169,7 @@ def _ends(
 
 
 def _action(b: Buffers, signal: int) -> Action:
-    """The kernel that adds up weights for a signal, all channels at once."""
+    """The kernel that sums weights over a signal, all channels at once."""
     if signal in b.op.whole:
         return Action.signed_layer
     return Action.layer if signal in b.op.counts else Action.analog
@@ -177,35 +182,33 @@ def _add_dense(b: Buffers, op: Linear, transform: Dense) -> None:
     pixels = int(np.prod(shape[:-1]))
     order: Order = None
     if len(shape) == 1:
-        source, order = b.held(signal).buffer, b.held(signal).order
+        source, order = b.locate(signal).buffer, b.locate(signal).order
     else:
-        source = b.held_in(signal)
-    weights = partial(
-        PackedWeights, transform.matrix, order, transform.matrix, op.heights, op.steps
-    )
+        source = b.buffer_in(signal)
+    weights = partial(WeightSource, transform.matrix, order, transform.matrix, op.heights, op.steps)
     geometry = Geometry(input=[1, pixels, inner], output=[1, pixels, out])
     action = _action(b, signal)
-    ends = _ends(b, op, action, None, pixels)
+    ends = _fuse(b, op, action, None, pixels)
     ends.add(action, [source], geometry, [weights], inner)
 
 
-def _by_taps(kernel: NDArray, heights: NDArray | None, steps: NDArray | None) -> PackedWeights:
+def _by_taps(kernel: NDArray, heights: NDArray | None, steps: NDArray | None) -> WeightSource:
     """Weights `(out, taps, channels)` of a kernel `(out, channels, *size)`."""
     channels = kernel.shape[1]
     places = np.arange(kernel[0].size).reshape(channels, -1)
     order = None if 1 in places.shape else places.T.ravel()
     each = None if heights is None else np.repeat(heights, places.shape[1])
-    return PackedWeights(kernel, order, kernel, each, steps)
+    return WeightSource(kernel, order, kernel, each, steps)
 
 
 def _add_convolution(b: Buffers, op: Linear, transform: Convolution) -> None:
     (signal,) = op.inputs
     shapes = (b.program.shapes[signal], b.program.shapes[op.output])
     order, out_order = (channels_last_order(shape, transform.channels_last) for shape in shapes)
-    source = b.held_in(signal, order)
+    source = b.buffer_in(signal, order)
     geometry = geometry_of(transform.windows, transform.channels_last, shapes)
     action = _action(b, signal)
-    ends = _ends(b, op, action, out_order, _pixels(transform, shapes[1]))
+    ends = _fuse(b, op, action, out_order, _pixels(transform, shapes[1]))
     weights = partial(_by_taps, transform.kernel, op.heights, op.steps)
     ends.add(action, [source], geometry, [weights], transform.kernel[0].size)
 
@@ -216,27 +219,27 @@ def _pixels(transform: Convolution, shape: Shape) -> int:
 
 
 def _add_depthwise(b: Buffers, op: Linear, transform: Convolution) -> None:
-    """Channels with several kernels are read several times."""
+    """Add a depthwise convolution; channels with several kernels are repeated in the input."""
     (signal,) = op.inputs
     shapes = (b.program.shapes[signal], b.program.shapes[op.output])
     order, out_order = (channels_last_order(shape, transform.channels_last) for shape in shapes)
     out = len(transform.kernel)
     times = out // transform.groups
     if times == 1:
-        source = b.held_in(signal, order)
+        source = b.buffer_in(signal, order)
     else:
-        stored = b.held(signal)
+        stored = b.locate(signal)
         where = positions(stored.order, b.size(signal))
         index = np.repeat(where if order is None else where[order], times)
-        source = b.taken(signal, stored.buffer, index)
+        source = b.gathered(signal, stored.buffer, index)
     geometry = geometry_of(transform.windows, transform.channels_last, shapes, (out, out))
-    ends = _ends(b, op, Action.depthwise, out_order, _pixels(transform, shapes[1]))
+    ends = _fuse(b, op, Action.depthwise, out_order, _pixels(transform, shapes[1]))
     weights = partial(_by_taps, transform.kernel, None, op.steps)
     ends.add(Action.depthwise, [source], geometry, [weights], transform.kernel[0].size)
 
 
 def _add_grouped(b: Buffers, op: Linear, transform: Convolution) -> None:
-    """A layer for every few groups, each on a part of the channels that lies by itself."""
+    """Add a grouped convolution: a layer for every few groups, each on a part of the channels."""
     (signal,) = op.inputs
     shapes = (b.program.shapes[signal], b.program.shapes[op.output])
     last, groups = transform.channels_last, transform.groups
@@ -248,23 +251,23 @@ def _add_grouped(b: Buffers, op: Linear, transform: Convolution) -> None:
     )
     pieces = groups // merged
     order, out_order = (grouped_order(shape, last, pieces) for shape in shapes)
-    source = b.held_in(signal, order)
+    source = b.buffer_in(signal, order)
     if source in b.roots:  # a part of a buffer has no parts itself
-        source = b.taken(signal, source, np.arange(b.size(signal)))
+        source = b.gathered(signal, source, np.arange(b.size(signal)))
     sources = [_view(b, source, i, b.size(signal) // pieces) for i in range(pieces)]
     action = _action(b, signal)
     geometry = geometry_of(transform.windows, last, shapes, (merged * inner, merged * outer))
-    ends = _ends(b, op, action, out_order, _pixels(transform, shapes[1]), pieces)
+    ends = _fuse(b, op, action, out_order, _pixels(transform, shapes[1]), pieces)
     kernels = transform.kernel.reshape(pieces, merged, outer, inner, -1)
     each = [None] * pieces if op.steps is None else op.steps.reshape(pieces, -1)
     weights = [partial(_merged, kernel, steps) for kernel, steps in zip(kernels, each, strict=True)]
     ends.add(action, sources, geometry, weights, transform.kernel[0].size)
 
 
-def _merged(kernel: NDArray, steps: NDArray | None) -> PackedWeights:
-    """Groups `(groups, out, channels, taps)` that are computed as one layer."""
+def _merged(kernel: NDArray, steps: NDArray | None) -> WeightSource:
+    """Kernels of groups `(groups, out, channels, taps)` merged into one layer."""
     groups, outer, inner, taps = kernel.shape
     whole = np.zeros((groups, outer, taps, groups, inner), kernel.dtype)
     for i in range(groups):
         whole[i, :, :, i] = kernel[i].swapaxes(1, 2)
-    return PackedWeights(whole.reshape(groups * outer, -1), steps=steps)
+    return WeightSource(whole.reshape(groups * outer, -1), steps=steps)

@@ -1,4 +1,4 @@
-"""Weights that change."""
+"""Kernels of learned weights and of their learning rules."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ import numpy as np
 
 from spikewright.engines.grid import GRIDS
 from spikewright.engines.native.buffers import Buffers
-from spikewright.engines.native.parts import limbs_of
-from spikewright.engines.native.rules import RuleParameters, form_of
+from spikewright.engines.native.learning_kernels import RuleParameters, rule_parameters
+from spikewright.engines.native.region_operators import limbs_of
 from spikewright.engines.populations import Learned
 
 
 def add_learned(b: Buffers, op: Learned) -> None:
-    """Weights that answer and learn, in a loop at different times of a step."""
+    """Add learned weights; in a loop they are applied in a step and changed at its end."""
     (signal, *_) = op.inputs
-    forms = [form_of(one.rule, b.program.dt, op.initial.shape[1]) for one in op.rules]
-    kept = _kept(b, op, forms)
+    forms = [rule_parameters(one.rule, b.program.dt, op.initial.shape[1]) for one in op.rules]
+    kept = _memories(b, op, forms)
     b.learned[op] = kept["weights"]
     counts = signal in b.op.counts and signal not in b.op.whole
-    source = b.held_in(signal) if counts else b.values_in(signal)
+    source = b.buffer_in(signal) if counts else b.values_in(signal)
     for s in op.late:
         b.buffer(False, s)
     read: dict[int, int] = {}  # buffers of what rules read; outside loops weights read them at once
@@ -53,11 +53,11 @@ def add_learned(b: Buffers, op: Learned) -> None:
         _add_rules(b, op, forms, number, late, _add_recursions(b, op, forms, kept, late))
         b.kernels.finish(number)
 
-    b.last.append(finish)
+    b.step_end.append(finish)
 
 
-def _kept(b: Buffers, op: Learned, forms: list[RuleParameters]) -> dict[str, int]:
-    """Memories of weights, and of the rules that keep something."""
+def _memories(b: Buffers, op: Learned, forms: list[RuleParameters]) -> dict[str, int]:
+    """The memories of the weights, and of the rules that have a state."""
     starts = {"weights": op.initial}
     size = op.initial.shape[1]
     for i, form in enumerate(forms):
@@ -68,9 +68,7 @@ def _kept(b: Buffers, op: Learned, forms: list[RuleParameters]) -> dict[str, int
 
 
 def _recorded(b: Buffers, signal: int | None) -> tuple[int, int]:
-    """The buffer of what is recorded, -1 where nothing is, and the period of the steps in which it
-    is filled.
-    """
+    """The buffer of a recorded signal (-1: none), and the sampling period in steps."""
     return (-1, 1) if signal is None else (b.stored[signal].buffer, b.every.get(signal, 1))
 
 
@@ -86,7 +84,7 @@ def _add_recursions(
     kept: dict[str, int],
     read: Mapping[int, int],
 ) -> list[int]:
-    """The buffers of what the rules read as their senders: activities, or the gains of these."""
+    """The buffers that rules read as senders: activities, or their gains by recursive squares."""
     senders = []
     for i, (learning, form) in enumerate(zip(op.rules, forms, strict=True)):
         activities = read[learning.signals[form.senders]]

@@ -1,4 +1,4 @@
-"""Orders in which signals are stored, and windows as the kernels take them."""
+"""The order in which a signal's elements are stored, and the geometry of windows for kernels."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ from spikewright.network.transforms import (
 )
 
 Order = NDArray | None
-"""Position k of a stored signal holds element `order[k]` of the flattened one; None: k itself."""
+"""Position `k` of a stored signal holds element `order[k]` of the flat signal; None: `k`."""
 
 
 @dataclass(frozen=True, eq=False)
-class Stored:
+class StoredSignal:
     """The buffer of a signal of the region, and the order of its elements there."""
 
     buffer: int
@@ -40,12 +40,12 @@ class Stored:
 
 
 def every(size: int) -> NDArray:
-    """The index of every element, as the kernels hold it."""
+    """The indices of all elements, in the kernels' integer type."""
     return np.arange(size, dtype=np.int32)
 
 
 def channels_last_order(shape: Shape, last: bool) -> Order:
-    """The order in which a signal with channels is stored, one array for all of a shape."""
+    """The order that stores channels last; signals of one shape share the array."""
     if last or len(shape) < 2 or shape[0] == 1 or np.prod(shape[1:]) == 1:
         return None
     order = _channels_last.get(shape)
@@ -59,7 +59,7 @@ _channels_last: WeakValueDictionary[Shape, NDArray] = WeakValueDictionary()
 
 
 def grouped_order(shape: Shape, last: bool, pieces: int) -> Order:
-    """The order in which parts of the channels lie one after the other, channels last in each."""
+    """The order that stores parts of the channels one after the other, channels last in each."""
     size = int(np.prod(shape))
     order = channels_last_order(shape, last)
     flat = every(size) if order is None else order
@@ -68,12 +68,12 @@ def grouped_order(shape: Shape, last: bool, pieces: int) -> Order:
 
 
 def normal(order: NDArray) -> Order:
-    """None for the order of the signal itself."""
+    """An order; None if it is that of the signal itself."""
     return None if np.array_equal(order, every(len(order))) else order
 
 
 def same(a: Order, b: Order) -> bool:
-    """Whether two orders are one."""
+    """Whether two orders are equal."""
     return a is b or (a is not None and b is not None and np.array_equal(a, b))
 
 
@@ -91,7 +91,7 @@ def moved(transform: Permute, shape: Shape) -> NDArray:
 
 
 def unpacked(values: NDArray, order: Order, shape: Shape) -> NDArray:
-    """`(batch, *shape)` of `(batch, size)` in its own order, into which the values are brought."""
+    """Stored values `(batch, size)` as `(batch, *shape)`; they are reordered in place."""
     if order is not None:
         for sample in values:
             sample[order] = sample.copy()
@@ -99,7 +99,7 @@ def unpacked(values: NDArray, order: Order, shape: Shape) -> NDArray:
 
 
 def preferred_orders(operators: Sequence[Operator], shapes: Sequence[Shape]) -> dict[int, Order]:
-    """The order of a signal that its readers prefer, from the last operator back."""
+    """The order that the readers of each signal prefer, found from the last operator back."""
     wanted: dict[int, Order] = {}
     for op in reversed(operators):
         below = wanted.get(op.output)
@@ -109,7 +109,7 @@ def preferred_orders(operators: Sequence[Operator], shapes: Sequence[Shape]) -> 
 
 
 def _preferred(op: Operator, shape: Shape, below: Order) -> Order:
-    """The order in which an operator likes to read, if others like to read its output `below`."""
+    """The order in which an operator prefers to read, if its readers prefer `below`."""
     if isinstance(op, Apply):  # others than maxima read their input as it is
         pool = op.node.output
         return channels_last_order(shape, pool.channels_last) if isinstance(pool, MaxPool) else None
@@ -135,7 +135,7 @@ def geometry_of(
     shapes: tuple[Shape, Shape],
     channels: tuple[int, int] | None = None,
 ) -> Geometry:
-    """Windows from one shape to another; `channels` of both, where not all take part at once."""
+    """The geometry of windows from one shape to another; `channels`: those computed at once."""
     (spatial, inner), (extent, outer) = (split_shape(shape, last) for shape in shapes)
     inner, outer = channels or (inner, outer)
     return Geometry(

@@ -1,4 +1,4 @@
-"""Populations described to the kernels: in blocks or in pieces, and decoders of their spikes."""
+"""Kernels of populations, which run in blocks or in pieces, and of decoders of their spikes."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from spikewright.engines.native._kernels import (
     NeuronModel,
 )
 from spikewright.engines.native.buffers import Buffers, SummedOutputs
-from spikewright.engines.native.cells import described, in_blocks, parameters, states
+from spikewright.engines.native.neuron_kernels import in_blocks, kernel_model, parameters, states
 from spikewright.engines.native.orders import Order, every
-from spikewright.engines.native.parts import limbs_of
+from spikewright.engines.native.region_operators import limbs_of
 from spikewright.engines.operators import Linear, ScaledSum
 from spikewright.engines.populations import Neurons
 from spikewright.errors import BuildError
@@ -28,8 +28,8 @@ from spikewright.network.transforms import Dense
 
 
 @dataclass(frozen=True, eq=False)
-class Driving:
-    """The operators of a population's current: encoders, then gain and bias."""
+class DrivingOperators:
+    """The operators that compute a population's current: encoders, then gain and bias."""
 
     encoders: Linear
     sum: ScaledSum
@@ -43,35 +43,35 @@ class Driving:
         return np.asarray(transform.matrix, np.float64)
 
 
-def driving(b: Buffers, op: Linear) -> tuple[Neurons, Driving] | None:
-    """The only reader of these encoders, a population, and its driving operators, or None."""
+def driving(b: Buffers, op: Linear) -> tuple[Neurons, DrivingOperators] | None:
+    """The population that alone reads these encoders, and the operators that drive it, or None."""
     if not isinstance(op.transform, Dense) or op.factor != 1.0 or op.inputs[0] in b.op.counts:
         return None
     if op.compensation is not None:  # not of encoders
         return None
     if len(b.program.shapes[op.inputs[0]]) != 1 or op.transform.matrix.shape[1] > MOST_COLUMNS:
         return None
-    total = b.alone(op.output, ScaledSum)
+    total = b.only_reader(op.output, ScaledSum)
     if total is None or len(total.inputs) != 1:
         return None
-    neurons = b.alone(total.output, Neurons)
+    neurons = b.only_reader(total.output, Neurons)
     if neurons is None or in_blocks(neurons, b.program.dt):
         return None
-    return neurons, Driving(op, total)
+    return neurons, DrivingOperators(op, total)
 
 
 def model_of(op: Neurons, dt: float) -> NeuronModel:
-    """The description of a population's type; raises `BuildError` where there is none."""
-    model = described(op.neuron_type, dt)
+    """The kernels' description of a population's type; raises `BuildError` if there is none."""
+    model = kernel_model(op.neuron_type, dt)
     if model is None:
         raise BuildError(f"{op.label}: {op.neuron_type!r} has no native kernel")
     return model
 
 
-def add_population(b: Buffers, op: Neurons, how: Driving | None = None) -> None:
-    """A population whose input is currents, or a vector and the operators that drive it."""
+def add_population(b: Buffers, op: Neurons, how: DrivingOperators | None = None) -> None:
+    """Add a population whose input is a current, or a vector with encoders, gain and bias."""
     if not in_blocks(op, b.program.dt):
-        return add_cells(b, [op], [how])
+        return add_population_pieces(b, [op], [how])
     (signal,) = op.inputs
     outside = not b.inside(signal)
     order = b.preferred.get(op.output)
@@ -90,11 +90,14 @@ def add_population(b: Buffers, op: Neurons, how: Driving | None = None) -> None:
 
 
 _STATE = {Cell.running_mean: (36, 24), Cell.bipolar: (20, 8), Cell.digits: (20, 8)}
-"""Bytes of a neuron in blocks: all, and those that are not kept behind a last step."""
+"""Bytes of a neuron that runs in blocks: all, and those that are not stored after a last step."""
 
 
 def blocks(b: Buffers, op: Neurons, order: Order, pixels: int, pieces: int = 1) -> list[int]:
-    """Numbers of a population's parts, `pixels` times some channels each, that run in blocks."""
+    """Add a population that runs in blocks; returns the numbers of its pieces.
+
+    Each piece has `pixels` times some channels.
+    """
     model = model_of(op, b.program.dt)
     size = b.size(op.output)
     places = (every(size) if order is None else order).reshape(pieces, pixels, -1)
@@ -121,21 +124,23 @@ def blocks(b: Buffers, op: Neurons, order: Order, pixels: int, pieces: int = 1) 
     return numbers
 
 
-def add_cells(b: Buffers, ops: Sequence[Neurons], driven: Sequence[Driving | None]) -> None:
-    """Populations of one type, all driven in the same way, in pieces."""
+def add_population_pieces(
+    b: Buffers, ops: Sequence[Neurons], driven: Sequence[DrivingOperators | None]
+) -> None:
+    """Add populations of one type that are driven in the same way; they run in pieces."""
     neurons = ops[0].neuron_type
     model = model_of(ops[0], b.program.dt)
     order, runs = _drives(b, ops, driven)
     size = sum(b.size(op.output) for op in ops)
     memories = _memories(b, ops, order)
     total = net = b.memory(ops, np.zeros(size))
-    sends = model.cell in (Cell.bipolar, Cell.digits)  # and keeps what it sent
+    sends = model.cell in (Cell.bipolar, Cell.digits)  # these store what they sent
     signed = neurons.negative and not sends
     if sends:
         net = memories["sent"]
     elif signed:
         net = b.memory(ops, np.zeros(size))
-    target = b.joint(ops[0].output in b.op.counts, [op.output for op in ops], order)
+    target = b.batched(ops[0].output in b.op.counts, [op.output for op in ops], order)
     recorded = {n: b.buffer(False, signal, order) for n, signal in ops[0].states.items()}
     names = ("voltage", *states(neurons))
     thresholds, own = zip(*(parameters(op, model) for op in ops), strict=True)
@@ -159,7 +164,7 @@ def add_cells(b: Buffers, ops: Sequence[Neurons], driven: Sequence[Driving | Non
 
 
 def _add_draws(b: Buffers, ops: Sequence[Neurons], order: Order) -> None:
-    """The random numbers of the populations that were just added: each has a key of its own."""
+    """Add the random numbers of the populations just added, each with a key of its own."""
     sizes = [b.size(op.output) for op in ops]
     b.kernels.draws(
         keys=np.array([op.key for op in ops], np.uint64),
@@ -171,7 +176,7 @@ def _add_draws(b: Buffers, ops: Sequence[Neurons], order: Order) -> None:
 def _own(
     values: Sequence[Any], model: NeuronModel, ops: Sequence[Neurons], order: Order
 ) -> NDArray | None:
-    """Numbers of each neuron, as stored, or rows of them."""
+    """Further parameters by neuron in the stored order, or rows of them."""
     if values[0] is None:
         return None
     if not model.differ:
@@ -180,9 +185,9 @@ def _own(
 
 
 class InputSpan(NamedTuple):
-    """The input of `size` neurons from `start` on: a buffer or, if `outside`, an input.
+    """The input of `size` neurons from `start` on: a buffer or, if `outside`, an external input.
 
-    With `same` all of them read the vector that begins there.
+    With `same` all of them read the vector that begins at `start`.
     """
 
     source: int
@@ -193,9 +198,9 @@ class InputSpan(NamedTuple):
 
 
 def _drives(
-    b: Buffers, ops: Sequence[Neurons], driven: Sequence[Driving | None]
+    b: Buffers, ops: Sequence[Neurons], driven: Sequence[DrivingOperators | None]
 ) -> tuple[Order, list[InputSpan]]:
-    """The order in which neurons are stored, and the places of their inputs."""
+    """The order in which neurons are stored, and the spans of their inputs."""
     runs = []
     order: Order = None
     for op, how in zip(ops, driven, strict=True):
@@ -216,7 +221,7 @@ def _drives(
 
 
 def _pieces(runs: Sequence[InputSpan]) -> NDArray:
-    """Neurons of several sources, one after the other, in pieces that fit a chunk."""
+    """The neurons of all spans, split into pieces that fit a chunk."""
     pieces, first = [], 0
     for run in runs:
         for at in range(0, run.size, CHUNK):
@@ -239,7 +244,7 @@ def _memories(b: Buffers, ops: Sequence[Neurons], order: Order) -> dict[str, int
 
 
 def _stored(values: Sequence[Any], ops: Sequence[Neurons], order: Order) -> NDArray:
-    """Values that broadcast to populations, side by side, in the stored order."""
+    """Values that broadcast to populations, concatenated, in the stored order."""
     flat = np.concatenate(
         [
             np.broadcast_to(value, op.ensemble.shape).ravel().astype(np.float64)
@@ -249,8 +254,8 @@ def _stored(values: Sequence[Any], ops: Sequence[Neurons], order: Order) -> NDAr
     return flat if order is None else flat[order]
 
 
-def _add_encoders(b: Buffers, driven: Sequence[Driving], sizes: Sequence[int]) -> None:
-    """Encoders, gain and bias of the populations that were just added."""
+def _add_encoders(b: Buffers, driven: Sequence[DrivingOperators], sizes: Sequence[int]) -> None:
+    """Add encoders, gain and bias of the populations just added."""
     grid = GRIDS[b.program.precision]
     matrix = np.concatenate([one.weights for one in driven])
     weights = np.zeros((grid.weight_limbs, *matrix.T.shape))
@@ -274,29 +279,29 @@ def _add_encoders(b: Buffers, driven: Sequence[Driving], sizes: Sequence[int]) -
 
 
 def reads_out(b: Buffers, op: Linear) -> bool:
-    """Whether an operator decodes few values from counts, and feeds no neurons directly."""
+    """Whether an operator decodes few values from counts and does not feed neurons directly."""
     (signal,) = op.inputs
     if not isinstance(op.transform, Dense) or signal not in b.op.counts or signal in b.op.whole:
         return False
     if len(b.program.shapes[signal]) != 1 or len(op.transform.matrix) > MOST_OUTPUTS:
         return False
-    total = b.alone(op.output, ScaledSum)
-    return total is None or b.alone(total.output, Neurons) is None
+    total = b.only_reader(op.output, ScaledSum)
+    return total is None or b.only_reader(total.output, Neurons) is None
 
 
 def add_readouts(b: Buffers, ops: Sequence[Linear]) -> None:
-    """Decoders, of several populations at once."""
+    """Add the decoders of one or more populations as one kernel."""
     members, weights, scales, splits = [], [], [], []
     for op in ops:
         decoders = op.weighted()
         if not isinstance(decoders, Dense):
             raise BuildError(f"{op.label}: decoders are a matrix")
         limbs, steps = integer_weights(decoders.matrix, b.program.precision)
-        members.append((*b.placed(op.inputs[0]), limbs[0].shape[1]))
+        members.append((*b.root_of(op.inputs[0]), limbs[0].shape[1]))
         weights.append(np.stack([limb.T for limb in limbs]))
         scales.append(steps * op.unit)
         splits.append(limbs_of(b, decoders.matrix.shape[1]))
-    target = b.joint(False, [op.output for op in ops])
+    target = b.batched(False, [op.output for op in ops])
     b.kernels.readout(
         output=target,
         members=np.array(members, np.int32),

@@ -1,6 +1,6 @@
-"""Regions: native parts of a program, between which counts of spikes stay bytes.
+"""Partition of a program into regions, which run natively and exchange counts of spikes as bytes.
 
-Three neurons that drive two others are one region; the constant before them is none of it:
+Three neurons that drive two others are one region; the constant before them is not part of it:
 
 >>> with sw.Network() as net:
 ...     one = sw.Node(np.ones(3), label="one")
@@ -22,13 +22,13 @@ from dataclasses import dataclass, field, replace
 
 from spikewright.engines.base import PlanRow
 from spikewright.engines.native._kernels import tile_share
-from spikewright.engines.native.support import (
+from spikewright.engines.native.kernel_selection import (
     BYTES,
+    KernelChoice,
     Kind,
-    Verdict,
-    takes_tiles,
-    verdict,
-    verdict_alone,
+    choose_kernel,
+    choose_standalone_kernel,
+    may_use_tiles,
 )
 from spikewright.engines.operators import Linear, Operator
 from spikewright.engines.populations import Neurons
@@ -39,13 +39,13 @@ from spikewright.network.transforms import Convolution
 
 @dataclass(frozen=True, eq=False)
 class Region(Operator):
-    """Operators that run as one, sample by sample; `exported` are the signals others read.
+    """Operators that run as one native kernel; `exported` are the signals that others read.
 
-    `counts` names the signals that are counts of spikes in bytes, made in this region or an earlier
-    one; `whole` those that are whole numbers of either sign, in bytes or in doubles. With `loops`
-    its operators run step by step, filters first and last, and those that are `foreign` on kernels
-    of the reference engine, which it calls; after every `restart` steps its state starts again. A
-    `linear` region is one linear map of values that come from outside.
+    `counts` are the signals that are counts of spikes in bytes, made in this region or an earlier
+    one; `whole` those that are signed whole numbers, in bytes or in doubles. With `loops` the
+    operators run step by step, filters first and last, and `host_operators` are called on kernels
+    of the reference engine; after every `restart` steps its state is reset. A `linear` region is
+    one linear map of values from outside.
     """
 
     operators: tuple[Operator, ...]
@@ -55,7 +55,7 @@ class Region(Operator):
     loops: bool = False
     linear: bool = False
     restart: int | None = None
-    foreign: frozenset[Operator] = frozenset()
+    host_operators: frozenset[Operator] = frozenset()
 
     @property
     def stateless(self) -> bool:
@@ -71,25 +71,27 @@ class Region(Operator):
 
 
 @dataclass
-class _Cut:
-    """A program that is being cut: its native operators and their levels."""
+class _Partition:
+    """A program that is being partitioned: its native operators and their levels."""
 
     program: Program
     kinds: dict[int, Kind] = field(default_factory=dict)
-    verdicts: dict[Operator, Verdict] = field(default_factory=dict)
+    choices: dict[Operator, KernelChoice] = field(default_factory=dict)
     levels: dict[int, int] = field(default_factory=dict)
     native: dict[int, list[Operator]] = field(default_factory=dict)
     others: dict[int, list[Component]] = field(default_factory=dict)
     loops: set[Component] = field(default_factory=set)
-    windows: dict[Component, _Cut] = field(default_factory=dict)  # loops that run window by window
+    windows: dict[Component, _Partition] = field(
+        default_factory=dict
+    )  # loops that run window by window
     apart: set[int] = field(default_factory=set)  # signals of native loops: regions of their own
     changing: set[int] = field(default_factory=set)  # signals that differ from step to step
     outside: dict[int, Kind] = field(default_factory=dict)  # those of them that are not native
 
     def add(self, component: Component) -> None:
-        """Give a component its level, and its signals their kinds."""
-        found, kinds = self._verdicts(component)
-        self.verdicts.update(found)
+        """Find the level of a component and the kinds of its signals."""
+        found, kinds = self._choices(component)
+        self.choices.update(found)
         inputs = {s for op in component.operators for s in op.inputs}
         made = {s for op in component.operators for s in op.outputs}
         changes = component.loops or any(op.changes for op in component.operators)
@@ -102,8 +104,8 @@ class _Cut:
         alone = component.loops or not fits
         level = 0
         for s in inputs - made:
-            foreign = s not in self.kinds or s in self.apart
-            level = max(level, self.levels.get(s, 0) + (foreign and not alone))
+            external = s not in self.kinds or s in self.apart
+            level = max(level, self.levels.get(s, 0) + (external and not alone))
         if fits:
             self.kinds.update((s, kinds[s]) for s in made)
         elif not made.isdisjoint(self.changing):
@@ -119,9 +121,9 @@ class _Cut:
         self.levels.update(dict.fromkeys(made, level))
 
     def _by_windows(self, component: Component) -> bool:
-        """Cut the operators between the means of a loop, if they wait for nothing else.
+        """Partition the operators between the means of a loop, if nothing else breaks the loop.
 
-        Its means are known when a window begins, so that the rest runs as if there were no loop.
+        The means are known when a window begins, so that the rest runs as if there were no loop.
         """
         means = _means(component)
         others = [op for op in component.operators if op not in means]
@@ -132,22 +134,26 @@ class _Cut:
         counts = self.program.counts
         known.update({m.output: "whole" if m.output in counts else "values" for m in means})
         inner = replace(self.program, components=tuple(Component((op,), False) for op in others))
-        found = _Cut(inner, outside=known, changing={*self.changing, *(m.output for m in means)})
+        found = _Partition(
+            inner, outside=known, changing={*self.changing, *(m.output for m in means)}
+        )
         for one in inner.components:
             found.add(one)
         self.windows[component] = found
         return True
 
-    def _verdicts(self, component: Component) -> tuple[dict[Operator, Verdict], dict[int, Kind]]:
-        """The verdict on each operator; in a loop filters come first, so inputs are known."""
+    def _choices(
+        self, component: Component
+    ) -> tuple[dict[Operator, KernelChoice], dict[int, Kind]]:
+        """The kernel of each operator; in a loop filters come first, so that inputs are known."""
         kinds = {**self.outside, **self.kinds}
         found = {}
         for op in component.operators if component.loops else ():
             if isinstance(op, Neurons) and op.neuron_type.spiking:  # delays come before them
-                kind = verdict(op, kinds, self.program).kind
+                kind = choose_kernel(op, kinds, self.program).kind
                 kinds[op.output] = kind or "whole"
         for op in component.operators:
-            found[op] = verdict(op, kinds, self.program)
+            found[op] = choose_kernel(op, kinds, self.program)
             kind = found[op].kind
             if kind is not None:
                 kinds[op.output] = kind
@@ -158,54 +164,54 @@ class _Cut:
 
 
 def _kinds_of_reference(op: Operator) -> dict[int, Kind]:
-    """Kinds of an operator's outputs where the reference engine's kernel makes them."""
+    """The kinds of an operator's outputs on a kernel of the reference engine."""
     kinds: dict[int, Kind] = dict.fromkeys(op.outputs, "values")
     if isinstance(op, Neurons) and op.neuron_type.spiking:
         kinds[op.output] = "whole"
     return kinds
 
 
-def cut(program: Program) -> _Cut:
-    """Cut a program into regions by the levels of its operators.
+def partition(program: Program) -> _Partition:
+    """Partition a program into regions by the levels of its operators.
 
-    An operator's level is that of its inputs, one more if it runs natively and an input does not.
-    The native operators of one level are a region, so that no region reads, directly or not, an
-    operator behind it. A loop is a region of its own, or none.
+    An operator's level is that of its inputs, plus one if it runs natively and an input does not.
+    The native operators of one level are a region, so that no region depends on an operator that
+    depends on it. A loop is a region of its own, or not native.
     """
-    result = _Cut(program)
+    result = _Partition(program)
     for component in program.components:
         result.add(component)
     return result
 
 
 def with_regions(program: Program) -> Program:
-    """The program with every operator that runs natively in a region."""
-    parts = cut(program)
-    return replace(program, components=tuple(_components(parts, program)))
+    """The program with all operators that have a native kernel in regions."""
+    partitioned = partition(program)
+    return replace(program, components=tuple(_components(partitioned, program)))
 
 
-def _components(parts: _Cut, program: Program) -> list[Component]:
-    """Components of a cut program, in order, with regions of operators of `program`."""
-    kinds = {**parts.outside, **parts.kinds}
+def _components(partitioned: _Partition, program: Program) -> list[Component]:
+    """The components of a partitioned program in order, with regions of operators of `program`."""
+    kinds = {**partitioned.outside, **partitioned.kinds}
     counts, whole = (
         frozenset(s for s, kind in kinds.items() if kind in those)
         for those in (BYTES, {"signed", "whole"})
     )
-    known = (program, counts, whole, parts.verdicts)
+    known = (program, counts, whole, partitioned.choices)
     components: list[Component] = []
-    for level in sorted({*parts.native, *parts.others}):
-        if level in parts.native:
-            region = _region(tuple(parts.native[level]), *known, False)
+    for level in sorted({*partitioned.native, *partitioned.others}):
+        if level in partitioned.native:
+            region = _region(tuple(partitioned.native[level]), *known, False)
             components.append(Component((region,), False))
-        for component in parts.others.get(level, []):
-            if component in parts.loops:
+        for component in partitioned.others.get(level, []):
+            if component in partitioned.loops:
                 region = _region(component.operators, *known, True)
                 component = Component((region,), False)
-            elif component in parts.windows:
-                inner = _components(parts.windows[component], program)
+            elif component in partitioned.windows:
+                inner = _components(partitioned.windows[component], program)
                 operators = [op for part in inner for op in part.operators]
                 component = Component((*_means(component), *operators), True)
-            elif verdict_alone(component.operators[0], program).kind is not None:
+            elif choose_standalone_kernel(component.operators[0], program).kind is not None:
                 (op,) = component.operators
                 region = Region(
                     label=op.label,
@@ -231,11 +237,11 @@ def _region(
     program: Program,
     counts: frozenset[int],
     whole: frozenset[int],
-    verdicts: Mapping[Operator, Verdict],
+    choices: Mapping[Operator, KernelChoice],
     loops: bool,
 ) -> Region:
     inside = set(operators)
-    foreign = frozenset(op for op in operators if verdicts[op].kind is None)
+    host = frozenset(op for op in operators if choices[op].kind is None)
     made = {s for op in operators for s in op.outputs}
     wanted = {s for op in program.operators if op not in inside for s in op.inputs}
     wanted |= {recording.signal for recording in program.recordings}
@@ -251,8 +257,8 @@ def _region(
         counts=counts,
         whole=whole,
         loops=loops,
-        restart=next((op.restart for op in operators if op.keeps and op not in foreign), None),
-        foreign=foreign,
+        restart=next((op.restart for op in operators if op.keeps and op not in host), None),
+        host_operators=host,
     )
 
 
@@ -260,36 +266,36 @@ _CALLED = "; called from the native loop, step by step"
 
 
 def plan_rows(program: Program, tiles: str | None = None) -> list[PlanRow]:
-    """Operator, kernel and why, in the program's order; `tiles` names whose there are, if any."""
-    parts = cut(program)
+    """The rows of a plan in the program's order; `tiles` names the instruction set of tiles."""
+    partitioned = partition(program)
     rows: list[PlanRow] = []
     for component in program.components:
-        if component in parts.windows:
-            inner = parts.windows[component]
-            rows += [_row(op, parts.verdicts[op], program, "") for op in _means(component)]
+        if component in partitioned.windows:
+            inner = partitioned.windows[component]
+            rows += [_row(op, partitioned.choices[op], program, "") for op in _means(component)]
             for op in component.operators:
                 if not op.by_window:
                     how = "in blocks of time, a window at a time"
-                    rows += _rows(Component((op,), False), inner.verdicts, program, how)
+                    rows += _rows(Component((op,), False), inner.choices, program, how)
         else:
             how = "step by step, in a loop" if component.loops else "in blocks of time"
-            called = _CALLED if component in parts.loops else ""
-            found = _rows(component, parts.verdicts, program, how, called)
+            called = _CALLED if component in partitioned.loops else ""
+            found = _rows(component, partitioned.choices, program, how, called)
             rows += (
                 found
                 if component.loops or tiles is None
                 else [
-                    _with_tiles(row, op, parts.verdicts[op], tiles)
+                    _with_tiles(row, op, partitioned.choices[op], tiles)
                     for row, op in zip(found, component.operators, strict=True)
                 ]
             )
     return rows
 
 
-def _with_tiles(row: PlanRow, op: Operator, found: Verdict, tiles: str) -> PlanRow:
-    """A row that says from how many spikes on counts are multiplied and not listed."""
+def _with_tiles(row: PlanRow, op: Operator, found: KernelChoice, tiles: str) -> PlanRow:
+    """A row that also says from how many spikes on counts are multiplied and not listed."""
     share = tile_share(tiles, *([1] if isinstance(op, Linear) and op.steps is not None else []))
-    if share > 1.0 or not takes_tiles(op, found):
+    if share > 1.0 or not may_use_tiles(op, found):
         return row
     when = f"by tiles of {tiles} where about {share:.0%} of the inputs or more spike"
     if isinstance(op, Linear) and isinstance(op.transform, Convolution):
@@ -299,15 +305,15 @@ def _with_tiles(row: PlanRow, op: Operator, found: Verdict, tiles: str) -> PlanR
 
 def _rows(
     component: Component,
-    verdicts: Mapping[Operator, Verdict],
+    choices: Mapping[Operator, KernelChoice],
     program: Program,
     how: str,
     called: str = "",
 ) -> list[PlanRow]:
-    """A component's operators; `how` describes the native ones."""
+    """The rows of a component's operators; `how` describes the native ones."""
     rows = []
     for op in component.operators:
-        found, by_itself = verdicts[op], verdict_alone(op, program)
+        found, by_itself = choices[op], choose_standalone_kernel(op, program)
         if not component.loops and found.kind is None and by_itself.kind is not None:
             alone = "by itself; once, if what it reads is constant"
             rows.append(_row(op, by_itself, program, alone))
@@ -316,7 +322,9 @@ def _rows(
     return rows
 
 
-def _row(op: Operator, found: Verdict, program: Program, how: str, called: str = "") -> PlanRow:
+def _row(
+    op: Operator, found: KernelChoice, program: Program, how: str, called: str = ""
+) -> PlanRow:
     work = op.work(program)
     if found.kind is None:
         return PlanRow(op.label, "reference", found.text + called, work)

@@ -1,24 +1,24 @@
-"""Sparse maps: of spikes by sender, at once or with delays; of values row by row."""
+"""Kernels of sparse maps: by columns for spikes, with or without delays; by rows for values."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from spikewright.engines.native.buffers import Buffers
-from spikewright.engines.native.senders import (
-    ArrivalFilling,
-    DelayedLists,
-    SenderFilling,
-    SenderLists,
+from spikewright.engines.native.csc import (
+    CscPacking,
+    CscWeights,
+    DelayedCscPacking,
+    DelayedCscWeights,
 )
-from spikewright.engines.native.support import by_sender
+from spikewright.engines.native.kernel_selection import uses_csc
 from spikewright.engines.operators import DelayedLinear, Linear
 from spikewright.network.transforms import Sparse
 
 
 def add_sparse(b: Buffers, op: Linear, transform: Sparse) -> None:
-    """A sparse map of counts in bytes, or of values."""
-    if by_sender(transform, op.inputs[0] in b.op.counts):
+    """Add a sparse map of counts in bytes, or of values."""
+    if uses_csc(transform, op.inputs[0] in b.op.counts):
         _add_senders(b, op, transform)
     else:
         _add_rows(b, op, transform)
@@ -26,23 +26,23 @@ def add_sparse(b: Buffers, op: Linear, transform: Sparse) -> None:
 
 def _add_senders(b: Buffers, op: Linear, transform: Sparse) -> None:
     (signal,) = op.inputs
-    lists = SenderLists.of(transform)
+    lists = CscWeights.of(transform)
     number = b.kernels.senders(
-        input=b.held_in(signal),
+        input=b.buffer_in(signal),
         output=b.buffer(False, op.output),
         form=lists.form,
         parts=lists.parts,
         factor=op.factor,
     )
-    b.fillings.append(SenderFilling(op.label, number, lists))
+    b.packings.append(CscPacking(op.label, number, lists))
 
 
 def _add_rows(b: Buffers, op: Linear, transform: Sparse) -> None:
-    """Every row adds its entries in the order of their columns."""
+    """Add a map by rows: every row sums its entries in the order of their columns."""
     (signal,) = op.inputs
     order = np.lexsort((transform.columns, transform.rows))
     counts = np.bincount(transform.rows, minlength=b.size(op.output))
-    source = b.held_in(signal)
+    source = b.buffer_in(signal)
     b.kernels.sparse(
         input=source,
         output=b.buffer(False, op.output),
@@ -53,14 +53,14 @@ def _add_rows(b: Buffers, op: Linear, transform: Sparse) -> None:
     )
 
 
-def add_arrivals(b: Buffers, op: DelayedLinear) -> None:
-    """A sparse map with delays: over a block, or, in a loop, arrivals now and spikes at the end."""
+def add_delayed_sparse(b: Buffers, op: DelayedLinear) -> None:
+    """Add a sparse map with delays; in a loop it gives its output first and reads spikes last."""
     (signal,) = op.inputs
-    lists = DelayedLists(op)
+    lists = DelayedCscWeights(op)
     rows = b.memory([op], np.zeros((op.rows, b.size(op.output))))
     number = b.kernels.arrivals(
         loops=b.op.loops,
-        input=-1 if b.op.loops else b.held_in(signal),
+        input=-1 if b.op.loops else b.buffer_in(signal),
         output=b.buffer(False, op.output),
         senders=lists.senders,
         steps=op.rows,
@@ -68,6 +68,6 @@ def add_arrivals(b: Buffers, op: DelayedLinear) -> None:
         rows=rows,
         factor=op.factor,
     )
-    b.fillings.append(ArrivalFilling(op.label, number, lists))
+    b.packings.append(DelayedCscPacking(op.label, number, lists))
     if b.op.loops:
-        b.last.append(lambda: b.kernels.send(number, input=b.held_in(signal)))
+        b.step_end.append(lambda: b.kernels.send(number, input=b.buffer_in(signal)))

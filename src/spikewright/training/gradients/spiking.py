@@ -47,15 +47,15 @@ def _natively(
     kind: NeuronType, currents: Tensor, threshold: Tensor, start: Tensor, every: bool
 ) -> Through | None:
     """By the native kernel; None where it cannot."""
-    along, known = _along(), currents.device.type == "cpu" and currents.dtype in _TYPES
-    integrator = None if along is None else along.integrator_of(kind)
+    sequence, known = _native_kernels(), currents.device.type == "cpu" and currents.dtype in _TYPES
+    integrator = None if sequence is None else sequence.integrator_of(kind)
     if integrator is None or not known or not _one_by_one(currents[0]):
         return None
     first = currents[0]
     steps, batch, size = len(currents), len(first), first[0].numel()
     values, net = _like(currents), torch.empty_like(first)
     both = torch.empty_like(first) if every and kind.negative else None
-    along.integrate_along(
+    sequence.integrate_along(
         model=integrator,
         currents=currents.as_strided((steps, batch, size), (currents.stride(0), size, 1)),
         thresholds=_neurons(first, threshold),
@@ -68,13 +68,13 @@ def _natively(
 
 
 @cache  # whether it is there is asked of the file system
-def _along() -> Any:
+def _native_kernels() -> Any:
     """The module with native integrators, or None."""
     if "native" not in engines.available():
         return None
-    from spikewright.engines.native import along  # late: it may not have been built
+    from spikewright.engines.native import integrate_sequence  # late: it may not have been built
 
-    return along
+    return integrate_sequence
 
 
 def _one_by_one(first: Tensor) -> bool:

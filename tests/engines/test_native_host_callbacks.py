@@ -328,12 +328,12 @@ class TestResults:
         rows = {row.operator: row for row in NativeEngine(threads=1).explain(program)}
         for op in region.operators:
             kernel, why = rows[op.label].kernel, rows[op.label].why
-            if op in region.foreign:
+            if op in region.host_operators:
                 assert kernel == "reference"
                 assert why.endswith("; called from the native loop, step by step")
             else:
                 assert kernel.startswith("native: ") and why == "step by step, in a loop"
-        assert 0 < len(region.foreign) < len(region.operators) / 2
+        assert 0 < len(region.host_operators) < len(region.operators) / 2
 
 
 class TestCalls:
@@ -437,7 +437,7 @@ class TestWhatIsLeft:
             return net
 
         program = compile_network(make(), DT, 0, "float32")
-        assert not any(region.foreign for region in regions(program))
+        assert not any(region.host_operators for region in regions(program))
         found, expected = (
             Execution(compile_network(make(), DT, 0, "float32"), engine).run(9)
             for engine in (NativeEngine(threads=1), ReferenceEngine())
@@ -500,4 +500,4 @@ def test_max_pools_have_kernels_of_their_own() -> None:
 
     pool = MaxPool(Windows((1,), (1,), ((0, 0),), (1,)), True)
     (region,) = regions(through(lambda: sw.Node(pool, size_in=(SIZE, 1)), Lowpass(0.01)).program())
-    assert not region.foreign
+    assert not region.host_operators

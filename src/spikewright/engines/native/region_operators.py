@@ -1,4 +1,4 @@
-"""Parts of a region beside layers and populations: filters, delays, scales and pools."""
+"""Kernels of a region beside layers and populations: filters, delays, scales, pools, functions."""
 
 from __future__ import annotations
 
@@ -8,19 +8,20 @@ import numpy as np
 
 from spikewright.engines.compensation import Compensation, grid_of
 from spikewright.engines.native._kernels import Action, Limbs, Term
+from spikewright.engines.native.batched_buffers import concatenated
 from spikewright.engines.native.buffers import Buffers
-from spikewright.engines.native.computing import described_function
-from spikewright.engines.native.joint import joined
+from spikewright.engines.native.function_kernels import function_kernel
+from spikewright.engines.native.kernel_selection import is_shift_register
 from spikewright.engines.native.orders import Order, channels_last_order, geometry_of
-from spikewright.engines.native.support import is_line
 from spikewright.engines.operators import Advance, Apply, Delay, Filter, Linear, Smooth
 from spikewright.network import MaxPool, NodeFunction
 from spikewright.network.transforms import Scale, SumPool
 
 
 def add_filters(b: Buffers, ops: Sequence[Filter | Smooth]) -> None:
-    """Filters with the same coefficients: over a block, or, in a loop, their outputs now and their
-    inputs at the end, unless they are without delay.
+    """Add filters with the same coefficients.
+
+    In a loop, a filter with a delay gives its output first and reads its input at a step's end.
     """
     filter = ops[0].filter
     smooth = isinstance(ops[0], Smooth)
@@ -31,11 +32,11 @@ def add_filters(b: Buffers, ops: Sequence[Filter | Smooth]) -> None:
     if len(ops) == 1 and waits:
         order = b.preferred.get(outputs[0])
     elif len(ops) == 1:
-        stored = b.held(signals[0])
+        stored = b.locate(signals[0])
         order, source = stored.order, stored.buffer
     elif not waits:
-        source = joined(b, signals)
-    target = b.joint(False, outputs, order)
+        source = concatenated(b, signals)
+    target = b.batched(False, outputs, order)
     if waits:
         source = target
     size = sum(map(b.size, outputs))
@@ -47,26 +48,26 @@ def add_filters(b: Buffers, ops: Sequence[Filter | Smooth]) -> None:
         "B": filter.B,
         "C": filter.C,
         "D": filter.feedthrough,
-        "line": is_line(filter),
+        "line": is_shift_register(filter),
         "states": states,
         "kept": output,
     }
     action = Action.emit if waits else Action.smooth if smooth else Action.filter
     b.kernels.filter(action=action, input=source, **numbers)
     if waits:
-        b.last.append(
+        b.step_end.append(
             lambda: b.kernels.filter(
-                action=Action.absorb, input=joined(b, signals, order), **numbers
+                action=Action.absorb, input=concatenated(b, signals, order), **numbers
             )
         )
 
 
 def add_delay(b: Buffers, op: Delay) -> None:
-    """A delay: over a block, or, in a loop, what it releases now and what it keeps at the end."""
+    """Add a delay; in a loop it gives its output first and reads its input at a step's end."""
     (signal,) = op.inputs
     rows = b.memory([op], np.zeros((op.steps, b.size(signal))))
     waits = {"steps": op.steps, "rows": rows}
-    source = -1 if b.op.loops else b.held_in(signal)
+    source = -1 if b.op.loops else b.buffer_in(signal)
     target = b.buffer(op.output in b.op.counts, op.output)
     if not b.op.loops:
         b.kernels.delay(action=Action.delay, input=source, output=target, **waits)
@@ -74,21 +75,21 @@ def add_delay(b: Buffers, op: Delay) -> None:
     b.kernels.delay(action=Action.release, input=target, output=target, **waits)
 
     def keep() -> None:
-        b.kernels.delay(action=Action.keep, input=b.held_in(signal), output=target, **waits)
+        b.kernels.delay(action=Action.keep, input=b.buffer_in(signal), output=target, **waits)
 
-    b.last.append(keep)
+    b.step_end.append(keep)
 
 
 def add_advance(b: Buffers, op: Advance) -> None:
-    """Values some steps before they come."""
+    """Add an advance: each value is passed on some steps before its own."""
     (signal,) = op.inputs
-    stored = b.held(signal)
+    stored = b.locate(signal)
     target = b.buffer(op.output in b.op.counts, op.output, stored.order)
     b.kernels.advance(input=stored.buffer, output=target, steps=op.steps)
 
 
 def add_scale(b: Buffers, op: Linear, transform: Scale) -> None:
-    """`x * factor * op.factor`, rounded twice where neither is 1."""
+    """Add the product `x * factor * op.factor`, rounded twice where neither factor is 1."""
     (signal,) = op.inputs
     factor = np.asarray(transform.factor, np.float64)
     twice = op.factor != 1.0 and bool(np.any(factor != 1.0))
@@ -113,12 +114,12 @@ def limbs_of(b: Buffers, fan_in: int, compensation: Compensation | None = None) 
 
 
 def add_sum_pool(b: Buffers, op: Linear, pool: SumPool) -> None:
-    """Sums over windows of counts or values."""
+    """Add sums over windows of counts or values."""
     _add_pool(b, op, pool, Action.pool if op.output in b.op.counts else Action.pool_values)
 
 
 def _add_max_pool(b: Buffers, op: Apply, pool: MaxPool) -> None:
-    """Maxima of counts or values, or of their running sums."""
+    """Add maxima over windows of counts or values, or of their running sums."""
     if not pool.accumulate:
         _add_pool(b, op, pool, Action.max_pool)
         return
@@ -127,14 +128,14 @@ def _add_max_pool(b: Buffers, op: Apply, pool: MaxPool) -> None:
 
 
 def add_function(b: Buffers, op: Apply) -> None:
-    """A function of present values, or of the running means of its inputs."""
+    """Add a node function of the present values, or of the running means of its inputs."""
     function = op.node.output
     if isinstance(function, MaxPool):
         return _add_max_pool(b, op, function)
     (signal,) = op.inputs
     made = None
     if isinstance(function, NodeFunction):
-        made = described_function(function, b.program.shapes[signal])
+        made = function_kernel(function, b.program.shapes[signal])
     if made is None:
         raise TypeError(f"{op.label}: a region holds no {type(function).__name__}")
     memories = []
@@ -142,7 +143,7 @@ def add_function(b: Buffers, op: Apply) -> None:
         made.once = float(op.node.at_once) if op.node.once else 0.0
         sizes = (b.size(signal), b.size(op.output), 1)
         memories = [b.memory([op], np.zeros(size)) for size in sizes]
-    source = b.held_in(signal)
+    source = b.buffer_in(signal)
     target = b.buffer(False, op.output)
     b.kernels.compute(input=source, output=target, function=made, memories=memories)
 
@@ -156,7 +157,7 @@ def _add_pool(
 ) -> None:
     shapes = (b.program.shapes[op.inputs[0]], b.program.shapes[op.output])
     order, out_order = (channels_last_order(shape, pool.channels_last) for shape in shapes)
-    source = b.held_in(op.inputs[0], order)
+    source = b.buffer_in(op.inputs[0], order)
     b.kernels.pool(
         action=action,
         input=source,

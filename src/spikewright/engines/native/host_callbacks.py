@@ -1,4 +1,4 @@
-"""Operators without a native kernel in a native loop, which calls the reference's kernels."""
+"""Callbacks from a native loop to Python, for operators that have no native kernel."""
 
 from __future__ import annotations
 
@@ -15,34 +15,34 @@ from spikewright.engines.program import Program
 from spikewright.engines.python_steps import PythonStep
 from spikewright.engines.totals import Sums
 
-Calling = tuple[Callable[[int], None], list[NDArray], list[NDArray]]
-"""A function of the step of a run, what it reads, and what it fills step by step."""
+HostCall = tuple[Callable[[int], None], list[NDArray], list[NDArray]]
+"""A function of the step of a run, the arrays that it reads, and those that it writes by step."""
 
 
-def add_foreign(b: Buffers, op: Operator) -> None:
-    """Call an operator in its turn and, if it reads something then, at the end of a step."""
+def add_host_callback(b: Buffers, op: Operator) -> None:
+    """Call an operator in its turn and, if some inputs are read then, at the end of a step."""
     _add_call(b, op, True)
     if op.prompt != op.inputs:
-        b.last.append(lambda: _add_call(b, op, False))
+        b.step_end.append(lambda: _add_call(b, op, False))
 
 
 def _add_call(b: Buffers, op: Operator, first: bool) -> None:
     early, late = outputs_of(op)
     inputs = op.prompt if first else op.inputs[len(op.prompt) :]
-    read = [b.held_in(s) for s in dict.fromkeys(inputs)]
+    read = [b.buffer_in(s) for s in dict.fromkeys(inputs)]
     b.kernels.call(inputs=read, outputs=[b.buffer(False, s) for s in (early if first else late)])
     b.calls.append((op, first))
 
 
 def outputs_of(op: Operator) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """Outputs that are known in an operator's turn, and those that are known at a step's end."""
+    """The outputs that an operator makes in its turn, and those that it makes at a step's end."""
     return op.outputs[: len(op.outputs) - len(op.late)], op.late
 
 
-class Foreign(Kernel):
+class HostCallback(Kernel):
     """A kernel of the reference engine that a native loop calls.
 
-    Its outputs of a run are kept.
+    The outputs of a whole run are stored, one step after the other.
     """
 
     changing = ("_kernel",)
@@ -51,26 +51,26 @@ class Foreign(Kernel):
         self._op, self._kernel, self._batch = op, kernel, batch
         self._shapes = program.shapes
         self._inputs = {s: np.zeros((batch, 1, *program.shapes[s])) for s in op.inputs}
-        # Classes of a user's own may keep what they are given; functions are given copies anyway.
-        self._keeps = not isinstance(op, Apply | Generate)
+        # A user's own class may keep its inputs, so it gets copies; functions get copies anyway.
+        self._copies_inputs = not isinstance(op, Apply | Generate)
         self._prompt = [self._inputs[s] for s in op.prompt]
         self._all = [self._inputs[s] for s in op.inputs]
         self._early, self._late = outputs_of(op)
         self._made: dict[int, NDArray] = {}
-        self._called: Call | None = None  # the kernel's own function of the operator's turn
+        self._called: Call | None = None  # the kernel's own function for the operator's turn
         self._first = 0
 
-    def expect(self, step: int, steps: int) -> None:
-        """A run of `steps` steps after step number `step` begins."""
+    def begin_run(self, step: int, steps: int) -> None:
+        """Make room for the outputs of a run of `steps` steps after step number `step`."""
         self._first = step
         signals = (*self._early, *self._late)
         if any(s not in self._made or len(self._made[s]) < steps for s in signals):
             made = {s: np.empty((steps, self._batch, *self._shapes[s])) for s in signals}
             called = self._kernel.into(self._prompt, [made[s] for s in self._early])
-            self._made, self._called = made, called  # at once, though a signal comes before
+            self._made, self._called = made, called  # together, even if an interrupt comes before
 
-    def call(self, first: bool) -> Calling:
-        """The function that the loop calls in the operator's turn, or at a step's end."""
+    def call(self, first: bool) -> HostCall:
+        """The call that the loop makes in the operator's turn (`first`), or at a step's end."""
         inputs = self._op.prompt if first else self._op.inputs[len(self._op.prompt) :]
         outputs = [self._made[s] for s in (self._early if first else self._late)]
         function = self._end_natively
@@ -92,10 +92,10 @@ class Foreign(Kernel):
             self._made[s][t] = value[:, 0]
 
     def _given(self, arrays: Sequence[NDArray]) -> Sequence[NDArray]:
-        return [x.copy() for x in arrays] if self._keeps else arrays
+        return [x.copy() for x in arrays] if self._copies_inputs else arrays
 
     def run(self, inputs: Sequence[Array], step: int, steps: int) -> Sequence[Array]:
-        raise TypeError(f"{self._op.label}: runs in loops alone")
+        raise TypeError(f"{self._op.label}: runs only in loops")
 
     def totals(self) -> Iterable[Sums]:
         return self._kernel.totals()

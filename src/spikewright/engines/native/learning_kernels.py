@@ -1,4 +1,4 @@
-"""Learning rules in the terms of `cpp/learned.hpp`."""
+"""Learning rules described to the kernels of `cpp/learned.hpp`."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from spikewright.network.learning import BCM, PES, RLS, LearningRuleType, Oja, V
 
 @dataclass(frozen=True)
 class RuleParameters:
-    """A rule's parameters for the kernel: its form and numbers, and the names of its signals.
+    """A rule's parameters for the kernel: its form, two numbers, and the names of its signals.
 
-    With a `recursion` it reads, in place of the senders' activities, their gain by recursive least
-    squares; that number begins the matrix which it keeps, times the identity.
+    With a `recursion` the rule reads the senders' gain by recursive least squares in place of their
+    activities; that number times the identity is the initial inverse correlation matrix.
     """
 
     rule: Rule
@@ -73,17 +73,17 @@ _FORMS: dict[type[LearningRuleType], Callable[[Any, float, int], RuleParameters]
 }
 
 
-# What kernels give of a rule's state.
+# The state variables of a rule that kernels can record.
 _STATE: dict[type[LearningRuleType], tuple[str, ...]] = {RLS: ("inv_gamma",)}
 
 
-def form_of(rule: LearningRuleType, dt: float, senders: int) -> RuleParameters:
-    """A rule's form, for steps of `dt` seconds."""
+def rule_parameters(rule: LearningRuleType, dt: float, senders: int) -> RuleParameters:
+    """A rule's parameters for the kernel, for steps of `dt` seconds."""
     return _FORMS[type(rule)](rule, dt, senders)
 
 
-def why_not(op: Learned) -> str | None:
-    """The reason why learned weights have no native kernel; None: they have one."""
+def unsupported_reason(op: Learned) -> str | None:
+    """Why learned weights have no native kernel; None if they have one."""
     for learning in op.rules:
         name = type(learning.rule).__name__
         if type(learning.rule) not in _FORMS:

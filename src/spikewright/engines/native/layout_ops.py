@@ -1,4 +1,4 @@
-"""Transforms that move values: as another order without a copy, else as index moves."""
+"""Transforms that only change the layout: a new order without a copy, else a gather or scatter."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from spikewright.engines.compensation import grid_of, residuals_of
 from spikewright.engines.grid import weight_limbs
 from spikewright.engines.native.buffers import Buffers
 from spikewright.engines.native.orders import (
-    Stored,
+    StoredSignal,
     channels_last_order,
     moved,
     normal,
     positions,
     same,
 )
-from spikewright.engines.native.parts import limbs_of
+from spikewright.engines.native.region_operators import limbs_of
 from spikewright.engines.operators import Linear, Operator, ScaledSum
 from spikewright.network.transforms import (
     AxisMap,
@@ -30,34 +30,34 @@ from spikewright.network.transforms import (
 )
 
 
-def rename(b: Buffers, op: Linear, transform: Reshape | Permute) -> None:
-    """The same buffer, its values in another order."""
+def add_view(b: Buffers, op: Linear, transform: Reshape | Permute) -> None:
+    """Store the output as the input's buffer, read in another order."""
     (signal,) = op.inputs
-    stored = b.held(signal)
+    stored = b.locate(signal)
     if isinstance(transform, Permute):
         places = np.empty(b.size(signal), np.int64)
         places[moved(transform, b.program.shapes[signal])] = np.arange(b.size(signal))
         order = places if stored.order is None else places[stored.order]
-        stored = Stored(stored.buffer, normal(order))
+        stored = StoredSignal(stored.buffer, normal(order))
     b.stored[op.output] = stored
 
 
-def chosen_by(transform: Transform, shape: Shape) -> NDArray:
+def gather_index(transform: Transform, shape: Shape) -> NDArray:
     """The index of the input's element for each element of the output."""
     numbers = np.arange(int(np.prod(shape))).reshape(shape)
     if isinstance(transform, Slice):
         return numbers[transform.index].ravel()
     if isinstance(transform, Take):
         return np.take(numbers, transform.indices, axis=transform.axis).ravel()
-    raise TypeError(f"a {type(transform).__name__} chooses nothing")
+    raise TypeError(f"a {type(transform).__name__} is no gather")
 
 
-def add_choice(b: Buffers, op: Linear, transform: Slice | Take) -> None:
-    """Some values of the input, in the order that readers prefer."""
+def add_gather(b: Buffers, op: Linear, transform: Slice | Take) -> None:
+    """Add a gather of some of the input's elements, in the order that readers prefer."""
     (signal,) = op.inputs
-    stored = b.held(signal)
+    stored = b.locate(signal)
     order = b.preferred.get(op.output)
-    chosen = chosen_by(transform, b.program.shapes[signal])
+    chosen = gather_index(transform, b.program.shapes[signal])
     where = positions(stored.order, b.size(signal))
     target = b.buffer(op.output in b.op.counts, op.output, order)
     taken = where[chosen if order is None else chosen[order]]
@@ -65,10 +65,10 @@ def add_choice(b: Buffers, op: Linear, transform: Slice | Take) -> None:
 
 
 def add_place(b: Buffers, op: Linear, transform: Place) -> None:
-    """The input at its places, in the buffer of the sum of such inputs if there is one."""
+    """Add a scatter of the input to its places, in the buffer of a sum of such parts if any."""
     (signal,) = op.inputs
-    stored = b.held(signal)
-    total = joined_by(b, op)
+    stored = b.locate(signal)
+    total = concatenation_of(b, op)
     counts = op.output in b.op.counts
     if total is None:
         order = b.preferred.get(op.output)
@@ -85,12 +85,12 @@ def add_place(b: Buffers, op: Linear, transform: Place) -> None:
     b.kernels.put(input=stored.buffer, output=target, index=index, plus=plus)
 
 
-def joined_by(b: Buffers, op: Operator) -> ScaledSum | None:
-    """The only reader of a placed input, if it is a sum that only joins such parts."""
-    total: ScaledSum | None = b.alone(op.output, ScaledSum)
+def concatenation_of(b: Buffers, op: Operator) -> ScaledSum | None:
+    """The sum that reads a placed part, if it only concatenates such parts; else None."""
+    total: ScaledSum | None = b.only_reader(op.output, ScaledSum)
     if total is None or total.gain is not None or total.bias is not None:
         return None
-    parts = [b.maker_of.get(signal) for signal in total.inputs]
+    parts = [b.producer_of.get(signal) for signal in total.inputs]
     taken = np.zeros(b.program.shapes[total.output], bool)
     kinds = {signal in b.op.counts for signal in (*total.inputs, total.output)}
     if len(parts) < 2 or len(kinds) > 1:
@@ -99,21 +99,21 @@ def joined_by(b: Buffers, op: Operator) -> ScaledSum | None:
         if not isinstance(part, Linear) or not isinstance(part.transform, Place):
             return None
         place = part.transform.index
-        if taken[place].any() or b.alone(part.output, ScaledSum) is not total:
+        if taken[place].any() or b.only_reader(part.output, ScaledSum) is not total:
             return None
         taken[place] = True
     return total
 
 
 def add_axis_map(b: Buffers, op: Linear, transform: AxisMap) -> None:
-    """A matrix along one axis, elementwise over the axes that are stored behind it."""
+    """Add a matrix along one axis, elementwise over the axes that are stored after it."""
     (signal,) = op.inputs
     shape, out_shape = b.program.shapes[signal], b.program.shapes[op.output]
     axis, rank = transform.axis, len(shape)
     last = channels_last_order(shape, False)  # the first axis behind all others
-    stored = b.held(signal)
+    stored = b.locate(signal)
     turned = axis > 0 and (axis == rank - 1 or same(stored.order, last))
-    source = b.held_in(signal, last if turned else None)
+    source = b.buffer_in(signal, last if turned else None)
     order = channels_last_order(out_shape, False) if turned else None
     inner = int(np.prod(shape[axis + 1 :])) * (shape[0] if turned else 1)
     outer = int(np.prod(shape[1 if turned else 0 : axis]))

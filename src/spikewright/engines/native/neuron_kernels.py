@@ -1,7 +1,7 @@
-"""Neuron types as the kernels see them (`NeuronModel` of `cpp/population.hpp`).
+"""Neuron types described to the kernels, as a `NeuronModel` of `cpp/population.hpp`.
 
-A type with a kernel has one row in `_FORMS`. Its row says too whether it may run in blocks, in the
-fastest kernels, where firing is a comparison and no division.
+A type with a kernel has one row in `_FORMS`. The row also says whether the type may run in blocks,
+which are the fastest kernels: there firing is a comparison without a division.
 """
 
 from __future__ import annotations
@@ -47,8 +47,8 @@ from spikewright.network.neurons.lif import share_of
 Form = Callable[[Any, float], NeuronModel | None]
 
 
-def described(kind: NeuronType, dt: float) -> NeuronModel | None:
-    """A type's description, or None where it has no kernel (as a class of a user's own)."""
+def kernel_model(kind: NeuronType, dt: float) -> NeuronModel | None:
+    """A type's description for the kernels; None if it has none (such as a user's own class)."""
     form = (_DIFFERING if kind.arrays else _FORMS).get(type(kind))
     made = None if form is None else form(kind, dt)
     if made is not None:
@@ -57,15 +57,15 @@ def described(kind: NeuronType, dt: float) -> NeuronModel | None:
 
 
 def in_blocks(op: Neurons, dt: float) -> bool:
-    """Whether a population runs in blocks, which give no state and begin with a voltage alone."""
-    model = described(op.neuron_type, dt)
+    """Whether a population runs in blocks, which record no state and set none but the voltage."""
+    model = kernel_model(op.neuron_type, dt)
     return model is not None and model.blocks and not (op.states or op.begins)
 
 
 def parameters(op: Neurons, model: NeuronModel) -> tuple[Any, Any]:
-    """Thresholds of a population, and other numbers of its neurons: `Population.own`, or None.
+    """A population's thresholds, and further parameters by neuron (`Population.own`), or None.
 
-    They are one for all neurons, or broadcast to them; of leaky neurons that differ they are rows.
+    They broadcast to the neurons; for leaky neurons with different parameters they are rows.
     """
     kind: Any = op.neuron_type
     if model.cell is Cell.fixed_point:
@@ -76,7 +76,7 @@ def parameters(op: Neurons, model: NeuronModel) -> tuple[Any, Any]:
 
 
 def _own_rows(kind: Any, dt: float) -> list[Any]:
-    """Parameters of leaky neurons that differ: `OwnRow` of `cpp/population.hpp`, one or each.
+    """The parameters of leaky neurons that differ, one for all or one each (`OwnRow` in C++).
 
     The kernel itself makes the first row.
     """
@@ -89,12 +89,12 @@ def _own_rows(kind: Any, dt: float) -> list[Any]:
 
 
 def rate_of(kind: NeuronType) -> Any:
-    """The rate type that a type is made of, or the type itself."""
+    """The rate type that a neuron type wraps, or the type itself."""
     return getattr(kind, "base_type", None) or getattr(kind, "response", None) or kind
 
 
 def states(kind: NeuronType) -> tuple[str | None, str | None]:
-    """Names of a type's state beside the voltage: the second and third that kernels keep."""
+    """The names of up to two state variables beside the voltage, as kernels store them."""
     second, third, *_ = (*kind.initial_values(), None, None)
     return second, third
 
@@ -130,7 +130,7 @@ def _periods(kind: Any) -> dict[str, Any]:
 
 
 def _adaptive(model: NeuronModel, cell: Cell, kind: Any, dt: float, spike: float) -> NeuronModel:
-    """Neurons that adapt; a spike adds `spike` times `inc_n`."""
+    """Adaptive neurons; a spike adds `inc_n` times `spike` to the adaptation state."""
     model.cell, model.amplitude = cell, kind.amplitude
     model.adapting, model.added = dt / kind.tau_n, kind.inc_n * spike
     return model
@@ -191,11 +191,11 @@ def _in_whole_numbers(kind: FixedPointIntegrateAndFire, dt: float) -> NeuronMode
 
 
 DIGITS_IN_BYTES = 7
-"""Digits whose worth together fits a byte, as kernels in blocks count."""
+"""The number of digits whose heights add up to no more than a byte, for kernels in blocks."""
 
 
 def _digits(kind: BipolarIntegrateAndFire, dt: float) -> NeuronModel | None:
-    """Digits of what arrives, or of a response; None where that has no kernel."""
+    """Signed digits of the current, or of a response to it; None if that has no kernel."""
     made = _model(Cell.digits) if kind.response is None else _responding(kind.response, dt)
     if made is None or (kind.response is not None and made.cell is not Cell.rate):
         return None
@@ -214,14 +214,14 @@ _CURVES: dict[str, Callable[[dict[str, Any]], NeuronModel]] = {
     "gelu": lambda line: _model(Cell.rate, Rate.gelu),
     "silu": lambda line: _model(Cell.rate, Rate.silu, slope=line["beta"]),
 }
-"""Elementwise functions by name that digits follow in kernels."""
+"""The elementwise functions whose digits kernels compute, by name."""
 
 
 def _responding(kind: NeuronType, dt: float) -> NeuronModel | None:
-    """The rate type whose values digits say; None where it has no kernel."""
+    """The rate type whose values the digits encode; None if it has no kernel."""
     if isinstance(kind, Elementwise) and kind.function in _CURVES:
         return _CURVES[kind.function]({**kind.curve.defaults, **dict(kind.parameters)})
-    return described(kind, dt)
+    return kernel_model(kind, dt)
 
 
 def _bipolar(kind: BipolarIntegrateAndFire, dt: float) -> NeuronModel | None:
@@ -237,7 +237,7 @@ def _bipolar(kind: BipolarIntegrateAndFire, dt: float) -> NeuronModel | None:
 
 
 def _by_name(kind: Elementwise, dt: float) -> NeuronModel | None:
-    """Functions of straight pieces; None of any other."""
+    """A piecewise linear function; None for other functions."""
     if kind.function == "hard_swish":
         return _model(Cell.rate, Rate.bent, slope=1.0 / 6.0, offset=0.5, most=1.0, gated=True)
     if kind.function != "hard_sigmoid":
@@ -247,8 +247,8 @@ def _by_name(kind: Elementwise, dt: float) -> NeuronModel | None:
 
 
 def _spiking(kind: RegularSpiking | RunningMeanSpiking, dt: float) -> NeuronModel | None:
-    """A rate function that is integrated; None where the base type is no plain rate function."""
-    made = described(kind.base_type, dt)
+    """An integrated rate function; None if the base type is not a plain rate function."""
+    made = kernel_model(kind.base_type, dt)
     if made is None or made.cell is not Cell.rate:
         return None
     mean = isinstance(kind, RunningMeanSpiking)
@@ -261,10 +261,10 @@ def _spiking(kind: RegularSpiking | RunningMeanSpiking, dt: float) -> NeuronMode
 
 
 def _drawn(cell: Cell) -> Form:
-    """A rate function with random spikes; None where the base type is no plain rate function."""
+    """A rate function with random spikes; None if the base type is not a plain rate function."""
 
     def form(kind: PoissonSpiking | StochasticSpiking, dt: float) -> NeuronModel | None:
-        made = described(kind.base_type, dt)
+        made = kernel_model(kind.base_type, dt)
         if made is None or made.cell is not Cell.rate:
             return None
         made.cell, made.amplitude = cell, kind.base_type.amplitude

@@ -1,4 +1,4 @@
-"""Functions of nodes described to the kernels: normalisations, softmax and products of matrices."""
+"""Node functions described to the kernels: normalisations, softmax and matrix products."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ _NORMS: dict[type[NodeFunction], Computing] = {
 }
 
 
-def described_function(function: NodeFunction, shape: Shape) -> Computed | None:
-    """A function of an input of this shape; None where it has no kernel."""
+def function_kernel(function: NodeFunction, shape: Shape) -> Computed | None:
+    """The description of a function of an input of this shape; None if it has no kernel."""
     made, last = Computed(), 0
     if isinstance(function, MatMul):
         return _product(function)
     if isinstance(function, LayerNormalization | RMSNormalization):
         last = len(function.axes)
-        if function.axes != tuple(range(-last, 0)):  # sums are over what lies side by side
+        if function.axes != tuple(range(-last, 0)):  # kernels sum over contiguous values
             return None
         made.kind, made.epsilon = _NORMS[type(function)], function.epsilon
     elif isinstance(function, Softmax) and function.axis == -1:
@@ -41,7 +41,7 @@ def described_function(function: NodeFunction, shape: Shape) -> Computed | None:
 
 
 def _product(function: MatMul) -> Computed | None:
-    """A product for each of the matrices that lie one after the other."""
+    """A batch of matrix products, of matrices stored one after the other."""
     a, b = function.shapes
     *lead, rows, columns = function.value_shape()
     made = Computed()
@@ -54,7 +54,7 @@ def _product(function: MatMul) -> Computed | None:
 
 
 def _starts(shape: Shape, lead: Shape, start: int) -> list[int]:
-    """Where the matrices of an array begin, broadcast to these axes."""
+    """The offsets of the matrices of an array, broadcast to the leading axes `lead`."""
     numbers = np.arange(math.prod(shape[:-2])).reshape(shape[:-2])
     matrices = np.broadcast_to(numbers, lead).ravel()
     return (start + matrices * math.prod(shape[-2:])).tolist()

@@ -1,4 +1,4 @@
-"""Operators that run natively, and the reasons why others do not."""
+"""Selection of native kernels: which operators have one, and why others do not."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from spikewright.engines.native._kernels import (
     Cell,
     NeuronModel,
 )
-from spikewright.engines.native.cells import described, in_blocks, rate_of
-from spikewright.engines.native.computing import described_function
-from spikewright.engines.native.rules import why_not
-from spikewright.engines.native.senders import SenderLists
+from spikewright.engines.native.csc import CscWeights
+from spikewright.engines.native.function_kernels import function_kernel
+from spikewright.engines.native.learning_kernels import unsupported_reason
+from spikewright.engines.native.neuron_kernels import in_blocks, kernel_model, rate_of
 from spikewright.engines.operators import (
     Advance,
     Apply,
@@ -58,8 +58,8 @@ from spikewright.network.transforms import (
 )
 
 Kind = Literal["counts", "signed", "whole", "values"]
-"""Counts of spikes in bytes, counts of either sign in bytes; whole numbers of either sign (mostly
-small), or any, in doubles.
+"""What a native signal holds: counts of spikes in bytes, signed counts in bytes, signed whole
+numbers in doubles (most of them small), or any values in doubles.
 """
 
 BYTES: frozenset[Kind | None] = frozenset({"counts", "signed"})
@@ -77,124 +77,131 @@ MAX_FAN_IN: dict[Precision, int] = {
 """The longest sum of counts up to 127 with a limb of weights that float64 holds exactly."""
 
 MOST_WAITING = 2**26
-"""Values of a delay that kernels hold from the start; more are held where memory was asked for."""
+"""The most values that a native delay stores; a larger delay runs on the reference engine, whose
+memory is checked.
+"""
 
 MOST_POOLED = 25
-"""The largest window whose sums of counts are taken to fit a byte; larger ones give values."""
+"""The largest window whose sums of counts are assumed to fit a byte; larger ones give values."""
 
 
-class Verdict(NamedTuple):
-    """The `kind` of a native operator's output, else None; `text` is kernel or reason."""
+class KernelChoice(NamedTuple):
+    """The kernel of an operator: `kind` is that of a native output, None if there is no kernel.
+
+    `text` names the kernel, or gives the reason why there is none.
+    """
 
     kind: Kind | None
     text: str
 
 
-def verdict(op: Operator, kinds: dict[int, Kind], program: Program) -> Verdict:
-    """Whether an operator has a native kernel; `kinds` are those of native signals."""
-    judge = _VERDICTS.get(type(op))
-    if judge is None:
-        return Verdict(None, f"{type(op).__name__} has no native kernel")
-    return judge(op, kinds, program)
+def choose_kernel(op: Operator, kinds: dict[int, Kind], program: Program) -> KernelChoice:
+    """The kernel of an operator, given the `kinds` of native signals."""
+    choose = _CHOICES.get(type(op))
+    if choose is None:
+        return KernelChoice(None, f"{type(op).__name__} has no native kernel")
+    return choose(op, kinds, program)
 
 
-def is_line(filter: DiscreteFilter) -> bool:
-    """Whether a filter's states are its last inputs, so that it weighs these and nothing else."""
+def is_shift_register(filter: DiscreteFilter) -> bool:
+    """Whether a filter is a weighted sum of its last inputs (FIR): these are its states."""
     shift = np.eye(filter.order, k=-1)
     return filter.order > 1 and np.array_equal(filter.A, shift) and not filter.B[1:].any()
 
 
-def verdict_alone(op: Operator, program: Program) -> Verdict:
-    """The verdict on an operator without native inputs: sums over weights pay by themselves."""
+def choose_standalone_kernel(op: Operator, program: Program) -> KernelChoice:
+    """The kernel of an operator without native inputs: only large sums over weights have one."""
     if isinstance(op, Linear) and isinstance(op.transform, Dense | Convolution):
         return _linear(op, {op.inputs[0]: "values"}, program)
-    return Verdict(None, "cheap by itself")
+    return KernelChoice(None, "cheap by itself")
 
 
 _RESTARTS = "starts again and again, and other parts of the network do not"
 _NOTHING_NATIVE = "reads nothing that is made natively; constants are computed once"
 
 
-def _filter(op: Filter | Smooth, kinds: dict[int, Kind], program: Program) -> Verdict:
+def _filter(op: Filter | Smooth, kinds: dict[int, Kind], program: Program) -> KernelChoice:
     if op.filter.varies:
-        return Verdict(None, "a filter with a time constant for each value")
+        return KernelChoice(None, "a filter with a time constant for each value")
     if op.filter.order == 0 and op.filter.feedthrough is None:
-        return Verdict(None, "a filter without order or feedthrough")
-    if op.filter.order > MOST_ORDER and not is_line(op.filter):
-        return Verdict(None, f"a filter of order {op.filter.order}, above {MOST_ORDER}")
-    return Verdict("values", "filter without delay" if op.prompt else "filter")
+        return KernelChoice(None, "a filter without order or feedthrough")
+    if op.filter.order > MOST_ORDER and not is_shift_register(op.filter):
+        return KernelChoice(None, f"a filter of order {op.filter.order}, above {MOST_ORDER}")
+    return KernelChoice("values", "filter without delay" if op.prompt else "filter")
 
 
-def _sum(op: ScaledSum, kinds: dict[int, Kind], program: Program) -> Verdict:
+def _sum(op: ScaledSum, kinds: dict[int, Kind], program: Program) -> KernelChoice:
     if not any(s in kinds for s in op.inputs):
-        return Verdict(None, _NOTHING_NATIVE)
+        return KernelChoice(None, _NOTHING_NATIVE)
     terms = {kinds.get(s) for s in op.inputs} if op.passes_counts else {None}
     if terms <= BYTES:
-        return Verdict("counts" if terms == {"counts"} else "signed", "sum of counts")
-    return Verdict("whole" if terms <= {*BYTES, "whole"} else "values", "sum")
+        return KernelChoice("counts" if terms == {"counts"} else "signed", "sum of counts")
+    return KernelChoice("whole" if terms <= {*BYTES, "whole"} else "values", "sum")
 
 
-def _learned(op: Learned, kinds: dict[int, Kind], program: Program) -> Verdict:
-    reason = why_not(op)
-    return Verdict("values", "learned weights") if reason is None else Verdict(None, reason)
+def _learned(op: Learned, kinds: dict[int, Kind], program: Program) -> KernelChoice:
+    reason = unsupported_reason(op)
+    return (
+        KernelChoice("values", "learned weights") if reason is None else KernelChoice(None, reason)
+    )
 
 
-def _refused(reason: str) -> Callable[[Any, dict[int, Kind], Program], Verdict]:
-    return lambda op, kinds, program: Verdict(None, reason)
+def _unsupported(reason: str) -> Callable[[Any, dict[int, Kind], Program], KernelChoice]:
+    return lambda op, kinds, program: KernelChoice(None, reason)
 
 
-def _neurons(op: Neurons, kinds: dict[int, Kind], program: Program) -> Verdict:
-    kind, model = op.neuron_type, described(op.neuron_type, program.dt)
+def _neurons(op: Neurons, kinds: dict[int, Kind], program: Program) -> KernelChoice:
+    kind, model = op.neuron_type, kernel_model(op.neuron_type, program.dt)
     if op.restart != program.period and op.restart is not None:
-        return Verdict(None, _RESTARTS)
+        return KernelChoice(None, _RESTARTS)
     if model is None:
         base = rate_of(kind)
         each = ", ".join({**base.arrays, **kind.arrays})
         whose = f" with {each} for each neuron" if each else ""
-        return Verdict(None, f"{_named(kind)}{whose} has no native kernel")
+        return KernelChoice(None, f"{_named(kind)}{whose} has no native kernel")
     if in_blocks(op, program.dt):
-        return Verdict(_spikes(kind, model), "integrate and fire")
+        return KernelChoice(_spikes(kind, model), "integrate and fire")
     made = next((name for name in op.states if name in kind.made_names), None)
     if made is not None:
-        return Verdict(
+        return KernelChoice(
             None, f"{made} of {type(kind).__name__} is recorded, which kernels do not give"
         )
     if not kind.spiking and op.inputs[0] not in kinds:
-        return Verdict(None, _NOTHING_NATIVE)
-    return Verdict(_spikes(kind, model), "population")
+        return KernelChoice(None, _NOTHING_NATIVE)
+    return KernelChoice(_spikes(kind, model), "population")
 
 
-def _advance(op: Advance, kinds: dict[int, Kind], program: Program) -> Verdict:
+def _advance(op: Advance, kinds: dict[int, Kind], program: Program) -> KernelChoice:
     words = f"advance of {op.steps} step{'s' * (op.steps > 1)}"
-    return Verdict(kinds.get(op.inputs[0], "values"), words)
+    return KernelChoice(kinds.get(op.inputs[0], "values"), words)
 
 
-def _delay(op: Delay, kinds: dict[int, Kind], program: Program) -> Verdict:
+def _delay(op: Delay, kinds: dict[int, Kind], program: Program) -> KernelChoice:
     words = f"delay of {op.steps} step{'s' * (op.steps > 1)}"
     if op.steps * np.prod(program.shapes[op.output]) > MOST_WAITING:
-        return Verdict(None, f"a {words}, in which more than {MOST_WAITING} values wait")
-    return Verdict(kinds.get(op.inputs[0], "values"), words)
+        return KernelChoice(None, f"a {words}, in which more than {MOST_WAITING} values wait")
+    return KernelChoice(kinds.get(op.inputs[0], "values"), words)
 
 
-def _delayed_linear(op: DelayedLinear, kinds: dict[int, Kind], program: Program) -> Verdict:
+def _delayed_linear(op: DelayedLinear, kinds: dict[int, Kind], program: Program) -> KernelChoice:
     words = f"Sparse with delays of up to {op.rows} step{'s' * (op.rows > 1)}"
     if op.rows > MOST_WAITING_STEPS or op.rows * np.prod(program.shapes[op.output]) > MOST_WAITING:
-        return Verdict(None, f"a {words}, in which more than {MOST_WAITING} values wait")
+        return KernelChoice(None, f"a {words}, in which more than {MOST_WAITING} values wait")
     kind = kinds.get(op.inputs[0])
     if kind is None:
-        return Verdict(None, _NOTHING_NATIVE)
-    return Verdict("values", f"{words} of {_NAMES[kind]}, lists by sender")
+        return KernelChoice(None, _NOTHING_NATIVE)
+    return KernelChoice("values", f"{words} of {_NAMES[kind]}, lists by sender")
 
 
 def _named(kind: NeuronType) -> str:
-    """A type's name, with that of the function or rate type that it is made of."""
+    """A type's name, with that of the function or rate type that it wraps."""
     base = getattr(kind, "base_type", None)
     made = getattr(base, "function", type(base).__name__)
     return type(kind).__name__ + ("" if base is None else f" of {made}")
 
 
 def _spikes(kind: NeuronType, model: NeuronModel) -> Kind:
-    """The kind of a population's output."""
+    """What a population's output holds."""
     if not kind.spiking:
         return "values"
     if not kind.negative:
@@ -205,27 +212,27 @@ def _spikes(kind: NeuronType, model: NeuronModel) -> Kind:
     return "signed" if fits or mostly else "whole"
 
 
-def _linear(op: Linear, kinds: dict[int, Kind], program: Program) -> Verdict:
+def _linear(op: Linear, kinds: dict[int, Kind], program: Program) -> KernelChoice:
     kind = kinds.get(op.inputs[0])
     name = type(op.transform).__name__
     if kind is None:
-        return Verdict(None, _NOTHING_NATIVE)
+        return KernelChoice(None, _NOTHING_NATIVE)
     find = _LINEAR.get(type(op.transform))
     if find is None:
-        return Verdict(None, f"{name} has no native kernel")
+        return KernelChoice(None, f"{name} has no native kernel")
     most = MAX_FAN_IN[program.precision] if kind in BYTES else MAX_ANALOG_FAN_IN
     fits = fan_in(op.transform) <= most
     found = find(op.transform, op.factor, program.shapes[op.inputs[0]], kind) if fits else None
     if found is None:
-        return Verdict(None, f"this {name} of {_NAMES[kind]} has no native kernel")
+        return KernelChoice(None, f"this {name} of {_NAMES[kind]} has no native kernel")
     how = ""
-    if isinstance(op.transform, Sparse) and by_sender(op.transform, kind in BYTES):
-        how = f", {SenderLists.of(op.transform).words}"
-    return Verdict(found, f"{name} of {_NAMES[kind]}{how}")
+    if isinstance(op.transform, Sparse) and uses_csc(op.transform, kind in BYTES):
+        how = f", {CscWeights.of(op.transform).words}"
+    return KernelChoice(found, f"{name} of {_NAMES[kind]}{how}")
 
 
-def takes_tiles(op: Operator, found: Verdict) -> bool:
-    """Whether a native operator may be a dense product of counts and weights."""
+def may_use_tiles(op: Operator, found: KernelChoice) -> bool:
+    """Whether a native operator may be computed as a dense product of counts and weights."""
     if not isinstance(op, Linear) or not isinstance(op.transform, Dense | Convolution):
         return False
     transform = op.transform
@@ -257,64 +264,64 @@ def _move(transform: Transform, factor: float, shape: Shape, kind: Kind) -> Kind
     return kind if factor == 1.0 else None
 
 
-def by_sender(transform: Sparse, counts: bool) -> bool:
-    """Whether a sparse map is held by sender, which counts in bytes pay for.
+def uses_csc(transform: Sparse, counts: bool) -> bool:
+    """Whether a sparse map is stored in compressed columns, by sender, as for counts in bytes.
 
-    Sums are exact in any order or, of weights in doubles, taken in the order of the senders.
+    Sums are exact in any order; with weights in doubles they are in the order of the senders.
     """
-    return counts and SenderLists.of(transform).longest_sum <= MAX_FAN_IN["float32"]
+    return counts and CscWeights.of(transform).longest_sum <= MAX_FAN_IN["float32"]
 
 
-def _weighed(transform: Transform, factor: float, shape: Shape, kind: Kind) -> Kind | None:
+def _to_values(transform: Transform, factor: float, shape: Shape, kind: Kind) -> Kind | None:
     return "values"
 
 
 _LINEAR: dict[type[Transform], Callable[[Any, float, Shape, Kind], Kind | None]] = {
     Dense: _dense,
     Convolution: _convolution,
-    Sparse: _weighed,
+    Sparse: _to_values,
     SumPool: _sum_pool,
     Reshape: _move,
     Permute: _move,
     Slice: _move,
     Take: _move,
     Place: _move,
-    AxisMap: _weighed,
-    Scale: _weighed,
+    AxisMap: _to_values,
+    Scale: _to_values,
 }
 
 
-def _apply(op: Apply, kinds: dict[int, Kind], program: Program) -> Verdict:
+def _apply(op: Apply, kinds: dict[int, Kind], program: Program) -> KernelChoice:
     pool = op.node.output
     if op.restart != program.period and op.restart is not None:
-        return Verdict(None, _RESTARTS)
+        return KernelChoice(None, _RESTARTS)
     if isinstance(pool, NodeFunction) and not isinstance(pool, MaxPool):
         return _computed(op, pool, kinds, program)
     if not isinstance(pool, MaxPool):
-        return Verdict(None, "a Python function")
+        return KernelChoice(None, "a Python function")
     if op.inputs[0] not in kinds:
-        return Verdict(None, _NOTHING_NATIVE)
+        return KernelChoice(None, _NOTHING_NATIVE)
     spatial, _ = split_shape(program.shapes[op.inputs[0]], pool.channels_last)
     if len(spatial) > 2:
-        return Verdict(None, f"maxima over {len(spatial)} axes have no native kernel")
-    # Sums grow by no more than what arrives, so that bytes stay bytes.
+        return KernelChoice(None, f"maxima over {len(spatial)} axes have no native kernel")
+    # Running sums grow by no more than their input in a step, so that counts in bytes stay so.
     name = _NAMES[kinds[op.inputs[0]]]
     how = "maxima of running sums" if pool.accumulate else "maxima"
-    return Verdict(kinds[op.inputs[0]], f"{how} of {name}")
+    return KernelChoice(kinds[op.inputs[0]], f"{how} of {name}")
 
 
 def _computed(
     op: Apply, function: NodeFunction, kinds: dict[int, Kind], program: Program
-) -> Verdict:
+) -> KernelChoice:
     name, signal = type(function).__name__, op.inputs[0]
-    if described_function(function, program.shapes[signal]) is None:
-        return Verdict(None, f"{name} has no native kernel")
+    if function_kernel(function, program.shapes[signal]) is None:
+        return KernelChoice(None, f"{name} has no native kernel")
     if signal not in kinds:
-        return Verdict(None, _NOTHING_NATIVE)
-    return Verdict("values", f"{name} of running means" if op.keeps else name)
+        return KernelChoice(None, _NOTHING_NATIVE)
+    return KernelChoice("values", f"{name} of running means" if op.keeps else name)
 
 
-_VERDICTS: dict[type[Operator], Callable[[Any, dict[int, Kind], Program], Verdict]] = {
+_CHOICES: dict[type[Operator], Callable[[Any, dict[int, Kind], Program], KernelChoice]] = {
     Neurons: _neurons,
     Filter: _filter,
     Smooth: _filter,
@@ -325,8 +332,8 @@ _VERDICTS: dict[type[Operator], Callable[[Any, dict[int, Kind], Program], Verdic
     Linear: _linear,
     Learned: _learned,
     Apply: _apply,
-    Average: _refused("a mean over windows has no native kernel"),
-    Carry: _refused("what a row leaves to the next one has no native kernel"),
-    Generate: _refused("a process"),
-    NodeSource: _refused("a source: constants are given once"),
+    Average: _unsupported("a mean over windows has no native kernel"),
+    Carry: _unsupported("what a row leaves to the next one has no native kernel"),
+    Generate: _unsupported("a process"),
+    NodeSource: _unsupported("a source: constants are given once"),
 }

@@ -15,7 +15,7 @@ from spikewright import engines
 from spikewright.engines.native.buffers import Buffers
 from spikewright.engines.native.engine import NativeEngine
 from spikewright.engines.native.regions import Region, with_regions
-from spikewright.engines.native.shortcuts import Shortcut, shortcuts
+from spikewright.engines.native.residual_fusion import Shortcut, shortcuts
 from spikewright.engines.reference import ReferenceEngine
 from spikewright.network.neurons import (
     BipolarIntegrateAndFire,

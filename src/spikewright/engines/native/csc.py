@@ -1,4 +1,7 @@
-"""Sparse weights of spikes, by sender, also with delays: how narrow they are held; made late."""
+"""Sparse weights in compressed sparse columns (CSC), for spikes: one list of entries a sender.
+
+Weights are stored in the narrowest format that is exact, and packed before the first run.
+"""
 
 from __future__ import annotations
 
@@ -19,55 +22,55 @@ from spikewright.engines.native._kernels import (
 from spikewright.engines.operators import DelayedLinear
 from spikewright.network.transforms import Sparse
 
-_LEAST_ENTRIES = 32  # of a sender in a part: to find shorter lists costs more than to add them
-_MOST_PARTS = 16  # of a block, that threads share
+_LEAST_ENTRIES = 32  # of a sender in a part: finding a shorter list takes longer than adding it
+_MOST_PARTS = 16  # of a block of receivers, which threads share
 
 
-class SenderLists:
-    """The entries of a sparse map as lists by sender; `of` keeps them."""
+class CscWeights:
+    """The entries of a sparse map in compressed columns; use `of`, which caches them."""
 
     def __init__(self, transform: Sparse) -> None:
         self._entries = transform.rows, transform.columns, transform.values
         self.senders, self.receivers = transform.size_in, int(np.prod(transform.shape_out))
 
     @classmethod
-    def of(cls, transform: Sparse) -> SenderLists:
-        """Those of a map, looked at once."""
+    def of(cls, transform: Sparse) -> CscWeights:
+        """The compressed columns of a map, cached."""
         if transform not in _known:
             _known[transform] = cls(transform)
         return _known[transform]
 
     @cached_property
     def longest_sum(self) -> int:
-        """The largest number of entries of a receiver."""
+        """The largest number of entries of one receiver."""
         return int(np.bincount(self._entries[0]).max(initial=0))
 
     @cached_property
     def steps(self) -> NDArray:
-        """Steps of the grid, one a receiver."""
+        """The grid steps of the weights, one a receiver."""
         rows, _, values = self._entries
         return entry_steps(values, rows, self.receivers)
 
     @cached_property
     def form(self) -> SenderForm:
-        """The narrowest form that is exact; of entries off the grid of "float32", doubles."""
+        """The narrowest exact format; doubles for entries that are not on the "float32" grid."""
         return SenderForm(**self.entries, count=self.senders)
 
     @property
     def entries(self) -> dict[str, NDArray]:
-        """The entries as the kernels take them."""
+        """The entries as arguments of the kernels."""
         rows, columns, values = self._entries
         return {"receivers": rows, "senders": columns, "values": values, "steps": self.steps}
 
     @property
     def words(self) -> str:
-        """How they are held, for plans."""
+        """A description of the format, for plans."""
         width = self.form.width
         return f"lists by sender, {f'{8 * width}-bit weights' if width else 'a weight each'}"
 
     @property
     def parts(self) -> int:
-        """Parts of a block of receivers."""
+        """The number of parts of a block of receivers."""
         entries = len(self._entries[0]) // max(1, self.senders * self._blocks)
         return max(1, min(_MOST_PARTS, entries // _LEAST_ENTRIES))
 
@@ -77,40 +80,40 @@ class SenderLists:
 
     @property
     def bytes(self) -> int:
-        """Bytes that the kernels hold."""
+        """Bytes of the packed lists."""
         entries = (2 + self.form.width) * len(self._entries[0])
         starts = 4 * self._blocks * self.parts * self.senders
         return entries + starts + 8 * self.receivers
 
 
-_known: WeakKeyDictionary[Sparse, SenderLists] = WeakKeyDictionary()
+_known: WeakKeyDictionary[Sparse, CscWeights] = WeakKeyDictionary()
 
 
 @dataclass(frozen=True, eq=False)
-class SenderFilling:
-    """Lists that are made before their first run."""
+class CscPacking:
+    """Packs the compressed columns of one map before its first run."""
 
     label: str
     number: int
-    lists: SenderLists
+    lists: CscWeights
 
     @property
     def bytes(self) -> int:
-        """Bytes that the kernels hold."""
+        """Bytes of the packed lists."""
         return self.lists.bytes
 
     @property
     def temporary(self) -> int:
-        """Temporary bytes while they are made."""
+        """Temporary bytes of packing."""
         return 8 * (self.lists.senders + self.lists.receivers)
 
-    def fill(self, kernels: Region, threads: int) -> None:
-        """Make the lists, on one thread."""
+    def pack(self, kernels: Region, threads: int) -> None:
+        """Pack the lists, on one thread."""
         kernels.fill_senders(self.number, form=self.lists.form, **self.lists.entries)
 
 
-class DelayedLists:
-    """The entries of a sparse map with delays, as lists by sender."""
+class DelayedCscWeights:
+    """The entries of a sparse map with delays, in compressed columns."""
 
     def __init__(self, op: DelayedLinear) -> None:
         self._op = op
@@ -119,7 +122,7 @@ class DelayedLists:
 
     @property
     def parts(self) -> int:
-        """Parts of the receivers."""
+        """The number of parts of the receivers."""
         most = max(
             1, min(_MOST_PARTS, len(self._op.delays) // (_LEAST_ENTRIES * self.senders or 1))
         )
@@ -127,7 +130,7 @@ class DelayedLists:
 
     @property
     def entries(self) -> dict[str, NDArray]:
-        """The entries as the kernels take them."""
+        """The entries as arguments of the kernels."""
         transform = self._op.transform
         return {
             "receivers": transform.rows,
@@ -138,31 +141,31 @@ class DelayedLists:
 
     @property
     def bytes(self) -> int:
-        """Bytes that the kernels hold: a receiver, a delay and a weight an entry."""
+        """Bytes of the packed lists: a receiver, a delay and a weight for each entry."""
         values = np.asarray(self._op.transform.values)
         single = np.array_equal(values.astype(np.float32), values)
         return (8 if single else 16) * len(values) + 4 * self.senders * self.parts
 
 
 @dataclass(frozen=True, eq=False)
-class ArrivalFilling:
-    """Lists with delays that are made before their first run."""
+class DelayedCscPacking:
+    """Packs the compressed columns of one map with delays before its first run."""
 
     label: str
     number: int
-    lists: DelayedLists
+    lists: DelayedCscWeights
 
     @property
     def bytes(self) -> int:
-        """Bytes that the kernels hold."""
+        """Bytes of the packed lists."""
         return self.lists.bytes
 
     @property
     def temporary(self) -> int:
-        """Temporary bytes while they are made: orders of the entries, delays and weights."""
+        """Temporary bytes of packing: orders of the entries, delays and weights."""
         entries = self.lists.entries
         return 24 * len(entries["values"]) + 8 * self.lists.senders * self.lists.parts
 
-    def fill(self, kernels: Region, threads: int) -> None:
-        """Make the lists, on one thread."""
+    def pack(self, kernels: Region, threads: int) -> None:
+        """Pack the lists, on one thread."""
         kernels.fill_arrivals(self.number, **self.lists.entries)

@@ -8,82 +8,82 @@ import pytest
 import spikewright as sw
 from spikewright import engines
 
-pace = pytest.importorskip("spikewright.engines.native.runs")
+tuning = pytest.importorskip("spikewright.engines.native.thread_tuning")
 pytestmark = pytest.mark.skipif(
     "native" not in engines.available(), reason="the native engine is not built"
 )
 
-WAKING = pace._WAKING
+WAKING = tuning._THREAD_START
 
 
-def runs(found: pace.Pace, frames: int, cost: float, times: int = 5) -> list[int]:
+def runs(found: tuning.ThreadTuner, frames: int, cost: float, times: int = 5) -> list[int]:
     """The threads of runs of so many frames, each of which takes `cost` seconds of one thread."""
     threads = []
     for _ in range(times):
         threads.append(found.threads(frames))
         spent = cost * frames / threads[-1] + WAKING * (threads[-1] - 1)
-        found.learn(frames, threads[-1], spent)
+        found.record(frames, threads[-1], spent)
     return threads
 
 
 def test_short_steps_wake_nobody() -> None:
     """One step of one sample takes one thread from the first on, where it is short."""
-    assert runs(pace.Pace(8), 1, WAKING / 20) == [1] * 5
+    assert runs(tuning.ThreadTuner(8), 1, WAKING / 20) == [1] * 5
 
 
 def test_long_steps_use_all_threads() -> None:
     """A step that takes long tells so once, on one thread."""
-    assert runs(pace.Pace(8), 1, 100 * WAKING) == [1, 8, 8, 8, 8]
+    assert runs(tuning.ThreadTuner(8), 1, 100 * WAKING) == [1, 8, 8, 8, 8]
 
 
 def test_a_first_run_of_many_steps_uses_all_threads() -> None:
     """Nothing is known of it; if it was short, the next one wakes fewer."""
-    assert runs(pace.Pace(4), 1000, WAKING) == [4] * 5
-    assert runs(pace.Pace(4), 1000, WAKING / 1e6) == [4, 1, 1, 1, 1]
+    assert runs(tuning.ThreadTuner(4), 1000, WAKING) == [4] * 5
+    assert runs(tuning.ThreadTuner(4), 1000, WAKING / 1e6) == [4, 1, 1, 1, 1]
 
 
 @pytest.mark.parametrize("worth", [1, 2, 3])
 def test_each_thread_is_worth_waking(worth: int) -> None:
     """Work of so many wakings, twice, is shared among so many threads."""
-    found = runs(pace.Pace(8), 1, 2.2 * worth * WAKING)
+    found = runs(tuning.ThreadTuner(8), 1, 2.2 * worth * WAKING)
     assert found[-1] == worth
 
 
 def test_steps_are_shared_while_that_pays() -> None:
     """Steps of loops that are long; where sharing was slower it is tried again after some runs."""
-    found = pace.Pace(2)
-    assert not found.long  # nothing is known
-    found.learn(100, 1, 100 * pace._LONG / 2)
-    assert not found.long
+    found = tuning.ThreadTuner(2)
+    assert not found.shares_frames  # nothing is known
+    found.record(100, 1, 100 * tuning._LONG_STEP / 2)
+    assert not found.shares_frames
     for _ in range(6):
-        found.learn(100, 1, 100 * pace._LONG * 3)
-    assert found.long
-    found.learn_shared(100, 100 * pace._LONG * 2)
-    assert found.long
-    found.learn_shared(100, 100 * pace._LONG * 4)
-    assert not found.long
+        found.record(100, 1, 100 * tuning._LONG_STEP * 3)
+    assert found.shares_frames
+    found.record_shared(100, 100 * tuning._LONG_STEP * 2)
+    assert found.shares_frames
+    found.record_shared(100, 100 * tuning._LONG_STEP * 4)
+    assert not found.shares_frames
     for _ in range(10):
-        found.learn(100, 1, 100 * pace._LONG * 3)
-    assert found.long
+        found.record(100, 1, 100 * tuning._LONG_STEP * 3)
+    assert found.shares_frames
 
 
 def test_a_slow_step_wakes_no_threads() -> None:
     """A step that others have delayed is not taken for a long one."""
-    found = pace.Pace(8)
+    found = tuning.ThreadTuner(8)
     for spent in (WAKING, WAKING, 50 * WAKING, WAKING):
-        found.learn(1, 1, spent)
+        found.record(1, 1, spent)
         assert found.threads(1) == 1
 
 
 def test_threads_that_gain_nothing_are_left() -> None:
     """One thread is used again if steps on several take longer than they did on one."""
-    found = pace.Pace(2)
-    found.learn(1, 1, 5 * WAKING)
+    found = tuning.ThreadTuner(2)
+    found.record(1, 1, 5 * WAKING)
     assert found.threads(1) == 2
     for _ in range(3):
-        found.learn(1, 1, 2 * WAKING)
-    found.learn(1, 2, 30 * WAKING)
-    found.learn(1, 2, 30 * WAKING)
+        found.record(1, 1, 2 * WAKING)
+    found.record(1, 2, 30 * WAKING)
+    found.record(1, 2, 30 * WAKING)
     assert found.threads(1) == 1
 
 

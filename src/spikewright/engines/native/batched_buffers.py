@@ -1,4 +1,4 @@
-"""Signals side by side in one buffer, so that one operation serves all of them."""
+"""Batched operations: signals side by side in one buffer, so that one kernel serves all."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from spikewright.engines.operators import Linear, ScaledSum
 from spikewright.network.transforms import Place
 
 
-def joined(b: Buffers, signals: Sequence[int], order: Order = None) -> int:
-    """A buffer that holds signals of one kind one after the other; one alone in this order."""
+def concatenated(b: Buffers, signals: Sequence[int], order: Order = None) -> int:
+    """A buffer with signals of one kind one after the other; a single one is in this order."""
     if len(signals) == 1:
-        return b.held_in(signals[0], order)
-    places = [b.placed(signal) for signal in signals]
+        return b.buffer_in(signals[0], order)
+    places = [b.root_of(signal) for signal in signals]
     sizes = [b.size(signal) for signal in signals]
     root, first = places[0]
     starts = first + np.cumsum([0, *sizes[:-1]])
@@ -26,7 +26,7 @@ def joined(b: Buffers, signals: Sequence[int], order: Order = None) -> int:
         return b.part(root, first, sum(sizes))
     where = [np.arange(at, at + size) for (_, at), size in zip(places, sizes, strict=True)]
     if all(other == root for other, _ in places):
-        return b.taken(signals[0], root, np.concatenate(where))
+        return b.gathered(signals[0], root, np.concatenate(where))
     target = b.scratch(signals[0] in b.op.counts, sum(sizes))
     at = 0
     for (source, _), index in zip(places, where, strict=True):
@@ -36,9 +36,9 @@ def joined(b: Buffers, signals: Sequence[int], order: Order = None) -> int:
 
 
 def add_sums(b: Buffers, ops: Sequence[ScaledSum]) -> None:
-    """Sums of equally many terms, with gain and bias or without."""
-    terms = [joined(b, [op.inputs[i] for op in ops]) for i in range(len(ops[0].inputs))]
-    target = b.joint(False, [op.output for op in ops])
+    """Add sums of equally many terms, with or without gain and bias."""
+    terms = [concatenated(b, [op.inputs[i] for op in ops]) for i in range(len(ops[0].inputs))]
+    target = b.batched(False, [op.output for op in ops])
 
     def row(values: Sequence[NDArray | None]) -> NDArray | None:
         rows = [
@@ -56,23 +56,23 @@ def add_sums(b: Buffers, ops: Sequence[ScaledSum]) -> None:
     )
 
 
-def add_choices(b: Buffers, ops: Sequence[Linear], chosen: Sequence[NDArray]) -> None:
-    """Parts of one signal, by the indices of each output's elements."""
+def add_gathers(b: Buffers, ops: Sequence[Linear], chosen: Sequence[NDArray]) -> None:
+    """Add parts of one signal, each given by the indices of its elements."""
     (signal,) = ops[0].inputs
-    stored = b.held(signal)
+    stored = b.locate(signal)
     where = positions(stored.order, b.size(signal))
-    target = b.joint(ops[0].output in b.op.counts, [op.output for op in ops])
+    target = b.batched(ops[0].output in b.op.counts, [op.output for op in ops])
     b.kernels.take(input=stored.buffer, output=target, index=where[np.concatenate(chosen)])
 
 
-def scattered(b: Buffers, op: ScaledSum) -> list[Linear]:
-    """Terms of a sum that are `Place`d parts with no other reader; none: a plain sum."""
+def placed_terms(b: Buffers, op: ScaledSum) -> list[Linear]:
+    """The terms of a sum that `Place` a part and have no other reader; none in a plain sum."""
     if op.gain is not None or op.bias is not None or len(op.inputs) < 2:
         return []
     signals = (*op.inputs, op.output)
     if any(s in b.op.counts or len(b.program.shapes[s]) != 1 for s in signals):
         return []
-    makers = (b.maker_of.get(s) for s in op.inputs if b.alone(s, ScaledSum) is op)
+    makers = (b.producer_of.get(s) for s in op.inputs if b.only_reader(s, ScaledSum) is op)
     return [
         maker
         for maker in makers
@@ -81,7 +81,7 @@ def scattered(b: Buffers, op: ScaledSum) -> list[Linear]:
 
 
 def add_scatter(b: Buffers, op: ScaledSum, places: Sequence[Linear]) -> None:
-    """A sum of parts at their places, and of whole signals, in the order of its terms."""
+    """Add a sum of parts at their places, and of whole signals, in the order of its terms."""
     size = b.size(op.output)
     makers = {place.output: place for place in places}
     covered = np.zeros(size, np.int64)
@@ -89,7 +89,7 @@ def add_scatter(b: Buffers, op: ScaledSum, places: Sequence[Linear]) -> None:
     moves: list[list[NDArray]] = []
     for signal in op.inputs:
         place = makers.get(signal)
-        root, at = b.placed(signal if place is None else place.inputs[0])
+        root, at = b.root_of(signal if place is None else place.inputs[0])
         to = np.arange(size)
         if place is not None and isinstance(place.transform, Place):
             to = to.reshape(place.transform.shape)[place.transform.index].ravel()
@@ -105,7 +105,7 @@ def add_scatter(b: Buffers, op: ScaledSum, places: Sequence[Linear]) -> None:
 
 
 def _runs(moves: NDArray) -> NDArray:
-    """From, to and count of neighbours that move together, of `(2, n)` single moves."""
+    """Contiguous runs (from, to, count) of the single moves `(2, n)`."""
     apart = np.flatnonzero(np.any(np.diff(moves, axis=1) != 1, axis=0)) + 1
     starts = np.concatenate([[0], apart])
     counts = np.diff(np.concatenate([starts, [moves.shape[1]]]))

@@ -1,7 +1,8 @@
-"""Weights of layers in the kernels' form, made late; their sizes are known at once.
+"""Packing the weights of layers into the kernels' format, just before their first run.
 
-Layers that read one array of the network's in the same way share what is made of it, whoever runs
-them: copies of a conversion, other choices of firing rates, threads. It is freed with the last.
+Layers that read the same array of the network in the same way share its packed form, in whatever
+conversion, execution or thread they run. It is freed with the last of them. The sizes of packed
+weights are known without packing.
 """
 
 from __future__ import annotations
@@ -21,12 +22,12 @@ from spikewright.engines.grid import Grid, Precision
 from spikewright.engines.native._kernels import Action, Geometry, Packed, Reading, Region, pack
 
 _READINGS = {Action.signed_layer: Reading.both, Action.depthwise: Reading.depthwise}
-_SPARE = 1024  # bytes beside the integers of a channel
+_SPARE = 1024  # temporary bytes of a channel, beside its integers
 _WIDE_ROWS = 3072  # rows up to which 64 lanes of weights fit three quarters of a second-level cache
 
 
 def lane_widths(channels: int, rows: int) -> list[int]:
-    """Blocks of output channels that are computed together."""
+    """The widths of blocks of output channels that are computed together."""
     widths: list[int] = []
     widest = 64 if rows <= _WIDE_ROWS else 32
     left = channels
@@ -38,12 +39,12 @@ def lane_widths(channels: int, rows: int) -> list[int]:
 
 
 @dataclass(frozen=True, eq=False)
-class PackedWeights:
-    """A layer's weights `(out, ...)`, and the column of each row of the kernels' form.
+class WeightSource:
+    """The weights `(out, ...)` of a layer before packing.
 
-    They are in `order`, or, where that is None, as they are, and multiplied by the `heights` of
-    their columns. Where there are `steps`, one a channel, they are whole numbers of these. `owner`
-    is the array of the network of which they are made, if it is one.
+    Row `i` of the packed form is column `order[i]` (None: `i`), times the `heights` of its column.
+    With `steps`, one a channel, weights are whole numbers of these. `owner` is the network's array
+    that the weights are made of, if there is one.
     """
 
     matrix: NDArray
@@ -54,12 +55,11 @@ class PackedWeights:
 
 
 @dataclass(frozen=True, eq=False)
-class Packing:
-    """Weights in the kernels' form, and what it leaves out of them.
+class PackedMatrix:
+    """Weights in the kernels' format, and the residuals that their grid leaves out.
 
-    `owner` is the array that they are made of, if others may share them.
-
-    While it is held, no other array has its place in memory.
+    `owner` is the array that they are made of, if others may share them; while it is referenced, no
+    other array gets its address.
     """
 
     kernels: Packed
@@ -67,18 +67,18 @@ class Packing:
     residuals: Residuals
 
 
-_shared: WeakValueDictionary[tuple[object, ...], Packing] = WeakValueDictionary()
+_shared: WeakValueDictionary[tuple[object, ...], PackedMatrix] = WeakValueDictionary()
 
 
 @dataclass(frozen=True, eq=False)
-class Filling:
-    """A layer's weights, which are made and handed over before its first run."""
+class LayerPacking:
+    """Packs the weights of one layer and hands them to its kernel, before the first run."""
 
     label: str
     number: int
     action: Action
     geometry: Geometry
-    weights: Callable[[], PackedWeights]
+    weights: Callable[[], WeightSource]
     factor: float
     precision: Precision
     compensation: Compensation | None = None
@@ -90,7 +90,7 @@ class Filling:
 
     @property
     def bytes(self) -> int:
-        """Bytes that the kernels hold, outputs padded to whole vectors."""
+        """Bytes of the packed weights, with outputs padded to whole vectors."""
         lanes = sum(lane_widths(self.geometry.out_channels, self._rows))
         return 4 * self._limbs * self._rows * lanes
 
@@ -104,13 +104,13 @@ class Filling:
 
     @property
     def temporary(self) -> int:
-        """Temporary bytes of a thread while they are made: the integers of a block of lanes."""
+        """Temporary bytes of a thread while it packs: the integers of a block of lanes."""
         signs = 2 if self.action is Action.signed_layer else 1
         lanes = min(64, self.geometry.out_channels)
         return (4 * self._limbs * self._rows // signs + _SPARE) * lanes
 
-    def fill(self, kernels: Region, threads: int) -> Packing:
-        """Make the weights, unless another layer has them, and hand them over."""
+    def pack(self, kernels: Region, threads: int) -> PackedMatrix:
+        """Pack the weights, unless another layer has done so, and hand them to the kernel."""
         weights = self.weights()
         order = None if weights.order is None else weights.order.astype(np.int32, copy=False)
         owner = weights.owner if immutable(weights.owner) else None
@@ -130,25 +130,25 @@ class Filling:
         )  # fmt: skip
         return packing
 
-    def _packing(self, weights: PackedWeights, order: NDArray | None, threads: int) -> Packing:
-        """The weights' form, and the residuals of its rows, the entries of each row in order."""
+    def _packing(self, weights: WeightSource, order: NDArray | None, threads: int) -> PackedMatrix:
+        """The packed weights, and the residuals of each output."""
         packed = self._pack(weights, order, threads)
         held = self.compensation
         if held is not None:
             held = replace(held, weight=weights.matrix, order=weights.order)
         residuals = residuals_of(held, len(weights.matrix))
         give_back(weights.matrix)
-        return Packing(packed, weights.owner, residuals)
+        return PackedMatrix(packed, weights.owner, residuals)
 
     @property
     def _form(self) -> tuple[Reading, int, int, tuple[int, ...]]:
-        """How rows are read, channels of those of either sign, limbs, and the widths of lanes."""
+        """How rows are read, the channels with both signs, the limbs, and the lane widths."""
         reading = _READINGS.get(self.action, Reading.plain)
         channels = self.geometry.channels if reading is Reading.both else 0
         widths = lane_widths(self.geometry.out_channels, self._rows)
         return reading, channels, self._limbs, tuple(widths)
 
-    def _pack(self, weights: PackedWeights, order: NDArray | None, threads: int) -> Packed:
+    def _pack(self, weights: WeightSource, order: NDArray | None, threads: int) -> Packed:
         reading, channels, limbs, widths = self._form
         matrix = weights.matrix
         floats = matrix if matrix.dtype in (np.float32, np.float64) else matrix.astype(np.float64)
@@ -166,16 +166,16 @@ class Filling:
         )
 
 
-_CODE, _LIMB, _OFFSETS = 4, 8, 4 * 34  # bytes of an entry, of a limb, and of where a pixel's begin
+_CODE, _LIMB, _OFFSETS = 4, 8, 4 * 34  # bytes of an event, of a limb, and of a pixel's offsets
 _PLANES = 2  # bytes of a value that is a multiple of a unit
 SLAB = 16  # steps that are listed together
 
 
-class Often(NamedTuple):
-    """Events of an input in a slab beyond which they are not listed step by step.
+class ListingThresholds(NamedTuple):
+    """The numbers of events of an input in a slab beyond which they are not listed step by step.
 
-    `listed`: then they are listed at once; `tiled`: then tiles multiply the slab, if there
-    are `tiles`.
+    Beyond `listed` events they are listed once for all steps; beyond `tiled` ones tiles multiply
+    the slab, if there are `tiles`.
     """
 
     listed: int
@@ -183,12 +183,11 @@ class Often(NamedTuple):
     tiles: bool
 
 
-class Listed(NamedTuple):
-    """Bytes of a layer's input as it is looked at before weights are added.
+class EventListBytes(NamedTuple):
+    """Bytes of the lists that a layer makes of its input before it sums weights.
 
-    Of a slab of steps: where events begin, and an event of every neuron (of those that spike once a
-    step at most), of layers that tiles may multiply and of others. Of a step: frames for tiles, and
-    limbs of values.
+    For a slab of steps: `offsets`, and `events` of all neurons, which are `tiled_events` for layers
+    that tiles may multiply. For a step: `frames` for tiles, and limbs of `values`.
     """
 
     offsets: int = 0
@@ -197,29 +196,31 @@ class Listed(NamedTuple):
     frames: int = 0
     values: int = 0
 
-    def bytes(self, steps: int, often: Often) -> int:
-        """Of a sample."""
+    def bytes(self, steps: int, thresholds: ListingThresholds) -> int:
+        """Bytes for so many steps of a sample."""
         slabs = -(-steps // SLAB)
-        events = self.events * min(steps, often.listed * slabs)
-        most = often.tiled if often.tiles else often.listed
+        events = self.events * min(steps, thresholds.listed * slabs)
+        most = thresholds.tiled if thresholds.tiles else thresholds.listed
         tiled = self.tiled_events * min(steps, most * slabs)
-        frames = self.frames if often.tiles else 0
+        frames = self.frames if thresholds.tiles else 0
         return self.offsets * slabs + max(events, tiled) + (frames + self.values) * steps
 
-    def largest(self, other: Listed) -> Listed:
-        """Room that serves both."""
-        return Listed(*map(max, self, other))
+    def largest(self, other: EventListBytes) -> EventListBytes:
+        """The larger of both, field by field: layers use the same memory in turn."""
+        return EventListBytes(*map(max, self, other))
 
 
-def listed(action: Action, geometry: Geometry, counts: bool, tiled: bool, limbs: int) -> Listed:
-    """Of a layer that reads counts, which tiles may multiply, or values of so many `limbs`."""
+def event_list_bytes(
+    action: Action, geometry: Geometry, counts: bool, tiled: bool, limbs: int
+) -> EventListBytes:
+    """The lists of a layer that reads counts, which tiles may multiply, or values in `limbs`."""
     pixels, size = geometry.input_pixels, geometry.input_pixels * geometry.channels
     if action is Action.analog or not counts:
-        return Listed(values=(_CODE + _LIMB * limbs + _PLANES) * size + _CODE * pixels)
+        return EventListBytes(values=(_CODE + _LIMB * limbs + _PLANES) * size + _CODE * pixels)
     if action is Action.depthwise:
-        return Listed()
+        return EventListBytes()
     signs = 2 if action is Action.signed_layer else 1
     split = 2 * size if signs > 1 else 0
     frames = size if tiled and pixels > 1 else 0
     offsets, events = _OFFSETS * (pixels + 1), signs * _CODE * size
-    return Listed(offsets, 0 if tiled else events, events if tiled else 0, frames, split)
+    return EventListBytes(offsets, 0 if tiled else events, events if tiled else 0, frames, split)

@@ -1,27 +1,27 @@
-"""Digits that layers read ahead: their kernels add up each step's spikes and weigh the sums.
+"""Signed digits that layers read ahead: their kernels sum each step's spikes, then weight the sums.
 
-So no spike of height 8 is added eight times, and what has come by a layer's first step is no signal
-of its own.
+So a spike of height 8 is not added eight times, and no signal has to hold what arrived before a
+layer's first step.
 """
 
 from __future__ import annotations
 
-from spikewright.engines.native.buffers import Ahead, Buffers
-from spikewright.engines.native.cells import DIGITS_IN_BYTES
-from spikewright.engines.native.shortcuts import Shortcut, shortcuts
+from spikewright.engines.native.buffers import Buffers, Lookahead
+from spikewright.engines.native.neuron_kernels import DIGITS_IN_BYTES
+from spikewright.engines.native.residual_fusion import Shortcut, shortcuts
 from spikewright.engines.operators import Advance, Apply, Linear, Operator, ScaledSum
 from spikewright.engines.populations import Neurons
 from spikewright.network import MaxPool
 from spikewright.network.transforms import Convolution, Dense, Permute, Reshape
 
 
-def read_ahead(b: Buffers) -> dict[Advance, Ahead]:
-    """The advances of a region that kernels of layers do themselves."""
-    found: dict[Advance, Ahead] = {}
+def read_ahead(b: Buffers) -> dict[Advance, Lookahead]:
+    """The `Advance` operators of a region that the kernels of layers include."""
+    found: dict[Advance, Lookahead] = {}
     for op in b.op.operators:
         heights = _heights(b, op.inputs[0]) if isinstance(op, Advance) else ()
         if isinstance(op, Advance) and heights:
-            found[op] = Ahead(op.inputs[0], op.steps, heights)
+            found[op] = Lookahead(op.inputs[0], op.steps, heights)
     joins = {s.signal: s for s in shortcuts(b).values()}
     left = 0
     while len(found) != left:  # a shortcut is read as its layer's input is
@@ -32,13 +32,13 @@ def read_ahead(b: Buffers) -> dict[Advance, Ahead]:
 
 
 def _heights(b: Buffers, signal: int) -> tuple[int, ...]:
-    """The worth of a spike in each step of a signal of digits that bytes hold; none of any other.
+    """The height of a spike in each step of a signal of digits in bytes; empty for other signals.
 
-    What no byte holds is read as values, which have their heights already.
+    Digits that need more than a byte are read as values, in which heights are included.
     """
-    op = b.maker_of.get(signal)
+    op = b.producer_of.get(signal)
     if isinstance(op, Apply) and isinstance(op.node.output, MaxPool) and op.keeps:
-        op = b.maker_of.get(op.inputs[0])
+        op = b.producer_of.get(op.inputs[0])
     if not isinstance(op, Neurons) or op.neuron_type.start != 0 or signal not in b.op.whole:
         return ()
     heights = op.neuron_type.spike_heights
@@ -48,7 +48,7 @@ def _heights(b: Buffers, signal: int) -> tuple[int, ...]:
 def _only_layers(
     b: Buffers, op: Advance, made: dict[int, Advance], joins: dict[int, Shortcut]
 ) -> bool:
-    """Whether all that reads an advance are layers, and shortcuts of such layers."""
+    """Whether only layers, and shortcuts of such layers, read an advanced signal."""
     orders = orders_of(b, op.output)
     return not {*b.op.exported} & {*orders} and all(
         _reorders(reader) or _sums_weights(reader) or _joins(reader, op, made, joins.get(signal))
@@ -59,7 +59,7 @@ def _only_layers(
 
 
 def orders_of(b: Buffers, signal: int) -> list[int]:
-    """A signal, and those that have its values in other orders."""
+    """A signal, and the signals that are its values in another order."""
     found = [signal]
     for one in found:
         found += [op.output for op in b.op.operators if one in op.inputs and _reorders(op)]
