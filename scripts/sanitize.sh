@@ -94,7 +94,7 @@ case $($CXX -dumpmachine) in
         tiles dotprod asimddp -march=armv8.2-a+dotprod
         ;;
 esac
-for part in run dispatch functions memory threads tiled; do
+for part in run dispatch functions memory threads tiled_weights; do
     $CXX $FLAGS $DEFINES -c "$SOURCE/$part.cpp" -o "$WORK/$part.o"
 done
 if [ -n "$SYMBOLS" ]; then

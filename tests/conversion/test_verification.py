@@ -142,7 +142,7 @@ def unequal(weight: list[list[float]]) -> sw.Conversion:
 def without_compensation(monkeypatch: pytest.MonkeyPatch) -> None:
     """Sums of weights on the grid alone, which lose small weights."""
     monkeypatch.setattr(
-        "spikewright.engines.compile.with_weights_held", lambda operators, *_: operators
+        "spikewright.engines.compile.with_prepared_weights", lambda operators, *_: operators
     )
 
 

@@ -17,7 +17,7 @@ import pytest
 
 import spikewright as sw
 from spikewright.engines.decoder_cache import DecoderCache, chosen_cache, default_folder
-from spikewright.engines.representation import can_be_keyed, decoder_key, worth_keeping
+from spikewright.engines.representation import decoder_key, has_stable_code, is_expensive
 from spikewright.errors import BuildError
 from spikewright.network.neurons import LIF, LIFRate
 from spikewright.network.solvers import LstsqDrop, LstsqL2, LstsqL2nz, NnlsL2, NoSolver, Solution
@@ -155,9 +155,9 @@ class Own(LIFRate):
 
 def test_a_users_own_code_is_not_kept(tmp_path: Path) -> None:
     """It may change under the same name, so decoders of its neurons are always solved."""
-    assert can_be_keyed(LstsqL2(), sw.RegularSpiking(LIFRate()))
-    assert not can_be_keyed(LstsqL2(), Own())
-    assert not can_be_keyed(LstsqDrop(solver1=replace(LstsqL2())), sw.RegularSpiking(Own()))
+    assert has_stable_code(LstsqL2(), sw.RegularSpiking(LIFRate()))
+    assert not has_stable_code(LstsqL2(), Own())
+    assert not has_stable_code(LstsqDrop(solver1=replace(LstsqL2())), sw.RegularSpiking(Own()))
     with sw.Network(seed=0) as net:
         a = sw.Ensemble(300, 1, neuron_type=Own())
         connection = sw.Connection(a, sw.Node(size_in=1))
@@ -169,10 +169,10 @@ def test_a_users_own_code_is_not_kept(tmp_path: Path) -> None:
 
 def test_only_what_takes_long_is_kept(tmp_path: Path) -> None:
     """Small populations are solved faster than a file is read; given decoders are not solved."""
-    assert not worth_keeping(LstsqL2(), 750, 50)
-    assert worth_keeping(LstsqL2(), 1000, 300)
-    assert worth_keeping(NnlsL2(), 750, 50)
-    assert not worth_keeping(NoSolver(), 10**6, 10**6)
+    assert not is_expensive(LstsqL2(), 750, 50)
+    assert is_expensive(LstsqL2(), 1000, 300)
+    assert is_expensive(NnlsL2(), 750, 50)
+    assert not is_expensive(NoSolver(), 10**6, 10**6)
     net, connection = model(n=40)
     cache = DecoderCache(tmp_path)
     built(net, connection, cache)

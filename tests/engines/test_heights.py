@@ -11,7 +11,7 @@ from slowly import in_turn
 from spikewright import engines
 from spikewright._base.windows import Windows
 from spikewright.engines.reference.linear import matrix_of
-from spikewright.engines.spike_scaling import weighted, with_heights
+from spikewright.engines.spike_scaling import absorb_heights, apply_heights
 from spikewright.errors import NetworkError
 from spikewright.network.transforms import (
     AxisMap,
@@ -61,13 +61,13 @@ def test_weights_take_heights_up(name: str) -> None:
     """Of counts, the new chain gives what the old one gives of counts times heights."""
     shape, of_heights, chain = CHAINS[name]
     heights = RNG.uniform(0.5, 2.0, of_heights)
-    found = with_heights(chain, heights, shape)
+    found = absorb_heights(chain, heights, shape)
     assert found is not None
     taken = [*found.chain]
     if found.heights is not None:
         place = next(i for i, one in enumerate(taken) if isinstance(one, Dense | Convolution))
         assert taken[place] is chain[place]  # not copied before an engine makes its form of it
-        taken[place] = weighted(taken[place], found.heights)
+        taken[place] = apply_heights(taken[place], found.heights)
     expected = matrix_of(chain, shape) * np.broadcast_to(heights, shape).ravel()
     np.testing.assert_allclose(matrix_of(tuple(taken), shape), expected, rtol=1e-12)
 
@@ -79,7 +79,7 @@ def test_products_beyond_all_numbers_are_refused(weights: Transform) -> None:
     """When a program is made, and not where an engine makes its form of the weights."""
     of_heights = (2,) if isinstance(weights, Dense) else (2, 1, 1)
     with pytest.raises(NetworkError, match="not finite"), np.errstate(over="ignore"):
-        with_heights((weights,), np.full(of_heights, 1e308), (2, 4, 4)[: len(of_heights)])
+        absorb_heights((weights,), np.full(of_heights, 1e308), (2, 4, 4)[: len(of_heights)])
 
 
 @pytest.mark.parametrize(
@@ -96,7 +96,7 @@ def test_products_beyond_all_numbers_are_refused(weights: Transform) -> None:
 def test_weights_that_neurons_share_cannot(chain: tuple[Transform, ...], of_heights: Shape) -> None:
     """No weights at all, or the same ones for neurons that differ: values are made first."""
     heights = RNG.uniform(0.5, 2.0, of_heights)
-    assert with_heights(chain, heights, (2, 4, 4)) is None
+    assert absorb_heights(chain, heights, (2, 4, 4)) is None
 
 
 def network(heights_differ: bool) -> sw.Network:

@@ -83,7 +83,7 @@ def test_steps_that_are_fed_are_a_run(seed: int) -> None:
     kinds = [np.uint8, np.float32, np.float64]
     fed = rng.integers(0, 9, (1 + seed % 3, STEPS, *made.stimulus.shape_out)).astype(float)
     program = compile_network(made.network, 0.125, 0, "float32")
-    program = program.with_moving([made.stimulus]) if seed % 2 else program
+    program = program.with_varying_sources([made.stimulus]) if seed % 2 else program
     engine = NativeEngine(1)
     whole, single = (Execution(program, engine, len(fed), made.populations) for _ in range(2))
     expected = whole.run(STEPS, {made.stimulus: fed})

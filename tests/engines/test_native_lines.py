@@ -100,7 +100,7 @@ def test_lines_of_few_events_are_the_references_sums(isa: str, case: str) -> Non
     rng = np.random.default_rng(3)
     net, node = _network(CASES[case], rng)
     x = CASES[case].spikes(rng) * 8.0  # a spike a step of 1/8 second
-    program = compile_network(net, 0.125, 0, "float32").with_moving({node})
+    program = compile_network(net, 0.125, 0, "float32").with_varying_sources({node})
     expected = Execution(program, ReferenceEngine(), BATCH).run(STEPS, {node: x})
     if CASES[case].share:
         assert all(np.any(one) for one in expected)

@@ -132,7 +132,7 @@ def test_multiples_are_summed_as_the_reference_does(
         map_of, shape = TRANSFORMS[transform]
         net, node = _network(map_of(rng), shape)
         x = make(rng, (BATCH, STEPS, *shape))
-        program = compile_network(net, 0.125, 0, "float32").with_moving({node})
+        program = compile_network(net, 0.125, 0, "float32").with_varying_sources({node})
         expected = _run(ReferenceEngine(), program, node, x)
         assert_same(_run(native(ALWAYS, isa), program, node, x), expected)
         assert seen() == (0, 3 * BATCH), kind
@@ -152,7 +152,7 @@ def test_other_values_are_not_taken_for_multiples(
     rng = np.random.default_rng(8)
     net, node = _network(_dense(rng))
     x = OTHERS[kind](rng, (BATCH, STEPS, SIZE))
-    program = compile_network(net, 0.125, 0, "float32").with_moving({node})
+    program = compile_network(net, 0.125, 0, "float32").with_varying_sources({node})
     expected = _run(ReferenceEngine(), program, node, x)
     assert_same(_run(native(ALWAYS, isa), program, node, x), expected)
     assert seen() == (0, 0)
@@ -165,7 +165,7 @@ def test_slabs_are_looked_at_one_by_one(isa: str, seen: Callable[[], tuple[int, 
     net, node = _network(_dense(rng))
     x = rng.random((BATCH, STEPS, SIZE)) - 0.5
     x[:, 16:32] = MULTIPLES["pixels"](rng, (BATCH, 16, SIZE))
-    program = compile_network(net, 0.125, 0, "float32").with_moving({node})
+    program = compile_network(net, 0.125, 0, "float32").with_varying_sources({node})
     expected = _run(ReferenceEngine(), program, node, x)
     assert_same(_run(native(ALWAYS, isa), program, node, x), expected)
     assert seen() == (0, BATCH)
@@ -181,7 +181,7 @@ def test_long_sums_of_pixels_stay_sums_over_limbs(
     rng = np.random.default_rng(10)
     net, node = _network(_dense(rng, 5000), (5000,))
     x = MULTIPLES["pixels"](rng, (1, 16, 5000))
-    program = compile_network(net, 0.125, 0, "float32").with_moving({node})
+    program = compile_network(net, 0.125, 0, "float32").with_varying_sources({node})
     expected = _run(ReferenceEngine(), program, node, x)
     assert_same(_run(native(ALWAYS, isa), program, node, x), expected)
     assert seen() == (0, 0)
@@ -193,7 +193,7 @@ def test_moving_inputs_are_those_of_any_program(precision: engines.Precision) ->
     rng = np.random.default_rng(11)
     net, node = _network(_convolution(rng), SHAPE)
     program = compile_network(net, 0.125, 0, precision)
-    moving = program.with_moving({node})
+    moving = program.with_varying_sources({node})
     for x in (rng.random((BATCH, STEPS, *SHAPE)), rng.random((BATCH, 1, *SHAPE))):
         for engine in (NativeEngine(threads=1), ReferenceEngine()):
             found, expected = (

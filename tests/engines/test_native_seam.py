@@ -12,9 +12,9 @@ from conformance.rule_examples import rule_examples
 from spikewright.engines.native import _kernels, kernel_selection
 from spikewright.engines.native._kernels import (
     Action,
-    Cell,
     Geometry,
     Limbs,
+    NeuronKind,
     NeuronModel,
     Rate,
     Rule,
@@ -34,7 +34,7 @@ DT = 0.001
 NAMED = ("view", "population", "layer", "fire", "pool", "take", "put", "combine", "load", "store")
 NAMED += (
     "filter",
-    "cells",
+    "piecewise",
     "encoders",
     "readout",
     "scatter",
@@ -55,7 +55,7 @@ def _described() -> list[tuple[NeuronType, NeuronModel]]:
 
 def test_each_cell_and_rate_of_the_kernels_is_that_of_a_neuron_type() -> None:
     """The extension lists them; one that no type uses would be dead, and is found here."""
-    assert {model.cell for _, model in _described()} >= set(Cell)
+    assert {model.neuron_kind for _, model in _described()} >= set(NeuronKind)
     assert {model.rate for _, model in _described()} >= set(Rate)
 
 
@@ -73,7 +73,7 @@ def test_each_form_of_a_rule_is_that_of_a_learning_rule(rule: Rule) -> None:
 
 def test_names_of_enumerations_are_their_numbers_in_order() -> None:
     """Names are read off the declaration in C++, so number k is the k-th name."""
-    for kind in (Action, Cell, Rate, Rule):
+    for kind in (Action, NeuronKind, Rate, Rule):
         members = list(kind)
         assert [one.value for one in members] == list(range(len(members)))
         assert all(one.name.isidentifier() for one in members)
@@ -116,7 +116,7 @@ def test_stubs_name_all_that_the_extension_has() -> None:
     stubs = Path(kernel_selection.__file__).with_name("_kernels.pyi").read_text()
     public = [name for name in vars(_kernels) if not name.startswith("_")]
     assert [name for name in public if f"{name}:" not in stubs and f"{name}(" not in stubs] == []
-    members = [one.name for kind in (Cell, Rate, Rule) for one in kind]
+    members = [one.name for kind in (NeuronKind, Rate, Rule) for one in kind]
     assert [name for name in members if f"    {name} = ..." not in stubs] == []
 
 

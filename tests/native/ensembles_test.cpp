@@ -36,11 +36,11 @@ Instruction step(Action action, int input, int output) {
 }
 
 // Populations of 100, 3 and 230 leaky neurons, driven by parts of a vector through encoders.
-std::shared_ptr<Cells> population(Plan& plan, std::size_t columns, int source, bool external,
+std::shared_ptr<PiecewisePopulation> population(Plan& plan, std::size_t columns, int source, bool external,
                                   std::size_t limbs) {
-    auto p = std::make_shared<Cells>();
+    auto p = std::make_shared<PiecewisePopulation>();
     NeuronModel& m = p->model;
-    m.cell = Cell::leaky, p->channels = kNeurons;
+    m.neuron_kind = NeuronKind::leaky, p->channels = kNeurons;
     m.tau_ref = 0.002, m.tau_rc = 0.02, m.dt = 0.001, m.decay = std::expm1(-0.05);
     m.most_share = -m.decay;
     p->voltage = add_memory(plan, kNeurons), p->second = add_memory(plan, kNeurons);
@@ -92,15 +92,15 @@ Made network(std::size_t columns, std::size_t outputs, std::size_t limbs, bool e
     Plan& plan = made.plan;
     plan.buffers = {{Kind::values, 2 * columns}, {Kind::counts, kNeurons}, {Kind::values, 3 * outputs},
                     {Kind::values, made.places}, {Kind::values, kNeurons}, {Kind::values, made.places}};
-    Instruction load = step(Action::load, 0, 0), fire = step(Action::cells, -1, 1);
-    fire.cells = population(plan, columns, 0, external, limbs);
+    Instruction load = step(Action::load, 0, 0), fire = step(Action::piecewise, -1, 1);
+    fire.piecewise = population(plan, columns, 0, external, limbs);
     Instruction read = step(Action::readout, -1, 2), scatter = step(Action::scatter, -1, 3);
     read.readouts = decoders(1, outputs, limbs);
     scatter.scatter = std::make_shared<Scatter>();
     scatter.scatter->start.resize(made.places);
     const auto count = std::int32_t(outputs);
     scatter.scatter->terms = {{2, {0, count}, {1, 0}, {count, count}}, {2, {2 * count}, {2}, {count}}};
-    auto f = std::make_shared<Filtering>();
+    auto f = std::make_shared<FilterOp>();
     f->order = 1, f->A = {0.8}, f->B = {200.0}, f->C = {1.0};
     f->states = {add_memory(plan, kNeurons)}, f->output = add_memory(plan, kNeurons);
     Instruction smooth = step(Action::smooth, 1, 4);
@@ -116,7 +116,7 @@ Made network(std::size_t columns, std::size_t outputs, std::size_t limbs, bool e
         plan.memories[std::size_t(w->largest)].start[o] = most;
     }
     w->factor = 0.5;
-    Learning outer, oja;
+    RuleOp outer, oja;
     outer.first = -1e-7, outer.receivers = 3, outer.senders = 4;
     oja.rule = Rule::oja, oja.first = 1e-9, oja.second = 2.0, oja.receivers = 3, oja.senders = 4;
     w->rules = {outer, oja};

@@ -92,7 +92,7 @@ bool same(const Case& k, const Kernels& kernels, std::size_t threads, int most, 
     p.threshold = one_row(p.channels, 1.0, 1.0), p.inverse = p.threshold;
     for (int n = 0; n < 3; ++n)
         p.least[n] = one_row(p.channels, n + 1 - 1.0 / 65536, inf);
-    p.model.cell = both ? Cell::bipolar : Cell::integrate, p.output = 1;
+    p.model.neuron_kind = both ? NeuronKind::bipolar : NeuronKind::integrate, p.output = 1;
     for (int n = 0; n < 2; ++n) p.holds[n] = one_row(p.channels, -n - 1.0 / 65536, -inf);
     p.start = one_row(p.channels, 0.0, 0.0);
     plan.populations.push_back(p);

@@ -10,7 +10,7 @@
 
 #include "dispatch.hpp"
 #include "run.hpp"
-#include "slots.hpp"
+#include "buffer_allocation.hpp"
 
 using namespace spikewright;
 
@@ -52,7 +52,7 @@ bool run_plan(Plan& plan, const Kernels& kernels, const std::vector<double>& in,
     const std::size_t size = in.size() / kBatch / kSteps, made = plan.buffers[std::size_t(last)].size;
     plan.instructions.insert(plan.instructions.begin(), step(Action::load, 0, 0));
     plan.instructions.push_back(step(Action::store, last, 0));
-    if (threads % 2) share_slots(plan);
+    if (threads % 2) allocate_buffers(plan);
     out.assign(kBatch * kSteps * made, 0.0);
     State state(plan, kBatch);
     const void* data = counts ? static_cast<const void*>(bytes.data()) : in.data();

@@ -41,7 +41,7 @@ Instruction step(Action action, int input, int output) {
 
 // Neurons whose thresholds are powers of two, so that every voltage below is exact.
 struct Neurons {
-    Cell cell = Cell::integrate;
+    NeuronKind neuron_kind = NeuronKind::integrate;
     bool uniform = false, rectify = false, has_floor = false;
     double cap = 0.0;
     FixedPoint whole;
@@ -54,7 +54,7 @@ struct Neurons {
         Population p;
         NeuronModel& m = p.model;
         p.channels = n, p.padded = rounded_up(n, 64);
-        m.cell = cell, m.cap = cap, m.fixed = whole;
+        m.neuron_kind = neuron_kind, m.cap = cap, m.fixed = whole;
         if (rectify) m.rate = Rate::bent;
         if (has_floor) m.floor = 1.0;
         const auto made = [&](double behind, auto f) {
@@ -78,7 +78,7 @@ struct Neurons {
     // A step as the equations read; returns the count.
     double expected(std::size_t i, double current, double& v, double& sent) const {
         const double unit = threshold[i], most = cap > 0.0 ? cap : kInfinity;
-        if (cell == Cell::fixed_point) {
+        if (neuron_kind == NeuronKind::fixed_point) {
             if (whole.leak > 0.0) v -= std::floor(v * whole.leak);
             v = std::fmin(std::fmax(std::floor(v + current * 4.0 + whole.half), whole.low), whole.high);
             const double count = std::fmin(std::fmax(std::floor(v / unit), 0.0), most);
@@ -87,7 +87,7 @@ struct Neurons {
             return count;
         }
         v += rectify ? std::fmax(current, 0.0) : current;
-        const double least = cell == Cell::bipolar ? -std::fmin(sent, most) : 0.0;
+        const double least = neuron_kind == NeuronKind::bipolar ? -std::fmin(sent, most) : 0.0;
         const double count = std::fmin(std::fmax(std::floor(v / unit + kTolerance), least), most);
         v -= count * unit;
         if (has_floor) v = std::fmax(v, lowest(i));
@@ -96,13 +96,13 @@ struct Neurons {
     }
 };
 
-Neurons some_neurons(Cell cell, int i) {
+Neurons some_neurons(NeuronKind neuron_kind, int i) {
     Neurons neurons;
-    neurons.cell = cell, neurons.uniform = i % 2;
+    neurons.neuron_kind = neuron_kind, neurons.uniform = i % 2;
     neurons.cap = i % 3 == 0 ? 0.0 : i % 3 == 1 ? 1.0 : 3.0;
-    neurons.rectify = cell == Cell::integrate && i % 5 == 0;
-    neurons.has_floor = cell == Cell::integrate && i % 4 == 0;
-    const bool whole = cell == Cell::fixed_point;
+    neurons.rectify = neuron_kind == NeuronKind::integrate && i % 5 == 0;
+    neurons.has_floor = neuron_kind == NeuronKind::integrate && i % 4 == 0;
+    const bool whole = neuron_kind == NeuronKind::fixed_point;
     if (whole) neurons.whole = {i % 4 == 0 ? 0.0 : 0.25, i % 5 ? 0.5 : 0.0, -9.0, 300.0, i % 7 > 3};
     const double unit = whole ? double(draw(3, 9)) : 1.0;
     for (int n = draw(1, 150); n > 0; --n)
@@ -137,7 +137,7 @@ bool population(const Kernels& kernels, const Neurons& neurons, std::size_t thre
             {{Kind::counts, out.data(), n}}, kBatch, steps, block, 2, threads};
     if (last) {
         job.last = true;
-        job.totals = {{4, sent.data(), neurons.cell == Cell::bipolar ? net.data() : nullptr}};
+        job.totals = {{4, sent.data(), neurons.neuron_kind == NeuronKind::bipolar ? net.data() : nullptr}};
         job.brief = fits_bytes(job);
     }
     const Outcome outcome = run(job, kernels, [] { return false; });
@@ -157,7 +157,7 @@ bool population(const Kernels& kernels, const Neurons& neurons, std::size_t thre
             const auto rest = state.beyond[0].find({b, i});
             const double beyond = rest == state.beyond[0].end() ? 0.0 : rest->second;
             if (last && sent[b * n + i] + beyond != all) return false;
-            if (last && neurons.cell == Cell::bipolar && net[b * n + i] != sum) return false;
+            if (last && neurons.neuron_kind == NeuronKind::bipolar && net[b * n + i] != sum) return false;
         }
     return true;
 }
@@ -212,7 +212,7 @@ bool values(const Kernels& kernels, std::size_t threads, int zeros, bool few_bit
 
 // All steps of known currents, in either precision.
 template <class Real>
-bool along(void (*integrate)(const Along<Real>&), int i) {
+bool sequence(void (*integrate)(const SequenceIntegration<Real>&), int i) {
     const std::size_t n = std::size_t(draw(1, 150)), steps = 13, samples = 2;
     const bool held = i % 3 == 0, takes_back = i % 2, all = i % 5 != 0;
     std::vector<Real> currents((held ? 1 : steps) * samples * n), thresholds(n), starts(n);
@@ -222,9 +222,9 @@ bool along(void (*integrate)(const Along<Real>&), int i) {
     std::vector<Real> carried(steps * samples * n), net(samples * n), both(samples * n);
     const Real cap = i % 4 ? std::numeric_limits<Real>::infinity() : Real(1);
     NeuronModel m;
-    m.cell = takes_back ? Cell::bipolar : Cell::integrate, m.cap = i % 4 ? 0.0 : 1.0;
+    m.neuron_kind = takes_back ? NeuronKind::bipolar : NeuronKind::integrate, m.cap = i % 4 ? 0.0 : 1.0;
     if (i % 7 == 0) m.rate = Rate::bent;
-    Along<Real> a{&m, currents.data(), thresholds.data(), starts.data(), steps, samples, n,
+    SequenceIntegration<Real> a{&m, currents.data(), thresholds.data(), starts.data(), steps, samples, n,
                   held ? 0 : samples * n, carried.data(), net.data(), all ? both.data() : nullptr};
     integrate(a);
     for (std::size_t at = 0; at < samples * n; ++at) {
@@ -257,13 +257,13 @@ int main() {
         for (int i = 0; i < 60; ++i) {
             const auto threads = std::size_t(1 + i % 4);
             const std::size_t block = i % 5 ? 32 : 7;
-            for (Cell cell : {Cell::integrate, Cell::bipolar, Cell::fixed_point})
-                check(population(kernels, some_neurons(cell, i), threads, block, i / 2 % 2, i / 2 % 2 && i % 3 == 0,
+            for (NeuronKind neuron_kind : {NeuronKind::integrate, NeuronKind::bipolar, NeuronKind::fixed_point})
+                check(population(kernels, some_neurons(neuron_kind, i), threads, block, i / 2 % 2, i / 2 % 2 && i % 3 == 0,
                                  i / 4 % 2),
                       kernels, "population", i);
             check(values(kernels, threads, i % 11, i / 2 % 2), kernels, "values", i);
-            check(along<float>(kernels.along, i), kernels, "along", i);
-            check(along<double>(kernels.along_in_doubles, i), kernels, "along in doubles", i);
+            check(sequence<float>(kernels.integrate_floats, i), kernels, "integrate_floats", i);
+            check(sequence<double>(kernels.integrate_doubles, i), kernels, "integrate_doubles", i);
         }
     std::printf("%d passed, %d failed\n", done - failures, failures);
     return failures != 0;

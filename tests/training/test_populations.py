@@ -82,7 +82,7 @@ def test_instruction_sets_agree(isa: str, kind: NeuronType) -> None:
     found = []
     for name in (isa, "baseline"):
         values, net = np.empty_like(currents), np.empty_like(currents[0])
-        integrate_sequence.integrate_along(
+        integrate_sequence.integrate_sequence(
             model=integrate_sequence.integrator_of(kind), currents=currents, values=values, net=net,
             thresholds=np.full(137, 0.7, np.float32), starts=np.full(137, 0.3, np.float32),
             all=None, isa=name,

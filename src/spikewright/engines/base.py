@@ -97,7 +97,9 @@ class Engine(ABC):
 
     def explain(self, program: Program) -> Plan:
         """The kernel that runs each operator, and the reason."""
-        rows = (PlanRow(op.label, self.name, "", op.work(program)) for op in program.operators)
+        rows = (
+            PlanRow(op.label, self.name, "", op.multiply_adds(program)) for op in program.operators
+        )
         return Plan(self.name, tuple(rows))
 
     def run_context(self) -> AbstractContextManager[None]:
@@ -158,7 +160,7 @@ class Engine(ABC):
         self, op: Operator, program: Program, tally: bool, batch: int, span: RunSpan | None
     ) -> Mapping[str, int]:
         """Bytes of the state of `batch` samples during a span of a run (None: any), by label."""
-        size = op.kept_values(program) * (8 if op.wide else self.value_bytes(program))
+        size = op.state_values(program) * (8 if op.float64_state else self.value_bytes(program))
         if isinstance(op, Neurons) and tally:
             kind = op.neuron_type
             recent = self.value_bytes(program) if kind.spiking else 0  # sums of the last steps

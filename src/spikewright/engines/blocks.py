@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from spikewright._base.process import outside
 from spikewright.engines.kernel import Array, Call, Kernel
-from spikewright.engines.kernels import restarting
+from spikewright.engines.kernels import with_periodic_reset
 from spikewright.engines.memory_estimate import PreparedRun
 from spikewright.engines.operators import NodeSource, Operator
 from spikewright.engines.program import Component
@@ -77,7 +77,7 @@ def chunks_of(prepared: PreparedRun) -> list[BatchChunk]:
             else:
                 size = samples.stop - samples.start
                 kernel = engine.kernel(op, program, size, prepared.tallied(op))
-                kernels[op] = restarting(kernel, op, program, engine, size)
+                kernels[op] = with_periodic_reset(kernel, op, program, engine, size)
         chunks.append(BatchChunk(samples, kernels, prepared))
     return chunks
 
@@ -87,7 +87,7 @@ def _calls(kernels: Mapping[Operator, Kernel], values: Mapping[int, Array]) -> d
     found: dict[Operator, Call] = {}
     for op, kernel in kernels.items():
         made = values[op.output].swapaxes(0, 1)
-        call = kernel.into([values[s] for s in op.inputs], [made])
+        call = kernel.output_writer([values[s] for s in op.inputs], [made])
         if call is not None:
             found[op] = call
     return found
@@ -114,14 +114,14 @@ def _loop_once(
         if now == 1 and op in calls:
             calls[op](t, step + t)
             continue
-        outputs = kernel.begin([read(s) for s in op.prompt], step + t, now)
+        outputs = kernel.begin([read(s) for s in op.immediate_inputs], step + t, now)
         for s, output in zip(op.outputs, outputs, strict=False):
             values[s][:, t : t + now] = output
             # A delayed output changes in place, so that its readers get the copy; all others get
             # the kernel's own array.
-            at[s] = output if op.prompt else values[s][:, t : t + now]
+            at[s] = output if op.immediate_inputs else values[s][:, t : t + now]
     for op, kernel in kernels.items():
-        if op.prompt != op.inputs:
+        if op.immediate_inputs != op.inputs:
             late = kernel.end([read(s) for s in op.inputs])
             for s, output in zip(op.outputs[len(op.outputs) - len(late) :], late, strict=True):
                 values[s][:, t : t + now] = output

@@ -1,4 +1,4 @@
-"""Objects as they were built, as a simulator shows them."""
+"""The built parameters of ensembles and connections, as a simulator's `data` gives them."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from spikewright.network.transforms import flatten
 
 
 class EnsembleParameters:
-    """An ensemble as built, read only.
+    """The parameters of an ensemble as built, read only.
 
     `gain`, `bias`, `amplitude`, `max_rates` (Hz) and `initial_voltage` (spikes) have one value a
-    neuron in the ensemble's shape, the firing-rate scale applied. `intercepts` are where neurons
-    begin to respond. `encoders` and `scaled_encoders` (`encoders gain / radius`) are
+    neuron in the ensemble's shape, the firing-rate scale applied. `intercepts` are the inputs at
+    which neurons begin to respond. `encoders` and `scaled_encoders` (`encoders gain / radius`) are
     `(neurons, dimensions)`, `eval_points` `(points, dimensions)` with the radius applied.
     """
 
@@ -31,10 +31,10 @@ class EnsembleParameters:
         ensemble: Ensemble,
         parameters: Parameters | None,
         represented: Representation,
-        turned: NDArray | None = None,
+        learned_encoders: NDArray | None = None,
     ) -> None:
         self._ensemble, self._parameters, self._represented = ensemble, parameters, represented
-        self._turned = turned
+        self._learned_encoders = learned_encoders
 
     def _built(self, name: str) -> NDArray:
         if self._parameters is None:
@@ -77,14 +77,15 @@ class EnsembleParameters:
     @property
     def encoders(self) -> NDArray:
         """`(neurons, dimensions)`, of length 1 unless the ensemble says otherwise, or learned."""
-        if self._turned is not None:
-            return self._turned * self._ensemble.radius
+        if self._learned_encoders is not None:
+            return self._learned_encoders * self._ensemble.radius
         return self._represented.encoders
 
     @property
     def scaled_encoders(self) -> NDArray:
         """`encoders gain / radius`, `(neurons, dimensions)`, with the scaled gain."""
-        weights = self._represented.input_weights if self._turned is None else self._turned
+        learned = self._learned_encoders
+        weights = self._represented.input_weights if learned is None else learned
         return weights if self._parameters is None else weights * self.gain.reshape(-1, 1)
 
     @property
@@ -94,11 +95,11 @@ class EnsembleParameters:
 
 
 class ConnectionParameters:
-    """A connection as built.
+    """The parameters of a connection as built.
 
-    `weights` are the transform's, as given and never scaled; of a decoded connection
-    `transform . decoders`, `(values, neurons)`; with `solver.weights` the matrix between neurons,
-    with the receivers' unscaled gain. `decoders` `(values, neurons)`, `solver_info` and
+    `weights` are those of the transform, as given and never scaled. For a decoded connection they
+    are `transform . decoders`, `(values, neurons)`; with `solver.weights`, the matrix between
+    neurons with the receivers' unscaled gain. `decoders` `(values, neurons)`, `solver_info` and
     `eval_points` are None where nothing is decoded.
     """
 
@@ -131,8 +132,8 @@ class ConnectionParameters:
 def ensemble_parameters(program: Program, ensemble: Ensemble) -> EnsembleParameters:
     """The built parameters of an ensemble of a program."""
     represented = program.representations[ensemble]
-    parameters, turned = program.parameters.get(ensemble), program.turned.get(ensemble)
-    return EnsembleParameters(ensemble, parameters, represented, turned)
+    parameters, learned = program.parameters.get(ensemble), program.learned_encoders.get(ensemble)
+    return EnsembleParameters(ensemble, parameters, represented, learned)
 
 
 def connection_parameters(program: Program, connection: Connection) -> ConnectionParameters:
@@ -175,7 +176,7 @@ def full_weights(program: Program, connection: Connection) -> NDArray:
 
 
 def learned_values(program: Program, owner: Connection | Ensemble, weights: NDArray) -> NDArray:
-    """Weights `(..., out, in)` of an operator that learns, as `Connection.learned` has them."""
+    """Weights `(..., out, in)` of a learned operator in the units of `Connection.learned`."""
     if isinstance(owner, Ensemble):
         return weights * owner.radius
     unit = program.learned[owner].unit
@@ -183,12 +184,12 @@ def learned_values(program: Program, owner: Connection | Ensemble, weights: NDAr
 
 
 def _without(weights: NDArray, gain: NDArray) -> NDArray:
-    """Weights divided by gains, if any."""
+    """Weights divided by gains; 0 where a gain is 0."""
     return np.divide(weights, gain, out=np.zeros_like(weights), where=gain != 0)
 
 
 def _placed(connection: Connection, held: NDArray) -> NDArray:
-    """Learned weights as a matrix from the whole sender to the whole receiver."""
+    """Learned weights as a full matrix from the whole sender to the whole receiver."""
     post, place = connection.post, matrix_place(connection)
     if connection.decodes or place is None:
         if not isinstance(post, ObjView):

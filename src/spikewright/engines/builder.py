@@ -1,5 +1,5 @@
-"""A program in the making: numbered signals, operators of maps and filters, and the signals that
-every object of the network reads and sends.
+"""Building a program: numbered signals, operators of maps and filters, and the signals that every
+object of the network reads and sends.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from spikewright.engines.operators import (
     Smooth,
 )
 from spikewright.engines.parameters import object_key
-from spikewright.engines.spike_scaling import ScaledSignal, carries, plain
+from spikewright.engines.spike_scaling import ScaledSignal, passthrough_factor, without_factor
 from spikewright.engines.windows import Average, Carry
 from spikewright.errors import BuildError, NetworkError
 from spikewright.network import (
@@ -47,9 +47,10 @@ NO_DELAYS: Mapping[int, NDArray] = MappingProxyType({})
 
 
 class ProgramBuilder:
-    """Signals and operators so far, for steps of `dt` seconds and weights of `precision`.
+    """Collects the signals and operators of a program while a network is compiled.
 
-    `encoders` are signals that encoders make of represented vectors.
+    `dt` is the step in seconds, `precision` that of weights. `encoders` are the signals that
+    encoders make of represented vectors.
     """
 
     def __init__(self, dt: float, precision: Precision) -> None:
@@ -63,7 +64,7 @@ class ProgramBuilder:
         self._delayed: dict[tuple[int, int], int] = {}
 
     def signal(self, shape: Shape, label: str) -> int:
-        """A new signal's number."""
+        """Add a signal; returns its number."""
         self.shapes.append(shape)
         self.labels[len(self.shapes) - 1] = label
         return len(self.shapes) - 1
@@ -83,7 +84,7 @@ class ProgramBuilder:
         label: str,
         owner: Connection | Probe | None,
     ) -> ScaledSignal:
-        """Values behind the synapse of its owner; behind a linear one their factor stays separate.
+        """A signal filtered by its owner's synapse; a linear synapse keeps the factor separate.
 
         Raises `BuildError` for time constants of another number of values.
         """
@@ -97,7 +98,7 @@ class ProgramBuilder:
         return ScaledSignal(later, 1.0)
 
     def _linear(self, sent: ScaledSignal, synapse: Synapse, label: str) -> ScaledSignal:
-        """Values behind a linear filter, or a mean over windows."""
+        """A signal after a linear filter, or a mean over windows."""
         (signal, factor), shape = sent, self.shapes[sent.signal]
         output = self.signal(shape, label)
         if isinstance(synapse, WindowMean):
@@ -113,9 +114,9 @@ class ProgramBuilder:
         return ScaledSignal(output, factor)
 
     def delayed(self, sent: ScaledSignal, seconds: float | NDArray, label: str) -> ScaledSignal:
-        """Values so much later, in whole steps; made once however many connections read them.
+        """A signal delayed by whole steps; connections with the same delay share it.
 
-        Raises `BuildError` for a delay that rounds to no step, or for one of each synapse.
+        Raises `BuildError` for a delay that rounds to 0 steps, and for a delay of each synapse.
         """
         if isinstance(seconds, np.ndarray):
             raise BuildError(
@@ -135,7 +136,7 @@ class ProgramBuilder:
         return ScaledSignal(self._delayed[key], sent.factor)
 
     def advanced(self, sent: ScaledSignal, steps: int, label: str) -> ScaledSignal:
-        """Values so many steps earlier; made once however many connections read them."""
+        """A signal some steps earlier; connections that read as far ahead share it."""
         if steps == 0:
             return sent
         key = (sent.signal, -steps)
@@ -146,7 +147,7 @@ class ProgramBuilder:
         return ScaledSignal(self._delayed[key], sent.factor)
 
     def carried(self, sent: ScaledSignal, steps: int, label: str) -> ScaledSignal:
-        """Values a window of so many steps later."""
+        """A signal one window of `steps` steps later."""
         output = self.signal(self.shapes[sent.signal], f"carry of {label}")
         self.operators.append(Carry(f"carry of {label}", (sent.signal,), output, steps))
         return ScaledSignal(output, sent.factor)
@@ -158,7 +159,7 @@ class ProgramBuilder:
         )
 
     def steps_of(self, seconds: NDArray, label: str) -> NDArray:
-        """Delays of synapses in whole steps; raises `BuildError` for one that rounds to none."""
+        """Delays of synapses in whole steps; raises `BuildError` for one that rounds to 0."""
         steps = np.round(seconds / self.dt).astype(np.int64)
         if not steps.all():
             instead = "a connection of their own for synapses without"
@@ -173,16 +174,16 @@ class ProgramBuilder:
         delays: Mapping[int, NDArray] = NO_DELAYS,
         heights: NDArray | None = None,
     ) -> ScaledSignal:
-        """Add a chain of transforms; moves and sums of values do not apply the factor.
+        """Add a chain of transforms; those that only move and add values pass the factor on.
 
-        `delays` are seconds, one an entry of the sparse matrices at these places of the chain;
-        `heights` are those of the spikes that its first weights meet.
+        `delays` are seconds for each entry of the sparse matrices at these places of the chain;
+        `heights` are those of the spikes that its first weights multiply.
         """
         (signal, factor), shape = sent, self.shapes[sent.signal]
         for place, transform in enumerate(chain):
             shape = transform.output_shape(shape)
             output = self.signal(shape, label)
-            carried = carries(transform)
+            carried = passthrough_factor(transform)
             if carried is None:
                 waits = delays.get(place)
                 self.operators.append(
@@ -192,7 +193,7 @@ class ProgramBuilder:
                 )
                 factor, heights = 1.0, None
             else:
-                self.operators.append(Linear(label, (signal,), output, plain(transform)))
+                self.operators.append(Linear(label, (signal,), output, without_factor(transform)))
                 factor *= carried
             signal = output
         return ScaledSignal(signal, factor)
@@ -200,7 +201,7 @@ class ProgramBuilder:
     def deliver(
         self, connection: Connection, sent: ScaledSignal, chain: tuple[Transform, ...], cut: int
     ) -> ScaledSignal:
-        """Values that a connection maps, and filters and delays behind the first `cut` maps."""
+        """The output of a connection, which is filtered and delayed after its first `cut` maps."""
         label, synapse = f"{connection!r}", connection.synapse
         sent = self.map(sent, chain[:cut], label)
         if synapse is not None:
@@ -233,7 +234,7 @@ class ProgramBuilder:
         return DelayedLinear(label, (signal,), output, transform, steps, factor)
 
     def values(self, sent: ScaledSignal, label: str) -> int:
-        """The signal of the values themselves, with a separate factor multiplied in."""
+        """The number of a signal of values, into which the factor is multiplied."""
         if np.all(sent.factor == 1.0):
             return sent.signal
         output = self.signal(self.shapes[sent.signal], label)
@@ -245,7 +246,7 @@ class ProgramBuilder:
 
 
 def _initial_means(synapse: WindowMean, shape: Shape, label: str) -> NDArray:
-    """The output of a mean over windows in its first window, of the signal's shape."""
+    """The output of a mean over windows during its first window, in the signal's shape."""
     values = np.array(synapse.initial or (0.0,))
     if len(values) not in (1, np.prod(shape)):
         raise BuildError(
@@ -261,11 +262,12 @@ Spiking = Node | NeuronsView
 
 
 class Signals:
-    """The signals of objects so far.
+    """The signals of a network's objects while it is compiled.
 
-    `input_of` and `output_of` are an object's, `arriving` the signals of its connections,
-    `delivered` that of one connection. `heights` are those of spikes, per population, and of the
-    maxima of spikes whose heights differ; `factors` are those of junctions between counts.
+    `input_of` and `output_of` are those of an object, `arriving` the outputs of the connections
+    that lead to it, `delivered` the output of one connection. `heights` are those of a population's
+    spikes, or of maxima of spikes that differ in height; `factors` are those of junctions that
+    carry counts.
     """
 
     def __init__(self, builder: ProgramBuilder) -> None:
@@ -281,9 +283,9 @@ class Signals:
         self._smoothed: dict[tuple[int, Synapse], int] = {}
 
     def value(self, pre: Sender, sent: int | None = None) -> ScaledSignal:
-        """The signal that an object sends, and the factor that makes it the value.
+        """The signal that an object sends, with the factor of its values.
 
-        `sent` stands in the place of that signal, where it comes at another time.
+        `sent` replaces that signal where it is read at another time.
         """
         source = self.output_of[pre] if sent is None else sent
         if isinstance(pre, Ensemble):
@@ -302,7 +304,7 @@ class Signals:
         return ScaledSignal(self._values[pre, source], 1.0)
 
     def activity(self, neurons: NeuronsView) -> int:
-        """A population's output in Hz, `(n,)`, made once however many rules read it."""
+        """A population's output in Hz, `(n,)`, which all learning rules share."""
         if neurons not in self._activities:
             label, size = f"activities of {neurons!r}", math.prod(neurons.shape)
             chain = () if len(neurons.shape) == 1 else (Reshape((size,)),)
@@ -311,7 +313,7 @@ class Signals:
         return self._activities[neurons]
 
     def smoothed(self, signal: int, synapse: Synapse | None, label: str) -> int:
-        """A signal behind a filter without delay, made once however many read it."""
+        """A signal after a filter without delay, which all its readers share."""
         if synapse is None:
             return signal
         key = (signal, synapse)

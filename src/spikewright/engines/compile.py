@@ -1,4 +1,4 @@
-"""Network -> program."""
+"""The compiler from networks to programs."""
 
 from __future__ import annotations
 
@@ -29,16 +29,16 @@ from spikewright.engines.parameters import (
 )
 from spikewright.engines.populations import Neurons
 from spikewright.engines.probes import GivenWeights, ProbeResolver
-from spikewright.engines.program import Program, Recording, order, with_weights_held
+from spikewright.engines.program import Program, Recording, order, with_prepared_weights
 from spikewright.engines.program_check import check_program
-from spikewright.engines.python_steps import Turns, node_may_share, taking_turns
+from spikewright.engines.python_steps import Turns, node_may_share, sequential_operators
 from spikewright.engines.settings import check_settings, check_sizes, check_step
 from spikewright.engines.spike_scaling import (
     ScaledSignal,
-    carried_factors,
+    accepts_counts,
     passed_heights,
     pooled_heights,
-    takes_counts,
+    propagate_factors,
 )
 from spikewright.errors import BuildError
 from spikewright.network import (
@@ -69,9 +69,10 @@ def compile_network(
 ) -> Program:
     """Compile a network for steps of `dt` seconds, recording `probes` (default: the network's).
 
-    `decoder_cache` as for `Simulator`. Python functions take `turns`, step by step, where they may
-    share something ("shared"), "all" of them or "none", which is block by block. With `own_steps`
-    the layers of a network of signed digits run side by side, each in its own steps.
+    `decoder_cache` is as for `Simulator`. Python functions that may share something are called in
+    turn, step by step, with `turns` "shared"; "all" calls all of them in turn, "none" calls them
+    block by block. With `own_steps` the layers of a network of signed digits run side by side, each
+    in its own steps.
     Raises `BuildError` for a cycle without a synapse, an object that the network does not hold,
     parameters that no neuron can have, steps and scales that no engine computes with, or a step
     that the network is not for.
@@ -130,8 +131,8 @@ class _Compiler:
         junctions = [node for node in self.network.all_nodes if node in signals.input_of]
         spikes = {n: h for n, h in signals.heights.items() if isinstance(n, NeuronsView)}
         signals.heights.update(passed_heights(self.network, junctions, spikes))
-        junctions += [node for node in self.network.all_nodes if takes_counts(node)]
-        signals.factors = carried_factors(self.network, junctions, spikes)
+        junctions += [node for node in self.network.all_nodes if accepts_counts(node)]
+        signals.factors = propagate_factors(self.network, junctions, spikes)
         signals.heights.update(pooled_heights(self.network, spikes))
         represented = self.nef.representations
         self.learning = LearningBuilder(signals, represented, connections, self.probes)
@@ -148,8 +149,10 @@ class _Compiler:
             self.compute(node)
         recordings = self.recordings()
         self.nef.forget()
-        operators = with_weights_held(self.builder.operators, self.precision, self.builder.encoders)
-        in_turn = taking_turns(operators, turns)
+        operators = with_prepared_weights(
+            self.builder.operators, self.precision, self.builder.encoders
+        )
+        in_turn = sequential_operators(operators, turns)
         return Program(
             dt=self.dt,
             seed=self.seed,
@@ -165,19 +168,19 @@ class _Compiler:
             decodings=self.nef.decodings,
             labels=self.builder.labels,
             learned=self.learning.operators,
-            turned=self.learning.held_encoders(),
+            learned_encoders=self.learning.learned_encoders(),
             whole_steps=None if self.times is None else self.times.steps,
         )
 
     def _check_once(self) -> None:
-        """Raise `BuildError` if a network is a part of this one twice."""
+        """Raise `BuildError` if a network is contained in this one twice."""
         networks = self.network.all_networks
         twice = [net for net in networks if sum(net is other for other in networks) > 1]
         if twice:
             raise BuildError(f"{twice[0]!r} is a part of {self.network!r} more than once")
 
     def _key_objects(self) -> None:
-        """Keys of random numbers, from an object's own seed, else from its place."""
+        """Set the keys of random numbers, from an object's own seed, else from its place."""
         self.keys.update(keyed_ensembles(self.network, self.seed))
         for net, base in seeded_networks(self.network, (self.seed,)):
             for index, connection in enumerate(net.connections):
@@ -226,10 +229,7 @@ class _Compiler:
         self.builder.operators.append(self.populations[neurons])
 
     def _begins_with(self, ensemble: Ensemble, built: Parameters, threshold: NDArray) -> NDArray:
-        """The voltage before the first step.
-
-        What comes before the first digit, once, is a part of it.
-        """
+        """The voltage before the first step, with biases that come before the first digit."""
         kind = ensemble.neuron_type
         start = _start(built.initial_voltage) * kind.voltage_unit(threshold)
         if not _waits(ensemble):
@@ -238,7 +238,7 @@ class _Compiler:
         return np.asarray(start + ensemble.step_biases.sum(axis=0))
 
     def _state_signals(self, ensemble: Ensemble) -> dict[str, int]:
-        """Signals of the state that probes record."""
+        """Signals for the state variables that probes record."""
         wanted = (p.attr for p in self.probes if p.obj == ensemble.neurons)
         kind = ensemble.neuron_type
         kept = (*kind.state_names, *kind.made_names)
@@ -246,7 +246,7 @@ class _Compiler:
         return {n: self.builder.signal(ensemble.shape, f"{n} of {ensemble!r}") for n in names}
 
     def connect(self, connection: Connection) -> None:
-        """Operators from the sending signal to the receiver's input."""
+        """Add the operators from the sender's signal to the receiver's input."""
         for item in (connection.pre_obj, connection.post_obj):
             if item not in self.signals.arriving:
                 raise BuildError(self._missing(connection, item))
@@ -279,7 +279,7 @@ class _Compiler:
         return f"{connection!r}: {item!r} is not in {self.network!r}; add the network that holds it"
 
     def receive(self, item: Receiver) -> None:
-        """The input of an object: a sum, with gain and bias at neurons."""
+        """Add the input of an object: a sum, with gain and bias for neurons."""
         signals, gain, bias = self.signals, None, None
         arriving, label = signals.arriving[item], f"input of {item!r}"
         if isinstance(item, Ensemble):
@@ -312,7 +312,7 @@ class _Compiler:
         self.builder.operators.append(ScaledSum(label, values, output, gain, bias))
 
     def encode(self, ensemble: Ensemble) -> None:
-        """The input of an ensemble's neurons from the vector it represents."""
+        """Add the encoders from an ensemble's represented vector to its neurons."""
         signal = self.signals.input_of[ensemble]
         encoded = self.learning.encoded(ensemble, signal)
         if encoded is None:
@@ -320,7 +320,7 @@ class _Compiler:
         self.signals.arriving[ensemble.neurons].append(encoded)
 
     def add_noise(self, item: NeuronsView, quiet: int) -> None:
-        """The current of a population with noise: a process added to its input."""
+        """Add the noise of a population: a process that is added to its input current."""
         ensemble, label = item.ensemble, f"noise of {item.ensemble!r}"
         key = object_key(*self.keys[ensemble], _NOISE)
         noise = self.builder.signal(item.shape, label)
@@ -335,7 +335,7 @@ class _Compiler:
         return any(p.obj is ensemble and p.attr == "input" for p in self.probes)
 
     def compute(self, node: Node) -> None:
-        """The output of a node with an input."""
+        """Add the operator of a node's output."""
         signals = self.signals
         output = signals.output_of[node]
         if isinstance(node.output, Process):
@@ -350,16 +350,16 @@ class _Compiler:
             self.builder.operators.append(source)
         elif node.output is not None and not _stands_in(node):
             applied = Apply(f"{node!r}", (signals.input_of[node],), output, node)
-            restart = self._period(node) if applied.keeps else None
+            restart = self._period(node) if applied.has_state else None
             self.builder.operators.append(replace(applied, restart=restart))
 
     def _period(self, place: Ensemble | Node) -> int | None:
-        """The steps of the program after which a place begins anew; None: never."""
+        """The steps after which the state of an ensemble or node is reset; None: never."""
         every = place.restart_every
         return every if every is None or self.times is None else self.times.steps
 
     def recordings(self) -> tuple[Recording, ...]:
-        """Recordings of the probes."""
+        """The recordings of all probes."""
         probed = ProbeResolver(
             network=self.network,
             signals=self.signals,
@@ -373,12 +373,12 @@ class _Compiler:
 
 
 def _stands_in(node: Node) -> bool:
-    """Whether a node's constant is the default of an input."""
+    """Whether a node's constant is a default for its input."""
     return isinstance(node.output, np.ndarray) and node.shape_in != (0,)
 
 
 def _passes_on(node: Node, driven: bool) -> bool:
-    """Whether a node is a junction, where connections lead to it or not."""
+    """Whether a node passes its input on; `driven` says whether connections lead to it."""
     return node.shape_in != (0,) and (node.output is None or (driven and _stands_in(node)))
 
 
@@ -394,6 +394,6 @@ def _is_noisy(ensemble: Ensemble) -> bool:
 
 
 def _start(voltage: NDArray) -> NDArray:
-    """Voltages in spikes as arithmetic takes them: one number where all are the same."""
+    """Initial voltages in spikes, as one number if all are equal."""
     one = repeated(voltage)
     return voltage if one is None else one

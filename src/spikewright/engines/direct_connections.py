@@ -1,7 +1,7 @@
-"""Connections of values and spikes as operators: maps, filters and delays.
+"""Connections without decoders as operators: maps, filters and delays of values and spikes.
 
-Filters of spikes that sparse weights read stand behind the weights, one for each receiver. Where
-several such connections into one receiver have the same synapse, their sum is filtered:
+Spikes are filtered after sparse weights, once for each receiver. If several such connections into
+one receiver have the same synapse, their sum is filtered:
 
 >>> with sw.Network() as net:
 ...     cells = sw.Ensemble(3, None, neuron_type=sw.LIF())
@@ -23,7 +23,7 @@ import numpy as np
 from spikewright.engines.builder import NO_DELAYS, Signals
 from spikewright.engines.nef_operators import NefOperators
 from spikewright.engines.operators import ScaledSum
-from spikewright.engines.spike_scaling import CountChain, ScaledSignal, with_heights
+from spikewright.engines.spike_scaling import CountChain, ScaledSignal, absorb_heights
 from spikewright.network import Connection, Ensemble, NeuronsView, Node, input_shape, output_shape
 from spikewright.network.connection import Whole
 from spikewright.network.layer_times import is_carried
@@ -34,18 +34,18 @@ _Key = tuple[Whole, Synapse]
 
 
 def reads_spikes_sparsely(connection: Connection) -> bool:
-    """Whether spikes meet sparse weights, which read little of what spikes little."""
+    """Whether a connection multiplies spikes by sparse weights: its cost follows the spikes."""
     pre = connection.pre_obj
     spikes = isinstance(pre, NeuronsView) and pre.ensemble.neuron_type.spiking
     return spikes and any(isinstance(transform, Sparse) for transform in connection.chain())
 
 
 class DirectConnections:
-    """Adds connections of values and spikes, without decoders, to a program in the making.
+    """Adds connections of values and spikes, without decoders, to a program.
 
     A connection in `apart`, or one that learns, has a filter of its own. With `waits` every layer
-    is in steps of its own, so that nothing is delayed but by a row of `row` steps of a sequence:
-    connections look ahead.
+    runs in steps of its own: connections read ahead, and only carry values from one row of `row`
+    steps of a sequence to the next.
     """
 
     def __init__(
@@ -68,7 +68,7 @@ class DirectConnections:
     def connected(self, connection: Connection) -> ScaledSignal | None:
         """The output of a connection that maps values, or an exact function of them.
 
-        None where it is part of what another one sends.
+        None if it is added to the input of another connection's filter.
         """
         synapse, pre = connection.synapse, connection.pre_obj
         sent, (chain, heights) = self._sent(connection)
@@ -76,8 +76,8 @@ class DirectConnections:
             sent = self.nef.applied(connection, sent)
         shape_in, shape_out = self.builder.shapes[sent.signal], input_shape(connection.post_obj)
         # Linear maps and filters commute: the filter goes where there are fewer values to filter,
-        # but behind sparse weights, which read little of what spikes little. A mean over windows is
-        # that of the sent values.
+        # but after sparse weights that read spikes, whose cost follows the spikes. A mean over
+        # windows is taken of the sent values.
         fewer = bool(np.prod(shape_in) < np.prod(shape_out))
         fewer = fewer and not reads_spikes_sparsely(connection)
         by_windows = synapse is not None and synapse.by_windows
@@ -107,7 +107,7 @@ class DirectConnections:
         return self.builder.map(sent, chain[cut:], label)
 
     def _sent(self, connection: Connection) -> tuple[ScaledSignal, CountChain]:
-        """The signal that a connection maps, and the chain that maps it.
+        """The signal that a connection reads, and its chain of transforms.
 
         The signal is counts of spikes, not values, where weights can absorb different heights, or
         maxima are taken of counts.
@@ -121,13 +121,13 @@ class DirectConnections:
         plain = connection.function is None and alike
         each = None if isinstance(pre, Ensemble) else heights.get(pre)
         if plain and each is not None and each.ndim > 0:
-            of_counts = with_heights(chain, each, output_shape(pre))
+            of_counts = absorb_heights(chain, each, output_shape(pre))
             if of_counts is not None:
                 return ScaledSignal(sent, 1.0), of_counts
         return self.signals.value(pre, sent), CountChain(chain, None)
 
     def _ahead(self, connection: Connection) -> int:
-        """The signal of what sends; of layers in their own steps as their reader has it."""
+        """The sender's signal; where layers run in their own steps, as its reader needs it."""
         signal = self.signals.output_of[connection.pre_obj]
         if self.waits is None:
             return signal
@@ -135,7 +135,7 @@ class DirectConnections:
         return self.builder.advanced(ScaledSignal(signal, 1.0), waits, f"{connection!r}").signal
 
     def _filtered(self, connection: Connection, sent: ScaledSignal) -> ScaledSignal | None:
-        """The output of a shared filter, of the first connection; None for others: it adds them."""
+        """The output of a shared filter for its first connection, to which the others are added."""
         key = receiver, synapse = self._shared[connection]
         shape, label = input_shape(receiver), f"sparse input of {receiver!r}"
         values = self.builder.values(sent, f"{connection!r}")
@@ -147,7 +147,7 @@ class DirectConnections:
         return self.builder.filtered(ScaledSignal(total, 1.0), synapse, f"synapse of {label}", None)
 
     def finish(self) -> None:
-        """Add the sums that are filtered, of all connections."""
+        """Add the sums of connections that share a filter."""
         for (receiver, _), (total, terms) in self._sums.items():
             label = f"sparse input of {receiver!r}"
             self.builder.operators.append(ScaledSum(label, tuple(terms), total))

@@ -20,7 +20,9 @@ from spikewright.network import Node
 Kernels = Mapping[Operator, Kernel]
 
 
-def constants_of(plan: Program, kernels: Kernels, values: dict[int, Array]) -> dict[int, Array]:
+def compute_constants(
+    plan: Program, kernels: Kernels, values: dict[int, Array]
+) -> dict[int, Array]:
     """All signals that are constant during a run, computed once from its constant sources."""
     for component in plan.components:
         for op in component.operators:
@@ -143,7 +145,7 @@ class IncrementalRunner:
 
     def _constants(self) -> dict[int, Array]:
         read = {fixed.signal: fixed.read() for fixed in self._fixed}
-        return constants_of(self._plan, self._kernels, read)
+        return compute_constants(self._plan, self._kernels, read)
 
 
 class _FunctionSource:

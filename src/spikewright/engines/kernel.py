@@ -1,4 +1,4 @@
-"""The base of kernels: one operator of one execution, in an engine's arrays, and its state."""
+"""The base classes of kernels, which run one operator of one execution and hold its state."""
 
 from __future__ import annotations
 
@@ -26,24 +26,24 @@ Call = Callable[[int, int], None]
 
 
 class EngineArrays:
-    """An engine's makers of arrays: here NumPy's own, in float64 in every precision."""
+    """Makes arrays for an engine; this class makes NumPy's, in float64 in every precision."""
 
     @property
     def plain(self) -> bool:
-        """Whether NumPy's arrays share their memory."""
+        """Whether the arrays share memory with NumPy's."""
         return True
 
     @property
     def wide(self) -> EngineArrays:
-        """Those of float64."""
+        """The same for arrays of float64."""
         return self
 
     def of(self, values: NDArray) -> Array:
         """An array with a copy of these values."""
         return np.array(values)
 
-    def holding(self, values: NDArray) -> Array:
-        """An array of these values, which may be the same one."""
+    def as_array(self, values: NDArray) -> Array:
+        """An array of these values, which may share their memory."""
         return np.asarray(values, np.float64)
 
     def zeros(self, shape: Shape) -> Array:
@@ -63,7 +63,7 @@ NUMPY = EngineArrays()
 
 
 class Setup(NamedTuple):
-    """The facts that a kernel is made with: a program, a number of samples, an engine's arrays.
+    """The arguments of a kernel's constructor: program, arrays of the engine, number of samples.
 
     With `tally` a population's kernel sums its outputs per neuron (see `NeuronKernel`).
     """
@@ -91,7 +91,7 @@ Kernels = Mapping[type[Operator], Callable[[Any, Setup], "Kernel"]]
 
 
 class Kernel(ABC):
-    """One operator of one execution: holds the operator's state between blocks."""
+    """Runs one operator of one execution, and holds its state between blocks."""
 
     stateless = False
     """Whether the output follows from the present input alone.
@@ -101,7 +101,7 @@ class Kernel(ABC):
     """
 
     changing: ClassVar[tuple[str, ...]] = ()
-    """Names of the attributes with its state: kernels, and what `copied` copies."""
+    """Names of the attributes that hold its state: kernels, and values that `copied` copies."""
 
     @abstractmethod
     def run(self, inputs: Sequence[Array], step: int, steps: int) -> Sequence[Array]:
@@ -119,22 +119,22 @@ class Kernel(ABC):
         return ANY
 
     def begin(self, inputs: Sequence[Array], step: int, steps: int) -> Sequence[Array]:
-        """Outputs that follow from the operator's `prompt` inputs, before a step's end.
+        """The outputs that depend on the operator's `immediate_inputs`, before a step's end.
 
-        Of the next `steps` steps after step number `step`, at most `ahead`.
+        They are those of the next `steps` steps after step number `step`, at most `ahead`.
         """
         return self.run(inputs, step, steps)
 
     def end(self, inputs: Sequence[Array]) -> Sequence[Array]:
-        """Take all inputs of the steps since `begin`; returns the operator's `late` outputs."""
+        """Take all inputs of the steps since `begin`; returns the operator's `late_outputs`."""
         raise TypeError(f"a {type(self).__name__} reads nothing at a step's end")
 
     def restart(self) -> None:
-        """Set the state back to that before the first step; totals stay."""
+        """Reset the state to that before the first step; totals stay."""
         raise TypeError(f"{type(self).__name__} does not start again")
 
     def state(self) -> dict[str, Any]:
-        """All that later steps depend on: values that stay when the kernel goes on."""
+        """All that later steps depend on, as copies that do not change when the kernel runs."""
         return {name: copied(getattr(self, name)) for name in self.changing}
 
     def restore(self, state: Mapping[str, Any]) -> None:
@@ -143,7 +143,7 @@ class Kernel(ABC):
             setattr(self, name, restored(getattr(self, name), value))
 
     def mark(self) -> None:
-        """Keep the present state, to which `rewind` returns."""
+        """Save the present state, to which `rewind` returns."""
         held = {name: getattr(self, name) for name in self.changing}
         self._within = [value for value in held.values() if isinstance(value, Kernel)]
         for kernel in self._within:
@@ -158,18 +158,18 @@ class Kernel(ABC):
         self.restore(self._marked)
 
     def prepare_step(self, inputs: Sequence[Array]) -> PreparedStep | None:
-        """The coming steps one by one, between arrays that stay; None where `run` does them.
+        """Prepare single steps between fixed arrays; None where only `run` is available.
 
-        `inputs` are `(batch or 1, 1, *shape)`; whoever asks writes into them.
+        `inputs` are `(batch or 1, 1, *shape)` arrays, into which the caller writes.
         """
         return None
 
     def conclude(self) -> None:
-        """Note that the next run is the last one: only totals are read after it."""
+        """Announce that the next run is the last one, after which only totals are read."""
         return None
 
     def totals(self) -> Iterable[Sums]:
-        """Outputs per neuron summed since the start, of each population that is tallied.
+        """The outputs of each tallied population, summed per neuron since the start.
 
         They may be the kernel's own state, so they are read before it runs again.
         """
@@ -180,48 +180,45 @@ class Kernel(ABC):
         return {}
 
     def python_steps(self) -> Iterable[PythonStep]:
-        """The functions and processes that it calls sample by sample, in order."""
+        """The functions and processes that it calls for each sample, in order."""
         return ()
 
-    def into(self, inputs: Sequence[Array], outputs: Sequence[Array]) -> Call | None:
-        """A function that fills `outputs[0][t]`, of arrays `(steps, batch, *shape)`.
+    def output_writer(self, inputs: Sequence[Array], outputs: Sequence[Array]) -> Call | None:
+        """A function that writes `outputs[0][t]`, of arrays `(steps, batch, *shape)`.
 
-        It reads `inputs`, `(batch or 1, steps or 1, *shape)`. None where `begin` does it.
+        It reads `inputs`, `(batch or 1, steps or 1, *shape)`. None where `begin` has to be called.
         """
         return None
 
 
 class PreparedStep(ABC):
-    """Steps of a kernel one by one: what `run` would make anew for each of them is made once."""
+    """A kernel's single steps between fixed arrays: what `run` sets up each time is set up once."""
 
     outputs: Sequence[Array]
     """The arrays `(batch, 1, *shape)` that every step writes into."""
 
     @abstractmethod
     def step(self, number: int) -> Sequence[Array]:
-        """Do the step after step `number`; returns `outputs`.
+        """Run the step after step `number`; returns `outputs`.
 
-        It returns other arrays where the kernel no longer steps in this way: `run` goes on.
+        It returns other arrays if the kernel can no longer use these; later steps need `run`.
         """
 
 
 class DelayedKernel(Kernel):
-    """A kernel whose output depends on earlier steps alone, so that it may break a loop."""
+    """A kernel whose output depends only on earlier steps, so that it can break a loop."""
 
     def __init__(self, op: Operator, setup: Setup) -> None:
         self._op, self._setup = op, setup
 
     @property
     def ahead(self) -> int:
-        """The number of coming steps whose output is known already."""
+        """The number of coming steps whose output is already known."""
         return 1
 
     @abstractmethod
     def emit(self) -> Array:
-        """The output of the coming step, `(batch, 1, *shape)`, valid until `absorb`.
-
-        It is that of the coming `ahead` steps.
-        """
+        """The output of the coming `ahead` steps, `(batch, 1, *shape)`, valid until `absorb`."""
 
     @abstractmethod
     def absorb(self, value: Array) -> None:
@@ -244,10 +241,10 @@ class DelayedKernel(Kernel):
 
 
 class NeuronKernel(Kernel):
-    """A population's kernel, whose state is in these arrays.
+    """The base of kernels of populations, which hold the neurons' state in an engine's arrays.
 
     `total` sums the magnitudes of outputs per neuron since the start. `net` sums the outputs, and
-    is None where none is negative.
+    is None if none is negative.
     """
 
     total: Array | None = None
@@ -257,10 +254,10 @@ class NeuronKernel(Kernel):
         self._op, self._setup, self._arrays = op, setup, arrays
         self._shape = (setup.batch, *op.ensemble.shape)
         one = np.ndim(op.threshold) == 0
-        self._threshold: Any = float(op.threshold) if one else arrays.holding(op.threshold)
+        self._threshold: Any = float(op.threshold) if one else arrays.as_array(op.threshold)
         self._state: dict[str, Array] = {}
         self.restart()
-        self.stateless = not (op.keeps or op.changes or setup.tally)
+        self.stateless = not (op.has_state or op.changes or setup.tally)
 
     def restart(self) -> None:
         op = self._op
@@ -274,7 +271,7 @@ class NeuronKernel(Kernel):
         op, arrays = self._op, self._arrays
 
         def uniform(index: int) -> Array:
-            return arrays.holding(uniform_draws(op.key, step, index, op.ensemble.shape))
+            return arrays.as_array(uniform_draws(op.key, step, index, op.ensemble.shape))
 
         return Clock(step, self._setup.program.dt, self._threshold, uniform)
 
@@ -284,7 +281,7 @@ class NeuronKernel(Kernel):
 
 
 def copied(value: Any) -> Any:
-    """A copy of state, which does not change when its kernel goes on; of a kernel its state."""
+    """A copy of a state variable, which later steps do not change; for a kernel, its state."""
     if isinstance(value, dict):
         return {key: copied(one) for key, one in value.items()}
     if isinstance(value, list | tuple):
@@ -296,10 +293,7 @@ def copied(value: Any) -> Any:
 
 
 def restored(now: Any, value: Any) -> Any:
-    """The value that takes the place of `now` after a return to a copied state.
-
-    Kernels return to their states themselves.
-    """
+    """The value of a variable after a return to a copied state; kernels restore themselves."""
     if hasattr(now, "restore"):
         now.restore(value)
         return now

@@ -1,5 +1,5 @@
-"""Kernels that engines share but for their arrays: delays, filters without, weights that change,
-and those that start again.
+"""Kernels that all engines share, whatever their arrays: delays, filters without delay, learned
+weights, and kernels whose state is reset periodically.
 """
 
 from __future__ import annotations
@@ -33,16 +33,16 @@ from spikewright.errors import SimulationError
 from spikewright.network.learning import RuleInputs
 
 
-def summed(op: ScaledSum, values: Sequence[Any]) -> Any:
-    """The operator's output for one array or more, of any library."""
+def scaled_sum(op: ScaledSum, values: Sequence[Any]) -> Any:
+    """The output of a sum for one or more arrays, of any library."""
     first, *others = values
     total = sum(others, start=first)
     total = total if op.gain is None else total * op.gain
     return total if op.bias is None else total + op.bias
 
 
-def adding(inputs: Sequence[NDArray], made: NDArray) -> Call:
-    """A plain sum of arrays `(batch or 1, steps or 1, *shape)`, as `Kernel.into` gives it."""
+def sum_writer(inputs: Sequence[NDArray], made: NDArray) -> Call:
+    """The `Kernel.output_writer` of a plain sum of arrays `(batch or 1, steps or 1, *shape)`."""
     terms = [(x.swapaxes(0, 1), len(x[0]) == 1) for x in inputs]
 
     def add(t: int, step: int) -> None:
@@ -55,7 +55,7 @@ def adding(inputs: Sequence[NDArray], made: NDArray) -> Call:
 
 
 class SmoothKernel(Kernel):
-    """A filter without delay: it passes on a step's output in that step."""
+    """A filter without delay: its output in a step includes that step's input."""
 
     changing = ("_filter",)
 
@@ -72,7 +72,7 @@ class SmoothKernel(Kernel):
 
 
 class DelayKernel(DelayedKernel):
-    """Passes values on some steps later: those of step `t` lie in row `t mod steps` until then."""
+    """A delay, as a ring buffer: the values of step `t` are stored in row `t mod steps`."""
 
     changing: ClassVar[tuple[str, ...]] = ("_kept",)
 
@@ -97,7 +97,7 @@ class DelayKernel(DelayedKernel):
 
 
 class CarryKernel(DelayKernel):
-    """Passes on what came in the window before, some steps at once."""
+    """Passes on the input of the window before, some steps at once."""
 
     changing = ("_kept", "_row")
 
@@ -128,7 +128,7 @@ class CarryKernel(DelayKernel):
 
 
 class AdvanceKernel(Kernel):
-    """Passes values on some steps earlier, all of a run at once."""
+    """Passes values on some steps early, all of a run at once."""
 
     stateless = True
 
@@ -146,10 +146,10 @@ class AdvanceKernel(Kernel):
 
 
 class DelayedLinearKernel(DelayKernel):
-    """A sparse map whose entries have delays: their products wait at the receivers, in `kept`.
+    """A sparse map whose entries have delays, with a ring buffer of sums at the receivers.
 
-    What arrives in step `t` lies in row `t mod rows` until then. A row adds its terms step by step,
-    those of a step in the order of their senders.
+    The products that arrive in step `t` are summed in row `t mod rows`, step by step, those of a
+    step in the order of their senders.
     """
 
     def __init__(self, op: DelayedLinear, setup: Setup) -> None:
@@ -178,7 +178,7 @@ class DelayedLinearKernel(DelayKernel):
 
 
 class LearningKernel(Kernel):
-    """Weights that answer to a step's inputs and change at its end; every sample learns alone.
+    """Weights that are applied in a step and changed at its end; every sample has its own.
 
     Weights are `(batch, out, in)`, in float64. In a loop `respond` and `finish` are called, else
     `run`.
@@ -212,22 +212,22 @@ class LearningKernel(Kernel):
 
     @abstractmethod
     def respond(self, inputs: Sequence[Array]) -> Sequence[Array]:
-        """The outputs of one step except the late ones, from the operator's `prompt` inputs."""
+        """The outputs of a step, except late ones, from the operator's `immediate_inputs`."""
 
     @abstractmethod
     def now(self, x: Array) -> Array:
-        """One step's values of every sample, `(batch, ...)`, as rules compute with them."""
+        """One step's values of every sample, `(batch, ...)`, in the rules' array type."""
 
     @abstractmethod
     def recorded(self, value: Array) -> Array:
-        """A value of every sample as the output of a step."""
+        """A value of every sample, as an output of one step."""
 
     @abstractmethod
     def change(self, delta: Array) -> None:
-        """Change the weights; raises `SimulationError` if they are no longer finite."""
+        """Add to the weights; raises `SimulationError` if they are no longer finite."""
 
     def finish(self, inputs: Sequence[Array]) -> Sequence[Array]:
-        """Change by all inputs of the step; returns the operator's `late` outputs."""
+        """Learn from all inputs of the step; returns the operator's `late_outputs`."""
         op = self._op
         given = {s: self.now(x) for s, x in zip(op.inputs[1:], inputs[1:], strict=True)}
         weights = self._weights if self._unit is None else self._weights * self._unit
@@ -256,11 +256,11 @@ class LearningKernel(Kernel):
         return [self.joined(outputs) for outputs in zip(*made, strict=True)]
 
     def joined(self, steps: Sequence[Array]) -> Array:
-        """Outputs `(batch, 1, *shape)` of successive steps as one array."""
+        """The outputs `(batch, 1, *shape)` of successive steps as one array."""
         return np.concatenate(steps, axis=1)
 
 
-def diverged(op: Learned) -> SimulationError:
+def divergence_error(op: Learned) -> SimulationError:
     """The error of learned weights that are not finite."""
     rules = ", ".join(repr(learning.rule) for learning in op.rules)
     return SimulationError(
@@ -269,16 +269,18 @@ def diverged(op: Learned) -> SimulationError:
     )
 
 
-def restarting(
+def with_periodic_reset(
     kernel: Kernel, op: Operator, program: Program, engine: Engine, batch: int
 ) -> Kernel:
-    """An operator's kernel, as one that starts again where the operator does."""
+    """An operator's kernel, with periodic resets if the operator has them."""
     every = op.restart
-    return kernel if every is None else RestartingKernel(kernel, every, op, program, engine, batch)
+    return (
+        kernel if every is None else PeriodicResetKernel(kernel, every, op, program, engine, batch)
+    )
 
 
-class RestartingKernel(Kernel):
-    """Runs a kernel window by window, each from the start and with its steps counted from there."""
+class PeriodicResetKernel(Kernel):
+    """Runs a kernel window by window; every window starts from the initial state, at step 0."""
 
     changing = ("_kernel",)
 
@@ -332,4 +334,4 @@ SHARED: Kernels = {
     Delay: lambda op, setup: DelayKernel(op, setup, op.steps),
     Generate: ProcessKernel,
 }
-"""Rows of the tables of all engines."""
+"""The rows that the kernel tables of all engines share."""

@@ -21,7 +21,7 @@ from spikewright.network.transforms import Dense, Reshape, Shape, Transform, fla
 
 
 class _Weights(NamedTuple):
-    """A connection's weights, the maps around them, and the unit of the learned matrix.
+    """A connection's weights: the learned matrix, the maps before and after it, and its unit.
 
     `matrix` `(out, in)` is learned; users and rules see `unit * matrix`.
     """
@@ -33,10 +33,10 @@ class _Weights(NamedTuple):
 
 
 class LearningBuilder:
-    """Weights that change, added to a program in the making.
+    """Adds learned weights, and the signals of their rules, to a program.
 
-    `operators` are those of connections and of ensembles whose encoders change; `read` are the
-    signals that a rule reads or makes, by its name for them.
+    `operators` are those of connections, and of ensembles whose encoders are learned; `read` are
+    the signals that a rule reads or makes, by the rule's name for them.
     """
 
     def __init__(
@@ -50,7 +50,7 @@ class LearningBuilder:
         self.represented = representations
         self.operators: dict[Connection | Ensemble, Learned] = {}
         self.read: dict[tuple[LearningRule, str], int] = {}
-        self._turning: dict[Ensemble, list[Connection]] = {}
+        self._encoder_learners: dict[Ensemble, list[Connection]] = {}
         self._recorded: dict[LearningRule, set[str]] = {}
         self._probed = {(p.obj, p.attr) for p in probes}
         for probe in probes:
@@ -60,15 +60,15 @@ class LearningBuilder:
             self._declare(connection)
 
     def _declare(self, connection: Connection) -> None:
-        """Signals for the inputs of a connection's rules."""
+        """Declare signals for the inputs of a connection's rules."""
         for rule in connection.learning_rules:
             check_fit(connection, rule.learning_rule_type)
             if rule.size_in:
                 label = f"input of {rule!r}"
                 self.signals.arriving[rule] = []
                 self.signals.input_of[rule] = self.builder.signal(rule.shape_in, label)
-        if _turns(connection) and isinstance(connection.post_obj, Ensemble):
-            self._turning.setdefault(connection.post_obj, []).append(connection)
+        if _learns_encoders(connection) and isinstance(connection.post_obj, Ensemble):
+            self._encoder_learners.setdefault(connection.post_obj, []).append(connection)
 
     # Weights of connections.
 
@@ -77,7 +77,7 @@ class LearningBuilder:
         return "weights" in connection.learned or bool(_rules(connection, False))
 
     def weighted(self, connection: Connection, decoded: Decoded | None) -> ScaledSignal:
-        """The output of a connection with learned weights, filtered behind them."""
+        """The output of a connection with learned weights, filtered after them."""
         pre, label = connection.pre_obj, f"{connection!r}"
         neurons = pre.neurons if isinstance(pre, Ensemble) else pre
         if not isinstance(neurons, NeuronsView):
@@ -101,23 +101,25 @@ class LearningBuilder:
             if place is None:
                 raise BuildError(f"{connection!r}: its learned weights need one matrix to be in")
             matrix = np.asarray(place.dense.matrix, np.float64)
-            return _Weights(place.before, self._held(connection, matrix), place.after, None)
+            return _Weights(place.before, self._initial(connection, matrix), place.after, None)
         pre, post = connection.pre_obj, connection.post_obj
         flat = () if len(_shape(pre)) == 1 else (Reshape((math.prod(_shape(pre)),)),)
         if decoded.full is not None and isinstance(post, Ensemble):
             unit = self.represented[post].gain[:, None]
             after = () if len(post.shape) == 1 else (Reshape(post.shape),)
-            return _Weights(flat, self._held(connection, decoded.full, unit), after, unit)
+            return _Weights(flat, self._initial(connection, decoded.full, unit), after, unit)
         chain, shape = flatten(connection.transform), connection.sent_shape
         matrix = matrix_of(chain, shape) @ decoded.decoders
         for transform in chain:
             shape = transform.output_shape(shape)
         after = () if len(shape) == 1 else (Reshape(shape),)
         after += connection.placing  # type: ignore[assignment]
-        return _Weights(flat, self._held(connection, matrix), after, None)
+        return _Weights(flat, self._initial(connection, matrix), after, None)
 
-    def _held(self, connection: Connection, built: NDArray, unit: NDArray | None = None) -> NDArray:
-        """Initial weights: as built, or as learned before."""
+    def _initial(
+        self, connection: Connection, built: NDArray, unit: NDArray | None = None
+    ) -> NDArray:
+        """The initial weights: as built, or as learned in an earlier run."""
         return _in_units(connection, "weights", built, unit)
 
     def _learn(self, connection: Connection, weights: _Weights, sent: ScaledSignal) -> int:
@@ -141,7 +143,7 @@ class LearningBuilder:
         )
 
     def _error(self, connection: Connection, rule: LearningRule, weights: _Weights) -> int:
-        """A rule's error for the receivers; for neurons it is mapped by their encoders."""
+        """A rule's error for each receiver; for neurons it is mapped by their encoders."""
         signal, post = self.signals.input_of[rule], connection.post_obj
         if isinstance(post, NeuronsView) and post.ensemble.represents:
             encoders = self._scaled_encoders(post.ensemble)
@@ -163,15 +165,15 @@ class LearningBuilder:
     # Encoders of ensembles.
 
     def encoded(self, ensemble: Ensemble, signal: int) -> ScaledSignal | None:
-        """Input of neurons through learned encoders; None: the ensemble's are not learned."""
-        turning = self._turning.get(ensemble)
-        if turning is None:
+        """The input of neurons through learned encoders; None if they are not learned."""
+        connections = self._encoder_learners.get(ensemble)
+        if connections is None:
             return None
         found, label = self.represented[ensemble], f"encoders of {ensemble!r}"
-        matrix, unit = self.turned(ensemble), found.gain[:, None]
+        matrix, unit = self.input_weights(ensemble), found.gain[:, None]
         rules = [
-            self._turn(connection, rule, matrix.shape)
-            for connection in turning
+            self._encoder_rule(connection, rule, matrix.shape)
+            for connection in connections
             for rule in _rules(connection, True)
         ]
         if rules:
@@ -185,23 +187,23 @@ class LearningBuilder:
             sent = self.builder.encode(signal, dense, label)
         return self.builder.map(sent, (Reshape(ensemble.shape),), label)
 
-    def held_encoders(self) -> dict[Ensemble, NDArray]:
-        """Encoders over radius of every ensemble for which there are learned ones."""
+    def learned_encoders(self) -> dict[Ensemble, NDArray]:
+        """`encoders / radius` of every ensemble whose encoders were learned in an earlier run."""
         return {
-            ensemble: self.turned(ensemble)
-            for ensemble, connections in self._turning.items()
+            ensemble: self.input_weights(ensemble)
+            for ensemble, connections in self._encoder_learners.items()
             if any("encoders" in connection.learned for connection in connections)
         }
 
-    def turned(self, ensemble: Ensemble) -> NDArray:
-        """`encoders / radius`, `(n, d)`, as built or as learned before."""
+    def input_weights(self, ensemble: Ensemble) -> NDArray:
+        """`encoders / radius`, `(n, d)`, as built or as learned in an earlier run."""
         matrix = self.represented[ensemble].input_weights
         radius = np.array([[ensemble.radius]])
-        for connection in self._turning.get(ensemble, ()):
+        for connection in self._encoder_learners.get(ensemble, ()):
             matrix = _in_units(connection, "encoders", matrix, radius)
         return matrix
 
-    def _turn(self, connection: Connection, rule: LearningRule, shape: Shape) -> Learning:
+    def _encoder_rule(self, connection: Connection, rule: LearningRule, shape: Shape) -> Learning:
         """A rule that changes the encoders of the ensemble that a connection leads to."""
         found = self.represented[connection.post_obj]  # type: ignore[index]
         signals = self._activities(rule, None)
@@ -283,8 +285,8 @@ class LearningBuilder:
         return output
 
 
-def _turns(connection: Connection) -> bool:
-    """Whether a connection's rules change encoders, or did."""
+def _learns_encoders(connection: Connection) -> bool:
+    """Whether a connection's rules change encoders, or did so in an earlier run."""
     return "encoders" in connection.learned or bool(_rules(connection, True))
 
 

@@ -1,7 +1,7 @@
-"""Represented vectors as operators: encoders, decoders, functions of vectors.
+"""Operators of the Neural Engineering Framework (NEF): encoders, decoders, functions of vectors.
 
-A decoded connection stays two factors, decoders and then transform and encoders, unless one matrix
-is no larger.
+A decoded connection stays factored into decoders, and transform and encoders, unless one matrix is
+no larger.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _KEPT_BYTES = 64 * 2**20  # of activities at evaluation points, which connection
 
 
 class NefOperators:
-    """Adds represented vectors and decoded connections to a program in the making."""
+    """Adds encoders of represented vectors, and decoded connections, to a program."""
 
     def __init__(self, builder: ProgramBuilder, cache: DecoderCache | None = None) -> None:
         self.builder, self.cache = builder, cache
@@ -36,7 +36,7 @@ class NefOperators:
         self._recent: dict[Representation, int] = {}
 
     def represent(self, ensemble: Ensemble, key: tuple[int, int], solved: Solved | None) -> None:
-        """Note that an ensemble represents a vector; nothing is drawn before it is needed."""
+        """Register an ensemble that represents a vector; nothing is drawn before it is needed."""
         self.representations[ensemble] = Representation(ensemble, key, solved)
 
     def encoded(self, ensemble: Ensemble, signal: int) -> ScaledSignal:
@@ -56,7 +56,7 @@ class NefOperators:
         return self.decodings[connection]
 
     def _keep(self, used: Representation) -> None:
-        """Delete the least recently used activities where they take too much memory."""
+        """Delete the least recently used activities if all take too much memory."""
         self._recent.pop(used, None)
         self._recent[used] = used.activity_bytes
         while len(self._recent) > 1 and sum(self._recent.values()) > _KEPT_BYTES:
@@ -65,7 +65,7 @@ class NefOperators:
             del self._recent[oldest]
 
     def decoded(self, connection: Connection, decoded: Decoded, sent: ScaledSignal) -> ScaledSignal:
-        """Values decoded from the spikes `sent`, filtered and delayed where values are fewest."""
+        """The values decoded from spikes, filtered and delayed where the fewest values are."""
         chain, synapse = decoding(connection, decoded), connection.synapse
         if synapse is not None and not synapse.commutes:  # of the values that are delivered
             cut = len(chain) - (0 if decoded.full is not None else len(connection.placing))
@@ -75,7 +75,7 @@ class NefOperators:
         return self.builder.deliver(connection, sent, chain, cut)
 
     def applied(self, connection: Connection, sent: ScaledSignal) -> ScaledSignal:
-        """(A part of) a value, put through the connection's function, if any."""
+        """A connection's input, or the part that it reads, after its function, if it has one."""
         shape = output_shape(connection.pre_obj)
         if isinstance(connection.pre, ObjView):
             chain = flatten(connection.pre.select(shape))
@@ -89,13 +89,13 @@ class NefOperators:
         return ScaledSignal(output, 1.0)
 
     def forget(self) -> None:
-        """Delete arrays that only solving needs."""
+        """Delete arrays that are needed only to solve decoders."""
         for representation in self.representations.values():
             representation.forget()
 
 
 def encoding(ensemble: Ensemble, weights: NDArray) -> tuple[Transform, ...]:
-    """Maps from a represented vector to the population, `weights` being `(n, d)`."""
+    """The maps from a represented vector to the population; `weights` are `(n, d)`."""
     return _shaped(Dense(weights), ensemble.shape)
 
 
@@ -104,7 +104,7 @@ def _shaped(dense: Dense, shape: Shape) -> tuple[Transform, ...]:
 
 
 def decoding(connection: Connection, decoded: Decoded) -> tuple[Transform, ...]:
-    """Maps from the population's spikes to the input or output of the connection's transform.
+    """The maps from a population's spikes to the input or output of the connection's transform.
 
     The first transform is multiplied into the decoders where the result is no larger.
     """
@@ -131,7 +131,7 @@ def _ensemble(item: object) -> Ensemble:
 
 
 def smallest(chain: tuple[Transform, ...], shape: Shape) -> int:
-    """The number of a chain's maps after which values are fewest, the earliest such place."""
+    """After how many maps of a chain there are the fewest values; the smallest such number."""
     sizes = [math.prod(shape)]
     for transform in chain:
         shape = transform.output_shape(shape)
@@ -140,7 +140,7 @@ def smallest(chain: tuple[Transform, ...], shape: Shape) -> int:
 
 
 def function_node(connection: Connection) -> Node:
-    """A node that computes a connection's function exactly, a part of no network."""
+    """A node outside any network that computes a connection's function exactly."""
     function = connection.function
     if not callable(function):
         raise BuildError(
@@ -158,7 +158,7 @@ def function_node(connection: Connection) -> Node:
 
 
 def identity_of(ensemble: Ensemble, solver: object, label: str) -> Connection:
-    """A connection that decodes the vector of an ensemble, a part of no network."""
+    """A connection outside any network that decodes the vector of an ensemble."""
     with detached(), Network():
         end = Node(size_in=ensemble.dimensions, label=label)
         return Connection(ensemble, end, None, label=label, solver=solver)  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""Operators on signals: what a step computes, and all that engines and plans ask about each kind.
+"""The operators of a program: what each computes in a step, and the properties that engines need.
 
 Signals of spiking neurons are counts; their height `amplitude / (s dt)` is a factor of the operator
 that reads them, so that sums over spikes are sums of small integers.
@@ -14,7 +14,7 @@ from typing import Any, ClassVar, NamedTuple, Protocol
 from numpy.typing import NDArray
 
 from spikewright.engines.compensation import Compensation, weights_of
-from spikewright.engines.spike_scaling import carries, in_steps, weighted
+from spikewright.engines.spike_scaling import apply_heights, passthrough_factor, to_step_units
 from spikewright.network import Ensemble, MaxPool, Node, NodeFunction
 from spikewright.network.processes import Process
 from spikewright.network.synapses import DiscreteFilter, Synapse
@@ -22,7 +22,7 @@ from spikewright.network.transforms import Convolution, Shape, Sparse, Transform
 
 
 class SignalShapes(Protocol):
-    """The facts of a program that operators need: shapes of signals, and the seconds of a step."""
+    """What operators need of a program: the shapes of signals, and the length of a step."""
 
     @property
     def shapes(self) -> Sequence[Shape]: ...
@@ -31,7 +31,7 @@ class SignalShapes(Protocol):
 
 
 class BlockShape(Protocol):
-    """Some steps of some samples of a program, as operators tell what they work on."""
+    """A block of some steps of some samples, of which operators estimate their workspace."""
 
     @property
     def samples(self) -> int: ...
@@ -40,14 +40,14 @@ class BlockShape(Protocol):
         """One of its steps."""
 
     def values(self, signals: Sequence[int]) -> int:
-        """Values of signals in it."""
+        """The number of values of signals in the block."""
 
 
 class CalledObject(NamedTuple):
-    """An object that an operator calls at every step, which may be a user's, and its methods.
+    """A Python object, perhaps a user's, that an operator calls at every step, and its methods.
 
-    No methods stand for the object itself. It is `shared` by all samples where it is called on
-    arrays of them, and else called sample by sample.
+    Without methods the object itself is called. A `shared` object is called once on arrays of all
+    samples, others sample by sample.
     """
 
     target: Any
@@ -57,22 +57,22 @@ class CalledObject(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Operator:
-    """Computes the signal `output` from the signals `inputs`; `label` names it in the plan.
+    """Computes the signal `output` from the signals `inputs`; `label` names it in plans.
 
-    A kind of operator says of itself all that the order of a step, plans, checks and engines ask.
+    The properties of a kind of operator determine its order in a step, its plan and its checks.
     """
 
     label: str
     inputs: tuple[int, ...]
     output: int
-    keeps: ClassVar[bool] = False
+    has_state: ClassVar[bool] = False
     """Whether it has state from step to step; means over windows do not count."""
-    wide: ClassVar[bool] = False
+    float64_state: ClassVar[bool] = False
     """Whether the state is in float64 in every precision."""
     by_window: ClassVar[bool] = False
     """Whether its output is known for many steps ahead, so that a loop runs these at once."""
     by_sample: ClassVar[bool] = False
-    """Whether it calls a function of time and input sample by sample."""
+    """Whether it calls a Python function for each sample."""
 
     @property
     def passes_counts(self) -> bool:
@@ -85,16 +85,13 @@ class Operator:
         return (self.output,)
 
     @property
-    def late(self) -> tuple[int, ...]:
-        """The last outputs, those that are known only at a step's end; probes alone read them."""
+    def late_outputs(self) -> tuple[int, ...]:
+        """The last outputs, those that are known only at a step's end; only probes read them."""
         return ()
 
     @property
-    def prompt(self) -> tuple[int, ...]:
-        """The first inputs, those that its output needs within a step.
-
-        The others are read at the step's end.
-        """
+    def immediate_inputs(self) -> tuple[int, ...]:
+        """The first inputs, which the output needs within a step; others are read at its end."""
         return self.inputs
 
     @property
@@ -105,47 +102,47 @@ class Operator:
     @property
     def stateless(self) -> bool:
         """Whether its output depends on its present input alone."""
-        return not (self.keeps or self.changes or self.by_sample)
+        return not (self.has_state or self.changes or self.by_sample)
 
     @property
     def changes(self) -> bool:
         """Whether its output differs from step to step even where its input does not."""
-        return self.keeps
+        return self.has_state
 
     @property
     def restart(self) -> int | None:
-        """The number of steps after which its state is as it was at the start; None: never."""
+        """The number of steps after which its state is reset; None: never."""
         return None
 
     @property
     def calls(self) -> Sequence[CalledObject]:
-        """The Python that it calls at every step and that may be a user's."""
+        """The Python objects that it calls at every step and that may be a user's."""
         return ()
 
-    def kept_values(self, program: SignalShapes) -> int:
-        """The number of values of its state, of one sample."""
+    def state_values(self, program: SignalShapes) -> int:
+        """The number of values of one sample's state."""
         return 0
 
     def workspace_values(self, block: BlockShape) -> int:
-        """Values that a kernel on whole arrays holds at most beside its inputs and outputs."""
+        """The most values that a kernel on whole arrays holds beside its inputs and outputs."""
         return 4 * block.step.values(self.outputs) if self.changes else block.values(self.outputs)
 
     def gives_counts(self, known: set[int]) -> bool:
         """Whether its output is counts of spikes, or whole numbers made of them, as `known` are."""
         return self.passes_counts and bool(self.inputs) and known.issuperset(self.inputs)
 
-    def work(self, program: SignalShapes) -> int:
-        """Multiply-adds of a step of one sample, zeros too; one a value where it has no weights."""
+    def multiply_adds(self, program: SignalShapes) -> int:
+        """Multiply-adds of a step of one sample, zeros included; without weights, one a value."""
         return self.size(program)
 
     def size(self, program: SignalShapes) -> int:
-        """Values of its output in a step of one sample."""
+        """The number of values of its output in a step of one sample."""
         return math.prod(program.shapes[self.output])
 
 
 @dataclass(frozen=True, eq=False)
 class OfNode(Operator):
-    """The output of a node."""
+    """The base of operators that compute a node's output."""
 
     node: Node
 
@@ -162,17 +159,17 @@ class OfNode(Operator):
 class NodeSource(OfNode):
     """A node without input: a constant, a function of time alone, or values fed to the run.
 
-    It `moves` where values that differ from step to step are expected; what reads it then runs in
-    blocks of time with all others, and gives the same values if they do not. What comes once comes
-    again after every `repeats` steps (None: never).
+    It is `varying` where values that differ from step to step are expected; its readers then run in
+    blocks of time with all other operators. The output of a node that fires once comes again after
+    every `repeats` steps (None: never).
     """
 
-    moves: bool = False
+    varying: bool = False
     repeats: int | None = None
 
     @property
     def changes(self) -> bool:
-        return self.moves
+        return self.varying
 
     @property
     def stateless(self) -> bool:
@@ -185,14 +182,14 @@ class Mapped(Operator):
 
     transform: Transform
 
-    def work(self, program: SignalShapes) -> int:
+    def multiply_adds(self, program: SignalShapes) -> int:
         if isinstance(self.transform, Sparse):
             return len(self.transform.values)
         return self.size(program) * (fan_in(self.transform) or 1)
 
 
 def fan_in(transform: Transform) -> int:
-    """The number of products that each output sums; of maps without weights 0."""
+    """The number of products that each output sums; 0 for maps without weights."""
     weights = weights_of(transform)
     return 0 if weights is None else math.prod(weights.shape[1:])
 
@@ -201,11 +198,11 @@ def fan_in(transform: Transform) -> int:
 class Linear(Mapped):
     """`y = factor * transform(x)`.
 
-    Weights are the network's own arrays; engines put them on the program's grid (`engines/grid.py`)
-    as they make their form of them. Entries of a sparse matrix that meet counts are on it. Sums
-    over analog values have a `compensation`, for what the grid leaves out. Behind spikes of several
-    heights a matrix, or kernel, is multiplied by `heights` first, one an input channel. Where
-    there are `steps`, one an output channel, weights are whole numbers of them.
+    Weights are the network's own arrays, which engines round to the program's grid
+    (`engines/grid.py`) as they convert them; entries of a sparse matrix that multiply counts are
+    rounded already. Sums over analog values have a `compensation` for what the grid leaves out. For
+    spikes of several heights a matrix, or kernel, is multiplied by `heights` first, one an input
+    channel. With `steps`, one an output channel, weights are whole numbers of steps.
     """
 
     factor: float = 1.0
@@ -213,22 +210,22 @@ class Linear(Mapped):
     heights: NDArray | None = None
     steps: NDArray | None = None
 
-    def weighted(self) -> Transform:
-        """The transform with the heights multiplied in: arrays of its own, which nobody keeps.
+    def scaled_transform(self) -> Transform:
+        """The transform with the heights multiplied in, as new arrays.
 
-        Where there are steps, weights are the whole numbers of them.
+        With steps, its weights are the whole numbers of steps.
         """
-        transform = weighted(self.transform, self.heights)
-        return transform if self.steps is None else in_steps(transform, self.steps)
+        transform = apply_heights(self.transform, self.heights)
+        return transform if self.steps is None else to_step_units(transform, self.steps)
 
     @property
     def is_scaled(self) -> bool:
-        """Whether `weighted()` has other weights than the transform."""
+        """Whether `scaled_transform()` has other weights than the transform."""
         return self.heights is not None or self.steps is not None
 
     @property
     def unit(self) -> NDArray | float:
-        """The factor of the sums over `weighted()`, as it broadcasts to a sample's output."""
+        """The factor of sums over `scaled_transform()`; it broadcasts to a sample's output."""
         if self.steps is None:
             return self.factor
         unit = self.steps * self.factor
@@ -238,7 +235,7 @@ class Linear(Mapped):
 
     @property
     def passes_counts(self) -> bool:
-        return carries(self.transform) == 1.0 == self.factor
+        return passthrough_factor(self.transform) == 1.0 == self.factor
 
 
 @dataclass(frozen=True, eq=False)
@@ -246,9 +243,9 @@ class Filtered(Operator):
     """Applies a linear filter in time."""
 
     filter: DiscreteFilter
-    keeps = True
+    has_state = True
 
-    def kept_values(self, program: SignalShapes) -> int:
+    def state_values(self, program: SignalShapes) -> int:
         return self.size(program) * (self.filter.order + 1)
 
 
@@ -256,7 +253,7 @@ class Filtered(Operator):
 class Filter(Filtered):
     """A synapse: filters its input and passes it on one step later."""
 
-    prompt = ()
+    immediate_inputs = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -266,22 +263,22 @@ class Smooth(Filtered):
 
 @dataclass(frozen=True, eq=False)
 class Delay(Operator):
-    """Passes its input on `steps` steps later, from 1; zeros before that."""
+    """Passes its input on `steps` steps later (1 or more); before that it gives zeros."""
 
     steps: int
-    prompt = ()
-    keeps = True
+    immediate_inputs = ()
+    has_state = True
     passes_counts = True
 
-    def kept_values(self, program: SignalShapes) -> int:
+    def state_values(self, program: SignalShapes) -> int:
         return self.size(program) * self.steps
 
 
 @dataclass(frozen=True, eq=False)
 class Advance(Operator):
-    """Passes on each value `steps` steps before it comes: of a whole run or row, in one block.
+    """Passes on each value `steps` steps early; a whole run, or a row of one, is one block.
 
-    The first output is the sum of all that has come until then; behind the last input come zeros.
+    The first output is the sum of the first `steps + 1` inputs; after the last input come zeros.
     """
 
     steps: int
@@ -298,19 +295,19 @@ class DelayedLinear(Mapped):
     transform: Sparse
     delays: NDArray
     factor: float = 1.0
-    prompt = ()
-    keeps = True
+    immediate_inputs = ()
+    has_state = True
 
     @property
     def rows(self) -> int:
-        """Steps in which something may wait: those of the longest delay."""
+        """The rows of the ring of delayed values: the steps of the longest delay."""
         return int(self.delays.max(initial=1))
 
-    def kept_values(self, program: SignalShapes) -> int:
+    def state_values(self, program: SignalShapes) -> int:
         return self.size(program) * self.rows
 
     def workspace_values(self, block: BlockShape) -> int:
-        """Places, senders and products of all entries, where all senders spike, and their masks."""
+        """Indices, senders, products and masks of all entries, if all senders spike."""
         return 6 * len(self.delays) + block.values(self.outputs)
 
 
@@ -334,20 +331,20 @@ class Apply(OfNode):
     """
 
     restart: int | None = None
-    wide = True
+    float64_state = True
 
     @property
-    def keeps(self) -> bool:  # type: ignore[override]
+    def has_state(self) -> bool:  # type: ignore[override]
         function = self.node.output
         return isinstance(function, NodeFunction) and function.accumulate
 
     def mean_over(self, steps: Any) -> Any:
-        """The steps over which the node's means are taken, once so many are done."""
+        """The number of steps that the node's means are taken over, when `steps` are done."""
         return self.node.at_once if self.node.once else steps
 
     @property
     def changes(self) -> bool:
-        return self.keeps or self.by_sample
+        return self.has_state or self.by_sample
 
     def workspace_values(self, block: BlockShape) -> int:
         if self.changes:
@@ -362,7 +359,7 @@ class Apply(OfNode):
     def passes_counts(self) -> bool:
         return isinstance(self.node.output, MaxPool)
 
-    def kept_values(self, program: SignalShapes) -> int:
+    def state_values(self, program: SignalShapes) -> int:
         return self.size(program) + sum(math.prod(program.shapes[s]) for s in self.inputs)
 
 

@@ -45,14 +45,14 @@ class Neurons(Operator):
         return (self.ensemble,)
 
     @property
-    def keeps(self) -> bool:  # type: ignore[override]
+    def has_state(self) -> bool:  # type: ignore[override]
         return bool(self.neuron_type.state_names)
 
     @property
-    def wide(self) -> bool:  # type: ignore[override]
+    def float64_state(self) -> bool:  # type: ignore[override]
         return self.neuron_type.stochastic
 
-    def kept_values(self, program: SignalShapes) -> int:
+    def state_values(self, program: SignalShapes) -> int:
         return self.size(program) * len(self.neuron_type.state_names)
 
     @property
@@ -99,13 +99,13 @@ class Learned(Operator):
     factor: float = 1.0
     unit: NDArray | None = None
     weights: int | None = None
-    keeps = True
-    wide = True
+    has_state = True
+    float64_state = True
 
-    def work(self, program: SignalShapes) -> int:
+    def multiply_adds(self, program: SignalShapes) -> int:
         return int(self.initial.size)
 
-    def kept_values(self, program: SignalShapes) -> int:
+    def state_values(self, program: SignalShapes) -> int:
         """Weights, applied weights, and the state of rules."""
         size = self.initial.shape[1]
         states = [one.rule.initial_state(size, program.dt) for one in self.rules]
@@ -117,17 +117,17 @@ class Learned(Operator):
         return kept + block.values((*self.inputs, *self.outputs))
 
     @property
-    def prompt(self) -> tuple[int, ...]:
+    def immediate_inputs(self) -> tuple[int, ...]:
         return self.inputs[:1]
 
     @property
-    def late(self) -> tuple[int, ...]:
+    def late_outputs(self) -> tuple[int, ...]:
         return tuple(s for learning in self.rules for s in learning.recorded.values())
 
     @property
     def outputs(self) -> tuple[int, ...]:
         early = (self.output,) if self.weights is None else (self.output, self.weights)
-        return (*early, *self.late)
+        return (*early, *self.late_outputs)
 
     @property
     def calls(self) -> Sequence[CalledObject]:

@@ -1,4 +1,4 @@
-"""Recordings of probes: a signal and its factor each."""
+"""Probes as recordings: the signal that each probe records, its factor and its filter."""
 
 from __future__ import annotations
 
@@ -46,9 +46,9 @@ Found = tuple[int, NDArray | float]
 
 
 class ProbeResolver:
-    """Finds the signals of probes, and adds operators for them to a program in the making.
+    """Finds the signals that probes record, and adds the operators that they need to a program.
 
-    `populations` are the operators of neurons, `decoder_key` gives the key of an ensemble's own
+    `populations` are the operators of neurons; `decoder_key` returns the key of an ensemble's own
     decoders.
     """
 
@@ -79,7 +79,7 @@ class ProbeResolver:
         return Recording(probe, sent.signal, np.asarray(sent.factor, np.float64), every)
 
     def _whole(self, probe: Probe) -> Found:
-        """The signal of all of a probe's target."""
+        """The signal of a probe's whole target object."""
         for kind, find in _FINDERS.items():
             if isinstance(probe.obj, kind):
                 found: Found = find(self, probe, probe.obj)
@@ -87,7 +87,7 @@ class ProbeResolver:
         raise BuildError(f"{probe!r}: a {type(probe.obj).__name__} has no signals")
 
     def _part(self, probe: Probe, signal: int, factor: NDArray | float) -> Found:
-        """The part that a probe's target is; counts stay counts."""
+        """The part of the signal that is the probe's target; counts stay counts."""
         if not isinstance(probe.target, ObjView):
             return signal, factor
         shape = self.builder.shapes[signal]
@@ -126,7 +126,7 @@ class ProbeResolver:
         return self.signals.output_of[neurons], heights if attr == "output" else 1.0
 
     def of_ensemble(self, probe: Probe, ensemble: Ensemble) -> Found:
-        """The value of an ensemble, decoded or as it arrives, or its encoders."""
+        """The value of an ensemble, decoded or as its input, or its encoders."""
         self._known(probe, ensemble, self.signals.arriving)
         if probe.attr == "scaled_encoders":
             return self._encoders(ensemble)
@@ -141,7 +141,7 @@ class ProbeResolver:
             ensemble,
             self.parameters.get(ensemble),
             self.nef.representations[ensemble],
-            self.learning.turned(ensemble),
+            self.learning.input_weights(ensemble),
         )
         learned = self.learning.operators.get(ensemble)
         if learned is not None and learned.weights is not None:
@@ -166,11 +166,11 @@ class ProbeResolver:
         return self._sent(probe, connection, len(connection.placing))
 
     def _sent(self, probe: Probe, connection: Connection, placing: int) -> Found:
-        """The values that a connection sends, before the last `placing` maps put them into `post`.
+        """The output of a connection, before its last `placing` maps put it into `post`.
 
-        A recording that is not filtered is of the end of a step: of what the connection's synapse
-        delivers in the next one. What lies behind the synapse, or the maps that place, is made
-        once more for the probe; a mean over windows is not changed.
+        An unfiltered recording is taken at the end of a step: it is what the connection's synapse
+        delivers in the next step. The operators after the synapse, or before the placing maps, are
+        duplicated for the probe; a mean over windows is recorded as it is.
         """
         signal, factor = self.signals.delivered[connection]
         by_windows = connection.synapse is not None and connection.synapse.by_windows
@@ -183,19 +183,19 @@ class ProbeResolver:
             if isinstance(op, Linear) and placing:
                 placing, factor = placing - 1, factor * op.factor
             elif at_the_end and isinstance(op, Delay) and _steps(producers.get(op.inputs[0])):
-                filters -= 1  # the step between what a synapse of its own gives and its delivery
+                filters -= 1  # the step between a user's synapse and the delivery of its output
             elif isinstance(op, Mapped | Delay | Filter):
                 behind.append(op)
                 filters -= isinstance(op, Filter) and at_the_end
             else:
-                raise BuildError(f"{probe!r}: what {connection!r} sends cannot be told apart")
+                raise BuildError(f"{probe!r}: the output of {connection!r} is no signal of its own")
             signal = op.inputs[0]
         for op in reversed(behind):
-            signal = self._once_more(probe, op, signal, at_the_end)
+            signal = self._duplicate(probe, op, signal, at_the_end)
         return signal, factor
 
-    def _once_more(self, probe: Probe, op: Operator, signal: int, at_the_end: bool) -> int:
-        """An operator of a connection on another signal; a filter without its step `at_the_end`."""
+    def _duplicate(self, probe: Probe, op: Operator, signal: int, at_the_end: bool) -> int:
+        """A copy of an operator on another signal; `at_the_end` a filter has no delay."""
         moves = isinstance(op, Mapped)
         shape = self.builder.shapes[op.output if moves else signal]
         made = self.builder.signal(shape, f"output for {probe!r}")
@@ -206,9 +206,9 @@ class ProbeResolver:
         return made
 
     def _at_the_start(self, probe: Probe, signal: int) -> int:
-        """A signal as a filter reads it: one that a step makes at its end, a step later."""
+        """The signal that a probe filters: one made at the end of a step is read a step later."""
         rule = probe.obj
-        late = (s for op in self.learning.operators.values() for s in op.late)
+        late = (s for op in self.learning.operators.values() for s in op.late_outputs)
         if signal not in late or not isinstance(rule, LearningRule):
             return signal
         shape, label = self.builder.shapes[signal], f"last step's {probe.attr} for {probe!r}"
@@ -222,7 +222,7 @@ class ProbeResolver:
         return total
 
     def _in_the_first_step(self, values: NDArray, label: str) -> int:
-        """A signal of values in the first step, and of zeros after it."""
+        """A signal that is `values` in the first step and zero afterwards."""
         signal = self.builder.signal(values.shape, label)
         process = EachStep(values[None])
         self.builder.operators.append(Generate(label, (), signal, process, (0,), (0, 0)))
@@ -258,9 +258,9 @@ _FINDERS: dict[type, Callable[[ProbeResolver, Probe, Any], Found]] = {
 
 
 class GivenWeights(Mapping[Connection, NDArray]):
-    """`weights_of` connections at this time, made when they are asked for.
+    """The weights that connections have at this time, expanded to matrices only on access.
 
-    A sparse map of few entries has a large matrix.
+    The matrix of a sparse map may be far larger than its entries.
     """
 
     def __init__(self, connections: Iterable[Connection]) -> None:
@@ -280,12 +280,12 @@ class GivenWeights(Mapping[Connection, NDArray]):
 
 
 def _steps(op: Operator | None) -> bool:
-    """True for the operator of a synapse that has a step of its own."""
+    """True for the operator of a synapse that is a user's Python step."""
     return isinstance(op, Generate) and isinstance(op.process, Synapse)
 
 
 def weights_of(connection: Connection) -> NDArray:
-    """A connection's weights as given or as learned before: never scaled, never rounded."""
+    """A connection's weights as given, or as learned in an earlier run: not scaled or rounded."""
     return _weights_of(_given(connection))
 
 

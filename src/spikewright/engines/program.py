@@ -1,4 +1,4 @@
-"""A network compiled for a step: signals, and operators that work on blocks of time steps.
+"""Programs: networks compiled to signals and operators on blocks of time steps.
 
 The program decides *what* is computed: operators, their order, the weights' grid, thresholds,
 spike heights, random draws. Engines decide how.
@@ -8,8 +8,8 @@ Operators that reach each other form a strongly connected component and run step
 input at the end of a step, and so do the rules of `Learned` weights, so that they break a loop; a
 loop that nothing breaks has no order.
 
-Operators that are called in turn, since they may share something beside the network, are such a
-component with all that lies between them. Functions of time alone come first in a step.
+Operators that are called in turn, since they may share something outside the network, form such a
+component with all operators between them. Functions of time alone come first in a step.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from spikewright.engines.grid import Precision, entries_on_grid, whole_steps
 from spikewright.engines.operators import Linear, Mapped, NodeSource, Operator
 from spikewright.engines.parameters import Parameters
 from spikewright.engines.populations import Learned, Neurons
-from spikewright.engines.spike_scaling import heights_of
+from spikewright.engines.spike_scaling import broadcast_heights
 from spikewright.errors import BuildError, SimulationError
 from spikewright.network import Connection, Ensemble, Node, Probe
 from spikewright.network.transforms import AxisMap, Shape, Sparse
@@ -37,7 +37,8 @@ from spikewright.network.transforms import AxisMap, Shape, Sparse
 class Component:
     """Operators that run together: over whole blocks, or step by step where they form a loop.
 
-    Those that are called `in_turn` form one too: they may share something beside the network.
+    Operators that are called `in_turn` form one too, since they may share something outside the
+    network.
     """
 
     operators: tuple[Operator, ...]
@@ -76,9 +77,10 @@ class Program:
 
     `shapes` gives each signal's unbatched shape; `components` are in an order in which every
     signal exists before it is read. `input_of` and `output_of` are the signals of the network's
-    objects. `learned` are the weights that change: a connection's, or an ensemble's encoders;
-    `turned` are encoders over radius that were learned before. `whole_steps` is None, or the steps
-    of all runs, which are one block: layers are in steps of their own then, and look ahead.
+    objects. `learned` are the operators of learned weights, by connection, or by ensemble for its
+    encoders; `learned_encoders` are `encoders / radius` that were learned in an earlier run.
+    `whole_steps` is None, or the number of steps of every run, which is one block: layers then run
+    in steps of their own, and read ahead.
     """
 
     dt: float
@@ -95,15 +97,15 @@ class Program:
     decodings: dict[Connection, Any] = field(default_factory=dict)
     labels: dict[int, str] = field(default_factory=dict)
     learned: dict[Connection | Ensemble, Learned] = field(default_factory=dict)
-    turned: dict[Ensemble, NDArray] = field(default_factory=dict)
+    learned_encoders: dict[Ensemble, NDArray] = field(default_factory=dict)
     whole_steps: int | None = None
 
-    def with_moving(self, nodes: Collection[Node]) -> Program:
+    def with_varying_sources(self, nodes: Collection[Node]) -> Program:
         """The same program for runs in which the values of these sources move."""
         components = []
         for component in self.components:
             operators = (
-                replace(op, moves=True) if isinstance(op, NodeSource) and op.node in nodes else op
+                replace(op, varying=True) if isinstance(op, NodeSource) and op.node in nodes else op
                 for op in component.operators
             )
             components.append(replace(component, operators=tuple(operators)))
@@ -180,7 +182,7 @@ class Program:
 
         Means over windows, which carry from one to the next, do not count.
         """
-        periods = {op.restart for op in self.operators if op.keeps}
+        periods = {op.restart for op in self.operators if op.has_state}
         return periods.pop() if len(periods) == 1 else None
 
 
@@ -281,7 +283,9 @@ def _sorted_within(
     operators: Sequence[Operator],
 ) -> list[int]:
     """One step's order inside a loop, filters first; they read at the end of the step."""
-    waiting = {i: set(reads[i][: len(operators[i].prompt)]) & set(members) for i in members}
+    waiting = {
+        i: set(reads[i][: len(operators[i].immediate_inputs)]) & set(members) for i in members
+    }
     done: list[int] = []
     while waiting:
         ready = sorted(i for i, needs in waiting.items() if not needs)
@@ -299,7 +303,7 @@ def _sorted_within(
     return done
 
 
-def with_weights_held(
+def with_prepared_weights(
     operators: Sequence[Operator], precision: Precision, encoders: Collection[int]
 ) -> list[Operator]:
     """The operators with their weights as engines are to hold them.
@@ -326,8 +330,8 @@ def _held(op: Operator, counts: bool, precision: Precision) -> Operator:
         weights = weights_of(op.transform)
         if weights is None or precision != "float32" or isinstance(op.transform, AxisMap):
             return op
-        return replace(op, steps=whole_steps(weights, heights_of(op.transform, op.heights)))
-    transform = op.weighted()
+        return replace(op, steps=whole_steps(weights, broadcast_heights(op.transform, op.heights)))
+    transform = op.scaled_transform()
     weights = weights_of(transform)
     if weights is None:
         return op

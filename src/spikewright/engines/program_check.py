@@ -72,7 +72,7 @@ def _check_order(component: Component, ready: set[int], stage: str) -> None:
     for op in component.operators:
         known = ready | made if component.loops else present
         lost = [s for s in op.inputs if s not in known]
-        early = [s for s in op.prompt if s not in present] if component.loops else []
+        early = [s for s in op.immediate_inputs if s not in present] if component.loops else []
         if lost or early:
             raise _broken(stage, op, f"reads signals {lost or early}, which are not made before it")
         present.update(op.outputs)

@@ -46,12 +46,12 @@ class NodeCaller:
         A function of time alone that is the same for all samples is called once for all of them.
         """
         made = np.empty((steps, self._batch, *self._node.shape_out))
-        call = self.into([] if x is None else [x], made)
+        call = self.output_writer([] if x is None else [x], made)
         for t in range(steps):
             call(t, step + t)
         return made.swapaxes(0, 1)
 
-    def into(self, inputs: Sequence[NDArray], made: NDArray) -> Call:
+    def output_writer(self, inputs: Sequence[NDArray], made: NDArray) -> Call:
         """A function that fills `made[t]` with the values of the step behind some step.
 
         `inputs` are `(batch or 1, steps or 1, *shape)` arrays, none or one, which may change
@@ -124,7 +124,7 @@ class NodeCaller:
 class _Steps(PreparedStep):
     def __init__(self, caller: NodeCaller, inputs: Sequence[NDArray], made: NDArray) -> None:
         self.outputs = [made.swapaxes(0, 1)]
-        self._call = caller.into(inputs, made)
+        self._call = caller.output_writer(inputs, made)
 
     def step(self, number: int) -> Sequence[Array]:
         self._call(0, number)
@@ -143,18 +143,18 @@ class CallableKernel(Kernel):
     def python_steps(self) -> Iterable[PythonStep]:
         yield self._caller.python
 
-    def into(self, inputs: Sequence[Array], outputs: Sequence[Array]) -> Call | None:
+    def output_writer(self, inputs: Sequence[Array], outputs: Sequence[Array]) -> Call | None:
         if not self._arrays.plain:
             return None
         numpy = self._arrays.numpy
-        return self._caller.into([numpy(x) for x in inputs], numpy(outputs[0]))
+        return self._caller.output_writer([numpy(x) for x in inputs], numpy(outputs[0]))
 
     def prepare_step(self, inputs: Sequence[Array]) -> PreparedStep | None:
         return self._caller.prepare_step(inputs) if self._arrays is NUMPY else None
 
     def run(self, inputs: Sequence[Array], step: int, steps: int) -> Sequence[Array]:
         given = [self._arrays.numpy(x) for x in inputs]
-        return [self._arrays.holding(self._caller.run(given[0] if given else None, step, steps))]
+        return [self._arrays.as_array(self._caller.run(given[0] if given else None, step, steps))]
 
 
 class PresentKernel(Kernel):
@@ -246,4 +246,4 @@ class ProcessKernel(Kernel):
             made.append(called(function, self._op.label, self._what, self._shape, calls))
         values = made[0][None] if len(made) == 1 else np.stack(made)
         values = np.broadcast_to(values, (self._batch, *values.shape[1:]))
-        return [self._arrays.holding(values)]
+        return [self._arrays.as_array(values)]

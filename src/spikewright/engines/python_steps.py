@@ -36,7 +36,7 @@ Turns = Literal["shared", "all", "none"]
 """The Python steps that are called in turn: those that may share something, all, or none."""
 
 
-def taking_turns(operators: Sequence[Operator], turns: Turns) -> frozenset[Operator]:
+def sequential_operators(operators: Sequence[Operator], turns: Turns) -> frozenset[Operator]:
     """The operators that are called in turn; one alone needs no turn."""
     if turns == "none":
         return frozenset()
@@ -157,7 +157,7 @@ class Functions:
         if calls is not None:
             for step in steps:
                 step.recall(calls)
-        share_out(steps, operators, samples)
+        copy_functions(steps, operators, samples)
 
     def of_source(self, node: Node) -> Any:
         """The function of time that is called for a node without input; None where it has none."""
@@ -232,7 +232,9 @@ class Functions:
         self._given[node] = node.output
 
 
-def share_out(steps: Sequence[PythonStep], operators: Sequence[Operator], samples: int) -> None:
+def copy_functions(
+    steps: Sequence[PythonStep], operators: Sequence[Operator], samples: int
+) -> None:
     """Give every sample its own copies of functions, with one memo for all that belong to it.
 
     Raises `BuildError` naming a function with state that cannot be copied.

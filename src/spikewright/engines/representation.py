@@ -237,9 +237,9 @@ def _cache_key(
 ) -> str | None:
     """The key of a connection's decoders in a cache, or None where a lookup is not faster."""
     solver, ensemble = connection.solver, pre.ensemble
-    if not worth_keeping(solver, len(points), ensemble.n_neurons):
+    if not is_expensive(solver, len(points), ensemble.n_neurons):
         return None
-    if not can_be_keyed(solver, ensemble.neuron_type):
+    if not has_stable_code(solver, ensemble.neuron_type):
         return None
     scale = np.asarray(ensemble.rate_scale)
     arrays = (points, pre.input_weights, pre.gain, pre.bias, scale, targets)
@@ -281,7 +281,7 @@ _CODE = ("_base/equations", "network/neurons", "network/solvers", "engines")
 _LIBRARIES = ("numpy", "scipy", "scikit-learn")
 
 
-def worth_keeping(solver: Solver, points: int, neurons: int) -> bool:
+def is_expensive(solver: Solver, points: int, neurons: int) -> bool:
     """Whether solving takes longer than looking up.
 
     That is so for all solvers without a closed form, and for none that is given its result.
@@ -291,7 +291,7 @@ def worth_keeping(solver: Solver, points: int, neurons: int) -> bool:
     return not solver.compositional or points * neurons * min(points, neurons) >= WORTH
 
 
-def can_be_keyed(*objects: Any) -> bool:
+def has_stable_code(*objects: Any) -> bool:
     """Whether their code is the package's own: a user's code may change under the same name."""
     return all(_is_own(item) for item in objects)
 

@@ -16,7 +16,11 @@ from numpy.typing import NDArray
 from spikewright._base.mapped import give_back
 from spikewright.engines.base import Engine, Feeds, arrays_of
 from spikewright.engines.blocks import BlockCheckpoint, chunks_of
-from spikewright.engines.incremental import IncrementalRunner, can_run_incrementally, constants_of
+from spikewright.engines.incremental import (
+    IncrementalRunner,
+    can_run_incrementally,
+    compute_constants,
+)
 from spikewright.engines.kernel import Array, Kernel
 from spikewright.engines.memory import SMALL, MemoryNeed, available_for, memory_errors
 from spikewright.engines.memory_estimate import PreparedRun
@@ -216,7 +220,8 @@ class Execution:
         }
         constant = _read(sources, True, 0, 1)
         constants = [
-            constants_of(self._plan, chunk.kernels, chunk.of(constant)) for chunk in self._chunks
+            compute_constants(self._plan, chunk.kernels, chunk.of(constant))
+            for chunk in self._chunks
         ]
         samples = {s: sum(len(one[s]) for one in constants) for s in constants[0]}
         block = self._fitting_block(steps, samples)

@@ -40,7 +40,7 @@ class SourceKernel(Kernel):
     ) -> None:
         self._op, self._dt, self._given, self._first = op, dt, given, first
         self._arrays, constant = arrays, constant_value(op.node, given)
-        self._constant = None if constant is None else arrays.holding(constant)
+        self._constant = None if constant is None else arrays.as_array(constant)
         self.stateless = constant is not None
 
     def run(self, inputs: Sequence[Array], step: int, steps: int) -> Sequence[Array]:
@@ -48,7 +48,7 @@ class SourceKernel(Kernel):
             return [self._constant]
         first = self._first + step
         block = source_block(self._op, self._given, step, first, steps, self._dt)
-        return [self._arrays.holding(block)]
+        return [self._arrays.as_array(block)]
 
 
 def source_block(

@@ -1,11 +1,11 @@
-"""Factors beside signals: counts of spikes stay counts in operators that only move and add.
+"""Scale factors of spike counts: signals stay counts in operators that only move and add values.
 
-The height of a population's spikes, `amplitude / (s dt)`, and the means of pooling are factors of
-the first operator that needs the values. Where neurons of one population differ in height, the
-first weights absorb the heights. The maximum of values with one factor is the maximum of their
-counts times that factor, so maxima are taken of counts.
+The height of a population's spikes, `amplitude / (s dt)`, and the averages of pooling are factors
+of the first operator that needs the values. Where neurons of one population differ in height, the
+first weights absorb the heights. Maxima of values with one positive factor are that factor times
+the maxima of their counts, so maxima are taken of counts.
 
-Spikes of height 1000 pass a node as counts; the weights behind it have the factor:
+Here spikes of height 1000 pass through a node as counts, and the weights after it have the factor:
 
 >>> with sw.Network() as net:
 ...     a = sw.Ensemble(3, None, neuron_type=sw.IntegrateAndFire())
@@ -56,14 +56,14 @@ from spikewright.network.transforms import (
 
 
 class ScaledSignal(NamedTuple):
-    """A signal and the factor that makes its values, e.g. counts of spikes and their height."""
+    """A signal and the factor of its values, e.g. counts of spikes and the height of a spike."""
 
     signal: int
     factor: float
 
 
-def carries(transform: Transform) -> float | None:
-    """The factor of a transform that only moves and adds values; None for all others."""
+def passthrough_factor(transform: Transform) -> float | None:
+    """The factor of a transform that only moves and adds values; None for other transforms."""
     if isinstance(transform, Reshape | Permute | Slice | Place | Take):
         return 1.0
     if isinstance(transform, SumPool) and transform.factor.ndim == 0 and transform.factor != 0:
@@ -71,39 +71,41 @@ def carries(transform: Transform) -> float | None:
     return None
 
 
-def plain(transform: Transform) -> Transform:
-    """A transform that `carries` accepts, without its own factor."""
+def without_factor(transform: Transform) -> Transform:
+    """A transform that has a `passthrough_factor`, without that factor."""
     return replace(transform, factor=np.array(1.0)) if isinstance(transform, SumPool) else transform
 
 
 class CountChain(NamedTuple):
-    """A chain for counts of spikes, and the heights that its first weights are multiplied by.
+    """A chain of transforms for counts of spikes, and the heights to multiply its first weights by.
 
-    `heights` `(channels,)` are those of the inputs of these weights; None where the chain has
-    taken them up.
+    `heights` `(channels,)` belong to the inputs of these weights; None where the weights include
+    them already.
     """
 
     chain: tuple[Transform, ...]
     heights: NDArray | None
 
 
-def with_heights(chain: tuple[Transform, ...], heights: NDArray, shape: Shape) -> CountChain | None:
-    """A chain for counts that does what `chain` does to values: first weights times `heights`.
+def absorb_heights(
+    chain: tuple[Transform, ...], heights: NDArray, shape: Shape
+) -> CountChain | None:
+    """The chain for counts that is equal to `chain` for values: its first weights absorb `heights`.
 
-    `heights` broadcast to `shape`, that of the signal. None where the chain does not begin with
-    weights, or where these are shared by neurons that differ in height.
+    `heights` broadcast to `shape`, that of the signal. None if the chain does not begin with
+    weights, or if neurons that differ in height share them.
     """
     each = np.broadcast_to(heights, shape)
     for place, transform in enumerate(chain):
-        moved = _moved(transform, each)
+        moved = _rearranged(transform, each)
         if moved is None:
-            return _taken_up(chain, place, each)
+            return _absorbed(chain, place, each)
         each = moved
     return None
 
 
-def _moved(transform: Transform, values: NDArray) -> NDArray | None:
-    """Values behind a transform that only moves them; None behind any other."""
+def _rearranged(transform: Transform, values: NDArray) -> NDArray | None:
+    """The values after a transform that only moves them; None for other transforms."""
     if isinstance(transform, Reshape):
         return values.reshape(transform.shape)
     if isinstance(transform, Permute):
@@ -111,10 +113,11 @@ def _moved(transform: Transform, values: NDArray) -> NDArray | None:
     return values[transform.index] if isinstance(transform, Slice) else None
 
 
-def _taken_up(chain: tuple[Transform, ...], place: int, heights: NDArray) -> CountChain | None:
+def _absorbed(chain: tuple[Transform, ...], place: int, heights: NDArray) -> CountChain | None:
     """The chain for counts of these heights, whose first weights are at `place`, or None.
 
-    The heights stay beside matrices and kernels, which are the network's own and may be large.
+    Matrices and kernels are the network's own arrays and may be large, so their heights are kept
+    separately and not multiplied in.
     """
     transform = chain[place]
     if isinstance(transform, Sparse):
@@ -124,11 +127,11 @@ def _taken_up(chain: tuple[Transform, ...], place: int, heights: NDArray) -> Cou
     if not isinstance(transform, Dense | Convolution):
         return None
     last = isinstance(transform, Dense) or transform.channels_last
-    shared = _along(heights, -1 if last else 0)
+    shared = _shared_along(heights, -1 if last else 0)
     if shared is None:
         return None
     if not _finite(transform, shared):
-        weighted(transform, shared)  # which raises the error
+        apply_heights(transform, shared)  # which raises the error
     return CountChain(chain, np.array(shared, np.float64))
 
 
@@ -139,29 +142,29 @@ def _finite(transform: Dense | Convolution, heights: NDArray) -> bool:
     return math.isfinite(largest * float(np.abs(heights).max(initial=0.0)))
 
 
-def weighted(transform: Transform, heights: NDArray | None) -> Transform:
-    """A transform that does to counts of these heights what this one does to values."""
+def apply_heights(transform: Transform, heights: NDArray | None) -> Transform:
+    """The transform for counts of these heights that is equal to `transform` for values."""
     if heights is None:
         return transform
     if isinstance(transform, Dense):
         return replace(transform, matrix=frozen(transform.matrix * heights))
     if isinstance(transform, Convolution):
         return channels_scaled(transform, heights)
-    raise TypeError(f"{type(transform).__name__} takes up no heights of spikes")
+    raise TypeError(f"{type(transform).__name__} absorbs no heights of spikes")
 
 
-def in_steps(transform: Transform, steps: NDArray) -> Transform:
-    """The transform whose weights are whole numbers of an output channel's step `(out,)`."""
+def to_step_units(transform: Transform, steps: NDArray) -> Transform:
+    """The transform with its weights as integers, in units of each output channel's step."""
     if isinstance(transform, Dense):
         return replace(transform, matrix=frozen(np.rint(transform.matrix / steps[:, None])))
     if isinstance(transform, Convolution):
         each = steps.reshape(-1, *(1 for _ in transform.kernel.shape[1:]))
         return replace(transform, kernel=frozen(np.rint(transform.kernel / each)))
-    raise TypeError(f"{type(transform).__name__} has no whole numbers for weights")
+    raise TypeError(f"{type(transform).__name__} has no integer weights")
 
 
-def heights_of(transform: Transform, heights: NDArray | None) -> NDArray | None:
-    """Heights of input channels as they broadcast to the weights of a transform."""
+def broadcast_heights(transform: Transform, heights: NDArray | None) -> NDArray | None:
+    """The heights of input channels in a shape that broadcasts to the weights of a transform."""
     if heights is None or not isinstance(transform, Convolution):
         return heights
     out, inner, *size = transform.kernel.shape
@@ -169,19 +172,19 @@ def heights_of(transform: Transform, heights: NDArray | None) -> NDArray | None:
     return each.reshape(out, inner, *(1 for _ in size))
 
 
-def _along(heights: NDArray, axis: int) -> NDArray | None:
-    """Heights that differ along one axis alone, `(axis,)`; else None."""
+def _shared_along(heights: NDArray, axis: int) -> NDArray | None:
+    """The heights along one axis, if they are the same along all others; else None."""
     return shared_row(np.moveaxis(heights, axis, -1).reshape(-1, heights.shape[axis]))
 
 
 def shared_row(rows: NDArray) -> NDArray | None:
-    """The one row that all rows are like, or None."""
+    """The row that all rows are equal to, or None."""
     alike = len(rows) > 0 and np.array_equal(rows, np.broadcast_to(rows[0], rows.shape))
     return rows[0] if alike else None
 
 
 def channels_scaled(transform: Convolution, factors: NDArray | None) -> Convolution:
-    """A convolution whose input channels are multiplied by these factors, if there are any."""
+    """A convolution with the weights of its input channels multiplied by factors, if any."""
     if factors is None:
         return transform
     kernel = transform.kernel
@@ -191,18 +194,18 @@ def channels_scaled(transform: Convolution, factors: NDArray | None) -> Convolut
     return replace(transform, kernel=frozen(scaled).reshape(kernel.shape))
 
 
-def takes_counts(node: Node) -> bool:
-    """Whether a node's function of counts is that of their values up to the factor."""
+def accepts_counts(node: Node) -> bool:
+    """Whether a node's function is homogeneous: of counts, it differs only by their factor."""
     return isinstance(node.output, NodeFunction) and node.output.homogeneous
 
 
 def pooled_heights(
     network: Network, heights: Mapping[NeuronsView, NDArray]
 ) -> dict[NeuronsView | Node, NDArray]:
-    """Heights of the outputs of maxima over windows, by channel, where those of inputs differ.
+    """The heights by channel of maxima over windows, of spikes that differ in height.
 
-    They broadcast to the input and output of such a node. Only maxima that one population alone
-    drives, directly, have them.
+    They broadcast to the input and output of such a node. Only nodes that a single population
+    drives directly have them.
     """
     arriving: dict[Node, list[Connection]] = {}
     for connection in network.all_connections:
@@ -220,9 +223,9 @@ def pooled_heights(
 def passed_heights(
     network: Network, junctions: Collection[Node], heights: Mapping[NeuronsView, NDArray]
 ) -> dict[NeuronsView | Node, NDArray]:
-    """Heights at junctions that one connection alone leads to, where those of neurons differ.
+    """The heights at junctions with one incoming connection, for spikes that differ in height.
 
-    It only moves what it brings, so that weights behind the junction may absorb the heights.
+    That connection only moves values, so that weights after the junction can absorb the heights.
     """
     arriving = Counter(connection.post_obj for connection in network.all_connections)
     found: dict[Any, NDArray] = {n: each for n, each in heights.items() if each.ndim > 0}
@@ -243,7 +246,7 @@ def passed_heights(
                 continue
             each: NDArray | None = np.broadcast_to(found[pre], output_shape(pre))
             for transform in connection.chain():
-                each = None if each is None else _moved(transform, each)
+                each = None if each is None else _rearranged(transform, each)
             if each is not None:
                 found[connection.post_obj] = each
     return {place: each for place, each in found.items() if isinstance(place, Node)}
@@ -252,7 +255,7 @@ def passed_heights(
 def _of_channels(
     connection: Connection, last: bool, heights: Mapping[NeuronsView, NDArray]
 ) -> NDArray | None:
-    """Heights of a population that a connection passes on as they are, if channels share them."""
+    """The heights by channel of a population that a connection passes on unchanged, or None."""
     pre = connection.pre_obj
     delayed = np.any(connection.delay)
     if not isinstance(pre, NeuronsView) or connection.synapse is not None or delayed:
@@ -260,20 +263,20 @@ def _of_channels(
     each, shape = heights[pre], pre.shape
     if each.ndim == 0 or np.any(each <= 0.0) or connection.chain() or connection.function:
         return None
-    shared = _along(np.broadcast_to(each, shape), -1 if last else 0)
+    shared = _shared_along(np.broadcast_to(each, shape), -1 if last else 0)
     if shared is None or last:
         return shared
     return shared.reshape(-1, *[1] * (len(shape) - 1))
 
 
-def carried_factors(
+def propagate_factors(
     network: Network, junctions: Collection[Node], heights: Mapping[NeuronsView, NDArray]
 ) -> dict[Node, float]:
-    """The factor of every junction all of whose inputs have the same one.
+    """The factor of every junction whose inputs all have the same factor.
 
-    So signals pooled, reshaped, concatenated or added between populations of one spike height stay
-    counts of spikes. Junctions within loops have values. `heights` are those of spikes. `junctions`
-    may contain nodes that take counts; their factor is positive.
+    So signals that are pooled, reshaped, concatenated or added between populations of one spike
+    height stay counts of spikes. Junctions in loops hold values. `heights` are those of spikes.
+    `junctions` may contain nodes with homogeneous functions; their factor is positive.
     """
     arriving: dict[Node, list[Connection]] = {node: [] for node in junctions}
     for connection in network.all_connections:
@@ -292,7 +295,7 @@ def carried_factors(
         for node in ready:
             factors = {_factor_after(c, known, heights) for c in arriving[node]}
             factor = factors.pop() if len(factors) == 1 else 1.0
-            known[node] = 1.0 if takes_counts(node) and factor <= 0.0 else factor
+            known[node] = 1.0 if accepts_counts(node) and factor <= 0.0 else factor
 
 
 def _factor_after(
@@ -312,6 +315,6 @@ def _factor_after(
         height = heights.get(pre, np.ones(1))
         factor = float(height) if height.ndim == 0 else 1.0
     for transform in connection.chain():
-        carried = carries(transform)
+        carried = passthrough_factor(transform)
         factor = 1.0 if carried is None else factor * carried
     return factor

@@ -18,12 +18,12 @@ class Average(Operator):
 
     steps: int
     initial: NDArray
-    prompt = ()
+    immediate_inputs = ()
     changes = True
-    wide = True
+    float64_state = True
     by_window = True
 
-    def kept_values(self, program: SignalShapes) -> int:
+    def state_values(self, program: SignalShapes) -> int:
         return 2 * self.size(program)
 
 
@@ -31,6 +31,6 @@ class Average(Operator):
 class Carry(Delay):
     """A delay by a whole window of `steps` steps, of which each is known when it begins."""
 
-    keeps = False
+    has_state = False
     changes = True
     by_window = True

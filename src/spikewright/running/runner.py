@@ -197,7 +197,7 @@ class Runner:
             program = engines.compile_network(
                 self.lowered.network, dt, seed, precision, probes, own_steps=own_steps
             )
-            program = program.with_moving(moving) if moving else program
+            program = program.with_varying_sources(moving) if moving else program
             self._programs.clear()
             self._needs.clear()
             self._programs[key] = program

@@ -16,8 +16,8 @@ from spikewright.engines.grid import entry_steps
 from spikewright.engines.native._kernels import (
     MOST_PART_RECEIVERS,
     MOST_RECEIVERS,
+    CscFormat,
     Region,
-    SenderForm,
 )
 from spikewright.engines.operators import DelayedLinear
 from spikewright.network.transforms import Sparse
@@ -52,9 +52,9 @@ class CscWeights:
         return entry_steps(values, rows, self.receivers)
 
     @cached_property
-    def form(self) -> SenderForm:
+    def form(self) -> CscFormat:
         """The narrowest exact format; doubles for entries that are not on the "float32" grid."""
-        return SenderForm(**self.entries, count=self.senders)
+        return CscFormat(**self.entries, count=self.senders)
 
     @property
     def entries(self) -> dict[str, NDArray]:
@@ -109,7 +109,7 @@ class CscPacking:
 
     def pack(self, kernels: Region, threads: int) -> None:
         """Pack the lists, on one thread."""
-        kernels.fill_senders(self.number, form=self.lists.form, **self.lists.entries)
+        kernels.fill_csc(self.number, form=self.lists.form, **self.lists.entries)
 
 
 class DelayedCscWeights:
@@ -168,4 +168,4 @@ class DelayedCscPacking:
 
     def pack(self, kernels: Region, threads: int) -> None:
         """Pack the lists, on one thread."""
-        kernels.fill_arrivals(self.number, **self.lists.entries)
+        kernels.fill_delayed_csc(self.number, **self.lists.entries)

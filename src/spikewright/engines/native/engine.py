@@ -241,7 +241,7 @@ def _values(inputs: Sequence[Array]) -> list[Array]:
 class _UnchangedArrays(EngineArrays):
     """Leaves fed arrays as they are, since kernels read several types of numbers."""
 
-    def holding(self, values: NDArray) -> Array:
+    def as_array(self, values: NDArray) -> Array:
         return values
 
 
@@ -282,9 +282,9 @@ class _Fallback(Kernel):
     def python_steps(self) -> Iterable[PythonStep]:
         return self._kernel.python_steps()
 
-    def into(self, inputs: Sequence[NDArray], outputs: Sequence[NDArray]) -> Call | None:
+    def output_writer(self, inputs: Sequence[NDArray], outputs: Sequence[NDArray]) -> Call | None:
         counts = any(x.dtype == np.int8 for x in inputs)
-        return None if counts else self._kernel.into(inputs, outputs)
+        return None if counts else self._kernel.output_writer(inputs, outputs)
 
     def prepare_step(self, inputs: Sequence[Array]) -> PreparedStep | None:
         return self._kernel.prepare_step(inputs)

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from spikewright.engines.native._kernels import Computed, Computing
+from spikewright.engines.native._kernels import FunctionKernel, FunctionKind
 from spikewright.network import NodeFunction
 from spikewright.network.node_functions import (
     LayerNormalization,
@@ -16,15 +16,15 @@ from spikewright.network.node_functions import (
 )
 from spikewright.network.transforms import Shape
 
-_NORMS: dict[type[NodeFunction], Computing] = {
-    LayerNormalization: Computing.normalise,
-    RMSNormalization: Computing.normalise_size,
+_NORMS: dict[type[NodeFunction], FunctionKind] = {
+    LayerNormalization: FunctionKind.normalise,
+    RMSNormalization: FunctionKind.normalise_size,
 }
 
 
-def function_kernel(function: NodeFunction, shape: Shape) -> Computed | None:
+def function_kernel(function: NodeFunction, shape: Shape) -> FunctionKernel | None:
     """The description of a function of an input of this shape; None if it has no kernel."""
-    made, last = Computed(), 0
+    made, last = FunctionKernel(), 0
     if isinstance(function, MatMul):
         return _product(function)
     if isinstance(function, LayerNormalization | RMSNormalization):
@@ -33,19 +33,19 @@ def function_kernel(function: NodeFunction, shape: Shape) -> Computed | None:
             return None
         made.kind, made.epsilon = _NORMS[type(function)], function.epsilon
     elif isinstance(function, Softmax) and function.axis == -1:
-        made.kind, last = Computing.softmax, 1
+        made.kind, last = FunctionKind.softmax, 1
     if not last:
         return None
     made.rows, made.inner = math.prod(shape[:-last]), math.prod(shape[-last:])
     return made
 
 
-def _product(function: MatMul) -> Computed | None:
+def _product(function: MatMul) -> FunctionKernel | None:
     """A batch of matrix products, of matrices stored one after the other."""
     a, b = function.shapes
     *lead, rows, columns = function.value_shape()
-    made = Computed()
-    made.kind, made.rows, made.columns = Computing.product, rows, columns
+    made = FunctionKernel()
+    made.kind, made.rows, made.columns = FunctionKind.product, rows, columns
     made.inner = a[-2] if function.transpose_a else a[-1]
     made.transpose_a, made.transpose_b = function.transpose_a, function.transpose_b
     made.first = _starts(a, tuple(lead), 0)

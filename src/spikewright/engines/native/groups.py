@@ -60,7 +60,7 @@ def groups(b: Buffers) -> list[list[FusedOperator]]:
     called = -1  # functions are called in the operators' order
     found: dict[tuple[int, Hashable], list[FusedOperator]] = {}
     for unit in units:
-        needed = unit.operator.prompt if b.op.loops and not unit.is_fused else unit.inputs
+        needed = unit.operator.immediate_inputs if b.op.loops and not unit.is_fused else unit.inputs
         before = [depths[makers[s]] for s in needed if s in makers]
         depths[unit] = max(before, default=-1) + 1
         if unit.operator in b.op.host_operators:

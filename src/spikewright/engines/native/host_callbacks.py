@@ -22,13 +22,13 @@ HostCall = tuple[Callable[[int], None], list[NDArray], list[NDArray]]
 def add_host_callback(b: Buffers, op: Operator) -> None:
     """Call an operator in its turn and, if some inputs are read then, at the end of a step."""
     _add_call(b, op, True)
-    if op.prompt != op.inputs:
+    if op.immediate_inputs != op.inputs:
         b.step_end.append(lambda: _add_call(b, op, False))
 
 
 def _add_call(b: Buffers, op: Operator, first: bool) -> None:
     early, late = outputs_of(op)
-    inputs = op.prompt if first else op.inputs[len(op.prompt) :]
+    inputs = op.immediate_inputs if first else op.inputs[len(op.immediate_inputs) :]
     read = [b.buffer_in(s) for s in dict.fromkeys(inputs)]
     b.kernels.call(inputs=read, outputs=[b.buffer(False, s) for s in (early if first else late)])
     b.calls.append((op, first))
@@ -36,7 +36,7 @@ def _add_call(b: Buffers, op: Operator, first: bool) -> None:
 
 def outputs_of(op: Operator) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """The outputs that an operator makes in its turn, and those that it makes at a step's end."""
-    return op.outputs[: len(op.outputs) - len(op.late)], op.late
+    return op.outputs[: len(op.outputs) - len(op.late_outputs)], op.late_outputs
 
 
 class HostCallback(Kernel):
@@ -53,7 +53,7 @@ class HostCallback(Kernel):
         self._inputs = {s: np.zeros((batch, 1, *program.shapes[s])) for s in op.inputs}
         # A user's own class may keep its inputs, so it gets copies; functions get copies anyway.
         self._copies_inputs = not isinstance(op, Apply | Generate)
-        self._prompt = [self._inputs[s] for s in op.prompt]
+        self._prompt = [self._inputs[s] for s in op.immediate_inputs]
         self._all = [self._inputs[s] for s in op.inputs]
         self._early, self._late = outputs_of(op)
         self._made: dict[int, NDArray] = {}
@@ -66,12 +66,16 @@ class HostCallback(Kernel):
         signals = (*self._early, *self._late)
         if any(s not in self._made or len(self._made[s]) < steps for s in signals):
             made = {s: np.empty((steps, self._batch, *self._shapes[s])) for s in signals}
-            called = self._kernel.into(self._prompt, [made[s] for s in self._early])
+            called = self._kernel.output_writer(self._prompt, [made[s] for s in self._early])
             self._made, self._called = made, called  # together, even if an interrupt comes before
 
     def call(self, first: bool) -> HostCall:
         """The call that the loop makes in the operator's turn (`first`), or at a step's end."""
-        inputs = self._op.prompt if first else self._op.inputs[len(self._op.prompt) :]
+        inputs = (
+            self._op.immediate_inputs
+            if first
+            else self._op.inputs[len(self._op.immediate_inputs) :]
+        )
         outputs = [self._made[s] for s in (self._early if first else self._late)]
         function = self._end_natively
         if first:

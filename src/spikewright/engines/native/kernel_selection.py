@@ -14,7 +14,7 @@ from spikewright.engines.native._kernels import (
     MOST_COUNTS,
     MOST_ORDER,
     MOST_WAITING_STEPS,
-    Cell,
+    NeuronKind,
     NeuronModel,
 )
 from spikewright.engines.native.csc import CscWeights
@@ -127,7 +127,7 @@ def _filter(op: Filter | Smooth, kinds: dict[int, Kind], program: Program) -> Ke
         return KernelChoice(None, "a filter without order or feedthrough")
     if op.filter.order > MOST_ORDER and not is_shift_register(op.filter):
         return KernelChoice(None, f"a filter of order {op.filter.order}, above {MOST_ORDER}")
-    return KernelChoice("values", "filter without delay" if op.prompt else "filter")
+    return KernelChoice("values", "filter without delay" if op.immediate_inputs else "filter")
 
 
 def _sum(op: ScaledSum, kinds: dict[int, Kind], program: Program) -> KernelChoice:
@@ -208,7 +208,7 @@ def _spikes(kind: NeuronType, model: NeuronModel) -> Kind:
         return "counts"
     most = kind.most_in(1)
     fits = most is not None and most <= MOST_COUNTS
-    mostly = model.blocks or model.cell in (Cell.bipolar, Cell.digits)
+    mostly = model.blocks or model.neuron_kind in (NeuronKind.bipolar, NeuronKind.digits)
     return "signed" if fits or mostly else "whole"
 
 
@@ -318,7 +318,7 @@ def _computed(
         return KernelChoice(None, f"{name} has no native kernel")
     if signal not in kinds:
         return KernelChoice(None, _NOTHING_NATIVE)
-    return KernelChoice("values", f"{name} of running means" if op.keeps else name)
+    return KernelChoice("values", f"{name} of running means" if op.has_state else name)
 
 
 _CHOICES: dict[type[Operator], Callable[[Any, dict[int, Kind], Program], KernelChoice]] = {

@@ -21,7 +21,7 @@ def add_learned(b: Buffers, op: Learned) -> None:
     b.learned[op] = kept["weights"]
     counts = signal in b.op.counts and signal not in b.op.whole
     source = b.buffer_in(signal) if counts else b.values_in(signal)
-    for s in op.late:
+    for s in op.late_outputs:
         b.buffer(False, s)
     read: dict[int, int] = {}  # buffers of what rules read; outside loops weights read them at once
     gains: list[int] = []

@@ -37,7 +37,7 @@ def _heights(b: Buffers, signal: int) -> tuple[int, ...]:
     Digits that need more than a byte are read as values, in which heights are included.
     """
     op = b.producer_of.get(signal)
-    if isinstance(op, Apply) and isinstance(op.node.output, MaxPool) and op.keeps:
+    if isinstance(op, Apply) and isinstance(op.node.output, MaxPool) and op.has_state:
         op = b.producer_of.get(op.inputs[0])
     if not isinstance(op, Neurons) or op.neuron_type.start != 0 or signal not in b.op.whole:
         return ()

@@ -10,7 +10,7 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from spikewright.engines.native._kernels import Cell, FixedPoint, NeuronModel, Rate
+from spikewright.engines.native._kernels import FixedPoint, NeuronKind, NeuronModel, Rate
 from spikewright.engines.populations import Neurons
 from spikewright.network.neurons import (
     LIF,
@@ -68,7 +68,7 @@ def parameters(op: Neurons, model: NeuronModel) -> tuple[Any, Any]:
     They broadcast to the neurons; for leaky neurons with different parameters they are rows.
     """
     kind: Any = op.neuron_type
-    if model.cell is Cell.fixed_point:
+    if model.neuron_kind is NeuronKind.fixed_point:
         return kind.threshold, kind.threshold / op.threshold
     if model.rate is Rate.parametric:
         return op.threshold, rate_of(kind).slope
@@ -99,9 +99,9 @@ def states(kind: NeuronType) -> tuple[str | None, str | None]:
     return second, third
 
 
-def _model(cell: Cell, rate: Rate = Rate.identity, **numbers: Any) -> NeuronModel:
+def _model(neuron_kind: NeuronKind, rate: Rate = Rate.identity, **numbers: Any) -> NeuronModel:
     made = NeuronModel()
-    made.cell, made.rate = cell, rate
+    made.neuron_kind, made.rate = neuron_kind, rate
     for name, value in numbers.items():
         setattr(made, name, value)
     return made
@@ -109,16 +109,18 @@ def _model(cell: Cell, rate: Rate = Rate.identity, **numbers: Any) -> NeuronMode
 
 def _leaky(kind: Any, dt: float) -> NeuronModel:
     share = -math.expm1(-dt / kind.tau_rc)
-    return _model(Cell.leaky, min_voltage=kind.min_voltage, most_share=share, **_periods(kind))
+    return _model(
+        NeuronKind.leaky, min_voltage=kind.min_voltage, most_share=share, **_periods(kind)
+    )
 
 
-def _differing(cell: Cell) -> Form:
-    return lambda kind, dt: _model(cell, min_voltage=kind.min_voltage, differ=True)
+def _differing(neuron_kind: NeuronKind) -> Form:
+    return lambda kind, dt: _model(neuron_kind, min_voltage=kind.min_voltage, differ=True)
 
 
 def _on_grid(kind: GridLIF, dt: float) -> NeuronModel:
     return _model(
-        Cell.grid_leaky,
+        NeuronKind.grid_leaky,
         min_voltage=kind.min_voltage,
         most_share=share_of(NUMPY_NEURONS, dt, kind.tau_rc),
         tau_ref=kind.silent_steps(dt),
@@ -129,26 +131,28 @@ def _periods(kind: Any) -> dict[str, Any]:
     return {"tau_ref": kind.tau_ref, "tau_rc": kind.tau_rc}
 
 
-def _adaptive(model: NeuronModel, cell: Cell, kind: Any, dt: float, spike: float) -> NeuronModel:
+def _adaptive(
+    model: NeuronModel, neuron_kind: NeuronKind, kind: Any, dt: float, spike: float
+) -> NeuronModel:
     """Adaptive neurons; a spike adds `inc_n` times `spike` to the adaptation state."""
-    model.cell, model.amplitude = cell, kind.amplitude
+    model.neuron_kind, model.amplitude = neuron_kind, kind.amplitude
     model.adapting, model.added = dt / kind.tau_n, kind.inc_n * spike
     return model
 
 
 def _adaptive_leaky(kind: AdaptiveLIF, dt: float) -> NeuronModel:
-    return _adaptive(_leaky(kind, dt), Cell.adaptive_leaky, kind, dt, kind.amplitude / dt)
+    return _adaptive(_leaky(kind, dt), NeuronKind.adaptive_leaky, kind, dt, kind.amplitude / dt)
 
 
 def _adaptive_rate(kind: AdaptiveLIFRate, dt: float) -> NeuronModel:
-    rate = _model(Cell.rate, Rate.lif, **_periods(kind))
-    return _adaptive(rate, Cell.adaptive_rate, kind, dt, 1.0)
+    rate = _model(NeuronKind.rate, Rate.lif, **_periods(kind))
+    return _adaptive(rate, NeuronKind.adaptive_rate, kind, dt, 1.0)
 
 
 def _quadratic(kind: Izhikevich, dt: float) -> NeuronModel:
     pace = 1000.0 * dt  # its time is in milliseconds
     return _model(
-        Cell.quadratic,
+        NeuronKind.quadratic,
         pace=pace,
         follow=pace * kind.tau_recovery,
         coupling=kind.coupling,
@@ -159,7 +163,7 @@ def _quadratic(kind: Izhikevich, dt: float) -> NeuronModel:
 
 def _integrator(kind: Any, dt: float) -> NeuronModel:
     return _model(
-        Cell.integrate,
+        NeuronKind.integrate,
         blocks=not kind.negative,
         negative=kind.negative,
         floor=_floor(kind),
@@ -182,7 +186,7 @@ def _in_whole_numbers(kind: FixedPointIntegrateAndFire, dt: float) -> NeuronMode
         to_zero=kind.hard_reset,
     )
     return _model(
-        Cell.fixed_point,
+        NeuronKind.fixed_point,
         blocks=True,
         floor=_floor(kind),
         cap=kind.max_spikes_per_step or 0,
@@ -196,10 +200,10 @@ DIGITS_IN_BYTES = 7
 
 def _digits(kind: BipolarIntegrateAndFire, dt: float) -> NeuronModel | None:
     """Signed digits of the current, or of a response to it; None if that has no kernel."""
-    made = _model(Cell.digits) if kind.response is None else _responding(kind.response, dt)
-    if made is None or (kind.response is not None and made.cell is not Cell.rate):
+    made = _model(NeuronKind.digits) if kind.response is None else _responding(kind.response, dt)
+    if made is None or (kind.response is not None and made.neuron_kind is not NeuronKind.rate):
         return None
-    made.cell, made.responds = Cell.digits, kind.response is not None
+    made.neuron_kind, made.responds = NeuronKind.digits, kind.response is not None
     made.start, made.heights, made.cap = float(kind.start or 0), kind.spike_heights, 1
     made.parts = kind.spike_thresholds or (0.5,) * len(kind.spike_heights)
     made.blocks = len(kind.spike_heights) <= DIGITS_IN_BYTES
@@ -207,12 +211,12 @@ def _digits(kind: BipolarIntegrateAndFire, dt: float) -> NeuronModel | None:
 
 
 _CURVES: dict[str, Callable[[dict[str, Any]], NeuronModel]] = {
-    "linear": lambda line: _model(Cell.rate),
-    "sigmoid": lambda line: _model(Cell.rate, Rate.sigmoid, tau_ref=1.0),
-    "tanh": lambda line: _model(Cell.rate, Rate.tanh, tau_ref=1.0),
-    "softplus": lambda line: _model(Cell.rate, Rate.softplus),
-    "gelu": lambda line: _model(Cell.rate, Rate.gelu),
-    "silu": lambda line: _model(Cell.rate, Rate.silu, slope=line["beta"]),
+    "linear": lambda line: _model(NeuronKind.rate),
+    "sigmoid": lambda line: _model(NeuronKind.rate, Rate.sigmoid, tau_ref=1.0),
+    "tanh": lambda line: _model(NeuronKind.rate, Rate.tanh, tau_ref=1.0),
+    "softplus": lambda line: _model(NeuronKind.rate, Rate.softplus),
+    "gelu": lambda line: _model(NeuronKind.rate, Rate.gelu),
+    "silu": lambda line: _model(NeuronKind.rate, Rate.silu, slope=line["beta"]),
 }
 """The elementwise functions whose digits kernels compute, by name."""
 
@@ -228,7 +232,7 @@ def _bipolar(kind: BipolarIntegrateAndFire, dt: float) -> NeuronModel | None:
     if kind.sends_digits:
         return _digits(kind, dt)
     return _model(
-        Cell.bipolar,
+        NeuronKind.bipolar,
         blocks=not kind.spike_heights,
         cap=kind.max_spikes_per_step or 0,
         assumed=(kind.assumed,),
@@ -239,20 +243,20 @@ def _bipolar(kind: BipolarIntegrateAndFire, dt: float) -> NeuronModel | None:
 def _by_name(kind: Elementwise, dt: float) -> NeuronModel | None:
     """A piecewise linear function; None for other functions."""
     if kind.function == "hard_swish":
-        return _model(Cell.rate, Rate.bent, slope=1.0 / 6.0, offset=0.5, most=1.0, gated=True)
+        return _model(NeuronKind.rate, Rate.bent, slope=1.0 / 6.0, offset=0.5, most=1.0, gated=True)
     if kind.function != "hard_sigmoid":
         return None
     line: dict[str, Any] = {**kind.curve.defaults, **dict(kind.parameters)}
-    return _model(Cell.rate, Rate.bent, slope=line["slope"], offset=line["offset"], most=1.0)
+    return _model(NeuronKind.rate, Rate.bent, slope=line["slope"], offset=line["offset"], most=1.0)
 
 
 def _spiking(kind: RegularSpiking | RunningMeanSpiking, dt: float) -> NeuronModel | None:
     """An integrated rate function; None if the base type is not a plain rate function."""
     made = kernel_model(kind.base_type, dt)
-    if made is None or made.cell is not Cell.rate:
+    if made is None or made.neuron_kind is not NeuronKind.rate:
         return None
     mean = isinstance(kind, RunningMeanSpiking)
-    made.cell = Cell.running_mean if mean else Cell.integrate
+    made.neuron_kind = NeuronKind.running_mean if mean else NeuronKind.integrate
     made.amplitude, made.negative = kind.base_type.amplitude, kind.negative
     if isinstance(kind, RunningMeanSpiking):
         made.cap = kind.most_spikes or 0
@@ -260,23 +264,23 @@ def _spiking(kind: RegularSpiking | RunningMeanSpiking, dt: float) -> NeuronMode
     return made
 
 
-def _drawn(cell: Cell) -> Form:
+def _drawn(neuron_kind: NeuronKind) -> Form:
     """A rate function with random spikes; None if the base type is not a plain rate function."""
 
     def form(kind: PoissonSpiking | StochasticSpiking, dt: float) -> NeuronModel | None:
         made = kernel_model(kind.base_type, dt)
-        if made is None or made.cell is not Cell.rate:
+        if made is None or made.neuron_kind is not NeuronKind.rate:
             return None
-        made.cell, made.amplitude = cell, kind.base_type.amplitude
+        made.neuron_kind, made.amplitude = neuron_kind, kind.base_type.amplitude
         return made
 
     return form
 
 
 _DIFFERING: dict[type[NeuronType], Form] = {
-    LIF: _differing(Cell.leaky),
-    GridLIF: _differing(Cell.grid_leaky),
-    AdaptiveLIF: _differing(Cell.adaptive_leaky),
+    LIF: _differing(NeuronKind.leaky),
+    GridLIF: _differing(NeuronKind.grid_leaky),
+    AdaptiveLIF: _differing(NeuronKind.adaptive_leaky),
 }
 """Types with parameters for each neuron."""
 
@@ -288,28 +292,32 @@ _FORMS: dict[type[NeuronType], Form] = {
     Izhikevich: _quadratic,
     RegularSpiking: _spiking,
     RunningMeanSpiking: _spiking,
-    PoissonSpiking: _drawn(Cell.poisson),
-    StochasticSpiking: _drawn(Cell.stochastic),
+    PoissonSpiking: _drawn(NeuronKind.poisson),
+    StochasticSpiking: _drawn(NeuronKind.stochastic),
     IntegrateAndFire: _integrator,
     SignedIntegrateAndFire: _integrator,
     FixedPointIntegrateAndFire: _in_whole_numbers,
     BipolarIntegrateAndFire: _bipolar,
     SpikingRectifiedLinear: lambda kind, dt: _model(
-        Cell.integrate, Rate.bent, most=math.inf, blocks=True
+        NeuronKind.integrate, Rate.bent, most=math.inf, blocks=True
     ),
     SpikingLeakyReLU: lambda kind, dt: _model(
-        Cell.integrate, Rate.leaky, slope=kind.negative_slope, negative=True, truncate=True
+        NeuronKind.integrate, Rate.leaky, slope=kind.negative_slope, negative=True, truncate=True
     ),
-    RectifiedLinear: lambda kind, dt: _model(Cell.rate, Rate.bent, most=math.inf),
-    LeakyReLU: lambda kind, dt: _model(Cell.rate, Rate.leaky, slope=kind.negative_slope),
-    ParametricReLU: lambda kind, dt: _model(Cell.rate, Rate.parametric),
-    ClippedReLU: lambda kind, dt: _model(Cell.rate, Rate.bent, most=kind.max_value),
-    Sigmoid: lambda kind, dt: _model(Cell.rate, Rate.sigmoid, tau_ref=kind.tau_ref),
+    RectifiedLinear: lambda kind, dt: _model(NeuronKind.rate, Rate.bent, most=math.inf),
+    LeakyReLU: lambda kind, dt: _model(NeuronKind.rate, Rate.leaky, slope=kind.negative_slope),
+    ParametricReLU: lambda kind, dt: _model(NeuronKind.rate, Rate.parametric),
+    ClippedReLU: lambda kind, dt: _model(NeuronKind.rate, Rate.bent, most=kind.max_value),
+    Sigmoid: lambda kind, dt: _model(NeuronKind.rate, Rate.sigmoid, tau_ref=kind.tau_ref),
     Elementwise: _by_name,
-    Tanh: lambda kind, dt: _model(Cell.rate, Rate.tanh, tau_ref=kind.tau_ref),
-    Softplus: lambda kind, dt: _model(Cell.rate, Rate.softplus),
-    LIFRate: lambda kind, dt: _model(Cell.rate, Rate.lif, **_periods(kind)),
+    Tanh: lambda kind, dt: _model(NeuronKind.rate, Rate.tanh, tau_ref=kind.tau_ref),
+    Softplus: lambda kind, dt: _model(NeuronKind.rate, Rate.softplus),
+    LIFRate: lambda kind, dt: _model(NeuronKind.rate, Rate.lif, **_periods(kind)),
     SoftLIFRate: lambda kind, dt: _model(
-        Cell.rate, Rate.soft_lif, most=math.log(kind.sigma), sigma=kind.sigma, **_periods(kind)
+        NeuronKind.rate,
+        Rate.soft_lif,
+        most=math.log(kind.sigma),
+        sigma=kind.sigma,
+        **_periods(kind),
     ),
 }

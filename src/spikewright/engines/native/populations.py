@@ -14,7 +14,7 @@ from spikewright.engines.native._kernels import (
     CHUNK,
     MOST_COLUMNS,
     MOST_OUTPUTS,
-    Cell,
+    NeuronKind,
     NeuronModel,
 )
 from spikewright.engines.native.buffers import Buffers, SummedOutputs
@@ -37,7 +37,7 @@ class DrivingOperators:
     @property
     def weights(self) -> NDArray:
         """`(neurons, columns)`."""
-        transform = self.encoders.weighted()
+        transform = self.encoders.scaled_transform()
         if not isinstance(transform, Dense):
             raise BuildError(f"{self.encoders.label}: encoders are a matrix")
         return np.asarray(transform.matrix, np.float64)
@@ -89,7 +89,11 @@ def add_population(b: Buffers, op: Neurons, how: DrivingOperators | None = None)
     return None
 
 
-_STATE = {Cell.running_mean: (36, 24), Cell.bipolar: (20, 8), Cell.digits: (20, 8)}
+_STATE = {
+    NeuronKind.running_mean: (36, 24),
+    NeuronKind.bipolar: (20, 8),
+    NeuronKind.digits: (20, 8),
+}
 """Bytes of a neuron that runs in blocks: all, and those that are not stored after a last step."""
 
 
@@ -117,7 +121,7 @@ def blocks(b: Buffers, op: Neurons, order: Order, pixels: int, pieces: int = 1) 
     # Channels are padded to whole vectors.
     lanes = 64 if pixels == 1 else 16
     padded = pieces * pixels * (-(-places.shape[2] // lanes) * lanes)
-    whole, passing = _STATE.get(model.cell, (12, 8))
+    whole, passing = _STATE.get(model.neuron_kind, (12, 8))
     b.population_bytes[op.label] += whole * padded
     b.voltage_bytes[op.label] += passing * padded
     b.populations[op] = (op, order, tuple(numbers))
@@ -134,7 +138,10 @@ def add_population_pieces(
     size = sum(b.size(op.output) for op in ops)
     memories = _memories(b, ops, order)
     total = net = b.memory(ops, np.zeros(size))
-    sends = model.cell in (Cell.bipolar, Cell.digits)  # these store what they sent
+    sends = model.neuron_kind in (
+        NeuronKind.bipolar,
+        NeuronKind.digits,
+    )  # these store what they sent
     signed = neurons.negative and not sends
     if sends:
         net = memories["sent"]
@@ -144,7 +151,7 @@ def add_population_pieces(
     recorded = {n: b.buffer(False, signal, order) for n, signal in ops[0].states.items()}
     names = ("voltage", *states(neurons))
     thresholds, own = zip(*(parameters(op, model) for op in ops), strict=True)
-    b.kernels.cells(
+    b.kernels.piecewise(
         output=target,
         model=model,
         threshold=_stored(thresholds, ops, order),
@@ -293,7 +300,7 @@ def add_readouts(b: Buffers, ops: Sequence[Linear]) -> None:
     """Add the decoders of one or more populations as one kernel."""
     members, weights, scales, splits = [], [], [], []
     for op in ops:
-        decoders = op.weighted()
+        decoders = op.scaled_transform()
         if not isinstance(decoders, Dense):
             raise BuildError(f"{op.label}: decoders are a matrix")
         limbs, steps = integer_weights(decoders.matrix, b.program.precision)

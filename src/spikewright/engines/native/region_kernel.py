@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from spikewright._base.arguments import NARROW
 from spikewright.engines.kernel import Array, Kernel, PreparedStep, copied
-from spikewright.engines.kernels import diverged, restarting
+from spikewright.engines.kernels import divergence_error, with_periodic_reset
 from spikewright.engines.native import _kernels
 from spikewright.engines.native._kernels import MOST_COUNTS
 from spikewright.engines.native.buffers import SummedOutputs
@@ -45,7 +45,7 @@ class RegionKernel(Kernel):
         self._op, self._built, self._program = op, built, program
         self._batch, self._tally, self._reference = batch, tally, reference
         self._runner = RegionRunner(op, built, isa, threads, dense)
-        self._state = _kernels.Running(built.region, batch)
+        self._state = _kernels.RegionState(built.region, batch)
         self._callbacks = {
             o: HostCallback(o, self._reference_kernel(o), program, batch)
             for o in op.operators
@@ -58,11 +58,11 @@ class RegionKernel(Kernel):
 
     def _reference_kernel(self, op: Operator) -> Kernel:
         kernel = self._reference.kernel(op, self._program, self._batch, self._tally)
-        return restarting(kernel, op, self._program, self._reference, self._batch)
+        return with_periodic_reset(kernel, op, self._program, self._reference, self._batch)
 
     def restart(self) -> None:
         self._earlier = list(self.totals())
-        self._state = _kernels.Running(self._built.region, self._batch)
+        self._state = _kernels.RegionState(self._built.region, self._batch)
 
     def conclude(self) -> None:
         self._last = True
@@ -87,7 +87,7 @@ class RegionKernel(Kernel):
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        self._state = _kernels.Running(self._built.region, self._batch)
+        self._state = _kernels.RegionState(self._built.region, self._batch)
         if state["arrays"] is not None:
             self._state.restore(state["arrays"])
         for callback, one in zip(self._callbacks.values(), state["callbacks"], strict=True):
@@ -186,7 +186,7 @@ class RegionKernel(Kernel):
     def _check_weights(self) -> None:
         for op, weights in self._built.learned.items():
             if not self._state.finite(weights):
-                raise diverged(op)
+                raise divergence_error(op)
 
     def _total(self, op: Neurons) -> Sums:
         if op in self._callbacks:
@@ -293,7 +293,7 @@ class LinearKernel(Kernel):
         x = kernel_input(x, x.dtype.type if x.dtype in NARROW else np.float64)
         y = np.empty((batch, count, *self._shape))
         self._runner.run(
-            _kernels.Running(self._built.region, batch),
+            _kernels.RegionState(self._built.region, batch),
             batch,
             count,
             inputs=[x],

@@ -139,7 +139,7 @@ def add_function(b: Buffers, op: Apply) -> None:
     if made is None:
         raise TypeError(f"{op.label}: a region holds no {type(function).__name__}")
     memories = []
-    if op.keeps:
+    if op.has_state:
         made.once = float(op.node.at_once) if op.node.once else 0.0
         sizes = (b.size(signal), b.size(op.output), 1)
         memories = [b.memory([op], np.zeros(size)) for size in sizes]

@@ -127,7 +127,7 @@ class _Partition:
         """
         means = _means(component)
         others = [op for op in component.operators if op not in means]
-        if not means or any(op.prompt != op.inputs for op in others):
+        if not means or any(op.immediate_inputs != op.inputs for op in others):
             return False
         made = {s for op in others for s in op.outputs}
         known = {s: k for s, k in {**self.outside, **self.kinds}.items() if s not in made}
@@ -257,7 +257,7 @@ def _region(
         counts=counts,
         whole=whole,
         loops=loops,
-        restart=next((op.restart for op in operators if op.keeps and op not in host), None),
+        restart=next((op.restart for op in operators if op.has_state and op not in host), None),
         host_operators=host,
     )
 
@@ -325,7 +325,7 @@ def _rows(
 def _row(
     op: Operator, found: KernelChoice, program: Program, how: str, called: str = ""
 ) -> PlanRow:
-    work = op.work(program)
+    work = op.multiply_adds(program)
     if found.kind is None:
         return PlanRow(op.label, "reference", found.text + called, work)
     return PlanRow(op.label, f"native: {found.text}", how, work)

@@ -32,7 +32,7 @@ class RegionRunner:
         self._op, self._built, self._isa, self._tuner = op, built, isa, ThreadTuner(threads)
         self._dense = dense
 
-    def run(self, state: _kernels.Running, batch: int, steps: int, **given: Any) -> bool:
+    def run(self, state: _kernels.RegionState, batch: int, steps: int, **given: Any) -> bool:
         """Advance the state by some steps; returns whether counts of an output exceed bytes.
 
         `given` are further arguments of the kernels' run. Raises `SimulationError` if the user
@@ -57,17 +57,19 @@ class RegionRunner:
             self._tuner.record(batch * steps, threads, spent)
         return self._exceeded(outcome)
 
-    def prepare_step(self, state: _kernels.Running, batch: int, **arrays: Any) -> _kernels.Stepping:
+    def prepare_step(
+        self, state: _kernels.RegionState, batch: int, **arrays: Any
+    ) -> _kernels.StepRunner:
         """Prepare single steps of the state on one thread, with these input and output arrays."""
         _, group, _ = split_work(self._op, self._built, batch, 1, 1)
-        return _kernels.Stepping(running=state, group=group, isa=self._isa, **arrays)
+        return _kernels.StepRunner(state=state, group=group, isa=self._isa, **arrays)
 
     def uses_one_thread(self, batch: int) -> bool:
         """Whether more than one thread would not speed up a step."""
         return self._tuner.threads(batch) == 1
 
     def step(
-        self, stepping: _kernels.Stepping, batch: int, number: int, calls: Sequence[HostCall]
+        self, stepping: _kernels.StepRunner, batch: int, number: int, calls: Sequence[HostCall]
     ) -> bool:
         """Run the step after step `number`; all else is as in `run`."""
         begun = perf_counter()

@@ -27,7 +27,7 @@ def add_sparse(b: Buffers, op: Linear, transform: Sparse) -> None:
 def _add_senders(b: Buffers, op: Linear, transform: Sparse) -> None:
     (signal,) = op.inputs
     lists = CscWeights.of(transform)
-    number = b.kernels.senders(
+    number = b.kernels.csc(
         input=b.buffer_in(signal),
         output=b.buffer(False, op.output),
         form=lists.form,
@@ -58,7 +58,7 @@ def add_delayed_sparse(b: Buffers, op: DelayedLinear) -> None:
     (signal,) = op.inputs
     lists = DelayedCscWeights(op)
     rows = b.memory([op], np.zeros((op.rows, b.size(op.output))))
-    number = b.kernels.arrivals(
+    number = b.kernels.delayed_csc(
         loops=b.op.loops,
         input=-1 if b.op.loops else b.buffer_in(signal),
         output=b.buffer(False, op.output),

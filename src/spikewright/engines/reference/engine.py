@@ -31,9 +31,9 @@ from spikewright.engines.kernels import (
     SHARED,
     LearningKernel,
     SmoothKernel,
-    adding,
-    diverged,
-    summed,
+    divergence_error,
+    scaled_sum,
+    sum_writer,
 )
 from spikewright.engines.operators import (
     Apply,
@@ -142,11 +142,11 @@ class _Sum(Kernel):
         self._op, self._shape = op, setup.shape(op)
 
     def run(self, inputs: Sequence[Array], step: int, steps: int) -> Sequence[Array]:
-        return [summed(self._op, inputs or [np.zeros((1, 1, *self._shape))])]
+        return [scaled_sum(self._op, inputs or [np.zeros((1, 1, *self._shape))])]
 
-    def into(self, inputs: Sequence[NDArray], outputs: Sequence[NDArray]) -> Call | None:
+    def output_writer(self, inputs: Sequence[NDArray], outputs: Sequence[NDArray]) -> Call | None:
         plain = inputs and self._op.gain is None and self._op.bias is None
-        return adding(inputs, outputs[0]) if plain else None
+        return sum_writer(inputs, outputs[0]) if plain else None
 
 
 class _Filter(DelayedKernel):
@@ -315,7 +315,7 @@ class LearnedKernel(LearningKernel):
             delta = np.divide(delta, self._unit, out=np.zeros_like(delta), where=where)
         self._weights = self._weights + delta
         if not np.all(np.isfinite(self._weights)):
-            raise diverged(self._op)
+            raise divergence_error(self._op)
         self._put_on_grid()
 
     def now(self, x: Array) -> NDArray:

@@ -63,7 +63,7 @@ class LinearKernel(Kernel):
                 f"{op.label}: the reference engine cannot apply a {type(op.transform).__name__}; "
                 f"it knows {', '.join(sorted(kind.__name__ for kind in _MAPS))}"
             )
-        self._map = form.make(op.weighted(), ReferenceSums(precision, op.compensation))
+        self._map = form.make(op.scaled_transform(), ReferenceSums(precision, op.compensation))
 
     def run(self, inputs: Sequence[Array], step: int, steps: int) -> Sequence[Array]:
         (x,) = inputs

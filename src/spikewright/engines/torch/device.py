@@ -43,7 +43,7 @@ class Tensors(EngineArrays):
         with _plain_tensors():
             return torch.from_numpy(np.array(values, kind, order="C")).to(self.device)
 
-    def holding(self, values: NDArray) -> Tensor:
+    def as_array(self, values: NDArray) -> Tensor:
         return self.of(values)
 
     def zeros(self, shape: Shape) -> Tensor:

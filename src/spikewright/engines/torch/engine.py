@@ -230,7 +230,7 @@ def _on_grid(program: Program) -> Program:
         name = _WEIGHT_FIELDS.get(type(op.transform)) if isinstance(op, Linear) else None
         if name is None or not isinstance(op, Linear) or op.compensation is not None:
             return op
-        transform = op.weighted()
+        transform = op.scaled_transform()
         weights = on_grid(getattr(transform, name), program.precision)
         if op.steps is not None:
             weights *= op.steps.reshape(-1, *(1 for _ in weights.shape[1:]))

@@ -10,7 +10,12 @@ import torch
 from numpy.typing import NDArray
 
 from spikewright.engines.kernel import Call, DelayedKernel, Kernel, Setup
-from spikewright.engines.kernels import DelayedLinearKernel, LearningKernel, adding, diverged
+from spikewright.engines.kernels import (
+    DelayedLinearKernel,
+    LearningKernel,
+    divergence_error,
+    sum_writer,
+)
 from spikewright.engines.operators import Apply, DelayedLinear, Filter, ScaledSum, Smooth
 from spikewright.engines.populations import Learned
 from spikewright.engines.python_calls import CallableKernel, PresentKernel
@@ -72,11 +77,11 @@ class SumKernel(Kernel):
             total = total.add_(self._bias) if own else total + self._bias
         return [total]
 
-    def into(self, inputs: Sequence[Tensor], outputs: Sequence[Tensor]) -> Call | None:
+    def output_writer(self, inputs: Sequence[Tensor], outputs: Sequence[Tensor]) -> Call | None:
         plain = inputs and self._gain is None and self._bias is None
         if not plain or not self._tensors.plain:
             return None
-        return adding([numpy_of(x) for x in inputs], numpy_of(outputs[0]))
+        return sum_writer([numpy_of(x) for x in inputs], numpy_of(outputs[0]))
 
 
 class LowpassKernel(DelayedKernel):
@@ -309,7 +314,7 @@ class LearnedKernel(LearningKernel):
             delta = torch.where(self._unit != 0, delta / self._unit, 0.0)
         self._weights = self._weights + delta
         if not bool(torch.isfinite(self._weights).all()):
-            raise diverged(self._op)
+            raise divergence_error(self._op)
 
     def now(self, x: Tensor) -> Tensor:
         return x[:, 0].to(torch.float64).expand(self._batch, *x.shape[2:])

@@ -106,7 +106,7 @@ def applied(op: Linear, x: OnnxSignal, xp: OnnxFunctions, precision: Precision) 
     transform = op.transform
     if isinstance(transform, MOVES):
         return OnnxSignal(_moved(op, x.values), _with_zero(x.bounds) if op.factor == 1.0 else None)
-    y = MAPS[type(transform)](x, op.weighted(), OnnxSums(xp, precision, op.compensation))
+    y = MAPS[type(transform)](x, op.scaled_transform(), OnnxSums(xp, precision, op.compensation))
     plain = op.steps is None and op.factor == 1.0
     return OnnxSignal(y if plain else y * op.unit)
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from onnx import TensorProto, ValueInfoProto, helper
 
-from spikewright.engines.kernels import summed
+from spikewright.engines.kernels import scaled_sum
 from spikewright.engines.operators import (
     Apply,
     Delay,
@@ -212,7 +212,7 @@ def _linear(step: OnnxStep, op: Linear, inputs: Mapping[Node, str]) -> None:
 
 def _sum(step: OnnxStep, op: ScaledSum, inputs: Mapping[Node, str]) -> None:
     values = [step.signals[i].values for i in op.inputs]
-    step.signals[op.output] = OnnxSignal(summed(op, values or [step.zeros(op)]))
+    step.signals[op.output] = OnnxSignal(scaled_sum(op, values or [step.zeros(op)]))
 
 
 def _neurons(step: OnnxStep, op: Neurons, inputs: Mapping[Node, str]) -> None:

@@ -173,7 +173,7 @@ class NengoData(Mapping[Any, Any]):
 
     def _ensemble(self, theirs: Any, ours: Any) -> BuiltEnsemble:
         made = self._network.drawn[theirs]
-        turned = ours in self._simulator.program.turned
+        turned = ours in self._simulator.program.learned_encoders
         encoders = self._simulator.data[ours].encoders if turned else made.encoders
         gain = 1.0 if made.gain is None else made.gain[:, None]
         parts = (

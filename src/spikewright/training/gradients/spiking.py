@@ -55,7 +55,7 @@ def _natively(
     steps, batch, size = len(currents), len(first), first[0].numel()
     values, net = _like(currents), torch.empty_like(first)
     both = torch.empty_like(first) if every and kind.negative else None
-    sequence.integrate_along(
+    sequence.integrate_sequence(
         model=integrator,
         currents=currents.as_strided((steps, batch, size), (currents.stride(0), size, 1)),
         thresholds=_neurons(first, threshold),

@@ -5,8 +5,8 @@
 #include <algorithm>
 #include <bit>
 
-#include "products.hpp"
-#include "sheets.hpp"
+#include "tile_products.hpp"
+#include "dense_values.hpp"
 
 namespace spikewright::SPIKEWRIGHT_ISA {
 
@@ -78,29 +78,29 @@ inline void sum_frame(const WeightLimbs<count>& weights, const Split& frame,
 // Adds up the weights of one step's values for a pixel whose segments are found. With two limbs the
 // sum over both is that of the second.
 template <std::size_t lanes>
-void sum_values(const Strip& strip, const Split& frame, std::size_t t) {
-    const Layer& l = *strip.op.layer;
-    const std::int32_t* weights = l.weights.data() + strip.block.offset;
-    const auto& segments = strip.scratch.segments;
-    double* to = strip.scratch.sums.doubles_of(t);
+void sum_values(const LayerTask& task, const Split& frame, std::size_t t) {
+    const Layer& l = *task.op.layer;
+    const std::int32_t* weights = l.weights.data() + task.block.offset;
+    const auto& segments = task.scratch.segments;
+    double* to = task.scratch.sums.doubles_of(t);
     if (l.low.empty()) return sum_frame<lanes>(WeightLimbs<1>{{weights}}, frame, segments, to);
     std::fill_n(to, lanes, 0.0);
-    sum_frame<lanes>(WeightLimbs<2>{{weights, l.low.data() + strip.block.offset}}, frame, segments,
-                     strip.scratch.low.doubles_of(t));
+    sum_frame<lanes>(WeightLimbs<2>{{weights, l.low.data() + task.block.offset}}, frame, segments,
+                     task.scratch.low.doubles_of(t));
 }
 
 template <std::size_t lanes>
-void sum_values(const Strip& strip, std::size_t t) {
-    sum_values<lanes>(strip, strip.split(t), t);
+void sum_values(const LayerTask& task, std::size_t t) {
+    sum_values<lanes>(task, task.split(t), t);
 }
 
 // Adds up all limbs of the window of a pixel, whose values are copied side by side and split step by step.
 template <std::size_t lanes>
-void sum_finely(const Strip& strip, std::size_t pixel) {
-    const Context& c = strip.context;
-    const Layer& l = *strip.op.layer;
+void sum_finely(const LayerTask& task, std::size_t pixel) {
+    const Context& c = task.context;
+    const Layer& l = *task.op.layer;
     const auto channels = std::size_t(l.channels);
-    Scratch& scratch = strip.scratch;
+    Scratch& scratch = task.scratch;
     std::vector<Segment> window;
     std::size_t size = 0;
     for (const Segment& s : scratch.segments) {
@@ -113,14 +113,14 @@ void sum_finely(const Strip& strip, std::size_t pixel) {
     scratch.values.reserve(size * channels, 0);
     window.swap(scratch.segments);
     for (std::size_t t = 0; t < c.steps; ++t) {
-        if (!strip.sheet(t).laid_out) continue;  // all limbs are listed
+        if (!task.dense_values(t).laid_out) continue;  // all limbs are listed
         double* to = scratch.values.data();
         for (const Segment& s : window)
-            to = std::copy(c.values(strip.op.input, strip.sample, t) + s.begin * channels,
-                           c.values(strip.op.input, strip.sample, t) + s.end * channels, to);
-        split(scratch.values.data(), size, channels, l.limbs, scratch.fine, strip.sheet(t).extents[t % kSlab]);
-        sum_values<lanes>(strip, scratch.fine, t);
-        compensate<lanes>(strip, pixel, &scratch.fine, t);
+            to = std::copy(c.values(task.op.input, task.sample, t) + s.begin * channels,
+                           c.values(task.op.input, task.sample, t) + s.end * channels, to);
+        split(scratch.values.data(), size, channels, l.limbs, scratch.fine, task.dense_values(t).extents[t % kSlab]);
+        sum_values<lanes>(task, scratch.fine, t);
+        compensate<lanes>(task, pixel, &scratch.fine, t);
     }
     window.swap(scratch.segments);
 }
@@ -171,37 +171,37 @@ inline bool find_multiples(const Context& c, const Instruction& op, std::size_t 
 // Decides how the slabs of values are summed, and lays them out.
 inline void list_analog(const Context& c, const Instruction& op, Lists& to) {
     each_slab(c, [&](std::size_t slab, std::size_t s, std::size_t t, std::size_t steps) {
-        to.sheets[slab].laid_out = false;
+        to.dense_values[slab].laid_out = false;
         if (find_multiples(c, op, s, t, steps, to.multiples[slab], to.events[slab])) return;
-        const Survey found(c, op, s, t, steps);
-        to.sheets[slab].laid_out = found.pays;
-        if (found.pays) return lay_out(c, op, s, t, steps, found, to.sheets[slab]);
+        const SlabSurvey found(c, op, s, t, steps);
+        to.dense_values[slab].laid_out = found.pays;
+        if (found.pays) return lay_out(c, op, s, t, steps, found, to.dense_values[slab]);
         for (std::size_t u = t; u < t + steps; ++u) split_step(c, op, std::size_t(op.layer->channels), s, u, to);
     });
 }
 
 // Sums of one plane of multiples by products.
 template <std::size_t lanes>
-void multiply_plane(const Strip& strip, const std::int8_t* frame, std::size_t stride, std::size_t steps, double* to) {
-    const TiledWeights& w = *strip.op.layer->tiled;
-    const std::size_t apart = find_inputs(strip, frame, stride, steps);
-    const std::vector<TileInput>& inputs = strip.scratch.tile_inputs;
-    strip.context.multiply.run_unsigned({inputs.data(), inputs.size(), apart, steps, w.of(strip.block.channel),
+void multiply_plane(const LayerTask& task, const std::int8_t* frame, std::size_t stride, std::size_t steps, double* to) {
+    const TiledWeights& w = *task.op.layer->tiled;
+    const std::size_t apart = find_inputs(task, frame, stride, steps);
+    const std::vector<TileInput>& inputs = task.scratch.tile_inputs;
+    task.context.multiply.run_unsigned({inputs.data(), inputs.size(), apart, steps, w.of(task.block.channel),
                                          w.chunks(), w.limbs(), lanes / kTileLanes, nullptr, to});
 }
 
 // Adds up the weights of a slab's multiples as those of counts, then times the unit.
 template <std::size_t lanes>
-void sum_multiples(const Strip& strip, std::size_t pixel, std::size_t t, std::size_t steps) {
-    const Multiples& m = strip.multiples(t);
-    SumBuffer& sums = strip.scratch.sums;
-    double* rests = strip.scratch.low.wide.data() + t * 64;
+void sum_multiples(const LayerTask& task, std::size_t pixel, std::size_t t, std::size_t steps) {
+    const Multiples& m = task.multiples(t);
+    SumBuffer& sums = task.scratch.sums;
+    double* rests = task.scratch.low.wide.data() + t * 64;
     if (m.listed) {
-        sum_slab<lanes>(strip, strip.slab(t), pixel, t, steps);
+        sum_slab<lanes>(task, task.slab(t), pixel, t, steps);
     } else {
-        multiply_plane<lanes>(strip, m.plane(0), m.stride, steps, sums.wide.data() + t * 64);
+        multiply_plane<lanes>(task, m.plane(0), m.stride, steps, sums.wide.data() + t * 64);
         std::fill_n(sums.is_wide.begin() + std::ptrdiff_t(t), steps, 1);
-        if (m.planes > 1) multiply_plane<lanes>(strip, m.plane(1), m.stride, steps, rests);
+        if (m.planes > 1) multiply_plane<lanes>(task, m.plane(1), m.stride, steps, rests);
     }
     for (std::size_t u = t; u < t + steps; ++u, rests += 64) {
         double* to = sums.widened<lanes>(u);
@@ -214,24 +214,24 @@ inline void run_analog(const Context& c, const Instruction& op, const Lists& lis
     const Lanes* block = nullptr;
     std::size_t sample = 0;
     scratch.low.reserve(c.steps);
-    run_weights(c, op, lists, scratch, [&](const Strip& strip, std::size_t pixel, auto lanes) {
+    run_weights(c, op, lists, scratch, [&](const LayerTask& task, std::size_t pixel, auto lanes) {
         scratch.rough = rough;
-        if (rough && (block != &strip.block || sample != strip.sample)) {
-            find_errors<lanes()>(strip, scratch.errors);
-            block = &strip.block, sample = strip.sample;
+        if (rough && (block != &task.block || sample != task.sample)) {
+            find_errors<lanes()>(task, scratch.errors);
+            block = &task.block, sample = task.sample;
         }
         find_segments(*op.layer, pixel, scratch.segments);
         for (std::size_t t = 0; t < c.steps; t += kSlab) {
             const std::size_t steps = c.steps - t < kSlab ? c.steps - t : kSlab;
-            if (strip.multiples(t).planes) {
-                sum_multiples<lanes()>(strip, pixel, t, steps);
-                compensate<lanes()>(strip, pixel, nullptr, t, steps);
-            } else if (strip.sheet(t).laid_out) {
-                sum_sheet<lanes()>(strip, pixel, strip.sheet(t), scratch.segments, t, steps);
+            if (task.multiples(t).planes) {
+                sum_multiples<lanes()>(task, pixel, t, steps);
+                compensate<lanes()>(task, pixel, nullptr, t, steps);
+            } else if (task.dense_values(t).laid_out) {
+                sum_dense_values<lanes()>(task, pixel, task.dense_values(t), scratch.segments, t, steps);
             } else {
                 for (std::size_t u = t; u < t + steps; ++u) {
-                    sum_values<lanes()>(strip, u);
-                    compensate<lanes()>(strip, pixel, &strip.split(u), u);
+                    sum_values<lanes()>(task, u);
+                    compensate<lanes()>(task, pixel, &task.split(u), u);
                 }
             }
         }

@@ -13,9 +13,9 @@ using Constant = std::integral_constant<decltype(value), value>;
 
 // What a block of neurons is between two steps. `step` takes the currents of one; `keep` leaves what is kept
 // beside the voltage, and `keep_brief` the same in bytes. `checked`: whether a neuron may spike twice.
-template <Cell cell, std::size_t lanes, bool uniform, bool checked = true>
+template <NeuronKind neuron_kind, std::size_t lanes, bool uniform, bool checked = true>
 struct Neurons {
-    static_assert(cell == Cell::integrate || cell == Cell::fixed_point);
+    static_assert(neuron_kind == NeuronKind::integrate || neuron_kind == NeuronKind::fixed_point);
     const Population& p;
     const Limits<lanes, uniform> limits;
     Block<lanes> v;
@@ -25,7 +25,7 @@ struct Neurons {
 
     [[gnu::always_inline]] void step(const Context& c, const Place& at, std::size_t t, Block<lanes> j,
                                      Fired<lanes>& fired) {
-        if constexpr (cell == Cell::fixed_point) {
+        if constexpr (neuron_kind == NeuronKind::fixed_point) {
             const double* charge = p.own.at(at.pixel, at.channel);
             each<Block<lanes>::n>(SPIKEWRIGHT_EACH(k) {
                 v.v[k] = charged(v.v[k], j.v[k], load<doubles>(charge + k * kDoubles), p.model.fixed);
@@ -42,8 +42,8 @@ struct Neurons {
             most = most > 2 ? 0 : fire_few<lanes, uniform, checked>(v, limits, p, fired.net);
         }
         if (checked && most == 0) {
-            const bool fast = cell == Cell::integrate && fire_many(v, limits, p, at, fired.net, most);
-            if (!fast) [[unlikely]] most = fire_by_formula<cell>(c, at, t, v, nullptr, fired.net);
+            const bool fast = neuron_kind == NeuronKind::integrate && fire_many(v, limits, p, at, fired.net, most);
+            if (!fast) [[unlikely]] most = fire_by_formula<neuron_kind>(c, at, t, v, nullptr, fired.net);
         }
         if (p.model.has_floor()) {
             const double* lowest = p.lowest.at(at.pixel, at.channel);
@@ -78,7 +78,7 @@ struct BothWays {
 
 // Neurons that take spikes back. One spike or none, sent or taken back, the usual case, takes comparisons alone.
 template <std::size_t lanes, bool uniform>
-struct Neurons<Cell::bipolar, lanes, uniform> : BothWays<lanes, uniform> {
+struct Neurons<NeuronKind::bipolar, lanes, uniform> : BothWays<lanes, uniform> {
     using Base = BothWays<lanes, uniform>;
     using Base::limits, Base::n, Base::p, Base::sent, Base::v;
     const Holds<lanes, uniform> holds;
@@ -97,7 +97,7 @@ struct Neurons<Cell::bipolar, lanes, uniform> : BothWays<lanes, uniform> {
                         (at_least(sent.v[k], two) & ~at_least(v.v[k], holds.one[limits.at(k)]));
             });
             if (bits_of(more)) [[unlikely]] {
-                fired.most = fire_by_formula<Cell::bipolar>(c, at, t, v, &sent, fired.net);
+                fired.most = fire_by_formula<NeuronKind::bipolar>(c, at, t, v, &sent, fired.net);
                 fired.all = fired.net.sizes();
                 return;
             }
@@ -118,11 +118,11 @@ template <std::size_t lanes>
     x.read(values);
 }
 
-// Whose digits: of a sum above zero; or of both signs, of a sum, or of a function of it.
-enum class Said { positive, sum, function };
+// What digits encode: a sum above zero; or, with both signs, a sum, or a function of it.
+enum class DigitInput { positive, sum, function };
 
-// Signed digits of all that arrived so far, or of a function of it, less what was sent.
-template <std::size_t lanes, bool uniform, Said said>
+// Signed digits of the input so far, or of a function of it, less what was sent.
+template <std::size_t lanes, bool uniform, DigitInput input>
 struct Digits : BothWays<lanes, uniform> {
     using Base = BothWays<lanes, uniform>;
     using Base::Base, Base::limits, Base::n, Base::p, Base::sent, Base::v;
@@ -171,15 +171,15 @@ struct Digits : BothWays<lanes, uniform> {
         const double above = enough + 0.5, below = 0.5 - enough;
         const doubles high = splat(height), one = splat(1.0);
         Block<lanes> known;
-        if constexpr (said == Said::function) known = followed(at, above, below);
+        if constexpr (input == DigitInput::function) known = followed(at, above, below);
         Where taken[n];
         const Counts<lanes> up = counts_of<lanes>(SPIKEWRIGHT_EACH(k) {
             const doubles unit = limits.threshold[limits.at(k)];
-            doubles now = said == Said::function ? known.v[k] : v.v[k];
-            if constexpr (said == Said::sum) now = (now + owed(k)) - owed(k);  // as a function does
+            doubles now = input == DigitInput::function ? known.v[k] : v.v[k];
+            if constexpr (input == DigitInput::sum) now = (now + owed(k)) - owed(k);  // as a function does
             const Where given = at_least(now, above * unit);
             taken[k] = ~at_least(now, below * unit);
-            if constexpr (said == Said::positive) taken[k] &= at_least(sent.v[k], one);
+            if constexpr (input == DigitInput::positive) taken[k] &= at_least(sent.v[k], one);
             const doubles digit = minus_where(minus_where(doubles{}, -high, given), high, taken[k]);
             v.v[k] -= digit * unit;
             sent.v[k] += digit;
@@ -240,32 +240,32 @@ template <class Neurons, std::size_t lanes, class Current, class Out>
     tally.add_to(passed(c, at, &State::total));
 }
 
-template <std::size_t lanes, bool uniform, Cell cell, bool checked = true, class Current, class Out>
+template <std::size_t lanes, bool uniform, NeuronKind neuron_kind, bool checked = true, class Current, class Out>
 [[gnu::always_inline]] inline void run_block(const Context& c, const Place& at, Current&& current, Out&& out) {
-    if constexpr (cell == Cell::bipolar)
+    if constexpr (neuron_kind == NeuronKind::bipolar)
         if (c.job->brief && population_of(c, at).model.cap == 1.0)
             return run_neurons<OnceBothWays<lanes, uniform>, lanes>(c, at, current, out);
-    if constexpr (cell == Cell::digits) {
+    if constexpr (neuron_kind == NeuronKind::digits) {
         const NeuronModel& m = population_of(c, at).model;
-        if (!m.responds) return run_neurons<Digits<lanes, uniform, Said::positive>, lanes>(c, at, current, out);
+        if (!m.responds) return run_neurons<Digits<lanes, uniform, DigitInput::positive>, lanes>(c, at, current, out);
         if (m.rate == Rate::identity && std::has_single_bit(m.heights.size()))
-            return run_neurons<Digits<lanes, uniform, Said::sum>, lanes>(c, at, current, out);
-        return run_neurons<Digits<lanes, uniform, Said::function>, lanes>(c, at, current, out);
+            return run_neurons<Digits<lanes, uniform, DigitInput::sum>, lanes>(c, at, current, out);
+        return run_neurons<Digits<lanes, uniform, DigitInput::function>, lanes>(c, at, current, out);
     } else {
-        run_neurons<Neurons<cell, lanes, uniform, checked>, lanes>(c, at, current, out);
+        run_neurons<Neurons<neuron_kind, lanes, uniform, checked>, lanes>(c, at, current, out);
     }
 }
 
-// f(uniform, cell) with a population's own as constants.
+// f(uniform, neuron_kind) with a population's own as constants.
 template <class F>
-inline void with_cell(const Population& p, F&& f) {
+inline void with_neuron_kind(const Population& p, F&& f) {
     const auto of = [&](auto uniform) {
-        switch (p.model.cell) {
-            case Cell::integrate: return f(uniform, Constant<Cell::integrate>{});
-            case Cell::bipolar: return f(uniform, Constant<Cell::bipolar>{});
-            case Cell::fixed_point: return f(uniform, Constant<Cell::fixed_point>{});
-            case Cell::digits: return f(uniform, Constant<Cell::digits>{});
-            case Cell::running_mean: return f(uniform, Constant<Cell::running_mean>{});
+        switch (p.model.neuron_kind) {
+            case NeuronKind::integrate: return f(uniform, Constant<NeuronKind::integrate>{});
+            case NeuronKind::bipolar: return f(uniform, Constant<NeuronKind::bipolar>{});
+            case NeuronKind::fixed_point: return f(uniform, Constant<NeuronKind::fixed_point>{});
+            case NeuronKind::digits: return f(uniform, Constant<NeuronKind::digits>{});
+            case NeuronKind::running_mean: return f(uniform, Constant<NeuronKind::running_mean>{});
             default: return;  // all others run in pieces
         }
     };

@@ -5,7 +5,7 @@
 #include <atomic>
 #include <vector>
 
-#include "along.hpp"
+#include "integrate_sequence.hpp"
 #include "large_counts.hpp"
 #include "tiles.hpp"
 
@@ -55,8 +55,8 @@ struct Context {
     void* scratch = nullptr;   // of the instruction set: one per member
     std::size_t rank = 0, members = 1;
     LargeCounts* large = nullptr;    // of the group
-    void (*along)(const Along<float>&);
-    void (*along_in_doubles)(const Along<double>&);
+    void (*integrate_floats)(const SequenceIntegration<float>&);
+    void (*integrate_doubles)(const SequenceIntegration<double>&);
     Multiply multiply;  // by tiles
 
     Share share(std::size_t count) const {
@@ -192,12 +192,12 @@ struct Kernels {
     void (*list)(const Context&, const Instruction&);
     void (*execute)(const Context&, const Instruction&);
     // Sums of one sample, stored as state is, go to a row of those of a run: in bytes, or wider.
-    void (*tell_bytes)(const Population&, const Totals&, std::size_t row, const std::int8_t* sent,
+    void (*write_byte_totals)(const Population&, const Totals&, std::size_t row, const std::int8_t* sent,
                        const std::int8_t* net);
-    void (*tell)(const Population&, const Totals&, std::size_t row, const std::uint32_t* sent,
+    void (*write_totals)(const Population&, const Totals&, std::size_t row, const std::uint32_t* sent,
                  const double* net);
-    void (*along)(const Along<float>&);
-    void (*along_in_doubles)(const Along<double>&);
+    void (*integrate_floats)(const SequenceIntegration<float>&);
+    void (*integrate_doubles)(const SequenceIntegration<double>&);
     unsigned masked_cost;    // see `simd.hpp`
     Multiply multiply = {};  // by tiles, which `dispatch.cpp` adds
     bool has_tiles = false;  // of the processor

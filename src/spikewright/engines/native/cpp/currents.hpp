@@ -1,7 +1,7 @@
 // Integrate-and-fire populations that currents in doubles drive: from outside, or a sum of the region.
 #pragma once
 
-#include "certain.hpp"
+#include "count_bounds.hpp"
 
 namespace spikewright::SPIKEWRIGHT_ISA {
 
@@ -37,9 +37,9 @@ inline bool at_most_once(const Context& c, const Place& place, const Population&
 }
 
 // Currents that are `held` arrive in every step.
-template <bool uniform, Cell cell>
+template <bool uniform, NeuronKind neuron_kind>
 void fire_currents(const Context& c, const Instruction& op, bool held) {
-    constexpr bool follows = cell == Cell::running_mean;
+    constexpr bool follows = neuron_kind == NeuronKind::running_mean;
     constexpr std::size_t lanes = follows ? kMeanLanes : kAdvanced;
     const auto number = std::size_t(op.population);
     const Population& p = c.job->plan->populations[number];
@@ -61,26 +61,26 @@ void fire_currents(const Context& c, const Instruction& op, bool held) {
                 const bool counts = leaves_counts(c, op.population);
                 follow<uniform>(c, place, counts, numbers.data(), nullptr, current, out, [] {});
             } else {
-                if constexpr (cell == Cell::integrate || cell == Cell::bipolar)
+                if constexpr (neuron_kind == NeuronKind::integrate || neuron_kind == NeuronKind::bipolar)
                     if (held) {  // in registers, where a step takes little time
                         const auto same = [&](std::size_t) __attribute__((always_inline)) { return first; };
-                        if constexpr (cell == Cell::integrate)
+                        if constexpr (neuron_kind == NeuronKind::integrate)
                             if (at_most_once<lanes, uniform>(c, place, p, first)) {
-                                run_block<lanes, uniform, cell, false>(c, place, same, out);
+                                run_block<lanes, uniform, neuron_kind, false>(c, place, same, out);
                                 continue;
                             }
-                        run_block<lanes, uniform, cell>(c, place, same, out);
+                        run_block<lanes, uniform, neuron_kind>(c, place, same, out);
                         continue;
                     }
-                run_block<lanes, uniform, cell>(c, place, current, out);
+                run_block<lanes, uniform, neuron_kind>(c, place, current, out);
             }
         }
 }
 
 inline void run_currents(const Context& c, const Instruction& op) {
     const bool held = op.external && c.job->inputs[std::size_t(op.input)].step_stride == 0;
-    with_cell(c.job->plan->populations[std::size_t(op.population)], [&](auto uniform, auto cell) {
-        fire_currents<uniform(), cell()>(c, op, held);
+    with_neuron_kind(c.job->plan->populations[std::size_t(op.population)], [&](auto uniform, auto neuron_kind) {
+        fire_currents<uniform(), neuron_kind()>(c, op, held);
     });
 }
 

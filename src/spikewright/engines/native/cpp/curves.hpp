@@ -3,7 +3,7 @@
 // those of W. Kahan and K. C. Ng (fdlibm, Sun Microsystems 1993), here without branches.
 #pragma once
 
-#include "parts.hpp"
+#include "stateful_ops.hpp"
 #include "simd.hpp"
 
 namespace spikewright::SPIKEWRIGHT_ISA {

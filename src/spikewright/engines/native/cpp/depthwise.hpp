@@ -5,7 +5,7 @@
 
 #include "analog.hpp"
 #include "pools.hpp"
-#include "counted.hpp"
+#include "count_layers.hpp"
 
 namespace spikewright::SPIKEWRIGHT_ISA {
 
@@ -89,26 +89,26 @@ inline void tap_values(const WeightLimbs<count>& limbs, const Split& frame, std:
 
 // One step's values; with two limbs the sum over both is that of the second.
 template <std::size_t lanes>
-void sum_tap_values(const Strip& strip, std::size_t t) {
-    const Layer& l = *strip.op.layer;
-    const std::size_t channel = strip.block.channel, channels = std::size_t(l.channels);
-    const std::int32_t* weights = l.weights.data() + strip.block.offset;
-    const Split& frame = strip.split(t);
-    const auto& taps = strip.scratch.segments;
-    double* to = strip.scratch.sums.doubles_of(t);
+void sum_tap_values(const LayerTask& task, std::size_t t) {
+    const Layer& l = *task.op.layer;
+    const std::size_t channel = task.block.channel, channels = std::size_t(l.channels);
+    const std::int32_t* weights = l.weights.data() + task.block.offset;
+    const Split& frame = task.split(t);
+    const auto& taps = task.scratch.segments;
+    double* to = task.scratch.sums.doubles_of(t);
     if (l.low.empty())
         return tap_values<lanes>(WeightLimbs<1>{{weights}}, frame, channel, channels, taps, to);
     std::fill_n(to, lanes, 0.0);
-    tap_values<lanes>(WeightLimbs<2>{{weights, l.low.data() + strip.block.offset}}, frame, channel,
-                      channels, taps, strip.scratch.low.doubles_of(t));
+    tap_values<lanes>(WeightLimbs<2>{{weights, l.low.data() + task.block.offset}}, frame, channel,
+                      channels, taps, task.scratch.low.doubles_of(t));
 }
 
 // One step's counts, at most `most`, and weights of one limb; sums fit for counts up to `budget`.
 template <std::size_t lanes>
-void sum_tap_counts(const Strip& strip, const std::int32_t* weights, const std::int8_t* frame,
+void sum_tap_counts(const LayerTask& task, const std::int32_t* weights, const std::int8_t* frame,
                     std::size_t most, std::int64_t budget, std::size_t t, SumBuffer& sums) {
-    const auto channels = std::size_t(strip.op.layer->channels);
-    const auto& taps = strip.scratch.segments;
+    const auto channels = std::size_t(task.op.layer->channels);
+    const auto& taps = task.scratch.segments;
     if (most > std::size_t(budget))
         return tap_counts_wide<lanes>(weights, frame, channels, taps, sums.doubles_of(t));
     tap_counts<lanes>(weights, frame, channels, taps, sums.narrow.data() + t * 64);
@@ -117,29 +117,29 @@ void sum_tap_counts(const Strip& strip, const std::int32_t* weights, const std::
 
 // Adds up the weights of a block of lanes of a pixel in all steps.
 template <std::size_t lanes>
-void sum_depthwise(const Strip& strip, std::size_t pixel) {
-    const Context& c = strip.context;
-    const Layer& l = *strip.op.layer;
-    const std::size_t at = strip.block.offset;
-    const bool counts = c.kind(strip.op.input) == Kind::counts;
-    find_taps(l, pixel, strip.scratch.segments);
+void sum_depthwise(const LayerTask& task, std::size_t pixel) {
+    const Context& c = task.context;
+    const Layer& l = *task.op.layer;
+    const std::size_t at = task.block.offset;
+    const bool counts = c.kind(task.op.input) == Kind::counts;
+    find_taps(l, pixel, task.scratch.segments);
     for (std::size_t t = 0; t < c.steps; ++t) {
-        const Frames& slab = strip.frames(t);
+        const Frames& slab = task.frames(t);
         if (!slab.whole) {
-            sum_tap_values<lanes>(strip, t);
-            compensate<lanes>(strip, pixel, &strip.split(t), t);
+            sum_tap_values<lanes>(task, t);
+            compensate<lanes>(task, pixel, &task.split(t), t);
             continue;
         }
-        const std::int8_t* frame = (counts ? c.counts(strip.op.input, strip.sample, t)
+        const std::int8_t* frame = (counts ? c.counts(task.op.input, task.sample, t)
                                            : slab.bytes.data() + t % kSlab * slab.stride) +
-                                   strip.block.channel;
-        const std::size_t most = strip.slab(t).most;
-        sum_tap_counts<lanes>(strip, l.weights.data() + at, frame, most, l.budgets[0], t,
-                              strip.scratch.sums);
+                                   task.block.channel;
+        const std::size_t most = task.slab(t).most;
+        sum_tap_counts<lanes>(task, l.weights.data() + at, frame, most, l.budgets[0], t,
+                              task.scratch.sums);
         if (!l.low.empty())
-            sum_tap_counts<lanes>(strip, l.low.data() + at, frame, most, l.low_budget, t,
-                                  strip.scratch.low);
-        if (!counts) compensate<lanes>(strip, pixel, nullptr, t);
+            sum_tap_counts<lanes>(task, l.low.data() + at, frame, most, l.low_budget, t,
+                                  task.scratch.low);
+        if (!counts) compensate<lanes>(task, pixel, nullptr, t);
     }
 }
 
@@ -171,8 +171,8 @@ inline void list_depthwise(const Context& c, const Instruction& op, Lists& lists
 }
 
 inline void run_depthwise(const Context& c, const Instruction& op, const Lists& lists, Scratch& scratch) {
-    run_weights(c, op, lists, scratch, [](const Strip& strip, std::size_t pixel, auto lanes) {
-        sum_depthwise<lanes()>(strip, pixel);
+    run_weights(c, op, lists, scratch, [](const LayerTask& task, std::size_t pixel, auto lanes) {
+        sum_depthwise<lanes()>(task, pixel);
     });
 }
 

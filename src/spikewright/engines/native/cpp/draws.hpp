@@ -6,7 +6,7 @@
 #include <cmath>
 
 #include "curves.hpp"
-#include "parts.hpp"
+#include "stateful_ops.hpp"
 
 namespace spikewright::SPIKEWRIGHT_ISA {
 

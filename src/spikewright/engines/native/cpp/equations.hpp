@@ -1,5 +1,5 @@
 // Equations of neurons that integrate, each once: `Real` is a number or a vector of numbers. Where kernels do
-// something else (`neurons.hpp`, `means.hpp`), they take one of these wherever it may matter.
+// something else (`neurons.hpp`, `running_mean.hpp`), they take one of these wherever it may matter.
 #pragma once
 
 #include "population.hpp"

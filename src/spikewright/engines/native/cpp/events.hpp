@@ -1,7 +1,7 @@
 // Counts of spikes as lists of events: which inputs are not silent, and when.
 #pragma once
 
-#include "counting.hpp"
+#include "count_bytes.hpp"
 #include "plan.hpp"
 
 namespace spikewright::SPIKEWRIGHT_ISA {

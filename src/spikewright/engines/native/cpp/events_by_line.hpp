@@ -3,7 +3,7 @@
 #pragma once
 
 #include "dense.hpp"
-#include "strips.hpp"
+#include "layer_task.hpp"
 
 namespace spikewright::SPIKEWRIGHT_ISA {
 
@@ -119,23 +119,23 @@ template <std::size_t lanes>
 
 // The sums of a pixel in the steps of a slab, of those of its line, which its first pixel makes.
 template <std::size_t lanes>
-void sum_of_line(const Strip& strip, const Slab& slab, std::size_t pixel, std::size_t first, std::size_t steps) {
-    const Layer& l = *strip.op.layer;
+void sum_of_line(const LayerTask& task, const Slab& slab, std::size_t pixel, std::size_t first, std::size_t steps) {
+    const Layer& l = *task.op.layer;
     const auto width = std::size_t(l.out_width);
     const std::size_t number = pixel / width, at = pixel % width * lanes;
-    Scratch& scratch = strip.scratch;
+    Scratch& scratch = task.scratch;
     LineSums& line = scratch.lines[first / kSlab];
-    if (line.number != number || line.slab != &slab || line.block != &strip.block) {
-        line.number = number, line.slab = &slab, line.block = &strip.block;
+    if (line.number != number || line.slab != &slab || line.block != &task.block) {
+        line.number = number, line.slab = &slab, line.block = &task.block;
         if (scratch.readers.all.empty()) find_readers(l, scratch.readers);
         line.narrow.reserve(kSlab * (width + 1) * lanes, 0);
-        const std::int32_t* weights = l.weights.data() + strip.block.offset;
+        const std::int32_t* weights = l.weights.data() + task.block.offset;
         for (std::size_t t = 0; t < steps; ++t) {
             line.is_wide[t] = !sum_line<lanes>(l, weights, slab, number, t, budget_of(l, slab), scratch, line);
             if (line.is_wide[t]) sum_line_wide<lanes>(l, weights, slab, number, t, scratch.readers, line);
         }
     }
-    SumBuffer& sums = strip.scratch.sums;
+    SumBuffer& sums = task.scratch.sums;
     for (std::size_t t = 0; t < steps; ++t) {
         const std::size_t from = t * (width + 1) * lanes + at;
         sums.is_wide[first + t] = line.is_wide[t];

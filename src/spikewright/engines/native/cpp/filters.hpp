@@ -1,9 +1,9 @@
-// Synapses: filters in time, and delays, elementwise over a signal. A filter's output in a step follows from
+// DelayedCsc: filters in time, and delays, elementwise over a signal. A filter's output in a step follows from
 // earlier steps alone. Operations and their order are those of the reference engine.
 #pragma once
 
-#include "parts.hpp"
-#include "readings.hpp"
+#include "stateful_ops.hpp"
+#include "count_readers.hpp"
 #include "simd.hpp"
 
 namespace spikewright::SPIKEWRIGHT_ISA {
@@ -23,18 +23,18 @@ struct FilterChunk {
     double x[kMostOrder][kChunk];
     double y[kChunk];
 
-    void read(const Context& c, const Filtering& f, std::size_t s, std::size_t at, std::size_t n) {
+    void read(const Context& c, const FilterOp& f, std::size_t s, std::size_t at, std::size_t n) {
         for (std::size_t i = 0; i < f.order; ++i) c.fetch(f.states[i], s, at, n, x[i]);
         c.fetch(f.output, s, at, n, y);
     }
-    void write(const Context& c, const Filtering& f, std::size_t s, std::size_t at,
+    void write(const Context& c, const FilterOp& f, std::size_t s, std::size_t at,
                std::size_t n) const {
         for (std::size_t i = 0; i < f.order; ++i) c.store(f.states[i], s, at, n, x[i]);
         c.store(f.output, s, at, n, y);
     }
 
     template <class T>
-    void absorb(const Filtering& f, const T* u, std::size_t n) {
+    void absorb(const FilterOp& f, const T* u, std::size_t n) {
         if (f.order == 1 && !f.direct) return absorb_first_order(f, u, n);
         if (!f.direct) advance(f, u, n);
         for (std::size_t k = 0; k < n; ++k) y[k] = 0.0;
@@ -47,7 +47,7 @@ struct FilterChunk {
 
   private:
     template <class T>
-    void absorb_first_order(const Filtering& f, const T* u, std::size_t n) {
+    void absorb_first_order(const FilterOp& f, const T* u, std::size_t n) {
         const double a = f.A[0], b = f.B[0], out = f.C[0];
         if (a != 0.0)
             for (std::size_t k = 0; k < n; ++k) x[0][k] = b * double(u[k]) + a * x[0][k];
@@ -58,7 +58,7 @@ struct FilterChunk {
 
     // Each line of A x + B u, zero entries skipped, in a fixed order.
     template <class T>
-    void advance(const Filtering& f, const T* u, std::size_t n) {
+    void advance(const FilterOp& f, const T* u, std::size_t n) {
         double next[kMostOrder][kChunk];
         for (std::size_t i = 0; i < f.order; ++i) {
             for (std::size_t k = 0; k < n; ++k) next[i][k] = f.B[i] * double(u[k]);
@@ -80,7 +80,7 @@ class Line {
   public:
     static constexpr std::size_t kTile = 2;  // vectors that are summed side by side
 
-    Line(const Context& c, const Filtering& f, std::size_t s, std::size_t at, std::size_t n)
+    Line(const Context& c, const FilterOp& f, std::size_t s, std::size_t at, std::size_t n)
         : f_(f), n_(n), stride_(rounded_up(n, kTile * kDoubles)),
           rows_((f.order + c.steps) * stride_), used_(f.order) {
         for (std::size_t i = 0; i < f.order; ++i) c.fetch(f.states[i], s, at, n, row(i));
@@ -118,7 +118,7 @@ class Line {
         each<kTile>(SPIKEWRIGHT_EACH(j) { store(y + k + j * kDoubles, total[j]); });
     }
 
-    const Filtering& f_;
+    const FilterOp& f_;
     std::size_t n_, stride_;
     Array<double> rows_;
     std::size_t used_;
@@ -127,7 +127,7 @@ class Line {
 // Runs a filter over a block of time: outside of loops all steps, in a loop the end of one.
 template <Writes writes>
 inline void run_filter(const Context& c, const Instruction& op) {
-    const Filtering& f = *op.filter;
+    const FilterOp& f = *op.filter;
     by_reading(c, op.input, [&](auto&& read) {
         each_chunk(c, c.size(op.input), [&](std::size_t s, std::size_t at, std::size_t n) {
             const auto run = [&](double* y, auto&& absorb) {
@@ -177,7 +177,7 @@ inline void release(const Context& c, const Instruction& op, std::size_t s, std:
 
 template <bool releases, bool keeps>
 inline void run_delay(const Context& c, const Instruction& op) {
-    const Delaying& d = *op.delay;
+    const DelayOp& d = *op.delay;
     const std::size_t size = c.size(op.output);
     each_chunk(c, size, [&](std::size_t s, std::size_t at, std::size_t n) {
         const Context::Kept rows = c.memory(d.rows, s);

@@ -49,7 +49,7 @@ struct Frames {
 // The steps of a slab of values as limbs side by side: `(values, most, kSlab)`, of which `limbs` are needed.
 // First limbs are multiples of the `units` of their steps. Where sums may be rounded values are as they are, and
 // `rest` is the most that sums over weights that add up to 1 differ in all steps.
-struct Sheet {
+struct DenseValues {
     Array<double> values;
     std::size_t most = 0, limbs = 0;
     Extent extents[kSlab];
@@ -60,11 +60,11 @@ struct Sheet {
 // The input of all samples: events, frames and multiples slab by slab, limbs step by step.
 struct Lists {
     Lists(std::size_t samples, std::size_t steps)
-        : events(samples * slabs_in(steps)), frames(events.size()), sheets(events.size()),
+        : events(samples * slabs_in(steps)), frames(events.size()), dense_values(events.size()),
           multiples(events.size()), values(samples * steps) {}
     std::vector<Slab> events;
     std::vector<Frames> frames;
-    std::vector<Sheet> sheets;
+    std::vector<DenseValues> dense_values;
     std::vector<Multiples> multiples;
     std::vector<Split> values;
 };

@@ -2,22 +2,22 @@
 // SPIKEWRIGHT_ISA as the name of its namespace.
 
 #include "analog.hpp"
-#include "arriving.hpp"
-#include "cells.hpp"
-#include "computing.hpp"
+#include "delay_ring.hpp"
+#include "neuron_pieces.hpp"
+#include "node_functions.hpp"
 #include "currents.hpp"
 #include "depthwise.hpp"
 #include "filters.hpp"
-#include "integrating.hpp"
+#include "sequence_kernel.hpp"
 #include "layer.hpp"
 #include "learned.hpp"
-#include "maps.hpp"
-#include "moves.hpp"
+#include "sparse_maps.hpp"
+#include "layout_ops.hpp"
 #include "pools.hpp"
 #include "readout.hpp"
-#include "recursion.hpp"
-#include "sending.hpp"
-#include "counted.hpp"
+#include "recursive_least_squares.hpp"
+#include "csc_sums.hpp"
+#include "count_layers.hpp"
 #include "totals.hpp"
 
 namespace spikewright::SPIKEWRIGHT_ISA {
@@ -50,7 +50,7 @@ void execute(const Context& c, const Instruction& op) {
         case Action::filter: return run_filter<Writes::before>(c, op);
         case Action::emit: return run_emit(c, op);
         case Action::absorb: return run_filter<Writes::never>(c, op);
-        case Action::cells: return run_cells(c, op);
+        case Action::piecewise: return run_piecewise(c, op);
         case Action::sparse: return run_sparse(c, op);
         case Action::axis_map: return run_axis_map(c, op);
         case Action::pool_values: return run_pool_values(c, op);
@@ -66,13 +66,13 @@ void execute(const Context& c, const Instruction& op) {
         case Action::delay: return run_delay<true, true>(c, op);
         case Action::release: return run_delay<true, false>(c, op);
         case Action::keep: return run_delay<false, true>(c, op);
-        case Action::senders: return run_senders(c, op, scratch(c).sending);
-        case Action::arrive: return run_arrivals<true, true>(c, op, scratch(c).sending);
-        case Action::receive: return run_arrivals<true, false>(c, op, scratch(c).sending);
-        case Action::send: return run_arrivals<false, true>(c, op, scratch(c).sending);
+        case Action::csc: return run_csc(c, op, scratch(c).csc);
+        case Action::arrive: return run_arrivals<true, true>(c, op, scratch(c).csc);
+        case Action::receive: return run_arrivals<true, false>(c, op, scratch(c).csc);
+        case Action::send: return run_arrivals<false, true>(c, op, scratch(c).csc);
         case Action::advance: return run_advance(c, op);
-        case Action::compute: return run_computed(c, op);
-        case Action::call: return;  // not computed here
+        case Action::compute: return run_function(c, op);
+        case Action::call: return;  // not run here
     }
 }
 
@@ -90,10 +90,10 @@ const Kernels kernels{
     [](void* scratch) { delete static_cast<Scratch*>(scratch); },
     list,
     execute,
-    tell<std::int8_t, std::int8_t>,
-    tell<std::uint32_t, double>,
-    integrate_along<float>,
-    integrate_along<double>,
+    write_totals<std::int8_t, std::int8_t>,
+    write_totals<std::uint32_t, double>,
+    integrate_sequence<float>,
+    integrate_sequence<double>,
     kMaskedCost,
 };
 

@@ -5,7 +5,7 @@
 #include <utility>
 
 #include "events_by_line.hpp"
-#include "rows.hpp"
+#include "tile_rows.hpp"
 
 namespace spikewright::SPIKEWRIGHT_ISA {
 
@@ -79,32 +79,32 @@ inline const Seen& see(const Slab& slab, std::size_t steps, Scratch& scratch) {
 template <std::size_t lanes>
 class Currents {
   public:
-    // `first` of the strip's lanes comes first.
-    Currents(const Strip& strip, std::size_t pixel, std::size_t first = 0)
-        : has_low_(!strip.op.layer->low.empty()), sums_(strip.scratch.sums, strip, first),
-          low_(has_low_ ? strip.scratch.low : strip.scratch.sums, strip, first),
-          valid_(std::min(strip.valid() - first, lanes)) {
-        const Layer& l = *strip.op.layer;
-        const std::size_t channel = strip.block.channel + first;
+    // `first` of the task's lanes comes first.
+    Currents(const LayerTask& task, std::size_t pixel, std::size_t first = 0)
+        : has_low_(!task.op.layer->low.empty()), sums_(task.scratch.sums, task, first),
+          low_(has_low_ ? task.scratch.low : task.scratch.sums, task, first),
+          valid_(std::min(task.valid() - first, lanes)) {
+        const Layer& l = *task.op.layer;
+        const std::size_t channel = task.block.channel + first;
         scale_ = l.scale.data() + channel;
         if (!l.heights.empty()) {
-            heights_ = l.heights.data(), ahead_ = l.ahead, steps_ = strip.context.steps;
-            listed_ = !strip.frames(0).dense;  // tiles multiply counts with their heights
-            if (strip.frames(0).rows) arrivals_ = l.arrivals(steps_);
+            heights_ = l.heights.data(), ahead_ = l.ahead, steps_ = task.context.steps;
+            listed_ = !task.frames(0).dense;  // tiles multiply counts with their heights
+            if (task.frames(0).rows) arrivals_ = l.arrivals(steps_);
         }
         gain_ = l.has_gain ? l.gain.at(pixel, channel) : nullptr;
         bias_ = l.bias.at(pixel, channel);
-        if (strip.op.operands.empty()) return;
-        const Context& c = strip.context;
-        const std::int32_t source = strip.op.operands[0].source;
+        if (task.op.operands.empty()) return;
+        const Context& c = task.context;
+        const std::int32_t source = task.op.operands[0].source;
         const std::size_t at = pixel * std::size_t(l.out_channels) + channel;
         factor_ = l.joined.at(pixel, channel);
         if (c.kind(source) == Kind::counts) {
-            counts_ = c.track<const std::int8_t>(source, strip.sample, at);
-            if (c.exceeds(source)) far_ = {&c, source, strip.sample, at};
+            counts_ = c.track<const std::int8_t>(source, task.sample, at);
+            if (c.exceeds(source)) far_ = {&c, source, task.sample, at};
         }
         else
-            values_ = c.track<const double>(source, strip.sample, at);
+            values_ = c.track<const double>(source, task.sample, at);
     }
 
     [[gnu::always_inline]] Block<lanes> at(std::size_t step) const {
@@ -129,10 +129,10 @@ class Currents {
   private:
     // The sums of one limb.
     struct Limb {
-        Limb(const SumBuffer& sums, const Strip& strip, std::size_t first)
-            : narrow(sums.narrow.data() + strip.row * strip.apart + first),
-              wide(sums.wide.data() + strip.row * strip.apart + first), is_wide(sums.is_wide.data()),
-              stride(strip.pitch * strip.apart) {}
+        Limb(const SumBuffer& sums, const LayerTask& task, std::size_t first)
+            : narrow(sums.narrow.data() + task.row * task.apart + first),
+              wide(sums.wide.data() + task.row * task.apart + first), is_wide(sums.is_wide.data()),
+              stride(task.pitch * task.apart) {}
 
         [[gnu::always_inline]] Block<lanes> at(std::size_t step) const {
             Block<lanes> b;
@@ -240,137 +240,137 @@ void sum_limb(const std::int32_t* weights, const Seen& seen, std::int64_t budget
 }
 
 template <std::size_t lanes>
-void sum_slab(const Strip& strip, const Slab& slab, std::size_t pixel, std::size_t first, std::size_t steps) {
-    if (slab.by_line) return sum_of_line<lanes>(strip, slab, pixel, first, steps);
-    const Layer& l = *strip.op.layer;
-    const std::size_t at = strip.block.offset;
-    const Seen& seen = see(slab, steps, strip.scratch);
+void sum_slab(const LayerTask& task, const Slab& slab, std::size_t pixel, std::size_t first, std::size_t steps) {
+    if (slab.by_line) return sum_of_line<lanes>(task, slab, pixel, first, steps);
+    const Layer& l = *task.op.layer;
+    const std::size_t at = task.block.offset;
+    const Seen& seen = see(slab, steps, task.scratch);
     const std::int64_t budget = budget_of(l, slab);
-    sum_limb<lanes>(l.weights.data() + at, seen, budget, first, steps, strip.scratch.sums);
+    sum_limb<lanes>(l.weights.data() + at, seen, budget, first, steps, task.scratch.sums);
     if (!l.low.empty())
-        sum_limb<lanes>(l.low.data() + at, seen, l.low_budget, first, steps, strip.scratch.low);
+        sum_limb<lanes>(l.low.data() + at, seen, l.low_budget, first, steps, task.scratch.low);
 }
 
 // Adds up one step's values, as limbs (`analog.hpp`).
 template <std::size_t lanes>
-void sum_values(const Strip& strip, std::size_t t);
+void sum_values(const LayerTask& task, std::size_t t);
 
 // The same of a slab whose counts are values.
 template <std::size_t lanes>
-[[gnu::cold, gnu::noinline]] void sum_split(const Strip& strip, std::size_t first, std::size_t steps) {
-    for (std::size_t t = first; t < first + steps; ++t) sum_values<lanes>(strip, t);
+[[gnu::cold, gnu::noinline]] void sum_split(const LayerTask& task, std::size_t first, std::size_t steps) {
+    for (std::size_t t = first; t < first + steps; ++t) sum_values<lanes>(task, t);
 }
 
 // What bytes leave of a step's counts, times weights: a few of them, whose sums are exact.
 template <std::size_t lanes>
-[[gnu::cold, gnu::noinline]] void add_rests(const Strip& strip, std::size_t t) {
-    const Layer& l = *strip.op.layer;
-    const std::size_t inner = std::size_t(l.channels), halves = strip.op.action == Action::signed_layer ? 2 : 1;
+[[gnu::cold, gnu::noinline]] void add_rests(const LayerTask& task, std::size_t t) {
+    const Layer& l = *task.op.layer;
+    const std::size_t inner = std::size_t(l.channels), halves = task.op.action == Action::signed_layer ? 2 : 1;
     const std::size_t channels = inner / halves;
     const auto add = [&](SumBuffer& sums, const std::int32_t* weights, double rest) {
         double* to = sums.widened<lanes>(t);
         for (std::size_t k = 0; k < lanes; ++k) to[k] += rest * double(weights[k]);
     };
-    strip.context.each_large(strip.op.input, strip.sample, t, [&](std::size_t index, double count) {
+    task.context.each_large(task.op.input, task.sample, t, [&](std::size_t index, double count) {
         const double rest = count - clamped(count);
         const std::size_t pixel = index / channels, below = halves > 1 && rest < 0.0 ? channels : 0;
         const auto code = std::int64_t(pixel * inner + below + index % channels);
-        for (const Segment& s : strip.scratch.segments) {
+        for (const Segment& s : task.scratch.segments) {
             if (pixel < s.begin || pixel >= s.end) continue;
-            const std::size_t at = strip.block.offset + std::size_t(code + s.base) * lanes;
-            add(strip.scratch.sums, l.weights.data() + at, below ? -rest : rest);
-            if (!l.low.empty()) add(strip.scratch.low, l.low.data() + at, below ? -rest : rest);
+            const std::size_t at = task.block.offset + std::size_t(code + s.base) * lanes;
+            add(task.scratch.sums, l.weights.data() + at, below ? -rest : rest);
+            if (!l.low.empty()) add(task.scratch.low, l.low.data() + at, below ? -rest : rest);
         }
     });
 }
 
 template <std::size_t lanes>
-void sum_pixel(const Strip& strip, std::size_t pixel) {
-    find_segments(*strip.op.layer, pixel, strip.scratch.segments);
-    const std::size_t all = strip.context.steps;
+void sum_pixel(const LayerTask& task, std::size_t pixel) {
+    find_segments(*task.op.layer, pixel, task.scratch.segments);
+    const std::size_t all = task.context.steps;
     for (std::size_t first = 0, steps; first < all; first += steps) {
-        if ((steps = dense_steps(strip, first))) {
-            multiply_steps<lanes>(strip, first, steps);
+        if ((steps = dense_steps(task, first))) {
+            multiply_steps<lanes>(task, first, steps);
             continue;
         }
         steps = all - first < kSlab ? all - first : kSlab;
-        if (strip.frames(first).whole) [[likely]]
-            sum_slab<lanes>(strip, strip.slab(first), pixel, first, steps);
+        if (task.frames(first).whole) [[likely]]
+            sum_slab<lanes>(task, task.slab(first), pixel, first, steps);
         else
-            sum_split<lanes>(strip, first, steps);
+            sum_split<lanes>(task, first, steps);
     }
-    if (strip.exceeds) [[unlikely]]
+    if (task.exceeds) [[unlikely]]
         for (std::size_t t = 0; t < all; ++t)
-            if (!strip.frames(t).split) add_rests<lanes>(strip, t);
+            if (!task.frames(t).split) add_rests<lanes>(task, t);
 }
 
 // Asks for the lines that the counts of the next pixel go to, a line of each step: writes would wait for them.
-inline void expect_next_pixel(const Strip& strip, std::size_t pixel) {
-    const std::size_t at = (pixel + 1) * std::size_t(strip.op.layer->out_channels) + strip.block.channel;
-    const auto out = strip.context.track<std::int8_t>(strip.op.output, strip.sample, at);
-    for (std::size_t t = 0; t < strip.context.steps; ++t) __builtin_prefetch(out[t], 1);
+inline void expect_next_pixel(const LayerTask& task, std::size_t pixel) {
+    const std::size_t at = (pixel + 1) * std::size_t(task.op.layer->out_channels) + task.block.channel;
+    const auto out = task.context.track<std::int8_t>(task.op.output, task.sample, at);
+    for (std::size_t t = 0; t < task.context.steps; ++t) __builtin_prefetch(out[t], 1);
 }
 
-// Adds up all limbs of the values of a pixel whose sums are rough (`sheets.hpp`).
+// Adds up all limbs of the values of a pixel whose sums are rough (`dense_values.hpp`).
 template <std::size_t lanes>
-void sum_finely(const Strip& strip, std::size_t pixel);
+void sum_finely(const LayerTask& task, std::size_t pixel);
 
 // The currents of all steps, one step after the other.
 template <std::size_t lanes>
-[[gnu::noinline]] double* currents_of(const Strip& strip, const Currents<lanes>& currents) {
-    Array<double>& to = strip.scratch.currents;
-    to.reserve(strip.context.steps * lanes, 0);
-    for (std::size_t t = 0; t < strip.context.steps; ++t) currents.at(t).write(to.data() + t * lanes);
+[[gnu::noinline]] double* currents_of(const LayerTask& task, const Currents<lanes>& currents) {
+    Array<double>& to = task.scratch.currents;
+    to.reserve(task.context.steps * lanes, 0);
+    for (std::size_t t = 0; t < task.context.steps; ++t) currents.at(t).write(to.data() + t * lanes);
     return to.data();
 }
 
 // A pixel's neurons integrate its currents in all steps, `together` at a time; `sum` is that of all limbs.
-template <std::size_t together, bool uniform, Cell cell>
-[[gnu::noinline]] void fire_pixel(const Strip& strip, std::size_t pixel, void (*sum)(const Strip&, std::size_t)) {
-    constexpr bool follows = cell == Cell::running_mean;
-    const Context& c = strip.context;
-    Scratch& scratch = strip.scratch;
-    const std::size_t valid = strip.valid();
-    [[maybe_unused]] const bool counts = follows && leaves_counts(c, strip.op.population);
-    if constexpr (follows) expect_next_pixel(strip, pixel);
+template <std::size_t together, bool uniform, NeuronKind neuron_kind>
+[[gnu::noinline]] void fire_pixel(const LayerTask& task, std::size_t pixel, void (*sum)(const LayerTask&, std::size_t)) {
+    constexpr bool follows = neuron_kind == NeuronKind::running_mean;
+    const Context& c = task.context;
+    Scratch& scratch = task.scratch;
+    const std::size_t valid = task.valid();
+    [[maybe_unused]] const bool counts = follows && leaves_counts(c, task.op.population);
+    if constexpr (follows) expect_next_pixel(task, pixel);
     for (std::size_t first = 0; first < valid; first += together) {
-        const std::size_t channel = strip.block.channel + first;
-        const std::size_t at = pixel * std::size_t(strip.op.layer->out_channels) + channel;
-        const Currents<together> currents(strip, pixel, first);
-        const auto track = c.track<std::int8_t>(strip.op.output, strip.sample, at);
-        const Place place{std::size_t(strip.op.population), strip.sample, pixel, channel,
+        const std::size_t channel = task.block.channel + first;
+        const std::size_t at = pixel * std::size_t(task.op.layer->out_channels) + channel;
+        const Currents<together> currents(task, pixel, first);
+        const auto track = c.track<std::int8_t>(task.op.output, task.sample, at);
+        const Place place{std::size_t(task.op.population), task.sample, pixel, channel,
                           std::min(valid - first, together)};
         [[maybe_unused]] const auto current = [&](std::size_t t) __attribute__((always_inline)) { return currents.at(t); };
         const auto out = [&](std::size_t t) __attribute__((always_inline)) { return track[t]; };
         if constexpr (follows) {
             const double* errors = scratch.rough ? scratch.errors + first : nullptr;
-            const auto finely = [&] { scratch.rough ? sum(strip, pixel) : void(); };
+            const auto finely = [&] { scratch.rough ? sum(task, pixel) : void(); };
             const bool certain =
                 follow<uniform>(c, place, counts, scratch.numbers.data(), errors, current, out, finely);
             ++(certain ? scratch.certain : scratch.followed);
-        } else if constexpr (cell == Cell::digits) {  // whose states fill the registers
-            const double* from = currents_of(strip, currents);
-            run_block<together, uniform, cell>(c, place, SPIKEWRIGHT_EACH(t) {
+        } else if constexpr (neuron_kind == NeuronKind::digits) {  // whose states fill the registers
+            const double* from = currents_of(task, currents);
+            run_block<together, uniform, neuron_kind>(c, place, SPIKEWRIGHT_EACH(t) {
                 Block<together> now;
                 now.read(from + t * together);
                 return now;
             }, out);
         } else {
-            run_block<together, uniform, cell>(c, place, current, out);
+            run_block<together, uniform, neuron_kind>(c, place, current, out);
         }
     }
 }
 
 // Without a population: the currents themselves.
 template <std::size_t lanes>
-void write_pixel(const Strip& strip, std::size_t pixel) {
-    const Context& c = strip.context;
-    const Layer& l = *strip.op.layer;
-    const std::size_t channel = strip.block.channel;
+void write_pixel(const LayerTask& task, std::size_t pixel) {
+    const Context& c = task.context;
+    const Layer& l = *task.op.layer;
+    const std::size_t channel = task.block.channel;
     const std::size_t at = pixel * std::size_t(l.out_channels) + channel;
-    const Currents<lanes> currents(strip, pixel);
-    const auto out = c.track<double>(strip.op.output, strip.sample, at);
-    const std::size_t valid = strip.valid();
+    const Currents<lanes> currents(task, pixel);
+    const auto out = c.track<double>(task.op.output, task.sample, at);
+    const std::size_t valid = task.valid();
     for (std::size_t t = 0; t < c.steps; ++t) {
         const Block<lanes> made = currents.at(t);
         if (valid == lanes) {
@@ -385,27 +385,27 @@ void write_pixel(const Strip& strip, std::size_t pixel) {
 
 // Neurons integrate the sums of a pixel, or its currents are written.
 template <std::size_t lanes>
-void finish_pixel(const Strip& strip, std::size_t pixel) {
-    const std::int32_t number = strip.op.population;
-    if (number < 0) return write_pixel<lanes>(strip, pixel);
-    const Population& p = strip.context.job->plan->populations[std::size_t(number)];
-    with_cell(p, [&](auto uniform, auto cell) {
-        constexpr std::size_t together = cell() == Cell::running_mean ? kMeanLanes : std::min(lanes, kAdvanced);
-        fire_pixel<together, uniform(), cell()>(strip, pixel, sum_finely<lanes>);
+void finish_pixel(const LayerTask& task, std::size_t pixel) {
+    const std::int32_t number = task.op.population;
+    if (number < 0) return write_pixel<lanes>(task, pixel);
+    const Population& p = task.context.job->plan->populations[std::size_t(number)];
+    with_neuron_kind(p, [&](auto uniform, auto neuron_kind) {
+        constexpr std::size_t together = neuron_kind() == NeuronKind::running_mean ? kMeanLanes : std::min(lanes, kAdvanced);
+        fire_pixel<together, uniform(), neuron_kind()>(task, pixel, sum_finely<lanes>);
     });
 }
 
 // Pixels `begin` to `end`, as many at a time as tiles have rows.
 template <std::size_t lanes>
-void run_rows(const Strip& strip, std::size_t begin, std::size_t end) {
-    const Bordered frame(*strip.op.layer, strip.op.layer->by_line->channels());
+void run_rows(const LayerTask& task, std::size_t begin, std::size_t end) {
+    const PaddedFrame frame(*task.op.layer, task.op.layer->by_line->channels());
     const Lanes all{0, kVector, 0};
-    const std::size_t together = neighbours(strip.op);
-    Strip one = strip, several{strip.context, strip.op, all, strip.sample, strip.lists, strip.scratch};
+    const std::size_t together = neighbours(task.op);
+    LayerTask one = task, several{task.context, task.op, all, task.sample, task.lists, task.scratch};
     one.pitch = several.pitch = 2 * kTileRows;
     one.apart = several.apart = lanes;
     several.together = together;
-    strip.scratch.sums.reserve(strip.context.steps * one.pitch);
+    task.scratch.sums.reserve(task.context.steps * one.pitch);
     for (std::size_t pixel = begin; pixel < end;) {
         const std::size_t first = frame.place(pixel), limit = std::min(end, frame.end(pixel));
         std::size_t behind = pixel + 1;
@@ -423,7 +423,7 @@ void run_rows(const Strip& strip, std::size_t begin, std::size_t end) {
     }
 }
 
-// Runs a member's share of a layer's blocks of lanes and pixels, sample by sample: `sum(strip, pixel,
+// Runs a member's share of a layer's blocks of lanes and pixels, sample by sample: `sum(task, pixel,
 // lanes)` adds up a pixel's weights. Lanes are outermost: their weights stay in cache for all samples,
 // pixels and steps.
 template <class Sum>
@@ -435,16 +435,16 @@ inline void run_weights(const Context& c, const Instruction& op, const Lists& li
     scratch.lines.resize(std::max(scratch.lines.size(), slabs_in(c.steps)));
     for (LineSums& line : scratch.lines) line.slab = nullptr;
     const auto& populations = c.job->plan->populations;
-    if (op.population >= 0 && populations[std::size_t(op.population)].follows_mean())
+    if (op.population >= 0 && populations[std::size_t(op.population)].has_running_mean())
         scratch.numbers = step_numbers(c);
     if (!l.low.empty()) scratch.low.reserve(c.steps);
     const std::size_t pixels = l.pixels();
     const Share share = c.share(l.lanes.size() * pixels);
-    const auto each_pixel = [&](const Strip& strip, std::size_t begin, std::size_t end, auto lanes) {
-        if (l.by_line && strip.frames(0).rows) return run_rows<lanes()>(strip, begin, end);
+    const auto each_pixel = [&](const LayerTask& task, std::size_t begin, std::size_t end, auto lanes) {
+        if (l.by_line && task.frames(0).rows) return run_rows<lanes()>(task, begin, end);
         for (std::size_t pixel = begin; pixel < end; ++pixel) {
-            sum(strip, pixel, lanes);
-            finish_pixel<lanes()>(strip, pixel);
+            sum(task, pixel, lanes);
+            finish_pixel<lanes()>(task, pixel);
         }
     };
     for (std::size_t i = share.begin; i < share.end;) {
@@ -452,10 +452,10 @@ inline void run_weights(const Context& c, const Instruction& op, const Lists& li
         const std::size_t begin = i % pixels;
         const std::size_t left = share.end - i, end = begin + left < pixels ? begin + left : pixels;
         for (std::size_t s = 0; s < c.samples; ++s) {
-            const Strip strip{c, op, block, s, lists, scratch};
-            if (block.width == 64) each_pixel(strip, begin, end, Lane<64>{});
-            if (block.width == 32) each_pixel(strip, begin, end, Lane<32>{});
-            if (block.width == 16) each_pixel(strip, begin, end, Lane<16>{});
+            const LayerTask task{c, op, block, s, lists, scratch};
+            if (block.width == 64) each_pixel(task, begin, end, Lane<64>{});
+            if (block.width == 32) each_pixel(task, begin, end, Lane<32>{});
+            if (block.width == 16) each_pixel(task, begin, end, Lane<16>{});
         }
         i += end - begin;
     }

@@ -3,7 +3,7 @@
 #pragma once
 
 #include "curves.hpp"
-#include "drive.hpp"
+#include "input_current.hpp"
 #include "events.hpp"
 
 namespace spikewright::SPIKEWRIGHT_ISA {
@@ -25,7 +25,7 @@ inline void put_bytes(std::uint64_t bytes, std::int8_t* to, std::size_t room) {
 template <bool differ>
 class OwnParameters {
   public:
-    OwnParameters(const Cells& p, const Piece& piece)
+    OwnParameters(const PiecewisePopulation& p, const Piece& piece)
         : from_(differ ? p.own.at(0, piece.at) : nullptr), size_(p.channels) {}
 
     doubles at(OwnRow row, double same, std::size_t k) const {
@@ -45,7 +45,7 @@ class OwnParameters {
 template <bool differ>
 class LeakyChunk {
   public:
-    LeakyChunk(const Context& c, const Cells& p, const Piece& piece, std::size_t sample)
+    LeakyChunk(const Context& c, const PiecewisePopulation& p, const Piece& piece, std::size_t sample)
         : c_(c), p_(p), m_(p.model), piece_(piece), own_(p, piece), sample_(sample) {
         each_kept([&](std::int32_t memory, double* x) {
             c.fetch(memory, sample, piece.at, piece.n, x);
@@ -189,7 +189,7 @@ class LeakyChunk {
 
     static constexpr std::size_t kRoom = kChunk + kDoubles;
     const Context& c_;
-    const Cells& p_;
+    const PiecewisePopulation& p_;
     const NeuronModel& m_;
     const Piece& piece_;
     OwnParameters<differ> own_;
@@ -204,7 +204,7 @@ class LeakyChunk {
 template <bool differ>
 class GridLeaky {
   public:
-    GridLeaky(const Context& c, const Cells& p, const Piece& piece, std::size_t sample)
+    GridLeaky(const Context& c, const PiecewisePopulation& p, const Piece& piece, std::size_t sample)
         : c_(c), m_(p.model), piece_(piece), own_(p, piece), sample_(sample), n_(piece.n),
           memories_{c.memory(p.voltage, sample), c.memory(p.second, sample), c.memory(p.total, sample)} {
         for (Context::Kept& m : memories_) m.from += piece.at, m.to += piece.at;

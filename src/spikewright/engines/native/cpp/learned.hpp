@@ -92,7 +92,7 @@ class Sent {
 class RowRule {
   public:
     RowRule() = default;
-    RowRule(const Context& c, const Learning& r, std::size_t s, std::size_t t, std::size_t o,
+    RowRule(const Context& c, const RuleOp& r, std::size_t s, std::size_t t, std::size_t o,
             double unit)
         : rule_(r.rule), unit_(unit), senders_(c.values(r.senders, s, t)) {
         const double a = c.values(r.receivers, s, t)[o];
@@ -180,7 +180,7 @@ inline double learn_row(const Context& c, const Weights& w, std::size_t s, std::
     }
     RowRule rules[kMostRules];
     std::size_t n = 0;
-    for (const Learning& r : w.rules) rules[n++] = RowRule(c, r, s, t, o, unit);
+    for (const RuleOp& r : w.rules) rules[n++] = RowRule(c, r, s, t, o, unit);
     return add_to_row(from, to, in, [&](std::size_t k, doubles weights) {
         doubles change = rules[0].delta(k, weights, in);
         for (std::size_t i = 1; i < n; ++i) change += rules[i].delta(k, weights, in);

@@ -5,7 +5,7 @@
 #include <cmath>
 #include <limits>
 
-#include "readings.hpp"
+#include "count_readers.hpp"
 #include "simd.hpp"
 
 namespace spikewright::SPIKEWRIGHT_ISA {

@@ -1,4 +1,4 @@
-// The Python module: plans are built piece by piece, states are run.
+// The Python module: builds plans of regions piece by piece, and runs their states.
 
 #include <cstring>
 #include <iomanip>
@@ -6,7 +6,7 @@
 #include <sstream>
 #include <system_error>
 
-#include "calls.hpp"
+#include "callbacks.hpp"
 #include "dispatch.hpp"
 #include "region.hpp"
 #include "run.hpp"
@@ -16,28 +16,28 @@ using namespace nb::literals;
 
 namespace {
 
-// State of a region for a batch. A run that fails leaves it as it was.
-class Running {
+// The state of a region for a batch. A run that fails leaves it unchanged.
+class RegionState {
   public:
     using Written = nb::ndarray<double, nb::c_contig, nb::device::cpu>;
     // An operator that Python computes in a run: a function of the step, arrays `(batch, ...)` that it
-    // reads and `(steps or more, batch, ...)` that it fills. Nothing of it is kept.
-    using Calling = std::tuple<nb::callable, std::vector<Written>, std::vector<Written>>;
-    // Where a population's sums go, of neurons that take spikes back both.
-    using Telling = std::tuple<Taken, std::optional<Taken>>;
+    // reads and `(steps or more, batch, ...)` that it writes. No reference is kept.
+    using HostCall = std::tuple<nb::callable, std::vector<Written>, std::vector<Written>>;
+    // The arrays for a population's totals; the second one is for neurons whose spikes have a sign.
+    using TotalArrays = std::tuple<AnyArray, std::optional<AnyArray>>;
 
-    Running(const Region& region, std::size_t batch)
+    RegionState(const Region& region, std::size_t batch)
         : region_(&region), batch_(batch), state_(region.plan, batch) {}
 
-    int run(const std::vector<Taken>& inputs, const std::vector<Taken>& outputs, std::size_t steps,
+    int run(const std::vector<AnyArray>& inputs, const std::vector<AnyArray>& outputs, std::size_t steps,
             std::size_t block, std::size_t group, std::size_t threads, const std::string& isa,
-            std::size_t first, bool last, const std::vector<Calling>& calls,
-            const std::vector<Telling>& totals, double dense) {
+            std::size_t first, bool last, const std::vector<HostCall>& calls,
+            const std::vector<TotalArrays>& totals, double dense) {
         require(steps > 0 && block > 0 && group > 0 && threads > 0, "a run has steps and threads");
         Job job = job_of(inputs, outputs, steps);
         job.block = std::min(block, steps), job.group = std::min(group, batch_);
         job.threads = threads, job.first = first, job.last = last;
-        job.desks = desks(calls, job);
+        job.callbacks = callbacks(calls, job);
         require(totals.empty() || (last && totals.size() == region_->plan.populations.size()),
                 "a last run gives the sums of all populations");
         for (std::size_t i = 0; i < totals.size(); ++i)
@@ -55,24 +55,24 @@ class Running {
     }
 
     // One block of this many steps, all samples and one thread.
-    Job job_of(const std::vector<Taken>& inputs, const std::vector<Taken>& outputs, std::size_t steps) {
+    Job job_of(const std::vector<AnyArray>& inputs, const std::vector<AnyArray>& outputs, std::size_t steps) {
         Job job{&region_->plan, &state_, {}, {}, batch_, steps, steps, batch_, 1};
-        for (const Taken& array : inputs) {
+        for (const AnyArray& array : inputs) {
             job.inputs.push_back(input(array, steps));
             const Number number = job.inputs.back().number;
             const bool wide = number == Number::float64 || number == Number::int8;
             require(wide || region_->only_loads(job.inputs.size() - 1), "an input of such numbers is loaded");
         }
-        for (const Taken& array : outputs)
+        for (const AnyArray& array : outputs)
             job.outputs.push_back({kind(array), const_cast<void*>(static_cast<const void*>(array.data())),
                                    array.size() / (batch_ * steps)});
         return job;
     }
 
-    std::vector<Desk> desks(const std::vector<Calling>& calls, const Job& job) const {
-        std::vector<Desk> made;
-        for (const Calling& calling : calls) made.push_back(desk(calling, job.steps));
-        check_desks(job, calls);
+    std::vector<Callback> callbacks(const std::vector<HostCall>& calls, const Job& job) const {
+        std::vector<Callback> made;
+        for (const HostCall& calling : calls) made.push_back(callback(calling, job.steps));
+        check_callbacks(job, calls);
         return made;
     }
 
@@ -154,12 +154,12 @@ class Running {
     }
 
     // The state becomes that of these arrays.
-    void restore(const std::vector<Taken>& given) {
+    void restore(const std::vector<AnyArray>& given) {
         std::size_t n = 0;
         each_array(state_, [&](auto& values, auto&) {
             using T = std::remove_cvref_t<decltype(values[0])>;
             require(n < given.size() && given[n].size() == values.size(), "a state has the region's arrays");
-            const Taken& from = given[n++];
+            const AnyArray& from = given[n++];
             require(from.dtype() == nb::dtype<T>(), "a state has the region's arrays");
             std::memcpy(values.data(), from.data(), values.size() * sizeof(T));
         });
@@ -168,7 +168,7 @@ class Running {
         for (std::size_t i = 0; i < populations; ++i) {
             state_.beyond[i].clear();
             if (n == given.size()) continue;
-            const Taken& rows = given[n + i];
+            const AnyArray& rows = given[n + i];
             require(rows.dtype() == nb::dtype<double>() && rows.size() % 3 == 0, "spikes are rows of three");
             const auto* row = static_cast<const double*>(rows.data());
             for (std::size_t k = 0; k < rows.size(); k += 3)
@@ -178,13 +178,13 @@ class Running {
     }
 
     // Writes spikes of either sign so far and, of neurons whose spikes have a sign, their sum: see `Totals`.
-    void totals(std::size_t population, const Taken& sent, const std::optional<Taken>& net) const {
+    void totals(std::size_t population, const AnyArray& sent, const std::optional<AnyArray>& net) const {
         const Population& p = region_->plan.populations.at(population);
         const Totals to = totals_to(population, sent, net);
         const std::vector<std::uint32_t> none(p.state_size());
         const std::vector<double> nothing(p.sent_size());
         for (std::size_t b = 0; b < batch_; ++b)
-            usable_kernels().back().tell(
+            usable_kernels().back().write_totals(
                 p, to, b, state_.started ? state_.total[population].data() + b * p.state_size() : none.data(),
                 state_.started ? state_.sent[population].data() + b * p.sent_size() : nothing.data());
     }
@@ -263,10 +263,10 @@ class Running {
         return places.index.empty() ? places.first + stored : std::size_t(places.index[stored]);
     }
 
-    Totals totals_to(std::size_t population, const Taken& sent, const std::optional<Taken>& net) const {
+    Totals totals_to(std::size_t population, const AnyArray& sent, const std::optional<AnyArray>& net) const {
         const Population& p = region_->plan.populations.at(population);
         require((p.sent_size() > 0) == net.has_value(), "both sums are of neurons whose spikes have a sign");
-        const auto room = [&](const Taken& to) {
+        const auto room = [&](const AnyArray& to) {
             require(to.size() == batch_ * p.places.whole && to.dtype() == sent.dtype(),
                     "totals are (batch, whole)");
             return const_cast<void*>(static_cast<const void*>(to.data()));
@@ -274,7 +274,7 @@ class Running {
         return {width_of(sent), room(sent), net ? room(*net) : nullptr};
     }
 
-    static std::size_t width_of(const Taken& array) {
+    static std::size_t width_of(const AnyArray& array) {
         if (array.dtype() == nb::dtype<double>()) return 0;
         require(array.dtype() == nb::dtype<std::int8_t>() || array.dtype() == nb::dtype<std::int16_t>() ||
                     array.dtype() == nb::dtype<std::int32_t>(),
@@ -282,9 +282,9 @@ class Running {
         return array.itemsize();
     }
 
-    Desk desk(const Calling& calling, std::size_t steps) const {
+    Callback callback(const HostCall& calling, std::size_t steps) const {
         const auto& [function, inputs, outputs] = calling;
-        Desk made;
+        Callback made;
         made.f = [&function = function](std::size_t step) {
             const nb::gil_scoped_acquire acquire;
             function(step);
@@ -301,7 +301,7 @@ class Running {
         return made;
     }
 
-    void check_desks(const Job& job, const std::vector<Calling>& calls) const {
+    void check_callbacks(const Job& job, const std::vector<HostCall>& calls) const {
         std::size_t n = 0;
         for (const Instruction& op : job.plan->instructions) {
             if (!op.call) continue;
@@ -322,13 +322,13 @@ class Running {
                 "calls are made step by step, of all samples");
     }
 
-    static Kind kind(const Taken& array) {
+    static Kind kind(const AnyArray& array) {
         if (array.dtype() == nb::dtype<std::int8_t>()) return Kind::counts;
         require(array.dtype() == nb::dtype<double>(), "signals are int8 or float64");
         return Kind::values;
     }
 
-    static Number number_of(const Taken& array) {
+    static Number number_of(const AnyArray& array) {
         if (array.dtype() == nb::dtype<double>()) return Number::float64;
         if (array.dtype() == nb::dtype<float>()) return Number::float32;
         if (array.dtype() == nb::dtype<std::int8_t>()) return Number::int8;
@@ -336,7 +336,7 @@ class Running {
         return Number::uint8;
     }
 
-    Input input(const Taken& array, std::size_t steps) const {
+    Input input(const AnyArray& array, std::size_t steps) const {
         require(array.ndim() == 3, "an input is (batch or 1, steps or 1, size)");
         const std::size_t samples = array.shape(0), count = array.shape(1), size = array.shape(2);
         require((samples == batch_ || samples == 1) && (count == steps || count == 1),
@@ -356,17 +356,17 @@ class Running {
 
 // Steps of a region one by one, on arrays that stay the same: `inputs` are `(batch or 1, 1, size)`,
 // `outputs` `(batch, 1, size)`.
-class Stepping {
+class StepRunner {
   public:
-    Stepping(Running& running, std::vector<Taken> inputs, std::vector<Taken> outputs, std::size_t group,
+    StepRunner(RegionState& running, std::vector<AnyArray> inputs, std::vector<AnyArray> outputs, std::size_t group,
              const std::string& isa)
         : running_(running), inputs_(std::move(inputs)), outputs_(std::move(outputs)),
           job_(running.job_of(inputs_, outputs_, 1)), repeated_(grouped(group), running.kernels_of(isa)) {}
 
-    int step(std::size_t first, bool brief, const std::vector<Running::Calling>& calls) {
-        std::vector<Desk> desks = running_.desks(calls, job_);
-        return Running::outcome_of(
-            brief, [&] { return repeated_.run(first, std::move(desks), Running::asked); });
+    int step(std::size_t first, bool brief, const std::vector<RegionState::HostCall>& calls) {
+        std::vector<Callback> callbacks = running_.callbacks(calls, job_);
+        return RegionState::outcome_of(
+            brief, [&] { return repeated_.run(first, std::move(callbacks), RegionState::asked); });
     }
 
   private:
@@ -376,10 +376,10 @@ class Stepping {
         return job_;
     }
 
-    Running& running_;
-    std::vector<Taken> inputs_, outputs_;  // whose memory the job reads and writes
+    RegionState& running_;
+    std::vector<AnyArray> inputs_, outputs_;  // whose memory the job reads and writes
     Job job_;
-    Repeated repeated_;
+    PreparedJob repeated_;
 };
 
 // Binds an enumeration with the names that its declaration lists.
@@ -447,12 +447,12 @@ void bind_packing(nb::module_& m) {
 
 // Integrators through all steps; arrays of one precision.
 template <class Real>
-void bind_along(nb::module_& m, void (*Kernels::*kernel)(const Along<Real>&)) {
-    using Given = nb::ndarray<const Real, nb::ndim<3>, nb::device::cpu>;
+void bind_integrate_sequence(nb::module_& m, void (*Kernels::*kernel)(const SequenceIntegration<Real>&)) {
+    using Currents = nb::ndarray<const Real, nb::ndim<3>, nb::device::cpu>;
     using Row = nb::ndarray<const Real, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
     using Values = nb::ndarray<Real, nb::ndim<3>, nb::c_contig, nb::device::cpu>;
     using Sums = nb::ndarray<Real, nb::ndim<2>, nb::c_contig, nb::device::cpu>;
-    m.def("integrate_along", [kernel](const NeuronModel& model, const Given& currents, const Row& thresholds,
+    m.def("integrate_sequence", [kernel](const NeuronModel& model, const Currents& currents, const Row& thresholds,
                                       const Row& starts, const Values& values, const Sums& net,
                                       const std::optional<Sums>& all, const std::string& isa) {
         const Kernels* kernels = find_kernels(isa);
@@ -464,12 +464,12 @@ void bind_along(nb::module_& m, void (*Kernels::*kernel)(const Along<Real>&)) {
         require(thresholds.shape(0) == size && starts.shape(0) == size, "a threshold and start a neuron");
         require(values.shape(0) == steps && values.shape(1) == samples && values.shape(2) == size &&
                     sums(net) && (!all || sums(*all)), "results have the shape of currents");
-        require(model.cell == Cell::integrate || model.cell == Cell::bipolar, "neurons integrate");
-        const Along<Real> along{&model, currents.data(), thresholds.data(), starts.data(), steps, samples, size,
+        require(model.neuron_kind == NeuronKind::integrate || model.neuron_kind == NeuronKind::bipolar, "neurons integrate");
+        const SequenceIntegration<Real> job{&model, currents.data(), thresholds.data(), starts.data(), steps, samples, size,
                                 std::size_t(currents.stride(0)), values.data(), net.data(),
                                 all ? all->data() : nullptr};
         const nb::gil_scoped_release release;
-        (kernels->*kernel)(along);
+        (kernels->*kernel)(job);
     }, nb::kw_only(), "model"_a, "currents"_a.noconvert(), "thresholds"_a, "starts"_a, "values"_a.noconvert(),
        "net"_a.noconvert(),
        "all"_a.noconvert().none(), "isa"_a = "");
@@ -502,12 +502,12 @@ void bind_descriptions(nb::module_& m) {
             new (to) Limbs{bits, most, weights, wide, reach};
         }, nb::kw_only(), "bits"_a, "most"_a, "weights"_a, "wide"_a = 0.0,
            "reach"_a = 0.0);
-    nb::class_<SenderForm>(m, "SenderForm")
-        .def("__init__", [](SenderForm* to, const Integers& receivers, const Integers& senders,
+    nb::class_<CscFormat>(m, "CscFormat")
+        .def("__init__", [](CscFormat* to, const Integers& receivers, const Integers& senders,
                             const Doubles& values, const Doubles& steps, std::size_t count) {
-            new (to) SenderForm{form_of(entries_of(receivers, senders, values, steps, count), count)};
+            new (to) CscFormat{format_of(entries_of(receivers, senders, values, steps, count), count)};
         }, nb::kw_only(), "receivers"_a, "senders"_a, "values"_a, "steps"_a, "count"_a)
-        .def_ro("width", &SenderForm::width);
+        .def_ro("width", &CscFormat::width);
     nb::class_<FixedPoint>(m, "FixedPoint")
         .def("__init__", [](FixedPoint* to, double leak, double half, double low, double high, bool to_zero) {
             new (to) FixedPoint{leak, half, low, high, to_zero};
@@ -530,14 +530,14 @@ void bind_descriptions(nb::module_& m) {
 #define FIELD(name) def_rw(#name, &NeuronModel::name)
     nb::class_<NeuronModel>(m, "NeuronModel")
         .def(nb::init<>())
-        .FIELD(cell).FIELD(rate).FIELD(blocks).FIELD(slope).FIELD(offset).FIELD(most).FIELD(gated)
+        .FIELD(neuron_kind).FIELD(rate).FIELD(blocks).FIELD(slope).FIELD(offset).FIELD(most).FIELD(gated)
         .FIELD(tau_ref).FIELD(tau_rc).FIELD(amplitude).FIELD(negative).FIELD(truncate).FIELD(floor)
         .FIELD(cap).FIELD(assumed).FIELD(heights).FIELD(parts).FIELD(responds).FIELD(start).FIELD(dt).FIELD(differ)
         .FIELD(min_voltage).FIELD(most_share).FIELD(adapting).FIELD(added).FIELD(sigma).FIELD(pace)
         .FIELD(follow).FIELD(coupling).FIELD(reset).FIELD(jump).FIELD(fixed);
 #undef FIELD
-#define FIELD(name) def_rw(#name, &Computed::name)
-    nb::class_<Computed>(m, "Computed")
+#define FIELD(name) def_rw(#name, &FunctionKernel::name)
+    nb::class_<FunctionKernel>(m, "FunctionKernel")
         .def(nb::init<>())
         .FIELD(kind).FIELD(rows).FIELD(inner).FIELD(columns).FIELD(epsilon).FIELD(transpose_a)
         .FIELD(transpose_b).FIELD(first).FIELD(second).FIELD(once);
@@ -604,15 +604,15 @@ NB_MODULE(_kernels, m) {
     }, "isa"_a, "limbs"_a = kWeightLimbs);
     m.def("least_voltage", &least_voltage);
     bind_enum<Action>(m, "Action");
-    bind_enum<Cell>(m, "Cell");
+    bind_enum<NeuronKind>(m, "NeuronKind");
     bind_enum<Rate>(m, "Rate");
     bind_enum<Rule>(m, "Rule");
-    bind_enum<Computing>(m, "Computing");
+    bind_enum<FunctionKind>(m, "FunctionKind");
     bind_limits(m);
     bind_packing(m);
     bind_descriptions(m);
-    bind_along<float>(m, &Kernels::along);
-    bind_along<double>(m, &Kernels::along_in_doubles);
+    bind_integrate_sequence<float>(m, &Kernels::integrate_floats);
+    bind_integrate_sequence<double>(m, &Kernels::integrate_doubles);
     constexpr nb::kw_only by_name;
     const auto input = "input"_a, output = "output"_a;
     nb::class_<Region>(m, "Region")
@@ -645,7 +645,7 @@ NB_MODULE(_kernels, m) {
         .def("filter", &Region::filter, by_name, "action"_a, input, output, "A"_a, "B"_a, "C"_a,
              "D"_a.none(), "states"_a, "kept"_a, "line"_a)
         .def("delay", &Region::delay, by_name, "action"_a, input, output, "steps"_a, "rows"_a)
-        .def("cells", &Region::cells, by_name, output, "model"_a, "threshold"_a, "own"_a.none(),
+        .def("piecewise", &Region::piecewise, by_name, output, "model"_a, "threshold"_a, "own"_a.none(),
              "memories"_a, "recorded"_a, "pieces"_a)
         .def("draws", &Region::draws, by_name, "keys"_a, "starts"_a, "places"_a = nb::none())
         .def("encoders", &Region::encoders, by_name, "weights"_a, "gain"_a.none(), "bias"_a, "limbs"_a)
@@ -660,37 +660,37 @@ NB_MODULE(_kernels, m) {
         .def("call", &Region::call, by_name, "inputs"_a, "outputs"_a)
         .def("sparse", &Region::sparse, by_name, input, output, "starts"_a, "columns"_a, "values"_a,
              "factor"_a)
-        .def("senders", &Region::senders, by_name, input, output, "form"_a, "parts"_a, "factor"_a)
-        .def("fill_senders", &Region::fill_senders, "number"_a, by_name, "receivers"_a, "senders"_a,
+        .def("csc", &Region::csc, by_name, input, output, "form"_a, "parts"_a, "factor"_a)
+        .def("fill_csc", &Region::fill_csc, "number"_a, by_name, "receivers"_a, "senders"_a,
              "values"_a, "steps"_a, "form"_a)
-        .def("arrivals", &Region::arrivals, by_name, "loops"_a, input, output, "senders"_a, "steps"_a,
+        .def("delayed_csc", &Region::delayed_csc, by_name, "loops"_a, input, output, "senders"_a, "steps"_a,
              "parts"_a, "rows"_a, "factor"_a)
         .def("send", &Region::send, "number"_a, by_name, input)
-        .def("fill_arrivals", &Region::fill_arrivals, "number"_a, by_name, "receivers"_a, "senders"_a,
+        .def("fill_delayed_csc", &Region::fill_delayed_csc, "number"_a, by_name, "receivers"_a, "senders"_a,
              "delays"_a, "values"_a)
         .def("axis_map", &Region::axis_map, by_name, input, output, "outer"_a, "axis"_a, "inner"_a,
              "starts"_a, "columns"_a, "values"_a, "low"_a.none(), "factor"_a, "limbs"_a,
              "residual_starts"_a, "residual_columns"_a, "residuals"_a)
         .def("arrange", &Region::arrange);
-    nb::class_<Running>(m, "Running")
+    nb::class_<RegionState>(m, "RegionState")
         .def(nb::init<const Region&, std::size_t>(), nb::keep_alive<1, 2>())
-        .def("run", &Running::run, by_name, "inputs"_a, "outputs"_a, "steps"_a, "block"_a, "group"_a,
+        .def("run", &RegionState::run, by_name, "inputs"_a, "outputs"_a, "steps"_a, "block"_a, "group"_a,
              "threads"_a, "isa"_a, "first"_a, "last"_a, "calls"_a, "totals"_a,
              "dense"_a)
-        .def("large", &Running::large)
-        .def("exceeded", &Running::exceeded)
-        .def("beyond", &Running::beyond)
-        .def("slabs", &Running::slabs)
-        .def("followed", &Running::followed)
-        .def("save", &Running::save)
-        .def("undo", &Running::undo)
-        .def("arrays", &Running::arrays)
-        .def("restore", &Running::restore)
-        .def("totals", &Running::totals, "population"_a, by_name, "sent"_a, "net"_a.none())
-        .def("memory", &Running::memory, "number"_a, by_name, "offset"_a, "size"_a)
-        .def("finite", &Running::finite);
-    nb::class_<Stepping>(m, "Stepping")
-        .def(nb::init<Running&, std::vector<Taken>, std::vector<Taken>, std::size_t, const std::string&>(),
-             nb::keep_alive<1, 2>(), by_name, "running"_a, "inputs"_a, "outputs"_a, "group"_a, "isa"_a)
-        .def("step", &Stepping::step);
+        .def("large", &RegionState::large)
+        .def("exceeded", &RegionState::exceeded)
+        .def("beyond", &RegionState::beyond)
+        .def("slabs", &RegionState::slabs)
+        .def("followed", &RegionState::followed)
+        .def("save", &RegionState::save)
+        .def("undo", &RegionState::undo)
+        .def("arrays", &RegionState::arrays)
+        .def("restore", &RegionState::restore)
+        .def("totals", &RegionState::totals, "population"_a, by_name, "sent"_a, "net"_a.none())
+        .def("memory", &RegionState::memory, "number"_a, by_name, "offset"_a, "size"_a)
+        .def("finite", &RegionState::finite);
+    nb::class_<StepRunner>(m, "StepRunner")
+        .def(nb::init<RegionState&, std::vector<AnyArray>, std::vector<AnyArray>, std::size_t, const std::string&>(),
+             nb::keep_alive<1, 2>(), by_name, "state"_a, "inputs"_a, "outputs"_a, "group"_a, "isa"_a)
+        .def("step", &StepRunner::step);
 }

@@ -10,7 +10,7 @@
 #include <limits>
 
 #include "context.hpp"
-#include "counting.hpp"
+#include "count_bytes.hpp"
 #include "equations.hpp"
 
 namespace spikewright::SPIKEWRIGHT_ISA {
@@ -106,7 +106,7 @@ inline std::int8_t put_count(const Context& c, const Place& at, std::size_t t, s
 }
 
 // Any number of spikes, by the formula. Neurons that take spikes back have `sent`.
-template <std::size_t lanes, Cell cell>
+template <std::size_t lanes, NeuronKind neuron_kind>
 [[gnu::noinline]] Most fire_by_formula(const Context& c, const Place& at, std::size_t t, double* v,
                                        [[maybe_unused]] double* sent, std::int8_t* counts) {
     const Population& p = population_of(c, at);
@@ -117,11 +117,11 @@ template <std::size_t lanes, Cell cell>
     for (std::size_t k = 0; k < lanes; k += kDoubles) {
         const doubles unit = load<doubles>(threshold + k);
         doubles x = load<doubles>(v + k), fired;
-        if constexpr (cell == Cell::bipolar) {
+        if constexpr (neuron_kind == NeuronKind::bipolar) {
             doubles before = load<doubles>(sent + k);
             fired = fire_both_ways(x, before, unit, -most, most);
             store(sent + k, before);
-        } else if constexpr (cell == Cell::fixed_point) {
+        } else if constexpr (neuron_kind == NeuronKind::fixed_point) {
             fired = fire_whole(x, unit, most, p.model.fixed);
         } else {
             fired = fire(x, unit, splat(kTolerance), doubles{}, most);
@@ -142,7 +142,7 @@ template <std::size_t lanes, Cell cell>
 }
 
 // The same of voltages in registers.
-template <Cell cell, std::size_t lanes>
+template <NeuronKind neuron_kind, std::size_t lanes>
 [[gnu::always_inline]] inline Most fire_by_formula(const Context& c, const Place& at, std::size_t t, Block<lanes>& v,
                                                    std::type_identity_t<Block<lanes>>* sent,
                                                    Counts<lanes>& counts) {
@@ -150,7 +150,7 @@ template <Cell cell, std::size_t lanes>
     alignas(kBytes) std::int8_t bytes[lanes];
     v.write(voltages);
     if (sent) sent->write(before);
-    const Most most = fire_by_formula<lanes, cell>(c, at, t, voltages, sent ? before : nullptr, bytes);
+    const Most most = fire_by_formula<lanes, neuron_kind>(c, at, t, voltages, sent ? before : nullptr, bytes);
     v.read(voltages);
     if (sent) sent->read(before);
     counts.read(bytes);

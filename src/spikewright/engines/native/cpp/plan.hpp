@@ -18,8 +18,8 @@
 
 #include "memory.hpp"
 #include "population.hpp"
-#include "senders.hpp"
-#include "synapses.hpp"
+#include "csc.hpp"
+#include "delayed_csc.hpp"
 
 namespace spikewright {
 
@@ -158,11 +158,11 @@ struct Operand {
 // loop, at the start (`emit`) and the end (`absorb`) of a step; so is a delay (`delay`, or `release`
 // and `keep`), and so are weights with delays (`arrive`, or `receive` and `send`).
 SPIKEWRIGHT_ENUM(Action, layer, fire, pool, take, put, sum, add, load, store, filter, emit, absorb,
-                 cells, analog, signed_layer, depthwise, sparse, axis_map, pool_values, max_pool,
+                 piecewise, analog, signed_layer, depthwise, sparse, axis_map, pool_values, max_pool,
                  running_max_pool, readout, scatter, smooth, learn, respond, finish, recur, call, delay,
-                 release, keep, senders, arrive, receive, send, advance, compute)
+                 release, keep, csc, arrive, receive, send, advance, compute)
 
-// An operator that has no kernel here: whoever makes a plan computes it, from buffers and into buffers.
+// An operator that has no kernel here: Python computes it from buffers into buffers.
 struct Call {
     std::vector<std::int32_t> inputs, outputs;
 };
@@ -175,18 +175,18 @@ struct Instruction {
     bool external = false;     // `fire`: whether the currents come from outside
     std::shared_ptr<Layer> layer;
     std::shared_ptr<Geometry> pool;
-    std::shared_ptr<Filtering> filter;
-    std::shared_ptr<Delaying> delay;
-    std::shared_ptr<Cells> cells;
+    std::shared_ptr<FilterOp> filter;
+    std::shared_ptr<DelayOp> delay;
+    std::shared_ptr<PiecewisePopulation> piecewise;
     std::shared_ptr<SparseRows> sparse;
-    std::shared_ptr<Senders> senders;
-    std::shared_ptr<Synapses> synapses;
+    std::shared_ptr<CscMatrix> csc;
+    std::shared_ptr<DelayedCsc> delayed_csc;
     std::shared_ptr<Readouts> readouts;
     std::shared_ptr<Scatter> scatter;
     std::shared_ptr<Weights> weights;
     std::shared_ptr<Recursion> recursion;
     std::shared_ptr<AxisRows> axis_rows;
-    std::shared_ptr<Computed> computed;
+    std::shared_ptr<FunctionKernel> function;
     std::shared_ptr<Call> call;
     std::vector<std::int32_t> memories;
     std::vector<Operand> operands;  // of a layer at most one, stored as its output is
@@ -223,7 +223,7 @@ struct Plan {
     // Whether bytes hold what neurons in blocks send in so many steps: their spikes have a cap.
     bool fits_bytes(std::size_t steps) const {
         return std::ranges::all_of(populations, [&](const Population& p) {
-            return !p.follows_mean() && p.model.cap > 0.0 && p.model.cap * double(steps) <= kMostCounts;
+            return !p.has_running_mean() && p.model.cap > 0.0 && p.model.cap * double(steps) <= kMostCounts;
         });
     }
 };
@@ -292,15 +292,15 @@ struct State {
     }
 };
 
-// Where a population's sums go: `(batch, whole)` whole numbers of 1, 2 or 4 bytes, or doubles.
+// The arrays for a population's totals: `(batch, whole)` whole numbers of 1, 2 or 4 bytes, or doubles.
 struct Totals {
     std::size_t bytes = 0;
     void *sent = nullptr, *net = nullptr;  // of neurons whose spikes have a sign, the second too
 };
 
-// The other side of a call in one run: `(batch, size)` of each input, `(steps, batch, size)` of each
-// output; `f` is told the step of the run, and may throw.
-struct Desk {
+// The callback of a call in one run, with arrays `(batch, size)` of each input and `(steps, batch, size)` of
+// each output; `f` gets the step of the run, and may throw.
+struct Callback {
     std::function<void(std::size_t)> f;
     std::vector<double*> inputs;
     std::vector<const double*> outputs;
@@ -316,11 +316,11 @@ struct Job {
     bool last = false;      // no other follows: voltages need not be kept
     std::vector<Totals> totals{};  // of each population, where a last run gives them; then none are kept
     bool brief = false;  // the run is one block and all sums fit bytes: as such they lie in the next state
-    std::vector<Desk> desks{};  // of the plan's calls, in their order
+    std::vector<Callback> callbacks{};  // of the plan's calls, in their order
     double dense = kNeverDense;  // tiles are used where events cost more than so many times as much
 };
 
-// Whether all sums of a run that tells them fit bytes: it is the first and one block of capped neurons.
+// Whether all totals that a run returns fit bytes: it is the first, and one block of capped neurons.
 inline bool fits_bytes(const Job& job) {
     return !job.totals.empty() && job.steps <= job.block && !job.state->started && job.plan->fits_bytes(job.steps);
 }

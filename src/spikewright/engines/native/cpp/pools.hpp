@@ -3,7 +3,7 @@
 
 #include <limits>
 
-#include "moves.hpp"
+#include "layout_ops.hpp"
 
 namespace spikewright::SPIKEWRIGHT_ISA {
 

@@ -1,6 +1,6 @@
 // A population as kernels see it: a neuron type, and what each neuron has. It runs in one of two ways:
 // integrate-and-fire in blocks of lanes that stay in registers through many steps (`blocks.hpp`), with state in
-// arrays of their own, or any type in pieces (`cells.hpp`), with state in memories.
+// arrays of their own, or any type in pieces (`neuron_pieces.hpp`), with state in memories.
 #pragma once
 
 #include <array>
@@ -9,13 +9,13 @@
 #include <limits>
 #include <vector>
 
-#include "parts.hpp"
+#include "stateful_ops.hpp"
 
 namespace spikewright {
 
 constexpr double kTolerance = 1.0 / 65536.0;  // of a spike: rounding that integrators absorb
 
-SPIKEWRIGHT_ENUM(Cell, rate, integrate, running_mean, leaky, bipolar, adaptive_leaky, adaptive_rate,
+SPIKEWRIGHT_ENUM(NeuronKind, rate, integrate, running_mean, leaky, bipolar, adaptive_leaky, adaptive_rate,
                  quadratic, grid_leaky, stochastic, poisson, fixed_point, digits)
 SPIKEWRIGHT_ENUM(Rate, identity, bent, leaky, sigmoid, tanh, softplus, lif, parametric, soft_lif, gelu, silu)
 
@@ -30,7 +30,7 @@ struct FixedPoint {
 
 // A neuron type: a function of the current, and an integrator, leaky or quadratic neurons, or nothing.
 struct NeuronModel {
-    Cell cell = Cell::rate;
+    NeuronKind neuron_kind = NeuronKind::rate;
     Rate rate = Rate::identity;
     bool blocks = false;  // whether it may run in blocks of lanes
     double slope = 1.0, offset = 0.0, most = 0.0, tau_ref = 0.0, tau_rc = 0.0, amplitude = 1.0;  // of the function
@@ -40,7 +40,7 @@ struct NeuronModel {
     std::vector<double> assumed;  // spikes that receivers take as sent in the first steps; 0 afterwards
     std::vector<double> heights;  // of spikes in the first steps; 1 afterwards
     std::vector<double> parts;    // of digits: the part of its height that is owed where a spike is sent
-    bool responds = false;        // of digits: they say values of both signs, those of the rate
+    bool responds = false;        // of digits: they encode the rate's values, of both signs
     double start = 0.0;           // of digits: steps before the first that sends; heights count from there
     double dt = 0.0, min_voltage = 0.0, decay = 0.0, most_share = 0.0;  // of leaky neurons
     double adapting = 0.0, added = 0.0;  // n += adapting (added y - n), of those that tire
@@ -58,8 +58,8 @@ struct NeuronModel {
         const double place = double(step) - start;
         return place >= 0.0 && place < double(heights.size()) ? std::size_t(place) : heights.size();
     }
-    double tolerance() const { return cell == Cell::fixed_point ? 0.0 : kTolerance; }
-    bool has_own() const { return rate == Rate::parametric || cell == Cell::fixed_point; }
+    double tolerance() const { return neuron_kind == NeuronKind::fixed_point ? 0.0 : kTolerance; }
+    bool has_own() const { return rate == Rate::parametric || neuron_kind == NeuronKind::fixed_point; }
 };
 
 // Rows of parameters of leaky neurons that differ: of a whole step without silence 1 - exp(-dt / tau)
@@ -106,11 +106,11 @@ struct Population {
     Places places;
     std::int32_t output = -1;  // the buffer of its counts
 
-    bool follows_mean() const { return model.cell == Cell::running_mean; }
-    bool has_sign() const { return follows_mean() || model.cell == Cell::bipolar || model.cell == Cell::digits; }  // spikes have one
+    bool has_running_mean() const { return model.neuron_kind == NeuronKind::running_mean; }
+    bool has_sign() const { return has_running_mean() || model.neuron_kind == NeuronKind::bipolar || model.neuron_kind == NeuronKind::digits; }  // spikes have one
     std::size_t state_size() const { return pixels * padded; }
     std::size_t sent_size() const { return has_sign() ? state_size() : 0; }
-    std::size_t followed_size() const { return follows_mean() ? state_size() : 0; }
+    std::size_t followed_size() const { return has_running_mean() ? state_size() : 0; }
 };
 
 // Some neurons that are advanced together, and the place of their input: a buffer, or an input of the
@@ -135,7 +135,7 @@ struct Encoders {
 
 // A population in pieces. `second` and `third` are the memories of its type's state beside the voltage, in its
 // own order; `total` sums outputs without their sign, `net` with it; -1: none.
-struct Cells : Population {
+struct PiecewisePopulation : Population {
     std::vector<Piece> pieces;
     Encoders encoders;
     std::int32_t voltage = -1, second = -1, third = -1, total = -1, net = -1;

@@ -2,9 +2,9 @@
 // no order matters. And values that are added at their places.
 #pragma once
 
-#include "counting.hpp"
+#include "count_bytes.hpp"
 #include "limbs.hpp"
-#include "moves.hpp"
+#include "layout_ops.hpp"
 
 namespace spikewright::SPIKEWRIGHT_ISA {
 

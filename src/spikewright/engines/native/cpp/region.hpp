@@ -6,9 +6,9 @@
 #include <ranges>
 
 #include "functions.hpp"
-#include "given.hpp"
+#include "argument_checks.hpp"
 #include "packing.hpp"
-#include "slots.hpp"
+#include "buffer_allocation.hpp"
 #include "tiles.hpp"
 
 namespace spikewright {
@@ -51,8 +51,8 @@ class Region {
             return [=, tolerance = model.tolerance()](double x) { return least_voltage(x, spikes, tolerance); };
         };
         for (int i = 0; i < 3; ++i) set(p.least[i], threshold, inf, least(i + 1));
-        for (int i = 0; i < 2 && model.cell == Cell::bipolar; ++i) set(p.holds[i], threshold, -inf, least(-i));
-        const bool whole_numbers = model.cell == Cell::fixed_point;
+        for (int i = 0; i < 2 && model.neuron_kind == NeuronKind::bipolar; ++i) set(p.holds[i], threshold, -inf, least(-i));
+        const bool whole_numbers = model.neuron_kind == NeuronKind::fixed_point;
         if (model.has_floor())
             set(p.lowest, threshold, -inf, [&](double x) {
                 return whole_numbers ? std::floor(-model.floor * x) + 0.0 : -model.floor * x;  // not -0
@@ -185,8 +185,8 @@ class Region {
     }
 
     // `memories` are none, or running sums of the input, the sum of outputs, and whether that is known.
-    void compute(int input, int output, const Computed& f, const std::vector<std::int32_t>& memories) {
-        const bool product = f.kind == Computing::product;
+    void compute(int input, int output, const FunctionKernel& f, const std::vector<std::int32_t>& memories) {
+        const bool product = f.kind == FunctionKind::product;
         require(f.inner > 0 && f.first.size() == f.second.size(), "a function has values");
         require(size_of(output) == f.rows * (product ? f.columns * f.first.size() : f.inner) &&
                     (product || size_of(input) == size_of(output)),
@@ -196,7 +196,7 @@ class Region {
                         f.second[i] + f.inner * f.columns <= size_of(input),
                     "matrices lie in the input");
         Instruction& op = add(Action::compute, input, output);
-        op.computed = std::make_shared<Computed>(f);
+        op.function = std::make_shared<FunctionKernel>(f);
         op.memories = memories;
         require(memories.empty() || memories.size() == 3, "running sums, what was sent and whether");
         for (const std::int32_t memory : memories) plan.memories.at(std::size_t(memory)).passing = true;
@@ -267,7 +267,7 @@ class Region {
     void filter(Action action, int input, int output, const Doubles& A, const Doubles& B,
                 const Doubles& C, std::optional<double> D, const std::vector<std::int32_t>& states,
                 std::int32_t kept, bool line) {
-        auto f = std::make_shared<Filtering>();
+        auto f = std::make_shared<FilterOp>();
         f->order = B.size();
         require(line ? f->order > 0 : f->order <= kMostOrder, "a filter's order is limited");
         f->line = line;
@@ -288,15 +288,15 @@ class Region {
         require(steps > 0, "a delay has a step");
         require_memory(rows, steps * size_of(output));
         require(size_of(input) == size_of(output), "a delay keeps its signal's size");
-        add(action, input, output).delay = std::make_shared<Delaying>(Delaying{steps, rows});
+        add(action, input, output).delay = std::make_shared<DelayOp>(DelayOp{steps, rows});
     }
 
     // A population in pieces, of which `pieces` has source, external, from, at and n; `own`: numbers of each neuron,
     // of types that have some. `memories` are of voltage, second, third, total and net; `recorded` are buffers.
-    void cells(int output, const NeuronModel& model, const Doubles& threshold, const Doubles& own,
+    void piecewise(int output, const NeuronModel& model, const Doubles& threshold, const Doubles& own,
                const std::array<std::int32_t, 5>& memories, const std::array<std::int32_t, 3>& recorded,
                const Integers& pieces) {
-        auto p = std::make_shared<Cells>();
+        auto p = std::make_shared<PiecewisePopulation>();
         const std::size_t size = p->channels = size_of(output);
         require(threshold.size() == size, "a population's size");
         require(own.size() == (model.differ ? kOwnRows * size : model.has_own() ? size : 0),
@@ -314,15 +314,15 @@ class Region {
         p->total = memories[3], p->net = memories[4], p->recorded = recorded;
         require(pieces.ndim() == 2 && pieces.shape(1) == 5, "a piece has five numbers");
         for (std::size_t i = 0; i < pieces.shape(0); ++i) add_piece(*p, pieces.data() + 5 * i);
-        add(Action::cells, -1, output).cells = std::move(p);
+        add(Action::piecewise, -1, output).piecewise = std::move(p);
     }
 
     // The populations added last draw their spikes at random: from keys `(populations, 2)`, that of each
     // for the neurons from `starts` on. Neuron k, as stored, has the draw at `places[k]`, or at k.
-    void draws(const Given<std::uint64_t>& keys, const std::vector<std::size_t>& starts,
+    void draws(const ConstArray<std::uint64_t>& keys, const std::vector<std::size_t>& starts,
                const Integers& places) {
-        require(!plan.instructions.empty() && plan.instructions.back().cells, "neurons come first");
-        Cells& p = *plan.instructions.back().cells;
+        require(!plan.instructions.empty() && plan.instructions.back().piecewise, "neurons come first");
+        PiecewisePopulation& p = *plan.instructions.back().piecewise;
         require(keys.ndim() == 2 && keys.shape(0) == starts.size() && keys.shape(1) == 2 &&
                     !starts.empty() && starts[0] == 0 && std::ranges::is_sorted(starts),
                 "keys are two numbers a population");
@@ -340,8 +340,8 @@ class Region {
     // The population added last is driven by vectors of `columns` values: `weights` are
     // `(limbs, columns, neurons)`, on the grid.
     void encoders(const Doubles& weights, const Doubles& gain, const Doubles& bias, const Limbs& limbs) {
-        require(!plan.instructions.empty() && plan.instructions.back().cells, "neurons come first");
-        Cells& p = *plan.instructions.back().cells;
+        require(!plan.instructions.empty() && plan.instructions.back().piecewise, "neurons come first");
+        PiecewisePopulation& p = *plan.instructions.back().piecewise;
         Encoders& e = p.encoders;
         const auto count = std::size_t(limbs.weights);
         require(weights.ndim() == 3 && weights.shape(0) == count && weights.shape(2) == p.channels &&
@@ -461,7 +461,7 @@ class Region {
         add(Action::finish, of.input, of.output).weights = of.weights;
     }
 
-    // Calls an operator that is computed elsewhere, a step of all samples at a time; see `Call`.
+    // Calls an operator that Python computes, a step of all samples at a time; see `Call`.
     void call(const std::vector<std::int32_t>& inputs, const std::vector<std::int32_t>& outputs) {
         for (std::int32_t b : outputs)
             require(plan.buffers.at(std::size_t(b)).kind == Kind::values, "calls give values");
@@ -479,57 +479,57 @@ class Region {
 
     // Weights by sender, which are given later: returns the number to give them to. Receivers are
     // cut into `parts` that threads share.
-    int senders(int input, int output, const SenderForm& form, std::size_t parts, double factor) {
+    int csc(int input, int output, const CscFormat& form, std::size_t parts, double factor) {
         require(plan.buffers.at(std::size_t(input)).kind == Kind::counts, "senders spike");
         require(parts > 0, "receivers are a part at least");
-        auto made = sender_blocks(form, size_of(input), size_of(output), parts, factor);
-        add(Action::senders, input, output).senders = std::make_shared<Senders>(std::move(made));
+        auto made = csc_blocks(form, size_of(input), size_of(output), parts, factor);
+        add(Action::csc, input, output).csc = std::make_shared<CscMatrix>(std::move(made));
         return last();
     }
 
-    void fill_senders(int number, const Integers& receivers, const Integers& senders, const Doubles& values,
-                      const Doubles& steps, const SenderForm& form) {
+    void fill_csc(int number, const Integers& receivers, const Integers& senders, const Doubles& values,
+                      const Doubles& steps, const CscFormat& form) {
         Instruction& op = plan.instructions.at(std::size_t(number));
-        require(bool(op.senders), "senders are filled");
-        require(steps.size() == op.senders->receivers, "one step a receiver");
-        const Entries entries = entries_of(receivers, senders, values, steps, op.senders->count);
-        const SenderForm found = form_of(entries, op.senders->count);
+        require(bool(op.csc), "senders are filled");
+        require(steps.size() == op.csc->receivers, "one step a receiver");
+        const Entries entries = entries_of(receivers, senders, values, steps, op.csc->count);
+        const CscFormat found = format_of(entries, op.csc->count);
         require(found.width == form.width && found.shift == form.shift && found.largest == form.largest,
                 "entries are those whose form was asked for");
-        spikewright::fill_senders(*op.senders, entries, form.shift);
+        spikewright::fill_csc(*op.csc, entries, form.shift);
     }
 
     // Weights by sender with delays of up to so many steps, which are given later: returns the number to
     // give them to. `rows` is a memory of the receivers' number times the steps. In a loop `send` adds
     // the end of a step.
-    int arrivals(bool loops, int input, int output, std::size_t senders, std::size_t steps,
+    int delayed_csc(bool loops, int input, int output, std::size_t senders, std::size_t steps,
                  std::size_t parts, std::int32_t rows, double factor) {
         const std::size_t receivers = size_of(output);
         require(parts > 0 && steps > 0 && steps <= kMostWaitingSteps, "delays have steps");
         require_memory(rows, steps * receivers);
-        auto made = std::make_shared<Synapses>();
+        auto made = std::make_shared<DelayedCsc>();
         made->count = senders, made->receivers = receivers, made->steps = steps, made->rows = rows;
         made->factor = factor;
         made->part_size = std::max<std::size_t>((receivers + parts - 1) / parts, 1);
         made->parts = (receivers + made->part_size - 1) / made->part_size;
         require(made->part_size <= kMostPartReceivers, "a part's receivers are counted by 16 bits");
         if (!loops) require_senders(*made, input);
-        add(loops ? Action::receive : Action::arrive, loops ? -1 : input, output).synapses = std::move(made);
+        add(loops ? Action::receive : Action::arrive, loops ? -1 : input, output).delayed_csc = std::move(made);
         return last();
     }
 
     void send(int number, int input) {
-        const auto synapses = synapses_of(number);
-        require_senders(*synapses, input);
-        add(Action::send, input, -1).synapses = synapses;
+        const auto delayed_csc = delayed_csc_of(number);
+        require_senders(*delayed_csc, input);
+        add(Action::send, input, -1).delayed_csc = delayed_csc;
     }
 
-    void fill_arrivals(int number, const Integers& receivers, const Integers& senders,
+    void fill_delayed_csc(int number, const Integers& receivers, const Integers& senders,
                        const Integers& delays, const Doubles& values) {
-        Synapses& to = *synapses_of(number);
+        DelayedCsc& to = *delayed_csc_of(number);
         const DelayedEntries entries =
             delayed_entries(receivers, senders, delays, values, to.receivers, to.count, to.steps);
-        fill_synapses(to, entries);
+        spikewright::fill_delayed_csc(to, entries);
     }
 
     // y[o] = factor * (sum of values x[column] of row o) along one axis of `(outer, axis, inner)`; `low`
@@ -568,9 +568,9 @@ class Region {
     // other. Returns the bytes of a step of a sample.
     std::size_t arrange(bool shared) {
         for (const Instruction& op : plan.instructions)
-            if (op.cells) require_currents(*op.cells);
+            if (op.piecewise) require_currents(*op.piecewise);
         require(!shared || !plan.calls(), "calls are made step by step");
-        if (shared) share_slots(plan);
+        if (shared) allocate_buffers(plan);
         std::size_t bytes = 0;
         for (const Slot& slot : plan.slots) bytes += slot.bytes;
         if (plan.slots.empty())
@@ -583,7 +583,7 @@ class Region {
         return std::ranges::none_of(plan.instructions, [&](const Instruction& op) {
             const auto reads = [&](const auto& one) { return one.external && std::size_t(one.source) == input; };
             return (op.external && std::size_t(op.input) == input) || std::ranges::any_of(op.operands, reads) ||
-                   (op.cells && std::ranges::any_of(op.cells->pieces, reads));
+                   (op.piecewise && std::ranges::any_of(op.piecewise->pieces, reads));
         });
     }
 
@@ -637,14 +637,14 @@ class Region {
         if (runs.size() * 4 > index.size()) runs.clear();
         return runs;
     }
-    void add_piece(Cells& p, const std::int32_t* given) const {
+    void add_piece(PiecewisePopulation& p, const std::int32_t* given) const {
         const bool external = given[1] != 0;
         const auto from = std::size_t(given[2]), at = std::size_t(given[3]), n = std::size_t(given[4]);
         require(n > 0 && n <= kChunk && at + n <= p.channels, "a piece fits a chunk and its population");
         require(external || from < size_of(given[0]), "a piece's source lies in its buffer");
         p.pieces.push_back({given[0], external, from, at, n, 0});
     }
-    void require_currents(const Cells& p) const {
+    void require_currents(const PiecewisePopulation& p) const {
         for (const Piece& piece : p.pieces)
             require(piece.external || p.encoders.columns > 0 ||
                         piece.from + piece.n <= size_of(piece.source),
@@ -655,12 +655,12 @@ class Region {
         require(op.weights != nullptr, "weights come first");
         return op;
     }
-    const std::shared_ptr<Synapses>& synapses_of(int number) const {
+    const std::shared_ptr<DelayedCsc>& delayed_csc_of(int number) const {
         const Instruction& op = plan.instructions.at(std::size_t(number));
-        require(op.synapses != nullptr, "synapses come first");
-        return op.synapses;
+        require(op.delayed_csc != nullptr, "weights with delays come first");
+        return op.delayed_csc;
     }
-    void require_senders(const Synapses& of, int input) const {
+    void require_senders(const DelayedCsc& of, int input) const {
         require(size_of(input) == of.count, "senders are those of the weights");
     }
     void require_memory(std::int32_t number, std::size_t size) const {

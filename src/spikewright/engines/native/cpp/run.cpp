@@ -1,7 +1,7 @@
 #include "run.hpp"
 
-#include "calls.hpp"
-#include "keeping.hpp"
+#include "callbacks.hpp"
+#include "commit.hpp"
 #include "threads.hpp"
 
 #include <chrono>
@@ -15,9 +15,9 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-// The things that a team shares: buffers, lists of events, and the next state of its group.
-struct Bench {
-    Bench(const Job& job, const Kernels& kernels)
+// What the threads of a team share: buffers, lists of events, and the next state of its group.
+struct TeamWorkspace {
+    TeamWorkspace(const Job& job, const Kernels& kernels)
         : kernels(kernels),
           frames(kernels.make_frames(job.group, job.block)),
           next(*job.plan, job.group),
@@ -30,8 +30,8 @@ struct Bench {
             buffers.push_back(slot.zero ? Array<std::uint8_t>(bytes) : Array<std::uint8_t>::raw(bytes));
         }
     }
-    Bench(const Bench&) = delete;
-    ~Bench() { kernels.drop_frames(frames); }
+    TeamWorkspace(const TeamWorkspace&) = delete;
+    ~TeamWorkspace() { kernels.drop_frames(frames); }
 
     const Kernels& kernels;
     void* frames;
@@ -40,21 +40,21 @@ struct Bench {
     LargeCounts large;
 };
 
-// What one member of a team works with.
+// The workspace of one thread of a team.
 using Scratch = std::unique_ptr<void, void (*)(void*)>;
 
 Scratch make_scratch(const Kernels& kernels) { return {kernels.make_scratch(), kernels.drop_scratch}; }
 
-// Tasks that whoever is there takes, phase by phase: no phase begins before the last one is done. Nobody
-// waits for a member that has not come yet, as barriers would: on a busy machine that takes long.
+// Tasks that threads take as they are free, phase by phase: no phase begins before the last one is done. Unlike
+// at a barrier, nobody waits for a thread that has not started yet, which takes long on a busy machine.
 class Team {
   public:
-    // One member's way through the phases, the same for all.
+    // One thread's way through the phases, which is the same for all.
     class Member {
       public:
         explicit Member(Team& team) : team_(team) {}
 
-        // f(0) to f(tasks - 1), each by some member; returns when all are done.
+        // f(0) to f(tasks - 1), each on some thread; returns when all are done.
         template <class F>
         void operator()(std::size_t tasks, F&& f) {
             const std::uint64_t end = first_ + tasks;
@@ -92,27 +92,27 @@ class Runner {
         const auto stop = [this] { stopped_ = true; };
         if (threads <= 1 || groups() >= threads) {
             on_threads(threads, [&](std::size_t rank) {
-                Bench bench(job_, kernels_);
+                TeamWorkspace workspace(job_, kernels_);
                 const Scratch scratch = make_scratch(kernels_);
-                each_group(bench, scratch.get(), rank);
+                each_group(workspace, scratch.get(), rank);
             }, stop);
         } else {
-            Bench bench(job_, kernels_);
+            TeamWorkspace workspace(job_, kernels_);
             Team team;
             on_threads(threads, [&](std::size_t rank) {
                 const Scratch scratch = make_scratch(kernels_);
                 Team::Member member(team);
                 for (std::size_t g = 0; g < groups() && !stopped_; ++g)
-                    work(bench, scratch.get(), {g, rank, kTasks * threads}, member);
+                    work(workspace, scratch.get(), {g, rank, kTasks * threads}, member);
             }, stop);
         }
         return outcome();
     }
 
-    // The same on the calling thread and a bench that is there.
-    Outcome run_on(Bench& bench, void* scratch) {
-        forget(bench);  // an earlier run may have failed
-        guarded([&] { each_group(bench, scratch, 0); });
+    // The same on the calling thread and a workspace that is there.
+    Outcome run_on(TeamWorkspace& workspace, void* scratch) {
+        forget(workspace);  // an earlier run may have failed
+        guarded([&] { each_group(workspace, scratch, 0); });
         return outcome();
     }
 
@@ -130,12 +130,12 @@ class Runner {
     }
 
     // All groups that no other thread takes.
-    void each_group(Bench& bench, void* scratch, std::size_t rank) {
+    void each_group(TeamWorkspace& workspace, void* scratch, std::size_t rank) {
         const auto alone = [](std::size_t tasks, auto&& f) {
             for (std::size_t i = 0; i < tasks; ++i) f(i);
         };
         for (std::size_t g = next_++; g < groups() && !stopped_; g = next_++) {
-            work(bench, scratch, {g, rank, 1}, alone);
+            work(workspace, scratch, {g, rank, 1}, alone);
         }
     }
 
@@ -157,17 +157,17 @@ class Runner {
 
     // All blocks of time of one group.
     template <class Phase>
-    void work(Bench& bench, void* scratch, const Place& at, Phase&& phase) {
+    void work(TeamWorkspace& workspace, void* scratch, const Place& at, Phase&& phase) {
         Context c;
         c.job = &job_;
         c.first_sample = at.group * job_.group;
         c.samples = std::min(job_.group, job_.batch - c.first_sample);
-        c.buffers = &bench.buffers;
-        c.next = &bench.next;
-        c.frames = bench.frames;
+        c.buffers = &workspace.buffers;
+        c.next = &workspace.next;
+        c.frames = workspace.frames;
         c.scratch = scratch;
         c.members = at.shares;
-        c.large = &bench.large;
+        c.large = &workspace.large;
         c.multiply = kernels_.multiply;
         const auto shared = [&](auto&& f) {
             phase(at.shares, [&](std::size_t task) {
@@ -181,26 +181,26 @@ class Runner {
             bool wild = false;  // some weights are no longer finite: no call reads their output
             for (const Instruction& op : job_.plan->instructions) {
                 if (op.call) {
-                    const Desk& desk = job_.desks[call++];
-                    if (!wild) guarded([&] { run_call(c, *op.call, desk); });
+                    const Callback& callback = job_.callbacks[call++];
+                    if (!wild) guarded([&] { run_callback(c, *op.call, callback); });
                     if (stopped_) return;
                     continue;
                 }
                 if (op.lists()) shared([&] { kernels_.list(c, op); });
                 shared([&] { kernels_.execute(c, op); });
-                if (op.action == Action::finish && !job_.desks.empty())
+                if (op.action == Action::finish && !job_.callbacks.empty())
                     wild = wild || diverged(c, *op.weights);
             }
             if (at.rank == 0) ask();
             if (stopped_) return;
-            phase(1, [&](std::size_t) { settle(c); });
+            phase(1, [&](std::size_t) { end_block(c); });
             if (wild) break;
         }
-        phase(1, [&](std::size_t) { finish(c, bench); });
+        phase(1, [&](std::size_t) { finish(c, workspace); });
     }
 
     // The end of a block of time.
-    void settle(const Context& c) {
+    void end_block(const Context& c) {
         if (!c.large->any()) return;
         guarded([&] {
             sum_large(c);
@@ -209,20 +209,20 @@ class Runner {
         });
     }
 
-    void finish(const Context& c, Bench& bench) {
+    void finish(const Context& c, TeamWorkspace& workspace) {
         guarded([&] {
-            keep(c, kernels_);
+            commit_state(c, kernels_);
             const std::lock_guard lock(job_.state->mutex);
-            for (std::size_t i = 0; i < bench.next.beyond.size(); ++i)
-                for (const auto& [place, spikes] : bench.next.beyond[i])
+            for (std::size_t i = 0; i < workspace.next.beyond.size(); ++i)
+                for (const auto& [place, spikes] : workspace.next.beyond[i])
                     job_.state->beyond[i][{c.first_sample + place.first, place.second}] += spikes;
         });
-        forget(bench);
+        forget(workspace);
     }
 
-    static void forget(Bench& bench) {
-        bench.large.clear();
-        for (auto& beyond : bench.next.beyond) beyond.clear();
+    static void forget(TeamWorkspace& workspace) {
+        workspace.large.clear();
+        for (auto& beyond : workspace.next.beyond) beyond.clear();
     }
 
     void ask() {
@@ -264,26 +264,26 @@ Outcome run(const Job& job, const Kernels& kernels, const std::function<bool()>&
     return Runner(job, kernels, interrupted).run();
 }
 
-struct Repeated::Inside {
+struct PreparedJob::Inside {
     Inside(Job job, const Kernels& kernels)
-        : job(std::move(job)), bench(this->job, kernels), scratch(make_scratch(kernels)) {}
+        : job(std::move(job)), workspace(this->job, kernels), scratch(make_scratch(kernels)) {}
 
     Job job;
-    Bench bench;
+    TeamWorkspace workspace;
     Scratch scratch;
 };
 
-Repeated::Repeated(Job job, const Kernels& kernels)
+PreparedJob::PreparedJob(Job job, const Kernels& kernels)
     : inside_(std::make_unique<Inside>(std::move(job), kernels)) {}
 
-Repeated::~Repeated() = default;
+PreparedJob::~PreparedJob() = default;
 
-Outcome Repeated::run(std::size_t first, std::vector<Desk> desks,
+Outcome PreparedJob::run(std::size_t first, std::vector<Callback> callbacks,
                       const std::function<bool()>& interrupted) {
     inside_->job.first = first;
-    inside_->job.desks = std::move(desks);
-    return Runner(inside_->job, inside_->bench.kernels, interrupted)
-        .run_on(inside_->bench, inside_->scratch.get());
+    inside_->job.callbacks = std::move(callbacks);
+    return Runner(inside_->job, inside_->workspace.kernels, interrupted)
+        .run_on(inside_->workspace, inside_->scratch.get());
 }
 
 }  // namespace spikewright

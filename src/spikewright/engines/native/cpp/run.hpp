@@ -9,19 +9,18 @@
 namespace spikewright {
 
 // After an interruption some samples have been through the run and some have not.
-// Where a plan calls, the batch is one group, its steps blocks of their own, and one thread does all of
-// it. An exception of a call ends the run.
-// There, weights that are no longer finite end it too: the state then holds them.
-// `interrupted` is asked from the calling thread, some ten times a second.
+// In a plan with callbacks the batch is one group, each step is a block, and one thread runs all of it. An
+// exception of a callback ends the run, and so do weights that are no longer finite: the state then holds them.
+// `interrupted` is called from the calling thread, some ten times a second.
 Outcome run(const Job& job, const Kernels& kernels, const std::function<bool()>& interrupted);
 
-// A job that is run again and again on one thread, as long as its arrays stay: buffers are made once.
-class Repeated {
+// A job that is run again and again on one thread with the same arrays: its buffers are made once.
+class PreparedJob {
   public:
-    Repeated(Job job, const Kernels& kernels);
-    ~Repeated();
-    // `first` steps were done before; `desks` are of this run.
-    Outcome run(std::size_t first, std::vector<Desk> desks, const std::function<bool()>& interrupted);
+    PreparedJob(Job job, const Kernels& kernels);
+    ~PreparedJob();
+    // `first` steps were done before; `callbacks` are of this run.
+    Outcome run(std::size_t first, std::vector<Callback> callbacks, const std::function<bool()>& interrupted);
 
   private:
     struct Inside;

@@ -82,7 +82,7 @@ inline void unpack(const Population& p, const From* from, To* to) {
 
 // Sample `row` gets the sums `sent` of either sign, and `net` of those that take spikes back.
 template <class Sent, class Net>
-inline void tell(const Population& p, const spikewright::Totals& to, std::size_t row, const Sent* sent,
+inline void write_totals(const Population& p, const spikewright::Totals& to, std::size_t row, const Sent* sent,
                  const Net* net) {
     const auto put = [&]<class T>(T) {
         const std::size_t at = row * p.places.whole;

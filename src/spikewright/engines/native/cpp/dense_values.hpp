@@ -1,7 +1,7 @@
-// Values of which most are not zero: limbs of all steps of a slab side by side, so that a weight is read
-// once for many steps. Sums are those of `analog.hpp`, exact limb by limb. Weights in two limbs meet more
-// limbs of values: registers hold no sums of several steps of them. Where neurons tell their counts from bounds
-// (`certain.hpp`) values are not split: sums are rounded, with known errors, and made again where these matter.
+// Dense values, of which most are not zero: limbs of all steps of a slab side by side, so that a weight is
+// read once for many steps. Sums are those of `analog.hpp`, exact limb by limb. Weights in two limbs meet
+// more limbs of values: registers hold no sums of several steps of them. Where counts follow from bounds
+// (`count_bounds.hpp`) values are not split: sums are rounded, with known errors, and made again where these matter.
 #pragma once
 
 #include "compensation.hpp"
@@ -12,20 +12,20 @@ namespace spikewright::SPIKEWRIGHT_ISA {
 constexpr std::size_t kTogether = kBytes == 64 ? 8 : 4;  // steps whose sums stay in registers
 
 
-// Whether sums of values may be rounded: neurons tell their counts from bounds.
+// Whether sums of values may be rounded: counts follow from bounds.
 inline bool is_rough(const Context& c, const Instruction& op) {
     return op.layer->limbs.weights == 1 && !op.layer->has_gain && leaves_counts(c, op.population);
 }
 
 // What is found out of a slab before it is split: the extent of each step, and how many values are not zero.
-// A sheet costs its places, whole groups of steps, so that single steps are listed.
-struct Survey {
+// Dense values cost the same for all places, whole groups of steps, so that single steps are listed.
+struct SlabSurvey {
     Extent extents[kSlab];
     std::size_t used = 0;
     // Reciprocals of units of tiny values do not exist; remainders are added to lists.
     bool tiny = false, pays = false;
 
-    Survey(const Context& c, const Instruction& op, std::size_t s, std::size_t t, std::size_t steps) {
+    SlabSurvey(const Context& c, const Instruction& op, std::size_t s, std::size_t t, std::size_t steps) {
         const std::size_t size = op.layer->input_pixels() * std::size_t(op.layer->channels);
         const std::size_t groups = rounded_up(steps, kTogether);
         if (op.layer->limbs.weights != 1 || 2 * steps < groups) return;
@@ -63,7 +63,7 @@ struct Survey {
 };
 
 // How the values of a step are split: by a power of two, and by finer ones from limb to limb.
-struct Splitter {
+struct ValueSplitter {
     double step = 1.0, finer = 1.0;
     std::size_t most = 0;
 
@@ -86,23 +86,23 @@ struct Splitter {
     }
 };
 
-using Splitters = Splitter[kSlab];
+using ValueSplitters = ValueSplitter[kSlab];
 
 // Lays out `size` values, from one on, of the steps of a slab that begins at t.
 inline void lay_out(const Context& c, const Instruction& op, std::size_t s, std::size_t t, std::size_t steps,
-                    const Splitters& splitters, std::size_t from, std::size_t size, Sheet& sheet, double* to) {
-    const std::size_t apart = sheet.most * kSlab;
+                    const ValueSplitters& splitters, std::size_t from, std::size_t size, DenseValues& dense, double* to) {
+    const std::size_t apart = dense.most * kSlab;
     if (steps < kSlab) std::fill_n(to, size * apart, 0.0);
     for (std::size_t i = 0; i < size; i += kDoubles) {
         const std::size_t n = size - i < kDoubles ? size - i : kDoubles;
         for (std::size_t u = 0; u < steps; ++u)
-            sheet.limbs = std::max(sheet.limbs, splitters[u](c.values(op.input, s, t + u) + from + i, n,
+            dense.limbs = std::max(dense.limbs, splitters[u](c.values(op.input, s, t + u) + from + i, n,
                                                              to + i * apart + u, apart));
     }
 }
 
-inline void find_splitters(const Sheet& sheet, int bits, std::size_t most, Splitters& to) {
-    for (std::size_t u = 0; u < kSlab; ++u) to[u] = {sheet.units[u], std::ldexp(1.0, -bits), most};
+inline void find_splitters(const DenseValues& dense, int bits, std::size_t most, ValueSplitters& to) {
+    for (std::size_t u = 0; u < kSlab; ++u) to[u] = {dense.units[u], std::ldexp(1.0, -bits), most};
 }
 
 // The same of values as they are.
@@ -123,7 +123,7 @@ inline double rounding(const Layer& l, double largest, double unit) {
 
 // Lays out the steps of a slab: rough ones as they are.
 inline void lay_out(const Context& c, const Instruction& op, std::size_t s, std::size_t t, std::size_t steps,
-                    const Survey& found, Sheet& to) {
+                    const SlabSurvey& found, DenseValues& to) {
     const Layer& l = *op.layer;
     const std::size_t size = l.input_pixels() * std::size_t(l.channels);
     const bool rough = is_rough(c, op);
@@ -136,21 +136,21 @@ inline void lay_out(const Context& c, const Instruction& op, std::size_t s, std:
     }
     to.values.reserve(size * to.most * kSlab, 0);
     if (rough) return lay_out_whole(c, op, s, t, steps, size, to.values.data());
-    Splitters splitters;
+    ValueSplitters splitters;
     find_splitters(to, l.limbs.bits, to.most, splitters);
     lay_out(c, op, s, t, steps, splitters, 0, size, to, to.values.data());
 }
 
 // Sums of a vector of lanes in some steps; of values as they are they are rounded.
 template <std::size_t lanes, std::size_t limbs, std::size_t together = kTogether>
-[[gnu::noinline]] void add_sheet(const std::int32_t* weights, const Sheet& sheet, std::size_t channels,
+[[gnu::noinline]] void add_dense_values(const std::int32_t* weights, const DenseValues& dense, std::size_t channels,
                                  const std::vector<Segment>& segments, std::size_t first, double* to) {
     doubles sums[limbs * together];
     each<limbs * together>(SPIKEWRIGHT_EACH(k) { sums[k] = doubles{}; });
-    const std::size_t apart = sheet.most * kSlab;
+    const std::size_t apart = dense.most * kSlab;
     for (const Segment& s : segments) {
         const std::size_t at = s.begin * channels, end = s.end * channels;
-        const double* x = sheet.values.data() + at * apart + first;
+        const double* x = dense.values.data() + at * apart + first;
         const std::int32_t* row = weights + (std::int64_t(at) + s.base) * std::int64_t(lanes);
         for (std::size_t i = at; i < end; ++i, x += apart, row += lanes) {
             const doubles w = to_doubles(load<half_ints>(row));
@@ -168,45 +168,45 @@ template <std::size_t lanes, std::size_t limbs, std::size_t together = kTogether
 
 // Adds up the weights of a slab in the segments of a window.
 template <std::size_t lanes>
-inline void sum_sheet(const Strip& strip, std::size_t pixel, const Sheet& sheet,
+inline void sum_dense_values(const LayerTask& task, std::size_t pixel, const DenseValues& dense,
                       const std::vector<Segment>& segments, std::size_t t, std::size_t steps) {
-    const std::int32_t* weights = strip.op.layer->weights.data() + strip.block.offset;
-    const auto channels = std::size_t(strip.op.layer->channels);
-    SumBuffer& sums = strip.scratch.sums;
-    const std::size_t together = sheet.limbs == 1 && steps > kTogether ? 2 * kTogether : kTogether;
+    const std::int32_t* weights = task.op.layer->weights.data() + task.block.offset;
+    const auto channels = std::size_t(task.op.layer->channels);
+    SumBuffer& sums = task.scratch.sums;
+    const std::size_t together = dense.limbs == 1 && steps > kTogether ? 2 * kTogether : kTogether;
     for (std::size_t lane = 0; lane < lanes; lane += kDoubles)
         for (std::size_t u = 0; u < steps; u += together) {
             double* to = sums.wide.data() + (t + u) * 64 + lane;
-            const auto add = [&](auto by) { by(weights + lane, sheet, channels, segments, u, to); };
-            if (together > kTogether) add(add_sheet<lanes, 1, 2 * kTogether>);
-            else if (sheet.limbs == 1) add(add_sheet<lanes, 1>);
-            else if (sheet.limbs == 2) add(add_sheet<lanes, 2>);
-            else add(add_sheet<lanes, 3>);
+            const auto add = [&](auto by) { by(weights + lane, dense, channels, segments, u, to); };
+            if (together > kTogether) add(add_dense_values<lanes, 1, 2 * kTogether>);
+            else if (dense.limbs == 1) add(add_dense_values<lanes, 1>);
+            else if (dense.limbs == 2) add(add_dense_values<lanes, 2>);
+            else add(add_dense_values<lanes, 3>);
         }
     std::fill_n(sums.is_wide.begin() + std::ptrdiff_t(t), steps, 1);
-    if (!strip.scratch.rough) compensate<lanes>(strip, pixel, nullptr, t, steps);
+    if (!task.scratch.rough) compensate<lanes>(task, pixel, nullptr, t, steps);
 }
 
 // The most that currents are off in all steps, of a block of lanes of a sample: residuals of weights are left out.
 template <std::size_t lanes>
-inline void find_errors(const Strip& strip, double* errors) {
-    const Layer& l = *strip.op.layer;
+inline void find_errors(const LayerTask& task, double* errors) {
+    const Layer& l = *task.op.layer;
     double rest = 0.0, sizes = 0.0;
-    for (std::size_t t = 0; t < strip.context.steps; t += kSlab)
-        if (strip.sheet(t).laid_out) {
-            rest += strip.sheet(t).rest;
-            for (const Extent& extent : strip.sheet(t).extents) sizes += extent.largest;
+    for (std::size_t t = 0; t < task.context.steps; t += kSlab)
+        if (task.dense_values(t).laid_out) {
+            rest += task.dense_values(t).rest;
+            for (const Extent& extent : task.dense_values(t).extents) sizes += extent.largest;
         }
-    const std::int32_t* row = l.weights.data() + strip.block.offset;
+    const std::int32_t* row = l.weights.data() + task.block.offset;
     std::fill_n(errors, 64, 0.0);
     for (std::size_t i = 0; i < l.taps() * std::size_t(l.channels); ++i, row += lanes)
         for (std::size_t k = 0; k < lanes; ++k) errors[k] += std::fabs(double(row[k]));
     for (std::size_t k = 0; k < lanes; ++k) errors[k] *= rest;
     for (const ResidualRow& left : l.residuals.rows)
-        if (left.out >= strip.block.channel && left.out < strip.block.channel + strip.valid())
+        if (left.out >= task.block.channel && left.out < task.block.channel + task.valid())
             for (std::size_t i = left.begin; i < left.end; ++i)
-                errors[left.out - strip.block.channel] += sizes * std::fabs(l.residuals.entries[i].value);
-    for (std::size_t k = 0; k < lanes; ++k) errors[k] *= std::fabs(l.scale[strip.block.channel + k]);
+                errors[left.out - task.block.channel] += sizes * std::fabs(l.residuals.entries[i].value);
+    for (std::size_t k = 0; k < lanes; ++k) errors[k] *= std::fabs(l.scale[task.block.channel + k]);
 }
 
 }  // namespace spikewright::SPIKEWRIGHT_ISA

@@ -37,11 +37,11 @@ bool delayed_senders(const Kernels& kernels, std::size_t threads, int bits, bool
         values[i] = alike ? each[std::size_t(from[i])] : 0.25 * draw(-(1 << bits), 1 << bits);
     }
     const Entries entries{to.data(), from.data(), values.data(), count, steps.data()};
-    const SenderForm form = form_of(entries, senders);
+    const CscFormat form = format_of(entries, senders);
     if (alike && form.width != 0) return false;
-    auto lists = std::make_shared<Senders>(
-        sender_blocks(form, senders, receivers, std::size_t(draw(1, 9)), 0.5));
-    fill_senders(*lists, entries, form.shift);
+    auto lists = std::make_shared<CscMatrix>(
+        csc_blocks(form, senders, receivers, std::size_t(draw(1, 9)), 0.5));
+    fill_csc(*lists, entries, form.shift);
 
     std::vector<std::int8_t> in(kBatch * kSteps * senders);
     for (std::int8_t& x : in) x = std::int8_t(draw(0, 3) ? 0 : draw(-127, 127));
@@ -49,9 +49,9 @@ bool delayed_senders(const Kernels& kernels, std::size_t threads, int bits, bool
     Plan plan;
     plan.buffers = {{Kind::counts, senders}, {Kind::counts, senders}, {Kind::values, receivers}};
     plan.memories.push_back({late * senders, Array<double>(late * senders)});
-    Instruction waits = step(Action::delay, 0, 1), sums = step(Action::senders, 1, 2);
-    waits.delay = std::make_shared<Delaying>(Delaying{late, 0});
-    sums.senders = lists;
+    Instruction waits = step(Action::delay, 0, 1), sums = step(Action::csc, 1, 2);
+    waits.delay = std::make_shared<DelayOp>(DelayOp{late, 0});
+    sums.csc = lists;
     plan.instructions = {step(Action::load, 0, 0), waits, sums, step(Action::store, 2, 0)};
     State state(plan, kBatch);
     Job job{&plan, &state, {{Kind::counts, in.data(), kSteps * senders, senders}},
@@ -81,12 +81,12 @@ bool arriving(const Kernels& kernels, std::size_t threads, bool split, bool wide
         to[i] = draw(0, int(receivers) - 1), from[i] = draw(0, int(senders) - 1);
         delays[i] = draw(1, int(steps)), values[i] = 0.25 * draw(-99, 99) * (wide ? 1.0 + 0x1p-26 : 1.0);
     }
-    auto synapses = std::make_shared<Synapses>();
-    synapses->count = senders, synapses->receivers = receivers, synapses->steps = steps;
-    synapses->part_size = (receivers + 4) / 5, synapses->rows = 0, synapses->factor = 0.5;
-    synapses->parts = (receivers + synapses->part_size - 1) / synapses->part_size;
-    fill_synapses(*synapses, {to.data(), from.data(), delays.data(), values.data(), count});
-    if (count > 100 && wide == synapses->wide.empty()) return false;
+    auto delayed_csc = std::make_shared<DelayedCsc>();
+    delayed_csc->count = senders, delayed_csc->receivers = receivers, delayed_csc->steps = steps;
+    delayed_csc->part_size = (receivers + 4) / 5, delayed_csc->rows = 0, delayed_csc->factor = 0.5;
+    delayed_csc->parts = (receivers + delayed_csc->part_size - 1) / delayed_csc->part_size;
+    fill_delayed_csc(*delayed_csc, {to.data(), from.data(), delays.data(), values.data(), count});
+    if (count > 100 && wide == delayed_csc->wide.empty()) return false;
 
     std::vector<std::int8_t> in(kBatch * kSteps * senders);
     for (std::int8_t& x : in) x = std::int8_t(draw(0, 3) ? 0 : draw(-127, 127));
@@ -99,7 +99,7 @@ bool arriving(const Kernels& kernels, std::size_t threads, bool split, bool wide
     plan.memories.push_back({steps * receivers, Array<double>(steps * receivers)});
     Instruction whole = step(Action::arrive, 0, 1), now = step(Action::receive, -1, 1);
     Instruction end = step(Action::send, 0, -1);
-    for (Instruction* op : {&whole, &now, &end}) op->synapses = synapses;
+    for (Instruction* op : {&whole, &now, &end}) op->delayed_csc = delayed_csc;
     const Instruction load = step(Action::load, 0, 0), store = step(Action::store, 1, 0);
     plan.instructions = {load, whole, store};
     if (split) plan.instructions = {now, load, store, end};
@@ -138,7 +138,7 @@ int main() {
             const Kind kind = i % 3 ? Kind::counts : Kind::values;
             if (arriving(kernels, std::size_t(1 + i % 4), i % 2 == 0, i % 5 == 0, kind)) continue;
             ++failures;
-            std::printf("%s: synapses, case %d differs\n", kernels.name, i);
+            std::printf("%s: delayed_csc, case %d differs\n", kernels.name, i);
         }
     for (const Kernels& kernels : usable_kernels())
         for (int i = 0; i < 48; ++i) {

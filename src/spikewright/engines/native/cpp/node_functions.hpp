@@ -1,14 +1,14 @@
-// Functions of several values at once, which nodes compute: normalisations, softmax and products of matrices. Sums
-// over lines are taken in NumPy's order, those of products one term after the other: so they are the reference
-// engine's bits, as far as exp is.
+// Node functions of several values: normalisations, softmax and matrix products. Sums over lines are in NumPy's
+// order, those of products one term after the other, so that results are bit-identical to the reference engine's,
+// as far as exp is.
 #pragma once
 
 #include <cmath>
 #include <limits>
 
 #include "curves.hpp"
-#include "moves.hpp"
-#include "recursion.hpp"
+#include "layout_ops.hpp"
+#include "recursive_least_squares.hpp"
 
 namespace spikewright::SPIKEWRIGHT_ISA {
 
@@ -16,19 +16,19 @@ constexpr double kMostFinite = std::numeric_limits<double>::max();
 constexpr double kLeastExponent = -700.0;  // exp of less is nothing beside one
 
 // One sample's room to compute in.
-struct ComputingRoom {
+struct FunctionWorkspace {
     std::vector<double> ones, line, turned;
 };
 
-inline double sum_of(const double* x, const ComputingRoom& room, std::size_t n) {
+inline double sum_of(const double* x, const FunctionWorkspace& room, std::size_t n) {
     return 0.0 + products<1>({x}, room.ones.data(), n)[0];
 }
 
 // (x - mean) / sqrt(variance + epsilon), or without means x / sqrt(mean x^2 + epsilon).
-inline void normalise_line(const Computed& f, const double* x, double* to, const ComputingRoom& room) {
+inline void normalise_line(const FunctionKernel& f, const double* x, double* to, const FunctionWorkspace& room) {
     const std::size_t n = f.inner;
-    const double count = double(n), mean = f.kind == Computing::normalise ? sum_of(x, room, n) / count : 0.0;
-    if (f.kind == Computing::normalise)
+    const double count = double(n), mean = f.kind == FunctionKind::normalise ? sum_of(x, room, n) / count : 0.0;
+    if (f.kind == FunctionKind::normalise)
         for (std::size_t k = 0; k < n; ++k) to[k] = x[k] - mean;
     else
         std::copy_n(x, n, to);
@@ -37,7 +37,7 @@ inline void normalise_line(const Computed& f, const double* x, double* to, const
 }
 
 // Lines of exp(x), x the values less the largest, over their sum: all exponentials at once.
-inline void softmax(const Computed& f, const double* x, double* to, const ComputingRoom& room) {
+inline void softmax(const FunctionKernel& f, const double* x, double* to, const FunctionWorkspace& room) {
     const std::size_t n = f.inner;
     for (std::size_t i = 0; i < f.rows; ++i) {
         const double *line = x + i * n, *last = line + (n < kDoubles ? 0 : n - kDoubles);
@@ -59,7 +59,7 @@ inline void softmax(const Computed& f, const double* x, double* to, const Comput
 
 // Some columns of a product, `n` vectors of them, of which the last has `last` values; rows of b are `pitch` apart.
 template <std::size_t n>
-inline void multiply_columns(const Computed& f, const double* a, const double* b, std::size_t pitch, std::size_t last,
+inline void multiply_columns(const FunctionKernel& f, const double* a, const double* b, std::size_t pitch, std::size_t last,
                              double* to) {
     const std::size_t next = f.transpose_a ? 1 : f.inner, step = f.transpose_a ? f.rows : 1;
     for (std::size_t i = 0; i < f.rows; ++i, a += next, to += f.columns) {
@@ -77,7 +77,7 @@ inline void multiply_columns(const Computed& f, const double* a, const double* b
 }
 
 // `to` = a b, with axes that change places first.
-inline void multiply(const Computed& f, const double* a, const double* b, double* to, ComputingRoom& room) {
+inline void multiply(const FunctionKernel& f, const double* a, const double* b, double* to, FunctionWorkspace& room) {
     const std::size_t inner = f.inner, columns = f.columns, pitch = rounded_up(columns, kDoubles);
     if (f.transpose_b || pitch > columns) {
         room.turned.resize(inner * pitch);
@@ -95,9 +95,9 @@ inline void multiply(const Computed& f, const double* a, const double* b, double
     }
 }
 
-inline void compute(const Computed& f, const double* x, double* to, ComputingRoom& room) {
-    if (f.kind == Computing::softmax) return softmax(f, x, to, room);
-    if (f.kind == Computing::product) {
+inline void compute(const FunctionKernel& f, const double* x, double* to, FunctionWorkspace& room) {
+    if (f.kind == FunctionKind::softmax) return softmax(f, x, to, room);
+    if (f.kind == FunctionKind::product) {
         const std::size_t each = f.rows * f.columns;
         for (std::size_t i = 0; i < f.first.size(); ++i)
             multiply(f, x + f.first[i], x + f.second[i], to + i * each, room);
@@ -108,10 +108,10 @@ inline void compute(const Computed& f, const double* x, double* to, ComputingRoo
 
 // Of present values; or t f(X / t) less what was sent, X the running sums, which are kept with what was sent and
 // whether it is `f` of them. Of what comes once t stays, so that nothing is sent where nothing comes.
-inline void run_computed(const Context& c, const Instruction& op) {
-    const Computed& f = *op.computed;
+inline void run_function(const Context& c, const Instruction& op) {
+    const FunctionKernel& f = *op.function;
     const std::size_t size = c.size(op.input), out = c.size(op.output);
-    ComputingRoom room;
+    FunctionWorkspace room;
     room.ones.assign(f.inner, 1.0);
     Values read(c, op.input);
     if (op.memories.empty())

@@ -1,16 +1,16 @@
-// Few steps: neighbouring pixels are the rows of tiles, where steps are too few to fill them. A row of a
-// pixel's window lies side by side in a frame with a border, so that nothing is copied for each pixel.
+// Pixels as the rows of tiles, where a slab has too few steps to fill the rows. A row of a pixel's window is
+// contiguous in a padded frame, so that nothing is copied for each pixel.
 #pragma once
 
-#include "products.hpp"
+#include "tile_products.hpp"
 
 namespace spikewright::SPIKEWRIGHT_ISA {
 
-// A frame with room for all windows. Pixels of the output are numbered by *places*: with stride 1 from
+// A frame padded for all windows. Pixels of the output are numbered by *places*: with stride 1 from
 // one row of the frame on to the next, else along a row alone.
-class Bordered {
+class PaddedFrame {
   public:
-    explicit Bordered(const Layer& l, std::size_t channels)
+    explicit PaddedFrame(const Layer& l, std::size_t channels)
         : l_(l), channels_(channels),
           width_(std::size_t(std::max(l.pad_x + l.width, (l.out_width - 1) * l.stride_x + l.kernel_width))),
           height_(std::size_t(std::max(l.pad_y + l.height, (l.out_height - 1) * l.stride_y +
@@ -83,7 +83,7 @@ inline bool find_rows(const Context& c, const Instruction& op, std::size_t sampl
     const Layer& l = *op.layer;
     if (!l.by_line || c.steps >= kTileRows) return false;
     const std::size_t channels = l.by_line->channels();
-    const Bordered frame(l, channels);
+    const PaddedFrame frame(l, channels);
     const CountRows rows{c.counts(op.input, sample, 0), c.stride(op.input), c.steps,
                          l.input_pixels() * channels, !l.heights.empty()};
     const std::size_t arrivals = l.arrivals(c.steps);
@@ -129,15 +129,15 @@ inline bool is_dense(const Context& c, const Instruction& op, std::size_t sample
 
 // Adds up the input of neighbouring pixels in all steps: rows of sums, step by step.
 template <std::size_t lanes>
-void multiply_rows(const Strip& strip, const Bordered& frame, std::size_t pixel, std::size_t rows) {
-    const TiledWeights& w = *strip.op.layer->by_line;
-    const Frames& frames = strip.frames(0);
-    SumBuffer& sums = strip.scratch.sums;
-    std::vector<TileInput>& inputs = strip.scratch.tile_inputs;
-    const std::int64_t budget = budget_of(*strip.op.layer, strip.slab(0));
-    const bool fits = budget == kNoBudget || w.inputs() * strip.slab(0).most <= std::size_t(budget);
+void multiply_rows(const LayerTask& task, const PaddedFrame& frame, std::size_t pixel, std::size_t rows) {
+    const TiledWeights& w = *task.op.layer->by_line;
+    const Frames& frames = task.frames(0);
+    SumBuffer& sums = task.scratch.sums;
+    std::vector<TileInput>& inputs = task.scratch.tile_inputs;
+    const std::int64_t budget = budget_of(*task.op.layer, task.slab(0));
+    const bool fits = budget == kNoBudget || w.inputs() * task.slab(0).most <= std::size_t(budget);
     const std::size_t chunks = w.chunks() / w.lines();
-    const std::size_t steps = strip.op.layer->arrivals(strip.context.steps);
+    const std::size_t steps = task.op.layer->arrivals(task.context.steps);
     const std::int8_t* from = frames.bytes.data() + frame.first(pixel);
     inputs.clear();
     const std::size_t line = w.inputs() / w.lines();
@@ -145,10 +145,10 @@ void multiply_rows(const Strip& strip, const Bordered& frame, std::size_t pixel,
         const std::size_t at = i % chunks * kTileInputs;
         inputs.push_back({from + i / chunks * frame.line() + at, i, std::min(line - at, kTileInputs)});
     }
-    strip.context.multiply.run({inputs.data(), inputs.size(), frame.stride(), rows, w.of(strip.block.channel),
+    task.context.multiply.run({inputs.data(), inputs.size(), frame.stride(), rows, w.of(task.block.channel),
                                 w.chunks(), w.limbs(), lanes / kTileLanes, sums.narrow.data(),
-                                fits ? nullptr : sums.wide.data(), strip.apart, steps, frames.stride,
-                                strip.pitch, w.shifts(strip.block.channel), w.halves() == 1});
+                                fits ? nullptr : sums.wide.data(), task.apart, steps, frames.stride,
+                                task.pitch, w.shifts(task.block.channel), w.halves() == 1});
     std::fill_n(sums.is_wide.begin(), steps, !fits);
 }
 

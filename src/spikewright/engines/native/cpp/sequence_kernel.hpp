@@ -1,21 +1,21 @@
-// Integrate-and-fire through all steps in one pass: voltages and what was sent stay in the cache of a
-// block of neurons, and currents are read once.
+// Integrate-and-fire over a whole sequence in one pass: the voltages and sums of a block of neurons stay in
+// cache, and currents are read once.
 #pragma once
 
 #include <algorithm>
 #include <cmath>
 #include <limits>
 
-#include "along.hpp"
+#include "integrate_sequence.hpp"
 #include "equations.hpp"
 
 namespace spikewright::SPIKEWRIGHT_ISA {
 
-constexpr std::size_t kAlong = 64;  // neurons of a block
+constexpr std::size_t kSequenceBlock = 64;  // neurons of a block
 
 // One step of a block, in which receivers take so many spikes as sent, and each is worth its height.
 template <bool takes_back, bool high, class Real>
-inline void step_along(std::size_t n, const Real cap, const Real assumed, const Real height, const Real lowest,
+inline void step_sequence(std::size_t n, const Real cap, const Real assumed, const Real height, const Real lowest,
                        const Real* __restrict thresholds, const Real* __restrict currents,
                        Real* __restrict voltages, Real* __restrict sent, Real* __restrict all,
                        Real* __restrict values) {
@@ -35,15 +35,15 @@ inline void step_along(std::size_t n, const Real cap, const Real assumed, const 
 }
 
 template <bool takes_back, class Real>
-inline void integrate_block(const Along<Real>& a, std::size_t sample, std::size_t from, std::size_t n) {
-    alignas(64) Real voltages[kAlong], sent[kAlong] = {}, all[kAlong] = {};
+inline void integrate_block(const SequenceIntegration<Real>& a, std::size_t sample, std::size_t from, std::size_t n) {
+    alignas(64) Real voltages[kSequenceBlock], sent[kSequenceBlock] = {}, all[kSequenceBlock] = {};
     std::copy_n(a.starts + from, n, voltages);
     const NeuronModel& m = *a.model;
     const Real lowest = m.rate == Rate::bent ? Real(0) : -std::numeric_limits<Real>::infinity();
     const std::size_t at = sample * a.size + from;
     for (std::size_t t = 0; t < a.steps; ++t) {
         const bool high = t < m.heights.size();  // only spikes that are taken back have heights
-        const auto step = high ? step_along<true, true, Real> : step_along<takes_back, false, Real>;
+        const auto step = high ? step_sequence<true, true, Real> : step_sequence<takes_back, false, Real>;
         step(n, Real(m.most_spikes()), t < m.assumed.size() ? Real(m.assumed[t]) : Real(0),
              high ? Real(m.heights[t]) : Real(1), lowest, a.thresholds + from, a.currents + t * a.apart + at,
              voltages, sent, all, a.values + t * a.samples * a.size + at);
@@ -53,11 +53,11 @@ inline void integrate_block(const Along<Real>& a, std::size_t sample, std::size_
 }
 
 template <class Real>
-void integrate_along(const Along<Real>& a) {
+void integrate_sequence(const SequenceIntegration<Real>& a) {
     for (std::size_t sample = 0; sample < a.samples; ++sample)
-        for (std::size_t from = 0; from < a.size; from += kAlong) {
-            const std::size_t n = a.size - from < kAlong ? a.size - from : kAlong;
-            a.model->cell == Cell::bipolar ? integrate_block<true>(a, sample, from, n)
+        for (std::size_t from = 0; from < a.size; from += kSequenceBlock) {
+            const std::size_t n = a.size - from < kSequenceBlock ? a.size - from : kSequenceBlock;
+            a.model->neuron_kind == NeuronKind::bipolar ? integrate_block<true>(a, sample, from, n)
                                            : integrate_block<false>(a, sample, from, n);
         }
 }

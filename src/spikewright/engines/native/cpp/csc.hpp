@@ -1,4 +1,4 @@
-// Weights by sender, as compressed columns: a spike adds its sender's entries to the receivers' sums.
+// Sparse weights in compressed columns (CSC): a spike adds its sender's entries to the receivers' sums.
 //
 // Receivers are cut into blocks, whose sums stay in a near cache, and these into parts, which threads
 // share without locks: a list goes through the parts in order. Entries are whole numbers of as many
@@ -40,23 +40,23 @@ struct Entries {
 // two that are taken out of all. Of 8 bytes they are doubles.
 constexpr std::size_t kDoubleWidth = sizeof(double);
 
-struct SenderForm {
+struct CscFormat {
     std::size_t width = 0;
     int shift = 0;
     std::int64_t largest = 0;
 };
 
-struct SenderBlock {
+struct CscBlock {
     std::size_t first = 0, size = 0;     // receivers
     Array<std::uint32_t> starts;         // of each sender's entries in each part, and their end
     Array<std::uint16_t> receivers;      // counted from the first
     Array<std::uint8_t> numbers;         // `width` bytes an entry
 };
 
-struct Senders {
+struct CscMatrix {
     std::size_t count = 0, receivers = 0, width = 0;
     std::size_t parts = 1, part_size = 1;  // of a block: its number of parts, and their receivers
-    std::vector<SenderBlock> blocks;
+    std::vector<CscBlock> blocks;
     Array<std::int32_t> each;  // one number a sender, where entries have none
     Array<double> unit;        // of each receiver
     double factor = 1.0;
@@ -66,12 +66,12 @@ struct Senders {
 
 constexpr std::size_t kMostReceivers = 16384;  // of a block: sums of 64 KiB
 
-inline SenderForm form_of(const Entries& entries, std::size_t senders) {
+inline CscFormat format_of(const Entries& entries, std::size_t senders) {
     constexpr std::int32_t none = 1 << 30;
     std::vector<std::int32_t> each(senders, none);
     bool alike = true;
     std::uint32_t bits = 0;
-    SenderForm form;
+    CscFormat form;
     if (!entries.whole()) return {kDoubleWidth};
     for (std::size_t i = 0; i < entries.count; ++i) {
         const std::int32_t number = entries.whole(i);
@@ -89,9 +89,9 @@ inline SenderForm form_of(const Entries& entries, std::size_t senders) {
 }
 
 // Empty lists, in so many parts a block.
-inline Senders sender_blocks(const SenderForm& form, std::size_t senders, std::size_t receivers,
+inline CscMatrix csc_blocks(const CscFormat& form, std::size_t senders, std::size_t receivers,
                              std::size_t parts, double factor) {
-    Senders made;
+    CscMatrix made;
     made.count = senders, made.receivers = receivers, made.width = form.width, made.factor = factor;
     made.largest = form.largest;
     const std::size_t blocks = std::max<std::size_t>((receivers + kMostReceivers - 1) / kMostReceivers, 1);
@@ -105,15 +105,15 @@ inline Senders sender_blocks(const SenderForm& form, std::size_t senders, std::s
 }
 
 template <class T, class Number>
-void put_number(SenderBlock& block, std::size_t place, Number number) {
+void put_number(CscBlock& block, std::size_t place, Number number) {
     const T narrow = T(number);
     std::memcpy(block.numbers.data() + place * sizeof(T), &narrow, sizeof(T));
 }
 
 // The largest number of entries between one sender and one receiver.
-inline std::int64_t most_repeats(const Senders& lists) {
+inline std::int64_t most_repeats(const CscMatrix& lists) {
     std::int64_t most = 1;
-    for (const SenderBlock& block : lists.blocks) {
+    for (const CscBlock& block : lists.blocks) {
         std::vector<std::uint32_t> last(block.size), times(block.size);  // of the last sender, from 1
         for (std::uint32_t sender = 0; sender < lists.count; ++sender)
             for (std::uint32_t i = block.starts[sender * lists.parts];
@@ -128,16 +128,16 @@ inline std::int64_t most_repeats(const Senders& lists) {
 }
 
 // Fills the lists: entries of a sender and part are counted, then put one behind the other.
-inline void fill_senders(Senders& to, const Entries& entries, int shift) {
+inline void fill_csc(CscMatrix& to, const Entries& entries, int shift) {
     const std::size_t size = to.blocks.empty() ? 1 : to.blocks[0].size, lists = to.count * to.parts;
     const auto list_of = [&](std::size_t i) {
         const std::size_t part = std::size_t(entries.receivers[i]) % size / to.part_size;
         return std::size_t(entries.senders[i]) * to.parts + part;
     };
-    for (SenderBlock& block : to.blocks) block.starts.resize(lists + 2);
+    for (CscBlock& block : to.blocks) block.starts.resize(lists + 2);
     for (std::size_t i = 0; i < entries.count; ++i)
         ++to.blocks[std::size_t(entries.receivers[i]) / size].starts[list_of(i) + 2];
-    for (SenderBlock& block : to.blocks) {
+    for (CscBlock& block : to.blocks) {
         for (std::size_t k = 2; k < lists + 2; ++k) block.starts[k] += block.starts[k - 1];
         block.receivers.resize(block.starts[lists + 1]);
         block.numbers.resize(block.receivers.size() * to.width);
@@ -145,7 +145,7 @@ inline void fill_senders(Senders& to, const Entries& entries, int shift) {
     if (to.width == 0) to.each.resize(to.count);
     for (std::size_t i = 0; i < entries.count; ++i) {
         const auto receiver = std::size_t(entries.receivers[i]), sender = std::size_t(entries.senders[i]);
-        SenderBlock& block = to.blocks[receiver / size];
+        CscBlock& block = to.blocks[receiver / size];
         const std::size_t place = block.starts[list_of(i) + 1]++;  // ends where the next one starts
         block.receivers[place] = std::uint16_t(receiver - block.first);
         if (to.width == kDoubleWidth) {

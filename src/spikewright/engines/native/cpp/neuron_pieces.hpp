@@ -1,5 +1,5 @@
-// Populations of any type: a function of the current, then an integrator, leaky or quadratic neurons,
-// or nothing. Piece by piece, in passes that compilers vectorise.
+// Populations of any type, piece by piece: a function of the current, then an integrator, leaky or quadratic
+// neurons, or nothing, in passes that compilers vectorise.
 #pragma once
 
 #include <cmath>
@@ -9,28 +9,28 @@
 #include "equations.hpp"
 #include "leaky.hpp"
 #include "rates.hpp"
-#include "readings.hpp"
+#include "count_readers.hpp"
 
 namespace spikewright::SPIKEWRIGHT_ISA {
 
 // to = f(from) of n neurons from `at` on.
-inline void apply_rate(const Cells& cells, const double* from, double* to, std::size_t at, std::size_t n) {
-    apply_rate(cells.model, cells.own, from, to, at, n);
+inline void apply_rate(const PiecewisePopulation& piecewise, const double* from, double* to, std::size_t at, std::size_t n) {
+    apply_rate(piecewise.model, piecewise.own, from, to, at, n);
 }
 
 // The same times the amplitude of a rate that is integrated.
-inline void apply_scaled_rate(const Cells& p, const double* from, double* to, std::size_t at, std::size_t n) {
+inline void apply_scaled_rate(const PiecewisePopulation& p, const double* from, double* to, std::size_t at, std::size_t n) {
     apply_rate(p, from, to, at, n);
     if (p.model.amplitude != 1.0)
         for (std::size_t k = 0; k < n; ++k) to[k] *= p.model.amplitude;
 }
 
-class CellChunk {
+class NeuronChunk {
   public:
-    CellChunk(const Context& c, const Cells& cells, const Piece& piece, std::size_t sample)
-        : c_(c), cells_(cells), m_(cells.model), piece_(piece), sample_(sample), n_(piece.n),
-          threshold_(cells.threshold.at(0, piece.at)),
-          own_(cells.own.values.empty() ? nullptr : cells.own.at(0, piece.at)) {
+    NeuronChunk(const Context& c, const PiecewisePopulation& piecewise, const Piece& piece, std::size_t sample)
+        : c_(c), cells_(piecewise), m_(piecewise.model), piece_(piece), sample_(sample), n_(piece.n),
+          threshold_(piecewise.threshold.at(0, piece.at)),
+          own_(piecewise.own.values.empty() ? nullptr : piecewise.own.at(0, piece.at)) {
         each_kept([&](std::int32_t memory, double* x) { c.fetch(memory, sample, piece.at, n_, x); });
     }
     void write() {
@@ -57,23 +57,23 @@ class CellChunk {
     }
 
     void advance(const double* j, double number) {
-        switch (m_.cell) {
-            case Cell::rate: return apply_rate(cells_, j, out, piece_.at, n_);
-            case Cell::integrate:
+        switch (m_.neuron_kind) {
+            case NeuronKind::rate: return apply_rate(cells_, j, out, piece_.at, n_);
+            case NeuronKind::integrate:
                 if (m_.rate == Rate::identity && m_.amplitude == 1.0) return integrate(j);
                 apply_scaled_rate(cells_, j, charge, piece_.at, n_);
                 return integrate(charge);
-            case Cell::running_mean: return running_mean(j, number);
-            case Cell::bipolar: return take_back(j, number);
-            case Cell::fixed_point: return count(j);
-            case Cell::digits: return say_digit(j, number);
-            case Cell::adaptive_rate: return adaptive_rate(j);
-            case Cell::quadratic: return quadratic(j);
-            case Cell::stochastic:
-            case Cell::poisson: return draw(j, number);
-            case Cell::grid_leaky:
-            case Cell::leaky:
-            case Cell::adaptive_leaky: break;  // see leaky.hpp
+            case NeuronKind::running_mean: return running_mean(j, number);
+            case NeuronKind::bipolar: return take_back(j, number);
+            case NeuronKind::fixed_point: return count(j);
+            case NeuronKind::digits: return say_digit(j, number);
+            case NeuronKind::adaptive_rate: return adaptive_rate(j);
+            case NeuronKind::quadratic: return quadratic(j);
+            case NeuronKind::stochastic:
+            case NeuronKind::poisson: return draw(j, number);
+            case NeuronKind::grid_leaky:
+            case NeuronKind::leaky:
+            case NeuronKind::adaptive_leaky: break;  // see leaky.hpp
         }
     }
 
@@ -206,7 +206,7 @@ class CellChunk {
         const auto one = [&](std::uint64_t index, std::size_t k) {
             return index || !places.empty() ? uniform(index, k) : load<doubles>(first + k);
         };
-        if (m_.cell == Cell::poisson)
+        if (m_.neuron_kind == NeuronKind::poisson)
             poisson_counts(mean, n_, drawn, one);
         else
             stochastic_counts(mean, n_, drawn, one);
@@ -229,7 +229,7 @@ class CellChunk {
     }
 
     const Context& c_;
-    const Cells& cells_;
+    const PiecewisePopulation& cells_;
     const NeuronModel& m_;
     const Piece& piece_;
     const std::size_t sample_, n_;
@@ -239,15 +239,15 @@ class CellChunk {
     double* out = spikes;  // of the present step: here, or where the output lies
 };
 
-// Runs neurons piece by piece: `CellChunk`, or `LeakyChunk` and `GridLeaky`, which write bytes.
+// Runs neurons piece by piece: `NeuronChunk`, or `LeakyChunk` and `GridLeaky`, which write bytes.
 template <class Neurons>
 inline void run_pieces(const Context& c, const Instruction& op) {
-    const Cells& p = *op.cells;
+    const PiecewisePopulation& p = *op.piecewise;
     const Share share = c.share(p.pieces.size());
     for (std::size_t s = 0; s < c.samples; ++s)
         for (std::size_t i = share.begin; i < share.end; ++i) {
             const Piece& piece = p.pieces[i];
-            Drive drive(c, p, piece, s);
+            InputCurrent drive(c, p, piece, s);
             Neurons neurons(c, p, piece, s);
             for (std::size_t t = 0; t < c.steps; ++t) {
                 neurons.step(drive.at(t), op.output, t);
@@ -260,15 +260,15 @@ inline void run_pieces(const Context& c, const Instruction& op) {
         }
 }
 
-inline void run_cells(const Context& c, const Instruction& op) {
-    const NeuronModel& m = op.cells->model;
-    switch (m.cell) {
-        case Cell::leaky:
-        case Cell::adaptive_leaky:
+inline void run_piecewise(const Context& c, const Instruction& op) {
+    const NeuronModel& m = op.piecewise->model;
+    switch (m.neuron_kind) {
+        case NeuronKind::leaky:
+        case NeuronKind::adaptive_leaky:
             return m.differ ? run_pieces<LeakyChunk<true>>(c, op) : run_pieces<LeakyChunk<false>>(c, op);
-        case Cell::grid_leaky:
+        case NeuronKind::grid_leaky:
             return m.differ ? run_pieces<GridLeaky<true>>(c, op) : run_pieces<GridLeaky<false>>(c, op);
-        default: return run_pieces<CellChunk>(c, op);
+        default: return run_pieces<NeuronChunk>(c, op);
     }
 }
 

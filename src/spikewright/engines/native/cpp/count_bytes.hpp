@@ -1,4 +1,4 @@
-// Counts of spikes in bytes: made of what vectors were found to hold, and read as bits and as positions.
+// Counts of spikes in bytes: packed from comparisons of vectors, and read as bits and as positions.
 #pragma once
 
 #include "simd.hpp"

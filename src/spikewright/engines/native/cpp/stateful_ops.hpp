@@ -1,4 +1,5 @@
-// Filters, decoders, weights that learn, sparse maps: parts of a plan whose state is kept in memories.
+// Descriptions of operators beside layers and populations: filters, delays, decoders, learned weights, sparse
+// maps and node functions, with the memories that hold their state.
 #pragma once
 
 #include <cstdint>
@@ -26,7 +27,7 @@ constexpr std::size_t kChunk = 256;       // values that are advanced together
 constexpr std::size_t kLineValues = kLine / sizeof(double);
 
 // x = A x + B u, y = C x (+ D u where `direct`, of the state before), elementwise over a signal.
-struct Filtering {
+struct FilterOp {
     std::size_t order = 0;
     std::vector<double> A, B, C;  // A row by row
     bool direct = false;
@@ -37,7 +38,7 @@ struct Filtering {
 };
 
 // A signal, some `steps` later: step t of the simulation lies in row t mod `steps` of a memory until then.
-struct Delaying {
+struct DelayOp {
     std::size_t steps = 1;
     std::int32_t rows = -1;
 };
@@ -86,7 +87,7 @@ SPIKEWRIGHT_ENUM(Rule, outer, oja, voja)
 //   outer   (first * a[o]) * b, less where there is a theta: ((first * a[o]) * (a[o] - theta[o])) * b
 //   oja     (first * a[o]) * b - (((first * second) * a[o]) * a[o]) * (W * u)
 //   voja    ((first * signal) * a[o]) * (scale[o] * b - W * u)
-struct Learning {
+struct RuleOp {
     Rule rule = Rule::outer;
     double first = 0.0, second = 0.0;
     std::int32_t receivers = -1, senders = -1, theta = -1, signal = -1;  // buffers
@@ -116,7 +117,7 @@ struct Weights {
     Limbs limbs;
     double factor = 1.0;
     Array<double> unit;
-    std::vector<Learning> rules;
+    std::vector<RuleOp> rules;
 };
 
 // Rows of a sparse matrix, each with its entries in the order in which they are added.
@@ -136,12 +137,12 @@ struct AxisRows : SparseRows {
     SparseRows residuals;  // of the weights
 };
 
-SPIKEWRIGHT_ENUM(Computing, normalise, normalise_size, softmax, product)
+SPIKEWRIGHT_ENUM(FunctionKind, normalise, normalise_size, softmax, product)
 
 // A function of several values: of `rows` lines of `inner` values each; or products of matrices, `rows` times
 // `inner` and `inner` times `columns`, which begin at `first` and `second` in the input.
-struct Computed {
-    Computing kind = Computing::normalise;
+struct FunctionKernel {
+    FunctionKind kind = FunctionKind::normalise;
     std::size_t rows = 0, inner = 0, columns = 0;
     double epsilon = 0.0;
     bool transpose_a = false, transpose_b = false;

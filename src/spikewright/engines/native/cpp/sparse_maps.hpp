@@ -1,10 +1,10 @@
-// Sparse matrices, which add their entries in the order that is given, and matrices along one axis,
+// Sparse matrices by row, which add their entries in the given order, and matrices along one axis,
 // mostly of few entries a row, as interpolation has: elementwise over all that lies behind the axis,
 // values in limbs.
 #pragma once
 
 #include "limbs.hpp"
-#include "moves.hpp"
+#include "layout_ops.hpp"
 
 namespace spikewright::SPIKEWRIGHT_ISA {
 

@@ -1,5 +1,5 @@
-// Integrate-and-fire that follows a function of the running mean of its current, made of a few straight
-// pieces or parabolas (`bent`):
+// Integrate-and-fire neurons that follow a function of the running mean of their current; the function is
+// piecewise linear or parabolic (`bent`):
 //
 //   sum += J; target' = t f(sum / t); v += target' - target; target = target';
 //   k = floor(v / threshold + tolerance), of either sign; v -= k threshold
@@ -76,10 +76,10 @@ inline few_bytes bytes_of(const half_ints (&whole)[kMeanLanes / kDoubles]) {
 }
 
 // Neurons between two steps.
-struct Following {
+struct MeanState {
     Block<kMeanLanes> v{}, sum{}, target{};
 
-    Following(const Context& c, const Place& at) {
+    MeanState(const Context& c, const Place& at) {
         read_voltages(c, at, v);
         const auto sums = passed(c, at, &State::sum), targets = passed(c, at, &State::target);
         if (sums.from) sum.read(sums.from), target.read(targets.from);
@@ -92,13 +92,13 @@ struct Following {
 };
 
 // What is the same in all steps.
-struct Followers {
+struct MeanConstants {
     const Population& p;
     const double *threshold, *inverse;
 
     // A step by the formula. Where a count does not fit a byte `rests` has what is left of all.
     template <bool uniform>
-    [[gnu::noinline]] Most step_exactly(const Context& c, const Place& at, std::size_t t, Following& now,
+    [[gnu::noinline]] Most step_exactly(const Context& c, const Place& at, std::size_t t, MeanState& now,
                                         const Block<kMeanLanes>& j, double number, few_bytes& counts,
                                         double* rests) const {
         alignas(kLine) double v[kMeanLanes], sum[kMeanLanes], target[kMeanLanes], added[kMeanLanes];
@@ -124,11 +124,11 @@ struct Followers {
 
     // A step; the largest count that it may have given.
     template <bool uniform>
-    [[gnu::always_inline]] Most step(const Context& c, const Place& at, std::size_t t, Following& now,
+    [[gnu::always_inline]] Most step(const Context& c, const Place& at, std::size_t t, MeanState& now,
                                      const Block<kMeanLanes>& j, const Divisor& number, few_bytes& counts,
                                      double* rests) const {
         constexpr std::size_t n = Block<kMeanLanes>::n;
-        Following next = now;
+        MeanState next = now;
         doubles share[n], spikes[n], units[n];
         half_ints whole[n];
         Where doubtful{};
@@ -228,9 +228,9 @@ template <bool uniform, class Current, class Out>
 [[gnu::always_inline]] inline void run_following(const Context& c, const Place& at, const Divisor* numbers,
                                                  Current&& current, Out&& out) {
     const Population& p = population_of(c, at);
-    const Followers followers{p, p.threshold.at(at.pixel, at.channel), p.inverse.at(at.pixel, at.channel)};
+    const MeanConstants followers{p, p.threshold.at(at.pixel, at.channel), p.inverse.at(at.pixel, at.channel)};
     SignedTally tally(c, at);
-    Following now(c, at);
+    MeanState now(c, at);
     for (std::size_t t = 0; t < c.steps; ++t) {
         few_bytes counts;
         double rests[kMeanLanes];  // written where they do not fit

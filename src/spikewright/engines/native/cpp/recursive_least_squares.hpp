@@ -5,7 +5,7 @@
 #include <array>
 
 #include "context.hpp"
-#include "parts.hpp"
+#include "stateful_ops.hpp"
 #include "simd.hpp"
 
 namespace spikewright::SPIKEWRIGHT_ISA {

@@ -1,5 +1,5 @@
-// Integrate-and-fire through all steps of currents that are known, as training has them: in the
-// precision that is given.
+// Arguments of integrate-and-fire over a whole sequence of known currents, for training, in the
+// precision of the arrays.
 #pragma once
 
 #include <cstddef>
@@ -12,7 +12,7 @@ namespace spikewright {
 // thresholds and first voltages `(size)`. Written are what spikes carry, `(steps, samples, size)`,
 // and spikes less those taken back, and of either sign where they are wanted, `(samples, size)`.
 template <class Real>
-struct Along {
+struct SequenceIntegration {
     const NeuronModel* model;  // that integrates, or takes spikes back
     const Real *currents, *thresholds, *starts;
     std::size_t steps, samples, size, apart;

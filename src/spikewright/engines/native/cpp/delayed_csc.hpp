@@ -1,5 +1,5 @@
-// Sparse weights whose entries have delays, by sender: what a spike sends waits at its receivers, in a
-// memory of one row a step. So the cost is that of the spikes, however many delays there are.
+// Sparse weights with delays in compressed columns: a spike is added at its receivers, in a ring of one row
+// a step (`delay_ring.hpp`). So the cost is that of the spikes, however many delays there are.
 //
 // Receivers are cut into parts, which threads share without locks. A list goes through the parts in
 // order, in a part by delay. Waiting are doubles in the reference's units: sums of counts times weights
@@ -20,19 +20,19 @@ constexpr std::size_t kMostWaitingSteps = (std::size_t(1) << 16) - 1;
 
 // An entry of a sender's list; its receiver is counted from the part's first.
 template <class Weight>
-struct Synapse {
+struct DelayedEntry {
     std::uint16_t receiver, delay;
     Weight weight;
 };
 
-struct Synapses {
+struct DelayedCsc {
     std::size_t count = 0, receivers = 0, steps = 1;  // senders, receivers, the longest delay
     std::size_t parts = 1, part_size = 1;
     std::int32_t rows = -1;  // memory: what arrives in step t lies in row t mod `steps` until then
     double factor = 1.0;
     std::vector<std::uint32_t> starts;   // of each sender's entries in each part, and their end
-    Array<Synapse<float>> narrow;        // where all weights are single, else
-    Array<Synapse<double>> wide;
+    Array<DelayedEntry<float>> narrow;        // where all weights are single, else
+    Array<DelayedEntry<double>> wide;
 
     std::size_t first_of(std::size_t part) const { return std::min(part * part_size, receivers); }
 };
@@ -48,8 +48,8 @@ struct DelayedEntries {
 };
 
 template <class Weight>
-void fill_lists(const Synapses& to, const DelayedEntries& from, const std::vector<std::uint32_t>& order,
-                Array<Synapse<Weight>>& lists) {
+void fill_lists(const DelayedCsc& to, const DelayedEntries& from, const std::vector<std::uint32_t>& order,
+                Array<DelayedEntry<Weight>>& lists) {
     lists.resize(from.count);
     for (std::size_t k = 0; k < from.count; ++k) {
         const std::size_t i = order[k];
@@ -60,7 +60,7 @@ void fill_lists(const Synapses& to, const DelayedEntries& from, const std::vecto
 
 // Fills the lists. Entries are put in order by counting: first by delay, then by sender and part, each
 // time in the order of before.
-inline void fill_synapses(Synapses& to, const DelayedEntries& from) {
+inline void fill_delayed_csc(DelayedCsc& to, const DelayedEntries& from) {
     const auto sorted = [&](const std::vector<std::uint32_t>& order, std::size_t keys, auto&& key_of) {
         std::vector<std::uint32_t> starts(keys + 1);
         for (std::size_t i = 0; i < from.count; ++i) ++starts[key_of(i) + 1];

@@ -125,8 +125,8 @@ inline void list_signed(const Context& c, const Instruction& op, Lists& to, Scra
 }
 
 inline void run_layer(const Context& c, const Instruction& op, const Lists& lists, Scratch& scratch) {
-    run_weights(c, op, lists, scratch, [](const Strip& strip, std::size_t pixel, auto lanes) {
-        sum_pixel<lanes()>(strip, pixel);
+    run_weights(c, op, lists, scratch, [](const LayerTask& task, std::size_t pixel, auto lanes) {
+        sum_pixel<lanes()>(task, pixel);
     });
 }
 

@@ -1,5 +1,5 @@
-// Buffers that are not in use at the same time share memory: it stays in caches, and a run of a deep
-// region does not take as much as all of its signals together.
+// Allocation of buffers: those that are not in use at the same time share memory, which stays in caches
+// and is less than that of all signals of a deep region together.
 #pragma once
 
 #include <algorithm>
@@ -9,19 +9,19 @@
 
 namespace spikewright {
 
-// From which instruction to which a buffer is in use.
-struct Life {
+// The first and the last instruction that use a buffer.
+struct Lifetime {
     std::size_t first = ~std::size_t(0), last = 0;
     bool zero = false;  // parts of it are written and all of it is read
 };
 
-inline std::vector<Life> lives_of(const Plan& plan) {
-    std::vector<Life> lives(plan.buffers.size());
+inline std::vector<Lifetime> lifetimes_of(const Plan& plan) {
+    std::vector<Lifetime> lives(plan.buffers.size());
     for (std::size_t i = 0; i < plan.instructions.size(); ++i) {
         const Instruction& op = plan.instructions[i];
-        const auto use = [&](std::int32_t buffer) -> Life& {
+        const auto use = [&](std::int32_t buffer) -> Lifetime& {
             const std::int32_t parent = plan.buffers[std::size_t(buffer)].parent;
-            Life& life = lives[std::size_t(parent < 0 ? buffer : parent)];
+            Lifetime& life = lives[std::size_t(parent < 0 ? buffer : parent)];
             life.first = std::min(life.first, i);
             life.last = i;
             return life;
@@ -30,8 +30,8 @@ inline std::vector<Life> lives_of(const Plan& plan) {
         if (op.action != Action::store && op.output >= 0) use(op.output).zero |= op.action == Action::put;
         for (const Operand& term : op.operands)
             if (!term.external) use(term.source);
-        if (op.cells)
-            for (std::int32_t recorded : op.cells->recorded)
+        if (op.piecewise)
+            for (std::int32_t recorded : op.piecewise->recorded)
                 if (recorded >= 0) use(recorded);
         if (op.recursion && op.recursion->recorded >= 0) use(op.recursion->recorded);
         if (op.readouts)
@@ -40,20 +40,20 @@ inline std::vector<Life> lives_of(const Plan& plan) {
             for (const Added& term : op.scatter->terms) use(term.source);
         if (op.weights) {
             if (op.weights->recorded >= 0) use(op.weights->recorded);
-            for (const Learning& r : op.weights->rules)
+            for (const RuleOp& r : op.weights->rules)
                 for (std::int32_t b : {r.receivers, r.senders, r.theta, r.signal, r.delta})
                     if (b >= 0) use(b);
         }
-        if (op.cells)
-            for (const Piece& piece : op.cells->pieces)
+        if (op.piecewise)
+            for (const Piece& piece : op.piecewise->pieces)
                 if (!piece.external) use(piece.source);
     }
     return lives;
 }
 
-// Each buffer, in the order of use, to the slot that is free then and fits best.
-inline void share_slots(Plan& plan) {
-    const std::vector<Life> lives = lives_of(plan);
+// Assigns each buffer, in the order of first use, to the free slot that fits best.
+inline void allocate_buffers(Plan& plan) {
+    const std::vector<Lifetime> lives = lifetimes_of(plan);
     std::vector<std::size_t> order(plan.buffers.size()), until;
     std::iota(order.begin(), order.end(), 0);
     std::ranges::stable_sort(order, {}, [&](std::size_t b) { return lives[b].first; });

@@ -1,4 +1,4 @@
-// Checks and copies of Python's arguments: indices, parameters of neurons, layers of weights.
+// Checks and copies of the arguments that Python passes: indices, parameters of neurons, weights of layers.
 #pragma once
 
 #include <nanobind/nanobind.h>
@@ -21,17 +21,17 @@ namespace spikewright {
 namespace nb = nanobind;
 
 template <class T>
-using Given = nb::ndarray<const T, nb::c_contig, nb::device::cpu>;
-using Doubles = Given<double>;
-using Integers = Given<std::int32_t>;  // of an index, None: everything where it is
-using Taken = nb::ndarray<nb::c_contig, nb::device::cpu>;
+using ConstArray = nb::ndarray<const T, nb::c_contig, nb::device::cpu>;
+using Doubles = ConstArray<double>;
+using Integers = ConstArray<std::int32_t>;  // as an index, None leaves all elements where they are
+using AnyArray = nb::ndarray<nb::c_contig, nb::device::cpu>;
 
 inline void require(bool condition, const char* message) {
     if (!condition) throw std::invalid_argument(message);
 }
 
 template <class T>
-Array<T> copied(const Given<T>& values) {
+Array<T> copied(const ConstArray<T>& values) {
     return Array<T>(values.data(), values.size());
 }
 

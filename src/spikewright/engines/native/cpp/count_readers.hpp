@@ -1,4 +1,4 @@
-// Counts of any size as kernels read and write them: bytes, and what is beyond these.
+// Readers and writers of counts of any size: bytes, and the larger counts that are stored apart.
 #pragma once
 
 #include "context.hpp"

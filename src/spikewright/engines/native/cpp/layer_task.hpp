@@ -1,10 +1,10 @@
-// A block of lanes of one sample, and the window that an output pixel reads.
+// A unit of a layer's work: a block of lanes (output channels) of one sample, and the windows of its pixels.
 #pragma once
 
 #include "accumulate.hpp"
-#include "certain.hpp"
+#include "count_bounds.hpp"
 #include "frames.hpp"
-#include "sending.hpp"
+#include "csc_sums.hpp"
 #include "tiles.hpp"
 
 namespace spikewright::SPIKEWRIGHT_ISA {
@@ -38,7 +38,7 @@ struct LineSums {
     const Lanes* block = nullptr;
 };
 
-// One member's room for the sums of a pixel.
+// A thread's workspace for the sums of a pixel.
 struct Scratch {
     std::vector<Segment> segments;
     Array<std::uint32_t> rows, when;
@@ -48,7 +48,7 @@ struct Scratch {
     std::vector<LineSums> lines;  // of each slab
     std::vector<std::uint32_t> in_windows;  // events of each output of a line
     Array<std::int8_t> halves;  // counts above zero and below, while they are listed
-    Sending sending;
+    CscWorkspace csc;
     std::vector<Divisor> numbers;  // of the steps
     std::vector<TileInput> tile_inputs;
     Array<std::int8_t> window;  // of counts, side by side
@@ -101,8 +101,8 @@ inline std::size_t most_spikes(const Slab& slab, const std::vector<Segment>& seg
     return most;
 }
 
-// One block of lanes of one sample.
-struct Strip {
+// The work on one block of lanes of one sample.
+struct LayerTask {
     const Context& context;
     const Instruction& op;
     const Lanes& block;
@@ -116,7 +116,7 @@ struct Strip {
 
     const Slab& slab(std::size_t t) const { return lists.events[first_slab() + t / kSlab]; }
     const Frames& frames(std::size_t t) const { return lists.frames[first_slab() + t / kSlab]; }
-    const Sheet& sheet(std::size_t t) const { return lists.sheets[first_slab() + t / kSlab]; }
+    const DenseValues& dense_values(std::size_t t) const { return lists.dense_values[first_slab() + t / kSlab]; }
     const Multiples& multiples(std::size_t t) const { return lists.multiples[first_slab() + t / kSlab]; }
     const Split& split(std::size_t t) const { return lists.values[sample * context.job->block + t]; }
 

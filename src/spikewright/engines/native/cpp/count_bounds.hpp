@@ -1,5 +1,5 @@
-// Neurons that follow the mean of their current (`means.hpp`), where nothing is left of a run but counts.
-// What they have sent is
+// Counts from bounds: neurons that follow the running mean of their current (`running_mean.hpp`), in runs of
+// which only counts are read. The number of spikes that they have sent is
 //
 //   floor((v - target + f(sum)) / threshold + tolerance)
 //
@@ -8,7 +8,7 @@
 // number. Else all is done again, step by step.
 #pragma once
 
-#include "means.hpp"
+#include "running_mean.hpp"
 
 namespace spikewright::SPIKEWRIGHT_ISA {
 
@@ -19,11 +19,11 @@ constexpr double kUsual = 0x1p900;  // reciprocals of thresholds that are far fr
 constexpr std::size_t kFewSteps = 128;
 constexpr std::uint8_t kCertainCounts = 126;  // others, as bytes, may be larger
 
-// Whether only counts are read of what a block leaves, and counts can be told from bounds.
+// Whether a block's counts are all that is read, and can be found from bounds.
 inline bool leaves_counts(const Context& c, std::int32_t population) {
     if (population < 0 || !c.last() || c.steps > kFewSteps) return false;
     const Population& p = c.job->plan->populations[std::size_t(population)];
-    return p.follows_mean() && !p.model.gated && !p.model.tilted();
+    return p.has_running_mean() && !p.model.gated && !p.model.tilted();
 }
 
 // Counts without their signs, and whether some may be larger than they look.
@@ -47,7 +47,7 @@ template <bool uniform, class Current, class Out>
     const Population& p = population_of(c, at);
     const double* inverses = p.inverse.at(at.pixel, at.channel);
     const double cap = p.model.cap;
-    const Following now(c, at);
+    const MeanState now(c, at);
     doubles inverse[n], before[n], sum[n], sent[n], largest[n], least[n], most[n];
     each<n>(SPIKEWRIGHT_EACH(k) {
         inverse[k] = uniform ? splat(*inverses) : load<doubles>(inverses + k * kDoubles);

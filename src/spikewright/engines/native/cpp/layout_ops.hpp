@@ -1,7 +1,7 @@
-// Signals that are added and reordered, and those that enter and leave a region.
+// Gathers, scatters and sums of signals, and the loads and stores at a region's border.
 #pragma once
 
-#include "readings.hpp"
+#include "count_readers.hpp"
 #include "simd.hpp"
 
 namespace spikewright::SPIKEWRIGHT_ISA {

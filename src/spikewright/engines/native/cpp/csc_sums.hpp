@@ -1,16 +1,16 @@
-// Sums over sparse weights: each spike adds its sender's list. Sums are whole numbers, so that their
-// order does not matter; those that may leave 32 bits are carried on in doubles, which hold them all.
+// Sums over sparse weights in compressed columns: each spike adds its sender's list. Sums are whole numbers,
+// so their order does not matter; those that may exceed 32 bits continue in doubles, which are exact here.
 // Weights in doubles are added in the order of their senders.
 #pragma once
 
-#include "readings.hpp"
-#include "senders.hpp"
+#include "count_readers.hpp"
+#include "csc.hpp"
 #include "simd.hpp"
 
 namespace spikewright::SPIKEWRIGHT_ISA {
 
-// One member's room: the senders that spike in each step of each sample, and a block's sums.
-struct Sending {
+// A thread's workspace: the senders that spike in each step of each sample, and a block's sums.
+struct CscWorkspace {
     std::vector<std::uint32_t> spiking;
     std::vector<std::size_t> ends;
     Array<std::int32_t> sums;
@@ -59,10 +59,10 @@ inline void add_weighted(const std::uint16_t* receivers, const T* numbers, std::
         for (std::size_t i = 0; i < n; ++i) sums[receivers[i]] += count * Sum(numbers[i]);
 }
 
-// Some parts of a block of receivers, and where their entries lie in a sender's list.
-struct Stretch {
-    const Senders& m;
-    const SenderBlock& block;
+// Some parts of a block of receivers, and the range of their entries in a sender's list.
+struct StepSpan {
+    const CscMatrix& m;
+    const CscBlock& block;
     std::size_t part, parts;  // from this part on, so many
 
     std::size_t first() const { return part * m.part_size; }
@@ -98,15 +98,15 @@ struct Stretch {
     }
 };
 
-// The sums of a stretch in one step: in 32 bits while they surely fit, then carried on in doubles.
-class StretchSums {
+// The sums of a span in one step: in 32 bits while they surely fit, then carried on in doubles.
+class SpanSums {
   public:
     // `any`: counts are of any size, and all is summed in doubles.
-    StretchSums(const Stretch& stretch, Sending& room, bool any)
-        : stretch_(stretch), budget_(stretch.m.budget), sums_(room.sums.data()),
+    SpanSums(const StepSpan& span, CscWorkspace& room, bool any)
+        : stretch_(span), budget_(span.m.budget), sums_(room.sums.data()),
           carried_(room.carried.data()) {
-        std::fill_n(sums_ + stretch.first(), stretch.size(), 0);
-        if (any || stretch.m.width == kDoubleWidth) carry();
+        std::fill_n(sums_ + span.first(), span.size(), 0);
+        if (any || span.m.width == kDoubleWidth) carry();
     }
 
     void add(std::uint32_t sender, std::int32_t count) {
@@ -141,7 +141,7 @@ class StretchSums {
         carries_ = true, spent_ = 0;
     }
 
-    const Stretch& stretch_;
+    const StepSpan& stretch_;
     const std::int64_t budget_;
     std::int32_t* sums_;
     double* carried_;
@@ -150,20 +150,20 @@ class StretchSums {
 };
 
 template <class T>
-inline void sum_stretch(const Stretch& stretch, const T* counts, const std::uint32_t* spiking, std::size_t n,
-                        Sending& room, double* to) {
+inline void sum_span(const StepSpan& span, const T* counts, const std::uint32_t* spiking, std::size_t n,
+                        CscWorkspace& room, double* to) {
     using Count = std::conditional_t<std::is_same_v<T, double>, double, std::int32_t>;
-    StretchSums sums(stretch, room, std::is_same_v<T, double>);
+    SpanSums sums(span, room, std::is_same_v<T, double>);
     for (std::size_t i = 0; i < n; ++i) {
-        if (i + 1 < n) stretch.expect(spiking[i + 1]);
+        if (i + 1 < n) span.expect(spiking[i + 1]);
         sums.add(spiking[i], Count(counts[spiking[i]]));
     }
     sums.write(to);
 }
 
 template <class Reading>
-inline void run_senders(const Context& c, const Instruction& op, Reading& read, Sending& room) {
-    const Senders& m = *op.senders;
+inline void run_csc(const Context& c, const Instruction& op, Reading& read, CscWorkspace& room) {
+    const CscMatrix& m = *op.csc;
     room.spiking.clear();
     room.ends.assign(1, 0);
     for (std::size_t s = 0; s < c.samples; ++s)
@@ -177,19 +177,19 @@ inline void run_senders(const Context& c, const Instruction& op, Reading& read, 
     for (std::size_t i = share.begin; i < share.end;) {
         const std::size_t part = i % m.parts, left = share.end - i;
         const std::size_t parts = left < m.parts - part ? left : m.parts - part;
-        const Stretch stretch{m, m.blocks[i / m.parts], part, parts};
+        const StepSpan span{m, m.blocks[i / m.parts], part, parts};
         for (std::size_t s = 0; s < c.samples; ++s)
             for (std::size_t t = 0; t < c.steps; ++t) {
                 const std::size_t* ends = room.ends.data() + s * c.steps + t;
-                sum_stretch(stretch, read(s, t), room.spiking.data() + ends[0],
-                            ends[1] - ends[0], room, c.values(op.output, s, t) + stretch.block.first);
+                sum_span(span, read(s, t), room.spiking.data() + ends[0],
+                            ends[1] - ends[0], room, c.values(op.output, s, t) + span.block.first);
             }
         i += parts;
     }
 }
 
-inline void run_senders(const Context& c, const Instruction& op, Sending& room) {
-    by_reading(c, op.input, [&](auto&& read) { run_senders(c, op, read, room); });
+inline void run_csc(const Context& c, const Instruction& op, CscWorkspace& room) {
+    by_reading(c, op.input, [&](auto&& read) { run_csc(c, op, read, room); });
 }
 
 }  // namespace spikewright::SPIKEWRIGHT_ISA

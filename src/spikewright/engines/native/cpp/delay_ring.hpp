@@ -1,18 +1,18 @@
-// Spikes with a delay for each synapse: every spike adds its list to the rows of the steps in which its
-// entries arrive. In a loop the row of a step is released at its start, and spikes are sent at its end.
+// A ring buffer for spikes with a delay for each synapse: every spike adds its list to the rows of the steps
+// in which its entries arrive. In a loop a step's row is read at its start, and spikes are sent at its end.
 #pragma once
 
-#include "sending.hpp"
-#include "synapses.hpp"
+#include "csc_sums.hpp"
+#include "delayed_csc.hpp"
 
 namespace spikewright::SPIKEWRIGHT_ISA {
 
 // Adds a list to the rows of a part, of which `now` is this step's.
 template <class Weight>
-inline void add_list(const Synapses& m, const Synapse<Weight>* list, std::size_t n, double count,
+inline void add_list(const DelayedCsc& m, const DelayedEntry<Weight>* list, std::size_t n, double count,
                      std::size_t now, double* part) {
     constexpr std::size_t ahead = 16;  // entries: rows lie in a far cache
-    const auto place = [&](const Synapse<Weight>& s) {
+    const auto place = [&](const DelayedEntry<Weight>& s) {
         const std::size_t row = now + s.delay;
         return part + (row < m.steps ? row : row - m.steps) * m.receivers + s.receiver;
     };
@@ -24,7 +24,7 @@ inline void add_list(const Synapses& m, const Synapse<Weight>* list, std::size_t
 
 // The spikes of one step, or other values, to the receivers of some parts.
 template <class T>
-inline void send(const Synapses& m, const T* counts, const std::vector<std::uint32_t>& spiking,
+inline void send(const DelayedCsc& m, const T* counts, const std::vector<std::uint32_t>& spiking,
                  const Share& parts, std::size_t now, double* rows) {
     for (std::uint32_t sender : spiking)
         for (std::size_t p = parts.begin; p < parts.end; ++p) {
@@ -39,8 +39,8 @@ inline void send(const Synapses& m, const T* counts, const std::vector<std::uint
 }
 
 template <bool releases, bool sends>
-inline void run_arrivals(const Context& c, const Instruction& op, Sending& room) {
-    const Synapses& m = *op.synapses;
+inline void run_arrivals(const Context& c, const Instruction& op, CscWorkspace& room) {
+    const DelayedCsc& m = *op.delayed_csc;
     const Share parts = c.share(m.parts);
     const std::size_t first = m.first_of(parts.begin), n = m.first_of(parts.end) - first;
     for (std::size_t s = 0; s < c.samples; ++s) {

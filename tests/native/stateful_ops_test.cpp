@@ -71,10 +71,10 @@ std::shared_ptr<SparseRows> sparse_rows() {
     return m;
 }
 
-std::shared_ptr<Cells> cells(Plan& plan, Cell cell, Rate rate, bool negative) {
-    auto p = std::make_shared<Cells>();
+std::shared_ptr<PiecewisePopulation> piecewise(Plan& plan, NeuronKind neuron_kind, Rate rate, bool negative) {
+    auto p = std::make_shared<PiecewisePopulation>();
     NeuronModel& m = p->model;
-    m.cell = cell, m.rate = rate, m.negative = negative, p->channels = kFew;
+    m.neuron_kind = neuron_kind, m.rate = rate, m.negative = negative, p->channels = kFew;
     m.slope = 0.1, m.most = 6.0, m.tau_ref = 0.002, m.tau_rc = 0.02;
     m.dt = 0.001, m.decay = -0.048, m.most_share = 0.048;
     p->threshold.values.resize(kFew);
@@ -89,20 +89,20 @@ std::shared_ptr<Cells> cells(Plan& plan, Cell cell, Rate rate, bool negative) {
     return p;
 }
 
-bool has_rate(Cell cell) {
-    return cell == Cell::rate || cell == Cell::integrate || cell == Cell::running_mean ||
-           cell == Cell::adaptive_rate || cell == Cell::stochastic || cell == Cell::poisson;
+bool has_rate(NeuronKind neuron_kind) {
+    return neuron_kind == NeuronKind::rate || neuron_kind == NeuronKind::integrate || neuron_kind == NeuronKind::running_mean ||
+           neuron_kind == NeuronKind::adaptive_rate || neuron_kind == NeuronKind::stochastic || neuron_kind == NeuronKind::poisson;
 }
 
 // input -> + -> filter -> matrix -> neurons -> sparse map -> back to +; maxima beside.
-Plan loop(Cell cell, Rate rate, bool negative, std::size_t order) {
+Plan loop(NeuronKind neuron_kind, Rate rate, bool negative, std::size_t order) {
     Plan plan;
-    const bool rates = cell == Cell::rate || cell == Cell::adaptive_rate;
+    const bool rates = neuron_kind == NeuronKind::rate || neuron_kind == NeuronKind::adaptive_rate;
     const Kind spikes = negative || rates ? Kind::values : Kind::counts;
     plan.buffers = {{Kind::values, kSize}, {Kind::values, kSize}, {Kind::values, kFew},
                     {spikes, kFew},        {Kind::values, kSize}, {Kind::values, kSize},
                     {Kind::values, 9},     {Kind::values, kFew}};
-    auto f = std::make_shared<Filtering>();
+    auto f = std::make_shared<FilterOp>();
     f->order = order, f->direct = order == 2, f->D = 0.25;
     f->A.assign(order * order, 0.1), f->B.assign(order, 0.3), f->C.assign(order, 0.9);
     f->line = order > kMostOrder;
@@ -110,9 +110,9 @@ Plan loop(Cell cell, Rate rate, bool negative, std::size_t order) {
     f->output = add_memory(plan, kSize);
     Instruction emit = step(Action::emit, 5, 1), absorb = step(Action::absorb, 5, 1);
     emit.filter = absorb.filter = f;
-    Instruction analog = step(Action::analog, 1, 2), fire = step(Action::cells, 2, 3);
+    Instruction analog = step(Action::analog, 1, 2), fire = step(Action::piecewise, 2, 3);
     analog.layer = analog_layer();
-    fire.cells = cells(plan, cell, rate, negative);
+    fire.piecewise = piecewise(plan, neuron_kind, rate, negative);
     Instruction sparse = step(Action::sparse, 3, 4), sum = step(Action::sum, -1, 5);
     sparse.sparse = sparse_rows();
     for (int source : {0, 4}) {
@@ -162,7 +162,7 @@ Result stepped(const Plan& plan, const Kernels& kernels, const std::vector<doubl
              std::vector<double>(kBatch * kSteps * 9), std::vector<double>(kBatch * kSteps * kFew)};
     std::vector<double> now(kBatch * kSize), filtered(kBatch * kSize), maxima(kBatch * 9), gains(kBatch * kFew);
     State state(plan, kBatch);
-    Repeated repeated({&plan, &state, {{Kind::values, now.data(), kSize, kSize}},
+    PreparedJob repeated({&plan, &state, {{Kind::values, now.data(), kSize, kSize}},
                        {{Kind::values, filtered.data(), kSize}, {Kind::values, maxima.data(), 9},
                         {Kind::values, gains.data(), kFew}},
                        kBatch, 1, 1, group, 1}, kernels);
@@ -190,16 +190,16 @@ int main() {
     int failures = 0, done = 0;
     std::vector<double> in(kBatch * kSteps * kSize);
     for (double& x : in) x = draw(0.0, 1.0) < 0.5 ? 0.0 : draw(-1.0, 2.0);
-    for (Cell cell : {Cell::rate, Cell::integrate, Cell::running_mean, Cell::leaky, Cell::bipolar,
-                      Cell::adaptive_leaky, Cell::adaptive_rate, Cell::quadratic, Cell::stochastic,
-                      Cell::poisson})
+    for (NeuronKind neuron_kind : {NeuronKind::rate, NeuronKind::integrate, NeuronKind::running_mean, NeuronKind::leaky, NeuronKind::bipolar,
+                      NeuronKind::adaptive_leaky, NeuronKind::adaptive_rate, NeuronKind::quadratic, NeuronKind::stochastic,
+                      NeuronKind::poisson})
         for (int rate = 0; rate <= int(Rate::soft_lif); ++rate)
             for (const std::size_t order : {1, 2, 3, 13}) {
-                const bool drawn = cell == Cell::stochastic || cell == Cell::poisson;
-                const bool negative = cell == Cell::running_mean || cell == Cell::bipolar ||
+                const bool drawn = neuron_kind == NeuronKind::stochastic || neuron_kind == NeuronKind::poisson;
+                const bool negative = neuron_kind == NeuronKind::running_mean || neuron_kind == NeuronKind::bipolar ||
                                       (drawn && (rate == int(Rate::leaky) || rate == int(Rate::tanh)));
-                if (rate == int(Rate::parametric) || (!has_rate(cell) && rate > 0)) continue;
-                const Plan plan = loop(cell, Rate(rate), negative, order);
+                if (rate == int(Rate::parametric) || (!has_rate(neuron_kind) && rate > 0)) continue;
+                const Plan plan = loop(neuron_kind, Rate(rate), negative, order);
                 const Result first = result(plan, usable_kernels()[0], in, 1, 1);
                 for (const Kernels& kernels : usable_kernels())
                     for (std::size_t threads = 1; threads <= 4; ++threads, ++done) {
@@ -208,8 +208,8 @@ int main() {
                             stepped(plan, kernels, in, group) == first)
                             continue;
                         ++failures;
-                        std::printf("%s: cell %d, rate %d, order %zu, %zu threads differ\n",
-                                    kernels.name, int(cell), rate, order, threads);
+                        std::printf("%s: neuron_kind %d, rate %d, order %zu, %zu threads differ\n",
+                                    kernels.name, int(neuron_kind), rate, order, threads);
                     }
             }
     std::printf("%d passed, %d failed\n", done - failures, failures);

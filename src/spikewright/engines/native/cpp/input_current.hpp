@@ -1,5 +1,5 @@
-// The input of a piece of a population: currents, or a represented vector and encoders. Encoders make
-// a step's currents here; these are never written out.
+// The input current of a piece of a population: read from a buffer, or computed from a represented vector
+// by encoders; then it is never written to memory.
 #pragma once
 
 #include "limbs.hpp"
@@ -7,9 +7,9 @@
 
 namespace spikewright::SPIKEWRIGHT_ISA {
 
-class Drive {
+class InputCurrent {
   public:
-    Drive(const Context& c, const Cells& p, const Piece& piece, std::size_t sample)
+    InputCurrent(const Context& c, const PiecewisePopulation& p, const Piece& piece, std::size_t sample)
         : c_(c), p_(p.encoders), piece_(piece), sample_(sample) {}
 
     // Currents of step t; there is room for a whole vector behind the last one.

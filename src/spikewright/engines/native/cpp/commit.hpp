@@ -1,11 +1,11 @@
-// What a run leaves: the state of its samples, or their sums alone.
+// Commits the results of a group of samples: their next state, or only their totals.
 #pragma once
 
 #include "context.hpp"
 
 namespace spikewright {
 
-// Spikes of a block of time that are beyond their bytes, of all populations.
+// Adds up the spikes of a block of time that exceed their bytes, of all populations.
 inline void sum_large(const Context& c) {
     const Plan& plan = *c.job->plan;
     for (std::size_t i = 0; i < plan.populations.size(); ++i)
@@ -16,9 +16,9 @@ inline void sum_large(const Context& c) {
                 });
 }
 
-// The group has been through all steps: its next state becomes its state. Where a last run gives sums,
-// these are all that is left of it.
-inline void keep(const Context& c, const Kernels& kernels) {
+// Called after all steps of a group: its next state becomes its state. A last run that returns totals
+// writes only these.
+inline void commit_state(const Context& c, const Kernels& kernels) {
     const Job& job = *c.job;
     State& s = *job.state;
     const auto put = [&](auto& to, auto& from, std::size_t size) {
@@ -31,9 +31,9 @@ inline void keep(const Context& c, const Kernels& kernels) {
             const Totals& to = job.totals[i];
             const std::size_t row = c.first_sample + b;
             if (job.brief)
-                kernels.tell_bytes(p, to, row, c.brief_total(i, b, 0), c.brief_sent(i, b, 0));
+                kernels.write_byte_totals(p, to, row, c.brief_total(i, b, 0), c.brief_sent(i, b, 0));
             else
-                kernels.tell(p, to, row, c.next->total[i].data() + b * p.state_size(),
+                kernels.write_totals(p, to, row, c.next->total[i].data() + b * p.state_size(),
                              c.next->sent[i].data() + b * p.sent_size());
         }
         if (!job.totals.empty()) continue;

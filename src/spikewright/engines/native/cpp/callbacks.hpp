@@ -1,4 +1,4 @@
-// Operators that are computed elsewhere, one step of all samples at a time: their inputs are copied to
+// Callbacks: operators that Python computes, one step of all samples at a time. Their inputs are copied to
 // arrays, their outputs are copied from arrays.
 #pragma once
 
@@ -6,12 +6,12 @@
 
 namespace spikewright {
 
-inline void run_call(const Context& c, const Call& call, const Desk& desk) {
+inline void run_callback(const Context& c, const Call& call, const Callback& callback) {
     for (std::size_t i = 0; i < call.inputs.size(); ++i) {
         const std::int32_t buffer = call.inputs[i];
         const std::size_t size = c.size(buffer);
         for (std::size_t s = 0; s < c.samples; ++s) {
-            double* to = desk.inputs[i] + s * size;
+            double* to = callback.inputs[i] + s * size;
             if (c.kind(buffer) == Kind::counts)
                 std::copy_n(c.counts(buffer, s, 0), size, to);
             else
@@ -19,10 +19,10 @@ inline void run_call(const Context& c, const Call& call, const Desk& desk) {
             c.each_large(buffer, s, 0, [&](std::size_t index, double count) { to[index] = count; });
         }
     }
-    desk.f(c.first_step);
+    callback.f(c.first_step);
     for (std::size_t i = 0; i < call.outputs.size(); ++i) {
         const std::size_t size = c.size(call.outputs[i]);
-        const double* from = desk.outputs[i] + c.first_step * c.samples * size;
+        const double* from = callback.outputs[i] + c.first_step * c.samples * size;
         for (std::size_t s = 0; s < c.samples; ++s)
             std::copy_n(from + s * size, size, c.values(call.outputs[i], s, 0));
     }
