@@ -21,7 +21,7 @@ SHARED = {
     # neurons and functions of nodes that compute any elementwise function
     "Elementwise",
     # an operator's kernel in several engines
-    "LearnedKernel", "LinearKernel", "SparseArrivals",
+    "LearnedKernel", "LinearKernel", "DelayedSparseKernel",
     # a layer and a regulariser of two frameworks
     "RateRange", "RoundedReLU",
     # the product of two numbers, as an array of ensembles and as a module around it

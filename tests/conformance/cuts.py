@@ -138,7 +138,7 @@ class Counting:
 @contextmanager
 def interrupted(after: int) -> Iterator[None]:
     """The user interrupts a run when `after` signals or groups of them have been recorded."""
-    take, done = Recorder.take, 0
+    take, done = Recorder.record, 0
 
     def counted(self: Recorder, *given: Any) -> None:
         nonlocal done
@@ -148,7 +148,7 @@ def interrupted(after: int) -> Iterator[None]:
             raise KeyboardInterrupt
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Recorder, "take", counted)
+        patch.setattr(Recorder, "record", counted)
         yield
 
 

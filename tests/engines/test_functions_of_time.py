@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import spikewright as sw
-from spikewright.engines.sources import called
+from spikewright.engines.sources import call_all
 from spikewright.errors import SimulationError
 
 
@@ -38,9 +38,9 @@ def test_the_first_call_that_misbehaves_is_named(value: object, message: str) ->
     """Others may be scalars, arrays or whole numbers."""
     given = {1: 1.0, 2: np.array([2.0]), 3: value, 4: 4}
     with pytest.raises(SimulationError, match=message):
-        called(lambda t: given[t], "node", "function", (1,), [(t,) for t in given])
+        call_all(lambda t: given[t], "node", "function", (1,), [(t,) for t in given])
     given[3] = True
-    found = called(lambda t: given[t], "node", "function", (1,), [(t,) for t in given])
+    found = call_all(lambda t: given[t], "node", "function", (1,), [(t,) for t in given])
     np.testing.assert_array_equal(found, [[1.0], [2.0], [1.0], [4.0]])
 
 
@@ -53,5 +53,5 @@ def test_a_failure_is_raised_at_once() -> None:
         return 1 / (2 - t)
 
     with pytest.raises(SimulationError, match=r"failed at t = 2 s \(ZeroDivisionError"):
-        called(fails, "node", "function", (1,), [(t,) for t in (0.0, 1.0, 2.0, 3.0)])
+        call_all(fails, "node", "function", (1,), [(t,) for t in (0.0, 1.0, 2.0, 3.0)])
     assert calls == [0.0, 1.0, 2.0]

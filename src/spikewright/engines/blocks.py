@@ -11,7 +11,7 @@ from spikewright.engines.kernels import with_periodic_reset
 from spikewright.engines.memory_estimate import PreparedRun
 from spikewright.engines.operators import NodeSource, Operator
 from spikewright.engines.program import Component
-from spikewright.engines.python_steps import Functions, keeping
+from spikewright.engines.python_steps import Functions, labels_with_state
 from spikewright.engines.replay import CallLog
 
 
@@ -171,7 +171,7 @@ class BlockCheckpoint:
         """Roll back a run that ended early."""
         self.ended = True
         if self.roll_back(step):
-            self._repeated.update(keeping(self._operators))
+            self._repeated.update(labels_with_state(self._operators))
 
     def resume(self, functions: Functions) -> None:
         """Let functions that failed be called again; warns of state that sees a step twice."""

@@ -52,9 +52,9 @@ _MANY = 8  # where more than one in so many weights of a channel matters, all ar
 
 
 class Residuals(NamedTuple):
-    """Residuals of weights by channel: those of channel `i` are `starts[i]` to `starts[i + 1]`.
+    """The residuals of weights by channel; those of channel `i` are `starts[i]` to `starts[i + 1]`.
 
-    `places` are places of terms in a sum, ascending (int32), `values` float64.
+    `places` are the indices of terms in a sum, ascending (int32); `values` are float64.
     """
 
     starts: NDArray
@@ -64,7 +64,7 @@ class Residuals(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Compensation:
-    """The parts that sums of `fan_in` analog terms add to those of their limbs.
+    """The corrections that are added to sums of limbs, for sums of `fan_in` analog terms.
 
     `weight` `(out, ...)` are a layer's weights as they are given. Terms are added in the order of
     the flat indices `order` into a channel's weights; None: as they are.
@@ -77,7 +77,7 @@ class Compensation:
 
     @classmethod
     def of(cls, weight: NDArray, precision: Precision) -> Compensation:
-        """That of sums over all weights of a channel."""
+        """The compensation of sums over all weights of a channel."""
         return cls(weight, precision, prod(weight.shape[1:]))
 
     @property
@@ -87,9 +87,10 @@ class Compensation:
 
     @property
     def limits(self) -> tuple[float, float]:
-        """Sizes of values in units of their sample's first limbs.
+        """Two limits of the size of values, in units of their sample's first limbs.
 
-        In samples with a value below the first, remainders of values below the second are added.
+        In samples with a value below the first limit, the remainders of values below the second are
+        added.
         """
         bits, count = self.grid.input_limbs(min(self.fan_in, MAX_FAN_IN))
         half = 0.5 * 2.0 ** (-bits * (count - 1))
@@ -129,12 +130,12 @@ class Compensation:
 
 
 def grid_of(precision: Precision, compensation: Compensation | None) -> Grid:
-    """The grid of the weights of a sum, which may be compensated."""
+    """The grid of the weights of a sum, with or without a compensation."""
     return GRIDS[precision] if compensation is None else compensation.grid
 
 
 def residuals_of(compensation: Compensation | None, channels: int) -> Residuals:
-    """Those of a compensation; none for so many channels where there is no compensation."""
+    """The residuals of a compensation; without one, no residuals for so many channels."""
     if compensation is not None:
         return compensation.residuals
     return Residuals(np.zeros(channels + 1, np.int64), np.zeros(0, np.int32), np.zeros(0))
@@ -161,7 +162,7 @@ def residual_sum(x: NDArray, residuals: Residuals, channels: slice) -> NDArray:
 
 
 def weights_of(transform: Transform) -> NDArray | None:
-    """The weights `(out, ...)` of a transform whose sums limbs make; None for others."""
+    """The weights `(out, ...)` of a transform whose sums use limbs; None for other transforms."""
     if isinstance(transform, Dense | AxisMap):
         return transform.matrix
     return transform.kernel if isinstance(transform, Convolution) else None

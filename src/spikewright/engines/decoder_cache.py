@@ -1,4 +1,4 @@
-"""A cache of decoders: a solution is found once, for this process and later ones.
+"""A cache of solved decoders, for this process and later ones.
 
 The key of an entry covers all that decoders depend on, the code that solves them included. Entries
 are files of their own (`_base/codec.py`: arrays and plain data with a checksum, never pickle),
@@ -138,10 +138,10 @@ class DecoderCache:
         for path, _, _ in self._files():
             _delete(path)
 
-    def found_or_made(
+    def get_or_solve(
         self, key: str, shape: tuple[int, int], solve: Callable[[], Solution]
     ) -> Solution:
-        """Decoders of `shape` under a key, solved and kept where there are none."""
+        """The decoders of `shape` under a key; if there are none, they are solved and stored."""
         found = self.find(key, shape)
         if found is None:
             found = solve()
@@ -307,7 +307,7 @@ def _home() -> Path:
 
 
 def chosen_cache(choice: Choice | DecoderCache) -> DecoderCache | None:
-    """The cache that an argument means; None: as the environment says, by default "on".
+    """The cache that an argument selects; None: the environment's choice, by default "on".
 
     Raises `BuildError` for any other choice, and for invalid environment variables.
     """

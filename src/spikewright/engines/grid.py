@@ -1,4 +1,4 @@
-"""Sums that no order can change: weights on a fixed-point grid, inputs in exact limbs.
+"""Exact sums in any order: weights on a fixed-point grid, inputs in exact limbs.
 
 Floating-point sums depend on their order, and matrix libraries change theirs with the shape of the
 work. Here every product and partial sum is exact in float64, so the result is a function of the
@@ -36,15 +36,15 @@ MAX_FAN_IN = 2**16
 """The longest sum that is exact; beyond it, exact sums of pieces are added in order."""
 
 MOST_WHOLE = 127
-"""The largest of the whole numbers that weights of 8 bits are."""
+"""The largest integer that a weight of 8 bits can be."""
 
 _AT_ONCE = 2**20  # weights that are put on the grid together
-_SEEN_FIRST = 16  # weights of a channel that tell most steps from its own
+_SEEN_FIRST = 16  # weights of a channel that rule out most wrong steps
 
 
 @dataclass(frozen=True)
 class Grid:
-    """Widths for one precision.
+    """The widths of limbs for one precision.
 
     `weight_bits` of a weight's limb (sign included), the number of limbs of a weight, and
     `input_bits`, the least bits of magnitude in the limbs of an analog input.
@@ -167,10 +167,10 @@ def whole_steps(weight: NDArray, heights: NDArray | None = None) -> NDArray | No
 
 
 def _whole_steps(sizes: NDArray) -> NDArray | None:
-    """Those of magnitudes `(out, n)`.
+    """The steps of which magnitudes `(out, n)` are whole numbers, or None.
 
-    The largest is the number `n` of steps. Numbers are sorted out by some weights, and by those
-    that show a number to be wrong.
+    The largest magnitude is one of the numbers 1 to 127 times the step. Numbers are ruled out by
+    some weights first, then by the weights for which a number turns out to be wrong.
     """
     largest = sizes.max(axis=1, initial=0.0)
     if not np.all(np.isfinite(largest)):
@@ -180,7 +180,7 @@ def _whole_steps(sizes: NDArray) -> NDArray | None:
     numbers = np.arange(1, MOST_WHOLE + 1)
     possible = np.ones((len(sizes), MOST_WHOLE), bool)
     starts = np.unique(np.linspace(0, sizes.shape[1], _SEEN_FIRST, False).astype(int))
-    seen = np.maximum.reduceat(sizes, starts, axis=1)  # zeros would tell nothing
+    seen = np.maximum.reduceat(sizes, starts, axis=1)  # zeros would rule out nothing
     steps, left = np.empty(len(sizes)), np.arange(len(sizes))
     while len(left):
         slack = 2.0 * (reach[left] / largest[left])[:, None] * numbers
@@ -201,13 +201,13 @@ def _whole_steps(sizes: NDArray) -> NDArray | None:
 
 
 def _middle(sizes: NDArray, step: NDArray, reach: NDArray) -> NDArray:
-    """A step near to a given one that has every magnitude within reach, if any has."""
+    """A step near a given one for which all magnitudes are within `reach`, if there is one."""
     whole = np.rint(sizes / step[:, None])
     with np.errstate(divide="ignore", invalid="ignore"):
         bounds = [(sizes + sign * reach[:, None]) / whole for sign in (-1.0, 1.0)]
     low, high = (np.where(whole > 0, bound, np.nan) for bound in bounds)
     least, most = np.fmax.reduce(low, axis=1), np.fmin.reduce(high, axis=1)
-    edge = (most - least) / 64.0  # where rounding might say that a weight is beyond reach
+    edge = (most - least) / 64.0  # near a bound, rounding could put a weight beyond reach
     return np.where((step < least + edge) | (step > most - edge), 0.5 * (least + most), step)
 
 

@@ -14,7 +14,7 @@ from spikewright.engines.operators import NodeSource, Operator
 from spikewright.engines.program import Program
 from spikewright.engines.python_steps import Functions
 from spikewright.engines.recording import Tape
-from spikewright.engines.sources import constant_value, read_once
+from spikewright.engines.sources import constant_value, write_value
 from spikewright.network import Node
 
 Kernels = Mapping[Operator, Kernel]
@@ -104,7 +104,7 @@ class IncrementalRunner:
                 return None
         time = (number + 1) * self._dt
         for source in self._functions:
-            read_once(source.node, source.recorded, source.value[0, 0], time)
+            write_value(source.node, source.recorded, source.value[0, 0], time)
         going = True
         for unit in self._units:
             going = unit.step(number, self._values, going) and going
@@ -119,7 +119,7 @@ class IncrementalRunner:
                 tape.write(self._values[recording.signal][:, 0])
                 kept.append(tape)
         for tape in kept:
-            tape.keep()
+            tape.commit()
 
     def _same_sources(self) -> bool:
         """Whether all sources are of the same kind; changed constants of the same shape are read

@@ -100,27 +100,27 @@ def available() -> int | None:
 
 
 def recently_available() -> int | None:
-    """`available()` of at most a tenth of a second ago: a reading takes longer than a small run."""
+    """`available()`, at most a tenth of a second old: reading it takes longer than a small run."""
     if os.environ.get(LIMIT_VARIABLE):
         return available()
     return _seen_in(int(time.monotonic() / _LATELY))
 
 
 def available_for(size: int) -> int | None:
-    """`available()` for so many bytes; where these are few, as of a tenth of a second ago."""
+    """`available()` for a need of `size` bytes; a small need may use a value of a moment ago."""
     small = size < max(SMALL, (recently_available() or 0) // _SMALL_SHARE)
     return recently_available() if small else available()
 
 
 @lru_cache(maxsize=1)
 def _seen_in(moment: int) -> int | None:
-    """What was available in a tenth of a second when it was looked up first."""
+    """`available()`, cached for the present tenth of a second."""
     return available()
 
 
 @contextmanager
 def memory_errors(where: str) -> Iterator[None]:
-    """A context in which memory that runs out is a `SimulationError`: it says for how much."""
+    """A context in which a `MemoryError` becomes a `SimulationError` with its size and advice."""
     try:
         yield
     except MemoryError as error:
@@ -174,7 +174,7 @@ def _of_groups(
 
 
 def _left(folder: Path, limit: str, usage: str, cache: str) -> int | None:
-    """A group's limit less its use; files in memory that can be dropped do not count."""
+    """A group's limit less its use, without cached files that can be dropped."""
     most, used = _text(folder / limit).strip(), _text(folder / usage).strip()
     if not (most.isdecimal() and used.isdecimal()):
         return None  # "max", or no such file

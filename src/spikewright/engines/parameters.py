@@ -1,6 +1,4 @@
-"""Parameters of ensembles as built, and the keys of random numbers: gain and bias solved, starts
-drawn, the scale applied.
-"""
+"""The parameters of ensembles as built: gain, bias, initial state; and keys of random numbers."""
 
 from __future__ import annotations
 
@@ -25,7 +23,7 @@ _STATE = 100  # the first stream of an ensemble's generator that its state is dr
 
 @dataclass(frozen=True, eq=False)
 class Parameters:
-    """An ensemble's parameters as built: effective gain, bias, amplitude and maximum rates.
+    """The parameters of an ensemble as built: effective gain, bias, amplitude and maximum rates.
 
     `gain` and `bias` have the firing-rate scale multiplied in where it acts on the gain, and
     `amplitude` is divided by it always; `max_rates` are in Hz, at an input of 1.
@@ -43,7 +41,7 @@ Key = tuple[int, int]
 
 
 def generator(key: Key, stream: int = 0, step: int = 0) -> np.random.Generator:
-    """A counter-based generator (Philox, Salmon 2011) of its own for one purpose of one object."""
+    """A counter-based generator (Philox, Salmon 2011), a separate one for each use by an object."""
     counter = [0, 0, stream, step]
     return np.random.Generator(np.random.Philox(key=np.array(key, np.uint64), counter=counter))
 
@@ -62,12 +60,12 @@ def object_key(*entropy: Any) -> Key:
 
 
 def connection_key(base: tuple[int, ...], index: int, own: int | None, word: int) -> Key:
-    """The key of an object that its own seed fixes, or its place in its network."""
+    """The key of an object, from its own seed if it has one, else from its place in its network."""
     return object_key(*base, word, index) if own is None else object_key(own, word)
 
 
 def gain_scale(ensemble: Ensemble) -> NDArray:
-    """The factor of gain and bias that a firing-rate scale gives."""
+    """The factor of gain and bias that follows from the firing-rate scale."""
     acts = ensemble.neuron_type.scaling in ("gain", "skewed")
     return ensemble.rate_scale if acts else np.array(1.0)
 
@@ -88,7 +86,7 @@ def keyed_ensembles(network: Network, seed: int) -> Iterator[tuple[Ensemble, Key
 def seeded_networks(
     network: Network, base: tuple[int, ...]
 ) -> Iterator[tuple[Network, tuple[int, ...]]]:
-    """Every network with the words that the keys of its objects begin with."""
+    """Every network with the numbers that the keys of its objects begin with."""
     yield network, base
     for index, inner in enumerate(network.networks):
         own = (inner.seed,) if inner.seed is not None else (*base, _INNER_NETWORK, index)
@@ -96,7 +94,7 @@ def seeded_networks(
 
 
 class Solved(NamedTuple):
-    """Built parameters, and the gain and bias that they come from, unscaled."""
+    """Built parameters, with the unscaled gain and bias that they are made of."""
 
     parameters: Parameters
     gain: NDArray
@@ -128,7 +126,7 @@ def build_parameters(ensemble: Ensemble, key: Key) -> Solved:
 
 
 def affine(ensemble: Ensemble, solved: Solved) -> tuple[NDArray | None, NDArray | None]:
-    """Gain and bias that act on the input (None where 1 and 0)."""
+    """The gain and bias that act on the input (None where they are 1 and 0)."""
     gain, bias = solved.gain, solved.bias
     if ensemble.neuron_type.scaling == "skewed":
         gain, bias = solved.parameters.gain, solved.parameters.bias
@@ -157,7 +155,7 @@ def _values(
     key: Key,
     stream: int,
 ) -> NDArray:
-    """One value a neuron, drawn or given."""
+    """One value for each neuron, drawn or given."""
     if isinstance(spec, Distribution):
         drawn = spec.draw(ensemble.n_neurons, 1, generator(key, stream))
         return drawn.reshape(ensemble.shape)
@@ -168,9 +166,9 @@ def _values(
 
 
 def initial_state(ensemble: Ensemble, key: Key) -> dict[str, NDArray]:
-    """Initial state that an ensemble or its type sets, the voltage apart, `(*shape)` by name.
+    """The initial state that an ensemble sets, without the voltage, `(*shape)` by name.
 
-    Raises `NetworkError` for a share of a spike where spikes are counted.
+    Raises `NetworkError` for a fraction of a spike in a state variable that counts spikes.
     """
     found = {
         name: np.array(_values(ensemble, spec, key, _STATE + index))

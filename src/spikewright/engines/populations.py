@@ -1,4 +1,4 @@
-"""Populations and weights that learn, as operators."""
+"""The operators of populations and of learned weights."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from spikewright.network.neurons import NeuronType
 
 @dataclass(frozen=True, eq=False)
 class Neurons(Operator):
-    """A population's step; `states` are further outputs, the signals of its state by name.
+    """The step of a population; `states` are further outputs, the signals of its state by name.
 
-    After every `restart` steps (None: never) its state is as it was at the start. `begins` are
-    initial values of its state that the ensemble sets, the voltage apart.
+    After every `restart` steps (None: never) its state is reset. `begins` are the initial values of
+    state variables, without the voltage, that the ensemble sets.
     """
 
     ensemble: Ensemble
@@ -33,7 +33,7 @@ class Neurons(Operator):
 
     @property
     def initial_state(self) -> dict[str, Any]:
-        """State variables of the neurons, without the voltage, before the first step."""
+        """The initial values of state variables, without the voltage."""
         return {**self.neuron_type.initial_values(), **self.begins}
 
     @property
@@ -69,7 +69,7 @@ class Neurons(Operator):
 
 @dataclass(frozen=True, eq=False)
 class Learning:
-    """A rule at work on learned weights.
+    """A learning rule applied to learned weights.
 
     `signals` are the signals that the rule reads, by the names in its equation: each is one of the
     operator's inputs. `recorded` are signals of the rule that a probe records, by name: "delta", or

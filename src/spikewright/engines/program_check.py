@@ -35,7 +35,7 @@ def _operators(before: Program, plan: Program) -> Iterator[str]:
 
 
 def check_program(program: Program, stage: str, before: Program | None = None) -> None:
-    """Raise `BuildError` for the first rule of programs that one breaks, and the operator.
+    """Raise `BuildError` for the first rule that a program breaks, naming the operator.
 
     Every signal has a shape and one operator that makes it; operators read what was made before
     them, in loops by the end of a step; maps, filters, delays and sums fit the shapes; no array
@@ -66,7 +66,7 @@ def check_program(program: Program, stage: str, before: Program | None = None) -
 
 
 def _check_order(component: Component, ready: set[int], stage: str) -> None:
-    """Every operator of a component reads what is made before it, or by the end of a step."""
+    """Check that operators read signals that are made before them, or by the end of a step."""
     made = {signal for op in component.operators for signal in op.outputs}
     present = set(ready)
     for op in component.operators:
@@ -79,7 +79,7 @@ def _check_order(component: Component, ready: set[int], stage: str) -> None:
 
 
 def _check_operator(op: Operator, program: Program, stage: str) -> None:
-    """An operator's arrays, and the shapes of its signals."""
+    """Check an operator's arrays, and the shapes of its signals."""
     if any(np.isnan(array).any() for array in arrays_of(op) if array.dtype.kind == "f"):
         raise _broken(stage, op, "holds NaN")
     shapes = program.shapes

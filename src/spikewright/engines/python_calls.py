@@ -1,4 +1,4 @@
-"""Python that is called on arrays of NumPy, the same for every engine: functions and processes."""
+"""Kernels that call Python functions and processes on arrays of NumPy, for every engine."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from spikewright.engines.operators import Apply, Generate
 from spikewright.engines.parameters import generator
 from spikewright.engines.python_steps import PythonStep
 from spikewright.engines.replay import ReplayedFunction, reject
-from spikewright.engines.sources import applying, called, failed, value_of
+from spikewright.engines.sources import call_all, call_error, checked_value, naming_errors
 from spikewright.errors import BuildError, NetworkError, SimulationError
 from spikewright.network import Node, NodeFunction
 from spikewright.network.processes import Process, Step
@@ -24,7 +24,7 @@ from spikewright.network.synapses import Synapse
 
 _FLOAT64 = np.dtype(np.float64)
 _NUMBERS = frozenset({float, np.float64})
-_FEW = 16  # values that are checked faster one by one
+_FEW = 16  # up to so many values are checked faster one by one
 
 
 class NodeCaller:
@@ -41,7 +41,7 @@ class NodeCaller:
         )  # fmt: skip
 
     def run(self, x: NDArray | None, step: int, steps: int) -> NDArray:
-        """Values `(batch, steps, *shape)` behind step `step`, for `(batch or 1, steps or 1, ...)`.
+        """Values `(batch, steps, *shape)` after step `step`, for `(batch or 1, steps or 1, ...)`.
 
         A function of time alone that is the same for all samples is called once for all of them.
         """
@@ -52,7 +52,7 @@ class NodeCaller:
         return made.swapaxes(0, 1)
 
     def output_writer(self, inputs: Sequence[NDArray], made: NDArray) -> Call:
-        """A function that fills `made[t]` with the values of the step behind some step.
+        """A function that writes into `made[t]` the values of the step after a given one.
 
         `inputs` are `(batch or 1, steps or 1, *shape)` arrays, none or one, which may change
         between calls; `made` is `(steps, batch, *shape)`.
@@ -90,13 +90,13 @@ class NodeCaller:
         return call
 
     def prepare_step(self, inputs: Sequence[NDArray]) -> PreparedStep:
-        """Steps one by one, between arrays that stay."""
+        """Prepare single steps between fixed arrays."""
         return _Steps(self, inputs, np.empty((1, self._batch, *self._node.shape_out)))
 
     def _write(
         self, made: NDArray, t: int, b: Any, returned: Any, time: float, function: Any
     ) -> None:
-        """Write a checked value; what functions mostly return is checked fast."""
+        """Check a returned value and write it; the most common types are checked fast."""
         shape, kind = self._node.shape_out, type(returned)
         if kind is np.ndarray and returned.dtype is _FLOAT64 and returned.shape == shape:
             if len(shape) == 1 and shape[0] <= _FEW:
@@ -112,13 +112,13 @@ class NodeCaller:
             made[t, b, 0] = returned
             return
         try:
-            made[t, b] = value_of(returned, self.python.label, "function", shape, time)
+            made[t, b] = checked_value(returned, self.python.label, "function", shape, time)
         except SimulationError as error:
             reject(function, 1, error)
             raise
 
     def _failed(self, time: float, error: Exception) -> Exception:
-        return failed(self.python.label, "function", time, error)
+        return call_error(self.python.label, "function", time, error)
 
 
 class _Steps(PreparedStep):
@@ -132,7 +132,7 @@ class _Steps(PreparedStep):
 
 
 class CallableKernel(Kernel):
-    """A Python function of time and input, called once a sample and step."""
+    """The kernel of a Python function of time and input, called for each sample and step."""
 
     def __init__(self, op: Apply, setup: Setup) -> None:
         self._caller, self._arrays = (
@@ -158,7 +158,7 @@ class CallableKernel(Kernel):
 
 
 class PresentKernel(Kernel):
-    """A node function of the present values; `xp` are an engine's array functions."""
+    """The kernel of a node function of present values; `xp` are an engine's array functions."""
 
     stateless = True
 
@@ -166,12 +166,12 @@ class PresentKernel(Kernel):
         self._node, self._function, self._xp = op.node, function, xp
 
     def run(self, inputs: Sequence[Array], step: int, steps: int) -> Sequence[Array]:
-        with applying(self._node), np.errstate(all="ignore"):
+        with naming_errors(self._node), np.errstate(all="ignore"):
             return [self._function.apply(self._xp, inputs[0])]
 
 
 class ProcessKernel(Kernel):
-    """A process: one for all samples, or one a sample where it has an input or state to share."""
+    """The kernel of a process: one for all samples, or one a sample if it has input or state."""
 
     def __init__(self, op: Generate, setup: Setup) -> None:
         self._op, self._dt, self._batch = op, setup.program.dt, setup.batch
@@ -185,7 +185,7 @@ class ProcessKernel(Kernel):
     def _begin(self) -> None:
         alike = self._op.shape_in == (0,) and self._python.alike
         samples = range(1 if alike else self._batch)
-        self._steps = [self._python.recalled(self._made(self._python.of(b))) for b in samples]
+        self._steps = [self._python.recorded(self._made(self._python.of(b))) for b in samples]
 
     def _made(self, process: Process | Synapse) -> Step:
         op, shapes = self._op, (self._op.shape_in, self._shape)
@@ -243,7 +243,7 @@ class ProcessKernel(Kernel):
         made = []
         for b, function in enumerate(self._steps):
             calls = [(t, *(np.array(x[b, i]) for x in given)) for i, t in enumerate(times)]
-            made.append(called(function, self._op.label, self._what, self._shape, calls))
+            made.append(call_all(function, self._op.label, self._what, self._shape, calls))
         values = made[0][None] if len(made) == 1 else np.stack(made)
         values = np.broadcast_to(values, (self._batch, *values.shape[1:]))
         return [self._arrays.as_array(values)]

@@ -1,9 +1,8 @@
-"""Python that a network calls at every step, and what it may share with others.
+"""The Python functions and processes that a network calls at every step, and what they may share.
 
-A step that may share something, with another one or with the world, is called in turn with the
-others: step by step, in the network's order. It is known to share nothing where it is of NumPy or
-of the library, is marked `stateless`, or reaches nothing that can change. A network with functions
-that cannot be pickled is refused where it is to be.
+Those that may share something, with each other or with the world, are called in turn: step by step,
+in the network's order. One is known to share nothing if it belongs to NumPy or to this library, is
+marked `stateless`, or reaches nothing that can change.
 """
 
 from __future__ import annotations
@@ -37,7 +36,7 @@ Turns = Literal["shared", "all", "none"]
 
 
 def sequential_operators(operators: Sequence[Operator], turns: Turns) -> frozenset[Operator]:
-    """The operators that are called in turn; one alone needs no turn."""
+    """The operators that have to be called in turn, if there are more than one."""
     if turns == "none":
         return frozenset()
     found = frozenset(op for op in operators if (turns == "all" and op.by_sample) or _may_share(op))
@@ -64,9 +63,9 @@ def _marked(target: Any) -> bool:
 
 
 class PythonStep:
-    """A function or process of one execution: the same for all samples, or one for each.
+    """A function or process of one execution: the same for all samples, or a copy for each.
 
-    One with `inputs` may be given other values in each sample.
+    One with `inputs` may get different values in each sample.
     """
 
     def __init__(
@@ -84,11 +83,13 @@ class PythonStep:
         self.copies: tuple[Any, ...] = (self.original,)  # one, or one for each sample
         self.called: tuple[Any, ...] = self.copies  # the same, as they are called
         self._calls: CallLog | None = None
-        self.recalling: list[ReplayedFunction] = []  # of the functions that keep their answers
+        self.recorded_functions: list[
+            ReplayedFunction
+        ] = []  # of the functions that keep their answers
 
     @property
     def changed(self) -> bool:
-        """Whether the network has another function there now."""
+        """Whether the network's object has another function now."""
         return self._find() is not self.original
 
     @property
@@ -101,31 +102,31 @@ class PythonStep:
         """Whether the function is marked as one that shares nothing."""
         return self._marked or _marked(self.original)
 
-    def look(self) -> None:
-        """Take the function that the network has now."""
+    def refresh(self) -> None:
+        """Use the function that the network's object has now."""
         self.original = self._find()
-        self.take((self.original,))
+        self.use((self.original,))
 
-    def take(self, copies: tuple[Any, ...]) -> None:
-        """Call these functions from now on."""
+    def use(self, copies: tuple[Any, ...]) -> None:
+        """Use these functions, one or one for each sample, from now on."""
         self.copies = copies
         if self._calls is not None:
-            self._calls.drop(self.recalling)
-            self.recalling.clear()
+            self._calls.drop(self.recorded_functions)
+            self.recorded_functions.clear()
         whole = self.what == "function"  # of a process its steps are called
-        self.called = tuple(map(self.recalled, copies)) if whole else copies
+        self.called = tuple(map(self.recorded, copies)) if whole else copies
 
-    def recall(self, calls: CallLog) -> None:
-        """Keep the answers of functions from now on."""
+    def record_calls(self, calls: CallLog) -> None:
+        """Record the calls of functions from now on."""
         self._calls = calls
-        self.take(self.copies)
+        self.use(self.copies)
 
-    def recalled(self, function: Any) -> Any:
-        """A function that keeps its answers, where they are kept; others are as they are."""
+    def recorded(self, function: Any) -> Any:
+        """A function with its calls recorded, if this execution records calls."""
         if self._calls is None:
             return function
         made = self._calls.of(function, self.label)
-        self.recalling.append(made)
+        self.recorded_functions.append(made)
         return made
 
     def of(self, sample: int) -> Any:
@@ -134,9 +135,9 @@ class PythonStep:
 
 
 class Functions:
-    """The Python functions of an execution: what nodes have, and what samples call.
+    """The Python functions of an execution: those of nodes, and their copies for each sample.
 
-    With `calls` they keep their answers there. Raises `BuildError` naming a function with state
+    With `calls` their calls are recorded there. Raises `BuildError` naming a function with state
     that cannot be copied for each sample.
     """
 
@@ -156,11 +157,11 @@ class Functions:
         self._recalled: dict[Node, ReplayedFunction] = {}
         if calls is not None:
             for step in steps:
-                step.recall(calls)
+                step.record_calls(calls)
         copy_functions(steps, operators, samples)
 
     def of_source(self, node: Node) -> Any:
-        """The function of time that is called for a node without input; None where it has none."""
+        """The function of time of a node without input; None if its output is an array."""
         if not callable(node.output):
             return None
         if self._calls is None:
@@ -172,14 +173,14 @@ class Functions:
         return self._recalled[node]
 
     def state(self, apart: bool) -> dict[str, Any]:
-        """The functions of all samples, and answers that steps to come will be given.
+        """The functions of all samples, and the recorded calls that are still to be replayed.
 
-        Processes are left out: their kernels hold what they keep. With `apart` functions are
+        Processes are left out, since their kernels hold their state. With `apart` functions are
         copies. Raises `SimulationError` naming one that cannot be copied.
         """
         own = [step for step in self.steps if step.what == "function"]
-        copies = _apart(own) if apart else [step.copies for step in own]
-        answers = [[one.answers for one in step.recalling] for step in self.steps]
+        copies = _copies_of(own) if apart else [step.copies for step in own]
+        answers = [[one.answers for one in step.recorded_functions] for step in self.steps]
         sources = {node: one.answers for node, one in self._recalled.items()}
         return {"copies": copies, "answers": answers, "sources": sources}
 
@@ -187,36 +188,36 @@ class Functions:
         """Return to a state."""
         own = (step for step in self.steps if step.what == "function")
         for step, copies in zip(own, state["copies"], strict=True):
-            step.take(copies)
+            step.use(copies)
         for step, answers in zip(self.steps, state["answers"], strict=True):
-            for one, known in zip(step.recalling, answers, strict=True):
+            for one, known in zip(step.recorded_functions, answers, strict=True):
                 one.answers = known
         for node, known in state["sources"].items():
             self.of_source(node).answers = known
 
     def failed(self) -> list[str]:
-        """Labels of functions that ended the last run and may have kept something."""
-        called = [(one, step.label) for step in self.steps for one in step.recalling]
+        """Labels of functions whose errors ended the last run, and that may have a state."""
+        called = [(one, step.label) for step in self.steps for one in step.recorded_functions]
         called += [(one, f"{node!r}") for node, one in self._recalled.items()]
         return [label for one, label in called if one.failed and not pure(one.function)]
 
     def clear_error(self) -> None:
-        """Call functions that ended the last run again for the step in which they did."""
+        """Let functions whose errors ended the last run be called again for that step."""
         if self._calls is not None:
             self._calls.clear_error()
 
     def check(self) -> None:
-        """Take functions that nodes have been given since the last run.
+        """Use functions that nodes were given since the last run.
 
-        Raises `SimulationError` where samples would lose what theirs have kept, and where the new
-        function may share something, so that it has to be called in turn.
+        Raises `SimulationError` if samples would lose the state of theirs, or if the new function
+        may share something, so that it would have to be called in turn.
         """
         for node, function in self._given.items():
             if node.output is not function:
                 self._take(node, function)
         for step in self.steps:
             if step.changed:
-                step.look()
+                step.refresh()
 
     def _take(self, node: Node, before: Any) -> None:
         if self._samples > 1 and node_may_share(node):
@@ -235,7 +236,7 @@ class Functions:
 def copy_functions(
     steps: Sequence[PythonStep], operators: Sequence[Operator], samples: int
 ) -> None:
-    """Give every sample its own copies of functions, with one memo for all that belong to it.
+    """Give every sample its own copies of functions; all copies of a sample share one memo.
 
     Raises `BuildError` naming a function with state that cannot be copied.
     """
@@ -269,11 +270,11 @@ def _copy(steps: Sequence[PythonStep], samples: int) -> None:
         ) from error
     for step, copies in zip(steps, found, strict=True):
         if any(copy is not step.original for copy in copies):
-            step.take(copies)
+            step.use(copies)
 
 
-def _apart(steps: Sequence[PythonStep]) -> list[tuple[Any, ...]]:
-    """Copies of the functions of all samples, each sample's with one memo."""
+def _copies_of(steps: Sequence[PythonStep]) -> list[tuple[Any, ...]]:
+    """Copies of the functions of all samples; all copies of a sample share one memo."""
     made: list[list[Any]] = [[] for _ in steps]
     for sample in range(max((len(step.copies) for step in steps), default=0)):
         targets = [step.of(sample) for step in steps]
@@ -294,8 +295,8 @@ def _apart(steps: Sequence[PythonStep]) -> list[tuple[Any, ...]]:
 
 
 def _differing(steps: Sequence[PythonStep], states: Sequence[PythonState]) -> list[bool]:
-    """Whether a function may give other values in each sample: it has an input, or reaches what
-    such a function reaches.
+    """Whether each function may return different values by sample: it has an input, or reaches an
+    object that such a function reaches.
     """
     differs = [step.inputs for step in steps]
     known: set[int] = set()
@@ -312,33 +313,33 @@ def _entries(target: Any) -> tuple[str, ...]:
     return ("make_state", "make_step") if isinstance(target, Process | Synapse) else ()
 
 
-_KEEPING_NOTHING: WeakKeyDictionary[Operator, Any] = WeakKeyDictionary()
+_STATELESS: WeakKeyDictionary[Operator, Any] = WeakKeyDictionary()
 
 
 def _check_arrays(op: Operator, samples: int) -> None:
-    """Refuse state of what is called once for all samples, on arrays."""
+    """Refuse objects with a state that are called once for all samples, on arrays."""
     for target, methods, shared in op.calls:
-        if not shared or _marked(target) or _KEEPING_NOTHING.get(op) is target:
+        if not shared or _marked(target) or _STATELESS.get(op) is target:
             continue
         state = find_state(target, *methods)
         if state.pure and any(one is target for one in state.kept):  # it never changes
-            _KEEPING_NOTHING[op] = target
-        if not state.pure and _keeps(state):
+            _STATELESS[op] = target
+        if not state.pure and _samples_interact(state):
             raise BuildError(
                 f"{op.label}: {target!r} keeps something outside the network, which {samples} "
                 f"samples would share; {_ALONE}"
             )
 
 
-def keeping(operators: Sequence[Operator]) -> list[str]:
-    """Labels of operators that call Python on arrays which may keep something outside the network:
-    neuron types, learning rules and node functions of a user's own.
+def labels_with_state(operators: Sequence[Operator]) -> list[str]:
+    """Labels of operators that call a user's own neuron types, learning rules or node functions,
+    which may have a state outside the network.
     """
     called = ((op, one) for op in operators for one in op.calls if one.shared)
     return [op.label for op, one in called if not pure(one.target, *one.methods)]
 
 
-def _keeps(state: PythonState) -> bool:
+def _samples_interact(state: PythonState) -> bool:
     """Whether the results of one sample may change those of another."""
     shared = any(not state.looked_at(one.value) for one in state.shared)
     return bool(state.wrong or state.rebinds or shared or (state.assigns and state.held))

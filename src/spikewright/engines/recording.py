@@ -1,4 +1,4 @@
-"""Recordings of probes: those of one run, those of all runs so far, and times of spikes in them."""
+"""The recordings of probes, of one run and of all runs so far, and the times of spikes in them."""
 
 from __future__ import annotations
 
@@ -35,21 +35,22 @@ class Recorder:
             self.arrays.append(np.empty((batch, count, *shape), dtype_of(program)))
 
     def until(self, steps: int) -> list[NDArray]:
-        """What was recorded in the first `steps` steps; a copy where there are more of them."""
+        """The recordings of the first `steps` steps; a copy if more steps were planned."""
         if steps == self._steps:
             return self.arrays
         recordings = zip(self._program.recordings, self.arrays, strict=True)
         return [array[:, : kept_steps(one, self._first, steps)].copy() for one, array in recordings]
 
-    def take(
+    def record(
         self,
         recorded: Iterable[tuple[int, int]],
         values: dict[int, Array],
         start: int,
         samples: slice,
     ) -> None:
-        """Record signals, by number of the recording, of the block that begins after `start` steps
-        of the run.
+        """Record signals of the block that begins after `start` steps of the run.
+
+        `recorded` are pairs of a signal and the number of its recording.
         """
         for signal, index in recorded:
             self._store(index, self._numpy(values[signal]), start, samples)
@@ -71,11 +72,11 @@ class Recorder:
 
 
 class Tape:
-    """What one probe has recorded so far: arrays of whole runs, and single steps.
+    """All that one probe has recorded: arrays of whole runs, and of single steps.
 
-    Steps are written one behind the other into an array that has room for more, so that reading
-    after every step costs nothing but the steps that are new. A large array is copied only to be
-    read; another one follows it.
+    Single steps are written one after the other into an array with spare rows, so that reading
+    after every step costs only the new steps. A large array is copied only when it is read; further
+    steps go into another one.
     """
 
     def __init__(self, batch: int, shape: Shape, recording: Recording, dtype: type) -> None:
@@ -87,19 +88,19 @@ class Tape:
 
     @classmethod
     def of(cls, program: Program, recording: Recording, batch: int) -> Tape:
-        """An empty one."""
+        """An empty tape for a recording."""
         shape = program.shapes[recording.signal]
         return cls(batch, shape, recording, dtype_of(program))
 
     def clear(self, step: int) -> None:
-        """Forget everything, after step `step`."""
+        """Delete everything; the tape then begins after step `step`."""
         rows = self._empty(0)
         self._first, self._whole, self._done, self._rows, self._used = step, [], 0, rows, 0
 
     def extend(self, array: NDArray, step: int) -> None:
-        """Add the steps of a run up to step `step`, `(batch, steps, *shape)`.
+        """Append the steps of a run up to step `step`, `(batch, steps, *shape)`.
 
-        Those that it has already are left out.
+        Steps that the tape has already are left out.
         """
         missing = self._expected(step) - self._done - self._used
         if missing <= 0:
@@ -108,16 +109,16 @@ class Tape:
         self._put_away(new, self._empty(0))
 
     def _put_away(self, new: NDArray | None, rows: NDArray) -> None:
-        """Add steps that were written, and new ones, to those of whole runs; go on in `rows`."""
+        """Move the written steps, and new ones, to those of whole runs; continue in `rows`."""
         more = ([self._rows[:, : self._used]] if self._used else []) + (
             [] if new is None else [new]
         )
         done = self._done + sum(array.shape[1] for array in more)
-        # At once: no signal comes between.
+        # One assignment, so that no interrupt can come between its parts.
         self._whole, self._done, self._rows, self._used = [*self._whole, *more], done, rows, 0
 
     def state(self) -> tuple[int, NDArray]:
-        """The steps done before it began, and all that it holds."""
+        """The number of steps before the tape began, and all recorded steps."""
         return self._first, self.array().copy()
 
     def restore(self, state: tuple[int, NDArray]) -> None:
@@ -126,25 +127,25 @@ class Tape:
         self.clear(first)
         self._whole, self._done = [array], array.shape[1]
 
-    def cut(self, step: int) -> None:
-        """Forget what single steps behind step `step` have written."""
+    def discard_after(self, step: int) -> None:
+        """Discard what was written for steps after step `step`."""
         self._used -= max(0, self._done + self._used - self._expected(step))
 
     def _expected(self, step: int) -> int:
         return kept_steps(self._recording, self._first, step - self._first)
 
     def write(self, value: NDArray) -> None:
-        """Write one more step, `(batch or 1, *shape)`; it counts from `keep` on."""
+        """Write one more step, `(batch or 1, *shape)`, which counts once `commit` is called."""
         if self._used == self._rows.shape[1]:
             self._grow()
         np.multiply(value, self._recording.factor, out=self._rows[:, self._used])
 
-    def keep(self) -> None:
-        """Count the step that was written last."""
+    def commit(self) -> None:
+        """Make the step that was written last a part of the recording."""
         self._used += 1
 
     def array(self) -> NDArray:
-        """All steps `(batch, steps, *shape)`."""
+        """All recorded steps, `(batch, steps, *shape)`."""
         if self._whole and not self._used:
             if len(self._whole) > 1:
                 self._whole = [np.concatenate(self._whole, axis=1)]
@@ -154,7 +155,7 @@ class Tape:
         return self._rows[:, : self._used]
 
     def _join(self) -> None:
-        """Put all that there is into one array with room for more."""
+        """Copy all steps into one array with spare rows."""
         parts = [*self._whole, self._rows[:, : self._used]]
         steps = sum(part.shape[1] for part in parts)
         rows = self._empty(2 * steps)
@@ -182,7 +183,7 @@ def dtype_of(program: Program) -> type:
 def spike_times(
     program: Program, probe: Probe, recorded: NDArray, steps: int
 ) -> list[list[NDArray]]:
-    """Times in seconds of a probe's spikes, for every sample a list with an array a neuron.
+    """The times in seconds of a probe's spikes: for every sample a list of arrays, one a neuron.
 
     `recorded` are the last steps of `steps`, `(batch, recorded steps, *shape)`. Raises
     `SimulationError` for a probe that did not record spikes, or not those of every step.
@@ -215,9 +216,9 @@ def _of_spikes(program: Program, probe: Probe) -> tuple[Recording, Neurons]:
 
 
 def _sent(neurons: Neurons, counts: NDArray, numbers: NDArray) -> NDArray:
-    """Spikes of either sign that were sent, of counts `(batch, steps, neurons)`.
+    """The number of spikes that were sent, of either sign, from counts `(batch, steps, neurons)`.
 
-    In the first steps after a start, some types leave out a spike or send it with another height.
+    In the first steps after a reset, some types leave out a spike or send one of another height.
     """
     kind = neurons.neuron_type
     sent = np.abs(counts)

@@ -1,8 +1,8 @@
-"""Encoders, evaluation points and decoders: drawn and solved (semantics 4.2, 4.3).
+"""Encoders, evaluation points and decoders of represented vectors (semantics 4.2, 4.3).
 
 A population of `n` neurons represents a vector `x` of `d` dimensions. Its neurons' input is
 `encoders . x / radius`, to which gain and bias apply; decoders are found at evaluation points.
-Their keys in a cache are made of all that they depend on: equal keys, equal bits.
+The key of decoders in a cache covers all that they depend on: equal keys, equal bits.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _ENCODERS, _EVAL_POINTS = 4, 5
 
 
 class Representation:
-    """A population as built: encoders, evaluation points, activities.
+    """The represented vector of a population: its encoders, evaluation points and activities.
 
     `gain` and `bias` are unscaled, `(n,)` each, and absent where there are no neurons. Random
     values are drawn at first use, and do not depend on when that is.
@@ -71,7 +71,7 @@ class Representation:
 
     @cached_property
     def eval_points(self) -> NDArray:
-        """Points `(m, d)` at which decoders are found, the radius applied."""
+        """The points `(m, d)` at which decoders are solved, the radius applied."""
         return frozen(self.points(self.ensemble.eval_points, True))
 
     def points(self, given: NDArray | Distribution, scaled: bool) -> NDArray:
@@ -107,15 +107,15 @@ class Representation:
     @property
     def gain(self) -> NDArray:
         """The neurons' gain without any firing-rate scale, `(n,)`."""
-        return self._flat(self._known.gain)
+        return self._flat(self._built.gain)
 
     @property
     def bias(self) -> NDArray:
         """Their bias, `(n,)`."""
-        return self._flat(self._known.bias)
+        return self._flat(self._built.bias)
 
     @property
-    def _known(self) -> Solved:
+    def _built(self) -> Solved:
         if self._solved is None:
             raise BuildError(f"{self.ensemble!r} has no neurons (Direct)")
         return self._solved
@@ -126,7 +126,7 @@ class Representation:
     def activities(self, points: NDArray) -> NDArray:
         """Outputs `(m, n)` at constant represented vectors `(m, d)`: rates, amplitude included.
 
-        They are made some points at a time, so that temporary arrays stay in a cache.
+        They are computed for some points at a time, so that temporary arrays stay in cache.
         """
         found = np.empty((len(points), self.ensemble.n_neurons))
         weights, gain, bias = self.input_weights.T, self.gain, self.bias
@@ -165,9 +165,9 @@ class Representation:
 
 @dataclass(frozen=True, eq=False)
 class Decoded:
-    """A decoded connection as built.
+    """The solved decoders of a connection.
 
-    `decoders` are `(values, n)`; `full` is the matrix between neurons without gain, where the
+    `decoders` are `(values, n)`; `full` is the matrix between neurons without gain, if the
     connection stores that instead. `info` is the solver's.
     """
 
@@ -184,10 +184,10 @@ def decode(
     key: Key,
     cache: DecoderCache | None = None,
 ) -> Decoded:
-    """Solve a connection's decoders; `post` represents the ensemble that it leads to, if any.
+    """Solve a connection's decoders; `post` is the representation of its receiver, if any.
 
-    Where that takes long, `cache` is read first and given the result. Raises `BuildError` naming
-    the connection where no decoders exist.
+    If solving takes long, the result is looked up in `cache`, and stored there. Raises `BuildError`
+    naming the connection if there are no decoders.
     """
     points, own = _points_of(connection, pre)
     started = time.perf_counter()
@@ -198,13 +198,13 @@ def decode(
         return connection.solver.solve(activities, targets, generator(key))
 
     try:
-        targets = _wanted(connection, connection.targets(points), post)
+        targets = _solver_targets(connection, connection.targets(points), post)
         name = None if cache is None else _cache_key(connection, pre, points, targets, key)
         if cache is None or name is None:
             found = solved(targets)
         else:
             shape = (pre.ensemble.n_neurons, targets.shape[1])
-            found = cache.found_or_made(name, shape, lambda: solved(targets))
+            found = cache.get_or_solve(name, shape, lambda: solved(targets))
     except NetworkError as error:
         named = str(error).startswith(repr(connection))
         raise BuildError(str(error) if named else f"{connection!r}: {error}") from error
@@ -212,7 +212,7 @@ def decode(
         raise BuildError(f"{connection!r}: {connection.solver!r} gave NaN or infinity")
     info = {"from": "solved", **found.info, "time": time.perf_counter() - started}
     decoders = np.ascontiguousarray(found.decoders)  # one layout, and so the same sums
-    return Decoded(decoders.T, info, points, _full(connection, decoders, post))
+    return Decoded(decoders.T, info, points, _full_matrix(connection, decoders, post))
 
 
 def _points_of(connection: Connection, pre: Representation) -> tuple[NDArray, bool]:
@@ -235,7 +235,7 @@ def _check_active(connection: Connection, pre: Representation, activities: NDArr
 def _cache_key(
     connection: Connection, pre: Representation, points: NDArray, targets: NDArray, key: Key
 ) -> str | None:
-    """The key of a connection's decoders in a cache, or None where a lookup is not faster."""
+    """The key of a connection's decoders in a cache; None if solving is as fast as a lookup."""
     solver, ensemble = connection.solver, pre.ensemble
     if not is_expensive(solver, len(points), ensemble.n_neurons):
         return None
@@ -246,34 +246,38 @@ def _cache_key(
     return decoder_key(solver, ensemble.neuron_type, arrays, key)
 
 
-def _wanted(connection: Connection, targets: NDArray, post: Representation | None) -> NDArray:
+def _solver_targets(
+    connection: Connection, targets: NDArray, post: Representation | None
+) -> NDArray:
     """The solver's targets: the decoded values, or the input of every receiving neuron."""
     solver = connection.solver
     if not solver.weights or post is None or solver.compositional:
         return targets
-    return targets @ (post.gain[:, None] * _into(connection, post)).T
+    return targets @ (post.gain[:, None] * _target_weights(connection, post)).T
 
 
-def _full(connection: Connection, decoders: NDArray, post: Representation | None) -> NDArray | None:
-    """The matrix between neurons without gain, for solvers with `weights`."""
+def _full_matrix(
+    connection: Connection, decoders: NDArray, post: Representation | None
+) -> NDArray | None:
+    """The matrix between neurons without gain, for solvers with `weights`; else None."""
     solver = connection.solver
     if not solver.weights or post is None:
         return None
     if solver.compositional:
-        return _into(connection, post) @ decoders.T
+        return _target_weights(connection, post) @ decoders.T
     gain, weights = post.gain[:, None], decoders.T
     return np.divide(weights, gain, out=np.zeros_like(weights), where=gain != 0)
 
 
-def _into(connection: Connection, post: Representation) -> NDArray:
+def _target_weights(connection: Connection, post: Representation) -> NDArray:
     """The matrix from decoded values to the neurons' input, without gain."""
     return post.input_weights @ matrix_of(connection.chain(), connection.sent_shape)
 
 
-WORTH = 1e7
-"""Multiply-adds from which a closed form takes several times as long as finding its result.
+_EXPENSIVE = 1e7
+"""Multiply-adds from which a closed form takes several times as long as reading its result.
 
-About 120 neurons in one dimension: below, writing a file costs what solving does.
+That is about 120 neurons in one dimension; below it, writing a file takes as long as solving.
 """
 
 _OWN = "spikewright."
@@ -282,17 +286,17 @@ _LIBRARIES = ("numpy", "scipy", "scikit-learn")
 
 
 def is_expensive(solver: Solver, points: int, neurons: int) -> bool:
-    """Whether solving takes longer than looking up.
+    """Whether solving takes longer than a lookup in the cache.
 
-    That is so for all solvers without a closed form, and for none that is given its result.
+    It does for all solvers without a closed form, and for none that is given its result.
     """
     if isinstance(solver, NoSolver):
         return False
-    return not solver.compositional or points * neurons * min(points, neurons) >= WORTH
+    return not solver.compositional or points * neurons * min(points, neurons) >= _EXPENSIVE
 
 
 def has_stable_code(*objects: Any) -> bool:
-    """Whether their code is the package's own: a user's code may change under the same name."""
+    """Whether objects are of this package; the code of a user's own may change under one name."""
     return all(_is_own(item) for item in objects)
 
 
@@ -308,16 +312,16 @@ def _is_own(item: Any) -> bool:
 def decoder_key(
     solver: Solver, neuron_type: Any, arrays: Iterable[NDArray], key: tuple[int, int]
 ) -> str:
-    """The name under which decoders are kept.
+    """The key under which decoders are stored.
 
     `arrays` are the points, encoders, gain, bias and scale of the activities, and the wanted
     values, in a fixed order. `key` is that of the solver's random numbers. The solving code and the
     versions of its libraries are part of the key too.
     """
     encoder = RecordEncoder()
-    told = [_named(encoder, solver), _named(encoder, neuron_type), list(key)]
+    described = [_named(encoder, solver), _named(encoder, neuron_type), list(key)]
     digest = blake2b(_code().encode(), digest_size=20)
-    digest.update(json.dumps(told, sort_keys=True).encode())
+    digest.update(json.dumps(described, sort_keys=True).encode())
     for array in (*arrays, *encoder.arrays.values()):
         digest.update(f"{array.dtype.str}{array.shape}".encode())
         digest.update(np.ascontiguousarray(array).data)

@@ -144,7 +144,7 @@ class Execution:
         except BaseException:
             self._roll_back()
             for tape in tapes:
-                tape.cut(self.step)
+                tape.discard_after(self.step)
             raise
         if self._checkpoint is not None:
             self._checkpoint.calls.call_time.seconds = None
@@ -255,7 +255,7 @@ class Execution:
             values = {**known, **chunk.of(read)}
             for stage in self._plan.stages:
                 chunk.run(stage.component, values, self.step, count)
-                run.recorder.take(stage.recorded, values, done, chunk.samples)
+                run.recorder.record(stage.recorded, values, done, chunk.samples)
                 for s in stage.dropped:
                     values.pop(s, None)
         if self._checkpoint is not None:

@@ -1,4 +1,4 @@
-"""Checks of the settings that every run has, and of the sizes that they give to neurons."""
+"""The settings of every run, their checks, and the range of numbers that neurons compute with."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class StepOptions(TypedDict, total=False):
 
 
 class SeedOptions(TypedDict, total=False):
-    """Whatever is random in a run."""
+    """The seed of a run."""
 
     seed: Annotated[int, Option(0, "Seed of whatever the network leaves random.", whole(0))]
 
@@ -80,31 +80,31 @@ class _Settings(StepOptions, RunOptions, total=False):
 
 
 def check_settings(error: type[SpikewrightError], **given: Any) -> None:
-    """Raise `error` for a step, precision, batch size, seed or number of threads that cannot be."""
+    """Raise `error` for an invalid step, precision, batch size, seed or number of threads."""
     checked(_Settings, given, error)
 
 
 def step_for(
     network: Network, dt: float | None, error: type[SpikewrightError] = BuildError
 ) -> float:
-    """The length of a step in seconds: `dt`, or what the network states, or else 1 ms.
+    """The length of a step in seconds: `dt`, else the one that the network states, else 1 ms.
 
-    Raises `error` for a `dt` that is no number above 0, for networks inside it that state different
-    steps where `dt` is None, and as `check_step` does.
+    Raises `error` for a `dt` that is no number above 0; if `dt` is None, for networks inside it
+    that state different steps; and as `check_step` does.
     """
     if dt is not None:
         check_settings(error, dt=dt)
     stated = {n.dt: n for n in (network, *network.all_networks) if n.dt is not None}
     if dt is None and len(stated) > 1:
-        told = " and ".join(f"{n!r} is for steps of {s!r} s" for s, n in stated.items())
-        raise error(f"dt: {told}. Set dt of one to None where its parameters hold for both")
+        steps = " and ".join(f"{n!r} is for steps of {s!r} s" for s, n in stated.items())
+        raise error(f"dt: {steps}. Set dt of one to None where its parameters hold for both")
     step = float(next(iter(stated), DEFAULT_DT) if dt is None else dt)
     check_step(network, step, error)
     return step
 
 
 def check_step(network: Network, dt: float, error: type[SpikewrightError] = BuildError) -> None:
-    """Raise `error` where neurons with a state hold for steps of another length than `dt`."""
+    """Raise `error` if neurons with a state are valid only for steps other than `dt`."""
     for one in (network, *network.all_networks):
         if one.dt is None or math.isclose(one.dt, dt, rel_tol=1e-9):
             continue
@@ -118,7 +118,7 @@ def check_step(network: Network, dt: float, error: type[SpikewrightError] = Buil
 
 
 def check_sizes(ensemble: Ensemble, dt: float, voltages: NDArray) -> None:
-    """Raise `BuildError` for neurons whose scale, threshold or height engines cannot compute with.
+    """Raise `BuildError` for a scale, threshold or spike height outside the range of engines.
 
     `dt` is in seconds; `voltages` are those before the first step, in spikes.
     """
@@ -129,13 +129,13 @@ def check_sizes(ensemble: Ensemble, dt: float, voltages: NDArray) -> None:
             raise BuildError(
                 f"{ensemble!r}: its {name} is {values[~inside].flat[0]:.3g}, and engines compute "
                 f"with {LEAST:g} to {MOST:g}. Give sizes nearer to 1: scale_firing_rates "
-                f"(rate_scale of an Ensemble) is {_shown(np.asarray(ensemble.rate_scale))}, dt "
-                f"{dt:g} s, amplitude {kind.amplitude:g}, initial voltage {_shown(voltages)}"
+                f"(rate_scale of an Ensemble) is {_format_range(ensemble.rate_scale)}, dt "
+                f"{dt:g} s, amplitude {kind.amplitude:g}, initial voltage {_format_range(voltages)}"
             )
 
 
 def _sizes(ensemble: Ensemble, dt: float, voltages: NDArray) -> dict[str, NDArray]:
-    """All sizes that neurons compute with, by what they are; voltages of zero are none."""
+    """All sizes that neurons compute with, by name; voltages of zero are left out."""
     kind, scale = ensemble.neuron_type, np.asarray(ensemble.rate_scale, np.float64)
     with np.errstate(all="ignore"):
         threshold = 1.0 / (scale * dt)
@@ -153,6 +153,6 @@ def _sizes(ensemble: Ensemble, dt: float, voltages: NDArray) -> dict[str, NDArra
     return found
 
 
-def _shown(values: NDArray) -> str:
+def _format_range(values: NDArray) -> str:
     low, high = float(np.min(values)), float(np.max(values))
     return f"{low:g}" if low == high else f"{low:g} to {high:g}"

@@ -1,4 +1,4 @@
-"""Values of nodes without input, and of Python callables: the same for every engine."""
+"""The values of nodes without input, and checked calls of Python functions, for every engine."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from spikewright.network.node import shares_at_once
 from spikewright.network.shapes import Shape, as_value
 
 Given = NDArray | Callable[..., Any] | None
-"""What stands for a node's output: fed values, or a function of time; None: the output itself."""
+"""What replaces a node's output: fed values, or a function of time; None: the output itself."""
 
 
 def constant_value(node: Node, given: Given) -> NDArray | None:
-    """`(batch or 1, 1, *shape)` where a source does not change during a run, else None."""
+    """The value `(batch or 1, 1, *shape)` of a source that is constant during a run, else None."""
     if node.at_once > 1 or node.once:
         return None
     if isinstance(given, np.ndarray):
@@ -33,7 +33,7 @@ def constant_value(node: Node, given: Given) -> NDArray | None:
 
 
 class SourceKernel(Kernel):
-    """A source of one run, by the steps done in this *run*; `first` is the number before it."""
+    """A source of one run, whose steps are counted from its start; `first` steps came before it."""
 
     def __init__(
         self, op: NodeSource, dt: float, given: Given, first: int, arrays: EngineArrays
@@ -54,7 +54,7 @@ class SourceKernel(Kernel):
 def source_block(
     op: NodeSource, given: Given, start: int, step: int, count: int, dt: float
 ) -> NDArray:
-    """A changing source's values `(batch or 1, count, *shape)`.
+    """The values `(batch or 1, count, *shape)` of a source that is not constant.
 
     `start` counts steps within the run (the index into fed values), `step` those of the whole
     simulation; the first step's time is `dt`.
@@ -70,11 +70,11 @@ def source_block(
         return now
     times = [((step + i) * dt,) for i in range(1, count + 1)]
     function = given if callable(given) else _function(node)
-    return called(function, f"{node!r}", "function", node.shape_out, times)[None]
+    return call_all(function, f"{node!r}", "function", node.shape_out, times)[None]
 
 
 def _at_once(op: NodeSource, given: Any, now: NDArray) -> NDArray:
-    """The values of the present steps; raises where all comes in the first of them."""
+    """Fed values of the present steps; raises for a source that sends all in its first step."""
     if given.shape[1] != 1 and op.repeats is None:
         raise SimulationError(
             f"{op.node!r} takes what is held, since all of {op.node.at_once} steps comes at once, "
@@ -84,25 +84,25 @@ def _at_once(op: NodeSource, given: Any, now: NDArray) -> NDArray:
     return now
 
 
-def read_once(node: Node, function: Callable[..., Any], to: NDArray, time: float) -> None:
-    """Write the value that a source's function gives at a time (in seconds) into an array."""
+def write_value(node: Node, function: Callable[..., Any], to: NDArray, time: float) -> None:
+    """Call a source's function for a time in seconds, and write its value into an array."""
     try:
         returned = function(time)
     except Exception as error:
-        raise failed(f"{node!r}", "function", time, error) from error
+        raise call_error(f"{node!r}", "function", time, error) from error
     if isinstance(returned, float) and to.shape == (1,) and math.isfinite(returned):
         to[0] = returned
         return
     try:
-        to[...] = value_of(returned, f"{node!r}", "function", node.shape_out, time)
+        to[...] = checked_value(returned, f"{node!r}", "function", node.shape_out, time)
     except SimulationError as error:
         reject(function, 1, error)
         raise
 
 
 @contextmanager
-def applying(node: Node) -> Iterator[None]:
-    """A context for a node function of present values: its errors name the node."""
+def naming_errors(node: Node) -> Iterator[None]:
+    """A context in which the errors of a node function name the node."""
     try:
         yield
     except ValueError as error:
@@ -115,14 +115,14 @@ def _function(node: Node) -> Callable[..., Any]:
     return node.output
 
 
-def called(
+def call_all(
     function: Callable[..., Any],
     label: str,
     what: str,
     shape: Shape,
     arguments: Sequence[tuple[Any, ...]],
 ) -> NDArray:
-    """Checked values of many calls in order, `(calls, *shape)`; one check of all is quick."""
+    """The checked values of calls in order, `(calls, *shape)`, checked together if possible."""
     returned: list[Any] = []
     whole = (len(arguments), *shape)
     values, plain = np.empty(whole), True  # plain: of this type and shape, all of them
@@ -130,7 +130,7 @@ def called(
         try:
             value = function(*given)
         except Exception as error:
-            raise failed(label, what, given[0], error) from error
+            raise call_error(label, what, given[0], error) from error
         # A function may return the same array again and again.
         if isinstance(value, np.ndarray) and value.dtype == values.dtype and value.shape == shape:
             values[i] = value
@@ -148,22 +148,22 @@ def called(
     checked = []
     for value, given in zip(returned, arguments, strict=True):
         try:
-            checked.append(value_of(value, label, what, shape, given[0]))
+            checked.append(checked_value(value, label, what, shape, given[0]))
         except SimulationError as error:
             reject(function, len(arguments) - len(checked), error)
             raise
     return np.stack(checked)
 
 
-def value_of(returned: Any, label: str, what: str, shape: Shape, time: float) -> NDArray:
-    """The value that a function returned at a time in seconds.
+def checked_value(returned: Any, label: str, what: str, shape: Shape, time: float) -> NDArray:
+    """The value that a function returned for a time in seconds.
 
-    Raises `SimulationError` naming the object unless it is finite and of this shape.
+    Raises `SimulationError` naming the object unless the value is finite and of this shape.
     """
     try:
         value = as_value(returned)
     except (TypeError, ValueError) as error:
-        raise failed(label, what, time, error) from error
+        raise call_error(label, what, time, error) from error
     if value.shape != shape:
         raise SimulationError(
             f"{label}: its {what} returned shape {value.shape} at t = {time:g} s, expected {shape}"
@@ -173,8 +173,8 @@ def value_of(returned: Any, label: str, what: str, shape: Shape, time: float) ->
     return value
 
 
-def failed(label: str, what: str, time: float, error: Exception) -> SimulationError:
-    """The error of a function that raised one."""
+def call_error(label: str, what: str, time: float, error: Exception) -> SimulationError:
+    """The `SimulationError` for an error that a function raised."""
     return SimulationError(
         f"{label}: its {what} failed at t = {time:g} s ({type(error).__name__}: {error})"
     )

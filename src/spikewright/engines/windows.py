@@ -1,4 +1,4 @@
-"""Operators that go by windows of steps: what they pass on is known when a window begins."""
+"""Operators over windows of steps, whose output is known for a whole window when it begins."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from spikewright.engines.operators import Delay, Operator, SignalShapes
 
 @dataclass(frozen=True, eq=False)
 class Average(Operator):
-    """A synapse: the mean of every `steps` steps, passed on in the `steps` steps after them.
+    """A synapse that gives the mean of every window of `steps` steps during the next window.
 
-    In the first window it passes on `initial`, which broadcasts to the signal.
+    In the first window it gives `initial`, which broadcasts to the signal.
     """
 
     steps: int
@@ -29,7 +29,7 @@ class Average(Operator):
 
 @dataclass(frozen=True, eq=False)
 class Carry(Delay):
-    """A delay by a whole window of `steps` steps, of which each is known when it begins."""
+    """A delay by a whole window of `steps` steps; a window's output is known when it begins."""
 
     has_state = False
     changes = True

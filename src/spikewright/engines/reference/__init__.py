@@ -1,4 +1,4 @@
-"""The reference engine: NumPy, float64, as the equations read. The oracle of every test."""
+"""The reference engine: the equations as written, in NumPy and float64; the oracle of all tests."""
 
 from spikewright.engines.reference.engine import ReferenceEngine
 

@@ -1,4 +1,4 @@
-"""The reference engine: NumPy, float64, as the equations read. The oracle of every test.
+"""The reference engine: the equations as written, in NumPy and float64; the oracle of all tests.
 
 Sums are exact (`engines.grid`) or elementwise in a fixed order, so results are bit-identical
 whatever the batch, its order and the time block.
@@ -48,7 +48,7 @@ from spikewright.engines.operators import (
 from spikewright.engines.populations import Learned, Neurons
 from spikewright.engines.program import Block, Program
 from spikewright.engines.python_calls import CallableKernel, PresentKernel
-from spikewright.engines.reference.linear import LinearKernel, SparseArrivals, workspace_values
+from spikewright.engines.reference.linear import DelayedSparseKernel, LinearKernel, workspace_values
 from spikewright.engines.sources import Given, SourceKernel
 from spikewright.engines.windows import Average
 from spikewright.network import NodeFunction
@@ -56,7 +56,7 @@ from spikewright.network.neurons import NUMPY_NEURONS
 
 
 class _Functions(NumpyFunctions):
-    """NumPy's functions, and products of matrices that add one term after the other."""
+    """NumPy's functions, with matrix products that add one term after the other."""
 
     @staticmethod
     def matmul(a: NDArray, b: NDArray) -> NDArray:
@@ -73,7 +73,7 @@ _BLOCK_VALUES = 2_000_000  # values of the widest signal in a block: some tens o
 
 
 class ReferenceEngine(Engine):
-    """NumPy in float64."""
+    """The engine that computes in NumPy and float64."""
 
     name = "reference"
     exact = True
@@ -99,9 +99,9 @@ class ReferenceEngine(Engine):
 
 
 def _step_bytes(op: Neurons, program: Program) -> float:
-    """Bytes a neuron that its equation's arrays take in a step, as measured in a small one.
+    """The bytes of a neuron's temporary arrays in a step, measured in a small population.
 
-    Classes of a user's own are not called for this: they may keep what they are given.
+    A user's own classes are not called for this, since they may have a state.
     """
     if not type(op.neuron_type).__module__.startswith("spikewright."):
         return 8.0 * _OF_OTHERS
@@ -116,7 +116,7 @@ def _step_bytes(op: Neurons, program: Program) -> float:
 
 
 def _peak_bytes(call: Callable[[], object]) -> int:
-    """Bytes that a call takes at most, beside what is there, its result included."""
+    """The peak of the bytes that a call allocates, including its result."""
     traced = tracemalloc.is_tracing()
     if not traced:
         tracemalloc.start(1)
@@ -169,7 +169,7 @@ class _Filter(DelayedKernel):
 
 
 class _Average(DelayedKernel):
-    """Sums of a window, step by step so that their order is that of time; then their mean."""
+    """The mean of each window, summed step by step, in the order of time."""
 
     changing = ("_done", "_sum", "_mean")
 
@@ -234,7 +234,10 @@ def _applied(op: Apply, setup: Setup) -> Kernel:
 
 
 class _Accumulated(Kernel):
-    """`t f(X_t / t)` less the earlier outputs, `X` the running sums; `f(X_t)` if homogeneous."""
+    """A function of running means: `t f(X_t / t)` less earlier outputs, with running sums `X`.
+
+    If the function is homogeneous, it is `f(X_t)` less earlier outputs.
+    """
 
     changing = ("_sums", "_sent", "_known")
 
@@ -266,7 +269,7 @@ class _Accumulated(Kernel):
 
 
 class LearnedKernel(LearningKernel):
-    """Sums over weights exact, as those of fixed ones; weights are in float64."""
+    """Learned weights in float64, whose sums are exact, as those of fixed weights."""
 
     xp = FUNCTIONS
 
@@ -280,7 +283,7 @@ class LearnedKernel(LearningKernel):
         self._put_on_grid()
 
     def _put_on_grid(self) -> None:
-        """The weights as they are applied: a sample's rows as those of a fixed matrix."""
+        """Round the weights to the grid by sample and row, as those of a fixed matrix."""
         grid = self._grid
         parts = limbs(self._weights, (2,), grid.weight_bits, grid.weight_limbs)
         self._applied = [part.swapaxes(1, 2) for part in parts]
@@ -335,7 +338,7 @@ _KERNELS: Kernels = {
     **SHARED,
     Apply: _applied,
     Average: _Average,
-    DelayedLinear: SparseArrivals,
+    DelayedLinear: DelayedSparseKernel,
     Filter: _Filter,
     Learned: LearnedKernel,
     Linear: lambda op, setup: LinearKernel(op, setup.program.precision),

@@ -1,6 +1,6 @@
-"""Linear maps: sums exact (`engines.grid`), compensated, or elementwise in a fixed order.
+"""Linear maps whose sums are exact (`engines.grid`), compensated, or in a fixed order.
 
-Chains of transforms are matrices by them, for solvers and for parameters shown at build time.
+`matrix_of` also makes matrices of chains of transforms, for solvers and for built parameters.
 """
 
 from __future__ import annotations
@@ -43,15 +43,15 @@ from spikewright.network.transforms import (
     Transform,
 )
 
-PATCH_VALUES = 4_000_000  # of a convolution's patches that are made at once
-_SPARSE_TERMS = 2**16  # of sparse maps that are made together
+PATCH_VALUES = 4_000_000  # values of a convolution's patches that are made at once
+_SPARSE_TERMS = 2**16  # terms of a sparse map that are made at once
 
 Map = Callable[[NDArray], NDArray]  # (batch, steps, *shape_in) -> (batch, steps, *shape_out)
 Exact = Callable[[NDArray, NDArray], NDArray]  # a limb of inputs, a limb of weights
 
 
 class LinearKernel(Kernel):
-    """`unit * transform(x)`, sums exact or in a fixed order."""
+    """A linear map, `unit * transform(x)`, with sums that are exact or in a fixed order."""
 
     stateless = True
 
@@ -77,7 +77,7 @@ Over = Callable[[NDArray, Rows], NDArray]  # applies it to all windows of (batch
 
 @dataclass(frozen=True)
 class ReferenceSums:
-    """Sums over weights of a precision, `compensated` where they are over analog values."""
+    """Computes sums over weights of a precision; `compensated` for sums over analog values."""
 
     precision: Precision
     compensated: Compensation | None = None
@@ -87,10 +87,10 @@ class ReferenceSums:
         """The grid of the weights."""
         return grid_of(self.precision, self.compensated)
 
-    def made(
+    def compute(
         self, x: NDArray, weights: Sequence[NDArray], fan_in: int, apply: Exact, over: Over
     ) -> NDArray:
-        """Sums of inputs and weights `(groups, n, out)`, limb by limb in a fixed order."""
+        """The sums of inputs times weights `(groups, n, out)`, limb by limb in a fixed order."""
         limits = None if self.compensated is None else self.compensated.limits
         limbs, rest = split_inputs(x, min(fan_in, MAX_FAN_IN), self.grid, limits)
         parts = [apply(limb, weight) for limb in limbs for weight in weights]
@@ -121,7 +121,7 @@ def _dense(transform: Dense | AxisMap, sums: ReferenceSums) -> Map:
     def apply(x: NDArray, weight: NDArray) -> NDArray:
         return over(x, lambda rows, group: _product(rows, weight[group]))
 
-    return lambda x: sums.made(x, weights, fan_in, apply, over)
+    return lambda x: sums.compute(x, weights, fan_in, apply, over)
 
 
 def _product(rows: NDArray, matrix: NDArray) -> NDArray:
@@ -162,11 +162,11 @@ def _convolution(transform: Convolution, sums: ReferenceSums) -> Map:
             return framed(x, lambda flat: _depthwise(flat, weight[:, :, 0], windows))
         return over(x, lambda rows, group: _product(rows, weight[group]))
 
-    return lambda x: sums.made(x, weights, fan_in, apply, over)
+    return lambda x: sums.compute(x, weights, fan_in, apply, over)
 
 
 def _by_taps(sums: ReferenceSums, kernel: NDArray) -> ReferenceSums:
-    """Sums whose residuals are those of weights in the order of windows: taps, then channels."""
+    """The sums, with residuals of weights in the order of windows: taps, then channels."""
     if sums.compensated is None:
         return sums
     places = np.arange(kernel[0].size).reshape(kernel.shape[1], -1).T.ravel()
@@ -174,7 +174,7 @@ def _by_taps(sums: ReferenceSums, kernel: NDArray) -> ReferenceSums:
 
 
 def _patches(x: NDArray, windows: Windows) -> Iterator[tuple[slice, NDArray]]:
-    """Frames of `(n, *spatial, channels)`, some at a time, and their windows."""
+    """The windows of frames `(n, *spatial, channels)`, for some frames at a time."""
     extent = windows.output_extent(x.shape[1:-1])
     size = int(np.prod(extent)) * int(np.prod(windows.size)) * x.shape[-1]
     rows = max(1, PATCH_VALUES // max(1, size))
@@ -205,7 +205,7 @@ def _depthwise(x: NDArray, weight: NDArray, windows: Windows) -> NDArray:
 
 
 def _sparse(transform: Sparse, sums: ReferenceSums) -> Map:
-    """Every row adds its entries in the order of their columns, as a walk along the input does."""
+    """A sparse map in which every row adds its entries in the order of their columns."""
     order = np.argsort(transform.columns, kind="stable")
     rows, columns = transform.rows[order], transform.columns[order]
     values = np.asarray(transform.values, np.float64)[order]
@@ -225,8 +225,8 @@ def _sparse(transform: Sparse, sums: ReferenceSums) -> Map:
     return apply
 
 
-class SparseArrivals(DelayedLinearKernel):
-    """Entries of spikes alone, or of other values that are not zero, one after the other."""
+class DelayedSparseKernel(DelayedLinearKernel):
+    """A sparse map with delays that adds the entries of nonzero inputs, one after the other."""
 
     def add(self, to: NDArray, x: NDArray, places: NDArray) -> None:
         for waiting, sent in zip(to, np.broadcast_to(x, (len(to), x.shape[1])), strict=True):
@@ -283,16 +283,16 @@ def _place(transform: Place, sums: ReferenceSums) -> Map:
 
 
 class _MapKind(NamedTuple):
-    """A kind of map: what makes it, and the values that it holds beside inputs and outputs."""
+    """A kind of map: the function that makes it, and the number of values of its workspace."""
 
     make: Callable[[Any, ReferenceSums], Map]
-    working: Callable[[Any, Linear, Block], int] = lambda *_: 0
+    workspace: Callable[[Any, Linear, Block], int] = lambda *_: 0
 
 
 def _of_product(transform: Transform, op: Linear, block: Block, inside: int = 0) -> int:
-    """Inputs are looked at, and split where they are no counts.
+    """The workspace of a product: inputs are checked, and split into limbs if they are no counts.
 
-    Of several limbs a sum, a part and their sum are there; `inside` is work of one part.
+    With several limbs there are a sum, a part and their sum; `inside` is the workspace of a part.
     """
     read, made = block.values(op.inputs), block.values(op.outputs)
     grid, counts = grid_of(block.program.precision, op.compensation), block.program.counts
@@ -305,7 +305,7 @@ def _of_product(transform: Transform, op: Linear, block: Block, inside: int = 0)
 
 
 def _of_convolution(transform: Convolution, op: Linear, block: Block) -> int:
-    """Inputs with channels last; of some frames their patches, borders and products."""
+    """The workspace of a convolution: inputs with channels last, and patches of some frames."""
     frames = max(1, block.samples * block.steps)
     read, made = (block.values(signals) // frames for signals in (op.inputs, op.outputs))
     groups, kernel = transform.groups, transform.kernel
@@ -317,14 +317,14 @@ def _of_convolution(transform: Convolution, op: Linear, block: Block) -> int:
 
 
 def _of_sparse(transform: Sparse, op: Linear, block: Block) -> int:
-    """Places, inputs and products of the entries for some frames at once, and their sums."""
+    """The workspace of a sparse map: indices, inputs and products of some frames' entries."""
     entries = max(1, len(transform.values))
     some = max(1, _SPARSE_TERMS // entries)
     return some * (4 * entries + math.prod(transform.shape_out))
 
 
 def _of_sum_pool(transform: SumPool, op: Linear, block: Block) -> int:
-    """A sum beside the output, and frames with a border."""
+    """The workspace of pooling: a sum beside the output, and padded frames."""
     padded = any(map(any, transform.windows.padding))
     return block.values((*op.outputs, *(op.inputs if padded else ())))
 
@@ -345,9 +345,9 @@ _MAPS: dict[type[Transform], _MapKind] = {
 
 
 def workspace_values(op: Linear, block: Block) -> int:
-    """Values that a map's kernel holds at most beside its inputs and outputs."""
+    """The most values that a map's kernel holds beside its inputs and outputs."""
     form = _MAPS.get(type(op.transform))
-    inside = 0 if form is None else form.working(op.transform, op, block)
+    inside = 0 if form is None else form.workspace(op.transform, op, block)
     return (
         inside if op.steps is None and op.factor == 1.0 else max(inside, block.values(op.outputs))
     )

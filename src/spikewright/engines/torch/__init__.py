@@ -1,4 +1,4 @@
-"""The torch engine: dense, batched, on a CPU or a GPU."""
+"""The torch engine: dense, batched operations of PyTorch on a CPU or a GPU."""
 
 from spikewright._base.optional import require as _require
 

@@ -1,4 +1,4 @@
-"""The device and type of the torch engine, and torch's modes that it must not inherit."""
+"""The device and number type of the torch engine, and torch's modes that it must not inherit."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ class Tensors(EngineArrays):
 
 
 def tensors_of(setup: Setup) -> Tensors:
-    """The makers of the torch engine's arrays."""
+    """A kernel setup's maker of tensors."""
     assert isinstance(setup.arrays, Tensors)
     return setup.arrays
 
@@ -94,13 +94,13 @@ def chosen_device(device: Any) -> Device:
 
 
 def _plain_tensors() -> Any:
-    """Tensors that may be changed in place later, even if made inside `torch.inference_mode()`."""
+    """A context in which tensors can be changed in place later, despite `inference_mode`."""
     return torch.inference_mode(False)
 
 
 @contextmanager
 def full_products(device: Device) -> Iterator[None]:
-    """Matrix products and convolutions in the type of their operands.
+    """A context in which matrix products and convolutions use the full precision of operands.
 
     Autocast, TF32 and bfloat16 modes are switched off inside and restored after; torch's default
     on a GPU is TF32 convolutions, which keep 10 bits of the weights' 24.

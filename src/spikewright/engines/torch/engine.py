@@ -1,6 +1,6 @@
-"""The engine: which kernel runs which operator, which two run as one, and how the work is cut.
+"""The torch engine: its kernels, the fusion of operators, and the sizes of chunks and blocks.
 
-A sum behind a matrix product or convolution becomes its bias, which saves a pass.
+A sum after a matrix product or convolution becomes its bias, which saves a pass over the signal.
 """
 
 from __future__ import annotations
@@ -40,9 +40,9 @@ from spikewright.engines.torch.device import Tensors, chosen_device
 from spikewright.engines.torch.functions import linear_map
 from spikewright.engines.torch.kernels import (
     AverageKernel,
+    DelayedSparseKernel,
     LearnedKernel,
     LinearKernel,
-    SparseArrivals,
     SumKernel,
     apply_kernel,
     filter_kernel,
@@ -63,7 +63,7 @@ _DEVICE_VALUES = 50_000_000  # of a block where the device is no CPU: some 200 M
 
 
 class TorchEngine(Engine):
-    """Dense and batched on a CPU or a GPU, in float32 or float64.
+    """Runs a program with dense, batched operations on a CPU or a GPU, in float32 or float64.
 
     `device` is an argument of `torch.device`; by default a CUDA device where there is one.
     `threads` is PyTorch's number of threads during runs, put back afterwards (default: as it is).
@@ -115,7 +115,7 @@ class TorchEngine(Engine):
         return Tensors.on(self.device, program.precision)
 
     def _linear_kernel(self, op: Linear, tensors: Tensors) -> Kernel:
-        """Weights are held once, however many executions read them."""
+        """The kernel of a linear map, which all executions share."""
         if op not in self._linear:
             bias = op.bias if isinstance(op, BiasedLinear) else None
             function = linear_map(op.label, op.transform, op.factor, bias, tensors)
@@ -169,7 +169,7 @@ _KERNELS: Kernels = {
     **SHARED,
     Apply: apply_kernel,
     Average: AverageKernel,
-    DelayedLinear: SparseArrivals,
+    DelayedLinear: DelayedSparseKernel,
     Filter: filter_kernel,
     Learned: LearnedKernel,
     Neurons: NeuronsKernel,
@@ -186,10 +186,10 @@ class BiasedLinear(Linear):
 
 
 def fuse(program: Program) -> Program:
-    """The program with `BiasedLinear` in place of a product and the sum that alone reads it.
+    """The program with a `BiasedLinear` for each product whose only reader is a sum.
 
-    A sum stays where it has several inputs, where its product is recorded or read elsewhere, or
-    where gain and bias differ within an output channel.
+    A sum stays if it has several inputs, if its product is recorded or read elsewhere, or if gain
+    and bias differ within an output channel.
     """
     program = _on_grid(program)
     readers = Counter(s for op in program.operators for s in op.inputs)
@@ -221,9 +221,9 @@ _WEIGHT_FIELDS: dict[type[Transform], str] = {
 
 
 def _on_grid(program: Program) -> Program:
-    """The program with the weights of its linear maps on the precision's grid.
+    """The program with the weights of its linear maps rounded to the precision's grid.
 
-    Those that meet analog values stay as they are given, with all of their bits.
+    Weights that multiply analog values are not rounded.
     """
 
     def held(op: Operator) -> Operator:
@@ -252,7 +252,7 @@ def _replaced(component: Component, fused: dict[Operator, Operator | None]) -> C
 
 
 def _merged(product: Linear, total: ScaledSum, shape: Shape) -> BiasedLinear | None:
-    """One operator for both, or None where gain and bias are no constants per output channel."""
+    """One operator for both, or None if gain and bias differ within an output channel."""
     transform = product.transform
     if isinstance(transform, Dense):
         axis, name, weight = -1, "matrix", transform.matrix
@@ -274,6 +274,6 @@ def _merged(product: Linear, total: ScaledSum, shape: Shape) -> BiasedLinear | N
 
 
 def _per_channel(value: NDArray | float, shape: Shape, axis: int) -> NDArray | None:
-    """`(channels,)` of an array for `shape`; None where it differs within a channel."""
+    """The values by channel of an array for `shape`; None if they differ within a channel."""
     rows = np.moveaxis(np.broadcast_to(value, shape), axis, -1)
     return shared_row(rows.reshape(-1, shape[axis]))

@@ -1,4 +1,4 @@
-"""The array functions of equations over torch, and transforms as functions on its tensors
+"""The array functions of equations over torch, and linear maps as functions of tensors
 `(batch, steps, *shape)`.
 """
 

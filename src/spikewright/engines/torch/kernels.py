@@ -1,4 +1,4 @@
-"""Kernels of the torch engine for everything but populations."""
+"""The kernels of the torch engine, except those of populations."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from spikewright.network import NodeFunction
 
 
 class LinearKernel(Kernel):
-    """A linear map."""
+    """The kernel of a linear map."""
 
     stateless = True
 
@@ -37,8 +37,8 @@ class LinearKernel(Kernel):
         return [self._function(inputs[0])]
 
 
-class SparseArrivals(DelayedLinearKernel):
-    """All entries at once, whatever spikes."""
+class DelayedSparseKernel(DelayedLinearKernel):
+    """A sparse map with delays that adds all entries at once, also those of silent inputs."""
 
     def __init__(self, op: DelayedLinear, setup: Setup) -> None:
         super().__init__(op, setup)
@@ -53,7 +53,7 @@ class SparseArrivals(DelayedLinearKernel):
 
 
 class SumKernel(Kernel):
-    """`gain * (x_1 + x_2 + ...) + bias`."""
+    """The sum `gain * (x_1 + x_2 + ...) + bias`."""
 
     stateless = True
 
@@ -85,7 +85,7 @@ class SumKernel(Kernel):
 
 
 class LowpassKernel(DelayedKernel):
-    """`y_t = y_(t-1) + share (u_t - y_(t-1))`, one pass over the signal a step."""
+    """A first-order lowpass, `y_t = y_(t-1) + share (u_t - y_(t-1))`, in one pass a step."""
 
     changing = ("_output",)
 
@@ -113,7 +113,7 @@ class LowpassKernel(DelayedKernel):
 
 
 class FilterKernel(DelayedKernel):
-    """`x_t = A x_(t-1) + B u_t`, elementwise over the signal, order by order.
+    """A linear filter, `x_t = A x_(t-1) + B u_t`, elementwise over the signal, order by order.
 
     State and output are buffers that are changed in place.
     """
@@ -179,7 +179,7 @@ class FilterKernel(DelayedKernel):
 
 
 class AverageKernel(DelayedKernel):
-    """Sums of a window in float64, then their mean."""
+    """The mean of each window, summed in float64."""
 
     changing = ("_done", "_sum", "_mean")
 
@@ -201,7 +201,7 @@ class AverageKernel(DelayedKernel):
         self._take(value)
 
     def _take(self, values: Tensor) -> None:
-        """Steps that lie within one window."""
+        """Add steps that belong to one window."""
         self._sum += values.sum(1, dtype=self._sum.dtype)
         self._done += values.shape[1]
         if self._done == self._steps:
@@ -222,7 +222,7 @@ class AverageKernel(DelayedKernel):
 
 
 def filter_kernel(op: Filter | Smooth, setup: Setup) -> DelayedKernel:
-    """A filter's kernel: one of its own for `y_t = (1 - q) y_(t-1) + q u_t`."""
+    """The kernel of a filter; a first-order lowpass has a faster one."""
     f = op.filter
     plain = f.order == 1 and f.feedthrough is None and not f.varies and f.C[0] == 1.0
     if plain and abs(f.A[0, 0] + f.B[0] - 1.0) < 1e-15:
@@ -231,7 +231,7 @@ def filter_kernel(op: Filter | Smooth, setup: Setup) -> DelayedKernel:
 
 
 class AccumulatedKernel(Kernel):
-    """`t f(X_t / t)` less the sum of earlier outputs, a block of steps at once.
+    """A function of running means, `t f(X_t / t)` less earlier outputs, a block of steps at once.
 
     The running sums `X` and the function's values are in float64: their differences are small.
     """
@@ -274,9 +274,9 @@ class AccumulatedKernel(Kernel):
 
 
 def with_last_numbers(values: Tensor, before: Tensor, axis: int) -> Tensor:
-    """Values of steps along an axis, in which numbers replace what is infinite or NaN, in place.
+    """Replace, in place, infinite or NaN values of steps along an axis by the last finite value.
 
-    The number is that of the step before, and for the first step `before`.
+    Before the first step that is `before`.
     """
     finite = torch.isfinite(values)
     if bool(finite.all()):
@@ -288,7 +288,7 @@ def with_last_numbers(values: Tensor, before: Tensor, axis: int) -> Tensor:
 
 
 class LearnedKernel(LearningKernel):
-    """Dense products with every sample's own weights; these and their rules are in float64."""
+    """Learned weights as dense products with each sample's own weights; rules are in float64."""
 
     def __init__(self, op: Learned, setup: Setup) -> None:
         super().__init__(op, setup)

@@ -1,4 +1,4 @@
-"""Populations: the neuron types' own equations over torch, with the integrator in few passes."""
+"""Kernels of populations: the neuron types' own equations over torch, with a fast integrator."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ class Namespace(TorchFunctions):
     def take(
         voltage: Tensor, counts: Tensor, threshold: Any, floor: float | None, left: Tensor
     ) -> None:
-        """Write what spikes leave of a voltage."""
+        """Write the voltage that is left after the spikes."""
         if isinstance(threshold, torch.Tensor):
             torch.addcmul(voltage, counts, threshold, value=-1.0, out=left)
         else:
@@ -79,7 +79,7 @@ class Namespace(TorchFunctions):
                 left.clamp_(min=lowest)
 
     def _divide(self, voltage: Tensor, threshold: Any, rounding: str, counts: Tensor) -> None:
-        """Whole spikes in the voltage; `TOLERANCE` and the division are one pass."""
+        """Write the whole spikes in the voltage; `TOLERANCE` and the division are one pass."""
         if rounding == "down":
             share, sign = voltage, None
         else:
@@ -94,7 +94,7 @@ class Namespace(TorchFunctions):
 
 
 class NeuronsKernel(NeuronKernel):
-    """A population over blocks of time: step by step through its type's equation.
+    """Runs a population over blocks of time, step by step, with its type's equation.
 
     Stochastic types compute in float64 in every precision: their draws have that many bits, and
     a float32 sum of probabilities ends before 1.
@@ -144,19 +144,19 @@ class NeuronsKernel(NeuronKernel):
 
     @property
     def total(self) -> Tensor | None:  # type: ignore[override]
-        """Outputs per neuron summed without their sign since the start, in float64."""
+        """The magnitudes of outputs, summed per neuron since the start, in float64."""
         return None if self._tally is None else self._tally.total()
 
     @property
     def net(self) -> Tensor | None:  # type: ignore[override]
-        """Outputs per neuron summed with their sign; None where none is negative."""
+        """The outputs, summed per neuron since the start; None if none is negative."""
         return None if self._net_tally is None else self._net_tally.total()
 
 
 def sent_spikes(kind: NeuronType, counts: Tensor, step: int, axis: int) -> Tensor:
-    """The spikes that were sent, of either sign, of counts in the steps behind `step`.
+    """The number of spikes that were sent, of either sign, from counts in the steps after `step`.
 
-    Steps lie along `axis`. Those that receivers take as sent are not sent.
+    Steps lie along `axis`. Spikes that receivers assume are not sent.
     """
     if step >= kind.special_steps:
         return counts.abs()
@@ -171,13 +171,13 @@ def sent_spikes(kind: NeuronType, counts: Tensor, step: int, axis: int) -> Tenso
 
 
 class _Tally:
-    """Sums of outputs: counts of some blocks in the run's own type, then all in float64.
+    """Sums outputs: counts of recent blocks in the run's own type, all others in float64.
 
-    Sums of whole numbers are exact up to 2^24 in float32, which the longest stretch does not reach
+    Sums of whole numbers are exact up to 2^24 in float32, which so many steps do not reach
     below a mean of 4096 spikes a step.
     """
 
-    _STRETCH = 4096  # steps
+    _MOST_STEPS = 4096  # steps
 
     def __init__(self, spiking: bool, shape: Shape, tensors: Tensors) -> None:
         self._total = tensors.wide.zeros(shape)
@@ -198,7 +198,7 @@ class _Tally:
         """Add a block `(batch, steps, *shape)`."""
         self._recent.add_(outputs.sum(1, dtype=self._recent.dtype))
         self._steps += outputs.shape[1]
-        if self._steps >= self._STRETCH:
+        if self._steps >= self._MOST_STEPS:
             self.total()
 
     def total(self) -> Tensor:
