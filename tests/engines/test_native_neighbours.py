@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 import spikewright as sw
 from engines.comparing import assert_same
 from engines.random_networks import DT
-from engines.test_native_rows import ALWAYS, ISAS, PADDED, native, recorded
+from engines.test_native_tile_rows import ALWAYS, ISAS, PADDED, native, recorded
 from slowly import in_turn
 from spikewright.engines.reference import ReferenceEngine
 from spikewright.network.neurons import NeuronType

@@ -29,16 +29,16 @@ class EngineArrays:
     """Makes arrays for an engine; this class makes NumPy's, in float64 in every precision."""
 
     @property
-    def plain(self) -> bool:
+    def shares_numpy_memory(self) -> bool:
         """Whether the arrays share memory with NumPy's."""
         return True
 
     @property
-    def wide(self) -> EngineArrays:
+    def float64(self) -> EngineArrays:
         """The same for arrays of float64."""
         return self
 
-    def of(self, values: NDArray) -> Array:
+    def copy_of(self, values: NDArray) -> Array:
         """An array with a copy of these values."""
         return np.array(values)
 
@@ -101,7 +101,7 @@ class Kernel(ABC):
     """
 
     changing: ClassVar[tuple[str, ...]] = ()
-    """Names of the attributes that hold its state: kernels, and values that `copied` copies."""
+    """Names of the attributes that hold its state: kernels, and values that `copy_state` copies."""
 
     @abstractmethod
     def run(self, inputs: Sequence[Array], step: int, steps: int) -> Sequence[Array]:
@@ -135,12 +135,12 @@ class Kernel(ABC):
 
     def state(self) -> dict[str, Any]:
         """All that later steps depend on, as copies that do not change when the kernel runs."""
-        return {name: copied(getattr(self, name)) for name in self.changing}
+        return {name: copy_state(getattr(self, name)) for name in self.changing}
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Return to a state of this kernel, or of another one of the same operator and batch."""
         for name, value in state.items():
-            setattr(self, name, restored(getattr(self, name), value))
+            setattr(self, name, restore_state(getattr(self, name), value))
 
     def mark(self) -> None:
         """Save the present state, to which `rewind` returns."""
@@ -149,7 +149,7 @@ class Kernel(ABC):
         for kernel in self._within:
             kernel.mark()
         own = ((name, value) for name, value in held.items() if not isinstance(value, Kernel))
-        self._marked = {name: copied(value) for name, value in own}
+        self._marked = {name: copy_state(value) for name, value in own}
 
     def rewind(self) -> None:
         """Return to the state of the last `mark`; the mark stays."""
@@ -265,7 +265,7 @@ class NeuronKernel(Kernel):
         if op.neuron_type.has_voltage:
             starts["voltage"] = op.initial_voltage
         for name, value in starts.items():
-            self._state[name] = self._arrays.of(np.broadcast_to(value, self._shape))
+            self._state[name] = self._arrays.copy_of(np.broadcast_to(value, self._shape))
 
     def _clock(self, step: int) -> Clock:
         op, arrays = self._op, self._arrays
@@ -280,21 +280,21 @@ class NeuronKernel(Kernel):
             yield Sums(self.total, self.total if self.net is None else self.net)
 
 
-def copied(value: Any) -> Any:
+def copy_state(value: Any) -> Any:
     """A copy of a state variable, which later steps do not change; for a kernel, its state."""
     if isinstance(value, dict):
-        return {key: copied(one) for key, one in value.items()}
+        return {key: copy_state(one) for key, one in value.items()}
     if isinstance(value, list | tuple):
-        return type(value)(copied(one) for one in value)
+        return type(value)(copy_state(one) for one in value)
     if hasattr(value, "restore"):
         return value.state()
     copy = getattr(value, "clone", None) or getattr(value, "copy", None)
     return value if copy is None else copy()
 
 
-def restored(now: Any, value: Any) -> Any:
+def restore_state(now: Any, value: Any) -> Any:
     """The value of a variable after a return to a copied state; kernels restore themselves."""
     if hasattr(now, "restore"):
         now.restore(value)
         return now
-    return copied(value)
+    return copy_state(value)

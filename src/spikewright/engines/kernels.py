@@ -191,7 +191,7 @@ class LearningKernel(Kernel):
 
     def __init__(self, op: Learned, setup: Setup) -> None:
         self._op, self._batch = op, setup.batch
-        size, dt, array = op.initial.shape[1], setup.program.dt, setup.arrays.wide.of
+        size, dt, array = op.initial.shape[1], setup.program.dt, setup.arrays.float64.copy_of
 
         def of_each(value: NDArray) -> Array:
             return array(np.broadcast_to(value, (setup.batch, *value.shape)))

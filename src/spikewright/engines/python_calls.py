@@ -144,7 +144,7 @@ class CallableKernel(Kernel):
         yield self._caller.python
 
     def output_writer(self, inputs: Sequence[Array], outputs: Sequence[Array]) -> Call | None:
-        if not self._arrays.plain:
+        if not self._arrays.shares_numpy_memory:
             return None
         numpy = self._arrays.numpy
         return self._caller.output_writer([numpy(x) for x in inputs], numpy(outputs[0]))

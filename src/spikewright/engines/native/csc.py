@@ -63,7 +63,7 @@ class CscWeights:
         return {"receivers": rows, "senders": columns, "values": values, "steps": self.steps}
 
     @property
-    def words(self) -> str:
+    def description(self) -> str:
         """A description of the format, for plans."""
         width = self.form.width
         return f"lists by sender, {f'{8 * width}-bit weights' if width else 'a weight each'}"

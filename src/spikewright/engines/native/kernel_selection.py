@@ -172,25 +172,25 @@ def _neurons(op: Neurons, kinds: dict[int, Kind], program: Program) -> KernelCho
 
 
 def _advance(op: Advance, kinds: dict[int, Kind], program: Program) -> KernelChoice:
-    words = f"advance of {op.steps} step{'s' * (op.steps > 1)}"
-    return KernelChoice(kinds.get(op.inputs[0], "values"), words)
+    label = f"advance of {op.steps} step{'s' * (op.steps > 1)}"
+    return KernelChoice(kinds.get(op.inputs[0], "values"), label)
 
 
 def _delay(op: Delay, kinds: dict[int, Kind], program: Program) -> KernelChoice:
-    words = f"delay of {op.steps} step{'s' * (op.steps > 1)}"
+    label = f"delay of {op.steps} step{'s' * (op.steps > 1)}"
     if op.steps * np.prod(program.shapes[op.output]) > MOST_WAITING:
-        return KernelChoice(None, f"a {words}, in which more than {MOST_WAITING} values wait")
-    return KernelChoice(kinds.get(op.inputs[0], "values"), words)
+        return KernelChoice(None, f"a {label}, in which more than {MOST_WAITING} values wait")
+    return KernelChoice(kinds.get(op.inputs[0], "values"), label)
 
 
 def _delayed_linear(op: DelayedLinear, kinds: dict[int, Kind], program: Program) -> KernelChoice:
-    words = f"Sparse with delays of up to {op.rows} step{'s' * (op.rows > 1)}"
+    label = f"Sparse with delays of up to {op.rows} step{'s' * (op.rows > 1)}"
     if op.rows > MOST_WAITING_STEPS or op.rows * np.prod(program.shapes[op.output]) > MOST_WAITING:
-        return KernelChoice(None, f"a {words}, in which more than {MOST_WAITING} values wait")
+        return KernelChoice(None, f"a {label}, in which more than {MOST_WAITING} values wait")
     kind = kinds.get(op.inputs[0])
     if kind is None:
         return KernelChoice(None, _NOTHING_NATIVE)
-    return KernelChoice("values", f"{words} of {_NAMES[kind]}, lists by sender")
+    return KernelChoice("values", f"{label} of {_NAMES[kind]}, lists by sender")
 
 
 def _named(kind: NeuronType) -> str:
@@ -227,7 +227,7 @@ def _linear(op: Linear, kinds: dict[int, Kind], program: Program) -> KernelChoic
         return KernelChoice(None, f"this {name} of {_NAMES[kind]} has no native kernel")
     how = ""
     if isinstance(op.transform, Sparse) and uses_csc(op.transform, kind in BYTES):
-        how = f", {CscWeights.of(op.transform).words}"
+        how = f", {CscWeights.of(op.transform).description}"
     return KernelChoice(found, f"{name} of {_NAMES[kind]}{how}")
 
 

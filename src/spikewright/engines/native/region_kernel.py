@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright._base.arguments import NARROW
-from spikewright.engines.kernel import Array, Kernel, PreparedStep, copied
+from spikewright.engines.kernel import Array, Kernel, PreparedStep, copy_state
 from spikewright.engines.kernels import divergence_error, with_periodic_reset
 from spikewright.engines.native import _kernels
 from spikewright.engines.native._kernels import MOST_COUNTS
@@ -83,7 +83,7 @@ class RegionKernel(Kernel):
         return {
             "arrays": self._state.arrays(),
             "callbacks": [callback.state() for callback in self._callbacks.values()],
-            "counters": (self._steps, copied(self._earlier)),
+            "counters": (self._steps, copy_state(self._earlier)),
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:

@@ -35,16 +35,16 @@ class Tensors(EngineArrays):
         return cls(device, _DTYPES[precision])
 
     @property
-    def wide(self) -> Tensors:
+    def float64(self) -> Tensors:
         return Tensors(self.device, torch.float64)
 
-    def of(self, values: ArrayLike) -> Tensor:
+    def copy_of(self, values: ArrayLike) -> Tensor:
         kind = np.float64 if self.dtype == torch.float64 else np.float32
         with _plain_tensors():
             return torch.from_numpy(np.array(values, kind, order="C")).to(self.device)
 
     def as_array(self, values: NDArray) -> Tensor:
-        return self.of(values)
+        return self.copy_of(values)
 
     def zeros(self, shape: Shape) -> Tensor:
         with _plain_tensors():
@@ -55,7 +55,7 @@ class Tensors(EngineArrays):
             return torch.empty(shape, dtype=self.dtype, device=self.device)
 
     @property
-    def plain(self) -> bool:
+    def shares_numpy_memory(self) -> bool:
         return bool(self.device.type == "cpu")
 
     def numpy(self, array: Tensor) -> NDArray:

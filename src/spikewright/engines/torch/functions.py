@@ -52,7 +52,7 @@ class TorchFunctions:
     def constant(self, array: NDArray) -> Tensor:
         """The values of an array that does not change, as a tensor that is made once."""
         if id(array) not in self._constants:
-            self._constants[id(array)] = (array, self._tensors.of(array))
+            self._constants[id(array)] = (array, self._tensors.copy_of(array))
         return self._constants[id(array)][1]
 
     def where(self, condition: Tensor, first: Any, second: Any) -> Tensor:
@@ -96,7 +96,7 @@ class TorchFunctions:
 
     def called(self, function: Callable[..., NDArray], *arrays: Tensor) -> Tensor:
         """A function of NumPy's arrays applied to tensors, on the processor."""
-        return self._tensors.of(function(*(numpy_of(a).astype(np.float64) for a in arrays)))
+        return self._tensors.copy_of(function(*(numpy_of(a).astype(np.float64) for a in arrays)))
 
     def max_pool(self, x: Tensor, windows: Windows, last: bool) -> Tensor:
         """Maximum over sliding windows of `(batch, steps, *shape)`."""
@@ -166,8 +166,8 @@ def max_pool(x: Tensor, windows: Windows, channels_last: bool) -> Tensor:
 
 
 def _dense(matrix: NDArray, bias: NDArray | None, tensors: Tensors) -> Map:
-    weight = tensors.of(matrix)
-    offset = None if bias is None else tensors.of(bias)
+    weight = tensors.copy_of(matrix)
+    offset = None if bias is None else tensors.copy_of(bias)
 
     def apply(x: Tensor) -> Tensor:
         with full_products(tensors.device):
@@ -187,11 +187,11 @@ def _convolution(
 ) -> Map:
     windows, last = transform.windows, transform.channels_last
     rank = transform.kernel.ndim - 2
-    weight = tensors.of(transform.kernel * factor)
+    weight = tensors.copy_of(transform.kernel * factor)
     if last and rank > 1:
         layout = torch.channels_last if rank == 2 else torch.channels_last_3d
         weight = weight.contiguous(memory_format=layout)
-    offset = None if bias is None else tensors.of(bias)
+    offset = None if bias is None else tensors.copy_of(bias)
     convolve: Any = _CONVOLUTIONS[rank - 1]
     symmetric = all(before == after for before, after in transform.padding)
     padding = tuple(before for before, _ in transform.padding) if symmetric else 0
@@ -219,7 +219,7 @@ def _sparse(transform: Sparse, factor: float, tensors: Tensors) -> Map:
     entries = torch.from_numpy(places)
     matrix = torch.sparse_coo_tensor(
         entries.to(tensors.device),
-        tensors.of(transform.values * factor),
+        tensors.copy_of(transform.values * factor),
         (size, transform.size_in),
         device=tensors.device,
         check_invariants=False,
@@ -237,7 +237,7 @@ def _sparse(transform: Sparse, factor: float, tensors: Tensors) -> Map:
 def _sum_pool(transform: SumPool, factor: float, tensors: Tensors) -> Map:
     windows, last = transform.windows, transform.channels_last
     height = transform.factor * factor
-    scale: Any = float(height) if height.ndim == 0 else tensors.of(height)
+    scale: Any = float(height) if height.ndim == 0 else tensors.copy_of(height)
 
     def apply(x: Tensor) -> Tensor:
         images = channels_first(x, last)
@@ -269,7 +269,7 @@ def _sum_of_taps(images: Tensor, windows: Windows) -> Tensor:
 def _scale(transform: Scale, factor: float, tensors: Tensors) -> Map:
     values = transform.factor * factor
     if values.ndim:
-        scale = tensors.of(values)
+        scale = tensors.copy_of(values)
         return lambda x: x * scale
     number = float(values)
     return (lambda x: x) if number == 1.0 else (lambda x: x * number)

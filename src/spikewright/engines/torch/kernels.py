@@ -45,7 +45,7 @@ class DelayedSparseKernel(DelayedLinearKernel):
         tensors = tensors_of(setup)
         self._device = tensors.device
         self._senders = torch.from_numpy(self.senders).to(tensors.device)
-        self._weights = tensors.of(self.values)
+        self._weights = tensors.copy_of(self.values)
 
     def add(self, to: Tensor, x: Tensor, places: NDArray) -> None:
         terms = (x[:, self._senders] * self._weights).expand(len(to), -1)
@@ -60,8 +60,8 @@ class SumKernel(Kernel):
     def __init__(self, op: ScaledSum, setup: Setup) -> None:
         self._tensors, self._shape = tensors_of(setup), setup.shape(op)
         tensors = self._tensors
-        self._gain = None if op.gain is None else tensors.of(op.gain)
-        self._bias = None if op.bias is None else tensors.of(op.bias)
+        self._gain = None if op.gain is None else tensors.copy_of(op.gain)
+        self._bias = None if op.bias is None else tensors.copy_of(op.bias)
 
     def run(self, inputs: Sequence[Tensor], step: int, steps: int) -> Sequence[Tensor]:
         total = inputs[0] if inputs else self._tensors.zeros((1, 1, *self._shape))
@@ -79,7 +79,7 @@ class SumKernel(Kernel):
 
     def output_writer(self, inputs: Sequence[Tensor], outputs: Sequence[Tensor]) -> Call | None:
         plain = inputs and self._gain is None and self._bias is None
-        if not plain or not self._tensors.plain:
+        if not plain or not self._tensors.shares_numpy_memory:
             return None
         return sum_writer([numpy_of(x) for x in inputs], numpy_of(outputs[0]))
 
@@ -124,7 +124,7 @@ class FilterKernel(DelayedKernel):
         super().__init__(op, setup)
         self._filter, self._tensors = op.filter, tensors_of(setup)
         tensors = self._tensors
-        each: Any = tensors.of if op.filter.varies else float
+        each: Any = tensors.copy_of if op.filter.varies else float
         self._B, self._C = [each(b) for b in op.filter.B], [each(c) for c in op.filter.C]
         self._A = [[(j, each(a)) for j, a in enumerate(row) if np.any(a)] for row in op.filter.A]
         self._state = [setup.zeros(op) for _ in range(op.filter.order)]
@@ -187,8 +187,8 @@ class AverageKernel(DelayedKernel):
         super().__init__(op, setup)
         self._steps, self._done, self._tensors = op.steps, 0, tensors_of(setup)
         shape = (setup.batch, *setup.shape(op))
-        self._sum = self._tensors.wide.zeros(shape)
-        self._mean = self._tensors.of(np.broadcast_to(op.initial, shape))
+        self._sum = self._tensors.float64.zeros(shape)
+        self._mean = self._tensors.copy_of(np.broadcast_to(op.initial, shape))
 
     @property
     def ahead(self) -> int:
@@ -240,7 +240,7 @@ class AccumulatedKernel(Kernel):
 
     def __init__(self, op: Apply, function: NodeFunction, setup: Setup) -> None:
         self._op, self._function, self._tensors = op, function, tensors_of(setup)
-        wide, batch = self._tensors.wide, setup.batch
+        wide, batch = self._tensors.float64, setup.batch
         self._xp = TorchFunctions(wide)
         self._sums = wide.zeros((batch, 1, *op.node.shape_in))
         self._sent = wide.zeros((batch, 1, *op.node.shape_out))
@@ -293,7 +293,7 @@ class LearnedKernel(LearningKernel):
     def __init__(self, op: Learned, setup: Setup) -> None:
         super().__init__(op, setup)
         self._tensors = tensors_of(setup)
-        self.xp = TorchFunctions(self._tensors.wide)
+        self.xp = TorchFunctions(self._tensors.float64)
 
     def joined(self, steps: Sequence[Tensor]) -> Tensor:
         return torch.cat(list(steps), dim=1)

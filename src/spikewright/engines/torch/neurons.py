@@ -24,7 +24,7 @@ class Namespace(TorchFunctions):
 
     def __init__(self, tensors: Tensors) -> None:
         super().__init__(tensors)
-        self._tolerance = tensors.of(TOLERANCE)
+        self._tolerance = tensors.copy_of(TOLERANCE)
         self.voltage: Tensor | None = None
         self.counts: Tensor | None = None
 
@@ -104,7 +104,7 @@ class NeuronsKernel(NeuronKernel):
 
     def __init__(self, op: Neurons, setup: Setup) -> None:
         kind, self._out = op.neuron_type, tensors_of(setup)
-        self._tensors = self._out.wide if kind.stochastic else self._out
+        self._tensors = self._out.float64 if kind.stochastic else self._out
         self._xp: Any = Namespace(self._tensors)
         super().__init__(op, setup, self._tensors)
         spikes, signed = kind.spiking, setup.tally and kind.negative
@@ -180,7 +180,7 @@ class _Tally:
     _MOST_STEPS = 4096  # steps
 
     def __init__(self, spiking: bool, shape: Shape, tensors: Tensors) -> None:
-        self._total = tensors.wide.zeros(shape)
+        self._total = tensors.float64.zeros(shape)
         self._recent = tensors.zeros(shape) if spiking else self._total
         self._steps = 0
 

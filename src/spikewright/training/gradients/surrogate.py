@@ -41,7 +41,7 @@ class Differentiable(TorchFunctions):
     def __init__(self, tensors: Tensors, surrogate: Surrogate, detached: bool) -> None:
         super().__init__(tensors)
         self.surrogate, self.detached = surrogate, detached
-        self.engine, self.wide = Namespace(tensors), tensors.wide
+        self.engine, self.wide = Namespace(tensors), tensors.float64
 
     def integrate(
         self,

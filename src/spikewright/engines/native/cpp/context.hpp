@@ -1,4 +1,4 @@
-// One worker's part of a run: some samples, some steps, and the buffers between instructions.
+// The context of one worker in a run: its samples, its steps, and the buffers between instructions.
 #pragma once
 
 #include <algorithm>
@@ -11,8 +11,8 @@
 
 namespace spikewright {
 
-// A signal of one sample, step by step: where it lies is found once, which the few instructions of a
-// step are not to wait for.
+// A signal of one sample, step by step. Its address is computed once, since in a loop the few instructions of a
+// step would wait for it.
 template <class T>
 struct Track {
     T* first;
@@ -20,7 +20,7 @@ struct Track {
     T* operator[](std::size_t step) const { return first + step * stride; }
 };
 
-// A share of work: units `begin` to `end` of `count`, for one member of a team.
+// A thread's share of the work of its team: units `begin` to `end`.
 struct Share {
     std::size_t begin, end;
 };
@@ -34,7 +34,7 @@ inline void by_kind(Kind kind, F&& f) {
         f(double{});
 }
 
-// The same with a number of the type of an input.
+// Calls f with a value of the number type of an input.
 template <class F>
 inline void by_number(Number number, F&& f) {
     switch (number) {
@@ -95,9 +95,9 @@ struct Context {
         const Buffer& b = job->plan->buffers[std::size_t(buffer)];
         return b.parent < 0 ? Spot{std::size_t(buffer), 0} : Spot{std::size_t(b.parent), b.offset};
     }
-    // Whether some counts of a buffer, or of the one that it is a part of, are beyond their bytes.
+    // Whether some counts of a buffer, or of the one that it is a part of, exceed their bytes.
     SPIKEWRIGHT_INLINE bool exceeds(std::int32_t buffer) const { return large->any(spot(buffer).buffer); }
-    // f(index, count) for the counts of a step that are.
+    // f(index, count) for the counts of a step that exceed their bytes.
     template <class F>
     SPIKEWRIGHT_INLINE void each_large(std::int32_t buffer, std::size_t s, std::size_t t, F&& f) const {
         const Spot at = spot(buffer);
@@ -122,7 +122,7 @@ struct Context {
         return {input<T>(number, sample, 0), job->inputs[number].step_stride};
     }
 
-    // State that this block reads, null at the start, and state that it writes.
+    // The state that this block reads (null at the start) and the state that it writes.
     template <class T>
     struct Passed {
         const T* from;
@@ -148,12 +148,12 @@ struct Context {
         if (number >= 0) std::memcpy(memory(number, sample).to + at, from, n * sizeof(double));
     }
 
-    // Whether the step behind this one, of the simulation, is the last one of every so many.
+    // Whether a probe with this period, in steps of the simulation, samples step `t` of the block.
     SPIKEWRIGHT_INLINE bool is_sampled(std::size_t t, std::size_t every) const {
         return every == 1 || (job->first + first_step + t + 1) % every == 0;
     }
 
-    // Whether no step follows in which anything would be read.
+    // Whether this is the last block of a last run, after which no state is read.
     bool last() const { return job->last && first_step + steps >= job->steps; }
 
     // A state of a population in blocks, such as `State::voltage`, from one neuron on.
@@ -182,7 +182,7 @@ struct Context {
     }
 };
 
-// The kernels of an instruction set. `list` runs first for all members of a team, then `execute`.
+// The kernels of an instruction set. `list` runs first on all threads of a team, then `execute`.
 struct Kernels {
     const char* name;
     void* (*make_frames)(std::size_t samples, std::size_t steps);
@@ -191,7 +191,7 @@ struct Kernels {
     void (*drop_scratch)(void*);
     void (*list)(const Context&, const Instruction&);
     void (*execute)(const Context&, const Instruction&);
-    // Sums of one sample, stored as state is, go to a row of those of a run: in bytes, or wider.
+    // Write the sums of one sample, from the stored order, to a row of a run's totals: from bytes, or wider sums.
     void (*write_byte_totals)(const Population&, const Totals&, std::size_t row, const std::int8_t* sent,
                        const std::int8_t* net);
     void (*write_totals)(const Population&, const Totals&, std::size_t row, const std::uint32_t* sent,

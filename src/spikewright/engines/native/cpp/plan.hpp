@@ -1,9 +1,9 @@
 // A region's plan: buffers, populations, layers and a list of instructions.
 //
-// A region is a feed-forward part of a program. Its signals live in buffers of one worker, for some
-// samples and a block of time: counts of spikes in bytes, everything else in doubles. A signal is
-// *stored* in an order of the planner's choice (channels last for convolutions); where the order of
-// the program differs, an index array leads from one to the other.
+// A region is a feed-forward part of a program. Its signals are in buffers of one worker, for some samples and
+// a block of time: counts of spikes in bytes, everything else in doubles. A signal is *stored* in an order of
+// the planner's choice (channels last for convolutions); where the order of the program differs, an index
+// array maps one to the other.
 #pragma once
 
 #include <algorithm>
@@ -25,10 +25,10 @@ namespace spikewright {
 
 // Up to this count an input is repeated in the list of events; above, lists have counts.
 constexpr std::size_t kMostRepeats = 15;
-constexpr std::size_t kVector = 64;  // channels that are advanced together at most
+constexpr std::size_t kVector = 64;  // the most channels that are computed together
 constexpr int kMostCounts = 127;  // a count of spikes is a byte
 
-// How many neighbouring pixels of so many channels are advanced together.
+// How many neighbouring pixels of so many channels are computed together.
 constexpr std::size_t pixels_together(std::size_t channels) {
     return channels == 16 || channels == 32 ? kVector / channels : 1;
 }
@@ -39,8 +39,8 @@ constexpr std::int64_t kNoBudget = std::int64_t(1) << 40;  // any number of even
 
 enum class Kind : std::int32_t { counts, values };
 
-// With a `parent` it is `size` values of that buffer, from `offset` on: a part of its signal, or a
-// signal of its `own`. Buffers that are not in use at the same time may lie in one `slot`.
+// A buffer for a signal. With a `parent` it is `size` values of that buffer, from `offset` on: a part of its
+// signal, or a signal of its `own`. Buffers that are not in use at the same time may share a `slot`.
 struct Buffer {
     Kind kind;
     std::size_t size;
@@ -85,7 +85,7 @@ struct Geometry {
 
 class TiledWeights;
 
-// Integers that several layers may read, all with the same weights.
+// Packed weights, which several layers may share.
 class SharedWeights {
   public:
     SharedWeights() = default;
@@ -99,8 +99,8 @@ class SharedWeights {
     std::shared_ptr<const Array<std::int32_t>> values_;
 };
 
-// Parts of weights that the grid leaves out, in units of the weights' last limb. Rows are output channels
-// that have some; each part has its place in the window, and its input channel.
+// Residuals of weights that the grid leaves out, in units of the weights' last limb. Rows are the output channels
+// that have some; each residual has its place in the window, and its input channel.
 struct Residual {
     std::int32_t down, right, channel;  // pixels from the window's first one
     double value;
@@ -128,20 +128,20 @@ struct Layer : Geometry {
     bool has_gain = false;
     Parameter gain, bias;
     Parameter joined;             // of the counts that join the sums, where an operand does
-    // Of digits: what arrives counts so many steps earlier, and spikes of each step are worth a height.
+    // Of digits: the input is read so many steps ahead, and spikes of each step have a height.
     std::size_t ahead = 0;
     std::vector<double> heights;
-    // In how many of its steps something arrives: the digits ahead come at once, in the first one.
+    // In how many of its steps there is input: the digits read ahead come together, in the first step.
     std::size_t arrivals(std::size_t steps) const {
         return heights.empty() ? steps : steps - std::min(ahead, steps - 1);
     }
     Limbs limbs;                  // of values, or of counts that bytes do not hold
     Residuals residuals;          // of weights that meet values
-    std::shared_ptr<TiledWeights> tiled;  // the same in tiles; none where they would not pay
+    std::shared_ptr<TiledWeights> tiled;  // the weights in tiles; null where these are never faster
     std::shared_ptr<TiledWeights> by_line;  // each row of a window in tiles of its own; of convolutions
 };
 
-// Values that move together.
+// A run of contiguous values that are copied together.
 struct Run {
     std::uint32_t from, to, count;
 };
@@ -198,14 +198,14 @@ struct Instruction {
     Index index;
     std::vector<Run> runs;     // of `index`, where neighbours move together
 
-    // Whether it looks at all of its input before it computes.
+    // Whether it lists or splits all of its input before it computes.
     bool lists() const {
         return action == Action::layer || action == Action::analog || action == Action::depthwise ||
                action == Action::signed_layer;
     }
 };
 
-// Where buffers lie; `zero` where they must be zero at first.
+// Memory that buffers share in turn; with `zero` it must be zero initially.
 struct Slot {
     std::size_t bytes = 0;  // of a step of a sample
     bool zero = false;
@@ -245,13 +245,13 @@ struct Output {
     std::size_t size;
 };
 
-// State of some samples: `(batch, state_size)` per population, `(batch, size)` per memory. Until it has
-// `started` it is not set: every sample is at its population's `start`, and has no spikes so far.
+// The state of some samples: `(batch, state_size)` per population, `(batch, size)` per memory. Until it has
+// `started` it is uninitialised: every sample is at its population's `start`, without spikes so far.
 struct State {
     std::vector<Array<double>> voltage;
     std::vector<Array<std::uint32_t>> total;
     std::vector<Array<double>> sent;  // with their sign, of types whose spikes have one
-    std::vector<Array<double>> sum, target;  // of currents, and of what they called for
+    std::vector<Array<double>> sum, target;  // of currents, and the outputs that follow from them
     std::vector<Array<double>> memory;
     bool started = false;
     // Slabs of steps of each instruction that were listed, and that were multiplied by tiles; of these,
@@ -265,18 +265,18 @@ struct State {
         std::atomic<std::size_t> certain{0}, stepwise{0};
     };
     std::unique_ptr<Followed[]> followed;
-    // Spikes of populations, without their sign, that bytes do not hold and `total` does not sum: by sample
-    // and place among the neurons as they are stored.
+    // Magnitudes of spikes that exceed their bytes and are not in `total`: by sample and by place among the
+    // neurons in the stored order.
     std::vector<std::map<std::pair<std::size_t, std::size_t>, double>> beyond;
-    // The counts of each output of the last run that bytes do not hold.
+    // The counts of each output of the last run that exceed their bytes.
     struct LargeOutput {
         std::size_t sample, step, place;
         double count;
     };
     std::vector<std::vector<LargeOutput>> large;
     void keep(std::size_t output, LargeOutput one);
-    std::atomic<bool> exceeded{false};  // whether any count so far was beyond its byte
-    std::mutex mutex;  // of what groups of samples have together
+    std::atomic<bool> exceeded{false};  // whether any count so far exceeded its byte
+    std::mutex mutex;  // of what groups of samples share
 
     State(const Plan& plan, std::size_t batch)
         : slabs(std::make_unique<Slabs[]>(plan.instructions.size())),
@@ -313,9 +313,9 @@ struct Job {
     std::vector<Output> outputs;
     std::size_t batch, steps, block, group, threads;
     std::size_t first = 0;  // steps done before this run
-    bool last = false;      // no other follows: voltages need not be kept
-    std::vector<Totals> totals{};  // of each population, where a last run gives them; then none are kept
-    bool brief = false;  // the run is one block and all sums fit bytes: as such they lie in the next state
+    bool last = false;      // no run follows: voltages need not be stored
+    std::vector<Totals> totals{};  // of each population, if a last run returns them; then none are stored
+    bool brief = false;  // the run is one block and all sums fit bytes, in which the next state holds them
     std::vector<Callback> callbacks{};  // of the plan's calls, in their order
     double dense = kNeverDense;  // tiles are used where events cost more than so many times as much
 };
@@ -325,7 +325,7 @@ inline bool fits_bytes(const Job& job) {
     return !job.totals.empty() && job.steps <= job.block && !job.state->started && job.plan->fits_bytes(job.steps);
 }
 
-// `exceeded`: some counts of outputs are beyond their bytes, as `State::large` tells.
+// `exceeded`: some counts of outputs exceed their bytes; they are in `State::large`.
 enum class Outcome : int { done = 0, exceeded = 1, interrupted = 2 };
 
 }  // namespace spikewright

@@ -1,6 +1,6 @@
-// A population as kernels see it: a neuron type, and what each neuron has. It runs in one of two ways:
-// integrate-and-fire in blocks of lanes that stay in registers through many steps (`blocks.hpp`), with state in
-// arrays of their own, or any type in pieces (`neuron_pieces.hpp`), with state in memories.
+// Description of a population for the kernels: its neuron type and the parameters of its neurons. It runs in one
+// of two ways: integrate-and-fire types in blocks of lanes that stay in registers for many steps (`blocks.hpp`),
+// with state in arrays of their own; or any type in pieces (`neuron_pieces.hpp`), with state in memories.
 #pragma once
 
 #include <array>
@@ -19,8 +19,8 @@ SPIKEWRIGHT_ENUM(NeuronKind, rate, integrate, running_mean, leaky, bipolar, adap
                  quadratic, grid_leaky, stochastic, poisson, fixed_point, digits)
 SPIKEWRIGHT_ENUM(Rate, identity, bent, leaky, sigmoid, tanh, softplus, lif, parametric, soft_lif, gelu, silu)
 
-// Neurons in whole numbers: v -= floor(leak v); v = floor(v + q + half), within bounds; a spike takes its
-// threshold away, or all of the voltage.
+// Fixed-point neurons: v -= floor(leak v); v = floor(v + q + half), within bounds; a spike subtracts its
+// threshold, or resets the voltage to 0.
 struct FixedPoint {
     double leak = 0.0;  // a power of two; 0 for none
     double half = 0.5;
@@ -37,13 +37,13 @@ struct NeuronModel {
     bool gated = false;                                                                          // of `bent`
     bool negative = false, truncate = false;                                                     // of integrators
     double floor = std::numeric_limits<double>::quiet_NaN(), cap = 0.0;  // NaN: no floor, 0: no cap
-    std::vector<double> assumed;  // spikes that receivers take as sent in the first steps; 0 afterwards
+    std::vector<double> assumed;  // spikes that receivers assume in the first steps; 0 afterwards
     std::vector<double> heights;  // of spikes in the first steps; 1 afterwards
     std::vector<double> parts;    // of digits: the part of its height that is owed where a spike is sent
     bool responds = false;        // of digits: they encode the rate's values, of both signs
     double start = 0.0;           // of digits: steps before the first that sends; heights count from there
     double dt = 0.0, min_voltage = 0.0, decay = 0.0, most_share = 0.0;  // of leaky neurons
-    double adapting = 0.0, added = 0.0;  // n += adapting (added y - n), of those that tire
+    double adapting = 0.0, added = 0.0;  // n += adapting (added y - n), of adaptive neurons
     double sigma = 0.0;                  // of rounded corners
     // v += pace (0.04 v^2 + 5 v + 140 - u + J); u += follow (coupling v - u), and jumps.
     double pace = 0.0, follow = 0.0, coupling = 0.0, reset = 0.0, jump = 0.0;
@@ -62,16 +62,15 @@ struct NeuronModel {
     bool has_own() const { return rate == Rate::parametric || neuron_kind == NeuronKind::fixed_point; }
 };
 
-// Rows of parameters of leaky neurons that differ: of a whole step without silence 1 - exp(-dt / tau)
-// with its sign turned, -1 / tau, tau, the silence in seconds or steps, the share of a step, and how
-// neurons tire.
+// Rows of parameters of leaky neurons that differ: exp(-dt / tau) - 1 of a whole step, -1 / tau, tau, the
+// refractory period in seconds or steps, the share of a step, and the two parameters of adaptation.
 enum OwnRow : std::size_t { kDecay, kPace, kTau, kSilence, kShare, kAdapting, kAdded, kOwnRows };
 
-// Parameters that repeat with every pixel, or differ from pixel to pixel; `(pixels, padded)`.
+// A parameter by neuron, `(pixels, padded)`; it repeats with every pixel, or differs from pixel to pixel.
 struct Parameter {
     Array<double> values;
     std::size_t pixel_stride = 0;    // 0 where they repeat
-    std::size_t channel_stride = 1;  // 0 where one vector stands for all channels
+    std::size_t channel_stride = 1;  // 0 where one vector serves all channels
     bool uniform = false;            // one value for all neurons
     const double* at(std::size_t pixel, std::size_t channel) const {
         return values.data() + pixel * pixel_stride + channel * channel_stride;
@@ -80,8 +79,8 @@ struct Parameter {
 
 using Index = Array<std::int32_t>;
 
-// Where the neurons of a population are in the program's order: element `first + k` of `whole`, or one
-// channel after the other where they are `turned`, or `index[k]`.
+// The places of a population's neurons in the program's order: `first + k` of `whole`, or one channel after
+// the other if `turned`, or `index[k]`.
 struct Places {
     std::size_t first = 0, whole = 0;
     bool turned = false;
@@ -93,8 +92,8 @@ struct Population {
     NeuronModel model;
     std::size_t pixels = 1, channels = 0;
     Parameter threshold;  // of one spike
-    // Numbers of the type: slopes of parametric rectifiers; the charge of a current of one, in whole numbers; or
-    // the rows of leaky neurons that differ.
+    // Further parameters: slopes of parametric rectifiers; the integer charge of a current of one; or the rows of
+    // leaky neurons that differ.
     Parameter own;
     // In blocks: state has `padded` channels.
     std::size_t padded = 0;
@@ -107,14 +106,17 @@ struct Population {
     std::int32_t output = -1;  // the buffer of its counts
 
     bool has_running_mean() const { return model.neuron_kind == NeuronKind::running_mean; }
-    bool has_sign() const { return has_running_mean() || model.neuron_kind == NeuronKind::bipolar || model.neuron_kind == NeuronKind::digits; }  // spikes have one
+    bool has_sign() const {  // of spikes
+        return has_running_mean() || model.neuron_kind == NeuronKind::bipolar ||
+               model.neuron_kind == NeuronKind::digits;
+    }
     std::size_t state_size() const { return pixels * padded; }
     std::size_t sent_size() const { return has_sign() ? state_size() : 0; }
     std::size_t followed_size() const { return has_running_mean() ? state_size() : 0; }
 };
 
-// Some neurons that are advanced together, and the place of their input: a buffer, or an input of the
-// region. With encoders `weights` is where theirs begin.
+// Some neurons that are computed together, and the place of their input: a buffer, or an input of the
+// region. With encoders, `weights` is the offset of theirs.
 struct Piece {
     std::int32_t source;
     bool external;
@@ -123,11 +125,11 @@ struct Piece {
     std::size_t draw = 0;                // and the place of its first neuron in it
 };
 
-// Encoders turn a represented vector x of `columns` values into currents:
+// Encoders from a represented vector x of `columns` values to currents:
 // J = gain * (sum of x[c] w[c]) + bias. Weights lie limb by limb and column by column, a piece's in
 // whole lines; sums are exact, values in limbs as `engines/grid.py` says.
 struct Encoders {
-    std::size_t columns = 0;  // 0: currents come as they are
+    std::size_t columns = 0;  // 0: the input is currents
     Array<double> weights, gain, bias;
     bool has_gain = false;
     Limbs limbs;

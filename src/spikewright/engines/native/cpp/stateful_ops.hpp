@@ -7,23 +7,23 @@
 
 #include "memory.hpp"
 
-// An enumeration whose names Python reads, and these as one text: "a, b, c".
+// An enumeration, with its names as one text "a, b, c" for Python.
 #define SPIKEWRIGHT_ENUM(name, ...)                 \
     enum class name : std::int32_t { __VA_ARGS__ }; \
     constexpr const char* names_of(name) { return #__VA_ARGS__; }
 
 namespace spikewright {
 
-// State that lasts from block to block: doubles of one sample, and their first values.
+// State that lasts from block to block: doubles of one sample, and their initial values.
 struct Memory {
     std::size_t size;
     Array<double> start;
-    bool passing = false;  // nothing reads it behind a last step
+    bool passing = false;  // it is not read after a last step
 };
 
 constexpr std::size_t kMostOrder = 8;     // of a filter
-constexpr std::size_t kMostColumns = 32;  // of encoders that drive neurons without a layer between
-constexpr std::size_t kChunk = 256;       // values that are advanced together
+constexpr std::size_t kMostColumns = 32;  // of encoders that drive neurons directly
+constexpr std::size_t kChunk = 256;       // values that are computed together
 constexpr std::size_t kLineValues = kLine / sizeof(double);
 
 // x = A x + B u, y = C x (+ D u where `direct`, of the state before), elementwise over a signal.
@@ -37,27 +37,27 @@ struct FilterOp {
     bool line = false;  // x[0] = B u, and x[i] is x[i - 1] of the step before: a sum of earlier inputs
 };
 
-// A signal, some `steps` later: step t of the simulation lies in row t mod `steps` of a memory until then.
+// A delay by `steps` steps, with a ring buffer: step t of the simulation is stored in row t mod `steps`.
 struct DelayOp {
     std::size_t steps = 1;
     std::int32_t rows = -1;
 };
 
-// The numbers into which values are split for exact sums, as `engines/grid.py` says: at most `most`,
-// of so many bits each. `most` is 0 where nothing is split. They meet `weights` limbs of every weight.
-// Where a value is smaller than `wide` units of the first limb, remainders are added of the values that are
-// smaller than `reach` units (`compensation.hpp`).
+// The limbs into which values are split for exact sums (see `engines/grid.py`): at most `most`, of `bits` bits
+// each; `most` is 0 where nothing is split. They are multiplied by the `weights` limbs of every weight. In
+// samples with a value below `wide` units of the first limb, the remainders of values below `reach` units are
+// added (`compensation.hpp`).
 struct Limbs {
     int bits = 0, most = 0, weights = 1;
     double wide = 0.0, reach = 0.0;
 };
 constexpr int kMostLimbs = 5;
 constexpr std::size_t kMostWeightLimbs = 2;
-constexpr double kWhole = 0x1.8p52;  // added and taken away again, it rounds to the nearest integer, ties to even
+constexpr double kWhole = 0x1.8p52;  // adding and subtracting it rounds to the nearest integer, ties to even
 constexpr double kLimb = 134217728.0;  // 2^27: the first limb of weights in two is in units of the second
 
-// Outputs of few values from neurons of which few spike: decoders. Weights are whole numbers, a row of
-// each limb a neuron, padded to whole lines where there are several outputs.
+// Decoders: few outputs of many neurons, of which few spike. Weights are whole numbers, one row of each limb
+// for each neuron, padded to whole cache lines if there are several outputs.
 struct Readout {
     std::int32_t source = -1;
     std::size_t from = 0, n = 0, to = 0, outputs = 0, weights = 0;
@@ -70,48 +70,47 @@ struct Readouts {
 };
 constexpr std::size_t kMostOutputs = 16;
 
-// Values that are added at their places, source by source, to a signal that is zero elsewhere.
+// A scatter: values are added at their places, source by source, to a signal that is zero elsewhere.
 struct Added {
     std::int32_t source = -1;
     std::vector<std::int32_t> from, to, count;  // runs of neighbours
 };
 struct Scatter {
-    Array<double> start;  // zeros, below zero where every term has a value: those may be so too
+    Array<double> start;  // zeros; -0 where every term adds a value, since their sum may be -0
     std::vector<Added> terms;
 };
 
 SPIKEWRIGHT_ENUM(Rule, outer, oja, voja)
 
-// A learning rule at work. Of row o, with a the receivers' values, b the senders' and u its unit:
+// A learning rule. The change of row o, with the receivers' values a, the senders' values b and the unit u, is:
 //
-//   outer   (first * a[o]) * b, less where there is a theta: ((first * a[o]) * (a[o] - theta[o])) * b
+//   outer   (first * a[o]) * b; with a theta: ((first * a[o]) * (a[o] - theta[o])) * b
 //   oja     (first * a[o]) * b - (((first * second) * a[o]) * a[o]) * (W * u)
 //   voja    ((first * signal) * a[o]) * (scale[o] * b - W * u)
 struct RuleOp {
     Rule rule = Rule::outer;
     double first = 0.0, second = 0.0;
     std::int32_t receivers = -1, senders = -1, theta = -1, signal = -1;  // buffers
-    std::int32_t delta = -1;  // buffer of a probe, filled in every so many steps
+    std::int32_t delta = -1;  // buffer of a probe, written in every `every`-th step
     std::size_t every = 1;
     Array<double> scale;
 };
 
 constexpr std::size_t kMostRules = 4;  // of one operator
 
-// Recursive least squares: gain = P r / (1 + r P r), and P -= (P r) gain. The `inverse` P, `(n, n)`, is
-// kept as it was before the last change; that follows from `along` = P r and `gain`, which are kept too.
+// Recursive least squares: gain = P r / (1 + r P r), and P -= (P r) gain. The `inverse` P, `(n, n)`, is stored
+// without its last change, which is applied later: it follows from `along` = P r and `gain`, stored too.
 struct Recursion {
     std::int32_t inverse = -1, along = -1, gain = -1;  // memories
-    std::int32_t recorded = -1;  // the buffer of the matrix behind a step, of every so many steps
+    std::int32_t recorded = -1;  // the buffer of the matrix after a step, in every `every`-th step
     std::size_t every = 1;
 };
 
-// y = factor * (W x) with weights that change: `weights` is a memory, `(out, in)`, `largest` the largest
-// magnitude of each row, by which W is put on the grid. Where there are units, deltas are divided by
-// the row's.
+// Learned weights, y = factor * (W x): `weights` is a memory, `(out, in)`, `largest` holds the largest
+// magnitude of each row, which determines the grid of W. With units, deltas are divided by that of the row.
 struct Weights {
     std::size_t out = 0, in = 0;
-    std::int32_t weights = -1, largest = -1, recorded = -1;  // recorded: in every so many steps
+    std::int32_t weights = -1, largest = -1, recorded = -1;  // recorded: in every `every`-th step
     std::size_t every = 1;
     int weight_bits = 0;
     Limbs limbs;
@@ -120,7 +119,7 @@ struct Weights {
     std::vector<RuleOp> rules;
 };
 
-// Rows of a sparse matrix, each with its entries in the order in which they are added.
+// A sparse matrix by row, with the entries of a row in the order in which they are added.
 struct SparseRows {
     std::vector<std::int64_t> starts;
     std::vector<std::int32_t> columns;
@@ -139,15 +138,15 @@ struct AxisRows : SparseRows {
 
 SPIKEWRIGHT_ENUM(FunctionKind, normalise, normalise_size, softmax, product)
 
-// A function of several values: of `rows` lines of `inner` values each; or products of matrices, `rows` times
-// `inner` and `inner` times `columns`, which begin at `first` and `second` in the input.
+// A node function of several values: of `rows` lines of `inner` values each; or products of matrices, `rows` by
+// `inner` and `inner` by `columns`, which begin at `first` and `second` in the input.
 struct FunctionKernel {
     FunctionKind kind = FunctionKind::normalise;
     std::size_t rows = 0, inner = 0, columns = 0;
     double epsilon = 0.0;
     bool transpose_a = false, transpose_b = false;
     std::vector<std::size_t> first, second;
-    double once = 0.0;  // of what comes once: the steps over which means are taken; 0: all so far
+    double once = 0.0;  // for a node that fires once: the steps over which means are taken; 0: all so far
 };
 
 }  // namespace spikewright
