@@ -28,7 +28,7 @@ from spikewright.engines import Totals
 from spikewright.errors import BuildError, ConversionError
 from spikewright.lower import Lowered
 from spikewright.measure.operations import Counter
-from spikewright.running.converted import Made
+from spikewright.running.protocols import Made
 from spikewright.running.run import feeds_for
 from spikewright.running.runner import RunJob, Runner
 

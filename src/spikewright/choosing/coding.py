@@ -33,7 +33,7 @@ from spikewright.lower.populations import PopulationChoices, Roles, refusal
 from spikewright.network.layer_times import set_times
 from spikewright.network.neurons import BipolarIntegrateAndFire, NeuronType, RectifiedLinear
 from spikewright.network.neurons.bipolar import MOST_DIGITS
-from spikewright.running.converted import Converted
+from spikewright.running.protocols import ConversionLike
 
 Digits = Annotated[int, Where(lambda n: 1 <= n <= MOST_DIGITS, f"from 1 to {MOST_DIGITS}")]
 Steps = Annotated[int, Where(lambda n: n >= 1, "from 1")]
@@ -192,7 +192,9 @@ class SignedDigits(Coding):
         set_times(lowered.network, silent, STEP)  # type: ignore[arg-type]
         return lowered
 
-    def settled(self, conversion: Converted, roles: Roles, samples: Batch | None) -> SignedDigits:
+    def settled(
+        self, conversion: ConversionLike, roles: Roles, samples: Batch | None
+    ) -> SignedDigits:
         """The code with a number of silent steps in the place of "auto"; the network is changed."""
         if self.silent_steps != "auto":
             return self

@@ -32,7 +32,7 @@ from spikewright.lower.trace import Status
 from spikewright.network import Ensemble
 from spikewright.network.ensemble import NAMED_VOLTAGES
 from spikewright.network.processes import EachStep
-from spikewright.running.converted import Converted
+from spikewright.running.protocols import ConversionLike
 
 Per = Literal["channel", "neuron"]
 Gaps = dict[str, NDArray]
@@ -190,7 +190,7 @@ def looks_at_data(arguments: Mapping[str, Any]) -> bool:
     return has_rule(scale) or corrects(arguments)
 
 
-def add_bias(conversion: Converted, roles: Roles, value: Any) -> Gaps:
+def add_bias(conversion: ConversionLike, roles: Roles, value: Any) -> Gaps:
     """Add numbers or arrays, one for all layers or `{layer: ...}`, to the biases; by layer.
 
     An array with one axis more than the layer has is a bias for each of the first steps. Raises
@@ -213,7 +213,7 @@ def add_bias(conversion: Converted, roles: Roles, value: Any) -> Gaps:
     return added
 
 
-def _add_each_step(conversion: Converted, ensemble: Ensemble, biases: NDArray) -> None:
+def _add_each_step(conversion: ConversionLike, ensemble: Ensemble, biases: NDArray) -> None:
     """Give neurons biases `(steps, ...)`; raises `NetworkError` where these have no meaning."""
     if conversion.lowered.stepping is not None:
         raise NetworkError(
@@ -239,7 +239,7 @@ def together(ahead: NDArray | None, biases: NDArray) -> NDArray:
     return found
 
 
-def correct(conversion: Converted, rule: Correction, samples: Batch) -> Gaps:
+def correct(conversion: ConversionLike, rule: Correction, samples: Batch) -> Gaps:
     """Correct every spiking population by a rule; returns what it gives them, by layer.
 
     A layer's gaps are measured and it is shifted by them, one after the other; there is a trace of
@@ -269,7 +269,7 @@ def correct(conversion: Converted, rule: Correction, samples: Batch) -> Gaps:
 
 
 def _averaged(
-    conversion: Converted,
+    conversion: ConversionLike,
     per: Per,
     share: Mapping[str, NDArray],
     name: str,

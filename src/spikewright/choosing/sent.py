@@ -30,8 +30,8 @@ from spikewright.engines.program import Program
 from spikewright.graph import evaluate_all
 from spikewright.graph.masks import Real
 from spikewright.network import Ensemble
-from spikewright.running.converted import Converted
 from spikewright.running.inputs import feeds_of
+from spikewright.running.protocols import ConversionLike
 from spikewright.running.recording import real_of
 from spikewright.running.runner import RunJob, Runner
 
@@ -48,7 +48,7 @@ class LayerByLayer:
     """
 
     def __init__(
-        self, conversion: Converted, samples: Batch, at: Collection[int], dt: float
+        self, conversion: ConversionLike, samples: Batch, at: Collection[int], dt: float
     ) -> None:
         self._runner, self._dt = Runner(conversion.lowered), dt
         self._at, self._steps = np.asarray(sorted(at)), max(at)
@@ -63,7 +63,7 @@ class LayerByLayer:
 
     @classmethod
     def of(
-        cls, conversion: Converted, samples: Batch, at: Collection[int], dt: float
+        cls, conversion: ConversionLike, samples: Batch, at: Collection[int], dt: float
     ) -> LayerByLayer | None:
         """One of a network that is no loop, starts once, and whose spikes fit; else None."""
         if conversion.lowered.stepping is not None:
@@ -232,7 +232,7 @@ Means = dict[str, NDArray]
 
 
 def sending(
-    conversion: Converted, samples: Batch, at: Collection[int], dt: float
+    conversion: ConversionLike, samples: Batch, at: Collection[int], dt: float
 ) -> LayerByLayer | WholeRuns:
     """Gives the means of a network's layers over the first steps up to each in `at`.
 
@@ -251,7 +251,7 @@ class WholeRuns:
     """The network run up to a layer and the one behind it, each time that it may have changed."""
 
     def __init__(
-        self, conversion: Converted, samples: Batch, at: Collection[int], dt: float
+        self, conversion: ConversionLike, samples: Batch, at: Collection[int], dt: float
     ) -> None:
         self._conversion, self._samples, self._at, self._dt = conversion, samples, at, dt
         self._following = dict(pairwise([*conversion.populations(), None]))
@@ -265,7 +265,9 @@ class WholeRuns:
         return self._found.pop(name)
 
 
-def source_means(conversion: Converted, samples: Batch, at: Collection[int], dt: float) -> Means:
+def source_means(
+    conversion: ConversionLike, samples: Batch, at: Collection[int], dt: float
+) -> Means:
     """The source's mean value of every neuron over the samples, cut off at the most it can send.
 
     Padding counts as 0 (see `shares`). Returns `(1, *shape)`, the same for all numbers of steps
@@ -287,13 +289,13 @@ def source_means(conversion: Converted, samples: Batch, at: Collection[int], dt:
     return {name: total / count(samples) for name, total in sums.items()}
 
 
-def real_in(conversion: Converted, samples: Batch) -> Real | None:
+def real_in(conversion: ConversionLike, samples: Batch) -> Real | None:
     """The positions of samples that are no padding; None where all are."""
     masks = conversion.lowered.masks
     return None if masks is None else masks.real(samples)
 
 
-def shares(conversion: Converted, samples: Batch) -> Means:
+def shares(conversion: ConversionLike, samples: Batch) -> Means:
     """The share of the samples in which each neuron is no padding, of layers where that varies."""
     real, found = real_in(conversion, samples), {}
     if real is not None:
@@ -305,7 +307,11 @@ def shares(conversion: Converted, samples: Batch) -> Means:
 
 
 def sent_up_to(
-    conversion: Converted, samples: Batch, at: Collection[int], dt: float, last: str | None = None
+    conversion: ConversionLike,
+    samples: Batch,
+    at: Collection[int],
+    dt: float,
+    last: str | None = None,
 ) -> Means:
     """The mean that every neuron sends over all samples and the steps up to each in `at`, by layer.
 

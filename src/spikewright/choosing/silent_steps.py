@@ -12,7 +12,7 @@ from spikewright.choosing.statistics.collect import Batch
 from spikewright.lower.choices import STEP
 from spikewright.lower.populations import Roles
 from spikewright.network import Ensemble
-from spikewright.running.converted import Converted
+from spikewright.running.protocols import ConversionLike
 
 MOST_APART = 1.1
 """The largest distance from the source that is good enough, in distances of the rounded twin."""
@@ -51,7 +51,7 @@ class DigitsCompared:
     the rounded twin's outputs from the source's.
     """
 
-    def __init__(self, conversion: Converted, samples: Batch) -> None:
+    def __init__(self, conversion: ConversionLike, samples: Batch) -> None:
         graph, twin = conversion.canonical, rounding(conversion.populations())
         self._conversion, self._samples = conversion, samples
         self._places = dict(zip(graph.outputs, Roles(graph).read_from(), strict=True))
@@ -100,7 +100,10 @@ class DigitsCompared:
 
 
 def found_silent_steps(
-    conversion: Converted, arrange: Callable[[Mapping[str, int]], None], most: int, samples: Batch
+    conversion: ConversionLike,
+    arrange: Callable[[Mapping[str, int]], None],
+    most: int,
+    samples: Batch,
 ) -> dict[str, int]:
     """Silent steps of each layer, at most `most`; `arrange` gives them to the network.
 

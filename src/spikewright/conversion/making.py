@@ -47,7 +47,7 @@ from spikewright.passes.sequences import one_step
 from spikewright.passes.standard import MAX_POOL_FORMS, STANDARD, MaxPoolForm
 from spikewright.passes.standard import run as run_passes
 from spikewright.quantising import Quantised, quantise, round_biases, round_starts
-from spikewright.running.converted import Converted, Made
+from spikewright.running.protocols import ConversionLike, Made
 from spikewright.running.storage import Parts
 
 _READ = "read"  # the stage whose entries say what reading left out
@@ -331,7 +331,7 @@ def _changes(wanted: Wanted) -> bool:
     return wanted.corrects or wanted["bias_correction"] is not None
 
 
-def _correct(conversion: Converted, data: Data) -> dict[str, Any]:
+def _correct(conversion: ConversionLike, data: Data) -> dict[str, Any]:
     """Correct biases, then initial voltages; returns the arguments with numbers in their place."""
     bias, start = data.wanted["bias_correction"], data.wanted["initial_voltage"]
     if isinstance(bias, BiasCorrection | StepCorrection):

@@ -16,8 +16,8 @@ from spikewright.errors import TrainingError
 from spikewright.frontends import Reading, Source
 from spikewright.frontends.provenance import ArrayKey
 from spikewright.graph import Graph
-from spikewright.running.converted import Converted
 from spikewright.running.own_steps import run_steps
+from spikewright.running.protocols import ConversionLike
 from spikewright.running.runner import Runner
 from spikewright.training import module, reconstruction, training
 from spikewright.training.options import (
@@ -78,14 +78,14 @@ class SourceModel:
         return self.graph.frozen | self._found[1]
 
 
-class OfModel(Converted, Protocol):
+class ModelConversion(ConversionLike, Protocol):
     """A conversion that knows its model, and runs its network."""
 
     _model: SourceModel
     _runner: Runner
 
 
-Of = TypeVar("Of", bound=OfModel)
+Of = TypeVar("Of", bound=ModelConversion)
 
 
 @declared(TrainingError)
@@ -155,7 +155,9 @@ def reconstruct(self: Of, x: Any, **options: Unpack[ReconstructOptions]) -> Of:
 
 
 @declared(TrainingError)
-def to_torch(self: OfModel, steps: int | None = None, **options: Unpack[ModuleOptions]) -> Any:
+def to_torch(
+    self: ModelConversion, steps: int | None = None, **options: Unpack[ModuleOptions]
+) -> Any:
     """The network through `steps` steps of `dt` seconds, an ordinary `torch.nn.Module`.
 
     It computes what the torch engine does, with gradients: a training loop of your own may
@@ -182,7 +184,7 @@ def load_state(self: Of, state: Mapping[str, Any]) -> Of:
     return module.loaded(self, state, partial(made_of, type(self)), self._model.live)
 
 
-def _steps(conversion: Converted, steps: Any) -> int:
+def _steps(conversion: ConversionLike, steps: Any) -> int:
     """As `run_steps`; raises `TrainingError` where there are none, and for digits of no code."""
     if conversion.lowered.times is not None and not isinstance(conversion.coding, SignedDigits):
         raise TrainingError(
@@ -195,7 +197,7 @@ def _steps(conversion: Converted, steps: Any) -> int:
     return int(found)
 
 
-def _settings(conversion: OfModel, given: Mapping[str, Any]) -> TrainOptions:
+def _settings(conversion: ModelConversion, given: Mapping[str, Any]) -> TrainOptions:
     """The settings of a training, whose layers are named as in the graph."""
     trainable = given["trainable"]
     if trainable is TRAINABLE and conversion.lowered.times is not None:  # unless it was given

@@ -19,7 +19,7 @@ from spikewright.lower.trace import Trace, kind_of, steps_in
 from spikewright.network import Node, NodeFunction
 from spikewright.network.neurons import NeuronType
 from spikewright.network.node_functions import PythonCall
-from spikewright.running.converted import Converted, Made
+from spikewright.running.protocols import ConversionLike, Made
 
 CHOICE = "steps"
 """The stage of entries about what was chosen for a number of steps."""
@@ -29,7 +29,7 @@ _COARSE = 1.0  # spikes a neuron and run, below which the trace says so
 _LOST = 0.25  # below which it is said aloud, where nobody chose the scales by data
 
 
-def warn_of_length(conversion: Converted, steps: int, dt: float, about: str = _RUN) -> None:
+def warn_of_length(conversion: ConversionLike, steps: int, dt: float, about: str = _RUN) -> None:
     """Warn of a run of another length than the right one, once per conversion and length."""
     doubt = doubt_of_length(conversion, (steps,), dt, about)
     if doubt:
@@ -37,7 +37,7 @@ def warn_of_length(conversion: Converted, steps: int, dt: float, about: str = _R
 
 
 def doubt_of_length(
-    conversion: Converted, lengths: Sequence[int], dt: float, about: str = _RUN
+    conversion: ConversionLike, lengths: Sequence[int], dt: float, about: str = _RUN
 ) -> str:
     """The sentences on runs that are read out after these numbers of steps, if none is right.
 
@@ -64,7 +64,7 @@ def _too_short(at_once: int, steps: int, about: str) -> str:
     )
 
 
-def _lengths(conversion: Converted) -> dict[str, float]:
+def _lengths(conversion: ConversionLike) -> dict[str, float]:
     """The seconds after which each layer is exact, of those that were promised to be and still are.
 
     A layer that a correction fitted to a number of steps is exact after none.
@@ -124,7 +124,7 @@ def tell_of_choice(conversion: Made, why: str) -> Made:
     return conversion
 
 
-def warn_of_unit_scale(conversion: Converted, example: bool = False) -> None:
+def warn_of_unit_scale(conversion: ConversionLike, example: bool = False) -> None:
     """Warn once that firing rates have a scale of 1, since neither samples nor a number chose one.
 
     Layers that round bring their own. `example` tells whether an example input was given.
@@ -139,7 +139,9 @@ def warn_of_unit_scale(conversion: Converted, example: bool = False) -> None:
         conversion.trace.say("run", f"a firing-rate scale of 1 gives few spikes. {told}")
 
 
-def warn_of_run(conversion: Converted, means: Mapping[str, float], steps: int, dt: float) -> None:
+def warn_of_run(
+    conversion: ConversionLike, means: Mapping[str, float], steps: int, dt: float
+) -> None:
     """Warn where a run of this length, or with so few spikes, says little of the source."""
     warn_of_length(conversion, steps, dt)
     layers = conversion.populations()

@@ -38,8 +38,8 @@ from spikewright.errors import SimulationError, SpikewrightError
 from spikewright.lower.trace import silently
 from spikewright.measure import Run
 from spikewright.measure.truth import Metric, given_for, truth_of
-from spikewright.running.converted import Converted
 from spikewright.running.inputs import as_held, batch_of, feeds_of
+from spikewright.running.protocols import ConversionLike
 from spikewright.running.recording import outputs_of, real_outputs
 from spikewright.running.single_step import SingleStepNetwork, rounded
 
@@ -65,7 +65,7 @@ class DiagnosisTrial:
     dt: float
     settings: Mapping[str, Any]
 
-    def run(self, conversion: Converted, steps: int) -> Run:
+    def run(self, conversion: ConversionLike, steps: int) -> Run:
         """Run a conversion on the samples."""
         return conversion.run(dict(self.inputs), steps, self.dt, progress=False, **self.settings)
 
@@ -77,7 +77,7 @@ class DiagnosisTrial:
         tally.add(slice(None), source, outputs)
         return RunOutcome(tally, float(sum(n.mean() for n in run.spike_counts().values())))
 
-    def rounded(self, conversion: Converted, source: Outputs, steps: int) -> Loss | None:
+    def rounded(self, conversion: ConversionLike, source: Outputs, steps: int) -> Loss | None:
         """The loss of the rounded twin for so many steps; None where there is none."""
         held, given = rounded(conversion.lowered, steps), self.settings
         if held is None:
@@ -103,7 +103,7 @@ class DiagnoseOptions(WorkOptions, total=False):
 
 @silently()
 def diagnose(
-    conversion: Converted,
+    conversion: ConversionLike,
     x: Any,
     y: Any,
     steps: Any,
@@ -158,7 +158,7 @@ def diagnose(
     )
 
 
-def _nothing_to_propose(conversion: Converted, found: RunOutcome) -> str:
+def _nothing_to_propose(conversion: ConversionLike, found: RunOutcome) -> str:
     """The reason for proposing nothing; empty where there may be a proposal."""
     if found.tally.loss.value <= 0:
         return "Nothing was lost, so there is nothing to win back."
@@ -170,14 +170,14 @@ def _nothing_to_propose(conversion: Converted, found: RunOutcome) -> str:
     return ""
 
 
-def _real(conversion: Converted, inputs: Mapping[str, NDArray]) -> Outputs:
+def _real(conversion: ConversionLike, inputs: Mapping[str, NDArray]) -> Outputs:
     """Which values of outputs count, of those that have some at padding."""
     fed = feeds_of(inputs, conversion.inputs, None, 1, 1.0, 0)
     return real_outputs(conversion.lowered, fed)
 
 
 def _judge(
-    conversion: Converted, y: Any, metric: Metric | None, samples: int, real: Outputs
+    conversion: ConversionLike, y: Any, metric: Metric | None, samples: int, real: Outputs
 ) -> Scorer | None:
     """The judge of the outputs, None without y; raises `SimulationError` where y does not fit."""
     outputs = outputs_of(conversion.lowered)

@@ -21,7 +21,7 @@ from spikewright.diagnosis.mean_response import LayerNeurons
 from spikewright.diagnosis.sites import MeanFlow, outputs_of, present
 from spikewright.errors import SpikewrightError
 from spikewright.network.neurons import BipolarIntegrateAndFire, IntegrateAndFire, RectifiedLinear
-from spikewright.running.converted import Converted
+from spikewright.running.protocols import ConversionLike
 
 _WORST = 3  # layers whose own scale is looked at
 _MATTERS = 0.02  # of the largest loss, or of a layer's gap: less is not worth a change
@@ -72,7 +72,7 @@ class Diagnosed:
     `failures` collects the reasons of changes that could not be tried, by their text.
     """
 
-    conversion: Converted
+    conversion: ConversionLike
     samples: DiagnosedSamples
     layers: Sequence[LayerLoss]
     spikes: float

@@ -25,7 +25,7 @@ from spikewright.network import Ensemble
 from spikewright.passes import STANDARD
 from spikewright.passes import run as run_passes
 from spikewright.passes.send_values import SendValues
-from spikewright.running.converted import Converted
+from spikewright.running.protocols import ConversionLike
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,7 +96,12 @@ class MeanFlow:
 
     @classmethod
     def of(
-        cls, conversion: Converted, steps: int, dt: float, seed: int, like: MeanFlow | None = None
+        cls,
+        conversion: ConversionLike,
+        steps: int,
+        dt: float,
+        seed: int,
+        like: MeanFlow | None = None,
     ) -> MeanFlow:
         """The plan of a conversion; random starts are those of a run with this seed.
 

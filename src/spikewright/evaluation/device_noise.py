@@ -15,7 +15,7 @@ from spikewright.errors import SimulationError
 from spikewright.measure import Evaluation
 from spikewright.network.transforms import Chain, Convolution, Dense, Scale, Sparse, Transform
 from spikewright.records import Record
-from spikewright.running.converted import Converted
+from spikewright.running.protocols import ConversionLike
 
 _WEIGHTS: Mapping[type[Transform], str] = {
     Dense: "matrix",
@@ -24,7 +24,7 @@ _WEIGHTS: Mapping[type[Transform], str] = {
     Scale: "factor",
 }
 
-Made = TypeVar("Made", bound=Converted)
+Made = TypeVar("Made", bound=ConversionLike)
 
 
 @dataclass(frozen=True)

@@ -36,10 +36,10 @@ from spikewright.measure.activity import activity_records, bits_of_spikes
 from spikewright.measure.scores import score_records
 from spikewright.measure.tally import Key, Tally, added, appended
 from spikewright.measure.truth import Metric, Output
-from spikewright.running.converted import Converted
 from spikewright.running.encoders import Encoder
 from spikewright.running.inputs import encoders_for, lists_of, without_held
 from spikewright.running.own_steps import network_steps
+from spikewright.running.protocols import ConversionLike
 from spikewright.running.recording import outputs_of
 from spikewright.running.runner import Runner
 from spikewright.running.single_step import StepAnswers
@@ -57,7 +57,7 @@ _INPUTS = 16_000_000  # input values of a shard
 
 
 def evaluate(
-    conversion: Converted,
+    conversion: ConversionLike,
     runner: Runner,
     x: Any,
     y: Any,
@@ -87,7 +87,7 @@ def evaluate(
         return work.over(reader.shards(x, y, size), store, executor, advance)
 
 
-def reader_of(conversion: Converted, settings: Settings, executor: Executor) -> DataReader:
+def reader_of(conversion: ConversionLike, settings: Settings, executor: Executor) -> DataReader:
     """The reader of a user's data; raises `SimulationError` for settings that do not fit it."""
     outputs = outputs_of(conversion.lowered)
     _check_thresholds(settings, outputs)
@@ -103,7 +103,7 @@ def reader_of(conversion: Converted, settings: Settings, executor: Executor) -> 
 class Evaluating:
     """An evaluation to be done: of which conversion, under which settings, in shards of a size."""
 
-    conversion: Converted
+    conversion: ConversionLike
     runner: Runner
     settings: Settings
     size: int

@@ -223,7 +223,7 @@ class Stream:
         for name, values in outputs.items():
             for step in range(self._steps):
                 self._so_far[name].add(values[:, step])
-        return self._told({name: _mean(values) for name, values in outputs.items()})
+        return self._results({name: _mean(values) for name, values in outputs.items()})
 
     def predict(self) -> Values:
         """Outputs under the `readout` until now, `(batch, *out)`; of several `{name: array}`.
@@ -234,7 +234,7 @@ class Stream:
         if self.n_steps == 0:
             raise SimulationError("there is nothing to read out before the first step")
         self._heed(self.n_steps)
-        return self._told({name: found.read() for name, found in self._so_far.items()})
+        return self._results({name: found.read() for name, found in self._so_far.items()})
 
     def close(self) -> None:
         """End: further steps are an error, what was read out stays."""
@@ -278,14 +278,14 @@ class Stream:
             feeds[node] = own.reshape(self.batch_size or 1, 1, *node.shape_out)
         return feeds
 
-    def _told(self, values: Mapping[str, NDArray]) -> Values:
-        """Values as a user gets them: activated, and without a batch where there is none."""
+    def _results(self, values: Mapping[str, NDArray]) -> Values:
+        """Values as the user gets them: activated, and without a batch axis where there is no batch."""
         readouts = self._lowered.readouts
-        told = {
+        results = {
             name: self._alone(readouts[name].evaluate(value) if name in readouts else value)
             for name, value in values.items()
         }
-        return next(iter(told.values())) if len(told) == 1 else told
+        return next(iter(results.values())) if len(results) == 1 else results
 
     def _alone(self, value: NDArray) -> NDArray:
         return value[0] if self.batch_size is None else value

@@ -21,7 +21,7 @@ from spikewright.errors import SpikewrightError
 from spikewright.measure.readout import READOUTS, EveryStep
 from spikewright.network.neurons import BipolarIntegrateAndFire, IntegrateAndFire, RectifiedLinear
 from spikewright.network.neurons.bipolar import MOST_DIGITS
-from spikewright.running.converted import all_capped
+from spikewright.running.protocols import all_capped
 from spikewright.study.comparison import Comparison
 from spikewright.study.halving import Halving, HalvingClock
 from spikewright.study.point import StudySetting

@@ -16,13 +16,13 @@ from spikewright.errors import TrainingError
 from spikewright.frontends import Reading
 from spikewright.frontends.provenance import ArrayKey, parameters_of
 from spikewright.graph import Graph
-from spikewright.running.converted import Converted, Made
+from spikewright.running.protocols import ConversionLike, Made
 from spikewright.training.options import ModuleOptions
 from spikewright.training.trainable import NamedParameters, named
 
 
 def to_torch(
-    conversion: Converted,
+    conversion: ConversionLike,
     steps: int,
     options: ModuleOptions,
     reading: Reading | None,
@@ -35,7 +35,7 @@ def to_torch(
     return BpttModule(conversion, named(conversion.graph, reading), frozen, steps, options)
 
 
-def _refuse_steps(conversion: Converted) -> None:
+def _refuse_steps(conversion: ConversionLike) -> None:
     """Raise `TrainingError` where currents have a part that differs from step to step.
 
     Signed digits are whole samples, which have no steps.

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from spikewright.frontends.provenance import ArrayKey
 from spikewright.graph import Graph
 from spikewright.lower.populations import Roles
-from spikewright.running.converted import Made
+from spikewright.running.protocols import Made
 from spikewright.training.options import TrainOptions
 from spikewright.training.quantized_layers import trained_graph
 from spikewright.training.result import Training

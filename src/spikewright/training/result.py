@@ -19,7 +19,7 @@ from spikewright.graph import Graph, evaluate
 from spikewright.graph.integer_inputs import random_inputs
 from spikewright.lower.trace import say
 from spikewright.records import Record
-from spikewright.running.converted import Made
+from spikewright.running.protocols import Made
 from spikewright.training.history import THRESHOLDS, Epoch, records_of
 from spikewright.training.trainable import in_words
 
