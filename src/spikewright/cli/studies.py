@@ -69,7 +69,7 @@ def sweep(given: Given) -> None:
 
 def _write_sweep(given: Given, found: StudyResult) -> None:
     """The page: every setting, and the best (or nearest) one in detail, which is run once more."""
-    point, told = found.shown, found.facts
+    point, told = found.best_or_closest, found.facts
     run = {"steps": point.steps, "dt": point.dt, "seed": told["seed"], "engine": told["engine"]}
     subject = given.subject(conversion=point.conversion, run=run, choices={})
     how = ("encoder", "precision", "batch_size", "threads")
@@ -137,7 +137,7 @@ def tune(given: Given) -> None:
     if settings["coding"] is not None:
         settings["coding"] = [in_steps_of(settings["dt"], code) for code in settings["coding"]]
     found = library_tune(given.model, samples.x, samples.y, **settings, **given.choices)
-    given.save(found.shown.conversion)
+    given.save(found.best_or_closest.conversion)
     if given.paths["report"] is not None:
         _write_search(given, found, held)
     given.answer(found.as_dict(), lambda: _print_search(found, out))
@@ -145,7 +145,7 @@ def tune(given: Given) -> None:
 
 def _print_search(found: StudyResult, out: Path | None) -> None:
     show_all(found.parts())
-    tell(_lines(found.shown, out))
+    tell(_lines(found.best_or_closest, out))
     if out is not None:
         tell(f"\nSaved as {out}")
 
@@ -163,7 +163,7 @@ def _write_search(given: Given, found: StudyResult, held: FileSamples | None) ->
 
     They are those on the samples held back, or where no file has these on those of the search.
     """
-    best, settings = found.shown, given.settings
+    best, settings = found.best_or_closest, given.settings
     run = {**best.run, "seed": settings["seed"], "engine": settings["engine"]}
     file = "data" if held is None else "validation"
     subject = given.subject(

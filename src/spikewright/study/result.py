@@ -1,4 +1,4 @@
-"""The result of a study, whichever of its doors it came by."""
+"""The result of a study: the one class that `sweep`, `best_rule` and `tune` return."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class StudyResult(Shown):
     facts: Mapping[str, Any] = field(default_factory=dict)
 
     @property
-    def shown(self) -> OperatingPoint:
+    def best_or_closest(self) -> OperatingPoint:
         """The best point, or the closest where none is near enough."""
         return self.best or self.closest
 
@@ -119,7 +119,7 @@ class StudyResult(Shown):
     def _title(self) -> str:
         given = self.facts
         if "held_back" in given:
-            best, lost = self.shown, 100 * (self.limit or 0.0)
+            best, lost = self.best_or_closest, 100 * (self.limit or 0.0)
             lasts = steps_text(best.steps, best.latency or best.steps, f"{best.dt * 1000:g} ms")
             return (
                 f"{given['held_back']} held-back samples, at most {lost:g} points may be lost; "

@@ -48,12 +48,12 @@ _PRICE = {"spikes": "in spikes", "energy": "in energy", "latency": "in steps"}
 
 def found_one(point: OperatingPoint, within: float, minimise: Minimise) -> str:
     """The cheapest setting that is near enough: its score, its loss and its cost."""
-    told = (
+    text = (
         f"The cheapest setting {_PRICE[minimise]} within {_distance(within, point)} of the source"
         f"{_of_source(point)} is {_point_text(point)}: {_worth(point)}{_lost(point)}, for "
         f"{_costs(point)} a sample."
     )
-    return f"{told} {ONE_STEP}" if point.steps == 1 else told
+    return f"{text} {ONE_STEP}" if point.steps == 1 else text
 
 
 def found_nothing(point: OperatingPoint, within: float) -> str:
@@ -80,12 +80,12 @@ def _distance(within: float, point: OperatingPoint) -> str:
 
 def _of_source(point: OperatingPoint) -> str:
     """The scores of the source, in brackets."""
-    told = [
+    parts = [
         f"{_output(part)}{part.worth.name} {shown(part.worth)(part.source.value)}"
         for part in point.scores
         if part.source is not None
     ]
-    return f" ({', '.join(told)})" if told else ""
+    return f" ({', '.join(parts)})" if parts else ""
 
 
 def _worth(point: OperatingPoint) -> str:
@@ -112,9 +112,9 @@ def _lost(point: OperatingPoint) -> str:
 
 
 def _costs(point: OperatingPoint) -> str:
-    told = [] if point.spikes is None else [f"{number(point.spikes)} spikes"]
-    told += [format_energy(r.value, r.how["table"]) for r in own_energies(point.costs)]
-    return " and ".join(told) or "no spikes"
+    parts = [] if point.spikes is None else [f"{number(point.spikes)} spikes"]
+    parts += [format_energy(r.value, r.how["table"]) for r in own_energies(point.costs)]
+    return " and ".join(parts) or "no spikes"
 
 
 def _output(part: OutputScore) -> str:
@@ -161,18 +161,18 @@ def _coded(codings: Any, scales: Any) -> list[tuple[Plain, Any]]:
         chooses = coding is not None and coding.steps is not None
         mine = None if chooses and scales is SCALES else scales
         for scaled, scale in _named("scales", mine, _text):
-            told = scaled if not chooses else text if scale is None else f"{text}, scale {scaled}"
-            found.append((told, (coding, scale)))
+            name = scaled if not chooses else text if scale is None else f"{text}, scale {scaled}"
+            found.append((name, (coding, scale)))
     return found
 
 
 def _name(how: Mapping[str, Plain]) -> str:
     """A setting in words, such as `scale 5, synapse 5 ms`."""
     scale, synapse, neurons = (how[name] for name in ("scale", "synapse", "neurons"))
-    told = [f"scale {scale:g}" if isinstance(scale, float) else str(scale)]
-    told += [] if synapse is None else [f"synapse {synapse_text(synapse)}"]
-    told += [] if neurons == "default" else [f"neurons {neurons}"]
-    return ", ".join(told)
+    parts = [f"scale {scale:g}" if isinstance(scale, float) else str(scale)]
+    parts += [] if synapse is None else [f"synapse {synapse_text(synapse)}"]
+    parts += [] if neurons == "default" else [f"neurons {neurons}"]
+    return ", ".join(parts)
 
 
 def _named(what: str, given: Any, text: Any) -> list[tuple[Plain, Any]]:
