@@ -20,9 +20,9 @@ from numpy.typing import NDArray
 from spikewright._base.arguments import refuse
 from spikewright._base.progress import progress_bar
 from spikewright._base.schema import AboveZero, Positive
+from spikewright.choosing.measured_activations import activation_means, shares, source_means
 from spikewright.choosing.rules.rule import brief, check_fields
 from spikewright.choosing.scales import has_rule
-from spikewright.choosing.sent import sending, shares, source_means
 from spikewright.choosing.statistics.channels import channel_axis
 from spikewright.choosing.statistics.collect import Batch
 from spikewright.errors import ConversionError, NetworkError, Refusal
@@ -255,12 +255,12 @@ def correct(conversion: ConversionLike, rule: Correction, samples: Batch) -> Gap
     after: dict[str, float] = {}
     with progress_bar(rule.rounds * len(populations), True, "layers corrected") as advance:
         for _ in range(rule.rounds):
-            sent = sending(conversion, samples, rule.at, rule.dt)
+            measured = activation_means(conversion, samples, rule.at, rule.dt)
             for name, ensemble in populations.items():
-                gap = averaged(name, source[name] - sent.means(name))
+                gap = averaged(name, source[name] - measured.means(name))
                 before.setdefault(name, _size(gap))
                 shift(name, ensemble, gap)
-                after[name] = _size(averaged(name, source[name] - sent.means(name)))
+                after[name] = _size(averaged(name, source[name] - measured.means(name)))
                 advance(1)
     for name in populations:
         text = f"{brief(rule)}: mean gap {before[name]:.3g} -> {after[name]:.3g} on the samples"

@@ -10,10 +10,10 @@ import numpy as np
 
 from spikewright._base.arguments import refuse
 from spikewright.advice import advise
-from spikewright.choosing import NeuronSetting, RuleCase, ScaleChoice, ScaleRule, Statistics
+from spikewright.choosing import NeuronConfig, RuleContext, ScaleChoice, ScaleRule, Statistics
 from spikewright.choosing.rules import EnergyBudget
+from spikewright.choosing.rules.budget_allocation import BudgetAllocator
 from spikewright.choosing.rules.rule import brief
-from spikewright.choosing.rules.spending import Spending
 from spikewright.errors import ConversionError, listed
 from spikewright.graph import Graph
 from spikewright.lower import Options
@@ -43,8 +43,8 @@ class ScaleBudget:
     """A rule that spends a budget, its question, and the layers that share the budget."""
 
     rule: EnergyBudget
-    case: RuleCase
-    spending: Spending
+    context: RuleContext
+    allocator: BudgetAllocator
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,8 +86,8 @@ class ChosenScales:
         """The same with other choices of rules for some layers."""
         return replace(self, found={**self.found, **found})
 
-    def tell(self, trace: Trace) -> None:
-        """Leave a trace of every choice of a rule; say aloud where a rule has doubts."""
+    def add_to_trace(self, trace: Trace) -> None:
+        """Add every choice of a rule to the trace; warn where a rule has doubts."""
         doubts: dict[str, list[str]] = {}
         for name, choice in self.found.items():
             trace.add("calibrate", name, choice.text, "warning" if choice.doubtful else "exact")
@@ -120,13 +120,13 @@ def choose_scales(
     budgets: list[ScaleBudget] = []
     for rule in _different(wanted):
         mine = {name: settings[name] for name in wanted if _is(wanted[name], rule)}
-        case = RuleCase(graph, read, mine, outputs, statistics() if rule.needs_data else None)
+        context = RuleContext(graph, read, mine, outputs, statistics() if rule.needs_data else None)
         if isinstance(rule, EnergyBudget):
-            budget = ScaleBudget(rule, case, rule.spending(case))
+            budget = ScaleBudget(rule, context, rule.allocator(context))
             budgets.append(budget)
-            found |= rule.choices(case, budget.spending, budget.spending.split())
+            found |= rule.choices(context, budget.allocator, budget.allocator.split())
         else:
-            found |= rule.choose(case)
+            found |= rule.choose(context)
     ordered = {name: found[name] for name in wanted if name in found}
     return ChosenScales(wanted, choices, ordered, budgets)
 
@@ -152,10 +152,10 @@ def _different(wanted: Mapping[str, Any]) -> list[ScaleRule]:
     return found
 
 
-def _settings(choices: PopulationChoices) -> dict[str, NeuronSetting]:
+def _settings(choices: PopulationChoices) -> dict[str, NeuronConfig]:
     """The facts about each layer's neurons that rules may use."""
     return {
-        name: NeuronSetting(
+        name: NeuronConfig(
             neuron_type.most_spikes,
             _start(choices.starts[name]),
             _averages(choices.synapses[name]),

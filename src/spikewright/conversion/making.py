@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from spikewright._base.arguments import refuse
 from spikewright.choosing import Statistics
-from spikewright.choosing.budgets import Batches, with_budgets_kept
+from spikewright.choosing.budgets import Batches, meet_budgets
 from spikewright.choosing.calibration import Calibration, is_statistics
 from spikewright.choosing.correction import (
     BiasCorrection,
@@ -113,11 +113,11 @@ class ConvertibleModel(Generic[Made]):
         correct = partial(_correct, data=data) if _changes(wanted) else None
         measured_on = data.of_budgets(chosen)
         if measured_on is not None:
-            conversion, chosen, corrected = with_budgets_kept(chosen, made, measured_on, correct)
+            conversion, chosen, corrected = meet_budgets(chosen, made, measured_on, correct)
         else:
             conversion = made(chosen)
             corrected = {} if correct is None else correct(conversion)
-        chosen.tell(trace)
+        chosen.add_to_trace(trace)
         _tell(trace, conversion.lowered)
         tell_of_masks(trace, conversion.lowered)
         warn_of_no_effect(trace, wanted, conversion.lowered)

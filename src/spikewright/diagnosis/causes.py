@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright._base.registries import Registry
-from spikewright.choosing.rules.rule import shown
+from spikewright.choosing.rules.rule import format_range
 from spikewright.choosing.statistics.channels import by_channel, channel_axis, spread
 from spikewright.diagnosis.layer_losses import LayerLoss, ablation_change, change_if_sent
 from spikewright.diagnosis.proposals import Diagnosed
@@ -243,9 +243,9 @@ def _ranges(case: Diagnosed, site: Site) -> str:
     totals = case.samples.run.populations[site.name].totals
     silent = int((sends & ~_channels(case, site, totals != 0).any(axis=1)).sum())
     return (
-        f"the largest values of its channels span {shown(largest[sends], 3)}. One spike in the "
-        f"whole run means {shown(site.cells.unit, 3)}, and {silent} of {int(sends.sum())} active "
-        "channels send nothing"
+        f"the largest values of its channels span {format_range(largest[sends], 3)}. One spike in "
+        f"the whole run means {format_range(site.cells.unit, 3)}, and {silent} of "
+        f"{int(sends.sum())} active channels send nothing"
     )
 
 
@@ -272,9 +272,9 @@ def _signs(
     (small, large), (before, after) = sorted(ends), changes
     return (
         f"values {below} 0 reach {small:.3g} and those {above} it {large:.3g}. One spike in "
-        f"the whole run means {shown(site.cells.unit, 3)}, and {_percent(lost)} of the values "
-        f"{below} 0 are less than half a spike. Without their errors the layer alone would change "
-        f"the outputs by {_percent(after)} in place of {_percent(before)}"
+        f"the whole run means {format_range(site.cells.unit, 3)}, and {_percent(lost)} of the "
+        f"values {below} 0 are less than half a spike. Without their errors the layer alone would "
+        f"change the outputs by {_percent(after)} in place of {_percent(before)}"
     )
 
 

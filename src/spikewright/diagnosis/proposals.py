@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from spikewright._base.amounts import joules
 from spikewright.choosing import ScaleRule
 from spikewright.choosing.rules import EnergyBudget, MinimumError
-from spikewright.choosing.rules.rule import shown
+from spikewright.choosing.rules.rule import format_range
 from spikewright.diagnosis.layer_losses import Batch, DiagnosedSamples, LayerLoss, level_with_others
 from spikewright.diagnosis.loss import Loss, LossTally, Scorer
 from spikewright.diagnosis.mean_response import LayerNeurons
@@ -185,7 +185,7 @@ def _moved(case: Diagnosed, name: str, scale: Scale) -> Proposal:
     """One layer's scale, all others kept: complete, in numbers."""
     old, new = np.asarray(case.scales[name]), np.asarray(scale)
     verb = "raise" if new.mean() > old.mean() else "lower"
-    text = f"{verb} the scale of {name} from {shown(old)} to {shown(new)}"
+    text = f"{verb} the scale of {name} from {format_range(old)} to {format_range(new)}"
     scales = {**case.scales, name: scale}
     return Proposal(f"scale of {name}", text, case.steps, {"scale_firing_rates": scales})
 
