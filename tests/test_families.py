@@ -25,7 +25,7 @@ from scripts.pages import DOCS, Page
 from torch import nn
 
 import spikewright as sw
-from spikewright.conversion.verified import Difference, Verification
+from spikewright.conversion.verification_result import Difference, Verification
 from spikewright.frontends.keras.loading import import_keras
 from spikewright.graph import Graph, GraphNode
 from spikewright.graph.layers import Activation, Affine, Input

@@ -16,7 +16,7 @@ from benchmarks.families.origins import ONNX, found
 
 if TYPE_CHECKING:
     from spikewright import Conversion
-    from spikewright.conversion.verified import Verification
+    from spikewright.conversion.verification_result import Verification
 
 CONVERTED, REFUSED, DIFFERS, NOT_EXPORTED = "converted", "refused", "differs", "not exported"
 LEFT_OUT, SEEN = "left out", "seen"

@@ -19,7 +19,7 @@ from spikewright.choosing.correction import (
 )
 from spikewright.choosing.measured_activations import sent_means, source_means
 from spikewright.conversion.arguments import Wanted
-from spikewright.conversion.making import ConvertibleModel
+from spikewright.conversion.stages import ConvertibleModel
 from spikewright.errors import ConversionError
 from spikewright.frontends import read
 from spikewright.graph import Graph

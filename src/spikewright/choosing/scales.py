@@ -17,7 +17,7 @@ from spikewright.choosing.rules.rule import brief
 from spikewright.errors import ConversionError, listed
 from spikewright.graph import Graph
 from spikewright.lower import Options
-from spikewright.lower.choices import Own, in_numbers, plain
+from spikewright.lower.choices import LayerDefaults, in_numbers, plain
 from spikewright.lower.populations import PopulationChoices, Roles, as_scale, check, resolve
 from spikewright.lower.trace import Trace
 from spikewright.network.ensemble import NAMED_VOLTAGES
@@ -64,7 +64,7 @@ class ChosenScales:
     def scales(self) -> Any:
         """The scales, as `convert` takes them."""
         if not self.found:
-            return in_numbers(self.given, self.layers.scales, Own().scale)
+            return in_numbers(self.given, self.layers.scales, LayerDefaults().scale)
         return {
             name: plain(self.found[name].scale) if name in self.found else value
             for name, value in self.given.items()
@@ -72,7 +72,7 @@ class ChosenScales:
 
     def start(self, given: Any) -> Any:
         """The initial voltages, as `convert` takes them, where these were `given`."""
-        return in_numbers(given, self.layers.starts, Own().start)
+        return in_numbers(given, self.layers.starts, LayerDefaults().start)
 
     @property
     def in_numbers(self) -> PopulationChoices:
@@ -95,7 +95,7 @@ class ChosenScales:
                 doubts.setdefault(brief(self.given[name]), []).append(name)
         for rule, names in doubts.items():
             text = self.found[names[0]].text
-            trace.say("calibrate", f"{rule} has doubts about {listed(names)}: {text}")
+            trace.warn("calibrate", f"{rule} has doubts about {listed(names)}: {text}")
 
 
 def choose_scales(

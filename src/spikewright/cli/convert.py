@@ -20,7 +20,7 @@ from spikewright.cli.option_texts import flag
 from spikewright.cli.options import command
 from spikewright.cli.output import say, show, tell
 from spikewright.conversion.trace_warnings import warn_of_unit_scale
-from spikewright.conversion.verified import Verification
+from spikewright.conversion.verification_result import Verification
 from spikewright.engines.settings import StepOptions
 from spikewright.exchange.nir import DIALECTS
 from spikewright.exchange.nir import save as save_nir

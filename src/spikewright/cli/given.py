@@ -28,7 +28,7 @@ from spikewright.errors import ConversionError, DamagedFileError, ReadError
 from spikewright.frontends import SUFFIXES
 from spikewright.frontends.live import instead_of_weights
 from spikewright.lower.choices import STEP
-from spikewright.lower.trace import silently
+from spikewright.lower.trace import suppress_warnings
 from spikewright.measure import Evaluation
 from spikewright.measure.truth import Truth
 from spikewright.records import Record
@@ -151,7 +151,7 @@ class PageSubject:
     def measured(self, most: int | None, **how: Any) -> Evaluation:
         """Its results over time on the first samples."""
         x, y = self.first(most)
-        with silently():
+        with suppress_warnings():
             return self.conversion.evaluate(
                 x, y, **self.run, at=powers_of_two(self.run["steps"]), **how
             )

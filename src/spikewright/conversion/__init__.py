@@ -8,9 +8,9 @@ from spikewright._base.options import declared
 from spikewright.advice import is_command
 from spikewright.conversion.arguments import FROM_ELSEWHERE, in_names
 from spikewright.conversion.conversion import Conversion
-from spikewright.conversion.making import made_of
 from spikewright.conversion.measuring import Sample, watch
 from spikewright.conversion.options import ConvertOptions
+from spikewright.conversion.stages import convert_model
 from spikewright.conversion.trace_warnings import warn_of_unit_scale
 from spikewright.frontends import Reading
 from spikewright.frontends.outputs import wanted_outputs
@@ -36,7 +36,9 @@ def convert(model: Any, **options: Unpack[ConvertOptions]) -> Conversion:
     example = arguments.pop("example_input")
     reading = Reading(model, example)
     named = in_names(arguments, reading.named)
-    made = made_of(Conversion, reading, {**named, "outputs": wanted_outputs(named["outputs"])})
+    made = convert_model(
+        Conversion, reading, {**named, "outputs": wanted_outputs(named["outputs"])}
+    )
     if not is_command():  # which knows whether it can take samples
         warn_of_unit_scale(made, example is not None)
     return made

@@ -21,18 +21,18 @@ from spikewright.choosing.coding import Coding, RateCode
 from spikewright.conversion import measuring, source_model
 from spikewright.conversion.arguments import FROM_ELSEWHERE, Layers, in_names, recorded
 from spikewright.conversion.loss_warnings import warn_of_answers
-from spikewright.conversion.making import saved
 from spikewright.conversion.source_model import SourceModel
+from spikewright.conversion.stages import from_saved
 from spikewright.conversion.trace_warnings import warn_of_length, warn_of_run
 from spikewright.conversion.verification import verify
-from spikewright.conversion.verified import Verification
+from spikewright.conversion.verification_result import Verification
 from spikewright.engines import MemoryNeed, Plan, Precision
 from spikewright.engines.settings import check_settings
 from spikewright.errors import SimulationError, printable
 from spikewright.frontends import Reading, Source
 from spikewright.graph import Graph
 from spikewright.lower import Lowered
-from spikewright.lower.trace import Trace, say
+from spikewright.lower.trace import Trace, warn_and_log
 from spikewright.measure import Run
 from spikewright.measure.readout import Readout
 from spikewright.network import Ensemble, Network, Node
@@ -356,7 +356,7 @@ class Conversion(Shown):
 
         Raises `MissingFileError` or `DamagedFileError`.
         """
-        return saved(cls, load_parts(path))
+        return from_saved(cls, load_parts(path))
 
     def __reduce__(self) -> tuple[Callable[[bytes], Conversion], tuple[bytes]]:
         return _from_bytes, (as_bytes(self._stored),)
@@ -367,7 +367,7 @@ class Conversion(Shown):
         try:
             frozen = self._model.frozen
         except Exception as error:  # a copy of the user's model is made, which may raise anything
-            say(
+            warn_and_log(
                 "the file does not say which layers are frozen, which no copy of the model shows "
                 f"({type(error).__name__}: {error}). Name them when you train it: frozen=[...]"
             )
@@ -398,4 +398,4 @@ def _range(values: NDArray) -> str:
 
 def _from_bytes(content: bytes) -> Conversion:
     """The conversion in a pickle."""
-    return saved(Conversion, from_bytes(content))
+    return from_saved(Conversion, from_bytes(content))

@@ -11,7 +11,7 @@ from spikewright._base.arguments import is_whole
 from spikewright._base.options import declared
 from spikewright.choosing.coding import SignedDigits
 from spikewright.conversion.arguments import Wanted
-from spikewright.conversion.making import made_of
+from spikewright.conversion.stages import convert_model
 from spikewright.errors import TrainingError
 from spikewright.frontends import Reading, Source
 from spikewright.frontends.provenance import ArrayKey
@@ -125,7 +125,7 @@ def train(self: Of, x: Any, y: Any = None, **options: Unpack[TrainOptions]) -> T
     """
     model = self._model
     asked = TrainingRequest(x, y, _settings(self, options), model.reading, model.live)
-    return training.train(self, asked, partial(made_of, type(self)))
+    return training.train(self, asked, partial(convert_model, type(self)))
 
 
 @declared(TrainingError)
@@ -181,7 +181,7 @@ def load_state(self: Of, state: Mapping[str, Any]) -> Of:
     The source is copied and left as it is; choices are those in `resolved`. Raises
     `TrainingError` for names, shapes and values that do not fit.
     """
-    return module.loaded(self, state, partial(made_of, type(self)), self._model.live)
+    return module.loaded(self, state, partial(convert_model, type(self)), self._model.live)
 
 
 def _steps(conversion: ConversionLike, steps: Any) -> int:

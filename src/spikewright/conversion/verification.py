@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright import engines
-from spikewright.conversion.verified import (
+from spikewright.conversion.verification_result import (
     OWN_SUM,
     UNITS,
     Difference,

@@ -35,7 +35,7 @@ from spikewright.diagnosis.proposals import (
 from spikewright.diagnosis.sites import MeanFlow
 from spikewright.engines.settings import WorkOptions
 from spikewright.errors import SimulationError, SpikewrightError
-from spikewright.lower.trace import silently
+from spikewright.lower.trace import suppress_warnings
 from spikewright.measure import Run
 from spikewright.measure.truth import Metric, given_for, truth_of
 from spikewright.running.inputs import as_held, batch_of, feeds_of
@@ -101,7 +101,7 @@ class DiagnoseOptions(WorkOptions, total=False):
     ]
 
 
-@silently()
+@suppress_warnings()
 def diagnose(
     conversion: ConversionLike,
     x: Any,

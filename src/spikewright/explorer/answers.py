@@ -19,7 +19,7 @@ from spikewright.errors import SpikewrightError
 from spikewright.executors import Executor, Function
 from spikewright.explorer.message import MOST_STEPS, NEURONS, SCALES, STARTS, Wish, changes_of, pack
 from spikewright.explorer.subject import DROPPED, SHOWN, Subject
-from spikewright.lower.trace import silently
+from spikewright.lower.trace import suppress_warnings
 from spikewright.measure.readout import named
 from spikewright.network.neurons.bipolar import MOST_DIGITS
 from spikewright.records import select
@@ -63,7 +63,7 @@ def facts(subject: Subject) -> bytes:
     return pack(header, {"thumbnails": subject.thumbnails()})
 
 
-@silently()
+@suppress_warnings()
 def look(subject: Subject, number: int, wish: Wish) -> bytes:
     """The answer to request `number`, about one sample: see `message.pack`.
 

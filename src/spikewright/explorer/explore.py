@@ -25,7 +25,7 @@ from spikewright.explorer.message import Wish, change_of, wish_with
 from spikewright.explorer.subject import DROPPED, Subject
 from spikewright.frontends import example_for
 from spikewright.graph.integer_inputs import random_rows, whole_inputs
-from spikewright.lower.trace import silently
+from spikewright.lower.trace import suppress_warnings
 from spikewright.running.inputs import as_held, refuse_sequences
 from spikewright.running.recording import outputs_of
 from spikewright.showing import demo
@@ -174,7 +174,7 @@ def _digits() -> Subject:
     return Subject(base, {name: x}, y, "Handwritten digits", "demo.MODEL", lines)
 
 
-@silently()
+@suppress_warnings()
 def _subject(
     model: Any, x: Any, y: Any, example: Any, command: tuple[str, ...], name: str
 ) -> Subject:

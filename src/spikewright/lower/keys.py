@@ -239,8 +239,8 @@ def _apart(kind: Any) -> str:
     """The advice on naming an activation rather than the layer of the same name."""
     if not isinstance(kind, NeuronType):
         return "Give the layer another name"
-    shown = repr(kind) if isinstance(kind, Elementwise) else type(kind).__name__
-    return f"Give {{sw.{shown}: ...}} for the activation, or the layer another name"
+    type_name = repr(kind) if isinstance(kind, Elementwise) else type(kind).__name__
+    return f"Give {{sw.{type_name}: ...}} for the activation, or the layer another name"
 
 
 def _same(first: Any, second: Any) -> bool:

@@ -204,7 +204,7 @@ def load_parts(path: str | Path) -> Parts:
             inputs=_items(entry.inputs, objects, Node),
             outputs=_items(entry.outputs, objects, Ensemble, Node),
             readouts=entry.readouts,
-            notes=(),
+            guarantees=(),
             stepping=entry.stepping,
             graph=entry.canonical,
         )

@@ -21,7 +21,7 @@ from spikewright.choosing.rules import MinimumError
 from spikewright.conversion import Conversion, convert, watch
 from spikewright.diagnosis.findings import Diagnosis
 from spikewright.errors import MissingExtraError, SimulationError
-from spikewright.lower.trace import silently
+from spikewright.lower.trace import suppress_warnings
 from spikewright.measure import Evaluation, accuracy, neuron_rates
 from spikewright.records import Record
 from spikewright.report import figures, write_html
@@ -203,7 +203,7 @@ def run(
     )
 
 
-@silently()
+@suppress_warnings()
 def choose(
     rate: Conversion, steps: int, dt: float = 0.001, seed: int = 0, engine: str = "auto"
 ) -> tuple[MinimumError, Conversion]:

@@ -19,7 +19,7 @@ from spikewright.conversion import Conversion, convert
 from spikewright.conversion.arguments import check_cap
 from spikewright.errors import listed
 from spikewright.graph.layers import Activation
-from spikewright.lower.trace import silently
+from spikewright.lower.trace import suppress_warnings
 from spikewright.report.tables import Column, Table
 from spikewright.running.inputs import refuse_sequences
 from spikewright.study.candidates import (
@@ -45,7 +45,7 @@ from spikewright.study.result import StudyResult
 _ALIKE = 0.05  # share of spikes by which candidates cost about as much
 
 
-@silently()
+@suppress_warnings()
 @declared(None)
 def best_rule(
     model: Any,

@@ -28,7 +28,7 @@ from spikewright.conversion.options import CommonOptions
 from spikewright.errors import SimulationError
 from spikewright.evaluation.settings import checked
 from spikewright.lower.coding import Coding
-from spikewright.lower.trace import say, silently
+from spikewright.lower.trace import suppress_warnings, warn_and_log
 from spikewright.measure import Evaluation, EveryStep
 from spikewright.measure.energy import cost_table
 from spikewright.network.neurons import NeuronType
@@ -262,7 +262,7 @@ def sweep(model: Any, x: Any, y: Any = None, **options: Unpack[SweepOptions]) ->
     example, data = options["example_input"], options["calibration"]
     base, origin = model, ModelReference.of(model, example, x, calibration=data)
     if not isinstance(model, Conversion):
-        with silently():
+        with suppress_warnings():
             base = convert(model, example_input=origin.example, outputs=options["outputs"])
     axes = options["scales"], synapse, options["neurons"], options["coding"]
     wanted = settings_of(*axes, given, settings.readouts)
@@ -280,11 +280,11 @@ def sweep(model: Any, x: Any, y: Any = None, **options: Unpack[SweepOptions]) ->
     measuring = Measuring(
         base, origin, settings, workers, energy_table, folder, own_steps=given_steps is STEPS
     )
-    with silently():
+    with suppress_warnings():
         points = measuring.all([*added, *wanted], x, y, options["progress"])
     if doubts := measuring.doubts:
         others = f" (so it is with {len(doubts) - 1} more settings)" if len(doubts) > 1 else ""
-        say(f"{doubts[0]}{others}")
+        warn_and_log(f"{doubts[0]}{others}")
     made = measuring.chosen
     chosen = [sentence_of(one, origin, made[one.name]) for one in added if one.name in made]
     return _result(points, float(within), minimise, energy_table, " ".join(chosen))

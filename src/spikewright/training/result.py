@@ -17,7 +17,7 @@ from spikewright.frontends import Reading
 from spikewright.frontends.provenance import ArrayKey, Provenance, as_held, parameters_of
 from spikewright.graph import Graph, evaluate
 from spikewright.graph.integer_inputs import random_inputs
-from spikewright.lower.trace import say
+from spikewright.lower.trace import warn_and_log
 from spikewright.records import Record
 from spikewright.running.protocols import Made
 from spikewright.training.history import THRESHOLDS, Epoch, records_of
@@ -208,7 +208,7 @@ class Training(Shown, Generic[Made]):
         made = weights.written(model)
         if not weights.moved:
             why = "none was trained" if self.kept else "no epoch was better than the start"
-            say(
+            warn_and_log(
                 f"write_back: the model keeps the weights that it has, since {why}. Thresholds and "
                 "starts are in trained.conversion"
             )

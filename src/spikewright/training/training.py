@@ -20,7 +20,7 @@ from spikewright.frontends import Reading
 from spikewright.frontends.provenance import ArrayKey, Provenance
 from spikewright.graph import Graph
 from spikewright.lower.choices import plain
-from spikewright.lower.trace import say, silently
+from spikewright.lower.trace import suppress_warnings, warn_and_log
 from spikewright.network.neurons import NeuronType
 from spikewright.running.inputs import feeds_of
 from spikewright.running.protocols import ConversionLike, Made, all_capped, as_source
@@ -195,7 +195,7 @@ def _check_frozen(graph: Graph, frozen: Collection[ArrayKey], settings: TrainOpt
             "train. Give frozen=() to train them"
         )
     if settings["frozen"] is None:
-        say(
+        warn_and_log(
             "all layers of the source are frozen, so that only thresholds and starts are trained. "
             f"Give frozen=() to train {' and '.join(arrays)} too"
         )
@@ -303,7 +303,7 @@ def _distance(
     settings: TrainOptions,
 ) -> float:
     """The mean square error of all outputs' means, each over the variance that is wanted."""
-    with silently():
+    with suppress_warnings():
         raw = conversion.run(x, steps=settings["steps"], dt=settings["dt"], progress=False).raw
     return float(
         sum(

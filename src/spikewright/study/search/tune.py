@@ -17,7 +17,7 @@ from spikewright.choosing import fingerprint
 from spikewright.choosing.rules.rule import brief
 from spikewright.conversion import convert
 from spikewright.errors import TuningError
-from spikewright.lower.trace import silently
+from spikewright.lower.trace import suppress_warnings
 from spikewright.measure.truth import Metric
 from spikewright.study.options import TuneOptions
 from spikewright.study.programs import ModelReference
@@ -97,7 +97,7 @@ def tune(model: Any, x: Any, y: Any, **options: Unpack[TuneOptions]) -> StudyRes
     _check(options, metric)
     run: dict[str, Any] = {name: options[name] for name in _OF_RUNS}  # type: ignore[literal-required]
     energies = options["energy_table"] if options["minimise"] == "energy" else None
-    with silently():
+    with suppress_warnings():
         return _search(model, x, y, options, Running(**run, table=energies, metric=metric), started)
 
 
