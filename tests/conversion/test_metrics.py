@@ -18,7 +18,7 @@ from spikewright.errors import SimulationError
 from spikewright.evaluation import sharded
 from spikewright.graph import Graph
 from spikewright.measure import mean_interval
-from spikewright.measure.truth import Metric
+from spikewright.measure.targets import Metric
 from spikewright.records import Record, select, worths
 from spikewright.report import write_html
 from spikewright.report.figures import over_time_infos, trade_off_info

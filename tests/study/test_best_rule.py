@@ -22,7 +22,7 @@ from spikewright.choosing.rules import MinimumError
 from spikewright.errors import ConversionError
 from spikewright.graph import Graph, GraphNode
 from spikewright.graph import layers as g
-from spikewright.measure.truth import Output
+from spikewright.measure.targets import Output
 from spikewright.records import Record
 from spikewright.study import candidates as ways
 from spikewright.study.candidates import (

@@ -30,13 +30,13 @@ from spikewright.frontends.live import instead_of_weights
 from spikewright.lower.choices import STEP
 from spikewright.lower.trace import suppress_warnings
 from spikewright.measure import Evaluation
-from spikewright.measure.truth import Truth
+from spikewright.measure.targets import Targets
 from spikewright.records import Record
 from spikewright.report import write_html
 from spikewright.report.figures import RasterInfo, raster_info
 from spikewright.report.tables import powers_of_two
 from spikewright.running.own_steps import run_steps
-from spikewright.running.recording import truth_of_only
+from spikewright.running.recording import only_targets
 from spikewright.study.programs import ProgramWriter, with_rules
 
 
@@ -138,10 +138,10 @@ class PageSubject:
         return x if isinstance(x, dict) else {next(iter(self.conversion.inputs)): x}
 
     @cached_property
-    def truth(self) -> Truth | None:
+    def truth(self) -> Targets | None:
         """Labels or targets; None where there are none, and of several outputs."""
         samples = len(next(iter(self._arrays.values())))
-        return truth_of_only(self.conversion.lowered, self.samples.y, samples)
+        return only_targets(self.conversion.lowered, self.samples.y, samples)
 
     def first(self, most: int | None) -> tuple[dict[str, NDArray], NDArray | None]:
         """The first samples and their labels or targets."""

@@ -37,7 +37,7 @@ from spikewright.engines.settings import WorkOptions
 from spikewright.errors import SimulationError, SpikewrightError
 from spikewright.lower.trace import suppress_warnings
 from spikewright.measure import Run
-from spikewright.measure.truth import Metric, given_for, truth_of
+from spikewright.measure.targets import Metric, given_for, targets_of
 from spikewright.running.inputs import as_held, batch_of, feeds_of
 from spikewright.running.protocols import ConversionLike
 from spikewright.running.recording import outputs_of, real_outputs
@@ -193,7 +193,7 @@ def _judge(
             f"got {got}. Leave y out to judge by how far the outputs are from the source's"
         )
     ((name, given),) = named.items()
-    truth = truth_of(given, outputs[name], samples)
+    truth = targets_of(given, outputs[name], samples)
     if truth.kind == "labels":
         return LabelScore(outputs[name], truth)
     return TargetScore(outputs[name], truth, real.get(name))

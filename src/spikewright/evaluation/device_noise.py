@@ -88,9 +88,9 @@ def over_draws(noise: DeviceNoise, x: Any, evaluate: Callable[[int], Evaluation]
             "noise needs the data once a draw, and an iterator can be read once: give a list of it"
         )
     found = [evaluate(draw) for draw in range(noise.draws)]
-    told = {"noise": asdict(noise)}
+    details = {"noise": asdict(noise)}
     records = tuple(_joined(found, noise.draws))
-    return Evaluation(records, {**found[0].settings, **told})
+    return Evaluation(records, {**found[0].settings, **details})
 
 
 def _joined(found: Sequence[Evaluation], draws: int) -> Iterator[Record]:

@@ -17,8 +17,8 @@ from spikewright.choosing.statistics.channels import channel_axis
 from spikewright.conversion import Conversion
 from spikewright.errors import SimulationError
 from spikewright.explorer.message import Wish
-from spikewright.measure.truth import Truth
-from spikewright.running.recording import truth_of_only
+from spikewright.measure.targets import Targets
+from spikewright.running.recording import only_targets
 
 _Made = TypeVar("_Made")
 
@@ -85,9 +85,9 @@ class Subject:
         return self.picture is not None and self.picture[2] == 1 and max(self.picture) <= _PAD
 
     @cached_property
-    def truth(self) -> Truth | None:
+    def truth(self) -> Targets | None:
         """Labels or targets; None where there are none, and of several outputs."""
-        return truth_of_only(self.base.lowered, self.y, len(self))
+        return only_targets(self.base.lowered, self.y, len(self))
 
     def part(self, samples: int) -> tuple[dict[str, NDArray], NDArray | None]:
         """The first samples, and their labels or targets."""

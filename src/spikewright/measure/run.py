@@ -21,7 +21,7 @@ from spikewright.measure.readout import (
     read_out,
     read_out_at_every_step,
 )
-from spikewright.measure.truth import Output
+from spikewright.measure.targets import Output
 
 Values = NDArray | dict[str, NDArray]
 

@@ -17,7 +17,7 @@ from spikewright.engines.settings import check_settings
 from spikewright.errors import SimulationError
 from spikewright.lower import Lowered
 from spikewright.measure import Run
-from spikewright.measure.readout import Readout, SoFar, so_far
+from spikewright.measure.readout import Readout, StreamingReadout, streaming_readout
 from spikewright.measure.run import Values
 from spikewright.network import Node
 from spikewright.running.encoders import Encoder
@@ -222,7 +222,7 @@ class Stream:
         self._recorded = {name: self._alone(_mean(value)) for name, value in recorded}
         for name, values in outputs.items():
             for step in range(self._steps):
-                self._so_far[name].add(values[:, step])
+                self._streaming[name].add(values[:, step])
         return self._results({name: _mean(values) for name, values in outputs.items()})
 
     def predict(self) -> Values:
@@ -234,7 +234,7 @@ class Stream:
         if self.n_steps == 0:
             raise SimulationError("there is nothing to read out before the first step")
         self._heed(self.n_steps)
-        return self._results({name: found.read() for name, found in self._so_far.items()})
+        return self._results({name: found.read() for name, found in self._streaming.items()})
 
     def close(self) -> None:
         """End: further steps are an error, what was read out stays."""
@@ -259,7 +259,9 @@ class Stream:
 
     def _read_anew(self) -> None:
         outputs = self._lowered.outputs
-        self._so_far: dict[str, SoFar] = {name: so_far(self.readout, self.dt) for name in outputs}
+        self._streaming: dict[str, StreamingReadout] = {
+            name: streaming_readout(self.readout, self.dt) for name in outputs
+        }
 
     def _feeds(self, frame: object) -> dict[Node, NDArray]:
         named = as_named(frame, self._structure)
@@ -279,7 +281,7 @@ class Stream:
         return feeds
 
     def _results(self, values: Mapping[str, NDArray]) -> Values:
-        """Values as the user gets them: activated, and without a batch axis where there is no batch."""
+        """Values as the user gets them: activated, and without a batch axis without a batch."""
         readouts = self._lowered.readouts
         results = {
             name: self._alone(readouts[name].evaluate(value) if name in readouts else value)

@@ -22,7 +22,7 @@ from spikewright.errors import SpikewrightError
 from spikewright.measure import EveryStep
 from spikewright.measure.intervals import wilson_interval
 from spikewright.measure.readout import read_out
-from spikewright.measure.truth import Output
+from spikewright.measure.targets import Output
 from spikewright.records import Record, Worth
 from spikewright.running.inputs import feeds_of
 from spikewright.running.protocols import as_source

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from spikewright.errors import SimulationError, TrainingError
 from spikewright.evaluation.data import DataReader, Shard
-from spikewright.measure.truth import Truth
+from spikewright.measure.targets import Targets
 from spikewright.running.protocols import ConversionLike
 from spikewright.running.recording import outputs_of
 
@@ -43,7 +43,7 @@ class TrainingSamples(Shard):
         first = parts[0]
         x = {name: np.concatenate([part.x[name] for part in parts]) for name in first.x}
         y = {
-            name: Truth(truth.kind, np.concatenate([part.y[name].values for part in parts]))
+            name: Targets(truth.kind, np.concatenate([part.y[name].values for part in parts]))
             for name, truth in first.y.items()
         }
         return cls(0, x, y)

@@ -11,7 +11,7 @@ from spikewright.choosing.statistics.fingerprint import fingerprint
 from spikewright.evaluation.data import add_array
 from spikewright.frontends.provenance import ArrayKey
 from spikewright.graph import Graph
-from spikewright.measure.truth import Metric, Output
+from spikewright.measure.targets import Metric, Output
 from spikewright.training.data import SampleStream, TrainingSamples
 from spikewright.training.options import TrainOptions
 from spikewright.training.quantized_layers import QuantizedLayer

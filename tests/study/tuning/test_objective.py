@@ -10,7 +10,7 @@ import pytest
 from sklearn.datasets import load_digits
 
 import spikewright as sw
-from spikewright.measure.truth import Output
+from spikewright.measure.targets import Output
 from spikewright.showing.demo import MODEL
 from spikewright.study.search.generators import Refinement, initial_settings, ordered_settings
 from spikewright.study.search.objective import Objective, SamplePace

@@ -18,7 +18,7 @@ from spikewright.errors import SimulationError, TuningError
 from spikewright.measure import EveryStep
 from spikewright.measure.energy import energy
 from spikewright.measure.operations import Counter
-from spikewright.measure.truth import Metric, Output, given_for, labels_of
+from spikewright.measure.targets import Metric, Output, given_for, labels_of
 from spikewright.network import Node
 from spikewright.records import Worth
 from spikewright.running.inputs import feeds_of

@@ -18,7 +18,7 @@ from spikewright.choosing.rules.rule import brief
 from spikewright.conversion import convert
 from spikewright.errors import TuningError
 from spikewright.lower.trace import suppress_warnings
-from spikewright.measure.truth import Metric
+from spikewright.measure.targets import Metric
 from spikewright.study.options import TuneOptions
 from spikewright.study.programs import ModelReference
 from spikewright.study.result import StudyResult
