@@ -15,7 +15,7 @@ import torch
 from click.testing import CliRunner
 
 import spikewright as sw
-from spikewright._base.texts import bare_name, shown_name
+from spikewright._base.formatting import label_to_name, layer_label
 from spikewright.cli.main import main
 from spikewright.errors import GraphError, ReadError, UnsupportedLayerError
 from spikewright.explorer.answers import look
@@ -171,8 +171,8 @@ def test_a_printed_name_is_a_layers_own_with_its_kind() -> None:
         ("2", ""): "2",
     }
     for (name, kind), expected in shown.items():
-        assert shown_name(name, kind) == expected
-        assert bare_name(expected) == name
+        assert layer_label(name, kind) == expected
+        assert label_to_name(expected) == name
 
 
 def test_names_are_taken_without_their_kind_too(case: Case) -> None:

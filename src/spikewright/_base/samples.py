@@ -86,7 +86,7 @@ def held_constant(array: Any, sample: Extents, purpose: str = "", batched: bool 
 def check_rows(values: NDArray, rows: NDArray | None, batched: bool = True) -> None:
     """Raise `ValueError` for the first value that is not the number of a row of its table.
 
-    `rows` are those of `Structure`; values for which they are not known are not looked at.
+    `rows` are those of `InputTree`; values for which they are not known are not looked at.
     """
     if rows is None or values.shape[values.ndim - rows.ndim :] != rows.shape:
         return
@@ -125,14 +125,14 @@ def _sizes(sample: Extents) -> tuple[int, ...]:
     return tuple(size for size in sample if size is not None)
 
 
-Place = tuple[str | int, ...]
+TreePath = tuple[str | int, ...]
 """The way to an array through a call: the argument's name, then keys and positions inside it."""
 
 Named = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class Structure:
+class InputTree:
     """The forms in which a model takes its inputs: all by name, or as its own call takes them.
 
     `places` are by input name, in the order of the call's arguments. `ranks` are numbers of axes of
@@ -142,7 +142,7 @@ class Structure:
     `alone` a sample comes by itself, without a batch axis, and may be a number.
     """
 
-    places: Mapping[str, Place]
+    places: Mapping[str, TreePath]
     ranks: Mapping[str, int] = field(default_factory=dict)
     lists: frozenset[str] = frozenset()
     rows: Mapping[str, NDArray] = field(default_factory=dict, compare=False)
@@ -267,7 +267,7 @@ def _is_value(x: Any) -> bool:
     return isinstance(x, bool) or is_number(x)
 
 
-def leaves(structure: Any, place: Place = ()) -> Iterator[tuple[Place, Any]]:
+def leaves(structure: Any, place: TreePath = ()) -> Iterator[tuple[TreePath, Any]]:
     """Everything in nested dicts, lists and tuples, and the way to it."""
     if isinstance(structure, Mapping):
         inside: Mapping[Any, Any] = structure

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from spikewright._base.arguments import is_whole, refuse
 from spikewright._base.schema import AboveZero, Where
-from spikewright._base.texts import Parser
+from spikewright._base.spec_strings import SpecParser
 from spikewright.choosing.rules import MinimumError
 from spikewright.choosing.rules.rule import StepsRule, check_fields
 from spikewright.choosing.scales import has_budget
@@ -244,7 +244,7 @@ def _silent(text: str) -> int | str:
         raise ValueError(f"silent_steps is auto or a whole number, not {text!r}") from None
 
 
-parse_coding = Parser(
+parse_coding = SpecParser(
     "coding", {"rate": RateCode, "digits": SignedDigits}, {"SilentSteps": _silent}
 )
-"""The code that `digits:4` or `name:value,field=value` means; raises as `Parser` does."""
+"""The code that `digits:4` or `name:value,field=value` means; raises as `SpecParser` does."""

@@ -21,7 +21,13 @@ from spikewright.choosing.default import ENOUGH
 from spikewright.cli import files
 from spikewright.cli.files import FileSamples, load_samples
 from spikewright.cli.option_texts import flag
-from spikewright.cli.output import emit, introduce, network_of, say, tell
+from spikewright.cli.output import (
+    network_of,
+    print_json,
+    print_network,
+    print_paragraph,
+    print_text,
+)
 from spikewright.conversion import Conversion, convert, watch
 from spikewright.conversion.trace_warnings import CHOICE
 from spikewright.errors import ConversionError, DamagedFileError, ReadError
@@ -168,12 +174,12 @@ class PageSubject:
             return None
         x, _ = self.first(1)
         found = watch(self.conversion, x, **self.run)
-        told: dict[str, Any] = {"sample": "the first of the data"}
+        details: dict[str, Any] = {"sample": "the first of the data"}
         if self.truth is not None and self.truth.kind == "labels":
-            told["label"] = int(self.truth.values[0])
+            details["label"] = int(self.truth.values[0])
         if len(found.answers) > 1:
-            told["output"] = next(iter(found.answers))
-        return raster_info(found, told, next(iter(x.values()))[0] if len(x) == 1 else None)
+            details["output"] = next(iter(found.answers))
+        return raster_info(found, details, next(iter(x.values()))[0] if len(x) == 1 else None)
 
     def write(
         self,
@@ -206,7 +212,7 @@ class PageSubject:
             overwrite=files.forced(),
             **parts,
         )
-        tell(f"Report: {path}", err=True)
+        print_text(f"Report: {path}", err=True)
 
 
 def _python(subject: PageSubject) -> str:
@@ -360,21 +366,21 @@ class Given:
         if self.paths[name] is not None:
             made.save(self.paths[name], overwrite=files.forced())
 
-    def answer(self, document: Any, tell: Callable[[], None]) -> None:
-        """Print the result: a document with `--json`, else what `tell` prints."""
+    def answer(self, document: Any, print_result: Callable[[], None]) -> None:
+        """Print the result: a document with `--json`, else what `print_result` prints."""
         if self.as_json:
-            emit(document)
+            print_json(document)
         else:
-            tell()
+            print_result()
 
-    def answer_of_network(self, document: dict[str, Any], tell: Callable[[], None]) -> None:
+    def answer_of_network(self, document: dict[str, Any], print_result: Callable[[], None]) -> None:
         """Print the result beside the kind of network that it is of."""
 
         def introduced() -> None:
-            introduce(self.conversion, self.model.name)
+            print_network(self.conversion, self.model.name)
             if self.chosen:
-                say(self.chosen)
-            tell()
+                print_paragraph(self.chosen)
+            print_result()
 
-        told = {"network": network_of(self.conversion), "chosen": self.chosen}
-        self.answer({**told, **document}, introduced)
+        about = {"network": network_of(self.conversion), "chosen": self.chosen}
+        self.answer({**about, **document}, introduced)

@@ -10,7 +10,7 @@ from spikewright._base.options import Option, whole
 from spikewright.cli import files
 from spikewright.cli.given import Given
 from spikewright.cli.options import RunStepOptions, SampleOptions, command
-from spikewright.cli.output import duration, show, show_all, tell, warnings_of
+from spikewright.cli.output import duration, print_parts, print_table, print_text, warnings_of
 from spikewright.diagnosis.diagnosis import DiagnoseOptions
 from spikewright.engines.settings import StepOptions
 from spikewright.evaluation.settings import EvaluateOptions
@@ -73,11 +73,11 @@ def run(given: Given) -> None:
 
 def _print_run(records: list[Record], title: str) -> None:
     if select(records, "accuracy"):
-        show(accuracy_table(records, title))
-    show(layer_table(records, title))
+        print_table(accuracy_table(records, title))
+    print_table(layer_table(records, title))
     total = [r for r in select(records, "spikes per sample") if "layer" not in r.how]
     for record in total:
-        tell(f"{number(record.value)} spikes per sample over {record.n} samples")
+        print_text(f"{number(record.value)} spikes per sample over {record.n} samples")
 
 
 @command(
@@ -111,9 +111,9 @@ def evaluate(given: Given) -> None:
 
 
 def _print_evaluation(found: Evaluation, out: Path | None) -> None:
-    show_all(found.parts())
+    print_parts(found.parts())
     if out is not None:
-        tell(f"Saved as {out}")
+        print_text(f"Saved as {out}")
 
 
 @command(
@@ -135,4 +135,4 @@ def diagnose(given: Given) -> None:
     if given.paths["report"] is not None:
         facts = {"samples": found.samples, **given.run}
         given.subject().write(given.paths["report"], "Diagnosis", facts, diagnosis=found.records)
-    given.answer_of_network(found.as_dict(), lambda: tell(str(found)))
+    given.answer_of_network(found.as_dict(), lambda: print_text(str(found)))

@@ -13,7 +13,7 @@ from spikewright.cli.files import FileSamples
 from spikewright.cli.given import Given
 from spikewright.cli.option_texts import SEVERAL
 from spikewright.cli.options import SampleOptions, command, in_steps_of
-from spikewright.cli.output import show_all, tell
+from spikewright.cli.output import print_parts, print_text
 from spikewright.conversion.options import SpikeOptions
 from spikewright.measure import neuron_rates
 from spikewright.report import figures
@@ -61,7 +61,7 @@ def sweep(given: Given) -> None:
         info = figures.sweep_info(found.records)
         drawn = figures.draw(info)
         figures.save(drawn, info, given.paths["picture"], overwrite=files.forced())
-        tell(f"Picture: {given.paths['picture']}", err=True)
+        print_text(f"Picture: {given.paths['picture']}", err=True)
     if given.paths["report"] is not None:
         _write_sweep(given, found)
     given.answer(found.as_dict(), lambda: _print_sweep(found, given.model))
@@ -69,8 +69,8 @@ def sweep(given: Given) -> None:
 
 def _write_sweep(given: Given, found: StudyResult) -> None:
     """The page: every setting, and the best (or nearest) one in detail, which is run once more."""
-    point, told = found.best_or_closest, found.facts
-    run = {"steps": point.steps, "dt": point.dt, "seed": told["seed"], "engine": told["engine"]}
+    point, facts = found.best_or_closest, found.facts
+    run = {"steps": point.steps, "dt": point.dt, "seed": facts["seed"], "engine": facts["engine"]}
     subject = given.subject(conversion=point.conversion, run=run, choices={})
     how = ("encoder", "precision", "batch_size", "threads")
     evaluation = subject.measured(None, **{name: given.settings[name] for name in how})
@@ -88,10 +88,10 @@ def _write_sweep(given: Given, found: StudyResult) -> None:
 
 
 def _print_sweep(found: StudyResult, model: Path) -> None:
-    tell(model.name)
-    show_all(found.parts())
+    print_text(model.name)
+    print_parts(found.parts())
     if found.call:
-        tell(found.call)
+        print_text(found.call)
 
 
 _SHOWN = 2000
@@ -144,10 +144,10 @@ def tune(given: Given) -> None:
 
 
 def _print_search(found: StudyResult, out: Path | None) -> None:
-    show_all(found.parts())
-    tell(_lines(found.best_or_closest, out))
+    print_parts(found.parts())
+    print_text(_lines(found.best_or_closest, out))
     if out is not None:
-        tell(f"\nSaved as {out}")
+        print_text(f"\nSaved as {out}")
 
 
 def _lines(best: OperatingPoint, out: Path | None) -> str:

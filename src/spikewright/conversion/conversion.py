@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from spikewright._base.amounts import steps_text
 from spikewright._base.arguments import is_number, is_whole, refuse
-from spikewright._base.markup import Rows, Shown
-from spikewright._base.options import declared, meant, spelled
+from spikewright._base.markup import RichRepr, Rows
+from spikewright._base.options import declared, did_you_mean, suggests_keywords
 from spikewright.chips import Fit, fits, profile
 from spikewright.chips.chip import AnyChip
 from spikewright.choosing.coding import Coding, RateCode
@@ -55,7 +55,7 @@ from spikewright.running.storage import as_bytes, from_bytes, load_parts, save
 
 
 @dataclass(eq=False, repr=False)
-class Conversion(Shown):
+class Conversion(RichRepr):
     """A source model as a network.
 
     `network` is the network, to change, probe or embed; `layers[name]` is the ensemble or node that
@@ -126,7 +126,7 @@ class Conversion(Shown):
             raise refuse("replace", reason, "Convert the model, and save that")
         unknown = sorted(set(changes) - set(self.arguments))
         if unknown:
-            hint = meant(unknown[0], self.arguments, FROM_ELSEWHERE)
+            hint = did_you_mean(unknown[0], self.arguments, FROM_ELSEWHERE)
             known = f"{hint} Arguments are {', '.join(self.arguments)}".lstrip()
             raise refuse(unknown[0], "convert has no such argument", known)
         now, then = self.coding, changes.get("coding", self.coding) or RateCode()
@@ -160,7 +160,7 @@ class Conversion(Shown):
         sizes = ", ".join(f"{name} {e.n_neurons}" for name, e in self.populations().items())
         return printable(f"<Conversion with neurons {sizes or 'nowhere'}>")
 
-    def _told(self) -> tuple[str, Rows]:
+    def _summary(self) -> tuple[str, Rows]:
         status = self.trace.status
         rows = [
             (n, f"{e.n_neurons:,}", type(e.neuron_type).__name__, _range(e.rate_scale), status(n))
@@ -213,7 +213,7 @@ class Conversion(Shown):
             warn_of_answers(self, named, run)
         return run
 
-    @spelled()
+    @suggests_keywords()
     def stream(
         self,
         dt: float = 0.001,

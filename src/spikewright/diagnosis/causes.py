@@ -70,9 +70,9 @@ def _narrow_channels(case: Diagnosed) -> Iterator[Cause]:
         before = ablation_change(case.samples, layer.name)
         after = ablation_change(case.samples, layer.name, factor)
         if after <= _HALF * before:
-            said = _ranges(case, site)
+            ranges = _ranges(case, site)
             text = (
-                f"{said}. As many levels for each channel would cut what the layer alone changes "
+                f"{ranges}. As many levels for each channel would cut what the layer alone changes "
                 f"from {_percent(before)} to {_percent(after)}"
             )
             move = f"Choose for channels: scale_firing_rates={_rule_of_channels(case, site)}"

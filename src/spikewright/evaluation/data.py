@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright._base.arguments import readable
-from spikewright._base.samples import Extents, Structure, held_constant
+from spikewright._base.samples import Extents, InputTree, held_constant
 from spikewright.errors import SimulationError
 from spikewright.measure.targets import Output, Targets, targets_of
 from spikewright.running.inputs import as_named, check_numbers, fitted
@@ -68,7 +68,7 @@ class DataReader:
     shapes of samples by input name, inputs have these shapes, held constant.
     """
 
-    inputs: Structure
+    inputs: InputTree
     outputs: Mapping[str, Output]
     metric: bool = False
     held: Mapping[str, Extents] = field(default_factory=dict)

@@ -133,13 +133,13 @@ def _output(found: Sample) -> tuple[dict[str, Any], dict[str, NDArray]]:
     flat, source = answers.reshape(len(answers), -1), found.source[name].reshape(-1)
     largest = np.argsort(-np.maximum(source, flat[-1]), kind="stable")[:_OUTPUTS]
     shown = np.sort(largest)
-    told = {
+    document = {
         "numbers": shown.tolist(),
         "answer": int(flat[-1].argmax()),
         "source": int(source.argmax()),
     }
     values = {"answers": flat[:, shown], "source": source[shown]}
-    return told, {what: array.astype(np.float32) for what, array in values.items()}
+    return document, {what: array.astype(np.float32) for what, array in values.items()}
 
 
 def _call(subject: Subject, wish: Wish, conversion: Conversion) -> str:

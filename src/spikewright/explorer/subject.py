@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright._base.pictures import as_pictures, picture_shape
+from spikewright._base.image_axes import as_images, image_shape
 from spikewright.choosing import Statistics
 from spikewright.choosing.statistics.channels import channel_axis
 from spikewright.conversion import Conversion
@@ -77,7 +77,7 @@ class Subject:
     def picture(self) -> tuple[int, int, int] | None:
         """Lines, columns and colours of the input, where it is one picture."""
         only = len(self.x) == 1
-        return picture_shape(next(iter(self.x.values())).shape[1:]) if only else None
+        return image_shape(next(iter(self.x.values())).shape[1:]) if only else None
 
     @property
     def drawable(self) -> bool:
@@ -130,7 +130,7 @@ class Subject:
         """The first samples: pictures `(n, lines, columns, colours)`, or traces `(n, values)`."""
         values = next(iter(self.x.values()))[:SHOWN]
         if self.picture is not None:
-            return as_pictures(values, self.bounds)
+            return as_images(values, self.bounds)
         low, high = self.bounds
         flat = values.reshape(len(values), -1)
         step = max(1, flat.shape[1] // 64)

@@ -11,10 +11,10 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Annotated, NamedTuple
 
-from spikewright._base.markup import Rows, Shown
+from spikewright._base.formatting import format_table
+from spikewright._base.markup import RichRepr, Rows
 from spikewright._base.process import outside
 from spikewright._base.schema import Where
-from spikewright._base.texts import aligned
 from spikewright.errors import ConversionWarning
 from spikewright.lower.choices import STEP
 
@@ -127,7 +127,7 @@ class Entry(NamedTuple):
 
 
 @dataclass(repr=False)
-class Trace(Shown):
+class Trace(RichRepr):
     """All entries in order; `print(trace)` shows them as a table."""
 
     entries: list[Entry] = field(default_factory=list)
@@ -183,9 +183,9 @@ class Trace(Shown):
         return weakest(e.status for e in self.entries if e.layer == layer and e.status != "warning")
 
     def __str__(self) -> str:
-        return aligned(self._told()[1])
+        return format_table(self._summary()[1])
 
-    def _told(self) -> tuple[str, Rows]:
+    def _summary(self) -> tuple[str, Rows]:
         rows = [(e.stage, e.layer, e.status, e.text) for e in self.entries]
         sentence = f"{len(self)} steps of a conversion; as a whole it is {self.guarantee}."
         return sentence, [("stage", "layer", "status", "what"), *rows]

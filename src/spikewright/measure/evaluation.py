@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from spikewright._base.amounts import steps_text
 from spikewright._base.codec import RecordDecoder, describing
 from spikewright._base.files import begins_with, file_at, file_kind, write_file
-from spikewright._base.markup import Rows, Shown
+from spikewright._base.markup import RichRepr, Rows
 from spikewright._base.schema import (
     AboveZero,
     Finite,
@@ -131,7 +131,7 @@ def _exit_steps(records: Sequence[Record], record: Record) -> list[Record]:
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Evaluation(Shown):
+class Evaluation(RichRepr):
     """Records of an evaluation, the settings that they hold for, and their origin.
 
     `samples` has a row a sample: `("correct", output, readout)`, `("agreement", output, readout)`,
@@ -173,7 +173,7 @@ class Evaluation(Shown):
     def _length(self) -> str:
         return length_of(self.settings, f"{self.settings['dt']:g} s")
 
-    def _told(self) -> tuple[str, Rows]:
+    def _summary(self) -> tuple[str, Rows]:
         s = self.settings
         last = [r for r in self.records if "readout" in r.how and r.how.get("steps") == s["steps"]]
         ends = s["steps"]
@@ -184,7 +184,7 @@ class Evaluation(Shown):
         rows = table_of(r for r in (*last, *rest) if "layer" not in r.how)
         return f"{s['samples']} samples, {self._length}.", rows
 
-    def _drawn(self) -> Any:
+    def _figure(self) -> Any:
         from spikewright.report import figures
 
         infos = figures.over_time_infos(self.records)

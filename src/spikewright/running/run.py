@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright._base.progress import progress_bar
-from spikewright._base.samples import Structure, check_rows, held
+from spikewright._base.samples import InputTree, check_rows, held
 from spikewright.engines import Execution, Precision
 from spikewright.engines.memory import available_for
 from spikewright.engines.settings import check_settings
@@ -124,7 +124,7 @@ class Stream:
     def __init__(
         self,
         runner: Runner,
-        structure: Structure,
+        structure: InputTree,
         dt: float,
         seed: int,
         *,

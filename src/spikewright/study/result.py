@@ -9,13 +9,13 @@ from itertools import groupby
 from typing import Any
 
 from spikewright._base.amounts import steps_text
-from spikewright._base.markup import Rows, Shown
+from spikewright._base.markup import RichRepr, Rows
 from spikewright.errors import printable
 from spikewright.records import Record, plain, select, worths
 from spikewright.report import figures
 from spikewright.report.printed import Part, as_text
 from spikewright.report.sweeps import rates_table
-from spikewright.report.tables import Table, shown
+from spikewright.report.tables import Table, value_format
 from spikewright.study.point import Minimise, OperatingPoint, front
 
 ONE_STEP = "One step has no order of spikes: this is a quantised rate network."
@@ -23,7 +23,7 @@ ONE_STEP = "One step has no order of spikes: this is a quantised rate network."
 
 
 @dataclass(frozen=True, eq=False, kw_only=True, repr=False)
-class StudyResult(Shown):
+class StudyResult(RichRepr):
     """The settings that a study measured, and the best of them; print it for its conclusion.
 
     `points` are all that were measured, those that failed included; `best` is the chosen one, None
@@ -81,10 +81,10 @@ class StudyResult(Shown):
             for record in (*(score.value for score in point.scores[:1]), *point.costs):
                 yield replace(record, how={**record.how, **how})
 
-    def _told(self) -> tuple[str, Rows]:
+    def _summary(self) -> tuple[str, Rows]:
         return self.conclusion, self.table.as_texts()
 
-    def _drawn(self) -> Any:
+    def _figure(self) -> Any:
         if any("scale" in record.how for record in self.records):
             return figures.draw(figures.sweep_info(self.records))
         measured = {p.name for p in self.points if any(score.drop for score in p.scores)}
@@ -126,7 +126,7 @@ class StudyResult(Shown):
                 f"the best runs {lasts}"
             )
         source = [
-            f"source {r.name.removeprefix('source ')} {shown(worth)(r.value)}"
+            f"source {r.name.removeprefix('source ')} {value_format(worth)(r.value)}"
             for worth in worths(self.records)[:1]
             for r in select(self.records, f"source {worth.name}")
         ]

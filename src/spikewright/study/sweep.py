@@ -34,7 +34,7 @@ from spikewright.measure.energy import cost_table
 from spikewright.network.neurons import NeuronType
 from spikewright.records import Record, own_energies
 from spikewright.report.sweeps import sweep_table, synapse_text
-from spikewright.report.tables import shown
+from spikewright.report.tables import value_format
 from spikewright.running.inputs import refuse_sequences
 from spikewright.study.default_row import reference_of, sentence_of, wants_reference
 from spikewright.study.measuring import Measuring
@@ -81,7 +81,7 @@ def _distance(within: float, point: OperatingPoint) -> str:
 def _of_source(point: OperatingPoint) -> str:
     """The scores of the source, in brackets."""
     parts = [
-        f"{_output(part)}{part.worth.name} {shown(part.worth)(part.source.value)}"
+        f"{_output(part)}{part.worth.name} {value_format(part.worth)(part.source.value)}"
         for part in point.scores
         if part.source is not None
     ]
@@ -94,11 +94,11 @@ def _worth(point: OperatingPoint) -> str:
 
 
 def _value(part: OutputScore) -> str:
-    show = shown(part.worth)
-    text = f"{part.worth.name} {show(part.value.value)}"
+    text_of = value_format(part.worth)
+    text = f"{part.worth.name} {text_of(part.value.value)}"
     if part.value.interval is None:
         return text
-    low, high = map(show, part.value.interval)
+    low, high = map(text_of, part.value.interval)
     return f"{text} ({low} to {high})"
 
 

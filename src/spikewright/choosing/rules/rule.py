@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 from spikewright._base.arguments import is_number, is_whole, refuse
 from spikewright._base.registries import Registry
 from spikewright._base.schema import AboveZero, Positive, Where
-from spikewright._base.texts import Parser
+from spikewright._base.spec_strings import SpecParser
 from spikewright.choosing.rules.context import NeuronConfig, RuleContext, ScaleChoice
 from spikewright.choosing.statistics.sensitivity import BOUND
 from spikewright.choosing.statistics.statistics import LayerStatistics, Sharing
@@ -284,7 +284,7 @@ def _wanted(hint: Any) -> Where | None:
     return Where(lambda value: value is None or inner.holds(value), inner.words)
 
 
-parse = Parser("rule", RULES, {"ScaleRule": None, "ScaleRule | None": None})
+parse = SpecParser("rule", RULES, {"ScaleRule": None, "ScaleRule | None": None})
 """The rule that `name:value,value,field=value` means, values in the order of its fields.
 
 Raises `ValueError` for unknown names and fields and for values that do not fit, and

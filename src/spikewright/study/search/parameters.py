@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright._base.arguments import is_plain_number, is_plain_whole
+from spikewright._base.formatting import label_to_name
 from spikewright._base.options import Check, one_of
-from spikewright._base.texts import bare_name
 from spikewright.choosing import LayerStatistics, NeuronConfig, RuleContext, ScaleRule
 from spikewright.choosing.rules import RULES, EnergyBudget, parse
 from spikewright.choosing.rules.budget_allocation import BudgetAllocator, LayerBudget, Thresholds
@@ -169,7 +169,7 @@ def _or_none(check: Check) -> Check:
 
 def offset_of(layer: str) -> str:
     """The parameter of a layer's own share: studies name it without the kind that is printed."""
-    return _OFFSET + bare_name(layer)
+    return _OFFSET + label_to_name(layer)
 
 
 def searched_rules() -> dict[str, ScaleRule | None]:
