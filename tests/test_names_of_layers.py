@@ -18,8 +18,8 @@ import spikewright as sw
 from spikewright._base.formatting import label_to_name, layer_label
 from spikewright.cli.main import main
 from spikewright.errors import GraphError, ReadError, UnsupportedLayerError
-from spikewright.explorer.answers import look
-from spikewright.explorer.explore import _subject as subject_of
+from spikewright.explorer.answers import sample_answer
+from spikewright.explorer.explore import _session as session_of
 from spikewright.showing.inspection import inspect
 from test_shown_in_notebooks import kinds
 
@@ -94,8 +94,8 @@ def case(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
 
 def _page(case: Case) -> str:
     """The explorer's message about a sample, with the names of layers."""
-    whole = subject_of(case.made, X, Y, None, (), "")
-    return str(look(whole, 0, whole.first))
+    whole = session_of(case.made, X, Y, None, (), "")
+    return str(sample_answer(whole, 0, whole.first))
 
 
 RESULTS: dict[str, Callable[[Case], str]] = {

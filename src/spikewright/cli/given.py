@@ -110,8 +110,8 @@ _LONGEST = 20_000  # characters of a call that is shown
 
 
 @dataclass(frozen=True)
-class PageSubject:
-    """The subject of a page: a network, its model and data files, its samples and its run.
+class MeasuredModel:
+    """A network with its model and data files, its samples and its run, for a report about it.
 
     `run` are steps, dt, seed and engine; `held` says that no encoder makes spikes of values.
     """
@@ -215,16 +215,16 @@ class PageSubject:
         print_text(f"Report: {path}", err=True)
 
 
-def _python(subject: PageSubject) -> str:
+def _python(measured_model: MeasuredModel) -> str:
     """The network as a call; a rule stands in the place of more than some numbers."""
-    path, numbers = repr(str(subject.model)), subject.conversion.resolved
-    if is_model(subject.model):
-        given = subject.conversion.arguments
+    path, numbers = repr(str(measured_model.model)), measured_model.conversion.resolved
+    if is_model(measured_model.model):
+        given = measured_model.conversion.arguments
         known = None if given.get("calibration") is None else "calibration"
         return ProgramWriter().call(path, *with_rules(numbers, given, known))
-    if not subject.choices:
+    if not measured_model.choices:
         return f"sw.load({path})"
-    changed = ["spiking", *subject.choices]
+    changed = ["spiking", *measured_model.choices]
     return ProgramWriter().replace(f"sw.load({path})", numbers, changed)
 
 
@@ -353,13 +353,13 @@ class Given:
         found = {name: self.settings[name] for name in ("steps", "dt", "seed", "engine")}
         return {**found, "steps": run_steps(self.conversion, found["steps"])}
 
-    def subject(self, **changes: Any) -> PageSubject:
-        """The subject of a page: the network as it was opened, or others."""
+    def measured_model(self, **changes: Any) -> MeasuredModel:
+        """What a report is about: the network as it was opened, with these `changes`."""
         held = self.settings.get("encoder") is None
         usual = {"model": self.model, "data": self.paths["data"], "held": held, **changes}
         for name in ("conversion", "samples", "run", "choices"):
             usual[name] = changes[name] if name in changes else getattr(self, name)
-        return PageSubject(**usual)
+        return MeasuredModel(**usual)
 
     def save(self, made: Any, name: str = "out") -> None:
         """Save something under a name of a file, where it was given."""

@@ -56,9 +56,9 @@ def run(given: Given) -> None:
         length["network_steps"] = result.network_steps
     about = {**length, **result.record}
     if given.paths["report"] is not None:
-        subject = given.subject(run={**given.run, "steps": result.steps})
+        measured_model = given.measured_model(run={**given.run, "steps": result.steps})
         path, rates = given.paths["report"], neuron_rates(result)
-        subject.write(path, "Run", about, records=records, rates=rates, diagnosis=())
+        measured_model.write(path, "Run", about, records=records, rates=rates, diagnosis=())
     lasts = duration(result.steps, result.dt, result.network_steps)
     title = f"{lasts}, {result.record['engine']} engine"
     given.answer_of_network(
@@ -105,7 +105,7 @@ def evaluate(given: Given) -> None:
     if given.paths["report"] is not None:
         rates, path = neuron_rates(found), given.paths["report"]
         about, records = found.settings, found.records
-        given.subject().write(path, "Evaluation", about, records=records, rates=rates)
+        given.measured_model().write(path, "Evaluation", about, records=records, rates=rates)
     document = {**found.as_dict(), "warnings": warnings_of(given.conversion)}
     given.answer_of_network(document, lambda: _print_evaluation(found, given.paths["out"]))
 
@@ -134,5 +134,7 @@ def diagnose(given: Given) -> None:
     found = given.conversion.diagnose(samples.x, samples.y, **given.settings)
     if given.paths["report"] is not None:
         facts = {"samples": found.samples, **given.run}
-        given.subject().write(given.paths["report"], "Diagnosis", facts, diagnosis=found.records)
+        given.measured_model().write(
+            given.paths["report"], "Diagnosis", facts, diagnosis=found.records
+        )
     given.answer_of_network(found.as_dict(), lambda: print_text(str(found)))

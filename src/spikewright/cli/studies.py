@@ -71,10 +71,10 @@ def _write_sweep(given: Given, found: StudyResult) -> None:
     """The page: every setting, and the best (or nearest) one in detail, which is run once more."""
     point, facts = found.best_or_closest, found.facts
     run = {"steps": point.steps, "dt": point.dt, "seed": facts["seed"], "engine": facts["engine"]}
-    subject = given.subject(conversion=point.conversion, run=run, choices={})
+    measured_model = given.measured_model(conversion=point.conversion, run=run, choices={})
     how = ("encoder", "precision", "batch_size", "threads")
-    evaluation = subject.measured(None, **{name: given.settings[name] for name in how})
-    subject.write(
+    evaluation = measured_model.measured(None, **{name: given.settings[name] for name in how})
+    measured_model.write(
         given.paths["report"],
         "Sweep",
         {"shown in detail": point.name, **evaluation.settings},
@@ -166,12 +166,12 @@ def _write_search(given: Given, found: StudyResult, held: FileSamples | None) ->
     best, settings = found.best_or_closest, given.settings
     run = {**best.run, "seed": settings["seed"], "engine": settings["engine"]}
     file = "data" if held is None else "validation"
-    subject = given.subject(
+    measured_model = given.measured_model(
         conversion=best.conversion, run=run, choices={}, data=given.paths[file],
         samples=given.samples if held is None else held,
     )  # fmt: skip
     how = {"readouts": (best.readout,), "threads": settings["threads"], "progress": False}
-    evaluation = subject.measured(_SHOWN, **how)
+    evaluation = measured_model.measured(_SHOWN, **how)
     among = ", some of which were searched on" if held is None else ""
     facts = {
         **run,
@@ -180,10 +180,10 @@ def _write_search(given: Given, found: StudyResult, held: FileSamples | None) ->
         "held back": found.facts["held_back"],
         "trials": found.trials,
         "figures over time": (
-            f"{evaluation.settings['samples']} samples of {subject.data.name}{among}"
+            f"{evaluation.settings['samples']} samples of {measured_model.data.name}{among}"
         ),
     }
-    subject.write(
+    measured_model.write(
         given.paths["report"],
         "Search",
         facts,

@@ -134,12 +134,12 @@ def _write(given: Given, trained: Training[Conversion]) -> None:
     """The page: the training, and the trained network's results over time on some samples."""
     settings = given.settings
     run = {**{name: settings[name] for name in ("steps", "dt", "seed")}, "engine": "auto"}
-    subject = given.subject(
+    measured_model = given.measured_model(
         model=given.paths["out"], conversion=trained.conversion, run=run, choices={}
     )
-    found = subject.measured(_SHOWN, progress=False)
+    found = measured_model.measured(_SHOWN, progress=False)
     names = ("steps", "dt", "seed", "method", "epochs", "batch_size", "spikes")
-    subject.write(
+    measured_model.write(
         given.paths["report"],
         "Training",
         {
@@ -147,7 +147,9 @@ def _write(given: Given, trained: Training[Conversion]) -> None:
             "learning_rate": trained.learning_rate,
             "epoch that was kept": trained.kept,
             "frozen layers": in_words(trained.frozen) or "none",
-            "figures over time": f"{found.settings['samples']} samples of {subject.data.name}",
+            "figures over time": (
+                f"{found.settings['samples']} samples of {measured_model.data.name}"
+            ),
         },
         training=trained.records,
         records=found.records,

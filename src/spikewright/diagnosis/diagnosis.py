@@ -24,6 +24,7 @@ from spikewright.diagnosis.loss import (
     Scorer,
     TargetScore,
 )
+from spikewright.diagnosis.mean_propagation import MeanPropagation
 from spikewright.diagnosis.proposals import (
     Diagnosed,
     Proposal,
@@ -32,7 +33,6 @@ from spikewright.diagnosis.proposals import (
     ranked,
     remedies,
 )
-from spikewright.diagnosis.sites import MeanFlow
 from spikewright.engines.settings import WorkOptions
 from spikewright.errors import SimulationError, SpikewrightError
 from spikewright.lower.trace import suppress_warnings
@@ -121,11 +121,11 @@ def diagnose(
     real = _real(conversion, inputs)
     scorer = _judge(conversion, y, Metric.of(metric), batch_of(inputs), real)
     trial = DiagnosisTrial(inputs, scorer, real, dt, settings)
-    plan = MeanFlow.of(conversion, steps, dt, settings["seed"])
+    plan = MeanPropagation.of(conversion, steps, dt, settings["seed"])
     _require_something(plan)
     run = trial.run(conversion, steps)
     samples = DiagnosedSamples(plan, inputs, run, real)
-    with progress_bar(len(samples.slices) * len(plan.sites), progress, "layers") as advance:
+    with progress_bar(len(samples.slices) * len(plan.lossy_layers), progress, "layers") as advance:
         layers, source = survey(samples, trial.scorer, advance)
     found = trial.outcome(source, run)
     advice = _nothing_to_propose(conversion, found)
@@ -199,10 +199,10 @@ def _judge(
     return TargetScore(outputs[name], truth, real.get(name))
 
 
-def _require_something(plan: MeanFlow) -> None:
+def _require_something(plan: MeanPropagation) -> None:
     """Raise `SimulationError` for a network that computes exactly the same as its source."""
-    cells = [site.cells for site in plan.sites.values()]
-    if not any(found is None or found.neuron_type.spiking for found in cells):
+    neurons = [lossy.neurons for lossy in plan.lossy_layers.values()]
+    if not any(found is None or found.neuron_type.spiking for found in neurons):
         raise SimulationError(
             "nothing to diagnose: no layer spikes and none was changed, so the network computes "
             "what its source does. Convert with spiking=True"
@@ -252,12 +252,12 @@ def _run(
     ]
 
 
-def _planned(case: Diagnosed, trial: DiagnosisTrial, remedy: Proposal) -> MeanFlow | None:
+def _planned(case: Diagnosed, trial: DiagnosisTrial, remedy: Proposal) -> MeanPropagation | None:
     """The plan of a remedy; None, and noted, where it cannot be converted."""
     before = case.samples.plan
     try:
         made = case.conversion.replace(**remedy.arguments)
-        return MeanFlow.of(made, remedy.steps, before.dt, trial.settings["seed"], before)
+        return MeanPropagation.of(made, remedy.steps, before.dt, trial.settings["seed"], before)
     except SpikewrightError as error:
         case.failures[remedy.text] = str(error)
         return None
