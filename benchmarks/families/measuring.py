@@ -32,7 +32,7 @@ def measured(key: str) -> Row:
     origin, name, member = found(key)
     begin = time.process_time()
     model = origin.warm(origin.make(name, member), member)
-    row: Row = {"input": member.shown}
+    row: Row = {"input": member.input_text}
     if not key.endswith(ONNX):
         row |= _converted(model, member, origin.example)
         return row | {"seconds": time.process_time() - begin}

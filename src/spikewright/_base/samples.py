@@ -128,7 +128,7 @@ def _sizes(sample: Extents) -> tuple[int, ...]:
 TreePath = tuple[str | int, ...]
 """The way to an array through a call: the argument's name, then keys and positions inside it."""
 
-Named = dict[str, Any]
+NamedInputs = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -148,7 +148,7 @@ class InputTree:
     rows: Mapping[str, NDArray] = field(default_factory=dict, compare=False)
     alone: bool = False
 
-    def named(self, x: Any) -> Named:
+    def named(self, x: Any) -> NamedInputs:
         """The given arrays, by input name.
 
         Takes an array for a single input, `{input name: array}`, and the arguments of the model's
@@ -162,7 +162,7 @@ class InputTree:
             raise ValueError(self._refusal(x))
         return found
 
-    def find(self, x: Any) -> Named | None:
+    def find(self, x: Any) -> NamedInputs | None:
         """The given arrays, by input name; None where `x` does not give every input as arrays."""
         if isinstance(x, Mapping) and set(x) == set(self.places):
             return {name: x[name] for name in self.places}
@@ -172,7 +172,7 @@ class InputTree:
                 return {name: x}
         return next(self._readings(x), None)
 
-    def split(self, batch: Any) -> tuple[Named, Any] | None:
+    def split(self, batch: Any) -> tuple[NamedInputs, Any] | None:
         """The inputs of a batch and its other members: x alone, `(x, y)` or `(a, b, y)`.
 
         None where it does not hold the inputs.
@@ -187,7 +187,7 @@ class InputTree:
                 return found, y
         return None
 
-    def _readings(self, x: Any) -> Iterator[Named]:
+    def _readings(self, x: Any) -> Iterator[NamedInputs]:
         """Every way in which `x` is the arguments of the call."""
         arguments = self._tree
         ways: list[tuple[Any, Any]] = []
@@ -215,7 +215,7 @@ class InputTree:
             inner[place[-1]] = name
         return tree
 
-    def _matched(self, tree: Any, x: Any) -> Named | None:
+    def _matched(self, tree: Any, x: Any) -> NamedInputs | None:
         """The arrays of `x` by the names that stand in their places, if all are there."""
         if isinstance(tree, str):
             return {tree: x} if self._is_array(tree, x) or self._is_list(tree, x) else None
@@ -224,7 +224,7 @@ class InputTree:
             return None
         if not all(self._is_setting(value) for step, value in inside.items() if step not in tree):
             return None
-        found: Named = {}
+        found: NamedInputs = {}
         for step, part in tree.items():
             arrays = self._matched(part, inside[step])
             if arrays is None:

@@ -12,7 +12,7 @@ from spikewright.conversion.measuring import Sample, watch
 from spikewright.conversion.options import ConvertOptions
 from spikewright.conversion.stages import convert_model
 from spikewright.conversion.trace_warnings import warn_of_unit_scale
-from spikewright.frontends import Reading
+from spikewright.frontends import ModelReader
 from spikewright.frontends.outputs import wanted_outputs
 from spikewright.lower.trace import Entry, Trace
 
@@ -34,7 +34,7 @@ def convert(model: Any, **options: Unpack[ConvertOptions]) -> Conversion:
     """
     arguments: dict[str, Any] = dict(options)
     example = arguments.pop("example_input")
-    reading = Reading(model, example)
+    reading = ModelReader(model, example)
     named = in_names(arguments, reading.named)
     made = convert_model(
         Conversion, reading, {**named, "outputs": wanted_outputs(named["outputs"])}

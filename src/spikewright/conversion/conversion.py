@@ -29,7 +29,7 @@ from spikewright.conversion.verification_result import Verification
 from spikewright.engines import MemoryNeed, Plan, Precision
 from spikewright.engines.settings import check_settings
 from spikewright.errors import SimulationError, printable
-from spikewright.frontends import Reading, Source
+from spikewright.frontends import ModelReader, Source
 from spikewright.graph import Graph
 from spikewright.lower import Lowered
 from spikewright.lower.trace import Trace, warn_and_log
@@ -77,7 +77,7 @@ class Conversion(RichRepr):
     arguments: Mapping[str, Any] = field(default_factory=dict)
     resolved: Mapping[str, Any] = field(default_factory=dict, init=False)
     _convert: Callable[[Mapping[str, Any]], Conversion] | None = field(default=None, repr=False)
-    _reading: Reading | None = field(default=None, repr=False)
+    _reading: ModelReader | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         self._runner = Runner(self.lowered)

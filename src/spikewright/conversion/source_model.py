@@ -13,7 +13,7 @@ from spikewright.choosing.coding import SignedDigits
 from spikewright.conversion.arguments import Wanted
 from spikewright.conversion.stages import convert_model
 from spikewright.errors import TrainingError
-from spikewright.frontends import Reading, Source
+from spikewright.frontends import ModelReader, Source
 from spikewright.frontends.provenance import ArrayKey
 from spikewright.graph import Graph
 from spikewright.running.own_steps import run_steps
@@ -38,14 +38,14 @@ class SourceModel:
     `arguments` are those of `convert`.
     """
 
-    given: Reading | None
+    given: ModelReader | None
     source: Source
     graph: Graph
     arguments: Mapping[str, Any]
     _found: tuple[set[str], frozenset[ArrayKey]] | None = field(default=None, init=False)
 
     @property
-    def reading(self) -> Reading | None:
+    def reading(self) -> ModelReader | None:
         """The reading of the model itself, live or as it was loaded from its file."""
         if self.given is None:
             return None
@@ -53,7 +53,7 @@ class SourceModel:
         return replace(self.given, model=model, form=Wanted(self.arguments).form)
 
     @property
-    def live(self) -> Reading | None:
+    def live(self) -> ModelReader | None:
         """The reading of a live model, in the form that it was read in."""
         live = self.given is not None and self.given.framework is not None
         return self.reading if live else None

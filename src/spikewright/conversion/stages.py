@@ -31,7 +31,7 @@ from spikewright.conversion.trace_warnings import (
     warn_of_no_spikes,
 )
 from spikewright.errors import ConversionError, Refusal, listed
-from spikewright.frontends import Reading, Source, read
+from spikewright.frontends import ModelReader, Source, read
 from spikewright.frontends.source import SourceNote
 from spikewright.graph import Graph
 from spikewright.graph.layers import Layer, Recurrence
@@ -107,7 +107,7 @@ class ConvertibleModel(Generic[Made]):
                 lowered=coding.arranged(roles, network),
                 graph=self.source.graph, canonical=canonical, trace=Trace(),
                 source=self.source, arguments=arguments, _convert=again,
-                _reading=self.reading if isinstance(self.reading, Reading) else None,
+                _reading=self.reading if isinstance(self.reading, ModelReader) else None,
             )  # fmt: skip
 
         correct = partial(_correct, data=data) if _is_corrected(wanted) else None
@@ -252,7 +252,7 @@ def _one_step(graph: Graph, steps: int) -> tuple[Graph, RowStepping]:
 
 
 def convert_model(
-    kind: Callable[..., Made], model: Graph | Reading, arguments: Mapping[str, Any]
+    kind: Callable[..., Made], model: Graph | ModelReader, arguments: Mapping[str, Any]
 ) -> Made:
     """Convert a graph, or a model that is read as the arguments ask."""
     wanted = Wanted(arguments)

@@ -29,7 +29,7 @@ from spikewright.frontends.source import GraphBuilder, Source, Values
 from spikewright.frontends.unrolling import keeping_recurrence
 from spikewright.graph import Graph, evaluate, evaluate_all
 
-__all__ = ["SUFFIXES", "GraphBuilder", "Reading", "Source", "example_for", "read"]
+__all__ = ["SUFFIXES", "GraphBuilder", "ModelReader", "Source", "example_for", "read"]
 
 _BY_SUFFIX = {
     ".keras": "keras",
@@ -162,8 +162,8 @@ def _preserving(held: Sequence[Any], function: Callable[[Values], Any], inputs: 
 
 
 @dataclass(frozen=True, eq=False)
-class Reading:
-    """A model, to be read in any form, and where its parameters are in what was read.
+class ModelReader:
+    """Reads a model, in any form, and finds its parameters in the graph that was read.
 
     `form` are keywords of `read`.
     """

@@ -14,7 +14,7 @@ from spikewright.graph.masks import Real
 from spikewright.lower import Lowered
 from spikewright.measure.operations import source_operations
 from spikewright.measure.operations.operations import NO_PADDING, Padding, real_products
-from spikewright.measure.operations.wiring import Item
+from spikewright.measure.operations.wiring import Endpoint
 from spikewright.measure.targets import Output, Targets, targets_of
 from spikewright.network import Ensemble, Network, Node, NodeFunction, Probe
 from spikewright.network.network import detached
@@ -118,7 +118,7 @@ def padding_in(lowered: Lowered, fed: Mapping[Node, NDArray]) -> Padding:
 
 def _places(lowered: Lowered, real: Real, products: Mapping[str, NDArray]) -> Padding:
     """The places whose values are padding, and the products of functions in a step."""
-    found: dict[Item, NDArray] = {}
+    found: dict[Endpoint, NDArray] = {}
     made: dict[Node, NDArray] = {}
     read: dict[Node, list[NDArray]] = {}
     for name in lowered.exact_values:
@@ -146,7 +146,7 @@ def _places(lowered: Lowered, real: Real, products: Mapping[str, NDArray]) -> Pa
     return Padding(found, read, made)
 
 
-def _add(found: dict[Item, NDArray], place: Item, counts: NDArray | None) -> None:
+def _add(found: dict[Endpoint, NDArray], place: Endpoint, counts: NDArray | None) -> None:
     if counts is not None:
         found[place] = counts
 

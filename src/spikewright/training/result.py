@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from spikewright._base.formatting import format_table
 from spikewright._base.markup import RichRepr, Rows
 from spikewright.errors import TrainingError, printable
-from spikewright.frontends import Reading
+from spikewright.frontends import ModelReader
 from spikewright.frontends.provenance import ArrayKey, Provenance, as_held, parameters_of
 from spikewright.graph import Graph, evaluate
 from spikewright.graph.integer_inputs import random_inputs
@@ -32,14 +32,18 @@ value. Weights are compared exactly: this finds another network, and leaves room
 class SourceWeights:
     """The graph of a model before and after training, and where its arrays come from."""
 
-    reading: Reading
+    reading: ModelReader
     origins: Mapping[ArrayKey, Provenance]
     before: Graph
     trained: Graph
 
     @classmethod
     def of(
-        cls, reading: Reading, origins: Mapping[ArrayKey, Provenance], before: Graph, trained: Graph
+        cls,
+        reading: ModelReader,
+        origins: Mapping[ArrayKey, Provenance],
+        before: Graph,
+        trained: Graph,
     ) -> SourceWeights:
         """The weights of a trained graph, rounded to what the model can hold.
 

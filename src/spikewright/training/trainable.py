@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from spikewright._base.formatting import label_to_name
 from spikewright.errors import TrainingError, listed
-from spikewright.frontends import Reading
+from spikewright.frontends import ModelReader
 from spikewright.frontends.provenance import ArrayKey, Provenance, parameters_of
 from spikewright.graph import Graph, layers
 from spikewright.graph.layers import Layer
@@ -141,7 +141,7 @@ class NamedParameters:
         )
 
 
-def named(graph: Graph, reading: Reading | None) -> NamedParameters:
+def named(graph: Graph, reading: ModelReader | None) -> NamedParameters:
     """The parameters of a model from which `graph` was read, with the values in it, or its own.
 
     The model may have other weights by now. Those of a graph alone go by node and field,

@@ -16,7 +16,7 @@ from spikewright.choosing.correction import StepCorrection, VoltageCorrection
 from spikewright.choosing.rules import MinimumError
 from spikewright.engines.settings import check_step
 from spikewright.errors import TrainingError
-from spikewright.frontends import Reading
+from spikewright.frontends import ModelReader
 from spikewright.frontends.provenance import ArrayKey, Provenance
 from spikewright.graph import Graph
 from spikewright.lower.choices import plain
@@ -63,8 +63,8 @@ class TrainingRequest:
     x: Any
     y: Any
     settings: TrainOptions
-    model: Reading | None = None
-    live: Reading | None = None
+    model: ModelReader | None = None
+    live: ModelReader | None = None
     fixed: Collection[ArrayKey] = ()
 
     def source(self, graph: Graph) -> tuple[Mapping[ArrayKey, Provenance], frozenset[ArrayKey]]:

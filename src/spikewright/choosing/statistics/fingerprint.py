@@ -24,7 +24,7 @@ def fingerprint(graph: Graph) -> str:
     """A hash of everything that a graph computes with, weights included."""
     encoder, own = RecordEncoder(), own_names(graph)
     manifest = {
-        "nodes": [encoder.encode(_told_apart(node, own)) for node in graph],
+        "nodes": [encoder.encode(_distinguished(node, own)) for node in graph],
         "outputs": {key: own[name] for key, name in graph.outputs.items()},
         "aliases": {key: own.get(name, name) for key, name in graph.aliases.items()},
     }
@@ -45,7 +45,7 @@ def own_names(graph: Graph) -> dict[str, str]:
     }
 
 
-def _told_apart(node: GraphNode, own: Mapping[str, str]) -> GraphNode:
+def _distinguished(node: GraphNode, own: Mapping[str, str]) -> GraphNode:
     """A node's identity: of an input its shape, of Python code everything but its function.
 
     Neither that a layer is frozen nor how its name is printed says what it computes.

@@ -26,7 +26,7 @@ from spikewright.measure.operations.operations import (
     Operations,
     Padding,
 )
-from spikewright.measure.operations.wiring import Intermediate, Item, SignalPath, Wiring
+from spikewright.measure.operations.wiring import Endpoint, Intermediate, SignalPath, Wiring
 from spikewright.network import Ensemble, Network, NeuronsView, Node, NodeFunction
 from spikewright.network.layer_times import OwnStepsDone, evaluations, times_of
 from spikewright.network.node_functions import MatMul, Multiply
@@ -93,9 +93,9 @@ class Counter:
         end = times.network_steps * self._rows(steps)
         return {name: times.done(c.ensemble, end) for name, c in self._cells.items()}
 
-    def _named(self, network: Network) -> dict[Item, str]:
+    def _named(self, network: Network) -> dict[Endpoint, str]:
         """A name for every place: the population's or input's, else its label."""
-        names: dict[Item, str] = {node: name for name, node in self._inputs.items()}
+        names: dict[Endpoint, str] = {node: name for name, node in self._inputs.items()}
         names.update({neurons: name for name, neurons in self._cells.items()})
         for ensemble in network.all_ensembles:
             names.setdefault(ensemble.neurons, ensemble.label or f"{ensemble!r}")
@@ -108,7 +108,7 @@ class Counter:
         self._check_names(names)
         return names
 
-    def _check_names(self, names: Mapping[Item, str]) -> None:
+    def _check_names(self, names: Mapping[Endpoint, str]) -> None:
         """Raise where spikes of one name would be those of two populations."""
         spiking = [names[item] for item, kind in self._wiring.kinds.items() if kind == "spikes"]
         twice = sorted({name for name in spiking if spiking.count(name) > 1})
@@ -186,7 +186,7 @@ class Counter:
             bits=self._bits,
         )
 
-    def _times(self, item: Item, steps: int) -> int:
+    def _times(self, item: Endpoint, steps: int) -> int:
         """How often a value that is no spike is computed in so many steps."""
         return min(steps, self._computed.get(item, steps) * self._rows(steps))
 
@@ -217,7 +217,7 @@ class Counter:
             Record("state memory", float(self.state_bytes), "bytes", how=details),
         ]
 
-    def _spikes(self, totals: Mapping[str, ArrayLike], batch: int) -> dict[Item, NDArray]:
+    def _spikes(self, totals: Mapping[str, ArrayLike], batch: int) -> dict[Endpoint, NDArray]:
         """The given spike totals of populations and inputs that spike."""
         kinds = self._wiring.kinds
         needed = {
@@ -253,8 +253,8 @@ class Counter:
         }
 
     def _events(
-        self, spikes: Mapping[Item, NDArray], steps: int, given: Mapping[str, ArrayLike]
-    ) -> dict[Item, tuple[NDArray, bool]]:
+        self, spikes: Mapping[Endpoint, NDArray], steps: int, given: Mapping[str, ArrayLike]
+    ) -> dict[Endpoint, tuple[NDArray, bool]]:
         """Number of (value, step) pairs with a spike, and whether it is exact or a bound."""
         found = {}
         for item, counts in spikes.items():

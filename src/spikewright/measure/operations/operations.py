@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from spikewright.graph import Graph, GraphNode
 from spikewright.graph.layers import MatMul
 from spikewright.graph.masks import Real
-from spikewright.measure.operations.wiring import Item, SignalPath
+from spikewright.measure.operations.wiring import Endpoint, SignalPath
 from spikewright.network import Node
 from spikewright.records import Record
 
@@ -197,7 +197,7 @@ class Padding:
     those of one pass through the source, `(batch,)`, None where these are the same for all samples.
     """
 
-    real: Mapping[Item, NDArray] = field(default_factory=dict)
+    real: Mapping[Endpoint, NDArray] = field(default_factory=dict)
     read: Mapping[Any, Sequence[NDArray]] = field(default_factory=dict)
     products: Mapping[Any, NDArray] = field(default_factory=dict)
     source: NDArray | None = None
@@ -210,7 +210,7 @@ class Padding:
         met = real.reshape(len(real), -1) @ path.fan_out.ravel()
         return np.rint(met * (number / max(1, path.synapses))).astype(np.int64)
 
-    def size(self, place: Item, number: int) -> float:
+    def size(self, place: Endpoint, number: int) -> float:
         """The mean over samples of how many of a `number` of values count."""
         real = self.real.get(place)
         return number if real is None else whole(int(real.sum()), len(real))
@@ -230,7 +230,7 @@ class Padding:
         share = np.minimum(1.0, counts / np.maximum(1, self.paths(path, path.synapses, len(real))))
         return found.times(share)
 
-    def without(self, place: Item, values: NDArray) -> NDArray:
+    def without(self, place: Endpoint, values: NDArray) -> NDArray:
         """The values `(batch, *shape)` or `(batch, steps, *shape)` with 0 for padding."""
         real = self.real.get(place)
         if real is None:

@@ -51,16 +51,16 @@ class Intermediate:
     shape_in: Shape
 
 
-Item = Node | NeuronsView | Ensemble | LearningRule | Intermediate
-"""A place of values. An ensemble stands for the vector that it represents."""
+Endpoint = Node | NeuronsView | Ensemble | LearningRule | Intermediate
+"""A place that holds values. An ensemble stands for the vector that it represents."""
 
 
 @dataclass(frozen=True, eq=False)
 class Edge:
     """Maps of values of `shape` from one item to the next, `filtered` where a synapse is on it."""
 
-    pre: Item
-    post: Item
+    pre: Endpoint
+    post: Endpoint
     chain: tuple[Linear, ...]
     shape: Shape
     filtered: bool
@@ -90,8 +90,8 @@ class SignalPath:
     `filtered` is True where a synapse lies between.
     """
 
-    origin: Item
-    target: Item
+    origin: Endpoint
+    target: Endpoint
     fan_out: NDArray
     connections: int
     weighs: bool
@@ -112,26 +112,26 @@ class Wiring:
     def __init__(self, program: Program, inputs: Mapping[str, Node]) -> None:
         self._program, self._inputs = program, set(inputs.values())
         self._made: dict[int, Operator] = {s: op for op in program.operators for s in op.outputs}
-        self._sender: dict[int, Item] = {s: item for item, s in program.output_of.items()}
-        self._receiver: dict[Item, int] = dict(program.input_of)
+        self._sender: dict[int, Endpoint] = {s: item for item, s in program.output_of.items()}
+        self._receiver: dict[Endpoint, int] = dict(program.input_of)
         for op in program.operators:
             if isinstance(op, Apply) and op.output not in self._sender and op.inputs:
                 self._sender[op.output] = op.node  # the function of a connection
                 self._receiver[op.node] = op.inputs[0]
-        self.items: list[Item] = list(dict.fromkeys((*self._sender.values(), *self._receiver)))
+        self.items: list[Endpoint] = list(dict.fromkeys((*self._sender.values(), *self._receiver)))
         for item in self.items:
             if isinstance(item, Ensemble):  # encoders read what it represents
                 self._sender.setdefault(self._receiver[item], item)
-        self.arriving: dict[Item, list[Edge]] = {item: [] for item in self.items}
+        self.arriving: dict[Endpoint, list[Edge]] = {item: [] for item in self.items}
         for item in self._receiver:
             self._arrive(item)
         self.sending = {edge.pre for edges in self.arriving.values() for edge in edges}
-        self.kinds: dict[Item, Kind] = {}
-        self._units: dict[Item, NDArray | None] = {}
+        self.kinds: dict[Endpoint, Kind] = {}
+        self._units: dict[Endpoint, NDArray | None] = {}
         self._classify()
         self.paths = [path for item in self.items for path in self._paths_to(item)]
 
-    def _arrive(self, item: Item) -> None:
+    def _arrive(self, item: Endpoint) -> None:
         """Add the edges that lead to an object: to each term of its input."""
         signal = self._receiver[item]
         op = self._made.get(signal)
@@ -139,7 +139,9 @@ class Wiring:
         for term in op.inputs if summed and op is not None else (signal,):
             self._trace(item, term, (), False)
 
-    def _trace(self, post: Item, signal: int, chain: tuple[Linear, ...], filtered: bool) -> None:
+    def _trace(
+        self, post: Endpoint, signal: int, chain: tuple[Linear, ...], filtered: bool
+    ) -> None:
         """Add the edges to `post` from where a signal comes from, `chain` being the maps behind.
 
         An edge ends behind every map that weighs, but for the last that does.
@@ -172,7 +174,7 @@ class Wiring:
         for item in waiting:
             self.kinds[item] = "graded" if _function(item) is not None else "stored"
 
-    def _classified_at_once(self, item: Item) -> bool:
+    def _classified_at_once(self, item: Endpoint) -> bool:
         if isinstance(item, Intermediate | Ensemble | LearningRule):
             self.kinds[item] = "stored"
         elif isinstance(item, NeuronsView):
@@ -186,7 +188,7 @@ class Wiring:
             self.kinds[item] = "graded"
         return item in self.kinds
 
-    def _kind(self, item: Item) -> Kind:
+    def _kind(self, item: Endpoint) -> Kind:
         """The kind of a junction or function whose sources are known."""
         edges = self.arriving[item]
         function = _function(item)
@@ -222,7 +224,7 @@ class Wiring:
 
     # Signal paths.
 
-    def _paths_to(self, target: Item) -> Iterator[SignalPath]:
+    def _paths_to(self, target: Endpoint) -> Iterator[SignalPath]:
         if self.kinds[target] in ("junction", "constant"):
             return
         for edge in self.arriving[target]:
@@ -231,7 +233,7 @@ class Wiring:
     def _paths_from(
         self,
         edge: Edge,
-        target: Item,
+        target: Endpoint,
         reached: tuple[NDArray, NDArray] | None,
         weighed: bool,
         filtered: bool,
@@ -256,7 +258,7 @@ class Wiring:
 
     # Spikes behind a maximum.
 
-    def behind_maxima(self, spikes: Mapping[Item, NDArray]) -> dict[Item, NDArray]:
+    def behind_maxima(self, spikes: Mapping[Endpoint, NDArray]) -> dict[Endpoint, NDArray]:
         """Spikes of populations, `(batch, *shape)`, and those that maxima passed on.
 
         The spikes that a maximum has passed on are the maximum of those that have arrived. Of
@@ -281,9 +283,9 @@ class Wiring:
         lengths = [len(kind.spike_heights) for kind in kinds if kind.sends_digits]
         return max(lengths, default=None)
 
-    def binary(self) -> set[Item]:
+    def binary(self) -> set[Endpoint]:
         """Senders of at most one spike a step: one-spike neurons, and maxima of their spikes."""
-        most: dict[Item, NDArray] = {}
+        most: dict[Endpoint, NDArray] = {}
         for item, kind in self.kinds.items():  # in the order of the line
             if kind == "spikes" and isinstance(item, NeuronsView):
                 one = item.ensemble.neuron_type.most_spikes == 1
@@ -293,7 +295,7 @@ class Wiring:
                 most[item] = np.full((1, *item.shape_out), max(1.0, arrived))
         return {item for item, sent in most.items() if sent.max(initial=0.0) <= 1.0}
 
-    def _arrived(self, item: Item, spikes: Mapping[Item, NDArray]) -> NDArray:
+    def _arrived(self, item: Endpoint, spikes: Mapping[Endpoint, NDArray]) -> NDArray:
         """Spikes that have arrived at each value of a junction or function."""
         parts = []
         for edge in self.arriving[item]:
@@ -312,7 +314,7 @@ def _pooled_sums(maximum: NodeFunction, spikes: NDArray) -> NDArray:
     return applied(pool, spikes)
 
 
-def _function(item: Item) -> NodeFunction | None:
+def _function(item: Endpoint) -> NodeFunction | None:
     output = item.output if isinstance(item, Node) else None
     return output if isinstance(output, NodeFunction) else None
 
