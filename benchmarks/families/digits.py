@@ -1,8 +1,8 @@
 """Signed digits: how far networks are from their sources, and from their rounded twins.
 
 A twin is the same network without time, its activations rounded to what its digits can represent.
-Units are chosen on samples, and others are measured. Distances are root mean squares over the values
-that are read out, in front of functions of readouts such as a softmax.
+Units are chosen on samples, and others are measured. Distances are root mean squares over the
+values that are read out, in front of functions of readouts such as a softmax.
 """
 
 from __future__ import annotations
