@@ -76,7 +76,7 @@ _TAKE_COMPLEX = ("aten.view_as_real.default", "aten.real.default", "aten.imag.de
 
 
 @dataclass
-class TorchWalk:
+class TorchTraversal:
     """The values of all nodes of the program, found one node after another.
 
     `values` holds a `Value` for a node that depends on the inputs, a tensor or number for a

@@ -55,7 +55,7 @@ class Flow:
 
     def __init__(
         self,
-        walk: OnnxWalk,
+        walk: OnnxTraversal,
         node: Any,
         label: str,
         inputs: Sequence[Value | None],
@@ -202,7 +202,7 @@ class Tensor(NamedTuple):
     full: Shape
 
 
-class OnnxWalk:
+class OnnxTraversal:
     """Reads one model; `run` returns the graph and leaves `tensors` behind.
 
     `tensors` maps the name of a graph node to the ONNX value that it equals; `returned` does the
