@@ -25,7 +25,7 @@ AT_ONCE = 250
 
 
 @dataclass(frozen=True)
-class Told:
+class AccuracyLoss:
     """Accuracy of the source, points lost with their interval, and spikes an image.
 
     All but the spikes are fractions. `rounding` is what the rounded twin loses, `per_active` are
@@ -67,7 +67,9 @@ def drawn(found: Source, count: int = IMAGES) -> NDArray:
     return np.sort(np.random.default_rng(0).permutation(len(found.x_test))[:count])
 
 
-def told(conversion: sw.Conversion, found: Source, steps: int, images: int = IMAGES) -> Told:
+def evaluated(
+    conversion: sw.Conversion, found: Source, steps: int, images: int = IMAGES
+) -> AccuracyLoss:
     """All that an evaluation says of a network after some steps."""
     some = drawn(found, images)
     records = conversion.evaluate(
@@ -85,7 +87,7 @@ def told(conversion: sw.Conversion, found: Source, steps: int, images: int = IMA
         return record
 
     drop, own = value("accuracy drop"), value("source accuracy").value
-    return Told(
+    return AccuracyLoss(
         own,
         drop.value,
         *drop.interval,
@@ -101,7 +103,7 @@ def answered(
     steps: int | None,
     images: int = IMAGES,
     form: Any = lambda x: x,
-) -> Told:
+) -> AccuracyLoss:
     """Points lost and spikes alone; `form` makes of images what the network takes."""
     some = drawn(found, images)
     answers, spikes = [], 0.0
@@ -113,4 +115,4 @@ def answered(
     pairs = (source & right, source & ~right, ~source & right, ~source & ~right)
     interval = paired_interval(*(int(np.count_nonzero(pair)) for pair in pairs))
     before = float(source.mean())
-    return Told(before, before - float(right.mean()), *interval, spikes=spikes / len(some))
+    return AccuracyLoss(before, before - float(right.mean()), *interval, spikes=spikes / len(some))

@@ -175,7 +175,7 @@ def report(cases: Iterator[Case]) -> bool:
             for setting in settings:
                 found = measured(case, budget, **setting)
                 kept &= is_kept(found)
-                row.append(found if isinstance(found, str) else _shown(found))
+                row.append(found if isinstance(found, str) else _shares_text(found))
             rows.append(row)
             print(" | ".join(row), flush=True)
     head = [f"{s}, {'no cap' if cap is None else f'cap {cap}'}" for s, cap in product(STARTS, CAPS)]
@@ -183,7 +183,7 @@ def report(cases: Iterator[Case]) -> bool:
     return kept
 
 
-def _shown(found: Mapping[str, float]) -> str:
+def _shares_text(found: Mapping[str, float]) -> str:
     return " / ".join(f"{share:.1%}" for share in found.values())
 
 

@@ -20,7 +20,7 @@ from typing import Any
 
 import spikewright as sw
 from benchmarks.answers import IMAGES, answered
-from benchmarks.marked import add_document, tell
+from benchmarks.marked import add_document, write_section
 from benchmarks.results import markdown_table
 from benchmarks.sources import Source, source
 from spikewright import chips
@@ -53,8 +53,8 @@ def row(found: Source, name: str, bits: sw.Quantised | None, images: int) -> lis
         weights=bits,
         **example,
     )
-    told = answered(conversion, found, STEPS, images)
-    return [f"{found.name}, {100 * told.source:.2f} %", name, told.lost, f"{told.spikes:,.0f}"]
+    loss = answered(conversion, found, STEPS, images)
+    return [f"{found.name}, {100 * loss.source:.2f} %", name, loss.lost, f"{loss.spikes:,.0f}"]
 
 
 def main() -> None:
@@ -75,7 +75,7 @@ def main() -> None:
             start = time.perf_counter()
             rows.append(row(found, name, bits, given.images))
             print(*rows[-1], f"{time.perf_counter() - start:.0f} s", flush=True)
-    tell("bits", markdown_table(list(HEAD), rows), given.document)
+    write_section("bits", markdown_table(list(HEAD), rows), given.document)
 
 
 if __name__ == "__main__":

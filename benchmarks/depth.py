@@ -172,7 +172,7 @@ def main() -> None:
         steps = setting.steps if how.steps is None else min(how.steps, setting.steps)
         found = measured(setting, steps, how.batch)
         print(
-            f"{name}: {setting.member.shown}, {found['neurons']:,} neurons, "
+            f"{name}: {setting.member.input_text}, {found['neurons']:,} neurons, "
             f"scale {found['scale']:.3g}, rate {found['rate']:.1%}, {found['engine']} engine, "
             f"{found['guarantee']}"
         )

@@ -15,7 +15,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     document.add_arguments(parser)
 
 
-def tell(title: str, parts: Iterable[str], how: argparse.Namespace, *used: str) -> None:
+def write_section(title: str, parts: Iterable[str], how: argparse.Namespace, *used: str) -> None:
     """Print parts of Markdown as they are made, and keep all of them under a title.
 
     `used` are distributions whose versions matter, beside Spikewright and PyTorch.

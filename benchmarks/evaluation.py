@@ -42,7 +42,7 @@ def main() -> None:
         here = conversion.evaluate(x, y, given.steps, checkpoint=folder)
         print(f"{here!r} in this process: {time.perf_counter() - start:.1f} s", flush=True)
         shards = len(list(Path(folder).glob("shard-*")))
-    show(here)
+    print_records(here)
     start = time.perf_counter()
     there, done = with_a_worker_killed(conversion, x, y, shards // 2, steps=given.steps)
     seconds = time.perf_counter() - start
@@ -61,7 +61,7 @@ def images(path: Path, count: int, conversion: sw.Conversion) -> tuple[NDArray, 
     return x.reshape(len(x), *node.shape_out), y
 
 
-def show(found: sw.Evaluation) -> None:
+def print_records(found: sw.Evaluation) -> None:
     """The main records of the last step, with their intervals."""
     steps = found.settings["steps"]
     records = select(found.records, "source accuracy")

@@ -28,7 +28,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 import spikewright as sw
-from benchmarks.marked import add_document, tell
+from benchmarks.marked import add_document, write_section
 from benchmarks.results import markdown_table
 from spikewright.errors import SpikewrightError
 
@@ -201,7 +201,7 @@ def main() -> None:
         row = measured(name, opened(given.mnist), answers, given.moves)
         print(*row.cells(), sep="\t", flush=True)
         found.append(row.cells())
-    tell("explorer", markdown_table(head, found), given.document)
+    write_section("explorer", markdown_table(head, found), given.document)
 
 
 if __name__ == "__main__":

@@ -86,8 +86,8 @@ class Attention(nn.Module):
         n, tokens, width = x.shape
         parts = self.asked(x).reshape(n, tokens, 3, self.heads, width // self.heads)
         query, key, value = parts.permute(2, 0, 3, 1, 4).unbind(0)
-        told = nn.functional.scaled_dot_product_attention(query, key, value)
-        y: torch.Tensor = self.out(told.transpose(1, 2).reshape(n, tokens, width))
+        attended = nn.functional.scaled_dot_product_attention(query, key, value)
+        y: torch.Tensor = self.out(attended.transpose(1, 2).reshape(n, tokens, width))
         return y
 
 

@@ -23,7 +23,7 @@ import torch
 
 import spikewright as sw
 from benchmarks import few_steps, large
-from benchmarks.marked import add_document, tell
+from benchmarks.marked import add_document, write_section
 from benchmarks.mobile import medians, passes
 from benchmarks.network import Weighted, Workload, as_torch
 from benchmarks.peer import engines
@@ -146,7 +146,7 @@ def main() -> None:
     add_document(p, "benchmarks.md")
     how = p.parse_args()
     with_threads(1)
-    tell("bits", "\n\n".join(section(how)), how.document)
+    write_section("bits", "\n\n".join(section(how)), how.document)
 
 
 if __name__ == "__main__":

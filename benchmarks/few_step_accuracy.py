@@ -18,8 +18,8 @@ from typing import Any
 
 import spikewright as sw
 from benchmarks import few_step_levels
-from benchmarks.answers import IMAGES, NAMES, SHORT, Told, answered, samples, told
-from benchmarks.marked import add_document, tell
+from benchmarks.answers import IMAGES, NAMES, SHORT, AccuracyLoss, answered, evaluated, samples
+from benchmarks.marked import add_document, write_section
 from benchmarks.results import markdown_table
 from benchmarks.sources import Source, add_arguments, source
 from benchmarks.timing import with_threads
@@ -74,7 +74,7 @@ def every_step(steps: int) -> Arguments:
 MADE: Mapping[str, Callable[[int], Arguments]] = {STARTS: starts, EVERY: every_step}
 
 
-def measured(plan: Plan, found: Source, images: int) -> Told:
+def measured(plan: Plan, found: Source, images: int) -> AccuracyLoss:
     """The answers of a row."""
     conversion = sw.convert(
         found.model,
@@ -83,7 +83,7 @@ def measured(plan: Plan, found: Source, images: int) -> Told:
         calibration=samples(found, SEEN),
         **MADE[plan.what](plan.steps),
     )
-    return told(conversion, found, plan.steps, images)
+    return evaluated(conversion, found, plan.steps, images)
 
 
 def ways(sources: Mapping[str, Source], how: argparse.Namespace) -> str:
@@ -103,7 +103,7 @@ def ways(sources: Mapping[str, Source], how: argparse.Namespace) -> str:
     return "\n\n".join(parts)
 
 
-def _line(plan: Plan, answers: Told) -> list[str]:
+def _line(plan: Plan, answers: AccuracyLoss) -> list[str]:
     return [
         str(plan.steps),
         str(plan.cap),
@@ -187,7 +187,7 @@ def main() -> None:
     with_threads(1)
     sources = dict(given_sources(how))
     for part in how.parts:
-        tell(part, PARTS[part](sources, how), how.document)
+        write_section(part, PARTS[part](sources, how), how.document)
 
 
 if __name__ == "__main__":

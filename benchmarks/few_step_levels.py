@@ -51,8 +51,8 @@ def cell(found: Source, statistics: sw.Statistics, rule: str, levels: int, image
         scale_firing_rates=sw.MinimumError(1),
         calibration=statistics,
     )
-    told = answered(RULES[rule](base, levels), found, 1, images)
-    return f"{told.lost}, {told.spikes:,.0f} spikes"
+    loss = answered(RULES[rule](base, levels), found, 1, images)
+    return f"{loss.lost}, {loss.spikes:,.0f} spikes"
 
 
 def table(sources: Mapping[str, Source], images: int) -> str:

@@ -96,7 +96,7 @@ def main() -> None:
     model = network(x[:SEEN])
     line = measured(converted(model, x[:SEEN]), model, x[SEEN:], how.rounds)
     what = f"ResNet-20, untrained, batch {how.batch} (`python -m benchmarks.few_steps`):"
-    edges.tell("Four steps", [what, line], how)
+    edges.write_section("Four steps", [what, line], how)
 
 
 if __name__ == "__main__":

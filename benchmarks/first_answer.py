@@ -212,22 +212,22 @@ def answered(name: str, images: Path, seconds: float, steps: int) -> list[str]:
     with torch.no_grad():
         source = model(given.x_test).numpy()
     begin = time.process_time()
-    with _counted() as said:
+    with _counted() as warned:
         conversion = sw.convert(
             model, example_input=seen[:1], spiking=True, calibration=seen, steps=steps
         )
         took = time.process_time() - begin
         run = conversion.run(x, progress=False)
-    with _counted() as said_of_naive:
+    with _counted() as warned_of_naive:
         naive = sw.convert(model, example_input=seen[:1], spiking=True)
         answers = naive.run(x, steps=32, progress=False).predict()
     spikes = sum(float(n.sum()) for n in run.spike_counts().values()) / len(x)
     return [
         name,
         *_lost(name, source, run.predict(), given.y_test.numpy()),
-        str(len(said)),
+        str(len(warned)),
         _lost(name, source, answers, given.y_test.numpy())[1],
-        str(len(said_of_naive)),
+        str(len(warned_of_naive)),
         f"{run.network_steps}",
         f"{spikes:,.0f}",
         type(conversion.coding).__name__,

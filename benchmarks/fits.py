@@ -24,8 +24,8 @@ import torch
 
 import spikewright as sw
 from benchmarks import kept
-from benchmarks.answers import IMAGES, SHORT, Told, answered
-from benchmarks.marked import add_document, tell
+from benchmarks.answers import IMAGES, SHORT, AccuracyLoss, answered
+from benchmarks.marked import add_document, write_section
 from benchmarks.results import markdown_table
 from benchmarks.sources import Source, add_arguments, source
 from benchmarks.timing import with_threads
@@ -98,8 +98,8 @@ def train(name: str, found: Source) -> Path:
     for argument in OF_NEURONS:
         for layer, values in trained.conversion.resolved[argument].items():
             arrays[f"{argument} of {layer}"] = np.asarray(values, np.float32)
-    told = answered(trained.conversion, found, plan.steps, len(found.y_test))
-    return kept.save(arrays, origin(name, found), told.source - told.drop)
+    loss = answered(trained.conversion, found, plan.steps, len(found.y_test))
+    return kept.save(arrays, origin(name, found), loss.source - loss.drop)
 
 
 def made(name: str, found: Source) -> sw.Conversion:
@@ -119,21 +119,21 @@ def made(name: str, found: Source) -> sw.Conversion:
     return converted(PLANS[name], found, **numbers)
 
 
-def measured(name: str, found: Source, images: int) -> Told:
+def measured(name: str, found: Source, images: int) -> AccuracyLoss:
     """The answers of a row beside the source's."""
     assert found.right.size  # of the source, before its model gets other biases
     return answered(made(name, found), found, PLANS[name].steps, images)
 
 
-def _line(plan: Plan, told: Told) -> list[str]:
+def _line(plan: Plan, loss: AccuracyLoss) -> list[str]:
     return [
         SHORT[plan.network],
         str(plan.steps),
         "any" if plan.cap is None else str(plan.cap),
         "-" if plan.spikes is None else f"{plan.spikes:,.0f}",
-        f"{100 * told.source:.2f} %",
-        told.lost,
-        f"{told.spikes:,.0f}",
+        f"{100 * loss.source:.2f} %",
+        loss.lost,
+        f"{loss.spikes:,.0f}",
     ]
 
 
@@ -155,10 +155,10 @@ def main() -> None:
             continue
         if given.train:
             print(train(name, source(plan.network, path, given.cache)).name, flush=True)
-        told = measured(name, source(plan.network, path, given.cache), given.images)
-        lines.append(_line(plan, told))
+        loss = measured(name, source(plan.network, path, given.cache), given.images)
+        lines.append(_line(plan, loss))
         print(name, *lines[-1], f"{time.monotonic() - begin:.0f} s", flush=True)
-    tell("fits", markdown_table(list(HEAD), lines), given.document)
+    write_section("fits", markdown_table(list(HEAD), lines), given.document)
 
 
 if __name__ == "__main__":

@@ -21,8 +21,8 @@ from typing import Any
 
 import spikewright as sw
 from benchmarks import trained_families
-from benchmarks.answers import IMAGES, SHORT, Told, answered, samples
-from benchmarks.marked import add_document, tell
+from benchmarks.answers import IMAGES, SHORT, AccuracyLoss, answered, samples
+from benchmarks.marked import add_document, write_section
 from benchmarks.results import markdown_table
 from benchmarks.sources import IMAGES as IMAGES_OF
 from benchmarks.sources import Source, add_arguments, source
@@ -89,7 +89,7 @@ class Found:
     network_steps: int
     hops: int
     neurons: int
-    told: Told
+    loss: AccuracyLoss
 
     @property
     def line(self) -> list[str]:
@@ -100,8 +100,8 @@ class Found:
             str(self.plan.steps),
             f"{steps} / {steps + self.hops}",
             f"{self.neurons:,}",
-            f"{self.told.spikes:,.0f}",
-            self.told.lost,
+            f"{self.loss.spikes:,.0f}",
+            self.loss.lost,
         ]
 
 
@@ -154,7 +154,7 @@ def draw(rows: Mapping[str, list[Found]], to: Path) -> None:
             one = [found for found in several if found.plan.code == code]
             if not one:
                 continue
-            x, y = [f.told.spikes for f in one], [100 * f.told.drop for f in one]
+            x, y = [f.loss.spikes for f in one], [100 * f.loss.drop for f in one]
             axes.plot(x, y, "o-", color=colour, label=code, markersize=4, linewidth=1)
             for found, *place in zip(one, x, y, strict=True):
                 axes.annotate(
@@ -204,11 +204,11 @@ def main() -> None:
             rows.setdefault(network, []).append(one)
             print(network, *one.line, f"{time.monotonic() - begun:.0f} s", flush=True)
     parts = [
-        f"**{NETWORKS[network]}**, {100 * several[0].told.source:.2f} %\n\n"
+        f"**{NETWORKS[network]}**, {100 * several[0].loss.source:.2f} %\n\n"
         + markdown_table(HEAD, [found.line for found in several])
         for network, several in rows.items()
     ]
-    tell("front", "\n\n".join(parts), how.document)
+    write_section("front", "\n\n".join(parts), how.document)
     if how.picture is not None:
         draw(rows, how.picture)
 

@@ -93,7 +93,7 @@ def main() -> None:
     children = [child for row in how.rows or CASES for child in CASES[row]]
     what = "VGG16 and ResNet-50 at 224 x 224, one sample (`python -m benchmarks.large`):"
     found = (of_a_process(child, how) for child in children)
-    edges.tell("Large networks", chain([what], found), how, "torchvision")
+    edges.write_section("Large networks", chain([what], found), how, "torchvision")
 
 
 def of_a_process(child: tuple[str, str], how: argparse.Namespace) -> str:

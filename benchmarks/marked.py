@@ -48,7 +48,7 @@ def add_document(parser: argparse.ArgumentParser, page: str) -> None:
     )
 
 
-def tell(section: str, text: str, page: Path | None) -> None:
+def write_section(section: str, text: str, page: Path | None) -> None:
     """Print a part of a page, and write it where a page is given."""
     print(text, flush=True)
     if page is not None:

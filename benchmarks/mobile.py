@@ -127,7 +127,7 @@ def main() -> None:
     with_threads(1)
     found = (measured(name, how.steps, how.rounds, how.plan) for name in how.only)
     what = "Networks of torchvision at 224 x 224, one sample (`python -m benchmarks.mobile`):"
-    edges.tell("Mobile networks", chain([what], found), how, "torchvision")
+    edges.write_section("Mobile networks", chain([what], found), how, "torchvision")
 
 
 if __name__ == "__main__":

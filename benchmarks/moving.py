@@ -232,7 +232,7 @@ def streams(how: argparse.Namespace) -> str:
     return markdown_table(head, lines)
 
 
-def told(how: argparse.Namespace) -> Iterator[str]:
+def section(how: argparse.Namespace) -> Iterator[str]:
     """All parts of the section, as they are measured."""
     processor = machine()["processor"]
     yield (
@@ -267,7 +267,7 @@ def main() -> None:
     with_threads(1)
     if how.isa:
         os.environ[ISA_VARIABLE] = how.isa
-    edges.tell("Moving inputs", told(how), how, "spikingjelly", "norse", "snntorch")
+    edges.write_section("Moving inputs", section(how), how, "spikingjelly", "norse", "snntorch")
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import spikewright as sw
-from benchmarks.marked import add_document, tell
+from benchmarks.marked import add_document, write_section
 from benchmarks.results import markdown_table
 
 LIBRARIES: dict[str, Any] = {"Nengo": nengo, "Spikewright": sw}
@@ -171,7 +171,7 @@ def main() -> None:
         f"{tasks_table(options.seeds)}\n\nOne population, by its number of neurons:\n\n"
         f"{sizes_table(options.seeds)}"
     )
-    tell("errors", text, options.document)
+    write_section("errors", text, options.document)
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ import nengo
 import numpy as np
 
 import spikewright as sw
-from benchmarks.marked import add_document, tell
+from benchmarks.marked import add_document, write_section
 from benchmarks.results import markdown_table
 
 MODELS: dict[str, Callable[[], list[Any]]] = {}
@@ -206,7 +206,7 @@ def main() -> None:
     head = ["model", "neurons", "spikes", "spike counts differ by", "outputs differ by (of the "
             "radius)", "more than 1e-3 apart"]  # fmt: skip
     text = f"Over {options.seconds:g} s, float64:\n\n{markdown_table(head, rows)}"
-    tell("models", text, options.document)
+    write_section("models", text, options.document)
 
 
 if __name__ == "__main__":

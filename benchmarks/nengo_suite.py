@@ -22,7 +22,7 @@ from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 
-from benchmarks.marked import add_document, tell
+from benchmarks.marked import add_document, write_section
 from benchmarks.nengo_reasons import REASONS
 from benchmarks.results import markdown_table
 
@@ -43,7 +43,7 @@ def main() -> None:
             for name in SIMULATORS
         }
     text = report(found["nengo"], found["spikewright"])
-    tell("suite", text, options.document)
+    write_section("suite", text, options.document)
 
 
 def _arguments() -> argparse.Namespace:

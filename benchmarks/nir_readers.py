@@ -262,13 +262,13 @@ def _line(row: dict) -> str:
     if row.get("second"):
         name += f", {row['second']}"
     if row["outcome"] != "ran":
-        return f"| {name} | {row['outcome']} | | | | | {row['told']} |"
+        return f"| {name} | {row['outcome']} | | | | | {row['explanation']} |"
     layers = row["layers"]
     spikes = sum(layer["there"] for layer in layers)
     same = sum(layer["same"] for layer in layers) / len(layers)
     shares = [same, row["reproduced"], row["deviation"], row["accuracy"]]
     shown = " | ".join("" if share is None else f"{share:.1%}" for share in shares)
-    return f"| {name} | {spikes:,.0f} | {shown} | {row['told']} |"
+    return f"| {name} | {spikes:,.0f} | {shown} | {row['explanation']} |"
 
 
 def main() -> None:

@@ -100,7 +100,7 @@ FIGURES = (
     Figures("explorer", "explore.md", "explorer", f"explorer {MNIST}", 120, ("mnist_0",),
             times=True),
     Figures("networks", "families.md", "", "families", 1800, times=True),
-    Figures("said", "families.md", "digits", "families --digits", 900, times=True),
+    Figures("family_digits", "families.md", "digits", "families --digits", 900, times=True),
     Figures("readers", "nir.md", "readers", f"nir_readers {MNIST} --readers {{readers}}", 600,
             ("mnist_0",)),
     Figures("few_bits", "benchmarks.md", "bits", "few_bits", 900, times=True),

@@ -209,7 +209,7 @@ def main() -> None:
     warnings.simplefilter("ignore")
     tables = (table(kind, how.names, how.rounds) for kind in how.kinds)
     what = "Every part in a small model, beside Nengo (`python -m benchmarks.parts`)."
-    edges.tell("Part by part", chain([what], tables), how, "nengo")
+    edges.write_section("Part by part", chain([what], tables), how, "nengo")
 
 
 def table(kind: str, names: list[str] | None, rounds: int) -> str:

@@ -45,7 +45,7 @@ SHARE_CHECKED = 8  # one sample in so many is compared with the reference engine
 
 
 @dataclass(frozen=True, eq=False)
-class Truth:
+class GroundTruth:
     """What a contestant should compute, and how far off rounding may lead it.
 
     `counts_within` is a number of spikes for each layer, `outputs_within` a relative 2-norm. A
@@ -58,7 +58,7 @@ class Truth:
     outputs_within: float
 
     @classmethod
-    def measured(cls, outcomes: Sequence[Outcome]) -> Truth:
+    def measured(cls, outcomes: Sequence[Outcome]) -> GroundTruth:
         """From the reference engine's outcome, then those of slightly different starts."""
         right, *moved = outcomes
         counts = np.max([_apart(o, right)[0] for o in moved], axis=0)
@@ -101,7 +101,7 @@ class Agreement:
         )
 
 
-def compare(found: Outcome, truth: Truth) -> Agreement:
+def compare(found: Outcome, truth: GroundTruth) -> Agreement:
     """Compare a contestant's results with what they should be."""
     right = truth.outcome
     if len(found.counts) != len(right.counts) or found.outputs.shape != right.outputs.shape:
@@ -141,7 +141,7 @@ def check(clients: Sequence[Client], path: Path, settings: Settings) -> Checks:
         client.ask("open", path=str(path), batch=samples, steps=settings.steps)
     (own,) = (client for client in clients if client.library.module == "engines")
     neurons: tuple[Spikes, Spikes] = ("one", "many")
-    truths = {spikes: Truth.measured(own.truth(spikes)) for spikes in neurons}
+    truths = {spikes: GroundTruth.measured(own.truth(spikes)) for spikes in neurons}
     checks: Checks = {}
     for client, contestant in _all(clients):
         if contestant.spikes == "none":

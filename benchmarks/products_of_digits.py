@@ -17,7 +17,7 @@ import numpy as np
 
 import spikewright as sw
 from benchmarks.answers import drawn, samples
-from benchmarks.marked import add_document, tell
+from benchmarks.marked import add_document, write_section
 from benchmarks.results import markdown_table
 from benchmarks.signed_digits import SEEN, answers
 from benchmarks.sources import Source, add_arguments, source
@@ -95,7 +95,7 @@ def main() -> None:
             print(*lines[-1], flush=True)
     head = ("way", "silent steps", "steps of the network", "distance",
             "multiply-accumulates", "accumulates", "energy")  # fmt: skip
-    tell("products", markdown_table(head, lines), how.document)
+    write_section("products", markdown_table(head, lines), how.document)
 
 
 if __name__ == "__main__":

@@ -41,9 +41,9 @@ def ratings() -> tuple[Ratings, Ratings]:
     properties = rng.standard_normal((ITEMS, TASTES))
     popularity = rng.standard_normal(ITEMS)
     suits = tastes @ properties.T + popularity + np.maximum(tastes[:, :1], 0)
-    said = (suits > 0) ^ (rng.random((USERS, ITEMS)) < NOISE)
+    liked = (suits > 0) ^ (rng.random((USERS, ITEMS)) < NOISE)
     pairs = rng.permutation(USERS * ITEMS)[:RATINGS]
     users, items = np.divmod(pairs, ITEMS)
-    found = Ratings(users, items, said[users, items].astype(np.int64))
+    found = Ratings(users, items, liked[users, items].astype(np.int64))
     order = np.arange(RATINGS)
     return found.at(order[RATINGS // TESTED :]), found.at(order[: RATINGS // TESTED])

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from sklearn.datasets import load_breast_cancer, load_wine
 
 import spikewright as sw
-from benchmarks.marked import add_document, tell
+from benchmarks.marked import add_document, write_section
 from benchmarks.results import markdown_table
 
 SPREADS = {"spreads 1, 3e4, .01": (1.0, 3e4, 0.01), "spreads .05, 1e6, 1": (0.05, 1e6, 1.0)}
@@ -133,7 +133,7 @@ def main() -> None:
     add_document(parser, "guarantees.md")
     arguments = parser.parse_args()
     lines = [measured(row) for row in rows(arguments.samples)]
-    tell("features", markdown_table(list(HEAD), lines), arguments.document)
+    write_section("features", markdown_table(list(HEAD), lines), arguments.document)
 
 
 if __name__ == "__main__":

@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 import spikewright as sw
 from benchmarks import kept
 from benchmarks.image_sets import ImageSet, load
-from benchmarks.marked import add_document, tell
+from benchmarks.marked import add_document, write_section
 from benchmarks.published_curve import SEEDS
 from benchmarks.results import markdown_table
 
@@ -141,7 +141,7 @@ def main() -> None:
             ])  # fmt: skip
     head = ["network", "steps", "settings", "published, %", "first 400 images, %",
             f"first {arguments.images} images, %"]  # fmt: skip
-    tell("regularised", markdown_table(head, lines), arguments.document)
+    write_section("regularised", markdown_table(head, lines), arguments.document)
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ import numpy as np
 
 import spikewright as sw
 from benchmarks.answers import AT_ONCE, drawn, samples
-from benchmarks.marked import add_document, tell
+from benchmarks.marked import add_document, write_section
 from benchmarks.results import markdown_table
 from benchmarks.signed_digits import SEEN, Answers, silent_steps
 from benchmarks.sources import Source, source
@@ -64,7 +64,7 @@ def row(found: Source, form: str, steps: int, images: int) -> list[str]:
     times, seen = conversion.lowered.times, answers(conversion, found, images)
     assert times is not None
     waits = sorted(map(times.silent_steps, conversion.populations().values()))
-    result = seen.told()
+    result = seen.loss()
     rows = 1 if times.row is None else x.shape[1]
     line = [
         form,
@@ -99,7 +99,7 @@ def main() -> None:
         "their interval, silent\nsteps of layers as found, spikes an image "
         "(`python -m benchmarks.rows_of_digits --document`)."
     )
-    tell("rows of digits", f"{intro}\n\n{markdown_table(HEAD, lines)}", how.document)
+    write_section("rows of digits", f"{intro}\n\n{markdown_table(HEAD, lines)}", how.document)
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 import spikewright as sw
-from benchmarks.marked import add_document, tell
+from benchmarks.marked import add_document, write_section
 from benchmarks.results import markdown_table
 from benchmarks.timing import with_threads
 
@@ -74,7 +74,7 @@ def main() -> None:
     with_threads(1)
     rows = [row(kind, in_turn) for in_turn in (False, True) for kind in KINDS]
     head = ["steps", *map(str, STEPS), "slope"]
-    tell("sequences", markdown_table(head, rows), given.document)
+    write_section("sequences", markdown_table(head, rows), given.document)
 
 
 if __name__ == "__main__":

@@ -25,8 +25,8 @@ from numpy.typing import NDArray
 
 import spikewright as sw
 from benchmarks import trained_families
-from benchmarks.answers import AT_ONCE, NAMES, Told, drawn, samples
-from benchmarks.marked import add_document, tell
+from benchmarks.answers import AT_ONCE, NAMES, AccuracyLoss, drawn, samples
+from benchmarks.marked import add_document, write_section
 from benchmarks.mobile import medians, passes
 from benchmarks.results import markdown_table
 from benchmarks.sources import IMAGES, Source, add_arguments, source
@@ -64,14 +64,14 @@ class Answers:
     truth: NDArray
     spikes: float
 
-    def told(self) -> Told:
+    def loss(self) -> AccuracyLoss:
         """Points lost, with their interval."""
         right, before = (x.argmax(1) == self.truth for x in (self.spiking, self.source))
         pairs = (before & right, before & ~right, ~before & right, ~before & ~right)
         interval = paired_interval(*(int(np.count_nonzero(pair)) for pair in pairs))
         twin = float((self.twin.argmax(1) == self.truth).mean())
         own, found = float(before.mean()), float(right.mean())
-        return Told(own, own - found, *interval, self.spikes, own - twin)
+        return AccuracyLoss(own, own - found, *interval, self.spikes, own - twin)
 
     @property
     def ratio(self) -> float:
@@ -149,7 +149,7 @@ def row(found: Source, steps: int, images: int) -> list[str]:
     conversion = converted(found, steps)
     seen, coding = answers(conversion, found, images), conversion.coding
     assert isinstance(coding, sw.SignedDigits) and conversion.lowered.times is not None
-    result = seen.told()
+    result = seen.loss()
     line = [
         str(steps),
         _layer_by_layer(coding.silent_steps),
@@ -194,7 +194,7 @@ def main() -> None:
         before = float(np.mean(found.right[some]))
         parts.append(f"### {TITLES[name]}, {100 * before:.2f} %\n\n{markdown_table(HEAD, lines)}")
     if parts:
-        tell("digits", "\n\n".join(parts), how.document)
+        write_section("digits", "\n\n".join(parts), how.document)
 
 
 if __name__ == "__main__":

@@ -93,7 +93,7 @@ def main() -> None:
     how = p.parse_args()
     with_threads(1)
     what = "Chains of ensembles of 100 LIF neurons (`python -m benchmarks.step`)."
-    edges.tell("One step at a time", [what, table(how.rounds)], how, "nengo")
+    edges.write_section("One step at a time", [what, table(how.rounds)], how, "nengo")
 
 
 if __name__ == "__main__":

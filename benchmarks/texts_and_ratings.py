@@ -27,7 +27,7 @@ from torch import Tensor, nn
 import spikewright as sw
 from benchmarks import docstrings, kept, ratings
 from benchmarks.families.recommenders import NeuMF
-from benchmarks.marked import add_document, tell
+from benchmarks.marked import add_document, write_section
 from benchmarks.results import markdown_table
 from benchmarks.timing import with_threads
 from spikewright.records import select
@@ -289,7 +289,7 @@ def main() -> None:
             cells = measured(plan, found, given.samples or task.tested)
             lines.append([task.title, str(plan.steps), *cells])
             print(*lines[-1], f"{time.monotonic() - begun:.0f} s", flush=True)
-    tell("texts", markdown_table(list(HEAD), lines), given.document)
+    write_section("texts", markdown_table(list(HEAD), lines), given.document)
 
 
 if __name__ == "__main__":

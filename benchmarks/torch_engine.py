@@ -118,7 +118,7 @@ def main() -> None:
         f"(`python -m benchmarks.torch_engine --device {how.device}`):"
     )
     table = markdown_table(["network", "s", "s of forward passes", "ratio"], rows)
-    edges.tell(f"The torch engine on {how.device}", [what, table], how, "torchvision")
+    edges.write_section(f"The torch engine on {how.device}", [what, table], how, "torchvision")
 
 
 if __name__ == "__main__":

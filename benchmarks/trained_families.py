@@ -17,8 +17,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import spikewright as sw
-from benchmarks.answers import Told, answered, samples, told
-from benchmarks.marked import add_document, tell
+from benchmarks.answers import AccuracyLoss, answered, evaluated, samples
+from benchmarks.marked import add_document, write_section
 from benchmarks.results import markdown_table
 from benchmarks.sources import IMAGES, Source, add_arguments, source
 from benchmarks.timing import with_threads
@@ -73,16 +73,16 @@ def rows_of(images: Any) -> Any:
     return images[:, 0]
 
 
-def measured(plan: Plan, found: Source, images: int) -> tuple[int, Told]:
+def measured(plan: Plan, found: Source, images: int) -> tuple[int, AccuracyLoss]:
     """The number of neurons, and the answers of a row."""
     conversion = converted(plan, found)
     neurons = sum(e.n_neurons for e in conversion.populations().values())
     if plan.by_row:
         return neurons, answered(conversion, found, None, images, rows_of)
-    return neurons, told(conversion, found, plan.steps, images)
+    return neurons, evaluated(conversion, found, plan.steps, images)
 
 
-def _line(plan: Plan, neurons: int, answers: Told) -> list[str]:
+def _line(plan: Plan, neurons: int, answers: AccuracyLoss) -> list[str]:
     return [
         str(plan.steps),
         "row by row" if plan.by_row else "whole",
@@ -120,7 +120,7 @@ def main() -> None:
             print(network, *lines[-1], f"{time.monotonic() - begun:.0f} s", flush=True)
         accuracy = f"{100 * answers.source:.1f} %"
         parts.append(f"### {title}, {accuracy}\n\n{markdown_table(list(HEAD), lines)}")
-    tell("families", "\n\n".join(parts), given.document)
+    write_section("families", "\n\n".join(parts), given.document)
 
 
 if __name__ == "__main__":

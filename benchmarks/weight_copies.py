@@ -58,7 +58,7 @@ class Stages:
         print(f"{'all':<12} {self._most:6.2f} at most", flush=True)
 
 
-def show(run: sw.results.Run) -> None:
+def print_spikes(run: sw.results.Run) -> None:
     """Print the spikes, which no form of the weights changes."""
     print(f"{sum(int(p.totals.sum()) for p in run.populations.values())} spikes", flush=True)
 
@@ -94,7 +94,7 @@ def _made(steps: int, **choices: Any) -> tuple[Stages, sw.Conversion]:
     )
     run = stages.do("run", lambda: conversion.run(samples(1), steps, progress=False))
     stages.end()
-    show(run)
+    print_spikes(run)
     return stages, conversion
 
 
@@ -104,7 +104,7 @@ def from_file(path: Path, steps: int) -> None:
     conversion = stages.do("load", lambda: sw.load(path))
     run = stages.do("run", lambda: conversion.run(samples(1), steps, progress=False))
     stages.end()
-    show(run)
+    print_spikes(run)
 
 
 KINDS = {"model": from_model, "file": from_file, "model with a rule": calibrated}

@@ -22,7 +22,7 @@ from sklearn.datasets import load_digits
 from torch import nn
 
 import spikewright as sw
-from benchmarks.marked import add_document, tell
+from benchmarks.marked import add_document, write_section
 from benchmarks.results import markdown_table
 
 TRAINED, SAMPLES, FEW, EPOCHS = 1200, 200, 60, 12
@@ -155,7 +155,7 @@ def main() -> None:
         rows.append([f"1 to {10**decades}" if decades else "1", *errors])
         print(*rows[-1], flush=True)
     head = ["factors", *(f"`{rule}`, {steps} steps" for steps, rule in RULES)]
-    tell("wide", markdown_table(head, rows), given.document)
+    write_section("wide", markdown_table(head, rows), given.document)
 
 
 if __name__ == "__main__":

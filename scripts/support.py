@@ -109,12 +109,12 @@ _READ = {
 
 def rows(front_end: FrontEnd) -> dict[str, set[str]]:
     """The guarantees of every name that is read; `ValueError` for names without a case."""
-    found: dict[str, set[str]] = {shown(name): set() for name in front_end.names()}
+    found: dict[str, set[str]] = {display_name(name): set() for name in front_end.names()}
     for reading in front_end.readings(front_end.names()):
         if reading.graph is None:
-            found[shown(reading.operator)].add("refused")
+            found[display_name(reading.operator)].add("refused")
             continue
-        found[shown(reading.operator)] |= {
+        found[display_name(reading.operator)] |= {
             kind_of(layer.status)
             for layer in inspect(read_by_neurons(reading.graph)).layers
             if layer.kind == reading.kind
@@ -125,7 +125,7 @@ def rows(front_end: FrontEnd) -> dict[str, set[str]]:
     return found
 
 
-def shown(name: str) -> str:
+def display_name(name: str) -> str:
     """An operator of PyTorch without its overload; any other name as it is."""
     return name.split(".")[1] if name.startswith("aten.") else name
 

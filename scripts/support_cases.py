@@ -100,8 +100,10 @@ def of_onnx(names: set[str]) -> Iterator[Reading]:
             models = [classical(operator, *case) for case in CLASSICAL[operator]]
         for shown, given in CASES:
             if shown == operator:
-                told = ("independent", "positive", "runs", "standard")
-                models.append(single(operator, **{k: v for k, v in given.items() if k not in told}))
+                labels = ("independent", "positive", "runs", "standard")
+                models.append(
+                    single(operator, **{k: v for k, v in given.items() if k not in labels})
+                )
         if operator in ("And", "Not", "Or", "Xor"):
             models.append(_of_truths(operator))
         if operator == "SimplifiedLayerNormalization":

@@ -57,20 +57,20 @@ def _paths(path: Path) -> None:
 
 def _messages(path: Path) -> None:
     """Every text as the message of a page."""
-    from spikewright.explorer.live import request_of
+    from spikewright.explorer.live import run_request_from
 
     for text in json.loads(path.read_text()):
         _refused(lambda t=text: _asked(t))
-        _refused(lambda t=text: request_of(t, RUN))
+        _refused(lambda t=text: run_request_from(t, RUN))
 
 
 def _asked(text: str) -> None:
     """What a page is told of a wish's sample."""
-    from spikewright.explorer.message import wish_of
+    from spikewright.explorer.message import settings_from
 
-    _, wish = wish_of(text)
-    SUBJECT.chosen(wish)
-    wish.arguments(["relu1", "relu2"])
+    _, settings = settings_from(text)
+    SUBJECT.chosen(settings)
+    settings.arguments(["relu1", "relu2"])
 
 
 def _refused(use: Callable[[], Any]) -> None:

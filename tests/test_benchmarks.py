@@ -203,7 +203,7 @@ def outcome(*counts: float, outputs: Sequence[float] = (3.0, 4.0)) -> Outcome:
     return Outcome(np.array([outputs]), counts)
 
 
-TRUTH = peers.Truth.measured(
+TRUTH = peers.GroundTruth.measured(
     [outcome(1000, 500), outcome(1001, 510), outcome(1000, 498, outputs=(3.0, 4.05))]
 )
 
@@ -274,7 +274,7 @@ def test_a_step_by_step_loop_is_the_same_model_unless_it_resets_to_zero(
 ) -> None:
     """The peers' modules and counters agree with the reference engine; a hard reset does not."""
     work = workloads.workload(spec, 0.5, cache)
-    truth = peers.Truth.measured(own.truth(work, "one"))
+    truth = peers.GroundTruth.measured(own.truth(work, "one"))
     assert sum(truth.outcome.counts) > 100
     assert peers.compare(Loop(work, hard).outcome(), truth).same_model is not hard
 
@@ -283,7 +283,7 @@ def test_one_and_many_spikes_a_step_are_different_models(cache: Path) -> None:
     """At 50 % the reference engine itself tells the two neurons apart."""
     work = workloads.workload(DENSE, 0.5, cache)
     one, many = own.truth(work, "one"), own.truth(work, "many")
-    assert not peers.compare(one[0], peers.Truth.measured(many)).same_model
+    assert not peers.compare(one[0], peers.GroundTruth.measured(many)).same_model
 
 
 # -- workers --
@@ -489,12 +489,12 @@ def test_what_is_measured_at_an_edge_is_printed_and_kept(
     parser = argparse.ArgumentParser()
     edges.add_arguments(parser)
     cache = ["--cache", str(tmp_path)]
-    edges.tell("Four steps", iter(["one", "two"]), parser.parse_args(cache))
+    edges.write_section("Four steps", iter(["one", "two"]), parser.parse_args(cache))
     assert capsys.readouterr().out == "one\n\ntwo\n\n"
     assert not (tmp_path / "page.md").exists()
 
     places = [*cache, "--document", str(tmp_path / "page.md")]
-    edges.tell("Four steps", ["one", "two"], parser.parse_args(places))
+    edges.write_section("Four steps", ["one", "two"], parser.parse_args(places))
     page = (tmp_path / "page.md").read_text(encoding="utf-8")
     assert "## Four steps\n\none\n\ntwo\n" in page
 

@@ -11,7 +11,7 @@ import models
 import spikewright as sw
 from spikewright import demo
 from spikewright.conversion import Trace
-from spikewright.conversion.making import canonicalise
+from spikewright.conversion.stages import canonicalise
 from spikewright.errors import (
     ConversionError,
     DamagedFileError,

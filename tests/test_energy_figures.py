@@ -17,9 +17,9 @@ from report.report_pages import parse
 from spikewright import demo
 from spikewright._base.amounts import joules
 from spikewright.cli import main
-from spikewright.explorer.answers import measured
-from spikewright.explorer.message import Wish
-from spikewright.explorer.subject import Subject
+from spikewright.explorer.answers import data_messages
+from spikewright.explorer.message import ExplorerSettings
+from spikewright.explorer.model_session import ModelSession
 from spikewright.measure.energy import TABLES
 from spikewright.records import (
     DEFAULT_TABLE,
@@ -86,8 +86,8 @@ def told_by_the_explorer(found: Setting) -> str:
     """The message of the explorer about its data."""
     x, y = demo.held_out(SAMPLES)
     base = sw.convert(demo.MODEL)
-    subject = Subject(base, {next(iter(base.inputs)): x}, y, "Digits", "demo.MODEL", ())
-    (message,) = measured(subject, Wish(scale=SCALE, steps=STEPS), lambda: False)
+    subject = ModelSession(base, {next(iter(base.inputs)): x}, y, "Digits", "demo.MODEL", ())
+    (message,) = data_messages(subject, ExplorerSettings(scale=SCALE, steps=STEPS), lambda: False)
     assert message["energy"] == found.energy
     return str(message["energy_text"])
 

@@ -25,7 +25,7 @@ from scripts.pages import DOCS, Page
 from torch import nn
 
 import spikewright as sw
-from spikewright.conversion.verified import Difference, Verification
+from spikewright.conversion.verification_result import Difference, Verification
 from spikewright.frontends.keras.loading import import_keras
 from spikewright.graph import Graph, GraphNode
 from spikewright.graph.layers import Activation, Affine, Input
@@ -161,7 +161,7 @@ def _verdicts() -> dict[str, str]:
 def test_the_page_has_every_member_and_no_other() -> None:
     """In the order of the tables, with its family and its input."""
     members = [(n, m) for origin in ORIGINS.values() for n, m in origin.members.items()]
-    expected = [[name, m.family, m.shown] for name, m in members]
+    expected = [[name, m.family, m.input_text] for name, m in members]
 
     assert [row[:3] for row in _rows()] == expected
 

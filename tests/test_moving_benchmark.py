@@ -70,7 +70,7 @@ def test_the_tables_have_a_line_a_row(tmp_path: Path, monkeypatch: pytest.Monkey
     monkeypatch.setattr(moving, "ROWS", {"events": small("events")})
     monkeypatch.setattr(moving, "PEERS", ())
     how = moving.parser().parse_args(["--rows", "events", "--cache", str(tmp_path)])
-    text = list(moving.told(how))
+    text = list(moving.section(how))
     _, _, line = text[1].splitlines()
     assert all(float(cell) > 0 for cell in line.strip("| ").split(" | ")[2:])
     *_, one, two = text[3].splitlines()

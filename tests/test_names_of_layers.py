@@ -15,11 +15,11 @@ import torch
 from click.testing import CliRunner
 
 import spikewright as sw
-from spikewright._base.texts import bare_name, shown_name
+from spikewright._base.formatting import label_to_name, layer_label
 from spikewright.cli.main import main
 from spikewright.errors import GraphError, ReadError, UnsupportedLayerError
-from spikewright.explorer.answers import look
-from spikewright.explorer.explore import _subject as subject_of
+from spikewright.explorer.answers import sample_answer
+from spikewright.explorer.explore import _session as session_of
 from spikewright.showing.inspection import inspect
 from test_shown_in_notebooks import kinds
 
@@ -94,8 +94,8 @@ def case(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
 
 def _page(case: Case) -> str:
     """The explorer's message about a sample, with the names of layers."""
-    whole = subject_of(case.made, X, Y, None, (), "")
-    return str(look(whole, 0, whole.first))
+    whole = session_of(case.made, X, Y, None, (), "")
+    return str(sample_answer(whole, 0, whole.first))
 
 
 RESULTS: dict[str, Callable[[Case], str]] = {
@@ -171,8 +171,8 @@ def test_a_printed_name_is_a_layers_own_with_its_kind() -> None:
         ("2", ""): "2",
     }
     for (name, kind), expected in shown.items():
-        assert shown_name(name, kind) == expected
-        assert bare_name(expected) == name
+        assert layer_label(name, kind) == expected
+        assert label_to_name(expected) == name
 
 
 def test_names_are_taken_without_their_kind_too(case: Case) -> None:

@@ -12,7 +12,12 @@ from benchmarks.nir_readers import page
 
 
 def _row(reader: str, **more: Any) -> dict[str, Any]:
-    row = {"reader": reader, "outcome": "ran", "versions": {reader: "1.2"}, "told": "hard reset"}
+    row = {
+        "reader": reader,
+        "outcome": "ran",
+        "versions": {reader: "1.2"},
+        "explanation": "hard reset",
+    }
     layers = [{"there": 3.0, "same": 0.5}, {"there": 5.0, "same": 1.0}]
     values = {"layers": layers, "reproduced": 1.0, "deviation": 0.25, "accuracy": 0.9}
     return {**row, **values, **more}
@@ -20,7 +25,12 @@ def _row(reader: str, **more: Any) -> dict[str, Any]:
 
 def test_a_row_says_what_became_of_a_reader() -> None:
     """One that ran, one with outputs of another node, one of a second file, one refusal."""
-    refused = {"reader": "snn-mlir", "outcome": "refused", "versions": None, "told": "no loops"}
+    refused = {
+        "reader": "snn-mlir",
+        "outcome": "refused",
+        "versions": None,
+        "explanation": "no loops",
+    }
     rows = [
         _row("a"),
         _row("b", deviation=None, accuracy=None),

@@ -19,7 +19,7 @@ import spikewright as sw
 from data_entries import CHOICES, ENTRIES, QUIET, STEPS, Given
 from one_number import CASES, READERS, SAMPLES, with_columns
 from spikewright.errors import NetworkError, SimulationError, SpikewrightError
-from spikewright.explorer.explore import _subject
+from spikewright.explorer.explore import _session
 from spikewright.measure import accuracy, accuracy_over_time
 from spikewright.network.storage import load, save
 
@@ -215,10 +215,10 @@ def test_tune_takes_one_number_a_sample() -> None:
 def test_exploring_draws_ids_that_there_are() -> None:
     """Without data the page has numbers of rows for ids, and values from 0 to 1 for the rest."""
     conversion = conversion_of("pytorch", "ratings")
-    subject = _subject(conversion, None, None, None, (), "")
+    session = _session(conversion, None, None, None, (), "")
     for name, rows in conversion.graph.structure.rows.items():
-        assert set(np.unique(subject.x[name])) <= set(range(int(rows)))
-    assert conversion.run(dict(subject.x), **QUIET).predict().shape == (len(subject.x["user"]),)
+        assert set(np.unique(session.x[name])) <= set(range(int(rows)))
+    assert conversion.run(dict(session.x), **QUIET).predict().shape == (len(session.x["user"]),)
 
 
 class Packed(torch.nn.Module):

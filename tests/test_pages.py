@@ -22,7 +22,7 @@ from spikewright._base.budget import NODES
 from spikewright.choosing.correction import CORRECTIONS
 from spikewright.choosing.rules import RULES
 from spikewright.cli import main
-from spikewright.conversion import verified
+from spikewright.conversion import verification_result
 from spikewright.diagnosis.causes import CAUSES
 from spikewright.diagnosis.layer_losses import PARTS
 from spikewright.engines import decoder_cache
@@ -134,7 +134,10 @@ NAMED: dict[str, tuple[str, Callable[[], set[str]]]] = {
             for name in space_of(sw.convert(MODEL, spiking=True))
         },
     ),
-    "the bound": ("guarantees.md", lambda: {f"    {verified._ROUNDINGS} (u + v sqrt(n))"}),
+    "the bound": (
+        "guarantees.md",
+        lambda: {f"    {verification_result._ROUNDINGS} (u + v sqrt(n))"},
+    ),
 }
 """Page, and what of the code it has to name."""
 

@@ -13,7 +13,7 @@ import pytest
 import spikewright as sw
 from spikewright import demo
 from spikewright._base import markup
-from spikewright._base.markup import Shown
+from spikewright._base.markup import RichRepr
 from spikewright.graph import Graph, GraphNode
 from spikewright.graph.layers import Activation, Affine, Input
 
@@ -43,7 +43,7 @@ def _searched() -> sw.results.StudyResult:
     return sw.tune(demo.MODEL, X, Y, max_drop=0.5, space=space, trials=1, progress=False)
 
 
-EXAMPLES: dict[str, Callable[[], Shown]] = {
+EXAMPLES: dict[str, Callable[[], RichRepr]] = {
     "Conversion": conversion,
     "Run": lambda: conversion().run(FLAT, **SETTINGS),
     "Evaluation": lambda: conversion().evaluate(FLAT, Y, **SETTINGS),
@@ -94,7 +94,7 @@ def parsed(html: str) -> Tags:
     return found
 
 
-def kinds(base: type = Shown) -> Iterator[type]:
+def kinds(base: type = RichRepr) -> Iterator[type]:
     """All classes that notebooks show."""
     for kind in base.__subclasses__():
         yield kind
@@ -119,7 +119,7 @@ def test_a_result_is_a_sentence_and_a_table(name: str) -> None:
         "div", "p", "table", "thead", "tbody", "tr", "th", "td", "img"
     }  # fmt: skip
     assert {"p", "table", "td"} <= set(found.tags)
-    sentence, rows = item._told()
+    sentence, rows = item._summary()
     assert sentence in found.text
     assert len({len(row) for row in rows}) == 1
     assert len(html) < 20_000 + sum(len(picture["src"]) for picture in found.pictures)
@@ -157,7 +157,7 @@ def test_printed_a_result_is_its_table_and_its_repr_one_line(name: str) -> None:
 def test_the_table_has_what_is_printed(name: str) -> None:
     """The rows are those of the text."""
     item = EXAMPLES[name]()
-    for row, line in zip(item._told()[1], str(item).splitlines(), strict=True):
+    for row, line in zip(item._summary()[1], str(item).splitlines(), strict=True):
         for cell in row:
             assert cell in line
 
@@ -175,10 +175,10 @@ class _Rows:
     """Rows as a result."""
 
     def __init__(self, rows: Any) -> None:
-        self._told = lambda: ("Rows.", rows)
+        self._summary = lambda: ("Rows.", rows)
 
-    _drawn = Shown._drawn
-    _repr_html_ = Shown._repr_html_
+    _figure = RichRepr._figure
+    _repr_html_ = RichRepr._repr_html_
 
 
 def test_a_result_without_rows_is_a_sentence() -> None:

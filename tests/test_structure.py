@@ -11,12 +11,12 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spikewright._base.samples import Structure, first_samples, leaves
+from spikewright._base.samples import InputTree, first_samples, leaves
 
 A, B, Y = np.ones((4, 3)), np.zeros((4, 2)), np.arange(4)
-ONE = Structure({"x": ("x",)}, {"x": 1})
-TWO = Structure({"a": ("image",), "b": ("text",)}, {"a": 1, "b": 1})
-NESTED = Structure({"a": ("batch", "image"), "b": ("batch", "more", 0)}, {"a": 1, "b": 1})
+ONE = InputTree({"x": ("x",)}, {"x": 1})
+TWO = InputTree({"a": ("image",), "b": ("text",)}, {"a": 1, "b": 1})
+NESTED = InputTree({"a": ("batch", "image"), "b": ("batch", "more", 0)}, {"a": 1, "b": 1})
 Pair = namedtuple("Pair", ["image", "text"])
 
 
@@ -82,7 +82,7 @@ def test_nested_inputs(given: Any) -> None:
         (NESTED, [A, B], r"own call takes, \{'batch': \{'image': a, 'more': \[b\]\}\}"),
     ],
 )
-def test_what_does_not_fit_is_refused(structure: Structure, given: Any, words: str) -> None:
+def test_what_does_not_fit_is_refused(structure: InputTree, given: Any, words: str) -> None:
     """With what can be given: nothing is left out, and nothing is guessed."""
     assert structure.find(given) is None
     with pytest.raises(ValueError, match=words):
@@ -99,7 +99,7 @@ def test_what_does_not_fit_is_refused(structure: Structure, given: Any, words: s
     ],
 )  # fmt: skip
 def test_batches_are_inputs_with_or_without_labels(
-    structure: Structure, batch: Any, y: Any
+    structure: InputTree, batch: Any, y: Any
 ) -> None:
     """`x`, `(x, y)` and `(a, b, y)`, as data loaders give them."""
     found = structure.split(batch)
@@ -117,8 +117,8 @@ def test_what_is_no_batch(batch: Any) -> None:
 def test_lists_of_events_are_samples() -> None:
     """An input whose samples are lists takes any list, alone, in a pair, and beside others."""
     events = [np.zeros((7, 3)), np.zeros((2, 3))]
-    one = Structure({"x": ("x",)}, {"x": 1}, frozenset(["x"]))
-    two = Structure({"a": ("a",), "b": ("b",)}, {"a": 1, "b": 1}, frozenset(["b"]))
+    one = InputTree({"x": ("x",)}, {"x": 1}, frozenset(["x"]))
+    two = InputTree({"a": ("a",), "b": ("b",)}, {"a": 1, "b": 1}, frozenset(["b"]))
     assert one.find(events) == {"x": events}
     assert one.split((events, Y)) == ({"x": events}, Y)
     assert _is(two.named([A, events]), a=A, b=events)
@@ -149,7 +149,7 @@ def test_any_structure_comes_apart_as_it_was_put_together(tree: Any) -> None:
 
     whole = {"argument": filled(tree)}
     places = {name: place for name, (place, _) in zip(arrays, leaves(whole), strict=True)}
-    structure = Structure(places, dict.fromkeys(places, 1))
+    structure = InputTree(places, dict.fromkeys(places, 1))
     for way in (whole, [whole["argument"]], whole["argument"], arrays):
         found = structure.named(way)
         assert all(found[name] is array for name, array in arrays.items())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from scripts.support import FRONT_ENDS, TARGET, listed, shown, support
+from scripts.support import FRONT_ENDS, TARGET, display_name, listed, support
 
 PAGE = TARGET.read_text(encoding="utf-8")
 
@@ -21,7 +21,7 @@ def test_a_new_reader_is_on_the_page(front_end) -> None:
     """The quick part: every public name that is read stands in its section."""
     part = PAGE.split(f"## {front_end.title}\n")[1].split("\n## ")[0]
     words = {stem for name in re.findall(r"`([^`]+)`", part) for stem in [_stem(name)]}
-    names = {shown(name) for name in front_end.names()}
+    names = {display_name(name) for name in front_end.names()}
     assert {n for n in names if not n.startswith("_") and _stem(n) not in words} == set()
 
 

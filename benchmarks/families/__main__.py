@@ -54,8 +54,8 @@ def is_done(row: Mapping[str, Any] | None, again: str) -> bool:
 def lines(key: str, row: Mapping[str, Any]) -> Iterator[str]:
     """The printed line of a network."""
     shown = ("error", "bound", "differences", *digits.DISTANCES, "seconds")
-    said = [f"{name} {row[name]:.2g}" for name in shown if name in row]
-    yield "  ".join([key, row["outcome"], *said])
+    values = [f"{name} {row[name]:.2g}" for name in shown if name in row]
+    yield "  ".join([key, row["outcome"], *values])
     if "why" in row:
         yield f"    {row['why']}"
 
@@ -112,8 +112,8 @@ def _in_order(rows: Mapping[str, Any]) -> dict[str, Any]:
 
 def write(rows: Mapping[str, Any], document: Path) -> None:
     """Write the whole document, but leave what it says of signed digits."""
-    said = marked.found(DIGITS, document) if document.exists() else ""
-    document.write_text(page(rows, versions(USED), said), encoding="utf-8")
+    digits_part = marked.found(DIGITS, document) if document.exists() else ""
+    document.write_text(page(rows, versions(USED), digits_part), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -71,8 +71,8 @@ def sentence(error: BaseException) -> str:
     while error.__cause__ is not None:
         error = error.__cause__
     first, *_ = str(error).strip().splitlines() or [""]
-    said = textwrap.shorten(without_places(first), LONGEST_REASON, placeholder=" ...")
-    return f"{type(error).__name__}: {said}"
+    message = textwrap.shorten(without_places(first), LONGEST_REASON, placeholder=" ...")
+    return f"{type(error).__name__}: {message}"
 
 
 def without_places(text: str) -> str:

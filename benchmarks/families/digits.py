@@ -1,8 +1,8 @@
 """Signed digits: how far networks are from their sources, and from their rounded twins.
 
-A twin is the same network without time, its activations rounded to what its digits can say. Units
-are chosen on samples, and others are measured. Distances are root mean squares over the values
-that are read out, in front of functions of readouts such as a softmax.
+A twin is the same network without time, its activations rounded to what its digits can represent.
+Units are chosen on samples, and others are measured. Distances are root mean squares over the
+values that are read out, in front of functions of readouts such as a softmax.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ DISTANCES = (
 
 
 def measured(key: str) -> Row:
-    """The row of a network: its distances, or the kinds of layers that digits cannot say."""
+    """The row of a network: its distances, or the kinds of layers that digits cannot represent."""
     import spikewright as sw
     from spikewright.errors import ConversionError, SpikewrightError
 
@@ -57,7 +57,7 @@ def measured(key: str) -> Row:
         kinds = sorted({layer.kind for layer in layers})
         return {"outcome": REFUSED, "why": without_places(str(error)), "kinds": kinds}
     if not conversion.populations():
-        return {"outcome": REFUSED, "why": "no layer has neurons: nothing is said", "kinds": []}
+        return {"outcome": REFUSED, "why": "no layer has neurons: nothing is sent", "kinds": []}
     row: Row = {"outcome": CONVERTED, "layers": len(conversion.populations())}
     x = conversion.as_inputs(others)
     row |= distances(conversion, x)

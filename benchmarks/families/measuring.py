@@ -16,7 +16,7 @@ from benchmarks.families.origins import ONNX, found
 
 if TYPE_CHECKING:
     from spikewright import Conversion
-    from spikewright.conversion.verified import Verification
+    from spikewright.conversion.verification_result import Verification
 
 CONVERTED, REFUSED, DIFFERS, NOT_EXPORTED = "converted", "refused", "differs", "not exported"
 LEFT_OUT, SEEN = "left out", "seen"
@@ -32,7 +32,7 @@ def measured(key: str) -> Row:
     origin, name, member = found(key)
     begin = time.process_time()
     model = origin.warm(origin.make(name, member), member)
-    row: Row = {"input": member.shown}
+    row: Row = {"input": member.input_text}
     if not key.endswith(ONNX):
         row |= _converted(model, member, origin.example)
         return row | {"seconds": time.process_time() - begin}

@@ -22,7 +22,7 @@ class Member(NamedTuple):
     options: Mapping[str, Any] = {}
 
     @property
-    def shown(self) -> str:
+    def input_text(self) -> str:
         """The inputs in words: names where there are several, and unbatched shapes."""
         if ONLY in self.inputs or len(self.inputs) == 1:
             return _shape(*self.inputs.values())

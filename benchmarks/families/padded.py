@@ -63,8 +63,8 @@ class DIN(nn.Module):
         """Logits `(batch,)`."""
         keys, query = self.items(history), self.items(item)
         queries = query.unsqueeze(1).expand_as(keys)
-        told = torch.cat([queries, keys, queries - keys, queries * keys], -1)
-        scores = self.activation(told).squeeze(-1) / WIDTH**0.5
+        pairs = torch.cat([queries, keys, queries - keys, queries * keys], -1)
+        scores = self.activation(pairs).squeeze(-1) / WIDTH**0.5
         weights = scores.masked_fill(mask == 0, float("-inf")).softmax(-1)
         interest = (weights.unsqueeze(-1) * keys).sum(1)
         return self.layers(torch.cat([interest, query], -1)).squeeze(-1)

@@ -99,13 +99,14 @@ def _count(rows: Rows) -> str:
     done, exported = _converted(rows.values()), list(_exported(rows.values()))
     seconds = sum(row.get("seconds", 0) for row in rows.values())
     return (
-        f"**{_said(rows)} are converted and verified**, {done / max(len(exported), 1):.1%} of "
-        f"them.\n{len(rows) - len(exported)} networks cannot be exported. Reasons are below the "
+        f"**{_conversion_counts(rows)} are converted and verified**, "
+        f"{done / max(len(exported), 1):.1%} of them.\n"
+        f"{len(rows) - len(exported)} networks cannot be exported. Reasons are below the "
         f"tables. All of it took {seconds / 60:.0f} minutes of one core.\n"
     )
 
 
-def _said(rows: Rows) -> str:
+def _conversion_counts(rows: Rows) -> str:
     """The count of networks and of files that are converted."""
     own = [row for key, row in rows.items() if not key.endswith(ONNX)]
     files = list(_exported(row for key, row in rows.items() if key.endswith(ONNX)))
@@ -127,8 +128,8 @@ def _section(place: str, rows: Rows) -> str:
     origin, here = ORIGINS[place], {k: row for k, row in rows.items() if k.startswith(f"{place}/")}
     names = [name for name in origin.members if f"{place}/{name}" in here]
     table = markdown_table(COLUMNS, [cells(f"{place}/{name}", here) for name in names])
-    said = f"{_said(here)}.{_padding(here)}"
-    return f"## {origin.title}\n\n{said}\n\n{table}\n" if names else ""
+    counts = f"{_conversion_counts(here)}.{_padding(here)}"
+    return f"## {origin.title}\n\n{counts}\n\n{table}\n" if names else ""
 
 
 def _padding(rows: Rows) -> str:
@@ -136,7 +137,7 @@ def _padding(rows: Rows) -> str:
     found = {key: row["padding"] for key, row in rows.items() if "padding" in row}
     if not found:
         return ""
-    seen = [key.split("/", 1)[1] for key, said in found.items() if said == SEEN]
+    seen = [key.split("/", 1)[1] for key, kind in found.items() if kind == SEEN]
     rest = f"; in {', '.join(seen)} it does, as in the framework" if seen else ""
     return (
         f" In {len(found) - len(seen)} of {len(found)} with a mask, padding changes no output at "

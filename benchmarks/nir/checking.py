@@ -10,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.nir.process import Heard, ReaderJob, ask, run_here
+from benchmarks.nir.process import ReaderJob, ReaderOutput, ask, run_here
 from benchmarks.nir.semantics import READERS, RESETS, Reader, ReaderSemantics
 from benchmarks.nir.simulate import TIES, Explanation, explain
 from benchmarks.nir.wiring import NirWiring, wiring_of
@@ -68,7 +68,7 @@ class Row:
         """True where every neuron sends as many spikes as here."""
         return self.outcome == "ran" and all(layer.same == 1.0 for layer in self.layers)
 
-    def told(self) -> str:
+    def explanation(self) -> str:
         """The reason why it differs or did not run, in one sentence."""
         if self.reason:
             return self.reason
@@ -99,7 +99,7 @@ class NirCheck:
 
     def as_dict(self) -> dict[str, Any]:
         """Plain data, ready for JSON."""
-        rows = [{**asdict(row), "told": row.told()} for row in self.rows]
+        rows = [{**asdict(row), "explanation": row.explanation()} for row in self.rows]
         return {
             "path": str(self.path),
             "samples": self.samples,
@@ -112,7 +112,7 @@ class NirCheck:
         lines = [f"{self.path.name}: {self.samples} samples, {self.steps} steps"]
         for row in self.rows:
             spikes = "" if row.spikes is None else f", {number(row.spikes)} spikes per sample"
-            lines.append(f"{row.reader} {row.version}: {row.outcome}{spikes}: {row.told()}")
+            lines.append(f"{row.reader} {row.version}: {row.outcome}{spikes}: {row.explanation()}")
         return "\n".join(lines)
 
 
@@ -128,7 +128,7 @@ class _Subject:
 
     wiring: NirWiring
     job: ReaderJob
-    here: Heard
+    here: ReaderOutput
     labels: NDArray | None
     ours: ReaderSemantics
 
@@ -223,7 +223,9 @@ def _row(reader: Reader, place: Path, subject: _Subject) -> Row:
     )
 
 
-def _explained(reader: Reader, subject: _Subject, job: ReaderJob, there: Heard) -> Explanation:
+def _explained(
+    reader: Reader, subject: _Subject, job: ReaderJob, there: ReaderOutput
+) -> Explanation:
     """Reasons for the spikes of a reader in the samples of a job that are kept."""
     assert reader.semantics is not None
     x = job.x[: job.kept]
@@ -231,7 +233,9 @@ def _explained(reader: Reader, subject: _Subject, job: ReaderJob, there: Heard) 
     return explain(subject.wiring, reader.semantics, timed, there.spikes, job.dt, subject.ours)
 
 
-def _followed(reader: Reader, python: Path, subject: _Subject, there: Heard) -> Explanation | None:
+def _followed(
+    reader: Reader, python: Path, subject: _Subject, there: ReaderOutput
+) -> Explanation | None:
     """Reasons from samples that have other counts, which the reader runs once more."""
     apart = _apart(subject.here, there)
     if not len(apart):
@@ -247,7 +251,7 @@ def _followed(reader: Reader, python: Path, subject: _Subject, there: Heard) -> 
     return replace(found, why=tuple(w + where if w == TIES else w for w in found.why))
 
 
-def _apart(here: Heard, there: Heard) -> NDArray:
+def _apart(here: ReaderOutput, there: ReaderOutput) -> NDArray:
     """The samples in which some neuron sends another number of spikes."""
     other = [
         (counts != there.counts[name].reshape(counts.shape)).reshape(len(counts), -1).any(axis=1)
@@ -261,14 +265,14 @@ def _layer(name: str, here: NDArray, there: NDArray) -> CheckedLayer:
     return CheckedLayer(name, here.sum() / len(here), there.sum() / len(here), same)
 
 
-def _deviation(here: Heard, there: Heard) -> float:
+def _deviation(here: ReaderOutput, there: ReaderOutput) -> float:
     assert here.output is not None and there.output is not None
     apart = np.abs(there.output.reshape(here.output.shape) - here.output).max()
     largest = np.abs(here.output).max()
     return float(apart / largest) if largest else float(apart)
 
 
-def _accuracy(found: Heard, labels: NDArray | None) -> float | None:
+def _accuracy(found: ReaderOutput, labels: NDArray | None) -> float | None:
     if labels is None or found.output is None:
         return None
     answers = found.output.reshape(len(labels), -1).argmax(axis=1)

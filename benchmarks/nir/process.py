@@ -45,7 +45,7 @@ class ReaderJob:
 
 
 @dataclass(frozen=True, eq=False)
-class Heard:
+class ReaderOutput:
     """A reader's answer to a job, or the reason why there is none; `stage` is where it stopped.
 
     `counts` are `(batch, *shape)`, `spikes` `(kept, steps, *shape)`, `output` means over steps.
@@ -60,7 +60,7 @@ class Heard:
     output: NDArray | None = None
 
 
-def ask(reader: Reader, python: Path, job: ReaderJob) -> Heard:
+def ask(reader: Reader, python: Path, job: ReaderJob) -> ReaderOutput:
     """Let a reader's Python do a job; whatever becomes of it is an answer."""
     with tempfile.TemporaryDirectory(prefix="spikewright-nir-") as name:
         folder = Path(name)
@@ -78,9 +78,9 @@ def ask(reader: Reader, python: Path, job: ReaderJob) -> Heard:
                 check=False,
             )
         except subprocess.TimeoutExpired:
-            return Heard("run", f"not done in {job.seconds:g} s")
+            return ReaderOutput("run", f"not done in {job.seconds:g} s")
         except OSError as error:
-            return Heard("import", f"{python}: {error.strerror}")
+            return ReaderOutput("import", f"{python}: {error.strerror}")
         return _read(folder, done)
 
 
@@ -107,21 +107,23 @@ def _environment() -> dict[str, str]:
     return {**kept, "OMP_NUM_THREADS": "1", "JAX_PLATFORMS": "cpu", "PYTHONDONTWRITEBYTECODE": "1"}
 
 
-def _read(folder: Path, done: subprocess.CompletedProcess[bytes]) -> Heard:
+def _read(folder: Path, done: subprocess.CompletedProcess[bytes]) -> ReaderOutput:
     """The answer in a folder, or the reason why there is none."""
     if not (folder / "result.json").exists():
-        return Heard("run", f"its process ended with exit code {done.returncode}{_last(done)}")
+        return ReaderOutput(
+            "run", f"its process ended with exit code {done.returncode}{_last(done)}"
+        )
     try:
-        said = json.loads((folder / "result.json").read_text(encoding="utf-8"))
-        stage, reason = str(said["stage"]), str(said.get("error", ""))
-        versions, notes = dict(said.get("versions", {})), tuple(map(str, said.get("notes", ())))
+        result = json.loads((folder / "result.json").read_text(encoding="utf-8"))
+        stage, reason = str(result["stage"]), str(result.get("error", ""))
+        versions, notes = dict(result.get("versions", {})), tuple(map(str, result.get("notes", ())))
         if stage != "done" or not (folder / "result.npz").exists():
-            return Heard(stage, reason, versions, notes)
+            return ReaderOutput(stage, reason, versions, notes)
         with np.load(folder / "result.npz", allow_pickle=False) as arrays:
             parts = {key: arrays[key] for key in arrays.files}
     except Exception as error:  # whatever a process that was cut off has left behind
-        return Heard("run", f"its answer cannot be read ({error})")
-    return Heard(
+        return ReaderOutput("run", f"its answer cannot be read ({error})")
+    return ReaderOutput(
         stage=stage,
         reason=reason,
         versions=versions,
@@ -145,7 +147,7 @@ def _of(prefix: str, parts: Mapping[str, Any]) -> dict[str, NDArray]:
 _BATCH_HERE = 64
 
 
-def run_here(network: Any, wiring: NirWiring, job: ReaderJob) -> Heard:
+def run_here(network: Any, wiring: NirWiring, job: ReaderJob) -> ReaderOutput:
     """Counts of every layer and mean outputs of a file's network, as `load` reads it."""
     (given,), (taken,) = network.inputs.values(), network.outputs.values()
     with network:
@@ -166,7 +168,7 @@ def run_here(network: Any, wiring: NirWiring, job: ReaderJob) -> Heard:
         for name, probe in layers.items():
             parts[name].append(simulator.data[probe].sum(1))
     counts = {name: np.concatenate(found) for name, found in parts.items()}
-    return Heard("done", counts=counts, output=np.concatenate(outputs))
+    return ReaderOutput("done", counts=counts, output=np.concatenate(outputs))
 
 
 def _layer(layers: dict[str, Ensemble], name: str, node: Any) -> Ensemble:

@@ -160,10 +160,10 @@ def _neuron(torch: Any) -> Any:
     class Neuron(torch.nn.Module):
         def __init__(self, node: Any, dt: float) -> None:
             super().__init__()
-            said = node.metadata
+            metadata = node.metadata
             self.threshold = _tensor(torch, node.v_threshold)
-            self.start = _tensor(torch, said.get("v_init", 0.0))
-            self.floor, self.most = said.get("voltage_floor"), said.get("max_spikes")
+            self.start = _tensor(torch, metadata.get("v_init", 0.0))
+            self.floor, self.most = metadata.get("voltage_floor"), metadata.get("max_spikes")
             tau = getattr(node, "tau_mem", getattr(node, "tau", None))
             leaks = tau is not None
             self.keeps = torch.exp(-dt / _tensor(torch, tau)) if leaks else 1.0
@@ -300,8 +300,8 @@ class SnnMlir:
     def read(self, path: str, dt: float, neurons: tuple[str, ...]) -> None:
         """Check a file; raises `Blocked` with what blocks it."""
         command = [sys.executable, "-m", "snn_mlir", "check", "--json", path]
-        said = subprocess.run(command, capture_output=True, text=True, check=False).stdout
-        report = json.loads(said)
+        output = subprocess.run(command, capture_output=True, text=True, check=False).stdout
+        report = json.loads(output)
         by_node = [found for node in report["nodes"] for found in node["findings"]]
         findings = [*by_node, *report["graph"]]
         messages = tuple(found["message"] for found in findings if found["severity"] != "error")

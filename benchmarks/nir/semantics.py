@@ -44,7 +44,7 @@ class ReaderSemantics(Semantics):
         """These semantics with one choice of another's."""
         return replace(self, **{name: getattr(other, name)})
 
-    def said(self, name: str) -> str:
+    def describe(self, name: str) -> str:
         """One of the choices in words."""
         return _WORDS[name](getattr(self, name))
 

@@ -119,8 +119,8 @@ def cell_of(
 ) -> SimulatedNeurons:
     """The state of a node for a batch, under the semantics of a reader, for steps of `dt`."""
     shape = (batch, *node.numbers("r").shape)
-    said = node.metadata if semantics.stated else {}
-    voltage = np.zeros(shape) + said.get("v_init", 0.0)
+    metadata = node.metadata if semantics.stated else {}
+    voltage = np.zeros(shape) + metadata.get("v_init", 0.0)
     cell = SimulatedNeurons(
         node, semantics, voltage, np.full(shape, np.inf), *_decay(node, semantics, dt)
     )
@@ -129,8 +129,8 @@ def cell_of(
         cell.synapse = (left, semantics.gain(node.kind, node.numbers("w_in", 1.0), left))
     if node.kind in SPIKING:
         cell.threshold = node.numbers("v_threshold")
-        cell.floor = said.get("voltage_floor", semantics.floor)
-        cell.most = said.get("max_spikes", semantics.most)
+        cell.floor = metadata.get("voltage_floor", semantics.floor)
+        cell.most = metadata.get("max_spikes", semantics.most)
     return cell
 
 
@@ -263,7 +263,7 @@ def explain(
         without = simulate(wiring, semantics.taking(name, ours), x, there, dt)
         if _apart(without, there) > apart:
             alone = simulate(wiring, ours.taking(name, semantics), x, dt=dt)
-            why.append(f"{semantics.said(name)} ({_change(alone, here)})")
+            why.append(f"{semantics.describe(name)} ({_change(alone, here)})")
     total = sum(spikes[:, 0].size for spikes in there.values())
     if missed:
         why.append(f"not explained: {missed} of {total} neurons send other spikes than stated")

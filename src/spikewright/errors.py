@@ -54,7 +54,7 @@ def printable(text: str) -> str:
     """
     if text.isascii() and text.isprintable():
         return text
-    return "".join(c if _shows(c) else _escaped(c) for c in text)
+    return "".join(c if _is_visible(c) else _escaped(c) for c in text)
 
 
 def short_name(name: str) -> str:
@@ -65,7 +65,7 @@ def short_name(name: str) -> str:
     return "".join(_escaped(c) if c in "\n\t" else c for c in printable(name))
 
 
-def _shows(character: str) -> bool:
+def _is_visible(character: str) -> bool:
     if character in "\n\t" or character in _JOINING:
         return True
     return unicodedata.category(character) not in _UNSEEN
@@ -129,9 +129,9 @@ class Refusal:
             where += f" ({self.kind})"
         if self.kind in ("argument", "method", "attribute"):
             where = f"{self.kind} {self.layer!r}"
-        return self.said_of(where, self.location)
+        return self.format_for(where, self.location)
 
-    def said_of(self, where: str, location: str = "") -> str:
+    def format_for(self, where: str, location: str = "") -> str:
         """Reason and options as sentences about `where`."""
         text = f"{where}: {self.reason}"
         if location:
@@ -157,7 +157,7 @@ def _by_reason(refusals: Sequence[Refusal]) -> Iterator[str]:
             yield str(first)
             continue
         names = listed([refusal.layer for refusal in (first, *others)])
-        yield first.said_of(f"{len(others) + 1} x {first.kind} ({names})")
+        yield first.format_for(f"{len(others) + 1} x {first.kind} ({names})")
 
 
 class _ListsRefusals(SpikewrightError, ValueError):

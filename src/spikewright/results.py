@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from spikewright.conversion.verified import Verification
+from spikewright.conversion.verification_result import Verification
 from spikewright.diagnosis.findings import Diagnosis
 from spikewright.explorer import Explorer
 from spikewright.measure import Run

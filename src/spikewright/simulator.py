@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from spikewright import engines
 from spikewright._base.arguments import is_number, is_whole
-from spikewright._base.options import spelled
+from spikewright._base.options import suggests_keywords
 from spikewright._base.progress import progress_bar as progress
 from spikewright.engines import MemoryNeed, Plan, Precision
 from spikewright.engines import build_info as _built
@@ -53,7 +53,7 @@ class Simulator:
     Raises `BuildError` when the network cannot be compiled, or is for steps of another length.
     """
 
-    @spelled(_NENGOS)
+    @suggests_keywords(_NENGOS)
     def __init__(
         self,
         network: Network,

@@ -17,9 +17,9 @@ from spikewright.choosing.correction import (
     StepCorrection,
     VoltageCorrection,
 )
-from spikewright.choosing.sent import sent_up_to, source_means
+from spikewright.choosing.measured_activations import sent_means, source_means
 from spikewright.conversion.arguments import Wanted
-from spikewright.conversion.making import ConvertibleModel
+from spikewright.conversion.stages import ConvertibleModel
 from spikewright.errors import ConversionError
 from spikewright.frontends import read
 from spikewright.graph import Graph
@@ -75,7 +75,7 @@ def gaps(conversion: sw.Conversion, x: np.ndarray, steps: int) -> dict[str, np.n
     """Source less spiking mean of every neuron, as far as neurons can send it."""
     samples = {conversion.canonical.inputs[0]: x}
     source = source_means(conversion, samples, (steps,), 0.001)
-    found = sent_up_to(conversion, samples, (steps,), 0.001)
+    found = sent_means(conversion, samples, (steps,), 0.001)
     sent = {name: means[0] for name, means in found.items()}
     return {name: source[name] - sent[name] for name in sent}
 
@@ -373,7 +373,7 @@ def test_means_are_of_what_is_sent(spiking) -> None:
             simulator.run_steps(6, {stimulus: x})
             means.append(simulator.data[probe].mean(axis=0))
 
-    told = sent_up_to(found, {"x": X[:5]}, (6,), 0.001)["act2"][0]
+    told = sent_means(found, {"x": X[:5]}, (6,), 0.001)["act2"][0]
     assert told == pytest.approx(np.mean(means, axis=0), rel=1e-5, abs=1e-7)
 
 
@@ -382,11 +382,11 @@ def test_a_network_up_to_a_layer_sends_there_what_the_whole_one_does(graph, x) -
     """Layers behind it change nothing, so that corrections need not run them."""
     found = convert(graph, spiking=True, scale_firing_rates=300.0)
     samples = {found.canonical.inputs[0]: x}
-    whole = sent_up_to(found, samples, (2, 6), 0.001)
+    whole = sent_means(found, samples, (2, 6), 0.001)
     names = list(found.populations())
     for count, name in enumerate(names, 1):
-        part = sent_up_to(found, samples, (2, 6), 0.001, last=name)
+        part = sent_means(found, samples, (2, 6), 0.001, last=name)
         assert list(part) == names[:count]
         assert all(np.array_equal(part[one], whole[one]) for one in part)
-    assert all(np.array_equal(means[1], sent_up_to(found, samples, (6,), 0.001)[name][0])
+    assert all(np.array_equal(means[1], sent_means(found, samples, (6,), 0.001)[name][0])
                for name, means in whole.items())  # fmt: skip

@@ -16,7 +16,7 @@ from frontends.recurrent import cell_of
 from frontends.recurrent import graph_of as sequence_of
 from spikewright import engines
 from spikewright.choosing.correction import StepCorrection
-from spikewright.choosing.sent import sent_up_to, source_means
+from spikewright.choosing.measured_activations import sent_means, source_means
 from spikewright.errors import ConversionError, TrainingError
 from spikewright.graph import Graph
 from spikewright.graph.layers import Affine
@@ -50,7 +50,7 @@ def gaps(conversion: sw.Conversion, x: NDArray) -> dict[str, NDArray]:
     """Source less spiking mean after each of the first steps, `(steps, *shape)`."""
     samples = {conversion.canonical.inputs[0]: x}
     source = source_means(conversion, samples, (STEPS,), 0.001)
-    sent = sent_up_to(conversion, samples, range(1, STEPS + 1), 0.001)
+    sent = sent_means(conversion, samples, range(1, STEPS + 1), 0.001)
     return {name: source[name] - sent[name] for name in sent}
 
 

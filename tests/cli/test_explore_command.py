@@ -59,7 +59,7 @@ def test_names_of_classes_are_read(served: list[Any], data: Path) -> None:
     told = ["explore", "--no-browser", str(demo.MODEL), f"--data={data}"]
     done = CliRunner().invoke(main, [*told, "--class-names=a,b b,c,d,e,f,g,h,i,j"])
     assert done.exit_code == 0, done.output
-    assert served[0][0]._subject.class_names[:3] == ("a", "b b", "c")
+    assert served[0][0]._session.class_names[:3] == ("a", "b b", "c")
     done = CliRunner().invoke(main, [*told, "--class-names=a,b"])
     assert done.exit_code != 0
     assert "give 10 names; got 2: a, b" in done.output
@@ -73,8 +73,8 @@ def test_a_saved_network_is_loaded_again(
     sw.convert(demo.MODEL, spiking=True, scale_firing_rates=6.0).save("net.sw")
     asked: list[Any] = []
     module = sys.modules["spikewright.explorer.explore"]
-    whole = module._subject
-    monkeypatch.setattr(module, "_subject", lambda *a: asked.append(whole(*a)) or asked[0])
+    whole = module._session
+    monkeypatch.setattr(module, "_session", lambda *a: asked.append(whole(*a)) or asked[0])
     done = CliRunner().invoke(main, ["explore", "--no-browser", "net.sw"])
     (subject,) = asked
 

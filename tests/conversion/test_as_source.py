@@ -10,7 +10,7 @@ from sklearn.datasets import load_digits
 
 import spikewright as sw
 from spikewright import demo
-from spikewright.running.converted import as_source
+from spikewright.running.protocols import as_source
 from spikewright.study.search.samples import Running, samples_of
 
 X = load_digits().images[:40, None].astype(np.float32)

@@ -14,7 +14,7 @@ from slowly import in_turn
 from spikewright import demo
 from spikewright.choosing import ScaleRule
 from spikewright.choosing import budgets as keeping
-from spikewright.choosing.budgets import Meter
+from spikewright.choosing.budgets import SpikeCost
 from spikewright.choosing.rules import RULES
 from spikewright.errors import ConversionError, ConversionWarning
 from spikewright.records import select
@@ -299,7 +299,7 @@ def test_no_other_rule_runs_the_network(digits, data, name, monkeypatch) -> None
         "threshold-iteration": sw.ThresholdIteration(8, spikes_per_step=1),
         "data-free-calibration": sw.DataFreeCalibration(0, 1, sw.EnergyBudget(8, spikes=100.0)),
     }
-    monkeypatch.setattr(Meter, "spent", lambda *a: pytest.fail("it was run"))
+    monkeypatch.setattr(SpikeCost, "cost", lambda *a: pytest.fail("it was run"))
     rule = examples[name]
     given = {"calibration": data[0]} if rule.needs_data else {}
     digits.replace(spiking=True, scale_firing_rates=rule, **given)
@@ -308,8 +308,8 @@ def test_no_other_rule_runs_the_network(digits, data, name, monkeypatch) -> None
 def test_few_runs_find_the_scales(digits, data, monkeypatch) -> None:
     """A search over many conversions can afford it."""
     runs: list[int] = []
-    original = Meter.spent
-    monkeypatch.setattr(Meter, "spent", lambda *a: runs.append(1) or original(*a))
+    original = SpikeCost.spent
+    monkeypatch.setattr(SpikeCost, "cost", lambda *a: runs.append(1) or original(*a))
     for budget in (60.0, 200.0, 700.0):
         rule = sw.EnergyBudget(STEPS, spikes=budget)
         digits.replace(spiking=True, scale_firing_rates=rule, calibration=data[0])

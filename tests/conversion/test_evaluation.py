@@ -360,7 +360,7 @@ def test_spikes_of_several_levels_have_bits(
     found = made.evaluate(models.inputs(models.mlp()), steps=4, at=[2], progress=False)
     records = select(found.records, "bits per graded spike")
     assert [r.value for r in records] == ([] if bits is None else [pytest.approx(bits)] * 6)
-    assert ("bits per graded spike" in str(found._told())) == (bits is not None)
+    assert ("bits per graded spike" in str(found._summary())) == (bits is not None)
     assert ("graded ones of" in sentence(found.records)) == (bits is not None)
 
 

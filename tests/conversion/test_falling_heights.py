@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 import models
 import spikewright as sw
 from frontends.recurrent import cell_of, graph_of
-from spikewright.choosing.sent import sent_up_to, source_means
+from spikewright.choosing.measured_activations import sent_means, source_means
 from spikewright.errors import ConversionError, SimulationError, TrainingError
 from spikewright.graph import Graph
 
@@ -98,7 +98,7 @@ def test_corrections_aim_at_all_that_is_to_be_sent(graph: Graph, kind: Any) -> N
     wanted = source_means(plain, samples, at, 0.001)
     gaps = []
     for conversion in (plain, corrected):
-        sent = sent_up_to(conversion, samples, at, 0.001)
+        sent = sent_means(conversion, samples, at, 0.001)
         apart = [np.abs(sent[name] - wanted[name]) for name in wanted]
         gaps.append(sum(gap.reshape(STEPS, -1).sum(axis=1) for gap in apart))
     assert gaps[1][0] < 0.8 * gaps[0][0] and gaps[1].sum() < gaps[0].sum()

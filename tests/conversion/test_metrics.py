@@ -18,7 +18,7 @@ from spikewright.errors import SimulationError
 from spikewright.evaluation import sharded
 from spikewright.graph import Graph
 from spikewright.measure import mean_interval
-from spikewright.measure.truth import Metric
+from spikewright.measure.targets import Metric
 from spikewright.records import Record, select, worths
 from spikewright.report import write_html
 from spikewright.report.figures import over_time_infos, trade_off_info
@@ -183,7 +183,7 @@ def test_it_takes_its_place_in_tables_figures_and_page(tmp_path: Path) -> None:
     assert [c.key for c in table.columns][2:7] == [
         "likelihood", "likelihood_low", "likelihood_high", "rounded_likelihood", "likelihood_drop",
     ]  # fmt: skip
-    assert table.columns[2].show(-1.25) == "-1.25"
+    assert table.columns[2].format(-1.25) == "-1.25"
     assert early_exit_table(found).columns[1].heading == "likelihood"
     assert info.rows()[0][3] == info.chart().panels[0].y.heading == "likelihood"
     assert trade_off_info(by_steps).rows()[0][1] == "likelihood"

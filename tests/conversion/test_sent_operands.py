@@ -10,7 +10,7 @@ import pytest
 from numpy.typing import NDArray
 
 import spikewright as sw
-from spikewright.diagnosis.sites import MeanFlow
+from spikewright.diagnosis.mean_propagation import MeanPropagation
 from spikewright.errors import ConversionError
 from spikewright.graph import SENT, Graph, GraphNode, evaluate, evaluate_all
 from spikewright.graph.layers import (
@@ -142,7 +142,9 @@ def test_products_of_every_layer_read_what_neurons_send(example: LayerExample) -
     assert all(list(canonical.consumers[name]) == ["layer"] for name in added)
     assert unsent_operands(Roles(canonical)) == ()
     assert list(trained_graph(conversion).outputs.values()) == ["relu"]
-    assert set(MeanFlow.of(conversion, STEPS, 0.001, 0).sites) >= set(conversion.populations())
+    assert set(MeanPropagation.of(conversion, STEPS, 0.001, 0).sites) >= set(
+        conversion.populations()
+    )
     expected = evaluate(graph, x)["out"]
     np.testing.assert_allclose(evaluate(canonical, x)["out"], expected, rtol=1e-9, atol=1e-9)
     twin, units = rounded_values(conversion, x), units_of(conversion)

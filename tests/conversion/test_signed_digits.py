@@ -14,7 +14,7 @@ import models
 import spikewright as sw
 from slowly import in_turn
 from spikewright._base.equations import CURVES
-from spikewright.choosing.silent_steps import MOST_APART, DigitsCompared
+from spikewright.choosing.silent_steps import MOST_APART, DigitComparison
 from spikewright.errors import (
     BuildError,
     ConversionError,
@@ -172,7 +172,7 @@ def test_every_engine_sends_the_same(graph: Graph, silent: Any) -> None:
 def test_auto_is_about_as_close_as_the_twin(graph: Graph) -> None:
     """Outputs are at most 1.1 times as far from the source's as the twin's, with whole digits."""
     conversion, x = converted(graph)
-    compared = DigitsCompared(conversion, conversion.as_inputs(x))
+    compared = DigitComparison(conversion, conversion.as_inputs(x))
     assert compared.distance()[0] <= MOST_APART * compared.twin
     exact = evaluate_all(conversion.canonical, conversion.as_inputs(x))
     twin = rounded_values(conversion, x)

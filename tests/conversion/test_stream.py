@@ -19,7 +19,7 @@ from lower.layer_graphs import Case, cases, graph_of, inputs_of
 from slowly import in_turn, one_of_each
 from spikewright import demo, engines
 from spikewright.errors import SimulationError
-from spikewright.measure.readout import READOUTS, AtEveryStep, so_far
+from spikewright.measure.readout import READOUTS, AtEveryStep, streaming_readout
 
 STEPS, BATCH = 9, 3
 CHOICES: dict[str, Any] = {
@@ -160,7 +160,7 @@ def test_the_readout_until_now_is_that_of_a_run_that_ended_now(readout: Any) -> 
 
 def test_memory_does_not_grow_with_the_frames() -> None:
     """A window keeps its values, all else a sum."""
-    windowed, mean = so_far(sw.Window(0.004), 0.001), so_far("mean", 0.001)
+    windowed, mean = streaming_readout(sw.Window(0.004), 0.001), streaming_readout("mean", 0.001)
     for value in np.arange(100.0):
         windowed.add(np.array([value]))
         mean.add(np.array([value]))
@@ -181,7 +181,7 @@ def test_readouts_that_a_stream_cannot_follow_are_refused() -> None:
     ):
         with pytest.raises(SimulationError, match=reason):
             small().stream(readout=readout)
-    half = so_far(Half(), 0.001)
+    half = streaming_readout(Half(), 0.001)
     half.add(np.ones(1))
     half.add(np.ones(1))
     half.add(np.ones(1))

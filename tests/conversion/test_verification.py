@@ -19,9 +19,9 @@ import spikewright as sw
 from slowly import in_turn, one_of_each
 from spikewright._base.equations import CURVES
 from spikewright.conversion.arguments import Wanted
-from spikewright.conversion.making import ConvertibleModel
+from spikewright.conversion.stages import ConvertibleModel
 from spikewright.conversion.verification import network_values, random_inputs_for
-from spikewright.conversion.verified import (
+from spikewright.conversion.verification_result import (
     OWN_SUM,
     UNITS,
     Difference,

@@ -13,7 +13,7 @@ import spikewright as sw
 from models import mlp
 from spikewright import demo
 from spikewright.errors import ConversionWarning
-from spikewright.lower.trace import silently
+from spikewright.lower.trace import suppress_warnings
 
 X = np.random.default_rng(3).normal(size=(48, 6))
 
@@ -102,7 +102,7 @@ def test_guesses_without_data_are_said_when_they_are_made() -> None:
 def test_candidates_say_nothing_and_what_is_chosen_does() -> None:
     """Inside searches nothing is said, and what was not said there is not lost."""
     conversion = sw.convert(mlp(), spiking=True, scale_firing_rates=1.0)
-    with silently():
+    with suppress_warnings():
         assert _run(conversion) == []
 
     assert len(_run(conversion)) == 1

@@ -17,7 +17,7 @@ from spikewright.conversion.trace_warnings import ACT_ON
 from spikewright.errors import ConversionWarning
 from spikewright.graph import Graph, GraphNode
 from spikewright.graph.layers import Activation, Affine, Input
-from spikewright.running.converted import as_source
+from spikewright.running.protocols import as_source
 
 X = np.random.default_rng(0).normal(size=(8, 4))
 WEIGHTS = np.random.default_rng(1).normal(size=(4, 4))

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 import models
 import spikewright as sw
 from spikewright.diagnosis.layer_losses import Batch, DiagnosedSamples
-from spikewright.diagnosis.sites import MeanFlow
+from spikewright.diagnosis.mean_propagation import MeanPropagation
 from spikewright.graph import Graph, GraphNode
 from spikewright.graph.layers import Activation, Add, Affine, Input, MaxPool, Reshape
 from spikewright.showing.demo import digits
@@ -26,7 +26,7 @@ class Study:
 
     conversion: sw.Conversion
     run: sw.results.Run
-    plan: MeanFlow
+    plan: MeanPropagation
     batch: Batch
 
     def part(self, layer: str, name: str) -> NDArray:
@@ -40,7 +40,7 @@ def study(
     """Run a conversion and split the gaps of all its layers."""
     inputs = conversion.as_inputs(x)
     run = conversion.run(x, steps, dt, seed=seed, progress=False)
-    plan = MeanFlow.of(conversion, steps, dt, seed)
+    plan = MeanPropagation.of(conversion, steps, dt, seed)
     return Study(conversion, run, plan, DiagnosedSamples(plan, inputs, run).first)
 
 

@@ -60,7 +60,7 @@ def test_scores_count_as_they_are(tmp_path: Path) -> None:
     assert str(found).startswith(f"lead {found.score.found:.3g}, the source's ")
     tables = loss_table(found.records), proposals_table(found.records)
     shown = [
-        column.show(3.0)
+        column.format(3.0)
         for t in tables
         for column in t.columns
         if column.key in ("gain", "drop_of_the_layer_alone")

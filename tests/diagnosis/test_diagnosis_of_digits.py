@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 import models
 import spikewright as sw
-from spikewright.choosing.silent_steps import DigitsCompared, digit_unit
+from spikewright.choosing.silent_steps import DigitComparison, digit_unit
 from spikewright.graph import Graph, GraphNode
 from spikewright.graph.layers import Activation, Affine, Input
 from spikewright.records import select
@@ -50,7 +50,7 @@ def test_rounding_and_lateness_are_told_apart(silent: int, slope: float | None) 
     """Parts add up to the gap; rounding is half a unit at most; who waits for all is not late."""
     conversion, x = converted(deep(3, slope), silent)
     found = damage.study(conversion, x, STEPS)
-    compared = DigitsCompared(conversion, conversion.as_inputs(x))
+    compared = DigitComparison(conversion, conversion.as_inputs(x))
     late = compared.late(compared.distance()[1])
     told = {layer.name: layer for layer in conversion.diagnose(x, progress=False).layers}
     for name, ensemble in conversion.populations().items():

@@ -14,8 +14,8 @@ import models
 import spikewright as sw
 from spikewright.diagnosis import layer_losses as survey_module
 from spikewright.diagnosis.layer_losses import PARTS, DiagnosedSamples, shares
+from spikewright.diagnosis.mean_propagation import network_means, outputs_of, single_layer_means
 from spikewright.diagnosis.mean_response import passed
-from spikewright.diagnosis.sites import alone, outputs_of, present
 from spikewright.graph import Graph, GraphNode
 from spikewright.graph.layers import Activation, Affine, Input, LayerNormalization
 
@@ -70,13 +70,13 @@ def test_the_parts_add_up_to_the_gap(case: str) -> None:
     """Of every layer, neuron and sample: source less what its readers got, to rounding."""
     found = deep(CASES[case])
 
-    assert len(found.plan.sites) >= 3
-    for name, site in found.plan.sites.items():
+    assert len(found.plan.lossy_layers) >= 3
+    for name, lossy in found.plan.lossy_layers.items():
         parts = found.batch.parts[name]
         value = found.batch.source[name]
-        if site.cells is None:
+        if lossy.neurons is None:
             continue
-        got = site.passed_on(found.run.layer_means()[name])
+        got = lossy.passed_on(found.run.layer_means()[name])
         np.testing.assert_allclose(sum(parts.values()), value - got, rtol=0, atol=1e-9)
         whole, contributed = shares(parts)
         assert set(contributed) == set(PARTS)
@@ -88,7 +88,7 @@ def test_the_parts_add_up_to_the_gap(case: str) -> None:
 def test_means_followed_through_the_graph_are_those_of_the_run(case: str) -> None:
     """With what was lost to arrival order given, the outputs of the run follow, in its float32."""
     found = deep(CASES[case])
-    values = present(found.plan, found.batch.source, found.batch.disorder)
+    values = network_means(found.plan, found.batch.source, found.batch.disorder)
     (output,) = outputs_of(found.plan, values).values()
 
     np.testing.assert_allclose(output, found.run.predict(), rtol=0, atol=3e-6 * abs(output).max())
@@ -101,7 +101,7 @@ def test_with_a_synapse_means_are_followed_up_to_what_settles_later() -> None:
         graph = models.mlp()
         conversion = sw.convert(graph, spiking=True, scale_firing_rates=1e4, synapse=0.004)
         found = damage.study(conversion, models.inputs(graph, batch=8), steps)
-        values = present(found.plan, found.batch.source, found.batch.disorder)
+        values = network_means(found.plan, found.batch.source, found.batch.disorder)
         (output,) = outputs_of(found.plan, values).values()
         errors.append(np.abs(output - found.run.predict()).max() / abs(output).max())
 
@@ -118,23 +118,23 @@ def test_steady_current_is_answered_as_the_engine_does(kind: str, start: str) ->
     conversion = one_layer(activation, neurons, scale_firing_rates=scale, initial_voltage=start)
     x = np.random.default_rng(1).normal(size=(20, 40)) * 150
     found = damage.study(conversion, x, 37, seed=3)
-    cells = found.plan.sites["act"].cells
+    neurons = found.plan.lossy_layers["act"].neurons
     counts = found.run.populations["act"].net
 
-    assert cells is not None
+    assert neurons is not None
     assert np.abs(counts).max() > 1
-    np.testing.assert_allclose(cells.steady(x) / cells.unit, counts, rtol=0, atol=1e-6)
-    np.testing.assert_allclose(found.part("act", "arrival order"), 0, atol=1e-6 * cells.unit)
+    np.testing.assert_allclose(neurons.steady(x) / neurons.unit, counts, rtol=0, atol=1e-6)
+    np.testing.assert_allclose(found.part("act", "arrival order"), 0, atol=1e-6 * neurons.unit)
 
 
 @pytest.mark.parametrize("case", [name for name in CASES if name != "biases of each step"])
 def test_the_first_layer_inherits_nothing_and_has_no_order(case: str) -> None:
     """Its input is constant: nothing was lost before it, and nothing arrives unevenly."""
     found = deep(CASES[case])
-    first = next(iter(found.plan.sites))
+    first = next(iter(found.plan.lossy_layers))
 
     assert np.abs(found.part(first, "inherited")).max() < 1e-12
-    unit = found.plan.sites[first].cells.unit  # type: ignore[union-attr]
+    unit = found.plan.lossy_layers[first].neurons.unit  # type: ignore[union-attr]
     assert np.abs(found.part(first, "arrival order")).max() < 1e-6 * np.max(unit)
     assert np.abs(found.part(first, "quantisation")).max() > 0
 
@@ -148,12 +148,12 @@ def test_without_a_cap_nothing_is_clipped(case: str) -> None:
 def test_a_cap_clips_what_is_above_it() -> None:
     """In the first layer: the value less one spike a step, where it is more than that."""
     found = deep(CASES["capped"])
-    first, site = next(iter(found.plan.sites.items()))
+    first, lossy = next(iter(found.plan.lossy_layers.items()))
     most = 1.0 / (1500.0 * DT)
 
     value = found.batch.source[first]
     assert np.mean(value > most) > 0.05
-    assert site.cells is not None
+    assert lossy.neurons is not None
     np.testing.assert_allclose(
         found.part(first, "clipping"), np.maximum(value - most, 0), rtol=0, atol=1e-12
     )
@@ -175,21 +175,21 @@ def test_quantisation_falls_as_one_over_the_scale(start: str) -> None:
 def test_a_policy_stands_at_the_layer_that_it_changed() -> None:
     """Average for max pooling is the pooling's loss, and its readers inherit it."""
     found = deep(CASES["averaged"])
-    pools = [name for name, site in found.plan.sites.items() if site.cells is None]
+    pools = [name for name, lossy in found.plan.lossy_layers.items() if lossy.neurons is None]
 
     assert pools
     for name, parts in found.batch.parts.items():
         assert (np.abs(parts["policy"]).max() > 1e-3) == (name in pools), name
     other = deep(CASES["plain"])
-    assert all(site.cells is not None for site in other.plan.sites.values())
+    assert all(lossy.neurons is not None for lossy in other.plan.lossy_layers.values())
     assert all(np.abs(p["policy"]).max() < 1e-12 for p in other.batch.parts.values())
 
 
 def test_what_was_added_to_the_bias_is_policy() -> None:
     """In the first layer: the rectified current, less the rectified current and what was added."""
     found = deep(CASES["bias"])
-    first, site = next(iter(found.plan.sites.items()))
-    current = site.current(found.batch.source[found.plan.graph[first].inputs[0]])
+    first, lossy = next(iter(found.plan.lossy_layers.items()))
+    current = lossy.current(found.batch.source[found.plan.graph[first].inputs[0]])
 
     expected = np.maximum(current - 0.2, 0) - np.maximum(current, 0)
     np.testing.assert_allclose(found.part(first, "policy"), expected, rtol=0, atol=1e-12)
@@ -208,10 +208,10 @@ def test_neurons_that_take_spikes_back_lose_nothing_to_order(neurons: sw.NeuronT
         sw.convert(graph, spiking={"relu": neurons}, scale_firing_rates=300.0), x, STEPS
     )
     plain = deep(CASES["plain"])
-    (last,) = list(found.plan.sites)[-1:]
+    (last,) = list(found.plan.lossy_layers)[-1:]
 
-    for name, site in found.plan.sites.items():
-        assert site.cells is not None
+    for name, lossy in found.plan.lossy_layers.items():
+        assert lossy.neurons is not None
         assert np.mean(np.abs(found.part(name, "arrival order")) > 1e-6) < 0.002, name
     assert np.mean(np.abs(plain.part(last, "arrival order")) > 1e-6) > 0.1
 
@@ -238,8 +238,8 @@ def test_settling_of_a_layer() -> None:
     found, plain = deep(CASES["synapse"]), deep(CASES["plain"])
     share = 1 - passed(sw.Lowpass(0.004), STEPS, DT)
 
-    for name, site in found.plan.sites.items():
-        assert site.cells is not None
+    for name, lossy in found.plan.lossy_layers.items():
+        assert lossy.neurons is not None
         sent = found.run.layer_means()[name]
         np.testing.assert_allclose(found.part(name, "settling"), share * sent, atol=1e-12)
     assert 0.1 < share < 0.5
@@ -258,9 +258,9 @@ def test_layers_behind_functions_are_split_too() -> None:
     )
     conversion = sw.convert(Graph(nodes, {"y": "out"}), spiking=True, scale_firing_rates=200.0)
     found = damage.study(conversion, rng.normal(size=(6, 8)), 40)
-    values = present(found.plan, found.batch.source, found.batch.disorder)
+    values = network_means(found.plan, found.batch.source, found.batch.disorder)
 
-    assert list(found.plan.sites) == ["act", "norm"]
+    assert list(found.plan.lossy_layers) == ["act", "norm"]
     assert np.abs(found.part("norm", "arrival order")).max() < 1e-6
     assert np.abs(found.part("norm", "policy")).max() < 1e-12
     np.testing.assert_allclose(values["out"], found.run.predict(), atol=1e-4)
@@ -270,7 +270,7 @@ def test_blame_for_order_is_shared_out_whole() -> None:
     """Every population's loss to order is somebody's, in shares that add up to one."""
     plan = deep(CASES["plain"]).plan
 
-    first, *others = plan.sites
+    first, *others = plan.lossy_layers
     assert plan.blamed[first] == {first: 1.0}
     for name in others:
         assert sum(plan.blamed[name].values()) == pytest.approx(1.0)
@@ -281,12 +281,12 @@ def test_blame_for_order_is_shared_out_whole() -> None:
 def test_a_layer_alone_that_loses_nothing_changes_nothing() -> None:
     """At an endless rate a layer alone in the source's place gives the source's outputs."""
     found = deep(CASES["plain"])
-    for name in found.plan.sites:
-        values = alone(found.plan, found.batch.source, found.batch.disorder, name, 1e9)
+    for name in found.plan.lossy_layers:
+        values = single_layer_means(found.plan, found.batch.source, found.batch.disorder, name, 1e9)
         (output,) = outputs_of(found.plan, values).values()
         (truth,) = outputs_of(found.plan, found.batch.source).values()
         np.testing.assert_allclose(output, truth, atol=1e-6)
-        changed = alone(found.plan, found.batch.source, found.batch.disorder, name)
+        changed = single_layer_means(found.plan, found.batch.source, found.batch.disorder, name)
         assert np.abs(outputs_of(found.plan, changed)["output"] - truth).max() > 1e-6
 
 
@@ -298,6 +298,6 @@ def test_batches_make_no_difference(monkeypatch: pytest.MonkeyPatch) -> None:
     parts = list(DiagnosedSamples(found.plan, inputs, found.run))
 
     assert len(parts) == 5
-    for name in found.plan.sites:
+    for name in found.plan.lossy_layers:
         joined = np.concatenate([batch.parts[name]["quantisation"] for batch in parts])
         np.testing.assert_allclose(joined, found.part(name, "quantisation"), atol=1e-12)

@@ -17,7 +17,7 @@ from spikewright.errors import SimulationError
 from spikewright.graph import Graph, GraphNode
 from spikewright.graph.layers import Activation, Affine, Input
 from spikewright.measure.scores import confidences, exit_steps
-from spikewright.measure.truth import Output
+from spikewright.measure.targets import Output
 from spikewright.records import select
 from spikewright.running.inputs import feeds_of
 from spikewright.running.single_step import SingleStepNetwork, rounded

@@ -181,7 +181,7 @@ def test_edges_that_are_read_otherwise_are_a_reason(edges: Any, name: str) -> No
     found = _explained(GRAPHS[name](), semantics, semantics, name)
 
     assert found.reproduced == 1.0
-    assert any(reason.startswith(semantics.said("edges")) for reason in found.why)
+    assert any(reason.startswith(semantics.describe("edges")) for reason in found.why)
 
 
 def test_input_through_recurrent_weights_is_written_out() -> None:
@@ -213,7 +213,7 @@ def test_a_reason_is_named_where_spikes_need_it(choice: str) -> None:
     found = _explained(graph, semantics, semantics, name)
 
     assert found.reproduced == 1.0
-    named = {c for c in CHOICES for reason in found.why if reason.startswith(semantics.said(c))}
+    named = {c for c in CHOICES for reason in found.why if reason.startswith(semantics.describe(c))}
     assert choice in named <= set(semantics.differences(OURS))
 
 
@@ -230,8 +230,10 @@ def test_same_spikes_are_those_of_all_samples() -> None:
     """Without a reason, a neuron of a later sample may still have been a matter of rounding."""
     layers = (CheckedLayer("n", 4.0, 4.0, 1.0), CheckedLayer("m", 2.0, 2.0, 0.99))
 
-    assert Row("a", "ran", layers=layers[:1]).told() == "same spikes"
-    assert Row("a", "ran", layers=layers).told().startswith("same spikes in the samples that")
+    assert Row("a", "ran", layers=layers[:1]).explanation() == "same spikes"
+    assert (
+        Row("a", "ran", layers=layers).explanation().startswith("same spikes in the samples that")
+    )
 
 
 def _told_of_a_later_sample(semantics: ReaderSemantics, tenths: list[float], folder: Path) -> str:
@@ -251,7 +253,7 @@ def _told_of_a_later_sample(semantics: ReaderSemantics, tenths: list[float], fol
     row = check(path, x, {"nirtorch": python}, steps=2)["nirtorch"]
 
     assert row.outcome == "ran" and not row.same
-    return row.told()
+    return row.explanation()
 
 
 def test_samples_behind_the_first_are_followed_where_counts_differ(tmp_path: Path) -> None:
@@ -300,7 +302,7 @@ def test_no_reader_takes_others_with_it(tmp_path: Path) -> None:
     readers["nirtorch"] = with_semantics(tmp_path / "right", OURS)
     found = check(written("dense", tmp_path), samples("dense"), readers, steps=STEPS)
 
-    said = {row.reader: (row.outcome, row.told()) for row in found.rows}
+    said = {row.reader: (row.outcome, row.explanation()) for row in found.rows}
     assert said["snntorch"] == ("failed", "its process ended with exit code 3")
     assert said["spyx"][0] == "failed" and "its answer cannot be read" in said["spyx"][1]
     assert said["sinabs"] == ("refused", "ValueError: no IF")

@@ -53,7 +53,7 @@ def test_every_spike_of_a_reader_is_given_again(name: str, graph: str, tmp_path:
     elif READERS[name].semantics is None:
         assert row.outcome == "linted"
     else:
-        assert (row.outcome, row.reproduced) == ("ran", 1.0), row.told()
+        assert (row.outcome, row.reproduced) == ("ran", 1.0), row.explanation()
         assert row.same == ((name, graph) in SAME)
         assert READERS[name].semantics != OURS or row.same
 
@@ -97,9 +97,9 @@ def test_leaky_neurons_have_their_time_in_a_reader_of_another_rule(
         rows[dialect] = found[name]
     own, plain = rows[name], rows["portable"]
     semantics = READERS[name].semantics or OURS
-    reasons = [r for r in own.why if r.startswith(tuple(semantics.said(c) for c in TIME))]
+    reasons = [r for r in own.why if r.startswith(tuple(semantics.describe(c) for c in TIME))]
 
-    assert (own.outcome, own.reproduced, reasons) == ("ran", 1.0, []), own.told()
-    assert own.same or name == "spyx", own.told()
+    assert (own.outcome, own.reproduced, reasons) == ("ran", 1.0, []), own.explanation()
+    assert own.same or name == "spyx", own.explanation()
     assert all(layer.here > 5 for layer in own.layers)
     assert not plain.same  # sinabs leaves such a node out, and fails

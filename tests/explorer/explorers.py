@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright.conversion import convert
-from spikewright.explorer.subject import Subject
+from spikewright.explorer.model_session import ModelSession
 from spikewright.showing import demo
 
 SAMPLES = 80
@@ -20,12 +20,12 @@ HEADERS = {"host": f"127.0.0.1:{PORT}", "origin": OWN}
 """The headers of a page's own socket."""
 
 
-def subject(samples: int = SAMPLES) -> Subject:
+def subject(samples: int = SAMPLES) -> ModelSession:
     """The shipped digits, the first of them."""
     x, y = demo.held_out(samples)
     lines = ("from spikewright import demo", "", f"x, y = demo.held_out({samples})")
     base = convert(demo.MODEL)
-    return Subject(base, {next(iter(base.inputs)): x}, y, "Digits", "demo.MODEL", lines)
+    return ModelSession(base, {next(iter(base.inputs)): x}, y, "Digits", "demo.MODEL", lines)
 
 
 def unpacked(content: bytes) -> tuple[dict[str, Any], dict[str, NDArray]]:

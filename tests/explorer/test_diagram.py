@@ -10,7 +10,7 @@ from networks import network
 
 import spikewright as sw
 from spikewright.explorer.diagram import BOXES, diagram_of, names_of, ranks
-from spikewright.explorer.live import live, run_facts
+from spikewright.explorer.live import live, run_greeting
 
 
 def _diagram(net: sw.Network) -> dict[str, Any]:
@@ -25,7 +25,7 @@ def _arrows(found: dict[str, Any]) -> set[tuple[str, str, bool]]:
 
 def test_boxes_and_arrows_are_those_of_the_network() -> None:
     """Nodes and ensembles have a box with their size, parts and neurons lead to the whole."""
-    told, _ = unpacked(run_facts(live(network())))
+    told, _ = unpacked(run_greeting(live(network())))
     found = told["diagram"]
 
     assert [(box["name"], box["kind"], box["size"]) for box in found["boxes"]] == [

@@ -17,16 +17,16 @@ import spikewright as sw
 from spikewright.cli import main
 from spikewright.errors import ConversionError
 from spikewright.explorer import answers
-from spikewright.explorer.answers import look
-from spikewright.explorer.explore import _subject as subject_of
-from spikewright.explorer.message import Wish, changes_of
+from spikewright.explorer.answers import sample_answer
+from spikewright.explorer.explore import _session as session_of
+from spikewright.explorer.message import ExplorerSettings, changes_of
 
 MADE: list[dict[str, Any]] = [
     {"scale_firing_rates": 6.0, "max_spikes_per_step": 1},
     {"scale_firing_rates": 6.0, "synapse": 0.02},
     {"scale_firing_rates": 6.0, "initial_voltage": "zero"},
     {"scale_firing_rates": {"relu1": 4.0, "relu2": 9.0}},
-    {"spiking": Wish(neuron="bipolar").spiking},
+    {"spiking": ExplorerSettings(neuron="bipolar").spiking},
     {"scale_firing_rates": sw.Percentile(99, per="layer"), "calibration": ...},
     {"bias_correction": sw.BiasCorrection(4), "calibration": ...},
     {"initial_voltage": sw.VoltageCorrection(4), "calibration": ...},
@@ -54,21 +54,21 @@ def test_what_a_conversion_was_made_with_is_taken_back(
     made.save(tmp_path / "net.sw")
     made = sw.load(tmp_path / "net.sw") if saved else made
     command = ("spikewright", "evaluate", str(tmp_path / "net.sw"), f"--data={tmp_path / 'x.npz'}")
-    whole = subject_of(made, x, y, None, command if saved else (), "")
-    wish = Wish(scale=200.0, steps=6)
+    whole = session_of(made, x, y, None, command if saved else (), "")
+    settings = ExplorerSettings(scale=200.0, steps=6)
     names: dict[str, Any] = {"conversion": made, "x": x}
-    exec(unpacked(look(whole, 0, wish))[0]["call"], names)
+    exec(unpacked(sample_answer(whole, 0, settings))[0]["call"], names)
 
     found = names["conversion"].run(x, steps=6, progress=False).output
     np.testing.assert_array_equal(
-        found, whole.converted(wish).run(x, steps=6, progress=False).output
+        found, whole.converted(settings).run(x, steps=6, progress=False).output
     )
-    _, *words = shlex.split(whole.command_of(wish)) or [""]
+    _, *words = shlex.split(whole.command_of(settings)) or [""]
     stays = {"max_spikes_per_step", "synapse", "bias_correction"} & set(arguments)
     assert bool(words) == (saved and not stays)
     if words:
         done = CliRunner().invoke(main, [*words, "--json"])
-        (last,) = answers.measured(whole, wish, bool)
+        (last,) = answers.data_messages(whole, settings, bool)
         assert last["value"] == accuracy(json.loads(done.stdout), 6)
 
 
@@ -87,7 +87,9 @@ def test_a_page_begins_with_the_choices_of_a_conversion(
 ) -> None:
     """Where the page has them; all others are as at first."""
     x, y = sw.demo.held_out(8)
-    assert subject_of(_made(arguments), x, y, None, (), "").first == replace(Wish(), **expected)
+    assert session_of(_made(arguments), x, y, None, (), "").first == replace(
+        ExplorerSettings(), **expected
+    )
 
 
 def test_numbers_of_a_rule_are_where_a_page_begins() -> None:
@@ -96,7 +98,7 @@ def test_numbers_of_a_rule_are_where_a_page_begins() -> None:
     for per, many in (("layer", 2), ("channel", 0)):
         rule = sw.Percentile(99, per=per)
         made = sw.convert(sw.demo.MODEL, spiking=True, scale_firing_rates=rule, calibration=x)
-        first = subject_of(made, x, y, None, (), "").first
+        first = session_of(made, x, y, None, (), "").first
         assert len(first.layers) == many
         assert not many or dict(first.layers) == made.resolved["scale_firing_rates"]
 
@@ -105,10 +107,10 @@ def test_a_conversion_is_made_again() -> None:
     """Of a `Conversion` the lines of Python say `replace`, and change what the page chose."""
     x, y = sw.demo.held_out(8)
     made = sw.convert(sw.demo.MODEL, spiking=True, scale_firing_rates=7.0, max_spikes_per_step=2)
-    whole = subject_of(made, x, y, None, (), "")
+    whole = session_of(made, x, y, None, (), "")
     assert (whole.first.scale, whole.first.cap) == (7.0, 2)
-    wish = replace(whole.first, steps=5, layers=(("relu1", 50.0),))
-    header, _ = unpacked(look(whole, 1, wish))
+    settings = replace(whole.first, steps=5, layers=(("relu1", 50.0),))
+    header, _ = unpacked(sample_answer(whole, 1, settings))
     names: dict[str, Any] = {"conversion": made}
     exec(header["call"], {"x": x}, names)
 
@@ -131,14 +133,17 @@ def test_a_page_begins_with_the_code_of_a_conversion(coding: Any, expected: dict
     """Silent steps of each layer's own are found anew."""
     x, y = sw.demo.held_out(8)
     made = sw.convert(sw.demo.MODEL, spiking=True, coding=coding, calibration=x)
-    first = subject_of(made, x, y, None, (), "").first
+    first = session_of(made, x, y, None, (), "").first
     assert {name: getattr(first, name) for name in expected} == expected
 
 
 @pytest.mark.parametrize("made_with", [{}, {"coding": sw.SignedDigits(2, 2)}], ids=["rates", "2"])
-@pytest.mark.parametrize("wanted", [Wish(digits=4), Wish(digits=3, silent=2), Wish(steps=6)])
+@pytest.mark.parametrize(
+    "wanted",
+    [ExplorerSettings(digits=4), ExplorerSettings(digits=3, silent=2), ExplorerSettings(steps=6)],
+)
 def test_digits_are_those_of_convert(
-    tmp_path: Path, made_with: dict[str, Any], wanted: Wish
+    tmp_path: Path, made_with: dict[str, Any], wanted: ExplorerSettings
 ) -> None:
     """Spikes of either sign in the network's steps, accuracy, Python and the command."""
     x, y = sw.demo.held_out(60)
@@ -148,8 +153,8 @@ def test_digits_are_those_of_convert(
     made.save(tmp_path / "net.sw")
     made = sw.load(tmp_path / "net.sw")
     command = ("spikewright", "evaluate", str(tmp_path / "net.sw"), f"--data={tmp_path / 'x.npz'}")
-    whole = subject_of(made, x, y, None, command, "")
-    header, arrays = unpacked(look(whole, 0, wanted))
+    whole = session_of(made, x, y, None, command, "")
+    header, arrays = unpacked(sample_answer(whole, 0, wanted))
     coding = wanted.coding
     given = {"coding": coding, "calibration": x} if coding else {"scale_firing_rates": 10.0}
     direct = sw.convert(sw.demo.MODEL, spiking=True, **given)
@@ -167,17 +172,17 @@ def test_digits_are_those_of_convert(
     np.testing.assert_array_equal(found, run.predict())
     _, *words = shlex.split(whole.command_of(wanted))
     done = CliRunner().invoke(main, [*words, "--json"])
-    (last,) = answers.measured(whole, wanted, bool)
+    (last,) = answers.data_messages(whole, wanted, bool)
     assert last["value"] == accuracy(json.loads(done.stdout), wanted.run[0])
-    points = list(answers.curve(whole, wanted, bool))
+    points = list(answers.curve_messages(whole, wanted, bool))
     assert bool(points) == (coding is None)
 
 
 def test_more_digits_are_one_press_away() -> None:
     """A proposal of digits is a change that the page can make."""
     more = {"coding": sw.SignedDigits(5, 1), "scale_firing_rates": {"relu1": np.ones(8)}}
-    assert changes_of(more, 5, Wish(digits=4)) == {"digits": 5, "silent": 1}
+    assert changes_of(more, 5, ExplorerSettings(digits=4)) == {"digits": 5, "silent": 1}
     each = {"coding": sw.SignedDigits(4, {"relu1": 0, "relu2": 2})}
-    assert changes_of(each, 4, Wish(digits=4)) is None
+    assert changes_of(each, 4, ExplorerSettings(digits=4)) is None
     with pytest.raises(ConversionError, match="whole numbers from 0 to steps=2"):
-        look(subject(60), 0, Wish(digits=2, silent=3))
+        sample_answer(subject(60), 0, ExplorerSettings(digits=2, silent=3))

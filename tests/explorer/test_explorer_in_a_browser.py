@@ -76,7 +76,7 @@ def test_values_as_signed_digits(window: Window) -> None:
     run = made.run(x, progress=False)
     assert window.spikes == sum(int(layer[0]) for layer in run.spike_counts().values())
     assert window.text("status").endswith("3 steps of each layer, 5 of the network")
-    assert "inputs: 2. Time" in window.text("waits") and window.text("time-told") == "5 of 5"
+    assert "inputs: 2. Time" in window.text("waits") and window.text("time-value") == "5 of 5"
     right = (run.predict().argmax(axis=1) == y).mean()
     assert window.text("score") == f"{100 * right:.1f} % accuracy"
     assert not page.is_visible("#scale") and not page.is_visible("#curve")
@@ -135,7 +135,7 @@ def test_time_is_played_paused_and_stepped(window: Window) -> None:
     window.page.click("#step")
 
     assert 3 < time < 64
-    assert window.text("time-told") == f"{time + 1} of 64"
+    assert window.text("time-value") == f"{time + 1} of 64"
     assert all(a != b for a, b in zip(whole, paused, strict=True))
     assert window.pixels("output") != paused[1]
 
@@ -190,8 +190,8 @@ def test_two_pages_at_once(browser: Any, window: Window, explorer: Explorer) -> 
     window.wait()
     other.wait()
 
-    assert (window.text("scale-told"), window.text("steps-told")) == ("10", "64")
-    assert (other.text("scale-told"), other.text("steps-told")) == ("2", "9")
+    assert (window.text("scale-value"), window.text("steps-value")) == ("10", "64")
+    assert (other.text("scale-value"), other.text("steps-value")) == ("2", "9")
     assert "scale_firing_rates=2.0" in other.text("call")
     assert "steps=64" in window.text("call")
     other.page.close()

@@ -67,14 +67,18 @@ def test_other_hosts_and_origins_are_refused(client: TestClient, headers: dict[s
     assert client.get(f"/{TOKEN}/", headers=headers).status_code == 403
     with (
         pytest.raises(WebSocketDisconnect),
-        client.websocket_connect(f"/{TOKEN}/talk", headers={**HEADERS, **headers}),
+        client.websocket_connect(f"/{TOKEN}/socket", headers={**HEADERS, **headers}),
     ):
         pass
 
 
 @pytest.mark.parametrize(
     "path, headers",
-    [("/talk", HEADERS), ("/another/talk", HEADERS), (f"/{TOKEN}/talk", {"host": HEADERS["host"]})],
+    [
+        ("/socket", HEADERS),
+        ("/another/socket", HEADERS),
+        (f"/{TOKEN}/socket", {"host": HEADERS["host"]}),
+    ],
 )
 def test_a_socket_needs_token_and_origin(
     client: TestClient, path: str, headers: dict[str, str]
@@ -90,7 +94,7 @@ def test_a_socket_needs_token_and_origin(
 def test_the_page_by_its_other_name_opens_a_socket(client: TestClient) -> None:
     """`localhost` is this machine, too."""
     headers = {"host": f"localhost:{PORT}", "origin": f"http://localhost:{PORT}"}
-    with client.websocket_connect(f"/{TOKEN}/talk", headers=headers) as socket:
+    with client.websocket_connect(f"/{TOKEN}/socket", headers=headers) as socket:
         assert socket.receive_bytes()
 
 

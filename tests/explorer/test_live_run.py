@@ -12,7 +12,7 @@ from networks import network, run
 
 import spikewright as sw
 from spikewright.errors import SimulationError, SpikewrightError
-from spikewright.explorer.live import CURVES, STEPS, LiveRun, curves, live, run_facts
+from spikewright.explorer.live import CURVES, STEPS, LiveRun, curves_message, live, run_greeting
 
 MOVES = [(1, 0.5), (7, 0.5), (40, -0.9), (1, 0.3), (60, 0.3), (31, 1.0)]
 """Steps of each block, and the value of the stimulus in it."""
@@ -49,7 +49,7 @@ def test_a_reset_begins_anew_and_keeps_inputs() -> None:
     before = found.seen.kept
     found.reset()
 
-    assert (found.seen.begun, found.seen.step) == (1, 0)
+    assert (found.seen.resets, found.seen.step) == (1, 0)
     assert [len(kept) for kept in found.seen.kept] == [0] * len(found.plots)
     assert found.values[0] == [1.0]
     _moved(found)
@@ -64,7 +64,7 @@ def test_what_is_new_joins_what_was_told() -> None:
     for steps in (5, 1, 13, 8):
         found.advance(steps)
         parts.append(found.since(found.seen, *at))
-        at = found.seen.begun, found.seen.step
+        at = found.seen.resets, found.seen.step
     for place, kept in enumerate(found.seen.kept):
         told = [part[str(place)] for part in parts]
         np.testing.assert_array_equal(np.concatenate(told), kept)
@@ -103,7 +103,7 @@ def test_a_block_takes_a_tenth_of_a_second_at_most() -> None:
 
 def test_a_page_is_told_what_there_is() -> None:
     """Inputs that may be moved, and how far; probes by name; ensembles that have curves."""
-    told, _ = unpacked(run_facts(run()))
+    told, _ = unpacked(run_greeting(run()))
 
     assert told["title"] == "Square"
     assert told["inputs"] == [
@@ -125,7 +125,7 @@ def test_curves_are_those_of_the_library(place: int) -> None:
     found = run()
     of = sw.curves.tuning_curves if place == 0 else sw.curves.response_curves
     x, rates = of(found.simulator, found.ensembles[place][1])
-    told, arrays = unpacked(curves(found, place))
+    told, arrays = unpacked(curves_message(found, place))
 
     assert told["neurons"] == [80, 60][place]
     np.testing.assert_array_equal(arrays["x"], np.float32(x).ravel())
@@ -197,7 +197,7 @@ def test_its_page_is_shown_in_a_notebook() -> None:
     assert f'<iframe src="{found.url}"' in found._repr_html_()
     found.close()
     with pytest.raises(SimulationError, match="closed"):
-        found._subject.advance(1)
+        found._session.advance(1)
 
 
 def test_a_failing_function_is_told_by_name() -> None:

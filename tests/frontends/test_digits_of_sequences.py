@@ -20,7 +20,7 @@ from torch import nn
 
 import spikewright as sw
 from spikewright.choosing.rows import rows_of_graph
-from spikewright.choosing.silent_steps import MOST_APART, DigitsCompared
+from spikewright.choosing.silent_steps import MOST_APART, DigitComparison
 from spikewright.engines import Execution, compile_network, get
 from spikewright.errors import ConversionError, NetworkError, SimulationError
 from spikewright.lower.choices import STEP
@@ -180,7 +180,7 @@ def test_a_sample_is_its_own_whatever_is_beside_it(engine: str) -> None:
 def test_auto_is_about_as_close_as_the_twin(kind: str) -> None:
     """Over all rows, and no layer waits for more than all digits."""
     conversion, x = converted(kind, "auto", 5)
-    compared = DigitsCompared(conversion, conversion.as_inputs(x))
+    compared = DigitComparison(conversion, conversion.as_inputs(x))
     apart, sent = compared.distance()
     assert apart <= MOST_APART * compared.twin or not any(compared.late(sent).values())
     exact = [row["rnn"] for row in rows_of_graph(conversion, conversion.as_inputs(x))]

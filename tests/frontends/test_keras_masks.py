@@ -11,7 +11,7 @@ import pytest
 from keras_helpers import assert_close, keras, layers, randomise
 
 import spikewright as sw
-from spikewright.choosing.silent_steps import DigitsCompared
+from spikewright.choosing.silent_steps import DigitComparison
 from spikewright.errors import UnsupportedLayerError
 from spikewright.frontends import read as read_in_form
 from spikewright.frontends.keras import read
@@ -151,7 +151,7 @@ def test_padding_is_not_late() -> None:
     attention = attending("MultiHeadAttention", num_heads=2, key_dim=3)
     model = of_tokens(attention, L.Dense(3, activation="relu"))
     conversion = sw.convert(model, spiking=True, coding=sw.SignedDigits(4, 4), calibration=TOKENS)
-    compared = DigitsCompared(conversion, conversion.as_inputs(TOKENS))
+    compared = DigitComparison(conversion, conversion.as_inputs(TOKENS))
     sent = compared.distance()[1]
 
     assert any(np.isnan(value).any() for value in sent.values())

@@ -10,7 +10,7 @@ import pytest
 from same_models import READERS
 from test_same_model import MODELS, QUICK
 
-from spikewright.frontends import Reading
+from spikewright.frontends import ModelReader
 from spikewright.frontends.provenance import parameters_of
 from spikewright.training.trainable import TRAINED
 
@@ -22,12 +22,12 @@ CASES = [
 """Of every model one reader, of some all."""
 
 
-def reading(name: str, kind: str) -> Reading:
+def reading(name: str, kind: str) -> ModelReader:
     """A model of the suite, to be read."""
     model = MODELS[name]
     if kind == "pytorch":
-        return Reading(model.of_torch(), model.example())
-    return Reading(model.of_keras() if kind == "keras" else model.of_onnx())
+        return ModelReader(model.of_torch(), model.example())
+    return ModelReader(model.of_keras() if kind == "keras" else model.of_onnx())
 
 
 def computed(place: str, field: str, name: str, kind: str) -> bool:

@@ -9,7 +9,7 @@ import torchvision
 from pytorch_helpers import check_values
 from torch import nn
 
-from spikewright._base.texts import bare_name
+from spikewright._base.formatting import label_to_name
 from spikewright.frontends import read
 
 _HANDED_ON = ("StochasticDepth", "Identity", "Dropout")  # no operator, or one that is dropped
@@ -28,7 +28,7 @@ def test_small_networks(name: str) -> None:
     model.eval()
     source = read(model, np.zeros((1, *shape), np.float32))
     check_values(source, 1e-4, batch=2)
-    assert _missing(model, {bare_name(node.name) for node in source.graph}) == []
+    assert _missing(model, {label_to_name(node.name) for node in source.graph}) == []
 
 
 def _missing(model: nn.Module, names: set[str]) -> list[str]:

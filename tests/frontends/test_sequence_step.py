@@ -26,7 +26,7 @@ import spikewright as sw
 from spikewright._base import storage
 from spikewright.cli.main import main
 from spikewright.conversion.arguments import Wanted
-from spikewright.conversion.making import ConvertibleModel
+from spikewright.conversion.stages import ConvertibleModel
 from spikewright.errors import (
     ConversionError,
     DamagedFileError,

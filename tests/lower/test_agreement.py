@@ -17,8 +17,8 @@ from spikewright.graph import Graph, GraphNode, evaluate_all
 from spikewright.graph.layers import Activation, Affine, Input, Layer, MaxPool, ParametricReLU
 from spikewright.graph.ranges import ANY, ValueRange, ranges
 from spikewright.lower.choices import unrounded
+from spikewright.lower.guarantees import find_disagreement
 from spikewright.lower.node_functions import ROUND
-from spikewright.lower.notes import parting
 from spikewright.network.neurons import NEURON_TYPES, NUMPY_NEURONS, NeuronType
 from spikewright.testing.layers import CURVE_PARAMETERS, LayerExample, layer_examples
 from spikewright.testing.modelling import neuron_type_examples
@@ -78,7 +78,7 @@ def test_what_is_promised_of_every_pair_is_measured(name: str) -> None:
     neuron_type = TYPES[name]
     layers = {f"of {function}": layer for function, layer in ACTIVATIONS.items()}
     conversion = _convert(_side_by_side(layers), neuron_type)
-    notes = {note.layer: note for note in conversion.lowered.notes}
+    notes = {note.layer: note for note in conversion.lowered.guarantees}
     kept = {name: layer for name, layer in layers.items() if notes[name].status != "approximated"}
     means = _measured(_convert(_side_by_side(kept), neuron_type), POINTS) if kept else {}
     for function, layer in ACTIVATIONS.items():
@@ -99,12 +99,12 @@ def _counted(layer: Layer, neuron_type: NeuronType) -> Layer:
     """What neurons are compared with: counting spikes rounds, so they need not round themselves."""
     plain = unrounded(layer)
     rounds = plain is not layer and neuron_type.spiking
-    return plain if rounds and parting(layer, neuron_type, ANY) is not None else layer
+    return plain if rounds and find_disagreement(layer, neuron_type, ANY) is not None else layer
 
 
 def _is_apart(layer: Layer, neuron_type: NeuronType, doubt: str, why: str) -> None:
     """What is approximated has a reason; where that is a difference it is shown and real."""
-    found = parting(layer, neuron_type, ANY)
+    found = find_disagreement(layer, neuron_type, ANY)
     if found is None:
         changes = not neuron_type.spiking and bool(neuron_type.initial_values())
         capped = neuron_type.spiking and neuron_type.most_spikes is not None
@@ -167,10 +167,12 @@ def test_an_amplitude_or_a_skewed_scale_is_a_difference() -> None:
     """What leaves the neurons counts: spikes of twice the height are not the activation."""
     relu = ACTIVATIONS["relu"]
 
-    assert parting(relu, sw.IntegrateAndFire(), ANY) is None
-    assert str(parting(relu, sw.IntegrateAndFire(2.0), ANY)) == "2 for 1 at a current of 1"
+    assert find_disagreement(relu, sw.IntegrateAndFire(), ANY) is None
+    assert (
+        str(find_disagreement(relu, sw.IntegrateAndFire(2.0), ANY)) == "2 for 1 at a current of 1"
+    )
     skewed = sw.LIF(skewed_scaling=True)
-    once, twice = (parting(relu, skewed, ANY, scale) for scale in (1.0, 2.0))
+    once, twice = (find_disagreement(relu, skewed, ANY, scale) for scale in (1.0, 2.0))
     assert once is not None and twice is not None
     assert once.answer != twice.answer
 

@@ -20,7 +20,7 @@ from spikewright.cli import main
 from spikewright.errors import SimulationError, TuningError
 from spikewright.graph.layers import Activation
 from spikewright.measure import accuracy, accuracy_over_time
-from spikewright.measure.truth import Output, labels_of, truth_of
+from spikewright.measure.targets import Output, labels_of, targets_of
 
 CLASSES = 3
 GRAPHS = {
@@ -167,15 +167,15 @@ def test_other_rows_stay_values() -> None:
     assert "accuracy" not in {r.name for r in found.records}
     several = np.random.default_rng(7).integers(0, 2, (60, 3)).astype(float)
     wide = Output("tags", (3,), SIGMOID)
-    assert truth_of(several, wide, 60).kind == "targets"
+    assert targets_of(several, wide, 60).kind == "targets"
 
 
 def test_a_sigmoid_may_have_targets() -> None:
     """Real numbers that are no classes are what its value should be."""
     output = Output("p", (1,), SIGMOID)
 
-    assert truth_of(np.array([0.0, 0.25, 1.0]), output, 3).kind == "targets"
-    assert truth_of(np.array([0.0, 1.0, 1.0]), output, 3).kind == "labels"
+    assert targets_of(np.array([0.0, 0.25, 1.0]), output, 3).kind == "targets"
+    assert targets_of(np.array([0.0, 1.0, 1.0]), output, 3).kind == "labels"
     with pytest.raises(SimulationError, match="class labels are needed"):
         labels_of(np.array([0.0, 0.25, 1.0]), output, 3)
 

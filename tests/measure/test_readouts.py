@@ -12,7 +12,7 @@ from scripts.pages import Page
 
 import models
 import spikewright as sw
-from spikewright.choosing import NeuronSetting
+from spikewright.choosing import NeuronConfig
 from spikewright.errors import SimulationError
 from spikewright.measure import readout as readouts
 from spikewright.measure.readout import (
@@ -74,7 +74,7 @@ def test_every_readout_is_offered_everywhere(name: str) -> None:
 
     for readout in some:
         rule = sw.MinimumError(12, readout=readout, spikes_per_step=1)
-        assert 1 <= NeuronSetting().window(12, rule.dt, rule.readout) <= 12
+        assert 1 <= NeuronConfig().window(12, rule.dt, rule.readout) <= 12
 
     space = space_of(conversion)
     assert name in choices_of(space, "readout")
@@ -91,7 +91,7 @@ def test_a_readout_of_ones_own_is_taken_everywhere(late_half: str) -> None:
 
     found = conversion.evaluate(X, None, 12, readouts=[late_half], progress=False)
     assert found.settings["readouts"] == [late_half]
-    assert NeuronSetting().window(12, 0.001, late_half) == 6
+    assert NeuronConfig().window(12, 0.001, late_half) == 6
     assert late_half in named()
 
     space = space_of(conversion)

@@ -9,9 +9,9 @@ from spikewright import measure
 from spikewright.errors import SimulationError
 from spikewright.graph.layers import Activation
 from spikewright.measure import MeanAfter, Run
+from spikewright.measure.exact_counts import ExactCounts, concatenated, summed
 from spikewright.measure.scores import confidences, exit_steps, score_records, scores
-from spikewright.measure.tally import Tally, added, appended
-from spikewright.measure.truth import Output, truth_of
+from spikewright.measure.targets import Output, targets_of
 from spikewright.records import select
 
 CLASSES = Output("out", (4,))
@@ -22,15 +22,15 @@ LABELS = RNG.integers(0, 4, 40)
 
 def records_of(output: Output, raw: np.ndarray, source: np.ndarray | None, y: object, **more):  # type: ignore[no-untyped-def]
     """Records of one output under both readouts."""
-    truth = None if y is None else truth_of(y, output, len(raw))
+    truth = None if y is None else targets_of(y, output, len(raw))
     thresholds = more.get("thresholds", ())
     rows = scores(output, raw, source, truth, ("mean", "last"), 0.001, thresholds)
-    return score_records(Tally(rows, {}), [output.name], raw.shape[1], 0.001, thresholds)
+    return score_records(ExactCounts(rows, {}), [output.name], raw.shape[1], 0.001, thresholds)
 
 
 def test_labels_may_stand_in_a_column() -> None:
     """Whole numbers `(samples, 1)`, as in Keras's data sets, are labels like `(samples,)`."""
-    column = truth_of(LABELS[:, None].astype(np.uint8), CLASSES, 40)
+    column = targets_of(LABELS[:, None].astype(np.uint8), CLASSES, 40)
 
     assert column.kind == "labels"
     assert np.array_equal(column.values, LABELS)
@@ -146,8 +146,8 @@ def test_probabilities_are_taken_as_they_are() -> None:
 
 def test_a_delayed_readout_has_its_name() -> None:
     """`MeanAfter` appears in records as text."""
-    rows = scores(CLASSES, RAW, None, truth_of(LABELS, CLASSES, 40), (MeanAfter(0.002),), 0.001)
-    found = score_records(Tally(rows, {}), ["out"], 9, 0.001)
+    rows = scores(CLASSES, RAW, None, targets_of(LABELS, CLASSES, 40), (MeanAfter(0.002),), 0.001)
+    found = score_records(ExactCounts(rows, {}), ["out"], 9, 0.001)
 
     assert {r.how["readout"] for r in found} == {"MeanAfter(start=0.002)"}
     assert found[-1].value == np.mean(RAW[:, 2:].mean(1).argmax(1) == LABELS)
@@ -173,16 +173,17 @@ def test_a_delayed_readout_has_its_name() -> None:
 def test_what_is_no_truth_is_refused(y: np.ndarray, output: Output, message: str) -> None:
     """The error names the output, and what would do."""
     with pytest.raises(SimulationError, match=message):
-        truth_of(y, output, 40)
+        targets_of(y, output, 40)
 
 
 def test_tallies_add_up_in_any_order_of_sums() -> None:
     """Rows are appended, whole numbers added; narrow types do not overflow."""
     parts = [
-        Tally({("a",): np.full((2, 1), i)}, {("s",): np.array([200], np.uint8)}) for i in range(3)
+        ExactCounts({("a",): np.full((2, 1), i)}, {("s",): np.array([200], np.uint8)})
+        for i in range(3)
     ]
 
-    whole = appended(parts)
+    whole = concatenated(parts)
     assert whole.samples[("a",)].ravel().tolist() == [0, 0, 1, 1, 2, 2]
     assert whole.sums[("s",)].tolist() == [600]
-    assert added(p.sums for p in reversed(parts))[("s",)].tolist() == [600]
+    assert summed(p.sums for p in reversed(parts))[("s",)].tolist() == [600]

@@ -71,7 +71,7 @@ def test_a_metric_is_shown_as_it_counts() -> None:
     table = sweep_table(records, [4])
 
     assert info.chart().panels[0].y.heading == "bleu"
-    assert [c.show(12.0) for c in table.columns if c.key == "bleu_mean"] == ["12"]
+    assert [c.format(12.0) for c in table.columns if c.key == "bleu_mean"] == ["12"]
     assert "30" in info.chart().words
 
 

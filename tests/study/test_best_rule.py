@@ -22,10 +22,15 @@ from spikewright.choosing.rules import MinimumError
 from spikewright.errors import ConversionError
 from spikewright.graph import Graph, GraphNode
 from spikewright.graph import layers as g
-from spikewright.measure.truth import Output
+from spikewright.measure.targets import Output
 from spikewright.records import Record
 from spikewright.study import candidates as ways
-from spikewright.study.candidates import Further, candidates_of, codes_of, compared_rules
+from spikewright.study.candidates import (
+    CandidateRefinement,
+    candidates_of,
+    codes_of,
+    compared_rules,
+)
 from spikewright.study.comparison import LOSS, Comparison, by_candidate, kept, losses
 from spikewright.study.halving import Halving, HalvingClock, better_half, expected_others
 from spikewright.study.point import OutputScore
@@ -442,13 +447,13 @@ def test_the_correction_that_helps_is_tried_with_the_others_too(helps: float, tr
     made = Made(losses, [8])
     halving = Halving(made, lambda done: None, better_half)  # type: ignore[arg-type]
     halving.compare([sw.StudySetting(name, {}) for name in "ABC"], HalvingClock(None))
-    Further(halving).correct(HalvingClock(None))  # type: ignore[arg-type]
+    CandidateRefinement(halving).correct(HalvingClock(None))  # type: ignore[arg-type]
     assert halving.left[0].setting.name == ("B, steps corrected" if tried == 5 else "A")
     assert len(made.runs) == 3 + tried
     slow = Made(losses, [8], seconds=1e12)
     late = Halving(slow, lambda done: None, better_half)  # type: ignore[arg-type]
     late.left = halving.left[-1:]
-    Further(late).correct(HalvingClock(time.monotonic() + 60))  # type: ignore[arg-type]
+    CandidateRefinement(late).correct(HalvingClock(time.monotonic() + 60))  # type: ignore[arg-type]
     assert len(late.left) == 1
 
 
@@ -693,7 +698,7 @@ def test_a_rule_that_left_is_tried_with_the_correction_that_helps() -> None:
     halving = Halving(made, lambda done: None, better_half)  # type: ignore[arg-type]
     halving.compare([sw.StudySetting(name, {}) for name in "ABCDE"], HalvingClock(None))
     assert ("B", 64) not in made.runs
-    Further(halving).correct(HalvingClock(None))  # type: ignore[arg-type]
+    CandidateRefinement(halving).correct(HalvingClock(None))  # type: ignore[arg-type]
     assert halving.left[0].setting.name == "B, steps corrected"
     assert ("C, steps corrected", 64) not in made.runs  # it was surely worse on 8
     assert "E, steps corrected" not in {name for name, _ in made.runs}
@@ -742,7 +747,7 @@ def test_a_fit_takes_the_time_that_is_given(
 ) -> None:
     """It is done where there is a `timeout`, unless that is too short, and never without one."""
     asked = []
-    monkeypatch.setattr(Further, "reconstruct", lambda self, clock: asked.append(clock))
+    monkeypatch.setattr(CandidateRefinement, "reconstruct", lambda self, clock: asked.append(clock))
     for how in ({}, {"timeout": 60.0}, {"timeout": 60.0, "reconstruct": False}):
         sw.best_rule(rate, inputs(), 3, progress=False, **how)
     (clock,) = asked
@@ -751,7 +756,7 @@ def test_a_fit_takes_the_time_that_is_given(
     made = Made({"A": {"mean": constant(0.5)}}, [8])
     halving = Halving(made, lambda done: None, better_half)  # type: ignore[arg-type]
     halving.compare([sw.StudySetting("A", {})], HalvingClock(None))
-    Further(halving).reconstruct(HalvingClock(time.monotonic() + 1))  # type: ignore[arg-type]
+    CandidateRefinement(halving).reconstruct(HalvingClock(time.monotonic() + 1))  # type: ignore[arg-type]
     assert [row.setting.name for row in halving.left] == ["A"]
 
 

@@ -353,7 +353,7 @@ def test_where_nothing_is_near_enough_the_nearest_is_named() -> None:
     assert found.conclusion.startswith("No setting here comes within 1 point of the source")
     assert found.closest.setting.name in found.conclusion
     assert not any(r.how.get("chosen") for r in found.records)
-    assert found.shown is found.closest and found.closest.call
+    assert found.best_or_closest is found.closest and found.closest.call
 
 
 def test_other_measures_are_judged_in_their_own_unit() -> None:

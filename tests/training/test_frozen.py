@@ -246,7 +246,7 @@ def test_a_training_that_kept_nothing_says_so() -> None:
     worse = trained(conversion, x, learning_rate=10.0, epochs=2)
     assert worse.kept == 0
     assert repr(worse) == "<Training of 2 epochs; none better than the start, which was kept>"
-    assert "none better than the start" in worse._told()[0]
+    assert "none better than the start" in worse._summary()[0]
     with pytest.warns(ConversionWarning, match="no epoch was better than the start"):
         assert worse.write_back(model) is model
     last = trained(conversion, x, keep="last", epochs=1)

@@ -13,7 +13,7 @@ from trainings import MODELS, assert_same_run, learn, moved_arrays
 
 import spikewright as sw
 from slowly import in_turn
-from spikewright.choosing.silent_steps import MOST_APART, DigitsCompared
+from spikewright.choosing.silent_steps import MOST_APART, DigitComparison
 from spikewright.errors import ConversionError, SimulationError, TrainingError
 from spikewright.training.gradients.spiking import spike_counts
 from spikewright.training.gradients.straight_through import StraightThroughNetwork
@@ -125,7 +125,7 @@ def test_silent_steps_are_found_anew(deep: nn.Module, digits: tuple[Any, Any]) -
     after = trained(said(deep, x), x[:300]).conversion
     assert after.arguments["coding"] == sw.SignedDigits(STEPS)
     assert after.coding.silent_steps != "auto"
-    compared = DigitsCompared(after, after.as_inputs(x[:128]))
+    compared = DigitComparison(after, after.as_inputs(x[:128]))
     assert compared.distance()[0] <= 1.05 * MOST_APART * compared.twin
     assert trained(said(deep, x, 2), x[:300]).conversion.coding == sw.SignedDigits(STEPS, 2)
 

@@ -139,8 +139,8 @@ def format_interval(value: float, interval: Sequence[float], unit: Unit = POINTS
     """
     value, *ends = _without_round_off((value, *interval), unit.least)
     same = value != 0 and all(end == 0 or (end < 0) == (value < 0) for end in ends)
-    show = unit.format_size if same else unit.format_signed
-    return " to ".join(map(show, reversed(ends) if value < 0 else ends))
+    text_of = unit.format_size if same else unit.format_signed
+    return " to ".join(map(text_of, reversed(ends) if value < 0 else ends))
 
 
 def _without_round_off(values: Sequence[float], least: float) -> list[float]:

@@ -63,11 +63,11 @@ def file_at(given: Any) -> Path:
         try:
             mode = path.stat().st_mode
         except (FileNotFoundError, NotADirectoryError):
-            raise MissingFileError(f"{shown(path)}: no such file") from None
+            raise MissingFileError(f"{format_path(path)}: no such file") from None
         if stat.S_ISDIR(mode):
-            raise FolderError(f"{shown(path)}: is a folder. Name a file in it")
+            raise FolderError(f"{format_path(path)}: is a folder. Name a file in it")
         if not stat.S_ISREG(mode):
-            raise FileError(f"{shown(path)}: is a device, and no file that ends")
+            raise FileError(f"{format_path(path)}: is a device, and no file that ends")
         path.open("rb").close()
     return path
 
@@ -87,14 +87,14 @@ def naming(path: Path, what: str) -> Iterator[None]:
         raise FileError(_cannot(path, what, error)) from error
 
 
-def shown(path: str | Path) -> str:
+def format_path(path: str | Path) -> str:
     """A path in a message: on one line, and short."""
     return short_name(str(path))
 
 
 def _cannot(path: Path, what: str, error: OSError | ValueError) -> str:
     reason = getattr(error, "strerror", None) or str(error)
-    return f"{shown(path)}: cannot be {what} ({reason})"
+    return f"{format_path(path)}: cannot be {what} ({reason})"
 
 
 _LONGEST = 120  # bytes of a name that its temporary file repeats; systems allow 255 in all
@@ -179,11 +179,13 @@ def check_place(path: str | Path) -> Path:
     target = path_of(path)
     with naming(target, "written"):
         if not target.parent.is_dir():
-            raise MissingFileError(f"{shown(target)}: its folder does not exist")
+            raise MissingFileError(f"{format_path(target)}: its folder does not exist")
         if target.is_dir():
-            raise FolderError(f"{shown(target)}: is a folder; name a file in it")
+            raise FolderError(f"{format_path(target)}: is a folder; name a file in it")
         if target.exists() and not target.is_file():
-            raise FileError(f"{shown(target)}: is no file that another could take the place of")
+            raise FileError(
+                f"{format_path(target)}: is no file that another could take the place of"
+            )
     return target
 
 
@@ -192,7 +194,7 @@ def make_folder(path: str | Path) -> Path:
     folder = path_of(path)
     with naming(folder, "written"):
         if folder.exists() and not folder.is_dir():
-            raise FileError(f"{shown(folder)}: is a file, and a folder is needed")
+            raise FileError(f"{format_path(folder)}: is a file, and a folder is needed")
         folder.mkdir(parents=True, exist_ok=True)
     return folder
 

@@ -83,8 +83,8 @@ def main(path: str, most: str, *attributes: str) -> None:
         reading.group(file, 0)
         found = {name: file.attrs[name] for name in attributes if name in file.attrs}
     texts = {name: v.decode() if isinstance(v, bytes) else str(v) for name, v in found.items()}
-    told = asdict(Contents(texts, reading.numbers, reading.size))
-    sys.stdout.write(json.dumps(told))
+    contents = asdict(Contents(texts, reading.numbers, reading.size))
+    sys.stdout.write(json.dumps(contents))
 
 
 class _Reading:

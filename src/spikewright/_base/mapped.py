@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from spikewright._base.files import shown
+from spikewright._base.files import format_path
 from spikewright.errors import DamagedFileError
 
 LARGE = 64 * 2**20
@@ -53,8 +53,8 @@ class MappedFile(mmap.mmap):
         """Give back the memory of what was read so far; raises as `give_back`."""
         if self._last_written() != self._written:
             raise DamagedFileError(
-                f"{shown(self._path)}: was written to while its arrays were in use, so that they "
-                "may hold other numbers. Load it again"
+                f"{format_path(self._path)}: was written to while its arrays were in use, so that "
+                "they may hold other numbers. Load it again"
             )
         self.madvise(mmap.MADV_DONTNEED)
 

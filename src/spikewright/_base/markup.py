@@ -1,6 +1,6 @@
 """Markup as trees, which escape whatever is put into them when they are written.
 
-Results are markup in notebooks: a sentence, a small table, and a picture where there is one.
+`RichRepr` gives results their form in notebooks: a sentence, a small table, and a figure.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
-from spikewright._base.texts import aligned
+from spikewright._base.formatting import format_table
 from spikewright.errors import printable
 
 Markup = ElementTree.Element
@@ -84,36 +84,36 @@ _MOST = 30
 _NUMBER = re.compile(r"[-+]?[\d.,]+(e[-+]?\d+)?( ?(%|[a-zA-Zµ]{1,3}))?")
 
 
-class Shown:
-    """A result that a notebook shows as a table, of the rows that its text is made of.
+class RichRepr:
+    """A result that prints as a sentence and a table, and that notebooks show as HTML.
 
-    Below the table stands its picture, where it has one and matplotlib is installed.
+    There its figure follows the table, if it has one and matplotlib is installed.
     """
 
     @abstractmethod
-    def _told(self) -> tuple[str, Rows]:
-        """A sentence about it, and its rows."""
+    def _summary(self) -> tuple[str, Rows]:
+        """A sentence about the result, and the rows of its table, headings first."""
 
     def __str__(self) -> str:
-        """Its sentence and its table."""
-        sentence, rows = self._told()
-        return "\n\n".join([printable(sentence), *([aligned(rows)] if len(rows) > 1 else [])])
+        """The sentence and the table."""
+        sentence, rows = self._summary()
+        return "\n\n".join([printable(sentence), *([format_table(rows)] if len(rows) > 1 else [])])
 
     def __repr__(self) -> str:
-        return printable(f"<{type(self).__name__}: {self._told()[0]}>")
+        return printable(f"<{type(self).__name__}: {self._summary()[0]}>")
 
-    def _drawn(self) -> Any:
+    def _figure(self) -> Any:
         """A `matplotlib.figure.Figure` of it; None where there is nothing to draw."""
         return None
 
     def _repr_html_(self) -> str:
-        sentence, rows = self._told()
+        sentence, rows = self._summary()
         left = len(rows) - 1 - _MOST
         more = el("p", f"and {left:,} more: print it for all") if left > 0 else None
         table = _table(rows) if len(rows) > 1 else None
-        figure = self._drawn() if find_spec("matplotlib") else None
-        picture = None if figure is None else _picture(figure)
-        return fragment(el("div", el("p", sentence), table, more, picture))
+        figure = self._figure() if find_spec("matplotlib") else None
+        image = None if figure is None else _image(figure)
+        return fragment(el("div", el("p", sentence), table, more, image))
 
 
 def _table(rows: Rows) -> Markup:
@@ -126,7 +126,7 @@ def _table(rows: Rows) -> Markup:
     )
 
 
-def _picture(figure: Any) -> Markup:
+def _image(figure: Any) -> Markup:
     """A figure as an image that is part of the text."""
     stream = io.BytesIO()
     figure.savefig(stream, format="png", dpi=72)

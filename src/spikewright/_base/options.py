@@ -12,7 +12,7 @@ A group of options is a `TypedDict` whose items say their type, default, meaning
 `run` gets every option, checked and with its default where none was given. Its signature and its
 docstring name them all, for `help`, notebooks and the site; the command line reads the same groups.
 
-A keyword that a function does not take is an error that says which one was meant.
+An unknown keyword is an error that suggests the one that may be meant.
 """
 
 from __future__ import annotations
@@ -35,8 +35,10 @@ R = TypeVar("R")
 _NOTHING: Mapping[str, str] = MappingProxyType({})
 
 
-def spelled(hints: Mapping[str, str] = _NOTHING) -> Callable[[Callable[P, R]], Callable[P, R]]:
-    """Decorator: the `TypeError` for an unknown keyword says which one was meant.
+def suggests_keywords(
+    hints: Mapping[str, str] = _NOTHING,
+) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """Decorator: the `TypeError` for an unknown keyword suggests the one that may be meant.
 
     `hints` maps names from other libraries to a sentence that names the argument here.
     """
@@ -66,16 +68,16 @@ def refuse_unknown(
         return
     *_, owner, called = ("", *function.__qualname__.split("."))
     called = owner if called == "__init__" else called
-    told = [meant(name, known, hints) for name in unknown]
+    hints_found = [did_you_mean(name, known, hints) for name in unknown]
     sentences = [
         f"{called}() has no argument {name!r}. {hint}".strip()
-        for name, hint in zip(unknown, told, strict=True)
+        for name, hint in zip(unknown, hints_found, strict=True)
     ]
     raise TypeError(" ".join(sentences))
 
 
-def meant(name: str, known: Iterable[str], hints: Mapping[str, str] = _NOTHING) -> str:
-    """A sentence with the meaning of an unknown name, or the known name nearest to it; else ""."""
+def did_you_mean(name: str, known: Iterable[str], hints: Mapping[str, str] = _NOTHING) -> str:
+    """A sentence that suggests what an unknown name stands for; "" where no known name is near."""
     known = list(known)
     near = [name] if name in hints else get_close_matches(name, [*known, *hints], 1)
     if near and near[0] in hints:
@@ -184,8 +186,8 @@ class Declared:
             return one_of(self.choices)
         return _TRUTH if self.type is bool else None
 
-    def why_not(self, value: Any) -> str:
-        """The words behind an option's name for a value that it cannot have; "" for others."""
+    def problem(self, value: Any) -> str:
+        """What is wrong with a value, to follow the option's name; "" for values it can have."""
         if self.check is None or (value is None and self.optional):
             return ""
         must, none = self.check.broken(value), "None or " * self.optional
@@ -201,8 +203,8 @@ class Declared:
     def __str__(self) -> str:
         default = self.option.default
         stated = default is not REQUIRED and default is not None and default != ()
-        told = f" (default {default!r})" if stated else ""
-        return f"* `{self.name}`{told}: {self.option.help}"
+        default_text = f" (default {default!r})" if stated else ""
+        return f"* `{self.name}`{default_text}: {self.option.help}"
 
 
 def _is_union(kind: Any) -> bool:
@@ -238,7 +240,7 @@ def checked(
     """
     options = options_of(group)
     for name, value in given.items():
-        if error and name in options and (reason := options[name].why_not(value)):
+        if error and name in options and (reason := options[name].problem(value)):
             raise error(f"{name} {reason}")
     return {name: given.get(name, one.option.default) for name, one in options.items()}
 

@@ -18,7 +18,7 @@ _PAUSE = 0.2  # seconds between two pictures of a bar in a notebook
 
 @contextmanager
 def progress_bar(
-    total: int | None, show: bool, what: str = "steps"
+    total: int | None, visible: bool, what: str = "steps"
 ) -> Iterator[Callable[[int], None]]:
     """A function that takes how much more is done; it draws a bar once work has taken a second.
 
@@ -26,9 +26,9 @@ def progress_bar(
     to, or below the cell of a notebook, and disappears at the end.
     """
     bar: _Bar | None = None
-    if show and _kernel():
+    if visible and _kernel():
         bar = _InNotebook(total, what)
-    elif show and sys.stderr.isatty():
+    elif visible and sys.stderr.isatty():
         bar = _OnTerminal(total, what)
     try:
         yield bar.advance if bar else lambda done: None
@@ -110,13 +110,13 @@ class _InNotebook(_Bar):
     def begin(self) -> None:
         from IPython.display import display
 
-        self._shown = time.monotonic()
+        self._drawn_at = time.monotonic()
         self._handle: Any = display(_Picture(self._text(), None), display_id=True)
 
     def draw(self) -> None:
         now = time.monotonic()
-        if now - self._shown > _PAUSE or self.done == self.total:
-            self._shown = now
+        if now - self._drawn_at > _PAUSE or self.done == self.total:
+            self._drawn_at = now
             share = self.done / self.total if self.total else None
             self._handle.update(_Picture(self._text(), share))
 

@@ -86,7 +86,7 @@ def held_constant(array: Any, sample: Extents, purpose: str = "", batched: bool 
 def check_rows(values: NDArray, rows: NDArray | None, batched: bool = True) -> None:
     """Raise `ValueError` for the first value that is not the number of a row of its table.
 
-    `rows` are those of `Structure`; values for which they are not known are not looked at.
+    `rows` are those of `InputTree`; values for which they are not known are not looked at.
     """
     if rows is None or values.shape[values.ndim - rows.ndim :] != rows.shape:
         return
@@ -125,14 +125,14 @@ def _sizes(sample: Extents) -> tuple[int, ...]:
     return tuple(size for size in sample if size is not None)
 
 
-Place = tuple[str | int, ...]
+TreePath = tuple[str | int, ...]
 """The way to an array through a call: the argument's name, then keys and positions inside it."""
 
-Named = dict[str, Any]
+NamedInputs = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class Structure:
+class InputTree:
     """The forms in which a model takes its inputs: all by name, or as its own call takes them.
 
     `places` are by input name, in the order of the call's arguments. `ranks` are numbers of axes of
@@ -142,13 +142,13 @@ class Structure:
     `alone` a sample comes by itself, without a batch axis, and may be a number.
     """
 
-    places: Mapping[str, Place]
+    places: Mapping[str, TreePath]
     ranks: Mapping[str, int] = field(default_factory=dict)
     lists: frozenset[str] = frozenset()
     rows: Mapping[str, NDArray] = field(default_factory=dict, compare=False)
     alone: bool = False
 
-    def named(self, x: Any) -> Named:
+    def named(self, x: Any) -> NamedInputs:
         """The given arrays, by input name.
 
         Takes an array for a single input, `{input name: array}`, and the arguments of the model's
@@ -162,7 +162,7 @@ class Structure:
             raise ValueError(self._refusal(x))
         return found
 
-    def find(self, x: Any) -> Named | None:
+    def find(self, x: Any) -> NamedInputs | None:
         """The given arrays, by input name; None where `x` does not give every input as arrays."""
         if isinstance(x, Mapping) and set(x) == set(self.places):
             return {name: x[name] for name in self.places}
@@ -172,7 +172,7 @@ class Structure:
                 return {name: x}
         return next(self._readings(x), None)
 
-    def split(self, batch: Any) -> tuple[Named, Any] | None:
+    def split(self, batch: Any) -> tuple[NamedInputs, Any] | None:
         """The inputs of a batch and its other members: x alone, `(x, y)` or `(a, b, y)`.
 
         None where it does not hold the inputs.
@@ -187,7 +187,7 @@ class Structure:
                 return found, y
         return None
 
-    def _readings(self, x: Any) -> Iterator[Named]:
+    def _readings(self, x: Any) -> Iterator[NamedInputs]:
         """Every way in which `x` is the arguments of the call."""
         arguments = self._tree
         ways: list[tuple[Any, Any]] = []
@@ -215,7 +215,7 @@ class Structure:
             inner[place[-1]] = name
         return tree
 
-    def _matched(self, tree: Any, x: Any) -> Named | None:
+    def _matched(self, tree: Any, x: Any) -> NamedInputs | None:
         """The arrays of `x` by the names that stand in their places, if all are there."""
         if isinstance(tree, str):
             return {tree: x} if self._is_array(tree, x) or self._is_list(tree, x) else None
@@ -224,7 +224,7 @@ class Structure:
             return None
         if not all(self._is_setting(value) for step, value in inside.items() if step not in tree):
             return None
-        found: Named = {}
+        found: NamedInputs = {}
         for step, part in tree.items():
             arrays = self._matched(part, inside[step])
             if arrays is None:
@@ -267,7 +267,7 @@ def _is_value(x: Any) -> bool:
     return isinstance(x, bool) or is_number(x)
 
 
-def leaves(structure: Any, place: Place = ()) -> Iterator[tuple[Place, Any]]:
+def leaves(structure: Any, place: TreePath = ()) -> Iterator[tuple[TreePath, Any]]:
     """Everything in nested dicts, lists and tuples, and the way to it."""
     if isinstance(structure, Mapping):
         inside: Mapping[Any, Any] = structure

@@ -65,8 +65,8 @@ def check(value: Any, hint: Any, owner: str = "") -> None:
     if wrong is None:
         return
     place = wrong.place.removeprefix(".") or "it"
-    shown = " ".join(repr(wrong.value).split())
-    short = shown if len(shown) <= _SHOWN else f"{shown[:_SHOWN]}..."
+    text = " ".join(repr(wrong.value).split())
+    short = text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
     raise TypeError(f"{place} holds {short}, where it takes {_described(wrong.hint)}")
 
 

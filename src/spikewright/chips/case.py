@@ -93,8 +93,8 @@ def channels_last(layers: ChipNetwork) -> dict[str, bool]:
     for layer in layers.layers:
         own = [_orientation(path.stages[::-1]) for path in layer.paths]
         read = [found.get(path.origin, False) for path in layer.paths]
-        said = [last for last in own if last is not None]
-        found[layer.name] = said[0] if said else any(read)
+        lasts = [last for last in own if last is not None]
+        found[layer.name] = lasts[0] if lasts else any(read)
     return found
 
 

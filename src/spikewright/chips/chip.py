@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 
 from spikewright._base.codec import RecordDecoder
 from spikewright._base.files import file_at
-from spikewright._base.options import meant
+from spikewright._base.options import did_you_mean
 from spikewright._base.schema import Natural, Positive, Where, check_types
 from spikewright.errors import ChipError, DamagedFileError, short_name
 
@@ -240,10 +240,10 @@ def profile(chip: AnyChip) -> Chip:
     if isinstance(chip, Path) or chip.endswith(".toml"):
         return _made(_read(Path(chip)), str(chip))
     if chip not in names():
-        hint = meant(chip, names())
+        hint = did_you_mean(chip, names())
         known = f"Chips are {', '.join(names())}, and files of your own that end in .toml"
-        told = [f"no chip is named {short_name(chip)!r}.", hint, known]
-        raise ChipError(" ".join(filter(None, told)))
+        sentences = [f"no chip is named {short_name(chip)!r}.", hint, known]
+        raise ChipError(" ".join(filter(None, sentences)))
     return _made(_read(_FOLDER / f"{chip}.toml"), chip)
 
 
@@ -303,7 +303,7 @@ def _refuse_unknown(given: Mapping[str, Any], kind: Any, where: str) -> None:
     known = [one.name for one in fields(kind)]
     for key in given:
         if key not in known:
-            hint = meant(str(key), known) or f"It takes {', '.join(known)}."
+            hint = did_you_mean(str(key), known) or f"It takes {', '.join(known)}."
             raise ChipError(f"{where} has {key!r}, which no profile has. {hint}")
 
 

@@ -6,8 +6,8 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, NamedTuple
 
-from spikewright._base.markup import Rows, Shown
-from spikewright._base.texts import aligned
+from spikewright._base.formatting import format_table
+from spikewright._base.markup import RichRepr, Rows
 from spikewright.chips.broken import Broken, broken_rules
 from spikewright.chips.case import ChipMapping, Placed
 from spikewright.chips.chip import AnyChip, Chip, FigureSource, profile
@@ -22,7 +22,7 @@ from spikewright.network.neurons import IntegrateAndFire
 def assumptions_of(case: ChipMapping) -> tuple[str, ...]:
     """The sentences of the chip's profile, and those about this network."""
     about = (_readouts, _digits, _step_biases, _loops, _resets, _floors, _caps)
-    return (*case.chip.assumptions, *(said for each in about for said in each(case)))
+    return (*case.chip.assumptions, *(sentence for each in about for sentence in each(case)))
 
 
 def _named(layers: list[ChipLayer]) -> str:
@@ -171,7 +171,7 @@ class Bottleneck(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Fit(Shown):
+class Fit(RichRepr):
     """A verdict on a network and a chip: print it, and its `table` for every layer.
 
     `broken` are the rules that it breaks, each with its remedy and source; `assumptions` are
@@ -245,9 +245,9 @@ class Fit(Shown):
     @property
     def table(self) -> str:
         """Every layer, as text."""
-        return aligned(self._told()[1])
+        return format_table(self._summary()[1])
 
-    def _told(self) -> tuple[str, Rows]:
+    def _summary(self) -> tuple[str, Rows]:
         rows: list[tuple[str, ...]] = [
             ("layer", "neurons", "weights", "fan-in", "fan-out", "cores", "fullest core")
         ]

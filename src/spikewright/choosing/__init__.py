@@ -1,6 +1,6 @@
 """Calibration: statistics of a model's layers on data, and the scales that follow from them."""
 
-from spikewright.choosing.rules.case import NeuronSetting, RuleCase, ScaleChoice
+from spikewright.choosing.rules.context import NeuronConfig, RuleContext, ScaleChoice
 from spikewright.choosing.rules.rule import ScaleRule
 from spikewright.choosing.statistics.collect import collect
 from spikewright.choosing.statistics.fingerprint import fingerprint
@@ -8,8 +8,8 @@ from spikewright.choosing.statistics.statistics import LayerStatistics, Statisti
 
 __all__ = [
     "LayerStatistics",
-    "NeuronSetting",
-    "RuleCase",
+    "NeuronConfig",
+    "RuleContext",
     "ScaleChoice",
     "ScaleRule",
     "Statistics",

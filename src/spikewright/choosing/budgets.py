@@ -1,4 +1,4 @@
-"""Budgets are kept: the spikes of a network are measured, and scales are corrected until they fit.
+"""Budgets of spikes or energy, met by running: spikes are measured, and scales corrected to fit.
 
 A rule runs no network, so `EnergyBudget` counts on input that arrives evenly. Behind other layers
 it does not, and neurons there send more, many times more where spikes are few. So the network is
@@ -21,14 +21,14 @@ from spikewright._base.arguments import refuse
 from spikewright._base.progress import progress_bar
 from spikewright.choosing import ScaleChoice
 from spikewright.choosing.calibration import count
-from spikewright.choosing.rules.spending import BudgetSplit, Spent
+from spikewright.choosing.rules.budget_allocation import BudgetSplit, MeasuredCost
 from spikewright.choosing.scales import ChosenScales, ScaleBudget
 from spikewright.choosing.statistics.collect import Batch
 from spikewright.engines import Totals
 from spikewright.errors import BuildError, ConversionError
 from spikewright.lower import Lowered
 from spikewright.measure.operations import Counter
-from spikewright.running.converted import Made
+from spikewright.running.protocols import Made
 from spikewright.running.run import feeds_for
 from spikewright.running.runner import RunJob, Runner
 
@@ -40,8 +40,8 @@ class Batches(NamedTuple):
     few: bool = False
 
 
-class Meter:
-    """A network and the samples that it is run on, under whatever thresholds it is given."""
+class SpikeCost:
+    """Measures the spikes of a network, or their energy, by running it on samples."""
 
     def __init__(self, lowered: Lowered, samples: Batches) -> None:
         self._lowered, self._samples = lowered, samples
@@ -50,20 +50,20 @@ class Meter:
         self._spiking = [n for n, e in self._ensembles.items() if e.neuron_type.spiking]
         self._counter: Counter | None = None
 
-    def take(self, budget: ScaleBudget, split: BudgetSplit) -> None:
+    def set_thresholds(self, budget: ScaleBudget, split: BudgetSplit) -> None:
         """Give the layers of a budget these thresholds."""
         for name, theta in split.thresholds.items():
-            layer = budget.spending.items[name].layer
+            layer = budget.allocator.layers[name].layer
             self._ensembles[name].rate_scale = layer.spread(1.0 / (theta * budget.rule.dt))
 
-    def spent(self, budget: ScaleBudget) -> Spent:
-        """The spending of a budget's spiking layers on a sample, or on a step of a sequence."""
+    def cost(self, budget: ScaleBudget) -> MeasuredCost:
+        """The cost of a budget's spiking layers on a sample, or on a step of a sequence."""
         rule = budget.rule
         totals, windows = self._totals(rule.steps, rule.dt)
-        mine = {name: total for name, total in totals.items() if name in budget.case.settings}
+        mine = {name: total for name, total in totals.items() if name in budget.context.settings}
         spikes = {name: float(total.sum()) / windows for name, total in mine.items()}
         each = spikes if rule.joules is None else self._joules(budget, mine, windows)
-        return Spent(each, sum(map(count, self._samples.batches)), self._samples.few)
+        return MeasuredCost(each, sum(map(count, self._samples.batches)), self._samples.few)
 
     def _totals(self, steps: int, dt: float) -> tuple[dict[str, NDArray], float]:
         """Spikes of each neuron in all samples together, and in how many times `steps` steps."""
@@ -103,7 +103,7 @@ class Meter:
             for given in (nothing, {**nothing, **sent})
         )
         paid = (whole - without) * budget.rule.joules_per_addition / windows
-        met = {n: float(t.sum()) * budget.rule.price(budget.case, n) for n, t in totals.items()}
+        met = {n: float(t.sum()) * budget.rule.price(budget.context, n) for n, t in totals.items()}
         return {name: paid * part / max(sum(met.values()), 1e-300) for name, part in met.items()}
 
 
@@ -111,7 +111,7 @@ CLOSE = 0.02
 """The distance to a budget, as a share of it, at which corrections end."""
 
 KEPT = 0.05
-"""The largest distance to a budget, as a share of it, at which it counts as kept."""
+"""The largest distance to a budget, as a share of it, at which it counts as met."""
 
 _ATTEMPTS = 4  # at a budget together with corrections
 _SPLITS = 4  # times that a budget is split anew
@@ -123,47 +123,49 @@ _APART = 1e-4  # of factors between which there is nothing
 
 
 @dataclass(frozen=True, eq=False)
-class KeptBudget:
-    """A budget, its split, and its spending; of a `share` of it where that was aimed at."""
+class BudgetResult:
+    """A budget, how it was split, and the measured cost; `share` is the part of it to be spent."""
 
     budget: ScaleBudget
     split: BudgetSplit
-    spent: Spent
+    cost: MeasuredCost
     share: float = 1.0
 
     @property
-    def aim(self) -> float:
-        """The share of the budget that is to be spent."""
-        return self.budget.spending.budget * self.share
+    def target(self) -> float:
+        """The cost that the split should have: the share of the budget."""
+        return self.budget.allocator.budget * self.share
 
     @property
-    def off(self) -> float:
+    def deviation(self) -> float:
         """By how much that is missed, as a share of it; by nothing where the best costs less."""
-        off = self.spent.total / self.aim - 1.0
-        return abs(off) if self.split.spends_all or off > 0 else 0.0
+        deviation = self.cost.total / self.target - 1.0
+        return abs(deviation) if self.split.spends_all or deviation > 0 else 0.0
 
     @property
     def choices(self) -> dict[str, ScaleChoice]:
         """The scales."""
-        spent = self.spent._replace(remark=self._remark)
-        return self.budget.rule.choices(self.budget.case, self.budget.spending, self.split, spent)
+        cost = self.cost._replace(remark=self._remark)
+        return self.budget.rule.choices(
+            self.budget.context, self.budget.allocator, self.split, cost
+        )
 
     @property
     def _remark(self) -> str:
-        if self.off > KEPT:
+        if self.deviation > KEPT:
             return "no scales that were tried come nearer to the budget"
-        if self.spent.total < (1 - KEPT) * self.aim:
+        if self.cost.total < (1 - KEPT) * self.target:
             return "more spikes would only make errors larger under the cap"
         return ""
 
 
-def with_budgets_kept(
+def meet_budgets(
     chosen: ChosenScales,
     made: Callable[[ChosenScales], Made],
     samples: Batches,
     correct: Callable[[Made], dict[str, Any]] | None,
 ) -> tuple[Made, ChosenScales, dict[str, Any]]:
-    """A network that keeps its budgets, the scales for that, and the results of its corrections.
+    """A network that meets its budgets, the scales for that, and the results of its corrections.
 
     Corrections change the number of spikes: then a share of the budget is aimed at, until all of it
     is spent with them. Raises `ConversionError` where the least that its layers can spend is more.
@@ -171,87 +173,87 @@ def with_budgets_kept(
     corrected: dict[str, Any] = {}
     shares = [1.0] * len(chosen.budgets)
     for _ in range(_ATTEMPTS):
-        found = _all_kept(chosen.budgets, Meter(made(chosen).lowered, samples), shares)
+        found = _meet_all(chosen.budgets, SpikeCost(made(chosen).lowered, samples), shares)
         chosen = _corrected(chosen, found)
         conversion = made(chosen)
         if correct is None:
             break
         corrected = correct(conversion)
-        meter = Meter(conversion.lowered, samples)
-        found = [replace(one, spent=meter.spent(one.budget), share=1.0) for one in found]
+        spike_cost = SpikeCost(conversion.lowered, samples)
+        found = [replace(one, cost=spike_cost.cost(one.budget), share=1.0) for one in found]
         chosen = _corrected(chosen, found)
-        if all(one.off <= CLOSE for one in found):
+        if all(one.deviation <= CLOSE for one in found):
             break
         shares = [
-            s * one.aim / max(one.spent.total, 1e-3 * one.aim)
+            s * one.target / max(one.cost.total, 1e-3 * one.target)
             for s, one in zip(shares, found, strict=True)
         ]
     return conversion, chosen, corrected
 
 
-def _corrected(chosen: ChosenScales, found: Sequence[KeptBudget]) -> ChosenScales:
-    """The choices with those of budgets as they are kept."""
+def _corrected(chosen: ChosenScales, found: Sequence[BudgetResult]) -> ChosenScales:
+    """The choices, with those of the budgets as they were met."""
     return chosen.corrected({n: choice for one in found for n, choice in one.choices.items()})
 
 
-def _all_kept(
-    budgets: Sequence[ScaleBudget], meter: Meter, shares: Sequence[float]
-) -> list[KeptBudget]:
-    """A share of every budget, spent on the samples of a meter."""
+def _meet_all(
+    budgets: Sequence[ScaleBudget], spike_cost: SpikeCost, shares: Sequence[float]
+) -> list[BudgetResult]:
+    """Every budget with the scales that spend a share of it, as measured by running."""
     with progress_bar(None, True, "runs to keep the budget") as advance:
         return [
-            _Keeping(budget, share, meter, advance).kept()
+            _BudgetSearch(budget, share, spike_cost, advance).search()
             for budget, share in zip(budgets, shares, strict=True)
         ]
 
 
 @dataclass(eq=False)
-class _Keeping:
+class _BudgetSearch:
     """The search for the scales that spend a share of one budget."""
 
     budget: ScaleBudget
     share: float
-    meter: Meter
+    spike_cost: SpikeCost
     advance: Callable[[int], None]
 
-    def kept(self) -> KeptBudget:
-        """The split that spends `aim`; raises `ConversionError` where the cheapest costs more."""
-        found = min(self._splits(), key=lambda one: one.off)
-        if found.off > CLOSE:
-            found = min(self._moves(found), key=lambda one: one.off)
-        self.meter.take(self.budget, found.split)
+    def search(self) -> BudgetResult:
+        """The result that spends `target`; raises `ConversionError` if the cheapest costs more."""
+        found = min(self._splits(), key=lambda one: one.deviation)
+        if found.deviation > CLOSE:
+            found = min(self._moves(found), key=lambda one: one.deviation)
+        self.spike_cost.set_thresholds(self.budget, found.split)
         return found
 
-    def _moves(self, found: KeptBudget) -> list[KeptBudget]:
+    def _moves(self, found: BudgetResult) -> list[BudgetResult]:
         """Splits with all thresholds moved alike; if that is too little, later ones move more."""
-        tried: list[KeptBudget] = []
+        measured: list[BudgetResult] = []
         for farther in _FARTHER:
-            tried += self._moved(found, farther)
-            least = min(one.spent.total for one in tried)
-            if least <= (1 + KEPT) * found.aim:
-                return tried
-        raise self._too_little(least)
+            measured += self._moved(found, farther)
+            least = min(one.cost.total for one in measured)
+            if least <= (1 + KEPT) * found.target:
+                return measured
+        raise self._infeasible(least)
 
-    def _tried(self, split: BudgetSplit) -> KeptBudget:
-        self.meter.take(self.budget, split)
+    def _measured(self, split: BudgetSplit) -> BudgetResult:
+        self.spike_cost.set_thresholds(self.budget, split)
         self.advance(1)
-        return KeptBudget(self.budget, split, self.meter.spent(self.budget), self.share)
+        return BudgetResult(self.budget, split, self.spike_cost.cost(self.budget), self.share)
 
-    def _splits(self) -> Iterator[KeptBudget]:
+    def _splits(self) -> Iterator[BudgetResult]:
         """Splits at the expected price of spikes, and then at the measured one, until one fits."""
-        dearer: dict[str, float] = {}
+        price_factors: dict[str, float] = {}
         for _ in range(_SPLITS):
-            found = self._tried(self.budget.spending.split(dearer, self.share))
+            found = self._measured(self.budget.allocator.split(price_factors, self.share))
             yield found
-            if found.off <= CLOSE:
+            if found.deviation <= CLOSE:
                 return
-            for name, cost in found.spent.by_layer.items():
+            for name, cost in found.cost.by_layer.items():
                 expected = found.split.expected.get(name, 0.0)
                 if cost > 0 and expected > 0:
                     times = float(np.clip(cost / expected, 1 / _DEARER, _DEARER))
-                    dearer[name] = math.sqrt(times * dearer.get(name, times))
+                    price_factors[name] = math.sqrt(times * price_factors.get(name, times))
 
-    def _moved(self, found: KeptBudget, farther: float) -> Iterator[KeptBudget]:
+    def _moved(self, found: BudgetResult, farther: float) -> Iterator[BudgetResult]:
         """Thresholds divided by a factor, the first layer's by its 1 + `farther`th root.
 
         Those of layers in between by something between.
@@ -261,21 +263,21 @@ class _Keeping:
         powers = np.linspace(1.0 / (1.0 + farther), 1.0, len(split.thresholds))
         seen: dict[bool, tuple[float, float]] = {}
         for turn in range(_RUNS):
-            off = math.log(max(found.spent.total / found.aim, math.exp(-_STEP)))
-            seen[off > 0] = place, off
+            deviation = math.log(max(found.cost.total / found.target, math.exp(-_STEP)))
+            seen[deviation > 0] = place, deviation
             if len(seen) == 2 and abs(seen[True][0] - seen[False][0]) < _APART:
                 return
             place = _next_place(seen, turn)
             factors = dict(zip(split.thresholds, np.exp(place * powers), strict=True))
             try:
-                found = self._tried(self.budget.spending.divided(split, factors))
+                found = self._measured(self.budget.allocator.divided(split, factors))
             except BuildError:  # scales that no engine computes with: there is nothing farther
                 return
             yield found
-            if found.off <= CLOSE:
+            if found.deviation <= CLOSE:
                 return
 
-    def _too_little(self, least: float) -> ConversionError:
+    def _infeasible(self, least: float) -> ConversionError:
         rule = self.budget.rule
         reason = (
             f"{rule}: {rule.budget:.4g} {rule.unit} a sample are less than these neurons need: the "
@@ -288,12 +290,12 @@ class _Keeping:
 def _next_place(seen: Mapping[bool, tuple[float, float]], turn: int) -> float:
     """The logarithm of a factor to try, from the last ones with too much (True) and too little.
 
-    They come with the logarithm of the spending over the aim. A line through both shows where it is
+    They come with the logarithm of the cost over the target. A line through both shows where it is
     0, and halving helps where it is not a line.
     """
     if len(seen) < 2:
-        ((place, off),) = seen.values()
-        return place - float(np.clip(off, -_STEP, _STEP))
+        ((place, deviation),) = seen.values()
+        return place - float(np.clip(deviation, -_STEP, _STEP))
     (low, below), (high, above) = seen[False], seen[True]
     part = below / (below - above) if turn % 3 < 2 else 0.5
     return low + float(np.clip(part, 0.1, 0.9)) * (high - low)

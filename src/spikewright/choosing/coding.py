@@ -1,9 +1,9 @@
 """Codes of values in spikes, which are values of `convert(coding=...)`.
 
-Firing rates say T + 1 values in T steps. Signed digits of a binary number say 2^T: the spike of a
-layer's step k is worth 2^(T-k), and may be negative, so that an early guess is repaired by later
-ones (on-line arithmetic, Ercegovac 1984). Each layer starts some silent steps behind its inputs, so
-that it knows their first digits before it sends its own.
+Firing rates distinguish T + 1 values in T steps. Signed digits of a binary number distinguish 2^T:
+the spike of a layer's step k is worth 2^(T-k), and may be negative, so that later digits correct an
+early guess (on-line arithmetic, Ercegovac 1984). Each layer starts some silent steps behind its
+inputs, so that it knows their first digits before it sends its own.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from numpy.typing import NDArray
 
 from spikewright._base.arguments import is_whole, refuse
 from spikewright._base.schema import AboveZero, Where
-from spikewright._base.texts import Parser
+from spikewright._base.spec_strings import SpecParser
 from spikewright.choosing.rules import MinimumError
 from spikewright.choosing.rules.rule import StepsRule, check_fields
 from spikewright.choosing.scales import has_budget
-from spikewright.choosing.silent_steps import found_silent_steps
+from spikewright.choosing.silent_steps import find_silent_steps
 from spikewright.choosing.statistics.collect import Batch
 from spikewright.errors import Refusal
 from spikewright.graph import GraphNode
@@ -33,7 +33,7 @@ from spikewright.lower.populations import PopulationChoices, Roles, refusal
 from spikewright.network.layer_times import set_times
 from spikewright.network.neurons import BipolarIntegrateAndFire, NeuronType, RectifiedLinear
 from spikewright.network.neurons.bipolar import MOST_DIGITS
-from spikewright.running.converted import Converted
+from spikewright.running.protocols import ConversionLike
 
 Digits = Annotated[int, Where(lambda n: 1 <= n <= MOST_DIGITS, f"from 1 to {MOST_DIGITS}")]
 Steps = Annotated[int, Where(lambda n: n >= 1, "from 1")]
@@ -86,7 +86,7 @@ class SignedDigits(Coding):
     In its own `steps` steps a neuron says a whole number of units from 0 to `2^steps - 1`, or where
     values have both signs from `1 - 2^steps`. Units are those of smallest error on the calibration
     data, one a channel. A layer starts `silent_steps` behind its inputs: a number, one for each
-    `{layer: number}`, or "auto": 1, and more for the layers that say most too late, until the
+    `{layer: number}`, or "auto": 1, and more for the layers that send most too late, until the
     outputs are at most 1.1 times as far from the source's as those of the rounded twin. With as
     many silent steps as steps a layer waits for all of its input. No weight is changed. Recurrent
     layers that run step by step take `sequence_step=steps`: a step of the sequence takes these, and
@@ -118,8 +118,8 @@ class SignedDigits(Coding):
         for name, (fitting, why) in _NO_PLACE.items():
             value = given.get(name)
             if not (value is None or (isinstance(value, str | int) and value == fitting)):
-                told = repr(value) if isinstance(value, str | int | float) else type(value).__name__
-                reason = f"signed digits have no place for it, since {why}; got {told}"
+                text = repr(value) if isinstance(value, str | int | float) else type(value).__name__
+                reason = f"signed digits have no place for it, since {why}; got {text}"
                 raise refuse(name, reason, "Leave it out, or give coding=sw.RateCode()")
         self._check_step(given.get("sequence_step"))
         scale = given["scale_firing_rates"]
@@ -192,7 +192,9 @@ class SignedDigits(Coding):
         set_times(lowered.network, silent, STEP)  # type: ignore[arg-type]
         return lowered
 
-    def settled(self, conversion: Converted, roles: Roles, samples: Batch | None) -> SignedDigits:
+    def settled(
+        self, conversion: ConversionLike, roles: Roles, samples: Batch | None
+    ) -> SignedDigits:
         """The code with a number of silent steps in the place of "auto"; the network is changed."""
         if self.silent_steps != "auto":
             return self
@@ -212,7 +214,7 @@ class SignedDigits(Coding):
         def arrange(silent: Mapping[str, int]) -> None:
             waiting(silent).arranged(roles, conversion.lowered)
 
-        return waiting(found_silent_steps(conversion, arrange, self.steps, samples))
+        return waiting(find_silent_steps(conversion, arrange, self.steps, samples))
 
 
 def _differs(pool: g.Layer, scale: NDArray, roles: Roles, read: str) -> bool:
@@ -228,7 +230,7 @@ def _differs(pool: g.Layer, scale: NDArray, roles: Roles, read: str) -> bool:
 
 
 def _why_not(node: GraphNode, roles: Roles) -> str:
-    """The reason why a layer's values cannot be said in digits; empty where they can."""
+    """The reason why a layer's values cannot be sent as digits; empty where they can."""
     if node.name in roles.activations and rounded(node.layer) is not None:
         return "it rounds its values to levels of its own, which are no digits"
     return ""
@@ -242,7 +244,7 @@ def _silent(text: str) -> int | str:
         raise ValueError(f"silent_steps is auto or a whole number, not {text!r}") from None
 
 
-parse_coding = Parser(
+parse_coding = SpecParser(
     "coding", {"rate": RateCode, "digits": SignedDigits}, {"SilentSteps": _silent}
 )
-"""The code that `digits:4` or `name:value,field=value` means; raises as `Parser` does."""
+"""The code that `digits:4` or `name:value,field=value` means; raises as `SpecParser` does."""

@@ -20,9 +20,9 @@ from numpy.typing import NDArray
 from spikewright._base.arguments import refuse
 from spikewright._base.progress import progress_bar
 from spikewright._base.schema import AboveZero, Positive
+from spikewright.choosing.measured_activations import activation_means, shares, source_means
 from spikewright.choosing.rules.rule import brief, check_fields
 from spikewright.choosing.scales import has_rule
-from spikewright.choosing.sent import sending, shares, source_means
 from spikewright.choosing.statistics.channels import channel_axis
 from spikewright.choosing.statistics.collect import Batch
 from spikewright.errors import ConversionError, NetworkError, Refusal
@@ -32,7 +32,7 @@ from spikewright.lower.trace import Status
 from spikewright.network import Ensemble
 from spikewright.network.ensemble import NAMED_VOLTAGES
 from spikewright.network.processes import EachStep
-from spikewright.running.converted import Converted
+from spikewright.running.protocols import ConversionLike
 
 Per = Literal["channel", "neuron"]
 Gaps = dict[str, NDArray]
@@ -190,7 +190,7 @@ def looks_at_data(arguments: Mapping[str, Any]) -> bool:
     return has_rule(scale) or corrects(arguments)
 
 
-def add_bias(conversion: Converted, roles: Roles, value: Any) -> Gaps:
+def add_bias(conversion: ConversionLike, roles: Roles, value: Any) -> Gaps:
     """Add numbers or arrays, one for all layers or `{layer: ...}`, to the biases; by layer.
 
     An array with one axis more than the layer has is a bias for each of the first steps. Raises
@@ -213,7 +213,7 @@ def add_bias(conversion: Converted, roles: Roles, value: Any) -> Gaps:
     return added
 
 
-def _add_each_step(conversion: Converted, ensemble: Ensemble, biases: NDArray) -> None:
+def _add_each_step(conversion: ConversionLike, ensemble: Ensemble, biases: NDArray) -> None:
     """Give neurons biases `(steps, ...)`; raises `NetworkError` where these have no meaning."""
     if conversion.lowered.stepping is not None:
         raise NetworkError(
@@ -239,7 +239,7 @@ def together(ahead: NDArray | None, biases: NDArray) -> NDArray:
     return found
 
 
-def correct(conversion: Converted, rule: Correction, samples: Batch) -> Gaps:
+def correct(conversion: ConversionLike, rule: Correction, samples: Batch) -> Gaps:
     """Correct every spiking population by a rule; returns what it gives them, by layer.
 
     A layer's gaps are measured and it is shifted by them, one after the other; there is a trace of
@@ -255,12 +255,12 @@ def correct(conversion: Converted, rule: Correction, samples: Batch) -> Gaps:
     after: dict[str, float] = {}
     with progress_bar(rule.rounds * len(populations), True, "layers corrected") as advance:
         for _ in range(rule.rounds):
-            sent = sending(conversion, samples, rule.at, rule.dt)
+            measured = activation_means(conversion, samples, rule.at, rule.dt)
             for name, ensemble in populations.items():
-                gap = averaged(name, source[name] - sent.means(name))
+                gap = averaged(name, source[name] - measured.means(name))
                 before.setdefault(name, _size(gap))
                 shift(name, ensemble, gap)
-                after[name] = _size(averaged(name, source[name] - sent.means(name)))
+                after[name] = _size(averaged(name, source[name] - measured.means(name)))
                 advance(1)
     for name in populations:
         text = f"{brief(rule)}: mean gap {before[name]:.3g} -> {after[name]:.3g} on the samples"
@@ -269,7 +269,7 @@ def correct(conversion: Converted, rule: Correction, samples: Batch) -> Gaps:
 
 
 def _averaged(
-    conversion: Converted,
+    conversion: ConversionLike,
     per: Per,
     share: Mapping[str, NDArray],
     name: str,

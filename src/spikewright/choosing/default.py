@@ -1,4 +1,4 @@
-"""The choice for a number of steps that `convert(steps=...)` makes: what the tables put first.
+"""The settings that `convert(steps=...)` chooses for a number of steps: what the tables put first.
 
 Signed digits lose least in as many steps, whatever the network (docs/few_steps.md); where a layer
 or an argument has no place in them, one spike of either sign a step, with the scale of smallest

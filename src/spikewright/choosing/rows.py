@@ -11,7 +11,7 @@ from spikewright.choosing.statistics.collect import Batch
 from spikewright.graph import evaluate_all
 from spikewright.lower.choices import STEP
 from spikewright.measure import Run
-from spikewright.running.converted import Converted
+from spikewright.running.protocols import ConversionLike
 from spikewright.running.run import run_of
 from spikewright.running.runner import Runner
 
@@ -19,7 +19,7 @@ PassedOn = Callable[[str, NDArray], NDArray]
 
 
 def rows_of_graph(
-    conversion: Converted, samples: Batch, passed_on: PassedOn | None = None
+    conversion: ConversionLike, samples: Batch, passed_on: PassedOn | None = None
 ) -> list[Mapping[str, NDArray]]:
     """The values of nodes in every row, `(batch, *shape)`, each of what the row before left.
 
@@ -34,7 +34,7 @@ def rows_of_graph(
 class RowsOfRun:
     """Outputs and layers of a run of signed digits, row by row."""
 
-    def __init__(self, conversion: Converted, samples: Batch) -> None:
+    def __init__(self, conversion: ConversionLike, samples: Batch) -> None:
         stepping = conversion.lowered.stepping
         layers = () if stepping is None else tuple(conversion.populations())
         runner = Runner(conversion.lowered)

@@ -10,14 +10,14 @@ import numpy as np
 
 from spikewright._base.arguments import refuse
 from spikewright.advice import advise
-from spikewright.choosing import NeuronSetting, RuleCase, ScaleChoice, ScaleRule, Statistics
+from spikewright.choosing import NeuronConfig, RuleContext, ScaleChoice, ScaleRule, Statistics
 from spikewright.choosing.rules import EnergyBudget
+from spikewright.choosing.rules.budget_allocation import BudgetAllocator
 from spikewright.choosing.rules.rule import brief
-from spikewright.choosing.rules.spending import Spending
 from spikewright.errors import ConversionError, listed
 from spikewright.graph import Graph
 from spikewright.lower import Options
-from spikewright.lower.choices import Own, in_numbers, plain
+from spikewright.lower.choices import LayerDefaults, in_numbers, plain
 from spikewright.lower.populations import PopulationChoices, Roles, as_scale, check, resolve
 from spikewright.lower.trace import Trace
 from spikewright.network.ensemble import NAMED_VOLTAGES
@@ -43,8 +43,8 @@ class ScaleBudget:
     """A rule that spends a budget, its question, and the layers that share the budget."""
 
     rule: EnergyBudget
-    case: RuleCase
-    spending: Spending
+    context: RuleContext
+    allocator: BudgetAllocator
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,7 +64,7 @@ class ChosenScales:
     def scales(self) -> Any:
         """The scales, as `convert` takes them."""
         if not self.found:
-            return in_numbers(self.given, self.layers.scales, Own().scale)
+            return in_numbers(self.given, self.layers.scales, LayerDefaults().scale)
         return {
             name: plain(self.found[name].scale) if name in self.found else value
             for name, value in self.given.items()
@@ -72,7 +72,7 @@ class ChosenScales:
 
     def start(self, given: Any) -> Any:
         """The initial voltages, as `convert` takes them, where these were `given`."""
-        return in_numbers(given, self.layers.starts, Own().start)
+        return in_numbers(given, self.layers.starts, LayerDefaults().start)
 
     @property
     def in_numbers(self) -> PopulationChoices:
@@ -86,8 +86,8 @@ class ChosenScales:
         """The same with other choices of rules for some layers."""
         return replace(self, found={**self.found, **found})
 
-    def tell(self, trace: Trace) -> None:
-        """Leave a trace of every choice of a rule; say aloud where a rule has doubts."""
+    def add_to_trace(self, trace: Trace) -> None:
+        """Add every choice of a rule to the trace; warn where a rule has doubts."""
         doubts: dict[str, list[str]] = {}
         for name, choice in self.found.items():
             trace.add("calibrate", name, choice.text, "warning" if choice.doubtful else "exact")
@@ -95,7 +95,7 @@ class ChosenScales:
                 doubts.setdefault(brief(self.given[name]), []).append(name)
         for rule, names in doubts.items():
             text = self.found[names[0]].text
-            trace.say("calibrate", f"{rule} has doubts about {listed(names)}: {text}")
+            trace.warn("calibrate", f"{rule} has doubts about {listed(names)}: {text}")
 
 
 def choose_scales(
@@ -120,13 +120,13 @@ def choose_scales(
     budgets: list[ScaleBudget] = []
     for rule in _different(wanted):
         mine = {name: settings[name] for name in wanted if _is(wanted[name], rule)}
-        case = RuleCase(graph, read, mine, outputs, statistics() if rule.needs_data else None)
+        context = RuleContext(graph, read, mine, outputs, statistics() if rule.needs_data else None)
         if isinstance(rule, EnergyBudget):
-            budget = ScaleBudget(rule, case, rule.spending(case))
+            budget = ScaleBudget(rule, context, rule.allocator(context))
             budgets.append(budget)
-            found |= rule.choices(case, budget.spending, budget.spending.split())
+            found |= rule.choices(context, budget.allocator, budget.allocator.split())
         else:
-            found |= rule.choose(case)
+            found |= rule.choose(context)
     ordered = {name: found[name] for name in wanted if name in found}
     return ChosenScales(wanted, choices, ordered, budgets)
 
@@ -152,10 +152,10 @@ def _different(wanted: Mapping[str, Any]) -> list[ScaleRule]:
     return found
 
 
-def _settings(choices: PopulationChoices) -> dict[str, NeuronSetting]:
+def _settings(choices: PopulationChoices) -> dict[str, NeuronConfig]:
     """The facts about each layer's neurons that rules may use."""
     return {
-        name: NeuronSetting(
+        name: NeuronConfig(
             neuron_type.most_spikes,
             _start(choices.starts[name]),
             _averages(choices.synapses[name]),

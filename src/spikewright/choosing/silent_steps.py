@@ -1,4 +1,4 @@
-"""Silent steps of layers that send digits: found by what comes too late, layer by layer."""
+"""The search for the number of silent steps of each layer that sends digits."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from spikewright.choosing.statistics.collect import Batch
 from spikewright.lower.choices import STEP
 from spikewright.lower.populations import Roles
 from spikewright.network import Ensemble
-from spikewright.running.converted import Converted
+from spikewright.running.protocols import ConversionLike
 
 MOST_APART = 1.1
 """The largest distance from the source that is good enough, in distances of the rounded twin."""
@@ -28,7 +28,7 @@ def digit_unit(ensemble: Ensemble) -> NDArray:
 
 
 def rounded_to_digits(ensemble: Ensemble, values: NDArray) -> NDArray:
-    """Values of a layer's activation as its digits say them: whole units, as far as they reach."""
+    """Values of a layer's activation rounded to its digits: whole units, up to the largest."""
     unit, most = digit_unit(ensemble), float(sum(ensemble.neuron_type.spike_heights))
     found: NDArray = np.clip(np.floor(values / unit + 0.5), -most, most) * unit
     return found
@@ -44,14 +44,14 @@ def rounding(populations: Mapping[str, Ensemble]) -> PassedOn:
     return passed_on
 
 
-class DigitsCompared:
-    """A network of digits beside its source and its twin, which stay while it is arranged anew.
+class DigitComparison:
+    """Compares a network of digits with its source and its rounded twin, for any silent steps.
 
     Distances are root mean squares over all outputs, of sequences in all rows. `twin` is that of
     the rounded twin's outputs from the source's.
     """
 
-    def __init__(self, conversion: Converted, samples: Batch) -> None:
+    def __init__(self, conversion: ConversionLike, samples: Batch) -> None:
         graph, twin = conversion.canonical, rounding(conversion.populations())
         self._conversion, self._samples = conversion, samples
         self._places = dict(zip(graph.outputs, Roles(graph).read_from(), strict=True))
@@ -78,9 +78,9 @@ class DigitsCompared:
         return float(np.sqrt(np.concatenate([squares.ravel() for squares in apart]).mean()))
 
     def late(self, sent: Mapping[str, NDArray]) -> dict[str, float]:
-        """The share of each layer's neurons that did not say the digits of what they were sent.
+        """The share of each layer's neurons that did not send the digits of what they received.
 
-        Padding, NaN in `sent`, says them.
+        Padding, NaN in `sent`, counts as sent.
         """
         populations = self._conversion.populations()
         rows = {name: iter(np.moveaxis(value, 1, 0)) for name, value in sent.items()}
@@ -89,18 +89,21 @@ class DigitsCompared:
         def passed_on(name: str, value: NDArray) -> NDArray:
             if name not in populations:
                 return value
-            said, digits = next(rows[name]), rounded_to_digits(populations[name], value)
-            said = np.where(np.isnan(said), digits, said)
-            apart = np.abs(digits - said)
+            sent_values, digits = next(rows[name]), rounded_to_digits(populations[name], value)
+            sent_values = np.where(np.isnan(sent_values), digits, sent_values)
+            apart = np.abs(digits - sent_values)
             found[name].append(float(np.mean(apart > 0.5 * digit_unit(populations[name]))))
-            return said
+            return sent_values
 
         rows_of_graph(self._conversion, self._samples, passed_on)
         return {name: float(np.mean(shares)) for name, shares in found.items()}
 
 
-def found_silent_steps(
-    conversion: Converted, arrange: Callable[[Mapping[str, int]], None], most: int, samples: Batch
+def find_silent_steps(
+    conversion: ConversionLike,
+    arrange: Callable[[Mapping[str, int]], None],
+    most: int,
+    samples: Batch,
 ) -> dict[str, int]:
     """Silent steps of each layer, at most `most`; `arrange` gives them to the network.
 
@@ -109,7 +112,7 @@ def found_silent_steps(
     of many layers to several at once.
     """
     few = {name: array[:_MEASURED] for name, array in samples.items()}
-    silent, compared = dict.fromkeys(conversion.populations(), 1), DigitsCompared(conversion, few)
+    silent, compared = dict.fromkeys(conversion.populations(), 1), DigitComparison(conversion, few)
     while True:
         arrange(silent)
         spiking, sent = compared.distance()

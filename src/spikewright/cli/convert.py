@@ -18,9 +18,9 @@ from spikewright.cli import files
 from spikewright.cli.given import FIXED, NIR, Given, is_model
 from spikewright.cli.option_texts import flag
 from spikewright.cli.options import command
-from spikewright.cli.output import say, show, tell
+from spikewright.cli.output import print_paragraph, print_table, print_text
 from spikewright.conversion.trace_warnings import warn_of_unit_scale
-from spikewright.conversion.verified import Verification
+from spikewright.conversion.verification_result import Verification
 from spikewright.engines.settings import StepOptions
 from spikewright.exchange.nir import DIALECTS
 from spikewright.exchange.nir import save as save_nir
@@ -128,20 +128,20 @@ def convert(given: Given) -> None:
 
 def _print(given: Given, verification: Verification | None, found: Statistics | None) -> None:
     conversion, paths = given.conversion, given.paths
-    tell(str(conversion.trace))
+    print_text(str(conversion.trace))
     neurons, guarantee = conversion.network.n_neurons, conversion.trace.guarantee
-    tell(f"\n{neurons:,} neurons; the network is {guarantee}, as the weakest of its layers.")
+    print_text(f"\n{neurons:,} neurons; the network is {guarantee}, as the weakest of its layers.")
     if given.chosen:
-        say(given.chosen)
+        print_paragraph(given.chosen)
     if verification is not None:
-        tell(f"Verified: {verification!r}.")
+        print_text(f"Verified: {verification!r}.")
     if found is not None:
-        show(statistics_table(found))
-        tell(f"Statistics saved as {paths['statistics']}")
+        print_table(statistics_table(found))
+        print_text(f"Statistics saved as {paths['statistics']}")
     if paths["out"] is not None:
-        tell(f"Saved as {paths['out']}")
+        print_text(f"Saved as {paths['out']}")
     if paths["step"] is not None:
-        tell(f"One time step saved as {paths['step']}")
+        print_text(f"One time step saved as {paths['step']}")
 
 
 def _refuse_without_nir(given: Given) -> None:

@@ -146,5 +146,5 @@ def _check_lengths(path: Path, arrays: Mapping[str, NDArray]) -> None:
             raise SimulationError(f"{path}: {name!r} is empty, of shape {array.shape}")
     lengths = {name: len(array) for name, array in arrays.items()}
     if len(set(lengths.values())) > 1:
-        told = ", ".join(f"{n} of {name}" for name, n in lengths.items())
-        raise SimulationError(f"{path}: holds different numbers of samples: {told}")
+        counts = ", ".join(f"{n} of {name}" for name, n in lengths.items())
+        raise SimulationError(f"{path}: holds different numbers of samples: {counts}")

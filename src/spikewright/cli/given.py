@@ -21,22 +21,28 @@ from spikewright.choosing.default import ENOUGH
 from spikewright.cli import files
 from spikewright.cli.files import FileSamples, load_samples
 from spikewright.cli.option_texts import flag
-from spikewright.cli.output import emit, introduce, network_of, say, tell
+from spikewright.cli.output import (
+    network_of,
+    print_json,
+    print_network,
+    print_paragraph,
+    print_text,
+)
 from spikewright.conversion import Conversion, convert, watch
 from spikewright.conversion.trace_warnings import CHOICE
 from spikewright.errors import ConversionError, DamagedFileError, ReadError
 from spikewright.frontends import SUFFIXES
 from spikewright.frontends.live import instead_of_weights
 from spikewright.lower.choices import STEP
-from spikewright.lower.trace import silently
+from spikewright.lower.trace import suppress_warnings
 from spikewright.measure import Evaluation
-from spikewright.measure.truth import Truth
+from spikewright.measure.targets import Targets
 from spikewright.records import Record
 from spikewright.report import write_html
 from spikewright.report.figures import RasterInfo, raster_info
 from spikewright.report.tables import powers_of_two
 from spikewright.running.own_steps import run_steps
-from spikewright.running.recording import truth_of_only
+from spikewright.running.recording import only_targets
 from spikewright.study.programs import ProgramWriter, with_rules
 
 
@@ -104,8 +110,8 @@ _LONGEST = 20_000  # characters of a call that is shown
 
 
 @dataclass(frozen=True)
-class PageSubject:
-    """The subject of a page: a network, its model and data files, its samples and its run.
+class MeasuredModel:
+    """A network with its model and data files, its samples and its run, for a report about it.
 
     `run` are steps, dt, seed and engine; `held` says that no encoder makes spikes of values.
     """
@@ -138,10 +144,10 @@ class PageSubject:
         return x if isinstance(x, dict) else {next(iter(self.conversion.inputs)): x}
 
     @cached_property
-    def truth(self) -> Truth | None:
+    def truth(self) -> Targets | None:
         """Labels or targets; None where there are none, and of several outputs."""
         samples = len(next(iter(self._arrays.values())))
-        return truth_of_only(self.conversion.lowered, self.samples.y, samples)
+        return only_targets(self.conversion.lowered, self.samples.y, samples)
 
     def first(self, most: int | None) -> tuple[dict[str, NDArray], NDArray | None]:
         """The first samples and their labels or targets."""
@@ -151,7 +157,7 @@ class PageSubject:
     def measured(self, most: int | None, **how: Any) -> Evaluation:
         """Its results over time on the first samples."""
         x, y = self.first(most)
-        with silently():
+        with suppress_warnings():
             return self.conversion.evaluate(
                 x, y, **self.run, at=powers_of_two(self.run["steps"]), **how
             )
@@ -168,12 +174,12 @@ class PageSubject:
             return None
         x, _ = self.first(1)
         found = watch(self.conversion, x, **self.run)
-        told: dict[str, Any] = {"sample": "the first of the data"}
+        details: dict[str, Any] = {"sample": "the first of the data"}
         if self.truth is not None and self.truth.kind == "labels":
-            told["label"] = int(self.truth.values[0])
+            details["label"] = int(self.truth.values[0])
         if len(found.answers) > 1:
-            told["output"] = next(iter(found.answers))
-        return raster_info(found, told, next(iter(x.values()))[0] if len(x) == 1 else None)
+            details["output"] = next(iter(found.answers))
+        return raster_info(found, details, next(iter(x.values()))[0] if len(x) == 1 else None)
 
     def write(
         self,
@@ -206,19 +212,19 @@ class PageSubject:
             overwrite=files.forced(),
             **parts,
         )
-        tell(f"Report: {path}", err=True)
+        print_text(f"Report: {path}", err=True)
 
 
-def _python(subject: PageSubject) -> str:
+def _python(measured_model: MeasuredModel) -> str:
     """The network as a call; a rule stands in the place of more than some numbers."""
-    path, numbers = repr(str(subject.model)), subject.conversion.resolved
-    if is_model(subject.model):
-        given = subject.conversion.arguments
+    path, numbers = repr(str(measured_model.model)), measured_model.conversion.resolved
+    if is_model(measured_model.model):
+        given = measured_model.conversion.arguments
         known = None if given.get("calibration") is None else "calibration"
         return ProgramWriter().call(path, *with_rules(numbers, given, known))
-    if not subject.choices:
+    if not measured_model.choices:
         return f"sw.load({path})"
-    changed = ["spiking", *subject.choices]
+    changed = ["spiking", *measured_model.choices]
     return ProgramWriter().replace(f"sw.load({path})", numbers, changed)
 
 
@@ -347,34 +353,34 @@ class Given:
         found = {name: self.settings[name] for name in ("steps", "dt", "seed", "engine")}
         return {**found, "steps": run_steps(self.conversion, found["steps"])}
 
-    def subject(self, **changes: Any) -> PageSubject:
-        """The subject of a page: the network as it was opened, or others."""
+    def measured_model(self, **changes: Any) -> MeasuredModel:
+        """What a report is about: the network as it was opened, with these `changes`."""
         held = self.settings.get("encoder") is None
         usual = {"model": self.model, "data": self.paths["data"], "held": held, **changes}
         for name in ("conversion", "samples", "run", "choices"):
             usual[name] = changes[name] if name in changes else getattr(self, name)
-        return PageSubject(**usual)
+        return MeasuredModel(**usual)
 
     def save(self, made: Any, name: str = "out") -> None:
         """Save something under a name of a file, where it was given."""
         if self.paths[name] is not None:
             made.save(self.paths[name], overwrite=files.forced())
 
-    def answer(self, document: Any, tell: Callable[[], None]) -> None:
-        """Print the result: a document with `--json`, else what `tell` prints."""
+    def answer(self, document: Any, print_result: Callable[[], None]) -> None:
+        """Print the result: a document with `--json`, else what `print_result` prints."""
         if self.as_json:
-            emit(document)
+            print_json(document)
         else:
-            tell()
+            print_result()
 
-    def answer_of_network(self, document: dict[str, Any], tell: Callable[[], None]) -> None:
+    def answer_of_network(self, document: dict[str, Any], print_result: Callable[[], None]) -> None:
         """Print the result beside the kind of network that it is of."""
 
         def introduced() -> None:
-            introduce(self.conversion, self.model.name)
+            print_network(self.conversion, self.model.name)
             if self.chosen:
-                say(self.chosen)
-            tell()
+                print_paragraph(self.chosen)
+            print_result()
 
-        told = {"network": network_of(self.conversion), "chosen": self.chosen}
-        self.answer({**told, **document}, introduced)
+        about = {"network": network_of(self.conversion), "chosen": self.chosen}
+        self.answer({**about, **document}, introduced)

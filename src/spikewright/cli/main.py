@@ -15,7 +15,7 @@ from spikewright.cli.convert import convert
 from spikewright.cli.given import ARGUMENTS
 from spikewright.cli.measuring import diagnose, evaluate, run
 from spikewright.cli.options import DEBUG_FLAG, debug
-from spikewright.cli.output import in_options, nothing_lost, options_of, tell
+from spikewright.cli.output import in_options, nothing_lost, options_of, print_text
 from spikewright.cli.showing import demo, explore
 from spikewright.cli.studies import sweep, tune
 from spikewright.cli.train import train
@@ -64,13 +64,13 @@ class Commands(click.Group):
         try:
             with warnings.catch_warnings(), on_the_command_line():
                 warnings.simplefilter("always", ConversionWarning)
-                warnings.showwarning = partial(_show, warnings.showwarning)
+                warnings.showwarning = partial(_print_warning, warnings.showwarning)
                 return super().invoke(ctx)
         except ExistingFileError as error:
             raise UserError(error.advising("--force")) from error
         except SpikewrightError as error:
             if ctx.meta[DEBUG]:
-                tell(_behind(error), err=True)
+                print_text(_behind(error), err=True)
             raise UserError(_worded(str(error))) from error
         except click.UsageError as error:
             command = "spikewright" if error.ctx is None else error.ctx.command_path
@@ -91,12 +91,12 @@ def _behind(error: SpikewrightError) -> str:
     return "\n".join([trace, error.details]) if isinstance(error, ReadError) else trace
 
 
-def _show(
+def _print_warning(
     otherwise: Callable[..., None], message: Warning | str, category: type[Warning], *where: Any
 ) -> None:
     """Print warnings of a conversion as one sentence, and other warnings as usual."""
     if issubclass(category, ConversionWarning):
-        tell(f"warning: {_worded(str(message))}", err=True)
+        print_text(f"warning: {_worded(str(message))}", err=True)
     else:
         otherwise(printable(str(message)), category, *where)
 

@@ -10,7 +10,7 @@ from spikewright._base.options import Option, whole
 from spikewright.cli import files
 from spikewright.cli.given import Given
 from spikewright.cli.options import RunStepOptions, SampleOptions, command
-from spikewright.cli.output import duration, show, show_all, tell, warnings_of
+from spikewright.cli.output import duration, print_parts, print_table, print_text, warnings_of
 from spikewright.diagnosis.diagnosis import DiagnoseOptions
 from spikewright.engines.settings import StepOptions
 from spikewright.evaluation.settings import EvaluateOptions
@@ -56,9 +56,9 @@ def run(given: Given) -> None:
         length["network_steps"] = result.network_steps
     about = {**length, **result.record}
     if given.paths["report"] is not None:
-        subject = given.subject(run={**given.run, "steps": result.steps})
+        measured_model = given.measured_model(run={**given.run, "steps": result.steps})
         path, rates = given.paths["report"], neuron_rates(result)
-        subject.write(path, "Run", about, records=records, rates=rates, diagnosis=())
+        measured_model.write(path, "Run", about, records=records, rates=rates, diagnosis=())
     lasts = duration(result.steps, result.dt, result.network_steps)
     title = f"{lasts}, {result.record['engine']} engine"
     given.answer_of_network(
@@ -73,11 +73,11 @@ def run(given: Given) -> None:
 
 def _print_run(records: list[Record], title: str) -> None:
     if select(records, "accuracy"):
-        show(accuracy_table(records, title))
-    show(layer_table(records, title))
+        print_table(accuracy_table(records, title))
+    print_table(layer_table(records, title))
     total = [r for r in select(records, "spikes per sample") if "layer" not in r.how]
     for record in total:
-        tell(f"{number(record.value)} spikes per sample over {record.n} samples")
+        print_text(f"{number(record.value)} spikes per sample over {record.n} samples")
 
 
 @command(
@@ -105,15 +105,15 @@ def evaluate(given: Given) -> None:
     if given.paths["report"] is not None:
         rates, path = neuron_rates(found), given.paths["report"]
         about, records = found.settings, found.records
-        given.subject().write(path, "Evaluation", about, records=records, rates=rates)
+        given.measured_model().write(path, "Evaluation", about, records=records, rates=rates)
     document = {**found.as_dict(), "warnings": warnings_of(given.conversion)}
     given.answer_of_network(document, lambda: _print_evaluation(found, given.paths["out"]))
 
 
 def _print_evaluation(found: Evaluation, out: Path | None) -> None:
-    show_all(found.parts())
+    print_parts(found.parts())
     if out is not None:
-        tell(f"Saved as {out}")
+        print_text(f"Saved as {out}")
 
 
 @command(
@@ -134,5 +134,7 @@ def diagnose(given: Given) -> None:
     found = given.conversion.diagnose(samples.x, samples.y, **given.settings)
     if given.paths["report"] is not None:
         facts = {"samples": found.samples, **given.run}
-        given.subject().write(given.paths["report"], "Diagnosis", facts, diagnosis=found.records)
-    given.answer_of_network(found.as_dict(), lambda: tell(str(found)))
+        given.measured_model().write(
+            given.paths["report"], "Diagnosis", facts, diagnosis=found.records
+        )
+    given.answer_of_network(found.as_dict(), lambda: print_text(str(found)))

@@ -12,7 +12,7 @@ import click
 import numpy as np
 
 from spikewright import executors
-from spikewright._base.texts import Parser, by_name
+from spikewright._base.spec_strings import SpecParser, by_spec_name
 from spikewright.chips import profile
 from spikewright.choosing.coding import parse_coding
 from spikewright.choosing.correction import BiasCorrection, StepCorrection, VoltageCorrection
@@ -83,23 +83,25 @@ def _chip(text: str) -> Quantised:
         raise ValueError(f"{text!r} {known}: {error}") from None
 
 
-NEURONS: Parser = Parser(
+NEURONS: SpecParser = SpecParser(
     "neuron type",
     NEURON_TYPES,
     {"NeuronType": lambda text: NEURONS(text), "Mapping[str, Start]": None},
 )
 SCALE = replace(parse, numbers=True)
-START = Parser(
+START = SpecParser(
     "start",
-    by_name(VoltageCorrection),
+    by_spec_name(VoltageCorrection),
     words={word: word for word in ("zero", "half", "uniform")},
     numbers=True,
 )
-ENCODER = Parser("encoder", by_name(ConstantCurrent, Regular, Poisson, Frames))
-BIAS = Parser("correction", by_name(BiasCorrection, StepCorrection), leading="bias-correction")
-WEIGHTS = Parser("number of bits", by_name(Quantised), leading="quantised", nameless=_chip)
-SYNAPSE = Parser("synapse", {}, words={"none": None}, numbers=True)
-EXECUTOR = Parser("executor", {}, words={name: name for name in executors.NAMES})
+ENCODER = SpecParser("encoder", by_spec_name(ConstantCurrent, Regular, Poisson, Frames))
+BIAS = SpecParser(
+    "correction", by_spec_name(BiasCorrection, StepCorrection), leading="bias-correction"
+)
+WEIGHTS = SpecParser("number of bits", by_spec_name(Quantised), leading="quantised", nameless=_chip)
+SYNAPSE = SpecParser("synapse", {}, words={"none": None}, numbers=True)
+EXECUTOR = SpecParser("executor", {}, words={name: name for name in executors.NAMES})
 
 
 @dataclass(frozen=True)
@@ -237,7 +239,7 @@ def by_layer(values: tuple[str, ...], read: Callable[[str], Any], what: str) -> 
     """
     if not values:
         return None
-    split = read.split if isinstance(read, Parser) else Parser("", {}).split
+    split = read.split if isinstance(read, SpecParser) else SpecParser("", {}).split
     named = [entry for value in values for entry in _entries(value, split)]
     try:
         if len(values) == 1 and named[0] == ("", values[0]):
@@ -257,7 +259,7 @@ def by_layer(values: tuple[str, ...], read: Callable[[str], Any], what: str) -> 
 
 def between_commas(values: tuple[str, ...], read: Callable[[str], Any], metavar: str) -> list[Any]:
     """Several values; a thing with arguments, which may hold commas, is a text of its own."""
-    whole = read.begins if isinstance(read, Parser) else lambda text: False
+    whole = read.begins if isinstance(read, SpecParser) else lambda text: False
     parts = [part for text in values for part in ([text] if whole(text) else text.split(","))]
     try:
         return [read(text.strip()) for text in parts]

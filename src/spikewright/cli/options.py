@@ -86,7 +86,7 @@ class Text(click.ParamType):
             raise  # errors of files are ValueErrors too, and say more than a usage error
         except ValueError as error:
             self.fail(str(error), param, ctx)
-        reason = "" if self.one.item is not None else self.one.why_not(found)
+        reason = "" if self.one.item is not None else self.one.problem(found)
         if reason:
             self.fail(reason.replace("None or ", ""), param, ctx)
         return found
@@ -168,9 +168,9 @@ def _click(one: Declared, forms: Mapping[str, OptionForm], spiking: bool) -> Fun
     name = one.name.replace("_", "-")
     help = form.help or option.help
     if one.name == "spiking":
-        told = "Spiking neurons (default)" if spiking else "Spiking neurons"
+        default_text = "Spiking neurons (default)" if spiking else "Spiking neurons"
         rate = "rate neurons" if spiking else "(default) rate neurons"
-        help = f"{told}, or {rate}, which compute what the model does."
+        help = f"{default_text}, or {rate}, which compute what the model does."
         return click.option(form.flag, default=None, help=help)
     if bool in one.kinds:
         flags = f"--{name}" if option.default is False else f"--{name}/--no-{name}"

@@ -20,7 +20,7 @@ from rich.table import Table as RichTable
 from rich.text import Text
 
 from spikewright._base.amounts import steps_text
-from spikewright._base.texts import written
+from spikewright._base.spec_strings import spec_name
 from spikewright.choosing.coding import parse_coding
 from spikewright.conversion import Conversion
 from spikewright.errors import printable
@@ -91,7 +91,7 @@ def _as_text(value: str) -> str:
     call = _CALL.fullmatch(value)
     if call is None:
         return value.strip("\"'")
-    name = _CODES.get(call[1]) or written(call[1])
+    name = _CODES.get(call[1]) or spec_name(call[1])
     arguments = call[2].replace(" ", "")
     return f"{name}:{arguments}" if arguments else name
 
@@ -106,7 +106,7 @@ class OutputLost(click.ClickException):
 
 
 class ReaderLeft(OutputLost):
-    """The program behind a pipe has read enough, as `head` does: nothing is said.
+    """The program behind a pipe has read enough, as `head` does: no error is printed.
 
     It exits with 141, as shells count the signal.
     """
@@ -146,8 +146,8 @@ class _Checked:
 
     def write(self, text: str) -> int:
         with self._checked():
-            written: int = self._stream.write(text)
-            return written
+            count: int = self._stream.write(text)
+            return count
 
     def flush(self) -> None:
         with self._checked():
@@ -179,17 +179,17 @@ class _Checked:
 _FILE_WIDTH = 200  # columns, where no terminal says how wide it is
 
 
-def emit(document: Any) -> None:
+def print_json(document: Any) -> None:
     """Print one JSON document."""
     click.echo(json.dumps(document, indent=2, allow_nan=False))
 
 
-def tell(text: str, err: bool = False) -> None:
+def print_text(text: str, err: bool = False) -> None:
     """Print lines of text; characters that a terminal would obey are shown as escapes."""
     click.echo(printable(text), err=err)
 
 
-def show(table: Table) -> None:
+def print_table(table: Table) -> None:
     """Print a table, as wide as the terminal allows; in files and pipes plain, with all columns."""
     if not sys.stdout.isatty():
         click.echo(as_text([table], _FILE_WIDTH) + "\n")
@@ -198,19 +198,19 @@ def show(table: Table) -> None:
     for part in fitted(table, console.width):
         console.print(to_rich(part, console.width))
         if part.left_out:
-            tell(left_out(part))
+            print_text(left_out(part))
 
 
-def show_all(parts: Iterable[Part]) -> None:
+def print_parts(parts: Iterable[Part]) -> None:
     """Print the tables and paragraphs of a result."""
     for part in parts:
         if isinstance(part, Table):
-            show(part)
+            print_table(part)
         elif part:
-            say(f"{part}\n")
+            print_paragraph(f"{part}\n")
 
 
-def say(text: str) -> None:
+def print_paragraph(text: str) -> None:
     """Print a paragraph, wrapped between words where a terminal is narrow."""
     _console().print(printable(text), markup=False)
 
@@ -226,13 +226,13 @@ def network_of(conversion: Conversion) -> str:
     return "spiking" if spiking else "rate" if kinds else "no neurons"
 
 
-def introduce(conversion: Conversion, name: str) -> None:
-    """Print which network a command is about to speak of."""
+def print_network(conversion: Conversion, name: str) -> None:
+    """Print which network the output is about."""
     kind, count = network_of(conversion), conversion.network.n_neurons
     if kind == "no neurons":
-        tell(f"Network of {name}, without neurons")
+        print_text(f"Network of {name}, without neurons")
     else:
-        tell(f"{kind.capitalize()} network of {name}, {count:,} neurons")
+        print_text(f"{kind.capitalize()} network of {name}, {count:,} neurons")
 
 
 def warnings_of(conversion: Conversion) -> list[str]:

@@ -9,7 +9,7 @@ from typing import IO, Any
 
 import click
 
-from spikewright.cli.output import tell
+from spikewright.cli.output import print_text
 from spikewright.evaluation.checkpoint import finished_shards
 
 _PLACES = ("checkpoint", "study")
@@ -23,7 +23,7 @@ class Interrupted(click.ClickException):
 
     def show(self, file: IO[Any] | None = None) -> None:
         """Print the message: it is no error."""
-        tell(self.message, err=True)
+        print_text(self.message, err=True)
 
 
 @contextmanager
@@ -33,7 +33,7 @@ def resumable(settings: Mapping[str, Any]) -> Iterator[None]:
     place = next(filter(None, map(settings.get, _PLACES)), None)
     left = None if place is None else _left(str(place))
     if left is not None:
-        tell(f"Goes on from {place}, {left}", err=True)
+        print_text(f"Goes on from {place}, {left}", err=True)
     try:
         yield
     except KeyboardInterrupt:

@@ -14,7 +14,7 @@ from spikewright.cli import files
 from spikewright.cli.given import Given, is_model, open_conversion
 from spikewright.cli.option_texts import OptionForm
 from spikewright.cli.options import SampleOptions, command
-from spikewright.cli.output import say, show, tell
+from spikewright.cli.output import print_paragraph, print_table, print_text
 from spikewright.conversion import Conversion
 from spikewright.engines.settings import SeedOptions, StepOptions
 from spikewright.explorer import explore as library_explore
@@ -65,8 +65,8 @@ def demo(given: Given) -> None:
     if settings.pop("two_neurons"):
         # a constant input of 1 reaches A with weight 1, and A reaches B with weight 2
         examples = [worked_example(s, engine=settings["engine"]) for s in (None, *scales)]
-        told = {"dt": DT, "steps": STEPS, "examples": [plain(vars(e)) for e in examples]}
-        given.answer(told, lambda: tell(in_words(examples)))
+        document = {"dt": DT, "steps": STEPS, "examples": [plain(vars(e)) for e in examples]}
+        given.answer(document, lambda: print_text(in_words(examples)))
         return
     out, overwrite = given.paths["out"], files.forced()
     shown = library_demo.run(**settings, limit=given.limit)
@@ -89,16 +89,16 @@ def _print_demonstration(
 ) -> None:
     images = shown.records[0].n
     of = f"{library_demo.MODEL.name} on {images} held-out digits, steps of {dt * 1000:g} ms"
-    show(scale_table(shown.records, of))
-    say(f"{shown.conclusion}\n")
+    print_table(scale_table(shown.records, of))
+    print_paragraph(f"{shown.conclusion}\n")
     if shown.call:
-        tell(f"{shown.call}\n")
-    say(
+        print_text(f"{shown.call}\n")
+    print_paragraph(
         "As a rate network it equals the ONNX model layer by layer, within "
         f"{shown.agreement:.0e} of the largest value."
     )
-    say("Pictures: " + ", ".join(str(p) for p in paths if p.suffix == ".png"))
-    say(f"Report: {paths[-1]}")
+    print_paragraph("Pictures: " + ", ".join(str(p) for p in paths if p.suffix == ".png"))
+    print_paragraph(f"Report: {paths[-1]}")
 
 
 class _PageOptions(TypedDict, total=False):
@@ -145,7 +145,7 @@ def explore(given: Given) -> None:
         raise click.UsageError(f"--data: the inputs of {model} are moved on the page; leave it out")
     found = library_explore(opened, x, y, **given.settings, command=command, name=name)
     try:
-        given.answer({"url": found.url}, lambda: tell(found.url))
+        given.answer({"url": found.url}, lambda: print_text(found.url))
         found.wait()
     finally:
         found.close()

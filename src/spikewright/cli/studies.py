@@ -13,7 +13,7 @@ from spikewright.cli.files import FileSamples
 from spikewright.cli.given import Given
 from spikewright.cli.option_texts import SEVERAL
 from spikewright.cli.options import SampleOptions, command, in_steps_of
-from spikewright.cli.output import show_all, tell
+from spikewright.cli.output import print_parts, print_text
 from spikewright.conversion.options import SpikeOptions
 from spikewright.measure import neuron_rates
 from spikewright.report import figures
@@ -61,7 +61,7 @@ def sweep(given: Given) -> None:
         info = figures.sweep_info(found.records)
         drawn = figures.draw(info)
         figures.save(drawn, info, given.paths["picture"], overwrite=files.forced())
-        tell(f"Picture: {given.paths['picture']}", err=True)
+        print_text(f"Picture: {given.paths['picture']}", err=True)
     if given.paths["report"] is not None:
         _write_sweep(given, found)
     given.answer(found.as_dict(), lambda: _print_sweep(found, given.model))
@@ -69,12 +69,12 @@ def sweep(given: Given) -> None:
 
 def _write_sweep(given: Given, found: StudyResult) -> None:
     """The page: every setting, and the best (or nearest) one in detail, which is run once more."""
-    point, told = found.shown, found.facts
-    run = {"steps": point.steps, "dt": point.dt, "seed": told["seed"], "engine": told["engine"]}
-    subject = given.subject(conversion=point.conversion, run=run, choices={})
+    point, facts = found.best_or_closest, found.facts
+    run = {"steps": point.steps, "dt": point.dt, "seed": facts["seed"], "engine": facts["engine"]}
+    measured_model = given.measured_model(conversion=point.conversion, run=run, choices={})
     how = ("encoder", "precision", "batch_size", "threads")
-    evaluation = subject.measured(None, **{name: given.settings[name] for name in how})
-    subject.write(
+    evaluation = measured_model.measured(None, **{name: given.settings[name] for name in how})
+    measured_model.write(
         given.paths["report"],
         "Sweep",
         {"shown in detail": point.name, **evaluation.settings},
@@ -88,10 +88,10 @@ def _write_sweep(given: Given, found: StudyResult) -> None:
 
 
 def _print_sweep(found: StudyResult, model: Path) -> None:
-    tell(model.name)
-    show_all(found.parts())
+    print_text(model.name)
+    print_parts(found.parts())
     if found.call:
-        tell(found.call)
+        print_text(found.call)
 
 
 _SHOWN = 2000
@@ -137,17 +137,17 @@ def tune(given: Given) -> None:
     if settings["coding"] is not None:
         settings["coding"] = [in_steps_of(settings["dt"], code) for code in settings["coding"]]
     found = library_tune(given.model, samples.x, samples.y, **settings, **given.choices)
-    given.save(found.shown.conversion)
+    given.save(found.best_or_closest.conversion)
     if given.paths["report"] is not None:
         _write_search(given, found, held)
     given.answer(found.as_dict(), lambda: _print_search(found, out))
 
 
 def _print_search(found: StudyResult, out: Path | None) -> None:
-    show_all(found.parts())
-    tell(_lines(found.shown, out))
+    print_parts(found.parts())
+    print_text(_lines(found.best_or_closest, out))
     if out is not None:
-        tell(f"\nSaved as {out}")
+        print_text(f"\nSaved as {out}")
 
 
 def _lines(best: OperatingPoint, out: Path | None) -> str:
@@ -163,15 +163,15 @@ def _write_search(given: Given, found: StudyResult, held: FileSamples | None) ->
 
     They are those on the samples held back, or where no file has these on those of the search.
     """
-    best, settings = found.shown, given.settings
+    best, settings = found.best_or_closest, given.settings
     run = {**best.run, "seed": settings["seed"], "engine": settings["engine"]}
     file = "data" if held is None else "validation"
-    subject = given.subject(
+    measured_model = given.measured_model(
         conversion=best.conversion, run=run, choices={}, data=given.paths[file],
         samples=given.samples if held is None else held,
     )  # fmt: skip
     how = {"readouts": (best.readout,), "threads": settings["threads"], "progress": False}
-    evaluation = subject.measured(_SHOWN, **how)
+    evaluation = measured_model.measured(_SHOWN, **how)
     among = ", some of which were searched on" if held is None else ""
     facts = {
         **run,
@@ -180,10 +180,10 @@ def _write_search(given: Given, found: StudyResult, held: FileSamples | None) ->
         "held back": found.facts["held_back"],
         "trials": found.trials,
         "figures over time": (
-            f"{evaluation.settings['samples']} samples of {subject.data.name}{among}"
+            f"{evaluation.settings['samples']} samples of {measured_model.data.name}{among}"
         ),
     }
-    subject.write(
+    measured_model.write(
         given.paths["report"],
         "Search",
         facts,

@@ -16,7 +16,7 @@ from spikewright.cli import files
 from spikewright.cli.given import Given, is_model, open_conversion, with_spikes
 from spikewright.cli.option_texts import flag
 from spikewright.cli.options import SampleOptions, command
-from spikewright.cli.output import duration, tell
+from spikewright.cli.output import duration, print_text
 from spikewright.conversion import Conversion, convert
 from spikewright.frontends.live import check_ending, live, packed
 from spikewright.measure import neuron_rates
@@ -99,10 +99,10 @@ def train(given: Given) -> None:
 
 def _print(given: Given, trained: Training[Conversion]) -> None:
     run = duration(given.settings["steps"], given.settings["dt"])
-    tell(f"{given.model.name}, {run}\n\n{trained}")
-    tell(f"Saved as {given.paths['out']}")
+    print_text(f"{given.model.name}, {run}\n\n{trained}")
+    print_text(f"Saved as {given.paths['out']}")
     if given.paths["write_back"] is not None:
-        tell(f"Weights written to {given.paths['write_back']}")
+        print_text(f"Weights written to {given.paths['write_back']}")
 
 
 def _given() -> list[str]:
@@ -125,29 +125,31 @@ def _reconstruct(given: Given, conversion: Conversion) -> None:
     asked = {n: settings[n] for n in ("steps", "dt", *_given()) if n in settings}
     made = conversion.reconstruct(given.samples.x, **asked)
     given.save(made)
-    told = {e.layer: e.text for e in made.trace if e.stage == "reconstruct"}
-    lines = [*(f"{layer}: {text}" for layer, text in told.items()), f"Saved as {out}"]
-    given.answer({"layers": told, "saved": str(out)}, lambda: tell("\n".join(lines)))
+    changes = {e.layer: e.text for e in made.trace if e.stage == "reconstruct"}
+    lines = [*(f"{layer}: {text}" for layer, text in changes.items()), f"Saved as {out}"]
+    given.answer({"layers": changes, "saved": str(out)}, lambda: print_text("\n".join(lines)))
 
 
 def _write(given: Given, trained: Training[Conversion]) -> None:
     """The page: the training, and the trained network's results over time on some samples."""
     settings = given.settings
     run = {**{name: settings[name] for name in ("steps", "dt", "seed")}, "engine": "auto"}
-    subject = given.subject(
+    measured_model = given.measured_model(
         model=given.paths["out"], conversion=trained.conversion, run=run, choices={}
     )
-    found = subject.measured(_SHOWN, progress=False)
-    told = ("steps", "dt", "seed", "method", "epochs", "batch_size", "spikes")
-    subject.write(
+    found = measured_model.measured(_SHOWN, progress=False)
+    names = ("steps", "dt", "seed", "method", "epochs", "batch_size", "spikes")
+    measured_model.write(
         given.paths["report"],
         "Training",
         {
-            **{name: settings.get(name) for name in told},
+            **{name: settings.get(name) for name in names},
             "learning_rate": trained.learning_rate,
             "epoch that was kept": trained.kept,
             "frozen layers": in_words(trained.frozen) or "none",
-            "figures over time": f"{found.settings['samples']} samples of {subject.data.name}",
+            "figures over time": (
+                f"{found.settings['samples']} samples of {measured_model.data.name}"
+            ),
         },
         training=trained.records,
         records=found.records,

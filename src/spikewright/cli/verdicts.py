@@ -15,7 +15,7 @@ from spikewright.chips import Fit, names
 from spikewright.cli import files
 from spikewright.cli.given import Given
 from spikewright.cli.options import command
-from spikewright.cli.output import show, show_all, tell
+from spikewright.cli.output import print_parts, print_table, print_text
 from spikewright.conversion.options import SpikeOptions
 from spikewright.report.tables import Column, Table
 from spikewright.showing.doctor import doctor as library_doctor
@@ -38,9 +38,9 @@ def inspect(given: Given) -> None:
     in. Exits with 2 where a layer is refused; every reason is listed.
     """
     found = library_inspect(given.model, **given.choices)
-    told = ("parameters", "operations", "analog", "guarantee")
-    document = {**asdict(found), **{name: getattr(found, name) for name in told}}
-    given.answer(document, lambda: show_all(found.parts(given.model.name)))
+    names = ("parameters", "operations", "analog", "guarantee")
+    document = {**asdict(found), **{name: getattr(found, name) for name in names}}
+    given.answer(document, lambda: print_parts(found.parts(given.model.name)))
     if not found.convertible:
         click.get_current_context().exit(2)
 
@@ -82,12 +82,12 @@ def _asked(chips: Sequence[str]) -> list[str]:
 
 def _print_fits(found: list[Fit], model: Path) -> None:
     if len(found) > 1:
-        show(_overview(found, model.name))
+        print_table(_overview(found, model.name))
         return
     (fit,) = found
-    tell(f"{fit.chip.title}\n\n{fit.table}\n\n{fit}")
+    print_text(f"{fit.chip.title}\n\n{fit.table}\n\n{fit}")
     for broken in fit.broken:
-        tell(f"  {broken.rule}: {broken.source}")
+        print_text(f"  {broken.rule}: {broken.source}")
 
 
 def _overview(found: list[Fit], title: str) -> Table:
@@ -105,9 +105,9 @@ def _overview(found: list[Fit], title: str) -> Table:
 
 def _row(fit: Fit) -> tuple[Any, ...]:
     scarcest = fit.bottleneck
-    told = (None, None) if scarcest is None else (scarcest.place, scarcest.share)
+    bottleneck = (None, None) if scarcest is None else (scarcest.place, scarcest.share)
     remedy = str(fit.broken[0]) if fit.broken else None
-    return (fit.chip.name, fit.verdict, fit.cores, fit.cores_there, *told, remedy)
+    return (fit.chip.name, fit.verdict, fit.cores, fit.cores_there, *bottleneck, remedy)
 
 
 @command()
@@ -118,6 +118,6 @@ def doctor(given: Given) -> None:
     absent ones are no fault. Put the output into reports of errors.
     """
     found = library_doctor()
-    given.answer(found.as_dict(), lambda: show_all(found.parts()))
+    given.answer(found.as_dict(), lambda: print_parts(found.parts()))
     if found.broken:
         click.get_current_context().exit(2)

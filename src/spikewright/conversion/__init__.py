@@ -8,11 +8,11 @@ from spikewright._base.options import declared
 from spikewright.advice import is_command
 from spikewright.conversion.arguments import FROM_ELSEWHERE, in_names
 from spikewright.conversion.conversion import Conversion
-from spikewright.conversion.making import made_of
 from spikewright.conversion.measuring import Sample, watch
 from spikewright.conversion.options import ConvertOptions
+from spikewright.conversion.stages import convert_model
 from spikewright.conversion.trace_warnings import warn_of_unit_scale
-from spikewright.frontends import Reading
+from spikewright.frontends import ModelReader
 from spikewright.frontends.outputs import wanted_outputs
 from spikewright.lower.trace import Entry, Trace
 
@@ -34,9 +34,11 @@ def convert(model: Any, **options: Unpack[ConvertOptions]) -> Conversion:
     """
     arguments: dict[str, Any] = dict(options)
     example = arguments.pop("example_input")
-    reading = Reading(model, example)
+    reading = ModelReader(model, example)
     named = in_names(arguments, reading.named)
-    made = made_of(Conversion, reading, {**named, "outputs": wanted_outputs(named["outputs"])})
+    made = convert_model(
+        Conversion, reading, {**named, "outputs": wanted_outputs(named["outputs"])}
+    )
     if not is_command():  # which knows whether it can take samples
         warn_of_unit_scale(made, example is not None)
     return made

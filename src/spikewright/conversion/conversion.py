@@ -13,26 +13,26 @@ from numpy.typing import NDArray
 
 from spikewright._base.amounts import steps_text
 from spikewright._base.arguments import is_number, is_whole, refuse
-from spikewright._base.markup import Rows, Shown
-from spikewright._base.options import declared, meant, spelled
+from spikewright._base.markup import RichRepr, Rows
+from spikewright._base.options import declared, did_you_mean, suggests_keywords
 from spikewright.chips import Fit, fits, profile
 from spikewright.chips.chip import AnyChip
 from spikewright.choosing.coding import Coding, RateCode
 from spikewright.conversion import measuring, source_model
 from spikewright.conversion.arguments import FROM_ELSEWHERE, Layers, in_names, recorded
 from spikewright.conversion.loss_warnings import warn_of_answers
-from spikewright.conversion.making import saved
 from spikewright.conversion.source_model import SourceModel
+from spikewright.conversion.stages import from_saved
 from spikewright.conversion.trace_warnings import warn_of_length, warn_of_run
 from spikewright.conversion.verification import verify
-from spikewright.conversion.verified import Verification
+from spikewright.conversion.verification_result import Verification
 from spikewright.engines import MemoryNeed, Plan, Precision
 from spikewright.engines.settings import check_settings
 from spikewright.errors import SimulationError, printable
-from spikewright.frontends import Reading, Source
+from spikewright.frontends import ModelReader, Source
 from spikewright.graph import Graph
 from spikewright.lower import Lowered
-from spikewright.lower.trace import Trace, say
+from spikewright.lower.trace import Trace, warn_and_log
 from spikewright.measure import Run
 from spikewright.measure.readout import Readout
 from spikewright.network import Ensemble, Network, Node
@@ -55,7 +55,7 @@ from spikewright.running.storage import as_bytes, from_bytes, load_parts, save
 
 
 @dataclass(eq=False, repr=False)
-class Conversion(Shown):
+class Conversion(RichRepr):
     """A source model as a network.
 
     `network` is the network, to change, probe or embed; `layers[name]` is the ensemble or node that
@@ -77,7 +77,7 @@ class Conversion(Shown):
     arguments: Mapping[str, Any] = field(default_factory=dict)
     resolved: Mapping[str, Any] = field(default_factory=dict, init=False)
     _convert: Callable[[Mapping[str, Any]], Conversion] | None = field(default=None, repr=False)
-    _reading: Reading | None = field(default=None, repr=False)
+    _reading: ModelReader | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         self._runner = Runner(self.lowered)
@@ -126,7 +126,7 @@ class Conversion(Shown):
             raise refuse("replace", reason, "Convert the model, and save that")
         unknown = sorted(set(changes) - set(self.arguments))
         if unknown:
-            hint = meant(unknown[0], self.arguments, FROM_ELSEWHERE)
+            hint = did_you_mean(unknown[0], self.arguments, FROM_ELSEWHERE)
             known = f"{hint} Arguments are {', '.join(self.arguments)}".lstrip()
             raise refuse(unknown[0], "convert has no such argument", known)
         now, then = self.coding, changes.get("coding", self.coding) or RateCode()
@@ -160,7 +160,7 @@ class Conversion(Shown):
         sizes = ", ".join(f"{name} {e.n_neurons}" for name, e in self.populations().items())
         return printable(f"<Conversion with neurons {sizes or 'nowhere'}>")
 
-    def _told(self) -> tuple[str, Rows]:
+    def _summary(self) -> tuple[str, Rows]:
         status = self.trace.status
         rows = [
             (n, f"{e.n_neurons:,}", type(e.neuron_type).__name__, _range(e.rate_scale), status(n))
@@ -213,7 +213,7 @@ class Conversion(Shown):
             warn_of_answers(self, named, run)
         return run
 
-    @spelled()
+    @suggests_keywords()
     def stream(
         self,
         dt: float = 0.001,
@@ -356,7 +356,7 @@ class Conversion(Shown):
 
         Raises `MissingFileError` or `DamagedFileError`.
         """
-        return saved(cls, load_parts(path))
+        return from_saved(cls, load_parts(path))
 
     def __reduce__(self) -> tuple[Callable[[bytes], Conversion], tuple[bytes]]:
         return _from_bytes, (as_bytes(self._stored),)
@@ -367,7 +367,7 @@ class Conversion(Shown):
         try:
             frozen = self._model.frozen
         except Exception as error:  # a copy of the user's model is made, which may raise anything
-            say(
+            warn_and_log(
                 "the file does not say which layers are frozen, which no copy of the model shows "
                 f"({type(error).__name__}: {error}). Name them when you train it: frozen=[...]"
             )
@@ -398,4 +398,4 @@ def _range(values: NDArray) -> str:
 
 def _from_bytes(content: bytes) -> Conversion:
     """The conversion in a pickle."""
-    return saved(Conversion, from_bytes(content))
+    return from_saved(Conversion, from_bytes(content))

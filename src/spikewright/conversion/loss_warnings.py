@@ -16,10 +16,10 @@ from spikewright._base.samples import held
 from spikewright.advice import advise, is_command
 from spikewright.choosing.scales import has_rule
 from spikewright.graph import Graph, evaluate
-from spikewright.lower.trace import is_silent, warn
+from spikewright.lower.trace import warn, warnings_suppressed
 from spikewright.measure import Evaluation, Run
 from spikewright.records import Record, select
-from spikewright.running.converted import Converted
+from spikewright.running.protocols import ConversionLike
 from spikewright.running.recording import outputs_of
 
 _POINTS = 0.03  # of accuracy
@@ -33,7 +33,7 @@ _LOOKED = "answers"
 """The stage of a conversion that was looked at, whatever was found."""
 
 
-def warn_of_answers(conversion: Converted, x: Mapping[str, NDArray], run: Run) -> None:
+def warn_of_answers(conversion: ConversionLike, x: Mapping[str, NDArray], run: Run) -> None:
     """Warn where answers of a run differ from the source's, on up to 100 of the samples.
 
     `x` are values that are held, by input. The source is asked once a conversion, in a first run of
@@ -64,16 +64,18 @@ def warn_of_answers(conversion: Converted, x: Mapping[str, NDArray], run: Run) -
         if off <= _VALUES:
             continue
         if not output.classes:
-            _tell(conversion, f"outputs are {off:.2g} deviations off in {length}")
+            _warn_of_loss(conversion, f"outputs are {off:.2g} deviations off in {length}")
             return
         classes = [v > _HALF if output.single else v.argmax(axis=-1) for v in (now, then)]
         differ = float(np.mean(classes[0] != classes[1]))
         if differ > _DECISIONS:
-            _tell(conversion, f"{percent(differ)} of answers are not the source's in {length}")
+            _warn_of_loss(
+                conversion, f"{percent(differ)} of answers are not the source's in {length}"
+            )
             return
 
 
-def warn_of_evaluation(conversion: Converted, found: Evaluation) -> None:
+def warn_of_evaluation(conversion: ConversionLike, found: Evaluation) -> None:
     """Warn where an evaluation finds that more than 3 points are lost.
 
     Without labels, where more than 10 % of decisions differ from the source's, or values by .05 of
@@ -94,22 +96,28 @@ def warn_of_evaluation(conversion: Converted, found: Evaluation) -> None:
     same, off = worst("agreement", min), worst("relative difference", max)
     if lost is not None:
         if lost > _POINTS:
-            _tell(conversion, f"{100 * lost:.1f} points of accuracy are lost in {length}")
+            _warn_of_loss(conversion, f"{100 * lost:.1f} points of accuracy are lost in {length}")
     elif off is not None and off > _VALUES:
         if same is None:
-            _tell(conversion, f"outputs are {percent(off)} off in {length}")
+            _warn_of_loss(conversion, f"outputs are {percent(off)} off in {length}")
         elif 1 - same > _DECISIONS:
-            _tell(conversion, f"{percent(1 - same)} of answers are not the source's in {length}")
+            _warn_of_loss(
+                conversion, f"{percent(1 - same)} of answers are not the source's in {length}"
+            )
 
 
-def _is_open(conversion: Converted) -> bool:
+def _is_open(conversion: ConversionLike) -> bool:
     """True for a spiking, inexact network that has not warned yet, where warnings are wanted."""
-    if is_silent() or conversion.trace.has_said or conversion.trace.guarantee == "exact":
+    if (
+        warnings_suppressed()
+        or conversion.trace.has_warned
+        or conversion.trace.guarantee == "exact"
+    ):
         return False
     return any(e.neuron_type.spiking for e in conversion.populations().values())
 
 
-def _tell(conversion: Converted, lost: str) -> None:
+def _warn_of_loss(conversion: ConversionLike, lost: str) -> None:
     conversion.trace.mark(_LOOKED)
     given = conversion.arguments
     chosen = given.get("coding") is not None or has_rule(given.get("scale_firing_rates"))

@@ -14,7 +14,7 @@ from spikewright._base.options import declared
 from spikewright.choosing import Statistics
 from spikewright.choosing.calibration import collect_sharded
 from spikewright.conversion.loss_warnings import warn_of_evaluation
-from spikewright.conversion.source_model import OfModel
+from spikewright.conversion.source_model import ModelConversion
 from spikewright.conversion.trace_warnings import warn_of_length, warn_of_run
 from spikewright.diagnosis import diagnosis
 from spikewright.diagnosis.diagnosis import DiagnoseOptions
@@ -27,15 +27,15 @@ from spikewright.graph import evaluate_all
 from spikewright.measure import Evaluation, EveryStep, read_out_at_every_step
 from spikewright.network.connection import Object
 from spikewright.records import select
-from spikewright.running.converted import Converted
 from spikewright.running.inputs import as_held, batch_of, refuse_sequences
 from spikewright.running.own_steps import complete_readouts, in_network_steps, run_steps, steps_of
+from spikewright.running.protocols import ConversionLike
 from spikewright.running.run import run_of
 from spikewright.running.runner import Runner
 
 
 def calibrate(
-    self: OfModel,
+    self: ModelConversion,
     x: Any,
     *,
     executor: Any = "local",
@@ -58,7 +58,7 @@ def calibrate(
 
 @declared(SimulationError)
 def evaluate(
-    self: OfModel,
+    self: ModelConversion,
     x: Any,
     y: Any = None,
     steps: int | None = None,
@@ -110,7 +110,7 @@ def evaluate(
 
 @declared(SimulationError)
 def diagnose(
-    self: OfModel,
+    self: ModelConversion,
     x: Any,
     y: Any = None,
     steps: int | None = None,
@@ -156,7 +156,7 @@ class Sample:
 
 
 def watch(
-    conversion: Converted,
+    conversion: ConversionLike,
     x: Any,
     steps: int | None,
     dt: float = 0.001,
@@ -201,7 +201,12 @@ def watch(
 
 
 def _answers(
-    conversion: Converted, name: str, place: Object, raw: NDArray, readout: EveryStep, dt: float
+    conversion: ConversionLike,
+    name: str,
+    place: Object,
+    raw: NDArray,
+    readout: EveryStep,
+    dt: float,
 ) -> NDArray:
     """The output under a readout at each step, with its activation on the value read out."""
     values = read_out_at_every_step(raw, readout, dt)[0]
@@ -210,7 +215,7 @@ def _answers(
     return values if activation is None else activation.evaluate(values)
 
 
-def _one(conversion: Converted, x: Any) -> dict[str, NDArray]:
+def _one(conversion: ConversionLike, x: Any) -> dict[str, NDArray]:
     """The sample; raises `SimulationError` where it is not one, held constant."""
     arrays = as_held(x, conversion.graph, ", held constant")
     samples = batch_of(arrays)

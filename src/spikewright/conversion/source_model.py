@@ -11,13 +11,13 @@ from spikewright._base.arguments import is_whole
 from spikewright._base.options import declared
 from spikewright.choosing.coding import SignedDigits
 from spikewright.conversion.arguments import Wanted
-from spikewright.conversion.making import made_of
+from spikewright.conversion.stages import convert_model
 from spikewright.errors import TrainingError
-from spikewright.frontends import Reading, Source
+from spikewright.frontends import ModelReader, Source
 from spikewright.frontends.provenance import ArrayKey
 from spikewright.graph import Graph
-from spikewright.running.converted import Converted
 from spikewright.running.own_steps import run_steps
+from spikewright.running.protocols import ConversionLike
 from spikewright.running.runner import Runner
 from spikewright.training import module, reconstruction, training
 from spikewright.training.options import (
@@ -38,14 +38,14 @@ class SourceModel:
     `arguments` are those of `convert`.
     """
 
-    given: Reading | None
+    given: ModelReader | None
     source: Source
     graph: Graph
     arguments: Mapping[str, Any]
     _found: tuple[set[str], frozenset[ArrayKey]] | None = field(default=None, init=False)
 
     @property
-    def reading(self) -> Reading | None:
+    def reading(self) -> ModelReader | None:
         """The reading of the model itself, live or as it was loaded from its file."""
         if self.given is None:
             return None
@@ -53,7 +53,7 @@ class SourceModel:
         return replace(self.given, model=model, form=Wanted(self.arguments).form)
 
     @property
-    def live(self) -> Reading | None:
+    def live(self) -> ModelReader | None:
         """The reading of a live model, in the form that it was read in."""
         live = self.given is not None and self.given.framework is not None
         return self.reading if live else None
@@ -78,14 +78,14 @@ class SourceModel:
         return self.graph.frozen | self._found[1]
 
 
-class OfModel(Converted, Protocol):
+class ModelConversion(ConversionLike, Protocol):
     """A conversion that knows its model, and runs its network."""
 
     _model: SourceModel
     _runner: Runner
 
 
-Of = TypeVar("Of", bound=OfModel)
+Of = TypeVar("Of", bound=ModelConversion)
 
 
 @declared(TrainingError)
@@ -125,7 +125,7 @@ def train(self: Of, x: Any, y: Any = None, **options: Unpack[TrainOptions]) -> T
     """
     model = self._model
     asked = TrainingRequest(x, y, _settings(self, options), model.reading, model.live)
-    return training.train(self, asked, partial(made_of, type(self)))
+    return training.train(self, asked, partial(convert_model, type(self)))
 
 
 @declared(TrainingError)
@@ -155,7 +155,9 @@ def reconstruct(self: Of, x: Any, **options: Unpack[ReconstructOptions]) -> Of:
 
 
 @declared(TrainingError)
-def to_torch(self: OfModel, steps: int | None = None, **options: Unpack[ModuleOptions]) -> Any:
+def to_torch(
+    self: ModelConversion, steps: int | None = None, **options: Unpack[ModuleOptions]
+) -> Any:
     """The network through `steps` steps of `dt` seconds, an ordinary `torch.nn.Module`.
 
     It computes what the torch engine does, with gradients: a training loop of your own may
@@ -179,10 +181,10 @@ def load_state(self: Of, state: Mapping[str, Any]) -> Of:
     The source is copied and left as it is; choices are those in `resolved`. Raises
     `TrainingError` for names, shapes and values that do not fit.
     """
-    return module.loaded(self, state, partial(made_of, type(self)), self._model.live)
+    return module.loaded(self, state, partial(convert_model, type(self)), self._model.live)
 
 
-def _steps(conversion: Converted, steps: Any) -> int:
+def _steps(conversion: ConversionLike, steps: Any) -> int:
     """As `run_steps`; raises `TrainingError` where there are none, and for digits of no code."""
     if conversion.lowered.times is not None and not isinstance(conversion.coding, SignedDigits):
         raise TrainingError(
@@ -195,7 +197,7 @@ def _steps(conversion: Converted, steps: Any) -> int:
     return int(found)
 
 
-def _settings(conversion: OfModel, given: Mapping[str, Any]) -> TrainOptions:
+def _settings(conversion: ModelConversion, given: Mapping[str, Any]) -> TrainOptions:
     """The settings of a training, whose layers are named as in the graph."""
     trainable = given["trainable"]
     if trainable is TRAINABLE and conversion.lowered.times is not None:  # unless it was given

@@ -19,25 +19,25 @@ from spikewright.lower.trace import Trace, kind_of, steps_in
 from spikewright.network import Node, NodeFunction
 from spikewright.network.neurons import NeuronType
 from spikewright.network.node_functions import PythonCall
-from spikewright.running.converted import Converted, Made
+from spikewright.running.protocols import ConversionLike, Made
 
 CHOICE = "steps"
 """The stage of entries about what was chosen for a number of steps."""
 
 _RUN = "this run has"
-_COARSE = 1.0  # spikes a neuron and run, below which the trace says so
-_LOST = 0.25  # below which it is said aloud, where nobody chose the scales by data
+_COARSE = 1.0  # spikes a neuron and run, below which the trace has an entry
+_LOST = 0.25  # below which there is a warning, where no data chose the scales
 
 
-def warn_of_length(conversion: Converted, steps: int, dt: float, about: str = _RUN) -> None:
+def warn_of_length(conversion: ConversionLike, steps: int, dt: float, about: str = _RUN) -> None:
     """Warn of a run of another length than the right one, once per conversion and length."""
     doubt = doubt_of_length(conversion, (steps,), dt, about)
     if doubt:
-        conversion.trace.say(f"run of {steps} x {dt}" if about == _RUN else about, doubt)
+        conversion.trace.warn(f"run of {steps} x {dt}" if about == _RUN else about, doubt)
 
 
 def doubt_of_length(
-    conversion: Converted, lengths: Sequence[int], dt: float, about: str = _RUN
+    conversion: ConversionLike, lengths: Sequence[int], dt: float, about: str = _RUN
 ) -> str:
     """The sentences on runs that are read out after these numbers of steps, if none is right.
 
@@ -64,7 +64,7 @@ def _too_short(at_once: int, steps: int, about: str) -> str:
     )
 
 
-def _lengths(conversion: Converted) -> dict[str, float]:
+def _lengths(conversion: ConversionLike) -> dict[str, float]:
     """The seconds after which each layer is exact, of those that were promised to be and still are.
 
     A layer that a correction fitted to a number of steps is exact after none.
@@ -85,9 +85,9 @@ def _not_exact(found: Mapping[str, float], lengths: Sequence[int], dt: float, ha
     numbers = set(steps.values())
     if not found or (len(numbers) == 1 and numbers <= set(lengths)):
         return ""
-    shown = {name: _time(found[name], dt) for name in found}
-    if len(set(shown.values())) > 1:
-        each = listed([f"{name} after {time}" for name, time in shown.items()])
+    times = {name: _time(found[name], dt) for name in found}
+    if len(set(times.values())) > 1:
+        each = listed([f"{name} after {time}" for name, time in times.items()])
         longest = max(found.values())
         return (
             f"layers that round are exact after different numbers of steps ({each}), so that no "
@@ -95,7 +95,7 @@ def _not_exact(found: Mapping[str, float], lengths: Sequence[int], dt: float, ha
             f"(threshold x {longest:.6g}) for each of them all are exact after "
             f"{_time(longest, dt)}"
         )
-    time = next(iter(shown.values()))
+    time = next(iter(times.values()))
     return (
         f"layers that round ({listed(list(found))}) are exact after {time} and at no other "
         f"length, and {has}: outputs are not the source's. Run {time}, or train the source with "
@@ -109,8 +109,8 @@ def _time(seconds: float, dt: float) -> str:
     return f"{seconds * 1000:.6g} ms" if steps is None else counted(steps, "step")
 
 
-def tell_of_choice(conversion: Made, why: str) -> Made:
-    """Trace what was chosen for a number of steps, and why nothing better; the conversion."""
+def trace_choice(conversion: Made, why: str) -> Made:
+    """Add the choice for a number of steps to the trace, with the reason; return the conversion."""
     coding, times = conversion.coding, conversion.lowered.times
     steps = counted(coding.steps or 0, "step")
     text = f"firing rates of one spike a step in {steps}, means corrected{why}"
@@ -124,7 +124,7 @@ def tell_of_choice(conversion: Made, why: str) -> Made:
     return conversion
 
 
-def warn_of_unit_scale(conversion: Converted, example: bool = False) -> None:
+def warn_of_unit_scale(conversion: ConversionLike, example: bool = False) -> None:
     """Warn once that firing rates have a scale of 1, since neither samples nor a number chose one.
 
     Layers that round bring their own. `example` tells whether an example input was given.
@@ -135,11 +135,13 @@ def warn_of_unit_scale(conversion: Converted, example: bool = False) -> None:
         return
     spiking = [n for n, e in conversion.populations().items() if e.neuron_type.spiking]
     if any(rounded(conversion.canonical[name].layer) is None for name in spiking):
-        told = advise("rates that nothing chose", example="example_input=x[:1], " * example)
-        conversion.trace.say("run", f"a firing-rate scale of 1 gives few spikes. {told}")
+        advice = advise("rates that nothing chose", example="example_input=x[:1], " * example)
+        conversion.trace.warn("run", f"a firing-rate scale of 1 gives few spikes. {advice}")
 
 
-def warn_of_run(conversion: Converted, means: Mapping[str, float], steps: int, dt: float) -> None:
+def warn_of_run(
+    conversion: ConversionLike, means: Mapping[str, float], steps: int, dt: float
+) -> None:
     """Warn where a run of this length, or with so few spikes, says little of the source."""
     warn_of_length(conversion, steps, dt)
     layers = conversion.populations()
@@ -171,7 +173,7 @@ def warn_of_few_spikes(
     limit = 0.0 if isinstance(scales, Mapping) or has_rule(scales) else _LOST
     lost = [f"{name} {mean:.2g}" for name, mean in coarse.items() if mean <= limit]
     if lost:
-        trace.say(
+        trace.warn(
             "run",
             f"neurons hardly spike in {steps} steps of {dt} s, so that outputs say little; spikes "
             f"a neuron: {listed(lost)}. {advise('few spikes', steps=steps)}",
@@ -207,7 +209,7 @@ def warn_of_no_effect(trace: Trace, wanted: Wanted, lowered: Lowered) -> None:
         advice = (
             "Leave it out" if wanted.neurons.is_spiking else "Give spiking=True, or leave it out"
         )
-        trace.say(name, f"{name}={_short(value)} changes nothing: {reason}. {advice}")
+        trace.warn(name, f"{name}={_short(value)} changes nothing: {reason}. {advice}")
 
 
 def warn_of_no_spikes(trace: Trace, wanted: Wanted, lowered: Lowered, graph: Graph) -> None:
@@ -217,7 +219,7 @@ def warn_of_no_spikes(trace: Trace, wanted: Wanted, lowered: Lowered, graph: Gra
         return
     analog = _analog(lowered, graph)
     if not analog:
-        trace.say("spiking", f"{_asked(wanted)}, and the model has no activations: nothing spikes")
+        trace.warn("spiking", f"{_asked(wanted)}, and the model has no activations: nothing spikes")
         return
     advice = (
         'Layers that fallback="python" calls hold their activations: replace them by layers that '
@@ -225,7 +227,7 @@ def warn_of_no_spikes(trace: Trace, wanted: Wanted, lowered: Lowered, graph: Gra
         if any(map(_is_call, _functions(lowered)))
         else "Choose spiking neuron types, or read a layer before the last activation"
     )
-    trace.say(
+    trace.warn(
         "spiking",
         f"{_asked(wanted)}, and no neuron does: 0 of {len(analog)} activations spike, and these "
         f"layers hold those that stay analog: {listed(analog)}. {advice}",
@@ -268,8 +270,8 @@ def _short(value: Any) -> str:
 _STAGE = "padding"
 
 
-def tell_of_masks(trace: Trace, lowered: Lowered) -> None:
-    """Trace which positions are padding; warn where inputs that are called masks hide nothing."""
+def trace_masks(trace: Trace, lowered: Lowered) -> None:
+    """Add the positions of padding to the trace; warn if an input called a mask hides nothing."""
     found = () if lowered.masks is None else lowered.masks.found
     for mask in found:
         trace.add(_STAGE, mask.node, _text(mask), "exact")

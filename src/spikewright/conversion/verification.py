@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright import engines
-from spikewright.conversion.verified import (
+from spikewright.conversion.verification_result import (
     OWN_SUM,
     UNITS,
     Difference,
@@ -27,8 +27,8 @@ from spikewright.graph import Graph, GraphNode, evaluate, evaluate_all
 from spikewright.graph.integer_inputs import random_inputs, random_rows, whole_inputs
 from spikewright.graph.layers import Affine, Convolution, ScaleShift
 from spikewright.lower import Lowered, Options, RowStepping, lower
-from spikewright.running.converted import Converted
 from spikewright.running.inputs import stepped
+from spikewright.running.protocols import ConversionLike
 from spikewright.running.recording import probes_of
 
 READ, NETWORK = "the graph that was read", "the rate network"
@@ -36,7 +36,7 @@ _MEASURED = 16  # samples whose rounding is measured, at most
 
 
 def verify(
-    conversion: Converted,
+    conversion: ConversionLike,
     source: Source,
     x: Mapping[str, NDArray] | None,
     rtol: float | None,
@@ -127,7 +127,7 @@ def _other_size(
 
 
 def _sums(
-    conversion: Converted, network: Mapping[str, NDArray], graph: Graph
+    conversion: ConversionLike, network: Mapping[str, NDArray], graph: Graph
 ) -> Iterator[Difference]:
     """Values of the network beside the sums that they are, each measured by its own terms."""
     if conversion.lowered.stepping is not None:  # values of several steps
@@ -140,7 +140,7 @@ def _sums(
 
 
 def _layers(
-    conversion: Converted,
+    conversion: ConversionLike,
     source: Source,
     inside: Mapping[str, NDArray],
     network: Mapping[str, NDArray],

@@ -12,11 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright._base.registries import Registry
-from spikewright.choosing.rules.rule import shown
+from spikewright.choosing.rules.rule import format_range
 from spikewright.choosing.statistics.channels import by_channel, channel_axis, spread
 from spikewright.diagnosis.layer_losses import LayerLoss, ablation_change, change_if_sent
+from spikewright.diagnosis.mean_propagation import LossyLayer, MeanPropagation, network_means
 from spikewright.diagnosis.proposals import Diagnosed
-from spikewright.diagnosis.sites import MeanFlow, Site, present
 from spikewright.engines.grid import on_grid
 from spikewright.graph import GraphNode
 from spikewright.graph.layers import Affine, Convolution
@@ -63,30 +63,30 @@ def causes(case: Diagnosed) -> tuple[Cause, ...]:
 @_register("narrow channels")
 def _narrow_channels(case: Diagnosed) -> Iterator[Cause]:
     """Channels of few levels beside others of many, under thresholds that do not follow them."""
-    for layer, site in _losing(case):
-        factor = _as_many_levels(case, site)
+    for layer, lossy in _losing(case):
+        factor = _as_many_levels(case, lossy)
         if factor is None:
             continue
         before = ablation_change(case.samples, layer.name)
         after = ablation_change(case.samples, layer.name, factor)
         if after <= _HALF * before:
-            said = _ranges(case, site)
+            ranges = _ranges(case, lossy)
             text = (
-                f"{said}. As many levels for each channel would cut what the layer alone changes "
+                f"{ranges}. As many levels for each channel would cut what the layer alone changes "
                 f"from {_percent(before)} to {_percent(after)}"
             )
-            move = f"Choose for channels: scale_firing_rates={_rule_of_channels(case, site)}"
+            move = f"Choose for channels: scale_firing_rates={_rule_of_channels(case, lossy)}"
             yield Cause("narrow channels", layer.name, text, move, before, after)
 
 
 @_register("narrow sign")
 def _narrow_sign(case: Diagnosed) -> Iterator[Cause]:
     """Values of one sign that are small beside those of the other, with one threshold for both."""
-    for layer, site in _losing(case):
+    for layer, lossy in _losing(case):
         value = case.samples.first.value(layer.name)
         ends = float(value.max(initial=0.0)), float(-value.min(initial=0.0))
         small, large = sorted(ends)
-        if small == 0 or large < _ONE_SIDED * small or site.cells is None:
+        if small == 0 or large < _ONE_SIDED * small or lossy.neurons is None:
             continue
         sign = 1.0 if ends[0] == small else -1.0
 
@@ -96,7 +96,7 @@ def _narrow_sign(case: Diagnosed) -> Iterator[Cause]:
         before = change_if_sent(case.samples, layer.name, lambda exact, sent: sent)
         after = change_if_sent(case.samples, layer.name, repaired)
         if before >= _LEAST and after <= _HALF * before:
-            text = _signs(value, site, sign, ends, (before, after))
+            text = _signs(value, lossy, sign, ends, (before, after))
             move = (
                 f"One threshold serves both signs: {_times(large / small)} times the scale of "
                 f"{layer.name} gives the smaller as many levels, and so do as many times the steps"
@@ -108,7 +108,7 @@ def _narrow_sign(case: Diagnosed) -> Iterator[Cause]:
 def _cancelling_sums(case: Diagnosed) -> Iterator[Cause]:
     """Weighted sums in which terms cancel, but not their errors: linear bottlenecks and heads."""
     plan, batch = case.samples.plan, case.samples.first
-    values = present(plan, batch.source, batch.disorder)
+    values = network_means(plan, batch.source, batch.disorder)
 
     def error(name: str) -> float:
         exact = batch.value(name)
@@ -141,7 +141,7 @@ def _cancelling_sums(case: Diagnosed) -> Iterator[Cause]:
 def _rounded_sums(case: Diagnosed) -> Iterator[Cause]:
     """Weights of spikes so small beside others of their channel that 24 bits do not hold them."""
     plan, batch = case.samples.plan, case.samples.first
-    values = present(plan, batch.source, batch.disorder)
+    values = network_means(plan, batch.source, batch.disorder)
     for node in plan.graph:
         if not isinstance(node.layer, Affine | Convolution) or not _reads_spikes(plan, node):
             continue
@@ -169,20 +169,20 @@ def _rounded_sums(case: Diagnosed) -> Iterator[Cause]:
         )
 
 
-def _reads_spikes(plan: MeanFlow, node: GraphNode) -> bool:
+def _reads_spikes(plan: MeanPropagation, node: GraphNode) -> bool:
     """Whether populations that spike are all that a layer reads."""
-    cells = [plan.sites[name].cells for name in _senders(plan, node)]
-    return bool(cells) and all(c is not None and c.neuron_type.spiking for c in cells)
+    neurons = [plan.lossy_layers[name].neurons for name in _senders(plan, node)]
+    return bool(neurons) and all(c is not None and c.neuron_type.spiking for c in neurons)
 
 
-def _weights_on_grid(plan: MeanFlow, node: GraphNode) -> NDArray:
+def _weights_on_grid(plan: MeanPropagation, node: GraphNode) -> NDArray:
     """A layer's weights as sums over spikes hold them, times heights that differ by channel."""
     weight = np.asarray(node.layer.weight, np.float64)  # type: ignore[attr-defined]
-    sender = plan.sites.get(node.inputs[0])
+    sender = plan.lossy_layers.get(node.inputs[0])
     heights = np.ones(1)
-    if sender is not None and sender.cells is not None and np.ndim(sender.cells.height):
+    if sender is not None and sender.neurons is not None and np.ndim(sender.neurons.height):
         shape = plan.graph.shapes[sender.name]
-        each = np.broadcast_to(sender.cells.height, (1, *shape))
+        each = np.broadcast_to(sender.neurons.height, (1, *shape))
         heights = by_channel(each, channel_axis(plan.graph, sender.name)).mean(axis=1)
     if len(heights) != weight.shape[1]:
         return on_grid(weight, "float32")
@@ -199,82 +199,88 @@ def _errors_by_channel(exact: NDArray, found: NDArray, axis: int | None) -> NDAr
     return np.asarray(apart / np.where(whole > 0.0, whole, 1.0) * (whole > 0.0))
 
 
-def _losing(case: Diagnosed) -> Iterator[tuple[LayerLoss, Site]]:
+def _losing(case: Diagnosed) -> Iterator[tuple[LayerLoss, LossyLayer]]:
     """Layers with spikes that count what arrives, and change the output by enough to matter."""
     for layer in sorted(case.layers, key=lambda found: -found.loss.change):
-        site = case.samples.plan.sites[layer.name]
-        counts = site.cells is not None and site.cells.integrates
+        lossy = case.samples.plan.lossy_layers[layer.name]
+        counts = lossy.neurons is not None and lossy.neurons.integrates
         if counts and layer.loss.change >= _LEAST:
-            yield layer, site
+            yield layer, lossy
 
 
-def _channels(case: Diagnosed, site: Site, value: NDArray) -> NDArray:
+def _channels(case: Diagnosed, lossy: LossyLayer, value: NDArray) -> NDArray:
     """Values `(batch, *shape)` as `(channels, values)`."""
-    return by_channel(value, channel_axis(case.samples.plan.graph, site.name))
+    return by_channel(value, channel_axis(case.samples.plan.graph, lossy.name))
 
 
-def _largest(case: Diagnosed, site: Site) -> NDArray:
+def _largest(case: Diagnosed, lossy: LossyLayer) -> NDArray:
     """The largest magnitude of each channel in the source."""
-    value = np.abs(case.samples.first.value(site.name))
-    return np.asarray(_channels(case, site, value).max(axis=1))
+    value = np.abs(case.samples.first.value(lossy.name))
+    return np.asarray(_channels(case, lossy, value).max(axis=1))
 
 
-def _as_many_levels(case: Diagnosed, site: Site) -> NDArray | None:
+def _as_many_levels(case: Diagnosed, lossy: LossyLayer) -> NDArray | None:
     """Factors of rates at which each channel has as many levels as the widest.
 
     None where channels have about as many already.
     """
-    assert site.cells is not None
-    graph, largest = case.samples.plan.graph, _largest(case, site)
-    shape = graph.shapes[site.name]
-    heights = _channels(case, site, np.broadcast_to(site.cells.height, (1, *shape))).mean(axis=1)
+    assert lossy.neurons is not None
+    graph, largest = case.samples.plan.graph, _largest(case, lossy)
+    shape = graph.shapes[lossy.name]
+    heights = _channels(case, lossy, np.broadcast_to(lossy.neurons.height, (1, *shape))).mean(
+        axis=1
+    )
     levels, sends = largest / heights, largest > 0
     if sends.sum() < 2 or np.mean(levels[sends] < _NARROW * levels.max()) < _SHARE:
         return None
     factors = np.where(sends, levels.max() / np.where(sends, levels, 1.0), 1.0)
-    return spread(factors, shape, channel_axis(graph, site.name))
+    return spread(factors, shape, channel_axis(graph, lossy.name))
 
 
-def _ranges(case: Diagnosed, site: Site) -> str:
+def _ranges(case: Diagnosed, lossy: LossyLayer) -> str:
     """The ranges of channels beside the value of a spike, in words."""
-    assert site.cells is not None
-    largest = _largest(case, site)
+    assert lossy.neurons is not None
+    largest = _largest(case, lossy)
     sends = largest > 0
-    totals = case.samples.run.populations[site.name].totals
-    silent = int((sends & ~_channels(case, site, totals != 0).any(axis=1)).sum())
+    totals = case.samples.run.populations[lossy.name].totals
+    silent = int((sends & ~_channels(case, lossy, totals != 0).any(axis=1)).sum())
     return (
-        f"the largest values of its channels span {shown(largest[sends], 3)}. One spike in the "
-        f"whole run means {shown(site.cells.unit, 3)}, and {silent} of {int(sends.sum())} active "
-        "channels send nothing"
+        f"the largest values of its channels span {format_range(largest[sends], 3)}. One spike in "
+        f"the whole run means {format_range(lossy.neurons.unit, 3)}, and {silent} of "
+        f"{int(sends.sum())} active channels send nothing"
     )
 
 
-def _rule_of_channels(case: Diagnosed, site: Site) -> str:
+def _rule_of_channels(case: Diagnosed, lossy: LossyLayer) -> str:
     """The rule that chooses for channels, as one would write it."""
-    assert site.cells is not None
+    assert lossy.neurons is not None
     plan = case.samples.plan
     steps = f"steps={plan.steps}"
     dt = "" if plan.dt == 0.001 else f", dt={plan.dt:g}"
-    if site.cells.cap is not None:
+    if lossy.neurons.cap is not None:
         return f"sw.MinimumError({steps}{dt})"
     spikes = max(1, round(case.spikes))
     return f'sw.EnergyBudget({steps}, spikes={spikes}{dt}, per="channel")'
 
 
 def _signs(
-    value: NDArray, site: Site, sign: float, ends: tuple[float, float], changes: tuple[float, float]
+    value: NDArray,
+    lossy: LossyLayer,
+    sign: float,
+    ends: tuple[float, float],
+    changes: tuple[float, float],
 ) -> str:
     """The ranges of both signs beside the value of a spike, in words."""
-    assert site.cells is not None
+    assert lossy.neurons is not None
     narrow = sign * value > 0
-    lost = float(np.mean((np.abs(value) < site.cells.unit / 2)[narrow]))
+    lost = float(np.mean((np.abs(value) < lossy.neurons.unit / 2)[narrow]))
     below, above = ("above", "below") if sign > 0 else ("below", "above")
     (small, large), (before, after) = sorted(ends), changes
     return (
         f"values {below} 0 reach {small:.3g} and those {above} it {large:.3g}. One spike in "
-        f"the whole run means {shown(site.cells.unit, 3)}, and {_percent(lost)} of the values "
-        f"{below} 0 are less than half a spike. Without their errors the layer alone would change "
-        f"the outputs by {_percent(after)} in place of {_percent(before)}"
+        f"the whole run means {format_range(lossy.neurons.unit, 3)}, and {_percent(lost)} of the "
+        f"values {below} 0 are less than half a spike. Without their errors the layer alone would "
+        f"change the outputs by {_percent(after)} in place of {_percent(before)}"
     )
 
 
@@ -294,18 +300,18 @@ def _terms(layer: Affine | Convolution, read: NDArray, value: NDArray) -> float:
     return float(np.sqrt(terms / sums)) if sums > 0 else 0.0
 
 
-def _form(plan: MeanFlow, node: GraphNode) -> str:
+def _form(plan: MeanPropagation, node: GraphNode) -> str:
     """That there are no neurons between a layer and who reads it, where it is so."""
     readers = plan.graph.consumers[node.name]
-    return "" if any(reader in plan.sites for reader in readers) else "it has no neurons; "
+    return "" if any(reader in plan.lossy_layers for reader in readers) else "it has no neurons; "
 
 
-def _senders(plan: MeanFlow, node: GraphNode) -> list[str]:
+def _senders(plan: MeanPropagation, node: GraphNode) -> list[str]:
     """The populations whose spikes reach a layer without passing another."""
     waiting, found = list(node.inputs), dict[str, None]()
     while waiting:
         name = waiting.pop()
-        if name in plan.sites:
+        if name in plan.lossy_layers:
             found[name] = None
         else:
             waiting += plan.graph[name].inputs

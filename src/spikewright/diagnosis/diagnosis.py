@@ -24,6 +24,7 @@ from spikewright.diagnosis.loss import (
     Scorer,
     TargetScore,
 )
+from spikewright.diagnosis.mean_propagation import MeanPropagation
 from spikewright.diagnosis.proposals import (
     Diagnosed,
     Proposal,
@@ -32,14 +33,13 @@ from spikewright.diagnosis.proposals import (
     ranked,
     remedies,
 )
-from spikewright.diagnosis.sites import MeanFlow
 from spikewright.engines.settings import WorkOptions
 from spikewright.errors import SimulationError, SpikewrightError
-from spikewright.lower.trace import silently
+from spikewright.lower.trace import suppress_warnings
 from spikewright.measure import Run
-from spikewright.measure.truth import Metric, given_for, truth_of
-from spikewright.running.converted import Converted
+from spikewright.measure.targets import Metric, given_for, targets_of
 from spikewright.running.inputs import as_held, batch_of, feeds_of
+from spikewright.running.protocols import ConversionLike
 from spikewright.running.recording import outputs_of, real_outputs
 from spikewright.running.single_step import SingleStepNetwork, rounded
 
@@ -65,7 +65,7 @@ class DiagnosisTrial:
     dt: float
     settings: Mapping[str, Any]
 
-    def run(self, conversion: Converted, steps: int) -> Run:
+    def run(self, conversion: ConversionLike, steps: int) -> Run:
         """Run a conversion on the samples."""
         return conversion.run(dict(self.inputs), steps, self.dt, progress=False, **self.settings)
 
@@ -77,7 +77,7 @@ class DiagnosisTrial:
         tally.add(slice(None), source, outputs)
         return RunOutcome(tally, float(sum(n.mean() for n in run.spike_counts().values())))
 
-    def rounded(self, conversion: Converted, source: Outputs, steps: int) -> Loss | None:
+    def rounded(self, conversion: ConversionLike, source: Outputs, steps: int) -> Loss | None:
         """The loss of the rounded twin for so many steps; None where there is none."""
         held, given = rounded(conversion.lowered, steps), self.settings
         if held is None:
@@ -101,9 +101,9 @@ class DiagnoseOptions(WorkOptions, total=False):
     ]
 
 
-@silently()
+@suppress_warnings()
 def diagnose(
-    conversion: Converted,
+    conversion: ConversionLike,
     x: Any,
     y: Any,
     steps: Any,
@@ -121,11 +121,11 @@ def diagnose(
     real = _real(conversion, inputs)
     scorer = _judge(conversion, y, Metric.of(metric), batch_of(inputs), real)
     trial = DiagnosisTrial(inputs, scorer, real, dt, settings)
-    plan = MeanFlow.of(conversion, steps, dt, settings["seed"])
+    plan = MeanPropagation.of(conversion, steps, dt, settings["seed"])
     _require_something(plan)
     run = trial.run(conversion, steps)
     samples = DiagnosedSamples(plan, inputs, run, real)
-    with progress_bar(len(samples.slices) * len(plan.sites), progress, "layers") as advance:
+    with progress_bar(len(samples.slices) * len(plan.lossy_layers), progress, "layers") as advance:
         layers, source = survey(samples, trial.scorer, advance)
     found = trial.outcome(source, run)
     advice = _nothing_to_propose(conversion, found)
@@ -158,7 +158,7 @@ def diagnose(
     )
 
 
-def _nothing_to_propose(conversion: Converted, found: RunOutcome) -> str:
+def _nothing_to_propose(conversion: ConversionLike, found: RunOutcome) -> str:
     """The reason for proposing nothing; empty where there may be a proposal."""
     if found.tally.loss.value <= 0:
         return "Nothing was lost, so there is nothing to win back."
@@ -170,14 +170,14 @@ def _nothing_to_propose(conversion: Converted, found: RunOutcome) -> str:
     return ""
 
 
-def _real(conversion: Converted, inputs: Mapping[str, NDArray]) -> Outputs:
+def _real(conversion: ConversionLike, inputs: Mapping[str, NDArray]) -> Outputs:
     """Which values of outputs count, of those that have some at padding."""
     fed = feeds_of(inputs, conversion.inputs, None, 1, 1.0, 0)
     return real_outputs(conversion.lowered, fed)
 
 
 def _judge(
-    conversion: Converted, y: Any, metric: Metric | None, samples: int, real: Outputs
+    conversion: ConversionLike, y: Any, metric: Metric | None, samples: int, real: Outputs
 ) -> Scorer | None:
     """The judge of the outputs, None without y; raises `SimulationError` where y does not fit."""
     outputs = outputs_of(conversion.lowered)
@@ -193,16 +193,16 @@ def _judge(
             f"got {got}. Leave y out to judge by how far the outputs are from the source's"
         )
     ((name, given),) = named.items()
-    truth = truth_of(given, outputs[name], samples)
+    truth = targets_of(given, outputs[name], samples)
     if truth.kind == "labels":
         return LabelScore(outputs[name], truth)
     return TargetScore(outputs[name], truth, real.get(name))
 
 
-def _require_something(plan: MeanFlow) -> None:
+def _require_something(plan: MeanPropagation) -> None:
     """Raise `SimulationError` for a network that computes exactly the same as its source."""
-    cells = [site.cells for site in plan.sites.values()]
-    if not any(found is None or found.neuron_type.spiking for found in cells):
+    neurons = [lossy.neurons for lossy in plan.lossy_layers.values()]
+    if not any(found is None or found.neuron_type.spiking for found in neurons):
         raise SimulationError(
             "nothing to diagnose: no layer spikes and none was changed, so the network computes "
             "what its source does. Convert with spiking=True"
@@ -252,12 +252,12 @@ def _run(
     ]
 
 
-def _planned(case: Diagnosed, trial: DiagnosisTrial, remedy: Proposal) -> MeanFlow | None:
+def _planned(case: Diagnosed, trial: DiagnosisTrial, remedy: Proposal) -> MeanPropagation | None:
     """The plan of a remedy; None, and noted, where it cannot be converted."""
     before = case.samples.plan
     try:
         made = case.conversion.replace(**remedy.arguments)
-        return MeanFlow.of(made, remedy.steps, before.dt, trial.settings["seed"], before)
+        return MeanPropagation.of(made, remedy.steps, before.dt, trial.settings["seed"], before)
     except SpikewrightError as error:
         case.failures[remedy.text] = str(error)
         return None

@@ -9,10 +9,10 @@ from spikewright.choosing.coding import SignedDigits
 from spikewright.choosing.rules import MinimumError
 from spikewright.diagnosis.proposals import Diagnosed, Proposal
 from spikewright.network.neurons.bipolar import MOST_DIGITS
-from spikewright.running.converted import Converted
+from spikewright.running.protocols import ConversionLike
 
 
-def coding_of(conversion: Converted) -> SignedDigits | None:
+def coding_of(conversion: ConversionLike) -> SignedDigits | None:
     """The code of signed digits of a conversion, None of firing rates."""
     coding = conversion.coding
     return coding if isinstance(coding, SignedDigits) else None
@@ -24,7 +24,7 @@ def remedies_of_digits(case: Diagnosed, coding: SignedDigits) -> list[Proposal]:
     return [replace(r, arguments={**case.settled, **r.arguments}) for r in found]
 
 
-def _silent_steps(conversion: Converted) -> dict[str, int]:
+def _silent_steps(conversion: ConversionLike) -> dict[str, int]:
     """The steps that each layer waits behind its inputs."""
     times, layers = conversion.lowered.times, conversion.populations()
     assert times is not None

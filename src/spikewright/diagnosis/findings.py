@@ -7,8 +7,8 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from spikewright._base.amounts import format_difference, loss_unit, percent, points, steps_text
-from spikewright._base.markup import Rows, Shown
-from spikewright._base.texts import aligned
+from spikewright._base.formatting import format_table
+from spikewright._base.markup import RichRepr, Rows
 from spikewright.diagnosis.causes import Cause
 from spikewright.diagnosis.layer_losses import PARTS, LayerLoss
 from spikewright.diagnosis.loss import Loss, Score
@@ -22,7 +22,7 @@ Row = list[str]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Diagnosis(Shown):
+class Diagnosis(RichRepr):
     """The losses of a network against its source, and changes against them; `print` shows tables.
 
     `loss` is that of the output, and `interval` the 95 % interval of a drop in accuracy or a
@@ -105,18 +105,20 @@ class Diagnosis(Shown):
     def __str__(self) -> str:
         paragraphs = [
             summary(self),
-            aligned(_layer_rows(self), range(1, len(_LAYER))),
+            format_table(_layer_rows(self), range(1, len(_LAYER))),
             *_causes(self),
         ]
         if self.proposals:
             rows = [_proposal(proposal, self) for proposal in self.proposals]
-            paragraphs.append(aligned(_without_empty(_PROPOSAL, rows), range(1, len(_PROPOSAL))))
+            paragraphs.append(
+                format_table(_without_empty(_PROPOSAL, rows), range(1, len(_PROPOSAL)))
+            )
         else:
             paragraphs.append(self.advice)
         paragraphs += [f"Not tried: {what}: {reason}" for what, reason in self.failures.items()]
         return "\n\n".join(paragraphs)
 
-    def _told(self) -> tuple[str, Rows]:
+    def _summary(self) -> tuple[str, Rows]:
         return summary(self), _layer_rows(self)
 
     def __repr__(self) -> str:
@@ -165,8 +167,8 @@ def _of_layer(layer: LayerLoss, record: Any) -> Iterator[Record]:
 
 
 def _of_cause(cause: Cause, record: Any) -> Record:
-    said = {"cause": cause.kind, "layer": cause.layer, "text": cause.text, "move": cause.move}
-    found: Record = record("loss without its cause", cause.after, before=cause.before, **said)
+    details = {"cause": cause.kind, "layer": cause.layer, "text": cause.text, "move": cause.move}
+    found: Record = record("loss without its cause", cause.after, before=cause.before, **details)
     return found
 
 
@@ -238,8 +240,8 @@ def _of_outputs(found: Diagnosis) -> str:
     changes = sorted(found.loss.by_output.items(), key=lambda item: -item[1])
     if len(changes) < 2:
         return ""
-    told = ", ".join(f"{name} {_percent(change)}" for name, change in changes)
-    return f" Away from the source's outputs: {told}."
+    distances = ", ".join(f"{name} {_percent(change)}" for name, change in changes)
+    return f" Away from the source's outputs: {distances}."
 
 
 def _twin(found: Diagnosis) -> str:
@@ -284,7 +286,7 @@ def _part_of(layer: LayerLoss, part: str) -> str:
 def _layer(layer: LayerLoss, found: Diagnosis) -> Row:
     return [
         layer.name,
-        _shown(found)(layer.loss.drop),
+        _loss_format(found)(layer.loss.drop),
         _percent(layer.loss.change),
         _percent(layer.gap),
         *(_percent(layer.parts[part]) for part in PARTS),
@@ -300,18 +302,18 @@ _PROPOSAL = ["change", "gain", "more spikes", "gain, run", "more spikes, run"]
 
 
 def _proposal(proposal: Proposal, found: Diagnosis) -> Row:
-    show = _shown(found)
+    text_of = _loss_format(found)
     run = proposal.measured
     return [
         proposal.text,
-        show(proposal.predicted),
+        text_of(proposal.predicted),
         _number(proposal.price),
-        show(None if run is None else run.gain),
+        text_of(None if run is None else run.gain),
         _number(None if run is None else run.price),
     ]
 
 
-def _shown(found: Diagnosis) -> Callable[[float | None], str]:
+def _loss_format(found: Diagnosis) -> Callable[[float | None], str]:
     """The format of losses: points of a score, a metric as it counts, or a change."""
     if found.score is None:
         return _percent

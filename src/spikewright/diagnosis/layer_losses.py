@@ -12,7 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright.diagnosis.loss import Loss, LossTally, Scorer
-from spikewright.diagnosis.sites import MeanFlow, Site, Values, alone, follow, outputs_of
+from spikewright.diagnosis.mean_propagation import (
+    LossyLayer,
+    MeanPropagation,
+    Values,
+    outputs_of,
+    propagate,
+    single_layer_means,
+)
 from spikewright.graph import evaluate_all
 from spikewright.graph.masks import Real, masks_of
 from spikewright.measure import Run
@@ -32,7 +39,7 @@ def without_padding(real: Real | None, name: str, values: NDArray) -> NDArray:
 class Batch:
     """Some samples.
 
-    `source` holds the source's value of every layer, `(batch, *shape)`; `parts` of every site's gap
+    `source` holds the source's value of every layer, `(batch, *shape)`; `parts` of each layer's gap
     and `disorder`, the part of every population's gap that is due to the order of arrival. Both
     are 0 at padding; `real` tells what that is, None where there is none.
     """
@@ -48,7 +55,7 @@ class Batch:
 
     @property
     def disorder(self) -> dict[str, NDArray]:
-        """The loss of each site to arrival order."""
+        """The loss of each layer to arrival order."""
         return {name: parts["arrival order"] for name, parts in self.parts.items()}
 
 
@@ -60,7 +67,7 @@ class DiagnosedSamples:
     have some at padding.
     """
 
-    plan: MeanFlow
+    plan: MeanPropagation
     inputs: Mapping[str, NDArray]
     run: Run
     real_outputs: Mapping[str, NDArray] = field(default_factory=dict)
@@ -92,24 +99,24 @@ class DiagnosedSamples:
         source, real = evaluate_all(plan.graph, given), masks_of(plan.graph).real(given)
         parts: dict[str, Mapping[Part, NDArray]] = {}
 
-        def measured(site: Site, arriving: tuple[NDArray, ...]) -> NDArray:
-            sent = self._sent(site, arriving, samples)
-            found = split(site, source[site.name], arriving, sent)
-            parts[site.name] = {p: without_padding(real, site.name, v) for p, v in found.items()}
-            return site.passed_on(sent)
+        def measured(lossy: LossyLayer, arriving: tuple[NDArray, ...]) -> NDArray:
+            sent = self._sent(lossy, arriving, samples)
+            found = split(lossy, source[lossy.name], arriving, sent)
+            parts[lossy.name] = {p: without_padding(real, lossy.name, v) for p, v in found.items()}
+            return lossy.passed_on(sent)
 
-        follow(plan, source, measured, plan.sites)
+        propagate(plan, source, measured, plan.lossy_layers)
         return Batch(samples, source, parts, real)
 
-    def _sent(self, site: Site, arriving: tuple[NDArray, ...], samples: slice) -> NDArray:
-        """The mean that a site sent in the run: counted, or of a layer without neurons computed."""
-        if site.cells is None:
-            return site.made(*arriving)
-        return self.run.populations[site.name].of(samples).means(self.plan.steps, self.plan.dt)
+    def _sent(self, lossy: LossyLayer, arriving: tuple[NDArray, ...], samples: slice) -> NDArray:
+        """The mean that a layer sent in the run: counted, or computed for one without neurons."""
+        if lossy.neurons is None:
+            return lossy.network_value(*arriving)
+        return self.run.populations[lossy.name].of(samples).means(self.plan.steps, self.plan.dt)
 
 
 def split(
-    site: Site, value: NDArray, arriving: tuple[NDArray, ...], sent: NDArray
+    lossy: LossyLayer, value: NDArray, arriving: tuple[NDArray, ...], sent: NDArray
 ) -> dict[Part, NDArray]:
     """The parts, `(batch, *shape)` each; their sum is `value` less the value that readers got.
 
@@ -126,21 +133,21 @@ def split(
       taken back, late ones do not come any more); the noise of neurons that draw at random,
     * settling: the part that the synapse had not passed on by the end.
     """
-    exact = site.wanted(*arriving)
-    cells = site.cells
-    if cells is None:
-        response = clipped = steady = site.made(*arriving)
+    exact = lossy.source_value(*arriving)
+    neurons = lossy.neurons
+    if neurons is None:
+        response = clipped = steady = lossy.network_value(*arriving)
     else:
-        current = site.current(*arriving)
-        response = cells.response(current)
-        clipped, steady = cells.clipped(response), cells.steady(current)
+        current = lossy.current(*arriving)
+        response = neurons.response(current)
+        clipped, steady = neurons.clipped(response), neurons.steady(current)
     return {
         "inherited": value - exact,
         "policy": exact - response,
         "clipping": response - clipped,
         "quantisation": clipped - steady,
         "arrival order": steady - sent,
-        "settling": sent - site.passed_on(sent),
+        "settling": sent - lossy.passed_on(sent),
     }
 
 
@@ -183,8 +190,8 @@ class LayerLoss:
 class _Account:
     """Adds up one layer, batch by batch."""
 
-    def __init__(self, site: Site, samples: DiagnosedSamples, scorer: Scorer | None) -> None:
-        self.site, self.samples = site, samples
+    def __init__(self, lossy: LossyLayer, samples: DiagnosedSamples, scorer: Scorer | None) -> None:
+        self.lossy, self.samples = lossy, samples
         self.tally = LossTally(scorer, samples.real_outputs)
         self.whole = self.gap = 0.0
         self.parts: dict[Part, float] = dict.fromkeys(PARTS, 0.0)
@@ -192,8 +199,8 @@ class _Account:
         self.values = self.small = self.late = 0
 
     def add(self, batch: Batch) -> None:
-        plan, name = self.samples.plan, self.site.name
-        found = outputs_of(plan, alone(plan, batch.source, batch.disorder, name))
+        plan, name = self.samples.plan, self.lossy.name
+        found = outputs_of(plan, single_layer_means(plan, batch.source, batch.disorder, name))
         self.tally.add(batch.samples, outputs_of(plan, batch.source), found)
         value = batch.value(name)
         gap, parts = shares(batch.parts[name])
@@ -201,11 +208,11 @@ class _Account:
         self.gap += gap
         for part, amount in parts.items():
             self.parts[part] += amount
-        if self.site.cells is not None:
+        if self.lossy.neurons is not None:
             used = value != 0
             self.active = self.active | used.any(axis=0)
             self.values += int(used.sum())
-            unit = self.site.cells.unit
+            unit = self.lossy.neurons.unit
             self.small += int(np.sum(used & (np.abs(value) < unit)))
             self.late += int(np.sum(np.abs(batch.disorder[name]) > 0.5 * unit))
 
@@ -214,16 +221,16 @@ class _Account:
         gap = float(np.sqrt(self.gap / self.whole)) if self.whole else float(self.gap > 0)
         to_gap = gap / self.gap if self.gap else 0.0
         parts = {name: amount * to_gap for name, amount in self.parts.items()}
-        return LayerLoss(self.site.name, self.tally.loss, gap, parts, *self._activity())
+        return LayerLoss(self.lossy.name, self.tally.loss, gap, parts, *self._activity())
 
     def _activity(self) -> tuple[float | None, ...]:
-        cells, name = self.site.cells, self.site.name
-        if cells is None or not cells.neuron_type.spiking:
+        neurons, name = self.lossy.neurons, self.lossy.name
+        if neurons is None or not neurons.neuron_type.spiking:
             return None, None, None, None, None, None
         run = self.samples.run
         population = run.populations[name]
         counts, silent = population.counted() > 0, ~population.totals.any(axis=0)
-        saturated = None if cells.cap is None else run.saturated_fractions()[name]
+        saturated = None if neurons.cap is None else run.saturated_fractions()[name]
         late = self.late / max(1, int(population.counted().sum()))
         return (
             float((self.active & silent).sum()) / max(1, int(counts.sum())),
@@ -231,19 +238,19 @@ class _Account:
             self.small / self.values if self.values else 0.0,
             float(run.spike_counts()[name].mean()),
             self.values / len(self.samples),
-            late if cells.neuron_type.sends_digits else None,
+            late if neurons.neuron_type.sends_digits else None,
         )
 
 
 def survey(
     samples: DiagnosedSamples, scorer: Scorer | None, advance: Callable[[int], None]
 ) -> tuple[tuple[LayerLoss, ...], dict[str, NDArray]]:
-    """Every site's loss, the largest first, and the source's outputs for all samples.
+    """Every layer's loss, the largest first, and the source's outputs for all samples.
 
-    `advance` is told of each site and batch.
+    `advance` is called after each layer and batch.
     """
     plan = samples.plan
-    accounts = [_Account(site, samples, scorer) for site in plan.sites.values()]
+    accounts = [_Account(lossy, samples, scorer) for lossy in plan.lossy_layers.values()]
     outputs: dict[str, list[NDArray]] = {name: [] for name in plan.graph.outputs}
     for batch in samples:
         for name, value in outputs_of(plan, batch.source).items():
@@ -262,7 +269,9 @@ _LARGEST = 2.0**14  # times the rates of a layer
 def ablation_change(samples: DiagnosedSamples, name: str, factor: float | NDArray = 1.0) -> float:
     """By the layer alone at rates multiplied by `factor`, the order of its spikes included."""
     batch = samples.first
-    return _change(samples, alone(samples.plan, batch.source, batch.disorder, name, factor))
+    return _change(
+        samples, single_layer_means(samples.plan, batch.source, batch.disorder, name, factor)
+    )
 
 
 Sent = Callable[[NDArray, NDArray], NDArray]
@@ -273,10 +282,10 @@ def change_if_sent(samples: DiagnosedSamples, name: str, sent: Sent) -> float:
     """By the layer alone if readers got what `sent` makes of it, for evenly arriving current."""
     source = samples.first.source
 
-    def send(site: Site, arriving: tuple[NDArray, ...]) -> NDArray:
-        return sent(source[name], site.reaches(*arriving))
+    def send(lossy: LossyLayer, arriving: tuple[NDArray, ...]) -> NDArray:
+        return sent(source[name], lossy.reaches(*arriving))
 
-    return _change(samples, follow(samples.plan, source, send, {name}))
+    return _change(samples, propagate(samples.plan, source, send, {name}))
 
 
 def _change(samples: DiagnosedSamples, values: Values) -> float:

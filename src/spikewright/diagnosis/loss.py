@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright.measure.intervals import Interval, drop_interval
-from spikewright.measure.truth import Metric, Output, Truth
+from spikewright.measure.targets import Metric, Output, Targets
 from spikewright.records import Worth
 
 Outputs = Mapping[str, NDArray]
@@ -60,7 +60,7 @@ class LabelScore(Scorer):
     """One where the answer is the label."""
 
     output: Output
-    truth: Truth
+    truth: Targets
     worth = Worth("accuracy")
 
     def amounts(self, samples: slice, outputs: Outputs) -> NDArray[np.float64]:
@@ -73,7 +73,7 @@ class TargetScore(Scorer):
     """The squared distance from the target; of values that are `real`, `(samples, *shape)`."""
 
     output: Output
-    truth: Truth
+    truth: Targets
     real: NDArray | None = None
     worth = Worth("relative error", rising=False)
 

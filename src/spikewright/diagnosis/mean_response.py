@@ -131,14 +131,14 @@ def finite(function: Callable[..., NDArray], *means: NDArray) -> NDArray:
     return np.where(np.isfinite(value), value, 0.0)
 
 
-def cells_of(
+def layer_neurons(
     ensemble: Ensemble,
     start: NDArray,
     steps: int,
     dt: float,
     connections: Iterable[Connection],
 ) -> LayerNeurons:
-    """A network's ensemble as cells; `start` is its initial voltage as built, `(*shape)`."""
+    """The neurons of an ensemble; `start` is its initial voltage as built, `(*shape)`."""
     neuron_type = ensemble.neuron_type
     height = neuron_type.amplitude / (ensemble.rate_scale * dt)
     return LayerNeurons(

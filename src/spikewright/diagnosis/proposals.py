@@ -14,14 +14,14 @@ from numpy.typing import NDArray
 from spikewright._base.amounts import joules
 from spikewright.choosing import ScaleRule
 from spikewright.choosing.rules import EnergyBudget, MinimumError
-from spikewright.choosing.rules.rule import shown
+from spikewright.choosing.rules.rule import format_range
 from spikewright.diagnosis.layer_losses import Batch, DiagnosedSamples, LayerLoss, level_with_others
 from spikewright.diagnosis.loss import Loss, LossTally, Scorer
+from spikewright.diagnosis.mean_propagation import MeanPropagation, network_means, outputs_of
 from spikewright.diagnosis.mean_response import LayerNeurons
-from spikewright.diagnosis.sites import MeanFlow, outputs_of, present
 from spikewright.errors import SpikewrightError
 from spikewright.network.neurons import BipolarIntegrateAndFire, IntegrateAndFire, RectifiedLinear
-from spikewright.running.converted import Converted
+from spikewright.running.protocols import ConversionLike
 
 _WORST = 3  # layers whose own scale is looked at
 _MATTERS = 0.02  # of the largest loss, or of a layer's gap: less is not worth a change
@@ -72,7 +72,7 @@ class Diagnosed:
     `failures` collects the reasons of changes that could not be tried, by their text.
     """
 
-    conversion: Converted
+    conversion: ConversionLike
     samples: DiagnosedSamples
     layers: Sequence[LayerLoss]
     spikes: float
@@ -83,14 +83,14 @@ class Diagnosed:
         """Steps of the run."""
         return self.samples.plan.steps
 
-    def cells(self) -> dict[str, LayerNeurons]:
+    def neurons(self) -> dict[str, LayerNeurons]:
         """The layers of spiking neurons whose rates can be scaled."""
         return {
-            name: site.cells
-            for name, site in self.samples.plan.sites.items()
-            if site.cells is not None
-            and site.cells.neuron_type.spiking
-            and site.cells.neuron_type.scaling != "refused"
+            name: lossy.neurons
+            for name, lossy in self.samples.plan.lossy_layers.items()
+            if lossy.neurons is not None
+            and lossy.neurons.neuron_type.spiking
+            and lossy.neurons.neuron_type.scaling != "refused"
         }
 
     def suffers(self, *parts: str) -> bool:
@@ -164,7 +164,7 @@ def _policies(case: Diagnosed) -> Iterator[Proposal]:
 def _scales_of_worst(case: Diagnosed) -> Iterator[Proposal]:
     """The scale of each of the worst layers: so that it loses no more than others do, or least."""
     worst = max(layer.loss.value for layer in case.layers)
-    able = case.cells()
+    able = case.neurons()
     for layer in [found for found in case.layers if found.name in able][:_WORST]:
         if layer.loss.value < _MATTERS * worst:
             continue
@@ -185,14 +185,14 @@ def _moved(case: Diagnosed, name: str, scale: Scale) -> Proposal:
     """One layer's scale, all others kept: complete, in numbers."""
     old, new = np.asarray(case.scales[name]), np.asarray(scale)
     verb = "raise" if new.mean() > old.mean() else "lower"
-    text = f"{verb} the scale of {name} from {shown(old)} to {shown(new)}"
+    text = f"{verb} the scale of {name} from {format_range(old)} to {format_range(new)}"
     scales = {**case.scales, name: scale}
     return Proposal(f"scale of {name}", text, case.steps, {"scale_firing_rates": scales})
 
 
 def _caps(case: Diagnosed) -> Iterator[Proposal]:
     """More spikes a step, where the cap cuts values off."""
-    caps = {cells.cap for cells in case.cells().values() if cells.cap is not None}
+    caps = {neurons.cap for neurons in case.neurons().values() if neurons.cap is not None}
     cap = case.argument("max_spikes_per_step")
     if cap is None or caps != {cap} or not case.suffers("clipping"):
         return
@@ -237,8 +237,8 @@ def _starts(case: Diagnosed) -> Iterator[Proposal]:
 
 def _of_all(case: Diagnosed) -> Iterator[Proposal]:
     """More of everything: rates, or time."""
-    able = case.cells()
-    capped = any(cells.cap is not None for cells in able.values())
+    able = case.neurons()
+    capped = any(neurons.cap is not None for neurons in able.values())
     scalable = bool(able) and set(able) == set(case.scales) and not capped
     for times in _TIMES:
         if scalable:
@@ -250,8 +250,8 @@ def _of_all(case: Diagnosed) -> Iterator[Proposal]:
 
 def _rules(case: Diagnosed) -> Iterator[Proposal]:
     """Scales chosen anew on these samples: of least error at a cap, else by effects of spikes."""
-    able, steps, dt = case.cells(), case.steps, case.samples.plan.dt
-    capped = {cells.cap is not None for cells in able.values()}
+    able, steps, dt = case.neurons(), case.steps, case.samples.plan.dt
+    capped = {neurons.cap is not None for neurons in able.values()}
     if set(able) != set(case.scales) or len(capped) != 1:
         return
     if capped == {True}:
@@ -301,7 +301,7 @@ def predict(
     samples: DiagnosedSamples,
     scorer: Scorer | None,
     spikes: float,
-    plans: Sequence[MeanFlow],
+    plans: Sequence[MeanPropagation],
     advance: Callable[[int], None],
 ) -> list[ProposalEffect]:
     """The predicted effect of each plan on the samples of a run that had `spikes` a sample."""
@@ -331,17 +331,18 @@ class _Forecast:
     def __init__(self, scorer: Scorer | None, samples: DiagnosedSamples) -> None:
         self.tally, self.spikes = LossTally(scorer, samples.real_outputs), 0.0
 
-    def add(self, batch: Batch, before: MeanFlow, plan: MeanFlow) -> None:
-        values = present(plan, batch.source, carried_over(batch.disorder, before, plan))
+    def add(self, batch: Batch, before: MeanPropagation, plan: MeanPropagation) -> None:
+        values = network_means(plan, batch.source, carried_over(batch.disorder, before, plan))
         source = outputs_of(plan, batch.source)
         self.tally.add(batch.samples, source, outputs_of(plan, values))
         self.spikes += sum(
-            site.spikes(batch.value(name, values[name])) for name, site in plan.sites.items()
+            lossy.spikes(batch.value(name, values[name]))
+            for name, lossy in plan.lossy_layers.items()
         )
 
 
 def carried_over(
-    disorder: Mapping[str, NDArray], before: MeanFlow, after: MeanFlow
+    disorder: Mapping[str, NDArray], before: MeanPropagation, after: MeanPropagation
 ) -> dict[str, NDArray]:
     """The loss to arrival order in another plan.
 
@@ -350,8 +351,8 @@ def carried_over(
     """
     found = {}
     for name, lost in disorder.items():
-        old = before.sites[name].cells
-        new = after.sites[name].cells if name in after.sites else None
+        old = before.lossy_layers[name].neurons
+        new = after.lossy_layers[name].neurons if name in after.lossy_layers else None
         if old is None or new is None:
             continue
         if new.neuron_type.order_independent and not old.neuron_type.order_independent:
@@ -366,9 +367,9 @@ def carried_over(
     return found
 
 
-def _height(plan: MeanFlow, name: str) -> float:
-    cells = plan.sites[name].cells
-    return 1.0 if cells is None else cells.mean_height
+def _height(plan: MeanPropagation, name: str) -> float:
+    neurons = plan.lossy_layers[name].neurons
+    return 1.0 if neurons is None else neurons.mean_height
 
 
 def ranked(proposals: Sequence[Proposal], lost: Loss) -> tuple[Proposal, ...]:

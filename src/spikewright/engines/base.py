@@ -12,8 +12,8 @@ from weakref import WeakKeyDictionary
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright._base.markup import Rows, Shown
-from spikewright._base.texts import aligned
+from spikewright._base.formatting import format_table
+from spikewright._base.markup import RichRepr, Rows
 from spikewright.engines.grid import GRIDS
 from spikewright.engines.kernel import NUMPY, EngineArrays, Kernel, Kernels, Setup
 from spikewright.engines.operators import Linear, Mapped, NodeSource, Operator
@@ -36,7 +36,7 @@ class PlanRow(NamedTuple):
 
 
 @dataclass(frozen=True, repr=False)
-class Plan(Shown, Sequence[PlanRow]):
+class Plan(RichRepr, Sequence[PlanRow]):
     """The operators of a program in order; printed, a table with what each costs."""
 
     engine: str
@@ -64,14 +64,14 @@ class Plan(Shown, Sequence[PlanRow]):
         total = sum(row.work for row in self.rows)
         return sum(row.work for row in self.rows if row.kernel.startswith(kernel)) / max(1, total)
 
-    def _told(self) -> tuple[str, Rows]:
+    def _summary(self) -> tuple[str, Rows]:
         total = max(1, sum(row.work for row in self.rows))
         lines = [("operator", f"kernel ({self.engine})", "work", "why")]
         lines += [(row[0], row[1], f"{row.work / total:.1%}", row.why) for row in self.rows]
         return f"{len(self)} operators on the {self.engine} engine.", lines
 
     def __str__(self) -> str:
-        return aligned(self._told()[1], numbers=(2,))
+        return format_table(self._summary()[1], numbers=(2,))
 
 
 class Engine(ABC):

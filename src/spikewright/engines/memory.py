@@ -10,8 +10,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
-from spikewright._base.markup import Rows, Shown
-from spikewright._base.texts import aligned
+from spikewright._base.formatting import format_table
+from spikewright._base.markup import RichRepr, Rows
 from spikewright.errors import SimulationError
 
 LIMIT_VARIABLE = "SPIKEWRIGHT_MEMORY"
@@ -44,7 +44,7 @@ class MemoryPart(NamedTuple):
     how: str
 
 
-class MemoryNeed(Shown, tuple[MemoryPart, ...]):
+class MemoryNeed(RichRepr, tuple[MemoryPart, ...]):
     """Memory that a run needs beyond the network, by part; printed, a table.
 
     Those that are in use when most is: the sum is an upper bound.
@@ -59,13 +59,13 @@ class MemoryNeed(Shown, tuple[MemoryPart, ...]):
         """The parts of these kinds."""
         return MemoryNeed(part for part in self if part.kind in kinds)
 
-    def _told(self) -> tuple[str, Rows]:
+    def _summary(self) -> tuple[str, Rows]:
         rows = [(p.kind, p.of, f"{p.bytes / 2**20:.1f}", p.how) for p in self]
         rows = [("kind", "of", "MiB", "how"), *rows, ("total", "", f"{self.bytes / 2**20:.1f}", "")]
         return f"{_gib(self.bytes)} at most, beside the network.", rows
 
     def __str__(self) -> str:
-        return aligned(self._told()[1], numbers=(2,))
+        return format_table(self._summary()[1], numbers=(2,))
 
     def require(self, room: int | None, what: str) -> None:
         """Raise `SimulationError` where this exceeds the available bytes; None: not known."""

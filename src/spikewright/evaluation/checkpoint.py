@@ -22,7 +22,7 @@ from spikewright._base.files import begins_with, check_target, file_kind, make_f
 from spikewright._base.process import outside
 from spikewright._base.storage import differing
 from spikewright.errors import DamagedFileError, SimulationError
-from spikewright.measure.tally import Key, Tally
+from spikewright.measure.exact_counts import ExactCounts, Key
 
 FORMAT = 1
 _ABOUT = "evaluation.json"
@@ -98,7 +98,7 @@ class Checkpoint:
     def _path(self, index: int) -> Path:
         return self._folder / f"shard-{index:06d}.safetensors"
 
-    def load(self, index: int, key: str, samples: int) -> Tally | None:
+    def load(self, index: int, key: str, samples: int) -> ExactCounts | None:
         """The counts of the samples of a shard, or None where they are still to be made.
 
         A damaged file gives a warning that the shard is done again. Raises `SimulationError` for a
@@ -110,8 +110,8 @@ class Checkpoint:
         check_target(path, _SHARDS.kind)
         try:
             entry = _SHARDS.read(path)
-            tally = Tally(dict(entry.samples), dict(entry.sums))
-            if any(value.shape[:1] != (samples,) for value in tally.samples.values()):
+            counts = ExactCounts(dict(entry.samples), dict(entry.sums))
+            if any(value.shape[:1] != (samples,) for value in counts.samples.values()):
                 raise ValueError(f"its rows are not those of {samples} samples")
         except (DamagedFileError, ValueError) as error:
             message = f"{path}: is damaged, so its samples are evaluated again ({error})"
@@ -119,11 +119,11 @@ class Checkpoint:
             return None
         if entry.key != key:
             raise SimulationError(f"{path}: was made of other data: use another folder")
-        return tally
+        return counts
 
-    def save(self, index: int, key: str, tally: Tally) -> None:
+    def save(self, index: int, key: str, counts: ExactCounts) -> None:
         """Store the counts of a shard, whole or not at all."""
-        _SHARDS.write(self._path(index), ShardEntry(key, _kept(tally.samples), _kept(tally.sums)))
+        _SHARDS.write(self._path(index), ShardEntry(key, _kept(counts.samples), _kept(counts.sums)))
 
 
 def _kept(rows: Mapping[Key, NDArray]) -> tuple[tuple[Key, NDArray], ...]:

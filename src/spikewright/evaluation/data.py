@@ -16,14 +16,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright._base.arguments import readable
-from spikewright._base.samples import Extents, Structure, held_constant
+from spikewright._base.samples import Extents, InputTree, held_constant
 from spikewright.errors import SimulationError
-from spikewright.measure.truth import Output, Truth, truth_of
+from spikewright.measure.targets import Output, Targets, targets_of
 from spikewright.running.inputs import as_named, check_numbers, fitted
 
 Arrays = dict[str, Any]  # by input name: arrays as they were given, or lists of events
-Truths = dict[str, Truth]  # by output name, where it is known
-Piece = tuple[Arrays, Truths]
+TargetsByOutput = dict[str, Targets]  # by output name, where it is known
+Piece = tuple[Arrays, TargetsByOutput]
 
 _NUMBERS, _WORDS = "biuf", "US"  # kinds of NumPy's types
 
@@ -34,7 +34,7 @@ class Shard:
 
     index: int
     x: Arrays
-    y: Truths
+    y: TargetsByOutput
 
     def __len__(self) -> int:
         return len(next(iter(self.x.values())))
@@ -68,7 +68,7 @@ class DataReader:
     shapes of samples by input name, inputs have these shapes, held constant.
     """
 
-    inputs: Structure
+    inputs: InputTree
     outputs: Mapping[str, Output]
     metric: bool = False
     held: Mapping[str, Extents] = field(default_factory=dict)
@@ -151,10 +151,10 @@ class DataReader:
             )
         return dict(zip(names, y, strict=True))
 
-    def _truth(self, name: str, value: NDArray) -> Truth:
+    def _truth(self, name: str, value: NDArray) -> Targets:
         if self.metric:
-            return Truth("given", value)
-        return truth_of(value, self.outputs[name], len(value))
+            return Targets("given", value)
+        return targets_of(value, self.outputs[name], len(value))
 
 
 def _array(value: Any, name: str, kinds: str = _NUMBERS) -> NDArray:
@@ -219,7 +219,7 @@ def _one(held: list[Piece]) -> Piece:
     return (
         {name: _stacked([x[name] for x in xs], name) for name in xs[0]},
         {
-            name: Truth(truth.kind, _stacked([y[name].values for y in ys], f"y of {name}"))
+            name: Targets(truth.kind, _stacked([y[name].values for y in ys], f"y of {name}"))
             for name, truth in ys[0].items()
         },
     )

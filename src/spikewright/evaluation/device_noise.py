@@ -15,7 +15,7 @@ from spikewright.errors import SimulationError
 from spikewright.measure import Evaluation
 from spikewright.network.transforms import Chain, Convolution, Dense, Scale, Sparse, Transform
 from spikewright.records import Record
-from spikewright.running.converted import Converted
+from spikewright.running.protocols import ConversionLike
 
 _WEIGHTS: Mapping[type[Transform], str] = {
     Dense: "matrix",
@@ -24,7 +24,7 @@ _WEIGHTS: Mapping[type[Transform], str] = {
     Scale: "factor",
 }
 
-Made = TypeVar("Made", bound=Converted)
+Made = TypeVar("Made", bound=ConversionLike)
 
 
 @dataclass(frozen=True)
@@ -88,9 +88,9 @@ def over_draws(noise: DeviceNoise, x: Any, evaluate: Callable[[int], Evaluation]
             "noise needs the data once a draw, and an iterator can be read once: give a list of it"
         )
     found = [evaluate(draw) for draw in range(noise.draws)]
-    told = {"noise": asdict(noise)}
+    details = {"noise": asdict(noise)}
     records = tuple(_joined(found, noise.draws))
-    return Evaluation(records, {**found[0].settings, **told})
+    return Evaluation(records, {**found[0].settings, **details})
 
 
 def _joined(found: Sequence[Evaluation], draws: int) -> Iterator[Record]:

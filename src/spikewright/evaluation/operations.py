@@ -12,6 +12,7 @@ from spikewright.engines import Program
 from spikewright.graph import Graph
 from spikewright.lower import Lowered
 from spikewright.measure.energy import energy_records
+from spikewright.measure.exact_counts import Key
 from spikewright.measure.operations import (
     Counter,
     LayerOperations,
@@ -19,7 +20,6 @@ from spikewright.measure.operations import (
     source_operations,
 )
 from spikewright.measure.operations.operations import whole
-from spikewright.measure.tally import Key
 from spikewright.network import Ensemble, Node
 from spikewright.network.layer_times import OwnStepsDone
 from spikewright.records import Record

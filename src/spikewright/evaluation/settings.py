@@ -14,7 +14,7 @@ from spikewright.errors import SimulationError
 from spikewright.evaluation.device_noise import DeviceNoise
 from spikewright.executors.base import KeptOptions
 from spikewright.measure.readout import AtEveryStep, EveryStep, kind_of, known
-from spikewright.measure.truth import Metric
+from spikewright.measure.targets import Metric
 from spikewright.running.encoders import Encoder
 from spikewright.running.inputs import EncodedOptions
 
@@ -84,8 +84,8 @@ class Settings:
 
     def as_dict(self) -> dict[str, Any]:
         """The settings that results depend on, as plain data."""
-        told = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in _HOW}
-        return told | {
+        found = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in _HOW}
+        return found | {
             "readouts": [str(readout) for readout in self.readouts],
             "at": list(self.at),
             "encoder": None if self.encoder is None else repr(self.encoder),

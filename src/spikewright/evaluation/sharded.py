@@ -23,23 +23,23 @@ from spikewright.evaluation.data import DataReader, Shard, add_array
 from spikewright.evaluation.device_noise import DeviceNoise, over_draws
 from spikewright.evaluation.settings import Settings
 from spikewright.evaluation.work import (
-    Packed,
+    SerializedEvaluator,
     ShardEvaluator,
     Task,
-    do,
+    evaluate_shard,
     operations_of,
 )
 from spikewright.executors import Executor
 from spikewright.lower import Lowered
 from spikewright.measure import Evaluation
 from spikewright.measure.activity import activity_records, bits_of_spikes
+from spikewright.measure.exact_counts import ExactCounts, Key, concatenated, summed
 from spikewright.measure.scores import score_records
-from spikewright.measure.tally import Key, Tally, added, appended
-from spikewright.measure.truth import Metric, Output
-from spikewright.running.converted import Converted
+from spikewright.measure.targets import Metric, Output
 from spikewright.running.encoders import Encoder
 from spikewright.running.inputs import encoders_for, lists_of, without_held
 from spikewright.running.own_steps import network_steps
+from spikewright.running.protocols import ConversionLike
 from spikewright.running.recording import outputs_of
 from spikewright.running.runner import Runner
 from spikewright.running.single_step import StepAnswers
@@ -57,7 +57,7 @@ _INPUTS = 16_000_000  # input values of a shard
 
 
 def evaluate(
-    conversion: Converted,
+    conversion: ConversionLike,
     runner: Runner,
     x: Any,
     y: Any,
@@ -87,7 +87,7 @@ def evaluate(
         return work.over(reader.shards(x, y, size), store, executor, advance)
 
 
-def reader_of(conversion: Converted, settings: Settings, executor: Executor) -> DataReader:
+def reader_of(conversion: ConversionLike, settings: Settings, executor: Executor) -> DataReader:
     """The reader of a user's data; raises `SimulationError` for settings that do not fit it."""
     outputs = outputs_of(conversion.lowered)
     _check_thresholds(settings, outputs)
@@ -103,20 +103,20 @@ def reader_of(conversion: Converted, settings: Settings, executor: Executor) -> 
 class Evaluating:
     """An evaluation to be done: of which conversion, under which settings, in shards of a size."""
 
-    conversion: Converted
+    conversion: ConversionLike
     runner: Runner
     settings: Settings
     size: int
 
     @cached_property
-    def _packed(self) -> tuple[bytes, str]:
+    def _serialized(self) -> tuple[bytes, str]:
         """The bytes of the conversion's file, and the fingerprint of what it computes.
 
         Raises `NetworkError` naming the part that a file cannot hold.
         """
         manifest, arrays = as_data(self.conversion)
-        told = {name: part for name, part in manifest.items() if name not in _HISTORY}
-        digest = hashlib.sha256(json.dumps(told, sort_keys=True).encode())
+        hashed = {name: part for name, part in manifest.items() if name not in _HISTORY}
+        digest = hashlib.sha256(json.dumps(hashed, sort_keys=True).encode())
         for name in sorted(arrays):
             add_array(digest, name, arrays[name])
         return _storage.packed(WHAT, manifest, arrays), digest.hexdigest()
@@ -124,7 +124,7 @@ class Evaluating:
     @property
     def about(self) -> dict[str, Any]:
         """All that results depend on but the data, as plain data."""
-        about = {"conversion": self._packed[1], "shard": self.size, **self.settings.as_dict()}
+        about = {"conversion": self._serialized[1], "shard": self.size, **self.settings.as_dict()}
         if self.settings.metric is not None:
             about["what the metric does"] = self.settings.metric.key
         return about
@@ -147,57 +147,57 @@ class Evaluating:
         Finished shards are kept in `store`. `sources` are the source model's outputs by shard,
         where they are known already; those that are not are put there.
         """
-        shared: ShardEvaluator | Packed = ShardEvaluator(
+        shared: ShardEvaluator | SerializedEvaluator = ShardEvaluator(
             self.runner, self.conversion.graph, self.settings
         )
         if executor.remote:
-            shared = Packed(self.key, self._packed[0], self.settings)
+            shared = SerializedEvaluator(self.key, self._serialized[0], self.settings)
         known = {} if sources is None else sources
         gathered = _Gathered()
 
-        def take(index: int, tally: Tally) -> None:
+        def take(index: int, counts: ExactCounts) -> None:
             with _from(store):
-                advance(gathered.add(index, tally))
+                advance(gathered.add(index, counts))
 
         def missing() -> Iterator[Task]:
             for shard in shards:
                 key, found = "", None
                 if store is not None:
-                    told = f"{self.key} {shard.index} {shard.digest}"
-                    key = hashlib.sha256(told.encode()).hexdigest()
+                    text = f"{self.key} {shard.index} {shard.digest}"
+                    key = hashlib.sha256(text.encode()).hexdigest()
                     found = store.load(shard.index, key, len(shard))
                 if found is None:
                     yield Task(key, shard, known.get(shard.index), sources is not None)
                 else:
                     take(shard.index, found)
 
-        for done in executor.completed(do, shared, missing()):
+        for done in executor.completed(evaluate_shard, shared, missing()):
             if store is not None:
-                store.save(done.shard, done.key, done.tally)
+                store.save(done.shard, done.key, done.exact_counts)
             if done.source is not None:
                 known[done.shard] = done.source
-            take(done.shard, done.tally)
+            take(done.shard, done.exact_counts)
         with _from(store):
             return self._evaluation(gathered.whole())
 
-    def _evaluation(self, tally: Tally) -> Evaluation:
+    def _evaluation(self, counts: ExactCounts) -> Evaluation:
         given, outputs = self.settings, tuple(self.runner.lowered.outputs)
         metric = None if given.metric is None else given.metric.name
-        records = score_records(tally, outputs, given.steps, given.dt, given.thresholds, metric)
+        records = score_records(counts, outputs, given.steps, given.dt, given.thresholds, metric)
         sending = [self.runner.sending_steps(step) for step in given.at]
-        records += activity_records(tally, given.at, given.dt, sending)
+        records += activity_records(counts, given.at, given.dt, sending)
         kinds = {name: e.neuron_type for name, e in self.runner.populations().items()}
         records += bits_of_spikes(kinds, given.at, given.dt)
         if given.operations:
             counter = operations_of(self.runner, given)
             graph = self.conversion.graph
-            records += counter.records(tally.sums, len(tally), given.at, given.dt, graph)
-        found = {"samples": len(tally), **given.as_dict()}
+            records += counter.records(counts.sums, len(counts), given.at, given.dt, graph)
+        found = {"samples": len(counts), **given.as_dict()}
         whole = network_steps(self.runner.lowered, given.steps)
         if whole != given.steps:
             found["network_steps"] = whole
-        totals = {key[1]: total for key, total in tally.sums.items() if key[0] == "spikes"}
-        return Evaluation(tuple(records), found, tally.samples, totals)
+        totals = {key[1]: total for key, total in counts.sums.items() if key[0] == "spikes"}
+        return Evaluation(tuple(records), found, counts.samples, totals)
 
 
 @contextmanager
@@ -218,19 +218,19 @@ class _Gathered:
     """Results of shards, in whatever order they come."""
 
     def __init__(self) -> None:
-        self._rows: dict[int, Tally] = {}
+        self._rows: dict[int, ExactCounts] = {}
         self._sums: dict[Key, NDArray] = {}
 
-    def add(self, index: int, tally: Tally) -> int:
+    def add(self, index: int, counts: ExactCounts) -> int:
         """Take a shard's result; returns its number of samples."""
-        self._rows[index] = Tally(tally.samples, {})
-        self._sums = added([self._sums, tally.sums])
-        return len(tally)
+        self._rows[index] = ExactCounts(counts.samples, {})
+        self._sums = summed([self._sums, counts.sums])
+        return len(counts)
 
-    def whole(self) -> Tally:
+    def whole(self) -> ExactCounts:
         """All of them as one."""
-        rows = appended([self._rows[index] for index in sorted(self._rows)])
-        return Tally(rows.samples, self._sums)
+        rows = concatenated([self._rows[index] for index in sorted(self._rows)])
+        return ExactCounts(rows.samples, self._sums)
 
 
 def shard_size(lowered: Lowered, settings: Settings) -> int:

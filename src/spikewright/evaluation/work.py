@@ -21,9 +21,9 @@ from spikewright.evaluation.settings import Settings
 from spikewright.graph import Graph
 from spikewright.lower import Lowered, Options, lower
 from spikewright.measure.activity import count
+from spikewright.measure.exact_counts import ExactCounts, Key, concatenated, joined_steps
 from spikewright.measure.scores import metric_scores, scores, scores_of_model
-from spikewright.measure.tally import Key, Tally, appended, side_by_side
-from spikewright.measure.truth import Truth, given_of, place_of
+from spikewright.measure.targets import Targets, given_of, place_of
 from spikewright.network import Node
 from spikewright.passes.standard import run as run_passes
 from spikewright.running.inputs import Feeds, encoders_for, feeds_of, without_held
@@ -70,7 +70,7 @@ class ShardEvaluator:
 
     def __call__(
         self, shard: Shard, threads: int | None = None, source: StepAnswers | None = None
-    ) -> Tally:
+    ) -> ExactCounts:
         """The counts of a shard; raises what `Conversion.run` raises.
 
         `source` are the source model's answers, where they are known. One shard at a time: an
@@ -89,13 +89,15 @@ class ShardEvaluator:
         encoder = without_held(given.encoder, lowered)
         return feeds_of(shard.x, lowered.inputs, encoder, given.steps, given.dt, given.seed)
 
-    def _counted(self, shard: Shard, threads: int | None, source: StepAnswers | None) -> Tally:
+    def _counted(
+        self, shard: Shard, threads: int | None, source: StepAnswers | None
+    ) -> ExactCounts:
         given, fed = self.settings, self._fed(shard)
         whole, counted = Whole(fed.batch), []
         for part in self._run(fed, threads):
             whole.add(part.samples, part.raw)
-            counted.append(side_by_side(list(part.counted.values())))
-        raw, activity = whole.arrays, appended(counted)
+            counted.append(joined_steps(list(part.counted.values())))
+        raw, activity = whole.arrays, concatenated(counted)
         source = self._source_answers(fed, threads) if source is None else source
         answers: Outputs = {} if source is None else source.outputs
         truths = shard.y if given.metric is None else {}
@@ -116,9 +118,9 @@ class ShardEvaluator:
         rows |= self._rounded_scores(fed, truths, shard.y, threads)
         if source is not None and self._all_known:
             rows["active",] = source.active
-        return Tally({**rows, **activity.samples}, activity.sums)
+        return ExactCounts({**rows, **activity.samples}, activity.sums)
 
-    def _run(self, fed: Feeds, threads: int | None) -> Iterator[RunPart[Tally]]:
+    def _run(self, fed: Feeds, threads: int | None) -> Iterator[RunPart[ExactCounts]]:
         given, runner = self.settings, self._runner
         whole = given.at == (given.steps,)
         program = runner.program(
@@ -131,12 +133,15 @@ class ShardEvaluator:
             available(), f"an evaluation of {fed.batch} samples at a time and {given.steps} steps"
         )
 
-        def counted(step: int, totals: dict[str, Totals], fed: dict[Node, NDArray]) -> Tally:
-            tally = count(runner.counted(totals), step, runner.sending_steps(step))
+        def counted(step: int, totals: dict[str, Totals], fed: dict[Node, NDArray]) -> ExactCounts:
+            exact_counts = count(runner.counted(totals), step, runner.sending_steps(step))
             if self._operations is None:
-                return tally
+                return exact_counts
             sent = {name: total.sent for name, total in totals.items()}
-            return Tally(tally.samples, {**tally.sums, **self._operations.count(step, sent, fed)})
+            return ExactCounts(
+                exact_counts.samples,
+                {**exact_counts.sums, **self._operations.count(step, sent, fed)},
+            )
 
         return runner.parts(job, size, counted, given.at)
 
@@ -148,7 +153,11 @@ class ShardEvaluator:
         return self._source.answers(fed, self._names)
 
     def _rounded_scores(
-        self, fed: Feeds, truths: Mapping[str, Truth], y: Mapping[str, Truth], threads: int | None
+        self,
+        fed: Feeds,
+        truths: Mapping[str, Targets],
+        y: Mapping[str, Targets],
+        threads: int | None,
     ) -> dict[Key, NDArray]:
         """The scores of the rounded twins, one for each number of steps that is looked at."""
         given, rows = self.settings, dict[Key, NDArray]()
@@ -182,7 +191,7 @@ def _rounded_twins(lowered: Lowered, settings: Settings) -> dict[int, Lowered]:
 
 
 @dataclass(frozen=True)
-class Packed:
+class SerializedEvaluator:
     """A conversion as the bytes of a saved file, and settings: the data for workers elsewhere.
 
     `key` says which it is, so that a worker opens it once.
@@ -210,25 +219,27 @@ class Done(NamedTuple):
 
     key: str
     shard: int
-    tally: Tally
+    exact_counts: ExactCounts
     source: StepAnswers | None = None
 
 
 _opening = threading.Lock()
 
 
-def do(shared: ShardEvaluator | Packed, task: Task, threads: int | None) -> Done:
+def evaluate_shard(
+    shared: ShardEvaluator | SerializedEvaluator, task: Task, threads: int | None
+) -> Done:
     """Do a task, here or on a worker elsewhere."""
     with _opening:
-        work = _opened(shared) if isinstance(shared, Packed) else shared
+        work = _deserialized(shared) if isinstance(shared, SerializedEvaluator) else shared
     source = task.source
     if source is None and task.keep:
         source = work.source(task.shard, threads)
-    tally = work(task.shard, threads, source)
-    return Done(task.key, task.shard.index, tally, source if task.keep else None)
+    exact_counts = work(task.shard, threads, source)
+    return Done(task.key, task.shard.index, exact_counts, source if task.keep else None)
 
 
 @lru_cache(maxsize=1)
-def _opened(packed: Packed) -> ShardEvaluator:
+def _deserialized(packed: SerializedEvaluator) -> ShardEvaluator:
     parts = from_bytes(packed.content)
     return ShardEvaluator(Runner(parts.lowered), parts.graph, packed.settings)

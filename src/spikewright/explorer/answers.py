@@ -1,4 +1,4 @@
-"""Answers to a wish: the greeting of a page, one sample, accuracy and cost of the data, advice.
+"""Messages to a page: greeting, one sample, accuracy and cost on the data, and advice.
 
 All numbers of the data are those of `spikewright.sweep` and of `Conversion.diagnose`."""
 
@@ -17,9 +17,17 @@ from spikewright.conversion import Conversion, Sample, watch
 from spikewright.diagnosis.proposals import Proposal
 from spikewright.errors import SpikewrightError
 from spikewright.executors import Executor, Function
-from spikewright.explorer.message import MOST_STEPS, NEURONS, SCALES, STARTS, Wish, changes_of, pack
-from spikewright.explorer.subject import DROPPED, SHOWN, Subject
-from spikewright.lower.trace import silently
+from spikewright.explorer.message import (
+    MOST_STEPS,
+    NEURONS,
+    SCALES,
+    STARTS,
+    ExplorerSettings,
+    changes_of,
+    pack_message,
+)
+from spikewright.explorer.model_session import DROPPED, SHOWN, ModelSession
+from spikewright.lower.trace import suppress_warnings
 from spikewright.measure.readout import named
 from spikewright.network.neurons.bipolar import MOST_DIGITS
 from spikewright.records import select
@@ -36,21 +44,21 @@ ROWS = 40
 _MAPS = 16  # feature maps of a layer, the most active ones
 _SIDE = 32  # of a map, which is thinned out where it is larger
 _OUTPUTS = 10
-_MOST = 127  # spikes of a neuron in a step that a message can say
+_MOST = 127  # spikes of a neuron in a step that a message can hold
 
 
-def facts(subject: Subject) -> bytes:
-    """The first message to a page: its title, its layers, the choices, samples to choose from."""
+def greeting(session: ModelSession) -> bytes:
+    """The first message to a page: title, layers, choices, and samples to choose from."""
     header = {
         "kind": "facts",
-        "title": subject.title,
-        "samples": len(subject),
-        "labels": [subject.label(number) for number in range(min(SHOWN, len(subject)))],
-        "picture": subject.picture,
-        "drawable": subject.drawable,
-        "class_names": subject.class_names,
+        "title": session.title,
+        "samples": len(session),
+        "labels": [session.label(number) for number in range(min(SHOWN, len(session)))],
+        "image": session.image,
+        "drawable": session.drawable,
+        "class_names": session.class_names,
         "dt": DT,
-        "layers": [{"name": name} for name in subject.base.populations()],
+        "layers": [{"name": name} for name in session.base.populations()],
         "scales": SCALES,
         "most_steps": MOST_STEPS,
         "most_digits": MOST_DIGITS,
@@ -58,26 +66,26 @@ def facts(subject: Subject) -> bytes:
         "starts": STARTS,
         "readouts": named(),
         "rules": sorted(RULES),
-        "first": subject.first.as_dict(),
+        "first": session.first.as_dict(),
     }
-    return pack(header, {"thumbnails": subject.thumbnails()})
+    return pack_message(header, {"thumbnails": session.thumbnails()})
 
 
-@silently()
-def look(subject: Subject, number: int, wish: Wish) -> bytes:
-    """The answer to request `number`, about one sample: see `message.pack`.
+@suppress_warnings()
+def sample_answer(session: ModelSession, number: int, settings: ExplorerSettings) -> bytes:
+    """The answer to request `number`, about one sample: see `message.pack_message`.
 
     Names of a layer's arrays begin with its place. Raises as `Conversion.replace` and `watch` do.
     """
-    x = subject.chosen(wish)
-    conversion = subject.converted(wish)
-    steps, readout = wish.run
+    x = session.chosen(settings)
+    conversion = session.converted(settings)
+    steps, readout = settings.run
     found = watch(conversion, x, steps, DT, readout=readout)
     arrays: dict[str, NDArray] = {}
     layers = []
     for place, (name, counts) in enumerate(found.counts.items()):
         spikes = np.abs(counts).sum(axis=0)  # of each neuron, either sign
-        parts = {**_raster(counts, spikes), **_maps(counts, spikes, subject.channels(name))}
+        parts = {**_raster(counts, spikes), **_maps(counts, spikes, session.channels(name))}
         arrays |= {f"{place} {what}": array for what, array in parts.items()}
         total = int(spikes.sum())
         rate = total / (spikes.size * steps * DT)
@@ -91,11 +99,11 @@ def look(subject: Subject, number: int, wish: Wish) -> bytes:
         "silent": _silent(conversion),
         "layers": layers,
         "output": output,
-        "label": subject.label(wish.sample) if wish.drawn is None else None,
-        "call": _call(subject, wish, conversion),
-        "command": subject.command_of(wish),
+        "label": session.label(settings.sample) if settings.drawn is None else None,
+        "call": _call(session, settings, conversion),
+        "command": session.command_of(settings),
     }
-    return pack(header, arrays | values)
+    return pack_message(header, arrays | values)
 
 
 def _silent(conversion: Conversion) -> int | Mapping[str, int] | None:
@@ -133,27 +141,27 @@ def _output(found: Sample) -> tuple[dict[str, Any], dict[str, NDArray]]:
     flat, source = answers.reshape(len(answers), -1), found.source[name].reshape(-1)
     largest = np.argsort(-np.maximum(source, flat[-1]), kind="stable")[:_OUTPUTS]
     shown = np.sort(largest)
-    told = {
+    document = {
         "numbers": shown.tolist(),
         "answer": int(flat[-1].argmax()),
         "source": int(source.argmax()),
     }
     values = {"answers": flat[:, shown], "source": source[shown]}
-    return told, {what: array.astype(np.float32) for what, array in values.items()}
+    return document, {what: array.astype(np.float32) for what, array in values.items()}
 
 
-def _call(subject: Subject, wish: Wish, conversion: Conversion) -> str:
+def _call(session: ModelSession, settings: ExplorerSettings, conversion: Conversion) -> str:
     """Lines of Python that make this network and run it, with numbers in the place of rules."""
     numbers, writer = conversion.resolved, ProgramWriter()
-    if subject.again:
-        dropped = [name for name in DROPPED if subject.given.get(name) is not None]
-        chosen = wish.arguments(subject.base.populations())
-        made = writer.replace(subject.model, numbers, [*chosen, *dropped])
+    if session.again:
+        dropped = [name for name in DROPPED if session.given.get(name) is not None]
+        chosen = settings.arguments(session.base.populations())
+        made = writer.replace(session.model, numbers, [*chosen, *dropped])
     else:
-        made = writer.call(subject.model, numbers)
-    steps, readout = wish.run
+        made = writer.call(session.model, numbers)
+    steps, readout = settings.run
     run = writer.run(steps, DT, readout)
-    return "\n".join([*writer.imports(made), *subject.lines, "", f"conversion = {made}", run])
+    return "\n".join([*writer.imports(made), *session.lines, "", f"conversion = {made}", run])
 
 
 CURVE = (1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1000.0)
@@ -173,12 +181,12 @@ ADVICE = 128
 """Samples that are diagnosed in the end."""
 
 
-class Stopped(Exception):
-    """The page asked for something else."""
+class Cancelled(Exception):
+    """The page asked for something else: its earlier request is cancelled."""
 
 
-class Stopping(Executor):
-    """Does work here, and stops before the next piece of it once nobody waits for it."""
+class CancellableExecutor(Executor):
+    """Works in this process, and stops before the next task once nobody waits for it."""
 
     remote = False
 
@@ -188,28 +196,32 @@ class Stopping(Executor):
     def completed(self, function: Function, shared: Any, tasks: Iterable[Any]) -> Iterator[Any]:
         for task in tasks:
             if self._stopped():
-                raise Stopped
+                raise Cancelled
             yield function(shared, task, None)
 
 
-def measured(subject: Subject, wish: Wish, stopped: Callable[[], bool]) -> Iterator[dict[str, Any]]:
+def data_messages(
+    session: ModelSession, settings: ExplorerSettings, stopped: Callable[[], bool]
+) -> Iterator[dict[str, Any]]:
     """Messages about the data: of its first samples, then of more, then of all of it.
 
-    Raises `Stopped` where `stopped` says so, and as `sweep` does.
+    Raises `Cancelled` where `stopped` says so, and as `sweep` does.
     """
-    for count in _counts(len(subject)):
-        found = _known(subject, wish, count, stopped)
-        yield {"kind": "measured", "samples": count, "of": len(subject), **found}
+    for count in _counts(len(session)):
+        found = _known(session, settings, count, stopped)
+        yield {"kind": "measured", "samples": count, "of": len(session), **found}
 
 
-def curve(subject: Subject, wish: Wish, stopped: Callable[[], bool]) -> Iterator[dict[str, Any]]:
-    """A message for each scale of the curve, one for all layers, all else as wished.
+def curve_messages(
+    session: ModelSession, settings: ExplorerSettings, stopped: Callable[[], bool]
+) -> Iterator[dict[str, Any]]:
+    """A message for each scale of the curve, one for all layers, all other settings the same.
 
-    Digits have one scale, that of the least error. Raises as `measured` does.
+    Digits have one scale, that of the least error. Raises as `data_messages` does.
     """
-    for scale in CURVE if wish.digits is None else ():
-        same = replace(wish, scale=scale, layers=(), rule=None)
-        found = _known(subject, same, len(subject), stopped)
+    for scale in CURVE if settings.digits is None else ():
+        same = replace(settings, scale=scale, layers=(), rule=None)
+        found = _known(session, same, len(session), stopped)
         yield {"kind": "curve", "scale": scale, **found}
 
 
@@ -222,20 +234,26 @@ def _counts(samples: int) -> list[int]:
     return [*found, samples]
 
 
-def _known(subject: Subject, wish: Wish, count: int, stopped: Callable[[], bool]) -> dict[str, Any]:
+def _known(
+    session: ModelSession, settings: ExplorerSettings, count: int, stopped: Callable[[], bool]
+) -> dict[str, Any]:
     """The numbers of the first `count` samples."""
-    return subject.result(wish, count, lambda: _numbers(_swept(subject, wish, count, stopped)))
+    return session.result(
+        settings, count, lambda: _numbers(_swept(session, settings, count, stopped))
+    )
 
 
-def _swept(subject: Subject, wish: Wish, count: int, stopped: Callable[[], bool]) -> StudyResult:
-    (x, y), chosen = subject.part(count), subject.arguments(wish)
-    if wish.digits is not None:  # in numbers, so that they are chosen once
-        made = subject.converted(wish)
+def _swept(
+    session: ModelSession, settings: ExplorerSettings, count: int, stopped: Callable[[], bool]
+) -> StudyResult:
+    (x, y), chosen = session.part(count), session.arguments(settings)
+    if settings.digits is not None:  # in numbers, so that they are chosen once
+        made = session.converted(settings)
         numbers = {name: made.resolved[name] for name in ("coding", "scale_firing_rates")}
         chosen = {**chosen, **numbers, "calibration": None}
-    steps, readout = wish.run
+    steps, readout = settings.run
     return sweep(
-        subject.base,
+        session.base,
         x,
         y,
         scales=chosen["scale_firing_rates"],
@@ -247,7 +265,7 @@ def _swept(subject: Subject, wish: Wish, count: int, stopped: Callable[[], bool]
         max_spikes_per_step=chosen["max_spikes_per_step"],
         steps=steps,
         readouts=[readout],
-        executor=Stopping(stopped),
+        executor=CancellableExecutor(stopped),
         progress=False,
     )
 
@@ -270,8 +288,11 @@ def _numbers(found: StudyResult) -> dict[str, Any]:
     }
 
 
-def advised(
-    subject: Subject, wish: Wish, stopped: Callable[[], bool], most: int = ADVICE
+def advice_message(
+    session: ModelSession,
+    settings: ExplorerSettings,
+    stopped: Callable[[], bool],
+    most: int = ADVICE,
 ) -> Iterator[dict[str, Any]]:
     """One message: the layers that cost most, and changes that would win something back.
 
@@ -280,15 +301,17 @@ def advised(
     A network that has nothing to diagnose gives a sentence. Raises as `Conversion.diagnose` does.
     """
     if not stopped():
-        count, last = min(most, len(subject)), min(ADVICE, len(subject))
-        found = subject.result(wish, ("advice", count), lambda: _diagnosed(subject, wish, count))
+        count, last = min(most, len(session)), min(ADVICE, len(session))
+        found = session.result(
+            settings, ("advice", count), lambda: _diagnosed(session, settings, count)
+        )
         yield {"kind": "advice", "last": count == last, **found}
 
 
-def _diagnosed(subject: Subject, wish: Wish, samples: int) -> dict[str, Any]:
-    x, y = subject.part(samples)
+def _diagnosed(session: ModelSession, settings: ExplorerSettings, samples: int) -> dict[str, Any]:
+    x, y = session.part(samples)
     try:
-        found = subject.converted(wish).diagnose(x, y, wish.run[0], progress=False)
+        found = session.converted(settings).diagnose(x, y, settings.run[0], progress=False)
     except SpikewrightError as error:
         return {"text": str(error), "samples": 0, "layers": [], "proposals": []}
     unit = loss_unit(found.score.worth.fraction) if found.score is not None else _CHANGE
@@ -299,15 +322,17 @@ def _diagnosed(subject: Subject, wish: Wish, samples: int) -> dict[str, Any]:
             {"name": layer.name, "lost": layer.loss.value, "text": unit.format(layer.loss.value)}
             for layer in found.layers
         ],
-        "proposals": [_told(wish, proposal, unit) for proposal in found.proposals[:_PROPOSALS]],
+        "proposals": [
+            _proposal_entry(settings, proposal, unit) for proposal in found.proposals[:_PROPOSALS]
+        ],
     }
 
 
-def _told(wish: Wish, proposal: Proposal, unit: Unit) -> dict[str, Any]:
-    """A proposal with its gain and its price, in words, and as changes to a wish."""
+def _proposal_entry(settings: ExplorerSettings, proposal: Proposal, unit: Unit) -> dict[str, Any]:
+    """A proposal with its gain and its price, in words, and as changes to the settings."""
     return {
         "text": proposal.text,
         "gain": unit.format(-proposal.predicted),
         "price": SPIKES.format(proposal.price),
-        "changes": changes_of(proposal.arguments, proposal.steps, wish),
+        "changes": changes_of(proposal.arguments, proposal.steps, settings),
     }

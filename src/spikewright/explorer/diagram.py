@@ -41,7 +41,7 @@ def diagram_of(
     for item, name in _inside(network, names):
         members = [item] if item in names else [*item.all_nodes, *item.all_ensembles]
         place |= dict.fromkeys(members, len(boxes))
-        boxes.append({"name": name, **_told(item), **opens.get(item, {})})
+        boxes.append({"name": name, **_kind_and_size(item), **opens.get(item, {})})
     arrows = sorted({_arrow(connection, place) for connection in network.all_connections})
     for box, rank in zip(boxes, ranks(len(boxes), arrows), strict=True):
         box["rank"] = rank
@@ -61,7 +61,7 @@ def _own(network: Network) -> list[Any]:
     return [*network.nodes, *network.ensembles]
 
 
-def _told(item: Any) -> dict[str, Any]:
+def _kind_and_size(item: Any) -> dict[str, Any]:
     if isinstance(item, Network):
         count = len(item.all_ensembles)
         return {"kind": "network", "size": f"{count} ensemble{'s' * (count != 1)}"}

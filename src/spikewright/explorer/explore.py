@@ -21,11 +21,11 @@ from spikewright.choosing.coding import SignedDigits
 from spikewright.conversion import Conversion, convert
 from spikewright.errors import SimulationError
 from spikewright.explorer.live import LiveRun, is_network, live
-from spikewright.explorer.message import Wish, change_of, wish_with
-from spikewright.explorer.subject import DROPPED, Subject
+from spikewright.explorer.message import ExplorerSettings, change_of, settings_with
+from spikewright.explorer.model_session import DROPPED, ModelSession
 from spikewright.frontends import example_for
 from spikewright.graph.integer_inputs import random_rows, whole_inputs
-from spikewright.lower.trace import silently
+from spikewright.lower.trace import suppress_warnings
 from spikewright.running.inputs import as_held, refuse_sequences
 from spikewright.running.recording import outputs_of
 from spikewright.showing import demo
@@ -41,7 +41,7 @@ class Explorer:
     In a notebook it shows itself in a frame.
     """
 
-    def __init__(self, subject: Subject | LiveRun, port: int = 0) -> None:
+    def __init__(self, session: ModelSession | LiveRun, port: int = 0) -> None:
         uvicorn = require("uvicorn")
         from spikewright.explorer.serving import LONGEST, application
 
@@ -52,10 +52,10 @@ class Explorer:
                 f"port {port} cannot be listened at ({error.strerror}): give another, or 0 for "
                 "any that is free"
             ) from error
-        self._subject = subject
+        self._session = session
         token, found = secrets.token_urlsafe(24), self._listening.getsockname()[1]
         self.url = f"http://{_HOST}:{found}/{token}/"
-        app = application(subject, token, found)
+        app = application(session, token, found)
         logging.getLogger("uvicorn.error").addFilter(_brief)
         self._server = uvicorn.Server(
             uvicorn.Config(
@@ -80,8 +80,8 @@ class Explorer:
         """Stop serving."""
         self._server.should_exit = True
         self._thread.join(5.0)
-        if isinstance(self._subject, LiveRun):
-            self._subject.close()
+        if isinstance(self._session, LiveRun):
+            self._session.close()
 
     def __repr__(self) -> str:
         return f"<Explorer at {self.url}>"
@@ -94,7 +94,7 @@ class Explorer:
 
 
 def _brief(record: logging.LogRecord) -> bool:
-    """Say in a line, without a traceback, that bytes which came as a text are none."""
+    """Log bytes that came as text, and are none, in one line without a traceback."""
     if record.exc_info and isinstance(record.exc_info[1], UnicodeError):
         record.exc_info = None
     return True
@@ -112,7 +112,7 @@ def explore(
     name: str = "",
     class_names: Sequence[str] | None = None,
 ) -> Explorer:
-    """Serve a page on which choices or inputs are moved, and what they do is seen.
+    """Serve an interactive page: change settings or inputs and watch the spikes.
 
     `model` is what `convert` takes, or a `Conversion`: the choices of its conversion are moved.
     None is the digits of the demonstration, with their network. Of a `Network` or a
@@ -134,9 +134,9 @@ def explore(
         found = Explorer(live(model), port)
     else:
         given = model, x, y, example_input, tuple(command), name
-        subject = _named(_digits() if model is None else _subject(*given), class_names)
-        _ = subject.truth  # raises for labels or targets that do not fit
-        found = Explorer(subject, port)
+        session = _named(_digits() if model is None else _session(*given), class_names)
+        _ = session.truth  # raises for labels or targets that do not fit
+        found = Explorer(session, port)
     if browser:
         webbrowser.open(found.url)
     return found
@@ -152,32 +152,32 @@ def _refuse_data(**given: Any) -> None:
             )
 
 
-def _named(subject: Subject, given: Sequence[str] | None) -> Subject:
-    """The subject with names of its classes; raises `SimulationError` for too few or too many."""
+def _named(session: ModelSession, given: Sequence[str] | None) -> ModelSession:
+    """The session with names of its classes; raises `SimulationError` for too few or too many."""
     if given is None:
-        return subject
+        return session
     names = tuple(map(str, given))
-    shape = next(iter(outputs_of(subject.base.lowered).values())).shape
+    shape = next(iter(outputs_of(session.base.lowered).values())).shape
     if len(names) != math.prod(shape):
         raise SimulationError(
             f"class_names: the output has shape {shape}, so give {math.prod(shape)} names; got "
             f"{len(names)}: {', '.join(names)}"
         )
-    return replace(subject, class_names=names)
+    return replace(session, class_names=names)
 
 
-def _digits() -> Subject:
+def _digits() -> ModelSession:
     x, y = demo.held_out()
     base = convert(demo.MODEL)
     (name,) = base.inputs
     lines = ("from spikewright import demo", "", "x, y = demo.held_out()")
-    return Subject(base, {name: x}, y, "Handwritten digits", "demo.MODEL", lines)
+    return ModelSession(base, {name: x}, y, "Handwritten digits", "demo.MODEL", lines)
 
 
-@silently()
-def _subject(
+@suppress_warnings()
+def _session(
     model: Any, x: Any, y: Any, example: Any, command: tuple[str, ...], name: str
-) -> Subject:
+) -> ModelSession:
     ready = isinstance(model, Conversion)
     first = None if ready else example_for(model, example, x)
     made = model if ready else convert(model, example_input=first)
@@ -187,7 +187,7 @@ def _subject(
     arrays = as_held(_random(made) if x is None else x, made.graph, ", held constant")
     title = Path(model).name if isinstance(model, str | Path) else "Your network"
     text = name or ("conversion" if ready else source_text(model, example, x))
-    return Subject(
+    return ModelSession(
         base=_plain(made),
         x=arrays,
         y=y,
@@ -214,7 +214,7 @@ def _plain(made: Conversion) -> Conversion:
     )
 
 
-def _first(made: Conversion) -> Wish:
+def _first(made: Conversion) -> ExplorerSettings:
     """The choices that a conversion was made with, where the page has them.
 
     Silent steps of each layer's own are found anew.
@@ -224,7 +224,7 @@ def _first(made: Conversion) -> Wish:
     for name, value in made.arguments.items():
         if value is not None:
             found |= change_of(name, made.resolved[name]) or {}
-    return wish_with(found)
+    return settings_with(found)
 
 
 def _random(made: Conversion) -> dict[str, Any]:

@@ -1,7 +1,7 @@
-"""A network made by hand that runs while it is watched: its inputs are moved, its probes drawn.
+"""A network made by hand that runs while pages watch it: its inputs are moved, its probes drawn.
 
-It runs block by block, with the latest values fed to its inputs. A page is told what there is, what
-is new, and tuning curves."""
+It runs block by block, with the latest values fed to its inputs. Messages to a page hold the parts
+of the network, new recordings, and tuning curves."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from spikewright._base.options import Check, number, one_of, whole
 from spikewright.engines.program import Recording
 from spikewright.errors import SimulationError
 from spikewright.explorer.diagram import Names, diagram_of, names_of
-from spikewright.explorer.message import asked, pack, received, shown
+from spikewright.explorer.message import format_value, pack_message, parse_request, request_field
 from spikewright.modelling.curves import response_curves, tuning_curves
 from spikewright.modelling.nengo_reader.kinds import is_a
 from spikewright.modelling.nengo_simulator import NengoSimulator
@@ -66,8 +66,8 @@ class Plot:
     height: NDArray | None
     bound: float
 
-    def shown(self, recorded: NDArray) -> NDArray:
-        """The shown values of recordings `(samples, *shape)`: float32, or counts of spikes."""
+    def selected(self, recorded: NDArray) -> NDArray:
+        """The selected values of recordings `(samples, *shape)`: float32, or counts of spikes."""
         chosen = recorded.reshape(len(recorded), self.size)[:, self.numbers]
         if self.height is None:
             return chosen.astype(np.float32)
@@ -164,19 +164,19 @@ _LONGEST = 0.1  # seconds of a block: so long a page may wait until it is heard
 
 
 @dataclass(frozen=True, eq=False)
-class Seen:
-    """The latest recordings up to a step, `(samples, shown)` for each plot.
+class RecordingWindow:
+    """The latest recordings up to a step, `(samples, selected values)` for each plot.
 
-    `begun` counts resets.
+    `resets` is the number of resets so far.
     """
 
-    begun: int
+    resets: int
     step: int
     kept: tuple[NDArray, ...]
 
 
 class LiveRun:
-    """A network that runs while it is watched; one caller at a time may advance it or reset it.
+    """A network that runs while pages watch it; one caller at a time may advance it or reset it.
 
     `reset` takes its simulator back to before the first step, `close` ends it. `values` are those
     fed to each of `inputs`, `(size,)`: whoever moves one puts a new list there. `seen` is what
@@ -198,8 +198,10 @@ class LiveRun:
         self._pace = _LONGEST  # seconds a step, as last measured: at first unknown, so one alone
         self.seen = self._nothing(0)
 
-    def _nothing(self, begun: int) -> Seen:
-        return Seen(begun, 0, tuple(plot.shown(np.zeros((0, plot.size))) for plot in self.plots))
+    def _nothing(self, resets: int) -> RecordingWindow:
+        return RecordingWindow(
+            resets, 0, tuple(plot.selected(np.zeros((0, plot.size))) for plot in self.plots)
+        )
 
     @property
     def dt(self) -> float:
@@ -222,22 +224,22 @@ class LiveRun:
         began = time.perf_counter()
         self.simulator.run_steps(steps, fed, progress_bar=False)
         self._pace = max(1e-9, (time.perf_counter() - began) / steps)
-        new = [plot.shown(self.simulator.data[plot.probe]) for plot in self.plots]
+        new = [plot.selected(self.simulator.data[plot.probe]) for plot in self.plots]
         self.simulator.clear_probes()
         kept = tuple(
             np.concatenate([before, now])[-math.ceil(STEPS / plot.every) :]
             for plot, before, now in zip(self.plots, self.seen.kept, new, strict=True)
         )
-        self.seen = Seen(self.seen.begun, self.seen.step + steps, kept)
+        self.seen = RecordingWindow(self.seen.resets, self.seen.step + steps, kept)
 
     def reset(self) -> None:
         """Return to before the first step; inputs stay where they were moved."""
         self._reset()
-        self.seen = self._nothing(self.seen.begun + 1)
+        self.seen = self._nothing(self.seen.resets + 1)
 
-    def since(self, now: Seen, begun: int, step: int) -> dict[str, NDArray]:
+    def since(self, now: RecordingWindow, resets: int, step: int) -> dict[str, NDArray]:
         """The samples of each plot since a step of that beginning, by number of the plot."""
-        after = step if begun == now.begun else 0
+        after = step if resets == now.resets else 0
         counts = [now.step // plot.every - after // plot.every for plot in self.plots]
         return {
             str(place): kept[max(0, len(kept) - count) :]
@@ -268,8 +270,8 @@ def live(network: Any) -> LiveRun:
     return LiveRun(theirs.simulator, title, theirs.reset, theirs.close)
 
 
-def run_facts(run: LiveRun) -> bytes:
-    """The first message to a page: see `message.pack`."""
+def run_greeting(run: LiveRun) -> bytes:
+    """The first message to a page: see `message.pack_message`."""
     header = {
         "kind": "facts",
         "title": run.title,
@@ -279,11 +281,11 @@ def run_facts(run: LiveRun) -> bytes:
             {"name": given.name, "bound": given.bound, "first": given.first} for given in run.inputs
         ],
         "held": run.held,
-        "plots": list(map(_told, run.plots)),
+        "plots": list(map(_plot_entry, run.plots)),
         "ensembles": [name for name, _ in run.ensembles],
         "diagram": diagram_of(run.simulator.network, names_of(run.simulator.network), _opens(run)),
     }
-    return pack(header, {})
+    return pack_message(header, {})
 
 
 def _opens(run: LiveRun) -> dict[Any, dict[str, int]]:
@@ -292,7 +294,7 @@ def _opens(run: LiveRun) -> dict[Any, dict[str, int]]:
     return inputs | {e: {"curves": place} for place, (_, e) in enumerate(run.ensembles)}
 
 
-def _told(plot: Plot) -> dict[str, Any]:
+def _plot_entry(plot: Plot) -> dict[str, Any]:
     return {
         "name": plot.name,
         "raster": plot.height is not None,
@@ -304,13 +306,15 @@ def _told(plot: Plot) -> dict[str, Any]:
     }
 
 
-def news(run: LiveRun, now: Seen, begun: int, step: int, **state: Any) -> bytes:
-    """A message with the samples up to `now`, since a step of a beginning, and a state."""
-    header = {"kind": "run", "begun": now.begun, "step": now.step, "values": run.values, **state}
-    return pack(header, run.since(now, begun, step))
+def update_message(
+    run: LiveRun, now: RecordingWindow, resets: int, step: int, **state: Any
+) -> bytes:
+    """A message with the samples up to `now` since an earlier step, and the state of the run."""
+    header = {"kind": "run", "resets": now.resets, "step": now.step, "values": run.values, **state}
+    return pack_message(header, run.since(now, resets, step))
 
 
-def curves(run: LiveRun, place: int) -> bytes:
+def curves_message(run: LiveRun, place: int) -> bytes:
     """A message with the responses of an ensemble's neurons to values held constant.
 
     In one dimension over the represented value, in more along each neuron's own encoder.
@@ -324,8 +328,8 @@ def curves(run: LiveRun, place: int) -> bytes:
         "along": "represented values" if flat else "radii along each neuron's own encoder",
         "neurons": ensemble.n_neurons,
     }
-    shown = {"x": np.ravel(x), "rates": rates.reshape(len(x), -1)[:, :CURVES]}
-    return pack(header, {name: array.astype(np.float32) for name, array in shown.items()})
+    arrays = {"x": np.ravel(x), "rates": rates.reshape(len(x), -1)[:, :CURVES]}
+    return pack_message(header, {name: array.astype(np.float32) for name, array in arrays.items()})
 
 
 _VALUES = Check(
@@ -334,7 +338,7 @@ _VALUES = Check(
 
 
 @dataclass(frozen=True)
-class Request:
+class RunRequest:
     """Changes that a page asks for, None where it asks for none.
 
     `playing` and `speed`, in seconds of the network a second, hold until they are changed; `values`
@@ -342,32 +346,36 @@ class Request:
     ensemble whose tuning curves are wanted.
     """
 
-    playing: bool | None = asked(Check("true or false", lambda value: isinstance(value, bool)))
-    speed: float | None = asked(number(1e-3, most=100))
-    values: Mapping[int, tuple[float, ...]] | None = asked(_VALUES)
-    act: str | None = asked(one_of(("step", "reset")))
-    curves: int | None = asked(whole(0))
+    playing: bool | None = request_field(
+        Check("true or false", lambda value: isinstance(value, bool))
+    )
+    speed: float | None = request_field(number(1e-3, most=100))
+    values: Mapping[int, tuple[float, ...]] | None = request_field(_VALUES)
+    act: str | None = request_field(one_of(("step", "reset")))
+    curves: int | None = request_field(whole(0))
 
 
-def request_of(text: str | bytes, run: LiveRun) -> tuple[int, Request]:
+def run_request_from(text: str | bytes, run: LiveRun) -> tuple[int, RunRequest]:
     """The number of a request, and the request, of a page that watches this run.
 
     Raises `SimulationError` naming what is unknown, or the field, its value and what may stand
     there.
     """
-    number, given = received(text, Request)
+    number, given = parse_request(text, RunRequest)
     if given.get("curves", -1) >= len(run.ensembles):
         raise SimulationError(f"curves is below {len(run.ensembles)}, got {given['curves']}")
     if "values" in given:
         given["values"] = dict(_moved(place, v, run) for place, v in given["values"].items())
-    return number, Request(**given)
+    return number, RunRequest(**given)
 
 
 def _moved(place: str, values: Any, run: LiveRun) -> tuple[int, tuple[float, ...]]:
     """The place of an input, and its values, if they are values of that input."""
     if place not in map(str, range(len(run.inputs))):
         count = len(run.inputs)
-        raise SimulationError(f"values: inputs are numbered below {count}, got {shown(place)}")
+        raise SimulationError(
+            f"values: inputs are numbered below {count}, got {format_value(place)}"
+        )
     given = run.inputs[int(place)]
     size, bound = given.node.size_out, given.bound
     if not (
@@ -377,6 +385,6 @@ def _moved(place: str, values: Any, run: LiveRun) -> tuple[int, tuple[float, ...
     ):
         raise SimulationError(
             f"values: {given.name} takes a list of {size} numbers from {-bound:g} to {bound:g}, "
-            f"got {shown(values)}"
+            f"got {format_value(values)}"
         )
     return int(place), tuple(map(float, values))

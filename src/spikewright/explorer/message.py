@@ -1,7 +1,7 @@
-"""Messages of pages and to them: requests, of which nothing is trusted, and binary answers.
+"""Messages from pages and to them: requests, none of which is trusted, and binary answers.
 
-A request is a JSON object, and a wish one that asks for a changed network. A binary answer is a
-header in JSON, and arrays behind it, as they lie in memory:
+A request is a JSON object; `ExplorerSettings` are one that asks for a changed network. A binary
+answer is a header in JSON, and arrays behind it, as they lie in memory:
 
 4 bytes         length of the header, a little-endian whole number
 the header      JSON in UTF-8; "arrays" are {name: {"type", "shape", "offset"}}
@@ -49,8 +49,8 @@ LONGEST = 1 << 20
 _ALIGNED = 8
 
 
-def asked(check: Check, default: Any = None) -> Any:
-    """A field of a request: the check of what a page gives, and its value where it gives none."""
+def request_field(check: Check, default: Any = None) -> Any:
+    """A field of a request, with the check of its value and its default."""
     return field(default=default, metadata={"check": check})
 
 
@@ -59,7 +59,7 @@ def or_none(check: Check) -> Check:
     return Check(f"None or {check.must}", lambda value: value is None or check.holds(value))
 
 
-def fits(request: type[Any], name: str, value: Any) -> bool:
+def is_valid(request: type[Any], name: str, value: Any) -> bool:
     """True for a value that may stand in a field of a request."""
     return not _checks(request)[name].broken(value)
 
@@ -68,7 +68,7 @@ def _checks(request: type[Any]) -> dict[str, Check]:
     return {one.name: one.metadata["check"] for one in fields(request)}
 
 
-def received(text: str | bytes, request: type[Any]) -> tuple[int, dict[str, Any]]:
+def parse_request(text: str | bytes, request: type[Any]) -> tuple[int, dict[str, Any]]:
     """The number of a request, 0 where it has none, and its fields.
 
     Raises `SimulationError` for what is no JSON object, for an unknown name, and for a value that
@@ -79,10 +79,12 @@ def received(text: str | bytes, request: type[Any]) -> tuple[int, dict[str, Any]
     unknown = sorted(set(given) - set(checks))
     if unknown:
         names = ", ".join(checks)
-        raise SimulationError(f"{shown(unknown[0])} is no part of a request, which has {names}")
+        raise SimulationError(
+            f"{format_value(unknown[0])} is no part of a request, which has {names}"
+        )
     for name, value in given.items():
         if must := checks[name].broken(value):
-            raise SimulationError(f"{name} must be {must}, got {shown(value)}")
+            raise SimulationError(f"{name} must be {must}, got {format_value(value)}")
     return given.pop("number", 0), given
 
 
@@ -102,7 +104,7 @@ def _object(text: str | bytes) -> dict[str, Any]:
     return given
 
 
-def shown(value: Any) -> str:
+def format_value(value: Any) -> str:
     """A value of a request in a message: a page may send much, and deep lists have no text."""
     try:
         return short_name(repr(value))
@@ -117,14 +119,14 @@ async def messages(socket: WebSocket) -> AsyncIterator[str | bytes]:
         yield text if text is not None else message.get("bytes") or b""
 
 
-async def refuse(socket: WebSocket, error: Exception, **more: Any) -> None:
-    """Tell a page of an error; layers, rules and functions of a user's own may raise any."""
+async def send_error(socket: WebSocket, error: Exception, **more: Any) -> None:
+    """Send an error to a page; layers, rules and functions of a user's own may raise any."""
     kind = "" if isinstance(error, SpikewrightError) else f"{type(error).__name__}: "
     text = printable(f"{kind}{error}")
     await socket.send_json({"kind": "error", **more, "text": text})
 
 
-def pack(header: Mapping[str, Any], arrays: Mapping[str, NDArray]) -> bytes:
+def pack_message(header: Mapping[str, Any], arrays: Mapping[str, NDArray]) -> bytes:
     """A binary answer: plain data, and arrays of bytes, whole numbers or float32."""
     places, parts, offset = {}, [], 0
     for name, array in arrays.items():
@@ -157,7 +159,7 @@ NEURONS: Mapping[str, tuple[NeuronType, str] | None] = MappingProxyType(
 """Neurons for ReLU that a page may ask for, by name: the type, and its text in commands."""
 
 _FIELDS = {"synapse": "synapse", "initial_voltage": "start", "max_spikes_per_step": "cap"}
-"""Arguments of `convert`, and options of commands, that are a field of a wish as they are."""
+"""Arguments of `convert`, and options of commands, that are a field of the settings as they are."""
 
 _TEXT = or_none(Check("text", lambda value: isinstance(value, str)))
 _SCALE = number(1e-3, most=1e6)  # those of advice lie anywhere
@@ -169,8 +171,8 @@ _LAYERS = Check(
 
 
 @dataclass(frozen=True)
-class Wish:
-    """The request of a page: one sample, or one that was drawn, and the choices of a conversion.
+class ExplorerSettings:
+    """The settings of a page: one sample, or one that was drawn, and choices of a conversion.
 
     `layers` are layers with scales of their own, and `rule` the text of a rule that chooses all
     scales in the place of numbers. `synapse` is a time constant in seconds. `drawn` are values
@@ -178,22 +180,22 @@ class Wish:
     them, choices of firing rates mean nothing; `silent` are their silent steps, None those found.
     """
 
-    sample: int = asked(whole(0), 0)
-    drawn: str | None = asked(_TEXT)
-    scale: float = asked(_SCALE, 10.0)
-    steps: int = asked(whole(1, MOST_STEPS), 64)
-    cap: int | None = asked(or_none(whole(1)))
-    neuron: str = asked(one_of(NEURONS), "default")
-    start: str = asked(one_of(STARTS), "half")
-    readout: str = asked(_READOUT, "mean")
-    layers: tuple[tuple[str, float], ...] = asked(_LAYERS, ())
-    rule: str | None = asked(_TEXT)
-    synapse: float | None = asked(or_none(number(above=0, most=1)))
-    digits: int | None = asked(or_none(whole(1, MOST_DIGITS)))
-    silent: int | None = asked(or_none(whole(0, MOST_DIGITS)))
+    sample: int = request_field(whole(0), 0)
+    drawn: str | None = request_field(_TEXT)
+    scale: float = request_field(_SCALE, 10.0)
+    steps: int = request_field(whole(1, MOST_STEPS), 64)
+    cap: int | None = request_field(or_none(whole(1)))
+    neuron: str = request_field(one_of(NEURONS), "default")
+    start: str = request_field(one_of(STARTS), "half")
+    readout: str = request_field(_READOUT, "mean")
+    layers: tuple[tuple[str, float], ...] = request_field(_LAYERS, ())
+    rule: str | None = request_field(_TEXT)
+    synapse: float | None = request_field(or_none(number(above=0, most=1)))
+    digits: int | None = request_field(or_none(whole(1, MOST_DIGITS)))
+    silent: int | None = request_field(or_none(whole(0, MOST_DIGITS)))
 
     @property
-    def anywhere(self) -> Wish:
+    def anywhere(self) -> ExplorerSettings:
         """The same choices, for no sample in particular."""
         return replace(self, sample=0, drawn=None)
 
@@ -275,7 +277,7 @@ class Wish:
         return [*found, f"--steps={self.steps}"]
 
     def as_dict(self) -> dict[str, Any]:
-        """It as plain data, as a page writes it."""
+        """The settings as plain data, as a page writes them."""
         return {**asdict(self), "layers": dict(self.layers)}
 
     @property
@@ -291,53 +293,57 @@ def _text(scale: str | float) -> str:
     return scale if isinstance(scale, str) else repr(float(scale))
 
 
-def wish_of(text: str | bytes) -> tuple[int, Wish]:
-    """The number of a request, and the wish in it, from JSON.
+def settings_from(text: str | bytes) -> tuple[int, ExplorerSettings]:
+    """The number of a request, and the settings in it, from JSON.
 
     Raises `SimulationError` naming what is unknown, or the field, its value and what may stand
     there.
     """
-    number, given = received(text, Wish)
-    return number, wish_with(given)
+    number, given = parse_request(text, ExplorerSettings)
+    return number, settings_with(given)
 
 
-def wish_with(given: Mapping[str, Any]) -> Wish:
-    """The wish with these fields, as a page writes them, and all others as at first."""
-    return Wish(**{**given, "layers": tuple(given.get("layers", {}).items())})
+def settings_with(given: Mapping[str, Any]) -> ExplorerSettings:
+    """Settings with these fields, as a page writes them, and the defaults of all others."""
+    return ExplorerSettings(**{**given, "layers": tuple(given.get("layers", {}).items())})
 
 
-def changes_of(arguments: Mapping[str, Any], steps: int, wish: Wish) -> dict[str, Any] | None:
-    """The changes to a wish that mean these arguments and steps; None where no wish says them."""
+def changes_of(
+    arguments: Mapping[str, Any], steps: int, settings: ExplorerSettings
+) -> dict[str, Any] | None:
+    """Changes to the settings for these arguments and steps; None where no settings have them."""
     if "coding" in arguments:  # which chooses all else
         return change_of("coding", arguments["coding"])
-    found: dict[str, Any] = {"steps": steps} if steps != wish.steps else {}
-    said = [change_of(name, value) for name, value in arguments.items()]
-    if steps > MOST_STEPS or None in said:
+    found: dict[str, Any] = {"steps": steps} if steps != settings.steps else {}
+    changes = [change_of(name, value) for name, value in arguments.items()]
+    if steps > MOST_STEPS or None in changes:
         return None
-    return {name: value for one in (found, *said) if one for name, value in one.items()}
+    return {name: value for one in (found, *changes) if one for name, value in one.items()}
 
 
 def change_of(name: str, value: Any) -> dict[str, Any] | None:
-    """The changes to a wish that mean one argument of `convert`; None where no wish says it."""
-    said: dict[str, Any] = {}
+    """Changes to settings for one argument of `convert`; None where no settings have it."""
+    changes: dict[str, Any] = {}
     if name in _FIELDS:
-        said = {_FIELDS[name]: value.item() if isinstance(value, np.generic) else value}
+        changes = {_FIELDS[name]: value.item() if isinstance(value, np.generic) else value}
     elif name == "spiking":
-        same = [neuron for neuron in NEURONS if Wish(neuron=neuron).spiking == value]
-        said = {"neuron": same[0]} if same else {}
+        same = [neuron for neuron in NEURONS if ExplorerSettings(neuron=neuron).spiking == value]
+        changes = {"neuron": same[0]} if same else {}
     elif name == "coding":
-        said = _change_of_code(value)
+        changes = _change_of_code(value)
     elif name == "scale_firing_rates" and is_number(value):
-        said = {"scale": float(value), "layers": {}, "rule": None}
+        changes = {"scale": float(value), "layers": {}, "rule": None}
     elif name == "scale_firing_rates" and isinstance(value, Mapping):
         each = {layer: float(one) for layer, one in value.items() if is_number(one)}
-        said = {"layers": each, "rule": None} if len(each) == len(value) else {}
-    known = bool(said) and all(fits(Wish, field, changed) for field, changed in said.items())
-    return said if known else None
+        changes = {"layers": each, "rule": None} if len(each) == len(value) else {}
+    known = bool(changes) and all(
+        is_valid(ExplorerSettings, field, changed) for field, changed in changes.items()
+    )
+    return changes if known else None
 
 
 def _change_of_code(code: Coding) -> dict[str, Any]:
-    """The changes to a wish that mean a code; none where no wish says it."""
+    """Changes to the settings for a code; empty where no settings have it."""
     if isinstance(code, RateCode):
         steps = {} if code.steps is None else {"steps": code.steps}
         return {"digits": None, "silent": None, **steps}

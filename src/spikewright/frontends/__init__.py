@@ -11,15 +11,15 @@ from pathlib import Path
 from typing import Any
 
 from spikewright._base.debugging import traced
-from spikewright._base.files import file_at, shown
+from spikewright._base.files import file_at, format_path
 from spikewright._base.samples import first_samples
 from spikewright.errors import ReadError, UnsupportedLayerError
 from spikewright.frontends.fallback import calling_what_is_not_read, without_futile_advice
 from spikewright.frontends.live import instead_of_weights
 from spikewright.frontends.outputs import (
-    refusing_shown_names,
     restricted,
     wanted_outputs,
+    with_layer_labels,
     with_names,
     with_shown_names,
 )
@@ -29,7 +29,7 @@ from spikewright.frontends.source import GraphBuilder, Source, Values
 from spikewright.frontends.unrolling import keeping_recurrence
 from spikewright.graph import Graph, evaluate, evaluate_all
 
-__all__ = ["SUFFIXES", "GraphBuilder", "Reading", "Source", "example_for", "read"]
+__all__ = ["SUFFIXES", "GraphBuilder", "ModelReader", "Source", "example_for", "read"]
 
 _BY_SUFFIX = {
     ".keras": "keras",
@@ -106,8 +106,8 @@ def read(
             source = read_bare(model, example_input, kept, keep_recurrence, fallback)
             changes.append([f"{len(source.graph)} layers of {source.framework}"])
     except UnsupportedLayerError as error:
-        told = refusing_shown_names(without_futile_advice(error, model, fallback))
-        raise told.with_traceback(error.__traceback__) from error.__cause__
+        renamed = with_layer_labels(without_futile_advice(error, model, fallback))
+        raise renamed.with_traceback(error.__traceback__) from error.__cause__
     return with_shown_names(source, kept)
 
 
@@ -131,7 +131,7 @@ def read_bare(
     if framework is None:
         found = f"a {type(model).__name__}"
         if isinstance(model, str | Path):
-            found = f"{shown(model)!r}"
+            found = f"{format_path(model)!r}"
         if isinstance(getattr(model, "graph", None), Graph):
             raise ReadError(
                 f"{found} was made of a model. Give that model, or its graph as it was read: the "
@@ -162,8 +162,8 @@ def _preserving(held: Sequence[Any], function: Callable[[Values], Any], inputs: 
 
 
 @dataclass(frozen=True, eq=False)
-class Reading:
-    """A model, to be read in any form, and where its parameters are in what was read.
+class ModelReader:
+    """Reads a model, in any form, and finds its parameters in the graph that was read.
 
     `form` are keywords of `read`.
     """

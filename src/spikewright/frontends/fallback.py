@@ -41,7 +41,7 @@ def calling(
         ) from error
 
 
-def shown(returned: Any) -> str:
+def format_returned(returned: Any) -> str:
     """The result of a reader, in a few words."""
     plain = returned is None or isinstance(returned, str)
     return repr(returned) if plain else f"a {type(returned).__name__}"

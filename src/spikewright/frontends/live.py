@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from spikewright._base.arguments import is_array
-from spikewright._base.files import file_at, shown
+from spikewright._base.files import file_at, format_path
 from spikewright._base.optional import require
 from spikewright.errors import ReadError
 from spikewright.frontends.preserving import preserved
@@ -26,8 +26,8 @@ def live(path: Path) -> Any:
     if suffix not in _LOADED:
         known = ", ".join(_LOADED)
         raise ReadError(
-            f"{shown(path)}: trained weights are written back to files that end in {known}. Load "
-            " the model in Python, convert that, and use Training.write_back"
+            f"{format_path(path)}: trained weights are written back to files that end in {known}. "
+            "Load the model in Python, convert that, and use Training.write_back"
         )
     file_at(path)
     if suffix == ".onnx":

@@ -8,8 +8,8 @@ from difflib import get_close_matches
 from typing import Any, TypeVar
 
 from spikewright._base.arguments import is_array
-from spikewright._base.samples import Structure
-from spikewright._base.texts import bare_name, shown_name
+from spikewright._base.formatting import label_to_name, layer_label
+from spikewright._base.samples import InputTree
 from spikewright.errors import ReadError, Refusal, UnsupportedLayerError
 from spikewright.frontends.source import Source, Values
 from spikewright.graph import Graph, GraphNode, prune
@@ -36,9 +36,9 @@ def with_shown_names(source: Source, outputs: Sequence[str] | None) -> Source:
     return replace(source, graph=graph, activations=activations, notes=tuple(notes))
 
 
-def refusing_shown_names(error: UnsupportedLayerError) -> UnsupportedLayerError:
+def with_layer_labels(error: UnsupportedLayerError) -> UnsupportedLayerError:
     """The error with the names that are printed."""
-    layers = {name: shown_name(name, kind) for name, kind in error.met.items()}
+    layers = {name: layer_label(name, kind) for name, kind in error.met.items()}
     nodes = _names_of_nodes(error.read)
     refusals = [
         replace(
@@ -58,7 +58,7 @@ def _name_in(refusal: Refusal) -> str:
     """The printed name of a layer that was not met on the way: its class stands in its kind."""
     if refusal.kind in ("output", "argument", "method", "attribute"):
         return refusal.layer
-    return shown_name(refusal.layer, refusal.kind.partition(":")[0])
+    return layer_label(refusal.layer, refusal.kind.partition(":")[0])
 
 
 def _names_of_layers(nodes: Iterable[GraphNode]) -> dict[str, str]:
@@ -67,7 +67,7 @@ def _names_of_layers(nodes: Iterable[GraphNode]) -> dict[str, str]:
     for node in nodes:
         if not isinstance(node.layer, Input) and (node.name == node.source or node.source_kind):
             kinds.setdefault(node.source, node.source_kind)
-    found = {source: shown_name(source, kind) for source, kind in kinds.items()}
+    found = {source: layer_label(source, kind) for source, kind in kinds.items()}
     return {source: name for source, name in found.items() if name != source}
 
 
@@ -103,7 +103,7 @@ def _renamed_nodes(nodes: Sequence[GraphNode], names: Mapping[str, str]) -> tupl
 def _check_kinds(graph: Graph, outputs: Sequence[str]) -> None:
     for name in outputs:
         node = graph.outputs.get(name, name)
-        if bare_name(node) == bare_name(name) != name != node:
+        if label_to_name(node) == label_to_name(name) != name != node:
             raise ReadError(unknown(name, [node]))
 
 
@@ -154,7 +154,7 @@ _NAMES: Mapping[str, Callable[[Any], dict[int, str]]] = {
 """For each framework the names of a model's layers by their identity."""
 
 
-def named_examples(example: Any, structure: Structure, place: str = "") -> dict[str, Any]:
+def named_examples(example: Any, structure: InputTree, place: str = "") -> dict[str, Any]:
     """The examples of all inputs, or of those that a mapping names; of none for None.
 
     Raises `ReadError`, which begins with `place`, for anything else.
@@ -191,10 +191,10 @@ def wanted_outputs(outputs: Any) -> list[str] | None:
 
 def pick(names: Sequence[str], known: Mapping[str, T]) -> dict[str, T]:
     """The values of these names; raises `ReadError` with the names near an unknown one."""
-    shown = {bare_name(name): name for name in reversed(list(known))}
+    shown = {label_to_name(name): name for name in reversed(list(known))}
     found = {}
     for name in names:
-        ways = (name, bare_name(name), shown.get(name, name))
+        ways = (name, label_to_name(name), shown.get(name, name))
         match = next((way for way in ways if way in known), None)
         if match is None:
             raise ReadError(unknown(name, known))

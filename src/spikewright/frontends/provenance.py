@@ -129,8 +129,8 @@ def origins(
 def _base_of(model: Any, access: ModuleType, held: Mapping[str, NDArray]) -> int:
     """The largest base whose digits all parameters hold exactly."""
     odd = _BASES[0] + 1  # needs as many bits as any digit
-    told = {name: np.full_like(array, odd) for name, array in held.items()}
-    kept = as_held(model, access, told)
+    marked = {name: np.full_like(array, odd) for name, array in held.items()}
+    kept = as_held(model, access, marked)
     return _BASES[0] if all(np.all(array == odd) for array in kept.values()) else _BASES[1]
 
 

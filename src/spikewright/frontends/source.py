@@ -9,7 +9,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from spikewright._base.samples import Place
+from spikewright._base.samples import TreePath
 from spikewright._base.schema import check_types
 from spikewright.advice import advise
 from spikewright.errors import GraphError, ReadError, Refusal, UnsupportedLayerError
@@ -98,7 +98,7 @@ class GraphBuilder:
         self.met.setdefault(layer, kind)
 
     def input(
-        self, wanted: str, shape: Sequence[int], place: Place | None = None, whole: bool = False
+        self, wanted: str, shape: Sequence[int], place: TreePath | None = None, whole: bool = False
     ) -> str:
         """Add an input of this unbatched shape; returns its name.
 

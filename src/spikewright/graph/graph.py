@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright._base.codec import ADDED
-from spikewright._base.samples import Structure
-from spikewright._base.texts import shown_name
+from spikewright._base.formatting import layer_label
+from spikewright._base.samples import InputTree
 from spikewright.errors import GraphError, printable
 from spikewright.graph.layers import (
     Broadcast,
@@ -143,12 +143,12 @@ class Graph:
         return tuple(node.name for node in self.nodes if isinstance(node.layer, Input))
 
     @cached_property
-    def structure(self) -> Structure:
+    def structure(self) -> InputTree:
         """The forms in which all inputs may be given together."""
         layers = {name: self[name].layer for name in self.inputs}
         places = {n: layer.place or (n,) for n, layer in layers.items() if isinstance(layer, Input)}
         ranks = {name: len(self.shapes[name]) for name in places}
-        return Structure(places, ranks, rows=row_bounds(self.nodes, self.shapes))
+        return InputTree(places, ranks, rows=row_bounds(self.nodes, self.shapes))
 
     @cached_property
     def shapes(self) -> Mapping[str, Shape]:
@@ -216,7 +216,7 @@ def check_finite(nodes: Sequence[GraphNode]) -> None:
         for field_name, value in node.layer.arrays().items():
             bad = int(value.size - np.isfinite(value).sum())
             if bad:
-                name = shown_name(node.name, node.source_kind)
+                name = layer_label(node.name, node.source_kind)
                 raise GraphError(
                     f"layer {name!r} ({node.layer.kind}): {bad} of {value.size} values of its "
                     f"{field_name} are NaN or infinite. Train or load the model again."

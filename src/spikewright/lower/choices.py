@@ -173,7 +173,7 @@ def _instance(key: Any, value: NeuronType | type[NeuronType]) -> NeuronType:
     )  # fmt: skip
 
 
-class Own(NamedTuple):
+class LayerDefaults(NamedTuple):
     """The firing-rate scale and the initial voltage that a layer brings along."""
 
     scale: float = 1.0
@@ -193,14 +193,14 @@ def unrounded(layer: Layer) -> Layer:
     return Activation("clip", {"minimum": 0.0, "maximum": found.parameters["threshold"]})
 
 
-def own(layer: Layer) -> Own:
+def defaults_of(layer: Layer) -> LayerDefaults:
     """The choices that a layer brings along: those of one that rounds, else the usual ones."""
     found = rounded(layer)
     if found is None:
-        return Own()
+        return LayerDefaults()
     start = float(found.parameters.get("start", 0.5))
     scale = 1.0 / (float(found.parameters["threshold"]) * STEP)
-    return Own(scale, "half" if start == 0.5 else start)
+    return LayerDefaults(scale, "half" if start == 0.5 else start)
 
 
 def seconds_until_exact(layer: Layer, ensemble: Ensemble) -> float | None:

@@ -9,8 +9,8 @@ from typing import Any, TypeVar
 import numpy as np
 
 from spikewright._base.arguments import refuse
-from spikewright._base.options import meant
-from spikewright._base.texts import bare_name
+from spikewright._base.formatting import label_to_name
+from spikewright._base.options import did_you_mean
 from spikewright.errors import ConversionError, NetworkError, Refusal, listed, short_name
 from spikewright.graph import Graph
 from spikewright.graph.layers import Activation, Layer, ParametricReLU
@@ -55,7 +55,7 @@ class LayerKeys:
 
     def __post_init__(self) -> None:
         for name, members in self.names.items():
-            bare = bare_name(name)
+            bare = label_to_name(name)
             if bare not in self.names:
                 self._bare[bare] = self._bare.get(bare, frozenset()) | members
 
@@ -105,7 +105,7 @@ class LayerKeys:
     def unknown(self, key: Any) -> str:
         """The sentences about a key that means no member: the nearest that does, and all."""
         kinds = sorted({k for own in self.kinds.values() for k in own if isinstance(k, str)})
-        hint = meant(str(key), [*self.members, *kinds, *self.names, *self._bare])
+        hint = did_you_mean(str(key), [*self.members, *kinds, *self.names, *self._bare])
         activations = f"It has the activations {', '.join(kinds)}; " if kinds else ""
         layers = self.what.replace("layer", "layers", 1)
         known = f"{activations}{layers} are {listed(self.members) or 'none'}"
@@ -239,8 +239,8 @@ def _apart(kind: Any) -> str:
     """The advice on naming an activation rather than the layer of the same name."""
     if not isinstance(kind, NeuronType):
         return "Give the layer another name"
-    shown = repr(kind) if isinstance(kind, Elementwise) else type(kind).__name__
-    return f"Give {{sw.{shown}: ...}} for the activation, or the layer another name"
+    type_name = repr(kind) if isinstance(kind, Elementwise) else type(kind).__name__
+    return f"Give {{sw.{type_name}: ...}} for the activation, or the layer another name"
 
 
 def _same(first: Any, second: Any) -> bool:

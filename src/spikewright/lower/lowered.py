@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from spikewright.graph import Graph
 from spikewright.graph.layers import Activation
 from spikewright.graph.masks import Masks, masks_of
-from spikewright.lower.notes import LayerNote
+from spikewright.lower.guarantees import LayerGuarantee
 from spikewright.lower.populations import RowStepping
 from spikewright.network import Ensemble, Network
 from spikewright.network import Node as NetworkNode
@@ -33,7 +33,7 @@ class Lowered:
     inputs: Mapping[str, NetworkNode]
     outputs: Mapping[str, Object]
     readouts: Mapping[str, Activation]
-    notes: tuple[LayerNote, ...]
+    guarantees: tuple[LayerGuarantee, ...]
     stepping: RowStepping | None = None
     graph: Graph | None = None
 

@@ -16,7 +16,7 @@ from spikewright._base.schema import Positive
 from spikewright.errors import ConversionError, NetworkError, Refusal
 from spikewright.graph import Graph, GraphNode, Sequences
 from spikewright.graph.layers import Activation, Add, Input, Layer, Lookup, ParametricReLU
-from spikewright.lower.choices import ROUNDED, NeuronChoice, own
+from spikewright.lower.choices import ROUNDED, NeuronChoice, defaults_of
 from spikewright.lower.keys import LayerKeys, by_layer, chosen_keys, kinds_of
 from spikewright.lower.node_functions import held_layers, is_function, sent_as_spikes
 from spikewright.network import Ensemble, Network
@@ -290,7 +290,7 @@ def resolve(
     def or_own(value: object, what: str, convert: Callable, field: str) -> dict:
         given = each(value, what, lambda item: None if item is None else convert(item))
         return {
-            name: convert(getattr(own(layers[name]), field)) if item is None else item
+            name: convert(getattr(defaults_of(layers[name]), field)) if item is None else item
             for name, item in given.items()
         }
 

@@ -34,16 +34,16 @@ from spikewright.graph.layers import (
 )
 from spikewright.graph.ranges import ValueRange, ranges
 from spikewright.lower.choices import STEP
+from spikewright.lower.guarantees import (
+    LayerGuarantee,
+    behind_function,
+    function_guarantee,
+    linear_guarantee,
+    population_guarantee,
+)
 from spikewright.lower.linear import has_map, limited, linear_map
 from spikewright.lower.lowered import Lowered, Object
 from spikewright.lower.node_functions import FunctionPlan, is_function, plan
-from spikewright.lower.notes import (
-    LayerNote,
-    behind_function,
-    function_note,
-    linear_note,
-    population_note,
-)
 from spikewright.lower.populations import (
     Options,
     PopulationChoices,
@@ -109,7 +109,7 @@ def lowered(roles: Roles, choices: PopulationChoices) -> Lowered:
     with traced("lower") as changes:
         made = _Lowering(roles, choices).result()
         changes.append([f"{len(roles.graph)} layers"])
-        changes.append(f"{note.layer!r}: {note.text}" for note in made.notes)
+        changes.append(f"{guarantee.layer!r}: {guarantee.text}" for guarantee in made.guarantees)
     return made
 
 
@@ -118,7 +118,7 @@ class _Lowering:
     roles: Roles
     choices: PopulationChoices
     objects: dict[str, Object] = field(default_factory=dict)
-    notes: list[LayerNote] = field(default_factory=list)
+    guarantees: list[LayerGuarantee] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.graph, self.stepping = self.roles.graph, self.roles.stepping
@@ -130,9 +130,11 @@ class _Lowering:
         with detached(), Network() as network:
             for node in self.graph:
                 if node.name in roles.read_out:
-                    self.notes.append(LayerNote(node.name, "applied to what is read out", "exact"))
+                    self.guarantees.append(
+                        LayerGuarantee(node.name, "applied to what is read out", "exact")
+                    )
                 elif (part_of := roles.absorbing(node.name)) is not None:
-                    self.notes.append(linear_note(node.name, part_of))
+                    self.guarantees.append(linear_guarantee(node.name, part_of))
                 else:
                     self.objects[node.name] = self.materialise(node)
             self.carry()
@@ -150,7 +152,7 @@ class _Lowering:
             inputs={name: item for name, item in inputs.items() if isinstance(item, NetworkNode)},
             outputs=outputs,
             readouts=roles.readouts,
-            notes=tuple(self.notes),
+            guarantees=tuple(self.guarantees),
             stepping=states,
             graph=self.graph,
         )
@@ -228,7 +230,7 @@ class _Lowering:
             return self.population(node)
         if node.name in self.roles.functions:
             return self.function(node, shape)
-        self.notes.append(linear_note(node.name))
+        self.guarantees.append(linear_guarantee(node.name))
         return self.junction(node.name, shape, *self.expand(node))
 
     def state(self, name: str, shape: Shape) -> NetworkNode:
@@ -237,7 +239,7 @@ class _Lowering:
         text = f"mean over the {every} steps of the sequence's step before, held"
         if digits:
             text = "digits of the sequence's step before, as they come"
-        self.notes.append(LayerNote(name, text, "exact", text))
+        self.guarantees.append(LayerGuarantee(name, text, "exact", text))
         return NetworkNode(size_in=shape, label=name, restart_every=every if digits else None)
 
     def constant(self, label: str, value: ArrayLike, shape: Shape) -> NetworkNode:
@@ -260,7 +262,9 @@ class _Lowering:
         sources, bias = self.arriving(node.inputs[0])
         ensemble = self.choices.ensemble(self.graph, node.name, 0.0 if bias is None else bias)
         self.connect(sources, ensemble.neurons)
-        self.notes.append(self.population_note(node, ensemble, self.ranges[node.inputs[0]]))
+        self.guarantees.append(
+            self.population_guarantee(node, ensemble, self.ranges[node.inputs[0]])
+        )
         return ensemble
 
     def function(self, node: GraphNode, shape: Shape) -> Object:
@@ -274,27 +278,29 @@ class _Lowering:
         label = node.name if alone else f"{node.name}.function"
         computed = self.computing(node, planned, shapes, label)
         if alone:
-            self.notes.append(function_note(node.name, planned.function, once))
+            self.guarantees.append(function_guarantee(node.name, planned.function, once))
             return computed
         after = Chain(planned.after) if planned.after else None
         if not spikes:
-            self.notes.append(function_note(node.name, planned.function, once))
+            self.guarantees.append(function_guarantee(node.name, planned.function, once))
             return self.follower(node.name, shape, computed, after, planned.shift)
         bias = 0.0 if planned.shift is None else planned.shift
         ensemble = self.choices.ensemble(self.graph, node.name, bias)
         Connection(computed, ensemble.neurons, synapse=None, transform=after)
         if isinstance(planned.function, PythonCall):
-            self.notes.append(function_note(node.name, planned.function, once))
+            self.guarantees.append(function_guarantee(node.name, planned.function, once))
         behind = behind_function(planned.function)
-        self.notes.append(self.population_note(node, ensemble, self.ranges[node.name], behind))
+        self.guarantees.append(
+            self.population_guarantee(node, ensemble, self.ranges[node.name], behind)
+        )
         return ensemble
 
-    def population_note(
+    def population_guarantee(
         self, node: GraphNode, ensemble: Ensemble, reach: ValueRange, behind: str = ""
-    ) -> LayerNote:
-        """The note on a node with neurons; `reach` are the values that they stand for."""
+    ) -> LayerGuarantee:
+        """The guarantee of a node with neurons; `reach` are the values that they stand for."""
         synapse = self.choices.synapses[node.name]
-        return population_note(node.name, node.layer, ensemble, synapse, reach, behind)
+        return population_guarantee(node.name, node.layer, ensemble, synapse, reach, behind)
 
     def computing(
         self, node: GraphNode, planned: FunctionPlan, shapes: tuple[Shape, ...], label: str

@@ -11,10 +11,10 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Annotated, NamedTuple
 
-from spikewright._base.markup import Rows, Shown
+from spikewright._base.formatting import format_table
+from spikewright._base.markup import RichRepr, Rows
 from spikewright._base.process import outside
 from spikewright._base.schema import Where
-from spikewright._base.texts import aligned
 from spikewright.errors import ConversionWarning
 from spikewright.lower.choices import STEP
 
@@ -77,34 +77,34 @@ def weakest(statuses: Iterable[str]) -> str:
 
 _LOGGER = logging.getLogger(__name__.partition(".")[0])
 _LOGGER.addHandler(logging.NullHandler())  # the warning is on the screen already
-_silent: ContextVar[bool] = ContextVar("silent", default=False)
+_suppressed: ContextVar[bool] = ContextVar("suppressed", default=False)
 
 
 @contextmanager
-def silently() -> Iterator[None]:
-    """A context without messages: conversions inside are candidates of a search."""
-    token = _silent.set(True)
+def suppress_warnings() -> Iterator[None]:
+    """A context without warnings of conversions, such as those of the candidates of a search."""
+    token = _suppressed.set(True)
     try:
         yield
     finally:
-        _silent.reset(token)
+        _suppressed.reset(token)
 
 
-def say(text: str) -> bool:
+def warn_and_log(text: str) -> bool:
     """Raise a `ConversionWarning` at the line outside this package that led here, and log it.
 
-    Returns whether it was said.
+    Returns False where warnings are suppressed.
     """
-    if _silent.get():
+    if _suppressed.get():
         return False
     _LOGGER.warning(text)
     warn(text)
     return True
 
 
-def is_silent() -> bool:
-    """True within `silently`, where no warning of a conversion is given."""
-    return _silent.get()
+def warnings_suppressed() -> bool:
+    """True within `suppress_warnings`, where no warning of a conversion is given."""
+    return _suppressed.get()
 
 
 def warn(text: str) -> None:
@@ -127,11 +127,11 @@ class Entry(NamedTuple):
 
 
 @dataclass(repr=False)
-class Trace(Shown):
+class Trace(RichRepr):
     """All entries in order; `print(trace)` shows them as a table."""
 
     entries: list[Entry] = field(default_factory=list)
-    _said: set[str] = field(default_factory=set, repr=False, compare=False)
+    _warned: set[str] = field(default_factory=set, repr=False, compare=False)
     _known: set[Entry] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -146,21 +146,21 @@ class Trace(Shown):
 
     def followed_by(self, other: Trace) -> Trace:
         """Its entries, and then those of another."""
-        return Trace([*self.entries, *other.entries], self._said | other._said)
+        return Trace([*self.entries, *other.entries], self._warned | other._warned)
 
-    def say(self, stage: str, sentence: str) -> None:
-        """Say a sentence, the first of its stage alone."""
-        if stage not in self._said and say(sentence):
-            self._said.add(stage)
+    def warn(self, stage: str, sentence: str) -> None:
+        """Warn with a sentence, unless this stage has warned already."""
+        if stage not in self._warned and warn_and_log(sentence):
+            self._warned.add(stage)
 
     @property
-    def has_said(self) -> bool:
-        """True once a sentence was said, or a stage was marked."""
-        return bool(self._said)
+    def has_warned(self) -> bool:
+        """True once a stage has warned, or was marked."""
+        return bool(self._warned)
 
     def mark(self, stage: str) -> None:
-        """Count a stage as said: no sentence of it comes any more."""
-        self._said.add(stage)
+        """Count a stage as warned about: no further warning of it comes."""
+        self._warned.add(stage)
 
     def __iter__(self) -> Iterator[Entry]:
         return iter(self.entries)
@@ -183,9 +183,9 @@ class Trace(Shown):
         return weakest(e.status for e in self.entries if e.layer == layer and e.status != "warning")
 
     def __str__(self) -> str:
-        return aligned(self._told()[1])
+        return format_table(self._summary()[1])
 
-    def _told(self) -> tuple[str, Rows]:
+    def _summary(self) -> tuple[str, Rows]:
         rows = [(e.stage, e.layer, e.status, e.text) for e in self.entries]
         sentence = f"{len(self)} steps of a conversion; as a whole it is {self.guarantee}."
         return sentence, [("stage", "layer", "status", "what"), *rows]

@@ -10,12 +10,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from spikewright.errors import SimulationError
+from spikewright.measure.exact_counts import ExactCounts
 from spikewright.measure.intervals import mean_interval
 from spikewright.measure.readout import EveryStep, Readout
 from spikewright.measure.run import Population, Run
 from spikewright.measure.scores import ACCURACY
-from spikewright.measure.tally import Tally
-from spikewright.measure.truth import Output, labels_of
+from spikewright.measure.targets import Output, labels_of
 from spikewright.network.neurons import NeuronType
 from spikewright.records import Record
 
@@ -76,7 +76,7 @@ def activity(run: Run) -> list[Record]:
 
 def count(
     populations: Mapping[str, Population], steps: int, sending: Mapping[str, int] | None = None
-) -> Tally:
+) -> ExactCounts:
     """Counts in the layers of some samples up to a step.
 
     `sending` are the steps that each layer has sent in by then, None for all.
@@ -101,7 +101,7 @@ def count(
         else:
             rates = population.totals * population.scale / steps
             samples["rate", layer] = _of_samples(rates) / np.maximum(1, _neurons(population))
-    return Tally(samples, sums)
+    return ExactCounts(samples, sums)
 
 
 def _neurons(population: Population) -> NDArray[np.int64]:
@@ -118,7 +118,7 @@ def _of_samples(values: NDArray) -> NDArray:
 
 
 def activity_records(
-    tally: Tally,
+    counts: ExactCounts,
     at: Sequence[int],
     dt: float,
     sending: Sequence[Mapping[str, int]] | None = None,
@@ -127,14 +127,14 @@ def activity_records(
 
     `sending` are the steps that each layer has sent in by each of those, None for all.
     """
-    layers = [key[1] for key in tally.samples if key[0] in ("spikes", "rate")]
+    layers = [key[1] for key in counts.samples if key[0] in ("spikes", "rate")]
     records = []
     for index, steps in enumerate(at):
         how = {"steps": steps, "dt": dt}
         for layer in layers:
             own = steps if sending is None else sending[index][layer]
-            records += _of_layer(tally, layer, index, how, own)
-        records += _of_network(tally, index, how)
+            records += _of_layer(counts, layer, index, how, own)
+        records += _of_network(counts, index, how)
     return records
 
 
@@ -161,21 +161,21 @@ def _bits(kind: NeuronType) -> float:
 
 
 def _of_layer(
-    tally: Tally, layer: str, index: int, how: Mapping[str, Any], steps: int
+    counts: ExactCounts, layer: str, index: int, how: Mapping[str, Any], steps: int
 ) -> list[Record]:
     """Records of a layer that has sent in so many steps, whose place in the arrays is `index`."""
-    n, how = len(tally), {**how, "layer": layer}
-    if ("rate", layer) in tally.samples:
-        rate = tally.samples["rate", layer][:, index]
-        if ("padding", layer) in tally.sums:
-            rate = rate * tally.samples["neurons", layer][:, index] / _size(tally, layer)
+    n, how = len(counts), {**how, "layer": layer}
+    if ("rate", layer) in counts.samples:
+        rate = counts.samples["rate", layer][:, index]
+        if ("padding", layer) in counts.sums:
+            rate = rate * counts.samples["neurons", layer][:, index] / _size(counts, layer)
         rate = rate.mean()
         return [Record("firing rate", float(rate), "Hz", n, how=how)]
-    spikes = tally.samples["spikes", layer][:, index]
-    saturated = tally.samples["saturated", layer][:, index]
-    totals, size = tally.sums["spikes", layer][index], _size(tally, layer)
-    if ("padding", layer) in tally.sums:
-        totals = totals[tally.sums["padding", layer][index] < n]
+    spikes = counts.samples["spikes", layer][:, index]
+    saturated = counts.samples["saturated", layer][:, index]
+    totals, size = counts.sums["spikes", layer][index], _size(counts, layer)
+    if ("padding", layer) in counts.sums:
+        totals = totals[counts.sums["padding", layer][index] < n]
     mean, silent = float(spikes.mean()), float(np.mean(totals == 0)) if totals.size else 0.0
     rate = mean / (size * steps * how["dt"])
     return [
@@ -187,24 +187,24 @@ def _of_layer(
     ]
 
 
-def _size(tally: Tally, layer: str) -> float:
+def _size(counts: ExactCounts, layer: str) -> float:
     """The number of neurons of a layer that count in a sample, on average."""
-    return max(1.0, float(tally.samples["neurons", layer].mean()))
+    return max(1.0, float(counts.samples["neurons", layer].mean()))
 
 
-def _of_network(tally: Tally, index: int, how: Mapping[str, Any]) -> list[Record]:
+def _of_network(counts: ExactCounts, index: int, how: Mapping[str, Any]) -> list[Record]:
     """Spikes of all layers together at one step."""
-    layers = {key[1]: rows[:, index] for key, rows in tally.samples.items() if key[0] == "spikes"}
+    layers = {key[1]: rows[:, index] for key, rows in counts.samples.items() if key[0] == "spikes"}
     if not layers:
         return []
     spikes = np.sum([*layers.values()], axis=0)
-    neurons = sum(_size(tally, layer) for layer in layers)
-    n, mean = len(tally), float(spikes.mean())
+    neurons = sum(_size(counts, layer) for layer in layers)
+    n, mean = len(counts), float(spikes.mean())
     found = [
         Record("spikes per sample", mean, "spikes", n, mean_interval(spikes), how),
         Record("spikes per neuron", mean / neurons, "spikes", n, how=how),
     ]
-    active = tally.samples.get(("active",), np.zeros(1)).mean()  # of the source, where it was run
+    active = counts.samples.get(("active",), np.zeros(1)).mean()  # of the source, where it was run
     if active > 0:
         found.append(Record("spikes per active neuron", float(mean / active), "spikes", n, how=how))
     return found

@@ -237,7 +237,7 @@ class Energy:
 
     def records(self, how: Mapping[str, Any] | None = None) -> list[Record]:
         """Joules a sample as "energy", and each part as "energy part" (`how["part"]`)."""
-        told = {
+        details = {
             **(how or {}),
             "table": self.table.name,
             "network": self.network,
@@ -246,11 +246,13 @@ class Energy:
             "input": self.input,
         }
         parts = [
-            Record("energy part", float(v.sum()) / self.n, "J", self.n, how={**told, "part": name})
+            Record(
+                "energy part", float(v.sum()) / self.n, "J", self.n, how={**details, "part": name}
+            )
             for name, v in self.parts.items()
         ]
         source = {"citation": self.table.citation, "assumptions": self.table.assumptions}
-        return [Record("energy", self.mean, "J", self.n, how={**told, **source}), *parts]
+        return [Record("energy", self.mean, "J", self.n, how={**details, **source}), *parts]
 
 
 def energy(operations: Operations, table: CostTable | str) -> Energy:
@@ -339,14 +341,14 @@ def rival_records(
     found = []
     for rival in rivals(steps, bits):
         each = rival.multiply_accumulate + rival.weight_bytes * costs.weight_byte
-        told = {
+        details = {
             **(how or {}),
             "table": costs.name,
             "network": rival.network,
             "precision": rival.precision,
             "steps": steps,
         }
-        found.append(Record("energy", products * each, "J", how=told))
+        found.append(Record("energy", products * each, "J", how=details))
     return found
 
 

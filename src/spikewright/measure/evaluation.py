@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from spikewright._base.amounts import steps_text
 from spikewright._base.codec import RecordDecoder, describing
 from spikewright._base.files import begins_with, file_at, file_kind, write_file
-from spikewright._base.markup import Rows, Shown
+from spikewright._base.markup import RichRepr, Rows
 from spikewright._base.schema import (
     AboveZero,
     Finite,
@@ -25,9 +25,9 @@ from spikewright._base.schema import (
 )
 from spikewright.errors import SimulationError
 from spikewright.measure.activity import BITS
+from spikewright.measure.exact_counts import Key
 from spikewright.measure.readout import EveryStep
 from spikewright.measure.run import Run
-from spikewright.measure.tally import Key
 from spikewright.records import SCORE, Record, select, table_of, worths
 
 FORMAT = 1
@@ -38,7 +38,7 @@ _Plain = Annotated[dict[str, Any], Where(is_plain, "plain data of finite numbers
 
 
 @dataclass(frozen=True)
-class ToldEntry:
+class DetailsEntry:
     """Details of a record, those that it has, as they stand in a file."""
 
     steps: Positive = 1
@@ -106,10 +106,10 @@ class EvaluationEntry:
 
 def _record(entry: RecordEntry) -> Record:
     how = entry.how
-    RecordDecoder({}).record(ToldEntry, how, "how")
+    RecordDecoder({}).record(DetailsEntry, how, "how")
     own = _OF_ITS_NAME.get(entry.name)
-    told = [*how] if own is None else [*how, own]
-    missing = [name for one in told for name in (one, *_NEEDED.get(one, ())) if name not in how]
+    details = [*how] if own is None else [*how, own]
+    missing = [name for one in details for name in (one, *_NEEDED.get(one, ())) if name not in how]
     if missing:
         raise ValueError(f"a record of {entry.name!r} does not say its {missing[0]}")
     return Record(entry.name, entry.value, entry.unit, entry.n, entry.interval, how)
@@ -131,7 +131,7 @@ def _exit_steps(records: Sequence[Record], record: Record) -> list[Record]:
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Evaluation(Shown):
+class Evaluation(RichRepr):
     """Records of an evaluation, the settings that they hold for, and their origin.
 
     `samples` has a row a sample: `("correct", output, readout)`, `("agreement", output, readout)`,
@@ -149,8 +149,8 @@ class Evaluation(Shown):
 
     def __repr__(self) -> str:
         how = {"steps": self.settings["steps"]}
-        told = [r for worth in worths(self.records)[:1] for r in select(self.records, worth.name)]
-        last = [r for r in told if r.how.get("steps") == how["steps"]][:1]
+        scored = [r for worth in worths(self.records)[:1] for r in select(self.records, worth.name)]
+        last = [r for r in scored if r.how.get("steps") == how["steps"]][:1]
         spikes = select(self.records, "spikes per sample", **how, layer=None)
         rows = table_of([*last, *spikes[:1]])[1:]
         figures = "".join(f", {name} {value}" for name, _, value, _ in rows)
@@ -173,7 +173,7 @@ class Evaluation(Shown):
     def _length(self) -> str:
         return length_of(self.settings, f"{self.settings['dt']:g} s")
 
-    def _told(self) -> tuple[str, Rows]:
+    def _summary(self) -> tuple[str, Rows]:
         s = self.settings
         last = [r for r in self.records if "readout" in r.how and r.how.get("steps") == s["steps"]]
         ends = s["steps"]
@@ -184,7 +184,7 @@ class Evaluation(Shown):
         rows = table_of(r for r in (*last, *rest) if "layer" not in r.how)
         return f"{s['samples']} samples, {self._length}.", rows
 
-    def _drawn(self) -> Any:
+    def _figure(self) -> Any:
         from spikewright.report import figures
 
         infos = figures.over_time_infos(self.records)

@@ -222,17 +222,17 @@ def read_out_at_every_step(values: NDArray, readout: EveryStep, dt: float = 0.00
     return kind.read_at_every_step(values, dt)
 
 
-class SoFar(Protocol):
-    """The readout of the values until now, each `(batch, *out)`."""
+class StreamingReadout(Protocol):
+    """A readout of values that come one by one, each `(batch, *out)`."""
 
     def add(self, value: NDArray) -> None:
-        """Take the value of the next step."""
+        """Add the value of the next step."""
 
     def read(self) -> NDArray:
         """The readout, `(batch, *out)`, of one value or more."""
 
 
-class _Mean:
+class _StreamingMean:
     """A mean that may begin anew, which is how readouts at every step leave steps out."""
 
     def __init__(self, kind: AtEveryStep, dt: float) -> None:
@@ -255,7 +255,7 @@ class _Mean:
         return self._sum / (self._steps - self._left_out)
 
 
-class _Sliding:
+class _SlidingMean:
     """The mean of the last values, or of all while there are fewer."""
 
     def __init__(self, count: int) -> None:
@@ -269,7 +269,7 @@ class _Sliding:
         return found
 
 
-def so_far(readout: Readout, dt: float) -> SoFar:
+def streaming_readout(readout: Readout, dt: float) -> StreamingReadout:
     """A readout of values that come one by one, `dt` seconds apart.
 
     It is that of a run which ended with the last value. A `Window` is over the last values, or over
@@ -282,5 +282,5 @@ def so_far(readout: Readout, dt: float) -> SoFar:
                 f"{readout} ends while values still come: leave out its start for the last "
                 f"{readout.seconds:g} s, or use MeanAfter({readout.start:g})"
             )
-        return _Sliding(max(1, round(readout.seconds / dt)))
-    return _Mean(_kind(readout), dt)
+        return _SlidingMean(max(1, round(readout.seconds / dt)))
+    return _StreamingMean(_kind(readout), dt)

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright._base.amounts import steps_text
-from spikewright._base.markup import Rows, Shown
+from spikewright._base.markup import RichRepr, Rows
 from spikewright.errors import SimulationError
 from spikewright.graph.layers import Activation
 from spikewright.measure.readout import (
@@ -21,7 +21,7 @@ from spikewright.measure.readout import (
     read_out,
     read_out_at_every_step,
 )
-from spikewright.measure.truth import Output
+from spikewright.measure.targets import Output
 
 Values = NDArray | dict[str, NDArray]
 
@@ -109,7 +109,7 @@ class Population:
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Run(Shown):
+class Run(RichRepr):
     """A run of `steps` steps of `dt` seconds over `batch` samples.
 
     `raw` holds every output `(batch, steps, *out)` before the activations in `readouts`; `record`
@@ -154,7 +154,7 @@ class Run(Shown):
     def _length(self) -> str:
         return steps_text(self.steps, self.network_steps, f"{self.dt:g} s")
 
-    def _told(self) -> tuple[str, Rows]:
+    def _summary(self) -> tuple[str, Rows]:
         rates, spikes = self.firing_rates(), self.spike_counts()
         silent = self.silent_fractions()
         rows = [
@@ -168,7 +168,7 @@ class Run(Shown):
             *rows,
         ]
 
-    def _drawn(self) -> Any:
+    def _figure(self) -> Any:
         from spikewright.report import figures
 
         rates, parts = self.neuron_rates(), self.populations

@@ -1,6 +1,7 @@
 """Scores of each sample's outputs at every step: right or wrong, and errors.
 
-Scores are rows of a `Tally`, one a sample; records of all samples have 95 % confidence intervals.
+Scores are rows of `ExactCounts`, one a sample; records of all samples have 95 % confidence
+intervals.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright._base.equations import NUMPY, softmax
+from spikewright.measure.exact_counts import ExactCounts, Key
 from spikewright.measure.intervals import (
     drop_interval,
     mean_interval,
@@ -21,8 +23,7 @@ from spikewright.measure.intervals import (
     wilson_interval,
 )
 from spikewright.measure.readout import EveryStep
-from spikewright.measure.tally import Key, Tally
-from spikewright.measure.truth import Metric, Output, Truth, given_of, place_of
+from spikewright.measure.targets import Metric, Output, Targets, given_of, place_of
 from spikewright.records import SCORE, Record
 
 _OVER_TIME = (
@@ -68,13 +69,13 @@ def scores(
     output: Output,
     raw: NDArray,
     source: NDArray | None,
-    truth: Truth | None,
+    truth: Targets | None,
     readouts: Sequence[EveryStep],
     dt: float,
     thresholds: Sequence[float] = (),
     real: NDArray | None = None,
 ) -> Rows:
-    """Scores of one output: rows of a `Tally`.
+    """Scores of one output: rows of `ExactCounts`.
 
     Values count where `real`, `(samples, *shape)`, is true; None: all of them.
 
@@ -102,7 +103,7 @@ def _of_values(
     output: Output,
     values: NDArray,
     source: NDArray | None,
-    truth: Truth | None,
+    truth: Targets | None,
     real: NDArray | None,
 ) -> dict[str, NDArray]:
     """Scores of values `(samples, steps, *shape)` under one readout."""
@@ -126,7 +127,7 @@ def scores_of_model(
     which: str,
     output: Output,
     values: NDArray,
-    truth: Truth | None,
+    truth: Targets | None,
     real: NDArray | None = None,
 ) -> Rows:
     """Scores of a model that knows no time, "source" or "rounded", of values `(samples, *shape)`.
@@ -148,7 +149,7 @@ def _early(
     output: Output,
     raw: NDArray,
     source: NDArray | None,
-    truth: Truth | None,
+    truth: Targets | None,
     dt: float,
     thresholds: Sequence[float],
 ) -> Rows:
@@ -169,12 +170,12 @@ def metric_scores(
     outputs: Mapping[str, Output],
     raw: Mapping[str, NDArray],
     source: Mapping[str, NDArray],
-    truths: Mapping[str, Truth],
+    truths: Mapping[str, Targets],
     readouts: Sequence[EveryStep],
     dt: float,
     thresholds: Sequence[float] = (),
 ) -> Rows:
-    """Scores of all outputs together: rows of a `Tally`, under the one output's name, or "".
+    """Scores of all outputs together: rows of `ExactCounts`, under the one output's name, or "".
 
     `raw` are outputs before their activations, `(samples, steps, *shape)`, `source` the source
     model's answers, `(samples, *shape)`, or none. Rows are `(samples, steps)`, of the source
@@ -254,7 +255,7 @@ AGREEMENT = Scored("agreement", True, "fraction")
 
 
 def score_records(
-    tally: Tally,
+    exact_counts: ExactCounts,
     outputs: Sequence[str],
     steps: int,
     dt: float,
@@ -270,7 +271,7 @@ def score_records(
     together = [""] if metric is not None and len(outputs) > 1 else []
     for output in (*outputs, *together):
         named = {"output": output} if output and len(outputs) > 1 else {}
-        found = _Found(tally.samples, output, metric or "score")
+        found = _Found(exact_counts.samples, output, metric or "score")
         records += found.model("source", named)
         for stop in found.rounded_at():
             records += found.model("rounded", {"steps": stop, **named}, str(stop))

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import Any, Generic, NoReturn, TypeVar
 
 from spikewright._base import registries
-from spikewright._base.options import meant
+from spikewright._base.options import did_you_mean
 from spikewright._base.schema import declares_fields
 from spikewright.errors import UnknownAttributeError
 
@@ -36,7 +36,7 @@ def unknown(owner: object, name: str, label: str) -> UnknownAttributeError:
     """The error of an unknown attribute."""
     names = [n for n in {*dir(type(owner)), *vars(owner)} if not n.startswith("_")]
     kind = type(owner).__name__
-    hint = meant(name, sorted(names)) or "A class of your own may have it."
+    hint = did_you_mean(name, sorted(names)) or "A class of your own may have it."
     return UnknownAttributeError(f"{label}: {kind} has no attribute {name!r}. {hint}")
 
 
@@ -52,7 +52,7 @@ def fixed(cls: T) -> T:
         if name not in names:
             there = f"It has {', '.join(names)}." if names else "It has none."
             raise UnknownAttributeError(
-                f"{kind} has no parameter {name!r}. {meant(name, names) or there}"
+                f"{kind} has no parameter {name!r}. {did_you_mean(name, names) or there}"
             )
         raise dataclasses.FrozenInstanceError(
             f"{kind}.{name} cannot be set: parameters stay as they are. Make another one, "

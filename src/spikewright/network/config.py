@@ -6,7 +6,7 @@ import functools
 import inspect
 from typing import Any, TypeVar
 
-from spikewright._base.options import meant, spelled
+from spikewright._base.options import did_you_mean, suggests_keywords
 from spikewright.errors import NetworkError, UnknownAttributeError
 from spikewright.network.attributes import Checked, Stack
 
@@ -49,7 +49,7 @@ class Defaults:
             raise UnknownAttributeError(
                 f"config[{self._kind.__name__}]: {self._kind.__name__} has no parameter {name!r} "
                 f"with a default; there are {', '.join(sorted(known))}. "
-                f"{meant(name, known)}".rstrip()
+                f"{did_you_mean(name, known)}".rstrip()
             )
 
     def __getattr__(self, name: str) -> Any:
@@ -152,7 +152,7 @@ def configurable(cls: T) -> T:
     object is ignored, while the same argument given is an error. The `TypeError` of an unknown
     argument suggests the nearest known one.
     """
-    init = spelled()(cls.__init__)  # type: ignore[misc]
+    init = suggests_keywords()(cls.__init__)  # type: ignore[misc]
     parameters = list(inspect.signature(init).parameters.values())[1:]
     names = [p.name for p in parameters]
     _parameters[cls] = {

@@ -1,4 +1,4 @@
-"""Python objects and functions that are known: they keep nothing, or never change."""
+"""What is known of Python objects and functions: that they keep no state, or never change."""
 
 from __future__ import annotations
 
@@ -134,8 +134,8 @@ _CHANGERS = frozenset({
 
 
 @dataclass
-class Code:
-    """Of a function's code and of the functions inside it.
+class CodeUsage:
+    """The names that the code of a function uses, that of functions inside it included.
 
     `written` are globals, `rebound` variables of functions around it, `assigned` attributes that it
     gives values, `assigned_to` those of globals as `(global, attribute)`. `changes` says whether it
@@ -155,9 +155,9 @@ class Code:
 
 
 @lru_cache(maxsize=4096)
-def code_of(code: CodeType) -> Code:
+def code_usage(code: CodeType) -> CodeUsage:
     """The names used by a function's code, that of functions inside it included."""
-    found = Code()
+    found = CodeUsage()
     for one in _nested(code):
         _read(one, found)
     found.takes_class = "__class__" in found.names or ("type",) in found.chains
@@ -172,7 +172,7 @@ def _nested(code: CodeType) -> Iterator[CodeType]:
             yield from _nested(constant)
 
 
-def _read(code: CodeType, found: Code) -> None:
+def _read(code: CodeType, found: CodeUsage) -> None:
     found.names.update(code.co_names)
     found.changes = found.changes or any(
         isinstance(names, tuple) and "out" in names for names in code.co_consts

@@ -26,9 +26,9 @@ from spikewright.network.python_known import (
     OUTSIDE,
     PLAIN,
     Chain,
-    Code,
+    CodeUsage,
     all_plain,
-    code_of,
+    code_usage,
     fixed,
     foreign,
     installed,
@@ -172,7 +172,7 @@ class _StateWalk:
             return self._impure()
         if isinstance(owner, type) and not installed(owner):  # a method of the class itself
             self._impure()
-            assigned = sorted(code_of(function.__code__).assigned)
+            assigned = sorted(code_usage(function.__code__).assigned)
             self.found.wrong += [f"writes {owner.__name__}.{name}" for name in assigned]
         name = (owner if isinstance(owner, type) else type(owner)).__name__
         self._push((function,), f"the class {name}")
@@ -215,7 +215,7 @@ class _StateWalk:
             self._owners[id(item)] = item
 
     def _function(self, function: types.FunctionType, through: str | None) -> None:
-        found, code = self.found, code_of(function.__code__)
+        found, code = self.found, code_usage(function.__code__)
         cells = _contents(function)
         defaults = (*(function.__defaults__ or ()), *(function.__kwdefaults__ or {}).values())
         if through is None and (cells or defaults):
@@ -251,7 +251,7 @@ class _StateWalk:
         for value in defaults:
             self._push((value,), _via(through, "a default"))
 
-    def _look_at_code(self, function: types.FunctionType, code: Code) -> None:
+    def _look_at_code(self, function: types.FunctionType, code: CodeUsage) -> None:
         found, space = self.found, function.__globals__
         found.changes = found.changes or code.changes
         found.assigns = found.assigns or bool(code.assigned)
@@ -265,7 +265,7 @@ class _StateWalk:
         for chain in code.chains:
             self._look_at_global(chain, space, code)
 
-    def _look_at_global(self, chain: Chain, space: dict[str, Any], code: Code) -> None:
+    def _look_at_global(self, chain: Chain, space: dict[str, Any], code: CodeUsage) -> None:
         name = chain[0]
         if name not in space:
             if name not in BUILTINS and not is_error(name):
@@ -279,7 +279,7 @@ class _StateWalk:
             return
         self._push((value,), f"the global {'.'.join(path)!r}")
 
-    def _check_assigned(self, owner: Any, name: str, code: Code) -> None:
+    def _check_assigned(self, owner: Any, name: str, code: CodeUsage) -> None:
         """Note where code assigns an attribute of a module, class or function."""
         if not isinstance(owner, type | types.ModuleType | types.FunctionType):
             return

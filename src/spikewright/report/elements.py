@@ -45,16 +45,16 @@ def _data(name: str, rows: list[Row]) -> Markup:
     """A link that gives rows as CSV, and a table of the first of them behind a button."""
     header, *body = rows
     csv = quote(clean(csv_text(rows)), safe=",;:/!*()-._~'=?@$")
-    told = counted(len(body), "row")
+    extent = counted(len(body), "row")
     if len(body) > _MOST_ROWS:
-        told = f"the first {_MOST_ROWS:,} of {told}"
+        extent = f"the first {_MOST_ROWS:,} of {extent}"
     columns = tuple(Column(str(name), str(name), _text) for name in header)
     shown = Table("", columns, tuple(map(tuple, body[:_MOST_ROWS])))
     file, place = f"{name}.csv", f"data:text/csv;charset=utf-8,{csv}"
     return el(
         "div",
         el("a", f"Download {file}", download=file, href=place),
-        el("details", el("summary", f"Data as a table, {told}"), table(shown, f"Data of {name}")),
+        el("details", el("summary", f"Data as a table, {extent}"), table(shown, f"Data of {name}")),
         class_="data",
     )
 
@@ -73,7 +73,7 @@ def table(found: Table, label: str) -> Markup:
     head = [el("th", _heading(c), scope="col", class_=kind) for c, kind in columns]
     body = []
     for row in found.rows:
-        cells = [el("td", "\u2013" if value is None else column.show(value), class_=kind)
+        cells = [el("td", "\u2013" if value is None else column.format(value), class_=kind)
                  for value, (column, kind) in zip(row, columns, strict=True)]  # fmt: skip
         cells[0].tag = "th"
         cells[0].set("scope", "row")

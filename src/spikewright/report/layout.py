@@ -80,7 +80,7 @@ def _texts(table: Table, kept: Sequence[Column]) -> list[TextColumn]:
         elif not _is_value(column, kept):
             continue
         cells = tuple(
-            _cell([_shown(table, row, place[key]) for key in several]) for row in table.rows
+            _cell([_format_cell(table, row, place[key]) for key in several]) for row in table.rows
         )
         found.append(TextColumn(heading, cells, table.is_text(place[column.key])))
     return found
@@ -92,8 +92,8 @@ def _is_value(column: Column, among: Sequence[Column]) -> bool:
     return stem == column.key or all(other.key != stem for other in among)
 
 
-def _shown(table: Table, row: Sequence[object], place: int) -> str:
-    return "-" if row[place] is None else table.columns[place].show(row[place])
+def _format_cell(table: Table, row: Sequence[object], place: int) -> str:
+    return "-" if row[place] is None else table.columns[place].format(row[place])
 
 
 def _cell(texts: Sequence[str]) -> str:

@@ -13,7 +13,7 @@ from spikewright._base.markup import STYLE, Markup, el, html
 from spikewright._base.options import declared
 from spikewright.records import Record, Worth, interval_kind, select, worths
 from spikewright.report.sections import SECTIONS, PartOptions
-from spikewright.report.tables import shown
+from spikewright.report.tables import value_format
 
 GENERATOR = "Spikewright report"
 PAGE = file_kind(
@@ -46,9 +46,11 @@ def write_html(
     contents: Any = {name: _held(part) for name, part in (*parts.items(), ("records", records))}
     whole = (contents["facts"] or {}).get("network_steps")
     measured = contents["records"] or contents["diagnosis"]
-    said = sentence(measured, whole) if summary is None else summary
+    summary_text = sentence(measured, whole) if summary is None else summary
     sections = [found for make in SECTIONS if (found := make(contents)) is not None]
-    page = html(el("html", _head(title), _body(title, answer(measured), said, sections), lang="en"))
+    page = html(
+        el("html", _head(title), _body(title, answer(measured), summary_text, sections), lang="en")
+    )
     return write_file(target, page.encode("utf-8"), PAGE, overwrite=overwrite)
 
 
@@ -141,30 +143,30 @@ def answer(records: Iterable[Record]) -> str:
     for worth in worths(last)[:1]:
         judged = select(last, worth.name)
         (record, *_) = [*(r for r in judged if r.how.get("readout") == "mean"), *judged]
-        said = _ANSWERS.get(worth.name, "Answers have a mean {name} of {value}")
-        told = [said.format(name=worth.name, value=shown(worth)(record.value))]
+        template = _ANSWERS.get(worth.name, "Answers have a mean {name} of {value}")
+        texts = [template.format(name=worth.name, value=value_format(worth)(record.value))]
         same = {k: record.how[k] for k in ("readout", "output") if k in record.how}
         for drop in select(last, f"{worth.name} drop", **same)[:1]:
             lost = format_difference(drop.value, None, loss_unit(worth.fraction))
-            told.append(f"{lost} against the source")
-        told.append(f"after {counted(int(record.how['steps']), 'step')}")
+            texts.append(f"{lost} against the source")
+        texts.append(f"after {counted(int(record.how['steps']), 'step')}")
         for spikes in select(last, "spikes per sample")[:1]:
-            told.append(f"for {number(spikes.value)} spikes a sample")
-        return f"{', '.join(told)}."
+            texts.append(f"for {number(spikes.value)} spikes a sample")
+        return f"{', '.join(texts)}."
     return ""
 
 
 def _cost(last: list[Record]) -> str:
     """The spikes of a sample; "" where nothing spikes."""
-    told = {
+    sentences = {
         "spikes per sample": "{} spikes a sample",
         "spikes per active neuron": " ({} for each active neuron of the source)",
         "bits per graded spike": ", graded ones of {} bits",
     }
-    found = {name: select(last, name) for name in told}
+    found = {name: select(last, name) for name in sentences}
     if not found["spikes per sample"]:
         return ""
-    return "".join(told[name].format(number(rs[0].value)) for name, rs in found.items() if rs)
+    return "".join(sentences[name].format(number(rs[0].value)) for name, rs in found.items() if rs)
 
 
 def _worth(last: list[Record], found: list[Record]) -> str:
@@ -176,7 +178,7 @@ def _worth(last: list[Record], found: list[Record]) -> str:
         text = _SAID.get(worth.name, _SCORED).format(
             network="the spiking network" if spiking else "the network",
             name=worth.name,
-            value=shown(worth)(measured.value),
+            value=value_format(worth)(measured.value),
             n=f"{measured.n:,}",
         )
         return f"{text}{_interval(measured, worth)}{_against(worth, measured, last, found)}"
@@ -184,15 +186,15 @@ def _worth(last: list[Record], found: list[Record]) -> str:
 
 
 def _interval(record: Record, worth: Worth) -> str:
-    told, show = [], shown(worth)
+    texts, text_of = [], value_format(worth)
     if "output" in record.how:
-        told.append(f"output {record.how['output']}")
+        texts.append(f"output {record.how['output']}")
     if "readout" in record.how:
-        told.append(f"{record.how['readout']} readout")
+        texts.append(f"{record.how['readout']} readout")
     if record.interval is not None:
-        low, high = map(show, record.interval)
-        told.append(f"{interval_kind(record)} {low} to {high}")
-    return f" ({'; '.join(told)})" if told else ""
+        low, high = map(text_of, record.interval)
+        texts.append(f"{interval_kind(record)} {low} to {high}")
+    return f" ({'; '.join(texts)})" if texts else ""
 
 
 def _against(worth: Worth, record: Record, last: list[Record], found: list[Record]) -> str:
@@ -200,7 +202,7 @@ def _against(worth: Worth, record: Record, last: list[Record], found: list[Recor
     source = select(found, f"source {worth.name}", output=record.how.get("output"))
     if not source:
         return ""
-    text = f", its source {shown(worth)(source[0].value)}"
+    text = f", its source {value_format(worth)(source[0].value)}"
     same = {k: record.how[k] for k in ("readout", "output") if k in record.how}
     drops = select(last, f"{worth.name} drop", **same)
     if not drops:
@@ -213,4 +215,6 @@ def _against(worth: Worth, record: Record, last: list[Record], found: list[Recor
 def _rounded(worth: Worth, same: Mapping[str, Any], last: list[Record]) -> str:
     """The score of the rounded twin, below which timing alone leads."""
     found = select(last, f"rounded {worth.name}", output=same.get("output"))
-    return f" ({shown(worth)(found[0].value)} if no spike came early or late)" if found else ""
+    return (
+        f" ({value_format(worth)(found[0].value)} if no spike came early or late)" if found else ""
+    )

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from textwrap import TextWrapper
 
 from spikewright._base.amounts import number
-from spikewright._base.texts import aligned
+from spikewright._base.formatting import format_table
 from spikewright.errors import printable
 from spikewright.records import Record, select
 from spikewright.report.layout import TextTable, fitted
@@ -42,7 +42,7 @@ def _texts(part: Part, line: int) -> Iterator[str]:
     for table in fitted(part, line):
         rows = _rows(table, line)
         numbers = [place for place, column in enumerate(table.columns) if not column.left]
-        yield "\n".join(filter(None, [printable(table.title), aligned(rows, numbers)]))
+        yield "\n".join(filter(None, [printable(table.title), format_table(rows, numbers)]))
         yield left_out(table)
 
 

@@ -42,7 +42,7 @@ from spikewright.report.tables import (
     over_time_table,
     powers_of_two,
     proposals_table,
-    shown,
+    value_format,
 )
 
 _OF_SEARCH = (
@@ -79,8 +79,8 @@ def training(contents: PageContents) -> Markup | None:
     """The pictures of a training's epochs, and the table of changes."""
     figures = [figure(info) for info in epochs_infos(contents["training"])]
     changes = changes_table(contents["training"], "What changed by layer")
-    shown = table(changes, "Changes by layer") if changes.rows else None
-    return section("training", "The training", figures, shown)
+    value_format = table(changes, "Changes by layer") if changes.rows else None
+    return section("training", "The training", figures, value_format)
 
 
 def sweep(contents: PageContents) -> Markup | None:
@@ -172,17 +172,17 @@ def raster(contents: PageContents) -> Markup | None:
 
 def _left_out(info: RasterInfo, whole: RasterInfo) -> list[str]:
     """The parts of a sample that are shown, where that is not all."""
-    told = []
+    texts = []
     if len(info.spikes) < len(whole.spikes):
-        told.append(f"{len(info.spikes)} of {len(whole.spikes)} layers, evenly spaced")
+        texts.append(f"{len(info.spikes)} of {len(whole.spikes)} layers, evenly spaced")
     if any(len(info.shown[name]) < len(whole.shown[name]) for name in info.spikes):
-        told.append("the most active neurons of a layer")
+        texts.append("the most active neurons of a layer")
     if len(info.running_mean) < len(whole.running_mean):
         steps = f"{len(info.running_mean):,} of {len(whole.running_mean):,}"
-        told.append(f"the first {steps} steps")
+        texts.append(f"the first {steps} steps")
     if len(info.source) < len(whole.source):
-        told.append(f"the {len(info.source)} largest of {len(whole.source):,} outputs")
-    return told
+        texts.append(f"the {len(info.source)} largest of {len(whole.source):,} outputs")
+    return texts
 
 
 _STATUSES = {
@@ -220,11 +220,11 @@ def _timing(found: Sequence[Record]) -> str:
     for worth in worths(found)[:1]:
         own, twin = select(found, worth.name), select(found, f"rounded {worth.name}")
         if own and twin:
-            show = shown(worth)
+            text_of = value_format(worth)
             return (
                 f" If no spike came early or late, the {worth.name} would be "
-                f"{show(twin[0].value)}, where the run has {show(own[0].value)}: what lies between "
-                "is due to timing, the rest to rounding and to the cap on spikes."
+                f"{text_of(twin[0].value)}, where the run has {text_of(own[0].value)}: what lies "
+                "between is due to timing, the rest to rounding and to the cap on spikes."
             )
     own, twin = select(found, "output change"), select(found, "rounded output change")
     if not (own and twin):
@@ -263,17 +263,17 @@ def energy(contents: PageContents) -> Markup | None:
 
 def _verdict(info: EnergiesInfo) -> str:
     """The network's energy against the cheapest of its rivals, table by table."""
-    own, told = info.own or "", []
+    own, texts = info.own or "", []
     for name, costs in info.tables.items():
         rivals = [joules for network, joules in costs.items() if network != own]
         if own in costs and min(rivals, default=0.0) > 0:
-            told.append(f"{number(costs[own] / min(rivals))} times with {name}")
-    if not told:
+            texts.append(f"{number(costs[own] / min(rivals))} times with {name}")
+    if not texts:
         return "There is no rival to compare with."
     network = own if own.endswith("network") else f"{own} network"
     return (
         f"Energy of the {network}, by cost table, as a multiple of that of its cheapest rival "
-        f"(the source, or its quantised twin): {', '.join(told)}."
+        f"(the source, or its quantised twin): {', '.join(texts)}."
     )
 
 
@@ -281,9 +281,9 @@ def _assumptions(energies: Sequence[Record]) -> Markup | None:
     """The assumptions of each cost table, and its publisher."""
     entries = []
     for record in energies:
-        told = [str(record.how[n]) for n in ("assumptions", "citation") if n in record.how]
-        entries += [el("dt", record.how["table"])] if told else []
-        entries += [el("dd", text if text.endswith(".") else f"{text}.") for text in told]
+        texts = [str(record.how[n]) for n in ("assumptions", "citation") if n in record.how]
+        entries += [el("dt", record.how["table"])] if texts else []
+        entries += [el("dd", text if text.endswith(".") else f"{text}.") for text in texts]
     return el("div", el("h3", "Assumptions and sources"), el("dl", entries)) if entries else None
 
 
@@ -293,7 +293,7 @@ def trace(contents: PageContents) -> Markup | None:
     if not entries:
         return None
     counts = Counter(entry.status for entry in entries)
-    told = ", ".join(f"{n} {s} ({words})" for s, n, words in _counted(counts))
+    entry_counts = ", ".join(f"{n} {s} ({words})" for s, n, words in _counted(counts))
     warned = [entry for entry in entries if entry.status == "warning"]
     others = [entry for entry in entries if entry.status != "warning"][:_MOST]
     left_out = len(entries) - len(warned) - len(others)
@@ -301,8 +301,8 @@ def trace(contents: PageContents) -> Markup | None:
     return section(
         "trace",
         "What became of each layer",
-        el("p", f"Entries: {told or 'warnings alone'}. Nothing was refused: a layer without a "
-           "form of its own would have stopped the conversion."),
+        el("p", f"Entries: {entry_counts or 'warnings alone'}. Nothing was refused: a layer "
+           "without a form of its own would have stopped the conversion."),
         el("ul", (el("li", el("span", "Warning", class_="status warning"), f" {e.layer}: {e.text}")
                   for e in warned), class_="warnings") if warned else None,
         table(Table("", _ENTRIES, rows), "Trace of the conversion") if rows else None,
@@ -344,8 +344,8 @@ def reproduction(contents: PageContents) -> Markup | None:
     }
     rows = tuple((name, _fact(value)) for name, value in facts.items() if value is not None)
     found = Table("", (Column("name", ""), Column("value", "")), rows)
-    shown = table(found, "Settings and versions")
-    return section("reproduce", "How to get this again", commands, shown)
+    value_format = table(found, "Settings and versions")
+    return section("reproduce", "How to get this again", commands, value_format)
 
 
 def _fact(value: Any) -> str:

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from spikewright._base.amounts import bare_percent, number, percent
 from spikewright.records import DEFAULT_TABLE, Record, Worth, own_energies, select, worths
-from spikewright.report.tables import Column, Table, Value, energy_column, shown, value_of
+from spikewright.report.tables import Column, Table, Value, energy_column, value_format, value_of
 
 _MOST = 12  # settings beside each other
 REFERENCE = "default"
@@ -32,9 +32,9 @@ class Key(NamedTuple):
     @property
     def line(self) -> str:
         """All but the scale, in words; empty for the default."""
-        told = [] if self.neurons == "default" else [str(self.neurons)]
-        told += [] if self.synapse is None else [f"synapse {synapse_text(self.synapse)}"]
-        return ", ".join(told)
+        parts = [] if self.neurons == "default" else [str(self.neurons)]
+        parts += [] if self.synapse is None else [f"synapse {synapse_text(self.synapse)}"]
+        return ", ".join(parts)
 
 
 def by_setting(records: Iterable[Record]) -> dict[Key, list[Record]]:
@@ -134,7 +134,7 @@ def _judged(measured: Sequence[Record]) -> _Judged:
         short = bare_percent if worth.fraction else number
         rank = 3 if columns else None  # the intervals of all but the first
         columns += [
-            Column(key, f"{of}{worth.name},\n{readout}", shown(worth)),
+            Column(key, f"{of}{worth.name},\n{readout}", value_format(worth)),
             Column(f"{key}_low", "95 %\nfrom", short, rank=rank),
             Column(f"{key}_high", "to", short, rank=rank),
         ]

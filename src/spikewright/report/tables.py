@@ -25,7 +25,7 @@ Place = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Column:
-    """A column: its key in plain data, its heading, and how a value is shown, as text or markup.
+    """A column: its key in plain data, its heading, and the `format` of a value as text or markup.
 
     `common` holds for all values of the column, by the keys that it has in plain data. Columns with
     a `rank` are left out where lines of text are too short for all, the lowest first.
@@ -33,7 +33,7 @@ class Column:
 
     key: str
     heading: str
-    show: Callable[[Any], Any] = str
+    format: Callable[[Any], Any] = str
     common: Mapping[str, Value] = field(default_factory=dict)
     rank: int | None = None
 
@@ -53,7 +53,7 @@ class Table:
         places: Iterable[Any],
         columns: Iterable[tuple[Column, Callable[[Any], Value]]],
     ) -> Table:
-        """A row for each place: what the function of each column says of it."""
+        """A row for each place, with the value that each column's function gives for it."""
         known = list(columns)
         rows = (tuple(value(place) for _, value in known) for place in places)
         return cls(title, tuple(column for column, _ in known), tuple(rows))
@@ -65,9 +65,9 @@ class Table:
                 for row in pairs]  # fmt: skip
 
     def as_texts(self) -> list[tuple[str, ...]]:
-        """Headings, and the rows as they are shown."""
+        """The headings and the rows, as formatted text."""
         headings = tuple(column.heading.replace("\n", " ") for column in self.columns)
-        return [headings, *(tuple(map(_shown, row, self.columns)) for row in self.rows)]
+        return [headings, *(tuple(map(_format_cell, row, self.columns)) for row in self.rows)]
 
     def is_text(self, place: int) -> bool:
         """Whether a column holds texts alone, which stand to the left."""
@@ -75,11 +75,11 @@ class Table:
         return bool(found) and all(isinstance(value, str) for value in found)
 
 
-def _shown(value: Value, column: Column) -> str:
-    return "" if value is None else column.show(value)
+def _format_cell(value: Value, column: Column) -> str:
+    return "" if value is None else column.format(value)
 
 
-def shown(worth: Worth) -> Callable[[float], str]:
+def value_format(worth: Worth) -> Callable[[float], str]:
     """The format of a measure's values: fractions as percent, others as numbers."""
     return percent if worth.fraction else number
 
@@ -197,13 +197,13 @@ def proposals_table(records: Iterable[Record], title: str = "") -> Table:
     """One row a proposed change, the best first: its gain and its price in spikes a sample."""
     found = list(records)
     proposed = select(found, "predicted gain")
-    show = points if select(found, "accuracy drop") else percent
+    text_of = points if select(found, "accuracy drop") else percent
     if any(record.unit == SCORE for record in proposed):
-        show = number
+        text_of = number
     known = {
-        "predicted gain": Column("gain", "gain", show),
+        "predicted gain": Column("gain", "gain", text_of),
         "predicted price": Column("price", "more spikes\na sample", number),
-        "measured gain": Column("gain_run", "gain,\nrun", show),
+        "measured gain": Column("gain_run", "gain,\nrun", text_of),
         "measured price": Column("price_run", "more spikes,\nrun", number),
     }
     run = bool(select(found, "measured gain"))
@@ -315,12 +315,12 @@ def over_time_table(records: Iterable[Record], steps: Iterable[int], title: str 
         Column("steps", "steps"),
     )
     behind = False  # an interval
-    for name, heading, show, interval in (*_metrics(found), *_MEASURES):
+    for name, heading, text_of, interval in (*_metrics(found), *_MEASURES):
         key = name.replace(" ", "_")
         if name in present:
-            columns.append((Column(key, heading, show), _measured(found, name)))
+            columns.append((Column(key, heading, text_of), _measured(found, name)))
         if name in present and interval:
-            short = bare_percent if show is percent else show
+            short = bare_percent if text_of is percent else text_of
             rank = 3 if behind else None  # the intervals of all but the first go in short lines
             behind = True
             ends = (
@@ -329,7 +329,7 @@ def over_time_table(records: Iterable[Record], steps: Iterable[int], title: str 
             )
             columns += [(end, _measured(found, name, place)) for place, end in enumerate(ends)]
         if name in present and f"rounded {name}" in present:
-            twin = Column(f"rounded_{key}", "rounded\ntwin", show, rank=2)
+            twin = Column(f"rounded_{key}", "rounded\ntwin", text_of, rank=2)
             columns.append((twin, _at_steps(found, f"rounded {name}", "output")))
     if "spikes per active neuron" in present:
         active = Column("spikes_per_active_neuron", "spikes per\nactive neuron", number, rank=1)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from spikewright._base.arguments import is_whole, readable
 from spikewright._base.options import Option
-from spikewright._base.samples import Structure, check_rows, duration, held_constant, over_time
+from spikewright._base.samples import InputTree, check_rows, duration, held_constant, over_time
 from spikewright.engines.settings import RunOptions
 from spikewright.errors import ConversionError, Refusal, SimulationError
 from spikewright.graph import Graph
@@ -25,7 +25,7 @@ from spikewright.network.transforms import Shape
 from spikewright.running.encoders import ConstantCurrent, Encoder, Events, Frames
 
 
-def as_named(x: Any, structure: Structure) -> dict[str, Any]:
+def as_named(x: Any, structure: InputTree) -> dict[str, Any]:
     """Input by input name; raises `SimulationError` where inputs are missing or unknown."""
     try:
         return structure.named(x)
@@ -33,7 +33,7 @@ def as_named(x: Any, structure: Structure) -> dict[str, Any]:
         raise SimulationError(str(error)) from None
 
 
-def as_arrays(x: Any, structure: Structure) -> dict[str, NDArray]:
+def as_arrays(x: Any, structure: InputTree) -> dict[str, NDArray]:
     """`{input name: float64 array}` of a user's input; any framework's tensors do.
 
     Raises `SimulationError` where it is not all inputs, where values are not finite numbers, and
@@ -58,7 +58,7 @@ def as_array(name: str, value: Any, as_given: bool = False) -> NDArray:
     return array
 
 
-def check_numbers(given: Mapping[str, Any], structure: Structure) -> None:
+def check_numbers(given: Mapping[str, Any], structure: InputTree) -> None:
     """Raise `SimulationError` for numbers of rows that a table does not have.
 
     It names input, sample and value. Only inputs that number rows are looked at.

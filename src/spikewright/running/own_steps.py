@@ -16,7 +16,7 @@ from spikewright.measure.readout import EveryStep
 from spikewright.network import Ensemble
 from spikewright.network.connection import Object, object_of
 from spikewright.network.layer_times import LayerTimes, OwnStepsDone
-from spikewright.running.converted import Converted
+from spikewright.running.protocols import ConversionLike
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,7 +103,7 @@ def _steps_of(times: LayerTimes | None, lowered: Lowered, steps: Any) -> Any:
     return times.steps
 
 
-def run_steps(conversion: Converted, steps: Any) -> Any:
+def run_steps(conversion: ConversionLike, steps: Any) -> Any:
     """The steps of a run that was given so many, or None: those that its code has, if it has any.
 
     Raises `SimulationError` where layers have another number of steps of their own.

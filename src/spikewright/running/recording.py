@@ -14,8 +14,8 @@ from spikewright.graph.masks import Real
 from spikewright.lower import Lowered
 from spikewright.measure.operations import source_operations
 from spikewright.measure.operations.operations import NO_PADDING, Padding, real_products
-from spikewright.measure.operations.wiring import Item
-from spikewright.measure.truth import Output, Truth, truth_of
+from spikewright.measure.operations.wiring import Endpoint
+from spikewright.measure.targets import Output, Targets, targets_of
 from spikewright.network import Ensemble, Network, Node, NodeFunction, Probe
 from spikewright.network.network import detached
 from spikewright.network.node_functions import MatMul, Multiply
@@ -66,14 +66,14 @@ def outputs_of(lowered: Lowered) -> dict[str, Output]:
     return found
 
 
-def truth_of_only(lowered: Lowered, y: Any, samples: int) -> Truth | None:
+def only_targets(lowered: Lowered, y: Any, samples: int) -> Targets | None:
     """Labels or targets of the only output; None where there are none, and of several outputs.
 
-    Raises as `truth_of` does.
+    Raises as `targets_of` does.
     """
     outputs = list(outputs_of(lowered).values())
     judged = y is not None and len(outputs) == 1
-    return truth_of(y, outputs[0], samples) if judged else None
+    return targets_of(y, outputs[0], samples) if judged else None
 
 
 def real_of(
@@ -118,7 +118,7 @@ def padding_in(lowered: Lowered, fed: Mapping[Node, NDArray]) -> Padding:
 
 def _places(lowered: Lowered, real: Real, products: Mapping[str, NDArray]) -> Padding:
     """The places whose values are padding, and the products of functions in a step."""
-    found: dict[Item, NDArray] = {}
+    found: dict[Endpoint, NDArray] = {}
     made: dict[Node, NDArray] = {}
     read: dict[Node, list[NDArray]] = {}
     for name in lowered.exact_values:
@@ -146,7 +146,7 @@ def _places(lowered: Lowered, real: Real, products: Mapping[str, NDArray]) -> Pa
     return Padding(found, read, made)
 
 
-def _add(found: dict[Item, NDArray], place: Item, counts: NDArray | None) -> None:
+def _add(found: dict[Endpoint, NDArray], place: Endpoint, counts: NDArray | None) -> None:
     if counts is not None:
         found[place] = counts
 

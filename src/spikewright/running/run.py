@@ -10,14 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright._base.progress import progress_bar
-from spikewright._base.samples import Structure, check_rows, held
+from spikewright._base.samples import InputTree, check_rows, held
 from spikewright.engines import Execution, Precision
 from spikewright.engines.memory import available_for
 from spikewright.engines.settings import check_settings
 from spikewright.errors import SimulationError
 from spikewright.lower import Lowered
 from spikewright.measure import Run
-from spikewright.measure.readout import Readout, SoFar, so_far
+from spikewright.measure.readout import Readout, StreamingReadout, streaming_readout
 from spikewright.measure.run import Values
 from spikewright.network import Node
 from spikewright.running.encoders import Encoder
@@ -124,7 +124,7 @@ class Stream:
     def __init__(
         self,
         runner: Runner,
-        structure: Structure,
+        structure: InputTree,
         dt: float,
         seed: int,
         *,
@@ -222,8 +222,8 @@ class Stream:
         self._recorded = {name: self._alone(_mean(value)) for name, value in recorded}
         for name, values in outputs.items():
             for step in range(self._steps):
-                self._so_far[name].add(values[:, step])
-        return self._told({name: _mean(values) for name, values in outputs.items()})
+                self._streaming[name].add(values[:, step])
+        return self._results({name: _mean(values) for name, values in outputs.items()})
 
     def predict(self) -> Values:
         """Outputs under the `readout` until now, `(batch, *out)`; of several `{name: array}`.
@@ -234,7 +234,7 @@ class Stream:
         if self.n_steps == 0:
             raise SimulationError("there is nothing to read out before the first step")
         self._heed(self.n_steps)
-        return self._told({name: found.read() for name, found in self._so_far.items()})
+        return self._results({name: found.read() for name, found in self._streaming.items()})
 
     def close(self) -> None:
         """End: further steps are an error, what was read out stays."""
@@ -259,7 +259,9 @@ class Stream:
 
     def _read_anew(self) -> None:
         outputs = self._lowered.outputs
-        self._so_far: dict[str, SoFar] = {name: so_far(self.readout, self.dt) for name in outputs}
+        self._streaming: dict[str, StreamingReadout] = {
+            name: streaming_readout(self.readout, self.dt) for name in outputs
+        }
 
     def _feeds(self, frame: object) -> dict[Node, NDArray]:
         named = as_named(frame, self._structure)
@@ -278,14 +280,14 @@ class Stream:
             feeds[node] = own.reshape(self.batch_size or 1, 1, *node.shape_out)
         return feeds
 
-    def _told(self, values: Mapping[str, NDArray]) -> Values:
-        """Values as a user gets them: activated, and without a batch where there is none."""
+    def _results(self, values: Mapping[str, NDArray]) -> Values:
+        """Values as the user gets them: activated, and without a batch axis without a batch."""
         readouts = self._lowered.readouts
-        told = {
+        results = {
             name: self._alone(readouts[name].evaluate(value) if name in readouts else value)
             for name, value in values.items()
         }
-        return next(iter(told.values())) if len(told) == 1 else told
+        return next(iter(results.values())) if len(results) == 1 else results
 
     def _alone(self, value: NDArray) -> NDArray:
         return value[0] if self.batch_size is None else value

@@ -32,7 +32,7 @@ from spikewright.network.neurons import NEURON_TYPES, Direct, NeuronType
 from spikewright.network.synapses import Synapse
 from spikewright.passes import MaxPoolForm
 from spikewright.quantising import Quantised
-from spikewright.running.converted import Converted
+from spikewright.running.protocols import ConversionLike
 
 WHAT = "conversion"
 _USES = 8  # of an array that the file holds once: a reader's budget pays for each of them
@@ -116,12 +116,12 @@ class Parts(NamedTuple):
     arguments: Mapping[str, Any]
 
 
-def save(conversion: Converted, path: str | Path, overwrite: bool = False) -> None:
+def save(conversion: ConversionLike, path: str | Path, overwrite: bool = False) -> None:
     """See `Conversion.save`."""
     _storage.write(path, WHAT, *as_data(conversion), overwrite=overwrite)
 
 
-def as_bytes(conversion: Converted) -> bytes:
+def as_bytes(conversion: ConversionLike) -> bytes:
     """The bytes of the file that holds a conversion; raises as `Conversion.save` does."""
     return _storage.packed(WHAT, *as_data(conversion))
 
@@ -134,7 +134,7 @@ def from_bytes(content: bytes) -> Parts:
         return load_parts(path)
 
 
-def as_data(conversion: Converted) -> tuple[dict[str, Any], dict[str, NDArray]]:
+def as_data(conversion: ConversionLike) -> tuple[dict[str, Any], dict[str, NDArray]]:
     """A conversion as plain data and arrays; raises as `Conversion.save` does."""
     refusal = graph_storage.why_no_file(conversion.graph)
     if refusal is not None:
@@ -204,7 +204,7 @@ def load_parts(path: str | Path) -> Parts:
             inputs=_items(entry.inputs, objects, Node),
             outputs=_items(entry.outputs, objects, Ensemble, Node),
             readouts=entry.readouts,
-            notes=(),
+            guarantees=(),
             stepping=entry.stepping,
             graph=entry.canonical,
         )

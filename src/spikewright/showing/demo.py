@@ -21,7 +21,7 @@ from spikewright.choosing.rules import MinimumError
 from spikewright.conversion import Conversion, convert, watch
 from spikewright.diagnosis.findings import Diagnosis
 from spikewright.errors import MissingExtraError, SimulationError
-from spikewright.lower.trace import silently
+from spikewright.lower.trace import suppress_warnings
 from spikewright.measure import Evaluation, accuracy, neuron_rates
 from spikewright.records import Record
 from spikewright.report import figures, write_html
@@ -86,7 +86,7 @@ class ChosenSetting:
             "\n"
             "(x, y), _ = demo.digits()\n"
             "sw.convert(\n    demo.MODEL,\n    spiking=True,\n    max_spikes_per_step=1,\n"
-            f"    scale_firing_rates=sw.{_shown(self.rule)},\n    calibration=x,\n)"
+            f"    scale_firing_rates=sw.{_rule_text(self.rule)},\n    calibration=x,\n)"
         )
 
 
@@ -185,8 +185,8 @@ def run(
     )  # fmt: skip
     shown = rate.replace(spiking=True, scale_firing_rates=SAMPLE_SCALE)
     digit = {"digit": int(y[0])}
-    told = {"scale": f"{SAMPLE_SCALE:g}", **digit}
-    sample = figures.raster_info(watch(shown, x[:1], steps, dt, **settings), told, x[0])
+    details = {"scale": f"{SAMPLE_SCALE:g}", **digit}
+    sample = figures.raster_info(watch(shown, x[:1], steps, dt, **settings), details, x[0])
     few, quiet = rule.steps, {"progress": False, **settings}
     return Demonstration(
         found,
@@ -203,7 +203,7 @@ def run(
     )
 
 
-@silently()
+@suppress_warnings()
 def choose(
     rate: Conversion, steps: int, dt: float = 0.001, seed: int = 0, engine: str = "auto"
 ) -> tuple[MinimumError, Conversion]:
@@ -279,7 +279,7 @@ def write_report(
         rates=neuron_rates(chosen.evaluation),
         raster=chosen.sample,
         reproduce=["spikewright demo", chosen.call],
-        facts={"model": MODEL.name, "rule": _shown(chosen.rule), **chosen.evaluation.settings},
+        facts={"model": MODEL.name, "rule": _rule_text(chosen.rule), **chosen.evaluation.settings},
         overwrite=overwrite,
     )
 
@@ -311,7 +311,7 @@ def _require_extras() -> None:
         )
 
 
-def _shown(rule: MinimumError) -> str:
+def _rule_text(rule: MinimumError) -> str:
     """The rule as text, without the fields that have their default."""
     dt = "" if rule.dt == MinimumError.dt else f", dt={rule.dt:g}"
     return f"MinimumError(steps={rule.steps}{dt}, per={rule.per!r})"

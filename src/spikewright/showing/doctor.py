@@ -55,11 +55,11 @@ def _packages() -> Iterator[Finding]:
         except Exception as error:  # whatever a broken package raises is what is to be shown
             absent = isinstance(error, ImportError) and error.name == package
             state: State = "absent" if absent else "broken"
-            told = "" if absent else f"{type(error).__name__}: {error}".splitlines()[0]
+            problem = "" if absent else f"{type(error).__name__}: {error}".splitlines()[0]
             advice = f"pip install 'spikewright[{extra}]'"
             if package == "keras" and not absent:
                 advice = advise("Keras without a backend")
-            yield Finding(f"extra {extra}", package, state, told, advice)
+            yield Finding(f"extra {extra}", package, state, problem, advice)
             continue
         found = _version_of(module, distributions)
         if package == "keras":

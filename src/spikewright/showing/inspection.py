@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from spikewright.choosing.coding import Coding, RateCode
 from spikewright.conversion import Trace
-from spikewright.conversion.making import canonicalise, roles_in
+from spikewright.conversion.stages import canonicalise, roles_in
 from spikewright.errors import ConversionError, Refusal, UnsupportedLayerError
 from spikewright.frontends import read
 from spikewright.graph import SENT, Graph, GraphNode
@@ -273,16 +273,16 @@ def _lowered(graph: Graph, choices: _Choices) -> dict[str, _Form]:
     sent = {node.inputs[0]: node.name for node in canonical if node.layer == SENT}
     analog = multiplies_numbers(roles)
     losses = {entry.layer: entry.text for entry in trace if entry.status == "approximated"}
-    notes = {note.layer: note for note in lowered.notes}
+    guarantees = {one.layer: one for one in lowered.guarantees}
     functions = _functions(lowered)
     forms = {}
     for node in graph:
-        note, alias = notes.get(node.name), canonical.aliases.get(node.name)
+        guarantee, alias = guarantees.get(node.name), canonical.aliases.get(node.name)
         status, why = "exact", "" if alias is None else f"folded into {alias}"
         if node.name in losses:
             status, why = "approximated", losses[node.name]
-        elif note is not None:
-            status, why = note.status, note.why or note.text
+        elif guarantee is not None:
+            status, why = guarantee.status, guarantee.why or guarantee.text
         place = sent.get(node.name, node.name if node.name in roles.populations else "")
         parts = _becomes(node, canonical, lowered, functions)
         if node.name in sent:

@@ -19,10 +19,15 @@ from spikewright.conversion import Conversion, convert
 from spikewright.conversion.arguments import check_cap
 from spikewright.errors import listed
 from spikewright.graph.layers import Activation
-from spikewright.lower.trace import silently
+from spikewright.lower.trace import suppress_warnings
 from spikewright.report.tables import Column, Table
 from spikewright.running.inputs import refuse_sequences
-from spikewright.study.candidates import Further, candidates_of, codes_of, compared_rules
+from spikewright.study.candidates import (
+    CandidateRefinement,
+    candidates_of,
+    codes_of,
+    compared_rules,
+)
 from spikewright.study.comparison import Comparison, by_candidate
 from spikewright.study.halving import (
     Halving,
@@ -40,7 +45,7 @@ from spikewright.study.result import StudyResult
 _ALIKE = 0.05  # share of spikes by which candidates cost about as much
 
 
-@silently()
+@suppress_warnings()
 @declared(None)
 def best_rule(
     model: Any,
@@ -99,15 +104,15 @@ def best_rule(
     tried = _tried(candidates, steps, dt, max_spikes_per_step, _rectifies(base))
     with progress_bar(None, options["progress"], "candidates") as advance:
         halving = Halving(comparison, advance, stays)
-        further = Further(halving)
+        refinement = CandidateRefinement(halving)
         halving.compare(tried, clock.part(0.5))
         _require_one(halving.left)
         rest = clock.part(0.5) if fits else clock
         if candidates is None:
-            further.correct(rest)
-        further.measure_more(rest)
+            refinement.correct(rest)
+        refinement.measure_more(rest)
         if fits:
-            further.reconstruct(clock)
+            refinement.reconstruct(clock)
         if not nearly:
             halving.settle()
     best = _cheapest(halving.left) if nearly else halving.left[0]
@@ -245,13 +250,13 @@ def _row(point: OperatingPoint, best: OperatingPoint, closest: OperatingPoint) -
 
 def _conclusion(best: OperatingPoint, closest: OperatingPoint) -> str:
     """The chosen candidate and what it costs, in a sentence; beside it the closest one."""
-    told = f"{best.name}: {_told(best)}."
+    text = f"{best.name}: {_loss_and_spikes(best)}."
     if best.setting is closest.setting:
-        return told
-    return f"{told} The closest is {closest.name}: {_told(closest)}."
+        return text
+    return f"{text} The closest is {closest.name}: {_loss_and_spikes(closest)}."
 
 
-def _told(point: OperatingPoint) -> str:
+def _loss_and_spikes(point: OperatingPoint) -> str:
     """Other answers than the source's, or the loss, and the spikes of a point."""
     worth = f"loss {point.lost:.4g}"
     if point.disagreement is not None:

@@ -21,7 +21,7 @@ from spikewright.errors import SpikewrightError
 from spikewright.measure.readout import READOUTS, EveryStep
 from spikewright.network.neurons import BipolarIntegrateAndFire, IntegrateAndFire, RectifiedLinear
 from spikewright.network.neurons.bipolar import MOST_DIGITS
-from spikewright.running.converted import all_capped
+from spikewright.running.protocols import all_capped
 from spikewright.study.comparison import Comparison
 from spikewright.study.halving import Halving, HalvingClock
 from spikewright.study.point import StudySetting
@@ -112,8 +112,8 @@ _SHORT = 5.0  # seconds of a fit that are not worth its beginning
 
 
 @dataclass(eq=False)
-class Further:
-    """Adds to the best of what was compared so far."""
+class CandidateRefinement:
+    """Adds corrections and fitted parameters to the best candidates that were compared so far."""
 
     halving: Halving
 
@@ -156,7 +156,7 @@ class Further:
         """
         few, data = self.comparison.few, self.comparison.fitted
         if count(data) > count(few):
-            close = [c for c in self.halving.hopeful if c.arguments.get("calibration") is few]
+            close = [c for c in self.halving.promising if c.arguments.get("calibration") is few]
             more = [
                 StudySetting(
                     f"{c.name}, on more samples", {**c.arguments, "calibration": data}, c.readouts

@@ -22,10 +22,10 @@ from spikewright.errors import SpikewrightError
 from spikewright.measure import EveryStep
 from spikewright.measure.intervals import wilson_interval
 from spikewright.measure.readout import read_out
-from spikewright.measure.truth import Output
+from spikewright.measure.targets import Output
 from spikewright.records import Record, Worth
-from spikewright.running.converted import as_source
 from spikewright.running.inputs import feeds_of
+from spikewright.running.protocols import as_source
 from spikewright.running.recording import real_outputs
 from spikewright.study.point import OperatingPoint, OutputScore, StudySetting
 from spikewright.study.programs import ModelReference

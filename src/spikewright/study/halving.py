@@ -80,7 +80,7 @@ class Halving:
         return [row.setting for row in rows if not _surely_worse(row, rows[0])]
 
     @property
-    def hopeful(self) -> list[StudySetting]:
+    def promising(self) -> list[StudySetting]:
         """Those that stayed and may be chosen, the least loss first."""
         return self._stay(self.left, self.left) if self.stays is near_enough else self.close
 

@@ -164,9 +164,9 @@ class OperatingPoint:
     @property
     def costs_text(self) -> str:
         """Spikes and energy a sample, in words."""
-        told = [] if self.spikes is None else [f"{self.spikes:.4g} spikes a sample"]
-        told += [format_energy(r.value, r.how["table"]) for r in own_energies(self.costs)]
-        return ", ".join(told)
+        costs = [] if self.spikes is None else [f"{self.spikes:.4g} spikes a sample"]
+        costs += [format_energy(r.value, r.how["table"]) for r in own_energies(self.costs)]
+        return ", ".join(costs)
 
     def price(self, minimise: Minimise) -> tuple[float, ...]:
         """The cost to minimise, and the values that decide among equals."""

@@ -1,4 +1,4 @@
-"""The result of a study, whichever of its doors it came by."""
+"""The result of a study: the one class that `sweep`, `best_rule` and `tune` return."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from itertools import groupby
 from typing import Any
 
 from spikewright._base.amounts import steps_text
-from spikewright._base.markup import Rows, Shown
+from spikewright._base.markup import RichRepr, Rows
 from spikewright.errors import printable
 from spikewright.records import Record, plain, select, worths
 from spikewright.report import figures
 from spikewright.report.printed import Part, as_text
 from spikewright.report.sweeps import rates_table
-from spikewright.report.tables import Table, shown
+from spikewright.report.tables import Table, value_format
 from spikewright.study.point import Minimise, OperatingPoint, front
 
 ONE_STEP = "One step has no order of spikes: this is a quantised rate network."
@@ -23,7 +23,7 @@ ONE_STEP = "One step has no order of spikes: this is a quantised rate network."
 
 
 @dataclass(frozen=True, eq=False, kw_only=True, repr=False)
-class StudyResult(Shown):
+class StudyResult(RichRepr):
     """The settings that a study measured, and the best of them; print it for its conclusion.
 
     `points` are all that were measured, those that failed included; `best` is the chosen one, None
@@ -43,7 +43,7 @@ class StudyResult(Shown):
     facts: Mapping[str, Any] = field(default_factory=dict)
 
     @property
-    def shown(self) -> OperatingPoint:
+    def best_or_closest(self) -> OperatingPoint:
         """The best point, or the closest where none is near enough."""
         return self.best or self.closest
 
@@ -81,10 +81,10 @@ class StudyResult(Shown):
             for record in (*(score.value for score in point.scores[:1]), *point.costs):
                 yield replace(record, how={**record.how, **how})
 
-    def _told(self) -> tuple[str, Rows]:
+    def _summary(self) -> tuple[str, Rows]:
         return self.conclusion, self.table.as_texts()
 
-    def _drawn(self) -> Any:
+    def _figure(self) -> Any:
         if any("scale" in record.how for record in self.records):
             return figures.draw(figures.sweep_info(self.records))
         measured = {p.name for p in self.points if any(score.drop for score in p.scores)}
@@ -119,14 +119,14 @@ class StudyResult(Shown):
     def _title(self) -> str:
         given = self.facts
         if "held_back" in given:
-            best, lost = self.shown, 100 * (self.limit or 0.0)
+            best, lost = self.best_or_closest, 100 * (self.limit or 0.0)
             lasts = steps_text(best.steps, best.latency or best.steps, f"{best.dt * 1000:g} ms")
             return (
                 f"{given['held_back']} held-back samples, at most {lost:g} points may be lost; "
                 f"the best runs {lasts}"
             )
         source = [
-            f"source {r.name.removeprefix('source ')} {shown(worth)(r.value)}"
+            f"source {r.name.removeprefix('source ')} {value_format(worth)(r.value)}"
             for worth in worths(self.records)[:1]
             for r in select(self.records, f"source {worth.name}")
         ]

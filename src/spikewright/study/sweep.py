@@ -28,13 +28,13 @@ from spikewright.conversion.options import CommonOptions
 from spikewright.errors import SimulationError
 from spikewright.evaluation.settings import checked
 from spikewright.lower.coding import Coding
-from spikewright.lower.trace import say, silently
+from spikewright.lower.trace import suppress_warnings, warn_and_log
 from spikewright.measure import Evaluation, EveryStep
 from spikewright.measure.energy import cost_table
 from spikewright.network.neurons import NeuronType
 from spikewright.records import Record, own_energies
 from spikewright.report.sweeps import sweep_table, synapse_text
-from spikewright.report.tables import shown
+from spikewright.report.tables import value_format
 from spikewright.running.inputs import refuse_sequences
 from spikewright.study.default_row import reference_of, sentence_of, wants_reference
 from spikewright.study.measuring import Measuring
@@ -48,12 +48,12 @@ _PRICE = {"spikes": "in spikes", "energy": "in energy", "latency": "in steps"}
 
 def found_one(point: OperatingPoint, within: float, minimise: Minimise) -> str:
     """The cheapest setting that is near enough: its score, its loss and its cost."""
-    told = (
+    text = (
         f"The cheapest setting {_PRICE[minimise]} within {_distance(within, point)} of the source"
         f"{_of_source(point)} is {_point_text(point)}: {_worth(point)}{_lost(point)}, for "
         f"{_costs(point)} a sample."
     )
-    return f"{told} {ONE_STEP}" if point.steps == 1 else told
+    return f"{text} {ONE_STEP}" if point.steps == 1 else text
 
 
 def found_nothing(point: OperatingPoint, within: float) -> str:
@@ -80,12 +80,12 @@ def _distance(within: float, point: OperatingPoint) -> str:
 
 def _of_source(point: OperatingPoint) -> str:
     """The scores of the source, in brackets."""
-    told = [
-        f"{_output(part)}{part.worth.name} {shown(part.worth)(part.source.value)}"
+    parts = [
+        f"{_output(part)}{part.worth.name} {value_format(part.worth)(part.source.value)}"
         for part in point.scores
         if part.source is not None
     ]
-    return f" ({', '.join(told)})" if told else ""
+    return f" ({', '.join(parts)})" if parts else ""
 
 
 def _worth(point: OperatingPoint) -> str:
@@ -94,11 +94,11 @@ def _worth(point: OperatingPoint) -> str:
 
 
 def _value(part: OutputScore) -> str:
-    show = shown(part.worth)
-    text = f"{part.worth.name} {show(part.value.value)}"
+    text_of = value_format(part.worth)
+    text = f"{part.worth.name} {text_of(part.value.value)}"
     if part.value.interval is None:
         return text
-    low, high = map(show, part.value.interval)
+    low, high = map(text_of, part.value.interval)
     return f"{text} ({low} to {high})"
 
 
@@ -112,9 +112,9 @@ def _lost(point: OperatingPoint) -> str:
 
 
 def _costs(point: OperatingPoint) -> str:
-    told = [] if point.spikes is None else [f"{number(point.spikes)} spikes"]
-    told += [format_energy(r.value, r.how["table"]) for r in own_energies(point.costs)]
-    return " and ".join(told) or "no spikes"
+    parts = [] if point.spikes is None else [f"{number(point.spikes)} spikes"]
+    parts += [format_energy(r.value, r.how["table"]) for r in own_energies(point.costs)]
+    return " and ".join(parts) or "no spikes"
 
 
 def _output(part: OutputScore) -> str:
@@ -161,18 +161,18 @@ def _coded(codings: Any, scales: Any) -> list[tuple[Plain, Any]]:
         chooses = coding is not None and coding.steps is not None
         mine = None if chooses and scales is SCALES else scales
         for scaled, scale in _named("scales", mine, _text):
-            told = scaled if not chooses else text if scale is None else f"{text}, scale {scaled}"
-            found.append((told, (coding, scale)))
+            name = scaled if not chooses else text if scale is None else f"{text}, scale {scaled}"
+            found.append((name, (coding, scale)))
     return found
 
 
 def _name(how: Mapping[str, Plain]) -> str:
     """A setting in words, such as `scale 5, synapse 5 ms`."""
     scale, synapse, neurons = (how[name] for name in ("scale", "synapse", "neurons"))
-    told = [f"scale {scale:g}" if isinstance(scale, float) else str(scale)]
-    told += [] if synapse is None else [f"synapse {synapse_text(synapse)}"]
-    told += [] if neurons == "default" else [f"neurons {neurons}"]
-    return ", ".join(told)
+    parts = [f"scale {scale:g}" if isinstance(scale, float) else str(scale)]
+    parts += [] if synapse is None else [f"synapse {synapse_text(synapse)}"]
+    parts += [] if neurons == "default" else [f"neurons {neurons}"]
+    return ", ".join(parts)
 
 
 def _named(what: str, given: Any, text: Any) -> list[tuple[Plain, Any]]:
@@ -262,7 +262,7 @@ def sweep(model: Any, x: Any, y: Any = None, **options: Unpack[SweepOptions]) ->
     example, data = options["example_input"], options["calibration"]
     base, origin = model, ModelReference.of(model, example, x, calibration=data)
     if not isinstance(model, Conversion):
-        with silently():
+        with suppress_warnings():
             base = convert(model, example_input=origin.example, outputs=options["outputs"])
     axes = options["scales"], synapse, options["neurons"], options["coding"]
     wanted = settings_of(*axes, given, settings.readouts)
@@ -280,11 +280,11 @@ def sweep(model: Any, x: Any, y: Any = None, **options: Unpack[SweepOptions]) ->
     measuring = Measuring(
         base, origin, settings, workers, energy_table, folder, own_steps=given_steps is STEPS
     )
-    with silently():
+    with suppress_warnings():
         points = measuring.all([*added, *wanted], x, y, options["progress"])
     if doubts := measuring.doubts:
         others = f" (so it is with {len(doubts) - 1} more settings)" if len(doubts) > 1 else ""
-        say(f"{doubts[0]}{others}")
+        warn_and_log(f"{doubts[0]}{others}")
     made = measuring.chosen
     chosen = [sentence_of(one, origin, made[one.name]) for one in added if one.name in made]
     return _result(points, float(within), minimise, energy_table, " ".join(chosen))

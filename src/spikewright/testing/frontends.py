@@ -23,7 +23,7 @@ import pytest
 from numpy.typing import NDArray
 
 from spikewright.conversion import Conversion, convert
-from spikewright.conversion.verified import relative_error
+from spikewright.conversion.verification_result import relative_error
 from spikewright.frontends import Source, read
 from spikewright.graph import evaluate, evaluate_all
 from spikewright.graph.integer_inputs import random_inputs

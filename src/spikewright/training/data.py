@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from spikewright.errors import SimulationError, TrainingError
 from spikewright.evaluation.data import DataReader, Shard
-from spikewright.measure.truth import Truth
-from spikewright.running.converted import Converted
+from spikewright.measure.targets import Targets
+from spikewright.running.protocols import ConversionLike
 from spikewright.running.recording import outputs_of
 
 _ALL = 2**62  # samples of one shard, where all are read at once
@@ -43,7 +43,7 @@ class TrainingSamples(Shard):
         first = parts[0]
         x = {name: np.concatenate([part.x[name] for part in parts]) for name in first.x}
         y = {
-            name: Truth(truth.kind, np.concatenate([part.y[name].values for part in parts]))
+            name: Targets(truth.kind, np.concatenate([part.y[name].values for part in parts]))
             for name, truth in first.y.items()
         }
         return cls(0, x, y)
@@ -130,7 +130,7 @@ class SampleStream:
         yield from map(_samples, self._reader.shards([batch], None, _ALL))
 
 
-def data_of(conversion: Converted, x: Any, y: Any) -> TrainingSamples | SampleStream:
+def data_of(conversion: ConversionLike, x: Any, y: Any) -> TrainingSamples | SampleStream:
     """A user's data; raises `SimulationError` where it does not fit."""
     reader = _reader(conversion)
     batches = isinstance(x, Iterable) and not isinstance(x, tuple | str | bytes)
@@ -139,7 +139,7 @@ def data_of(conversion: Converted, x: Any, y: Any) -> TrainingSamples | SampleSt
     return _all_of(reader, x, y)
 
 
-def held_back(conversion: Converted, given: Any) -> TrainingSamples:
+def held_back(conversion: ConversionLike, given: Any) -> TrainingSamples:
     """Samples to judge by, as a user gave them: `(x, y)`, x alone, or an iterable of batches."""
     reader = _reader(conversion)
     x, y = given if isinstance(given, tuple) and len(given) == 2 else (given, None)
@@ -149,7 +149,7 @@ def held_back(conversion: Converted, given: Any) -> TrainingSamples:
         raise SimulationError(f"validation: {error}") from error
 
 
-def _reader(conversion: Converted) -> DataReader:
+def _reader(conversion: ConversionLike) -> DataReader:
     graph = conversion.graph
     shapes = {name: graph.shapes[name] for name in graph.inputs}
     return DataReader(graph.structure, outputs_of(conversion.lowered), held=shapes)

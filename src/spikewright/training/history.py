@@ -141,8 +141,8 @@ class TrainingCheckpoint:
         if not self._path.exists():
             return None
         entry = FORMAT.read(self._path)
-        told = json.loads(json.dumps(entry.about).replace(_DEBT, ""))
-        about = {n: v for n, v in told.items() if n not in _LEFT_OUT or v != _LEFT_OUT[n]}
+        facts = json.loads(json.dumps(entry.about).replace(_DEBT, ""))
+        about = {n: v for n, v in facts.items() if n not in _LEFT_OUT or v != _LEFT_OUT[n]}
         if what := differing(about, self._about):
             raise TrainingError(
                 f"{self._path}: holds another training, which differs in {what}. Use another path"

@@ -11,7 +11,7 @@ from spikewright.choosing.statistics.fingerprint import fingerprint
 from spikewright.evaluation.data import add_array
 from spikewright.frontends.provenance import ArrayKey
 from spikewright.graph import Graph
-from spikewright.measure.truth import Metric, Output
+from spikewright.measure.targets import Metric, Output
 from spikewright.training.data import SampleStream, TrainingSamples
 from spikewright.training.options import TrainOptions
 from spikewright.training.quantized_layers import QuantizedLayer
@@ -42,7 +42,7 @@ class TrainingJob:
 
     def about(self) -> dict[str, Any]:
         """Plain data: what results depend on, by name. Of a user's own batches only that it is."""
-        told = {n: _plain(value) for n, value in self.settings.items() if n not in _NO_RESULT}
+        settings = {n: _plain(value) for n, value in self.settings.items() if n not in _NO_RESULT}
         return {
             "model": fingerprint(self.graph),
             "thresholds": _digest({n: s.threshold for n, s in self.quantized.items()}),
@@ -54,7 +54,7 @@ class TrainingJob:
             "neurons": {name: str(layer.kind) for name, layer in self.quantized.items()},
             "x and y": getattr(self.data, "digest", "batches"),
             "samples held back": getattr(self.held_back, "digest", None),
-            **told,
+            **settings,
         }
 
 

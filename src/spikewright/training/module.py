@@ -13,19 +13,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright.errors import TrainingError
-from spikewright.frontends import Reading
+from spikewright.frontends import ModelReader
 from spikewright.frontends.provenance import ArrayKey, parameters_of
 from spikewright.graph import Graph
-from spikewright.running.converted import Converted, Made
+from spikewright.running.protocols import ConversionLike, Made
 from spikewright.training.options import ModuleOptions
 from spikewright.training.trainable import NamedParameters, named
 
 
 def to_torch(
-    conversion: Converted,
+    conversion: ConversionLike,
     steps: int,
     options: ModuleOptions,
-    reading: Reading | None,
+    reading: ModelReader | None,
     frozen: Collection[ArrayKey],
 ) -> Any:
     """The module of a conversion; raises as `Conversion.to_torch` does."""
@@ -35,7 +35,7 @@ def to_torch(
     return BpttModule(conversion, named(conversion.graph, reading), frozen, steps, options)
 
 
-def _refuse_steps(conversion: Converted) -> None:
+def _refuse_steps(conversion: ConversionLike) -> None:
     """Raise `TrainingError` where currents have a part that differs from step to step.
 
     Signed digits are whole samples, which have no steps.
@@ -68,8 +68,8 @@ def _refuse_steps(conversion: Converted) -> None:
 def loaded(
     conversion: Made,
     state: Mapping[str, Any],
-    remade: Callable[[Graph | Reading, Mapping[str, Any]], Made],
-    reading: Reading | None,
+    remade: Callable[[Graph | ModelReader, Mapping[str, Any]], Made],
+    reading: ModelReader | None,
 ) -> Made:
     """The conversion with other parameters: of a copy of its live model, or of its graph.
 

@@ -20,7 +20,7 @@ from spikewright.network.neurons import NeuronType
 from spikewright.passes.send_values import SendValues
 from spikewright.passes.standard import MAX_POOL_FORMS, UNFOLDED, MaxPoolForm
 from spikewright.passes.standard import run as run_passes
-from spikewright.running.converted import Converted
+from spikewright.running.protocols import ConversionLike
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,7 +40,7 @@ class QuantizedLayer:
     biases: NDArray | None = None
 
 
-def trained_graph(conversion: Converted) -> Graph:
+def trained_graph(conversion: ConversionLike) -> Graph:
     """The graph that was read, with activations as the neurons stand for them.
 
     Its weights and normalisations are still the source's: nothing is folded. A layer that rounds
@@ -57,7 +57,7 @@ def trained_graph(conversion: Converted) -> Graph:
     return Graph(nodes, graph.outputs, graph.aliases)
 
 
-def quantized_layers_of(conversion: Converted, dt: float) -> dict[str, QuantizedLayer]:
+def quantized_layers_of(conversion: ConversionLike, dt: float) -> dict[str, QuantizedLayer]:
     """Every population of a conversion as a layer, in the graph's order.
 
     Raises `TrainingError` for neurons that do not spike or draw random numbers, for synapses, and

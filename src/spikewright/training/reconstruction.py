@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from spikewright.frontends.provenance import ArrayKey
 from spikewright.graph import Graph
 from spikewright.lower.populations import Roles
-from spikewright.running.converted import Made
+from spikewright.running.protocols import Made
 from spikewright.training.options import TrainOptions
 from spikewright.training.quantized_layers import trained_graph
 from spikewright.training.result import Training
@@ -52,8 +52,8 @@ def reconstruct(conversion: Made, asked: TrainingRequest) -> Made:
     result = train(conversion, asked, remade)
     added = result.conversion.resolved["bias_correction"]
     for name in result.conversion.populations():
-        told = _told(result, steps, bool(np.any(added[name])))
-        result.conversion.trace.add("reconstruct", name, told, "approximated")
+        text = _change_text(result, steps, bool(np.any(added[name])))
+        result.conversion.trace.add("reconstruct", name, text, "approximated")
     for layer in result.frozen:
         result.conversion.trace.add("reconstruct", layer, "frozen: its biases stay", "exact")
     return result.conversion
@@ -108,7 +108,7 @@ def _inside(graph: Graph, neurons: Collection[str]) -> set[str]:
     return found
 
 
-def _told(result: Training[Made], steps: int, biased: bool) -> str:
+def _change_text(result: Training[Made], steps: int, biased: bool) -> str:
     """The change of a layer, in words."""
     if not result.kept:
         return f"threshold and start chosen for {steps} steps: no epoch was better"

@@ -10,16 +10,16 @@ from typing import Any, Generic
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright._base.markup import Rows, Shown
-from spikewright._base.texts import aligned
+from spikewright._base.formatting import format_table
+from spikewright._base.markup import RichRepr, Rows
 from spikewright.errors import TrainingError, printable
-from spikewright.frontends import Reading
+from spikewright.frontends import ModelReader
 from spikewright.frontends.provenance import ArrayKey, Provenance, as_held, parameters_of
 from spikewright.graph import Graph, evaluate
 from spikewright.graph.integer_inputs import random_inputs
-from spikewright.lower.trace import say
+from spikewright.lower.trace import warn_and_log
 from spikewright.records import Record
-from spikewright.running.converted import Made
+from spikewright.running.protocols import Made
 from spikewright.training.history import THRESHOLDS, Epoch, records_of
 from spikewright.training.trainable import in_words
 
@@ -32,14 +32,18 @@ value. Weights are compared exactly: this finds another network, and leaves room
 class SourceWeights:
     """The graph of a model before and after training, and where its arrays come from."""
 
-    reading: Reading
+    reading: ModelReader
     origins: Mapping[ArrayKey, Provenance]
     before: Graph
     trained: Graph
 
     @classmethod
     def of(
-        cls, reading: Reading, origins: Mapping[ArrayKey, Provenance], before: Graph, trained: Graph
+        cls,
+        reading: ModelReader,
+        origins: Mapping[ArrayKey, Provenance],
+        before: Graph,
+        trained: Graph,
     ) -> SourceWeights:
         """The weights of a trained graph, rounded to what the model can hold.
 
@@ -121,7 +125,7 @@ def _require_close(
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Training(Shown, Generic[Made]):
+class Training(RichRepr, Generic[Made]):
     """The result of a training: a conversion, and the history of the epochs.
 
     `conversion` is one like any other; its source is the trained graph. `kept` is the number of the
@@ -140,7 +144,7 @@ class Training(Shown, Generic[Made]):
     _weights: SourceWeights | None = None
 
     def __repr__(self) -> str:
-        return f"<Training of {self._summary}>"
+        return f"<Training of {self._outcome}>"
 
     def __str__(self) -> str:
         """The epochs as `spikewright train` prints them, the learning rate and what was kept."""
@@ -149,10 +153,10 @@ class Training(Shown, Generic[Made]):
         lines = [f"Learning rate: {self.learning_rate:g}.", kept]
         if self.frozen:
             lines.append(f"Frozen: {in_words(self.frozen)}.")
-        return "\n\n".join([aligned(self._told()[1]), printable("\n".join(lines))])
+        return "\n\n".join([format_table(self._summary()[1]), printable("\n".join(lines))])
 
     @property
-    def _summary(self) -> str:
+    def _outcome(self) -> str:
         """The time that it took, the epoch that was kept and the frozen layers, in words."""
         count = len(self.history)
         parts = [f"{count} epoch{'s' * (count != 1)}"]
@@ -162,10 +166,10 @@ class Training(Shown, Generic[Made]):
             parts.append(f"frozen: {in_words(self.frozen)}")
         return "; ".join(parts)
 
-    def _told(self) -> tuple[str, Rows]:
+    def _summary(self) -> tuple[str, Rows]:
         rows = [_row(epoch, epoch.number == self.kept) for epoch in self.history]
         headings = ("epoch", "way", "loss", "held back: loss", "accuracy", "spikes", "kept")
-        return f"{self._summary}.", [headings, *rows]
+        return f"{self._outcome}.", [headings, *rows]
 
     @property
     def records(self) -> tuple[Record, ...]:
@@ -208,7 +212,7 @@ class Training(Shown, Generic[Made]):
         made = weights.written(model)
         if not weights.moved:
             why = "none was trained" if self.kept else "no epoch was better than the start"
-            say(
+            warn_and_log(
                 f"write_back: the model keeps the weights that it has, since {why}. Thresholds and "
                 "starts are in trained.conversion"
             )

@@ -14,9 +14,9 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright._base.texts import bare_name
+from spikewright._base.formatting import label_to_name
 from spikewright.errors import TrainingError, listed
-from spikewright.frontends import Reading
+from spikewright.frontends import ModelReader
 from spikewright.frontends.provenance import ArrayKey, Provenance, parameters_of
 from spikewright.graph import Graph, layers
 from spikewright.graph.layers import Layer
@@ -141,7 +141,7 @@ class NamedParameters:
         )
 
 
-def named(graph: Graph, reading: Reading | None) -> NamedParameters:
+def named(graph: Graph, reading: ModelReader | None) -> NamedParameters:
     """The parameters of a model from which `graph` was read, with the values in it, or its own.
 
     The model may have other weights by now. Those of a graph alone go by node and field,
@@ -177,7 +177,7 @@ def _of_graph(graph: Graph) -> NamedParameters:
     known: dict[int, str] = {}
     for node, field in trained_arrays(graph):
         array = graph[node].layer.arrays()[field]
-        own = bare_name(node) if graph[node].source == node else node  # as the model has it
+        own = label_to_name(node) if graph[node].source == node else node  # as the model has it
         name = known.setdefault(id(array), f"{own}.{field}")
         arrays[name] = array
         index = np.arange(array.size).reshape(array.shape)

@@ -16,14 +16,14 @@ from spikewright.choosing.correction import StepCorrection, VoltageCorrection
 from spikewright.choosing.rules import MinimumError
 from spikewright.engines.settings import check_step
 from spikewright.errors import TrainingError
-from spikewright.frontends import Reading
+from spikewright.frontends import ModelReader
 from spikewright.frontends.provenance import ArrayKey, Provenance
 from spikewright.graph import Graph
 from spikewright.lower.choices import plain
-from spikewright.lower.trace import say, silently
+from spikewright.lower.trace import suppress_warnings, warn_and_log
 from spikewright.network.neurons import NeuronType
-from spikewright.running.converted import Converted, Made, all_capped, as_source
 from spikewright.running.inputs import feeds_of
+from spikewright.running.protocols import ConversionLike, Made, all_capped, as_source
 from spikewright.running.recording import outputs_of
 from spikewright.training.data import SampleStream, TrainingSamples, data_of, held_back
 from spikewright.training.history import changes_of
@@ -63,8 +63,8 @@ class TrainingRequest:
     x: Any
     y: Any
     settings: TrainOptions
-    model: Reading | None = None
-    live: Reading | None = None
+    model: ModelReader | None = None
+    live: ModelReader | None = None
     fixed: Collection[ArrayKey] = ()
 
     def source(self, graph: Graph) -> tuple[Mapping[ArrayKey, Provenance], frozenset[ArrayKey]]:
@@ -152,7 +152,7 @@ def _prepared(conversion: Made, asked: TrainingRequest) -> tuple[Made, TrainingJ
     )
 
 
-def _check_digits(conversion: Converted, settings: TrainOptions) -> None:
+def _check_digits(conversion: ConversionLike, settings: TrainOptions) -> None:
     """Raise `TrainingError` for settings that signed digits have no place for, by name."""
     if conversion.lowered.times is None:
         return
@@ -173,7 +173,7 @@ def _check_digits(conversion: Converted, settings: TrainOptions) -> None:
             raise TrainingError(f"{name}: signed digits have no place for it, since {why}")
 
 
-def _check_heights(conversion: Converted, steps: int) -> None:
+def _check_heights(conversion: ConversionLike, steps: int) -> None:
     """Raise `TrainingError` for fewer steps than spikes have heights in."""
     once = conversion.lowered.at_once
     if steps < once:
@@ -195,7 +195,7 @@ def _check_frozen(graph: Graph, frozen: Collection[ArrayKey], settings: TrainOpt
             "train. Give frozen=() to train them"
         )
     if settings["frozen"] is None:
-        say(
+        warn_and_log(
             "all layers of the source are frozen, so that only thresholds and starts are trained. "
             f"Give frozen=() to train {' and '.join(arrays)} too"
         )
@@ -215,7 +215,7 @@ def follows_its_sum(kind: NeuronType, steps: int) -> bool:
 
 
 def _divided(
-    conversion: Converted, data: TrainingSamples | SampleStream, settings: TrainOptions
+    conversion: ConversionLike, data: TrainingSamples | SampleStream, settings: TrainOptions
 ) -> tuple[TrainingSamples | SampleStream, TrainingSamples | None]:
     """The samples to train on and those held back: given ones, or a share, but not of batches."""
     epochs, validation, held = settings["epochs"], settings["validation"], None
@@ -288,7 +288,7 @@ def _with_chosen(conversion: Made, first: TrainingSamples, settings: TrainOption
     return best[2]
 
 
-def _of_steps(conversion: Converted) -> dict[str, Any] | None:
+def _of_steps(conversion: ConversionLike) -> dict[str, Any] | None:
     """The biases that steps have of their own, by layer; None where there are none."""
     given = conversion.resolved.get("bias_correction") or {}
     layers = conversion.populations()
@@ -297,13 +297,13 @@ def _of_steps(conversion: Converted) -> dict[str, Any] | None:
 
 
 def _distance(
-    conversion: Converted,
+    conversion: ConversionLike,
     x: Mapping[str, NDArray],
     wanted: Mapping[str, NDArray],
     settings: TrainOptions,
 ) -> float:
     """The mean square error of all outputs' means, each over the variance that is wanted."""
-    with silently():
+    with suppress_warnings():
         raw = conversion.run(x, steps=settings["steps"], dt=settings["dt"], progress=False).raw
     return float(
         sum(

@@ -16,7 +16,7 @@ from calibrating import MLP, RESIDUAL, population_names, statistics_of
 from numpy.typing import NDArray
 
 import spikewright as sw
-from spikewright.choosing.rules.case import NeuronSetting, RuleCase
+from spikewright.choosing.rules.context import NeuronConfig, RuleContext
 from spikewright.choosing.statistics.sensitivity import sensitivities
 from spikewright.graph import Graph
 from spikewright.study.search.parameters import Allocation, searched_rules
@@ -33,11 +33,11 @@ def data(graph: Graph) -> NDArray:
     return np.random.default_rng(7).normal(size=(50, *graph.shapes[graph.inputs[0]]))
 
 
-def case(graph: Graph, setting: NeuronSetting) -> RuleCase:
+def case(graph: Graph, setting: NeuronConfig) -> RuleContext:
     """All layers of a graph in this setting."""
     layers = dict.fromkeys(population_names(graph), setting)
     outputs = tuple(graph.outputs.values())
-    return RuleCase(graph, graph, layers, outputs, statistics_of(graph, data(graph)))
+    return RuleContext(graph, graph, layers, outputs, statistics_of(graph, data(graph)))
 
 
 def agree(found: Mapping[str, NDArray], key: str) -> None:
@@ -51,7 +51,7 @@ def agree(found: Mapping[str, NDArray], key: str) -> None:
 def test_sensitivities_of_layers_and_channels_are_one_function(name: str) -> None:
     """Of layers, of channels, and of channels where there is little time."""
     graph = GRAPHS[name]
-    given = case(graph, NeuronSetting())
+    given = case(graph, NeuronConfig())
     inputs, layers = {graph.inputs[0]: data(graph)}, population_names(graph)
 
     agree(sensitivities(graph, layers, given.examples, given.outputs), f"{name}, by layer")
@@ -65,25 +65,25 @@ def test_sensitivities_of_layers_and_channels_are_one_function(name: str) -> Non
 def test_thresholds_of_a_search_are_those_of_before(name: str, rule: str) -> None:
     """Without a cap, and with one and a layer that has a share of its own."""
     graph = GRAPHS[name]
-    given, layers = case(graph, NeuronSetting()), population_names(graph)
+    given, layers = case(graph, NeuronConfig()), population_names(graph)
     inputs = {graph.inputs[0]: data(graph)}
     weights = sensitivities(graph, layers, inputs, given.outputs, "channel", 1e9)
     of = Allocation(given, weights, searched_rules())
 
-    even = of.thresholds(rule, 0.5 * of.neurons, {}, 4, NeuronSetting())
+    even = of.thresholds(rule, 0.5 * of.neurons, {}, 4, NeuronConfig())
     agree(even, f"{name}, {rule}, 0.0")
     shares = {layers[0]: 1.0}
     agree(
-        of.thresholds(rule, 2.0 * of.neurons, shares, 8, NeuronSetting(1, 0.0)),
+        of.thresholds(rule, 2.0 * of.neurons, shares, 8, NeuronConfig(1, 0.0)),
         f"{name}, {rule}, 1.0",
     )
 
 
 @each_graph
 @pytest.mark.parametrize(
-    "setting", [NeuronSetting(), NeuronSetting(1, 0.0), NeuronSetting(2, None)], ids=repr
+    "setting", [NeuronConfig(), NeuronConfig(1, 0.0), NeuronConfig(2, None)], ids=repr
 )
-def test_budgets_of_layers_are_split_as_before(name: str, setting: NeuronSetting) -> None:
+def test_budgets_of_layers_are_split_as_before(name: str, setting: NeuronConfig) -> None:
     """A small and a large one."""
     given = case(GRAPHS[name], setting)
     for spikes in (20.0, 200.0):
@@ -119,7 +119,7 @@ def test_a_budget_of_channels_is_kept(name: str, like: sw.ScaleRule | None) -> N
     different = {round(float(s), 6) for scale in scales.values() for s in np.reshape(scale, -1)}
     assert (len(different) == 1) == isinstance(like, sw.ConstantScale)
     if isinstance(like, sw.Percentile):
-        alone = like.choose(case(graph, NeuronSetting()))
+        alone = like.choose(case(graph, NeuronConfig()))
         ratios = [alone[layer].scale / scale for layer, scale in scales.items()]
         for ratio in ratios:
             assert ratio == pytest.approx(ratios[0].flat[0], rel=1e-6)
@@ -127,12 +127,12 @@ def test_a_budget_of_channels_is_kept(name: str, like: sw.ScaleRule | None) -> N
 
 def test_channels_err_less_than_layers_for_the_same_spikes() -> None:
     """The law of the split: the outputs' expected error falls with every choice that is free."""
-    given = case(MLP, NeuronSetting())
-    weights = sw.EnergyBudget(8, spikes=100.0, per="channel").spending(given)
+    given = case(MLP, NeuronConfig())
+    weights = sw.EnergyBudget(8, spikes=100.0, per="channel").allocator(given)
 
     def error(scales: Mapping[str, NDArray]) -> float:
         total = 0.0
-        for name, item in weights.items.items():
+        for name, item in weights.layers.items():
             theta = 1.0 / (np.broadcast_to(np.reshape(scales[name], -1), item.weights.shape) * 1e-3)
             total += float(item.errors(theta).sum())
         return total
@@ -147,14 +147,14 @@ def test_channels_err_less_than_layers_for_the_same_spikes() -> None:
 @pytest.mark.parametrize("like", [sw.ConstantScale(), sw.Percentile(per="channel")], ids=str)
 def test_proportions_are_not_driven_beyond_their_best(like: sw.ScaleRule) -> None:
     """Under a cap a huge budget is not spent: smaller thresholds would only cut off."""
-    given = case(MLP, NeuronSetting(cap=1))
+    given = case(MLP, NeuronConfig(cap=1))
     rule = sw.EnergyBudget(8, spikes=1e9, per="channel", like=like)
-    spending = rule.spending(given)
-    split = spending.split()
+    allocator = rule.allocator(given)
+    split = allocator.split()
 
     def error(factor: float) -> float:
         thetas = {name: theta * factor for name, theta in split.thresholds.items()}
-        return sum(float(spending.items[n].errors(theta).sum()) for n, theta in thetas.items())
+        return sum(float(allocator.layers[n].errors(theta).sum()) for n, theta in thetas.items())
 
     assert not split.spends_all
     assert all(error(1.0) <= error(factor) for factor in (0.5, 0.8, 1.25, 2.0))

@@ -12,7 +12,7 @@ from click.testing import CliRunner
 from sklearn.datasets import load_digits
 
 import spikewright as sw
-from spikewright.choosing import NeuronSetting, RuleCase, ScaleChoice
+from spikewright.choosing import NeuronConfig, RuleContext, ScaleChoice
 from spikewright.choosing.rules import RULES
 from spikewright.choosing.rules import rule as rules
 from spikewright.cli import main
@@ -34,7 +34,7 @@ def mine() -> Iterator[type[sw.ScaleRule]]:
 
         dt: float = 0.001
 
-        def choose(self, case: RuleCase) -> dict[str, ScaleChoice]:
+        def choose(self, case: RuleContext) -> dict[str, ScaleChoice]:
             found = {n: float(la.magnitude("layer").highest[0]) for n, la in case.layers.items()}
             return {
                 n: ScaleChoice(np.asarray(1 / (self.dt * theta)), f"{self}: {theta:.3g}")
@@ -99,12 +99,12 @@ def test_every_rule_is_taken_by_all_three(name: str) -> None:
     assert not any(row.failed for row in best.points)
 
     wanted, known = with_rules({"rule": [rule]})
-    layers = dict.fromkeys(population_names(MLP), NeuronSetting(cap=1))
-    case = RuleCase(MLP, MLP, layers, ("fc3",), statistics_of(MLP, X))
+    layers = dict.fromkeys(population_names(MLP), NeuronConfig(cap=1))
+    case = RuleContext(MLP, MLP, layers, ("fc3",), statistics_of(MLP, X))
     weights = {n: np.ones(la.values.channels) for n, la in case.layers.items()}
     allocation = Allocation(case, weights, known)
     few, many = (
-        allocation.thresholds(wanted["rule"][0], spikes, {}, 8, NeuronSetting(cap=1))
+        allocation.thresholds(wanted["rule"][0], spikes, {}, 8, NeuronConfig(cap=1))
         for spikes in (10.0, 40.0)
     )
     assert all(np.all(few[layer] >= many[layer]) for layer in layers)

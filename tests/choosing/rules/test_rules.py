@@ -15,9 +15,9 @@ from calibrating import ALL, EXAMPLES, MLP, RESIDUAL, population_names, statisti
 import models
 import spikewright as sw
 from spikewright._base.equations import CURVES
-from spikewright.choosing import NeuronSetting, RuleCase, Statistics
+from spikewright.choosing import NeuronConfig, RuleContext, Statistics
 from spikewright.choosing.rules import RULES
-from spikewright.choosing.rules.case import SpikeCode
+from spikewright.choosing.rules.context import SpikeQuantizer
 from spikewright.choosing.rules.least_error import best_threshold, fixed_point
 from spikewright.choosing.rules.without_data import evaluate, random_inputs
 from spikewright.choosing.statistics.histogram import RESOLUTION, Histogram
@@ -30,20 +30,20 @@ from spikewright.testing.layers import CURVE_PARAMETERS
 from spikewright.testing.modelling import sent_of
 
 X = models.inputs(MLP, batch=60, seed=5)
-ONE = NeuronSetting(cap=1)
+ONE = NeuronConfig(cap=1)
 
 
 def case(
-    graph: Graph, x: np.ndarray | None, setting: NeuronSetting = ONE, read: Graph | None = None
-) -> RuleCase:
+    graph: Graph, x: np.ndarray | None, setting: NeuronConfig = ONE, read: Graph | None = None
+) -> RuleContext:
     """All activations of a small graph, under one setting."""
     names = population_names(graph)
     statistics = None if x is None else statistics_of(graph, x)
     outputs = tuple(graph.outputs.values())
-    return RuleCase(graph, read or graph, dict.fromkeys(names, setting), outputs, statistics)
+    return RuleContext(graph, read or graph, dict.fromkeys(names, setting), outputs, statistics)
 
 
-def scales(rule: sw.ScaleRule, of: RuleCase) -> dict[str, np.ndarray]:
+def scales(rule: sw.ScaleRule, of: RuleContext) -> dict[str, np.ndarray]:
     """What a rule chooses."""
     return {name: choice.scale for name, choice in rule.choose(of).items()}
 
@@ -147,7 +147,7 @@ def test_minimum_error_is_the_minimum(start, cap, steps) -> None:
     rng = np.random.default_rng(7)
     values = np.stack([np.maximum(rng.normal(size=500), 0), rng.gamma(2.0, size=500)])
     histogram = Histogram.of(values)
-    found = best_threshold(histogram, SpikeCode(steps, cap, start))
+    found = best_threshold(histogram, SpikeQuantizer(steps, cap, start))
 
     def error(theta: float, a: np.ndarray) -> float:
         unit = theta / steps
@@ -205,7 +205,7 @@ def test_coding_error_is_what_neurons_do(start, kind) -> None:
         spikes = sent_of(kind, simulator.data[counts]).sum(axis=0).mean()
 
     offset = {"half": 0.5, "zero": 0.0}[start]
-    code = SpikeCode(steps, cap, offset, kind.spike_heights, kind.assumed)
+    code = SpikeQuantizer(steps, cap, offset, kind.spike_heights, kind.assumed)
     values = Histogram.of(a)
     told = code.error(values, np.array([theta]))
     least = ((sent - a[0]) ** 2).mean()  # of heights above 1, which cannot say every number
@@ -248,7 +248,7 @@ def test_threshold_iteration_is_that_of_any_levels(
 def test_it_counts_on_the_levels_of_graded_spikes() -> None:
     """In one step with at most n spikes, neurons have the n levels of n steps with one each."""
     layer = case(MLP, X).statistics.layers["act1"]
-    graded = sw.ThresholdIteration(1).threshold(layer, NeuronSetting(cap=7))
+    graded = sw.ThresholdIteration(1).threshold(layer, NeuronConfig(cap=7))
     steps = sw.ThresholdIteration(7).threshold(layer, ONE)
     np.testing.assert_allclose(7 * graded, steps, rtol=1e-6)
 
@@ -273,7 +273,9 @@ def test_threshold_iteration_is_minimum_error_for_normal_currents() -> None:
     best = sw.MinimumError(8).threshold(layer, ONE)
     found = sw.ThresholdIteration(8).threshold(layer, ONE)
 
-    errors = [SpikeCode(8, 1, 0.5).error(layer.magnitude("channel"), t)[0] for t in (best, found)]
+    errors = [
+        SpikeQuantizer(8, 1, 0.5).error(layer.magnitude("channel"), t)[0] for t in (best, found)
+    ]
     assert errors[1] <= 1.02 * errors[0]
 
 
@@ -292,14 +294,14 @@ def test_local_threshold_balancing_grows_to_the_largest_value() -> None:
 def test_an_energy_budget_is_spent_where_it_helps_most(cap) -> None:
     """The cost is the budget, and no other split of it has a clearly smaller expected error."""
     steps, budget = 8, 15.0
-    of = case(MLP, X, NeuronSetting(cap=cap))
+    of = case(MLP, X, NeuronConfig(cap=cap))
     found = scales(sw.EnergyBudget(steps, spikes=budget), of)
     weights = sensitivities(MLP, list(found), of.statistics.examples.values, of.outputs)
 
     def told(name: str, theta: float) -> tuple[float, float]:
         values = of.statistics.layers[name].magnitude("layer")
         active = 1 - values.counts[values.means == 0].sum() / values.total[0]
-        code = SpikeCode(steps, cap, 0.5)
+        code = SpikeQuantizer(steps, cap, 0.5)
         error = code.error(values, np.array([theta]))[0] / active
         spikes = code.spikes(values, np.array([theta]))[0]
         return float(weights[name][0]) * error, spikes * MLP.shapes[name][0]
@@ -317,8 +319,8 @@ def test_an_energy_budget_is_spent_where_it_helps_most(cap) -> None:
 
 def test_no_layer_falls_silent_for_the_others() -> None:
     """However small a budget is: what says nothing leaves those behind it nothing to say."""
-    of = case(MLP, X, NeuronSetting(cap=None, start=0.0))
-    spending = sw.EnergyBudget(8, spikes=0.5).spending(of)
+    of = case(MLP, X, NeuronConfig(cap=None, start=0.0))
+    spending = sw.EnergyBudget(8, spikes=0.5).allocator(of)
     found = spending.split()
 
     assert sum(found.expected.values()) == pytest.approx(0.5, rel=0.05)
@@ -340,11 +342,11 @@ def test_an_energy_budget_beyond_use_is_not_spent() -> None:
 
 def test_joules_are_additions() -> None:
     """A budget of energy pays for spikes times the weights that each meets."""
-    of = case(MLP, X, NeuronSetting(cap=None))
+    of = case(MLP, X, NeuronConfig(cap=None))
     paid = 0.0
     for name, scale in scales(sw.EnergyBudget(8, joules=2e-9), of).items():
         values = of.statistics.layers[name].magnitude("layer")
-        spikes = SpikeCode(8, None, 0.5).spikes(values, np.array([1 / (scale * 0.001)]))[0]
+        spikes = SpikeQuantizer(8, None, 0.5).spikes(values, np.array([1 / (scale * 0.001)]))[0]
         paid += spikes * MLP.shapes[name][0] * fan_out(MLP, name) * 0.9e-12
 
     assert paid == pytest.approx(2e-9, rel=0.01)
@@ -449,7 +451,7 @@ def test_batch_norm_statistics_stand_for_data() -> None:
 def test_what_is_read_out_last_averages_over_the_synapse() -> None:
     """Thresholds for the last value are those of as many steps as the synapse averages over."""
     layer = case(MLP, X).statistics.layers["act1"]
-    setting = NeuronSetting(cap=1, averages=lambda dt: 4.0)
+    setting = NeuronConfig(cap=1, averages=lambda dt: 4.0)
 
     last = sw.MinimumError(32, readout="last").threshold(layer, setting)
     assert np.array_equal(last, sw.MinimumError(4).threshold(layer, ONE))
@@ -461,7 +463,7 @@ def test_what_is_read_out_last_averages_over_the_synapse() -> None:
 @pytest.mark.parametrize("kind", [sw.MinimumError, sw.ThresholdIteration])
 def test_neurons_without_a_cap_have_no_smallest_error(kind) -> None:
     """Every layer is refused with the two ways out; room for spikes a step is one."""
-    of = case(MLP, X, NeuronSetting(cap=None))
+    of = case(MLP, X, NeuronConfig(cap=None))
     with pytest.raises(ConversionError, match="nothing bounds the spikes") as caught:
         kind(8).choose(of)
     assert [r.layer for r in caught.value.refusals] == ["act1", "act2"]

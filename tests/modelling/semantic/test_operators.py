@@ -14,7 +14,7 @@ import spikewright as sw
 from spikewright import semantic
 from spikewright.errors import NetworkError
 from spikewright.modelling.semantic import SemanticPointer, Vocabulary, dot, ifmax, sym
-from spikewright.modelling.semantic.expression import Number, Reference, read, said
+from spikewright.modelling.semantic.expression import Number, Reference, format_expression, read
 
 D = 8
 
@@ -87,7 +87,7 @@ def test_operators_send_what_the_algebra_has(text: str) -> None:
 def test_what_is_said_reads_back(text: str) -> None:
     """The text of an expression says that expression."""
     expression = read(text.upper().replace("DOT", "dot"))
-    assert read(said(expression)) == expression
+    assert read(format_expression(expression)) == expression
 
 
 def test_pointers_and_numbers_on_either_side() -> None:
@@ -100,7 +100,7 @@ def test_pointers_and_numbers_on_either_side() -> None:
             semantic.Scalar(),
         )
         for value in (known["A"] * x, x * known["A"], known["A"] * (x + 0 * x)):
-            assert said(value.expression).count("*") >= 1
+            assert format_expression(value.expression).count("*") >= 1
         known["A"] * x - known["B"] + x / 2 >> out
         dot(x, known["C"]) - 0.25 >> number
         both = sw.Node(size_in=D + 1)
@@ -286,4 +286,4 @@ def test_references_are_named_by_their_modules() -> None:
     with sw.Network():
         module = semantic.Scalar(label="level")
         assert repr(2 * module) == "<2 * level>" and module.expression == Reference(module)
-        assert said(Number(0.5)) == "0.5"
+        assert format_expression(Number(0.5)) == "0.5"

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from spikewright.errors import TuningError
 from spikewright.study.search.certificate import PairedLoss, _restricted
-from spikewright.study.search.measurement import Aim, Measurement, certifiable, joined
+from spikewright.study.search.measurement import Measurement, PenalizedCost, certifiable, joined
 
 
 def test_counts_come_from_what_was_right() -> None:
@@ -249,4 +249,7 @@ def test_what_can_be_certified_goes_with_the_unit() -> None:
     one, hundred = certifiable(2000, 0.02, 0.95), certifiable(2000, 2.0, 0.95, size=100.0)
 
     assert one is not None and hundred == pytest.approx(100 * one)
-    assert Aim.of(1.0, 0.1, 40, size=100.0).unit == 100 * Aim.of(0.01, 0.001, 40).unit
+    assert (
+        PenalizedCost.of(1.0, 0.1, 40, size=100.0).unit
+        == 100 * PenalizedCost.of(0.01, 0.001, 40).unit
+    )

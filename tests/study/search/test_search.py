@@ -15,10 +15,10 @@ import pytest
 
 from spikewright.errors import SimulationError, TuningError
 from spikewright.study.search.certificate import PairedLoss
-from spikewright.study.search.measurement import Aim, Measurement
+from spikewright.study.search.measurement import Measurement, PenalizedCost
 from spikewright.study.search.search import ProposedSetting, Search
 from spikewright.study.search.space import Choices, Range, Values
-from spikewright.study.search.trials import Study, open_study, shown, written
+from spikewright.study.search.trials import Study, open_study, points_as_json, without_password
 
 SPACE = {
     "kind": Choices(("plain", "good")),
@@ -70,8 +70,8 @@ def searching(
     begin = starts or [{"kind": "plain", "level": 5.0, "tilt": 0.0}]
     generators = [lambda study: [ProposedSetting(values, "start") for values in begin]]
     made: Any = Made(measuring)
-    aims = [Aim.of(0.02, 0.02, N)]
-    return Search(study, made, lambda *place: [], aims, generators, sampling=sampling)
+    criteria = [PenalizedCost.of(0.02, 0.02, N)]
+    return Search(study, made, lambda *place: [], criteria, generators, sampling=sampling)
 
 
 def limits(trials: int, seconds: float = 60.0) -> Callable[[int], bool]:
@@ -205,8 +205,8 @@ def test_a_storage_that_cannot_be_reached_is_refused(storage: str) -> None:
 
 def test_passwords_of_databases_are_not_shown() -> None:
     """Neither in errors nor in results."""
-    assert shown("mysql://me:secret@host/studies") == "mysql://me:***@host/studies"
-    assert shown(Path("a/study.db")) == "a/study.db"
+    assert without_password("mysql://me:secret@host/studies") == "mysql://me:***@host/studies"
+    assert without_password(Path("a/study.db")) == "a/study.db"
 
 
 def test_settings_that_all_fail_end_the_search() -> None:
@@ -272,7 +272,7 @@ def test_a_search_that_gets_nowhere_ends() -> None:
 def test_a_trial_that_cannot_be_read_is_named(changes: dict[str, Any]) -> None:
     """A study goes on from what it holds, so it is looked through; whole trials are taken."""
     optuna = pytest.importorskip("optuna")
-    whole = {"values": json.dumps(ASKED), "points": written(measure(ASKED, slice(0, N)))}
+    whole = {"values": json.dumps(ASKED), "points": points_as_json(measure(ASKED, slice(0, N)))}
     for attributes in (whole, whole | changes):
         study = open_study(None, FACTS, 0)
         study.inner.add_trial(optuna.trial.create_trial(value=1.0, user_attrs=attributes))

@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 
 from spikewright.choosing import collect
-from spikewright.choosing.rules.case import NeuronSetting, RuleCase
+from spikewright.choosing.rules.context import NeuronConfig, RuleContext
 from spikewright.choosing.statistics.sensitivity import sensitivities
 from spikewright.graph import Graph, GraphNode
 from spikewright.graph.layers import Activation, Affine, Input
 from spikewright.study.search.parameters import Allocation, searched_rules
 
 STEPS = 4
-UNCAPPED, CAPPED = NeuronSetting(), NeuronSetting(cap=1)
+UNCAPPED, CAPPED = NeuronConfig(), NeuronConfig(cap=1)
 
 
 def network(seed: int = 0) -> Graph:
@@ -44,7 +44,7 @@ def allocation() -> Allocation:
     graph = network()
     weights = sensitivities(graph, LAYERS, {"x": X}, ("y",), "channel", 1e9)
     found = collect(graph, LAYERS, X, progress=False)
-    case = RuleCase(graph, graph, dict.fromkeys(LAYERS, UNCAPPED), ("y",), found)
+    case = RuleContext(graph, graph, dict.fromkeys(LAYERS, UNCAPPED), ("y",), found)
     return Allocation(case, weights, searched_rules())
 
 

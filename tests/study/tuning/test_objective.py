@@ -10,9 +10,9 @@ import pytest
 from sklearn.datasets import load_digits
 
 import spikewright as sw
-from spikewright.measure.truth import Output
+from spikewright.measure.targets import Output
 from spikewright.showing.demo import MODEL
-from spikewright.study.search.generators import Refinement, begun, starts
+from spikewright.study.search.generators import Refinement, initial_settings, ordered_settings
 from spikewright.study.search.objective import Objective, SamplePace
 from spikewright.study.search.parameters import (
     EACH_STEP,
@@ -221,7 +221,7 @@ def test_every_start_is_in_the_space_and_none_comes_twice(objective: Objective) 
     """Whatever the space is restricted to."""
     for wanted in ({}, {"max_spikes_per_step": 1}, {"steps": 8, "rule": "percentile"}):
         space = restricted(objective.space, wanted)
-        found = starts(space)
+        found = initial_settings(space)
 
         assert found
         assert all(_holds(space[name], v) for item in found for name, v in item.items())
@@ -234,7 +234,7 @@ def test_a_search_begins_with_the_settings_of_the_tables(objective: Objective) -
     Where the space leaves any of it out, other starts come first.
     """
     chosen = objective.translation.as_chosen
-    first, *_ = begun(objective.space, 0.001, chosen)
+    first, *_ = ordered_settings(objective.space, 0.001, chosen)
     made = sw.convert(
         MODEL, spiking={sw.RectifiedLinear: sw.BipolarIntegrateAndFire()}, max_spikes_per_step=1,
         scale_firing_rates=sw.MinimumError(2), bias_correction=sw.StepCorrection(2),
@@ -247,7 +247,7 @@ def test_a_search_begins_with_the_settings_of_the_tables(objective: Objective) -
     assert first["steps"] == 2 and found.resolved["max_spikes_per_step"] == 1
     assert found.resolved["bias_correction"].keys() == made.resolved["bias_correction"].keys()
     space = restricted(objective.space, {"neuron": "default"})
-    assert begun(space, 0.001, chosen) == starts(space)
+    assert ordered_settings(space, 0.001, chosen) == initial_settings(space)
 
 
 def test_samples_are_split_alike_in_every_class(samples: Labelled) -> None:

@@ -1,4 +1,4 @@
-"""Rules about the values that are cut off: percentiles, and thresholds that grow by them."""
+"""Rules that cut off large values: percentiles, and thresholds that grow until few are cut off."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright._base.schema import AboveZero, Positive
-from spikewright.choosing.rules.case import NeuronSetting
+from spikewright.choosing.rules.context import NeuronConfig
 from spikewright.choosing.rules.rule import LayerRule, Percent, ScaleRule, register
 from spikewright.choosing.statistics.statistics import LayerStatistics, Sharing
 
@@ -41,7 +41,7 @@ class Percentile(LayerRule):
         """Those of layers and of channels."""
         return {"percentile": cls(per="layer"), "channel percentile": cls(per="channel")}
 
-    def threshold(self, layer: LayerStatistics, setting: NeuronSetting) -> NDArray:
+    def threshold(self, layer: LayerStatistics, setting: NeuronConfig) -> NDArray:
         """See the class."""
         return percentile_of(layer, self.percentile, self.per)
 
@@ -75,7 +75,7 @@ class TargetRate(LayerRule):
         """Seconds between the spikes of a neuron at the percentile."""
         return 1.0 / self.hz
 
-    def threshold(self, layer: LayerStatistics, setting: NeuronSetting) -> NDArray:
+    def threshold(self, layer: LayerStatistics, setting: NeuronConfig) -> NDArray:
         """See the class."""
         return percentile_of(layer, self.percentile, self.per)
 
@@ -103,7 +103,7 @@ class LocalThresholdBalancing(LayerRule):
     per: Sharing = "channel"
     tried = "capped"
 
-    def threshold(self, layer: LayerStatistics, setting: NeuronSetting) -> NDArray:
+    def threshold(self, layer: LayerStatistics, setting: NeuronConfig) -> NDArray:
         """See the class."""
         magnitudes = layer.magnitude(self.per)
         theta = np.zeros(magnitudes.channels)

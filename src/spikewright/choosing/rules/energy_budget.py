@@ -9,17 +9,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright._base.schema import AboveZero, Positive
-from spikewright.choosing.rules.case import RuleCase, ScaleChoice
+from spikewright.choosing.rules.budget_allocation import (
+    BudgetAllocator,
+    BudgetSplit,
+    LayerBudget,
+    MeasuredCost,
+)
+from spikewright.choosing.rules.context import RuleContext, ScaleChoice
 from spikewright.choosing.rules.rule import (
     ScaleRule,
     fill_silent,
+    format_range,
+    format_ranges,
+    format_silence,
     refused,
     register,
-    said_of_ranges,
-    said_of_silence,
-    shown,
 )
-from spikewright.choosing.rules.spending import BudgetSplit, Item, Spending, Spent
 from spikewright.choosing.statistics.channels import by_channel
 from spikewright.choosing.statistics.sensitivity import fan_out, sensitivities
 from spikewright.choosing.statistics.statistics import LayerStatistics, Per, Sharing
@@ -90,97 +95,104 @@ class EnergyBudget(ScaleRule):
         """The budget of a sample, in spikes or joules."""
         return next(float(b) for b in (self.spikes, self.joules) if b is not None)
 
-    def choose(self, case: RuleCase) -> dict[str, ScaleChoice]:
+    def choose(self, context: RuleContext) -> dict[str, ScaleChoice]:
         """See the class; the cost of spikes is the expected one."""
-        spending = self.spending(case)
-        return self.choices(case, spending, spending.split())
+        allocator = self.allocator(context)
+        return self.choices(context, allocator, allocator.split())
 
-    def spending(self, case: RuleCase) -> Spending:
-        """The layers of `case` that send something, and the budget for them."""
-        layers = {name: layer for name, layer in case.layers.items() if not layer.is_silent}
+    def allocator(self, context: RuleContext) -> BudgetAllocator:
+        """The allocator of the budget, for the layers of `context` that send something."""
+        layers = {name: layer for name, layer in context.layers.items() if not layer.is_silent}
         per = self._settled(layers)
-        weights, proportions = self._weights(case, list(layers), per), None
+        weights, proportions = self._weights(context, list(layers), per), None
         if self.like is not None:
-            proportions = proportions_of(self.like, case, layers, per)
+            proportions = proportions_of(self.like, context, layers, per)
         items = {
-            name: Item(
-                layer, case.settings[name], self.steps, weights[name], self.price(case, name),
+            name: LayerBudget(
+                layer, context.settings[name], self.steps, weights[name], self.price(context, name),
                 per,
             )
             for name, layer in layers.items()
         }  # fmt: skip
-        return Spending(items, self.budget, proportions)
+        return BudgetAllocator(items, self.budget, proportions)
 
     def _settled(self, layers: Mapping[str, LayerStatistics]) -> Per:
         """The unit of one theta, the same in all layers: their weights are compared."""
         every = {layer.settled(self.per) for layer in layers.values()}
         return "channel" if "channel" in every else "layer"
 
-    def _weights(self, case: RuleCase, names: Sequence[str], per: Per) -> dict[str, NDArray]:
+    def _weights(self, context: RuleContext, names: Sequence[str], per: Per) -> dict[str, NDArray]:
         """The weights of errors; where only proportions count they are all the same."""
         if self.like is not None:
             return dict.fromkeys(names, np.ones(1))
-        found = sensitivities(case.graph, names, case.examples, case.outputs, per)
+        found = sensitivities(context.graph, names, context.examples, context.outputs, per)
         if per == "channel":
             return found
         floor = 1e-9 * max((float(w[0]) for w in found.values()), default=0.0) or 1.0
         return {name: np.maximum(weights, floor) for name, weights in found.items()}
 
     def choices(
-        self, case: RuleCase, spending: Spending, split: BudgetSplit, spent: Spent | None = None
+        self,
+        context: RuleContext,
+        allocator: BudgetAllocator,
+        split: BudgetSplit,
+        cost: MeasuredCost | None = None,
     ) -> dict[str, ScaleChoice]:
-        """The scales of a split and a text on each, with the amount `spent` if measured."""
+        """The scales of a split and a text on each, with the `cost` where it was measured."""
         found = {}
-        for name, layer in case.layers.items():
+        for name, layer in context.layers.items():
             filled, silent = fill_silent(layer, split.thresholds.get(name, np.zeros(1)))
             scale = 1.0 / (filled * self.dt)
             text = f"{self}: "
-            if name in spending.items:
-                text += f"{self._said(name, split, spent)}{self._why(spending.items[name])}: "
+            if name in allocator.layers:
+                text += (
+                    f"{self._cost_text(name, split, cost)}{self._reason(allocator.layers[name])}: "
+                )
             text += (
-                f"a spike every {self.dt * 1000:g} ms means {shown(filled)}, scale {shown(scale)}"
-                f"{said_of_ranges(layer, self.per)}{said_of_silence(layer, silent)}"
+                f"a spike every {self.dt * 1000:g} ms means {format_range(filled)}, "
+                f"scale {format_range(scale)}"
+                f"{format_ranges(layer, self.per)}{format_silence(layer, silent)}"
             )
-            if spent is not None and spent.remark:
-                text += f"; {spent.remark}"
-            doubtful = bool(layer.is_silent or (spent is not None and spent.remark))
+            if cost is not None and cost.remark:
+                text += f"; {cost.remark}"
+            doubtful = bool(layer.is_silent or (cost is not None and cost.remark))
             found[name] = ScaleChoice(layer.spread(scale), text, doubtful)
         return found
 
-    def _why(self, item: Item) -> str:
+    def _reason(self, item: LayerBudget) -> str:
         """The reason for the share of a layer, in words."""
         if self.like is not None:
             return f", in the proportions of {self.like}"
-        return f", for a sensitivity of {shown(item.weights, 3)}"
+        return f", for a sensitivity of {format_range(item.weights, 3)}"
 
-    def _said(self, name: str, split: BudgetSplit, spent: Spent | None) -> str:
+    def _cost_text(self, name: str, split: BudgetSplit, cost: MeasuredCost | None) -> str:
         """The cost of a layer, in words."""
-        if spent is None:
+        if cost is None:
             return f"{split.expected[name]:.4g} {self.unit} a sample, expected and not measured"
-        how = "estimated" if spent.estimated else "measured"
-        of = f"{spent.total:.4g} {self.unit} a sample, {how} on {spent.samples} samples"
-        return f"{spent.by_layer.get(name, 0.0):.4g} of {of}"
+        how = "estimated" if cost.estimated else "measured"
+        of = f"{cost.total:.4g} {self.unit} a sample, {how} on {cost.samples} samples"
+        return f"{cost.by_layer.get(name, 0.0):.4g} of {of}"
 
     @property
     def unit(self) -> str:
         """The unit of the budget."""
         return "spikes" if self.joules is None else "J"
 
-    def price(self, case: RuleCase, name: str) -> float:
+    def price(self, context: RuleContext, name: str) -> float:
         """The price of one spike of a layer, in the unit of the budget."""
         if self.joules is None:
             return 1.0
-        return max(fan_out(case.graph, name), 1e-9) * self.joules_per_addition
+        return max(fan_out(context.graph, name), 1e-9) * self.joules_per_addition
 
 
 def proportions_of(
-    rule: ScaleRule, case: RuleCase, layers: Mapping[str, LayerStatistics], per: Per
+    rule: ScaleRule, context: RuleContext, layers: Mapping[str, LayerStatistics], per: Per
 ) -> dict[str, NDArray]:
     """The thresholds that a rule chooses for layers, at steps of a millisecond: what counts is how
     they relate. Of several neurons it is their geometric mean.
     """
     found = {}
-    choices = rule.choose(case)
+    choices = rule.choose(context)
     for name, layer in layers.items():
         scales = np.broadcast_to(choices[name].scale, layer.shape)[None]
         logs = np.log(by_channel(scales, layer.axis if per == "channel" else None)).mean(axis=1)

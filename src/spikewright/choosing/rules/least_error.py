@@ -1,4 +1,4 @@
-"""The thresholds of least error, on the data or were the currents normally distributed."""
+"""Rules that take the threshold of least error, for the data or for normally distributed values."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from spikewright._base.equations import NUMPY
 from spikewright._base.schema import Where
-from spikewright.choosing.rules.case import NeuronSetting, SpikeCode
+from spikewright.choosing.rules.context import NeuronConfig, SpikeQuantizer
 from spikewright.choosing.rules.rule import ScaleRule, StepsRule, register
 from spikewright.choosing.statistics.histogram import Histogram
 from spikewright.choosing.statistics.statistics import LayerStatistics
@@ -70,7 +70,7 @@ class MinimumError(StepsRule):
         """One for few levels."""
         return {"minimum error": cls(4, spikes_per_step=1)}
 
-    def threshold(self, layer: LayerStatistics, setting: NeuronSetting) -> NDArray:
+    def threshold(self, layer: LayerStatistics, setting: NeuronConfig) -> NDArray:
         """See the class; candidates are searched from coarse to fine."""
         cap, window = self.cap(setting), self.window(setting)
         usable: float = cap
@@ -90,7 +90,7 @@ def _named(rule: MinimumError) -> str:
     return "MinimumError" + (f", {rule.share:.0%} of the steps" if rule.share < 1 else "")
 
 
-def best_threshold(values: Histogram, code: SpikeCode) -> NDArray:
+def best_threshold(values: Histogram, code: SpikeQuantizer) -> NDArray:
     """The thresholds `(channels,)` of smallest error under a cap; 0 for channels of zeros alone."""
     largest = np.maximum(values.highest, -values.lowest).clip(0).astype(float) / code.most
     where = np.log(np.full(len(largest), _SMALLEST) ** 0.5)  # the middle of the range, in logs
@@ -126,8 +126,8 @@ class ThresholdIteration(StepsRule):
 
     tried = "capped"
 
-    def threshold(self, layer: LayerStatistics, setting: NeuronSetting) -> NDArray:
-        """See the class; 0 for channels whose currents say nothing."""
+    def threshold(self, layer: LayerStatistics, setting: NeuronConfig) -> NDArray:
+        """See the class; 0 for channels whose currents are all 0."""
         window = self.window(setting)
         values = layer.value(self.per)
         mean, deviation = values.mean, np.sqrt(values.variance)

@@ -1,6 +1,6 @@
 """The base class of scale rules, the registry that names every one of them, and rules as text.
 
-A firing-rate scale s and a threshold theta say the same: theta = 1 / (s dt) is the value that one
+A firing-rate scale s and a threshold theta are equivalent: theta = 1 / (s dt) is the value that one
 spike a step means. Neurons of a layer with at most c spikes a step send values in [0, c theta], in
 T steps as multiples of theta / T.
 """
@@ -27,8 +27,8 @@ from numpy.typing import NDArray
 from spikewright._base.arguments import is_number, is_whole, refuse
 from spikewright._base.registries import Registry
 from spikewright._base.schema import AboveZero, Positive, Where
-from spikewright._base.texts import Parser
-from spikewright.choosing.rules.case import NeuronSetting, RuleCase, ScaleChoice
+from spikewright._base.spec_strings import SpecParser
+from spikewright.choosing.rules.context import NeuronConfig, RuleContext, ScaleChoice
 from spikewright.choosing.statistics.sensitivity import BOUND
 from spikewright.choosing.statistics.statistics import LayerStatistics, Sharing
 from spikewright.errors import ConversionError, Refusal
@@ -85,8 +85,8 @@ class ScaleRule(ABC):
         return cls.compared(_SEARCHED_STEPS, 0.001, None)
 
     @abstractmethod
-    def choose(self, case: RuleCase) -> dict[str, ScaleChoice]:
-        """The scale of every layer of `case.settings`.
+    def choose(self, context: RuleContext) -> dict[str, ScaleChoice]:
+        """The scale of every layer of `context.settings`.
 
         Raises `ConversionError` for layers that it has no answer for.
         """
@@ -103,7 +103,7 @@ class LayerRule(ScaleRule):
     per: Sharing
 
     @abstractmethod
-    def threshold(self, layer: LayerStatistics, setting: NeuronSetting) -> NDArray:
+    def threshold(self, layer: LayerStatistics, setting: NeuronConfig) -> NDArray:
         """Thresholds `(channels,)`, one alone for the layer; 0 where nothing is known.
 
         Raises `ConversionError` where the neurons leave the question open.
@@ -114,12 +114,12 @@ class LayerRule(ScaleRule):
         """Seconds in which a neuron whose value is the threshold spikes once."""
         return float(self.dt)  # type: ignore[attr-defined]
 
-    def choose(self, case: RuleCase) -> dict[str, ScaleChoice]:
+    def choose(self, context: RuleContext) -> dict[str, ScaleChoice]:
         """See `ScaleRule.choose`."""
         refusals, found = [], {}
-        for name, setting in case.settings.items():
+        for name, setting in context.settings.items():
             try:
-                layer = case.layer(name)
+                layer = context.layer(name)
                 found[name] = self._choice(layer, self.threshold(layer, setting))
             except ConversionError as error:
                 refusals += [Refusal(name, str(self), r.reason, r.options) for r in error.refusals]
@@ -131,8 +131,9 @@ class LayerRule(ScaleRule):
         filled, silent = fill_silent(layer, thresholds)
         scale = 1.0 / (filled * self.period)
         text = (
-            f"{self}: a spike every {self.period * 1000:g} ms means {shown(filled)}, "
-            f"scale {shown(scale)}{said_of_ranges(layer, self.per)}{said_of_silence(layer, silent)}"
+            f"{self}: a spike every {self.period * 1000:g} ms means {format_range(filled)}, "
+            f"scale {format_range(scale)}{format_ranges(layer, self.per)}"
+            f"{format_silence(layer, silent)}"
         )
         return ScaleChoice(layer.spread(scale), text, layer.is_silent)
 
@@ -155,11 +156,11 @@ class StepsRule(LayerRule):
         if kind_of(self.readout) is None:
             raise refused(self, "readout", f"it is {known()}, got {self.readout!r}")
 
-    def window(self, setting: NeuronSetting) -> float:
+    def window(self, setting: NeuronConfig) -> float:
         """The number of steps that the readout averages over."""
         return setting.window(self.steps, self.dt, self.readout)
 
-    def most(self, setting: NeuronSetting) -> float:
+    def most(self, setting: NeuronConfig) -> float:
         """The most spikes in the readout's steps that it counts on, those taken as sent too.
 
         Raises `ConversionError` where nothing bounds them.
@@ -167,7 +168,7 @@ class StepsRule(LayerRule):
         window = self.window(setting)
         return setting.code(window, self.steps, self.cap(setting)).most * window
 
-    def cap(self, setting: NeuronSetting) -> int:
+    def cap(self, setting: NeuronConfig) -> int:
         """The most spikes a step that it counts on: the neurons' cap, or the user's choice.
 
         Raises `ConversionError` where neither bounds them.
@@ -208,38 +209,38 @@ def _guess(layer: LayerStatistics) -> float:
     return ends or terms or 1.0
 
 
-def said_of_silence(layer: LayerStatistics, silent: int) -> str:
+def format_silence(layer: LayerStatistics, silent: int) -> str:
     """The text of a trace on a layer with so many silent channels; empty where none is silent."""
     if layer.is_silent:
         what = "nothing but rounding errors" if layer.rounded else "nothing"
         return f"; it sends {what} on the calibration data, so that this is a guess"
-    said = f"; {silent} of {layer.values.channels} channels send nothing on the data"
+    text = f"; {silent} of {layer.values.channels} channels send nothing on the data"
     if layer.rounded and layer.least is not None:
-        rounded = f"; values below {shown(layer.least)} are rounding errors and count as 0"
-        return said + rounded if silent else rounded
-    return said if silent else ""
+        rounded = f"; values below {format_range(layer.least)} are rounding errors and count as 0"
+        return text + rounded if silent else rounded
+    return text if silent else ""
 
 
-def said_of_ranges(layer: LayerStatistics, per: Sharing) -> str:
+def format_ranges(layer: LayerStatistics, per: Sharing) -> str:
     """The text of a trace on channels that have thresholds of their own because of their ranges."""
     if per != "auto" or not layer.is_wide:
         return ""
-    return f", for each channel: the largest values of channels span {shown(layer.largest)}"
+    return f", for each channel: the largest values of channels span {format_range(layer.largest)}"
 
 
 def brief(item: Any) -> str:
     """A dataclass as one would write it: arguments that are the default are left out."""
     given = [(f, getattr(item, f.name)) for f in fields(item)]
-    told = [
+    given_fields = [
         f"{f.name}={value}"
         for f, value in given
         if f.default is MISSING or value != f.default
         if f.default_factory is MISSING or value != f.default_factory()
     ]
-    return f"{type(item).__name__}({', '.join(told)})"
+    return f"{type(item).__name__}({', '.join(given_fields)})"
 
 
-def shown(values: NDArray, digits: int = 4) -> str:
+def format_range(values: NDArray, digits: int = 4) -> str:
     """A number, or the range of several."""
     low, high = float(values.min()), float(values.max())
     return f"{low:.{digits}g}" if low == high else f"{low:.{digits}g}..{high:.{digits}g}"
@@ -283,7 +284,7 @@ def _wanted(hint: Any) -> Where | None:
     return Where(lambda value: value is None or inner.holds(value), inner.words)
 
 
-parse = Parser("rule", RULES, {"ScaleRule": None, "ScaleRule | None": None})
+parse = SpecParser("rule", RULES, {"ScaleRule": None, "ScaleRule | None": None})
 """The rule that `name:value,value,field=value` means, values in the order of its fields.
 
 Raises `ValueError` for unknown names and fields and for values that do not fit, and

@@ -1,4 +1,4 @@
-"""Rules that need no data: one scale for all, and values as far as weights determine them."""
+"""Rules that need no data: one constant scale, and scales from values that weights determine."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright._base.schema import AboveZero, Natural, Positive
-from spikewright.choosing.rules.case import RuleCase, ScaleChoice
 from spikewright.choosing.rules.clipping import Percentile
+from spikewright.choosing.rules.context import RuleContext, ScaleChoice
 from spikewright.choosing.rules.rule import ScaleRule, refused, register
 from spikewright.choosing.statistics.collect import Values, collect_values
 from spikewright.choosing.statistics.statistics import refusal
@@ -37,10 +37,10 @@ class ConstantScale(ScaleRule):
         """The plainest of all, which a search is to beat."""
         return {"one scale": cls()}
 
-    def choose(self, case: RuleCase) -> dict[str, ScaleChoice]:
+    def choose(self, context: RuleContext) -> dict[str, ScaleChoice]:
         """See the class."""
         choice = ScaleChoice(np.asarray(float(self.scale)), f"{self}: scale {self.scale:.4g}")
-        return dict.fromkeys(case.settings, choice)
+        return dict.fromkeys(context.settings, choice)
 
 
 @register("data-free-calibration")
@@ -75,11 +75,17 @@ class DataFreeCalibration(ScaleRule):
         if not isinstance(self.rule, ScaleRule) or isinstance(self.rule, DataFreeCalibration):
             raise refused(self, "rule", f"it is a rule for data, got {self.rule!r}")
 
-    def choose(self, case: RuleCase) -> dict[str, ScaleChoice]:
+    def choose(self, context: RuleContext) -> dict[str, ScaleChoice]:
         """See the class."""
-        graph = case.read if all(name in case.read for name in case.settings) else case.graph
+        graph = (
+            context.read
+            if all(name in context.read for name in context.settings)
+            else context.graph
+        )
         inputs = random_inputs(graph, self.low, self.high, self.samples, self.seed)
-        statistics = collect_values(graph, list(case.settings), [(inputs, evaluate(graph, inputs))])
+        statistics = collect_values(
+            graph, list(context.settings), [(inputs, evaluate(graph, inputs))]
+        )
         normalised = any(isinstance(node.layer, BatchNormalization) for node in graph)
         source = "weights and batch-norm statistics" if normalised else "weights alone"
         note = (
@@ -88,7 +94,7 @@ class DataFreeCalibration(ScaleRule):
         )
         return {
             name: ScaleChoice(choice.scale, f"{choice.text}; {note}", doubtful=True)
-            for name, choice in self.rule.choose(replace(case, statistics=statistics)).items()
+            for name, choice in self.rule.choose(replace(context, statistics=statistics)).items()
         }
 
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from spikewright._base.arguments import is_array, readable
 from spikewright._base.progress import progress_bar
-from spikewright._base.samples import Extents, Structure, check_rows, duration, format_shape, held
+from spikewright._base.samples import Extents, InputTree, check_rows, duration, format_shape, held
 from spikewright.choosing.statistics.channels import by_channel, channel_axis, channels_of
 from spikewright.choosing.statistics.fingerprint import KEPT, Examples, fingerprint
 from spikewright.choosing.statistics.histogram import Collector
@@ -75,11 +75,11 @@ def _shapes(graph: Graph, sequences: Sequences | None) -> Mapping[str, Extents]:
     return {name: graph.shapes[name] for name in graph.inputs}
 
 
-def _structure(graph: Graph, sequences: Sequences | None) -> Structure:
+def _structure(graph: Graph, sequences: Sequences | None) -> InputTree:
     """The structures in which all inputs of the source may be given at once."""
     shapes = _shapes(graph, sequences)
     places = {name: graph.structure.places[name] for name in shapes}
-    return Structure(places, {name: len(shape) for name, shape in shapes.items()})
+    return InputTree(places, {name: len(shape) for name, shape in shapes.items()})
 
 
 def _float64(array: NDArray) -> NDArray:
@@ -93,7 +93,7 @@ def count_of(data: Any, graph: Graph, sequences: Sequences | None = None) -> int
     return len(first) if is_array(first) and first.shape else None
 
 
-def _parts(data: Any, structure: Structure) -> Iterator[tuple[str, dict[str, Any]]]:
+def _parts(data: Any, structure: InputTree) -> Iterator[tuple[str, dict[str, Any]]]:
     """The batches, each by input name, and a name for each."""
     whole = structure.find(data)
     if whole is not None or isinstance(data, Mapping):
@@ -118,7 +118,7 @@ def _parts(data: Any, structure: Structure) -> Iterator[tuple[str, dict[str, Any
         yield place, _named(item, structure, place) if found is None else found[0]
 
 
-def _named(batch: Any, structure: Structure, place: str) -> dict[str, Any]:
+def _named(batch: Any, structure: InputTree, place: str) -> dict[str, Any]:
     """A batch by input name; raises `ConversionError` where it does not hold all inputs."""
     try:
         return structure.named(batch)

@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright._base.codec import RecordEncoder
+from spikewright._base.formatting import label_to_name
 from spikewright._base.storage import bytes_of
-from spikewright._base.texts import bare_name
 from spikewright.graph import Graph, GraphNode
 from spikewright.graph.layers import Input, PythonCall
 
@@ -24,7 +24,7 @@ def fingerprint(graph: Graph) -> str:
     """A hash of everything that a graph computes with, weights included."""
     encoder, own = RecordEncoder(), own_names(graph)
     manifest = {
-        "nodes": [encoder.encode(_told_apart(node, own)) for node in graph],
+        "nodes": [encoder.encode(_distinguished(node, own)) for node in graph],
         "outputs": {key: own[name] for key, name in graph.outputs.items()},
         "aliases": {key: own.get(name, name) for key, name in graph.aliases.items()},
     }
@@ -38,20 +38,20 @@ def fingerprint(graph: Graph) -> str:
 def own_names(graph: Graph) -> dict[str, str]:
     """The names of nodes without the kinds that numbered layers are printed with."""
     return {
-        node.name: bare_name(node.source) + node.name.removeprefix(node.source)
+        node.name: label_to_name(node.source) + node.name.removeprefix(node.source)
         if node.source and node.name.startswith(node.source)
         else node.name
         for node in graph
     }
 
 
-def _told_apart(node: GraphNode, own: Mapping[str, str]) -> GraphNode:
+def _distinguished(node: GraphNode, own: Mapping[str, str]) -> GraphNode:
     """A node's identity: of an input its shape, of Python code everything but its function.
 
     Neither that a layer is frozen nor how its name is printed says what it computes.
     """
     inputs = tuple(own[name] for name in node.inputs)
-    source = bare_name(node.source)
+    source = label_to_name(node.source)
     layer = node.layer
     node = replace(node, name=own[node.name], inputs=inputs, source=source, frozen=())
     if isinstance(layer, Input):

@@ -10,7 +10,7 @@ from typing import Any, Literal, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright._base.options import meant
+from spikewright._base.options import did_you_mean
 from spikewright.errors import NetworkError
 from spikewright.exchange.nir.reading import SPIKING
 
@@ -178,5 +178,5 @@ def dialect_of(name: object) -> Dialect:
     if isinstance(name, str) and name in DIALECTS:
         return DIALECTS[name]
     known = ", ".join(map(repr, DIALECTS))
-    hint = meant(name, DIALECTS) if isinstance(name, str) else ""
+    hint = did_you_mean(name, DIALECTS) if isinstance(name, str) else ""
     raise NetworkError(f"dialect: {name!r} is none of {known}. {hint}".rstrip())

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from spikewright._base.arguments import is_number
 from spikewright._base.optional import require
-from spikewright._base.options import spelled
+from spikewright._base.options import suggests_keywords
 from spikewright.errors import (
     ConversionWarning,
     DamagedFileError,
@@ -42,7 +42,7 @@ ASSUMED = 0.001
 """Seconds of a step, and of the unit of time, of a file that states none."""
 
 
-@spelled()
+@suggests_keywords()
 def load(source: str | Path | Any, dt: float | None = None, *, reset: str | None = None) -> Network:
     """Read a NIR file, or a `nir.NIRGraph`, as a network in seconds, for steps of `network.dt`.
 

@@ -205,8 +205,8 @@ def _record(name: str, content: Any, place: str, budget: Budget | None) -> NodeR
         raise DamagedFileError(f"{place}: node {name!r} does not say its type.")
     metadata = content.get("metadata", {})
     fields = {k: v for k, v in content.items() if k not in ("type", "metadata")}
-    told = metadata if isinstance(metadata, Mapping) else {}
-    return NodeRecord(name, kind, fields, told, place, budget)
+    stored = metadata if isinstance(metadata, Mapping) else {}
+    return NodeRecord(name, kind, fields, stored, place, budget)
 
 
 def _take(graph: NodeRecord, prefix: str, flat: Flat) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 from spikewright._base.arguments import is_whole
 from spikewright._base.files import check_target, file_kind, head_and_tail, write_file
 from spikewright._base.optional import require
-from spikewright._base.options import spelled
+from spikewright._base.options import suggests_keywords
 from spikewright.engines import step_for
 from spikewright.errors import MissingExtraError, NetworkError, ReadError
 from spikewright.exchange.nir.dialects import WRITER, dialect_of, require_reset
@@ -34,7 +34,7 @@ KIND = file_kind("a NIR file that Spikewright wrote", _is_ours)
 """The kind of file that `save` writes; NIR files of other writers are of another."""
 
 
-@spelled()
+@suggests_keywords()
 def save(
     model: Any,
     path: str | Path,

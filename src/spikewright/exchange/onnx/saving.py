@@ -11,7 +11,7 @@ import numpy as np
 from onnx import ModelProto, checker, helper
 
 from spikewright._base.files import begins_with, check_target, file_kind, write_file
-from spikewright._base.options import spelled
+from spikewright._base.options import suggests_keywords
 from spikewright.engines import Precision, compile_network, step_for
 from spikewright.engines.program import Recording
 from spikewright.errors import ExchangeError
@@ -32,7 +32,7 @@ STEP = file_kind("a time step that Spikewright wrote", begins_with(rb"\x08.\x12\
 """The kind of file that is written: models whose producer is this package."""
 
 
-@spelled()
+@suggests_keywords()
 def save_step(
     model: Any,
     path: str | Path,

@@ -2,10 +2,10 @@
 import * as drawing from "./drawing.js";
 import { Pad } from "./pad.js";
 import { Player } from "./player.js";
-import { choose, connect, element, tell } from "./talk.js";
+import { choose, connect, element, showStatus } from "./shared.js";
 
 const WORDS = { fraction: (v) => `${(100 * v).toFixed(1)} %`, other: (v) => v.toPrecision(4) };
-let facts, wish, sample, pad, socket;
+let facts, settings, sample, pad, socket;
 let number = 0;
 let sent = 0;
 let points = [];
@@ -24,7 +24,7 @@ function take(message) {
 // The first message: make the controls, and ask for the state in the address.
 function begin(message) {
   facts = message;
-  wish = { ...facts.first, ...fromAddress() };
+  settings = { ...facts.first, ...fromAddress() };
   document.title = `${facts.title}: Spikewright explorer`;
   element("title").textContent = facts.title;
   element("steps").max = facts.most_steps;
@@ -38,8 +38,8 @@ function begin(message) {
   listScales();
   if (facts.drawable) {
     element("drawing").hidden = false;
-    pad = new Pad(element("pad"), facts.picture, (text) => change({ drawn: text }));
-    if (wish.drawn) pad.text = wish.drawn;
+    pad = new Pad(element("pad"), facts.image, (text) => change({ drawn: text }));
+    if (settings.drawn) pad.text = settings.drawn;
   }
   showChoices();
   ask();
@@ -74,7 +74,7 @@ function listScales() {
     setEnds(slider);
     label.htmlFor = slider.id;
     slider.addEventListener("input", () => {
-      change({ layers: { ...wish.layers, [name]: scaleOf(Number(slider.value)) }, rule: null });
+      change({ layers: { ...settings.layers, [name]: scaleOf(Number(slider.value)) }, rule: null });
     });
     return [label, slider];
   });
@@ -91,42 +91,42 @@ function setEnds(slider) {
   [slider.min, slider.max] = facts.scales.map(placeOf);
 }
 
-// Choices in words and controls, from the wish.
+// Choices in words and controls, from the settings.
 function showChoices() {
-  element("scale").value = placeOf(wish.scale);
-  element("scale-told").textContent = wish.scale;
-  element("scale").setAttribute("aria-valuetext", wish.scale);
-  element("steps").value = wish.steps;
-  element("steps-told").textContent = wish.steps;
-  const coded = wish.digits !== null;
+  element("scale").value = placeOf(settings.scale);
+  element("scale-value").textContent = settings.scale;
+  element("scale").setAttribute("aria-valuetext", settings.scale);
+  element("steps").value = settings.steps;
+  element("steps-value").textContent = settings.steps;
+  const coded = settings.digits !== null;
   element("code").value = coded ? "digits" : "rates";
   element("of-digits").hidden = !coded;
   element("of-rates").hidden = element("by-scale").hidden = coded;
-  element("digits").value = wish.digits ?? 4;
-  const waits = [["found", ""], ...whole(0, wish.digits ?? 0).map((steps) => [steps, steps])];
+  element("digits").value = settings.digits ?? 4;
+  const waits = [["found", ""], ...whole(0, settings.digits ?? 0).map((steps) => [steps, steps])];
   element("silent").replaceChildren(...waits.map(([text, value]) => new Option(text, value)));
-  choose("silent", wish.silent);
-  choose("cap", wish.cap);
-  element("rule").value = wish.rule ?? "";
-  choose("synapse", wish.synapse, (seconds) => `${Number((1000 * seconds).toPrecision(3))} ms`);
-  for (const name of ["neuron", "start", "readout"]) element(name).value = wish[name];
-  element("apart").open ||= Object.keys(wish.layers).length > 0;
+  choose("silent", settings.silent);
+  choose("cap", settings.cap);
+  element("rule").value = settings.rule ?? "";
+  choose("synapse", settings.synapse, (seconds) => `${Number((1000 * seconds).toPrecision(3))} ms`);
+  for (const name of ["neuron", "start", "readout"]) element(name).value = settings[name];
+  element("apart").open ||= Object.keys(settings.layers).length > 0;
   facts.layers.forEach(({ name }, place) => {
-    const scale = wish.layers[name] ?? wish.scale;
+    const scale = settings.layers[name] ?? settings.scale;
     const slider = element(`scale-${place}`);
     slider.value = placeOf(scale);
     slider.labels[0].textContent = `${name}: ${Number(scale.toPrecision(4))}`;
   });
   [...element("samples").children].forEach((button, place) => {
-    button.setAttribute("aria-pressed", place === wish.sample && !wish.drawn);
+    button.setAttribute("aria-pressed", place === settings.sample && !settings.drawn);
   });
 }
 
 function change(changes) {
   const others = ["steps", "cap", "neuron", "start", "readout", "synapse", "digits"];
   if (others.some((name) => name in changes)) points = [];
-  wish = { ...wish, ...changes };
-  if (!wish.drawn && pad) pad.clear();
+  settings = { ...settings, ...changes };
+  if (!settings.drawn && pad) pad.clear();
   showChoices();
   history.replaceState(null, "", `#${toAddress()}`);
   ask();
@@ -139,7 +139,7 @@ function ask() {
   measured = null;
   for (const name of ["measured", "costs", "proposed", "brief"]) age(name, true);
   progress("Measuring what would help …");
-  socket.send(JSON.stringify({ number, ...wish }));
+  socket.send(JSON.stringify({ number, ...settings }));
 }
 
 // What was measured for other choices is grey.
@@ -159,7 +159,7 @@ const asText = (value) => (value === null ? "" : typeof value === "object" ? JSO
 function toAddress() {
   const texts = (values) => Object.entries(values).map(([name, value]) => [name, asText(value)]);
   const first = Object.fromEntries(texts(facts.first));
-  return new URLSearchParams(texts(wish).filter(([name, text]) => text !== first[name])).toString();
+  return new URLSearchParams(texts(settings).filter(([name, text]) => text !== first[name])).toString();
 }
 
 function fromAddress() {
@@ -184,7 +184,7 @@ function showSample(message) {
   element("answer").textContent = `: answer ${nameOf(answer)}, source ${nameOf(source)}${label}`;
   const coded = sample.silent !== null;
   const steps = coded ? `${sample.own_steps} steps of each layer, ${sample.steps} of the network` : `${sample.steps} steps`;
-  tell(`${spikes.toLocaleString("en")} spikes in ${steps}`);
+  showStatus(`${spikes.toLocaleString("en")} spikes in ${steps}`);
   element("waits").textContent = coded ? waitsOf(sample.silent) : "";
   element("call").textContent = sample.call;
   element("command").textContent = sample.command;
@@ -203,10 +203,10 @@ function listLayers() {
   const parts = sample.layers.map((layer, place) => {
     const box = document.createElement("div");
     const heading = document.createElement("h3");
-    const told = document.createElement("span");
-    told.className = "muted";
-    told.textContent = ` ${layer.spikes.toLocaleString("en")} spikes of ${layer.neurons} neurons, ${layer.rate.toFixed(1)} Hz`;
-    heading.append(layer.name, told);
+    const counts = document.createElement("span");
+    counts.className = "muted";
+    counts.textContent = ` ${layer.spikes.toLocaleString("en")} spikes of ${layer.neurons} neurons, ${layer.rate.toFixed(1)} Hz`;
+    heading.append(layer.name, counts);
     box.append(heading, plot(`raster ${place}`, `Spikes of the most active neurons of ${layer.name}`));
     if (sample.arrays[`${place} maps`]) box.append(plot(`maps ${place}`, `Feature maps of ${layer.name}`));
     return box;
@@ -235,8 +235,8 @@ function drawSample() {
 }
 
 function showMeasured(message) {
-  const alike = !wish.rule && !Object.keys(wish.layers).length;
-  measured = { ...message, scale: alike ? wish.scale : null };
+  const alike = !settings.rule && !Object.keys(settings.layers).length;
+  measured = { ...message, scale: alike ? settings.scale : null };
   const words = message.fraction ? WORDS.fraction : WORDS.other;
   element("measure").textContent = message.measure[0].toUpperCase() + message.measure.slice(1);
   element("score").textContent = `${words(message.value)} ${message.measure}`;
@@ -249,9 +249,9 @@ function showMeasured(message) {
   for (const layer of message.layers) costs.push([layer.name, `${layer.rate.toFixed(2)} Hz`]);
   if (message.energy !== null) costs.push(["Energy a sample", message.energy_text]);
   element("costs").replaceChildren(...costs.flatMap(([name, value]) => {
-    const [term, told] = [document.createElement("dt"), document.createElement("dd")];
-    [term.textContent, told.textContent] = [name, value];
-    return [term, told];
+    const [term, description] = [document.createElement("dt"), document.createElement("dd")];
+    [term.textContent, description.textContent] = [name, value];
+    return [term, description];
   }));
   drawCurve();
 }
@@ -272,9 +272,9 @@ function showAdvice({ text, samples, layers, proposals, last }) {
   const costs = most.length ? `Each layer alone, over ${samples} samples: ${most.join(", ")}.` : "";
   element("advice").textContent = `${costs} ${text}`.trim();
   element("proposals").replaceChildren(...proposals.map((proposal) => {
-    const [item, told] = [document.createElement("li"), document.createElement("span")];
-    told.textContent = `${proposal.text}: ${proposal.gain}, ${proposal.price}`;
-    item.append(told);
+    const [item, summary] = [document.createElement("li"), document.createElement("span")];
+    summary.textContent = `${proposal.text}: ${proposal.gain}, ${proposal.price}`;
+    item.append(summary);
     if (proposal.changes) {
       const button = document.createElement("button");
       Object.assign(button, { type: "button", textContent: "Try" });
@@ -289,7 +289,7 @@ function showAdvice({ text, samples, layers, proposals, last }) {
 }
 
 function showError({ text }) {
-  tell(text, true);
+  showStatus(text, true);
   progress("");
   document.body.dataset.state = "wrong";
 }
@@ -310,7 +310,7 @@ for (const name of ["neuron", "start", "readout"]) {
 }
 element("synapse").addEventListener("change", (event) => change({ synapse: Number(event.target.value) || null }));
 element("rule").addEventListener("change", (event) => change({ rule: event.target.value.trim() || null }));
-const digitsAnd = (digits) => ({ digits, silent: wish.silent === null ? null : Math.min(wish.silent, digits) });
+const digitsAnd = (digits) => ({ digits, silent: settings.silent === null ? null : Math.min(settings.silent, digits) });
 element("code").addEventListener("change", (event) => change(event.target.value === "digits" ? digitsAnd(4) : { digits: null, silent: null }));
 element("digits").addEventListener("change", (event) => change(digitsAnd(Number(event.target.value))));
 element("silent").addEventListener("change", (event) => change({ silent: event.target.value === "" ? null : Number(event.target.value) }));

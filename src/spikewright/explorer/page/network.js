@@ -2,25 +2,25 @@
 import { raster } from "./drawing.js";
 import { Diagram } from "./diagram.js";
 import { Track, responses, traces } from "./plots.js";
-import { choose, connect, element, tell } from "./talk.js";
+import { choose, connect, element, showStatus } from "./shared.js";
 
 let facts, socket, curves, diagram;
 let sent = 0;
 let number = 0; // of the latest request: an older state says nothing about what it moved
-let state = { begun: -1, step: 0, playing: false, speed: 1, values: [] };
+let state = { resets: -1, step: 0, playing: false, speed: 1, values: [] };
 let tracks = [];
 let waiting = false;
 let rest = 0; // milliseconds until the next drawing: as long as the latest took, so half is free
 
 function take(message) {
-  ({ facts: begin, run: follow, curves: showCurves, error: ({ text }) => tell(text, true) })[message.kind](message);
+  ({ facts: begin, run: follow, curves: showCurves, error: ({ text }) => showStatus(text, true) })[message.kind](message);
 }
 
-function ask(wish) {
+function ask(request) {
   number += 1;
   sent = performance.now();
   document.body.dataset.state = "asked";
-  socket.send(JSON.stringify({ number, ...wish }));
+  socket.send(JSON.stringify({ number, ...request }));
 }
 
 function begin(message) {
@@ -79,15 +79,15 @@ function showInputs() {
 
 function listPlots() {
   element("plots").replaceChildren(...facts.plots.map((plot, place) => {
-    const [box, heading, told, canvas] = ["div", "h3", "output", "canvas"].map((tag) => document.createElement(tag));
+    const [box, heading, text, canvas] = ["div", "h3", "output", "canvas"].map((tag) => document.createElement(tag));
     heading.id = `plot-${place}-name`;
-    told.id = `plot-${place}-now`;
-    told.className = "muted";
+    text.id = `plot-${place}-now`;
+    text.className = "muted";
     heading.append(plot.name, plot.shown < plot.size ? ` (${plot.shown} of ${plot.size} ${plot.raster ? "neurons" : "values"})` : "", " ");
     Object.assign(canvas, { id: `plot-${place}`, className: "plot" });
     canvas.setAttribute("role", "img");
     canvas.setAttribute("aria-labelledby", heading.id);
-    heading.append(told);
+    heading.append(text);
     box.append(heading, canvas);
     seeing.observe(canvas);
     return box;
@@ -96,14 +96,14 @@ function listPlots() {
 
 // What is new: samples, and how the run stands.
 function follow(message) {
-  if (message.begun !== state.begun) tracks.forEach((track) => track.clear());
+  if (message.resets !== state.resets) tracks.forEach((track) => track.clear());
   tracks.forEach((track, place) => track.add(message.arrays[place].values));
   const mine = message.number === number;
   state = { ...message, values: mine || !state.values.length ? message.values : state.values };
   element("play").textContent = state.playing ? "Pause" : "Play";
   if (mine) choose("speed", state.speed, (speed) => `${speed} of real time`);
   showInputs();
-  tell(state.wrong ?? (state.playing ? "Running" : "Standing still"), state.wrong !== null);
+  showStatus(state.wrong ?? (state.playing ? "Running" : "Standing still"), state.wrong !== null);
   redraw();
 }
 
@@ -122,7 +122,7 @@ function redraw() {
 }
 
 function draw() {
-  const begun = performance.now();
+  const started = performance.now();
   waiting = false;
   const time = { from: (state.step - facts.window) * facts.dt, to: state.step * facts.dt, unit: "s", least: 0 };
   facts.plots.forEach((plot, place) => {
@@ -141,7 +141,7 @@ function draw() {
     document.body.dataset.state = "done";
     document.body.dataset.latency = performance.now() - sent;
   }
-  rest = performance.now() - begun;
+  rest = performance.now() - started;
 }
 
 function now({ raster: spikes }, last) {

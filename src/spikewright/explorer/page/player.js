@@ -41,7 +41,7 @@ export class Player {
   go(time) {
     this.time = time;
     this.element("time").value = time;
-    this.element("time-told").textContent = `${time} of ${this.steps}`;
+    this.element("time-value").textContent = `${time} of ${this.steps}`;
     this.draw();
   }
 }

@@ -1,4 +1,4 @@
-"""The server of an explorer: its guard, its page, and the talk with a page."""
+"""The server of an explorer: its guard, its page, and the sockets of pages."""
 
 from spikewright._base.optional import require as _require
 

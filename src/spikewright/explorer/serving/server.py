@@ -1,6 +1,6 @@
-"""The server of an explorer: its guard, the files of its page, and its talks with pages.
+"""The server of an explorer: its guard, the files of its page, and its sockets to pages.
 
-It talks about a subject with each page alone, and about one run with all that watch it.
+Each page has its own session with a model; a live run is broadcast to all pages that watch it.
 """
 
 from __future__ import annotations
@@ -28,17 +28,23 @@ from spikewright._base.markup import STYLE
 from spikewright.errors import printable
 from spikewright.explorer.answers import (
     FIRST_ADVICE,
-    Stopped,
-    advised,
-    curve,
-    facts,
-    look,
-    measured,
+    Cancelled,
+    advice_message,
+    curve_messages,
+    data_messages,
+    greeting,
+    sample_answer,
 )
-from spikewright.explorer.live import LiveRun, curves, news, request_of, run_facts
-from spikewright.explorer.live import Request as Asked
-from spikewright.explorer.message import messages, refuse, wish_of
-from spikewright.explorer.subject import Subject
+from spikewright.explorer.live import (
+    LiveRun,
+    RunRequest,
+    curves_message,
+    run_greeting,
+    run_request_from,
+    update_message,
+)
+from spikewright.explorer.message import messages, send_error, settings_from
+from spikewright.explorer.model_session import ModelSession
 
 HOSTS = ("127.0.0.1", "localhost")
 """Names of this machine that a browser may ask for: others lead here by a trick with names."""
@@ -117,27 +123,29 @@ PAGE = Path(__file__).parents[1] / "page"
 _TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript"}
 
 
-def application(subject: Subject | LiveRun, token: str, port: int) -> Any:
+def application(session: ModelSession | LiveRun, token: str, port: int) -> Any:
     """The ASGI application of an explorer at `http://127.0.0.1:PORT/TOKEN/`.
 
-    Each page has a talk of its own about a `Subject`; all of them watch the same `LiveRun`.
+    Each page has its own socket to a `ModelSession`; all of them watch the same `LiveRun`.
     """
-    page, talker = _page(subject)
+    page, session_with = _page(session)
 
-    async def talk(socket: WebSocket) -> None:
-        await talker(socket).run()
+    async def serve(socket: WebSocket) -> None:
+        await session_with(socket).run()
 
     files = [Route(f"/{path.name}", _file(path)) for path in (STYLE, *sorted(PAGE.iterdir()))]
-    routes = [Route("/", _file(PAGE / page)), *files, WebSocketRoute("/talk", talk)]
+    routes = [Route("/", _file(PAGE / page)), *files, WebSocketRoute("/socket", serve)]
     return Guard(Starlette(routes=routes), token, port)
 
 
-def _page(subject: Subject | LiveRun) -> tuple[str, Callable[[WebSocket], Talk | Watch]]:
-    """The file of its page, and what talks with one."""
-    if isinstance(subject, Subject):
-        return "index.html", lambda socket: Talk(socket, subject)
-    shared = SharedRun(subject)
-    return "network.html", lambda socket: Watch(socket, shared)
+def _page(
+    session: ModelSession | LiveRun,
+) -> tuple[str, Callable[[WebSocket], WebSocketSession | BroadcastSession]]:
+    """The file of its page, and the session for a page's socket."""
+    if isinstance(session, ModelSession):
+        return "index.html", lambda socket: WebSocketSession(socket, session)
+    shared = SharedRun(session)
+    return "network.html", lambda socket: BroadcastSession(socket, shared)
 
 
 def _file(path: Path) -> Any:
@@ -149,29 +157,29 @@ def _file(path: Path) -> Any:
     return answer
 
 
-_PAUSE = 0.15  # seconds without a new wish before the data is measured
+_PAUSE = 0.15  # seconds without new settings before the data is measured
 
 
-class Talk:
-    """Answers the wishes that come over a socket, the latest one alone."""
+class WebSocketSession:
+    """Answers the settings that come over a socket; later ones cancel those before."""
 
-    def __init__(self, socket: WebSocket, subject: Subject) -> None:
-        self._socket, self._subject = socket, subject
+    def __init__(self, socket: WebSocket, session: ModelSession) -> None:
+        self._socket, self._session = socket, session
         self._stop = threading.Event()
         self._task: asyncio.Task[None] | None = None
 
     async def run(self) -> None:
         """Greet the page, and answer until it leaves."""
         await self._socket.accept()
-        await self._socket.send_bytes(facts(self._subject))
+        await self._socket.send_bytes(greeting(self._session))
         try:
             async for text in messages(self._socket):
-                self._give_up()
+                self._cancel()
                 self._task = asyncio.create_task(self._answer(text, self._stop))
         finally:
-            self._give_up()
+            self._cancel()
 
-    def _give_up(self) -> None:
+    def _cancel(self) -> None:
         """Stop the work in progress: what a thread still computes is thrown away."""
         self._stop.set()
         self._stop = threading.Event()
@@ -179,23 +187,29 @@ class Talk:
             self._task.cancel()
 
     async def _answer(self, text: str | bytes, stop: threading.Event) -> None:
-        """The sample at once; if no other wish came, the first data, advice, then all the data."""
+        """The sample at once; without later settings the first data, advice, then all data."""
         number = None
         try:
-            number, wish = wish_of(text)
+            number, settings = settings_from(text)
             await self._socket.send_bytes(
-                await asyncio.to_thread(look, self._subject, number, wish)
+                await asyncio.to_thread(sample_answer, self._session, number, settings)
             )
             await asyncio.sleep(_PAUSE)
-            about = self._subject, wish, stop.is_set
-            data, advice = measured(*about), advised(*about, FIRST_ADVICE)
-            for stages in (islice(data, 1), advice, data, curve(*about), advised(*about)):
+            about = self._session, settings, stop.is_set
+            data, advice = data_messages(*about), advice_message(*about, FIRST_ADVICE)
+            for stages in (
+                islice(data, 1),
+                advice,
+                data,
+                curve_messages(*about),
+                advice_message(*about),
+            ):
                 await self._stages(number, stages)
             await self._socket.send_json({"kind": "done", "number": number})
-        except (Stopped, WebSocketDisconnect):
+        except (Cancelled, WebSocketDisconnect):
             return
         except Exception as error:  # layers and rules of the user's own may raise anything
-            await refuse(self._socket, error, number=number)
+            await send_error(self._socket, error, number=number)
 
     async def _stages(self, number: int, stages: Iterator[dict[str, Any]]) -> None:
         """Send each stage as soon as it is there."""
@@ -227,21 +241,21 @@ class SharedRun:
         """Let a page watch: its event is set whenever something is new."""
         self._watching.add(page)
         page.set()
-        self._wind()
+        self._start_clock()
 
     def leave(self, page: asyncio.Event) -> None:
         """A page watches no longer."""
         self._watching.discard(page)
 
-    async def follow(self, request: Asked) -> None:
-        """Do what a request asks for."""
+    async def apply(self, request: RunRequest) -> None:
+        """Apply the changes of a request."""
         self.playing = self.playing if request.playing is None else request.playing
         self.speed = self.speed if request.speed is None else request.speed
         if request.values is not None:
             before = enumerate(self.run.values)
             self.run.values = [request.values.get(place, values) for place, values in before]
-        self._wind()
-        self._tell()
+        self._start_clock()
+        self._notify()
         if request.act is not None:
             self.playing = False
             await self._do(self.run.reset if request.act == "reset" else self._step)
@@ -251,15 +265,15 @@ class SharedRun:
         return await asyncio.get_running_loop().run_in_executor(self._thread, work)
 
     async def _do(self, work: Callable[[], None]) -> None:
-        """Work on the run; where it fails all pages are told why, and it stands still."""
+        """Work on the run; where it fails it stops, and all pages get the reason."""
         try:
             await self.alone(work)
             self.wrong = None
         except Exception as error:  # a model's own functions may raise anything
             self.wrong, self.playing = printable(str(error) or repr(error)), False
-        self._tell()
+        self._notify()
 
-    def _wind(self) -> None:
+    def _start_clock(self) -> None:
         if self.playing and (self._clock is None or self._clock.done()):
             self._clock = asyncio.create_task(self._play())
 
@@ -271,7 +285,7 @@ class SharedRun:
             await asyncio.sleep(max(0.0, due - time.monotonic()))
 
     def _block(self) -> None:
-        """The next block, unless it stands still by now."""
+        """The next block, unless it was paused meanwhile."""
         steps = self.run.block(self.speed * _FRAME / self.run.dt)
         self._length = steps * self.run.dt
         if self.playing:
@@ -280,13 +294,13 @@ class SharedRun:
     def _step(self) -> None:
         self.run.advance(1)
 
-    def _tell(self) -> None:
+    def _notify(self) -> None:
         for page in self._watching:
             page.set()
 
 
-class Watch:
-    """One page that watches a run: it is told what is new, and what it asks for is done."""
+class BroadcastSession:
+    """The session of a page that watches a run: it gets what is new, and its requests apply."""
 
     def __init__(self, socket: WebSocket, shared: SharedRun) -> None:
         self._socket, self._shared = socket, shared
@@ -294,14 +308,14 @@ class Watch:
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def run(self) -> None:
-        """Greet the page, tell it what is new and do what it asks for until it leaves."""
+        """Greet the page, send what is new and apply its requests until it leaves."""
         await self._socket.accept()
-        await self._socket.send_bytes(run_facts(self._shared.run))
+        await self._socket.send_bytes(run_greeting(self._shared.run))
         self._shared.join(self._news)
         self._start(self._report())
         try:
             async for text in messages(self._socket):
-                self._start(self._follow(text))
+                self._start(self._apply(text))
         finally:
             self._shared.leave(self._news)
             for task in self._tasks:
@@ -314,28 +328,28 @@ class Watch:
 
     async def _report(self) -> None:
         """Send what is new as soon as the page has taken what was new before."""
-        shared, begun, step = self._shared, -1, 0
+        shared, resets, step = self._shared, -1, 0
         while True:
             await self._news.wait()
             self._news.clear()
             now = shared.run.seen
             state = {"playing": shared.playing, "speed": shared.speed, "wrong": shared.wrong}
-            message = news(shared.run, now, begun, step, number=self._number, **state)
-            begun, step = now.begun, now.step
+            message = update_message(shared.run, now, resets, step, number=self._number, **state)
+            resets, step = now.resets, now.step
             try:
                 await self._socket.send_bytes(message)
             except (WebSocketDisconnect, RuntimeError):
                 return
 
-    async def _follow(self, text: str | bytes) -> None:
+    async def _apply(self, text: str | bytes) -> None:
         try:
-            number, request = request_of(text, self._shared.run)
+            number, request = run_request_from(text, self._shared.run)
             self._number = max(self._number, number)
-            await self._shared.follow(request)
+            await self._shared.apply(request)
             if request.curves is not None:
-                work = partial(curves, self._shared.run, request.curves)
+                work = partial(curves_message, self._shared.run, request.curves)
                 await self._socket.send_bytes(await self._shared.alone(work))
         except WebSocketDisconnect:
             return
         except Exception as error:  # a model's own functions may raise anything
-            await refuse(self._socket, error)
+            await send_error(self._socket, error)

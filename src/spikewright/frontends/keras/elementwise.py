@@ -43,7 +43,7 @@ from spikewright.frontends.reading.arithmetic import (
     total,
 )
 from spikewright.frontends.reading.call import JUMPS, afford, finite
-from spikewright.frontends.reading.names import Named, keras_kinds, names_in
+from spikewright.frontends.reading.names import NamedFunction, keras_kinds, names_in
 from spikewright.frontends.reading.products import contracted, ranks, tensordot_labels
 from spikewright.frontends.reading.truth import BINARY, NOT
 from spikewright.graph.clipping import Steps, clip_steps
@@ -64,7 +64,7 @@ Function = Callable[..., Steps]
 another, each with a name for its part."""
 
 
-def _named(named: Named) -> Function:
+def _named(named: NamedFunction) -> Function:
     """A function whose parameters have the names that Keras gives them."""
     return lambda shape, **given: function(named.function, **named.values(given))
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from spikewright._base.budget import budget_of, spending
 from spikewright._base.files import file_at
 from spikewright._base.optional import require
-from spikewright._base.samples import Structure
+from spikewright._base.samples import InputTree
 from spikewright.advice import advise
 from spikewright.errors import ReadError, Refusal, UnsupportedLayerError
 from spikewright.frontends.keras.loading import import_keras, load
@@ -103,7 +103,9 @@ def _traced(
         raise _refused(model, UNKNOWN_WHOLE)
     inputs = _add_inputs(builder, source.graph, alone)
     nodes = graft.add(source.graph, inputs)
-    graph = builder.build({code.shown(n): nodes[end] for n, end in source.graph.outputs.items()})
+    graph = builder.build(
+        {code.keras_name(n): nodes[end] for n, end in source.graph.outputs.items()}
+    )
     renamed = _Renamed(source, graph, code, inputs, nodes)
     notes = builder.notes_of(graph)
     ran_by = partial(ran, as_they_are=bool(notes))
@@ -131,7 +133,7 @@ class _Renamed:
     def call(self, inputs: Values) -> dict[str, NDArray]:
         """As `Source.call`."""
         found = self.source.call(self._given(inputs))
-        return {self.code.shown(name): value for name, value in found.items()}
+        return {self.code.keras_name(name): value for name, value in found.items()}
 
     def _given(self, inputs: Values) -> Values:
         arrays = checked(self.graph, list(self.inputs.values()), inputs)
@@ -295,7 +297,7 @@ def _inputs(
     """Add the inputs that are needed; one whose shape stays open is refused and unknown."""
     places = input_places(keras_graph)
     ranks = {n: len(t.shape) - 1 for n, t in zip(names, keras_graph.inputs, strict=True)}
-    examples = _example_shapes(Structure(places, ranks), example_input)
+    examples = _example_shapes(InputTree(places, ranks), example_input)
     values = []
     for name, tensor in zip(names, keras_graph.inputs, strict=True):
         declared, example = tuple(tensor.shape[1:]), examples.get(name)
@@ -324,7 +326,7 @@ def _inputs(
     return values
 
 
-def _example_shapes(structure: Structure, example_input: Any) -> dict[str, Shape]:
+def _example_shapes(structure: InputTree, example_input: Any) -> dict[str, Shape]:
     """Unbatched shapes of the examples, by input name."""
     given = named_examples(example_input, structure)
     return {name: to_numpy(value).shape[1:] for name, value in given.items()}

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright.frontends.fallback import CannotCall, calling, is_asked_for, shown
+from spikewright.frontends.fallback import CannotCall, calling, format_returned, is_asked_for
 from spikewright.frontends.keras.code import read_code
 from spikewright.frontends.keras.registry import (
     TAILS,
@@ -326,7 +326,7 @@ def _check_outputs(outputs: Any, builder: GraphBuilder, known: bool, constants: 
             continue
         if node is not None or known:
             raise UnsupportedOp(
-                f"its reader returns {shown(output)}, which is no value of the graph",
+                f"its reader returns {format_returned(output)}, which is no value of the graph",
                 "Return the result of call.value, or a list of such, one for each output",
             )
 

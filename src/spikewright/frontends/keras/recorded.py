@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright._base.optional import require
-from spikewright._base.samples import Place, leaves
+from spikewright._base.samples import TreePath, leaves
 from spikewright.errors import Refusal, UnsupportedLayerError
 from spikewright.frontends.keras.reading import KerasReading
 from spikewright.frontends.keras.registry import Value
@@ -126,7 +126,7 @@ def read_recorded(
 
 
 def input_of(
-    builder: GraphBuilder, shape: Shape, place: Place, alone: bool, flat: bool, whole: bool
+    builder: GraphBuilder, shape: Shape, place: TreePath, alone: bool, flat: bool, whole: bool
 ) -> str:
     """Add the input at a place in the arguments of a model's call.
 

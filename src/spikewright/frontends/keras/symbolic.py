@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright._base.optional import require
-from spikewright._base.samples import Place, leaves
+from spikewright._base.samples import TreePath, leaves
 from spikewright.frontends.keras.parameters import inputs_as_they_are
 from spikewright.frontends.keras.registry import KerasCall, Value, plain_array
 from spikewright.frontends.keras.running import KerasRun, without_gradients
@@ -39,7 +39,7 @@ class Recorded(NamedTuple):
 
     graph: Any
     outputs: Sequence[Any]
-    places: Sequence[Place]
+    places: Sequence[TreePath]
 
 
 def record(

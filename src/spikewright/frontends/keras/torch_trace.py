@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright._base.optional import require
-from spikewright._base.samples import Place
+from spikewright._base.samples import TreePath
 from spikewright.advice import advise
 from spikewright.errors import ReadError, UnsupportedLayerError
 from spikewright.frontends import read_bare
@@ -79,9 +79,9 @@ class TracedCode:
 
     def renamed(self, text: str) -> str:
         """A sentence about modules as one about layers."""
-        return re.sub(r"'([\w.]+)'", lambda path: repr(self.shown(path[1]) or self.own), text)
+        return re.sub(r"'([\w.]+)'", lambda path: repr(self.keras_name(path[1]) or self.own), text)
 
-    def shown(self, path: str) -> str:
+    def keras_name(self, path: str) -> str:
         """The name in Keras of a module, or of an operator in a module's own code."""
         steps = path.split(".")
         for count in range(len(steps), 0, -1):
@@ -126,7 +126,7 @@ def _is_of_tensors(argument: Any) -> bool:
     return bool(leaves) and all(map(require("torch").is_tensor, leaves))
 
 
-def way_to(node: GraphNode) -> Place:
+def way_to(node: GraphNode) -> TreePath:
     """The path to an input in the arguments that were given to the code."""
     assert isinstance(node.layer, Input)
     return (node.layer.place or (node.name,))[1:]
@@ -194,7 +194,7 @@ class TracedSubgraph:
             note_inputs(self.builder, part, _below(self.source, name))
         for node in nodes:
             if node.name not in known and not isinstance(node.layer, Input):
-                own, layer = self.code.shown(node.source), node.layer
+                own, layer = self.code.keras_name(node.source), node.layer
                 if isinstance(layer, PythonCall):
                     layer = replace(layer, called=self.code.renamed(layer.called))
                 known[node.name] = self.builder.add(
@@ -212,10 +212,10 @@ class TracedSubgraph:
         for layer, kind in error.met.items():
             if layer in inputs:
                 continue
-            self.builder.meet(_below(self.source, self.code.shown(layer)), kind)
+            self.builder.meet(_below(self.source, self.code.keras_name(layer)), kind)
         for refusal in error.refusals:
             path, _, operator = refusal.layer.partition("/")
-            own = _below(self.code.shown(path), operator)
+            own = _below(self.code.keras_name(path), operator)
             options = advise("reader of a Keras layer", kind=type(self.code.layer).__name__)
             if refusal.options and refusal.reason != NO_READER:
                 options = f"{refusal.options.rstrip('.')}. Or: {options[:1].lower()}{options[1:]}"

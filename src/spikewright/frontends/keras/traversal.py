@@ -15,7 +15,7 @@ from functools import partial
 from typing import Any, Generic, TypeVar
 
 from spikewright._base.optional import require
-from spikewright._base.samples import Place, leaves
+from spikewright._base.samples import TreePath, leaves
 from spikewright.frontends.keras.registry import UnsupportedOp, Value, of_keras
 from spikewright.graph import unique_name
 
@@ -89,7 +89,7 @@ def input_names(graph: Any) -> list[str]:
     return _names(graph._inputs_struct, graph.inputs)
 
 
-def input_places(graph: Any) -> dict[str, Place]:
+def input_places(graph: Any) -> dict[str, TreePath]:
     """By input name, the way to each through the structure that the model is called with."""
     found = {id(tensor): place for place, tensor in leaves(graph._inputs_struct)}
     places = [found[id(tensor)] for tensor in graph.inputs]

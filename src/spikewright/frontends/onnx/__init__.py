@@ -27,8 +27,8 @@ from spikewright.frontends.onnx.files import load, opset_of
 from spikewright.frontends.onnx.inputs import cut, examples_of, inputs_of
 from spikewright.frontends.onnx.parameters import half_of, widen
 from spikewright.frontends.onnx.registry import READERS, OnnxNode, reads
+from spikewright.frontends.onnx.traversal import OnnxTraversal
 from spikewright.frontends.onnx.values import UnsupportedOp
-from spikewright.frontends.onnx.walk import OnnxWalk
 from spikewright.frontends.reading.call import afford_call
 from spikewright.frontends.source import Source
 
@@ -75,7 +75,7 @@ def _read(proto: Any, place: str, example_input: Any, outputs: Sequence[str] | N
     else:
         own, half = proto, ""
     inputs = inputs_of(proto, examples, place)
-    walk = OnnxWalk(proto, opset_of(proto), inputs, place, kept, left_out.origins)
+    walk = OnnxTraversal(proto, opset_of(proto), inputs, place, kept, left_out.origins)
     graph = walk.run()
     tensors = {name: walk.tensors[name] for name in graph.shapes if name in walk.tensors}
     layers = {node.source for node in graph}

@@ -17,8 +17,8 @@ from spikewright.frontends.onnx.files import type_name
 from spikewright.frontends.onnx.inputs import ModelInputs
 from spikewright.frontends.onnx.registry import KEEP_BATCH
 from spikewright.frontends.onnx.runtime import Runtime, observed
+from spikewright.frontends.onnx.traversal import OnnxTraversal, Tensor
 from spikewright.frontends.onnx.values import SignalValue, full_shape, integer_types
-from spikewright.frontends.onnx.walk import OnnxWalk, Tensor
 from spikewright.frontends.source import SourceNote, Values
 from spikewright.graph import Graph, checked_inputs, evaluate_all
 from spikewright.graph.integer_inputs import random_inputs
@@ -141,7 +141,7 @@ _MIXES = "it mixes the samples of a batch: {}"
 
 
 def check_apart(
-    call: Evaluator, walk: OnnxWalk, graph: Graph, example: Values
+    call: Evaluator, walk: OnnxTraversal, graph: Graph, example: Values
 ) -> tuple[SourceNote, ...]:
     """Compare two samples at once with each alone; raises `UnsupportedLayerError` where they part.
 
@@ -160,7 +160,7 @@ def check_apart(
 
 def _mixed(
     call: Evaluator,
-    walk: OnnxWalk,
+    walk: OnnxTraversal,
     graph: Graph,
     notes: list[SourceNote],
     first: Values,
@@ -221,7 +221,7 @@ def _run(call: Evaluator, first: Values, second: Values, inputs: ModelInputs) ->
     )
 
 
-def _unknown(walk: OnnxWalk, error: Exception) -> SourceNote:
+def _unknown(walk: OnnxTraversal, error: Exception) -> SourceNote:
     own = [label for node, label in zip(walk.nodes, walk.labels, strict=True) if node.domain]
     return SourceNote(
         (own or walk.labels)[0],
@@ -229,7 +229,7 @@ def _unknown(walk: OnnxWalk, error: Exception) -> SourceNote:
     )
 
 
-def _fails(walk: OnnxWalk, error: ReadError, what: str) -> Exception:
+def _fails(walk: OnnxTraversal, error: ReadError, what: str) -> Exception:
     """The error for a model that does not run on one sample, or on several."""
     kinds = dict(zip(walk.labels, (node.op_type for node in walk.nodes), strict=True))
     named = [name for name in re.findall(r"Name: ?'([^']*)'", str(error)) if name in kinds]
@@ -239,14 +239,16 @@ def _fails(walk: OnnxWalk, error: ReadError, what: str) -> Exception:
     return UnsupportedLayerError([refusal], walk.builder.nodes, walk.builder.met)
 
 
-def _refusal(walk: OnnxWalk, found: tuple[str, str]) -> UnsupportedLayerError:
+def _refusal(walk: OnnxTraversal, found: tuple[str, str]) -> UnsupportedLayerError:
     """The refusal of a node, or of an output, that mixes samples."""
     reason = _MIXES.format("several at once give other values than each of them alone")
     refusal = Refusal(*walk.origins.get(found[0], found), reason, KEEP_BATCH)
     return UnsupportedLayerError([refusal], walk.builder.nodes, walk.builder.met)
 
 
-def _inside(walk: OnnxWalk, graph: Graph, first: Values, second: Values) -> tuple[str, str] | None:
+def _inside(
+    walk: OnnxTraversal, graph: Graph, first: Values, second: Values
+) -> tuple[str, str] | None:
     """The first node whose inputs correspond sample by sample, and whose results do not.
 
     Else one that knows how many samples a file fixes, and makes another value of one.

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright._base.optional import require
-from spikewright._base.samples import Structure
+from spikewright._base.samples import InputTree
 from spikewright.advice import advise
 from spikewright.errors import ReadError
 from spikewright.frontends.mixing import MixingPlace, divisors, multiplied
@@ -77,7 +77,7 @@ def input_names(proto: Any) -> list[str]:
 def examples_of(proto: Any, example: Any, place: str) -> dict[str, NDArray]:
     """Examples by input name; inputs without axes become constants, with their values."""
     names = input_names(proto)
-    given = named_examples(example, Structure({name: (name,) for name in names}), f"{place}: ")
+    given = named_examples(example, InputTree({name: (name,) for name in names}), f"{place}: ")
     arrays = {name: np.asarray(value) for name, value in given.items()}
     graph, to_dtype = proto.graph, require("onnx").helper.tensor_dtype_to_np_dtype
     for index in reversed(range(len(graph.input))):

@@ -41,17 +41,17 @@ def reshape(node: OnnxNode) -> SignalValue:
 
 def _resolve(target: list[int], full: Shape, keep_zero: bool) -> list[int]:
     """The target with 0 (the input's extent) and -1 (the remaining extent) filled in."""
-    said = list(target)
+    sizes = list(target)
     for axis, extent in enumerate(target):
         if extent == 0 and not keep_zero:
             if axis >= len(full):
-                raise UnsupportedOp(f"its target {said} copies axis {axis}, which {full} has not")
+                raise UnsupportedOp(f"its target {sizes} copies axis {axis}, which {full} has not")
             target[axis] = full[axis]
     known = math.prod(extent for extent in target if extent != -1)
     if target.count(-1) == 1 and known > 0:
         target[target.index(-1)] = math.prod(full) // known
     if math.prod(target) != math.prod(full) or min(target, default=0) < 0:
-        raise UnsupportedOp(f"its target {said} does not fit the input's shape {full}")
+        raise UnsupportedOp(f"its target {sizes} does not fit the input's shape {full}")
     return target
 
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch.utils import _pytree as pytree
 
 from spikewright._base.arguments import readable
-from spikewright._base.samples import Place
+from spikewright._base.samples import TreePath
 from spikewright.advice import advise
 from spikewright.errors import ReadError, Refusal, UnsupportedLayerError
 from spikewright.frontends.preserving import Snapshot, preserved
@@ -188,7 +188,7 @@ def variants(module: Any, call: OperatorArguments) -> Iterator[OperatorArguments
         yield call.each(lambda t, k=as_it_is: given(t, k))
 
 
-def input_places(exported: Any, module: Any = None) -> dict[str, Place]:
+def input_places(exported: Any, module: Any = None) -> dict[str, TreePath]:
     """The way to each input of a program through the arguments of its call, by its node's name.
 
     An argument has the name that it has in the forward method, where there is a module; else that
@@ -220,7 +220,7 @@ def _step(key: Any) -> str | int:
     return str(key)
 
 
-def _place(path: list[str | int], name: str, parameters: Sequence[inspect.Parameter]) -> Place:
+def _place(path: list[str | int], name: str, parameters: Sequence[inspect.Parameter]) -> TreePath:
     """The place of an input from its path in (args, kwargs)."""
     kind, first, *rest = path
     if kind == 1:

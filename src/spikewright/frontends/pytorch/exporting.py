@@ -198,16 +198,16 @@ def quiet() -> Iterator[None]:
 
     Warnings of code that is not PyTorch's are given again at the end, where nothing was refused.
     """
-    said = _Text()
+    printed = _Text()
     try:
         with ExitStack() as stack:
-            stack.enter_context(_logged(said))
-            stack.enter_context(redirect_stderr(said))
+            stack.enter_context(_logged(printed))
+            stack.enter_context(redirect_stderr(printed))
             warned = stack.enter_context(warnings.catch_warnings(record=True))
             yield
     except ReadError as error:
-        told = [str(one.message) for one in warned]
-        error.details = "\n".join([*told, said.getvalue()]).strip()
+        texts = [str(one.message) for one in warned]
+        error.details = "\n".join([*texts, printed.getvalue()]).strip()
         if error.details:
             error.add_note("What PyTorch said beside it is in `details` of the error.")
         raise

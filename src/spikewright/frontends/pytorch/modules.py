@@ -50,7 +50,7 @@ from spikewright.frontends.pytorch.program import (
     cut,
     take_apart,
 )
-from spikewright.frontends.pytorch.reading import TorchWalk
+from spikewright.frontends.pytorch.reading import TorchTraversal
 from spikewright.frontends.pytorch.registry import (
     to_array,
 )
@@ -285,7 +285,7 @@ def read_program(
     places = place_all(program.dependent, inputs, program.parameters)
     if outputs is not None:
         program = cut(program, kept(program, places, outputs))
-    walk = TorchWalk(program, places, input_places(exported, module), module is not None)
+    walk = TorchTraversal(program, places, input_places(exported, module), module is not None)
     graph = walk.graph()
     if not lone:
         afford_call(graph)

@@ -11,9 +11,9 @@ from typing import Any
 import torch
 from torch.utils import _pytree as pytree
 
-from spikewright._base.samples import Place as Way
+from spikewright._base.samples import TreePath as Way
 from spikewright.errors import UnsupportedLayerError
-from spikewright.frontends.fallback import CannotCall, calling, is_asked_for, shown
+from spikewright.frontends.fallback import CannotCall, calling, format_returned, is_asked_for
 from spikewright.frontends.pytorch.custom_op_wrapper import OpaqueOperand, operator_call
 from spikewright.frontends.pytorch.functional import (
     fold,
@@ -76,7 +76,7 @@ _TAKE_COMPLEX = ("aten.view_as_real.default", "aten.real.default", "aten.imag.de
 
 
 @dataclass
-class TorchWalk:
+class TorchTraversal:
     """The values of all nodes of the program, found one node after another.
 
     `values` holds a `Value` for a node that depends on the inputs, a tensor or number for a
@@ -336,7 +336,7 @@ class TorchWalk:
             return Complex.of(*(call.settled(part, sizes_of(expected)) for part in value.parts))
         if not isinstance(value, Value):
             raise UnsupportedOp(
-                f"its reading returns {shown(value)}, which is no value of the graph",
+                f"its reading returns {format_returned(value)}, which is no value of the graph",
                 "Return the result of call.add, or a tuple of such, one for each result.",
             )
         return call.settled(value, sizes_of(expected))

@@ -118,7 +118,7 @@ approximation, PyTorch's `softplus`) are read beside the others of that framewor
 
 
 @dataclass(frozen=True)
-class Named:
+class NamedFunction:
     """A framework's name for a function: that of the equation, and where its parameters come from.
 
     `parameters` has, by the name in the equation, the one in the framework and the default there.
@@ -135,7 +135,7 @@ class Named:
         }
 
 
-def names_in(framework: Framework) -> dict[str, Named]:
+def names_in(framework: Framework) -> dict[str, NamedFunction]:
     """Every function of a framework, by its name there."""
     column = ("keras", "pytorch", "onnx").index(framework)
     found = {}
@@ -147,7 +147,7 @@ def names_in(framework: Framework) -> dict[str, Named]:
                 parameters[ours] = (theirs, float(default) if default else None)
         more = names.keras_functions.split() if framework == "keras" else []
         for name in [*getattr(names, framework).split(), *more]:
-            found[name] = Named(function, parameters)
+            found[name] = NamedFunction(function, parameters)
     return found
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright._base.codec import ADDED
-from spikewright._base.samples import Place
+from spikewright._base.samples import TreePath
 from spikewright._base.windows import Pairs
 from spikewright.graph.layers.base import Layer, Shape, register, require
 from spikewright.graph.layers.time_semantics import (
@@ -31,7 +31,7 @@ class Input(Layer):
     """
 
     shape: Shape
-    place: Place | None = field(default=None, metadata=ADDED)
+    place: TreePath | None = field(default=None, metadata=ADDED)
     whole: bool = field(default=False, metadata=ADDED)
     arity = 0
 

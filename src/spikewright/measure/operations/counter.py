@@ -26,7 +26,7 @@ from spikewright.measure.operations.operations import (
     Operations,
     Padding,
 )
-from spikewright.measure.operations.wiring import Hop, Item, Partial, Wiring
+from spikewright.measure.operations.wiring import Endpoint, Intermediate, SignalPath, Wiring
 from spikewright.network import Ensemble, Network, NeuronsView, Node, NodeFunction
 from spikewright.network.layer_times import OwnStepsDone, evaluations, times_of
 from spikewright.network.node_functions import MatMul, Multiply
@@ -93,22 +93,22 @@ class Counter:
         end = times.network_steps * self._rows(steps)
         return {name: times.done(c.ensemble, end) for name, c in self._cells.items()}
 
-    def _named(self, network: Network) -> dict[Item, str]:
+    def _named(self, network: Network) -> dict[Endpoint, str]:
         """A name for every place: the population's or input's, else its label."""
-        names: dict[Item, str] = {node: name for name, node in self._inputs.items()}
+        names: dict[Endpoint, str] = {node: name for name, node in self._inputs.items()}
         names.update({neurons: name for name, neurons in self._cells.items()})
         for ensemble in network.all_ensembles:
             names.setdefault(ensemble.neurons, ensemble.label or f"{ensemble!r}")
             names[ensemble] = names[ensemble.neurons]
         for item in self._wiring.items:
-            if isinstance(item, Partial):
+            if isinstance(item, Intermediate):
                 names[item] = f"inside {item.label}"
             label = item.label if isinstance(item, Node) else None
             names.setdefault(item, label or f"{item!r}")
         self._check_names(names)
         return names
 
-    def _check_names(self, names: Mapping[Item, str]) -> None:
+    def _check_names(self, names: Mapping[Endpoint, str]) -> None:
         """Raise where spikes of one name would be those of two populations."""
         spiking = [names[item] for item, kind in self._wiring.kinds.items() if kind == "spikes"]
         twice = sorted({name for name in spiking if spiking.count(name) > 1})
@@ -124,10 +124,10 @@ class Counter:
         Senders are populations that spike, inputs, and maxima that pass spikes on.
         """
         found: dict[str, NDArray] = {}
-        for hop in self._wiring.hops:
-            if self._wiring.kinds[hop.origin] in ("spikes", "gate", "input"):
-                name = self._names[hop.origin]
-                found[name] = found[name] + hop.fan_out if name in found else hop.fan_out
+        for path in self._wiring.paths:
+            if self._wiring.kinds[path.origin] in ("spikes", "max", "input"):
+                name = self._names[path.origin]
+                found[name] = found[name] + path.fan_out if name in found else path.fan_out
         return found
 
     def count(
@@ -151,26 +151,26 @@ class Counter:
         whole numbers from 0.
         """
         n = _samples(totals, inputs or {})
-        spikes = self._wiring.with_gates(self._spikes(totals, n))
+        spikes = self._wiring.behind_maxima(self._spikes(totals, n))
         happened, own = self._events(spikes, steps, events or {}), done or self._own_steps(steps)
         values = self._values(totals, inputs or {}, n)
         layers: dict[str, LayerOperations] = {}
-        for hop in self._wiring.hops:
-            if hop.origin in spikes:
-                found = _of_spikes(hop, spikes[hop.origin], *happened[hop.origin])
-                sent = own.get(self._names[hop.origin])
-                self._add(layers, hop, found, sent.sending if sent else steps, padding)
-            elif hop.origin not in values:
-                times = self._times(hop.origin, steps)
-                self._add(layers, hop, _of_values(hop, times, n, padding), times, padding)
+        for path in self._wiring.paths:
+            if path.origin in spikes:
+                found = _of_spikes(path, spikes[path.origin], *happened[path.origin])
+                sent = own.get(self._names[path.origin])
+                self._add(layers, path, found, sent.sending if sent else steps, padding)
+            elif path.origin not in values:
+                times = self._times(path.origin, steps)
+                self._add(layers, path, _of_values(path, times, n, padding), times, padding)
         for node, products in self._products.items():
             made = np.full(n, padding.products.get(node, products) * self._times(node, steps))
             _put(layers, self._names[node], LayerOperations.of(n, multiply_accumulates=made))
-        for hop in self._wiring.hops:
-            if hop.origin in values:
-                given = padding.without(hop.origin, values[hop.origin])
-                times = 1 if getattr(hop.origin, "once", False) else steps
-                self._add(layers, hop, _of_input(hop, given, times), times, padding)
+        for path in self._wiring.paths:
+            if path.origin in values:
+                given = padding.without(path.origin, values[path.origin])
+                times = 1 if getattr(path.origin, "once", False) else steps
+                self._add(layers, path, _of_input(path, given, times), times, padding)
         sizes = {name: padding.size(c, c.ensemble.n_neurons) for name, c in self._cells.items()}
         return Operations(
             layers=layers,
@@ -186,7 +186,7 @@ class Counter:
             bits=self._bits,
         )
 
-    def _times(self, item: Item, steps: int) -> int:
+    def _times(self, item: Endpoint, steps: int) -> int:
         """How often a value that is no spike is computed in so many steps."""
         return min(steps, self._computed.get(item, steps) * self._rows(steps))
 
@@ -198,26 +198,26 @@ class Counter:
     def _add(
         self,
         layers: dict[str, LayerOperations],
-        hop: Hop,
+        path: SignalPath,
         found: LayerOperations,
         steps: int,
         padding: Padding,
     ) -> None:
-        """Add the operations of one hop to the layer that it leads to."""
-        dense = padding.paths(hop, hop.connections, len(found.dense)) * steps
-        found = padding.reaching(hop, replace(found, dense=dense))
-        _put(layers, self._names[hop.target], found)
+        """Add the operations of one path to the layer that it leads to."""
+        dense = padding.paths(path, path.connections, len(found.dense)) * steps
+        found = padding.reaching(path, replace(found, dense=dense))
+        _put(layers, self._names[path.target], found)
 
     def memory_records(self, how: Mapping[str, Any] | None = None) -> list[Record]:
         """Bytes of "weight memory" (`how["nonzero"]`: of weights not zero) and "state memory"."""
-        told = {**(how or {}), "bytes a number": BYTES}
+        details = {**(how or {}), "bytes a number": BYTES}
         dense, nonzero = self.weight_bytes
         return [
-            Record("weight memory", float(dense), "bytes", how={**told, "nonzero": nonzero}),
-            Record("state memory", float(self.state_bytes), "bytes", how=told),
+            Record("weight memory", float(dense), "bytes", how={**details, "nonzero": nonzero}),
+            Record("state memory", float(self.state_bytes), "bytes", how=details),
         ]
 
-    def _spikes(self, totals: Mapping[str, ArrayLike], batch: int) -> dict[Item, NDArray]:
+    def _spikes(self, totals: Mapping[str, ArrayLike], batch: int) -> dict[Endpoint, NDArray]:
         """The given spike totals of populations and inputs that spike."""
         kinds = self._wiring.kinds
         needed = {
@@ -253,8 +253,8 @@ class Counter:
         }
 
     def _events(
-        self, spikes: Mapping[Item, NDArray], steps: int, given: Mapping[str, ArrayLike]
-    ) -> dict[Item, tuple[NDArray, bool]]:
+        self, spikes: Mapping[Endpoint, NDArray], steps: int, given: Mapping[str, ArrayLike]
+    ) -> dict[Endpoint, tuple[NDArray, bool]]:
         """Number of (value, step) pairs with a spike, and whether it is exact or a bound."""
         found = {}
         for item, counts in spikes.items():
@@ -319,13 +319,13 @@ def _meet(counts: NDArray, fan_out: NDArray) -> NDArray:
     return np.rint(flat @ fan_out.ravel().astype(np.float64)).astype(np.int64)
 
 
-def _of_spikes(hop: Hop, counts: NDArray, events: NDArray, exact: bool) -> LayerOperations:
+def _of_spikes(path: SignalPath, counts: NDArray, events: NDArray, exact: bool) -> LayerOperations:
     """An accumulate for every spike and weight; or one operation for every event and weight.
 
     A sample in which no neuron spikes twice in a step has accumulates either way.
     """
-    each = _meet(counts, hop.fan_out)
-    once = each if events is counts else _meet(events, hop.fan_out)
+    each = _meet(counts, path.fan_out)
+    once = each if events is counts else _meet(events, path.fan_out)
     binary = np.full(len(counts), exact)
     if exact and events is not counts:
         binary = (counts == events).reshape(len(counts), -1).all(axis=1)
@@ -337,16 +337,16 @@ def _of_spikes(hop: Hop, counts: NDArray, events: NDArray, exact: bool) -> Layer
     )
 
 
-def _of_input(hop: Hop, values: NDArray, steps: int) -> LayerOperations:
+def _of_input(path: SignalPath, values: NDArray, steps: int) -> LayerOperations:
     """Multiply-accumulates of values that are not zero; accumulates of frames of -1, 0 and 1."""
     n = len(values)
-    if values.ndim == hop.fan_out.ndim + 1:
-        once = _meet(values != 0, hop.fan_out)
+    if values.ndim == path.fan_out.ndim + 1:
+        once = _meet(values != 0, path.fan_out)
         every = once * steps
-        once = every if hop.filtered else once
+        once = every if path.filtered else once
         return LayerOperations.of(n, input_once=once, input_per_step=every)
-    made = _meet((values != 0).sum(axis=1), hop.fan_out)
-    spikes = np.isin(values, (-1, 0, 1)).reshape(n, -1).all(axis=1) & (not hop.filtered)
+    made = _meet((values != 0).sum(axis=1), path.fan_out)
+    spikes = np.isin(values, (-1, 0, 1)).reshape(n, -1).all(axis=1) & (not path.filtered)
     sums, products = np.where(spikes, made, 0), np.where(spikes, 0, made)
     return LayerOperations.of(
         n,
@@ -357,10 +357,10 @@ def _of_input(hop: Hop, values: NDArray, steps: int) -> LayerOperations:
     )
 
 
-def _of_values(hop: Hop, steps: int, batch: int, padding: Padding) -> LayerOperations:
+def _of_values(path: SignalPath, steps: int, batch: int, padding: Padding) -> LayerOperations:
     """Values that are no spikes meet every weight at every step; without weights they are added."""
-    made = padding.paths(hop, hop.synapses, batch) * steps
-    if hop.weighs:
+    made = padding.paths(path, path.synapses, batch) * steps
+    if path.weighs:
         return LayerOperations.of(batch, multiply_accumulates=made)
     return LayerOperations.of(batch, accumulates=made, event_accumulates=made)
 

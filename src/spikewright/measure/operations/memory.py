@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from spikewright.engines.nef_operators import decoding
 from spikewright.engines.program import Program
-from spikewright.measure.operations.wiring import Partial, Wiring
+from spikewright.measure.operations.wiring import Intermediate, Wiring
 from spikewright.network import Connection, Ensemble, Network, Node, NodeFunction
 from spikewright.network.connection import Sender, output_shape
 from spikewright.network.synapses import WindowMean
@@ -138,7 +138,7 @@ def state_bytes(network: Network, program: Program, wiring: Wiring) -> int:
         values += size and size * _filter_order(connection, program)
     nodes = set(network.all_nodes)
     for item in wiring.items:
-        if isinstance(item, Partial):
+        if isinstance(item, Intermediate):
             values += prod(item.shape_in)
         elif isinstance(item, Ensemble) and (wiring.arriving[item] or item in wiring.sending):
             values += item.dimensions
@@ -146,6 +146,6 @@ def state_bytes(network: Network, program: Program, wiring: Wiring) -> int:
             values += item.size_out
         elif isinstance(item, Node) and isinstance(item.output, NodeFunction):
             values += item.size_in + item.size_out if item.output.accumulate else 0
-        elif isinstance(item, Node) and wiring.kinds[item] == "held":
+        elif isinstance(item, Node) and wiring.kinds[item] == "stored":
             values += item.size_in
     return BYTES * values

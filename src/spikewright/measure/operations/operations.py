@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from spikewright.graph import Graph, GraphNode
 from spikewright.graph.layers import MatMul
 from spikewright.graph.masks import Real
-from spikewright.measure.operations.wiring import Hop, Item
+from spikewright.measure.operations.wiring import Endpoint, SignalPath
 from spikewright.network import Node
 from spikewright.records import Record
 
@@ -135,15 +135,15 @@ class Operations:
         every neuron in every step in which it changes (`how["of"]`).
         """
         common = {**(how or {}), "steps": self.steps}
-        told = {**common, "input": self.input}
+        details = {**common, "input": self.input}
         if self.not_counted:
-            told["not counted"] = list(self.not_counted)
+            details["not counted"] = list(self.not_counted)
         updates = self.neuron_updates + self.filter_updates
-        found = self._of(self.total(), told)
-        found.append(Record("neuron updates", float(updates), "operations", self.n, how=told))
-        found += self._other_ways(told)
+        found = self._of(self.total(), details)
+        found.append(Record("neuron updates", float(updates), "operations", self.n, how=details))
+        found += self._other_ways(details)
         if self.bits is not None:
-            found += self._shifts(told)
+            found += self._shifts(details)
         for name, layer in self.layers.items():
             found += self._of(layer, {**common, "layer": name})
         for name in self.neurons:
@@ -176,14 +176,14 @@ class Operations:
 
     def _other_ways(self, how: Mapping[str, Any]) -> list[Record]:
         total = self.total()
-        told = {**how, "events": "exact" if self.exact_events else "at most"}
+        details = {**how, "events": "exact" if self.exact_events else "at most"}
         macs = total.multiply_accumulates
         of_events = macs + total.event_multiply_accumulates + self.analog(total)
         stepwise = macs + total.input_per_step
         every = {**how, "input": "per step"}
         return [
-            self._mean("event accumulates", total.event_accumulates, told),
-            self._mean("event multiply-accumulates", of_events, told),
+            self._mean("event accumulates", total.event_accumulates, details),
+            self._mean("event multiply-accumulates", of_events, details),
             self._mean("stepwise multiply-accumulates", stepwise, every),
         ]
 
@@ -197,40 +197,40 @@ class Padding:
     those of one pass through the source, `(batch,)`, None where these are the same for all samples.
     """
 
-    real: Mapping[Item, NDArray] = field(default_factory=dict)
+    real: Mapping[Endpoint, NDArray] = field(default_factory=dict)
     read: Mapping[Any, Sequence[NDArray]] = field(default_factory=dict)
     products: Mapping[Any, NDArray] = field(default_factory=dict)
     source: NDArray | None = None
 
-    def paths(self, hop: Hop, number: int, batch: int) -> NDArray:
-        """The number of paths `(batch,)` of a hop from values that count, of a `number` of all."""
-        real = self.real.get(hop.origin)
+    def paths(self, path: SignalPath, number: int, batch: int) -> NDArray:
+        """The connections `(batch,)` of a path from values that count, of a `number` of all."""
+        real = self.real.get(path.origin)
         if real is None:
             return np.full(batch, number)
-        met = real.reshape(len(real), -1) @ hop.fan_out.ravel()
-        return np.rint(met * (number / max(1, hop.synapses))).astype(np.int64)
+        met = real.reshape(len(real), -1) @ path.fan_out.ravel()
+        return np.rint(met * (number / max(1, path.synapses))).astype(np.int64)
 
-    def size(self, place: Item, number: int) -> float:
+    def size(self, place: Endpoint, number: int) -> float:
         """The mean over samples of how many of a `number` of values count."""
         real = self.real.get(place)
         return number if real is None else whole(int(real.sum()), len(real))
 
-    def reaching(self, hop: Hop, found: LayerOperations) -> LayerOperations:
-        """Operations of a hop, without those at targets that are padding.
+    def reaching(self, path: SignalPath, found: LayerOperations) -> LayerOperations:
+        """Operations of a path, without those at targets that are padding.
 
         Where a value is spread over positions, paths are taken to meet all targets alike.
         """
-        real = self.real.get(hop.target)
-        if isinstance(hop.target, Node) and hop.target.output is not None:
-            known = self.read.get(hop.target, ())  # one path to every value of one of its inputs
-            real = next((part for part in known if part[0].size == hop.synapses), None)
-        if real is None or not hop.synapses:
+        real = self.real.get(path.target)
+        if isinstance(path.target, Node) and path.target.output is not None:
+            known = self.read.get(path.target, ())  # one path to every value of one of its inputs
+            real = next((part for part in known if part[0].size == path.synapses), None)
+        if real is None or not path.synapses:
             return found
-        counts = real.reshape(len(real), -1).mean(axis=1) * hop.synapses
-        share = np.minimum(1.0, counts / np.maximum(1, self.paths(hop, hop.synapses, len(real))))
+        counts = real.reshape(len(real), -1).mean(axis=1) * path.synapses
+        share = np.minimum(1.0, counts / np.maximum(1, self.paths(path, path.synapses, len(real))))
         return found.times(share)
 
-    def without(self, place: Item, values: NDArray) -> NDArray:
+    def without(self, place: Endpoint, values: NDArray) -> NDArray:
         """The values `(batch, *shape)` or `(batch, steps, *shape)` with 0 for padding."""
         real = self.real.get(place)
         if real is None:

@@ -1,11 +1,11 @@
-"""The wiring of a network: places that hold values, and hops through weights between them.
+"""The wiring of a network: places that hold values, and the signal paths between them.
 
 It is found on the network's program, as any engine gets it: operators that move, pool, weigh,
 filter and add, between the signals of the network's objects. A *place* holds arriving values: a
 population, the vector that one represents, a function's input, or a junction that something other
 than spikes reaches. Spikes go through any other junction as they are (flattened, concatenated,
-pooled or added before they meet weights, they are spikes still). So a *hop* leads from the maker of
-spikes or values, through junctions, to the next place, and has one weight for every path.
+pooled or added before they meet weights, they are spikes still). So a *signal path* leads from the
+maker of spikes or values, through junctions, to the next place, with one weight a connection.
 """
 
 from __future__ import annotations
@@ -39,28 +39,28 @@ from spikewright.network.processes import Process
 from spikewright.network.transforms import AxisMap, Dense, Scale, Shape, Sparse, SumPool, Transform
 from spikewright.network.view import NeuronsView
 
-Kind = Literal["spikes", "gate", "input", "constant", "graded", "relay", "held"]
-_PASSES_ON = ("spikes", "gate", "input", "constant", "relay")
+Kind = Literal["spikes", "max", "input", "constant", "graded", "junction", "stored"]
+_PASSES_ON = ("spikes", "max", "input", "constant", "junction")
 
 
 @dataclass(frozen=True, eq=False)
-class Partial:
-    """Sums in the midst of a connection: held where a second matrix reads them."""
+class Intermediate:
+    """Sums within a connection, stored where a second matrix reads them."""
 
     label: str
     shape_in: Shape
 
 
-Item = Node | NeuronsView | Ensemble | LearningRule | Partial
-"""A place of values. An ensemble stands for the vector that it represents."""
+Endpoint = Node | NeuronsView | Ensemble | LearningRule | Intermediate
+"""A place that holds values. An ensemble stands for the vector that it represents."""
 
 
 @dataclass(frozen=True, eq=False)
-class Link:
+class Edge:
     """Maps of values of `shape` from one item to the next, `filtered` where a synapse is on it."""
 
-    pre: Item
-    post: Item
+    pre: Endpoint
+    post: Endpoint
     chain: tuple[Linear, ...]
     shape: Shape
     filtered: bool
@@ -82,16 +82,16 @@ class Link:
 
 
 @dataclass(frozen=True, eq=False)
-class Hop:
-    """Paths from an `origin` to a `target`.
+class SignalPath:
+    """All connections from an `origin` to a `target`.
 
-    `fan_out` is the number of paths whose weight is not zero from each value, shaped like the
-    origin; `connections` is the number of all paths. `weighs` is False where values are only added.
+    `fan_out` is the number of connections whose weight is not zero from each value, shaped like the
+    origin; `connections` is the number of all. `weighs` is False where values are only added.
     `filtered` is True where a synapse lies between.
     """
 
-    origin: Item
-    target: Item
+    origin: Endpoint
+    target: Endpoint
     fan_out: NDArray
     connections: int
     weighs: bool
@@ -99,61 +99,63 @@ class Hop:
 
     @property
     def synapses(self) -> int:
-        """Number of paths whose weight is not zero."""
+        """Number of connections whose weight is not zero."""
         return int(self.fan_out.sum())
 
 
 class Wiring:
-    """The places of a program, the kind of value each sends, and the hops between them.
+    """The places of a program, the kind of value that each sends, and the paths between them.
 
-    Weights that are learned are none of them zero: they will not stay so.
+    Learned weights all count as not zero, since they will not stay zero.
     """
 
     def __init__(self, program: Program, inputs: Mapping[str, Node]) -> None:
         self._program, self._inputs = program, set(inputs.values())
         self._made: dict[int, Operator] = {s: op for op in program.operators for s in op.outputs}
-        self._sender: dict[int, Item] = {s: item for item, s in program.output_of.items()}
-        self._receiver: dict[Item, int] = dict(program.input_of)
+        self._sender: dict[int, Endpoint] = {s: item for item, s in program.output_of.items()}
+        self._receiver: dict[Endpoint, int] = dict(program.input_of)
         for op in program.operators:
             if isinstance(op, Apply) and op.output not in self._sender and op.inputs:
                 self._sender[op.output] = op.node  # the function of a connection
                 self._receiver[op.node] = op.inputs[0]
-        self.items: list[Item] = list(dict.fromkeys((*self._sender.values(), *self._receiver)))
+        self.items: list[Endpoint] = list(dict.fromkeys((*self._sender.values(), *self._receiver)))
         for item in self.items:
             if isinstance(item, Ensemble):  # encoders read what it represents
                 self._sender.setdefault(self._receiver[item], item)
-        self.arriving: dict[Item, list[Link]] = {item: [] for item in self.items}
+        self.arriving: dict[Endpoint, list[Edge]] = {item: [] for item in self.items}
         for item in self._receiver:
             self._arrive(item)
-        self.sending = {link.pre for links in self.arriving.values() for link in links}
-        self.kinds: dict[Item, Kind] = {}
-        self._units: dict[Item, NDArray | None] = {}
+        self.sending = {edge.pre for edges in self.arriving.values() for edge in edges}
+        self.kinds: dict[Endpoint, Kind] = {}
+        self._units: dict[Endpoint, NDArray | None] = {}
         self._classify()
-        self.hops = [hop for item in self.items for hop in self._hops_to(item)]
+        self.paths = [path for item in self.items for path in self._paths_to(item)]
 
-    def _arrive(self, item: Item) -> None:
-        """Note the links that lead to an object: to each term of its input."""
+    def _arrive(self, item: Endpoint) -> None:
+        """Add the edges that lead to an object: to each term of its input."""
         signal = self._receiver[item]
         op = self._made.get(signal)
         summed = isinstance(op, ScaledSum) and self._sender.get(signal, item) is item
         for term in op.inputs if summed and op is not None else (signal,):
             self._trace(item, term, (), False)
 
-    def _trace(self, post: Item, signal: int, chain: tuple[Linear, ...], filtered: bool) -> None:
-        """Note the links to `post` from where a signal comes from, `chain` being the maps behind.
+    def _trace(
+        self, post: Endpoint, signal: int, chain: tuple[Linear, ...], filtered: bool
+    ) -> None:
+        """Add the edges to `post` from where a signal comes from, `chain` being the maps behind.
 
-        A link ends behind every map that weighs, but for the last that does.
+        An edge ends behind every map that weighs, but for the last that does.
         """
         op, shape = self._made.get(signal), self._program.shapes[signal]
         if signal in self._sender:
-            self.arriving[post].append(Link(self._sender[signal], post, chain, shape, filtered))
+            self.arriving[post].append(Edge(self._sender[signal], post, chain, shape, filtered))
         elif (linear := _as_linear(op)) is not None:
             if weighs(linear.transform) and any(weighs(behind.transform) for behind in chain):
-                partial = Partial(linear.label, shape)
-                self.items.append(partial)
-                self.arriving[post].append(Link(partial, post, chain, shape, filtered))
-                self.arriving[partial] = []
-                post, chain, filtered = partial, (), False
+                intermediate = Intermediate(linear.label, shape)
+                self.items.append(intermediate)
+                self.arriving[post].append(Edge(intermediate, post, chain, shape, filtered))
+                self.arriving[intermediate] = []
+                post, chain, filtered = intermediate, (), False
             self._trace(post, linear.inputs[0], (linear, *chain), filtered)
         elif op is not None:  # a filter, a delay, a sum; of noise nothing is an input
             filtered = filtered or isinstance(op, Filter | Average | Generate)
@@ -163,18 +165,18 @@ class Wiring:
     # What each item sends.
 
     def _classify(self) -> None:
-        """Kinds in the order of the line; remaining items lie in a loop and hold their values."""
+        """Kinds in the order of the line; remaining items lie in a loop and store their values."""
         waiting = [item for item in self.items if not self._classified_at_once(item)]
         while ready := [i for i in waiting if all(s.pre in self.kinds for s in self.arriving[i])]:
             for item in ready:
                 self.kinds[item] = self._kind(item)
             waiting = [item for item in waiting if item not in self.kinds]
         for item in waiting:
-            self.kinds[item] = "graded" if _function(item) is not None else "held"
+            self.kinds[item] = "graded" if _function(item) is not None else "stored"
 
-    def _classified_at_once(self, item: Item) -> bool:
-        if isinstance(item, Partial | Ensemble | LearningRule):
-            self.kinds[item] = "held"
+    def _classified_at_once(self, item: Endpoint) -> bool:
+        if isinstance(item, Intermediate | Ensemble | LearningRule):
+            self.kinds[item] = "stored"
         elif isinstance(item, NeuronsView):
             kind = item.ensemble.neuron_type
             self.kinds[item] = "spikes" if kind.spiking else "graded"
@@ -186,31 +188,31 @@ class Wiring:
             self.kinds[item] = "graded"
         return item in self.kinds
 
-    def _kind(self, item: Item) -> Kind:
+    def _kind(self, item: Endpoint) -> Kind:
         """The kind of a junction or function whose sources are known."""
-        links = self.arriving[item]
+        edges = self.arriving[item]
         function = _function(item)
         if function is not None:
-            unit = self._common_unit(links)
+            unit = self._common_unit(edges)
             self._units[item] = None if unit is None else _unit_behind(function, unit)
-            return "graded" if self._units[item] is None else "gate"
-        passes = all(s.routes and self.kinds[s.pre] in _PASSES_ON for s in links)
-        if not passes or not links or item not in self.sending:
-            return "held"
-        if all(self.kinds[s.pre] == "constant" for s in links):
+            return "graded" if self._units[item] is None else "max"
+        passes = all(s.routes and self.kinds[s.pre] in _PASSES_ON for s in edges)
+        if not passes or not edges or item not in self.sending:
+            return "stored"
+        if all(self.kinds[s.pre] == "constant" for s in edges):
             return "constant"
-        self._units[item] = self._common_unit(links)
-        return "relay"
+        self._units[item] = self._common_unit(edges)
+        return "junction"
 
-    def _common_unit(self, links: list[Link]) -> NDArray | None:
+    def _common_unit(self, edges: list[Edge]) -> NDArray | None:
         """The height of the spikes that arrive at each value (0: none do), None where it varies.
 
         It is that in the program's signals, of which counts of spikes are the first.
         """
         common: NDArray | None = None
-        for link in links:
-            before = self._units.get(link.pre)
-            unit = None if before is None or link.filtered else _unit_along(link, before)
+        for edge in edges:
+            before = self._units.get(edge.pre)
+            unit = None if before is None or edge.filtered else _unit_along(edge, before)
             if unit is None:
                 return None
             if common is not None:
@@ -220,58 +222,58 @@ class Wiring:
             common = unit
         return common
 
-    # Hops.
+    # Signal paths.
 
-    def _hops_to(self, target: Item) -> Iterator[Hop]:
-        if self.kinds[target] in ("relay", "constant"):
+    def _paths_to(self, target: Endpoint) -> Iterator[SignalPath]:
+        if self.kinds[target] in ("junction", "constant"):
             return
-        for link in self.arriving[target]:
-            yield from self._hops_from(link, target, None, False, False)
+        for edge in self.arriving[target]:
+            yield from self._paths_from(edge, target, None, False, False)
 
-    def _hops_from(
+    def _paths_from(
         self,
-        link: Link,
-        target: Item,
+        edge: Edge,
+        target: Endpoint,
         reached: tuple[NDArray, NDArray] | None,
         weighed: bool,
         filtered: bool,
-    ) -> Iterator[Hop]:
-        """Hops that end with this link: follow it back through junctions that pass spikes on."""
+    ) -> Iterator[SignalPath]:
+        """Paths that end with this edge: follow it back through junctions that pass spikes on."""
         if reached is None:
             ones = np.ones(target.shape_in)
             reached = (ones, ones)
         some, every = (
-            pull_back_chain(link.transforms, link.shape, paths, every)
+            pull_back_chain(edge.transforms, edge.shape, paths, every)
             for paths, every in zip(reached, (False, True), strict=True)
         )
-        weighed = weighed or not link.adds
-        filtered = filtered or link.filtered
-        kind = self.kinds[link.pre]
-        if kind == "relay":
-            for before in self.arriving[link.pre]:
-                yield from self._hops_from(before, target, (some, every), weighed, filtered)
+        weighed = weighed or not edge.adds
+        filtered = filtered or edge.filtered
+        kind = self.kinds[edge.pre]
+        if kind == "junction":
+            for before in self.arriving[edge.pre]:
+                yield from self._paths_from(before, target, (some, every), weighed, filtered)
         elif kind != "constant":
             fan_out = np.array(some, np.int64, order="C")
-            yield Hop(link.pre, target, fan_out, int(every.sum()), weighed, filtered)
+            yield SignalPath(edge.pre, target, fan_out, int(every.sum()), weighed, filtered)
 
     # Spikes behind a maximum.
 
-    def with_gates(self, spikes: Mapping[Item, NDArray]) -> dict[Item, NDArray]:
+    def behind_maxima(self, spikes: Mapping[Endpoint, NDArray]) -> dict[Endpoint, NDArray]:
         """Spikes of populations, `(batch, *shape)`, and those that maxima passed on.
 
         The spikes that a maximum has passed on are the maximum of those that have arrived. Of
         digits they are at most as many as arrived in all, and as there are digits.
         """
-        if "gate" not in self.kinds.values():
+        if "max" not in self.kinds.values():
             return dict(spikes)
         found = {item: counts.astype(np.float64) for item, counts in spikes.items()}
         for item, kind in self.kinds.items():  # in the order of the line
             function = _function(item)
-            if kind == "gate" and function is not None:
+            if kind == "max" and function is not None:
                 arrived = self._arrived(item, found)
                 found[item] = np.asarray(function.apply(NUMPY, arrived))
                 if self.digits is not None:
-                    found[item] = np.minimum(_summed(function, arrived), self.digits)
+                    found[item] = np.minimum(_pooled_sums(function, arrived), self.digits)
         return found
 
     @property
@@ -281,29 +283,29 @@ class Wiring:
         lengths = [len(kind.spike_heights) for kind in kinds if kind.sends_digits]
         return max(lengths, default=None)
 
-    def binary(self) -> set[Item]:
+    def binary(self) -> set[Endpoint]:
         """Senders of at most one spike a step: one-spike neurons, and maxima of their spikes."""
-        most: dict[Item, NDArray] = {}
+        most: dict[Endpoint, NDArray] = {}
         for item, kind in self.kinds.items():  # in the order of the line
             if kind == "spikes" and isinstance(item, NeuronsView):
                 one = item.ensemble.neuron_type.most_spikes == 1
                 most[item] = np.full((1, *item.shape), 1.0 if one else 2.0)
-            elif kind == "gate" and isinstance(item, Node):
+            elif kind == "max" and isinstance(item, Node):
                 arrived = self._arrived(item, most).max(initial=0.0)
                 most[item] = np.full((1, *item.shape_out), max(1.0, arrived))
         return {item for item, sent in most.items() if sent.max(initial=0.0) <= 1.0}
 
-    def _arrived(self, item: Item, spikes: Mapping[Item, NDArray]) -> NDArray:
+    def _arrived(self, item: Endpoint, spikes: Mapping[Endpoint, NDArray]) -> NDArray:
         """Spikes that have arrived at each value of a junction or function."""
         parts = []
-        for link in self.arriving[item]:
-            known = self.kinds[link.pre] != "relay"
-            before = spikes[link.pre] if known else self._arrived(link.pre, spikes)
-            parts.append(_count_along(link, before))
+        for edge in self.arriving[item]:
+            known = self.kinds[edge.pre] != "junction"
+            before = spikes[edge.pre] if known else self._arrived(edge.pre, spikes)
+            parts.append(_count_along(edge, before))
         return sum(parts[1:], start=parts[0])
 
 
-def _summed(maximum: NodeFunction, spikes: NDArray) -> NDArray:
+def _pooled_sums(maximum: NodeFunction, spikes: NDArray) -> NDArray:
     """The sums of what a maximum is taken over, `(batch, *shape)`."""
     if isinstance(maximum, ReduceMax):
         return np.asarray(spikes.sum(axis=maximum.axes, keepdims=maximum.keepdims))
@@ -312,7 +314,7 @@ def _summed(maximum: NodeFunction, spikes: NDArray) -> NDArray:
     return applied(pool, spikes)
 
 
-def _function(item: Item) -> NodeFunction | None:
+def _function(item: Endpoint) -> NodeFunction | None:
     output = item.output if isinstance(item, Node) else None
     return output if isinstance(output, NodeFunction) else None
 
@@ -334,9 +336,9 @@ def _applies_height(op: Linear) -> bool:
     return one and op.factor != 1.0
 
 
-def _unit_along(link: Link, unit: NDArray) -> NDArray | None:
-    """Spike heights behind a link; None where spikes of different heights are summed."""
-    for op in link.chain:
+def _unit_along(edge: Edge, unit: NDArray) -> NDArray | None:
+    """Spike heights behind an edge; None where spikes of different heights are summed."""
+    for op in edge.chain:
         part = op.transform
         if weighs(part) or isinstance(part, AxisMap):
             return None
@@ -382,9 +384,9 @@ def _unit_behind(function: NodeFunction, unit: NDArray) -> NDArray | None:
     return _one_height(lambda x: function.apply(NUMPY, x), unit)
 
 
-def _count_along(link: Link, spikes: NDArray) -> NDArray:
-    """Numbers of spikes behind a link: their heights stay aside."""
-    for part in link.transforms:
+def _count_along(edge: Edge, spikes: NDArray) -> NDArray:
+    """Numbers of spikes behind an edge: their heights stay aside."""
+    for part in edge.transforms:
         if isinstance(part, SumPool):
             part = replace(part, factor=np.array(1.0))
         elif isinstance(part, Sparse):

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright._base.arguments import is_number
-from spikewright._base.options import spelled
+from spikewright._base.options import suggests_keywords
 from spikewright.engines import Precision
 from spikewright.engines.settings import check_settings
 from spikewright.errors import BuildError
@@ -75,7 +75,7 @@ def watches(bar: Any) -> bool:
 
 
 @contextmanager
-def shown(bar: Any, progress: Progress) -> Iterator[None]:
+def display_progress(bar: Any, progress: Progress) -> Iterator[None]:
     """A context that tells a bar of the beginning and the end of the work inside."""
     bar.update(progress)
     try:
@@ -93,7 +93,7 @@ def shown(bar: Any, progress: Progress) -> Iterator[None]:
 def run_watched(bar: Any, steps: int, run: Callable[[int], None]) -> None:
     """Run in parts, and tell a bar after each."""
     progress = Progress("Simulating", "Simulation", steps)
-    with shown(bar, progress):
+    with display_progress(bar, progress):
         part = max(1, steps // _PARTS)
         while progress.n_steps < steps:
             count = min(part, steps - progress.n_steps)
@@ -123,7 +123,7 @@ class NengoSimulator:
     Raises `BuildError` (also Nengo's, where it is loaded) when the model cannot be built.
     """
 
-    @spelled(_HINTS)
+    @suggests_keywords(_HINTS)
     def __init__(
         self,
         network: Any,
@@ -148,7 +148,7 @@ class NengoSimulator:
             seed = taken if taken is not None else _next(getattr(network, "seed", None))
         self.seed = int(seed)
         if watches(progress_bar):
-            with shown(progress_bar, Progress("Building", "Build")):
+            with display_progress(progress_bar, Progress("Building", "Build")):
                 self._build(network, **self._made_with)
         else:
             self._build(network, **self._made_with)

@@ -15,17 +15,17 @@ from spikewright.modelling.networks import (
     ThresholdingEnsembles,
 )
 from spikewright.modelling.semantic.effects import (
+    COLLECTING,
     N_NEURONS,
-    SAYING,
     SYNAPSE,
     Action,
+    CollectedEffects,
     Effect,
     Mixer,
     Mixture,
-    Said,
     resolve,
 )
-from spikewright.modelling.semantic.expression import said
+from spikewright.modelling.semantic.expression import format_expression
 from spikewright.modelling.semantic.module import operand
 from spikewright.modelling.semantic.state import State
 from spikewright.modelling.semantic.vocabulary import End
@@ -66,22 +66,22 @@ class ActionSelection(Network):
         if self.actions:
             super().__enter__()
         else:
-            SAYING.items.append(Said([], []))
+            COLLECTING.items.append(CollectedEffects([], []))
         return self
 
     def __exit__(self, *error: object) -> None:
         if self.actions:
             super().__exit__(*error)
             return
-        said = SAYING.items.pop()
+        collected = COLLECTING.items.pop()
         if error[:1] != (None,):
             return
-        if said.idle:
+        if collected.idle:
             raise NetworkError(
-                f"{self!r}: {said.idle[0].text!r} belongs to no action; put it into ifmax(...), or "
-                "out of the context to send it always"
+                f"{self!r}: {collected.idle[0].text!r} belongs to no action; put it into "
+                "ifmax(...), or out of the context to send it always"
             )
-        self._build(said.actions)
+        self._build(collected.actions)
 
     def _build(self, actions: Sequence[Action]) -> None:
         if not actions:
@@ -150,13 +150,13 @@ def ifmax(utility: Any, *effects: Effect) -> Action:
     `ifmax(dot(state, sym.A), sym.B >> state)`; without effects it does nothing. Raises
     `NetworkError` outside `with ActionSelection():`, where effects are connected at once.
     """
-    if not SAYING.items:
+    if not COLLECTING.items:
         raise NetworkError("ifmax says an action inside `with sw.semantic.ActionSelection():`")
     wrong = [effect for effect in effects if not isinstance(effect, Effect)]
     if wrong:
         raise NetworkError(f"an effect reads `value >> module`, got {wrong[0]!r}")
     value = operand(utility, "a utility")
-    text = f"{said(value)} --> {', '.join(effect.text for effect in effects)}".rstrip()
+    text = f"{format_expression(value)} --> {', '.join(effect.text for effect in effects)}".rstrip()
     action = Action(value, tuple(effects), text)
-    SAYING.items[-1].actions.append(action)
+    COLLECTING.items[-1].actions.append(action)
     return action

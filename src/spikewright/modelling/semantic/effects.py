@@ -23,7 +23,7 @@ from spikewright.modelling.semantic.expression import (
     SumExpression,
     Symbol,
     Vector,
-    said,
+    format_expression,
 )
 from spikewright.modelling.semantic.pointer import SemanticPointer, applied, involution
 from spikewright.modelling.semantic.vocabulary import End, Vocabulary
@@ -134,14 +134,17 @@ class Mixer:
     def moved(self, moved: Moved) -> Mixture:
         """Pointers of one vocabulary in another."""
         inner, own, other = moved.inner, self.vocabulary_of(moved.inner), moved.vocabulary
-        found = self.pointer(inner, own, said(moved)) if own is not None else None
+        found = self.pointer(inner, own, format_expression(moved)) if own is not None else None
         if found is None or own is None:
-            raise self.refuse(f"{said(moved)} needs a module, whose vocabulary it comes from")
+            raise self.refuse(
+                f"{format_expression(moved)} needs a module, whose vocabulary it comes from"
+            )
         if not moved.same:
             return replace(found.mapped(own.transform_to(other)), vocabulary=other)
         if own.dimensions != other.dimensions:
             raise self.refuse(
-                f"{said(moved)}: pointers have {own.dimensions} values, there {other.dimensions}"
+                f"{format_expression(moved)}: pointers have {own.dimensions} values, there "
+                f"{other.dimensions}"
             )
         return replace(found, vocabulary=other)
 
@@ -300,7 +303,7 @@ def connect(effect: Effect) -> None:
         Connection(constant, end.node, SYNAPSE)
 
 
-class Said(NamedTuple):
+class CollectedEffects(NamedTuple):
     """Effects and actions collected inside an `ActionSelection`."""
 
     effects: list[Effect]
@@ -313,14 +316,14 @@ class Said(NamedTuple):
         return [effect for effect in self.effects if not any(effect is one for one in used)]
 
 
-SAYING: Stack[Said] = Stack()
+COLLECTING: Stack[CollectedEffects] = Stack()
 """The open collections of effects, the innermost last; empty outside any."""
 
 
-def done(effect: Effect) -> Effect:
+def connect_or_collect(effect: Effect) -> Effect:
     """An effect, connected at once outside an `ActionSelection`, else collected."""
-    if SAYING.items:
-        SAYING.items[-1].effects.append(effect)
+    if COLLECTING.items:
+        COLLECTING.items[-1].effects.append(effect)
     else:
         connect(effect)
     return effect

@@ -119,7 +119,7 @@ Expression = (
 METHODS = ("unitary", "normalized")
 
 
-def said(expression: Expression) -> str:
+def format_expression(expression: Expression) -> str:
     """The text of an expression."""
     match expression:
         case Number(value):
@@ -129,9 +129,9 @@ def said(expression: Expression) -> str:
         case Reference():
             return str(expression)
         case SumExpression(left, ProductExpression(Number(-1.0), right)):
-            return f"{said(left)} - {_factor(right, SumExpression)}"
+            return f"{format_expression(left)} - {_factor(right, SumExpression)}"
         case SumExpression(left, right):
-            return f"{said(left)} + {_factor(right, SumExpression)}"
+            return f"{format_expression(left)} + {_factor(right, SumExpression)}"
         case ProductExpression(Number(-1.0), right):
             return f"-{_factor(right)}"
         case ProductExpression(left, right):
@@ -139,18 +139,19 @@ def said(expression: Expression) -> str:
         case Inverse(inner):
             return f"~{_factor(inner)}"
         case Dot(left, right):
-            return f"dot({said(left)}, {said(right)})"
+            return f"dot({format_expression(left)}, {format_expression(right)})"
         case Made(inner, method):
             return f"{_factor(inner)}.{method}()"
         case Vector(v):
             return f"<pointer of {len(v)} values>"
         case Moved(inner, vocabulary, same):
-            return f"{'reinterpret' if same else 'translate'}({said(inner)}, {vocabulary!r})"
+            method = "reinterpret" if same else "translate"
+            return f"{method}({format_expression(inner)}, {vocabulary!r})"
 
 
 def _factor(expression: Expression, *kinds: type) -> str:
     """The text of a factor, in brackets if of `kinds` (none: a sum or a product)."""
-    text = said(expression)
+    text = format_expression(expression)
     return (
         f"({text})" if isinstance(expression, kinds or (SumExpression, ProductExpression)) else text
     )

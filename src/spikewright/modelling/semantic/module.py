@@ -6,7 +6,7 @@ from typing import Any
 
 from spikewright._base.arguments import is_number
 from spikewright.errors import NetworkError
-from spikewright.modelling.semantic.effects import Effect, done
+from spikewright.modelling.semantic.effects import Effect, connect_or_collect
 from spikewright.modelling.semantic.expression import (
     Dot,
     Expression,
@@ -18,8 +18,8 @@ from spikewright.modelling.semantic.expression import (
     SumExpression,
     Symbol,
     Vector,
+    format_expression,
     read,
-    said,
 )
 from spikewright.modelling.semantic.pointer import SemanticPointer
 from spikewright.modelling.semantic.vocabulary import End, Vocabulary
@@ -96,7 +96,7 @@ class ExpressionValue(Operand):
         return self._expression
 
     def __repr__(self) -> str:
-        return f"<{said(self._expression)}>"
+        return f"<{format_expression(self._expression)}>"
 
 
 class _Symbols:
@@ -142,8 +142,12 @@ def send(value: Any, target: Any) -> Effect:
     elif isinstance(target, Node):
         into, name = target, repr(target)
     else:
-        raise NetworkError(f"{said(expression)} >> {target!r}: a module or a node is sent to")
-    return done(Effect(into, expression, f"{said(expression)} >> {name}"))
+        raise NetworkError(
+            f"{format_expression(expression)} >> {target!r}: a module or a node is sent to"
+        )
+    return connect_or_collect(
+        Effect(into, expression, f"{format_expression(expression)} >> {name}")
+    )
 
 
 def operand(value: Any, operator: str) -> Expression:

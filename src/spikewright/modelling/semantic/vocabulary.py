@@ -22,8 +22,8 @@ from spikewright.modelling.semantic.expression import (
     ProductExpression,
     SumExpression,
     Symbol,
+    format_expression,
     read,
-    said,
 )
 from spikewright.modelling.semantic.pointer import SemanticPointer, applied
 from spikewright.network import Node
@@ -215,7 +215,7 @@ class Vocabulary:
                 if isinstance(a, SemanticPointer) or isinstance(b, SemanticPointer):
                     return self._pointer(a) + self._pointer(b)
                 return a + b
-        raise NetworkError(f"{said(expression)} is of what modules send")
+        raise NetworkError(f"{format_expression(expression)} is of what modules send")
 
     @staticmethod
     def _times(a: SemanticPointer | float, b: SemanticPointer | float) -> SemanticPointer | float:

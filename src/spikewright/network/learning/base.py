@@ -28,15 +28,15 @@ Modified = Literal["decoders", "weights", "encoders"]
 Side = Literal["pre", "post"]
 
 ACTIVITY_FILTER = Lowpass(0.005)
-"""Behind which rules see activities unless they are told otherwise."""
+"""The default filter of the activities that rules read."""
 
 LEARNING_RULES = ClassRegistry("learning rule")
 """Every registered learning rule, by name (read only)."""
 
 
 class RuleInputs(NamedTuple):
-    """Facts for a rule: the step `dt` in seconds, the number of senders, and the receivers'
-    `scale`, `(out, 1)`: of encoders `gain / radius`, else None.
+    """What a rule knows of its connection: the step `dt` in seconds, the number of senders, and the
+    receivers' `scale`, `(out, 1)`: of encoders `gain / radius`, else None.
     """
 
     dt: float

@@ -341,11 +341,11 @@ def register(cls: T) -> T:
     """Class decorator: make a neuron type known to files, engines' tests and documentation."""
     plain = cls.__repr__
 
-    def shown(self: NeuronType) -> str:
+    def representation(self: NeuronType) -> str:
         text, given = plain(self), self.initial_state
         return f"{text[:-1]}{', ' * (text[-2] != '(')}initial_state={given!r})" if given else text
 
-    cls.__repr__ = shown  # type: ignore[method-assign, assignment]
+    cls.__repr__ = representation  # type: ignore[method-assign, assignment]
     return NEURON_TYPES.register(cls)
 
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from spikewright._base.arguments import frozen
 from spikewright._base.codec import ADDED
-from spikewright._base.options import meant
+from spikewright._base.options import did_you_mean
 from spikewright.errors import NetworkError
 from spikewright.network.distributions import Distribution
 from spikewright.network.shapes import finite
@@ -93,5 +93,5 @@ def check_kept(kind: str, name: Any, names: tuple[str, ...], where: str) -> None
         kept = f"keeps {', '.join(names)}" if names else "keeps nothing"
         raise NetworkError(
             f"{where} has {name!r}, and {kind} {kept} from step to step. "
-            f"{meant(str(name), names)}".rstrip()
+            f"{did_you_mean(str(name), names)}".rstrip()
         )

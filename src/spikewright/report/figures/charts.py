@@ -17,7 +17,7 @@ from spikewright._base.amounts import joules
 from spikewright.report.figures.scale import (
     EACH,
     PixelScale,
-    Show,
+    TickFormat,
     linear_ticks,
     log_ticks,
     plain,
@@ -144,7 +144,7 @@ class Axis:
     heading: str
     low: float
     high: float
-    show: Show = plain
+    format: TickFormat = plain
     most: tuple[int, int] = (6, 6)
     log: bool = False
     down: bool = False
@@ -157,7 +157,7 @@ class Axis:
         if self.named:
             return list(self.named)
         make = self.ticks_of or (log_ticks if self.log else linear_ticks)
-        return [(v, self.show(v)) for v in make(self.low, self.high, self.most[narrow])]
+        return [(v, self.format(v)) for v in make(self.low, self.high, self.most[narrow])]
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from spikewright.records import (
 )
 from spikewright.report.figures import charts
 from spikewright.report.figures.picture import ChartInfo, Row
-from spikewright.report.tables import network_text, shown
+from spikewright.report.tables import network_text, value_format
 
 _ROW = 30  # pixels of a cost table
 
@@ -141,25 +141,25 @@ class _Measures:
     unit: str
     table: str | None
 
-    def told(self, setting: _Tried) -> str:
+    def describe(self, setting: _Tried) -> str:
         """A setting in words."""
         is_loss = self.worth.name.endswith(" drop")
-        show = loss_unit(self.worth.fraction).format if is_loss else shown(self.worth)
+        text_of = loss_unit(self.worth.fraction).format if is_loss else value_format(self.worth)
         if self.unit != "J":
             price = f"{number(setting.cost)} {self.cost}"
         elif self.table is None:
             price = joules(setting.cost)
         else:
             price = format_energy(setting.cost, self.table)
-        return f"{setting.name}: {show(setting.worth)}, {price}"
+        return f"{setting.name}: {text_of(setting.worth)}, {price}"
 
     def axis(self, costs: Sequence[float]) -> charts.Axis:
         """The axis of costs, logarithmic where they differ much."""
         log = min(costs) > 0 and max(costs) > 5 * min(costs)
         known = self.unit == "J" or self.unit in self.cost
         heading = self.cost if known else f"{self.cost} ({self.unit})"
-        show = joules if self.unit == "J" else number
-        return charts.Axis(heading, *charts.with_room(costs, log), show, (8, 8), log)
+        text_of = joules if self.unit == "J" else number
+        return charts.Axis(heading, *charts.with_room(costs, log), text_of, (8, 8), log)
 
 
 def trade_off_info(records: Iterable[Record], cost: str = "spikes per sample") -> ChartInfo:
@@ -215,20 +215,20 @@ def _chart(
         some = [s for s in settings if s.colour == style]
         points = [(s.cost, unit * s.worth) for s in some]
         if points:
-            marks.append(charts.Marks(points, style, shape, [measures.told(s) for s in some]))
+            marks.append(charts.Marks(points, style, shape, [measures.describe(s) for s in some]))
     for s in _labelled(settings):
         style = {"c1": "name c1 strong", "c0": "", "other": "muted"}[s.colour]
         marks.append(charts.PointLabel((s.cost, unit * s.worth), s.name, style))
     lost = "Points of accuracy lost" if worth.name == "accuracy drop" else capital(worth.name)
     y = charts.measure_axis(worth.name, [*(s.worth for s in settings), *source], worth.fraction)
     x = measures.axis([s.cost for s in settings])
-    chosen = [f" Chosen: {measures.told(s)}." for s in settings if s.chosen]
+    chosen = [f" Chosen: {measures.describe(s)}." for s in settings if s.chosen]
     return charts.Chart(
         "trade_off",
         f"{lost} against {measures.cost}",
         [charts.Panel(x, y, marks, 282)],
         f"{len(settings)} settings by {measures.cost} and {worth.name}. No other is as good for "
-        f"less than {'; '.join(map(measures.told, front[:12]))}.{''.join(chosen[:1])}",
+        f"less than {'; '.join(map(measures.describe, front[:12]))}.{''.join(chosen[:1])}",
         _keys(settings, worth, source),
         f"{len(settings):,} settings, {n:,} samples.",
     )
@@ -253,8 +253,8 @@ def _keys(
         keys.append(charts.LegendEntry("mark", "other", "another is as good"))
     if "c1" in colours:
         keys.append(charts.LegendEntry("mark", "c1", "chosen", 2))
-    told = (f"the source, {shown(worth)(value)}" for value in source)
-    return [*keys, *(charts.LegendEntry("line", "source", text) for text in told)]
+    texts = (f"the source, {value_format(worth)(value)}" for value in source)
+    return [*keys, *(charts.LegendEntry("line", "source", text) for text in texts)]
 
 
 def _judged(records: list[Record]) -> list[Worth]:
@@ -301,8 +301,8 @@ def _name(record: Record) -> str:
     if "setting" in how:
         return str(how["setting"])
     steps, readout = how.get("steps"), how.get("readout", "mean")
-    told = [f"trial {how['trial']}", *([] if steps is None else [_steps(int(steps))])]
-    return ", ".join([*told, *([] if readout == "mean" else [f"readout {readout}"])])
+    parts = [f"trial {how['trial']}", *([] if steps is None else [_steps(int(steps))])]
+    return ", ".join([*parts, *([] if readout == "mean" else [f"readout {readout}"])])
 
 
 def _steps(count: int) -> str:

@@ -63,18 +63,18 @@ def _over_time(
     ends += [(unit * value, "source", "muted") for value in own]
     marks = [*bands, *marks, *(charts.Guide(unit * value, "source") for value in own)]
     of = "" if output is None else f", output {output}"
-    show = percent if worth.fraction else number
-    told = "; ".join(
-        f"{name} readout from {show(line[0][1])} at step {line[0][0]} to {show(line[-1][1])} "
-        f"({show(line[-1][2])} to {show(line[-1][3])}) at step {last}"
+    text_of = percent if worth.fraction else number
+    curves = "; ".join(
+        f"{name} readout from {text_of(line[0][1])} at step {line[0][0]} to {text_of(line[-1][1])} "
+        f"({text_of(line[-1][2])} to {text_of(line[-1][3])}) at step {last}"
         for name, line in lines.items()
     )
-    words = f"A line for each readout over {last} steps, with 95 % intervals: {told}."
+    words = f"A line for each readout over {last} steps, with 95 % intervals: {curves}."
     chart = charts.Chart(
         "accuracy_over_time",
         f"{capital(worth.name)} against steps{of}",
         [charts.Panel(x, y, marks, 262, ends=ends)],
-        words + "".join(f" The source: {show(value)}." for value in own),
+        words + "".join(f" The source: {text_of(value)}." for value in own),
         note=f"{first.n:,} samples; bands are 95 % intervals.",
     )
     key = worth.name.replace(" ", "_")
@@ -131,10 +131,10 @@ def _by_epoch(records: list[Record], kept: int | None) -> ChartInfo:
     marks, ends = charts.series(shown, _MARKED_EPOCHS)
     if kept is not None:
         marks.insert(0, charts.Guide(kept, "source", upright=True))
-    show = percent if fraction else number
-    told = "; ".join(
-        f"of samples {samples} from {show(line[0][1])} in epoch {line[0][0]} to "
-        f"{show(line[-1][1])} in epoch {line[-1][0]}"
+    text_of = percent if fraction else number
+    curves = "; ".join(
+        f"of samples {samples} from {text_of(line[0][1])} in epoch {line[0][0]} to "
+        f"{text_of(line[-1][1])} in epoch {line[-1][0]}"
         for samples, line in lines.items()
     )
     choice = f"epoch {kept} was kept" if kept is not None else "no epoch was kept"
@@ -143,7 +143,7 @@ def _by_epoch(records: list[Record], kept: int | None) -> ChartInfo:
         f"training_{key}",
         f"{capital(name)} by epoch",
         [charts.Panel(x, y, marks, 182, ends=ends)],
-        f"{capital(name)} {told}; {choice}.",
+        f"{capital(name)} {curves}; {choice}.",
         note=None if kept is None else f"Dashed: epoch {kept}, which was kept.",
     )
     rows = [(samples, *point) for samples, line in lines.items() for point in line]

@@ -94,8 +94,8 @@ def _boxes(parts: Parts, names: Sequence[str], place: int, ends: list[float]) ->
 
 
 def _words(layer: str, parts: Parts, whole: Mapping[str, float], names: Sequence[str]) -> str:
-    told = [f"{n} {percent(parts[layer][n])}" for n in names if parts[layer].get(n)]
-    return f"{layer} {percent(whole[layer])}" + (f" ({', '.join(told)})" if told else "")
+    texts = [f"{n} {percent(parts[layer][n])}" for n in names if parts[layer].get(n)]
+    return f"{layer} {percent(whole[layer])}" + (f" ({', '.join(texts)})" if texts else "")
 
 
 _PERCENTILES = (5, 25, 50, 75, 95)

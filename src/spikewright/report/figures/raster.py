@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from spikewright._base.amounts import capital, number
-from spikewright._base.pictures import as_pictures, picture_shape
+from spikewright._base.image_axes import as_images, image_shape
 from spikewright.report.figures import charts
 from spikewright.report.figures.picture import ChartInfo, Row
 from spikewright.report.figures.scale import linear_ticks, shortened
@@ -387,6 +387,6 @@ def _flat(values: Mapping[str, NDArray]) -> dict[str, NDArray]:
 
 def _grey(x: NDArray) -> NDArray | None:
     """A sample from 0, its least value, to 1, its greatest; colours are averaged."""
-    if picture_shape(x.shape) is None:
+    if image_shape(x.shape) is None:
         return None
-    return as_pictures(x[None], (float(x.min()), float(x.max())))[0].mean(axis=2) / 255
+    return as_images(x[None], (float(x.min()), float(x.max())))[0].mean(axis=2) / 255

@@ -159,9 +159,9 @@ class DecodedInfo:
             early = (self.time[0], float(errors.min()), self.settled, float(errors.max()))
             grey = [charts.Boxes([early], "ground")] if self.settled > self.time[0] else []
             below = [*grey, charts.Guide(0, "axis"), *self._lines(errors)]
-            told = f"root mean square {self.rms:.3g}"
-            panels.append(self._panel("error", errors, below, 90, told))
-            words += f" {capital(told)} of the error."
+            measured = f"root mean square {self.rms:.3g}"
+            panels.append(self._panel("error", errors, below, 90, measured))
+            words += f" {capital(measured)} of the error."
         return charts.Chart("decoded", "", panels, words, keys)
 
     def _panel(

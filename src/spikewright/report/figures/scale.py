@@ -117,4 +117,4 @@ def plain(value: float) -> str:
     return f"{value:,.10g}"
 
 
-Show = Callable[[float], str]
+TickFormat = Callable[[float], str]

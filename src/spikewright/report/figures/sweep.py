@@ -14,7 +14,7 @@ from spikewright.report.figures import charts
 from spikewright.report.figures.over_time import with_interval
 from spikewright.report.figures.picture import Row
 from spikewright.report.sweeps import REFERENCE, Key, by_setting, scale_text, steps_of_spikes
-from spikewright.report.tables import shown, value_of
+from spikewright.report.tables import value_format, value_of
 
 _PANELS = 4  # numbers of steps that are shown beside each other
 _WHISKERS = 24  # points up to which each gets its interval: more would hide each other
@@ -23,7 +23,7 @@ _BESIDE = "other dash1"
 _TITLE, _SCALE = "Scores and spikes by firing-rate scale", "firing-rate scale"
 
 
-class Point(NamedTuple):
+class ScalePoint(NamedTuple):
     """A scale's place on the axis, the score of the answers there, and the 95 % interval.
 
     `spikes` are those a sample, None of a network that does not spike.
@@ -47,7 +47,7 @@ class ScaleCurve:
     name: str
     readout: str
     steps: int
-    points: tuple[Point, ...]
+    points: tuple[ScalePoint, ...]
 
     @property
     def text(self) -> str:
@@ -82,7 +82,7 @@ class SweepInfo:
         return all(not isinstance(s, str) and s > 0 for s in self.scales)
 
     @property
-    def chosen(self) -> tuple[ScaleCurve, Point] | None:
+    def chosen(self) -> tuple[ScaleCurve, ScalePoint] | None:
         """The point that was chosen."""
         return next(((c, p) for c in self.curves for p in c.points if p.chosen), None)
 
@@ -150,17 +150,17 @@ class SweepInfo:
         )
 
     def _scores(
-        self, shown: Sequence[ScaleCurve], steps: int, several: bool, spiking: bool
+        self, value_format: Sequence[ScaleCurve], steps: int, several: bool, spiking: bool
     ) -> charts.Panel:
         """The scores of the answers, with intervals, beside the source."""
         unit = 100 if self.worth.fraction else 1
         source = [] if self.source is None else [self.source]
         beside = [point.value for curve in self.reference[:1] for point in curve.points]
-        reached = [v for c in shown for p in c.points for v in (p.low, p.high)] + beside
+        reached = [v for c in value_format for p in c.points for v in (p.low, p.high)] + beside
         y = charts.measure_axis(
             self.worth.name, [*reached, *source], self.worth.fraction, whole=True
         )
-        curves = [c for c in shown if c.steps == steps]
+        curves = [c for c in value_format if c.steps == steps]
         marks: list[charts.Mark] = [charts.Guide(unit * value, "source") for value in source]
         points = {c: [(self._at[p.place], unit * p.value) for p in c.points] for c in curves}
         marks += [charts.Guide(unit * value, _BESIDE) for value in beside]
@@ -181,14 +181,14 @@ class SweepInfo:
         x = self._scales("" if spiking else _SCALE)
         return charts.Panel(x, y, marks, 272, title=title if several else "")
 
-    def _spikes(self, shown: Sequence[ScaleCurve], steps: int) -> charts.Panel:
+    def _spikes(self, value_format: Sequence[ScaleCurve], steps: int) -> charts.Panel:
         """Spikes a sample, which do not depend on the readout; dashes keep those below visible."""
         first = self.curves[0].readout
-        counts = [p.spikes for c in shown for p in c.points if p.spikes is not None]
+        counts = [p.spikes for c in value_format for p in c.points if p.spikes is not None]
         log = min(counts) > 0
         y = charts.Axis("spikes per sample", *charts.with_room(counts, log), number, (5, 5), log)
         marks: list[charts.Mark] = []
-        drawn = [c for c in shown if c.steps == steps and c.readout == first]
+        drawn = [c for c in value_format if c.steps == steps and c.readout == first]
         for index, curve in enumerate(drawn):
             points = [(self._at[p.place], p.spikes) for p in curve.points if p.spikes is not None]
             style = self._style(curve).split()[0]
@@ -218,7 +218,7 @@ class SweepInfo:
         lines = (charts.LegendEntry("line", self._style(c), c.text) for c in curves)
         keys = list(dict.fromkeys(lines))
         if self.source is not None:
-            text = f"the source, {shown(self.worth)(self.source)}"
+            text = f"the source, {value_format(self.worth)(self.source)}"
             keys.append(charts.LegendEntry("line", "source", text))
         keys += [
             charts.LegendEntry("line", _BESIDE, self._reference(curve, point))
@@ -229,23 +229,23 @@ class SweepInfo:
             keys.append(charts.LegendEntry("mark", "ring", "chosen", 2))
         return keys
 
-    def _reference(self, curve: ScaleCurve, point: Point) -> str:
+    def _reference(self, curve: ScaleCurve, point: ScalePoint) -> str:
         chosen = ", chosen" if any(p.chosen for c in self.reference for p in c.points) else ""
-        value = shown(self.worth)(point.value)
+        value = value_format(self.worth)(point.value)
         return f"{REFERENCE}, {counted(curve.steps, 'step')}: {value}{_cost(point)}{chosen}"
 
-    def _title(self, curve: ScaleCurve, point: Point) -> str:
-        show = shown(self.worth)
-        interval = f"{show(point.low)} to {show(point.high)}"
+    def _title(self, curve: ScaleCurve, point: ScalePoint) -> str:
+        text_of = value_format(self.worth)
+        interval = f"{text_of(point.low)} to {text_of(point.high)}"
         scale = scale_text(self.scales[point.place])
-        return f"scale {scale}, {curve.text}: {show(point.value)} ({interval}){_cost(point)}"
+        return f"scale {scale}, {curve.text}: {text_of(point.value)} ({interval}){_cost(point)}"
 
     def _words(self, curves: Sequence[ScaleCurve]) -> str:
-        show = shown(self.worth)
+        text_of = value_format(self.worth)
         lines = "; ".join(
             f"{curve.text}: "
             + ", ".join(
-                f"{show(p.value)} at {scale_text(self.scales[p.place])}" for p in curve.points
+                f"{text_of(p.value)} at {scale_text(self.scales[p.place])}" for p in curve.points
             )
             for curve in curves[:8]
         )
@@ -253,7 +253,7 @@ class SweepInfo:
         return f"{self.worth.name} against the firing-rate scale. {lines}.{chosen}"
 
 
-def _cost(point: Point) -> str:
+def _cost(point: ScalePoint) -> str:
     """The spikes of a point as the end of a sentence, where they were counted."""
     return "" if point.spikes is None else f", {number(point.spikes)} spikes a sample"
 
@@ -315,6 +315,6 @@ def _curves(
                     here = [r for r in some if r.how.get("steps") == steps and "layer" not in r.how]
                     for r in select(here, worth.name, readout=readout, output=output):
                         spikes, chosen = value_of(here, "spikes per sample"), r.how.get("chosen")
-                        points.append(Point(place, *with_interval(r), spikes, bool(chosen)))
+                        points.append(ScalePoint(place, *with_interval(r), spikes, bool(chosen)))
                 name = Key(neurons, synapse, None).line or ("no synapse" if len(lines) > 1 else "")
                 yield ScaleCurve(name, readout, steps, tuple(points))

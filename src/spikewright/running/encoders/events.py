@@ -217,5 +217,7 @@ def _refuse(bad: NDArray, events: NDArray, where: str, why: str) -> None:
     """Raise `SimulationError` naming the first of the bad events, and its fault."""
     if bad.any():
         number = int(np.flatnonzero(bad)[0])
-        told = ", ".join(f"{name} {events[name][number]}" for name in events.dtype.names or ())
-        raise SimulationError(f"{where}: event {number}, ({told}), {why}")
+        fields_text = ", ".join(
+            f"{name} {events[name][number]}" for name in events.dtype.names or ()
+        )
+        raise SimulationError(f"{where}: event {number}, ({fields_text}), {why}")

@@ -35,7 +35,7 @@ MANY = 48
 """Settings that are checked where estimates decide."""
 
 _CHEAPEST = 0.75  # of these, where estimates decide
-_HOPE = 1.0  # standard errors above the limit up to which a cheap setting may still be tried
+_PROMISING = 1.0  # standard errors above the limit up to which a cheap setting may still be tried
 _SURE = 2.0  # standard errors below it from which a costlier setting is not needed
 _SPARE = 2  # settings costlier than one that surely holds, of those that are alike
 _LEVELS = 6  # levels of cost in an octave
@@ -61,13 +61,13 @@ def short_list(
             "no setting was measured on all samples before the search ended. Give it more time "
             "(timeout), or fewer samples"
         )
-    hopeful = [c for c in points if expected(c) <= max_drop + _HOPE * c.paired.error]
-    if not hopeful:
+    promising = [c for c in points if expected(c) <= max_drop + _PROMISING * c.paired.error]
+    if not promising:
         return [min(points, key=lambda c: (expected(c), c.cost))]
     if not every_length:
-        return _spread(needed(hopeful, max_drop, expected), most)
+        return _spread(needed(promising, max_drop, expected), most)
     by_length: dict[int, list[Measurement]] = {}
-    for candidate in hopeful:
+    for candidate in promising:
         by_length.setdefault(candidate.steps, []).append(candidate)
     best = [
         candidate
@@ -103,12 +103,12 @@ def undecided(
     """
     found: list[Measurement] = []
     for alike in families(candidates):
-        hopeful = [
-            c for c in alike if expected(c) <= certifiable + _HOPE * c.paired.error
+        promising = [
+            c for c in alike if expected(c) <= certifiable + _PROMISING * c.paired.error
         ] or alike[-1:]  # the costliest
-        holds = (expected(c) + _SURE * c.paired.error <= max_drop for c in hopeful)
-        first = next((number for number, sure in enumerate(holds) if sure), len(hopeful))
-        found.extend(hopeful[: first + 1 + _SPARE])
+        holds = (expected(c) + _SURE * c.paired.error <= max_drop for c in promising)
+        first = next((number for number, sure in enumerate(holds) if sure), len(promising))
+        found.extend(promising[: first + 1 + _SPARE])
     return found
 
 
@@ -264,7 +264,7 @@ def result(
         closest=nearest(held, asked["minimise"]),
         conclusion=conclusion(asked, best),
         table=_table(asked, held, best, objective.running.table),
-        records=tuple(record for one in (*searched, *held) for record in _told(one, best)),
+        records=tuple(record for one in (*searched, *held) for record in _records(one, best)),
         minimised=asked["minimise"],
         limit=asked["max_drop"],
         facts=facts,
@@ -280,16 +280,16 @@ def _point(
     how: dict[str, Any] = {"trial": one.trial, **({} if code is None else {"coding": brief(code)})}
     on = "held back" if checked else "searched"
     read = {"steps": found.steps, "dt": running.dt, "readout": found.readout}
-    told = {**how, **read, "samples": on}
+    conditions = {**how, **read, "samples": on}
     paired, n, sure = found.paired, found.paired.n, asked["confidence"]
     needed = paired.needed(asked["max_drop"], sure) if checked else None
     interval = paired.interval(sure) if checked else None
     worth = running.worth
     unit = "fraction" if worth.fraction else SCORE
-    drop = Record(f"{worth.name} drop", found.drop, unit, n, interval, told)
-    energy = {**told, "table": running.table, "network": "spiking"}
+    drop = Record(f"{worth.name} drop", found.drop, unit, n, interval, conditions)
+    energy = {**conditions, "table": running.table, "network": "spiking"}
     whole = found.network_steps
-    lasts = () if whole is None else (Record(NETWORK_STEPS, whole, "steps", n, None, told),)
+    lasts = () if whole is None else (Record(NETWORK_STEPS, whole, "steps", n, None, conditions),)
     return OperatingPoint(
         setting=StudySetting(f"trial {one.trial}", {}, how=how),
         steps=found.steps,
@@ -297,7 +297,14 @@ def _point(
         readout=objective.readout(found.readout),
         scores=(OutputScore(worth, drop, drop),),
         costs=tuple(
-            Record(_NAMES[name], value, _UNITS[name], n, None, energy if name == "energy" else told)
+            Record(
+                _NAMES[name],
+                value,
+                _UNITS[name],
+                n,
+                None,
+                energy if name == "energy" else conditions,
+            )
             for name, value in found.costs.items()
         )
         + lasts,
@@ -310,7 +317,7 @@ def _point(
     )
 
 
-def _told(point: OperatingPoint, best: OperatingPoint) -> Iterable[Record]:
+def _records(point: OperatingPoint, best: OperatingPoint) -> Iterable[Record]:
     """The records of a point; those of the checked ones have a role."""
     role = {"role": "chosen" if point is best else "runner up"} if point.check else {}
     return (replace(record, how={**record.how, **role}) for record in point.records)
@@ -326,8 +333,8 @@ def conclusion(asked: Mapping[str, Any], best: OperatingPoint) -> str:
     steps = steps_text(best.steps, best.latency)
     trained = "" if best.training is None else ", trained"
     lost = format_difference(best.lost, unit=_unit(best.scores[0].worth))
-    told = f"{steps}, {best.costs_text}{trained}; {lost}. {_verdict(asked, best)}"
-    return f"{told} {ONE_STEP}" if best.steps == 1 else told
+    text = f"{steps}, {best.costs_text}{trained}; {lost}. {_verdict(asked, best)}"
+    return f"{text} {ONE_STEP}" if best.steps == 1 else text
 
 
 def _verdict(asked: Mapping[str, Any], best: OperatingPoint) -> str:

@@ -35,8 +35,8 @@ _BESIDE = 0.2  # of a training's time, beside its epochs; at most half of it
 
 
 @dataclass(frozen=True)
-class Material:
-    """Samples to train on, `x` and `y` as `Conversion.train` takes them, and others to judge by."""
+class TuningData:
+    """Samples to train on, `x` and `y` as for `Conversion.train`, and others to validate on."""
 
     x: Any
     y: Any
@@ -50,16 +50,16 @@ class Material:
         return max(_FEWEST, math.ceil(_UPDATES * _BATCH / count))
 
 
-def material(train: Any, searched: Labelled) -> Material:
+def tuning_data(train: Any, searched: Labelled) -> TuningData:
     """The samples of a fine-tuning: those given as `(x, y)`, or of True most of those searched on.
 
     Labels of these are trained on; the truth of a metric is not, which only the metric knows.
     """
     if train is not True:
-        return Material(train[0], train[1], searched)
+        return TuningData(train[0], train[1], searched)
     cut = len(searched) - round(_JUDGED * len(searched))
     mine = searched[:cut]
-    return Material(mine.x, None if mine.margins is None else mine.y, searched[cut:])
+    return TuningData(mine.x, None if mine.margins is None else mine.y, searched[cut:])
 
 
 @dataclass(eq=False)
@@ -71,7 +71,7 @@ class FineTuning:
     """
 
     objective: Objective
-    given: Material
+    given: TuningData
     limit: float
     trainable: tuple[str, ...]
     seconds: float

@@ -1,7 +1,7 @@
-"""The generators of settings: those of tables and rules, a plain sweep, and channels one by one.
+"""The settings that a search tries: initial ones, a baseline sweep, and refinements by channel.
 
-The plain sweep has one scale for the whole network, many scales: a user would try it without a
-search. One run of many steps is read after every smaller number of them, so that a scale is one
+The baseline sweep tries many scales, each for the whole network, as a user would without a search.
+A run of many steps is read out after every smaller number of steps too, so that a scale takes one
 trial, whatever the number of steps.
 """
 
@@ -38,8 +38,8 @@ _TABLED, _LOWER = (2, 4), (0.0, -0.25, -0.5)  # steps, and octaves of all scales
 _THREE = (1.0, -0.5, -2.0)
 
 
-def starts(space: Mapping[str, Parameter]) -> list[Values]:
-    """Settings to begin with, those that take little time first.
+def initial_settings(space: Mapping[str, Parameter]) -> list[Values]:
+    """The settings that a search begins with, those that take little time first.
 
     Every rule in the fewest steps, where neurons may send several spikes at once, and the first
     one with every correction; then the first rule in some steps and in the most, with each cap
@@ -69,15 +69,15 @@ def starts(space: Mapping[str, Parameter]) -> list[Values]:
     return [item for place, item in enumerate(found) if item not in found[:place]]
 
 
-def begun(
+def ordered_settings(
     space: Mapping[str, Parameter], dt: float, chosen: Callable[[Values, ScaleRule], Values]
 ) -> list[Values]:
-    """Settings to begin with: those that rank first in the tables of few steps, and the `starts`.
+    """The first settings: those that rank first in tables of few steps, then `initial_settings`.
 
     `chosen` gives the values of the thresholds that a rule chooses itself.
     """
     few, more = (_tabled(space, steps, dt, chosen) for steps in _TABLED)
-    plain = starts(space)
+    plain = initial_settings(space)
     return [*few, *plain[: len(_RULE_LEVELS)], *more, *plain[len(_RULE_LEVELS) :]]
 
 
@@ -109,7 +109,7 @@ def _ladder(
         yield {**values, "level": clipped}
 
 
-ORIGIN = "plain sweep"
+ORIGIN = "plain sweep"  # as studies on disk store it
 RULE = "one scale"
 _OCTAVES = (5.0, 4.0, 3.0, 2.0, 1.0, 0.0, -1.0, -2.0, -3.0)
 _GRID = 16  # levels in an octave, near the best
@@ -124,7 +124,7 @@ _BEHIND = 1.25  # times the cheapest that was found elsewhere: beyond, no finer 
 
 
 @dataclass(frozen=True, eq=False)
-class PlainSweep:
+class BaselineSweep:
     """Proposes the scales of a sweep: octaves, and `finer` ones beside the best of these.
 
     `seconds(steps)` says how long a trial takes, `time` how long a search may last. The sweep has a
@@ -145,10 +145,12 @@ class PlainSweep:
         tried = self._tried(study)
         if self._over(tried):
             return
-        begun = {**begin(self.space), **tried[0]["asked"]}["steps"] if tried else self._steps()
-        if begun is not None:
+        ordered_settings = (
+            {**begin(self.space), **tried[0]["asked"]}["steps"] if tried else self._steps()
+        )
+        if ordered_settings is not None:
             for level in _OCTAVES:
-                yield ProposedSetting(self._values(level, int(begun)), ORIGIN)
+                yield ProposedSetting(self._values(level, int(ordered_settings)), ORIGIN)
             if not self.settled:
                 yield from self.finer(study)
 

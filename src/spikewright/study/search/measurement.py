@@ -1,4 +1,4 @@
-"""The measured results of one setting, and the goal of a search as one number that compares two."""
+"""The measured results of one setting, and the criterion by which a search compares two of them."""
 
 from __future__ import annotations
 
@@ -116,10 +116,10 @@ _LEAST = 0.25  # of what may be lost: certificates for less are not worth their 
 
 
 @dataclass(frozen=True)
-class Aim:
-    """The least cost among drops of at most `limit`.
+class PenalizedCost:
+    """The criterion of a search: least cost with a drop of at most `limit`, as a penalty function.
 
-    `merit` is smaller for better points. It is the logarithm of the cost, plus the distance of the
+    `value` is smaller for better points. It is the logarithm of the cost, plus the distance of the
     drop from the limit in units of the loss allowed, times 0.3 below the limit and 1.5 above. Drops
     fall about with the third power of the spikes, so that a whole unit is worth a third of the
     cost. Far above the limit, and where nothing spikes and nothing costs, the drop alone counts.
@@ -132,15 +132,15 @@ class Aim:
     ratio: float = 1.0
 
     @classmethod
-    def of(cls, limit: float, max_drop: float, n: int, size: float = 1.0) -> Aim:
-        """Aim at a limit where `max_drop` is asked for, as measured on `n` samples.
+    def of(cls, limit: float, max_drop: float, n: int, size: float = 1.0) -> PenalizedCost:
+        """The criterion for a limit where `max_drop` is asked for, as measured on `n` samples.
 
         `size` is the largest loss of one sample: of right answers one.
         """
         return cls(limit, max(max_drop, 2.0 * size / n))
 
-    def informed(self, points: Iterable[Measurement]) -> Aim:
-        """The same aim, with the ratio of drop and risk that points near the limit have.
+    def fitted(self, points: Iterable[Measurement]) -> PenalizedCost:
+        """The same criterion, with the ratio of drop and risk that points near the limit have.
 
         Few near points say little about it: then those farther off count too, the nearest first.
         """
@@ -159,17 +159,17 @@ class Aim:
         """The worth of a rise of the risk, as a logarithm of the cost."""
         return max(self.ratio, _LEAST_RATIO) / self.unit
 
-    def merit(self, point: Measurement) -> float:
-        """The figure of merit of a point; smaller is better."""
+    def value(self, point: Measurement) -> float:
+        """The penalised cost of a point; smaller is better."""
         return self._merit(point.cost, self.expected(point))
 
-    def hope(self, point: Measurement) -> float:
-        """The best `merit` that more samples may show of a point that was measured on few."""
+    def lower_bound(self, point: Measurement) -> float:
+        """The least `value` that more samples may show for a point that was measured on few."""
         return self._merit(point.cost, self.expected(point) - _PATIENCE * point.paired.error)
 
     def best(self, points: Iterable[Measurement]) -> Measurement:
         """The best of some points, of equal ones that of the earliest trial."""
-        return min(points, key=lambda p: (self.merit(p), p.trial, p.steps))
+        return min(points, key=lambda p: (self.value(p), p.trial, p.steps))
 
     def expected(self, point: Measurement) -> float:
         """The drop to be expected on other samples."""

@@ -13,13 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright._base.arguments import is_plain_number, is_plain_whole
+from spikewright._base.formatting import label_to_name
 from spikewright._base.options import Check, one_of
-from spikewright._base.texts import bare_name
-from spikewright.choosing import LayerStatistics, NeuronSetting, RuleCase, ScaleRule
+from spikewright.choosing import LayerStatistics, NeuronConfig, RuleContext, ScaleRule
 from spikewright.choosing.rules import RULES, EnergyBudget, parse
+from spikewright.choosing.rules.budget_allocation import BudgetAllocator, LayerBudget, Thresholds
 from spikewright.choosing.rules.energy_budget import proportions_of
 from spikewright.choosing.rules.rule import brief
-from spikewright.choosing.rules.spending import Item, Spending, Thresholds
 from spikewright.choosing.statistics.sensitivity import sensitivities
 from spikewright.conversion import Conversion
 from spikewright.errors import ConversionError, TuningError
@@ -43,7 +43,7 @@ _CURVES = 64  # of layers, that are held at once
 
 
 class Allocation:
-    """Spreads spikes over the channels of all layers of `case`, by one of `rules`.
+    """Spreads spikes over the channels of all layers of `context`, by one of `rules`.
 
     A rule keeps thresholds in the proportions that it chooses them in; None spends spikes where
     they do most, as `EnergyBudget(per="channel")` does. `weights` `{layer: (channels,)}` say how
@@ -51,16 +51,19 @@ class Allocation:
     """
 
     def __init__(
-        self, case: RuleCase, weights: Mapping[str, NDArray], rules: Mapping[str, ScaleRule | None]
+        self,
+        context: RuleContext,
+        weights: Mapping[str, NDArray],
+        rules: Mapping[str, ScaleRule | None],
     ) -> None:
-        self._case, self._weights, self.rules = case, weights, rules
-        self._spending = lru_cache(max(1, _CURVES // len(self.layers)))(self._make_spending)
+        self._context, self._weights, self.rules = context, weights, rules
+        self._allocator = lru_cache(max(1, _CURVES // len(self.layers)))(self._make_allocator)
         self._proportions = lru_cache(maxsize=16)(self._make_proportions)
 
     @property
     def layers(self) -> Mapping[str, LayerStatistics]:
         """The statistics of the layers."""
-        return self._case.layers
+        return self._context.layers
 
     @cached_property
     def neurons(self) -> int:
@@ -73,7 +76,7 @@ class Allocation:
         spikes: float,
         shares: Mapping[str, float],
         steps: int,
-        setting: NeuronSetting,
+        setting: NeuronConfig,
     ) -> dict[str, NDArray]:
         """Thresholds `(channels,)` of every layer at which about `spikes` are spent on a sample.
 
@@ -81,24 +84,24 @@ class Allocation:
         powers of two: a layer with 1 has half the thresholds (for the least error about half).
         """
         proportions = self._proportions(rule, setting)
-        spending = self._spending(steps, setting)
-        return spending.near(spikes, shares=shares, proportions=proportions)
+        allocator = self._allocator(steps, setting)
+        return allocator.near(spikes, shares=shares, proportions=proportions)
 
-    def _make_spending(self, steps: int, setting: NeuronSetting) -> Spending:
+    def _make_allocator(self, steps: int, setting: NeuronConfig) -> BudgetAllocator:
         items = {
-            name: Item(layer, setting, steps, self._weights[name], per="channel")
+            name: LayerBudget(layer, setting, steps, self._weights[name], per="channel")
             for name, layer in self.layers.items()
         }
-        return Spending(items, 1.0)
+        return BudgetAllocator(items, 1.0)
 
-    def _make_proportions(self, name: str, setting: NeuronSetting) -> Thresholds | None:
+    def _make_proportions(self, name: str, setting: NeuronConfig) -> Thresholds | None:
         rule = self.rules[name]
         return None if rule is None else self.chosen(rule, setting)
 
-    def chosen(self, rule: ScaleRule, setting: NeuronSetting) -> Thresholds:
+    def chosen(self, rule: ScaleRule, setting: NeuronConfig) -> Thresholds:
         """The thresholds `(channels,)` of every layer as a rule chooses them itself."""
-        case = replace(self._case, settings=dict.fromkeys(self.layers, setting))
-        return proportions_of(rule, case, self.layers, "channel")
+        context = replace(self._context, settings=dict.fromkeys(self.layers, setting))
+        return proportions_of(rule, context, self.layers, "channel")
 
 
 def allocate(
@@ -111,10 +114,10 @@ def allocate(
     graph, layers = conversion.canonical, tuple(conversion.populations())
     outputs = Roles(graph).read_from()
     statistics = conversion.calibrate(samples, progress=False)
-    settings = dict.fromkeys(layers, NeuronSetting())
-    case = RuleCase(graph, conversion.graph, settings, outputs, statistics)
+    settings = dict.fromkeys(layers, NeuronConfig())
+    context = RuleContext(graph, conversion.graph, settings, outputs, statistics)
     weights = sensitivities(graph, layers, samples, outputs, "channel", work)
-    return Allocation(case, weights, rules)
+    return Allocation(context, weights, rules)
 
 
 STEPS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32)
@@ -166,7 +169,7 @@ def _or_none(check: Check) -> Check:
 
 def offset_of(layer: str) -> str:
     """The parameter of a layer's own share: studies name it without the kind that is printed."""
-    return _OFFSET + bare_name(layer)
+    return _OFFSET + label_to_name(layer)
 
 
 def searched_rules() -> dict[str, ScaleRule | None]:
@@ -344,10 +347,10 @@ def values_for(code: Coding, space: Space) -> Values:
     raise refused
 
 
-def _setting(values: Mapping[str, Plain]) -> NeuronSetting:
+def _setting(values: Mapping[str, Plain]) -> NeuronConfig:
     """The facts about neurons that rules use."""
     cap: Any = values["max_spikes_per_step"]
-    return NeuronSetting(cap, 0.5 if values["initial_voltage"] == "half" else 0.0)
+    return NeuronConfig(cap, 0.5 if values["initial_voltage"] == "half" else 0.0)
 
 
 def rounded(values: NDArray) -> NDArray:

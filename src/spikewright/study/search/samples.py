@@ -18,11 +18,11 @@ from spikewright.errors import SimulationError, TuningError
 from spikewright.measure import EveryStep
 from spikewright.measure.energy import energy
 from spikewright.measure.operations import Counter
-from spikewright.measure.truth import Metric, Output, given_for, labels_of
+from spikewright.measure.targets import Metric, Output, given_for, labels_of
 from spikewright.network import Node
 from spikewright.records import Worth
-from spikewright.running.converted import as_source
 from spikewright.running.inputs import feeds_of
+from spikewright.running.protocols import as_source
 from spikewright.running.recording import outputs_of, padding_in
 from spikewright.running.runner import RunJob, Runner
 

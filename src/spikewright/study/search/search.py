@@ -15,10 +15,10 @@ from typing import Any, NamedTuple
 from spikewright._base.optional import require
 from spikewright.errors import SpikewrightError, TuningError
 from spikewright.study.search.coding import waiting_otherwise
-from spikewright.study.search.measurement import Aim, Measurement, joined
+from spikewright.study.search.measurement import Measurement, PenalizedCost, joined
 from spikewright.study.search.objective import Objective
 from spikewright.study.search.space import Choices, Range, Space, Values, asked
-from spikewright.study.search.trials import Study, quiet, values_of, worker_name, written
+from spikewright.study.search.trials import Study, points_as_json, quiet, values_of, worker_name
 
 PARTS = (200, 600)
 """Samples after which a trial is looked at: one that cannot become good any more is pruned."""
@@ -26,10 +26,10 @@ PARTS = (200, 600)
 _TURNS = 6  # of so many trials one is Optuna's own proposal
 _LENGTHS = 3  # run lengths whose best settings are stepped from
 _ORDER = (0, 1, 0, 2)
-_SPARE = 0.35  # in merit: what is not much worse than the best is measured to the end
+_SPARE = 0.35  # in `value`: what is not much worse than the best is measured to the end
 _COARSE, _REFINED, _FINE = (1.0, 0.5, 0.25), (0.5, 0.25, 0.125), (0.25, 0.125, 0.0625)
 _STALE = 40  # Optuna's own proposals in a row without progress, after which the search ends
-_HOPELESS = 5  # failures, and nothing else, after which it gives up
+_MOST_FAILURES = 5  # failures, and nothing else, after which it gives up
 
 
 class ProposedSetting(NamedTuple):
@@ -47,8 +47,8 @@ Generator = Callable[[Study], Iterable[ProposedSetting]]
 class Search:
     """Tries settings of an `objective` until it is over.
 
-    What `generators` propose is tried in turn; then, for each of `aims` in turn, settings one step
-    away from the best so far. The first aim is the one that Optuna's sampler and the pruning go by.
+    What `generators` propose is tried in turn; then, for each of `criteria` in turn, settings one
+    step away from the best so far. Optuna's sampler and the pruning go by the first criterion.
     `refine` gives settings near a point that parameters cannot express. With `sampling` Optuna
     proposes settings too; without it all begin with those of the generators.
     """
@@ -56,7 +56,7 @@ class Search:
     study: Study
     objective: Objective
     refine: Callable[..., Iterable[Values]]
-    aims: Sequence[Aim]
+    criteria: Sequence[PenalizedCost]
     generators: Sequence[Generator]
     sampling: bool = True
 
@@ -95,7 +95,7 @@ class Search:
             return self.next() is None
         if not points:
             return False
-        last = max(self._informed(aim).best(points).trial for aim in self.aims)
+        last = max(self._fitted(criterion).best(points).trial for criterion in self.criteria)
         later = [t for t in self.study.trials if t.number > last]
         free = sum(t.user_attrs.get("origin") == "free" for t in later)
         return free >= _STALE and self.next(stepping=True) is None
@@ -118,18 +118,20 @@ class Search:
         objective, values = self.objective, proposal.values
         return objective.affordable(values) and objective.identify(values) not in known
 
-    def _bases(self, points: Sequence[Measurement], turn: int) -> Iterator[tuple[Aim, Measurement]]:
-        """Points to step from, by turns: for each aim the best, and the best of other run lengths.
+    def _bases(
+        self, points: Sequence[Measurement], turn: int
+    ) -> Iterator[tuple[PenalizedCost, Measurement]]:
+        """Points to step from in turn: the best of each criterion, and the best of other lengths.
 
-        Of each aim the best comes every other time.
+        Of each criterion the best comes every other time.
         """
-        for i in range(len(self.aims)):
-            aim = self._informed(self.aims[(turn + i) % len(self.aims)])
-            ranked = _best_of_lengths(points, aim)[:_LENGTHS]
-            first = _ORDER[turn // len(self.aims) % len(_ORDER)] % len(ranked)
-            yield from ((aim, item) for item in [*ranked[first:], *ranked[:first]])
+        for i in range(len(self.criteria)):
+            criterion = self._fitted(self.criteria[(turn + i) % len(self.criteria)])
+            ranked = _best_of_lengths(points, criterion)[:_LENGTHS]
+            first = _ORDER[turn // len(self.criteria) % len(_ORDER)] % len(ranked)
+            yield from ((criterion, item) for item in [*ranked[first:], *ranked[:first]])
 
-    def steps_from(self, aim: Aim, point: Measurement) -> Iterator[ProposedSetting]:
+    def steps_from(self, criterion: PenalizedCost, point: Measurement) -> Iterator[ProposedSetting]:
         """Settings one step away from a point, coarse ones first.
 
         Numbers up and down, smaller and smaller; in between refinements, and other silent steps of
@@ -146,7 +148,7 @@ class Search:
             for size in _COARSE:
                 yield from _numbers(self.objective.space, values, size)
         for size in _REFINED:
-            for found in self.refine(values, point, size, aim.exchange):
+            for found in self.refine(values, point, size, criterion.exchange):
                 yield ProposedSetting(found, f"refined {size:g}")
             yield from waiting
         for size in _FINE:
@@ -156,10 +158,10 @@ class Search:
 
     def expected(self) -> Callable[[Measurement], float]:
         """The drop to be expected of a point, after all that was measured."""
-        return self._informed(self.aims[0]).expected
+        return self._fitted(self.criteria[0]).expected
 
-    def _informed(self, aim: Aim) -> Aim:
-        return aim.informed(self.study.finished())
+    def _fitted(self, criterion: PenalizedCost) -> PenalizedCost:
+        return criterion.fitted(self.study.finished())
 
     def _enqueue(self, proposal: ProposedSetting) -> None:
         refined = set(proposal.values) - set(self.objective.space)
@@ -180,7 +182,7 @@ class Search:
         }
 
     def _try(self, trial: Any) -> float:
-        """Measure one setting on more and more samples; returns its merit."""
+        """Measure one setting on more and more samples; returns its value."""
         trial.set_user_attr("worker", worker_name())
         values = self._values(trial)
         key = self.objective.identify(values)
@@ -191,7 +193,7 @@ class Search:
         if not self.objective.affordable(values) or self.study.has_twin(trial.number, key):
             raise require("optuna").TrialPruned()
         parts: list[Sequence[Measurement]] = []
-        aim, samples = self._informed(self.aims[0]), len(self.objective.samples)
+        criterion, samples = self._fitted(self.criteria[0]), len(self.objective.samples)
         for number, part in enumerate(_parts(samples)):
             try:
                 parts.append(self.objective.measure(values, part))
@@ -199,32 +201,32 @@ class Search:
                 trial.set_user_attr("error", str(error))
                 raise
             if part.stop < samples:
-                hope = min(map(aim.hope, joined(parts)))
-                trial.report(hope, number)
+                lower_bound = min(map(criterion.lower_bound, joined(parts)))
+                trial.report(lower_bound, number)
                 done = (t.value for t in self.study.trials if t.state.name == "COMPLETE")
-                if hope > min(done, default=float("inf")) + _SPARE:
+                if lower_bound > min(done, default=float("inf")) + _SPARE:
                     raise require("optuna").TrialPruned()
         points = joined(parts)
         trial.set_user_attr("values", json.dumps(values))
-        trial.set_user_attr("points", written(points))
-        return aim.merit(aim.best(points))
+        trial.set_user_attr("points", points_as_json(points))
+        return criterion.value(criterion.best(points))
 
     def _check_failures(self) -> None:
         counts = self.study.counts()
-        if counts.get("FAIL", 0) < _HOPELESS or set(counts) - {"FAIL", "WAITING"}:
+        if counts.get("FAIL", 0) < _MOST_FAILURES or set(counts) - {"FAIL", "WAITING"}:
             return
         found = self.study.failures() or {"no reason was noted": counts["FAIL"]}
         reasons = "\n  - ".join(f"{count} x {reason}" for reason, count in found.items())
         raise TuningError(f"no setting of the space can be tried:\n  - {reasons}")
 
 
-def _best_of_lengths(points: Sequence[Measurement], aim: Aim) -> list[Measurement]:
+def _best_of_lengths(points: Sequence[Measurement], criterion: PenalizedCost) -> list[Measurement]:
     """The best point of every number of steps, the best of them first."""
     best: dict[int, Measurement] = {}
     for point in points:
-        if point.steps not in best or aim.merit(point) < aim.merit(best[point.steps]):
+        if point.steps not in best or criterion.value(point) < criterion.value(best[point.steps]):
             best[point.steps] = point
-    return sorted(best.values(), key=lambda point: (aim.merit(point), point.trial))
+    return sorted(best.values(), key=lambda point: (criterion.value(point), point.trial))
 
 
 def _parts(samples: int) -> Iterator[slice]:

@@ -138,7 +138,7 @@ def open_study(storage: str | Path | None, facts: Mapping[str, Any], seed: int) 
     optuna = require("optuna")
     optuna.logging.set_verbosity(optuna.logging.ERROR)  # failures are noted with the trial
     with quiet():
-        inner = _begun(storage, seed)
+        inner = _create_study(storage, seed)
         _check_facts(inner, facts)
     study = Study(inner)
     study.refresh()
@@ -153,7 +153,7 @@ def _sampler(seed: int) -> Any:
         return samplers.TPESampler(seed=seed, multivariate=True, group=True, n_startup_trials=8)
 
 
-def _begun(storage: str | Path | None, seed: int) -> Any:
+def _create_study(storage: str | Path | None, seed: int) -> Any:
     """Optuna's study; another worker may be making the same one at this moment."""
     optuna = require("optuna")
     for attempt in range(_ATTEMPTS):
@@ -173,8 +173,9 @@ def _begun(storage: str | Path | None, seed: int) -> Any:
                 continue
             reason = str(error).split("\n")[0]
             raise TuningError(
-                f"the study at {shown(storage)!r} cannot be opened ({type(error).__name__}: "
-                f"{reason}). Give a path for a SQLite file, or a URL that Optuna knows"
+                f"the study at {without_password(storage)!r} cannot be opened "
+                f"({type(error).__name__}: {reason}). Give a path for a SQLite file, or a URL that "
+                "Optuna knows"
             ) from error
     raise TypeError("unreachable: the last attempt returns or raises")
 
@@ -202,7 +203,7 @@ def _storage(where: str | Path | None) -> Any:
     return storage
 
 
-def shown(storage: str | Path | None) -> str:
+def without_password(storage: str | Path | None) -> str:
     """The storage of a study, without the password that a URL may hold."""
     return re.sub(r"(://[^:/@]*):[^@]*@", r"\1:***@", str(storage))
 
@@ -246,7 +247,7 @@ def _check_facts(study: Any, facts: Mapping[str, Any]) -> None:
 def _points(frozen: Any) -> list[Measurement]:
     """The points that a finished trial keeps; raises `TuningError` for other data."""
     values, origin = values_of(frozen), str(frozen.user_attrs.get("origin", ""))
-    with _own(frozen):
+    with _readable_trial(frozen):
         setting = {"values": values, "trial": frozen.number, "origin": origin}
         points = json.loads(frozen.user_attrs["points"])
         return [Measurement.of(entry, **setting) for entry in points]
@@ -254,7 +255,7 @@ def _points(frozen: Any) -> list[Measurement]:
 
 def values_of(trial: Any) -> Values:
     """The values that one of Optuna's trials keeps; raises `TuningError` for other data."""
-    with _own(trial):
+    with _readable_trial(trial):
         values: Values = json.loads(trial.user_attrs["values"])
         check(values, dict[str, bool | Finite | str | None])
         code_of(values)
@@ -262,7 +263,7 @@ def values_of(trial: Any) -> Values:
 
 
 @contextmanager
-def _own(trial: Any) -> Iterator[None]:
+def _readable_trial(trial: Any) -> Iterator[None]:
     """Raise `TuningError` for a trial that cannot be read because another program wrote it."""
     try:
         yield
@@ -273,7 +274,7 @@ def _own(trial: Any) -> Iterator[None]:
         ) from error
 
 
-def written(points: Sequence[Measurement]) -> str:
+def points_as_json(points: Sequence[Measurement]) -> str:
     """The points of a trial that matter, as JSON: those that no other beats at its steps."""
     kept = {id(p) for p in unbeaten(points)}
     by_steps: dict[int, list[Measurement]] = {}

@@ -17,8 +17,8 @@ from spikewright.choosing import fingerprint
 from spikewright.choosing.rules.rule import brief
 from spikewright.conversion import convert
 from spikewright.errors import TuningError
-from spikewright.lower.trace import silently
-from spikewright.measure.truth import Metric
+from spikewright.lower.trace import suppress_warnings
+from spikewright.measure.targets import Metric
 from spikewright.study.options import TuneOptions
 from spikewright.study.programs import ModelReference
 from spikewright.study.result import StudyResult
@@ -33,16 +33,15 @@ from spikewright.study.search.choice import (
     undecided,
 )
 from spikewright.study.search.coding import codes_of
-from spikewright.study.search.fine_tuning import FineTuning, material
-from spikewright.study.search.generators import PlainSweep, Refinement
-from spikewright.study.search.generators import begun as begin_with
-from spikewright.study.search.measurement import Aim, Measurement, certifiable
+from spikewright.study.search.fine_tuning import FineTuning, tuning_data
+from spikewright.study.search.generators import BaselineSweep, Refinement, ordered_settings
+from spikewright.study.search.measurement import Measurement, PenalizedCost, certifiable
 from spikewright.study.search.objective import Objective
 from spikewright.study.search.parameters import Translation, allocate, space_of, with_rules
 from spikewright.study.search.samples import Labelled, Running, digest, divided
 from spikewright.study.search.search import ProposedSetting, Search
 from spikewright.study.search.space import Values, restricted, within
-from spikewright.study.search.trials import Study, open_study, shown
+from spikewright.study.search.trials import Study, open_study, without_password
 from spikewright.training.options import named
 
 _CALIBRATED = 256  # samples whose values the rules look at
@@ -52,8 +51,8 @@ _TRAINING = 0.6  # of the time, where settings are trained
 _FEW = 3  # settings that are checked where some are trained besides, which cost less
 _CHECKING = 0.4  # of the time of the search at most for what is held back
 _ONCE = 0.85  # of the time of trials as long, which are read out after many steps: with a margin
-_WARM = 3  # trials before the plain sweep: then it is known how long others take
-_PLAIN = 48  # settings of the plain sweep that are checked where estimates decide
+_WARM = 3  # trials before the baseline sweep: then it is known how long others take
+_SWEPT = 48  # settings of the baseline sweep that are checked where estimates decide
 _OF_RUNS = ("dt", "engine", "precision", "threads", "seed")
 _OF_MODEL = ("max_pool", "weights", "outputs")
 
@@ -93,13 +92,13 @@ def tune(model: Any, x: Any, y: Any, **options: Unpack[TuneOptions]) -> StudyRes
     require("optuna")
     if options["train"] is not False:
         require("torch")
-    begun = time.monotonic()
+    started = time.monotonic()
     metric = Metric.of(options["metric"])
     _check(options, metric)
     run: dict[str, Any] = {name: options[name] for name in _OF_RUNS}  # type: ignore[literal-required]
     energies = options["energy_table"] if options["minimise"] == "energy" else None
-    with silently():
-        return _search(model, x, y, options, Running(**run, table=energies, metric=metric), begun)
+    with suppress_warnings():
+        return _search(model, x, y, options, Running(**run, table=energies, metric=metric), started)
 
 
 def _check(asked: TuneOptions, metric: Metric | None) -> None:
@@ -118,7 +117,7 @@ def _check(asked: TuneOptions, metric: Metric | None) -> None:
 
 
 def _search(
-    model: Any, x: Any, y: Any, asked: TuneOptions, running: Running, begun: float
+    model: Any, x: Any, y: Any, asked: TuneOptions, running: Running, started: float
 ) -> StudyResult:
     """Search as requested, from a time on."""
     trainable = named(asked["trainable"])
@@ -144,9 +143,9 @@ def _search(
     )
     coded = [objective.coded(code, space) for code in codes if code.steps is not None]
     study = open_study(asked["study"], _facts(asked, objective, held), running.seed)
-    tuning = _Tuning(asked, objective, held, study, begun, coded=coded, rates=rates)
+    tuning = _Tuning(asked, objective, held, study, started, coded=coded, rates=rates)
     with _bar(asked) as advance:
-        tuning.trying.run(tuning.is_over, advance)
+        tuning.search.run(tuning.is_over, advance)
     checked, refused = tuning.checked(trainable)
     facts = {
         "confidence": asked["confidence"],
@@ -155,7 +154,7 @@ def _search(
         "held_back": len(held),
         "trials": study.counts(),
         "failures": {**study.failures(), **refused},
-        "study": None if asked["study"] is None else shown(asked["study"]),
+        "study": None if asked["study"] is None else without_password(asked["study"]),
         "energy_table": running.table,
     }
     return result(
@@ -165,73 +164,83 @@ def _search(
         checked=checked,
         origin=origin,
         facts=facts,
-        certifying=tuning.sure is not None,
+        certifying=tuning.certifiable_drop is not None,
     )
 
 
 @dataclass(eq=False)
 class _Tuning:
-    """The stages of a search, which `begun` at some time: trials, training, and the last check.
+    """The stages of a search that began at the time `started`: trials, training, the last check.
 
     `coded` are values of codes with steps of their own, beside firing rates where `rates` is true.
-    `held` are the samples that are held back, `sure` the drop that they will probably certify; None
-    where that is hardly any. Then estimates decide, and every cheap setting has a chance.
+    `held` are the samples that are held back, `certifiable_drop` is the drop that they will
+    probably certify; None where that is hardly any. Then estimates decide, and every cheap setting
+    has a chance.
     """
 
     asked: TuneOptions
     objective: Objective
     held: Labelled
     study: Study
-    begun: float
+    started: float
     coded: Sequence[Values]
     rates: bool
-    sure: float | None = field(init=False)
-    plain: PlainSweep = field(init=False)
-    trying: Search = field(init=False)
+    certifiable_drop: float | None = field(init=False)
+    baseline: BaselineSweep = field(init=False)
+    search: Search = field(init=False)
 
     def __post_init__(self) -> None:
         asked, mine, space = self.asked, self.objective.samples, self.objective.space
         most = asked["max_drop"]
-        self.sure = certifiable(len(self.held), most, asked["confidence"], self.held.size)
+        self.certifiable_drop = certifiable(
+            len(self.held), most, asked["confidence"], self.held.size
+        )
         # where nothing is certified, half the limit: a choice loses more on samples that are new
-        limits = [most / 2 if self.sure is None else self.sure, most]
-        aims = [Aim.of(limit, most, len(mine), mine.size) for limit in limits]
+        limits = [most / 2 if self.certifiable_drop is None else self.certifiable_drop, most]
+        criteria = [PenalizedCost.of(limit, most, len(mine), mine.size) for limit in limits]
 
         def holds(point: Measurement) -> bool:
-            if self.sure is None:
+            if self.certifiable_drop is None:
                 return point.drop <= most
-            return aims[0].expected(point) <= aims[0].limit
+            return criteria[0].expected(point) <= criteria[0].limit
 
         seconds = partial(self.objective.seconds, samples=len(mine))
-        self.plain = plain = PlainSweep(
-            space, seconds, asked["timeout"], holds, asked["trials"], self.sure is not None
+        self.baseline = baseline = BaselineSweep(
+            space,
+            seconds,
+            asked["timeout"],
+            holds,
+            asked["trials"],
+            self.certifiable_drop is not None,
         )
         translation = self.objective.translation
-        first = begin_with(space, translation.dt, translation.as_chosen) if self.rates else []
+        first = ordered_settings(space, translation.dt, translation.as_chosen) if self.rates else []
         refinement = Refinement(self.objective, _REFINING * asked["timeout"])
-        self.trying = Search(
+        self.search = Search(
             self.study,
             self.objective,
             refinement.proposals,
-            aims,
+            criteria,
             [
                 lambda study: (ProposedSetting(values, "start") for values in first[:_WARM]),
                 lambda study: (ProposedSetting(values, "code") for values in self.coded),
-                lambda study: plain(study) if len(study.known()) >= _WARM and self.rates else (),
+                lambda study: baseline(study) if len(study.known()) >= _WARM and self.rates else (),
                 lambda study: (ProposedSetting(values, "start") for values in first[_WARM:]),
-                plain.finer,
+                baseline.finer,
             ],
             sampling=self.rates,
         )
 
     def listed(self) -> list[Measurement]:
         """The settings to be checked, after all trials that are finished."""
-        decided, points = self.sure is None, self.study.finished()
+        decided, points = self.certifiable_drop is None, self.study.finished()
         most = MANY if decided else LISTED if self.asked["train"] is False else _FEW
-        hopeful = short_list(points, self.asked["max_drop"], self.trying.expected(), most, decided)
-        there = set(map(id, hopeful))
-        swept = self.plain.cheapest(points, _PLAIN if decided else 1)
-        return [*hopeful, *(point for point in swept if id(point) not in there)]
+        promising = short_list(
+            points, self.asked["max_drop"], self.search.expected(), most, decided
+        )
+        there = set(map(id, promising))
+        swept = self.baseline.cheapest(points, _SWEPT if decided else 1)
+        return [*promising, *(point for point in swept if id(point) not in there)]
 
     def is_over(self, done: int) -> bool:
         """Whether trials end: after as many as asked for, or to have time for the last check."""
@@ -242,28 +251,28 @@ class _Tuning:
             runs = ({**point.values, "steps": point.steps} for point in self.listed())
             seconds = sum(self.objective.trial(values, len(self.held)) for values in runs)
             check = min(_CHECKING * searching, _ONCE * seconds)
-        late = time.monotonic() >= self.begun + searching - check
+        late = time.monotonic() >= self.started + searching - check
         return late or (trials is not None and done >= trials)
 
     def checked(self, trainable: tuple[str, ...]) -> tuple[list[Measurement], Mapping[str, int]]:
         """Settings checked on held-back samples, trained ones too; failures by their reason."""
-        listed, expected, most = self.listed(), self.trying.expected(), self.asked["max_drop"]
+        listed, expected, most = self.listed(), self.search.expected(), self.asked["max_drop"]
         trained, refused = list[Measurement](), dict[str, int]()
         if self.asked["train"] is not False:
             tuning = FineTuning(
                 self.objective,
-                material(self.asked["train"], self.objective.samples),
-                self.trying.aims[0].limit,
+                tuning_data(self.asked["train"], self.objective.samples),
+                self.search.criteria[0].limit,
                 trainable=trainable,
                 seconds=_TRAINING * self.asked["timeout"],
                 held=len(self.held),
                 progress=self.asked["progress"],
             )
             trained, refused = tuning.candidates(listed, expected), tuning.failures
-        if trained and self.sure is not None:
+        if trained and self.certifiable_drop is not None:
             some = set(map(id, needed([*listed, *trained], most, expected)))
             listed = [one for one in listed if id(one) in some]
-            trained = undecided(trained, self.sure, most, expected)
+            trained = undecided(trained, self.certifiable_drop, most, expected)
         ordered = likely_first([*listed, *trained], expected)
 
         def on_held_back(one: Measurement) -> Measurement:
@@ -298,7 +307,7 @@ def _facts(asked: TuneOptions, objective: Objective, held: Labelled) -> dict[str
 @contextmanager
 def _bar(asked: TuneOptions) -> Iterator[Callable[[int], None]]:
     """A bar of trials where their number is given, else of seconds."""
-    trials, begun, seen = asked["trials"], time.monotonic(), 0
+    trials, started, seen = asked["trials"], time.monotonic(), 0
     total, what = (
         (trials, "trials") if trials else (math.ceil(asked["timeout"]), "seconds of search")
     )
@@ -306,7 +315,7 @@ def _bar(asked: TuneOptions) -> Iterator[Callable[[int], None]]:
 
         def tick(done: int) -> None:
             nonlocal seen
-            before, seen = seen, int(time.monotonic() - begun)
+            before, seen = seen, int(time.monotonic() - started)
             advance(done if trials else seen - before)
 
         yield tick

@@ -21,8 +21,8 @@ from spikewright.lower import NeuronChoice
 from spikewright.lower.populations import Roles
 from spikewright.measure.readout import read_out
 from spikewright.network.synapses import Synapse
-from spikewright.running.converted import Converted
 from spikewright.running.inputs import fitted
+from spikewright.running.protocols import ConversionLike
 from spikewright.running.recording import outputs_of
 from spikewright.running.runner import Runner
 from spikewright.training.gradients.layers import check_gradients, equation
@@ -102,7 +102,7 @@ class BpttModule(nn.Module):
 
     def __init__(
         self,
-        conversion: Converted,
+        conversion: ConversionLike,
         named: NamedParameters,
         frozen: Collection[ArrayKey],
         steps: int,
@@ -316,7 +316,7 @@ def _put(root: nn.Module, name: str, value: Tensor, trained: bool) -> None:
         root._buffers[last] = value
 
 
-def _synapses(conversion: Converted) -> dict[str, Synapse]:
+def _synapses(conversion: ConversionLike) -> dict[str, Synapse]:
     """The synapse of every population that has one: all its connections have the same."""
     names = {ensemble.neurons: name for name, ensemble in conversion.populations().items()}
     return {

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from spikewright.engines.torch.device import Device, Tensor, numpy_of
 from spikewright.graph import Graph
 from spikewright.graph.layers import Activation
-from spikewright.measure.truth import Metric, Output, Truth
+from spikewright.measure.targets import Metric, Output, Targets
 from spikewright.training.data import TrainingSamples
 from spikewright.training.gradients.budget import SpikeBudget
 from spikewright.training.gradients.spiking import spike_counts
@@ -26,7 +26,7 @@ from spikewright.training.job import TrainingJob
 
 functional = torch.nn.functional
 
-Truths = Mapping[str, tuple[Truth, Tensor]]
+Truths = Mapping[str, tuple[Targets, Tensor]]
 
 _EXPONENTIAL = ("softmax", "log_softmax")
 _CONSTANT = 1e-9  # of the mean square: a variance that is rounding alone
@@ -77,7 +77,7 @@ class OutputLoss:
             square = relative_square(made, wanted, self.spread)
         return divergence + square
 
-    def truth(self, made: Tensor, truth: Truth, values: Tensor) -> Tensor:
+    def truth(self, made: Tensor, truth: Targets, values: Tensor) -> Tensor:
         """The distance from labels (cross entropy, nats) or targets (relative mean square)."""
         if truth.kind == "targets":
             return relative_square(made, values, self.spread)

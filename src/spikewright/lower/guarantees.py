@@ -1,4 +1,4 @@
-"""Notes on layers: the form that each took in the network, and its guarantee."""
+"""The guarantee of each layer's form in the network, and the text of the trace about it."""
 
 from __future__ import annotations
 
@@ -20,13 +20,15 @@ from spikewright.network.node_functions import Elementwise as Curve
 from spikewright.network.node_functions import MaxPool, PythonCall, ReduceMax
 from spikewright.network.synapses import Synapse
 
-_ALIKE = 1e-6  # of the value, or of 1 where that is more: formulas of one curve differ by rounding
-_SHOWS = 0.1  # of the larger value: a difference that is worth showing
+_ROUNDING = (
+    1e-6  # of the value, or of 1 where that is more: formulas of one curve differ by rounding
+)
+_CLEAR = 0.1  # of the larger value: a difference that is worth showing
 _PLAIN = (1.0, 2.0, 5.0, 10.0, 0.5, 0.1, 20.0, 50.0, 100.0, 1000.0)
 
 
 @dataclass(frozen=True)
-class Parting:
+class Disagreement:
     """A current at which the output of neurons is not the layer's value."""
 
     current: float
@@ -37,9 +39,9 @@ class Parting:
         return f"{self.answer:.3g} for {self.value:.3g} at a current of {self.current:.3g}"
 
 
-def parting(
+def find_disagreement(
     layer: Layer, neuron_type: NeuronType, reach: ValueRange, scale: float = 1.0
-) -> Parting | None:
+) -> Disagreement | None:
     """A steady current at which the response of neurons differs from a layer's value.
 
     None where they are equal for all currents in `reach` with a value of the layer. For a layer
@@ -53,12 +55,12 @@ def parting(
     value, answer = (np.broadcast_to(v, shape).reshape(len(points), -1) for v in (value, answer))
     with np.errstate(invalid="ignore"):
         size = np.maximum(np.abs(value), np.abs(answer))
-        off = np.isfinite(value) & ~(np.abs(answer - value) <= _ALIKE * np.maximum(size, 1.0))
-        shows = off & ~(np.abs(answer - value) <= _SHOWS * size)
+        off = np.isfinite(value) & ~(np.abs(answer - value) <= _ROUNDING * np.maximum(size, 1.0))
+        shows = off & ~(np.abs(answer - value) <= _CLEAR * size)
     if not off.any():
         return None
     row, column = _plainest(points, shows if shows.any() else off)
-    return Parting(float(points[row]), float(value[row, column]), float(answer[row, column]))
+    return Disagreement(float(points[row]), float(value[row, column]), float(answer[row, column]))
 
 
 def _rank(layer: Layer) -> int:
@@ -95,8 +97,8 @@ _NEAREST = "mean is the rounded mean of its input, save where rounding jumps"
 
 
 @dataclass(frozen=True)
-class LayerNote:
-    """A note on one layer: its form, its guarantee, and `why` in a few words.
+class LayerGuarantee:
+    """What the trace says of one layer: its form, its guarantee, and `why` in a few words.
 
     `doubt` is a warning for the user, where neurons chosen by hand do not compute the layer.
     """
@@ -108,40 +110,42 @@ class LayerNote:
     doubt: str = ""
 
 
-def population_note(
+def population_guarantee(
     name: str,
     layer: Layer,
     ensemble: Ensemble,
     synapse: Synapse | None,
     reach: ValueRange,
     behind: str = "",
-) -> LayerNote:
-    """The note on the neurons of an activation, or of a function; `behind` describes their source.
+) -> LayerGuarantee:
+    """The guarantee of an activation's or function's neurons; `behind` describes their source.
 
     `synapse` filters the neurons' output; `reach` is the range of the activation's input, or of the
     function's value.
     """
     neuron_type, scale = ensemble.neuron_type, ensemble.rate_scale
     kind = _named(neuron_type)
-    apart = parting(layer, neuron_type, reach, float(scale.max()))
+    apart = find_disagreement(layer, neuron_type, reach, float(scale.max()))
     rounds = rounded(layer) if neuron_type.spiking and apart is not None else None
     if rounds is not None:
-        apart = parting(unrounded(layer), neuron_type, reach, float(scale.max()))
+        apart = find_disagreement(unrounded(layer), neuron_type, reach, float(scale.max()))
     doubt = "" if apart is None else f"{kind} neurons do not compute {_source(layer)}: {apart}"
     text, leaving = f"{behind}{ensemble.n_neurons} {kind} neurons", synapse or "no synapse"
     if not neuron_type.spiking:
         status, why = _rates(neuron_type, apart, synapse)
-        told = text if synapse is None else f"{text}, {leaving}"
-        return LayerNote(name, told if status == "exact" else f"{told}: {why}", status, why, doubt)
-    shown = f"{float(scale):g}" if scale.ndim == 0 else f"{scale.min():g}..{scale.max():g}"
+        text = text if synapse is None else f"{text}, {leaving}"
+        return LayerGuarantee(
+            name, text if status == "exact" else f"{text}: {why}", status, why, doubt
+        )
+    scale_text = f"{float(scale):g}" if scale.ndim == 0 else f"{scale.min():g}..{scale.max():g}"
     where = "gain" if neuron_type.scaling in ("gain", "skewed") else "spiking"
     status, why = _spikes(layer, neuron_type, apart)
     if rounds is not None and status == "convergent":
         status, why = _rounded(rounds, ensemble, synapse)
     sent = behind and status == "convergent"
     held = f"start {_start(ensemble)}, {leaving}"
-    text = f"{text}, {where} x {shown}, spike height / {shown}, {held}: {why}"
-    return LayerNote(name, text, status, _OF_MEANS if sent else why, doubt)
+    text = f"{text}, {where} x {scale_text}, spike height / {scale_text}, {held}: {why}"
+    return LayerGuarantee(name, text, status, _OF_MEANS if sent else why, doubt)
 
 
 def _start(ensemble: Ensemble) -> str:
@@ -161,7 +165,7 @@ def _source(layer: Layer) -> str:
 
 
 def _rates(
-    neuron_type: NeuronType, apart: Parting | None, synapse: Synapse | None
+    neuron_type: NeuronType, apart: Disagreement | None, synapse: Synapse | None
 ) -> tuple[Status, str]:
     """The guarantee of rate neurons for a layer, and the reason."""
     if apart is not None:
@@ -173,7 +177,9 @@ def _rates(
     return "exact", "rate neurons answer what the layer does"
 
 
-def _spikes(layer: Layer, neuron_type: NeuronType, apart: Parting | None) -> tuple[Status, str]:
+def _spikes(
+    layer: Layer, neuron_type: NeuronType, apart: Disagreement | None
+) -> tuple[Status, str]:
     """The guarantee of a spiking type for an activation or a function's value, and the reason."""
     back = "; takes spikes back" if neuron_type.takes_back else ""
     if heights := neuron_type.spike_heights:
@@ -228,38 +234,40 @@ def _rounded(layer: Activation, ensemble: Ensemble, synapse: Synapse | None) -> 
     )
 
 
-def linear_note(name: str, part_of: str | None = None) -> LayerNote:
-    """The note on a linear layer: connections, straight into a population where one reads it."""
+def linear_guarantee(name: str, part_of: str | None = None) -> LayerGuarantee:
+    """The guarantee of a linear layer: connections, directly into a population that reads it."""
     where = "" if part_of is None else f", straight into {part_of}"
     why = "linear: acts on spikes as they are"
-    return LayerNote(name, f"{why}{where}", "exact", why)
+    return LayerGuarantee(name, f"{why}{where}", "exact", why)
 
 
-def function_note(name: str, function: NodeFunction, digits: bool = False) -> LayerNote:
-    """The note on a layer whose value is that of a node's function alone; of `digits` or rates."""
+def function_guarantee(name: str, function: NodeFunction, digits: bool = False) -> LayerGuarantee:
+    """The guarantee of a layer that a node's function computes, from `digits` or rates."""
     if isinstance(function, PythonCall):
-        return _python_note(name, function)
+        return _python_guarantee(name, function)
     largest = isinstance(function, MaxPool | ReduceMax)
     rounds = isinstance(function, Curve) and function.function == ROUND
     if not function.accumulate:
         what = "maximum of its inputs" if largest else "computed"
         what = "rounded without spikes" if rounds else what
-        return LayerNote(name, f"{what} at every step", "exact", f"{what} at every step")
+        return LayerGuarantee(name, f"{what} at every step", "exact", f"{what} at every step")
     if digits:
-        return LayerNote(name, _OF_DIGITS, "approximated", _OF_DIGITS)
+        return LayerGuarantee(name, _OF_DIGITS, "approximated", _OF_DIGITS)
     why = "mean is the maximum of the inputs' means" if largest else _OF_MEANS
     if rounds:
-        return LayerNote(name, f"rounds without spikes: {_sent(function)}", "convergent", _NEAREST)
-    return LayerNote(name, _sent(function), "convergent", why)
+        return LayerGuarantee(
+            name, f"rounds without spikes: {_sent(function)}", "convergent", _NEAREST
+        )
+    return LayerGuarantee(name, _sent(function), "convergent", why)
 
 
-def _python_note(name: str, function: PythonCall) -> LayerNote:
-    """The note on Python code: only its outputs are known, and no file holds it."""
+def _python_guarantee(name: str, function: PythonCall) -> LayerGuarantee:
+    """The guarantee of Python code: only its outputs are known, and no file holds it."""
     what = f"Python code of the source: calls {function.called}"
     if not function.accumulate:
-        return LayerNote(name, f"{what} at every step; no file holds it", "exact", what)
+        return LayerGuarantee(name, f"{what} at every step; no file holds it", "exact", what)
     text = f"{what} with the running means, so its mean is f of them where f is continuous"
-    return LayerNote(name, f"{text}; no file holds it", "approximated", what)
+    return LayerGuarantee(name, f"{text}; no file holds it", "approximated", what)
 
 
 def behind_function(function: NodeFunction) -> str:

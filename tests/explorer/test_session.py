@@ -1,4 +1,4 @@
-"""The talk with a page: answers are those of the library, and the latest wish wins."""
+"""The session with a page: answers are those of the library, and the latest settings win."""
 
 from __future__ import annotations
 
@@ -26,32 +26,32 @@ from spikewright.cli import main
 from spikewright.conversion import watch
 from spikewright.errors import SimulationError
 from spikewright.explorer import answers
-from spikewright.explorer.answers import advised, facts, look
-from spikewright.explorer.explore import _subject as subject_of
-from spikewright.explorer.message import NEURONS, Wish, changes_of
+from spikewright.explorer.answers import advice_message, greeting, sample_answer
+from spikewright.explorer.explore import _session as session_of
+from spikewright.explorer.message import NEURONS, ExplorerSettings, changes_of
+from spikewright.explorer.model_session import ModelSession
 from spikewright.explorer.serving import application
-from spikewright.explorer.subject import Subject
 from spikewright.records import select
 
 FEW = {"steps": 8, "scale": 20.0, "sample": 3}
 
 
 @pytest.fixture(scope="module")
-def digits() -> Subject:
+def digits() -> ModelSession:
     """The network and the data."""
     return subject()
 
 
 class Page:
-    """A page: it is greeted, wishes and reads."""
+    """A page: it is greeted, sends settings and reads."""
 
     def __init__(self, socket: Any) -> None:
         self.socket = socket
         self.facts, self.arrays = unpacked(socket.receive_bytes())
 
-    def wish(self, number: int, **wish: Any) -> None:
+    def settings(self, number: int, **settings: Any) -> None:
         """Ask for something."""
-        self.socket.send_text(json.dumps({"number": number, **wish}))
+        self.socket.send_text(json.dumps({"number": number, **settings}))
 
     def read(self) -> tuple[dict[str, Any], dict[str, Any]]:
         """The next message."""
@@ -69,18 +69,18 @@ class Page:
 
 
 @pytest.fixture
-def page(digits: Subject) -> Iterator[Page]:
+def page(digits: ModelSession) -> Iterator[Page]:
     """A page that has just opened."""
     client = TestClient(application(digits, TOKEN, PORT), base_url=OWN)
-    with client.websocket_connect(f"/{TOKEN}/talk", headers=HEADERS) as socket:
+    with client.websocket_connect(f"/{TOKEN}/socket", headers=HEADERS) as socket:
         yield Page(socket)
 
 
-def test_a_page_is_told_what_there_is(page: Page, digits: Subject) -> None:
+def test_a_page_is_told_what_there_is(page: Page, digits: ModelSession) -> None:
     """Samples as pictures with their labels, layers, and what may be chosen."""
     assert page.facts["samples"] == SAMPLES
     assert page.facts["labels"] == list(digits.y[:60])
-    assert page.facts["drawable"] and page.facts["picture"] == [8, 8, 1]
+    assert page.facts["drawable"] and page.facts["image"] == [8, 8, 1]
     assert [layer["name"] for layer in page.facts["layers"]] == ["relu1", "relu2"]
     (x,) = digits.x.values()
     pictures = page.arrays["thumbnails"]
@@ -91,10 +91,10 @@ def test_a_page_is_told_what_there_is(page: Page, digits: Subject) -> None:
 @pytest.mark.parametrize("cap", [None, 1])
 @pytest.mark.parametrize("readout", ["mean", "last"])
 def test_a_sample_is_what_watch_gives(
-    page: Page, digits: Subject, readout: str, cap: int | None
+    page: Page, digits: ModelSession, readout: str, cap: int | None
 ) -> None:
     """Spikes of the most active neurons, feature maps and outputs, to the last spike."""
-    page.wish(1, readout=readout, cap=cap, **{**FEW, "scale": 100.0})
+    page.settings(1, readout=readout, cap=cap, **{**FEW, "scale": 100.0})
     header, arrays = page.read()
     made = digits.base.replace(spiking=True, scale_firing_rates=100.0, max_spikes_per_step=cap)
     (x,) = digits.x.values()
@@ -121,12 +121,12 @@ def test_a_sample_is_what_watch_gives(
 @pytest.mark.parametrize("neuron", ["default", "Poisson"])
 def test_the_numbers_are_those_of_a_sweep(page: Page, neuron: str) -> None:
     """Accuracy, interval, spikes, energy and rates on all of the data, and on its first part."""
-    page.wish(1, neuron=neuron, **FEW)
+    page.settings(1, neuron=neuron, **FEW)
     found = [m for m in page.until("done", 1) if m["kind"] == "measured"]
     assert [m["samples"] for m in found] == [SAMPLES]
     x, y = sw.demo.held_out(SAMPLES)
     swept = sw.sweep(
-        sw.demo.MODEL, x, y, scales=20.0, steps=8, neurons=Wish(neuron=neuron).spiking,
+        sw.demo.MODEL, x, y, scales=20.0, steps=8, neurons=ExplorerSettings(neuron=neuron).spiking,
         progress=False,
     )  # fmt: skip
     reading = next(r for r in swept.points if r.readout == "mean")
@@ -149,12 +149,14 @@ SAID: list[tuple[dict[str, Any], dict[str, Any]]] = [
 ]
 
 
-@pytest.mark.parametrize("wish, arguments", SAID, ids=[str(list(wish)) for wish, _ in SAID])
+@pytest.mark.parametrize(
+    "settings, arguments", SAID, ids=[str(list(settings)) for settings, _ in SAID]
+)
 def test_the_call_makes_it_again(
-    page: Page, digits: Subject, wish: dict[str, Any], arguments: dict[str, Any]
+    page: Page, digits: ModelSession, settings: dict[str, Any], arguments: dict[str, Any]
 ) -> None:
     """The lines of Python, run, give the outputs of the network that was asked for."""
-    page.wish(1, **FEW, **wish)
+    page.settings(1, **FEW, **settings)
     header, _ = page.read()
     names: dict[str, Any] = {}
     exec(header["call"], names)
@@ -182,18 +184,18 @@ def test_the_command_measures_the_same(tmp_path: Path, chosen: dict[str, Any]) -
     np.savez(tmp_path / "d.npz", x=x, y=y)
     command = ("spikewright", "evaluate", str(sw.demo.MODEL), f"--data={tmp_path / 'd.npz'}")
     whole = replace(subject(20), command=command)
-    wish = Wish(scale=3.0, steps=6, **chosen)
-    _, *arguments = shlex.split(whole.command_of(wish))
+    settings = ExplorerSettings(scale=3.0, steps=6, **chosen)
+    _, *arguments = shlex.split(whole.command_of(settings))
     done = CliRunner().invoke(main, [*arguments, "--json"])
     assert done.exit_code == 0, done.output
-    (last,) = answers.measured(whole, wish, lambda: False)
+    (last,) = answers.data_messages(whole, settings, lambda: False)
     assert last["value"] == accuracy(json.loads(done.stdout), 6)
 
 
-def test_the_latest_wish_wins(page: Page) -> None:
-    """Of many wishes that come at once, the last is answered in full, and no other."""
+def test_the_latest_settings_win(page: Page) -> None:
+    """Of many settings that come at once, the last is answered in full, and no other."""
     for number in range(1, 31):
-        page.wish(number, steps=8, scale=float(number), neuron="Poisson")
+        page.settings(number, steps=8, scale=float(number), neuron="Poisson")
     found = page.until("done", 30)
 
     measured = {m["number"] for m in found if m["kind"] in ("measured", "curve")}
@@ -203,7 +205,7 @@ def test_the_latest_wish_wins(page: Page) -> None:
 
 def test_advice_comes_before_all_data_is_measured(page: Page) -> None:
     """Advice on few samples follows the first score; that on all of them comes last."""
-    page.wish(1, steps=4)
+    page.settings(1, steps=4)
     found = [message for message in page.until("done", 1) if message["kind"] != "curve"]
 
     assert [message["kind"] for message in found] == [
@@ -213,11 +215,11 @@ def test_advice_comes_before_all_data_is_measured(page: Page) -> None:
     assert advice == [(answers.FIRST_ADVICE, False), (SAMPLES, True)]
 
 
-def test_names_of_classes(digits: Subject) -> None:
+def test_names_of_classes(digits: ModelSession) -> None:
     """The page is told them; another number of names is refused with both numbers."""
     x, y = digits.x, digits.y
     explorer = sw.explore(sw.demo.MODEL, x, y, class_names="abcdefghij")
-    assert unpacked(facts(explorer._subject))[0]["class_names"] == list("abcdefghij")
+    assert unpacked(greeting(explorer._session))[0]["class_names"] == list("abcdefghij")
     explorer.close()
     with pytest.raises(SimulationError, match="so give 10 names; got 3: a, b, c"):
         sw.explore(sw.demo.MODEL, x, y, class_names="abc")
@@ -229,34 +231,37 @@ def test_only_small_pictures_are_drawn(shape: tuple[int, ...], drawable: bool) -
     model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64 * shape[1], 2))
     model.append(torch.nn.ReLU())
     x = np.zeros((2, *shape), np.float32)
-    assert subject_of(model.eval(), x, None, None, (), "").drawable == drawable
+    assert session_of(model.eval(), x, None, None, (), "").drawable == drawable
 
 
-def test_work_that_nobody_waits_for_is_given_up(digits: Subject) -> None:
+def test_work_that_nobody_waits_for_is_given_up(digits: ModelSession) -> None:
     """A measurement stops before its next piece, and leaves nothing behind that looks finished."""
     fresh = replace(digits, known={})
     stop = threading.Event()
-    stages = answers.curve(fresh, Wish(steps=4), stop.is_set)
+    stages = answers.curve_messages(fresh, ExplorerSettings(steps=4), stop.is_set)
     next(stages)
     stop.set()
 
-    with pytest.raises(answers.Stopped):
+    with pytest.raises(answers.Cancelled):
         next(stages)
     assert len(fresh.known) == 1
 
 
 def test_what_was_measured_is_not_measured_again(
-    digits: Subject, monkeypatch: pytest.MonkeyPatch
+    digits: ModelSession, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Another sample, or another page, gets the numbers at once; another scale does not."""
     fresh = replace(digits, known={})
-    first = list(answers.measured(fresh, Wish(steps=4), lambda: False))
+    first = list(answers.data_messages(fresh, ExplorerSettings(steps=4), lambda: False))
     calls = []
     monkeypatch.setattr(answers, "sweep", lambda *a, **k: calls.append(k) or sw.sweep(*a, **k))
 
-    assert list(answers.measured(fresh, Wish(steps=4, sample=5), lambda: False)) == first
+    assert (
+        list(answers.data_messages(fresh, ExplorerSettings(steps=4, sample=5), lambda: False))
+        == first
+    )
     assert calls == []
-    list(answers.measured(fresh, Wish(steps=4, scale=2.0), lambda: False))
+    list(answers.data_messages(fresh, ExplorerSettings(steps=4, scale=2.0), lambda: False))
     assert len(calls) == len(first)
 
 
@@ -303,14 +308,14 @@ WRONG = [
 
 
 @pytest.mark.parametrize("text, named", WRONG, ids=[text[:40] for text, _ in WRONG])
-def test_a_wrong_wish_is_answered_with_a_sentence(page: Page, text: str, named: str) -> None:
-    """It names what is wrong, and the talk goes on."""
+def test_wrong_settings_are_answered_with_a_sentence(page: Page, text: str, named: str) -> None:
+    """It names what is wrong, and the session goes on."""
     page.socket.send_text(text)
     found, _ = page.read()
     assert found["kind"] == "error"
     assert named in found["text"]
 
-    page.wish(2, **FEW)
+    page.settings(2, **FEW)
     assert page.read()[0]["kind"] == "sample"
 
 
@@ -318,7 +323,7 @@ def test_a_wrong_wish_is_answered_with_a_sentence(page: Page, text: str, named: 
 def test_a_hostile_message_is_answered(
     page: Page, message: str | bytes, word: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """With a short sentence, nothing on the server, and the talk goes on."""
+    """With a short sentence, nothing on the server, and the session goes on."""
     send(page.socket, message)
     found, _ = page.read()
     assert found["kind"] == "error"
@@ -326,37 +331,37 @@ def test_a_hostile_message_is_answered(
     assert len(found["text"]) < 1000 and found["text"].isprintable()
     assert not caplog.records
 
-    page.wish(2, **FEW)
+    page.settings(2, **FEW)
     assert page.read()[0]["kind"] == "sample"
 
 
 def test_any_error_of_a_network_is_answered(page: Page, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Layers of the user's own may raise anything: the page is told, and the talk goes on."""
+    """Layers of the user's own may raise anything: the page is told, and the session goes on."""
 
     def broken(*arguments: Any) -> Any:
         raise ZeroDivisionError("by \x1b[2J nothing")
 
     with monkeypatch.context() as patch:
-        patch.setattr("spikewright.explorer.serving.server.look", broken)
-        page.wish(1, **FEW)
+        patch.setattr("spikewright.explorer.serving.server.sample_answer", broken)
+        page.settings(1, **FEW)
         found, _ = page.read()
     assert (found["kind"], found["number"]) == ("error", 1)
     assert found["text"] == "ZeroDivisionError: by \\x1b[2J nothing"
-    page.wish(2, **FEW)
+    page.settings(2, **FEW)
     assert page.read()[0]["kind"] == "sample"
 
 
 def test_a_request_has_bounds(page: Page) -> None:
-    """A request that is longer than any wish is refused unread."""
+    """A request that is longer than any settings is refused unread."""
     page.socket.send_text(json.dumps({"drawn": "A" * (1 << 20)}))
     assert "characters" in page.read()[0]["text"]
 
 
-def test_a_drawing_is_a_sample(page: Page, digits: Subject) -> None:
+def test_a_drawing_is_a_sample(page: Page, digits: ModelSession) -> None:
     """The bytes of a picture, drawn again, give the spikes of that sample."""
     (x,) = digits.x.values()
     levels = np.round(x[3, 0] / 16 * 255).astype(np.uint8)
-    page.wish(1, **{**FEW, "sample": 0}, drawn=base64.b64encode(levels.tobytes()).decode())
+    page.settings(1, **{**FEW, "sample": 0}, drawn=base64.b64encode(levels.tobytes()).decode())
     header, _ = page.read()
     exact = (levels.astype(np.float32) / 255 * 16)[None, None]
     made = digits.base.replace(spiking=True, scale_firing_rates=20.0)
@@ -367,10 +372,10 @@ def test_a_drawing_is_a_sample(page: Page, digits: Subject) -> None:
     assert header["output"]["source"] == digits.y[3]
 
 
-def test_two_pages_do_not_disturb_each_other(digits: Subject) -> None:
+def test_two_pages_do_not_disturb_each_other(digits: ModelSession) -> None:
     """Each gets its own answers, while the other asks for something else."""
     client = TestClient(application(digits, TOKEN, PORT), base_url=OWN)
-    path = f"/{TOKEN}/talk"
+    path = f"/{TOKEN}/socket"
     with (
         client.websocket_connect(path, headers=HEADERS) as first,
         client.websocket_connect(path, headers=HEADERS) as second,
@@ -378,16 +383,16 @@ def test_two_pages_do_not_disturb_each_other(digits: Subject) -> None:
         pages = Page(first), Page(second)
         for number in range(1, 6):
             for steps, page in enumerate(pages, 4):
-                page.wish(number, steps=steps, scale=float(number))
+                page.settings(number, steps=steps, scale=float(number))
         for steps, page in enumerate(pages, 4):
             found = page.until("done", 5)
             last = [m for m in found if m["kind"] == "sample"][-1]
             assert (last["steps"], last["number"]) == (steps, 5)
 
 
-def test_advice_is_the_diagnosis_of_the_same_network(page: Page, digits: Subject) -> None:
+def test_advice_is_the_diagnosis_of_the_same_network(page: Page, digits: ModelSession) -> None:
     """Layers and changes are those of `Conversion.diagnose`; taken up, a change is that change."""
-    page.wish(1, steps=16, scale=5.0, cap=1)
+    page.settings(1, steps=16, scale=5.0, cap=1)
     advice = page.until("done", 1)[-2]
     made = digits.base.replace(spiking=True, scale_firing_rates=5.0, max_spikes_per_step=1)
     (x,) = digits.x.values()
@@ -410,8 +415,10 @@ def test_advice_is_the_diagnosis_of_the_same_network(page: Page, digits: Subject
         if told["changes"] is not None:
             changes = {"layers": {}, **told["changes"]}
             layers = tuple(changes.pop("layers").items())
-            wish = replace(Wish(steps=16, scale=5.0, cap=1, layers=layers), **changes)
-            changed = digits.converted(wish).run(x, wish.steps, progress=False)
+            settings = replace(
+                ExplorerSettings(steps=16, scale=5.0, cap=1, layers=layers), **changes
+            )
+            changed = digits.converted(settings).run(x, settings.steps, progress=False)
             wanted = made.replace(**proposal.arguments).run(x, proposal.steps, progress=False)
             np.testing.assert_array_equal(changed.output, wanted.output)
 
@@ -428,11 +435,11 @@ def test_any_network_and_data(shape: tuple[int, ...], truth: str) -> None:
     layers = torch.nn.Flatten(), torch.nn.Linear(size, 12), torch.nn.ReLU(), torch.nn.Linear(12, 3)
     x = rng.normal(size=(9, *shape)).astype(np.float32)
     y = {"labels": np.arange(9) % 3, "targets": rng.normal(size=(9, 3)), "none": None}[truth]
-    whole = subject_of(torch.nn.Sequential(*layers).eval(), x, y, None, (), "")
-    wish = Wish(steps=5)
-    told, arrays = unpacked(facts(whole))
-    seen, _ = unpacked(look(whole, 1, wish))
-    stages = [*answers.measured(whole, wish, bool), *advised(whole, wish, bool)]
+    whole = session_of(torch.nn.Sequential(*layers).eval(), x, y, None, (), "")
+    settings = ExplorerSettings(steps=5)
+    told, arrays = unpacked(greeting(whole))
+    seen, _ = unpacked(sample_answer(whole, 1, settings))
+    stages = [*answers.data_messages(whole, settings, bool), *advice_message(whole, settings, bool)]
 
     json.dumps([told, seen, stages], allow_nan=False)
     assert len(arrays["thumbnails"]) == 9
@@ -450,7 +457,7 @@ CHANGES: list[tuple[dict[str, Any], dict[str, Any] | None]] = [
     ),
     ({"max_spikes_per_step": None, "synapse": None}, {"steps": 32, "cap": None, "synapse": None}),
     ({"initial_voltage": "half"}, {"steps": 32, "start": "half"}),
-    ({"spiking": Wish(neuron="bipolar").spiking}, {"steps": 32, "neuron": "bipolar"}),
+    ({"spiking": ExplorerSettings(neuron="bipolar").spiking}, {"steps": 32, "neuron": "bipolar"}),
     ({"spiking": {"relu1": sw.LIF()}}, None),
     ({"scale_firing_rates": {"a": np.ones(3)}}, None),
     ({"initial_voltage": 0.25}, None),
@@ -459,27 +466,27 @@ CHANGES: list[tuple[dict[str, Any], dict[str, Any] | None]] = [
 
 
 @pytest.mark.parametrize("arguments, expected", CHANGES, ids=[str(a) for a, _ in CHANGES])
-def test_advice_that_a_wish_can_say(
+def test_advice_that_settings_can_hold(
     arguments: dict[str, Any], expected: dict[str, Any] | None
 ) -> None:
     """A change becomes one of choices, or none: half of it is never taken up."""
-    assert changes_of(arguments, 32, Wish()) == expected
-    assert changes_of(arguments, 2000, Wish()) is None
+    assert changes_of(arguments, 32, ExplorerSettings()) == expected
+    assert changes_of(arguments, 2000, ExplorerSettings()) is None
 
 
-def test_the_first_answer_is_quick(digits: Subject) -> None:
+def test_the_first_answer_is_quick(digits: ModelSession) -> None:
     """One sample of the shipped network takes less than 100 ms of processor time."""
     taken = []
     for number in range(5):
         start = time.process_time()
-        look(digits, number, Wish(sample=number, scale=5.0 + number))
+        sample_answer(digits, number, ExplorerSettings(sample=number, scale=5.0 + number))
         taken.append(time.process_time() - start)
 
     assert min(taken) < 0.1
 
 
 def test_the_server_is_heard_while_it_computes(
-    digits: Subject, monkeypatch: pytest.MonkeyPatch
+    digits: ModelSession, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Files are served and another page is greeted while a sample is run."""
     running, go_on = threading.Event(), threading.Event()
@@ -487,16 +494,16 @@ def test_the_server_is_heard_while_it_computes(
     def slow(*asked: Any) -> bytes:
         running.set()
         assert go_on.wait(20)
-        return look(*asked)
+        return sample_answer(*asked)
 
-    monkeypatch.setattr("spikewright.explorer.serving.server.look", slow)
-    path = f"/{TOKEN}/talk"
+    monkeypatch.setattr("spikewright.explorer.serving.server.sample_answer", slow)
+    path = f"/{TOKEN}/socket"
     with (
         TestClient(application(digits, TOKEN, PORT), base_url=OWN) as client,
         client.websocket_connect(path, headers=HEADERS) as first,
     ):
         page = Page(first)
-        page.wish(1, **FEW)
+        page.settings(1, **FEW)
         assert running.wait(20)
         assert client.get(f"/{TOKEN}/explorer.js").status_code == 200
         with client.websocket_connect(path, headers=HEADERS) as second:

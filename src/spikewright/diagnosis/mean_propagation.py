@@ -1,4 +1,4 @@
-"""Sites where a spiking network may lose accuracy, and time means followed through them.
+"""Layers where a spiking network may lose accuracy, and time means propagated through them.
 
 Linear layers act on time means as on values, and so do the functions of running means; the only
 other part is the response of each population to its mean current. So the mean of every value of a
@@ -15,7 +15,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright.diagnosis.mean_response import LayerNeurons, cells_of, finite
+from spikewright.diagnosis.mean_response import LayerNeurons, finite, layer_neurons
 from spikewright.engines.parameters import build_parameters, keyed_ensembles
 from spikewright.graph import Graph
 from spikewright.graph.layers import Layer
@@ -25,82 +25,91 @@ from spikewright.network import Ensemble
 from spikewright.passes import STANDARD
 from spikewright.passes import run as run_passes
 from spikewright.passes.send_values import SendValues
-from spikewright.running.converted import Converted
+from spikewright.running.protocols import ConversionLike
 
 
 @dataclass(frozen=True, eq=False)
-class Site:
-    """One such place.
+class LossyLayer:
+    """A layer where the network may lose accuracy: its form in the source and in the network.
 
-    `exact` is the layer as the source has it, `present` as the network has it; `cells` are its
+    `exact` is the layer as the source has it, `present` as the network has it; `neurons` are its
     neurons, None for a layer without, and `offset` is the amount added to their current.
     """
 
     name: str
     exact: Layer
     present: Layer
-    cells: LayerNeurons | None
+    neurons: LayerNeurons | None
     offset: NDArray | None = None
 
-    def scaled(self, factor: float | NDArray) -> Site:
-        """The same place with firing rates multiplied by `factor`, which broadcasts to it."""
-        return self if self.cells is None else replace(self, cells=self.cells.scaled(factor))
+    def scaled(self, factor: float | NDArray) -> LossyLayer:
+        """The same layer with firing rates multiplied by `factor`, which broadcasts to it."""
+        return self if self.neurons is None else replace(self, neurons=self.neurons.scaled(factor))
 
-    def wanted(self, *arriving: NDArray) -> NDArray:
+    def source_value(self, *arriving: NDArray) -> NDArray:
         """The source's value for the means that arrive at the layer."""
         return finite(self.exact.evaluate, *arriving)
 
-    def made(self, *arriving: NDArray) -> NDArray:
+    def network_value(self, *arriving: NDArray) -> NDArray:
         """The value of the layer as the network has it, for the means that arrive."""
         return finite(self.present.evaluate, *arriving)
 
     def current(self, *arriving: NDArray) -> NDArray:
         """The mean current of its neurons, for the means that arrive at the layer."""
         if is_function(self.exact):  # a node computes it, neurons behind it pass it on
-            value = self.made(*arriving)
+            value = self.network_value(*arriving)
         else:
             (value,) = arriving
         return value if self.offset is None else value + self.offset
 
     def passed_on(self, sent: NDArray) -> NDArray:
         """The value that reaches the layer's readers of the mean value that it sent."""
-        return sent if self.cells is None or self.cells.passed == 1.0 else sent * self.cells.passed
+        return (
+            sent
+            if self.neurons is None or self.neurons.passed == 1.0
+            else sent * self.neurons.passed
+        )
 
     def reaches(self, *arriving: NDArray, disorder: NDArray | float = 0.0) -> NDArray:
         """The value that its readers get for arriving means, less the loss to arrival order."""
-        if self.cells is None:
-            return self.made(*arriving)
-        sent = self.cells.steady(self.current(*arriving)) - disorder
-        return self.passed_on(np.maximum(sent, self.cells.lowest))
+        if self.neurons is None:
+            return self.network_value(*arriving)
+        sent = self.neurons.steady(self.current(*arriving)) - disorder
+        return self.passed_on(np.maximum(sent, self.neurons.lowest))
 
     def spikes(self, value: NDArray) -> float:
         """The number of spikes after which its readers get these mean values."""
-        if self.cells is None or self.cells.passed == 0:
+        if self.neurons is None or self.neurons.passed == 0:
             return 0.0
-        return float(self.cells.spikes(value).sum()) / self.cells.passed
+        return float(self.neurons.spikes(value).sum()) / self.neurons.passed
 
 
 @dataclass(frozen=True, eq=False)
-class MeanFlow:
+class MeanPropagation:
     """The means of a conversion in a run of `steps` steps of `dt` seconds.
 
     `graph` computes the source's values, layer by layer under the names of the network, `biases`
-    are those of its neurons; `sites` are in its order.
+    are those of its neurons; `lossy_layers` are in its order.
     """
 
     graph: Graph
     biases: Mapping[str, NDArray]
-    sites: Mapping[str, Site]
+    lossy_layers: Mapping[str, LossyLayer]
     steps: int
     dt: float
 
     @classmethod
     def of(
-        cls, conversion: Converted, steps: int, dt: float, seed: int, like: MeanFlow | None = None
-    ) -> MeanFlow:
-        """The plan of a conversion; random starts are those of a run with this seed.
+        cls,
+        conversion: ConversionLike,
+        steps: int,
+        dt: float,
+        seed: int,
+        like: MeanPropagation | None = None,
+    ) -> MeanPropagation:
+        """The means of a conversion; random starts are those of a run with this seed.
 
-        `like` is the plan of another conversion of the same model.
+        `like` is that of another conversion of the same model.
         """
         send = SendValues.like(conversion.canonical)
         graph = run_passes(conversion.graph, (*STANDARD, send))[0] if like is None else like.graph
@@ -108,54 +117,55 @@ class MeanFlow:
         connections = conversion.network.all_connections
         keys = dict(keyed_ensembles(conversion.network, seed))
         populations = conversion.populations()
-        sites = {}
+        lossy_layers = {}
         for node in graph:
             name, present = node.name, conversion.canonical[node.name].layer
             if name in populations:
                 ensemble = populations[name]
                 start = build_parameters(ensemble, keys[ensemble]).parameters.initial_voltage
-                cells = cells_of(ensemble, start, steps, dt, connections)
+                neurons = layer_neurons(ensemble, start, steps, dt, connections)
                 offset = _added(ensemble, biases[name], steps)
                 added = offset if np.any(offset) else None
-                sites[name] = Site(name, node.layer, present, cells, added)
+                lossy_layers[name] = LossyLayer(name, node.layer, present, neurons, added)
             elif type(present) is not type(node.layer):
-                sites[name] = Site(name, node.layer, present, None)
-        return cls(graph, biases, sites, steps, dt)
+                lossy_layers[name] = LossyLayer(name, node.layer, present, None)
+        return cls(graph, biases, lossy_layers, steps, dt)
 
     @cached_property
     def senders(self) -> Mapping[str, Sequence[str]]:
-        """For every site the populations whose spikes reach it without passing another."""
+        """For every lossy layer the populations whose spikes reach it without passing another."""
         found: dict[str, tuple[str, ...]] = {}
         behind: dict[str, tuple[str, ...]] = {}
         for node in self.graph:
             reached = tuple(dict.fromkeys(n for name in node.inputs for n in behind[name]))
-            site = self.sites.get(node.name)
-            if site is not None:
+            lossy = self.lossy_layers.get(node.name)
+            if lossy is not None:
                 found[node.name] = reached
-            is_population = site is not None and site.cells is not None
+            is_population = lossy is not None and lossy.neurons is not None
             behind[node.name] = (node.name,) if is_population else reached
         return found
 
     @cached_property
     def blamed(self) -> Mapping[str, Mapping[str, float]]:
-        """For every site the sites that its loss to arrival order is due to, with their shares.
+        """For every lossy layer those that its loss to arrival order is due to, with their shares.
 
         Uneven arrival is the doing of the populations whose spikes arrive; of several, larger
-        spikes do more, in proportion to the squares of their heights. It is a site's own where
+        spikes do more, in proportion to the squares of their heights. It is a layer's own where
         nothing but constant input arrives, or where its neurons draw their spikes at random. Of
         digits too: it waits too little for what arrives.
         """
-        return {name: self._blamed(name, site) for name, site in self.sites.items()}
+        return {name: self._blamed(name, lossy) for name, lossy in self.lossy_layers.items()}
 
-    def _blamed(self, name: str, site: Site) -> dict[str, float]:
-        if site.cells is None:
+    def _blamed(self, name: str, lossy: LossyLayer) -> dict[str, float]:
+        if lossy.neurons is None:
             return {}
         heights = {
-            sender: cells.mean_height
+            sender: neurons.mean_height
             for sender in self.senders[name]
-            if (cells := self.sites[sender].cells) is not None and cells.neuron_type.spiking
+            if (neurons := self.lossy_layers[sender].neurons) is not None
+            and neurons.neuron_type.spiking
         }
-        if not heights or not site.cells.integrates or site.cells.neuron_type.sends_digits:
+        if not heights or not lossy.neurons.integrates or lossy.neurons.neuron_type.sends_digits:
             return {name: 1.0}
         total = sum(height**2 for height in heights.values())
         return {sender: height**2 / total for sender, height in heights.items()}
@@ -175,67 +185,69 @@ def _biases(graph: Graph) -> dict[str, NDArray]:
 
 
 Values = Mapping[str, NDArray]
-Send = Callable[[Site, tuple[NDArray, ...]], NDArray]
+Send = Callable[[LossyLayer, tuple[NDArray, ...]], NDArray]
 """The mean that the readers of a layer get, for the means `(batch, *shape)` that arrive at it."""
 
 
-def follow(plan: MeanFlow, source: Values, send: Send, where: Container[str]) -> dict[str, NDArray]:
+def propagate(
+    plan: MeanPropagation, source: Values, send: Send, where: Container[str]
+) -> dict[str, NDArray]:
     """The mean of every layer's value, as its readers get it, `{name: (batch, *shape)}`.
 
-    Sites in `where` do as `send` says, all other layers as the source; `source` are its values,
-    which hold wherever nothing upstream has changed.
+    Layers in `where` give what `send` returns, all others what the source does; `source` are its
+    values, which hold wherever nothing upstream has changed.
     """
     values = dict(source)
     changed: set[str] = set()
     for node in plan.graph:
-        site = plan.sites.get(node.name) if node.name in where else None
-        if site is None and changed.isdisjoint(node.inputs):
+        lossy = plan.lossy_layers.get(node.name) if node.name in where else None
+        if lossy is None and changed.isdisjoint(node.inputs):
             continue
         inputs = tuple(values[name] for name in node.inputs)
         values[node.name] = (
-            finite(node.layer.evaluate, *inputs) if site is None else send(site, inputs)
+            finite(node.layer.evaluate, *inputs) if lossy is None else send(lossy, inputs)
         )
         changed.add(node.name)
     return values
 
 
-def present(plan: MeanFlow, source: Values, disorder: Values) -> dict[str, NDArray]:
-    """The means of the network that a plan describes; `disorder` is lost to arrival order."""
+def network_means(plan: MeanPropagation, source: Values, disorder: Values) -> dict[str, NDArray]:
+    """The means of the network; `disorder` is lost to arrival order."""
 
-    def send(site: Site, arriving: tuple[NDArray, ...]) -> NDArray:
-        return site.reaches(*arriving, disorder=disorder.get(site.name, 0.0))
+    def send(lossy: LossyLayer, arriving: tuple[NDArray, ...]) -> NDArray:
+        return lossy.reaches(*arriving, disorder=disorder.get(lossy.name, 0.0))
 
-    return follow(plan, source, send, plan.sites)
+    return propagate(plan, source, send, plan.lossy_layers)
 
 
-def alone(
-    plan: MeanFlow,
+def single_layer_means(
+    plan: MeanPropagation,
     source: Values,
     disorder: Values,
     name: str,
     factor: float | NDArray = 1.0,
 ) -> dict[str, NDArray]:
-    """The means where one site alone is as the network has it, and all else as the source.
+    """The means where one layer alone is as the network has it, and all else as the source.
 
     Its neurons' rates are multiplied by `factor`, a number or an array that broadcasts to the
     layer. The effect of its spikes' arrival order on later populations is counted as a loss that
-    this site causes; it falls with their height.
+    this layer causes; it falls with their height.
     """
-    site = plan.sites[name].scaled(factor)
+    lossy = plan.lossy_layers[name].scaled(factor)
     shares = {other: of[name] for other, of in plan.blamed.items() if name in of}
-    old, new = plan.sites[name].cells, site.cells
+    old, new = plan.lossy_layers[name].neurons, lossy.neurons
     height = 1.0 if old is None or new is None else new.mean_height / old.mean_height
 
-    def send(found: Site, arriving: tuple[NDArray, ...]) -> NDArray:
+    def send(found: LossyLayer, arriving: tuple[NDArray, ...]) -> NDArray:
         lost = disorder.get(found.name, 0.0) * (shares.get(found.name, 0.0) * height)
         if found.name == name:
-            return site.reaches(*arriving, disorder=lost)
-        lowest = -np.inf if found.cells is None else found.cells.lowest
-        return np.maximum(found.wanted(*arriving) - lost, lowest)
+            return lossy.reaches(*arriving, disorder=lost)
+        lowest = -np.inf if found.neurons is None else found.neurons.lowest
+        return np.maximum(found.source_value(*arriving) - lost, lowest)
 
-    return follow(plan, source, send, {name, *shares})
+    return propagate(plan, source, send, {name, *shares})
 
 
-def outputs_of(plan: MeanFlow, values: Values) -> dict[str, NDArray]:
+def outputs_of(plan: MeanPropagation, values: Values) -> dict[str, NDArray]:
     """The values of the outputs, by output name."""
     return {output: values[name] for output, name in plan.graph.outputs.items()}

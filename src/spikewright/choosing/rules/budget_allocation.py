@@ -1,4 +1,4 @@
-"""A budget split among layers, or channels: where spikes do most, at the expected price of each."""
+"""Splits a budget among layers or channels: where spikes reduce the error most for their price."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright.choosing.rules.case import NeuronSetting, SpikeCode
+from spikewright.choosing.rules.context import NeuronConfig, SpikeQuantizer
 from spikewright.choosing.statistics.histogram import Histogram
 from spikewright.choosing.statistics.statistics import LayerStatistics, Per
 
 _POINTS = 300  # thresholds of a layer that are compared
 _PER_OCTAVE, _OCTAVES, _ABOVE = 8, 16, 2  # those of channels; the first are above all values
 _SMALLEST = 1.0 / 128  # of the largest value, under a cap
-_SAYS = 0.9  # of a layer's power that may be lost: what loses more says next to nothing
+_MOST_LOST = 0.9  # of a layer's power that may be lost: what loses more says next to nothing
 _HALVINGS = 60
 _LOGARITHMS = (-300.0, 300.0)  # between which a multiplier or a factor is looked for
 _FARTHEST = 60.0  # octaves by which all thresholds together may grow
@@ -58,14 +58,14 @@ class Curves(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class Item:
+class LayerBudget:
     """A layer in the budget: the weights of its errors in the outputs, and the price of a spike.
 
     It has one threshold, and one weight `(1,)`, or of both one `per` channel.
     """
 
     layer: LayerStatistics
-    setting: NeuronSetting
+    setting: NeuronConfig
     steps: int
     weights: NDArray
     price: float = 1.0
@@ -90,7 +90,7 @@ class Item:
         return 1.0 - float(values.counts[values.means == 0].sum() / values.total[0])
 
     @property
-    def _code(self) -> SpikeCode:
+    def _code(self) -> SpikeQuantizer:
         return self.setting.code(self.steps, self.steps, self.setting.cap)
 
     def costs(self, thresholds: NDArray) -> NDArray:
@@ -117,7 +117,7 @@ class Item:
         )
         first = 0
         if self.per == "layer":
-            says = errors[0] <= _SAYS * self.weights * self._power / self._active
+            says = errors[0] <= _MOST_LOST * self.weights * self._power / self._active
             first = int(np.argmax(says)) if says.any() else 0
         return Curves(thresholds[:, first:], errors[:, first:], costs[:, first:])
 
@@ -151,13 +151,13 @@ class BudgetSplit(NamedTuple):
     expected: Mapping[str, float]
     spends_all: bool
 
-    def cost(self, dearer: Mapping[str, float]) -> float:
-        """Of all layers, with spikes `dearer` than expected."""
-        return sum(dearer.get(name, 1.0) * cost for name, cost in self.expected.items())
+    def cost(self, price_factors: Mapping[str, float]) -> float:
+        """Of all layers, with prices of spikes `price_factors` times the expected ones."""
+        return sum(price_factors.get(name, 1.0) * cost for name, cost in self.expected.items())
 
 
-class Spent(NamedTuple):
-    """The spending of a run, `by_layer` and in total, on `samples` samples; `remark` is about both.
+class MeasuredCost(NamedTuple):
+    """The measured cost of a run, `by_layer` and in total, on `samples` samples, with a `remark`.
 
     `estimated` where the samples are only a few of the calibration data.
     """
@@ -174,39 +174,42 @@ class Spent(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class Spending:
-    """Layers among which `budget` is split: for the least error, or in `proportions` of thresholds.
+class BudgetAllocator:
+    """Splits `budget` among layers: for the least error, or in `proportions` of thresholds.
 
     For the least error every channel takes the threshold at which weight x error + lambda cost is
     least, and lambda is such that the budget is spent (Lagrange; as bits are allocated in
     rate-distortion theory: Shoham & Gersho, IEEE Trans. ASSP 36, 1445-1453, 1988).
     """
 
-    items: Mapping[str, Item]
+    layers: Mapping[str, LayerBudget]
     budget: float
     proportions: Thresholds | None = None
 
-    def split(self, dearer: Mapping[str, float] = AS_EXPECTED, share: float = 1.0) -> BudgetSplit:
+    def split(
+        self, price_factors: Mapping[str, float] = AS_EXPECTED, share: float = 1.0
+    ) -> BudgetSplit:
         """The split of the budget, or of a `share` of it.
 
-        `dearer` says how many times as much as expected the spikes of a layer cost. No layer has
-        thresholds at which it says nothing: where that is too dear those of all layers grow alike.
+        `price_factors` says how many times as much as expected the spikes of a layer cost. No layer
+        has thresholds at which it says nothing: where that costs too much, the thresholds of all
+        layers grow alike.
         """
         budget = self.budget * share
         if self.proportions is not None:
             largest = self._largest(self.proportions)
-            if largest is not None and self._at(largest).cost(dearer) <= budget:
+            if largest is not None and self._at(largest).cost(price_factors) <= budget:
                 return self._at(largest, spends_all=False)
-            return self._adjusted(self.proportions, dearer, budget)
-        free = self._cheapest(0.0, dearer, EVEN)
-        if self._cost(free, dearer) <= budget:
+            return self._adjusted(self.proportions, price_factors, budget)
+        free = self._cheapest(0.0, price_factors, EVEN)
+        if self._cost(free, price_factors) <= budget:
             return self._at(self._thresholds(free), spends_all=False)
-        return self._adjusted(self.near(budget, dearer), dearer, budget)
+        return self._adjusted(self.near(budget, price_factors), price_factors, budget)
 
     def near(
         self,
         budget: float,
-        dearer: Mapping[str, float] = AS_EXPECTED,
+        price_factors: Mapping[str, float] = AS_EXPECTED,
         shares: Mapping[str, float] = EVEN,
         proportions: Thresholds | None = None,
     ) -> dict[str, NDArray]:
@@ -218,9 +221,12 @@ class Spending:
         """
         if proportions is None:
             price = _bisected(
-                lambda log: self._cost(self._cheapest(np.exp(log), dearer, shares), dearer), budget
+                lambda log: self._cost(
+                    self._cheapest(np.exp(log), price_factors, shares), price_factors
+                ),
+                budget,
             )
-            return self._thresholds(self._cheapest(np.exp(price), dearer, shares))
+            return self._thresholds(self._cheapest(np.exp(price), price_factors, shares))
         base = {n: v * 2.0 ** -shares.get(n, 0.0) for n, v in proportions.items()}
         factor = _bisected(
             lambda log: sum(self._curves[n].cost_near(v * np.exp(log)) for n, v in base.items()),
@@ -242,7 +248,7 @@ class Spending:
 
     def _largest(self, proportions: Thresholds) -> Thresholds | None:
         """The spending of least error in these proportions; None where no cap bounds what helps."""
-        if any(item.setting.cap is None for item in self.items.values()):
+        if any(layer_budget.setting.cap is None for layer_budget in self.layers.values()):
             return None
 
         def moved(octaves: float) -> Thresholds:
@@ -250,41 +256,43 @@ class Spending:
 
         def error(octaves: float) -> float:
             thetas = moved(octaves).items()
-            return sum(float(self.items[name].errors(theta).sum()) for name, theta in thetas)
+            return sum(float(self.layers[name].errors(theta).sum()) for name, theta in thetas)
 
         near = min(np.arange(-_FARTHEST, _FARTHEST + 1), key=error)
         fine = np.arange(-_PER_OCTAVE, _PER_OCTAVE + 1) / _PER_OCTAVE
         return moved(min(near + fine, key=error))
 
     def _least(self, name: str, thresholds: NDArray) -> NDArray:
-        if self.items[name].setting.cap is None:
+        if self.layers[name].setting.cap is None:
             return np.zeros_like(thresholds)
         return np.minimum(self._best[name], thresholds)
 
     def _cheapest(
-        self, price: float, dearer: Mapping[str, float], shares: Mapping[str, float]
+        self, price: float, price_factors: Mapping[str, float], shares: Mapping[str, float]
     ) -> dict[str, NDArray]:
         """The place of every channel's threshold where a spike costs `price` errors."""
         return {
             name: np.argmin(
                 curves.errors * 8.0 ** shares.get(name, 0.0)
-                + price * dearer.get(name, 1.0) * curves.costs,
+                + price * price_factors.get(name, 1.0) * curves.costs,
                 axis=1,
             )
             for name, curves in self._curves.items()
         }
 
-    def _cost(self, places: Mapping[str, NDArray], dearer: Mapping[str, float]) -> float:
-        return sum(dearer.get(n, 1.0) * self._curves[n].cost(place) for n, place in places.items())
+    def _cost(self, places: Mapping[str, NDArray], price_factors: Mapping[str, float]) -> float:
+        return sum(
+            price_factors.get(n, 1.0) * self._curves[n].cost(place) for n, place in places.items()
+        )
 
     def _adjusted(
-        self, thresholds: Thresholds, dearer: Mapping[str, float], budget: float
+        self, thresholds: Thresholds, price_factors: Mapping[str, float], budget: float
     ) -> BudgetSplit:
         """The split off the grid: all thresholds move alike until the budget is spent."""
 
         def spent(octaves: float) -> float:
             return sum(
-                dearer.get(name, 1.0) * self.items[name].cost(theta * 2.0**octaves)
+                price_factors.get(name, 1.0) * self.layers[name].cost(theta * 2.0**octaves)
                 for name, theta in thresholds.items()
             )
 
@@ -297,7 +305,7 @@ class Spending:
         return self._at({name: theta * 2.0**octaves for name, theta in thresholds.items()})
 
     def _at(self, thresholds: Thresholds, spends_all: bool = True) -> BudgetSplit:
-        expected = {name: self.items[name].cost(theta) for name, theta in thresholds.items()}
+        expected = {name: self.layers[name].cost(theta) for name, theta in thresholds.items()}
         return BudgetSplit(thresholds, expected, spends_all)
 
     def _thresholds(self, places: Mapping[str, NDArray]) -> dict[str, NDArray]:
@@ -305,7 +313,9 @@ class Spending:
 
     @cached_property
     def _curves(self) -> dict[str, Curves]:
-        return {name: item.curves(self.budget) for name, item in self.items.items()}
+        return {
+            name: layer_budget.curves(self.budget) for name, layer_budget in self.layers.items()
+        }
 
     @cached_property
     def _best(self) -> dict[str, NDArray]:

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from spikewright._base.optional import require
-from spikewright.frontends.fallback import calling, shown
+from spikewright.frontends.fallback import calling, format_returned
 from spikewright.frontends.onnx.files import attributes_of, labels_of, needed_nodes
 from spikewright.frontends.onnx.inputs import ModelInputs, Several, shapes_of
 from spikewright.frontends.onnx.parameters import array_of
@@ -55,7 +55,7 @@ class Flow:
 
     def __init__(
         self,
-        walk: OnnxWalk,
+        walk: OnnxTraversal,
         node: Any,
         label: str,
         inputs: Sequence[Value | None],
@@ -202,7 +202,7 @@ class Tensor(NamedTuple):
     full: Shape
 
 
-class OnnxWalk:
+class OnnxTraversal:
     """Reads one model; `run` returns the graph and leaves `tensors` behind.
 
     `tensors` maps the name of a graph node to the ONNX value that it equals; `returned` does the
@@ -384,7 +384,7 @@ class OnnxWalk:
             value = None
         if not isinstance(value, SignalValue | ConstantValue | Missing):
             raise UnsupportedOp(
-                f"its reader returns {shown(made)}, which is no value of the graph",
+                f"its reader returns {format_returned(made)}, which is no value of the graph",
                 "Return the result of node.add, or a list of such, one for each output",
             )
         if not isinstance(value, SignalValue):

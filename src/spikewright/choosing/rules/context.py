@@ -1,4 +1,4 @@
-"""The question to a rule: layers, settings and codes of their neurons, and their statistics."""
+"""What a scale rule may look at: graphs, settings of neurons, statistics; and what it returns."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ _DRAWN = (0.125, 0.375, 0.625, 0.875)  # starts in the place of those drawn unif
 
 
 @dataclass(frozen=True)
-class SpikeCode:
-    """The values that a neuron can send in `steps` steps at a constant input `a`.
+class SpikeQuantizer:
+    """Rounds values to those that a neuron can send in `steps` steps at a constant input `a`.
 
     There is one threshold a channel. The mean value is a multiple of theta / steps of the sign of
     `a`, at most `cap` theta; None: no cap. `start` is in spikes; None: drawn uniformly.
 
     Spikes of the first steps have `heights`; then all of the input comes in the first step, in
-    which receivers take `assumed` spikes as sent, so that it may say as many more. Their error is
-    told as if every whole number could be said, up to the most: thresholds that count on the
-    coarser ones that can are too small, since room to make up for what comes late is worth more
-    (docs/few_steps.md has the measurements).
+    which receivers take `assumed` spikes as sent, so that it may send as many more. Their error is
+    computed as if every whole number of spikes up to the most could be sent: thresholds computed
+    from the coarser numbers that can be sent are too small, since spikes left over to correct late
+    input are worth more (docs/few_steps.md has the measurements).
     """
 
     steps: float
@@ -86,7 +86,7 @@ class SpikeCode:
         return unit, values.means / unit
 
     def _counts(self, arrived: NDArray) -> NDArray:
-        """The spikes that say what arrived, as many as can be sent.
+        """The spikes that stand for what arrived, as many as can be sent.
 
         From a known start they are whole ones.
         """
@@ -94,7 +94,7 @@ class SpikeCode:
         return self._within(known)
 
     def _spikes_of_heights(self, arrived: NDArray, start: float) -> NDArray:
-        """The number of spikes that say what comes at once, step by step."""
+        """The number of spikes for input that comes all at once, step by step."""
         sent, spikes = np.zeros_like(arrived), np.zeros_like(arrived)
         for height, taken in self._by_step:
             owed = arrived + start - sent - 0.5
@@ -111,7 +111,7 @@ class SpikeCode:
 
 
 @dataclass(frozen=True)
-class NeuronSetting:
+class NeuronConfig:
     """Facts about one layer's neurons that a rule may use.
 
     `cap` is the largest number of spikes in a step, or None. `start` is the voltage before the
@@ -127,10 +127,10 @@ class NeuronSetting:
     heights: tuple[int, ...] = ()
     assumed: int = 0
 
-    def code(self, window: float, steps: float, cap: float | None) -> SpikeCode:
+    def code(self, window: float, steps: float, cap: float | None) -> SpikeQuantizer:
         """The code of neurons in the last `window` of so many steps, `cap` of them a step."""
         heights = self.heights if window == steps else ()
-        return SpikeCode(window, cap, self.start, heights, self.assumed)
+        return SpikeQuantizer(window, cap, self.start, heights, self.assumed)
 
     def window(self, steps: int, dt: float, readout: EveryStep) -> float:
         """The number of steps, of `steps`, over which the readout averages.
@@ -145,7 +145,7 @@ class NeuronSetting:
 
 
 @dataclass(frozen=True, eq=False)
-class RuleCase:
+class RuleContext:
     """The layers that a rule is to choose scales for, `settings`, and all that it may look at.
 
     `graph` is the one that is lowered, `read` the model as it was read, batch normalisations and
@@ -154,7 +154,7 @@ class RuleCase:
 
     graph: Graph
     read: Graph
-    settings: Mapping[str, NeuronSetting]
+    settings: Mapping[str, NeuronConfig]
     outputs: tuple[str, ...]
     statistics: Statistics | None = None
 

@@ -15,7 +15,7 @@ from spikewright.measure import Run
 from spikewright.network import Ensemble, Network, Node
 
 
-class Converted(Protocol):
+class ConversionLike(Protocol):
     """A network that was made from a graph, as `Conversion` is one."""
 
     lowered: Lowered
@@ -52,10 +52,10 @@ class Converted(Protocol):
         """Converts the same model once more, with some arguments changed."""
 
 
-Made = TypeVar("Made", bound=Converted)
+Made = TypeVar("Made", bound=ConversionLike)
 
 
-def all_capped(conversion: Converted) -> bool:
+def all_capped(conversion: ConversionLike) -> bool:
     """True where every population has a cap on its spikes a step."""
     populations = conversion.populations().values()
     return all(ensemble.neuron_type.most_spikes is not None for ensemble in populations)

@@ -1,4 +1,4 @@
-"""The subject of an explorer: a network, and the data that it is looked at with."""
+"""The state of an explorer: a network, its data, and the results that are already known."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright._base.pictures import as_pictures, picture_shape
+from spikewright._base.image_axes import as_images, image_shape
 from spikewright.choosing import Statistics
 from spikewright.choosing.statistics.channels import channel_axis
 from spikewright.conversion import Conversion
 from spikewright.errors import SimulationError
-from spikewright.explorer.message import Wish
-from spikewright.measure.truth import Truth
-from spikewright.running.recording import truth_of_only
+from spikewright.explorer.message import ExplorerSettings
+from spikewright.measure.targets import Targets
+from spikewright.running.recording import only_targets
 
 _Made = TypeVar("_Made")
 
@@ -38,7 +38,7 @@ SHOWN = 60
 
 
 @dataclass(frozen=True, eq=False)
-class Subject:
+class ModelSession:
     """A network, data to choose samples from and to measure on, and how both are named.
 
     `x` is `{input: (samples, *shape)}`, `y` labels or targets `(samples, ...)`, or None. `lines`
@@ -47,7 +47,7 @@ class Subject:
     `given` are the arguments that its network was made with; with `again` the model is the text of
     a `Conversion` made with them. `class_names` are those of labels, none for
     numbers. `first` is what a page begins with, `known` the results for the
-    latest wishes, and `kept` the latest networks.
+    latest settings, and `kept` the latest networks.
     """
 
     base: Conversion
@@ -57,12 +57,12 @@ class Subject:
     model: str = "model"
     lines: tuple[str, ...] = ()
     command: tuple[str, ...] = ()
-    first: Wish = field(default_factory=Wish)
+    first: ExplorerSettings = field(default_factory=ExplorerSettings)
     given: Mapping[str, Any] = field(default_factory=dict)
     again: bool = False
     class_names: tuple[str, ...] = ()
     known: dict[Any, dict[str, Any]] = field(default_factory=dict)
-    kept: dict[Wish, Conversion] = field(default_factory=dict)
+    kept: dict[ExplorerSettings, Conversion] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(next(iter(self.x.values())))
@@ -74,20 +74,20 @@ class Subject:
         return float(values.min()), float(values.max())
 
     @property
-    def picture(self) -> tuple[int, int, int] | None:
-        """Lines, columns and colours of the input, where it is one picture."""
+    def image(self) -> tuple[int, int, int] | None:
+        """Rows, columns and channels of the input, where it is one image."""
         only = len(self.x) == 1
-        return picture_shape(next(iter(self.x.values())).shape[1:]) if only else None
+        return image_shape(next(iter(self.x.values())).shape[1:]) if only else None
 
     @property
     def drawable(self) -> bool:
-        """True for one input that is a grey picture of at most 64 x 64 pixels."""
-        return self.picture is not None and self.picture[2] == 1 and max(self.picture) <= _PAD
+        """True for one input that is a grey image of at most 64 x 64 pixels."""
+        return self.image is not None and self.image[2] == 1 and max(self.image) <= _PAD
 
     @cached_property
-    def truth(self) -> Truth | None:
+    def truth(self) -> Targets | None:
         """Labels or targets; None where there are none, and of several outputs."""
-        return truth_of_only(self.base.lowered, self.y, len(self))
+        return only_targets(self.base.lowered, self.y, len(self))
 
     def part(self, samples: int) -> tuple[dict[str, NDArray], NDArray | None]:
         """The first samples, and their labels or targets."""
@@ -104,23 +104,25 @@ class Subject:
         """The axis of a layer's value that channels lie on."""
         return channel_axis(self.base.canonical, layer)
 
-    def chosen(self, wish: Wish) -> dict[str, NDArray]:
-        """The sample that a wish is about, `{input: (1, *shape)}`.
+    def chosen(self, settings: ExplorerSettings) -> dict[str, NDArray]:
+        """The sample of the settings, `{input: (1, *shape)}`.
 
         Raises `SimulationError` for a number that the data does not have, and for a drawing of
         another size than the input.
         """
-        if wish.drawn is not None:
-            return self._drawn(wish.levels)
-        if wish.sample >= len(self):
-            raise SimulationError(f"sample is below {len(self)}, got {wish.sample}")
-        return {name: array[wish.sample : wish.sample + 1] for name, array in self.x.items()}
+        if settings.drawn is not None:
+            return self._from_drawing(settings.levels)
+        if settings.sample >= len(self):
+            raise SimulationError(f"sample is below {len(self)}, got {settings.sample}")
+        return {
+            name: array[settings.sample : settings.sample + 1] for name, array in self.x.items()
+        }
 
-    def _drawn(self, levels: bytes) -> dict[str, NDArray]:
+    def _from_drawing(self, levels: bytes) -> dict[str, NDArray]:
         ((name, values), *others) = self.x.items()
         shape = values.shape[1:]
-        if others or self.picture is None or len(levels) != np.prod(shape):
-            takes = "no drawings" if others or self.picture is None else f"{np.prod(shape)} values"
+        if others or self.image is None or len(levels) != np.prod(shape):
+            takes = "no drawings" if others or self.image is None else f"{np.prod(shape)} values"
             raise SimulationError(f"drawn: the input takes {takes}, got {len(levels)}")
         low, high = self.bounds
         parts = np.frombuffer(levels, np.uint8).astype(np.float32) / 255
@@ -129,17 +131,17 @@ class Subject:
     def thumbnails(self) -> NDArray:
         """The first samples: pictures `(n, lines, columns, colours)`, or traces `(n, values)`."""
         values = next(iter(self.x.values()))[:SHOWN]
-        if self.picture is not None:
-            return as_pictures(values, self.bounds)
+        if self.image is not None:
+            return as_images(values, self.bounds)
         low, high = self.bounds
         flat = values.reshape(len(values), -1)
         step = max(1, flat.shape[1] // 64)
         return ((flat[:, ::step] - low) / ((high - low) or 1.0)).astype(np.float32)
 
-    def arguments(self, wish: Wish) -> dict[str, Any]:
-        """The arguments of `Conversion.replace` that a wish means."""
-        chosen = wish.arguments(self.base.populations())
-        needed = {"calibration": self.statistics} if wish.looks_at_data else {}
+    def arguments(self, settings: ExplorerSettings) -> dict[str, Any]:
+        """The arguments of `Conversion.replace` for the settings."""
+        chosen = settings.arguments(self.base.populations())
+        needed = {"calibration": self.statistics} if settings.looks_at_data else {}
         return {**chosen, **needed}
 
     @cached_property
@@ -147,39 +149,44 @@ class Subject:
         """Statistics of the data, for rules."""
         return self.base.calibrate(dict(self.x), progress=False)
 
-    def converted(self, wish: Wish) -> Conversion:
-        """The network that a wish means; the latest few are kept.
+    def converted(self, settings: ExplorerSettings) -> Conversion:
+        """The network of the settings; the latest few are kept.
 
         Raises as `Conversion.replace` does.
         """
-        return remembered(
-            self.kept, wish.anywhere, _NETWORKS, lambda: self.base.replace(**self.arguments(wish))
+        return cached(
+            self.kept,
+            settings.anywhere,
+            _NETWORKS,
+            lambda: self.base.replace(**self.arguments(settings)),
         )
 
-    def result(self, wish: Wish, kind: Any, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-        """A result of that kind for a wish, made once for all samples and pages."""
-        return remembered(self.known, (wish.anywhere, kind), _RESULTS, make)
+    def result(
+        self, settings: ExplorerSettings, kind: Any, make: Callable[[], dict[str, Any]]
+    ) -> dict[str, Any]:
+        """A result of that kind for the settings, made once for all samples and pages."""
+        return cached(self.known, (settings.anywhere, kind), _RESULTS, make)
 
-    def command_of(self, wish: Wish) -> str:
-        """The command that measures what a wish asks for; empty where data has no file.
+    def command_of(self, settings: ExplorerSettings) -> str:
+        """The command that measures these settings; empty where data has no file.
 
         It is empty for what looks at data, too, where the file holds more than is looked at here,
         and where no option takes back what the network was made with.
         """
         limited = any(part.startswith("--limit") for part in self.command)
-        wanted = wish.arguments(self.base.populations())
+        wanted = settings.arguments(self.base.populations())
         lost = (self.given.get(name) for name in _STAYING if wanted.get(name) is None)
         stays = any(value is not None and str(value) != "half" for value in lost)
-        if not self.command or stays or (limited and wish.looks_at_data):
+        if not self.command or stays or (limited and settings.looks_at_data):
             return ""
         file = next(part for part in self.command if part.startswith("--data="))
         beside = file.replace("--data=", "--calibration=", 1)
-        calibration = [beside] if wish.looks_at_data else []
-        options = wish.options(self.base.populations(), self.given)
+        calibration = [beside] if settings.looks_at_data else []
+        options = settings.options(self.base.populations(), self.given)
         return shlex.join([*self.command, *options, *calibration])
 
 
-def remembered(known: dict[Any, _Made], key: Any, most: int, make: Callable[[], _Made]) -> _Made:
+def cached(known: dict[Any, _Made], key: Any, most: int, make: Callable[[], _Made]) -> _Made:
     """An entry of a memory, made where it is missing; of more than `most` the oldest leaves."""
     found = known.get(key)
     if found is None:

@@ -1,4 +1,4 @@
-"""The truth about outputs: class labels, target values, or a measure of a user's own."""
+"""Targets of outputs: class labels, target values, or what a user's metric compares with."""
 
 from __future__ import annotations
 
@@ -68,8 +68,8 @@ class Output:
 
 
 @dataclass(frozen=True, eq=False)
-class Truth:
-    """Class labels `(samples,)`, target values `(samples, *shape)`, or a metric's truth."""
+class Targets:
+    """Class labels `(samples,)`, target values `(samples, *shape)`, or what a metric is given."""
 
     kind: Literal["labels", "targets", "given"]
     values: NDArray
@@ -77,11 +77,11 @@ class Truth:
     def __len__(self) -> int:
         return len(self.values)
 
-    def __getitem__(self, part: slice) -> Truth:
-        return Truth(self.kind, self.values[part])
+    def __getitem__(self, part: slice) -> Targets:
+        return Targets(self.kind, self.values[part])
 
 
-def truth_of(given: Any, output: Output, samples: int) -> Truth:
+def targets_of(given: Any, output: Output, samples: int) -> Targets:
     """Labels or targets of an output, as a user gave them.
 
     Class labels are whole numbers, one a sample, `(samples,)` or `(samples, 1)`, of any type; of
@@ -101,18 +101,18 @@ def truth_of(given: Any, output: Output, samples: int) -> Truth:
     labels = _labels(values, output)
     if labels is not None:
         _check_labels(labels, output)
-        return Truth("labels", labels.astype(np.int64))
+        return Targets("labels", labels.astype(np.int64))
     targets = held(values, output.shape) if values.dtype.kind == "f" else None
     if targets is not None:
         if not np.all(np.isfinite(targets)):
             raise SimulationError(f"y of output {output.name!r} holds NaN or infinity")
-        return Truth("targets", targets.astype(np.float64))
+        return Targets("targets", targets.astype(np.float64))
     raise SimulationError(_neither(values, output))
 
 
 def labels_of(given: Any, output: Output, samples: int) -> NDArray[np.int64]:
     """Class labels `(samples,)` as a user gave them; raises `SimulationError` for anything else."""
-    truth = truth_of(given, output, samples)
+    truth = targets_of(given, output, samples)
     if truth.kind != "labels":
         raise SimulationError(
             f"y of output {output.name!r} holds values of shape {truth.values.shape}, and class "
@@ -223,8 +223,8 @@ class Metric:
         function, given = self._parts
         code = getattr(function, "__code__", getattr(type(function).__call__, "__code__", None))
         content = None if code is None else _content(code)
-        told = [self.name, content, getattr(function, "__defaults__", None), given]
-        return hashlib.sha256(repr(told).encode()).hexdigest()
+        parts = [self.name, content, getattr(function, "__defaults__", None), given]
+        return hashlib.sha256(repr(parts).encode()).hexdigest()
 
     @property
     def _parts(self) -> tuple[Any, list[Any]]:
@@ -290,7 +290,7 @@ def place_of(outputs: Mapping[str, Any]) -> str:
     return next(iter(outputs)) if len(outputs) == 1 else ""
 
 
-def given_of(truths: Mapping[str, Truth]) -> Any:
+def given_of(truths: Mapping[str, Targets]) -> Any:
     """The truth as the user gave it: an array, `{name: array}`, or None."""
     found = {name: truth.values for name, truth in truths.items()}
     return found.get("", found) if found else None

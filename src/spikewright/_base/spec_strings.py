@@ -1,16 +1,16 @@
-"""Text: things of a registry, such as `minimum-error:8,per=layer`, tables, names of layers."""
+"""Spec strings: things of a registry as text, such as `minimum-error:8,per=layer`."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import MISSING, Field, dataclass, field, fields
 from types import NoneType, UnionType
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
 import numpy as np
 
-from spikewright.errors import NetworkError, SimulationError, printable
+from spikewright.errors import NetworkError, SimulationError
 
 
 def _whole_numbers(text: str) -> tuple[int, ...]:
@@ -34,18 +34,18 @@ _WORDS: Mapping[Callable[[str], Any], str] = {
 }  # fmt: skip
 
 
-def written(name: str) -> str:
-    """The name of a class as commands write it: `minimum-error` for `MinimumError`."""
+def spec_name(name: str) -> str:
+    """The name of a class in spec strings and commands: `minimum-error` for `MinimumError`."""
     return re.sub(r"(?<=[a-z])(?=[A-Z])", "-", name).lower()
 
 
-def by_name(*kinds: type[Any]) -> dict[str, type[Any]]:
+def by_spec_name(*kinds: type[Any]) -> dict[str, type[Any]]:
     """Classes by their names as commands write them."""
-    return {written(kind.__name__): kind for kind in kinds}
+    return {spec_name(kind.__name__): kind for kind in kinds}
 
 
 @dataclass(frozen=True, eq=False)
-class Parser:
+class SpecParser:
     """Reads things that a registry names: `name:value,value,field=value`, in the order of fields.
 
     `what` names the members of `kinds` in errors. A text that begins with a digit may leave out the
@@ -159,39 +159,3 @@ def _usage(takes: Mapping[str, Field[Any]]) -> str:
     return ", ".join(
         name if _required(one) else f"{name}={one.default}" for name, one in takes.items()
     )
-
-
-def aligned(rows: Sequence[Sequence[str]], numbers: Collection[int] = ()) -> str:
-    """Rows of one length as a table: to the left, but columns of `numbers` to the right."""
-    rows = [[printable(cell) for cell in row] for row in rows]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return "\n".join(
-        "  ".join(
-            cell.rjust(width) if place in numbers else cell.ljust(width)
-            for place, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ).rstrip()
-        for row in rows
-    )
-
-
-_LAST = re.compile(r"[./]")
-
-
-def shown_name(name: str, kind: str) -> str:
-    """The name of a layer as it is printed, and taken as a key.
-
-    A name whose last part has no letter stands with its kind: `2` of a Sequential is `2 Conv2d`,
-    `features.3` is `features.3 ReLU`, and `conv1` stays as it is.
-    """
-    return f"{name} {kind}" if kind and _is_number(name) else name
-
-
-def bare_name(shown: str) -> str:
-    """The layer's own name, from the name that `shown_name` made of it."""
-    name, separator, kind = shown.partition(" ")
-    return name if separator and kind and _is_number(name) else shown
-
-
-def _is_number(name: str) -> bool:
-    last = _LAST.split(name)[-1]
-    return bool(last) and not any(c.isalpha() for c in last)

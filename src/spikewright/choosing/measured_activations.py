@@ -1,4 +1,4 @@
-"""Means that neurons send over some samples, and those of the source's values.
+"""Mean activations of spiking layers over some samples, and the means of the source's values.
 
 A network may run one layer after the other: all samples and steps of one, then of the next. What
 neurons sent is kept until the last layer that reads it has run. So to change a layer and run it
@@ -30,25 +30,25 @@ from spikewright.engines.program import Program
 from spikewright.graph import evaluate_all
 from spikewright.graph.masks import Real
 from spikewright.network import Ensemble
-from spikewright.running.converted import Converted
 from spikewright.running.inputs import feeds_of
+from spikewright.running.protocols import ConversionLike
 from spikewright.running.recording import real_of
 from spikewright.running.runner import RunJob, Runner
 
 _AT_ONCE = 2_000_000  # values of the widest signal that are worked on at once
-_ROOM = 2**31  # bytes that may be kept; fixed, so that nothing depends on the machine
+_KEPT_BYTES = 2**31  # bytes that may be kept; fixed, so that nothing depends on the machine
 
 Values = dict[int, NDArray]
 
 
-class LayerByLayer:
-    """Layers of a network, which are asked for in their order.
+class LayerwiseExecutor:
+    """Runs the layers of a network one after the other, as their means are asked for.
 
-    A layer that is asked for again may have other parameters than before, but no other ones may.
+    A layer that is asked for again may have other parameters than before; the others may not.
     """
 
     def __init__(
-        self, conversion: Converted, samples: Batch, at: Collection[int], dt: float
+        self, conversion: ConversionLike, samples: Batch, at: Collection[int], dt: float
     ) -> None:
         self._runner, self._dt = Runner(conversion.lowered), dt
         self._at, self._steps = np.asarray(sorted(at)), max(at)
@@ -63,14 +63,14 @@ class LayerByLayer:
 
     @classmethod
     def of(
-        cls, conversion: Converted, samples: Batch, at: Collection[int], dt: float
-    ) -> LayerByLayer | None:
-        """One of a network that is no loop, starts once, and whose spikes fit; else None."""
+        cls, conversion: ConversionLike, samples: Batch, at: Collection[int], dt: float
+    ) -> LayerwiseExecutor | None:
+        """One for a network without loops that starts once and whose spikes fit; else None."""
         if conversion.lowered.stepping is not None:
             return None
         found = cls(conversion, samples, at, dt)
         loops = any(component.loops for component in found._program().components)
-        return None if loops or found._spikes > _ROOM else found
+        return None if loops or found._spikes > _KEPT_BYTES else found
 
     def means(self, name: str) -> NDArray:
         """The mean of every neuron of a layer, as it is now, over the first steps up to each one.
@@ -111,15 +111,15 @@ class LayerByLayer:
 
     @cached_property
     def _keeps(self) -> bool:
-        """True where there is room for a layer's currents."""
+        """True where there is memory for a layer's currents."""
         widest = max((e.n_neurons for e in self._populations.values()), default=0)
         currents = self._batch * self._steps * 2 * 8 * widest  # about, in bytes
-        return self._spikes + currents <= _ROOM
+        return self._spikes + currents <= _KEPT_BYTES
 
     def _run(self, program: Program, ensemble: Ensemble) -> NDArray:
         """The counts `(batch, steps, *shape)` of a population, from what those before it sent."""
         sent = {_output(program, e): e for e in self._sent if e is not ensemble}
-        before, own = _divided(_leading(program, [ensemble], set(sent)), ensemble)
+        before, own = _split_at(_leading(program, [ensemble], set(sent)), ensemble)
         form = [(op.label, op.inputs, op.output) for op in (*before, *own)]
         if form != self._form:
             self._form, self._read = form, []
@@ -177,7 +177,7 @@ def _output(program: Program, ensemble: Ensemble) -> int:
 def _read_by(
     program: Program, ensembles: Sequence[Ensemble], sent: Collection[Ensemble]
 ) -> set[Ensemble]:
-    """Those that have sent and are read for populations to run."""
+    """The populations whose sent values are read when these populations run."""
     known = {_output(program, e): e for e in sent}
     read = {s for op in _leading(program, ensembles, set(known)) for s in op.inputs}
     return {known[signal] for signal in known.keys() & read}
@@ -197,10 +197,10 @@ def _leading(program: Program, ensembles: Sequence[Ensemble], known: set[int]) -
     return [op for op in program.operators if op in found]
 
 
-def _divided(
+def _split_at(
     operators: Sequence[Operator], ensemble: Ensemble
 ) -> tuple[list[Operator], list[Operator]]:
-    """Those that hold nothing of the population, and those that add to its current and run it."""
+    """The operators before a population, and those that add to its current and run it."""
     makers = {s: op for op in operators for s in op.outputs}
     own: set[Any] = {op for op in operators if isinstance(op, Neurons) and op.ensemble is ensemble}
     waiting = [s for op in own for s in op.inputs]
@@ -221,8 +221,8 @@ def _narrow(counts: NDArray) -> NDArray:
     return np.asarray(counts)
 
 
-_VALUES = 8_000_000  # values of the source that are held at once
-_DEEP = 16
+_VALUES_AT_ONCE = 8_000_000  # values of the source that are held at once
+_MANY_LAYERS = 16
 """Layers from which one pass by the reference's kernels costs less than native runs up to each.
 
 That is so for the sums of a single number of steps; with several of them, runs halt at each.
@@ -231,27 +231,27 @@ That is so for the sums of a single number of steps; with several of them, runs 
 Means = dict[str, NDArray]
 
 
-def sending(
-    conversion: Converted, samples: Batch, at: Collection[int], dt: float
-) -> LayerByLayer | WholeRuns:
-    """Gives the means of a network's layers over the first steps up to each in `at`.
+def activation_means(
+    conversion: ConversionLike, samples: Batch, at: Collection[int], dt: float
+) -> LayerwiseExecutor | PrefixRuns:
+    """What measures the means of a network's layers, over the first steps up to each in `at`.
 
-    They are asked for in their order, and may change in between. Layers run one by one, through all
-    steps, where that costs less, they form no loop, and memory suffices. Others are run in step,
-    again and again up to the layer that is asked for. Both send the same.
+    Layers are asked for in their order, and may change in between. They run one by one, each
+    through all steps, where that costs less, they form no loop, and memory suffices. Otherwise the
+    network runs again up to the layer that is asked for. Both ways give the same means.
     """
-    if len(at) > 1 or len(conversion.populations()) >= _DEEP:
-        found = LayerByLayer.of(conversion, samples, at, dt)
+    if len(at) > 1 or len(conversion.populations()) >= _MANY_LAYERS:
+        found = LayerwiseExecutor.of(conversion, samples, at, dt)
         if found is not None:
             return found
-    return WholeRuns(conversion, samples, at, dt)
+    return PrefixRuns(conversion, samples, at, dt)
 
 
-class WholeRuns:
-    """The network run up to a layer and the one behind it, each time that it may have changed."""
+class PrefixRuns:
+    """Runs the network up to the layer after the one asked for, whenever it may have changed."""
 
     def __init__(
-        self, conversion: Converted, samples: Batch, at: Collection[int], dt: float
+        self, conversion: ConversionLike, samples: Batch, at: Collection[int], dt: float
     ) -> None:
         self._conversion, self._samples, self._at, self._dt = conversion, samples, at, dt
         self._following = dict(pairwise([*conversion.populations(), None]))
@@ -261,11 +261,13 @@ class WholeRuns:
         """See `LayerByLayer.means`."""
         if name not in self._found:
             last = self._following[name]
-            self._found = sent_up_to(self._conversion, self._samples, self._at, self._dt, last)
+            self._found = sent_means(self._conversion, self._samples, self._at, self._dt, last)
         return self._found.pop(name)
 
 
-def source_means(conversion: Converted, samples: Batch, at: Collection[int], dt: float) -> Means:
+def source_means(
+    conversion: ConversionLike, samples: Batch, at: Collection[int], dt: float
+) -> Means:
     """The source's mean value of every neuron over the samples, cut off at the most it can send.
 
     Padding counts as 0 (see `shares`). Returns `(1, *shape)`, the same for all numbers of steps
@@ -274,12 +276,12 @@ def source_means(conversion: Converted, samples: Batch, at: Collection[int], dt:
     """
     graph, populations = conversion.canonical, conversion.populations()
     once = conversion.lowered.at_once
-    aims = {name: _aims(ensemble, once, at, dt) for name, ensemble in populations.items()}
+    targets = {name: _targets(ensemble, once, at, dt) for name, ensemble in populations.items()}
     widest = sum(int(np.prod(shape)) for shape in graph.shapes.values())
     sums: dict[str, Any] = dict.fromkeys(populations, 0.0)
-    for part in parts(samples, max(1, _VALUES // widest)):
+    for part in parts(samples, max(1, _VALUES_AT_ONCE // widest)):
         values, real = evaluate_all(graph, part), real_in(conversion, part)
-        for name, wanted in aims.items():
+        for name, wanted in targets.items():
             counts = None if real is None else real.of(name)
             value = values[name] if counts is None else np.where(counts, values[name], 0.0)
             means = [np.clip(value * n, -most, most).sum(axis=0) for n, most in wanted]
@@ -287,13 +289,13 @@ def source_means(conversion: Converted, samples: Batch, at: Collection[int], dt:
     return {name: total / count(samples) for name, total in sums.items()}
 
 
-def real_in(conversion: Converted, samples: Batch) -> Real | None:
+def real_in(conversion: ConversionLike, samples: Batch) -> Real | None:
     """The positions of samples that are no padding; None where all are."""
     masks = conversion.lowered.masks
     return None if masks is None else masks.real(samples)
 
 
-def shares(conversion: Converted, samples: Batch) -> Means:
+def shares(conversion: ConversionLike, samples: Batch) -> Means:
     """The share of the samples in which each neuron is no padding, of layers where that varies."""
     real, found = real_in(conversion, samples), {}
     if real is not None:
@@ -304,8 +306,12 @@ def shares(conversion: Converted, samples: Batch) -> Means:
     return found
 
 
-def sent_up_to(
-    conversion: Converted, samples: Batch, at: Collection[int], dt: float, last: str | None = None
+def sent_means(
+    conversion: ConversionLike,
+    samples: Batch,
+    at: Collection[int],
+    dt: float,
+    last: str | None = None,
 ) -> Means:
     """The mean that every neuron sends over all samples and the steps up to each in `at`, by layer.
 
@@ -333,7 +339,7 @@ def sent_up_to(
     return {name: total / fed.batch for name, total in sums.items()}
 
 
-def _aims(
+def _targets(
     ensemble: Ensemble, once: int, at: Collection[int], dt: float
 ) -> list[tuple[float, NDArray]]:
     """The factor of the source's values and the most that is sent, as means of the steps `at`.

@@ -3,7 +3,7 @@ import { unpack } from "./message.js";
 
 export const element = (name) => document.getElementById(name);
 
-export function tell(text, wrong = false) {
+export function showStatus(text, wrong = false) {
   if (element("status").textContent !== text) element("status").textContent = text; // else it is read out again
   element("status").classList.toggle("wrong", wrong);
 }
@@ -16,11 +16,11 @@ export function choose(name, value, words = String) {
   list.value = text;
 }
 
-// Messages go to `take`; `ended` is told where the server has.
+// Messages go to `take`; `ended` is the status once the server has ended.
 export function connect(take, ended) {
-  const socket = new WebSocket(new URL("talk", location.href.split("#")[0]).href.replace(/^http/, "ws"));
+  const socket = new WebSocket(new URL("socket", location.href.split("#")[0]).href.replace(/^http/, "ws"));
   socket.binaryType = "arraybuffer";
   socket.onmessage = ({ data }) => take(typeof data === "string" ? JSON.parse(data) : unpack(data));
-  socket.onclose = () => tell(ended, true);
+  socket.onclose = () => showStatus(ended, true);
   return socket;
 }

@@ -9,8 +9,14 @@ from hypothesis import strategies as st
 
 from spikewright.errors import TuningError
 from spikewright.study.search.certificate import PairedLoss
-from spikewright.study.search.measurement import Aim, Measurement, certifiable, joined, unbeaten
-from spikewright.study.search.trials import written
+from spikewright.study.search.measurement import (
+    Measurement,
+    PenalizedCost,
+    certifiable,
+    joined,
+    unbeaten,
+)
+from spikewright.study.search.trials import points_as_json
 
 
 def point(cost: float, lost: int, n: int = 100, steps: int = 1, risk: float = 0.0) -> Measurement:
@@ -47,7 +53,7 @@ def test_points_come_back_from_json() -> None:
     """What the study keeps is what was measured."""
     points = [point(3.0, 1), point(5.0, 0, steps=4, risk=0.25)]
 
-    assert [Measurement.of(entry) for entry in json.loads(written(points))] == points
+    assert [Measurement.of(entry) for entry in json.loads(points_as_json(points))] == points
 
 
 WHOLE = point(3.0, 1).as_dict()
@@ -79,7 +85,7 @@ def test_written_points_keep_every_number_of_steps() -> None:
     points = [point(10.0 * t, 9 - t, steps=t) for t in range(1, 8)]
     worse = [point(10.0 * t, 10, steps=t) for t in range(1, 8)]
 
-    kept = [Measurement.of(entry) for entry in json.loads(written([*worse, *points]))]
+    kept = [Measurement.of(entry) for entry in json.loads(points_as_json([*worse, *points]))]
 
     assert {p.steps for p in kept} == set(range(1, 8))
     assert all(p.paired.lost < 10 for p in kept)
@@ -87,42 +93,48 @@ def test_written_points_keep_every_number_of_steps() -> None:
 
 def test_merit_prefers_cheap_ones_within_the_limit() -> None:
     """Cheaper is better as long as the limit holds; above it the drop outweighs."""
-    aim = Aim.of(0.05, 0.05, 100)
+    criterion = PenalizedCost.of(0.05, 0.05, 100)
 
-    assert aim.merit(point(10, 5)) < aim.merit(point(20, 5))
-    assert aim.merit(point(20, 3)) < aim.merit(point(20, 5)) < aim.merit(point(20, 9))
-    assert aim.best([point(10, 40), point(30, 4), point(25, 4)]).cost == 25
+    assert criterion.value(point(10, 5)) < criterion.value(point(20, 5))
+    assert (
+        criterion.value(point(20, 3))
+        < criterion.value(point(20, 5))
+        < criterion.value(point(20, 9))
+    )
+    assert criterion.best([point(10, 40), point(30, 4), point(25, 4)]).cost == 25
 
 
 def test_what_costs_nothing_is_no_bargain() -> None:
     """A network that never spikes is the worst, not the cheapest."""
-    aim = Aim.of(0.005, 0.005, 100)
+    criterion = PenalizedCost.of(0.005, 0.005, 100)
 
-    assert aim.merit(point(0.0, 90)) > aim.merit(point(1e6, 1))
-    assert aim.merit(point(1e-9, 90)) > aim.merit(point(1e6, 1))
+    assert criterion.value(point(0.0, 90)) > criterion.value(point(1e6, 1))
+    assert criterion.value(point(1e-9, 90)) > criterion.value(point(1e6, 1))
 
 
 def test_risk_tells_apart_what_counts_do_not() -> None:
     """Of two that lose the same, the one whose answers stay surer is better."""
-    aim = Aim.of(0.01, 0.01, 100).informed([point(10, 1, risk=0.02), point(12, 1, risk=0.02)])
+    criterion = PenalizedCost.of(0.01, 0.01, 100).fitted(
+        [point(10, 1, risk=0.02), point(12, 1, risk=0.02)]
+    )
 
-    assert aim.ratio == pytest.approx(0.5)
-    assert aim.merit(point(10, 1, risk=0.01)) < aim.merit(point(10, 1, risk=0.03))
+    assert criterion.ratio == pytest.approx(0.5)
+    assert criterion.value(point(10, 1, risk=0.01)) < criterion.value(point(10, 1, risk=0.03))
 
 
 def test_far_points_tell_what_a_risk_means_while_near_ones_are_few() -> None:
     """Risks and drops are compared near the limit; farther off where too little was lost there."""
-    aim = Aim.of(0.02, 0.02, 100)
+    criterion = PenalizedCost.of(0.02, 0.02, 100)
     near, far = point(10, 4, risk=0.08), point(5, 20, risk=0.1)
 
-    assert aim.informed([near, far]).ratio == pytest.approx(0.24 / 0.18)
-    assert aim.informed([near] * 5 + [far]).ratio == pytest.approx(0.5)
-    assert aim.informed([near, point(1, 60, risk=0.1)]).ratio == pytest.approx(0.5)  # hopeless
-    assert aim.informed([]).ratio == 1.0
+    assert criterion.fitted([near, far]).ratio == pytest.approx(0.24 / 0.18)
+    assert criterion.fitted([near] * 5 + [far]).ratio == pytest.approx(0.5)
+    assert criterion.fitted([near, point(1, 60, risk=0.1)]).ratio == pytest.approx(0.5)  # hopeless
+    assert criterion.fitted([]).ratio == 1.0
 
 
 def test_certifiable_drops_are_certified_and_larger_ones_are_not() -> None:
-    """The law of the aim: what it allows passes the test, half a per cent more does not."""
+    """The law of the criterion: what it allows passes the test, half a per cent more does not."""
     n, limit = 2000, 0.02
     found = certifiable(n, limit, 0.95)
 

@@ -1,4 +1,4 @@
-"""The plain sweep that comes first: its scales, its time, and that no choice costs more."""
+"""The baseline sweep that comes first: its scales, its time, and that no choice costs more."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import spikewright as sw
 from spikewright import demo
 from spikewright.study.search import tune
 from spikewright.study.search.certificate import PairedLoss
-from spikewright.study.search.generators import ORIGIN, PlainSweep
+from spikewright.study.search.generators import ORIGIN, BaselineSweep
 from spikewright.study.search.measurement import Measurement
 from spikewright.study.search.space import Choices, Range
 from spikewright.study.search.trials import Study
@@ -27,13 +27,13 @@ SPACE = {
 }
 
 
-def sweep(seconds: float = 0.0, trials: int | None = None, **space: Any) -> PlainSweep:
+def sweep(seconds: float = 0.0, trials: int | None = None, **space: Any) -> BaselineSweep:
     """A sweep of 100 seconds; a step takes so many of them."""
 
     def holds(point: Measurement) -> bool:
         return point.drop <= 0.02
 
-    return PlainSweep({**SPACE, **space}, lambda steps: seconds * steps, 100.0, holds, trials)
+    return BaselineSweep({**SPACE, **space}, lambda steps: seconds * steps, 100.0, holds, trials)
 
 
 class Kept(Study):
@@ -181,7 +181,7 @@ def test_a_study_from_before_the_sweep_goes_on(
     """Its trials are kept, and the sweep follows."""
     study = tmp_path / "study.db"
     with monkeypatch.context() as before:
-        before.setattr(PlainSweep, "__call__", lambda self, study: iter(()))
+        before.setattr(BaselineSweep, "__call__", lambda self, study: iter(()))
         first = sw.tune(demo.MODEL, *digits(), trials=4, study=study, **QUICK)
     then = sw.tune(demo.MODEL, *digits(), trials=12, study=study, **QUICK)
     assert sum(first.facts["trials"].values()) == 4

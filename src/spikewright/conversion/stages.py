@@ -1,4 +1,4 @@
-"""Makes conversions of models that have been read: all of the line but the reading."""
+"""The stages of a conversion after reading: passes, scales, lowering, corrections, the trace."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from spikewright._base.arguments import refuse
 from spikewright.choosing import Statistics
-from spikewright.choosing.budgets import Batches, with_budgets_kept
+from spikewright.choosing.budgets import Batches, meet_budgets
 from spikewright.choosing.calibration import Calibration, is_statistics
 from spikewright.choosing.correction import (
     BiasCorrection,
@@ -25,17 +25,17 @@ from spikewright.choosing.default import candidates
 from spikewright.choosing.scales import ChosenScales, choose_scales, has_budget, has_rule, need_data
 from spikewright.conversion.arguments import Wanted
 from spikewright.conversion.trace_warnings import (
-    tell_of_choice,
-    tell_of_masks,
+    trace_choice,
+    trace_masks,
     warn_of_no_effect,
     warn_of_no_spikes,
 )
 from spikewright.errors import ConversionError, Refusal, listed
-from spikewright.frontends import Reading, Source, read
+from spikewright.frontends import ModelReader, Source, read
 from spikewright.frontends.source import SourceNote
 from spikewright.graph import Graph
 from spikewright.graph.layers import Layer, Recurrence
-from spikewright.lower import LayerNote, Lowered, RowStepping, without_form
+from spikewright.lower import LayerGuarantee, Lowered, RowStepping, without_form
 from spikewright.lower.coding import Coding
 from spikewright.lower.operands import unsent_operands
 from spikewright.lower.populations import PopulationChoices, Roles
@@ -47,10 +47,10 @@ from spikewright.passes.sequences import one_step
 from spikewright.passes.standard import MAX_POOL_FORMS, STANDARD, MaxPoolForm
 from spikewright.passes.standard import run as run_passes
 from spikewright.quantising import Quantised, quantise, round_biases, round_starts
-from spikewright.running.converted import Converted, Made
+from spikewright.running.protocols import ConversionLike, Made
 from spikewright.running.storage import Parts
 
-_READ = "read"  # the stage whose entries say what reading left out
+_READ = "read"  # the stage of entries about what reading left out
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,26 +79,26 @@ class ConvertibleModel(Generic[Made]):
             except ConversionError as error:
                 why = why or f"; signed digits do not suit, since {error.refusals[0].reason}"
             else:
-                return tell_of_choice(made, why)
+                return trace_choice(made, why)
         made = self._made(Wanted(last))
-        return made if wanted.given.get("steps") is None else tell_of_choice(made, why)
+        return made if wanted.given.get("steps") is None else trace_choice(made, why)
 
     def _made(self, wanted: Wanted) -> Made:
-        """The model converted as the arguments say, whose steps are chosen for."""
+        """The model converted with these arguments, in which `steps` is already settled."""
         arguments, wanted = wanted.given, wanted.filled()
         coding = wanted.coding
         trace, graph, stepping = Trace(), self.source.graph, None
-        _note_what_is_left_out(self.source, trace)
+        _trace_left_out(self.source, trace)
         if wanted.step is not None:
             graph, stepping = _one_step(graph, wanted.step)
         canonical = canonicalise(graph, trace, wanted["max_pool"])
         roles = roles_in(coding, Roles(canonical, stepping), trace)
         canonical = roles.graph
-        data = Data(self.calibration, wanted, roles)
+        data = CalibrationData(self.calibration, wanted, roles)
         data.check()
-        _raise_of(coding.refused(roles))
-        chosen = _chosen(wanted, roles, graph, data)
-        _raise_of(coding.refused_scales(roles, chosen.in_numbers))
+        _raise_refusals(coding.refused(roles))
+        chosen = _choose_scales(wanted, roles, graph, data)
+        _raise_refusals(coding.refused_scales(roles, chosen.in_numbers))
         again = partial(self.replace, wanted.form)
 
         def made(chosen: ChosenScales) -> Made:
@@ -107,19 +107,19 @@ class ConvertibleModel(Generic[Made]):
                 lowered=coding.arranged(roles, network),
                 graph=self.source.graph, canonical=canonical, trace=Trace(),
                 source=self.source, arguments=arguments, _convert=again,
-                _reading=self.reading if isinstance(self.reading, Reading) else None,
+                _reading=self.reading if isinstance(self.reading, ModelReader) else None,
             )  # fmt: skip
 
-        correct = partial(_correct, data=data) if _changes(wanted) else None
-        measured_on = data.of_budgets(chosen)
+        correct = partial(_correct, data=data) if _is_corrected(wanted) else None
+        measured_on = data.for_budgets(chosen)
         if measured_on is not None:
-            conversion, chosen, corrected = with_budgets_kept(chosen, made, measured_on, correct)
+            conversion, chosen, corrected = meet_budgets(chosen, made, measured_on, correct)
         else:
             conversion = made(chosen)
             corrected = {} if correct is None else correct(conversion)
-        chosen.tell(trace)
-        _tell(trace, conversion.lowered)
-        tell_of_masks(trace, conversion.lowered)
+        chosen.add_to_trace(trace)
+        _trace_guarantees(trace, conversion.lowered)
+        trace_masks(trace, conversion.lowered)
         warn_of_no_effect(trace, wanted, conversion.lowered)
         warn_of_no_spikes(trace, wanted, conversion.lowered, conversion.canonical)
         conversion.trace = trace.followed_by(conversion.trace)
@@ -148,7 +148,7 @@ class ConvertibleModel(Generic[Made]):
 
 
 @dataclass(frozen=True, eq=False)
-class Data:
+class CalibrationData:
     """The calibration data of one conversion of a graph, whose layers have `roles`."""
 
     calibration: Calibration
@@ -206,7 +206,7 @@ class Data:
             raise need_data(rule if code is None else f"the code {type(code).__name__}")
         return self.calibration.statistics(given, roles.graph, roles.populations, roles.stepping)
 
-    def of_budgets(self, chosen: ChosenScales) -> Batches | None:
+    def for_budgets(self, chosen: ChosenScales) -> Batches | None:
         """The samples that budgets are measured on; None without budgets, or without samples."""
         given = self.wanted["calibration"]
         if not chosen.budgets or self.wanted["spiking"] is False:
@@ -215,7 +215,9 @@ class Data:
         return Batches(batches, is_statistics(given)) if batches else None
 
 
-def _chosen(wanted: Wanted, roles: Roles, read: Graph, data: Data) -> ChosenScales:
+def _choose_scales(
+    wanted: Wanted, roles: Roles, read: Graph, data: CalibrationData
+) -> ChosenScales:
     """The choices for each layer; of weights in few bits for the values that these give.
 
     Rounding depends on scales, and these on the values behind rounded weights. So scales are chosen
@@ -236,8 +238,10 @@ def _network(roles: Roles, choices: PopulationChoices, bits: Quantised | None) -
     found = quantise(roles, choices, bits)
     network = lowered(found.roles, found.choices)
     network.network.dt = bits.dt  # its whole numbers are those of such a step
-    notes = [LayerNote(name, text, "approximated", text) for name, text in found.notes.items()]
-    return replace(network, notes=(*notes, *network.notes))
+    guarantees = [
+        LayerGuarantee(name, text, "approximated", text) for name, text in found.notes.items()
+    ]
+    return replace(network, guarantees=(*guarantees, *network.guarantees))
 
 
 def _one_step(graph: Graph, steps: int) -> tuple[Graph, RowStepping]:
@@ -247,18 +251,18 @@ def _one_step(graph: Graph, steps: int) -> tuple[Graph, RowStepping]:
     return found.graph, RowStepping(found.carried, found.inputs, found.outputs, found.values, steps)
 
 
-def made_of(
-    kind: Callable[..., Made], model: Graph | Reading, arguments: Mapping[str, Any]
+def convert_model(
+    kind: Callable[..., Made], model: Graph | ModelReader, arguments: Mapping[str, Any]
 ) -> Made:
-    """A graph, its own source, or a model that is read as the arguments say, converted."""
+    """Convert a graph, or a model that is read as the arguments ask."""
     wanted = Wanted(arguments)
     if isinstance(model, Graph):
         return ConvertibleModel(kind, read(model)).converted(wanted)
     return ConvertibleModel(kind, model(**wanted.form), model).converted(wanted)
 
 
-def saved(kind: Callable[..., Made], parts: Parts) -> Made:
-    """The conversion that a file holds; its source is the graph that was read."""
+def from_saved(kind: Callable[..., Made], parts: Parts) -> Made:
+    """The conversion that a file holds; the graph that was read stands for its source."""
     arguments, again = parts.arguments, None
     notes = tuple(
         SourceNote(entry.layer, entry.text) for entry in parts.trace if entry.stage == _READ
@@ -318,20 +322,20 @@ def roles_in(coding: Coding, roles: Roles, trace: Trace) -> Roles:
 
 
 def _refuse_without_form(graph: Graph, but: type[Layer] | tuple[()] = ()) -> None:
-    _raise_of(without_form(graph, but))
+    _raise_refusals(without_form(graph, but))
 
 
-def _raise_of(refusals: list[Refusal]) -> None:
+def _raise_refusals(refusals: list[Refusal]) -> None:
     if refusals:
         raise ConversionError(refusals)
 
 
-def _changes(wanted: Wanted) -> bool:
+def _is_corrected(wanted: Wanted) -> bool:
     """Whether something is done to the network after its scales are chosen."""
     return wanted.corrects or wanted["bias_correction"] is not None
 
 
-def _correct(conversion: Converted, data: Data) -> dict[str, Any]:
+def _correct(conversion: ConversionLike, data: CalibrationData) -> dict[str, Any]:
     """Correct biases, then initial voltages; returns the arguments with numbers in their place."""
     bias, start = data.wanted["bias_correction"], data.wanted["initial_voltage"]
     if isinstance(bias, BiasCorrection | StepCorrection):
@@ -349,25 +353,25 @@ def _correct(conversion: Converted, data: Data) -> dict[str, Any]:
     return found
 
 
-def _tell(trace: Trace, network: Lowered) -> None:
+def _trace_guarantees(trace: Trace, network: Lowered) -> None:
     """Trace the form of each layer; warn where neurons do not compute what they stand for."""
     doubts: dict[str, list[str]] = {}
-    for note in network.notes:
-        trace.add("lower", note.layer, note.text, note.status)
-        if note.doubt:
-            doubts.setdefault(note.doubt, []).append(note.layer)
+    for guarantee in network.guarantees:
+        trace.add("lower", guarantee.layer, guarantee.text, guarantee.status)
+        if guarantee.doubt:
+            doubts.setdefault(guarantee.doubt, []).append(guarantee.layer)
     if doubts:
         sentences = [f"{doubt} ({listed(layers)})" for doubt, layers in doubts.items()]
-        trace.say("lower", f"the network does not tend to its source: {'; '.join(sentences)}")
+        trace.warn("lower", f"the network does not tend to its source: {'; '.join(sentences)}")
 
 
-def _note_what_is_left_out(source: Source, trace: Trace) -> None:
+def _trace_left_out(source: Source, trace: Trace) -> None:
     """An entry for each layer of which reading left something out, and one sentence for all."""
     for note in source.notes:
         trace.add(_READ, note.layer, note.text, "approximated")
     if source.notes:
         first, layers = source.notes[0], {note.layer for note in source.notes}
         others = f", and so it is with {len(layers) - 1} more layers" if len(layers) > 1 else ""
-        trace.say(
+        trace.warn(
             _READ, f"{first.layer}: {first.text}{others}. print(conversion.trace) lists them."
         )

@@ -26,8 +26,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright._base.markup import Rows, Shown
-from spikewright._base.texts import aligned
+from spikewright._base.formatting import format_table
+from spikewright._base.markup import RichRepr, Rows
 from spikewright._base.windows import split_shape
 from spikewright.graph import Graph, GraphNode, evaluate_all
 from spikewright.graph.integer_inputs import whole_nodes
@@ -82,7 +82,7 @@ class Difference(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Verification(Shown, Mapping[str, float]):
+class Verification(RichRepr, Mapping[str, float]):
     """Differences between a source and the graph that was read: print it for the verdict.
 
     It reads as `{layer: error}`, an error being the largest of `max|a - b| / max|a|`, where `a` is
@@ -141,9 +141,9 @@ class Verification(Shown, Mapping[str, float]):
     @property
     def table(self) -> str:
         """Every difference, in the order of layers, as text."""
-        return aligned(self._told()[1])
+        return format_table(self._summary()[1])
 
-    def _told(self) -> tuple[str, Rows]:
+    def _summary(self) -> tuple[str, Rows]:
         rows = [("layer", "kind", "compared with", "error", "bound")]
         rows += [
             (one.layer, one.kind, one.compared, f"{one.error:.2g}", f"{one.bound:.2g}")

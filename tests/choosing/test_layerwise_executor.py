@@ -12,8 +12,8 @@ import models
 import spikewright as sw
 from frontends.recurrent import cell_of
 from frontends.recurrent import graph_of as sequence_of
-from spikewright.choosing import sent
-from spikewright.choosing.sent import LayerByLayer
+from spikewright.choosing import measured_activations
+from spikewright.choosing.measured_activations import LayerwiseExecutor
 from spikewright.graph import Graph, GraphNode
 from spikewright.graph.layers import Activation, Affine, Input
 from spikewright.network import Ensemble
@@ -64,12 +64,12 @@ def test_they_send_the_same(monkeypatch, graph, kind, how) -> None:
     And where currents are not kept.
     """
     x = models.inputs(GRAPHS[graph], batch=5, seed=6)
-    walked = told(GRAPHS[graph], x, how, LayerByLayer, **KINDS[kind])
-    again = told(GRAPHS[graph], x, how, sent.WholeRuns, **KINDS[kind])
-    monkeypatch.setattr(sent, "_AT_ONCE", 1)
-    by_sample = told(GRAPHS[graph], x, how, LayerByLayer, **KINDS[kind])
-    monkeypatch.setattr(sent, "_ROOM", 0)
-    not_kept = told(GRAPHS[graph], x, how, LayerByLayer, **KINDS[kind])
+    walked = told(GRAPHS[graph], x, how, LayerwiseExecutor, **KINDS[kind])
+    again = told(GRAPHS[graph], x, how, measured_activations.PrefixRuns, **KINDS[kind])
+    monkeypatch.setattr(measured_activations, "_AT_ONCE", 1)
+    by_sample = told(GRAPHS[graph], x, how, LayerwiseExecutor, **KINDS[kind])
+    monkeypatch.setattr(measured_activations, "_KEPT_BYTES", 0)
+    not_kept = told(GRAPHS[graph], x, how, LayerwiseExecutor, **KINDS[kind])
     for first, second, third, fourth in zip(walked, again, by_sample, not_kept, strict=True):
         np.testing.assert_allclose(first, second, rtol=1e-12, atol=1e-12)
         np.testing.assert_array_equal(first, third)
@@ -81,7 +81,7 @@ def test_what_no_later_layer_reads_is_forgotten() -> None:
     graph = _chain(layers=5)
     conversion = sw.convert(graph, scale_firing_rates=300.0, **KINDS["one a step"])
     x = models.inputs(graph, batch=2, seed=6)
-    walk = LayerByLayer(conversion, {conversion.canonical.inputs[0]: x}, AT, 0.001)
+    walk = LayerwiseExecutor(conversion, {conversion.canonical.inputs[0]: x}, AT, 0.001)
     held = []
     for name in conversion.populations():
         walk.means(name)
@@ -98,22 +98,22 @@ def test_which_way_is_taken(monkeypatch) -> None:
     def way(graph: Graph, at: Any, **given: Any) -> type:
         made = sw.convert(graph, scale_firing_rates=300.0, spiking=True, **given)
         samples = {n: np.zeros((1, *graph.shapes[n]), np.float32) for n in graph.inputs}
-        return type(sent.sending(made, samples, at, 0.001))
+        return type(measured_activations.activation_means(made, samples, at, 0.001))
 
-    shallow, deep = GRAPHS["mlp"], _chain(layers=sent._DEEP)
-    assert way(shallow, AT) is LayerByLayer
-    assert way(shallow, (6,)) is sent.WholeRuns
-    assert way(deep, (6,)) is LayerByLayer
-    assert way(sequence_of(cell_of("gru")), AT, sequence_step=3) is sent.WholeRuns
-    monkeypatch.setattr(sent, "_ROOM", 500)
-    assert way(shallow, AT) is LayerByLayer  # for its spikes there is room
-    monkeypatch.setattr(sent, "_ROOM", 50)
-    assert way(shallow, AT) is sent.WholeRuns
+    shallow, deep = GRAPHS["mlp"], _chain(layers=measured_activations._MANY_LAYERS)
+    assert way(shallow, AT) is LayerwiseExecutor
+    assert way(shallow, (6,)) is measured_activations.PrefixRuns
+    assert way(deep, (6,)) is LayerwiseExecutor
+    assert way(sequence_of(cell_of("gru")), AT, sequence_step=3) is measured_activations.PrefixRuns
+    monkeypatch.setattr(measured_activations, "_KEPT_BYTES", 500)
+    assert way(shallow, AT) is LayerwiseExecutor  # for its spikes there is room
+    monkeypatch.setattr(measured_activations, "_KEPT_BYTES", 50)
+    assert way(shallow, AT) is measured_activations.PrefixRuns
     two_layers = 2 * 6 * max(AT)  # bytes: of a chain no more are kept at once, however deep it is
-    monkeypatch.setattr(sent, "_ROOM", two_layers)
-    assert way(deep, AT) is LayerByLayer
-    monkeypatch.setattr(sent, "_ROOM", two_layers - 1)
-    assert way(deep, AT) is sent.WholeRuns
+    monkeypatch.setattr(measured_activations, "_KEPT_BYTES", two_layers)
+    assert way(deep, AT) is LayerwiseExecutor
+    monkeypatch.setattr(measured_activations, "_KEPT_BYTES", two_layers - 1)
+    assert way(deep, AT) is measured_activations.PrefixRuns
 
 
 def _chain(layers: int) -> Graph:

@@ -1,4 +1,4 @@
-"""The talk with pages that watch a run: all see the same, and the latest values win."""
+"""The sessions of pages that watch a run: all see the same, and the latest values win."""
 
 from __future__ import annotations
 
@@ -36,17 +36,17 @@ class Page:
             return dict(json.loads(message["text"]))
         header, arrays = unpacked(message["bytes"])
         if header["kind"] == "run":
-            if self.number and header["begun"] != self.state["begun"]:
+            if self.number and header["resets"] != self.state["resets"]:
                 self.kept = [[] for _ in self.kept]
             for place, kept in enumerate(self.kept):
                 kept.append(arrays[str(place)])
             self.state = header
         return header
 
-    def ask(self, **wish: Any) -> None:
+    def ask(self, **request: Any) -> None:
         """Ask for something, and read until it is heard."""
         self.number += 1
-        self.socket.send_text(json.dumps({"number": self.number, **wish}))
+        self.socket.send_text(json.dumps({"number": self.number, **request}))
         while self.state.get("number") != self.number:
             self.read()
 
@@ -76,7 +76,7 @@ def client(shown: LiveRun) -> Iterator[TestClient]:
 @pytest.fixture
 def page(client: TestClient) -> Iterator[Page]:
     """A page that has just opened."""
-    with client.websocket_connect(f"/{TOKEN}/talk", headers=HEADERS) as socket:
+    with client.websocket_connect(f"/{TOKEN}/socket", headers=HEADERS) as socket:
         yield Page(socket)
 
 
@@ -151,7 +151,7 @@ def test_a_reset_goes_back_to_the_beginning(page: Page) -> None:
     page.ask(values={"1": [1.0, 0.5]}, speed=10.0, playing=True)
     page.until(50)
     page.ask(act="reset")
-    while page.state["begun"] == 0:
+    while page.state["resets"] == 0:
         page.read()
     assert (page.state["step"], page.state["playing"]) == (0, False)
     assert page.state["values"][1] == [1.0, 0.5]
@@ -166,7 +166,7 @@ def test_another_page_sees_the_same(client: TestClient, page: Page) -> None:
     for place in range(3):
         page.ask(act="step")
         page.until(place + 1)
-    with client.websocket_connect(f"/{TOKEN}/talk", headers=HEADERS) as socket:
+    with client.websocket_connect(f"/{TOKEN}/socket", headers=HEADERS) as socket:
         other = Page(socket)
         for name in ("step", "speed", "values", "playing"):
             assert other.state[name] == page.state[name]
@@ -179,7 +179,7 @@ def test_another_page_sees_the_same(client: TestClient, page: Page) -> None:
 
 def test_nothing_runs_while_nobody_watches(client: TestClient, shown: LiveRun) -> None:
     """It goes on when a page comes back."""
-    with client.websocket_connect(f"/{TOKEN}/talk", headers=HEADERS) as socket:
+    with client.websocket_connect(f"/{TOKEN}/socket", headers=HEADERS) as socket:
         page = Page(socket)
         page.ask(playing=True)
         page.until(30)
@@ -187,7 +187,7 @@ def test_nothing_runs_while_nobody_watches(client: TestClient, shown: LiveRun) -
     there = shown.seen.step
     time.sleep(0.3)
     assert shown.seen.step == there
-    with client.websocket_connect(f"/{TOKEN}/talk", headers=HEADERS) as socket:
+    with client.websocket_connect(f"/{TOKEN}/socket", headers=HEADERS) as socket:
         Page(socket).until(there + 30)
 
 
@@ -231,7 +231,7 @@ WRONG = [
 def test_a_wrong_request_is_answered_with_a_sentence(
     page: Page, text: str | bytes, named: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """It names what is wrong, changes nothing, and the talk goes on."""
+    """It names what is wrong, changes nothing, and the session goes on."""
     before = {name: page.state[name] for name in ("values", "speed", "playing", "step")}
     send(page.socket, text)
     found = page.read()
@@ -258,7 +258,7 @@ def test_a_run_that_fails_stands_still_and_says_why() -> None:
         sw.Probe(sw.Node(broken, size_out=1, label="source"))
     with (
         TestClient(application(live(net), TOKEN, PORT), base_url=OWN) as client,
-        client.websocket_connect(f"/{TOKEN}/talk", headers=HEADERS) as socket,
+        client.websocket_connect(f"/{TOKEN}/socket", headers=HEADERS) as socket,
     ):
         page = Page(socket)
         page.ask(playing=True)

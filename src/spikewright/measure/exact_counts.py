@@ -1,4 +1,4 @@
-"""Counts over samples, such that parts of a data set add up to the whole exactly."""
+"""Counts over samples, of which parts of a data set add up to the whole exactly."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Key = tuple[str, ...]
 
 
 @dataclass(frozen=True, eq=False)
-class Tally:
+class ExactCounts:
     """Arrays with a row a sample, and whole numbers summed over the samples.
 
     Parts of a data set are joined by appending rows in the order of the samples and adding whole
@@ -28,14 +28,14 @@ class Tally:
         return len(next(iter(self.samples.values()))) if self.samples else 0
 
 
-def appended(parts: Sequence[Tally]) -> Tally:
+def concatenated(parts: Sequence[ExactCounts]) -> ExactCounts:
     """Parts of a data set, in the order of their samples, as one."""
     if len(parts) == 1:
         return parts[0]
-    return Tally(_rows(parts, axis=0), added(part.sums for part in parts))
+    return ExactCounts(_rows(parts, axis=0), summed(part.sums for part in parts))
 
 
-def added(sums: Iterable[Mapping[Key, NDArray]]) -> dict[Key, NDArray]:
+def summed(sums: Iterable[Mapping[Key, NDArray]]) -> dict[Key, NDArray]:
     """Whole numbers of several parts, added."""
     total: dict[Key, NDArray] = {}
     for part in sums:
@@ -45,15 +45,15 @@ def added(sums: Iterable[Mapping[Key, NDArray]]) -> dict[Key, NDArray]:
     return total
 
 
-def side_by_side(parts: Sequence[Tally]) -> Tally:
+def joined_steps(parts: Sequence[ExactCounts]) -> ExactCounts:
     """Counts of the same samples at several steps, side by side: columns of rows, rows of sums."""
     if len(parts) == 1:
         return parts[0]
     sums = {key: np.concatenate([part.sums[key] for part in parts]) for key in parts[0].sums}
-    return Tally(_rows(parts, axis=1), sums)
+    return ExactCounts(_rows(parts, axis=1), sums)
 
 
-def _rows(parts: Sequence[Tally], axis: int) -> dict[Key, NDArray]:
+def _rows(parts: Sequence[ExactCounts], axis: int) -> dict[Key, NDArray]:
     return {
         key: np.concatenate([part.samples[key] for part in parts], axis=axis)
         for key in parts[0].samples
