@@ -53,6 +53,7 @@ own. [CONTRIBUTING](../CONTRIBUTING.md) says how to add a layer, a pass, a neuro
 or an engine. [Architecture](architecture.md) says where things are and why.
 """
 CONVERSION = (
+    "inspect",
     "convert",
     "Quantised",
     "load",
