@@ -22,7 +22,7 @@ For those who work in a terminal or a script of the shell.
 Written by `scripts/cli_reference.py` from the commands themselves.
 
 Each command is a thin shell of a library call: `spikewright.demo.run`,
-`spikewright.inspect`, `spikewright.convert`, `Conversion.fits`,
+`spikewright.showing.inspection.inspect`, `spikewright.convert`, `Conversion.fits`,
 `Conversion.run`, `Conversion.evaluate`, `spikewright.explore`, `spikewright.sweep`,
 `Conversion.diagnose`, `spikewright.tune` and `Conversion.train`. Its options are those of the call,
 declared once for both.

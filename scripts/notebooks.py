@@ -1,7 +1,7 @@
 """Runs the notebooks of docs/notebooks/ in kernels of their own.
 
     python scripts/notebooks.py [NAME...]            write what their cells give
-    python scripts/notebooks.py --check [NAME...]    compare it with what they hold, and write nothing
+    python scripts/notebooks.py --check [NAME...]    compare it with what they hold
 
 Run the first after changing a notebook or what it shows. The second is the weekly workflow
 `tutorials`: numbers may differ a little, since machines round the training of a network otherwise.
@@ -22,7 +22,7 @@ from nbclient import NotebookClient
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from scripts.pages import alike  # noqa: E402
+from scripts.pages import alike
 
 FOLDER = Path(__file__).parents[1] / "docs" / "notebooks"
 NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))

@@ -52,7 +52,7 @@ def test_a_raster_of_one_sample(conversion: sw.Conversion) -> None:
 
 
 def test_a_notebook_cuts_nothing_off(conversion: sw.Conversion) -> None:
-    """It keeps the tight box of a figure: panels of the source's values, on the right, are in it."""
+    """It keeps the tight box of a figure, with the panels of the source's values on the right."""
     figure = sw.plot.raster(conversion, X[0], 12).figure
     figure.draw_without_rendering()
     tight = figure.get_tightbbox()

@@ -41,7 +41,6 @@ _NAMES = {
     "quantising": "Quantised",
     "study.best_rule": "best_rule",
     "study.point": "StudySetting",
-    "showing.inspection": "inspect",
     "simulator": "Simulator",
     "study.sweep": "sweep",
     "study.search.tune": "tune",

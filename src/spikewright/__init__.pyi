@@ -75,7 +75,6 @@ from spikewright.network.transforms import Convolution, Dense, Sparse, Transform
 from spikewright.quantising import Quantised
 from spikewright.running import encoders
 from spikewright.showing import demo, plot
-from spikewright.showing.inspection import inspect
 from spikewright.simulator import Simulator
 from spikewright.sources import keras as keras
 from spikewright.sources import torch as torch
@@ -176,7 +175,6 @@ __all__ = [
     "engines",
     "explore",
     "from_nengo",
-    "inspect",
     "load",
     "networks",
     "plot",
