@@ -14,7 +14,6 @@ page in CI.
 from __future__ import annotations
 
 import argparse
-import math
 import os
 import re
 import subprocess
@@ -29,6 +28,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from scripts.notebooks import printed, read  # noqa: E402
+from scripts.pages import differing_lines  # noqa: E402
 
 STRANGERS = ROOT / "scripts" / "strangers"
 AT_THE_END = "# the page follows here; at its end:\n"
@@ -37,7 +37,6 @@ _SHOWN = re.compile(
 )
 _FENCE = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _INSTALL = re.compile(r"pip install '(?:spikewright|\.)\[([\w,]+)\]'")
-_NUMBER = re.compile(r"(\d[\d,]*(?:\.\d+)?)( ?%)?")
 _SHELL = (
     "import subprocess\nsubprocess.run({!r}, shell=True, check=True, stdout=subprocess.DEVNULL)\n"
 )
@@ -109,25 +108,6 @@ def pages() -> Iterator[Followed]:
     yield notebook(docs / "notebooks" / "keras_to_decision.ipynb", "def network(pooling)")
 
 
-def differences(given: str, shown: str) -> Iterator[str]:
-    """Lines unlike the page's: percentages within one point, other numbers within a tenth."""
-    lines, expected = given.splitlines(), shown.splitlines()
-    if len(lines) != len(expected):
-        yield f"{len(lines)} lines in place of {len(expected)}"
-    for line, other in zip(lines, expected, strict=False):
-        pairs = zip(_NUMBER.findall(line), _NUMBER.findall(other), strict=False)
-        near = all(_near(a, b, bool(percent)) for (a, percent), (b, _) in pairs)
-        if not near or _NUMBER.sub("#", line) != _NUMBER.sub("#", other):
-            yield f"{line!r} in place of {other!r}"
-
-
-def _near(a: str, b: str, percent: bool) -> bool:
-    one, other = (float(text.replace(",", "")) for text in (a, b))
-    if percent:
-        return abs(one - other) <= 1.0
-    return math.isclose(one, other, rel_tol=0.1, abs_tol=3)
-
-
 def environment(folder: Path, extras: str, wheel: Path) -> dict[str, str]:
     """Variables of an environment with these extras, which is made where it is not there yet."""
     place = folder / extras.replace(",", "-")
@@ -164,7 +144,7 @@ def main() -> int:
             env = environment((given.keep or Path(made)).resolve(), found.extras, wheel)
             stranger = (STRANGERS / f"{found.name.lower()}.py").read_text(encoding="utf-8")
             out, failed, seconds = follow(found.session(), env)
-            faults = [failed] if failed else list(differences(out, found.shown))
+            faults = [failed] if failed else list(differing_lines(out, found.shown, points=1))
             print(f"{found.name} as it stands: {seconds:.0f} s", *faults or ["ok"], sep="\n  ")
             out, failed, seconds = follow(found.session(stranger), env)
             print(f"{found.name} with a stranger's network: {seconds:.0f} s")

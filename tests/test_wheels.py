@@ -71,7 +71,7 @@ def test_what_works_passes(
 
 
 def test_a_release_is_published_by_a_tag_alone() -> None:
-    """Of files that the workflow of wheels made and a job checked; publishing alone gets a token."""
+    """Files of the workflow of wheels are checked, then sent; only what sends them gets a token."""
     folder = ROOT / ".github" / "workflows"
     found = {
         n: yaml.safe_load((folder / f"{n}.yml").read_text("utf-8")) for n in ("release", "wheels")
