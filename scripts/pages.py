@@ -6,7 +6,7 @@ import contextlib
 import io
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ NAMES = sorted(path.relative_to(DOCS).as_posix() for path in DOCS.rglob("*.md"))
 NOTEBOOKS = sorted(path.relative_to(DOCS).as_posix() for path in DOCS.rglob("*.ipynb"))
 
 _NUMBER = re.compile(r"\d+(?:\.\d+)?")
+_AMOUNT = re.compile(r"(\d[\d,]*(?:\.\d+)?)( ?%)?")
 
 
 def alike(printed: str, expected: str) -> bool:
@@ -27,6 +28,29 @@ def alike(printed: str, expected: str) -> bool:
     pairs = zip(_NUMBER.findall(printed), _NUMBER.findall(expected), strict=False)
     near = all(math.isclose(float(a), float(b), rel_tol=0.1, abs_tol=3) for a, b in pairs)
     return near and _NUMBER.sub("#", printed) == _NUMBER.sub("#", expected)
+
+
+def differing_lines(printed: str, expected: str, points: float) -> Iterator[str]:
+    """Lines that are not those that were expected, but for spaces and for numbers that are near.
+
+    A percentage may be off by so many points, any other number by a tenth, or by three.
+    """
+    lines, others = printed.splitlines(), expected.splitlines()
+    if len(lines) != len(others):
+        yield f"{len(lines)} lines in place of {len(others)}"
+    for line, other in zip(lines, others, strict=False):
+        pairs = zip(_AMOUNT.findall(line), _AMOUNT.findall(other), strict=False)
+        near = all(
+            _near(one, another, points if unit else None) for (one, unit), (another, _) in pairs
+        )
+        texts = [_AMOUNT.sub("#", text).split() for text in (line, other)]
+        if not near or texts[0] != texts[1]:
+            yield f"{line!r} in place of {other!r}"
+
+
+def _near(one: str, other: str, points: float | None) -> bool:
+    a, b = (float(text.replace(",", "")) for text in (one, other))
+    return math.isclose(a, b, rel_tol=0.1, abs_tol=3) if points is None else abs(a - b) <= points
 
 
 def prose(text: str) -> str:

@@ -37,6 +37,7 @@ from spikewright.exchange import nir, onnx
 from spikewright.measure import energy, operations
 from spikewright.network import distributions, processes, solvers, transforms
 from spikewright.report import figures
+from spikewright.showing.inspection import inspect as inspect_model
 from spikewright.sources import keras as sources_keras
 from spikewright.sources import torch as sources_torch
 from spikewright.training import surrogates
@@ -141,7 +142,11 @@ def topics() -> dict[str, dict[str, Any]]:
         return listed
 
     return {
-        "Conversion": {**of(CONVERSION), **_members("Conversion.trace", Trace)},
+        "Conversion": {
+            "spikewright.showing.inspection.inspect": inspect_model,
+            **of(CONVERSION),
+            **_members("Conversion.trace", Trace),
+        },
         "Calibration": of(CALIBRATION),
         "Surrogate gradients": {
             **of(["surrogates"]),

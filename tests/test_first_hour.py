@@ -1,50 +1,58 @@
-"""The first hour, from nothing: docs/start.md in a fresh environment, command by command."""
+"""The first hour, from nothing: docs/start.md in a fresh environment, command by command.
+
+`scripts/follow_pages.py` follows README and the tutorials in the same way.
+"""
 
 from __future__ import annotations
 
 import os
-import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
-from scripts.pages import Page, alike
+from scripts.follow_pages import AT_THE_END, STRANGERS, environment, follow, pages
+from scripts.pages import alike, differing_lines
 
-PAGE = Page("start.md")
 FOLDER = os.environ.get("SPIKEWRIGHT_WHEELS")
-_INSTALL = re.compile(r"^pip install 'spikewright(\[[\w,]+\])'$", re.MULTILINE)
-_SHELL = (
-    "import subprocess\nsubprocess.run({!r}, shell=True, check=True, stdout=subprocess.DEVNULL)\n"
-)
-
-
-def session() -> str:
-    """All examples in one session, with the commands in their places; installing left out."""
-    parts = [
-        code if language == "python" else _SHELL.format("set -e\n" + _INSTALL.sub("", code))
-        for language, code in PAGE.blocks
-        if language in ("python", "sh")
-    ]
-    return "\n".join(parts)
+REPORT = "from pathlib import Path\nassert Path('report.html').stat().st_size > 10_000\n"
 
 
 @pytest.mark.first_hour
 def test_the_path_works_in_a_fresh_environment(tmp_path: Path) -> None:
-    """With the extras that the page names, and no other, every line works and prints the same."""
+    """With the extras that the page names, and no other, every line works and prints the same.
+
+    And every line works with a network that the page does not know.
+    """
     assert FOLDER is not None, "give the folder of a wheel in SPIKEWRIGHT_WHEELS"
     (wheel,) = Path(FOLDER).resolve().glob("*.whl")
-    (extras,) = _INSTALL.findall(PAGE.text)
-    subprocess.run([sys.executable, "-m", "venv", tmp_path / "venv"], check=True)
-    programs, folder = tmp_path / "venv" / "bin", tmp_path / "empty"
-    folder.mkdir()
-    env = {**os.environ, "PATH": f"{programs}{os.pathsep}{os.environ['PATH']}"}
-    subprocess.run([programs / "pip", "install", "-q", f"{wheel}{extras}"], check=True, env=env)
-    path = tmp_path / "session.py"
-    path.write_text(session(), encoding="utf-8")
-    done = subprocess.run(
-        [programs / "python", path], cwd=folder, env=env, capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
-    assert alike(done.stdout, PAGE.printed)
-    assert (folder / "report.html").stat().st_size > 10_000
+    (page,) = (found for found in pages() if found.name == "start")
+    env = environment(tmp_path, page.extras, wheel)
+    printed, failed, _ = follow(f"{page.session()}\n{REPORT}", env)
+    assert not failed
+    assert alike(printed, page.shown)
+    stranger = (STRANGERS / "start.py").read_text(encoding="utf-8")
+    _, failed, _ = follow(page.session(stranger), env)
+    assert not failed
+
+
+def test_pages_are_followed_to_their_end() -> None:
+    """Each has a block for the reader's network, and there is a stranger's, with a check."""
+    found = {page.name: page for page in pages()}
+    assert set(found) == {"README", "start", "pytorch_to_decision", "keras_to_decision"}
+    for name, page in found.items():
+        stranger = (STRANGERS / f"{name.lower()}.py").read_text(encoding="utf-8")
+        code, _, check = stranger.partition(AT_THE_END)
+        assert "assert" in check and "demo" in page.extras and page.shown
+        session = page.session(stranger)
+        assert code in session and session.endswith(check)
+        assert (page.blocks[page.own] in session) == page.given
+        assert (page.blocks[page.own] in page.session()) != page.given
+        compile(session, name, "exec")
+
+
+def test_what_differs_from_a_page_is_named() -> None:
+    """A percentage may be off by one point, another number by a tenth; words may not."""
+    shown = "accuracy 98.1%, 1,192 spikes\n"
+    assert not list(differing_lines("accuracy 97.2 %,  1,250 spikes\n", shown, 1))
+    for other in ("accuracy 96.9%, 1,192 spikes\n", "accuracy 98.1%, 1,400 spikes\n",
+                  "exactness 98.1%, 1,192 spikes\n", shown * 2):  # fmt: skip
+        assert list(differing_lines(other, shown, 1))

@@ -51,6 +51,18 @@ def test_a_raster_of_one_sample(conversion: sw.Conversion) -> None:
     assert len(dots) == np.count_nonzero(run.spikes_over_time("relu1"))
 
 
+def test_a_notebook_cuts_nothing_off(conversion: sw.Conversion) -> None:
+    """It keeps the tight box of a figure, with the panels of the source's values on the right."""
+    figure = sw.plot.raster(conversion, X[0], 12).figure
+    figure.draw_without_rendering()
+    tight = figure.get_tightbbox()
+    beside = [inset for axes in figure.axes for inset in axes.child_axes]
+    assert beside
+    for inset in beside:
+        drawn = inset.get_window_extent()
+        assert tight.x0 * figure.dpi <= drawn.x0 and drawn.x1 <= tight.x1 * figure.dpi
+
+
 def test_a_raster_of_digits_shows_where_layers_start() -> None:
     """Time is that of the network: a layer sends in its own steps, behind its start."""
     steps, silent = 4, 2

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 from scripts import check_wheel
 
 import spikewright as sw
@@ -67,3 +68,30 @@ def test_what_works_passes(
     check_wheel.main()
     found = re.search(r": (\d+) spikes, equal on both", capsys.readouterr().out)
     assert found is not None and int(found[1]) > 100
+
+
+def test_a_release_is_published_by_a_tag_alone() -> None:
+    """Files of the workflow of wheels are checked, then sent; only what sends them gets a token."""
+    folder = ROOT / ".github" / "workflows"
+    found = {
+        n: yaml.safe_load((folder / f"{n}.yml").read_text("utf-8")) for n in ("release", "wheels")
+    }
+    jobs = found["release"]["jobs"]
+    assert set(found["wheels"][True]) == {
+        "workflow_call",
+        "workflow_dispatch",
+    }  # on: no tag builds twice
+    assert found["release"][True]["push"] == {"tags": ["v*"]}
+    assert jobs["build"]["uses"] == "./.github/workflows/wheels.yml"
+    assert jobs["check"]["needs"] == "build" and found["release"]["permissions"] == {
+        "contents": "read"
+    }
+    assert "github.ref_type == 'tag'" in jobs["pypi"]["if"] and "'push'" in jobs["pypi"]["if"]
+    assert "inputs.testpypi" in jobs["testpypi"]["if"]
+    for name, job in jobs.items():
+        publishes = [s for s in job.get("steps", ()) if "pypi-publish" in s.get("uses", "")]
+        assert len(publishes) == (name in {"pypi", "testpypi"})
+        assert job.get("permissions") == ({"id-token": "write"} if publishes else None)
+        if publishes:
+            assert job["needs"] == "check" and job["environment"]["name"] == name
+        assert "password" not in str(job)

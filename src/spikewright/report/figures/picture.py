@@ -208,6 +208,10 @@ def _figure(chart: charts.Chart) -> Any:
     figure = _empty(size)
     if any(panel.beside for panel in chart.panels):
         figure.get_layout_engine().set(rect=(0, 0, 0.77, 1))
+        whole = require("matplotlib.patches").Rectangle(
+            (0, 0), 1, 1, transform=figure.transFigure, fill=False, linewidth=0
+        )
+        figure.add_artist(whole)  # notebooks crop to what the layout knows, which is not `beside`
     panels = figure.subplots(rows, chart.columns, height_ratios=heights, squeeze=False).ravel()
     for place, panel in enumerate(chart.panels):
         width = chart.width / chart.columns - 80

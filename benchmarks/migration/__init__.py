@@ -1,0 +1,1 @@
+"""The tables of the migration pages, row by row, against the packages that they are about."""
