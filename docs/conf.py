@@ -18,7 +18,7 @@ from typing import Any
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE))
 
-from _making import links, reference  # noqa: E402
+from _making import commands, links, reference  # noqa: E402
 
 os.environ.setdefault("KERAS_BACKEND", "torch")  # of the layers whose signatures are shown
 
@@ -32,6 +32,9 @@ extensions = [
     "sphinx.ext.autodoc",
     "sphinx.ext.extlinks",
     "sphinx.ext.intersphinx",
+    "sphinx_click",
+    "sphinx_copybutton",
+    "sphinx_design",
 ]
 root_doc = "index"
 myst_heading_anchors = 4
@@ -54,11 +57,29 @@ html_show_copyright = False
 OUTSIDE = {"../CONTRIBUTING.md": "contributing.md", "../CHANGELOG.md": "changes.md"}
 
 
+# pages that the build adds to a section of the index; the repository does not have them
+ADDED = {
+    "Reference": (
+        "* [Python reference](api/reference.md): every public name\n"
+        "* [Commands](api/commands.rst): every command and its options\n"
+    )
+}
+
+
+def completed(page: str) -> str:
+    """The index with the pages that the build adds."""
+    for section, lines in ADDED.items():
+        page = re.sub(
+            rf"^## {section}\n.*?\n\n(?=\* )", rf"## {section}\n\n{lines}", page, flags=re.M | re.S
+        )
+    return page
+
+
 def shelves(page: str) -> str:
     """The tree of pages: a caption for each section of the index, and what it links to."""
     trees = []
     for section in re.split(r"^## ", page, flags=re.MULTILINE)[1:]:
-        names = dict.fromkeys(re.findall(r"\]\(([\w/]+)\.(?:md|ipynb)\)", section))
+        names = dict.fromkeys(re.findall(r"\]\(([\w/]+)\.(?:md|rst|ipynb)\)", section))
         caption = section.partition("\n")[0]
         trees.append(
             f"```{{toctree}}\n:hidden:\n:caption: {caption}\n\n{chr(10).join(names)}\n```\n"
@@ -87,17 +108,15 @@ def read(app: Any, name: str, source: list[str]) -> None:
     for link, page in OUTSIDE.items():
         source[0] = source[0].replace(f"]({link}", f"]({page}")
     if name == root_doc:
-        source[0] = shelves(source[0])
+        source[0] = shelves(completed(source[0]))
     if name == "decisions/README":
         source[0] = decisions(source[0])
     if name == "gallery/README":
         source[0] = with_code(source[0])
-    if name == "reference":
-        source[0] += f"\n{reference.tree()}"
 
 
 def prepare(app: Any, config: Any) -> None:
-    """Write what is made anew for every build: inventories, and pages of signatures."""
+    """Write what every build makes: inventories, and pages of names and commands."""
     config.intersphinx_mapping = links.mapping(Path(app.doctreedir) / "inventories")
     reference.write(HERE)
 
@@ -107,4 +126,6 @@ def setup(app: Any) -> None:
     app.connect("config-inited", prepare, priority=100)  # before intersphinx looks
     app.connect("source-read", read)
     app.connect("autodoc-process-docstring", reference.docstring)
+    app.connect("sphinx-click-process-description", commands.description)
+    app.connect("sphinx-click-process-options", commands.options)
     app.connect("doctree-resolved", links.link)

@@ -11,8 +11,10 @@ from pathlib import Path
 from typing import Any
 
 DOCS = Path(__file__).parents[1] / "docs"
-NAMES = sorted(path.relative_to(DOCS).as_posix() for path in DOCS.rglob("*.md"))
-"""All pages, below `DOCS`."""
+NAMES = sorted(
+    path.relative_to(DOCS).as_posix() for path in DOCS.rglob("*.md") if path.parent.name != "api"
+)
+"""All pages, below `DOCS`, but those that a build of the site adds."""
 NOTEBOOKS = sorted(path.relative_to(DOCS).as_posix() for path in DOCS.rglob("*.ipynb"))
 
 _NUMBER = re.compile(r"\d+(?:\.\d+)?")
