@@ -1,4 +1,4 @@
-"""The page of the command line: what `--help` prints, by sphinx-click, below a short introduction."""
+"""The page of the command line: the text of `--help`, by sphinx-click, and an introduction."""
 
 from __future__ import annotations
 
