@@ -21,7 +21,7 @@ from docutils import nodes
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE))
 
-from _making import commands, index, links, reference  # noqa: E402
+from _making import accessible, commands, index, links, reference  # noqa: E402
 
 os.environ.setdefault("KERAS_BACKEND", "torch")  # of the layers whose signatures are shown
 
@@ -58,6 +58,7 @@ html_favicon = html_logo
 html_baseurl = os.environ.get("SITE_ADDRESS", "")
 copybutton_exclude = ".linenos, .gp, .go"
 pygments_dark_style = "github-dark"
+html_theme_options = {"top_of_page_buttons": []}  # the pages' sources are in the repository
 html_title = f"Spikewright {release}"
 html_show_copyright = False
 
@@ -129,3 +130,4 @@ def setup(app: Any) -> None:
     app.connect("sphinx-click-process-options", commands.options)
     app.connect("doctree-resolved", links.link)
     app.connect("html-page-context", preview)
+    app.connect("build-finished", accessible.mend)
