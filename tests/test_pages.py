@@ -40,7 +40,7 @@ PERCENT = {"index.md": 3, "training.md": 5}
 """Likewise, by how many points the accuracies may differ."""
 LARGEST = 60_000
 """Bytes of a page's picture."""
-ELSEWHERE = {"nir.md", "nengo.md", "own_layers.md", "chips.md", "keras.md"}
+ELSEWHERE = {"nir.md", "nengo.md", "own_layers.md", "keras.md"}
 """Pages with code that needs what a reader has, a model or a framework: tested beside that."""
 RUN = [n for n in NAMES if n not in ELSEWHERE and "```python" in Page(n).text]
 
