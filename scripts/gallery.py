@@ -38,11 +38,11 @@ ORDER = (
 )
 HEAD = """# Gallery
 
-For those who learn by looking at models that work.
+Models by hand, each a file of at most forty lines that runs as it is and ends in a number.
+[Modelling](../modelling.md) explains the terms. Every example leaves its picture as `figure`:
+`figure.savefig("picture.png")` saves it.
 
-Models by hand, each a file of at most forty lines that runs as it is and ends in a number. Written
-by `scripts/gallery.py`; [modelling](../modelling.md) says what the words mean. Every example leaves
-its picture as `figure`: `figure.savefig("picture.png")` saves it.
+<!-- Written by `python scripts/gallery.py`. -->
 """
 _RESULT = re.compile(r"(-?\d+(?:\.\d+)?)[^\d]*\((at most|at least) (\d+(?:\.\d+)?)\)")
 
