@@ -36,9 +36,9 @@ TARGET = Path(__file__).parents[1] / "docs" / "support.md"
 HEAD = """# What can be converted
 
 The layers, functions and operators that are read, and what a spiking network guarantees for each.
-`spikewright inspect MODEL` shows the same for a model; [published networks](families.md) have a page
-of their own. Anything else is refused, with the layer's name, the reason and what would help; [a
-layer of your own](own_layers.md) takes one function.
+`spikewright inspect MODEL` shows the same for a model; [published networks](families.md) have a
+page of their own. Anything else is refused, with the layer's name, the reason and what would help;
+[a layer of your own](own_layers.md) takes one function.
 
 In a rate network all layers are exact. In a spiking one a layer is **exact** (linear), or
 **convergent** (its mean tends to the source's value; the error falls as 1 / (scale x steps)), or
