@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from docs import conf
-from scripts.pages import DOCS, NAMES, NOTEBOOKS, prose
+from scripts.pages import DOCS, NAMES, NOTEBOOKS, by_hand, prose
 
 ROOT, DECISIONS = DOCS.parent, DOCS / "decisions"
 FILES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(DOCS / name for name in NAMES)]
@@ -74,3 +74,11 @@ def test_every_link_of_the_index_is_a_card() -> None:
     assert not re.search(r"^\* \[", made, re.MULTILINE)
     assert [f"api/{name}" in cards for name in ("reference", "commands")] == [True, True]
     assert {name.rpartition(".")[0] for name in shelved if name[-4:] != ".png"} <= set(cards)
+
+
+def test_the_pages_stay_few_and_short() -> None:
+    """Without what commands write: somebody has to read, keep and correct the rest."""
+    lines = by_hand()
+    assert len(lines) <= 32
+    assert sum(lines.values()) <= 4500
+    assert lines["architecture.md"] <= 200
