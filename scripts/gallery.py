@@ -38,11 +38,10 @@ ORDER = (
 )
 HEAD = """# Gallery
 
-Models by hand, each a file of at most forty lines that runs as it is and ends in a number.
-[Modelling](../modelling.md) explains the terms. Every example leaves its picture as `figure`:
-`figure.savefig("picture.png")` saves it.
-
-<!-- Written by `python scripts/gallery.py`. -->
+Example models to copy and change. Each is a file of at most forty lines that runs as it is and
+prints how accurate it is. Every one leaves its picture as `figure`, which
+`figure.savefig("picture.png")` saves. [Modelling](../modelling.md) explains the terms.
+`scripts/gallery.py` writes this page.
 """
 _RESULT = re.compile(r"(-?\d+(?:\.\d+)?)[^\d]*\((at most|at least) (\d+(?:\.\d+)?)\)")
 
