@@ -8,6 +8,7 @@ code to where they are documented.
 
 from __future__ import annotations
 
+import html
 import os
 import re
 import sys
@@ -15,10 +16,12 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from docutils import nodes
+
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE))
 
-from _making import links, reference  # noqa: E402
+from _making import accessible, commands, index, links, reference  # noqa: E402
 
 os.environ.setdefault("KERAS_BACKEND", "torch")  # of the layers whose signatures are shown
 
@@ -32,6 +35,9 @@ extensions = [
     "sphinx.ext.autodoc",
     "sphinx.ext.extlinks",
     "sphinx.ext.intersphinx",
+    "sphinx_click",
+    "sphinx_copybutton",
+    "sphinx_design",
 ]
 root_doc = "index"
 myst_heading_anchors = 4
@@ -46,24 +52,18 @@ extlinks = {"keras": (f"{links.inventory('keras').address}%s", "%s")}
 html_theme = "furo"
 html_static_path = ["_making/static"]
 html_css_files = ["wide.css"]
+html_logo = "_making/static/logo.svg"
+html_favicon = html_logo
+# absolute, since pages that show a link load the preview from elsewhere
+html_baseurl = os.environ.get("SITE_ADDRESS", "")
+copybutton_exclude = ".linenos, .gp, .go"
 pygments_dark_style = "github-dark"
+html_theme_options = {"top_of_page_buttons": []}  # the pages' sources are in the repository
 html_title = f"Spikewright {release}"
 html_show_copyright = False
 
 # files outside of this folder that are pages of the site
 OUTSIDE = {"../CONTRIBUTING.md": "contributing.md", "../CHANGELOG.md": "changes.md"}
-
-
-def shelves(page: str) -> str:
-    """The tree of pages: a caption for each section of the index, and what it links to."""
-    trees = []
-    for section in re.split(r"^## ", page, flags=re.MULTILINE)[1:]:
-        names = dict.fromkeys(re.findall(r"\]\(([\w/]+)\.(?:md|ipynb)\)", section))
-        caption = section.partition("\n")[0]
-        trees.append(
-            f"```{{toctree}}\n:hidden:\n:caption: {caption}\n\n{chr(10).join(names)}\n```\n"
-        )
-    return "\n".join([page, *trees])
 
 
 def decisions(page: str) -> str:
@@ -87,17 +87,36 @@ def read(app: Any, name: str, source: list[str]) -> None:
     for link, page in OUTSIDE.items():
         source[0] = source[0].replace(f"]({link}", f"]({page}")
     if name == root_doc:
-        source[0] = shelves(source[0])
+        source[0] = index.site(source[0])
     if name == "decisions/README":
         source[0] = decisions(source[0])
     if name == "gallery/README":
         source[0] = with_code(source[0])
-    if name == "reference":
-        source[0] += f"\n{reference.tree()}"
+
+
+def preview(app: Any, page: str, template: str, context: dict[str, Any], doctree: Any) -> None:
+    """What other sites show of a link: the page's title, its first paragraph and a picture."""
+    if doctree is None:
+        return
+    first = next((p.astext() for p in doctree.findall(nodes.paragraph)), "")
+    picture = f"{html_baseurl or context['pathto']('', 1)}_static/preview.png"
+    shown = {
+        "og:type": "website",
+        "og:site_name": project,
+        "og:title": context["title"],
+        "og:description": " ".join(first.split())[:300],
+        "og:image": picture,
+        "og:image:width": "1200",
+        "og:image:height": "630",
+        "twitter:card": "summary_large_image",
+    }
+    context["metatags"] += "".join(
+        f'<meta property="{name}" content="{html.escape(text)}"/>\n' for name, text in shown.items()
+    )
 
 
 def prepare(app: Any, config: Any) -> None:
-    """Write what is made anew for every build: inventories, and pages of signatures."""
+    """Write what every build makes: inventories, and pages of names and commands."""
     config.intersphinx_mapping = links.mapping(Path(app.doctreedir) / "inventories")
     reference.write(HERE)
 
@@ -107,4 +126,8 @@ def setup(app: Any) -> None:
     app.connect("config-inited", prepare, priority=100)  # before intersphinx looks
     app.connect("source-read", read)
     app.connect("autodoc-process-docstring", reference.docstring)
+    app.connect("sphinx-click-process-description", commands.description)
+    app.connect("sphinx-click-process-options", commands.options)
     app.connect("doctree-resolved", links.link)
+    app.connect("html-page-context", preview)
+    app.connect("build-finished", accessible.mend)

@@ -14,6 +14,8 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from PIL import Image
 from scripts.gallery import draw
 from scripts.pages import DOCS, NAMES, Page
 
@@ -31,6 +33,18 @@ def save(page: Path, figure: Any, folder: Path = PICTURES) -> Path:
     path = folder / f"{page.stem}.png"
     draw(figure, path)
     return path
+
+
+def difference(one: Path, other: Path) -> float:
+    """By how much two pictures differ on average, from 0 to 1, once both are a quarter as large.
+
+    Lines and letters that are moved by a pixel hardly count.
+    """
+    size = tuple(side // 4 for side in Image.open(one).size)
+    first, second = (
+        np.asarray(Image.open(path).convert("L").resize(size), float) for path in (one, other)
+    )
+    return float(np.abs(first - second).mean()) / 255
 
 
 def main(names: list[str]) -> None:

@@ -1,4 +1,7 @@
-"""Pages of the documentation: their names, prose and blocks, and the output of their examples."""
+"""Pages of the documentation: their names, prose and blocks, and the output of their examples.
+
+python -m scripts.pages      # the lines of every page that no command writes
+"""
 
 from __future__ import annotations
 
@@ -11,8 +14,10 @@ from pathlib import Path
 from typing import Any
 
 DOCS = Path(__file__).parents[1] / "docs"
-NAMES = sorted(path.relative_to(DOCS).as_posix() for path in DOCS.rglob("*.md"))
-"""All pages, below `DOCS`."""
+NAMES = sorted(
+    path.relative_to(DOCS).as_posix() for path in DOCS.rglob("*.md") if path.parent.name != "api"
+)
+"""All pages, below `DOCS`, but those that a build of the site adds."""
 NOTEBOOKS = sorted(path.relative_to(DOCS).as_posix() for path in DOCS.rglob("*.ipynb"))
 
 _NUMBER = re.compile(r"\d+(?:\.\d+)?")
@@ -58,6 +63,27 @@ def prose(text: str) -> str:
     return re.sub(r"^```.*?^```$", "", text, flags=re.MULTILINE | re.DOTALL)
 
 
+GENERATED = {"support.md": "", "families.md": "", "benchmarks.md": "## Memory of a run\n"}
+"""Pages that commands write, up to a heading or as a whole; elsewhere measured parts are marked."""
+ELSEWHERE = {"changes.md", "contributing.md"}
+"""Pages that show a file of another folder."""
+
+
+def by_hand() -> dict[str, int]:
+    """The lines of the pages of `DOCS` itself that no command writes."""
+    counted = {}
+    for name in NAMES:
+        if "/" in name or name in ELSEWHERE:
+            continue
+        text = (DOCS / name).read_text(encoding="utf-8")
+        if name in GENERATED:
+            heading = GENERATED[name]
+            text = text.partition(heading)[2] if heading else ""
+        text = re.sub(r": measured -->\n.*?: end -->", "", text, flags=re.DOTALL)
+        counted[name] = len(text.splitlines())
+    return counted
+
+
 class Page:
     """A page by its file name: its text, and its blocks, (language, text) each."""
 
@@ -84,3 +110,10 @@ class Page:
                 if language == "sh" and shell is not None:
                     shell(code)
         return stream.getvalue(), names
+
+
+if __name__ == "__main__":
+    found = by_hand()
+    for page, count in found.items():
+        print(f"{count:5d} {page}")
+    print(f"{sum(found.values())} lines of {len(found)} pages")

@@ -36,15 +36,15 @@ TARGET = Path(__file__).parents[1] / "docs" / "support.md"
 HEAD = """# What can be converted
 
 The layers, functions and operators that are read, and what a spiking network guarantees for each.
-`spikewright inspect MODEL` says the same of a model; [published networks](families.md) are listed
-too. Whatever is not named here is refused, with the layer's name, the reason and what would help;
+`spikewright inspect MODEL` shows the same for a model; [published networks](families.md) have a
+page of their own. Anything else is refused, with the layer's name, the reason and what would help;
 [a layer of your own](own_layers.md) takes one function.
 
-A rate network computes what the source does. In a spiking one a layer is **exact** (linear: it acts
-on spikes as they are), or **convergent** (its mean tends to the source's value; the error falls as
-1 / (scale x steps)), or **exact after L steps** ([rounding](training.md)).
+In a rate network all layers are exact. In a spiking one a layer is **exact** (linear), or
+**convergent** (its mean tends to the source's value; the error falls as 1 / (scale x steps)), or
+**exact after L steps** ([rounding](training.md#train-a-source-with-rounded-activations)).
 [Guarantees](guarantees.md) has the exceptions. "Depending on its options" means exact without an
-activation or second operand, else convergent. Nothing is **approximated** unless you ask for it
+activation or second operand, else convergent. Nothing is **approximated** unless you request it
 (`max_pool="average"`).
 
 <!-- Written by `python -m scripts.support`; do not edit. -->

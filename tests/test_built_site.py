@@ -14,8 +14,14 @@ import pytest
 from docs import conf
 from scripts.pages import DOCS
 
+import browsers
+
 pytestmark = pytest.mark.slow
 links, reference = conf.links, conf.reference
+
+
+CHECKED = ("index", "start", "few_steps", "sequences", "api/reference", "api/commands")
+WINDOWS = (("light", 1300), ("dark", 375))
 
 
 class Found(HTMLParser):
@@ -81,3 +87,23 @@ def test_every_public_name_is_on_the_site(site: dict[Path, Found]) -> None:
         & anchors[reference.slug(topic)]
     ]
     assert missing == []
+
+
+@browsers.needed
+def test_axe_finds_no_fault(site: dict[Path, Found]) -> None:
+    """On pages of every kind, in light on a wide screen, in dark on a phone."""
+    axe_core = pytest.importorskip("axe_core_python.sync_playwright")
+    axe = axe_core.Axe()
+    folder = next(path.parent for path in site if path.name == "index.html")
+    with browsers.opened() as browser:
+        for name in CHECKED:
+            for scheme, width in WINDOWS:
+                page = browser.new_page(
+                    viewport={"width": width, "height": 900}, color_scheme=scheme
+                )
+                page.goto((folder / f"{name}.html").as_uri())
+                found = axe.run(page)["violations"]
+                assert [fault["id"] for fault in found] == [], (name, scheme, width)
+                wider = "document.documentElement.scrollWidth - window.innerWidth"
+                assert page.evaluate(wider) <= 0, (name, scheme, width)
+                page.close()

@@ -5,10 +5,12 @@ from __future__ import annotations
 import contextlib
 import io
 import re
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from scripts import page_pictures
 from scripts.pages import DOCS
 
 import spikewright as sw
@@ -38,6 +40,14 @@ def test_an_example_prints_what_stands_below_it(title: str) -> None:
     """Each by itself."""
     (printed,) = re.findall(r"^```text\n(.*?)^```$", section(title), re.MULTILINE | re.DOTALL)
     assert names_of(title)[""] == printed
+
+
+def test_the_picture_is_that_of_the_neurons(tmp_path: Path) -> None:
+    """Drawn anew, it looks like the one that is kept."""
+    figure = names_of(SECTIONS[0])["figure"]
+    drawn = page_pictures.save(Path("own_layers.md"), figure, tmp_path)
+    kept = page_pictures.PICTURES / drawn.name
+    assert page_pictures.difference(kept, drawn) < 0.015
 
 
 @pytest.mark.parametrize("title", SECTIONS)

@@ -13,7 +13,7 @@ import pytest
 from click.testing import CliRunner
 from PIL import Image
 from scripts import page_pictures
-from scripts.pages import NAMES, Page, alike
+from scripts.pages import DOCS, NAMES, Page, alike
 
 import spikewright as sw
 from slowly import slow_but
@@ -40,7 +40,9 @@ PERCENT = {"index.md": 3, "training.md": 5}
 """Likewise, by how many points the accuracies may differ."""
 LARGEST = 60_000
 """Bytes of a page's picture."""
-ELSEWHERE = {"nir.md", "nengo.md", "own_layers.md", "chips.md", "keras.md"}
+DIFFERENT = 0.015
+"""By what share of the range of greys two pictures of one figure may differ on average."""
+ELSEWHERE = {"nir.md", "nengo.md", "own_layers.md", "keras.md"}
 """Pages with code that needs what a reader has, a model or a framework: tested beside that."""
 RUN = [n for n in NAMES if n not in ELSEWHERE and "```python" in Page(n).text]
 
@@ -92,9 +94,26 @@ def test_the_examples_print_what_stands_below_them(
     if "figure" in names:
         assert f"](pictures/{Path(name).stem}.png)" in page.text
         drawn = page_pictures.save(Path(name), names["figure"], tmp_path)
-        kept = page_pictures.PICTURES / drawn.name
-        assert Image.open(drawn).size == Image.open(kept).size
-        assert kept.stat().st_size <= LARGEST
+        _check_picture(page_pictures.PICTURES / drawn.name, drawn)
+
+
+def _check_picture(kept: Path, drawn: Path) -> None:
+    """The kept picture is small, and looks like the one that was drawn."""
+    assert kept.stat().st_size <= LARGEST
+    assert Image.open(drawn).size == Image.open(kept).size
+    assert page_pictures.difference(kept, drawn) <= DIFFERENT, kept.name
+
+
+def test_every_picture_is_drawn_by_its_page() -> None:
+    """All of them together are small, and pictures that differ are told apart."""
+    kept = sorted(page_pictures.PICTURES.glob("*.png"))
+    drawn = {f"{Path(name).stem}.png" for name in page_pictures.drawn()}
+
+    assert drawn | {"benchmarks.png"} == {path.name for path in kept}
+    assert sum(path.stat().st_size for path in DOCS.rglob("*.png")) <= 2_000_000
+    assert page_pictures.difference(kept[1], kept[1]) == 0
+    one, other = (page_pictures.PICTURES / f"{name}.png" for name in ("training", "chips"))
+    assert page_pictures.difference(one, other) > DIFFERENT
 
 
 def _extras() -> set[str]:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from docs import conf
-from scripts.pages import DOCS, NAMES, NOTEBOOKS, prose
+from scripts.pages import DOCS, NAMES, NOTEBOOKS, by_hand, prose
 
 ROOT, DECISIONS = DOCS.parent, DOCS / "decisions"
 FILES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(DOCS / name for name in NAMES)]
@@ -57,8 +57,28 @@ def test_every_page_is_on_one_shelf() -> None:
     decided = [path for path, _ in links(DECISIONS / "README.md") if path.parent == DECISIONS]
     pages = [*shelved, *(path.relative_to(DOCS).as_posix() for path in decided)]
     assert sorted(pages) == sorted({*NAMES, *NOTEBOOKS} - {"index.md"})
-    tree = conf.shelves((DOCS / "index.md").read_text(encoding="utf-8"))
+    tree = conf.index.trees((DOCS / "index.md").read_text(encoding="utf-8"))
     listed = re.findall(
         r"^([\w/]+)$", "".join(re.findall(r"```\{toctree\}.*?```", tree, re.S)), re.M
     )
     assert listed == [name.rpartition(".")[0] for name in shelved]
+
+
+def test_every_link_of_the_index_is_a_card() -> None:
+    """On the site; the pages that a build adds are among them."""
+    page = (DOCS / "index.md").read_text(encoding="utf-8")
+    made = conf.index.site(page)
+    cards = re.findall(r"^:link: /([\w/]+)$", made, re.MULTILINE)
+    shelved = [path.relative_to(DOCS).as_posix() for path, _ in links(DOCS / "index.md")]
+
+    assert not re.search(r"^\* \[", made, re.MULTILINE)
+    assert [f"api/{name}" in cards for name in ("reference", "commands")] == [True, True]
+    assert {name.rpartition(".")[0] for name in shelved if name[-4:] != ".png"} <= set(cards)
+
+
+def test_the_pages_stay_few_and_short() -> None:
+    """Without what commands write: somebody has to read, keep and correct the rest."""
+    lines = by_hand()
+    assert len(lines) <= 32
+    assert sum(lines.values()) <= 4500
+    assert lines["architecture.md"] <= 200

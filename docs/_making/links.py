@@ -85,7 +85,7 @@ def own(app: Any, page: str, name: str) -> tuple[str, str] | None:
     """The title and the address, seen from a page, of a documented name of this package."""
     objects = app.env.domains["py"].objects
     candidates = [name]
-    if page.startswith(("api/", "reference")) and name[0].isupper():  # no prefix needed there
+    if page.startswith("api/") and name[0].isupper():  # no prefix needed there
         candidates += [f"spikewright.{name}", f"spikewright.errors.{name}"]
     for full in candidates:
         if full in objects:

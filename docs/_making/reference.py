@@ -1,7 +1,7 @@
-"""Pages of the site with the signature and the whole docstring of every public name, by autodoc.
+"""The pages that the site adds: all public names, their signatures and docstrings, the commands.
 
-`docs/reference.md` lists the same names with their first sentences, in the repository and on the
-site. `scripts/reference.py` says which names there are, once for both.
+`api/reference` lists every name with the first sentence of its docstring. A page for each topic has
+signatures and whole docstrings, by autodoc. `api/commands` has the command line, by sphinx-click.
 """
 
 from __future__ import annotations
@@ -13,21 +13,18 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from _making import links
+from _making import commands, links
+from _making.topics import first_line, topics
 
-FOLDER = "api"  # below docs/; written anew by every build, and not kept in the repository
+from spikewright.cli import main
 
+FOLDER = "api"  # below docs/; written by every build, and not kept in the repository
+HEAD = """# Python reference
 
-def topics() -> dict[str, dict[str, Any]]:
-    """Every public name of each topic, with its object."""
-    import sys
-
-    root = str(Path(__file__).parents[2])
-    if root not in sys.path:
-        sys.path.insert(0, root)
-    from scripts.reference import topics as listed
-
-    return listed()
+Every public name, with the first sentence of its docstring. A name leads to its signature and full
+docstring: shapes, units, exceptions, and the source of a formula; `help(name)` prints the same.
+`sw` is `import spikewright as sw`.
+"""
 
 
 def slug(topic: str) -> str:
@@ -69,10 +66,7 @@ def member(full: str, item: Any) -> str:
 def page(topic: str, names: dict[str, Any]) -> str:
     """A topic's page."""
     line = "=" * len(topic)
-    head = (
-        f"{topic}\n{line}\n\nFor those who look up an argument: signatures and docstrings. "
-        "The :doc:`list of all names </reference>` is shorter.\n"
-    )
+    head = f"{topic}\n{line}\n\n:doc:`All public names <reference>`\n"
     entries: dict[str, str] = {}
     for name, item in names.items():
         full = full_name(name)
@@ -87,24 +81,33 @@ def page(topic: str, names: dict[str, Any]) -> str:
     return "\n".join([head, *entries.values()])
 
 
+def overview() -> str:
+    """The list of all names, with the pages of topics as a tree."""
+    parts = [HEAD]
+    for topic, names in topics().items():
+        rows = [
+            f"| `{name}` | {first_line(item).replace('|', chr(92) + '|')} |"
+            for name, item in names.items()
+        ]
+        table = "\n".join(["| name | what it is |", "|---|---|", *rows])
+        parts.append(f"## {topic}\n\n[Signatures and docstrings]({slug(topic)}.rst)\n\n{table}\n")
+    names = "\n".join(map(slug, topics()))
+    return "\n".join([*parts, f"```{{toctree}}\n:hidden:\n\n{names}\n```\n"])
+
+
 def write(docs: Path) -> None:
     """Write the pages that are not as they should be, and remove others."""
     folder = docs / FOLDER
     folder.mkdir(exist_ok=True)
     made = {f"{slug(topic)}.rst": page(topic, names) for topic, names in topics().items()}
+    made |= {"reference.md": overview(), "commands.rst": commands.page(main)}
     for name, text in made.items():
         path = folder / name
         if not path.exists() or path.read_text(encoding="utf-8") != text:
             path.write_text(text, encoding="utf-8")
-    for path in folder.glob("*.rst"):
+    for path in folder.iterdir():
         if path.name not in made:
             path.unlink()
-
-
-def tree() -> str:
-    """The pages as a tree below the reference."""
-    names = "\n".join(f"{FOLDER}/{slug(topic)}" for topic in topics())
-    return f"```{{toctree}}\n:hidden:\n\n{names}\n```\n"
 
 
 def docstring(app: Any, kind: str, name: str, item: Any, options: Any, lines: list[str]) -> None:

@@ -33,27 +33,28 @@ class _NirOptions(TypedDict, total=False):
     """Options of NIR files."""
 
     dialect: Annotated[
-        str, Option("portable", f"Of a .nir file: {', '.join(DIALECTS)}.", one_of(DIALECTS))
+        str,
+        Option("portable", f"The dialect of a .nir file: {', '.join(DIALECTS)}.", one_of(DIALECTS)),
     ]
     steps: Annotated[
         int | None,
         Option(
             None,
-            "Steps of a layer for which all else is chosen on the samples of --calibration. Of a "
-            ".nir file, for which nothing is chosen: steps of a run in which biases add up the "
-            "initial voltages (default: these are in its metadata).",
+            "Steps of a layer, for which all else is chosen on the samples of --calibration. For a "
+            ".nir file nothing is chosen: biases add up the initial voltages during a run of this "
+            "many steps (default: the metadata has them).",
             whole(1),
         ),
     ]
     reset: Annotated[
         Literal["zero", "subtract"] | None,
-        Option(None, "Of a .nir file: the reader may reset neurons so (default: as here)."),
+        Option(None, "How the reader of a .nir file may reset neurons (default: as here)."),
     ]
 
 
 class _ConvertOptions(StepOptions, PlaceOptions, total=False):
     verify: Annotated[
-        bool, Option(False, "Compare the model's own values with the network's, first.")
+        bool, Option(False, "First compare the network's values with the model's own.")
     ]
 
 
@@ -86,8 +87,8 @@ def _check_statistics(path: Path, *, overwrite: bool) -> None:
         "--step",
     ),
     files.written(
-        "Save statistics of the layers on the samples of --calibration here: for --calibration of "
-        "other commands, once for many rules, not for corrections.",
+        "Save statistics of the layers on the samples of --calibration here. Pass the file to "
+        "--calibration of other commands, for any number of rules, but not for corrections.",
         _check_statistics,
         "--statistics",
     ),
@@ -99,9 +100,9 @@ def convert(given: Given) -> None:
     """Convert MODEL to a network and print every step of the conversion, layer by layer.
 
     MODEL is a .keras, .h5, .onnx or .pt2 file, or a network that was saved here. A file saved with
-    -o can be run with `spikewright run`, without the framework that MODEL came from. With --verify
-    nothing is saved unless every output and layer agrees with the model's own within rounding.
-    Statistics fit networks of the same weights, pooling and form of recurrent layers.
+    -o can be run with `spikewright run`, without the framework of MODEL. With --verify nothing is
+    saved unless every output and layer agrees with the model's own within rounding. Statistics can
+    be used for networks with the same weights, pooling and form of recurrent layers.
     """
     _refuse_without_nir(given)
     x = _samples(given)

@@ -58,7 +58,7 @@ force = click.option(
     is_eager=True,
     expose_value=False,
     callback=_keep,
-    help="Replace whatever stands where this command writes (default: only older files of the same "
+    help="Overwrite any file or folder at the output path (default: only older files of the same "
     "kind).",
 )
 
@@ -100,7 +100,7 @@ def written(
 
 def report(function: F) -> F:
     """The page about the results of a command, and leave to replace what stands in its place."""
-    page = written("Write a page about it here, for any browser.", PAGE, "--report")
+    page = written("Write a report here, a page for any browser.", PAGE, "--report")
     made: F = page(force(function))
     return made
 

@@ -43,8 +43,8 @@ class _LengthOptions(TypedDict, total=False):
 def run(given: Given) -> None:
     """Run MODEL on data and print accuracy, firing rates and spikes.
 
-    MODEL is a .keras, .h5, .onnx or .pt2 file, converted as the options say and spiking unless they
-    say --rate, or a network that `spikewright convert -o` saved.
+    MODEL is a .keras, .h5, .onnx or .pt2 file, converted with the options given here (spiking
+    without --rate), or a network that `spikewright convert -o` saved.
     """
     samples, conversion = given.samples, given.conversion
     result = conversion.run(samples.x, **given.settings)
@@ -90,11 +90,11 @@ def _print_run(records: list[Record], title: str) -> None:
     spiking=True,
 )
 def evaluate(given: Given) -> None:
-    """Measure MODEL on a data set: accuracy at every step, its loss, spikes, energy.
+    """Measure MODEL on a data set: accuracy at every step, accuracy lost, spikes and energy.
 
-    MODEL is a .keras, .h5, .onnx or .pt2 file, converted as the options say and spiking unless they
-    say --rate, or a network that `spikewright convert -o` saved. Results are the same wherever the
-    work is done, and after an interruption.
+    MODEL is a .keras, .h5, .onnx or .pt2 file, converted with the options given here (spiking
+    without --rate), or a network that `spikewright convert -o` saved. Results are the
+    same with every executor, and after an interruption.
     """
     samples, settings = given.samples, given.settings
     steps = given.run["steps"]
@@ -125,10 +125,11 @@ def _print_evaluation(found: Evaluation, out: Path | None) -> None:
     spiking=True,
 )
 def diagnose(given: Given) -> None:
-    """Print the losses of accuracy of MODEL, layer by layer, and changes against them.
+    """Print the accuracy that each layer of MODEL loses, and changes that would help.
 
-    MODEL is a .keras, .h5, .onnx or .pt2 file, converted as the options say and spiking unless they
-    say --rate, or a network that `spikewright convert -o` saved. Some hundred samples are enough.
+    MODEL is a .keras, .h5, .onnx or .pt2 file, converted with the options given here (spiking
+    without --rate), or a network that `spikewright convert -o` saved. Some hundred samples are
+    enough.
     """
     samples = given.samples
     found = given.conversion.diagnose(samples.x, samples.y, **given.settings)

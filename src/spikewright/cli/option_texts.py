@@ -126,25 +126,25 @@ FORMS: Mapping[str, OptionForm] = {
     "scale_firing_rates": OptionForm(
         "--scale", SCALE, "SCALE", "named",
         "Firing-rate scale (default 1, or that of a layer that rounds), or a rule such as "
-        "target-rate:250 or minimum-error:8; "
-        "LAYER=SCALE, repeated or separated by commas, for some layers or activations, and "
-        "default=SCALE for the others: default=1,conv0=100. Rules: see docs/choosing.md.",
+        "target-rate:250 or minimum-error:8. LAYER=SCALE, repeated or separated by commas, sets "
+        "some layers or activations, default=SCALE the others: default=1,conv0=100.",
     ),
     "coding": OptionForm(
         "", parse_coding, "CODING", "",
-        "The code of values in spikes: rate (default), or digits:STEPS, signed digits of a binary "
-        "number, each layer some steps behind its inputs.",
+        "The coding of values in spikes: rate (default), or digits:STEPS, signed binary digits, "
+        "where each layer starts some steps after its inputs.",
     ),
     "synapse": OptionForm(
         "", SYNAPSE, "TAU", "named",
-        "Time constant in seconds of a lowpass filter on what leaves neurons, or none (default); "
-        "LAYER=TAU, repeated or separated by commas, for some layers or activations.",
+        "Time constant in seconds of a lowpass filter on the output of neurons, or none (default). "
+        "LAYER=TAU, repeated or separated by commas, sets some layers or activations.",
     ),
     "initial_voltage": OptionForm(
         "", START, "START", "named",
-        "zero, half (default, save for layers that round), uniform, or a number of spikes; "
-        "LAYER=START, repeated or separated by commas, for some layers or activations. "
-        "voltage-correction:STEPS is what runs of that many steps miss on the calibration data.",
+        "zero, half (default, except in layers that round), uniform, or a number of spikes. "
+        "LAYER=START, repeated or separated by commas, sets some layers or activations. "
+        "voltage-correction:STEPS corrects the mean error of runs of that many steps on the "
+        "calibration data.",
     ),
     "calibration": OptionForm(
         "", _calibration, "PATH", "",
@@ -152,15 +152,15 @@ FORMS: Mapping[str, OptionForm] = {
     ),
     "bias_correction": OptionForm(
         "", BIAS, "STEPS", "",
-        "Correct biases by what runs of this many steps miss on the calibration data; "
-        "step-correction:STEPS gives every step its own.",
+        "Correct biases by the mean error of runs of this many steps on the calibration data; "
+        "step-correction:STEPS corrects each step separately.",
     ),
     "weights": OptionForm(
         "", WEIGHTS, "BITS", "",
         "Weights of 2 to 16 bits, sign included, and neurons that compute in whole numbers: 8 has "
-        "a step for each channel, 8,layer one for each layer. Or a chip, such as speck, or a "
-        ".toml file of one: its weights, biases, thresholds, voltages, cap, floor and reset; "
-        "neurons spike then.",
+        "a step size for each channel, 8,layer one for each layer. Or a chip, such as speck, or a "
+        ".toml file of one, for its weights, biases, thresholds, voltages, cap, floor and reset, "
+        "with spiking neurons.",
     ),
     "example_input": OptionForm(
         "--example-shape", _example, "SHAPE", "named",
@@ -178,13 +178,13 @@ FORMS: Mapping[str, OptionForm] = {
     "executor": OptionForm(read=EXECUTOR, metavar=f"[{'|'.join(executors.NAMES)}]"),
     "trainable": OptionForm(
         "", lambda text: named(list(_names(text))), "NAMES", "",
-        "What a training may change, separated by commas; without weights these stay as they are. "
-        "neuron_scales in place of scales gives every neuron a threshold of its own.",
+        "What training may change, separated by commas; neuron_scales in place of scales gives "
+        "every neuron a threshold of its own.",
     ),
     "frozen": OptionForm(
         "", _names, "LAYERS", "",
         'Layers whose weights and biases stay, separated by commas; "" trains all (default: those '
-        "that the file of MODEL says are frozen).",
+        "that are frozen in the file of MODEL).",
     ),
     "learning_rate": OptionForm(
         "", lambda text: text if text == "chosen" else number(text), "NUMBER"
@@ -192,11 +192,12 @@ FORMS: Mapping[str, OptionForm] = {
     "device": OptionForm(read=str, metavar="TEXT"),
     "space": OptionForm(
         "", _json, "NAME=VALUE", "named",
-        "Restrict a parameter, such as max_spikes_per_step=1 or steps=[4,8]; repeat for more.",
+        "Restrict a parameter, such as max_spikes_per_step=1 or steps=[4,8]; repeat the option for "
+        "more.",
     ),
     "scales": OptionForm(
         "--scale", SCALE, "SCALE,...", "commas",
-        "Firing-rate scales, such as 1,2,5,10,50 (default); repeat it for rules, such as "
+        "Firing-rate scales, such as 1,2,5,10,50 (default); repeat the option for rules, such as "
         "minimum-error:8.",
     ),
 }  # fmt: skip
@@ -205,13 +206,13 @@ FORMS: Mapping[str, OptionForm] = {
 SEVERAL: Mapping[str, OptionForm] = {
     "synapse": OptionForm(
         "", SYNAPSE, "TAU,...", "commas",
-        "Time constants in seconds of a lowpass filter on what leaves neurons, such as none,0.005 "
-        "(default none).",
+        "Time constants in seconds of a lowpass filter on the output of neurons, such as "
+        "none,0.005 (default none).",
     ),
     "coding": OptionForm(
         "", parse_coding, "CODING", "commas",
-        "A code of values in spikes: rate, rate:STEPS or digits:STEPS; repeat it for several. One "
-        "with steps runs for that many, and chooses its scales unless --scale is given.",
+        "The coding of values in spikes: rate, rate:STEPS or digits:STEPS; repeat the option for "
+        "more. A coding with steps runs for that many and chooses scales unless --scale is given.",
     ),
     "steps": OptionForm(
         "", _steps, "STEPS,...", "commas",

@@ -38,7 +38,9 @@ _KINDS: Mapping[Any, str] = {option_texts.whole: "integer", option_texts.number:
 class SampleOptions(TypedDict, total=False):
     """Options of commands that take samples."""
 
-    limit: Annotated[int | None, Option(None, "Use the first samples only, this many.", whole(1))]
+    limit: Annotated[
+        int | None, Option(None, "Use only this many samples, the first ones.", whole(1))
+    ]
 
 
 class RunStepOptions(StepOptions, total=False):
@@ -48,8 +50,8 @@ class RunStepOptions(StepOptions, total=False):
         int | None,
         Option(
             None,
-            "Time steps for each sample; needed unless --coding, or that of a saved network, says "
-            "how many.",
+            "Time steps for each sample; needed unless --coding or the saved network determines "
+            "them.",
             whole(1),
         ),
     ]
@@ -178,7 +180,7 @@ def _click(one: Declared, forms: Mapping[str, OptionForm], spiking: bool) -> Fun
     repeated = one.item is not None and form.read is None
     several = bool(form.several) or repeated
     if repeated and not form.help:
-        help = f"{help.removesuffix('.')}; repeat for more."
+        help = f"{help.removesuffix('.')}; repeat the option for more."
     flag = form.flag or f"--{name.removesuffix('s') if repeated else name}"
     shown = not several and option.default not in (None, REQUIRED)
     reader = form.read or _reader(one) or str

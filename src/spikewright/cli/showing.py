@@ -27,18 +27,18 @@ from spikewright.showing.explain import DT, STEPS, in_words, worked_example
 
 class _DemoOptions(StepOptions, SampleOptions, SeedOptions, total=False):
     steps: Annotated[int, Option(library_demo.STEPS, "Time steps for each image.", whole(1))]
-    engine: Annotated[str, Option("auto", "auto, native, reference or torch.")]
+    engine: Annotated[str, Option("auto", "The engine: auto, native, reference or torch.")]
     two_neurons: Annotated[
         bool,
         Option(
             False,
-            "In place of the digits: the effect of a firing-rate scale on two neurons, step by "
-            "step, and the values that stay the same.",
+            "In place of the digits, show what a firing-rate scale does to two neurons, step by "
+            "step, and which values stay the same.",
         ),
     ]
     scales: Annotated[
         Sequence[float],
-        Option((1.0,), "Firing-rate scale of the two neurons (default 1); repeat it for several."),
+        Option((1.0,), "Firing-rate scale of the two neurons (default 1)."),
     ]
 
 
@@ -57,9 +57,9 @@ class _DemoOptions(StepOptions, SampleOptions, SeedOptions, total=False):
 def demo(given: Given) -> None:
     """Convert the shipped digit classifier at five firing-rate scales, and by a rule.
 
-    Prints a table and writes a report, a page for any browser, and two pictures, each with its data
-    as CSV: accuracy and spikes against scale, and one image's spikes with the output beside the
-    source network's value.
+    Prints a table and writes a report, which is a page for any browser, and two pictures with their
+    data as CSV: accuracy and spikes against scale, and one image's spikes with the output next to
+    the source network's value.
     """
     scales, settings = given.settings.pop("scales"), given.settings
     if settings.pop("two_neurons"):
@@ -104,12 +104,12 @@ def _print_demonstration(
 class _PageOptions(TypedDict, total=False):
     port: Annotated[
         int,
-        Option(0, "The port of 127.0.0.1 to serve the page at (0: any free one).", whole(0, 65535)),
+        Option(0, "The port of 127.0.0.1 to serve the page on (0: any free one).", whole(0, 65535)),
     ]
-    browser: Annotated[bool, Option(True, "Open the page (default), or do not.")]
+    browser: Annotated[bool, Option(True, "Open the page in the browser (default).")]
     class_names: Annotated[
         Sequence[str] | None,
-        Option(None, "Names to show in the place of class numbers: T-shirt,Trouser,Pullover."),
+        Option(None, "Names to show in place of class numbers, such as T-shirt,Trouser,Pullover."),
     ]
 
 
@@ -125,9 +125,9 @@ def explore(given: Given) -> None:
     """Open an interactive page: change settings of a spiking network and watch the spikes.
 
     Without MODEL it shows the digits of `spikewright demo`. MODEL is a .keras, .h5, .onnx or .pt2
-    file, or a network that `spikewright convert -o` saved. Of a network made by hand, which
-    `spikewright.network.save` wrote, the inputs are moved while it runs. The page is served to this
-    machine alone, until Ctrl-C; its address, with a token, is printed on a line of its own.
+    file, or a network that `spikewright convert -o` saved. For a network made by hand, saved by
+    `spikewright.network.save`, the page moves the inputs while it runs. The page is served to this
+    machine only, until Ctrl-C; its address, with a token, is printed on a line of its own.
     """
     model, data = given.paths["model"], given.paths["data"]
     if model is None and data is not None:

@@ -36,7 +36,7 @@ def _check_picture(path: Path, *, overwrite: bool) -> None:
     files.model(),
     files.data("x, (samples, *shape), and perhaps y: labels, or targets"),
     files.written(
-        "Draw it here (.png, .svg, .pdf), with its data beside it as CSV.",
+        "Draw the sweep here (.png, .svg, .pdf), and save its data as CSV next to it.",
         _check_picture,
         "--picture",
     ),
@@ -48,9 +48,10 @@ def _check_picture(path: Path, *, overwrite: bool) -> None:
 def sweep(given: Given) -> None:
     """Measure MODEL at several firing-rate scales: accuracy, rates, spikes, energy, latency.
 
-    MODEL is a .keras, .h5, .onnx or .pt2 file. Every scale is run with every synapse, for the most
-    of the steps, and read after each of them; settings that fail are listed with their reason. Ends
-    with the cheapest setting near the source, and the call of sw.convert that makes it.
+    MODEL is a .keras, .h5, .onnx or .pt2 file. Every scale is run with every synapse, for the
+    largest number of steps, and read after each number; settings that fail are listed with their
+    reason. The last lines are the cheapest setting close to the source, and the call of sw.convert
+    that makes it.
     """
     samples, settings = given.samples, given.settings
     for name, left_out in (("scales", SCALES), ("coding", None)):
@@ -99,8 +100,8 @@ _SHOWN = 2000
 
 
 _CODES = (
-    "A code of values in spikes: rate, which is searched without it, or digits:STEPS, which runs "
-    "for these; repeat it for several."
+    "The coding of values in spikes: rate (default) or digits:STEPS, which runs for that many "
+    "steps; repeat the option for more."
 )
 _LEFT_OUT = {*options_of(SpikeOptions), "sequence_step", "neurons"} - {"coding"}
 
@@ -112,7 +113,8 @@ _LEFT_OUT = {*options_of(SpikeOptions), "sequence_step", "neurons"} - {"coding"}
         "--validation", "Samples held back, a file like --data (default: half of the data)."
     ),
     files.read(
-        "--train-data", "Train it on these, a file like --data; without y it imitates MODEL."
+        "--train-data",
+        "Samples to train on, a file like --data; without y training imitates MODEL.",
     ),
     files.out("the chosen network here"),
     files.report,
@@ -124,7 +126,7 @@ def tune(given: Given) -> None:
     """Search for the cheapest setting of MODEL that loses little accuracy.
 
     MODEL is a .keras, .h5, .onnx or .pt2 file. Prints the chosen setting, the costs of others, and
-    the call of sw.convert that makes the network again.
+    the call of sw.convert that makes the network.
     """
     settings, samples, out = given.settings, given.samples, given.paths["out"]
     held, taught = given.others("validation"), given.others("train_data")

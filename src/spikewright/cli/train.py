@@ -38,8 +38,8 @@ class _CommandOptions(TypedDict, total=False):
         bool,
         Option(
             False,
-            "Fit biases, thresholds and starts alone, without labels; weights stay (1000 epochs "
-            "or 300 seconds at most and a learning rate of 0.001, unless options say otherwise).",
+            "Fit only biases, thresholds and initial voltages, without labels (at most 1000 epochs "
+            "or 300 seconds and a learning rate of 0.001, unless options say otherwise).",
         ),
     ]
 
@@ -62,8 +62,8 @@ class _CommandOptions(TypedDict, total=False):
 def train(given: Given) -> None:
     """Fit the weights and thresholds of MODEL to few steps, and save the trained network.
 
-    MODEL is a .keras, .h5, .onnx or .pt2 file, or a network that was saved here. Prints the epochs;
-    a budget is met on the samples that are held back.
+    MODEL is a .keras, .h5, .onnx or .pt2 file, or a network that was saved here. Prints every
+    epoch. A budget is checked on the held-back samples.
     """
     settings, paths = given.settings, given.paths
     labels, reconstruct = settings.pop("labels"), settings.pop("reconstruct")

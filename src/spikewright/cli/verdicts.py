@@ -31,11 +31,11 @@ _LEFT_OUT = {*options_of(SpikeOptions), "sequence_step", "neurons"} - {
 def inspect(given: Given) -> None:
     """List the layers of MODEL and the form of each in a spiking network.
 
-    MODEL is a .keras, .h5, .onnx or .pt2 file; nothing is run. Each layer is exact (as a spiking
-    network it has the source's value), exact after a number of steps alone, convergent (its mean
-    tends to it), approximated or refused; the last line gives the guarantee of the whole, the
-    places that send spikes in this code, and the share of multiplications that no spike takes part
-    in. Exits with 2 where a layer is refused; every reason is listed.
+    MODEL is a .keras, .h5, .onnx or .pt2 file; nothing is run. Each layer is exact (it has the
+    source's value), exact after a certain number of steps only, convergent (its mean tends to the
+    source's value), approximated or refused. The last line has the guarantee of the whole network,
+    the layers that send spikes, and the share of multiplications that involve no spike. Exits with
+    2 if a layer is refused; every reason is listed.
     """
     found = library_inspect(given.model, **given.choices)
     names = ("parameters", "operations", "analog", "guarantee")
@@ -51,20 +51,18 @@ _ALL = "all"
 class _ChipOptions(TypedDict, total=False):
     chips: Annotated[
         Sequence[str],
-        Option(
-            REQUIRED, f"{', '.join(names())}, a .toml file of your own, or all; repeat for more."
-        ),
+        Option(REQUIRED, f"{', '.join(names())}, a .toml file of your own, or all."),
     ]
 
 
 @command(files.model(), groups=(_ChipOptions,), without=(), spiking=True)
 def fits(given: Given) -> None:
-    """Say whether MODEL fits on chips: cores, memory, and what would help where it does not.
+    """Check whether MODEL fits on chips: cores, memory, and what would help if it does not.
 
     MODEL is a .keras, .h5, .onnx or .pt2 file, or a network that `spikewright convert -o` saved.
-    A model is converted with spiking neurons unless options say otherwise; nothing is run. For one
-    chip every layer is listed, for several one row a chip. Exits with 1 where it fits on none, and
-    with 2 after a mistake, such as a misspelt chip.
+    A model is converted with spiking neurons unless options say otherwise; nothing is run. Lists
+    every layer for one chip, and one row a chip for several. Exits with 1 if MODEL fits on none of
+    them, and with 2 after a mistake, such as a misspelt chip.
     """
     found = [given.conversion.fits(chip) for chip in _asked(given.settings["chips"])]
     given.answer(
@@ -112,10 +110,10 @@ def _row(fit: Fit) -> tuple[Any, ...]:
 
 @command()
 def doctor(given: Given) -> None:
-    """Say what works here: engines, instruction sets, extras and their versions.
+    """List what works on this machine: engines, instruction sets, extras and their versions.
 
-    Every optional package is imported. Exits with 2 where one is installed and does not work;
-    absent ones are no fault. Put the output into reports of errors.
+    Every optional package is imported. Exits with 2 if an installed one does not work; a missing
+    one is no fault. Please add the output to bug reports.
     """
     found = library_doctor()
     given.answer(found.as_dict(), lambda: print_parts(found.parts()))

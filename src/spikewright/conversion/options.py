@@ -40,8 +40,8 @@ class CommonOptions(TypedDict, total=False):
         int | None,
         Option(
             None,
-            "The most spikes, of either sign, that a neuron may send in one step (1: one-spike "
-            "hardware), whatever its type; the rest waits for the next (default: no limit).",
+            "The most spikes, of either sign, that a neuron may send in one step; the rest waits "
+            "for the next step. 1 for hardware with one-bit spikes (default: no limit).",
         ),
     ]
     weights: Annotated[
@@ -114,9 +114,9 @@ class StepsOption(TypedDict, total=False):
         int | None,
         Option(
             None,
-            "Steps of a layer for which all else is chosen, on the calibration data: signed "
-            "digits, or, where a layer or an argument has no place in them, one spike a step with "
-            "the scale of smallest error and corrected means. Runs then take so many.",
+            "Steps of a layer, for which all else is chosen on the calibration data: signed "
+            "digits or, where a layer or an argument rules these out, one spike a step with the "
+            "scale of smallest error and corrected means. Runs then take this many steps.",
         ),
     ]
 
@@ -136,8 +136,8 @@ class ModelOptions(TypedDict, total=False):
         Option(
             None,
             "Outputs, layers (as `spikewright inspect` lists them) or ONNX values to keep as "
-            "outputs; layers that lead only elsewhere are cut, unseen (default: the model's own "
-            "outputs).",
+            "outputs; layers that lead only elsewhere are cut without being read (default: the "
+            "model's own outputs).",
         ),
     ]
 
@@ -147,15 +147,15 @@ class ReadOptions(ModelOptions, total=False):
 
     max_pool: Annotated[
         MaxPoolForm,
-        Option("gate", "Max pooling: gate keeps its mean (default), average changes the outputs."),
+        Option("gate", "Max pooling: gate has the right mean (default), average is inexact."),
     ]
     sequence_step: Annotated[
         int | None,
         Option(
             None,
-            "Simulation steps for each step of a recurrent layer's sequence. All steps of the "
-            "sequence use the same neurons then, one after the other: the layer becomes recurrent "
-            "connections, and time is that of the sequence, so that runs take no steps (default: "
+            "Simulation steps for each step of a recurrent layer's sequence. The same neurons then "
+            "take all steps of the sequence, one after the other: the layer becomes recurrent "
+            "connections, and the sequence determines how long a run takes (default: "
             "neurons of its own for every step of the sequence).",
         ),
     ]

@@ -94,10 +94,10 @@ class DiagnosisTrial:
 class DiagnoseOptions(WorkOptions, total=False):
     """Options of a diagnosis."""
 
-    verify: Annotated[bool, Option(False, "Run every change that is proposed, and measure it.")]
+    verify: Annotated[bool, Option(False, "Run every proposed change and measure it.")]
     metric: Annotated[
         Callable[[Any, Any], Any] | None,
-        Option(None, "A function that judges in place of accuracy, as for `evaluate`."),
+        Option(None, "A function to measure in place of accuracy, as for `evaluate`."),
     ]
 
 

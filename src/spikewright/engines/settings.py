@@ -44,13 +44,15 @@ class StepOptions(TypedDict, total=False):
 class SeedOptions(TypedDict, total=False):
     """The seed of a run."""
 
-    seed: Annotated[int, Option(0, "Seed of whatever the network leaves random.", whole(0))]
+    seed: Annotated[
+        int, Option(0, "Seed of everything random that the network does not fix.", whole(0))
+    ]
 
 
 class EngineOptions(TypedDict, total=False):
     """The engine of a run, its threads and its progress bar."""
 
-    engine: Annotated[str, Option("auto", "auto, native, reference or torch.")]
+    engine: Annotated[str, Option("auto", "The engine: auto, native, reference or torch.")]
     threads: Annotated[
         int | None, Option(None, "Threads (default: the engine's choice).", whole(1, MOST_THREADS))
     ]
@@ -60,14 +62,14 @@ class EngineOptions(TypedDict, total=False):
 class PrecisionOptions(TypedDict, total=False):
     """The precision of a run."""
 
-    precision: Annotated[Precision, Option("float32", "Of weights and outputs.")]
+    precision: Annotated[Precision, Option("float32", "The precision of weights and outputs.")]
 
 
 class WorkOptions(SeedOptions, EngineOptions, total=False):
     """Options of every computation; only the seed and the engine may change results."""
 
     batch_size: Annotated[
-        int | None, Option(None, "Samples side by side (default: by memory).", whole(1))
+        int | None, Option(None, "Samples to run at once (default: as memory allows).", whole(1))
     ]
 
 

@@ -26,8 +26,8 @@ class EvaluateOptions(EncodedOptions, KeptOptions, total=False):
         Sequence[EveryStep],
         Option(
             ("mean", "last"),
-            "Readouts that outputs are judged under, at every step; signed digits have the "
-            'complete value alone, "mean".',
+            "Readouts to measure at every step; with signed digits only "
+            '"mean", the complete value.',
         ),
     ]
     at: Annotated[
@@ -35,7 +35,7 @@ class EvaluateOptions(EncodedOptions, KeptOptions, total=False):
         Option(None, "Record spikes, operations and energy after this many steps too."),
     ]
     thresholds: Annotated[
-        Sequence[float], Option((), "Confidences at which a sample may leave early.")
+        Sequence[float], Option((), "Confidences at which a sample may stop early.")
     ]
     source: Annotated[bool, Option(True, "Compare with the outputs of the source model.")]
     operations: Annotated[bool, Option(True, "Count operations and energy.")]

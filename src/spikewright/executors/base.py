@@ -37,10 +37,10 @@ class Executor(ABC):
 class PlaceOptions(TypedDict, total=False):
     """The executor of work in pieces, and its address."""
 
-    executor: Annotated[Any, Option("local", "Do the work in this process, or on Dask.")]
+    executor: Annotated[Any, Option("local", "Work in this process, or on Dask.")]
     address: Annotated[
         str | None,
-        Option(None, "Of the cluster's scheduler (default: workers on this machine)."),
+        Option(None, "Address of the cluster's scheduler (default: workers on this machine)."),
     ]
 
 
@@ -49,7 +49,7 @@ class KeptOptions(PlaceOptions, total=False):
 
     checkpoint: Annotated[
         str | Path | None,
-        Option(None, "Keep what is finished in this folder, and go on from there the next time."),
+        Option(None, "Save finished parts in this folder and continue from them the next time."),
     ]
 
 

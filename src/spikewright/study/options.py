@@ -49,7 +49,7 @@ class CostOptions(TypedDict, total=False):
     energy_table: Annotated[str, Option(DEFAULT_TABLE, "The cost table of energies.")]
     metric: Annotated[
         Callable[[Any, Any], Any] | None,
-        Option(None, "A function that judges in place of accuracy, as for `evaluate`."),
+        Option(None, "A function to measure in place of accuracy, as for `evaluate`."),
     ]
 
 
@@ -78,9 +78,7 @@ class SweepOptions(
     neurons: Annotated[
         Any, Option(True, "Neurons, one choice or a list, as `convert` takes `spiking`.")
     ]
-    readouts: Annotated[
-        Sequence[EveryStep], Option(("mean", "last"), "Readouts that outputs are judged under.")
-    ]
+    readouts: Annotated[Sequence[EveryStep], Option(("mean", "last"), "Readouts to measure.")]
     within: Annotated[
         float,
         Option(
@@ -117,7 +115,7 @@ class TuneOptions(
         float,
         Option(
             0.005,
-            "Accuracy that may be lost, a fraction: 0.005 is half a point.",
+            "The accuracy that may be lost, as a fraction: 0.005 is half a point.",
             _plain(number(least=0.0)),
         ),
     ]
@@ -125,13 +123,14 @@ class TuneOptions(
         float, Option(300.0, "Seconds for the whole search.", _plain(number(above=0.0)))
     ]
     trials: Annotated[
-        int | None, Option(None, "Trials in the study (default: many).", _plain(whole(1)))
+        int | None,
+        Option(None, "Trials in the study, at most (default: as time allows).", _plain(whole(1))),
     ]
-    confidence: Annotated[float, Option(0.95, "Of the certificate.", _CONFIDENCE)]
+    confidence: Annotated[float, Option(0.95, "Confidence of the certificate.", _CONFIDENCE)]
     validation: Annotated[
         float | tuple[Any, Any], Option(0.5, "Samples held back: a fraction, or `(x, y)`.")
     ]
-    searched: Annotated[int, Option(2000, "Samples searched on, at most.", _plain(whole(1)))]
+    searched: Annotated[int, Option(2000, "Samples to search on, at most.", _plain(whole(1)))]
     space: Annotated[
         Mapping[str, Any] | None,
         Option(None, "Parameters that are restricted, `{name: value, list or (low, high)}`."),
@@ -140,8 +139,8 @@ class TuneOptions(
         str | Path | None,
         Option(
             None,
-            "Keep the search here, a path (SQLite) or an Optuna URL, and go on from there; several "
-            "processes may work on one.",
+            "Save the search here, at a path (SQLite) or an Optuna URL, and continue from it; "
+            "several processes may work on one search.",
         ),
     ]
     coding: Annotated[
@@ -154,7 +153,7 @@ class TuneOptions(
     ]
     max_network_steps: Annotated[
         int | None,
-        Option(None, "Steps of the network that an answer may take, at most.", _plain(whole(1))),
+        Option(None, "Steps of the network for an answer, at most.", _plain(whole(1))),
     ]
     max_pool: Annotated[MaxPoolForm, Option("gate", "Max pooling, as `convert` takes it.")]
     weights: Annotated[Quantised | None, Option(None, "Weights of few bits, for all settings.")]
@@ -162,12 +161,11 @@ class TuneOptions(
         bool | tuple[Any, Any],
         Option(
             False,
-            "Train the best setting for less than it costs: on the samples searched on, or on "
-            "`(x, y)`.",
+            "Train the best setting to cost less: on the samples of the search, or on `(x, y)`.",
         ),
     ]
     trainable: Annotated[
-        Sequence[str], Option(TRAINABLE, "What a training may change, as for `train`.")
+        Sequence[str], Option(TRAINABLE, "What training may change, as for `train`.")
     ]
 
 

@@ -39,13 +39,13 @@ class FitOptions(StepOptions, total=False):
     """How arrays are fitted to a run."""
 
     steps: Annotated[
-        int, Option(None, "Steps of the run that is trained for (default: the code's).", _STEPS)
+        int, Option(None, "Steps of the runs to train for (default: those of the coding).", _STEPS)
     ]
     thresholds: Annotated[
         Thresholds,
         Option(
             "chosen",
-            "Begin with thresholds chosen for the steps, or with those of the network as it is.",
+            "Start from thresholds chosen for the steps, or keep those of the network.",
         ),
     ]
     frozen: Annotated[
@@ -59,7 +59,7 @@ class FitOptions(StepOptions, total=False):
         ),
     ]
     batch_size: Annotated[int, Option(64, "Samples of a batch.", whole(1))]
-    device: Annotated[Any, Option("cpu", "Of PyTorch.")]
+    device: Annotated[Any, Option("cpu", "The PyTorch device, such as cpu or cuda:0.")]
     seed: Annotated[int, Option(0, "Seed of batches and of whatever is random.", whole(0))]
     progress: Annotated[bool, Option(True, "Show a progress bar.")]
 
@@ -67,12 +67,14 @@ class FitOptions(StepOptions, total=False):
 class TrainOptions(FitOptions, total=False):
     """Options of a training."""
 
-    spikes: Annotated[float | None, Option(None, "Budget: spikes a sample.", number(above=0.0))]
+    spikes: Annotated[
+        float | None, Option(None, "Budget of spikes for each sample.", number(above=0.0))
+    ]
     method: Annotated[
         Method,
         Option(
             "auto",
-            "Through the rounded network, with spikes through time, or as is measured to matter.",
+            "Train the rounded network, train spikes through time, or choose by measuring.",
         ),
     ]
     trainable: Annotated[
@@ -84,26 +86,28 @@ class TrainOptions(FitOptions, total=False):
         ),
     ]
     loss: Annotated[
-        Loss, Option("both", "Imitation of the source alone, or of `y` too where it is given.")
+        Loss, Option("both", "Imitate the source only, or learn `y` too if it is given.")
     ]
     metric: Annotated[
         Callable[[Any, Any], Any] | None,
-        Option(None, "A function that judges in place of accuracy, as for `evaluate`."),
+        Option(None, "A function to measure in place of accuracy, as for `evaluate`."),
     ]
     learning_rate: Annotated[
         LearningRate,
         Option(
             "chosen",
-            'Of weights, or "chosen" by trial; thresholds learn twice as fast.',
+            'Learning rate of weights, or "chosen" by trial; thresholds learn twice as fast.',
             _RATE,
         ),
     ]
-    epochs: Annotated[int, Option(10, "Times that all samples are seen, at most.", whole(1))]
+    epochs: Annotated[int, Option(10, "Passes over all samples, at most.", whole(1))]
     timeout: Annotated[
         float | None,
-        Option(None, "Seconds after which it ends (default: never).", number(above=0.0)),
+        Option(None, "Stop after this many seconds (default: never).", number(above=0.0)),
     ]
-    keep: Annotated[Keep, Option("best", "Keep the best epoch on samples held back, or the last.")]
+    keep: Annotated[
+        Keep, Option("best", "Keep the best epoch on held-back samples, or the last one.")
+    ]
     validation: Annotated[
         Any,
         Option(
@@ -114,7 +118,7 @@ class TrainOptions(FitOptions, total=False):
     ]
     checkpoint: Annotated[
         str | Path | None,
-        Option(None, "Keep its state in this file, and go on from there the next time."),
+        Option(None, "Save the state in this file and continue from it the next time."),
     ]
 
 
@@ -123,14 +127,14 @@ class ReconstructOptions(FitOptions, total=False):
 
     timeout: Annotated[
         float | None,
-        Option(300.0, "Seconds after which it ends; None: never.", number(above=0.0)),
+        Option(300.0, "Stop after this many seconds; None: never.", number(above=0.0)),
     ]
-    epochs: Annotated[int, Option(1000, "Times that all samples are seen, at most.", whole(1))]
+    epochs: Annotated[int, Option(1000, "Passes over all samples, at most.", whole(1))]
     learning_rate: Annotated[
         float, Option(1e-3, "Of biases; thresholds and starts learn faster.", number(above=0.0))
     ]
     validation: Annotated[
-        float, Option(0.1, "Share of the samples that is held back.", number(least=0.0))
+        float, Option(0.1, "Share of the samples to hold back.", number(least=0.0))
     ]
 
 

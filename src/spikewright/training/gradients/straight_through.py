@@ -3,7 +3,7 @@
 A population has sent, after T steps of a mean current with response `f`, the value
 `theta/T floor(T f/theta + v0)`, bounded by its cap of c spikes a step (and those that receivers
 take as sent), and by 0 where it takes none back: exactly so for neurons that follow the sum of
-their input (docs/architecture.md). Its gradient is that of the value before it was rounded: in
+their input (docs/decisions/design.md). Its gradient is that of the value before it was rounded: in
 `n = floor(u)`, `u = T f/theta + v0`, the difference `n - u` is held. So the gradient to a value is
 1 within the bounds and 0 outside; to theta it is `n/T - f/theta` within (Esser et al. 2020, learned
 step size quantisation) and `c` above; to v0 it is `theta/T`.

@@ -1,10 +1,4 @@
-"""Writes docs/reference.md from the docstrings of everything public.
-
-    python scripts/reference.py
-
-A test compares the file with what this makes, so run it after changing a public name or the first
-line of its docstring.
-"""
+"""Every public name, by topic, as a user writes it: what the site's reference is made from."""
 
 from __future__ import annotations
 
@@ -13,7 +7,6 @@ import re
 from collections.abc import Collection
 from functools import cached_property
 from operator import attrgetter
-from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -42,20 +35,11 @@ from spikewright.sources import keras as sources_keras
 from spikewright.sources import torch as sources_torch
 from spikewright.training import surrogates
 
-TARGET = Path(__file__).parents[1] / "docs" / "reference.md"
-HEAD = """# Reference
-
-For those who know what they look for: every public name, with what it is.
-
-Written by `scripts/reference.py` from the docstrings, of which these are the first sentences.
-`help(name)` shows the rest: shapes, units, what is raised, and the source of a formula. On the site
-a name leads there. `sw` is `import spikewright as sw`. [The command line](cli.md) has a page of its
-own. [CONTRIBUTING](../CONTRIBUTING.md) says how to add a layer, a pass, a neuron type, a transform
-or an engine. [Architecture](architecture.md) says where things are and why.
-"""
 CONVERSION = (
     "convert",
     "Quantised",
+    "RateCode",
+    "SignedDigits",
     "load",
     "Conversion",
     "results.Run",
@@ -109,7 +93,7 @@ MODELLING = (
     "curves.decoded_function",
     "MaxPool",
 )
-# names whose methods are listed too
+# classes whose methods are listed too
 MEMBERS = (
     "Conversion",
     "results.Run",
@@ -242,23 +226,3 @@ def first_line(item: Any) -> str:
     paragraph = " ".join(text.partition("\n\n")[0].split())
     sentence = re.match(r"(?:`[^`]*`|.)*?(?=\. |$)", paragraph)  # no sentence ends within code
     return (sentence[0] if sentence else "").rstrip(".:") + "."
-
-
-def reference() -> str:
-    """The whole page."""
-    parts = [HEAD]
-    for topic, names in topics().items():
-        rows = [
-            f"| `{n}` | {first_line(item).replace('|', chr(92) + '|')} |"
-            for n, item in names.items()
-        ]
-        parts.append("\n".join([f"## {topic}\n", "| name | what it is |", "|---|---|", *rows, ""]))
-    return "\n".join(parts)
-
-
-def _escape(text: str) -> str:
-    return text.replace("|", "\\|")
-
-
-if __name__ == "__main__":
-    TARGET.write_text(reference(), encoding="utf-8")
