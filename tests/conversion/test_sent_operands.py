@@ -256,3 +256,5 @@ def test_the_trace_of_products_says_what_digits_guarantee() -> None:
     assert entries["shares"].status == "approximated"
     assert "of the rounded values once all are known" in entries["shares"].text
     assert "convergent" not in {entry.status for entry in entries.values()}
+    assert any("behind it" in entry.text for entry in entries.values())
+    assert not any("running" in entry.text for entry in entries.values())

@@ -86,6 +86,18 @@ def test_both_numbers_of_steps_are_told_where_they_differ(tmp_path: Path) -> Non
     assert "of the network" not in f"{found}{run}"
 
 
+def test_frames_are_refused_with_the_call_that_answers_them() -> None:
+    """Each frame has an answer of its own, so labels of samples have nothing to be compared with."""
+    conversion, x = converted(alone())
+    frames = np.stack([x, x[::-1], 2 * x], axis=1)
+    encoder = sw.encoders.Frames()
+    with pytest.raises(SimulationError, match=r"predict_frames\(\)") as refused:
+        conversion.evaluate(frames, encoder=encoder, progress=False)
+    assert f"run(x, encoder={encoder!r})" in str(refused.value)
+    answers = conversion.run(frames, encoder=encoder, progress=False).predict_frames()
+    assert answers.shape == (30, 3, 6)
+
+
 def test_commands_and_pages_tell_both_numbers(tmp_path: Path) -> None:
     """In the title of tables, in plain data, and among the settings of a page."""
     conversion, x = converted(GRAPHS["residual"])

@@ -36,7 +36,7 @@ from spikewright.measure.activity import activity_records, bits_of_spikes
 from spikewright.measure.exact_counts import ExactCounts, Key, concatenated, summed
 from spikewright.measure.scores import score_records
 from spikewright.measure.targets import Metric, Output
-from spikewright.running.encoders import Encoder
+from spikewright.running.encoders import Encoder, Events, Frames
 from spikewright.running.inputs import encoders_for, lists_of, without_held
 from spikewright.running.own_steps import network_steps
 from spikewright.running.protocols import ConversionLike
@@ -95,6 +95,8 @@ def reader_of(conversion: ConversionLike, settings: Settings, executor: Executor
     encoders = encoders_for(encoder, conversion.inputs)
     if executor.remote:
         _refuse_foreign(encoders, settings.metric)
+    if conversion.lowered.times is not None:
+        _refuse_frames(encoders)
     structure = replace(conversion.graph.structure, lists=lists_of(encoders))
     return DataReader(structure, outputs, settings.metric is not None)
 
@@ -256,6 +258,17 @@ def _check_thresholds(settings: Settings, outputs: Mapping[str, Output]) -> None
             "thresholds of early exit and a metric need one output: which of several says when a "
             f"sample is done? Got shapes {shapes}"
         )
+
+
+def _refuse_frames(encoders: Mapping[str, Encoder]) -> None:
+    """Signed digits answer each frame, and an evaluation compares one answer a sample."""
+    for name, encoder in encoders.items():
+        if isinstance(encoder, Events | Frames):
+            raise SimulationError(
+                f"input {name!r}: with signed digits every frame has an answer, and evaluate expects "
+                f"one a sample. Run the frames, run(x, encoder={encoder!r}), and compare "
+                "predict_frames() with your labels"
+            )
 
 
 def _refuse_foreign(encoders: Mapping[str, Encoder], metric: Metric | None) -> None:

@@ -270,8 +270,10 @@ def _python_guarantee(name: str, function: PythonCall) -> LayerGuarantee:
     return LayerGuarantee(name, f"{text}; no file holds it", "approximated", what)
 
 
-def behind_function(function: NodeFunction) -> str:
-    """The words before a population that carries a function's value."""
+def behind_function(function: NodeFunction, digits: bool = False) -> str:
+    """The words before a population that carries a function's value, of `digits` or rates."""
+    if digits and function.accumulate:
+        return f"passes on {_OF_DIGITS}; behind it "
     return f"{_sent(function)}; behind it " if function.accumulate else "computed at every step; "
 
 

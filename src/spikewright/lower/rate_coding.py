@@ -289,7 +289,7 @@ class _Lowering:
         Connection(computed, ensemble.neurons, synapse=None, transform=after)
         if isinstance(planned.function, PythonCall):
             self.guarantees.append(function_guarantee(node.name, planned.function, once))
-        behind = behind_function(planned.function)
+        behind = behind_function(planned.function, once)
         self.guarantees.append(
             self.population_guarantee(node, ensemble, self.ranges[node.name], behind)
         )
