@@ -271,7 +271,7 @@ def _python_guarantee(name: str, function: PythonCall) -> LayerGuarantee:
 
 
 def behind_function(function: NodeFunction) -> str:
-    """The words before a population that carries a function's value."""
+    """The text before that of a population that carries a function's value."""
     return f"{_sent(function)}; behind it " if function.accumulate else "computed at every step; "
 
 
