@@ -142,7 +142,7 @@ def test_products_of_every_layer_read_what_neurons_send(example: LayerExample) -
     assert all(list(canonical.consumers[name]) == ["layer"] for name in added)
     assert unsent_operands(Roles(canonical)) == ()
     assert list(trained_graph(conversion).outputs.values()) == ["relu"]
-    assert set(MeanPropagation.of(conversion, STEPS, 0.001, 0).sites) >= set(
+    assert set(MeanPropagation.of(conversion, STEPS, 0.001, 0).lossy_layers) >= set(
         conversion.populations()
     )
     expected = evaluate(graph, x)["out"]

@@ -138,13 +138,13 @@ class BudgetResult:
 
     @property
     def deviation(self) -> float:
-        """By how much that is missed, as a share of it; by nothing where the best costs less."""
+        """The distance of the cost from `target`, as a share of it; 0 where the best costs less."""
         deviation = self.cost.total / self.target - 1.0
         return abs(deviation) if self.split.spends_all or deviation > 0 else 0.0
 
     @property
     def choices(self) -> dict[str, ScaleChoice]:
-        """The scales."""
+        """The scale of each layer, and its text for the trace."""
         cost = self.cost._replace(remark=self._remark)
         return self.budget.rule.choices(
             self.budget.context, self.budget.allocator, self.split, cost

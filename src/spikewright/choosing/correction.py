@@ -145,7 +145,7 @@ class StepCorrection(_Correction):
 
     @property
     def at(self) -> Sequence[int]:
-        """All of them."""
+        """Every number of steps up to `steps`."""
         return range(1, self.steps + 1)
 
     def begin(self, populations: Mapping[str, Ensemble]) -> tuple[Gaps, Shift]:

@@ -258,7 +258,7 @@ class PrefixRuns:
         self._found: Means = {}
 
     def means(self, name: str) -> NDArray:
-        """See `LayerByLayer.means`."""
+        """See `LayerwiseExecutor.means`."""
         if name not in self._found:
             last = self._following[name]
             self._found = sent_means(self._conversion, self._samples, self._at, self._dt, last)

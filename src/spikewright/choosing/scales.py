@@ -1,4 +1,4 @@
-"""Firing-rate scales from rules: the rule of each layer, and the facts that it may use."""
+"""Firing-rate scales from rules: the rule of each layer, and the data that it may use."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def has_budget(value: Any) -> bool:
 
 @dataclass(frozen=True, eq=False)
 class ScaleBudget:
-    """A rule that spends a budget, its question, and the layers that share the budget."""
+    """A rule that spends a budget, what it may look at, and the split among its layers."""
 
     rule: EnergyBudget
     context: RuleContext
@@ -76,7 +76,7 @@ class ChosenScales:
 
     @property
     def in_numbers(self) -> PopulationChoices:
-        """The choices for lowering."""
+        """The choices in numbers, as lowering takes them."""
         if not self.found:
             return self.layers
         scales = {name: as_scale(scale) for name, scale in self.scales.items()}

@@ -1,4 +1,4 @@
-"""The course of every command: what it was given, opened and read; its results given out.
+"""The arguments of a command: files are opened, models and data read, and results printed.
 
 `--report` writes a page about them.
 """
@@ -189,7 +189,7 @@ class MeasuredModel:
         python: str | None = None,
         **parts: Any,
     ) -> None:
-        """Write the page; `parts` are those of `report.write_html`, beside those of the subject.
+        """Write the page; `parts` are further ones of `report.write_html`.
 
         `python` makes the network again; None where the choices say how. A diagnosis is made where
         the parts have none.

@@ -1,4 +1,4 @@
-"""Commands that go on after an interruption: what they say when they stop and when they go on."""
+"""Commands that continue after an interruption, and the messages when they stop and continue."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Interrupted(click.ClickException):
 
 @contextmanager
 def resumable(settings: Mapping[str, Any]) -> Iterator[None]:
-    """Say what an earlier run left in the place of a command, and at Ctrl-C how to go on."""
+    """Print what an earlier run left, and at Ctrl-C how to continue."""
     flags = [f"--{name}" for name in _PLACES if name in settings]
     place = next(filter(None, map(settings.get, _PLACES)), None)
     left = None if place is None else _left(str(place))

@@ -135,7 +135,7 @@ class Conversion(RichRepr):
         return self._convert({**self.arguments, **in_names(changes, self._model.named)})
 
     def for_chip(self, chip: AnyChip, *, dt: float = 0.001) -> Conversion:
-        """The same model under the bits of a chip: a conversion like any other.
+        """The same model with the bits of a chip, as another conversion.
 
         `chip` is a name in `spikewright.chips.names()`, a profile of your own, or its file.
         Weights, biases, thresholds and states have the chip's bits, and neurons its reset, floor
@@ -226,7 +226,7 @@ class Conversion(RichRepr):
         threads: int | None = None,
         record: Sequence[str] = (),
     ) -> Stream:
-        """The network as it waits for its first frame, for input that comes as it runs.
+        """A stream: the network runs frame by frame, for input that arrives while it runs.
 
         `stream.step(frame)` takes a frame `(*shape)`, or `(batch_size, *shape)` of that many
         streams side by side. It lasts one step of `dt` seconds, and returns the outputs of that
@@ -266,7 +266,7 @@ class Conversion(RichRepr):
         engine: str = "auto",
         precision: Precision = "float32",
     ) -> Plan:
-        """The plan of such a run: operators, kernels and reasons; print it for a table.
+        """The plan of a run: operators, kernels and reasons; print it for a table.
 
         Raises as `run` does for settings that no run can have.
         """
@@ -286,7 +286,7 @@ class Conversion(RichRepr):
         threads: int | None = None,
         record: Sequence[str] = (),
     ) -> MemoryNeed:
-        """Memory that such a run of `batch` samples needs, in bytes; print it for a table.
+        """The memory that a run of `batch` samples needs, in bytes; print it for a table.
 
         Steps are those of the code where it brings some and none are given.
         An upper bound beside the network and the input, which is held constant: weights as the

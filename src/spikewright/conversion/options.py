@@ -108,7 +108,7 @@ class NeuronOptions(TypedDict, total=False):
 
 
 class StepsOption(TypedDict, total=False):
-    """The one number that chooses all else."""
+    """The number of steps, from which all other settings can be chosen."""
 
     steps: Annotated[
         int | None,

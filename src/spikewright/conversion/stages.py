@@ -156,7 +156,7 @@ class CalibrationData:
     roles: Roles
 
     def check(self) -> None:
-        """Raise where there is data that nothing needs; gather the samples to run on.
+        """Raise for data that nothing needs, and gather the samples to run on.
 
         Corrections need it more than once, so that is before anything reads it; budgets are
         measured on it.
@@ -180,7 +180,7 @@ class CalibrationData:
 
     @property
     def is_summed_up(self) -> bool:
-        """True where there are statistics of the data, and not the data."""
+        """True where statistics of the data were given in place of the data."""
         return is_statistics(self.wanted["calibration"])
 
     def samples(self) -> dict[str, NDArray]:

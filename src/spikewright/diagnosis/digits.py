@@ -1,4 +1,4 @@
-"""Proposals for signed digits: one more of them against rounding, and against lateness a wait."""
+"""Proposals for signed digits: a digit more against rounding, a silent step more for lateness."""
 
 from __future__ import annotations
 

@@ -37,7 +37,7 @@ def without_padding(real: Real | None, name: str, values: NDArray) -> NDArray:
 
 @dataclass(frozen=True, eq=False)
 class Batch:
-    """Some samples.
+    """Some samples, the source's values for them, and each layer's gaps.
 
     `source` holds the source's value of every layer, `(batch, *shape)`; `parts` of each layer's gap
     and `disorder`, the part of every population's gap that is due to the order of arrival. Both

@@ -38,7 +38,7 @@ class Score:
 
 
 class Scorer(ABC):
-    """Says of each sample how right its outputs are."""
+    """Scores the outputs of each sample."""
 
     worth: Worth
 
@@ -57,7 +57,7 @@ class Scorer(ABC):
 
 @dataclass(frozen=True, eq=False)
 class LabelScore(Scorer):
-    """One where the answer is the label."""
+    """Scores 1 where the answer is the label, else 0."""
 
     output: Output
     truth: Targets

@@ -373,7 +373,7 @@ def _height(plan: MeanPropagation, name: str) -> float:
 
 
 def ranked(proposals: Sequence[Proposal], lost: Loss) -> tuple[Proposal, ...]:
-    """Those that bring something, the largest gain first, of equal gains the cheapest.
+    """The proposals that gain something, the largest gain first, of equal gains the cheapest.
 
     One is left out where another of its kind brings as much for no more spikes and no more steps.
     """

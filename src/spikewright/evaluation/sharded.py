@@ -103,7 +103,7 @@ def reader_of(conversion: ConversionLike, settings: Settings, executor: Executor
 
 @dataclass(frozen=True, eq=False)
 class Evaluating:
-    """An evaluation to be done: of which conversion, under which settings, in shards of a size."""
+    """An evaluation of a conversion under some settings, in shards of one size."""
 
     conversion: ConversionLike
     runner: Runner
@@ -144,7 +144,7 @@ class Evaluating:
         advance: Callable[[int], None],
         sources: dict[int, StepAnswers] | None = None,
     ) -> Evaluation:
-        """Do it; `advance` takes how many samples are done.
+        """Evaluate the data; `advance` takes how many samples are done.
 
         Finished shards are kept in `store`. `sources` are the source model's outputs by shard,
         where they are known already; those that are not are put there.
@@ -224,7 +224,7 @@ class _Gathered:
         self._sums: dict[Key, NDArray] = {}
 
     def add(self, index: int, counts: ExactCounts) -> int:
-        """Take a shard's result; returns its number of samples."""
+        """Add a shard's result; returns its number of samples."""
         self._rows[index] = ExactCounts(counts.samples, {})
         self._sums = summed([self._sums, counts.sums])
         return len(counts)

@@ -1,4 +1,4 @@
-"""The work on a shard: run it, and count.
+"""Evaluation of one shard: it is run, and its results are counted.
 
 A worker elsewhere gets the conversion as the bytes of a saved file: data, never code.
 """
@@ -229,7 +229,7 @@ _opening = threading.Lock()
 def evaluate_shard(
     shared: ShardEvaluator | SerializedEvaluator, task: Task, threads: int | None
 ) -> Done:
-    """Do a task, here or on a worker elsewhere."""
+    """Evaluate the shard of a task, in this process or on a worker."""
     with _opening:
         work = _deserialized(shared) if isinstance(shared, SerializedEvaluator) else shared
     source = task.source

@@ -1,4 +1,4 @@
-"""The explorer: a page on this machine where a network's choices are moved and seen at once."""
+"""The explorer: an interactive page on this machine to change settings and watch the spikes."""
 
 from spikewright.explorer.explore import Explorer, explore
 

@@ -18,7 +18,7 @@ BOXES = 40
 
 
 def names_of(network: Network) -> Names:
-    """Labels of nodes and ensembles, or what and the how many-eth they are."""
+    """Labels of nodes and ensembles; those without one are numbered by kind."""
     kinds: dict[str, Any] = {"Node": network.all_nodes, "Ensemble": network.all_ensembles}
     return {
         item: item.label or f"{kind} {place}"

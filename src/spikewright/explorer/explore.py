@@ -1,4 +1,4 @@
-"""`spikewright.explore`: serve the page on this machine, and say where it is."""
+"""`spikewright.explore`: serve the interactive page on this machine."""
 
 from __future__ import annotations
 

@@ -238,7 +238,7 @@ class LiveRun:
         self.seen = self._nothing(self.seen.resets + 1)
 
     def since(self, now: RecordingWindow, resets: int, step: int) -> dict[str, NDArray]:
-        """The samples of each plot since a step of that beginning, by number of the plot."""
+        """The samples of each plot since a step, by number of the plot; after a reset all."""
         after = step if resets == now.resets else 0
         counts = [now.step // plot.every - after // plot.every for plot in self.plots]
         return {

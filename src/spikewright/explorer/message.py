@@ -55,7 +55,7 @@ def request_field(check: Check, default: Any = None) -> Any:
 
 
 def or_none(check: Check) -> Check:
-    """The same, or None."""
+    """A check that allows None too."""
     return Check(f"None or {check.must}", lambda value: value is None or check.holds(value))
 
 

@@ -69,7 +69,7 @@ class ModelSession:
 
     @cached_property
     def bounds(self) -> tuple[float, float]:
-        """The least and the greatest value of the first input: black and white of a picture."""
+        """The least and the greatest value of the first input: black and white of an image."""
         values = next(iter(self.x.values()))
         return float(values.min()), float(values.max())
 
@@ -129,7 +129,7 @@ class ModelSession:
         return {name: (low + (high - low) * parts).reshape(1, *shape)}
 
     def thumbnails(self) -> NDArray:
-        """The first samples: pictures `(n, lines, columns, colours)`, or traces `(n, values)`."""
+        """The first samples: images `(n, rows, columns, channels)`, or traces `(n, values)`."""
         values = next(iter(self.x.values()))[:SHOWN]
         if self.image is not None:
             return as_images(values, self.bounds)
@@ -187,7 +187,7 @@ class ModelSession:
 
 
 def cached(known: dict[Any, _Made], key: Any, most: int, make: Callable[[], _Made]) -> _Made:
-    """An entry of a memory, made where it is missing; of more than `most` the oldest leaves."""
+    """An entry of a cache, made where it is missing; of more than `most` the oldest is dropped."""
     found = known.get(key)
     if found is None:
         found = make()

@@ -1,4 +1,4 @@
-"""The neurons of each layer: a user's choices, and those that layers bring which round themselves.
+"""The neurons of each layer: the user's choices, and the defaults of layers that round.
 
 Neurons that take spikes back have sent, after T steps of a mean current J clipped to theta,
 `floor(v0 + T s dt J)` spikes. With `s = 1 / (theta dt)`, and T the layer's number of levels, that
@@ -174,7 +174,7 @@ def _instance(key: Any, value: NeuronType | type[NeuronType]) -> NeuronType:
 
 
 class LayerDefaults(NamedTuple):
-    """The firing-rate scale and the initial voltage that a layer brings along."""
+    """The default firing-rate scale and initial voltage of a layer."""
 
     scale: float = 1.0
     start: Any = "half"
@@ -194,7 +194,7 @@ def unrounded(layer: Layer) -> Layer:
 
 
 def defaults_of(layer: Layer) -> LayerDefaults:
-    """The choices that a layer brings along: those of one that rounds, else the usual ones."""
+    """The defaults of a layer: those of a layer that rounds, else the usual ones."""
     found = rounded(layer)
     if found is None:
         return LayerDefaults()
@@ -226,7 +226,7 @@ def seconds_until_exact(layer: Layer, ensemble: Ensemble) -> float | None:
 
 
 def in_numbers(given: Any, found: Mapping[str, Any], usual: Any) -> Any:
-    """A choice in numbers: by layer if it was given so, or layers brought their own along."""
+    """A choice in numbers: by layer where it was given by layer, or layers have their own."""
     if given is not None and not isinstance(given, Mapping):
         return given
     numbers = {name: plain(value) for name, value in found.items()}
@@ -236,5 +236,5 @@ def in_numbers(given: Any, found: Mapping[str, Any], usual: Any) -> Any:
 
 
 def plain(value: Any) -> Any:
-    """A value, an array of no axes as a number."""
+    """A value; an array without axes becomes a number."""
     return float(value) if isinstance(value, np.ndarray) and value.ndim == 0 else value

@@ -145,7 +145,7 @@ class Trace(RichRepr):
             self.entries.append(entry)
 
     def followed_by(self, other: Trace) -> Trace:
-        """Its entries, and then those of another."""
+        """A trace of these entries, followed by those of another."""
         return Trace([*self.entries, *other.entries], self._warned | other._warned)
 
     def warn(self, stage: str, sentence: str) -> None:

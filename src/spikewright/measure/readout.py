@@ -113,7 +113,7 @@ class Last(AtEveryStep):
     """The value in the last step, as it is."""
 
     def left_out(self, steps: int, dt: float) -> int:
-        """All others."""
+        """All steps but the last."""
         return steps - 1
 
     def read(self, values: NDArray, dt: float) -> NDArray:
@@ -124,7 +124,7 @@ class Last(AtEveryStep):
 
     @classmethod
     def compared(cls, name: str, steps: int, dt: float) -> Sequence[EveryStep]:
-        """None: a single step says less than several."""
+        """No readouts: the last step is less accurate than the mean of several."""
         return ()
 
 
@@ -149,7 +149,7 @@ class MeanAfter(AtEveryStep):
         return round(self.start / dt)
 
     def left_out(self, steps: int, dt: float) -> int:
-        """Those before its start, if others are left."""
+        """The steps before its start, if any are left after it."""
         return self.steps(dt) if self.fits(steps, dt) else 0
 
     def fits(self, steps: int, dt: float) -> bool:
@@ -175,7 +175,7 @@ Readout = EveryStep | Window
 
 
 def named() -> tuple[str, ...]:
-    """The names that are readouts: those of kinds that take no arguments."""
+    """The names of readouts that take no arguments."""
     return tuple(name for name, kind in READOUTS.items() if not fields(kind))  # type: ignore[arg-type]
 
 

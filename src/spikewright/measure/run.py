@@ -278,7 +278,7 @@ class Run(RichRepr):
         return {name: _mean(self._rates(p), p) for name, p in self.populations.items()}
 
     def neuron_rates(self) -> dict[str, NDArray]:
-        """The same of each neuron, averaged over samples, `{layer: (*shape)}`."""
+        """Mean firing rate of each neuron in Hz, averaged over samples, `{layer: (*shape)}`."""
         return {name: self._rates(population) for name, population in self.populations.items()}
 
     def _rates(self, population: Population) -> NDArray:

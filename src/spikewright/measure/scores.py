@@ -233,7 +233,7 @@ class Scored:
 
     @classmethod
     def of(cls, name: str, scores: Iterable[NDArray]) -> Scored:
-        """Of all scores of a metric of this name."""
+        """The records of all scores of a metric of this name."""
         return cls(name, all(np.all((found == 0) | (found == 1)) for found in scores))
 
     def mean(self, prefix: str, scores: NDArray, how: Mapping[str, Any]) -> Record:

@@ -30,7 +30,7 @@ def as_text(parts: Iterable[Part], line: int = _LINE) -> str:
 
 
 def left_out(table: TextTable) -> str:
-    """The sentence on columns that have no room."""
+    """The sentence on columns that were left out for lack of space."""
     names = ", ".join(table.left_out)
     return f"Left out of lines so short: {names}. Files and --json have them." if names else ""
 

@@ -20,7 +20,7 @@ from spikewright.records import OWN_NETWORKS, SCORE, Record, Worth, own_energies
 
 Value = str | int | float | None
 Place = Mapping[str, Any]
-"""The settings that tell the records of a row from those of others: a part of their `how`."""
+"""The settings that distinguish the records of a row: a part of their `how`."""
 
 
 @dataclass(frozen=True)

@@ -33,7 +33,7 @@ class OwnSteps:
 
     @classmethod
     def of(cls, lowered: Lowered, steps: int | None, program: Program) -> OwnSteps:
-        """Those of a run of so many steps; raises as `steps_of` does."""
+        """The own steps of a run of so many steps; raises as `steps_of` does."""
         times = lowered.times
         counted = _steps_of(times, lowered, steps)
         return cls(counted, times, program.whole_steps is not None)

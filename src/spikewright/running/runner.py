@@ -103,7 +103,7 @@ Counted = TypeVar("Counted")
 
 
 class RunJob(NamedTuple):
-    """A run to do: inputs `(batch, steps or 1, *shape)` for `steps` steps.
+    """A run to be done: inputs `(batch, steps or 1, *shape)` for `steps` steps.
 
     With several `frames` inputs are `(batch, frames or 1, *shape)`, and each of them is a sample by
     itself, for `steps` steps.
@@ -317,7 +317,7 @@ class Whole:
 
 
 class Collected(NamedTuple):
-    """Of all samples: outputs, recorded layers, and spike counts up to the last step."""
+    """The outputs, recorded layers and spike counts of all samples."""
 
     raw: dict[str, NDArray]
     recorded: dict[str, NDArray]

@@ -26,7 +26,7 @@ from spikewright.running.runner import RunJob, Runner
 
 
 def rounded(lowered: Lowered, steps: int) -> Lowered | None:
-    """The network whose one step of `steps` times the length is the twin of so many steps.
+    """The single-step network that rounds as a run of so many steps would without timing errors.
 
     None where there is no such network: of rate neurons, of those whose spikes do not follow the
     mean of their current, of populations made by hand, and with synapses or delays, but those

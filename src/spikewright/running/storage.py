@@ -63,7 +63,7 @@ Neurons = NeuronType | NeuronClass
 
 @dataclass(frozen=True)
 class Arguments:
-    """Those of `convert` as a file holds them, with numbers in the place of rules and data.
+    """The arguments of `convert` as a file holds them, with numbers in place of rules and data.
 
     `spiking` has pairs: the names of neurons, and their type.
     """

@@ -1,4 +1,4 @@
-"""The worked example: the changes by a firing-rate scale, and the values that it keeps.
+"""The worked example: what a firing-rate scale changes, and what it leaves as it is.
 
 Input 1 reaches population A with weight 1 and A reaches B with weight 2, one integrate-and-fire
 neuron each, in steps of 0.1 s, without a synapse, from an empty start.

@@ -45,9 +45,10 @@ def candidates_of(
 
 
 def codes_of(steps: int, cap: int | None) -> list[StudySetting]:
-    """Signed digits in so many steps, where nothing asks for several spikes a step.
+    """The setting with signed digits in so many steps, unless several spikes a step are asked for.
 
-    They are one reading, the complete value; models that they cannot say make it fail by name.
+    They have one readout, the complete value. A model that they cannot represent makes the setting
+    fail, and its row names the reason.
     """
     if cap not in (None, 1) or steps > MOST_DIGITS:
         return []
@@ -86,7 +87,7 @@ def _readouts(steps: int, dt: float) -> tuple[EveryStep, ...]:
 def corrected(
     candidate: StudySetting, numbers: Mapping[str, Any], data: Any, steps: int, dt: float
 ) -> list[StudySetting]:
-    """The same with corrections of mean errors, measured on `data`.
+    """The candidate with each correction of mean errors, measured on `data`.
 
     `numbers` are the arguments that its rules came to: they do not choose anew.
     """

@@ -32,7 +32,7 @@ from spikewright.study.programs import ModelReference
 
 
 def different(output: Output, source: NDArray, found: NDArray) -> NDArray[np.bool_] | None:
-    """Whose answer is not the source's, `(samples,)`; None where values tell no classes apart."""
+    """True where the answer is not the source's, `(samples,)`; None without classes."""
     if not output.classes:
         return None
     answers, others = (output.decided(output.activated(values)) for values in (source, found))

@@ -151,7 +151,7 @@ class Halving:
         return _sorted([*failed, *rows])
 
     def settle(self) -> None:
-        """Bring back who left, as long as the best is surely worse than one of them.
+        """Bring back candidates that left, while the best is surely worse than one of them.
 
         It may be: it stayed for another readout, or is a correction that was not there yet.
         """
@@ -176,7 +176,7 @@ def better_half(
 def near_enough(
     rows: Sequence[OperatingPoint], others: Sequence[OperatingPoint]
 ) -> list[StudySetting]:
-    """The candidates whose other answers are not surely too many beside the fewest."""
+    """The candidates whose answers differ from the source's little more often than the best's."""
     if not rows:
         return []
     n = rows[0].n
@@ -186,12 +186,12 @@ def near_enough(
 
 
 def others_of(row: OperatingPoint) -> NDArray:
-    """Whose answers are not the source's, `(samples,)`; of a point that failed all."""
+    """Whether each answer differs from the source's, `(samples,)`; true for a point that failed."""
     return np.ones(1) if row.different is None else row.different
 
 
 def expected_others(rows: Sequence[OperatingPoint]) -> NDArray:
-    """The share of other answers to be expected of each point, `(rows,)`, all on the same samples.
+    """The expected share of answers that differ from the source's, for each point, `(rows,)`.
 
     Half a percent is one sample in two hundred, and which candidate has it is luck. The loss is
     settled by few samples, and shares of other answers go about with its power of 1.5, measured in
@@ -206,12 +206,12 @@ def expected_others(rows: Sequence[OperatingPoint]) -> NDArray:
 
 
 def allowed(n: int) -> float:
-    """The share of other answers above the fewest that a cheaper setting may give."""
+    """How much larger the share of differing answers may be for a cheaper setting."""
     return max(_NEAR, 1 / n) + _EQUAL
 
 
 def _surely_more(row: OperatingPoint, least: OperatingPoint) -> float:
-    """How many more other answers one gives at least, as a share of samples that both saw."""
+    """The least difference of the shares of differing answers, on samples that both saw."""
     n = min(row.n, least.n)
     found = mean_interval(others_of(row)[:n] - others_of(least)[:n])
     return 0.0 if found is None else found[0]

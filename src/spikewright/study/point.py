@@ -138,12 +138,12 @@ class OperatingPoint:
 
     @property
     def n(self) -> int:
-        """The number of samples that it was measured on."""
+        """The number of samples that the point was measured on."""
         return max((record.n for record in self.records), default=0)
 
     @property
     def records(self) -> tuple[Record, ...]:
-        """All that was measured of it; the source's scores apart."""
+        """All records of the point, without the source's scores."""
         values = [score.value for score in self.scores]
         drops = [s.drop for s in self.scores if s.drop is not None and s.drop is not s.value]
         return (*values, *drops, *self.costs)
@@ -157,7 +157,7 @@ class OperatingPoint:
 
     @property
     def how(self) -> dict[str, Any]:
-        """The facts that tell it from other points, in records."""
+        """What distinguishes the point from others, in records."""
         read = {"steps": self.steps, "readout": str(self.readout)}
         return {**self.setting.how, **read}
 
@@ -222,7 +222,7 @@ class OperatingPoint:
         return f"<OperatingPoint {self.name}; {self.failed or f'lost {self.lost:.4g}'}>"
 
     def as_dict(self) -> dict[str, Any]:
-        """It as plain data, ready for JSON."""
+        """The point as plain data, ready for JSON."""
         return {
             "name": self.name,
             **self.how,

@@ -94,19 +94,19 @@ class LayerBudget:
         return self.setting.code(self.steps, self.steps, self.setting.cap)
 
     def costs(self, thresholds: NDArray) -> NDArray:
-        """Of the spikes of each channel, a sample, as they are expected."""
+        """The expected cost of each channel's spikes in a sample."""
         return self._code.spikes(self.values, thresholds) * self.neurons * self.price
 
     def cost(self, thresholds: NDArray) -> float:
-        """Of all spikes of the layer."""
+        """The expected cost of all spikes of the layer."""
         return float(self.costs(thresholds).sum())
 
     def errors(self, thresholds: NDArray) -> NDArray:
-        """Of the outputs."""
+        """The expected error of the outputs, for each channel."""
         return self.weights * self._code.error(self.values, thresholds) / self._active
 
     def curves(self, budget: float) -> Curves:
-        """From a threshold at which the layer says something to one that spends the budget alone.
+        """Errors and costs from the largest useful threshold to one that spends the budget alone.
 
         Down to the smallest that make sense, where neurons have a cap. A channel may fall silent.
         """
@@ -152,7 +152,7 @@ class BudgetSplit(NamedTuple):
     spends_all: bool
 
     def cost(self, price_factors: Mapping[str, float]) -> float:
-        """Of all layers, with prices of spikes `price_factors` times the expected ones."""
+        """The cost of all layers, with prices of spikes `price_factors` times the expected ones."""
         return sum(price_factors.get(name, 1.0) * cost for name, cost in self.expected.items())
 
 
@@ -169,7 +169,7 @@ class MeasuredCost(NamedTuple):
 
     @property
     def total(self) -> float:
-        """Of all layers."""
+        """The cost of all layers."""
         return sum(self.by_layer.values())
 
 

@@ -33,12 +33,12 @@ class Percentile(LayerRule):
 
     @classmethod
     def compared(cls, steps: int, dt: float, cap: int | None) -> dict[str, ScaleRule]:
-        """That of channels, where a cap bounds spikes."""
+        """The percentile of channels, where a cap bounds spikes."""
         return {} if cap is None else {cls.__name__: cls(dt=dt, per="channel")}
 
     @classmethod
     def searched(cls) -> dict[str, ScaleRule | None]:
-        """Those of layers and of channels."""
+        """The percentiles of layers and of channels."""
         return {"percentile": cls(per="layer"), "channel percentile": cls(per="channel")}
 
     def threshold(self, layer: LayerStatistics, setting: NeuronConfig) -> NDArray:

@@ -49,7 +49,7 @@ class MinimumError(StepsRule):
 
     @classmethod
     def compared(cls, steps: int, dt: float, cap: int | None) -> dict[str, ScaleRule]:
-        """With steps to spare; where nothing bounds spikes, with room for several a step.
+        """The rule with steps reserved; where nothing bounds spikes, also with several a step.
 
         Of shares that count on equally many spikes one.
         """
@@ -67,7 +67,7 @@ class MinimumError(StepsRule):
 
     @classmethod
     def searched(cls) -> dict[str, ScaleRule | None]:
-        """One for few levels."""
+        """The rule for few levels."""
         return {"minimum error": cls(4, spikes_per_step=1)}
 
     def threshold(self, layer: LayerStatistics, setting: NeuronConfig) -> NDArray:

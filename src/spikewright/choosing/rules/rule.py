@@ -104,7 +104,7 @@ class LayerRule(ScaleRule):
 
     @abstractmethod
     def threshold(self, layer: LayerStatistics, setting: NeuronConfig) -> NDArray:
-        """Thresholds `(channels,)`, one alone for the layer; 0 where nothing is known.
+        """Thresholds `(channels,)`, or one for the layer; 0 where the data gives none.
 
         Raises `ConversionError` where the neurons leave the question open.
         """
@@ -229,7 +229,7 @@ def format_ranges(layer: LayerStatistics, per: Sharing) -> str:
 
 
 def brief(item: Any) -> str:
-    """A dataclass as one would write it: arguments that are the default are left out."""
+    """A dataclass as Python code, without the arguments that have their default."""
     given = [(f, getattr(item, f.name)) for f in fields(item)]
     given_fields = [
         f"{f.name}={value}"

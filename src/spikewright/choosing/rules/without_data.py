@@ -34,7 +34,7 @@ class ConstantScale(ScaleRule):
 
     @classmethod
     def searched(cls) -> dict[str, ScaleRule | None]:
-        """The plainest of all, which a search is to beat."""
+        """The simplest rule, which is the baseline of a search."""
         return {"one scale": cls()}
 
     def choose(self, context: RuleContext) -> dict[str, ScaleChoice]:

@@ -1,4 +1,4 @@
-"""Hashes: one that tells a graph from any other, and the few samples of smallest hash.
+"""Hashes: one that identifies a graph, and the few samples with the smallest hashes.
 
 These stand for all samples, the same ones whatever the order.
 """

@@ -75,7 +75,7 @@ class Histogram:
 
     @staticmethod
     def holds(counts: Integers, first: Integers, second: Integers) -> bool:
-        """Whether these can be how many values bins hold, and the sums of their remainders."""
+        """Whether these can be the counts of bins and the sums of their remainders."""
         fit = not _too_many(counts, first)
         most = np.minimum(counts, _MOST)
         bounded = np.all(first <= most * _REMAINDER) and np.all(second <= first * _REMAINDER)

@@ -95,7 +95,7 @@ def undecided(
     max_drop: float,
     expected: Callable[[Measurement], float],
 ) -> list[Measurement]:
-    """Of settings that are alike those that may be certified, and may be the cheapest such.
+    """The settings that may be certified, and be the cheapest of those that differ in scale alone.
 
     A drop of `certifiable` would be. Left out are those that probably lose more, and those that
     cost more than one that surely holds `max_drop`, but for the next `_SPARE`: what was trained
@@ -113,7 +113,7 @@ def undecided(
 
 
 def families(candidates: Sequence[Measurement]) -> list[list[Measurement]]:
-    """Settings that are alike together, the cheapest first; others alone."""
+    """Groups of settings that differ by a factor of all scales, the cheapest first."""
     found: dict[int, list[Measurement]] = {}
     for candidate in sorted(candidates, key=lambda c: c.cost):
         key = id(candidate if candidate.alike is None else candidate.alike)

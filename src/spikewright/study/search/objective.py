@@ -134,7 +134,7 @@ class Objective:
         return self._lengths[code]
 
     def coded(self, code: Coding, space: Space) -> Values:
-        """The values of a code with a number of steps, as it is said with its own scales.
+        """The values of a code with a number of steps, with the scales that the code chooses.
 
         They are tried on a sample, with as few silent steps as the network's steps need. Raises as
         `values_for` does, as converting and running do, and `TuningError` for too many steps.
