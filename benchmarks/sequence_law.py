@@ -1,4 +1,4 @@
-"""Errors of recurrent layers by the number of steps: side by side, and one step after the other.
+"""Errors of recurrent layers by the number of steps: unrolled, and step by step.
 
     python -m benchmarks.sequence_law [--document]
 
@@ -62,7 +62,7 @@ def row(kind: str, in_turn: bool) -> list[str]:
     """The errors of a kind, and their slope in the logarithms."""
     errors = [error(kind, steps, in_turn) for steps in STEPS]
     slope = np.polyfit(np.log(STEPS), np.log(errors), 1)[0]
-    form = "one after the other" if in_turn else "side by side"
+    form = "step by step" if in_turn else "unrolled"
     return [f"{kind}, {form}", *(f"{value:.2g}" for value in errors), f"{slope:.2f}"]
 
 
