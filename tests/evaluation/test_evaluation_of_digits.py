@@ -87,7 +87,7 @@ def test_both_numbers_of_steps_are_told_where_they_differ(tmp_path: Path) -> Non
 
 
 def test_frames_are_refused_with_the_call_that_answers_them() -> None:
-    """Each frame has an answer of its own, so labels of samples have nothing to be compared with."""
+    """Each frame has an answer of its own, so labels of samples have nothing to compare with."""
     conversion, x = converted(alone())
     frames = np.stack([x, x[::-1], 2 * x], axis=1)
     encoder = sw.encoders.Frames()

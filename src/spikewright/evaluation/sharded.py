@@ -265,8 +265,8 @@ def _refuse_frames(encoders: Mapping[str, Encoder]) -> None:
     for name, encoder in encoders.items():
         if isinstance(encoder, Events | Frames):
             raise SimulationError(
-                f"input {name!r}: with signed digits every frame has an answer, and evaluate expects "
-                f"one a sample. Run the frames, run(x, encoder={encoder!r}), and compare "
+                f"input {name!r}: with signed digits every frame has an answer, and evaluate "
+                f"expects one a sample. Run the frames, run(x, encoder={encoder!r}), and compare "
                 "predict_frames() with your labels"
             )
 

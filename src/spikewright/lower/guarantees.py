@@ -271,7 +271,7 @@ def _python_guarantee(name: str, function: PythonCall) -> LayerGuarantee:
 
 
 def behind_function(function: NodeFunction, digits: bool = False) -> str:
-    """The text before that of a population that carries a function's value, of `digits` or rates."""
+    """The text before a population's own, which carries a function's value: digits or rates."""
     if digits and function.accumulate:
         return f"passes on {_OF_DIGITS}; behind it "
     return f"{_sent(function)}; behind it " if function.accumulate else "computed at every step; "
