@@ -18,6 +18,8 @@ from engines.random_networks import random_network
 from spikewright import engines
 from spikewright.engines import Execution, Tape, compile_network
 from spikewright.engines.incremental import IncrementalRunner
+from spikewright.engines.recording import Recorder
+from spikewright.engines.reference import ReferenceEngine
 from spikewright.errors import SimulationError
 from spikewright.network.learning import PES
 from spikewright.network.neurons import LIF, NeuronType
@@ -245,6 +247,27 @@ def test_long_recordings_are_kept_in_pieces(
             sim.reset()
             sim.run_steps(75)
             np.testing.assert_array_equal(found, sim.data[probe])
+
+
+def test_blocks_of_one_step_are_recorded_in_that_step_alone() -> None:
+    """Engines leave steps that no probe samples uninitialised; a constant fills its whole block."""
+    net, _, _ = driven(output=np.sin)
+    with net:
+        every = sw.Probe(net.ensembles[0].neurons, sample_every=0.003)
+    program = compile_network(net, 0.001, 0, "float32", [every])
+    recorder = Recorder(program, ReferenceEngine(), 1, 0, 7)
+    (recording,), (array,) = program.recordings, recorder.arrays
+    array[...] = -1.0
+    block = np.full((1, 1, *program.shapes[recording.signal]), 2.0)
+
+    def record(start: int, count: int) -> list[bool]:
+        recorder.record([(recording.signal, 0)], {recording.signal: block}, start, slice(1), count)
+        return [bool(np.all(step == 2.0 * recording.factor)) for step in array[0]]
+
+    assert record(0, 1) == record(1, 1) == [False, False]
+    assert np.all(array == -1.0)
+    assert record(2, 1) == [True, False]
+    assert record(3, 4) == [True, True]
 
 
 def test_a_step_makes_no_room_for_many_large_ones() -> None:

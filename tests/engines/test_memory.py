@@ -326,7 +326,7 @@ def test_recording_takes_no_memory_beside_its_array() -> None:
     block = np.random.default_rng(0).normal(size=(2, 90, 1000))
     tracemalloc.start()
     for number, one in enumerate(program.recordings):
-        recorder.record([(one.signal, number)], {one.signal: block}, 10, slice(None))
+        recorder.record([(one.signal, number)], {one.signal: block}, 10, slice(None), 90)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < block.nbytes / 10

@@ -47,22 +47,22 @@ class Recorder:
         values: dict[int, Array],
         start: int,
         samples: slice,
+        count: int,
     ) -> None:
-        """Record signals of the block that begins after `start` steps of the run.
+        """Record signals of the block of `count` steps after `start` steps of the run.
 
         `recorded` are pairs of a signal and the number of its recording.
         """
         for signal, index in recorded:
-            self._store(index, self._numpy(values[signal]), start, samples)
+            self._store(index, self._numpy(values[signal]), start, samples, count)
 
-    def _store(self, index: int, block: NDArray, start: int, samples: slice) -> None:
+    def _store(self, index: int, block: NDArray, start: int, samples: slice, count: int) -> None:
         recording = self._program.recordings[index]
         array, factor = self.arrays[index][samples], recording.factor
         before = kept_steps(recording, self._first, start)
         if block.shape[1] == 1:  # constant, or a block of one step
-            done = self._steps if start == 0 else start + 1
-            after = kept_steps(recording, self._first, done)
-            if after > before:  # else there may be no values
+            after = kept_steps(recording, self._first, start + count)
+            if after > before:  # else the block may be uninitialised
                 array[:, before:after] = block * factor
             return
         skipped = -(self._first + start + 1) % recording.every  # every n-th of the simulation stays

@@ -255,7 +255,7 @@ class Execution:
             values = {**known, **chunk.of(read)}
             for stage in self._plan.stages:
                 chunk.run(stage.component, values, self.step, count)
-                run.recorder.record(stage.recorded, values, done, chunk.samples)
+                run.recorder.record(stage.recorded, values, done, chunk.samples, count)
                 for s in stage.dropped:
                     values.pop(s, None)
         if self._checkpoint is not None:
