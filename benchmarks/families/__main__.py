@@ -100,7 +100,7 @@ def main() -> None:
         print(summary({key: results.section(TWINS)[key] for key in wanted}))
     if how.digits:
         part = digits_part(_in_order(results.section(SAID)), versions(USED))
-        marked.tell(DIGITS, part, how.document)
+        marked.write_section(DIGITS, part, how.document)
     elif how.document:
         write(_in_order(results.section(SECTION)), how.document)
 

@@ -308,7 +308,7 @@ def test_no_other_rule_runs_the_network(digits, data, name, monkeypatch) -> None
 def test_few_runs_find_the_scales(digits, data, monkeypatch) -> None:
     """A search over many conversions can afford it."""
     runs: list[int] = []
-    original = SpikeCost.spent
+    original = SpikeCost.cost
     monkeypatch.setattr(SpikeCost, "cost", lambda *a: runs.append(1) or original(*a))
     for budget in (60.0, 200.0, 700.0):
         rule = sw.EnergyBudget(STEPS, spikes=budget)

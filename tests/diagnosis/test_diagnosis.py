@@ -318,7 +318,7 @@ def test_a_change_that_fails_is_told_and_left_out(
     x, y = data[0][:40], data[1][:40]
     monkeypatch.setattr(
         proposals.EnergyBudget,
-        "spending",
+        "allocator",
         lambda *a: _raise(ConversionError([Refusal("it", "argument", "no")])),
     )
     fast = proposals.Proposal("rates", "fire fast", 64, {"scale_firing_rates": 1e15})
