@@ -195,4 +195,4 @@ def test_a_network_that_does_not_converge_fails() -> None:
 
 def test_the_documented_fallback_marks_what_it_calls() -> None:
     """The part that looks at values, and no other."""
-    assert documented()["Called as it is"]["marked"] == ["1 Flips"]
+    assert documented()["Call a layer as it is"]["marked"] == ["1 Flips"]
