@@ -495,3 +495,14 @@ def test_language_models_in_digits_are_about_as_close_as_their_twins(name: str) 
     rows = [line.split("|") for line in _said_of_digits().splitlines() if f"| {name} |" in line]
     assert len(rows) == 1
     assert float(rows[0][4 + digits.DISTANCES.index("network from source")]) <= 1.2
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("key", ["transformers/GPT2Model", "transformers/LlamaModel"])
+def test_language_models_run_in_digits_are_about_as_close_as_their_twins(key: str) -> None:
+    """Two layers of random weights, run in six digits: at most 1.2 times as far as the twin."""
+    row = apart.apart(digits.measured, key)
+
+    assert row["outcome"] == measuring.CONVERTED
+    assert row["twin from source"] > 0.0
+    assert 0.0 < row["network from source"] <= 1.2  # times the twin's distance
