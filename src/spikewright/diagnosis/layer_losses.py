@@ -187,8 +187,8 @@ class LayerLoss:
     late: float | None = None
 
 
-class _Account:
-    """Adds up one layer, batch by batch."""
+class _LossBreakdown:
+    """Adds up the loss of one layer and its parts, batch by batch."""
 
     def __init__(self, lossy: LossyLayer, samples: DiagnosedSamples, scorer: Scorer | None) -> None:
         self.lossy, self.samples = lossy, samples
@@ -250,15 +250,15 @@ def survey(
     `advance` is called after each layer and batch.
     """
     plan = samples.plan
-    accounts = [_Account(lossy, samples, scorer) for lossy in plan.lossy_layers.values()]
+    breakdowns = [_LossBreakdown(lossy, samples, scorer) for lossy in plan.lossy_layers.values()]
     outputs: dict[str, list[NDArray]] = {name: [] for name in plan.graph.outputs}
     for batch in samples:
         for name, value in outputs_of(plan, batch.source).items():
             outputs[name].append(value)
-        for account in accounts:
-            account.add(batch)
+        for breakdown in breakdowns:
+            breakdown.add(batch)
             advance(1)
-    found = [account.result for account in accounts]
+    found = [breakdown.result for breakdown in breakdowns]
     found.sort(key=lambda layer: (layer.loss.value, layer.loss.change), reverse=True)
     return tuple(found), {name: np.concatenate(parts) for name, parts in outputs.items()}
 
