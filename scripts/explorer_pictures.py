@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 from benchmarks.explorer import browser
+from PIL import Image
 
 import spikewright as sw
 
@@ -115,6 +116,17 @@ def of_network(chromium: Any, folder: Path) -> None:
     explorer.close()
 
 
+COLOURS = 256
+"""Of each picture: the pages have few, and a file is a third of one in true colour."""
+
+
+def reduce_colours(path: Path) -> None:
+    """Write a picture anew with a palette."""
+    with Image.open(path) as picture:
+        reduced = picture.convert("RGB").quantize(COLOURS, dither=Image.Dither.NONE)
+    reduced.save(path, optimize=True)
+
+
 def main() -> None:
     """Write all of them."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -126,6 +138,8 @@ def main() -> None:
         of_a_drawing(chromium, folder)
         of_advice(chromium, folder)
         of_network(chromium, folder)
+    for path in folder.glob("explore*.png"):
+        reduce_colours(path)
 
 
 if __name__ == "__main__":
