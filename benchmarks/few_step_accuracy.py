@@ -132,11 +132,11 @@ RULES: Mapping[str, Callable[[int], Arguments]] = {
     },
     "threshold iteration": lambda steps: {"scale_firing_rates": sw.ThresholdIteration(steps)},
     "minimum error": lambda steps: {"scale_firing_rates": sw.MinimumError(steps)},
-    "minimum error, spikes taken back": lambda steps: {
+    "minimum error, negative spikes": lambda steps: {
         "scale_firing_rates": sw.MinimumError(steps), **BIPOLAR
     },
 }  # fmt: skip
-"""Rules of the field with neurons that only send, then one of them with ones that take back."""
+"""Rules of the field without negative spikes, then one of them with these."""
 
 
 def rules(sources: Mapping[str, Source], how: argparse.Namespace) -> str:

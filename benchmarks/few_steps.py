@@ -5,7 +5,7 @@
 The network is that of `sources.py`, untrained; its batch normalisation has seen the images, so that
 layers are as active as those of a trained one. Images are those of the file (`image_sets.py`), or
 noise that varies slowly from pixel to pixel. The conversion has at most one spike a step, and a
-height for each channel: `MinimumError(4)`, with neurons that take spikes back.
+height for each channel: `MinimumError(4)`, and neurons with negative spikes.
 
 Timed are runs on the native engine, outputs and spike counts in hand, and as many forward passes
 as there are steps in the faster memory format (`torch.inference_mode`), in turn. Printed are the

@@ -307,8 +307,13 @@ def test_the_trace_says_what_is_exact_convergent_and_approximated():
 def test_the_trace_says_that_spikes_are_taken_back():
     """Bipolar neurons converge without a cap, clip with one, and the trace says what they do."""
     for cap, heights, status, text in (
-        (None, (), "convergent", "mean tends to the source's; takes spikes back"),
-        (1, (), "approximated", "at most 1 spike a step, larger values clip; takes spikes back"),
+        (None, (), "convergent", "mean tends to the source's; sends negative spikes"),
+        (
+            1,
+            (),
+            "approximated",
+            "at most 1 spike a step, larger values clip; sends negative spikes",
+        ),
         (None, (2, 1), "convergent", "steps are worth 2, 1, and all comes at once"),
         (1, (2, 2), "approximated", "steps are worth 2, 2, and all comes at once"),
         (1, (2, 1), "approximated", "at once; one is taken as sent in the first step"),

@@ -49,7 +49,7 @@ def test_a_saved_network_is_diagnosed_as_its_model_is(data: str, tmp_path: Path)
 
     for options in (("--scale", "1"), ("--scale", "2")):
         found = invoke(path, *given, *options).stdout.partition("\n")
-        assert "take spikes back" in found[2] or "raise the scale" in found[2]
+        assert "negative spikes" in found[2] or "raise the scale" in found[2]
         assert found[0] == "Spiking network of network.swt, 768 neurons"
         assert found[2] == invoke(str(demo.MODEL), *given, *options).stdout.partition("\n")[2]
 

@@ -219,7 +219,7 @@ REMEDIES: dict[str, tuple[dict[str, Any], int, str, str]] = {
     "arrival order": (
         {"scale_firing_rates": 50.0, "max_spikes_per_step": 1},
         32,
-        "take spikes back",
+        "negative spikes",
         "spiking",
     ),
     "settling": ({"scale_firing_rates": 300.0, "synapse": 0.05}, 16, "no synapse", "synapse"),

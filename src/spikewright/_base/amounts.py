@@ -43,7 +43,7 @@ def counted(number: int, name: str) -> str:
 def steps_text(steps: int, network_steps: int, each: str = "") -> str:
     """The steps of a run, each so long if that is said: "4 steps of 1 ms (22 of the network)".
 
-    Those of the network are told where they are more than those of a layer.
+    Those of the network are given where they are more than those of a layer.
     """
     whole = f" ({network_steps} of the network)" if network_steps != steps else ""
     return f"{steps} step{'s' * (steps != 1)}{each and f' of {each}'}{whole}"

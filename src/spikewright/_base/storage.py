@@ -213,7 +213,7 @@ def _array(content: bytes | MappedFile, begin: int, entry: Mapping[str, Any]) ->
 def differing(there: Mapping[str, Any], here: Mapping[str, Any]) -> str:
     """The names whose values differ, and both values of the first; empty where none does.
 
-    Of a value by key, such as one of each layer, the first key that differs is told.
+    Of a value by key, such as one of each layer, the first key that differs is named.
     """
     names = _apart(there, here)
     if not names:

@@ -94,7 +94,7 @@ class SignedDigits(Coding):
 
     Law: with `silent_steps=steps` the network's values are those of its rounded twin, the same
     network without time whose activations are rounded to units. Source of the parts: Ercegovac
-    1984; neurons that take spikes back as You et al. 2024, arXiv:2406.03470.
+    1984; neurons with negative spikes as You et al. 2024, arXiv:2406.03470.
     """
 
     steps: Digits

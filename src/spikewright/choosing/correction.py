@@ -133,8 +133,8 @@ class StepCorrection(_Correction):
 
     Law: the mean gap of each layer after each step is smaller afterwards; a network without gaps
     is left alone. The effect of the biases fades as 1 / T, so that the network tends to the source.
-    Source: FTBC of Wu et al. 2024, ECCV (arXiv 2403.18388), here with running means, which spikes
-    that are taken back make good.
+    Source: FTBC of Wu et al. 2024, ECCV (arXiv 2403.18388), here with running means, whose errors
+    negative spikes correct.
     """
 
     per: Per = "neuron"

@@ -123,7 +123,7 @@ def diagnose(
     for `evaluate`, of one output, or the truth that a `metric` takes. None judges by the
     distance of all outputs from the source's. The gap between every layer's values in the
     source and their time means is split into parts. Layers are ranked by the effect of each
-    alone on the output. Causes that are known by name are told in words. Changes to the
+    alone on the output. Known causes are described in words. Changes to the
     arguments of `convert` are proposed, with their predicted gain and cost. With `verify` each
     of them is run on the same samples. Formulas: docs/guarantees.md. Raises as `run` does, and
     `SimulationError` where y does not fit and where the network has nothing to diagnose.

@@ -100,7 +100,7 @@ def train(self: Of, x: Any, y: Any = None, **options: Unpack[TrainOptions]) -> T
     the network. Where "auto" was asked for, silent steps are found anew.
 
     `method="rounding"` trains the network whose activations are rounded, for the price of the
-    source's training: it is the spiking one where neurons take spikes back and have no cap.
+    source's training: it is the spiking one where neurons send negative spikes and have no cap.
     "time" runs every batch through all steps, and goes back through the rounded network. "auto"
     does that once the two differ by a quarter of the way to the source.
 

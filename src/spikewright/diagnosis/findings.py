@@ -16,7 +16,7 @@ from spikewright.diagnosis.proposals import Proposal
 from spikewright.errors import listed
 from spikewright.records import SCORE, Record, plain
 
-_TOLD = 3  # causes of a kind that are told in full
+_DETAILED = 3  # causes of a kind that are described in full
 _NOTHING = ("", "0.0 %", "0.0 points", "0")
 Row = list[str]
 
@@ -196,8 +196,8 @@ def _causes(found: Diagnosis) -> list[str]:
     lines = []
     for kind in dict.fromkeys(cause.kind for cause in found.causes):
         same = [cause for cause in found.causes if cause.kind == kind]
-        lines += [str(cause) for cause in same[:_TOLD]]
-        if others := [cause.layer for cause in same[_TOLD:]]:
+        lines += [str(cause) for cause in same[:_DETAILED]]
+        if others := [cause.layer for cause in same[_DETAILED:]]:
             lines.append(f"So it is ({kind}) in {listed(others)}.")
     return ["\n".join(lines)] if lines else []
 

@@ -54,7 +54,7 @@ class LayerNeurons:
 
     @property
     def most(self) -> float:
-        """The most spikes that a neuron can have sent at the end, less those taken back."""
+        """The most spikes that a neuron can have sent at the end, less negative ones."""
         if self.neuron_type.sends_digits:
             return float(sum(self.neuron_type.spike_heights))
         most = self.neuron_type.most_in(self.steps)

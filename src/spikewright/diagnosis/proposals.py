@@ -205,7 +205,7 @@ def _caps(case: Diagnosed) -> Iterator[Proposal]:
 
 
 def _neurons(case: Diagnosed) -> Iterator[Proposal]:
-    """Rectifiers that take spikes back, where the order of arrival matters."""
+    """Rectifiers with negative spikes, where the order of arrival matters."""
     types = {type(ensemble.neuron_type) for ensemble in case.conversion.populations().values()}
     if IntegrateAndFire not in types or not case.suffers("arrival order"):
         return
@@ -220,7 +220,7 @@ def _neurons(case: Diagnosed) -> Iterator[Proposal]:
             for key, neurons in kept.items()
         }
     changes = {"spiking": chosen}
-    yield Proposal("neurons", "neurons that take spikes back", case.steps, changes)
+    yield Proposal("neurons", "neurons with negative spikes", case.steps, changes)
 
 
 def _synapses(case: Diagnosed) -> Iterator[Proposal]:
@@ -314,7 +314,7 @@ def predict(
             account.add(batch, present_plan, plan)
         advance(1)
     now, *then = accounts
-    # a net count leaves out spikes that were taken back
+    # a net count leaves out negative spikes
     a_spike = spikes / now.spikes if min(spikes, now.spikes) > 0 else 1.0 / len(samples)
     return [
         ProposalEffect(

@@ -1,6 +1,6 @@
 """The neurons of each layer: the user's choices, and the defaults of layers that round.
 
-Neurons that take spikes back have sent, after T steps of a mean current J clipped to theta,
+Neurons with negative spikes have sent, after T steps of a mean current J clipped to theta,
 `floor(v0 + T s dt J)` spikes. With `s = 1 / (theta dt)`, and T the layer's number of levels, that
 is the number that the layer rounds to. So the layer says which scale and start its neurons have.
 """

@@ -181,7 +181,7 @@ def _spikes(
     layer: Layer, neuron_type: NeuronType, apart: Disagreement | None
 ) -> tuple[Status, str]:
     """The guarantee of a spiking type for an activation or a function's value, and the reason."""
-    back = "; takes spikes back" if neuron_type.takes_back else ""
+    back = "; sends negative spikes" if neuron_type.takes_back else ""
     if heights := neuron_type.spike_heights:
         worth = ", ".join(map(str, heights))
         back += (
@@ -230,7 +230,7 @@ def _rounded(layer: Activation, ensemble: Ensemble, synapse: Synapse | None) -> 
     after = f"{status.removeprefix('exact ')} of {STEP * 1000:g} ms"
     return (
         status,
-        f"takes spikes back; {after}, and no others, it has sent what the layer rounds to",
+        f"sends negative spikes; {after}, and no others, it has sent what the layer rounds to",
     )
 
 

@@ -94,7 +94,7 @@ class Population:
         return np.array((*values, last), np.int64)[np.minimum(place, len(values))]
 
     def saturated(self, steps: int) -> NDArray:
-        """Neurons that sent all they could, `(batch, *shape)`; spikes taken back are left out."""
+        """Neurons that sent all they could, `(batch, *shape)`; negative spikes are left out."""
         limit = (((self.cap or 1) + self.taken_as_sent(steps)) * self.height(steps)).sum()
         above: NDArray = self.net >= limit
         if self.net is not self.totals:
@@ -346,8 +346,8 @@ class Run(RichRepr):
         """Fraction of (sample, neuron) pairs whose value is all that could be sent.
 
         Per spiking layer. The limit is `max_spikes_per_step` spikes of one sign in every step;
-        without a cap it is one spike a step, where one-spike hardware would clip. Spikes that were
-        taken back count against it.
+        without a cap it is one spike a step, where one-spike hardware would clip. Negative
+        spikes count against it.
         """
         return {
             name: _share(p.saturated(self.steps), p.real)

@@ -365,7 +365,7 @@ def _between(fed: NDArray, start: int, stop: int) -> NDArray:
 
 
 def _times(advance: Callable[[int], None], samples: int) -> Callable[[int], None]:
-    """Progress of some samples in steps, told in samples times steps."""
+    """Progress of some samples in steps, reported in samples times steps."""
     return lambda steps: advance(samples * steps)
 
 

@@ -47,7 +47,7 @@ class RoundedReLU(nn.Module):
     """`theta/L min(max(floor(L x / theta + start), 0), L)`, with a threshold theta that is learned.
 
     A model trained with it is *exactly* the spiking network that it converts to, after `levels` = L
-    steps of 1 ms: neurons that take spikes back, with this threshold and start. Input and output
+    steps of 1 ms: neurons with negative spikes, with this threshold and start. Input and output
     `(batch, *shape)`. `threshold` is the first theta, and afterwards the module's one parameter,
     whose absolute value counts.
 

@@ -71,8 +71,8 @@ def best_rule(
     Without one, and where outputs tell no classes apart, it is the one with the least loss: the
     squared difference of outputs over the variance of the source's.
 
-    Rules in `candidates`, or else those of the field, are tried with neurons that take spikes back
-    and with ones that do not, at most `max_spikes_per_step` spikes a step (None: no cap). Where
+    Rules in `candidates`, or else those of the field, are tried on neurons with and without
+    negative spikes, at most `max_spikes_per_step` spikes a step (None: no cap). Where
     that is 1 or None, signed digits are tried too, `sw.SignedDigits(steps)`. All are compared on
     few samples first, and the better ones on twice as many, until those that are left were on all.
     So is what is added to them. The best rule of the field is tried with corrections, and the next

@@ -32,7 +32,7 @@ _SOME = 32  # steps, up to which heights that fall are
 def candidates_of(
     rules: Mapping[str, ScaleRule], steps: int, dt: float, cap: int | None, rectifies: bool = True
 ) -> list[StudySetting]:
-    """Rules by name, for ReLU with neurons that take spikes back and with ones that do not.
+    """Rules by name, for ReLU neurons with negative spikes and without.
 
     In few steps and under a cap also with first spikes that receivers take as sent, and with spikes
     of falling heights.
@@ -70,7 +70,7 @@ def _neurons(steps: int, cap: int | None, rectifies: bool) -> dict[str, dict[str
     """Arguments that choose neurons, by their description."""
     if not rectifies:
         return {"": {"spiking": True, "max_spikes_per_step": cap}}
-    types = {", takes spikes back": BipolarIntegrateAndFire(), "": IntegrateAndFire()}
+    types = {", negative spikes": BipolarIntegrateAndFire(), "": IntegrateAndFire()}
     if cap is not None and 1 < steps <= _SOME:
         types[", heights fall"] = BipolarIntegrateAndFire.in_steps(steps, cap)
     return {

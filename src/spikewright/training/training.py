@@ -204,8 +204,9 @@ def _check_frozen(graph: Graph, frozen: Collection[ArrayKey], settings: TrainOpt
 def follows_its_sum(kind: NeuronType, steps: int) -> bool:
     """True where neurons have sent the rounded value of their mean current, whatever the order.
 
-    They take spikes back and have no cap; in a single step there is no order. Spikes of the last
-    step are worth one: others cannot say every whole number. Digits that know all of it do.
+    They send negative spikes and have no cap; in a single step there is no order.
+    Spikes of the last step are worth one, or not every whole number could be sent. Digits do, once
+    they know all of it.
     """
     if kind.sends_digits:
         return True

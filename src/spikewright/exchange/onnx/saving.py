@@ -100,14 +100,14 @@ def _model(step: OnnxStep, ends: Ports, counted: Mapping[str, Probe]) -> ModelPr
         graph, producer_name="spikewright", ir_version=IR,
         opset_imports=[helper.make_opsetid("", OPSET)],
     )  # fmt: skip
-    told: dict[str, Any] = {
+    metadata: dict[str, Any] = {
         "dt": step.program.dt,
         "step": step.counter,
         "states": {name: f"{NEXT}{name}" for name in step.states},
     }
     if ends.lowered is not None and ends.lowered.times is not None:
-        told["steps"] = ends.lowered.times.network_steps
-    helper.set_model_props(made, {name: json.dumps(value) for name, value in told.items()})
+        metadata["steps"] = ends.lowered.times.network_steps
+    helper.set_model_props(made, {name: json.dumps(value) for name, value in metadata.items()})
     checker.check_model(made)
     return made
 

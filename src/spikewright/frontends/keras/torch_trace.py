@@ -135,7 +135,7 @@ def way_to(node: GraphNode) -> TreePath:
 def _module(layer: Any, function: Callable[[Any], Any]) -> Any:
     """A module around the layer, with the layers that Keras keeps in lists, unseen by PyTorch.
 
-    Its children are no networks of their own that a user could be told to give.
+    Its children are not networks that a user could pass instead.
     """
     torch = require("torch")
 

@@ -354,7 +354,7 @@ def _plain_attention() -> Iterator[None]:
     detect = getattr(transformer, "_detect_is_causal_mask", None)
     torch.backends.mha.set_fastpath_enabled(False)
     if detect is not None:
-        transformer._detect_is_causal_mask = _as_told
+        transformer._detect_is_causal_mask = _as_given
     try:
         yield
     finally:
@@ -363,6 +363,6 @@ def _plain_attention() -> Iterator[None]:
             transformer._detect_is_causal_mask = detect
 
 
-def _as_told(mask: Any, is_causal: bool | None = None, size: int | None = None) -> bool:
+def _as_given(mask: Any, is_causal: bool | None = None, size: int | None = None) -> bool:
     """Whether the caller says that the mask is causal."""
     return bool(is_causal)

@@ -65,7 +65,7 @@ def no_pair(extent: int) -> tuple[int, int]:
 
 @dataclass(frozen=True)
 class TimeSemantics:
-    """How a layer acts on the axes of its inputs, told by the names of its fields.
+    """How a layer acts on the axes of its inputs, read from the names of its fields.
 
     `axes` is the field of the axis, or axes, along which it acts; each becomes `becomes` axes. It
     also acts along the `last` ones, without a field. `entries` are fields with one entry an axis,

@@ -50,7 +50,7 @@ class NeuronType(Starting, ABC):
     """Whether a spiking type's mean output tends to `rates` of the mean current, however the
     current arrives; a cap on spikes a step is not considered."""
     order_independent: bool = False
-    """True where the spikes sent, less those taken back, are set by the sum of the currents alone.
+    """True where the spikes sent, less negative ones, are set by the sum of the currents alone.
 
     The order of the currents makes no difference; a cap on spikes a step is not considered.
     """
@@ -69,7 +69,7 @@ class NeuronType(Starting, ABC):
     threshold_current: ClassVar[float | None] = 0.0
     """The current at which the response begins, where intercepts lie (None: searched)."""
     spike_heights: tuple[int, ...] = ()
-    """The worth of a spike in each of the first steps, in spikes of later ones; 1 unless told."""
+    """The worth of a spike in each of the first steps, in spikes of later ones; 1 by default."""
     start: int | None = None
     """None, or the steps before the first of those, as many as heights, in which it may send."""
     amplitude: float = 1.0

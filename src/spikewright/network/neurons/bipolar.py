@@ -30,7 +30,7 @@ _HIGHEST = 64
 class BipolarIntegrateAndFire(LinearResponse):
     """Integrates `J`, sends spikes and takes them back: `N(t) = max(0, floor(v0 + s dt sum J))`.
 
-    `N` is the number of spikes sent less those taken back. A step sends `k = floor(v / threshold)`
+    `N` is the number of spikes sent less negative ones. A step sends `k = floor(v / threshold)`
     spikes, as far as `N + k >= 0` and at most `max_spikes_per_step` of either sign where that is
     given; the rest follows later. So `N` depends on the sum of the currents alone, and not on their
     order: a spike sent before negative current arrived is taken back. On current that is never

@@ -97,7 +97,7 @@ def _figure(
 KINDS = (
     ("c0 soft", "a spike", lambda count: count == 1),
     ("c0", "several in a step", lambda count: count > 1),
-    ("c1", "taken back", lambda count: count < 0),
+    ("c1", "negative", lambda count: count < 0),
 )
 """Spikes by how they are drawn: style, meaning, and a condition on their number."""
 

@@ -89,7 +89,7 @@ def _tabled(
 ) -> list[Values]:
     """The settings of the tables in so many steps, and the same with smaller scales.
 
-    Thresholds of the least error for one spike a step, neurons that take spikes back, and a bias
+    Thresholds of the least error for one spike a step, neurons with negative spikes, and a bias
     for each step; none where the space leaves any of it out.
     """
     wanted: Values = {"steps": steps, "max_spikes_per_step": 1, "neuron": "bipolar"}

@@ -37,7 +37,7 @@ from spikewright.study.search.space import Plain, Space, Values, choices_of
 
 _CORRECTED = 128  # samples that biases of each step are measured on
 _TRIAL = 0.05  # of the time at most for one trial
-_LATELY = 30  # runs, by whose times others are foretold
+_LATELY = 30  # runs, whose times predict those of others
 _LONG = 1_000_000  # steps, that every readout leaves some of
 
 

@@ -37,7 +37,7 @@ _LARGEST = 64.0  # times its thresholds, or a part of them, at most
 class SpikeBudget:
     """At most `limit` spikes a sample, with the weight of what is sent.
 
-    Spikes that are taken back are sent as well: `sent` is what is sent in truth for one of those
+    Negative spikes are sent as well: `sent` is what is sent in truth for one of those
     that are kept, and `amount` what a sample sends, as measured last, on so many `samples`. `first`
     is the share of the bound that was sent before the training, where that was beyond it, and `aim`
     the share that is aimed at now.
@@ -149,7 +149,7 @@ def tuned(
 def _between(above: float, below: float) -> float:
     """The next factor to try: the middle of two, or one beyond the one that is known.
 
-    Near 1 in small strides: spikes that are taken back may rise again with the threshold.
+    Near 1 in small strides: negative spikes may rise again with the threshold.
     """
     if above == 0.0:
         return below / (_STRIDE if below > 0.5 else 2.0)

@@ -21,7 +21,7 @@ _TYPES = (torch.float32, torch.float64)
 
 
 class Through(NamedTuple):
-    """Values sent, `(steps, batch, *shape)`, spikes less those taken back, and all of them.
+    """Values sent, `(steps, batch, *shape)`, spikes less negative ones, and all of them.
 
     The sums are `(batch, *shape)`; all spikes are None where they were not asked for.
     """
@@ -130,7 +130,7 @@ _AT_ONCE = 64
 
 
 class SpikeCounts(NamedTuple):
-    """Spikes by layer after all steps: less those taken back, and all that were sent."""
+    """Spikes by layer after all steps: less negative ones, and all that were sent."""
 
     net: dict[str, Tensor]
     all: dict[str, Tensor]

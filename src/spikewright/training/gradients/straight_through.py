@@ -77,7 +77,7 @@ class LearnedQuantizer(nn.Module):
         return (counts - kind.assumed_at(1)).abs() / kind.height_at(1)  # no spike is worth more
 
     def forward(self, value: Tensor, sent: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """The mean over all steps, and spikes less those taken back, with their gradients.
+        """The mean over all steps, and spikes less negative ones, with their gradients.
 
         `sent` are counts that take the place of the rounded ones, with the gradient of those.
         """
@@ -92,7 +92,7 @@ def rounded(
     steps: int,
     sent: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """The mean over all steps, and spikes less those taken back, as `LearnedQuantizer` has them.
+    """The mean over all steps, and spikes less negative ones, as `LearnedQuantizer` has them.
 
     Digits are decided without the tolerance that other spikes have.
     """
@@ -128,7 +128,7 @@ class DigitNeurons(nn.Module):
 class _Rounded(torch.autograd.Function):
     """`n = clip(floor(u), -most, most)` and `a = n theta/T`, of `u = T f/theta + v0`.
 
-    Without spikes that are taken back `n` is no less than 0, and the gradient passes all the same:
+    Without negative spikes `n` is no less than 0, and the gradient passes all the same:
     a current that rises makes up for a low start. Written out, as each operation on values is a
     pass through memory. Let `g` be the gradient to `a`, and that to `n` over the height theta/T;
     outside the bounds it is 0. Then f has the gradient `g`, v0 `g theta/T`, and theta
