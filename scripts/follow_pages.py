@@ -115,6 +115,7 @@ def environment(folder: Path, extras: str, wheel: Path) -> dict[str, str]:
         subprocess.run([sys.executable, "-m", "venv", place], check=True)
         subprocess.run([place / "bin" / "pip", "install", "-q", f"{wheel}[{extras}]"], check=True)
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("PYTHON", "KERAS"))}
+    kept["OMP_NUM_THREADS"] = "1"  # as notebooks are run: sums of two threads train another network
     programs = f"{place / 'bin'}{os.pathsep}{kept['PATH']}"
     return {**kept, "PATH": programs, "MPLBACKEND": "Agg"}
 

@@ -80,6 +80,7 @@ def _is_kept(output: Any) -> bool:
 def main(arguments: list[str]) -> int:
     """Write or check the notebooks that are named, or all; 1 where one differs."""
     os.environ.setdefault("KERAS_BACKEND", "torch")
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # training then rounds alike on every run
     os.environ.pop("MPLBACKEND", None)  # figures are to be shown
     check = "--check" in arguments
     names = [name.removesuffix(".ipynb") for name in arguments if name != "--check"]
