@@ -58,11 +58,11 @@ struct Neurons {
 };
 
 // What is kept of neurons that take back what they sent.
-template <std::size_t lanes, bool uniform>
+template <std::size_t lanes>
 struct BothWays {
     static constexpr std::size_t n = Block<lanes>::n;
     const Population& p;
-    const Limits<lanes, uniform> limits;
+    const Limits<lanes, false> limits;
     Block<lanes> v, sent{};
 
     BothWays(const Context& c, const Place& at) : p(population_of(c, at)), limits(p, at) {
@@ -77,11 +77,11 @@ struct BothWays {
 };
 
 // Neurons that take spikes back. One spike or none, sent or taken back, the usual case, takes comparisons alone.
-template <std::size_t lanes, bool uniform>
-struct Neurons<NeuronKind::bipolar, lanes, uniform> : BothWays<lanes, uniform> {
-    using Base = BothWays<lanes, uniform>;
+template <std::size_t lanes>
+struct Neurons<NeuronKind::bipolar, lanes, false> : BothWays<lanes> {
+    using Base = BothWays<lanes>;
     using Base::limits, Base::n, Base::p, Base::sent, Base::v;
-    const Holds<lanes, uniform> holds;
+    const Holds<lanes> holds;
 
     Neurons(const Context& c, const Place& at) : Base(c, at), holds(p, at) {}
 
@@ -93,8 +93,8 @@ struct Neurons<NeuronKind::bipolar, lanes, uniform> : BothWays<lanes, uniform> {
         each<n>(SPIKEWRIGHT_EACH(k) { owing[k] = at_least(sent.v[k], one); });
         if (p.model.cap != 1.0) {
             each<n>(SPIKEWRIGHT_EACH(k) {
-                more |= at_least(v.v[k], limits.least[1][limits.at(k)]) |
-                        (at_least(sent.v[k], two) & ~at_least(v.v[k], holds.one[limits.at(k)]));
+                more |= at_least(v.v[k], limits.least[1][k]) |
+                        (at_least(sent.v[k], two) & ~at_least(v.v[k], holds.one[k]));
             });
             if (bits_of(more)) [[unlikely]] {
                 fired.most = fire_by_formula<NeuronKind::bipolar>(c, at, t, v, &sent, fired.net);
@@ -102,7 +102,7 @@ struct Neurons<NeuronKind::bipolar, lanes, uniform> : BothWays<lanes, uniform> {
                 return;
             }
         }
-        fire_once_both_ways<lanes, uniform>(v, owing, limits, holds, given, taken, fired);
+        fire_once_both_ways<lanes>(v, owing, limits, holds, given, taken, fired);
         each<n>(SPIKEWRIGHT_EACH(k) {
             sent.v[k] = minus_where(minus_where(sent.v[k], -one, given[k]), one, taken[k]);
         });
@@ -122,9 +122,9 @@ template <std::size_t lanes>
 enum class DigitInput { positive, sum, function };
 
 // Signed digits of the input so far, or of a function of it, less what was sent.
-template <std::size_t lanes, bool uniform, DigitInput input>
-struct Digits : BothWays<lanes, uniform> {
-    using Base = BothWays<lanes, uniform>;
+template <std::size_t lanes, DigitInput input>
+struct Digits : BothWays<lanes> {
+    using Base = BothWays<lanes>;
     using Base::Base, Base::limits, Base::n, Base::p, Base::sent, Base::v;
 
     // What the sum of all inputs is divided by, and whether products with its inverse are the same.
@@ -132,7 +132,7 @@ struct Digits : BothWays<lanes, uniform> {
     const bool exact = std::has_single_bit(p.model.heights.size());
 
     [[gnu::always_inline]] doubles owed(std::size_t k) const {
-        return (sent.v[k] - 0.5) * limits.threshold[limits.at(k)];
+        return (sent.v[k] - 0.5) * limits.threshold[k];
     }
 
     // The voltages of neurons that follow a function, in the reference's order of operations; or nearly so, where
@@ -147,7 +147,7 @@ struct Digits : BothWays<lanes, uniform> {
             Block<lanes> near;
             Where clear = ~Where{};
             each<n>(SPIKEWRIGHT_EACH(k) {
-                const doubles unit = limits.threshold[limits.at(k)], x = known.v[k];
+                const doubles unit = limits.threshold[k], x = known.v[k];
                 near.v[k] = gelu_nearly(x) * steps - owed(k);
                 const doubles error = 0x1p-21 * (steps * magnitude_of(x) + magnitude_of(owed(k)));
                 for (const double one : {above, below})
@@ -174,7 +174,7 @@ struct Digits : BothWays<lanes, uniform> {
         if constexpr (input == DigitInput::function) known = followed(at, above, below);
         Where taken[n];
         const Counts<lanes> up = counts_of<lanes>(SPIKEWRIGHT_EACH(k) {
-            const doubles unit = limits.threshold[limits.at(k)];
+            const doubles unit = limits.threshold[k];
             doubles now = input == DigitInput::function ? known.v[k] : v.v[k];
             if constexpr (input == DigitInput::sum) now = (now + owed(k)) - owed(k);  // as a function does
             const Where given = at_least(now, above * unit);
@@ -195,10 +195,10 @@ struct Digits : BothWays<lanes, uniform> {
 };
 
 // Neurons that take spikes back, one a step at most, in a run whose sums fit bytes.
-template <std::size_t lanes, bool uniform>
+template <std::size_t lanes>
 struct OnceBothWays {
-    const Limits<lanes, uniform> limits;
-    const Holds<lanes, uniform> holds;
+    const Limits<lanes, false> limits;
+    const Holds<lanes> holds;
     Block<lanes> v;
     Counts<lanes> sent{};
 
@@ -210,7 +210,7 @@ struct OnceBothWays {
         v.add(j);
         Where owing[Block<lanes>::n], given[Block<lanes>::n], taken[Block<lanes>::n];
         find_positive(sent, owing);
-        fire_once_both_ways<lanes, uniform>(v, owing, limits, holds, given, taken, fired);
+        fire_once_both_ways<lanes>(v, owing, limits, holds, given, taken, fired);
         each<Counts<lanes>::n>(SPIKEWRIGHT_EACH(k) { sent.v[k] += fired.net.v[k]; });
     }
     void keep_brief(const Context& c, const Place& at) const {
@@ -244,13 +244,13 @@ template <std::size_t lanes, bool uniform, NeuronKind neuron_kind, bool checked 
 [[gnu::always_inline]] inline void run_block(const Context& c, const Place& at, Current&& current, Out&& out) {
     if constexpr (neuron_kind == NeuronKind::bipolar)
         if (c.job->brief && population_of(c, at).model.cap == 1.0)
-            return run_neurons<OnceBothWays<lanes, uniform>, lanes>(c, at, current, out);
+            return run_neurons<OnceBothWays<lanes>, lanes>(c, at, current, out);
     if constexpr (neuron_kind == NeuronKind::digits) {
         const NeuronModel& m = population_of(c, at).model;
-        if (!m.responds) return run_neurons<Digits<lanes, uniform, DigitInput::positive>, lanes>(c, at, current, out);
+        if (!m.responds) return run_neurons<Digits<lanes, DigitInput::positive>, lanes>(c, at, current, out);
         if (m.rate == Rate::identity && std::has_single_bit(m.heights.size()))
-            return run_neurons<Digits<lanes, uniform, DigitInput::sum>, lanes>(c, at, current, out);
-        return run_neurons<Digits<lanes, uniform, DigitInput::function>, lanes>(c, at, current, out);
+            return run_neurons<Digits<lanes, DigitInput::sum>, lanes>(c, at, current, out);
+        return run_neurons<Digits<lanes, DigitInput::function>, lanes>(c, at, current, out);
     } else {
         run_neurons<Neurons<neuron_kind, lanes, uniform, checked>, lanes>(c, at, current, out);
     }

@@ -242,9 +242,9 @@ template <std::size_t lanes, bool uniform, bool checked = true>
 }
 
 // The least voltages at which no spike is taken back, and no more than one.
-template <std::size_t lanes, bool uniform>
+template <std::size_t lanes>
 struct Holds {
-    static constexpr std::size_t n = uniform ? 1 : lanes / kDoubles;
+    static constexpr std::size_t n = lanes / kDoubles;
     doubles none[n], one[n];
 
     Holds(const Population& p, const Place& at) {
@@ -264,15 +264,15 @@ struct Fired {
 
 // One spike a neuron at most, sent or taken back: voltages already hold this step's charge. Neurons that sent
 // spikes before are in `owing`.
-template <std::size_t lanes, bool uniform>
+template <std::size_t lanes>
 [[gnu::always_inline]] inline void fire_once_both_ways(
-    Block<lanes>& v, const Where (&owing)[Block<lanes>::n], const Limits<lanes, uniform>& limits,
-    const Holds<lanes, uniform>& holds, Where (&given)[Block<lanes>::n], Where (&taken)[Block<lanes>::n],
+    Block<lanes>& v, const Where (&owing)[Block<lanes>::n], const Limits<lanes, false>& limits,
+    const Holds<lanes>& holds, Where (&given)[Block<lanes>::n], Where (&taken)[Block<lanes>::n],
     Fired<lanes>& fired) {
     each<Block<lanes>::n>(SPIKEWRIGHT_EACH(k) {
-        const doubles unit = limits.threshold[limits.at(k)];
-        given[k] = at_least(v.v[k], limits.least[0][limits.at(k)]);
-        taken[k] = owing[k] & ~at_least(v.v[k], holds.none[limits.at(k)]);
+        const doubles unit = limits.threshold[k];
+        given[k] = at_least(v.v[k], limits.least[0][k]);
+        taken[k] = owing[k] & ~at_least(v.v[k], holds.none[k]);
         v.v[k] = minus_where(minus_where(v.v[k], unit, given[k]), -unit, taken[k]);
     });
     const Counts<lanes> up = counts_of<lanes>(SPIKEWRIGHT_EACH(k) { return given[k]; });
