@@ -95,7 +95,7 @@ def read(app: Any, name: str, source: list[str]) -> None:
 
 
 def preview(app: Any, page: str, template: str, context: dict[str, Any], doctree: Any) -> None:
-    """What other sites show of a link: the page's title, its first paragraph and a picture."""
+    """The preview of a link on other sites: the page's title, first paragraph and a picture."""
     if doctree is None:
         return
     first = next((p.astext() for p in doctree.findall(nodes.paragraph)), "")

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from benchmarks.explorer import browser
 from PIL import Image
+from scripts.gallery import save_in_colours
 
 import spikewright as sw
 
@@ -120,13 +121,6 @@ COLOURS = 256
 """Of each picture: the pages have few, and a file is a third of one in true colour."""
 
 
-def reduce_colours(path: Path) -> None:
-    """Write a picture anew with a palette."""
-    with Image.open(path) as picture:
-        reduced = picture.convert("RGB").quantize(COLOURS, dither=Image.Dither.NONE)
-    reduced.save(path, optimize=True)
-
-
 def main() -> None:
     """Write all of them."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -139,7 +133,7 @@ def main() -> None:
         of_advice(chromium, folder)
         of_network(chromium, folder)
     for path in folder.glob("explore*.png"):
-        reduce_colours(path)
+        save_in_colours(Image.open(path), path, COLOURS)
 
 
 if __name__ == "__main__":

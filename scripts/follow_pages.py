@@ -4,11 +4,10 @@
     python scripts/follow_pages.py FOLDER --keep ENVIRONMENTS
 
 For each page it makes an environment with the extras that the page names and runs its lines twice
-in an empty folder: as they stand, where what is printed has to be what the page shows, percentages
-within one point; and with a network and images that the page does not know in the place of its
-own (`scripts/strangers/`), where every line has to run and the last check of that file to hold.
-Takes about ten minutes of two cores; no test runs it. `tests/test_first_hour.py` follows the start
-page in CI.
+in an empty folder. As they stand they have to print what the page shows, percentages within one
+point. With a network and images that the page does not know (`scripts/unseen_networks/`) every line
+has to run, and the last check of that file to hold. Takes three to ten minutes of two cores; no
+test runs it. `tests/test_first_hour.py` follows the start page in CI.
 """
 
 from __future__ import annotations
@@ -28,14 +27,13 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from scripts.notebooks import printed, read  # noqa: E402
-from scripts.pages import differing_lines  # noqa: E402
+from scripts.pages import blocks, differing_lines  # noqa: E402
 
-STRANGERS = ROOT / "scripts" / "strangers"
+UNSEEN = ROOT / "scripts" / "unseen_networks"
 AT_THE_END = "# the page follows here; at its end:\n"
 _SHOWN = re.compile(
     r"^```python\n(?:(?!^```$).)*^```\n\n```text\n(.*?)^```$", re.MULTILINE | re.DOTALL
 )
-_FENCE = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _INSTALL = re.compile(r"pip install '(?:spikewright|\.)\[([\w,]+)\]'")
 _SHELL = (
     "import subprocess\nsubprocess.run({!r}, shell=True, check=True, stdout=subprocess.DEVNULL)\n"
@@ -56,16 +54,16 @@ class Followed:
     own: int
     given: bool = False
 
-    def session(self, stranger: str | None = None) -> str:
-        """The lines as one program, with a stranger's network in the place of the page's own."""
+    def session(self, unseen: str | None = None) -> str:
+        """The lines as one program, on the page's own network or on one that it does not know."""
         before, own, after = (
             self.blocks[: self.own],
             self.blocks[self.own],
             self.blocks[self.own + 1 :],
         )
-        if stranger is None:
+        if unseen is None:
             return "\n".join([*before, *([] if self.given else [own]), *after])
-        code, _, check = stranger.partition(AT_THE_END)
+        code, _, check = unseen.partition(AT_THE_END)
         return "\n".join([*before, code, *([own] if self.given else []), *after, check])
 
 
@@ -78,14 +76,13 @@ def shell(block: str) -> str:
 def page(path: Path, own: str, given: bool = False) -> Followed:
     """A page in Markdown; `own` are words of the block that makes its network, or is given one."""
     text = path.read_text(encoding="utf-8")
-    found = _FENCE.findall(text)
-    blocks = [code if kind == "python" else shell(code) for kind, code in found
-              if kind in ("python", "sh")]  # fmt: skip
+    lines = [code if kind == "python" else shell(code) for kind, code in blocks(text)
+             if kind in ("python", "sh")]  # fmt: skip
     extras = {extra for extras in _INSTALL.findall(text) for extra in extras.split(",")}
     extras = extras - {"dev"} | ({"torch"} if given else set())  # a module needs PyTorch
-    place = next(n for n, block in enumerate(blocks) if own in block)
+    place = next(n for n, block in enumerate(lines) if own in block)
     shown = "".join(_SHOWN.findall(text))
-    return Followed(path.stem, ",".join(sorted(extras)), tuple(blocks), shown, place, given)
+    return Followed(path.stem, ",".join(sorted(extras)), tuple(lines), shown, place, given)
 
 
 def notebook(path: Path, own: str) -> Followed:
@@ -121,7 +118,7 @@ def environment(folder: Path, extras: str, wheel: Path) -> dict[str, str]:
 
 
 def follow(code: str, env: dict[str, str]) -> tuple[str, str, float]:
-    """What a session prints, the end of its errors where it fails, and its seconds."""
+    """The output of a session, the end of its errors if it fails, and its seconds."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "session.py"
         path.write_text(code, encoding="utf-8")
@@ -143,12 +140,12 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as made:
         for found in pages():
             env = environment((given.keep or Path(made)).resolve(), found.extras, wheel)
-            stranger = (STRANGERS / f"{found.name.lower()}.py").read_text(encoding="utf-8")
+            unseen = (UNSEEN / f"{found.name.lower()}.py").read_text(encoding="utf-8")
             out, failed, seconds = follow(found.session(), env)
             faults = [failed] if failed else list(differing_lines(out, found.shown, points=1))
             print(f"{found.name} as it stands: {seconds:.0f} s", *faults or ["ok"], sep="\n  ")
-            out, failed, seconds = follow(found.session(stranger), env)
-            print(f"{found.name} with a stranger's network: {seconds:.0f} s")
+            out, failed, seconds = follow(found.session(unseen), env)
+            print(f"{found.name} with an unseen network: {seconds:.0f} s")
             print(f"  {failed or out.splitlines()[-1]}", flush=True)
             status |= bool(faults or failed)
     return status

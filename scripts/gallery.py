@@ -84,11 +84,16 @@ def section(item: Example, printed: str) -> str:
 
 
 def draw(figure: Any, path: Path) -> None:
-    """Save a figure as a PNG of few colours, which is small."""
+    """Save a figure as a small PNG."""
     stream = io.BytesIO()
     figure.savefig(stream, dpi=80)
     stream.seek(0)
-    Image.open(stream).convert("RGB").quantize(48).save(path, optimize=True)
+    save_in_colours(Image.open(stream), path, 48)
+
+
+def save_in_colours(picture: Image.Image, path: Path, colours: int) -> None:
+    """Save a picture as a PNG with a palette of so many colours, which makes a small file."""
+    picture.convert("RGB").quantize(colours).save(path, optimize=True)
 
 
 def sections(page: str) -> dict[str, str]:

@@ -16,6 +16,7 @@ from typing import Any
 import matplotlib.pyplot as plt
 import numpy as np
 from PIL import Image
+from scripts.gallery import save_in_colours
 
 import spikewright as sw
 from spikewright import demo
@@ -96,7 +97,7 @@ def main() -> None:
     stream = BytesIO()
     preview().savefig(stream, dpi=100, facecolor=PAPER)
     stream.seek(0)
-    Image.open(stream).convert("RGB").quantize(64).save(PREVIEW, optimize=True)
+    save_in_colours(Image.open(stream), PREVIEW, 64)
 
 
 if __name__ == "__main__":

@@ -36,7 +36,7 @@ def read(path: Path) -> Any:
 
 
 def printed(cell: Any) -> str:
-    """What a notebook holds as the printed text of a cell."""
+    """The printed text among a cell's outputs."""
     return "".join(o.text for o in cell.get("outputs", ()) if o.output_type == "stream")
 
 

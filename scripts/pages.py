@@ -84,13 +84,18 @@ def by_hand() -> dict[str, int]:
     return counted
 
 
+def blocks(text: str) -> list[tuple[str, str]]:
+    """The blocks of code and output in a page's text, (language, text) each."""
+    return re.findall(r"^```(\w+)\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+
+
 class Page:
     """A page by its file name: its text, and its blocks, (language, text) each."""
 
     def __init__(self, name: str) -> None:
         self.name = name
         self.text = (DOCS / name).read_text(encoding="utf-8")
-        self.blocks = re.findall(r"^```(\w+)\n(.*?)^```$", self.text, re.MULTILINE | re.DOTALL)
+        self.blocks = blocks(self.text)
 
     @property
     def printed(self) -> str:

@@ -9,7 +9,7 @@ import os
 from pathlib import Path
 
 import pytest
-from scripts.follow_pages import AT_THE_END, STRANGERS, environment, follow, pages
+from scripts.follow_pages import AT_THE_END, UNSEEN, environment, follow, pages
 from scripts.pages import alike, differing_lines
 
 FOLDER = os.environ.get("SPIKEWRIGHT_WHEELS")
@@ -29,20 +29,20 @@ def test_the_path_works_in_a_fresh_environment(tmp_path: Path) -> None:
     printed, failed, _ = follow(f"{page.session()}\n{REPORT}", env)
     assert not failed
     assert alike(printed, page.shown)
-    stranger = (STRANGERS / "start.py").read_text(encoding="utf-8")
-    _, failed, _ = follow(page.session(stranger), env)
+    unseen = (UNSEEN / "start.py").read_text(encoding="utf-8")
+    _, failed, _ = follow(page.session(unseen), env)
     assert not failed
 
 
 def test_pages_are_followed_to_their_end() -> None:
-    """Each has a block for the reader's network, and there is a stranger's, with a check."""
+    """Each has a block for the reader's network, and there is an unseen one, with a check."""
     found = {page.name: page for page in pages()}
     assert set(found) == {"README", "start", "pytorch_to_decision", "keras_to_decision"}
     for name, page in found.items():
-        stranger = (STRANGERS / f"{name.lower()}.py").read_text(encoding="utf-8")
-        code, _, check = stranger.partition(AT_THE_END)
+        unseen = (UNSEEN / f"{name.lower()}.py").read_text(encoding="utf-8")
+        code, _, check = unseen.partition(AT_THE_END)
         assert "assert" in check and "demo" in page.extras and page.shown
-        session = page.session(stranger)
+        session = page.session(unseen)
         assert code in session and session.endswith(check)
         assert (page.blocks[page.own] in session) == page.given
         assert (page.blocks[page.own] in page.session()) != page.given

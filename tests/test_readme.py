@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from scripts.pages import blocks
 
 import spikewright as sw
 from spikewright.cli import main
@@ -16,7 +17,7 @@ from spikewright.showing.explain import worked_example
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+BLOCKS = blocks(README)
 
 
 def _example() -> tuple[str, str]:

@@ -34,10 +34,9 @@ def load() -> None:
 
 
 def outcome(check: RowCheck) -> tuple[str, str]:
-    """How a check ends: "holds", "wrong" or "not tried", and why."""
-    missing = [name for name in check.needs if not _there(name)]
-    if missing:
-        return "not tried", f"needs {', '.join(missing)}"
+    """Run a check: "holds", "wrong" or "not tried", and the finding or reason."""
+    if lacking := missing(check):
+        return "not tried", f"needs {', '.join(lacking)}"
     try:
         return "holds", check.function()
     except NotTriedError as error:
@@ -48,8 +47,11 @@ def outcome(check: RowCheck) -> tuple[str, str]:
         return "wrong", f"{type(error).__name__}: {reason[:200]}"
 
 
-def _there(module: str) -> bool:
-    return old_python.python() is not None if module == "nengo_dl" else bool(find_spec(module))
+def missing(check: RowCheck) -> list[str]:
+    """The modules that a check needs and that are not here; NengoDL is in a Python of its own."""
+    here = {name: bool(find_spec(name)) for name in check.needs if name != "nengo_dl"}
+    here["nengo_dl"] = old_python.python() is not None
+    return [name for name in check.needs if not here[name]]
 
 
 def main() -> int:

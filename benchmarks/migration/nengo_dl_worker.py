@@ -1,4 +1,4 @@
-"""What NengoDL and keras-spiking do, as JSON; runs in their own Python, without Spikewright."""
+"""Findings about NengoDL and keras-spiking as JSON; runs in a Python of theirs, without ours."""
 
 import contextlib
 import inspect

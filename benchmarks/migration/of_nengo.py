@@ -230,7 +230,7 @@ def config() -> str:
 
 @row(PAGE, "`nengo.utils.connection.eval_point_decoding(conn, sim)`", "nengo")
 def decoded_function() -> str:
-    """What a connection decodes at given points."""
+    """The function that a connection decodes, at given points."""
     nengo, model, network, _ = _pair()
     from nengo.utils.connection import eval_point_decoding
 

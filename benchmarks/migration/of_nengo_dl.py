@@ -232,7 +232,7 @@ def stateless() -> str:
 
 @row(PAGE, "`sim.save_params(path)`, `sim.load_params(path)`", *NEEDS)
 def saved() -> str:
-    """What is loaded answers as before."""
+    """A loaded network gives the outputs of the saved one."""
     import tempfile
     from pathlib import Path
 

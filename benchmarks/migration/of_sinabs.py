@@ -90,7 +90,7 @@ def synaptic_operations() -> str:
 
     assert callable(SynOpCounter)
     x, y = images()
-    _, _, (_, *theirs) = (*_theirs()[:2], list(_theirs()[2].values()))
+    _, *theirs = _theirs()[2].values()
     found = _ours().evaluate(x, y, steps=STEPS, progress=False)
     records = select(found.records, "accumulates")
     ours = sorted(r.value for r in records if "layer" in r.how and r.value)
@@ -113,7 +113,7 @@ def speck() -> str:
 
 @row(PAGE, "sinabs", "sinabs", "nir")
 def writes_nir() -> str:
-    """What it writes is read here, with the same spikes."""
+    """Its NIR file is read here, with the same spikes."""
     import nir
     import sinabs
     import sinabs.layers

@@ -87,8 +87,6 @@ def rate() -> str:
     torch.manual_seed(0)
     theirs = spikegen.rate(torch.full((200_000,), 0.3), num_steps=2)
     assert theirs.shape == (2, 200_000) and set(theirs.unique().tolist()) == {0.0, 1.0}
-    with sw.Network(seed=0):
-        pass
     x = np.full((1, 400), 0.3)
     graph = _identity(400)
     run = graph.run(x, 500, encoder=sw.encoders.Poisson(), progress=False)
@@ -108,7 +106,7 @@ def _identity(size: int) -> sw.Conversion:
 
 @row(PAGE, "snnTorch", "snntorch", "nir")
 def writes_nir() -> str:
-    """What it writes is read here; its values differ, since it steps by Euler's rule."""
+    """Its NIR file is read here; its values differ, since it steps by Euler's rule."""
     import nir
     import snntorch
     import torch

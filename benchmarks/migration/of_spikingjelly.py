@@ -163,7 +163,7 @@ def poisson() -> str:
 
 @row(PAGE, "SpikingJelly", "spikingjelly", "nir")
 def writes_nir() -> str:
-    """What it writes is read here, with the same spikes."""
+    """Its NIR file is read here, with the same spikes."""
     import torch
     from spikingjelly.activation_based import layer, neuron
     from spikingjelly.activation_based.nir_exchange import export_to_nir

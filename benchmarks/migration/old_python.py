@@ -19,7 +19,7 @@ def python() -> str | None:
 
 @lru_cache
 def facts() -> dict[str, Any]:
-    """What `nengo_dl_worker.py` found there, by name; a text is why it found nothing."""
+    """The findings of `nengo_dl_worker.py` there, by name, each a value or the error that came."""
     worker = Path(__file__).with_name("nengo_dl_worker.py")
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("PYTHON", "KERAS"))}
     done = subprocess.run([str(python()), str(worker)], capture_output=True, text=True, check=False,

@@ -1,4 +1,4 @@
-"""What screen readers and keyboards need and Sphinx and its theme leave out of a page."""
+"""Accessible markup that Sphinx and its theme leave out: labels, levels, and keyboard focus."""
 
 from __future__ import annotations
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import re
 import warnings
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from scripts.pages import Page
+from scripts.pages import Page, blocks
 
 import spikewright as sw
 from spikewright import demo
@@ -38,10 +37,7 @@ def test_the_round_trip_of_the_page(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     """The page's own example prints its figures: every answer is that from before saving."""
     monkeypatch.chdir(tmp_path)
     page = Page("nir.md")
-    page.blocks = re.findall(
-        r"^```(\w+)\n(.*?)^```$", page.text.partition("## Load")[2].partition("**The step.**")[0],
-        re.MULTILINE | re.DOTALL,
-    )  # fmt: skip
+    page.blocks = blocks(page.text.partition("## Load")[2].partition("**The step.**")[0])
     printed, names = page.run()
 
     assert printed == page.printed
