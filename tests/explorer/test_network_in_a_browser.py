@@ -34,7 +34,8 @@ def _now(window: Window, place: int) -> list[float]:
 def _paused(window: Window) -> int:
     """The step at which it stands once it is paused."""
     window.page.click("#play")
-    window.until(lambda: window.text("play") == "Play")
+    window.wait()
+    assert window.text("play") == "Play"
     there = -1
     while there != window.step:  # the block under way ends
         there = window.step
@@ -73,6 +74,16 @@ def test_it_stands_still_and_steps(window: Window) -> None:
     window.page.click("#reset")
     window.until(lambda: window.step == 0)
     assert window.pixels("plot-0") != picture
+
+
+def test_two_clicks_at_once_leave_it_as_it_stood(window: Window) -> None:
+    """The second click asks for the opposite of the first, whose answer has not come yet."""
+    window.page.locator("#play").evaluate("button => { button.click(); button.click() }")
+    window.wait()
+    assert window.text("play") == "Play"
+    there = window.step
+    window.page.wait_for_timeout(300)
+    assert window.step == there
 
 
 def test_the_numbers_are_those_of_a_simulator(window: Window) -> None:

@@ -36,7 +36,7 @@ def _wanted(window: Window) -> None:
         return
     window.page.select_option("#speed", "10")
     window.page.click("#play")
-    window.reach(300)
+    window.reach(window.step + 300)
     window.page.click("#play")
     window.wait()
 

@@ -99,12 +99,24 @@ function follow(message) {
   if (message.resets !== state.resets) tracks.forEach((track) => track.clear());
   tracks.forEach((track, place) => track.add(message.arrays[place].values));
   const mine = message.number === number;
-  state = { ...message, values: mine || !state.values.length ? message.values : state.values };
-  element("play").textContent = state.playing ? "Pause" : "Play";
+  const asked = mine ? {} : { playing: state.playing };
+  state = { ...message, ...asked, values: mine || !state.values.length ? message.values : state.values };
+  showPlaying();
   if (mine) choose("speed", state.speed, (speed) => `${speed} of real time`);
   showInputs();
   showStatus(state.wrong ?? (state.playing ? "Running" : "Standing still"), state.wrong !== null);
   redraw();
+}
+
+function showPlaying() {
+  element("play").textContent = state.playing ? "Pause" : "Play";
+}
+
+// At once: a second click asks for the opposite, though the first is not answered yet.
+function toggle() {
+  state.playing = !state.playing;
+  showPlaying();
+  ask({ playing: state.playing });
 }
 
 // Plots out of sight, which may be many, are not drawn.
@@ -160,7 +172,7 @@ function showCurves(message) {
   redraw();
 }
 
-element("play").addEventListener("click", () => ask({ playing: !state.playing }));
+element("play").addEventListener("click", toggle);
 element("step").addEventListener("click", () => ask({ act: "step" }));
 element("reset").addEventListener("click", () => ask({ act: "reset" }));
 element("speed").addEventListener("change", (event) => ask({ speed: Number(event.target.value) }));
