@@ -107,7 +107,7 @@ class Page:
 
         `shell` gets the blocks of commands, in their places.
         """
-        stream, names = io.StringIO(), dict[str, Any]()
+        stream, names = io.StringIO(), dict[str, Any](__name__="__main__")
         with contextlib.redirect_stdout(stream):
             for language, code in self.blocks:
                 if language == "python":

@@ -42,12 +42,16 @@ LARGEST = 60_000
 """Bytes of a page's picture."""
 DIFFERENT = 0.015
 """By what share of the range of greys two pictures of one figure may differ on average."""
-ELSEWHERE = {"nir.md", "nengo.md", "own_layers.md", "keras.md"}
-"""Pages with code that needs what a reader has, a model or a framework: tested beside that."""
+ELSEWHERE = {"own_layers.md"}
+"""Its sections are sessions of their own: `test_own_parts_page.py` and `test_frontend_suite.py`."""
+NEEDED = {"nengo.md": ("nengo", "nengo>=4.1"), "nir.md": ("nir", "spikewright[nir]")}
+"""The package without which a page's code does not run, and what installs it."""
 RUN = [n for n in NAMES if n not in ELSEWHERE and "```python" in Page(n).text]
 
 
-QUICK = {"benchmarks.md", "deploy.md", "energy.md", "inputs.md", "stability.md"}
+QUICK = {
+    "benchmarks.md", "deploy.md", "energy.md", "inputs.md", "keras.md", "nengo.md", "stability.md",
+}  # fmt: skip
 
 
 @pytest.fixture(autouse=True)
@@ -75,6 +79,9 @@ def test_the_examples_print_what_stands_below_them(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """In one session, from top to bottom, in an empty folder; a picture is the one that is kept."""
+    if name in NEEDED:
+        package, install = NEEDED[name]
+        pytest.importorskip(package, reason=f"{package} is not installed: pip install '{install}'")
     monkeypatch.chdir(tmp_path)
     page = Page(name)
     printed, names = page.run(_commands if name == "start.md" else None)

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from scripts.pages import Page, blocks
 
 import spikewright as sw
 from spikewright import demo
@@ -31,18 +30,6 @@ def _outputs(network: sw.Network, x: np.ndarray, dt: float | None = None) -> np.
     simulator.run_steps(STEPS, {network.inputs["input"]: x})
     found: np.ndarray = simulator.data[network.probes[0]].mean(axis=1)
     return found.reshape(len(x), -1)
-
-
-def test_the_round_trip_of_the_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The page's own example prints its figures: every answer is that from before saving."""
-    monkeypatch.chdir(tmp_path)
-    page = Page("nir.md")
-    page.blocks = blocks(page.text.partition("## Load")[2].partition("**The step.**")[0])
-    printed, names = page.run()
-
-    assert printed == page.printed
-    assert "0 of 360 answers differ" in printed
-    np.testing.assert_array_equal(names["after"], names["before"])
 
 
 @pytest.mark.parametrize("dt", [0.001, 1 / 128, 0.003, 2.0])

@@ -35,14 +35,6 @@ def nothing_stays_registered(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     yield
 
 
-def test_the_documented_example_runs() -> None:
-    """As it stands in the documentation; it verifies the conversion."""
-    (found,) = re.findall(r"^```python\n(.*?)^```$", DOCUMENT.read_text(), re.M | re.S)
-    names: dict[str, Any] = {"__name__": "example"}
-    exec(compile(found, DOCUMENT.name, "exec"), names)
-    assert "window" in names["network"].layers
-
-
 def test_the_documented_layers_have_readers() -> None:
     """A layer that the table names can be read, by a reader or as code."""
     rows = [line for line in DOCUMENT.read_text().splitlines() if line.startswith("| ")]

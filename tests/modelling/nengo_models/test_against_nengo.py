@@ -12,7 +12,6 @@ import nengo
 import numpy as np
 from benchmarks.nengo_models import CHAOTIC, MODELS, compare
 from nengo_cases import RULES, SEED, Fill, cases
-from scripts.pages import Page
 
 import spikewright as sw
 from sharing import WAYS, close
@@ -128,16 +127,6 @@ def test_what_was_learned_is_where_it_begins(fill: Fill) -> None:
             np.testing.assert_array_equal(seen(again), now)
     with pytest.raises(ReadError, match="in 200 steps were lost when"):
         sw.from_nengo(model, theirs)
-
-
-def test_the_pages_examples_run() -> None:
-    """docs/nengo.md, from top to bottom; behind Nengo's progress it prints what stands on it."""
-    page = Page("nengo.md")
-    printed, names = page.run()
-
-    assert printed.endswith(page.printed) and page.printed
-    assert names["sim"].closed
-    assert isinstance(names["network"], sw.Network)
 
 
 # Nengo takes no process of ours, and miscounts the arguments of a partial.
