@@ -156,8 +156,8 @@ def test_an_interruption_of_kernels_goes_on() -> None:
     sim = simulator(net, "native", threads=2)
     sim.run_steps(3)
     timer = threading.Timer(0.3, _thread.interrupt_main)
-    timer.start()
     with pytest.raises(KeyboardInterrupt):
+        timer.start()
         sim.run_steps(10**6)
     done = sim.n_steps
     agree(sim, probes)

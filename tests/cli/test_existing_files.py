@@ -25,7 +25,7 @@ RUNS: dict[str, tuple[str, ...]] = {
     "run": (MODEL, "--data", "DATA", *STEPS),
     "sweep": (MODEL, "--data", "DATA", *STEPS, "--scale", "10,20"),
     "train": (MODEL, "--data", "DATA", *STEPS, "--epochs", "1"),
-    "tune": (MODEL, "--data", "DATA", "--trials", "1", "--timeout", "5"),
+    "tune": (MODEL, "--data", "DATA", "--trials", "1", "--timeout", "120"),
 }
 """A short run of every command that writes files."""
 NEVER = "write_back"

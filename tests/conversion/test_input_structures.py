@@ -184,7 +184,7 @@ def test_searches_take_their_example_from_the_data(form: str) -> None:
     assert found.best.conversion.inputs
     swept = sw.sweep(make(), wrap(A, B), Y, scales=[5, 20], steps=4, progress=False)
     assert swept.records
-    choice = sw.tune(make(), wrap(A, B), Y, trials=1, timeout=20, progress=False)
+    choice = sw.tune(make(), wrap(A, B), Y, trials=1, timeout=120, progress=False)
     assert choice is not None
 
 

@@ -132,7 +132,7 @@ def test_searches_are_silent(search: str) -> None:
         "best_rule": lambda: sw.best_rule(conversion, X, steps=2, progress=False),
         "diagnose": lambda: conversion.diagnose(X, steps=4, verify=True, progress=False),
         "tune": lambda: sw.tune(
-            mlp(), X, labels, max_drop=0.5, timeout=30, trials=3, progress=False
+            mlp(), X, labels, max_drop=0.5, timeout=120, trials=3, progress=False
         ),
     }
     with warnings.catch_warnings(record=True) as caught:

@@ -126,9 +126,9 @@ def test_another_sample(window: Window) -> None:
 def test_time_is_played_paused_and_stepped(window: Window) -> None:
     """While it plays the maps light up and the output builds up; then it stands still."""
     whole = window.pixels("maps-0"), window.pixels("output")
+    window.page.select_option("#speed", "5")  # over ten seconds, in which it is paused
     window.page.click("#play")
-    while int(window.page.input_value("#time")) < 4 or int(window.page.input_value("#time")) > 60:
-        window.page.wait_for_timeout(20)
+    window.until(lambda: 4 <= int(window.page.input_value("#time")) < 64)
     window.page.click("#play")
     time = int(window.page.input_value("#time"))
     paused = window.pixels("maps-0"), window.pixels("output")
@@ -243,9 +243,16 @@ def test_old_advice_is_grey(window: Window) -> None:
     assert not page.is_visible(".spinner") and not page.locator("#results .old").count()
     buttons = page.locator("#proposals button")
     assert buttons.count() and buttons.first.is_enabled()
-    window.slide("scale", 10)
-    assert page.is_visible(".spinner")
-    assert page.get_attribute("#proposed", "class") == "old" and buttons.first.is_disabled()
+    spins, shown, disabled = page.locator("#scale").evaluate(
+        """slider => {  // at once: no answer comes in between
+            slider.value = 10;
+            slider.dispatchEvent(new Event("input"));
+            const [spinner, advice, button] = [".spinner", "#proposed", "#proposals button"].map(
+                name => document.querySelector(name));
+            return [spinner.checkVisibility(), advice.className, button.disabled];
+        }"""
+    )
+    assert (spins, shown, disabled) == (True, "old", True)
 
 
 def test_classes_have_names(browser: Any) -> None:

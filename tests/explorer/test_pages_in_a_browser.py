@@ -114,7 +114,7 @@ def test_a_notebook_shows_it_in_a_frame(browser: Any, explorer: Explorer) -> Non
     with _notebook(explorer._repr_html_()) as place:
         page.goto(place)
         frame = page.frame_locator("iframe[title='Spikewright explorer']")
-        frame.locator("body[data-state=done]").wait_for(timeout=20_000)
+        frame.locator("body[data-state=done]").wait_for(timeout=60_000)
         assert frame.locator("#play").inner_text() == "Play"
         assert page.locator("iframe").bounding_box()["width"] > 900
     page.close()

@@ -30,7 +30,7 @@ class Window:
         """Wait until the latest request is answered in full."""
         self.page.wait_for_selector("body[data-state=done]", timeout=60_000)
 
-    def until(self, holds: Callable[[], bool], seconds: float = 20.0) -> None:
+    def until(self, holds: Callable[[], bool], seconds: float = 60.0) -> None:
         """Wait for something; the page's policy keeps the browser from evaluating a text."""
         end = time.monotonic() + seconds
         while not holds():

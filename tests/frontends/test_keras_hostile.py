@@ -58,7 +58,8 @@ def test_what_hangs_or_kills_hdf5_is_a_damaged_file(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """One byte of it is wrong, in a legacy file and in the weights of an archive."""
-    monkeypatch.setattr(_hdf5, "SECONDS", 4.0)
+    if "did not end" in reason:  # the others end by themselves, on a busy machine later
+        monkeypatch.setattr(_hdf5, "SECONDS", 4.0)
     if inside:
         path = changed(dense_file(tmp_path), {"model.weights.h5": tiny(place, byte)})
     else:

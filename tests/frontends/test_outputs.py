@@ -205,7 +205,7 @@ def test_tune_keeps_outputs() -> None:
     pytest.importorskip("optuna")
     x = {name: random(40, n) for name, n in (("a", 8), ("b", 4))}
     labels = np.arange(40) % 4
-    settings = {"timeout": 20.0, "trials": 2, "max_drop": 0.5, "progress": False}
+    settings = {"timeout": 120.0, "trials": 2, "max_drop": 0.5, "progress": False}
     choice = sw.tune(onnx_model(True), x, labels, outputs=["z"], **settings)
     assert "outputs=['z']" in choice.call
 

@@ -138,7 +138,7 @@ def test_searches_have_bits(data: Any) -> None:
     """What `tune` chooses is a conversion with the bits, and its text says so."""
     pytest.importorskip("optuna")
     graph, x, y = data
-    found = sw.tune(graph, x, y, max_drop=0.2, trials=4, timeout=20, weights=BITS, progress=False)
+    found = sw.tune(graph, x, y, max_drop=0.2, trials=4, timeout=120, weights=BITS, progress=False)
     assert found.best.arguments["weights"] == BITS
     assert "weights=sw.Quantised(bits=4" in found.call
     made = sw.convert(graph, **found.best.arguments)

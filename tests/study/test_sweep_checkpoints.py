@@ -135,9 +135,11 @@ from spikewright.evaluation import sharded
 from spikewright.evaluation.work import ShardEvaluator
 sharded._MOST = 4
 original = ShardEvaluator.__call__
+done = []
 def slow(self, shard, *more):
     print(shard.index, flush=True)
-    time.sleep({pause})
+    done.append(shard)
+    time.sleep({pause} if len(done) > {shards} + 2 else 0)
     return original(self, shard, *more)
 ShardEvaluator.__call__ = slow
 graph = models.mlp()
@@ -149,7 +151,9 @@ print("values", [r.value for r in found.records])
 
 
 def _started(folder: Path, pause: float) -> subprocess.Popen[str]:
-    program = PROGRAM.format(tests=str(Path(__file__).parents[1]), folder=str(folder), pause=pause)
+    program = PROGRAM.format(
+        tests=str(Path(__file__).parents[1]), folder=str(folder), pause=pause, shards=SHARDS
+    )
     return subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True)
 
 
@@ -157,7 +161,7 @@ def _started(folder: Path, pause: float) -> subprocess.Popen[str]:
 def test_a_killed_sweep_goes_on(tmp_path: Path) -> None:
     """SIGKILL in the second setting; a new process does the rest, and the records are the same."""
     folder = tmp_path / "kept"
-    killed = _started(folder, 0.3)
+    killed = _started(folder, 600.0)  # within the second setting, until the kill
     deadline = time.monotonic() + 120
     while len(list(folder.glob("*/shard-*.safetensors"))) < SHARDS + 2:
         assert time.monotonic() < deadline

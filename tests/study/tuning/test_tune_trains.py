@@ -20,7 +20,7 @@ from spikewright.study.search import fine_tuning
 from spikewright.study.search.measurement import Measurement
 
 SPACE = {"steps": [2], "synapse": None, "max_spikes_per_step": 1, "neuron": "bipolar"}
-FEW: dict[str, Any] = {"space": SPACE, "trials": 6, "timeout": 600.0, "max_drop": 0.08}
+FEW: dict[str, Any] = {"space": SPACE, "trials": 6, "timeout": 6000.0, "max_drop": 0.08}
 
 
 @pytest.fixture(scope="module", autouse=True)

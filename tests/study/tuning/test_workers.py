@@ -21,16 +21,39 @@ pytestmark = pytest.mark.slow
 TRIALS = 30
 
 
-def command(folder: Path, trials: int = TRIALS) -> list[str]:
-    """`spikewright tune` on 400 digits, with its study in the folder."""
+STOPPING = """
+import time
+from spikewright.study.search.search import Search
+measured = Search._try
+def stopped(self, trial):
+    if trial.number == 10:
+        time.sleep(600)
+    return measured(self, trial)
+Search._try = stopped
+"""
+"""A worker that stops within its eleventh trial, to be killed there."""
+TOGETHER = """
+import os, time
+from pathlib import Path
+import spikewright.study.search.tune
+folder = Path({folder!r})
+(folder / f"{{os.getpid()}}.started").touch()
+while len(list(folder.glob("*.started"))) < 2:
+    time.sleep(0.01)
+"""
+"""A worker that begins once another one does: a busy machine starts one much later."""
+
+
+def command(folder: Path, first: str = "") -> list[str]:
+    """`spikewright tune` on 400 digits, with its study in the folder; `first` is run before."""
     data = folder / "digits.npz"
     if not data.exists():
         digits = load_digits()
         np.savez(data, x=digits.images[:400, None].astype(np.float32), y=digits.target[:400])
     return [
-        sys.executable, "-c", "from spikewright.cli import main; main()",
+        sys.executable, "-c", f"{first}\nfrom spikewright.cli import main; main()",
         "tune", str(demo.MODEL), "--data", str(data), "--max-drop", "0.02",
-        "--study", str(folder / "study.db"), "--trials", str(trials), "--timeout", "120", "--json",
+        "--study", str(folder / "study.db"), "--trials", str(TRIALS), "--timeout", "600", "--json",
     ]  # fmt: skip
 
 
@@ -60,8 +83,8 @@ def states(folder: Path) -> dict[str, int]:
 
 def test_a_killed_search_goes_on_and_loses_nothing(tmp_path: Path) -> None:
     """SIGKILL in the middle, the same command again: same study, every trial still there."""
-    first = subprocess.Popen(command(tmp_path), stdout=subprocess.DEVNULL)
-    until = time.monotonic() + 100
+    first = subprocess.Popen(command(tmp_path, STOPPING), stdout=subprocess.DEVNULL)
+    until = time.monotonic() + 300
     while len(finished(tmp_path)) < 8 and time.monotonic() < until:
         time.sleep(0.1)
     os.kill(first.pid, signal.SIGKILL)
@@ -82,11 +105,13 @@ def test_a_killed_search_goes_on_and_loses_nothing(tmp_path: Path) -> None:
 
 def test_workers_share_a_study(tmp_path: Path) -> None:
     """Started twice, both try settings of one study, and none is measured twice."""
+    together = TOGETHER.format(folder=str(tmp_path))
     workers = [
-        subprocess.Popen(command(tmp_path), stdout=subprocess.PIPE, text=True) for _ in range(2)
+        subprocess.Popen(command(tmp_path, together), stdout=subprocess.PIPE, text=True)
+        for _ in range(2)
     ]
     for worker in workers:
-        output, _ = worker.communicate(timeout=240)
+        output, _ = worker.communicate(timeout=600)
         assert worker.returncode == 0
         assert json.loads(output)["best"]["spikes"] > 0
 

@@ -7,17 +7,25 @@ import { choose, connect, element, showStatus } from "./shared.js";
 let facts, socket, curves, diagram;
 let sent = 0;
 let number = 0; // of the latest request: an older state says nothing about what it moved
+let awaited = null; // the ensemble whose tuning curves were asked for and are not here yet
 let state = { resets: -1, step: 0, playing: false, speed: 1, values: [] };
 let tracks = [];
 let waiting = false;
 let rest = 0; // milliseconds until the next drawing: as long as the latest took, so half is free
 
 function take(message) {
-  ({ facts: begin, run: follow, curves: showCurves, error: ({ text }) => showStatus(text, true) })[message.kind](message);
+  ({ facts: begin, run: follow, curves: showCurves, error: showError })[message.kind](message);
+}
+
+function showError({ text }) {
+  awaited = null;
+  showStatus(text, true);
+  redraw();
 }
 
 function ask(request) {
   number += 1;
+  awaited = request.curves ?? awaited;
   sent = performance.now();
   document.body.dataset.state = "asked";
   socket.send(JSON.stringify({ number, ...request }));
@@ -121,7 +129,9 @@ function toggle() {
 
 // Plots out of sight, which may be many, are not drawn.
 const seen = new Set();
+let looked = false; // whether it is known which are in sight
 const seeing = new IntersectionObserver((changes) => {
+  looked = true;
   for (const { target, isIntersecting } of changes) seen[isIntersecting ? "add" : "delete"](target);
   redraw();
 }, { rootMargin: "200px" });
@@ -149,7 +159,8 @@ function draw() {
   if (curves) responses(element("curves"), curves.arrays.x, curves.arrays.rates);
   element("clock").textContent = `step ${state.step}, ${(state.step * facts.dt).toFixed(3)} s`;
   document.body.dataset.step = state.step;
-  if (state.number === number && document.body.dataset.state !== "done") {
+  const answered = state.number === number && awaited === null && looked;
+  if (answered && document.body.dataset.state !== "done") {
     document.body.dataset.state = "done";
     document.body.dataset.latency = performance.now() - sent;
   }
@@ -164,6 +175,7 @@ function now({ raster: spikes }, last) {
 
 function showCurves(message) {
   curves = message;
+  if (message.ensemble === awaited) awaited = null;
   const x = curves.arrays.x.values;
   const shown = curves.arrays.rates.shape[1];
   const of = shown < curves.neurons ? `${shown} of ${curves.neurons} neurons` : `${shown} neurons`;

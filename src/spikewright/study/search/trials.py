@@ -9,6 +9,7 @@ import json
 import os
 import re
 import socket
+import sqlite3
 import time
 import warnings
 from collections import Counter
@@ -164,11 +165,8 @@ def _create_study(storage: str | Path | None, seed: int) -> Any:
             )  # fmt: skip
         except Exception as error:  # whatever a driver of a database raises
             there = "://" in str(storage) or Path(str(storage)).is_file()
-            if (
-                attempt + 1 < _ATTEMPTS
-                and there
-                and not isinstance(error, ImportError | ValueError)
-            ):
+            final = isinstance(error, ImportError | ValueError) or _is_no_database(error)
+            if attempt + 1 < _ATTEMPTS and there and not final:
                 time.sleep(0.5)
                 continue
             reason = str(error).split("\n")[0]
@@ -178,6 +176,11 @@ def _create_study(storage: str | Path | None, seed: int) -> Any:
                 "Optuna knows"
             ) from error
     raise TypeError("unreachable: the last attempt returns or raises")
+
+
+def _is_no_database(error: Exception) -> bool:
+    """Whether SQLite says that a file is none of its own; what passes is a kind of this error."""
+    return type(getattr(error, "orig", None)) is sqlite3.DatabaseError
 
 
 def _storage(where: str | Path | None) -> Any:
