@@ -261,7 +261,7 @@ template <std::size_t lanes, bool uniform, NeuronKind neuron_kind, bool checked 
 template <class F>
 inline void with_neuron_kind(const Population& p, F&& f) {
     const auto of = [&]<NeuronKind kind>(Constant<kind> own) {
-        if constexpr (kind == NeuronKind::integrate || kind == NeuronKind::running_mean)
+        if constexpr (kind == NeuronKind::integrate)
             if (p.threshold.uniform) return f(std::true_type{}, own);
         f(std::false_type{}, own);
     };

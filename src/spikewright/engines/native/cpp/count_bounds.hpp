@@ -39,7 +39,7 @@ inline few_bytes sizes_of(few_bytes counts, std::uint64_t& beyond) {
 
 // `current(t)` arrives, and counts are written to `out(t)`. Sums of currents are off by `errors` at most (null:
 // by rounding alone). False where some counts are not certain: then nothing is kept.
-template <bool uniform, class Current, class Out>
+template <class Current, class Out>
 [[gnu::always_inline]] inline bool count_certainly(const Context& c, const Place& at, const Divisor* numbers,
                                                    const double* errors, Current&& current, Out&& out) {
     constexpr std::size_t n = Block<kMeanLanes>::n;
@@ -50,7 +50,7 @@ template <bool uniform, class Current, class Out>
     const MeanState now(c, at);
     doubles inverse[n], before[n], sum[n], sent[n], largest[n], least[n], most[n];
     each<n>(SPIKEWRIGHT_EACH(k) {
-        inverse[k] = uniform ? splat(*inverses) : load<doubles>(inverses + k * kDoubles);
+        inverse[k] = load<doubles>(inverses + k * kDoubles);
         before[k] = (now.v.v[k] - now.target.v[k]) * inverse[k] + kTolerance;
         sum[k] = now.sum.v[k];
         sent[k] = largest[k] = most[k] = doubles{}, least[k] = splat(1.0);
@@ -103,12 +103,12 @@ template <bool uniform, class Current, class Out>
 
 // A block of neurons, in the way that is enough: `counts` says whether it leaves nothing else, and `finely` makes
 // currents anew whose errors matter. Returns whether all counts were certain.
-template <bool uniform, class Current, class Out, class Finely>
+template <class Current, class Out, class Finely>
 [[gnu::always_inline]] inline bool follow(const Context& c, const Place& at, bool counts, const Divisor* numbers,
                                           const double* errors, Current&& current, Out&& out, Finely&& finely) {
-    if (counts && count_certainly<uniform>(c, at, numbers, errors, current, out)) return true;
+    if (counts && count_certainly(c, at, numbers, errors, current, out)) return true;
     finely();
-    run_following<uniform>(c, at, numbers, current, out);
+    run_following(c, at, numbers, current, out);
     return false;
 }
 

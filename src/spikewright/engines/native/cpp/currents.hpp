@@ -59,7 +59,7 @@ void fire_currents(const Context& c, const Instruction& op, bool held) {
             const auto out = [&](std::size_t t) __attribute__((always_inline)) { return track[t]; };
             if constexpr (follows) {
                 const bool counts = leaves_counts(c, op.population);
-                follow<uniform>(c, place, counts, numbers.data(), nullptr, current, out, [] {});
+                follow(c, place, counts, numbers.data(), nullptr, current, out, [] {});
             } else {
                 if constexpr (neuron_kind == NeuronKind::integrate || neuron_kind == NeuronKind::bipolar)
                     if (held) {  // in registers, where a step takes little time

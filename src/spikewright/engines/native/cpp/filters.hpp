@@ -125,8 +125,7 @@ class Line {
 };
 
 // Runs a filter over a block of time: outside of loops all steps, in a loop the end of one.
-template <Writes writes>
-inline void run_filter(const Context& c, const Instruction& op) {
+inline void run_filter(const Context& c, const Instruction& op, Writes writes) {
     const FilterOp& f = *op.filter;
     by_reading(c, op.input, [&](auto&& read) {
         each_chunk(c, c.size(op.input), [&](std::size_t s, std::size_t at, std::size_t n) {
@@ -135,9 +134,9 @@ inline void run_filter(const Context& c, const Instruction& op) {
                     std::memcpy(c.values(op.output, s, t) + at, y, n * sizeof(double));
                 };
                 for (std::size_t t = 0; t < c.steps; ++t) {
-                    if constexpr (writes == Writes::before) write(t);
+                    if (writes == Writes::before) write(t);
                     absorb(read(s, t, at, n));
-                    if constexpr (writes == Writes::behind) write(t);
+                    if (writes == Writes::behind) write(t);
                 }
             };
             if (f.line) {

@@ -47,9 +47,9 @@ void execute(const Context& c, const Instruction& op) {
         case Action::add: return run_add(c, op);
         case Action::load: return run_load(c, op);
         case Action::store: return run_store(c, op);
-        case Action::filter: return run_filter<Writes::before>(c, op);
+        case Action::filter: return run_filter(c, op, Writes::before);
         case Action::emit: return run_emit(c, op);
-        case Action::absorb: return run_filter<Writes::never>(c, op);
+        case Action::absorb: return run_filter(c, op, Writes::never);
         case Action::piecewise: return run_piecewise(c, op);
         case Action::sparse: return run_sparse(c, op);
         case Action::axis_map: return run_axis_map(c, op);
@@ -58,7 +58,7 @@ void execute(const Context& c, const Instruction& op) {
         case Action::running_max_pool: return run_running_max_pool(c, op);
         case Action::readout: return run_readout(c, op);
         case Action::scatter: return run_scatter(c, op);
-        case Action::smooth: return run_filter<Writes::behind>(c, op);
+        case Action::smooth: return run_filter(c, op, Writes::behind);
         case Action::learn: return run_learned<true, true>(c, op);
         case Action::respond: return run_learned<true, false>(c, op);
         case Action::finish: return run_learned<false, true>(c, op);

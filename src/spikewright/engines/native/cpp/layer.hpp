@@ -346,7 +346,7 @@ template <std::size_t together, bool uniform, NeuronKind neuron_kind>
             const double* errors = scratch.rough ? scratch.errors + first : nullptr;
             const auto finely = [&] { scratch.rough ? sum(task, pixel) : void(); };
             const bool certain =
-                follow<uniform>(c, place, counts, scratch.numbers.data(), errors, current, out, finely);
+                follow(c, place, counts, scratch.numbers.data(), errors, current, out, finely);
             ++(certain ? scratch.certain : scratch.followed);
         } else if constexpr (neuron_kind == NeuronKind::digits) {  // whose states fill the registers
             const double* from = currents_of(task, currents);

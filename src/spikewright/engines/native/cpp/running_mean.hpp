@@ -97,7 +97,6 @@ struct MeanConstants {
     const double *threshold, *inverse;
 
     // A step by the formula. Where a count does not fit a byte `rests` has what is left of all.
-    template <bool uniform>
     [[gnu::noinline]] Most step_exactly(const Context& c, const Place& at, std::size_t t, MeanState& now,
                                         const Block<kMeanLanes>& j, double number, few_bytes& counts,
                                         double* rests) const {
@@ -109,7 +108,7 @@ struct MeanConstants {
         for (std::size_t k = 0; k < at.valid; ++k) {
             sum[k] += added[k];
             v[k] += change(target[k], number * bent(p.model, sum[k] / number));
-            spikes[k] = fire(v[k], threshold[uniform ? 0 : k], kTolerance, -most, most);
+            spikes[k] = fire(v[k], threshold[k], kTolerance, -most, most);
             largest = larger_of(std::fabs(spikes[k]), largest);
             fits &= std::fabs(spikes[k]) <= kMostCounts;  // NaN does not
         }
@@ -123,7 +122,6 @@ struct MeanConstants {
     }
 
     // A step; the largest count that it may have given.
-    template <bool uniform>
     [[gnu::always_inline]] Most step(const Context& c, const Place& at, std::size_t t, MeanState& now,
                                      const Block<kMeanLanes>& j, const Divisor& number, few_bytes& counts,
                                      double* rests) const {
@@ -137,8 +135,8 @@ struct MeanConstants {
             const doubles mean = number(next.sum.v[k]);
             doubtful |= Divisor::doubtful(mean);
             next.v.v[k] += change(next.target.v[k], number.n * bent(p.model, mean));
-            units[k] = uniform ? splat(*threshold) : load<doubles>(threshold + k * kDoubles);
-            const doubles reciprocal = uniform ? splat(*inverse) : load<doubles>(inverse + k * kDoubles);
+            units[k] = load<doubles>(threshold + k * kDoubles);
+            const doubles reciprocal = load<doubles>(inverse + k * kDoubles);
             share[k] = next.v.v[k] * reciprocal + kTolerance;
             spikes[k] = floor_of(share[k]);
         });
@@ -161,7 +159,7 @@ struct MeanConstants {
         counts = bytes_of(whole);
         if (bits_of(doubtful) || outside(counts)) [[unlikely]] {
             next = now;
-            const Most most = step_exactly<uniform>(c, at, t, next, j, number.n, counts, rests);
+            const Most most = step_exactly(c, at, t, next, j, number.n, counts, rests);
             now = next;
             return most;
         }
@@ -224,7 +222,7 @@ inline std::vector<Divisor> step_numbers(const Context& c) {
 }
 
 // `current(t)` arrives, counts are written to `out(t)`.
-template <bool uniform, class Current, class Out>
+template <class Current, class Out>
 [[gnu::always_inline]] inline void run_following(const Context& c, const Place& at, const Divisor* numbers,
                                                  Current&& current, Out&& out) {
     const Population& p = population_of(c, at);
@@ -234,7 +232,7 @@ template <bool uniform, class Current, class Out>
     for (std::size_t t = 0; t < c.steps; ++t) {
         few_bytes counts;
         double rests[kMeanLanes];  // written where they do not fit
-        Most most = followers.step<uniform>(c, at, t, now, current(t), numbers[t], counts, rests);
+        Most most = followers.step(c, at, t, now, current(t), numbers[t], counts, rests);
         if (most == kTooMany) [[unlikely]] {
             for (std::size_t k = 0; k < at.valid; ++k) tally.add_rest(k, rests[k]);
             most = kMostCounts;
