@@ -301,6 +301,17 @@ def test_a_functional_model_with_a_call_of_its_own_is_what_it_computes() -> None
     assert source.graph["inner"].layer is not source.graph.outputs
 
 
+def test_code_without_a_module_is_read() -> None:
+    """A method that `exec` defines in a namespace without a name is of no module."""
+    model = Arguments()
+    defined: dict[str, Any] = {}
+    exec("def call(self, left, right):\n    return self.dense(left) - 2 * right", defined)
+    model.__class__ = type("Executed", (Arguments,), {"call": defined["call"]})
+    assert defined["call"].__module__ is None
+    model(ONE, OTHER)
+    assert_agrees(model, [ONE, OTHER])
+
+
 def middle(x: Any) -> Any:
     """The median of every sample's last axis, which no reader reads."""
     return ops.median(x, axis=-1, keepdims=True)

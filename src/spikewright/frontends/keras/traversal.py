@@ -81,7 +81,8 @@ def graph_of(operation: Any) -> Any | None:
 
 def calls_as_keras(operation: Any) -> bool:
     """Whether `call` is a method of Keras itself, not one that a subclass has of its own."""
-    return type(operation).call.__module__.split(".")[0] == "keras"
+    # A method defined by `exec` in a namespace without a name has None for its module.
+    return str(type(operation).call.__module__).split(".")[0] == "keras"
 
 
 def input_names(graph: Any) -> list[str]:
