@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -51,6 +52,15 @@ def kernels_here() -> str:
     here = instruction_sets()
     absent = [name for name in INSTRUCTION_SETS if name not in here]
     return f"native kernels: {', '.join(here)}; not run here: {', '.join(absent)}"
+
+
+@pytest.fixture(autouse=True)
+def figures_are_closed() -> Iterator[None]:
+    """Pyplot keeps what a test drew, and warns of more than twenty: they end with their test."""
+    yield
+    pyplot = sys.modules.get("matplotlib.pyplot")
+    if pyplot is not None:
+        pyplot.close("all")
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -19,13 +18,6 @@ from spikewright.graph.layers import Activation, Add, Affine, Input
 from spikewright.report import figures
 
 X, Y = demo.held_out(30)
-
-
-@pytest.fixture(autouse=True)
-def closed() -> Iterator[None]:
-    """No figure is left open."""
-    yield
-    plt.close("all")
 
 
 @pytest.fixture(scope="module")
