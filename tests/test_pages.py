@@ -46,6 +46,12 @@ ELSEWHERE = {"own_layers.md"}
 """Its sections are sessions of their own: `test_own_parts_page.py` and `test_frontend_suite.py`."""
 NEEDED = {"nengo.md": ("nengo", "nengo>=4.1"), "nir.md": ("nir", "spikewright[nir]")}
 """The package without which a page's code does not run, and what installs it."""
+LEFT: dict[str, Callable[[dict[str, Any]], bool]] = {
+    "keras.md": lambda names: "window" in names["network"].layers,
+    "nengo.md": lambda names: names["sim"].closed and isinstance(names["network"], sw.Network),
+    "nir.md": lambda names: bool((names["after"] == names["before"]).all()),
+}
+"""What holds of the objects that a page's code leaves, beside what it prints."""
 RUN = [n for n in NAMES if n not in ELSEWHERE and "```python" in Page(n).text]
 
 
@@ -98,6 +104,8 @@ def test_the_examples_print_what_stands_below_them(
         assert alike(printed, page.printed)
     else:
         assert printed == page.printed
+    if name in LEFT:
+        assert LEFT[name](names)
     if "figure" in names:
         assert f"](pictures/{Path(name).stem}.png)" in page.text
         drawn = page_pictures.save(Path(name), names["figure"], tmp_path)

@@ -179,7 +179,10 @@ def _create_study(storage: str | Path | None, seed: int) -> Any:
 
 
 def _is_no_database(error: Exception) -> bool:
-    """Whether SQLite says that a file is none of its own; what passes is a kind of this error."""
+    """Whether SQLite found that a file is no database.
+
+    A lock, which may end, is a subclass of that error.
+    """
     return type(getattr(error, "orig", None)) is sqlite3.DatabaseError
 
 
